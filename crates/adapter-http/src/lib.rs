@@ -1,0 +1,1 @@
+//! The HTTP face: health, leader, status, history, metrics.

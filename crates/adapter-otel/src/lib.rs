@@ -1,0 +1,1 @@
+//! Prometheus text from one snapshot, through OpenTelemetry instruments.

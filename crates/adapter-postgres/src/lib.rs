@@ -1,0 +1,1 @@
+//! StateStore and SignalLedger on PostgreSQL: the lease row, fencing, members, history, recovery.

@@ -1,0 +1,1 @@
+//! LeaderStore on Redis: the ticket, its hints and its faults.

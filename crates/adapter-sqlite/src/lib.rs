@@ -1,0 +1,1 @@
+//! StateStore and SignalLedger on embedded SQLite: the default store of one machine.

@@ -1,0 +1,1 @@
+//! The driver: runs the election core on tokio and hands leadership to a service.

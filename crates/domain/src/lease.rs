@@ -1,0 +1,120 @@
+//! The lease row: the right to act. One row per group in the state store decides who leads.
+
+use crate::id::{ClaimId, InstanceId};
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+/// Shortest LEADER_TTL: below it a garbage-collected neighbour or a slow disk would cost the lease.
+pub const TTL_MIN: Duration = Duration::from_secs(1);
+/// Longest LEADER_TTL: a crash would leave a group without a leader for longer than anybody waits.
+pub const TTL_MAX: Duration = Duration::from_mins(5);
+/// LEADER_TTL unless configured.
+pub const TTL_DEFAULT: Duration = Duration::from_secs(10);
+
+/// The kernel's NTP discipline slews a clock by at most 500 parts per million.
+const CLOCK_RATE_PPM: u64 = 500;
+/// Both ends may be off, in opposite directions.
+const CLOCKS: u64 = 2;
+/// Grain of timers and of the conversions to milliseconds that the stores keep.
+const TIMER_GRAIN: Duration = Duration::from_millis(2);
+
+const _: () = assert!(TTL_MIN.as_nanos() > 2 * margin(TTL_MIN).as_nanos());
+const _: () = assert!(margin(TTL_DEFAULT).as_millis() == 12);
+
+/// By how much a believer stops early and a follower waits longer, for a lease of `ttl`: what two
+/// clocks can drift apart over it, and the grain of timers. 12 ms at 10 s.
+pub const fn margin(ttl: Duration) -> Duration {
+    // ttl is at most TTL_MAX, so its nanoseconds fit.
+    #[allow(clippy::cast_possible_truncation)]
+    let drift = ttl.as_nanos() as u64 / 1_000_000 * CLOCK_RATE_PPM * CLOCKS;
+    Duration::from_nanos(drift).saturating_add(TIMER_GRAIN)
+}
+
+/// A PostgreSQL timeline, which changes when a standby is promoted; constant 1 on SQLite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timeline(pub u32);
+
+/// Counts the claims of a group on one timeline. 0: nobody has led yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The epoch of the next claim.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Counts the writes under one claim, so that a late one cannot win over a later one (rule M2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The number of the next write.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// The fencing token. All three parts: an epoch alone repeats after a failover to an asynchronous
+/// standby that had not seen it (rules M10, M11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token {
+    /// The timeline the claim was made on or carried to.
+    pub timeline: Timeline,
+    /// The number of the claim.
+    pub epoch: Epoch,
+    /// The claim itself.
+    pub claim: ClaimId,
+}
+
+/// `timeline.epoch.claim`, as `COORDINATOR_FENCE` carries it.
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.timeline.0, self.epoch, self.claim)
+    }
+}
+
+/// What a compare-and-set compares: the row has not changed in any way that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version {
+    /// The store's own timeline when the row was read.
+    pub current: Timeline,
+    /// The row's token.
+    pub token: Token,
+    /// The row's write count. Epoch alone would let a late claim beat a renewal (rule M3).
+    pub seq: Seq,
+}
+
+/// The row and the store's timeline, read in one statement.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Observation {
+    /// Everything that a claim compares.
+    pub version: Version,
+    /// Nobody holds the row; its last holder gave it back.
+    pub released: bool,
+    /// What the last holder was granted.
+    pub ttl: Duration,
+    /// Who holds or held the row; `None` before the first claim. For people: no rule reads it.
+    pub holder: Option<InstanceId>,
+    /// Somebody asked the present holder to hand over, and why.
+    pub resign: Option<String>,
+    /// Version of the database's schema.
+    pub schema: u32,
+}
+
+impl Observation {
+    /// Whether the row was last written on the store's present timeline.
+    pub fn on_current_timeline(&self) -> bool {
+        self.version.token.timeline == self.version.current
+    }
+}

@@ -1,0 +1,22 @@
+//! The pure core of `coordinator`: what it means to lead, and when.
+//!
+//! No clock, no IO, no logging, no randomness: `no_std` makes the compiler the judge of that. Time comes in
+//! as an argument, randomness as a [`id::Nonce`] drawn when the process started, and everything that is to
+//! happen goes out as a value.
+//!
+//! Read in this order: [`lease`] (the row that decides), [`ports`] (what the stores promise), `election`
+//! (the state machine), then [`recovery`], [`ledger`], `metrics` and [`alert`].
+#![no_std]
+
+extern crate alloc;
+
+pub mod alert;
+pub mod election;
+pub mod id;
+pub mod lease;
+pub mod ledger;
+pub mod member;
+pub mod metrics;
+pub mod ports;
+pub mod recovery;
+pub mod time;

@@ -1,0 +1,303 @@
+//! What the core asks of the outside, and what each method promises.
+//!
+//! Three ports: [`StateStore`] decides who leads, [`LeaderStore`] makes it fast, [`SignalLedger`] keeps
+//! the effects. An adapter is right when it passes the contract suite of `testkit`; if two adapters
+//! could differ in something, the suite has a case for it.
+//!
+//! Rules for every method:
+//! - An expected answer (lost the race, fenced, duplicate) is a value of an outcome enum, not an error.
+//! - Every write is one statement at the store. Dropping the future leaves the effect unknown, never
+//!   half done, and never leaves an open transaction on a connection that somebody else will use.
+//! - No method retries by itself; the caller does, because only the caller knows the deadline.
+//! - Texts read from a store are hostile: ids pass [`InstanceId::from_stored`], numbers are range-checked.
+
+use crate::id::{ClaimId, InstanceId, Nonce};
+use crate::lease::{Observation, Seq, Timeline, Token, Version};
+use crate::ledger::{NewSignal, Settlement, Signal, SignalCounts, SignalId};
+use crate::member::{Beat, Member, MemberSeen, Term};
+use crate::recovery::RawPortfolio;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use async_trait::async_trait;
+use core::time::Duration;
+
+/// A store did not give an answer. The variant says what the caller may conclude.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum StoreError {
+    /// The request did not reach the store or was refused before it could do anything
+    /// (no connection, wrong password, a standby). Nothing was changed.
+    #[error("{0}")]
+    Unavailable(String),
+    /// No answer in time, or the connection broke after the request was sent: it may have been carried
+    /// out, or may still be. Not a no: ask again.
+    #[error("no answer: {0}")]
+    Unknown(String),
+    /// The store answered with something that cannot be (a missing row, a value out of range).
+    #[error("{0}")]
+    Corrupt(String),
+}
+
+/// Answer to a claim of the row.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// The row is mine under this token, with [`Seq`] 0.
+    Granted(Token),
+    /// The row had changed since it was observed; nothing was written.
+    Lost,
+}
+
+/// Answer to a renewal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Renewal {
+    /// The row carries the new sequence number, on this timeline.
+    Renewed {
+        /// The store's timeline, to which the row was carried if it was on an older one.
+        timeline: Timeline,
+        /// Somebody asked the holder to hand over, and why.
+        resign: Option<String>,
+    },
+    /// The row is no longer mine, was released, or has a later write; nothing was written.
+    Superseded,
+}
+
+/// Answer to a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Release {
+    /// The row is open for everybody.
+    Released,
+    /// The row was not mine any more; nothing was written.
+    Superseded,
+}
+
+/// Answer to a request to hand over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StepDown {
+    /// The holder will see it with its next look at the row, or by a hint at once.
+    Requested,
+    /// That token no longer holds the row; nothing was written.
+    Superseded,
+}
+
+/// State of the database's schema after [`StateStore::migrate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Schema {
+    /// As this binary needs it.
+    Current,
+    /// A newer binary has been here: this one must not write.
+    Newer {
+        /// The version found.
+        found: u32,
+    },
+    /// Older than this binary, and the caller asked not to change it.
+    Older {
+        /// The version found; 0 when there is no schema yet.
+        found: u32,
+    },
+}
+
+/// The state store of one group: the lease row that decides who leads, the members, the history, and the
+/// portfolio that a new leader recovers.
+///
+/// Lease methods run on connections that nothing else uses, so that no other load delays a renewal.
+#[async_trait]
+pub trait StateStore: Send + Sync {
+    /// Brings the schema to this binary's version, behind a lock so that several starting instances do
+    /// it once, and creates the group's row, open (`released`), when it is missing. The row's epoch then
+    /// starts at the highest epoch the history knows for the group, never below.
+    /// With `apply` false it only looks.
+    async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError>;
+
+    /// Reads the row, the current timeline and the schema version in one statement.
+    /// [`StoreError::Corrupt`] when the row is missing or has a value out of range;
+    /// [`StoreError::Unavailable`] on a standby.
+    async fn observe(&self) -> Result<Observation, StoreError>;
+
+    /// Takes the row if it is exactly as observed, timeline of the store included: epoch + 1, seq 0,
+    /// `released` false, this claim, on the current timeline. Closes the previous term of the history
+    /// (reason `expired` unless it was released) and opens the next, in the same statement. Hints others.
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError>;
+
+    /// Writes `seq` into the row if the token is the row's, it is not released, and the row's seq is
+    /// below `seq`. Carries the row to the current timeline. Hints others.
+    async fn renew(&self, token: &Token, seq: Seq) -> Result<Renewal, StoreError>;
+
+    /// Opens the row, under the same guards as a renewal, and closes the term with `reason`. Hints others.
+    async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError>;
+
+    /// Asks the holder of `token` to hand over; at most 256 characters of `reason` are kept. Does not
+    /// touch the row's seq. Hints others. The next claim clears it.
+    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError>;
+
+    /// Writes this process's line of the instance table and answers what it learned on the way.
+    async fn beat(&self, member: &Member) -> Result<Beat, StoreError>;
+
+    /// Removes this process's line, if it is still this process's: a clean goodbye.
+    async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError>;
+
+    /// The instance table, ordered by id. Lines older than a day are left out.
+    async fn members(&self) -> Result<Vec<MemberSeen>, StoreError>;
+
+    /// The latest terms, newest first, at most `limit`.
+    async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError>;
+
+    /// Open positions and the portfolio row, in one read-only REPEATABLE READ transaction (one read
+    /// transaction on SQLite), as text: the domain parses and judges them.
+    /// [`StoreError::Corrupt`] when a relation or a column is missing, naming it.
+    async fn portfolio(&self) -> Result<RawPortfolio, StoreError>;
+
+    /// Resolves when another process may have written the row since the last call. May resolve for
+    /// nothing and may miss a change: a hint only makes things fast. Never fails; reconnects by itself.
+    /// Cancellation safe: a hint that arrived while nobody waited is delivered to the next call.
+    async fn changed(&self);
+}
+
+/// Whether [`StateStore::migrate`] may change anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migrate {
+    /// Bring the schema up to date.
+    Apply,
+    /// Only tell its state.
+    Check,
+}
+
+/// What a claim writes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClaimRequest {
+    /// The row as it was observed; anything else loses.
+    pub observed: Version,
+    /// The fresh claim.
+    pub claim: ClaimId,
+    /// Who claims.
+    pub holder: InstanceId,
+    /// LEADER_TTL of the claimer, which everybody else then waits for.
+    pub ttl: Duration,
+}
+
+/// A ticket as Redis has it: one attempt to lead at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    /// Who holds it, for people.
+    pub holder: InstanceId,
+    /// The claim it was taken for; `None` when the value is not one of ours.
+    pub claim: Option<ClaimId>,
+    /// What is wrong with it, or how long it goes on.
+    pub remaining: Result<Duration, TicketFault>,
+}
+
+/// A ticket that this system cannot have written. It is counted and not waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum TicketFault {
+    /// The key never expires.
+    #[error("the lease key has no expiry")]
+    NoExpiry,
+    /// It expires later than LEADER_TTL from now: a clock of Redis's host jumped.
+    #[error("the lease key outlives LEADER_TTL")]
+    TooLong,
+    /// The key is a list, a hash, or another type than a string.
+    #[error("the lease key is not a string")]
+    WrongType,
+    /// The value is too large or not `claim instance`.
+    #[error("the lease key's value is not one of ours")]
+    Malformed,
+}
+
+/// Answer to the request for a ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Acquire {
+    /// Mine for LEADER_TTL.
+    Granted,
+    /// Somebody else's (or faulty).
+    Held(Ticket),
+}
+
+/// Answer to the renewal of a ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TicketRenewal {
+    /// Mine for LEADER_TTL from now.
+    Renewed,
+    /// Not mine; whose it is, if anybody's.
+    Lost(Option<Ticket>),
+}
+
+/// The leader store of one group: a ticket that spares the state store all attempts but one, and hints.
+/// Losing it, or its lying, costs speed and never safety.
+#[async_trait]
+pub trait LeaderStore: Send + Sync {
+    /// Takes the ticket for `claim` if nobody has it, if it is already `claim`'s, or if it is the ticket
+    /// of `void`, the row's claim that is known to be over. One script at the store.
+    async fn acquire(&self, claim: ClaimId, void: Option<ClaimId>) -> Result<Acquire, StoreError>;
+
+    /// Extends the ticket to LEADER_TTL if it is `claim`'s.
+    async fn renew(&self, claim: ClaimId) -> Result<TicketRenewal, StoreError>;
+
+    /// Deletes the ticket if it is `claim`'s and hints others either way.
+    async fn release(&self, claim: ClaimId) -> Result<(), StoreError>;
+
+    /// The ticket, if there is one. Reads at most 512 bytes of the value.
+    async fn inspect(&self) -> Result<Option<Ticket>, StoreError>;
+
+    /// As [`StateStore::changed`]: resolves when another process released the ticket, or when the
+    /// connection to the store came back.
+    async fn changed(&self);
+}
+
+/// Answer to a new signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submit {
+    /// Durable.
+    Accepted(Signal),
+    /// The same signal was accepted before; nothing was written.
+    Repeated(Signal),
+    /// Another signal has this id; nothing was written.
+    Conflict(Signal),
+}
+
+/// Answer to the claim of a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignalClaim {
+    /// Mine to send, once.
+    Claimed(Signal),
+    /// Nothing waits.
+    Empty,
+    /// The token is not the row's; nothing was written.
+    Fenced,
+}
+
+/// Answer to a fenced write about a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recorded {
+    /// Durable.
+    Recorded,
+    /// The token is not the row's, or the signal is not in the state the write starts from;
+    /// nothing was written.
+    Fenced,
+}
+
+/// The ledger of effects. Every method that takes a token writes only while the lease row carries exactly
+/// that token, is not released and is on the current timeline, checked in the same statement under a lock
+/// that makes a concurrent claim wait (FOR SHARE): no timing is involved.
+#[async_trait]
+pub trait SignalLedger: Send + Sync {
+    /// Stores a signal before it is acknowledged. Needs no leadership.
+    async fn submit(&self, signal: &NewSignal) -> Result<Submit, StoreError>;
+
+    /// Claims the oldest received signal: received -> claimed(token).
+    async fn claim_next(&self, token: &Token) -> Result<SignalClaim, StoreError>;
+
+    /// Settles a signal claimed under `token`: claimed(token) -> done | rejected.
+    async fn settle(&self, token: &Token, id: &SignalId, as_: Settlement) -> Result<Recorded, StoreError>;
+
+    /// Marks every signal claimed under another token than `token` as in doubt and returns all signals in
+    /// doubt, oldest first, or `None` when `token` is fenced. The new leader never sends them blindly.
+    async fn take_over(&self, token: &Token) -> Result<Option<Vec<Signal>>, StoreError>;
+
+    /// Settles a signal in doubt after its outcome was looked up: in_doubt -> done | rejected | received.
+    async fn resolve(&self, token: &Token, id: &SignalId, as_: Settlement) -> Result<Recorded, StoreError>;
+
+    /// How many signals are in each state.
+    async fn counts(&self) -> Result<SignalCounts, StoreError>;
+
+    /// Resolves when a signal may have been submitted. As [`StateStore::changed`].
+    async fn submitted(&self);
+}

@@ -1,0 +1,46 @@
+//! Crash recovery: what a new leader must be able to trust before it acts.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A position as the database has it, every column as text (`None`: NULL), so that nothing is rounded or
+/// refused before it is judged here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RawPosition {
+    /// Column position_id.
+    pub position_id: Option<String>,
+    /// Column instrument.
+    pub instrument: Option<String>,
+    /// Column status.
+    pub status: Option<String>,
+    /// Column quantity.
+    pub quantity: Option<String>,
+    /// Column entry_price.
+    pub entry_price: Option<String>,
+    /// Column risk_amount, in rupees.
+    pub risk_amount: Option<String>,
+    /// Column margin_used, in rupees.
+    pub margin_used: Option<String>,
+}
+
+/// The portfolio row as the database has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RawTotals {
+    /// Column total_risk_amount, in rupees.
+    pub total_risk_amount: Option<String>,
+    /// Column margin_used, in rupees.
+    pub margin_used: Option<String>,
+}
+
+/// Everything that recovery reads, from one snapshot of the database.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RawPortfolio {
+    /// Every row of `recovery.positions` whose status is not `closed` (any letter case); rows with NULL
+    /// or unknown status are included, so that they are judged. At most [`POSITIONS_READ_MAX`].
+    pub positions: Vec<RawPosition>,
+    /// Every row of `recovery.portfolio`: there must be exactly one. At most two are read.
+    pub totals: Vec<RawTotals>,
+}
+
+/// More open positions than this are not read: the relation is not what it should be.
+pub const POSITIONS_READ_MAX: usize = 10_000;

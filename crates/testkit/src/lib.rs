@@ -1,0 +1,1 @@
+//! Contract suites, fakes, real servers and a TCP fault proxy for the tests of every crate.

@@ -1,1 +1,54 @@
-//! The election state machine.
+//! The election: a pure state machine, stepped by a driver.
+//!
+//! ```text
+//!             row open: ticket, then claim         recovery passed
+//!  Follower ───────► Candidate ───────► Leader(Recovering) ───────► Leader(Active)
+//!     ▲  ▲               │                 │   │ corrupt or inconsistent   │
+//!     │  └───────────────┘                 │   └────► Leader(Halted) ──────┤
+//!     │     lost the race                  │            (checked again)    │ asked to hand over
+//!     │                                    ▼                               ▼
+//!     └──────────── deadline passed, or superseded ◄──────────── Leader(Draining) ─► released
+//! ```
+//!
+//! # The contract of [`Elector::step`]
+//!
+//! The driver calls `step(now, event)` for every event, one after the other, and carries out the
+//! [`Command`]s it returns, in that order, without deciding anything:
+//!
+//! - `now` is read from CLOCK_BOOTTIME after the event was received and before the commands are sent. So a
+//!   deadline counted from `now` is never later than one counted from the send, and an age counted from
+//!   `now` never older than the receipt.
+//! - A command with a [`CallId`] gets exactly one answer event with the same id: what the store said, or
+//!   [`StoreError::Unknown`](crate::ports::StoreError::Unknown) when its timeout ran out or the task
+//!   carrying it out failed. At most one call per store is under way; an answer with another id is ignored.
+//! - At [`Elector::next_wakeup`] the driver calls `step(now, Event::Wakeup)`. Waking early does no harm;
+//!   waking late never lengthens a belief, because every reader compares the deadline with its own clock.
+//! - A dropped hint costs time only.
+//!
+//! Same configuration and same events: same state and same commands. The value is `Clone + Eq + Hash`, so a
+//! model checker explores the very one that ships.
+//!
+//! # Where each rule of docs/protocol.md lives
+//!
+//! | rule | where |
+//! |---|---|
+//! | expiry by observation (M9, M14, M19) | `sighting.rs` |
+//! | deadline from the send (M13), late answers, carrying to a new timeline (M17) | `row.rs` |
+//! | a claim with an unknown outcome, never adopting a former row (M15) | `row.rs`, `Own` |
+//! | ticket before claim, at the latest one heartbeat without it, giving it back (M18) | `ticket.rs` |
+//! | drain before release, keep-out after a step-down, recovery before active | `elector.rs` |
+
+mod command;
+mod config;
+mod elector;
+mod event;
+mod role;
+mod row;
+mod sighting;
+mod ticket;
+
+pub use command::{CallId, Command, LossReason, Report, RowRequest, TicketRequest};
+pub use config::{Config, TicketUse};
+pub use elector::Elector;
+pub use event::{Event, Resign, RowAnswer, TicketAnswer};
+pub use role::{Leadership, Phase, Role};

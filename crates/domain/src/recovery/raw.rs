@@ -1,4 +1,4 @@
-//! Crash recovery: what a new leader must be able to trust before it acts.
+//! What the database says, before it is judged.
 
 use alloc::string::String;
 use alloc::vec::Vec;

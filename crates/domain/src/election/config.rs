@@ -1,0 +1,117 @@
+//! What an elector is told once.
+
+use crate::id::{InstanceId, Nonce};
+use crate::lease::{TTL_MAX, TTL_MIN, margin};
+use core::time::Duration;
+
+/// Heartbeats in a lease: two may fail before the third decides.
+const HEARTBEATS_PER_TTL: u32 = 3;
+/// Tries in a heartbeat when a store fails: quick enough to notice its return, slow enough not to be load.
+const RETRIES_PER_HEARTBEAT: u32 = 8;
+/// A step-down keeps the instance out for this many heartbeats, so that somebody else can take over.
+const KEEP_OUT_HEARTBEATS: u32 = 3;
+/// How often a halted leader looks whether the portfolio was put right.
+pub(super) const HALTED_RECHECK: Duration = Duration::from_secs(30);
+
+/// Whether a leader store takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TicketUse {
+    /// The state store alone: no ticket, never in fallback.
+    None,
+    /// A ticket is taken before the row is claimed.
+    Redis,
+}
+
+/// Settings of one elector. `ttl` is between 1 s and 300 s, `heartbeat` at most a third of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Config {
+    pub(super) id: InstanceId,
+    pub(super) nonce: Nonce,
+    pub(super) ttl: Duration,
+    pub(super) heartbeat: Duration,
+    pub(super) ticket: TicketUse,
+    pub(super) schema: u32,
+}
+
+/// A setting that would break a promise.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfig {
+    /// LEADER_TTL out of range.
+    #[error("LEADER_TTL is {0:?}; it must be 1 s to 300 s")]
+    Ttl(Duration),
+    /// The heartbeat leaves too little of the lease for a retry.
+    #[error(
+        "the heartbeat is {heartbeat:?}; it must be above zero and at most a third of LEADER_TTL ({ttl:?})"
+    )]
+    Heartbeat {
+        /// As configured.
+        heartbeat: Duration,
+        /// As configured.
+        ttl: Duration,
+    },
+}
+
+impl Config {
+    /// Settings with a heartbeat of a third of `ttl`. `schema` is the schema version this binary needs;
+    /// `nonce` must have been drawn for this very process start.
+    pub fn new(
+        id: InstanceId,
+        nonce: Nonce,
+        ttl: Duration,
+        ticket: TicketUse,
+        schema: u32,
+    ) -> Result<Self, InvalidConfig> {
+        if !(TTL_MIN..=TTL_MAX).contains(&ttl) {
+            return Err(InvalidConfig::Ttl(ttl));
+        }
+        Ok(Self { id, nonce, ttl, heartbeat: ttl / HEARTBEATS_PER_TTL, ticket, schema })
+    }
+
+    /// The same with another heartbeat.
+    pub fn with_heartbeat(mut self, heartbeat: Duration) -> Result<Self, InvalidConfig> {
+        if heartbeat.is_zero() || heartbeat > self.ttl / HEARTBEATS_PER_TTL {
+            return Err(InvalidConfig::Heartbeat { heartbeat, ttl: self.ttl });
+        }
+        self.heartbeat = heartbeat;
+        Ok(self)
+    }
+
+    /// Who this is.
+    pub fn id(&self) -> &InstanceId {
+        &self.id
+    }
+
+    /// LEADER_TTL.
+    pub fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// How often the row is renewed; also the longest that one request may take.
+    pub fn heartbeat(&self) -> Duration {
+        self.heartbeat
+    }
+
+    /// How long a grant lets its holder believe, counted from the send.
+    pub(super) fn belief(&self) -> Duration {
+        self.ttl.saturating_sub(margin(self.ttl))
+    }
+
+    pub(super) fn retry(&self) -> Duration {
+        self.heartbeat / RETRIES_PER_HEARTBEAT
+    }
+
+    /// A look at the row when no hint came: rarer than the leader's heartbeat, so that with hints working
+    /// there is no polling.
+    pub(super) fn slow_poll(&self) -> Duration {
+        self.heartbeat * 3 / 2
+    }
+
+    pub(super) fn keep_out(&self) -> Duration {
+        self.heartbeat * KEEP_OUT_HEARTBEATS
+    }
+
+    /// How long the leader's work may take to stop before the row is let go all the same.
+    pub(super) fn drain(&self) -> Duration {
+        self.heartbeat
+    }
+}

@@ -1,0 +1,295 @@
+//! The state machine: one value, one function.
+
+use super::command::{CallId, Command, LossReason, Report};
+use super::config::{Config, HALTED_RECHECK};
+use super::event::{Event, Resign};
+use super::role::{Leadership, Phase, Role};
+use super::row::RowLane;
+use super::ticket::TicketLane;
+use crate::id::ClaimId;
+use crate::lease::{Observation, Token};
+use crate::ports::Ticket;
+use crate::recovery::{RecoveryCode, backoff};
+use crate::time::Time;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// One instance's part in the election of one group. See the [module](super) for the contract.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Elector {
+    pub(super) config: Config,
+    pub(super) role: Role,
+    pub(super) row: RowLane,
+    pub(super) ticket: TicketLane,
+    recovery: RecoveryLane,
+    /// No attempt before this: after a step-down, or after a lost race.
+    pub(super) keep_out: Time,
+    pub(super) stopping: bool,
+    claims: u32,
+    calls: u64,
+}
+
+/// Crash recovery of the present leadership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum RecoveryLane {
+    /// Passed, or there is no leadership.
+    Idle,
+    /// To be (re)tried then.
+    Due(Time),
+    /// Under way.
+    Waiting(CallId),
+}
+
+impl Elector {
+    /// A follower that knows nothing. The first `step(now, Event::Wakeup)` makes it look.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            role: Role::Follower,
+            row: RowLane::default(),
+            ticket: TicketLane::default(),
+            recovery: RecoveryLane::Idle,
+            keep_out: Time::ZERO,
+            stopping: false,
+            claims: 0,
+            calls: 0,
+        }
+    }
+
+    /// Takes in one event at `now` and answers with what is to be done, in order.
+    #[must_use]
+    pub fn step(&mut self, now: Time, event: Event) -> Vec<Command> {
+        let mut out = Vec::new();
+        // Before anything else: an answer that comes after the deadline cannot save the belief.
+        self.expire(now, &mut out);
+        match event {
+            Event::Wakeup => {}
+            Event::Row { call, answer } => self.row_answered(now, call, answer, &mut out),
+            Event::Ticket { call, answer } => self.ticket_answered(now, call, answer, &mut out),
+            Event::RowHint => self.row.look = true,
+            Event::TicketHint => self.ticket.next = now,
+            Event::Recovered { call, answer } => self.recovered(now, call, answer, &mut out),
+            Event::Drained => self.drained(now, &mut out),
+            Event::Resign(why) => self.resign(now, why, &mut out),
+        }
+        self.advance(now, &mut out);
+        out
+    }
+
+    /// When to step with [`Event::Wakeup`] if nothing happens before; `None`: only an event changes anything.
+    pub fn next_wakeup(&self) -> Option<Time> {
+        let leadership = self.leadership().map(|leadership| match leadership.phase {
+            Phase::Draining { until, .. } => leadership.deadline.min(until),
+            Phase::Recovering { .. } | Phase::Active | Phase::Halted(_) => leadership.deadline,
+        });
+        let recovery = match self.recovery {
+            RecoveryLane::Due(at) => Some(at),
+            RecoveryLane::Idle | RecoveryLane::Waiting(_) => None,
+        };
+        [leadership, recovery, self.row_wakeup(), self.ticket_wakeup()].into_iter().flatten().min()
+    }
+
+    /// What this instance is. A leadership in it is only good until its deadline.
+    pub fn role(&self) -> &Role {
+        &self.role
+    }
+
+    /// The leadership held, good until its deadline.
+    pub fn leadership(&self) -> Option<&Leadership> {
+        match &self.role {
+            Role::Leader(leadership) => Some(leadership),
+            Role::Follower | Role::Candidate(_) | Role::Stopped => None,
+        }
+    }
+
+    /// The token this instance may act under at `now`, if any. Rule S1 is about this answer.
+    pub fn believes(&self, now: Time) -> Option<Token> {
+        self.leadership().filter(|leadership| now < leadership.deadline).map(|leadership| leadership.token)
+    }
+
+    /// The row as last read by this instance.
+    pub fn row(&self) -> Option<&Observation> {
+        self.row.seen.as_ref().map(|sighting| &sighting.row)
+    }
+
+    /// The ticket as last seen by this instance.
+    pub fn ticket(&self) -> Option<&Ticket> {
+        self.ticket.seen.as_ref()
+    }
+
+    /// The leader store is configured and did not answer last time. Changes nothing about who leads.
+    pub fn fallback(&self) -> bool {
+        self.ticket.unreachable
+    }
+
+    /// Settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Sends what is due. Every answer has been taken in before, so this sees one consistent state.
+    fn advance(&mut self, now: Time, out: &mut Vec<Command>) {
+        self.advance_recovery(now, out);
+        self.advance_candidacy(now);
+        self.advance_ticket(now, out);
+        self.advance_row(now, out);
+        if self.stopping && self.role == Role::Follower && self.row.is_quiet() && self.ticket.is_quiet() {
+            self.role = Role::Stopped;
+            out.push(Command::Report(Report::Stopped));
+        }
+    }
+
+    pub(super) fn next_call(&mut self) -> CallId {
+        self.calls += 1;
+        CallId(self.calls)
+    }
+
+    pub(super) fn next_claim(&mut self) -> ClaimId {
+        // 2^32 claims of one process are 1,360 years of one claim every ten seconds.
+        self.claims = self.claims.wrapping_add(1);
+        self.config.nonce.claim(self.claims)
+    }
+
+    /// Up to a quarter of a heartbeat, other for every process and every attempt.
+    pub(super) fn jitter(&self) -> Duration {
+        // The nonce is random; the multiplication spreads it and the counter over the upper bits.
+        const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        let spread = self.config.nonce.claim(self.claims).as_u128().wrapping_mul(ODD);
+        #[allow(clippy::cast_possible_truncation)] // The shift leaves 16 bits.
+        let fraction = (spread >> 112) as u32;
+        self.config.heartbeat / 4 * fraction / u32::from(u16::MAX)
+    }
+
+    // --- the life of a leadership -------------------------------------------------------------------
+
+    pub(super) fn elected(&mut self, now: Time, leadership: Leadership, sent: Time, out: &mut Vec<Command>) {
+        out.push(Command::Report(Report::Elected { token: leadership.token, sent }));
+        self.role = Role::Leader(leadership);
+        self.recovery = RecoveryLane::Due(now);
+    }
+
+    /// Leadership is over by the deadline. Belief ended there, however late this is noticed. Work that does
+    /// not stop when asked is not waited for beyond the bound: its effects are fenced.
+    fn expire(&mut self, now: Time, out: &mut Vec<Command>) {
+        let Some(leadership) = self.leadership() else { return };
+        let deadline = leadership.deadline;
+        if now >= deadline {
+            self.lose(deadline, LossReason::Expired, out);
+        } else if matches!(leadership.phase, Phase::Draining { until, .. } if now >= until) {
+            self.drained(now, out);
+        }
+    }
+
+    /// Leadership is over. Told first; the stores are told afterwards, by `advance`.
+    pub(super) fn lose(&mut self, at: Time, why: LossReason, out: &mut Vec<Command>) {
+        let Some(token) = self.leadership().map(|leadership| leadership.token) else { return };
+        out.push(Command::Report(Report::Lost { token, at, why }));
+        let reason = match why {
+            LossReason::Superseded => None,
+            LossReason::Expired => Some("lost: no renewal was acknowledged in time"),
+        };
+        self.let_go(reason.map(String::from));
+    }
+
+    /// Back to following; the row is given back with `reason` unless somebody else has it.
+    fn let_go(&mut self, reason: Option<String>) {
+        if let Role::Leader(leadership) = &self.role {
+            self.row.give_up(leadership, reason);
+            self.ticket.owe(leadership.token.claim);
+        }
+        self.role = Role::Follower;
+        self.recovery = RecoveryLane::Idle;
+    }
+
+    /// Asked to hand over or to stop: the work first, then the row.
+    pub(super) fn resign(&mut self, now: Time, why: Resign, out: &mut Vec<Command>) {
+        let reason = match why {
+            Resign::StepDown { reason } => reason,
+            Resign::Stop => {
+                self.stopping = true;
+                String::from("stopped")
+            }
+        };
+        let until = now + self.config.drain();
+        match &mut self.role {
+            Role::Leader(leadership) => {
+                if matches!(leadership.phase, Phase::Draining { .. }) {
+                    return;
+                }
+                let token = leadership.token;
+                leadership.phase = Phase::Draining { reason: reason.clone(), until };
+                self.recovery = RecoveryLane::Idle;
+                out.push(Command::Report(Report::Draining { token, reason }));
+                out.push(Command::Drain { token, until });
+            }
+            Role::Candidate(candidacy) => {
+                self.ticket.owe(candidacy.claim);
+                self.role = Role::Follower;
+            }
+            Role::Follower | Role::Stopped => {}
+        }
+    }
+
+    /// The work has stopped: stop believing, then give the row back.
+    fn drained(&mut self, now: Time, out: &mut Vec<Command>) {
+        let Some(leadership) = self.leadership() else { return };
+        let Phase::Draining { reason, .. } = &leadership.phase else { return };
+        let reason = reason.clone();
+        out.push(Command::Report(Report::Resigning { token: leadership.token, at: now }));
+        self.keep_out = now + self.config.keep_out();
+        self.let_go(Some(reason));
+    }
+
+    // --- crash recovery -----------------------------------------------------------------------------
+
+    fn advance_recovery(&mut self, now: Time, out: &mut Vec<Command>) {
+        let (RecoveryLane::Due(at), Some(token)) = (self.recovery, self.believes(now)) else { return };
+        if now < at {
+            return;
+        }
+        let call = self.next_call();
+        self.recovery = RecoveryLane::Waiting(call);
+        out.push(Command::Recover { call, token });
+    }
+
+    fn recovered(
+        &mut self,
+        now: Time,
+        call: CallId,
+        answer: Result<(), RecoveryCode>,
+        out: &mut Vec<Command>,
+    ) {
+        if self.recovery != RecoveryLane::Waiting(call) {
+            return;
+        }
+        let Role::Leader(leadership) = &mut self.role else { return };
+        let token = leadership.token;
+        match answer {
+            Ok(()) => {
+                leadership.phase = Phase::Active;
+                self.recovery = RecoveryLane::Idle;
+                out.push(Command::Report(Report::Activated { token }));
+            }
+            // Nothing was judged: try again, and stay what we were.
+            Err(RecoveryCode::DbUnavailable) => {
+                let attempt = match &mut leadership.phase {
+                    Phase::Recovering { attempt } => {
+                        *attempt += 1;
+                        *attempt
+                    }
+                    Phase::Active | Phase::Halted(_) | Phase::Draining { .. } => 1,
+                };
+                self.recovery = RecoveryLane::Due(now + backoff(attempt));
+            }
+            // Every instance would fail the same way: stay, halted, and look again now and then.
+            Err(code @ (RecoveryCode::DataCorrupt | RecoveryCode::ValidationFailed)) => {
+                if leadership.phase != Phase::Halted(code) {
+                    out.push(Command::Report(Report::Halted { token, code }));
+                }
+                leadership.phase = Phase::Halted(code);
+                self.recovery = RecoveryLane::Due(now + HALTED_RECHECK);
+            }
+        }
+    }
+}

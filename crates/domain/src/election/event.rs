@@ -1,0 +1,81 @@
+//! What happens to an elector.
+
+use super::command::CallId;
+use crate::lease::Observation;
+use crate::ports::{Acquire, Claim, Release, Renewal, StoreError, Ticket, TicketRenewal};
+use crate::recovery::RecoveryCode;
+use alloc::string::String;
+
+/// One input of [`Elector::step`](super::Elector::step).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// Time has passed.
+    Wakeup,
+    /// The state store answered, or did not in time.
+    Row {
+        /// The call that is answered.
+        call: CallId,
+        /// What it said.
+        answer: Result<RowAnswer, StoreError>,
+    },
+    /// The leader store answered, or did not in time.
+    Ticket {
+        /// The call that is answered.
+        call: CallId,
+        /// What it said.
+        answer: Result<TicketAnswer, StoreError>,
+    },
+    /// Somebody may have written the row.
+    RowHint,
+    /// Somebody may have released the ticket, or the leader store came back.
+    TicketHint,
+    /// Crash recovery of a new leader ended.
+    Recovered {
+        /// The call that is answered.
+        call: CallId,
+        /// Passed, or why not.
+        answer: Result<(), RecoveryCode>,
+    },
+    /// The leader's work has stopped, as [`Command::Drain`](super::Command::Drain) asked.
+    Drained,
+    /// The operator or the process wants to let go.
+    Resign(Resign),
+}
+
+/// Why leadership is given up on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Resign {
+    /// Hand over and stay as a follower.
+    StepDown {
+        /// For the history.
+        reason: String,
+    },
+    /// The process ends.
+    Stop,
+}
+
+/// What the state store said, by request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RowAnswer {
+    /// To [`RowRequest::Observe`](super::RowRequest::Observe).
+    Observed(Observation),
+    /// To [`RowRequest::Claim`](super::RowRequest::Claim).
+    Claim(Claim),
+    /// To [`RowRequest::Renew`](super::RowRequest::Renew).
+    Renewal(Renewal),
+    /// To [`RowRequest::Release`](super::RowRequest::Release).
+    Release(Release),
+}
+
+/// What the leader store said, by request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TicketAnswer {
+    /// To [`TicketRequest::Acquire`](super::TicketRequest::Acquire).
+    Acquire(Acquire),
+    /// To [`TicketRequest::Renew`](super::TicketRequest::Renew).
+    Renewal(TicketRenewal),
+    /// To [`TicketRequest::Release`](super::TicketRequest::Release).
+    Released,
+    /// To [`TicketRequest::Inspect`](super::TicketRequest::Inspect).
+    Inspected(Option<Ticket>),
+}

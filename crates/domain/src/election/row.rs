@@ -1,0 +1,313 @@
+//! Talking to the state store: looking, claiming, renewing, giving back. One call at a time.
+
+use super::command::{CallId, Command, LossReason, Report, RowRequest};
+use super::elector::Elector;
+use super::event::{Resign, RowAnswer};
+use super::role::{Candidacy, Leadership, Phase, Role};
+use super::sighting::Sighting;
+use crate::id::ClaimId;
+use crate::lease::{Observation, Seq, Token};
+use crate::ports::{Claim, ClaimRequest, Renewal, StoreError};
+use crate::time::Time;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// What is known of the row, and the call under way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct RowLane {
+    pub(super) seen: Option<Sighting>,
+    /// A hint came: read the row as soon as the lane is free.
+    pub(super) look: bool,
+    call: Option<Call>,
+    /// When the next request is due if nothing else happens: a look, or a renewal.
+    next: Time,
+    /// The last call succeeded, then. `None`: it failed, or there was none.
+    answered: Option<Time>,
+    own: Option<Own>,
+    debt: Option<Debt>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Call {
+    id: CallId,
+    sent: Time,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Kind {
+    Observe,
+    Claim,
+    Renew,
+    Release(Token),
+}
+
+/// The last claim this process sent. A restarted process has none, so it can never take its former row
+/// for its own, even under the same instance id (M15).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Own {
+    claim: ClaimId,
+    sent: Time,
+    /// Once it was held and let go, or was refused, it is never believed again, whatever a late answer says.
+    given_up: bool,
+}
+
+/// A row that is to be given back as soon as the lane is free.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Debt {
+    token: Token,
+    seq: Seq,
+    reason: String,
+}
+
+impl RowLane {
+    /// Nothing under way and nothing owed.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.call.is_none() && self.debt.is_none()
+    }
+
+    /// A leadership ended. With a reason the row is given back; without one somebody else has it.
+    pub(super) fn give_up(&mut self, leadership: &Leadership, reason: Option<String>) {
+        if let Some(own) = &mut self.own {
+            own.given_up = true;
+        }
+        self.debt = reason.map(|reason| Debt { token: leadership.token, seq: leadership.seq.next(), reason });
+        self.look = true;
+    }
+}
+
+impl Elector {
+    /// Whether the row may be claimed at `now`, by what was observed.
+    pub(super) fn row_open(&self, now: Time) -> bool {
+        self.opens().is_some_and(|at| now >= at)
+    }
+
+    fn opens(&self) -> Option<Time> {
+        self.row.seen.as_ref().map(|seen| seen.opens(&self.config))
+    }
+
+    /// Whether this instance may go for an open row: the state store answered last time and not long ago
+    /// (else a ticket would be taken that cannot be used), the schema is ours, nobody keeps us out.
+    fn may_contend(&self, now: Time) -> bool {
+        let recent = self.row.answered.is_some_and(|at| now < at + self.config.ttl);
+        let schema = self.row().is_some_and(|row| row.schema == self.config.schema);
+        recent && schema && !self.stopping && now >= self.keep_out && self.row.debt.is_none()
+    }
+
+    /// Follower to candidate when the row is open; back when it is not any more.
+    pub(super) fn advance_candidacy(&mut self, now: Time) {
+        let go = self.row_open(now) && self.may_contend(now);
+        match self.role {
+            Role::Follower if go => {
+                let Some(void) = self.row().map(|row| row.version.token.claim) else { return };
+                let claim = self.next_claim();
+                let without_ticket = now + self.config.heartbeat;
+                self.role = Role::Candidate(Candidacy { claim, void, without_ticket });
+                self.ticket.next = now;
+            }
+            // While the claim is under way its answer decides.
+            Role::Candidate(candidacy)
+                if !go && self.row.call.as_ref().is_none_or(|c| c.kind != Kind::Claim) =>
+            {
+                self.ticket.owe(candidacy.claim);
+                self.role = Role::Follower;
+            }
+            Role::Follower | Role::Candidate(_) | Role::Leader(_) | Role::Stopped => {}
+        }
+    }
+
+    /// Sends the next request to the state store if one is due and none is under way.
+    pub(super) fn advance_row(&mut self, now: Time, out: &mut Vec<Command>) {
+        if self.row.call.is_some() || self.role == Role::Stopped {
+            return;
+        }
+        let Some((kind, request)) = self.row_request(now) else { return };
+        let id = self.next_call();
+        if kind == Kind::Observe {
+            self.row.look = false;
+        }
+        self.row.call = Some(Call { id, sent: now, kind });
+        out.push(Command::Row { call: id, timeout: self.config.heartbeat, request });
+    }
+
+    fn row_request(&mut self, now: Time) -> Option<(Kind, RowRequest)> {
+        // After a failed call everything waits for the retry, so that a dead store is not hammered.
+        let due = now >= self.row.next;
+        let working = self.row.answered.is_some();
+        if let Some(Debt { token, seq, reason }) = self.row.debt.clone() {
+            return Some((Kind::Release(token), RowRequest::Release { token, seq, reason }));
+        }
+        if let Role::Leader(leadership) = &mut self.role
+            && due
+        {
+            leadership.seq = leadership.seq.next();
+            let (token, seq) = (leadership.token, leadership.seq);
+            return Some((Kind::Renew, RowRequest::Renew { token, seq }));
+        }
+        if let Role::Candidate(candidacy) = self.role
+            && self.ticket_settled(now, &candidacy)
+            && let Some(observed) = self.row().map(|row| row.version)
+        {
+            self.row.own = Some(Own { claim: candidacy.claim, sent: now, given_up: false });
+            let (holder, ttl) = (self.config.id.clone(), self.config.ttl);
+            let request = ClaimRequest { observed, claim: candidacy.claim, holder, ttl };
+            return Some((Kind::Claim, RowRequest::Claim(request)));
+        }
+        let watching = !matches!(self.role, Role::Leader(_)) && !self.stopping;
+        let look = (self.row.look && working && !self.stopping) || (watching && due);
+        look.then_some((Kind::Observe, RowRequest::Observe))
+    }
+
+    /// When `advance_row` or `advance_candidacy` has something to do, if no event comes before.
+    pub(super) fn row_wakeup(&self) -> Option<Time> {
+        if self.row.call.is_some() {
+            return None;
+        }
+        let next = Some(self.row.next);
+        match &self.role {
+            Role::Leader(_) => next,
+            Role::Candidate(candidacy) => next.map(|at| at.min(candidacy.without_ticket)),
+            Role::Follower if self.stopping => None,
+            Role::Follower => {
+                let contend = self.opens().map(|at| at.max(self.keep_out));
+                // An open row that we may not go for is no reason to wake before the next look.
+                let contend = contend.filter(|at| self.may_contend(*at));
+                next.into_iter().chain(contend).min()
+            }
+            Role::Stopped => None,
+        }
+    }
+
+    pub(super) fn row_answered(
+        &mut self,
+        now: Time,
+        id: CallId,
+        answer: Result<RowAnswer, StoreError>,
+        out: &mut Vec<Command>,
+    ) {
+        let Some(call) = self.row.call.take_if(|call| call.id == id) else { return };
+        let first = self.row.seen.is_none();
+        self.row.answered = answer.is_ok().then_some(now);
+        match answer {
+            Ok(answer) => {
+                self.row.next = now + self.config.slow_poll();
+                self.row_said(now, &call, answer, out);
+            }
+            Err(_) => self.row_failed(now, &call),
+        }
+        if first && self.row.seen.is_some() {
+            out.push(Command::Report(Report::Ready));
+        }
+    }
+
+    fn row_said(&mut self, now: Time, call: &Call, answer: RowAnswer, out: &mut Vec<Command>) {
+        match answer {
+            RowAnswer::Observed(row) => self.observed(now, row, out),
+            RowAnswer::Claim(Claim::Granted(token)) => self.granted(now, token, Seq(0), out),
+            RowAnswer::Claim(Claim::Lost) => {
+                if let Some(own) = &mut self.row.own {
+                    own.given_up = true;
+                }
+                self.lost_race(now);
+            }
+            RowAnswer::Renewal(Renewal::Renewed { timeline, resign }) => {
+                if let Role::Leader(leadership) = &mut self.role {
+                    leadership.token.timeline = timeline;
+                    leadership.deadline = leadership.deadline.max(call.sent + self.config.belief());
+                    self.row.next = call.sent + self.config.heartbeat;
+                    let token = leadership.token;
+                    out.push(Command::Report(Report::Renewed { token, sent: call.sent }));
+                }
+                self.asked_to_resign(now, resign, out);
+            }
+            RowAnswer::Renewal(Renewal::Superseded) => self.lose(now, LossReason::Superseded, out),
+            RowAnswer::Release(_) => {
+                self.row.debt = None;
+                self.row.look = true;
+                if let Kind::Release(token) = call.kind {
+                    out.push(Command::Report(Report::Released { token }));
+                }
+            }
+        }
+    }
+
+    /// No answer is not a no: the deadline stays, and the same is asked again.
+    fn row_failed(&mut self, now: Time, call: &Call) {
+        // Refused at once: not again before the retry. Timed out: that time has passed already.
+        self.row.next = now.max(call.sent + self.config.retry());
+        match call.kind {
+            // It may have been carried out: the next look tells.
+            Kind::Claim => {
+                self.row.look = true;
+                if let Role::Candidate(candidacy) = self.role {
+                    self.ticket.owe(candidacy.claim);
+                    self.role = Role::Follower;
+                }
+            }
+            // The next look that shows the row as ours owes it again; a stopping process leaves it to expire.
+            Kind::Release(_) => {
+                self.row.debt = None;
+                self.row.look = true;
+            }
+            Kind::Observe | Kind::Renew => {}
+        }
+    }
+
+    fn observed(&mut self, now: Time, row: Observation, out: &mut Vec<Command>) {
+        let (token, seq, released) = (row.version.token, row.version.seq, row.released);
+        let resign = row.resign.clone();
+        Sighting::update(&mut self.row.seen, row, now);
+        if let Some(leadership) = self.leadership() {
+            if leadership.token.claim != token.claim || released {
+                self.lose(now, LossReason::Superseded, out);
+            } else {
+                self.row.next = self.row.next.min(now + self.config.heartbeat);
+                self.asked_to_resign(now, resign, out);
+            }
+        } else if self.row.own.is_some_and(|own| own.claim == token.claim) && !released {
+            // Our last claim, of which we did not know that it was carried out, or which we let go.
+            self.granted(now, token, seq, out);
+        }
+    }
+
+    fn asked_to_resign(&mut self, now: Time, reason: Option<String>, out: &mut Vec<Command>) {
+        if let Some(reason) = reason
+            && self.leadership().is_some()
+        {
+            self.resign(now, Resign::StepDown { reason }, out);
+        }
+    }
+
+    /// The row is ours, by the answer to the claim or by a look after an unknown outcome. The deadline
+    /// counts from the original send either way (M13); past it, or unwanted, the row is given back.
+    fn granted(&mut self, now: Time, token: Token, seq: Seq, out: &mut Vec<Command>) {
+        let Some(own) = self.row.own.filter(|own| own.claim == token.claim) else { return };
+        let deadline = own.sent + self.config.belief();
+        if own.given_up || now >= deadline || self.stopping || now < self.keep_out {
+            self.row.own = Some(Own { given_up: true, ..own });
+            let reason = String::from("given back: the claim came too late");
+            self.row.debt = Some(Debt { token, seq: seq.next(), reason });
+            self.lost_race(now);
+        } else {
+            self.row.next = own.sent + self.config.heartbeat;
+            if let Role::Candidate(candidacy) = self.role
+                && candidacy.claim != token.claim
+            {
+                self.ticket.owe(candidacy.claim);
+            }
+            let phase = Phase::Recovering { attempt: 0 };
+            let leadership = Leadership { token, deadline, phase, seq };
+            self.elected(now, leadership, own.sent, out);
+        }
+    }
+
+    /// Somebody was quicker: give the ticket back, look again, and do not run into the same door at once.
+    fn lost_race(&mut self, now: Time) {
+        if let Role::Candidate(candidacy) = self.role {
+            self.ticket.owe(candidacy.claim);
+            self.role = Role::Follower;
+            self.keep_out = self.keep_out.max(now + self.jitter());
+        }
+        self.row.look = true;
+    }
+}

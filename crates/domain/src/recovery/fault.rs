@@ -1,0 +1,121 @@
+//! Why a portfolio cannot be trusted.
+
+use crate::ports::StoreError;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// The kind of a failed recovery. The numbers and names are a contract with dashboards and alerts;
+/// 0 stands for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecoveryCode {
+    /// The database gave no answer: worth another try, see [`super::backoff`].
+    DbUnavailable = 1,
+    /// A row cannot be what it says. Trying again does not help; a person has to look.
+    DataCorrupt = 2,
+    /// The rows are sound but do not add up to the portfolio's own totals.
+    ValidationFailed = 3,
+}
+
+impl RecoveryCode {
+    /// Every code.
+    pub const ALL: [Self; 3] = [Self::DbUnavailable, Self::DataCorrupt, Self::ValidationFailed];
+
+    /// As the JSON page and the logs write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DbUnavailable => "DB_UNAVAILABLE",
+            Self::DataCorrupt => "DATA_CORRUPT",
+            Self::ValidationFailed => "VALIDATION_FAILED",
+        }
+    }
+
+    /// As Prometheus carries it: 1, 2, 3.
+    pub fn as_number(self) -> u8 {
+        self as u8
+    }
+}
+
+impl fmt::Display for RecoveryCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// More findings than this are counted and not told: a wrong relation makes one for every row.
+pub const FINDINGS_MAX: usize = 20;
+
+/// A failed recovery: nothing may be traded on this portfolio.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {}{}", .findings.join("; "), Untold(*.untold))]
+pub struct RecoveryFault {
+    /// Its kind.
+    pub code: RecoveryCode,
+    /// What is wrong, one sentence each: the row and column, or both figures and their difference. Stored
+    /// texts are quoted and escaped. At least one, at most [`FINDINGS_MAX`].
+    pub findings: Vec<String>,
+    /// How many further findings there were.
+    pub untold: usize,
+}
+
+impl RecoveryFault {
+    /// A fault with these findings, of which the first [`FINDINGS_MAX`] are kept.
+    pub(super) fn new(code: RecoveryCode, mut findings: Vec<String>) -> Self {
+        let untold = findings.len().saturating_sub(FINDINGS_MAX);
+        findings.truncate(FINDINGS_MAX);
+        Self { code, findings, untold }
+    }
+}
+
+/// The portfolio could not be read at all: a missing column is corrupt data, silence is not.
+impl From<StoreError> for RecoveryFault {
+    fn from(error: StoreError) -> Self {
+        let code = match error {
+            StoreError::Unavailable(_) | StoreError::Unknown(_) => RecoveryCode::DbUnavailable,
+            StoreError::Corrupt(_) => RecoveryCode::DataCorrupt,
+        };
+        Self { code, findings: vec![error.to_string()], untold: 0 }
+    }
+}
+
+/// The tail of the message: nothing, or how many findings it leaves out.
+struct Untold(usize);
+
+impl fmt::Display for Untold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            n => write!(f, "; and {n} more"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn codes_are_the_contract() {
+        let told: Vec<_> = RecoveryCode::ALL.map(|code| (code.as_number(), code.as_str())).into();
+        assert_eq!(told, [(1, "DB_UNAVAILABLE"), (2, "DATA_CORRUPT"), (3, "VALIDATION_FAILED")]);
+    }
+
+    #[test]
+    fn silence_of_the_store_can_be_retried_and_corruption_cannot() {
+        let code = |error| RecoveryFault::from(error).code;
+        assert_eq!(code(StoreError::Unavailable("refused".into())), RecoveryCode::DbUnavailable);
+        assert_eq!(code(StoreError::Unknown("timeout".into())), RecoveryCode::DbUnavailable);
+        assert_eq!(code(StoreError::Corrupt("no column quantity".into())), RecoveryCode::DataCorrupt);
+    }
+
+    #[test]
+    fn a_thousand_findings_are_cut_and_counted() {
+        let findings = (0..FINDINGS_MAX + 7).map(|n| format!("row {n}")).collect();
+        let fault = RecoveryFault::new(RecoveryCode::DataCorrupt, findings);
+        assert_eq!(fault.findings.len(), FINDINGS_MAX);
+        assert!(fault.to_string().starts_with("DATA_CORRUPT: row 0; row 1; "));
+        assert!(fault.to_string().ends_with("; row 19; and 7 more"));
+    }
+}

@@ -1,0 +1,291 @@
+use super::*;
+use alloc::string::ToString;
+use alloc::vec;
+
+#[allow(clippy::unnecessary_wraps, reason = "a column that is not NULL")]
+fn text(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
+fn row(id: &str) -> RawPosition {
+    RawPosition {
+        position_id: text(id),
+        instrument: text("GOLD_MINI"),
+        status: text("open"),
+        quantity: text("3"),
+        entry_price: text("78500.00"),
+        risk_amount: text("100000.00"),
+        margin_used: text("250000.50"),
+    }
+}
+
+fn totals(risk: &str, margin: &str) -> RawTotals {
+    RawTotals { total_risk_amount: text(risk), margin_used: text(margin) }
+}
+
+/// Two sound positions whose sums are the totals.
+fn sound() -> RawPortfolio {
+    RawPortfolio { positions: vec![row("P-1"), row("P-2")], totals: vec![totals("200000.00", "500001.00")] }
+}
+
+/// The sound portfolio with its second position changed.
+fn with(change: impl FnOnce(&mut RawPosition)) -> RawPortfolio {
+    let mut raw = sound();
+    change(&mut raw.positions[1]);
+    raw
+}
+
+#[track_caller]
+fn assert_corrupt(raw: &RawPortfolio, finding: &str) {
+    let fault = validate(raw).expect_err("corrupt");
+    assert_eq!((fault.code, fault.findings), (RecoveryCode::DataCorrupt, vec![finding.to_owned()]));
+}
+
+type Column = (&'static str, fn(&mut RawPosition) -> &mut Option<String>);
+const ABOVE_ZERO: [Column; 2] =
+    [("quantity", |row| &mut row.quantity), ("entry_price", |row| &mut row.entry_price)];
+const ZERO_OR_MORE: [Column; 2] =
+    [("risk_amount", |row| &mut row.risk_amount), ("margin_used", |row| &mut row.margin_used)];
+
+#[test]
+fn a_sound_portfolio_keeps_every_digit() {
+    let portfolio = validate(&sound()).expect("sound");
+    assert_eq!(portfolio.positions.len(), 2);
+    assert_eq!(portfolio.positions[0].id.as_str(), "P-1");
+    assert_eq!(portfolio.positions[0].status, PositionStatus::Open);
+    assert_eq!(portfolio.positions[1].margin_used.to_string(), "250000.5");
+    assert_eq!(portfolio.total_risk_amount, Decimal::from(200_000));
+    assert_eq!(portfolio.margin_used, Decimal::from(500_001));
+}
+
+#[test]
+fn no_position_at_all_is_sound() {
+    let raw = RawPortfolio { positions: vec![], totals: vec![totals("0", "0.00")] };
+    assert_eq!(validate(&raw).expect("sound").positions, []);
+}
+
+#[test]
+fn statuses_are_known_in_any_letter_case() {
+    let raw = with(|row| row.status = text("PaRTiaL"));
+    assert_eq!(validate(&raw).expect("sound").positions[1].status, PositionStatus::Partial);
+
+    let mut raw = sound();
+    raw.positions.push(RawPosition { status: text("CLOSED"), ..RawPosition::default() });
+    assert_eq!(validate(&raw).expect("a closed row is history").positions.len(), 2);
+
+    for unknown in ["opened", "", " open", "\u{130}"] {
+        let raw = with(|row| row.status = text(unknown));
+        let finding = format!("position \"P-2\": status is {unknown:?}, not open, partial or closed");
+        assert_corrupt(&raw, &finding);
+    }
+}
+
+#[test]
+fn null_is_corrupt_in_every_column() {
+    let columns: [Column; 3] = [
+        ("position_id", |row| &mut row.position_id),
+        ("instrument", |row| &mut row.instrument),
+        ("status", |row| &mut row.status),
+    ];
+    for (column, of) in columns.into_iter().chain(ABOVE_ZERO).chain(ZERO_OR_MORE) {
+        let raw = with(|row| *of(row) = None);
+        let who = if column == "position_id" { "without id (row 2 as read)" } else { "\"P-2\"" };
+        assert_corrupt(&raw, &format!("position {who}: {column} is NULL"));
+    }
+}
+
+#[test]
+fn what_is_not_a_finite_decimal_is_corrupt() {
+    let long = "1".repeat(30);
+    let texts =
+        ["NaN", "Infinity", "-Infinity", "inf", "", " 1", "1,5", "1_000", "1e3", "0x10", "+1", ".5", "1."];
+    for wrong in texts.into_iter().chain(["1.2.3", "-", "--1", "1.00000000000000000000000000001", &long]) {
+        for (column, of) in ABOVE_ZERO.into_iter().chain(ZERO_OR_MORE) {
+            let raw = with(|row| *of(row) = text(wrong));
+            let what = format!("{wrong:?}, not a decimal number of at most 28 digits");
+            assert_corrupt(&raw, &format!("position \"P-2\": {column} is {what}"));
+        }
+    }
+}
+
+#[test]
+fn padding_zeros_beyond_the_digits_we_keep_change_nothing() {
+    let raw = with(|row| row.quantity = text(&format!("3.{}", "0".repeat(60))));
+    assert_eq!(validate(&raw).expect("sound").positions[1].quantity, Decimal::from(3));
+    let raw = with(|row| row.quantity = text("300"));
+    assert_eq!(validate(&raw).expect("sound").positions[1].quantity, Decimal::from(300));
+}
+
+#[test]
+fn quantity_and_price_are_above_zero() {
+    for (column, of) in ABOVE_ZERO {
+        let finding = |value: &str| format!("position \"P-2\": {column} is {value}, not above zero");
+        assert_corrupt(&with(|row| *of(row) = text("0")), &finding("0"));
+        assert_corrupt(&with(|row| *of(row) = text("-0.0001")), &finding("-0.0001"));
+        validate(&with(|row| *of(row) = text("0.0001"))).expect("a little is enough");
+    }
+}
+
+#[test]
+fn risk_and_margin_may_be_zero_and_never_negative() {
+    for (column, of) in ZERO_OR_MORE {
+        let raw = with(|row| *of(row) = text("-0.01"));
+        assert_corrupt(&raw, &format!("position \"P-2\": {column} is -0.01, not zero or more"));
+    }
+    let mut raw = with(|row| {
+        row.risk_amount = text("0");
+        row.margin_used = text("0.00");
+    });
+    raw.totals = vec![totals("100000.00", "250000.50")];
+    validate(&raw).expect("a position without risk");
+}
+
+#[test]
+fn ids_are_unique_and_harmless() {
+    let raw = with(|row| row.position_id = text("P-1"));
+    assert_corrupt(&raw, "position \"P-1\": position_id occurs more than once");
+
+    let allowed = "position_id is not 1 to 128 of the characters A-Z a-z 0-9 . _ : -";
+    let long = "x".repeat(129);
+    let shown = format!("\"{}\" (cut)", "x".repeat(SHOWN_MAX));
+    let hostile = [
+        ("", "\"\""),
+        ("a b", "\"a b\""),
+        ("<script>", "\"<script>\""),
+        ("\u{1b}[2J\n", "\"\\u{1b}[2J\\n\""),
+        ("\u{202e}txt", "\"\\u{202e}txt\""),
+        (&long, &shown),
+    ];
+    for (id, shown) in hostile {
+        let raw = with(|row| row.position_id = text(id));
+        assert_corrupt(&raw, &format!("position {shown}: {allowed}"));
+    }
+    validate(&with(|row| row.position_id = text(&"x".repeat(128)))).expect("128 characters are enough");
+}
+
+#[test]
+fn instruments_are_names() {
+    let longest = "\u{20b9}".repeat(INSTRUMENT_LEN_MAX);
+    for fine in ["M&M 25DEC FUT", &longest] {
+        validate(&with(|row| row.instrument = text(fine))).expect("an instrument");
+    }
+    let too_long = "x".repeat(INSTRUMENT_LEN_MAX + 1);
+    for wrong in ["", "  ", "GOLD\n", "G\u{0}", &too_long] {
+        let raw = with(|row| row.instrument = text(wrong));
+        let what = "not 1 to 128 characters without control characters";
+        assert_corrupt(&raw, &format!("position \"P-2\": instrument is {}, {what}", quoted(wrong)));
+    }
+}
+
+#[test]
+fn there_is_exactly_one_portfolio_row() {
+    let mut raw = sound();
+    raw.totals.clear();
+    assert_corrupt(&raw, "the portfolio has no row, not exactly one");
+    raw.totals = vec![totals("200000", "500001"), totals("200000", "500001")];
+    assert_corrupt(&raw, "the portfolio has more than one row");
+}
+
+#[test]
+fn totals_are_finite_and_not_negative() {
+    let mut raw = sound();
+    raw.totals = vec![RawTotals { total_risk_amount: None, margin_used: text("500001") }];
+    assert_corrupt(&raw, "portfolio: total_risk_amount is NULL");
+    raw.totals = vec![totals("200000", "NaN")];
+    assert_corrupt(&raw, "portfolio: margin_used is \"NaN\", not a decimal number of at most 28 digits");
+    raw.totals = vec![totals("-0.01", "500001")];
+    assert_corrupt(&raw, "portfolio: total_risk_amount is -0.01, not zero or more");
+}
+
+#[test]
+fn a_paisa_passes_and_the_least_bit_more_fails() {
+    for passing in ["200000.01", "199999.99", "200000", "200000.0099999"] {
+        let mut raw = sound();
+        raw.totals = vec![totals(passing, "500001")];
+        validate(&raw).expect(passing);
+    }
+    let failing = [
+        ("200000.0100000000000001", "200000.0100000000000001", "0.0100000000000001"),
+        ("199999.98", "199999.98", "0.02"),
+        ("0", "0", "200000"),
+    ];
+    for (total, shown, difference) in failing {
+        let mut raw = sound();
+        raw.totals = vec![totals(total, "500001")];
+        let fault = validate(&raw).expect_err(total);
+        let finding = format!(
+            "the positions' risk_amount sum to 200000, the portfolio's total_risk_amount is {shown}: they \
+             differ by {difference}, more than 0.01"
+        );
+        assert_eq!((fault.code, fault.findings), (RecoveryCode::ValidationFailed, vec![finding]));
+    }
+}
+
+#[test]
+fn both_sums_are_compared_and_both_are_told() {
+    let mut raw = sound();
+    raw.totals = vec![totals("1", "2")];
+    let fault = validate(&raw).expect_err("neither agrees");
+    assert_eq!(fault.code, RecoveryCode::ValidationFailed);
+    assert!(fault.findings[0].contains("total_risk_amount is 1:"), "{fault}");
+    assert!(fault.findings[1].contains("margin_used is 2:"), "{fault}");
+    raw.totals = vec![totals("200000", "500001.02")];
+    assert_eq!(validate(&raw).expect_err("margin alone").code, RecoveryCode::ValidationFailed);
+}
+
+#[test]
+fn a_tenth_and_two_tenths_are_three_tenths() {
+    let mut raw = sound();
+    raw.positions[0].risk_amount = text("0.1");
+    raw.positions[1].risk_amount = text("0.2");
+    // With floats the sum is 0.30000000000000004, and the difference would be above a paisa.
+    raw.totals = vec![totals("0.31", "500001")];
+    validate(&raw).expect("exactly a paisa apart");
+}
+
+#[test]
+fn a_sum_that_cannot_be_exact_is_corrupt() {
+    let most = Decimal::MAX.to_string();
+    let overflow = "the sum of risk_amount has more digits than can be kept exactly (28)";
+    for (first, second) in
+        [(most.as_str(), "1"), (most.as_str(), "0.1"), ("0.0000000000000000000000000001", "80")]
+    {
+        let mut raw = sound();
+        raw.positions[0].risk_amount = text(first);
+        raw.positions[1].risk_amount = text(second);
+        assert_corrupt(&raw, overflow);
+    }
+}
+
+#[test]
+fn the_largest_amounts_are_compared_without_rounding() {
+    let mut raw = sound();
+    raw.positions.truncate(1);
+    raw.positions[0].risk_amount = text("7922816251426433759354395033.5");
+    raw.totals = vec![totals("7922816251426433759354395033.4", "250000.50")];
+    let fault = validate(&raw).expect_err("a tenth apart");
+    assert_eq!(fault.code, RecoveryCode::ValidationFailed);
+    assert!(fault.findings[0].contains("they differ by 0.1,"), "{fault}");
+}
+
+#[test]
+fn every_corrupt_value_is_told_at_once() {
+    let mut raw = sound();
+    raw.positions[0].quantity = text("0");
+    raw.positions[0].entry_price = None;
+    raw.positions[1].margin_used = text("NaN");
+    raw.totals.clear();
+    let fault = validate(&raw).expect_err("corrupt");
+    assert_eq!((fault.code, fault.findings.len()), (RecoveryCode::DataCorrupt, 4));
+}
+
+#[test]
+fn one_row_too_many_is_corrupt() {
+    let mut raw = RawPortfolio { positions: vec![], totals: vec![totals("0", "0")] };
+    raw.positions = (0..POSITIONS_READ_MAX)
+        .map(|n| RawPosition { risk_amount: text("0"), margin_used: text("0"), ..row(&format!("P-{n}")) })
+        .collect();
+    assert_eq!(validate(&raw).expect("as many as are read").positions.len(), POSITIONS_READ_MAX);
+    raw.positions.push(RawPosition { risk_amount: text("0"), margin_used: text("0"), ..row("P-last") });
+    assert_corrupt(&raw, "more than 10000 open positions");
+}

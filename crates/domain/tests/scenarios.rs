@@ -1,0 +1,170 @@
+//! The stories in `scenarios/*.txt`, told by the shipped state machine.
+//!
+//! Each file: the story in a sentence, then what is done and what must be true (`at 12s expect leader b`),
+//! then, below the line of dashes, everything that happened. The expectations are written by hand; what
+//! happened is written by `cargo xtask codegen` (`UPDATE_GENERATED=1`), which cannot bless a broken
+//! expectation or a broken invariant: those fail either way.
+
+mod world;
+
+use domain::election::{Phase, Resign, TicketUse};
+use domain::recovery::RecoveryCode;
+use std::path::Path;
+use std::time::Duration;
+use world::{Reach, Store, World};
+
+const LINE: &str = "----";
+
+#[test]
+fn every_story_goes_as_told() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .expect("the folder of stories")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "txt"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 13, "stories went missing: {files:?}");
+    let failures: Vec<String> = files.iter().filter_map(|file| tell(file).err()).collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n\n"));
+}
+
+/// Plays one file; the error is what to show.
+fn tell(file: &Path) -> Result<(), String> {
+    let name = file.file_name().expect("a file").to_string_lossy().into_owned();
+    let text = std::fs::read_to_string(file).expect("a readable story");
+    let (script, told) = text.split_once(LINE).unwrap_or((&text, ""));
+    let trace = play(script).map_err(|fault| format!("{name}: {fault}"))?;
+    let happened = format!("{}\n", trace.join("\n"));
+    if told.trim_start_matches('-').trim_start_matches('\n') == happened {
+        return Ok(());
+    }
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::write(file, format!("{script}{LINE}\n{happened}")).expect("a writable story");
+        return Ok(());
+    }
+    Err(format!("{name} goes differently now (cargo xtask codegen writes it down):\n{happened}"))
+}
+
+fn play(script: &str) -> Result<Vec<String>, String> {
+    let mut world = World::new(Duration::from_secs(10), TicketUse::Redis);
+    let mut faults = Vec::new();
+    for (number, line) in script.lines().enumerate() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [] | ["#", ..] => {}
+            ["stores", "postgres"] => world = World::new(Duration::from_secs(10), TicketUse::None),
+            ["stores", "redis", "postgres"] => {}
+            ["at", at, rest @ ..] => {
+                world.run_until(duration(at));
+                if let Err(fault) = act(&mut world, rest) {
+                    faults.push(format!("line {}: {line}: {fault}", number + 1));
+                }
+            }
+            _ => return Err(format!("line {}: cannot read {line:?}", number + 1)),
+        }
+    }
+    faults.append(&mut world.violations);
+    if faults.is_empty() {
+        Ok(world.trace)
+    } else {
+        Err(format!("{}\n{}", faults.join("\n"), world.trace.join("\n")))
+    }
+}
+
+fn act(world: &mut World, words: &[&str]) -> Result<(), String> {
+    if words.first() != Some(&"expect") {
+        world.tell(&format!("-- {}", words.join(" ")));
+    }
+    match words {
+        ["end"] => {}
+        ["start", name] => world.start(name),
+        ["crash", name] => world.crash(name),
+        ["restart", name] => {
+            world.crash(name);
+            world.start(name);
+        }
+        ["pause", name] => world.pause(name),
+        ["resume", name] => world.resume(name),
+        ["stop", name] => world.resign(name, Resign::Stop),
+        ["step-down", name, reason @ ..] => {
+            world.resign(name, Resign::StepDown { reason: reason.join(" ") });
+        }
+        ["work", "of", name, "hangs"] => world.work_hangs(name),
+        ["recovery", "of", name, outcome] => world.recovery(name, recovery(outcome)?),
+        ["hints", "lost"] => world.hints(false),
+        ["redis", "flushed"] => world.flush(),
+        ["ticket", "held", "by", name, "for", time] => world.foreign_ticket(name, duration(time)),
+        ["standby", "lags"] => world.standby_lags(),
+        ["standby", "promoted"] => world.promote(),
+        ["requests", "of", name, "to", to, "take", time] => world.delay(name, store(to)?, duration(time)),
+        [which @ ("redis" | "postgres"), state] => world.reach("*", store(which)?, reach(state)?),
+        [which @ ("redis" | "postgres"), "for", name, state] => {
+            world.reach(name, store(which)?, reach(state)?);
+        }
+        ["effect", "of", name, "is", expected] => {
+            let outcome = world.effect(name);
+            if outcome != *expected {
+                return Err(format!("it was {outcome}"));
+            }
+        }
+        ["expect", "leader", name] => expect(world, &format!("{name} Active"))?,
+        ["expect", "halted", name] => expect(world, &format!("{name} Halted"))?,
+        ["expect", "nobody"] => expect(world, "")?,
+        ["expect", "somebody"] => {
+            if world.believers().len() != 1 {
+                return Err("nobody leads".into());
+            }
+        }
+        _ => return Err("no such thing can happen in a story".into()),
+    }
+    Ok(())
+}
+
+fn expect(world: &World, expected: &str) -> Result<(), String> {
+    let phase = |phase: &Phase| match phase {
+        Phase::Recovering { .. } => "Recovering",
+        Phase::Active => "Active",
+        Phase::Halted(_) => "Halted",
+        Phase::Draining { .. } => "Draining",
+    };
+    let found: Vec<String> =
+        world.believers().into_iter().map(|(name, p)| format!("{name} {}", phase(p))).collect();
+    let found = found.join(", ");
+    if found == expected { Ok(()) } else { Err(format!("found {found:?}")) }
+}
+
+fn duration(text: &str) -> Duration {
+    let ms = text.strip_suffix("ms").map(|number| number.parse::<f64>().map(|ms| ms / 1000.0));
+    let s = text.strip_suffix('s').map(str::parse::<f64>);
+    let seconds = ms.or(s).expect("a time ends in ms or s").expect("a number");
+    Duration::from_secs_f64(seconds)
+}
+
+fn store(text: &str) -> Result<Store, String> {
+    match text {
+        "redis" => Ok(Store::Redis),
+        "postgres" => Ok(Store::Postgres),
+        _ => Err(format!("no store {text}")),
+    }
+}
+
+fn reach(text: &str) -> Result<Reach, String> {
+    match text {
+        "up" => Ok(Reach::Up),
+        "down" => Ok(Reach::Down),
+        "silent" => Ok(Reach::Silent),
+        "loses-replies" => Ok(Reach::ReplyLost),
+        _ => Err(format!("a store is up, down, silent or loses-replies, not {text}")),
+    }
+}
+
+fn recovery(text: &str) -> Result<Result<(), RecoveryCode>, String> {
+    match text {
+        "passes" => Ok(Ok(())),
+        "unavailable" => Ok(Err(RecoveryCode::DbUnavailable)),
+        "corrupt" => Ok(Err(RecoveryCode::DataCorrupt)),
+        "inconsistent" => Ok(Err(RecoveryCode::ValidationFailed)),
+        _ => Err(format!("no recovery outcome {text}")),
+    }
+}

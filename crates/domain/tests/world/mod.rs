@@ -1,0 +1,537 @@
+//! A small world for stories: electors in virtual time, one lease row, one ticket, and faults by name.
+//! The stores here follow the ports' words; the contract suites hold the real ones to the same words.
+
+use domain::election::{
+    CallId, Command, Config, Elector, Event, Phase, Report, Resign, RowAnswer, RowRequest, TicketAnswer,
+    TicketRequest, TicketUse,
+};
+use domain::id::{ClaimId, InstanceId, Nonce};
+use domain::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
+use domain::ports::{Acquire, Claim, ClaimRequest, Release, Renewal, StoreError, Ticket, TicketRenewal};
+use domain::recovery::RecoveryCode;
+use domain::time::Time;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// One way to a store, and the time a recovery or a drain takes.
+const LATENCY: Duration = Duration::from_millis(1);
+const SCHEMA: u32 = 1;
+
+/// How a store behaves for one instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// Answers.
+    #[default]
+    Up,
+    /// Refuses connections.
+    Down,
+    /// Swallows requests.
+    Silent,
+    /// Carries requests out and swallows the replies.
+    ReplyLost,
+}
+
+/// Which store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Store {
+    Redis,
+    Postgres,
+}
+
+#[derive(Debug, Clone)]
+struct Instance {
+    elector: Elector,
+    nonce: u128,
+    paused: bool,
+    held_back: Vec<Event>,
+    work_hangs: bool,
+    recovery: Result<(), RecoveryCode>,
+    last_token: Option<Token>,
+    fallback: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Happening {
+    Deliver(Event),
+    RowArrives(CallId, RowRequest, Time),
+    TicketArrives(CallId, TicketRequest, Time),
+}
+
+/// The whole of it.
+pub struct World {
+    now: Time,
+    ttl: Duration,
+    tickets: TicketUse,
+    instances: BTreeMap<String, Instance>,
+    row: Observation,
+    standby: Option<Observation>,
+    ticket: Option<(InstanceId, ClaimId, Time)>,
+    reach: BTreeMap<(String, Store), Reach>,
+    extra_delay: BTreeMap<(String, Store), Duration>,
+    queue: BTreeMap<(Time, u64), (String, u128, Happening)>,
+    order: u64,
+    starts: u128,
+    hints: bool,
+    /// What happened, a line each.
+    pub trace: Vec<String>,
+    /// Broken invariants; must stay empty.
+    pub violations: Vec<String>,
+    epochs: BTreeSet<(Timeline, Epoch, ClaimId)>,
+}
+
+impl World {
+    pub fn new(ttl: Duration, tickets: TicketUse) -> Self {
+        let token = Token { timeline: Timeline(1), epoch: Epoch(0), claim: ClaimId::NIL };
+        let version = Version { current: Timeline(1), token, seq: Seq(0) };
+        let row = Observation { version, released: true, ttl, holder: None, resign: None, schema: SCHEMA };
+        Self {
+            now: Time::from_nanos(1_000_000_000_000),
+            ttl,
+            tickets,
+            instances: BTreeMap::new(),
+            row,
+            standby: None,
+            ticket: None,
+            reach: BTreeMap::new(),
+            extra_delay: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            order: 0,
+            starts: 0,
+            hints: true,
+            trace: Vec::new(),
+            violations: Vec::new(),
+            epochs: BTreeSet::new(),
+        }
+    }
+
+    fn story_time(&self, at: Time) -> f64 {
+        at.since(Time::from_nanos(1_000_000_000_000)).as_secs_f64()
+    }
+
+    /// Writes a line of the trace at the present time.
+    pub fn tell(&mut self, line: &str) {
+        let at = self.story_time(self.now);
+        self.trace.push(format!("{at:9.3}  {line}"));
+    }
+
+    // --- what a story can do --------------------------------------------------------------------
+
+    pub fn start(&mut self, name: &str) {
+        self.starts += 1;
+        let id = InstanceId::parse(name).expect("a story's names are ids");
+        let config = Config::new(id, Nonce::new(self.starts), self.ttl, self.tickets, SCHEMA)
+            .expect("a story's ttl is in range");
+        let instance = Instance {
+            elector: Elector::new(config),
+            nonce: self.starts,
+            paused: false,
+            held_back: Vec::new(),
+            work_hangs: false,
+            recovery: Ok(()),
+            last_token: None,
+            fallback: false,
+        };
+        self.instances.insert(name.to_owned(), instance);
+        self.step(name, Event::Wakeup);
+    }
+
+    pub fn crash(&mut self, name: &str) {
+        self.instances.remove(name);
+    }
+
+    pub fn pause(&mut self, name: &str) {
+        self.instance(name).paused = true;
+    }
+
+    pub fn resume(&mut self, name: &str) {
+        let instance = self.instance(name);
+        instance.paused = false;
+        let held_back = std::mem::take(&mut instance.held_back);
+        self.step(name, Event::Wakeup);
+        for event in held_back {
+            self.step(name, event);
+        }
+    }
+
+    pub fn resign(&mut self, name: &str, why: Resign) {
+        self.step(name, Event::Resign(why));
+    }
+
+    pub fn work_hangs(&mut self, name: &str) {
+        self.instance(name).work_hangs = true;
+    }
+
+    pub fn recovery(&mut self, name: &str, outcome: Result<(), RecoveryCode>) {
+        self.instance(name).recovery = outcome;
+    }
+
+    /// For one instance, or for all that there are and will be (`*`).
+    pub fn reach(&mut self, name: &str, store: Store, reach: Reach) {
+        self.reach.insert((name.to_owned(), store), reach);
+    }
+
+    pub fn delay(&mut self, name: &str, store: Store, delay: Duration) {
+        self.extra_delay.insert((name.to_owned(), store), delay);
+    }
+
+    pub fn hints(&mut self, on: bool) {
+        self.hints = on;
+    }
+
+    /// Redis forgets everything.
+    pub fn flush(&mut self) {
+        self.ticket = None;
+    }
+
+    /// Somebody else's ticket, held for `remaining`.
+    pub fn foreign_ticket(&mut self, name: &str, remaining: Duration) {
+        let id = InstanceId::parse(name).expect("a story's names are ids");
+        self.ticket = Some((id, ClaimId::from_u128(u128::MAX), self.now + remaining));
+    }
+
+    /// The asynchronous standby stops receiving: what is written from now on, it does not have.
+    pub fn standby_lags(&mut self) {
+        self.standby = Some(self.row.clone());
+    }
+
+    /// The standby becomes the primary, on a new timeline.
+    pub fn promote(&mut self) {
+        let timeline = Timeline(self.row.version.current.0 + 1);
+        self.row = self.standby.take().unwrap_or_else(|| self.row.clone());
+        self.row.version.current = timeline;
+    }
+
+    /// Writes an effect under the last token that `name` held, believed or not, as a stuck request would.
+    pub fn effect(&self, name: &str) -> &'static str {
+        let Some(token) = self.instances[name].last_token else { return "has no token" };
+        let holds = self.row.version.token == token && !self.row.released && self.row.on_current_timeline();
+        if holds { "accepted" } else { "fenced" }
+    }
+
+    /// Who believes to lead now, with the phase.
+    pub fn believers(&self) -> Vec<(&str, &Phase)> {
+        let believing = self.instances.iter().filter(|(_, i)| i.elector.believes(self.now).is_some());
+        believing.filter_map(|(name, i)| i.elector.leadership().map(|l| (name.as_str(), &l.phase))).collect()
+    }
+
+    /// Lets time pass until `until` after the story's beginning.
+    pub fn run_until(&mut self, until: Duration) {
+        let until = Time::from_nanos(1_000_000_000_000) + until;
+        assert!(until >= self.now, "a story goes forward");
+        while let Some(next) = self.next_time().filter(|at| *at <= until) {
+            self.now = self.now.max(next);
+            self.happen();
+        }
+        self.now = until;
+        self.check();
+    }
+
+    // --- how it works ---------------------------------------------------------------------------
+
+    fn instance(&mut self, name: &str) -> &mut Instance {
+        self.instances.get_mut(name).unwrap_or_else(|| panic!("the story has no running instance {name}"))
+    }
+
+    fn wakeups(&self) -> impl Iterator<Item = (Time, &String)> {
+        let awake = self.instances.iter().filter(|(_, instance)| !instance.paused);
+        awake.filter_map(|(name, instance)| instance.elector.next_wakeup().map(|at| (at, name)))
+    }
+
+    fn next_time(&self) -> Option<Time> {
+        let queued = self.queue.keys().next().map(|(at, _)| *at);
+        queued.into_iter().chain(self.wakeups().map(|(at, _)| at)).min()
+    }
+
+    /// The next thing at `now`: what is queued before what is due.
+    fn happen(&mut self) {
+        if let Some(entry) = self.queue.first_entry()
+            && entry.key().0 <= self.now
+        {
+            let (name, nonce, happening) = entry.remove();
+            match happening {
+                Happening::Deliver(event) => self.deliver(&name, nonce, event),
+                Happening::RowArrives(call, request, timeout) => {
+                    self.row_arrives(&name, nonce, call, request, timeout);
+                }
+                Happening::TicketArrives(call, request, timeout) => {
+                    self.ticket_arrives(&name, nonce, call, request, timeout);
+                }
+            }
+            return;
+        }
+        let due = self.wakeups().filter(|(at, _)| *at <= self.now).map(|(_, name)| name.clone()).next();
+        if let Some(name) = due {
+            let before = self.instance(&name).elector.clone();
+            self.step(&name, Event::Wakeup);
+            let after = &self.instance(&name).elector;
+            let progress = *after != before || after.next_wakeup().is_none_or(|at| at > self.now);
+            assert!(progress, "{name} asks to be woken and does nothing: {before:?}");
+        }
+    }
+
+    fn deliver(&mut self, name: &str, nonce: u128, event: Event) {
+        let Some(instance) = self.instances.get_mut(name).filter(|i| i.nonce == nonce) else { return };
+        if instance.paused {
+            instance.held_back.push(event);
+        } else {
+            self.step(name, event);
+        }
+    }
+
+    fn step(&mut self, name: &str, event: Event) {
+        let now = self.now;
+        let instance = self.instance(name);
+        let commands = instance.elector.step(now, event);
+        let fallback = instance.elector.fallback();
+        if std::mem::replace(&mut instance.fallback, fallback) != fallback {
+            self.tell(&format!("{name}  fallback {fallback}"));
+        }
+        for command in commands {
+            self.carry_out(name, command);
+        }
+        self.check();
+    }
+
+    fn carry_out(&mut self, name: &str, command: Command) {
+        match command {
+            Command::Row { call, timeout, request } => {
+                let at = self.now + LATENCY + self.delay_of(name, Store::Postgres);
+                self.push(name, at, Happening::RowArrives(call, request, self.now + timeout));
+            }
+            Command::Ticket { call, timeout, request } => {
+                let at = self.now + LATENCY + self.delay_of(name, Store::Redis);
+                self.push(name, at, Happening::TicketArrives(call, request, self.now + timeout));
+            }
+            Command::Recover { call, .. } => {
+                let answer = self.instance(name).recovery;
+                self.push(name, self.now + LATENCY, Happening::Deliver(Event::Recovered { call, answer }));
+            }
+            Command::Drain { .. } => {
+                if !self.instance(name).work_hangs {
+                    self.push(name, self.now + LATENCY, Happening::Deliver(Event::Drained));
+                }
+            }
+            Command::Report(report) => self.report(name, &report),
+        }
+    }
+
+    fn report(&mut self, name: &str, report: &Report) {
+        let line = match report {
+            Report::Renewed { token, .. } => {
+                let before = self.instance(name).last_token.replace(*token);
+                // Renewals are the quiet part of every story; only a carried row is news.
+                if before.is_none_or(|before| before.timeline == token.timeline) {
+                    return;
+                }
+                format!("carried to timeline {}", token.timeline.0)
+            }
+            Report::Elected { token, .. } => {
+                self.instance(name).last_token = Some(*token);
+                if !self.epochs.insert((token.timeline, token.epoch, token.claim)) {
+                    self.violations.push(format!("{name} was elected twice with {token}"));
+                }
+                format!("elected, epoch {} on timeline {}", token.epoch, token.timeline.0)
+            }
+            Report::Ready => "ready".into(),
+            Report::Activated { .. } => "active".into(),
+            Report::Halted { code, .. } => format!("halted: {code:?}"),
+            Report::Lost { at, why, .. } => {
+                format!("lost: {why:?}, belief ended at {:.3}", self.story_time(*at))
+            }
+            Report::Draining { reason, .. } => format!("draining: {reason}"),
+            Report::Resigning { .. } => "resigning".into(),
+            Report::Released { .. } => "released".into(),
+            Report::Fault(fault) => format!("ticket fault: {fault}"),
+            Report::Stopped => "stopped".into(),
+        };
+        self.tell(&format!("{name}  {line}"));
+    }
+
+    fn push(&mut self, name: &str, at: Time, happening: Happening) {
+        self.order += 1;
+        let nonce = self.instances[name].nonce;
+        self.queue.insert((at, self.order), (name.to_owned(), nonce, happening));
+    }
+
+    fn reply(&mut self, name: &str, nonce: u128, at: Time, event: Event) {
+        self.order += 1;
+        self.queue.insert((at, self.order), (name.to_owned(), nonce, Happening::Deliver(event)));
+    }
+
+    fn reach_of(&self, name: &str, store: Store) -> Reach {
+        let of = |name: &str| self.reach.get(&(name.to_owned(), store)).copied().unwrap_or_default();
+        if of("*") == Reach::Up { of(name) } else { of("*") }
+    }
+
+    fn delay_of(&self, name: &str, store: Store) -> Duration {
+        self.extra_delay.get(&(name.to_owned(), store)).copied().unwrap_or_default()
+    }
+
+    /// Everybody but `writer` hears of a write.
+    fn hint(&mut self, writer: &str, event: &Event, store: Store) {
+        if !self.hints {
+            return;
+        }
+        let others: Vec<String> = self.instances.keys().filter(|name| *name != writer).cloned().collect();
+        for name in others {
+            if self.reach_of(&name, store) == Reach::Up {
+                self.push(&name, self.now + LATENCY, Happening::Deliver(event.clone()));
+            }
+        }
+    }
+
+    /// Carries `request` out unless the store is away, and sends or loses the reply.
+    fn arrives<A>(
+        &mut self,
+        (name, nonce, timeout): (&str, u128, Time),
+        store: Store,
+        serve: impl FnOnce(&mut Self) -> Result<A, StoreError>,
+        event: impl FnOnce(Result<A, StoreError>) -> Event,
+    ) {
+        let silent = Err(StoreError::Unknown("timed out".into()));
+        match self.reach_of(name, store) {
+            Reach::Up => {
+                let answer = serve(self);
+                let at = self.now + LATENCY;
+                if at < timeout {
+                    self.reply(name, nonce, at, event(answer));
+                } else {
+                    self.reply(name, nonce, timeout, event(silent));
+                }
+            }
+            Reach::Down => {
+                let refused = Err(StoreError::Unavailable("connection refused".into()));
+                self.reply(name, nonce, self.now, event(refused));
+            }
+            Reach::Silent => self.reply(name, nonce, timeout, event(silent)),
+            Reach::ReplyLost => {
+                let _ = serve(self);
+                self.reply(name, nonce, timeout, event(silent));
+            }
+        }
+    }
+
+    fn row_arrives(&mut self, name: &str, nonce: u128, call: CallId, request: RowRequest, timeout: Time) {
+        let writer = name.to_owned();
+        self.arrives(
+            (name, nonce, timeout),
+            Store::Postgres,
+            |world| Ok(world.serve_row(&writer, request)),
+            |answer| Event::Row { call, answer },
+        );
+    }
+
+    fn serve_row(&mut self, writer: &str, request: RowRequest) -> RowAnswer {
+        match request {
+            RowRequest::Observe => RowAnswer::Observed(self.row.clone()),
+            RowRequest::Claim(request) => RowAnswer::Claim(self.serve_claim(writer, request)),
+            RowRequest::Renew { token, seq } => {
+                if !self.write(&token, seq) {
+                    return RowAnswer::Renewal(Renewal::Superseded);
+                }
+                self.row.version.token.timeline = self.row.version.current;
+                self.hint(writer, &Event::RowHint, Store::Postgres);
+                let (timeline, resign) = (self.row.version.current, self.row.resign.clone());
+                RowAnswer::Renewal(Renewal::Renewed { timeline, resign })
+            }
+            RowRequest::Release { token, seq, .. } => {
+                if !self.write(&token, seq) {
+                    return RowAnswer::Release(Release::Superseded);
+                }
+                self.row.released = true;
+                self.hint(writer, &Event::RowHint, Store::Postgres);
+                RowAnswer::Release(Release::Released)
+            }
+        }
+    }
+
+    fn serve_claim(&mut self, writer: &str, request: ClaimRequest) -> Claim {
+        if self.row.version != request.observed {
+            return Claim::Lost;
+        }
+        let token = Token {
+            timeline: self.row.version.current,
+            epoch: self.row.version.token.epoch.next(),
+            claim: request.claim,
+        };
+        self.row.version.token = token;
+        self.row.version.seq = Seq(0);
+        (self.row.released, self.row.ttl, self.row.resign) = (false, request.ttl, None);
+        self.row.holder = Some(request.holder);
+        self.hint(writer, &Event::RowHint, Store::Postgres);
+        Claim::Granted(token)
+    }
+
+    /// The guards of every write under a claim.
+    fn write(&mut self, token: &Token, seq: Seq) -> bool {
+        let mine = self.row.version.token == *token && !self.row.released && self.row.version.seq < seq;
+        if mine {
+            self.row.version.seq = seq;
+        }
+        mine
+    }
+
+    fn ticket_arrives(
+        &mut self,
+        name: &str,
+        nonce: u128,
+        call: CallId,
+        request: TicketRequest,
+        timeout: Time,
+    ) {
+        let writer = name.to_owned();
+        self.arrives(
+            (name, nonce, timeout),
+            Store::Redis,
+            |world| Ok(world.serve_ticket(&writer, request)),
+            |answer| Event::Ticket { call, answer },
+        );
+    }
+
+    fn serve_ticket(&mut self, writer: &str, request: TicketRequest) -> TicketAnswer {
+        self.ticket.take_if(|(_, _, until)| *until <= self.now);
+        let until = self.now + self.ttl;
+        let id = InstanceId::parse(writer).expect("names are ids");
+        let held = self.ticket.as_ref().map(|(_, claim, _)| *claim);
+        match request {
+            TicketRequest::Acquire { claim, void } => {
+                if held.is_none() || held == Some(claim) || held == void {
+                    self.ticket = Some((id, claim, until));
+                    return TicketAnswer::Acquire(Acquire::Granted);
+                }
+                let ticket = self.shown().expect("it is held");
+                TicketAnswer::Acquire(Acquire::Held(ticket))
+            }
+            TicketRequest::Renew(claim) => {
+                if held == Some(claim) {
+                    self.ticket = Some((id, claim, until));
+                    return TicketAnswer::Renewal(TicketRenewal::Renewed);
+                }
+                TicketAnswer::Renewal(TicketRenewal::Lost(self.shown()))
+            }
+            TicketRequest::Release(claim) => {
+                self.ticket.take_if(|(_, mine, _)| *mine == claim);
+                self.hint(writer, &Event::TicketHint, Store::Redis);
+                TicketAnswer::Released
+            }
+            TicketRequest::Inspect => TicketAnswer::Inspected(self.shown()),
+        }
+    }
+
+    fn shown(&self) -> Option<Ticket> {
+        self.ticket.as_ref().map(|(holder, claim, until)| Ticket {
+            holder: holder.clone(),
+            claim: Some(*claim),
+            remaining: Ok(until.since(self.now)),
+        })
+    }
+
+    /// S1: at most one believes, at every instant that anything happens.
+    fn check(&mut self) {
+        let believers: Vec<String> = self.believers().iter().map(|(name, _)| (*name).to_owned()).collect();
+        if believers.len() > 1 {
+            let at = self.story_time(self.now);
+            self.violations.push(format!("{at:.3}: {} believe at once", believers.join(" and ")));
+        }
+    }
+}

@@ -1,1 +1,56 @@
-//! The driver: runs the election core on tokio and hands leadership to a service.
+//! Lead from at most one process: leader election with fencing for services that must act exactly once.
+//!
+//! A [`Coordinator`] runs the election of [`domain`] in the background on the stores it is given. The
+//! service runs its work through [`Coordinator::run_while_leader`] and writes every effect under
+//! [`Leader::fence`], so that the database refuses what a former leader still has in flight.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use domain::{id::InstanceId, ports::StateStore};
+//! # async fn example(store: Arc<dyn StateStore>, id: InstanceId, nonce: domain::id::Nonce)
+//! #     -> Result<(), Box<dyn std::error::Error>> {
+//! use coordinator::Coordinator;
+//!
+//! let coordinator = Coordinator::builder(id, nonce, store).start()?;
+//! coordinator
+//!     .run_while_leader(async |leader| {
+//!         println!("leading in epoch {}", leader.epoch());
+//!         // act; `leader.fence()` before every effect
+//!         std::future::pending::<()>().await
+//!     })
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What the pieces are: [`Builder`] (settings and start), `driver` (the loop around the elector; decides
+//! nothing), `beat` (the instance table), `recover` (crash recovery), [`Leadership`] (what is known now),
+//! [`Notice`] (role changes in order), [`clock`] (the only clock of the election).
+
+mod beat;
+mod builder;
+pub mod clock;
+mod driver;
+mod handle;
+mod leadership;
+mod notice;
+mod recover;
+mod shared;
+
+pub use builder::{Builder, Ended};
+pub use domain;
+pub use handle::{Coordinator, NotLeading};
+pub use leadership::{Leader, Leadership, LeadershipOver};
+pub use notice::{Notice, NoticeKind};
+
+use domain::id::Nonce;
+
+/// Random bits that no other process start has.
+///
+/// # Errors
+/// When the operating system has no randomness to give.
+pub fn fresh_nonce() -> Result<Nonce, getrandom::Error> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random)?;
+    Ok(Nonce::new(u128::from_le_bytes(random)))
+}

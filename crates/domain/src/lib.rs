@@ -10,6 +10,9 @@
 
 extern crate alloc;
 
+/// Version of the tables that this code reads and writes. An instance contends only on exactly this one.
+pub const SCHEMA_VERSION: u32 = 1;
+
 pub mod alert;
 pub mod election;
 pub mod id;

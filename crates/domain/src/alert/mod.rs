@@ -1,4 +1,17 @@
-//! Alerts, evaluated in process.
+//! Alerts, evaluated in process. They report; they never protect: protection is the fence.
+//!
+//! [`RULES`] is the only place where a limit is written. A rule names a condition, says above which number
+//! it warns or is critical, and how it is read from a [`Snapshot`]; [`evaluate`] applies all of them.
+
+mod condition;
+mod rules;
+
+pub use condition::Reading;
+pub use rules::{Limits, RULES, Rule, SAMPLES_MIN, SLOW_RECOVERY_SHOWN};
+
+use crate::metrics::Snapshot;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 /// How bad it is. Ordered: the worst wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -40,3 +53,55 @@ impl Status {
         }
     }
 }
+
+/// One condition at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alert {
+    /// The rule's name.
+    pub name: &'static str,
+    /// How bad it is.
+    pub status: Status,
+    /// What is compared with the limits; `None` while it is unknown.
+    pub value: Option<f64>,
+    /// Above this it warns.
+    pub threshold_warning: Option<f64>,
+    /// Above this it is critical.
+    pub threshold_critical: Option<f64>,
+    /// The state of affairs in a sentence, for a person.
+    pub message: String,
+}
+
+/// Every alert at one moment, in the order of [`RULES`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Alerts {
+    /// The worst of all.
+    pub overall: Status,
+    /// One for every rule.
+    pub all: Vec<Alert>,
+}
+
+/// Applies every rule to `snapshot`, whose own `alerts` no rule reads.
+pub fn evaluate(snapshot: &Snapshot) -> Alerts {
+    let all: Vec<Alert> = RULES.iter().map(|rule| apply(rule, snapshot)).collect();
+    let overall = all.iter().map(|alert| alert.status).max().unwrap_or_default();
+    Alerts { overall, all }
+}
+
+fn apply(rule: &Rule, snapshot: &Snapshot) -> Alert {
+    let (status, value, message) = match (rule.read)(snapshot) {
+        Reading::Measured { value, message } => (rule.limits.judge(value), Some(value), message),
+        Reading::Undecided { value, message } => (Status::Ok, value, message),
+        Reading::Missing { message } => (Status::Critical, None, message),
+    };
+    Alert {
+        name: rule.name,
+        status,
+        value,
+        threshold_warning: rule.limits.warning,
+        threshold_critical: rule.limits.critical,
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests;

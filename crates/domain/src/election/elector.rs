@@ -6,7 +6,7 @@ use super::event::{Event, Resign};
 use super::role::{Leadership, Phase, Role};
 use super::row::RowLane;
 use super::ticket::TicketLane;
-use crate::id::ClaimId;
+use crate::id::{ClaimId, InstanceId};
 use crate::lease::{Observation, Token};
 use crate::ports::Ticket;
 use crate::recovery::{RecoveryCode, backoff};
@@ -116,6 +116,20 @@ impl Elector {
     /// The ticket as last seen by this instance.
     pub fn ticket(&self) -> Option<&Ticket> {
         self.ticket.seen.as_ref()
+    }
+
+    /// Who leads by the row at `now`: this instance while it believes, else the holder of a row that is
+    /// neither released nor seen to have expired. For people.
+    pub fn leader(&self, now: Time) -> Option<&InstanceId> {
+        if self.believes(now).is_some() {
+            return Some(&self.config.id);
+        }
+        self.row().filter(|row| !row.released && !self.row_open(now)).and_then(|row| row.holder.as_ref())
+    }
+
+    /// The state store answered the last request.
+    pub fn state_store_answers(&self) -> bool {
+        self.row.answered()
     }
 
     /// The leader store is configured and did not answer last time. Changes nothing about who leads.

@@ -66,6 +66,11 @@ impl RowLane {
         self.call.is_none() && self.debt.is_none()
     }
 
+    /// The last call was answered.
+    pub(super) fn answered(&self) -> bool {
+        self.answered.is_some()
+    }
+
     /// A leadership ended. With a reason the row is given back; without one somebody else has it.
     pub(super) fn give_up(&mut self, leadership: &Leadership, reason: Option<String>) {
         if let Some(own) = &mut self.own {

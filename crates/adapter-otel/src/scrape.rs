@@ -1,0 +1,90 @@
+//! What one scrape tells: every metric of the catalog, read from one snapshot.
+
+use domain::metrics::catalog::{Kind, Metric, Sample};
+use domain::metrics::{Histogram, Snapshot, unit};
+use opentelemetry::KeyValue;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The values of the metrics, in the order of the catalog they were read with.
+#[derive(Debug, Default)]
+pub(crate) struct Scrape(Vec<Told>);
+
+/// What one metric tells.
+#[derive(Debug)]
+enum Told {
+    Points(Vec<Point>),
+    Histogram(Histogram),
+}
+
+/// One value and its labels. A float for counters too: it is one in the text anyway.
+#[derive(Debug, Clone)]
+pub(crate) struct Point {
+    pub(crate) labels: Vec<KeyValue>,
+    pub(crate) value: f64,
+}
+
+impl Scrape {
+    pub(crate) fn read(catalog: &[Metric], snapshot: &Snapshot) -> Self {
+        Self(catalog.iter().map(|metric| Told::read(metric, snapshot)).collect())
+    }
+
+    /// The points of the metric at `index` of the catalog; none for a histogram.
+    pub(crate) fn points(&self, index: usize) -> &[Point] {
+        match self.0.get(index) {
+            Some(Told::Points(points)) => points,
+            Some(Told::Histogram(_)) | None => &[],
+        }
+    }
+
+    /// The histogram at `index` of the catalog.
+    pub(crate) fn histogram(&self, index: usize) -> Option<&Histogram> {
+        match self.0.get(index) {
+            Some(Told::Histogram(histogram)) => Some(histogram),
+            Some(Told::Points(_)) | None => None,
+        }
+    }
+
+    /// How many series each metric of the catalog must have in the text.
+    pub(crate) fn series(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().map(|told| match told {
+            Told::Points(points) => points.len(),
+            Told::Histogram(_) => 1,
+        })
+    }
+}
+
+impl Told {
+    fn read(metric: &Metric, snapshot: &Snapshot) -> Self {
+        let plain = |value| Point { labels: Vec::new(), value };
+        match metric.kind {
+            Kind::Counter(read) => Self::Points(vec![plain(unit::count(read(snapshot)))]),
+            Kind::Gauge(read) => Self::Points(read(snapshot).map(plain).into_iter().collect()),
+            Kind::LabelledGauge { labels, read } => {
+                Self::Points(read(snapshot).into_iter().map(|sample| labelled(labels, sample)).collect())
+            }
+            Kind::Histogram(read) => Self::Histogram(*read(snapshot)),
+        }
+    }
+}
+
+fn labelled(names: &[&'static str], sample: Sample) -> Point {
+    let labels = names.iter().zip(sample.labels).map(|(name, value)| KeyValue::new(*name, value)).collect();
+    Point { labels, value: sample.value }
+}
+
+/// The scrape that is going on, where the instruments find it; empty in between.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Current(Arc<Mutex<Scrape>>);
+
+impl Current {
+    /// Puts `scrape` in place of the last one.
+    pub(crate) fn set(&self, scrape: Scrape) {
+        // A scrape is only ever replaced whole, so there is nothing a panic could have left half done.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = scrape;
+    }
+
+    /// Lets `look` read the scrape.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&Scrape) -> T) -> T {
+        look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,119 @@
+//! The heartbeat: this process's line of the instance table, for operators. No election rule reads it, and
+//! it runs beside the driver, so that it can neither delay nor be delayed by a renewal.
+
+use crate::clock;
+use crate::recover::recover;
+use crate::shared::Shared;
+use domain::lease::Epoch;
+use domain::member::{Beat, Member};
+use domain::metrics::Fact;
+use domain::ports::StoreError;
+use domain::recovery::RecoveryCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// The alert for a late heartbeat is at 30 s; three beats fit, however long the lease.
+const BEAT_MAX: Duration = Duration::from_secs(10);
+/// How often a standby whose recovery failed looks again whether it could take over now.
+const RECHECK: Duration = Duration::from_secs(30);
+
+/// Another live process uses this instance's id, and it was there first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IdInUse {
+    pub(crate) since_ms: i64,
+}
+
+/// Beats until the coordinator stops; ends early only when another process owns the id.
+pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
+    shared.beating.store(true, Ordering::Relaxed);
+    let _mark = Mark(&shared);
+    let interval = shared.settings.ttl.min(BEAT_MAX);
+    let mut seen = shared.leadership.subscribe();
+    let mut failing = false;
+    let mut rechecked = Instant::now();
+    loop {
+        let standing = seen.borrow_and_update().standing;
+        if seen.borrow().stopped {
+            return Ok(());
+        }
+        let next = Instant::now() + interval;
+        failing = match once(&shared).await {
+            Ok(Beat { displaced: Some((_, since_ms)), .. }) if since_ms < shared.settings.started_ms => {
+                return Err(IdInUse { since_ms });
+            }
+            Ok(beat) => {
+                heard(&shared, &beat);
+                false
+            }
+            Err(error) => {
+                if !failing {
+                    tracing::warn!("heartbeat: {error}");
+                }
+                true
+            }
+        };
+        if rechecked.elapsed() >= RECHECK {
+            rechecked = Instant::now();
+            recheck(&shared).await;
+        }
+        let changed = wait_for_change(&mut seen, standing);
+        tokio::select! { () = sleep_until(next) => {}, () = changed => {} }
+    }
+}
+
+/// A standing that operators should see now rather than at the next beat.
+async fn wait_for_change(seen: &mut watch::Receiver<crate::Leadership>, standing: domain::member::Standing) {
+    // The sender lives in `shared`, which this task holds.
+    let _ = seen.wait_for(|now| now.standing != standing || now.stopped).await;
+}
+
+async fn once(shared: &Shared) -> Result<Beat, StoreError> {
+    let settings = &shared.settings;
+    let snapshot = shared.snapshot();
+    let member = Member {
+        id: settings.id.clone(),
+        nonce: settings.nonce,
+        host: settings.host.clone(),
+        address: settings.address.clone(),
+        standing: snapshot.view.standing,
+        epoch: snapshot.view.epoch.unwrap_or(Epoch(0)),
+        fallback: snapshot.view.fallback,
+        alerts: snapshot.alerts.overall,
+        version: settings.version.clone(),
+        started_ms: settings.started_ms,
+    };
+    match timeout(settings.heartbeat, shared.state_store.beat(&member)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(StoreError::Unknown(format!("not written within {:?}", settings.heartbeat))),
+    }
+}
+
+fn heard(shared: &Shared, beat: &Beat) {
+    shared.record(Fact::Heartbeat { at_ms: clock::calendar_ms() });
+    shared.record(Fact::ChangesLastHour(beat.changes_last_hour));
+    if beat.displaced.is_some() {
+        let id = &shared.settings.id;
+        tracing::warn!("another process was started with the id {id}: it will be told to stop");
+    }
+}
+
+/// A leader's recovery is the elector's business; a standby only wants to know whether it could lead.
+async fn recheck(shared: &Shared) {
+    let failed =
+        matches!(&*shared.recovered.borrow(), Some(Err(fault)) if fault.code != RecoveryCode::DbUnavailable);
+    if failed && !shared.leadership.borrow().standing.leads() {
+        let _ = recover(shared).await;
+    }
+}
+
+/// Says that the beat has ended, however it ended.
+struct Mark<'a>(&'a Shared);
+
+impl Drop for Mark<'_> {
+    fn drop(&mut self) {
+        self.0.beating.store(false, Ordering::Relaxed);
+    }
+}

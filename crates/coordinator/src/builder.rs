@@ -1,0 +1,293 @@
+//! Starting a coordinator.
+
+use crate::beat::{IdInUse, beat};
+use crate::clock;
+use crate::driver::Driver;
+use crate::handle::Coordinator;
+use crate::leadership::Leadership;
+use crate::recover::recover;
+use crate::shared::{Settings, Shared};
+use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
+use domain::id::{InstanceId, Nonce};
+use domain::lease::TTL_DEFAULT;
+use domain::metrics::{Metrics, MetricsConfig, WINDOW_DEFAULT};
+use domain::ports::{LeaderStore, Migrate, Schema, StateStore, StoreError};
+use domain::recovery::backoff;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+/// Notices kept for a slow listener; about a quarter of an hour of renewals.
+const NOTICES_KEPT: usize = 256;
+/// Requests to hand over or stop that wait for the driver; one would do.
+const REQUESTS_KEPT: usize = 8;
+
+/// Settings of a [`Coordinator`]; see [`Coordinator::builder`].
+pub struct Builder {
+    id: InstanceId,
+    nonce: Nonce,
+    state_store: Arc<dyn StateStore>,
+    leader_store: Option<Arc<dyn LeaderStore>>,
+    host: String,
+    address: String,
+    version: String,
+    ttl: Duration,
+    heartbeat: Option<Duration>,
+    window: usize,
+    migrate: Migrate,
+}
+
+/// A coordinator ended, or could not start, for a reason that another try will not change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// The database was migrated by a newer binary.
+    #[error("the database has schema {found}, this binary writes schema {needed}: start the newer binary")]
+    SchemaNewer {
+        /// In the database.
+        found: u32,
+        /// By this binary.
+        needed: u32,
+    },
+    /// The database is older than this binary, which was told not to migrate.
+    #[error("the database has schema {found}, this binary needs {needed}: run `coordinator migrate`")]
+    SchemaOlder {
+        /// In the database.
+        found: u32,
+        /// By this binary.
+        needed: u32,
+    },
+    /// The state store cannot be used.
+    #[error("the state store cannot be used: {0}")]
+    Corrupt(String),
+    /// Two live processes use one id, and the other was first.
+    #[error(
+        "another live process, started at unix time {since_s}, uses the instance id {id}: give this one another"
+    )]
+    IdInUse {
+        /// The id.
+        id: InstanceId,
+        /// When the other process started, unix seconds.
+        since_s: i64,
+    },
+    /// It was asked to stop, and did.
+    #[error("the coordinator was stopped")]
+    Stopped,
+    /// The kernel or the runtime failed.
+    #[error("the election cannot run: {0}")]
+    Failed(String),
+}
+
+impl Builder {
+    pub(crate) fn new(id: InstanceId, nonce: Nonce, state_store: Arc<dyn StateStore>) -> Self {
+        Self {
+            id,
+            nonce,
+            state_store,
+            leader_store: None,
+            host: String::new(),
+            address: String::new(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            ttl: TTL_DEFAULT,
+            heartbeat: None,
+            window: WINDOW_DEFAULT,
+            migrate: Migrate::Apply,
+        }
+    }
+
+    /// Adds a leader store, which makes failover fast and changes nothing about who leads.
+    #[must_use]
+    pub fn leader_store(mut self, store: Arc<dyn LeaderStore>) -> Self {
+        self.leader_store = Some(store);
+        self
+    }
+
+    /// LEADER_TTL: 1 s to 300 s, 10 s unless set. A crashed leader is replaced after this time.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How often the lease is renewed: a third of LEADER_TTL, which is also the most.
+    #[must_use]
+    pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.heartbeat = Some(heartbeat);
+        self
+    }
+
+    /// The name of this machine, for the instance table.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = host.into();
+        self
+    }
+
+    /// Where this instance's page is, as other machines would write it, for the instance table.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// The version of the service, for the instance table.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// How many syncs the rates and latencies look back on; 100 unless set.
+    #[must_use]
+    pub fn window(mut self, window: usize) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// Whether the start may change the database's schema; it may unless set.
+    #[must_use]
+    pub fn migrate(mut self, migrate: Migrate) -> Self {
+        self.migrate = migrate;
+        self
+    }
+
+    /// Starts the election in the background and returns at once. A state store that cannot be reached is
+    /// tried until it can; see [`Coordinator::ended`] for what ends it for good.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] when LEADER_TTL or the heartbeat is out of range.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(self) -> Result<Coordinator, InvalidConfig> {
+        let ticket = if self.leader_store.is_some() { TicketUse::Redis } else { TicketUse::None };
+        let schema = domain::SCHEMA_VERSION;
+        let config = Config::new(self.id.clone(), self.nonce, self.ttl, ticket, schema)?;
+        let config = match self.heartbeat {
+            Some(heartbeat) => config.with_heartbeat(heartbeat)?,
+            None => config,
+        };
+        let migrate = self.migrate;
+        let shared = Arc::new(self.into_shared(&config));
+        let (requests, inbox) = mpsc::channel(REQUESTS_KEPT);
+        let (ended, _) = watch::channel(None);
+        let coordinator =
+            Coordinator { shared: Arc::clone(&shared), requests: requests.clone(), ended: ended.clone() };
+        let elector = Elector::new(config);
+        tokio::spawn(async move {
+            let run = tokio::spawn(run(elector, Arc::clone(&shared), inbox, requests, migrate));
+            let outcome = run.await.unwrap_or_else(|panic| Err(Ended::Failed(panic.to_string())));
+            shared.leadership.send_modify(|seen| {
+                seen.held = None;
+                seen.stopped = true;
+            });
+            ended.send_replace(Some(outcome));
+        });
+        Ok(coordinator)
+    }
+
+    fn into_shared(self, config: &Config) -> Shared {
+        let started_ms = clock::calendar_ms();
+        let metrics = Metrics::new(MetricsConfig {
+            window: self.window,
+            started_ms,
+            instance: self.id.clone(),
+            version: self.version.clone(),
+        });
+        let settings = Settings {
+            id: self.id,
+            nonce: self.nonce,
+            host: self.host,
+            address: self.address,
+            version: self.version,
+            ttl: config.ttl(),
+            heartbeat: config.heartbeat(),
+            schema: domain::SCHEMA_VERSION,
+            started_ms,
+        };
+        Shared {
+            settings,
+            state_store: self.state_store,
+            leader_store: self.leader_store,
+            leadership: watch::channel(Leadership::unknown()).0,
+            works: watch::channel(0).0,
+            recovered: watch::channel(None).0,
+            notices: broadcast::channel(NOTICES_KEPT).0,
+            metrics: Mutex::new(metrics),
+            beating: AtomicBool::new(false),
+            waiting_for: Mutex::new(None),
+        }
+    }
+}
+
+/// The whole life: prepare, recover for readiness, elect and beat, say goodbye.
+async fn run(
+    elector: Elector,
+    shared: Arc<Shared>,
+    mut inbox: mpsc::Receiver<Resign>,
+    requests: mpsc::Sender<Resign>,
+    migrate: Migrate,
+) -> Result<(), Ended> {
+    tokio::select! {
+        prepared = prepare(&shared, migrate) => prepared?,
+        Some(_) = inbox.recv() => return Ok(()),
+    }
+    // A standby that could not take over should say so before it is needed; the outcome is remembered.
+    let _ = recover(&shared).await;
+    let driver = Driver::new(elector, Arc::clone(&shared), inbox).run();
+    let beats = tokio::spawn(beat(Arc::clone(&shared)));
+    let abort = beats.abort_handle();
+    let watch_beats = async {
+        if let Ok(Err(in_use)) = beats.await {
+            // Whoever was first stays: this process gives everything back and ends.
+            let _ = requests.send(Resign::Stop).await;
+            return Some(in_use);
+        }
+        std::future::pending().await
+    };
+    tokio::pin!(driver, watch_beats);
+    let (ran, in_use) = tokio::select! {
+        ran = &mut driver => (ran, None),
+        in_use = &mut watch_beats => (driver.await, in_use),
+    };
+    abort.abort();
+    leave(&shared).await;
+    ran.map_err(|error| Ended::Failed(error.to_string()))?;
+    match in_use {
+        Some(IdInUse { since_ms }) => {
+            Err(Ended::IdInUse { id: shared.settings.id.clone(), since_s: since_ms / 1000 })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Until the state store is there and has our schema.
+async fn prepare(shared: &Shared, migrate: Migrate) -> Result<(), Ended> {
+    let needed = shared.settings.schema;
+    let mut attempt = 0;
+    loop {
+        match shared.state_store.migrate(migrate).await {
+            Ok(Schema::Current) => return Ok(()),
+            Ok(Schema::Newer { found }) => return Err(Ended::SchemaNewer { found, needed }),
+            Ok(Schema::Older { found }) => return Err(Ended::SchemaOlder { found, needed }),
+            Err(StoreError::Corrupt(error)) => return Err(Ended::Corrupt(error)),
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Unknown(_))) => {
+                attempt += 1;
+                let wait = backoff(attempt);
+                tracing::warn!("waiting for the state store, next try in {wait:?} (try {attempt}): {error}");
+                shared.not_started_because(&error);
+                sleep(wait).await;
+            }
+        }
+    }
+}
+
+/// Takes this process out of the instance table; if that fails, the line goes stale and is left out in time.
+async fn leave(shared: &Shared) {
+    let settings = &shared.settings;
+    let goodbye = shared.state_store.leave(&settings.id, settings.nonce);
+    if let Ok(Err(error)) = timeout(settings.heartbeat, goodbye).await {
+        tracing::warn!("the instance table still lists this instance: {error}");
+    }
+}

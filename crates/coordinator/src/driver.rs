@@ -1,0 +1,349 @@
+//! The loop around the elector: one event, one step, its commands. It makes no election decision.
+//!
+//! Every command runs as a task of its own with its timeout, so that one slow store never delays the other,
+//! nor the deadline. A task that is cut off at its timeout is dropped; the ports promise that this leaves
+//! nothing half done.
+
+use crate::clock::{self, Alarm};
+use crate::leadership::Leadership;
+use crate::notice::{Notice, NoticeKind};
+use crate::recover::recover;
+use crate::shared::Shared;
+use domain::election::{
+    CallId, Command, Elector, Event, LossReason, Phase, Report, Resign, Role, RowAnswer, RowRequest,
+    TicketAnswer, TicketRequest,
+};
+use domain::lease::{Epoch, Timeline};
+use domain::member::Standing;
+use domain::metrics::{Fact, SyncResult};
+use domain::ports::{LeaderStore, StateStore, StoreError};
+use domain::time::Time;
+use std::collections::HashMap;
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, timeout};
+
+/// What a finished task says. A sync is measured from just before the request to the answer or timeout.
+struct Answer {
+    event: Event,
+    sync: Option<(SyncResult, Duration)>,
+}
+
+/// Whose answer a task owes, should it not live to give it.
+#[derive(Debug, Clone, Copy)]
+enum Owed {
+    Row(CallId),
+    Ticket(CallId),
+    Recovery(CallId),
+    Drain,
+}
+
+pub(crate) struct Driver {
+    pub(crate) elector: Elector,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) requests: mpsc::Receiver<Resign>,
+    tasks: JoinSet<Answer>,
+    owed: HashMap<Id, Owed>,
+    complaints: Complaints,
+}
+
+/// A store's trouble is told when it begins, changes or ends, not at every try.
+#[derive(Default)]
+struct Complaints {
+    row: Option<String>,
+    ticket: Option<String>,
+}
+
+impl Driver {
+    pub(crate) fn new(elector: Elector, shared: Arc<Shared>, requests: mpsc::Receiver<Resign>) -> Self {
+        let (tasks, owed) = (JoinSet::new(), HashMap::new());
+        Self { elector, shared, requests, tasks, owed, complaints: Complaints::default() }
+    }
+
+    /// Runs until everything is given back after a stop. An error means that the kernel refuses timers:
+    /// then nothing can be promised, and belief ends by the clock that every reader compares with.
+    pub(crate) async fn run(mut self) -> io::Result<()> {
+        let mut alarm = Alarm::new()?;
+        self.step(Event::Wakeup);
+        while *self.elector.role() != Role::Stopped {
+            let event = self.next_event(&mut alarm).await?;
+            self.step(event);
+        }
+        Ok(())
+    }
+
+    async fn next_event(&mut self, alarm: &mut Alarm) -> io::Result<Event> {
+        let wakeup = self.elector.next_wakeup();
+        let ring = async {
+            match wakeup {
+                Some(at) => alarm.at(at).await,
+                None => pending().await,
+            }
+        };
+        let ticket_hint = async {
+            match &self.shared.leader_store {
+                Some(store) => store.changed().await,
+                None => pending().await,
+            }
+        };
+        // Answers first: what is known goes before what is guessed.
+        tokio::select! {
+            biased;
+            Some(finished) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
+                Ok(self.taken_in(finished))
+            }
+            Some(resign) = self.requests.recv() => Ok(Event::Resign(resign)),
+            ring = ring => ring.map(|()| Event::Wakeup),
+            () = self.shared.state_store.changed() => Ok(Event::RowHint),
+            () = ticket_hint => Ok(Event::TicketHint),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        // Read after the event was received and before anything is sent: the contract of `Elector::step`.
+        let now = clock::now();
+        for command in self.elector.step(now, event) {
+            match command {
+                Command::Row { call, timeout, request } => self.ask_row(call, timeout, request),
+                Command::Ticket { call, timeout, request } => self.ask_ticket(call, timeout, request),
+                Command::Recover { call, .. } => self.recover(call),
+                // The works see `draining` in what is published below, and stop.
+                Command::Drain { .. } => self.drain(),
+                Command::Report(report) => self.report(now, &report),
+            }
+        }
+        self.publish(now);
+    }
+
+    // --- commands -----------------------------------------------------------------------------------
+
+    fn spawn(&mut self, owed: Owed, task: impl Future<Output = Answer> + Send + 'static) {
+        let handle = self.tasks.spawn(task);
+        self.owed.insert(handle.id(), owed);
+    }
+
+    fn ask_row(&mut self, call: CallId, limit: Duration, request: RowRequest) {
+        let store = Arc::clone(&self.shared.state_store);
+        self.spawn(Owed::Row(call), async move {
+            let started = Instant::now();
+            let answer = match timeout(limit, row_call(&*store, request)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(StoreError::Unknown(format!("the state store said nothing for {limit:?}"))),
+            };
+            let result = if answer.is_ok() { SyncResult::Succeeded } else { SyncResult::Failed };
+            Answer { event: Event::Row { call, answer }, sync: Some((result, started.elapsed())) }
+        });
+    }
+
+    fn ask_ticket(&mut self, call: CallId, limit: Duration, request: TicketRequest) {
+        let Some(store) = self.shared.leader_store.clone() else { return };
+        self.spawn(Owed::Ticket(call), async move {
+            let answer = match timeout(limit, ticket_call(&*store, request)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(StoreError::Unknown(format!("the leader store said nothing for {limit:?}"))),
+            };
+            Answer { event: Event::Ticket { call, answer }, sync: None }
+        });
+    }
+
+    fn recover(&mut self, call: CallId) {
+        let shared = Arc::clone(&self.shared);
+        self.spawn(Owed::Recovery(call), async move {
+            let answer = recover(&shared).await.map(drop).map_err(|fault| fault.code);
+            Answer { event: Event::Recovered { call, answer }, sync: None }
+        });
+    }
+
+    fn drain(&mut self) {
+        let mut works = self.shared.works.subscribe();
+        self.spawn(Owed::Drain, async move {
+            // The sender lives in `shared`, which outlives this task; if it did not, no work would either.
+            let _ = works.wait_for(|running| *running == 0).await;
+            Answer { event: Event::Drained, sync: None }
+        });
+    }
+
+    // --- answers ------------------------------------------------------------------------------------
+
+    fn taken_in(&mut self, finished: Result<(Id, Answer), JoinError>) -> Event {
+        let answer = match finished {
+            Ok((id, answer)) => {
+                self.owed.remove(&id);
+                answer
+            }
+            Err(error) => self.made_up(&error),
+        };
+        if let Some((result, took)) = answer.sync {
+            self.shared.record(Fact::Sync { result, took });
+        }
+        match &answer.event {
+            Event::Row { answer, .. } => {
+                complain("state store", &mut self.complaints.row, answer.as_ref().err());
+                if let Ok(RowAnswer::Observed(row)) = answer {
+                    self.epoch(row.version.token.timeline, row.version.token.epoch);
+                }
+            }
+            Event::Ticket { answer, .. } => {
+                complain("leader store", &mut self.complaints.ticket, answer.as_ref().err());
+            }
+            Event::Wakeup
+            | Event::RowHint
+            | Event::TicketHint
+            | Event::Recovered { .. }
+            | Event::Drained
+            | Event::Resign(_) => {}
+        }
+        answer.event
+    }
+
+    /// A task panicked: a bug in an adapter. Its outcome is unknown, like a reply that was lost.
+    fn made_up(&mut self, error: &JoinError) -> Answer {
+        tracing::error!(%error, "a request ended without an answer; its outcome is unknown");
+        let unknown = || StoreError::Unknown("the request's task failed".into());
+        let event = match self.owed.remove(&error.id()) {
+            Some(Owed::Row(call)) => Event::Row { call, answer: Err(unknown()) },
+            Some(Owed::Ticket(call)) => Event::Ticket { call, answer: Err(unknown()) },
+            Some(Owed::Recovery(call)) => {
+                Event::Recovered { call, answer: Err(domain::recovery::RecoveryCode::DbUnavailable) }
+            }
+            Some(Owed::Drain) => Event::Drained,
+            None => Event::Wakeup,
+        };
+        Answer { event, sync: None }
+    }
+
+    // --- telling ------------------------------------------------------------------------------------
+
+    fn epoch(&self, timeline: Timeline, epoch: Epoch) {
+        self.shared.record(Fact::Epoch { timeline, epoch });
+    }
+
+    fn report(&self, now: Time, report: &Report) {
+        let notice = |kind, at, epoch| self.shared.notify(Notice { kind, at, epoch });
+        let row_epoch = || self.elector.row().map_or(Epoch(0), |row| row.version.token.epoch);
+        match report {
+            Report::Ready => notice(NoticeKind::Ready, now, row_epoch()),
+            Report::Elected { token, sent } => {
+                self.epoch(token.timeline, token.epoch);
+                notice(NoticeKind::Lead { sent: *sent }, now, token.epoch);
+                tracing::info!(epoch = token.epoch.0, "elected: recovering before acting");
+            }
+            Report::Renewed { token, sent } => {
+                self.epoch(token.timeline, token.epoch);
+                notice(NoticeKind::Renew { sent: *sent }, now, token.epoch);
+            }
+            Report::Activated { token } => tracing::info!(epoch = token.epoch.0, "active: leading"),
+            Report::Halted { token, code } => {
+                tracing::error!(epoch = token.epoch.0, code = code.as_str(), "halted: nothing is traded");
+            }
+            Report::Lost { token, at, why } => {
+                notice(NoticeKind::Lost, *at, token.epoch);
+                self.lost(token.epoch, *why);
+            }
+            Report::Draining { token, reason } => {
+                tracing::info!(epoch = token.epoch.0, reason, "handing over: stopping the leader's work");
+            }
+            Report::Resigning { token, at } => notice(NoticeKind::Resign, *at, token.epoch),
+            Report::Released { token } => {
+                notice(NoticeKind::Resigned, now, token.epoch);
+                tracing::info!(epoch = token.epoch.0, "released: another instance may lead");
+            }
+            Report::Fault(fault) => {
+                self.shared.record(Fact::TicketFault);
+                tracing::warn!(%fault, "the leader store holds a lease nobody can have written; not waited for");
+            }
+            Report::Stopped => tracing::info!("stopped: everything is given back"),
+        }
+    }
+
+    fn lost(&self, epoch: Epoch, why: LossReason) {
+        match why {
+            LossReason::Superseded => {
+                self.shared.record(Fact::SplitBrain);
+                tracing::error!(
+                    epoch = epoch.0,
+                    "Self-demoting due to split-brain: the row names another leader"
+                );
+            }
+            LossReason::Expired => {
+                tracing::warn!(epoch = epoch.0, "lost: no renewal was acknowledged before the deadline");
+            }
+        }
+    }
+
+    fn publish(&self, now: Time) {
+        let elector = &self.elector;
+        let leadership = elector.leadership();
+        let row = elector.row();
+        let seen = Leadership {
+            standing: standing(elector),
+            leader: elector.leader(now).cloned(),
+            ticket_holder: elector.ticket().filter(|_| !elector.fallback()).map(|t| t.holder.clone()),
+            epoch: leadership.map(|l| l.token.epoch).or(row.map(|row| row.version.token.epoch)),
+            fallback: elector.fallback(),
+            state_store_answers: elector.state_store_answers(),
+            foreign_schema: row.map(|row| row.schema).filter(|schema| *schema != self.shared.settings.schema),
+            draining: leadership.is_some_and(|l| matches!(l.phase, Phase::Draining { .. })),
+            stopped: *elector.role() == Role::Stopped,
+            started: row.is_some(),
+            held: leadership.map(|l| (l.token, l.deadline)),
+        };
+        // Renewals only move the deadline; waiters compare what they wait for, so every step may publish.
+        self.shared.leadership.send_if_modified(|published| {
+            let changed = *published != seen;
+            *published = seen;
+            changed
+        });
+    }
+}
+
+async fn row_call(store: &dyn StateStore, request: RowRequest) -> Result<RowAnswer, StoreError> {
+    match request {
+        RowRequest::Observe => store.observe().await.map(RowAnswer::Observed),
+        RowRequest::Claim(request) => store.claim(&request).await.map(RowAnswer::Claim),
+        RowRequest::Renew { token, seq } => store.renew(&token, seq).await.map(RowAnswer::Renewal),
+        RowRequest::Release { token, seq, reason } => {
+            store.release(&token, seq, &reason).await.map(RowAnswer::Release)
+        }
+    }
+}
+
+async fn ticket_call(store: &dyn LeaderStore, request: TicketRequest) -> Result<TicketAnswer, StoreError> {
+    match request {
+        TicketRequest::Acquire { claim, void } => store.acquire(claim, void).await.map(TicketAnswer::Acquire),
+        TicketRequest::Renew(claim) => store.renew(claim).await.map(TicketAnswer::Renewal),
+        TicketRequest::Release(claim) => store.release(claim).await.map(|()| TicketAnswer::Released),
+        TicketRequest::Inspect => store.inspect().await.map(TicketAnswer::Inspected),
+    }
+}
+
+/// What the instance table calls it.
+fn standing(elector: &Elector) -> Standing {
+    match elector.role() {
+        Role::Follower if elector.row().is_none() => Standing::Starting,
+        Role::Follower | Role::Candidate(_) | Role::Stopped => Standing::Standby,
+        Role::Leader(leadership) => match leadership.phase {
+            Phase::Recovering { .. } => Standing::Recovering,
+            // Draining is the last moment of an active leadership.
+            Phase::Active | Phase::Draining { .. } => Standing::Active,
+            Phase::Halted(_) => Standing::Halted,
+        },
+    }
+}
+
+fn complain(store: &str, last: &mut Option<String>, error: Option<&StoreError>) {
+    let error = error.map(ToString::to_string);
+    if *last == error {
+        return;
+    }
+    if let Some(error) = &error {
+        tracing::warn!("{store}: {error}");
+    } else {
+        tracing::info!("{store}: answers again");
+    }
+    *last = error;
+}

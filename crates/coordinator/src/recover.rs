@@ -1,0 +1,43 @@
+//! Crash recovery: load, judge, remember.
+
+use crate::clock;
+use crate::shared::Shared;
+use domain::metrics::Fact;
+use domain::ports::StoreError;
+use domain::recovery::{Portfolio, RecoveryFault, validate};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// A database that does not deliver a few rows in this time is not available. Well above the 2 s that
+/// already count as critical, so that a slow recovery is seen as slow and not as failed.
+const RECOVERY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Recovers once, and remembers the outcome for metrics, readiness and the next leader's work.
+/// Cancellation safe: it only reads.
+pub(crate) async fn recover(shared: &Shared) -> Result<Arc<Portfolio>, RecoveryFault> {
+    let started = Instant::now();
+    let answer = timeout(RECOVERY_TIME_MAX, shared.state_store.portfolio()).await;
+    let answer = answer.unwrap_or_else(|_| {
+        Err(StoreError::Unknown(format!("the portfolio was not read within {RECOVERY_TIME_MAX:?}")))
+    });
+    let outcome = answer.map_err(RecoveryFault::from).and_then(|raw| validate(&raw)).map(Arc::new);
+    remember(shared, &outcome, started.elapsed());
+    outcome
+}
+
+fn remember(shared: &Shared, outcome: &Result<Arc<Portfolio>, RecoveryFault>, took: Duration) {
+    let counted = match outcome {
+        Ok(portfolio) => {
+            let positions = u32::try_from(portfolio.positions.len()).unwrap_or(u32::MAX);
+            tracing::info!(positions, ?took, "portfolio recovered");
+            Ok(positions)
+        }
+        Err(fault) => {
+            tracing::error!("recovery failed: {fault}");
+            Err(fault.code)
+        }
+    };
+    shared.record(Fact::Recovery { outcome: counted, took, at_ms: clock::calendar_ms() });
+    shared.recovered.send_replace(Some(outcome.clone()));
+}

@@ -1,0 +1,90 @@
+//! What the driver, the beat and the handle have in common.
+
+use crate::clock;
+use crate::leadership::Leadership;
+use crate::notice::Notice;
+use domain::id::{InstanceId, Nonce};
+use domain::metrics::{Fact, Metrics, Snapshot, View};
+use domain::ports::{LeaderStore, StateStore, StoreError};
+use domain::recovery::{Portfolio, RecoveryFault};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{broadcast, watch};
+
+/// What was decided at the start and does not change.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) id: InstanceId,
+    pub(crate) nonce: Nonce,
+    pub(crate) host: String,
+    pub(crate) address: String,
+    pub(crate) version: String,
+    pub(crate) ttl: Duration,
+    pub(crate) heartbeat: Duration,
+    pub(crate) schema: u32,
+    pub(crate) started_ms: i64,
+}
+
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) state_store: Arc<dyn StateStore>,
+    pub(crate) leader_store: Option<Arc<dyn LeaderStore>>,
+    pub(crate) leadership: watch::Sender<Leadership>,
+    /// How many pieces of leader's work are running.
+    pub(crate) works: watch::Sender<usize>,
+    /// How the last recovery ended; `None` before there was one.
+    pub(crate) recovered: watch::Sender<Option<Result<Arc<Portfolio>, RecoveryFault>>>,
+    pub(crate) notices: broadcast::Sender<Notice>,
+    pub(crate) metrics: Mutex<Metrics>,
+    pub(crate) beating: AtomicBool,
+    /// What the start is waiting for.
+    pub(crate) waiting_for: Mutex<Option<String>>,
+}
+
+impl Shared {
+    pub(crate) fn record(&self, fact: Fact) {
+        self.metrics().record(fact);
+    }
+
+    /// Nobody may be listening; that is fine.
+    pub(crate) fn notify(&self, notice: Notice) {
+        let _ = self.notices.send(notice);
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let now = clock::now();
+        let leadership = self.leadership.borrow().clone();
+        let token = leadership.token(now);
+        let lease_left = token.and(leadership.deadline()).map(|deadline| deadline.since(now));
+        let view = View {
+            standing: leadership.standing,
+            is_leader: token.is_some(),
+            leader_db: leadership.leader,
+            leader_redis: leadership.ticket_holder,
+            fallback: leadership.fallback,
+            heartbeat_running: self.beating.load(Ordering::Relaxed),
+            lease_left,
+            ttl: self.settings.ttl,
+            epoch: leadership.epoch.filter(|epoch| epoch.0 > 0),
+        };
+        self.metrics().snapshot(view, clock::calendar_ms())
+    }
+
+    pub(crate) fn not_started_because(&self, error: &StoreError) {
+        *self.waiting_for.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+    }
+
+    pub(crate) fn why_not_started(&self) -> String {
+        let waiting_for = self.waiting_for.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*waiting_for {
+            Some(error) => format!("waiting for the state store: {error}"),
+            None => "starting".into(),
+        }
+    }
+
+    /// The fold of a panicked recorder is still the fold of all facts before.
+    fn metrics(&self) -> MutexGuard<'_, Metrics> {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

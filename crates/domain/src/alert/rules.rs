@@ -1,0 +1,88 @@
+//! The table of alerts: the only place where a limit is written.
+
+use super::Status;
+use super::condition::{self, Reading};
+use crate::metrics::Snapshot;
+use core::time::Duration;
+
+/// Fewer syncs than this are not judged: one failure in three is bad luck, not a rate. A smaller window is
+/// judged when it is full.
+pub const SAMPLES_MIN: usize = 20;
+
+/// A slow recovery is told for this long after it ended: until somebody has looked, not until the next one.
+pub const SLOW_RECOVERY_SHOWN: Duration = Duration::from_mins(15);
+
+/// Numbers above which a condition is told. Strict: a value on its limit is still on the better side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Above this: [`Status::Warning`].
+    pub warning: Option<f64>,
+    /// Above this: [`Status::Critical`].
+    pub critical: Option<f64>,
+}
+
+impl Limits {
+    const fn warning(limit: f64) -> Self {
+        Self { warning: Some(limit), critical: None }
+    }
+
+    const fn critical(limit: f64) -> Self {
+        Self { warning: None, critical: Some(limit) }
+    }
+
+    const fn both(warning: f64, critical: f64) -> Self {
+        assert!(warning < critical, "what is critical is above what warns");
+        Self { warning: Some(warning), critical: Some(critical) }
+    }
+
+    /// What `value` is, by these limits.
+    pub fn judge(self, value: f64) -> Status {
+        let above = |limit: Option<f64>| limit.is_some_and(|limit| value > limit);
+        if above(self.critical) {
+            Status::Critical
+        } else if above(self.warning) {
+            Status::Warning
+        } else {
+            Status::Ok
+        }
+    }
+}
+
+/// One alert: a condition, when it is told, and where it is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Its name in the JSON page and in the label `alert`.
+    pub name: &'static str,
+    /// Above which numbers it is told. A condition that is or is not the case reads 1 or 0, limit 0.
+    pub limits: Limits,
+    /// How it is read.
+    pub read: fn(&Snapshot) -> Reading,
+}
+
+const fn rule(name: &'static str, limits: Limits, read: fn(&Snapshot) -> Reading) -> Rule {
+    Rule { name, limits, read }
+}
+
+/// Every alert that is evaluated in process. The first three are the ones dashboards know by name.
+pub const RULES: [Rule; 12] = [
+    // Share of failed syncs in the window.
+    rule("db_sync_failure_rate", Limits::both(0.05, 0.10), condition::db_sync_failure_rate),
+    // Changes in the last 60 minutes.
+    rule("leadership_changes", Limits::both(3.0, 10.0), condition::leadership_changes),
+    // Seconds.
+    rule("heartbeat_staleness", Limits::both(30.0, 60.0), condition::heartbeat_staleness),
+    rule("heartbeat_stopped", Limits::critical(0.0), condition::heartbeat_stopped),
+    rule("split_brain", Limits::critical(0.0), condition::split_brain),
+    rule("fallback_mode", Limits::warning(0.0), condition::fallback_mode),
+    // Milliseconds.
+    rule("sync_latency_p95", Limits::warning(100.0), condition::sync_latency_p95),
+    rule("sync_latency_p99", Limits::critical(500.0), condition::sync_latency_p99),
+    // The code of the error, 0 without one.
+    rule("recovery_failed", Limits::critical(0.0), condition::recovery_failed),
+    // Milliseconds.
+    rule("recovery_time", Limits::both(500.0, 2_000.0), condition::recovery_time),
+    // Positions.
+    rule("positions_beyond_validated_range", Limits::warning(50.0), condition::positions),
+    // Signals of which nobody knows whether they were executed: money waits for a person.
+    rule("signals_in_doubt", Limits::critical(0.0), condition::signals_in_doubt),
+];

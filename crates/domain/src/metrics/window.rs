@@ -1,0 +1,212 @@
+//! The last syncs: what the failure rate and the latencies are taken from.
+//!
+//! A rate over the process's whole life would hide an outage behind yesterday's successes.
+
+use super::SyncResult;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Syncs looked back on unless configured: about five minutes of heartbeats at the default lease.
+pub const WINDOW_DEFAULT: usize = 100;
+/// A window holds at least the last sync.
+pub const WINDOW_MIN: usize = 1;
+/// More would hide an outage for hours, and every snapshot sorts it.
+pub const WINDOW_MAX: usize = 10_000;
+
+const _: () = assert!(WINDOW_MIN <= WINDOW_DEFAULT && WINDOW_DEFAULT <= WINDOW_MAX);
+
+/// The last syncs, oldest first.
+#[derive(Debug, Clone)]
+pub(super) struct Window {
+    syncs: VecDeque<(SyncResult, Duration)>,
+    capacity: usize,
+}
+
+impl Window {
+    /// An empty window of `capacity` syncs, brought between [`WINDOW_MIN`] and [`WINDOW_MAX`].
+    pub(super) fn new(capacity: usize) -> Self {
+        let capacity = capacity.clamp(WINDOW_MIN, WINDOW_MAX);
+        Self { syncs: VecDeque::with_capacity(capacity), capacity }
+    }
+
+    /// Adds a sync; the oldest gives way.
+    pub(super) fn push(&mut self, result: SyncResult, took: Duration) {
+        if self.syncs.len() == self.capacity {
+            self.syncs.pop_front();
+        }
+        self.syncs.push_back((result, took));
+    }
+
+    pub(super) fn stats(&self) -> WindowStats {
+        let failures = self.syncs.iter().filter(|(result, _)| *result == SyncResult::Failed).count();
+        WindowStats {
+            capacity: self.capacity,
+            samples: self.syncs.len(),
+            failures,
+            latency: Latency::of(self.syncs.iter().map(|(_, took)| *took).collect()),
+        }
+    }
+}
+
+/// What the window says at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowStats {
+    /// How many syncs the window can hold.
+    pub capacity: usize,
+    /// How many it holds.
+    pub samples: usize,
+    /// How many of them failed.
+    pub failures: usize,
+    /// How long they took, failures included; `None` without a sample.
+    pub latency: Option<Latency>,
+}
+
+impl WindowStats {
+    /// Share of failures, 0.0 to 1.0; 0.0 without a sample.
+    pub fn failure_rate(&self) -> f64 {
+        // Both are at most WINDOW_MAX, so exact.
+        #[allow(clippy::cast_precision_loss)]
+        let (failures, samples) = (self.failures as f64, self.samples.max(1) as f64);
+        failures / samples
+    }
+}
+
+/// Durations of the syncs in the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    /// Their mean, to the nanosecond below.
+    pub avg: Duration,
+    /// The shortest.
+    pub min: Duration,
+    /// The longest.
+    pub max: Duration,
+    /// The median.
+    pub p50: Duration,
+    /// 95 of 100 took at most this.
+    pub p95: Duration,
+    /// 99 of 100 took at most this.
+    pub p99: Duration,
+}
+
+impl Latency {
+    fn of(mut took: Vec<Duration>) -> Option<Self> {
+        took.sort_unstable();
+        let (min, max) = (*took.first()?, *took.last()?);
+        let sum = took.iter().fold(Duration::ZERO, |sum, took| sum.saturating_add(*took));
+        let samples = u32::try_from(took.len()).expect("a window holds at most WINDOW_MAX syncs");
+        Some(Self {
+            avg: sum / samples,
+            min,
+            max,
+            p50: percentile(&took, 50),
+            p95: percentile(&took, 95),
+            p99: percentile(&took, 99),
+        })
+    }
+}
+
+/// The value at index `percent / 100 * (n - 1)` of `sorted`, which is not empty; between two ranks on the
+/// straight line between them. In whole numbers: no float decides on which side of a limit it lands.
+fn percentile(sorted: &[Duration], percent: u32) -> Duration {
+    let hundredths = (sorted.len() - 1) * percent as usize;
+    let (rank, between) = (hundredths / 100, hundredths % 100);
+    let below = sorted[rank];
+    let above = sorted.get(rank + 1).copied().unwrap_or(below);
+    let between = u32::try_from(between).expect("a remainder of 100 is small");
+    below + above.saturating_sub(below).saturating_mul(between) / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn window(capacity: usize, syncs: impl IntoIterator<Item = (SyncResult, Duration)>) -> WindowStats {
+        let mut window = Window::new(capacity);
+        for (result, took) in syncs {
+            window.push(result, took);
+        }
+        window.stats()
+    }
+
+    fn good(took: impl IntoIterator<Item = u64>) -> Option<Latency> {
+        window(WINDOW_MAX, took.into_iter().map(|took| (SyncResult::Succeeded, ms(took)))).latency
+    }
+
+    #[test]
+    fn nothing_is_known_without_a_sample() {
+        let empty = WindowStats { capacity: 100, samples: 0, failures: 0, latency: None };
+        assert_eq!(window(100, []), empty);
+        assert_eq!(empty.failure_rate().to_bits(), 0.0_f64.to_bits());
+    }
+
+    #[test]
+    fn one_sample_is_every_percentile() {
+        let seven = ms(7);
+        let all = Latency { avg: seven, min: seven, max: seven, p50: seven, p95: seven, p99: seven };
+        assert_eq!(good([7]), Some(all));
+    }
+
+    #[test]
+    fn percentiles_lie_on_the_line_between_closest_ranks() {
+        // n = 4: indexes 1.5, 2.85 and 2.97 of [10, 20, 30, 40], given in another order.
+        let four = good([40, 10, 30, 20]).unwrap();
+        assert_eq!(
+            (four.p50, four.p95, four.p99),
+            (ms(25), Duration::from_micros(38_500), Duration::from_micros(39_700))
+        );
+        // n = 2: indexes 0.5, 0.95, 0.99 of [0, 100].
+        let two = good([0, 100]).unwrap();
+        assert_eq!((two.p50, two.p95, two.p99), (ms(50), ms(95), ms(99)));
+        // n = 101: index 50, 95, 99 exactly.
+        let hundred_and_one = good(0..=100).unwrap();
+        assert_eq!((hundred_and_one.p50, hundred_and_one.p95, hundred_and_one.p99), (ms(50), ms(95), ms(99)));
+        // n = 100: index 49.5, 94.05, 98.01 of 1..=100.
+        let hundred = good(1..=100).unwrap();
+        assert_eq!(
+            (hundred.p50, hundred.p95, hundred.p99),
+            (Duration::from_micros(50_500), Duration::from_micros(95_050), Duration::from_micros(99_010))
+        );
+        assert_eq!((hundred.min, hundred.avg, hundred.max), (ms(1), Duration::from_micros(50_500), ms(100)));
+    }
+
+    #[test]
+    fn the_longest_durations_saturate() {
+        let all = [(SyncResult::Failed, Duration::ZERO), (SyncResult::Failed, Duration::MAX)];
+        let latency = window(2, all).latency.unwrap();
+        assert!(latency.p50 <= latency.p99 && latency.max == Duration::MAX);
+        assert_eq!(window(2, [(SyncResult::Failed, Duration::MAX); 2]).latency.unwrap().p99, Duration::MAX);
+    }
+
+    #[test]
+    fn failures_count_for_the_latency_too() {
+        let stats = window(100, [(SyncResult::Succeeded, ms(10)), (SyncResult::Failed, ms(3_000))]);
+        assert_eq!((stats.samples, stats.failures), (2, 1));
+        assert_eq!(stats.latency.unwrap().max, ms(3_000));
+        assert_eq!(stats.failure_rate().to_bits(), 0.5_f64.to_bits());
+    }
+
+    #[test]
+    fn an_outage_after_ten_thousand_good_syncs_shows_whole_once_the_window_is_full_of_it() {
+        let mut window = Window::new(WINDOW_DEFAULT);
+        for _ in 0..10_000 {
+            window.push(SyncResult::Succeeded, ms(5));
+        }
+        for failed in 1..=WINDOW_DEFAULT {
+            window.push(SyncResult::Failed, ms(3_333));
+            assert_eq!((window.stats().samples, window.stats().failures), (WINDOW_DEFAULT, failed));
+        }
+        assert_eq!(window.stats().failure_rate().to_bits(), 1.0_f64.to_bits());
+        assert_eq!(window.stats().latency.unwrap().min, ms(3_333));
+    }
+
+    #[test]
+    fn the_capacity_is_kept_between_its_limits() {
+        assert_eq!(window(0, []).capacity, WINDOW_MIN);
+        assert_eq!(window(usize::MAX, []).capacity, WINDOW_MAX);
+    }
+}

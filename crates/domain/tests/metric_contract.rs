@@ -1,0 +1,195 @@
+//! The catalog against the contract that dashboards and rules rely on.
+
+use core::time::Duration;
+use domain::id::InstanceId;
+use domain::lease::{Epoch, TTL_DEFAULT, Timeline};
+use domain::ledger::SignalCounts;
+use domain::member::Standing;
+use domain::metrics::catalog::{CATALOG, Kind, Metric};
+use domain::metrics::{Fact, Metrics, MetricsConfig, Snapshot, SyncResult, View, WINDOW_DEFAULT};
+use std::collections::BTreeSet;
+
+const CONTRACT: &str = include_str!("../testdata/metric-contract.json");
+/// How many of the contract's entries are metrics of ours; the others are recording rules.
+const METRICS: usize = 28;
+const STARTED_MS: i64 = 1_700_000_000_000;
+
+fn contract() -> serde_json::Map<String, serde_json::Value> {
+    let all: serde_json::Map<_, _> = serde_json::from_str(CONTRACT).expect("the contract is JSON");
+    all.into_iter().filter(|(_, metric)| metric["type"] != "recording rule").collect()
+}
+
+/// `store(redis|db), leader` names the labels `store` and `leader`.
+fn label_names(labels: &str) -> Vec<&str> {
+    labels.split(", ").filter_map(|label| label.split('(').next()).filter(|name| !name.is_empty()).collect()
+}
+
+fn find(name: &str) -> &'static Metric {
+    CATALOG
+        .iter()
+        .find(|metric| metric.name == name)
+        .unwrap_or_else(|| panic!("{name} is not in the catalog"))
+}
+
+fn me() -> InstanceId {
+    InstanceId::parse("me").expect("an id")
+}
+
+fn metrics() -> Metrics {
+    let version = "1.2.3".to_owned();
+    Metrics::new(MetricsConfig { window: WINDOW_DEFAULT, started_ms: STARTED_MS, instance: me(), version })
+}
+
+/// A process that has only just started.
+fn fresh() -> Snapshot {
+    metrics().snapshot(
+        View {
+            standing: Standing::Starting,
+            is_leader: false,
+            leader_db: None,
+            leader_redis: None,
+            fallback: false,
+            heartbeat_running: true,
+            lease_left: None,
+            ttl: TTL_DEFAULT,
+            epoch: None,
+        },
+        STARTED_MS,
+    )
+}
+
+/// A leader to which everything has happened once.
+fn full() -> Snapshot {
+    let mut metrics = metrics();
+    for fact in [
+        Fact::Sync { result: SyncResult::Succeeded, took: Duration::from_millis(12) },
+        Fact::Epoch { timeline: Timeline(1), epoch: Epoch(41) },
+        Fact::Epoch { timeline: Timeline(1), epoch: Epoch(42) },
+        Fact::Recovery { outcome: Ok(3), took: Duration::from_millis(80), at_ms: STARTED_MS + 500 },
+        Fact::Heartbeat { at_ms: STARTED_MS + 1_250 },
+        Fact::ChangesLastHour(1),
+        Fact::Signals(SignalCounts { done: 5, ..SignalCounts::default() }),
+    ] {
+        metrics.record(fact);
+    }
+    let view = View {
+        standing: Standing::Active,
+        is_leader: true,
+        leader_db: Some(me()),
+        leader_redis: Some(me()),
+        lease_left: Some(Duration::from_millis(6_500)),
+        epoch: Some(Epoch(42)),
+        ..fresh().view
+    };
+    metrics.snapshot(view, STARTED_MS + 2_000)
+}
+
+fn is_told(metric: &Metric, snapshot: &Snapshot) -> bool {
+    match metric.kind {
+        Kind::Counter(_) | Kind::Histogram(_) => true,
+        Kind::Gauge(read) => read(snapshot).is_some(),
+        Kind::LabelledGauge { read, .. } => !read(snapshot).is_empty(),
+    }
+}
+
+#[test]
+fn the_catalog_has_every_metric_of_the_contract_as_it_is_there() {
+    let contract = contract();
+    assert_eq!(contract.len(), METRICS);
+    for (name, metric) in &contract {
+        let ours = find(name);
+        assert_eq!(ours.kind.as_str(), metric["type"], "type of {name}");
+        assert_eq!(
+            ours.labels(),
+            label_names(metric["labels"].as_str().expect("a string")),
+            "labels of {name}"
+        );
+        assert_eq!(ours.emitted(), metric["emitted"], "when {name} is told");
+    }
+}
+
+#[test]
+fn what_goes_beyond_the_contract_is_called_ours() {
+    let contract = contract();
+    for metric in CATALOG.iter().filter(|metric| !contract.contains_key(metric.name)) {
+        assert!(metric.name.starts_with("coordinator_"), "{}", metric.name);
+    }
+}
+
+#[test]
+fn names_are_there_once_and_every_metric_explains_itself() {
+    let names: BTreeSet<_> = CATALOG.iter().map(|metric| metric.name).collect();
+    assert_eq!(names.len(), CATALOG.len());
+    for metric in CATALOG {
+        assert!(metric.help.ends_with('.') && !metric.unit.is_empty(), "{}", metric.name);
+    }
+}
+
+#[test]
+fn a_fresh_process_tells_exactly_what_is_always_told() {
+    let fresh = fresh();
+    for metric in CATALOG {
+        let always = matches!(metric.emitted(), "always" | "from 0");
+        assert_eq!(is_told(metric, &fresh), always, "{} is told {}", metric.name, metric.emitted());
+    }
+}
+
+#[test]
+fn a_leader_with_a_history_tells_everything() {
+    let full = full();
+    for metric in CATALOG {
+        assert!(is_told(metric, &full), "{}", metric.name);
+    }
+}
+
+#[test]
+fn every_sample_has_a_value_for_every_label() {
+    let full = full();
+    for metric in CATALOG {
+        let Kind::LabelledGauge { labels, read } = metric.kind else { continue };
+        for sample in read(&full) {
+            assert_eq!(sample.labels.len(), labels.len(), "{}", metric.name);
+            assert!(sample.value.is_finite());
+        }
+    }
+}
+
+#[test]
+fn the_contract_s_alert_status_tells_the_contract_s_alerts_and_ours_the_others() {
+    let told = |name| {
+        let Kind::LabelledGauge { read, .. } = find(name).kind else { panic!("{name} has no label") };
+        read(&full()).into_iter().flat_map(|sample| sample.labels).collect::<Vec<_>>()
+    };
+    let (contract, further) = (told("portfolio_manager_alert_status"), told("coordinator_alert_status"));
+    assert_eq!(contract, ["db_sync_failure_rate", "leadership_changes", "heartbeat_staleness"]);
+    let all: Vec<_> = full().alerts.all.iter().map(|alert| alert.name.to_owned()).collect();
+    assert_eq!([contract, further].concat(), all);
+}
+
+#[test]
+fn values_are_in_the_unit_of_their_name() {
+    let full = full();
+    let value = |name| match find(name).kind {
+        Kind::Gauge(read) => read(&full).expect("told"),
+        Kind::Counter(_) | Kind::LabelledGauge { .. } | Kind::Histogram(_) => panic!("{name} is not a gauge"),
+    };
+    for (name, expected) in [
+        ("portfolio_manager_db_sync_p99_latency_ms", 12.0),
+        ("portfolio_manager_recovery_time_ms", 80.0),
+        ("portfolio_manager_last_heartbeat_timestamp", 1_700_000_001.25),
+        ("portfolio_manager_last_recovery_timestamp", 1_700_000_000.5),
+        ("process_start_time_seconds", 1_700_000_000.0),
+        ("coordinator_lease_margin_seconds", 6.5),
+        ("portfolio_manager_leader_epoch", 42.0),
+        ("portfolio_manager_positions_recovered", 3.0),
+    ] {
+        assert!((value(name) - expected).abs() < 1e-9, "{name} is {}", value(name));
+    }
+}
+
+#[test]
+fn an_epoch_of_zero_is_not_told() {
+    let mut nobody_led = fresh();
+    nobody_led.view.epoch = Some(Epoch(0));
+    assert!(!is_told(find("portfolio_manager_leader_epoch"), &nobody_led));
+}

@@ -1,1 +1,44 @@
-//! StateStore and SignalLedger on PostgreSQL: the lease row, fencing, members, history, recovery.
+//! [`StateStore`](domain::ports::StateStore) and [`SignalLedger`](domain::ports::SignalLedger) on
+//! PostgreSQL.
+//!
+//! The map:
+//!
+//! - [`PostgresConfig`] (`config`): the URL, who this process is, the relations of the portfolio.
+//! - `hosts`: the hosts of the URL, and the one of them that is a primary.
+//! - `pool`: lanes of connections. A connection whose request was dropped or failed is closed, never
+//!   handed on, so there is no such thing as a connection with somebody else's transaction in it.
+//! - [`PostgresStore`] (`state_store`): one lane for the election, one for everything else, one listener.
+//! - `lease`: the row that decides; every write is one statement.
+//! - `fence`: the one SQL fragment that checks a token; used by every fenced statement.
+//! - `members`, `portfolio`, `schema`: the rest of `StateStore`.
+//! - `signal_ledger`: the effects, every one fenced.
+//! - `listen`: hints by LISTEN.
+//! - `row`, `error`: values and errors of the server, judged.
+//! - [`CommitWarnings`] (`warning`): the sign of a synchronous commit that was cancelled.
+//!
+//! # What is not detected
+//! When an operator cancels (`pg_cancel_backend`) a commit that waits for a synchronous standby, the
+//! server answers success and a warning, which sqlx only logs. [`CommitWarnings`] makes it
+//! [`StoreError::Unknown`](domain::ports::StoreError::Unknown); a process that does not install it takes
+//! such a commit for a success. `pg_terminate_backend` breaks the connection, which is always unknown.
+
+mod config;
+mod error;
+mod fence;
+mod hosts;
+mod lease;
+mod listen;
+mod members;
+mod pool;
+mod portfolio;
+mod row;
+mod schema;
+mod signal_ledger;
+mod state_store;
+mod warning;
+
+pub use config::{InvalidRelation, PostgresConfig, RelationName};
+pub use hosts::InvalidUrl;
+pub use schema::SCHEMA_VERSION;
+pub use state_store::PostgresStore;
+pub use warning::CommitWarnings;

@@ -1,1 +1,37 @@
-//! StateStore and SignalLedger on embedded SQLite: the default store of one machine.
+//! `StateStore` and `SignalLedger` on embedded SQLite: the default store of one machine.
+//!
+//! Several processes share one file, `coordinator-data/coordinator.db`. SQLite lets one connection write
+//! at a time, whichever process it belongs to; that lock is what makes every promise of the ports cheap:
+//! a write statement takes it before it reads anything, so what the statement compares is what it changes.
+//!
+//! Map, in reading order:
+//! - `migrations/` the tables, and the triggers that write the history in the same statement as a claim
+//! - `config` where the file is and who opens it
+//! - `session` one connection: opened when needed, closed when in doubt, never mid-transaction; it runs
+//!   a `statement`, again while the file is busy
+//! - `fence` the condition under which a token may write
+//! - `state_store` the port, of `lease`, `members` and `portfolio`
+//! - `signal_ledger` the other port
+//! - `watch` hints, by asking SQLite whether the file changed
+//! - `schema` migration; `stored` values read back; `error` what SQLite's codes mean to a caller
+//!
+//! What it does not do: the file must be on a local disk. On a network share SQLite's locks do not hold,
+//! and neither would anything here.
+
+mod config;
+mod error;
+mod fence;
+mod lease;
+mod members;
+mod portfolio;
+mod schema;
+mod session;
+mod signal_ledger;
+mod state_store;
+mod statement;
+mod stored;
+mod watch;
+
+pub use config::{InvalidRelationName, RelationName, SqliteConfig};
+pub use schema::SCHEMA_VERSION;
+pub use state_store::SqliteStore;

@@ -1,2 +1,84 @@
-//! The coordinator binary.
-fn main() {}
+//! The coordinator binary: reads the command line and the configuration, and runs one command.
+
+mod cli;
+mod command;
+mod compose;
+mod config;
+mod dispatch;
+mod events;
+mod failure;
+mod identity;
+mod logs;
+mod page;
+mod run;
+mod secret;
+
+use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand};
+use command::Form;
+use config::Config;
+use domain::ports::Migrate;
+use failure::Failure;
+use run::Output;
+use std::process::ExitCode;
+
+/// The election is a few requests a second; two threads keep a busy page from standing before a renewal.
+const THREADS: usize = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(stop) if stop.exit_code == 0 => {
+            print!("{}", stop.text);
+            return ExitCode::SUCCESS;
+        }
+        Err(stop) => {
+            eprint!("{}", stop.text);
+            return ExitCode::from(stop.exit_code);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(carry_out(&cli.chosen(), &cli.flags)),
+        Err(error) => Err(Failure::other(format!("the runtime does not start: {error}"))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("coordinator: {}", failure.message);
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}
+
+async fn carry_out(command: &Command, flags: &Flags) -> Result<(), Failure> {
+    logs::init();
+    let config = configuration(flags)?;
+    let form = |json: bool| if json { Form::Json } else { Form::Table };
+    match command {
+        Command::Run { events_json } => {
+            run::run(&config, if *events_json { Output::Events } else { Output::People }).await
+        }
+        Command::Demo { rounds } => command::demo(&config, *rounds).await,
+        Command::Status { json, watch } => command::status(&config, form(*json), *watch).await,
+        Command::History { limit, json } => command::history(&config, form(*json), *limit).await,
+        Command::StepDown { reason } => command::step_down(&config, reason).await,
+        Command::Recovery { command: RecoveryCommand::Check { json } } => {
+            command::check_recovery(&config, form(*json)).await
+        }
+        Command::Migrate { check } => {
+            command::migrate(&config, if *check { Migrate::Check } else { Migrate::Apply }).await
+        }
+        Command::Config { command: ConfigCommand::Check } => {
+            println!("{}", config::render(&config));
+            Ok(())
+        }
+    }
+}
+
+/// All faults at once, a line each.
+fn configuration(flags: &Flags) -> Result<Config, Failure> {
+    config::load_from_process(flags).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Failure::usage(lines.join("\n"))
+    })
+}

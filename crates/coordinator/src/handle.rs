@@ -36,6 +36,11 @@ impl Coordinator {
         Builder::new(id, nonce, state_store)
     }
 
+    /// Who this instance is.
+    pub fn id(&self) -> &InstanceId {
+        &self.shared.settings.id
+    }
+
     /// The election as it changes. A receiver sees the latest value, not every one in between.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.shared.leadership.subscribe()

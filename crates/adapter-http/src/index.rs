@@ -1,0 +1,82 @@
+//! The page for people: who this is, who leads, and where the rest is.
+
+use crate::backend::LeaderView;
+use domain::metrics::Snapshot;
+use std::fmt::Write;
+
+/// Nothing is loaded from elsewhere and no script or style stands in the page itself.
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'self'";
+
+const PATHS: [(&str, &str); 7] = [
+    ("/status", "the instances and the leader in both stores"),
+    ("/history", "who led from when to when"),
+    ("/coordinator/metrics", "metrics and alerts as JSON"),
+    ("/metrics", "metrics for Prometheus"),
+    ("/leader", "200 on the active leader, 503 elsewhere"),
+    ("/readyz", "200 while this instance could take over"),
+    ("/livez", "200 while this process serves"),
+];
+
+/// The page. Everything that came from outside is escaped.
+pub(crate) fn index(snapshot: Option<&Snapshot>, leader: &LeaderView) -> String {
+    let mut rows = Vec::new();
+    match snapshot {
+        Some(snapshot) => {
+            rows.push(("Instance", snapshot.instance.to_string()));
+            rows.push(("Standing", snapshot.view.standing.to_string()));
+            rows.push(("Alerts", snapshot.alerts.overall.as_str().to_owned()));
+            rows.push(("Version", snapshot.version.clone()));
+        }
+        None => rows.push(("Instance", "starting".to_owned())),
+    }
+    rows.push(("Leader", leader.id.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string)));
+    rows.extend(leader.address.clone().map(|address| ("Its page", address)));
+    rows.extend(leader.epoch.map(|epoch| ("Epoch", epoch.to_string())));
+
+    let mut page = String::from(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>Coordinator</title>\n</head>\n<body>\n\
+         <h1>Coordinator</h1>\n<dl>\n",
+    );
+    for (name, value) in rows {
+        writeln!(page, "<dt>{name}</dt><dd>{}</dd>", escape(&value)).expect("a String takes everything");
+    }
+    page.push_str("</dl>\n<ul>\n");
+    for (path, what) in PATHS {
+        writeln!(page, "<li><a href=\"{path}\">{path}</a> {what}</li>").expect("a String takes everything");
+    }
+    page.push_str("</ul>\n</body>\n</html>\n");
+    page
+}
+
+/// Text as it may stand between tags.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c if c.is_control() => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stays_text() {
+        assert_eq!(
+            escape("<b a=\"1\" b='2'>&\u{1b}\n"),
+            "&lt;b a=&quot;1&quot; b=&#39;2&#39;&gt;&amp;\u{fffd}\u{fffd}"
+        );
+        let leader = LeaderView { address: Some("<script>".to_owned()), ..LeaderView::default() };
+        assert!(!index(None, &leader).contains("<script"));
+    }
+}

@@ -1,0 +1,132 @@
+//! The JSON of `/status`, `/history` and `/leader`.
+
+use super::rfc3339;
+use crate::backend::LeaderView;
+use domain::id::InstanceId;
+use domain::member::{MemberSeen, Term};
+use domain::metrics::Snapshot;
+use serde::Serialize;
+
+/// The group as one instance sees it.
+#[derive(Debug, Serialize)]
+pub(crate) struct StatusJson<'a> {
+    this_instance: &'a str,
+    standing: &'static str,
+    is_leader: bool,
+    leader_db: Option<&'a str>,
+    leader_redis: Option<&'a str>,
+    epoch: Option<u64>,
+    fallback: bool,
+    alerts: &'static str,
+    instances: Vec<InstanceJson<'a>>,
+}
+
+impl<'a> StatusJson<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, members: &'a [MemberSeen]) -> Self {
+        let view = &snapshot.view;
+        Self {
+            this_instance: snapshot.instance.as_str(),
+            standing: view.standing.as_str(),
+            is_leader: view.is_leader,
+            leader_db: view.leader_db.as_ref().map(InstanceId::as_str),
+            leader_redis: view.leader_redis.as_ref().map(InstanceId::as_str),
+            epoch: view.epoch.map(|epoch| epoch.0),
+            fallback: view.fallback,
+            alerts: snapshot.alerts.overall.as_str(),
+            instances: members.iter().map(InstanceJson::from).collect(),
+        }
+    }
+}
+
+/// A line of the instance table.
+#[derive(Debug, Serialize)]
+pub struct InstanceJson<'a> {
+    id: &'a str,
+    nonce: String,
+    host: &'a str,
+    address: &'a str,
+    standing: &'static str,
+    epoch: u64,
+    fallback: bool,
+    alerts: &'static str,
+    version: &'a str,
+    started: Option<String>,
+    heartbeat_age_ms: u64,
+}
+
+impl<'a> From<&'a MemberSeen> for InstanceJson<'a> {
+    fn from(seen: &'a MemberSeen) -> Self {
+        let member = &seen.member;
+        Self {
+            id: member.id.as_str(),
+            nonce: member.nonce.to_string(),
+            host: &member.host,
+            address: &member.address,
+            standing: member.standing.as_str(),
+            epoch: member.epoch.0,
+            fallback: member.fallback,
+            alerts: member.alerts.as_str(),
+            version: &member.version,
+            started: rfc3339(member.started_ms),
+            heartbeat_age_ms: u64::try_from(seen.heartbeat_age.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// The leaderships of the group.
+#[derive(Debug, Serialize)]
+pub(crate) struct HistoryJson<'a> {
+    terms: Vec<TermJson<'a>>,
+}
+
+impl<'a> HistoryJson<'a> {
+    pub(crate) fn new(terms: &'a [Term]) -> Self {
+        Self { terms: terms.iter().map(TermJson::from).collect() }
+    }
+}
+
+/// One leadership; `to` and `reason` are null while it lasts.
+#[derive(Debug, Serialize)]
+pub struct TermJson<'a> {
+    timeline: u32,
+    epoch: u64,
+    holder: &'a str,
+    host: &'a str,
+    from: Option<String>,
+    to: Option<String>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> From<&'a Term> for TermJson<'a> {
+    fn from(term: &'a Term) -> Self {
+        Self {
+            timeline: term.timeline.0,
+            epoch: term.epoch.0,
+            holder: term.holder.as_str(),
+            host: &term.host,
+            from: rfc3339(term.from_ms),
+            to: term.to_ms.and_then(rfc3339),
+            reason: term.reason.as_deref(),
+        }
+    }
+}
+
+/// Who leads; the same members stand in the problem document of an instance that does not.
+#[derive(Debug, Serialize)]
+pub(crate) struct LeaderJson<'a> {
+    active: bool,
+    leader: Option<&'a str>,
+    address: Option<&'a str>,
+    epoch: Option<u64>,
+}
+
+impl<'a> From<&'a LeaderView> for LeaderJson<'a> {
+    fn from(view: &'a LeaderView) -> Self {
+        Self {
+            active: view.active,
+            leader: view.id.as_ref().map(InstanceId::as_str),
+            address: view.address.as_deref(),
+            epoch: view.epoch.map(|epoch| epoch.0),
+        }
+    }
+}

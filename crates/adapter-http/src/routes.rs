@@ -1,0 +1,172 @@
+//! Which path answers what.
+
+use crate::accept::Form;
+use crate::backend::{Backend, LeaderView};
+use crate::guard::{BODY_LEN_MAX, guard};
+use crate::index::{CONTENT_SECURITY_POLICY, index};
+use crate::json::cluster::{HistoryJson, LeaderJson, StatusJson};
+use crate::json::metrics::MetricsJson;
+use crate::problem::Problem;
+use crate::server::Limits;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY as POLICY_HEADER, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use domain::id::InstanceId;
+use domain::metrics::Snapshot;
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::Arc;
+
+/// Most terms one answer carries: at the fastest flapping that alerts, a hundred hours.
+pub const HISTORY_LIMIT_MAX: u32 = 1_000;
+/// Terms unless asked otherwise.
+pub const HISTORY_LIMIT_DEFAULT: u32 = 50;
+
+/// What Prometheus calls its text format.
+const EXPOSITION_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// The leader's id, and the address of its page.
+const LEADER: HeaderName = HeaderName::from_static("coordinator-leader");
+const LEADER_ADDRESS: HeaderName = HeaderName::from_static("coordinator-leader-address");
+
+type Shared = State<Arc<dyn Backend>>;
+
+pub(crate) fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
+    Router::new()
+        .route("/", get(front))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/leader", get(leader))
+        .route("/status", get(status))
+        .route("/history", get(history))
+        .route("/metrics", get(exposition))
+        .route("/coordinator/metrics", get(metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
+        .layer(axum::middleware::from_fn_with_state(limits, guard))
+        .with_state(backend)
+}
+
+async fn front(State(backend): Shared) -> Response {
+    let page = index(backend.snapshot().as_ref(), &backend.leader());
+    ([(POLICY_HEADER, CONTENT_SECURITY_POLICY)], Html(page)).into_response()
+}
+
+async fn livez() -> Response {
+    Json(json!({ "status": "alive" })).into_response()
+}
+
+async fn readyz(State(backend): Shared) -> Result<Response, Problem> {
+    match backend.ready() {
+        Ok(()) => Ok(Json(json!({ "status": "ready" })).into_response()),
+        Err(reason) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, reason)),
+    }
+}
+
+async fn leader(State(backend): Shared) -> Response {
+    let view = backend.leader();
+    let mut response = if view.active {
+        Json(LeaderJson::from(&view)).into_response()
+    } else {
+        not_the_leader(&view).into_response()
+    };
+    let named =
+        [(LEADER, view.id.as_ref().map(InstanceId::as_str)), (LEADER_ADDRESS, view.address.as_deref())];
+    for (name, value) in named {
+        // An address is what another process wrote: one that is no header value is only in the body.
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn not_the_leader(view: &LeaderView) -> Problem {
+    let detail = match &view.id {
+        Some(id) => format!("this instance is not the active leader; {id} holds the lease"),
+        None => "nobody is known to lead".to_owned(),
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        .with("active", false)
+        .with("leader", view.id.as_ref().map(InstanceId::as_str))
+        .with("address", view.address.as_deref())
+        .with("epoch", view.epoch.map(|epoch| epoch.0))
+}
+
+async fn status(State(backend): Shared) -> Result<Response, Problem> {
+    let Some(snapshot) = backend.snapshot() else {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the coordinator is starting"));
+    };
+    let members = backend.members().await?;
+    Ok(Json(StatusJson::new(&snapshot, &members)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryQuery {
+    limit: Option<u32>,
+}
+
+async fn history(
+    State(backend): Shared,
+    query: Result<Query<HistoryQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let wrong = || {
+        let detail = format!("the only parameter is limit, a whole number from 1 to {HISTORY_LIMIT_MAX}");
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    };
+    let limit = query.map_err(|_| wrong())?.limit.unwrap_or(HISTORY_LIMIT_DEFAULT);
+    if !(1..=HISTORY_LIMIT_MAX).contains(&limit) {
+        return Err(wrong());
+    }
+    Ok(Json(HistoryJson::new(&backend.history(limit).await?)).into_response())
+}
+
+async fn exposition(State(backend): Shared) -> Response {
+    match backend.snapshot() {
+        Some(_) => text(&*backend),
+        None => not_initialized(),
+    }
+}
+
+async fn metrics(State(backend): Shared, headers: HeaderMap) -> Response {
+    let mut response = match (backend.snapshot(), Form::preferred(&headers)) {
+        (None, _) => not_initialized(),
+        (Some(_), Form::Text) => text(&*backend),
+        (Some(snapshot), Form::Json) => json_page(&snapshot),
+    };
+    response.headers_mut().insert(VARY, HeaderValue::from_name(ACCEPT));
+    response
+}
+
+fn json_page(snapshot: &Snapshot) -> Response {
+    Json(MetricsJson::from(snapshot)).into_response()
+}
+
+fn text(backend: &dyn Backend) -> Response {
+    let problem = |detail| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response();
+    match backend.exposition() {
+        // An empty page would make every alert on these metrics silent.
+        Ok(text) if text.trim().is_empty() => problem("there are no metrics".to_owned()),
+        Ok(text) => ([(CONTENT_TYPE, EXPOSITION_TYPE)], text).into_response(),
+        Err(reason) => problem(reason),
+    }
+}
+
+/// As users of the metrics paths know it, so no problem document.
+fn not_initialized() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "Coordinator not initialized" }))).into_response()
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("there is no {}", uri.path()))
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", uri.path()))
+}

@@ -1,0 +1,133 @@
+//! Connections: how many, how long, and how they end.
+
+use crate::backend::Backend;
+use crate::routes::router;
+use crate::write_deadline::WriteDeadline;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::future::Future;
+use std::io::ErrorKind;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// Largest request head in bytes: far more than a scraper or a browser sends.
+const HEAD_LEN_MAX: usize = 16 * 1024;
+
+/// Pause after a failed accept: with no file descriptor left, asking again at once would only burn a core.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What one client may take from this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// From the start of a connection, or from the last answer, to the end of the next request's head.
+    pub head: Duration,
+    /// From the request to the answer.
+    pub answer: Duration,
+    /// How long a client may take none of the answer's bytes.
+    pub stalled_write: Duration,
+    /// How long open requests may go on after shutdown began.
+    pub drain: Duration,
+    /// Connections at a time; further ones wait in the listener's queue and take no file descriptor.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    /// A head comes within 5 s and so does an answer (a store's own deadlines are shorter); a client that
+    /// reads nothing for 5 s has gone. 128 connections are ten times what scrapers, probes and people need,
+    /// and far below the usual 1,024 file descriptors, which the stores' connections need too.
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(5),
+            answer: Duration::from_secs(5),
+            stalled_write: Duration::from_secs(5),
+            drain: Duration::from_secs(2),
+            connections: 128,
+        }
+    }
+}
+
+/// Serves the pages until `shutdown` resolves, then lets open requests end. With the default [`Limits`].
+///
+/// Dropping the future closes every connection at once.
+pub async fn serve(listener: TcpListener, backend: Arc<dyn Backend>, shutdown: impl Future) {
+    serve_within(Limits::default(), listener, backend, shutdown).await;
+}
+
+/// As [`serve`], with other limits.
+pub async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    backend: Arc<dyn Backend>,
+    shutdown: impl Future,
+) {
+    let router = router(backend, limits);
+    let free = Arc::new(Semaphore::new(limits.connections));
+    let (closing, closed) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            _ = &mut shutdown => break,
+            (stream, permit) = accept(&listener, &free) => {
+                connections.spawn(connection(limits, stream, router.clone(), closed.clone(), permit));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop(listener);
+    drop(closing);
+    let drained = timeout(limits.drain, async { while connections.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::info!(open = connections.len(), "HTTP requests were cut at shutdown");
+    }
+}
+
+/// The next connection, once there is room for it. Cancellation safe: a connection is either returned or
+/// still in the listener's queue.
+async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let permit = Arc::clone(free).acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, permit),
+            // The client gave up while it waited.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
+            Err(error) => {
+                tracing::warn!(%error, "accepting an HTTP connection failed");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One connection until it ends, or until its present request is answered once `closed` has no sender.
+async fn connection(
+    limits: Limits,
+    stream: TcpStream,
+    router: Router,
+    mut closed: watch::Receiver<()>,
+    _permit: OwnedSemaphorePermit,
+) {
+    let io = TokioIo::new(WriteDeadline::new(stream, limits.stalled_write));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(HEAD_LEN_MAX);
+    let mut connection = pin!(builder.serve_connection(io, TowerToHyperService::new(router)));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        // Never a value: the channel only closes.
+        _ = closed.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP connection was cut");
+    }
+}

@@ -1,0 +1,325 @@
+//! Every path over a real socket, with a backend made of plain values.
+
+mod fake;
+
+use fake::{Answer, Fake, Server, get};
+use serde_json::{Value, json};
+
+/// Asserts an RFC 9457 document of that status.
+#[track_caller]
+fn assert_problem(answer: &Answer, status: u16) -> Value {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    let body = answer.json();
+    assert_eq!((&body["status"], &body["type"]), (&json!(status), &json!("about:blank")));
+    assert!(body["title"].is_string() && body["detail"].is_string(), "{body}");
+    body
+}
+
+#[tokio::test]
+async fn the_process_is_alive_whatever_the_backend_says() {
+    let server =
+        Server::start(Fake { snapshot: None, ready: Err("no store".to_owned()), ..Fake::default() }).await;
+    let answer = server.ask(&get("/livez")).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({ "status": "alive" })));
+}
+
+#[tokio::test]
+async fn readiness_is_the_ability_to_take_over() {
+    let standby = Server::start(Fake::default()).await;
+    assert_eq!(standby.ask(&get("/readyz")).await.status, 200);
+    let leader = Server::start(Fake { leader: fake::leading("a-1"), ..Fake::default() }).await;
+    assert_eq!(leader.ask(&get("/readyz")).await.status, 200);
+    let cut_off =
+        Server::start(Fake { ready: Err("the state store is silent".to_owned()), ..Fake::default() }).await;
+    let answer = cut_off.ask(&get("/readyz")).await;
+    assert_eq!(assert_problem(&answer, 503)["detail"], "the state store is silent");
+    assert!(answer.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn only_the_active_leader_says_so_and_the_others_name_it() {
+    let active = Server::start(Fake { leader: fake::leading("a-1"), ..Fake::default() }).await;
+    let answer = active.ask(&get("/leader")).await;
+    let expected = json!({ "active": true, "leader": "a-1", "address": "http://127.0.0.1:5001", "epoch": 7 });
+    assert_eq!((answer.status, answer.json()), (200, expected));
+    assert_eq!(answer.header("coordinator-leader"), Some("a-1"));
+
+    let mut view = fake::leading("a-1");
+    view.active = false;
+    let standby = Server::start(Fake { leader: view, ..Fake::default() }).await;
+    let answer = standby.ask(&get("/leader")).await;
+    let body = assert_problem(&answer, 503);
+    assert_eq!((&body["active"], &body["leader"], &body["epoch"]), (&json!(false), &json!("a-1"), &json!(7)));
+    assert_eq!(body["address"], "http://127.0.0.1:5001");
+    assert_eq!(answer.header("coordinator-leader"), Some("a-1"));
+    assert_eq!(answer.header("coordinator-leader-address"), Some("http://127.0.0.1:5001"));
+
+    let nobody = Server::start(Fake::default()).await;
+    let answer = nobody.ask(&get("/leader")).await;
+    assert_eq!(assert_problem(&answer, 503)["leader"], Value::Null);
+    assert_eq!(answer.header("coordinator-leader"), None);
+}
+
+#[tokio::test]
+async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
+    let server = Server::start(Fake::default()).await;
+    let answer = server.ask(&get("/status")).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    let expected = json!({
+        "this_instance": "a-1", "standing": "standby", "is_leader": false, "leader_db": "b-2",
+        "leader_redis": null, "epoch": 7, "fallback": true, "alerts": answer.json()["alerts"],
+        "instances": [{
+            "id": "b-2", "nonce": "00000000000000000000000b", "host": "host", "address": "http://127.0.0.1:5001",
+            "standing": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
+            "started": "2023-11-14T22:13:20.000+00:00", "heartbeat_age_ms": 1250,
+        }],
+    });
+    assert_eq!(answer.json(), expected);
+}
+
+#[tokio::test]
+async fn the_history_has_a_limit() {
+    let server = Server::start(Fake::default()).await;
+    let answer = server.ask(&get("/history")).await;
+    let expected = json!({ "terms": [
+        { "timeline": 1, "epoch": 50, "holder": "a-1", "host": "host", "from": "2023-11-14T22:13:20.000+00:00",
+          "to": null, "reason": null },
+        { "timeline": 1, "epoch": 49, "holder": "b-2", "host": "host", "from": "2023-11-14T22:13:10.000+00:00",
+          "to": "2023-11-14T22:13:20.000+00:00", "reason": "expired" },
+    ] });
+    let mut head = answer.json();
+    let terms = head["terms"].as_array_mut().expect("a list");
+    assert_eq!(terms.len(), 50, "the fake has as many terms as it is asked for");
+    terms.truncate(2);
+    assert_eq!(head, expected);
+
+    for (limit, terms) in [("1", 1), ("1000", 1000)] {
+        let answer = server.ask(&get(&format!("/history?limit={limit}"))).await;
+        assert_eq!(answer.json()["terms"].as_array().map(Vec::len), Some(terms));
+    }
+    for query in ["limit=0", "limit=1001", "limit=-1", "limit=many", "limit=", "limit=1&limit=2", "last=1"] {
+        let answer = server.ask(&get(&format!("/history?{query}"))).await;
+        let body = assert_problem(&answer, 400);
+        assert!(body["detail"].as_str().is_some_and(|detail| detail.contains("from 1 to 1000")), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_store_is_503_and_a_corrupt_one_500() {
+    use domain::ports::StoreError::{Corrupt, Unavailable, Unknown};
+    for (error, status) in [
+        (Unavailable("refused".to_owned()), 503),
+        (Unknown("timeout".to_owned()), 503),
+        (Corrupt("negative epoch".to_owned()), 500),
+    ] {
+        let server = Server::start(Fake { store: Err(error.clone()), ..Fake::default() }).await;
+        for path in ["/status", "/history"] {
+            let body = assert_problem(&server.ask(&get(path)).await, status);
+            assert_eq!(body["detail"], error.to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text() {
+    let server = Server::start(Fake::default()).await;
+    let answer = server.ask(&get("/metrics")).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, fake::EXPOSITION));
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn the_accept_header_chooses_between_text_and_json() {
+    let server = Server::start(Fake::default()).await;
+    let scraper = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    for (accept, kind) in [
+        (scraper, "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain", "text/plain; version=0.0.4; charset=utf-8"),
+        ("*/*", "application/json"),
+        ("application/json, text/plain;q=0.9", "application/json"),
+    ] {
+        let answer = server.ask(&fake::request("GET", "/coordinator/metrics", &[("Accept", accept)])).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{accept}");
+        assert_eq!(answer.header("vary"), Some("accept"));
+    }
+    let answer = server.ask(&get("/coordinator/metrics")).await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+}
+
+#[tokio::test]
+async fn the_json_has_exactly_the_keys_of_the_contract() {
+    let server = Server::start(Fake::default()).await;
+    let body = server.ask(&get("/coordinator/metrics")).await.json();
+    let keys = |value: &Value| -> Vec<String> {
+        let mut keys: Vec<_> = value.as_object().expect("an object").keys().cloned().collect();
+        keys.sort();
+        keys
+    };
+    let mut expected = [
+        "db_sync_success",
+        "db_sync_failure",
+        "db_sync_total",
+        "db_sync_failure_rate",
+        "db_sync_avg_latency_ms",
+        "db_sync_min_latency_ms",
+        "db_sync_max_latency_ms",
+        "db_sync_p50_latency_ms",
+        "db_sync_p95_latency_ms",
+        "db_sync_p99_latency_ms",
+        "db_sync_latency_samples",
+        "leadership_changes",
+        "current_leader_redis",
+        "current_leader_db",
+        "this_instance",
+        "is_leader",
+        "heartbeat_running",
+        "fallback_mode",
+        "last_heartbeat",
+        "recovery",
+        "alerts",
+        "overall_alert_status",
+    ];
+    expected.sort_unstable();
+    assert_eq!(keys(&body), expected);
+    let recovery =
+        ["error_code", "failure_count", "last_recovery", "positions_recovered", "success_count", "time_ms"];
+    assert_eq!(keys(&body["recovery"]), recovery);
+
+    let alerts = &body["alerts"];
+    for name in ["db_sync_failure_rate", "leadership_changes", "heartbeat_staleness"] {
+        let fields = ["message", "status", "threshold_critical", "threshold_warning", "value"];
+        assert_eq!(keys(&alerts[name]), fields, "{name}");
+    }
+    assert_eq!(keys(alerts).len(), domain::alert::RULES.len() + 1);
+    assert_eq!(alerts["db_sync_failure_rate"]["threshold_critical"], 0.1);
+    assert_eq!(alerts["overall_status"], body["overall_alert_status"]);
+}
+
+#[tokio::test]
+async fn the_json_says_what_the_snapshot_says() {
+    let server = Server::start(Fake::default()).await;
+    let body = server.ask(&get("/coordinator/metrics")).await.json();
+    // Four syncs of 10, 20, 30 and 40 ms, the last failed; one recovery of 12.5 ms with 3 positions.
+    assert_eq!([&body["db_sync_success"], &body["db_sync_failure"], &body["db_sync_total"]], [3, 1, 4]);
+    assert_eq!(body["db_sync_failure_rate"], 0.25);
+    let latencies =
+        ["avg", "min", "max", "p50", "p95", "p99"].map(|kind| &body[format!("db_sync_{kind}_latency_ms")]);
+    assert_eq!(latencies, [25.0, 10.0, 40.0, 25.0, 38.5, 39.7]);
+    assert_eq!(body["db_sync_latency_samples"], 4);
+    assert_eq!((&body["current_leader_db"], &body["current_leader_redis"]), (&json!("b-2"), &Value::Null));
+    assert_eq!((&body["this_instance"], &body["is_leader"]), (&json!("a-1"), &json!(false)));
+    assert_eq!((&body["heartbeat_running"], &body["fallback_mode"]), (&json!(true), &json!(true)));
+    assert_eq!(body["last_heartbeat"], "2023-11-14T22:13:30.250+00:00");
+    let recovery = json!({ "time_ms": 12.5, "success_count": 1, "failure_count": 0, "error_code": null,
+                           "positions_recovered": 3, "last_recovery": "2023-11-14T22:13:25.000+00:00" });
+    assert_eq!(body["recovery"], recovery);
+}
+
+#[tokio::test]
+async fn without_a_sample_latencies_are_zero_and_the_unknown_is_null() {
+    let server = Server::start(Fake { snapshot: Some(fake::empty_snapshot()), ..Fake::default() }).await;
+    let answer = server.ask(&get("/coordinator/metrics")).await;
+    assert!(answer.body.contains("\"db_sync_p95_latency_ms\":0.0,"), "{}", answer.body);
+    let body = answer.json();
+    assert_eq!((&body["db_sync_failure_rate"], &body["last_heartbeat"]), (&json!(0.0), &Value::Null));
+    assert_eq!(
+        (&body["recovery"]["time_ms"], &body["recovery"]["last_recovery"]),
+        (&Value::Null, &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn before_start_up_is_done_the_metrics_are_not_there() {
+    let server = Server::start(Fake { snapshot: None, ..Fake::default() }).await;
+    for path in ["/metrics", "/coordinator/metrics"] {
+        let answer = server.ask(&get(path)).await;
+        assert_eq!((answer.status, answer.header("content-type")), (503, Some("application/json")));
+        assert_eq!(answer.body, "{\"error\":\"Coordinator not initialized\"}");
+    }
+    assert_problem(&server.ask(&get("/status")).await, 503);
+    assert!(server.ask(&get("/")).await.body.contains("starting"));
+}
+
+#[tokio::test]
+async fn a_dead_metrics_provider_is_500_and_never_an_empty_200() {
+    for exposition in [Err("the registry is gone".to_owned()), Ok(String::new()), Ok("\n".to_owned())] {
+        let server = Server::start(Fake { exposition, ..Fake::default() }).await;
+        assert_problem(&server.ask(&get("/metrics")).await, 500);
+        let text = fake::request("GET", "/coordinator/metrics", &[("Accept", "text/plain")]);
+        assert_problem(&server.ask(&text).await, 500);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_500_and_the_next_request_is_answered() {
+    let server = Server::start(Fake { panics: true, ..Fake::default() }).await;
+    assert_problem(&server.ask(&get("/metrics")).await, 500);
+    assert_eq!(server.ask(&get("/livez")).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_front_page_is_text_from_everybody_and_code_from_nobody() {
+    let mut view = fake::leading("b-2");
+    view.address = Some("http://x/<script>alert(1)</script>'\"&\u{1b}".to_owned());
+    let server = Server::start(Fake { leader: view, ..Fake::default() }).await;
+    let answer = server.ask(&get("/")).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(answer.header("content-security-policy"), Some("default-src 'self'"));
+    assert!(answer.body.contains("<dd>a-1</dd>") && answer.body.contains("<dd>b-2</dd>"), "{}", answer.body);
+    assert!(answer.body.contains("<a href=\"/status\">"), "{}", answer.body);
+    let escaped = "<dd>http://x/&lt;script&gt;alert(1)&lt;/script&gt;&#39;&quot;&amp;\u{fffd}</dd>";
+    assert!(answer.body.contains(escaped), "{}", answer.body);
+    assert!(!answer.body.contains("<script"), "{}", answer.body);
+    // What is no header value is not sent as one.
+    assert_eq!(server.ask(&get("/leader")).await.header("coordinator-leader-address"), None);
+}
+
+#[tokio::test]
+async fn hostile_texts_of_other_processes_cannot_leave_their_strings() {
+    let mut member = fake::member("b-2");
+    member.member.host = "\"},{\"id\":\"x\u{0}\n".to_owned();
+    member.member.id = domain::id::InstanceId::from_stored("<b>\"\n");
+    let server = Server::start(Fake { members: vec![member], ..Fake::default() }).await;
+    let answer = server.ask(&get("/status")).await;
+    assert!(!answer.body.contains('\n'), "{}", answer.body);
+    let instances = &answer.json()["instances"];
+    assert_eq!(instances.as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&instances[0]["host"], &instances[0]["id"]),
+        (&json!("\"},{\"id\":\"x\u{0}\n"), &json!("?b???"))
+    );
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_problems_too() {
+    let server = Server::start(Fake::default()).await;
+    for path in ["/nothing", "/metrics/", "//", "/%00", "/leader/x"] {
+        assert_problem(&server.ask(&get(path)).await, 404);
+    }
+    for path in
+        ["/", "/livez", "/readyz", "/leader", "/status", "/history", "/metrics", "/coordinator/metrics"]
+    {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+            let answer = server.ask(&fake::request(method, path, &[])).await;
+            assert_problem(&answer, 405);
+            assert_eq!(answer.header("allow"), Some("GET,HEAD"), "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn head_answers_as_get_without_a_body() {
+    let server = Server::start(Fake::default()).await;
+    for path in
+        ["/", "/livez", "/readyz", "/leader", "/status", "/history", "/metrics", "/coordinator/metrics"]
+    {
+        let got = server.ask(&get(path)).await;
+        let head = server.ask(&fake::request("HEAD", path, &[])).await;
+        assert_eq!((head.status, head.body.as_str()), (got.status, ""), "{path}");
+        for name in ["content-type", "content-length", "cache-control", "x-content-type-options"] {
+            assert!(got.header(name).is_some(), "{path} {name}");
+            assert_eq!(head.header(name), got.header(name), "{path} {name}");
+        }
+    }
+}

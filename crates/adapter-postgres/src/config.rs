@@ -1,0 +1,137 @@
+//! What a process says about itself and about its database.
+
+use crate::hosts;
+use domain::id::{GroupId, InstanceId, Nonce};
+use std::fmt;
+use std::time::Duration;
+
+/// Longest identifier PostgreSQL keeps, in bytes; it cuts longer ones without an error.
+const IDENTIFIER_LEN_MAX: usize = 63;
+
+/// Configuration of a [`PostgresStore`](crate::PostgresStore). `Debug` shows no password.
+#[derive(Clone)]
+pub struct PostgresConfig {
+    /// As libpq has it: `postgres://user:password@host1:5432,host2:5432/db?target_session_attrs=read-write`.
+    /// Hosts are tried in turn; only a primary is accepted, whatever `target_session_attrs` says.
+    pub url: String,
+    /// Whose lease row.
+    pub group: GroupId,
+    /// This process.
+    pub id: InstanceId,
+    /// This start of it.
+    pub nonce: Nonce,
+    /// The host it runs on, for the history.
+    pub host: String,
+    /// LEADER_TTL. Bounds how long a statement of the election may take or hold a lock.
+    pub ttl: Duration,
+    /// Relation of the open positions.
+    pub positions: RelationName,
+    /// Relation of the portfolio row.
+    pub portfolio: RelationName,
+}
+
+impl fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresConfig")
+            .field("url", &hosts::without_secrets(&self.url))
+            .field("group", &self.group)
+            .field("id", &self.id)
+            .field("nonce", &self.nonce)
+            .field("host", &self.host)
+            .field("ttl", &self.ttl)
+            .field("positions", &self.positions)
+            .field("portfolio", &self.portfolio)
+            .finish()
+    }
+}
+
+/// A table or view, `name` or `schema.name`, exactly as PostgreSQL stores it (letters keep their case).
+///
+/// The only text that becomes part of a statement: its parts are letters, digits and underscores, and
+/// they are quoted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelationName {
+    schema: Option<String>,
+    name: String,
+}
+
+/// The text does not name a relation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a relation: `name` or `schema.name`, each 1 to 63 of A-Z a-z 0-9 _ and no digit first")]
+pub struct InvalidRelation(pub String);
+
+impl RelationName {
+    /// Parses `name` or `schema.name`.
+    pub fn parse(text: &str) -> Result<Self, InvalidRelation> {
+        let (schema, name) = match text.split_once('.') {
+            Some((schema, name)) => (Some(schema), name),
+            None => (None, text),
+        };
+        if schema.is_none_or(is_identifier) && is_identifier(name) {
+            Ok(Self { schema: schema.map(str::to_owned), name: name.to_owned() })
+        } else {
+            Err(InvalidRelation(text.chars().take(2 * IDENTIFIER_LEN_MAX).collect()))
+        }
+    }
+
+    /// As a statement has it: every part in double quotes.
+    pub(crate) fn quoted(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("\"{schema}\".\"{}\"", self.name),
+            None => format!("\"{}\"", self.name),
+        }
+    }
+}
+
+impl fmt::Display for RelationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{schema}.{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    starts_well
+        && text.len() <= IDENTIFIER_LEN_MAX
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relation_is_quoted_part_by_part() {
+        assert_eq!(RelationName::parse("positions").unwrap().quoted(), r#""positions""#);
+        assert_eq!(RelationName::parse("Desk.open_2").unwrap().quoted(), r#""Desk"."open_2""#);
+    }
+
+    #[test]
+    fn what_could_be_more_than_a_name_is_refused() {
+        let too_long = "a".repeat(64);
+        for text in ["", ".", "a.", ".a", "a.b.c", "1a", "a b", "a\"b", "a;b", "a--", "é", too_long.as_str()]
+        {
+            assert!(RelationName::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let config = PostgresConfig {
+            url: "postgres://u:s3cret@h:1/d?password=s3cret".to_owned(),
+            group: GroupId::parse("g").unwrap(),
+            id: InstanceId::parse("i").unwrap(),
+            nonce: Nonce::new(1),
+            host: "here".to_owned(),
+            ttl: Duration::from_secs(10),
+            positions: RelationName::parse("p").unwrap(),
+            portfolio: RelationName::parse("q").unwrap(),
+        };
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+        assert!(shown.contains("h:1"), "{shown}");
+    }
+}

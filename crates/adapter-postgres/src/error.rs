@@ -1,0 +1,97 @@
+//! What an error of sqlx lets the caller conclude. No message holds a password: the server never sends
+//! one, and URLs are not quoted.
+
+use crate::config::RelationName;
+use domain::ports::StoreError;
+use sqlx::Error;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
+/// Longest text of the server that becomes part of a message, in characters.
+const MESSAGE_LEN_MAX: usize = 300;
+
+/// Why a session could not be opened. Nothing was asked yet, so it is never in doubt.
+pub(crate) fn while_connecting(error: &Error) -> String {
+    let Error::Database(reported) = error else {
+        return shortened(&error.to_string());
+    };
+    let code = reported.code().unwrap_or_default().into_owned();
+    let advice = match code.as_str() {
+        "28P01" | "28000" => " (check user, password and pg_hba.conf)",
+        "3D000" => " (create the database, or correct its name in the URL)",
+        "42501" => " (GRANT CONNECT to this role)",
+        "53300" => " (raise max_connections, or look for clients that hold too many)",
+        "57P03" => " (starting up or shutting down: wait)",
+        _ => "",
+    };
+    format!("{} [{code}]{advice}", shortened(reported.message()))
+}
+
+/// What the failure of a statement that was sent means.
+///
+/// An answer of severity ERROR means that the statement was rolled back. Whatever else ended it (a broken
+/// connection, FATAL, PANIC) leaves open whether the server had committed.
+pub(crate) fn after_sending(error: &Error) -> StoreError {
+    match error {
+        Error::Database(reported) => match reported.try_downcast_ref::<PgDatabaseError>() {
+            Some(reported) => reported_by_server(reported),
+            None => StoreError::Unknown(shortened(reported.message())),
+        },
+        // A value that does not fit its Rust type: the schema is not ours.
+        Error::ColumnDecode { .. }
+        | Error::ColumnNotFound(_)
+        | Error::ColumnIndexOutOfBounds { .. }
+        | Error::Decode(_)
+        | Error::TypeNotFound { .. }
+        | Error::RowNotFound => StoreError::Corrupt(shortened(&error.to_string())),
+        // An argument that could not be encoded never left this process.
+        Error::Encode(_) | Error::InvalidArgument(_) => {
+            StoreError::Unavailable(shortened(&error.to_string()))
+        }
+        other => StoreError::Unknown(shortened(&other.to_string())),
+    }
+}
+
+/// What the failure of a look at a recovery relation means: a missing relation or column is the team's to
+/// repair, and is named.
+pub(crate) fn while_recovering(error: &Error, relation: &RelationName) -> StoreError {
+    match error {
+        Error::Database(reported)
+            if matches!(reported.code().as_deref(), Some("42P01" | "42703" | "3F000")) =>
+        {
+            StoreError::Corrupt(format!("recovery relation {relation}: {}", shortened(reported.message())))
+        }
+        other => after_sending(other),
+    }
+}
+
+fn reported_by_server(reported: &PgDatabaseError) -> StoreError {
+    let (code, text) = (reported.code(), shortened(reported.message()));
+    let told = format!("{text} [{code}]");
+    if !matches!(reported.severity(), PgSeverity::Error) {
+        return StoreError::Unknown(format!("the server ended the session: {told}"));
+    }
+    match code {
+        "25006" | "55000" => StoreError::Unavailable(format!("PostgreSQL is a standby (read-only): {told}")),
+        "42501" => {
+            StoreError::Unavailable(format!("this role lacks a right (see the shipped GRANTs): {told}"))
+        }
+        "42P01" | "42703" | "42883" | "3F000" | "42804" => {
+            StoreError::Corrupt(format!("the schema is not ours, run `coordinator migrate`: {told}"))
+        }
+        // Timeouts of the server and of poolers, deadlocks, serialisation failures. The server itself has
+        // rolled back, but a pooler sends 57014 and 08xxx too, and what a timeout is to lead to is to ask
+        // again: Unknown says so and is never wrong.
+        "55P03" | "57014" | "40001" | "40P01" => StoreError::Unknown(format!("a lock or a timeout: {told}")),
+        _ => match &code[..code.len().min(2)] {
+            // Data exceptions and constraints: a value in the tables that cannot be worked with.
+            "22" | "23" => StoreError::Corrupt(told),
+            // Out of disk, memory or connections; a foreign server that is away. Rolled back.
+            "53" | "HV" => StoreError::Unavailable(told),
+            _ => StoreError::Unknown(told),
+        },
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(MESSAGE_LEN_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

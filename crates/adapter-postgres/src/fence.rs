@@ -1,0 +1,47 @@
+//! The one check of a fencing token.
+
+use crate::pool::Statement;
+use crate::row;
+use domain::id::GroupId;
+use domain::lease::Token;
+
+/// The server's timeline as a bigint: the first 8 hexadecimal digits of a WAL file's name. On a standby
+/// the call fails, which is what we want: fail closed.
+macro_rules! timeline {
+    () => {
+        "(SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint)"
+    };
+}
+pub(crate) use timeline;
+
+/// A statement that begins with `fence`: one row while the token `$1` to `$4` (see [`bind_token`]) is the
+/// lease row's, the row is not released and is on the server's timeline; no row otherwise.
+///
+/// FOR SHARE makes a claim that comes later wait until this statement is committed, and makes this
+/// statement wait for a claim that came before and look again at what it left (READ COMMITTED). FOR KEY
+/// SHARE lets a claim pass, and WHERE EXISTS without a lock believes the row of the statement's start.
+/// The timeline is compared so that a token that survived on a promoted standby, whose row may be an old
+/// one, is refused until its holder has carried the row over.
+macro_rules! with_fence {
+    ($rest:literal) => {
+        concat!(
+            "WITH fence AS (
+                SELECT 1 FROM coordinator_lease
+                WHERE group_id = $1 AND tl = $2 AND epoch = $3 AND claim = $4 AND NOT released
+                  AND tl = ",
+            $crate::fence::timeline!(),
+            " FOR SHARE), ",
+            $rest
+        )
+    };
+}
+pub(crate) use with_fence;
+
+/// A statement with the group and the token's timeline, epoch and claim bound to `$1` to `$4`.
+pub(crate) fn bind_token<'q>(sql: &'static str, group: &GroupId, token: &Token) -> Statement<'q> {
+    sqlx::query(sql)
+        .bind(group.as_str().to_owned())
+        .bind(i64::from(token.timeline.0))
+        .bind(row::bigint(token.epoch.0))
+        .bind(row::uuid(token.claim))
+}

@@ -1,0 +1,312 @@
+//! The hosts of a libpq-style URL, and the one of them that is a primary.
+//!
+//! sqlx rejects URLs with several hosts, so they are split here. Whatever a host says its role is, every
+//! new session is asked: a standby and a read-only session are refused.
+
+use crate::error;
+use domain::id::InstanceId;
+use domain::ports::StoreError;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{ConnectOptions, Row};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// More hosts than a cluster has; each costs its share of the time to connect.
+const HOSTS_MAX: usize = 8;
+/// Longest wait for one host: a host that does not answer in this time is as good as away, however long
+/// LEADER_TTL is.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Longest `application_name` that PostgreSQL keeps, in bytes.
+const APPLICATION_NAME_LEN_MAX: usize = 63;
+/// The server asks a silent client after this many seconds whether it still lives, so that the session of
+/// a client that lost power does not stay for the two hours that are the system's default.
+const KEEPALIVE_IDLE_S: &str = "10";
+/// Seconds between those questions.
+const KEEPALIVE_INTERVAL_S: &str = "5";
+/// Unanswered questions after which the server ends the session.
+const KEEPALIVE_COUNT: &str = "3";
+
+/// What sqlx understands. `target_session_attrs` is ours.
+const PARAMETERS: [&str; 15] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "host",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "options",
+];
+
+/// The URL cannot be used. The message shows neither the URL nor a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the PostgreSQL URL cannot be used: {0}")]
+pub struct InvalidUrl(String);
+
+/// How long the statements of a session may take at the server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionLimits {
+    /// Waiting for a row that somebody else has locked.
+    pub lock: Duration,
+    /// One statement; the commit's wait for a synchronous standby is not in it.
+    pub statement: Duration,
+    /// Doing nothing inside a transaction: a stopped process must not block its successor.
+    pub idle_in_transaction: Duration,
+}
+
+/// The hosts of one URL.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    list: Vec<Host>,
+    /// Where the last primary was found: the next search starts there.
+    first: AtomicUsize,
+    connect_bound: Duration,
+}
+
+/// One host and all that it takes to open a session there.
+pub(crate) struct Host {
+    label: String,
+    pub(crate) options: PgConnectOptions,
+}
+
+/// `{:?}` of sqlx's options prints the password.
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.label)
+    }
+}
+
+impl Hosts {
+    /// Splits `url`. Opening a session takes at most `ttl / 3` over all hosts.
+    pub(crate) fn parse(url: &str, id: &InstanceId, ttl: Duration) -> Result<Self, InvalidUrl> {
+        let parts = Parts::of(url)?;
+        let query = parts.query_for_sqlx()?;
+        let application: String =
+            format!("coordinator {id}").chars().take(APPLICATION_NAME_LEN_MAX).collect();
+        let hosts = parts
+            .hosts
+            .split(',')
+            .map(|host| {
+                let url = format!("postgres://{}{host}{}?{query}", parts.user, parts.path);
+                // The error of the URL parser may quote parts of it; its own words are enough.
+                let options = PgConnectOptions::from_str(&url).map_err(|_| {
+                    InvalidUrl(
+                        "not of the form postgres://user:password@host:port/database \
+                        (percent-encode special characters of the password)"
+                            .to_owned(),
+                    )
+                })?;
+                let label = if host.is_empty() { "the default host".to_owned() } else { host.to_owned() };
+                let options = options.application_name(&application).disable_statement_logging();
+                Ok(Host { label, options })
+            })
+            .collect::<Result<Vec<_>, InvalidUrl>>()?;
+        if hosts.len() > HOSTS_MAX {
+            return Err(InvalidUrl(format!("it has {} hosts, more than {HOSTS_MAX}", hosts.len())));
+        }
+        let share = u32::try_from(hosts.len()).expect("at most HOSTS_MAX hosts");
+        let connect_bound = (ttl / 3 / share).min(CONNECT_MAX);
+        Ok(Self { list: hosts, first: AtomicUsize::new(0), connect_bound })
+    }
+
+    /// A new session on the first host that is a primary, with `limits` set, and which host that is.
+    /// Always [`StoreError::Unavailable`] when it fails: nothing was asked yet.
+    pub(crate) async fn connect(&self, limits: SessionLimits) -> Result<(PgConnection, &Host), StoreError> {
+        let first = self.first.load(Relaxed);
+        let mut refusals = Vec::with_capacity(self.list.len());
+        for turn in 0..self.list.len() {
+            let at = (first + turn) % self.list.len();
+            let host = &self.list[at];
+            // Where a caller that gives up during this attempt begins its next search.
+            self.first.store(at + 1, Relaxed);
+            let refusal = match timeout(self.connect_bound, host.open(limits)).await {
+                Ok(Ok(connection)) => {
+                    self.first.store(at, Relaxed);
+                    return Ok((connection, host));
+                }
+                Ok(Err(refusal)) => refusal,
+                Err(_) => format!("no connection within {} ms", self.connect_bound.as_millis()),
+            };
+            refusals.push(format!("{}: {refusal}", host.label));
+        }
+        Err(StoreError::Unavailable(format!("PostgreSQL at {}", refusals.join("; "))))
+    }
+}
+
+impl Host {
+    async fn open(&self, limits: SessionLimits) -> Result<PgConnection, String> {
+        let mut connection = self.options.connect().await.map_err(|error| error::while_connecting(&error))?;
+        admit(&mut connection, limits).await?;
+        Ok(connection)
+    }
+}
+
+/// Asks a new session whether it is on a primary and sets its limits, in one round trip.
+///
+/// By `set_config` and not in the startup packet, which connection poolers refuse. READ COMMITTED is what
+/// the fence rests on, whatever the database's default is; warnings must arrive for
+/// [`CommitWarnings`](crate::CommitWarnings) to see them. synchronous_commit is left to the server.
+const ADMIT: &str = "\
+    SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only,
+           set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false),
+           set_config('idle_in_transaction_session_timeout', $3, false),
+           set_config('default_transaction_isolation', 'read committed', false),
+           set_config('client_min_messages', 'warning', false),
+           set_config('tcp_keepalives_idle', $4, false), set_config('tcp_keepalives_interval', $5, false),
+           set_config('tcp_keepalives_count', $6, false)";
+
+/// Sets the limits of a session; refuses one that cannot write.
+async fn admit(session: &mut PgConnection, limits: SessionLimits) -> Result<(), String> {
+    let milliseconds = |limit: Duration| limit.as_millis().to_string();
+    let row: PgRow = sqlx::query(ADMIT)
+        .bind(milliseconds(limits.lock))
+        .bind(milliseconds(limits.statement))
+        .bind(milliseconds(limits.idle_in_transaction))
+        .bind(KEEPALIVE_IDLE_S)
+        .bind(KEEPALIVE_INTERVAL_S)
+        .bind(KEEPALIVE_COUNT)
+        .fetch_one(session)
+        .await
+        .map_err(|error| error::while_connecting(&error))?;
+    let flag = |column| row.try_get::<bool, _>(column).map_err(|error| error::while_connecting(&error));
+    if flag("standby")? {
+        return Err("is a standby (read-only)".to_owned());
+    }
+    if flag("read_only")? {
+        return Err("is read-only (default_transaction_read_only is on)".to_owned());
+    }
+    Ok(())
+}
+
+/// `url` without user, password and parameters, for people.
+pub(crate) fn without_secrets(url: &str) -> String {
+    let public = url.split(['?', '#']).next().unwrap_or_default();
+    match (public.rsplit_once('@'), public.split_once("://")) {
+        (Some((_, after)), Some((scheme, _))) => format!("{scheme}://***@{after}"),
+        (None, Some((scheme, after))) => format!("{scheme}://{after}"),
+        (Some(_) | None, None) => "***".to_owned(),
+    }
+}
+
+/// A URL cut at its joints, nothing decoded.
+struct Parts<'u> {
+    /// `user:password@` or nothing.
+    user: &'u str,
+    hosts: &'u str,
+    /// `/database` or nothing.
+    path: &'u str,
+    query: &'u str,
+}
+
+impl<'u> Parts<'u> {
+    fn of(url: &'u str) -> Result<Self, InvalidUrl> {
+        let rest = url
+            .strip_prefix("postgres://")
+            .or_else(|| url.strip_prefix("postgresql://"))
+            .ok_or_else(|| InvalidUrl("it does not begin with postgres:// or postgresql://".to_owned()))?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        Ok(Self { user, hosts, path, query })
+    }
+
+    /// The parameters without `target_session_attrs`; an unknown one is an error, because sqlx would print
+    /// it, value and all, and go on.
+    fn query_for_sqlx(&self) -> Result<String, InvalidUrl> {
+        let mut kept = Vec::new();
+        for parameter in self.query.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            if key == "target_session_attrs" {
+                if !matches!(value, "read-write" | "primary") {
+                    return Err(InvalidUrl(
+                        "target_session_attrs can only be read-write or primary: nothing works on a standby"
+                            .to_owned(),
+                    ));
+                }
+            } else if PARAMETERS.contains(&key) {
+                kept.push(parameter);
+            } else {
+                let key: String = key.chars().take(40).collect();
+                return Err(InvalidUrl(format!("the parameter {key:?} is not supported")));
+            }
+        }
+        Ok(kept.join("&"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(url: &str) -> Result<Vec<(String, u16, Option<String>)>, InvalidUrl> {
+        let id = InstanceId::parse("i").unwrap();
+        let hosts = Hosts::parse(url, &id, Duration::from_secs(9))?.list;
+        let seen = |host: Host| {
+            let options = host.options;
+            (options.get_host().to_owned(), options.get_port(), options.get_database().map(str::to_owned))
+        };
+        Ok(hosts.into_iter().map(seen).collect())
+    }
+
+    #[test]
+    fn several_hosts_share_user_database_and_parameters() {
+        let url =
+            "postgres://u:p%40ss@h1:5001,[::1]:5002,h3/db?target_session_attrs=read-write&sslmode=disable";
+        let db = Some("db".to_owned());
+        assert_eq!(
+            hosts(url).unwrap(),
+            [("h1".into(), 5001, db.clone()), ("[::1]".into(), 5002, db.clone()), ("h3".into(), 5432, db)]
+        );
+    }
+
+    #[test]
+    fn an_at_sign_in_the_password_is_not_the_end_of_it() {
+        assert_eq!(hosts("postgresql://u:p@ss@h1,h2/db").unwrap()[1].0, "h2");
+    }
+
+    #[test]
+    fn every_host_gets_its_share_of_the_time() {
+        let id = InstanceId::parse("i").unwrap();
+        let bound =
+            |url, seconds| Hosts::parse(url, &id, Duration::from_secs(seconds)).unwrap().connect_bound;
+        assert_eq!(bound("postgres://h1", 9), Duration::from_secs(3));
+        assert_eq!(bound("postgres://h1,h2,h3", 9), Duration::from_secs(1));
+        assert_eq!(bound("postgres://h1", 300), CONNECT_MAX);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_without_showing_the_password() {
+        let many = format!("postgres://{}", ["h"; 9].join(","));
+        for url in [
+            "mysql://u:s3cret@h/db",
+            "postgres://u:s3cret@h/db?target_session_attrs=standby",
+            "postgres://u:s3cret@h/db?target_session_attrs=any",
+            "postgres://u:s3cret@h/db?connect_timeout=3",
+            "postgres://u:s3cret#x@h/db",
+            "postgres://u:s3cret@h:70000/db",
+            many.as_str(),
+        ] {
+            let error = hosts(url).expect_err(url);
+            assert!(
+                !error.to_string().contains("s3cret") && !format!("{error:?}").contains("s3cret"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_url_for_people_has_no_secrets() {
+        assert_eq!(without_secrets("postgres://u:p@ss@h1,h2/db?password=x"), "postgres://***@h1,h2/db");
+        assert_eq!(without_secrets("postgres://h1/db"), "postgres://h1/db");
+        assert_eq!(without_secrets("u:secret"), "***");
+    }
+}

@@ -1,0 +1,180 @@
+//! The lease row: read, claimed, renewed, released, each in one statement.
+//!
+//! Every write says `pg_notify` in its last SELECT, over the row it has written: the hint is part of the
+//! same commit, and there is none when nothing was written (a CTE that nobody reads would not run).
+
+use crate::fence::{bind_token, timeline};
+use crate::listen::{Hint, channel};
+use crate::pool::Lane;
+use crate::row::{self, Columns, bigint, uuid};
+use crate::state_store::Identity;
+use domain::id::InstanceId;
+use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
+use domain::ports::{Claim, ClaimRequest, Release, Renewal, StepDown, StoreError};
+use std::time::Duration;
+
+const TABLE: &str = "coordinator_lease";
+
+/// $1 group. Texts are cut at the server: a hostile row must not become megabytes here.
+const OBSERVE: &str = concat!(
+    "SELECT tl, epoch, claim, seq, left(holder, 128) AS holder, released, ttl_ms, left(resign, 256) AS resign,
+            (SELECT version FROM coordinator_schema)::bigint AS version, ",
+    timeline!(),
+    " AS current
+     FROM coordinator_lease WHERE group_id = $1"
+);
+
+/// $1 group, $2 to $6 the row as observed (tl, epoch, claim, seq, current timeline), $7 the new claim,
+/// $8 holder, $9 its host, $10 ttl in ms, $11 hint.
+const CLAIM: &str = concat!(
+    "WITH here AS (SELECT ",
+    timeline!(),
+    " AS tl),
+     taken AS (
+        UPDATE coordinator_lease AS lease
+        SET tl = here.tl, epoch = epoch + 1, claim = $7, seq = 0, holder = $8, released = false,
+            ttl_ms = $10, renewed_at = now(), resign = NULL
+        FROM here
+        WHERE group_id = $1 AND lease.tl = $2 AND epoch = $3 AND claim = $4 AND seq = $5 AND here.tl = $6
+        RETURNING lease.tl, epoch),
+     ended AS (
+        UPDATE coordinator_term SET to_at = now(), reason = 'expired'
+        FROM taken WHERE group_id = $1 AND to_at IS NULL),
+     begun AS (
+        INSERT INTO coordinator_term (group_id, tl, epoch, claim, holder, host, from_at)
+        SELECT $1, tl, epoch, $7, $8, $9, now() FROM taken)
+     SELECT tl, epoch, pg_notify(",
+    channel!(),
+    ", $11) FROM taken"
+);
+
+/// $1 to $4 token, $5 seq, $6 hint. Carries the row to the server's timeline.
+const RENEW: &str = concat!(
+    "WITH here AS (SELECT ",
+    timeline!(),
+    " AS tl),
+     renewed AS (
+        UPDATE coordinator_lease AS lease SET tl = here.tl, seq = $5, renewed_at = now() FROM here
+        WHERE group_id = $1 AND lease.tl = $2 AND epoch = $3 AND claim = $4 AND NOT released AND seq < $5
+        RETURNING lease.tl, left(resign, 256) AS resign)
+     SELECT tl, resign, pg_notify(",
+    channel!(),
+    ", $6) FROM renewed"
+);
+
+/// $1 to $4 token, $5 seq, $6 reason, $7 hint. Does not carry the row to another timeline: on a promoted
+/// standby that had lost a later claim, that would open the row while the later holder still believes.
+const RELEASE: &str = concat!(
+    "WITH released AS (
+        UPDATE coordinator_lease SET seq = $5, released = true, renewed_at = now()
+        WHERE group_id = $1 AND tl = $2 AND epoch = $3 AND claim = $4 AND NOT released AND seq < $5
+        RETURNING claim),
+     ended AS (
+        UPDATE coordinator_term AS term SET to_at = now(), reason = $6
+        FROM released WHERE group_id = $1 AND term.claim = released.claim AND to_at IS NULL)
+     SELECT pg_notify(",
+    channel!(),
+    ", $7) FROM released"
+);
+
+/// $1 to $4 token, $5 reason, $6 hint. Touches neither seq nor timeline: it is not the holder's write.
+const REQUEST_STEP_DOWN: &str = concat!(
+    "WITH asked AS (
+        UPDATE coordinator_lease SET resign = $5
+        WHERE group_id = $1 AND tl = $2 AND epoch = $3 AND claim = $4 AND NOT released
+        RETURNING 1)
+     SELECT pg_notify(",
+    channel!(),
+    ", $6) FROM asked"
+);
+
+pub(crate) async fn observe(lane: &Lane, me: &Identity) -> Result<Observation, StoreError> {
+    let found = lane.optional(sqlx::query(OBSERVE).bind(me.group.as_str())).await?;
+    let row = found.ok_or_else(|| {
+        StoreError::Corrupt(format!("{TABLE} has no row for group {}: run `coordinator migrate`", me.group))
+    })?;
+    let columns = Columns::of(TABLE, &row);
+    let token = Token {
+        timeline: Timeline(columns.number("tl")?),
+        epoch: Epoch(columns.number("epoch")?),
+        claim: columns.claim("claim")?,
+    };
+    let ttl = Duration::from_millis(columns.number("ttl_ms")?);
+    if !(TTL_MIN..=TTL_MAX).contains(&ttl) {
+        return Err(columns.corrupt("ttl_ms", &format!("is {}, out of range", ttl.as_millis())));
+    }
+    Ok(Observation {
+        version: Version {
+            current: Timeline(columns.number("current")?),
+            token,
+            seq: Seq(columns.number("seq")?),
+        },
+        released: columns.required("released")?,
+        ttl,
+        holder: columns.optional("holder")?.map(InstanceId::from_stored),
+        resign: columns.optional("resign")?,
+        schema: Columns::of("coordinator_schema", &row).number("version")?,
+    })
+}
+
+pub(crate) async fn claim(lane: &Lane, me: &Identity, request: &ClaimRequest) -> Result<Claim, StoreError> {
+    let Version { current, token, seq } = request.observed;
+    let statement = bind_token(CLAIM, &me.group, &token)
+        .bind(bigint(seq.0))
+        .bind(i64::from(current.0))
+        .bind(uuid(request.claim))
+        .bind(request.holder.as_str())
+        .bind(row::text(&me.host))
+        .bind(row::milliseconds(request.ttl))
+        .bind(me.payload(Hint::Row));
+    let Some(row) = lane.optional(statement).await? else {
+        return Ok(Claim::Lost);
+    };
+    let columns = Columns::of(TABLE, &row);
+    Ok(Claim::Granted(Token {
+        timeline: Timeline(columns.number("tl")?),
+        epoch: Epoch(columns.number("epoch")?),
+        claim: request.claim,
+    }))
+}
+
+pub(crate) async fn renew(
+    lane: &Lane,
+    me: &Identity,
+    token: &Token,
+    seq: Seq,
+) -> Result<Renewal, StoreError> {
+    let statement = bind_token(RENEW, &me.group, token).bind(bigint(seq.0)).bind(me.payload(Hint::Row));
+    let Some(row) = lane.optional(statement).await? else {
+        return Ok(Renewal::Superseded);
+    };
+    let columns = Columns::of(TABLE, &row);
+    let timeline = Timeline(columns.number("tl")?);
+    Ok(Renewal::Renewed { timeline, resign: columns.optional("resign")? })
+}
+
+pub(crate) async fn release(
+    lane: &Lane,
+    me: &Identity,
+    token: &Token,
+    seq: Seq,
+    reason: &str,
+) -> Result<Release, StoreError> {
+    let statement = bind_token(RELEASE, &me.group, token)
+        .bind(bigint(seq.0))
+        .bind(row::text(reason))
+        .bind(me.payload(Hint::Row));
+    Ok(if lane.optional(statement).await?.is_some() { Release::Released } else { Release::Superseded })
+}
+
+pub(crate) async fn request_step_down(
+    lane: &Lane,
+    me: &Identity,
+    token: &Token,
+    reason: &str,
+) -> Result<StepDown, StoreError> {
+    let statement = bind_token(REQUEST_STEP_DOWN, &me.group, token)
+        .bind(row::text(reason))
+        .bind(me.payload(Hint::Resign));
+    Ok(if lane.optional(statement).await?.is_some() { StepDown::Requested } else { StepDown::Superseded })
+}

@@ -1,0 +1,213 @@
+//! Hints by LISTEN and NOTIFY: fast, and never needed.
+
+use crate::hosts::{Hosts, SessionLimits};
+use crate::state_store::Identity;
+use domain::id::Nonce;
+use sqlx::Connection;
+use sqlx::Executor;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// How long a silent connection is trusted: a cut that sends no reset is noticed after it.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Longest answer to the question whether the connection lives, and to LISTEN.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// First pause before the next attempt to connect; it doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// Longest pause: hints are back this soon after the database is.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// The group's channel, in SQL, with the group in `$1`. Hashed: a channel's name has 63 bytes at most.
+macro_rules! channel {
+    () => {
+        "'coordinator_' || md5($1)"
+    };
+}
+pub(crate) use channel;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hint {
+    /// The lease row was claimed, renewed or released.
+    Row,
+    /// Somebody asked the holder to hand over.
+    Resign,
+    /// A signal was submitted.
+    Signal,
+}
+
+impl Hint {
+    const ALL: [Self; 3] = [Self::Row, Self::Resign, Self::Signal];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Row => "row",
+            Self::Resign => "resign",
+            Self::Signal => "signal",
+        }
+    }
+
+    /// The payload of a notification: what happened, and which process start did it.
+    pub(crate) fn payload(self, by: Nonce) -> String {
+        format!("{} {by}", self.as_str())
+    }
+
+    /// Reads a payload; `None` when nothing of ours would write it.
+    fn parse(payload: &str) -> Option<(Self, &str)> {
+        let (kind, by) = payload.split_once(' ')?;
+        Some((Self::ALL.into_iter().find(|hint| hint.as_str() == kind)?, by))
+    }
+}
+
+/// The background task that listens, started by the first who waits.
+pub(crate) struct Listener {
+    hints: Arc<Hints>,
+    hosts: Arc<Hosts>,
+    limits: SessionLimits,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Listener {
+    pub(crate) fn new(me: Identity, hosts: Arc<Hosts>, limits: SessionLimits) -> Self {
+        let hints = Arc::new(Hints { me, row: Notify::new(), signal: Notify::new() });
+        Self { hints, hosts, limits, task: Mutex::new(None) }
+    }
+
+    /// Resolves when the row may have been written by another process.
+    pub(crate) async fn row(&self) {
+        self.start();
+        self.hints.row.notified().await;
+    }
+
+    /// Resolves when a signal may have been submitted.
+    pub(crate) async fn signal(&self) {
+        self.start();
+        self.hints.signal.notified().await;
+    }
+
+    /// Ends the task and its connection. Who waits, waits for ever.
+    pub(crate) fn stop(&self) {
+        if let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner) {
+            task.abort();
+        }
+    }
+
+    fn start(&self) {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.is_none() {
+            let (hints, hosts, limits) = (self.hints.clone(), self.hosts.clone(), self.limits);
+            *task = Some(tokio::spawn(async move { hints.listen_for_ever(&hosts, limits).await }));
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Where hints arrive. [`Notify::notify_one`] keeps one hint for the next who waits, which is what the
+/// port promises about cancellation; many hints become one.
+struct Hints {
+    me: Identity,
+    row: Notify,
+    signal: Notify,
+}
+
+impl Hints {
+    async fn listen_for_ever(&self, hosts: &Hosts, limits: SessionLimits) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.connect(hosts, limits).await {
+                Ok(listener) => {
+                    pause = PAUSE_MIN;
+                    // Something may have happened while nobody listened.
+                    self.row.notify_one();
+                    self.signal.notify_one();
+                    let lost = self.listen(listener).await;
+                    tracing::debug!(group = %self.me.group, "lost the connection for hints: {lost}");
+                }
+                Err(error) => tracing::debug!(group = %self.me.group, "no connection for hints: {error}"),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// A listening connection to the primary. `PgListener` only works on sqlx's pool, so it gets one of
+    /// its own, with a single connection, on the host that was found.
+    async fn connect(&self, hosts: &Hosts, limits: SessionLimits) -> Result<PgListener, String> {
+        let (found, host) = hosts.connect(limits).await.map_err(|error| error.to_string())?;
+        let options = host.options.clone();
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(ANSWER_MAX)
+            .connect_lazy_with(options);
+        let listening = async {
+            found.close().await?;
+            let mut listener = PgListener::connect_with(&pool).await?;
+            // A lost connection is our business: the next one may have to go to another host.
+            listener.eager_reconnect(false);
+            let channel: String = sqlx::query_scalar(concat!("SELECT ", channel!()))
+                .bind(self.me.group.as_str())
+                .fetch_one(&mut listener)
+                .await?;
+            listener.listen(&channel).await?;
+            Ok::<_, sqlx::Error>(listener)
+        };
+        match timeout(ANSWER_MAX, listening).await {
+            Ok(Ok(listener)) => Ok(listener),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer to LISTEN within {} s", ANSWER_MAX.as_secs())),
+        }
+    }
+
+    /// Delivers hints until the connection is lost; returns why.
+    async fn listen(&self, mut listener: PgListener) -> String {
+        loop {
+            match timeout(SILENCE_MAX, listener.try_recv()).await {
+                Ok(Ok(Some(notification))) => self.deliver(notification.payload()),
+                Ok(Ok(None)) => return "closed by the server".to_owned(),
+                Ok(Err(error)) => return error.to_string(),
+                Err(_) => match timeout(ANSWER_MAX, listener.execute("SELECT 1")).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => return error.to_string(),
+                    Err(_) => return "no sign of life".to_owned(),
+                },
+            }
+        }
+    }
+
+    fn deliver(&self, payload: &str) {
+        match Hint::parse(payload) {
+            // This process knows what it wrote.
+            Some((Hint::Row, by)) if by == self.me.nonce.to_string() => {}
+            // A request to hand over may come from this very process, for the elector in it.
+            Some((Hint::Row | Hint::Resign, _)) => self.row.notify_one(),
+            Some((Hint::Signal, _)) => self.signal.notify_one(),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_read_as_it_was_written() {
+        for hint in Hint::ALL {
+            let payload = hint.payload(Nonce::new(7));
+            assert_eq!(Hint::parse(&payload), Some((hint, "000000000000000000000007")));
+        }
+        assert_eq!(Hint::parse("row"), None);
+        assert_eq!(Hint::parse("tea 1"), None);
+    }
+}

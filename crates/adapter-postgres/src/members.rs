@@ -1,0 +1,148 @@
+//! The instance table and the history.
+
+use crate::pool::Lane;
+use crate::row::{self, Columns, bigint};
+use crate::state_store::Identity;
+use domain::alert::Status;
+use domain::id::{InstanceId, Nonce};
+use domain::lease::{Epoch, Timeline};
+use domain::member::{Beat, Member, MemberSeen, Standing, Term};
+use domain::ports::StoreError;
+use sqlx::postgres::PgRow;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+/// More lines than a group has instances in a day; the page stops being readable long before.
+const MEMBERS_READ_MAX: i64 = 1_000;
+/// More terms than a page shows.
+const TERMS_READ_MAX: u32 = 10_000;
+
+/// $1 group, $2 id, $3 nonce, $4 host, $5 address, $6 status, $7 epoch, $8 fallback, $9 alerts,
+/// $10 version, $11 started. `written` reads from `before`, so that it runs after it: `before` has the line
+/// as the last writer left it, under a lock.
+const BEAT: &str = "\
+    WITH before AS (
+        SELECT nonce, started_ms FROM coordinator_member WHERE group_id = $1 AND id = $2 FOR UPDATE),
+    written AS (
+        INSERT INTO coordinator_member (group_id, id, nonce, host, address, status, epoch, fallback, alerts,
+                                        version, started_ms, beat_at)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now()
+        FROM (VALUES (1)) AS always LEFT JOIN before ON true
+        ON CONFLICT (group_id, id) DO UPDATE
+        SET nonce = excluded.nonce, host = excluded.host, address = excluded.address,
+            status = excluded.status, epoch = excluded.epoch, fallback = excluded.fallback,
+            alerts = excluded.alerts, version = excluded.version, started_ms = excluded.started_ms,
+            beat_at = excluded.beat_at)
+    SELECT (SELECT count(*) FROM coordinator_term
+            WHERE group_id = $1 AND from_at > now() - interval '60 minutes') AS changes,
+           left(before.nonce, 32) AS nonce, before.started_ms
+    FROM (VALUES (1)) AS always LEFT JOIN before ON true";
+
+const LEAVE: &str = "DELETE FROM coordinator_member WHERE group_id = $1 AND id = $2 AND nonce = $3";
+
+/// $1 group, $2 limit. The age is the difference of two times of the same clock.
+const MEMBERS: &str = "\
+    SELECT left(id, 128) AS id, left(nonce, 32) AS nonce, left(host, 256) AS host,
+           left(address, 256) AS address, left(status, 32) AS status, epoch, fallback, alerts::bigint,
+           left(version, 256) AS version, started_ms,
+           greatest(0, (extract(epoch FROM now() - beat_at) * 1000)::bigint) AS age_ms
+    FROM coordinator_member WHERE group_id = $1 AND beat_at > now() - interval '1 day'
+    ORDER BY coordinator_member.id COLLATE \"C\" LIMIT $2";
+
+/// $1 group, $2 limit. By the order in which they were written: times may jump.
+const HISTORY: &str = "\
+    SELECT tl, epoch, left(holder, 128) AS holder, left(host, 256) AS host,
+           (extract(epoch FROM from_at) * 1000)::bigint AS from_ms,
+           (extract(epoch FROM to_at) * 1000)::bigint AS to_ms, left(reason, 256) AS reason
+    FROM coordinator_term WHERE group_id = $1 ORDER BY ordinal DESC LIMIT $2";
+
+/// `beaten`: whether this process wrote its line before.
+pub(crate) async fn beat(
+    lane: &Lane,
+    me: &Identity,
+    beaten: &AtomicBool,
+    member: &Member,
+) -> Result<Beat, StoreError> {
+    let statement = sqlx::query(BEAT)
+        .bind(me.group.as_str())
+        .bind(member.id.as_str())
+        .bind(member.nonce.to_string())
+        .bind(row::text(&member.host))
+        .bind(row::text(&member.address))
+        .bind(member.standing.as_str())
+        .bind(bigint(member.epoch.0))
+        .bind(member.fallback)
+        .bind(i16::from(member.alerts.as_number()))
+        .bind(row::text(&member.version))
+        .bind(member.started_ms);
+    let row = lane.one(statement).await?;
+    let columns = Columns::of("coordinator_member", &row);
+    let before = match columns.optional::<&str>("nonce")? {
+        Some(text) => Some((nonce(columns, text)?, columns.required("started_ms")?)),
+        None => None,
+    };
+    let ours = beaten.swap(true, Relaxed);
+    Ok(Beat {
+        changes_last_hour: Columns::of("coordinator_term", &row).number("changes")?,
+        displaced: before.filter(|(nonce, _)| ours && *nonce != member.nonce),
+    })
+}
+
+pub(crate) async fn leave(
+    lane: &Lane,
+    me: &Identity,
+    id: &InstanceId,
+    nonce: Nonce,
+) -> Result<(), StoreError> {
+    let statement = sqlx::query(LEAVE).bind(me.group.as_str()).bind(id.as_str()).bind(nonce.to_string());
+    lane.optional(statement).await.map(|_| ())
+}
+
+pub(crate) async fn members(lane: &Lane, me: &Identity) -> Result<Vec<MemberSeen>, StoreError> {
+    let rows = lane.all(sqlx::query(MEMBERS).bind(me.group.as_str()).bind(MEMBERS_READ_MAX)).await?;
+    rows.iter().map(member_seen).collect()
+}
+
+pub(crate) async fn history(lane: &Lane, me: &Identity, limit: u32) -> Result<Vec<Term>, StoreError> {
+    let limit = i64::from(limit.min(TERMS_READ_MAX));
+    let rows = lane.all(sqlx::query(HISTORY).bind(me.group.as_str()).bind(limit)).await?;
+    rows.iter().map(term).collect()
+}
+
+fn member_seen(row: &PgRow) -> Result<MemberSeen, StoreError> {
+    let columns = Columns::of("coordinator_member", row);
+    let standing: &str = columns.required("status")?;
+    let member = Member {
+        id: columns.shown_id("id")?,
+        nonce: nonce(columns, columns.required("nonce")?)?,
+        host: columns.required("host")?,
+        address: columns.required("address")?,
+        standing: Standing::parse(standing)
+            .ok_or_else(|| columns.corrupt("status", &format!("is {standing:?}")))?,
+        epoch: Epoch(columns.number("epoch")?),
+        fallback: columns.required("fallback")?,
+        alerts: Status::from_number(columns.number("alerts")?),
+        version: columns.required("version")?,
+        started_ms: columns.required("started_ms")?,
+    };
+    Ok(MemberSeen { member, heartbeat_age: Duration::from_millis(columns.number("age_ms")?) })
+}
+
+fn term(row: &PgRow) -> Result<Term, StoreError> {
+    let columns = Columns::of("coordinator_term", row);
+    Ok(Term {
+        timeline: Timeline(columns.number("tl")?),
+        epoch: Epoch(columns.number("epoch")?),
+        holder: columns.shown_id("holder")?,
+        host: columns.required("host")?,
+        from_ms: columns.required("from_ms")?,
+        to_ms: columns.optional("to_ms")?,
+        reason: columns.optional("reason")?,
+    })
+}
+
+fn nonce(columns: Columns<'_>, text: &str) -> Result<Nonce, StoreError> {
+    u128::from_str_radix(text, 16)
+        .map(Nonce::new)
+        .map_err(|_| columns.corrupt("nonce", &format!("is {text:?}, not a hexadecimal number")))
+}

@@ -1,0 +1,162 @@
+//! Lanes of connections.
+//!
+//! Why not sqlx's pool: it hands a connection on after its request's future was dropped, which can be in
+//! the middle of a transaction (a later INSERT then returns a row and is never committed). Here a session
+//! goes back only after its request was answered without an error; in every other case, a dropped future
+//! included, its connection is closed and the server rolls back what was open. That is the whole trick,
+//! and it needs no hook and no task that must not be cancelled.
+
+use crate::hosts::{Hosts, SessionLimits};
+use crate::warning;
+use domain::ports::StoreError;
+use sqlx::Connection;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
+use sqlx::query::Query;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// A statement with its arguments.
+pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// What a lane is for and how much of the server it may use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LaneLimits {
+    /// For messages.
+    pub purpose: &'static str,
+    /// Sessions at most.
+    pub sessions: usize,
+    /// Limits of each session at the server.
+    pub session: SessionLimits,
+    /// Longest wait for a free session, and for an idle one to prove that it lives.
+    pub wait: Duration,
+    /// How long a request whose caller gave up may keep its place, so that sessions that hang at the
+    /// server (a commit that waits for a synchronous standby) do not pile up there.
+    pub linger: Duration,
+}
+
+/// At most `sessions` connections, opened when needed, used by one request each.
+pub(crate) struct Lane {
+    hosts: Arc<Hosts>,
+    limits: LaneLimits,
+    places: Arc<Semaphore>,
+    idle: Mutex<Vec<PgConnection>>,
+}
+
+impl Lane {
+    pub(crate) fn new(hosts: Arc<Hosts>, limits: LaneLimits) -> Self {
+        let places = Arc::new(Semaphore::new(limits.sessions));
+        Self { hosts, limits, places, idle: Mutex::new(Vec::with_capacity(limits.sessions)) }
+    }
+
+    /// A session for one request. [`StoreError::Unavailable`] when there is none to be had.
+    pub(crate) async fn take(&self) -> Result<Session<'_>, StoreError> {
+        let LaneLimits { purpose, sessions, wait, .. } = self.limits;
+        let place = match timeout(wait, self.places.clone().acquire_owned()).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(_closed)) => return Err(StoreError::Unavailable("the store was closed".to_owned())),
+            Err(_) => {
+                let message = format!("all {sessions} PostgreSQL connections for {purpose} are busy");
+                return Err(StoreError::Unavailable(message));
+            }
+        };
+        let connection = match self.live_idle().await {
+            Some(connection) => connection,
+            None => self.hosts.connect(self.limits.session).await?.0,
+        };
+        Ok(Session { lane: self, connection: Some(connection), place: Some(place) })
+    }
+
+    /// Runs one statement; its first row, if any. Returns after the server has committed.
+    pub(crate) async fn optional(&self, statement: Statement<'_>) -> Result<Option<PgRow>, StoreError> {
+        let mut session = self.take().await?;
+        let answer = warning::watch(statement.fetch_optional(session.connection())).await;
+        session.answered(answer)
+    }
+
+    /// As [`Self::optional`], for a statement that always answers with a row.
+    pub(crate) async fn one(&self, statement: Statement<'_>) -> Result<PgRow, StoreError> {
+        let mut session = self.take().await?;
+        let answer = warning::watch(statement.fetch_one(session.connection())).await;
+        session.answered(answer)
+    }
+
+    /// As [`Self::optional`], all rows.
+    pub(crate) async fn all(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, StoreError> {
+        let mut session = self.take().await?;
+        let answer = warning::watch(statement.fetch_all(session.connection())).await;
+        session.answered(answer)
+    }
+
+    /// Refuses further requests and says goodbye to the server. Requests under way go on.
+    pub(crate) async fn close(&self) {
+        self.places.close();
+        let idle = std::mem::take(&mut *self.idle());
+        for connection in idle {
+            // The session ends either way; a server that does not answer must not hold up a shutdown.
+            let _ = timeout(self.limits.wait, connection.close()).await;
+        }
+    }
+
+    /// An idle connection that answers. One that does not is closed, and so are its neighbours: they died
+    /// of the same restart, and finding that out one failed request at a time would cost the lease.
+    async fn live_idle(&self) -> Option<PgConnection> {
+        let mut connection = self.idle().pop()?;
+        if let Ok(Ok(())) = timeout(self.limits.wait / 4, connection.ping()).await {
+            return Some(connection);
+        }
+        self.idle().clear();
+        None
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
+        // Nothing can panic while it is held: a poisoned list is whole.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection for the time of one request. Dropping it closes the connection.
+pub(crate) struct Session<'l> {
+    lane: &'l Lane,
+    connection: Option<PgConnection>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Session<'_> {
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().expect("a session has its connection until it ends")
+    }
+
+    /// Ends the request: the connection goes back if it was answered, and is closed if not.
+    pub(crate) fn answered<T>(mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        let connection = self.connection.take();
+        if answer.is_ok() && !self.lane.places.is_closed() {
+            self.lane.idle().extend(connection);
+        }
+        // After an error nothing hangs at the server: it has answered, or the connection is broken.
+        answer
+    }
+}
+
+/// The caller gave up: the request may still run at the server. Its place is kept until the server has
+/// answered, `linger` at most; the connection is closed then, never used again.
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        let linger = self.lane.limits.linger;
+        let (Some(mut connection), Some(place)) = (self.connection.take(), self.place.take()) else {
+            return;
+        };
+        if linger.is_zero() {
+            return;
+        }
+        // Outside of a runtime there is nobody left to wait, and nobody to pile up sessions.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = timeout(linger, connection.ping()).await;
+                drop(connection);
+                drop(place);
+            });
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What recovery reads: open positions and the portfolio row, out of one snapshot.
+
+use crate::config::RelationName;
+use crate::error;
+use crate::pool::Lane;
+use crate::row::Columns;
+use domain::ports::StoreError;
+use domain::recovery::{POSITIONS_READ_MAX, RawPortfolio, RawPosition, RawTotals};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Executor};
+
+/// The one transaction of this adapter beside the migration. It runs on a session that is closed if the
+/// future is dropped, so it cannot be left open for somebody else.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// There must be exactly one row: two are enough to see that there are more.
+const TOTALS_READ_MAX: usize = 2;
+
+/// As text, cut at the server: every value that can be right is far shorter than 256 characters.
+const POSITION_COLUMNS: &str = "\
+    left(position_id::text, 256) AS position_id, left(instrument::text, 256) AS instrument,
+    left(status::text, 256) AS status, left(quantity::text, 256) AS quantity,
+    left(entry_price::text, 256) AS entry_price, left(risk_amount::text, 256) AS risk_amount,
+    left(margin_used::text, 256) AS margin_used";
+const TOTALS_COLUMNS: &str = "\
+    left(total_risk_amount::text, 256) AS total_risk_amount, left(margin_used::text, 256) AS margin_used";
+
+pub(crate) async fn read(
+    lane: &Lane,
+    positions: &RelationName,
+    portfolio: &RelationName,
+) -> Result<RawPortfolio, StoreError> {
+    let mut session = lane.take().await?;
+    let answer = read_snapshot(session.connection(), positions, portfolio).await;
+    session.answered(answer)
+}
+
+async fn read_snapshot(
+    connection: &mut PgConnection,
+    positions: &RelationName,
+    portfolio: &RelationName,
+) -> Result<RawPortfolio, StoreError> {
+    connection.execute(BEGIN).await.map_err(|error| error::after_sending(&error))?;
+    let open = format!(
+        "SELECT {POSITION_COLUMNS} FROM {} WHERE lower(status::text) IS DISTINCT FROM 'closed'
+         ORDER BY 1 LIMIT {POSITIONS_READ_MAX}",
+        positions.quoted()
+    );
+    let rows = all(connection, open, positions).await?;
+    let positions = rows.iter().map(position).collect::<Result<_, _>>()?;
+    let totals = format!("SELECT {TOTALS_COLUMNS} FROM {} LIMIT {TOTALS_READ_MAX}", portfolio.quoted());
+    let rows = all(connection, totals, portfolio).await?;
+    let totals = rows.iter().map(totals_row).collect::<Result<_, _>>()?;
+    connection.execute("COMMIT").await.map_err(|error| error::after_sending(&error))?;
+    Ok(RawPortfolio { positions, totals })
+}
+
+/// The statement's only dynamic part is a [`RelationName`], quoted.
+async fn all(
+    connection: &mut PgConnection,
+    statement: String,
+    relation: &RelationName,
+) -> Result<Vec<PgRow>, StoreError> {
+    sqlx::query(AssertSqlSafe(statement))
+        .fetch_all(connection)
+        .await
+        .map_err(|error| error::while_recovering(&error, relation))
+}
+
+fn position(row: &PgRow) -> Result<RawPosition, StoreError> {
+    let columns = Columns::of("positions", row);
+    Ok(RawPosition {
+        position_id: columns.optional("position_id")?,
+        instrument: columns.optional("instrument")?,
+        status: columns.optional("status")?,
+        quantity: columns.optional("quantity")?,
+        entry_price: columns.optional("entry_price")?,
+        risk_amount: columns.optional("risk_amount")?,
+        margin_used: columns.optional("margin_used")?,
+    })
+}
+
+fn totals_row(row: &PgRow) -> Result<RawTotals, StoreError> {
+    let columns = Columns::of("portfolio", row);
+    Ok(RawTotals {
+        total_risk_amount: columns.optional("total_risk_amount")?,
+        margin_used: columns.optional("margin_used")?,
+    })
+}

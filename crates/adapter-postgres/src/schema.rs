@@ -1,0 +1,151 @@
+//! The schema and its version.
+//!
+//! The version is a row of ours and not sqlx's table, because the database may belong to an application
+//! that has migrations of its own there.
+
+use crate::config::RelationName;
+use crate::error;
+use crate::fence::timeline;
+use crate::pool::Lane;
+use crate::row::{self, Columns};
+use crate::state_store::Identity;
+use domain::ports::{Migrate, Schema, StoreError};
+use sqlx::Executor;
+use sqlx::postgres::PgConnection;
+
+/// The version this binary works with. An instance that finds another one does not contend.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One statement list per version, the first brings nothing to version 1.
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [include_str!("../migrations/0001_coordinator.sql")];
+
+/// Serialises migrations of all groups of a database: "coordina" in ASCII.
+const LOCK: i64 = 0x636f_6f72_6469_6e61;
+
+/// READ COMMITTED (set on every session): each statement after the lock sees what the last holder of the
+/// lock committed. The limits are for one migration with others waiting behind it, not for the election.
+const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '30s'";
+
+const HAS_SCHEMA: &str = "SELECT to_regclass('coordinator_schema') IS NOT NULL AS found";
+const VERSION: &str = "SELECT max(version)::bigint AS version FROM coordinator_schema";
+const SET_VERSION: &str = "\
+    INSERT INTO coordinator_schema (version) VALUES ($1)
+    ON CONFLICT (one_row) DO UPDATE SET version = excluded.version";
+
+/// $1 group, $2 ttl in ms. Open, on the server's timeline, at the highest epoch the history knows: a row
+/// that was deleted and comes back must not repeat an epoch.
+const CREATE_ROW: &str = concat!(
+    "INSERT INTO coordinator_lease (group_id, tl, epoch, claim, seq, released, ttl_ms)
+     SELECT $1, ",
+    timeline!(),
+    ", coalesce(max(epoch), 0), '00000000-0000-0000-0000-000000000000', 0, true, $2
+     FROM coordinator_term WHERE group_id = $1
+     ON CONFLICT (group_id) DO NOTHING"
+);
+
+/// Relations of the recovery that we create when they are wanted and absent. A relation of any other
+/// name is the team's own.
+const DEFAULTS: [(&str, &str); 2] = [
+    ("portfolio_positions", include_str!("../migrations/default_positions.sql")),
+    ("portfolio_state", include_str!("../migrations/default_portfolio.sql")),
+];
+
+/// Runs in one transaction on a session that is closed if the future is dropped: nothing stays half done,
+/// and a caller that gave up finds out by calling again.
+pub(crate) async fn migrate(
+    lane: &Lane,
+    me: &Identity,
+    apply: Migrate,
+    positions: &RelationName,
+    portfolio: &RelationName,
+) -> Result<Schema, StoreError> {
+    let mut session = lane.take().await?;
+    let connection = session.connection();
+    let answer = match apply {
+        Migrate::Check => found(connection).await.map(judge),
+        Migrate::Apply => bring_up_to_date(connection, me, [positions, portfolio]).await,
+    };
+    session.answered(answer)
+}
+
+async fn bring_up_to_date(
+    connection: &mut PgConnection,
+    me: &Identity,
+    relations: [&RelationName; 2],
+) -> Result<Schema, StoreError> {
+    script(connection, BEGIN).await?;
+    run(connection, sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK)).await?;
+    let found = found(connection).await?;
+    let schema = match judge(found) {
+        Schema::Newer { found } => Schema::Newer { found },
+        Schema::Current | Schema::Older { .. } => {
+            apply_from(connection, found).await?;
+            let ttl_ms = row::milliseconds(me.ttl);
+            run(connection, sqlx::query(CREATE_ROW).bind(me.group.as_str()).bind(ttl_ms)).await?;
+            for (name, statements) in DEFAULTS {
+                if relations.iter().any(|relation| relation.to_string() == name) {
+                    create_if_absent(connection, name, statements).await?;
+                }
+            }
+            Schema::Current
+        }
+    };
+    script(connection, "COMMIT").await?;
+    Ok(schema)
+}
+
+/// What `found` means to this binary.
+fn judge(found: u32) -> Schema {
+    match found.cmp(&SCHEMA_VERSION) {
+        std::cmp::Ordering::Less => Schema::Older { found },
+        std::cmp::Ordering::Equal => Schema::Current,
+        std::cmp::Ordering::Greater => Schema::Newer { found },
+    }
+}
+
+/// The database's version, 0 without a schema.
+async fn found(connection: &mut PgConnection) -> Result<u32, StoreError> {
+    let row = sqlx::query(HAS_SCHEMA).fetch_one(&mut *connection).await;
+    let row = row.map_err(|error| error::after_sending(&error))?;
+    if !Columns::of("pg_class", &row).required::<bool>("found")? {
+        return Ok(0);
+    }
+    let row = sqlx::query(VERSION).fetch_one(connection).await;
+    let row = row.map_err(|error| error::after_sending(&error))?;
+    Columns::of("coordinator_schema", &row).number("version")
+}
+
+async fn apply_from(connection: &mut PgConnection, found: u32) -> Result<(), StoreError> {
+    let done = usize::try_from(found).expect("not above SCHEMA_VERSION");
+    if done == MIGRATIONS.len() {
+        return Ok(());
+    }
+    for statements in &MIGRATIONS[done..] {
+        script(connection, statements).await?;
+    }
+    run(connection, sqlx::query(SET_VERSION).bind(i64::from(SCHEMA_VERSION))).await
+}
+
+async fn create_if_absent(
+    connection: &mut PgConnection,
+    name: &str,
+    statements: &'static str,
+) -> Result<(), StoreError> {
+    let row =
+        sqlx::query("SELECT to_regclass($1) IS NULL AS absent").bind(name).fetch_one(&mut *connection).await;
+    let row = row.map_err(|error| error::after_sending(&error))?;
+    if Columns::of("pg_class", &row).required("absent")? {
+        script(connection, statements).await?;
+    }
+    Ok(())
+}
+
+/// Statements without arguments, all in one message.
+async fn script(connection: &mut PgConnection, statements: &'static str) -> Result<(), StoreError> {
+    let done = connection.execute(sqlx::raw_sql(statements)).await;
+    done.map(|_| ()).map_err(|error| error::after_sending(&error))
+}
+
+async fn run(connection: &mut PgConnection, statement: crate::pool::Statement<'_>) -> Result<(), StoreError> {
+    statement.execute(connection).await.map(|_| ()).map_err(|error| error::after_sending(&error))
+}

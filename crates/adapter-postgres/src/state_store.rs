@@ -1,0 +1,161 @@
+//! [`PostgresStore`]: both ports of one process on one database.
+
+use crate::config::{PostgresConfig, RelationName};
+use crate::hosts::{Hosts, InvalidUrl, SessionLimits};
+use crate::listen::{Hint, Listener};
+use crate::pool::{Lane, LaneLimits};
+use crate::{lease, members, portfolio, schema};
+use async_trait::async_trait;
+use domain::id::{GroupId, InstanceId, Nonce};
+use domain::lease::{Observation, Seq, Token};
+use domain::member::{Beat, Member, MemberSeen, Term};
+use domain::ports::{
+    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError,
+};
+use domain::recovery::RawPortfolio;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// A renewal and a look at the row; what comes late waits.
+const ELECTION_SESSIONS: usize = 2;
+/// Heartbeat, page, ledger and recovery of one process at the same time.
+const SERVICE_SESSIONS: usize = 4;
+/// Longest statement outside of the election: recovery may read a view over another server's tables.
+const SERVICE_STATEMENT_MAX: Duration = Duration::from_secs(10);
+/// Longest wait for a free session outside of the election.
+const SERVICE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long an abandoned request outside of the election keeps its place. Those of the election need
+/// none: they all write the one row, so all but one end at `lock_timeout`.
+const SERVICE_LINGER: Duration = Duration::from_secs(30);
+
+/// Who this process is.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub group: GroupId,
+    pub nonce: Nonce,
+    pub host: String,
+    pub ttl: Duration,
+}
+
+impl Identity {
+    /// What others are told when this process wrote something.
+    pub(crate) fn payload(&self, hint: Hint) -> String {
+        hint.payload(self.nonce)
+    }
+}
+
+/// [`StateStore`] and [`SignalLedger`](domain::ports::SignalLedger) of one process on PostgreSQL.
+///
+/// Connects when it is used, at most with 2 sessions for the election, 4 for everything else and 1 for
+/// hints. Every method is cancellation safe: a dropped future closes its connection.
+pub struct PostgresStore {
+    pub(crate) me: Identity,
+    /// Observe, claim, renew, release; nothing else.
+    pub(crate) election: Lane,
+    /// Everything else.
+    pub(crate) service: Lane,
+    pub(crate) listener: Listener,
+    positions: RelationName,
+    portfolio: RelationName,
+    /// Whether this process has written its line of the instance table.
+    beaten: AtomicBool,
+}
+
+impl PostgresStore {
+    /// Checks the URL; does not connect.
+    pub fn new(config: PostgresConfig) -> Result<Self, InvalidUrl> {
+        let PostgresConfig { url, group, id, nonce, host, ttl, positions, portfolio } = config;
+        let hosts = Arc::new(Hosts::parse(&url, &id, ttl)?);
+        let me = Identity { group, nonce, host, ttl };
+        // All below ttl / 3, the time a renewal has: a lock or an open transaction of a stopped process
+        // must be gone before the next renewal, or the next claim, gives up.
+        let election = SessionLimits { lock: ttl / 6, statement: ttl / 4, idle_in_transaction: ttl / 4 };
+        let service = SessionLimits { statement: SERVICE_STATEMENT_MAX, ..election };
+        Ok(Self {
+            listener: Listener::new(me.clone(), hosts.clone(), election),
+            election: Lane::new(
+                hosts.clone(),
+                LaneLimits {
+                    purpose: "the election",
+                    sessions: ELECTION_SESSIONS,
+                    session: election,
+                    wait: ttl / 3,
+                    linger: Duration::ZERO,
+                },
+            ),
+            service: Lane::new(
+                hosts,
+                LaneLimits {
+                    purpose: "everything but the election",
+                    sessions: SERVICE_SESSIONS,
+                    session: service,
+                    wait: SERVICE_WAIT_MAX,
+                    linger: SERVICE_LINGER,
+                },
+            ),
+            me,
+            positions,
+            portfolio,
+            beaten: AtomicBool::new(false),
+        })
+    }
+
+    /// Ends the listener and all idle sessions; every later request is [`StoreError::Unavailable`].
+    pub async fn close(&self) {
+        self.listener.stop();
+        self.election.close().await;
+        self.service.close().await;
+    }
+}
+
+#[async_trait]
+impl StateStore for PostgresStore {
+    async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
+        schema::migrate(&self.service, &self.me, apply, &self.positions, &self.portfolio).await
+    }
+
+    async fn observe(&self) -> Result<Observation, StoreError> {
+        lease::observe(&self.election, &self.me).await
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
+        lease::claim(&self.election, &self.me, request).await
+    }
+
+    async fn renew(&self, token: &Token, seq: Seq) -> Result<Renewal, StoreError> {
+        lease::renew(&self.election, &self.me, token, seq).await
+    }
+
+    async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {
+        lease::release(&self.election, &self.me, token, seq, reason).await
+    }
+
+    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
+        lease::request_step_down(&self.service, &self.me, token, reason).await
+    }
+
+    async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {
+        members::beat(&self.service, &self.me, &self.beaten, member).await
+    }
+
+    async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError> {
+        members::leave(&self.service, &self.me, id, nonce).await
+    }
+
+    async fn members(&self) -> Result<Vec<MemberSeen>, StoreError> {
+        members::members(&self.service, &self.me).await
+    }
+
+    async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
+        members::history(&self.service, &self.me, limit).await
+    }
+
+    async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
+        portfolio::read(&self.service, &self.positions, &self.portfolio).await
+    }
+
+    async fn changed(&self) {
+        self.listener.row().await;
+    }
+}

@@ -1,0 +1,105 @@
+//! Standbys: refused while they are, and what a promoted one has to say about tokens.
+
+use crate::cases;
+use crate::databases::{Databases, config, lead, opening};
+use crate::server::{Server, free_port};
+use adapter_postgres::PostgresStore;
+use domain::lease::{Seq, Timeline, Token};
+use domain::ledger::Settlement;
+use domain::ledger::{NewSignal, SignalId, SignalState};
+use domain::ports::{
+    Migrate, Recorded, Release, Renewal, Schema, SignalClaim, SignalLedger, StateStore, StoreError, Submit,
+};
+use testkit::contract::Case;
+
+pub fn cases() -> Vec<Case<Databases>> {
+    cases!("failover":
+        a_standby_is_unavailable_and_the_next_host_is_taken,
+        a_promoted_standby_refuses_tokens_until_the_row_is_carried,
+        a_release_on_a_promoted_standby_does_not_look_current,
+        a_server_that_came_back_is_used_at_once,
+    )
+}
+
+fn signal(id: &str) -> NewSignal {
+    NewSignal { id: SignalId::parse(id).unwrap(), body: "{}".to_owned() }
+}
+
+async fn a_standby_is_unavailable_and_the_next_host_is_taken(databases: &Databases) {
+    let standby = databases.server().standby();
+    let opening = opening("a-standby", "a");
+    let alone = PostgresStore::new(config(&standby.url("postgres", "postgres"), &opening)).unwrap();
+    for answer in [alone.observe().await.map(|_| ()), alone.migrate(Migrate::Apply).await.map(|_| ())] {
+        match answer {
+            Err(StoreError::Unavailable(message)) => assert!(message.contains("is a standby"), "{message}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let url = format!(
+        "postgres://postgres@127.0.0.1:{},127.0.0.1:{},127.0.0.1:{}/postgres?target_session_attrs=read-write",
+        free_port(),
+        standby.port(),
+        databases.server().port()
+    );
+    let store = PostgresStore::new(config(&url, &opening)).unwrap();
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    lead(&store, &opening).await;
+}
+
+/// A primary with a migrated group that `opening` leads, and its standby, promoted.
+async fn promoted(group: &str) -> (Server, PostgresStore, Token) {
+    let primary = Server::start();
+    let opening = opening(group, "a");
+    let store = PostgresStore::new(config(&primary.url("postgres", "postgres"), &opening)).unwrap();
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    let token = lead(&store, &opening).await;
+    assert!(matches!(store.submit(&signal("s-1")).await, Ok(Submit::Accepted(_))));
+    let standby = primary.standby();
+    standby.promote();
+    let moved = PostgresStore::new(config(&standby.url("postgres", "postgres"), &opening)).unwrap();
+    (standby, moved, token)
+}
+
+async fn a_promoted_standby_refuses_tokens_until_the_row_is_carried(_: &Databases) {
+    let (_server, store, old) = promoted("carried").await;
+    let seen = store.observe().await.expect("observe");
+    assert_eq!(seen.version.token, old, "the row came along");
+    assert_eq!(seen.version.current, Timeline(old.timeline.0 + 1), "a promotion begins a timeline");
+    assert!(!seen.on_current_timeline());
+    assert_eq!(store.claim_next(&old).await, Ok(SignalClaim::Fenced), "the row may be an old one");
+
+    let carried = Token { timeline: seen.version.current, ..old };
+    assert_eq!(store.claim_next(&carried).await, Ok(SignalClaim::Fenced), "nobody has carried it yet");
+    let answer = store.renew(&old, Seq(1)).await;
+    assert_eq!(answer, Ok(Renewal::Renewed { timeline: carried.timeline, resign: None }));
+    assert_eq!(store.claim_next(&old).await, Ok(SignalClaim::Fenced), "that token is of the past now");
+    let Ok(SignalClaim::Claimed(claimed)) = store.claim_next(&carried).await else {
+        panic!("the carried token is the row's");
+    };
+    assert_eq!(claimed.state, SignalState::Claimed(carried));
+    let settled = store.settle(&carried, &claimed.id, Settlement::Done).await;
+    assert_eq!(settled, Ok(Recorded::Recorded));
+}
+
+async fn a_release_on_a_promoted_standby_does_not_look_current(_: &Databases) {
+    let (_server, store, old) = promoted("released").await;
+    assert_eq!(store.release(&old, Seq(1), "late").await, Ok(Release::Released));
+    let seen = store.observe().await.expect("observe");
+    assert!(seen.released);
+    assert!(!seen.on_current_timeline(), "a later claim may have been lost: everybody waits for expiry");
+    let successor = opening("released", "b");
+    let token = lead(&store, &successor).await;
+    assert_eq!((token.timeline, token.epoch), (seen.version.current, old.epoch.next()));
+}
+
+async fn a_server_that_came_back_is_used_at_once(_: &Databases) {
+    let mut server = Server::start();
+    let opening = opening("restarted", "a");
+    let store = PostgresStore::new(config(&server.url("postgres", "postgres"), &opening)).unwrap();
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    let token = lead(&store, &opening).await;
+    server.crash_and_restart();
+    let answer = store.renew(&token, Seq(1)).await;
+    assert!(matches!(answer, Ok(Renewal::Renewed { .. })), "a dead connection costs no renewal: {answer:?}");
+    assert!(matches!(store.submit(&signal("s-1")).await, Ok(Submit::Accepted(_))));
+}

@@ -1,0 +1,41 @@
+//! The suites of both ports against a real PostgreSQL, and what only PostgreSQL can do wrong.
+
+mod databases;
+mod failover;
+mod faults;
+mod hostile;
+mod recovery;
+mod server;
+mod sessions;
+
+use databases::Databases;
+use std::process::ExitCode;
+use testkit::contract::{self, signal_ledger, state_store};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+fn main() -> ExitCode {
+    // As a process that embeds the store installs it.
+    tracing_subscriber::registry().with(adapter_postgres::CommitWarnings).init();
+    let suites = [
+        state_store::suite(),
+        signal_ledger::suite(),
+        failover::cases(),
+        faults::cases(),
+        hostile::cases(),
+        recovery::cases(),
+        sessions::cases(),
+    ];
+    contract::main(Databases::start(), suites)
+}
+
+/// Cases of this adapter: `cases!("prefix": a, b)`.
+macro_rules! cases {
+    ($prefix:literal: $($case:ident),* $(,)?) => {
+        vec![$(testkit::contract::Case::new(
+            concat!("postgres::", $prefix, "::", stringify!($case)),
+            |databases: std::sync::Arc<$crate::databases::Databases>| async move { $case(&databases).await },
+        )),*]
+    };
+}
+pub(crate) use cases;

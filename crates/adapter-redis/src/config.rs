@@ -1,0 +1,211 @@
+//! Where Redis is and whose ticket is kept there.
+
+use domain::id::{GroupId, InstanceId, Nonce};
+use fred::types::config::Config;
+use std::fmt;
+use std::time::Duration;
+
+/// Prefix of every key and channel unless configured.
+pub const PREFIX_DEFAULT: &str = "coordinator";
+
+/// The schemes that are accepted; fred would take any other one for a single server without TLS.
+const SCHEMES: [&str; 6] =
+    ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
+
+/// Everything a [`RedisStore`](crate::RedisStore) needs.
+#[derive(Clone)]
+pub struct RedisConfig {
+    /// Where Redis is. `rediss` instead of `redis` means TLS with the system's root certificates:
+    /// - `redis://[user:password@]host[:port][/database]`: one server,
+    /// - `redis-sentinel://[user:password@]host[:port][/database]?sentinelServiceName=NAME[&node=host:port]`
+    ///   `[&sentinelUsername=U&sentinelPassword=P]`: the primary that the sentinels know,
+    /// - `redis-cluster://[user:password@]host[:port][?node=host:port]`: a cluster.
+    ///
+    /// A character out of `/ ? # @` in a user, password or query value is written percent-encoded.
+    pub url: String,
+    /// First part of every key and channel, so that several systems can share a Redis.
+    pub prefix: String,
+    /// The group whose ticket this is.
+    pub group: GroupId,
+    /// Who takes it, for people.
+    pub id: InstanceId,
+    /// This process's start; its own hints are told from others' by it.
+    pub nonce: Nonce,
+    /// LEADER_TTL, which a ticket lasts. A ticket that lasts longer is told as a fault, so every instance of
+    /// a group has the same.
+    pub ttl: Duration,
+    /// How long one request, or one attempt to connect to one server, may take.
+    pub request_timeout: Duration,
+}
+
+impl RedisConfig {
+    /// The URL without user, password and query: fit for people and logs.
+    pub fn masked_url(&self) -> String {
+        masked(&self.url)
+    }
+
+    /// The lease key. The braces keep everything of a group in one slot of a cluster.
+    pub(crate) fn key(&self) -> String {
+        format!("{{{}:{}}}:leader", self.prefix, self.group)
+    }
+
+    /// The channel of hints.
+    pub(crate) fn channel(&self) -> String {
+        format!("{{{}:{}}}:hints", self.prefix, self.group)
+    }
+}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("url", &self.masked_url())
+            .field("prefix", &self.prefix)
+            .field("group", &self.group)
+            .field("id", &self.id)
+            .field("nonce", &self.nonce)
+            .field("ttl", &self.ttl)
+            .field("request_timeout", &self.request_timeout)
+            .finish()
+    }
+}
+
+/// The URL names no Redis. The message says what is wrong with it and shows nothing of a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a Redis URL: {0}")]
+pub struct InvalidUrl(pub String);
+
+/// Reads the URL into fred's configuration. For `rediss` it also reads the system's root certificates.
+pub(crate) fn parse(url: &str) -> Result<Config, InvalidUrl> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Err(InvalidUrl("it does not start with redis:// or rediss://".to_owned()));
+    };
+    if !SCHEMES.contains(&scheme) {
+        return Err(InvalidUrl(format!("the scheme is none of {}", SCHEMES.join(", "))));
+    }
+    let (_, tail) = split_authority(rest);
+    if tail.contains('@') {
+        // Else the first half of a password would become the host, and hosts are printed.
+        return Err(InvalidUrl(
+            "a user, password or query value has one of / ? # @ in it: write it percent-encoded".to_owned(),
+        ));
+    }
+    Config::from_url(url).map_err(|error| InvalidUrl(error.details().to_owned()))
+}
+
+/// `host:port` of every server the URL names.
+pub(crate) fn endpoint(config: &Config) -> String {
+    let hosts: Vec<String> =
+        config.server.hosts().iter().map(|server| format!("{}:{}", server.host, server.port)).collect();
+    hosts.join(",")
+}
+
+/// Splits what follows `://` into the authority and the rest.
+fn split_authority(rest: &str) -> (&str, &str) {
+    rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
+}
+
+/// Shows scheme, hosts and path; when in doubt where a password ends, nothing.
+fn masked(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "***".to_owned() };
+    let (authority, tail) = split_authority(rest);
+    if tail.contains('@') {
+        return format!("{scheme}://***");
+    }
+    let path = tail.split(['?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((_, hosts)) => format!("{scheme}://***@{hosts}{path}"),
+        None => format!("{scheme}://{authority}{path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fred::types::config::ServerConfig;
+
+    #[test]
+    fn every_form_becomes_the_configuration_it_means() {
+        let single = parse("redis://me:p%40ss@10.0.0.1:7000/3").unwrap();
+        assert!(single.server.is_centralized() && single.tls.is_none());
+        assert_eq!(endpoint(&single), "10.0.0.1:7000");
+        assert_eq!(single.database, Some(3));
+        assert_eq!((single.username.as_deref(), single.password.as_deref()), (Some("me"), Some("p@ss")));
+
+        assert_eq!(endpoint(&parse("redis://localhost").unwrap()), "localhost:6379");
+
+        let sentinel = parse(
+            "redis-sentinel://:data@a:26379/1?sentinelServiceName=mymaster&node=b:26380&sentinelPassword=s",
+        )
+        .unwrap();
+        assert_eq!((sentinel.password.as_deref(), sentinel.database), (Some("data"), Some(1)));
+        let ServerConfig::Sentinel { hosts, service_name, password, .. } = sentinel.server else {
+            panic!("not read as sentinels")
+        };
+        assert_eq!((hosts.len(), service_name.as_str(), password.as_deref()), (2, "mymaster", Some("s")));
+
+        let cluster = parse("redis-cluster://a:7000?node=b:7001&node=c:7002").unwrap();
+        assert!(cluster.server.is_clustered());
+        assert_eq!(cluster.server.hosts().len(), 3);
+    }
+
+    #[test]
+    fn what_is_no_redis_url_is_refused_without_showing_it() {
+        for url in [
+            "",
+            "secret",
+            "http://:secret@host",
+            "redis+unix:///secret",
+            "redis://:sec/ret@host",
+            "redis://:sec?ret@host",
+            "redis://sec#ret@host",
+            "redis://:secret@host:port",
+            "redis://:secret@host/database",
+            "redis-sentinel://:secret@host",
+            "redis-sentinel://h?sentinelServiceName=m&sentinelPassword=sec@ret",
+        ] {
+            let refusal = parse(url).expect_err(url).to_string();
+            assert!(!refusal.contains("sec"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn debug_and_masked_url_show_no_password() {
+        for url in [
+            "secret",
+            "redis://:secret@host:6379/2",
+            "redis://user:se@cret@host",
+            "redis://:se/cret@host",
+            "redis://:se?cret@host",
+            "redis://:se#cret@host",
+            "rediss-sentinel://u:secret@a?sentinelServiceName=m&sentinelPassword=secret",
+            "redis-sentinel://a?sentinelServiceName=m&sentinelPassword=se@cret",
+        ] {
+            let config = config(url);
+            let shown = format!("{config:?} {}", config.masked_url());
+            assert!(!shown.contains("secret") && !shown.contains("cret@"), "{shown}");
+            assert!(!shown.contains("@cret"), "{shown}");
+        }
+        assert_eq!(config("redis://:pw@host:6379/2?x=y").masked_url(), "redis://***@host:6379/2");
+        assert_eq!(config("redis://host").masked_url(), "redis://host");
+    }
+
+    #[test]
+    fn key_and_channel_share_a_slot() {
+        let config = config("redis://host");
+        assert_eq!(config.key(), "{coordinator:desk}:leader");
+        let slot = |name: String| fred::util::redis_keyslot(name.as_bytes());
+        assert_eq!(slot(config.key()), slot(config.channel()));
+    }
+
+    fn config(url: &str) -> RedisConfig {
+        RedisConfig {
+            url: url.to_owned(),
+            prefix: PREFIX_DEFAULT.to_owned(),
+            group: GroupId::parse("desk").unwrap(),
+            id: InstanceId::parse("a-1").unwrap(),
+            nonce: Nonce::new(7),
+            ttl: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(3),
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! One connection to Redis that comes back by itself, and requests on it that are sent once or not at all.
+//!
+//! fred can reconnect and send commands again by itself. Both are switched off here: a client is one
+//! connection, and when that ends, so does every request on it. What is not connected is told at once
+//! instead of being queued, so no acquire is carried out after its caller has given up.
+
+use crate::error::{explained, refused, unanswered};
+use crate::watch::Hints;
+use domain::ports::StoreError;
+use fred::clients::Client;
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::{ClientLike, EventInterface, PubsubInterface, Resp3Frame as Frame};
+use fred::types::config::{Config, ConnectionConfig, Options, PerformanceConfig, TcpConfig};
+use fred::types::{CustomCommand, Message, Value};
+use fred::util::redis_keyslot;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout, timeout_at};
+
+/// Pause between two attempts to connect: a Redis that is back is noticed well within a second, and one that
+/// is away costs four refused connections a second.
+const RECONNECT_DELAY: Duration = Duration::from_millis(250);
+/// An attempt may take this many request timeouts beyond one for each server of the URL: a sentinel leads
+/// to a primary, a cluster node to its peers.
+const ATTEMPT_STEPS: u32 = 4;
+/// Requests that may wait for the connection's task. The election has one or two.
+const REQUESTS_QUEUED_MAX: usize = 64;
+/// Messages that may wait to be read; dropping one only makes the next hint stand for it.
+const MESSAGES_QUEUED_MAX: usize = 8;
+
+/// How to connect.
+pub(crate) struct Dial {
+    /// fred's configuration. Never printed: its `Debug` shows the password.
+    pub(crate) config: Config,
+    /// The servers, for messages.
+    pub(crate) endpoint: String,
+    /// Limit of one request.
+    pub(crate) request_timeout: Duration,
+    /// How often an idle connection is tried.
+    pub(crate) ping_every: Duration,
+    /// The lease key's slot, by which a cluster routes.
+    pub(crate) slot: u16,
+    /// The channel to listen to, which makes the connection one that only listens.
+    pub(crate) channel: Option<String>,
+}
+
+/// A connection that is kept up, from the first use until it is closed or dropped.
+pub(crate) struct Link {
+    dial: Arc<Dial>,
+    hints: Arc<Hints>,
+    state: Arc<watch::Sender<State>>,
+    life: Mutex<Life>,
+}
+
+/// The task that keeps a link up.
+enum Life {
+    Unused,
+    Running(Task<()>),
+    Closed,
+}
+
+/// What a request finds.
+enum State {
+    /// The first attempt, or the first one after a loss, has not ended: worth waiting for.
+    Connecting,
+    Up(Arc<Connection>),
+    /// The last attempt failed, and why.
+    Down(String),
+}
+
+impl Link {
+    /// Does nothing yet.
+    pub(crate) fn new(dial: Dial, hints: Arc<Hints>) -> Self {
+        let state = Arc::new(watch::Sender::new(State::Connecting));
+        Self { dial: Arc::new(dial), hints, state, life: Mutex::new(Life::Unused) }
+    }
+
+    /// Connects in the background, for ever, from the first call on. Must be called within a runtime.
+    pub(crate) fn start(&self) {
+        let mut life = self.life();
+        if let Life::Unused = *life {
+            let keeping = keep_up(self.dial.clone(), self.hints.clone(), self.state.clone());
+            *life = Life::Running(Task(tokio::spawn(keeping)));
+        }
+    }
+
+    /// The connection. Waits until `deadline` only for an attempt that is under way; what is known to be down
+    /// is told at once.
+    pub(crate) async fn connection(&self, deadline: Instant) -> Result<Arc<Connection>, StoreError> {
+        self.start();
+        let mut state = self.state.subscribe();
+        loop {
+            match &*state.borrow_and_update() {
+                State::Up(connection) => return Ok(connection.clone()),
+                State::Down(why) => return Err(StoreError::Unavailable(why.clone())),
+                State::Connecting => {}
+            }
+            if timeout_at(deadline, state.changed()).await.is_err() {
+                let why = format!("Redis at {}: still connecting", self.dial.endpoint);
+                return Err(StoreError::Unavailable(why));
+            }
+        }
+    }
+
+    /// Ends the connection for good: every later request is unavailable.
+    pub(crate) async fn close(&self) {
+        let before = std::mem::replace(&mut *self.life(), Life::Closed);
+        if let Life::Running(mut task) = before {
+            task.0.abort();
+            // Aborted or ended, both is over.
+            let _ = (&mut task.0).await;
+        }
+        self.state.send_replace(State::Down(format!("Redis at {}: closed", self.dial.endpoint)));
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        // Nothing that can panic runs under this lock.
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn keep_up(dial: Arc<Dial>, hints: Arc<Hints>, state: Arc<watch::Sender<State>>) {
+    loop {
+        match Line::connect(&dial).await {
+            Ok(mut line) => {
+                tracing::info!(endpoint = %dial.endpoint, listens = dial.channel.is_some(), "Redis: connected");
+                state.send_replace(State::Up(line.connection.clone()));
+                // Whatever happened while it was down was not heard.
+                hints.look_again();
+                let loss = line.until_lost(&dial, &hints).await;
+                tracing::warn!(endpoint = %dial.endpoint, listens = dial.channel.is_some(), "{loss}");
+                state.send_replace(match loss {
+                    Loss::Ended(_) => State::Connecting,
+                    Loss::Doubtful(why) => State::Down(why),
+                });
+            }
+            Err(why) => {
+                tracing::debug!(listens = dial.channel.is_some(), "{why}");
+                state.send_replace(State::Down(why));
+            }
+        }
+        sleep(RECONNECT_DELAY).await;
+    }
+}
+
+/// What fred's task of a connection ends with.
+type Driven = Result<(), Error>;
+
+/// A connection and the task that drives it.
+struct Line {
+    connection: Arc<Connection>,
+    driver: Task<Driven>,
+    messages: broadcast::Receiver<Message>,
+}
+
+/// How a connection was lost.
+#[derive(Debug, thiserror::Error)]
+enum Loss {
+    /// It was closed: the server may be back at once.
+    #[error("{0}")]
+    Ended(String),
+    /// The server is silent, or is not what it was.
+    #[error("{0}")]
+    Doubtful(String),
+}
+
+impl Line {
+    /// Connects, listens if it is to, and waits until a PING is answered; if not, says why.
+    async fn connect(dial: &Dial) -> Result<Self, String> {
+        let client = dial.client();
+        let messages = client.message_rx();
+        let limit = dial.request_timeout
+            * (ATTEMPT_STEPS + u32::try_from(dial.config.server.hosts().len()).unwrap_or(0));
+        // Requests wait in the client until it is connected, so there is nothing to miss in between.
+        let mut driver = Task(client.connect());
+        let connection = Arc::new(Connection::new(client, dial));
+        let ready = async {
+            if let Some(channel) = &dial.channel {
+                connection.subscribe(channel, limit).await?;
+            }
+            connection.ping(limit).await
+        };
+        tokio::select! {
+            end = &mut driver.0 => return Err(dial.end(end)),
+            answer = ready => answer.map_err(reason)?,
+        }
+        Ok(Self { connection, driver, messages })
+    }
+
+    /// Passes messages on until the connection ends, fails to answer a PING, or is in doubt.
+    async fn until_lost(&mut self, dial: &Dial, hints: &Hints) -> Loss {
+        let every = dial.ping_every.max(RECONNECT_DELAY);
+        let mut pings = interval_at(Instant::now() + every, every);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                end = &mut self.driver.0 => return Loss::Ended(dial.end(end)),
+                () = self.connection.doubt.notified() => {
+                    return Loss::Doubtful(format!("Redis at {}: connecting anew", dial.endpoint));
+                }
+                message = self.messages.recv() => match message {
+                    Ok(message) => hints.message(&message.value),
+                    Err(broadcast::error::RecvError::Lagged(_)) => hints.look_again(),
+                    // The client holds the sender and the connection holds the client.
+                    Err(broadcast::error::RecvError::Closed) => {
+                        return Loss::Ended(format!("Redis at {}: connection ended", dial.endpoint));
+                    }
+                },
+                _ = pings.tick() => if let Err(error) = self.connection.ping(dial.request_timeout).await {
+                    return Loss::Doubtful(reason(error));
+                },
+            }
+        }
+    }
+}
+
+impl Dial {
+    /// A client for one connection.
+    fn client(&self) -> Client {
+        let performance = PerformanceConfig {
+            default_command_timeout: self.request_timeout,
+            broadcast_channel_capacity: MESSAGES_QUEUED_MAX,
+            ..PerformanceConfig::default()
+        };
+        let connection = ConnectionConfig {
+            connection_timeout: self.request_timeout,
+            internal_command_timeout: self.request_timeout,
+            max_command_attempts: 1,
+            max_command_buffer_len: REQUESTS_QUEUED_MAX,
+            tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
+            ..ConnectionConfig::default()
+        };
+        // No reconnect policy: the connection's end is the client's.
+        Client::new(self.config.clone(), Some(performance), Some(connection), None)
+    }
+
+    /// Why the driver ended.
+    fn end(&self, end: Result<Driven, JoinError>) -> String {
+        match end {
+            Ok(Ok(())) => explained(&self.endpoint, "connection ended"),
+            Ok(Err(error)) => explained(&self.endpoint, error.details()),
+            Err(error) => explained(&self.endpoint, &error.to_string()),
+        }
+    }
+}
+
+/// Sends requests and says what came of them.
+pub(crate) struct Connection {
+    client: Client,
+    endpoint: String,
+    /// The slot by which a cluster routes what this connection sends.
+    slot: u16,
+    listens: bool,
+    /// Told when the connection had better be replaced.
+    doubt: Notify,
+}
+
+impl Connection {
+    fn new(client: Client, dial: &Dial) -> Self {
+        let listens = dial.channel.is_some();
+        // fred subscribes at the node of the client's own name; a PING has to go the same way.
+        let slot = if listens { redis_keyslot(client.id().as_bytes()) } else { dial.slot };
+        Self { client, endpoint: dial.endpoint.clone(), slot, listens, doubt: Notify::new() }
+    }
+
+    /// Sends one command, once. After a refusal nothing was changed; after a silence or a loss anything may have.
+    /// A dropped call still ends at its own limit, so that a silent connection is noticed in any case.
+    pub(crate) async fn ask(
+        self: Arc<Self>,
+        command: &'static str,
+        arguments: Vec<Value>,
+        limit: Duration,
+    ) -> Result<Frame, StoreError> {
+        let asking = tokio::spawn(async move { self.send(command, arguments, limit).await });
+        asking.await.unwrap_or_else(|error| Err(StoreError::Unknown(error.to_string())))
+    }
+
+    async fn send(
+        &self,
+        command: &'static str,
+        arguments: Vec<Value>,
+        limit: Duration,
+    ) -> Result<Frame, StoreError> {
+        let command = CustomCommand::new_static(command, self.slot, false);
+        let options = Options { timeout: Some(limit), ..Options::default() };
+        match self.client.with_options(&options).custom_raw(command, arguments).await {
+            Ok(Frame::SimpleError { data: reply, .. }) => {
+                if reply.contains("READONLY") {
+                    // The primary became a replica under the connection; its successor is somewhere else.
+                    self.doubt.notify_one();
+                }
+                Err(refused(&self.endpoint, &reply))
+            }
+            Ok(frame) => Ok(frame),
+            Err(error) => {
+                if *error.kind() == ErrorKind::Timeout {
+                    self.doubt.notify_one();
+                }
+                Err(unanswered(&self.endpoint, &error, limit))
+            }
+        }
+    }
+
+    /// Redis answers a SUBSCRIBE by messages of its own; the PING that follows it tells whether it is in force.
+    async fn subscribe(&self, channel: &str, limit: Duration) -> Result<(), StoreError> {
+        let options = Options { timeout: Some(limit), ..Options::default() };
+        let subscribed = timeout(limit, self.client.with_options(&options).subscribe(channel)).await;
+        match subscribed {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(unanswered(&self.endpoint, &error, limit)),
+            Err(_) => Err(StoreError::Unknown(format!("Redis at {}: no subscription", self.endpoint))),
+        }
+    }
+
+    /// A connection that listens is answered by an array, any other by a simple string.
+    async fn ping(&self, limit: Duration) -> Result<(), StoreError> {
+        match (self.send("PING", Vec::new(), limit).await?, self.listens) {
+            (Frame::Array { .. }, true) | (Frame::SimpleString { .. }, false) => Ok(()),
+            _ => Err(refused(&self.endpoint, "it does not take the subscription (NOPERM)")),
+        }
+    }
+}
+
+/// A task that ends with its handle.
+struct Task<T>(JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The sentence of an error.
+fn reason(error: StoreError) -> String {
+    match error {
+        StoreError::Unavailable(why) | StoreError::Unknown(why) | StoreError::Corrupt(why) => why,
+    }
+}

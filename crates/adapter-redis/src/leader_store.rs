@@ -1,0 +1,147 @@
+//! The port on Redis: four scripts over one key.
+
+use crate::config::{InvalidUrl, RedisConfig, endpoint, parse};
+use crate::connection::{Dial, Link};
+use crate::ticket::{self, Answer};
+use crate::watch::Hints;
+use async_trait::async_trait;
+use domain::id::ClaimId;
+use domain::ports::{Acquire, LeaderStore, StoreError, Ticket, TicketRenewal};
+use fred::interfaces::Resp3Frame as Frame;
+use fred::types::Value;
+use fred::util::redis_keyslot;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// A script with the look at the key before it. It is sent whole every time: Redis compiles it once, a few
+/// hundred bytes a heartbeat are nothing, and there is no "unknown script" to handle after a restart, a
+/// failover or SCRIPT FLUSH.
+macro_rules! script {
+    ($name:literal) => {
+        concat!(include_str!("scripts/ticket.lua"), include_str!(concat!("scripts/", $name, ".lua")))
+    };
+}
+
+const ACQUIRE: &str = script!("acquire");
+const RENEW: &str = script!("renew");
+const RELEASE: &str = script!("release");
+const INSPECT: &str = script!("inspect");
+
+/// LEADER_TTL is split into this many heartbeats; an idle connection is tried once in each.
+const HEARTBEATS_PER_TTL: u32 = 3;
+
+/// The [`LeaderStore`] of one group on Redis.
+///
+/// Two connections, which come up at first use and then come back by themselves: one for requests, one that
+/// listens for hints. Dropping the store closes them.
+pub struct RedisStore {
+    config: RedisConfig,
+    key: String,
+    hints: Arc<Hints>,
+    requests: Link,
+    messages: Link,
+}
+
+impl RedisStore {
+    /// Reads the URL; connects at first use.
+    pub fn new(config: RedisConfig) -> Result<Self, InvalidUrl> {
+        let parsed = parse(&config.url)?;
+        let hints = Arc::new(Hints::new(config.nonce));
+        let key = config.key();
+        let dial = |channel| Dial {
+            config: parsed.clone(),
+            endpoint: endpoint(&parsed),
+            request_timeout: config.request_timeout,
+            ping_every: config.ttl / HEARTBEATS_PER_TTL,
+            slot: redis_keyslot(key.as_bytes()),
+            channel,
+        };
+        let requests = Link::new(dial(None), hints.clone());
+        let messages = Link::new(dial(Some(config.channel())), hints.clone());
+        Ok(Self { config, key, hints, requests, messages })
+    }
+
+    /// Closes both connections. Every later request is [`StoreError::Unavailable`], and
+    /// [`changed`](LeaderStore::changed) resolves for nothing that happens after it.
+    /// Dropping the future may leave a connection open until the store is dropped.
+    pub async fn close(&self) {
+        self.requests.close().await;
+        self.messages.close().await;
+    }
+
+    /// Runs a script once, within the request timeout, the wait for a connection included.
+    async fn run<const N: usize>(
+        &self,
+        script: &'static str,
+        arguments: [Value; N],
+    ) -> Result<Frame, StoreError> {
+        self.messages.start();
+        let deadline = Instant::now() + self.config.request_timeout;
+        let connection = self.requests.connection(deadline).await?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            // fred takes zero for no limit.
+            return Err(StoreError::Unavailable("Redis: connected too late for this request".to_owned()));
+        }
+        let keys = [Value::from_static_str(script), Value::from(1), Value::from(self.key.as_str())];
+        connection.ask("EVAL", keys.into_iter().chain(arguments).collect(), left).await
+    }
+
+    fn answer(&self, frame: &Frame) -> Result<Answer, StoreError> {
+        ticket::answer(frame, self.config.ttl)
+    }
+
+    /// LEADER_TTL as PX and PEXPIRE take it.
+    fn ttl_ms(&self) -> Value {
+        // LEADER_TTL is at most five minutes; at least 1, because 0 is an error for PX.
+        Value::from(i64::try_from(self.config.ttl.as_millis()).unwrap_or(i64::MAX).max(1))
+    }
+}
+
+#[async_trait]
+impl LeaderStore for RedisStore {
+    async fn acquire(&self, claim: ClaimId, void: Option<ClaimId>) -> Result<Acquire, StoreError> {
+        let value = ticket::value(claim, &self.config.id);
+        let void = void.map(|void| void.to_string()).unwrap_or_default();
+        let arguments =
+            [Value::from(claim.to_string()), Value::from(value), self.ttl_ms(), Value::from(void)];
+        match self.answer(&self.run(ACQUIRE, arguments).await?)? {
+            Answer::Mine => Ok(Acquire::Granted),
+            Answer::NotMine(Some(ticket)) => Ok(Acquire::Held(ticket)),
+            Answer::NotMine(None) => Err(ticket::corrupt()),
+        }
+    }
+
+    async fn renew(&self, claim: ClaimId) -> Result<TicketRenewal, StoreError> {
+        let arguments = [Value::from(claim.to_string()), self.ttl_ms()];
+        Ok(match self.answer(&self.run(RENEW, arguments).await?)? {
+            Answer::Mine => TicketRenewal::Renewed,
+            Answer::NotMine(ticket) => TicketRenewal::Lost(ticket),
+        })
+    }
+
+    async fn release(&self, claim: ClaimId) -> Result<(), StoreError> {
+        let arguments = [
+            Value::from(claim.to_string()),
+            Value::from(self.config.channel()),
+            Value::from(self.hints.own()),
+        ];
+        if let Some(refusal) = ticket::hint_refusal(&self.run(RELEASE, arguments).await?)? {
+            tracing::warn!(channel = %self.config.channel(), "Redis: a hint was not published: {refusal}");
+        }
+        Ok(())
+    }
+
+    async fn inspect(&self) -> Result<Option<Ticket>, StoreError> {
+        match self.answer(&self.run(INSPECT, []).await?)? {
+            Answer::NotMine(ticket) => Ok(ticket),
+            Answer::Mine => Err(ticket::corrupt()),
+        }
+    }
+
+    async fn changed(&self) {
+        self.requests.start();
+        self.messages.start();
+        self.hints.next().await;
+    }
+}

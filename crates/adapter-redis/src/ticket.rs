@@ -1,0 +1,208 @@
+//! The lease key's value, `claim instance`, and the scripts' answers about it. Anybody can write the key, so
+//! nothing read from it is trusted.
+
+use domain::id::{ClaimId, InstanceId};
+use domain::ports::{StoreError, Ticket, TicketFault};
+use fred::interfaces::Resp3Frame as Frame;
+use std::time::Duration;
+
+/// Length of a uuid as text.
+const CLAIM_LEN: usize = 36;
+
+/// What a script found or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The ticket is the caller's, for LEADER_TTL from now.
+    Mine,
+    /// It is not; whose it is, if anybody's.
+    NotMine(Option<Ticket>),
+}
+
+/// The value to write.
+pub(crate) fn value(claim: ClaimId, id: &InstanceId) -> String {
+    format!("{claim} {id}")
+}
+
+/// Reads the answer of acquire, renew and inspect: `[1]`, `[0]` or `[0, type, length, remaining ms, head]`.
+pub(crate) fn answer(frame: &Frame, ttl: Duration) -> Result<Answer, StoreError> {
+    let Frame::Array { data, .. } = frame else { return Err(corrupt()) };
+    match data.as_slice() {
+        [Frame::Number { data: 1, .. }] => Ok(Answer::Mine),
+        [Frame::Number { data: 0, .. }] => Ok(Answer::NotMine(None)),
+        [
+            Frame::Number { data: 0, .. },
+            Frame::BlobString { data: kind, .. },
+            Frame::Number { data: length, .. },
+            Frame::Number { data: remaining_ms, .. },
+            Frame::BlobString { data: head, .. },
+        ] => {
+            let stored = Stored { kind, length: *length, remaining_ms: *remaining_ms, head };
+            Ok(Answer::NotMine(Some(stored.ticket(ttl))))
+        }
+        _ => Err(corrupt()),
+    }
+}
+
+/// Reads the answer of release: `[deleted, why the hint was not published]`, the latter empty if it was.
+pub(crate) fn hint_refusal(frame: &Frame) -> Result<Option<String>, StoreError> {
+    let Frame::Array { data, .. } = frame else { return Err(corrupt()) };
+    match data.as_slice() {
+        [Frame::Number { .. }, Frame::BlobString { data: refusal, .. }] => {
+            let refusal = String::from_utf8_lossy(refusal);
+            Ok((!refusal.is_empty()).then(|| refusal.into_owned()))
+        }
+        _ => Err(corrupt()),
+    }
+}
+
+/// The key as the scripts show it.
+struct Stored<'a> {
+    /// The key's type.
+    kind: &'a [u8],
+    /// Length of the whole value in bytes.
+    length: i64,
+    /// -1: the key never expires.
+    remaining_ms: i64,
+    /// Its first 512 bytes.
+    head: &'a [u8],
+}
+
+impl Stored<'_> {
+    fn ticket(&self, ttl: Duration) -> Ticket {
+        let parsed = self.parse();
+        let remaining = match (self.kind, &parsed) {
+            (b"string", Some(_)) => self.remaining(ttl),
+            (b"string", None) => Err(TicketFault::Malformed),
+            _ => Err(TicketFault::WrongType),
+        };
+        match parsed {
+            Some((claim, holder)) => Ticket { holder, claim: Some(claim), remaining },
+            None => Ticket { holder: shown(self.head), claim: None, remaining },
+        }
+    }
+
+    /// Only exactly what [`value`] writes is one of ours.
+    fn parse(&self) -> Option<(ClaimId, InstanceId)> {
+        if usize::try_from(self.length) != Ok(self.head.len()) {
+            return None;
+        }
+        let (claim, id) = std::str::from_utf8(self.head).ok()?.split_once(' ')?;
+        Some((parse_claim(claim)?, InstanceId::parse(id).ok()?))
+    }
+
+    fn remaining(&self, ttl: Duration) -> Result<Duration, TicketFault> {
+        let Ok(ms) = u64::try_from(self.remaining_ms) else { return Err(TicketFault::NoExpiry) };
+        let remaining = Duration::from_millis(ms);
+        if remaining > ttl { Err(TicketFault::TooLong) } else { Ok(remaining) }
+    }
+}
+
+/// A claim as its `Display` writes it, and nothing else.
+fn parse_claim(text: &str) -> Option<ClaimId> {
+    if text.len() != CLAIM_LEN {
+        return None;
+    }
+    let claim = ClaimId::from_u128(u128::from_str_radix(&text.replace('-', ""), 16).ok()?);
+    (claim.to_string() == text).then_some(claim)
+}
+
+/// A value that is not ours, for people.
+fn shown(head: &[u8]) -> InstanceId {
+    InstanceId::from_stored(&String::from_utf8_lossy(head))
+}
+
+/// Redis broke its own rules.
+pub(crate) fn corrupt() -> StoreError {
+    StoreError::Corrupt("Redis answered the lease script with something it cannot return".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(10);
+    const CLAIM: &str = "01234567-89ab-cdef-0123-456789abcdef";
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let claim = ClaimId::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let id = InstanceId::parse("host:5000-1.a_b").unwrap();
+        let written = value(claim, &id);
+        assert_eq!(written, format!("{CLAIM} host:5000-1.a_b"));
+        let ticket = string(written.as_bytes(), 4_000);
+        assert_eq!(ticket, Ticket { holder: id, claim: Some(claim), remaining: Ok(Duration::from_secs(4)) });
+    }
+
+    #[test]
+    fn only_exactly_our_form_is_ours() {
+        for value in [
+            String::new(),
+            CLAIM.to_owned(),
+            format!("{CLAIM} "),
+            format!(" {CLAIM} a"),
+            format!("{CLAIM}  a"),
+            format!("{CLAIM} a b"),
+            format!("{CLAIM} a\0"),
+            format!("{CLAIM}\na"),
+            format!("{} a", CLAIM.to_uppercase()),
+            format!("{} a", CLAIM.replace('-', "")),
+            format!("{} a", CLAIM.replace('0', "+")),
+            format!("{} a", CLAIM.replace('0', "g")),
+            format!("0123-456789ab-cdef-0123-456789abcdef a"),
+            format!("{CLAIM} {}", "a".repeat(129)),
+        ] {
+            let ticket = string(value.as_bytes(), 4_000);
+            assert_eq!((ticket.claim, ticket.remaining), (None, Err(TicketFault::Malformed)), "{value:?}");
+        }
+        assert_eq!(string(b"\xff\xfe<script>", 1).holder.as_str(), "???script?");
+    }
+
+    #[test]
+    fn a_value_longer_than_its_head_is_not_ours_however_it_begins() {
+        let head = format!("{CLAIM} a");
+        let stored = Stored { kind: b"string", length: 8 << 20, remaining_ms: 1, head: head.as_bytes() };
+        assert_eq!(stored.ticket(TTL).remaining, Err(TicketFault::Malformed));
+    }
+
+    #[test]
+    fn an_expiry_beyond_the_ttl_or_missing_is_a_fault() {
+        let value = format!("{CLAIM} a");
+        for (remaining_ms, remaining) in [
+            (0, Ok(Duration::ZERO)),
+            (10_000, Ok(TTL)),
+            (10_001, Err(TicketFault::TooLong)),
+            (3_629_000, Err(TicketFault::TooLong)),
+            (i64::MAX, Err(TicketFault::TooLong)),
+            (-1, Err(TicketFault::NoExpiry)),
+        ] {
+            let ticket = string(value.as_bytes(), remaining_ms);
+            assert!(ticket.claim.is_some());
+            assert_eq!(ticket.remaining, remaining, "{remaining_ms}");
+        }
+    }
+
+    #[test]
+    fn another_type_is_a_fault() {
+        let stored = Stored { kind: b"list", length: 0, remaining_ms: -1, head: b"" };
+        assert_eq!(stored.ticket(TTL).remaining, Err(TicketFault::WrongType));
+    }
+
+    #[test]
+    fn an_answer_of_another_shape_is_corrupt() {
+        let number = |data| Frame::Number { data, attributes: None };
+        let array = |data| Frame::Array { data, attributes: None };
+        assert_eq!(answer(&array(vec![number(1)]), TTL), Ok(Answer::Mine));
+        assert_eq!(answer(&array(vec![number(0)]), TTL), Ok(Answer::NotMine(None)));
+        for frame in
+            [Frame::Null, number(1), array(vec![]), array(vec![number(2)]), array(vec![number(0); 5])]
+        {
+            assert!(matches!(answer(&frame, TTL), Err(StoreError::Corrupt(_))), "{frame:?}");
+            assert!(matches!(hint_refusal(&frame), Err(StoreError::Corrupt(_))), "{frame:?}");
+        }
+    }
+
+    fn string(value: &[u8], remaining_ms: i64) -> Ticket {
+        let length = i64::try_from(value.len()).unwrap();
+        Stored { kind: b"string", length, remaining_ms, head: value }.ticket(TTL)
+    }
+}

@@ -1,0 +1,90 @@
+//! What is in the key may have been written by anybody: it is an answer, never an error, never fetched whole.
+
+use crate::peer::{Peer, key};
+use crate::server::{Operator, Server};
+use domain::ports::{Acquire, LeaderStore, Ticket, TicketFault, TicketRenewal};
+
+/// As large as the whole process may be, a few times over, when every look fetched it.
+const HUGE: usize = 8 << 20;
+const OURS: &str = "01234567-89ab-cdef-0123-456789abcdef intruder";
+
+pub async fn other_types_and_our_own_form_with_a_tail_are_faults() {
+    let server = Server::start(&[]).await;
+    let operator = server.operator().await;
+    let a = Peer::new(&server.url(), "desk", "a");
+    let key = key("desk");
+    let tailed = format!("{OURS}{}", "x".repeat(512));
+    let writes = [
+        (format!("HSET {key} a b"), TicketFault::WrongType),
+        (format!("ZADD {key} 1 a"), TicketFault::WrongType),
+        (format!("XADD {key} * a b"), TicketFault::WrongType),
+        (format!("SETBIT {key} 4096 1"), TicketFault::Malformed),
+    ];
+    for (write, fault) in writes {
+        operator.line(&format!("DEL {key}")).await;
+        operator.line(&write).await;
+        assert_fault(&a, fault).await;
+    }
+    operator.run(&["SET", &key, &tailed, "PX", "9999"]).await;
+    assert_fault(&a, TicketFault::Malformed).await;
+    operator.run(&["SET", &key, OURS]).await;
+    assert_fault(&a, TicketFault::NoExpiry).await;
+    operator.run(&["SET", &key, OURS, "PX", "3600000"]).await;
+    assert_fault(&a, TicketFault::TooLong).await;
+}
+
+pub async fn a_huge_value_is_never_fetched() {
+    let server = Server::start(&[]).await;
+    let operator = server.operator().await;
+    let a = Peer::new(&server.url(), "desk", "a");
+    a.inspect().await.expect("an answer");
+    operator.run(&[b"SET".as_slice(), key("desk").as_bytes(), &vec![b'x'; HUGE]]).await;
+    let before = sent(&operator).await;
+    a.inspect().await.expect("an answer");
+    held(a.acquire(a.claim(), None).await.expect("acquire"));
+    a.renew(a.claim()).await.expect("an answer");
+    // INFO's own answers are in it: a few kilobytes.
+    let bytes = sent(&operator).await - before;
+    assert!(bytes < 64 << 10, "{bytes} bytes were sent");
+}
+
+pub async fn a_void_ticket_is_taken_whatever_its_expiry() {
+    let server = Server::start(&[]).await;
+    let operator = server.operator().await;
+    let (a, b) = (Peer::new(&server.url(), "desk", "a"), Peer::new(&server.url(), "desk", "b"));
+    let mut over = a.take().await;
+    for spoil in [format!("PERSIST {}", key("desk")), format!("PEXPIRE {} 3600000", key("desk"))] {
+        operator.line(&spoil).await;
+        let next = b.claim();
+        assert_eq!(b.acquire(next, Some(over)).await, Ok(Acquire::Granted));
+        let ticket = a.inspect().await.expect("inspect").expect("a ticket");
+        assert!(ticket.remaining.is_ok(), "{ticket:?}");
+        over = next;
+    }
+}
+
+/// Asks for the ticket in every way: told as a fault, and left as it is.
+async fn assert_fault(a: &Peer, fault: TicketFault) {
+    let claim = a.claim();
+    let seen = a.inspect().await.expect("inspect").expect("something is there");
+    assert_eq!(seen.remaining, Err(fault), "{seen:?}");
+    assert_eq!(held(a.acquire(claim, None).await.expect("acquire")), seen);
+    let Ok(TicketRenewal::Lost(Some(lost))) = a.renew(claim).await else { panic!("{fault}: not lost") };
+    assert_eq!(lost, seen);
+    a.release(claim).await.expect("release");
+    assert_eq!(a.inspect().await, Ok(Some(seen)), "{fault}: changed");
+}
+
+fn held(answer: Acquire) -> Ticket {
+    match answer {
+        Acquire::Held(ticket) => ticket,
+        Acquire::Granted => panic!("granted over what is there"),
+    }
+}
+
+/// Bytes that the server has sent to all clients.
+async fn sent(operator: &Operator) -> u64 {
+    let stats = operator.text("INFO stats").await;
+    let line = stats.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+    line.expect("INFO tells it").trim().parse().expect("a number")
+}

@@ -1,0 +1,176 @@
+//! Real Redis servers as child processes on free ports, which a case may stop, freeze and misconfigure.
+
+use fred::clients::Client;
+use fred::interfaces::ClientLike;
+use fred::types::config::{Config, PerformanceConfig};
+use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
+use rustix::process::{Pid, Signal, kill_process};
+use std::future::Future;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use testkit::contract::PATIENCE;
+use tokio::net::TcpStream;
+
+/// Between two looks at something that is awaited.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// A port that was free a moment ago may be taken by now; so often in a row it is not.
+const STARTS_MAX: usize = 5;
+
+/// One server. Ends, and leaves nothing, when dropped.
+pub struct Server {
+    child: Option<Child>,
+    dir: TempDir,
+    port: u16,
+    arguments: Vec<String>,
+}
+
+impl Server {
+    /// Starts `redis-server` with these arguments on a free port and waits until it answers.
+    pub async fn start(arguments: &[&str]) -> Self {
+        for _ in 0..STARTS_MAX {
+            let mut server = Self {
+                child: None,
+                dir: tempfile::tempdir().expect("a directory for redis-server"),
+                port: free_port(),
+                arguments: arguments.iter().map(ToString::to_string).collect(),
+            };
+            if server.start_again().await {
+                return server;
+            }
+        }
+        panic!("redis-server {arguments:?} does not start: try it by hand")
+    }
+
+    /// Starts the stopped server on the same port with nothing in it; false when it ended at once.
+    pub async fn start_again(&mut self) -> bool {
+        assert!(self.child.is_none(), "the server is still running");
+        let child = Command::new("redis-server")
+            .args(&self.arguments)
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no"])
+            .current_dir(self.dir.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server on the PATH (apt-get install redis-server)");
+        let (port, child) = (self.port, self.child.insert(child));
+        let listens = eventually("redis-server listens or ends", || {
+            let ended = child.try_wait().expect("its state").is_some();
+            async move {
+                let connected = !ended && TcpStream::connect(("127.0.0.1", port)).await.is_ok();
+                (ended || connected).then_some(connected)
+            }
+        })
+        .await;
+        if !listens {
+            self.child = None;
+        }
+        listens
+    }
+
+    /// Ends the server as a crash does.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("redis-server can be killed");
+            child.wait().expect("redis-server ends");
+        }
+    }
+
+    /// Freezes the server: connections stay, nothing answers.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen server go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// A client of the test's own.
+    pub async fn operator(&self) -> Operator {
+        Operator::connect(&self.url()).await
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.child.as_ref().expect("a running server").id();
+        let pid = Pid::from_raw(id.try_into().expect("a process id")).expect("a process id is positive");
+        kill_process(pid, signal).expect("redis-server takes signals");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Does to a server what an operator or an attacker does.
+pub struct Operator {
+    client: Client,
+    driver: ConnectHandle,
+}
+
+impl Operator {
+    async fn connect(url: &str) -> Self {
+        // fred's default waits for ever, also on a connection that Redis has closed.
+        let limits = PerformanceConfig { default_command_timeout: PATIENCE, ..PerformanceConfig::default() };
+        let client = Client::new(Config::from_url(url).expect("a URL"), Some(limits), None, None);
+        let driver = client.init().await.expect("the server takes connections");
+        Self { client, driver }
+    }
+
+    /// Sends one command and panics when it is refused.
+    pub async fn run<W: AsRef<[u8]>>(&self, words: &[W]) -> Value {
+        let mut words = words.iter().map(|word| word.as_ref());
+        let name = String::from_utf8(words.next().expect("a command").to_vec()).expect("its name");
+        let command = CustomCommand::new(name.as_str(), ClusterHash::FirstKey, false);
+        let arguments: Vec<Value> = words.map(|word| Value::Bytes(word.to_vec().into())).collect();
+        match self.client.custom(command, arguments).await {
+            Ok(value) => value,
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+
+    /// The same for a line of words without spaces in them.
+    pub async fn line(&self, line: &str) -> Value {
+        self.run(&line.split_whitespace().collect::<Vec<_>>()).await
+    }
+
+    /// The answer as text.
+    pub async fn text(&self, line: &str) -> String {
+        self.line(line).await.as_string().unwrap_or_default()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Looks until there is something to see.
+pub async fn eventually<T, L: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> L) -> T {
+    let looking = async {
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port on loopback");
+    listener.local_addr().expect("its number").port()
+}

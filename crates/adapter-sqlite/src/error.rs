@@ -1,0 +1,76 @@
+//! What SQLite's result codes mean to a caller, and what an operator can do about them.
+
+use domain::ports::StoreError;
+use std::path::Path;
+
+// Primary result codes of SQLite, https://www.sqlite.org/rescode.html: the low byte of every code.
+const ERROR: i32 = 1;
+const PERM: i32 = 3;
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
+const READONLY: i32 = 8;
+const IOERR: i32 = 10;
+const CORRUPT: i32 = 11;
+const FULL: i32 = 13;
+const CANTOPEN: i32 = 14;
+const PROTOCOL: i32 = 15;
+const CONSTRAINT: i32 = 19;
+const MISMATCH: i32 = 20;
+const AUTH: i32 = 23;
+const NOTADB: i32 = 26;
+
+/// What the caller may conclude from `error`, in words that name the file.
+pub(crate) fn judge(path: &Path, error: &sqlx::Error) -> StoreError {
+    let path = path.display();
+    let sqlx::Error::Database(told) = error else {
+        return match error {
+            // Raised before anything is sent: a path that is no text, no thread for the connection.
+            sqlx::Error::Io(_) | sqlx::Error::Configuration(_) | sqlx::Error::Encode(_) => {
+                StoreError::Unavailable(format!("{path} cannot be used: {error}"))
+            }
+            _ => StoreError::Unknown(format!("{path}: {error}")),
+        };
+    };
+    match code(error) {
+        // In WAL mode the write lock is taken before the statement does anything, and a commit needs no
+        // further lock: whoever hears "busy" has changed nothing.
+        BUSY | LOCKED | PROTOCOL => StoreError::Unavailable(format!(
+            "{path} is locked by another connection: {told}. Close open shells and backups of it"
+        )),
+        // The frame that would commit was not written: nothing was changed.
+        FULL => StoreError::Unavailable(format!(
+            "{path} cannot grow: {told}. The disk or a quota is full: make room, nothing needs a restart"
+        )),
+        READONLY | PERM | AUTH => StoreError::Unavailable(format!(
+            "{path} cannot be written: {told}. The file and its directory must be writable by this user"
+        )),
+        CANTOPEN => StoreError::Unavailable(format!(
+            "{path} cannot be opened: {told}. Its directory must exist and be writable; \
+             `coordinator migrate` creates the file"
+        )),
+        NOTADB => StoreError::Corrupt(format!(
+            "{path} is not a SQLite database: {told}. Move it away or choose another --data-dir"
+        )),
+        CORRUPT => StoreError::Corrupt(format!(
+            "{path} is damaged: {told}. Stop every instance and restore the file from a backup"
+        )),
+        // Our statements are fixed, so what does not compile or fit is a schema that is not ours.
+        ERROR | CONSTRAINT | MISMATCH => StoreError::Corrupt(format!(
+            "{path} is not as this version needs it: {told}. `coordinator migrate` brings it up to date"
+        )),
+        // A failed write or sync may still reach the disk, and recovery after a crash would find it.
+        IOERR => StoreError::Unknown(format!("{path}: {told}. Check the disk")),
+        _ => StoreError::Unknown(format!("{path}: {told}")),
+    }
+}
+
+/// Whether another connection's lock was in the way: nothing was done, the connection is as good as before.
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    code(error) == BUSY
+}
+
+/// The primary result code, 0 when the error is not SQLite's.
+fn code(error: &sqlx::Error) -> i32 {
+    let sqlx::Error::Database(told) = error else { return 0 };
+    told.code().and_then(|code| code.parse::<i32>().ok()).map_or(0, |code| code & 0xff)
+}

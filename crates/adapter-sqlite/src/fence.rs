@@ -1,0 +1,42 @@
+//! The condition under which a token may write.
+//!
+//! SQLite needs no row lock for it. A statement that writes takes the one write lock of the file first
+//! and reads the newest state after, so between this condition and the effect in the same statement
+//! nobody can claim: a superseded or released token changes nothing, whatever the timing.
+
+use crate::statement::Statement;
+use domain::id::GroupId;
+use domain::lease::{Timeline, Token};
+
+/// SQLite has no standbys that could be promoted: one timeline, for ever.
+pub(crate) const TIMELINE: Timeline = Timeline(1);
+
+/// The row of `coordinator_lease` is the token's and not released. Arguments ?1 to ?4 by [`fenced`].
+macro_rules! holds {
+    () => {
+        "group_id = ?1 AND tl = ?2 AND epoch = ?3 AND claim = ?4 AND released = 0"
+    };
+}
+
+/// The token may have effects: it holds the row, on the current timeline.
+macro_rules! may_act {
+    () => {
+        concat!("EXISTS (SELECT 1 FROM coordinator_lease WHERE ", crate::fence::holds!(), " AND tl = 1)")
+    };
+}
+
+pub(crate) use {holds, may_act};
+
+/// Binds what [`holds`] and [`may_act`] ask for; further arguments start at ?5.
+pub(crate) fn fenced(sql: &'static str, group: &GroupId, token: &Token) -> Statement {
+    Statement::new(sql)
+        .bind(group.as_str().to_owned())
+        .bind(i64::from(token.timeline.0))
+        .bind(integer(token.epoch.0))
+        .bind(token.claim.to_string())
+}
+
+/// As SQLite keeps numbers. One that is too large becomes the largest, which no row's epoch can have.
+pub(crate) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,148 @@
+//! The statements on the lease row, which decide who leads.
+
+use crate::config::SqliteConfig;
+use crate::fence::{TIMELINE, fenced, holds, integer};
+use crate::session::Session;
+use crate::statement::Statement;
+use crate::stored::{Stored, TEXT_LEN_MAX, millis_up, now_text};
+use domain::id::{ID_LEN_MAX, InstanceId};
+use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
+use domain::ports::{Claim, ClaimRequest, Release, Renewal, StepDown, StoreError};
+use std::time::Duration;
+
+/// See [`domain::ports::StateStore::observe`].
+pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<Observation, StoreError> {
+    const SQL: &str = "SELECT tl, epoch, substr(claim, 1, 37) AS claim, seq, released, ttl_ms, \
+         substr(CAST(holder AS TEXT), 1, ?2) AS holder, substr(CAST(resign AS TEXT), 1, ?3) AS resign, \
+         (SELECT max(version) FROM coordinator_schema) AS version \
+         FROM coordinator_lease WHERE group_id = ?1";
+    let statement = Statement::new(SQL)
+        .bind(config.group.as_str().to_owned())
+        .bind(i64::try_from(ID_LEN_MAX).expect("a short length"))
+        .bind(TEXT_LEN_MAX);
+    let rows = session.fetch(statement).await?;
+    let row = rows.first().ok_or_else(|| {
+        StoreError::Corrupt(format!(
+            "{} has no lease row for the group {}: `coordinator migrate` creates it",
+            config.path.display(),
+            config.group
+        ))
+    })?;
+    let stored = Stored::new("coordinator_lease", row);
+    let token = Token {
+        timeline: Timeline(stored.number("tl")?),
+        epoch: epoch(&stored)?,
+        claim: stored.claim("claim")?,
+    };
+    Ok(Observation {
+        version: Version { current: TIMELINE, token, seq: Seq(stored.number("seq")?) },
+        released: stored.flag("released")?,
+        ttl: ttl(&stored)?,
+        holder: stored.maybe_text("holder")?.map(|text| InstanceId::from_stored(&text)),
+        resign: stored.maybe_text("resign")?,
+        schema: Stored::new("coordinator_schema", row).number("version")?,
+    })
+}
+
+/// See [`domain::ports::StateStore::claim`].
+pub(crate) async fn claim(
+    session: &Session,
+    config: &SqliteConfig,
+    request: &ClaimRequest,
+) -> Result<Claim, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE coordinator_lease SET tl = ?6, epoch = epoch + 1, claim = ?7, seq = 0, holder = ?8, ",
+        "host = ?9, released = 0, release_reason = NULL, ttl_ms = ?10, resign = NULL, renewed_at = ",
+        now_text!(),
+        " WHERE group_id = ?1 AND tl = ?2 AND epoch = ?3 AND claim = ?4 AND seq = ?5"
+    );
+    let seen = &request.observed;
+    if seen.current != TIMELINE {
+        return Ok(Claim::Lost);
+    }
+    // The history shows where the leader runs, and only this process's host is known here.
+    let host = if request.holder == config.id { config.host.clone() } else { String::new() };
+    let statement = fenced(SQL, &config.group, &seen.token)
+        .bind(integer(seen.seq.0))
+        .bind(i64::from(TIMELINE.0))
+        .bind(request.claim.to_string())
+        .bind(request.holder.as_str().to_owned())
+        .bind(host)
+        .bind(millis_up(request.ttl));
+    let token = Token { timeline: TIMELINE, epoch: seen.token.epoch.next(), claim: request.claim };
+    Ok(if session.execute(statement).await? == 1 { Claim::Granted(token) } else { Claim::Lost })
+}
+
+/// See [`domain::ports::StateStore::renew`].
+pub(crate) async fn renew(
+    session: &Session,
+    config: &SqliteConfig,
+    token: &Token,
+    seq: Seq,
+) -> Result<Renewal, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE coordinator_lease SET tl = ?6, seq = ?5, renewed_at = ",
+        now_text!(),
+        " WHERE ",
+        holds!(),
+        " AND seq < ?5 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign"
+    );
+    let statement =
+        fenced(SQL, &config.group, token).bind(integer(seq.0)).bind(i64::from(TIMELINE.0)).bind(TEXT_LEN_MAX);
+    let rows = session.fetch(statement).await?;
+    let Some(row) = rows.first() else { return Ok(Renewal::Superseded) };
+    let resign = Stored::new("coordinator_lease", row).maybe_text("resign")?;
+    Ok(Renewal::Renewed { timeline: TIMELINE, resign })
+}
+
+/// See [`domain::ports::StateStore::release`].
+pub(crate) async fn release(
+    session: &Session,
+    config: &SqliteConfig,
+    token: &Token,
+    seq: Seq,
+    reason: &str,
+) -> Result<Release, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE coordinator_lease SET tl = ?6, seq = ?5, released = 1, release_reason = substr(?7, 1, ?8), ",
+        "renewed_at = ",
+        now_text!(),
+        " WHERE ",
+        holds!(),
+        " AND seq < ?5"
+    );
+    let statement = fenced(SQL, &config.group, token)
+        .bind(integer(seq.0))
+        .bind(i64::from(TIMELINE.0))
+        .bind(reason.to_owned())
+        .bind(TEXT_LEN_MAX);
+    Ok(if session.execute(statement).await? == 1 { Release::Released } else { Release::Superseded })
+}
+
+/// See [`domain::ports::StateStore::request_step_down`].
+pub(crate) async fn request_step_down(
+    session: &Session,
+    config: &SqliteConfig,
+    token: &Token,
+    reason: &str,
+) -> Result<StepDown, StoreError> {
+    const SQL: &str = concat!("UPDATE coordinator_lease SET resign = substr(?5, 1, ?6) WHERE ", holds!());
+    let statement = fenced(SQL, &config.group, token).bind(reason.to_owned()).bind(TEXT_LEN_MAX);
+    Ok(if session.execute(statement).await? == 1 { StepDown::Requested } else { StepDown::Superseded })
+}
+
+/// An epoch that has a successor.
+fn epoch(stored: &Stored<'_>) -> Result<Epoch, StoreError> {
+    match stored.number::<u64>("epoch")? {
+        epoch if integer(epoch) == i64::MAX => Err(stored.corrupt("epoch", "is the last number there is")),
+        epoch => Ok(Epoch(epoch)),
+    }
+}
+
+fn ttl(stored: &Stored<'_>) -> Result<Duration, StoreError> {
+    let ttl = Duration::from_millis(stored.number("ttl_ms")?);
+    if (TTL_MIN..=TTL_MAX).contains(&ttl) {
+        return Ok(ttl);
+    }
+    Err(stored.corrupt("ttl_ms", format_args!("is {}: not from 1 s to 300 s", ttl.as_millis())))
+}

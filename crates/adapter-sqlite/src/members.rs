@@ -1,0 +1,142 @@
+//! The instance table and the history: what an operator reads.
+
+use crate::fence::integer;
+use crate::session::Session;
+use crate::statement::Statement;
+use crate::stored::{Stored, TEXT_LEN_MAX, now_ms};
+use domain::alert::Status;
+use domain::id::{GroupId, InstanceId, Nonce};
+use domain::lease::{Epoch, Timeline};
+use domain::member::{Beat, Member, MemberSeen, Standing, Term};
+use domain::ports::StoreError;
+use std::time::Duration;
+
+/// Lines that are read at most. A group has a handful of instances: more are refuse, and the oldest ids
+/// of a flood are as good as any.
+const MEMBERS_READ_MAX: i64 = 1000;
+
+/// What a heartbeat found on its way: the columns of [`Beat`], not yet judged.
+pub(crate) struct Written {
+    /// Terms begun in the last 60 minutes.
+    pub(crate) changes_last_hour: u32,
+    /// Whose line it overwrote, if there was one.
+    pub(crate) before: Option<(Nonce, i64)>,
+}
+
+impl Written {
+    /// What a process with `nonce` concludes, which had written its line before or not.
+    pub(crate) fn judged(self, nonce: Nonce, written_before: bool) -> Beat {
+        let displaced = self.before.filter(|(other, _)| written_before && *other != nonce);
+        Beat { changes_last_hour: self.changes_last_hour, displaced }
+    }
+}
+
+/// Writes a member's line.
+pub(crate) async fn beat(session: &Session, group: &GroupId, member: &Member) -> Result<Written, StoreError> {
+    const SQL: &str = concat!(
+        "INSERT INTO coordinator_member (group_id, id, nonce, host, address, status, epoch, fallback, ",
+        "alerts, version, started_ms, beat_ms) VALUES (?1, ?2, ?3, substr(?4, 1, ?12), substr(?5, 1, ?12), ",
+        "?6, ?7, ?8, ?9, substr(?10, 1, ?12), ?11, ",
+        now_ms!(),
+        ") ON CONFLICT (group_id, id) DO UPDATE SET ",
+        "previous_nonce = nonce, previous_started_ms = started_ms, nonce = excluded.nonce, ",
+        "host = excluded.host, address = excluded.address, status = excluded.status, ",
+        "epoch = excluded.epoch, fallback = excluded.fallback, alerts = excluded.alerts, ",
+        "version = excluded.version, started_ms = excluded.started_ms, beat_ms = excluded.beat_ms ",
+        "RETURNING previous_nonce, previous_started_ms, (SELECT count(*) FROM coordinator_term ",
+        "WHERE coordinator_term.group_id = ?1 AND from_ms > ",
+        now_ms!(),
+        " - 3600000) AS changes"
+    );
+    let statement = Statement::new(SQL)
+        .bind(group.as_str().to_owned())
+        .bind(member.id.as_str().to_owned())
+        .bind(member.nonce.to_string())
+        .bind(member.host.clone())
+        .bind(member.address.clone())
+        .bind(member.standing.as_str())
+        .bind(integer(member.epoch.0))
+        .bind(i64::from(member.fallback))
+        .bind(i64::from(member.alerts.as_number()))
+        .bind(member.version.clone())
+        .bind(member.started_ms)
+        .bind(TEXT_LEN_MAX);
+    let rows = session.fetch(statement).await?;
+    let row = rows.first().ok_or_else(|| StoreError::Unknown("the heartbeat answered no row".to_owned()))?;
+    let stored = Stored::new("coordinator_member", row);
+    let before = match stored.maybe_number("previous_started_ms")? {
+        None => None,
+        Some(started_ms) => Some((stored.nonce("previous_nonce")?, started_ms)),
+    };
+    Ok(Written { changes_last_hour: Stored::new("coordinator_term", row).number("changes")?, before })
+}
+
+/// See [`domain::ports::StateStore::leave`].
+pub(crate) async fn leave(
+    session: &Session,
+    group: &GroupId,
+    id: &InstanceId,
+    nonce: Nonce,
+) -> Result<(), StoreError> {
+    const SQL: &str = "DELETE FROM coordinator_member WHERE group_id = ?1 AND id = ?2 AND nonce = ?3";
+    let statement = Statement::new(SQL)
+        .bind(group.as_str().to_owned())
+        .bind(id.as_str().to_owned())
+        .bind(nonce.to_string());
+    session.execute(statement).await.map(|_| ())
+}
+
+/// See [`domain::ports::StateStore::members`].
+pub(crate) async fn members(session: &Session, group: &GroupId) -> Result<Vec<MemberSeen>, StoreError> {
+    const SQL: &str = concat!(
+        "SELECT substr(id, 1, ?2) AS id, substr(nonce, 1, 25) AS nonce, substr(host, 1, ?2) AS host, ",
+        "substr(address, 1, ?2) AS address, substr(status, 1, ?2) AS status, epoch, fallback, alerts, ",
+        "substr(version, 1, ?2) AS version, started_ms, max(0, ",
+        now_ms!(),
+        " - beat_ms) AS age_ms FROM coordinator_member WHERE group_id = ?1 AND beat_ms > ",
+        now_ms!(),
+        " - 86400000 ORDER BY coordinator_member.id LIMIT ?3"
+    );
+    let statement =
+        Statement::new(SQL).bind(group.as_str().to_owned()).bind(TEXT_LEN_MAX).bind(MEMBERS_READ_MAX);
+    session.fetch(statement).await?.iter().map(|row| seen(&Stored::new("coordinator_member", row))).collect()
+}
+
+/// See [`domain::ports::StateStore::history`].
+pub(crate) async fn history(session: &Session, group: &GroupId, limit: u32) -> Result<Vec<Term>, StoreError> {
+    const SQL: &str = "SELECT tl, epoch, substr(coalesce(holder, ''), 1, ?2) AS holder, \
+         substr(host, 1, ?2) AS host, from_ms, to_ms, substr(reason, 1, ?2) AS reason \
+         FROM coordinator_term WHERE group_id = ?1 ORDER BY id DESC LIMIT ?3";
+    let statement =
+        Statement::new(SQL).bind(group.as_str().to_owned()).bind(TEXT_LEN_MAX).bind(i64::from(limit));
+    session.fetch(statement).await?.iter().map(|row| term(&Stored::new("coordinator_term", row))).collect()
+}
+
+fn seen(stored: &Stored<'_>) -> Result<MemberSeen, StoreError> {
+    let status = stored.text("status")?;
+    let member = Member {
+        id: stored.instance("id")?,
+        nonce: stored.nonce("nonce")?,
+        host: stored.text("host")?,
+        address: stored.text("address")?,
+        standing: Standing::parse(&status).ok_or_else(|| stored.corrupt("status", "is not a standing"))?,
+        epoch: Epoch(stored.number("epoch")?),
+        fallback: stored.flag("fallback")?,
+        alerts: Status::from_number(stored.number("alerts")?),
+        version: stored.text("version")?,
+        started_ms: stored.number("started_ms")?,
+    };
+    Ok(MemberSeen { member, heartbeat_age: Duration::from_millis(stored.number("age_ms")?) })
+}
+
+fn term(stored: &Stored<'_>) -> Result<Term, StoreError> {
+    Ok(Term {
+        timeline: Timeline(stored.number("tl")?),
+        epoch: Epoch(stored.number("epoch")?),
+        holder: stored.instance("holder")?,
+        host: stored.text("host")?,
+        from_ms: stored.number("from_ms")?,
+        to_ms: stored.maybe_number("to_ms")?,
+        reason: stored.maybe_text("reason")?,
+    })
+}

@@ -1,0 +1,90 @@
+//! The positions and the portfolio row, for recovery to judge.
+
+use crate::config::SqliteConfig;
+use crate::session::Session;
+use crate::statement::Statement;
+use crate::stored::Stored;
+use domain::ports::StoreError;
+use domain::recovery::{POSITIONS_READ_MAX, RawPortfolio, RawPosition, RawTotals};
+use sqlx::AssertSqlSafe;
+
+/// Longest value that is read as it is, in characters; no decimal that recovery accepts is longer. A
+/// longer one is replaced by a text that is never a number: cut short it could pass for another value.
+const VALUE_LEN_MAX: usize = 256;
+
+/// Rows of the portfolio relation that are read: one too many is enough to know.
+const TOTALS_READ_MAX: usize = 2;
+
+const POSITION_COLUMNS: [&str; 7] =
+    ["position_id", "instrument", "status", "quantity", "entry_price", "risk_amount", "margin_used"];
+const TOTALS_COLUMNS: [&str; 2] = ["total_risk_amount", "margin_used"];
+
+/// See [`domain::ports::StateStore::portfolio`].
+///
+/// One statement over both relations, so it reads one snapshot without a transaction that a dropped
+/// future could leave open.
+pub(crate) async fn portfolio(session: &Session, config: &SqliteConfig) -> Result<RawPortfolio, StoreError> {
+    let rows = session.fetch(statement(config)).await.map_err(|error| named(config, error))?;
+    let mut portfolio = RawPortfolio::default();
+    for row in &rows {
+        let stored = Stored::new("recovery", row);
+        let value = |column| stored.maybe_text(column);
+        match stored.number("relation")? {
+            0 => portfolio.positions.push(RawPosition {
+                position_id: value("c0")?,
+                instrument: value("c1")?,
+                status: value("c2")?,
+                quantity: value("c3")?,
+                entry_price: value("c4")?,
+                risk_amount: value("c5")?,
+                margin_used: value("c6")?,
+            }),
+            _ => portfolio
+                .totals
+                .push(RawTotals { total_risk_amount: value("c0")?, margin_used: value("c1")? }),
+        }
+    }
+    Ok(portfolio)
+}
+
+fn statement(config: &SqliteConfig) -> Statement {
+    let positions = format!(
+        "SELECT 0 AS relation, {} FROM {} WHERE status IS NULL OR lower(CAST(status AS TEXT)) <> 'closed' \
+         LIMIT {POSITIONS_READ_MAX}",
+        columns(&POSITION_COLUMNS),
+        config.positions.quoted(),
+    );
+    let totals = format!(
+        "SELECT 1 AS relation, {} FROM {} LIMIT {TOTALS_READ_MAX}",
+        columns(&TOTALS_COLUMNS),
+        config.portfolio.quoted(),
+    );
+    // Names of relations cannot be arguments; `RelationName` let nothing but identifiers in.
+    Statement::new(AssertSqlSafe(format!("SELECT * FROM ({positions}) UNION ALL SELECT * FROM ({totals})")))
+}
+
+/// The columns as texts, named c0, c1 ...; as many as a position has, so that both relations fit together.
+fn columns(names: &[&str]) -> String {
+    let texts = names.iter().map(|name| {
+        format!(
+            "CASE WHEN length(CAST({name} AS TEXT)) > {VALUE_LEN_MAX} \
+             THEN 'a text of ' || length(CAST({name} AS TEXT)) || ' characters' ELSE CAST({name} AS TEXT) END"
+        )
+    });
+    let all = texts.chain(std::iter::repeat("NULL".to_owned())).take(POSITION_COLUMNS.len());
+    all.enumerate().map(|(i, text)| format!("{text} AS c{i}")).collect::<Vec<_>>().join(", ")
+}
+
+/// SQLite tells which table or column is missing, but not that recovery is configurable.
+fn named(config: &SqliteConfig, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Corrupt(told) => StoreError::Corrupt(format!(
+            "recovery reads {} (recovery.positions: {}) and {} (recovery.portfolio: {}): {told}",
+            config.positions,
+            POSITION_COLUMNS.join(", "),
+            config.portfolio,
+            TOTALS_COLUMNS.join(", "),
+        )),
+        StoreError::Unavailable(_) | StoreError::Unknown(_) => error,
+    }
+}

@@ -1,0 +1,200 @@
+//! The schema: whose file it is, which version it has, and how it comes up to date.
+
+use crate::config::{RelationName, SqliteConfig};
+use crate::error::{is_busy, judge};
+use crate::fence::TIMELINE;
+use crate::session::{connect, options};
+use crate::statement::Statement;
+use crate::stored::{Stored, millis_up, now_text};
+use domain::id::ClaimId;
+use domain::ports::{Migrate, Schema, StoreError};
+use sqlx::{Connection, Row, SqliteConnection};
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The version of the schema that this binary reads and writes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// "COOR": marks a file as ours (`PRAGMA application_id`, written by the first migration).
+const APPLICATION_ID: i64 = 0x434f_4f52;
+
+/// What brings the schema from version `index` to `index + 1`.
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] =
+    [include_str!("../migrations/0001_lease_members_history_signals.sql")];
+
+/// The relations that recovery reads unless configured, and what creates them.
+const PORTFOLIO_RELATIONS: [(&str, &str); 2] = [
+    (RelationName::POSITIONS_DEFAULT, include_str!("../migrations/portfolio_positions.sql")),
+    (RelationName::PORTFOLIO_DEFAULT, include_str!("../migrations/portfolio_state.sql")),
+];
+
+/// How often a new file is asked again to turn to WAL while another process is doing it. SQLite does not
+/// wait for that lock by itself.
+const WAL_RETRY: Duration = Duration::from_millis(5);
+
+/// See [`domain::ports::StateStore::migrate`].
+///
+/// It works on a connection of its own: a dropped future closes it, and SQLite rolls back what it had
+/// begun. No other statement can ever run inside the transaction.
+pub(crate) async fn migrate(config: &SqliteConfig, apply: Migrate) -> Result<Schema, StoreError> {
+    let path = config.path.as_path();
+    let options = options(path, config.lock_wait());
+    let mut connection = match apply {
+        Migrate::Apply => {
+            create_directory(path).await?;
+            connect(path, &options.create_if_missing(true)).await?
+        }
+        Migrate::Check if !tokio::fs::try_exists(path).await.unwrap_or(true) => {
+            return Ok(Schema::Older { found: 0 });
+        }
+        Migrate::Check => connect(path, &options).await?,
+    };
+    let schema = match apply {
+        Migrate::Apply => {
+            turn_to_wal(path, &mut connection, config.lock_wait()).await?;
+            bring_up_to_date(config, &mut connection).await?
+        }
+        Migrate::Check => standing(version(path, &mut connection).await?),
+    };
+    connection.close().await.map_err(|error| judge(path, &error))?;
+    Ok(schema)
+}
+
+/// Refuses a file that says it belongs to another application. One that says nothing may be new, or
+/// hold the portfolio tables that a team created before the first start.
+pub(crate) async fn refuse_foreign(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let found: i64 = one(path, connection, "PRAGMA application_id").await?;
+    if found == 0 || found == APPLICATION_ID {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt(format!(
+        "{} is the database of another application (application_id {found}). \
+         Move it away or choose another --data-dir",
+        path.display()
+    )))
+}
+
+async fn create_directory(path: &Path) -> Result<(), StoreError> {
+    let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    tokio::fs::create_dir_all(directory).await.map_err(|error| {
+        StoreError::Unavailable(format!(
+            "the directory {} cannot be created: {error}. Create it writable for this user \
+             or choose another --data-dir",
+            directory.display()
+        ))
+    })
+}
+
+/// WAL mode: readers never wait for the writer nor the writer for them. It is a property of the file,
+/// and stays.
+async fn turn_to_wal(
+    path: &Path,
+    connection: &mut SqliteConnection,
+    patience: Duration,
+) -> Result<(), StoreError> {
+    let give_up = Instant::now() + patience;
+    loop {
+        let answer = sqlx::query("PRAGMA journal_mode = WAL").fetch_all(&mut *connection).await;
+        match answer {
+            Ok(rows) => {
+                let mode: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
+                return if mode.as_deref() == Some("wal") { Ok(()) } else { Err(no_wal(path)) };
+            }
+            Err(error) if is_busy(&error) && Instant::now() < give_up => {
+                tokio::time::sleep(WAL_RETRY).await;
+            }
+            Err(error) => return Err(judge(path, &error)),
+        }
+    }
+}
+
+fn no_wal(path: &Path) -> StoreError {
+    StoreError::Unavailable(format!(
+        "the file system of {} cannot share memory between processes (a network share?). \
+         Choose a --data-dir on a local disk",
+        path.display()
+    ))
+}
+
+/// Everything in one transaction, whose write lock the starting instances wait for in turn.
+async fn bring_up_to_date(
+    config: &SqliteConfig,
+    connection: &mut SqliteConnection,
+) -> Result<Schema, StoreError> {
+    let path = config.path.as_path();
+    let judged = |error: sqlx::Error| judge(path, &error);
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(judged)?;
+
+    let found = version(path, &mut transaction).await?;
+    if found > SCHEMA_VERSION {
+        return Ok(Schema::Newer { found });
+    }
+    for migration in MIGRATIONS.into_iter().skip(found as usize) {
+        sqlx::raw_sql(migration).execute(&mut *transaction).await.map_err(judged)?;
+    }
+    for (name, create) in PORTFOLIO_RELATIONS {
+        let wanted = [&config.positions, &config.portfolio].iter().any(|relation| relation.as_str() == name);
+        if wanted && !exists(path, &mut transaction, name).await? {
+            sqlx::raw_sql(create).execute(&mut *transaction).await.map_err(judged)?;
+        }
+    }
+    open_row(config).query().execute(&mut *transaction).await.map_err(judged)?;
+    transaction.commit().await.map_err(judged)?;
+    Ok(Schema::Current)
+}
+
+/// The group's row, open, unless it is there. Its epoch starts where the history ends, so that a deleted
+/// row does not bring old tokens back.
+fn open_row(config: &SqliteConfig) -> Statement {
+    const SQL: &str = concat!(
+        "INSERT INTO coordinator_lease (group_id, tl, epoch, claim, seq, released, ttl_ms, renewed_at) ",
+        "SELECT ?1, ?2, coalesce(max(epoch), 0), ?3, 0, 1, ?4, ",
+        now_text!(),
+        " FROM coordinator_term WHERE group_id = ?1 ",
+        "ON CONFLICT (group_id) DO NOTHING"
+    );
+    Statement::new(SQL)
+        .bind(config.group.as_str().to_owned())
+        .bind(i64::from(TIMELINE.0))
+        .bind(ClaimId::NIL.to_string())
+        .bind(millis_up(config.ttl))
+}
+
+fn standing(found: u32) -> Schema {
+    match found.cmp(&SCHEMA_VERSION) {
+        std::cmp::Ordering::Less => Schema::Older { found },
+        std::cmp::Ordering::Equal => Schema::Current,
+        std::cmp::Ordering::Greater => Schema::Newer { found },
+    }
+}
+
+/// The version of the schema, 0 when there is none.
+async fn version(path: &Path, connection: &mut SqliteConnection) -> Result<u32, StoreError> {
+    if !exists(path, connection, "coordinator_schema").await? {
+        return Ok(0);
+    }
+    let rows = sqlx::query("SELECT max(version) AS version FROM coordinator_schema")
+        .fetch_all(connection)
+        .await
+        .map_err(|error| judge(path, &error))?;
+    let row = rows.first().expect("max without GROUP BY has one row");
+    Stored::new("coordinator_schema", row).number("version")
+}
+
+async fn exists(path: &Path, connection: &mut SqliteConnection, relation: &str) -> Result<bool, StoreError> {
+    const SQL: &str =
+        "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?1)";
+    let found: i64 = sqlx::query_scalar(SQL)
+        .bind(relation)
+        .fetch_one(connection)
+        .await
+        .map_err(|error| judge(path, &error))?;
+    Ok(found > 0)
+}
+
+async fn one(path: &Path, connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, StoreError> {
+    sqlx::query_scalar(sql).fetch_one(connection).await.map_err(|error| judge(path, &error))
+}

@@ -1,0 +1,200 @@
+//! One connection to the file.
+
+use crate::config::{LOCK_WAIT_MIN, SqliteConfig};
+use crate::error::{is_busy, judge};
+use crate::schema;
+use crate::statement::Statement;
+use domain::ports::StoreError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// KiB of pages each connection keeps: the working set is a few dozen pages, and three connections of a
+/// process that may take 25 MB are not to be noticed.
+const CACHE_KIB: u32 = 256;
+/// Prepared statements each connection keeps; the busiest has a dozen.
+const STATEMENTS_MAX: usize = 24;
+/// Bytes to which the write-ahead log is cut after a checkpoint, so that one burst does not keep its size.
+const LOG_BYTES_MAX: u32 = 4 << 20;
+
+/// How long SQLite itself waits for another connection's write before we ask again. Its pauses grow from 1
+/// to 100 ms, so under a flood of writes from elsewhere it asks ever more rarely; starting over keeps the
+/// pauses below 10 ms, and a renewal gets its turn. A dropped call holds up the next one no longer.
+const LOCK_ROUND: Duration = Duration::from_millis(10);
+const _: () = assert!(LOCK_ROUND.as_millis() < LOCK_WAIT_MIN.as_millis());
+
+/// A connection that is opened when it is first needed, and again after it failed.
+///
+/// It runs single statements only, one at a time, in the order of the calls. A dropped future therefore
+/// leaves either nothing or a whole statement, which SQLite's thread finishes by itself: there is no
+/// transaction that could stay open. As with every lock, a caller must poll or drop what it began before
+/// it awaits another call: a future that is kept and not polled keeps the connection.
+pub(crate) struct Session {
+    path: PathBuf,
+    options: SqliteConnectOptions,
+    lock_wait: Duration,
+    slot: Mutex<Slot>,
+}
+
+/// The connection and how many there were before it.
+struct Slot {
+    open: Option<Open>,
+    openings: u64,
+}
+
+struct Open {
+    connection: SqliteConnection,
+    file: FileId,
+}
+
+/// What an answer came from: grows with every reconnection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Opening(u64);
+
+impl Session {
+    pub(crate) fn new(config: &SqliteConfig) -> Self {
+        Self {
+            path: config.path.clone(),
+            options: options(&config.path, config.lock_wait()),
+            lock_wait: config.lock_wait(),
+            slot: Mutex::new(Slot { open: None, openings: 0 }),
+        }
+    }
+
+    /// Runs a write and tells how many rows it changed (triggers not counted). It is durable then.
+    pub(crate) async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
+        let mut slot = self.slot.lock().await;
+        let give_up = Instant::now() + self.lock_wait;
+        loop {
+            let result = statement.query().execute(self.connection(&mut slot).await?).await;
+            match result {
+                Err(error) if is_busy(&error) && Instant::now() < give_up => {}
+                result => return self.judged(&mut slot, result).map(|done| done.rows_affected()),
+            }
+        }
+    }
+
+    /// Runs a statement to its end and returns its rows.
+    ///
+    /// Also for a write with RETURNING, and never `fetch_one` or `fetch_optional` for that: SQLite hands
+    /// out the rows before it commits, and those stop at the first row, so a commit that fails after it
+    /// (a full disk) would go unnoticed and an effect be acknowledged that is not there.
+    pub(crate) async fn fetch(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
+        self.fetch_from(statement).await.map(|(rows, _)| rows)
+    }
+
+    /// As [`Self::fetch`], and which opening of the connection answered.
+    pub(crate) async fn fetch_from(
+        &self,
+        statement: Statement,
+    ) -> Result<(Vec<SqliteRow>, Opening), StoreError> {
+        let mut slot = self.slot.lock().await;
+        let give_up = Instant::now() + self.lock_wait;
+        loop {
+            let result = statement.query().fetch_all(self.connection(&mut slot).await?).await;
+            match result {
+                Err(error) if is_busy(&error) && Instant::now() < give_up => {}
+                result => {
+                    let opening = Opening(slot.openings);
+                    return self.judged(&mut slot, result).map(|rows| (rows, opening));
+                }
+            }
+        }
+    }
+
+    /// Closes the connection, waiting for its thread; the last one of the machine folds the log into the
+    /// file. A later call opens it again.
+    pub(crate) async fn close(&self) {
+        if let Some(open) = self.slot.lock().await.open.take()
+            && let Err(error) = open.connection.close().await
+        {
+            tracing::warn!(path = %self.path.display(), %error, "the database was not closed cleanly");
+        }
+    }
+
+    async fn connection<'s>(&self, slot: &'s mut Slot) -> Result<&'s mut SqliteConnection, StoreError> {
+        if let Some(open) = &slot.open
+            && FileId::of(&self.path).await != Some(open.file)
+        {
+            // Somebody deleted or replaced the file. A connection to the old one would go on working,
+            // and with it a leader that nobody else can see: leave it at once.
+            tracing::error!(path = %self.path.display(), "the database file was deleted or replaced");
+            slot.open = None;
+        }
+        if slot.open.is_none() {
+            slot.open = Some(self.open().await?);
+            slot.openings += 1;
+        }
+        let open = slot.open.as_mut().expect("it was opened just now");
+        Ok(&mut open.connection)
+    }
+
+    async fn open(&self) -> Result<Open, StoreError> {
+        let mut connection = connect(&self.path, &self.options).await?;
+        let round =
+            Statement::new(AssertSqlSafe(format!("PRAGMA busy_timeout = {}", LOCK_ROUND.as_millis())));
+        round.query().execute(&mut connection).await.map_err(|error| judge(&self.path, &error))?;
+        let file = FileId::of(&self.path).await.ok_or_else(|| {
+            StoreError::Unavailable(format!("{} was deleted while it was opened", self.path.display()))
+        })?;
+        Ok(Open { connection, file })
+    }
+
+    fn judged<T>(&self, slot: &mut Slot, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        result.map_err(|error| {
+            if !is_busy(&error) {
+                // Whatever it was, a fresh connection does not carry it on.
+                slot.open = None;
+            }
+            judge(&self.path, &error)
+        })
+    }
+}
+
+/// How every connection is opened.
+pub(crate) fn options(path: &Path, lock_wait: Duration) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        // Only the migration creates the file: an instance that lost it must not start a new history.
+        .create_if_missing(false)
+        .busy_timeout(lock_wait)
+        // FULL: every commit is on the disk before it is acknowledged. With less, a grant or an accepted
+        // signal could vanish with the power, and a second leader or a lost signal would be the price.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("cache_size", format!("-{CACHE_KIB}"))
+        .pragma("journal_size_limit", LOG_BYTES_MAX.to_string())
+        .statement_cache_capacity(STATEMENTS_MAX)
+        .disable_statement_logging()
+}
+
+/// Opens the file and refuses another application's.
+pub(crate) async fn connect(
+    path: &Path,
+    options: &SqliteConnectOptions,
+) -> Result<SqliteConnection, StoreError> {
+    let mut connection = options.connect().await.map_err(|error| judge(path, &error))?;
+    schema::refuse_foreign(path, &mut connection).await?;
+    Ok(connection)
+}
+
+/// Which file a path leads to.
+///
+/// It only asks the directory. Opening and closing the database file ourselves would drop the locks
+/// that SQLite holds on it in this process: that is how POSIX locks work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    async fn of(path: &Path) -> Option<Self> {
+        let told = tokio::fs::metadata(path).await.ok()?;
+        Some(Self { device: told.dev(), inode: told.ino() })
+    }
+}

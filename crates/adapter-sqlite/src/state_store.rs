@@ -1,0 +1,115 @@
+//! The store: three connections, and the port on them.
+
+use crate::config::SqliteConfig;
+use crate::session::Session;
+use crate::watch::{Reader, Watch};
+use crate::{lease, members, portfolio, schema};
+use async_trait::async_trait;
+use domain::id::{InstanceId, Nonce};
+use domain::lease::{Observation, Seq, Token};
+use domain::member::{Beat, Member, MemberSeen, Term};
+use domain::ports::{
+    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError,
+};
+use domain::recovery::RawPortfolio;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// One process's store for one group. Nothing is opened before it is needed.
+///
+/// Implements [`StateStore`] and [`domain::ports::SignalLedger`]. Three connections: the lease has its
+/// own, so that neither a page nor the ledger ever stands before a renewal; everything else shares the
+/// second (SQLite writes one after the other in any case); the third only asks for changes.
+pub struct SqliteStore {
+    pub(crate) config: SqliteConfig,
+    election: Session,
+    pub(crate) work: Session,
+    watch: Watch,
+    of_row: Reader,
+    of_signals: Reader,
+    /// Whether this process has written its line of the instance table.
+    beaten: AtomicBool,
+}
+
+impl SqliteStore {
+    /// A store that opens its file when it is first used.
+    pub fn new(mut config: SqliteConfig) -> Self {
+        // The same file for good, whatever becomes of the working directory; and SQLite takes a name
+        // such as `file:x` or `:memory:` for something else than a path.
+        config.path = std::path::absolute(&config.path).unwrap_or(config.path);
+        Self {
+            election: Session::new(&config),
+            work: Session::new(&config),
+            watch: Watch::new(&config),
+            of_row: Reader::default(),
+            of_signals: Reader::default(),
+            beaten: AtomicBool::new(false),
+            config,
+        }
+    }
+
+    /// Closes every connection. The last process to do so folds the log into the file, which then is
+    /// all there is to copy. A call that comes later opens its connection again.
+    pub async fn close(&self) {
+        self.watch.close().await;
+        self.work.close().await;
+        self.election.close().await;
+    }
+
+    /// See [`domain::ports::SignalLedger::submitted`].
+    pub(crate) async fn next_signal(&self) {
+        self.watch.next(&self.of_signals).await;
+    }
+}
+
+#[async_trait]
+impl StateStore for SqliteStore {
+    async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
+        schema::migrate(&self.config, apply).await
+    }
+
+    async fn observe(&self) -> Result<Observation, StoreError> {
+        lease::observe(&self.election, &self.config).await
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
+        lease::claim(&self.election, &self.config, request).await
+    }
+
+    async fn renew(&self, token: &Token, seq: Seq) -> Result<Renewal, StoreError> {
+        lease::renew(&self.election, &self.config, token, seq).await
+    }
+
+    async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {
+        lease::release(&self.election, &self.config, token, seq, reason).await
+    }
+
+    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
+        lease::request_step_down(&self.election, &self.config, token, reason).await
+    }
+
+    async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {
+        let written = members::beat(&self.work, &self.config.group, member).await?;
+        let before = self.beaten.swap(true, Ordering::Relaxed);
+        Ok(written.judged(member.nonce, before))
+    }
+
+    async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError> {
+        members::leave(&self.work, &self.config.group, id, nonce).await
+    }
+
+    async fn members(&self) -> Result<Vec<MemberSeen>, StoreError> {
+        members::members(&self.work, &self.config.group).await
+    }
+
+    async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
+        members::history(&self.work, &self.config.group, limit).await
+    }
+
+    async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
+        portfolio::portfolio(&self.work, &self.config).await
+    }
+
+    async fn changed(&self) {
+        self.watch.next(&self.of_row).await;
+    }
+}

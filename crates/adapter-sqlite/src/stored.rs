@@ -1,0 +1,117 @@
+//! Values read back from the file, which anybody may have written.
+
+use domain::id::{ClaimId, InstanceId, Nonce};
+use domain::ports::StoreError;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use std::fmt;
+use std::time::Duration;
+
+/// Longest free text (a reason, a host, an address) that is kept or read back, in characters. The SQL
+/// cuts it, so that megabytes never leave the file.
+pub(crate) const TEXT_LEN_MAX: i64 = 256;
+
+/// Milliseconds since 1970 by SQLite's clock, the same value throughout one statement.
+macro_rules! now_ms {
+    () => {
+        "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)"
+    };
+}
+
+/// The same instant for people.
+macro_rules! now_text {
+    () => {
+        "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+    };
+}
+
+pub(crate) use {now_ms, now_text};
+
+/// As the file keeps LEADER_TTL: whole milliseconds, rounded up, because others wait for what is stored
+/// and must not wait too short.
+pub(crate) fn millis_up(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+}
+
+/// A row, and the table to name when a value in it cannot be.
+pub(crate) struct Stored<'r> {
+    row: &'r SqliteRow,
+    table: &'static str,
+}
+
+impl<'r> Stored<'r> {
+    pub(crate) fn new(table: &'static str, row: &'r SqliteRow) -> Self {
+        Self { row, table }
+    }
+
+    /// A whole number in the range of `T`; NULL is not one.
+    pub(crate) fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, StoreError> {
+        self.maybe_number(column)?.ok_or_else(|| self.corrupt(column, "is NULL"))
+    }
+
+    /// A whole number in the range of `T`, or NULL.
+    pub(crate) fn maybe_number<T: TryFrom<i64>>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, StoreError> {
+        let Ok(number) = self.row.try_get::<Option<i64>, _>(column) else {
+            return Err(self.corrupt(column, "is not a whole number"));
+        };
+        let Some(number) = number else { return Ok(None) };
+        T::try_from(number)
+            .map(Some)
+            .map_err(|_| self.corrupt(column, format_args!("is {number}: out of range")))
+    }
+
+    /// 0 or 1.
+    pub(crate) fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
+        match self.number::<i64>(column)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(self.corrupt(column, format_args!("is {other}: neither 0 nor 1"))),
+        }
+    }
+
+    /// A text; NULL is not one.
+    pub(crate) fn text(&self, column: &'static str) -> Result<String, StoreError> {
+        self.maybe_text(column)?.ok_or_else(|| self.corrupt(column, "is NULL"))
+    }
+
+    /// A text or NULL. Bytes that are no UTF-8 become the replacement character.
+    pub(crate) fn maybe_text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
+        let Ok(bytes) = self.row.try_get::<Option<Vec<u8>>, _>(column) else {
+            return Err(self.corrupt(column, "is not a text"));
+        };
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// An instance's id, made fit to be shown.
+    pub(crate) fn instance(&self, column: &'static str) -> Result<InstanceId, StoreError> {
+        self.text(column).map(|text| InstanceId::from_stored(&text))
+    }
+
+    /// A claim, in exactly the form in which it is written: statements compare it as text.
+    pub(crate) fn claim(&self, column: &'static str) -> Result<ClaimId, StoreError> {
+        let text = self.text(column)?;
+        u128::from_str_radix(&text.replace('-', ""), 16)
+            .map(ClaimId::from_u128)
+            .ok()
+            .filter(|claim| claim.to_string() == text)
+            .ok_or_else(|| self.corrupt(column, "is not a uuid in small letters"))
+    }
+
+    /// A process's nonce.
+    pub(crate) fn nonce(&self, column: &'static str) -> Result<Nonce, StoreError> {
+        let text = self.text(column)?;
+        u128::from_str_radix(&text, 16)
+            .map(Nonce::new)
+            .ok()
+            .filter(|nonce| nonce.to_string() == text)
+            .ok_or_else(|| self.corrupt(column, "is not 24 hexadecimal digits"))
+    }
+
+    /// The fault in that column.
+    pub(crate) fn corrupt(&self, column: &'static str, fault: impl fmt::Display) -> StoreError {
+        StoreError::Corrupt(format!("{}.{column} {fault}", self.table))
+    }
+}

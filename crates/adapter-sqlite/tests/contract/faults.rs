@@ -1,0 +1,80 @@
+//! The file is busy, goes away, or comes back as another.
+
+use crate::files::{Files, opening};
+use adapter_sqlite::{SqliteConfig, SqliteStore};
+use domain::lease::{Seq, TTL_MIN};
+use domain::ledger::{NewSignal, SignalId};
+use domain::ports::{Claim, ClaimRequest, Renewal, SignalLedger, StateStore, StoreError};
+use std::sync::Arc;
+use testkit::contract::Case;
+
+pub fn suite() -> Vec<Case<Files>> {
+    vec![
+        Case::new("faults::an_open_transaction_elsewhere_is_a_clear_no", locked_elsewhere),
+        Case::new("faults::a_deleted_file_is_noticed", deleted),
+        Case::new("faults::a_replaced_file_ends_the_leadership", replaced),
+    ]
+}
+
+/// A store that says "busy" soon.
+async fn impatient(files: &Files, id: &str) -> SqliteStore {
+    files.migrated(id).await.close().await;
+    SqliteStore::new(SqliteConfig { ttl: TTL_MIN, ..files.config(&opening(id)) })
+}
+
+async fn locked_elsewhere(_: Arc<Files>) {
+    let files = Files::new();
+    let store = impatient(&files, "i").await;
+    let request = request(&store).await;
+    let signal = NewSignal { id: SignalId::parse("s").unwrap(), body: "{}".to_owned() };
+
+    let mut shell = files.shell().await;
+    sqlx::raw_sql("BEGIN IMMEDIATE; UPDATE coordinator_lease SET resign = 'x'")
+        .execute(&mut shell)
+        .await
+        .unwrap();
+    for answer in [store.claim(&request).await.map(|_| ()), store.submit(&signal).await.map(|_| ())] {
+        let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
+        assert!(told.contains("is locked") && told.contains("coordinator.db"), "{told}");
+    }
+    assert_eq!(store.observe().await.unwrap().resign, None, "readers do not wait and see what is committed");
+    sqlx::raw_sql("ROLLBACK").execute(&mut shell).await.unwrap();
+
+    assert_eq!(store.counts().await.unwrap().received, 0, "the refused signal is not there");
+    assert!(matches!(store.claim(&request).await, Ok(Claim::Granted(_))), "nor was the claim carried out");
+}
+
+async fn deleted(_: Arc<Files>) {
+    let files = Files::new();
+    let store = impatient(&files, "i").await;
+    store.observe().await.unwrap();
+    for end in ["", "-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
+    }
+    let answer = store.observe().await;
+    let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
+    assert!(told.contains("coordinator.db"), "{told}");
+    assert!(!files.path().exists(), "it is not made anew behind everybody's back");
+}
+
+async fn replaced(_: Arc<Files>) {
+    let (files, other) = (Files::new(), Files::new());
+    let store = impatient(&files, "i").await;
+    let Ok(Claim::Granted(token)) = store.claim(&request(&store).await).await else {
+        panic!("the row is open")
+    };
+    assert!(matches!(store.renew(&token, Seq(1)).await, Ok(Renewal::Renewed { .. })));
+
+    other.migrated("j").await.close().await;
+    std::fs::rename(other.path(), files.path()).unwrap();
+    for end in ["-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
+    }
+    assert_eq!(store.renew(&token, Seq(2)).await, Ok(Renewal::Superseded));
+}
+
+async fn request(store: &SqliteStore) -> ClaimRequest {
+    let opening = opening("i");
+    let observed = store.observe().await.unwrap().version;
+    ClaimRequest { observed, claim: opening.nonce.claim(1), holder: opening.id, ttl: TTL_MIN }
+}

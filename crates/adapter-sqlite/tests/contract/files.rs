@@ -1,0 +1,95 @@
+//! A database file in a directory of its own, which goes away with it.
+
+use adapter_sqlite::{RelationName, SqliteConfig, SqliteStore};
+use async_trait::async_trait;
+use domain::id::GroupId;
+use domain::ports::{Migrate, Schema, StateStore};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tempfile::TempDir;
+use testkit::contract::{Opened, Opening, Refused, StateStores, Tamper};
+
+/// One database.
+pub struct Files {
+    directory: TempDir,
+}
+
+impl Files {
+    pub fn new() -> Self {
+        Self { directory: TempDir::with_prefix("adapter-sqlite-").expect("a temporary directory") }
+    }
+
+    /// The database file. Its directory does not exist before the first migration.
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("coordinator-data").join("coordinator.db")
+    }
+
+    /// What a process of the group `g` would open.
+    pub fn store(&self, id: &str) -> Arc<SqliteStore> {
+        Arc::new(SqliteStore::new(self.config(&opening(id))))
+    }
+
+    /// The same, after its migration.
+    pub async fn migrated(&self, id: &str) -> Arc<SqliteStore> {
+        let store = self.store(id);
+        assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+        store
+    }
+
+    pub fn config(&self, opening: &Opening) -> SqliteConfig {
+        SqliteConfig {
+            path: self.path(),
+            group: opening.group.clone(),
+            id: opening.id.clone(),
+            nonce: opening.nonce,
+            host: opening.host.clone(),
+            ttl: opening.ttl,
+            positions: RelationName::parse(&opening.positions).expect("a relation's name"),
+            portfolio: RelationName::parse(&opening.portfolio).expect("a relation's name"),
+        }
+    }
+
+    /// A connection as `sqlite3 coordinator.db` has it.
+    pub async fn shell(&self) -> SqliteConnection {
+        SqliteConnectOptions::new()
+            .filename(self.path())
+            .create_if_missing(true)
+            .busy_timeout(testkit::contract::PATIENCE)
+            .connect()
+            .await
+            .expect("a shell on the database")
+    }
+
+    /// What somebody types into it.
+    pub async fn sql(&self, text: &str) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut self.shell().await).await.map(|_| ())
+    }
+}
+
+/// A start of a process of the group `g`.
+pub fn opening(id: &str) -> Opening {
+    Opening::new(&GroupId::parse("g").expect("an id"), id)
+}
+
+#[async_trait]
+impl StateStores for Files {
+    async fn fresh(&self) -> Arc<dyn StateStores> {
+        Arc::new(Self::new())
+    }
+
+    async fn open(&self, opening: &Opening) -> Opened {
+        let store = Arc::new(SqliteStore::new(self.config(opening)));
+        Opened { state: store.clone(), ledger: store }
+    }
+
+    async fn tamper(&self, what: &Tamper) -> Result<(), Refused> {
+        /// SQLITE_CONSTRAINT, the low byte of every code of that kind.
+        const CONSTRAINT: i32 = 19;
+        let Err(error) = self.sql(&what.to_string()).await else { return Ok(()) };
+        let code = error.as_database_error().and_then(|told| told.code()?.parse::<i32>().ok());
+        assert_eq!(code.map(|code| code & 0xff), Some(CONSTRAINT), "{what}: {error}");
+        Err(Refused(error.to_string()))
+    }
+}

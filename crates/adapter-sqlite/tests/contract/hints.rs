@@ -1,0 +1,57 @@
+//! Hints between two processes on one file.
+
+use crate::files::Files;
+use domain::ledger::{NewSignal, SignalId};
+use domain::ports::{SignalLedger, StateStore};
+use std::sync::Arc;
+use std::task::Poll;
+use testkit::contract::{Case, PATIENCE};
+use tokio::time::timeout;
+
+pub fn suite() -> Vec<Case<Files>> {
+    vec![
+        Case::new("hints::a_dropped_waiter_takes_no_hint_along", dropped_waiter),
+        Case::new("hints::they_come_back_with_the_file", come_back),
+    ]
+}
+
+async fn write(files: &Files, n: u32) {
+    let signal = NewSignal { id: SignalId::parse(&format!("s{n}")).unwrap(), body: "{}".to_owned() };
+    files.store("writer").submit(&signal).await.unwrap();
+}
+
+async fn dropped_waiter(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    store.changed().await;
+    for polls in 0..20 {
+        write(&files, polls).await;
+        if !told_within(polls, store.changed()).await {
+            timeout(PATIENCE, store.changed()).await.expect("the hint is still to be had");
+        }
+    }
+}
+
+/// Polls a waiter so often and drops it; whether it had its hint by then.
+async fn told_within(polls: u32, waiter: impl Future<Output = ()>) -> bool {
+    let mut waiter = std::pin::pin!(waiter);
+    for _ in 0..polls {
+        let polled = std::future::poll_fn(|context| Poll::Ready(waiter.as_mut().poll(context))).await;
+        if polled.is_ready() {
+            return true;
+        }
+        tokio::task::yield_now().await;
+    }
+    false
+}
+
+async fn come_back(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.store("i");
+    let waiter = tokio::spawn({
+        let store = store.clone();
+        async move { store.changed().await }
+    });
+    files.migrated("j").await;
+    timeout(PATIENCE, waiter).await.expect("the file is there now").expect("no panic");
+}

@@ -1,0 +1,121 @@
+//! Futures that are dropped at any point: nothing acknowledged is lost, nothing is left half done.
+
+use crate::files::{Files, opening};
+use adapter_sqlite::SqliteStore;
+use domain::lease::Seq;
+use domain::ledger::{NewSignal, SignalId};
+use domain::ports::{Claim, ClaimRequest, Migrate, Schema, SignalLedger, StateStore, Submit};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use testkit::contract::{Case, TTL};
+
+pub fn suite() -> Vec<Case<Files>> {
+    vec![
+        Case::new("interruption::acknowledged_signals_survive_dropped_neighbours", signals),
+        Case::new("interruption::a_dropped_migration_blocks_nobody", migrations),
+        Case::new("interruption::a_dropped_claim_is_whole_or_nothing", claims),
+    ]
+}
+
+/// Rounds of each case: every await point of the calls is hit many times.
+const ROUNDS: u32 = 200;
+
+/// Polls `future` until it is ready, or drops it after `polls` wake-ups or at `patience`.
+async fn interrupted<F: Future>(future: F, polls: u32, patience: Duration) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut left = polls;
+    let bounded = std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    });
+    tokio::time::timeout(patience, bounded).await.ok().flatten()
+}
+
+/// A drop point that wanders over the whole length of a call.
+fn drop_point(round: u32) -> (u32, Duration) {
+    (round % 7, Duration::from_micros(u64::from(round.wrapping_mul(7919) % 4000)))
+}
+
+async fn signals(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    let mut acknowledged = BTreeSet::new();
+    let mut dropped = 0;
+    for round in 0..ROUNDS {
+        let (polls, patience) = drop_point(round);
+        let doomed = signal(&format!("doomed-{round}"));
+        match interrupted(store.submit(&doomed), polls, patience).await {
+            Some(answer) => {
+                assert!(matches!(answer, Ok(Submit::Accepted(_))));
+                acknowledged.insert(doomed.id);
+            }
+            None => dropped += 1,
+        }
+        // The next caller gets the very connection that the dropped call used.
+        let kept = signal(&format!("kept-{round}"));
+        assert!(matches!(store.submit(&kept).await, Ok(Submit::Accepted(_))));
+        acknowledged.insert(kept.id);
+    }
+    assert!(dropped > 0, "the case must interrupt something");
+    // As after a crash: what counts is what another process finds. Not closed first, on purpose.
+    let durable: BTreeSet<_> = sqlx::query_scalar::<_, String>("SELECT id FROM coordinator_signal")
+        .fetch_all(&mut files.shell().await)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|id| SignalId::parse(&id).unwrap())
+        .collect();
+    assert_eq!(acknowledged.difference(&durable).collect::<Vec<_>>(), Vec::<&SignalId>::new());
+}
+
+async fn migrations(_: Arc<Files>) {
+    for round in 0..ROUNDS / 10 {
+        let files = Files::new();
+        let patience = Duration::from_micros(u64::from(round) * 900);
+        let doomed = files.store("doomed");
+        let _ = interrupted(doomed.migrate(Migrate::Apply), u32::MAX, patience).await;
+        let next = files.store("next");
+        assert_eq!(next.migrate(Migrate::Apply).await, Ok(Schema::Current), "round {round}");
+        next.observe().await.expect("a whole schema");
+    }
+}
+
+async fn claims(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    let nonce = opening("i").nonce;
+    for round in 1..=ROUNDS {
+        let (polls, patience) = drop_point(round);
+        let before = store.observe().await.unwrap();
+        let claim = nonce.claim(round);
+        let request = ClaimRequest { observed: before.version, claim, holder: opening("i").id, ttl: TTL };
+        let answer = interrupted(store.claim(&request), polls, patience).await;
+        // A read on the same connection stands behind the dropped write.
+        let after = store.observe().await.unwrap();
+        let history = store.history(u32::MAX).await.unwrap();
+        if after.version.token.claim == claim {
+            assert_eq!(after.version.token.epoch, before.version.token.epoch.next());
+            assert!(answer.is_none_or(|answer| answer == Ok(Claim::Granted(after.version.token))));
+            renew(&store, &after.version.token).await;
+        } else {
+            assert_eq!(after, before);
+            assert_eq!(answer, None, "a claim of the row as it is can only be granted or unknown");
+        }
+        assert_eq!(history.len() as u64, after.version.token.epoch.0, "one line for each leadership");
+        assert!(history.iter().skip(1).all(|term| term.to_ms.is_some()), "only the last is open");
+    }
+}
+
+async fn renew(store: &SqliteStore, token: &domain::lease::Token) {
+    store.renew(token, Seq(1)).await.expect("the connection works");
+}
+
+fn signal(id: &str) -> NewSignal {
+    NewSignal { id: SignalId::parse(id).unwrap(), body: "{}".to_owned() }
+}

@@ -1,0 +1,27 @@
+//! The suites of both ports on real files, and what only this adapter can get wrong.
+
+mod faults;
+mod files;
+mod hints;
+mod interruption;
+mod migration;
+mod rows;
+
+use files::Files;
+use std::process::ExitCode;
+use testkit::contract::{self, signal_ledger, state_store};
+
+fn main() -> ExitCode {
+    contract::main(
+        async { Files::new() },
+        [
+            state_store::suite(),
+            signal_ledger::suite(),
+            migration::suite(),
+            rows::suite(),
+            faults::suite(),
+            hints::suite(),
+            interruption::suite(),
+        ],
+    )
+}

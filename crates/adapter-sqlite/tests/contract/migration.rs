@@ -1,0 +1,174 @@
+//! The first start, and files that are not ours.
+
+use crate::files::{Files, opening};
+use adapter_sqlite::{SCHEMA_VERSION, SqliteStore};
+use domain::ports::{Migrate, Schema, StateStore, StoreError};
+use sqlx::Row;
+use std::sync::Arc;
+use testkit::contract::Case;
+
+/// As many instances as anybody starts with one command.
+const STARTERS: usize = 8;
+
+pub fn suite() -> Vec<Case<Files>> {
+    vec![
+        Case::new("migration::many_starters_on_a_new_file_all_succeed", many_starters),
+        Case::new("migration::looking_creates_nothing", looking_creates_nothing),
+        Case::new("migration::a_later_start_changes_nothing", a_later_start_changes_nothing),
+        Case::new("migration::tables_of_the_team_are_left_alone", tables_of_the_team),
+        Case::new("migration::a_view_of_the_team_is_left_alone", a_view_of_the_team),
+        Case::new("migration::other_relations_are_not_created", other_relations),
+        Case::new("migration::another_applications_file_is_refused", foreign_application),
+        Case::new("migration::a_file_that_is_no_database_is_refused", no_database),
+        Case::new("migration::a_directory_that_cannot_be_is_named", no_directory),
+        Case::new("migration::a_newer_schema_is_not_touched", newer_schema),
+    ]
+}
+
+async fn many_starters(_: Arc<Files>) {
+    let files = Arc::new(Files::new());
+    let starters: Vec<_> = (0..STARTERS)
+        .map(|n| {
+            let store = files.store(&format!("i{n}"));
+            tokio::spawn(async move {
+                let schema = store.migrate(Migrate::Apply).await;
+                (schema, store.observe().await)
+            })
+        })
+        .collect();
+    for starter in starters {
+        let (schema, seen) = starter.await.expect("no panic");
+        assert_eq!(schema, Ok(Schema::Current));
+        let seen = seen.expect("the row");
+        assert!(seen.released, "nobody has led yet");
+        assert_eq!(seen.schema, SCHEMA_VERSION);
+    }
+    let mut shell = files.shell().await;
+    let row = sqlx::query(
+        "SELECT (SELECT count(*) FROM coordinator_schema), (SELECT count(*) FROM coordinator_lease), \
+         (SELECT count(*) FROM portfolio_state), (SELECT * FROM pragma_journal_mode)",
+    )
+    .fetch_one(&mut shell)
+    .await
+    .unwrap();
+    assert_eq!((row.get::<i64, _>(0), row.get::<i64, _>(1), row.get::<i64, _>(2)), (1, 1, 1));
+    assert_eq!(row.get::<String, _>(3), "wal");
+}
+
+async fn looking_creates_nothing(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.store("i");
+    assert_eq!(store.migrate(Migrate::Check).await, Ok(Schema::Older { found: 0 }));
+    assert!(!files.path().parent().unwrap().exists());
+    // Nor does using it: an instance that lost its file does not begin a new history.
+    assert!(matches!(store.observe().await, Err(StoreError::Unavailable(_))));
+    assert!(!files.path().exists());
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    assert_eq!(store.migrate(Migrate::Check).await, Ok(Schema::Current));
+}
+
+async fn a_later_start_changes_nothing(_: Arc<Files>) {
+    let files = Files::new();
+    files.migrated("i").await.close().await;
+    let before = std::fs::read(files.path()).unwrap();
+    let second = files.migrated("j").await;
+    second.close().await;
+    assert!(before == std::fs::read(files.path()).unwrap(), "the file is the same to the byte");
+}
+
+async fn tables_of_the_team(_: Arc<Files>) {
+    let files = Files::new();
+    std::fs::create_dir_all(files.path().parent().unwrap()).unwrap();
+    files
+        .sql(
+            "CREATE TABLE Portfolio_State (total_risk_amount TEXT, margin_used TEXT); \
+             INSERT INTO Portfolio_State VALUES ('7.50', '1')",
+        )
+        .await
+        .unwrap();
+    let portfolio = files.migrated("i").await.portfolio().await.unwrap();
+    assert_eq!(portfolio.totals.len(), 1, "no second row was added");
+    assert_eq!(portfolio.totals[0].total_risk_amount.as_deref(), Some("7.50"));
+}
+
+async fn a_view_of_the_team(_: Arc<Files>) {
+    let files = Files::new();
+    std::fs::create_dir_all(files.path().parent().unwrap()).unwrap();
+    files
+        .sql("CREATE VIEW portfolio_state AS SELECT '1' AS total_risk_amount, '2' AS margin_used")
+        .await
+        .unwrap();
+    let portfolio = files.migrated("i").await.portfolio().await.unwrap();
+    assert_eq!(portfolio.totals[0].margin_used.as_deref(), Some("2"));
+}
+
+async fn other_relations(_: Arc<Files>) {
+    let files = Files::new();
+    let mut opening = opening("i");
+    opening.positions = "select".to_owned();
+    opening.portfolio = "my_totals".to_owned();
+    let store = SqliteStore::new(files.config(&opening));
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    let Err(StoreError::Corrupt(told)) = store.portfolio().await else { panic!("nothing to read") };
+    assert!(told.contains("select") && told.contains("no such table"), "{told}");
+    files
+        .sql(
+            "CREATE TABLE \"select\" (position_id, instrument, status, quantity, entry_price, \
+             risk_amount, margin_used); CREATE TABLE my_totals (total_risk_amount, margin_used)",
+        )
+        .await
+        .unwrap();
+    assert_eq!(store.portfolio().await, Ok(domain::recovery::RawPortfolio::default()));
+}
+
+async fn foreign_application(_: Arc<Files>) {
+    let files = Files::new();
+    std::fs::create_dir_all(files.path().parent().unwrap()).unwrap();
+    files.sql("PRAGMA application_id = 252006673; CREATE TABLE theirs (x)").await.unwrap();
+    let before = std::fs::read(files.path()).unwrap();
+    let store = files.store("i");
+    for answer in [store.migrate(Migrate::Apply).await, store.migrate(Migrate::Check).await] {
+        let Err(StoreError::Corrupt(told)) = answer else { panic!("{answer:?}") };
+        assert!(told.contains("another application") && told.contains("coordinator.db"), "{told}");
+    }
+    assert!(matches!(store.observe().await, Err(StoreError::Corrupt(_))));
+    assert!(before == std::fs::read(files.path()).unwrap(), "it was not written to");
+}
+
+async fn no_database(_: Arc<Files>) {
+    let files = Files::new();
+    std::fs::create_dir_all(files.path().parent().unwrap()).unwrap();
+    let text = "a letter to a friend, longer than the header of a database. ".repeat(20);
+    std::fs::write(files.path(), &text).unwrap();
+    let answer = files.store("i").migrate(Migrate::Apply).await;
+    let Err(StoreError::Corrupt(told)) = answer else { panic!("{answer:?}") };
+    assert!(told.contains("is not a SQLite database") && told.contains("coordinator.db"), "{told}");
+    assert_eq!(std::fs::read_to_string(files.path()).unwrap(), text);
+}
+
+async fn no_directory(_: Arc<Files>) {
+    let files = Files::new();
+    let directory = files.path().parent().unwrap().to_owned();
+    std::fs::write(&directory, "in the way").unwrap();
+    let answer = files.store("i").migrate(Migrate::Apply).await;
+    let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
+    assert!(told.contains(&directory.display().to_string()), "{told}");
+}
+
+async fn newer_schema(_: Arc<Files>) {
+    let files = Files::new();
+    files.migrated("i").await.close().await;
+    let found = SCHEMA_VERSION + 1;
+    files
+        .sql(&format!("UPDATE coordinator_schema SET version = {found}; DELETE FROM coordinator_lease"))
+        .await
+        .unwrap();
+    let old = files.store("old");
+    assert_eq!(old.migrate(Migrate::Apply).await, Ok(Schema::Newer { found }));
+    assert_eq!(old.migrate(Migrate::Check).await, Ok(Schema::Newer { found }));
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM coordinator_lease")
+        .fetch_one(&mut files.shell().await)
+        .await
+        .unwrap();
+    assert_eq!(rows, 0, "not even the group's row was put back");
+}

@@ -1,0 +1,212 @@
+//! Values that somebody else wrote, and rows that pile up.
+
+use crate::files::{Files, opening};
+use domain::id::{ClaimId, InstanceId};
+use domain::ports::{Claim, ClaimRequest, StateStore, StoreError};
+use sqlx::Row;
+use std::sync::Arc;
+use testkit::contract::{Case, TTL};
+
+pub fn suite() -> Vec<Case<Files>> {
+    vec![
+        Case::new("rows::the_schema_refuses_values_that_cannot_be", schema_refuses),
+        Case::new("rows::a_rebuilt_table_is_judged_column_by_column", rebuilt_table),
+        Case::new("rows::hostile_texts_are_cut_and_cleaned", hostile_texts),
+        Case::new("rows::decimals_stay_exact_and_floats_show", decimals),
+        Case::new("rows::history_keeps_the_latest_terms_only", history_is_bounded),
+        Case::new("rows::a_term_that_was_there_before_does_not_stop_a_claim", term_again),
+        Case::new("rows::lines_of_yesterday_go_when_a_process_joins", members_are_bounded),
+    ]
+}
+
+/// What no lease row can hold, by the column that the fault has to name.
+const BAD: [(&str, &str); 17] = [
+    ("tl", "NULL"),
+    ("tl", "-1"),
+    ("tl", "4294967296"),
+    ("tl", "'one'"),
+    ("epoch", "NULL"),
+    ("epoch", "-1"),
+    ("epoch", "1.5"),
+    ("epoch", "9223372036854775807"),
+    ("claim", "NULL"),
+    ("claim", "'not a uuid'"),
+    ("claim", "zeroblob(100000)"),
+    ("seq", "-1"),
+    ("released", "2"),
+    ("released", "NULL"),
+    ("ttl_ms", "999"),
+    ("ttl_ms", "300001"),
+    ("ttl_ms", "x'00'"),
+];
+
+async fn schema_refuses(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    let before = store.observe().await.unwrap();
+    for (column, value) in BAD {
+        let told = files.sql(&format!("UPDATE coordinator_lease SET {column} = {value}")).await;
+        assert!(told.is_err(), "{column} = {value}");
+    }
+    assert_eq!(store.observe().await.unwrap(), before);
+}
+
+async fn rebuilt_table(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    let before = store.observe().await.unwrap();
+    files
+        .sql(
+            "CREATE TABLE loose AS SELECT * FROM coordinator_lease; CREATE TABLE kept AS SELECT * FROM loose; \
+             DROP TABLE coordinator_lease; ALTER TABLE loose RENAME TO coordinator_lease",
+        )
+        .await
+        .unwrap();
+    assert_eq!(store.observe().await.unwrap(), before);
+    let upper = ("claim", "upper(replace(claim, '0', 'a'))");
+    for (column, value) in BAD.into_iter().chain([upper]) {
+        files.sql(&format!("UPDATE coordinator_lease SET {column} = {value}")).await.unwrap();
+        let answer = store.observe().await;
+        let Err(StoreError::Corrupt(told)) = &answer else { panic!("{column} = {value}: {answer:?}") };
+        assert!(told.contains(&format!("coordinator_lease.{column} ")), "{column} = {value}: {told}");
+        files
+            .sql("DELETE FROM coordinator_lease; INSERT INTO coordinator_lease SELECT * FROM kept")
+            .await
+            .unwrap();
+    }
+    files.sql("DELETE FROM coordinator_lease").await.unwrap();
+    let Err(StoreError::Corrupt(told)) = store.observe().await else { panic!("there is no row") };
+    assert!(told.contains("no lease row for the group g"), "{told}");
+    files.sql("DROP TABLE coordinator_lease").await.unwrap();
+    let Err(StoreError::Corrupt(told)) = store.observe().await else { panic!("there is no table") };
+    assert!(told.contains("coordinator_lease") && told.contains("coordinator migrate"), "{told}");
+}
+
+async fn hostile_texts(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    files
+        .sql(
+            "UPDATE coordinator_lease SET holder = '<script>' || CAST(x'ff' AS TEXT) || \
+             replace(hex(zeroblob(500000)), '00', 'é'), resign = replace(hex(zeroblob(500000)), '00', 'é')",
+        )
+        .await
+        .unwrap();
+    let seen = store.observe().await.unwrap();
+    let holder = seen.holder.expect("a holder");
+    assert!(holder.as_str().starts_with("?script??"), "{holder}");
+    assert!(InstanceId::parse(&holder.as_str().replace('?', "-")).is_ok(), "{holder}");
+    assert_eq!(seen.resign.expect("a reason").chars().count(), 256);
+    files.sql("UPDATE coordinator_lease SET holder = ''").await.unwrap();
+    assert_eq!(store.observe().await.unwrap().holder.unwrap().as_str(), "?");
+}
+
+async fn decimals(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    files
+        .sql(
+            "INSERT INTO portfolio_positions VALUES \
+             ('p1', 'NIFTY', 'open', '0.1000000000000000055511151231', 9e999, NULL, 12), \
+             ('p2', 'x', 'Closed', NULL, NULL, NULL, NULL), \
+             ('p3', CAST(x'ff41' AS TEXT), NULL, replace(hex(zeroblob(300)), '00', '1'), 1.5, x'31', -9e999)",
+        )
+        .await
+        .unwrap();
+    let portfolio = store.portfolio().await.unwrap();
+    let [p1, p3] = portfolio.positions.as_slice() else { panic!("{portfolio:?}") };
+    assert_eq!(p1.quantity.as_deref(), Some("0.1000000000000000055511151231"));
+    assert_eq!(p1.entry_price.as_deref(), Some("Inf"));
+    assert_eq!(p1.risk_amount, None);
+    assert_eq!(p1.margin_used.as_deref(), Some("12"));
+    assert_eq!(p3.instrument.as_deref(), Some("\u{fffd}A"));
+    assert_eq!(p3.status, None);
+    assert_eq!(p3.quantity.as_deref(), Some("a text of 300 characters"));
+    assert_eq!((p3.entry_price.as_deref(), p3.risk_amount.as_deref()), (Some("1.5"), Some("1")));
+    assert_eq!(p3.margin_used.as_deref(), Some("-Inf"));
+    assert_eq!(portfolio.totals.len(), 1);
+    assert_eq!(portfolio.totals[0].total_risk_amount.as_deref(), Some("0"));
+}
+
+async fn history_is_bounded(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    files
+        .sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10005) \
+             INSERT INTO coordinator_term (group_id, tl, epoch, claim, holder, host, from_ms, to_ms, reason) \
+             SELECT 'g', 1, i, 'c', 'h', '', i, i, 'r' FROM n; \
+             INSERT INTO coordinator_term (group_id, tl, epoch, claim, host, from_ms) \
+             VALUES ('other', 1, 1, 'c', '', 1); \
+             UPDATE coordinator_lease SET epoch = 10005",
+        )
+        .await
+        .unwrap();
+    claim(&*store, 1).await;
+    let row = sqlx::query(
+        "SELECT count(*) FILTER (WHERE group_id = 'g'), min(epoch) FILTER (WHERE group_id = 'g'), \
+         count(*) FILTER (WHERE group_id = 'other' AND to_ms IS NULL) FROM coordinator_term",
+    )
+    .fetch_one(&mut files.shell().await)
+    .await
+    .unwrap();
+    assert_eq!((row.get::<i64, _>(0), row.get::<i64, _>(1), row.get::<i64, _>(2)), (10_000, 7, 1));
+    assert_eq!(store.history(1).await.unwrap()[0].epoch.0, 10_006);
+}
+
+async fn term_again(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    claim(&*store, 1).await;
+    // As after a restore of the row alone from a backup.
+    files.sql(&format!("UPDATE coordinator_lease SET epoch = 0, claim = '{}'", ClaimId::NIL)).await.unwrap();
+    claim(&*store, 2).await;
+    let history = store.history(10).await.unwrap();
+    assert_eq!(history.iter().filter(|term| term.epoch.0 == 1).count(), 2, "{history:?}");
+    assert_eq!(history.iter().filter(|term| term.to_ms.is_none()).count(), 1, "{history:?}");
+}
+
+async fn members_are_bounded(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    files
+        .sql(
+            "INSERT INTO coordinator_member (group_id, id, nonce, host, address, status, epoch, fallback, \
+             alerts, version, started_ms, beat_ms) VALUES \
+             ('g', 'old', '0', '', '', 'standby', 0, 0, 0, '', 0, 0), \
+             ('other', 'old', '0', '', '', 'standby', 0, 0, 0, '', 0, 0)",
+        )
+        .await
+        .unwrap();
+    assert_eq!(store.members().await, Ok(vec![]), "a line of 1970 is not shown");
+    store.beat(&member("i")).await.unwrap();
+    let left: Vec<String> =
+        sqlx::query_scalar("SELECT group_id || '/' || id FROM coordinator_member ORDER BY 1")
+            .fetch_all(&mut files.shell().await)
+            .await
+            .unwrap();
+    assert_eq!(left, ["g/i", "other/old"]);
+}
+
+fn member(id: &str) -> domain::member::Member {
+    let opening = opening(id);
+    domain::member::Member {
+        id: opening.id,
+        nonce: opening.nonce,
+        host: opening.host,
+        address: "http://127.0.0.1:5000".to_owned(),
+        standing: domain::member::Standing::Standby,
+        epoch: domain::lease::Epoch(0),
+        fallback: false,
+        alerts: domain::alert::Status::Ok,
+        version: "0.1.0".to_owned(),
+        started_ms: 0,
+    }
+}
+
+async fn claim(store: &dyn StateStore, n: u32) {
+    let opening = opening("i");
+    let observed = store.observe().await.unwrap().version;
+    let request = ClaimRequest { observed, claim: opening.nonce.claim(n), holder: opening.id, ttl: TTL };
+    assert!(matches!(store.claim(&request).await, Ok(Claim::Granted(_))));
+}

@@ -1,0 +1,303 @@
+//! The command line.
+
+use crate::secret::{Secret, mask_urls};
+use adapter_http::HISTORY_LIMIT_MAX;
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Lines of history unless asked otherwise: a screen.
+const HISTORY_LIMIT_DEFAULT: u32 = 20;
+/// Most rounds of a demonstration: an hour or two.
+const ROUNDS_MAX: u32 = 1_000;
+/// Longest reason in characters; the store keeps no more.
+const REASON_LEN_MAX: usize = 256;
+
+/// What was typed.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "coordinator",
+    version,
+    about = "Runs a service on several machines and lets exactly one of them act.",
+    after_help = "Examples:\n  coordinator\n  coordinator run --listen 127.0.0.1:5001\n  coordinator status\n\n\
+                  Settings come from the --config file, then the environment (COORDINATOR_..., LEADER_TTL), \
+                  then flags; the later wins."
+)]
+pub struct Cli {
+    /// Settings that every command takes.
+    #[command(flatten)]
+    pub flags: Flags,
+    /// What to do; `run` when there is none.
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+impl Cli {
+    /// Reads the arguments, the program's name first. The error is either a usage error or the help or
+    /// version that was asked for.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
+        Self::try_parse_from(args).map_err(|error| Stop {
+            text: mask_urls(&error.render().to_string()),
+            exit_code: u8::try_from(error.exit_code()).unwrap_or(2),
+        })
+    }
+
+    /// What to do.
+    pub fn chosen(&self) -> Command {
+        self.command.clone().unwrap_or_default()
+    }
+}
+
+/// There is nothing to run: a text to print, and the exit code (0 for help, 2 for a usage error).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// For standard output when the exit code is 0, else for standard error. Passwords are masked.
+    pub text: String,
+    /// The exit code of the process.
+    pub exit_code: u8,
+}
+
+/// Settings as they were typed. They are judged together with the file and the environment, so that all
+/// faults are told at once.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Flags {
+    /// Configuration file (TOML)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of the instance's identity and of the embedded store [default: ./coordinator-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Redis, which makes failover fast [default: none]
+    #[arg(long, global = true, value_name = "URL")]
+    pub redis: Option<Secret>,
+    /// PostgreSQL, which decides who leads [default: none, the embedded store decides]
+    #[arg(long, global = true, value_name = "URL")]
+    pub postgres: Option<Secret>,
+    /// Group of which one instance leads [default: default]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub group: Option<String>,
+    /// How long leadership outlives its holder: seconds, or as 10s or 1500ms [default: 10s]
+    #[arg(long, global = true, value_name = "TTL")]
+    pub leader_ttl: Option<String>,
+    /// Address and port of the page, loopback only [default: 127.0.0.1:5000]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// Name of this instance [default: UUID-PID]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub instance_id: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run one instance (this is the default)
+    #[command(after_help = "Example:\n  coordinator run --listen 127.0.0.1:5001 --leader-ttl 3s")]
+    Run {
+        /// Print what happens on standard output, one JSON object a line
+        #[arg(long)]
+        events_json: bool,
+    },
+    /// Run three instances, kill the leader again and again, and tell how long each failover took
+    #[command(after_help = "Example:\n  coordinator demo --rounds 3")]
+    Demo {
+        /// End after this many failovers; without it, only when interrupted
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(ROUNDS_MAX)))]
+        rounds: Option<u32>,
+    },
+    /// Show the instances and who leads; exit 0 only when exactly one leads
+    #[command(after_help = "Example:\n  coordinator status --watch")]
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Go on and show every change, until interrupted
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Show who led from when to when, and why it ended
+    #[command(after_help = "Example:\n  coordinator history --limit 50 --json")]
+    History {
+        /// How many leaderships, the latest first
+        #[arg(long, value_name = "N", default_value_t = HISTORY_LIMIT_DEFAULT,
+              value_parser = clap::value_parser!(u32).range(1..=i64::from(HISTORY_LIMIT_MAX)))]
+        limit: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hand leadership over to another instance and wait for it
+    #[command(after_help = "Example:\n  coordinator step-down --reason \"kernel update\"")]
+    StepDown {
+        /// Why, for the history: 1 to 256 characters
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+    },
+    /// Look after crash recovery
+    #[command(after_help = "Example:\n  coordinator recovery check")]
+    Recovery {
+        /// What to do about it.
+        #[command(subcommand)]
+        command: RecoveryCommand,
+    },
+    /// Bring the database's schema up to date, as every start does
+    #[command(after_help = "Example:\n  coordinator migrate --check")]
+    Migrate {
+        /// Change nothing: only tell the schema's state
+        #[arg(long)]
+        check: bool,
+    },
+    /// Look after the configuration
+    #[command(after_help = "Example:\n  coordinator config check --config coordinator.toml")]
+    Config {
+        /// What to do about it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::Run { events_json: false }
+    }
+}
+
+/// What to do about recovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum RecoveryCommand {
+    /// Judge the portfolio in the database as a new leader would; changes nothing
+    #[command(after_help = "Example:\n  coordinator recovery check --json")]
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What to do about the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Check every setting and print the effective ones, secrets masked
+    #[command(after_help = "Example:\n  LEADER_TTL=5s coordinator config check --config coordinator.toml")]
+    Check,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if (1..=REASON_LEN_MAX).contains(&text.chars().count()) && !text.contains(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a reason is 1 to {REASON_LEN_MAX} characters on one line"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, Stop> {
+        Cli::read(line.split(' ').map(OsString::from))
+    }
+
+    fn command(line: &str) -> Command {
+        parse(line).expect(line).chosen()
+    }
+
+    /// Every command and subcommand, the program itself first.
+    fn commands() -> Vec<clap::Command> {
+        fn collect(command: &clap::Command, into: &mut Vec<clap::Command>) {
+            into.push(command.clone());
+            command.get_subcommands().for_each(|inner| collect(inner, into));
+        }
+        let mut all = Vec::new();
+        collect(&Cli::command(), &mut all);
+        all
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_command_that_does_something_has_an_example_that_parses() {
+        let mut examples = 0;
+        for command in commands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+            assert!(!lines.is_empty(), "{} has no example", command.get_name());
+            for line in lines {
+                let line = line.replace("\"kernel update\"", "update").replace("LEADER_TTL=5s ", "");
+                parse(&line).expect(&line);
+                examples += 1;
+            }
+        }
+        assert!(examples >= 12, "{examples}");
+    }
+
+    #[test]
+    fn without_a_command_it_runs() {
+        assert_eq!(command("coordinator"), Command::Run { events_json: false });
+        assert_eq!(command("coordinator --listen 127.0.0.1:5001"), Command::Run { events_json: false });
+        assert_eq!(command("coordinator run --events-json"), Command::Run { events_json: true });
+    }
+
+    #[test]
+    fn settings_are_taken_before_and_after_the_command_and_not_judged() {
+        for line in [
+            "coordinator --group a --leader-ttl soon status",
+            "coordinator status --group a --leader-ttl soon",
+        ] {
+            let cli = parse(line).expect(line);
+            assert_eq!(
+                (cli.flags.group.as_deref(), cli.flags.leader_ttl.as_deref()),
+                (Some("a"), Some("soon"))
+            );
+        }
+    }
+
+    #[test]
+    fn every_command_is_understood() {
+        assert_eq!(command("coordinator demo"), Command::Demo { rounds: None });
+        assert_eq!(command("coordinator demo --rounds 3"), Command::Demo { rounds: Some(3) });
+        assert_eq!(command("coordinator status --json"), Command::Status { json: true, watch: false });
+        assert_eq!(command("coordinator status --watch"), Command::Status { json: false, watch: true });
+        assert_eq!(command("coordinator history"), Command::History { limit: 20, json: false });
+        assert_eq!(command("coordinator step-down --reason x"), Command::StepDown { reason: "x".to_owned() });
+        assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true });
+        let check = Command::Recovery { command: RecoveryCommand::Check { json: true } };
+        assert_eq!(command("coordinator recovery check --json"), check);
+        assert_eq!(command("coordinator config check"), Command::Config { command: ConfigCommand::Check });
+    }
+
+    #[test]
+    fn usage_errors_exit_2_and_help_exits_0() {
+        let wrong =
+            ["--nonsense", "lead", "demo --rounds 0", "demo --rounds 1001", "history --limit 0", "recovery"];
+        for line in
+            wrong.into_iter().chain(["history --limit 1001", "step-down", "step-down --reason  ", "config"])
+        {
+            let stop = parse(&format!("coordinator {line}")).expect_err(line);
+            assert_eq!(stop.exit_code, 2, "{line}: {}", stop.text);
+        }
+        for line in ["--help", "status --help", "recovery check -h", "--version"] {
+            assert_eq!(parse(&format!("coordinator {line}")).expect_err(line).exit_code, 0, "{line}");
+        }
+        let long = format!("coordinator step-down --reason {}", "x".repeat(257));
+        assert_eq!(parse(&long).expect_err("too long").exit_code, 2);
+    }
+
+    #[test]
+    fn a_mistyped_url_is_not_quoted_back() {
+        let wrong =
+            ["run postgres://u:canary@h/db", "--redis=redis://:canary@h run x", "--rediss=redis://:canary@h"];
+        for line in wrong {
+            let stop = parse(&format!("coordinator {line}")).expect_err(line);
+            assert!(!stop.text.contains("canary"), "{}", stop.text);
+        }
+        let cli =
+            parse("coordinator --redis redis://:canary@h --postgres postgres://u:canary@h").expect("parses");
+        assert!(!format!("{cli:?}").contains("canary"));
+    }
+}

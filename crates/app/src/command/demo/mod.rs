@@ -1,0 +1,175 @@
+//! `coordinator demo`: three instances, a leader that is killed again and again, and signals that must each
+//! be acted on exactly once all the same.
+
+mod child;
+mod tally;
+
+use crate::compose::Stores;
+use crate::config::{Config, Key, Origin};
+use crate::dispatch::Broker;
+use crate::failure::Failure;
+use crate::identity::{DataDir, Identity};
+use child::{Children, Lead};
+use domain::id::InstanceId;
+use domain::ledger::{NewSignal, SignalId};
+use domain::ports::{Migrate, Submit};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tally::Tally;
+use tokio::signal::ctrl_c;
+use tokio::time::{sleep, timeout};
+
+/// The lease of the demonstration unless one is configured: short enough to watch.
+const TTL: Duration = Duration::from_secs(2);
+/// Time to look at the page before the next kill.
+const CALM: Duration = Duration::from_secs(2);
+/// Signals sent while somebody leads, and while nobody does.
+const SIGNALS_LED: u32 = 2;
+const SIGNALS_LEADERLESS: u32 = 1;
+/// A failover that takes longer than this many leases is a failure.
+const PATIENCE_TTLS: u32 = 10;
+
+/// Runs `rounds` rounds, or until it is interrupted. Fails when a round did not have exactly one leader, or
+/// when a signal was lost or executed twice.
+pub async fn demo(config: &Config, rounds: Option<u32>) -> Result<(), Failure> {
+    let directory = Directory::new()?;
+    let outcome = tokio::select! {
+        outcome = play(config, rounds, &directory.0) => outcome,
+        _ = ctrl_c() => Err(Failure { message: "interrupted".into(), exit_code: 130 }),
+    };
+    drop(directory);
+    outcome
+}
+
+async fn play(config: &Config, rounds: Option<u32>, directory: &Path) -> Result<(), Failure> {
+    let mut config = config.clone();
+    config.data_dir = directory.to_owned();
+    (config.redis, config.postgres) = (None, None);
+    if *config.origin(Key::LeaderTtl) == Origin::Default {
+        config.leader_ttl = TTL;
+        config.heartbeat = TTL / 3;
+    }
+    let broker = directory.join("broker");
+    let stores = stores(&config).await?;
+    println!(
+        "Three instances on one embedded store, LEADER_TTL {:?}. A killed leader is replaced when its",
+        config.leader_ttl
+    );
+    println!("lease has run out; every signal must reach the broker once, whoever leads.\n");
+    let mut children = Children::new(&config, &broker);
+    for _ in 0..3 {
+        children.start()?;
+    }
+    let first = children.next_lead(config.leader_ttl * PATIENCE_TTLS).await?;
+    println!("{} leads (epoch {}); pages: {}\n", children.name(&first), first.epoch, children.pages().await);
+
+    let mut tally = Tally::new(Broker::new(broker));
+    let played = rounds_of(&config, rounds, &stores, &mut children, first, &mut tally).await;
+    children.stop().await;
+    stores.close().await;
+    played?;
+    tally.verdict()
+}
+
+async fn rounds_of(
+    config: &Config,
+    rounds: Option<u32>,
+    stores: &Stores,
+    children: &mut Children,
+    mut leader: Lead,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    let mut round = 0;
+    while rounds.is_none_or(|rounds| round < rounds) {
+        round += 1;
+        submit(stores, tally, SIGNALS_LED).await?;
+        sleep(CALM).await;
+        let killed = children.kill(&leader)?;
+        submit(stores, tally, SIGNALS_LEADERLESS).await?;
+        let next = children.next_lead(config.leader_ttl * PATIENCE_TTLS).await?;
+        let took = Duration::from_nanos(next.t.saturating_sub(killed.t));
+        tally.failover(took);
+        if next.t < killed.t || next.epoch <= leader.epoch {
+            tally.fault(format!(
+                "round {round}: {} led before {} was gone",
+                children.name(&next),
+                children.name(&leader)
+            ));
+        }
+        println!(
+            "round {round}: kill -9 {} -> {} leads (epoch {}) after {:.3} s, {:.0} ms past the end of the lease",
+            children.name(&leader),
+            children.name(&next),
+            next.epoch,
+            took.as_secs_f64(),
+            killed.past_lease_ms(next.t, config.leader_ttl)
+        );
+        children.start()?;
+        leader = next;
+    }
+    settled(config, stores, tally).await
+}
+
+async fn stores(config: &Config) -> Result<Stores, Failure> {
+    let data_dir = DataDir::open(&config.data_dir).map_err(|error| Failure::other(error.to_string()))?;
+    let identity = Identity::new(InstanceId::parse("demo").expect("a word")).map_err(Failure::other)?;
+    let stores = Stores::new(config, &data_dir, &identity).map_err(Failure::other)?;
+    super::ask("the embedded store", stores.state.migrate(Migrate::Apply)).await?;
+    Ok(stores)
+}
+
+/// Accepts `count` signals, leader or not: durable before it is counted.
+async fn submit(stores: &Stores, tally: &mut Tally, count: u32) -> Result<(), Failure> {
+    for _ in 0..count {
+        let id =
+            SignalId::parse(&format!("signal-{}", tally.accepted.len() + 1)).expect("a word and a number");
+        let signal = NewSignal { id: id.clone(), body: r#"{"instrument":"NIFTY","quantity":50}"#.into() };
+        match super::ask("the ledger", stores.ledger.submit(&signal)).await? {
+            Submit::Accepted(_) => tally.accepted.push(id.to_string()),
+            Submit::Repeated(_) | Submit::Conflict(_) => {
+                tally.fault(format!("{id} was there before it was sent"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the leader has worked through the ledger.
+async fn settled(config: &Config, stores: &Stores, tally: &mut Tally) -> Result<(), Failure> {
+    let done = async {
+        loop {
+            let counts = super::ask("the ledger", stores.ledger.counts()).await?;
+            if counts.received + counts.claimed + counts.in_doubt == 0 {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    match timeout(config.leader_ttl * PATIENCE_TTLS, done).await {
+        Ok(settled) => settled,
+        Err(_) => {
+            tally.fault("signals were left unsettled".into());
+            Ok(())
+        }
+    }
+}
+
+/// A directory of the demonstration's own, removed with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("coordinator-demo-{}", std::process::id()));
+        std::fs::create_dir_all(&path)
+            .map_err(|error| Failure::other(format!("cannot make {}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("{} is left behind: {error}", self.0.display());
+        }
+    }
+}

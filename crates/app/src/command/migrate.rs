@@ -1,0 +1,26 @@
+//! `coordinator migrate`: the database's schema.
+
+use super::{ask, open};
+use crate::config::Config;
+use crate::failure::Failure;
+use domain::SCHEMA_VERSION;
+use domain::ports::{Migrate, Schema};
+
+/// Brings the schema up to date, or only tells its state.
+pub async fn migrate(config: &Config, how: Migrate) -> Result<(), Failure> {
+    let stores = open(config)?;
+    let answer = ask("the state store", stores.state.migrate(how)).await;
+    stores.close().await;
+    match answer? {
+        Schema::Current => {
+            println!("schema {SCHEMA_VERSION}: up to date ({})", stores.told);
+            Ok(())
+        }
+        Schema::Newer { found } => Err(Failure::usage(format!(
+            "the database has schema {found}, this binary writes schema {SCHEMA_VERSION}: use the newer binary"
+        ))),
+        Schema::Older { found } => Err(Failure::other(format!(
+            "the database has schema {found}, this binary needs {SCHEMA_VERSION}: run `coordinator migrate`"
+        ))),
+    }
+}

@@ -1,0 +1,52 @@
+//! Commands that look at or change the group through its stores, whether instances run or not.
+
+mod demo;
+mod history;
+mod migrate;
+mod recovery;
+mod status;
+mod step_down;
+mod table;
+
+pub use demo::demo;
+pub use history::history;
+pub use migrate::migrate;
+pub use recovery::check_recovery;
+pub use status::{Form, status};
+pub use step_down::step_down;
+
+use crate::compose::Stores;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::identity::{DataDir, Identity};
+use domain::id::InstanceId;
+use domain::ports::StoreError;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A person waits: longer than this no store is waited for.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The stores, opened as nobody in particular: this process takes no part in the election.
+fn open(config: &Config) -> Result<Stores, Failure> {
+    let data_dir = DataDir::open(&config.data_dir).map_err(|error| Failure::usage(error.to_string()))?;
+    let id = InstanceId::parse(&format!("command-{}", std::process::id())).expect("a word and a number");
+    let identity = Identity::new(id).map_err(Failure::other)?;
+    Stores::new(config, &data_dir, &identity).map_err(Failure::usage)
+}
+
+/// The answer of a store, in time, or a failure that says which store did not give it.
+async fn ask<T>(what: &str, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
+    match timeout(ANSWER_TIME_MAX, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Failure::other(format!("{what}: {error}"))),
+        Err(_) => Err(Failure::other(format!("{what}: no answer within {ANSWER_TIME_MAX:?}"))),
+    }
+}
+
+/// Prints a value as JSON on one line.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::other(error.to_string()))?;
+    println!("{text}");
+    Ok(())
+}

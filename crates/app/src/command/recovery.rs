@@ -1,0 +1,86 @@
+//! `coordinator recovery check`: the portfolio, judged as a new leader would judge it. Read-only.
+
+use super::{ask, open, print_json};
+use crate::command::status::Form;
+use crate::config::Config;
+use crate::failure::Failure;
+use domain::recovery::{Portfolio, RecoveryFault, validate};
+use serde::Serialize;
+
+/// Above this the portfolio is outside what was validated: a warning, not a failure.
+const POSITIONS_VALIDATED: usize = 50;
+
+#[derive(Serialize)]
+struct CheckJson {
+    verdict: &'static str,
+    error_code: Option<&'static str>,
+    positions: Option<usize>,
+    total_risk_amount: Option<String>,
+    margin_used: Option<String>,
+    findings: Vec<String>,
+    untold: usize,
+}
+
+/// Prints positions, sums and verdict; the exit code is the error code of the recovery (1, 2, 3).
+pub async fn check_recovery(config: &Config, form: Form) -> Result<(), Failure> {
+    let stores = open(config)?;
+    let answer = ask("the state store", async { Ok(stores.state.portfolio().await) }).await;
+    stores.close().await;
+    let verdict = answer?.map_err(RecoveryFault::from).and_then(|raw| validate(&raw));
+    match form {
+        Form::Json => print_json(&json(&verdict))?,
+        Form::Table => tell(&verdict),
+    }
+    verdict.map(drop).map_err(|fault| Failure {
+        message: format!("recovery would fail with {}: nothing would be traded", fault.code),
+        exit_code: fault.code.as_number(),
+    })
+}
+
+fn tell(verdict: &Result<Portfolio, RecoveryFault>) {
+    match verdict {
+        Ok(portfolio) => {
+            println!("positions          {}", portfolio.positions.len());
+            println!("total_risk_amount  {}", portfolio.total_risk_amount);
+            println!("margin_used        {}", portfolio.margin_used);
+            if portfolio.positions.len() > POSITIONS_VALIDATED {
+                println!(
+                    "warning            more than the {POSITIONS_VALIDATED} positions that were validated"
+                );
+            }
+            println!("verdict            OK: a new leader would become active");
+        }
+        Err(fault) => {
+            for finding in &fault.findings {
+                println!("finding            {finding}");
+            }
+            if fault.untold > 0 {
+                println!("finding            and {} more", fault.untold);
+            }
+            println!("verdict            {}", fault.code);
+        }
+    }
+}
+
+fn json(verdict: &Result<Portfolio, RecoveryFault>) -> CheckJson {
+    match verdict {
+        Ok(portfolio) => CheckJson {
+            verdict: "OK",
+            error_code: None,
+            positions: Some(portfolio.positions.len()),
+            total_risk_amount: Some(portfolio.total_risk_amount.to_string()),
+            margin_used: Some(portfolio.margin_used.to_string()),
+            findings: Vec::new(),
+            untold: 0,
+        },
+        Err(fault) => CheckJson {
+            verdict: "FAILED",
+            error_code: Some(fault.code.as_str()),
+            positions: None,
+            total_risk_amount: None,
+            margin_used: None,
+            findings: fault.findings.clone(),
+            untold: fault.untold,
+        },
+    }
+}

@@ -1,0 +1,162 @@
+//! `coordinator status`: the instances, and who leads by both stores.
+
+use super::table::table;
+use super::{ask, open, print_json};
+use crate::compose::Stores;
+use crate::config::Config;
+use crate::failure::Failure;
+use adapter_http::InstanceJson;
+use domain::lease::Observation;
+use domain::member::MemberSeen;
+use domain::ports::Ticket;
+use serde::Serialize;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// Instances beat every LEADER_TTL, every 10 s at the latest; one that missed two beats is not counted on.
+const BEATS_MISSED_MAX: u32 = 2;
+const BEAT_MAX: Duration = Duration::from_secs(10);
+/// `--watch` looks again this often when no hint comes: ages grow though nothing happens.
+const WATCH_PERIOD: Duration = Duration::from_secs(2);
+/// And not more often than this when hints pour in.
+const WATCH_PERIOD_MIN: Duration = Duration::from_millis(100);
+
+/// How the status is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A table.
+    Table,
+    /// A JSON object on one line.
+    Json,
+}
+
+/// What the stores say at one moment.
+struct Seen {
+    row: Observation,
+    ticket: Option<Result<Option<Ticket>, Failure>>,
+    members: Vec<MemberSeen>,
+}
+
+#[derive(Serialize)]
+struct StatusJson<'a> {
+    exactly_one_leads: bool,
+    leader_db: Option<&'a str>,
+    leader_redis: Option<&'a str>,
+    redis: Option<&'static str>,
+    epoch: u64,
+    instances: Vec<InstanceJson<'a>>,
+}
+
+/// Prints the status once; an error when not exactly one instance leads.
+pub async fn status(config: &Config, form: Form, watch: bool) -> Result<(), Failure> {
+    let stores = open(config)?;
+    let shown = if watch { follow(&stores, form).await } else { once(&stores, form).await };
+    stores.close().await;
+    shown
+}
+
+async fn once(stores: &Stores, form: Form) -> Result<(), Failure> {
+    let seen = look(stores).await?;
+    print(&seen, form)?;
+    if seen.leaders() == 1 {
+        Ok(())
+    } else {
+        Err(Failure::other(format!("{} instances lead; it should be exactly one", seen.leaders())))
+    }
+}
+
+/// Until it is interrupted. A store that is away is told and tried again.
+async fn follow(stores: &Stores, form: Form) -> Result<(), Failure> {
+    loop {
+        match look(stores).await {
+            Ok(seen) => print(&seen, form)?,
+            Err(failure) => eprintln!("{}", failure.message),
+        }
+        if form == Form::Table {
+            println!();
+        }
+        sleep(WATCH_PERIOD_MIN).await;
+        // A hint or the period: either way it is time to look again.
+        let _ = timeout(WATCH_PERIOD, stores.state.changed()).await;
+    }
+}
+
+async fn look(stores: &Stores) -> Result<Seen, Failure> {
+    let row = ask("the state store", stores.state.observe()).await?;
+    let members = ask("the state store", stores.state.members()).await?;
+    let ticket = match &stores.leader {
+        Some(leader) => Some(ask("Redis", leader.inspect()).await),
+        None => None,
+    };
+    Ok(Seen { row, ticket, members })
+}
+
+impl Seen {
+    fn leader_db(&self) -> Option<&str> {
+        let holder = self.row.holder.as_ref().filter(|_| !self.row.released);
+        holder.map(domain::id::InstanceId::as_str)
+    }
+
+    fn leader_redis(&self) -> Option<&str> {
+        match &self.ticket {
+            Some(Ok(Some(ticket))) => Some(ticket.holder.as_str()),
+            Some(Ok(None) | Err(_)) | None => None,
+        }
+    }
+
+    /// How many instances say that they lead, and are heard of.
+    fn leaders(&self) -> usize {
+        let fresh = self.row.ttl.min(BEAT_MAX) * BEATS_MISSED_MAX;
+        let leads = |seen: &&MemberSeen| seen.member.standing.leads() && seen.heartbeat_age <= fresh;
+        let held = self.members.iter().filter(leads);
+        held.filter(|seen| self.leader_db() == Some(seen.member.id.as_str())).count()
+    }
+}
+
+fn print(seen: &Seen, form: Form) -> Result<(), Failure> {
+    match form {
+        Form::Json => print_json(&StatusJson {
+            exactly_one_leads: seen.leaders() == 1,
+            leader_db: seen.leader_db(),
+            leader_redis: seen.leader_redis(),
+            redis: seen.ticket.as_ref().map(|answer| if answer.is_ok() { "answers" } else { "unreachable" }),
+            epoch: seen.row.version.token.epoch.0,
+            instances: seen.members.iter().map(InstanceJson::from).collect(),
+        }),
+        Form::Table => {
+            println!("{}", render(seen));
+            Ok(())
+        }
+    }
+}
+
+fn render(seen: &Seen) -> String {
+    let rows: Vec<Vec<String>> = seen
+        .members
+        .iter()
+        .map(|MemberSeen { member, heartbeat_age }| {
+            vec![
+                member.id.to_string(),
+                member.standing.to_string(),
+                member.epoch.to_string(),
+                format!("{:.1} s", heartbeat_age.as_secs_f64()),
+                if member.fallback { "yes" } else { "no" }.to_owned(),
+                member.alerts.as_str().to_owned(),
+                member.host.escape_debug().to_string(),
+                member.address.escape_debug().to_string(),
+            ]
+        })
+        .collect();
+    let header = ["INSTANCE", "ROLE", "EPOCH", "HEARTBEAT", "FALLBACK", "ALERTS", "HOST", "PAGE"];
+    let redis = match &seen.ticket {
+        None => "not used".to_owned(),
+        Some(Err(failure)) => failure.message.clone(),
+        Some(Ok(_)) => seen.leader_redis().unwrap_or("nobody").to_owned(),
+    };
+    let held = seen.leader_db().unwrap_or("nobody");
+    format!(
+        "{}\n\nleader in the state store  {held} (epoch {})\nleader in Redis            {redis}",
+        table(&header, &rows),
+        seen.row.version.token.epoch
+    )
+}

@@ -1,0 +1,40 @@
+//! Columns for a terminal.
+
+/// Lines up `rows` under `header`, two spaces between columns, none at the end.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([header[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let head = line(&mut header.iter().copied());
+    let body = rows.iter().map(|row| line(&mut row.iter().map(String::as_str)));
+    std::iter::once(head).chain(body).collect::<Vec<_>>().join("\n")
+}
+
+/// Unix milliseconds as a person reads them, in UTC; `-` when the number is no date.
+pub fn date(unix_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(unix_ms)
+        .map_or_else(|_| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_have_no_tail() {
+        let rows = vec![vec!["a".to_owned(), "leader".to_owned()], vec!["long".to_owned(), String::new()]];
+        assert_eq!(table(&["ID", "ROLE"], &rows), "ID    ROLE\na     leader\nlong");
+    }
+
+    #[test]
+    fn dates_are_utc() {
+        assert_eq!(date(1_700_000_000_000), "2023-11-14 22:13:20");
+        assert_eq!(date(i64::MAX), "-");
+    }
+}

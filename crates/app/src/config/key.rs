@@ -1,0 +1,95 @@
+//! Every setting by name: the only place where the names of file, environment and flags are written.
+
+/// A setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// Group of which one instance leads.
+    Group,
+    /// Name of this instance.
+    InstanceId,
+    /// Address of the page.
+    Listen,
+    /// Directory of the identity and the embedded store.
+    DataDir,
+    /// Life of a lease.
+    LeaderTtl,
+    /// Time between renewals.
+    Heartbeat,
+    /// Redis.
+    RedisUrl,
+    /// Beginning of every key in Redis.
+    RedisPrefix,
+    /// PostgreSQL.
+    PostgresUrl,
+    /// Relation with the open positions.
+    RecoveryPositions,
+    /// Relation with the portfolio's totals.
+    RecoveryPortfolio,
+    /// How many syncs the rolling window holds.
+    MetricsWindow,
+}
+
+impl Key {
+    /// Every setting, in the order in which the configuration is printed: sections last.
+    pub const ALL: [Self; 12] = [
+        Self::Group,
+        Self::InstanceId,
+        Self::Listen,
+        Self::DataDir,
+        Self::LeaderTtl,
+        Self::Heartbeat,
+        Self::RedisUrl,
+        Self::RedisPrefix,
+        Self::PostgresUrl,
+        Self::RecoveryPositions,
+        Self::RecoveryPortfolio,
+        Self::MetricsWindow,
+    ];
+
+    /// Its name in the file, with its section.
+    pub fn in_file(self) -> &'static str {
+        match self {
+            Self::Group => "group",
+            Self::InstanceId => "instance_id",
+            Self::Listen => "listen",
+            Self::DataDir => "data_dir",
+            Self::LeaderTtl => "leader_ttl",
+            Self::Heartbeat => "heartbeat",
+            Self::RedisUrl => "redis.url",
+            Self::RedisPrefix => "redis.prefix",
+            Self::PostgresUrl => "postgres.url",
+            Self::RecoveryPositions => "recovery.positions",
+            Self::RecoveryPortfolio => "recovery.portfolio",
+            Self::MetricsWindow => "metrics.window",
+        }
+    }
+
+    /// Its environment variables: `COORDINATOR_` and its name in the file, and where tradition has another.
+    pub fn in_environment(self) -> Vec<String> {
+        let own = format!("{PREFIX}{}", self.in_file().replace('.', "_").to_ascii_uppercase());
+        match self {
+            Self::LeaderTtl => vec![own, LEADER_TTL.to_owned()],
+            _ => vec![own],
+        }
+    }
+
+    /// Its section and its name there.
+    pub fn section_and_name(self) -> (Option<&'static str>, &'static str) {
+        match self.in_file().split_once('.') {
+            Some((section, name)) => (Some(section), name),
+            None => (None, self.in_file()),
+        }
+    }
+}
+
+/// How the names of our environment variables begin.
+pub const PREFIX: &str = "COORDINATOR_";
+
+/// The name under which the time to live of a leader is known elsewhere.
+pub const LEADER_TTL: &str = "LEADER_TTL";
+
+/// Whether a variable that begins like ours is no setting: what `exec` hands to its child, and what tests
+/// tell each other.
+pub fn is_no_setting(variable: &str) -> bool {
+    matches!(variable, "COORDINATOR_FENCE" | "COORDINATOR_EPOCH") || variable.starts_with("COORDINATOR_TEST_")
+}

@@ -1,0 +1,144 @@
+//! Collects what was written in the file, the environment and the flags, and finds what nobody knows.
+
+use super::fault::{Fault, Origin};
+use super::key::{self, Key};
+use super::nearest::nearest;
+use crate::cli::Flags;
+use crate::secret::Secret;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use toml::{Table, Value};
+
+/// Everything that was written.
+#[derive(Default)]
+pub struct Layers {
+    /// What was written about each setting and where; the later wins.
+    pub written: BTreeMap<Key, Vec<(Origin, String)>>,
+    /// What could not be attributed to a setting.
+    pub faults: Vec<Fault>,
+}
+
+impl Layers {
+    /// Reads all three sources. `file` is the path, for messages, and the text.
+    pub fn read(
+        file: Option<(&str, &str)>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        flags: &Flags,
+    ) -> Self {
+        let mut layers = Self::default();
+        if let Some((path, text)) = file {
+            layers.file(path, text);
+        }
+        layers.environment(environment);
+        layers.flags(flags);
+        layers
+    }
+
+    fn write(&mut self, key: Key, origin: Origin, value: String) {
+        self.written.entry(key).or_default().push((origin, value));
+    }
+
+    fn file(&mut self, path: &str, text: &str) {
+        let table = match text.parse::<Table>() {
+            Ok(table) => table,
+            Err(error) => {
+                // The error's own rendering quotes the line, which may hold a password.
+                let at = error.span().map_or(0, |span| span.start);
+                let place = line_and_column(text, at);
+                self.faults.push(Fault::new(
+                    Origin::File(path.to_owned(), place),
+                    "not TOML: a value that is no number stands in quotes, and a key occurs once",
+                ));
+                return;
+            }
+        };
+        let sections: BTreeSet<_> = Key::ALL.iter().filter_map(|key| key.section_and_name().0).collect();
+        for (name, value) in table {
+            match (sections.contains(name.as_str()), value) {
+                (true, Value::Table(section)) => {
+                    for (inner, value) in section {
+                        self.file_value(path, &format!("{name}.{inner}"), value);
+                    }
+                }
+                (true, _) => {
+                    let message = format!("is a section: write [{name}] above its keys");
+                    self.faults.push(Fault::new(Origin::File(path.to_owned(), name), message));
+                }
+                (false, value) => self.file_value(path, &name, value),
+            }
+        }
+    }
+
+    fn file_value(&mut self, path: &str, name: &str, value: Value) {
+        let origin = Origin::File(path.to_owned(), name.to_owned());
+        let Some(key) = Key::ALL.into_iter().find(|key| key.in_file() == name) else {
+            let sections = Key::ALL.iter().filter_map(|key| key.section_and_name().0);
+            let meant = nearest(name, Key::ALL.iter().map(|key| key.in_file()).chain(sections));
+            self.faults.push(unknown(origin, "key", meant));
+            return;
+        };
+        match value {
+            Value::String(text) => self.write(key, origin, text),
+            Value::Integer(number) => self.write(key, origin, number.to_string()),
+            Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
+                self.faults.push(Fault::new(origin, "is neither a text in quotes nor a whole number"));
+            }
+        }
+    }
+
+    /// The environment has no order, so faults are told in the order of names.
+    fn environment(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) {
+        let known: BTreeMap<String, Key> = Key::ALL
+            .into_iter()
+            .flat_map(|key| key.in_environment().into_iter().map(move |name| (name, key)))
+            .collect();
+        let sorted: BTreeMap<OsString, OsString> = environment.into_iter().collect();
+        for (name, value) in sorted {
+            let ours = name.as_encoded_bytes().starts_with(key::PREFIX.as_bytes());
+            let name = name.to_string_lossy().into_owned();
+            if !ours && name != key::LEADER_TTL || key::is_no_setting(&name) {
+                continue;
+            }
+            let origin = Origin::Environment(name.clone());
+            match (known.get(&name), value.to_str()) {
+                (None, _) => {
+                    let meant = nearest(&name, known.keys().map(String::as_str));
+                    self.faults.push(unknown(origin, "variable", meant));
+                }
+                (Some(_), None) => self.faults.push(Fault::new(origin, "is not UTF-8 text")),
+                (Some(key), Some(value)) => self.write(*key, origin, value.to_owned()),
+            }
+        }
+    }
+
+    fn flags(&mut self, flags: &Flags) {
+        let Flags { config: _, data_dir, redis, postgres, group, leader_ttl, listen, instance_id } = flags;
+        let texts = [
+            (Key::DataDir, "--data-dir", data_dir.as_deref()),
+            (Key::RedisUrl, "--redis", redis.as_ref().map(Secret::expose)),
+            (Key::PostgresUrl, "--postgres", postgres.as_ref().map(Secret::expose)),
+            (Key::Group, "--group", group.as_deref()),
+            (Key::LeaderTtl, "--leader-ttl", leader_ttl.as_deref()),
+            (Key::Listen, "--listen", listen.as_deref()),
+            (Key::InstanceId, "--instance-id", instance_id.as_deref()),
+        ];
+        for (key, flag, text) in texts {
+            if let Some(text) = text {
+                self.write(key, Origin::Flag(flag), text.to_owned());
+            }
+        }
+    }
+}
+
+fn unknown(origin: Origin, kind: &str, meant: Option<&str>) -> Fault {
+    let hint = meant.map_or_else(String::new, |name| format!("; did you mean {name}?"));
+    Fault::new(origin, format!("unknown {kind}{hint}"))
+}
+
+/// Where byte `at` of `text` is, for people: counted from 1.
+fn line_and_column(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}")
+}

@@ -1,0 +1,260 @@
+//! The configuration: a TOML file, under the environment, under the flags.
+//!
+//! [`load`] is a pure function from what was written to a [`Config`] or to all faults at once. Every value
+//! that was written is judged, also one that a later source overrides: a fault that does not matter today
+//! would matter on the day the flag is dropped.
+
+mod fault;
+mod key;
+mod layers;
+mod nearest;
+mod parse;
+mod render;
+mod store_url;
+
+pub use fault::{Fault, Origin};
+pub use key::Key;
+pub use parse::Relation;
+pub use render::render;
+pub use store_url::{Engine, StoreUrl};
+
+use crate::cli::Flags;
+use domain::id::{GroupId, InstanceId};
+use domain::lease::{TTL_DEFAULT, TTL_MAX, TTL_MIN, margin};
+use domain::metrics::WINDOW_DEFAULT;
+use fault::one_line;
+use layers::Layers;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Port of the page unless configured.
+const PORT_DEFAULT: u16 = 5000;
+/// Largest configuration file in bytes: a hundred times what all settings take.
+const FILE_LEN_MAX: u64 = 256 * 1024;
+
+// A lease is worth having only while it lasts longer than its margins, whatever TTL is allowed.
+const _: () = assert!(TTL_MIN.as_nanos() > 2 * margin(TTL_MIN).as_nanos());
+const _: () = assert!(TTL_MAX.as_nanos() > 2 * margin(TTL_MAX).as_nanos());
+
+/// Every setting, judged. No output of it shows a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Group of which one instance leads.
+    pub group: GroupId,
+    /// Name of this instance; `None`: made from the identity in the data directory and the process id.
+    pub instance_id: Option<InstanceId>,
+    /// Where the page listens, a loopback address; port 0: any free one.
+    pub listen: SocketAddr,
+    /// Directory of the identity and the embedded store.
+    pub data_dir: PathBuf,
+    /// LEADER_TTL: how long leadership outlives its holder.
+    pub leader_ttl: Duration,
+    /// Time between renewals, at most a third of `leader_ttl`.
+    pub heartbeat: Duration,
+    /// Redis; `None`: the state store elects without it.
+    pub redis: Option<Redis>,
+    /// PostgreSQL; `None`: the embedded store decides.
+    pub postgres: Option<StoreUrl>,
+    /// Relation with the open positions.
+    pub positions: Relation,
+    /// Relation with the portfolio's totals.
+    pub portfolio: Relation,
+    /// How many syncs the rolling window of the metrics holds.
+    pub metrics_window: usize,
+    /// Where the values that were written come from.
+    origins: BTreeMap<Key, Origin>,
+}
+
+/// How Redis is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redis {
+    /// Where it is.
+    pub url: StoreUrl,
+    /// Beginning of every key.
+    pub prefix: String,
+}
+
+impl Config {
+    /// Where the value of a setting comes from.
+    pub fn origin(&self, key: Key) -> &Origin {
+        self.origins.get(&key).unwrap_or(&Origin::Default)
+    }
+}
+
+/// Reads the file that the flags name and the environment of this process, and [`load`]s them.
+/// The caller prints the faults, one a line, and exits with 2.
+pub fn load_from_process(flags: &Flags) -> Result<Config, Vec<Fault>> {
+    let environment = std::env::vars_os();
+    let Some(path) = &flags.config else { return load(None, environment, flags) };
+    match read(path) {
+        Ok(text) => load(Some((&path.to_string_lossy(), &text)), environment, flags),
+        Err(error) => {
+            let message = format!("{}: {error}", one_line(&path.to_string_lossy()));
+            let mut faults = vec![Fault::new(Origin::Flag("--config"), message)];
+            faults.extend(load(None, environment, flags).err().unwrap_or_default());
+            Err(faults)
+        }
+    }
+}
+
+/// Judges everything that was written and all faults at once. `file` is the path, for messages, and the text.
+pub fn load(
+    file: Option<(&str, &str)>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: &Flags,
+) -> Result<Config, Vec<Fault>> {
+    let Layers { written, faults } = Layers::read(file, environment, flags);
+    let mut judge = Judge { written, faults };
+    let relation = |name| Relation::parse(name).expect("our default is a name");
+
+    let group =
+        judge.take(Key::Group, parse::group, || GroupId::parse("default").expect("our default is an id"));
+    let instance_id = judge.take(Key::InstanceId, |text| parse::instance(text).map(Some), || None);
+    let listen = judge.take(Key::Listen, parse::listen, || (Ipv4Addr::LOCALHOST, PORT_DEFAULT).into());
+    let data_dir = judge.take(Key::DataDir, parse::directory, || PathBuf::from("./coordinator-data"));
+    let leader_ttl = judge.take(Key::LeaderTtl, parse::ttl, || TTL_DEFAULT);
+    let heartbeat = judge.take(Key::Heartbeat, |text| parse::heartbeat(text).map(Some), || None);
+    let redis_url = |text: &str| StoreUrl::parse(Engine::Redis, text).map(Some);
+    let redis_url = judge.take(Key::RedisUrl, redis_url, || None);
+    let prefix = judge.take(Key::RedisPrefix, parse::prefix, || "coordinator".to_owned());
+    let postgres_url = |text: &str| StoreUrl::parse(Engine::Postgres, text).map(Some);
+    let postgres = judge.take(Key::PostgresUrl, postgres_url, || None);
+    let positions = judge.take(Key::RecoveryPositions, Relation::parse, || relation("portfolio_positions"));
+    let portfolio = judge.take(Key::RecoveryPortfolio, Relation::parse, || relation("portfolio_state"));
+    let metrics_window = judge.take(Key::MetricsWindow, parse::window, || WINDOW_DEFAULT);
+
+    judge.one_lease_in_the_environment();
+    judge.a_prefix_needs_redis();
+    if let (Some(ttl), Some(Some(heartbeat))) = (leader_ttl, heartbeat) {
+        judge.heartbeat_fits(heartbeat, ttl);
+    }
+    if let (Some(positions), Some(portfolio)) = (&positions, &portfolio) {
+        judge.relations_differ(positions, portfolio);
+    }
+
+    let origins = judge.origins();
+    let config = (|| {
+        let (leader_ttl, prefix) = (leader_ttl?, prefix?);
+        Some(Config {
+            group: group?,
+            instance_id: instance_id?,
+            listen: listen?,
+            data_dir: data_dir?,
+            leader_ttl,
+            heartbeat: heartbeat?.unwrap_or(heartbeat_max(leader_ttl)),
+            redis: redis_url?.map(|url| Redis { url, prefix }),
+            postgres: postgres?,
+            positions: positions?,
+            portfolio: portfolio?,
+            metrics_window: metrics_window?,
+            origins,
+        })
+    })();
+    match config {
+        Some(config) if judge.faults.is_empty() => Ok(config),
+        Some(_) | None => Err(judge.faults),
+    }
+}
+
+/// The longest heartbeat: two of them may be lost before the lease is. Whole milliseconds, as it is written.
+fn heartbeat_max(ttl: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(ttl.as_millis() / 3).expect("a TTL is at most TTL_MAX"))
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(FILE_LEN_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_LEN_MAX {
+        return Err(io::Error::other(format!("larger than {FILE_LEN_MAX} bytes")));
+    }
+    Ok(text)
+}
+
+/// Turns texts into values and keeps the faults.
+struct Judge {
+    written: BTreeMap<Key, Vec<(Origin, String)>>,
+    faults: Vec<Fault>,
+}
+
+impl Judge {
+    /// The value written last, or the default when none was written; `None` when the last one is wrong.
+    fn take<T>(
+        &mut self,
+        key: Key,
+        parse: impl Fn(&str) -> Result<T, String>,
+        default: impl FnOnce() -> T,
+    ) -> Option<T> {
+        let Some(written) = self.written.get(&key) else { return Some(default()) };
+        let mut last = None;
+        for (origin, text) in written {
+            last = match parse(text) {
+                Ok(value) => Some(value),
+                Err(what) => {
+                    self.faults.push(Fault::new(origin.clone(), format!("is {what}")));
+                    None
+                }
+            };
+        }
+        last
+    }
+
+    /// Where each value that was written comes from: the last place.
+    fn origins(&self) -> BTreeMap<Key, Origin> {
+        let last = |(key, written): (&Key, &Vec<(Origin, String)>)| Some((*key, written.last()?.0.clone()));
+        self.written.iter().filter_map(last).collect()
+    }
+
+    /// The place where a value was written that contradicts another one.
+    fn place(&self, key: Key) -> Origin {
+        self.origins().remove(&key).unwrap_or(Origin::Default)
+    }
+
+    fn one_lease_in_the_environment(&mut self) {
+        let written = self.written.get(&Key::LeaderTtl).map_or(&[][..], Vec::as_slice);
+        let mut variables = written.iter().filter(|(origin, _)| matches!(origin, Origin::Environment(_)));
+        if let (Some((first, one)), Some((second, other))) = (variables.next(), variables.next())
+            && parse::ttl(one) != parse::ttl(other)
+        {
+            let fault = Fault::new(second.clone(), format!("contradicts {first}: set one of them"));
+            self.faults.push(fault);
+        }
+    }
+
+    fn a_prefix_needs_redis(&mut self) {
+        if self.written.contains_key(&Key::RedisPrefix) && !self.written.contains_key(&Key::RedisUrl) {
+            let message = "means nothing without redis.url (COORDINATOR_REDIS_URL, --redis)";
+            self.faults.push(Fault::new(self.place(Key::RedisPrefix), message));
+        }
+    }
+
+    fn heartbeat_fits(&mut self, heartbeat: Duration, ttl: Duration) {
+        if heartbeat > ttl / 3 {
+            let (is, max, ttl_written) =
+                (parse::written(heartbeat), parse::written(heartbeat_max(ttl)), parse::written(ttl));
+            let ttl_place = self.place(Key::LeaderTtl);
+            let message = format!(
+                "is {is}, more than a third of leader_ttl ({ttl_written}, {ttl_place}): at most {max}"
+            );
+            self.faults.push(Fault::new(self.place(Key::Heartbeat), message));
+        }
+    }
+
+    fn relations_differ(&mut self, positions: &Relation, portfolio: &Relation) {
+        if positions.as_str().eq_ignore_ascii_case(portfolio.as_str()) {
+            // The defaults differ, so at least one of them was written.
+            let written = [Key::RecoveryPortfolio, Key::RecoveryPositions].map(|key| self.place(key));
+            let place =
+                written.into_iter().find(|place| *place != Origin::Default).unwrap_or(Origin::Default);
+            let message = format!("positions and portfolio are the same relation, {positions}");
+            self.faults.push(Fault::new(place, message));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

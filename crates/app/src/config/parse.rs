@@ -1,0 +1,141 @@
+//! From the text of a setting to its value. Every error says what is allowed, behind "is".
+
+use super::fault::shown;
+use domain::id::{GroupId, InstanceId};
+use domain::lease::{TTL_MAX, TTL_MIN};
+use domain::metrics::{WINDOW_MAX, WINDOW_MIN};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Shortest heartbeat: more than ten renewals a second would load the store and make nothing safer.
+pub const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+
+// The shortest lease leaves room for the shortest heartbeat.
+const _: () = assert!(HEARTBEAT_MIN.as_nanos() * 3 <= TTL_MIN.as_nanos());
+
+/// Longest prefix of keys: it is sent with every request.
+const PREFIX_LEN_MAX: usize = 64;
+
+/// Longest identifier in bytes that PostgreSQL tells apart.
+const IDENTIFIER_LEN_MAX: usize = 63;
+
+/// A table or view: `name` or `schema.name`, nothing else, so that it can be part of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relation(String);
+
+impl Relation {
+    /// The name, with the schema if there is one.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Parses `name` or `schema.name`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split('.').collect();
+        if parts.len() <= 2 && parts.into_iter().all(is_identifier) {
+            Ok(Self(text.to_owned()))
+        } else {
+            let one = format!("1 to {IDENTIFIER_LEN_MAX} of the characters A-Z a-z 0-9 _, no digit first");
+            Err(format!("{}, not NAME or SCHEMA.NAME, each {one}", shown(text)))
+        }
+    }
+}
+
+impl fmt::Display for Relation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.len() <= IDENTIFIER_LEN_MAX
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+const ID: &str = "1 to 128 of the characters A-Z a-z 0-9 . _ : -";
+
+/// The name of a group.
+pub fn group(text: &str) -> Result<GroupId, String> {
+    GroupId::parse(text).map_err(|_| format!("{}, not {ID}", shown(text)))
+}
+
+/// The name of an instance.
+pub fn instance(text: &str) -> Result<InstanceId, String> {
+    InstanceId::parse(text).map_err(|_| format!("{}, not {ID}", shown(text)))
+}
+
+/// A prefix of keys: the characters of an id, which have no meaning in a pattern or a hash tag.
+pub fn prefix(text: &str) -> Result<String, String> {
+    match GroupId::parse(text) {
+        Ok(_) if text.len() <= PREFIX_LEN_MAX => Ok(text.to_owned()),
+        Ok(_) | Err(_) => {
+            let allowed = format!("1 to {PREFIX_LEN_MAX} of the characters A-Z a-z 0-9 . _ : -");
+            Err(format!("{}, not {allowed}", shown(text)))
+        }
+    }
+}
+
+/// Where the page listens.
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        return Err(format!("{}, not IP-ADDRESS:PORT such as 127.0.0.1:5000 or [::1]:5000", shown(text)));
+    };
+    if !address.ip().to_canonical().is_loopback() {
+        return Err(format!(
+            "{address}, which other hosts can reach: this version has no tokens yet, so that only loopback \
+             addresses (127.0.0.1, [::1]) are allowed"
+        ));
+    }
+    Ok(address)
+}
+
+/// A directory.
+pub fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains('\0') {
+        return Err(format!("{}, not the path of a directory", shown(text)));
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// The life of a lease.
+pub fn ttl(text: &str) -> Result<Duration, String> {
+    duration(text, TTL_MIN, TTL_MAX)
+}
+
+/// The time between renewals. Its upper limit depends on the life of the lease.
+pub fn heartbeat(text: &str) -> Result<Duration, String> {
+    duration(text, HEARTBEAT_MIN, TTL_MAX / 3)
+}
+
+/// How many syncs the rolling window holds.
+pub fn window(text: &str) -> Result<usize, String> {
+    let fits = |window: &usize| (WINDOW_MIN..=WINDOW_MAX).contains(window);
+    let window = text.parse().ok().filter(fits);
+    window.ok_or_else(|| format!("{}, not a whole number from {WINDOW_MIN} to {WINDOW_MAX}", shown(text)))
+}
+
+/// Seconds, or a number with its unit: `10`, `10s`, `1500ms`.
+fn duration(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
+    let parse =
+        |number: &str| number.bytes().all(|b| b.is_ascii_digit()).then(|| number.parse().ok()).flatten();
+    let parsed = match text.strip_suffix("ms") {
+        Some(number) => parse(number).map(Duration::from_millis),
+        None => parse(text.strip_suffix('s').unwrap_or(text)).map(Duration::from_secs),
+    };
+    let fitting = parsed.filter(|duration| (min..=max).contains(duration));
+    fitting.ok_or_else(|| {
+        let (min, max) = (written(min), written(max));
+        format!("{}, not a time from {min} to {max}, written as 10, 10s or 1500ms", shown(text))
+    })
+}
+
+/// A duration as the configuration writes it. Parts of a millisecond are cut.
+pub fn written(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        _ => format!("{}ms", duration.as_millis()),
+    }
+}

@@ -1,0 +1,60 @@
+//! The effective configuration as a file that says where each value comes from.
+
+use super::Config;
+use super::key::Key;
+use super::parse::written;
+use serde::Serialize;
+use toml::Value;
+
+/// The effective configuration as TOML, each value with its origin as a comment, secrets masked. The same
+/// configuration comes out when the secrets are put back and it is read as a file.
+pub fn render(config: &Config) -> String {
+    let mut lines = vec!["# The effective configuration, and where each value comes from.".to_owned()];
+    let mut section = None;
+    for key in Key::ALL {
+        let (in_section, name) = key.section_and_name();
+        if in_section != section {
+            section = in_section;
+            lines.push(format!("\n[{}]", section.unwrap_or_default()));
+        }
+        lines.push(match value(config, key) {
+            Ok(value) => format!("{name} = {value} # {}", config.origin(key)),
+            Err(instead) => format!("# {name} is not set: {instead}"),
+        });
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The value, or what happens without it.
+fn value(config: &Config, key: Key) -> Result<Value, &'static str> {
+    let redis = config.redis.as_ref().ok_or("the state store elects without Redis");
+    match key {
+        Key::Group => Ok(text(config.group.as_str())),
+        Key::InstanceId => {
+            let id =
+                config.instance_id.as_ref().ok_or("made of the identity in data_dir and the process id")?;
+            Ok(text(id.as_str()))
+        }
+        Key::Listen => Ok(text(&config.listen.to_string())),
+        Key::DataDir => Ok(text(&config.data_dir.to_string_lossy())),
+        Key::LeaderTtl => Ok(text(&written(config.leader_ttl))),
+        Key::Heartbeat => Ok(text(&written(config.heartbeat))),
+        Key::RedisUrl => Ok(serialised(&redis?.url)),
+        Key::RedisPrefix => Ok(text(&redis?.prefix)),
+        Key::PostgresUrl => {
+            let url = config.postgres.as_ref().ok_or("the embedded store in data_dir decides")?;
+            Ok(serialised(url))
+        }
+        Key::RecoveryPositions => Ok(text(config.positions.as_str())),
+        Key::RecoveryPortfolio => Ok(text(config.portfolio.as_str())),
+        Key::MetricsWindow => Ok(serialised(&config.metrics_window)),
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+fn serialised(value: &impl Serialize) -> Value {
+    Value::try_from(value).expect("a text or a number is a TOML value")
+}

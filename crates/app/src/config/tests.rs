@@ -1,0 +1,431 @@
+use super::*;
+use crate::secret::Secret;
+
+const PATH: &str = "coordinator.toml";
+const CANARY: &str = "canary";
+
+fn environment(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
+}
+
+fn with(file: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Config, Vec<Fault>> {
+    load(Some((PATH, file)), environment(variables), flags)
+}
+
+fn from_file(file: &str) -> Result<Config, Vec<Fault>> {
+    with(file, &[], &Flags::default())
+}
+
+/// The faults as they are printed.
+#[track_caller]
+fn told(result: Result<Config, Vec<Fault>>) -> Vec<String> {
+    let faults = result.expect_err("faults");
+    faults.iter().map(ToString::to_string).inspect(|line| assert!(!line.contains('\n'), "{line:?}")).collect()
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "a flag that was given")]
+fn secret(text: &str) -> Option<Secret> {
+    Some(Secret::new(text.to_owned()))
+}
+
+/// Every setting, written in the file.
+const FULL: &str = r#"
+group = "desk"
+instance_id = "a-1"
+listen = "[::1]:5001"
+data_dir = "/var/lib/coordinator"
+leader_ttl = 30
+heartbeat = "2500ms"
+[redis]
+url = "redis://localhost:6379/1"
+prefix = "desk"
+[postgres]
+url = "postgres://localhost/trading"
+[recovery]
+positions = "risk.open_positions"
+portfolio = "risk.portfolio"
+[metrics]
+window = 50
+"#;
+
+#[test]
+fn nothing_written_is_one_instance_on_this_host() {
+    let config = load(None, [], &Flags::default()).expect("defaults are sound");
+    assert_eq!(config.group.as_str(), "default");
+    assert_eq!((config.instance_id, config.redis, config.postgres), (None, None, None));
+    assert_eq!(config.listen.to_string(), "127.0.0.1:5000");
+    assert_eq!(config.data_dir, Path::new("./coordinator-data"));
+    assert_eq!(
+        (config.leader_ttl, config.heartbeat),
+        (Duration::from_secs(10), Duration::from_millis(3_333))
+    );
+    assert_eq!(
+        (config.positions.as_str(), config.portfolio.as_str()),
+        ("portfolio_positions", "portfolio_state")
+    );
+    assert_eq!(config.metrics_window, 100);
+}
+
+#[test]
+fn every_setting_can_be_written_in_the_file() {
+    let config = from_file(FULL).expect("sound");
+    assert_eq!(config.group.as_str(), "desk");
+    assert_eq!(config.instance_id.as_ref().map(InstanceId::as_str), Some("a-1"));
+    assert_eq!(config.listen.to_string(), "[::1]:5001");
+    assert_eq!(config.data_dir, Path::new("/var/lib/coordinator"));
+    assert_eq!(
+        (config.leader_ttl, config.heartbeat),
+        (Duration::from_secs(30), Duration::from_millis(2_500))
+    );
+    let redis = config.redis.as_ref().expect("written");
+    assert_eq!((redis.url.expose(), redis.prefix.as_str()), ("redis://localhost:6379/1", "desk"));
+    assert_eq!(config.postgres.as_ref().map(StoreUrl::expose), Some("postgres://localhost/trading"));
+    assert_eq!(
+        (config.positions.as_str(), config.portfolio.as_str()),
+        ("risk.open_positions", "risk.portfolio")
+    );
+    assert_eq!(config.metrics_window, 50);
+    for key in Key::ALL {
+        assert_eq!(*config.origin(key), Origin::File(PATH.to_owned(), key.in_file().to_owned()));
+    }
+}
+
+#[test]
+fn every_setting_can_be_written_in_the_environment() {
+    let from_environment = |key: Key| {
+        let table: toml::Table = FULL.parse().expect("TOML");
+        let value = match key.section_and_name() {
+            (Some(section), name) => &table[section][name],
+            (None, name) => &table[name],
+        };
+        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let variables = Key::ALL.map(|key| (key.in_environment().remove(0), from_environment(key)));
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let mut config = with("", &variables, &Flags::default()).expect("sound");
+    for key in Key::ALL {
+        assert!(matches!(config.origin(key), Origin::Environment(_)), "{key:?}");
+    }
+    config.origins = from_file(FULL).expect("sound").origins;
+    assert_eq!(config, from_file(FULL).expect("sound"));
+}
+
+#[test]
+fn flags_win_over_the_environment_and_the_environment_over_the_file() {
+    let file = "group = \"file\"\nleader_ttl = 20\ndata_dir = \"file\"";
+    let variables = [("COORDINATOR_GROUP", "environment"), ("LEADER_TTL", "30"), ("PATH", "/bin")];
+    let flags = Flags { group: Some("flag".to_owned()), ..Flags::default() };
+    let config = with(file, &variables, &flags).expect("sound");
+    assert_eq!(
+        (config.group.as_str(), config.origin(Key::Group).to_string()),
+        ("flag", "--group".to_owned())
+    );
+    assert_eq!(config.leader_ttl, Duration::from_secs(30));
+    assert_eq!(config.origin(Key::LeaderTtl).to_string(), "environment LEADER_TTL");
+    assert_eq!(config.data_dir, Path::new("file"));
+    assert_eq!(config.origin(Key::DataDir).to_string(), "coordinator.toml:data_dir");
+    assert_eq!(*config.origin(Key::Listen), Origin::Default);
+}
+
+#[test]
+fn every_flag_is_a_setting() {
+    let text = |text: &str| Some(text.to_owned());
+    let flags = Flags {
+        config: None,
+        data_dir: text("d"),
+        redis: secret("redis://h"),
+        postgres: secret("postgres://h/d"),
+        group: text("g"),
+        leader_ttl: text("1500ms"),
+        listen: text("127.0.0.2:0"),
+        instance_id: text("i"),
+    };
+    let config = load(None, [], &flags).expect("sound");
+    assert_eq!(config.leader_ttl, Duration::from_millis(1_500));
+    let flags = Key::ALL.into_iter().filter(|key| matches!(config.origin(*key), Origin::Flag(_)));
+    assert_eq!(flags.count(), 7);
+}
+
+#[test]
+fn the_life_of_a_lease_is_from_one_second_to_five_minutes() {
+    for (written, ms) in
+        [("1", 1_000), ("1s", 1_000), ("1000ms", 1_000), ("300", 300_000), ("300000ms", 300_000)]
+    {
+        let config = from_file(&format!("leader_ttl = \"{written}\"")).expect(written);
+        assert_eq!(config.leader_ttl, Duration::from_millis(ms));
+    }
+    let wrong = ["0", "999ms", "301", "300001ms", "", "s", "ms", "-1", "+5", "1.5s", "10 s", "10m", "ten"];
+    for written in wrong.into_iter().chain(["18446744073709551616", "18446744073709551615"]) {
+        let faults = told(from_file(&format!("leader_ttl = \"{written}\"")));
+        let allowed = "not a time from 1s to 300s, written as 10, 10s or 1500ms";
+        assert_eq!(faults, [format!("coordinator.toml:leader_ttl: is {written:?}, {allowed}")]);
+    }
+}
+
+#[test]
+fn the_heartbeat_is_at_most_a_third_of_the_lease() {
+    let load = |ttl: &str, heartbeat: &str| {
+        from_file(&format!("leader_ttl = \"{ttl}\"\nheartbeat = \"{heartbeat}\""))
+    };
+    assert_eq!(load("9s", "3s").expect("a third").heartbeat, Duration::from_secs(3));
+    load("10s", "3333ms").expect("just below a third");
+    assert_eq!(
+        told(load("10s", "3334ms")),
+        [
+            "coordinator.toml:heartbeat: is 3334ms, more than a third of leader_ttl (10s, coordinator.toml:leader_ttl): \
+          at most 3333ms"
+        ]
+    );
+    assert!(told(load("10s", "99ms"))[0].contains("from 100ms to 100s"));
+    // One fault, not a second one against a lease nobody wrote.
+    assert_eq!(told(load("ten", "5s")).len(), 1);
+    let by_default = told(from_file("heartbeat = 4"));
+    assert!(by_default[0].contains("leader_ttl (10s, default)"), "{by_default:?}");
+}
+
+#[test]
+fn both_names_of_the_lease_must_agree() {
+    let variables = |own, other| [("COORDINATOR_LEADER_TTL", own), ("LEADER_TTL", other)];
+    with("", &variables("10", "10000ms"), &Flags::default()).expect("the same");
+    assert_eq!(
+        told(with("", &variables("10", "20"), &Flags::default())),
+        ["environment LEADER_TTL: contradicts environment COORDINATOR_LEADER_TTL: set one of them"]
+    );
+}
+
+#[test]
+fn only_loopback_addresses_are_listened_on() {
+    for fine in ["127.0.0.1:5000", "127.8.8.8:0", "[::1]:65535", "[::ffff:127.0.0.1]:1"] {
+        from_file(&format!("listen = \"{fine}\"")).expect(fine);
+    }
+    for open in ["0.0.0.0:5000", "[::]:5000", "10.0.0.7:5000", "[::ffff:10.0.0.7]:5000"] {
+        let faults = told(from_file(&format!("listen = \"{open}\"")));
+        assert!(faults[0].contains("this version has no tokens yet"), "{faults:?}");
+    }
+    for wrong in ["", "5000", "localhost:5000", "127.0.0.1", "127.0.0.1:65536"] {
+        let faults = told(from_file(&format!("listen = \"{wrong}\"")));
+        assert!(faults[0].contains("such as 127.0.0.1:5000"), "{faults:?}");
+    }
+}
+
+#[test]
+fn ids_and_prefixes_have_no_characters_with_a_meaning() {
+    for key in ["group = ", "instance_id = ", "[redis]\nurl = \"redis://h\"\nprefix = "] {
+        for wrong in ["", "a b", "a/b", "{a}", "a*", "\u{20b9}"] {
+            assert_eq!(told(from_file(&format!("{key}\"{wrong}\""))).len(), 1, "{key}{wrong}");
+        }
+    }
+    let prefix =
+        |length| from_file(&format!("[redis]\nurl = \"redis://h\"\nprefix = \"{}\"", "p".repeat(length)));
+    prefix(64).expect("as long as allowed");
+    assert_eq!(told(prefix(65)).len(), 1);
+}
+
+#[test]
+fn relations_are_identifiers() {
+    let load = |name: &str| from_file(&format!("[recovery]\npositions = '{name}'"));
+    for fine in ["positions", "_p1", "risk.positions", &"p".repeat(63)] {
+        assert_eq!(load(fine).expect(fine).positions.as_str(), fine);
+    }
+    let long = "p".repeat(64);
+    for wrong in
+        ["", ".", "a.", ".a", "a.b.c", "1a", "a b", "a;drop table a", "a\"", "a-b", "\u{20b9}", &long]
+    {
+        let faults = told(load(wrong));
+        assert!(faults[0].contains("not NAME or SCHEMA.NAME"), "{faults:?}");
+    }
+}
+
+#[test]
+fn the_window_has_limits() {
+    for (written, fits) in [("1", true), ("10000", true), ("0", false), ("10001", false), ("\"many\"", false)]
+    {
+        let result = from_file(&format!("[metrics]\nwindow = {written}"));
+        assert_eq!(result.is_ok(), fits, "{written}");
+    }
+}
+
+#[test]
+fn contradictions_are_refused() {
+    assert_eq!(
+        told(from_file("[redis]\nprefix = \"p\"")),
+        ["coordinator.toml:redis.prefix: means nothing without redis.url (COORDINATOR_REDIS_URL, --redis)"]
+    );
+    assert_eq!(
+        told(from_file("[recovery]\npositions = \"Portfolio_State\"")),
+        [
+            "coordinator.toml:recovery.positions: positions and portfolio are the same relation, Portfolio_State"
+        ]
+    );
+}
+
+#[test]
+fn unknown_names_are_refused_with_a_guess() {
+    assert_eq!(
+        told(from_file("grup = 1\ncolour = 2\nurl = \"x\"\n[redis]\nuri = 3\n[reddis]\nurl = 4")),
+        [
+            "coordinator.toml:colour: unknown key",
+            "coordinator.toml:grup: unknown key; did you mean group?",
+            "coordinator.toml:reddis: unknown key; did you mean redis?",
+            "coordinator.toml:redis.uri: unknown key; did you mean redis.url?",
+            "coordinator.toml:url: unknown key",
+        ]
+    );
+    let variables = [
+        ("COORDINATOR_REDIS_URI", "x"),
+        ("COORDINATOR_", "x"),
+        ("COORDINATOR_FENCE", "no setting"),
+        ("COORDINATOR_EPOCH", "no setting"),
+        ("COORDINATOR_TEST_ANYTHING", "no setting"),
+        ("COORDINATOR_FENCES", "x"),
+    ];
+    assert_eq!(
+        told(with("", &variables, &Flags::default())),
+        [
+            "environment COORDINATOR_: unknown variable",
+            "environment COORDINATOR_FENCES: unknown variable",
+            "environment COORDINATOR_REDIS_URI: unknown variable; did you mean COORDINATOR_REDIS_URL?",
+        ]
+    );
+}
+
+#[test]
+fn values_have_the_right_type() {
+    for wrong in ["1.5", "true", "1979-05-27", "[1]", "{ a = 1 }"] {
+        let faults = told(from_file(&format!("leader_ttl = {wrong}")));
+        assert_eq!(faults, ["coordinator.toml:leader_ttl: is neither a text in quotes nor a whole number"]);
+    }
+    let faults = told(from_file("redis = \"redis://h\""));
+    assert_eq!(faults, ["coordinator.toml:redis: is a section: write [redis] above its keys"]);
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_told_with_its_place_and_the_rest_is_still_judged() {
+    let file = "group = \"g\"\n[redis]\nurl = redis://:canary@h\n";
+    let faults = told(with(file, &[("LEADER_TTL", "0")], &Flags::default()));
+    assert!(faults[0].starts_with("coordinator.toml:line 3, column "), "{faults:?}");
+    assert!(faults[1].starts_with("environment LEADER_TTL: is \"0\""), "{faults:?}");
+    assert!(told(from_file("group = \"a\"\ngroup = \"b\""))[0].starts_with("coordinator.toml:line 2"));
+}
+
+#[test]
+fn all_faults_are_told_at_once_also_those_that_are_overridden() {
+    let file = "group = \"a b\"\nleader_ttl = 0\nnonsense = 1\n[recovery]\nportfolio = \"1\"";
+    let variables = [("COORDINATOR_GROUP", "c d"), ("COORDINATOR_METRICS_WINDOW", "0")];
+    let flags = Flags { group: Some("fine".to_owned()), listen: Some("here".to_owned()), ..Flags::default() };
+    let faults = told(with(file, &variables, &flags));
+    let places: Vec<_> = faults.iter().map(|fault| fault.split(": ").next().unwrap_or_default()).collect();
+    assert_eq!(
+        places,
+        [
+            "coordinator.toml:nonsense",
+            "coordinator.toml:group",
+            "environment COORDINATOR_GROUP",
+            "--listen",
+            "coordinator.toml:leader_ttl",
+            "coordinator.toml:recovery.portfolio",
+            "environment COORDINATOR_METRICS_WINDOW",
+        ]
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_text_is_a_fault_and_not_a_panic() {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let variables = [
+        (bytes(b"COORDINATOR_GROUP"), bytes(b"\xff")),
+        (bytes(b"COORDINATOR_\xff\n"), bytes(b"x")),
+        (bytes(b"\xff"), bytes(b"somebody else's")),
+    ];
+    let faults = told(load(None, variables, &Flags::default()));
+    assert_eq!(faults[0], "environment COORDINATOR_GROUP: is not UTF-8 text");
+    assert_eq!(faults[1], "environment COORDINATOR_\u{fffd}\\n: unknown variable");
+    assert_eq!(faults.len(), 2);
+}
+
+#[test]
+fn names_cannot_break_the_line() {
+    let faults = told(load(Some(("a\nb", "\"x\\ny\" = 1")), [], &Flags::default()));
+    assert_eq!(faults, ["a\\nb:x\\ny: unknown key"]);
+}
+
+#[test]
+fn no_secret_appears_in_any_error() {
+    let urls = [
+        "canary",
+        "redis://:canary@h",
+        "postgres://u:canary@h/d",
+        "redis://:can/canary@h",
+        "redis://h/canary",
+        "postgres://h/d?password=can@canary",
+        "redis://:canary@h\nx",
+        "postgres://u:canary@h",
+    ];
+    for text in urls {
+        // In the place of every setting, in every source; a text that looks like no secret may be shown there.
+        let sections = [Key::RedisUrl, Key::PostgresUrl];
+        let keys = Key::ALL.into_iter().filter(|key| text != CANARY || sections.contains(key));
+        for key in keys {
+            let file = match key.section_and_name() {
+                (Some(section), name) => format!("[{section}]\n{name} = {text:?}\nunknown = {text:?}"),
+                (None, name) => format!("{name} = {text:?}\nunknown = {text:?}"),
+            };
+            let variable = key.in_environment().remove(0);
+            let variables = [(variable.as_str(), text), ("COORDINATOR_PASSWORD", text)];
+            let flags = Flags { redis: secret(text), postgres: secret(text), ..Flags::default() };
+            let faults = with(&file, &variables, &flags).expect_err("unknown names at least");
+            assert!(
+                !format!("{faults:?} {flags:?} {:?}", told(Err(faults.clone()))).contains(CANARY),
+                "{faults:?}"
+            );
+            let unquoted = format!("{}\n{key:?} = {text}", "\n".repeat(3));
+            let faults = told(with(&unquoted, &variables, &flags));
+            assert!(!format!("{faults:?}").contains(CANARY), "{faults:?}");
+        }
+    }
+}
+
+#[test]
+fn no_secret_appears_in_the_rendering() {
+    let flags = Flags {
+        redis: secret("redis://:canary@h:6379"),
+        postgres: secret("postgres://u:canary@h/d?password=canary&sslmode=require"),
+        ..Flags::default()
+    };
+    let config = load(None, [], &flags).expect("sound");
+    let rendered = render(&config);
+    assert!(!rendered.contains(CANARY) && !format!("{config:?}").contains(CANARY), "{rendered}");
+    assert!(rendered.contains("url = \"redis://:***@h:6379\" # --redis\n"), "{rendered}");
+    let postgres = "url = \"postgres://u:***@h/d?password=***&sslmode=require\" # --postgres\n";
+    assert!(rendered.contains(postgres), "{rendered}");
+}
+
+#[test]
+fn the_rendering_is_a_configuration_again() {
+    for file in [FULL, "", "leader_ttl = \"1001ms\"", "data_dir = \"a \\\"b\\n# c\""] {
+        let config = from_file(file).expect(file);
+        let mut again = from_file(&render(&config)).expect("the rendering is sound");
+        again.origins.clone_from(&config.origins);
+        assert_eq!(again, config, "{}", render(&config));
+    }
+    let rendered = render(&from_file("leader_ttl = 20").expect("sound"));
+    assert!(rendered.contains("leader_ttl = \"20s\" # coordinator.toml:leader_ttl\n"), "{rendered}");
+    assert!(rendered.contains("heartbeat = \"6666ms\" # default\n"), "{rendered}");
+    assert!(rendered.contains("# instance_id is not set: "), "{rendered}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_fault_of_the_flag() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let missing = directory.path().join("missing.toml");
+    let flags = |path: &Path| Flags { config: Some(path.to_owned()), ..Flags::default() };
+    let faults = load_from_process(&flags(&missing)).expect_err("missing");
+    assert!(faults[0].to_string().starts_with("--config: "), "{faults:?}");
+
+    let large = directory.path().join("large.toml");
+    std::fs::write(&large, "#".repeat(256 * 1024 + 1)).expect("written");
+    let faults = load_from_process(&flags(&large)).expect_err("too large");
+    assert!(faults[0].message.ends_with("larger than 262144 bytes"), "{faults:?}");
+}

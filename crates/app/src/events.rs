@@ -1,0 +1,60 @@
+//! `--events-json`: role changes as JSON lines, for checkers outside the process.
+
+use coordinator::{Notice, NoticeKind, clock};
+use domain::time::Time;
+use serde::Serialize;
+use std::io::{self, Write};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+/// One line. Times are CLOCK_MONOTONIC nanoseconds.
+#[derive(Serialize)]
+struct Line {
+    ev: &'static str,
+    t: u64,
+    epoch: u64,
+    /// When the renewal, or the claim that won, was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    t0: Option<u64>,
+    /// When it was confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    t1: Option<u64>,
+}
+
+/// Prints every notice until the coordinator is gone. Runs apart from the election: a reader that does not
+/// read stops the printing, not the renewals.
+pub async fn print(mut notices: Receiver<Notice>) {
+    loop {
+        match notices.recv().await {
+            Ok(notice) => {
+                if let Err(error) = write(&notice) {
+                    tracing::warn!("events are not printed any more: {error}");
+                    return;
+                }
+            }
+            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "events were read too slowly"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn write(notice: &Notice) -> io::Result<()> {
+    let mut text = serde_json::to_string(&line(notice))?;
+    text.push('\n');
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn line(notice: &Notice) -> Line {
+    let (ev, sent) = match notice.kind {
+        NoticeKind::Ready => ("ready", None),
+        NoticeKind::Lead { sent } => ("lead", Some(sent)),
+        NoticeKind::Renew { sent } => ("renew", Some(sent)),
+        NoticeKind::Lost => ("lost", None),
+        NoticeKind::Resign => ("resign", None),
+        NoticeKind::Resigned => ("resigned", None),
+    };
+    let nanos = |time: Time| clock::monotonic_nanos(time);
+    let t = nanos(notice.at);
+    Line { ev, t, epoch: notice.epoch.0, t0: sent.map(nanos), t1: sent.map(|_| t) }
+}

@@ -1,0 +1,151 @@
+//! Who this process is: a uuid kept in the data directory, the process id, and a nonce.
+
+use domain::id::{InstanceId, Nonce};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// The layout of the data directory that this binary reads and writes.
+const FORMAT: &str = "coordinator data directory, format 1";
+/// Holds the format and the uuid, a line each.
+const FILE: &str = "instance";
+/// The embedded store.
+const DATABASE: &str = "coordinator.db";
+
+/// The data directory, opened.
+#[derive(Debug, Clone)]
+pub struct DataDir {
+    path: PathBuf,
+    uuid: Uuid,
+}
+
+/// The data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// Not there and not to be made, or not writable.
+    #[error("the data directory {path} cannot be used: {error} (choose another with --data-dir)")]
+    Io {
+        /// Which.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// Made by another version, or not ours.
+    #[error(
+        "the data directory {path} says {found:?} where this binary expects {FORMAT:?}: it belongs to another version (choose another with --data-dir)"
+    )]
+    Foreign {
+        /// Which.
+        path: String,
+        /// What its first line says.
+        found: String,
+    },
+}
+
+impl DataDir {
+    /// Opens the directory, and makes it when it is missing. Several processes may do so at once.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let failed = |error| DataDirError::Io { path: path.display().to_string(), error };
+        fs::create_dir_all(path).map_err(failed)?;
+        let file = path.join(FILE);
+        if !file.try_exists().map_err(failed)? {
+            Self::write_identity(path, &file).map_err(failed)?;
+        }
+        let text = fs::read_to_string(&file).map_err(failed)?;
+        let mut lines = text.lines();
+        let format = lines.next().unwrap_or_default();
+        let uuid = lines.next().and_then(|line| Uuid::parse_str(line).ok());
+        match uuid.filter(|_| format == FORMAT) {
+            Some(uuid) => Ok(Self { path: path.to_owned(), uuid }),
+            None => Err(DataDirError::Foreign {
+                path: path.display().to_string(),
+                found: format.chars().take(FORMAT.len() * 2).collect(),
+            }),
+        }
+    }
+
+    /// The file appears whole or not at all, and the first process's stays.
+    fn write_identity(directory: &Path, file: &Path) -> io::Result<()> {
+        let draft = directory.join(format!("{FILE}.{}", std::process::id()));
+        let mut out = fs::File::create(&draft)?;
+        write!(out, "{FORMAT}\n{}\n", Uuid::new_v4())?;
+        out.sync_all()?;
+        let linked = fs::hard_link(&draft, file);
+        fs::remove_file(&draft)?;
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Where the embedded store is.
+    pub fn database(&self) -> PathBuf {
+        self.path.join(DATABASE)
+    }
+
+    /// `UUID-PID`: processes that share a data directory differ in the process id.
+    pub fn instance(&self) -> InstanceId {
+        InstanceId::parse(&format!("{}-{}", self.uuid, std::process::id()))
+            .expect("a uuid and a number are an id")
+    }
+}
+
+/// Who this process is, as the stores and the election take it.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The name.
+    pub id: InstanceId,
+    /// Which start.
+    pub nonce: Nonce,
+    /// On which machine.
+    pub host: String,
+}
+
+impl Identity {
+    /// With a fresh nonce.
+    pub fn new(id: InstanceId) -> Result<Self, String> {
+        let nonce = coordinator::fresh_nonce()
+            .map_err(|error| format!("the operating system gives no randomness: {error}"))?;
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Ok(Self { id, nonce, host })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_uuid_stays_and_concurrent_starts_agree() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("new/data");
+        let open = || DataDir::open(&path).expect("a usable directory").instance();
+        let ids: Vec<InstanceId> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        assert_eq!(open(), ids[0]);
+        let left: Vec<_> = fs::read_dir(&path).expect("a directory").collect();
+        assert_eq!(left.len(), 1, "a draft was left behind: {left:?}");
+    }
+
+    #[test]
+    fn a_directory_of_another_version_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join(FILE), "coordinator data directory, format 2\nx\n").expect("a file");
+        let error = DataDir::open(directory.path()).expect_err("it is foreign").to_string();
+        assert!(error.contains("format 2") && error.contains("another version"), "{error}");
+    }
+
+    #[test]
+    fn a_path_that_is_a_file_is_refused_by_name() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let error = DataDir::open(file.path()).expect_err("it is a file").to_string();
+        assert!(
+            error.contains(&file.path().display().to_string()) && error.contains("--data-dir"),
+            "{error}"
+        );
+    }
+}

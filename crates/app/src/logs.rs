@@ -1,0 +1,22 @@
+//! Logs on standard error: for a person on a terminal, JSON otherwise. `RUST_LOG` filters them.
+
+use std::io::{IsTerminal, stderr};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+/// Installs the logs of this process. Nothing below `info` unless `RUST_LOG` says so; libraries only warn.
+pub fn init() {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,coordinator=info,app=info,adapter_http=info"));
+    let human = stderr().is_terminal();
+    let lines = if human {
+        fmt::layer().with_writer(stderr).with_target(false).boxed()
+    } else {
+        fmt::layer().json().flatten_event(true).with_writer(stderr).with_target(false).boxed()
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(adapter_postgres::CommitWarnings)
+        .init();
+}

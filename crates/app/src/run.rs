@@ -1,0 +1,168 @@
+//! `coordinator run`: one instance, from its first line to its goodbye.
+
+use crate::compose::Stores;
+use crate::config::Config;
+use crate::dispatch::{self, Broker};
+use crate::events;
+use crate::failure::Failure;
+use crate::identity::{DataDir, Identity};
+use crate::page::Page;
+use adapter_otel::Exposition;
+use coordinator::{Coordinator, Ended};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+/// Where the demonstration's leader writes what it does; not a setting for users.
+pub const DEMO_BROKER: &str = "COORDINATOR_TEST_BROKER";
+
+/// What `run` prints on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Who it is, where its page is, who leads.
+    People,
+    /// Role changes, one JSON object a line.
+    Events,
+}
+
+/// Runs until a signal or until it cannot go on.
+pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
+    let data_dir = DataDir::open(&config.data_dir).map_err(|error| Failure::usage(error.to_string()))?;
+    let id = config.instance_id.clone().unwrap_or_else(|| data_dir.instance());
+    let identity = Identity::new(id).map_err(Failure::other)?;
+    let (listener, address) = listen(config.listen).await?;
+    let stores = Stores::new(config, &data_dir, &identity).map_err(Failure::usage)?;
+    let page_url = format!("http://{address}");
+    greet(output, &identity, &page_url, config, &stores);
+
+    let coordinator = start(config, &identity, &stores, &page_url)?;
+    if output == Output::Events {
+        tokio::spawn(events::print(coordinator.notices()));
+    } else {
+        tokio::spawn(narrate(coordinator.clone()));
+    }
+    if let Some(path) = std::env::var_os(DEMO_BROKER).map(PathBuf::from) {
+        // An instance of the demonstration does not outlive it.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .map_err(|error| Failure::other(error.to_string()))?;
+        let broker = Broker::new(path);
+        tokio::spawn(dispatch::run(coordinator.clone(), Arc::clone(&stores.ledger), broker));
+    }
+    let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
+    let page = Arc::new(Page::new(coordinator.clone(), Arc::clone(&stores.state), exposition));
+    let followed = Arc::clone(&page);
+    let following = tokio::spawn(async move { followed.follow_the_leader().await });
+    let closing = Arc::new(Notify::new());
+    let closed = Arc::clone(&closing);
+    let served = tokio::spawn(async move { adapter_http::serve(listener, page, closed.notified()).await });
+
+    let ended = until_told_to_stop(&coordinator).await;
+    following.abort();
+    closing.notify_one();
+    // A page that is being read may fail; the coordinator's own outcome is what counts.
+    let _ = served.await;
+    stores.close().await;
+    ended.map_err(|ended| match ended {
+        Ended::SchemaNewer { .. } | Ended::SchemaOlder { .. } | Ended::Corrupt(_) | Ended::IdInUse { .. } => {
+            Failure::usage(ended.to_string())
+        }
+        Ended::Stopped | Ended::Failed(_) => Failure::other(ended.to_string()),
+    })
+}
+
+async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listener = TcpListener::bind(wanted).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                ": another instance, or another program, has this port; choose another with --listen 127.0.0.1:PORT"
+            }
+            _ => "",
+        };
+        Failure::usage(format!("cannot listen on {wanted}: {error}{hint}"))
+    })?;
+    let address = listener.local_addr().map_err(|error| Failure::other(error.to_string()))?;
+    Ok((listener, address))
+}
+
+fn start(
+    config: &Config,
+    identity: &Identity,
+    stores: &Stores,
+    page_url: &str,
+) -> Result<Coordinator, Failure> {
+    let mut builder = Coordinator::builder(identity.id.clone(), identity.nonce, Arc::clone(&stores.state))
+        .ttl(config.leader_ttl)
+        .heartbeat(config.heartbeat)
+        .host(&*identity.host)
+        .address(page_url)
+        .version(env!("CARGO_PKG_VERSION"))
+        .window(config.metrics_window);
+    if let Some(leader) = &stores.leader {
+        builder = builder.leader_store(Arc::clone(leader));
+    }
+    builder.start().map_err(|error| Failure::usage(error.to_string()))
+}
+
+fn greet(output: Output, identity: &Identity, page_url: &str, config: &Config, stores: &Stores) {
+    let lines = format!(
+        "coordinator {} on {}\n  instance  {}\n  page      {page_url}\n  stores    {}\n  group     {}, LEADER_TTL {:?}",
+        env!("CARGO_PKG_VERSION"),
+        identity.host,
+        identity.id,
+        stores.told,
+        config.group,
+        config.leader_ttl
+    );
+    match output {
+        Output::People => println!("{lines}"),
+        // Standard output belongs to the events.
+        Output::Events => eprintln!("{lines}"),
+    }
+}
+
+/// Says who leads, whenever that changes.
+async fn narrate(coordinator: Coordinator) {
+    let mut seen = coordinator.leadership();
+    let me = coordinator.id().clone();
+    let mut told = None;
+    loop {
+        {
+            let now = seen.borrow_and_update();
+            let leads = (now.leader.clone(), now.standing);
+            if now.started && told.as_ref() != Some(&leads) {
+                match &now.leader {
+                    Some(leader) if *leader == me => println!("  leader    this instance, {}", now.standing),
+                    Some(leader) => println!("  leader    {leader}"),
+                    None => println!("  leader    nobody yet"),
+                }
+                told = Some(leads);
+            }
+        }
+        if seen.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The first signal asks for a clean end, the second does not wait for it.
+async fn until_told_to_stop(coordinator: &Coordinator) -> Result<(), Ended> {
+    let failed = |error: std::io::Error| Ended::Failed(format!("signals cannot be received: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let told = async {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    };
+    tokio::select! {
+        ended = coordinator.ended() => return ended,
+        () = told => tracing::info!("stopping: giving leadership back first; once more to stop at once"),
+    }
+    tokio::select! {
+        () = coordinator.shutdown() => {}
+        _ = terminate.recv() => tracing::warn!("stopped at once; the lease runs out by itself"),
+        _ = interrupt.recv() => tracing::warn!("stopped at once; the lease runs out by itself"),
+    }
+    Ok(())
+}

@@ -1,0 +1,372 @@
+//! The table of docs/protocol.md: in which state what happens, what the elector is then, what it wants done.
+
+use super::machine::{Machine, NONCE, TTL};
+use super::place::{
+    active, claiming, doubting, draining, foreign, giving_back, granted, halted, held, kept_out, lost, mine,
+    observed, open, open_elsewhere, recovering, released, renewed, row, starting, step_down, stopped,
+    superseded, theirs, ticket, ticket_as_wished, unknown, waiting, watching,
+};
+use domain::election::{
+    Command, Elector, Event, LossReason, Phase, Report, Resign, Role, RowRequest, TicketAnswer, TicketRequest,
+};
+use domain::id::Nonce;
+use domain::lease::{Observation, margin};
+use domain::ports::{Release, TicketFault, TicketRenewal};
+use domain::recovery::RecoveryCode;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// What happens, and how: leads up to it and returns it.
+type Case = (&'static str, fn(&mut Machine) -> Event);
+
+pub struct State {
+    pub name: &'static str,
+    pub reach: fn() -> Machine,
+    cases: &'static [Case],
+}
+
+/// Long enough for nothing to be due.
+const MOMENT: Duration = Duration::from_millis(1);
+/// A third of the lease.
+const HEARTBEAT: Duration = Duration::from_millis(3_334);
+
+/// Everything, as Markdown.
+pub fn render() -> String {
+    let mut text = String::new();
+    for state in &STATES {
+        writeln!(
+            text,
+            "\n**{}**\n\n| what happens | it is then | and wants done |\n|---|---|---|",
+            state.name
+        )
+        .expect("a string takes all");
+        for (name, lead_up) in state.cases {
+            let mut machine = (state.reach)();
+            let event = lead_up(&mut machine);
+            let commands = machine.commands(&event);
+            let wants: Vec<String> = commands.iter().map(command).collect();
+            let wants = if wants.is_empty() { "nothing".to_owned() } else { wants.join("; ") };
+            writeln!(text, "| {name} | {} | {wants} |", role(&machine.elector)).expect("a string takes all");
+        }
+    }
+    text
+}
+
+pub const STATES: [State; 12] = [
+    State {
+        name: "Follower, has not read the row (the first look is under way)",
+        reach: starting,
+        cases: &[
+            ("the row is another's", |m| m.row_says(observed(theirs(2)))),
+            ("the row is released", |m| m.row_says(observed(open()))),
+            ("the row is released, but on an earlier timeline", |m| m.row_says(observed(open_elsewhere()))),
+            ("the row is released, its schema is not ours", |m| {
+                m.row_says(observed(Observation { schema: 2, ..open() }))
+            }),
+            ("no answer", |m| m.row_says(Err(unknown()))),
+            ("a hint about the row", |_| Event::RowHint),
+            ("asked to stop", |_| Event::Resign(Resign::Stop)),
+        ],
+    },
+    State {
+        name: "Follower, the row is another's",
+        reach: watching,
+        cases: &[
+            ("woken, nothing is due", |m| {
+                m.after(MOMENT);
+                Event::Wakeup
+            }),
+            ("a hint about the row", |_| Event::RowHint),
+            ("a hint about the ticket", |_| Event::TicketHint),
+            ("no hint for one and a half heartbeats", |m| {
+                m.until_wakeup().happens(Event::Wakeup).ticket_obeys().until_wakeup();
+                Event::Wakeup
+            }),
+            ("the look shows a renewal", |m| m.looking().row_says(observed(theirs(3)))),
+            ("the look shows no change for ttl + margin", |m| {
+                let late = TTL + margin(TTL);
+                m.looking().after(late).row_says(observed(theirs(2)))
+            }),
+            ("the look shows it released", |m| m.looking().row_says(observed(open()))),
+            ("the look shows it released, but on an earlier timeline", |m| {
+                m.looking().row_says(observed(open_elsewhere()))
+            }),
+            ("the look gets no answer", |m| m.looking().row_says(Err(unknown()))),
+            ("the ticket turns out to be this process's", |m| {
+                m.happens(Event::TicketHint);
+                let leftover = ticket(Nonce::new(NONCE).claim(99), Ok(TTL));
+                m.ticket_says(Ok(TicketAnswer::Inspected(Some(leftover))))
+            }),
+            ("the leader store does not answer", |m| {
+                m.happens(Event::TicketHint).ticket_says(Err(unknown()))
+            }),
+            ("asked to step down", |_| step_down()),
+            ("asked to stop", |_| Event::Resign(Resign::Stop)),
+        ],
+    },
+    State {
+        name: "Follower, the row is open, kept out after a step-down",
+        reach: kept_out,
+        cases: &[
+            ("woken before three heartbeats are over", |m| {
+                m.until_wakeup();
+                Event::Wakeup
+            }),
+            ("woken after them", |m| {
+                m.quietly(3 * HEARTBEAT);
+                Event::Wakeup
+            }),
+            ("the look shows another's claim", |m| m.looking().row_says(observed(row(foreign(2), 6, 0)))),
+        ],
+    },
+    State {
+        name: "Candidate, waits for the ticket",
+        reach: waiting,
+        cases: &[
+            ("the ticket is granted", |m| m.ticket_says(Ok(ticket_as_wished(acquire(m))))),
+            ("the ticket is another's", |m| m.ticket_says(held(Ok(TTL)))),
+            ("the ticket is another's and never expires", |m| {
+                m.ticket_says(held(Err(TicketFault::NoExpiry)))
+            }),
+            ("the leader store does not answer", |m| m.ticket_says(Err(unknown()))),
+            ("a heartbeat without the ticket", |m| {
+                let event = m.ticket_says(held(Ok(TTL)));
+                m.happens(event).after(HEARTBEAT);
+                Event::Wakeup
+            }),
+            ("a hint about the row", |_| Event::RowHint),
+            ("the look shows another's claim", |m| m.looking().row_says(observed(row(foreign(2), 5, 0)))),
+            ("asked to step down", |_| step_down()),
+        ],
+    },
+    State {
+        name: "Candidate, the claim is under way",
+        reach: claiming,
+        cases: &[
+            ("granted", |m| m.row_says(granted(m))),
+            ("granted, but the answer comes after its deadline", |m| {
+                let answer = granted(m);
+                m.after(TTL).row_says(answer)
+            }),
+            ("lost", |m| m.row_says(lost())),
+            ("no answer", |m| m.row_says(Err(unknown()))),
+            ("a hint about the row", |_| Event::RowHint),
+            ("asked to stop", |_| Event::Resign(Resign::Stop)),
+            ("granted, after it was asked to stop", |m| {
+                let answer = granted(m);
+                m.happens(Event::Resign(Resign::Stop)).row_says(answer)
+            }),
+        ],
+    },
+    State {
+        name: "Follower, its claim was not answered (a look is under way)",
+        reach: doubting,
+        cases: &[
+            ("the row carries that claim", |m| m.row_says(observed(carried_out(m)))),
+            ("the row carries that claim, its deadline has passed", |m| {
+                let row = carried_out(m);
+                m.after(TTL).row_says(observed(row))
+            }),
+            ("the row is as before", |m| m.row_says(observed(open()))),
+            ("the row carries another's claim", |m| m.row_says(observed(row(foreign(2), 5, 0)))),
+        ],
+    },
+    State {
+        name: "Leader, recovering",
+        reach: recovering,
+        cases: &[
+            ("recovery passed", |m| m.recovery_says(Ok(()))),
+            ("DB_UNAVAILABLE", |m| m.recovery_says(Err(RecoveryCode::DbUnavailable))),
+            ("woken after the backoff", |m| {
+                let event = m.recovery_says(Err(RecoveryCode::DbUnavailable));
+                m.happens(event).until_wakeup();
+                Event::Wakeup
+            }),
+            ("DATA_CORRUPT", |m| m.recovery_says(Err(RecoveryCode::DataCorrupt))),
+            ("VALIDATION_FAILED", |m| m.recovery_says(Err(RecoveryCode::ValidationFailed))),
+            ("asked to step down", |_| step_down()),
+            ("superseded", |m| m.renewing().row_says(superseded())),
+            ("woken after the deadline", past_the_deadline),
+        ],
+    },
+    State {
+        name: "Leader, active",
+        reach: active,
+        cases: &[
+            ("woken, nothing is due", |m| {
+                m.after(MOMENT);
+                Event::Wakeup
+            }),
+            ("a heartbeat has passed", |m| {
+                m.after(HEARTBEAT);
+                Event::Wakeup
+            }),
+            ("renewed", |m| m.renewing().row_says(renewed(1, None))),
+            ("renewed, carried to a new timeline", |m| m.renewing().row_says(renewed(2, None))),
+            ("renewed, with a request to hand over", |m| m.renewing().row_says(renewed(1, Some("deploy")))),
+            ("the renewal gets no answer", |m| m.renewing().row_says(Err(unknown()))),
+            ("the renewal is answered after the deadline", |m| {
+                m.renewing().after(TTL).row_says(renewed(1, None))
+            }),
+            ("superseded", |m| m.renewing().row_says(superseded())),
+            ("woken after the deadline", past_the_deadline),
+            ("a hint about the row", |_| Event::RowHint),
+            ("the look shows the row as its own", |m| {
+                let row = mine(m);
+                m.looking().row_says(observed(row))
+            }),
+            ("the look shows a request to hand over", |m| {
+                let row = Observation { resign: Some("deploy".into()), ..mine(m) };
+                m.looking().row_says(observed(row))
+            }),
+            ("the look shows another's claim", |m| m.looking().row_says(observed(row(foreign(2), 6, 0)))),
+            ("the look shows it released", |m| {
+                let row = Observation { released: true, ..mine(m) };
+                m.looking().row_says(observed(row))
+            }),
+            ("a hint about the ticket", |_| Event::TicketHint),
+            ("the ticket is another's", |m| {
+                m.happens(Event::TicketHint);
+                m.ticket_says(Ok(TicketAnswer::Renewal(TicketRenewal::Lost(Some(ticket(
+                    foreign(1),
+                    Ok(TTL),
+                ))))))
+            }),
+            ("the leader store does not answer", |m| {
+                m.happens(Event::TicketHint).ticket_says(Err(unknown()))
+            }),
+            ("asked to step down", |_| step_down()),
+            ("asked to stop", |_| Event::Resign(Resign::Stop)),
+        ],
+    },
+    State {
+        name: "Leader, halted",
+        reach: halted,
+        cases: &[
+            ("30 s after the last recovery", |m| {
+                m.quietly(Duration::from_secs(30));
+                Event::Wakeup
+            }),
+            ("recovery passed", |m| rechecked(m, Ok(()))),
+            ("recovery failed in the same way", |m| rechecked(m, Err(RecoveryCode::ValidationFailed))),
+            ("recovery failed in another way", |m| rechecked(m, Err(RecoveryCode::DataCorrupt))),
+            ("DB_UNAVAILABLE", |m| rechecked(m, Err(RecoveryCode::DbUnavailable))),
+            ("superseded", |m| m.renewing().row_says(superseded())),
+            ("woken after the deadline", past_the_deadline),
+        ],
+    },
+    State {
+        name: "Leader, draining",
+        reach: draining,
+        cases: &[
+            ("the work has stopped", |_| Event::Drained),
+            ("the work has not stopped for a heartbeat", |m| {
+                m.after(HEARTBEAT);
+                Event::Wakeup
+            }),
+            ("asked to step down again", |_| step_down()),
+            ("superseded", |m| m.renewing().row_says(superseded())),
+            ("woken after the deadline", past_the_deadline),
+        ],
+    },
+    State {
+        name: "Follower, giving the row back (the release is under way)",
+        reach: giving_back,
+        cases: &[
+            ("released", |m| m.row_says(released(Release::Released))),
+            ("somebody else has it", |m| m.row_says(released(Release::Superseded))),
+            ("no answer", |m| m.row_says(Err(unknown()))),
+            ("asked to stop, then released", |m| {
+                m.ticket_obeys().happens(Event::Resign(Resign::Stop));
+                m.row_says(released(Release::Released))
+            }),
+        ],
+    },
+    State {
+        name: "Stopped",
+        reach: stopped,
+        cases: &[
+            ("woken", |m| {
+                m.after(TTL);
+                Event::Wakeup
+            }),
+            ("a hint", |_| Event::RowHint),
+            ("asked to step down", |_| step_down()),
+        ],
+    },
+];
+
+fn acquire(machine: &Machine) -> TicketRequest {
+    machine.ticket.expect("the ticket is asked for").1
+}
+
+/// The row as the unanswered claim left it: its epoch is one above the row that was claimed.
+fn carried_out(machine: &Machine) -> Observation {
+    let (claim, _) = machine.own.expect("it was sent");
+    row(claim, open().version.token.epoch.next().0, 0)
+}
+
+fn past_the_deadline(machine: &mut Machine) -> Event {
+    machine.after(TTL);
+    Event::Wakeup
+}
+
+/// Recovery was tried again and ended so.
+fn rechecked(machine: &mut Machine, answer: Result<(), RecoveryCode>) -> Event {
+    machine.quietly(Duration::from_secs(30)).happens(Event::Wakeup).recovery_says(answer)
+}
+
+// --- words ---------------------------------------------------------------------------------------------
+
+fn role(elector: &Elector) -> String {
+    let role = match elector.role() {
+        Role::Follower => "follower",
+        Role::Candidate(_) => "candidate",
+        Role::Leader(leadership) => match leadership.phase {
+            Phase::Recovering { .. } => "leader, recovering",
+            Phase::Active => "leader, active",
+            Phase::Halted(_) => "leader, halted",
+            Phase::Draining { .. } => "leader, draining",
+        },
+        Role::Stopped => "stopped",
+    };
+    let fallback = if elector.fallback() { " (fallback)" } else { "" };
+    format!("{role}{fallback}")
+}
+
+fn command(command: &Command) -> String {
+    match command {
+        Command::Row { request, .. } => match request {
+            RowRequest::Observe => "look at the row".into(),
+            RowRequest::Claim(_) => "claim the row".into(),
+            RowRequest::Renew { .. } => "renew the row".into(),
+            RowRequest::Release { .. } => "release the row".into(),
+        },
+        Command::Ticket { request, .. } => match request {
+            TicketRequest::Acquire { .. } => "ask for the ticket".into(),
+            TicketRequest::Renew(_) => "renew the ticket".into(),
+            TicketRequest::Release(_) => "give the ticket back".into(),
+            TicketRequest::Inspect => "look at the ticket".into(),
+        },
+        Command::Recover { .. } => "recover the portfolio".into(),
+        Command::Drain { .. } => "stop the work".into(),
+        Command::Report(report) => format!("*{}*", told(report)),
+    }
+}
+
+fn told(report: &Report) -> &'static str {
+    match report {
+        Report::Ready => "ready",
+        Report::Elected { .. } => "elected",
+        Report::Renewed { .. } => "renewed",
+        Report::Activated { .. } => "activated",
+        Report::Halted { .. } => "halted",
+        Report::Lost { why: LossReason::Superseded, .. } => "lost: superseded",
+        Report::Lost { why: LossReason::Expired, .. } => "lost: expired",
+        Report::Draining { .. } => "draining",
+        Report::Resigning { .. } => "resigning",
+        Report::Released { .. } => "released",
+        Report::Fault(_) => "ticket fault",
+        Report::Stopped => "stopped",
+    }
+}

@@ -1,0 +1,251 @@
+//! Random walks: whatever comes in whatever order, the properties of [`Machine::step`] hold.
+//!
+//! The stores of a walk owe nothing to anybody: a claim may be granted and the next look show another's row.
+//! What two instances may believe at once is for the stories to judge; here one is held against itself.
+
+use super::machine::{Machine, SCHEMA, TTL};
+use super::place::{
+    foreign, granted, held, lost, observed, released, renewed, row, step_down, superseded, ticket,
+    ticket_as_wished, unknown,
+};
+use domain::election::{
+    Command, Event, LossReason, Report, Resign, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse,
+};
+use domain::lease::{Observation, Timeline};
+use domain::ports::{Release, StoreError, TicketFault, TicketRenewal};
+use domain::recovery::RecoveryCode;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+const WALKS: u64 = 2_000;
+const EVENTS: usize = 200;
+/// Steps that a failure shows.
+const SHOWN: usize = 12;
+/// A walk in which something never happens says nothing about it.
+const OFTEN: u32 = 100;
+
+/// How often what was reported, over all walks.
+#[derive(Debug, Default)]
+pub struct Seen(BTreeMap<&'static str, u32>);
+
+impl Seen {
+    pub fn assert_everything_happened(&self) {
+        let wanted = [
+            "elected",
+            "elected by a look",
+            "renewed",
+            "activated",
+            "halted",
+            "lost: superseded",
+            "lost: expired",
+            "resigning",
+            "released",
+            "stopped",
+            "ticket fault",
+            "late answer",
+        ];
+        for what in wanted {
+            let times = self.0.get(what).copied().unwrap_or(0);
+            assert!(times >= OFTEN, "{what}: {times} times only; all: {:?}", self.0);
+        }
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    fn take_in(&mut self, event: &Event, commands: &[Command]) {
+        for command in commands {
+            let Command::Report(report) = command else { continue };
+            match report {
+                Report::Elected { .. } => {
+                    let look = matches!(event, Event::Row { answer: Ok(RowAnswer::Observed(_)), .. });
+                    self.count(if look { "elected by a look" } else { "elected" });
+                }
+                Report::Renewed { .. } => self.count("renewed"),
+                Report::Activated { .. } => self.count("activated"),
+                Report::Halted { .. } => self.count("halted"),
+                Report::Lost { why: LossReason::Superseded, .. } => self.count("lost: superseded"),
+                Report::Lost { why: LossReason::Expired, .. } => self.count("lost: expired"),
+                Report::Resigning { .. } => self.count("resigning"),
+                Report::Released { .. } => self.count("released"),
+                Report::Stopped => self.count("stopped"),
+                Report::Fault(_) => self.count("ticket fault"),
+                Report::Ready | Report::Draining { .. } => {}
+            }
+        }
+    }
+}
+
+/// Walks with the seeds 1 to [`WALKS`]; panics with the seed of the first that breaks a property.
+pub fn all() -> Seen {
+    let mut seen = Seen::default();
+    for seed in 1..=WALKS {
+        walk(seed, &mut seen);
+    }
+    seen
+}
+
+fn walk(seed: u64, seen: &mut Seen) {
+    let mut dice = Dice::new(seed);
+    let tickets = if dice.one_in(4) { TicketUse::None } else { TicketUse::Redis };
+    let mut machine = Machine::new(tickets);
+    let mut answered: Option<Event> = None;
+    let mut shown = VecDeque::new();
+    for number in 0..EVENTS {
+        time_passes(&mut dice, &mut machine);
+        let late = answered.clone().filter(|_| dice.one_in(12));
+        let event = late.clone().unwrap_or_else(|| pick(&mut dice, &machine));
+        let woken = late.map(|_| {
+            let mut woken = machine.clone();
+            let commands = woken.step(&Event::Wakeup);
+            (commands, woken.elector)
+        });
+        shown.push_back(format!("{:?} {event:?}", machine.now));
+        if shown.len() > SHOWN {
+            shown.pop_front();
+        }
+        let outcome = machine.step(&event);
+        if let Some((commands, elector)) = woken {
+            seen.count("late answer");
+            assert!(
+                outcome == commands && machine.elector == elector,
+                "seed {seed}, event {number}: a late answer changed something: {shown:#?}"
+            );
+        }
+        match outcome {
+            Ok(commands) => seen.take_in(&event, &commands),
+            Err(broken) => panic!("seed {seed}, event {number}: {broken}; the last events: {shown:#?}"),
+        }
+        if matches!(event, Event::Row { .. } | Event::Ticket { .. } | Event::Recovered { .. }) {
+            answered = Some(event);
+        }
+    }
+}
+
+fn time_passes(dice: &mut Dice, machine: &mut Machine) {
+    match dice.below(20) {
+        0..10 => machine.after(Duration::from_micros(dice.below(5_000))),
+        10..16 => {
+            machine.now = machine.elector.next_wakeup().unwrap_or(machine.now).max(machine.now);
+            machine
+        }
+        16..19 => machine.after(Duration::from_millis(dice.below(4_000))),
+        _ => machine.after(Duration::from_millis(dice.below(20_000))),
+    };
+}
+
+fn pick(dice: &mut Dice, machine: &Machine) -> Event {
+    let event = match dice.below(100) {
+        0..45 => machine.row.is_some().then(|| machine.row_says(row_answer(dice, machine))),
+        45..65 => machine.ticket.is_some().then(|| machine.ticket_says(ticket_answer(dice, machine))),
+        65..75 => machine.recovery.is_some().then(|| machine.recovery_says(recovery(dice))),
+        75..80 => Some(Event::RowHint),
+        80..84 => Some(Event::TicketHint),
+        84..87 => Some(Event::Drained),
+        87 => Some(step_down()),
+        88 => dice.one_in(8).then_some(Event::Resign(Resign::Stop)),
+        _ => None,
+    };
+    event.unwrap_or(Event::Wakeup)
+}
+
+fn row_answer(dice: &mut Dice, machine: &Machine) -> Result<RowAnswer, StoreError> {
+    if dice.one_in(6) {
+        let refused = StoreError::Unavailable("refused".into());
+        return Err(if dice.one_in(2) { refused } else { unknown() });
+    }
+    match machine.row.as_ref().map(|asked| &asked.request) {
+        Some(RowRequest::Observe) => observed(some_row(dice, machine)),
+        Some(RowRequest::Claim(_)) if dice.one_in(4) => lost(),
+        Some(RowRequest::Claim(_)) => granted(machine),
+        Some(RowRequest::Renew { .. }) if dice.one_in(8) => superseded(),
+        Some(RowRequest::Renew { token, .. }) => {
+            let promoted = u32::from(dice.one_in(8));
+            renewed(token.timeline.0 + promoted, dice.one_in(16).then_some("deploy"))
+        }
+        Some(RowRequest::Release { .. }) if dice.one_in(4) => released(Release::Superseded),
+        Some(RowRequest::Release { .. }) => released(Release::Released),
+        None => unreachable!("picked only while a call is under way"),
+    }
+}
+
+/// The row as it was, as its holder would have left it, as another would have, or as nobody expects it.
+fn some_row(dice: &mut Dice, machine: &Machine) -> Observation {
+    let before = machine.elector.row().cloned().unwrap_or_else(|| row(foreign(1), 1, 0));
+    let epoch = before.version.token.epoch;
+    let mut shown = match (dice.below(8), machine.own) {
+        (0..3, _) => before,
+        (3..6, Some((own, _))) => row(own, epoch.0.max(1), dice.below(3)),
+        (6, _) => row(foreign(u32::try_from(epoch.0).unwrap_or(0)), epoch.next().0, 0),
+        (_, _) => {
+            let mut renewed = before;
+            renewed.version.seq = renewed.version.seq.next();
+            renewed
+        }
+    };
+    shown.released = dice.one_in(3);
+    if dice.one_in(20) {
+        shown.version.current = Timeline(shown.version.current.0 + 1);
+    }
+    shown.ttl = if dice.one_in(10) { TTL * 2 } else { TTL };
+    shown.schema = if dice.one_in(20) { SCHEMA + 1 } else { SCHEMA };
+    shown.resign = dice.one_in(20).then(|| "deploy".into());
+    shown
+}
+
+fn ticket_answer(dice: &mut Dice, machine: &Machine) -> Result<TicketAnswer, StoreError> {
+    if dice.one_in(6) {
+        return Err(unknown());
+    }
+    let (_, request) = machine.ticket.expect("picked only while a call is under way");
+    let claim = machine.own.map(|(own, _)| own).filter(|_| dice.one_in(4)).unwrap_or(foreign(1));
+    let remaining = match dice.below(6) {
+        0 => Err(TicketFault::NoExpiry),
+        1 => Err(TicketFault::TooLong),
+        _ => Ok(Duration::from_millis(dice.below(10_000))),
+    };
+    Ok(match request {
+        TicketRequest::Acquire { .. } if dice.one_in(3) => return held(remaining),
+        TicketRequest::Renew(_) if dice.one_in(4) => {
+            TicketAnswer::Renewal(TicketRenewal::Lost(dice.one_in(2).then(|| ticket(claim, remaining))))
+        }
+        TicketRequest::Inspect => TicketAnswer::Inspected(dice.one_in(2).then(|| ticket(claim, remaining))),
+        TicketRequest::Acquire { .. } | TicketRequest::Renew(_) | TicketRequest::Release(_) => {
+            ticket_as_wished(request)
+        }
+    })
+}
+
+fn recovery(dice: &mut Dice) -> Result<(), RecoveryCode> {
+    match dice.below(8) {
+        0 => Err(RecoveryCode::DbUnavailable),
+        1 => Err(RecoveryCode::DataCorrupt),
+        2 => Err(RecoveryCode::ValidationFailed),
+        _ => Ok(()),
+    }
+}
+
+/// Marsaglia's xorshift: good enough to wander, the same on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        // Spread, so that neighbouring seeds part at once; never zero, where it would stay.
+        let mut dice = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        dice.below(2);
+        dice
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        // The upper bits are the better ones; the bias of the remainder does not matter here.
+        (self.0 >> 16) % limit
+    }
+
+    fn one_in(&mut self, chances: u64) -> bool {
+        self.below(chances) == 0
+    }
+}

@@ -1,0 +1,275 @@
+//! A server as a child process, with a directory of its own.
+
+use super::server::Host;
+use super::watchdog::Watchdog;
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// An orderly stop that takes longer is cut short by a kill.
+const STOP_TIME_MAX: Duration = Duration::from_secs(20);
+/// Signals take effect in microseconds; a process that they do not reach is stuck in the kernel.
+const SIGNAL_TIME_MAX: Duration = Duration::from_secs(10);
+/// Between two looks at a process that is on its way out.
+const POLL: Duration = Duration::from_millis(2);
+/// So much of a log says why a server did not start.
+const LOG_TAIL_BYTES: usize = 2_000;
+/// Removes the directory $1 and what a killed PostgreSQL leaves in the kernel: its postmaster.pid names the
+/// shared memory segment in line 7. The retry is for a server that is still writing its last file.
+const CLEAN_UP: &str = r#"
+shm=$(sed -n '7s/.* //p' "$1/data/postmaster.pid" 2>/dev/null)
+[ -z "$shm" ] || ipcrm -m "$shm" 2>/dev/null
+for i in 1 2 3; do rm -rf -- "$1" && break; sleep 1; done"#;
+
+/// As whom a program runs when the tests run as root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum User {
+    Ours,
+    /// PostgreSQL refuses to run as root.
+    Postgres,
+}
+
+impl User {
+    fn must_change(self) -> bool {
+        self == Self::Postgres && geteuid().is_root()
+    }
+}
+
+/// A command that the kernel kills when the calling thread ends.
+pub(super) fn command(program: &Path, user: User) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "SIGKILL"]);
+    if user.must_change() {
+        command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
+    }
+    // A Ctrl-C is for the test, which then stops its servers.
+    command.arg("--").arg(program).process_group(0).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end; its output is the error.
+pub(super) fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(format!("{command:?}: {}\n{}", output.status, tail(&String::from_utf8_lossy(&said))))
+}
+
+/// The end of a long text.
+pub(super) fn tail(text: &str) -> &str {
+    let from = text.len().saturating_sub(LOG_TAIL_BYTES);
+    (from..text.len()).find(|&at| text.is_char_boundary(at)).map_or("", |at| &text[at..])
+}
+
+/// A temporary directory that goes away with its owner, and also when the whole process is killed.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    _watchdog: Watchdog,
+}
+
+impl Directory {
+    pub(super) fn new(user: User) -> Result<Self, String> {
+        let made = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
+        let path = made.map_err(|error| format!("no temporary directory: {error}"))?.keep();
+        let watchdog = Watchdog::new(CLEAN_UP, &[&path.to_string_lossy()])?;
+        let directory = Self { path, _watchdog: watchdog };
+        if user.must_change() {
+            run(Command::new("chown").arg("postgres:postgres").arg(&directory.path))?;
+        }
+        Ok(directory)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = run(Command::new("sh").args(["-c", CLEAN_UP, "clean-up"]).arg(&self.path));
+    }
+}
+
+/// What to run, and how it is told to end.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) user: User,
+    pub(super) stop: Signal,
+}
+
+/// A child process and the processes it has started itself.
+#[derive(Debug)]
+pub(super) struct Native {
+    program: Program,
+    child: Option<Child>,
+    /// While it is paused: kills the stopped processes if this process is killed, since nothing else would.
+    paused: Option<Watchdog>,
+    // Dropped last: the server is gone by then.
+    directory: Directory,
+}
+
+impl Native {
+    pub(super) fn new(program: Program, directory: Directory) -> Self {
+        Self { program, child: None, paused: None, directory }
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    fn family(&self) -> Vec<Pid> {
+        self.child.as_ref().map(|child| family(Pid::from_child(child))).unwrap_or_default()
+    }
+}
+
+impl Host for Native {
+    fn start(&mut self) -> Result<(), String> {
+        if self.child.is_some() {
+            return Err("it runs already".to_owned());
+        }
+        let log = File::options().create(true).append(true).open(self.log_path());
+        let log = log.map_err(|error| format!("its log: {error}"))?;
+        let mut command = command(&self.program.path, self.program.user);
+        command.args(&self.program.arguments).env("LC_ALL", "C").current_dir(self.directory.path());
+        command.stderr(log.try_clone().map_err(|error| error.to_string())?).stdout(log);
+        self.child = Some(command.spawn().map_err(|error| format!("setpriv (package util-linux): {error}"))?);
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        match self.child.as_mut().map(Child::try_wait) {
+            None => Err("it is not running".to_owned()),
+            Some(Ok(None)) => Ok(()),
+            Some(Ok(Some(status))) => {
+                self.child = None;
+                Err(format!("it ended by itself: {status}"))
+            }
+            Some(Err(error)) => Err(error.to_string()),
+        }
+    }
+
+    fn stop(&mut self) -> Result<(), String> {
+        self.resume()?;
+        let Some(child) = self.child.as_mut() else { return Ok(()) };
+        let _ = kill_process(Pid::from_child(child), self.program.stop);
+        if until(STOP_TIME_MAX, || !matches!(child.try_wait(), Ok(None))) {
+            self.child = None;
+            return Ok(());
+        }
+        self.kill()
+    }
+
+    fn kill(&mut self) -> Result<(), String> {
+        let family = self.family();
+        for pid in &family {
+            // It may be gone by now, which is what is wanted.
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+        if let Some(mut child) = self.child.take() {
+            child.wait().map_err(|error| error.to_string())?;
+        }
+        self.paused = None;
+        // A restart would find the data directory in use while one of them lives.
+        if until(SIGNAL_TIME_MAX, || family.iter().all(|pid| state(*pid).is_none())) {
+            Ok(())
+        } else {
+            Err("a killed process does not go away".to_owned())
+        }
+    }
+
+    fn pause(&mut self) -> Result<(), String> {
+        // The parent first, so that no further child appears unseen.
+        let parent: Vec<Pid> = self.child.iter().map(Pid::from_child).collect();
+        for pid in parent {
+            let _ = kill_process(pid, Signal::STOP);
+        }
+        let family = self.family();
+        let pids: Vec<String> = family.iter().map(|pid| pid.as_raw_nonzero().to_string()).collect();
+        self.paused =
+            Some(Watchdog::new("kill -KILL $*", &pids.iter().map(String::as_str).collect::<Vec<_>>())?);
+        for pid in &family {
+            let _ = kill_process(*pid, Signal::STOP);
+        }
+        let stopped = |pid: &Pid| state(*pid).is_none_or(|state| state == 'T');
+        if until(SIGNAL_TIME_MAX, || family.iter().all(stopped)) {
+            Ok(())
+        } else {
+            Err("a process does not stop".to_owned())
+        }
+    }
+
+    fn resume(&mut self) -> Result<(), String> {
+        if self.paused.is_some() {
+            for pid in self.family() {
+                let _ = kill_process(pid, Signal::CONT);
+            }
+            self.paused = None;
+        }
+        Ok(())
+    }
+
+    fn log(&self) -> String {
+        std::fs::read(self.log_path())
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for Native {
+    fn drop(&mut self) {
+        // Its data goes away with it, so there is nothing to be orderly about.
+        let _ = self.kill();
+    }
+}
+
+/// Whether `condition` came true in time.
+fn until(time_max: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while !condition() {
+        if began.elapsed() > time_max {
+            return false;
+        }
+        thread::sleep(POLL);
+    }
+    true
+}
+
+/// A process, its children, their children, and so on.
+fn family(root: Pid) -> Vec<Pid> {
+    let parents: Vec<(Pid, Pid)> = std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+        .filter_map(|pid| Some((pid, Pid::from_raw(stat(pid)?.1)?)))
+        .collect();
+    let mut family = vec![root];
+    let mut at = 0;
+    while let Some(&parent) = family.get(at) {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    family
+}
+
+/// The state letter of a process; `None` when it is gone, or dead and not yet waited for.
+fn state(pid: Pid) -> Option<char> {
+    stat(pid).map(|(state, _)| state).filter(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// State letter and parent, from the kernel's line, in which the name may contain anything but stands in
+/// parentheses.
+fn stat(pid: Pid) -> Option<(char, i32)> {
+    let line = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let mut fields = line.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}

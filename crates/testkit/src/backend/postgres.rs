@@ -1,0 +1,265 @@
+//! A PostgreSQL of the test's own, and its standby.
+
+use super::choice::{Kind, Way, native, way};
+use super::container::{Container, Image};
+use super::free_port;
+use super::native::{Directory, Native, Program, User, command, run};
+use super::server::{Order, Server};
+use crate::contract::Refused;
+use rustix::process::Signal;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Row};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+static WAY: OnceLock<Way> = OnceLock::new();
+const KIND: Kind = Kind {
+    name: "PostgreSQL",
+    image: "postgres",
+    tag: "15",
+    programs: &["postgres", "initdb", "pg_basebackup"],
+    package: "postgresql",
+};
+/// Where it listens inside a container.
+const PORT: u16 = 5432;
+/// Of the superuser. Not a secret: the server lives for one test, on the loopback interface.
+const PASSWORD: &str = "testkit";
+/// One attempt to find out whether it is ready.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
+/// Enough for a suite whose cases run beside each other, with several processes each.
+const SETTINGS: [&str; 6] = [
+    "max_connections=500",
+    // Nothing here outlives the test, let alone a power cut.
+    "fsync=off",
+    "full_page_writes=off",
+    "shared_buffers=32MB",
+    // In files of the data directory, so that a killed server leaves nothing in /dev/shm.
+    "dynamic_shared_memory_type=mmap",
+    "max_wal_senders=10",
+];
+
+/// A running PostgreSQL.
+#[derive(Debug)]
+pub struct Postgres {
+    host: String,
+    port: u16,
+    /// The programs' directory of a native one.
+    programs: Option<PathBuf>,
+    databases: AtomicU32,
+    server: Server,
+}
+
+/// Starts a PostgreSQL.
+///
+/// # Panics
+/// When none can be had, with a sentence that says what to install.
+pub fn postgres() -> Postgres {
+    start(way(&KIND, &WAY))
+}
+
+/// Starts a PostgreSQL as a child process, whatever else there is: for [`Postgres::standby`].
+///
+/// # Panics
+/// When it is not installed, with a sentence that says what to install.
+pub fn native_postgres() -> Postgres {
+    start(native(&KIND).unwrap_or_else(|sentence| panic!("{sentence}")))
+}
+
+fn start(way: Way) -> Postgres {
+    let port = free_port();
+    match way {
+        Way::Native { directory } => {
+            let programs = directory.clone();
+            start_native(directory, port, move |data| initialise(&programs, data))
+        }
+        Way::Container { host } => {
+            let ready = ready(&host, port);
+            let make = move || {
+                Container::new(Image {
+                    image: KIND.image,
+                    tag: KIND.tag,
+                    port: PORT,
+                    host_port: port,
+                    environment: vec![("POSTGRES_PASSWORD", PASSWORD)],
+                    arguments: ["postgres".to_owned()].into_iter().chain(settings()).collect(),
+                })
+            };
+            let server = Server::start(KIND.name, make, ready);
+            Postgres { host, port, programs: None, databases: AtomicU32::new(0), server }
+        }
+    }
+}
+
+/// Starts a child process on the data that `fill` puts into the directory it is given.
+fn start_native(
+    programs: PathBuf,
+    port: u16,
+    fill: impl FnOnce(&Path) -> Result<(), String> + Send + 'static,
+) -> Postgres {
+    let host = "127.0.0.1".to_owned();
+    let path = programs.join("postgres");
+    let make = move || {
+        let directory = Directory::new(User::Postgres)?;
+        let data = directory.path().join("data");
+        fill(&data)?;
+        let listen = ["listen_addresses=127.0.0.1", "unix_socket_directories="];
+        let own = [format!("port={port}"), listen[0].to_owned(), listen[1].to_owned()];
+        let mut arguments = vec!["-D".to_owned(), data.to_string_lossy().into_owned()];
+        arguments.extend(own.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
+        arguments.extend(settings());
+        // SIGINT is its fast shutdown: it cuts the connections and writes everything out.
+        let program = Program { path, arguments, user: User::Postgres, stop: Signal::INT };
+        Ok(Native::new(program, directory))
+    };
+    let server = Server::start(KIND.name, make, ready(&host, port));
+    Postgres { host, port, programs: Some(programs), databases: AtomicU32::new(0), server }
+}
+
+fn settings() -> impl Iterator<Item = String> {
+    SETTINGS.into_iter().flat_map(|setting| ["-c".to_owned(), setting.to_owned()])
+}
+
+fn initialise(programs: &Path, data: &Path) -> Result<(), String> {
+    let password = data.with_file_name("password");
+    std::fs::write(&password, PASSWORD).map_err(|error| format!("{}: {error}", password.display()))?;
+    let mut initdb = command(&programs.join("initdb"), User::Postgres);
+    initdb.args([
+        "--no-sync",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--username=postgres",
+        "--auth=scram-sha-256",
+    ]);
+    run(initdb.arg("--pwfile").arg(&password).arg("--pgdata").arg(data))
+}
+
+/// Copies a running primary and makes the copy follow it.
+fn copy(programs: &Path, primary_port: u16, data: &Path) -> Result<(), String> {
+    let mut backup = command(&programs.join("pg_basebackup"), User::Postgres);
+    backup.env("PGPASSWORD", PASSWORD).args(["--host=127.0.0.1", "--username=postgres", "--no-sync"]);
+    backup.args(["--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--no-password"]);
+    run(backup.arg(format!("--port={primary_port}")).arg("--pgdata").arg(data))
+}
+
+fn ready(host: &str, port: u16) -> impl Fn() -> Result<(), String> + Send + use<> {
+    let url = url(host, port, "postgres");
+    move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| format!("a runtime: {error}"))?;
+        runtime.block_on(async {
+            match tokio::time::timeout(CONNECT_TIME_MAX, PgConnection::connect(&url)).await {
+                Ok(Ok(connection)) => connection.close().await.map_err(|error| error.to_string()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("it does not answer".to_owned()),
+            }
+        })
+    }
+}
+
+fn url(host: &str, port: u16, database: &str) -> String {
+    format!("postgres://postgres:{PASSWORD}@{host}:{port}/{database}")
+}
+
+impl Postgres {
+    /// Where its superuser finds the database `postgres`.
+    pub fn url(&self) -> String {
+        url(&self.host, self.port, "postgres")
+    }
+
+    /// Host and port, for a proxy.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Creates an empty database and tells its URL.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn create_database(&self) -> String {
+        let name = format!("testkit_{}", self.databases.fetch_add(1, Relaxed) + 1);
+        execute(&self.url(), &format!("CREATE DATABASE {name}"))
+            .await
+            .expect("no constraint forbids a database");
+        url(&self.host, self.port, &name)
+    }
+
+    /// A hot standby that follows this server asynchronously, as a child process.
+    ///
+    /// # Panics
+    /// When this server is not a child process itself ([`native_postgres`]), or cannot be copied.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let programs = self.programs.clone().expect("a standby is copied from a native_postgres()");
+        let (from, primary_port) = (programs.clone(), self.port);
+        start_native(programs, free_port(), move |data| copy(&from, primary_port, data))
+    }
+
+    /// Makes a standby a primary, on the next timeline; returns when it accepts writes.
+    ///
+    /// # Panics
+    /// When it is not a standby.
+    pub async fn promote(&self) {
+        let promoted = text(&self.url(), "SELECT pg_promote(true, 60)::text").await;
+        assert_eq!(promoted.as_deref(), Some("true"), "the standby was promoted in time");
+    }
+
+    /// Ends it in an orderly way: connections are cut.
+    pub fn stop(&self) {
+        self.server.order(Order::Stop);
+    }
+
+    /// Starts it again on the same port and data after [`Self::stop`] or [`Self::kill`]; returns when it
+    /// answers.
+    pub fn start(&self) {
+        self.server.order(Order::Start);
+    }
+
+    /// Ends it and its sessions as a power cut would, except that what it wrote stays written.
+    pub fn kill(&self) {
+        self.server.order(Order::Kill);
+    }
+
+    /// Stops it and its sessions from running; connections stay open and silent.
+    pub fn pause(&self) {
+        self.server.order(Order::Pause);
+    }
+
+    /// Lets it run on; it then works off what was sent meanwhile.
+    pub fn resume(&self) {
+        self.server.order(Order::Resume);
+    }
+}
+
+/// Executes statements on a connection of its own, past every adapter.
+///
+/// # Errors
+/// [`Refused`] when a constraint forbids it (SQLSTATE class 23).
+///
+/// # Panics
+/// When anything else goes wrong: then the test itself is at fault.
+pub async fn execute(url: &str, statements: &str) -> Result<(), Refused> {
+    let mut connection = PgConnection::connect(url).await.expect("a connection to the test's PostgreSQL");
+    let done = sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await;
+    let _ = connection.close().await;
+    match done {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code.starts_with("23")) => {
+            Err(Refused(error.to_string()))
+        }
+        Err(error) => panic!("{statements}: {error}"),
+    }
+}
+
+/// The first column of the first row, which is a text or NULL; `None` also when there is no row.
+///
+/// # Panics
+/// When the statement fails.
+pub async fn text(url: &str, query: &str) -> Option<String> {
+    let mut connection = PgConnection::connect(url).await.expect("a connection to the test's PostgreSQL");
+    let row = sqlx::raw_sql(AssertSqlSafe(query)).fetch_optional(&mut connection).await;
+    let row = row.unwrap_or_else(|error| panic!("{query}: {error}"));
+    let _ = connection.close().await;
+    row.and_then(|row| row.try_get(0).unwrap_or_else(|error| panic!("{query}: {error}")))
+}

@@ -1,0 +1,120 @@
+//! A Redis of the test's own.
+
+use super::choice::{Kind, Way, way};
+use super::container::{Container, Image};
+use super::free_port;
+use super::native::{Directory, Native, Program, User};
+use super::resp::{Reply, command};
+use super::server::{Order, Server};
+use rustix::process::Signal;
+use std::sync::OnceLock;
+
+static WAY: OnceLock<Way> = OnceLock::new();
+const KIND: Kind =
+    Kind { name: "Redis", image: "redis", tag: "7", programs: &["redis-server"], package: "redis-server" };
+/// Where it listens inside a container.
+const PORT: u16 = 6379;
+
+/// A running Redis without persistence: a restart forgets everything, which is what the protocol must bear.
+#[derive(Debug)]
+pub struct Redis {
+    host: String,
+    port: u16,
+    server: Server,
+}
+
+/// Starts a Redis.
+///
+/// # Panics
+/// When none can be had, with a sentence that says what to install.
+pub fn redis() -> Redis {
+    let port = free_port();
+    let way = way(&KIND, &WAY);
+    let host = match &way {
+        Way::Container { host } => host.clone(),
+        Way::Native { .. } => "127.0.0.1".to_owned(),
+    };
+    let address = format!("{host}:{port}");
+    let ready = move || match command(&address, &["PING"]) {
+        Ok(Reply::Status(pong)) if pong == "PONG" => Ok(()),
+        other => Err(format!("no PONG: {other:?}")),
+    };
+    let no_persistence = ["--save", "", "--appendonly", "no"].map(str::to_owned);
+    let server = match way {
+        Way::Native { directory } => Server::start(
+            KIND.name,
+            move || {
+                let listen = ["--bind", "127.0.0.1", "--port", &port.to_string()].map(str::to_owned);
+                let program = Program {
+                    path: directory.join(KIND.programs[0]),
+                    arguments: listen.into_iter().chain(no_persistence).collect(),
+                    user: User::Ours,
+                    stop: Signal::TERM,
+                };
+                Ok(Native::new(program, Directory::new(User::Ours)?))
+            },
+            ready,
+        ),
+        Way::Container { .. } => Server::start(
+            KIND.name,
+            move || {
+                Container::new(Image {
+                    image: KIND.image,
+                    tag: KIND.tag,
+                    port: PORT,
+                    host_port: port,
+                    environment: Vec::new(),
+                    arguments: ["redis-server".to_owned()].into_iter().chain(no_persistence).collect(),
+                })
+            },
+            ready,
+        ),
+    };
+    Redis { host, port, server }
+}
+
+impl Redis {
+    /// Where clients find it.
+    pub fn url(&self) -> String {
+        format!("redis://{}:{}", self.host, self.port)
+    }
+
+    /// Host and port, for a proxy.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Sends a command past every adapter.
+    ///
+    /// # Panics
+    /// When the server does not answer. An error answer is a [`Reply::Error`].
+    pub fn command(&self, arguments: &[impl AsRef<[u8]>]) -> Reply {
+        command(&self.address(), arguments)
+            .unwrap_or_else(|error| panic!("Redis at {}: {error}", self.address()))
+    }
+
+    /// Ends it in an orderly way.
+    pub fn stop(&self) {
+        self.server.order(Order::Stop);
+    }
+
+    /// Starts it again on the same port after [`Self::stop`] or [`Self::kill`], empty; returns when it answers.
+    pub fn start(&self) {
+        self.server.order(Order::Start);
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&self) {
+        self.server.order(Order::Kill);
+    }
+
+    /// Stops it from running; its connections stay open and silent.
+    pub fn pause(&self) {
+        self.server.order(Order::Pause);
+    }
+
+    /// Lets it run on; it then works off what was sent meanwhile.
+    pub fn resume(&self) {
+        self.server.order(Order::Resume);
+    }
+}

@@ -1,0 +1,172 @@
+//! Where a case plays: a group of its own, and the processes that take part.
+
+use super::{Refused, StateStores, Tamper};
+use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
+use domain::lease::{Observation, Token};
+use domain::ports::{Claim, ClaimRequest, Migrate, Schema, SignalLedger, StateStore};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// LEADER_TTL of a case that does not care: so long that nothing expires while it runs.
+pub const TTL: Duration = Duration::from_mins(5);
+
+/// What sets one start of one process apart; the adapter makes its configuration of it.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The case's group.
+    pub group: GroupId,
+    /// The process's id.
+    pub id: InstanceId,
+    /// Which start of it.
+    pub nonce: Nonce,
+    /// The host it says it runs on.
+    pub host: String,
+    /// Its LEADER_TTL.
+    pub ttl: Duration,
+    /// Relation of the open positions.
+    pub positions: String,
+    /// Relation of the portfolio row.
+    pub portfolio: String,
+}
+
+impl Opening {
+    /// A process start nobody had before, with the default relations.
+    ///
+    /// # Panics
+    /// When `id` is not an id.
+    pub fn new(group: &GroupId, id: &str) -> Self {
+        Self {
+            group: group.clone(),
+            id: InstanceId::parse(id).expect("a case's instance id"),
+            nonce: fresh_nonce(),
+            host: format!("host-of-{id}"),
+            ttl: TTL,
+            positions: "portfolio_positions".to_owned(),
+            portfolio: "portfolio_state".to_owned(),
+        }
+    }
+}
+
+/// The two ports on the state store, as one process has them.
+pub struct Opened {
+    /// The lease row, members, history, portfolio.
+    pub state: Arc<dyn StateStore>,
+    /// The signals.
+    pub ledger: Arc<dyn SignalLedger>,
+}
+
+/// A case's group in one database.
+pub struct Scene {
+    stores: Arc<dyn StateStores>,
+    group: GroupId,
+}
+
+impl Scene {
+    /// A group that no other case has, named after the case.
+    pub fn new(case: &str, stores: Arc<impl StateStores>) -> Self {
+        Self { stores, group: fresh_group(case) }
+    }
+
+    /// The same in a database of its own, in which nothing was migrated yet.
+    #[must_use]
+    pub async fn in_fresh_database(&self) -> Self {
+        Self { stores: self.stores.fresh().await, group: self.group.clone() }
+    }
+
+    /// The case's group.
+    pub fn group(&self) -> &GroupId {
+        &self.group
+    }
+
+    /// Another group in the same database.
+    #[must_use]
+    pub fn neighbour(&self) -> Self {
+        Self { stores: self.stores.clone(), group: fresh_group("neighbour") }
+    }
+
+    /// A new start of the process `id`, after its migration.
+    pub async fn process(&self, id: &str) -> Process {
+        self.start(Opening::new(&self.group, id)).await
+    }
+
+    /// The process of that opening, after its migration.
+    ///
+    /// # Panics
+    /// When the migration fails.
+    pub async fn start(&self, opening: Opening) -> Process {
+        let process = self.open(opening).await;
+        assert_eq!(process.state.migrate(Migrate::Apply).await, Ok(Schema::Current), "migration at start");
+        process
+    }
+
+    /// The process of that opening before any migration.
+    pub async fn open(&self, opening: Opening) -> Process {
+        let Opened { state, ledger } = self.stores.open(&opening).await;
+        Process { opening, state, ledger, claims: AtomicU32::new(0) }
+    }
+
+    /// Does `what` to the database behind our back.
+    pub async fn tamper(&self, what: Tamper) -> Result<(), Refused> {
+        self.stores.tamper(&what).await
+    }
+}
+
+/// One process of the group.
+pub struct Process {
+    /// What it was started with.
+    pub opening: Opening,
+    /// Its state store.
+    pub state: Arc<dyn StateStore>,
+    /// Its ledger.
+    pub ledger: Arc<dyn SignalLedger>,
+    claims: AtomicU32,
+}
+
+impl Process {
+    /// A claim id that was never used.
+    pub fn fresh_claim(&self) -> ClaimId {
+        self.opening.nonce.claim(self.claims.fetch_add(1, Relaxed) + 1)
+    }
+
+    /// The row as it is.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub async fn look(&self) -> Observation {
+        self.state.observe().await.expect("observe")
+    }
+
+    /// A claim of the row as it was `seen`.
+    pub fn request(&self, seen: &Observation) -> ClaimRequest {
+        ClaimRequest {
+            observed: seen.version,
+            claim: self.fresh_claim(),
+            holder: self.opening.id.clone(),
+            ttl: self.opening.ttl,
+        }
+    }
+
+    /// Claims the row as it is now, whoever holds it: the store leaves it to the core to judge expiry.
+    ///
+    /// # Panics
+    /// When the claim is not granted.
+    pub async fn lead(&self) -> Token {
+        let request = self.request(&self.look().await);
+        match self.state.claim(&request).await {
+            Ok(Claim::Granted(token)) => token,
+            other => panic!("{} claims the row as it is: {other:?}", self.opening.id),
+        }
+    }
+}
+
+/// Numbers groups and process starts of this test process.
+static SERIAL: AtomicU64 = AtomicU64::new(1);
+
+pub(super) fn fresh_group(case: &str) -> GroupId {
+    GroupId::parse(&format!("{case}-{}", SERIAL.fetch_add(1, Relaxed))).expect("a case's name is an id")
+}
+
+pub(super) fn fresh_nonce() -> Nonce {
+    Nonce::new((u128::from(SERIAL.fetch_add(1, Relaxed)) << 32) | u128::from(std::process::id()))
+}

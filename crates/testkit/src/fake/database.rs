@@ -1,0 +1,194 @@
+//! One database in memory.
+
+use super::listeners::Listeners;
+use super::portfolio::Relation;
+use super::state_store::FakeStateStore;
+use crate::contract::{LeaseColumn, Opened, Opening, Refused, StateStores, Tamper, Value};
+use async_trait::async_trait;
+use domain::id::{ClaimId, GroupId, InstanceId};
+use domain::lease::{Epoch, Seq, TTL_MAX, TTL_MIN, Timeline, Token};
+use domain::ledger::Signal;
+use domain::member::{Member, Term};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The schema version the fakes speak.
+pub(super) const SCHEMA: u32 = 1;
+/// What the store's clock shows when the database is created: some day in 2023.
+const CREATED_MS: i64 = 1_700_000_000_000;
+
+/// A database that several processes open. Clones are the same database.
+#[derive(Debug, Clone)]
+pub struct FakeDatabase(Arc<Mutex<Tables>>);
+
+#[derive(Debug)]
+pub(super) struct Tables {
+    created: Instant,
+    pub(super) timeline: Timeline,
+    /// `None`: nobody has migrated yet.
+    pub(super) schema: Option<u32>,
+    pub(super) leases: BTreeMap<GroupId, Lease>,
+    pub(super) terms: BTreeMap<GroupId, Vec<Term>>,
+    pub(super) members: BTreeMap<(GroupId, InstanceId), (Member, Instant)>,
+    pub(super) signals: BTreeMap<GroupId, Vec<Signal>>,
+    pub(super) relations: BTreeMap<String, Relation>,
+    pub(super) row_listeners: Listeners,
+    pub(super) signal_listeners: Listeners,
+}
+
+/// The lease row.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) token: Token,
+    pub(super) seq: Seq,
+    pub(super) released: bool,
+    pub(super) ttl: Duration,
+    pub(super) holder: Option<String>,
+    pub(super) resign: Option<String>,
+    /// A column that somebody set to what cannot be.
+    pub(super) corrupt: Option<LeaseColumn>,
+}
+
+impl FakeDatabase {
+    /// An empty one, without a schema, on timeline 1.
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Tables {
+            created: Instant::now(),
+            timeline: Timeline(1),
+            schema: None,
+            leases: BTreeMap::new(),
+            terms: BTreeMap::new(),
+            members: BTreeMap::new(),
+            signals: BTreeMap::new(),
+            relations: BTreeMap::new(),
+            row_listeners: Listeners::default(),
+            signal_listeners: Listeners::default(),
+        })))
+    }
+
+    /// What one process opens: both ports on one object, with faults of its own.
+    pub fn process(&self, opening: &Opening) -> Arc<FakeStateStore> {
+        Arc::new(FakeStateStore::new(self.clone(), opening))
+    }
+
+    /// Promotes: from now on the store is on `timeline`; rows stay on theirs.
+    pub fn promote_to(&self, timeline: Timeline) {
+        self.tables().timeline = timeline;
+    }
+
+    pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
+        // A case that panicked inside says so itself; the tables are whole after every statement.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for FakeDatabase {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tables {
+    /// The store's clock, unix milliseconds.
+    pub(super) fn now_ms(&self) -> i64 {
+        let age = i64::try_from(self.created.elapsed().as_millis()).unwrap_or(i64::MAX);
+        CREATED_MS.saturating_add(age)
+    }
+
+    /// The fence: whether `token` is the row's, not released, on the current timeline.
+    pub(super) fn admits(&self, group: &GroupId, token: &Token) -> bool {
+        self.holds(group, token).is_some() && token.timeline == self.timeline
+    }
+
+    /// The row if `token` holds it.
+    pub(super) fn holds(&self, group: &GroupId, token: &Token) -> Option<&Lease> {
+        self.leases.get(group).filter(|lease| lease.token == *token && !lease.released)
+    }
+
+    /// The group's open row, at the highest epoch that history knows.
+    pub(super) fn create_lease(&mut self, group: &GroupId, ttl: Duration) {
+        let known = self.terms.get(group).into_iter().flatten().map(|term| term.epoch).max();
+        let token = Token { timeline: self.timeline, epoch: known.unwrap_or(Epoch(0)), claim: ClaimId::NIL };
+        self.leases.entry(group.clone()).or_insert(Lease {
+            token,
+            seq: Seq(0),
+            released: true,
+            ttl,
+            holder: None,
+            resign: None,
+            corrupt: None,
+        });
+    }
+
+    fn tamper(&mut self, what: &Tamper) {
+        match what {
+            Tamper::Lease { group, column, value } => {
+                self.leases.get_mut(group).expect("the case's row").overwrite(*column, value);
+            }
+            Tamper::DeleteLease { group } => {
+                self.leases.remove(group).expect("the case's row");
+            }
+            Tamper::SchemaVersion(version) => self.schema = Some(*version),
+            Tamper::CreateRelation { name, columns } => {
+                let created = self.relations.insert(name.clone(), Relation::new(columns));
+                assert!(created.is_none(), "{name} exists");
+            }
+            Tamper::Insert { relation, columns, rows } => {
+                self.relations.get_mut(relation).expect("the case's relation").insert(columns, rows);
+            }
+        }
+    }
+}
+
+impl Lease {
+    fn overwrite(&mut self, column: LeaseColumn, value: &Value) {
+        let number = match value {
+            Value::Number(number) => u64::try_from(*number).ok(),
+            Value::Null | Value::Text(_) => None,
+        };
+        let text = match value {
+            Value::Text(text) => Some(text.clone()),
+            Value::Null | Value::Number(_) => None,
+        };
+        let written = match column {
+            LeaseColumn::Timeline => {
+                number.and_then(|n| u32::try_from(n).ok()).map(|n| self.token.timeline = Timeline(n))
+            }
+            LeaseColumn::Epoch => number.map(|n| self.token.epoch = Epoch(n)),
+            LeaseColumn::Seq => number.map(|n| self.seq = Seq(n)),
+            LeaseColumn::TtlMs => number
+                .map(Duration::from_millis)
+                .filter(|ttl| (TTL_MIN..=TTL_MAX).contains(ttl))
+                .map(|ttl| self.ttl = ttl),
+            LeaseColumn::Holder => {
+                self.holder = text;
+                Some(())
+            }
+            LeaseColumn::Resign => {
+                self.resign = text;
+                Some(())
+            }
+            LeaseColumn::Claim | LeaseColumn::Released => None,
+        };
+        self.corrupt = written.is_none().then_some(column);
+    }
+}
+
+#[async_trait]
+impl StateStores for FakeDatabase {
+    async fn fresh(&self) -> Arc<dyn StateStores> {
+        Arc::new(Self::new())
+    }
+
+    async fn open(&self, opening: &Opening) -> Opened {
+        let process = self.process(opening);
+        Opened { state: process.clone(), ledger: process }
+    }
+
+    async fn tamper(&self, what: &Tamper) -> Result<(), Refused> {
+        self.tables().tamper(what);
+        Ok(())
+    }
+}

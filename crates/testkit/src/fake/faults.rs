@@ -1,0 +1,172 @@
+//! Faults on demand, between a caller and its store.
+
+use domain::ports::StoreError;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What goes wrong with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// Refused before anything is done: [`StoreError::Unavailable`].
+    Refuse,
+    /// Lost on the way there: [`StoreError::Unknown`], and nothing is done.
+    LoseRequest,
+    /// Carried out, but the answer is lost: [`StoreError::Unknown`].
+    LoseReply,
+    /// Lost on the way there, and the caller waits for ever.
+    HangBefore,
+    /// Carried out, and the caller waits for ever.
+    HangAfter,
+}
+
+/// Which call, for faults that are to hit one kind only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is a method of a port, under its name")]
+pub enum Call {
+    Migrate,
+    Observe,
+    Claim,
+    Renew,
+    Release,
+    RequestStepDown,
+    Beat,
+    Leave,
+    Members,
+    History,
+    Portfolio,
+    Submit,
+    ClaimNext,
+    Settle,
+    TakeOver,
+    Resolve,
+    Counts,
+    TicketAcquire,
+    TicketRenew,
+    TicketRelease,
+    TicketInspect,
+}
+
+/// The faults of one process's connection to one store. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Faults(Arc<Mutex<Planned>>);
+
+#[derive(Debug, Default)]
+struct Planned {
+    /// Each hits once; `None` hits whatever call comes next.
+    once: VecDeque<(Option<Call>, Fault)>,
+    /// Hit until healed; the latest wins.
+    lasting: Vec<(Option<Call>, Fault)>,
+    calls: Vec<Call>,
+}
+
+impl Faults {
+    /// The next call, whichever it is, meets `fault`. Several queue up.
+    pub fn next(&self, fault: Fault) {
+        self.planned().once.push_back((None, fault));
+    }
+
+    /// The next `call` meets `fault`. Several queue up.
+    pub fn next_of(&self, call: Call, fault: Fault) {
+        self.planned().once.push_back((Some(call), fault));
+    }
+
+    /// Every call meets `fault` until [`Self::heal`].
+    pub fn from_now_on(&self, fault: Fault) {
+        self.planned().lasting.push((None, fault));
+    }
+
+    /// Every `call` meets `fault` until [`Self::heal`].
+    pub fn from_now_on_of(&self, call: Call, fault: Fault) {
+        self.planned().lasting.push((Some(call), fault));
+    }
+
+    /// No more faults, planned ones included. Calls that hang already go on hanging.
+    pub fn heal(&self) {
+        let mut planned = self.planned();
+        planned.once.clear();
+        planned.lasting.clear();
+    }
+
+    /// Every call that was made, in order, failed ones included.
+    pub fn calls(&self) -> Vec<Call> {
+        self.planned().calls.clone()
+    }
+
+    /// Carries out `call` by `work`, or lets it fail as planned.
+    pub(super) async fn around<T>(
+        &self,
+        call: Call,
+        work: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match self.take(call) {
+            None => work(),
+            Some(Fault::Refuse) => Err(StoreError::Unavailable("refused (injected)".to_owned())),
+            Some(Fault::LoseRequest) => Err(lost()),
+            Some(Fault::LoseReply) => work().and_then(|_| Err(lost())),
+            Some(Fault::HangBefore) => {
+                drop(work);
+                std::future::pending().await
+            }
+            Some(Fault::HangAfter) => {
+                drop(work());
+                std::future::pending().await
+            }
+        }
+    }
+
+    fn take(&self, call: Call) -> Option<Fault> {
+        let hits = |(of, _): &(Option<Call>, Fault)| of.is_none_or(|of| of == call);
+        let mut planned = self.planned();
+        planned.calls.push(call);
+        let once = planned.once.iter().position(hits).and_then(|at| planned.once.remove(at));
+        let fault = once.or_else(|| planned.lasting.iter().rev().copied().find(hits));
+        fault.map(|(_, fault)| fault)
+    }
+
+    fn planned(&self) -> MutexGuard<'_, Planned> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::Unknown("no reply (injected)".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn outcome(faults: &Faults, call: Call) -> (bool, Result<(), StoreError>) {
+        let mut done = false;
+        let answer = faults
+            .around(call, || {
+                done = true;
+                Ok(())
+            })
+            .await;
+        (done, answer)
+    }
+
+    #[tokio::test]
+    async fn a_fault_hits_once_and_its_own_call_only() {
+        let faults = Faults::default();
+        faults.next_of(Call::Renew, Fault::LoseReply);
+        faults.next(Fault::Refuse);
+        assert!(matches!(outcome(&faults, Call::Observe).await, (false, Err(StoreError::Unavailable(_)))));
+        assert_eq!(outcome(&faults, Call::Observe).await, (true, Ok(())));
+        assert!(matches!(outcome(&faults, Call::Renew).await, (true, Err(StoreError::Unknown(_)))));
+        assert_eq!(outcome(&faults, Call::Renew).await, (true, Ok(())));
+        assert_eq!(faults.calls(), [Call::Observe, Call::Observe, Call::Renew, Call::Renew]);
+    }
+
+    #[tokio::test]
+    async fn a_lasting_fault_ends_when_healed() {
+        let faults = Faults::default();
+        faults.from_now_on(Fault::LoseRequest);
+        for _ in 0..3 {
+            assert!(matches!(outcome(&faults, Call::Beat).await, (false, Err(StoreError::Unknown(_)))));
+        }
+        faults.heal();
+        assert_eq!(outcome(&faults, Call::Beat).await, (true, Ok(())));
+    }
+}

@@ -1,0 +1,30 @@
+//! Who is to be woken when a process writes.
+
+use domain::id::{GroupId, Nonce};
+use std::sync::{Arc, Weak};
+use tokio::sync::Notify;
+
+/// One process's kept hint: [`Notify`] remembers one that came while nobody waited.
+pub(super) type Hint = Arc<Notify>;
+
+/// The hints of every process that is still there.
+#[derive(Debug, Default)]
+pub(super) struct Listeners(Vec<(GroupId, Nonce, Weak<Notify>)>);
+
+impl Listeners {
+    pub(super) fn add(&mut self, group: &GroupId, nonce: Nonce) -> Hint {
+        let hint = Hint::default();
+        self.0.push((group.clone(), nonce, Arc::downgrade(&hint)));
+        hint
+    }
+
+    /// Wakes the group's other processes.
+    pub(super) fn wake_others(&mut self, group: &GroupId, writer: Nonce) {
+        self.0.retain(|(_, _, hint)| hint.strong_count() > 0);
+        for (_, _, hint) in self.0.iter().filter(|(of, nonce, _)| of == group && *nonce != writer) {
+            if let Some(hint) = hint.upgrade() {
+                hint.notify_one();
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The ports in memory: several "processes" share one [`FakeDatabase`] or one [`FakeTickets`], each call
+//! is done in one step, and any call can be made to fail ([`Faults`]).
+//!
+//! They pass the same suites as the real adapters (`tests/contract.rs`). Time is tokio's, so a test with a
+//! paused clock decides when a ticket expires and how old a heartbeat is.
+
+mod database;
+mod faults;
+mod leader_store;
+mod listeners;
+mod portfolio;
+mod signal_ledger;
+mod state_store;
+
+pub use database::FakeDatabase;
+pub use faults::{Call, Fault, Faults};
+pub use leader_store::{FakeLeaderStore, FakeTickets};
+pub use state_store::FakeStateStore;

@@ -1,0 +1,88 @@
+//! One HTTP request, for tests that look at a process from outside.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// A test's own look is not what is tested for slowness.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// More than any page of ours, so that a runaway answer fails the test instead of filling the memory.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Names in lower case, values as sent.
+    pub headers: Vec<(String, String)>,
+    /// The body as text; what is not UTF-8 is replaced.
+    pub body: String,
+}
+
+impl Response {
+    /// The first header of that name, given in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(has, _)| has == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.body))
+    }
+}
+
+/// Asks `address` (host and port) once, on a connection of its own. Blocks.
+///
+/// # Errors
+/// When nobody listens there, or what comes back is not HTTP.
+pub fn request(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> std::io::Result<Response> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
+    // HTTP/1.0: the end of the connection is the end of the body, and nothing is sent in chunks.
+    let mut head =
+        format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    parse(&answer).ok_or_else(|| std::io::Error::other(format!("not HTTP: {answer:.200}")))
+}
+
+fn parse(answer: &str) -> Option<Response> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let mut lines = head.lines();
+    let status = lines.next()?.strip_prefix("HTTP/")?.split(' ').nth(1)?.parse().ok()?;
+    let headers = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    Some(Response { status, headers, body: body.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_taken_apart() {
+        let answer =
+            "HTTP/1.0 503 Service Unavailable\r\nContent-Type: application/json\r\n\r\n{\"a\": \"b:\\r\\n\"}";
+        let response = parse(answer).unwrap();
+        assert_eq!((response.status, response.header("content-type")), (503, Some("application/json")));
+        assert_eq!(response.json()["a"], "b:\r\n");
+        assert_eq!(parse("SSH-2.0-x\r\n\r\n"), None);
+    }
+}

@@ -1,0 +1,394 @@
+//! The `coordinator` binary as a child process, as an operator runs it, with its events as values.
+
+use crate::backend::free_port;
+use crate::http::{self, Response};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Between two looks at a process that is on its way out.
+const POLL: Duration = Duration::from_millis(5);
+
+/// A role change that a process told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// When, CLOCK_MONOTONIC nanoseconds.
+    pub t: u64,
+    /// Under which epoch.
+    pub epoch: u64,
+    /// Of a leadership's begin or renewal: when the request that was acknowledged was sent.
+    pub sent: Option<u64>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// The row was read for the first time.
+    Ready,
+    /// Belief begins.
+    Lead,
+    /// Belief goes on.
+    Renew,
+    /// Belief ended without being given back.
+    Lost,
+    /// Belief ended on purpose.
+    Resign,
+    /// The row is open for others.
+    Resigned,
+}
+
+impl EventKind {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "ready" => Self::Ready,
+            "lead" => Self::Lead,
+            "renew" => Self::Renew,
+            "lost" => Self::Lost,
+            "resign" => Self::Resign,
+            "resigned" => Self::Resigned,
+            _ => return None,
+        })
+    }
+}
+
+/// What one process told, in its order, and when it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Whose.
+    pub name: String,
+    /// What it told.
+    pub events: Vec<Event>,
+    /// When it was known to be dead, CLOCK_MONOTONIC nanoseconds; `None` while it lives.
+    pub ended: Option<u64>,
+}
+
+/// How to start a process.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    program: PathBuf,
+    name: String,
+    data_dir: Option<PathBuf>,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// `coordinator run --events-json` of that binary (`env!("CARGO_BIN_EXE_coordinator")`), on a free port
+    /// and in a data directory of its own.
+    pub fn new(program: impl Into<PathBuf>, name: &str) -> Self {
+        let (data_dir, arguments, environment) = (None, Vec::new(), Vec::new());
+        Self { program: program.into(), name: name.to_owned(), data_dir, arguments, environment }
+    }
+
+    /// Shares a data directory, which stays the caller's.
+    #[must_use]
+    pub fn data_dir(mut self, path: &Path) -> Self {
+        self.data_dir = Some(path.to_owned());
+        self
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn argument(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// One more environment variable.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it. Returns at once: [`Coordinator::wait_for`] `Ready`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(&self) -> Coordinator {
+        let own =
+            tempfile::Builder::new().prefix("coordinator-test-").tempdir().expect("a temporary directory");
+        let port = free_port();
+        let mut command = self.command(port, own.path());
+        let (told, told_events) = channel();
+        let (spawned, child) = channel();
+        // The kernel kills the child when the thread that started it ends: this one ends with its output.
+        let reader = thread::spawn(move || {
+            let mut child = match command.spawn() {
+                Ok(child) => child,
+                Err(error) => panic!("{command:?} (setpriv is in package util-linux): {error}"),
+            };
+            let output = child.stdout.take().expect("it is piped");
+            if spawned.send(child).is_ok() {
+                read(output, &told);
+            }
+        });
+        let child = child.recv().expect("the process starts");
+        Coordinator {
+            name: self.name.clone(),
+            child,
+            port,
+            own,
+            data_dir: self.data_dir.clone(),
+            told: told_events,
+            events: Vec::new(),
+            waited: 0,
+            ended: None,
+            reader: Some(reader),
+        }
+    }
+
+    fn command(&self, port: u16, own: &Path) -> Command {
+        let data_dir = self.data_dir.clone().unwrap_or_else(|| own.join("data"));
+        let log = std::fs::File::create(own.join("log")).expect("a log in the temporary directory");
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "SIGKILL", "--"]).arg(&self.program).args(["run", "--events-json"]);
+        command.arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--data-dir").arg(data_dir);
+        command.args(&self.arguments);
+        // Settings of whoever runs the tests are not the test's.
+        let foreign = |name: &str| name.starts_with("COORDINATOR_") || name == "LEADER_TTL";
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(foreign)) {
+            command.env_remove(name);
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        command
+    }
+}
+
+/// A running process. Dropped: it is killed, and its directory removed.
+#[derive(Debug)]
+pub struct Coordinator {
+    name: String,
+    child: Child,
+    port: u16,
+    own: TempDir,
+    data_dir: Option<PathBuf>,
+    told: Receiver<Event>,
+    events: Vec<Event>,
+    /// How many events [`Self::wait_for`] has passed.
+    waited: usize,
+    ended: Option<u64>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Coordinator {
+    /// Where it serves HTTP: host and port.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| self.own.path().join("data"))
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        let log = std::fs::read(self.own.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// The next event of that kind after the one that was waited for last. Blocks.
+    ///
+    /// # Panics
+    /// When it does not come within `patience`, or the process ends before; with its log.
+    pub fn wait_for(&mut self, kind: EventKind, patience: Duration) -> Event {
+        let began = Instant::now();
+        loop {
+            let known =
+                self.events.iter().enumerate().skip(self.waited).find(|(_, event)| event.kind == kind);
+            if let Some((at, event)) = known.map(|(at, event)| (at, *event)) {
+                self.waited = at + 1;
+                return event;
+            }
+            self.waited = self.events.len();
+            match self.told.recv_timeout(patience.saturating_sub(began.elapsed())) {
+                Ok(event) => self.events.push(event),
+                Err(error) => {
+                    let why = match error {
+                        RecvTimeoutError::Timeout => "not within the patience",
+                        RecvTimeoutError::Disconnected => "the process has ended",
+                    };
+                    panic!("{}: no {kind:?}: {why}; told {:?}\n{}", self.name, self.events, self.log());
+                }
+            }
+        }
+    }
+
+    /// Sends a signal. Stopping (`STOP`) takes effect in microseconds, after this returns.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the process is there to be signalled");
+    }
+
+    /// Kills it, as `kill -9` does, and waits until it is gone.
+    pub fn kill(&mut self) {
+        // It fails only when the process is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.note_end();
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// When it does not within `patience`, with its log.
+    pub fn wait_exit(&mut self, patience: Duration) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                self.note_end();
+                return status;
+            }
+            assert!(began.elapsed() < patience, "{} does not end\n{}", self.name, self.log());
+            thread::sleep(POLL);
+        }
+    }
+
+    /// What it has told so far, for [`crate::invariants`].
+    pub fn record(&mut self) -> Record {
+        if self.ended.is_some()
+            && let Some(reader) = self.reader.take()
+        {
+            // Everything it told is read before its record is complete.
+            let _ = reader.join();
+        }
+        self.events.extend(self.told.try_iter());
+        Record { name: self.name.clone(), events: self.events.clone(), ended: self.ended }
+    }
+
+    /// GET from its HTTP server.
+    ///
+    /// # Errors
+    /// When it does not listen.
+    pub fn get(&self, path: &str) -> std::io::Result<Response> {
+        http::request(&self.address(), "GET", path, &[], "")
+    }
+
+    /// POST of a JSON document to its HTTP server.
+    ///
+    /// # Errors
+    /// When it does not listen.
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> std::io::Result<Response> {
+        let json = [("Content-Type", "application/json")];
+        let headers: Vec<(&str, &str)> = json.iter().chain(headers).copied().collect();
+        http::request(&self.address(), "POST", path, &headers, &body.to_string())
+    }
+
+    fn note_end(&mut self) {
+        self.ended.get_or_insert_with(monotonic_nanos);
+    }
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// CLOCK_MONOTONIC, as the events' times are.
+fn monotonic_nanos() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let nanos = Duration::try_from(now).map(|since| since.as_nanos()).unwrap_or_default();
+    u64::try_from(nanos).unwrap_or(u64::MAX)
+}
+
+/// Passes on the events among the lines; a process tells a few per second, so nothing piles up.
+fn read(output: ChildStdout, told: &Sender<Event>) {
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        if let Some(event) = parse(&line) {
+            // Nobody listens any more when the test is over.
+            let _ = told.send(event);
+        }
+    }
+}
+
+fn parse(line: &str) -> Option<Event> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let number = |name: &str| line.get(name).and_then(Value::as_u64);
+    let kind = EventKind::parse(line.get("ev")?.as_str()?)?;
+    Some(Event { kind, t: number("t")?, epoch: number("epoch")?, sent: number("t0") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A program that tells what a coordinator would, and its log.
+    fn pretender(directory: &TempDir, body: &str) -> PathBuf {
+        let path = directory.path().join("pretender");
+        std::fs::write(&path, format!("#!/bin/sh\n{body}")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        path
+    }
+
+    #[test]
+    fn events_are_read_and_other_lines_are_not() {
+        let directory = TempDir::new().unwrap();
+        let program = pretender(
+            &directory,
+            r#"echo 'hello'; echo '{"ev":"ready","t":1,"epoch":0}'; echo '{"ev":"odd","t":1,"epoch":0}'
+            echo '{"ev":"lead","t":5,"epoch":3,"t0":4,"t1":5}'; echo "$@ $COORDINATOR_X" >&2; exec sleep 1000"#,
+        );
+        let launch =
+            Launch::new(program, "a").argument("--group").argument("g").environment("COORDINATOR_X", "y");
+        let mut process = launch.start();
+        assert_eq!(process.wait_for(EventKind::Lead, PATIENCE).sent, Some(4));
+        assert_eq!(process.record().ended, None);
+        process.kill();
+        let record = process.record();
+        assert_eq!(
+            record.events.iter().map(|event| event.kind).collect::<Vec<_>>(),
+            [EventKind::Ready, EventKind::Lead]
+        );
+        assert!(record.ended.is_some());
+        let log = process.log();
+        assert!(
+            log.starts_with("run --events-json --listen 127.0.0.1:") && log.ends_with("--group g y\n"),
+            "{log}"
+        );
+    }
+
+    #[test]
+    fn an_end_is_waited_for_and_a_stopped_process_is_killed() {
+        let directory = TempDir::new().unwrap();
+        let program = pretender(&directory, "trap 'exit 7' TERM; while :; do sleep 0.01; done");
+        let mut process = Launch::new(&program, "a").start();
+        process.signal(Signal::STOP);
+        process.signal(Signal::CONT);
+        // A shell may get the signal before its trap is set; then it ends by the signal.
+        process.signal(Signal::TERM);
+        let status = process.wait_exit(PATIENCE);
+        assert!(!status.success());
+        let stopped = Launch::new(&program, "b").start();
+        stopped.signal(Signal::STOP);
+        let pid = Pid::from_child(&stopped.child);
+        let own = stopped.own.path().to_owned();
+        drop(stopped);
+        assert!(rustix::process::test_kill_process(pid).is_err() && !own.exists(), "nothing is left behind");
+    }
+
+    #[test]
+    #[should_panic(expected = "the process has ended")]
+    fn an_event_that_cannot_come_is_told_at_once() {
+        let directory = TempDir::new().unwrap();
+        Launch::new(pretender(&directory, "exit 0"), "a").start().wait_for(EventKind::Lead, PATIENCE);
+    }
+}

@@ -1,0 +1,75 @@
+//! The servers that other tests stand on: they start, stop, pause and leave nothing behind.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::time::Duration;
+use testkit::backend::{self, Reply};
+
+fn value(text: &str) -> Reply {
+    Reply::Value(text.as_bytes().to_vec())
+}
+
+#[test]
+fn redis_survives_a_pause_and_forgets_on_a_restart() {
+    let redis = backend::redis();
+    assert_eq!(redis.command(&["SET", "k", "v"]), Reply::Status("OK".to_owned()));
+    redis.pause();
+    let mut silent = TcpStream::connect(redis.address()).expect("the kernel accepts for a stopped process");
+    silent.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    std::io::Write::write_all(&mut silent, b"PING\r\n").unwrap();
+    assert!(silent.read(&mut [0; 8]).is_err(), "a paused server does not answer");
+    redis.resume();
+    assert_eq!(redis.command(&["GET", "k"]), value("v"));
+
+    redis.stop();
+    assert!(TcpStream::connect(redis.address()).is_err());
+    redis.start();
+    assert_eq!(redis.command(&["GET", "k"]), Reply::Nil, "on the same port, empty");
+    redis.kill();
+    assert!(TcpStream::connect(redis.address()).is_err());
+    redis.start();
+    assert_eq!(redis.command(&["PING"]), Reply::Status("PONG".to_owned()));
+    let address = redis.address();
+    drop(redis);
+    assert!(TcpStream::connect(address).is_err(), "gone with its guard");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_keeps_its_data_over_a_stop_a_kill_and_a_pause() {
+    let postgres = backend::postgres();
+    let url = postgres.create_database().await;
+    backend::execute(&url, "CREATE TABLE t (n INT PRIMARY KEY); INSERT INTO t VALUES (1)").await.unwrap();
+    assert!(backend::execute(&url, "INSERT INTO t VALUES (1)").await.is_err(), "a constraint refuses");
+    for again in [backend::Postgres::stop, backend::Postgres::kill] {
+        again(&postgres);
+        assert!(TcpStream::connect(postgres.address()).is_err());
+        postgres.start();
+        assert_eq!(backend::text(&url, "SELECT n::text FROM t").await.as_deref(), Some("1"));
+    }
+    postgres.pause();
+    let asked = tokio::time::timeout(Duration::from_millis(300), backend::text(&url, "SELECT 'x'")).await;
+    assert!(asked.is_err(), "a paused server does not answer");
+    postgres.resume();
+    assert_eq!(backend::text(&url, "SELECT NULL::text").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_follows_and_is_promoted_to_another_timeline() {
+    const TIMELINE: &str = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)";
+    let primary = backend::native_postgres();
+    backend::execute(&primary.url(), "CREATE TABLE t (n INT)").await.unwrap();
+    let standby = primary.standby();
+    backend::execute(&primary.url(), "INSERT INTO t VALUES (7)").await.unwrap();
+    let followed = async {
+        while backend::text(&standby.url(), "SELECT n::text FROM t").await.as_deref() != Some("7") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), followed).await.expect("a standby follows");
+    let before = backend::text(&primary.url(), TIMELINE).await;
+    primary.kill();
+    standby.promote().await;
+    let after = backend::text(&standby.url(), TIMELINE).await;
+    assert_eq!((before.as_deref(), after.as_deref()), (Some("00000001"), Some("00000002")));
+    backend::execute(&standby.url(), "INSERT INTO t VALUES (8)").await.unwrap();
+}

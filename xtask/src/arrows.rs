@@ -1,0 +1,255 @@
+//! The layers: every arrow points at `domain`, adapters never know each other or the driver, and only `app`
+//! names concrete adapters. Judged on what cargo says the manifests mean.
+
+use crate::report::{Findings, listed};
+use crate::workspace::Workspace;
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// What the domain may use: macros, error messages and exact decimals, the latter two without std.
+const DOMAIN_MAY_USE: [&str; 3] = ["async-trait", "thiserror", "rust_decimal"];
+/// A macro runs in the compiler: its features say nothing about std in the domain.
+const MACROS_ONLY: &str = "async-trait";
+
+/// A crate of the workspace.
+struct Crate {
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+struct Dependency {
+    name: String,
+    kind: Kind,
+    owner: Owner,
+    with_std: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Part of what ships (a build script counts: it decides what is compiled).
+    Shipped,
+    Tests,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Ours,
+    Others,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layer {
+    Domain,
+    Driver,
+    Adapter,
+    Testkit,
+    App,
+    Commands,
+}
+
+impl Layer {
+    fn of(name: &str) -> Option<Self> {
+        match name {
+            "domain" => Some(Self::Domain),
+            "coordinator" => Some(Self::Driver),
+            "testkit" => Some(Self::Testkit),
+            "app" => Some(Self::App),
+            "xtask" => Some(Self::Commands),
+            _ if name.starts_with("adapter-") => Some(Self::Adapter),
+            _ => None,
+        }
+    }
+
+    /// Whether what ships of a crate of this layer may know a crate of layer `other`.
+    fn may_ship_with(self, other: Self) -> bool {
+        match self {
+            Self::Domain | Self::Commands => false,
+            Self::Driver | Self::Adapter => other == Self::Domain,
+            Self::Testkit => matches!(other, Self::Domain | Self::Driver | Self::Adapter),
+            Self::App => matches!(other, Self::Domain | Self::Driver | Self::Adapter),
+        }
+    }
+
+    /// The sentence for whoever broke it.
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Domain => "the domain knows no other crate of ours",
+            Self::Driver => "the driver knows the domain only, never an adapter: what it needs is a port",
+            Self::Adapter => "an adapter knows the domain only: not the driver, not another adapter",
+            Self::Testkit => "the testkit knows the domain, the driver and adapters",
+            Self::App => "the app composes the domain, the driver and adapters; testkit is for tests",
+            Self::Commands => "xtask builds before everything else and knows none of ours",
+        }
+    }
+}
+
+/// The layers of this checkout.
+pub fn check(workspace: &Workspace) -> Findings {
+    let crates = load(workspace).map_err(|problem| vec![problem])?;
+    let mut found = problems(&crates);
+    found.extend(adapters_named_outside_compose(workspace).map_err(|problem| vec![problem])?);
+    listed(found, format!("{} crates", crates.len()))
+}
+
+fn load(workspace: &Workspace) -> Result<Vec<Crate>, String> {
+    let metadata = MetadataCommand::new()
+        .current_dir(workspace.root())
+        .no_deps()
+        .other_options(["--locked".to_owned()])
+        .exec()
+        .map_err(|error| format!("cargo metadata: {error}"))?;
+    Ok(metadata
+        .packages
+        .into_iter()
+        .map(|package| Crate {
+            name: package.name.to_string(),
+            dependencies: package.dependencies.into_iter().map(dependency).collect(),
+        })
+        .collect())
+}
+
+fn dependency(declared: cargo_metadata::Dependency) -> Dependency {
+    Dependency {
+        kind: if declared.kind == DependencyKind::Development { Kind::Tests } else { Kind::Shipped },
+        owner: if declared.path.is_some() { Owner::Ours } else { Owner::Others },
+        with_std: declared.uses_default_features || declared.features.iter().any(|feature| feature == "std"),
+        name: declared.name,
+    }
+}
+
+/// One sentence per arrow that points the wrong way.
+fn problems(crates: &[Crate]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for Crate { name, dependencies } in crates {
+        let Some(layer) = Layer::of(name) else {
+            problems.push(format!("{name} has no layer: say in xtask/src/arrows.rs what it may know"));
+            continue;
+        };
+        for dependency in dependencies {
+            if let Some(reason) = wrong(layer, dependency) {
+                problems.push(format!("{name} -> {}: {reason}", dependency.name));
+            }
+        }
+    }
+    problems
+}
+
+fn wrong(layer: Layer, dependency: &Dependency) -> Option<&'static str> {
+    match (dependency.owner, dependency.kind) {
+        (Owner::Ours, Kind::Shipped) => {
+            let other = Layer::of(&dependency.name)?;
+            (!layer.may_ship_with(other)).then(|| layer.rule())
+        }
+        (Owner::Ours, Kind::Tests) => (layer == Layer::Commands).then(|| layer.rule()),
+        (Owner::Others, Kind::Shipped) if layer == Layer::Domain => wrong_in_domain(dependency),
+        (Owner::Others, Kind::Shipped | Kind::Tests) => None,
+    }
+}
+
+fn wrong_in_domain(dependency: &Dependency) -> Option<&'static str> {
+    if !DOMAIN_MAY_USE.contains(&dependency.name.as_str()) {
+        return Some("the domain depends on async-trait, thiserror and rust_decimal only: no IO, no clock");
+    }
+    (dependency.with_std && dependency.name != MACROS_ONLY)
+        .then_some("the domain is no_std: default-features = false and no feature `std`")
+}
+
+/// Inside the app only one file names adapters, so that a store can be exchanged in one place.
+fn adapters_named_outside_compose(workspace: &Workspace) -> Result<Vec<String>, String> {
+    let mut problems = Vec::new();
+    for file in workspace.files(&["rs"])? {
+        let in_app = file.path.strip_prefix("crates/app/src/");
+        if in_app.is_some_and(|path| !path.starts_with("compose")) {
+            let named = file.text.lines().zip(1..).filter(|(line, _)| names_an_adapter(line));
+            problems.extend(named.map(|(_, number)| {
+                format!("{}:{number}: only crates/app/src/compose.rs names concrete adapters", file.path)
+            }));
+        }
+    }
+    Ok(problems)
+}
+
+/// Code only: prose may speak of adapters.
+fn names_an_adapter(line: &str) -> bool {
+    line.split("//").next().is_some_and(|code| code.contains("adapter_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours(name: &str) -> Dependency {
+        Dependency { name: name.to_owned(), kind: Kind::Shipped, owner: Owner::Ours, with_std: true }
+    }
+
+    fn others(name: &str) -> Dependency {
+        Dependency { name: name.to_owned(), kind: Kind::Shipped, owner: Owner::Others, with_std: false }
+    }
+
+    fn for_tests(dependency: Dependency) -> Dependency {
+        Dependency { kind: Kind::Tests, ..dependency }
+    }
+
+    fn of(name: &str, dependencies: Vec<Dependency>) -> Crate {
+        Crate { name: name.to_owned(), dependencies }
+    }
+
+    #[test]
+    fn the_intended_graph_is_accepted() {
+        let graph = [
+            of("domain", vec![others("async-trait"), others("thiserror"), for_tests(ours("testkit"))]),
+            of("coordinator", vec![ours("domain"), others("tokio"), for_tests(ours("adapter-sqlite"))]),
+            of("adapter-redis", vec![ours("domain"), others("fred"), for_tests(ours("testkit"))]),
+            of("testkit", vec![ours("domain"), others("tokio")]),
+            of("app", vec![ours("domain"), ours("coordinator"), ours("adapter-redis")]),
+            of("xtask", vec![others("cargo_metadata")]),
+        ];
+        assert_eq!(problems(&graph), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_wrong_arrow_is_named() {
+        let wrong = [
+            ("domain", ours("coordinator")),
+            ("domain", others("tokio")),
+            ("domain", Dependency { with_std: true, ..others("rust_decimal") }),
+            ("coordinator", ours("adapter-redis")),
+            ("adapter-redis", ours("adapter-postgres")),
+            ("adapter-redis", ours("coordinator")),
+            ("adapter-redis", ours("testkit")),
+            ("app", ours("testkit")),
+            ("testkit", ours("app")),
+            ("xtask", ours("domain")),
+            ("xtask", for_tests(ours("testkit"))),
+        ];
+        for (name, dependency) in wrong {
+            let arrow = format!("{name} -> {}: ", dependency.name);
+            let found = problems(&[of(name, vec![dependency])]);
+            assert_eq!(found.len(), 1, "{arrow}{found:?}");
+            assert!(found[0].starts_with(&arrow), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_crate_without_a_layer_is_refused() {
+        assert_eq!(problems(&[of("helpers", vec![])]).len(), 1);
+    }
+
+    #[test]
+    fn prose_may_name_an_adapter() {
+        assert!(names_an_adapter("use adapter_redis::LeaderStore;"));
+        assert!(!names_an_adapter("// adapter_redis does this"));
+    }
+
+    /// The rules see the real manifests: a slip in reading the metadata would make them pass by seeing nothing.
+    #[test]
+    fn the_real_graph_is_read() {
+        let workspace = Workspace::find().expect("tests run under cargo");
+        let crates = load(&workspace).expect("the manifests are valid");
+        let app = crates.iter().find(|found| found.name == "app").expect("the app is a member");
+        let named = |name: &str| app.dependencies.iter().find(|dependency| dependency.name == name);
+        let domain = named("domain").expect("the app knows the domain");
+        assert!(domain.owner == Owner::Ours && domain.kind == Kind::Shipped);
+        assert!(named("testkit").is_none_or(|testkit| testkit.kind == Kind::Tests));
+        assert_eq!(problems(&crates), Vec::<String>::new());
+    }
+}

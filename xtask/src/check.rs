@@ -1,0 +1,107 @@
+//! `cargo xtask check`: everything that can be judged without running the tests. Only reads.
+
+use crate::report::{Findings, Report, listed, one};
+use crate::workspace::{Workspace, output, run as run_command};
+use crate::{arrows, codegen, links, manifests, sources};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+const FIX: &str = "`cargo xtask fix`, then read the difference before you commit it";
+
+/// Quick steps first, so that a slip is told within a second.
+pub fn run(workspace: &Workspace) -> ExitCode {
+    let mut report = Report::default();
+    report.step("compiler", "install Rust with clippy and rustfmt", compiler);
+    report.step("file lengths", "split the file: one main type each", || sources::lengths(workspace));
+    report.step(
+        "marks in the source",
+        "finish it, or give the reason on that line or the line above",
+        || sources::marks(workspace),
+    );
+    report.step("reasons of dependencies", "write the reason above it, in the root Cargo.toml", || {
+        manifests::reasons(workspace)
+    });
+    report.step("layers", "turn the arrow round: a port in `domain`, the wiring in `app`", || {
+        arrows::check(workspace)
+    });
+    report.step("links in *.md", "correct the path or the anchor", || links::check(workspace));
+    report.step("format", FIX, || one(run_command(&mut workspace.cargo(&["fmt", "--all", "--check"]))));
+    report.step("clippy", FIX, || one(run_command(&mut workspace.cargo(&CLIPPY))));
+    report.step("domain without std", "keep `std` out of the domain and of what it depends on", || {
+        domain_without_std(workspace)
+    });
+    report.step("documentation builds", "repair the doc comment that is named above", || {
+        let mut doc = workspace.cargo(&["doc", "--no-deps", "--workspace", "--locked", "--keep-going"]);
+        one(run_command(doc.env("RUSTDOCFLAGS", "-D warnings")))
+    });
+    report.step("generated files", "`cargo xtask codegen`", || codegen::fresh(workspace));
+    report.step("licences and sources", "see the reasons in deny.toml", || dependencies_allowed(workspace));
+    report.finish()
+}
+
+/// All crates are judged, also behind one that failed.
+const CLIPPY: [&str; 8] =
+    ["clippy", "--workspace", "--all-targets", "--locked", "--keep-going", "--", "-D", "warnings"];
+
+/// Lints differ between compilers, so the report says which one judged.
+fn compiler() -> Findings {
+    output(Command::new("rustc").arg("--version"))
+        .map(|version| version.trim().to_owned())
+        .map_err(|problem| vec![problem])
+}
+
+/// Builds the domain for an installed target that has no std, which proves it; without such a target the
+/// words in its source have to do, and the remark says so.
+fn domain_without_std(workspace: &Workspace) -> Findings {
+    let problems = sources::std_in_domain(workspace).map_err(|problem| vec![problem])?;
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    match target_without_std() {
+        Some(target) => {
+            let arguments = ["check", "--package", "domain", "--locked", "--target", &target];
+            run_command(&mut workspace.cargo(&arguments)).map_err(|problem| vec![problem])?;
+            Ok(format!("compiled for {target}"))
+        }
+        None => {
+            Ok("by its words only; `rustup target add x86_64-unknown-none` lets the compiler judge"
+                .to_owned())
+        }
+    }
+}
+
+/// An installed target that has `core` but no `std`.
+fn target_without_std() -> Option<String> {
+    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"])).ok()?;
+    let targets = Path::new(sysroot.trim()).join("lib/rustlib").read_dir().ok()?;
+    targets.filter_map(Result::ok).find_map(|target| {
+        let libraries = target.path().join("lib");
+        let bare = has_library(&libraries, "libcore-") && !has_library(&libraries, "libstd-");
+        bare.then(|| target.file_name().to_string_lossy().into_owned())
+    })
+}
+
+fn has_library(directory: &Path, prefix: &str) -> bool {
+    directory.read_dir().is_ok_and(|mut files| {
+        files.any(|file| file.is_ok_and(|file| file.file_name().to_string_lossy().starts_with(prefix)))
+    })
+}
+
+/// cargo-deny is a program of its own that takes minutes to build, so it is used where it is installed (CI
+/// installs it) and its absence is told.
+fn dependencies_allowed(workspace: &Workspace) -> Findings {
+    if output(&mut workspace.cargo(&["deny", "--version"])).is_err() {
+        return listed(
+            Vec::new(),
+            "NOT CHECKED: cargo-deny is not installed (`cargo install --locked cargo-deny`)".into(),
+        );
+    }
+    one(run_command(&mut workspace.cargo(&[
+        "deny",
+        "--all-features",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ])))
+}

@@ -1,0 +1,232 @@
+//! Rules about the text of source files: how long, and what needs a reason beside it.
+
+use crate::report::{Findings, listed};
+use crate::workspace::{SourceFile, Workspace};
+
+/// More than this is a file with two subjects.
+const LINES_MAX: usize = 500;
+/// The aim. Longer files are named so that their next editor thinks of splitting them.
+const LINES_AIM: usize = 300;
+
+/// Fails above [`LINES_MAX`] lines and names the files above [`LINES_AIM`].
+pub fn lengths(workspace: &Workspace) -> Findings {
+    let mut problems = Vec::new();
+    let mut above_aim = Vec::new();
+    for file in workspace.files(&["rs"]).map_err(|problem| vec![problem])? {
+        let lines = file.text.lines().count();
+        if lines > LINES_MAX {
+            problems.push(format!("{}: {lines} lines, {LINES_MAX} is the most", file.path));
+        } else if lines > LINES_AIM {
+            above_aim.push(format!("{} ({lines})", file.path));
+        }
+    }
+    let remark = match above_aim.as_slice() {
+        [] => String::new(),
+        files => format!("above the aim of {LINES_AIM} lines: {}", files.join(", ")),
+    };
+    listed(problems, remark)
+}
+
+/// What may not be in the source, or not without a reason.
+struct Mark {
+    /// Assembled from halves where this file would find itself.
+    text: &'static str,
+    place: Place,
+    pardon: Pardon,
+    says: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Anywhere,
+    /// Tests and the testkit: elsewhere waiting is a feature, here it is hoping.
+    Tests,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pardon {
+    Never,
+    /// A comment on the line or the line above, or `reason = "..."` within the attribute.
+    Reason,
+}
+
+const MARKS: [Mark; 8] = [
+    Mark {
+        text: concat!("TO", "DO"),
+        place: Place::Anywhere,
+        pardon: Pardon::Never,
+        says: "nothing is left for later in the source",
+    },
+    Mark {
+        text: concat!("FIX", "ME"),
+        place: Place::Anywhere,
+        pardon: Pardon::Never,
+        says: "nothing is left for later in the source",
+    },
+    Mark {
+        text: concat!("to", "do!("),
+        place: Place::Anywhere,
+        pardon: Pardon::Never,
+        says: "no stub ships",
+    },
+    Mark {
+        text: concat!("unimple", "mented!("),
+        place: Place::Anywhere,
+        pardon: Pardon::Never,
+        says: "no stub ships",
+    },
+    Mark {
+        text: concat!("#[ig", "nore"),
+        place: Place::Anywhere,
+        pardon: Pardon::Reason,
+        says: "a test that does not run needs a reason",
+    },
+    Mark {
+        text: concat!("#[al", "low("),
+        place: Place::Anywhere,
+        pardon: Pardon::Reason,
+        says: "a lint exception needs a reason",
+    },
+    Mark {
+        text: concat!("#[ex", "pect("),
+        place: Place::Anywhere,
+        pardon: Pardon::Reason,
+        says: "a lint exception needs a reason",
+    },
+    Mark {
+        text: concat!("sl", "eep("),
+        place: Place::Tests,
+        pardon: Pardon::Reason,
+        says: "a test that waits for time to pass needs a reason; wait for the event instead",
+    },
+];
+
+/// How far down an attribute over several lines may carry its reason.
+const ATTRIBUTE_LINES_MAX: usize = 6;
+
+/// Finds [`MARKS`] in all Rust files.
+pub fn marks(workspace: &Workspace) -> Findings {
+    let files = workspace.files(&["rs"]).map_err(|problem| vec![problem])?;
+    listed(files.iter().flat_map(marks_in).collect(), format!("{} files", files.len()))
+}
+
+fn marks_in(file: &SourceFile) -> Vec<String> {
+    let lines: Vec<&str> = file.text.lines().collect();
+    let tests_from = first_line_of_tests(file, &lines);
+    let mut problems = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        for mark in &MARKS {
+            let here = match mark.place {
+                Place::Anywhere => true,
+                Place::Tests => index >= tests_from,
+            };
+            let pardoned = match mark.pardon {
+                Pardon::Never => false,
+                Pardon::Reason => has_reason(&lines, index),
+            };
+            if here && !pardoned && has_word(line, mark.text) {
+                problems.push(format!("{}:{}: `{}`: {}", file.path, index + 1, mark.text, mark.says));
+            }
+        }
+    }
+    problems
+}
+
+/// Everything below it is test code; past the end when the file has none.
+fn first_line_of_tests(file: &SourceFile, lines: &[&str]) -> usize {
+    let all = file.path.contains("/tests/") || file.path.ends_with("/tests.rs");
+    if all || file.path.starts_with("crates/testkit/") {
+        return 0;
+    }
+    lines.iter().position(|line| line.trim() == "#[cfg(test)]").unwrap_or(lines.len())
+}
+
+/// Whether `word` is in the line and is not the end of a longer name.
+fn has_word(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + word.len()..].chars().next();
+        let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        // A mark that ends in its bracket is complete, whatever follows.
+        !joins(before) && (word.ends_with('(') || !joins(after))
+    })
+}
+
+/// A comment on the line, a comment above it, or a reason inside the attribute that begins on the line.
+fn has_reason(lines: &[&str], index: usize) -> bool {
+    let above = index.checked_sub(1).map_or("", |above| lines[above].trim());
+    lines[index].contains("// ") || above.starts_with("// ") || attribute_has_reason(&lines[index..])
+}
+
+fn attribute_has_reason(lines: &[&str]) -> bool {
+    let [first, ..] = lines else { return false };
+    if !first.trim().starts_with("#[") {
+        return false;
+    }
+    let end =
+        lines.iter().take(ATTRIBUTE_LINES_MAX).position(|line| line.trim_end().ends_with(']')).unwrap_or(0);
+    lines[..=end].iter().any(|line| line.contains("reason = ") || line.contains(concat!("ig", "nore = \"")))
+}
+
+/// Words in the domain that would bring std back.
+pub fn std_in_domain(workspace: &Workspace) -> Result<Vec<String>, String> {
+    let files = workspace.files(&["rs"])?;
+    let domain: Vec<_> = files.iter().filter(|file| file.path.starts_with("crates/domain/src/")).collect();
+    let mut problems = Vec::new();
+    let root = domain.iter().find(|file| file.path == "crates/domain/src/lib.rs");
+    if !root.is_some_and(|root| root.text.lines().any(|line| line == "#![no_std]")) {
+        problems.push("crates/domain/src/lib.rs: the line #![no_std] is missing".to_owned());
+    }
+    for file in domain {
+        let named = file.text.lines().zip(1..).filter(|(line, _)| line.contains("extern crate std"));
+        problems.extend(named.map(|(_, number)| format!("{}:{number}: `extern crate std`", file.path)));
+    }
+    Ok(problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(path: &str, text: &str) -> usize {
+        marks_in(&SourceFile { path: path.to_owned(), text: text.to_owned() }).len()
+    }
+
+    #[test]
+    fn unfinished_work_is_never_pardoned() {
+        assert_eq!(found("crates/x/src/a.rs", concat!("// reason\n// TO", "DO later")), 1);
+        assert_eq!(found("crates/x/src/a.rs", concat!("// reason\nto", "do!()")), 1);
+        assert_eq!(found("crates/x/src/a.rs", "mastodons"), 0);
+    }
+
+    #[test]
+    fn waiting_is_judged_in_tests_only() {
+        let waits = concat!("thread::sl", "eep(second);");
+        assert_eq!(found("crates/x/src/a.rs", waits), 0);
+        assert_eq!(found("crates/x/tests/a.rs", waits), 1);
+        assert_eq!(found("crates/testkit/src/proxy.rs", waits), 1);
+        assert_eq!(
+            found("crates/x/src/a.rs", &format!("{waits}\n#[cfg(test)]\nmod tests {{\n{waits}\n}}")),
+            1
+        );
+        assert_eq!(found("crates/x/tests/a.rs", concat!("select pg_sl", "eep(1)")), 0);
+    }
+
+    #[test]
+    fn a_reason_pardons_on_the_line_or_the_line_above() {
+        let waits = concat!("thread::sl", "eep(second);");
+        assert_eq!(found("crates/x/tests/a.rs", &format!("{waits} // the delay under test")), 0);
+        assert_eq!(found("crates/x/tests/a.rs", &format!("// the delay under test\n{waits}")), 0);
+        assert_eq!(found("crates/x/tests/a.rs", &format!("// the delay under test\n\n{waits}")), 1);
+    }
+
+    #[test]
+    fn an_attribute_may_carry_its_reason() {
+        let attribute = |rest: &str| format!("{}{rest}\nfn f() {{}}", concat!("#[ex", "pect("));
+        assert_eq!(found("crates/x/src/a.rs", &attribute("lint, reason = \"why\")]")), 0);
+        assert_eq!(found("crates/x/src/a.rs", &attribute("\n lint,\n reason = \"why\"\n)]")), 0);
+        assert_eq!(found("crates/x/src/a.rs", &attribute("lint)]\n#[other(reason = \"no\")]")), 1);
+        assert_eq!(found("crates/x/src/a.rs", concat!("#[ig", "nore = \"why\"]")), 0);
+        assert_eq!(found("crates/x/src/a.rs", concat!("#[ig", "nore]")), 1);
+    }
+}

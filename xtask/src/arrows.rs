@@ -1,5 +1,5 @@
 //! The layers: every arrow points at `domain`, adapters never know each other or the driver, and only `app`
-//! names concrete adapters. Judged on what cargo says the manifests mean.
+//! names adapters, those of stores in one file. Judged on what cargo says the manifests mean.
 
 use crate::report::{Findings, listed};
 use crate::workspace::Workspace;
@@ -9,6 +9,9 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const DOMAIN_MAY_USE: [&str; 3] = ["async-trait", "thiserror", "rust_decimal"];
 /// A macro runs in the compiler: its features say nothing about std in the domain.
 const MACROS_ONLY: &str = "async-trait";
+
+/// The paths of adapters that compete for a port. The other adapters are faces of the program.
+const STORES: [&str; 3] = ["adapter_redis::", "adapter_postgres::", "adapter_sqlite::"];
 
 /// A crate of the workspace.
 struct Crate {
@@ -86,7 +89,7 @@ impl Layer {
 pub fn check(workspace: &Workspace) -> Findings {
     let crates = load(workspace).map_err(|problem| vec![problem])?;
     let mut found = problems(&crates);
-    found.extend(adapters_named_outside_compose(workspace).map_err(|problem| vec![problem])?);
+    found.extend(stores_named_outside_compose(workspace).map_err(|problem| vec![problem])?);
     listed(found, format!("{} crates", crates.len()))
 }
 
@@ -153,24 +156,25 @@ fn wrong_in_domain(dependency: &Dependency) -> Option<&'static str> {
         .then_some("the domain is no_std: default-features = false and no feature `std`")
 }
 
-/// Inside the app only one file names adapters, so that a store can be exchanged in one place.
-fn adapters_named_outside_compose(workspace: &Workspace) -> Result<Vec<String>, String> {
+/// Inside the app only one file names the adapter of a store, so that a store is exchanged in one place.
+fn stores_named_outside_compose(workspace: &Workspace) -> Result<Vec<String>, String> {
     let mut problems = Vec::new();
     for file in workspace.files(&["rs"])? {
         let in_app = file.path.strip_prefix("crates/app/src/");
         if in_app.is_some_and(|path| !path.starts_with("compose")) {
-            let named = file.text.lines().zip(1..).filter(|(line, _)| names_an_adapter(line));
+            let named = file.text.lines().zip(1..).filter(|(line, _)| names_a_store(line));
             problems.extend(named.map(|(_, number)| {
-                format!("{}:{number}: only crates/app/src/compose.rs names concrete adapters", file.path)
+                format!("{}:{number}: only crates/app/src/compose.rs names the adapter of a store", file.path)
             }));
         }
     }
     Ok(problems)
 }
 
-/// Code only: prose may speak of adapters.
-fn names_an_adapter(line: &str) -> bool {
-    line.split("//").next().is_some_and(|code| code.contains("adapter_"))
+/// The code of the line; prose may speak of adapters.
+fn names_a_store(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or(line);
+    STORES.iter().any(|store| code.contains(store))
 }
 
 #[cfg(test)]
@@ -235,9 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn prose_may_name_an_adapter() {
-        assert!(names_an_adapter("use adapter_redis::LeaderStore;"));
-        assert!(!names_an_adapter("// adapter_redis does this"));
+    fn prose_may_name_a_store() {
+        assert!(names_a_store("use adapter_redis::LeaderStore;"));
+        assert!(!names_a_store("// adapter_redis::LeaderStore does this"));
+        assert!(!names_a_store("use adapter_http::serve;"));
     }
 
     /// The rules see the real manifests: a slip in reading the metadata would make them pass by seeing nothing.

@@ -1,4 +1,5 @@
-//! Steps one after another: each says its name and its time, all run, failures are told together at the end.
+//! Steps one after another: each says its name and its time, all run. A failure is told in short at once, and
+//! in full at the end, where all of them stand together.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -32,6 +33,9 @@ impl Report {
             Ok(remark) => println!("   ok ({seconds:.1} s): {remark}"),
             Err(problems) => {
                 println!("   FAILED ({seconds:.1} s)");
+                for problem in &problems {
+                    println!("   {}", problem.lines().next().unwrap_or(problem));
+                }
                 self.failures.push(Failure { step, problems, remedy });
             }
         }

@@ -155,7 +155,7 @@ fn has_word(line: &str, word: &str) -> bool {
 /// A comment on the line, a comment above it, or a reason inside the attribute that begins on the line.
 fn has_reason(lines: &[&str], index: usize) -> bool {
     let above = index.checked_sub(1).map_or("", |above| lines[above].trim());
-    lines[index].contains("// ") || above.starts_with("// ") || attribute_has_reason(&lines[index..])
+    lines[index].contains("// ") || above.starts_with("//") || attribute_has_reason(&lines[index..])
 }
 
 fn attribute_has_reason(lines: &[&str]) -> bool {

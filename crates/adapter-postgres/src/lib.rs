@@ -21,6 +21,8 @@
 //! server answers success and a warning, which sqlx only logs. [`CommitWarnings`] makes it
 //! [`StoreError::Unknown`](domain::ports::StoreError::Unknown); a process that does not install it takes
 //! such a commit for a success. `pg_terminate_backend` breaks the connection, which is always unknown.
+//! Either way the row is on the primary and a later look finds it: that it may be missing on the standby
+//! is only told once, and after a promotion by the timeline.
 
 mod config;
 mod error;

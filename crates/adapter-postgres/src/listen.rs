@@ -210,4 +210,32 @@ mod tests {
         assert_eq!(Hint::parse("row"), None);
         assert_eq!(Hint::parse("tea 1"), None);
     }
+
+    #[tokio::test]
+    async fn only_its_own_writes_of_the_row_leave_a_process_asleep() {
+        let (mine, other) = (Nonce::new(1), Nonce::new(2));
+        let me = Identity {
+            group: domain::id::GroupId::parse("g").unwrap(),
+            nonce: mine,
+            host: String::new(),
+            ttl: Duration::from_secs(10),
+        };
+        let hints = Hints { me, row: Notify::new(), signal: Notify::new() };
+        let woken = async |notify: &Notify| timeout(Duration::ZERO, notify.notified()).await.is_ok();
+        for (hint, by, row, signal) in [
+            (Hint::Row, mine, false, false),
+            (Hint::Row, other, true, false),
+            (Hint::Resign, mine, true, false),
+            (Hint::Resign, other, true, false),
+            (Hint::Signal, mine, false, true),
+            (Hint::Signal, other, false, true),
+        ] {
+            hints.deliver(&hint.payload(by));
+            assert_eq!(
+                (woken(&hints.row).await, woken(&hints.signal).await),
+                (row, signal),
+                "{hint:?} by {by}"
+            );
+        }
+    }
 }

@@ -99,15 +99,12 @@ impl Lane {
         }
     }
 
-    /// An idle connection that answers. One that does not is closed, and so are its neighbours: they died
-    /// of the same restart, and finding that out one failed request at a time would cost the lease.
+    /// The idle connection used last, if it answers. One that does not (the server was restarted) is closed
+    /// here, where nothing is in doubt yet, and not in the middle of a renewal.
     async fn live_idle(&self) -> Option<PgConnection> {
         let mut connection = self.idle().pop()?;
-        if let Ok(Ok(())) = timeout(self.limits.wait / 4, connection.ping()).await {
-            return Some(connection);
-        }
-        self.idle().clear();
-        None
+        let answer = timeout(self.limits.wait / 4, connection.ping()).await;
+        matches!(answer, Ok(Ok(()))).then_some(connection)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {

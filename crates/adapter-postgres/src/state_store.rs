@@ -48,7 +48,7 @@ impl Identity {
 /// [`StateStore`] and [`SignalLedger`](domain::ports::SignalLedger) of one process on PostgreSQL.
 ///
 /// Connects when it is used, at most with 2 sessions for the election, 4 for everything else and 1 for
-/// hints. Every method is cancellation safe: a dropped future closes its connection.
+/// hints (2 while it looks for the primary). Every method is cancellation safe: a dropped future closes its connection.
 pub struct PostgresStore {
     pub(crate) me: Identity,
     /// Observe, claim, renew, release; nothing else.

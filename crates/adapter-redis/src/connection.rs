@@ -1,10 +1,11 @@
-//! One connection to Redis that comes back by itself, and requests on it that are sent once or not at all.
+//! One connection to Redis, and requests on it that are sent once or not at all.
 //!
 //! fred can reconnect and send commands again by itself. Both are switched off here: a client is one
-//! connection, and when that ends, so does every request on it. What is not connected is told at once
-//! instead of being queued, so no acquire is carried out after its caller has given up.
+//! connection, and when that ends, so does every request on it. The next connection is another client's
+//! (`link`), so no acquire is carried out after its caller has given up.
 
 use crate::error::{explained, refused, unanswered};
+use crate::link::{RECONNECT_DELAY, Task};
 use crate::watch::Hints;
 use domain::ports::StoreError;
 use fred::clients::Client;
@@ -13,15 +14,12 @@ use fred::interfaces::{ClientLike, EventInterface, PubsubInterface, Resp3Frame a
 use fred::types::config::{Config, ConnectionConfig, Options, PerformanceConfig, TcpConfig};
 use fred::types::{CustomCommand, Message, Value};
 use fred::util::redis_keyslot;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast, watch};
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout, timeout_at};
+use tokio::sync::{Notify, broadcast};
+use tokio::task::JoinError;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-/// Pause between two attempts to connect: a Redis that is back is noticed well within a second, and one that
-/// is away costs four refused connections a second.
-const RECONNECT_DELAY: Duration = Duration::from_millis(250);
 /// An attempt may take this many request timeouts beyond one for each server of the URL: a sentinel leads
 /// to a primary, a cluster node to its peers.
 const ATTEMPT_STEPS: u32 = 4;
@@ -46,118 +44,19 @@ pub(crate) struct Dial {
     pub(crate) channel: Option<String>,
 }
 
-/// A connection that is kept up, from the first use until it is closed or dropped.
-pub(crate) struct Link {
-    dial: Arc<Dial>,
-    hints: Arc<Hints>,
-    state: Arc<watch::Sender<State>>,
-    life: Mutex<Life>,
-}
-
-/// The task that keeps a link up.
-enum Life {
-    Unused,
-    Running(Task<()>),
-    Closed,
-}
-
-/// What a request finds.
-enum State {
-    /// The first attempt, or the first one after a loss, has not ended: worth waiting for.
-    Connecting,
-    Up(Arc<Connection>),
-    /// The last attempt failed, and why.
-    Down(String),
-}
-
-impl Link {
-    /// Does nothing yet.
-    pub(crate) fn new(dial: Dial, hints: Arc<Hints>) -> Self {
-        let state = Arc::new(watch::Sender::new(State::Connecting));
-        Self { dial: Arc::new(dial), hints, state, life: Mutex::new(Life::Unused) }
-    }
-
-    /// Connects in the background, for ever, from the first call on. Must be called within a runtime.
-    pub(crate) fn start(&self) {
-        let mut life = self.life();
-        if let Life::Unused = *life {
-            let keeping = keep_up(self.dial.clone(), self.hints.clone(), self.state.clone());
-            *life = Life::Running(Task(tokio::spawn(keeping)));
-        }
-    }
-
-    /// The connection. Waits until `deadline` only for an attempt that is under way; what is known to be down
-    /// is told at once.
-    pub(crate) async fn connection(&self, deadline: Instant) -> Result<Arc<Connection>, StoreError> {
-        self.start();
-        let mut state = self.state.subscribe();
-        loop {
-            match &*state.borrow_and_update() {
-                State::Up(connection) => return Ok(connection.clone()),
-                State::Down(why) => return Err(StoreError::Unavailable(why.clone())),
-                State::Connecting => {}
-            }
-            if timeout_at(deadline, state.changed()).await.is_err() {
-                let why = format!("Redis at {}: still connecting", self.dial.endpoint);
-                return Err(StoreError::Unavailable(why));
-            }
-        }
-    }
-
-    /// Ends the connection for good: every later request is unavailable.
-    pub(crate) async fn close(&self) {
-        let before = std::mem::replace(&mut *self.life(), Life::Closed);
-        if let Life::Running(mut task) = before {
-            task.0.abort();
-            // Aborted or ended, both is over.
-            let _ = (&mut task.0).await;
-        }
-        self.state.send_replace(State::Down(format!("Redis at {}: closed", self.dial.endpoint)));
-    }
-
-    fn life(&self) -> MutexGuard<'_, Life> {
-        // Nothing that can panic runs under this lock.
-        self.life.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn keep_up(dial: Arc<Dial>, hints: Arc<Hints>, state: Arc<watch::Sender<State>>) {
-    loop {
-        match Line::connect(&dial).await {
-            Ok(mut line) => {
-                tracing::info!(endpoint = %dial.endpoint, listens = dial.channel.is_some(), "Redis: connected");
-                state.send_replace(State::Up(line.connection.clone()));
-                // Whatever happened while it was down was not heard.
-                hints.look_again();
-                let loss = line.until_lost(&dial, &hints).await;
-                tracing::warn!(endpoint = %dial.endpoint, listens = dial.channel.is_some(), "{loss}");
-                state.send_replace(match loss {
-                    Loss::Ended(_) => State::Connecting,
-                    Loss::Doubtful(why) => State::Down(why),
-                });
-            }
-            Err(why) => {
-                tracing::debug!(listens = dial.channel.is_some(), "{why}");
-                state.send_replace(State::Down(why));
-            }
-        }
-        sleep(RECONNECT_DELAY).await;
-    }
-}
-
 /// What fred's task of a connection ends with.
 type Driven = Result<(), Error>;
 
 /// A connection and the task that drives it.
-struct Line {
-    connection: Arc<Connection>,
+pub(crate) struct Line {
+    pub(crate) connection: Arc<Connection>,
     driver: Task<Driven>,
     messages: broadcast::Receiver<Message>,
 }
 
 /// How a connection was lost.
 #[derive(Debug, thiserror::Error)]
-enum Loss {
+pub(crate) enum Loss {
     /// It was closed: the server may be back at once.
     #[error("{0}")]
     Ended(String),
@@ -168,11 +67,12 @@ enum Loss {
 
 impl Line {
     /// Connects, listens if it is to, and waits until a PING is answered; if not, says why.
-    async fn connect(dial: &Dial) -> Result<Self, String> {
+    pub(crate) async fn connect(dial: &Dial) -> Result<Self, String> {
         let client = dial.client();
         let messages = client.message_rx();
-        let limit = dial.request_timeout
-            * (ATTEMPT_STEPS + u32::try_from(dial.config.server.hosts().len()).unwrap_or(0));
+        let steps =
+            u32::try_from(dial.config.server.hosts().len()).unwrap_or(0).saturating_add(ATTEMPT_STEPS);
+        let limit = dial.request_timeout.saturating_mul(steps);
         // Requests wait in the client until it is connected, so there is nothing to miss in between.
         let mut driver = Task(client.connect());
         let connection = Arc::new(Connection::new(client, dial));
@@ -190,7 +90,7 @@ impl Line {
     }
 
     /// Passes messages on until the connection ends, fails to answer a PING, or is in doubt.
-    async fn until_lost(&mut self, dial: &Dial, hints: &Hints) -> Loss {
+    pub(crate) async fn until_lost(&mut self, dial: &Dial, hints: &Hints) -> Loss {
         let every = dial.ping_every.max(RECONNECT_DELAY);
         let mut pings = interval_at(Instant::now() + every, every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -320,15 +220,6 @@ impl Connection {
             (Frame::Array { .. }, true) | (Frame::SimpleString { .. }, false) => Ok(()),
             _ => Err(refused(&self.endpoint, "it does not take the subscription (NOPERM)")),
         }
-    }
-}
-
-/// A task that ends with its handle.
-struct Task<T>(JoinHandle<T>);
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

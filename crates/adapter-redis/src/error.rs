@@ -9,7 +9,7 @@ const QUOTE_LEN_MAX: usize = 200;
 
 /// What to do, by a part of what Redis or fred says. The first that is found counts. Inside a script Redis 6
 /// puts its own words before the code, so the code can stand anywhere.
-const ADVICE: [(&str, &str); 16] = [
+const ADVICE: [(&str, &str); 17] = [
     ("WRONGPASS", CREDENTIALS),
     ("NOAUTH", CREDENTIALS),
     ("NOPERM", "give its ACL user the commands, the keys and the channel of this group"),
@@ -25,6 +25,7 @@ const ADVICE: [(&str, &str); 16] = [
     ("BUSY", "somebody's script keeps it busy: SCRIPT KILL ends it"),
     ("DENIED", "it is in protected mode: give it a password or an address to bind"),
     ("InvalidCertificate", "its certificate is not one this host trusts for that name"),
+    ("timed out", "it does not answer: it hangs, a firewall is between, or only one side speaks TLS"),
     ("ConnectionRefused", "nothing listens there: start it or correct the URL"),
 ];
 const CREDENTIALS: &str = "check user and password in the URL (redis://USER:PASSWORD@HOST)";

@@ -1,7 +1,8 @@
 //! The port on Redis: four scripts over one key.
 
 use crate::config::{InvalidUrl, RedisConfig, endpoint, parse};
-use crate::connection::{Dial, Link};
+use crate::connection::Dial;
+use crate::link::Link;
 use crate::ticket::{self, Answer};
 use crate::watch::Hints;
 use async_trait::async_trait;

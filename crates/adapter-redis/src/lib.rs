@@ -3,7 +3,8 @@
 //! - [`RedisConfig`]: where Redis is and whose ticket is kept there,
 //! - [`RedisStore`]: the port; four scripts over one key, `{prefix:group}:leader` = `claim instance`,
 //! - `ticket`: reads what the key holds, which anybody may have written,
-//! - `connection`: a connection that comes back by itself, on which a request is sent once or not at all,
+//! - `link`: a connection that comes back by itself, and tells at once that it is away,
+//! - `connection`: one connection, on which a request is sent once or not at all,
 //! - `watch`: hints, from the channel `{prefix:group}:hints` and from connections that came back,
 //! - `error`: what a failure means and what a person can do about it.
 //!
@@ -18,6 +19,7 @@ mod config;
 mod connection;
 mod error;
 mod leader_store;
+mod link;
 mod ticket;
 mod watch;
 

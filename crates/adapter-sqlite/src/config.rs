@@ -96,6 +96,23 @@ impl fmt::Display for RelationName {
 mod tests {
     use super::*;
     use domain::lease::{TTL_DEFAULT, TTL_MAX};
+    use std::path::Path;
+
+    impl SqliteConfig {
+        /// A process of the group `g` with a database in `directory`.
+        pub(crate) fn sample(directory: &Path) -> Self {
+            Self {
+                path: directory.join("coordinator.db"),
+                group: GroupId::parse("g").unwrap(),
+                id: InstanceId::parse("i").unwrap(),
+                nonce: Nonce::new(1),
+                host: "h".to_owned(),
+                ttl: TTL_DEFAULT,
+                positions: RelationName::parse(RelationName::POSITIONS_DEFAULT).unwrap(),
+                portfolio: RelationName::parse(RelationName::PORTFOLIO_DEFAULT).unwrap(),
+            }
+        }
+    }
 
     #[test]
     fn names_that_are_no_identifier_are_refused() {
@@ -110,16 +127,7 @@ mod tests {
     #[test]
     fn a_busy_file_is_told_before_the_request_times_out() {
         for ttl in [TTL_MIN, TTL_DEFAULT, TTL_MAX] {
-            let config = SqliteConfig {
-                path: "unused".into(),
-                group: GroupId::parse("g").unwrap(),
-                id: InstanceId::parse("i").unwrap(),
-                nonce: Nonce::new(1),
-                host: String::new(),
-                ttl,
-                positions: RelationName::parse(RelationName::POSITIONS_DEFAULT).unwrap(),
-                portfolio: RelationName::parse(RelationName::PORTFOLIO_DEFAULT).unwrap(),
-            };
+            let config = SqliteConfig { ttl, ..SqliteConfig::sample(Path::new("unused")) };
             assert!(config.lock_wait() < ttl / 3, "{ttl:?}");
         }
     }

@@ -74,3 +74,51 @@ fn code(error: &sqlx::Error) -> i32 {
     let sqlx::Error::Database(told) = error else { return 0 };
     told.code().and_then(|code| code.parse::<i32>().ok()).map_or(0, |code| code & 0xff)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::ConnectOptions;
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    /// SQLite's own error for `sql` on a new file, and what we make of it.
+    async fn judged(sql: &'static str) -> StoreError {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        let error = sqlx::raw_sql(sql).execute(&mut connection).await.expect_err(sql);
+        let judged = judge(&path, &error);
+        assert!(judged.to_string().contains("c.db"), "{judged}");
+        judged
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_a_clear_no_that_says_what_to_do() {
+        let full = "CREATE TABLE t (x); PRAGMA max_page_count = 2; INSERT INTO t VALUES (zeroblob(100000))";
+        let StoreError::Unavailable(told) = judged(full).await else { panic!("nothing was written") };
+        assert!(told.contains("make room"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_must_not_be_written_is_a_clear_no() {
+        let StoreError::Unavailable(told) = judged("PRAGMA query_only = 1; CREATE TABLE t (x)").await else {
+            panic!("nothing was written")
+        };
+        assert!(told.contains("must be writable"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_does_not_fit_the_schema_is_corrupt() {
+        for sql in ["SELECT x FROM nowhere", "CREATE TABLE t (x NOT NULL); INSERT INTO t VALUES (NULL)"] {
+            assert!(matches!(judged(sql).await, StoreError::Corrupt(_)), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_died_leaves_the_outcome_open() {
+        for error in [sqlx::Error::WorkerCrashed, sqlx::Error::Protocol("x".to_owned())] {
+            assert!(matches!(judge(Path::new("c.db"), &error), StoreError::Unknown(_)), "{error}");
+        }
+    }
+}

@@ -198,3 +198,32 @@ impl FileId {
         Some(Self { device: told.dev(), inode: told.ino() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SqliteConfig;
+    use crate::schema::migrate;
+    use domain::ports::{Migrate, Schema};
+    use sqlx::Row;
+
+    #[tokio::test]
+    async fn every_connection_is_as_the_promises_need_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = SqliteConfig::sample(directory.path());
+        assert_eq!(migrate(&config, Migrate::Apply).await, Ok(Schema::Current));
+        let session = Session::new(&config);
+        for (sql, expected) in [
+            ("SELECT journal_mode FROM pragma_journal_mode", "wal"),
+            ("SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous", "2"),
+            ("SELECT CAST(foreign_keys AS TEXT) FROM pragma_foreign_keys", "1"),
+            ("SELECT CAST(timeout AS TEXT) FROM pragma_busy_timeout", "10"),
+            ("SELECT CAST(cache_size AS TEXT) FROM pragma_cache_size", "-256"),
+            ("SELECT CAST(journal_size_limit AS TEXT) FROM pragma_journal_size_limit", "4194304"),
+        ] {
+            let rows = session.fetch(Statement::new(sql)).await.unwrap();
+            assert_eq!(rows[0].get::<String, _>(0), expected, "{sql}");
+        }
+        session.close().await;
+    }
+}

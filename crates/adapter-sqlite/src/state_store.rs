@@ -19,6 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Implements [`StateStore`] and [`domain::ports::SignalLedger`]. Three connections: the lease has its
 /// own, so that neither a page nor the ledger ever stands before a renewal; everything else shares the
 /// second (SQLite writes one after the other in any case); the third only asks for changes.
+///
+/// Calls on one connection take turns: poll or drop a call before awaiting the next one. Every call may
+/// be dropped at any point; what it was writing is then written as a whole or not at all.
 pub struct SqliteStore {
     pub(crate) config: SqliteConfig,
     election: Session,

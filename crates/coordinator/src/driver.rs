@@ -13,7 +13,7 @@ use domain::election::{
     CallId, Command, Elector, Event, LossReason, Phase, Report, Resign, Role, RowAnswer, RowRequest,
     TicketAnswer, TicketRequest,
 };
-use domain::lease::{Epoch, Timeline};
+use domain::lease::{Epoch, Timeline, Token};
 use domain::member::Standing;
 use domain::metrics::{Fact, SyncResult};
 use domain::ports::{LeaderStore, StateStore, StoreError};
@@ -49,6 +49,8 @@ pub(crate) struct Driver {
     tasks: JoinSet<Answer>,
     owed: HashMap<Id, Owed>,
     complaints: Complaints,
+    /// The leadership that is being handed over: only its release is an end on purpose.
+    resigning: Option<Token>,
 }
 
 /// A store's trouble is told when it begins, changes or ends, not at every try.
@@ -61,7 +63,7 @@ struct Complaints {
 impl Driver {
     pub(crate) fn new(elector: Elector, shared: Arc<Shared>, requests: mpsc::Receiver<Resign>) -> Self {
         let (tasks, owed) = (JoinSet::new(), HashMap::new());
-        Self { elector, shared, requests, tasks, owed, complaints: Complaints::default() }
+        Self { elector, shared, requests, tasks, owed, complaints: Complaints::default(), resigning: None }
     }
 
     /// Runs until everything is given back after a stop. An error means that the kernel refuses timers:
@@ -222,8 +224,9 @@ impl Driver {
         self.shared.record(Fact::Epoch { timeline, epoch });
     }
 
-    fn report(&self, now: Time, report: &Report) {
-        let notice = |kind, at, epoch| self.shared.notify(Notice { kind, at, epoch });
+    fn report(&mut self, now: Time, report: &Report) {
+        let shared = Arc::clone(&self.shared);
+        let notice = |kind, at, epoch| shared.notify(Notice { kind, at, epoch });
         let row_epoch = || self.elector.row().map_or(Epoch(0), |row| row.version.token.epoch);
         match report {
             Report::Ready => notice(NoticeKind::Ready, now, row_epoch()),
@@ -247,9 +250,14 @@ impl Driver {
             Report::Draining { token, reason } => {
                 tracing::info!(epoch = token.epoch.0, reason, "handing over: stopping the leader's work");
             }
-            Report::Resigning { token, at } => notice(NoticeKind::Resign, *at, token.epoch),
+            Report::Resigning { token, at } => {
+                self.resigning = Some(*token);
+                notice(NoticeKind::Resign, *at, token.epoch);
+            }
             Report::Released { token } => {
-                notice(NoticeKind::Resigned, now, token.epoch);
+                if self.resigning.take() == Some(*token) {
+                    notice(NoticeKind::Resigned, now, token.epoch);
+                }
                 tracing::info!(epoch = token.epoch.0, "released: another instance may lead");
             }
             Report::Fault(fault) => {

@@ -12,6 +12,7 @@ use domain::metrics::Snapshot;
 use domain::ports::StateStore;
 use domain::recovery::{Portfolio, RecoveryFault};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 
 /// One instance of one group, running in the background. Clones are the same instance.
@@ -159,13 +160,17 @@ impl Coordinator {
         }
     }
 
+    /// Work is not begun, and not gone on with, when the deadline is nearer than this.
+    fn notice_period(&self) -> Duration {
+        margin(self.shared.settings.ttl)
+    }
+
     async fn activated(&self) -> Result<Token, Ended> {
         let mut seen = self.leadership();
         loop {
-            let now = clock::now();
             let (token, stopped) = {
                 let seen = seen.borrow_and_update();
-                (seen.active(now), seen.stopped)
+                (seen.active(clock::now() + self.notice_period()), seen.stopped)
             };
             if let Some(token) = token {
                 return Ok(token);
@@ -181,18 +186,17 @@ impl Coordinator {
 
     /// Returns when the leadership of `token` is over or is about to be.
     async fn over(&self, token: Token, alarm: &mut Alarm) -> Result<(), Ended> {
-        let ahead = margin(self.shared.settings.ttl);
         let mut seen = self.leadership();
         loop {
-            let deadline = {
+            let until = {
                 let seen = seen.borrow_and_update();
-                let deadline = seen.deadline().map(|deadline| deadline - ahead);
-                seen.active(clock::now()).filter(|now| now.claim == token.claim).and(deadline)
+                let active = seen.active(clock::now() + self.notice_period());
+                active.filter(|now| now.claim == token.claim).and(seen.deadline())
             };
-            let Some(deadline) = deadline.filter(|deadline| clock::now() < *deadline) else { return Ok(()) };
+            let Some(until) = until.map(|deadline| deadline - self.notice_period()) else { return Ok(()) };
             tokio::select! {
                 _ = seen.changed() => {}
-                rung = alarm.at(deadline) => rung.map_err(|error| Ended::Failed(error.to_string()))?,
+                rung = alarm.at(until) => rung.map_err(|error| Ended::Failed(error.to_string()))?,
             }
         }
     }

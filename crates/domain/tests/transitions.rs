@@ -66,13 +66,13 @@ fn late_answers() -> Vec<Event> {
     let mut other = place::active();
     other.quietly(machine::TTL * 30).renewing();
     let row = other.row.clone().expect("a renewal is under way").id;
-    other.happens(Event::TicketHint);
+    other.happens(&Event::TicketHint);
     let ticket = other.ticket.expect("a renewal is under way").0;
     let recovery = {
         let mut halted = place::halted();
         halted.quietly(machine::TTL * 30);
         while halted.recovery.is_none() {
-            halted.quietly(machine::TTL).happens(Event::Wakeup);
+            halted.quietly(machine::TTL).happens(&Event::Wakeup);
         }
         halted.recovery.expect("it was waited for")
     };
@@ -84,17 +84,13 @@ fn late_answers() -> Vec<Event> {
         place::renewed(1, Some("late")),
         place::superseded(),
         place::released(Release::Released),
-        Err(place::unknown()),
     ];
-    let ticket_answers = [
-        Ok(TicketAnswer::Acquire(Acquire::Granted)),
-        place::held(Ok(machine::TTL)),
-        Ok(TicketAnswer::Released),
-        Err(place::unknown()),
-    ];
+    let ticket_answers =
+        [TicketAnswer::Acquire(Acquire::Granted), place::held(Ok(machine::TTL)), TicketAnswer::Released];
     let recoveries = [Ok(()), Err(RecoveryCode::DataCorrupt), Err(RecoveryCode::DbUnavailable)];
-    let rows = row_answers.map(|answer| Event::Row { call: row, answer });
-    let tickets = ticket_answers.map(|answer| Event::Ticket { call: ticket, answer });
+    let rows = row_answers.map(|answer| Event::Row { call: row, answer: Ok(answer) });
+    let tickets = ticket_answers.map(|answer| Event::Ticket { call: ticket, answer: Ok(answer) });
     let recoveries = recoveries.map(|answer| Event::Recovered { call: recovery, answer });
-    rows.into_iter().chain(tickets).chain(recoveries).collect()
+    let silence = [other.row_is_silent(), other.ticket_is_silent()];
+    rows.into_iter().chain(tickets).chain(recoveries).chain(silence).collect()
 }

@@ -150,7 +150,7 @@ fn beliefs(record: &Record, ttl: Duration) -> Vec<Belief<'_>> {
 
 /// Until when an acknowledged claim or renewal lets its sender believe.
 fn deadline(event: &Event, ttl: Duration) -> u64 {
-    let granted = u64::try_from((ttl - margin(ttl)).as_nanos()).unwrap_or(u64::MAX);
+    let granted = u64::try_from(ttl.saturating_sub(margin(ttl)).as_nanos()).unwrap_or(u64::MAX);
     event.sent.unwrap_or(event.t).saturating_add(granted)
 }
 

@@ -327,37 +327,30 @@ fn parse(line: &str) -> Option<Event> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// A program that tells what a coordinator would, and its log.
-    fn pretender(directory: &TempDir, body: &str) -> PathBuf {
-        let path = directory.path().join("pretender");
-        std::fs::write(&path, format!("#!/bin/sh\n{body}")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-        path
+    /// A program that tells what a coordinator would.
+    fn pretender(name: &str, script: &str) -> Launch {
+        Launch::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixture/pretender"), name)
+            .environment("PRETEND", script)
     }
 
     #[test]
     fn events_are_read_and_other_lines_are_not() {
-        let directory = TempDir::new().unwrap();
-        let program = pretender(
-            &directory,
-            r#"echo 'hello'; echo '{"ev":"ready","t":1,"epoch":0}'; echo '{"ev":"odd","t":1,"epoch":0}'
-            echo '{"ev":"lead","t":5,"epoch":3,"t0":4,"t1":5}'; echo "$@ $COORDINATOR_X" >&2; exec sleep 1000"#,
-        );
-        let launch =
-            Launch::new(program, "a").argument("--group").argument("g").environment("COORDINATOR_X", "y");
-        let mut process = launch.start();
+        let script = r#"echo "$@ $COORDINATOR_X" >&2; echo 'hello'; echo '{"ev":"ready","t":1,"epoch":0}'
+            echo '{"ev":"odd","t":1,"epoch":0}'; echo '{"ev":"lead","t":5,"epoch":3,"t0":4,"t1":5}'; exec sleep 1000"#;
+        let mut process = pretender("a", script)
+            .argument("--group")
+            .argument("g")
+            .environment("COORDINATOR_X", "y")
+            .start();
         assert_eq!(process.wait_for(EventKind::Lead, PATIENCE).sent, Some(4));
         assert_eq!(process.record().ended, None);
         process.kill();
         let record = process.record();
-        assert_eq!(
-            record.events.iter().map(|event| event.kind).collect::<Vec<_>>(),
-            [EventKind::Ready, EventKind::Lead]
-        );
+        let kinds: Vec<EventKind> = record.events.iter().map(|event| event.kind).collect();
+        assert_eq!(kinds, [EventKind::Ready, EventKind::Lead]);
         assert!(record.ended.is_some());
         let log = process.log();
         assert!(
@@ -368,16 +361,14 @@ mod tests {
 
     #[test]
     fn an_end_is_waited_for_and_a_stopped_process_is_killed() {
-        let directory = TempDir::new().unwrap();
-        let program = pretender(&directory, "trap 'exit 7' TERM; while :; do sleep 0.01; done");
-        let mut process = Launch::new(&program, "a").start();
+        let endless = "echo '{\"ev\":\"ready\",\"t\":1,\"epoch\":0}'; while :; do sleep 0.01; done";
+        let mut process = pretender("a", &format!("trap 'exit 7' TERM; {endless}")).start();
+        process.wait_for(EventKind::Ready, PATIENCE);
         process.signal(Signal::STOP);
-        process.signal(Signal::CONT);
-        // A shell may get the signal before its trap is set; then it ends by the signal.
         process.signal(Signal::TERM);
-        let status = process.wait_exit(PATIENCE);
-        assert!(!status.success());
-        let stopped = Launch::new(&program, "b").start();
+        process.signal(Signal::CONT);
+        assert_eq!(process.wait_exit(PATIENCE).code(), Some(7));
+        let stopped = pretender("b", endless).start();
         stopped.signal(Signal::STOP);
         let pid = Pid::from_child(&stopped.child);
         let own = stopped.own.path().to_owned();
@@ -388,7 +379,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "the process has ended")]
     fn an_event_that_cannot_come_is_told_at_once() {
-        let directory = TempDir::new().unwrap();
-        Launch::new(pretender(&directory, "exit 0"), "a").start().wait_for(EventKind::Lead, PATIENCE);
+        pretender("a", "exit 0").start().wait_for(EventKind::Lead, PATIENCE);
     }
 }

@@ -23,6 +23,8 @@ const POSTGRESQL_VERSIONS: &str = "/usr/lib/postgresql";
 /// The statements and the timeline rules are tested with this version and later ones.
 const POSTGRESQL_MAJOR_MIN: u32 = 15;
 
+const POSTGRES: &str = "postgres";
+
 /// Where the tests' servers come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
@@ -46,21 +48,22 @@ impl Backend {
     }
 }
 
-/// A program that tests start.
+/// What tests start.
 struct Program {
-    name: &'static str,
+    /// All in one directory; the first is what it is known by.
+    names: &'static [&'static str],
     /// Debian's packages that bring it.
     packages: &'static [&'static str],
 }
 
 /// The servers are needed beside containers too: some suites stop a server by signal or promote a standby,
-/// which they do to processes. `postgres` stands for its whole directory: initdb and the others come with it.
+/// which they do to processes.
 const PROGRAMS: [Program; 4] = [
     // SQLite and ring are compiled from C.
-    Program { name: "cc", packages: &["gcc", "libc6-dev"] },
-    Program { name: "promtool", packages: &["prometheus"] },
-    Program { name: "redis-server", packages: &["redis-server"] },
-    Program { name: "postgres", packages: &["postgresql"] },
+    Program { names: &["cc"], packages: &["gcc", "libc6-dev"] },
+    Program { names: &["promtool"], packages: &["prometheus"] },
+    Program { names: &["redis-server"], packages: &["redis-server"] },
+    Program { names: &[POSTGRES, "initdb", "pg_basebackup"], packages: &["postgresql"] },
 ];
 
 /// Everything the tests start, found.
@@ -82,9 +85,12 @@ impl Servers {
         }
         if let Some(program) = missing().first() {
             let packages = program.packages.join(" ");
-            return Err(format!("`{}` is still not found after installing {packages}", program.name));
+            return Err(format!(
+                "{} is still not found after installing {packages}",
+                program.names.join(" and ")
+            ));
         }
-        let found = PROGRAMS.iter().filter_map(|program| find(program.name)).collect();
+        let found = PROGRAMS.iter().filter_map(|program| find(program.names)).collect();
         Ok(Self { backend, because, found })
     }
 
@@ -136,7 +142,7 @@ fn choose(
 
 /// Asks the container engine, and sees to the images.
 fn engine() -> Result<String, String> {
-    if find("docker").is_none() {
+    if find(&["docker"]).is_none() {
         return Err("no container engine: there is no `docker` on PATH".to_owned());
     }
     let version = output(&mut docker(ENGINE_ANSWER_MAX, &["version", "--format", "{{.Server.Version}}"]))
@@ -158,16 +164,20 @@ fn docker(limit: &str, arguments: &[&str]) -> Command {
 }
 
 fn missing() -> Vec<&'static Program> {
-    PROGRAMS.iter().filter(|program| find(program.name).is_none()).collect()
+    PROGRAMS.iter().filter(|program| find(program.names).is_none()).collect()
 }
 
-/// On PATH, or where Debian keeps PostgreSQL. A PostgreSQL that is too old counts as absent.
-fn find(program: &str) -> Option<PathBuf> {
-    search_path()
-        .into_iter()
-        .chain(postgresql_directories())
-        .map(|directory| directory.join(program))
-        .find(|path| path.is_file() && (program != "postgres" || major(path) >= Some(POSTGRESQL_MAJOR_MIN)))
+/// The first of `names`, in a directory that has them all: on PATH, or where Debian keeps PostgreSQL. A
+/// PostgreSQL that is too old counts as absent.
+fn find(names: &[&str]) -> Option<PathBuf> {
+    let mut directories = search_path().into_iter().chain(postgresql_directories());
+    let suits = |directory: &PathBuf| {
+        names.iter().all(|name| {
+            let program = directory.join(name);
+            program.is_file() && (*name != POSTGRES || major(&program) >= Some(POSTGRESQL_MAJOR_MIN))
+        })
+    };
+    directories.find(suits).zip(names.first()).map(|(directory, name)| directory.join(name))
 }
 
 fn search_path() -> Vec<PathBuf> {

@@ -1,6 +1,5 @@
 //! Databases on one server, lent to the suites.
 
-use crate::server::Server;
 use adapter_postgres::{PostgresConfig, PostgresStore, RelationName};
 use async_trait::async_trait;
 use domain::id::{ClaimId, GroupId};
@@ -9,8 +8,8 @@ use domain::ports::{Claim, ClaimRequest, Migrate, Schema, StateStore};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
+use testkit::backend::{self, Postgres, postgres};
 use testkit::contract::{Opened, Opening, PATIENCE, Refused, StateStores, Tamper};
 
 /// The constraints of the lease row go, so that the suite reads what they would refuse.
@@ -30,64 +29,59 @@ const DROP_LEASE_CONSTRAINTS: &str = "
 
 /// A server and one database on it.
 pub struct Databases {
-    server: Arc<Server>,
-    database: String,
+    server: Arc<Postgres>,
+    url: String,
 }
-
-static SERIAL: AtomicU32 = AtomicU32::new(1);
 
 impl Databases {
     /// A server with a migrated database whose lease row has no constraints.
     pub async fn start() -> Self {
-        let databases = Self::on(Server::start());
-        let group = GroupId::parse("migration").unwrap();
-        let store = databases.store(&Opening::new(&group, "migration"));
+        let databases = Self::on(postgres());
+        let store = databases.store(&opening("migration", "migration"));
         assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
-        databases.admin().await.execute(DROP_LEASE_CONSTRAINTS).await.expect("the constraints are dropped");
+        databases.execute(DROP_LEASE_CONSTRAINTS).await;
         databases
     }
 
     /// The first database of a server.
-    pub fn on(server: Server) -> Self {
-        Self { server: Arc::new(server), database: "postgres".to_owned() }
-    }
-
-    /// The server of all databases.
-    pub fn server(&self) -> &Server {
-        &self.server
+    pub fn on(server: Postgres) -> Self {
+        let url = server.url();
+        Self { server: Arc::new(server), url }
     }
 
     /// Another, empty database on the same server.
     pub async fn another(&self) -> Self {
-        let database = format!("fresh_{}", SERIAL.fetch_add(1, Relaxed));
-        self.execute(&format!("CREATE DATABASE {database}")).await;
-        Self { server: self.server.clone(), database }
+        Self { server: self.server.clone(), url: self.server.create_database().await }
     }
 
     /// Its name on the server.
     pub fn name(&self) -> &str {
-        &self.database
+        self.url.rsplit('/').next().expect("a URL ends in the database")
     }
 
-    /// As `user` reaches it.
-    pub fn url(&self, user: &str) -> String {
-        self.server.url(user, &self.database)
+    /// As the superuser reaches it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// As a role with that password reaches it.
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        format!("postgres://{user}:{password}@{}/{}", self.server.address(), self.name())
     }
 
     /// One process's store, with the opening's configuration.
     pub fn store(&self, opening: &Opening) -> PostgresStore {
-        PostgresStore::new(config(&self.url("postgres"), opening)).expect("a good URL")
+        PostgresStore::new(config(&self.url, opening)).expect("a good URL")
     }
 
     /// A superuser's connection, past the store.
     pub async fn admin(&self) -> PgConnection {
-        PgConnection::connect(&self.url("postgres")).await.expect("an administrator's connection")
+        PgConnection::connect(&self.url).await.expect("an administrator's connection")
     }
 
     /// Executes statements as superuser.
     pub async fn execute(&self, statements: &str) {
-        let done = self.admin().await.execute(sqlx::raw_sql(AssertSqlSafe(statements.to_owned()))).await;
-        done.unwrap_or_else(|error| panic!("{statements}: {error}"));
+        backend::execute(&self.url, statements).await.expect("no constraint is in the way");
     }
 
     /// Asks as superuser until the answer has a row.
@@ -118,14 +112,7 @@ impl StateStores for Databases {
     }
 
     async fn tamper(&self, what: &Tamper) -> Result<(), Refused> {
-        let statement = AssertSqlSafe(what.to_string());
-        match self.admin().await.execute(sqlx::raw_sql(statement)).await {
-            Ok(_) => Ok(()),
-            Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code.starts_with("23")) => {
-                Err(Refused(error.message().to_owned()))
-            }
-            Err(error) => panic!("{what}: {error}"),
-        }
+        backend::execute(&self.url, &what.to_string()).await
     }
 }
 
@@ -141,6 +128,19 @@ pub fn config(url: &str, opening: &Opening) -> PostgresConfig {
         positions: RelationName::parse(&opening.positions).expect("a case's relation"),
         portfolio: RelationName::parse(&opening.portfolio).expect("a case's relation"),
     }
+}
+
+/// Makes every later commit wait for a standby that does not exist. For a server of the case's own.
+pub async fn stall_commits(databases: &Databases) {
+    let mut admin = databases.admin().await;
+    for statement in [
+        "SET synchronous_commit = local",
+        "ALTER SYSTEM SET synchronous_standby_names = 'ghost'",
+        "SELECT pg_reload_conf()",
+    ] {
+        admin.execute(statement).await.expect(statement);
+    }
+    databases.until("SELECT 1 WHERE current_setting('synchronous_standby_names') = 'ghost'").await;
 }
 
 /// An opening in a group of that name, which no other case may use in the same database.

@@ -2,7 +2,6 @@
 
 use crate::cases;
 use crate::databases::{Databases, config, lead, opening};
-use crate::server::{Server, free_port};
 use adapter_postgres::PostgresStore;
 use domain::lease::{Seq, Timeline, Token};
 use domain::ledger::Settlement;
@@ -10,6 +9,7 @@ use domain::ledger::{NewSignal, SignalId, SignalState};
 use domain::ports::{
     Migrate, Recorded, Release, Renewal, Schema, SignalClaim, SignalLedger, StateStore, StoreError, Submit,
 };
+use testkit::backend::{Postgres, free_port, native_postgres};
 use testkit::contract::Case;
 
 pub fn cases() -> Vec<Case<Databases>> {
@@ -25,38 +25,36 @@ fn signal(id: &str) -> NewSignal {
     NewSignal { id: SignalId::parse(id).unwrap(), body: "{}".to_owned() }
 }
 
-async fn a_standby_is_unavailable_and_the_next_host_is_taken(databases: &Databases) {
-    let standby = databases.server().standby();
+async fn a_standby_is_unavailable_and_the_next_host_is_taken(_: &Databases) {
+    let primary = native_postgres();
+    let standby = primary.standby();
     let opening = opening("a-standby", "a");
-    let alone = PostgresStore::new(config(&standby.url("postgres", "postgres"), &opening)).unwrap();
+    let alone = PostgresStore::new(config(&standby.url(), &opening)).unwrap();
     for answer in [alone.observe().await.map(|_| ()), alone.migrate(Migrate::Apply).await.map(|_| ())] {
         match answer {
             Err(StoreError::Unavailable(message)) => assert!(message.contains("is a standby"), "{message}"),
             other => panic!("{other:?}"),
         }
     }
-    let url = format!(
-        "postgres://postgres@127.0.0.1:{},127.0.0.1:{},127.0.0.1:{}/postgres?target_session_attrs=read-write",
-        free_port(),
-        standby.port(),
-        databases.server().port()
-    );
-    let store = PostgresStore::new(config(&url, &opening)).unwrap();
+    let three = format!("127.0.0.1:{},{},{}", free_port(), standby.address(), primary.address());
+    let url = primary.url().replace(&primary.address(), &three);
+    let store = PostgresStore::new(config(&(url + "?target_session_attrs=read-write"), &opening)).unwrap();
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     lead(&store, &opening).await;
 }
 
-/// A primary with a migrated group that `opening` leads, and its standby, promoted.
-async fn promoted(group: &str) -> (Server, PostgresStore, Token) {
-    let primary = Server::start();
+/// A standby of a server on which a process leads with a signal waiting, promoted; and that process's
+/// store and token there.
+async fn promoted(group: &str) -> (Postgres, PostgresStore, Token) {
+    let primary = native_postgres();
     let opening = opening(group, "a");
-    let store = PostgresStore::new(config(&primary.url("postgres", "postgres"), &opening)).unwrap();
+    let store = PostgresStore::new(config(&primary.url(), &opening)).unwrap();
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let token = lead(&store, &opening).await;
     assert!(matches!(store.submit(&signal("s-1")).await, Ok(Submit::Accepted(_))));
     let standby = primary.standby();
-    standby.promote();
-    let moved = PostgresStore::new(config(&standby.url("postgres", "postgres"), &opening)).unwrap();
+    standby.promote().await;
+    let moved = PostgresStore::new(config(&standby.url(), &opening)).unwrap();
     (standby, moved, token)
 }
 
@@ -93,12 +91,13 @@ async fn a_release_on_a_promoted_standby_does_not_look_current(_: &Databases) {
 }
 
 async fn a_server_that_came_back_is_used_at_once(_: &Databases) {
-    let mut server = Server::start();
+    let server = native_postgres();
     let opening = opening("restarted", "a");
-    let store = PostgresStore::new(config(&server.url("postgres", "postgres"), &opening)).unwrap();
+    let store = PostgresStore::new(config(&server.url(), &opening)).unwrap();
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let token = lead(&store, &opening).await;
-    server.crash_and_restart();
+    server.kill();
+    server.start();
     let answer = store.renew(&token, Seq(1)).await;
     assert!(matches!(answer, Ok(Renewal::Renewed { .. })), "a dead connection costs no renewal: {answer:?}");
     assert!(matches!(store.submit(&signal("s-1")).await, Ok(Submit::Accepted(_))));

@@ -1,14 +1,14 @@
 //! What is away, locked, forbidden or in doubt, and what the caller may conclude.
 
 use crate::cases;
-use crate::databases::{Databases, config, lead, opening, request};
-use crate::server::{Server, free_port};
+use crate::databases::{Databases, config, lead, opening, request, stall_commits};
 use adapter_postgres::PostgresStore;
 use domain::lease::{Seq, TTL_MIN};
 use domain::ledger::{NewSignal, SignalId};
 use domain::ports::{Claim, Migrate, Schema, SignalClaim, SignalLedger, StateStore, StoreError, Submit};
 use sqlx::Executor;
 use std::sync::Arc;
+use testkit::backend::{free_port, postgres};
 use testkit::contract::{Case, Opening};
 
 pub fn cases() -> Vec<Case<Databases>> {
@@ -48,25 +48,26 @@ async fn nobody_listening_is_unavailable(_: &Databases) {
 }
 
 async fn a_wrong_password_is_unavailable_and_not_shown(databases: &Databases) {
-    databases.execute("CREATE ROLE guarded LOGIN PASSWORD 'another'").await;
-    let url = format!("postgres://guarded:{SECRET}@127.0.0.1:{}/postgres", databases.server().port());
-    assert_unavailable(&url, "check user, password").await;
+    assert_unavailable(&databases.url_as("postgres", SECRET), "check user, password").await;
 }
 
 async fn a_missing_database_is_unavailable(databases: &Databases) {
-    assert_unavailable(&databases.server().url("postgres", "nowhere"), "create the database").await;
+    let server = databases.url().strip_suffix(databases.name()).expect("a URL ends in the database");
+    assert_unavailable(&format!("{server}nowhere"), "create the database").await;
 }
 
 async fn a_read_only_role_is_unavailable(databases: &Databases) {
     databases
-        .execute("CREATE ROLE reader LOGIN; ALTER ROLE reader SET default_transaction_read_only = on")
+        .execute(
+            "CREATE ROLE reader LOGIN PASSWORD 'p'; ALTER ROLE reader SET default_transaction_read_only = on",
+        )
         .await;
-    assert_unavailable(&databases.url("reader"), "read-only").await;
+    assert_unavailable(&databases.url_as("reader", "p"), "read-only").await;
 }
 
 async fn a_role_without_rights_is_unavailable(databases: &Databases) {
-    databases.execute("CREATE ROLE nobody_special LOGIN").await;
-    assert_unavailable(&databases.url("nobody_special"), "lacks a right").await;
+    databases.execute("CREATE ROLE nobody_special LOGIN PASSWORD 'p'").await;
+    assert_unavailable(&databases.url_as("nobody_special", "p"), "lacks a right").await;
 }
 
 async fn a_role_that_may_not_create_can_run_the_service(databases: &Databases) {
@@ -74,14 +75,14 @@ async fn a_role_that_may_not_create_can_run_the_service(databases: &Databases) {
     assert_eq!(database.store(&opening("migrated", "a")).migrate(Migrate::Apply).await, Ok(Schema::Current));
     database
         .execute(
-            "CREATE ROLE service LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+            "CREATE ROLE service LOGIN PASSWORD 'p'; REVOKE CREATE ON SCHEMA public FROM PUBLIC;
              GRANT SELECT, INSERT, UPDATE, DELETE ON coordinator_lease, coordinator_member, coordinator_term,
                  coordinator_signal TO service;
              GRANT SELECT ON coordinator_schema, portfolio_positions, portfolio_state TO service",
         )
         .await;
     let opening = opening("served", "a");
-    let store = PostgresStore::new(config(&database.url("service"), &opening)).unwrap();
+    let store = PostgresStore::new(config(&database.url_as("service", "p"), &opening)).unwrap();
     assert_eq!(
         store.migrate(Migrate::Apply).await,
         Ok(Schema::Current),
@@ -147,34 +148,29 @@ async fn a_locked_row_is_unknown_and_unchanged(databases: &Databases) {
         .execute("BEGIN; SELECT 1 FROM coordinator_lease WHERE group_id = 'locked' FOR UPDATE")
         .await
         .expect("a lock");
-    let renewal = store.renew(&token, Seq(1)).await;
-    assert!(matches!(renewal, Err(StoreError::Unknown(_))), "{renewal:?}");
-    let claim = store.claim(&request(&before, &opening, 2)).await;
-    assert!(matches!(claim, Err(StoreError::Unknown(_))), "{claim:?}");
-    let effect = store.claim_next(&token).await;
-    assert!(matches!(effect, Err(StoreError::Unknown(_))), "{effect:?}");
+    let answers = [
+        store.renew(&token, Seq(1)).await.map(|_| ()),
+        store.claim(&request(&before, &opening, 2)).await.map(|_| ()),
+        store.claim_next(&token).await.map(|_| ()),
+    ];
+    for answer in answers {
+        // SQLSTATE 55P03: lock_timeout, which is the shortest of the session's limits.
+        assert!(
+            matches!(&answer, Err(StoreError::Unknown(message)) if message.contains("55P03")),
+            "{answer:?}"
+        );
+    }
     assert_eq!(store.observe().await, Ok(before.clone()), "a look needs no lock");
     stopped.execute("ROLLBACK").await.expect("the lock is gone");
     assert!(matches!(store.claim(&request(&before, &opening, 3)).await, Ok(Claim::Granted(_))));
 }
 
 async fn a_cancelled_synchronous_commit_is_unknown(_: &Databases) {
-    // A server of its own: every commit on it is to wait for a standby that does not exist.
-    let server = Server::start();
-    let databases = Databases::on(server);
+    let databases = Databases::on(postgres());
     let opening = opening("synchronous", "a");
     let store = Arc::new(databases.store(&opening));
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
-    let mut admin = databases.admin().await;
-    for statement in [
-        "SET synchronous_commit = local",
-        "ALTER SYSTEM SET synchronous_standby_names = 'ghost'",
-        "SELECT pg_reload_conf()",
-    ] {
-        admin.execute(statement).await.expect(statement);
-    }
-    databases.until("SELECT 1 WHERE current_setting('synchronous_standby_names') = 'ghost'").await;
-
+    stall_commits(&databases).await;
     let submission = tokio::spawn({
         let store = store.clone();
         async move { store.submit(&signal("s-1")).await }

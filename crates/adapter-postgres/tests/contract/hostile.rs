@@ -9,7 +9,7 @@ use testkit::contract::{Case, LeaseColumn, StateStores, Tamper, Value};
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("hostile":
         the_schema_refuses_what_the_lease_cannot_be,
-        a_holder_of_8_mib_is_cut_at_the_server,
+        a_row_of_16_mib_is_shown_cut,
     )
 }
 
@@ -39,7 +39,7 @@ async fn the_schema_refuses_what_the_lease_cannot_be(databases: &Databases) {
     assert_eq!(store.observe().await, Ok(before));
 }
 
-async fn a_holder_of_8_mib_is_cut_at_the_server(databases: &Databases) {
+async fn a_row_of_16_mib_is_shown_cut(databases: &Databases) {
     let opening = opening("bloated", "a");
     let store = databases.store(&opening);
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));

@@ -5,7 +5,6 @@ mod failover;
 mod faults;
 mod hostile;
 mod recovery;
-mod server;
 mod sessions;
 
 use databases::Databases;

@@ -27,19 +27,27 @@ async fn a_view_over_foreign_tables_is_read_exactly(databases: &Databases) {
              CREATE TABLE totals (risk numeric, margin numeric); INSERT INTO totals VALUES (100000.005, 'NaN')",
         )
         .await;
+    // Where the server finds itself, which is not where the test finds it when it runs in a container.
+    let itself = service.until("SELECT host(inet_server_addr()) AS host, inet_server_port() AS port").await;
+    let (host, port) = (itself.get::<String, _>("host"), itself.get::<i32, _>("port"));
     service
         .execute(&format!(
             "CREATE EXTENSION postgres_fdw; CREATE SCHEMA desk;
+             CREATE ROLE clerk LOGIN PASSWORD 'clerk';
              CREATE SERVER books FOREIGN DATA WRAPPER postgres_fdw
-                OPTIONS (host '127.0.0.1', port '{}', dbname '{}');
-             CREATE USER MAPPING FOR postgres SERVER books OPTIONS (user 'postgres', password_required 'false');
-             IMPORT FOREIGN SCHEMA public LIMIT TO (trades, totals) FROM SERVER books INTO desk;
+                OPTIONS (host '{host}', port '{port}', dbname '{}');
+             CREATE USER MAPPING FOR postgres SERVER books OPTIONS (user 'clerk', password 'clerk')",
+            books.name(),
+        ))
+        .await;
+    books.execute("GRANT SELECT ON trades, totals TO clerk").await;
+    service
+        .execute(
+            "IMPORT FOREIGN SCHEMA public LIMIT TO (trades, totals) FROM SERVER books INTO desk;
              CREATE VIEW desk.positions AS SELECT id AS position_id, symbol AS instrument, state AS status,
                 qty AS quantity, price AS entry_price, risk AS risk_amount, margin AS margin_used FROM desk.trades;
              CREATE VIEW desk.portfolio AS SELECT risk AS total_risk_amount, margin AS margin_used FROM desk.totals",
-            databases.server().port(),
-            books.name(),
-        ))
+        )
         .await;
     let relations = Opening {
         positions: "desk.positions".to_owned(),

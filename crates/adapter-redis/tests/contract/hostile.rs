@@ -1,7 +1,7 @@
 //! What is in the key may have been written by anybody: it is an answer, never an error, never fetched whole.
 
 use crate::peer::{Peer, key};
-use crate::server::{Operator, Server};
+use crate::server::Server;
 use domain::ports::{Acquire, LeaderStore, Ticket, TicketFault, TicketRenewal};
 
 /// As large as the whole process may be, a few times over, when every look fetched it.
@@ -39,12 +39,12 @@ pub async fn a_huge_value_is_never_fetched() {
     let a = Peer::new(&server.url(), "desk", "a");
     a.inspect().await.expect("an answer");
     operator.run(&[b"SET".as_slice(), key("desk").as_bytes(), &vec![b'x'; HUGE]]).await;
-    let before = sent(&operator).await;
+    let before = operator.number("INFO stats", "total_net_output_bytes:").await;
     a.inspect().await.expect("an answer");
     held(a.acquire(a.claim(), None).await.expect("acquire"));
     a.renew(a.claim()).await.expect("an answer");
     // INFO's own answers are in it: a few kilobytes.
-    let bytes = sent(&operator).await - before;
+    let bytes = operator.number("INFO stats", "total_net_output_bytes:").await - before;
     assert!(bytes < 64 << 10, "{bytes} bytes were sent");
 }
 
@@ -80,11 +80,4 @@ fn held(answer: Acquire) -> Ticket {
         Acquire::Held(ticket) => ticket,
         Acquire::Granted => panic!("granted over what is there"),
     }
-}
-
-/// Bytes that the server has sent to all clients.
-async fn sent(operator: &Operator) -> u64 {
-    let stats = operator.text("INFO stats").await;
-    let line = stats.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
-    line.expect("INFO tells it").trim().parse().expect("a number")
 }

@@ -65,6 +65,7 @@ fn main() -> ExitCode {
         hints::a_lost_connection_hints_when_it_is_back,
         hints::a_restarted_server_hints_and_is_listened_to_again,
         outages::a_wrong_password_is_told_without_showing_it,
+        outages::a_server_without_tls_gets_no_password_when_tls_is_asked_for,
         outages::a_server_that_is_not_there_is_found_when_it_comes,
         outages::nothing_is_sent_late_to_a_restarted_server,
         outages::a_silent_server_leaves_one_request_unknown_and_refuses_the_rest,

@@ -1,7 +1,7 @@
 //! Redis refuses, is silent, is away, and comes back.
 
 use crate::peer::{Peer, unavailable};
-use crate::server::{Server, eventually};
+use crate::server::{Operator, Server, eventually};
 use domain::ports::{Acquire, LeaderStore, StoreError, TicketRenewal};
 use std::future::Future;
 use std::pin::pin;
@@ -16,6 +16,16 @@ pub async fn a_wrong_password_is_told_without_showing_it() {
     }
     let right = Peer::new(&format!("redis://:right-secret@127.0.0.1:{}", server.port()), "desk", "a");
     right.take().await;
+}
+
+pub async fn a_server_without_tls_gets_no_password_when_tls_is_asked_for() {
+    let server = Server::start(&["--requirepass", "secret"]).await;
+    let address = format!("secret@127.0.0.1:{}", server.port());
+    // The server waits for the end of a command and the client for a handshake: both until the limit.
+    unavailable(Peer::new(&format!("rediss://:{address}"), "desk", "a").inspect().await);
+    let operator = Operator::connect(&format!("redis://:{address}")).await;
+    let commands = operator.text("INFO commandstats").await;
+    assert!(commands.contains("cmdstat_auth:calls=1,"), "only the test's own: {commands}");
 }
 
 pub async fn a_server_that_is_not_there_is_found_when_it_comes() {
@@ -95,9 +105,15 @@ pub async fn refusals_change_nothing_and_pass() {
     operator.line("CONFIG SET maxmemory 0").await;
     assert_eq!(a.inspect().await, Ok(None));
 
+    let connections = operator.number("INFO stats", "total_connections_received:").await;
     operator.line("REPLICAOF 127.0.0.1 1").await;
     let message = unavailable(a.acquire(a.claim(), None).await);
     assert!(message.contains("replica"), "{message}");
+    // Behind a name or sentinels the next connection leads to the new primary.
+    eventually("it connects anew", || async {
+        (operator.number("INFO stats", "total_connections_received:").await > connections).then_some(())
+    })
+    .await;
     operator.line("REPLICAOF NO ONE").await;
     assert_eq!(a.back().await, None);
     a.take().await;

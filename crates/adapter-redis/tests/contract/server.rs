@@ -120,7 +120,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    async fn connect(url: &str) -> Self {
+    pub async fn connect(url: &str) -> Self {
         // fred's default waits for ever, also on a connection that Redis has closed.
         let limits = PerformanceConfig { default_command_timeout: PATIENCE, ..PerformanceConfig::default() };
         let client = Client::new(Config::from_url(url).expect("a URL"), Some(limits), None, None);
@@ -130,7 +130,7 @@ impl Operator {
 
     /// Sends one command and panics when it is refused.
     pub async fn run<W: AsRef<[u8]>>(&self, words: &[W]) -> Value {
-        let mut words = words.iter().map(|word| word.as_ref());
+        let mut words = words.iter().map(AsRef::as_ref);
         let name = String::from_utf8(words.next().expect("a command").to_vec()).expect("its name");
         let command = CustomCommand::new(name.as_str(), ClusterHash::FirstKey, false);
         let arguments: Vec<Value> = words.map(|word| Value::Bytes(word.to_vec().into())).collect();
@@ -148,6 +148,13 @@ impl Operator {
     /// The answer as text.
     pub async fn text(&self, line: &str) -> String {
         self.line(line).await.as_string().unwrap_or_default()
+    }
+
+    /// The number behind `name` in an answer of several lines.
+    pub async fn number(&self, line: &str, name: &str) -> u64 {
+        let text = self.text(line).await;
+        let number = text.lines().find_map(|line| line.strip_prefix(name)).expect("the answer has that line");
+        number.trim().parse().expect("a number")
     }
 }
 

@@ -3,15 +3,14 @@
 use crate::hints::{listening, reach};
 use crate::peer::{Peer, config, key, unavailable};
 use crate::server::Server;
-use adapter_redis::{ACL_COMMANDS, RedisStore};
+use adapter_redis::{ACL_COMMANDS, RedisConfig, RedisStore};
 use domain::ports::{Acquire, LeaderStore, TicketRenewal};
 
 pub async fn prefixes_are_apart() {
     let server = Server::start(&[]).await;
     let a = Peer::new(&server.url(), "desk", "a");
     a.take().await;
-    let mut staging = config(&server.url(), "desk", "a");
-    staging.prefix = "staging".to_owned();
+    let staging = RedisConfig { prefix: "staging".to_owned(), ..config(&server.url(), "desk", "a") };
     let claim = staging.nonce.claim(1);
     let staging = RedisStore::new(staging).expect("a URL");
     assert_eq!(staging.inspect().await, Ok(None));

@@ -5,7 +5,7 @@ use adapter_sqlite::{SCHEMA_VERSION, SqliteStore};
 use domain::ports::{Migrate, Schema, StateStore, StoreError};
 use sqlx::Row;
 use std::sync::Arc;
-use testkit::contract::Case;
+use testkit::contract::{Case, Opening};
 
 /// As many instances as anybody starts with one command.
 const STARTERS: usize = 8;
@@ -104,9 +104,8 @@ async fn a_view_of_the_team(_: Arc<Files>) {
 
 async fn other_relations(_: Arc<Files>) {
     let files = Files::new();
-    let mut opening = opening("i");
-    opening.positions = "select".to_owned();
-    opening.portfolio = "my_totals".to_owned();
+    let opening =
+        Opening { positions: "select".to_owned(), portfolio: "my_totals".to_owned(), ..opening("i") };
     let store = SqliteStore::new(files.config(&opening));
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let Err(StoreError::Corrupt(told)) = store.portfolio().await else { panic!("nothing to read") };

@@ -19,7 +19,7 @@ pub async fn migrate(config: &Config, how: Migrate) -> Result<(), Failure> {
         Schema::Newer { found } => Err(Failure::usage(format!(
             "the database has schema {found}, this binary writes schema {SCHEMA_VERSION}: use the newer binary"
         ))),
-        Schema::Older { found } => Err(Failure::other(format!(
+        Schema::Older { found } => Err(Failure::usage(format!(
             "the database has schema {found}, this binary needs {SCHEMA_VERSION}: run `coordinator migrate`"
         ))),
     }

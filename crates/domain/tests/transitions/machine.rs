@@ -103,7 +103,7 @@ impl Machine {
     }
 
     fn belief(sent: Time) -> Time {
-        sent + (TTL - margin(TTL))
+        sent + TTL.saturating_sub(margin(TTL))
     }
 
     // --- what an event means ------------------------------------------------------------------------
@@ -161,7 +161,7 @@ impl Machine {
                         self.renewed = row.version.seq;
                         meaning.granted = Some(Grant { claim: own, until: Self::belief(sent) });
                     }
-                    (Some(_), _) | (None, _) => {}
+                    (Some(_) | None, _) => {}
                 }
             }
             Ok(RowAnswer::Claim(Claim::Granted(token))) => {
@@ -218,6 +218,8 @@ impl Machine {
         ensure(was == is || meaning.granted.is_some(), "belief begins without a granted claim")?;
         let grant = self.grant.filter(|grant| grant.claim == claim).ok_or("belief without a grant")?;
         ensure(self.now < grant.until, "belief beyond sent + ttl - margin of the last acknowledged request")?;
+        // For who reads without stepping: the answer ends by itself.
+        ensure(self.elector.believes(grant.until).is_none(), "belief at the deadline")?;
         let deadline = self.elector.leadership().map(|leadership| leadership.deadline);
         ensure(deadline == Some(grant.until), "the deadline is not what was acknowledged")
     }
@@ -307,12 +309,20 @@ impl Machine {
         }
     }
 
-    /// Never woken in vain at once, and never asleep for good while there is something to do.
+    /// Never woken in vain at once, never asleep for good while there is something to do, and with nothing
+    /// under way never longer than it takes to miss a renewal, or a hint.
     fn sleeps_soundly(&self) -> Result<(), String> {
-        let calls = self.row.is_some() || self.ticket.is_some();
+        let heartbeat = self.elector.config().heartbeat();
+        let longest = if self.elector.leadership().is_some() { heartbeat } else { heartbeat * 3 / 2 };
         match self.elector.next_wakeup() {
-            Some(at) => ensure(at > self.now, "asks to be woken at once"),
-            None => ensure(calls || *self.elector.role() == Role::Stopped, "would sleep for ever"),
+            Some(at) => {
+                ensure(at > self.now, "asks to be woken at once")?;
+                ensure(self.row.is_some() || at <= self.now + longest, "sleeps through what is due")
+            }
+            None => {
+                let calls = self.row.is_some() || self.ticket.is_some();
+                ensure(calls || *self.elector.role() == Role::Stopped, "would sleep for ever")
+            }
         }
     }
 
@@ -325,19 +335,38 @@ impl Machine {
     }
 
     /// The same on the way to somewhere else.
-    pub fn happens(&mut self, event: Event) -> &mut Self {
-        self.commands(&event);
+    pub fn happens(&mut self, event: &Event) -> &mut Self {
+        self.commands(event);
         self
     }
 
     /// The answer to the call that is under way at the state store.
-    pub fn row_says(&self, answer: Result<RowAnswer, StoreError>) -> Event {
+    pub fn row_says(&self, answer: RowAnswer) -> Event {
+        self.row_result(Ok(answer))
+    }
+
+    /// No answer to it in time.
+    pub fn row_is_silent(&self) -> Event {
+        self.row_result(Err(StoreError::Unknown("timed out".into())))
+    }
+
+    /// Either.
+    pub fn row_result(&self, answer: Result<RowAnswer, StoreError>) -> Event {
         Event::Row { call: self.row.as_ref().expect("a call to the state store is under way").id, answer }
     }
 
     /// The answer to the call that is under way at the leader store.
-    pub fn ticket_says(&self, answer: Result<TicketAnswer, StoreError>) -> Event {
-        Event::Ticket { call: self.ticket.expect("a call to the leader store is under way").0, answer }
+    pub fn ticket_says(&self, answer: TicketAnswer) -> Event {
+        Event::Ticket { call: self.ticket_call(), answer: Ok(answer) }
+    }
+
+    /// No answer to it in time.
+    pub fn ticket_is_silent(&self) -> Event {
+        Event::Ticket { call: self.ticket_call(), answer: Err(StoreError::Unknown("timed out".into())) }
+    }
+
+    fn ticket_call(&self) -> CallId {
+        self.ticket.expect("a call to the leader store is under way").0
     }
 
     /// The end of the recovery that is under way.

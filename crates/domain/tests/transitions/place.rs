@@ -4,7 +4,7 @@ use super::machine::{Machine, NONCE, SCHEMA, TTL};
 use domain::election::{Event, Resign, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse};
 use domain::id::{ClaimId, InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
-use domain::ports::{Acquire, Claim, Release, Renewal, StoreError, Ticket, TicketFault, TicketRenewal};
+use domain::ports::{Acquire, Claim, Release, Renewal, Ticket, TicketFault, TicketRenewal};
 use domain::recovery::RecoveryCode;
 use std::time::Duration;
 
@@ -14,10 +14,6 @@ const ROUND_TRIP: Duration = Duration::from_millis(2);
 const HERE: Timeline = Timeline(1);
 
 // --- what the stores may say ------------------------------------------------------------------------
-
-pub fn unknown() -> StoreError {
-    StoreError::Unknown("timed out".into())
-}
 
 /// A claim of another process start.
 pub fn foreign(n: u32) -> ClaimId {
@@ -55,8 +51,8 @@ pub fn mine(machine: &Machine) -> Observation {
     row(token.claim, token.epoch.0, 1)
 }
 
-pub fn observed(row: Observation) -> Result<RowAnswer, StoreError> {
-    Ok(RowAnswer::Observed(row))
+pub fn observed(row: Observation) -> RowAnswer {
+    RowAnswer::Observed(row)
 }
 
 /// The row of the claim that is under way, carried out.
@@ -70,25 +66,25 @@ pub fn claimed(machine: &Machine) -> Observation {
     }
 }
 
-pub fn granted(machine: &Machine) -> Result<RowAnswer, StoreError> {
-    Ok(RowAnswer::Claim(Claim::Granted(claimed(machine).version.token)))
+pub fn granted(machine: &Machine) -> RowAnswer {
+    RowAnswer::Claim(Claim::Granted(claimed(machine).version.token))
 }
 
-pub fn lost() -> Result<RowAnswer, StoreError> {
-    Ok(RowAnswer::Claim(Claim::Lost))
+pub fn lost() -> RowAnswer {
+    RowAnswer::Claim(Claim::Lost)
 }
 
-pub fn renewed(timeline: u32, resign: Option<&str>) -> Result<RowAnswer, StoreError> {
+pub fn renewed(timeline: u32, resign: Option<&str>) -> RowAnswer {
     let resign = resign.map(str::to_owned);
-    Ok(RowAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign }))
+    RowAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign })
 }
 
-pub fn superseded() -> Result<RowAnswer, StoreError> {
-    Ok(RowAnswer::Renewal(Renewal::Superseded))
+pub fn superseded() -> RowAnswer {
+    RowAnswer::Renewal(Renewal::Superseded)
 }
 
-pub fn released(release: Release) -> Result<RowAnswer, StoreError> {
-    Ok(RowAnswer::Release(release))
+pub fn released(release: Release) -> RowAnswer {
+    RowAnswer::Release(release)
 }
 
 pub fn ticket(claim: ClaimId, remaining: Result<Duration, TicketFault>) -> Ticket {
@@ -96,8 +92,8 @@ pub fn ticket(claim: ClaimId, remaining: Result<Duration, TicketFault>) -> Ticke
     Ticket { holder, claim: Some(claim), remaining }
 }
 
-pub fn held(remaining: Result<Duration, TicketFault>) -> Result<TicketAnswer, StoreError> {
-    Ok(TicketAnswer::Acquire(Acquire::Held(ticket(foreign(1), remaining))))
+pub fn held(remaining: Result<Duration, TicketFault>) -> TicketAnswer {
+    TicketAnswer::Acquire(Acquire::Held(ticket(foreign(1), remaining)))
 }
 
 /// The answer that does not surprise: there is no ticket but this process's.
@@ -127,19 +123,19 @@ impl Machine {
     /// The answer to the ticket request that is under way, a round trip later.
     pub fn ticket_obeys(&mut self) -> &mut Self {
         let (_, request) = self.ticket.expect("a call to the leader store is under way");
-        let event = self.after(ROUND_TRIP).ticket_says(Ok(ticket_as_wished(request)));
-        self.happens(event)
+        let event = self.after(ROUND_TRIP).ticket_says(ticket_as_wished(request));
+        self.happens(&event)
     }
 
     /// An answer of the state store, a round trip later.
-    pub fn row_answers(&mut self, answer: Result<RowAnswer, StoreError>) -> &mut Self {
+    pub fn row_answers(&mut self, answer: RowAnswer) -> &mut Self {
         let event = self.after(ROUND_TRIP).row_says(answer);
-        self.happens(event)
+        self.happens(&event)
     }
 
     /// A look at the row is under way.
     pub fn looking(&mut self) -> &mut Self {
-        self.happens(Event::RowHint);
+        self.happens(&Event::RowHint);
         assert!(matches!(self.row.as_ref().map(|asked| &asked.request), Some(RowRequest::Observe)));
         self
     }
@@ -147,7 +143,7 @@ impl Machine {
     /// A renewal is under way, and the ticket's is answered.
     pub fn renewing(&mut self) -> &mut Self {
         while !matches!(self.row.as_ref().map(|asked| &asked.request), Some(RowRequest::Renew { .. })) {
-            self.until_wakeup().happens(Event::Wakeup);
+            self.until_wakeup().happens(&Event::Wakeup);
             if self.ticket.is_some() {
                 self.ticket_obeys();
             }
@@ -159,7 +155,7 @@ impl Machine {
     pub fn quietly(&mut self, time: Duration) -> &mut Self {
         let until = self.now + time;
         while self.elector.next_wakeup().is_some_and(|at| at < until) {
-            self.until_wakeup().happens(Event::Wakeup);
+            self.until_wakeup().happens(&Event::Wakeup);
             if self.ticket.is_some() {
                 self.ticket_obeys();
             }
@@ -184,7 +180,7 @@ impl Machine {
 /// The first look is under way; nobody has a ticket.
 pub fn starting() -> Machine {
     let mut machine = Machine::new(TicketUse::Redis);
-    machine.happens(Event::Wakeup).ticket_obeys();
+    machine.happens(&Event::Wakeup).ticket_obeys();
     machine
 }
 
@@ -223,8 +219,9 @@ pub fn claiming() -> Machine {
 /// The claim was not answered; a look is under way.
 pub fn doubting() -> Machine {
     let mut machine = claiming();
-    machine.row_answers(Err(unknown())).ticket_obeys();
-    machine.until_wakeup().happens(Event::Wakeup);
+    let event = machine.after(ROUND_TRIP).row_is_silent();
+    machine.happens(&event).ticket_obeys();
+    machine.until_wakeup().happens(&Event::Wakeup);
     machine
 }
 
@@ -246,26 +243,26 @@ pub fn halted() -> Machine {
 fn recovered(answer: Result<(), RecoveryCode>) -> Machine {
     let mut machine = recovering();
     let event = machine.after(ROUND_TRIP).recovery_says(answer);
-    machine.happens(event);
+    machine.happens(&event);
     machine
 }
 
 pub fn draining() -> Machine {
     let mut machine = active();
-    machine.happens(step_down());
+    machine.happens(&step_down());
     machine
 }
 
 /// The release is under way.
 pub fn giving_back() -> Machine {
     let mut machine = draining();
-    machine.after(ROUND_TRIP).happens(Event::Drained);
+    machine.after(ROUND_TRIP).happens(&Event::Drained);
     machine
 }
 
 pub fn stopped() -> Machine {
     let mut machine = watching();
-    machine.happens(Event::Resign(Resign::Stop));
+    machine.happens(&Event::Resign(Resign::Stop));
     machine
 }
 

@@ -4,7 +4,7 @@ use super::machine::{Machine, NONCE, TTL};
 use super::place::{
     active, claiming, doubting, draining, foreign, giving_back, granted, halted, held, kept_out, lost, mine,
     observed, open, open_elsewhere, recovering, released, renewed, row, starting, step_down, stopped,
-    superseded, theirs, ticket, ticket_as_wished, unknown, waiting, watching,
+    superseded, theirs, ticket, ticket_as_wished, waiting, watching,
 };
 use domain::election::{
     Command, Elector, Event, LossReason, Phase, Report, Resign, Role, RowRequest, TicketAnswer, TicketRequest,
@@ -29,6 +29,10 @@ pub struct State {
 const MOMENT: Duration = Duration::from_millis(1);
 /// A third of the lease.
 const HEARTBEAT: Duration = Duration::from_millis(3_334);
+/// Not quite three of them.
+const KEPT_OUT: Duration = Duration::from_millis(9_900);
+/// Such that a renewal is due, and the work of a handover has some time left.
+const LATE: Duration = Duration::from_millis(3_331);
 
 /// Everything, as Markdown.
 pub fn render() -> String {
@@ -63,7 +67,7 @@ pub const STATES: [State; 12] = [
             ("the row is released, its schema is not ours", |m| {
                 m.row_says(observed(Observation { schema: 2, ..open() }))
             }),
-            ("no answer", |m| m.row_says(Err(unknown()))),
+            ("no answer", |m| m.row_is_silent()),
             ("a hint about the row", |_| Event::RowHint),
             ("asked to stop", |_| Event::Resign(Resign::Stop)),
         ],
@@ -79,7 +83,7 @@ pub const STATES: [State; 12] = [
             ("a hint about the row", |_| Event::RowHint),
             ("a hint about the ticket", |_| Event::TicketHint),
             ("no hint for one and a half heartbeats", |m| {
-                m.until_wakeup().happens(Event::Wakeup).ticket_obeys().until_wakeup();
+                m.until_wakeup().happens(&Event::Wakeup).ticket_obeys().until_wakeup();
                 Event::Wakeup
             }),
             ("the look shows a renewal", |m| m.looking().row_says(observed(theirs(3)))),
@@ -91,15 +95,13 @@ pub const STATES: [State; 12] = [
             ("the look shows it released, but on an earlier timeline", |m| {
                 m.looking().row_says(observed(open_elsewhere()))
             }),
-            ("the look gets no answer", |m| m.looking().row_says(Err(unknown()))),
+            ("the look gets no answer", |m| m.looking().row_is_silent()),
             ("the ticket turns out to be this process's", |m| {
-                m.happens(Event::TicketHint);
+                m.happens(&Event::TicketHint);
                 let leftover = ticket(Nonce::new(NONCE).claim(99), Ok(TTL));
-                m.ticket_says(Ok(TicketAnswer::Inspected(Some(leftover))))
+                m.ticket_says(TicketAnswer::Inspected(Some(leftover)))
             }),
-            ("the leader store does not answer", |m| {
-                m.happens(Event::TicketHint).ticket_says(Err(unknown()))
-            }),
+            ("the leader store does not answer", |m| m.happens(&Event::TicketHint).ticket_is_silent()),
             ("asked to step down", |_| step_down()),
             ("asked to stop", |_| Event::Resign(Resign::Stop)),
         ],
@@ -113,7 +115,7 @@ pub const STATES: [State; 12] = [
                 Event::Wakeup
             }),
             ("woken after them", |m| {
-                m.quietly(3 * HEARTBEAT);
+                m.quietly(KEPT_OUT).after(200 * MOMENT);
                 Event::Wakeup
             }),
             ("the look shows another's claim", |m| m.looking().row_says(observed(row(foreign(2), 6, 0)))),
@@ -123,15 +125,15 @@ pub const STATES: [State; 12] = [
         name: "Candidate, waits for the ticket",
         reach: waiting,
         cases: &[
-            ("the ticket is granted", |m| m.ticket_says(Ok(ticket_as_wished(acquire(m))))),
+            ("the ticket is granted", |m| m.ticket_says(ticket_as_wished(acquire(m)))),
             ("the ticket is another's", |m| m.ticket_says(held(Ok(TTL)))),
             ("the ticket is another's and never expires", |m| {
                 m.ticket_says(held(Err(TicketFault::NoExpiry)))
             }),
-            ("the leader store does not answer", |m| m.ticket_says(Err(unknown()))),
+            ("the leader store does not answer", |m| m.ticket_is_silent()),
             ("a heartbeat without the ticket", |m| {
                 let event = m.ticket_says(held(Ok(TTL)));
-                m.happens(event).after(HEARTBEAT);
+                m.happens(&event).after(HEARTBEAT);
                 Event::Wakeup
             }),
             ("a hint about the row", |_| Event::RowHint),
@@ -149,12 +151,12 @@ pub const STATES: [State; 12] = [
                 m.after(TTL).row_says(answer)
             }),
             ("lost", |m| m.row_says(lost())),
-            ("no answer", |m| m.row_says(Err(unknown()))),
+            ("no answer", |m| m.row_is_silent()),
             ("a hint about the row", |_| Event::RowHint),
             ("asked to stop", |_| Event::Resign(Resign::Stop)),
             ("granted, after it was asked to stop", |m| {
                 let answer = granted(m);
-                m.happens(Event::Resign(Resign::Stop)).row_says(answer)
+                m.happens(&Event::Resign(Resign::Stop)).row_says(answer)
             }),
         ],
     },
@@ -179,7 +181,7 @@ pub const STATES: [State; 12] = [
             ("DB_UNAVAILABLE", |m| m.recovery_says(Err(RecoveryCode::DbUnavailable))),
             ("woken after the backoff", |m| {
                 let event = m.recovery_says(Err(RecoveryCode::DbUnavailable));
-                m.happens(event).until_wakeup();
+                m.happens(&event).until_wakeup();
                 Event::Wakeup
             }),
             ("DATA_CORRUPT", |m| m.recovery_says(Err(RecoveryCode::DataCorrupt))),
@@ -204,7 +206,7 @@ pub const STATES: [State; 12] = [
             ("renewed", |m| m.renewing().row_says(renewed(1, None))),
             ("renewed, carried to a new timeline", |m| m.renewing().row_says(renewed(2, None))),
             ("renewed, with a request to hand over", |m| m.renewing().row_says(renewed(1, Some("deploy")))),
-            ("the renewal gets no answer", |m| m.renewing().row_says(Err(unknown()))),
+            ("the renewal gets no answer", |m| m.renewing().row_is_silent()),
             ("the renewal is answered after the deadline", |m| {
                 m.renewing().after(TTL).row_says(renewed(1, None))
             }),
@@ -226,15 +228,10 @@ pub const STATES: [State; 12] = [
             }),
             ("a hint about the ticket", |_| Event::TicketHint),
             ("the ticket is another's", |m| {
-                m.happens(Event::TicketHint);
-                m.ticket_says(Ok(TicketAnswer::Renewal(TicketRenewal::Lost(Some(ticket(
-                    foreign(1),
-                    Ok(TTL),
-                ))))))
+                m.happens(&Event::TicketHint);
+                m.ticket_says(TicketAnswer::Renewal(TicketRenewal::Lost(Some(ticket(foreign(1), Ok(TTL))))))
             }),
-            ("the leader store does not answer", |m| {
-                m.happens(Event::TicketHint).ticket_says(Err(unknown()))
-            }),
+            ("the leader store does not answer", |m| m.happens(&Event::TicketHint).ticket_is_silent()),
             ("asked to step down", |_| step_down()),
             ("asked to stop", |_| Event::Resign(Resign::Stop)),
         ],
@@ -264,6 +261,10 @@ pub const STATES: [State; 12] = [
                 m.after(HEARTBEAT);
                 Event::Wakeup
             }),
+            ("a renewal is due", |m| {
+                m.after(LATE);
+                Event::Wakeup
+            }),
             ("asked to step down again", |_| step_down()),
             ("superseded", |m| m.renewing().row_says(superseded())),
             ("woken after the deadline", past_the_deadline),
@@ -275,9 +276,9 @@ pub const STATES: [State; 12] = [
         cases: &[
             ("released", |m| m.row_says(released(Release::Released))),
             ("somebody else has it", |m| m.row_says(released(Release::Superseded))),
-            ("no answer", |m| m.row_says(Err(unknown()))),
+            ("no answer", |m| m.row_is_silent()),
             ("asked to stop, then released", |m| {
-                m.ticket_obeys().happens(Event::Resign(Resign::Stop));
+                m.ticket_obeys().happens(&Event::Resign(Resign::Stop));
                 m.row_says(released(Release::Released))
             }),
         ],
@@ -313,7 +314,7 @@ fn past_the_deadline(machine: &mut Machine) -> Event {
 
 /// Recovery was tried again and ended so.
 fn rechecked(machine: &mut Machine, answer: Result<(), RecoveryCode>) -> Event {
-    machine.quietly(Duration::from_secs(30)).happens(Event::Wakeup).recovery_says(answer)
+    machine.quietly(Duration::from_secs(30)).happens(&Event::Wakeup).recovery_says(answer)
 }
 
 // --- words ---------------------------------------------------------------------------------------------

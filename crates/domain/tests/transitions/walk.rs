@@ -6,7 +6,7 @@
 use super::machine::{Machine, SCHEMA, TTL};
 use super::place::{
     foreign, granted, held, lost, observed, released, renewed, row, step_down, superseded, ticket,
-    ticket_as_wished, unknown,
+    ticket_as_wished,
 };
 use domain::election::{
     Command, Event, LossReason, Report, Resign, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse,
@@ -86,7 +86,7 @@ pub fn all() -> Seen {
     seen
 }
 
-fn walk(seed: u64, seen: &mut Seen) {
+fn walk(seed: u64, counts: &mut Seen) {
     let mut dice = Dice::new(seed);
     let tickets = if dice.one_in(4) { TicketUse::None } else { TicketUse::Redis };
     let mut machine = Machine::new(tickets);
@@ -107,14 +107,14 @@ fn walk(seed: u64, seen: &mut Seen) {
         }
         let outcome = machine.step(&event);
         if let Some((commands, elector)) = woken {
-            seen.count("late answer");
+            counts.count("late answer");
             assert!(
                 outcome == commands && machine.elector == elector,
                 "seed {seed}, event {number}: a late answer changed something: {shown:#?}"
             );
         }
         match outcome {
-            Ok(commands) => seen.take_in(&event, &commands),
+            Ok(commands) => counts.take_in(&event, &commands),
             Err(broken) => panic!("seed {seed}, event {number}: {broken}; the last events: {shown:#?}"),
         }
         if matches!(event, Event::Row { .. } | Event::Ticket { .. } | Event::Recovered { .. }) {
@@ -137,8 +137,8 @@ fn time_passes(dice: &mut Dice, machine: &mut Machine) {
 
 fn pick(dice: &mut Dice, machine: &Machine) -> Event {
     let event = match dice.below(100) {
-        0..45 => machine.row.is_some().then(|| machine.row_says(row_answer(dice, machine))),
-        45..65 => machine.ticket.is_some().then(|| machine.ticket_says(ticket_answer(dice, machine))),
+        0..45 => machine.row.is_some().then(|| machine.row_result(row_answer(dice, machine))),
+        45..65 => machine.ticket.is_some().then(|| ticket_answer(dice, machine)),
         65..75 => machine.recovery.is_some().then(|| machine.recovery_says(recovery(dice))),
         75..80 => Some(Event::RowHint),
         80..84 => Some(Event::TicketHint),
@@ -153,9 +153,10 @@ fn pick(dice: &mut Dice, machine: &Machine) -> Event {
 fn row_answer(dice: &mut Dice, machine: &Machine) -> Result<RowAnswer, StoreError> {
     if dice.one_in(6) {
         let refused = StoreError::Unavailable("refused".into());
-        return Err(if dice.one_in(2) { refused } else { unknown() });
+        let unknown = StoreError::Unknown("timed out".into());
+        return Err(if dice.one_in(2) { refused } else { unknown });
     }
-    match machine.row.as_ref().map(|asked| &asked.request) {
+    Ok(match machine.row.as_ref().map(|asked| &asked.request) {
         Some(RowRequest::Observe) => observed(some_row(dice, machine)),
         Some(RowRequest::Claim(_)) if dice.one_in(4) => lost(),
         Some(RowRequest::Claim(_)) => granted(machine),
@@ -167,7 +168,7 @@ fn row_answer(dice: &mut Dice, machine: &Machine) -> Result<RowAnswer, StoreErro
         Some(RowRequest::Release { .. }) if dice.one_in(4) => released(Release::Superseded),
         Some(RowRequest::Release { .. }) => released(Release::Released),
         None => unreachable!("picked only while a call is under way"),
-    }
+    })
 }
 
 /// The row as it was, as its holder would have left it, as another would have, or as nobody expects it.
@@ -188,15 +189,15 @@ fn some_row(dice: &mut Dice, machine: &Machine) -> Observation {
     if dice.one_in(20) {
         shown.version.current = Timeline(shown.version.current.0 + 1);
     }
-    shown.ttl = if dice.one_in(10) { TTL * 2 } else { TTL };
+    shown.ttl = [TTL / 2, TTL, TTL, TTL * 2][usize::try_from(dice.below(4)).expect("below 4")];
     shown.schema = if dice.one_in(20) { SCHEMA + 1 } else { SCHEMA };
     shown.resign = dice.one_in(20).then(|| "deploy".into());
     shown
 }
 
-fn ticket_answer(dice: &mut Dice, machine: &Machine) -> Result<TicketAnswer, StoreError> {
+fn ticket_answer(dice: &mut Dice, machine: &Machine) -> Event {
     if dice.one_in(6) {
-        return Err(unknown());
+        return machine.ticket_is_silent();
     }
     let (_, request) = machine.ticket.expect("picked only while a call is under way");
     let claim = machine.own.map(|(own, _)| own).filter(|_| dice.one_in(4)).unwrap_or(foreign(1));
@@ -205,8 +206,8 @@ fn ticket_answer(dice: &mut Dice, machine: &Machine) -> Result<TicketAnswer, Sto
         1 => Err(TicketFault::TooLong),
         _ => Ok(Duration::from_millis(dice.below(10_000))),
     };
-    Ok(match request {
-        TicketRequest::Acquire { .. } if dice.one_in(3) => return held(remaining),
+    machine.ticket_says(match request {
+        TicketRequest::Acquire { .. } if dice.one_in(3) => held(remaining),
         TicketRequest::Renew(_) if dice.one_in(4) => {
             TicketAnswer::Renewal(TicketRenewal::Lost(dice.one_in(2).then(|| ticket(claim, remaining))))
         }

@@ -13,7 +13,7 @@ const STOP_SECONDS_MAX: i32 = 20;
 /// What to run.
 #[derive(Debug)]
 pub(super) struct Image {
-    pub(super) image: &'static str,
+    pub(super) repository: &'static str,
     pub(super) tag: &'static str,
     /// Inside.
     pub(super) port: u16,
@@ -27,7 +27,7 @@ pub(super) struct Image {
 pub(super) struct Container {
     image: Image,
     runtime: Runtime,
-    container: Option<ContainerAsync<GenericImage>>,
+    started: Option<ContainerAsync<GenericImage>>,
     /// Removes the container if this process is killed.
     watchdog: Option<Watchdog>,
 }
@@ -36,23 +36,23 @@ impl Container {
     pub(super) fn new(image: Image) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("a runtime for the container: {error}"))?;
-        Ok(Self { image, runtime, container: None, watchdog: None })
+        Ok(Self { image, runtime, started: None, watchdog: None })
     }
 
     fn running(&self) -> Result<&ContainerAsync<GenericImage>, String> {
-        self.container.as_ref().ok_or_else(|| "it was never started".to_owned())
+        self.started.as_ref().ok_or_else(|| "it was never started".to_owned())
     }
 }
 
 impl Host for Container {
     fn start(&mut self) -> Result<(), String> {
-        if let Some(container) = &self.container {
+        if let Some(container) = &self.started {
             return self.runtime.block_on(container.start()).map_err(|error| sentence(&error));
         }
         let request: ContainerRequest<GenericImage> = (&self.image).into();
         let container = self.runtime.block_on(request.start()).map_err(|error| sentence(&error))?;
         self.watchdog = Some(Watchdog::new("docker rm --force --volumes \"$1\"", &[container.id()])?);
-        self.container = Some(container);
+        self.started = Some(container);
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl Host for Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        if let Some(container) = self.container.take() {
+        if let Some(container) = self.started.take() {
             let _ = self.runtime.block_on(container.rm());
         }
     }
@@ -99,8 +99,8 @@ impl Drop for Container {
 
 impl From<&Image> for ContainerRequest<GenericImage> {
     fn from(image: &Image) -> Self {
-        let request =
-            GenericImage::new(image.image, image.tag).with_mapped_port(image.host_port, image.port.tcp());
+        let request = GenericImage::new(image.repository, image.tag)
+            .with_mapped_port(image.host_port, image.port.tcp());
         let request = request.with_cmd(image.arguments.clone());
         image.environment.iter().fold(request, |request, (name, value)| request.with_env_var(*name, *value))
     }

@@ -78,7 +78,7 @@ fn start(way: Way) -> Postgres {
             let ready = ready(&host, port);
             let make = move || {
                 Container::new(Image {
-                    image: KIND.image,
+                    repository: KIND.image,
                     tag: KIND.tag,
                     port: PORT,
                     host_port: port,

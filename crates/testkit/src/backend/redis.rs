@@ -59,12 +59,17 @@ pub fn redis() -> Redis {
             KIND.name,
             move || {
                 Container::new(Image {
-                    image: KIND.image,
+                    repository: KIND.image,
                     tag: KIND.tag,
                     port: PORT,
                     host_port: port,
                     environment: Vec::new(),
-                    arguments: ["redis-server".to_owned()].into_iter().chain(no_persistence).collect(),
+                    // From inside its network the test is a stranger, whom it would refuse.
+                    arguments: ["redis-server", "--protected-mode", "no"]
+                        .map(str::to_owned)
+                        .into_iter()
+                        .chain(no_persistence)
+                        .collect(),
                 })
             },
             ready,

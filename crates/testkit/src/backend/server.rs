@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A server that has not become ready by then will not: fails with its log instead of hanging.
-const READY_TIME_MAX: Duration = Duration::from_secs(60);
+const READY_TIME_MAX: Duration = Duration::from_mins(1);
 /// Between two looks at a server that starts.
 const READY_POLL: Duration = Duration::from_millis(10);
 

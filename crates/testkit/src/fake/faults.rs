@@ -71,12 +71,12 @@ impl Faults {
     }
 
     /// Every call meets `fault` until [`Self::heal`].
-    pub fn from_now_on(&self, fault: Fault) {
+    pub fn lasting(&self, fault: Fault) {
         self.planned().lasting.push((None, fault));
     }
 
     /// Every `call` meets `fault` until [`Self::heal`].
-    pub fn from_now_on_of(&self, call: Call, fault: Fault) {
+    pub fn lasting_of(&self, call: Call, fault: Fault) {
         self.planned().lasting.push((Some(call), fault));
     }
 
@@ -162,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn a_lasting_fault_ends_when_healed() {
         let faults = Faults::default();
-        faults.from_now_on(Fault::LoseRequest);
+        faults.lasting(Fault::LoseRequest);
         for _ in 0..3 {
             assert!(matches!(outcome(&faults, Call::Beat).await, (false, Err(StoreError::Unknown(_)))));
         }

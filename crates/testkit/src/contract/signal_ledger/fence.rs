@@ -154,7 +154,7 @@ async fn an_effect_races_a_claim_and_is_before_it_or_fenced(scene: Scene) {
                 assert_eq!(signal.id, id);
                 assert_eq!(
                     doubtful,
-                    [id.clone()],
+                    std::slice::from_ref(&id),
                     "race {race}: an effect before the claim is seen after it"
                 );
                 let back = other.ledger.resolve(&new, &id, Settlement::Done).await;
@@ -198,10 +198,14 @@ async fn a_result_races_a_claim_and_is_before_it_or_fenced(scene: Scene) {
         let (new, doubtful) = successor;
         match result {
             Ok(Recorded::Recorded) => {
-                assert_eq!(doubtful, [], "race {race}: a recorded result is not in doubt")
+                assert_eq!(doubtful, [], "race {race}: a recorded result is not in doubt");
             }
             Ok(Recorded::Fenced) => {
-                assert_eq!(doubtful, [id.clone()], "race {race}: a result that was refused leaves a doubt");
+                assert_eq!(
+                    doubtful,
+                    std::slice::from_ref(&id),
+                    "race {race}: a result that was refused leaves a doubt"
+                );
                 assert_eq!(other.ledger.resolve(&new, &id, Settlement::Done).await, Ok(Recorded::Recorded));
             }
             Err(error) => panic!("race {race}: {error}"),

@@ -142,7 +142,7 @@ async fn concurrent_claims_never_hand_out_one_signal_twice(scene: Scene) {
     for answer in claims.join_all().await {
         match answer {
             Ok(SignalClaim::Claimed(signal)) => {
-                assert!(handed_out.insert(signal.id.clone()), "{} twice", signal.id)
+                assert!(handed_out.insert(signal.id.clone()), "{} twice", signal.id);
             }
             // A claim that met another one may find nothing; the signal is still there for the next.
             Ok(SignalClaim::Empty) => {}

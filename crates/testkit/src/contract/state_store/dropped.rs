@@ -50,7 +50,7 @@ async fn dropped_renewals_lose_no_acknowledged_one(scene: Scene) {
         seq = seq.next();
         match a.state.renew(&token, seq).await {
             Ok(Renewal::Renewed { .. }) => {
-                assert_eq!(b.look().await.version.seq, seq, "acknowledged, so it is there")
+                assert_eq!(b.look().await.version.seq, seq, "acknowledged, so it is there");
             }
             Ok(Renewal::Superseded) => panic!("nobody else writes, and {seq:?} is the highest"),
             // A refusal is honest; the next round asks again.

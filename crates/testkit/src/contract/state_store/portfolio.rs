@@ -209,7 +209,7 @@ async fn a_missing_column_is_named(scene: Scene) {
 async fn assert_names(process: &Process, missing: &str) {
     match process.state.portfolio().await {
         Err(StoreError::Corrupt(message)) => {
-            assert!(message.contains(missing), "{message:?} names {missing}")
+            assert!(message.contains(missing), "{message:?} names {missing}");
         }
         other => panic!("{missing} is missing, yet: {other:?}"),
     }

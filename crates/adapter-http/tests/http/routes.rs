@@ -1,8 +1,6 @@
 //! Every path over a real socket, with a backend made of plain values.
 
-mod fake;
-
-use fake::{Answer, Fake, Server, get};
+use crate::fake::{self, Answer, Fake, Server, get};
 use serde_json::{Value, json};
 
 /// Asserts an RFC 9457 document of that status.

@@ -1,9 +1,7 @@
 //! What one client may not do to the others.
 
-mod fake;
-
+use crate::fake::{self, Answer, Fake, Server, get};
 use adapter_http::Limits;
-use fake::{Answer, Fake, Server, get};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,0 +1,127 @@
+//! A connection that is kept up: what a request finds, and the task that connects again and again.
+
+use crate::connection::{Connection, Dial, Line, Loss};
+use crate::watch::Hints;
+use domain::ports::StoreError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// Pause between two attempts to connect: a Redis that is back is noticed well within a second, and one that
+/// is away costs four refused connections a second.
+pub(crate) const RECONNECT_DELAY: Duration = Duration::from_millis(250);
+
+/// A connection that is kept up, from the first use until it is closed or dropped.
+pub(crate) struct Link {
+    dial: Arc<Dial>,
+    hints: Arc<Hints>,
+    state: Arc<watch::Sender<State>>,
+    life: Mutex<Life>,
+}
+
+/// The task that keeps a link up.
+enum Life {
+    Unused,
+    Running(Task<()>),
+    Closed,
+}
+
+/// What a request finds.
+enum State {
+    /// The first attempt, or the first one after a loss, has not ended: worth waiting for.
+    Connecting,
+    Up(Arc<Connection>),
+    /// The last attempt failed, and why.
+    Down(String),
+}
+
+impl Link {
+    /// Does nothing yet.
+    pub(crate) fn new(dial: Dial, hints: Arc<Hints>) -> Self {
+        let state = Arc::new(watch::Sender::new(State::Connecting));
+        Self { dial: Arc::new(dial), hints, state, life: Mutex::new(Life::Unused) }
+    }
+
+    /// Connects in the background, for ever, from the first call on. Must be called within a runtime.
+    pub(crate) fn start(&self) {
+        let mut life = self.life();
+        if let Life::Unused = *life {
+            let keeping = keep_up(self.dial.clone(), self.hints.clone(), self.state.clone());
+            *life = Life::Running(Task(tokio::spawn(keeping)));
+        }
+    }
+
+    /// The connection. Waits until `deadline` only for an attempt that is under way; what is known to be down
+    /// is told at once.
+    pub(crate) async fn connection(&self, deadline: Instant) -> Result<Arc<Connection>, StoreError> {
+        self.start();
+        let mut state = self.state.subscribe();
+        loop {
+            match &*state.borrow_and_update() {
+                State::Up(connection) => return Ok(connection.clone()),
+                State::Down(why) => return Err(StoreError::Unavailable(why.clone())),
+                State::Connecting => {}
+            }
+            if timeout_at(deadline, state.changed()).await.is_err() {
+                let why = format!("Redis at {}: still connecting", self.dial.endpoint);
+                return Err(StoreError::Unavailable(why));
+            }
+        }
+    }
+
+    /// Ends the connection for good: every later request is unavailable.
+    pub(crate) async fn close(&self) {
+        let before = std::mem::replace(&mut *self.life(), Life::Closed);
+        if let Life::Running(mut task) = before {
+            task.0.abort();
+            // Aborted or ended, both is over.
+            let _ = (&mut task.0).await;
+        }
+        self.state.send_replace(State::Down(format!("Redis at {}: closed", self.dial.endpoint)));
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        // Nothing that can panic runs under this lock.
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn keep_up(dial: Arc<Dial>, hints: Arc<Hints>, state: Arc<watch::Sender<State>>) {
+    loop {
+        match Line::connect(&dial).await {
+            Ok(mut line) => {
+                tracing::info!(endpoint = %dial.endpoint, listens = dial.channel.is_some(), "Redis: connected");
+                state.send_replace(State::Up(line.connection.clone()));
+                // Whatever happened while it was down was not heard.
+                hints.look_again();
+                let loss = line.until_lost(&dial, &hints).await;
+                tracing::warn!(endpoint = %dial.endpoint, listens = dial.channel.is_some(), "{loss}");
+                state.send_replace(match loss {
+                    Loss::Ended(_) => State::Connecting,
+                    Loss::Doubtful(why) => State::Down(why),
+                });
+            }
+            Err(why) => {
+                // Told once, and not four times a second.
+                if matches!(*state.borrow(), State::Down(_)) {
+                    tracing::debug!(listens = dial.channel.is_some(), "{why}");
+                } else {
+                    tracing::warn!(listens = dial.channel.is_some(), "{why}");
+                }
+                state.send_replace(State::Down(why));
+            }
+        }
+        sleep(RECONNECT_DELAY).await;
+    }
+}
+
+/// A task that ends with its handle.
+pub(crate) struct Task<T>(pub(crate) JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,83 @@
+//! Calls and configurations that cannot be meant: a sentence for each fault, and exit 2.
+
+use crate::command::coordinator;
+use std::net::TcpListener;
+
+#[test]
+fn an_unknown_flag() {
+    coordinator(&["run", "--nonsense"]).run().refused(&["--nonsense", "--help"]);
+}
+
+#[test]
+fn two_faults_of_a_file_are_both_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("coordinator.toml");
+    std::fs::write(&file, "grup = \"g\"\nleader_ttl = \"soon\"\n").expect("written");
+    let file = file.to_str().expect("the directory's name is text");
+    for command in [&["run"][..], &["config", "check"], &["status"]] {
+        let arguments = [command, &["--config", file]].concat();
+        let said = coordinator(&arguments).run();
+        said.refused(&[
+            "coordinator.toml:grup: unknown key; did you mean group?",
+            "coordinator.toml:leader_ttl: is \"soon\"",
+        ]);
+    }
+}
+
+#[test]
+fn settings_that_contradict_each_other() {
+    let check = |file: &str| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("coordinator.toml");
+        std::fs::write(&path, file).expect("written");
+        let path = path.to_str().expect("the directory's name is text");
+        coordinator(&["run", "--config", path]).run()
+    };
+    check("leader_ttl = \"3s\"\nheartbeat = \"2s\"").refused(&[
+        "heartbeat: is 2s",
+        "a third of leader_ttl (3s",
+        "at most 1s",
+    ]);
+    check("[redis]\nprefix = \"p\"").refused(&["redis.prefix", "means nothing without redis.url"]);
+    let twice =
+        coordinator(&["run"]).environment("LEADER_TTL", "3").environment("COORDINATOR_LEADER_TTL", "4");
+    twice.run().refused(&["LEADER_TTL", "contradicts"]);
+}
+
+#[test]
+fn a_lease_that_is_too_short_or_too_long() {
+    for wrong in ["0.5", "0", "301", "-1", "ten"] {
+        let told = format!("LEADER_TTL: is \"{wrong}\"");
+        for command in [&["run"][..], &["config", "check"], &["demo", "--rounds", "1"]] {
+            coordinator(command).environment("LEADER_TTL", wrong).run().refused(&[&told, "1s to 300s"]);
+        }
+    }
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().to_str().expect("the directory's name is text");
+    let said = coordinator(&["run", "--listen", &address, "--data-dir", data]).run();
+    said.refused(&[&address, "in use", "--listen"]);
+}
+
+#[test]
+fn an_address_that_others_could_reach() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().to_str().expect("the directory's name is text");
+    let said = coordinator(&["run", "--listen", "0.0.0.0:5000", "--data-dir", data]).run();
+    said.refused(&["--listen", "loopback"]);
+}
+
+#[test]
+fn a_url_with_a_password_is_not_quoted_back() {
+    let url = "postgres://u:canary-5521@h/db?oops=#";
+    for arguments in [["run", "--postgres", url], ["run", "--redis", url], ["status", "--postgress", url]] {
+        let said = coordinator(&arguments).run();
+        said.refused(&[]);
+        assert!(!format!("{said:?}").contains("canary-5521"), "{said:?}");
+    }
+}

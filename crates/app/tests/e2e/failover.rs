@@ -1,0 +1,125 @@
+//! How leadership passes on, on both kinds of state store.
+
+use crate::TTL;
+use crate::group::Group;
+use crate::servers::Servers;
+use crate::wait::{PATIENCE, nanos, now};
+use std::time::Duration;
+use testkit::process::{EventKind, Signal};
+
+/// A lease that nobody would wait for.
+const LONG_TTL: Duration = Duration::from_secs(40);
+/// What two readings of a clock, one after the other, may differ by when the process is interrupted between
+/// them. Events are converted from one clock to another that way.
+const CLOCK_READING: Duration = Duration::from_millis(5);
+
+/// Every case on both kinds of state store.
+macro_rules! on_both {
+    ($($case:ident),* $(,)?) => {
+        mod on_the_embedded_store {
+            $(#[test] fn $case() { super::$case(super::Group::embedded); })*
+        }
+        mod on_redis_and_postgresql {
+            $(#[test] fn $case() {
+                let servers = super::Servers::start();
+                super::$case(|ttl| servers.group(ttl));
+            })*
+        }
+    };
+}
+
+on_both!(
+    a_cold_start_elects_one_and_a_killed_leader_is_replaced,
+    a_step_down_hands_over_to_another,
+    a_terminated_leader_hands_over_and_ends_well,
+    a_stopped_leader_has_lost_when_it_wakes,
+    a_handover_does_not_wait_for_the_lease_to_end,
+);
+
+fn a_cold_start_elects_one_and_a_killed_leader_is_replaced(group: impl FnOnce(Duration) -> Group) {
+    let mut group = group(TTL);
+    let first = group.start_three();
+    group.assert_undisturbed(&first);
+    group.expect_only_leader(&first);
+    group.process(&first.name).kill();
+    let lease_end = group.deadline(&first.name);
+    let next = group.wait_lead(first.epoch);
+    assert_ne!(next.name, first.name);
+    assert!(next.t >= lease_end, "{next:?} led before the lease of {first:?} ended at {lease_end}");
+    group.expect_only_leader(&next);
+    group.finish();
+}
+
+fn a_step_down_hands_over_to_another(group: impl FnOnce(Duration) -> Group) {
+    let mut group = group(TTL);
+    let first = group.start_three();
+    let said = group.command(&["step-down", "--reason", "kernel update"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let next = group.wait_lead(first.epoch);
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    assert_eq!(lines[0], format!("asked {} (epoch {}) to hand over", first.name, first.epoch));
+    let new_leader = format!("{} leads (epoch {}), ", next.name, next.epoch);
+    let gap = lines[1].strip_prefix(&new_leader).and_then(|rest| rest.strip_suffix(" ms without a leader"));
+    assert!(gap.is_some_and(|gap| gap.parse::<u64>().is_ok()), "{said:?}");
+    assert_ne!(next.name, first.name);
+    group.wait_event(&first.name, EventKind::Resign, first.epoch);
+    group.wait_event(&first.name, EventKind::Resigned, first.epoch);
+    // As long as it could have come back.
+    group.wait_renewals(&next.name);
+    assert_eq!(group.leads(), [first.clone(), next.clone()], "the old leader stays out");
+    group.expect_only_leader(&next);
+    let reason = format!("SELECT reason FROM coordinator_term WHERE epoch = {}", first.epoch);
+    assert_eq!(group.database.text(&reason).as_deref(), Some("kernel update"));
+    group.finish();
+}
+
+fn a_terminated_leader_hands_over_and_ends_well(group: impl FnOnce(Duration) -> Group) {
+    let mut group = group(TTL);
+    let first = group.start_three();
+    group.process(&first.name).signal(Signal::TERM);
+    let status = group.process(&first.name).wait_exit(PATIENCE);
+    assert_eq!(status.code(), Some(0));
+    let ends: Vec<EventKind> =
+        group.events(&first.name).iter().map(|event| event.kind).rev().take(2).collect();
+    assert_eq!(ends, [EventKind::Resigned, EventKind::Resign]);
+    let next = group.wait_lead(first.epoch);
+    assert_ne!(next.name, first.name);
+    group.expect_only_leader(&next);
+    let listed = group.command(&["status", "--json"]).json()["instances"].to_string();
+    assert!(!listed.contains(&format!("\"id\":\"{}\"", first.name)), "it said goodbye: {listed}");
+    group.finish();
+}
+
+fn a_stopped_leader_has_lost_when_it_wakes(group: impl FnOnce(Duration) -> Group) {
+    let mut group = group(TTL);
+    let first = group.start_three();
+    group.wait_renewals(&first.name);
+    group.freeze(&first.name);
+    let next = group.wait_lead(first.epoch);
+    assert_ne!(next.name, first.name);
+    // So long that a `lost` at the waking could not be taken for one at the deadline.
+    group.wait_renewals(&next.name);
+    let woken = now();
+    group.process(&first.name).signal(Signal::CONT);
+    assert_eq!(group.status_of(&first.name, "/leader"), Some(503));
+    let lost = group.wait_event(&first.name, EventKind::Lost, first.epoch);
+    let deadline = group.deadline(&first.name);
+    assert!(deadline + nanos(CLOCK_READING) < woken, "it was stopped past its deadline");
+    assert!(lost.t.abs_diff(deadline) < nanos(CLOCK_READING), "lost at {}, not {deadline}", lost.t);
+    assert!(deadline <= next.t, "{next:?} led before the stopped leader's deadline {deadline}");
+    group.wait_renewals(&next.name);
+    assert_eq!(group.leads(), [first, next.clone()], "the woken one takes nothing back");
+    group.expect_only_leader(&next);
+    group.finish();
+}
+
+/// A released row is open at once: nobody waits until it has been unchanged for a lease.
+fn a_handover_does_not_wait_for_the_lease_to_end(group: impl FnOnce(Duration) -> Group) {
+    let mut group = group(LONG_TTL);
+    let first = group.start_three();
+    let lease_end = group.deadline(&first.name);
+    group.process(&first.name).signal(Signal::TERM);
+    let next = group.wait_lead(first.epoch);
+    assert!(next.t < lease_end, "{next:?} waited for the end of a lease that was given back");
+    group.finish();
+}

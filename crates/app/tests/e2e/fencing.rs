@@ -1,0 +1,134 @@
+//! A superseded token changes nothing: the real fenced statements, against the database that real processes
+//! elect on. No timing is involved, so a leader that is only stopped is fenced like a dead one.
+
+use crate::TTL;
+use crate::group::Group;
+use crate::servers::Servers;
+use crate::wait::{PATIENCE, block_on};
+use domain::lease::Token;
+use domain::ledger::{NewSignal, Settlement, Signal, SignalId};
+use domain::ports::{Recorded, SignalClaim, SignalLedger, Submit};
+use std::slice::from_ref;
+use testkit::process::{EventKind, Signal as Unix};
+
+/// How the first leader goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// As SIGKILL has it.
+    Killed,
+    /// As SIGSTOP has it: it wakes up later.
+    Stopped,
+}
+
+#[test]
+fn of_a_killed_leader_on_the_embedded_store() {
+    superseded(Group::embedded(TTL), End::Killed);
+}
+
+#[test]
+fn of_a_stopped_leader_on_the_embedded_store() {
+    superseded(Group::embedded(TTL), End::Stopped);
+}
+
+#[test]
+fn of_a_killed_leader_on_postgresql() {
+    let servers = Servers::start();
+    superseded(servers.group(TTL), End::Killed);
+}
+
+#[test]
+fn of_a_stopped_leader_on_postgresql() {
+    let servers = Servers::start();
+    superseded(servers.group(TTL), End::Stopped);
+}
+
+#[test]
+fn of_a_row_that_was_given_back_on_the_embedded_store() {
+    given_back(Group::embedded(TTL));
+}
+
+#[test]
+fn of_a_row_that_was_given_back_on_postgresql() {
+    let servers = Servers::start();
+    given_back(servers.group(TTL));
+}
+
+fn superseded(mut group: Group, end: End) {
+    let first = group.start_pair();
+    let ledger = group.database.ledger();
+    submit(&*ledger, &["s-1", "s-2", "s-3"]);
+    let old = group.database.token();
+    assert_eq!(old.epoch.0, first.epoch);
+    // In the leader's name: taken, and not settled when the leader goes.
+    let taken = claimed(&*ledger, &old);
+    match end {
+        End::Killed => group.process(&first.name).kill(),
+        End::Stopped => group.freeze(&first.name),
+    }
+    let next = group.wait_lead(first.epoch);
+    assert_refused(&group, &*ledger, &old, &taken.id);
+
+    let current = group.database.token();
+    assert_eq!(current.epoch.0, next.epoch);
+    let doubtful = block_on(ledger.take_over(&current)).expect("the database answers");
+    let doubtful: Vec<SignalId> = doubtful.expect("the token is current").into_iter().map(|s| s.id).collect();
+    assert_eq!(doubtful, from_ref(&taken.id), "what the old leader may have sent");
+    let second = claimed(&*ledger, &current);
+    assert_ne!(second.id, taken.id, "it is not sent again blindly");
+    let settled = block_on(ledger.settle(&current, &second.id, Settlement::Done));
+    assert_eq!(settled, Ok(Recorded::Recorded));
+
+    if end == End::Stopped {
+        group.process(&first.name).signal(Unix::CONT);
+        group.wait_event(&first.name, EventKind::Lost, first.epoch);
+        assert_refused(&group, &*ledger, &old, &taken.id);
+        let third = claimed(&*ledger, &current);
+        assert!(third.id != taken.id && third.id != second.id, "the current token goes on: {third:?}");
+    }
+    group.finish();
+}
+
+fn given_back(mut group: Group) {
+    group.start("a");
+    let lead = group.wait_lead(0);
+    group.wait_active("a");
+    let ledger = group.database.ledger();
+    submit(&*ledger, &["s-1", "s-2"]);
+    let old = group.database.token();
+    assert_eq!(old.epoch.0, lead.epoch);
+    let taken = claimed(&*ledger, &old);
+    group.process("a").signal(Unix::TERM);
+    assert_eq!(group.process("a").wait_exit(PATIENCE).code(), Some(0));
+    assert_eq!(group.database.token(), old, "nobody has claimed since");
+    assert_refused(&group, &*ledger, &old, &taken.id);
+    group.finish();
+}
+
+fn submit(ledger: &dyn SignalLedger, ids: &[&str]) {
+    for id in ids {
+        let signal = NewSignal { id: SignalId::parse(id).expect("an id"), body: "{}".to_owned() };
+        let answer = block_on(ledger.submit(&signal));
+        assert!(matches!(answer, Ok(Submit::Accepted(_))), "{answer:?}");
+    }
+}
+
+fn claimed(ledger: &dyn SignalLedger, token: &Token) -> Signal {
+    match block_on(ledger.claim_next(token)) {
+        Ok(SignalClaim::Claimed(signal)) => signal,
+        other => panic!("the current token {token} is refused: {other:?}"),
+    }
+}
+
+/// Every statement under that token is fenced, and the ledger stays as it is.
+#[track_caller]
+fn assert_refused(group: &Group, ledger: &dyn SignalLedger, old: &Token, taken: &SignalId) {
+    let before = group.database.signals();
+    assert!(before.is_some());
+    assert_eq!(block_on(ledger.claim_next(old)), Ok(SignalClaim::Fenced));
+    for settlement in [Settlement::Done, Settlement::Rejected] {
+        assert_eq!(block_on(ledger.settle(old, taken, settlement)), Ok(Recorded::Fenced));
+        assert_eq!(block_on(ledger.resolve(old, taken, settlement)), Ok(Recorded::Fenced));
+    }
+    assert_eq!(block_on(ledger.take_over(old)), Ok(None));
+    assert_eq!(group.database.signals(), before);
+}

@@ -1,0 +1,315 @@
+//! Several instances of one group, what they told, and the judgement at the end.
+
+use crate::command::{BINARY, Said, coordinator};
+use crate::database::Database;
+use crate::wait::{nanos, until};
+use domain::lease::margin;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::slice::from_ref;
+use std::time::Duration;
+use tempfile::TempDir;
+use testkit::invariants::{self, Violation};
+use testkit::process::{Coordinator, Event, EventKind, Launch, Record, Signal};
+
+/// Renewals after which a leadership counts as going on.
+const RENEWALS: usize = 3;
+/// The three instances of most tests.
+pub const THREE: [&str; 3] = ["a", "b", "c"];
+
+/// A leadership as its holder told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lead {
+    pub name: String,
+    pub epoch: u64,
+    /// Since when, CLOCK_MONOTONIC nanoseconds.
+    pub t: u64,
+}
+
+/// The instances. [`Group::finish`] judges them; a test that forgets it fails.
+pub struct Group {
+    pub ttl: Duration,
+    pub database: Database,
+    /// Which stores, for instances and commands alike.
+    arguments: Vec<String>,
+    instances: BTreeMap<String, Coordinator>,
+    /// Of commands, and of every instance when the store is embedded.
+    directory: TempDir,
+    judged: bool,
+}
+
+impl Group {
+    /// No instance yet. The database may be in the data directory that commands use.
+    pub fn new(ttl: Duration, database: impl FnOnce(&Path) -> Database, arguments: &[&str]) -> Self {
+        let directory = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
+        let directory = directory.expect("a temporary directory");
+        let database = database(&directory.path().join("data"));
+        let ttl_written = format!("{}ms", ttl.as_millis());
+        let arguments = ["--leader-ttl", &ttl_written].into_iter().chain(arguments.iter().copied());
+        let arguments = arguments.map(str::to_owned).collect();
+        Self { ttl, database, arguments, instances: BTreeMap::new(), directory, judged: false }
+    }
+
+    /// On the embedded store, in one data directory.
+    pub fn embedded(ttl: Duration) -> Self {
+        Self::new(ttl, |data| Database::Sqlite(data.join("coordinator.db")), &[])
+    }
+
+    // --- instances ----------------------------------------------------------------------------------
+
+    /// How an instance of this group is started.
+    pub fn launch(&self, name: &str) -> Launch {
+        let launch = self.arguments.iter().fold(Launch::new(BINARY, name), Launch::argument);
+        match &self.database {
+            Database::Sqlite(_) => launch.data_dir(&self.directory.path().join("data")),
+            Database::Postgres(_) => launch,
+        }
+    }
+
+    /// Starts an instance under that id; returns at once.
+    pub fn start(&mut self, name: &str) {
+        let launch = self.launch(name);
+        self.start_as(name, &launch);
+    }
+
+    /// Starts an instance in its own way; returns at once.
+    pub fn start_as(&mut self, name: &str, launch: &Launch) {
+        let process = launch.clone().argument("--instance-id").argument(name).start();
+        assert!(self.instances.insert(name.to_owned(), process).is_none(), "a name is used once");
+    }
+
+    /// Starts three, waits until each of them takes part, and tells who leads.
+    pub fn start_three(&mut self) -> Lead {
+        for name in THREE {
+            self.start(name);
+        }
+        for name in THREE {
+            self.wait_ready(name);
+        }
+        let lead = self.wait_lead(0);
+        self.wait_active(&lead.name);
+        lead
+    }
+
+    /// Starts `a`, which leads, and then `b`.
+    pub fn start_pair(&mut self) -> Lead {
+        self.start("a");
+        self.wait_active("a");
+        self.start("b");
+        self.wait_ready("b");
+        self.wait_lead(0)
+    }
+
+    pub fn process(&mut self, name: &str) -> &mut Coordinator {
+        self.instances.get_mut(name).unwrap_or_else(|| panic!("{name} was started"))
+    }
+
+    /// Stops an instance as SIGSTOP does, but not while it has SQLite's only lock for writing: nobody could
+    /// lead then, whatever the protocol.
+    pub fn freeze(&mut self, name: &str) {
+        let database = self.database.clone();
+        until("stopped outside of a write", || {
+            self.process(name).signal(Signal::STOP);
+            let free = database.is_free();
+            if !free {
+                self.process(name).signal(Signal::CONT);
+            }
+            free.then_some(())
+        });
+    }
+
+    /// The names of those that run.
+    pub fn alive(&mut self) -> Vec<String> {
+        let alive = |process: &mut Coordinator| process.record().ended.is_none();
+        self.instances.iter_mut().filter_map(|(name, process)| alive(process).then(|| name.clone())).collect()
+    }
+
+    // --- what they told -----------------------------------------------------------------------------
+
+    fn records(&mut self) -> Vec<Record> {
+        self.instances.values_mut().map(Coordinator::record).collect()
+    }
+
+    pub fn events(&mut self, name: &str) -> Vec<Event> {
+        self.process(name).record().events
+    }
+
+    /// Every leadership, in the order of their beginnings.
+    pub fn leads(&mut self) -> Vec<Lead> {
+        let mut leads = Vec::new();
+        for Record { name, events, .. } in self.records() {
+            let begins = events.iter().filter(|event| event.kind == EventKind::Lead);
+            leads.extend(begins.map(|event| Lead { name: name.clone(), epoch: event.epoch, t: event.t }));
+        }
+        leads.sort_by_key(|lead| lead.t);
+        leads
+    }
+
+    /// Waits for the first leadership above that epoch.
+    pub fn wait_lead(&mut self, epoch: u64) -> Lead {
+        until(&format!("a leader above epoch {epoch}"), || {
+            self.leads().into_iter().find(|lead| lead.epoch > epoch)
+        })
+    }
+
+    /// Waits for the first event of that kind under that epoch.
+    pub fn wait_event(&mut self, name: &str, kind: EventKind, epoch: u64) -> Event {
+        until(&format!("{kind:?} of {name} under epoch {epoch}"), || {
+            self.events(name).into_iter().find(|event| event.kind == kind && event.epoch == epoch)
+        })
+    }
+
+    pub fn wait_ready(&mut self, name: &str) {
+        until(&format!("{name} is ready"), || {
+            self.status_of(name, "/readyz").filter(|status| *status == 200)
+        });
+    }
+
+    /// Waits until an instance leads and acts.
+    pub fn wait_active(&mut self, name: &str) {
+        until(&format!("{name} is active"), || {
+            self.status_of(name, "/leader").filter(|status| *status == 200)
+        });
+    }
+
+    /// Waits until a leader has renewed some more.
+    pub fn wait_renewals(&mut self, name: &str) {
+        let renewals = |group: &mut Self| {
+            group.events(name).iter().filter(|event| event.kind == EventKind::Renew).count()
+        };
+        let before = renewals(self);
+        until(&format!("renewals of {name}"), || (renewals(self) >= before + RENEWALS).then_some(()));
+    }
+
+    /// When the last leadership that an instance told ends unless it is renewed.
+    pub fn deadline(&mut self, name: &str) -> u64 {
+        let last = self.events(name).into_iter().rev().find_map(|event| event.sent);
+        last.expect("it led") + nanos(self.ttl) - nanos(margin(self.ttl))
+    }
+
+    /// That this leadership is the only one there has been, and goes on.
+    pub fn assert_undisturbed(&mut self, lead: &Lead) {
+        self.wait_renewals(&lead.name);
+        assert_eq!(self.leads(), from_ref(lead));
+        let ends = [EventKind::Lost, EventKind::Resign];
+        let ended = self.events(&lead.name).into_iter().find(|event| ends.contains(&event.kind));
+        assert_eq!(ended, None, "{lead:?}");
+    }
+
+    /// Waits until everything agrees that this instance leads, and nobody else.
+    pub fn expect_only_leader(&mut self, lead: &Lead) {
+        self.wait_active(&lead.name);
+        for name in self.alive().into_iter().filter(|name| *name != lead.name) {
+            until(&format!("{name} knows that {} leads", lead.name), || {
+                let answer = self.process(&name).get("/leader").ok()?;
+                let knows = answer.status == 503 && answer.header("coordinator-leader") == Some(&lead.name);
+                knows.then_some(())
+            });
+        }
+        let database = self.database.token();
+        assert_eq!(database.epoch.0, lead.epoch, "{database} is another leadership");
+        // The instance table follows with the leader's next heartbeat.
+        until("`coordinator status` agrees", || {
+            let said = self.command(&["status", "--json"]);
+            (said.code == Some(0) && said.json()["leader_db"] == *lead.name).then_some(())
+        });
+    }
+
+    // --- pages and commands -------------------------------------------------------------------------
+
+    /// The status code of a page; `None` when it does not listen yet.
+    pub fn status_of(&mut self, name: &str, path: &str) -> Option<u16> {
+        self.process(name).get(path).ok().map(|answer| answer.status)
+    }
+
+    /// A page as JSON.
+    pub fn json(&mut self, name: &str, path: &str) -> serde_json::Value {
+        let answer = self.process(name).get(path);
+        answer.unwrap_or_else(|error| panic!("{name} does not answer {path}: {error}")).json()
+    }
+
+    /// A metric without labels; `None` when it is absent.
+    pub fn metric(&mut self, name: &str, metric: &str) -> Option<f64> {
+        let answer = self.process(name).get("/metrics").ok()?;
+        let value = answer.body.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+        value.map(|value| value.parse().unwrap_or_else(|_| panic!("{metric} is {value}")))
+    }
+
+    /// Waits until every instance that runs says so about Redis.
+    pub fn wait_fallback(&mut self, fallback: bool) {
+        for name in self.alive() {
+            until(&format!("fallback_mode of {name} is {fallback}"), || {
+                (self.json(&name, "/coordinator/metrics")["fallback_mode"] == fallback).then_some(())
+            });
+        }
+    }
+
+    /// A command on the group's stores.
+    #[track_caller]
+    pub fn command(&self, arguments: &[&str]) -> Said {
+        let data = self.directory.path().join("data");
+        let stores = self.arguments.iter().map(String::as_str);
+        let data = ["--data-dir", data.to_str().expect("the directory's name is text")];
+        let all: Vec<&str> = arguments.iter().copied().chain(stores).chain(data).collect();
+        coordinator(&all).run()
+    }
+
+    // --- the judgement ------------------------------------------------------------------------------
+
+    /// Kills what runs and judges everything that was told.
+    #[track_caller]
+    pub fn finish(mut self) {
+        let epochs_only_grow = invariants::epochs_only_grow(&self.records());
+        self.judge(epochs_only_grow);
+    }
+
+    /// As [`Self::finish`], where the database was replaced by a standby of its own: epochs grow on each
+    /// timeline, as the history has it.
+    #[track_caller]
+    pub fn finish_across_timelines(mut self) {
+        self.judge(Vec::new());
+    }
+
+    #[track_caller]
+    fn judge(&mut self, found: Vec<Violation>) {
+        self.instances.values_mut().for_each(Coordinator::kill);
+        let records = self.records();
+        let believers = invariants::at_most_one_believer(&records, self.ttl);
+        let revived = invariants::no_belief_is_revived(&records, self.ttl);
+        let history = self.history_agrees();
+        invariants::assert_none(&[found, believers, revived, history].concat());
+        self.judged = true;
+    }
+
+    /// The database's own history has every leadership that was told, once, and its epochs only grow.
+    fn history_agrees(&mut self) -> Vec<Violation> {
+        let violation = |told| Violation { invariant: "the history agrees", told };
+        let terms = self.database.terms();
+        let mut violations = Vec::new();
+        for lead in self.leads() {
+            let same = terms.iter().filter(|term| term.epoch == lead.epoch && term.holder == lead.name);
+            if same.count() != 1 {
+                violations.push(violation(format!("{lead:?} is not once in {terms:?}")));
+            }
+        }
+        for two in terms.windows(2).filter(|two| two[0].timeline == two[1].timeline) {
+            if two[0].epoch >= two[1].epoch {
+                violations.push(violation(format!("{:?} came after {:?}", two[1], two[0])));
+            }
+        }
+        violations
+    }
+}
+
+impl Drop for Group {
+    /// What a failed test needs: everything that the processes said.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert!(self.judged, "the test does not end in Group::finish");
+            return;
+        }
+        for (name, process) in &mut self.instances {
+            eprintln!("--- {name} told {:#?}\n--- {name} said\n{}", process.record(), process.log());
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! PostgreSQL fails: nobody leads without it, and somebody does again when it is back.
+
+use crate::TTL;
+use crate::group::{Group, Lead};
+use crate::servers::Servers;
+use crate::wait::{now, until};
+use std::slice::from_ref;
+use testkit::backend::Postgres;
+use testkit::process::EventKind;
+
+/// Failed requests after which an instance has tried, and not only not tried yet.
+const FAILURES: f64 = 3.0;
+
+#[test]
+fn paused_and_resumed() {
+    away_and_back(Postgres::pause, Postgres::resume);
+}
+
+#[test]
+fn stopped_and_started() {
+    away_and_back(Postgres::stop, Postgres::start);
+}
+
+#[test]
+fn killed_and_started() {
+    away_and_back(Postgres::kill, Postgres::start);
+}
+
+fn away_and_back(away: impl FnOnce(&Postgres), back: impl FnOnce(&Postgres)) {
+    let servers = Servers::start();
+    let mut group = servers.group(TTL);
+    let first = group.start_three();
+    away(&servers.postgres);
+    lose_and_stay_without_leader(&mut group, &first);
+    let returned = now();
+    back(&servers.postgres);
+    expect_leader_since(&mut group, &first, returned);
+    group.finish();
+}
+
+/// The leader stops believing at its deadline, and then nobody believes although everybody has tried.
+pub fn lose_and_stay_without_leader(group: &mut Group, first: &Lead) {
+    let lost = group.wait_event(&first.name, EventKind::Lost, first.epoch);
+    let deadline = group.deadline(&first.name);
+    assert!(lost.t <= deadline, "believed until {}, beyond its deadline {deadline}", lost.t);
+    for name in group.alive() {
+        let failures = |group: &mut Group| {
+            group.metric(&name, "portfolio_manager_db_sync_failure_total").unwrap_or_default()
+        };
+        let before = failures(group);
+        until(&format!("{name} has tried"), || (failures(group) >= before + FAILURES).then_some(()));
+        assert_eq!(group.status_of(&name, "/leader"), Some(503), "{name}");
+        assert_eq!(group.status_of(&name, "/readyz"), Some(503), "{name}");
+        assert_eq!(group.status_of(&name, "/livez"), Some(200), "{name}");
+    }
+    assert_eq!(group.leads(), from_ref(first));
+}
+
+/// Somebody leads, and did not before the database came back.
+pub fn expect_leader_since(group: &mut Group, first: &Lead, returned: u64) {
+    let next = group.wait_lead(first.epoch);
+    assert!(next.t >= returned, "{next:?} led while the database was away");
+    group.wait_renewals(&next.name);
+    // A claim that was under way when the database vanished may have been carried out, and been followed by
+    // another: the last leadership is the one that lasts.
+    let last = group.leads().pop().expect("somebody leads");
+    group.expect_only_leader(&last);
+}

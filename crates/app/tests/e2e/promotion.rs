@@ -1,0 +1,106 @@
+//! A standby takes the primary's place: another timeline, on which no token of the old one is worth anything.
+
+use crate::TTL;
+use crate::database::Database;
+use crate::group::Group;
+use crate::wait::{block_on, until};
+use domain::lease::{Timeline, Token};
+use domain::ledger::{NewSignal, Settlement, SignalId};
+use domain::ports::{Recorded, SignalClaim, Submit};
+use testkit::backend::{self, Postgres};
+
+/// A primary, a standby that follows it, and a group that knows both.
+struct Pair {
+    primary: Postgres,
+    standby: Postgres,
+}
+
+impl Pair {
+    fn start() -> Self {
+        let primary = backend::native_postgres();
+        let standby = primary.standby();
+        Self { primary, standby }
+    }
+
+    fn group(&self) -> Group {
+        let hosts = format!("{},{}", self.primary.address(), self.standby.address());
+        let url = self.primary.url().replace(&self.primary.address(), &hosts);
+        let url = format!("{url}?target_session_attrs=read-write");
+        Group::new(TTL, |_| Database::Postgres(self.primary.url()), &["--postgres", &url])
+    }
+
+    /// The primary dies, and with it whoever is named; the standby has everything that was written.
+    fn promote(&self, group: &mut Group, dies_too: Option<&str>) {
+        let lsn = "SELECT pg_current_wal_lsn()::text";
+        let written = block_on(backend::text(&self.primary.url(), lsn)).expect("a primary writes");
+        let caught_up = format!("SELECT (pg_last_wal_replay_lsn() >= '{written}')::text");
+        until("the standby has what was written", || {
+            (block_on(backend::text(&self.standby.url(), &caught_up)).as_deref() == Some("true"))
+                .then_some(())
+        });
+        self.primary.kill();
+        if let Some(name) = dies_too {
+            group.process(name).kill();
+        }
+        block_on(self.standby.promote());
+        group.database = Database::Postgres(self.standby.url());
+    }
+}
+
+#[test]
+fn a_living_leader_carries_on_or_is_replaced() {
+    let pair = Pair::start();
+    let mut group = pair.group();
+    let first = group.start_three();
+    let old = prepare(&group);
+    pair.promote(&mut group, None);
+    expect_new_timeline(group, &old, first.epoch);
+}
+
+#[test]
+fn a_dead_leader_is_replaced() {
+    let pair = Pair::start();
+    let mut group = pair.group();
+    let first = group.start_three();
+    let old = prepare(&group);
+    pair.promote(&mut group, Some(&first.name));
+    let next = group.wait_lead(first.epoch);
+    assert_ne!(next.name, first.name);
+    expect_new_timeline(group, &old, first.epoch);
+}
+
+/// Submits two signals and takes one in the leader's name. Returns the leader's token.
+fn prepare(group: &Group) -> Token {
+    let ledger = group.database.ledger();
+    for id in ["s-1", "s-2"] {
+        let signal = NewSignal { id: SignalId::parse(id).expect("an id"), body: "{}".to_owned() };
+        assert!(matches!(block_on(ledger.submit(&signal)), Ok(Submit::Accepted(_))));
+    }
+    let token = group.database.token();
+    assert!(matches!(block_on(ledger.claim_next(&token)), Ok(SignalClaim::Claimed(_))));
+    token
+}
+
+fn expect_new_timeline(mut group: Group, old: &Token, old_epoch: u64) {
+    let current = until("the row is on the new timeline", || {
+        let token = group.database.token();
+        (token.timeline > old.timeline).then_some(token)
+    });
+    assert_eq!(current.timeline, Timeline(old.timeline.0 + 1));
+    assert!(current.epoch.0 >= old_epoch);
+
+    let ledger = group.database.ledger();
+    let taken = SignalId::parse("s-1").expect("an id");
+    let before = group.database.signals();
+    assert_eq!(block_on(ledger.claim_next(old)), Ok(SignalClaim::Fenced));
+    assert_eq!(block_on(ledger.settle(old, &taken, Settlement::Done)), Ok(Recorded::Fenced));
+    assert_eq!(block_on(ledger.take_over(old)), Ok(None));
+    assert_eq!(group.database.signals(), before);
+    assert!(matches!(block_on(ledger.claim_next(&current)), Ok(SignalClaim::Claimed(_))));
+
+    let last = group.leads().pop().expect("somebody led");
+    group.wait_renewals(&last.name);
+    assert_eq!(group.leads().pop(), Some(last.clone()), "it is quiet again");
+    group.expect_only_leader(&last);
+    group.finish_across_timelines();
+}

@@ -1,0 +1,50 @@
+//! A service that embeds the coordinator: start it in two terminals and stop one with ctrl-c.
+//!
+//! ```sh
+//! cargo run -p coordinator --example embedded
+//! ```
+
+use adapter_sqlite::{RelationName, SqliteConfig, SqliteStore};
+use coordinator::{Coordinator, Ended, Leader};
+use domain::id::{GroupId, InstanceId};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+const TTL: Duration = Duration::from_secs(3);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let id = InstanceId::parse(&format!("example-{}", std::process::id()))?;
+    let nonce = coordinator::fresh_nonce()?;
+    let store = Arc::new(SqliteStore::new(SqliteConfig {
+        path: std::env::temp_dir().join("coordinator-example.db"),
+        group: GroupId::parse("example")?,
+        id: id.clone(),
+        nonce,
+        host: "localhost".to_owned(),
+        ttl: TTL,
+        positions: RelationName::parse(RelationName::POSITIONS_DEFAULT)?,
+        portfolio: RelationName::parse(RelationName::PORTFOLIO_DEFAULT)?,
+    }));
+    let coordinator = Coordinator::builder(id.clone(), nonce, store).ttl(TTL).start()?;
+    println!("{id} takes part; ctrl-c hands over");
+    let worker = coordinator.clone();
+    let work = tokio::spawn(async move { worker.run_while_leader(lead).await });
+    tokio::signal::ctrl_c().await?;
+    coordinator.shutdown().await;
+    match work.await? {
+        Ok(()) | Err(Ended::Stopped) => Ok(()),
+        Err(ended) => Err(ended.into()),
+    }
+}
+
+/// Runs on one instance at a time, and is dropped when it is somebody else's turn.
+async fn lead(leader: Leader) {
+    println!("leading in epoch {}", leader.epoch());
+    // A token that cannot be had any more ends the work; one that can goes into the statement of the effect.
+    while let Ok(token) = leader.fence() {
+        println!("acting under {token}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

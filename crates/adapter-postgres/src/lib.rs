@@ -41,6 +41,5 @@ mod warning;
 
 pub use config::{InvalidRelation, PostgresConfig, RelationName};
 pub use hosts::InvalidUrl;
-pub use schema::SCHEMA_VERSION;
 pub use state_store::PostgresStore;
 pub use warning::CommitWarnings;

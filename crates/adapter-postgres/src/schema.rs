@@ -14,7 +14,7 @@ use sqlx::Executor;
 use sqlx::postgres::PgConnection;
 
 /// The version this binary works with. An instance that finds another one does not contend.
-pub const SCHEMA_VERSION: u32 = 1;
+use domain::SCHEMA_VERSION;
 
 /// One statement list per version, the first brings nothing to version 1.
 const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [include_str!("../migrations/0001_coordinator.sql")];

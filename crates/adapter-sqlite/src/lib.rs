@@ -33,5 +33,4 @@ mod stored;
 mod watch;
 
 pub use config::{InvalidRelationName, RelationName, SqliteConfig};
-pub use schema::SCHEMA_VERSION;
 pub use state_store::SqliteStore;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The version of the schema that this binary reads and writes.
-pub const SCHEMA_VERSION: u32 = 1;
+use domain::SCHEMA_VERSION;
 
 /// "COOR": marks a file as ours (`PRAGMA application_id`, written by the first migration).
 const APPLICATION_ID: i64 = 0x434f_4f52;

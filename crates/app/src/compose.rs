@@ -2,6 +2,8 @@
 
 use crate::config::Config;
 use crate::identity::{DataDir, Identity};
+/// Must listen to this process's tracing: it turns a cancelled synchronous commit into an unknown outcome.
+pub use adapter_postgres::CommitWarnings;
 use adapter_postgres::{PostgresConfig, PostgresStore};
 use adapter_redis::{RedisConfig, RedisStore};
 use adapter_sqlite::{SqliteConfig, SqliteStore};

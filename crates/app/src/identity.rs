@@ -67,9 +67,10 @@ impl DataDir {
 
     /// The file appears whole or not at all, and the first process's stays.
     fn write_identity(directory: &Path, file: &Path) -> io::Result<()> {
-        let draft = directory.join(format!("{FILE}.{}", std::process::id()));
+        let uuid = Uuid::new_v4();
+        let draft = directory.join(format!("{FILE}.{uuid}"));
         let mut out = fs::File::create(&draft)?;
-        write!(out, "{FORMAT}\n{}\n", Uuid::new_v4())?;
+        write!(out, "{FORMAT}\n{uuid}\n")?;
         out.sync_all()?;
         let linked = fs::hard_link(&draft, file);
         fs::remove_file(&draft)?;

@@ -1,5 +1,6 @@
 //! Logs on standard error: for a person on a terminal, JSON otherwise. `RUST_LOG` filters them.
 
+use crate::compose::CommitWarnings;
 use std::io::{IsTerminal, stderr};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -17,6 +18,6 @@ pub fn init() {
     };
     tracing_subscriber::registry()
         .with(lines.with_filter(filter))
-        .with(adapter_postgres::CommitWarnings)
+        .with(CommitWarnings)
         .init();
 }

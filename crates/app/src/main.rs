@@ -44,7 +44,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("coordinator: {}", failure.message);
+            for line in failure.message.lines() {
+                eprintln!("coordinator: {line}");
+            }
             ExitCode::from(failure.exit_code)
         }
     }
@@ -69,7 +71,7 @@ async fn carry_out(command: &Command, flags: &Flags) -> Result<(), Failure> {
             command::migrate(&config, if *check { Migrate::Check } else { Migrate::Apply }).await
         }
         Command::Config { command: ConfigCommand::Check } => {
-            println!("{}", config::render(&config));
+            print!("{}", config::render(&config));
             Ok(())
         }
     }

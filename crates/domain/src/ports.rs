@@ -105,8 +105,8 @@ pub trait StateStore: Send + Sync {
     /// Brings the schema to this binary's version, behind a lock so that several starting instances do
     /// it once, and creates the group's row, open (`released`), when it is missing. The row's epoch then
     /// starts at the highest epoch the history knows for the group, never below.
-    /// With `apply` false it only looks.
-    async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError>;
+    /// [`Migrate::Check`] only looks.
+    async fn migrate(&self, how: Migrate) -> Result<Schema, StoreError>;
 
     /// Reads the row, the current timeline and the schema version in one statement.
     /// [`StoreError::Corrupt`] when the row is missing or has a value out of range;
@@ -122,7 +122,9 @@ pub trait StateStore: Send + Sync {
     /// below `seq`. Carries the row to the current timeline. Hints others.
     async fn renew(&self, token: &Token, seq: Seq) -> Result<Renewal, StoreError>;
 
-    /// Opens the row, under the same guards as a renewal, and closes the term with `reason`. Hints others.
+    /// Opens the row, under the same guards as a renewal, and closes the term with `reason`. Does not carry
+    /// the row to another timeline: a late release on a promoted standby that lags must not open a row
+    /// whose later holder still believes. Hints others.
     async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError>;
 
     /// Asks the holder of `token` to hand over; at most 256 characters of `reason` are kept. Does not

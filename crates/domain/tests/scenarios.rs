@@ -52,9 +52,8 @@ fn play(script: &str) -> Result<Vec<String>, String> {
     for (number, line) in script.lines().enumerate() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
-            [] | ["#", ..] => {}
+            [] | ["#", ..] | ["stores", "redis", "postgres"] => {}
             ["stores", "postgres"] => world = World::new(Duration::from_secs(10), TicketUse::None),
-            ["stores", "redis", "postgres"] => {}
             ["at", at, rest @ ..] => {
                 world.run_until(duration(at));
                 if let Err(fault) = act(&mut world, rest) {

@@ -5,7 +5,6 @@ use crate::servers::Servers;
 use crate::wait::until;
 use testkit::backend::{Redis, Reply};
 
-const KEY: &str = "coordinator:default:leader";
 /// Well formed, of an instance that does not exist.
 const FOREIGN: &str = "00000000-0000-0000-0000-000000000001 nobody";
 const FAULTS: &str = "coordinator_ticket_faults_total";
@@ -14,39 +13,40 @@ const HUGE: usize = 8 * 1024 * 1024;
 
 #[test]
 fn a_string_of_eight_megabytes() {
-    is_counted_and_not_obeyed(|redis| {
-        put(redis, &[b"SET", KEY.as_bytes(), &vec![b'x'; HUGE], b"PX", b"3000"]);
+    is_counted_and_not_obeyed(|redis, key| {
+        replace(redis, key, &[b"SET", key, &vec![b'x'; HUGE], b"PX", b"3000"]);
     });
 }
 
 #[test]
 fn a_list() {
-    is_counted_and_not_obeyed(|redis| put(redis, &[b"RPUSH", KEY.as_bytes(), b"one", b"two"]));
+    is_counted_and_not_obeyed(|redis, key| replace(redis, key, &[b"RPUSH", key, b"one", b"two"]));
 }
 
 #[test]
 fn a_ticket_that_never_ends() {
-    is_counted_and_not_obeyed(|redis| put(redis, &[b"SET", KEY.as_bytes(), FOREIGN.as_bytes()]));
+    is_counted_and_not_obeyed(|redis, key| replace(redis, key, &[b"SET", key, FOREIGN.as_bytes()]));
 }
 
 #[test]
 fn a_ticket_that_ends_in_an_hour() {
-    is_counted_and_not_obeyed(|redis| {
-        put(redis, &[b"SET", KEY.as_bytes(), FOREIGN.as_bytes(), b"PX", b"3600000"]);
+    is_counted_and_not_obeyed(|redis, key| {
+        replace(redis, key, &[b"SET", key, FOREIGN.as_bytes(), b"PX", b"3600000"]);
     });
 }
 
-fn put(redis: &Redis, command: &[&[u8]]) {
-    redis.command(&["DEL", KEY]);
+fn replace(redis: &Redis, key: &[u8], command: &[&[u8]]) {
+    redis.command(&[b"DEL", key]);
     let answer = redis.command(command);
     assert!(!matches!(answer, Reply::Error(_)), "{answer:?}");
 }
 
-fn is_counted_and_not_obeyed(put: impl Fn(&Redis)) {
+fn is_counted_and_not_obeyed(put: impl Fn(&Redis, &[u8])) {
     let servers = Servers::start();
     let mut group = servers.group(TTL);
     let first = group.start_three();
-    put(&servers.redis);
+    let key = servers.ticket_key();
+    put(&servers.redis, key.as_bytes());
     until("the fault is counted", || {
         let counted = group.alive().iter().any(|name| group.metric(name, FAULTS).is_some_and(|n| n > 0.0));
         counted.then_some(())
@@ -54,7 +54,7 @@ fn is_counted_and_not_obeyed(put: impl Fn(&Redis)) {
     group.assert_undisturbed(&first);
     // Whatever the leader has made of the key, the successor finds it broken again.
     group.process(&first.name).kill();
-    put(&servers.redis);
+    put(&servers.redis, key.as_bytes());
     let lease_end = group.deadline(&first.name);
     let next = group.wait_lead(first.epoch);
     assert!(next.t >= lease_end, "{next:?} led before the lease of {first:?} ended at {lease_end}");

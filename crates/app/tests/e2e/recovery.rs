@@ -59,7 +59,7 @@ fn sums_that_are_two_paise_off_halt_the_leader() {
     let mut group = Group::embedded(TTL);
     assert_eq!(group.command(&["migrate"]).code, Some(0));
     two_positions(&group.database, "100000.02");
-    let told = ["100000.00", "100000.02", "0.02"];
+    let told = ["sum to 100000,", "total_risk_amount is 100000.02", "differ by 0.02"];
     halts(&mut group, &Verdict { code: 3, name: "VALIDATION_FAILED", told: &told });
     group.finish();
 }

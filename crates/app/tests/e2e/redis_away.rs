@@ -4,7 +4,7 @@ use crate::TTL;
 use crate::group::Group;
 use crate::servers::Servers;
 use crate::wait::until;
-use testkit::backend::Redis;
+use testkit::backend::{Redis, Reply};
 
 /// Redis goes away in one way, comes back, and nobody's leadership is touched.
 fn away_and_back(away: impl FnOnce(&Redis), back: impl FnOnce(&Redis)) {
@@ -51,10 +51,12 @@ fn flushed() {
     let mut group = servers.group(TTL);
     let leader = group.start_three();
     wait_ticket(&mut group, &leader.name);
-    let key = || servers.redis.command(&["GET", "coordinator:default:leader"]);
-    let ticket = key();
-    servers.redis.command(&["FLUSHALL"]);
-    until("the same ticket is back", || (key() == ticket).then_some(()));
+    let key = servers.ticket_key();
+    let value = || servers.redis.command(&["GET", &key]);
+    let ticket = value();
+    assert!(matches!(ticket, Reply::Value(_)), "{ticket:?}");
+    assert_eq!(servers.redis.command(&["FLUSHALL"]), Reply::Status("OK".to_owned()));
+    until("the same ticket is back", || (value() == ticket).then_some(()));
     group.assert_undisturbed(&leader);
     group.expect_only_leader(&leader);
     for name in group.alive() {

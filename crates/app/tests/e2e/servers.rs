@@ -2,9 +2,9 @@
 
 use crate::database::Database;
 use crate::group::Group;
-use crate::wait::block_on;
+use crate::wait::{block_on, until};
 use std::time::Duration;
-use testkit::backend::{self, Postgres, Redis};
+use testkit::backend::{self, Postgres, Redis, Reply};
 
 /// The servers of a group. Declare them before the group: what is declared last goes first.
 pub struct Servers {
@@ -19,6 +19,17 @@ impl Servers {
         let (redis, postgres) = (backend::redis(), backend::postgres());
         let url = block_on(postgres.create_database());
         Self { redis, postgres, url }
+    }
+
+    /// The name of the lease key, once somebody has the ticket: the only key there is.
+    pub fn ticket_key(&self) -> String {
+        until("a ticket", || match self.redis.command(&["KEYS", "*"]) {
+            Reply::List(keys) => match keys.as_slice() {
+                [Reply::Value(key)] => Some(String::from_utf8_lossy(key).into_owned()),
+                _ => None,
+            },
+            other => panic!("not a list of keys: {other:?}"),
+        })
     }
 
     /// A group on both.

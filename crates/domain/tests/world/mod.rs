@@ -1,13 +1,14 @@
 //! A small world for stories: electors in virtual time, one lease row, one ticket, and faults by name.
 //! The stores here follow the ports' words; the contract suites hold the real ones to the same words.
 
+mod stores;
+
 use domain::election::{
-    CallId, Command, Config, Elector, Event, Phase, Report, Resign, RowAnswer, RowRequest, TicketAnswer,
-    TicketRequest, TicketUse,
+    CallId, Command, Config, Elector, Event, Phase, Report, Resign, RowRequest, TicketRequest, TicketUse,
 };
 use domain::id::{ClaimId, InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
-use domain::ports::{Acquire, Claim, ClaimRequest, Release, Renewal, StoreError, Ticket, TicketRenewal};
+use domain::ports::StoreError;
 use domain::recovery::RecoveryCode;
 use domain::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,13 +105,13 @@ impl World {
         }
     }
 
-    fn story_time(&self, at: Time) -> f64 {
+    fn story_time(at: Time) -> f64 {
         at.since(Time::from_nanos(1_000_000_000_000)).as_secs_f64()
     }
 
     /// Writes a line of the trace at the present time.
     pub fn tell(&mut self, line: &str) {
-        let at = self.story_time(self.now);
+        let at = Self::story_time(self.now);
         self.trace.push(format!("{at:9.3}  {line}"));
     }
 
@@ -336,7 +337,7 @@ impl World {
             Report::Activated { .. } => "active".into(),
             Report::Halted { code, .. } => format!("halted: {code:?}"),
             Report::Lost { at, why, .. } => {
-                format!("lost: {why:?}, belief ended at {:.3}", self.story_time(*at))
+                format!("lost: {why:?}, belief ended at {:.3}", Self::story_time(*at))
             }
             Report::Draining { reason, .. } => format!("draining: {reason}"),
             Report::Resigning { .. } => "resigning".into(),
@@ -411,126 +412,11 @@ impl World {
         }
     }
 
-    fn row_arrives(&mut self, name: &str, nonce: u128, call: CallId, request: RowRequest, timeout: Time) {
-        let writer = name.to_owned();
-        self.arrives(
-            (name, nonce, timeout),
-            Store::Postgres,
-            |world| Ok(world.serve_row(&writer, request)),
-            |answer| Event::Row { call, answer },
-        );
-    }
-
-    fn serve_row(&mut self, writer: &str, request: RowRequest) -> RowAnswer {
-        match request {
-            RowRequest::Observe => RowAnswer::Observed(self.row.clone()),
-            RowRequest::Claim(request) => RowAnswer::Claim(self.serve_claim(writer, request)),
-            RowRequest::Renew { token, seq } => {
-                if !self.write(&token, seq) {
-                    return RowAnswer::Renewal(Renewal::Superseded);
-                }
-                self.row.version.token.timeline = self.row.version.current;
-                self.hint(writer, &Event::RowHint, Store::Postgres);
-                let (timeline, resign) = (self.row.version.current, self.row.resign.clone());
-                RowAnswer::Renewal(Renewal::Renewed { timeline, resign })
-            }
-            RowRequest::Release { token, seq, .. } => {
-                if !self.write(&token, seq) {
-                    return RowAnswer::Release(Release::Superseded);
-                }
-                self.row.released = true;
-                self.hint(writer, &Event::RowHint, Store::Postgres);
-                RowAnswer::Release(Release::Released)
-            }
-        }
-    }
-
-    fn serve_claim(&mut self, writer: &str, request: ClaimRequest) -> Claim {
-        if self.row.version != request.observed {
-            return Claim::Lost;
-        }
-        let token = Token {
-            timeline: self.row.version.current,
-            epoch: self.row.version.token.epoch.next(),
-            claim: request.claim,
-        };
-        self.row.version.token = token;
-        self.row.version.seq = Seq(0);
-        (self.row.released, self.row.ttl, self.row.resign) = (false, request.ttl, None);
-        self.row.holder = Some(request.holder);
-        self.hint(writer, &Event::RowHint, Store::Postgres);
-        Claim::Granted(token)
-    }
-
-    /// The guards of every write under a claim.
-    fn write(&mut self, token: &Token, seq: Seq) -> bool {
-        let mine = self.row.version.token == *token && !self.row.released && self.row.version.seq < seq;
-        if mine {
-            self.row.version.seq = seq;
-        }
-        mine
-    }
-
-    fn ticket_arrives(
-        &mut self,
-        name: &str,
-        nonce: u128,
-        call: CallId,
-        request: TicketRequest,
-        timeout: Time,
-    ) {
-        let writer = name.to_owned();
-        self.arrives(
-            (name, nonce, timeout),
-            Store::Redis,
-            |world| Ok(world.serve_ticket(&writer, request)),
-            |answer| Event::Ticket { call, answer },
-        );
-    }
-
-    fn serve_ticket(&mut self, writer: &str, request: TicketRequest) -> TicketAnswer {
-        self.ticket.take_if(|(_, _, until)| *until <= self.now);
-        let until = self.now + self.ttl;
-        let id = InstanceId::parse(writer).expect("names are ids");
-        let held = self.ticket.as_ref().map(|(_, claim, _)| *claim);
-        match request {
-            TicketRequest::Acquire { claim, void } => {
-                if held.is_none() || held == Some(claim) || held == void {
-                    self.ticket = Some((id, claim, until));
-                    return TicketAnswer::Acquire(Acquire::Granted);
-                }
-                let ticket = self.shown().expect("it is held");
-                TicketAnswer::Acquire(Acquire::Held(ticket))
-            }
-            TicketRequest::Renew(claim) => {
-                if held == Some(claim) {
-                    self.ticket = Some((id, claim, until));
-                    return TicketAnswer::Renewal(TicketRenewal::Renewed);
-                }
-                TicketAnswer::Renewal(TicketRenewal::Lost(self.shown()))
-            }
-            TicketRequest::Release(claim) => {
-                self.ticket.take_if(|(_, mine, _)| *mine == claim);
-                self.hint(writer, &Event::TicketHint, Store::Redis);
-                TicketAnswer::Released
-            }
-            TicketRequest::Inspect => TicketAnswer::Inspected(self.shown()),
-        }
-    }
-
-    fn shown(&self) -> Option<Ticket> {
-        self.ticket.as_ref().map(|(holder, claim, until)| Ticket {
-            holder: holder.clone(),
-            claim: Some(*claim),
-            remaining: Ok(until.since(self.now)),
-        })
-    }
-
     /// S1: at most one believes, at every instant that anything happens.
     fn check(&mut self) {
         let believers: Vec<String> = self.believers().iter().map(|(name, _)| (*name).to_owned()).collect();
         if believers.len() > 1 {
-            let at = self.story_time(self.now);
+            let at = Self::story_time(self.now);
             self.violations.push(format!("{at:.3}: {} believe at once", believers.join(" and ")));
         }
     }

@@ -1,0 +1,226 @@
+//! The figures of the README, measured on real processes and real stores: `cargo xtask bench`.
+//!
+//! Takes the path of the binary to be measured. Prints each figure with its limit and the ratio to it; it
+//! judges nothing and asserts nothing, because machines differ and are noisy.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+use testkit::backend::{self, Postgres, Redis, Reply};
+use testkit::process::{Coordinator, EventKind, Launch};
+use testkit::proxy::{Direction, Mode, Proxy};
+
+/// LEADER_TTL of the failovers: short, because each waits for it.
+const TTL: Duration = Duration::from_secs(2);
+/// LEADER_TTL of the steady state, as the promise names it.
+const TTL_STEADY: Duration = Duration::from_secs(5);
+const STEADY: Duration = Duration::from_secs(30);
+const CRASHES: usize = 15;
+const HANDOVERS: usize = 15;
+const CUTS: usize = 5;
+/// For what has to happen at all.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Two heartbeats: every follower has seen a renewal of the leader that is killed next.
+const SETTLE: Duration = Duration::from_millis(1500);
+
+fn main() {
+    let program = std::env::args_os().nth(1).map(PathBuf::from).expect("the path of the binary to measure");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (redis, postgres) = (backend::redis(), backend::postgres());
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    println!("{processors} processors, real Redis and PostgreSQL on this machine, one run\n");
+    let group = || Group::new(&program, &redis, &runtime.block_on(postgres.create_database()), TTL);
+
+    crashes("crash failover past the end of the lease, Redis + PostgreSQL", &mut group());
+    let sqlite = tempfile::tempdir().expect("a directory");
+    crashes("crash failover past the end of the lease, SQLite", &mut Group::embedded(&program, sqlite.path()));
+    handovers(&mut group());
+    cuts(&program, &redis, &postgres, &runtime);
+    steady(&program, &redis, &postgres, &runtime);
+}
+
+/// Three instances, and which of them leads.
+struct Group {
+    launch: Launch,
+    members: Vec<Coordinator>,
+    arguments: Vec<String>,
+    program: PathBuf,
+}
+
+impl Group {
+    fn new(program: &Path, redis: &Redis, database: &str, ttl: Duration) -> Self {
+        let ttl = format!("{}ms", ttl.as_millis());
+        // Every database is new, so one prefix for all would still be another group's ticket.
+        let name = database.rsplit('/').next().unwrap_or("figures").to_owned();
+        let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+        let redis = redis.url();
+        let arguments =
+            ["--redis", &redis, "--postgres", database, "--leader-ttl", &ttl, "--group", &name].map(str::to_owned);
+        Self::start(program, arguments.to_vec(), |launch| launch)
+    }
+
+    fn embedded(program: &Path, data_dir: &Path) -> Self {
+        let ttl = format!("{}ms", TTL.as_millis());
+        Self::start(program, vec!["--leader-ttl".to_owned(), ttl], |launch| launch.data_dir(data_dir))
+    }
+
+    fn start(program: &Path, arguments: Vec<String>, place: impl Fn(Launch) -> Launch) -> Self {
+        let launch = arguments.iter().fold(Launch::new(program, "instance"), |l, a| l.argument(a));
+        let launch = place(launch);
+        let mut members: Vec<Coordinator> = (0..3).map(|_| launch.start()).collect();
+        members.iter_mut().for_each(|member| {
+            member.wait_for(EventKind::Ready, PATIENCE);
+        });
+        Self { launch, members, arguments, program: program.to_owned() }
+    }
+
+    /// The place of the one that answers 200 on /leader.
+    fn leader(&self) -> usize {
+        loop {
+            let leads = |member: &Coordinator| member.get("/leader").is_ok_and(|answer| answer.status == 200);
+            if let Some(place) = self.members.iter().position(leads) {
+                return place;
+            }
+            // Measured by the events, not by this look.
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The first to lead after `after`, and since when.
+    fn next_lead(&mut self, after: u64) -> u64 {
+        let place = self.leader();
+        let events = self.members[place].record().events;
+        let lead = events.iter().rev().find(|event| event.kind == EventKind::Lead).expect("it leads");
+        assert!(lead.t >= after, "it led before");
+        lead.t
+    }
+}
+
+fn crashes(name: &str, group: &mut Group) {
+    let mut past = Vec::new();
+    for _ in 0..CRASHES {
+        let leader = group.leader();
+        sleep(SETTLE);
+        let mut killed = group.members.remove(leader);
+        killed.kill();
+        let record = killed.record();
+        let renewed = record.events.iter().rev().find_map(|event| event.sent).expect("it led");
+        let end = renewed + nanos(TTL);
+        let next = group.next_lead(end);
+        past.push(ms(next.saturating_sub(end)));
+        let mut fresh = group.launch.start();
+        fresh.wait_for(EventKind::Ready, PATIENCE);
+        group.members.push(fresh);
+    }
+    tell(name, &mut past, "ms", 15.0);
+}
+
+fn handovers(group: &mut Group) {
+    let mut gaps = Vec::new();
+    for _ in 0..HANDOVERS {
+        let leader = group.leader();
+        sleep(SETTLE * 2);
+        let asked = Command::new(&group.program)
+            .args(["step-down", "--reason", "measured"])
+            .args(&group.arguments)
+            .output()
+            .expect("the command runs");
+        assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+        let events = group.members[leader].record().events;
+        let resigned = events.iter().rev().find(|event| event.kind == EventKind::Resign).expect("it resigned");
+        let next = group.next_lead(resigned.t);
+        gaps.push(ms(next - resigned.t));
+    }
+    tell("handover, Redis + PostgreSQL", &mut gaps, "ms", 5.0);
+}
+
+/// A leader that is cut off from PostgreSQL: from the end of its belief to the beginning of the next.
+fn cuts(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::runtime::Runtime) {
+    let mut gaps = Vec::new();
+    for _ in 0..CUTS {
+        let database = runtime.block_on(postgres.create_database());
+        let proxy = runtime.block_on(Proxy::start(postgres.address()));
+        let through = database.replacen(&postgres.address(), &proxy.address().to_string(), 1);
+        let mut alone = Group::new(program, redis, &through, TTL);
+        alone.members.truncate(1);
+        let leader = alone.leader();
+        let mut others = Group::new(program, redis, &database, TTL);
+        sleep(SETTLE);
+        runtime.block_on(proxy.set(Mode::Swallow(Direction::Both)));
+        let lost = alone.members[leader].wait_for(EventKind::Lost, PATIENCE).t;
+        let next = others.next_lead(0);
+        gaps.push(ms(next) - ms(lost));
+    }
+    gaps.sort_by(f64::total_cmp);
+    println!(
+        "leader cut off from PostgreSQL: its successor appeared {:.1} ms (least of {CUTS}) after it had stopped believing",
+        gaps[0]
+    );
+}
+
+fn steady(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::runtime::Runtime) {
+    let database = runtime.block_on(postgres.create_database());
+    let group = Group::new(program, redis, &database, TTL_STEADY);
+    group.leader();
+    sleep(TTL_STEADY);
+    let before = (scripts(redis), transactions(&database, runtime));
+    sleep(STEADY);
+    let after = (scripts(redis), transactions(&database, runtime));
+    // A float holds any number of requests that fits into half a minute.
+    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    let rate = |before: u64, after: u64| (after - before) as f64 / STEADY.as_secs_f64() / 3.0;
+    one("steady state, requests to Redis", rate(before.0, after.0), "a second and instance", 1.0);
+    one("steady state, requests to PostgreSQL", rate(before.1, after.1), "a second and instance", 1.0);
+    let resident = group.members.iter().map(resident_mb).fold(0.0, f64::max);
+    one("resident memory, the largest of three", resident, "MB", 25.0);
+}
+
+/// Requests that Redis was sent: scripts, and nothing else in the steady state.
+fn scripts(redis: &Redis) -> u64 {
+    let Reply::Value(text) = redis.command(&["INFO", "commandstats"]) else { panic!("INFO answers a text") };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let calls = |line: &str| {
+        let rest = line.strip_prefix("cmdstat_eval")?;
+        rest.split("calls=").nth(1)?.split(',').next()?.parse::<u64>().ok()
+    };
+    text.lines().filter_map(calls).sum()
+}
+
+/// Statements that PostgreSQL was sent: each is a transaction of its own.
+fn transactions(database: &str, runtime: &tokio::runtime::Runtime) -> u64 {
+    let query = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()";
+    let text = runtime.block_on(backend::text(database, query)).expect("the database has statistics");
+    text.parse().expect("a number")
+}
+
+fn resident_mb(member: &Coordinator) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", member.pid())).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells it");
+    let kilobytes: f64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
+    kilobytes / 1024.0
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).expect("a short time")
+}
+
+#[allow(clippy::cast_precision_loss, reason = "for a person")]
+fn ms(nanos: u64) -> f64 {
+    nanos as f64 / 1e6
+}
+
+fn tell(name: &str, values: &mut [f64], unit: &str, limit: f64) {
+    values.sort_by(f64::total_cmp);
+    let median = values[values.len() / 2];
+    let (least, most) = (values[0], values[values.len() - 1]);
+    println!(
+        "{name}: median {median:.1} {unit} of {} (least {least:.1}, most {most:.1}); {:.2} of the limit of {limit} {unit}",
+        values.len(),
+        median / limit
+    );
+}
+
+fn one(name: &str, value: f64, unit: &str, limit: f64) {
+    println!("{name}: {value:.2} {unit}; {:.2} of the limit of {limit}", value / limit);
+}

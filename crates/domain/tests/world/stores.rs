@@ -1,0 +1,132 @@
+//! The stores of the world: one lease row and one ticket, by the words of the ports.
+
+use super::{Store, World};
+use domain::election::{CallId, Event, RowAnswer, RowRequest, TicketAnswer, TicketRequest};
+use domain::id::InstanceId;
+use domain::lease::{Seq, Token};
+use domain::ports::{Acquire, Claim, ClaimRequest, Release, Renewal, Ticket, TicketRenewal};
+use domain::time::Time;
+
+impl World {
+    pub(super) fn row_arrives(
+        &mut self,
+        name: &str,
+        nonce: u128,
+        call: CallId,
+        request: RowRequest,
+        timeout: Time,
+    ) {
+        let writer = name.to_owned();
+        self.arrives(
+            (name, nonce, timeout),
+            Store::Postgres,
+            |world| Ok(world.serve_row(&writer, request)),
+            |answer| Event::Row { call, answer },
+        );
+    }
+
+    fn serve_row(&mut self, writer: &str, request: RowRequest) -> RowAnswer {
+        match request {
+            RowRequest::Observe => RowAnswer::Observed(self.row.clone()),
+            RowRequest::Claim(request) => RowAnswer::Claim(self.serve_claim(writer, request)),
+            RowRequest::Renew { token, seq } => {
+                if !self.write(&token, seq) {
+                    return RowAnswer::Renewal(Renewal::Superseded);
+                }
+                self.row.version.token.timeline = self.row.version.current;
+                self.hint(writer, &Event::RowHint, Store::Postgres);
+                let (timeline, resign) = (self.row.version.current, self.row.resign.clone());
+                RowAnswer::Renewal(Renewal::Renewed { timeline, resign })
+            }
+            RowRequest::Release { token, seq, .. } => {
+                if !self.write(&token, seq) {
+                    return RowAnswer::Release(Release::Superseded);
+                }
+                self.row.released = true;
+                self.hint(writer, &Event::RowHint, Store::Postgres);
+                RowAnswer::Release(Release::Released)
+            }
+        }
+    }
+
+    fn serve_claim(&mut self, writer: &str, request: ClaimRequest) -> Claim {
+        if self.row.version != request.observed {
+            return Claim::Lost;
+        }
+        let token = Token {
+            timeline: self.row.version.current,
+            epoch: self.row.version.token.epoch.next(),
+            claim: request.claim,
+        };
+        self.row.version.token = token;
+        self.row.version.seq = Seq(0);
+        (self.row.released, self.row.ttl, self.row.resign) = (false, request.ttl, None);
+        self.row.holder = Some(request.holder);
+        self.hint(writer, &Event::RowHint, Store::Postgres);
+        Claim::Granted(token)
+    }
+
+    /// The guards of every write under a claim.
+    fn write(&mut self, token: &Token, seq: Seq) -> bool {
+        let mine = self.row.version.token == *token && !self.row.released && self.row.version.seq < seq;
+        if mine {
+            self.row.version.seq = seq;
+        }
+        mine
+    }
+
+    pub(super) fn ticket_arrives(
+        &mut self,
+        name: &str,
+        nonce: u128,
+        call: CallId,
+        request: TicketRequest,
+        timeout: Time,
+    ) {
+        let writer = name.to_owned();
+        self.arrives(
+            (name, nonce, timeout),
+            Store::Redis,
+            |world| Ok(world.serve_ticket(&writer, request)),
+            |answer| Event::Ticket { call, answer },
+        );
+    }
+
+    fn serve_ticket(&mut self, writer: &str, request: TicketRequest) -> TicketAnswer {
+        self.ticket.take_if(|(_, _, until)| *until <= self.now);
+        let until = self.now + self.ttl;
+        let id = InstanceId::parse(writer).expect("names are ids");
+        let held = self.ticket.as_ref().map(|(_, claim, _)| *claim);
+        match request {
+            TicketRequest::Acquire { claim, void } => {
+                if held.is_none() || held == Some(claim) || held == void {
+                    self.ticket = Some((id, claim, until));
+                    return TicketAnswer::Acquire(Acquire::Granted);
+                }
+                let ticket = self.shown().expect("it is held");
+                TicketAnswer::Acquire(Acquire::Held(ticket))
+            }
+            TicketRequest::Renew(claim) => {
+                if held == Some(claim) {
+                    self.ticket = Some((id, claim, until));
+                    return TicketAnswer::Renewal(TicketRenewal::Renewed);
+                }
+                TicketAnswer::Renewal(TicketRenewal::Lost(self.shown()))
+            }
+            TicketRequest::Release(claim) => {
+                self.ticket.take_if(|(_, mine, _)| *mine == claim);
+                self.hint(writer, &Event::TicketHint, Store::Redis);
+                TicketAnswer::Released
+            }
+            TicketRequest::Inspect => TicketAnswer::Inspected(self.shown()),
+        }
+    }
+
+    fn shown(&self) -> Option<Ticket> {
+        self.ticket.as_ref().map(|(holder, claim, until)| Ticket {
+            holder: holder.clone(),
+            claim: Some(*claim),
+            remaining: Ok(until.since(self.now)),
+        })
+    }
+}

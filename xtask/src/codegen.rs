@@ -9,6 +9,7 @@ use crate::report::{Findings, Report, listed};
 use crate::test::summary::Summary;
 use crate::workspace::{Workspace, output};
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Set to 1, a generator writes; unset, it compares.
@@ -17,19 +18,27 @@ const UPDATE_VARIABLE: &str = "UPDATE_GENERATED";
 struct Generator {
     /// What it writes, for people.
     what: &'static str,
-    /// Files it writes to, relative to the root.
+    /// Files it writes to, or directories of them, relative to the root.
     files: &'static [&'static str],
     package: &'static str,
     /// Name of the integration test.
     test: &'static str,
 }
 
-const GENERATORS: [Generator; 1] = [Generator {
-    what: "table of roles and events",
-    files: &["docs/protocol.md"],
-    package: "domain",
-    test: "transitions",
-}];
+const GENERATORS: [Generator; 2] = [
+    Generator {
+        what: "table of roles and events",
+        files: &["docs/protocol.md"],
+        package: "domain",
+        test: "transitions",
+    },
+    Generator {
+        what: "what happens in the stories",
+        files: &["crates/domain/tests/scenarios"],
+        package: "domain",
+        test: "scenarios",
+    },
+];
 
 /// The command.
 pub fn run(workspace: &Workspace) -> ExitCode {
@@ -82,5 +91,14 @@ fn generate(workspace: &Workspace, generator: &Generator, mode: Mode) -> Result<
 }
 
 fn contents(workspace: &Workspace, generator: &Generator) -> Vec<Option<String>> {
-    generator.files.iter().map(|file| fs::read_to_string(workspace.root().join(file)).ok()).collect()
+    let below = |path: &str| -> Vec<PathBuf> {
+        let path = workspace.root().join(path);
+        match fs::read_dir(&path) {
+            Ok(entries) => entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect(),
+            Err(_) => vec![path],
+        }
+    };
+    let mut files: Vec<PathBuf> = generator.files.iter().flat_map(|path| below(path)).collect();
+    files.sort();
+    files.iter().map(|file| fs::read_to_string(file).ok()).collect()
 }

@@ -4,6 +4,7 @@
 //! else, so what passes here passes there.
 
 mod arrows;
+mod bench;
 mod check;
 mod codegen;
 mod fix;
@@ -24,7 +25,7 @@ struct Command {
 }
 
 /// A new command is a line here and a module that does it.
-const COMMANDS: [Command; 4] = [
+const COMMANDS: [Command; 5] = [
     Command {
         name: "check",
         does: "reads everything, changes nothing: style, layers, links, docs",
@@ -40,6 +41,11 @@ const COMMANDS: [Command; 4] = [
         name: "test",
         does: "finds or installs the servers, then builds and tests everything",
         run: test::run,
+    },
+    Command {
+        name: "bench",
+        does: "measures failover, handover, load and memory on real stores",
+        run: bench::run,
     },
 ];
 

@@ -9,12 +9,10 @@ use crate::fence::timeline;
 use crate::pool::Lane;
 use crate::row::{self, Columns};
 use crate::state_store::Identity;
+use domain::SCHEMA_VERSION;
 use domain::ports::{Migrate, Schema, StoreError};
 use sqlx::Executor;
 use sqlx::postgres::PgConnection;
-
-/// The version this binary works with. An instance that finds another one does not contend.
-use domain::SCHEMA_VERSION;
 
 /// One statement list per version, the first brings nothing to version 1.
 const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [include_str!("../migrations/0001_coordinator.sql")];

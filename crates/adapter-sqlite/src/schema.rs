@@ -6,15 +6,13 @@ use crate::fence::TIMELINE;
 use crate::session::{connect, options};
 use crate::statement::Statement;
 use crate::stored::{Stored, millis_up, now_text};
+use domain::SCHEMA_VERSION;
 use domain::id::ClaimId;
 use domain::ports::{Migrate, Schema, StoreError};
 use sqlx::{Connection, Row, SqliteConnection};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// The version of the schema that this binary reads and writes.
-use domain::SCHEMA_VERSION;
 
 /// "COOR": marks a file as ours (`PRAGMA application_id`, written by the first migration).
 const APPLICATION_ID: i64 = 0x434f_4f52;

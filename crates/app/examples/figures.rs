@@ -34,7 +34,10 @@ fn main() {
 
     crashes("crash failover past the end of the lease, Redis + PostgreSQL", &mut group());
     let sqlite = tempfile::tempdir().expect("a directory");
-    crashes("crash failover past the end of the lease, SQLite", &mut Group::embedded(&program, sqlite.path()));
+    crashes(
+        "crash failover past the end of the lease, SQLite",
+        &mut Group::embedded(&program, sqlite.path()),
+    );
     handovers(&mut group());
     cuts(&program, &redis, &postgres, &runtime);
     steady(&program, &redis, &postgres, &runtime);
@@ -55,8 +58,8 @@ impl Group {
         let name = database.rsplit('/').next().unwrap_or("figures").to_owned();
         let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
         let redis = redis.url();
-        let arguments =
-            ["--redis", &redis, "--postgres", database, "--leader-ttl", &ttl, "--group", &name].map(str::to_owned);
+        let arguments = ["--redis", &redis, "--postgres", database, "--leader-ttl", &ttl, "--group", &name]
+            .map(str::to_owned);
         Self::start(program, arguments.to_vec(), |launch| launch)
     }
 
@@ -66,12 +69,12 @@ impl Group {
     }
 
     fn start(program: &Path, arguments: Vec<String>, place: impl Fn(Launch) -> Launch) -> Self {
-        let launch = arguments.iter().fold(Launch::new(program, "instance"), |l, a| l.argument(a));
+        let launch = arguments.iter().fold(Launch::new(program, "instance"), Launch::argument);
         let launch = place(launch);
         let mut members: Vec<Coordinator> = (0..3).map(|_| launch.start()).collect();
-        members.iter_mut().for_each(|member| {
+        for member in &mut members {
             member.wait_for(EventKind::Ready, PATIENCE);
-        });
+        }
         Self { launch, members, arguments, program: program.to_owned() }
     }
 
@@ -128,7 +131,8 @@ fn handovers(group: &mut Group) {
             .expect("the command runs");
         assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
         let events = group.members[leader].record().events;
-        let resigned = events.iter().rev().find(|event| event.kind == EventKind::Resign).expect("it resigned");
+        let resigned =
+            events.iter().rev().find(|event| event.kind == EventKind::Resign).expect("it resigned");
         let next = group.next_lead(resigned.t);
         gaps.push(ms(next - resigned.t));
     }

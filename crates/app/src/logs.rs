@@ -16,8 +16,5 @@ pub fn init() {
     } else {
         fmt::layer().json().flatten_event(true).with_writer(stderr).with_target(false).boxed()
     };
-    tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .with(CommitWarnings)
-        .init();
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(CommitWarnings).init();
 }

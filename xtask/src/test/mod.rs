@@ -6,7 +6,7 @@
 mod leftovers;
 mod provision;
 mod run;
-mod servers;
+pub mod servers;
 pub mod summary;
 
 use crate::workspace::{Workspace, run as run_command};

@@ -313,3 +313,16 @@ impl Drop for Group {
         }
     }
 }
+
+/// The judgement judges: two leaders of different groups, taken for one group, are told.
+#[test]
+#[should_panic(expected = "at most one believer")]
+fn two_believers_fail_a_test() {
+    let mut group = Group::embedded(crate::TTL);
+    for name in ["a", "b"] {
+        let launch = group.launch(name).argument("--group").argument(format!("group-{name}"));
+        group.start_as(name, &launch);
+        group.wait_active(name);
+    }
+    group.finish();
+}

@@ -237,11 +237,12 @@ impl Elector {
                 out.push(Command::Report(Report::Draining { token, reason }));
                 out.push(Command::Drain { token, until });
             }
-            Role::Candidate(candidacy) => {
+            Role::Candidate(candidacy) if self.stopping => {
                 self.ticket.owe(candidacy.claim);
                 self.role = Role::Follower;
             }
-            Role::Follower | Role::Stopped => {}
+            // There is nothing to hand over.
+            Role::Candidate(_) | Role::Follower | Role::Stopped => {}
         }
     }
 

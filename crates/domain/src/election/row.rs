@@ -6,8 +6,8 @@ use super::event::{Resign, RowAnswer};
 use super::role::{Candidacy, Leadership, Phase, Role};
 use super::sighting::Sighting;
 use crate::id::ClaimId;
-use crate::lease::{Observation, Seq, Token};
-use crate::ports::{Claim, ClaimRequest, Renewal, StoreError};
+use crate::lease::{Observation, Seq, Token, Version};
+use crate::ports::{Claim, ClaimRequest, Release, Renewal, StoreError};
 use crate::time::Time;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -226,11 +226,11 @@ impl Elector {
                 self.asked_to_resign(now, resign, out);
             }
             RowAnswer::Renewal(Renewal::Superseded) => self.lose(now, LossReason::Superseded, out),
-            RowAnswer::Release(_) => {
+            RowAnswer::Release(release) => {
                 self.row.debt = None;
                 self.row.look = true;
-                if let Kind::Release(token) = call.kind {
-                    out.push(Command::Report(Report::Released { token }));
+                if let (Release::Released, Kind::Release(token)) = (release, &call.kind) {
+                    out.push(Command::Report(Report::Released { token: *token }));
                 }
             }
         }
@@ -300,10 +300,21 @@ impl Elector {
             {
                 self.ticket.owe(candidacy.claim);
             }
+            self.see_as_ours(now, token, seq);
             let phase = Phase::Recovering { attempt: 0 };
             let leadership = Leadership { token, deadline, phase, seq };
             self.elected(now, leadership, own.sent, out);
         }
+    }
+
+    /// A leader does not look at the row. When it is one no more, the open row from before its own claim must
+    /// not be what it remembers: it would run for a row that is long taken.
+    fn see_as_ours(&mut self, now: Time, token: Token, seq: Seq) {
+        let Some(before) = self.row() else { return };
+        let version = Version { current: token.timeline, token, seq };
+        let (schema, ttl, holder) = (before.schema, self.config.ttl, Some(self.config.id.clone()));
+        let row = Observation { version, released: false, ttl, holder, resign: None, schema };
+        Sighting::update(&mut self.row.seen, row, now);
     }
 
     /// Somebody was quicker: give the ticket back, look again, and do not run into the same door at once.

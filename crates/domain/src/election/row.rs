@@ -6,7 +6,7 @@ use super::event::{Resign, RowAnswer};
 use super::role::{Candidacy, Leadership, Phase, Role};
 use super::sighting::Sighting;
 use crate::id::ClaimId;
-use crate::lease::{Observation, Seq, Token, Version};
+use crate::lease::{Observation, Seq, Token};
 use crate::ports::{Claim, ClaimRequest, Release, Renewal, StoreError};
 use crate::time::Time;
 use alloc::string::String;
@@ -16,6 +16,8 @@ use alloc::vec::Vec;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct RowLane {
     pub(super) seen: Option<Sighting>,
+    /// What was seen is from before the own leadership that has just ended: look before running again.
+    outdated: bool,
     /// A hint came: read the row as soon as the lane is free.
     pub(super) look: bool,
     call: Option<Call>,
@@ -78,6 +80,7 @@ impl RowLane {
         }
         self.debt = reason.map(|reason| Debt { token: leadership.token, seq: leadership.seq.next(), reason });
         self.look = true;
+        self.outdated = true;
     }
 }
 
@@ -88,7 +91,7 @@ impl Elector {
     }
 
     fn opens(&self) -> Option<Time> {
-        self.row.seen.as_ref().map(|seen| seen.opens(&self.config))
+        self.row.seen.as_ref().filter(|_| !self.row.outdated).map(|seen| seen.opens(&self.config))
     }
 
     /// Whether this instance may go for an open row: the state store answered last time and not long ago
@@ -262,6 +265,7 @@ impl Elector {
         let (token, seq, released) = (row.version.token, row.version.seq, row.released);
         let resign = row.resign.clone();
         Sighting::update(&mut self.row.seen, row, now);
+        self.row.outdated = false;
         if let Some(leadership) = self.leadership() {
             if leadership.token.claim != token.claim || released {
                 self.lose(now, LossReason::Superseded, out);
@@ -300,21 +304,10 @@ impl Elector {
             {
                 self.ticket.owe(candidacy.claim);
             }
-            self.see_as_ours(now, token, seq);
             let phase = Phase::Recovering { attempt: 0 };
             let leadership = Leadership { token, deadline, phase, seq };
             self.elected(now, leadership, own.sent, out);
         }
-    }
-
-    /// A leader does not look at the row. When it is one no more, the open row from before its own claim must
-    /// not be what it remembers: it would run for a row that is long taken.
-    fn see_as_ours(&mut self, now: Time, token: Token, seq: Seq) {
-        let Some(before) = self.row() else { return };
-        let version = Version { current: token.timeline, token, seq };
-        let (schema, ttl, holder) = (before.schema, self.config.ttl, Some(self.config.id.clone()));
-        let row = Observation { version, released: false, ttl, holder, resign: None, schema };
-        Sighting::update(&mut self.row.seen, row, now);
     }
 
     /// Somebody was quicker: give the ticket back, look again, and do not run into the same door at once.

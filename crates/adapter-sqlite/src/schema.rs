@@ -27,8 +27,9 @@ const PORTFOLIO_RELATIONS: [(&str, &str); 2] = [
     (RelationName::PORTFOLIO_DEFAULT, include_str!("../migrations/portfolio_state.sql")),
 ];
 
-/// How often a new file is asked again to turn to WAL while another process is doing it. SQLite does not
-/// wait for that lock by itself.
+/// How often a new file is asked again to turn to WAL while another process writes to it or turns it. This
+/// statement reads first and then wants to write, for which SQLite never waits: two such would wait for
+/// each other.
 const WAL_RETRY: Duration = Duration::from_millis(5);
 
 /// See [`domain::ports::StateStore::migrate`].

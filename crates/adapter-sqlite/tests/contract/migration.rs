@@ -1,18 +1,24 @@
 //! The first start, and files that are not ours.
 
 use crate::files::{Files, opening};
-use adapter_sqlite::{SCHEMA_VERSION, SqliteStore};
+use adapter_sqlite::SqliteStore;
+use domain::SCHEMA_VERSION;
 use domain::ports::{Migrate, Schema, StateStore, StoreError};
 use sqlx::Row;
 use std::sync::Arc;
+use std::time::Duration;
 use testkit::contract::{Case, Opening};
 
 /// As many instances as anybody starts with one command.
 const STARTERS: usize = 8;
 
+/// How long a writer keeps the file: well below what a start waits.
+const IN_THE_WAY: Duration = Duration::from_millis(200);
+
 pub fn suite() -> Vec<Case<Files>> {
     vec![
         Case::new("migration::many_starters_on_a_new_file_all_succeed", many_starters),
+        Case::new("migration::it_waits_for_a_writer_of_a_new_file", writer_of_a_new_file),
         Case::new("migration::looking_creates_nothing", looking_creates_nothing),
         Case::new("migration::a_later_start_changes_nothing", a_later_start_changes_nothing),
         Case::new("migration::tables_of_the_team_are_left_alone", tables_of_the_team),
@@ -53,6 +59,21 @@ async fn many_starters(_: Arc<Files>) {
     .unwrap();
     assert_eq!((row.get::<i64, _>(0), row.get::<i64, _>(1), row.get::<i64, _>(2)), (1, 1, 1));
     assert_eq!(row.get::<String, _>(3), "wal");
+}
+
+/// SQLite waits for a writer, except with the statement that turns the file to WAL.
+async fn writer_of_a_new_file(_: Arc<Files>) {
+    let files = Files::new();
+    std::fs::create_dir_all(files.path().parent().unwrap()).unwrap();
+    files.sql("CREATE TABLE theirs (x)").await.unwrap();
+    let mut shell = files.shell().await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut shell).await.unwrap();
+    let store = files.store("i");
+    let migration = tokio::spawn(async move { store.migrate(Migrate::Apply).await });
+    // Long enough to be in the way, short enough to be waited for; a slow machine only weakens the case.
+    tokio::time::sleep(IN_THE_WAY).await;
+    sqlx::raw_sql("COMMIT").execute(&mut shell).await.unwrap();
+    assert_eq!(migration.await.expect("no panic"), Ok(Schema::Current));
 }
 
 async fn looking_creates_nothing(_: Arc<Files>) {

@@ -1,6 +1,5 @@
 //! The state store's database, looked at and tampered with past the binary.
 
-use crate::TTL;
 use crate::wait::block_on;
 use adapter_postgres::{PostgresConfig, PostgresStore};
 use adapter_sqlite::{SqliteConfig, SqliteStore};
@@ -14,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use testkit::backend;
 
+/// Of the test's own store, which elects nobody: it only says how long a statement may take.
+const PATIENT_TTL: Duration = Duration::from_mins(1);
 /// Longer than any write of an instance that runs.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Shorter than a lease, and longer than the writes of the instances that are not stopped.
@@ -118,7 +119,7 @@ impl Database {
                     id,
                     nonce,
                     host,
-                    ttl: TTL,
+                    ttl: PATIENT_TTL,
                     positions,
                     portfolio,
                 }))
@@ -127,7 +128,8 @@ impl Database {
                 let relation = |name| adapter_postgres::RelationName::parse(name).expect("a name");
                 let (positions, portfolio) = (relation("portfolio_positions"), relation("portfolio_state"));
                 let url = url.clone();
-                let config = PostgresConfig { url, group, id, nonce, host, ttl: TTL, positions, portfolio };
+                let config =
+                    PostgresConfig { url, group, id, nonce, host, ttl: PATIENT_TTL, positions, portfolio };
                 Arc::new(PostgresStore::new(config).expect("the test's own URL"))
             }
         }

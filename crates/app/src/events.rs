@@ -5,6 +5,7 @@ use domain::time::Time;
 use serde::Serialize;
 use std::io::{self, Write};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::oneshot;
 
 /// One line. Times are CLOCK_MONOTONIC nanoseconds.
 #[derive(Serialize)]
@@ -20,11 +21,16 @@ struct Line {
     t1: Option<u64>,
 }
 
-/// Prints every notice until the coordinator is gone. Runs apart from the election: a reader that does not
-/// read stops the printing, not the renewals.
-pub async fn print(mut notices: Receiver<Notice>) {
+/// Prints every notice until `finish` is given, and then what is left. Runs on a thread of its own: a reader
+/// that does not read stops the printing, not the renewals.
+pub async fn print(mut notices: Receiver<Notice>, mut finish: oneshot::Receiver<()>) {
     loop {
-        match notices.recv().await {
+        let next = tokio::select! {
+            biased;
+            next = notices.recv() => next,
+            _ = &mut finish => return,
+        };
+        match next {
             Ok(notice) => {
                 if let Err(error) = write(&notice) {
                     tracing::warn!("events are not printed any more: {error}");

@@ -36,9 +36,15 @@ fn main() -> ExitCode {
             return ExitCode::from(stop.exit_code);
         }
     };
+    let _logs = logs::init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(carry_out(&cli.chosen(), &cli.flags)),
+        Ok(runtime) => {
+            let outcome = runtime.block_on(carry_out(&cli.chosen(), &cli.flags));
+            // Whoever does not read our output does not keep us from ending.
+            runtime.shutdown_background();
+            outcome
+        }
         Err(error) => Err(Failure::other(format!("the runtime does not start: {error}"))),
     };
     match outcome {
@@ -53,7 +59,6 @@ fn main() -> ExitCode {
 }
 
 async fn carry_out(command: &Command, flags: &Flags) -> Result<(), Failure> {
-    logs::init();
     let config = configuration(flags)?;
     let form = |json: bool| if json { Form::Json } else { Form::Table };
     match command {

@@ -50,7 +50,7 @@ impl Page {
     }
 
     async fn address_of(&self, leader: &InstanceId) -> Option<String> {
-        let members = self.state.members().await.ok()?;
+        let members = tokio::time::timeout(LOOK_UP_AGAIN, self.state.members()).await.ok()?.ok()?;
         let line = members.into_iter().find(|seen| seen.member.id == *leader)?;
         Some(line.member.address)
     }
@@ -75,7 +75,7 @@ impl Backend for Page {
         let seen = self.coordinator.leadership().borrow().clone();
         let known = self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let address = known.filter(|(id, _)| Some(id) == seen.leader.as_ref()).map(|(_, address)| address);
-        let active = seen.active(clock::now()).is_some();
+        let active = seen.is_active(clock::now());
         LeaderView { active, id: seen.leader, address, epoch: seen.epoch }
     }
 

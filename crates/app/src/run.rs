@@ -12,12 +12,18 @@ use coordinator::{Coordinator, Ended};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 /// Where the demonstration's leader writes what it does; not a setting for users.
 pub const DEMO_BROKER: &str = "COORDINATOR_TEST_BROKER";
+
+/// How long the last lines may take to be read.
+const TELLING_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// What `run` prints on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +45,17 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     greet(output, &identity, &page_url, config, &stores);
 
     let coordinator = start(config, &identity, &stores, &page_url)?;
-    if output == Output::Events {
-        tokio::spawn(events::print(coordinator.notices()));
-    } else {
-        tokio::spawn(narrate(coordinator.clone()));
-    }
+    let (finish, finished) = oneshot::channel();
+    let telling = match output {
+        Output::Events => apart(events::print(coordinator.notices(), finished)),
+        Output::People => apart(narrate(coordinator.clone(), finished)),
+    };
     if let Some(path) = std::env::var_os(DEMO_BROKER).map(PathBuf::from) {
+        if config.postgres.is_some() {
+            return Err(Failure::usage(format!(
+                "{DEMO_BROKER} is for the demonstration, on the embedded store only"
+            )));
+        }
         // An instance of the demonstration does not outlive it.
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
             .map_err(|error| Failure::other(error.to_string()))?;
@@ -65,12 +76,27 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     // A page that is being read may fail; the coordinator's own outcome is what counts.
     let _ = served.await;
     stores.close().await;
+    // Everything that happened is told, unless nobody reads it. The receiver is gone when it is told already.
+    let _ = finish.send(());
+    let _ = timeout(TELLING_TIME_MAX, telling).await;
     ended.map_err(|ended| match ended {
         Ended::SchemaNewer { .. } | Ended::SchemaOlder { .. } | Ended::Corrupt(_) | Ended::IdInUse { .. } => {
             Failure::usage(ended.to_string())
         }
         Ended::Stopped | Ended::Failed(_) => Failure::other(ended.to_string()),
     })
+}
+
+/// Runs `future` on a thread of its own, because it writes where a slow reader may block it.
+fn apart(future: impl Future<Output = ()> + Send + 'static) -> oneshot::Receiver<()> {
+    let (done, told) = oneshot::channel();
+    let runtime = Handle::current();
+    std::thread::spawn(move || {
+        runtime.block_on(future);
+        // Nobody waits any more when the process is ending.
+        let _ = done.send(());
+    });
+    told
 }
 
 async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
@@ -124,7 +150,7 @@ fn greet(output: Output, identity: &Identity, page_url: &str, config: &Config, s
 }
 
 /// Says who leads, whenever that changes.
-async fn narrate(coordinator: Coordinator) {
+async fn narrate(coordinator: Coordinator, mut finish: oneshot::Receiver<()>) {
     let mut seen = coordinator.leadership();
     let me = coordinator.id().clone();
     let mut told = None;
@@ -141,8 +167,9 @@ async fn narrate(coordinator: Coordinator) {
                 told = Some(leads);
             }
         }
-        if seen.changed().await.is_err() {
-            return;
+        tokio::select! {
+            changed = seen.changed() => if changed.is_err() { return },
+            _ = &mut finish => return,
         }
     }
 }

@@ -33,6 +33,7 @@ pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
     let interval = shared.settings.ttl.min(BEAT_MAX);
     let mut seen = shared.leadership.subscribe();
     let mut failing = false;
+    let mut rival = None;
     let mut rechecked = Instant::now();
     loop {
         let standing = seen.borrow_and_update().standing;
@@ -41,11 +42,17 @@ pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
         }
         let next = Instant::now() + interval;
         failing = match once(&shared).await {
-            Ok(Beat { displaced: Some((_, since_ms)), .. }) if since_ms < shared.settings.started_ms => {
-                return Err(IdInUse { since_ms });
-            }
             Ok(beat) => {
                 heard(&shared, &beat);
+                let before = std::mem::replace(&mut rival, beat.displaced);
+                // Once may be the line of a dead process that a restored database brought back; a dead process
+                // does not write it again.
+                if let Some((_, since_ms)) = beat.displaced
+                    && before == beat.displaced
+                    && since_ms < shared.settings.started_ms
+                {
+                    return Err(IdInUse { since_ms });
+                }
                 false
             }
             Err(error) => {

@@ -21,6 +21,8 @@ use tokio::time::{sleep, timeout};
 
 /// Notices kept for a slow listener; about a quarter of an hour of renewals.
 const NOTICES_KEPT: usize = 256;
+/// A migration waits for other starting instances; one that takes longer talks to a dead connection.
+const MIGRATION_TIME_MAX: Duration = Duration::from_mins(1);
 /// Requests to hand over or stop that wait for the driver; one would do.
 const REQUESTS_KEPT: usize = 8;
 
@@ -233,8 +235,10 @@ async fn run(
         prepared = prepare(&shared, migrate) => prepared?,
         Some(_) = inbox.recv() => return Ok(()),
     }
-    // A standby that could not take over should say so before it is needed; the outcome is remembered.
-    let _ = recover(&shared).await;
+    // A standby that could not take over should say so before it is needed; the outcome is remembered. Beside
+    // the election: a slow portfolio must not keep this instance out of it, a leader recovers anyway.
+    let readiness = Arc::clone(&shared);
+    tokio::spawn(async move { recover(&readiness).await.map(drop) });
     let driver = Driver::new(elector, Arc::clone(&shared), inbox).run();
     let beats = tokio::spawn(beat(Arc::clone(&shared)));
     let abort = beats.abort_handle();
@@ -267,7 +271,9 @@ async fn prepare(shared: &Shared, migrate: Migrate) -> Result<(), Ended> {
     let needed = shared.settings.schema;
     let mut attempt = 0;
     loop {
-        match shared.state_store.migrate(migrate).await {
+        let answer = timeout(MIGRATION_TIME_MAX, shared.state_store.migrate(migrate)).await;
+        let silent = || Err(StoreError::Unknown(format!("nothing was said for {MIGRATION_TIME_MAX:?}")));
+        match answer.unwrap_or_else(|_| silent()) {
             Ok(Schema::Current) => return Ok(()),
             Ok(Schema::Newer { found }) => return Err(Ended::SchemaNewer { found, needed }),
             Ok(Schema::Older { found }) => return Err(Ended::SchemaOlder { found, needed }),

@@ -108,7 +108,10 @@ impl Driver {
     fn step(&mut self, event: Event) {
         // Read after the event was received and before anything is sent: the contract of `Elector::step`.
         let now = clock::now();
-        for command in self.elector.step(now, event) {
+        let commands = self.elector.step(now, event);
+        // Readers stop believing before anybody else is told that the row is open.
+        self.publish(now);
+        for command in commands {
             match command {
                 Command::Row { call, timeout, request } => self.ask_row(call, timeout, request),
                 Command::Ticket { call, timeout, request } => self.ask_ticket(call, timeout, request),
@@ -118,7 +121,6 @@ impl Driver {
                 Command::Report(report) => self.report(now, &report),
             }
         }
-        self.publish(now);
     }
 
     // --- commands -----------------------------------------------------------------------------------

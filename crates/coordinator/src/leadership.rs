@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// The election as this process sees it. A value of the past: what it grants ends at its deadline, so ask
-/// [`Leadership::active`] at the moment of acting.
+/// [`Leadership::is_active`] at the moment of acting.
 // Independent observations, each of which an operator reads by itself.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,12 +56,17 @@ impl Leadership {
     }
 
     /// The token held at `now`, active or not, until its deadline.
-    pub fn token(&self, now: Time) -> Option<Token> {
+    pub(crate) fn token(&self, now: Time) -> Option<Token> {
         self.held.filter(|(_, deadline)| now < *deadline).map(|(token, _)| token)
     }
 
-    /// The token under which this instance may act at `now`: recovered, not draining, not past its deadline.
-    pub fn active(&self, now: Time) -> Option<Token> {
+    /// Whether this instance may act at `now`: recovered, not draining, not past its deadline.
+    pub fn is_active(&self, now: Time) -> bool {
+        self.active(now).is_some()
+    }
+
+    /// The token under which this instance may act at `now`.
+    pub(crate) fn active(&self, now: Time) -> Option<Token> {
         let acting = self.standing == Standing::Active && !self.draining;
         self.token(now).filter(|_| acting)
     }

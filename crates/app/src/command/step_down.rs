@@ -52,8 +52,9 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str) -> Result<(),
     Err(Failure::other(format!("nobody has taken over within {patience:?}; see `coordinator status`")))
 }
 
+/// The newest term of that epoch: a leader may have carried its row to a later timeline since it began.
 fn is(term: &Term, token: &Token) -> bool {
-    (term.timeline, term.epoch) == (token.timeline, token.epoch)
+    term.epoch == token.epoch
 }
 
 /// The term that came next. Newest first, so it stands just before the one asked for.

@@ -3,7 +3,7 @@
 use crate::TTL;
 use crate::group::Group;
 use crate::servers::Servers;
-use crate::wait::{PATIENCE, nanos, now};
+use crate::wait::{PATIENCE, nanos, now, until};
 use std::time::Duration;
 use testkit::process::{EventKind, Signal};
 
@@ -85,7 +85,10 @@ fn a_terminated_leader_hands_over_and_ends_well(group: impl FnOnce(Duration) -> 
     let next = group.wait_lead(first.epoch);
     assert_ne!(next.name, first.name);
     group.expect_only_leader(&next);
-    let listed = group.command(&["status", "--json"]).json()["instances"].to_string();
+    let said = until("status answers", || {
+        Some(group.command(&["status", "--json"])).filter(|said| said.code == Some(0))
+    });
+    let listed = said.json()["instances"].to_string();
     assert!(!listed.contains(&format!("\"id\":\"{}\"", first.name)), "it said goodbye: {listed}");
     group.finish();
 }

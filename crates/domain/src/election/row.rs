@@ -266,10 +266,12 @@ impl Elector {
         let resign = row.resign.clone();
         Sighting::update(&mut self.row.seen, row, now);
         self.row.outdated = false;
-        if let Some(leadership) = self.leadership() {
+        if let Role::Leader(leadership) = &mut self.role {
             if leadership.token.claim != token.claim || released {
                 self.lose(now, LossReason::Superseded, out);
             } else {
+                // A renewal whose reply was lost may have carried the row over.
+                leadership.token.timeline = token.timeline;
                 self.row.next = self.row.next.min(now + self.config.heartbeat);
                 self.asked_to_resign(now, resign, out);
             }

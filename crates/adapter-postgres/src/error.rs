@@ -82,12 +82,13 @@ fn reported_by_server(reported: &PgDatabaseError) -> StoreError {
         // rolled back, but a pooler sends 57014 and 08xxx too, and what a timeout is to lead to is to ask
         // again: Unknown says so and is never wrong.
         "55P03" | "57014" | "40001" | "40P01" => StoreError::Unknown(format!("a lock or a timeout: {told}")),
-        _ => match &code[..code.len().min(2)] {
+        // The class, by `get`: what a pooler sends as a code may be anything.
+        _ => match code.get(..2) {
             // Data exceptions and constraints: a value in the tables that cannot be worked with.
-            "22" | "23" => StoreError::Corrupt(told),
+            Some("22" | "23") => StoreError::Corrupt(told),
             // Out of disk, memory or connections; a foreign server that is away. Rolled back.
-            "53" | "HV" => StoreError::Unavailable(told),
-            _ => StoreError::Unknown(told),
+            Some("53" | "HV") => StoreError::Unavailable(told),
+            Some(_) | None => StoreError::Unknown(told),
         },
     }
 }

@@ -52,9 +52,11 @@ const PARAMETERS: [&str; 15] = [
 #[error("the PostgreSQL URL cannot be used: {0}")]
 pub struct InvalidUrl(String);
 
-/// How long the statements of a session may take at the server.
+/// How long a session's opening may take, and its statements at the server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionLimits {
+    /// Opening it, over all hosts.
+    pub connect: Duration,
     /// Waiting for a row that somebody else has locked.
     pub lock: Duration,
     /// One statement; the commit's wait for a synchronous standby is not in it.
@@ -69,7 +71,6 @@ pub(crate) struct Hosts {
     list: Vec<Host>,
     /// Where the last primary was found: the next search starts there.
     first: AtomicUsize,
-    connect_bound: Duration,
 }
 
 /// One host and all that it takes to open a session there.
@@ -86,8 +87,8 @@ impl std::fmt::Debug for Host {
 }
 
 impl Hosts {
-    /// Splits `url`. Opening a session takes at most `ttl / 3` over all hosts.
-    pub(crate) fn parse(url: &str, id: &InstanceId, ttl: Duration) -> Result<Self, InvalidUrl> {
+    /// Splits `url`.
+    pub(crate) fn parse(url: &str, id: &InstanceId) -> Result<Self, InvalidUrl> {
         let parts = Parts::of(url)?;
         let query = parts.query_for_sqlx()?;
         let application: String =
@@ -113,32 +114,37 @@ impl Hosts {
         if hosts.len() > HOSTS_MAX {
             return Err(InvalidUrl(format!("it has {} hosts, more than {HOSTS_MAX}", hosts.len())));
         }
-        let share = u32::try_from(hosts.len()).expect("at most HOSTS_MAX hosts");
-        let connect_bound = (ttl / 3 / share).min(CONNECT_MAX);
-        Ok(Self { list: hosts, first: AtomicUsize::new(0), connect_bound })
+        Ok(Self { list: hosts, first: AtomicUsize::new(0) })
     }
 
     /// A new session on the first host that is a primary, with `limits` set, and which host that is.
     /// Always [`StoreError::Unavailable`] when it fails: nothing was asked yet.
     pub(crate) async fn connect(&self, limits: SessionLimits) -> Result<(PgConnection, &Host), StoreError> {
         let first = self.first.load(Relaxed);
+        let bound = self.bound_of_each(limits.connect);
         let mut refusals = Vec::with_capacity(self.list.len());
         for turn in 0..self.list.len() {
             let at = (first + turn) % self.list.len();
             let host = &self.list[at];
             // Where a caller that gives up during this attempt begins its next search.
             self.first.store(at + 1, Relaxed);
-            let refusal = match timeout(self.connect_bound, host.open(limits)).await {
+            let refusal = match timeout(bound, host.open(limits)).await {
                 Ok(Ok(connection)) => {
                     self.first.store(at, Relaxed);
                     return Ok((connection, host));
                 }
                 Ok(Err(refusal)) => refusal,
-                Err(_) => format!("no connection within {} ms", self.connect_bound.as_millis()),
+                Err(_) => format!("no connection within {} ms", bound.as_millis()),
             };
             refusals.push(format!("{}: {refusal}", host.label));
         }
         Err(StoreError::Unavailable(format!("PostgreSQL at {}", refusals.join("; "))))
+    }
+
+    /// Every host's share of the time to connect.
+    fn bound_of_each(&self, connect: Duration) -> Duration {
+        let hosts = u32::try_from(self.list.len()).expect("at most HOSTS_MAX hosts");
+        (connect / hosts).min(CONNECT_MAX)
     }
 }
 
@@ -249,7 +255,7 @@ mod tests {
 
     fn hosts(url: &str) -> Result<Vec<(String, u16, Option<String>)>, InvalidUrl> {
         let id = InstanceId::parse("i").unwrap();
-        let hosts = Hosts::parse(url, &id, Duration::from_secs(9))?.list;
+        let hosts = Hosts::parse(url, &id)?.list;
         let seen = |host: Host| {
             let options = host.options;
             (options.get_host().to_owned(), options.get_port(), options.get_database().map(str::to_owned))
@@ -277,10 +283,10 @@ mod tests {
     fn every_host_gets_its_share_of_the_time() {
         let id = InstanceId::parse("i").unwrap();
         let bound =
-            |url, seconds| Hosts::parse(url, &id, Duration::from_secs(seconds)).unwrap().connect_bound;
-        assert_eq!(bound("postgres://h1", 9), Duration::from_secs(3));
-        assert_eq!(bound("postgres://h1,h2,h3", 9), Duration::from_secs(1));
-        assert_eq!(bound("postgres://h1", 300), CONNECT_MAX);
+            |url, seconds| Hosts::parse(url, &id).unwrap().bound_of_each(Duration::from_secs(seconds));
+        assert_eq!(bound("postgres://h1", 3), Duration::from_secs(3));
+        assert_eq!(bound("postgres://h1,h2,h3", 3), Duration::from_secs(1));
+        assert_eq!(bound("postgres://h1", 100), CONNECT_MAX);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use sqlx::query::Query;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// A statement with its arguments.
 pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -31,6 +31,8 @@ pub(crate) struct LaneLimits {
     pub session: SessionLimits,
     /// Longest wait for a free session, and for an idle one to prove that it lives.
     pub wait: Duration,
+    /// How long an idle session is used again without the question whether it lives.
+    pub trust: Duration,
     /// How long a request whose caller gave up may keep its place, so that sessions that hang at the
     /// server (a commit that waits for a synchronous standby) do not pile up there.
     pub linger: Duration,
@@ -41,7 +43,14 @@ pub(crate) struct Lane {
     hosts: Arc<Hosts>,
     limits: LaneLimits,
     places: Arc<Semaphore>,
-    idle: Mutex<Vec<PgConnection>>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+/// A session that waits for its next request.
+struct Idle {
+    connection: PgConnection,
+    /// When its last request was answered; `None` when there is reason to doubt that it lives.
+    answered: Option<Instant>,
 }
 
 impl Lane {
@@ -93,21 +102,37 @@ impl Lane {
     pub(crate) async fn close(&self) {
         self.places.close();
         let idle = std::mem::take(&mut *self.idle());
-        for connection in idle {
+        for session in idle {
             // The session ends either way; a server that does not answer must not hold up a shutdown.
-            let _ = timeout(self.limits.wait, connection.close()).await;
+            let _ = timeout(self.limits.wait, session.connection.close()).await;
         }
     }
 
-    /// The idle connection used last, if it answers. One that does not (the server was restarted) is closed
-    /// here, where nothing is in doubt yet, and not in the middle of a renewal.
+    /// The idle connection used last. One that was idle for longer than `trust` (LEADER_TTL) is asked first;
+    /// if it does not answer (the server was restarted), it is closed here, where nothing is in doubt yet.
+    ///
+    /// A leader and a follower use theirs with every heartbeat, so they pay one round trip per statement
+    /// and not two. The price is paid when a session died since its last use: one statement ends as
+    /// [`StoreError::Unknown`], which makes the other idle ones doubtful, and the next opens a new session.
+    /// LEADER_TTL has room for one renewal that gets no answer.
     async fn live_idle(&self) -> Option<PgConnection> {
-        let mut connection = self.idle().pop()?;
+        let Idle { mut connection, answered } = self.idle().pop()?;
+        if answered.is_some_and(|at| at.elapsed() <= self.limits.trust) {
+            return Some(connection);
+        }
         let answer = timeout(self.limits.wait / 4, connection.ping()).await;
         matches!(answer, Ok(Ok(()))).then_some(connection)
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
+    /// What ended one session early (a restart, a cut) may have ended the idle ones too: they are asked
+    /// before they are used again.
+    fn doubt_idle(&self) {
+        for session in &mut *self.idle() {
+            session.answered = None;
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
         // Nothing can panic while it is held: a poisoned list is whole.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,8 +153,12 @@ impl Session<'_> {
     /// Ends the request: the connection goes back if it was answered, and is closed if not.
     pub(crate) fn answered<T>(mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         let connection = self.connection.take();
-        if answer.is_ok() && !self.lane.places.is_closed() {
-            self.lane.idle().extend(connection);
+        if answer.is_err() {
+            self.lane.doubt_idle();
+        } else if let Some(connection) = connection
+            && !self.lane.places.is_closed()
+        {
+            self.lane.idle().push(Idle { connection, answered: Some(Instant::now()) });
         }
         // After an error nothing hangs at the server: it has answered, or the connection is broken.
         answer
@@ -144,6 +173,7 @@ impl Drop for Session<'_> {
         let (Some(mut connection), Some(place)) = (self.connection.take(), self.place.take()) else {
             return;
         };
+        self.lane.doubt_idle();
         if linger.is_zero() {
             return;
         }

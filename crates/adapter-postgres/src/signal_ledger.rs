@@ -29,19 +29,23 @@ macro_rules! signal_columns {
 }
 
 /// $1 group, $2 id, $3 body, $4 hint.
+///
+/// The update of a repetition changes nothing, and is there because it writes: its commit waits for the
+/// synchronous standby as the first one did, and PostgreSQL's log is in order, so when it is there, the
+/// first is too. A statement that only reads would acknowledge a signal whose commit was cancelled while it
+/// waited, which is visible here and not yet there. An inserted row has no `xmax`; one that was updated by
+/// this statement was locked by it before and has its transaction there.
 const SUBMIT: &str = concat!(
     "WITH s AS (
         INSERT INTO coordinator_signal (group_id, id, body) VALUES ($1, $2, $3)
-        ON CONFLICT (group_id, id) DO NOTHING RETURNING *)
+        ON CONFLICT (group_id, id) DO UPDATE SET id = excluded.id
+        RETURNING *, xmax = 0 AS fresh)
      SELECT ",
     signal_columns!(),
-    ", pg_notify(",
+    ", s.fresh, CASE WHEN s.fresh THEN pg_notify(",
     channel!(),
-    ", $4) FROM s"
+    ", $4) END FROM s"
 );
-
-const FIND: &str =
-    concat!("SELECT ", signal_columns!(), " FROM coordinator_signal AS s WHERE group_id = $1 AND id = $2");
 
 /// The row lock on the oldest makes two claims of the same leader take two signals.
 const CLAIM_NEXT: &str = concat!(
@@ -74,7 +78,7 @@ const TAKE_OVER: &str = concat!(
     with_fence!(
         "doubted AS (
             UPDATE coordinator_signal SET state = 'in_doubt'
-            WHERE group_id = $1 AND state = 'claimed' AND claim IS DISTINCT FROM $4 AND EXISTS (SELECT FROM fence)
+            WHERE group_id = $1 AND state = 'claimed' AND EXISTS (SELECT FROM fence)
             RETURNING *),
          s AS (
             SELECT * FROM doubted
@@ -109,17 +113,15 @@ impl SignalLedger for PostgresStore {
             .bind(signal.id.as_str())
             .bind(signal.body.as_str())
             .bind(self.me.payload(Hint::Signal));
-        if let Some(row) = self.service.optional(statement).await? {
-            return Ok(Submit::Accepted(read(&row)?));
-        }
-        // A second statement, because the first cannot see a row that was committed after it began. It
-        // only reads: the row it conflicted with is committed, and waits for its standby like any other.
-        let statement = sqlx::query(FIND).bind(self.me.group.as_str()).bind(signal.id.as_str());
-        let Some(row) = self.service.optional(statement).await? else {
-            return Err(StoreError::Unknown(format!("signal {} was removed meanwhile", signal.id)));
-        };
-        let found = read(&row)?;
-        Ok(if found.body == signal.body { Submit::Repeated(found) } else { Submit::Conflict(found) })
+        let row = self.service.one(statement).await?;
+        let stored = read(&row)?;
+        Ok(if Columns::of(TABLE, &row).required("fresh")? {
+            Submit::Accepted(stored)
+        } else if stored.body == signal.body {
+            Submit::Repeated(stored)
+        } else {
+            Submit::Conflict(stored)
+        })
     }
 
     async fn claim_next(&self, token: &Token) -> Result<SignalClaim, StoreError> {

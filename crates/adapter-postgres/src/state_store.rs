@@ -23,6 +23,9 @@ const ELECTION_SESSIONS: usize = 2;
 const SERVICE_SESSIONS: usize = 4;
 /// Longest statement outside of the election: recovery may read a view over another server's tables.
 const SERVICE_STATEMENT_MAX: Duration = Duration::from_secs(10);
+/// Longest opening of a session outside of the election, over all hosts. Not a share of LEADER_TTL: a
+/// short one would leave TLS to a host far away no time, although nothing here has to be so quick.
+const SERVICE_CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for a free session outside of the election.
 const SERVICE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long an abandoned request outside of the election keeps its place. Those of the election need
@@ -66,12 +69,18 @@ impl PostgresStore {
     /// Checks the URL; does not connect.
     pub fn new(config: PostgresConfig) -> Result<Self, InvalidUrl> {
         let PostgresConfig { url, group, id, nonce, host, ttl, positions, portfolio } = config;
-        let hosts = Arc::new(Hosts::parse(&url, &id, ttl)?);
+        let hosts = Arc::new(Hosts::parse(&url, &id)?);
         let me = Identity { group, nonce, host, ttl };
-        // All below ttl / 3, the time a renewal has: a lock or an open transaction of a stopped process
-        // must be gone before the next renewal, or the next claim, gives up.
-        let election = SessionLimits { lock: ttl / 6, statement: ttl / 4, idle_in_transaction: ttl / 4 };
-        let service = SessionLimits { statement: SERVICE_STATEMENT_MAX, ..election };
+        // At the server all below ttl / 3, the time a renewal has: a lock or an open transaction of a
+        // stopped process must be gone before the next renewal, or the next claim, gives up.
+        let election = SessionLimits {
+            connect: ttl / 3,
+            lock: ttl / 6,
+            statement: ttl / 4,
+            idle_in_transaction: ttl / 4,
+        };
+        let service =
+            SessionLimits { connect: SERVICE_CONNECT_MAX, statement: SERVICE_STATEMENT_MAX, ..election };
         Ok(Self {
             listener: Listener::new(me.clone(), hosts.clone(), election),
             election: Lane::new(
@@ -81,6 +90,7 @@ impl PostgresStore {
                     sessions: ELECTION_SESSIONS,
                     session: election,
                     wait: ttl / 3,
+                    trust: ttl,
                     linger: Duration::ZERO,
                 },
             ),
@@ -91,6 +101,7 @@ impl PostgresStore {
                     sessions: SERVICE_SESSIONS,
                     session: service,
                     wait: SERVICE_WAIT_MAX,
+                    trust: ttl,
                     linger: SERVICE_LINGER,
                 },
             ),

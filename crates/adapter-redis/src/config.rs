@@ -44,14 +44,14 @@ impl RedisConfig {
         masked(&self.url)
     }
 
-    /// The lease key. The braces keep everything of a group in one slot of a cluster.
+    /// The lease key. Every script touches this one key alone, so a cluster needs no hash tag in it.
     pub(crate) fn key(&self) -> String {
-        format!("{{{}:{}}}:leader", self.prefix, self.group)
+        format!("{}:{}:leader", self.prefix, self.group)
     }
 
     /// The channel of hints.
     pub(crate) fn channel(&self) -> String {
-        format!("{{{}:{}}}:hints", self.prefix, self.group)
+        format!("{}:{}:hints", self.prefix, self.group)
     }
 }
 
@@ -190,11 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn key_and_channel_share_a_slot() {
+    fn key_and_channel_have_the_documented_names() {
         let config = config("redis://host");
-        assert_eq!(config.key(), "{coordinator:desk}:leader");
-        let slot = |name: String| fred::util::redis_keyslot(name.as_bytes());
-        assert_eq!(slot(config.key()), slot(config.channel()));
+        assert_eq!(config.key(), "coordinator:desk:leader");
+        assert_eq!(config.channel(), "coordinator:desk:hints");
     }
 
     fn config(url: &str) -> RedisConfig {

@@ -16,9 +16,9 @@ use fred::types::{CustomCommand, Message, Value};
 use fred::util::redis_keyslot;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinError;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// An attempt may take this many request timeouts beyond one for each server of the URL: a sentinel leads
 /// to a primary, a cluster node to its peers.
@@ -36,7 +36,7 @@ pub(crate) struct Dial {
     pub(crate) endpoint: String,
     /// Limit of one request.
     pub(crate) request_timeout: Duration,
-    /// How often an idle connection is tried.
+    /// How often a connection on which nothing else is answered is tried.
     pub(crate) ping_every: Duration,
     /// The lease key's slot, by which a cluster routes.
     pub(crate) slot: u16,
@@ -91,10 +91,9 @@ impl Line {
 
     /// Passes messages on until the connection ends, fails to answer a PING, or is in doubt.
     pub(crate) async fn until_lost(&mut self, dial: &Dial, hints: &Hints) -> Loss {
-        let every = dial.ping_every.max(RECONNECT_DELAY);
-        let mut pings = interval_at(Instant::now() + every, every);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tried = Instant::now();
         loop {
+            let due = ping_due(dial.ping_every, tried, self.connection.answered());
             tokio::select! {
                 end = &mut self.driver.0 => return Loss::Ended(dial.end(end)),
                 () = self.connection.doubt.notified() => {
@@ -108,9 +107,15 @@ impl Line {
                         return Loss::Ended(format!("Redis at {}: connection ended", dial.endpoint));
                     }
                 },
-                _ = pings.tick() => if let Err(error) = self.connection.ping(dial.request_timeout).await {
-                    return Loss::Doubtful(reason(error));
-                },
+                () = sleep_until(due) => {
+                    // What was answered during the sleep has put the PING off.
+                    if ping_due(dial.ping_every, tried, self.connection.answered()) <= Instant::now() {
+                        if let Err(error) = self.connection.ping(dial.request_timeout).await {
+                            return Loss::Doubtful(reason(error));
+                        }
+                        tried = Instant::now();
+                    }
+                }
             }
         }
     }
@@ -155,6 +160,8 @@ pub(crate) struct Connection {
     listens: bool,
     /// Told when the connection had better be replaced.
     doubt: Notify,
+    /// When a request was last answered, a PING not being one.
+    answered: watch::Sender<Option<Instant>>,
 }
 
 impl Connection {
@@ -162,7 +169,12 @@ impl Connection {
         let listens = dial.channel.is_some();
         // fred subscribes at the node of the client's own name; a PING has to go the same way.
         let slot = if listens { redis_keyslot(client.id().as_bytes()) } else { dial.slot };
-        Self { client, endpoint: dial.endpoint.clone(), slot, listens, doubt: Notify::new() }
+        let answered = watch::Sender::new(None);
+        Self { client, endpoint: dial.endpoint.clone(), slot, listens, doubt: Notify::new(), answered }
+    }
+
+    fn answered(&self) -> Option<Instant> {
+        *self.answered.borrow()
     }
 
     /// Sends one command, once. After a refusal nothing was changed; after a silence or a loss anything may have.
@@ -173,7 +185,14 @@ impl Connection {
         arguments: Vec<Value>,
         limit: Duration,
     ) -> Result<Frame, StoreError> {
-        let asking = tokio::spawn(async move { self.send(command, arguments, limit).await });
+        let asking = tokio::spawn(async move {
+            let answer = self.send(command, arguments, limit).await;
+            // A refusal is an answer too: somebody is there.
+            if !matches!(answer, Err(StoreError::Unknown(_))) {
+                self.answered.send_replace(Some(Instant::now()));
+            }
+            answer
+        });
         asking.await.unwrap_or_else(|error| Err(StoreError::Unknown(error.to_string())))
     }
 
@@ -223,9 +242,51 @@ impl Connection {
     }
 }
 
+/// When the next PING is due: a while after the last one, and not while requests are answered as often as that.
+/// They may come half a pause late: the election's, one a heartbeat, are not to be doubled by their jitter.
+fn ping_due(every: Duration, tried: Instant, answered: Option<Instant>) -> Instant {
+    let every = every.max(RECONNECT_DELAY);
+    let idle = tried + every;
+    answered.map_or(idle, |answered| idle.max(answered + every + every / 2))
+}
+
 /// The sentence of an error.
 fn reason(error: StoreError) -> String {
     match error {
         StoreError::Unavailable(why) | StoreError::Unknown(why) | StoreError::Corrupt(why) => why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn an_idle_connection_is_tried_every_time() {
+        let tried = Instant::now();
+        assert_eq!(ping_due(EVERY, tried, None), tried + EVERY);
+        // The requests ended long ago.
+        assert_eq!(ping_due(EVERY, tried + 2 * EVERY, Some(tried)), tried + 3 * EVERY);
+        assert_eq!(ping_due(Duration::ZERO, tried, None), tried + RECONNECT_DELAY);
+    }
+
+    #[test]
+    fn requests_that_are_answered_stand_for_pings_even_if_a_little_late() {
+        let tried = Instant::now();
+        let mut answered = tried;
+        for gap in [EVERY, EVERY / 2, EVERY * 3 / 2, EVERY] {
+            let due = ping_due(EVERY, tried, Some(answered));
+            answered += gap;
+            assert!(answered <= due, "a PING before the next request");
+        }
+    }
+
+    #[test]
+    fn a_silence_after_requests_is_looked_into() {
+        let tried = Instant::now();
+        let answered = tried + 10 * EVERY;
+        assert_eq!(ping_due(EVERY, tried, Some(answered)), answered + EVERY * 3 / 2);
     }
 }

@@ -28,7 +28,7 @@ const RENEW: &str = script!("renew");
 const RELEASE: &str = script!("release");
 const INSPECT: &str = script!("inspect");
 
-/// LEADER_TTL is split into this many heartbeats; an idle connection is tried once in each.
+/// LEADER_TTL is split into this many heartbeats; an idle connection for requests is tried once in each.
 const HEARTBEATS_PER_TTL: u32 = 3;
 
 /// The [`LeaderStore`] of one group on Redis.
@@ -49,16 +49,17 @@ impl RedisStore {
         let parsed = parse(&config.url)?;
         let hints = Arc::new(Hints::new(config.nonce));
         let key = config.key();
-        let dial = |channel| Dial {
+        let dial = |channel, ping_every| Dial {
             config: parsed.clone(),
             endpoint: endpoint(&parsed),
             request_timeout: config.request_timeout,
-            ping_every: config.ttl / HEARTBEATS_PER_TTL,
+            ping_every,
             slot: redis_keyslot(key.as_bytes()),
             channel,
         };
-        let requests = Link::new(dial(None), hints.clone());
-        let messages = Link::new(dial(Some(config.channel())), hints.clone());
+        let requests = Link::new(dial(None, config.ttl / HEARTBEATS_PER_TTL), hints.clone());
+        // A hint only makes things fast, so nobody waits for what this connection would notice sooner.
+        let messages = Link::new(dial(Some(config.channel()), config.ttl), hints.clone());
         Ok(Self { config, key, hints, requests, messages })
     }
 

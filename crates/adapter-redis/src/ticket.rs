@@ -1,4 +1,4 @@
-//! The lease key's value, `claim instance`, and the scripts' answers about it. Anybody can write the key, so
+//! The lease key's value, `instance claim`, and the scripts' answers about it. Anybody can write the key, so
 //! nothing read from it is trusted.
 
 use domain::id::{ClaimId, InstanceId};
@@ -20,7 +20,7 @@ pub(crate) enum Answer {
 
 /// The value to write.
 pub(crate) fn value(claim: ClaimId, id: &InstanceId) -> String {
-    format!("{claim} {id}")
+    format!("{id} {claim}")
 }
 
 /// Reads the answer of acquire, renew and inspect: `[1]`, `[0]` or `[0, type, length, remaining ms, head]`.
@@ -86,7 +86,7 @@ impl Stored<'_> {
         if usize::try_from(self.length) != Ok(self.head.len()) {
             return None;
         }
-        let (claim, id) = std::str::from_utf8(self.head).ok()?.split_once(' ')?;
+        let (id, claim) = std::str::from_utf8(self.head).ok()?.split_once(' ')?;
         Some((parse_claim(claim)?, InstanceId::parse(id).ok()?))
     }
 
@@ -128,7 +128,7 @@ mod tests {
         let claim = ClaimId::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
         let id = InstanceId::parse("host:5000-1.a_b").unwrap();
         let written = value(claim, &id);
-        assert_eq!(written, format!("{CLAIM} host:5000-1.a_b"));
+        assert_eq!(written, format!("host:5000-1.a_b {CLAIM}"));
         let ticket = string(written.as_bytes(), 4_000);
         assert_eq!(ticket, Ticket { holder: id, claim: Some(claim), remaining: Ok(Duration::from_secs(4)) });
     }
@@ -138,18 +138,21 @@ mod tests {
         for value in [
             String::new(),
             CLAIM.to_owned(),
-            format!("{CLAIM} "),
-            format!(" {CLAIM} a"),
-            format!("{CLAIM}  a"),
-            format!("{CLAIM} a b"),
-            format!("{CLAIM} a\0"),
-            format!("{CLAIM}\na"),
-            format!("{} a", CLAIM.to_uppercase()),
-            format!("{} a", CLAIM.replace('-', "")),
-            format!("{} a", CLAIM.replace('0', "+")),
-            format!("{} a", CLAIM.replace('0', "g")),
-            "0123-456789ab-cdef-0123-456789abcdef0123 a".to_owned(),
-            format!("{CLAIM} {}", "a".repeat(129)),
+            format!(" {CLAIM}"),
+            format!(" a {CLAIM}"),
+            format!("a  {CLAIM}"),
+            format!("a b {CLAIM}"),
+            format!("a {CLAIM} "),
+            format!("a {CLAIM}\0"),
+            format!("a\0 {CLAIM}"),
+            format!("a\n{CLAIM}"),
+            format!("{CLAIM} a"),
+            format!("a {}", CLAIM.to_uppercase()),
+            format!("a {}", CLAIM.replace('-', "")),
+            format!("a {}", CLAIM.replace('0', "+")),
+            format!("a {}", CLAIM.replace('0', "g")),
+            "a 0123-456789ab-cdef-0123-456789abcdef".to_owned(),
+            format!("{} {CLAIM}", "a".repeat(129)),
         ] {
             let ticket = string(value.as_bytes(), 4_000);
             assert_eq!((ticket.claim, ticket.remaining), (None, Err(TicketFault::Malformed)), "{value:?}");
@@ -159,14 +162,14 @@ mod tests {
 
     #[test]
     fn a_value_longer_than_its_head_is_not_ours_however_it_begins() {
-        let head = format!("{CLAIM} a");
+        let head = format!("a {CLAIM}");
         let stored = Stored { kind: b"string", length: 8 << 20, remaining_ms: 1, head: head.as_bytes() };
         assert_eq!(stored.ticket(TTL).remaining, Err(TicketFault::Malformed));
     }
 
     #[test]
     fn an_expiry_beyond_the_ttl_or_missing_is_a_fault() {
-        let value = format!("{CLAIM} a");
+        let value = format!("a {CLAIM}");
         for (remaining_ms, remaining) in [
             (0, Ok(Duration::ZERO)),
             (10_000, Ok(TTL)),

@@ -78,8 +78,7 @@ impl SignalLedger for SqliteStore {
 
     async fn take_over(&self, token: &Token) -> Result<Option<Vec<Signal>>, StoreError> {
         const MARK: &str = concat!(
-            "UPDATE coordinator_signal SET state = 'in_doubt' WHERE group_id = ?1 AND state = 'claimed' ",
-            "AND (tl, epoch, claim) <> (?2, ?3, ?4) AND ",
+            "UPDATE coordinator_signal SET state = 'in_doubt' WHERE group_id = ?1 AND state = 'claimed' AND ",
             may_act!()
         );
         // One row without a signal when the token holds and nothing is in doubt; none when it is fenced.

@@ -3,6 +3,11 @@
 //! Takes the path of the binary to be measured. Prints each figure with its limit and the ratio to it; it
 //! judges nothing and asserts nothing, because machines differ and are noisy.
 
+use adapter_postgres::{PostgresConfig, PostgresStore, RelationName};
+use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
+use domain::lease::{Epoch, Timeline, Token};
+use domain::ledger::{NewSignal, SignalId};
+use domain::ports::{SignalClaim, SignalLedger};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -49,6 +54,8 @@ struct Group {
     members: Vec<Coordinator>,
     arguments: Vec<String>,
     program: PathBuf,
+    /// The group's name in the stores.
+    name: String,
 }
 
 impl Group {
@@ -60,22 +67,24 @@ impl Group {
         let redis = redis.url();
         let arguments = ["--redis", &redis, "--postgres", database, "--leader-ttl", &ttl, "--group", &name]
             .map(str::to_owned);
-        Self::start(program, arguments.to_vec(), |launch| launch)
+        Self::start(program, arguments.to_vec(), &name, |launch| launch)
     }
 
     fn embedded(program: &Path, data_dir: &Path) -> Self {
         let ttl = format!("{}ms", TTL.as_millis());
-        Self::start(program, vec!["--leader-ttl".to_owned(), ttl], |launch| launch.data_dir(data_dir))
+        Self::start(program, vec!["--leader-ttl".to_owned(), ttl], "default", |launch| {
+            launch.data_dir(data_dir)
+        })
     }
 
-    fn start(program: &Path, arguments: Vec<String>, place: impl Fn(Launch) -> Launch) -> Self {
+    fn start(program: &Path, arguments: Vec<String>, name: &str, place: impl Fn(Launch) -> Launch) -> Self {
         let launch = arguments.iter().fold(Launch::new(program, "instance"), Launch::argument);
         let launch = place(launch);
         let mut members: Vec<Coordinator> = (0..3).map(|_| launch.start()).collect();
         for member in &mut members {
             member.wait_for(EventKind::Ready, PATIENCE);
         }
-        Self { launch, members, arguments, program: program.to_owned() }
+        Self { launch, members, arguments, program: program.to_owned(), name: name.to_owned() }
     }
 
     /// The place of the one that answers 200 on /leader.
@@ -142,6 +151,7 @@ fn handovers(group: &mut Group) {
 /// A leader that is cut off from PostgreSQL: from the end of its belief to the beginning of the next.
 fn cuts(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::runtime::Runtime) {
     let mut gaps = Vec::new();
+    let mut accepted = 0;
     for _ in 0..CUTS {
         let database = runtime.block_on(postgres.create_database());
         let proxy = runtime.block_on(Proxy::start(postgres.address()));
@@ -151,16 +161,54 @@ fn cuts(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::run
         let leader = alone.leader();
         let mut others = Group::new(program, redis, &database, TTL);
         sleep(SETTLE);
+        let token = runtime.block_on(token(&database, &alone.name));
         runtime.block_on(proxy.set(Mode::Swallow(Direction::Both)));
         let lost = alone.members[leader].wait_for(EventKind::Lost, PATIENCE).t;
         let next = others.next_lead(0);
         gaps.push(ms(next) - ms(lost));
+        accepted += usize::from(runtime.block_on(effect(&database, &alone.name, &token)));
     }
     gaps.sort_by(f64::total_cmp);
     println!(
         "leader cut off from PostgreSQL: its successor appeared {:.1} ms (least of {CUTS}) after it had stopped believing",
         gaps[0]
     );
+    println!("effects sent under the token of such a leader: {accepted} of {CUTS} accepted");
+}
+
+/// The fencing token in the lease row.
+async fn token(database: &str, group: &str) -> Token {
+    let query = format!(
+        "select tl || ' ' || epoch || ' ' || claim from coordinator_lease where group_id = '{group}'"
+    );
+    let row = backend::text(database, &query).await.expect("the group has a row");
+    let mut parts = row.split(' ');
+    let mut part = || parts.next().expect("three parts");
+    let timeline = Timeline(part().parse().expect("a timeline"));
+    let epoch = Epoch(part().parse().expect("an epoch"));
+    let claim = ClaimId::from_u128(u128::from_str_radix(&part().replace('-', ""), 16).expect("a uuid"));
+    Token { timeline, epoch, claim }
+}
+
+/// Whether the database accepts an effect under `token`: the claim of a signal that waits.
+async fn effect(database: &str, group: &str, token: &Token) -> bool {
+    let relation = |name| RelationName::parse(name).expect("a name");
+    let store = PostgresStore::new(PostgresConfig {
+        url: database.to_owned(),
+        group: GroupId::parse(group).expect("an id"),
+        id: InstanceId::parse("stale").expect("an id"),
+        nonce: Nonce::new(1),
+        host: "bench".to_owned(),
+        ttl: TTL_STEADY,
+        positions: relation("portfolio_positions"),
+        portfolio: relation("portfolio_state"),
+    });
+    let store = store.expect("a good URL");
+    let signal = NewSignal { id: SignalId::parse("signal").expect("an id"), body: "{}".to_owned() };
+    store.submit(&signal).await.expect("the database is there");
+    let answer = store.claim_next(token).await.expect("the database is there");
+    store.close().await;
+    answer != SignalClaim::Fenced
 }
 
 fn steady(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::runtime::Runtime) {
@@ -168,9 +216,9 @@ fn steady(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::r
     let group = Group::new(program, redis, &database, TTL_STEADY);
     group.leader();
     sleep(TTL_STEADY);
-    let before = (scripts(redis), transactions(&database, runtime));
+    let before = (requests(redis), transactions(&database, runtime));
     sleep(STEADY);
-    let after = (scripts(redis), transactions(&database, runtime));
+    let after = (requests(redis), transactions(&database, runtime));
     // A float holds any number of requests that fits into half a minute.
     #[allow(clippy::cast_precision_loss, reason = "small numbers")]
     let rate = |before: u64, after: u64| (after - before) as f64 / STEADY.as_secs_f64() / 3.0;
@@ -180,12 +228,12 @@ fn steady(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::r
     one("resident memory, the largest of three", resident, "MB", 25.0);
 }
 
-/// Requests that Redis was sent: scripts, and nothing else in the steady state.
-fn scripts(redis: &Redis) -> u64 {
+/// Requests that Redis was sent: scripts and pings. What a script calls is not a request.
+fn requests(redis: &Redis) -> u64 {
     let Reply::Value(text) = redis.command(&["INFO", "commandstats"]) else { panic!("INFO answers a text") };
     let text = String::from_utf8_lossy(&text).into_owned();
     let calls = |line: &str| {
-        let rest = line.strip_prefix("cmdstat_eval")?;
+        let rest = line.strip_prefix("cmdstat_eval").or_else(|| line.strip_prefix("cmdstat_ping"))?;
         rest.split("calls=").nth(1)?.split(',').next()?.parse::<u64>().ok()
     };
     text.lines().filter_map(calls).sum()
@@ -193,7 +241,8 @@ fn scripts(redis: &Redis) -> u64 {
 
 /// Statements that PostgreSQL was sent: each is a transaction of its own.
 fn transactions(database: &str, runtime: &tokio::runtime::Runtime) -> u64 {
-    let query = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()";
+    let query =
+        "select (xact_commit + xact_rollback)::text from pg_stat_database where datname = current_database()";
     let text = runtime.block_on(backend::text(database, query)).expect("the database has statistics");
     text.parse().expect("a number")
 }

@@ -281,7 +281,9 @@ pub enum Recorded {
 /// that makes a concurrent claim wait (FOR SHARE): no timing is involved.
 #[async_trait]
 pub trait SignalLedger: Send + Sync {
-    /// Stores a signal before it is acknowledged. Needs no leadership.
+    /// Stores a signal before it is acknowledged. Needs no leadership. A repetition and a conflict are
+    /// told only when the first acceptance is as durable as a new one would be: a retry after
+    /// [`StoreError::Unknown`] must not be acknowledged for a commit that a failover can still lose.
     async fn submit(&self, signal: &NewSignal) -> Result<Submit, StoreError>;
 
     /// Claims the oldest received signal: received -> claimed(token).
@@ -290,8 +292,13 @@ pub trait SignalLedger: Send + Sync {
     /// Settles a signal claimed under `token`: claimed(token) -> done | rejected.
     async fn settle(&self, token: &Token, id: &SignalId, as_: Settlement) -> Result<Recorded, StoreError>;
 
-    /// Marks every signal claimed under another token than `token` as in doubt and returns all signals in
-    /// doubt, oldest first, or `None` when `token` is fenced. The new leader never sends them blindly.
+    /// Marks every claimed signal as in doubt and returns all signals in doubt, oldest first, or `None` when
+    /// `token` is fenced. The leader never sends them blindly.
+    ///
+    /// `token`'s own claims are among them: a [`claim_next`](Self::claim_next) whose answer was lost leaves
+    /// a signal claimed that nobody else would ever look at. So call it before any claim of this token is
+    /// in flight: at the start, and again after a claim ended in [`StoreError::Unknown`]. A signal that is
+    /// being worked on at that moment is in doubt like the others, and settling it is refused.
     async fn take_over(&self, token: &Token) -> Result<Option<Vec<Signal>>, StoreError>;
 
     /// Settles a signal in doubt after its outcome was looked up: in_doubt -> done | rejected | received.

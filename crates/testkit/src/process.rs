@@ -260,6 +260,7 @@ impl Coordinator {
                 return status;
             }
             assert!(began.elapsed() < patience, "{} does not end\n{}", self.name, self.log());
+            // Between two looks: std's wait has no time limit.
             thread::sleep(POLL);
         }
     }

@@ -157,6 +157,7 @@ impl Acceptor {
                 while mode != Mode::Refuse && listener.is_none() {
                     *listener = TcpListener::bind(self.address).await.ok();
                     if listener.is_none() {
+                        // Between two tries for a port that somebody may still hold.
                         tokio::time::sleep(REBIND).await;
                     }
                 }
@@ -211,6 +212,7 @@ impl Line {
                 continue;
             }
             if let Mode::Delay(delay) = mode {
+                // The delay is the fault that was asked for.
                 tokio::time::sleep(delay).await;
             }
             if length == 0 {
@@ -309,6 +311,7 @@ mod tests {
     async fn until_received(received: &AtomicU64, bytes: u64) {
         let all = async {
             while received.load(Relaxed) < bytes {
+                // Between two looks at a counter that the peer's task raises.
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };

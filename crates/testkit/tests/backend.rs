@@ -62,6 +62,7 @@ async fn a_standby_follows_and_is_promoted_to_another_timeline() {
     backend::execute(&primary.url(), "INSERT INTO t VALUES (7)").await.unwrap();
     let followed = async {
         while backend::text(&standby.url(), "SELECT n::text FROM t").await.as_deref() != Some("7") {
+            // Between two looks: replication tells the standby's clients nothing.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

@@ -93,6 +93,7 @@ impl Databases {
                 if let Some(row) = found.unwrap_or_else(|error| panic!("{question}: {error}")) {
                     return row;
                 }
+                // Only between two questions: it is the answer that ends the wait.
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

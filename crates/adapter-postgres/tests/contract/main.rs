@@ -4,6 +4,7 @@ mod databases;
 mod failover;
 mod faults;
 mod hostile;
+mod members;
 mod recovery;
 mod sessions;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         failover::cases(),
         faults::cases(),
         hostile::cases(),
+        members::cases(),
         recovery::cases(),
         sessions::cases(),
     ];

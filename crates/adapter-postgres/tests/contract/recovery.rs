@@ -111,6 +111,7 @@ async fn both_relations_are_read_from_one_snapshot(databases: &Databases) {
         .execute(
             "CREATE TABLE books (n int);
              CREATE FUNCTION slow() RETURNS text LANGUAGE plpgsql VOLATILE AS $$ BEGIN
+                -- Room for the other session between the two reads; without it the case is only easier.
                 PERFORM pg_notify('reading', ''); PERFORM pg_sleep(0.05); RETURN 'NIFTY'; END $$;
              CREATE VIEW portfolio_positions AS SELECT n AS position_id, slow() AS instrument, 'open' AS status,
                 1 AS quantity, 1 AS entry_price, 1 AS risk_amount, 1 AS margin_used FROM books;

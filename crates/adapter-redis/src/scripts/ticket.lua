@@ -1,7 +1,7 @@
 -- Put before each of the other scripts: looks at the lease key without fetching more than 512 bytes of it,
 -- whatever its type and size. KEYS[1] is the lease key.
 --   kind   the key's type, 'none' when there is no key
---   owner  the claim it was taken for: what stands before a space at a claim's length; else nil
+--   owner  the claim it was taken for, which ends a value of our form, 'instance claim'; nil for any other value
 --   seen   the answer "not mine": {0} or {0, type, length, remaining ms, first 512 bytes}
 local key = KEYS[1]
 local kind = redis.call('TYPE', key)['ok']
@@ -12,8 +12,10 @@ if kind ~= 'none' then
   if kind == 'string' then
     length = redis.call('STRLEN', key)
     head = redis.call('GETRANGE', key, 0, 511)
-    if head:sub(37, 37) == ' ' then
-      owner = head:sub(1, 36)
+    -- An instance has 1 to 128 characters, a claim 36; a longer value is none of ours, however its head ends.
+    local id, claim = head:match('^([A-Za-z0-9._:-]+) ([0-9a-f-]+)$')
+    if id and #id <= 128 and #claim == 36 and length == #head then
+      owner = claim
     end
   end
   seen = {0, kind, length, redis.call('PTTL', key), head}

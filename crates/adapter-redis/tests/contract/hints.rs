@@ -51,7 +51,7 @@ pub async fn reach<H: Future<Output = ()>>(store: &RedisStore, mut hint: impl Fn
 
 /// Waits until so many connections listen to the group's channel.
 pub async fn listening(operator: &Operator, group: &str, count: i64) {
-    let channel = format!("{{coordinator:{group}}}:hints");
+    let channel = format!("coordinator:{group}:hints");
     eventually("the stores listen", || async {
         let answer = operator.line(&format!("PUBSUB NUMSUB {channel}")).await.into_array();
         (answer.last()?.as_i64()? == count).then_some(())

@@ -6,7 +6,7 @@ use domain::ports::{Acquire, LeaderStore, Ticket, TicketFault, TicketRenewal};
 
 /// As large as the whole process may be, a few times over, when every look fetched it.
 const HUGE: usize = 8 << 20;
-const OURS: &str = "01234567-89ab-cdef-0123-456789abcdef intruder";
+const OURS: &str = "intruder 01234567-89ab-cdef-0123-456789abcdef";
 
 pub async fn other_types_and_our_own_form_with_a_tail_are_faults() {
     let server = Server::start(&[]).await;
@@ -31,6 +31,36 @@ pub async fn other_types_and_our_own_form_with_a_tail_are_faults() {
     assert_fault(&a, TicketFault::NoExpiry).await;
     operator.run(&["SET", &key, OURS, "PX", "3600000"]).await;
     assert_fault(&a, TicketFault::TooLong).await;
+}
+
+pub async fn a_value_that_is_not_ours_is_not_mine_though_my_claim_is_in_it() {
+    let server = Server::start(&[]).await;
+    let operator = server.operator().await;
+    let a = Peer::new(&server.url(), "desk", "a");
+    let (claim, key) = (a.claim(), key("desk"));
+    let forms = [
+        claim.to_string(),
+        format!(" {claim}"),
+        format!("{claim} a"),
+        format!("a b {claim}"),
+        format!("a  {claim}"),
+        format!("<a> {claim}"),
+        format!("a {claim} "),
+        format!("{} {claim}", "a".repeat(129)),
+        // Its first 512 bytes end in the claim.
+        format!("{} {claim}{}", "a".repeat(512 - 37), "x"),
+    ];
+    for value in forms {
+        operator.run(&["SET", &key, &value, "PX", "9999"]).await;
+        let seen = held(a.acquire(claim, Some(claim)).await.expect("acquire"));
+        assert_eq!((seen.claim, seen.remaining), (None, Err(TicketFault::Malformed)), "{value:?}");
+        assert_eq!(a.renew(claim).await, Ok(TicketRenewal::Lost(Some(seen))), "{value:?}");
+        a.release(claim).await.expect("release");
+        assert_eq!(operator.text(&format!("GET {key}")).await, value, "changed");
+    }
+    // As ours, whoever wrote it, it is mine.
+    operator.run(&["SET", &key, &format!("a {claim}"), "PX", "9999"]).await;
+    assert_eq!(a.renew(claim).await, Ok(TicketRenewal::Renewed));
 }
 
 pub async fn a_huge_value_is_never_fetched() {

@@ -57,9 +57,11 @@ fn main() -> ExitCode {
     };
     let own = own![
         tickets::prefixes_are_apart,
+        tickets::the_key_and_its_value_are_the_documented_ones,
         tickets::a_flushed_script_cache_or_database_is_no_error,
         tickets::the_documented_acl_is_enough_and_less_is_told,
         hostile::other_types_and_our_own_form_with_a_tail_are_faults,
+        hostile::a_value_that_is_not_ours_is_not_mine_though_my_claim_is_in_it,
         hostile::a_huge_value_is_never_fetched,
         hostile::a_void_ticket_is_taken_whatever_its_expiry,
         hints::a_lost_connection_hints_when_it_is_back,

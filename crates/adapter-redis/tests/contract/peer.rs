@@ -74,7 +74,7 @@ pub fn config(url: &str, group: &str, id: &str) -> RedisConfig {
 
 /// The group's lease key.
 pub fn key(group: &str) -> String {
-    format!("{{{PREFIX_DEFAULT}:{group}}}:leader")
+    format!("{PREFIX_DEFAULT}:{group}:leader")
 }
 
 /// The message of a request that was refused or could not be sent.

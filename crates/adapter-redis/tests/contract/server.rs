@@ -171,6 +171,7 @@ pub async fn eventually<T, L: Future<Output = Option<T>>>(what: &str, mut look: 
             if let Some(seen) = look().await {
                 return seen;
             }
+            // Redis announces none of what is awaited here: look again after a pause, within PATIENCE.
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };

@@ -17,6 +17,14 @@ pub async fn prefixes_are_apart() {
     assert_eq!(staging.acquire(claim, None).await, Ok(Acquire::Granted));
 }
 
+pub async fn the_key_and_its_value_are_the_documented_ones() {
+    let server = Server::start(&[]).await;
+    let operator = server.operator().await;
+    let claim = Peer::new(&server.url(), "default", "a-1").take().await;
+    assert_eq!(operator.text("GET coordinator:default:leader").await, format!("a-1 {claim}"));
+    assert_eq!(operator.line("DBSIZE").await.as_i64(), Some(1));
+}
+
 pub async fn a_flushed_script_cache_or_database_is_no_error() {
     let server = Server::start(&[]).await;
     let a = Peer::new(&server.url(), "desk", "a");
@@ -32,7 +40,7 @@ pub async fn a_flushed_script_cache_or_database_is_no_error() {
 pub async fn the_documented_acl_is_enough_and_less_is_told() {
     let server = Server::start(&[]).await;
     let operator = server.operator().await;
-    let scope = "on >pw resetkeys ~{coordinator:desk}:* resetchannels &{coordinator:desk}:* -@all";
+    let scope = "on >pw resetkeys ~coordinator:desk:leader resetchannels &coordinator:desk:hints -@all";
     operator.line(&format!("ACL SETUSER desk {scope} {ACL_COMMANDS}")).await;
     let url = format!("redis://desk:pw@127.0.0.1:{}", server.port());
     let (a, b) = (Peer::new(&url, "desk", "a"), Peer::new(&url, "desk", "b"));

@@ -5,15 +5,20 @@ use domain::ledger::{NewSignal, SignalId};
 use domain::ports::{SignalLedger, StateStore};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 use testkit::contract::{Case, PATIENCE};
 use tokio::time::timeout;
 
 pub fn suite() -> Vec<Case<Files>> {
     vec![
         Case::new("hints::a_dropped_waiter_takes_no_hint_along", dropped_waiter),
+        Case::new("hints::a_busy_file_does_not_make_a_waiter_look_back_to_back", busy_file),
         Case::new("hints::they_come_back_with_the_file", come_back),
     ]
 }
+
+/// How long a waiter rests after a hint.
+const REST: Duration = Duration::from_millis(50);
 
 async fn write(files: &Files, n: u32) {
     let signal = NewSignal { id: SignalId::parse(&format!("s{n}")).unwrap(), body: "{}".to_owned() };
@@ -26,6 +31,8 @@ async fn dropped_waiter(_: Arc<Files>) {
     store.changed().await;
     for polls in 0..20 {
         write(&files, polls).await;
+        // The drop is to hit the look and not the rest before it. If it does not, the case is only easier.
+        tokio::time::sleep(REST).await;
         if !told_within(polls, store.changed()).await {
             timeout(PATIENCE, store.changed()).await.expect("the hint is still to be had");
         }
@@ -43,6 +50,19 @@ async fn told_within(polls: u32, waiter: impl Future<Output = ()>) -> bool {
         tokio::task::yield_now().await;
     }
     false
+}
+
+async fn busy_file(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    store.changed().await;
+    let began = Instant::now();
+    for n in 0..5 {
+        write(&files, n).await;
+        store.changed().await;
+    }
+    // A lower bound: no machine is too slow for it.
+    assert!(began.elapsed() >= REST * 4, "5 hints within {:?}", began.elapsed());
 }
 
 async fn come_back(_: Arc<Files>) {

@@ -6,7 +6,7 @@ use crate::wait::until;
 use testkit::backend::{Redis, Reply};
 
 /// Well formed, of an instance that does not exist.
-const FOREIGN: &str = "00000000-0000-0000-0000-000000000001 nobody";
+const FOREIGN: &str = "nobody 00000000-0000-0000-0000-000000000001";
 const FAULTS: &str = "coordinator_ticket_faults_total";
 /// The largest that a hostile neighbour would bother to write.
 const HUGE: usize = 8 * 1024 * 1024;

@@ -22,6 +22,7 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return seen;
         }
         assert!(began.elapsed() < PATIENCE, "never: {what}");
+        // Between two looks; the loop above ends with the state, not with the time.
         sleep(LOOK);
     }
 }

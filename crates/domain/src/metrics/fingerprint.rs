@@ -30,7 +30,11 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the value is a whole number of 48 bits"
+    )]
     fn survives_the_way_through_a_float() {
         for id in ["a", "b", "7b0e8f4e-6f0f-4f5e-9a51-0f3f8a1c2d3e-4711", "x:5000"] {
             let print = fingerprint(&InstanceId::parse(id).unwrap());

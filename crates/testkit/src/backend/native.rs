@@ -238,6 +238,7 @@ fn until(time_max: Duration, mut condition: impl FnMut() -> bool) -> bool {
         if began.elapsed() > time_max {
             return false;
         }
+        // Between two looks: a process that ends tells nobody but its parent's wait.
         thread::sleep(POLL);
     }
     true

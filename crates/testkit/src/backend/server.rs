@@ -128,6 +128,7 @@ fn start(host: &mut impl Host, ready: &impl Fn() -> Answer) -> Answer {
             let why = ended.err().unwrap_or(not_yet);
             return Err(format!("{why}\n{}", tail(&host.log())));
         }
+        // Between two tries: a server says nowhere that it is ready.
         thread::sleep(READY_POLL);
     }
 }

@@ -1,4 +1,4 @@
-//! The suite of [`LeaderStore`](domain::ports::LeaderStore).
+//! The suite of [`LeaderStore`].
 
 use super::scene::fresh_group;
 use super::{Case, LeaderStores, Opening, PATIENCE, TTL, TicketTamper, cases};
@@ -217,6 +217,7 @@ async fn a_ticket_expires(scene: Scene) {
     let claim = a.acquired().await;
     let gone = async {
         while b.store.inspect().await != Ok(None) {
+            // Between two looks: an expired key sends no message that could be waited for.
             tokio::time::sleep(TTL_MIN / 20).await;
         }
     };

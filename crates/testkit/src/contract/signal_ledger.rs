@@ -1,4 +1,4 @@
-//! The suite of [`SignalLedger`](domain::ports::SignalLedger): never twice, never lost.
+//! The suite of [`SignalLedger`]: never twice, never lost.
 
 mod doubt;
 mod fence;

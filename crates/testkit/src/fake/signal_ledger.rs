@@ -67,7 +67,7 @@ impl FakeStateStore {
     fn do_take_over(&self, token: &Token) -> Option<Vec<Signal>> {
         self.fenced(token, |signals| {
             for signal in signals.iter_mut() {
-                if matches!(signal.state, SignalState::Claimed(by) if by != *token) {
+                if matches!(signal.state, SignalState::Claimed(_)) {
                     signal.state = SignalState::InDoubt;
                 }
             }

@@ -10,7 +10,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("signal_ledger", Scene:
         taking_over_marks_what_others_claimed,
         taking_over_again_tells_the_same,
-        taking_over_leaves_the_own_claims,
+        taking_over_marks_the_own_claims_too,
         a_doubt_is_not_claimed_until_it_is_resolved,
         a_doubt_is_resolved_each_way,
         only_a_doubt_is_resolved,
@@ -55,14 +55,19 @@ async fn taking_over_again_tells_the_same(scene: Scene) {
     assert_eq!(take_over(&b, &token).await, doubtful);
 }
 
-async fn taking_over_leaves_the_own_claims(scene: Scene) {
+/// A claim whose answer was lost: only the store knows of it.
+async fn taking_over_marks_the_own_claims_too(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     submit(&*process.ledger, "s-1").await;
     let id = claim(&*process.ledger, &token).await.id;
-    assert_eq!(take_over(&process, &token).await, []);
-    assert_eq!(process.ledger.settle(&token, &id, Settlement::Done).await, Ok(Recorded::Recorded));
-    assert_eq!(take_over(&process, &token).await, [], "nor what is settled");
+    assert_eq!(ids(&take_over(&process, &token).await), ["s-1"]);
+    let settle = async || process.ledger.settle(&token, &id, Settlement::Done).await;
+    assert_eq!(settle().await, Ok(Recorded::Fenced), "whoever still works on it has lost it");
+    assert_eq!(process.ledger.resolve(&token, &id, Settlement::Received).await, Ok(Recorded::Recorded));
+    assert_eq!(claim(&*process.ledger, &token).await.id, id, "not sent after all: it is sent now");
+    assert_eq!(settle().await, Ok(Recorded::Recorded));
+    assert_eq!(take_over(&process, &token).await, [], "what is settled is left alone");
 }
 
 async fn a_doubt_is_not_claimed_until_it_is_resolved(scene: Scene) {

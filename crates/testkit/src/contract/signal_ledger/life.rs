@@ -15,6 +15,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         the_same_signal_is_told_where_it_stands,
         the_same_id_with_another_body_is_a_conflict,
         of_8_concurrent_submissions_one_is_accepted,
+        a_repetition_is_in_the_way_of_no_effect,
         groups_have_their_own_signals,
         signals_are_claimed_in_order_of_arrival,
         concurrent_claims_never_hand_out_one_signal_twice,
@@ -98,6 +99,26 @@ async fn of_8_concurrent_submissions_one_is_accepted(scene: Scene) {
     assert_eq!((accepted, repeated), (1, 7), "{answers:?}");
     let counts = scene.process("a").await.ledger.counts().await;
     assert_eq!(counts, Ok(SignalCounts { received: 1, ..SignalCounts::default() }));
+}
+
+/// A repetition may write at the store; a claim and a result that meet it there go on all the same.
+async fn a_repetition_is_in_the_way_of_no_effect(scene: Scene) {
+    let (leader, client) = (scene.process("a").await, scene.process("b").await);
+    let token = leader.lead().await;
+    for n in 0..50 {
+        let new = signal(&format!("s-{n}"));
+        submit(&*leader.ledger, new.id.as_str()).await;
+        let (claimed, repeated) = tokio::join!(leader.ledger.claim_next(&token), client.ledger.submit(&new));
+        assert!(
+            matches!(&claimed, Ok(SignalClaim::Claimed(signal)) if signal.id == new.id),
+            "{n}: {claimed:?}"
+        );
+        assert!(matches!(repeated, Ok(Submit::Repeated(_))), "{n}: {repeated:?}");
+        let (settled, repeated) =
+            tokio::join!(leader.ledger.settle(&token, &new.id, Settlement::Done), client.ledger.submit(&new));
+        assert_eq!(settled, Ok(Recorded::Recorded), "{n}");
+        assert!(matches!(repeated, Ok(Submit::Repeated(_))), "{n}: {repeated:?}");
+    }
 }
 
 async fn groups_have_their_own_signals(scene: Scene) {

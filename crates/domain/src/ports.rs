@@ -199,7 +199,7 @@ pub enum TicketFault {
     /// The key is a list, a hash, or another type than a string.
     #[error("the lease key is not a string")]
     WrongType,
-    /// The value is too large or not `claim instance`.
+    /// The value is too large or not `instance claim`.
     #[error("the lease key's value is not one of ours")]
     Malformed,
 }

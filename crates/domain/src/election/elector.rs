@@ -68,6 +68,9 @@ impl Elector {
             Event::Row { call, answer } => self.row_answered(now, call, answer, &mut out),
             Event::Ticket { call, answer } => self.ticket_answered(now, call, answer, &mut out),
             Event::RowHint => self.row.look = true,
+            // A follower has no use for the ticket before the row is open, and then it asks by itself: a look
+            // now would only stand before that.
+            Event::TicketHint if self.role == Role::Follower => {}
             Event::TicketHint => self.ticket.next = now,
             Event::Recovered { call, answer } => self.recovered(now, call, answer, &mut out),
             Event::Drained => self.drained(now, &mut out),

@@ -97,11 +97,13 @@ pub const STATES: [State; 12] = [
             }),
             ("the look gets no answer", |m| m.looking().row_is_silent()),
             ("the ticket turns out to be this process's", |m| {
-                m.happens(&Event::TicketHint);
+                m.until_wakeup().happens(&Event::Wakeup);
                 let leftover = ticket(Nonce::new(NONCE).claim(99), Ok(TTL));
                 m.ticket_says(TicketAnswer::Inspected(Some(leftover)))
             }),
-            ("the leader store does not answer", |m| m.happens(&Event::TicketHint).ticket_is_silent()),
+            ("the leader store does not answer", |m| {
+                m.until_wakeup().happens(&Event::Wakeup).ticket_is_silent()
+            }),
             ("asked to step down", |_| step_down()),
             ("asked to stop", |_| Event::Resign(Resign::Stop)),
         ],

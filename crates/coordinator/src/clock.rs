@@ -8,12 +8,15 @@ use rustix::time::{
 };
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::unix::AsyncFd;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// A thread is not put aside between two reads of a clock several times in a row.
 const READS: usize = 3;
+/// A machine is not suspended and resumed within this; a smaller difference is the reading's own time.
+const SUSPEND_NANOS_MIN: u64 = 10_000_000;
 
 /// The time now, as every deadline of this crate is given.
 pub fn now() -> Time {
@@ -23,12 +26,23 @@ pub fn now() -> Time {
 /// What to add to a [`Time`] of this machine's boot to get CLOCK_MONOTONIC nanoseconds, as other programs
 /// on this machine read them. Changes only while the machine is suspended.
 pub fn monotonic_nanos(time: Time) -> u64 {
+    /// The difference as last measured: the same for all, so that two times keep their distance.
+    static SUSPENDED: AtomicU64 = AtomicU64::new(u64::MAX);
+    let known = SUSPENDED.load(Ordering::Relaxed);
+    let measured = suspended();
+    let suspended = if measured.abs_diff(known) > SUSPEND_NANOS_MIN { measured } else { known };
+    SUSPENDED.store(suspended, Ordering::Relaxed);
+    time.as_nanos().saturating_sub(suspended)
+}
+
+/// For how long the machine has been suspended since boot, in nanoseconds.
+fn suspended() -> u64 {
     // What passes between the two reads is added to the difference: the least of a few is the truest.
-    let suspended = (0..READS).map(|_| {
+    let differences = (0..READS).map(|_| {
         let monotonic = from_timespec(clock_gettime(ClockId::Monotonic)).as_nanos();
         now().as_nanos().saturating_sub(monotonic)
     });
-    time.as_nanos().saturating_sub(suspended.min().unwrap_or(0))
+    differences.min().unwrap_or(0)
 }
 
 /// Unix milliseconds, for people. No rule reads them.
@@ -100,6 +114,13 @@ mod tests {
         let later = now() + Duration::from_millis(20);
         alarm.at(later).await.expect("an expiry");
         assert!(now() >= later);
+    }
+
+    #[test]
+    fn two_times_keep_their_distance() {
+        let (early, late) = (now(), now() + Duration::from_nanos(7));
+        let apart = monotonic_nanos(late) - monotonic_nanos(early);
+        assert_eq!(apart, late.as_nanos() - early.as_nanos());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub fn suite() -> Vec<Case<Files>> {
 }
 
 /// How long a waiter rests after a hint.
-const REST: Duration = Duration::from_millis(50);
+const REST: Duration = Duration::from_millis(20);
 
 async fn write(files: &Files, n: u32) {
     let signal = NewSignal { id: SignalId::parse(&format!("s{n}")).unwrap(), body: "{}".to_owned() };

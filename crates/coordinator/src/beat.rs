@@ -17,6 +17,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 /// The alert for a late heartbeat is at 30 s; three beats fit, however long the lease.
 const BEAT_MAX: Duration = Duration::from_secs(10);
+/// How often an instance with this LEADER_TTL writes its line of the instance table.
+pub fn beat_interval(ttl: Duration) -> Duration {
+    ttl.min(BEAT_MAX)
+}
+
 /// How often a standby whose recovery failed looks again whether it could take over now.
 const RECHECK: Duration = Duration::from_secs(30);
 
@@ -30,7 +35,7 @@ pub(crate) struct IdInUse {
 pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
     shared.beating.store(true, Ordering::Relaxed);
     let _mark = Mark(&shared);
-    let interval = shared.settings.ttl.min(BEAT_MAX);
+    let interval = beat_interval(shared.settings.ttl);
     let mut seen = shared.leadership.subscribe();
     let mut failing = false;
     let mut rival = None;

@@ -37,6 +37,7 @@ mod notice;
 mod recover;
 mod shared;
 
+pub use beat::beat_interval;
 pub use builder::{Builder, Ended};
 pub use domain;
 pub use handle::{Coordinator, NotLeading};

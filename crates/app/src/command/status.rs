@@ -6,6 +6,7 @@ use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use adapter_http::InstanceJson;
+use coordinator::beat_interval;
 use domain::lease::Observation;
 use domain::member::MemberSeen;
 use domain::ports::Ticket;
@@ -13,9 +14,8 @@ use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// Instances beat every LEADER_TTL, every 10 s at the latest; one that missed two beats is not counted on.
+/// Instances beat at a known interval; one that missed two beats is not counted on.
 const BEATS_MISSED_MAX: u32 = 2;
-const BEAT_MAX: Duration = Duration::from_secs(10);
 /// `--watch` looks again this often when no hint comes: ages grow though nothing happens.
 const WATCH_PERIOD: Duration = Duration::from_secs(2);
 /// And not more often than this when hints pour in.
@@ -106,7 +106,7 @@ impl Seen {
 
     /// How many instances say that they lead, and are heard of.
     fn leaders(&self) -> usize {
-        let fresh = self.row.ttl.min(BEAT_MAX) * BEATS_MISSED_MAX;
+        let fresh = beat_interval(self.row.ttl) * BEATS_MISSED_MAX;
         let leads = |seen: &&MemberSeen| seen.member.standing.leads() && seen.heartbeat_age <= fresh;
         let held = self.members.iter().filter(leads);
         held.filter(|seen| self.leader_db() == Some(seen.member.id.as_str())).count()

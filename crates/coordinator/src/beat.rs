@@ -72,7 +72,7 @@ pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
             recheck(&shared).await;
         }
         let changed = wait_for_change(&mut seen, standing);
-        tokio::select! { () = sleep_until(next) => {}, () = changed => {} }
+        tokio::select! { biased; () = sleep_until(next) => {}, () = changed => {} }
     }
 }
 

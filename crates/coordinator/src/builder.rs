@@ -1,7 +1,7 @@
 //! Starting a coordinator.
 
 use crate::beat::{IdInUse, beat};
-use crate::clock;
+use crate::clock::{self, of_this_process};
 use crate::driver::Driver;
 use crate::handle::Coordinator;
 use crate::leadership::Leadership;
@@ -177,15 +177,16 @@ impl Builder {
         let coordinator =
             Coordinator { shared: Arc::clone(&shared), requests: requests.clone(), ended: ended.clone() };
         let elector = Elector::new(config);
-        tokio::spawn(async move {
-            let run = tokio::spawn(run(elector, Arc::clone(&shared), inbox, requests, migrate));
+        tokio::spawn(of_this_process(async move {
+            let life = run(elector, Arc::clone(&shared), inbox, requests, migrate);
+            let run = tokio::spawn(of_this_process(life));
             let outcome = run.await.unwrap_or_else(|panic| Err(Ended::Failed(panic.to_string())));
             shared.leadership.send_modify(|seen| {
                 seen.held = None;
                 seen.stopped = true;
             });
             ended.send_replace(Some(outcome));
-        });
+        }));
         Ok(coordinator)
     }
 
@@ -232,15 +233,16 @@ async fn run(
     migrate: Migrate,
 ) -> Result<(), Ended> {
     tokio::select! {
+        biased;
         prepared = prepare(&shared, migrate) => prepared?,
         Some(_) = inbox.recv() => return Ok(()),
     }
     // A standby that could not take over should say so before it is needed; the outcome is remembered. Beside
     // the election: a slow portfolio must not keep this instance out of it, a leader recovers anyway.
     let readiness = Arc::clone(&shared);
-    tokio::spawn(async move { recover(&readiness).await.map(drop) });
+    tokio::spawn(of_this_process(async move { recover(&readiness).await.map(drop) }));
     let driver = Driver::new(elector, Arc::clone(&shared), inbox).run();
-    let beats = tokio::spawn(beat(Arc::clone(&shared)));
+    let beats = tokio::spawn(of_this_process(beat(Arc::clone(&shared))));
     let abort = beats.abort_handle();
     let watch_beats = async {
         if let Ok(Err(in_use)) = beats.await {
@@ -252,6 +254,7 @@ async fn run(
     };
     tokio::pin!(driver, watch_beats);
     let (ran, in_use) = tokio::select! {
+        biased;
         ran = &mut driver => (ran, None),
         in_use = &mut watch_beats => (driver.await, in_use),
     };

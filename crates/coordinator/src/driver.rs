@@ -4,7 +4,7 @@
 //! nor the deadline. A task that is cut off at its timeout is dropped; the ports promise that this leaves
 //! nothing half done.
 
-use crate::clock::{self, Alarm};
+use crate::clock::{self, Alarm, of_this_process};
 use crate::leadership::Leadership;
 use crate::notice::{Notice, NoticeKind};
 use crate::recover::recover;
@@ -126,7 +126,7 @@ impl Driver {
     // --- commands -----------------------------------------------------------------------------------
 
     fn spawn(&mut self, owed: Owed, task: impl Future<Output = Answer> + Send + 'static) {
-        let handle = self.tasks.spawn(task);
+        let handle = self.tasks.spawn(of_this_process(task));
         self.owed.insert(handle.id(), owed);
     }
 

@@ -195,6 +195,7 @@ impl Coordinator {
             };
             let Some(until) = until.map(|deadline| deadline - self.notice_period()) else { return Ok(()) };
             tokio::select! {
+                biased;
                 _ = seen.changed() => {}
                 rung = alarm.at(until) => rung.map_err(|error| Ended::Failed(error.to_string()))?,
             }

@@ -23,9 +23,15 @@ const CREATED_MS: i64 = 1_700_000_000_000;
 #[derive(Debug, Clone)]
 pub struct FakeDatabase(Arc<Mutex<Tables>>);
 
-#[derive(Debug)]
+/// What a database held at one moment: what a standby has that received nothing since.
+#[derive(Debug, Clone)]
+pub struct Snapshot(Tables);
+
+#[derive(Debug, Clone)]
 pub(super) struct Tables {
     created: Instant,
+    /// How far somebody has set the store's clock away from the true time.
+    clock_jump_ms: i64,
     pub(super) timeline: Timeline,
     /// `None`: nobody has migrated yet.
     pub(super) schema: Option<u32>,
@@ -39,7 +45,7 @@ pub(super) struct Tables {
 }
 
 /// The lease row.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Lease {
     pub(super) token: Token,
     pub(super) seq: Seq,
@@ -56,6 +62,7 @@ impl FakeDatabase {
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Tables {
             created: Instant::now(),
+            clock_jump_ms: 0,
             timeline: Timeline(1),
             schema: None,
             leases: BTreeMap::new(),
@@ -78,6 +85,39 @@ impl FakeDatabase {
         self.tables().timeline = timeline;
     }
 
+    /// All of it as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.tables().clone())
+    }
+
+    /// Promotes a standby that has only `received`: whatever was written since is gone. Who listens stays.
+    pub fn fail_over(&self, received: &Snapshot, timeline: Timeline) {
+        let mut tables = self.tables();
+        let standby = received.0.clone();
+        let (row_listeners, signal_listeners) =
+            (std::mem::take(&mut tables.row_listeners), std::mem::take(&mut tables.signal_listeners));
+        *tables = Tables { timeline, row_listeners, signal_listeners, ..standby };
+    }
+
+    /// Sets the store's clock forward, or back when `by_ms` is negative.
+    pub fn jump_clock(&self, by_ms: i64) {
+        let mut tables = self.tables();
+        tables.clock_jump_ms = tables.clock_jump_ms.saturating_add(by_ms);
+    }
+
+    /// Deletes every row of `relation`.
+    ///
+    /// # Panics
+    /// When there is no such relation.
+    pub fn empty(&self, relation: &str) {
+        self.tables().relations.get_mut(relation).expect("a relation that was created").delete_rows();
+    }
+
+    /// The group's signals, in order of arrival.
+    pub fn signals(&self, group: &GroupId) -> Vec<Signal> {
+        self.tables().signals.get(group).cloned().unwrap_or_default()
+    }
+
     pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
         // A case that panicked inside says so itself; the tables are whole after every statement.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -90,11 +130,18 @@ impl Default for FakeDatabase {
     }
 }
 
+impl Snapshot {
+    /// The group's signals, in order of arrival.
+    pub fn signals(&self, group: &GroupId) -> &[Signal] {
+        self.0.signals.get(group).map_or(&[], Vec::as_slice)
+    }
+}
+
 impl Tables {
     /// The store's clock, unix milliseconds.
     pub(super) fn now_ms(&self) -> i64 {
         let age = i64::try_from(self.created.elapsed().as_millis()).unwrap_or(i64::MAX);
-        CREATED_MS.saturating_add(age)
+        CREATED_MS.saturating_add(age).saturating_add(self.clock_jump_ms)
     }
 
     /// The fence: whether `token` is the row's, not released, on the current timeline.

@@ -15,6 +15,10 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Default)]
 pub struct FakeTickets(Arc<Mutex<Keys>>);
 
+/// What a leader store held at one moment.
+#[derive(Debug, Clone)]
+pub struct TicketSnapshot(BTreeMap<GroupId, Key>);
+
 #[derive(Debug, Default)]
 struct Keys {
     keys: BTreeMap<GroupId, Key>,
@@ -50,6 +54,32 @@ impl FakeTickets {
     /// Forgets every key: a restart without persistence, a FLUSHALL, an eviction.
     pub fn flush(&self) {
         self.keys().keys.clear();
+    }
+
+    /// The keys as they are now: what a replica has that received nothing since.
+    pub fn snapshot(&self) -> TicketSnapshot {
+        TicketSnapshot(self.keys().keys.clone())
+    }
+
+    /// Promotes a replica that has only `received`.
+    pub fn fail_over(&self, received: TicketSnapshot) {
+        self.keys().keys = received.0;
+    }
+
+    /// The clock of the store's host jumps forward: keys expire that much earlier.
+    pub fn jump_clock_forward(&self, by: Duration) {
+        self.move_expiries(|expires| expires.checked_sub(by).unwrap_or_else(Instant::now));
+    }
+
+    /// The clock of the store's host jumps back: keys live that much longer.
+    pub fn jump_clock_back(&self, by: Duration) {
+        self.move_expiries(|expires| expires + by);
+    }
+
+    fn move_expiries(&self, moved: impl Fn(Instant) -> Instant) {
+        for key in self.keys().keys.values_mut() {
+            key.expires = key.expires.map(&moved);
+        }
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys> {

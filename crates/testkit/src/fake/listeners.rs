@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 pub(super) type Hint = Arc<Notify>;
 
 /// The hints of every process that is still there.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Listeners(Vec<(GroupId, Nonce, Weak<Notify>)>);
 
 impl Listeners {

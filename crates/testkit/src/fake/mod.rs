@@ -12,7 +12,7 @@ mod portfolio;
 mod signal_ledger;
 mod state_store;
 
-pub use database::FakeDatabase;
+pub use database::{FakeDatabase, Snapshot};
 pub use faults::{Call, Fault, Faults};
-pub use leader_store::{FakeLeaderStore, FakeTickets};
+pub use leader_store::{FakeLeaderStore, FakeTickets, TicketSnapshot};
 pub use state_store::FakeStateStore;

@@ -13,7 +13,7 @@ const TOTALS_READ_MAX: usize = 2;
 type Row = BTreeMap<String, Option<String>>;
 
 /// A table of text columns.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Relation {
     columns: Vec<String>,
     rows: Vec<Row>,
@@ -30,6 +30,10 @@ impl Relation {
             self.rows
                 .push(columns.iter().map(|&column| column.to_owned()).zip(row.iter().cloned()).collect());
         }
+    }
+
+    pub(super) fn delete_rows(&mut self) {
+        self.rows.clear();
     }
 
     /// The rows that are not closed.

@@ -146,10 +146,9 @@ impl FakeStateStore {
 
     fn do_release(&self, token: &Token, seq: Seq, reason: &str) -> Release {
         let mut tables = self.database.tables();
-        let (timeline, now_ms) = (tables.timeline, tables.now_ms());
+        let now_ms = tables.now_ms();
         let Some(lease) = writable(&mut tables, self, token, Some(seq)) else { return Release::Superseded };
         lease.seq = seq;
-        lease.token.timeline = timeline;
         lease.released = true;
         close(tables.terms.entry(self.opening.group.clone()).or_default(), now_ms, reason);
         self.wake_others(&mut tables);

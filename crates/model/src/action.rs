@@ -1,0 +1,212 @@
+//! The choices, in words: a story is a list of them, a line each.
+
+use crate::fault_set::Fault;
+use domain::recovery::RecoveryCode;
+use std::fmt;
+
+/// One choice of the model. Instances and held messages are numbered from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// The message whose turn it is arrives, and its reply.
+    Go,
+    /// It is held back.
+    Hold,
+    /// It is lost.
+    Lose,
+    /// It is carried out; its reply is lost.
+    LoseReply,
+    /// It is carried out; its reply is held back.
+    HoldReply,
+    /// The crash recovery whose turn it is fails.
+    FailRecovery(RecoveryCode),
+    /// The first due timer rings.
+    Timer,
+    /// Time goes on to the next timer.
+    Tick,
+    /// Time goes on to just before the next timer.
+    JustBefore,
+    /// What was held back arrives.
+    Arrive(usize),
+    Crash(usize),
+    Restart(usize),
+    Pause(usize),
+    Resume(usize),
+    StepDown(usize),
+    Stop(usize),
+    CutRow(usize),
+    RefuseRow(usize),
+    CutTicket(usize),
+    Mend(usize),
+    StandbyLags,
+    Promote,
+    DatabaseClock,
+    Flush,
+    ReplicaLags,
+    RedisFailover,
+    RedisClockForward,
+    RedisClockBack,
+    StuckTicket,
+    KeptTicket,
+    TicketWithoutExpiry,
+}
+
+/// Actions without an object, and their names.
+const PLAIN: [(Action, &str); 22] = [
+    (Action::Go, "go"),
+    (Action::Hold, "hold"),
+    (Action::Lose, "lose"),
+    (Action::LoseReply, "lose-reply"),
+    (Action::HoldReply, "hold-reply"),
+    (Action::FailRecovery(RecoveryCode::DbUnavailable), "recovery-unavailable"),
+    (Action::FailRecovery(RecoveryCode::DataCorrupt), "recovery-corrupt"),
+    (Action::Timer, "timer"),
+    (Action::Tick, "tick"),
+    (Action::JustBefore, "just-before"),
+    (Action::StandbyLags, "standby-lags"),
+    (Action::Promote, "promote"),
+    (Action::DatabaseClock, "database-clock-forward"),
+    (Action::Flush, "redis-flush"),
+    (Action::ReplicaLags, "redis-replica-lags"),
+    (Action::RedisFailover, "redis-failover"),
+    (Action::RedisClockForward, "redis-clock-forward"),
+    (Action::RedisClockBack, "redis-clock-back"),
+    (Action::StuckTicket, "stuck-ticket"),
+    (Action::KeptTicket, "kept-ticket"),
+    (Action::TicketWithoutExpiry, "ticket-without-expiry"),
+    (Action::FailRecovery(RecoveryCode::ValidationFailed), "recovery-inconsistent"),
+];
+
+type OfNumber = fn(usize) -> Action;
+
+/// Actions on an instance or a message, and their names.
+const WITH_NUMBER: [(OfNumber, &str); 11] = [
+    (Action::Arrive, "arrive"),
+    (Action::Crash, "crash"),
+    (Action::Restart, "restart"),
+    (Action::Pause, "pause"),
+    (Action::Resume, "resume"),
+    (Action::StepDown, "step-down"),
+    (Action::Stop, "stop"),
+    (Action::CutRow, "cut-from-postgres"),
+    (Action::RefuseRow, "refused-by-postgres"),
+    (Action::CutTicket, "cut-from-redis"),
+    (Action::Mend, "mend"),
+];
+
+impl Action {
+    /// The fault it begins, if it begins one.
+    pub fn costs(self) -> Option<Fault> {
+        Some(match self {
+            Self::Hold => Fault::Hold,
+            Self::Lose => Fault::Lose,
+            Self::LoseReply => Fault::LoseReply,
+            Self::HoldReply => Fault::HoldReply,
+            Self::FailRecovery(_) => Fault::FailRecovery,
+            Self::JustBefore => Fault::JustBefore,
+            Self::Crash(_) => Fault::Crash,
+            Self::Pause(_) => Fault::Pause,
+            Self::StepDown(_) => Fault::StepDown,
+            Self::Stop(_) => Fault::Stop,
+            Self::CutRow(_) => Fault::CutRow,
+            Self::RefuseRow(_) => Fault::RefuseRow,
+            Self::CutTicket(_) => Fault::CutTicket,
+            Self::Promote => Fault::Promote,
+            Self::DatabaseClock => Fault::DatabaseClock,
+            Self::Flush => Fault::Flush,
+            Self::RedisFailover => Fault::RedisFailover,
+            Self::RedisClockForward => Fault::RedisClockForward,
+            Self::RedisClockBack => Fault::RedisClockBack,
+            Self::StuckTicket | Self::KeptTicket | Self::TicketWithoutExpiry => Fault::StuckTicket,
+            Self::Go
+            | Self::Timer
+            | Self::Tick
+            | Self::Arrive(_)
+            | Self::Restart(_)
+            | Self::Resume(_)
+            | Self::Mend(_)
+            | Self::StandbyLags
+            | Self::ReplicaLags => return None,
+        })
+    }
+
+    /// Whether a fault that began earlier ends with it.
+    pub fn ends_a_fault(self) -> bool {
+        matches!(self, Self::Arrive(_) | Self::Restart(_) | Self::Resume(_) | Self::Mend(_))
+    }
+
+    /// Reads a line of a story.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(' ') {
+            None => PLAIN.iter().find(|(_, name)| *name == text).map(|(action, _)| *action),
+            Some((name, number)) => {
+                let number = number.parse().ok()?;
+                WITH_NUMBER.iter().find(|(_, known)| *known == name).map(|(action, _)| action(number))
+            }
+        }
+    }
+
+    fn number(self) -> Option<usize> {
+        match self {
+            Self::Arrive(number)
+            | Self::Crash(number)
+            | Self::Restart(number)
+            | Self::Pause(number)
+            | Self::Resume(number)
+            | Self::StepDown(number)
+            | Self::Stop(number)
+            | Self::CutRow(number)
+            | Self::RefuseRow(number)
+            | Self::CutTicket(number)
+            | Self::Mend(number) => Some(number),
+            Self::Go
+            | Self::Hold
+            | Self::Lose
+            | Self::LoseReply
+            | Self::HoldReply
+            | Self::FailRecovery(_)
+            | Self::Timer
+            | Self::Tick
+            | Self::JustBefore
+            | Self::StandbyLags
+            | Self::Promote
+            | Self::DatabaseClock
+            | Self::Flush
+            | Self::ReplicaLags
+            | Self::RedisFailover
+            | Self::RedisClockForward
+            | Self::RedisClockBack
+            | Self::StuckTicket
+            | Self::KeptTicket
+            | Self::TicketWithoutExpiry => None,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = match self.number() {
+            None => PLAIN.iter().find(|(action, _)| action == self).map(|(_, name)| *name),
+            Some(number) => WITH_NUMBER.iter().find(|(of, _)| of(number) == *self).map(|(_, name)| *name),
+        };
+        let name = found.expect("every action is in one of the tables, which a test goes through");
+        match self.number() {
+            None => f.write_str(name),
+            Some(number) => write!(f, "{name} {number}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_read_back_as_its_action() {
+        let numbered = WITH_NUMBER.iter().map(|(of, _)| of(3));
+        for action in PLAIN.iter().map(|(action, _)| *action).chain(numbered) {
+            assert_eq!(Action::parse(&action.to_string()), Some(action));
+        }
+        assert_eq!(Action::parse("arrive"), None);
+        assert_eq!(Action::parse("go 3"), None);
+    }
+}

@@ -1,0 +1,118 @@
+//! What the explored states had in them: a role never taken or a command never given means that the model
+//! checks less than it says.
+
+use domain::election::{Command, LossReason, Phase, Report, Role, RowRequest, TicketRequest};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Every role and every command, by name.
+pub const NAMES: [&str; 29] = [
+    "role follower",
+    "role candidate",
+    "role leader, recovering",
+    "role leader, active",
+    "role leader, halted",
+    "role leader, draining",
+    "role stopped",
+    "command observe the row",
+    "command claim the row",
+    "command renew the row",
+    "command release the row",
+    "command acquire the ticket",
+    "command renew the ticket",
+    "command release the ticket",
+    "command inspect the ticket",
+    "command recover",
+    "command drain",
+    "report ready",
+    "report elected",
+    "report renewed",
+    "report activated",
+    "report halted",
+    "report lost, superseded",
+    "report lost, expired",
+    "report draining",
+    "report resigning",
+    "report released",
+    "report ticket fault",
+    "report stopped",
+];
+
+/// What coverage counts.
+#[derive(Debug)]
+pub enum Seen<'a> {
+    Command(&'a Command),
+    Role(&'a Role),
+}
+
+/// How often each was seen.
+#[derive(Debug)]
+pub struct Coverage([AtomicU64; NAMES.len()]);
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl Coverage {
+    pub fn count(&self, seen: &Seen<'_>) {
+        let which = match seen {
+            Seen::Role(role) => role_index(role),
+            Seen::Command(command) => command_index(command),
+        };
+        self.0[which].fetch_add(1, Relaxed);
+    }
+
+    /// What was never seen.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let unseen = |index: &usize| self.0[*index].load(Relaxed) == 0;
+        (0..NAMES.len()).filter(unseen).map(|index| NAMES[index]).collect()
+    }
+}
+
+fn role_index(role: &Role) -> usize {
+    match role {
+        Role::Follower => 0,
+        Role::Candidate(_) => 1,
+        Role::Leader(leadership) => match leadership.phase {
+            Phase::Recovering { .. } => 2,
+            Phase::Active => 3,
+            Phase::Halted(_) => 4,
+            Phase::Draining { .. } => 5,
+        },
+        Role::Stopped => 6,
+    }
+}
+
+fn command_index(command: &Command) -> usize {
+    match command {
+        Command::Row { request, .. } => match request {
+            RowRequest::Observe => 7,
+            RowRequest::Claim(_) => 8,
+            RowRequest::Renew { .. } => 9,
+            RowRequest::Release { .. } => 10,
+        },
+        Command::Ticket { request, .. } => match request {
+            TicketRequest::Acquire { .. } => 11,
+            TicketRequest::Renew(_) => 12,
+            TicketRequest::Release(_) => 13,
+            TicketRequest::Inspect => 14,
+        },
+        Command::Recover { .. } => 15,
+        Command::Drain { .. } => 16,
+        Command::Report(report) => match report {
+            Report::Ready => 17,
+            Report::Elected { .. } => 18,
+            Report::Renewed { .. } => 19,
+            Report::Activated { .. } => 20,
+            Report::Halted { .. } => 21,
+            Report::Lost { why: LossReason::Superseded, .. } => 22,
+            Report::Lost { why: LossReason::Expired, .. } => 23,
+            Report::Draining { .. } => 24,
+            Report::Resigning { .. } => 25,
+            Report::Released { .. } => 26,
+            Report::Fault(_) => 27,
+            Report::Stopped => 28,
+        },
+    }
+}

@@ -1,0 +1,237 @@
+//! The state store of the model: one lease row and one signal, by the words of the ports, and a standby that
+//! may lag. Every statement is atomic, as it is in the real ones; the contract suites hold those to the same
+//! words.
+
+use crate::rule::Rule;
+use domain::election::{RowAnswer, RowRequest};
+use domain::id::{ClaimId, InstanceId};
+use domain::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
+use domain::ports::{Claim, ClaimRequest, Release, Renewal};
+use std::time::Duration;
+
+/// Version of the schema that everybody in the model speaks.
+pub const SCHEMA: u32 = 1;
+
+/// What one statement of the election changed, for the judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    Nothing,
+    Claimed(Token),
+    Renewed,
+    Released,
+    /// A write that no rule allows: the row went back to an earlier state under one claim.
+    Backwards,
+}
+
+/// Where the one signal stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SignalState {
+    Received,
+    Claimed(ClaimId),
+    InDoubt,
+    Done,
+}
+
+/// What a failover keeps or loses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Tables {
+    token: Token,
+    seq: Seq,
+    released: bool,
+    ttl: Duration,
+    holder: Option<InstanceId>,
+    signal: SignalState,
+}
+
+/// A primary, and its standby as of when replication stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Database {
+    current: Timeline,
+    tables: Tables,
+    standby: Option<Box<Tables>>,
+    /// How many promotions there have been.
+    pub promotions: u8,
+    /// A promotion lost the record that the signal was claimed.
+    pub lost_signal: bool,
+    /// When the row was last written by the database's own clock, nanoseconds. Kept only where a broken rule
+    /// reads it, so that it does not tell equal states apart.
+    written_at: Option<i128>,
+    /// By how much the database's clock was set forward, nanoseconds.
+    pub clock_offset: i64,
+}
+
+impl Database {
+    /// A row that nobody has claimed yet.
+    pub fn new(ttl: Duration) -> Self {
+        let token = Token { timeline: Timeline(1), epoch: Epoch(0), claim: ClaimId::NIL };
+        let tables =
+            Tables { token, seq: Seq(0), released: true, ttl, holder: None, signal: SignalState::Received };
+        Self {
+            current: Timeline(1),
+            tables,
+            standby: None,
+            promotions: 0,
+            lost_signal: false,
+            written_at: None,
+            clock_offset: 0,
+        }
+    }
+
+    /// A row whose holder died long ago and had a shorter lease than anybody has now.
+    pub fn left_by(holder: InstanceId, claim: ClaimId, ttl: Duration) -> Self {
+        let mut database = Self::new(ttl);
+        database.tables.token = Token { timeline: Timeline(1), epoch: Epoch(1), claim };
+        database.tables.released = false;
+        database.tables.holder = Some(holder);
+        database
+    }
+
+    pub fn token(&self) -> Token {
+        self.tables.token
+    }
+
+    pub fn released(&self) -> bool {
+        self.tables.released
+    }
+
+    /// The standby stops receiving: what is written from now on, it does not have.
+    pub fn standby_lags(&mut self) {
+        self.standby = Some(Box::new(self.tables.clone()));
+    }
+
+    pub fn lags(&self) -> bool {
+        self.standby.is_some()
+    }
+
+    /// The standby becomes the primary, on a new timeline, with what it has.
+    pub fn promote(&mut self) {
+        self.current = Timeline(self.current.0 + 1);
+        self.promotions += 1;
+        if let Some(standby) = self.standby.take() {
+            self.lost_signal |= standby.signal != self.tables.signal;
+            self.tables = *standby;
+        }
+    }
+
+    pub fn observe(&self, now: u64, broken: Option<Rule>) -> Observation {
+        let row = &self.tables;
+        let by_its_clock = broken == Some(Rule::ExpiryIsJudgedByFollowers)
+            && self.written_at.is_some_and(|at| {
+                self.clock(now) - at >= i128::try_from(row.ttl.as_nanos()).unwrap_or(i128::MAX)
+            });
+        Observation {
+            version: Version { current: self.current, token: row.token, seq: row.seq },
+            released: row.released || by_its_clock,
+            ttl: row.ttl,
+            holder: row.holder.clone(),
+            resign: None,
+            schema: SCHEMA,
+        }
+    }
+
+    fn clock(&self, now: u64) -> i128 {
+        i128::from(now) + i128::from(self.clock_offset)
+    }
+
+    pub fn serve(&mut self, now: u64, request: &RowRequest, broken: Option<Rule>) -> (RowAnswer, Written) {
+        let before = (self.tables.token, self.tables.seq, self.tables.released);
+        let (answer, written) = match request {
+            RowRequest::Observe => (RowAnswer::Observed(self.observe(now, broken)), Written::Nothing),
+            RowRequest::Claim(request) => {
+                let (claim, written) = self.claim(request, broken);
+                (RowAnswer::Claim(claim), written)
+            }
+            RowRequest::Renew { token, seq } => {
+                let done = self.holds(token, *seq, WriteKind::Renewal, broken);
+                if done {
+                    self.tables.seq = *seq;
+                    self.tables.released = false;
+                    self.tables.token.timeline = self.current;
+                }
+                let renewed = Renewal::Renewed { timeline: self.current, resign: None };
+                let answer = if done { renewed } else { Renewal::Superseded };
+                (RowAnswer::Renewal(answer), if done { Written::Renewed } else { Written::Nothing })
+            }
+            RowRequest::Release { token, seq, .. } => {
+                let done = self.holds(token, *seq, WriteKind::Release, broken);
+                if done {
+                    self.tables.seq = *seq;
+                    self.tables.released = true;
+                }
+                let answer = if done { Release::Released } else { Release::Superseded };
+                (RowAnswer::Release(answer), if done { Written::Released } else { Written::Nothing })
+            }
+        };
+        if written != Written::Nothing && broken == Some(Rule::ExpiryIsJudgedByFollowers) {
+            self.written_at = Some(self.clock(now));
+        }
+        let backwards = before.0.claim == self.tables.token.claim
+            && (self.tables.seq < before.1 || (before.2 && !self.tables.released));
+        (answer, if backwards { Written::Backwards } else { written })
+    }
+
+    fn claim(&mut self, request: &ClaimRequest, broken: Option<Rule>) -> (Claim, Written) {
+        let row = &self.tables;
+        let observed = request.observed;
+        let same_seq = observed.seq == row.seq || broken == Some(Rule::ClaimComparesSeq);
+        let same_timeline = observed.current == self.current || broken == Some(Rule::ClaimComparesTimeline);
+        let same_token = observed.token == row.token || broken == Some(Rule::ClaimComparesToken);
+        if !(same_seq && same_timeline && same_token) {
+            return (Claim::Lost, Written::Nothing);
+        }
+        let next =
+            if broken == Some(Rule::ClaimRaisesEpoch) { row.token.epoch } else { row.token.epoch.next() };
+        let token = Token { timeline: self.current, epoch: next, claim: request.claim };
+        self.tables.token = token;
+        self.tables.seq = Seq(0);
+        self.tables.released = false;
+        self.tables.ttl = request.ttl;
+        self.tables.holder = Some(request.holder.clone());
+        (Claim::Granted(token), Written::Claimed(token))
+    }
+
+    fn holds(&self, token: &Token, seq: Seq, kind: WriteKind, broken: Option<Rule>) -> bool {
+        let row = &self.tables;
+        let anybody = kind == WriteKind::Release && broken == Some(Rule::ReleaseComparesClaim);
+        let any_seq = kind == WriteKind::Renewal && broken == Some(Rule::RenewalComparesSeq);
+        (row.token == *token || anybody) && (row.seq < seq || any_seq) && !row.released
+    }
+
+    /// The fence: whether an effect under `token` is accepted now.
+    pub fn admits(&self, token: &Token, broken: Option<Rule>) -> bool {
+        let row = &self.tables;
+        let same = if broken == Some(Rule::EffectComparesClaim) {
+            row.token.epoch == token.epoch
+        } else {
+            row.token == *token
+        };
+        let current = row.token.timeline == self.current || broken == Some(Rule::EffectComparesTimeline);
+        let held = !row.released || broken == Some(Rule::EffectRefusesReleased);
+        same && current && held
+    }
+
+    /// A new leader's first effect: what others claimed is in doubt, then the signal is claimed if it waits.
+    pub fn take_over_and_claim(&mut self, token: &Token, broken: Option<Rule>) -> SignalState {
+        if matches!(self.tables.signal, SignalState::Claimed(_)) {
+            let blindly = broken == Some(Rule::TakeOverDoubts);
+            self.tables.signal = if blindly { SignalState::Received } else { SignalState::InDoubt };
+        }
+        if self.tables.signal == SignalState::Received {
+            self.tables.signal = SignalState::Claimed(token.claim);
+        }
+        self.tables.signal
+    }
+
+    /// The result of the send, under the claim that made it.
+    pub fn settle(&mut self, claim: ClaimId) {
+        if self.tables.signal == SignalState::Claimed(claim) {
+            self.tables.signal = SignalState::Done;
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WriteKind {
+    Renewal,
+    Release,
+}

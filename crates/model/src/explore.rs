@@ -1,0 +1,239 @@
+//! Running the checker: over all fault sets, and over all mutants.
+
+use crate::coverage::Coverage;
+use crate::fault_set::{self, BEYOND, FaultSet, SETS};
+use crate::model::ElectionModel;
+use crate::mutant::{Change, MUTANTS, Mutant};
+use crate::{story, workshop};
+use serde_json::{Value, json};
+use stateright::{Checker, CheckerBuilder, HasDiscoveries, Model};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// States of one set in a nightly run; the seven sets and this make more than 50 million.
+const NIGHTLY_STATES: usize = 10_000_000;
+/// Steps explored of one set in CI, breadth first.
+const CI_STATES: usize = 2_000_000;
+/// A mutant that is not noticed within this is not noticed.
+const MUTANT_STATES_MAX: usize = 3_000_000;
+/// Mutants at a time, one thread each.
+const MUTANTS_AT_ONCE: usize = 2;
+/// Between two looks at a mutant that is being checked.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How far to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// Breadth first, deeper than any mutant hides.
+    Ci,
+    /// One more fault in a run, ten times as many states.
+    Nightly,
+}
+
+/// Explores `only`, or all sets; an error when anything breaks, or something was never seen.
+pub fn check(only: Option<&str>, length: Length, folder: &Path) -> Result<Value, String> {
+    let sets: Vec<&FaultSet> = match only {
+        Some(name) => vec![fault_set::find(name).ok_or_else(|| unknown_set(name))?],
+        None => SETS.iter().collect(),
+    };
+    let coverage = Arc::new(Coverage::default());
+    let (mut problems, mut figures, mut states) = (Vec::new(), Vec::new(), 0);
+    for set in sets {
+        let explored = explore(set, length, &coverage, folder)?;
+        states += explored.states;
+        problems.extend(explored.broken.iter().map(|broken| format!("{}: {broken}", set.name)));
+        figures.push(explored.figures);
+    }
+    if only.is_none() {
+        let missing = coverage.missing();
+        problems.extend(missing.iter().map(|name| format!("never seen in any state: {name}")));
+        problems.extend(beyond());
+    }
+    println!("{states} distinct states");
+    if !problems.is_empty() {
+        return Err(problems.join("\n"));
+    }
+    let length = if length == Length::Nightly { "nightly" } else { "ci" };
+    Ok(json!({ "length": length, "states": states, "sets": figures }))
+}
+
+fn unknown_set(name: &str) -> String {
+    let names: Vec<&str> = SETS.iter().map(|set| set.name).collect();
+    format!("there is no fault set {name:?}; there are {}", names.join(", "))
+}
+
+struct Explored {
+    states: usize,
+    broken: Vec<String>,
+    figures: Value,
+}
+
+fn explore(
+    set: &FaultSet,
+    length: Length,
+    coverage: &Arc<Coverage>,
+    folder: &Path,
+) -> Result<Explored, String> {
+    let (extra, states_max) = match length {
+        Length::Ci => (0, CI_STATES),
+        Length::Nightly => (1, NIGHTLY_STATES),
+    };
+    let set = FaultSet { budget: set.budget + extra, ..set.clone() };
+    let name = set.name;
+    let about = set.about;
+    let budget = set.budget;
+    let started = Instant::now();
+    let model = ElectionModel { set, broken: None, coverage: Arc::clone(coverage) };
+    let checker = stop_at_failure(model.checker())
+        .threads(std::thread::available_parallelism().map_or(1, usize::from))
+        .target_state_count(states_max)
+        .spawn_bfs()
+        .join();
+    let states = checker.unique_state_count();
+    let depth = checker.max_depth();
+    let whole = checker.state_count() < states_max;
+    let took = started.elapsed();
+    let end = if whole { "all there are" } else { "breadth first" };
+    println!(
+        "{name:<12} {states:>9} states ({end}), depth {depth:>3}, {budget} faults in a run, {took:.0?}: {about}"
+    );
+    let mut broken = Vec::new();
+    for (property, path) in checker.discoveries() {
+        let path = path.into_vec();
+        println!("{}", story::tell(checker.model(), property, &path));
+        let file = story::save(checker.model(), (property, property), &path, folder)?;
+        broken.push(format!("{property}; play it again: cargo xtask model replay {}", file.display()));
+    }
+    let figures = json!({ "name": name, "about": about, "states": states, "depth": depth, "faults": budget, "whole": whole });
+    Ok(Explored { states, broken, figures })
+}
+
+fn stop_at_failure(builder: CheckerBuilder<ElectionModel>) -> CheckerBuilder<ElectionModel> {
+    builder.finish_when(HasDiscoveries::AnyFailures)
+}
+
+/// With clocks worse than promised, two must be seen to believe at once, else the model's clocks are not what
+/// they say; and nothing else may break.
+fn beyond() -> Option<String> {
+    const EXPECTED: &str = "S1 at most one believes";
+    let coverage = Arc::new(Coverage::default());
+    let model = ElectionModel { set: BEYOND, broken: None, coverage };
+    // Two believers are no failure here, so the checker goes on behind them only where nothing is broken yet.
+    let mut others: BTreeSet<&'static str> =
+        model.properties().iter().map(|property| property.name).collect();
+    others.remove(EXPECTED);
+    let checker = model
+        .checker()
+        .threads(std::thread::available_parallelism().map_or(1, usize::from))
+        .target_state_count(CI_STATES)
+        .finish_when(HasDiscoveries::AnyOf(others))
+        .spawn_bfs()
+        .join();
+    let found: BTreeSet<&str> = checker.discoveries().keys().copied().collect();
+    println!(
+        "{:<12} {:>9} states: {}; broken: {found:?}",
+        BEYOND.name,
+        checker.unique_state_count(),
+        BEYOND.about
+    );
+    let as_expected = found == BTreeSet::from([EXPECTED]);
+    (!as_expected).then(|| format!("{}: only {EXPECTED:?} may and must break there", BEYOND.name))
+}
+
+// --- mutants ------------------------------------------------------------------------------------------
+
+/// Builds the mutants and checks each; an error when one is not noticed.
+pub fn mutants(root: &Path, folder: &Path) -> Result<Value, String> {
+    eprintln!("building the mutants in {}", folder.join("mutants").display());
+    let program = workshop::build(root, &folder.join("mutants"))?;
+    let mut verdicts = Vec::new();
+    let mut waiting = MUTANTS.iter();
+    let mut running = Vec::new();
+    loop {
+        while running.len() < MUTANTS_AT_ONCE
+            && let Some(mutant) = waiting.next()
+        {
+            running.push((mutant, start(&program, mutant, folder)?));
+        }
+        let Some(at) = running.iter_mut().position(|(_, child)| !matches!(child.try_wait(), Ok(None))) else {
+            if running.is_empty() {
+                break;
+            }
+            std::thread::sleep(LOOK_EVERY);
+            continue;
+        };
+        let (mutant, child) = running.swap_remove(at);
+        let output = child.wait_with_output().map_err(|error| format!("{}: {error}", mutant.name))?;
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        println!("{:<34} {:<9} {said}", mutant.name, mutant.rule);
+        verdicts.push((mutant, output.status.success(), said));
+    }
+    let missed: Vec<&str> =
+        verdicts.iter().filter(|verdict| !verdict.1).map(|verdict| verdict.0.name).collect();
+    println!("{} mutants, {} noticed", verdicts.len(), verdicts.len() - missed.len());
+    if !missed.is_empty() {
+        return Err(format!("not noticed: {}", missed.join(", ")));
+    }
+    verdicts.sort_by_key(|(mutant, ..)| MUTANTS.iter().position(|other| other.name == mutant.name));
+    let table: Vec<Value> = verdicts.iter().filter_map(|(mutant, _, said)| line(mutant, said)).collect();
+    Ok(json!({ "mutants": table }))
+}
+
+fn start(program: &Path, mutant: &Mutant, folder: &Path) -> Result<std::process::Child, String> {
+    Command::new(program)
+        .args(["mutant", mutant.name])
+        .arg(folder.join("mutants"))
+        .env(workshop::SWITCH, mutant.name)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{}: {error}", program.display()))
+}
+
+/// Between the parts of a verdict.
+const APART: &str = " | ";
+
+fn line(mutant: &Mutant, said: &str) -> Option<Value> {
+    let (property, rest) = said.split_once(APART)?;
+    let (depth, states) = rest.split_once(APART)?;
+    Some(json!({
+        "name": mutant.name,
+        "rule": mutant.rule,
+        "does": mutant.does,
+        "set": mutant.set,
+        "property": property,
+        "depth": depth.trim_start_matches("depth "),
+        "states": states.trim_end_matches(" states"),
+    }))
+}
+
+/// Explores with the rule taken away and tells the property that broke, in one line.
+pub fn mutant(name: &str, folder: &Path) -> Result<(), String> {
+    let mutant = MUTANTS.iter().find(|mutant| mutant.name == name).ok_or("there is no such mutant")?;
+    let set = fault_set::find(mutant.set).ok_or_else(|| unknown_set(mutant.set))?;
+    let set = FaultSet { budget: mutant.budget, ..set.clone() };
+    let broken = match mutant.change {
+        Change::Statement(rule) => Some(rule),
+        Change::Elector(_) => None,
+    };
+    let model = ElectionModel { set, broken, coverage: Arc::new(Coverage::default()) };
+    let checker =
+        stop_at_failure(model.checker()).threads(1).target_state_count(MUTANT_STATES_MAX).spawn_bfs().join();
+    let states = checker.unique_state_count();
+    // Two may break in the same step; the first by name is as good as the other.
+    match checker.discoveries().into_iter().min_by_key(|(property, _)| *property) {
+        Some((property, path)) => {
+            let path = path.into_vec();
+            // On what ships, the same choices break nothing, as far as they can be made at all.
+            story::save(checker.model(), (name, story::NOTHING), &path, folder)?;
+            println!("{property}{APART}depth {}{APART}{states} states", path.len() - 1);
+            Ok(())
+        }
+        None => {
+            println!("NOT NOTICED in {states} states");
+            Err(format!("{name} is not noticed"))
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What may go wrong in one exploration. A set is small enough that everything in it is tried in every
+//! place and every order, up to its budget.
+
+use domain::election::TicketUse;
+use std::time::Duration;
+
+/// LEADER_TTL in the model; the margin is 12 ms.
+pub const TTL: Duration = Duration::from_secs(10);
+/// A shorter LEADER_TTL, of a former configuration.
+pub const SHORT_TTL: Duration = Duration::from_secs(4);
+
+/// One kind of fault. Each use of one costs one of the set's budget, its end costs nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// A request, a reply, a hint or a leader's work is held back and arrives at any later time.
+    Hold,
+    /// A request or a hint is lost.
+    Lose,
+    /// A request is carried out and its reply is lost.
+    LoseReply,
+    /// A request is carried out and its reply arrives at any later time.
+    HoldReply,
+    /// An instance reaches the state store no more: its requests are lost, until mended.
+    CutRow,
+    /// An instance reaches the leader store no more, until mended.
+    CutTicket,
+    /// The state store refuses an instance's requests at once, until mended.
+    RefuseRow,
+    /// An instance is killed; it may be started again under the same id.
+    Crash,
+    /// An instance is stopped and goes on at any later time.
+    Pause,
+    /// The operator asks the leader to hand over.
+    StepDown,
+    /// An instance is asked to stop for good.
+    Stop,
+    /// Crash recovery fails: the database is away, or the data is corrupt.
+    FailRecovery,
+    /// A standby that lags becomes the primary.
+    Promote,
+    /// The database's clock jumps forward by an hour.
+    DatabaseClock,
+    /// Redis forgets everything.
+    Flush,
+    /// A Redis replica that lags becomes the primary.
+    RedisFailover,
+    /// The clock of Redis's host jumps forward: every ticket expires.
+    RedisClockForward,
+    /// The clock of Redis's host jumps back: every ticket lives an hour longer.
+    RedisClockBack,
+    /// Somebody who does not lead has the ticket: until it expires, for ever, or in a key without expiry.
+    StuckTicket,
+    /// Time goes on to just before the next timer, so that what is in flight arrives just before it.
+    JustBefore,
+}
+
+/// One exploration.
+#[derive(Debug, Clone)]
+pub struct FaultSet {
+    pub name: &'static str,
+    /// What it is about, for the report.
+    pub about: &'static str,
+    pub instances: u8,
+    pub tickets: TicketUse,
+    pub faults: &'static [Fault],
+    /// Faults in one run, at most. A long exploration allows one more.
+    pub budget: u8,
+    /// Clock rates of the instances in ppm, a list for each beginning.
+    pub rates: &'static [[i32; 3]],
+    /// Faults may begin this long, in tenths of LEADER_TTL.
+    pub horizon: u32,
+    pub beginning: Beginning,
+}
+
+/// The row at the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// Nobody has led yet.
+    Unclaimed,
+    /// Left by somebody with a shorter LEADER_TTL who died.
+    LeftByShortTtl,
+}
+
+const EXACT: &[[i32; 3]] = &[[0, 0, 0]];
+/// The bound that the margin covers, in the directions that hurt.
+const DRIFT: &[[i32; 3]] = &[[-500, 500, 0], [500, -500, 0], [500, 500, -500]];
+/// Beyond the bound.
+const TOO_MUCH: &[[i32; 3]] = &[[-5_000, 5_000, 0]];
+
+/// Every exploration in which nothing may break.
+pub const SETS: &[FaultSet] = &[
+    FaultSet {
+        name: "network",
+        about: "requests, replies and hints late, reordered and lost; the state store cut off",
+        instances: 2,
+        tickets: TicketUse::None,
+        faults: &[
+            Fault::Hold,
+            Fault::Lose,
+            Fault::LoseReply,
+            Fault::HoldReply,
+            Fault::CutRow,
+            Fault::JustBefore,
+        ],
+        budget: 2,
+        rates: EXACT,
+        horizon: 24,
+        beginning: Beginning::Unclaimed,
+    },
+    FaultSet {
+        name: "processes",
+        about: "pauses, crashes, restarts under the same id, step-downs, stops, work that hangs, failed recoveries",
+        instances: 2,
+        tickets: TicketUse::None,
+        faults: &[
+            Fault::Hold,
+            Fault::Pause,
+            Fault::Crash,
+            Fault::StepDown,
+            Fault::Stop,
+            Fault::FailRecovery,
+            Fault::HoldReply,
+        ],
+        budget: 2,
+        rates: EXACT,
+        horizon: 22,
+        beginning: Beginning::Unclaimed,
+    },
+    FaultSet {
+        name: "clocks",
+        about: "clock rates 500 ppm apart in either direction, jumps of the database's clock",
+        instances: 2,
+        tickets: TicketUse::None,
+        faults: &[Fault::CutRow, Fault::LoseReply, Fault::Pause, Fault::DatabaseClock, Fault::JustBefore],
+        budget: 2,
+        rates: DRIFT,
+        horizon: 22,
+        beginning: Beginning::Unclaimed,
+    },
+    FaultSet {
+        name: "failover",
+        about: "promotion of an asynchronous standby that lost the last writes",
+        instances: 2,
+        tickets: TicketUse::None,
+        faults: &[Fault::Promote, Fault::Hold, Fault::HoldReply, Fault::CutRow, Fault::StepDown],
+        budget: 2,
+        rates: EXACT,
+        horizon: 22,
+        beginning: Beginning::Unclaimed,
+    },
+    FaultSet {
+        name: "short-lease",
+        about: "the same, with a row left by somebody with a shorter LEADER_TTL",
+        instances: 2,
+        tickets: TicketUse::None,
+        faults: &[Fault::Promote, Fault::CutRow, Fault::Hold],
+        budget: 2,
+        rates: EXACT,
+        horizon: 24,
+        beginning: Beginning::LeftByShortTtl,
+    },
+    FaultSet {
+        name: "tickets",
+        about: "Redis restarted, failed over, flushed, its clock jumping; stuck tickets; cut off",
+        instances: 2,
+        tickets: TicketUse::Redis,
+        faults: &[
+            Fault::Flush,
+            Fault::RedisFailover,
+            Fault::RedisClockForward,
+            Fault::RedisClockBack,
+            Fault::StuckTicket,
+            Fault::CutTicket,
+            Fault::Hold,
+            Fault::Crash,
+        ],
+        budget: 2,
+        rates: EXACT,
+        horizon: 16,
+        beginning: Beginning::Unclaimed,
+    },
+    FaultSet {
+        name: "stuck-tickets",
+        about: "the ticket in the hands of somebody who does not lead, and the leader dies",
+        instances: 2,
+        tickets: TicketUse::Redis,
+        faults: &[Fault::StuckTicket, Fault::Crash],
+        budget: 2,
+        rates: EXACT,
+        horizon: 10,
+        beginning: Beginning::Unclaimed,
+    },
+    FaultSet {
+        name: "late-releases",
+        about: "leaders that come back, and what they sent in their former leadership",
+        instances: 2,
+        tickets: TicketUse::Redis,
+        faults: &[Fault::StepDown, Fault::Hold, Fault::Crash],
+        budget: 3,
+        rates: EXACT,
+        horizon: 14,
+        beginning: Beginning::Unclaimed,
+    },
+    FaultSet {
+        name: "late-effects",
+        about: "effects that arrive after leaders have changed and a standby was promoted",
+        instances: 2,
+        tickets: TicketUse::None,
+        faults: &[Fault::Promote, Fault::StepDown, Fault::Hold],
+        budget: 3,
+        rates: EXACT,
+        horizon: 14,
+        beginning: Beginning::Unclaimed,
+    },
+    FaultSet {
+        name: "three",
+        about: "three instances, with Redis, faults of every origin",
+        instances: 3,
+        tickets: TicketUse::Redis,
+        faults: &[
+            Fault::Hold,
+            Fault::LoseReply,
+            Fault::CutRow,
+            Fault::RefuseRow,
+            Fault::CutTicket,
+            Fault::Crash,
+            Fault::Pause,
+            Fault::Promote,
+            Fault::Flush,
+            Fault::StepDown,
+        ],
+        budget: 1,
+        rates: EXACT,
+        horizon: 20,
+        beginning: Beginning::Unclaimed,
+    },
+];
+
+/// Clocks worse than promised: at most one believer does not hold here, and must be seen not to; everything
+/// else does.
+pub const BEYOND: FaultSet = FaultSet {
+    name: "beyond-the-margin",
+    about: "clock rates 10,000 ppm apart, ten times what the margin covers",
+    instances: 2,
+    tickets: TicketUse::None,
+    faults: &[Fault::CutRow, Fault::Hold],
+    budget: 2,
+    rates: TOO_MUCH,
+    horizon: 22,
+    beginning: Beginning::Unclaimed,
+};
+
+/// The set of that name.
+pub fn find(name: &str) -> Option<&'static FaultSet> {
+    SETS.iter().chain([&BEYOND]).find(|set| set.name == name)
+}

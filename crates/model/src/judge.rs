@@ -1,0 +1,111 @@
+//! The judges: what must hold of every state and of every write.
+
+use crate::database::Written;
+use crate::world::Step;
+use domain::election::Phase;
+use domain::lease::Token;
+
+/// What the model checks every state for. The first that breaks is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Broken {
+    /// S1: two believe at once.
+    TwoBelieve,
+    /// S1: belief in a leadership that was over came back.
+    Revived,
+    /// S2: an effect of a superseded or released token was accepted.
+    StaleEffect,
+    /// S3: an epoch did not grow on its timeline.
+    EpochDidNotGrow,
+    /// S3: a believer's claim is not the row's, although no promotion lost it.
+    NotTheRow,
+    /// M2: the row went back under one claim.
+    RowWentBack,
+    /// The signal was sent twice, and no promotion lost the record of the first claim.
+    SentTwice,
+    /// M18: a release deleted the ticket of another claim.
+    TicketDeleted,
+    /// Leadership became active before recovery passed.
+    ActiveTooSoon,
+    /// An instance that was asked to stop became leader.
+    LedAfterStop,
+    /// Rule 4: the row said that somebody else leads, and the belief went on.
+    NotHeard,
+    /// An instance asks to be woken at once, and does nothing.
+    Spins,
+    /// L1: faults were over for long, and nobody leads.
+    Nobody,
+}
+
+impl Step<'_> {
+    pub fn breaks(&mut self, broken: Broken) {
+        self.world.broken.get_or_insert(broken);
+    }
+
+    /// After every action: what must hold of this state.
+    pub fn judge(&mut self) {
+        let tokens: Vec<Option<Token>> =
+            (0..self.world.nodes.len()).map(|who| self.world.believes(who)).collect();
+        if tokens.iter().flatten().count() > 1 {
+            self.breaks(Broken::TwoBelieve);
+        }
+        for (who, token) in tokens.into_iter().enumerate() {
+            self.judge_belief(who, token);
+            if let Some(token) = token {
+                self.judge_believer(who, token);
+            }
+        }
+    }
+
+    fn judge_believer(&mut self, who: usize, token: Token) {
+        let (node, database) = (&self.world.nodes[who], &self.world.database);
+        let phase = node.elector.leadership().map(|leadership| &leadership.phase);
+        let too_soon = phase == Some(&Phase::Active) && !node.recovered;
+        let is_row = database.token().claim == token.claim && !database.released();
+        let lost = !is_row && node.promotions == database.promotions;
+        if too_soon {
+            self.breaks(Broken::ActiveTooSoon);
+        }
+        if lost {
+            self.breaks(Broken::NotTheRow);
+        }
+    }
+
+    fn judge_belief(&mut self, who: usize, token: Option<Token>) {
+        let promotions = self.world.database.promotions;
+        let believed = self.world.nodes[who].believed;
+        match (token, believed) {
+            (Some(token), Some((claim, true))) if claim == token.claim => self.breaks(Broken::Revived),
+            (Some(token), Some((claim, _))) if claim == token.claim => {}
+            (Some(token), _) => {
+                let node = self.node(who);
+                (node.believed, node.promotions) = (Some((token.claim, false)), promotions);
+            }
+            (None, Some((claim, false))) => self.node(who).believed = Some((claim, true)),
+            (None, _) => {}
+        }
+    }
+
+    pub fn judge_absence(&mut self) {
+        let nobody = (0..self.world.nodes.len()).all(|who| self.world.believes(who).is_none());
+        if nobody && self.world.somebody_could_lead() {
+            self.breaks(Broken::Nobody);
+        }
+    }
+
+    /// What a statement wrote.
+    pub fn judge_write(&mut self, written: Written) {
+        match written {
+            Written::Claimed(token) => {
+                self.world.latest = token.claim;
+                let known = self.world.epochs.iter_mut().find(|(timeline, _)| *timeline == token.timeline);
+                match known {
+                    Some((_, epoch)) if token.epoch <= *epoch => self.breaks(Broken::EpochDidNotGrow),
+                    Some((_, epoch)) => *epoch = token.epoch,
+                    None => self.world.epochs.push((token.timeline, token.epoch)),
+                }
+            }
+            Written::Backwards => self.breaks(Broken::RowWentBack),
+            Written::Nothing | Written::Renewed | Written::Released => {}
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What is in flight.
+
+use crate::world::name;
+use domain::election::{CallId, RowAnswer, RowRequest, TicketAnswer, TicketRequest};
+use domain::lease::Token;
+use domain::ports::StoreError;
+use std::fmt;
+
+/// A process: an instance and which start of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sender {
+    pub node: usize,
+    pub start: u8,
+}
+
+/// One message, or one piece of work that ends some time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// To the state store.
+    Row {
+        sender: Sender,
+        call: CallId,
+        request: RowRequest,
+    },
+    RowReply {
+        sender: Sender,
+        call: CallId,
+        answer: Result<RowAnswer, StoreError>,
+    },
+    /// To the leader store.
+    Ticket {
+        sender: Sender,
+        call: CallId,
+        request: TicketRequest,
+    },
+    TicketReply {
+        sender: Sender,
+        call: CallId,
+        answer: Result<TicketAnswer, StoreError>,
+    },
+    RowHint {
+        sender: Sender,
+    },
+    TicketHint {
+        sender: Sender,
+    },
+    /// Crash recovery is under way.
+    Recovery {
+        sender: Sender,
+        call: CallId,
+    },
+    /// The leader's work is being stopped.
+    Drained {
+        sender: Sender,
+    },
+    /// To the ledger: take over and claim the signal.
+    Effect {
+        sender: Sender,
+        token: Token,
+    },
+    /// The second half of an effect that does not hold the row's lock; only a mutant has it.
+    EffectWrite {
+        sender: Sender,
+        token: Token,
+    },
+    /// The signal is this leader's to send.
+    Accepted {
+        sender: Sender,
+        token: Token,
+    },
+    /// To the ledger: it was sent.
+    Settle {
+        token: Token,
+    },
+}
+
+impl Message {
+    /// Whose it is.
+    pub fn sender(&self) -> Option<Sender> {
+        match self {
+            Self::Row { sender, .. }
+            | Self::RowReply { sender, .. }
+            | Self::Ticket { sender, .. }
+            | Self::TicketReply { sender, .. }
+            | Self::RowHint { sender }
+            | Self::TicketHint { sender }
+            | Self::Recovery { sender, .. }
+            | Self::Drained { sender }
+            | Self::Effect { sender, .. }
+            | Self::EffectWrite { sender, .. }
+            | Self::Accepted { sender, .. } => Some(*sender),
+            Self::Settle { .. } => None,
+        }
+    }
+
+    /// Whether a store answers it.
+    pub fn is_request(&self) -> bool {
+        match self {
+            Self::Row { .. } | Self::Ticket { .. } | Self::Effect { .. } => true,
+            Self::RowReply { .. }
+            | Self::TicketReply { .. }
+            | Self::RowHint { .. }
+            | Self::TicketHint { .. }
+            | Self::Recovery { .. }
+            | Self::Drained { .. }
+            | Self::EffectWrite { .. }
+            | Self::Accepted { .. }
+            | Self::Settle { .. } => false,
+        }
+    }
+
+    /// Whether it is addressed to that instance, so that nobody is there to take it when the process is dead.
+    pub fn is_for(&self, node: usize) -> bool {
+        let reaches_a_store = match self {
+            Self::EffectWrite { .. } | Self::Settle { .. } => true,
+            other => other.is_request(),
+        };
+        !reaches_a_store && self.sender().is_some_and(|sender| sender.node == node)
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = self.sender().map(|sender| name(sender.node));
+        let who = who.as_ref().map_or("somebody", |name| name.as_str());
+        match self {
+            Self::Row { request, .. } => match request {
+                RowRequest::Observe => write!(f, "{who} looks at the row"),
+                RowRequest::Claim(_) => write!(f, "{who} claims the row"),
+                RowRequest::Renew { seq, .. } => write!(f, "{who} renews the row ({})", seq.0),
+                RowRequest::Release { seq, .. } => write!(f, "{who} releases the row ({})", seq.0),
+            },
+            Self::RowReply { answer: Ok(_), .. } => write!(f, "the state store's answer to {who}"),
+            Self::RowReply { answer: Err(_), .. } => write!(f, "the state store refuses {who}"),
+            Self::Ticket { request, .. } => match request {
+                TicketRequest::Acquire { .. } => write!(f, "{who} asks for the ticket"),
+                TicketRequest::Renew(_) => write!(f, "{who} renews the ticket"),
+                TicketRequest::Release(_) => write!(f, "{who} releases the ticket"),
+                TicketRequest::Inspect => write!(f, "{who} looks at the ticket"),
+            },
+            Self::TicketReply { .. } => write!(f, "the leader store's answer to {who}"),
+            Self::RowHint { .. } => write!(f, "{who} hears that the row was written"),
+            Self::TicketHint { .. } => write!(f, "{who} hears that the ticket was released"),
+            Self::Recovery { .. } => write!(f, "{who} recovers"),
+            Self::Drained { .. } => write!(f, "the work of {who} has stopped"),
+            Self::Effect { .. } => write!(f, "{who} takes over and claims the signal"),
+            Self::EffectWrite { .. } => write!(f, "the claim of {who} is written"),
+            Self::Accepted { .. } => write!(f, "{who} has the signal, and sends it if it believes"),
+            Self::Settle { .. } => f.write_str("the result of the send"),
+        }
+    }
+}

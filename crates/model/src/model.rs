@@ -1,0 +1,287 @@
+//! The model as the checker sees it: which choices there are in a state, and where each leads.
+//!
+//! Left alone, a world runs in one way: messages arrive at once and in order, timers ring when they are due.
+//! Everything else is a fault, of which a run has a few, in every place and every order. A fault's end (what
+//! was held back arrives, what was paused goes on) is tried at every later moment and costs nothing.
+
+use crate::action::Action;
+use crate::coverage::Coverage;
+use crate::fault_set::{Fault, FaultSet, TTL};
+use crate::judge::Broken;
+use crate::message::Message;
+use crate::rule::Rule;
+use crate::tickets::Stuck;
+use crate::world::{Step, World, nanos};
+use domain::election::{Resign, TicketUse};
+use domain::id::{ClaimId, InstanceId};
+use domain::recovery::RecoveryCode;
+use stateright::{Model, Property};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long after the last fault somebody leads at the latest. One LEADER_TTL for the lease to run out, half
+/// of one until a follower without hints looks again, a heartbeat for a ticket that nobody gives back, one for
+/// an answer that never comes, and half of one for margins and round trips.
+const RECOVERED_AFTER_MAX: Duration = Duration::from_millis(2_700 * 10 + 100);
+/// By how much a clock that jumps, jumps.
+const JUMP: Duration = Duration::from_hours(1);
+const HEARTBEAT: Duration = Duration::from_nanos(10_000_000_000 / 3);
+/// At how many moments of a heartbeat a message that is in flight may arrive, beside the timers.
+const MOMENTS_IN_FLIGHT: u32 = 2;
+/// How long before a timer `JustBefore` stops.
+const JUST_BEFORE: u64 = 1;
+/// The claim of the ticket of somebody who is stuck.
+const STUCK_CLAIM: u128 = 7;
+
+/// One exploration of one fault set, with at most one rule of the stores broken.
+pub struct ElectionModel {
+    pub set: FaultSet,
+    pub broken: Option<Rule>,
+    pub coverage: Arc<Coverage>,
+}
+
+impl Model for ElectionModel {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        let worlds = self.set.rates.iter().flat_map(|rates| {
+            [true, false].map(|hints| World::new(&self.set, *rates, hints, self.set.budget))
+        });
+        worlds.collect()
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        if world.broken.is_some() {
+            return;
+        }
+        let faults = world.budget > 0 && world.now < self.horizon();
+        let may = |fault| faults && self.set.faults.contains(&fault);
+        if let Some(first) = world.hot.front() {
+            actions.push(Action::Go);
+            hot_faults(first, may, actions);
+        } else if world.due().is_some() {
+            actions.push(Action::Timer);
+        } else if world.now < self.finish(world) {
+            actions.push(Action::Tick);
+            endings(world, actions);
+            self.quiet_faults(world, may, actions);
+        }
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        let mut next = world.clone();
+        let coverage = &self.coverage;
+        let mut saw = |seen: crate::coverage::Seen<'_>| coverage.count(&seen);
+        let mut step = Step { world: &mut next, set: &self.set, rule: self.broken, saw: &mut saw };
+        Self::act(&mut step, action);
+        step.judge();
+        if step.world.is_quiet() && step.world.now >= step.world.last_fault + nanos(RECOVERED_AFTER_MAX) {
+            step.judge_absence();
+        }
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        fn unless(world: &World, broken: &[Broken]) -> bool {
+            !world.broken.is_some_and(|found| broken.contains(&found))
+        }
+        vec![
+            Property::always("S1 at most one believes", |_, w| unless(w, &[Broken::TwoBelieve])),
+            Property::always("S1 belief does not come back", |_, w| unless(w, &[Broken::Revived])),
+            Property::always("S2 no stale effect is accepted", |_, w| unless(w, &[Broken::StaleEffect])),
+            Property::always("told to be superseded, nobody believes", |_, w| unless(w, &[Broken::NotHeard])),
+            Property::always("S3 epochs grow", |_, w| unless(w, &[Broken::EpochDidNotGrow])),
+            Property::always("S3 a believer's claim is the row's", |_, w| unless(w, &[Broken::NotTheRow])),
+            Property::always("the row does not go back", |_, w| unless(w, &[Broken::RowWentBack])),
+            Property::always("no signal is sent twice", |_, w| unless(w, &[Broken::SentTwice])),
+            Property::always("a release deletes only its own ticket", |_, w| {
+                unless(w, &[Broken::TicketDeleted])
+            }),
+            Property::always("nobody acts before recovery", |_, w| unless(w, &[Broken::ActiveTooSoon])),
+            Property::always("nobody leads after a stop", |_, w| unless(w, &[Broken::LedAfterStop])),
+            Property::always("nobody spins", |_, w| unless(w, &[Broken::Spins])),
+            Property::always("L1 somebody leads in the end", |_, w| unless(w, &[Broken::Nobody])),
+        ]
+    }
+}
+
+/// What may go wrong with the message whose turn it is.
+fn hot_faults(first: &Message, may: impl Fn(Fault) -> bool, actions: &mut Vec<Action>) {
+    let hint = matches!(first, Message::RowHint { .. } | Message::TicketHint { .. });
+    if may(Fault::Hold) && !hint {
+        actions.push(Action::Hold);
+    }
+    if first.is_request() {
+        for (fault, action) in [
+            (Fault::Lose, Action::Lose),
+            (Fault::LoseReply, Action::LoseReply),
+            (Fault::HoldReply, Action::HoldReply),
+        ] {
+            if may(fault) {
+                actions.push(action);
+            }
+        }
+    }
+    if may(Fault::FailRecovery) && matches!(first, Message::Recovery { .. }) {
+        actions.push(Action::FailRecovery(RecoveryCode::DbUnavailable));
+        actions.push(Action::FailRecovery(RecoveryCode::DataCorrupt));
+    }
+}
+
+/// Faults that may end now.
+fn endings(world: &World, actions: &mut Vec<Action>) {
+    actions.extend((0..world.held.len()).map(Action::Arrive));
+    for (who, node) in world.nodes.iter().enumerate() {
+        if !node.alive {
+            actions.push(Action::Restart(who));
+            continue;
+        }
+        if node.paused {
+            actions.push(Action::Resume(who));
+        }
+        if node.row_cut || node.row_refused || node.ticket_cut {
+            actions.push(Action::Mend(who));
+        }
+    }
+}
+
+impl ElectionModel {
+    fn horizon(&self) -> u64 {
+        nanos(TTL) / 10 * u64::from(self.set.horizon)
+    }
+
+    /// The end of a run: faults are over, and it is known who leads after them.
+    fn finish(&self, world: &World) -> u64 {
+        self.horizon().max(world.last_fault + nanos(RECOVERED_AFTER_MAX) + 1)
+    }
+
+    fn quiet_faults(&self, world: &World, may: impl Fn(Fault) -> bool, actions: &mut Vec<Action>) {
+        if may(Fault::JustBefore) {
+            actions.push(Action::JustBefore);
+        }
+        for (who, node) in world.nodes.iter().enumerate().filter(|(_, node)| node.alive && !node.paused) {
+            let whole = !node.row_cut && !node.row_refused;
+            let leads = node.elector.leadership().is_some();
+            for (fault, action, possible) in [
+                (Fault::Crash, Action::Crash(who), true),
+                (Fault::Pause, Action::Pause(who), true),
+                (Fault::StepDown, Action::StepDown(who), leads),
+                (Fault::Stop, Action::Stop(who), true),
+                (Fault::CutRow, Action::CutRow(who), whole),
+                (Fault::RefuseRow, Action::RefuseRow(who), whole),
+                (Fault::CutTicket, Action::CutTicket(who), !node.ticket_cut),
+            ] {
+                if possible && may(fault) {
+                    actions.push(action);
+                }
+            }
+        }
+        let redis = self.set.tickets != TicketUse::None;
+        let ticket = redis && !world.tickets.is_free();
+        for (fault, action, possible) in [
+            (Fault::Promote, Action::StandbyLags, !world.database.lags()),
+            (Fault::Promote, Action::Promote, true),
+            (Fault::DatabaseClock, Action::DatabaseClock, world.database.clock_offset == 0),
+            (Fault::Flush, Action::Flush, ticket),
+            (Fault::RedisFailover, Action::ReplicaLags, redis && !world.tickets.lags()),
+            (Fault::RedisFailover, Action::RedisFailover, redis && world.tickets.lags()),
+            (Fault::RedisClockForward, Action::RedisClockForward, ticket),
+            (Fault::RedisClockBack, Action::RedisClockBack, ticket),
+            (Fault::StuckTicket, Action::StuckTicket, redis),
+            (Fault::StuckTicket, Action::KeptTicket, redis),
+            (Fault::StuckTicket, Action::TicketWithoutExpiry, redis),
+        ] {
+            if possible && may(fault) {
+                actions.push(action);
+            }
+        }
+    }
+
+    fn act(step: &mut Step<'_>, action: Action) {
+        if let Some(fault) = action.costs() {
+            step.spend(fault);
+        } else if action.ends_a_fault() {
+            step.world.last_fault = step.world.now;
+        }
+        match action {
+            Action::Go | Action::Hold | Action::Lose | Action::LoseReply | Action::HoldReply => {
+                if let Some(message) = step.world.hot.pop_front() {
+                    hot(step, message, action);
+                }
+            }
+            Action::FailRecovery(code) => {
+                if let Some(Message::Recovery { sender, call }) = step.world.hot.pop_front() {
+                    step.fail_recovery(sender, call, code);
+                }
+            }
+            Action::Timer => step.timer(),
+            Action::Tick => step.world.now = Self::next_instant(step.world),
+            Action::JustBefore => {
+                let next = Self::next_instant(step.world);
+                step.world.now = next.saturating_sub(JUST_BEFORE).max(step.world.now);
+            }
+            Action::Arrive(held) => {
+                let message = step.world.held.remove(held);
+                step.arrive(message);
+            }
+            Action::Crash(who) => step.crash(who),
+            Action::Restart(who) => step.restart(who),
+            Action::Pause(who) => step.node(who).paused = true,
+            Action::Resume(who) => step.resume(who),
+            Action::StepDown(who) => {
+                step.resign(who, Resign::StepDown { reason: String::from("asked") });
+            }
+            Action::Stop(who) => step.resign(who, Resign::Stop),
+            Action::CutRow(who) => step.node(who).row_cut = true,
+            Action::RefuseRow(who) => step.node(who).row_refused = true,
+            Action::CutTicket(who) => step.node(who).ticket_cut = true,
+            Action::Mend(who) => {
+                let node = step.node(who);
+                (node.row_cut, node.row_refused, node.ticket_cut) = (false, false, false);
+            }
+            Action::StandbyLags => Arc::make_mut(&mut step.world.database).standby_lags(),
+            Action::Promote => Arc::make_mut(&mut step.world.database).promote(),
+            Action::DatabaseClock => {
+                let jump = i64::try_from(JUMP.as_nanos()).unwrap_or(i64::MAX);
+                Arc::make_mut(&mut step.world.database).clock_offset = jump;
+            }
+            Action::Flush => step.world.tickets.flush(),
+            Action::ReplicaLags => step.world.tickets.replica_lags(),
+            Action::RedisFailover => step.world.tickets.fail_over(),
+            Action::RedisClockForward => step.world.tickets.clock_forward(),
+            Action::RedisClockBack => step.world.tickets.clock_back(JUMP),
+            Action::StuckTicket => stuck(step, Stuck::Until(step.world.now + nanos(TTL))),
+            Action::KeptTicket => stuck(step, Stuck::Kept),
+            Action::TicketWithoutExpiry => stuck(step, Stuck::WithoutExpiry),
+        }
+    }
+
+    /// When anything can happen next: the next timer. Sooner while something is in flight, which may arrive
+    /// between two timers.
+    fn next_instant(world: &World) -> u64 {
+        let longest = if world.held.is_empty() { HEARTBEAT } else { HEARTBEAT / MOMENTS_IN_FLIGHT };
+        let (soonest, latest) = (world.now + 1, world.now + nanos(longest));
+        let timer = world.next_timer().unwrap_or(latest);
+        if world.held.is_empty() { timer.max(soonest) } else { timer.clamp(soonest, latest) }
+    }
+}
+
+fn hot(step: &mut Step<'_>, message: Message, action: Action) {
+    match action {
+        Action::Hold => step.world.held.push(message),
+        Action::Lose => {}
+        Action::LoseReply => drop(step.serve(message)),
+        Action::HoldReply => {
+            let reply = step.serve(message);
+            step.world.held.extend(reply);
+        }
+        // The only other one that comes here is `Go`.
+        _ => step.arrive(message),
+    }
+}
+
+fn stuck(step: &mut Step<'_>, how: Stuck) {
+    let holder = InstanceId::parse("stuck").expect("a word is an id");
+    step.world.tickets.stuck(holder, ClaimId::from_u128(STUCK_CLAIM), how);
+}

@@ -1,0 +1,365 @@
+//! The mutants: one rule of the election or of a statement taken away, each of which the check must notice. A
+//! check that notices none is worth nothing; this is the test of the test.
+//!
+//! Rules of the stores are switched in the model's own store. Rules of the elector are text edits of a copy
+//! of the `domain` crate (see `workshop`): the sources that ship contain no switch.
+
+use crate::rule::Rule;
+
+/// One rule taken away.
+#[derive(Debug, Clone, Copy)]
+pub struct Mutant {
+    pub name: &'static str,
+    /// The rule of docs/protocol.md, where it has a number.
+    pub rule: &'static str,
+    /// What the mutant does, in a sentence.
+    pub does: &'static str,
+    pub change: Change,
+    /// The fault set that is to notice it.
+    pub set: &'static str,
+    /// With how many faults in a run.
+    pub budget: u8,
+}
+
+/// How the rule is taken away.
+#[derive(Debug, Clone, Copy)]
+pub enum Change {
+    Statement(Rule),
+    Elector(&'static [Edit]),
+}
+
+/// An edit of one file of `crates/domain/src`.
+#[derive(Debug, Clone, Copy)]
+pub struct Edit {
+    pub file: &'static str,
+    /// An expression or whole statements; stands in the file exactly once.
+    pub old: &'static str,
+    pub new: New,
+}
+
+/// What an edit puts there while its mutant is switched on.
+#[derive(Debug, Clone, Copy)]
+pub enum New {
+    Instead(&'static str),
+    /// Statements after the old ones.
+    Also(&'static str),
+}
+
+const ROW: &str = "election/row.rs";
+const SIGHTING: &str = "election/sighting.rs";
+const ELECTOR: &str = "election/elector.rs";
+
+const fn statement(
+    name: &'static str,
+    number: &'static str,
+    does: &'static str,
+    rule: Rule,
+    (set, budget): (&'static str, u8),
+) -> Mutant {
+    Mutant { name, rule: number, does, change: Change::Statement(rule), set, budget }
+}
+
+const fn elector(
+    name: &'static str,
+    number: &'static str,
+    does: &'static str,
+    edits: &'static [Edit],
+    (set, budget): (&'static str, u8),
+) -> Mutant {
+    Mutant { name, rule: number, does, change: Change::Elector(edits), set, budget }
+}
+
+const fn instead(file: &'static str, old: &'static str, new: &'static str) -> Edit {
+    Edit { file, old, new: New::Instead(new) }
+}
+
+const fn also(file: &'static str, old: &'static str, new: &'static str) -> Edit {
+    Edit { file, old, new: New::Also(new) }
+}
+
+/// All of them.
+pub const MUTANTS: &[Mutant] = &[
+    // --- the elector --------------------------------------------------------------------------------
+    elector(
+        "renewal-deadline-from-reply",
+        "M13",
+        "a renewal lets its holder believe from the reply on, not from the send",
+        &[instead(ROW, "call.sent + self.config.belief()", "now + self.config.belief()")],
+        ("network", 2),
+    ),
+    elector(
+        "claim-deadline-from-reply",
+        "M13",
+        "a claim lets its holder believe from the reply on, not from the send",
+        &[instead(ROW, "own.sent + self.config.belief()", "now + self.config.belief()")],
+        ("network", 2),
+    ),
+    elector(
+        "no-margin",
+        "M12",
+        "no allowance for clocks that run at different rates",
+        &[
+            instead("election/config.rs", "self.ttl.saturating_sub(margin(self.ttl))", "self.ttl"),
+            instead(SIGHTING, "ttl + margin(ttl)", "ttl"),
+        ],
+        ("clocks", 2),
+    ),
+    elector(
+        "adopt-own-old-row",
+        "M15",
+        "a restarted process takes the row of its former life for its own",
+        &[also(
+            ROW,
+            "self.row.outdated = false;\n",
+            "if self.row.own.is_none() && self.row().and_then(|row| row.holder.as_ref()) == Some(&self.config.id) {
+                self.row.own = Some(Own { claim: token.claim, sent: now, given_up: false });
+            }",
+        )],
+        ("processes", 2),
+    ),
+    elector(
+        "belief-outlives-errors",
+        "rule 4",
+        "while the state store does not answer, the deadline is put off",
+        &[
+            instead(ELECTOR, "now < leadership.deadline", "now < leadership.deadline || !self.row.answered()"),
+            instead(ELECTOR, "now >= deadline", "deadline <= now && self.row.answered()"),
+            instead(
+                ELECTOR,
+                "[leadership, recovery, self.row_wakeup(), self.ticket_wakeup()].into_iter().flatten().min()",
+                "[recovery, self.row_wakeup(), self.ticket_wakeup(), leadership.filter(|_| self.row.answered())].into_iter().flatten().min()",
+            ),
+        ],
+        ("network", 1),
+    ),
+    elector(
+        "renewals-after-the-deadline",
+        "M17",
+        "a leader whose deadline passed goes on renewing and believes again when one succeeds",
+        &[
+            instead(ELECTOR, "now >= deadline", "deadline <= now && now == Time::FAR"),
+            instead(
+                ELECTOR,
+                "[leadership, recovery, self.row_wakeup(), self.ticket_wakeup()].into_iter().flatten().min()",
+                "[recovery, self.row_wakeup(), self.ticket_wakeup()].into_iter().flatten().min()",
+            ),
+        ],
+        ("network", 1),
+    ),
+    elector(
+        "released-on-any-timeline",
+        "M10",
+        "a released row is open at once, also after a promotion",
+        &[instead(SIGHTING, "self.row.released && self.row.on_current_timeline()", "self.row.released")],
+        ("failover", 2),
+    ),
+    elector(
+        "age-ignores-the-store's-timeline",
+        "M9",
+        "a row counts as unchanged across a promotion",
+        &[instead(
+            SIGHTING,
+            "before.row.version == row.version",
+            "(before.row.version.token, before.row.version.seq) == (row.version.token, row.version.seq)",
+        )],
+        ("failover", 2),
+    ),
+    elector(
+        "age-ignores-renewals",
+        "M3",
+        "the age of a row is counted by its epoch, whatever its write count",
+        &[instead(SIGHTING, "before.row.version == row.version", "before.row.version.token == row.version.token")],
+        ("network", 1),
+    ),
+    elector(
+        "age-from-the-request",
+        "M14",
+        "the age of a row is counted from the request that showed it, not from the reply",
+        &[instead(ROW, "self.observed(now, row, out)", "self.observed(call.sent, row, out)")],
+        ("network", 2),
+    ),
+    elector(
+        "short-wait-after-a-promotion",
+        "M19",
+        "after a promotion the row's own ttl is waited for, though a longer grant may have been lost",
+        &[instead(SIGHTING, "self.row.ttl.max(config.ttl)", "self.row.ttl")],
+        ("short-lease", 2),
+    ),
+    elector(
+        "claim-at-sight",
+        "expiry",
+        "a row that somebody holds is claimed without waiting",
+        &[instead(SIGHTING, "self.since + self.wait(config)", "self.since")],
+        ("network", 1),
+    ),
+    elector(
+        "given-up-claims-come-back",
+        "expiry",
+        "a claim that was let go is believed again when a look shows it",
+        &[instead(
+            ROW,
+            "own.given_up || now >= deadline || self.stopping || now < self.keep_out",
+            "now >= deadline || self.stopping",
+        )],
+        ("processes", 2),
+    ),
+    elector(
+        "a-stopping-instance-leads",
+        "rule 6",
+        "a claim that is granted after the process was asked to stop is believed",
+        &[instead(
+            ROW,
+            "own.given_up || now >= deadline || self.stopping || now < self.keep_out",
+            "own.given_up || now >= deadline || now < self.keep_out",
+        )],
+        ("processes", 2),
+    ),
+    elector(
+        "release-before-belief-ends",
+        "rule 6",
+        "a handover gives the row back and only then stops believing",
+        &[instead(
+            ELECTOR,
+            "self.let_go(Some(reason));",
+            "if let Role::Leader(leadership) = &self.role { self.row.give_up(leadership, Some(reason)); }",
+        )],
+        ("processes", 1),
+    ),
+    elector(
+        "superseded-is-not-heard",
+        "rule 4",
+        "a leader that is told that it was superseded waits for its deadline",
+        &[instead(ROW, "self.lose(now, LossReason::Superseded, out),", "{}")],
+        ("failover", 2),
+    ),
+    elector(
+        "active-before-recovery",
+        "rule 7",
+        "a new leader acts at once",
+        &[instead(ROW, "Phase::Recovering { attempt: 0 }", "Phase::Active")],
+        ("network", 1),
+    ),
+    elector(
+        "halted-leaders-act",
+        "rule 7",
+        "a leader whose data is corrupt acts all the same",
+        &[instead(ELECTOR, "leadership.phase = Phase::Halted(code);", "leadership.phase = Phase::Active;")],
+        ("processes", 1),
+    ),
+    elector(
+        "one-claim-per-process",
+        "M15",
+        "every claim of a process has the same uuid",
+        &[instead(ELECTOR, "self.claims.wrapping_add(1)", "1")],
+        ("network", 2),
+    ),
+    elector(
+        "no-claim-without-a-ticket",
+        "rule 2",
+        "an open row is claimed with a ticket only, however long somebody sits on it",
+        &[
+            instead("election/ticket.rs", "now >= candidacy.without_ticket", "false"),
+            instead(ROW, "next.map(|at| at.min(candidacy.without_ticket))", "next"),
+        ],
+        ("stuck-tickets", 2),
+    ),
+    // --- the statements -----------------------------------------------------------------------------
+    statement(
+        "claim-compares-no-seq",
+        "M3",
+        "a claim compares the epoch alone and beats a renewal",
+        Rule::ClaimComparesSeq,
+        ("network", 2),
+    ),
+    statement(
+        "claim-compares-no-timeline",
+        "M10",
+        "a claim does not compare the store's present timeline",
+        Rule::ClaimComparesTimeline,
+        ("failover", 2),
+    ),
+    statement(
+        "claim-compares-no-token",
+        "claim",
+        "a claim does not compare the row's token",
+        Rule::ClaimComparesToken,
+        ("network", 2),
+    ),
+    statement(
+        "claim-keeps-the-epoch",
+        "S3",
+        "a claim does not raise the epoch",
+        Rule::ClaimRaisesEpoch,
+        ("network", 1),
+    ),
+    statement(
+        "late-renewal-wins",
+        "M2",
+        "a late renewal wins over a later write",
+        Rule::RenewalComparesSeq,
+        ("network", 2),
+    ),
+    statement(
+        "release-compares-no-claim",
+        "release",
+        "a late release opens a successor's row",
+        Rule::ReleaseComparesClaim,
+        ("processes", 2),
+    ),
+    statement(
+        "effect-compares-the-epoch-alone",
+        "M11",
+        "an effect compares the epoch, which repeats after a failover that lost writes",
+        Rule::EffectComparesClaim,
+        ("short-lease", 2),
+    ),
+    statement(
+        "effect-on-any-timeline",
+        "M10",
+        "an effect is accepted under a row that a promotion brought back",
+        Rule::EffectComparesTimeline,
+        ("late-effects", 3),
+    ),
+    statement(
+        "effect-after-release",
+        "effect",
+        "an effect is accepted after its token was released",
+        Rule::EffectRefusesReleased,
+        ("processes", 2),
+    ),
+    statement(
+        "effect-without-a-lock",
+        "effect",
+        "an effect checks the row and writes later, without its lock in between",
+        Rule::EffectLocksRow,
+        ("processes", 2),
+    ),
+    statement(
+        "expiry-by-the-database's-clock",
+        "M9",
+        "a row is open when the database's clock says so",
+        Rule::ExpiryIsJudgedByFollowers,
+        ("clocks", 1),
+    ),
+    statement(
+        "send-blindly-after-a-takeover",
+        "effect",
+        "what a former leader claimed is sent again",
+        Rule::TakeOverDoubts,
+        ("network", 2),
+    ),
+    statement(
+        "ticket-per-process",
+        "M18",
+        "a ticket belongs to a process: its late release deletes a newer one",
+        Rule::TicketIsPerClaim,
+        ("late-releases", 3),
+    ),
+    statement(
+        "anybody-releases-the-ticket",
+        "M18",
+        "a release deletes whatever ticket there is",
+        Rule::TicketReleaseComparesClaim,
+        ("tickets", 2),
+    ),
+];

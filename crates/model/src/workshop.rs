@@ -1,0 +1,118 @@
+//! Where mutants of the elector are made: a copy of the sources with every edit in it, each behind a switch
+//! that an environment variable sets. Nothing of it is in the sources that ship.
+
+use crate::mutant::{Change, Edit, MUTANTS, New};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Names the mutant that is switched on in a mutated build.
+pub const SWITCH: &str = "COORDINATOR_MUTANT";
+
+/// The switch, as the copy of the domain has it. The shipped domain has no std; the copy is a test.
+const SWITCH_MODULE: &str = r#"
+extern crate std;
+
+/// Which rule is taken away, by the environment; read once.
+pub(crate) fn mutant(name: &str) -> bool {
+    static ACTIVE: std::sync::OnceLock<Option<std::string::String>> = std::sync::OnceLock::new();
+    ACTIVE.get_or_init(|| std::env::var("COORDINATOR_MUTANT").ok()).as_deref() == Some(name)
+}
+"#;
+
+/// Copies the sources below `root` into `folder`, edits them, builds, and tells where the program is.
+pub fn build(root: &Path, folder: &Path) -> Result<PathBuf, String> {
+    let sources = folder.join("sources");
+    if sources.exists() {
+        fs::remove_dir_all(&sources).map_err(|error| format!("{}: {error}", sources.display()))?;
+    }
+    for name in ["domain", "model"] {
+        copy(&root.join("crates").join(name), &sources.join("crates").join(name))?;
+    }
+    fs::copy(root.join("Cargo.lock"), sources.join("Cargo.lock"))
+        .map_err(|error| format!("Cargo.lock: {error}"))?;
+    let manifest = read(&root.join("Cargo.toml"))?;
+    write(&sources.join("Cargo.toml"), &of_two_members(&manifest)?)?;
+    let domain = sources.join("crates/domain/src");
+    for mutant in MUTANTS {
+        if let Change::Elector(edits) = mutant.change {
+            for edit in edits {
+                apply(&domain, mutant.name, edit)?;
+            }
+        }
+    }
+    let lib = domain.join("lib.rs");
+    let text = read(&lib)?;
+    write(&lib, &format!("{text}{SWITCH_MODULE}"))?;
+    let target = folder.join("build");
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--release", "--quiet", "--package", "model"])
+        .current_dir(&sources)
+        .env("CARGO_TARGET_DIR", &target)
+        // An edit may leave a variable unused.
+        .env("RUSTFLAGS", "--cap-lints allow -A warnings")
+        .status()
+        .map_err(|error| format!("cargo: {error}"))?;
+    if !status.success() {
+        return Err(format!("the mutated sources in {} do not compile", sources.display()));
+    }
+    Ok(target.join("release/model"))
+}
+
+/// The workspace's manifest with the members that are copied.
+fn of_two_members(manifest: &str) -> Result<String, String> {
+    let members = r#"members = ["crates/*", "xtask"]"#;
+    let default = r#"default-members = ["crates/app"]"#;
+    if !manifest.contains(members) || !manifest.contains(default) {
+        return Err(
+            "the root manifest's members are written differently: adapt crates/model/src/workshop.rs".into(),
+        );
+    }
+    Ok(manifest.replace(members, r#"members = ["crates/*"]"#).replace(default, ""))
+}
+
+fn apply(domain: &Path, name: &str, edit: &Edit) -> Result<(), String> {
+    let path = domain.join(edit.file);
+    let text = read(&path)?;
+    let Edit { file, old, .. } = edit;
+    if text.matches(old).count() != 1 {
+        let times = text.matches(old).count();
+        return Err(format!(
+            "{name}: {old:?} is {times} times in {file}; it must be there once: adapt mutant.rs"
+        ));
+    }
+    let switch = format!("crate::mutant({name:?})");
+    let new = match edit.new {
+        New::Instead(new) if old.ends_with(';') => format!("if {switch} {{ {new} }} else {{ {old} }}"),
+        New::Instead(new) if old.ends_with(',') => {
+            let old = old.trim_end_matches(',');
+            format!("if {switch} {{ {new} }} else {{ {old} }},")
+        }
+        New::Instead(new) => format!("(if {switch} {{ {new} }} else {{ {old} }})"),
+        New::Also(new) => format!("{old} if {switch} {{ {new} }}\n"),
+    };
+    write(&path, &text.replacen(old, &new, 1))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    fs::create_dir_all(to).map_err(|error| format!("{}: {error}", to.display()))?;
+    let entries = fs::read_dir(from).map_err(|error| format!("{}: {error}", from.display()))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| format!("{}: {error}", from.display()))?;
+        let (source, copied) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy(&source, &copied)?;
+        } else {
+            fs::copy(&source, &copied).map_err(|error| format!("{}: {error}", source.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}

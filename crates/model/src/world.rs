@@ -1,0 +1,498 @@
+//! One state of the model: electors, stores, what is in flight, and what the judges remember.
+
+use crate::coverage::Seen;
+use crate::database::{Database, Written};
+use crate::fault_set::{Beginning, Fault, FaultSet, SHORT_TTL, TTL};
+use crate::judge::Broken;
+use crate::message::{Message, Sender};
+use crate::rule::Rule;
+use crate::tickets::Tickets;
+use domain::election::{CallId, Command, Config, Elector, Event, Report, Resign, RowAnswer, TicketAnswer};
+use domain::id::{ClaimId, InstanceId, Nonce};
+use domain::lease::{Epoch, Timeline, Token};
+use domain::ports::{Renewal, StoreError};
+use domain::recovery::RecoveryCode;
+use domain::time::Time;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What every instance's clock shows at the beginning, nanoseconds.
+const BASE: u64 = 1_000_000_000_000;
+const PPM: i128 = 1_000_000;
+/// Nobody's claim, of a holder of former times.
+const FORMER: u128 = u128::MAX;
+
+/// A process, and what its machine does to it.
+// Each is a fault of its own, and they combine.
+#[allow(clippy::struct_excessive_bools)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Node {
+    pub elector: Elector,
+    /// Which start of the group it is; a restart is another.
+    pub start: u8,
+    pub alive: bool,
+    pub paused: bool,
+    pub row_cut: bool,
+    pub row_refused: bool,
+    pub ticket_cut: bool,
+    stopping: bool,
+    /// Recovery passed in this leadership.
+    pub recovered: bool,
+    /// The calls under way and when, by its own clock, they time out.
+    row_call: Option<(CallId, Time)>,
+    ticket_call: Option<(CallId, Time)>,
+    /// What arrived while it was paused.
+    inbox: Vec<Event>,
+    /// The last claim believed in, and whether that is over.
+    pub believed: Option<(ClaimId, bool)>,
+    /// Promotions at the beginning of that belief.
+    pub promotions: u8,
+}
+
+/// One state.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct World {
+    /// Real time since the beginning, nanoseconds.
+    pub now: u64,
+    pub nodes: Vec<Arc<Node>>,
+    rates: [i32; 3],
+    /// Hints arrive, or none does.
+    pub hints: bool,
+    /// Sent and not decided about yet, in order.
+    pub hot: VecDeque<Message>,
+    /// Arrives at any time.
+    pub held: Vec<Message>,
+    pub database: Arc<Database>,
+    pub tickets: Tickets,
+    pub budget: u8,
+    /// When the last fault began or ended.
+    pub last_fault: u64,
+    starts: u8,
+    /// The claim granted last, in any history of the database.
+    pub latest: ClaimId,
+    /// Highest epoch on each timeline.
+    pub epochs: Vec<(Timeline, Epoch)>,
+    /// How often the signal was sent.
+    sent: u8,
+    pub broken: Option<Broken>,
+}
+
+pub fn name(node: usize) -> InstanceId {
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+    InstanceId::parse(NAMES[node]).expect("a letter is an id")
+}
+
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The world of `set`, stepped by what the model chooses.
+pub struct Step<'a> {
+    pub world: &'a mut World,
+    pub set: &'a FaultSet,
+    pub rule: Option<Rule>,
+    pub saw: &'a mut dyn FnMut(Seen<'_>),
+}
+
+impl World {
+    pub fn new(set: &FaultSet, rates: [i32; 3], hints: bool, budget: u8) -> Self {
+        let database = match set.beginning {
+            Beginning::Unclaimed => Database::new(TTL),
+            Beginning::LeftByShortTtl => {
+                let holder = InstanceId::parse("former").expect("a word is an id");
+                Database::left_by(holder, ClaimId::from_u128(FORMER), SHORT_TTL)
+            }
+        };
+        let mut world = Self {
+            now: 0,
+            nodes: Vec::new(),
+            rates,
+            hints,
+            hot: VecDeque::new(),
+            held: Vec::new(),
+            database: Arc::new(database),
+            tickets: Tickets::default(),
+            budget,
+            last_fault: 0,
+            starts: 0,
+            latest: ClaimId::NIL,
+            epochs: Vec::new(),
+            sent: 0,
+            broken: None,
+        };
+        for node in 0..usize::from(set.instances) {
+            let fresh = world.fresh_node(set, node);
+            world.nodes.push(Arc::new(fresh));
+        }
+        world
+    }
+
+    fn fresh_node(&mut self, set: &FaultSet, node: usize) -> Node {
+        self.starts += 1;
+        let config = Config::new(
+            name(node),
+            Nonce::new(u128::from(self.starts)),
+            TTL,
+            set.tickets,
+            crate::database::SCHEMA,
+        )
+        .expect("the model's TTL is in range");
+        Node {
+            elector: Elector::new(config),
+            start: self.starts,
+            alive: true,
+            paused: false,
+            row_cut: false,
+            row_refused: false,
+            ticket_cut: false,
+            stopping: false,
+            recovered: false,
+            row_call: None,
+            ticket_call: None,
+            inbox: Vec::new(),
+            believed: None,
+            promotions: 0,
+        }
+    }
+
+    /// What the clock of `node` shows at real time `real`.
+    pub fn clock(&self, node: usize, real: u64) -> Time {
+        let real = i128::from(real);
+        let shown = i128::from(BASE) + real + real * i128::from(self.rates[node]) / PPM;
+        Time::from_nanos(u64::try_from(shown).expect("the model's clocks are near their beginning"))
+    }
+
+    /// The first real time at which the clock of `node` shows `time`.
+    fn real(&self, node: usize, time: Time) -> u64 {
+        let shown = i128::from(time.as_nanos()) - i128::from(BASE);
+        let estimate = shown * PPM / (PPM + i128::from(self.rates[node]));
+        let mut real = u64::try_from(estimate.max(0)).expect("clamped").saturating_sub(2);
+        while self.clock(node, real) < time {
+            real += 1;
+        }
+        real
+    }
+
+    pub fn believes(&self, node: usize) -> Option<Token> {
+        let at = self.clock(node, self.now);
+        Some(&self.nodes[node]).filter(|node| node.alive).and_then(|node| node.elector.believes(at))
+    }
+
+    /// When `node` wants to run next, by real time: a timer of the elector or the timeout of a call.
+    fn timer(&self, node: usize) -> Option<u64> {
+        let state = &self.nodes[node];
+        if !state.alive || state.paused {
+            return None;
+        }
+        let calls = [state.row_call, state.ticket_call].into_iter().flatten().map(|(_, at)| at);
+        state.elector.next_wakeup().into_iter().chain(calls).min().map(|at| self.real(node, at))
+    }
+
+    /// The next instant at which somebody wants to run.
+    pub fn next_timer(&self) -> Option<u64> {
+        (0..self.nodes.len()).filter_map(|node| self.timer(node)).min()
+    }
+
+    /// The first instance that wants to run now.
+    pub fn due(&self) -> Option<usize> {
+        (0..self.nodes.len()).find(|node| self.timer(*node).is_some_and(|at| at <= self.now))
+    }
+
+    /// Nothing is decided about any more at this instant.
+    pub fn is_quiet(&self) -> bool {
+        self.hot.is_empty() && self.due().is_none()
+    }
+
+    /// An instance has been able to lead for as long as no fault happened.
+    pub fn somebody_could_lead(&self) -> bool {
+        self.nodes
+            .iter()
+            .any(|node| node.alive && !node.paused && !node.row_cut && !node.row_refused && !node.stopping)
+    }
+}
+
+impl Step<'_> {
+    pub fn node(&mut self, node: usize) -> &mut Node {
+        Arc::make_mut(&mut self.world.nodes[node])
+    }
+
+    /// The first thing that is due happens: a timeout before a timer.
+    pub fn timer(&mut self) {
+        let Some(due) = self.world.due() else { return };
+        let now = self.world.clock(due, self.world.now);
+        let silence = || StoreError::Unknown(String::new());
+        let node = self.node(due);
+        let event = if let Some((call, _)) = node.row_call.take_if(|(_, at)| *at <= now) {
+            Event::Row { call, answer: Err(silence()) }
+        } else if let Some((call, _)) = node.ticket_call.take_if(|(_, at)| *at <= now) {
+            Event::Ticket { call, answer: Err(silence()) }
+        } else {
+            Event::Wakeup
+        };
+        let idle = event == Event::Wakeup;
+        let (before, sent) = (self.world.nodes[due].elector.clone(), self.world.hot.len());
+        self.step(due, event);
+        let world = &self.world;
+        if idle && world.due() == Some(due) && world.nodes[due].elector == before && world.hot.len() == sent {
+            self.breaks(Broken::Spins);
+        }
+    }
+
+    fn step(&mut self, who: usize, event: Event) {
+        let now = self.world.clock(who, self.world.now);
+        let node = self.node(who);
+        if let Event::Recovered { answer: Ok(()), .. } = &event {
+            node.recovered = true;
+        }
+        let commands = node.elector.step(now, event);
+        for command in commands {
+            (self.saw)(Seen::Command(&command));
+            self.carry_out(who, now, command);
+        }
+        (self.saw)(Seen::Role(self.world.nodes[who].elector.role()));
+    }
+
+    fn carry_out(&mut self, who: usize, now: Time, command: Command) {
+        let start = self.world.nodes[who].start;
+        let sender = Sender { node: who, start };
+        match command {
+            Command::Row { call, timeout, request } => {
+                self.node(who).row_call = Some((call, now + timeout));
+                if self.world.nodes[who].row_refused {
+                    let answer = Err(StoreError::Unavailable(String::new()));
+                    self.world.hot.push_back(Message::RowReply { sender, call, answer });
+                } else if !self.world.nodes[who].row_cut {
+                    self.world.hot.push_back(Message::Row { sender, call, request });
+                }
+            }
+            Command::Ticket { call, timeout, request } => {
+                self.node(who).ticket_call = Some((call, now + timeout));
+                if !self.world.nodes[who].ticket_cut {
+                    self.world.hot.push_back(Message::Ticket { sender, call, request });
+                }
+            }
+            Command::Recover { call, .. } => self.world.hot.push_back(Message::Recovery { sender, call }),
+            Command::Drain { .. } => self.world.hot.push_back(Message::Drained { sender }),
+            Command::Report(report) => self.report(who, &report),
+        }
+    }
+
+    fn report(&mut self, who: usize, report: &Report) {
+        match report {
+            Report::Elected { .. } => {
+                if self.world.nodes[who].stopping {
+                    self.breaks(Broken::LedAfterStop);
+                }
+                self.node(who).recovered = false;
+            }
+            Report::Activated { token } => {
+                if !self.world.nodes[who].row_cut {
+                    let sender = Sender { node: who, start: self.world.nodes[who].start };
+                    self.world.hot.push_back(Message::Effect { sender, token: *token });
+                }
+            }
+            Report::Ready
+            | Report::Renewed { .. }
+            | Report::Halted { .. }
+            | Report::Lost { .. }
+            | Report::Draining { .. }
+            | Report::Resigning { .. }
+            | Report::Released { .. }
+            | Report::Fault(_)
+            | Report::Stopped => {}
+        }
+    }
+
+    /// A message arrives, with its reply at once.
+    pub fn arrive(&mut self, message: Message) {
+        if let Some(reply) = self.serve(message) {
+            self.deliver(reply);
+        }
+    }
+
+    /// What `message` does at a store, and the reply; or, for what is not a request, the message itself.
+    pub fn serve(&mut self, message: Message) -> Option<Message> {
+        let (now, rule) = (self.world.now, self.rule);
+        match message {
+            Message::Row { sender, call, request } => {
+                let (answer, written) = Arc::make_mut(&mut self.world.database).serve(now, &request, rule);
+                self.judge_write(written);
+                if written != Written::Nothing {
+                    self.hint(sender.node, |sender| Message::RowHint { sender });
+                }
+                Some(Message::RowReply { sender, call, answer: Ok(answer) })
+            }
+            Message::Ticket { sender, call, request } => {
+                let id = name(sender.node);
+                let (answer, deleted) = self.world.tickets.serve(now, (&id, TTL), request, rule);
+                if deleted {
+                    self.breaks(Broken::TicketDeleted);
+                }
+                if answer == TicketAnswer::Released {
+                    self.hint(sender.node, |sender| Message::TicketHint { sender });
+                }
+                Some(Message::TicketReply { sender, call, answer: Ok(answer) })
+            }
+            Message::Effect { sender, token } => self.effect(sender, token),
+            Message::EffectWrite { sender, token } => self.write_effect(sender, token),
+            Message::Settle { token } => {
+                if self.world.database.admits(&token, rule) {
+                    Arc::make_mut(&mut self.world.database).settle(token.claim);
+                }
+                None
+            }
+            Message::RowReply { .. }
+            | Message::TicketReply { .. }
+            | Message::RowHint { .. }
+            | Message::TicketHint { .. }
+            | Message::Recovery { .. }
+            | Message::Drained { .. }
+            | Message::Accepted { .. } => Some(message),
+        }
+    }
+
+    /// The statement of an effect: check and write in one, under the row's lock.
+    fn effect(&mut self, sender: Sender, token: Token) -> Option<Message> {
+        if !self.world.database.admits(&token, self.rule) {
+            return None;
+        }
+        if self.rule == Some(Rule::EffectLocksRow) {
+            self.world.hot.push_back(Message::EffectWrite { sender, token });
+            return None;
+        }
+        self.write_effect(sender, token)
+    }
+
+    fn write_effect(&mut self, sender: Sender, token: Token) -> Option<Message> {
+        let database = &self.world.database;
+        if token.claim != self.world.latest || database.token().claim != token.claim || database.released() {
+            self.breaks(Broken::StaleEffect);
+        }
+        let signal = Arc::make_mut(&mut self.world.database).take_over_and_claim(&token, self.rule);
+        let mine = signal == crate::database::SignalState::Claimed(token.claim);
+        mine.then_some(Message::Accepted { sender, token })
+    }
+
+    fn hint(&mut self, writer: usize, hint: impl Fn(Sender) -> Message) {
+        if !self.world.hints {
+            return;
+        }
+        for (other, node) in self.world.nodes.iter().enumerate().filter(|(other, _)| *other != writer) {
+            let hint = hint(Sender { node: other, start: node.start });
+            let cut = if matches!(hint, Message::RowHint { .. }) { node.row_cut } else { node.ticket_cut };
+            if node.alive && !cut {
+                self.world.hot.push_back(hint);
+            }
+        }
+    }
+
+    /// What is addressed to a process reaches it, if it is still that process.
+    fn deliver(&mut self, message: Message) {
+        let sender = message.sender();
+        let Some(sender) = sender.filter(|to| {
+            let node = &self.world.nodes[to.node];
+            node.alive && node.start == to.start
+        }) else {
+            return;
+        };
+        let superseded = Ok(RowAnswer::Renewal(Renewal::Superseded));
+        let told = matches!(&message, Message::RowReply { answer, .. } if *answer == superseded);
+        let node = self.node(sender.node);
+        let event = match message {
+            // The driver has dropped a call that timed out, and its late answer with it.
+            Message::RowReply { call, answer, .. } => {
+                if node.row_call.take_if(|(under_way, _)| *under_way == call).is_none() {
+                    return;
+                }
+                Event::Row { call, answer }
+            }
+            Message::TicketReply { call, answer, .. } => {
+                if node.ticket_call.take_if(|(under_way, _)| *under_way == call).is_none() {
+                    return;
+                }
+                Event::Ticket { call, answer }
+            }
+            Message::RowHint { .. } => Event::RowHint,
+            Message::TicketHint { .. } => Event::TicketHint,
+            Message::Recovery { call, .. } => Event::Recovered { call, answer: Ok(()) },
+            Message::Drained { .. } => Event::Drained,
+            Message::Accepted { token, .. } => return self.send_signal(sender, token),
+            Message::Row { .. }
+            | Message::Ticket { .. }
+            | Message::Effect { .. }
+            | Message::EffectWrite { .. }
+            | Message::Settle { .. } => return,
+        };
+        if node.paused {
+            node.inbox.push(event);
+            return;
+        }
+        self.step(sender.node, event);
+        if told && self.world.believes(sender.node).is_some() {
+            self.breaks(Broken::NotHeard);
+        }
+    }
+
+    /// The ledger gave the signal to this leader: it is sent if the leader still believes, and recorded.
+    fn send_signal(&mut self, to: Sender, token: Token) {
+        let believes = self.world.believes(to.node).is_some_and(|now| now.claim == token.claim);
+        if believes && !self.world.nodes[to.node].paused {
+            self.world.sent += 1;
+            if self.world.sent > 1 && !self.world.database.lost_signal {
+                self.breaks(Broken::SentTwice);
+            }
+            self.world.hot.push_back(Message::Settle { token });
+        }
+    }
+
+    pub fn fail_recovery(&mut self, sender: Sender, call: CallId, code: RecoveryCode) {
+        let node = &self.world.nodes[sender.node];
+        if node.alive && node.start == sender.start {
+            self.step(sender.node, Event::Recovered { call, answer: Err(code) });
+        }
+    }
+
+    // --- what befalls processes ---------------------------------------------------------------------
+
+    pub fn crash(&mut self, who: usize) {
+        let node = self.node(who);
+        node.alive = false;
+        node.inbox.clear();
+        (node.row_call, node.ticket_call) = (None, None);
+        // What was addressed to it finds nobody; what it sent may still arrive.
+        self.world.held.retain(|message| !message.is_for(who));
+    }
+
+    pub fn restart(&mut self, who: usize) {
+        let (cut, ticket_cut) = (self.world.nodes[who].row_cut, self.world.nodes[who].ticket_cut);
+        let fresh = Node { row_cut: cut, ticket_cut, ..self.world.fresh_node(self.set, who) };
+        self.world.nodes[who] = Arc::new(fresh);
+    }
+
+    pub fn resume(&mut self, who: usize) {
+        let node = self.node(who);
+        node.paused = false;
+        let inbox = std::mem::take(&mut node.inbox);
+        for event in inbox {
+            self.step(who, event);
+        }
+    }
+
+    pub fn resign(&mut self, who: usize, why: Resign) {
+        if why == Resign::Stop {
+            self.node(who).stopping = true;
+        }
+        self.step(who, Event::Resign(why));
+    }
+
+    /// Whether the set has this fault and the budget one more.
+    pub fn spend(&mut self, fault: Fault) -> bool {
+        let may = self.set.faults.contains(&fault) && self.world.budget > 0;
+        if may {
+            self.world.budget -= 1;
+            self.world.last_fault = self.world.now;
+        }
+        may
+    }
+}

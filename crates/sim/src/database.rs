@@ -1,0 +1,330 @@
+//! The database of a run: the contract-tested fake, behind a server that restarts, stalls and fails over.
+
+use crate::judge::{Judge, Known};
+use crate::line::{Line, Reply};
+use crate::server::Server;
+use async_trait::async_trait;
+use domain::id::{GroupId, InstanceId, Nonce};
+use domain::lease::{Observation, Seq, Timeline, Token};
+use domain::ledger::{NewSignal, Settlement, Signal, SignalCounts, SignalId, SignalState};
+use domain::member::{Beat, Member, MemberSeen, Term};
+use domain::ports::{
+    Claim, ClaimRequest, Migrate, Recorded, Release, Renewal, Schema, SignalClaim, SignalLedger, StateStore,
+    StepDown, StoreError, Submit,
+};
+use domain::recovery::RawPortfolio;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use testkit::contract::Opening;
+use testkit::fake::{FakeDatabase, FakeStateStore, Snapshot};
+use tokio::sync::Notify;
+
+/// Everything of one run.
+#[derive(Debug)]
+pub struct Database {
+    /// What is stored.
+    pub fake: FakeDatabase,
+    /// Who answers.
+    pub server: Arc<Server>,
+    group: GroupId,
+    judge: Arc<Judge>,
+    history: Mutex<History>,
+}
+
+#[derive(Debug)]
+struct History {
+    timeline: Timeline,
+    /// Signals of which a failover has lost a record, and the most that it has lost.
+    lost: BTreeMap<SignalId, Lost>,
+}
+
+/// What a failover has lost of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lost {
+    /// That it was claimed: it is claimed, and sent, again.
+    Claim,
+    /// That it was ever submitted.
+    Submission,
+}
+
+/// A standby, with what it has received.
+#[derive(Debug)]
+pub struct Standby {
+    timeline: Timeline,
+    snapshot: Snapshot,
+    known: Known,
+}
+
+impl Database {
+    /// An empty one.
+    pub fn new(group: GroupId, judge: Arc<Judge>) -> Arc<Self> {
+        let history = Mutex::new(History { timeline: Timeline(1), lost: BTreeMap::new() });
+        Arc::new(Self { fake: FakeDatabase::new(), server: Server::new(), group, judge, history })
+    }
+
+    /// What a standby has that received everything until now.
+    pub fn standby(&self) -> Standby {
+        let timeline = self.history().timeline;
+        Standby { timeline, snapshot: self.fake.snapshot(), known: self.judge.known() }
+    }
+
+    /// The primary dies, and the standby takes over after `down`. `None`, and nothing happens, when another
+    /// was promoted since: this one has followed a history that is gone.
+    pub fn promote(&self, standby: &Standby, down: Duration) -> Option<()> {
+        let mut history = self.history();
+        if standby.timeline != history.timeline {
+            return None;
+        }
+        history.timeline.0 += 1;
+        let received = standby.snapshot.signals(&self.group);
+        for signal in self.fake.signals(&self.group) {
+            if let Some(lost) = lost(&signal, received) {
+                let known = history.lost.entry(signal.id).or_insert(lost);
+                *known = lost.max(*known);
+            }
+        }
+        self.fake.fail_over(&standby.snapshot, history.timeline);
+        self.judge.failed_over(&standby.known, history.timeline);
+        self.server.restart(down);
+        let timeline = history.timeline.0;
+        self.judge.note(("promoted", timeline), || format!("a standby is promoted: timeline {timeline}"));
+        Some(())
+    }
+
+    /// What failovers have lost of that signal: what follows from it is the documented limit of asynchronous
+    /// replication.
+    pub fn lost(&self, id: &SignalId) -> Option<Lost> {
+        self.history().lost.get(id).copied()
+    }
+
+    /// The group's signals as they are stored.
+    pub fn signals(&self) -> Vec<Signal> {
+        self.fake.signals(&self.group)
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lost(signal: &Signal, received: &[Signal]) -> Option<Lost> {
+    match received.iter().find(|other| other.id == signal.id) {
+        None => Some(Lost::Submission),
+        Some(other) if other.state == SignalState::Received && signal.state != SignalState::Received => {
+            Some(Lost::Claim)
+        }
+        Some(_) => None,
+    }
+}
+
+/// One process's state store and ledger.
+#[derive(Debug)]
+pub struct DatabaseClient {
+    store: Arc<FakeStateStore>,
+    database: Arc<Database>,
+    line: Arc<Line>,
+    changed: Notify,
+    submitted: Notify,
+}
+
+impl DatabaseClient {
+    /// For the process of that opening, over `line`.
+    pub fn new(database: &Arc<Database>, opening: &Opening, line: &Arc<Line>) -> Arc<Self> {
+        Arc::new(Self {
+            store: database.fake.process(opening),
+            database: Arc::clone(database),
+            line: Arc::clone(line),
+            changed: Notify::new(),
+            submitted: Notify::new(),
+        })
+    }
+
+    /// Carries hints about the row for as long as it is polled.
+    pub async fn carry_row_hints(self: Arc<Self>) {
+        loop {
+            self.store.changed().await;
+            if let Some(takes) = self.line.hint() {
+                tokio::time::sleep(takes).await;
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    /// Carries hints about signals for as long as it is polled.
+    pub async fn carry_signal_hints(self: Arc<Self>) {
+        loop {
+            self.store.submitted().await;
+            if let Some(takes) = self.line.hint() {
+                tokio::time::sleep(takes).await;
+                self.submitted.notify_one();
+            }
+        }
+    }
+
+    /// Asks, and tells the judge what was done, at the moment it is done.
+    async fn ask<T, F>(
+        &self,
+        work: impl FnOnce(Arc<FakeStateStore>) -> F + Send + 'static,
+        told: impl Fn(&Judge, &T) -> Reply + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let (store, judge) = (Arc::clone(&self.store), Arc::clone(&self.database.judge));
+        let done = async move { work(store).await };
+        self.line.carry(&self.database.server, done, move |answer| told(&judge, answer)).await
+    }
+}
+
+fn read<T>(_: &Judge, _: &T) -> Reply {
+    Reply::Read
+}
+
+fn written<T>(_: &Judge, _: &T) -> Reply {
+    Reply::Written
+}
+
+/// Tells the judge of an effect that was recorded.
+fn recorded(what: &'static str, token: Token) -> impl Fn(&Judge, &Recorded) -> Reply {
+    move |judge, answer| match answer {
+        Recorded::Recorded => {
+            judge.effect(what, token);
+            Reply::Written
+        }
+        Recorded::Fenced => Reply::Read,
+    }
+}
+
+#[async_trait]
+impl StateStore for DatabaseClient {
+    async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
+        self.ask(move |store| async move { store.migrate(apply).await }, written).await
+    }
+
+    async fn observe(&self) -> Result<Observation, StoreError> {
+        self.ask(|store| async move { store.observe().await }, read).await
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
+        let request = request.clone();
+        let told = |judge: &Judge, answer: &Claim| match answer {
+            Claim::Granted(token) => {
+                judge.granted(*token);
+                Reply::Written
+            }
+            Claim::Lost => Reply::Read,
+        };
+        self.ask(move |store| async move { store.claim(&request).await }, told).await
+    }
+
+    async fn renew(&self, token: &Token, seq: Seq) -> Result<Renewal, StoreError> {
+        let token = *token;
+        let told = move |judge: &Judge, answer: &Renewal| match answer {
+            Renewal::Renewed { timeline, .. } => {
+                judge.carried(token, *timeline);
+                Reply::Written
+            }
+            Renewal::Superseded => Reply::Read,
+        };
+        self.ask(move |store| async move { store.renew(&token, seq).await }, told).await
+    }
+
+    async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {
+        let (token, reason) = (*token, reason.to_owned());
+        let told = |judge: &Judge, answer: &Release| match answer {
+            Release::Released => {
+                judge.released();
+                Reply::Written
+            }
+            Release::Superseded => Reply::Read,
+        };
+        self.ask(move |store| async move { store.release(&token, seq, &reason).await }, told).await
+    }
+
+    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
+        let (token, reason) = (*token, reason.to_owned());
+        self.ask(move |store| async move { store.request_step_down(&token, &reason).await }, written).await
+    }
+
+    async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {
+        let member = member.clone();
+        self.ask(move |store| async move { store.beat(&member).await }, written).await
+    }
+
+    async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.ask(move |store| async move { store.leave(&id, nonce).await }, written).await
+    }
+
+    async fn members(&self) -> Result<Vec<MemberSeen>, StoreError> {
+        self.ask(|store| async move { store.members().await }, read).await
+    }
+
+    async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
+        self.ask(move |store| async move { store.history(limit).await }, read).await
+    }
+
+    async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
+        self.ask(|store| async move { store.portfolio().await }, read).await
+    }
+
+    async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+#[async_trait]
+impl SignalLedger for DatabaseClient {
+    async fn submit(&self, signal: &NewSignal) -> Result<Submit, StoreError> {
+        let signal = signal.clone();
+        // Also a repetition waits until the standby has the first acceptance: the port promises it.
+        self.ask(move |store| async move { store.submit(&signal).await }, written).await
+    }
+
+    async fn claim_next(&self, token: &Token) -> Result<SignalClaim, StoreError> {
+        let token = *token;
+        let told = move |judge: &Judge, answer: &SignalClaim| match answer {
+            SignalClaim::Claimed(signal) => {
+                judge.effect("a claim", token);
+                judge.note(signal.id.as_str(), || format!("claimed: {}", signal.id));
+                Reply::Written
+            }
+            SignalClaim::Empty | SignalClaim::Fenced => Reply::Read,
+        };
+        self.ask(move |store| async move { store.claim_next(&token).await }, told).await
+    }
+
+    async fn settle(&self, token: &Token, id: &SignalId, as_: Settlement) -> Result<Recorded, StoreError> {
+        let (token, id) = (*token, id.clone());
+        let told = recorded("a settlement", token);
+        self.ask(move |store| async move { store.settle(&token, &id, as_).await }, told).await
+    }
+
+    async fn take_over(&self, token: &Token) -> Result<Option<Vec<Signal>>, StoreError> {
+        let token = *token;
+        let told = move |judge: &Judge, answer: &Option<Vec<Signal>>| match answer {
+            Some(_) => {
+                judge.effect("a taking over", token);
+                Reply::Written
+            }
+            None => Reply::Read,
+        };
+        self.ask(move |store| async move { store.take_over(&token).await }, told).await
+    }
+
+    async fn resolve(&self, token: &Token, id: &SignalId, as_: Settlement) -> Result<Recorded, StoreError> {
+        let (token, id) = (*token, id.clone());
+        let told = recorded("a resolution", token);
+        self.ask(move |store| async move { store.resolve(&token, &id, as_).await }, told).await
+    }
+
+    async fn counts(&self) -> Result<SignalCounts, StoreError> {
+        self.ask(|store| async move { store.counts().await }, read).await
+    }
+
+    async fn submitted(&self) {
+        self.submitted.notified().await;
+    }
+}

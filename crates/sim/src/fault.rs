@@ -1,0 +1,253 @@
+//! What can go wrong, as values that are printed, saved and read again.
+
+use std::fmt;
+use std::str::FromStr;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal),* $(,)?) => {
+        /// Every kind of fault.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind { $($(#[$doc])* $kind),* }
+
+        impl Kind {
+            /// Every kind, in the order of the report.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// As schedules and reports write it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// SIGKILL; back under the same id after a while.
+    Kill = "kill",
+    /// SIGKILL, and back at once under the same id.
+    RestartSameId = "restart-same-id",
+    /// SIGKILL, and back at once under another id.
+    RestartNewId = "restart-new-id",
+    /// SIGSTOP for less than a lease.
+    PauseShort = "pause-short",
+    /// SIGSTOP for longer than a lease.
+    PausePastLease = "pause-past-lease",
+    /// SIGSTOP between the last look at the fence and the send to the broker.
+    PauseMidSend = "pause-mid-send",
+    /// SIGKILL between the send to the broker and its answer.
+    KillMidSend = "kill-mid-send",
+    /// The operator stops an instance, and starts it again.
+    CleanStop = "clean-stop",
+    /// The operator asks the leader to hand over.
+    StepDown = "step-down",
+    /// A clock gets another rate, within what the kernel may slew.
+    ClockRate = "clock-rate",
+    /// No connection to the database.
+    DbRefuse = "db-refuse",
+    /// Requests to the database are lost.
+    DbSilent = "db-silent",
+    /// The database's replies are lost.
+    DbRepliesLost = "db-replies-lost",
+    /// Requests to the database and its replies take up to a heartbeat each.
+    DbSlow = "db-slow",
+    /// Requests to the database arrive long after their asker gave up.
+    DbLate = "db-late",
+    /// Hints of the database are lost.
+    DbHintsLost = "db-hints-lost",
+    /// As for the database.
+    RedisRefuse = "redis-refuse",
+    /// As for the database.
+    RedisSilent = "redis-silent",
+    /// As for the database.
+    RedisRepliesLost = "redis-replies-lost",
+    /// As for the database.
+    RedisSlow = "redis-slow",
+    /// As for the database.
+    RedisLate = "redis-late",
+    /// As for the database.
+    RedisHintsLost = "redis-hints-lost",
+    /// Redis restarts and has forgotten everything.
+    RedisRestart = "redis-restart",
+    /// FLUSHALL.
+    RedisFlush = "redis-flush",
+    /// A replica takes over that has not heard the latest.
+    RedisFailover = "redis-failover",
+    /// The clock of Redis's host jumps forward: tickets expire at once.
+    RedisClockForward = "redis-clock-forward",
+    /// The clock of Redis's host jumps back: tickets last far too long.
+    RedisClockBack = "redis-clock-back",
+    /// Somebody writes into the key what no ticket looks like.
+    RedisHostile = "redis-hostile",
+    /// The database restarts: connections break, what is in flight is unknown.
+    DbRestart = "db-restart",
+    /// The synchronous standby stalls: nothing is acknowledged until it is back.
+    DbStall = "db-stall",
+    /// A standby is promoted that has not got the latest writes.
+    DbFailoverLoss = "db-failover-loss",
+    /// A standby is promoted that has everything.
+    DbFailoverKeep = "db-failover-keep",
+    /// The database's clock jumps.
+    DbClockJump = "db-clock-jump",
+    /// The portfolio is corrupted, and mended later.
+    PortfolioCorrupt = "portfolio-corrupt",
+    /// The broker refuses.
+    BrokerAway = "broker-away",
+    /// Orders are long on their way to the broker.
+    BrokerSlow = "broker-slow",
+    /// The broker accepts and its answers are lost.
+    BrokerRepliesLost = "broker-replies-lost",
+}
+
+/// What a kind of fault acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Whoever leads.
+    Leader,
+    /// Some instance.
+    Instance,
+    /// The way between instances and a store.
+    Line(Store, Trouble),
+    /// The leader store's server.
+    Redis,
+    /// The database's server.
+    Database,
+    /// The broker.
+    Broker,
+}
+
+/// A store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Store {
+    /// The state store.
+    Database,
+    /// The leader store.
+    Redis,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// No connection.
+    Refuse,
+    /// Requests are lost.
+    Silent,
+    /// Replies are lost.
+    LoseReplies,
+    /// Either way takes up to a heartbeat.
+    Slow,
+    /// Requests arrive after their asker gave up.
+    Late,
+    /// Hints are lost.
+    LoseHints,
+}
+
+impl Kind {
+    /// What it acts on.
+    pub fn target(self) -> Target {
+        match self {
+            Self::StepDown | Self::PauseMidSend | Self::KillMidSend => Target::Leader,
+            Self::Kill
+            | Self::RestartSameId
+            | Self::RestartNewId
+            | Self::PauseShort
+            | Self::PausePastLease
+            | Self::CleanStop
+            | Self::ClockRate => Target::Instance,
+            Self::DbRefuse => Target::Line(Store::Database, Trouble::Refuse),
+            Self::DbSilent => Target::Line(Store::Database, Trouble::Silent),
+            Self::DbRepliesLost => Target::Line(Store::Database, Trouble::LoseReplies),
+            Self::DbSlow => Target::Line(Store::Database, Trouble::Slow),
+            Self::DbLate => Target::Line(Store::Database, Trouble::Late),
+            Self::DbHintsLost => Target::Line(Store::Database, Trouble::LoseHints),
+            Self::RedisRefuse => Target::Line(Store::Redis, Trouble::Refuse),
+            Self::RedisSilent => Target::Line(Store::Redis, Trouble::Silent),
+            Self::RedisRepliesLost => Target::Line(Store::Redis, Trouble::LoseReplies),
+            Self::RedisSlow => Target::Line(Store::Redis, Trouble::Slow),
+            Self::RedisLate => Target::Line(Store::Redis, Trouble::Late),
+            Self::RedisHintsLost => Target::Line(Store::Redis, Trouble::LoseHints),
+            Self::RedisRestart
+            | Self::RedisFlush
+            | Self::RedisFailover
+            | Self::RedisClockForward
+            | Self::RedisClockBack
+            | Self::RedisHostile => Target::Redis,
+            Self::DbRestart
+            | Self::DbStall
+            | Self::DbFailoverLoss
+            | Self::DbFailoverKeep
+            | Self::DbClockJump
+            | Self::PortfolioCorrupt => Target::Database,
+            Self::BrokerAway | Self::BrokerSlow | Self::BrokerRepliesLost => Target::Broker,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Whom a fault hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Victim {
+    /// Every instance, or a server as such.
+    All,
+    /// Whoever leads then; the first instance when nobody does.
+    Leader,
+    /// The instance in that place.
+    Place(usize),
+}
+
+/// One fault of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fault {
+    /// When it begins, milliseconds after the start.
+    pub at_ms: u64,
+    /// What happens.
+    pub kind: Kind,
+    /// To whom.
+    pub victim: Victim,
+    /// How long it lasts, or until when what it began is finished.
+    pub for_ms: u64,
+    /// Whatever else is to be drawn for it.
+    pub draw: u64,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {} {} ", self.at_ms, self.kind)?;
+        match self.victim {
+            Victim::All => write!(f, "all")?,
+            Victim::Leader => write!(f, "leader")?,
+            Victim::Place(place) => write!(f, "{place}")?,
+        }
+        write!(f, " for {} draw {}", self.for_ms, self.draw)
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(line: &str) -> Result<Self, String> {
+        let wrong = || format!("{line:?} is not `at MS KIND VICTIM for MS draw N`");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let ["at", at, kind, victim, "for", length, "draw", draw] = words.as_slice() else {
+            return Err(wrong());
+        };
+        let victim = match *victim {
+            "all" => Victim::All,
+            "leader" => Victim::Leader,
+            place => Victim::Place(place.parse().map_err(|_| wrong())?),
+        };
+        let number = |text: &str| text.parse().map_err(|_| wrong());
+        let named = Kind::ALL.iter().find(|known| known.name() == *kind);
+        Ok(Self {
+            at_ms: number(at)?,
+            kind: *named.ok_or_else(wrong)?,
+            victim,
+            for_ms: number(length)?,
+            draw: number(draw)?,
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! One simulated process: the real coordinator, the leader's work on it, and what watches both.
+
+use crate::broker::Trap;
+use crate::database::DatabaseClient;
+use crate::dispatcher::Dispatcher;
+use crate::judge::Judge;
+use crate::redis::RedisClient;
+use crate::world::World;
+use coordinator::clock::Process;
+use coordinator::{Coordinator, Ended, Notice, NoticeKind};
+use domain::id::{InstanceId, Nonce};
+use domain::ports::{LeaderStore, StateStore, Submit};
+use domain::time::Time;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use testkit::contract::Opening;
+use testkit::invariants::no_belief_is_revived;
+use testkit::process::{Event, EventKind, Record};
+use tokio::sync::{broadcast, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// A clock since boot shows at most this when a process starts: a month, in seconds.
+const UPTIME_S_MAX: u64 = 30 * 86_400;
+
+/// A start of a process in its place.
+pub struct Instance {
+    /// Under which id.
+    pub id: InstanceId,
+    /// What can be stopped and killed.
+    pub process: Process,
+    /// The real one.
+    pub coordinator: Coordinator,
+    /// A fault that waits for the next send.
+    pub trap: Arc<Mutex<Option<Trap>>>,
+    ledger: Arc<DatabaseClient>,
+    /// Answered a question that was asked then.
+    heard: Arc<Mutex<Instant>>,
+    /// Outside the process: its hints, and its observer.
+    carriers: Vec<JoinHandle<()>>,
+}
+
+impl Instance {
+    /// Starts one in `place`, the `start`th there.
+    ///
+    /// # Panics
+    /// When the plan's LEADER_TTL is out of range, or there is no such place.
+    pub fn start(world: &Arc<World>, place: usize, start: u64, id: InstanceId) -> Arc<Self> {
+        let mut rng = world.rng(&[10, place as u64, start]);
+        let boot = Time::from_nanos(rng.between(1, UPTIME_S_MAX * 1_000) * 1_000_000);
+        let process = Process::new(boot, drawn_rate(world.plan.clock_ppm, rng.draw()));
+        let nonce = Nonce::new((u128::from(rng.draw()) << 64) | u128::from(rng.draw()));
+        let opening = Opening {
+            group: world.group.clone(),
+            id: id.clone(),
+            nonce,
+            host: format!("host-{place}"),
+            ttl: world.plan.ttl(),
+            positions: "portfolio_positions".to_owned(),
+            portfolio: "portfolio_state".to_owned(),
+        };
+        let ledger = DatabaseClient::new(&world.database, &opening, &world.database_lines[place]);
+        let mut carriers = vec![
+            tokio::spawn(Arc::clone(&ledger).carry_row_hints()),
+            tokio::spawn(Arc::clone(&ledger).carry_signal_hints()),
+        ];
+        let state: Arc<dyn StateStore> = ledger.clone();
+        let mut builder = Coordinator::builder(id.clone(), nonce, state).ttl(world.plan.ttl());
+        if let Some(redis) = &world.redis {
+            let tickets = RedisClient::new(redis, &opening, &world.redis_lines[place]);
+            carriers.push(tokio::spawn(Arc::clone(&tickets).carry_hints()));
+            let tickets: Arc<dyn LeaderStore> = tickets;
+            builder = builder.leader_store(tickets);
+        }
+        let coordinator =
+            process.enter(|| builder.start()).expect("a plan's LEADER_TTL is within the limits");
+        let name = format!("{id} (start {start})");
+        world.judge.watch(&name, nonce, &process, coordinator.leadership());
+        carriers.push(tokio::spawn(observe(
+            Arc::clone(&world.judge),
+            name,
+            coordinator.clone(),
+            world.plan.ttl(),
+        )));
+        let trap = Arc::new(Mutex::new(None));
+        let heard = Arc::new(Mutex::new(Instant::now()));
+        let instance = Arc::new(Self { id, process, coordinator, trap, ledger, heard, carriers });
+        tokio::spawn(instance.process.gate(instance.dispatcher(world).run()));
+        instance
+    }
+
+    fn dispatcher(&self, world: &World) -> Dispatcher {
+        Dispatcher {
+            process: self.process.clone(),
+            coordinator: self.coordinator.clone(),
+            ledger: self.ledger.clone(),
+            broker: Arc::clone(&world.broker),
+            desk: Arc::clone(&world.desk),
+            trap: Arc::clone(&self.trap),
+            caution: world.plan.caution,
+            patience: world.patience(),
+            late_max: world.plan.late_max() + world.patience() * 2,
+        }
+    }
+
+    /// Whether it leads actively, by its own clock.
+    pub fn acts(&self) -> bool {
+        self.coordinator.leadership().borrow().is_active(self.process.now())
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self) {
+        self.process.kill();
+        self.trap.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.carriers.iter().for_each(JoinHandle::abort);
+    }
+
+    /// Why it ended by itself.
+    pub async fn ended(&self) -> Result<(), Ended> {
+        self.coordinator.ended().await
+    }
+
+    /// A client's request to this instance; `None` when the process dies before it answers, or the store
+    /// does not. Waits as long as the process is stopped: it is for the client to give up.
+    pub async fn submit(&self, signal: domain::ledger::NewSignal) -> Option<Submit> {
+        let (answer, answered) = oneshot::channel();
+        let ledger = Arc::clone(&self.ledger);
+        tokio::spawn(self.process.gate(async move {
+            let said = domain::ports::SignalLedger::submit(&*ledger, &signal).await;
+            // The client may have given up.
+            let _ = answer.send(said.ok());
+        }));
+        answered.await.ok().flatten()
+    }
+
+    /// The operator asks whether it is there.
+    pub fn ask(&self) {
+        let (heard, asked) = (Arc::clone(&self.heard), Instant::now());
+        tokio::spawn(self.process.gate(async move {
+            *heard.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        }));
+    }
+
+    /// When the latest question was asked that it answered.
+    pub fn heard(&self) -> Instant {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A clock rate between `most_ppm` too slow and as much too fast.
+pub fn drawn_rate(most_ppm: u32, draw: u64) -> i32 {
+    let most = i64::from(most_ppm);
+    let rate = i64::try_from(draw % (u64::from(most_ppm) * 2 + 1)).unwrap_or(most) - most;
+    i32::try_from(rate).unwrap_or(0)
+}
+
+/// Judges beliefs at every change of this instance's, and at the end whether any was revived.
+async fn observe(judge: Arc<Judge>, name: String, coordinator: Coordinator, ttl: Duration) {
+    let mut notices = coordinator.notices();
+    let mut seen = coordinator.leadership();
+    let mut record = Record { name, events: Vec::new(), ended: None };
+    loop {
+        tokio::select! {
+            biased;
+            notice = notices.recv() => match notice {
+                Ok(notice) => {
+                    judge.note((&record.name, format!("{:?}", notice.kind)), || told(&record.name, &notice));
+                    record.events.push(event(&notice));
+                    judge_revival(&judge, &mut record, ttl);
+                }
+                Err(broadcast::error::RecvError::Lagged(lost)) => {
+                    judge.violation("the observer hears every notice", format!("{lost} lost"));
+                }
+                Err(broadcast::error::RecvError::Closed) => return,
+            },
+            changed = seen.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                judge.check_beliefs();
+            }
+        }
+    }
+}
+
+/// Judges the latest notice, and then forgets all but what the next one is to be judged by: of a leadership
+/// that goes on, its latest grant.
+fn judge_revival(judge: &Judge, record: &mut Record, ttl: Duration) {
+    for violation in no_belief_is_revived(std::slice::from_ref(record), ttl) {
+        judge.violation(violation.invariant, violation.told);
+    }
+    let grant = record.events.pop().filter(|latest| match latest.kind {
+        EventKind::Lead | EventKind::Renew => true,
+        EventKind::Ready | EventKind::Lost | EventKind::Resign | EventKind::Resigned => false,
+    });
+    record.events.clear();
+    record.events.extend(grant.map(|latest| Event { kind: EventKind::Lead, ..latest }));
+}
+
+fn event(notice: &Notice) -> Event {
+    let (kind, sent) = match notice.kind {
+        NoticeKind::Ready => (EventKind::Ready, None),
+        NoticeKind::Lead { sent } => (EventKind::Lead, Some(sent)),
+        NoticeKind::Renew { sent } => (EventKind::Renew, Some(sent)),
+        NoticeKind::Lost => (EventKind::Lost, None),
+        NoticeKind::Resign => (EventKind::Resign, None),
+        NoticeKind::Resigned => (EventKind::Resigned, None),
+    };
+    Event { kind, t: notice.at.as_nanos(), epoch: notice.epoch.0, sent: sent.map(Time::as_nanos) }
+}
+
+fn told(name: &str, notice: &Notice) -> String {
+    format!("{name}: {:?}, epoch {}", notice.kind, notice.epoch)
+}

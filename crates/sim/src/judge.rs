@@ -1,0 +1,256 @@
+//! Watches a run: what happened, what took effect, and which invariant did not hold.
+//!
+//! Beliefs are judged by the very values that services read ([`Leadership`]) on each process's own clock, at
+//! every change of any of them, at every claim that a database grants, and whenever a process is continued.
+//! Stopped processes are judged like the others: what they would believe if they ran now.
+
+use crate::fault::Kind;
+use coordinator::Leadership;
+use coordinator::clock::Process;
+use domain::id::{ClaimId, Nonce};
+use domain::lease::{Epoch, Timeline, Token};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// An invariant that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: &'static str,
+    /// When, milliseconds after the start.
+    pub at_ms: u64,
+    /// Who and what.
+    pub told: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {} ms: {}", self.invariant, self.at_ms, self.told)
+    }
+}
+
+/// Whether what happens is written down, beside being folded into the trace's hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// For a replay that somebody reads.
+    Everything,
+    /// For the many runs that nobody reads.
+    Nothing,
+}
+
+/// A fault of the schedule, so that it is counted once, when it first takes effect.
+#[derive(Debug)]
+pub struct Effect {
+    kind: Kind,
+    counted: AtomicBool,
+}
+
+/// Several faults hit the same thing; each counts by itself.
+impl Effect {
+    /// Of a fault that has not taken effect yet.
+    pub fn new(kind: Kind) -> Arc<Self> {
+        Arc::new(Self { kind, counted: AtomicBool::new(false) })
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Judge {
+    start: Instant,
+    telling: Telling,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    hash: DefaultHasher,
+    story: Vec<String>,
+    violations: Vec<Violation>,
+    faults: BTreeMap<Kind, u64>,
+    believers: Vec<Believer>,
+    /// The highest epoch granted on each timeline.
+    epochs: BTreeMap<Timeline, Epoch>,
+    /// The token granted or carried last, until it is released.
+    granted: Option<Token>,
+    /// The timeline that a promotion began last.
+    promoted: Option<Timeline>,
+    elections: u64,
+}
+
+#[derive(Debug)]
+struct Believer {
+    name: String,
+    nonce: Nonce,
+    process: Process,
+    seen: watch::Receiver<Leadership>,
+}
+
+/// What the judge knows of a database at one moment, for a standby that has only that.
+#[derive(Debug, Clone)]
+pub struct Known {
+    granted: Option<Token>,
+}
+
+/// What is left when a run is over.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What happened, if it was written down.
+    pub story: Vec<String>,
+    /// Equal for equal runs.
+    pub trace: u64,
+    /// What did not hold.
+    pub violations: Vec<Violation>,
+    /// How many faults of each kind took effect.
+    pub faults: BTreeMap<Kind, u64>,
+    /// How many claims were granted.
+    pub elections: u64,
+}
+
+impl Judge {
+    /// Begins now.
+    pub fn new(telling: Telling) -> Arc<Self> {
+        Arc::new(Self { start: Instant::now(), telling, state: Mutex::default() })
+    }
+
+    /// Milliseconds since the start.
+    pub fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes down that something happened: `what` goes into the trace, its sentence into the story.
+    pub fn note(&self, what: impl Hash, sentence: impl FnOnce() -> String) {
+        let at_ms = self.elapsed_ms();
+        let mut state = self.state();
+        (at_ms, what).hash(&mut state.hash);
+        if self.telling == Telling::Everything {
+            state.story.push(format!("{at_ms:>8} ms  {}", sentence()));
+        }
+    }
+
+    /// The fault has taken effect; counted the first time.
+    pub fn took_effect(&self, effect: &Effect) {
+        if effect.counted.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        *self.state().faults.entry(effect.kind).or_default() += 1;
+        self.note(("effect", effect.kind), || format!("{} takes effect", effect.kind));
+    }
+
+    /// `invariant` does not hold.
+    pub fn violation(&self, invariant: &'static str, told: String) {
+        let at_ms = self.elapsed_ms();
+        self.note(invariant, || format!("VIOLATION {invariant}: {told}"));
+        self.state().violations.push(Violation { invariant, at_ms, told });
+    }
+
+    /// A process has started; what it publishes is watched until its death.
+    pub fn watch(&self, name: &str, nonce: Nonce, process: &Process, seen: watch::Receiver<Leadership>) {
+        let believer = Believer { name: name.to_owned(), nonce, process: process.clone(), seen };
+        let mut state = self.state();
+        state.believers.retain(|believer| !believer.process.is_dead());
+        state.believers.push(believer);
+    }
+
+    /// S1: at most one process believes.
+    pub fn check_beliefs(&self) {
+        let names: Vec<String> =
+            self.state().believers.iter().filter(|one| one.believes()).map(|one| one.name.clone()).collect();
+        if names.len() > 1 {
+            self.violation("at most one believer", names.join(" and "));
+        }
+    }
+
+    /// The database granted `token`: nobody else may believe by now, and epochs grow on a timeline (S3).
+    pub fn granted(&self, token: Token) {
+        let (others, before) = {
+            let mut state = self.state();
+            state.elections += 1;
+            state.granted = Some(token);
+            let before = state.epochs.insert(token.timeline, token.epoch);
+            let others = state.believers.iter().filter(|one| one.believes() && !one.made(token.claim));
+            (others.map(|one| one.name.clone()).collect::<Vec<String>>(), before)
+        };
+        self.note(("granted", token), || format!("the database grants {token}"));
+        if !others.is_empty() {
+            self.violation("nobody believes when a claim is granted", others.join(" and "));
+        }
+        if let Some(before) = before.filter(|before| *before >= token.epoch) {
+            let told = format!("epoch {} after {before} on timeline {}", token.epoch, token.timeline.0);
+            self.violation("epochs grow on a timeline", told);
+        }
+    }
+
+    /// The database carried the row of `token` to `timeline`.
+    pub fn carried(&self, token: Token, timeline: Timeline) {
+        self.state().granted = Some(Token { timeline, ..token });
+    }
+
+    /// The database opened the row.
+    pub fn released(&self) {
+        self.state().granted = None;
+    }
+
+    /// The database wrote an effect under `token`: only the latest may, while it is not released and the row is
+    /// on the present timeline (S2).
+    pub fn effect(&self, what: &'static str, token: Token) {
+        let (granted, promoted) = {
+            let state = self.state();
+            (state.granted, state.promoted)
+        };
+        if promoted.is_some_and(|promoted| promoted != token.timeline) {
+            self.violation("effects on the present timeline only", format!("{what} under {token}"));
+        }
+        self.note((what, token), || format!("{what} under {token}"));
+        if granted != Some(token) {
+            let latest = granted.map_or("none".to_owned(), |latest| latest.to_string());
+            self.violation(
+                "effects under the latest token only",
+                format!("{what} under {token}, not {latest}"),
+            );
+        }
+    }
+
+    /// What is known of the database as it is now.
+    pub fn known(&self) -> Known {
+        Known { granted: self.state().granted }
+    }
+
+    /// The database is now what it was when only that was known of it, on another timeline.
+    pub fn failed_over(&self, known: &Known, timeline: Timeline) {
+        let mut state = self.state();
+        state.granted = known.granted;
+        state.promoted = Some(timeline);
+    }
+
+    /// The end.
+    pub fn findings(&self) -> Findings {
+        let mut state = self.state();
+        Findings {
+            story: std::mem::take(&mut state.story),
+            trace: state.hash.finish(),
+            violations: state.violations.clone(),
+            faults: state.faults.clone(),
+            elections: state.elections,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Believer {
+    fn believes(&self) -> bool {
+        let deadline = self.seen.borrow().deadline();
+        !self.process.is_dead() && deadline.is_some_and(|deadline| self.process.now() < deadline)
+    }
+
+    fn made(&self, claim: ClaimId) -> bool {
+        claim.is_from(self.nonce)
+    }
+}

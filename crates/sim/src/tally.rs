@@ -1,0 +1,101 @@
+//! The sum of many runs, as a table and as JSON.
+
+use crate::fault::Kind;
+use crate::outcome::Outcome;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Runs.
+    pub seeds: u64,
+    /// Of which failed.
+    pub failed: u64,
+    faults: BTreeMap<Kind, u64>,
+    simulated_ms: u64,
+    elections: u64,
+    signals: u64,
+    duplicates: u64,
+    losses: u64,
+    unsettled: u64,
+    excused: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    /// Adds a run. The sum does not depend on the order.
+    pub fn add(&mut self, outcome: &Outcome) {
+        self.seeds += 1;
+        self.failed += u64::from(!outcome.violations.is_empty());
+        for (kind, times) in &outcome.faults {
+            *self.faults.entry(*kind).or_default() += times;
+        }
+        self.simulated_ms += outcome.simulated_ms;
+        self.elections += outcome.elections;
+        self.signals += outcome.signals;
+        self.duplicates += outcome.duplicates;
+        self.losses += outcome.losses;
+        self.unsettled += outcome.unsettled;
+        for (invariant, times) in &outcome.excused {
+            *self.excused.entry(invariant).or_default() += times;
+        }
+    }
+
+    /// Kinds that never took effect.
+    pub fn never(&self) -> Vec<Kind> {
+        Kind::ALL.iter().copied().filter(|kind| !self.faults.contains_key(kind)).collect()
+    }
+
+    /// Faults that took effect.
+    pub fn faults_total(&self) -> u64 {
+        self.faults.values().sum()
+    }
+
+    /// Virtual time, whole seconds.
+    pub fn simulated_seconds(&self) -> u64 {
+        self.simulated_ms / 1_000
+    }
+
+    /// For `--record`.
+    pub fn json(&self, wall: Duration) -> serde_json::Value {
+        let faults: serde_json::Map<String, serde_json::Value> =
+            self.faults.iter().map(|(kind, times)| (kind.name().to_owned(), (*times).into())).collect();
+        serde_json::json!({
+            "seeds": self.seeds,
+            "faults": faults,
+            "faults_total": self.faults_total(),
+            "simulated_seconds": self.simulated_seconds(),
+            "elections": self.elections,
+            "signals": self.signals,
+            "duplicates": self.duplicates,
+            "losses": self.losses,
+            "unsettled": self.unsettled,
+            "excused": self.excused.values().sum::<u64>(),
+            "wall_seconds": wall.as_secs(),
+        })
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "faults that took effect")?;
+        for kind in Kind::ALL {
+            writeln!(f, "  {kind:<20} {:>12}", self.faults.get(kind).copied().unwrap_or(0))?;
+        }
+        writeln!(f, "  {:<20} {:>12}", "together", self.faults_total())?;
+        let days = self.simulated_seconds() / SECONDS_PER_DAY;
+        writeln!(f, "seeds      {:>12}   failed {}", self.seeds, self.failed)?;
+        writeln!(f, "simulated  {:>12} s ({days} days)", self.simulated_seconds())?;
+        writeln!(f, "elections  {:>12}", self.elections)?;
+        writeln!(f, "signals    {:>12}", self.signals)?;
+        let (duplicates, losses, unsettled) = (self.duplicates, self.losses, self.unsettled);
+        write!(f, "duplicates {duplicates}, losses {losses}, unsettled {unsettled}")?;
+        for (invariant, times) in &self.excused {
+            write!(f, "\nexcused    {times:>12}   {invariant}: an asynchronous failover lost its record")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,327 @@
+//! One run: instances, stores, broker, clients and an operator on one runtime with virtual time.
+
+use crate::broker::Broker;
+use crate::database::Database;
+use crate::desk::Desk;
+use crate::instance::Instance;
+use crate::judge::{Judge, Telling};
+use crate::line::Line;
+use crate::outcome::Outcome;
+use crate::plan::{self, Plan};
+use crate::redis::Redis;
+use crate::rng::Rng;
+use coordinator::Ended;
+use domain::id::{GroupId, InstanceId};
+use domain::ledger::{NewSignal, SignalId, SignalState};
+use domain::ports::Submit;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::runtime::RngSeed;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// What does not grow with LEADER_TTL when a run is to settle: a start whose migration was lost (60 s), a
+/// halted leader that looks again (30 s), a recovery without an answer (10 s) and its backoff (5 s).
+const SETTLE_FIXED: Duration = Duration::from_mins(2);
+/// What grows with it: requests that are late, orders on their way, an election, a doubt's whole way (twice).
+const SETTLE_TTLS: u32 = 30;
+
+/// See the [module](self).
+pub struct World {
+    /// What is to happen.
+    pub plan: Plan,
+    /// Whose leader is elected.
+    pub group: GroupId,
+    /// Watches.
+    pub judge: Arc<Judge>,
+    /// The state store.
+    pub database: Arc<Database>,
+    /// Place by place.
+    pub database_lines: Vec<Arc<Line>>,
+    /// The leader store, if there is one.
+    pub redis: Option<Arc<Redis>>,
+    /// Place by place.
+    pub redis_lines: Vec<Arc<Line>>,
+    /// Where signals go.
+    pub broker: Arc<Broker>,
+    /// Where doubts go.
+    pub desk: Arc<Desk>,
+    places: Mutex<Vec<Place>>,
+    /// Signals whose submission was acknowledged.
+    acknowledged: Mutex<BTreeSet<SignalId>>,
+    /// What faults have begun and not finished.
+    unfinished: Mutex<Vec<AbortHandle>>,
+}
+
+#[derive(Default)]
+struct Place {
+    instance: Option<Arc<Instance>>,
+    starts: u64,
+    /// The id of the latest start.
+    id: Option<InstanceId>,
+}
+
+/// Under which id a process is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// The one it had.
+    Same,
+    /// One that nobody had.
+    New,
+}
+
+/// Plays `plan` from its start to its verdict.
+///
+/// # Panics
+/// When no runtime can be had.
+pub fn play(plan: &Plan, telling: Telling) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        // In which order those are woken who wait for the same thing.
+        .rng_seed(RngSeed::from_bytes(&plan.seed.to_le_bytes()))
+        .build()
+        .expect("a runtime without any IO needs nothing of the system");
+    runtime.block_on(async {
+        let world = World::new(plan.clone(), telling);
+        world.run().await
+    })
+}
+
+impl World {
+    fn new(plan: Plan, telling: Telling) -> Arc<Self> {
+        let judge = Judge::new(telling);
+        let group = GroupId::parse("sim").expect("an id");
+        let line = |store: u64, place: usize| {
+            let rng = Rng::new(plan.seed, &[store, place as u64]);
+            Arc::new(Line::new(Arc::clone(&judge), rng, plan.heartbeat_ms(), plan.late_max()))
+        };
+        Arc::new(Self {
+            database: Database::new(group.clone(), Arc::clone(&judge)),
+            database_lines: (0..plan.instances).map(|place| line(20, place)).collect(),
+            redis: (plan.redis == plan::Redis::Present).then(Redis::new),
+            redis_lines: (0..plan.instances).map(|place| line(21, place)).collect(),
+            broker: Broker::new(Arc::clone(&judge), Rng::new(plan.seed, &[22]), plan.flight_max()),
+            desk: Desk::new(Arc::clone(&judge), plan.flight_max()),
+            places: Mutex::new((0..plan.instances).map(|_| Place::default()).collect()),
+            acknowledged: Mutex::default(),
+            unfinished: Mutex::default(),
+            group,
+            judge,
+            plan,
+        })
+    }
+
+    async fn run(self: Arc<Self>) -> Outcome {
+        let begin = Instant::now();
+        for place in 0..self.plan.instances {
+            self.start(place, Identity::New);
+        }
+        for (number, at_ms) in self.plan.signals_ms.iter().enumerate() {
+            tokio::spawn(Arc::clone(&self).client(number, begin + Duration::from_millis(*at_ms)));
+        }
+        tokio::spawn(Arc::clone(&self).operator());
+        for fault in self.plan.faults.clone() {
+            sleep_until(begin + Duration::from_millis(fault.at_ms)).await;
+            self.inject(&fault).await;
+        }
+        self.let_faults_end(begin).await;
+        self.heal().await;
+        let limit = Instant::now() + SETTLE_FIXED + self.plan.ttl() * SETTLE_TTLS;
+        while !self.is_settled() && Instant::now() < limit {
+            sleep(self.plan.ttl() / 4).await;
+        }
+        self.judge_the_end();
+        Outcome::of(&self)
+    }
+
+    /// Randomness of this run for one purpose.
+    pub fn rng(&self, purpose: &[u64]) -> Rng {
+        Rng::new(self.plan.seed, purpose)
+    }
+
+    /// How long anybody waits for an answer.
+    pub fn patience(&self) -> Duration {
+        self.plan.ttl() / 3
+    }
+
+    // --- processes ----------------------------------------------------------------------------------
+
+    /// Who is in that place, if anybody is.
+    pub fn instance(&self, place: usize) -> Option<Arc<Instance>> {
+        self.places().get(place)?.instance.clone()
+    }
+
+    /// Everybody who is there.
+    pub fn instances(&self) -> Vec<Arc<Instance>> {
+        self.places().iter().filter_map(|place| place.instance.clone()).collect()
+    }
+
+    /// The place of whoever leads actively now.
+    pub fn leader(&self) -> Option<usize> {
+        self.places().iter().position(|place| place.instance.as_ref().is_some_and(|one| one.acts()))
+    }
+
+    /// Starts a process in an empty place.
+    ///
+    /// # Panics
+    /// When there is no such place.
+    pub fn start(self: &Arc<Self>, place: usize, identity: Identity) {
+        let (start, id) = {
+            let mut places = self.places();
+            let there = &mut places[place];
+            if there.instance.is_some() {
+                return;
+            }
+            there.starts += 1;
+            let fresh = || InstanceId::parse(&format!("i{place}-{}", there.starts)).expect("an id");
+            let id = match (identity, &there.id) {
+                (Identity::Same, Some(id)) => id.clone(),
+                (Identity::Same, None) | (Identity::New, _) => fresh(),
+            };
+            there.id = Some(id.clone());
+            (there.starts, id)
+        };
+        self.judge.note(("start", place, start), || format!("{id} starts in place {place}"));
+        let instance = Instance::start(self, place, start, id);
+        self.places()[place].instance = Some(Arc::clone(&instance));
+        tokio::spawn(Arc::clone(self).supervise(place, instance));
+    }
+
+    /// Kills whoever is in `place`; `None` when nobody is.
+    pub fn kill(&self, place: usize) -> Option<()> {
+        let instance = self.places().get_mut(place)?.instance.take()?;
+        instance.kill();
+        self.judge.note(("kill", place), || format!("{} is killed", instance.id));
+        Some(())
+    }
+
+    /// As a service manager does it: what ends by itself is started again, a moment later.
+    async fn supervise(self: Arc<Self>, place: usize, instance: Arc<Instance>) {
+        let outcome = instance.ended().await;
+        if instance.process.is_dead() {
+            return;
+        }
+        self.judge.note(("ended", place), || format!("{} has ended: {outcome:?}", instance.id));
+        let identity = match outcome {
+            Ok(()) | Err(Ended::Stopped) => Identity::Same,
+            // A line of the dead came back, or arrived late.
+            Err(Ended::IdInUse { .. }) => Identity::New,
+            Err(error) => {
+                self.judge.violation("a coordinator ends only when it is told to", format!("{error}"));
+                Identity::Same
+            }
+        };
+        self.kill(place);
+        sleep(self.patience()).await;
+        self.start(place, identity);
+    }
+
+    /// What a fault has begun, to be stopped when faults are.
+    pub fn later(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let handle = tokio::spawn(work).abort_handle();
+        self.unfinished().push(handle);
+    }
+
+    /// Faults that last are given their time, but not for ever.
+    async fn let_faults_end(&self, begin: Instant) {
+        let ends = self.plan.faults.iter().map(|fault| fault.at_ms + fault.for_ms).max().unwrap_or(0);
+        // Everybody is up by then, also when there are no faults.
+        let ends = Duration::from_millis(ends).max(self.plan.ttl() * plan::QUIET_START_TTLS);
+        sleep_until(begin + ends).await;
+    }
+
+    async fn heal(self: &Arc<Self>) {
+        self.judge.note("healed", || "every fault is over".to_owned());
+        self.unfinished().drain(..).for_each(|handle| handle.abort());
+        self.database_lines.iter().chain(&self.redis_lines).for_each(|line| line.heal());
+        self.database.server.heal();
+        self.mend_portfolio().await;
+        self.broker.heal();
+        if let Some(redis) = &self.redis {
+            redis.server.heal();
+            // What somebody wrote into the key is deleted by an operator.
+            redis.fake.flush();
+        }
+        for instance in self.instances() {
+            instance.trap.lock().unwrap_or_else(PoisonError::into_inner).take();
+            instance.process.resume();
+        }
+        self.judge.check_beliefs();
+        for place in 0..self.plan.instances {
+            self.start(place, Identity::Same);
+        }
+    }
+
+    // --- clients and operator -----------------------------------------------------------------------
+
+    /// Submits one signal to one instance after the other, always under the same id, until one says that it
+    /// is durable.
+    async fn client(self: Arc<Self>, number: usize, from: Instant) {
+        sleep_until(from).await;
+        let id = SignalId::parse(&format!("s{number}")).expect("an id");
+        let signal = NewSignal { id: id.clone(), body: format!("{{\"n\":{number}}}") };
+        let mut rng = self.rng(&[30, number as u64]);
+        loop {
+            let place = usize::try_from(rng.below(self.plan.instances as u64)).unwrap_or(0);
+            if let Some(instance) = self.instance(place) {
+                match timeout(self.patience(), instance.submit(signal.clone())).await {
+                    Ok(Some(Submit::Accepted(_) | Submit::Repeated(_))) => break,
+                    Ok(Some(Submit::Conflict(_))) => {
+                        self.judge.violation("a repetition is no conflict", id.to_string());
+                    }
+                    Ok(None) | Err(_) => {}
+                }
+            }
+            sleep(self.patience() / 2).await;
+        }
+        self.judge.note(("acknowledged", number), || format!("{id} is acknowledged"));
+        self.acknowledged().insert(id);
+    }
+
+    async fn operator(self: Arc<Self>) {
+        loop {
+            let asked = Instant::now();
+            self.instances().iter().for_each(|instance| instance.ask());
+            sleep(self.patience()).await;
+            // Whoever died has nothing to say any more; whoever was started meanwhile has sent nothing.
+            let heard = self.instances().iter().map(|instance| instance.heard()).min().unwrap_or(asked);
+            self.desk.round(heard, &self.broker).await;
+        }
+    }
+
+    // --- the verdict --------------------------------------------------------------------------------
+
+    fn is_settled(&self) -> bool {
+        let waits = self.acknowledged().len() < self.plan.signals_ms.len();
+        let one_acts = self.instances().iter().filter(|instance| instance.acts()).count() == 1;
+        let all_there = self.instances().len() == self.plan.instances;
+        let open = self.database.signals().iter().any(|signal| signal.state != SignalState::Done);
+        !waits && one_acts && all_there && !open
+    }
+
+    fn judge_the_end(&self) {
+        let leaders = self.instances().iter().filter(|instance| instance.acts()).count();
+        if leaders != 1 {
+            self.judge.violation("exactly one leader in the end", format!("{leaders} act"));
+        }
+        let waiting = self.plan.signals_ms.len() - self.acknowledged().len();
+        if waiting > 0 {
+            self.judge.violation("every submission is acknowledged", format!("{waiting} are not"));
+        }
+    }
+
+    /// Signals whose submission was acknowledged.
+    pub fn acknowledged(&self) -> MutexGuard<'_, BTreeSet<SignalId>> {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn places(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unfinished(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,8 +1,10 @@
 //! The leader's work in the demonstration: signals from the ledger to a broker that keeps what it is told.
 //!
 //! The order is what the ledger is for: claim under the token, send once, record under the same token. A
-//! signal that a former leader claimed is never sent blindly: the broker is asked whether it has it.
+//! signal that a former leader claimed is never sent blindly: the broker is asked whether it has it. Every wait
+//! has a [crash point](crate::crash_point), at which a test cuts it.
 
+use crate::crash_point::{CrashPoint, at};
 use coordinator::{Coordinator, Leader};
 use domain::ledger::{Settlement, Signal};
 use domain::ports::{SignalClaim, SignalLedger, StoreError};
@@ -11,9 +13,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{sleep, timeout};
 
-/// After a failure of the ledger; a notification comes earlier when there is something to do.
+/// After a failure, so that a store in trouble is not pressed by a leader that has work.
 const RETRY: Duration = Duration::from_millis(200);
+/// An idle leader looks again after so long. A claim whose answer was lost may reach the ledger after the
+/// take-over that followed it: its signal is then claimed under our own token, and no hint tells of it.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A file with a line for every order, never de-duplicated: what stands there twice was sent twice.
 #[derive(Debug, Clone)]
@@ -52,36 +58,43 @@ impl Broker {
 
 /// Works through the ledger whenever this instance leads.
 pub async fn run(coordinator: Coordinator, ledger: Arc<dyn SignalLedger>, broker: Broker) {
-    let work = |leader: Leader| {
-        let (ledger, broker) = (Arc::clone(&ledger), broker.clone());
-        async move {
-            loop {
-                if let Err(error) = lead(&leader, &*ledger, &broker).await {
-                    tracing::warn!("signals: {error}");
-                }
-                tokio::time::sleep(RETRY).await;
+    let work = |leader: Leader| lead(leader, Arc::clone(&ledger), broker.clone());
+    loop {
+        match at(CrashPoint::Lead, coordinator.run_while_leader(work)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(trouble)) => {
+                tracing::warn!("signals: {trouble}");
+                at(CrashPoint::Retry, sleep(RETRY)).await;
             }
+            // The coordinator has ended, which tells why by itself.
+            Err(_) => return,
         }
-    };
-    // It ends with the coordinator, which tells why by itself.
-    let _: Result<(), _> = coordinator.run_while_leader(work).await;
+    }
 }
 
-/// Until the token is refused or a store fails.
-async fn lead(leader: &Leader, ledger: &dyn SignalLedger, broker: &Broker) -> Result<(), Trouble> {
+/// One round: what was left behind, everything that waits, and the wait for more. Begun again at once, or after
+/// a pause when the token was refused or a store failed.
+async fn lead(leader: Leader, ledger: Arc<dyn SignalLedger>, broker: Broker) -> Result<(), Trouble> {
     let token = leader.fence().map_err(|_| Trouble::Over)?;
-    for signal in ledger.take_over(&token).await?.ok_or(Trouble::Over)? {
+    for signal in at(CrashPoint::TakeOver, ledger.take_over(&token)).await?.ok_or(Trouble::Over)? {
         let outcome = if broker.has(&signal)? { Settlement::Done } else { Settlement::Received };
-        ledger.resolve(&token, &signal.id, outcome).await?;
+        at(CrashPoint::Resolve, ledger.resolve(&token, &signal.id, outcome)).await?;
     }
     loop {
         let token = leader.fence().map_err(|_| Trouble::Over)?;
-        match ledger.claim_next(&token).await? {
+        match at(CrashPoint::Claim, ledger.claim_next(&token)).await? {
             SignalClaim::Claimed(signal) => {
-                broker.send(&signal, leader)?;
-                ledger.settle(&token, &signal.id, Settlement::Done).await?;
+                // The answer may have been on its way for longer than the lease: then a successor has looked
+                // the signal up, did not find it, and may have sent it.
+                leader.fence().map_err(|_| Trouble::Over)?;
+                broker.send(&signal, &leader)?;
+                at(CrashPoint::Settle, ledger.settle(&token, &signal.id, Settlement::Done)).await?;
             }
-            SignalClaim::Empty => ledger.submitted().await,
+            SignalClaim::Empty => {
+                // It ends by a hint or by the time: either way the next round looks.
+                let _: Result<(), _> = at(CrashPoint::Wait, timeout(LOOK_AGAIN, ledger.submitted())).await;
+                return Ok(());
+            }
             SignalClaim::Fenced => return Err(Trouble::Over),
         }
     }
@@ -99,4 +112,11 @@ enum Trouble {
     /// The broker.
     #[error("the broker: {0}")]
     Broker(#[from] io::Error),
+}
+
+#[cfg(feature = "crash-points")]
+impl crate::crash_point::Cancelled for Result<(), Trouble> {
+    fn cancelled() -> Self {
+        Err(Trouble::Store(StoreError::Unknown("dropped at a crash point".to_owned())))
+    }
 }

@@ -4,6 +4,7 @@ mod cli;
 mod command;
 mod compose;
 mod config;
+mod crash_point;
 mod dispatch;
 mod events;
 mod failure;

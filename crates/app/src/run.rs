@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-/// Where the demonstration's leader writes what it does; not a setting for users.
+/// Where a demonstration's leader writes what it does; not a setting for users.
 pub const DEMO_BROKER: &str = "COORDINATOR_TEST_BROKER";
 
 /// How long the last lines may take to be read.
@@ -51,12 +51,7 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
         Output::People => apart(narrate(coordinator.clone(), finished)),
     };
     if let Some(path) = std::env::var_os(DEMO_BROKER).map(PathBuf::from) {
-        if config.postgres.is_some() {
-            return Err(Failure::usage(format!(
-                "{DEMO_BROKER} is for the demonstration, on the embedded store only"
-            )));
-        }
-        // An instance of the demonstration does not outlive it.
+        // An instance of a demonstration does not outlive it.
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
             .map_err(|error| Failure::other(error.to_string()))?;
         let broker = Broker::new(path);

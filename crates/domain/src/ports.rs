@@ -296,9 +296,10 @@ pub trait SignalLedger: Send + Sync {
     /// `token` is fenced. The leader never sends them blindly.
     ///
     /// `token`'s own claims are among them: a [`claim_next`](Self::claim_next) whose answer was lost leaves
-    /// a signal claimed that nobody else would ever look at. So call it before any claim of this token is
-    /// in flight: at the start, and again after a claim ended in [`StoreError::Unknown`]. A signal that is
-    /// being worked on at that moment is in doubt like the others, and settling it is refused.
+    /// a signal claimed that nobody else would ever look at, and such a claim may reach the ledger later
+    /// than a take-over that was sent after it. So call it while nothing is being worked on: at the start, after
+    /// a claim ended in [`StoreError::Unknown`], and again whenever there is nothing else to do. A signal that
+    /// is being worked on at that moment is in doubt like the others, and settling it is refused.
     async fn take_over(&self, token: &Token) -> Result<Option<Vec<Signal>>, StoreError>;
 
     /// Settles a signal in doubt after its outcome was looked up: in_doubt -> done | rejected | received.

@@ -4,9 +4,11 @@ mod databases;
 mod failover;
 mod faults;
 mod hostile;
+mod late;
 mod members;
 mod recovery;
 mod sessions;
+mod trap;
 
 use databases::Databases;
 use std::process::ExitCode;
@@ -23,9 +25,11 @@ fn main() -> ExitCode {
         failover::cases(),
         faults::cases(),
         hostile::cases(),
+        late::cases(),
         members::cases(),
         recovery::cases(),
         sessions::cases(),
+        trap::cases(),
     ];
     contract::main(Databases::start(), suites)
 }

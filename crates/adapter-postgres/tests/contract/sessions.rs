@@ -25,7 +25,8 @@ pub fn cases() -> Vec<Case<Databases>> {
     )
 }
 
-fn signal(n: u64) -> NewSignal {
+/// A signal of that number.
+pub fn signal(n: u64) -> NewSignal {
     NewSignal { id: SignalId::parse(&format!("s-{n}")).unwrap(), body: "{}".to_owned() }
 }
 

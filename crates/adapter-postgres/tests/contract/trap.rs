@@ -1,0 +1,98 @@
+//! The trap of sqlx's pool: a `begin()` that is dropped leaves its connection inside a transaction that nobody ends.
+//! Later writes on it are acknowledged, and never committed.
+
+use crate::cases;
+use crate::databases::{Databases, lead, opening};
+use crate::sessions::signal;
+use domain::lease::Seq;
+use domain::ledger::Settlement;
+use domain::ports::{Migrate, Schema, SignalLedger, StateStore, Submit};
+use sqlx::Row;
+use sqlx::postgres::PgPoolOptions;
+use std::pin::pin;
+use std::task::Poll;
+use testkit::contract::Case;
+
+pub fn cases() -> Vec<Case<Databases>> {
+    cases!("trap":
+        a_pool_as_people_write_it_loses_acknowledged_writes,
+        the_same_storm_loses_no_acknowledged_signal,
+    )
+}
+
+/// Rounds of dropped requests; in each they are dropped one suspension later, up to the last, and then from the
+/// first again. The pool gets twice as many: it opens fewer sessions, and has to be seen failing.
+const ROUNDS: u32 = 48;
+/// At least as many as a request has on a session that is open.
+const SUSPENSIONS_MAX: u32 = 6;
+const _: () = assert!(ROUNDS > 4 * SUSPENSIONS_MAX, "each drop meets each state that the one before left");
+
+/// Drops a request when it is suspended for that time; one that is not suspended so often ends.
+async fn dropped_at<F: Future>(suspension: u32, request: F) {
+    let mut request = pin!(request);
+    let mut left = suspension;
+    std::future::poll_fn(|context| match request.as_mut().poll(context) {
+        Poll::Pending if left > 1 => {
+            left -= 1;
+            Poll::Pending
+        }
+        Poll::Pending | Poll::Ready(_) => Poll::Ready(()),
+    })
+    .await;
+}
+
+/// What the other case would tell of a store that falls into the trap.
+async fn a_pool_as_people_write_it_loses_acknowledged_writes(databases: &Databases) {
+    let database = databases.another().await;
+    database.execute("CREATE TABLE effect (id bigint)").await;
+    let pool = PgPoolOptions::new().max_connections(1).connect(database.url()).await.expect("a pool");
+    let mut acknowledged = 0;
+    for round in 0..2 * ROUNDS {
+        dropped_at(1 + round % SUSPENSIONS_MAX, pool.begin()).await;
+        let written = sqlx::query("INSERT INTO effect VALUES (1)").execute(&pool).await;
+        acknowledged += written.map_or(0, |done| done.rows_affected());
+    }
+    let there = database.until("SELECT count(*) FROM effect").await.get::<i64, _>(0);
+    let there = u64::try_from(there).expect("a count");
+    println!("sqlx's pool: {} of {acknowledged} acknowledged writes are lost", acknowledged - there);
+    assert!(there < acknowledged, "{there} of {acknowledged}: sqlx is mended, and its pool would do");
+    pool.close().await;
+}
+
+async fn the_same_storm_loses_no_acknowledged_signal(databases: &Databases) {
+    let database = databases.another().await;
+    let opening = opening("storm", "storm-1");
+    let store = database.store(&opening);
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    let token = lead(&store, &opening).await;
+    let mut acknowledged = Vec::new();
+    for round in 0..ROUNDS {
+        let at = 1 + round % SUSPENSIONS_MAX;
+        let (seq, kept, doomed) =
+            (Seq(u64::from(round) + 1), signal(round.into()), signal((ROUNDS + round).into()));
+        // What opens a transaction, and what a leader does all the time.
+        dropped_at(at, store.migrate(Migrate::Apply)).await;
+        dropped_at(at, store.portfolio()).await;
+        dropped_at(at, store.submit(&doomed)).await;
+        dropped_at(at, store.renew(&token, seq)).await;
+        dropped_at(at, store.take_over(&token)).await;
+        dropped_at(at, store.claim_next(&token)).await;
+        dropped_at(at, store.settle(&token, &kept.id, Settlement::Done)).await;
+        // The next request finds a session at once, whatever became of the others.
+        let answer = store.submit(&kept).await;
+        assert!(matches!(answer, Ok(Submit::Accepted(_))), "{answer:?}");
+        acknowledged.push(kept.id.as_str().to_owned());
+    }
+    let there = database.until("SELECT array_agg(id) FROM coordinator_signal").await.get::<Vec<String>, _>(0);
+    let all = acknowledged.len();
+    acknowledged.retain(|id| !there.contains(id));
+    println!("our lanes: {} of {all} acknowledged signals are lost", acknowledged.len());
+    assert_eq!(acknowledged, [""; 0], "acknowledged but lost");
+    // The server would end such a session by itself only long after this has stopped waiting.
+    database
+        .until(
+            "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_activity
+             WHERE application_name = 'coordinator storm-1' AND state <> 'idle')",
+        )
+        .await;
+}

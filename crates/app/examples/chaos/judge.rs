@@ -1,0 +1,250 @@
+//! What a run left behind, and the judgement over it.
+
+use crate::fault::TTL;
+use crate::servers::ask;
+use domain::lease::margin;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+use testkit::invariants::{self, Violation};
+use testkit::process::{EventKind, Record};
+
+/// What a handover is to take at most; the limit of `cargo xtask bench`.
+const HANDOVER_MAX: Duration = Duration::from_millis(5);
+
+/// A line of the database's own history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term {
+    timeline: u64,
+    epoch: u64,
+    claim: String,
+    holder: String,
+}
+
+impl Term {
+    /// All there are in the database at `url`, in their order.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub fn all(url: &str) -> Vec<Self> {
+        let lines =
+            "SELECT tl || ' ' || epoch || ' ' || claim, holder FROM coordinator_term ORDER BY ordinal";
+        let lines = ask(url, lines).expect("the server answers the harness");
+        let term = |(numbers, holder): (String, String)| {
+            let parts: Vec<&str> = numbers.split(' ').collect();
+            let number = |at: usize| parts[at].parse().unwrap_or_else(|_| panic!("{numbers} is no term"));
+            Self { timeline: number(0), epoch: number(1), claim: parts[2].to_owned(), holder }
+        };
+        lines.into_iter().map(term).collect()
+    }
+}
+
+/// What a run left behind.
+pub struct Evidence {
+    pub began: Instant,
+    pub faults: BTreeMap<String, u32>,
+    /// Signals that were acknowledged to the client.
+    pub acknowledged: Vec<String>,
+    /// How often the broker was sent each signal.
+    pub executed: BTreeMap<String, u32>,
+    /// Signals of which something was written that a promoted standby lacked: with asynchronous replication
+    /// nobody can know about them, so their duplicates and losses are told apart.
+    pub excusable: BTreeSet<String>,
+    /// Signals that waited for something at the end, and for what.
+    pub unsettled: Vec<(String, String)>,
+    pub records: Vec<Record>,
+    /// When the first fault began.
+    pub first_fault: u64,
+    /// Every leadership that any primary's history had, by its claim.
+    terms: BTreeMap<String, Term>,
+    /// Of the histories.
+    disorder: BTreeSet<String>,
+    /// When each standby took the primary's place.
+    pub promotions: Vec<u64>,
+    pub ended_by_themselves: Vec<String>,
+    /// What did not happen although everything was healed.
+    pub never: Option<String>,
+    /// When a leader was killed or stopped and nothing else was wrong, and until when that was so.
+    quiet: Vec<(u64, u64)>,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            faults: BTreeMap::new(),
+            acknowledged: Vec::new(),
+            executed: BTreeMap::new(),
+            excusable: BTreeSet::new(),
+            unsettled: Vec::new(),
+            records: Vec::new(),
+            first_fault: u64::MAX,
+            terms: BTreeMap::new(),
+            disorder: BTreeSet::new(),
+            promotions: Vec::new(),
+            ended_by_themselves: Vec::new(),
+            never: None,
+            quiet: Vec::new(),
+        }
+    }
+}
+
+impl Evidence {
+    /// The leader goes, and nothing else is wrong.
+    pub fn left_alone(&mut self, now: u64) {
+        self.quiet.push((now, u64::MAX));
+    }
+
+    /// Something else happens.
+    pub fn disturbed(&mut self, now: u64) {
+        if let Some((_, until)) = self.quiet.last_mut() {
+            *until = now.min(*until);
+        }
+    }
+
+    /// From the end of a leader to the next leadership, as multiples of LEADER_TTL and margin. Told and not
+    /// judged: this machine does other things too.
+    pub fn takeovers(&self) -> Vec<f64> {
+        let leads = self.times(EventKind::Lead);
+        let next = |after: u64| leads.iter().copied().find(|&t| t > after);
+        let took = self.quiet.iter().filter_map(|&(from, until)| Some((from, next(from)?, until)));
+        took.filter(|(_, lead, until)| lead < until)
+            .map(|(from, lead, _)| ratio(lead - from, TTL + margin(TTL)))
+            .collect()
+    }
+
+    /// From the end of a leader's belief to the next leadership, when leadership was given back, as multiples of
+    /// 5 ms: before the first fault, and in healed times, when not every connection for hints is back.
+    pub fn handovers(&self) -> (Vec<f64>, Vec<f64>) {
+        let leads = self.times(EventKind::Lead);
+        let next = |after: u64| leads.iter().copied().find(|&t| t > after);
+        let (before, after): (Vec<u64>, Vec<u64>) =
+            self.times(EventKind::Resign).into_iter().partition(|&t| t < self.first_fault);
+        let ratios = |resigned: Vec<u64>| {
+            let took = resigned.into_iter().filter_map(|from| Some(next(from)? - from));
+            took.map(|took| ratio(took, HANDOVER_MAX)).collect()
+        };
+        (ratios(before), ratios(after))
+    }
+
+    /// How many leaderships there were.
+    pub fn elections(&self) -> usize {
+        self.times(EventKind::Lead).len()
+    }
+
+    fn times(&self, kind: EventKind) -> Vec<u64> {
+        let events = self.records.iter().flat_map(|record| &record.events);
+        let mut times: Vec<u64> = events.filter(|event| event.kind == kind).map(|event| event.t).collect();
+        times.sort_unstable();
+        times
+    }
+
+    /// What became of the signals.
+    pub fn signals(&self) -> Signals {
+        let times = |id: &String| self.executed.get(id).copied().unwrap_or(0);
+        let unsettled: BTreeSet<&String> = self.unsettled.iter().map(|(id, _)| id).collect();
+        let excused = |id: &&String| self.excusable.contains(*id);
+        let (excused_twice, twice): (Vec<&String>, Vec<&String>) =
+            self.executed.keys().filter(|id| times(id) > 1).partition(excused);
+        let never: Vec<&String> = self.acknowledged.iter().filter(|id| times(id) == 0).collect();
+        let (waiting, lost): (Vec<&String>, Vec<&String>) =
+            never.into_iter().partition(|id| unsettled.contains(*id));
+        let (excused_lost, lost): (Vec<&String>, Vec<&String>) = lost.into_iter().partition(excused);
+        // What was executed and still waits for its record is not settled either.
+        let unsettled = waiting.len() + unsettled.iter().filter(|id| times(id) > 0).count();
+        Signals {
+            acknowledged: self.acknowledged.len(),
+            duplicates: names(&twice),
+            losses: names(&lost),
+            unsettled,
+            excused_duplicates: excused_twice.len(),
+            excused_losses: excused_lost.len(),
+        }
+    }
+
+    /// Everything that must hold and does not, of the coordinator.
+    pub fn violations(&self) -> Vec<Violation> {
+        let signals = self.signals();
+        let mut found = [
+            invariants::at_most_one_believer(&self.records, TTL),
+            invariants::no_belief_is_revived(&self.records, TTL),
+            invariants::epochs_only_grow_between(&self.records, &self.promotions),
+            self.history_agrees(),
+        ]
+        .concat();
+        let mut tell = |invariant, told: String| found.push(Violation { invariant, told });
+        for id in &signals.duplicates {
+            tell("no signal is executed twice", format!("{id}: {} times", self.executed[id]));
+        }
+        for id in &signals.losses {
+            tell("no acknowledged signal is lost", id.clone());
+        }
+        for (id, state) in &self.unsettled {
+            tell("every signal is settled in the end", format!("{id} is {state}"));
+        }
+        if let Some(what) = &self.never {
+            tell("it works again when the faults have stopped", what.clone());
+        }
+        for end in &self.ended_by_themselves {
+            tell("no instance ends by itself", end.clone());
+        }
+        found
+    }
+
+    /// Takes a primary's history, in its order.
+    pub fn learn(&mut self, history: Vec<Term>) {
+        for two in history.windows(2).filter(|two| two[0].timeline == two[1].timeline) {
+            if two[0].epoch >= two[1].epoch {
+                self.disorder.insert(format!("{:?} came after {:?}", two[1], two[0]));
+            }
+        }
+        self.terms.extend(history.into_iter().map(|term| (term.claim.clone(), term)));
+    }
+
+    /// Every primary's history has growing epochs on each timeline, and between them they have every
+    /// leadership that was told.
+    fn history_agrees(&self) -> Vec<Violation> {
+        let violation = |told| Violation { invariant: "the history agrees", told };
+        let mut violations: Vec<Violation> = self.disorder.iter().cloned().map(violation).collect();
+        let mut open: BTreeMap<(&str, u64), i32> = BTreeMap::new();
+        for term in self.terms.values() {
+            *open.entry((&term.holder, term.epoch)).or_default() += 1;
+        }
+        for record in &self.records {
+            for lead in record.events.iter().filter(|event| event.kind == EventKind::Lead) {
+                let left = open.entry((&record.name, lead.epoch)).or_default();
+                *left -= 1;
+                if *left < 0 {
+                    let told =
+                        format!("{} led under epoch {}, which no history has", record.name, lead.epoch);
+                    violations.push(violation(told));
+                }
+            }
+        }
+        violations
+    }
+}
+
+/// What became of the signals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signals {
+    pub acknowledged: usize,
+    /// Executed more than once.
+    pub duplicates: Vec<String>,
+    /// Acknowledged, never executed, and nobody will.
+    pub losses: Vec<String>,
+    /// Still waiting for something.
+    pub unsettled: usize,
+    /// Of signals of which a promoted standby lacked what was written.
+    pub excused_duplicates: usize,
+    /// The same.
+    pub excused_losses: usize,
+}
+
+fn names(ids: &[&String]) -> Vec<String> {
+    ids.iter().map(|id| (*id).clone()).collect()
+}
+
+/// A time as a multiple of its limit.
+fn ratio(nanos: u64, limit: Duration) -> f64 {
+    Duration::from_nanos(nanos).as_secs_f64() / limit.as_secs_f64()
+}

@@ -1,0 +1,122 @@
+//! Chaos with real processes: `cargo xtask chaos`.
+//!
+//! Three coordinators on a real Redis and a real PostgreSQL with a standby. Each reaches each store through a
+//! TCP proxy of its own. A client submits signals all the time, the leader works through the ledger and sends
+//! them to a broker (a file in which everything stays that was ever sent), and meanwhile one fault after the
+//! other hits processes, network and stores; several at a time. In healed times, and at the end, exactly one
+//! instance must lead and every acknowledged signal must have been executed exactly once. What every process
+//! told is judged by the named invariants of `testkit`.
+//!
+//! Then the pattern that everybody uses (`naive.rs`) goes through the same kinds of faults, on the same
+//! servers, and its duplicates are told beside ours.
+
+mod client;
+mod fault;
+mod interrupt;
+mod judge;
+mod report;
+mod seat;
+mod servers;
+mod storm;
+mod strike;
+mod system;
+
+use clap::Parser;
+use fault::{Deck, Dice, Kind};
+use interrupt::Interrupts;
+use report::Report;
+use servers::Servers;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Instant, SystemTime};
+use storm::{Stop, Storm};
+use system::{System, Which};
+use tempfile::TempDir;
+
+/// The naive pattern gets this part of the faults: enough to show what it does.
+const NAIVE_SHARE: u32 = 4;
+/// Exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// What was asked for.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Binary of the coordinator
+    #[arg(long)]
+    coordinator: PathBuf,
+    /// Binary of the naive pattern
+    #[arg(long)]
+    naive: PathBuf,
+    /// How many faults
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    faults: u32,
+    /// The same seed draws the same faults [default: from the clock]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only faults of this kind; may be given several times [default: all]
+    #[arg(long, value_name = "KIND", value_parser = Kind::parse)]
+    only: Vec<Kind>,
+    /// File for the figures, as JSON
+    #[arg(long)]
+    record: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let directory = tempfile::Builder::new().prefix("coordinator-chaos-").tempdir();
+    let directory = directory.expect("a temporary directory");
+    let interrupts = Interrupts::catch();
+    match run(&arguments, directory.path(), &interrupts) {
+        Ok(report) => conclude(&arguments, &report, directory),
+        Err(Stop::Interrupted) => {
+            eprintln!("interrupted");
+            ExitCode::from(INTERRUPTED)
+        }
+        Err(Stop::Never(what)) => {
+            eprintln!("error: {what}");
+            keep(directory)
+        }
+    }
+}
+
+fn run(arguments: &Arguments, directory: &Path, interrupts: &Interrupts) -> Result<Report, Stop> {
+    let began = Instant::now();
+    let seed = arguments.seed.unwrap_or_else(seed_of_the_moment);
+    println!("{} faults, seed {seed}", arguments.faults);
+    let kinds = if arguments.only.is_empty() { &Kind::ALL[..] } else { &arguments.only };
+    let mut servers = Servers::start();
+    let mut storm = |which, program: &Path, faults| {
+        let own = directory.join(format!("{which:?}").to_lowercase());
+        std::fs::create_dir(&own).unwrap_or_else(|error| panic!("{}: {error}", own.display()));
+        let system = System { which, program: program.to_owned() };
+        let mut storm = Storm::gather(&mut servers, system, Dice::new(seed), &own, interrupts)?;
+        let outcome = storm.rage(faults, Deck::new(kinds, Dice::new(seed)));
+        storm.finish(outcome)
+    };
+    let ours = storm(Which::Coordinator, &arguments.coordinator, arguments.faults)?;
+    let naive = storm(Which::Naive, &arguments.naive, (arguments.faults / NAIVE_SHARE).max(1))?;
+    Ok(Report::new(ours, naive, began.elapsed()))
+}
+
+/// Prints the table and writes the record.
+fn conclude(arguments: &Arguments, report: &Report, directory: TempDir) -> ExitCode {
+    println!("{}", report.table());
+    if let Some(path) = &arguments.record
+        && let Err(error) = std::fs::write(path, format!("{:#}\n", report.record()))
+    {
+        eprintln!("error: {}: {error}", path.display());
+        return ExitCode::FAILURE;
+    }
+    if report.violations.is_empty() { ExitCode::SUCCESS } else { keep(directory) }
+}
+
+/// The logs stay, and where.
+fn keep(directory: TempDir) -> ExitCode {
+    eprintln!("the logs are in {}", directory.keep().display());
+    ExitCode::FAILURE
+}
+
+fn seed_of_the_moment() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() ^ u64::from(since.subsec_nanos())
+}

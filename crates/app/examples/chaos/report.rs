@@ -1,0 +1,158 @@
+//! The table for people and the record for machines.
+
+use crate::judge::{Evidence, Signals};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::time::Duration;
+use testkit::invariants::Violation;
+
+/// Violations that are printed; the rest is counted.
+const VIOLATIONS_SHOWN: usize = 20;
+
+/// Both runs.
+pub struct Report {
+    ours: Evidence,
+    naive: Evidence,
+    signals: (Signals, Signals),
+    /// What must hold and does not.
+    pub violations: Vec<Violation>,
+    wall: Duration,
+}
+
+impl Report {
+    /// Judges the first; counts the second.
+    pub fn new(ours: Evidence, naive: Evidence, wall: Duration) -> Self {
+        let signals = (ours.signals(), naive.signals());
+        let violations = ours.violations();
+        Self { ours, naive, signals, violations, wall }
+    }
+
+    /// For people.
+    pub fn table(&self) -> String {
+        let mut text = format!("\n{:<36}{:>14}{:>14}\n", "", "coordinator", "naive");
+        let mut line = |name: &str, ours: String, naive: String| {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "{name:<36}{ours:>14}{naive:>14}");
+        };
+        let total = |evidence: &Evidence| evidence.faults.values().sum::<u32>().to_string();
+        line("faults", total(&self.ours), total(&self.naive));
+        for kind in crate::fault::Kind::ALL.map(crate::fault::Kind::name) {
+            let count = |evidence: &Evidence| evidence.faults.get(&kind).copied().unwrap_or(0).to_string();
+            line(&format!("  {kind}"), count(&self.ours), count(&self.naive));
+        }
+        let elections = |evidence: &Evidence| evidence.elections().to_string();
+        line("leaderships", elections(&self.ours), elections(&self.naive));
+        let (ours, naive) = &self.signals;
+        line("signals acknowledged", ours.acknowledged.to_string(), naive.acknowledged.to_string());
+        line(
+            "executed more than once",
+            ours.duplicates.len().to_string(),
+            naive.duplicates.len().to_string(),
+        );
+        line("lost", ours.losses.len().to_string(), naive.losses.len().to_string());
+        line("unsettled", ours.unsettled.to_string(), naive.unsettled.to_string());
+        let excused =
+            |signals: &Signals| format!("{} + {}", signals.excused_duplicates, signals.excused_losses);
+        line("excused: the promoted standby lacked", excused(ours), excused(naive));
+        line("  what was written (twice + lost)", String::new(), String::new());
+        let figures = Figures::of(&self.ours);
+        let _ = writeln!(text, "\nratios of the coordinator to its limits, told and not judged");
+        let _ = writeln!(
+            text,
+            "takeover to LEADER_TTL + margin, nothing else wrong: {}",
+            figures.takeovers.told()
+        );
+        let _ = writeln!(
+            text,
+            "handover to 5 ms, before the first fault:            {}",
+            figures.handovers.told()
+        );
+        let _ = writeln!(
+            text,
+            "handover to 5 ms, just after faults:                 {}",
+            figures.after_faults.told()
+        );
+        let _ = writeln!(text, "took {} s", self.wall.as_secs());
+        for violation in self.violations.iter().take(VIOLATIONS_SHOWN) {
+            let _ = writeln!(text, "VIOLATION {violation}");
+        }
+        if self.violations.len() > VIOLATIONS_SHOWN {
+            let _ = writeln!(text, "and {} more violations", self.violations.len() - VIOLATIONS_SHOWN);
+        }
+        text
+    }
+
+    /// For machines.
+    pub fn record(&self) -> Value {
+        let (ours, naive) = &self.signals;
+        let Figures { takeovers, handovers, after_faults } = Figures::of(&self.ours);
+        json!({
+            "faults": self.ours.faults,
+            "faults_total": self.ours.faults.values().sum::<u32>(),
+            "elections": self.ours.elections(),
+            "takeover_ratio_median": takeovers.median,
+            "takeover_ratio_max": takeovers.most,
+            "handover_ratio_median": handovers.median,
+            "handover_ratio_max": handovers.most,
+            "handover_after_faults_ratio_median": after_faults.median,
+            "handover_after_faults_ratio_max": after_faults.most,
+            "signals": ours.acknowledged,
+            "duplicates": ours.duplicates.len(),
+            "losses": ours.losses.len(),
+            "unsettled": ours.unsettled,
+            "excused": ours.excused_duplicates + ours.excused_losses,
+            "violations": self.violations.len(),
+            "naive": {
+                "faults_total": self.naive.faults.values().sum::<u32>(),
+                "signals": naive.acknowledged,
+                "duplicates": naive.duplicates.len(),
+                "losses": naive.losses.len(),
+                "unsettled": naive.unsettled,
+                "excused": naive.excused_duplicates + naive.excused_losses,
+            },
+            "wall_seconds": self.wall.as_secs(),
+        })
+    }
+}
+
+/// What is measured of the coordinator.
+struct Figures {
+    takeovers: Spread,
+    handovers: Spread,
+    after_faults: Spread,
+}
+
+impl Figures {
+    fn of(evidence: &Evidence) -> Self {
+        let (handovers, after_faults) = evidence.handovers();
+        Self {
+            takeovers: Spread::of(evidence.takeovers()),
+            handovers: Spread::of(handovers),
+            after_faults: Spread::of(after_faults),
+        }
+    }
+}
+
+/// Measured ratios; `None` when there is none.
+struct Spread {
+    count: usize,
+    median: Option<f64>,
+    most: Option<f64>,
+}
+
+impl Spread {
+    fn of(mut ratios: Vec<f64>) -> Self {
+        ratios.sort_by(f64::total_cmp);
+        let median = ratios.get(ratios.len() / 2).copied();
+        Self { count: ratios.len(), median, most: ratios.last().copied() }
+    }
+
+    fn told(&self) -> String {
+        match (self.median, self.most) {
+            (Some(median), Some(most)) => {
+                format!("median {median:.2}, most {most:.2}, of {}", self.count)
+            }
+            _ => "none".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! One run: a system on three seats, faults that overlap, and healed times in between.
+
+use crate::client::Client;
+use crate::fault::{Deck, Dice, Harm, Kind, PostgresFault, RedisFault, TTL, Whom};
+use crate::interrupt::Interrupts;
+use crate::judge::{Evidence, Term};
+use crate::seat::{Archive, Identity, Seat, Store};
+use crate::servers::{Servers, ask, block_on};
+use crate::strike::Guard;
+use crate::system::{System, Which};
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use testkit::process::monotonic_nanos;
+use testkit::proxy::{Mode, Proxy};
+
+/// From one fault to the next, in milliseconds: one a second, so that two or three overlap.
+const GAP_MS: (u64, u64) = (400, 1_400);
+/// So many faults, and then everything is healed and looked at.
+const CALM_EVERY: u32 = 20;
+/// Handovers before the first fault.
+const HANDOVERS: usize = 5;
+/// After the faults have stopped, what has not happened by then never will: many times what it takes.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// The same for the naive pattern, of which nothing is expected.
+const PATIENCE_NAIVE: Duration = Duration::from_secs(15);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Why a run ended early.
+#[derive(Debug)]
+pub enum Stop {
+    /// Ctrl-C.
+    Interrupted,
+    /// What should have happened never did.
+    Never(String),
+}
+
+/// A fault that lasts.
+pub struct Active {
+    pub fault: Fault,
+    pub until: Instant,
+    /// What ends with it.
+    pub guard: Option<Guard>,
+}
+
+/// A fault and what it is done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The process on that seat, or its ways.
+    Instance(usize, Harm),
+    Redis(RedisFault),
+    Postgres(PostgresFault),
+}
+
+impl Fault {
+    /// Whether both are done to the same: then they are not at the same time.
+    fn collides(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Instance(one, _), Self::Instance(another, _)) => one == another,
+            (Self::Redis(_), Self::Redis(_)) | (Self::Postgres(_), Self::Postgres(_)) => true,
+            (Self::Instance(..) | Self::Redis(_) | Self::Postgres(_), _) => false,
+        }
+    }
+}
+
+/// The run.
+pub struct Storm<'a> {
+    pub servers: &'a mut Servers,
+    pub system: System,
+    pub dice: Dice,
+    pub seats: Vec<Seat>,
+    pub archive: Archive,
+    pub broker: PathBuf,
+    /// The client's way to PostgreSQL.
+    pub client_way: Proxy,
+    pub evidence: Evidence,
+    active: Vec<Active>,
+    client: Client,
+    interrupts: &'a Interrupts,
+}
+
+impl<'a> Storm<'a> {
+    /// Starts the system and its client, and waits until it works.
+    ///
+    /// # Errors
+    /// When it never does.
+    pub fn gather(
+        servers: &'a mut Servers,
+        system: System,
+        dice: Dice,
+        directory: &Path,
+        interrupts: &'a Interrupts,
+    ) -> Result<Self, Stop> {
+        let client_way = block_on(Proxy::start(servers.primary.address()));
+        let client =
+            Client::start(system.which, &servers.primary_through(&client_way)).map_err(Stop::Never)?;
+        let broker = directory.join("broker");
+        let seats = ['a', 'b', 'c'].map(|letter| Seat::new(letter, servers)).into();
+        let (archive, evidence) = (Archive::new(directory), Evidence::default());
+        let active = Vec::new();
+        let mut storm = Self {
+            servers,
+            system,
+            dice,
+            seats,
+            archive,
+            broker,
+            client_way,
+            evidence,
+            active,
+            client,
+            interrupts,
+        };
+        for at in 0..storm.seats.len() {
+            storm.start(at, Identity::Same);
+        }
+        storm.settle()?;
+        Ok(storm)
+    }
+
+    /// Some handovers while everything is well, so many faults, and then everything is healed.
+    ///
+    /// # Errors
+    /// When somebody interrupts, or the system does not work again after the faults have stopped.
+    pub fn rage(&mut self, faults: u32, mut deck: Deck) -> Result<(), Stop> {
+        if self.system.which == Which::Coordinator {
+            for _ in 0..HANDOVERS {
+                self.hand_over()?;
+            }
+        }
+        self.evidence.first_fault = monotonic_nanos();
+        self.client.go_on();
+        let mut done = 0;
+        while done < faults {
+            let free = |kind: Kind| !self.candidates(kind).is_empty();
+            if let Some(kind) = deck.draw(free) {
+                done += 1;
+                self.begin(kind, &format!("{done}/{faults}"));
+            }
+            let gap = self.dice.millis(GAP_MS.0, GAP_MS.1);
+            self.pass(gap)?;
+            if done % CALM_EVERY == 0 && done < faults && !self.active.is_empty() {
+                self.calm()?;
+                self.client.go_on();
+            }
+        }
+        self.calm()
+    }
+
+    /// Everything ends. Returns what the judge needs, also when something never happened; the servers go on.
+    ///
+    /// # Errors
+    /// When somebody interrupted.
+    pub fn finish(mut self, outcome: Result<(), Stop>) -> Result<Evidence, Stop> {
+        self.evidence.never = match outcome {
+            Ok(()) => None,
+            Err(Stop::Never(what)) => {
+                self.tell(&format!("never: {what}"));
+                Some(what)
+            }
+            Err(Stop::Interrupted) => return Err(Stop::Interrupted),
+        };
+        self.evidence.acknowledged = self.client.acknowledged();
+        for seat in &mut self.seats {
+            seat.vacate(&mut self.archive);
+        }
+        let url = self.servers.primary.url();
+        self.evidence.records = std::mem::take(&mut self.archive.records);
+        self.evidence.unsettled = ask(&url, self.system.which.unsettled()).unwrap_or_default();
+        if self.system.which == Which::Coordinator {
+            self.evidence.learn(Term::all(&url));
+        }
+        let orders = std::fs::read_to_string(&self.broker).unwrap_or_default();
+        for id in orders.lines().filter_map(|line| line.split(' ').next()) {
+            *self.evidence.executed.entry(id.to_owned()).or_default() += 1;
+        }
+        Ok(self.evidence)
+    }
+
+    /// Says what happens.
+    pub fn tell(&self, what: &str) {
+        let (who, since) = (self.system.which.name(), self.evidence.began.elapsed().as_secs_f64());
+        eprintln!("{who:<11} {since:>8.1} s  {what}");
+    }
+
+    /// The seat of the instance that says it leads; of several, the one that said so last.
+    pub fn leader(&mut self) -> Option<usize> {
+        let since = self.seats.iter_mut().enumerate().map(|(at, seat)| (seat.believes_since(), at));
+        since.filter(|(since, _)| since.is_some()).max().map(|(_, at)| at)
+    }
+
+    /// Starts a process on a seat.
+    pub fn start(&mut self, at: usize, identity: Identity) {
+        self.seats[at].start(&self.system, self.servers, &self.broker, identity);
+    }
+
+    // --- faults ---------------------------------------------------------------------------------------
+
+    /// What a fault of that kind may be done to now.
+    fn candidates(&self, kind: Kind) -> Vec<Fault> {
+        let all = match kind {
+            Kind::Instance(_, harm) => (0..self.seats.len()).map(|at| Fault::Instance(at, harm)).collect(),
+            Kind::Redis(fault) => vec![Fault::Redis(fault)],
+            Kind::Postgres(fault) => vec![Fault::Postgres(fault)],
+        };
+        let free = |fault: &Fault| self.active.iter().all(|active| !active.fault.collides(*fault));
+        all.into_iter().filter(free).collect()
+    }
+
+    fn begin(&mut self, kind: Kind, number: &str) {
+        let leader = self.leader();
+        let candidates = self.candidates(kind);
+        let leads = |fault: &Fault| matches!(fault, Fault::Instance(at, _) if Some(*at) == leader);
+        let wanted = |fault: &Fault| match kind {
+            Kind::Instance(Whom::Leader, _) => leads(fault),
+            Kind::Instance(Whom::Follower, _) => !leads(fault),
+            Kind::Instance(Whom::Any, _) | Kind::Redis(_) | Kind::Postgres(_) => true,
+        };
+        let preferred: Vec<Fault> = candidates.iter().copied().filter(wanted).collect();
+        let fault = self.dice.pick(if preferred.is_empty() { &candidates } else { &preferred });
+        let lasts = kind.lasting(&mut self.dice);
+        let who = match fault {
+            Fault::Instance(at, _) => format!(" ({})", self.seats[at].id()),
+            Fault::Redis(_) | Fault::Postgres(_) => String::new(),
+        };
+        self.tell(&format!("{number} {}{who}, {:.1} s", kind.name(), lasts.as_secs_f64()));
+        *self.evidence.faults.entry(kind.name()).or_default() += 1;
+        self.evidence.disturbed(monotonic_nanos());
+        let goes = match fault {
+            Fault::Instance(_, Harm::Kill) => true,
+            Fault::Instance(_, Harm::Stop) => lasts > 2 * TTL,
+            Fault::Instance(..) | Fault::Redis(_) | Fault::Postgres(_) => false,
+        };
+        if goes && leads(&fault) && self.active.is_empty() {
+            self.evidence.left_alone(monotonic_nanos());
+        }
+        let guard = self.strike(fault);
+        if !lasts.is_zero() {
+            self.active.push(Active { fault, until: Instant::now() + lasts, guard });
+        }
+    }
+
+    /// Lets time pass, in which faults end.
+    fn pass(&mut self, time: Duration) -> Result<(), Stop> {
+        let until = Instant::now() + time;
+        loop {
+            let now = Instant::now();
+            while let Some(at) = self.active.iter().position(|fault| fault.until <= now) {
+                let over = self.active.remove(at);
+                self.heal(over);
+            }
+            self.look_after_processes();
+            let next = self.active.iter().map(|fault| fault.until).min().unwrap_or(until).min(until);
+            if Instant::now() >= until {
+                return Ok(());
+            }
+            self.interrupts.wait(next.saturating_duration_since(Instant::now()))?;
+        }
+    }
+
+    /// A process that ends although nobody ended it is a finding.
+    fn look_after_processes(&mut self) {
+        for at in 0..self.seats.len() {
+            let seat = &mut self.seats[at];
+            let id = seat.id();
+            let Some(status) = seat.process().and_then(testkit::process::Coordinator::exited) else {
+                continue;
+            };
+            let starving = |active: &Active| active.fault == Fault::Instance(at, Harm::Starve);
+            self.active.retain(|active| !starving(active));
+            self.seats[at].vacate(&mut self.archive);
+            self.tell(&format!("{id} has ended by itself: {status}"));
+            self.evidence.ended_by_themselves.push(format!("{id}: {status}"));
+            self.start(at, Identity::New);
+        }
+    }
+
+    // --- healed times ---------------------------------------------------------------------------------
+
+    /// Ends every fault and waits until the system works again; then a handover and a crash that nothing
+    /// disturbs. The client rests.
+    fn calm(&mut self) -> Result<(), Stop> {
+        for over in std::mem::take(&mut self.active) {
+            self.heal(over);
+        }
+        self.look_after_processes();
+        self.tell("healed");
+        self.settle()?;
+        if self.system.which == Which::Coordinator {
+            self.hand_over()?;
+            self.crash()?;
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// The client rests, everything it submitted is settled, and exactly one leads.
+    fn settle(&mut self) -> Result<(), Stop> {
+        self.client.rest();
+        self.until("the client's last signal is acknowledged", |storm| storm.client.rests())?;
+        self.until("exactly one leads", Self::one_leads)?;
+        self.until("every signal is settled", |storm| {
+            ask(&storm.servers.primary.url(), storm.system.which.unsettled())
+                .is_ok_and(|open| open.is_empty())
+        })
+    }
+
+    fn one_leads(&mut self) -> bool {
+        match self.system.which {
+            Which::Coordinator => self.seats.iter().filter(|seat| seat.acts()).count() == 1,
+            Which::Naive => self.leader().is_some(),
+        }
+    }
+
+    /// SIGTERM of the leader: its Resign and the next Lead say how long nobody led.
+    fn hand_over(&mut self) -> Result<(), Stop> {
+        let Some(leader) = self.leader() else { return Ok(()) };
+        let process = self.seats[leader].process().expect("a seat that leads has a process");
+        process.signal(Signal::TERM);
+        self.until("the leader ends when it is told to", |storm| {
+            storm.seats[leader].process().is_none_or(|process| process.exited().is_some())
+        })?;
+        self.seats[leader].vacate(&mut self.archive);
+        self.until("a successor leads", Self::one_leads)?;
+        self.start(leader, Identity::New);
+        self.until("it takes part again", |storm| {
+            let ready = storm.seats[leader].process().map(|process| process.get("/readyz"));
+            ready.is_some_and(|answer| answer.is_ok_and(|answer| answer.status == 200))
+        })
+    }
+
+    /// `kill -9` of the leader, when nothing else is wrong.
+    fn crash(&mut self) -> Result<(), Stop> {
+        let Some(leader) = self.leader() else { return Ok(()) };
+        self.evidence.left_alone(monotonic_nanos());
+        self.seats[leader].vacate(&mut self.archive);
+        self.until("a successor leads", Self::one_leads)?;
+        self.evidence.disturbed(monotonic_nanos());
+        self.start(leader, Identity::Same);
+        Ok(())
+    }
+
+    fn until(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> bool) -> Result<(), Stop> {
+        let patience = match self.system.which {
+            Which::Coordinator => PATIENCE,
+            Which::Naive => PATIENCE_NAIVE,
+        };
+        let began = Instant::now();
+        while !look(self) {
+            if began.elapsed() > patience {
+                return match self.system.which {
+                    Which::Coordinator => Err(Stop::Never(format!("{what}: not within {patience:?}"))),
+                    Which::Naive => {
+                        self.tell(&format!("never: {what}"));
+                        Ok(())
+                    }
+                };
+            }
+            self.interrupts.wait(LOOK)?;
+        }
+        Ok(())
+    }
+
+    /// Every way to PostgreSQL leads to the present primary.
+    pub fn retarget(&self) {
+        let primary = self.servers.primary.address();
+        for seat in &self.seats {
+            seat.retarget(&primary);
+        }
+        block_on(self.client_way.retarget(primary));
+    }
+
+    /// The ways of a seat to these stores do that.
+    pub fn set(&self, at: usize, stores: &[Store], mode: Mode) {
+        for &store in stores {
+            self.seats[at].set(store, mode);
+        }
+    }
+}

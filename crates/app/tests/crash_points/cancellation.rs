@@ -1,0 +1,142 @@
+//! Every request to the ledger and every write of the lease, dropped at every suspension that it has, those of the
+//! client's library included: at its first, then at its second, until it ends before it is dropped.
+//!
+//! After each drop the store is as before or as after the whole request, and never in between; the same store goes
+//! on working; and what it acknowledges then is found by a connection of somebody else's.
+
+use crate::crash_point::dropped_at;
+use crate::database::Database;
+use crate::process::Process;
+use crate::request::{Request, View, submit};
+use crate::wait::{PATIENCE, block_on, until};
+use domain::ledger::{Settlement, SignalId};
+use domain::ports::{Migrate, Recorded, Schema, SignalClaim};
+use testkit::backend;
+use tokio::time::timeout;
+
+/// More suspensions than any request has; to open a connection takes the most.
+const SUSPENSIONS_MAX: u32 = 200;
+
+/// A role of which a login takes one round of its hash, as nobody should have it. The client's library yields after
+/// every fifth of the usual 4096, which would be 819 suspensions that are all the same.
+const QUICK_ROLE: &str = "CREATE ROLE quick SUPERUSER LOGIN PASSWORD
+    'SCRAM-SHA-256$1:b25seS1mb3ItdGVzdHMhIQ==$fAFcu2bbpQ4Yk5stg0dTWjM1r1vfiJ15qlhxE3lQv7Q=:7tPEvdBJGKJvaeLKAldpQQ/H1JOS9ZlDZp++ANoqySA='";
+/// Its name and password, as a URL has them.
+const QUICK_LOGIN: &str = "postgres://quick:quick@";
+
+/// How the process stands when it makes the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Connections {
+    /// None is open yet: to open one is part of the request.
+    Cold,
+    /// One for the lease and one for the rest are open and idle.
+    Warm,
+}
+
+#[test]
+fn every_suspension_of_every_request_on_the_embedded_store() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for request in Request::ALL {
+        every_suspension(&Database::Sqlite(directory.path().join(format!("{request:?}.db"))), request);
+    }
+}
+
+#[test]
+fn every_suspension_of_every_request_on_postgresql() {
+    let server = backend::postgres();
+    Database::Postgres(server.url()).execute(QUICK_ROLE);
+    for request in Request::ALL {
+        let url = block_on(server.create_database());
+        let (_, place) = url.split_once('@').expect("a URL with a login");
+        every_suspension(&Database::Postgres(format!("{QUICK_LOGIN}{place}")), request);
+    }
+}
+
+fn every_suspension(database: &Database, request: Request) {
+    let others = Process::open(database, "others");
+    assert_eq!(block_on(others.state.migrate(Migrate::Apply)), Ok(Schema::Current));
+    for connections in [Connections::Cold, Connections::Warm] {
+        let mut drops = 0;
+        while is_dropped(database, &others, request, connections, drops + 1) {
+            drops += 1;
+            assert!(drops < SUSPENSIONS_MAX, "{request:?} does not end");
+        }
+        println!("{request:?}, {connections:?}: dropped at {drops} suspensions");
+        assert!(drops > 0 || connections == Connections::Warm, "a connection is not opened at once");
+    }
+}
+
+/// Makes the request and drops it at that suspension; whether it came to that.
+fn is_dropped(
+    database: &Database,
+    others: &Process,
+    request: Request,
+    connections: Connections,
+    suspension: u32,
+) -> bool {
+    let at = format!("{request:?}-{connections:?}-{suspension}");
+    let prepared = request.prepare(others, &SignalId::parse(&at).expect("an id"));
+    let process = Process::open(database, &at);
+    if connections == Connections::Warm {
+        block_on(process.state.observe()).expect("the store answers");
+        block_on(process.ledger.counts()).expect("the store answers");
+    }
+    let before = View::of(database, &prepared.id);
+    let after = request.changes(&before);
+    let sessions = process.sessions(database);
+
+    let answer = block_on(dropped_at(suspension, request.make(&process, &prepared)));
+    // What only reads may go on in the background, as the wait for hints does.
+    if answer.is_none() && before != after {
+        rest(database, &process, sessions);
+    }
+    let found = View::of(database, &prepared.id);
+    match &answer {
+        Some(answer) => assert_eq!((answer, &found), (&Ok(true), &after), "{at}"),
+        None => assert!([&before, &after].contains(&&found), "{at}: {found:?} of {before:?} or {after:?}"),
+    }
+    go_on(database, &process, others, &at);
+    answer.is_none()
+}
+
+/// Waits until nothing of a dropped request is under way. SQLite's statements take turns on one connection of each
+/// kind; PostgreSQL's session of a dropped request ends when its statement has.
+fn rest(database: &Database, process: &Process, sessions_before: u64) {
+    match database {
+        Database::Sqlite(_) => {
+            block_on(process.state.observe()).expect("the store answers");
+            block_on(process.ledger.counts()).expect("the store answers");
+        }
+        Database::Postgres(_) => until("the session of a dropped request ends", || {
+            (process.sessions(database) == sessions_before.saturating_sub(1)).then_some(())
+        }),
+    }
+}
+
+/// The same store takes signals and the row, acknowledges it, and it is there; it hears of others' signals.
+/// Afterwards nothing waits.
+fn go_on(database: &Database, process: &Process, others: &Process, at: &str) {
+    let id = SignalId::parse(&format!("{at}-later")).expect("an id");
+    submit(process, &id);
+    assert_eq!(View::of(database, &id).signal.as_deref(), Some("received"), "{at}: acknowledged");
+    submit(others, &SignalId::parse(&format!("{at}-of-others")).expect("an id"));
+    let hint = block_on(async { timeout(PATIENCE, process.ledger.submitted()).await });
+    assert!(hint.is_ok(), "{at}: no hint of a signal that was submitted");
+    let token = process.lead();
+    assert_eq!(View::of(database, &id).epoch, token.epoch.0, "{at}: acknowledged");
+    let doubted = block_on(process.ledger.take_over(&token)).expect("the store answers");
+    for signal in doubted.expect("the token is the row's") {
+        let resolved = block_on(process.ledger.resolve(&token, &signal.id, Settlement::Received));
+        assert_eq!(resolved, Ok(Recorded::Recorded), "{at}");
+    }
+    loop {
+        match block_on(process.ledger.claim_next(&token)) {
+            Ok(SignalClaim::Claimed(signal)) => {
+                let settled = block_on(process.ledger.settle(&token, &signal.id, Settlement::Done));
+                assert_eq!(settled, Ok(Recorded::Recorded), "{at}");
+            }
+            Ok(SignalClaim::Empty) => return,
+            other => panic!("{at}: {other:?}"),
+        }
+    }
+}

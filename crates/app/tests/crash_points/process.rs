@@ -1,0 +1,74 @@
+//! What one process has of the state store, without the process: the real adapters, in the test's own hands.
+
+use crate::database::Database;
+use crate::wait::block_on;
+use adapter_postgres::{PostgresConfig, PostgresStore};
+use adapter_sqlite::{SqliteConfig, SqliteStore};
+use domain::id::GroupId;
+use domain::lease::Token;
+use domain::ports::{Claim, ClaimRequest, SignalLedger, StateStore};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use testkit::contract::Opening;
+
+/// The connections of one process.
+pub struct Process {
+    pub state: Arc<dyn StateStore>,
+    pub ledger: Arc<dyn SignalLedger>,
+    opening: Opening,
+    claims: AtomicU32,
+}
+
+impl Process {
+    /// Of that id, in the database's one group. Connects when it is used.
+    pub fn open(database: &Database, id: &str) -> Self {
+        let opening = Opening::new(&GroupId::parse("default").expect("an id"), id);
+        let Opening { group, id, nonce, host, ttl, positions, portfolio } = opening.clone();
+        let (state, ledger): (Arc<dyn StateStore>, Arc<dyn SignalLedger>) = match database {
+            Database::Sqlite(path) => {
+                let relation = |name: &str| adapter_sqlite::RelationName::parse(name).expect("a name");
+                let (positions, portfolio) = (relation(&positions), relation(&portfolio));
+                let path = path.clone();
+                let config = SqliteConfig { path, group, id, nonce, host, ttl, positions, portfolio };
+                let store = Arc::new(SqliteStore::new(config));
+                (store.clone(), store)
+            }
+            Database::Postgres(url) => {
+                let relation = |name: &str| adapter_postgres::RelationName::parse(name).expect("a name");
+                let (positions, portfolio) = (relation(&positions), relation(&portfolio));
+                let url = url.clone();
+                let config = PostgresConfig { url, group, id, nonce, host, ttl, positions, portfolio };
+                let store = Arc::new(PostgresStore::new(config).expect("the test's own URL"));
+                (store.clone(), store)
+            }
+        };
+        Self { state, ledger, opening, claims: AtomicU32::new(0) }
+    }
+
+    /// A claim of the row as it is now.
+    pub fn claim_request(&self) -> ClaimRequest {
+        let observed = block_on(self.state.observe()).expect("the store answers").version;
+        let claim = self.opening.nonce.claim(self.claims.fetch_add(1, Relaxed) + 1);
+        ClaimRequest { observed, claim, holder: self.opening.id.clone(), ttl: self.opening.ttl }
+    }
+
+    /// Takes the row, whoever has it.
+    pub fn lead(&self) -> Token {
+        match block_on(self.state.claim(&self.claim_request())) {
+            Ok(Claim::Granted(token)) => token,
+            other => panic!("{} claims the row as it is: {other:?}", self.opening.id),
+        }
+    }
+
+    /// How many sessions it has at the server; SQLite has no server.
+    pub fn sessions(&self, database: &Database) -> u64 {
+        let count = match database {
+            Database::Sqlite(_) => return 0,
+            Database::Postgres(_) => database.text(&format!(
+                "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'coordinator {}'",
+                self.opening.id
+            )),
+        };
+        count.and_then(|count| count.parse().ok()).expect("a count is a number")
+    }
+}

@@ -1,0 +1,187 @@
+//! A group with its stores and its broker, and what is found there before and after a cut.
+
+use crate::crash_point::VARIABLE;
+use crate::database::Database;
+use crate::table::{Broker, SIGNALS, Stands};
+use crate::wait::{PATIENCE, block_on, until};
+use domain::ledger::{NewSignal, SignalId};
+use domain::ports::{SignalClaim, Submit};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+use testkit::backend::{self, Postgres, Redis};
+use testkit::invariants;
+use testkit::process::{Coordinator, EventKind, Launch, Record, Signal};
+
+/// Long enough that busy cores do not cost a leader its lease, short enough to wait for the end of a killed one's.
+const TTL: Duration = Duration::from_secs(3);
+/// Where an instance's leader writes what it does.
+const BROKER: &str = "COORDINATOR_TEST_BROKER";
+
+/// A Redis and a PostgreSQL for several stages.
+pub struct Servers {
+    redis: Redis,
+    postgres: Postgres,
+}
+
+impl Servers {
+    pub fn start() -> Self {
+        Self { redis: backend::redis(), postgres: backend::postgres() }
+    }
+
+    /// A group in a database of its own, with a ticket of its own.
+    pub fn stage(&self, name: &str) -> Stage {
+        let url = block_on(self.postgres.create_database());
+        let settings = vec![
+            ("COORDINATOR_REDIS_URL", self.redis.url()),
+            ("COORDINATOR_REDIS_PREFIX", name.to_owned()),
+            ("COORDINATOR_POSTGRES_URL", url.clone()),
+        ];
+        Stage::new(|_| Database::Postgres(url), settings)
+    }
+}
+
+/// One group.
+pub struct Stage {
+    pub database: Database,
+    /// Of every instance, in its environment.
+    settings: Vec<(&'static str, String)>,
+    directory: TempDir,
+}
+
+impl Stage {
+    /// On the embedded store, in a directory of its own.
+    pub fn embedded() -> Self {
+        Self::new(|data| Database::Sqlite(data.join("coordinator.db")), Vec::new())
+    }
+
+    fn new(database: impl FnOnce(PathBuf) -> Database, settings: Vec<(&'static str, String)>) -> Self {
+        let directory = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
+        let directory = directory.expect("a temporary directory");
+        Self { database: database(directory.path().join("data")), settings, directory }
+    }
+
+    /// An instance that works through the ledger when it leads.
+    pub fn worker(&self, name: &str) -> Launch {
+        let broker = self.broker();
+        self.idler(name).environment(BROKER, broker.to_str().expect("the directory's name is text"))
+    }
+
+    /// As [`Self::worker`], cut as `plan` has it.
+    pub fn cut_worker(&self, name: &str, plan: &str) -> Launch {
+        self.worker(name).environment(VARIABLE, plan)
+    }
+
+    /// An instance that only leads.
+    fn idler(&self, name: &str) -> Launch {
+        let launch = Launch::new(env!("CARGO_BIN_EXE_coordinator"), name)
+            .data_dir(&self.directory.path().join("data"))
+            .argument("--leader-ttl")
+            .argument(format!("{}ms", TTL.as_millis()))
+            .argument("--instance-id")
+            .argument(name);
+        self.settings.iter().fold(launch, |launch, (name, value)| launch.environment(name, value))
+    }
+
+    /// A former leader comes, leaves [`SIGNALS`] as they are described there, and gives leadership back.
+    pub fn leave_behind(&self) -> Record {
+        let mut former = Instance::start(&self.idler("former"));
+        former.0.wait_for(EventKind::Lead, PATIENCE);
+        for (id, _) in SIGNALS {
+            self.submit(id);
+        }
+        let (ledger, token) = (self.database.ledger(), self.database.token());
+        for id in ["sent", "unsent"] {
+            match block_on(ledger.claim_next(&token)) {
+                Ok(SignalClaim::Claimed(signal)) => assert_eq!(signal.id.as_str(), id),
+                other => panic!("{id} is the oldest: {other:?}"),
+            }
+        }
+        let mut broker = std::fs::File::create(self.broker()).expect("a broker");
+        writeln!(broker, "sent {}", token.epoch).expect("a broker that writes");
+        former.stop()
+    }
+
+    /// Submits a signal, past the instances.
+    pub fn submit(&self, id: &str) {
+        let signal = NewSignal { id: SignalId::parse(id).expect("an id"), body: "{}".to_owned() };
+        let answer = block_on(self.database.ledger().submit(&signal));
+        assert!(matches!(answer, Ok(Submit::Accepted(_))), "{answer:?}");
+    }
+
+    /// The state of every signal, by its id.
+    pub fn states(&self) -> BTreeMap<String, String> {
+        let all = self.database.signals().unwrap_or_default();
+        let words = all.split(',').map(|signal| signal.split(' ').collect::<Vec<_>>());
+        words.map(|words| (words[0].to_owned(), words[1].to_owned())).collect()
+    }
+
+    /// Waits until that many signals are done, and no other is there.
+    pub fn wait_done(&self, signals: usize) {
+        until(&format!("{signals} signals are done"), || {
+            let states = self.states();
+            (states.len() == signals && states.values().all(|state| state == "done")).then_some(())
+        });
+    }
+
+    /// That [`SIGNALS`] stand so.
+    #[track_caller]
+    pub fn assert_stands(&self, expected: &[Stands; 3]) {
+        let (states, orders) = (self.states(), self.orders());
+        for ((id, _), expected) in SIGNALS.iter().zip(expected) {
+            let at = if orders.iter().any(|order| order == id) { Broker::Has } else { Broker::HasNot };
+            let state = states[*id].as_str();
+            assert!(
+                expected.states.contains(&state) && expected.at == at,
+                "{id} is {state} ({at:?}), not {expected:?}; {states:?}, {orders:?}"
+            );
+        }
+    }
+
+    /// That everything that was accepted is done, that the broker has it once and nothing else, and that at
+    /// most one instance believed at any instant.
+    #[track_caller]
+    pub fn judge(&self, records: &[Record]) {
+        let (states, mut orders) = (self.states(), self.orders());
+        assert!(states.values().all(|state| state == "done"), "{states:?}");
+        orders.sort();
+        assert_eq!(orders, states.into_keys().collect::<Vec<_>>(), "sent once, and none lost");
+        invariants::assert_none(&invariants::all(records, TTL));
+    }
+
+    /// The names of all orders at the broker.
+    fn orders(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.broker()).unwrap_or_default();
+        text.lines().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
+    }
+
+    fn broker(&self) -> PathBuf {
+        self.directory.path().join("broker")
+    }
+}
+
+/// An instance that says what it said when the test fails.
+pub struct Instance(pub Coordinator);
+
+impl Instance {
+    pub fn start(launch: &Launch) -> Self {
+        Self(launch.start())
+    }
+
+    /// Ends it cleanly; what it told.
+    pub fn stop(mut self) -> Record {
+        self.0.signal(Signal::TERM);
+        assert_eq!(self.0.wait_exit(PATIENCE).code(), Some(0));
+        self.0.record()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- {:#?} said\n{}", self.0.record(), self.0.log());
+        }
+    }
+}

@@ -82,6 +82,13 @@ pub fn no_belief_is_revived(records: &[Record], ttl: Duration) -> Vec<Violation>
 
 /// Every leadership has a higher epoch than the one that began before it (S3, on one timeline).
 pub fn epochs_only_grow(records: &[Record]) -> Vec<Violation> {
+    epochs_only_grow_between(records, &[])
+}
+
+/// As [`epochs_only_grow`], where a standby took the database's place at the times `promotions`
+/// (CLOCK_MONOTONIC nanoseconds, between the old primary's end and the first request that the new one saw):
+/// every new timeline may repeat epochs of the one before.
+pub fn epochs_only_grow_between(records: &[Record], promotions: &[u64]) -> Vec<Violation> {
     let mut leads: Vec<(&Record, &Event)> = Vec::new();
     for record in records {
         leads.extend(
@@ -89,7 +96,13 @@ pub fn epochs_only_grow(records: &[Record]) -> Vec<Violation> {
         );
     }
     leads.sort_by_key(|(_, event)| event.t);
-    let backwards = leads.windows(2).filter(|two| two[1].1.epoch <= two[0].1.epoch);
+    // By the time of the request: its answer comes from the server that was the primary then.
+    let timeline = |event: &Event| {
+        promotions.iter().filter(|&&promotion| promotion <= event.sent.unwrap_or(event.t)).count()
+    };
+    let backwards = leads
+        .windows(2)
+        .filter(|two| timeline(two[0].1) == timeline(two[1].1) && two[1].1.epoch <= two[0].1.epoch);
     let tell = |(record, event): (&Record, &Event)| {
         format!("{} led under epoch {} from {}", record.name, event.epoch, millis(event.t))
     };
@@ -261,6 +274,17 @@ mod tests {
             );
         }
         assert_eq!(epochs_only_grow(&[record("b", &[(Lead, 3, 6)], None), a]), []);
+    }
+
+    #[test]
+    fn an_epoch_may_repeat_on_another_timeline_only() {
+        let a = record("a", &[(Lead, 1, 5), (Lost, 2, 5)], None);
+        let b = record("b", &[(Lead, 3, 5), (Lost, 4, 5), (Lead, 8, 6)], None);
+        let records = [a, b];
+        assert_eq!(epochs_only_grow_between(&records, &[2 * SECOND]), []);
+        for elsewhere in [SECOND, 4 * SECOND] {
+            assert_eq!(epochs_only_grow_between(&records, &[elsewhere]).len(), 1, "{elsewhere}");
+        }
     }
 
     #[test]

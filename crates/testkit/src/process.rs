@@ -255,14 +255,25 @@ impl Coordinator {
     pub fn wait_exit(&mut self, patience: Duration) -> ExitStatus {
         let began = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
-                self.note_end();
+            if let Some(status) = self.exited() {
                 return status;
             }
             assert!(began.elapsed() < patience, "{} does not end\n{}", self.name, self.log());
             // Between two looks: std's wait has no time limit.
             thread::sleep(POLL);
         }
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Panics
+    /// When the kernel does not know the process.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().expect("a child can be waited for");
+        if status.is_some() {
+            self.note_end();
+        }
+        status
     }
 
     /// What it has told so far, for [`crate::invariants`].
@@ -307,7 +318,7 @@ impl Drop for Coordinator {
 }
 
 /// CLOCK_MONOTONIC, as the events' times are.
-fn monotonic_nanos() -> u64 {
+pub fn monotonic_nanos() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let nanos = Duration::try_from(now).map(|since| since.as_nanos()).unwrap_or_default();
     u64::try_from(nanos).unwrap_or(u64::MAX)

@@ -66,6 +66,7 @@ pub struct Proxy {
 enum Order {
     Switch(Mode),
     CloseAll,
+    Retarget(String),
 }
 
 impl Proxy {
@@ -101,6 +102,11 @@ impl Proxy {
     /// Closes every open connection; new ones are welcome.
     pub async fn close_all(&self) {
         self.order(Order::CloseAll).await;
+    }
+
+    /// Forwards to another host and port from now on, in the same mode; open connections are closed.
+    pub async fn retarget(&self, target: impl Into<String>) {
+        self.order(Order::Retarget(target.into())).await;
     }
 
     async fn order(&self, order: Order) {
@@ -145,6 +151,10 @@ impl Acceptor {
     async fn obey(&mut self, order: Order, listener: &mut Option<TcpListener>) {
         match order {
             Order::CloseAll => self.connections.shutdown().await,
+            Order::Retarget(target) => {
+                self.target = target;
+                self.connections.shutdown().await;
+            }
             Order::Switch(mode) => {
                 if let Mode::CutAfter(_, bytes) = mode {
                     self.budget.store(bytes, Relaxed);
@@ -396,6 +406,22 @@ mod tests {
         assert_eq!(received.load(Relaxed), 3);
         proxy.set(Mode::Pass).await;
         assert_eq!(ask(&mut connect(&proxy).await, "7").await, "7");
+    }
+
+    #[tokio::test]
+    async fn another_target_is_for_new_connections_and_the_mode_stays() {
+        let ((first, to_first), (second, to_second)) = (echo().await, echo().await);
+        let proxy = Proxy::start(first).await;
+        let mut client = connect(&proxy).await;
+        assert_eq!(ask(&mut client, "a").await, "a");
+        proxy.set(Mode::Swallow(Direction::Replies)).await;
+        proxy.retarget(second).await;
+        assert_eq!(ask(&mut client, "b").await, "", "open connections are closed");
+        let mut client = connect(&proxy).await;
+        client.write_all(b"cd").await.unwrap();
+        until_received(&to_second, 2).await;
+        assert!(is_silent(&mut client).await);
+        assert_eq!(to_first.load(Relaxed), 1);
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ mod resp;
 mod server;
 mod watchdog;
 
-pub use postgres::{Postgres, execute, native_postgres, postgres, text};
+pub use postgres::{Postgres, execute, native_postgres, native_postgres_with, postgres, text};
 pub use redis::{Redis, redis};
 pub use resp::Reply;
 

@@ -47,6 +47,8 @@ pub struct Postgres {
     port: u16,
     /// The programs' directory of a native one.
     programs: Option<PathBuf>,
+    /// Beyond [`SETTINGS`], for it and its standbys.
+    settings: Vec<String>,
     databases: AtomicU32,
     server: Server,
 }
@@ -56,7 +58,7 @@ pub struct Postgres {
 /// # Panics
 /// When none can be had, with a sentence that says what to install.
 pub fn postgres() -> Postgres {
-    start(way(&KIND, &WAY))
+    start(way(&KIND, &WAY), &[])
 }
 
 /// Starts a PostgreSQL as a child process, whatever else there is: for [`Postgres::standby`].
@@ -64,18 +66,28 @@ pub fn postgres() -> Postgres {
 /// # Panics
 /// When it is not installed, with a sentence that says what to install.
 pub fn native_postgres() -> Postgres {
-    start(native(&KIND).unwrap_or_else(|sentence| panic!("{sentence}")))
+    native_postgres_with(&[])
 }
 
-fn start(way: Way) -> Postgres {
+/// As [`native_postgres`], with settings such as `max_connections=40` for it and its standbys.
+///
+/// # Panics
+/// When it is not installed, with a sentence that says what to install.
+pub fn native_postgres_with(settings: &[&str]) -> Postgres {
+    start(native(&KIND).unwrap_or_else(|sentence| panic!("{sentence}")), settings)
+}
+
+fn start(way: Way, settings: &[&str]) -> Postgres {
     let port = free_port();
+    let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
     match way {
         Way::Native { directory } => {
             let programs = directory.clone();
-            start_native(directory, port, move |data| initialise(&programs, data))
+            start_native(directory, port, settings, move |data| initialise(&programs, data))
         }
         Way::Container { host } => {
             let ready = ready(&host, port);
+            let arguments = arguments(&settings);
             let make = move || {
                 Container::new(Image {
                     repository: KIND.image,
@@ -83,11 +95,11 @@ fn start(way: Way) -> Postgres {
                     port: PORT,
                     host_port: port,
                     environment: vec![("POSTGRES_PASSWORD", PASSWORD)],
-                    arguments: ["postgres".to_owned()].into_iter().chain(settings()).collect(),
+                    arguments: ["postgres".to_owned()].into_iter().chain(arguments).collect(),
                 })
             };
             let server = Server::start(KIND.name, make, ready);
-            Postgres { host, port, programs: None, databases: AtomicU32::new(0), server }
+            Postgres { host, port, programs: None, settings, databases: AtomicU32::new(0), server }
         }
     }
 }
@@ -96,10 +108,12 @@ fn start(way: Way) -> Postgres {
 fn start_native(
     programs: PathBuf,
     port: u16,
+    settings: Vec<String>,
     fill: impl FnOnce(&Path) -> Result<(), String> + Send + 'static,
 ) -> Postgres {
     let host = "127.0.0.1".to_owned();
     let path = programs.join("postgres");
+    let chosen = arguments(&settings);
     let make = move || {
         let directory = Directory::new(User::Postgres)?;
         let data = directory.path().join("data");
@@ -108,17 +122,19 @@ fn start_native(
         let own = [format!("port={port}"), listen[0].to_owned(), listen[1].to_owned()];
         let mut arguments = vec!["-D".to_owned(), data.to_string_lossy().into_owned()];
         arguments.extend(own.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
-        arguments.extend(settings());
+        arguments.extend(chosen);
         // SIGINT is its fast shutdown: it cuts the connections and writes everything out.
         let program = Program { path, arguments, user: User::Postgres, stop: Signal::INT };
         Ok(Native::new(program, directory))
     };
     let server = Server::start(KIND.name, make, ready(&host, port));
-    Postgres { host, port, programs: Some(programs), databases: AtomicU32::new(0), server }
+    Postgres { host, port, programs: Some(programs), settings, databases: AtomicU32::new(0), server }
 }
 
-fn settings() -> impl Iterator<Item = String> {
-    SETTINGS.into_iter().flat_map(|setting| ["-c".to_owned(), setting.to_owned()])
+/// [`SETTINGS`] and `more`; of two for the same name the server takes the later.
+fn arguments(more: &[String]) -> Vec<String> {
+    let settings = SETTINGS.into_iter().chain(more.iter().map(String::as_str));
+    settings.flat_map(|setting| ["-c".to_owned(), setting.to_owned()]).collect()
 }
 
 fn initialise(programs: &Path, data: &Path) -> Result<(), String> {
@@ -191,9 +207,18 @@ impl Postgres {
     /// When this server is not a child process itself ([`native_postgres`]), or cannot be copied.
     #[must_use]
     pub fn standby(&self) -> Self {
+        self.standby_through(self.port)
+    }
+
+    /// As [`Self::standby`], but it reaches this server by another port of this machine, a proxy's.
+    ///
+    /// # Panics
+    /// As [`Self::standby`].
+    #[must_use]
+    pub fn standby_through(&self, port: u16) -> Self {
         let programs = self.programs.clone().expect("a standby is copied from a native_postgres()");
-        let (from, primary_port) = (programs.clone(), self.port);
-        start_native(programs, free_port(), move |data| copy(&from, primary_port, data))
+        let from = programs.clone();
+        start_native(programs, free_port(), self.settings.clone(), move |data| copy(&from, port, data))
     }
 
     /// Makes a standby a primary, on the next timeline; returns when it accepts writes.

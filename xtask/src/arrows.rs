@@ -46,6 +46,7 @@ enum Layer {
     Adapter,
     Testkit,
     App,
+    Proof,
     Commands,
 }
 
@@ -56,6 +57,7 @@ impl Layer {
             "coordinator" => Some(Self::Driver),
             "testkit" => Some(Self::Testkit),
             "app" => Some(Self::App),
+            "model" | "sim" => Some(Self::Proof),
             "xtask" => Some(Self::Commands),
             _ if name.starts_with("adapter-") => Some(Self::Adapter),
             _ => None,
@@ -69,6 +71,7 @@ impl Layer {
             Self::Driver | Self::Adapter => other == Self::Domain,
             Self::Testkit => matches!(other, Self::Domain | Self::Driver | Self::Adapter),
             Self::App => matches!(other, Self::Domain | Self::Driver | Self::Adapter),
+            Self::Proof => matches!(other, Self::Domain | Self::Driver | Self::Testkit),
         }
     }
 
@@ -80,6 +83,9 @@ impl Layer {
             Self::Adapter => "an adapter knows the domain only: not the driver, not another adapter",
             Self::Testkit => "the testkit knows the domain, the driver and adapters",
             Self::App => "the app composes the domain, the driver and adapters; testkit is for tests",
+            Self::Proof => {
+                "the model and the simulation prove the domain and the driver, with no store that exists"
+            }
             Self::Commands => "xtask builds before everything else and knows none of ours",
         }
     }

@@ -5,7 +5,8 @@
 //! [`UPDATE_VARIABLE`] set to 1 it writes instead. To add a generated file: write such a test and add a line
 //! to [`GENERATORS`].
 
-use crate::report::{Findings, Report, listed};
+use crate::evidence;
+use crate::report::{Findings, Report, listed, one};
 use crate::test::summary::Summary;
 use crate::workspace::{Workspace, output};
 use std::fs;
@@ -25,7 +26,7 @@ struct Generator {
     test: &'static str,
 }
 
-const GENERATORS: [Generator; 2] = [
+const GENERATORS: [Generator; 3] = [
     Generator {
         what: "table of roles and events",
         files: &["docs/protocol.md"],
@@ -38,12 +39,21 @@ const GENERATORS: [Generator; 2] = [
         package: "domain",
         test: "scenarios",
     },
+    Generator {
+        what: "table of crash points",
+        files: &["docs/crash-points.md"],
+        package: "app",
+        test: "crash_table",
+    },
 ];
 
 /// The command.
 pub fn run(workspace: &Workspace) -> ExitCode {
     let mut report = Report::default();
     report.step("generated files", "repair the generator that is named above", || write(workspace));
+    report.step("evidence", "`cargo xtask evidence` makes the records anew", || {
+        one(evidence::render(workspace))
+    });
     report.finish()
 }
 

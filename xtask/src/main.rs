@@ -1,15 +1,17 @@
 //! The project's commands. `cargo xtask` alone lists them.
 //!
-//! `check` only reads, `fix` and `codegen` write, `test` runs everything. CI calls these commands and nothing
+//! `check` only reads, `fix` and `codegen` write, `test` runs everything, the proof included. CI calls these commands and nothing
 //! else, so what passes here passes there.
 
 mod arrows;
 mod bench;
 mod check;
 mod codegen;
+mod evidence;
 mod fix;
 mod links;
 mod manifests;
+mod proof;
 mod report;
 mod sources;
 mod test;
@@ -21,31 +23,59 @@ use workspace::Workspace;
 struct Command {
     name: &'static str,
     does: &'static str,
-    run: fn(&Workspace) -> ExitCode,
+    run: Run,
+}
+
+/// What a command does with what follows its name.
+enum Run {
+    /// Takes no arguments.
+    Alone(fn(&Workspace) -> ExitCode),
+    /// Hands them on to the program that it runs.
+    With(fn(&Workspace, &[String]) -> ExitCode),
 }
 
 /// A new command is a line here and a module that does it.
-const COMMANDS: [Command; 5] = [
+const COMMANDS: [Command; 9] = [
     Command {
         name: "check",
         does: "reads everything, changes nothing: style, layers, links, docs",
-        run: check::run,
+        run: Run::Alone(check::run),
     },
     Command {
         name: "fix",
         does: "writes what a machine can repair: clippy, generated files, format",
-        run: fix::run,
+        run: Run::Alone(fix::run),
     },
-    Command { name: "codegen", does: "writes the generated files anew", run: codegen::run },
+    Command { name: "codegen", does: "writes the generated files anew", run: Run::Alone(codegen::run) },
     Command {
         name: "test",
         does: "finds or installs the servers, then builds and tests everything",
-        run: test::run,
+        run: Run::Alone(test::run),
     },
     Command {
         name: "bench",
         does: "measures failover, handover, load and memory on real stores",
-        run: bench::run,
+        run: Run::Alone(bench::run),
+    },
+    Command {
+        name: "model",
+        does: "model check of the election; `model mutants`, `model replay FILE`, `model --help`",
+        run: Run::With(proof::model),
+    },
+    Command {
+        name: "sim",
+        does: "simulation on virtual time; `sim --seeds N`, `sim --replay FILE`, `sim --help`",
+        run: Run::With(proof::sim),
+    },
+    Command {
+        name: "chaos",
+        does: "real processes and stores under faults; `chaos --faults N`, `chaos --help`",
+        run: Run::With(proof::chaos),
+    },
+    Command {
+        name: "evidence",
+        does: "runs the proof and writes docs/evidence.md; `evidence sim` runs that part anew",
+        run: Run::With(evidence::run),
     },
 ];
 
@@ -54,11 +84,11 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let command = match arguments.as_slice() {
-        [name] => COMMANDS.iter().find(|command| command.name == name),
-        _ => None,
-    };
-    let Some(command) = command else {
+    let command = arguments.split_first().and_then(|(name, rest)| {
+        let command = COMMANDS.iter().find(|command| command.name == name)?;
+        (rest.is_empty() || matches!(command.run, Run::With(_))).then_some((command, rest))
+    });
+    let Some((command, rest)) = command else {
         eprintln!("usage: cargo xtask COMMAND");
         for Command { name, does, run: _ } in COMMANDS {
             eprintln!("  {name:<8} {does}");
@@ -66,7 +96,10 @@ fn main() -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     };
     match Workspace::find() {
-        Ok(workspace) => (command.run)(&workspace),
+        Ok(workspace) => match command.run {
+            Run::Alone(run) => run(&workspace),
+            Run::With(run) => run(&workspace, rest),
+        },
         Err(problem) => {
             eprintln!("error: {problem}");
             ExitCode::FAILURE

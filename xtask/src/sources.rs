@@ -107,7 +107,9 @@ const ATTRIBUTE_LINES_MAX: usize = 6;
 /// Finds [`MARKS`] in all Rust files.
 pub fn marks(workspace: &Workspace) -> Findings {
     let files = workspace.files(&["rs"]).map_err(|problem| vec![problem])?;
-    listed(files.iter().flat_map(marks_in).collect(), format!("{} files", files.len()))
+    let marks = files.iter().flat_map(marks_in);
+    let uncut = files.iter().filter(|file| file.path == CUT_FILE).flat_map(uncut_waits);
+    listed(marks.chain(uncut).collect(), format!("{} files", files.len()))
 }
 
 fn marks_in(file: &SourceFile) -> Vec<String> {
@@ -166,6 +168,59 @@ fn attribute_has_reason(lines: &[&str]) -> bool {
     let end =
         lines.iter().take(ATTRIBUTE_LINES_MAX).position(|line| line.trim_end().ends_with(']')).unwrap_or(0);
     lines[..=end].iter().any(|line| line.contains("reason = ") || line.contains(concat!("ig", "nore = \"")))
+}
+
+/// The leader's work, every wait of which a test can cut (see `crates/app/src/crash_point.rs`).
+const CUT_FILE: &str = "crates/app/src/dispatch.rs";
+/// How a wait ends there.
+const WAIT: &str = ".await";
+/// Waits that are none by their name: nothing could cut them.
+const HIDDEN_WAITS: [&str; 5] = ["select!", "join!", "poll_fn(", ".poll(", "spawn("];
+
+/// Every `.await` is directly that of an `at(CrashPoint::NAME, ..)`, and every name is used once: at two places
+/// it would be cut at the first only. That the test has an expectation for every name, its compiler sees.
+fn uncut_waits(file: &SourceFile) -> Vec<String> {
+    let code: Vec<&str> =
+        file.text.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code)).collect();
+    let code = code.join("\n");
+    let tell = |at: usize, what: &str| {
+        let number = code[..at].matches('\n').count() + 1;
+        format!("{}:{number}: {what}", file.path)
+    };
+    let mut problems = Vec::new();
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices(WAIT) {
+        match crash_point(&code[..at]) {
+            None => problems.push(tell(at, "this wait has no crash point: `at(CrashPoint::NAME, ..).await`")),
+            Some(name) if names.contains(&name) => {
+                problems.push(tell(at, &format!("`{name}` has a place already: a wait needs its own")));
+            }
+            Some(name) => names.push(name),
+        }
+    }
+    for hidden in HIDDEN_WAITS {
+        let found = code.match_indices(hidden);
+        problems.extend(found.map(|(at, _)| tell(at, &format!("`{hidden}` waits where nothing can be cut"))));
+    }
+    problems
+}
+
+/// The name of the crash point whose call is the last expression of `code`.
+fn crash_point(code: &str) -> Option<&str> {
+    let call = code.trim_end().strip_suffix(')')?;
+    let mut depth = 1;
+    let open = call.rfind(|c| {
+        depth += match c {
+            ')' => 1,
+            '(' => -1,
+            _ => 0,
+        };
+        depth == 0
+    })?;
+    let argument = call[open + 1..].trim_start().strip_prefix("CrashPoint::")?;
+    let before = call[..open].strip_suffix("at")?;
+    let longer = before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | ':'));
+    (!longer).then(|| argument.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
 }
 
 /// Words in the domain that would bring std back.
@@ -228,5 +283,45 @@ mod tests {
         assert_eq!(found("crates/x/src/a.rs", &attribute("lint)]\n#[other(reason = \"no\")]")), 1);
         assert_eq!(found("crates/x/src/a.rs", concat!("#[ig", "nore = \"why\"]")), 0);
         assert_eq!(found("crates/x/src/a.rs", concat!("#[ig", "nore]")), 1);
+    }
+    fn uncut(text: &str) -> Vec<String> {
+        uncut_waits(&SourceFile { path: "d.rs".to_owned(), text: text.to_owned() })
+    }
+
+    #[test]
+    fn a_wait_has_a_crash_point_of_its_own() {
+        assert_eq!(uncut("let a = at(CrashPoint::Claim, ledger.claim_next(&token)).await?;"), [""; 0]);
+        assert_eq!(uncut("at(\n    CrashPoint::Claim,\n    f(g(), (1, 2)),\n)\n.await"), [""; 0]);
+        assert_eq!(uncut("// told.await\nlet s = at(CrashPoint::A, f()).await; // f().await"), [""; 0]);
+        for bare in [
+            "ledger.claim_next(&token).await?;",
+            "future.await",
+            "f(at(CrashPoint::Claim, g())).await",
+            "at(CrashPoint::Claim, g()).map(h()).await",
+            "cat(CrashPoint::Claim, g()).await",
+            "x.at(CrashPoint::Claim, g()).await",
+            "at(point, g()).await",
+            "at(CrashPoint::Claim, async { g().await })",
+            "select! { a = f() => {} }",
+        ] {
+            assert_eq!(uncut(bare).len(), 1, "{bare}");
+        }
+    }
+
+    #[test]
+    fn a_crash_point_has_one_place() {
+        let twice = uncut("at(CrashPoint::A, f()).await;\nat(CrashPoint::A, g()).await;");
+        assert_eq!(twice.len(), 1);
+        assert!(twice[0].starts_with("d.rs:2: `A`"), "{twice:?}");
+    }
+
+    #[test]
+    fn the_file_that_is_cut_is_there_and_waits() {
+        let workspace = Workspace::find().unwrap();
+        let files = workspace.files(&["rs"]).unwrap();
+        let cut =
+            files.iter().find(|file| file.path == CUT_FILE).expect("the leader's work moved: follow it");
+        assert!(cut.text.contains(WAIT));
+        assert_eq!(uncut_waits(cut), [""; 0]);
     }
 }

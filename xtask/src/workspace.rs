@@ -36,6 +36,12 @@ impl Workspace {
         &self.root
     }
 
+    /// Where cargo builds.
+    pub fn target(&self) -> PathBuf {
+        std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| self.root.join("target"), |set| self.root.join(set))
+    }
+
     /// `cargo ARGUMENTS` at the root: the cargo that runs us, without colours, so that output can be read
     /// by a program too.
     pub fn cargo(&self, arguments: &[&str]) -> Command {

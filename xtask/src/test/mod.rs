@@ -1,7 +1,8 @@
 //! `cargo xtask test`: the whole suite, from a machine that has nothing but Rust, git and apt.
 //!
-//! Four stages: find or install the servers, build, run, look for processes that were left behind. Nothing is
-//! skipped: what cannot be had is an error. The last line on standard output is `N passed, N failed`.
+//! Stages: find or install the servers, build, run the tests and the proof, look for processes that were left
+//! behind. Nothing is skipped: what cannot be had is an error. The last line on standard output is
+//! `N passed, N failed`; each part of the proof counts as one.
 
 mod leftovers;
 mod provision;
@@ -9,10 +10,11 @@ mod run;
 pub mod servers;
 pub mod summary;
 
+use crate::proof;
 use crate::workspace::{Workspace, run as run_command};
 use servers::Servers;
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use summary::Summary;
 
 /// How the test crates learn which servers to use: `containers` or `native`.
@@ -50,16 +52,52 @@ fn attempt(workspace: &Workspace, problems: &mut Vec<String>) -> Result<Summary,
     // configured, is not taken for a leftover.
     run_command(&mut workspace.cargo(&["build", "--workspace", "--all-targets", "--locked"]))?;
 
-    println!("== tests");
     let orphans = leftovers::Orphans::adopt()?;
-    let mut cargo = workspace.cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    let outcome = with_processes(workspace, &servers, problems);
+    problems.extend(orphans.end().into_iter().map(|process| format!("outlived the tests: {process}")));
+    let mut summary = outcome?;
+
+    println!("== simulation");
+    let (simulated, problem) = run::tests(&mut proof::sim_tests(workspace))?;
+    problems.extend(problem);
+    summary.add(simulated);
+    summary.part("simulation", run_command(&mut proof::sim_command(workspace, &[])));
+    println!("== model check");
+    summary.part("model check", run_command(&mut proof::model_command(workspace, &[])));
+    println!("== mutants");
+    summary.part("mutants", run_command(&mut proof::model_command(workspace, &["mutants".to_owned()])));
+    Ok(summary)
+}
+
+/// The parts that start processes.
+fn with_processes(
+    workspace: &Workspace,
+    servers: &Servers,
+    problems: &mut Vec<String>,
+) -> Result<Summary, String> {
+    println!("== tests");
+    let (mut summary, problem) = run::tests(&mut cargo(workspace, servers, &TESTS))?;
+    problems.extend(problem);
+    println!("== chaos");
+    summary.part("chaos", run_command(&mut proof::chaos_command(workspace, servers, &[])));
+    println!("== crash points");
+    let (crashes, problem) = run::tests(&mut cargo(workspace, servers, &CRASH_POINTS))?;
+    problems.extend(problem);
+    summary.add(crashes);
+    Ok(summary)
+}
+
+/// All tests of ordinary builds.
+const TESTS: [&str; 4] = ["test", "--workspace", "--locked", "--no-fail-fast"];
+/// The tests that need a binary with crash points in it.
+const CRASH_POINTS: [&str; 8] =
+    ["test", "--locked", "--package", "app", "--features", "crash-points", "--test", "crash_points"];
+
+fn cargo(workspace: &Workspace, servers: &Servers, arguments: &[&str]) -> Command {
+    let mut cargo = workspace.cargo(arguments);
     cargo.env(BACKEND_VARIABLE, servers.backend().as_str());
     if let Some(path) = servers.path() {
         cargo.env::<_, OsString>("PATH", path);
     }
-    let outcome = run::tests(&mut cargo);
-    problems.extend(orphans.end().into_iter().map(|process| format!("outlived the tests: {process}")));
-    let (summary, problem) = outcome?;
-    problems.extend(problem);
-    Ok(summary)
+    cargo
 }

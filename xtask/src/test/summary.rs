@@ -57,6 +57,24 @@ impl Summary {
         }
     }
 
+    /// A part that is a program of its own: one thing that passed, or failed and said why.
+    pub fn part(&mut self, name: &str, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => self.passed += 1,
+            Err(problem) => {
+                self.failed += 1;
+                self.failed_binaries.push(format!("{name}: {problem}"));
+            }
+        }
+    }
+
+    /// Adds what another run of cargo said.
+    pub fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.failed_binaries.extend(other.failed_binaries);
+    }
+
     /// The binary that runs, if one does.
     pub fn running(&self) -> Option<&str> {
         self.running.as_ref().map(|(binary, _)| binary.as_str())

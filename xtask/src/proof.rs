@@ -1,0 +1,103 @@
+//! The proof: the model check, the simulation and chaos. Each is a program of its own that tells what it found
+//! and fails when anything broke; here they are built and started.
+
+use crate::test::BACKEND_VARIABLE;
+use crate::test::servers::Servers;
+use crate::workspace::{Workspace, run as run_command};
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+/// The flag that puts the driver on virtual time. It changes what every crate is built with, so these builds
+/// have a directory of their own.
+const SIMULATED: &str = "--cfg simulated";
+const SIMULATED_TARGET: &str = "target/sim";
+/// What the model's program calls what `cargo xtask model` does by itself.
+const MODEL_CHECK: &str = "check";
+const MODEL_COMMANDS: [&str; 3] = [MODEL_CHECK, "mutants", "replay"];
+
+/// The command `model`.
+pub fn model(workspace: &Workspace, arguments: &[String]) -> ExitCode {
+    told(run_command(&mut model_command(workspace, arguments)))
+}
+
+/// The command `sim`.
+pub fn sim(workspace: &Workspace, arguments: &[String]) -> ExitCode {
+    told(run_command(&mut sim_command(workspace, arguments)))
+}
+
+/// The command `chaos`.
+pub fn chaos(workspace: &Workspace, arguments: &[String]) -> ExitCode {
+    let outcome = Servers::provide(workspace).and_then(|servers| {
+        println!("{servers}");
+        run_command(&mut workspace.cargo(&[
+            "build",
+            "--locked",
+            "--package",
+            "app",
+            "--bins",
+            "--examples",
+        ]))?;
+        run_command(&mut chaos_command(workspace, &servers, arguments))
+    });
+    told(outcome)
+}
+
+fn told(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The model check, or what of it the first argument names.
+pub fn model_command(workspace: &Workspace, arguments: &[String]) -> Command {
+    let mut command =
+        workspace.cargo(&["run", "--release", "--quiet", "--locked", "--package", "model", "--"]);
+    if !arguments.first().is_some_and(|first| MODEL_COMMANDS.contains(&first.as_str())) {
+        command.arg(MODEL_CHECK);
+    }
+    command.args(arguments);
+    command
+}
+
+/// The simulation.
+pub fn sim_command(workspace: &Workspace, arguments: &[String]) -> Command {
+    let mut command =
+        simulated(workspace, &["run", "--release", "--quiet", "--locked", "--package", "sim", "--"]);
+    command.args(arguments);
+    command
+}
+
+/// The simulation's own tests, which need virtual time too.
+pub fn sim_tests(workspace: &Workspace) -> Command {
+    simulated(workspace, &["test", "--release", "--locked", "--package", "sim"])
+}
+
+/// Clippy for what only exists on virtual time.
+pub fn sim_clippy(workspace: &Workspace) -> Command {
+    let arguments =
+        ["clippy", "--package", "sim", "--package", "coordinator", "--locked", "--", "-D", "warnings"];
+    simulated(workspace, &arguments)
+}
+
+fn simulated(workspace: &Workspace, arguments: &[&str]) -> Command {
+    let mut command = workspace.cargo(arguments);
+    command.env("RUSTFLAGS", SIMULATED).env("CARGO_TARGET_DIR", workspace.root().join(SIMULATED_TARGET));
+    command
+}
+
+/// Chaos, with binaries that are built already.
+pub fn chaos_command(workspace: &Workspace, servers: &Servers, arguments: &[String]) -> Command {
+    let built = workspace.target().join("debug");
+    let mut command = Command::new(built.join("examples/chaos"));
+    command.arg("--coordinator").arg(built.join("coordinator"));
+    command.arg("--naive").arg(built.join("examples/naive"));
+    command.args(arguments).env(BACKEND_VARIABLE, servers.backend().as_str());
+    if let Some(path) = servers.path() {
+        command.env::<_, OsString>("PATH", path);
+    }
+    command
+}

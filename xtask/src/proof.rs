@@ -7,9 +7,9 @@ use crate::workspace::{Workspace, run as run_command};
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
-/// The flag that puts the driver on virtual time. It changes what every crate is built with, so these builds
-/// have a directory of their own.
-const SIMULATED: &str = "--cfg simulated";
+/// The flags that put the driver on virtual time; the second lets the order in which tokio wakes tasks be drawn
+/// from the seed. They change what every crate is built with, so these builds have a directory of their own.
+const SIMULATED: &str = "--cfg simulated --cfg tokio_unstable";
 const SIMULATED_TARGET: &str = "target/sim";
 /// What the model's program calls what `cargo xtask model` does by itself.
 const MODEL_CHECK: &str = "check";

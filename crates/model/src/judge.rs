@@ -61,7 +61,9 @@ impl Step<'_> {
         let phase = node.elector.leadership().map(|leadership| &leadership.phase);
         let too_soon = phase == Some(&Phase::Active) && !node.recovered;
         let is_row = database.token().claim == token.claim && !database.released();
-        let lost = !is_row && node.promotions == database.promotions;
+        // A promotion since the row was last written under this claim may have lost that.
+        let written = self.world.written.contains(&(token.claim, database.promotions));
+        let lost = !is_row && written;
         if too_soon {
             self.breaks(Broken::ActiveTooSoon);
         }
@@ -71,15 +73,11 @@ impl Step<'_> {
     }
 
     fn judge_belief(&mut self, who: usize, token: Option<Token>) {
-        let promotions = self.world.database.promotions;
         let believed = self.world.nodes[who].believed;
         match (token, believed) {
             (Some(token), Some((claim, true))) if claim == token.claim => self.breaks(Broken::Revived),
             (Some(token), Some((claim, _))) if claim == token.claim => {}
-            (Some(token), _) => {
-                let node = self.node(who);
-                (node.believed, node.promotions) = (Some((token.claim, false)), promotions);
-            }
+            (Some(token), _) => self.node(who).believed = Some((token.claim, false)),
             (None, Some((claim, false))) => self.node(who).believed = Some((claim, true)),
             (None, _) => {}
         }
@@ -94,6 +92,11 @@ impl Step<'_> {
 
     /// What a statement wrote.
     pub fn judge_write(&mut self, written: Written) {
+        if written != Written::Nothing {
+            let (claim, promotions) = (self.world.database.token().claim, self.world.database.promotions);
+            self.world.written.retain(|(of, _)| *of != claim);
+            self.world.written.push((claim, promotions));
+        }
         match written {
             Written::Claimed(token) => {
                 self.world.latest = token.claim;

@@ -46,8 +46,6 @@ pub struct Node {
     inbox: Vec<Event>,
     /// The last claim believed in, and whether that is over.
     pub believed: Option<(ClaimId, bool)>,
-    /// Promotions at the beginning of that belief.
-    pub promotions: u8,
 }
 
 /// One state.
@@ -71,6 +69,8 @@ pub struct World {
     starts: u8,
     /// The claim granted last, in any history of the database.
     pub latest: ClaimId,
+    /// For each claim that was granted, how many promotions there had been when its row was last written.
+    pub written: Vec<(ClaimId, u8)>,
     /// Highest epoch on each timeline.
     pub epochs: Vec<(Timeline, Epoch)>,
     /// How often the signal was sent.
@@ -117,6 +117,7 @@ impl World {
             last_fault: 0,
             starts: 0,
             latest: ClaimId::NIL,
+            written: Vec::new(),
             epochs: Vec::new(),
             sent: 0,
             broken: None,
@@ -152,7 +153,6 @@ impl World {
             ticket_call: None,
             inbox: Vec::new(),
             believed: None,
-            promotions: 0,
         }
     }
 

@@ -15,6 +15,8 @@ pub struct Tally {
     pub seeds: u64,
     /// Of which failed.
     pub failed: u64,
+    /// Of all runs, so that two campaigns can be compared at a glance.
+    traces: u64,
     faults: BTreeMap<Kind, u64>,
     simulated_ms: u64,
     elections: u64,
@@ -30,6 +32,7 @@ impl Tally {
     pub fn add(&mut self, outcome: &Outcome) {
         self.seeds += 1;
         self.failed += u64::from(!outcome.violations.is_empty());
+        self.traces = self.traces.wrapping_add(outcome.trace);
         for (kind, times) in &outcome.faults {
             *self.faults.entry(*kind).or_default() += times;
         }
@@ -88,6 +91,7 @@ impl fmt::Display for Tally {
         writeln!(f, "  {:<20} {:>12}", "together", self.faults_total())?;
         let days = self.simulated_seconds() / SECONDS_PER_DAY;
         writeln!(f, "seeds      {:>12}   failed {}", self.seeds, self.failed)?;
+        writeln!(f, "traces     {:>16x}", self.traces)?;
         writeln!(f, "simulated  {:>12} s ({days} days)", self.simulated_seconds())?;
         writeln!(f, "elections  {:>12}", self.elections)?;
         writeln!(f, "signals    {:>12}", self.signals)?;

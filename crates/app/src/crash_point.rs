@@ -54,6 +54,8 @@ crash_points! {
     Wait = "wait",
     /// The pause after a failure.
     Retry = "retry",
+    /// The row is given back, because a resolution has no answer.
+    HandOver = "hand-over",
 }
 
 /// The environment variable that says what to cut. Absent from the binary without the feature.
@@ -115,7 +117,7 @@ pub async fn dropped_at<F: Future>(suspension: u32, future: F) -> Option<F::Outp
 #[cfg(feature = "crash-points")]
 mod cutting {
     use super::{CrashPoint, Cut, VARIABLE, dropped_at};
-    use coordinator::Ended;
+    use coordinator::{Ended, NotLeading};
     use domain::ports::StoreError;
     use rustix::process::{Signal, getpid, kill_process};
     use std::sync::OnceLock;
@@ -135,6 +137,12 @@ mod cutting {
     impl<T> Cancelled for Result<T, StoreError> {
         fn cancelled() -> Self {
             Err(StoreError::Unknown("dropped at a crash point".to_owned()))
+        }
+    }
+
+    impl Cancelled for Result<(), NotLeading> {
+        fn cancelled() -> Self {
+            Ok(())
         }
     }
 

@@ -17,6 +17,8 @@ use tokio::time::{sleep, timeout};
 
 /// After a failure, so that a store in trouble is not pressed by a leader that has work.
 const RETRY: Duration = Duration::from_millis(200);
+/// Why a leader hands over, for the history.
+const HANDED_OVER: &str = "a resolution has no answer";
 /// An idle leader looks again after so long. A claim whose answer was lost may reach the ledger after the
 /// take-over that followed it: its signal is then claimed under our own token, and no hint tells of it.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -62,6 +64,13 @@ pub async fn run(coordinator: Coordinator, ledger: Arc<dyn SignalLedger>, broker
     loop {
         match at(CrashPoint::Lead, coordinator.run_while_leader(work)).await {
             Ok(Ok(())) => {}
+            // It may still arrive, and by then the signal may have been sent and be in doubt again: only a
+            // successor's token refuses it for sure.
+            Ok(Err(Trouble::Unresolved(error))) => {
+                tracing::warn!("signals: handing over, because a resolution has no answer: {error}");
+                // Refused when this instance does not lead any more, which is as good.
+                let _: Result<(), _> = at(CrashPoint::HandOver, coordinator.step_down(HANDED_OVER)).await;
+            }
             Ok(Err(trouble)) => {
                 tracing::warn!("signals: {trouble}");
                 at(CrashPoint::Retry, sleep(RETRY)).await;
@@ -78,7 +87,9 @@ async fn lead(leader: Leader, ledger: Arc<dyn SignalLedger>, broker: Broker) -> 
     let token = leader.fence().map_err(|_| Trouble::Over)?;
     for signal in at(CrashPoint::TakeOver, ledger.take_over(&token)).await?.ok_or(Trouble::Over)? {
         let outcome = if broker.has(&signal)? { Settlement::Done } else { Settlement::Received };
-        at(CrashPoint::Resolve, ledger.resolve(&token, &signal.id, outcome)).await?;
+        at(CrashPoint::Resolve, ledger.resolve(&token, &signal.id, outcome))
+            .await
+            .map_err(Trouble::of_resolution)?;
     }
     loop {
         let token = leader.fence().map_err(|_| Trouble::Over)?;
@@ -106,12 +117,24 @@ enum Trouble {
     /// Another instance leads, or this one's deadline has passed.
     #[error("this instance does not lead any more")]
     Over,
+    /// A resolution may have been carried out, or may still be.
+    #[error("{0}")]
+    Unresolved(StoreError),
     /// The ledger.
     #[error("{0}")]
     Store(#[from] StoreError),
     /// The broker.
     #[error("the broker: {0}")]
     Broker(#[from] io::Error),
+}
+
+impl Trouble {
+    fn of_resolution(error: StoreError) -> Self {
+        match error {
+            StoreError::Unknown(_) => Self::Unresolved(error),
+            StoreError::Unavailable(_) | StoreError::Corrupt(_) => Self::Store(error),
+        }
+    }
 }
 
 #[cfg(feature = "crash-points")]

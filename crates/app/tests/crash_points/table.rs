@@ -47,14 +47,24 @@ const CLAIMED_OR_NOT: Stands = Stands { states: &["received", "claimed"], at: Br
 const CLAIMED_AND_SENT: Stands = Stands { states: &["claimed"], at: Broker::Has };
 const DOUBTED: Stands = Stands { states: &["in_doubt"], at: Broker::HasNot };
 const DOUBTED_AND_SENT: Stands = Stands { states: &["in_doubt"], at: Broker::Has };
+const RESOLVED_OR_NOT: Stands = Stands { states: &["in_doubt", "done"], at: Broker::Has };
 const DONE: Stands = Stands { states: &["done"], at: Broker::Has };
 
 /// As the leader that is cut finds them.
 const FOUND: [Stands; 3] = [CLAIMED_AND_SENT, CLAIMED, RECEIVED];
 
-/// How the other points are made to come by: the pause needs a failure before it.
+/// How the points behind a failure are made to come by.
 pub fn provoked_by(point: CrashPoint) -> Option<(CrashPoint, Cut)> {
-    (point == CrashPoint::Retry).then_some((CrashPoint::Claim, Cut::Dropped))
+    match point {
+        CrashPoint::Retry => Some((CrashPoint::Claim, Cut::Dropped)),
+        CrashPoint::HandOver => Some((CrashPoint::Resolve, Cut::Dropped)),
+        CrashPoint::Lead
+        | CrashPoint::TakeOver
+        | CrashPoint::Resolve
+        | CrashPoint::Claim
+        | CrashPoint::Settle
+        | CrashPoint::Wait => None,
+    }
 }
 
 /// What is to be expected at a point.
@@ -79,7 +89,7 @@ pub fn expectation(point: CrashPoint) -> Expectation {
             before: [DOUBTED_AND_SENT, DOUBTED, RECEIVED],
             after: [DONE, DOUBTED, RECEIVED],
             next: "is handed what is still in doubt, and asks the broker again",
-            dropped: "takes over, and asks the broker again for what is still in doubt",
+            dropped: "hands over, so that the late resolution is refused; the next leader asks the broker again",
         },
         CrashPoint::Claim => Expectation {
             awaits: "`claim_next`: the oldest signal becomes this leader's to send",
@@ -108,6 +118,13 @@ pub fn expectation(point: CrashPoint) -> Expectation {
             after: [DONE, CLAIMED_OR_NOT, RECEIVED],
             next: "looks the claimed signal up if the claim had arrived, else claims it",
             dropped: "the next round begins at once",
+        },
+        CrashPoint::HandOver => Expectation {
+            awaits: "`step_down`, after a resolution whose answer was lost",
+            before: [RESOLVED_OR_NOT, DOUBTED, RECEIVED],
+            after: [RESOLVED_OR_NOT, DOUBTED, RECEIVED],
+            next: "is handed what is still in doubt, and asks the broker; a late resolution of the former leader is refused",
+            dropped: "goes on handing over if it had begun, else takes over again",
         },
     }
 }

@@ -1,7 +1,7 @@
 //! What everybody writes: `SET key id NX PX ttl`, a task that renews, a flag that the work looks at.
 //!
 //! Not a straw man. The renewal compares before it extends, in a script; the flag falls when the renewal is
-//! refused, and also when none was acknowledged for a lease; every request has a limit; the flag is asked
+//! refused, and when the lease that was granted last has run out; every request has a limit; the flag is asked
 //! before a signal is read and again before it is sent; a mark that could not be set is set again and not
 //! forgotten. What it lacks is a token that the database checks, and a claim before the order is sent, and
 //! that shows when a process stands still, when Redis forgets, and when a process dies in between.
@@ -19,8 +19,7 @@ use sqlx::{Connection, Row};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use testkit::process::monotonic_nanos;
 use tokio::time::{sleep, timeout};
@@ -70,18 +69,18 @@ fn millis(text: &str) -> Result<Duration, String> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     tell("ready");
-    let is_leader = Arc::new(AtomicBool::new(false));
+    let until = Arc::new(Mutex::new(Instant::now()));
     let (url, limit) = (arguments.postgres.clone(), arguments.leader_ttl);
     let database = Database { url, limit, connection: None };
     let (broker, me) = (arguments.broker.clone(), arguments.instance_id.clone());
-    let work = tokio::spawn(work(database, broker, me, Arc::clone(&is_leader)));
-    elect(&arguments, &is_leader).await?;
+    let work = tokio::spawn(work(database, broker, me, Arc::clone(&until)));
+    elect(&arguments, &until).await?;
     work.abort();
     Ok(())
 }
 
 /// Takes the key when it is free, and keeps it. Runs for ever.
-async fn elect(arguments: &Arguments, is_leader: &AtomicBool) -> Result<(), fred::error::Error> {
+async fn elect(arguments: &Arguments, until: &Mutex<Instant>) -> Result<(), fred::error::Error> {
     let ttl = arguments.leader_ttl;
     let performance = PerformanceConfig { default_command_timeout: ttl / 3, ..PerformanceConfig::default() };
     let policy = ReconnectPolicy::new_constant(0, RECONNECT_MS);
@@ -91,11 +90,10 @@ async fn elect(arguments: &Arguments, is_leader: &AtomicBool) -> Result<(), fred
     let key = format!("naive:{}:leader", arguments.group);
     let px = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
     let me = &arguments.instance_id;
-    let mut acknowledged = Instant::now();
     loop {
         let asked = Instant::now();
-        let leads = is_leader.load(Ordering::SeqCst);
-        let answer = if leads {
+        let led = leads(until);
+        let answer = if led {
             let renewed: Result<i64, _> =
                 client.eval(RENEW, vec![&key], vec![me.clone(), px.to_string()]).await;
             renewed.map(|renewed| renewed == 1)
@@ -105,16 +103,12 @@ async fn elect(arguments: &Arguments, is_leader: &AtomicBool) -> Result<(), fred
                 client.set(&key, me, expiration, Some(SetOptions::NX), false).await;
             set.map(|set| set.is_some())
         };
-        let holds = match answer {
-            Ok(holds) => {
-                acknowledged = asked;
-                holds
-            }
-            // No answer is no refusal, for as long as the last one granted.
-            Err(_) => leads && acknowledged.elapsed() < ttl,
-        };
-        if holds != leads {
-            is_leader.store(holds, Ordering::SeqCst);
+        // No answer is no refusal: what was granted last goes on to its end, and no further.
+        if let Ok(holds) = answer {
+            *until.lock().unwrap_or_else(PoisonError::into_inner) = if holds { asked + ttl } else { asked };
+        }
+        let holds = leads(until);
+        if holds != led {
             tell(if holds { "lead" } else { "lost" });
         } else if holds {
             tell("renew");
@@ -124,9 +118,14 @@ async fn elect(arguments: &Arguments, is_leader: &AtomicBool) -> Result<(), fred
     }
 }
 
+/// The flag, as people have it: up until the lease that was granted last has run out.
+fn leads(until: &Mutex<Instant>) -> bool {
+    Instant::now() < *until.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Sends what waits, and marks it, for as long as the flag is up. Runs for ever.
-async fn work(mut database: Database, broker: PathBuf, me: String, is_leader: Arc<AtomicBool>) {
-    let leads = || is_leader.load(Ordering::SeqCst);
+async fn work(mut database: Database, broker: PathBuf, me: String, until: Arc<Mutex<Instant>>) {
+    let leads = || leads(&until);
     let mut to_mark: Option<String> = None;
     loop {
         if let Some(id) = to_mark.take() {

@@ -96,8 +96,11 @@ async fn lead(leader: Leader, ledger: Arc<dyn SignalLedger>, broker: Broker) -> 
         match at(CrashPoint::Claim, ledger.claim_next(&token)).await? {
             SignalClaim::Claimed(signal) => {
                 // The answer may have been on its way for longer than the lease: then a successor has looked
-                // the signal up, did not find it, and may have sent it.
-                leader.fence().map_err(|_| Trouble::Over)?;
+                // the signal up, did not find it, and may have sent it. And a failover that the leader survived
+                // may have lost this very claim.
+                if leader.fence() != Ok(token) {
+                    return Err(Trouble::Over);
+                }
                 broker.send(&signal, &leader)?;
                 at(CrashPoint::Settle, ledger.settle(&token, &signal.id, Settlement::Done)).await?;
             }

@@ -5,7 +5,7 @@ use domain::election::{Command, LossReason, Phase, Report, Role, RowRequest, Tic
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Every role and every command, by name.
-pub const NAMES: [&str; 29] = [
+pub const NAMES: [&str; 31] = [
     "role follower",
     "role candidate",
     "role leader, recovering",
@@ -35,6 +35,8 @@ pub const NAMES: [&str; 29] = [
     "report released",
     "report ticket fault",
     "report stopped",
+    "two believers",
+    "the end of a run",
 ];
 
 /// What coverage counts.
@@ -42,7 +44,15 @@ pub const NAMES: [&str; 29] = [
 pub enum Seen<'a> {
     Command(&'a Command),
     Role(&'a Role),
+    /// Two believe at once, where clocks are worse than promised.
+    Overlap,
+    /// It was asked whether somebody leads in the end.
+    Tail,
 }
+
+/// Where [`NAMES`] has it; to be seen only where clocks are worse than promised.
+const OVERLAP: usize = 29;
+const TAIL: usize = 30;
 
 /// How often each was seen.
 #[derive(Debug)]
@@ -59,13 +69,32 @@ impl Coverage {
         let which = match seen {
             Seen::Role(role) => role_index(role),
             Seen::Command(command) => command_index(command),
+            Seen::Overlap => OVERLAP,
+            Seen::Tail => TAIL,
         };
         self.0[which].fetch_add(1, Relaxed);
     }
 
+    /// Adds what another exploration saw.
+    pub fn add(&self, other: &Self) {
+        for (own, more) in self.0.iter().zip(&other.0) {
+            own.fetch_add(more.load(Relaxed), Relaxed);
+        }
+    }
+
+    /// How often two believed at once.
+    pub fn overlaps(&self) -> u64 {
+        self.0[OVERLAP].load(Relaxed)
+    }
+
+    /// How often it was asked whether somebody leads in the end.
+    pub fn tails(&self) -> u64 {
+        self.0[TAIL].load(Relaxed)
+    }
+
     /// What was never seen.
     pub fn missing(&self) -> Vec<&'static str> {
-        let unseen = |index: &usize| self.0[*index].load(Relaxed) == 0;
+        let unseen = |index: &usize| *index != OVERLAP && self.0[*index].load(Relaxed) == 0;
         (0..NAMES.len()).filter(unseen).map(|index| NAMES[index]).collect()
     }
 }

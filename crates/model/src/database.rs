@@ -51,8 +51,8 @@ pub struct Database {
     standby: Option<Box<Tables>>,
     /// How many promotions there have been.
     pub promotions: u8,
-    /// A promotion lost the record that the signal was claimed.
-    pub lost_signal: bool,
+    /// How often a promotion lost the record that the signal was claimed.
+    pub lost_claims: u8,
     /// When the row was last written by the database's own clock, nanoseconds. Kept only where a broken rule
     /// reads it, so that it does not tell equal states apart.
     written_at: Option<i128>,
@@ -71,7 +71,7 @@ impl Database {
             tables,
             standby: None,
             promotions: 0,
-            lost_signal: false,
+            lost_claims: 0,
             written_at: None,
             clock_offset: 0,
         }
@@ -108,7 +108,8 @@ impl Database {
         self.current = Timeline(self.current.0 + 1);
         self.promotions += 1;
         if let Some(standby) = self.standby.take() {
-            self.lost_signal |= standby.signal != self.tables.signal;
+            let lost = standby.signal == SignalState::Received && self.tables.signal != SignalState::Received;
+            self.lost_claims += u8::from(lost);
             self.tables = *standby;
         }
     }

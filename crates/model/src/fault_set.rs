@@ -12,9 +12,9 @@ pub const SHORT_TTL: Duration = Duration::from_secs(4);
 /// One kind of fault. Each use of one costs one of the set's budget, its end costs nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// A request, a reply, a hint or a leader's work is held back and arrives at any later time.
+    /// A request, a reply or a leader's work is held back and arrives at any later time.
     Hold,
-    /// A request or a hint is lost.
+    /// A request is lost.
     Lose,
     /// A request is carried out and its reply is lost.
     LoseReply,
@@ -70,6 +70,16 @@ pub struct FaultSet {
     /// Faults may begin this long, in tenths of LEADER_TTL.
     pub horizon: u32,
     pub beginning: Beginning,
+    pub clocks: Clocks,
+}
+
+/// Whether the clocks keep what is promised of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clocks {
+    /// Within 500 ppm of true time.
+    AsPromised,
+    /// Worse: two may believe at once, and nothing else may break.
+    Beyond,
 }
 
 /// The row at the beginning.
@@ -91,7 +101,7 @@ const TOO_MUCH: &[[i32; 3]] = &[[-5_000, 5_000, 0]];
 pub const SETS: &[FaultSet] = &[
     FaultSet {
         name: "network",
-        about: "requests, replies and hints late, reordered and lost; the state store cut off",
+        about: "requests and replies late, reordered and lost, hints or none; the state store cut off",
         instances: 2,
         tickets: TicketUse::None,
         faults: &[
@@ -106,6 +116,7 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 24,
         beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
     },
     FaultSet {
         name: "processes",
@@ -125,6 +136,7 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 22,
         beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
     },
     FaultSet {
         name: "clocks",
@@ -136,6 +148,7 @@ pub const SETS: &[FaultSet] = &[
         rates: DRIFT,
         horizon: 22,
         beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
     },
     FaultSet {
         name: "failover",
@@ -147,6 +160,7 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 22,
         beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
     },
     FaultSet {
         name: "short-lease",
@@ -158,6 +172,7 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 24,
         beginning: Beginning::LeftByShortTtl,
+        clocks: Clocks::AsPromised,
     },
     FaultSet {
         name: "tickets",
@@ -178,6 +193,7 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 16,
         beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
     },
     FaultSet {
         name: "stuck-tickets",
@@ -189,6 +205,7 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 10,
         beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
     },
     FaultSet {
         name: "late-releases",
@@ -200,6 +217,7 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 14,
         beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
     },
     FaultSet {
         name: "late-effects",
@@ -211,6 +229,7 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 14,
         beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
     },
     FaultSet {
         name: "three",
@@ -233,6 +252,7 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 20,
         beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
     },
 ];
 
@@ -240,7 +260,7 @@ pub const SETS: &[FaultSet] = &[
 /// else does.
 pub const BEYOND: FaultSet = FaultSet {
     name: "beyond-the-margin",
-    about: "clock rates 10,000 ppm apart, ten times what the margin covers",
+    about: "clock rates 10,000 ppm apart, ten times what is promised",
     instances: 2,
     tickets: TicketUse::None,
     faults: &[Fault::CutRow, Fault::Hold],
@@ -248,6 +268,7 @@ pub const BEYOND: FaultSet = FaultSet {
     rates: TOO_MUCH,
     horizon: 22,
     beginning: Beginning::Unclaimed,
+    clocks: Clocks::Beyond,
 };
 
 /// The set of that name.

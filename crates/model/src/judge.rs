@@ -1,6 +1,8 @@
 //! The judges: what must hold of every state and of every write.
 
+use crate::coverage::Seen;
 use crate::database::Written;
+use crate::fault_set::Clocks;
 use crate::world::Step;
 use domain::election::Phase;
 use domain::lease::Token;
@@ -38,6 +40,11 @@ pub enum Broken {
 
 impl Step<'_> {
     pub fn breaks(&mut self, broken: Broken) {
+        // With clocks worse than promised this is to be seen, and everything else is to hold all the same.
+        if self.set.clocks == Clocks::Beyond && matches!(broken, Broken::TwoBelieve | Broken::NotTheRow) {
+            (self.saw)(Seen::Overlap);
+            return;
+        }
         self.world.broken.get_or_insert(broken);
     }
 
@@ -84,6 +91,7 @@ impl Step<'_> {
     }
 
     pub fn judge_absence(&mut self) {
+        (self.saw)(Seen::Tail);
         let nobody = (0..self.world.nodes.len()).all(|who| self.world.believes(who).is_none());
         if nobody && self.world.somebody_could_lead() {
             self.breaks(Broken::Nobody);

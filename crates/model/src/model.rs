@@ -126,6 +126,7 @@ fn hot_faults(first: &Message, may: impl Fn(Fault) -> bool, actions: &mut Vec<Ac
     if may(Fault::FailRecovery) && matches!(first, Message::Recovery { .. }) {
         actions.push(Action::FailRecovery(RecoveryCode::DbUnavailable));
         actions.push(Action::FailRecovery(RecoveryCode::DataCorrupt));
+        actions.push(Action::FailRecovery(RecoveryCode::ValidationFailed));
     }
 }
 

@@ -439,7 +439,7 @@ impl Step<'_> {
         let believes = self.world.believes(to.node).is_some_and(|now| now.claim == token.claim);
         if believes && !self.world.nodes[to.node].paused {
             self.world.sent += 1;
-            if self.world.sent > 1 && !self.world.database.lost_signal {
+            if self.world.sent > 1 + self.world.database.lost_claims {
                 self.breaks(Broken::SentTwice);
             }
             self.world.hot.push_back(Message::Settle { token });

@@ -38,6 +38,27 @@ impl Term {
     }
 }
 
+/// The very record whose loss makes a duplicate, or a loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// That it was ever submitted: it is gone, or submitted anew.
+    Submission,
+    /// That it was claimed: it waits again, and is sent again.
+    Claim,
+}
+
+impl Lost {
+    /// What a standby lacks that has a signal as `kept`, where the primary had it as `had`. Anything else that
+    /// it lacks excuses nothing: what was claimed before is in doubt, and looked up.
+    pub fn of(had: &str, kept: Option<&str>) -> Option<Self> {
+        let waits = |state: &str| state.starts_with("received") || state == "false";
+        match kept {
+            None => Some(Self::Submission),
+            Some(kept) => (waits(kept) && !waits(had)).then_some(Self::Claim),
+        }
+    }
+}
+
 /// What a run left behind.
 pub struct Evidence {
     pub began: Instant,
@@ -46,9 +67,9 @@ pub struct Evidence {
     pub acknowledged: Vec<String>,
     /// How often the broker was sent each signal.
     pub executed: BTreeMap<String, u32>,
-    /// Signals of which something was written that a promoted standby lacked: with asynchronous replication
-    /// nobody can know about them, so their duplicates and losses are told apart.
-    pub excusable: BTreeSet<String>,
+    /// What promoted standbys lacked of a signal, and how often: with asynchronous replication nobody can know
+    /// of it, so what comes of it is told apart.
+    excusable: BTreeMap<String, Vec<Lost>>,
     /// Signals that waited for something at the end, and for what.
     pub unsettled: Vec<(String, String)>,
     pub records: Vec<Record>,
@@ -74,7 +95,7 @@ impl Default for Evidence {
             faults: BTreeMap::new(),
             acknowledged: Vec::new(),
             executed: BTreeMap::new(),
-            excusable: BTreeSet::new(),
+            excusable: BTreeMap::new(),
             unsettled: Vec::new(),
             records: Vec::new(),
             first_fault: u64::MAX,
@@ -138,17 +159,30 @@ impl Evidence {
         times
     }
 
+    /// A promotion lost that.
+    pub fn excuse(&mut self, id: String, lost: Lost) {
+        self.excusable.entry(id).or_default().push(lost);
+    }
+
+    /// Each loss lets a signal be sent once more.
+    fn times_excused(&self, id: &str) -> usize {
+        self.excusable.get(id).map_or(0, Vec::len)
+    }
+
     /// What became of the signals.
     pub fn signals(&self) -> Signals {
         let times = |id: &String| self.executed.get(id).copied().unwrap_or(0);
         let unsettled: BTreeSet<&String> = self.unsettled.iter().map(|(id, _)| id).collect();
-        let excused = |id: &&String| self.excusable.contains(*id);
+        let more_excused =
+            |id: &&String| usize::try_from(times(id)).is_ok_and(|times| times <= 1 + self.times_excused(id));
+        let gone_excused =
+            |id: &&String| self.excusable.get(*id).is_some_and(|lost| lost.contains(&Lost::Submission));
         let (excused_twice, twice): (Vec<&String>, Vec<&String>) =
-            self.executed.keys().filter(|id| times(id) > 1).partition(excused);
+            self.executed.keys().filter(|id| times(id) > 1).partition(more_excused);
         let never: Vec<&String> = self.acknowledged.iter().filter(|id| times(id) == 0).collect();
         let (waiting, lost): (Vec<&String>, Vec<&String>) =
             never.into_iter().partition(|id| unsettled.contains(*id));
-        let (excused_lost, lost): (Vec<&String>, Vec<&String>) = lost.into_iter().partition(excused);
+        let (excused_lost, lost): (Vec<&String>, Vec<&String>) = lost.into_iter().partition(gone_excused);
         // What was executed and still waits for its record is not settled either.
         let unsettled = waiting.len() + unsettled.iter().filter(|id| times(id) > 0).count();
         Signals {

@@ -167,7 +167,13 @@ impl<'a> Storm<'a> {
         }
         let url = self.servers.primary.url();
         self.evidence.records = std::mem::take(&mut self.archive.records);
-        self.evidence.unsettled = ask(&url, self.system.which.unsettled()).unwrap_or_default();
+        match ask(&url, self.system.which.unsettled()) {
+            Ok(unsettled) => self.evidence.unsettled = unsettled,
+            Err(error) => {
+                let never = format!("the ledger cannot be read at the end: {error}");
+                self.evidence.never.get_or_insert(never);
+            }
+        }
         if self.system.which == Which::Coordinator {
             self.evidence.learn(Term::all(&url));
         }

@@ -1,7 +1,7 @@
 //! How each fault is done, and undone.
 
 use crate::fault::{Harm, PostgresFault, RedisFault};
-use crate::judge::Term;
+use crate::judge::{Lost, Term};
 use crate::seat::{Identity, Store};
 use crate::servers::{Access, End, Hoard, Jump, Memory, ask};
 use crate::storm::{Active, Fault, Storm};
@@ -197,14 +197,23 @@ impl Storm<'_> {
             (written(old), history.unwrap_or_default())
         });
         self.evidence.learn(history);
-        let lacks = |(id, state): (String, String)| (kept.get(&id) != Some(&state)).then_some(id);
-        let lost: Vec<String> = before.into_iter().filter_map(lacks).collect();
+        let lacks = |(id, state): (String, String)| {
+            Lost::of(&state, kept.get(&id).map(String::as_str)).map(|lost| (id, lost))
+        };
+        let lost: Vec<(String, Lost)> = before.into_iter().filter_map(lacks).collect();
         if !lost.is_empty() {
             let which = format!("{replication:?}").to_lowercase();
-            self.tell(&format!("the {which} standby lacks what was written about {} signals", lost.len()));
+            self.tell(&format!(
+                "the {which} standby lacks the submission or the claim of {} signals",
+                lost.len()
+            ));
         }
         match replication {
-            Replication::Asynchronous => self.evidence.excusable.extend(lost),
+            Replication::Asynchronous => {
+                for (id, lost) in lost {
+                    self.evidence.excuse(id, lost);
+                }
+            }
             // Nobody was told of it.
             Replication::Synchronous => {}
         }

@@ -1,10 +1,10 @@
 //! Deterministic simulation: the real driver on virtual time, simulated stores, and faults by the million.
 //!
-//! A [`plan::Plan`] is drawn from a seed: a world (how many instances, LEADER_TTL, the kind of database) and a
-//! schedule of faults. [`world::play`] plays it on one thread in virtual time: several real coordinators, each
-//! in a [`coordinator::clock::Process`] that can be stopped and killed and has a clock of its own; the
+//! A `plan::Plan` is drawn from a seed: a world (how many instances, LEADER_TTL, the kind of database) and a
+//! schedule of faults. `world::play` plays it on one thread in virtual time: several real coordinators, each
+//! in a `coordinator::clock::Process` that can be stopped and killed and has a clock of its own; the
 //! contract-tested fakes behind lines that lose, delay and refuse; a broker that never de-duplicates. The
-//! [`judge`] watches. Equal plans give equal traces, so a seed and a commit reproduce a failure; [`shrink`]
+//! `judge` watches. Equal plans give equal traces, so a seed and a commit reproduce a failure; `shrink`
 //! makes its schedule small.
 //!
 //! What is real: the election, the driver, the beat, the handle with `run_while_leader`. What is simulated:

@@ -34,7 +34,7 @@ use system::{System, Which};
 use tempfile::TempDir;
 
 /// The naive pattern gets this part of the faults: enough to show what it does.
-const NAIVE_SHARE: u32 = 4;
+const NAIVE_SHARE: u32 = 2;
 /// Exit code after Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
 

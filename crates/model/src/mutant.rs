@@ -134,7 +134,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     elector(
         "renewals-after-the-deadline",
-        "rule 4",
+        "M17",
         "a leader whose deadline passed goes on renewing and believes again when one succeeds",
         &[
             instead(ELECTOR, "now >= deadline", "deadline <= now && now == Time::FAR"),

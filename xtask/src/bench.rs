@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the figures of the README, as ratios to their limits, measured in one run on this machine.
 //! Never part of the tests: what depends on time is told, not judged.
 
+use crate::proof;
 use crate::test::BACKEND_VARIABLE;
 use crate::test::servers::Servers;
 use crate::workspace::{Workspace, run as run_command};
@@ -9,13 +10,7 @@ use std::process::ExitCode;
 
 /// The command.
 pub fn run(workspace: &Workspace) -> ExitCode {
-    match measure(workspace) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("error: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+    proof::told(measure(workspace))
 }
 
 fn measure(workspace: &Workspace) -> Result<(), String> {

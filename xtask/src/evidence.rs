@@ -2,7 +2,6 @@
 //! docs/evidence.md from these records. `cargo xtask check` fails when the page is not what the records say.
 
 use crate::proof;
-use crate::test::servers::Servers;
 use crate::workspace::{Workspace, output, run as run_command};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -30,16 +29,8 @@ const PARTS: [(Part, &str); 4] =
 
 /// The command: all parts, or the first argument's alone with the others handed on to it.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> ExitCode {
-    match record(workspace, arguments).and_then(|()| render(workspace)) {
-        Ok(()) => {
-            println!("wrote {PAGE}");
-            ExitCode::SUCCESS
-        }
-        Err(problem) => {
-            eprintln!("error: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+    let outcome = record(workspace, arguments).and_then(|()| render(workspace));
+    proof::told(outcome.inspect(|()| println!("wrote {PAGE}")))
 }
 
 fn record(workspace: &Workspace, arguments: &[String]) -> Result<(), String> {
@@ -66,18 +57,7 @@ fn measure(workspace: &Workspace, part: Part, rest: &[String]) -> Result<(), Str
         Part::Model => proof::model_command(workspace, &arguments),
         Part::Mutants => proof::model_command(workspace, &[vec!["mutants".to_owned()], arguments].concat()),
         Part::Sim => proof::sim_command(workspace, &arguments),
-        Part::Chaos => {
-            let servers = Servers::provide(workspace)?;
-            run_command(&mut workspace.cargo(&[
-                "build",
-                "--locked",
-                "--package",
-                "app",
-                "--bins",
-                "--examples",
-            ]))?;
-            proof::chaos_command(workspace, &servers, &arguments)
-        }
+        Part::Chaos => proof::built_chaos_command(workspace, &arguments)?,
     };
     run_command(&mut command)?;
     let text = fs::read_to_string(&figures).map_err(|error| format!("{}: {error}", figures.display()))?;

@@ -27,22 +27,11 @@ pub fn sim(workspace: &Workspace, arguments: &[String]) -> ExitCode {
 
 /// The command `chaos`.
 pub fn chaos(workspace: &Workspace, arguments: &[String]) -> ExitCode {
-    let outcome = Servers::provide(workspace).and_then(|servers| {
-        println!("{servers}");
-        run_command(&mut workspace.cargo(&[
-            "build",
-            "--locked",
-            "--package",
-            "app",
-            "--bins",
-            "--examples",
-        ]))?;
-        run_command(&mut chaos_command(workspace, &servers, arguments))
-    });
-    told(outcome)
+    told(built_chaos_command(workspace, arguments).and_then(|mut chaos| run_command(&mut chaos)))
 }
 
-fn told(outcome: Result<(), String>) -> ExitCode {
+/// What a command tells of its outcome, and its exit code.
+pub fn told(outcome: Result<(), String>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
@@ -87,6 +76,14 @@ fn simulated(workspace: &Workspace, arguments: &[&str]) -> Command {
     let mut command = workspace.cargo(arguments);
     command.env("RUSTFLAGS", SIMULATED).env("CARGO_TARGET_DIR", workspace.root().join(SIMULATED_TARGET));
     command
+}
+
+/// Chaos, after finding its servers and building its binaries.
+pub fn built_chaos_command(workspace: &Workspace, arguments: &[String]) -> Result<Command, String> {
+    let servers = Servers::provide(workspace)?;
+    println!("{servers}");
+    run_command(&mut workspace.cargo(&["build", "--locked", "--package", "app", "--bins", "--examples"]))?;
+    Ok(chaos_command(workspace, &servers, arguments))
 }
 
 /// Chaos, with binaries that are built already.

@@ -1,8 +1,8 @@
-//! The histogram, for which OpenTelemetry has no observable instrument.
+//! The histograms, for which OpenTelemetry has no observable instrument.
 //!
 //! Its synchronous one would be a second set of counts beside the snapshot's, updated at other moments, so
 //! that in one scrape `_count` and the counter of the same syncs could disagree. The registry takes any
-//! collector; this one copies the snapshot's buckets.
+//! collector; this one copies the buckets of one of the snapshot's histograms.
 
 use crate::scrape::Current;
 use domain::metrics::{Histogram, catalog::Metric};

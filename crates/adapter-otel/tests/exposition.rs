@@ -10,6 +10,10 @@ use std::process::{Command, Stdio};
 
 const CONTRACT: &str = include_str!("../../domain/testdata/metric-contract.json");
 
+/// The two histograms.
+const SYNC_DURATION: &str = "portfolio_manager_db_sync_duration_seconds";
+const SENT_AFTER: &str = "coordinator_signals_received_to_sent_seconds";
+
 /// One family of the text.
 #[derive(Debug, Default, PartialEq)]
 struct Family {
@@ -116,10 +120,11 @@ fn a_fresh_process_counts_from_zero_and_is_silent_about_what_it_does_not_know() 
             assert_eq!(family.samples.get(""), Some(&0.0), "{name}");
         }
     }
-    let durations = "portfolio_manager_db_sync_duration_seconds";
-    assert_eq!(value(&families, durations, "_count"), Some(0.0));
-    assert_eq!(value(&families, durations, "_bucket{le=\"+Inf\"}"), Some(0.0));
-    assert_eq!(families.values().filter(|family| family.kind == "counter").count(), 8);
+    for durations in [SYNC_DURATION, SENT_AFTER] {
+        assert_eq!(value(&families, durations, "_count"), Some(0.0));
+        assert_eq!(value(&families, durations, "_bucket{le=\"+Inf\"}"), Some(0.0));
+    }
+    assert_eq!(families.values().filter(|family| family.kind == "counter").count(), 17);
     for unknown in [
         "portfolio_manager_db_sync_p50_latency_ms",
         "portfolio_manager_db_sync_p95_latency_ms",
@@ -132,6 +137,10 @@ fn a_fresh_process_counts_from_zero_and_is_silent_about_what_it_does_not_know() 
         "portfolio_manager_last_recovery_timestamp",
         "coordinator_lease_margin_seconds",
         "coordinator_signals",
+        "coordinator_signals_oldest_waiting_seconds",
+        "coordinator_signals_oldest_in_doubt_seconds",
+        "coordinator_signals_exposure_rupees",
+        "coordinator_signals_paused",
     ] {
         assert!(!families.contains_key(unknown), "{unknown}");
     }
@@ -142,7 +151,6 @@ fn a_fresh_process_counts_from_zero_and_is_silent_about_what_it_does_not_know() 
 fn values_arrive_as_they_are_in_the_snapshot() {
     let snapshot = fixture::full();
     let families = scrape(&snapshot);
-    let durations = "portfolio_manager_db_sync_duration_seconds";
     #[allow(clippy::cast_precision_loss)] // 48 bits fit.
     let me = fingerprint(&fixture::id("me")) as f64;
     for (name, labels, expected) in [
@@ -153,14 +161,22 @@ fn values_arrive_as_they_are_in_the_snapshot() {
         ("portfolio_manager_last_heartbeat_timestamp", "", 1_700_000_001.25),
         ("portfolio_manager_instance_info", "{instance_id=\"me\",version=\"1.2.3\"}", 1.0),
         ("portfolio_manager_alert_status", "{alert=\"heartbeat_staleness\"}", 0.0),
-        ("coordinator_signals", "{state=\"done\"}", 5.0),
+        ("coordinator_signals", "{state=\"received\"}", 5.0),
+        ("coordinator_signals_oldest_waiting_seconds", "", 7.25),
+        ("coordinator_signals_exposure_rupees", "", 300_000.0),
+        ("coordinator_signals_sent_total", "", 3.0),
         ("coordinator_lease_margin_seconds", "", 6.5),
-        (durations, "_bucket{le=\"0.01\"}", 0.0),
-        (durations, "_bucket{le=\"0.025\"}", 1.0),
-        (durations, "_bucket{le=\"10\"}", 1.0),
-        (durations, "_bucket{le=\"+Inf\"}", 2.0),
-        (durations, "_count", 2.0),
-        (durations, "_sum", 20.012),
+        (SYNC_DURATION, "_bucket{le=\"0.01\"}", 0.0),
+        (SYNC_DURATION, "_bucket{le=\"0.025\"}", 1.0),
+        (SYNC_DURATION, "_bucket{le=\"10\"}", 1.0),
+        (SYNC_DURATION, "_bucket{le=\"+Inf\"}", 2.0),
+        (SYNC_DURATION, "_count", 2.0),
+        (SYNC_DURATION, "_sum", 20.012),
+        (SENT_AFTER, "_bucket{le=\"0.001\"}", 1.0),
+        (SENT_AFTER, "_bucket{le=\"2.5\"}", 1.0),
+        (SENT_AFTER, "_bucket{le=\"10\"}", 2.0),
+        (SENT_AFTER, "_bucket{le=\"+Inf\"}", 3.0),
+        (SENT_AFTER, "_sum", 64.001),
     ] {
         assert_eq!(value(&families, name, labels), Some(expected), "{name}{labels}");
     }

@@ -3,10 +3,13 @@
 use core::time::Duration;
 use domain::id::InstanceId;
 use domain::lease::{Epoch, TTL_DEFAULT, Timeline};
-use domain::ledger::SignalCounts;
+use domain::ledger::{Limits, Totals};
 use domain::member::Standing;
 use domain::metrics::catalog::{CATALOG, Kind, Metric};
-use domain::metrics::{Fact, Metrics, MetricsConfig, Snapshot, SyncResult, View, WINDOW_DEFAULT};
+use domain::metrics::{
+    Fact, Metrics, MetricsConfig, SignalFact, SignalsConfig, Snapshot, SyncResult, View, WINDOW_DEFAULT,
+};
+use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 
 const CONTRACT: &str = include_str!("../testdata/metric-contract.json");
@@ -36,8 +39,18 @@ fn me() -> InstanceId {
 }
 
 fn metrics() -> Metrics {
+    metrics_of(SignalsConfig::default())
+}
+
+fn metrics_of(signals: SignalsConfig) -> Metrics {
     let version = "1.2.3".to_owned();
-    Metrics::new(MetricsConfig { window: WINDOW_DEFAULT, started_ms: STARTED_MS, instance: me(), version })
+    Metrics::new(MetricsConfig {
+        window: WINDOW_DEFAULT,
+        started_ms: STARTED_MS,
+        instance: me(),
+        version,
+        signals,
+    })
 }
 
 /// A process that has only just started.
@@ -58,9 +71,26 @@ fn fresh() -> Snapshot {
     )
 }
 
+/// Different numbers everywhere, so that none is taken for another.
+fn totals() -> Totals {
+    Totals {
+        received: 5,
+        claimed: 1,
+        sent: 2,
+        in_doubt: 3,
+        oldest_received: Some(Duration::from_millis(7_250)),
+        oldest_in_doubt: Some(Duration::from_secs(90)),
+        expired_last_day: 4,
+        sent_last_minute: 6,
+        sent_last_day: 8,
+        paused: None,
+    }
+}
+
 /// A leader to which everything has happened once.
 fn full() -> Snapshot {
-    let mut metrics = metrics();
+    let limits = Limits { per_minute: Some(2), per_day: Some(15) };
+    let mut metrics = metrics_of(SignalsConfig { limits, value: Decimal::new(25_000_050, 2) });
     for fact in [
         Fact::Sync { result: SyncResult::Succeeded, took: Duration::from_millis(12) },
         Fact::Epoch { timeline: Timeline(1), epoch: Epoch(41) },
@@ -68,7 +98,8 @@ fn full() -> Snapshot {
         Fact::Recovery { outcome: Ok(3), took: Duration::from_millis(80), at_ms: STARTED_MS + 500 },
         Fact::Heartbeat { at_ms: STARTED_MS + 1_250 },
         Fact::ChangesLastHour(1),
-        Fact::Signals(SignalCounts { done: 5, ..SignalCounts::default() }),
+        Fact::Ledger(totals()),
+        Fact::Signal(SignalFact::Sent { waited: Duration::from_millis(40) }),
     ] {
         metrics.record(fact);
     }
@@ -182,6 +213,15 @@ fn values_are_in_the_unit_of_their_name() {
         ("coordinator_lease_margin_seconds", 6.5),
         ("portfolio_manager_leader_epoch", 42.0),
         ("portfolio_manager_positions_recovered", 3.0),
+        ("coordinator_signals_oldest_waiting_seconds", 7.25),
+        ("coordinator_signals_oldest_in_doubt_seconds", 90.0),
+        ("coordinator_signals_exposure_rupees", 1_500_003.0),
+        ("coordinator_signals_expired_last_day", 4.0),
+        ("coordinator_signals_sent_last_minute", 6.0),
+        ("coordinator_signals_sent_last_day", 8.0),
+        ("coordinator_signals_limit_per_minute", 2.0),
+        ("coordinator_signals_limit_per_day", 15.0),
+        ("coordinator_signals_paused", 0.0),
     ] {
         assert!((value(name) - expected).abs() < 1e-9, "{name} is {}", value(name));
     }
@@ -192,4 +232,50 @@ fn an_epoch_of_zero_is_not_told() {
     let mut nobody_led = fresh();
     nobody_led.view.epoch = Some(Epoch(0));
     assert!(!is_told(find("portfolio_manager_leader_epoch"), &nobody_led));
+}
+
+/// What happens to one kind of fact shows in one counter.
+#[test]
+fn every_counter_of_signals_counts_one_kind_of_fact() {
+    use domain::ledger::Settlement::{Done, InDoubt, Received, Rejected};
+    let facts = [
+        ("coordinator_signals_received_total", SignalFact::Received),
+        ("coordinator_signals_duplicates_prevented_total", SignalFact::DuplicatePrevented),
+        ("coordinator_signals_claimed_total", SignalFact::Claimed),
+        ("coordinator_signals_sent_total", SignalFact::Sent { waited: Duration::ZERO }),
+        ("coordinator_signals_done_total", SignalFact::Settled(Done)),
+        ("coordinator_signals_rejected_total", SignalFact::Settled(Rejected)),
+        ("coordinator_signals_doubted_total", SignalFact::Settled(InDoubt)),
+        ("coordinator_signals_not_executed_total", SignalFact::Settled(Received)),
+        ("coordinator_fenced_writes_total", SignalFact::FencedWrite),
+    ];
+    for (counted, fact) in facts {
+        let mut metrics = metrics();
+        metrics.record(Fact::Signal(fact));
+        let snapshot = metrics.snapshot(fresh().view, STARTED_MS);
+        for (name, _) in facts {
+            let Kind::Counter(read) = find(name).kind else { panic!("{name} is not a counter") };
+            assert_eq!(read(&snapshot), u64::from(name == counted), "{name} after {fact:?}");
+        }
+    }
+}
+
+#[test]
+fn signals_are_told_by_every_state_in_which_they_are_not_finished() {
+    let Kind::LabelledGauge { read, .. } = find("coordinator_signals").kind else { panic!("it has a label") };
+    let told: Vec<_> =
+        read(&full()).into_iter().map(|sample| (sample.labels.concat(), sample.value)).collect();
+    let expected = [("received", 5.0), ("claimed", 1.0), ("sent", 2.0), ("in_doubt", 3.0)];
+    assert_eq!(told, expected.map(|(state, n)| (state.to_owned(), n)));
+}
+
+#[test]
+fn an_age_is_told_only_while_there_is_something_of_that_age() {
+    let mut settled = full();
+    let none = Totals { oldest_received: None, oldest_in_doubt: None, ..totals() };
+    settled.totals = Some(none);
+    for name in ["coordinator_signals_oldest_waiting_seconds", "coordinator_signals_oldest_in_doubt_seconds"]
+    {
+        assert!(!is_told(find(name), &settled), "{name}");
+    }
 }

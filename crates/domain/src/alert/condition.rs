@@ -1,5 +1,11 @@
 //! What each rule looks at: a number, or why there is none, and a sentence about it.
 
+mod signals;
+
+pub(super) use signals::{
+    signals_expired, signals_in_doubt, signals_limited, signals_paused, signals_waiting,
+};
+
 use super::rules::{SAMPLES_MIN, SLOW_RECOVERY_SHOWN};
 use crate::metrics::{Latency, Snapshot, unit};
 use alloc::format;
@@ -170,16 +176,6 @@ pub(super) fn positions(snapshot: &Snapshot) -> Reading {
         Some(positions) => {
             Reading::measured(positions.into(), format!("{positions} positions were recovered"))
         }
-    }
-}
-
-pub(super) fn signals_in_doubt(snapshot: &Snapshot) -> Reading {
-    match snapshot.signals {
-        None => Reading::undecided(None, "the signals were not counted yet"),
-        Some(counts) => Reading::measured(
-            unit::count(counts.in_doubt),
-            format!("{} signals may or may not have been executed", counts.in_doubt),
-        ),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Alerts, evaluated in process. They report; they never protect: protection is the fence.
 //!
 //! [`RULES`] is the only place where a limit is written. A rule names a condition, says above which number
-//! it warns or is critical, and how it is read from a [`Snapshot`]; [`evaluate`] applies all of them.
+//! it warns or is critical, and how it is read from a [`Snapshot`]; [`evaluate`] applies all of them. What
+//! Prometheus evaluates beside them, for a group, is [`exported`].
 
 mod condition;
+pub mod exported;
 mod rules;
 
 pub use condition::Reading;

@@ -64,7 +64,7 @@ const fn rule(name: &'static str, limits: Limits, read: fn(&Snapshot) -> Reading
 }
 
 /// Every alert that is evaluated in process. The first three are the ones dashboards know by name.
-pub const RULES: [Rule; 12] = [
+pub const RULES: [Rule; 16] = [
     // Share of failed syncs in the window.
     rule("db_sync_failure_rate", Limits::both(0.05, 0.10), condition::db_sync_failure_rate),
     // Changes in the last 60 minutes.
@@ -85,4 +85,11 @@ pub const RULES: [Rule; 12] = [
     rule("positions_beyond_validated_range", Limits::warning(50.0), condition::positions),
     // Signals of which nobody knows whether they were executed: money waits for a person.
     rule("signals_in_doubt", Limits::critical(0.0), condition::signals_in_doubt),
+    // Seconds. A leader sends within seconds, and a failover takes a lease: what waits for a minute is held up, and
+    // after five the price that it was meant for is gone.
+    rule("signals_waiting", Limits::both(60.0, 300.0), condition::signals_waiting),
+    rule("signals_paused", Limits::warning(0.0), condition::signals_paused),
+    rule("signals_limited", Limits::warning(0.0), condition::signals_limited),
+    // Signals of the last 24 hours. One missed trade is one too many.
+    rule("signals_expired", Limits::critical(0.0), condition::signals_expired),
 ];

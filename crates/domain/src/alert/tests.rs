@@ -1,8 +1,9 @@
 //! Every rule at its limits: on the limit it is quiet, just above it is told.
 
+mod signals;
+
 use super::*;
 use crate::id::InstanceId;
-use crate::ledger::SignalCounts;
 use crate::metrics::tests::{STARTED_MS, id, leader, metrics, standby};
 use crate::metrics::{BOUNDS, Fact, Metrics, SyncResult, View, WINDOW_DEFAULT, unit};
 use crate::recovery::RecoveryCode;
@@ -222,15 +223,6 @@ fn more_than_50_positions_warn() {
 }
 
 #[test]
-fn a_signal_in_doubt_is_critical() {
-    let counted =
-        |in_doubt| [Fact::Signals(SignalCounts { in_doubt, received: 9, ..SignalCounts::default() })];
-    assert_eq!(status("signals_in_doubt", []), Fine);
-    assert_eq!(status("signals_in_doubt", counted(0)), Fine);
-    assert_eq!(status("signals_in_doubt", counted(1)), Critical);
-}
-
-#[test]
 fn the_worst_is_the_overall_status() {
     let mut metrics = metrics(WINDOW_DEFAULT);
     metrics.record(Fact::Heartbeat { at_ms: NOW_MS });
@@ -254,7 +246,7 @@ fn a_system_that_stands_on_every_limit_is_quiet() {
     metrics.record(Fact::ChangesLastHour(3));
     metrics.record(Fact::Heartbeat { at_ms: NOW_MS - 30_000 });
     metrics.record(Fact::Recovery { outcome: Ok(50), took: Duration::from_millis(500), at_ms: NOW_MS });
-    metrics.record(Fact::Signals(SignalCounts::default()));
+    metrics.record(Fact::Ledger(signals::on_every_limit()));
     let alerts = metrics.snapshot(leader(), NOW_MS).alerts;
     assert!(alerts.all.iter().all(|alert| alert.status == Fine), "{alerts:?}");
     assert_eq!(alerts.overall, Fine);

@@ -1,10 +1,12 @@
-//! How long syncs took, since the process started, in buckets that can be summed over instances.
+//! How long something took, since the process started, in buckets that can be summed over instances.
 
 use core::time::Duration;
 
-/// Upper bounds of the buckets, ascending; longer syncs are only counted. They include the limits of the
-/// latency alerts (100 and 500 ms), so that a quantile over the cluster is exact where it matters, and end
-/// at the deadline of a request under the longest usual lease.
+/// Upper bounds of the buckets, ascending; what took longer is only counted. For syncs they include the limits
+/// of the latency alerts (100 and 500 ms), so that a quantile over the cluster is exact where it matters, and end
+/// at the deadline of a request under the longest usual lease. A signal is sent within milliseconds of its
+/// acceptance, or after a failover, which takes a lease (10 s by default); the age of one that waits longer is
+/// told by a gauge of its own.
 pub const BOUNDS: [Duration; 13] = [
     Duration::from_millis(1),
     Duration::from_micros(2_500),

@@ -5,7 +5,7 @@
 //! [alerts](crate::alert) are three readings of the same snapshot and cannot disagree.
 //!
 //! ```text
-//! Fact -> Metrics (counters, window, histogram) + View -> Snapshot -> catalog -> Prometheus text
+//! Fact -> Metrics (counters, window, histograms) + View -> Snapshot -> catalog -> Prometheus text
 //!                                                                  -> alert::evaluate
 //!                                                                  -> JSON, pages
 //! ```
@@ -16,19 +16,21 @@
 pub mod catalog;
 mod fingerprint;
 mod histogram;
+mod signals;
 mod snapshot;
 pub mod unit;
 mod window;
 
 pub use fingerprint::fingerprint;
 pub use histogram::{BOUNDS, Histogram};
+pub use signals::{SIGNAL_VALUE_DEFAULT, SignalFact, SignalsConfig};
 pub use snapshot::{Counters, LastRecovery, Snapshot, View};
 pub use window::{Latency, WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN, WindowStats};
 
 use crate::alert::{self, Alerts};
 use crate::id::InstanceId;
 use crate::lease::{Epoch, Timeline};
-use crate::ledger::SignalCounts;
+use crate::ledger::Totals;
 use crate::recovery::RecoveryCode;
 use alloc::string::String;
 use core::time::Duration;
@@ -44,7 +46,7 @@ pub enum SyncResult {
 }
 
 /// Something that happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// A sync with the state store ended.
     Sync {
@@ -81,7 +83,13 @@ pub enum Fact {
     /// The history table counts this many changes of leader in the last 60 minutes.
     ChangesLastHour(u32),
     /// The ledger was counted.
-    Signals(SignalCounts),
+    Ledger(Totals),
+    /// The ledger could not be counted, or is not counted by this process any more: what it said last is no longer
+    /// told. A doubt that has been settled since must not go on alarming, and one that has arisen must not hide
+    /// behind an old 0.
+    LedgerUnknown,
+    /// This process did something with a signal.
+    Signal(SignalFact),
 }
 
 /// What stays the same while the process lives.
@@ -96,6 +104,8 @@ pub struct MetricsConfig {
     pub instance: InstanceId,
     /// Its version.
     pub version: String,
+    /// What may be sent, and what a signal is worth.
+    pub signals: SignalsConfig,
 }
 
 /// The fold of all facts so far. Its memory is bounded by the window.
@@ -110,7 +120,8 @@ pub struct Metrics {
     last_heartbeat_ms: Option<i64>,
     last_recovery: Option<LastRecovery>,
     positions_recovered: Option<u32>,
-    signals: Option<SignalCounts>,
+    totals: Option<Totals>,
+    sent_after: Histogram,
 }
 
 impl Metrics {
@@ -126,7 +137,8 @@ impl Metrics {
             last_heartbeat_ms: None,
             last_recovery: None,
             positions_recovered: None,
-            signals: None,
+            totals: None,
+            sent_after: Histogram::default(),
         }
     }
 
@@ -140,7 +152,14 @@ impl Metrics {
             Fact::Recovery { outcome, took, at_ms } => self.recovery(LastRecovery { outcome, took, at_ms }),
             Fact::Heartbeat { at_ms } => self.last_heartbeat_ms = Some(at_ms),
             Fact::ChangesLastHour(changes) => self.changes_last_hour = Some(changes),
-            Fact::Signals(counts) => self.signals = Some(counts),
+            Fact::Ledger(totals) => self.totals = Some(totals),
+            Fact::LedgerUnknown => self.totals = None,
+            Fact::Signal(fact) => {
+                if let SignalFact::Sent { waited } = fact {
+                    self.sent_after.record(waited);
+                }
+                self.counters.signal(fact);
+            }
         }
     }
 
@@ -159,7 +178,10 @@ impl Metrics {
             last_heartbeat_ms: self.last_heartbeat_ms,
             last_recovery: self.last_recovery,
             positions_recovered: self.positions_recovered,
-            signals: self.signals,
+            totals: self.totals.clone(),
+            signal_limits: self.config.signals.limits,
+            signal_value: self.config.signals.value,
+            sent_after: self.sent_after,
             alerts: Alerts::default(),
         };
         snapshot.alerts = alert::evaluate(&snapshot);
@@ -202,130 +224,4 @@ impl Metrics {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::lease::TTL_DEFAULT;
-    use crate::member::Standing;
-
-    pub(crate) const STARTED_MS: i64 = 1_700_000_000_000;
-
-    pub(crate) fn id(text: &str) -> InstanceId {
-        InstanceId::parse(text).unwrap()
-    }
-
-    pub(crate) fn metrics(window: usize) -> Metrics {
-        Metrics::new(MetricsConfig {
-            window,
-            started_ms: STARTED_MS,
-            instance: id("me"),
-            version: "1.2.3".into(),
-        })
-    }
-
-    pub(crate) fn standby() -> View {
-        View {
-            standing: Standing::Standby,
-            is_leader: false,
-            leader_db: None,
-            leader_redis: None,
-            fallback: false,
-            heartbeat_running: true,
-            lease_left: None,
-            ttl: TTL_DEFAULT,
-            epoch: None,
-        }
-    }
-
-    pub(crate) fn leader() -> View {
-        View {
-            standing: Standing::Active,
-            is_leader: true,
-            leader_db: Some(id("me")),
-            leader_redis: Some(id("me")),
-            lease_left: Some(Duration::from_millis(6_500)),
-            epoch: Some(Epoch(42)),
-            ..standby()
-        }
-    }
-
-    fn changes(tokens: &[(u32, u64)]) -> u64 {
-        let mut metrics = metrics(WINDOW_DEFAULT);
-        for (timeline, epoch) in tokens {
-            metrics.record(Fact::Epoch { timeline: Timeline(*timeline), epoch: Epoch(*epoch) });
-        }
-        metrics.counters.leadership_changes
-    }
-
-    #[test]
-    fn the_first_token_only_sets_the_base() {
-        assert_eq!(changes(&[]), 0);
-        assert_eq!(changes(&[(1, 41)]), 0);
-    }
-
-    #[test]
-    fn the_growth_of_the_epoch_counts_changes_nobody_here_saw() {
-        assert_eq!(changes(&[(1, 41), (1, 41), (1, 42)]), 1);
-        assert_eq!(changes(&[(1, 41), (1, 46)]), 5);
-    }
-
-    #[test]
-    fn late_answers_count_nothing() {
-        assert_eq!(changes(&[(1, 41), (1, 43), (1, 42), (1, 43)]), 2);
-        assert_eq!(changes(&[(1, 9), (2, 10), (1, 9), (2, 10)]), 1);
-    }
-
-    #[test]
-    fn a_promotion_counts_when_the_leader_changed() {
-        assert_eq!(changes(&[(1, 5), (2, 5)]), 0, "carried over by the same leader");
-        assert_eq!(changes(&[(1, 5), (2, 6)]), 1);
-        assert_eq!(changes(&[(1, 5), (2, 3)]), 1, "the promotion lost claims");
-        assert_eq!(changes(&[(1, 5), (2, 8)]), 3);
-    }
-
-    #[test]
-    fn counters_and_histogram_count_every_sync() {
-        let mut metrics = metrics(2);
-        for result in [SyncResult::Succeeded, SyncResult::Failed, SyncResult::Succeeded] {
-            metrics.record(Fact::Sync { result, took: Duration::from_millis(4) });
-        }
-        let snapshot = metrics.snapshot(standby(), STARTED_MS);
-        let counters = snapshot.counters;
-        assert_eq!((counters.syncs(), counters.syncs_succeeded, counters.syncs_failed), (3, 2, 1));
-        assert_eq!(snapshot.sync_duration.count(), 3);
-        assert_eq!((snapshot.window.samples, snapshot.window.failures), (2, 1));
-    }
-
-    #[test]
-    fn a_recovery_that_passes_clears_the_error_and_a_failed_one_keeps_the_positions() {
-        let mut metrics = metrics(WINDOW_DEFAULT);
-        assert_eq!(metrics.snapshot(standby(), STARTED_MS).recovery_error(), None);
-        let took = Duration::from_millis(80);
-        metrics.record(Fact::Recovery { outcome: Ok(7), took, at_ms: 1 });
-        metrics.record(Fact::Recovery { outcome: Err(RecoveryCode::DataCorrupt), took, at_ms: 2 });
-        let failed = metrics.snapshot(standby(), STARTED_MS);
-        assert_eq!(failed.recovery_error(), Some(RecoveryCode::DataCorrupt));
-        assert_eq!(failed.positions_recovered, Some(7));
-        metrics.record(Fact::Recovery { outcome: Ok(0), took, at_ms: 3 });
-        let passed = metrics.snapshot(standby(), STARTED_MS);
-        assert_eq!((passed.recovery_error(), passed.positions_recovered), (None, Some(0)));
-        assert_eq!((passed.counters.recoveries_succeeded, passed.counters.recoveries_failed), (2, 1));
-    }
-
-    #[test]
-    fn single_counts() {
-        let mut metrics = metrics(WINDOW_DEFAULT);
-        metrics.record(Fact::SplitBrain);
-        metrics.record(Fact::TicketFault);
-        metrics.record(Fact::TicketFault);
-        let counters = metrics.snapshot(standby(), STARTED_MS).counters;
-        assert_eq!((counters.split_brains, counters.ticket_faults), (1, 2));
-    }
-
-    #[test]
-    fn a_heartbeat_in_the_future_is_fresh() {
-        let mut metrics = metrics(WINDOW_DEFAULT);
-        metrics.record(Fact::Heartbeat { at_ms: STARTED_MS + 5_000 });
-        assert_eq!(metrics.snapshot(standby(), STARTED_MS).heartbeat_age_ms(), Some(0));
-        assert_eq!(metrics.snapshot(standby(), STARTED_MS + 6_500).heartbeat_age_ms(), Some(1_500));
-    }
-}
+pub(crate) mod tests;

@@ -5,11 +5,12 @@ use super::window::WindowStats;
 use crate::alert::Alerts;
 use crate::id::InstanceId;
 use crate::lease::Epoch;
-use crate::ledger::SignalCounts;
+use crate::ledger::{Limits, Totals};
 use crate::member::Standing;
 use crate::recovery::RecoveryCode;
 use alloc::string::String;
 use core::time::Duration;
+use rust_decimal::Decimal;
 
 /// What the driver knows at this moment, as opposed to what has happened since the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,24 @@ pub struct Counters {
     pub recoveries_succeeded: u64,
     /// Recoveries that did not.
     pub recoveries_failed: u64,
+    /// Signals that this process accepted.
+    pub signals_received: u64,
+    /// Signals that were not executed a second time: submitted again, or in doubt and found to be executed.
+    pub duplicates_prevented: u64,
+    /// Signals that this process claimed.
+    pub signals_claimed: u64,
+    /// Signals that this process handed to their handlers.
+    pub signals_sent: u64,
+    /// Signals that it recorded as executed.
+    pub signals_done: u64,
+    /// Signals that it recorded as not executed, for good.
+    pub signals_rejected: u64,
+    /// Signals that it recorded as in doubt.
+    pub signals_doubted: u64,
+    /// Signals that it recorded as not executed, to wait for their next claim.
+    pub signals_not_executed: u64,
+    /// Writes to the ledger that were refused because their token was not the lease row's any more.
+    pub fenced_writes: u64,
 }
 
 impl Counters {
@@ -100,7 +119,13 @@ pub struct Snapshot {
     /// Positions of the last recovery that passed: those this process has in hand.
     pub positions_recovered: Option<u32>,
     /// The ledger, once it was counted.
-    pub signals: Option<SignalCounts>,
+    pub totals: Option<Totals>,
+    /// How many signals may be sent.
+    pub signal_limits: Limits,
+    /// What a signal is worth, in rupees.
+    pub signal_value: Decimal,
+    /// How long signals waited from their acceptance until they were sent, since the start.
+    pub sent_after: Histogram,
     /// The alerts, evaluated on all the rest of this value.
     pub alerts: Alerts,
 }
@@ -109,6 +134,14 @@ impl Snapshot {
     /// Why the last recovery failed; `None` when it passed or there was none.
     pub fn recovery_error(&self) -> Option<RecoveryCode> {
         self.last_recovery.and_then(|last| last.outcome.err())
+    }
+
+    /// What stands in the market and is not settled, in rupees: every signal that was, or may have been, sent and
+    /// has no result. `None` before the ledger was counted.
+    pub fn signals_exposure(&self) -> Option<Decimal> {
+        let totals = self.totals.as_ref()?;
+        let open = totals.claimed.saturating_add(totals.sent).saturating_add(totals.in_doubt);
+        Some(self.signal_value.saturating_mul(open.into()))
     }
 
     /// Age of the last heartbeat in milliseconds; 0 when the calendar was set back since.

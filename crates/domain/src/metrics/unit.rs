@@ -1,6 +1,8 @@
 //! Conversions into the units that dashboards read. The only place where a measure becomes a float.
 
+use alloc::string::ToString;
 use core::time::Duration;
+use rust_decimal::Decimal;
 
 /// A duration in milliseconds, rounded once.
 pub fn millis(duration: Duration) -> f64 {
@@ -24,6 +26,14 @@ pub fn count(count: u64) -> f64 {
     count as f64
 }
 
+/// An amount of money, for a chart. Its decimal text is exact, and reading that rounds once.
+///
+/// # Panics
+/// Never: the text of a decimal is a number.
+pub fn rupees(amount: Decimal) -> f64 {
+    amount.to_string().parse().expect("the text of a decimal is a number")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +48,15 @@ mod tests {
             assert_eq!(seconds(i64::from(s) * 1_000).to_bits(), f64::from(s).to_bits());
         }
         assert_eq!(millis(Duration::from_micros(3_300)).to_bits(), 3.3_f64.to_bits());
+    }
+
+    #[test]
+    fn money_rounds_once() {
+        for (text, expected) in
+            [("0", 0.0_f64), ("300000", 300_000.0), ("0.1", 0.1), ("-12345.67", -12_345.67)]
+        {
+            assert_eq!(rupees(text.parse().unwrap()).to_bits(), expected.to_bits(), "{text}");
+        }
+        assert!(rupees(Decimal::MAX).is_finite());
     }
 }

@@ -1,8 +1,9 @@
 //! What the core asks of the outside, and what each method promises.
 //!
-//! Three ports: [`StateStore`] decides who leads, [`LeaderStore`] makes it fast, [`SignalLedger`] keeps
-//! the effects. An adapter is right when it passes the contract suite of `testkit`; if two adapters
-//! could differ in something, the suite has a case for it.
+//! Three ports to stores: [`StateStore`] decides who leads, [`LeaderStore`] makes it fast, [`SignalLedger`]
+//! keeps the effects. An adapter of these is right when it passes the contract suite of `testkit`; if two
+//! adapters could differ in something, the suite has a case for it. One port to the outside world:
+//! [`SignalHandler`] has the effects.
 //!
 //! Rules for every method:
 //! - An expected answer (lost the race, fenced, duplicate) is a value of an outcome enum, not an error.
@@ -11,9 +12,17 @@
 //! - No method retries by itself; the caller does, because only the caller knows the deadline.
 //! - Texts read from a store are hostile: ids pass [`InstanceId::from_stored`], numbers are range-checked.
 
+mod signal_handler;
+mod signal_ledger;
+
+pub use signal_handler::{Answer, SignalHandler};
+pub use signal_ledger::{
+    AUDIT_READ_MAX, CLAIM_MAX, Decision, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX,
+    SignalClaim, SignalLedger, Submit, Swept, Switch, Switched,
+};
+
 use crate::id::{ClaimId, InstanceId, Nonce};
 use crate::lease::{Observation, Seq, Timeline, Token, Version};
-use crate::ledger::{NewSignal, Settlement, Signal, SignalCounts, SignalId};
 use crate::member::{Beat, Member, MemberSeen, Term};
 use crate::recovery::RawPortfolio;
 use alloc::boxed::Box;
@@ -242,72 +251,4 @@ pub trait LeaderStore: Send + Sync {
     /// As [`StateStore::changed`]: resolves when another process released the ticket, or when the
     /// connection to the store came back.
     async fn changed(&self);
-}
-
-/// Answer to a new signal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Submit {
-    /// Durable.
-    Accepted(Signal),
-    /// The same signal was accepted before; nothing was written.
-    Repeated(Signal),
-    /// Another signal has this id; nothing was written.
-    Conflict(Signal),
-}
-
-/// Answer to the claim of a signal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SignalClaim {
-    /// Mine to send, once.
-    Claimed(Signal),
-    /// Nothing waits.
-    Empty,
-    /// The token is not the row's; nothing was written.
-    Fenced,
-}
-
-/// Answer to a fenced write about a signal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recorded {
-    /// Durable.
-    Recorded,
-    /// The token is not the row's, or the signal is not in the state the write starts from;
-    /// nothing was written.
-    Fenced,
-}
-
-/// The ledger of effects. Every method that takes a token writes only while the lease row carries exactly
-/// that token, is not released and is on the current timeline, checked in the same statement under a lock
-/// that makes a concurrent claim wait (FOR SHARE): no timing is involved.
-#[async_trait]
-pub trait SignalLedger: Send + Sync {
-    /// Stores a signal before it is acknowledged. Needs no leadership. A repetition and a conflict are
-    /// told only when the first acceptance is as durable as a new one would be: a retry after
-    /// [`StoreError::Unknown`] must not be acknowledged for a commit that a failover can still lose.
-    async fn submit(&self, signal: &NewSignal) -> Result<Submit, StoreError>;
-
-    /// Claims the oldest received signal: received -> claimed(token).
-    async fn claim_next(&self, token: &Token) -> Result<SignalClaim, StoreError>;
-
-    /// Settles a signal claimed under `token`: claimed(token) -> done | rejected.
-    async fn settle(&self, token: &Token, id: &SignalId, as_: Settlement) -> Result<Recorded, StoreError>;
-
-    /// Marks every claimed signal as in doubt and returns all signals in doubt, oldest first, or `None` when
-    /// `token` is fenced. The leader never sends them blindly.
-    ///
-    /// `token`'s own claims are among them: a [`claim_next`](Self::claim_next) whose answer was lost leaves
-    /// a signal claimed that nobody else would ever look at, and such a claim may reach the ledger later
-    /// than a take-over that was sent after it. So call it while nothing is being worked on: at the start, after
-    /// a claim ended in [`StoreError::Unknown`], and again whenever there is nothing else to do. A signal that
-    /// is being worked on at that moment is in doubt like the others, and settling it is refused.
-    async fn take_over(&self, token: &Token) -> Result<Option<Vec<Signal>>, StoreError>;
-
-    /// Settles a signal in doubt after its outcome was looked up: in_doubt -> done | rejected | received.
-    async fn resolve(&self, token: &Token, id: &SignalId, as_: Settlement) -> Result<Recorded, StoreError>;
-
-    /// How many signals are in each state.
-    async fn counts(&self) -> Result<SignalCounts, StoreError>;
-
-    /// Resolves when a signal may have been submitted. As [`StateStore::changed`].
-    async fn submitted(&self);
 }

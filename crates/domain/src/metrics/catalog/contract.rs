@@ -1,104 +1,18 @@
-//! Every metric this process tells: name, kind, labels, unit, help, when, and how it is read.
-//!
-//! Names and types of the `portfolio_manager_` metrics are a contract with dashboards and rules that exist
-//! already (`testdata/metric-contract.json`); everything beyond it is called `coordinator_`.
+//! The metrics that dashboards and rules know already, as `testdata/metric-contract.json` has them.
 
-use super::histogram::Histogram;
-use super::{Snapshot, fingerprint, unit};
+use super::{Kind, Metric, Sample, alert_status, is_main, metric};
 use crate::id::InstanceId;
+use crate::metrics::{Snapshot, fingerprint, unit};
 use crate::recovery::RecoveryCode;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
-
-/// How a metric behaves and is read.
-#[derive(Debug, Clone, Copy)]
-pub enum Kind {
-    /// Only grows, from 0 when the process starts.
-    Counter(fn(&Snapshot) -> u64),
-    /// Goes up and down; `None` while it is unknown, and then it is not told at all.
-    Gauge(fn(&Snapshot) -> Option<f64>),
-    /// A gauge for each set of labels; a set that is not read any more is not told any more.
-    LabelledGauge {
-        /// The names of the labels.
-        labels: &'static [&'static str],
-        /// What is the case.
-        read: fn(&Snapshot) -> Vec<Sample>,
-    },
-    /// A distribution, from 0 when the process starts.
-    Histogram(fn(&Snapshot) -> &Histogram),
-}
-
-impl Kind {
-    /// As Prometheus writes it.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Counter(_) => "counter",
-            Self::Gauge(_) | Self::LabelledGauge { .. } => "gauge",
-            Self::Histogram(_) => "histogram",
-        }
-    }
-}
-
-/// One value of a labelled gauge.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    /// A value for each label, in the order of their names.
-    pub labels: Vec<String>,
-    /// The value.
-    pub value: f64,
-}
-
-/// One metric.
-#[derive(Debug, Clone, Copy)]
-pub struct Metric {
-    /// Its name, exactly as it is told.
-    pub name: &'static str,
-    /// Its unit in the notation of UCUM; `1` when it has none.
-    pub unit: &'static str,
-    /// What it says.
-    pub help: &'static str,
-    /// How it behaves and is read.
-    pub kind: Kind,
-    when: Option<&'static str>,
-}
-
-impl Metric {
-    /// When it is told: `always`, `from 0`, or since when.
-    pub fn emitted(&self) -> &'static str {
-        self.when.unwrap_or(match self.kind {
-            Kind::Gauge(_) | Kind::LabelledGauge { .. } => "always",
-            Kind::Counter(_) | Kind::Histogram(_) => "from 0",
-        })
-    }
-
-    /// The names of its labels.
-    pub fn labels(&self) -> &'static [&'static str] {
-        match self.kind {
-            Kind::LabelledGauge { labels, .. } => labels,
-            Kind::Counter(_) | Kind::Gauge(_) | Kind::Histogram(_) => &[],
-        }
-    }
-
-    const fn only(mut self, when: &'static str) -> Self {
-        self.when = Some(when);
-        self
-    }
-}
-
-const fn metric(name: &'static str, unit: &'static str, help: &'static str, kind: Kind) -> Metric {
-    Metric { name, unit, help, kind, when: None }
-}
 
 const ONE_SAMPLE: &str = "once 1 sample";
 const RECOVERY_RAN: &str = "once a recovery ran";
 
-/// The alerts that `portfolio_manager_alert_status` is defined for; all others are told by
-/// `coordinator_alert_status`.
-const CONTRACT_ALERTS: [&str; 3] = ["db_sync_failure_rate", "leadership_changes", "heartbeat_staleness"];
-
-/// Every metric.
-pub const CATALOG: &[Metric] = &[
+/// Every metric of the contract.
+pub(super) const METRICS: &[Metric] = &[
     metric(
         "portfolio_manager_db_sync_failure_rate",
         "1",
@@ -223,10 +137,7 @@ pub const CATALOG: &[Metric] = &[
         "portfolio_manager_alert_status",
         "1",
         "Status of each main alert: 0 OK, 1 WARNING, 2 CRITICAL.",
-        Kind::LabelledGauge {
-            labels: &["alert"],
-            read: |s| alert_status(s, |alert| CONTRACT_ALERTS.contains(&alert)),
-        },
+        Kind::LabelledGauge { labels: &["alert"], read: |s| alert_status(s, is_main) },
     ),
     metric(
         "portfolio_manager_split_brain_detected_total",
@@ -279,35 +190,6 @@ pub const CATALOG: &[Metric] = &[
         "Unix time of the start of the process, in seconds.",
         Kind::Gauge(|s| Some(unit::seconds(s.started_ms))),
     ),
-    metric(
-        "coordinator_alert_status",
-        "1",
-        "Status of each further alert: 0 OK, 1 WARNING, 2 CRITICAL.",
-        Kind::LabelledGauge {
-            labels: &["alert"],
-            read: |s| alert_status(s, |alert| !CONTRACT_ALERTS.contains(&alert)),
-        },
-    ),
-    metric(
-        "coordinator_lease_margin_seconds",
-        "s",
-        "Time until this leader stops believing unless the lease is renewed.",
-        Kind::Gauge(|s| s.view.lease_left.filter(|_| s.view.is_leader).map(|left| left.as_secs_f64())),
-    )
-    .only("only on a leader"),
-    metric(
-        "coordinator_signals",
-        "1",
-        "Signals of the group by their state.",
-        Kind::LabelledGauge { labels: &["state"], read: signals },
-    )
-    .only("once counted"),
-    metric(
-        "coordinator_ticket_faults_total",
-        "1",
-        "Tickets met in Redis that this system cannot have written.",
-        Kind::Counter(|s| s.counters.ticket_faults),
-    ),
 ];
 
 fn flag(is_so: bool) -> f64 {
@@ -330,25 +212,4 @@ fn leader_info(snapshot: &Snapshot) -> Vec<Sample> {
 
 fn instance_info(snapshot: &Snapshot) -> Vec<Sample> {
     vec![Sample { labels: vec![snapshot.instance.to_string(), snapshot.version.clone()], value: 1.0 }]
-}
-
-fn alert_status(snapshot: &Snapshot, tells: fn(&str) -> bool) -> Vec<Sample> {
-    let told = snapshot.alerts.all.iter().filter(|alert| tells(alert.name));
-    told.map(|alert| Sample { labels: vec![alert.name.to_string()], value: alert.status.as_number().into() })
-        .collect()
-}
-
-fn signals(snapshot: &Snapshot) -> Vec<Sample> {
-    let Some(counts) = snapshot.signals else { return Vec::new() };
-    let states = [
-        ("received", counts.received),
-        ("claimed", counts.claimed),
-        ("done", counts.done),
-        ("rejected", counts.rejected),
-        ("in_doubt", counts.in_doubt),
-    ];
-    states
-        .into_iter()
-        .map(|(state, n)| Sample { labels: vec![state.to_string()], value: unit::count(n) })
-        .collect()
 }

@@ -1,0 +1,168 @@
+//! Where a signal stands, and how it moves on.
+
+use crate::lease::Token;
+use core::fmt;
+
+/// Where a signal stands. See the [module](super) for what each means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SignalState {
+    /// Durable and waiting.
+    Received,
+    /// Taken by a leader that may or may not have sent it.
+    Claimed(Token),
+    /// Its handler has it; the result is still to come.
+    Sent(Token),
+    /// Executed.
+    Done,
+    /// Known not to have been executed, for good.
+    Rejected,
+    /// It was not sent before it expired, and never will be.
+    Expired,
+    /// Its outcome has to be looked up, or decided by a person.
+    InDoubt,
+}
+
+impl SignalState {
+    /// Its name, without the token.
+    pub fn name(self) -> StateName {
+        match self {
+            Self::Received => StateName::Received,
+            Self::Claimed(_) => StateName::Claimed,
+            Self::Sent(_) => StateName::Sent,
+            Self::Done => StateName::Done,
+            Self::Rejected => StateName::Rejected,
+            Self::Expired => StateName::Expired,
+            Self::InDoubt => StateName::InDoubt,
+        }
+    }
+
+    /// The token under which it is being worked on.
+    pub fn token(self) -> Option<Token> {
+        match self {
+            Self::Claimed(token) | Self::Sent(token) => Some(token),
+            Self::Received | Self::Done | Self::Rejected | Self::Expired | Self::InDoubt => None,
+        }
+    }
+}
+
+/// The name of a [`SignalState`], as stores, pages and commands write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "each is the state of that name")]
+pub enum StateName {
+    Received,
+    Claimed,
+    Sent,
+    Done,
+    Rejected,
+    Expired,
+    InDoubt,
+}
+
+impl StateName {
+    /// Every name, in the order in which a signal may come by them.
+    pub const ALL: [Self; 7] =
+        [Self::Received, Self::Claimed, Self::Sent, Self::Done, Self::Rejected, Self::Expired, Self::InDoubt];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Claimed => "claimed",
+            Self::Sent => "sent",
+            Self::Done => "done",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::InDoubt => "in_doubt",
+        }
+    }
+
+    /// The state of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|name| name.as_str() == text)
+    }
+
+    /// Whether nothing is to happen to it any more.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Done | Self::Rejected | Self::Expired => true,
+            Self::Received | Self::Claimed | Self::Sent | Self::InDoubt => false,
+        }
+    }
+}
+
+impl fmt::Display for StateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is found out about a signal that was claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Settlement {
+    /// It was executed.
+    Done,
+    /// Its handler has it; the result is still to come.
+    Sent,
+    /// It was not executed and will not be.
+    Rejected,
+    /// It was certainly not executed and never will be by what was done so far: it waits for its next claim. Not
+    /// once it is sent.
+    Received,
+    /// Nobody knows.
+    InDoubt,
+}
+
+impl Settlement {
+    /// The state that it leads to.
+    pub const fn state(self) -> StateName {
+        match self {
+            Self::Done => StateName::Done,
+            Self::Sent => StateName::Sent,
+            Self::Rejected => StateName::Rejected,
+            Self::Received => StateName::Received,
+            Self::InDoubt => StateName::InDoubt,
+        }
+    }
+
+    /// Whether a signal in state `from` may move on so. The stores' statements say the same; the contract suite
+    /// compares them.
+    pub fn leads_from(self, from: StateName) -> bool {
+        match from {
+            StateName::Claimed => true,
+            StateName::Sent => match self {
+                Self::Done | Self::Rejected | Self::InDoubt => true,
+                Self::Sent | Self::Received => false,
+            },
+            StateName::InDoubt => match self {
+                Self::Done | Self::Sent | Self::Rejected | Self::Received => true,
+                Self::InDoubt => false,
+            },
+            StateName::Received | StateName::Done | StateName::Rejected | StateName::Expired => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_it_was_written() {
+        for name in StateName::ALL {
+            assert_eq!(StateName::parse(name.as_str()), Some(name));
+        }
+        assert_eq!(StateName::parse("Done"), None);
+    }
+
+    #[test]
+    fn nothing_leads_out_of_a_final_state_or_back_from_what_was_sent() {
+        use Settlement::{Done, InDoubt, Received, Rejected, Sent};
+        for settlement in [Done, Sent, Rejected, Received, InDoubt] {
+            for from in StateName::ALL.into_iter().filter(|name| name.is_final()) {
+                assert!(!settlement.leads_from(from), "{settlement:?} from {from}");
+            }
+            assert!(!settlement.leads_from(StateName::Received), "only a claim leads on from received");
+        }
+        assert!(!Received.leads_from(StateName::Sent));
+    }
+}

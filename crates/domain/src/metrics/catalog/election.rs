@@ -1,0 +1,26 @@
+//! What is told of the election beyond the contract.
+
+use super::{Kind, Metric, alert_status, is_main, metric};
+
+/// Metrics of the election and of its alerts.
+pub(super) const METRICS: &[Metric] = &[
+    metric(
+        "coordinator_alert_status",
+        "1",
+        "Status of each further alert: 0 OK, 1 WARNING, 2 CRITICAL.",
+        Kind::LabelledGauge { labels: &["alert"], read: |s| alert_status(s, |alert| !is_main(alert)) },
+    ),
+    metric(
+        "coordinator_lease_margin_seconds",
+        "s",
+        "Time until this leader stops believing unless the lease is renewed.",
+        Kind::Gauge(|s| s.view.lease_left.filter(|_| s.view.is_leader).map(|left| left.as_secs_f64())),
+    )
+    .only("only on a leader"),
+    metric(
+        "coordinator_ticket_faults_total",
+        "1",
+        "Tickets met in Redis that this system cannot have written.",
+        Kind::Counter(|s| s.counters.ticket_faults),
+    ),
+];

@@ -1,0 +1,67 @@
+//! What is measured of signals.
+
+use super::Counters;
+use crate::ledger::{Limits, Settlement};
+use core::time::Duration;
+use rust_decimal::Decimal;
+
+/// Rupees at risk with one signal unless configured: one lakh, which is the usual 2 % of a capital of 50 lakh. Who
+/// has configured nothing is to see money of the right size, not 0.
+pub const SIGNAL_VALUE_DEFAULT: Decimal = Decimal::from_parts(100_000, 0, 0, false, 0);
+
+/// What the metrics know of signals beside the facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalsConfig {
+    /// How many may be sent.
+    pub limits: Limits,
+    /// What one of them is worth, in rupees.
+    pub value: Decimal,
+}
+
+impl Default for SignalsConfig {
+    fn default() -> Self {
+        Self { limits: Limits::default(), value: SIGNAL_VALUE_DEFAULT }
+    }
+}
+
+/// Something that this process did with a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SignalFact {
+    /// It was submitted here and accepted.
+    Received,
+    /// It was not executed a second time: it was submitted here and had been accepted before, or it was in doubt and
+    /// was found to be executed.
+    DuplicatePrevented,
+    /// It was claimed.
+    Claimed,
+    /// It was handed to its handler, or to the service that pulls signals. Once for every attempt, whatever comes
+    /// of it.
+    Sent {
+        /// How long after it was accepted.
+        waited: Duration,
+    },
+    /// What became of it was recorded. That its handler has it ([`Settlement::Sent`]) is counted already, as
+    /// [`Sent`](Self::Sent).
+    Settled(Settlement),
+    /// A write to the ledger was refused because its token is not the lease row's any more. Once for every call.
+    FencedWrite,
+}
+
+impl Counters {
+    /// Counts what was done with a signal.
+    pub(super) fn signal(&mut self, fact: SignalFact) {
+        let counter = match fact {
+            SignalFact::Received => &mut self.signals_received,
+            SignalFact::DuplicatePrevented => &mut self.duplicates_prevented,
+            SignalFact::Claimed => &mut self.signals_claimed,
+            SignalFact::Sent { waited: _ } => &mut self.signals_sent,
+            SignalFact::Settled(Settlement::Done) => &mut self.signals_done,
+            SignalFact::Settled(Settlement::Rejected) => &mut self.signals_rejected,
+            SignalFact::Settled(Settlement::InDoubt) => &mut self.signals_doubted,
+            SignalFact::Settled(Settlement::Received) => &mut self.signals_not_executed,
+            SignalFact::Settled(Settlement::Sent) => return,
+            SignalFact::FencedWrite => &mut self.fenced_writes,
+        };
+        *counter += 1;
+    }
+}

@@ -1,0 +1,205 @@
+//! The fold of facts.
+
+use super::*;
+use crate::lease::TTL_DEFAULT;
+use crate::ledger::Settlement;
+use crate::member::Standing;
+use rust_decimal::Decimal;
+
+pub(crate) const STARTED_MS: i64 = 1_700_000_000_000;
+
+pub(crate) fn id(text: &str) -> InstanceId {
+    InstanceId::parse(text).unwrap()
+}
+
+pub(crate) fn metrics(window: usize) -> Metrics {
+    Metrics::new(MetricsConfig {
+        window,
+        started_ms: STARTED_MS,
+        instance: id("me"),
+        version: "1.2.3".into(),
+        signals: SignalsConfig::default(),
+    })
+}
+
+pub(crate) fn standby() -> View {
+    View {
+        standing: Standing::Standby,
+        is_leader: false,
+        leader_db: None,
+        leader_redis: None,
+        fallback: false,
+        heartbeat_running: true,
+        lease_left: None,
+        ttl: TTL_DEFAULT,
+        epoch: None,
+    }
+}
+
+pub(crate) fn leader() -> View {
+    View {
+        standing: Standing::Active,
+        is_leader: true,
+        leader_db: Some(id("me")),
+        leader_redis: Some(id("me")),
+        lease_left: Some(Duration::from_millis(6_500)),
+        epoch: Some(Epoch(42)),
+        ..standby()
+    }
+}
+
+fn changes(tokens: &[(u32, u64)]) -> u64 {
+    let mut metrics = metrics(WINDOW_DEFAULT);
+    for (timeline, epoch) in tokens {
+        metrics.record(Fact::Epoch { timeline: Timeline(*timeline), epoch: Epoch(*epoch) });
+    }
+    metrics.counters.leadership_changes
+}
+
+#[test]
+fn the_first_token_only_sets_the_base() {
+    assert_eq!(changes(&[]), 0);
+    assert_eq!(changes(&[(1, 41)]), 0);
+}
+
+#[test]
+fn the_growth_of_the_epoch_counts_changes_nobody_here_saw() {
+    assert_eq!(changes(&[(1, 41), (1, 41), (1, 42)]), 1);
+    assert_eq!(changes(&[(1, 41), (1, 46)]), 5);
+}
+
+#[test]
+fn late_answers_count_nothing() {
+    assert_eq!(changes(&[(1, 41), (1, 43), (1, 42), (1, 43)]), 2);
+    assert_eq!(changes(&[(1, 9), (2, 10), (1, 9), (2, 10)]), 1);
+}
+
+#[test]
+fn a_promotion_counts_when_the_leader_changed() {
+    assert_eq!(changes(&[(1, 5), (2, 5)]), 0, "carried over by the same leader");
+    assert_eq!(changes(&[(1, 5), (2, 6)]), 1);
+    assert_eq!(changes(&[(1, 5), (2, 3)]), 1, "the promotion lost claims");
+    assert_eq!(changes(&[(1, 5), (2, 8)]), 3);
+}
+
+#[test]
+fn counters_and_histogram_count_every_sync() {
+    let mut metrics = metrics(2);
+    for result in [SyncResult::Succeeded, SyncResult::Failed, SyncResult::Succeeded] {
+        metrics.record(Fact::Sync { result, took: Duration::from_millis(4) });
+    }
+    let snapshot = metrics.snapshot(standby(), STARTED_MS);
+    let counters = snapshot.counters;
+    assert_eq!((counters.syncs(), counters.syncs_succeeded, counters.syncs_failed), (3, 2, 1));
+    assert_eq!(snapshot.sync_duration.count(), 3);
+    assert_eq!((snapshot.window.samples, snapshot.window.failures), (2, 1));
+}
+
+#[test]
+fn a_recovery_that_passes_clears_the_error_and_a_failed_one_keeps_the_positions() {
+    let mut metrics = metrics(WINDOW_DEFAULT);
+    assert_eq!(metrics.snapshot(standby(), STARTED_MS).recovery_error(), None);
+    let took = Duration::from_millis(80);
+    metrics.record(Fact::Recovery { outcome: Ok(7), took, at_ms: 1 });
+    metrics.record(Fact::Recovery { outcome: Err(RecoveryCode::DataCorrupt), took, at_ms: 2 });
+    let failed = metrics.snapshot(standby(), STARTED_MS);
+    assert_eq!(failed.recovery_error(), Some(RecoveryCode::DataCorrupt));
+    assert_eq!(failed.positions_recovered, Some(7));
+    metrics.record(Fact::Recovery { outcome: Ok(0), took, at_ms: 3 });
+    let passed = metrics.snapshot(standby(), STARTED_MS);
+    assert_eq!((passed.recovery_error(), passed.positions_recovered), (None, Some(0)));
+    assert_eq!((passed.counters.recoveries_succeeded, passed.counters.recoveries_failed), (2, 1));
+}
+
+#[test]
+fn single_counts() {
+    let mut metrics = metrics(WINDOW_DEFAULT);
+    metrics.record(Fact::SplitBrain);
+    metrics.record(Fact::TicketFault);
+    metrics.record(Fact::TicketFault);
+    let counters = metrics.snapshot(standby(), STARTED_MS).counters;
+    assert_eq!((counters.split_brains, counters.ticket_faults), (1, 2));
+}
+
+#[test]
+fn a_heartbeat_in_the_future_is_fresh() {
+    let mut metrics = metrics(WINDOW_DEFAULT);
+    metrics.record(Fact::Heartbeat { at_ms: STARTED_MS + 5_000 });
+    assert_eq!(metrics.snapshot(standby(), STARTED_MS).heartbeat_age_ms(), Some(0));
+    assert_eq!(metrics.snapshot(standby(), STARTED_MS + 6_500).heartbeat_age_ms(), Some(1_500));
+}
+
+#[test]
+fn what_is_done_with_signals_is_counted_by_its_kind() {
+    let mut metrics = metrics(WINDOW_DEFAULT);
+    let waited = Duration::from_millis(7);
+    let settled = [
+        (Settlement::Done, 4),
+        (Settlement::Rejected, 5),
+        (Settlement::InDoubt, 6),
+        (Settlement::Received, 7),
+        (Settlement::Sent, 8),
+    ];
+    let facts = [
+        (SignalFact::Received, 1),
+        (SignalFact::DuplicatePrevented, 2),
+        (SignalFact::Claimed, 3),
+        (SignalFact::Sent { waited }, 9),
+        (SignalFact::FencedWrite, 10),
+    ];
+    let settled = settled.map(|(settlement, times)| (SignalFact::Settled(settlement), times));
+    for (fact, times) in facts.into_iter().chain(settled) {
+        for _ in 0..times {
+            metrics.record(Fact::Signal(fact));
+        }
+    }
+    let snapshot = metrics.snapshot(standby(), STARTED_MS);
+    let expected = Counters {
+        signals_received: 1,
+        duplicates_prevented: 2,
+        signals_claimed: 3,
+        signals_done: 4,
+        signals_rejected: 5,
+        signals_doubted: 6,
+        signals_not_executed: 7,
+        signals_sent: 9,
+        fenced_writes: 10,
+        ..Counters::default()
+    };
+    assert_eq!(snapshot.counters, expected);
+    assert_eq!((snapshot.sent_after.count(), snapshot.sent_after.sum()), (9, waited * 9));
+    assert_eq!(snapshot.sync_duration.count(), 0, "a signal is no sync");
+}
+
+#[test]
+fn the_ledger_is_told_as_it_was_counted_last_until_it_cannot_be_counted() {
+    let mut metrics = metrics(WINDOW_DEFAULT);
+    let mut told = |fact| {
+        metrics.record(fact);
+        metrics.snapshot(standby(), STARTED_MS).totals
+    };
+    let waiting = |received| Totals { received, ..Totals::default() };
+    assert_eq!(told(Fact::Ledger(waiting(2))), Some(waiting(2)));
+    assert_eq!(told(Fact::Ledger(waiting(0))), Some(waiting(0)));
+    assert_eq!(told(Fact::LedgerUnknown), None);
+}
+
+#[test]
+fn what_may_have_been_sent_and_has_no_result_is_exposed_to_the_paisa() {
+    let mut metrics = metrics(WINDOW_DEFAULT);
+    metrics.config.signals.value = "100000.05".parse().unwrap();
+    assert_eq!(metrics.snapshot(standby(), STARTED_MS).signals_exposure(), None);
+    let totals = Totals { received: 50, claimed: 1, sent: 2, in_doubt: 4, ..Totals::default() };
+    metrics.record(Fact::Ledger(totals));
+    let exposure = metrics.snapshot(standby(), STARTED_MS).signals_exposure();
+    assert_eq!(exposure, Some("700000.35".parse().unwrap()));
+    let too_many = Totals { sent: u64::MAX, in_doubt: 1, ..Totals::default() };
+    metrics.record(Fact::Ledger(too_many));
+    metrics.config.signals.value = Decimal::MAX;
+    assert_eq!(metrics.snapshot(standby(), STARTED_MS).signals_exposure(), Some(Decimal::MAX));
+}
+
+#[test]
+fn a_signal_is_worth_a_lakh_unless_configured() {
+    assert_eq!(SignalsConfig::default().value, Decimal::from(100_000));
+}

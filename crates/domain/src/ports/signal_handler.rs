@@ -1,0 +1,50 @@
+//! Who acts on signals.
+
+use crate::lease::Epoch;
+use crate::ledger::{Settlement, Signal};
+use alloc::boxed::Box;
+use alloc::string::String;
+use async_trait::async_trait;
+
+/// What a handler says of a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What became of it. [`Settlement::Received`] is a promise: it was not executed, and nothing that was done so
+    /// far will execute it later; the signal is then handed out again. Whoever is not sure says
+    /// [`Settlement::InDoubt`].
+    pub outcome: Settlement,
+    /// A broker's order id, or why; at most 256 characters are kept.
+    pub note: String,
+}
+
+impl Answer {
+    /// Nobody knows, for this reason.
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self { outcome: Settlement::InDoubt, note: why.into() }
+    }
+}
+
+/// Executes signals: a broker's client, a service beside this one.
+///
+/// Only the active leader calls it, for one signal of an instrument at a time, and for several instruments beside
+/// each other. A call is dropped when leadership ends or when it takes too long; what it had begun may then go on,
+/// and the signal is in doubt. Calls must not block the thread.
+#[async_trait]
+pub trait SignalHandler: Send + Sync {
+    /// Executes the signal. It is called once for each attempt, and for a further attempt only after this handler
+    /// said, here or in [`lookup`](Self::lookup), that the former did not execute it. The signal's
+    /// [`fingerprint`](Signal::fingerprint) is the same for every attempt: hand it on as the idempotency key if
+    /// whoever receives the order knows such a thing. `epoch` grows with every change of leader: a receiver that
+    /// has seen a larger one can refuse it.
+    async fn execute(&self, signal: &Signal, epoch: Epoch) -> Answer;
+
+    /// What became of a signal that may have been sent by somebody who is gone. A handler that cannot know says so,
+    /// which is what it does unless it is implemented: then a person decides.
+    ///
+    /// That nothing is found does not mean that nothing will come: the order of a leader that is gone, or that was
+    /// stopped just before it sent, may be on its way. [`Settlement::Received`] is for a receiver that refuses, from
+    /// this answer on, orders of a smaller `epoch` and orders of this signal's earlier attempts.
+    async fn lookup(&self, _signal: &Signal, _epoch: Epoch) -> Answer {
+        Answer::unknown("this handler cannot look signals up")
+    }
+}

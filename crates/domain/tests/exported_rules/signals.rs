@@ -1,0 +1,302 @@
+//! Alerts about signals: when they fire, and when they do not.
+
+use super::case::{Case, JOB, Look, Series, Told, UNKNOWN_RUPEES, fires, labelled, quiet, series};
+use domain::alert::exported::GROUPS;
+
+/// Two instances that count the same group, so that an alert for each of them would show.
+const INSTANCES: [&str; 2] = ["a:5000", "b:5000"];
+
+pub fn cases() -> Vec<Case> {
+    let mut all = vec![healthy()];
+    all.extend(in_doubt());
+    all.extend(waiting());
+    all.extend(paused());
+    all.extend(limited());
+    all.extend(expired());
+    all.extend(fenced_write());
+    all.extend(uncounted());
+    all
+}
+
+/// The same on every instance.
+fn everywhere(metric: &str, values: &str) -> Vec<Series> {
+    INSTANCES.map(|instance| series(metric, instance, values)).into()
+}
+
+/// Signals in a state, on every instance.
+fn signals(state: &str, values: &str) -> Vec<Series> {
+    let of = |instance| [("job", JOB), ("instance", instance), ("state", state)];
+    INSTANCES.map(|instance| labelled("coordinator_signals", &of(instance), values)).into()
+}
+
+fn case(
+    name: &'static str,
+    series: impl IntoIterator<Item = Vec<Series>>,
+    looks: impl Into<Vec<Look>>,
+) -> Case {
+    Case { name, series: series.into_iter().flatten().collect(), looks: looks.into() }
+}
+
+/// Signals come and go; the oldest waits exactly as long as it may, each limit has one left, and writes were
+/// refused an hour ago.
+fn healthy() -> Case {
+    let looks = GROUPS.iter().filter(|group| group.name == "signals").flat_map(|group| group.rules);
+    let looks = looks.flat_map(|rule| [quiet(5, rule.alert), quiet(30, rule.alert)]);
+    let leads = [("a:5000", "1+0x60"), ("b:5000", "0+0x60")];
+    case(
+        "a healthy system that stands exactly on every threshold is quiet",
+        [
+            signals("received", "1+0x60"),
+            signals("claimed", "2+0x60"),
+            signals("sent", "3+0x60"),
+            signals("in_doubt", "0+0x60"),
+            everywhere("coordinator_signals_oldest_waiting_seconds", "60+0x60"),
+            everywhere("coordinator_signals_exposure_rupees", "500000+0x60"),
+            everywhere("coordinator_signals_expired_last_day", "0+0x60"),
+            everywhere("coordinator_signals_sent_last_minute", "9+0x60"),
+            everywhere("coordinator_signals_limit_per_minute", "10+0x60"),
+            everywhere("coordinator_signals_sent_last_day", "99+0x60"),
+            everywhere("coordinator_signals_limit_per_day", "100+0x60"),
+            everywhere("coordinator_signals_paused", "0+0x60"),
+            everywhere("coordinator_fenced_writes_total", "7+0x60"),
+            everywhere("process_start_time_seconds", "-3600+0x60"),
+            leads.map(|(instance, values)| series("portfolio_manager_is_leader", instance, values)).into(),
+        ],
+        looks.collect::<Vec<_>>(),
+    )
+}
+
+fn in_doubt() -> [Case; 3] {
+    let told = |labels, rupees| Told { labels, value: "2", rupees };
+    let staging = [("job", "staging"), ("instance", "c:5000"), ("state", "in_doubt")];
+    [
+        case(
+            "a signal in doubt is told at once, once for the group, with the money that is open",
+            [
+                signals("in_doubt", "0 2+0x20"),
+                everywhere("coordinator_signals_exposure_rupees", "0 300000+0x20"),
+            ],
+            [
+                quiet(0, "SignalsInDoubt"),
+                Look {
+                    at_minutes: 1,
+                    alert: "SignalsInDoubt",
+                    fires: vec![told(&[("job", JOB)], "300000 rupees")],
+                },
+            ],
+        ),
+        case(
+            "groups are told apart",
+            [signals("in_doubt", "0+0x20"), vec![labelled("coordinator_signals", &staging, "2+0x20")]],
+            [Look {
+                at_minutes: 1,
+                alert: "SignalsInDoubt",
+                fires: vec![told(&[("job", "staging")], UNKNOWN_RUPEES)],
+            }],
+        ),
+        case(
+            "signals in other states are no doubt, and one that is resolved is none any more",
+            [signals("received", "5+0x20"), signals("sent", "5+0x20"), signals("in_doubt", "1+0x4 0+0x20")],
+            [fires(1, "SignalsInDoubt", "1"), quiet(5, "SignalsInDoubt")],
+        ),
+    ]
+}
+
+fn waiting() -> [Case; 5] {
+    let oldest = |values| everywhere("coordinator_signals_oldest_waiting_seconds", values);
+    let paused = |values| everywhere("coordinator_signals_paused", values);
+    [
+        case(
+            "a signal that waits for more than a minute is told after another one",
+            [oldest("61+0x20"), paused("0+0x20")],
+            [quiet(0, "SignalsWaiting"), fires(1, "SignalsWaiting", "1m 1s"), quiet(1, "SignalsWaitingLong")],
+        ),
+        case(
+            "five minutes are not more than five minutes",
+            [oldest("300+0x20"), paused("0+0x20")],
+            [fires(5, "SignalsWaiting", "5m 0s"), quiet(5, "SignalsWaitingLong")],
+        ),
+        case(
+            "a signal that waits for longer is told at both severities, so that one can silence the other",
+            [oldest("301+0x20"), paused("0+0x20")],
+            [
+                fires(0, "SignalsWaitingLong", "5m 1s"),
+                fires(5, "SignalsWaiting", "5m 1s"),
+                fires(5, "SignalsWaitingLong", "5m 1s"),
+            ],
+        ),
+        case(
+            "while the kill switch is on, waiting is what was asked for",
+            [oldest("301+0x40"), paused("1+0x20 0+0x20")],
+            [
+                quiet(5, "SignalsWaiting"),
+                quiet(5, "SignalsWaitingLong"),
+                fires(15, "SignalsWaiting", "5m 1s"),
+                fires(15, "SignalsWaitingLong", "5m 1s"),
+            ],
+        ),
+        case(
+            "nothing waits",
+            [signals("received", "0+0x20"), paused("0+0x20")],
+            [quiet(5, "SignalsWaiting"), quiet(5, "SignalsWaitingLong")],
+        ),
+    ]
+}
+
+fn paused() -> [Case; 2] {
+    let paused = |values| everywhere("coordinator_signals_paused", values);
+    [
+        case(
+            "a kill switch that stays on is told after five minutes",
+            [paused("1+0x20")],
+            [quiet(4, "SignalsPaused"), fires(5, "SignalsPaused", "1")],
+        ),
+        case(
+            "a kill switch that is turned on and off again is not",
+            [paused("0+0x2 1+0x8 0+0x20")],
+            [quiet(5, "SignalsPaused"), quiet(12, "SignalsPaused")],
+        ),
+    ]
+}
+
+fn limited() -> [Case; 5] {
+    let alert = "SignalLimitReached";
+    let sent = |minute, day| {
+        let minute = everywhere("coordinator_signals_sent_last_minute", minute);
+        minute.into_iter().chain(everywhere("coordinator_signals_sent_last_day", day)).collect()
+    };
+    let limits = || {
+        let minute = everywhere("coordinator_signals_limit_per_minute", "10+0x20");
+        minute.into_iter().chain(everywhere("coordinator_signals_limit_per_day", "100+0x20")).collect()
+    };
+    [
+        case(
+            "a signal that waits behind the limit of a minute is told",
+            [signals("received", "1+0x20"), sent("10+0x20", "10+0x20"), limits()],
+            [quiet(0, alert), fires(1, alert, "10")],
+        ),
+        case(
+            "a signal that waits behind the limit of a day is told",
+            [signals("received", "1+0x20"), sent("0+0x20", "100+0x20"), limits()],
+            [quiet(0, alert), fires(1, alert, "100")],
+        ),
+        case(
+            "a limit that is used up while nothing waits has done its work",
+            [signals("received", "0+0x20"), sent("10+0x20", "100+0x20"), limits()],
+            [quiet(5, alert)],
+        ),
+        case(
+            "signals that wait while each limit has one left wait for something else",
+            [signals("received", "9+0x20"), sent("9+0x20", "99+0x20"), limits()],
+            [quiet(5, alert)],
+        ),
+        case(
+            "without a limit none is used up",
+            [signals("received", "9+0x20"), sent("1000+0x20", "1000+0x20")],
+            [quiet(5, alert)],
+        ),
+    ]
+}
+
+fn expired() -> [Case; 2] {
+    let expired = |values| everywhere("coordinator_signals_expired_last_day", values);
+    [
+        case(
+            "a missed trade is told at once",
+            [expired("0 1+0x20")],
+            [quiet(0, "SignalExpired"), fires(1, "SignalExpired", "1")],
+        ),
+        case(
+            "it is told until a day has passed",
+            [expired("3+0x8 0+0x8")],
+            [fires(4, "SignalExpired", "3"), quiet(5, "SignalExpired")],
+        ),
+    ]
+}
+
+/// Only the second instance's counter moves.
+fn fenced_write() -> [Case; 7] {
+    let alert = "FencedWrite";
+    let counter = |values: &str| {
+        let [other, this] = INSTANCES;
+        let counter = "coordinator_fenced_writes_total";
+        vec![series(counter, other, "4+0x60"), series(counter, this, values)]
+    };
+    let started = |values: &str| {
+        let [other, this] = INSTANCES;
+        let started = "process_start_time_seconds";
+        vec![series(started, other, "-3600+0x60"), series(started, this, values)]
+    };
+    [
+        case(
+            "a refused write is told for ten minutes",
+            [counter("0+0x10 1+0x50"), started("-3600+0x60")],
+            [quiet(5, alert), fires(6, alert, "1"), fires(14, alert, "1"), quiet(16, alert)],
+        ),
+        case(
+            "writes that were refused long ago are not told",
+            [counter("9+0x60"), started("-3600+0x60")],
+            [quiet(0, alert), quiet(5, alert), quiet(30, alert)],
+        ),
+        case(
+            "a counter that restarted with its process is no growth",
+            [counter("9+0x19 0+0x40"), started("-3600+0x19 600+0x40")],
+            [quiet(9, alert), quiet(10, alert), quiet(11, alert), quiet(20, alert)],
+        ),
+        case(
+            "a counter that stands after the restart where it stood before has grown",
+            [counter("1+0x19 1+0x40"), started("-3600+0x19 600+0x40")],
+            [quiet(9, alert), fires(10, alert, "1"), fires(19, alert, "1"), quiet(20, alert)],
+        ),
+        case(
+            "a counter that grew less after the restart than it stood at before has grown too",
+            [counter("9+0x19 0+0x9 2+0x30"), started("-3600+0x19 600+0x40")],
+            [quiet(14, alert), fires(15, alert, "1"), fires(19, alert, "1")],
+        ),
+        case(
+            "a process is first scraped after its first refused write",
+            [counter("_x19 1+0x40"), started("_x19 570+0x40")],
+            [quiet(9, alert), fires(10, alert, "1"), fires(19, alert, "1"), quiet(20, alert)],
+        ),
+        case(
+            "a process that has long been running is first scraped",
+            [counter("_x19 3+0x40"), started("_x19 -3600+0x40")],
+            [quiet(10, alert), quiet(20, alert)],
+        ),
+    ]
+}
+
+fn uncounted() -> [Case; 4] {
+    let alert = "SignalLedgerUncounted";
+    let leader = |instance, values| vec![series("portfolio_manager_is_leader", instance, values)];
+    let counted = |instance, values| {
+        vec![labelled(
+            "coordinator_signals",
+            &[("job", JOB), ("instance", instance), ("state", "received")],
+            values,
+        )]
+    };
+    let [a, b] = INSTANCES;
+    [
+        case(
+            "a leader that has not counted its signals for five minutes is told",
+            [leader(a, "1+0x20"), leader(b, "0+0x20")],
+            [quiet(4, alert), fires(5, alert, "1")],
+        ),
+        case(
+            "that another instance counts them does not help: it would not if the leader's database is away",
+            [leader(a, "1+0x20"), leader(b, "0+0x20"), counted(b, "0+0x20")],
+            [fires(5, alert, "1")],
+        ),
+        case(
+            "a leader that counts, and a follower that does not, are quiet",
+            [leader(a, "1+0x20"), leader(b, "0+0x20"), counted(a, "0+0x20")],
+            [quiet(8, alert)],
+        ),
+        case(
+            "without a leader it is not this that is wrong",
+            [leader(a, "0+0x20"), leader(b, "0+0x20")],
+            [quiet(8, alert)],
+        ),
+    ]
+}

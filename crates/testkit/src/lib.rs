@@ -12,6 +12,7 @@
 //! Everything here is for tests, so what cannot be set up panics with a sentence that says what to do.
 
 pub mod backend;
+pub mod broker;
 pub mod contract;
 pub mod fake;
 pub mod http;

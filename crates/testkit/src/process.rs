@@ -78,6 +78,7 @@ pub struct Record {
 pub struct Launch {
     program: PathBuf,
     name: String,
+    port: Option<u16>,
     data_dir: Option<PathBuf>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -87,8 +88,15 @@ impl Launch {
     /// `coordinator run --events-json` of that binary (`env!("CARGO_BIN_EXE_coordinator")`), on a free port
     /// and in a data directory of its own.
     pub fn new(program: impl Into<PathBuf>, name: &str) -> Self {
-        let (data_dir, arguments, environment) = (None, Vec::new(), Vec::new());
-        Self { program: program.into(), name: name.to_owned(), data_dir, arguments, environment }
+        let (port, data_dir, arguments, environment) = (None, None, Vec::new(), Vec::new());
+        Self { program: program.into(), name: name.to_owned(), port, data_dir, arguments, environment }
+    }
+
+    /// Listens on this port, so that whoever knew the process before finds its successor there.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
     }
 
     /// Shares a data directory, which stays the caller's.
@@ -119,7 +127,7 @@ impl Launch {
     pub fn start(&self) -> Coordinator {
         let own =
             tempfile::Builder::new().prefix("coordinator-test-").tempdir().expect("a temporary directory");
-        let port = free_port();
+        let port = self.port.unwrap_or_else(free_port);
         let mut command = self.command(port, own.path());
         let (told, told_events) = channel();
         let (spawned, child) = channel();

@@ -7,7 +7,7 @@ use crate::contract::{LeaseColumn, Opened, Opening, Refused, StateStores, Tamper
 use async_trait::async_trait;
 use domain::id::{ClaimId, GroupId, InstanceId};
 use domain::lease::{Epoch, Seq, TTL_MAX, TTL_MIN, Timeline, Token};
-use domain::ledger::Signal;
+use domain::ledger::{AuditEntry, Paused, Signal};
 use domain::member::{Member, Term};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The schema version the fakes speak.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = domain::SCHEMA_VERSION;
+/// Lines of the instance table older than this are left out, and removed by a leader.
+pub(super) const MEMBER_AGE_MAX: Duration = Duration::from_hours(24);
 /// What the store's clock shows when the database is created: some day in 2023.
 const CREATED_MS: i64 = 1_700_000_000_000;
 
@@ -39,6 +41,8 @@ pub(super) struct Tables {
     pub(super) terms: BTreeMap<GroupId, Vec<Term>>,
     pub(super) members: BTreeMap<(GroupId, InstanceId), (Member, Instant)>,
     pub(super) signals: BTreeMap<GroupId, Vec<Signal>>,
+    pub(super) paused: BTreeMap<GroupId, Paused>,
+    pub(super) audit: Vec<(GroupId, AuditEntry)>,
     pub(super) relations: BTreeMap<String, Relation>,
     pub(super) row_listeners: Listeners,
     pub(super) signal_listeners: Listeners,
@@ -69,6 +73,8 @@ impl FakeDatabase {
             terms: BTreeMap::new(),
             members: BTreeMap::new(),
             signals: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            audit: Vec::new(),
             relations: BTreeMap::new(),
             row_listeners: Listeners::default(),
             signal_listeners: Listeners::default(),
@@ -167,6 +173,13 @@ impl Tables {
             resign: None,
             corrupt: None,
         });
+    }
+
+    /// Removes the group's lines of the instance table that are older than a day; how many.
+    pub(super) fn forget_old_members(&mut self, group: &GroupId) -> u64 {
+        let before = self.members.len();
+        self.members.retain(|(of, _), (_, at)| of != group || at.elapsed() <= MEMBER_AGE_MAX);
+        (before - self.members.len()) as u64
     }
 
     fn tamper(&mut self, what: &Tamper) {

@@ -20,8 +20,17 @@ impl Listeners {
 
     /// Wakes the group's other processes.
     pub(super) fn wake_others(&mut self, group: &GroupId, writer: Nonce) {
+        self.wake(|of, nonce| of == group && nonce != writer);
+    }
+
+    /// Wakes the group's processes.
+    pub(super) fn wake_all(&mut self, group: &GroupId) {
+        self.wake(|of, _| of == group);
+    }
+
+    fn wake(&mut self, whom: impl Fn(&GroupId, Nonce) -> bool) {
         self.0.retain(|(_, _, hint)| hint.strong_count() > 0);
-        for (_, _, hint) in self.0.iter().filter(|(of, nonce, _)| of == group && *nonce != writer) {
+        for (_, _, hint) in self.0.iter().filter(|(of, nonce, _)| whom(of, *nonce)) {
             if let Some(hint) = hint.upgrade() {
                 hint.notify_one();
             }

@@ -1,78 +1,325 @@
 //! [`SignalLedger`] in memory, on the same tables.
 
+use super::database::Tables;
 use super::faults::Call;
 use super::state_store::FakeStateStore;
 use async_trait::async_trait;
 use domain::lease::Token;
-use domain::ledger::{NewSignal, Settlement, Signal, SignalCounts, SignalId, SignalState};
-use domain::ports::{Recorded, SignalClaim, SignalLedger, StoreError, Submit};
+use domain::ledger::{
+    Actor, AuditEntry, LimitReached, Limits, NOTE_LEN_MAX, NewSignal, Paused, Settlement, Signal,
+    SignalCounts, SignalId, SignalState, StateName, Totals,
+};
+use domain::ports::{
+    AUDIT_READ_MAX, CLAIM_MAX, Decision, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX,
+    SignalClaim, SignalLedger, StoreError, Submit, Swept, Switch, Switched,
+};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// As many characters of an actor are kept.
+const ACTOR_CHARS_MAX: usize = 128;
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
 impl FakeStateStore {
-    fn do_submit(&self, new: &NewSignal) -> Submit {
+    fn do_submit(&self, new: &[NewSignal], actor: &Actor) -> Vec<Submit> {
         let mut tables = self.database.tables();
+        new.iter().map(|new| self.submit_one(&mut tables, new, actor)).collect()
+    }
+
+    fn submit_one(&self, tables: &mut Tables, new: &NewSignal, actor: &Actor) -> Submit {
+        let (now_ms, id) = (tables.now_ms(), new.id());
         let signals = tables.signals.entry(self.opening.group.clone()).or_default();
-        if let Some(known) = signals.iter().find(|signal| signal.id == new.id).cloned() {
-            return if known.body == new.body { Submit::Repeated(known) } else { Submit::Conflict(known) };
+        let fingerprint = |signal: &&Signal| {
+            signal.instruction.timestamp_s == new.instruction.timestamp_s
+                && signal.fingerprint() == domain::ledger::Fingerprint::of(&new.instruction)
+        };
+        if let Some(first) = signals.iter().find(fingerprint).cloned() {
+            let equal = first.instruction == new.instruction;
+            let taken = signals.iter().find(|signal| signal.id == id && signal.id != first.id).cloned();
+            return match taken {
+                Some(other) if new.id.is_some() => Submit::Conflict(other),
+                Some(_) | None if equal => Submit::Repeated(first),
+                Some(_) | None => Submit::Conflict(first),
+            };
         }
-        let order = signals.last().map_or(1, |last| last.order + 1);
-        let signal =
-            Signal { id: new.id.clone(), body: new.body.clone(), order, state: SignalState::Received };
+        if let Some(other) = signals.iter().find(|signal| signal.id == id).cloned() {
+            return Submit::Conflict(other);
+        }
+        let signal = Signal {
+            id,
+            instruction: new.instruction.clone(),
+            arrival: signals.last().map_or(1, |last| last.arrival + 1),
+            state: SignalState::Received,
+            attempt: 0,
+            received_ms: now_ms,
+            claimed_ms: None,
+            settled_ms: None,
+            note: None,
+        };
         signals.push(signal.clone());
-        tables.signal_listeners.wake_others(&self.opening.group, self.opening.nonce);
+        self.note(tables, actor, signal.state.name().as_str(), Some(&signal));
+        tables.signal_listeners.wake_all(&self.opening.group);
         Submit::Accepted(signal)
     }
 
-    /// `work` on the group's signals if the fence admits `token`.
-    fn fenced<T>(&self, token: &Token, work: impl FnOnce(&mut [Signal]) -> T) -> Option<T> {
+    /// What this instance does itself.
+    fn own(&self) -> Actor {
+        Actor { who: self.opening.id.as_str().to_owned(), origin: self.opening.host.clone() }
+    }
+
+    fn note(&self, tables: &mut Tables, actor: &Actor, what: &str, signal: Option<&Signal>) {
+        let note = signal.and_then(|signal| signal.note.clone());
+        self.note_with(tables, actor, what, signal, note);
+    }
+
+    fn note_with(
+        &self,
+        tables: &mut Tables,
+        actor: &Actor,
+        what: &str,
+        signal: Option<&Signal>,
+        note: Option<String>,
+    ) {
+        let cut = |text: &str| text.chars().take(ACTOR_CHARS_MAX).collect();
+        let entry = AuditEntry {
+            number: tables.audit.len() as u64 + 1,
+            at_ms: tables.now_ms(),
+            actor: Actor { who: cut(&actor.who), origin: cut(&actor.origin) },
+            epoch: tables.leases.get(&self.opening.group).map(|lease| lease.token.epoch),
+            what: what.to_owned(),
+            signal: signal.map(|signal| signal.id.clone()),
+            attempt: signal.map_or(0, |signal| signal.attempt),
+            note,
+        };
+        tables.audit.push((self.opening.group.clone(), entry));
+    }
+
+    /// Writes `change` to the signals it wants, each with a line in the audit; how many.
+    fn change(
+        &self,
+        tables: &mut Tables,
+        actor: &Actor,
+        mut change: impl FnMut(&mut Signal) -> bool,
+    ) -> Vec<Signal> {
+        let signals = tables.signals.entry(self.opening.group.clone()).or_default();
+        let changed: Vec<Signal> =
+            signals.iter_mut().filter_map(|signal| change(signal).then(|| signal.clone())).collect();
+        for signal in &changed {
+            self.note(tables, actor, signal.state.name().as_str(), Some(signal));
+        }
+        changed
+    }
+
+    fn do_claim_signals(&self, token: &Token, limits: Limits, most: u16) -> SignalClaim {
         let mut tables = self.database.tables();
-        let admitted = tables.admits(&self.opening.group, token);
-        admitted.then(|| work(tables.signals.entry(self.opening.group.clone()).or_default()))
-    }
-
-    fn do_claim_next(&self, token: &Token) -> SignalClaim {
-        let claimed = self.fenced(token, |signals| {
-            let oldest = signals.iter_mut().find(|signal| signal.state == SignalState::Received)?;
-            oldest.state = SignalState::Claimed(*token);
-            Some(oldest.clone())
-        });
-        match claimed {
-            None => SignalClaim::Fenced,
-            Some(None) => SignalClaim::Empty,
-            Some(Some(signal)) => SignalClaim::Claimed(signal),
+        if !tables.admits(&self.opening.group, token) {
+            return SignalClaim::Fenced;
         }
-    }
-
-    /// Moves the signal to its settled state if it is in the state `from`.
-    fn move_on(&self, token: &Token, id: &SignalId, from: SignalState, as_: Settlement) -> Recorded {
-        let moved = self.fenced(token, |signals| {
-            let signal = signals.iter_mut().find(|signal| signal.id == *id && signal.state == from)?;
-            signal.state = settled(as_);
-            Some(())
-        });
-        match moved.flatten() {
-            Some(()) => Recorded::Recorded,
-            None => Recorded::Fenced,
-        }
-    }
-
-    fn do_settle(&self, token: &Token, id: &SignalId, as_: Settlement) -> Recorded {
-        match as_ {
-            Settlement::Done | Settlement::Rejected => {
-                self.move_on(token, id, SignalState::Claimed(*token), as_)
+        let (now_ms, own) = (tables.now_ms(), self.own());
+        self.change(&mut tables, &own, |signal| {
+            let late = signal.instruction.expires_ms.is_some_and(|at| at <= now_ms);
+            let expires = signal.state == SignalState::Received && late;
+            if expires {
+                signal.state = SignalState::Expired;
+                signal.settled_ms = Some(now_ms);
             }
-            Settlement::Received => Recorded::Fenced,
+            expires
+        });
+        if tables.paused.contains_key(&self.opening.group) {
+            return SignalClaim::Paused;
         }
+        let signals = tables.signals.get(&self.opening.group).map_or(&[][..], Vec::as_slice);
+        let mut busy: BTreeSet<_> = signals
+            .iter()
+            .filter(|signal| matches!(signal.state.name(), StateName::Claimed | StateName::InDoubt))
+            .map(|signal| signal.instruction.instrument.clone())
+            .collect();
+        let waiting = signals.iter().filter(|signal| signal.state == SignalState::Received);
+        let turn: Vec<SignalId> = waiting
+            .filter(|signal| busy.insert(signal.instruction.instrument.clone()))
+            .map(|signal| signal.id.clone())
+            .collect();
+        let left = |limit: Option<u32>, window_ms| {
+            limit.map_or(u32::MAX, |limit| limit.saturating_sub(claims_since(signals, now_ms - window_ms)))
+        };
+        let (minute, day) = (left(limits.per_minute, MINUTE_MS), left(limits.per_day, DAY_MS));
+        let most = u32::from(most.clamp(1, CLAIM_MAX)).min(minute).min(day) as usize;
+        if turn.is_empty() {
+            return SignalClaim::Empty;
+        }
+        if most == 0 {
+            return SignalClaim::Limited(if day == 0 {
+                LimitReached::PerDay
+            } else {
+                LimitReached::PerMinute
+            });
+        }
+        SignalClaim::Claimed(self.change(&mut tables, &own, |signal| {
+            let mine = turn.iter().take(most).any(|id| *id == signal.id);
+            if mine {
+                signal.state = SignalState::Claimed(*token);
+                signal.attempt += 1;
+                signal.claimed_ms = Some(now_ms);
+                signal.note = None;
+            }
+            mine
+        }))
     }
 
-    fn do_take_over(&self, token: &Token) -> Option<Vec<Signal>> {
-        self.fenced(token, |signals| {
-            for signal in signals.iter_mut() {
-                if matches!(signal.state, SignalState::Claimed(_)) {
-                    signal.state = SignalState::InDoubt;
-                }
+    fn do_settle(&self, token: &Token, reports: &[Report]) -> Option<Vec<Recorded>> {
+        let distinct: BTreeSet<&SignalId> = reports.iter().map(|report| &report.id).collect();
+        assert_eq!(distinct.len(), reports.len(), "a signal is in the reports twice: {reports:?}");
+        let mut tables = self.database.tables();
+        if !tables.admits(&self.opening.group, token) {
+            return None;
+        }
+        let own = self.own();
+        let answers = reports.iter().map(|report| {
+            let may = |signal: &Signal| match signal.state {
+                SignalState::Claimed(by) => by.claim == token.claim,
+                SignalState::Received
+                | SignalState::Sent(_)
+                | SignalState::Done
+                | SignalState::Rejected
+                | SignalState::Expired
+                | SignalState::InDoubt => true,
+            };
+            let report = (&report.id, report.attempt, report.settlement, report.note.as_deref());
+            self.move_on(&mut tables, &own, *token, report, may)
+        });
+        Some(answers.collect())
+    }
+
+    /// Moves a signal to its settled state, if its attempt is the latest and `may` agrees.
+    fn move_on(
+        &self,
+        tables: &mut Tables,
+        actor: &Actor,
+        token: Token,
+        (id, attempt, as_, note): (&SignalId, u32, Settlement, Option<&str>),
+        may: impl Fn(&Signal) -> bool,
+    ) -> Recorded {
+        let now_ms = tables.now_ms();
+        let signals = tables.signals.get(&self.opening.group).into_iter().flatten();
+        let Some(signal) = signals.into_iter().find(|signal| signal.id == *id && signal.attempt == attempt)
+        else {
+            return Recorded::Refused;
+        };
+        if signal.state.name() == as_.state() && attempt > 0 {
+            return Recorded::Recorded;
+        }
+        if !as_.leads_from(signal.state.name()) || !may(signal) {
+            return Recorded::Refused;
+        }
+        self.change(tables, actor, |signal| {
+            if signal.id != *id {
+                return false;
             }
-            signals.iter().filter(|signal| signal.state == SignalState::InDoubt).cloned().collect()
+            signal.state = match as_ {
+                Settlement::Done => SignalState::Done,
+                Settlement::Sent => SignalState::Sent(token),
+                Settlement::Rejected => SignalState::Rejected,
+                Settlement::Received => SignalState::Received,
+                Settlement::InDoubt => SignalState::InDoubt,
+            };
+            if as_ == Settlement::Received {
+                signal.claimed_ms = None;
+            }
+            signal.settled_ms = as_.state().is_final().then_some(now_ms);
+            if let Some(note) = note {
+                signal.note = Some(note.chars().take(NOTE_LEN_MAX).collect());
+            }
+            true
+        });
+        if as_ == Settlement::Received {
+            tables.signal_listeners.wake_all(&self.opening.group);
+        }
+        Recorded::Recorded
+    }
+
+    fn do_take_over(&self, token: &Token, in_flight: InFlight<'_>) -> Option<Vec<Signal>> {
+        let mut tables = self.database.tables();
+        if !tables.admits(&self.opening.group, token) {
+            return None;
+        }
+        self.change(&mut tables, &self.own(), |signal| {
+            let SignalState::Claimed(by) = signal.state else { return false };
+            let worked_on = by.claim == token.claim
+                && match in_flight {
+                    InFlight::All => true,
+                    InFlight::Only(these) => these.contains(&signal.id),
+                };
+            if !worked_on {
+                signal.state = SignalState::InDoubt;
+            }
+            !worked_on
+        });
+        let signals = tables.signals.get(&self.opening.group).into_iter().flatten();
+        let in_doubt = signals.filter(|signal| signal.state == SignalState::InDoubt);
+        Some(in_doubt.take(SIGNALS_READ_MAX as usize).cloned().collect())
+    }
+
+    fn do_decide(&self, decision: &Decision) -> Recorded {
+        let Decision { id, attempt, settlement, actor, reason } = decision;
+        let mut tables = self.database.tables();
+        match settlement {
+            Settlement::Done | Settlement::Rejected | Settlement::Received => {}
+            Settlement::Sent | Settlement::InDoubt => return Recorded::Refused,
+        }
+        let token = tables.leases.get(&self.opening.group).map(|lease| lease.token);
+        let Some(token) = token else { return Recorded::Refused };
+        let report = (id, *attempt, *settlement, Some(reason.as_str()));
+        self.move_on(&mut tables, actor, token, report, |signal| match signal.state.name() {
+            StateName::InDoubt | StateName::Sent => true,
+            StateName::Received
+            | StateName::Claimed
+            | StateName::Done
+            | StateName::Rejected
+            | StateName::Expired => false,
         })
+    }
+
+    fn do_switch(&self, to: Switch, actor: &Actor, reason: &str) -> Switched {
+        let mut tables = self.database.tables();
+        let (group, now_ms) = (self.opening.group.clone(), tables.now_ms());
+        let reason: String = reason.chars().take(NOTE_LEN_MAX).collect();
+        let what = match to {
+            Switch::Pause if tables.paused.contains_key(&group) => return Switched::Unchanged,
+            Switch::Pause => {
+                let paused = Paused { reason: reason.clone(), who: actor.who.clone(), since_ms: now_ms };
+                tables.paused.insert(group.clone(), paused);
+                "paused"
+            }
+            Switch::Resume if tables.paused.remove(&group).is_none() => return Switched::Unchanged,
+            Switch::Resume => "resumed",
+        };
+        self.note_with(&mut tables, actor, what, None, Some(reason));
+        tables.signal_listeners.wake_all(&group);
+        Switched::Turned
+    }
+
+    fn do_list(&self, query: &ListQuery) -> Vec<Signal> {
+        let tables = self.database.tables();
+        let signals = tables.signals.get(&self.opening.group).into_iter().flatten().rev();
+        signals
+            .filter(|signal| query.state.is_none_or(|state| signal.state.name() == state))
+            .filter(|signal| query.instrument.as_ref().is_none_or(|of| signal.instruction.instrument == *of))
+            .filter(|signal| query.before.is_none_or(|before| signal.arrival < before))
+            .take(query.limit.min(SIGNALS_READ_MAX) as usize)
+            .cloned()
+            .collect()
+    }
+
+    fn do_audit(&self, of: Option<&SignalId>, limit: u32) -> Vec<AuditEntry> {
+        let tables = self.database.tables();
+        let lines = tables.audit.iter().rev().filter(|(group, _)| *group == self.opening.group);
+        lines
+            .map(|(_, entry)| entry)
+            .filter(|entry| of.is_none_or(|of| entry.signal.as_ref() == Some(of)))
+            .take(limit.min(AUDIT_READ_MAX) as usize)
+            .cloned()
+            .collect()
     }
 
     fn do_counts(&self) -> SignalCounts {
@@ -82,47 +329,127 @@ impl FakeStateStore {
             match signal.state {
                 SignalState::Received => counts.received += 1,
                 SignalState::Claimed(_) => counts.claimed += 1,
+                SignalState::Sent(_) => counts.sent += 1,
                 SignalState::Done => counts.done += 1,
                 SignalState::Rejected => counts.rejected += 1,
+                SignalState::Expired => counts.expired += 1,
                 SignalState::InDoubt => counts.in_doubt += 1,
             }
         }
         counts
     }
+
+    fn do_totals(&self) -> Totals {
+        let counts = self.do_counts();
+        let tables = self.database.tables();
+        let now_ms = tables.now_ms();
+        let signals = tables.signals.get(&self.opening.group).map_or(&[][..], Vec::as_slice);
+        let expired = signals.iter().filter(|signal| {
+            signal.state == SignalState::Expired && signal.settled_ms.is_some_and(|at| at > now_ms - DAY_MS)
+        });
+        let oldest = |state, since: fn(&Signal) -> Option<i64>| {
+            let of_state = signals.iter().filter(|signal| signal.state.name() == state);
+            let age = |since_ms: i64| Duration::from_millis(u64::try_from(now_ms - since_ms).unwrap_or(0));
+            of_state.filter_map(since).min().map(age)
+        };
+        Totals {
+            received: counts.received,
+            claimed: counts.claimed,
+            sent: counts.sent,
+            in_doubt: counts.in_doubt,
+            oldest_received: oldest(StateName::Received, |signal| Some(signal.received_ms)),
+            oldest_in_doubt: oldest(StateName::InDoubt, |signal| signal.claimed_ms),
+            expired_last_day: u32::try_from(expired.count()).unwrap_or(u32::MAX),
+            sent_last_minute: claims_since(signals, now_ms - MINUTE_MS),
+            sent_last_day: claims_since(signals, now_ms - DAY_MS),
+            paused: tables.paused.get(&self.opening.group).cloned(),
+        }
+    }
+
+    fn do_sweep(&self, token: &Token, keep: Duration) -> Option<Swept> {
+        let mut tables = self.database.tables();
+        if !tables.admits(&self.opening.group, token) {
+            return None;
+        }
+        let (now_ms, own) = (tables.now_ms(), self.own());
+        let before_ms = now_ms.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
+        let old = |signal: &Signal| {
+            let arose_ms = signal.instruction.timestamp_s.saturating_mul(1_000);
+            signal.settled_ms.is_some_and(|at| at < before_ms) && arose_ms < before_ms
+        };
+        let signals = tables.signals.entry(self.opening.group.clone()).or_default();
+        let gone: Vec<Signal> = signals.extract_if(.., |signal| old(signal)).collect();
+        for signal in &gone {
+            self.note(&mut tables, &own, "deleted", Some(signal));
+        }
+        let members = tables.forget_old_members(&self.opening.group);
+        Some(Swept { signals: gone.len() as u64, members })
+    }
 }
 
-fn settled(as_: Settlement) -> SignalState {
-    match as_ {
-        Settlement::Done => SignalState::Done,
-        Settlement::Rejected => SignalState::Rejected,
-        Settlement::Received => SignalState::Received,
-    }
+fn claims_since(signals: &[Signal], after_ms: i64) -> u32 {
+    let claims = signals.iter().filter(|signal| signal.claimed_ms.is_some_and(|at| at > after_ms)).count();
+    u32::try_from(claims).unwrap_or(u32::MAX)
 }
 
 #[async_trait]
 impl SignalLedger for FakeStateStore {
-    async fn submit(&self, signal: &NewSignal) -> Result<Submit, StoreError> {
-        self.faults.around(Call::Submit, || Ok(self.do_submit(signal))).await
+    async fn submit(&self, signals: &[NewSignal], actor: &Actor) -> Result<Vec<Submit>, StoreError> {
+        self.faults.around(Call::Submit, || Ok(self.do_submit(signals, actor))).await
     }
 
-    async fn claim_next(&self, token: &Token) -> Result<SignalClaim, StoreError> {
-        self.faults.around(Call::ClaimNext, || Ok(self.do_claim_next(token))).await
+    async fn claim_signals(
+        &self,
+        token: &Token,
+        limits: Limits,
+        most: u16,
+    ) -> Result<SignalClaim, StoreError> {
+        self.faults.around(Call::ClaimSignals, || Ok(self.do_claim_signals(token, limits, most))).await
     }
 
-    async fn settle(&self, token: &Token, id: &SignalId, as_: Settlement) -> Result<Recorded, StoreError> {
-        self.faults.around(Call::Settle, || Ok(self.do_settle(token, id, as_))).await
+    async fn settle(&self, token: &Token, reports: &[Report]) -> Result<Option<Vec<Recorded>>, StoreError> {
+        self.faults.around(Call::Settle, || Ok(self.do_settle(token, reports))).await
     }
 
-    async fn take_over(&self, token: &Token) -> Result<Option<Vec<Signal>>, StoreError> {
-        self.faults.around(Call::TakeOver, || Ok(self.do_take_over(token))).await
+    async fn take_over(
+        &self,
+        token: &Token,
+        in_flight: InFlight<'_>,
+    ) -> Result<Option<Vec<Signal>>, StoreError> {
+        self.faults.around(Call::TakeOver, || Ok(self.do_take_over(token, in_flight))).await
     }
 
-    async fn resolve(&self, token: &Token, id: &SignalId, as_: Settlement) -> Result<Recorded, StoreError> {
-        self.faults.around(Call::Resolve, || Ok(self.move_on(token, id, SignalState::InDoubt, as_))).await
+    async fn decide(&self, decision: &Decision) -> Result<Recorded, StoreError> {
+        self.faults.around(Call::Decide, || Ok(self.do_decide(decision))).await
+    }
+
+    async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {
+        self.faults.around(Call::Switch, || Ok(self.do_switch(to, actor, reason))).await
+    }
+
+    async fn find(&self, id: &SignalId) -> Result<Option<Signal>, StoreError> {
+        let find = || self.database.signals(&self.opening.group).into_iter().find(|signal| signal.id == *id);
+        self.faults.around(Call::Find, || Ok(find())).await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError> {
+        self.faults.around(Call::List, || Ok(self.do_list(query))).await
+    }
+
+    async fn audit(&self, of: Option<&SignalId>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+        self.faults.around(Call::Audit, || Ok(self.do_audit(of, limit))).await
     }
 
     async fn counts(&self) -> Result<SignalCounts, StoreError> {
         self.faults.around(Call::Counts, || Ok(self.do_counts())).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.faults.around(Call::Totals, || Ok(self.do_totals())).await
+    }
+
+    async fn sweep(&self, token: &Token, keep: Duration) -> Result<Option<Swept>, StoreError> {
+        self.faults.around(Call::Sweep, || Ok(self.do_sweep(token, keep))).await
     }
 
     async fn submitted(&self) {

@@ -1,6 +1,6 @@
 //! [`StateStore`] in memory.
 
-use super::database::{FakeDatabase, Lease, SCHEMA, Tables};
+use super::database::{FakeDatabase, Lease, MEMBER_AGE_MAX, SCHEMA, Tables};
 use super::faults::{Call, Faults};
 use super::listeners::Hint;
 use super::portfolio::{POSITION, Relation, TOTALS};
@@ -14,12 +14,9 @@ use domain::ports::{
 };
 use domain::recovery::RawPortfolio;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
 /// As many characters of a reason are kept.
 const REASON_CHARS_MAX: usize = 256;
-/// Lines of the instance table older than this are left out.
-const MEMBER_AGE_MAX: Duration = Duration::from_hours(24);
 /// What counts as recent change, in milliseconds.
 const HOUR_MS: i64 = 3_600_000;
 
@@ -299,7 +296,8 @@ mod tests {
     use super::*;
     use domain::id::GroupId;
     use domain::lease::Timeline;
-    use domain::ports::SignalLedger;
+    use domain::ports::{InFlight, SignalLedger};
+    use std::time::Duration;
 
     #[tokio::test]
     async fn a_renewal_carries_the_row_to_a_promoted_timeline_and_only_then_effects_pass() {
@@ -314,12 +312,12 @@ mod tests {
         };
         let Claim::Granted(old) = process.claim(&request).await.unwrap() else { panic!("the row is open") };
         database.promote_to(Timeline(2));
-        assert_eq!(process.take_over(&old).await, Ok(None), "the row is not carried yet");
+        assert_eq!(process.take_over(&old, InFlight::All).await, Ok(None), "the row is not carried yet");
         let renewed = Renewal::Renewed { timeline: Timeline(2), resign: None };
         assert_eq!(process.renew(&old, Seq(1)).await, Ok(renewed));
-        assert_eq!(process.take_over(&old).await, Ok(None), "the token is another one now");
+        assert_eq!(process.take_over(&old, InFlight::All).await, Ok(None), "the token is another one now");
         let carried = Token { timeline: Timeline(2), ..old };
-        assert_eq!(process.take_over(&carried).await, Ok(Some(vec![])));
+        assert_eq!(process.take_over(&carried, InFlight::All).await, Ok(Some(vec![])));
     }
 
     #[tokio::test(start_paused = true)]

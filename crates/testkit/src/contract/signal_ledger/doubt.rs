@@ -1,49 +1,43 @@
 //! Doubt: what a former leader claimed and did not settle is never sent blindly.
 
-use super::{claim, submit};
+use super::{claim, claim_one, ids, settle, submit, take_over};
 use crate::contract::{Case, Process, Scene, StateStores, cases};
 use domain::lease::Token;
-use domain::ledger::{Settlement, Signal, SignalCounts, SignalId, SignalState};
-use domain::ports::{Recorded, SignalClaim};
+use domain::ledger::{Settlement, Signal, SignalCounts, SignalState};
+use domain::ports::{InFlight, Recorded, SignalClaim};
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("signal_ledger", Scene:
         taking_over_marks_what_others_claimed,
         taking_over_again_tells_the_same,
-        taking_over_marks_the_own_claims_too,
+        taking_over_marks_the_own_claims_that_are_not_in_flight,
+        what_others_claimed_is_not_in_flight_whatever_is_said,
         a_doubt_is_not_claimed_until_it_is_resolved,
         a_doubt_is_resolved_each_way,
-        only_a_doubt_is_resolved,
+        a_late_resolution_of_an_earlier_doubt_is_refused,
         a_doubt_outlives_the_leader_that_marked_it,
     )
 }
 
-async fn take_over(process: &Process, token: &Token) -> Vec<Signal> {
-    process.ledger.take_over(token).await.expect("take over").expect("the token is the row's")
-}
-
-fn ids(signals: &[Signal]) -> Vec<&str> {
-    signals.iter().map(|signal| signal.id.as_str()).collect()
-}
-
 /// `a` claims the signals, then `b` leads. Their ids do not sort as they arrived.
-async fn orphaned(a: &Process, b: &Process, names: &[&str]) -> (Token, Vec<SignalId>) {
+async fn orphaned(a: &Process, b: &Process, names: &[&str]) -> (Token, Vec<Signal>) {
     let old = a.lead().await;
-    let mut ids = Vec::new();
+    let mut signals = Vec::new();
     for name in names {
         submit(&*a.ledger, name).await;
-        ids.push(claim(&*a.ledger, &old).await.id);
+        signals.push(claim(&*a.ledger, &old).await);
     }
-    (b.lead().await, ids)
+    (b.lead().await, signals)
 }
 
 async fn taking_over_marks_what_others_claimed(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
-    let (token, _) = orphaned(&a, &b, &["z", "y"]).await;
+    let (token, claimed) = orphaned(&a, &b, &["z", "y"]).await;
     submit(&*a.ledger, "waiting").await;
     let doubtful = take_over(&b, &token).await;
-    assert_eq!(ids(&doubtful), ["z", "y"], "oldest first");
-    assert!(doubtful.iter().all(|signal| signal.state == SignalState::InDoubt), "{doubtful:?}");
+    let expected: Vec<Signal> =
+        claimed.into_iter().map(|signal| Signal { state: SignalState::InDoubt, ..signal }).collect();
+    assert_eq!(doubtful, expected, "oldest first, each with its attempt");
     let counts = SignalCounts { received: 1, in_doubt: 2, ..SignalCounts::default() };
     assert_eq!(b.ledger.counts().await, Ok(counts));
 }
@@ -53,60 +47,88 @@ async fn taking_over_again_tells_the_same(scene: Scene) {
     let (token, _) = orphaned(&a, &b, &["s-1"]).await;
     let doubtful = take_over(&b, &token).await;
     assert_eq!(take_over(&b, &token).await, doubtful);
+    let lines = b.ledger.audit(Some(&doubtful[0].id), 10).await.expect("audit");
+    assert_eq!(lines.iter().filter(|line| line.what == "in_doubt").count(), 1, "{lines:?}");
 }
 
-/// A claim whose answer was lost: only the store knows of it.
-async fn taking_over_marks_the_own_claims_too(scene: Scene) {
+/// A claim whose answer was lost: only the store knows of it. What is being worked on is left alone.
+async fn taking_over_marks_the_own_claims_that_are_not_in_flight(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
-    submit(&*process.ledger, "s-1").await;
-    let id = claim(&*process.ledger, &token).await.id;
-    assert_eq!(ids(&take_over(&process, &token).await), ["s-1"]);
-    let settle = async || process.ledger.settle(&token, &id, Settlement::Done).await;
-    assert_eq!(settle().await, Ok(Recorded::Fenced), "whoever still works on it has lost it");
-    assert_eq!(process.ledger.resolve(&token, &id, Settlement::Received).await, Ok(Recorded::Recorded));
-    assert_eq!(claim(&*process.ledger, &token).await.id, id, "not sent after all: it is sent now");
-    assert_eq!(settle().await, Ok(Recorded::Recorded));
+    submit(&*process.ledger, "lost").await;
+    submit(&*process.ledger, "working").await;
+    let lost = claim(&*process.ledger, &token).await;
+    let working = claim(&*process.ledger, &token).await;
+    let over = async |in_flight: InFlight<'_>| {
+        process.ledger.take_over(&token, in_flight).await.expect("take over").expect("the token is the row's")
+    };
+    assert_eq!(over(InFlight::All).await, [], "somebody else works on them");
+    assert_eq!(ids(&over(InFlight::Only(std::slice::from_ref(&working.id))).await), ["lost"]);
+    let settle = async |of: &Signal, as_| settle(&*process.ledger, &token, of, as_).await;
+    assert_eq!(settle(&working, Settlement::Done).await, Some(Recorded::Recorded));
+    assert_eq!(settle(&lost, Settlement::Received).await, Some(Recorded::Recorded));
+    let again = claim(&*process.ledger, &token).await;
+    assert_eq!((&again.id, again.attempt), (&lost.id, 2), "not sent after all: it is sent now");
+    assert_eq!(settle(&lost, Settlement::Done).await, Some(Recorded::Refused), "of the first attempt");
+    assert_eq!(settle(&again, Settlement::Done).await, Some(Recorded::Recorded));
     assert_eq!(take_over(&process, &token).await, [], "what is settled is left alone");
+}
+
+async fn what_others_claimed_is_not_in_flight_whatever_is_said(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    for (name, n) in [("z", 0), ("y", 1)] {
+        let (token, claimed) = orphaned(&a, &b, &[name]).await;
+        let named = [claimed[0].id.clone()];
+        let in_flight = if n == 0 { InFlight::All } else { InFlight::Only(&named) };
+        let doubtful = b.ledger.take_over(&token, in_flight).await.expect("take over");
+        assert_eq!(doubtful.expect("the token is the row's").len(), n + 1, "{in_flight:?}");
+    }
 }
 
 async fn a_doubt_is_not_claimed_until_it_is_resolved(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let (token, _) = orphaned(&a, &b, &["s-1"]).await;
-    assert_eq!(b.ledger.claim_next(&token).await, Ok(SignalClaim::Empty), "not before the takeover either");
+    assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty, "not before the takeover either");
     take_over(&b, &token).await;
-    assert_eq!(b.ledger.claim_next(&token).await, Ok(SignalClaim::Empty));
+    assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty);
 }
 
 async fn a_doubt_is_resolved_each_way(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
-    let (token, ids) = orphaned(&a, &b, &["done", "rejected", "again"]).await;
+    let (token, signals) = orphaned(&a, &b, &["done", "rejected", "again"]).await;
     submit(&*a.ledger, "later").await;
     take_over(&b, &token).await;
     let ways = [Settlement::Done, Settlement::Rejected, Settlement::Received];
-    for (id, as_) in ids.iter().zip(ways) {
-        assert_eq!(b.ledger.resolve(&token, id, as_).await, Ok(Recorded::Recorded), "{id}");
-        assert_eq!(b.ledger.resolve(&token, id, as_).await, Ok(Recorded::Fenced), "{id} is in doubt no more");
+    for (signal, as_) in signals.iter().zip(ways) {
+        let answer = settle(&*b.ledger, &token, signal, as_).await;
+        assert_eq!(answer, Some(Recorded::Recorded), "{}", signal.id);
+        for other in ways.into_iter().filter(|other| *other != as_) {
+            let answer = settle(&*b.ledger, &token, signal, other).await;
+            assert_eq!(answer, Some(Recorded::Refused), "{} is in doubt no more", signal.id);
+        }
     }
     let counts = SignalCounts { received: 2, done: 1, rejected: 1, ..SignalCounts::default() };
     assert_eq!(b.ledger.counts().await, Ok(counts));
     let next = claim(&*b.ledger, &token).await;
-    assert_eq!(next.id, ids[2], "back in its place in the order of arrival");
-    assert_eq!(next.state, SignalState::Claimed(token));
+    assert_eq!(next.id, signals[2].id, "back in its place in the order of arrival");
+    assert_eq!((next.state, next.attempt), (SignalState::Claimed(token), 2));
 }
 
-async fn only_a_doubt_is_resolved(scene: Scene) {
+/// A resolution whose answer was lost may arrive when the signal was sent again and is in doubt again. It must not
+/// put back to wait what may have been executed.
+async fn a_late_resolution_of_an_earlier_doubt_is_refused(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
-    let id = submit(&*process.ledger, "s-1").await.id;
-    let resolve = async |as_| process.ledger.resolve(&token, &id, as_).await;
-    assert_eq!(resolve(Settlement::Done).await, Ok(Recorded::Fenced), "it waits");
+    submit(&*process.ledger, "s-1").await;
     claim(&*process.ledger, &token).await;
-    assert_eq!(resolve(Settlement::Received).await, Ok(Recorded::Fenced), "it is claimed");
-    process.ledger.settle(&token, &id, Settlement::Rejected).await.expect("settle");
-    assert_eq!(resolve(Settlement::Received).await, Ok(Recorded::Fenced), "it is settled");
-    let unknown = super::signal_id("nobody-submitted-this");
-    assert_eq!(process.ledger.resolve(&token, &unknown, Settlement::Done).await, Ok(Recorded::Fenced));
+    let first = take_over(&process, &token).await.remove(0);
+    settle(&*process.ledger, &token, &first, Settlement::Received).await.expect("the token is the row's");
+    claim(&*process.ledger, &token).await;
+    let second = take_over(&process, &token).await.remove(0);
+    assert_eq!((first.attempt, second.attempt), (1, 2));
+    let late = settle(&*process.ledger, &token, &first, Settlement::Received).await;
+    assert_eq!(late, Some(Recorded::Refused));
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
 }
 
 async fn a_doubt_outlives_the_leader_that_marked_it(scene: Scene) {

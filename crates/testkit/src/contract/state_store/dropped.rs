@@ -4,6 +4,7 @@
 //! The trap: a future dropped at the wrong `await` hands a connection with an open transaction back to the
 //! pool, and later writes on it are acknowledged and never committed.
 
+use crate::contract::signal_ledger::{client, signal};
 use crate::contract::{Case, Scene, StateStores, cases};
 use domain::lease::Seq;
 use domain::ports::{Renewal, Submit};
@@ -84,9 +85,9 @@ async fn dropped_portfolio_reads_leave_no_transaction_behind(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     for round in 0..DROPS {
         let _ = dropped_after(round % POLLS_MAX, a.state.portfolio()).await;
-        let signal = super::super::signal_ledger::signal(&format!("s-{round}"));
-        if let Ok(Submit::Accepted(_)) = a.ledger.submit(&signal).await {
-            let again = b.ledger.submit(&signal).await;
+        let signal = signal(&format!("s-{round}"));
+        if let Ok(Submit::Accepted(_)) = a.ledger.submit_one(&signal, &client()).await {
+            let again = b.ledger.submit_one(&signal, &client()).await;
             assert!(matches!(again, Ok(Submit::Repeated(_))), "acknowledged, so it is there: {again:?}");
         }
     }
@@ -97,12 +98,12 @@ async fn dropped_submissions_lose_no_acknowledged_signal(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let mut acknowledged = 0;
     for round in 0..DROPS {
-        let dropped = super::super::signal_ledger::signal(&format!("dropped-{round}"));
-        let _ = dropped_after(round % POLLS_MAX, a.ledger.submit(&dropped)).await;
-        let signal = super::super::signal_ledger::signal(&format!("s-{round}"));
-        if let Ok(Submit::Accepted(_)) = a.ledger.submit(&signal).await {
+        let dropped = signal(&format!("dropped-{round}"));
+        let _ = dropped_after(round % POLLS_MAX, a.ledger.submit_one(&dropped, &client())).await;
+        let signal = signal(&format!("s-{round}"));
+        if let Ok(Submit::Accepted(_)) = a.ledger.submit_one(&signal, &client()).await {
             acknowledged += 1;
-            let again = b.ledger.submit(&signal).await;
+            let again = b.ledger.submit_one(&signal, &client()).await;
             assert!(matches!(again, Ok(Submit::Repeated(_))), "acknowledged, so it is there: {again:?}");
         }
     }

@@ -20,12 +20,13 @@ pub(crate) use timeline;
 /// FOR SHARE makes a claim that comes later wait until this statement is committed, and makes this
 /// statement wait for a claim that came before and look again at what it left (READ COMMITTED). FOR KEY
 /// SHARE lets a claim pass, and WHERE EXISTS without a lock believes the row of the statement's start.
+/// It is RECURSIVE for those that follow and need it; this one is not.
 /// The timeline is compared so that a token that survived on a promoted standby, whose row may be an old
 /// one, is refused until its holder has carried the row over.
 macro_rules! with_fence {
     ($rest:literal) => {
         concat!(
-            "WITH fence AS (
+            "WITH RECURSIVE fence AS (
                 SELECT 1 FROM coordinator_lease
                 WHERE group_id = $1 AND tl = $2 AND epoch = $3 AND claim = $4 AND NOT released
                   AND tl = ",

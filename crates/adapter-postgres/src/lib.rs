@@ -11,7 +11,7 @@
 //! - `lease`: the row that decides; every write is one statement.
 //! - `fence`: the one SQL fragment that checks a token; used by every fenced statement.
 //! - `members`, `portfolio`, `schema`: the rest of `StateStore`.
-//! - `signal_ledger`: the effects, every one fenced.
+//! - `signal_ledger`: the effects, every one fenced; [`ROLES`] has the rights that it needs.
 //! - `listen`: hints by LISTEN.
 //! - `row`, `error`: values and errors of the server, judged.
 //! - [`CommitWarnings`] (`warning`): the sign of a synchronous commit that was cancelled.
@@ -38,6 +38,20 @@ mod schema;
 mod signal_ledger;
 mod state_store;
 mod warning;
+
+/// A script for psql: a role that may do what the service does, and no more.
+pub const ROLES: &str = include_str!("../sql/roles.sql");
+
+/// Texts for a benchmark that measures what the database alone can do with them. Not an interface.
+#[doc(hidden)]
+pub mod statements {
+    /// Stores new signals; the arguments are described beside the text.
+    pub const SUBMIT: &str = crate::signal_ledger::SUBMIT;
+    /// Claims signals.
+    pub const CLAIM: &str = crate::signal_ledger::CLAIM;
+    /// Records results.
+    pub const SETTLE: &str = crate::signal_ledger::SETTLE;
+}
 
 pub use config::{InvalidRelation, PostgresConfig, RelationName};
 pub use hosts::InvalidUrl;

@@ -36,7 +36,7 @@ pub(crate) enum Hint {
     Row,
     /// Somebody asked the holder to hand over.
     Resign,
-    /// A signal was submitted.
+    /// A signal waits that did not before, or claims are granted again.
     Signal,
 }
 
@@ -83,7 +83,7 @@ impl Listener {
         self.hints.row.notified().await;
     }
 
-    /// Resolves when a signal may have been submitted.
+    /// Resolves when a signal may wait that did not before.
     pub(crate) async fn signal(&self) {
         self.start();
         self.hints.signal.notified().await;
@@ -216,6 +216,7 @@ mod tests {
         let (mine, other) = (Nonce::new(1), Nonce::new(2));
         let me = Identity {
             group: domain::id::GroupId::parse("g").unwrap(),
+            id: domain::id::InstanceId::parse("i").unwrap(),
             nonce: mine,
             host: String::new(),
             ttl: Duration::from_secs(10),

@@ -19,8 +19,7 @@ const TERMS_READ_MAX: u32 = 10_000;
 
 /// $1 group, $2 id, $3 nonce, $4 host, $5 address, $6 status, $7 epoch, $8 fallback, $9 alerts,
 /// $10 version, $11 started. `written` reads from `before`, so that it runs after it: `before` has the line
-/// as the last writer left it, under a lock. `old` are lines that nobody is shown any more; one that
-/// another heartbeat has locked is that one's business, so that no heartbeat waits for another.
+/// as the last writer left it, under a lock.
 const BEAT: &str = "\
     WITH before AS (
         SELECT nonce, started_ms FROM coordinator_member WHERE group_id = $1 AND id = $2 FOR UPDATE),
@@ -33,13 +32,7 @@ const BEAT: &str = "\
         SET nonce = excluded.nonce, host = excluded.host, address = excluded.address,
             status = excluded.status, epoch = excluded.epoch, fallback = excluded.fallback,
             alerts = excluded.alerts, version = excluded.version, started_ms = excluded.started_ms,
-            beat_at = excluded.beat_at),
-    old AS (
-        SELECT id FROM coordinator_member
-        WHERE group_id = $1 AND id <> $2 AND beat_at <= now() - interval '1 day'
-        FOR UPDATE SKIP LOCKED),
-    pruned AS (
-        DELETE FROM coordinator_member AS m USING old WHERE m.group_id = $1 AND m.id = old.id)
+            beat_at = excluded.beat_at)
     SELECT (SELECT count(*) FROM coordinator_term
             WHERE group_id = $1 AND from_at > now() - interval '60 minutes') AS changes,
            left(before.nonce, 32) AS nonce, before.started_ms
@@ -47,7 +40,8 @@ const BEAT: &str = "\
 
 const LEAVE: &str = "DELETE FROM coordinator_member WHERE group_id = $1 AND id = $2 AND nonce = $3";
 
-/// $1 group, $2 limit. The age is the difference of two times of the same clock.
+/// $1 group, $2 limit. The age is the difference of two times of the same clock. Lines of the day before are
+/// left to the sweep.
 const MEMBERS: &str = "\
     SELECT left(id, 128) AS id, left(nonce, 32) AS nonce, left(host, 256) AS host,
            left(address, 256) AS address, left(status, 32) AS status, epoch, fallback, alerts::bigint,

@@ -98,6 +98,23 @@ impl Lane {
         session.answered(answer)
     }
 
+    /// As [`Self::all`]; `None` when a unique index forbids it. That is an answer: nothing was written, and the
+    /// session is as good as before.
+    pub(crate) async fn all_unless_taken(
+        &self,
+        statement: Statement<'_>,
+    ) -> Result<Option<Vec<PgRow>>, StoreError> {
+        let mut session = self.take().await?;
+        let request = async {
+            match statement.fetch_all(session.connection()).await {
+                Err(sqlx::Error::Database(reported)) if reported.is_unique_violation() => Ok(None),
+                answer => answer.map(Some),
+            }
+        };
+        let answer = warning::watch(request).await;
+        session.answered(answer)
+    }
+
     /// Refuses further requests and says goodbye to the server. Requests under way go on.
     pub(crate) async fn close(&self) {
         self.places.close();

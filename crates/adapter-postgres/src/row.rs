@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 /// Longest text for people (hosts, addresses, reasons, versions) that is read or written, in characters.
 pub(crate) const TEXT_LEN_MAX: usize = 256;
+/// Longest name or origin of whoever does something, in characters.
+const ACTOR_LEN_MAX: usize = 128;
 
 /// A row of a table, for reading.
 #[derive(Clone, Copy)]
@@ -67,9 +69,9 @@ pub(crate) fn bigint(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(-1)
 }
 
-/// A LEADER_TTL as the row keeps it; an absurd one is refused by the schema.
-pub(crate) fn milliseconds(ttl: Duration) -> i64 {
-    i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)
+/// A duration as a statement has it; an absurd LEADER_TTL is refused by the schema.
+pub(crate) fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The claim as PostgreSQL keeps it.
@@ -77,9 +79,19 @@ pub(crate) fn uuid(claim: ClaimId) -> Uuid {
     Uuid::from_u128(claim.as_u128())
 }
 
-/// A text for people as it can be stored: cut, and without the one character PostgreSQL has no place for.
+/// A text for people as it can be stored.
 pub(crate) fn text(text: &str) -> String {
-    text.chars().take(TEXT_LEN_MAX).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect()
+    cut(text, TEXT_LEN_MAX)
+}
+
+/// An actor's name or origin as it can be stored.
+pub(crate) fn actor(text: &str) -> String {
+    cut(text, ACTOR_LEN_MAX)
+}
+
+/// As much of a text as can be stored: so many characters, and without the one PostgreSQL has no place for.
+fn cut(text: &str, len_max: usize) -> String {
+    text.chars().take(len_max).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use sqlx::Executor;
 use sqlx::postgres::PgConnection;
 
 /// One statement list per version, the first brings nothing to version 1.
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [include_str!("../migrations/0001_coordinator.sql")];
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] =
+    [include_str!("../migrations/0001_coordinator.sql"), include_str!("../migrations/0002_signals.sql")];
 
 /// Serialises migrations of all groups of a database: "coordina" in ASCII.
 const LOCK: i64 = 0x636f_6f72_6469_6e61;
@@ -40,6 +41,16 @@ const CREATE_ROW: &str = concat!(
      FROM coordinator_term WHERE group_id = $1
      ON CONFLICT (group_id) DO NOTHING"
 );
+
+/// $1 group. The kill switch is as the audit's last word about it: deleting the row must not turn it off.
+const CREATE_SWITCH: &str = "\
+    INSERT INTO coordinator_dispatch (group_id, paused_at, reason, changed_by, changed_from)
+    SELECT $1, CASE last.what WHEN 'paused' THEN last.at END, left(last.note, 256), left(last.who, 128),
+           left(last.origin, 128)
+    FROM (VALUES (1)) AS always LEFT JOIN (
+        SELECT what, at, note, who, origin FROM coordinator_audit
+        WHERE group_id = $1 AND signal_id IS NULL ORDER BY number DESC LIMIT 1) AS last ON true
+    ON CONFLICT (group_id) DO NOTHING";
 
 /// Relations of the recovery that we create when they are wanted and absent. A relation of any other
 /// name is the team's own.
@@ -80,6 +91,7 @@ async fn bring_up_to_date(
             apply_from(connection, found).await?;
             let ttl_ms = row::milliseconds(me.ttl);
             run(connection, sqlx::query(CREATE_ROW).bind(me.group.as_str()).bind(ttl_ms)).await?;
+            run(connection, sqlx::query(CREATE_SWITCH).bind(me.group.as_str())).await?;
             for (name, statements) in DEFAULTS {
                 if relations.iter().any(|relation| relation.to_string() == name) {
                     create_if_absent(connection, name, statements).await?;

@@ -8,6 +8,7 @@ use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Token};
+use domain::ledger::Actor;
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError,
@@ -36,6 +37,7 @@ const SERVICE_LINGER: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub group: GroupId,
+    pub id: InstanceId,
     pub nonce: Nonce,
     pub host: String,
     pub ttl: Duration,
@@ -45,6 +47,11 @@ impl Identity {
     /// What others are told when this process wrote something.
     pub(crate) fn payload(&self, hint: Hint) -> String {
         hint.payload(self.nonce)
+    }
+
+    /// Who does what this process does by itself.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor { who: self.id.as_str().to_owned(), origin: self.host.clone() }
     }
 }
 
@@ -70,7 +77,7 @@ impl PostgresStore {
     pub fn new(config: PostgresConfig) -> Result<Self, InvalidUrl> {
         let PostgresConfig { url, group, id, nonce, host, ttl, positions, portfolio } = config;
         let hosts = Arc::new(Hosts::parse(&url, &id)?);
-        let me = Identity { group, nonce, host, ttl };
+        let me = Identity { group, id, nonce, host, ttl };
         // At the server all below ttl / 3, the time a renewal has: a lock or an open transaction of a
         // stopped process must be gone before the next renewal, or the next claim, gives up.
         let election = SessionLimits {

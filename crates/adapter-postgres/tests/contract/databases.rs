@@ -4,7 +4,10 @@ use adapter_postgres::{PostgresConfig, PostgresStore, RelationName};
 use async_trait::async_trait;
 use domain::id::{ClaimId, GroupId};
 use domain::lease::{Observation, Token};
-use domain::ports::{Claim, ClaimRequest, Migrate, Schema, StateStore};
+use domain::ledger::{Limits, Settlement, Signal};
+use domain::ports::{
+    Claim, ClaimRequest, Migrate, Report, Schema, SignalClaim, SignalLedger, StateStore, StoreError,
+};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use std::sync::Arc;
@@ -12,18 +15,17 @@ use std::time::Duration;
 use testkit::backend::{self, Postgres, postgres};
 use testkit::contract::{Opened, Opening, PATIENCE, Refused, StateStores, Tamper};
 
-/// The constraints of the lease row go, so that the suite reads what they would refuse.
-/// `postgres::hostile` has the database with its constraints.
-const DROP_LEASE_CONSTRAINTS: &str = "
+/// The constraints of `{table}`'s columns go, but for its key's, so that the suite reads what they would
+/// refuse. `postgres::hostile` has the database with its constraints.
+const DROP_CONSTRAINTS: &str = "
     DO $$ DECLARE name text; BEGIN
-        FOR name IN SELECT conname FROM pg_constraint
-                    WHERE conrelid = 'coordinator_lease'::regclass AND contype = 'c' LOOP
-            EXECUTE format('ALTER TABLE coordinator_lease DROP CONSTRAINT %I', name);
+        FOR name IN SELECT conname FROM pg_constraint WHERE conrelid = '{table}'::regclass AND contype = 'c' LOOP
+            EXECUTE format('ALTER TABLE {table} DROP CONSTRAINT %I', name);
         END LOOP;
         FOR name IN SELECT attname FROM pg_attribute
-                    WHERE attrelid = 'coordinator_lease'::regclass AND attnum > 0 AND attnotnull
-                      AND attname <> 'group_id' LOOP
-            EXECUTE format('ALTER TABLE coordinator_lease ALTER COLUMN %I DROP NOT NULL', name);
+                    WHERE attrelid = '{table}'::regclass AND attnum > 0 AND attnotnull AND attidentity = ''
+                      AND attname NOT IN ('group_id', 'id') LOOP
+            EXECUTE format('ALTER TABLE {table} ALTER COLUMN %I DROP NOT NULL', name);
         END LOOP;
     END $$";
 
@@ -39,7 +41,7 @@ impl Databases {
         let databases = Self::on(postgres());
         let store = databases.store(&opening("migration", "migration"));
         assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
-        databases.execute(DROP_LEASE_CONSTRAINTS).await;
+        databases.drop_constraints("coordinator_lease").await;
         databases
     }
 
@@ -82,6 +84,11 @@ impl Databases {
     /// Executes statements as superuser.
     pub async fn execute(&self, statements: &str) {
         backend::execute(&self.url, statements).await.expect("no constraint is in the way");
+    }
+
+    /// Lets every value into a table.
+    pub async fn drop_constraints(&self, table: &str) {
+        self.execute(&DROP_CONSTRAINTS.replace("{table}", table)).await;
     }
 
     /// Asks as superuser until the answer has a row.
@@ -156,6 +163,24 @@ pub async fn lead(store: &PostgresStore, opening: &Opening) -> Token {
         Ok(Claim::Granted(token)) => token,
         other => panic!("a claim of the row as it is: {other:?}"),
     }
+}
+
+/// Claims the next signal.
+pub async fn claim_signal(store: &PostgresStore, token: &Token) -> Result<SignalClaim, StoreError> {
+    store.claim_signals(token, Limits::default(), 1).await
+}
+
+/// Claims the next signal, which there is.
+pub async fn claimed(store: &PostgresStore, token: &Token) -> Signal {
+    match claim_signal(store, token).await {
+        Ok(SignalClaim::Claimed(mut signals)) if signals.len() == 1 => signals.remove(0),
+        other => panic!("a signal waits and {token} holds the row: {other:?}"),
+    }
+}
+
+/// What was found out about a signal as it was claimed.
+pub fn report(of: &Signal, settlement: Settlement) -> Report {
+    Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None }
 }
 
 /// The process's `n`th claim.

@@ -1,16 +1,16 @@
 //! Standbys: refused while they are, and what a promoted one has to say about tokens.
 
 use crate::cases;
-use crate::databases::{Databases, config, lead, opening};
+use crate::databases::{Databases, claim_signal, claimed, config, lead, opening, report};
 use adapter_postgres::PostgresStore;
 use domain::lease::{Seq, Timeline, Token};
-use domain::ledger::Settlement;
-use domain::ledger::{NewSignal, SignalId, SignalState};
+use domain::ledger::{Settlement, SignalState};
 use domain::ports::{
     Migrate, Recorded, Release, Renewal, Schema, SignalClaim, SignalLedger, StateStore, StoreError, Submit,
 };
 use testkit::backend::{Postgres, free_port, native_postgres};
 use testkit::contract::Case;
+use testkit::contract::signal_ledger::{client, offer, signal};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("failover":
@@ -19,10 +19,6 @@ pub fn cases() -> Vec<Case<Databases>> {
         a_release_on_a_promoted_standby_does_not_look_current,
         a_server_that_came_back_costs_one_answer_of_each_lane,
     )
-}
-
-fn signal(id: &str) -> NewSignal {
-    NewSignal { id: SignalId::parse(id).unwrap(), body: "{}".to_owned() }
 }
 
 async fn a_standby_is_unavailable_and_the_next_host_is_taken(_: &Databases) {
@@ -51,7 +47,7 @@ async fn promoted(group: &str) -> (Postgres, PostgresStore, Token) {
     let store = PostgresStore::new(config(&primary.url(), &opening)).unwrap();
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let token = lead(&store, &opening).await;
-    assert!(matches!(store.submit(&signal("s-1")).await, Ok(Submit::Accepted(_))));
+    assert!(matches!(offer(&store, &signal("s-1")).await, Submit::Accepted(_)));
     let standby = primary.standby();
     standby.promote().await;
     let moved = PostgresStore::new(config(&standby.url(), &opening)).unwrap();
@@ -64,19 +60,17 @@ async fn a_promoted_standby_refuses_tokens_until_the_row_is_carried(_: &Database
     assert_eq!(seen.version.token, old, "the row came along");
     assert_eq!(seen.version.current, Timeline(old.timeline.0 + 1), "a promotion begins a timeline");
     assert!(!seen.on_current_timeline());
-    assert_eq!(store.claim_next(&old).await, Ok(SignalClaim::Fenced), "the row may be an old one");
+    assert_eq!(claim_signal(&store, &old).await, Ok(SignalClaim::Fenced), "the row may be an old one");
 
     let carried = Token { timeline: seen.version.current, ..old };
-    assert_eq!(store.claim_next(&carried).await, Ok(SignalClaim::Fenced), "nobody has carried it yet");
+    assert_eq!(claim_signal(&store, &carried).await, Ok(SignalClaim::Fenced), "nobody has carried it yet");
     let answer = store.renew(&old, Seq(1)).await;
     assert_eq!(answer, Ok(Renewal::Renewed { timeline: carried.timeline, resign: None }));
-    assert_eq!(store.claim_next(&old).await, Ok(SignalClaim::Fenced), "that token is of the past now");
-    let Ok(SignalClaim::Claimed(claimed)) = store.claim_next(&carried).await else {
-        panic!("the carried token is the row's");
-    };
+    assert_eq!(claim_signal(&store, &old).await, Ok(SignalClaim::Fenced), "that token is of the past now");
+    let claimed = claimed(&store, &carried).await;
     assert_eq!(claimed.state, SignalState::Claimed(carried));
-    let settled = store.settle(&carried, &claimed.id, Settlement::Done).await;
-    assert_eq!(settled, Ok(Recorded::Recorded));
+    let settled = store.settle(&carried, &[report(&claimed, Settlement::Done)]).await;
+    assert_eq!(settled, Ok(Some(vec![Recorded::Recorded])));
 }
 
 async fn a_release_on_a_promoted_standby_does_not_look_current(_: &Databases) {
@@ -105,7 +99,7 @@ async fn a_server_that_came_back_costs_one_answer_of_each_lane(_: &Databases) {
     assert!(matches!(lost, Err(StoreError::Unknown(_))), "used a moment ago, so not asked: {lost:?}");
     let answer = store.renew(&token, Seq(2)).await;
     assert!(matches!(answer, Ok(Renewal::Renewed { .. })), "one answer, not two: {answer:?}");
-    let lost = store.submit(&signal("s-1")).await;
+    let lost = store.submit_one(&signal("s-1"), &client()).await;
     assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
-    assert!(matches!(store.submit(&signal("s-1")).await, Ok(Submit::Accepted(_))), "it never arrived");
+    assert!(matches!(offer(&store, &signal("s-1")).await, Submit::Accepted(_)), "it never arrived");
 }

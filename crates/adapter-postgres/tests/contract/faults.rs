@@ -1,14 +1,22 @@
 //! What is away, locked, forbidden or in doubt, and what the caller may conclude.
 
 use crate::cases;
-use crate::databases::{Databases, config, lead, opening, request, stall_commits};
+use crate::databases::{
+    Databases, claim_signal, claimed, config, lead, opening, report, request, stall_commits,
+};
 use adapter_postgres::PostgresStore;
-use domain::lease::{Seq, TTL_MIN};
-use domain::ledger::{NewSignal, SignalId};
-use domain::ports::{Claim, Migrate, Schema, SignalClaim, SignalLedger, StateStore, StoreError, Submit};
+use domain::lease::Seq;
+use domain::ledger::{NewSignal, Settlement};
+use domain::ports::{
+    Claim, Decision, Migrate, Report, Schema, SignalClaim, SignalLedger, StateStore, StoreError, Submit,
+    Switch,
+};
 use sqlx::Executor;
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use testkit::backend::{free_port, postgres};
+use testkit::contract::signal_ledger::{client, offer, signal};
 use testkit::contract::{Case, Opening};
 
 pub fn cases() -> Vec<Case<Databases>> {
@@ -18,11 +26,11 @@ pub fn cases() -> Vec<Case<Databases>> {
         a_missing_database_is_unavailable,
         a_read_only_role_is_unavailable,
         a_role_without_rights_is_unavailable,
-        a_role_that_may_not_create_can_run_the_service,
         an_effect_waits_for_a_claim_and_is_fenced_by_it,
         an_effect_waits_for_a_claim_and_goes_on_without_it,
         a_locked_row_is_unknown_and_unchanged,
         a_cancelled_synchronous_commit_is_unknown,
+        a_repeated_answer_waits_for_the_standby_too,
         a_closed_store_is_unavailable,
     )
 }
@@ -70,35 +78,7 @@ async fn a_role_without_rights_is_unavailable(databases: &Databases) {
     assert_unavailable(&databases.url_as("nobody_special", "p"), "lacks a right").await;
 }
 
-async fn a_role_that_may_not_create_can_run_the_service(databases: &Databases) {
-    let database = databases.another().await;
-    assert_eq!(database.store(&opening("migrated", "a")).migrate(Migrate::Apply).await, Ok(Schema::Current));
-    database
-        .execute(
-            "CREATE ROLE service LOGIN PASSWORD 'p'; REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-             GRANT SELECT, INSERT, UPDATE, DELETE ON coordinator_lease, coordinator_member, coordinator_term,
-                 coordinator_signal TO service;
-             GRANT SELECT ON coordinator_schema, portfolio_positions, portfolio_state TO service",
-        )
-        .await;
-    let opening = opening("served", "a");
-    let store = PostgresStore::new(config(&database.url_as("service", "p"), &opening)).unwrap();
-    assert_eq!(
-        store.migrate(Migrate::Apply).await,
-        Ok(Schema::Current),
-        "a new group in a schema that is there"
-    );
-    let token = lead(&store, &opening).await;
-    assert!(matches!(store.submit(&signal("s-1")).await, Ok(Submit::Accepted(_))));
-    assert!(matches!(store.claim_next(&token).await, Ok(SignalClaim::Claimed(_))));
-    store.portfolio().await.expect("portfolio");
-}
-
-fn signal(id: &str) -> NewSignal {
-    NewSignal { id: SignalId::parse(id).unwrap(), body: "{}".to_owned() }
-}
-
-/// A leader's `claim_next` that meets a row lock: somebody is superseding the leader and ends with `end`.
+/// A leader's claim of a signal that meets a row lock: somebody is superseding the leader and ends with `end`.
 /// The database's default isolation is one under which the fence would fail with an error.
 async fn effect_meets_a_claim(databases: &Databases, end: &'static str) -> Result<SignalClaim, StoreError> {
     let database = databases.another().await;
@@ -110,13 +90,13 @@ async fn effect_meets_a_claim(databases: &Databases, end: &'static str) -> Resul
     let store = Arc::new(database.store(&opening));
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let token = lead(&store, &opening).await;
-    assert!(matches!(store.submit(&signal("s-1")).await, Ok(Submit::Accepted(_))));
+    assert!(matches!(offer(&*store, &signal("s-1")).await, Submit::Accepted(_)));
 
     let mut usurper = database.admin().await;
     usurper.execute("BEGIN; UPDATE coordinator_lease SET epoch = epoch + 1, seq = 0").await.expect("a claim");
     let effect = tokio::spawn({
         let store = store.clone();
-        async move { store.claim_next(&token).await }
+        async move { claim_signal(&store, &token).await }
     });
     database
         .until(&format!(
@@ -137,8 +117,11 @@ async fn an_effect_waits_for_a_claim_and_goes_on_without_it(databases: &Database
     assert!(matches!(answer, Ok(SignalClaim::Claimed(_))), "{answer:?}");
 }
 
+/// Of which a lock may take a sixth and a connection a third, which is enough on a busy machine.
+const LOCKED_TTL: Duration = Duration::from_secs(6);
+
 async fn a_locked_row_is_unknown_and_unchanged(databases: &Databases) {
-    let opening = Opening { ttl: TTL_MIN, ..opening("locked", "a") };
+    let opening = Opening { ttl: LOCKED_TTL, ..opening("locked", "a") };
     let store = databases.store(&opening);
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let token = lead(&store, &opening).await;
@@ -151,7 +134,7 @@ async fn a_locked_row_is_unknown_and_unchanged(databases: &Databases) {
     let answers = [
         store.renew(&token, Seq(1)).await.map(|_| ()),
         store.claim(&request(&before, &opening, 2)).await.map(|_| ()),
-        store.claim_next(&token).await.map(|_| ()),
+        claim_signal(&store, &token).await.map(|_| ()),
     ];
     for answer in answers {
         // SQLSTATE 55P03: lock_timeout, which is the shortest of the session's limits.
@@ -165,28 +148,67 @@ async fn a_locked_row_is_unknown_and_unchanged(databases: &Databases) {
     assert!(matches!(store.claim(&request(&before, &opening, 3)).await, Ok(Claim::Granted(_))));
 }
 
+/// Ends the wait for the standby of `call`'s commit; what is acknowledged then must not look like a success.
+async fn cancelled(
+    databases: &Databases,
+    what: &str,
+    call: impl Future<Output = Result<(), StoreError>> + Send + 'static,
+) {
+    let call = tokio::spawn(call);
+    databases.until("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").await;
+    let answer = call.await.expect("no panic");
+    assert!(
+        matches!(&answer, Err(StoreError::Unknown(message)) if message.contains("standby")),
+        "{what}: {answer:?}"
+    );
+}
+
 async fn a_cancelled_synchronous_commit_is_unknown(_: &Databases) {
+    let databases = Databases::on(postgres());
+    let store = Arc::new(databases.store(&opening("synchronous", "a")));
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    stall_commits(&databases).await;
+    let another = NewSignal { id: signal("s-1").id, ..signal("another") };
+    let mut longer = signal("s-1");
+    longer.instruction.payload.push(' ');
+    // All but the first find it here, and nobody is told of it before the standby has it.
+    for (what, new) in [
+        ("first", signal("s-1")),
+        ("retry", signal("s-1")),
+        ("another name", NewSignal { id: None, ..signal("s-1") }),
+        ("another payload", longer),
+        ("another signal of its name", another),
+    ] {
+        let store = store.clone();
+        let submission = async move { store.submit_one(&new, &client()).await.map(|_| ()) };
+        cancelled(&databases, what, submission).await;
+        let received =
+            databases.store(&opening("synchronous", "b")).counts().await.map(|counts| counts.received);
+        assert_eq!(received, Ok(1), "it is there, on this server");
+    }
+}
+
+/// What stands already is told as durably as what is new: the one who asks again may have been told nothing.
+async fn a_repeated_answer_waits_for_the_standby_too(_: &Databases) {
     let databases = Databases::on(postgres());
     let opening = opening("synchronous", "a");
     let store = Arc::new(databases.store(&opening));
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    let token = lead(&store, &opening).await;
+    offer(&*store, &signal("s-1")).await;
+    let done = [report(&claimed(&store, &token).await, Settlement::Done)];
+    store.settle(&token, &done).await.expect("settle");
+    store.switch(Switch::Pause, &client(), "why").await.expect("pause");
     stall_commits(&databases).await;
-    // The second is a retry: the first is visible here, and is not acknowledged before the standby has it.
-    for attempt in ["first", "retry"] {
-        let submission = tokio::spawn({
-            let store = store.clone();
-            async move { store.submit(&signal("s-1")).await }
-        });
-        databases
-            .until("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-            .await;
-        let answer = submission.await.expect("no panic");
-        assert!(
-            matches!(&answer, Err(StoreError::Unknown(message)) if message.contains("standby")),
-            "{attempt}: {answer:?}"
-        );
-        assert_eq!(store.counts().await.map(|counts| counts.received), Ok(1), "it is there, on this server");
-    }
+    let settled = (store.clone(), done.clone());
+    let settled = async move { settled.0.settle(&token, &settled.1).await.map(|_| ()) };
+    cancelled(&databases, "a report", settled).await;
+    let [Report { id, attempt, settlement, .. }] = done;
+    let decision = Decision { id, attempt, settlement, actor: client(), reason: String::new() };
+    let decided = store.clone();
+    cancelled(&databases, "a decision", async move { decided.decide(&decision).await.map(|_| ()) }).await;
+    let paused = async move { store.switch(Switch::Pause, &client(), "why").await.map(|_| ()) };
+    cancelled(&databases, "a pause", paused).await;
 }
 
 async fn a_closed_store_is_unavailable(databases: &Databases) {

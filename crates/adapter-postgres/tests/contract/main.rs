@@ -1,13 +1,17 @@
 //! The suites of both ports against a real PostgreSQL, and what only PostgreSQL can do wrong.
 
+mod audit;
 mod databases;
 mod failover;
 mod faults;
 mod hostile;
 mod late;
 mod members;
+mod migration;
 mod recovery;
+mod roles;
 mod sessions;
+mod slices;
 mod trap;
 
 use databases::Databases;
@@ -22,13 +26,17 @@ fn main() -> ExitCode {
     let suites = [
         state_store::suite(),
         signal_ledger::suite(),
+        audit::cases(),
         failover::cases(),
         faults::cases(),
         hostile::cases(),
         late::cases(),
         members::cases(),
+        migration::cases(),
         recovery::cases(),
+        roles::cases(),
         sessions::cases(),
+        slices::cases(),
         trap::cases(),
     ];
     contract::main(Databases::start(), suites)

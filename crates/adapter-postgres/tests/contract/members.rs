@@ -1,17 +1,18 @@
 //! The instance table's old lines.
 
 use crate::cases;
-use crate::databases::{Databases, opening};
+use crate::databases::{Databases, lead, opening};
 use domain::alert::Status;
 use domain::lease::Epoch;
 use domain::member::{Member, Standing};
-use domain::ports::{Migrate, Schema, StateStore};
+use domain::ports::{Migrate, Schema, SignalLedger, StateStore, Swept};
 use sqlx::Row;
+use std::time::Duration;
 use testkit::contract::{Case, Opening};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("members":
-        a_beat_takes_the_lines_of_the_day_before_away,
+        a_sweep_takes_the_lines_of_the_day_before_away,
     )
 }
 
@@ -30,8 +31,9 @@ fn line(opening: &Opening) -> Member {
     }
 }
 
-async fn a_beat_takes_the_lines_of_the_day_before_away(databases: &Databases) {
-    let openings = ["dead", "quiet", "resumed"].map(|id| opening("pruned", id));
+/// By the sweep of whoever leads: a heartbeat writes its own line and touches no other.
+async fn a_sweep_takes_the_lines_of_the_day_before_away(databases: &Databases) {
+    let openings = ["dead", "quiet", "leader"].map(|id| opening("pruned", id));
     for opening in &openings {
         let store = databases.store(opening);
         assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
@@ -44,10 +46,22 @@ async fn a_beat_takes_the_lines_of_the_day_before_away(databases: &Databases) {
              WHERE group_id = 'pruned'",
         )
         .await;
-    let [_, _, resumed] = &openings;
-    databases.store(resumed).beat(&line(resumed)).await.expect("beat");
-    let left = databases
+    let [_, _, leader] = &openings;
+    let store = databases.store(leader);
+    store.beat(&line(leader)).await.expect("beat");
+    assert_eq!(left(databases).await, ["dead", "leader", "quiet"]);
+    let seen = store.members().await.expect("members");
+    assert_eq!(seen.iter().map(|seen| seen.member.id.as_str()).collect::<Vec<_>>(), ["leader", "quiet"]);
+
+    let token = lead(&store, leader).await;
+    let swept = store.sweep(&token, Duration::ZERO).await;
+    assert_eq!(swept, Ok(Some(Swept { signals: 0, members: 1 })));
+    assert_eq!(left(databases).await, ["leader", "quiet"]);
+}
+
+async fn left(databases: &Databases) -> Vec<String> {
+    databases
         .until("SELECT array_agg(id ORDER BY id) AS ids FROM coordinator_member WHERE group_id = 'pruned'")
-        .await;
-    assert_eq!(left.get::<Vec<String>, _>("ids"), ["quiet", "resumed"]);
+        .await
+        .get("ids")
 }

@@ -3,12 +3,13 @@
 use crate::cases;
 use crate::databases::{Databases, lead, opening, stall_commits};
 use domain::lease::Seq;
-use domain::ledger::{NewSignal, SignalId};
+use domain::ledger::NewSignal;
 use domain::ports::{Migrate, Schema, SignalLedger, StateStore};
 use sqlx::Row;
 use std::future::Future;
 use std::time::Duration;
 use testkit::backend::postgres;
+use testkit::contract::signal_ledger::{self, client};
 use testkit::contract::{Case, PATIENCE};
 
 /// Enough to open a session with an unoptimised SCRAM; eight of them are less than the 10 s after which the
@@ -27,7 +28,7 @@ pub fn cases() -> Vec<Case<Databases>> {
 
 /// A signal of that number.
 pub fn signal(n: u64) -> NewSignal {
-    NewSignal { id: SignalId::parse(&format!("s-{n}")).unwrap(), body: "{}".to_owned() }
+    signal_ledger::signal(&format!("s-{n}"))
 }
 
 /// How often a call is dropped, a little later each time, from at once to after its end.
@@ -49,7 +50,7 @@ async fn dropped_reads_leave_no_open_transaction(databases: &Databases) {
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     for n in 0..DROPS {
         dropped_after(n * n, store.portfolio()).await;
-        let answer = store.submit(&signal(n)).await;
+        let answer = store.submit_one(&signal(n), &client()).await;
         assert!(answer.is_ok(), "a transaction that only reads, left open, refuses a write: {answer:?}");
     }
     databases
@@ -68,7 +69,7 @@ async fn dropped_migrations_lose_no_acknowledged_signal(databases: &Databases) {
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     for n in 0..DROPS {
         dropped_after(n * n, store.migrate(Migrate::Apply)).await;
-        assert!(store.submit(&signal(n)).await.is_ok());
+        assert!(store.submit_one(&signal(n), &client()).await.is_ok());
         let counted = witness.counts().await.map(|counts| counts.received);
         assert_eq!(counted, Ok(n + 1), "acknowledged, so others see it");
     }
@@ -82,7 +83,7 @@ async fn stalled_commits_do_not_pile_up_at_the_server(_: &Databases) {
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     stall_commits(&databases).await;
     for n in 0..8 {
-        let _ = tokio::time::timeout(CALLER_PATIENCE, store.submit(&signal(n))).await;
+        let _ = tokio::time::timeout(CALLER_PATIENCE, store.submit_one(&signal(n), &client())).await;
     }
     let row = databases
         .until("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'coordinator stalled-1'")

@@ -2,16 +2,17 @@
 //! Later writes on it are acknowledged, and never committed.
 
 use crate::cases;
-use crate::databases::{Databases, lead, opening};
+use crate::databases::{Databases, claim_signal, lead, opening};
 use crate::sessions::signal;
 use domain::lease::Seq;
 use domain::ledger::Settlement;
-use domain::ports::{Migrate, Schema, SignalLedger, StateStore, Submit};
+use domain::ports::{InFlight, Migrate, Report, Schema, SignalLedger, StateStore, Submit};
 use sqlx::Row;
 use sqlx::postgres::PgPoolOptions;
 use std::pin::pin;
 use std::task::Poll;
 use testkit::contract::Case;
+use testkit::contract::signal_ledger::{client, offer};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("trap":
@@ -73,15 +74,16 @@ async fn the_same_storm_loses_no_acknowledged_signal(databases: &Databases) {
         // What opens a transaction, and what a leader does all the time.
         dropped_at(at, store.migrate(Migrate::Apply)).await;
         dropped_at(at, store.portfolio()).await;
-        dropped_at(at, store.submit(&doomed)).await;
+        dropped_at(at, store.submit_one(&doomed, &client())).await;
         dropped_at(at, store.renew(&token, seq)).await;
-        dropped_at(at, store.take_over(&token)).await;
-        dropped_at(at, store.claim_next(&token)).await;
-        dropped_at(at, store.settle(&token, &kept.id, Settlement::Done)).await;
+        dropped_at(at, store.take_over(&token, InFlight::Only(&[]))).await;
+        dropped_at(at, claim_signal(&store, &token)).await;
+        let done = Report { id: kept.id(), attempt: 1, settlement: Settlement::Done, note: None };
+        dropped_at(at, store.settle(&token, &[done])).await;
         // The next request finds a session at once, whatever became of the others.
-        let answer = store.submit(&kept).await;
-        assert!(matches!(answer, Ok(Submit::Accepted(_))), "{answer:?}");
-        acknowledged.push(kept.id.as_str().to_owned());
+        let answer = offer(&store, &kept).await;
+        assert!(matches!(answer, Submit::Accepted(_)), "{answer:?}");
+        acknowledged.push(kept.id().as_str().to_owned());
     }
     let there = database.until("SELECT array_agg(id) FROM coordinator_signal").await.get::<Vec<String>, _>(0);
     let all = acknowledged.len();

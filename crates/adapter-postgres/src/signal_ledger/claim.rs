@@ -1,0 +1,179 @@
+//! Whose turn it is, and what a former leader left.
+
+use super::stored::{held, signal_columns, signals};
+use super::{DISPATCH, no_switch};
+use crate::fence::{bind_token, with_fence};
+use crate::row::{self, Columns};
+use crate::state_store::PostgresStore;
+use domain::lease::Token;
+use domain::ledger::{LimitReached, Limits, Signal};
+use domain::ports::{CLAIM_MAX, InFlight, SIGNALS_READ_MAX, SignalClaim, StoreError};
+
+/// Signals that one claim expires: so many take a fraction of a statement's longest time. What is left waits for
+/// the next claim, and is not claimed.
+const EXPIRE_MAX: i64 = 1_000;
+
+/// $5 most, $6 and $7 limits of a minute and a day or NULL, $8 who, $9 from where, $10 how many to expire.
+///
+/// `head` goes from one instrument to the next by the index, and takes the oldest of each that has not expired;
+/// what waits behind it is not looked at. `turn` leaves out the instruments of which one is out.
+///
+/// Everything up to there, the limits' counts included, is one snapshot, and what it allows may be history when it
+/// is carried out. So `granted` counts the claim in the row that holds the kill switch, and only if that row is as
+/// the snapshot has it: of two claims at the same time the later one finds another count, when it was waiting for
+/// the lock, and claims nothing. So does a claim that a pause has overtaken. All that follows reads from `granted`.
+///
+/// The claim's time is the clock's and not the statement's, which may have waited: limits count from when it is
+/// sent. `due` comes last because it waits for nobody (and reads from `s` for this reason alone).
+pub(crate) const CLAIM: &str = concat!(
+    with_fence!(
+        "clock AS (SELECT floor(extract(epoch FROM now()) * 1000)::bigint AS now_ms),
+         dispatch AS MATERIALIZED (
+            SELECT claims, paused_at IS NOT NULL AS paused FROM coordinator_dispatch WHERE group_id = $1),
+         room AS MATERIALIZED (
+            SELECT CASE WHEN $6::bigint IS NOT NULL THEN $6 - (
+                       SELECT count(*) FROM (
+                           SELECT FROM coordinator_signal
+                           WHERE group_id = $1 AND claimed_at > now() - interval '60 seconds'
+                           ORDER BY claimed_at DESC LIMIT $6) AS latest) END AS minute,
+                   CASE WHEN $7::bigint IS NOT NULL THEN $7 - (
+                       SELECT count(*) FROM (
+                           SELECT FROM coordinator_signal
+                           WHERE group_id = $1 AND claimed_at > now() - interval '24 hours'
+                           ORDER BY claimed_at DESC LIMIT $7) AS latest) END AS day),
+         head AS (
+            (SELECT w.id, w.instrument, w.arrival FROM coordinator_signal AS w
+             WHERE w.group_id = $1 AND w.state = 'received'
+               AND (w.expires_ms IS NULL OR w.expires_ms > (SELECT now_ms FROM clock))
+             ORDER BY w.instrument, w.arrival LIMIT 1)
+            UNION ALL
+            SELECT next.* FROM head, LATERAL (
+                SELECT w.id, w.instrument, w.arrival FROM coordinator_signal AS w
+                WHERE w.group_id = $1 AND w.state = 'received' AND w.instrument > head.instrument
+                  AND (w.expires_ms IS NULL OR w.expires_ms > (SELECT now_ms FROM clock))
+                ORDER BY w.instrument, w.arrival LIMIT 1) AS next),
+         turn AS MATERIALIZED (
+            SELECT head.id FROM head
+            WHERE head.instrument NOT IN (
+                SELECT o.instrument FROM coordinator_signal AS o
+                WHERE o.group_id = $1 AND o.state IN ('claimed', 'in_doubt'))
+            ORDER BY head.arrival
+            LIMIT (SELECT greatest(1, least($5::bigint, minute, day)) FROM room)),
+         granted AS (
+            UPDATE coordinator_dispatch AS d SET claims = d.claims + 1
+            FROM fence, dispatch, room
+            WHERE d.group_id = $1 AND d.claims = dispatch.claims AND d.paused_at IS NULL AND NOT dispatch.paused
+              AND least($5::bigint, room.minute, room.day) > 0 AND EXISTS (SELECT FROM turn)
+            RETURNING 1),
+         mine AS (
+            SELECT t.group_id, t.id
+            FROM granted, turn JOIN coordinator_signal AS t ON t.group_id = $1 AND t.id = turn.id
+            WHERE t.state = 'received' ORDER BY t.fingerprint FOR UPDATE OF t),
+         s AS (
+            UPDATE coordinator_signal AS t
+            SET state = 'claimed', tl = $2, epoch = $3, claim = $4, attempt = t.attempt + 1,
+                claimed_at = clock_timestamp(), note = NULL, changed_by = $8, changed_from = $9
+            FROM mine WHERE t.group_id = mine.group_id AND t.id = mine.id AND t.state = 'received'
+            RETURNING t.*),
+         due AS (
+            SELECT t.id FROM fence, coordinator_signal AS t
+            WHERE t.group_id = $1 AND t.state = 'received' AND t.expires_ms <= (SELECT now_ms FROM clock)
+              AND (SELECT count(*) FROM s) >= 0
+            ORDER BY t.expires_ms LIMIT $10 FOR UPDATE OF t SKIP LOCKED),
+         expired AS (
+            UPDATE coordinator_signal
+            SET state = 'expired', settled_at = now(), changed_by = $8, changed_from = $9
+            WHERE group_id = $1 AND id = ANY (ARRAY(SELECT id FROM due)) AND state = 'received')
+         SELECT EXISTS (SELECT FROM fence) AS held, (SELECT paused FROM dispatch) AS paused,
+                EXISTS (SELECT FROM turn) AS waiting, coalesce((SELECT minute <= 0 FROM room), false) AS minute,
+                coalesce((SELECT day <= 0 FROM room), false) AS day, "
+    ),
+    signal_columns!(),
+    " FROM (VALUES (1)) AS always LEFT JOIN s ON true ORDER BY s.arrival"
+);
+
+/// $5 whether somebody else works on the token's own claims, $6 ids of those being worked on, $7 who, $8 from
+/// where, $9 limit.
+const TAKE_OVER: &str = concat!(
+    with_fence!(
+        "left_behind AS (
+            SELECT t.group_id, t.id FROM fence, coordinator_signal AS t
+            WHERE t.group_id = $1 AND t.state = 'claimed' AND NOT (t.claim = $4 AND ($5 OR t.id = ANY ($6)))
+            ORDER BY t.fingerprint FOR UPDATE OF t),
+         doubted AS (
+            UPDATE coordinator_signal AS t SET state = 'in_doubt', changed_by = $7, changed_from = $8
+            FROM left_behind AS l WHERE t.group_id = l.group_id AND t.id = l.id AND t.state = 'claimed'
+            RETURNING t.*),
+         s AS (
+            SELECT * FROM doubted
+            UNION ALL
+            SELECT * FROM coordinator_signal
+            WHERE group_id = $1 AND state = 'in_doubt' AND EXISTS (SELECT FROM fence))
+         SELECT EXISTS (SELECT FROM fence) AS held, "
+    ),
+    signal_columns!(),
+    " FROM (VALUES (1)) AS always LEFT JOIN s ON true ORDER BY s.arrival LIMIT $9"
+);
+
+pub(super) async fn claim(
+    store: &PostgresStore,
+    token: &Token,
+    limits: Limits,
+    most: u16,
+) -> Result<SignalClaim, StoreError> {
+    let own = store.me.actor();
+    let statement = bind_token(CLAIM, &store.me.group, token)
+        .bind(i64::from(most.clamp(1, CLAIM_MAX)))
+        .bind(limits.per_minute.map(i64::from))
+        .bind(limits.per_day.map(i64::from))
+        .bind(row::actor(&own.who))
+        .bind(row::actor(&own.origin))
+        .bind(EXPIRE_MAX);
+    let rows = store.service.all(statement).await?;
+    let first = rows.first().ok_or_else(|| no_switch(&store.me.group))?;
+    if !held(first)? {
+        return Ok(SignalClaim::Fenced);
+    }
+    let columns = Columns::of(DISPATCH, first);
+    if columns.optional("paused")?.ok_or_else(|| no_switch(&store.me.group))? {
+        return Ok(SignalClaim::Paused);
+    }
+    let claimed = signals(&rows)?;
+    let flag = |column| columns.required::<bool>(column);
+    Ok(if !claimed.is_empty() {
+        SignalClaim::Claimed(claimed)
+    } else if !flag("waiting")? {
+        SignalClaim::Empty
+    } else if flag("day")? {
+        SignalClaim::Limited(LimitReached::PerDay)
+    } else if flag("minute")? {
+        SignalClaim::Limited(LimitReached::PerMinute)
+    } else {
+        // Another claim was quicker.
+        SignalClaim::Empty
+    })
+}
+
+pub(super) async fn take_over(
+    store: &PostgresStore,
+    token: &Token,
+    in_flight: InFlight<'_>,
+) -> Result<Option<Vec<Signal>>, StoreError> {
+    let (elsewhere, here) = match in_flight {
+        InFlight::All => (true, &[][..]),
+        InFlight::Only(these) => (false, these),
+    };
+    let own = store.me.actor();
+    let statement = bind_token(TAKE_OVER, &store.me.group, token)
+        .bind(elsewhere)
+        .bind(here.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>())
+        .bind(row::actor(&own.who))
+        .bind(row::actor(&own.origin))
+        .bind(i64::from(SIGNALS_READ_MAX));
+    let rows = store.service.all(statement).await?;
+    // `always` yields a row even when there is no signal.
+    match rows.first() {
+        Some(first) if held(first)? => signals(&rows).map(Some),
+        Some(_) | None => Ok(None),
+    }
+}

@@ -1,0 +1,97 @@
+//! What was found out about attempts.
+
+use super::stored::held;
+use crate::fence::{bind_token, with_fence};
+use crate::listen::{Hint, channel};
+use crate::row::{self, Columns};
+use crate::state_store::PostgresStore;
+use domain::lease::Token;
+use domain::ports::{Recorded, Report, StoreError};
+
+/// Where a signal moves to, out of `asked`. What waits again counts against no limit.
+macro_rules! move_on {
+    () => {
+        "state = asked.state, note = coalesce(asked.note, t.note),
+         claimed_at = CASE WHEN asked.state <> 'received' THEN t.claimed_at END,
+         settled_at = CASE WHEN asked.state IN ('done', 'rejected') THEN now() END"
+    };
+}
+pub(super) use move_on;
+
+/// Which of `asked` stand so now: those that moved, and those that were there already.
+macro_rules! recorded {
+    () => {
+        "(SELECT n FROM moved UNION ALL SELECT n FROM asked WHERE was = state AND attempt > 0) AS recorded"
+    };
+}
+pub(super) use recorded;
+
+/// An array each of $5 ids, $6 attempts, $7 states, $8 notes or NULL; $9 who, $10 from where, $11 hint.
+///
+/// `asked` has the signals under a lock, as they are and not as the statement's snapshot has them. The lock is also a
+/// write, whose commit waits for the synchronous standby: what stands already is told as durably as what is new.
+/// What leads from where is `Settlement::leads_from`. By the claim and not the whole token: a leader that carried
+/// its row to a new timeline has the claims it had. That the token is the row's, the fence has checked.
+pub(crate) const SETTLE: &str = concat!(
+    with_fence!(
+        "asked AS (
+            SELECT t.group_id, t.id, t.attempt, t.state AS was, report.state, report.note, report.n
+            FROM fence,
+                 unnest($5::text[], $6::bigint[], $7::text[], $8::text[])
+                 WITH ORDINALITY AS report (id, attempt, state, note, n)
+                 JOIN coordinator_signal AS t
+                 ON t.group_id = $1 AND t.id = report.id AND t.attempt = report.attempt
+            ORDER BY t.fingerprint FOR UPDATE OF t),
+         moved AS (
+            UPDATE coordinator_signal AS t
+            SET "
+    ),
+    move_on!(),
+    ", tl = CASE WHEN asked.state = 'sent' THEN $2 ELSE t.tl END,
+       epoch = CASE WHEN asked.state = 'sent' THEN $3 ELSE t.epoch END,
+       claim = CASE WHEN asked.state = 'sent' THEN $4 ELSE t.claim END,
+       changed_by = $9, changed_from = $10
+            FROM asked
+            WHERE t.group_id = asked.group_id AND t.id = asked.id
+              AND (asked.was = 'claimed' AND t.claim = $4
+                   OR asked.was = 'sent' AND asked.state IN ('done', 'rejected', 'in_doubt')
+                   OR asked.was = 'in_doubt' AND asked.state IN ('done', 'sent', 'rejected', 'received'))
+            RETURNING asked.n, asked.state)
+     SELECT EXISTS (SELECT FROM fence) AS held, recorded.n,
+             (SELECT pg_notify(",
+    channel!(),
+    ", $11) FROM moved WHERE state = 'received' LIMIT 1)
+      FROM (VALUES (1)) AS always LEFT JOIN ",
+    recorded!(),
+    " ON true"
+);
+
+pub(super) async fn settle(
+    store: &PostgresStore,
+    token: &Token,
+    reports: &[Report],
+) -> Result<Option<Vec<Recorded>>, StoreError> {
+    let own = store.me.actor();
+    let notes = reports.iter().map(|report| report.note.as_deref().map(row::text));
+    let statement = bind_token(SETTLE, &store.me.group, token)
+        .bind(reports.iter().map(|report| report.id.as_str().to_owned()).collect::<Vec<_>>())
+        .bind(reports.iter().map(|report| i64::from(report.attempt)).collect::<Vec<_>>())
+        .bind(reports.iter().map(|report| report.settlement.state().as_str()).collect::<Vec<_>>())
+        .bind(notes.collect::<Vec<_>>())
+        .bind(row::actor(&own.who))
+        .bind(row::actor(&own.origin))
+        .bind(store.me.payload(Hint::Signal));
+    let rows = store.service.all(statement).await?;
+    let mut answers = vec![Recorded::Refused; reports.len()];
+    for row in &rows {
+        if !held(row)? {
+            return Ok(None);
+        }
+        let ordinal: Option<i64> = Columns::of("report", row).optional("n")?;
+        let recorded = ordinal.and_then(|n| answers.get_mut(usize::try_from(n - 1).ok()?));
+        if let Some(answer) = recorded {
+            *answer = Recorded::Recorded;
+        }
+    }
+    Ok(Some(answers))
+}

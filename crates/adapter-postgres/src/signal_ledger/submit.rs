@@ -1,0 +1,190 @@
+//! New signals.
+
+use super::SIGNALS;
+use super::stored::{signal, signal_columns};
+use crate::listen::{Hint, channel};
+use crate::row::{self, Columns};
+use crate::state_store::PostgresStore;
+use domain::ledger::{Actor, Fingerprint, NewSignal};
+use domain::ports::{StoreError, Submit};
+use sqlx::postgres::PgRow;
+use std::collections::BTreeSet;
+
+/// $1 group; an array each of $2 ids, $3 whether the sender chose them, $4 fingerprints, $5 instruments, $6 signal
+/// types, $7 positions, $8 timestamps, $9 payloads, $10 expiries; $11 who, $12 from where, $13 hint.
+///
+/// The update of a repetition changes nothing, and is there because it writes: its commit waits for the
+/// synchronous standby as the first one did, and PostgreSQL's log is in order, so when it is there, the
+/// first is too. A statement that only reads would acknowledge a signal whose commit was cancelled while it
+/// waited, which is visible here and not yet there.
+///
+/// Numbered in the order of the request, written in the order of fingerprints: two requests with the same signals
+/// in another order do not wait for each other. A row with another number than this statement gave was there before.
+///
+/// Nothing is written, and no row answers, when one of the ids belongs to another signal.
+pub(crate) const SUBMIT: &str = concat!(
+    "WITH numbered AS MATERIALIZED (
+        SELECT new.*, nextval('coordinator_signal_arrival_seq') AS arrival
+        FROM (SELECT * FROM unnest($2::text[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::text[],
+                                   $8::bigint[], $9::text[], $10::bigint[])
+              WITH ORDINALITY AS new (id, chosen, fingerprint, instrument, signal_type, position, timestamp_s,
+                                      payload, expires_ms, n)
+              ORDER BY n) AS new),
+     s AS (
+        INSERT INTO coordinator_signal AS known
+            (group_id, id, arrival, fingerprint, instrument, signal_type, position, timestamp_s, payload,
+             expires_ms, changed_by, changed_from)
+        OVERRIDING SYSTEM VALUE
+        SELECT $1, id, arrival, fingerprint, instrument, signal_type, position, timestamp_s, payload,
+               expires_ms, $11, $12
+        FROM numbered
+        WHERE NOT EXISTS (
+            SELECT FROM numbered AS new JOIN coordinator_signal AS other
+                ON other.group_id = $1 AND other.id = new.id AND other.fingerprint <> new.fingerprint
+            WHERE new.chosen OR NOT EXISTS (
+                SELECT FROM coordinator_signal AS same
+                WHERE same.group_id = $1 AND same.fingerprint = new.fingerprint))
+        ORDER BY fingerprint
+        ON CONFLICT (group_id, fingerprint) DO UPDATE SET note = known.note
+        RETURNING *)
+     SELECT ",
+    signal_columns!(),
+    ", s.arrival = numbered.arrival AS fresh,
+       CASE WHEN s.arrival = numbered.arrival THEN pg_notify(",
+    channel!(),
+    ", $13) END
+     FROM numbered JOIN s ON s.fingerprint = numbered.fingerprint ORDER BY numbered.n"
+);
+
+/// $1 group, $2 id, $3 fingerprint: the other signal of that id. Writes for the reason that [`SUBMIT`] has.
+const NAMESAKE: &str = concat!(
+    "WITH s AS (
+        UPDATE coordinator_signal SET note = note WHERE group_id = $1 AND id = $2 AND fingerprint <> $3
+        RETURNING *)
+     SELECT ",
+    signal_columns!(),
+    " FROM s"
+);
+
+/// How often a signal is offered whose id is another's in one moment and nobody's in the next. Once is enough
+/// unless another submission, or the sweep, passes in between.
+const OFFERS_MAX: u32 = 3;
+
+/// A signal with what makes it one.
+struct New<'s> {
+    signal: &'s NewSignal,
+    id: String,
+    fingerprint: String,
+}
+
+/// In one statement. Only when two of the signals are the same, or one has another's id, in several: the slice is
+/// halved until what disturbs it stands alone, so that one of a thousand costs some ten statements.
+pub(super) async fn submit(
+    store: &PostgresStore,
+    signals: &[NewSignal],
+    actor: &Actor,
+) -> Result<Vec<Submit>, StoreError> {
+    let new: Vec<New<'_>> = signals.iter().map(New::of).collect();
+    let mut answers = Vec::with_capacity(new.len());
+    let mut width = new.len();
+    while answers.len() < new.len() {
+        let rest = &new[answers.len()..];
+        let slice = &rest[..width.min(rest.len())];
+        let told = match slice {
+            [one] => alone(store, one, actor).await.map(|answer| Some(vec![answer])),
+            _ if are_distinct(slice) => together(store, slice, actor).await,
+            _ => Ok(None),
+        };
+        match told {
+            Ok(Some(more)) => {
+                answers.extend(more);
+                width = width.saturating_mul(2);
+            }
+            Ok(None) => width = slice.len() / 2,
+            Err(error) if answers.is_empty() => return Err(error),
+            Err(error) => {
+                let (done, all) = (answers.len(), new.len());
+                return Err(StoreError::Unknown(format!(
+                    "{done} of {all} signals were taken in, then: {error}"
+                )));
+            }
+        }
+    }
+    Ok(answers)
+}
+
+impl<'s> New<'s> {
+    fn of(signal: &'s NewSignal) -> Self {
+        let fingerprint = Fingerprint::of(&signal.instruction).to_string();
+        let id = signal.id.as_ref().map_or_else(|| fingerprint.clone(), |id| id.as_str().to_owned());
+        Self { signal, id, fingerprint }
+    }
+}
+
+fn are_distinct(new: &[New<'_>]) -> bool {
+    let ids: BTreeSet<&str> = new.iter().map(|new| new.id.as_str()).collect();
+    let fingerprints: BTreeSet<&str> = new.iter().map(|new| new.fingerprint.as_str()).collect();
+    ids.len() == new.len() && fingerprints.len() == new.len()
+}
+
+/// [`SUBMIT`] of signals that are distinct; `None` when nothing was written because an id is another signal's.
+async fn together(
+    store: &PostgresStore,
+    new: &[New<'_>],
+    actor: &Actor,
+) -> Result<Option<Vec<Submit>>, StoreError> {
+    let instructions = || new.iter().map(|new| &new.signal.instruction);
+    let statement = sqlx::query(SUBMIT)
+        .bind(store.me.group.as_str())
+        .bind(new.iter().map(|new| new.id.as_str()).collect::<Vec<_>>())
+        .bind(new.iter().map(|new| new.signal.id.is_some()).collect::<Vec<_>>())
+        .bind(new.iter().map(|new| new.fingerprint.as_str()).collect::<Vec<_>>())
+        .bind(instructions().map(|of| of.instrument.as_str()).collect::<Vec<_>>())
+        .bind(instructions().map(|of| of.signal_type.as_str()).collect::<Vec<_>>())
+        .bind(instructions().map(|of| of.position.as_str()).collect::<Vec<_>>())
+        .bind(instructions().map(|of| of.timestamp_s).collect::<Vec<_>>())
+        .bind(instructions().map(|of| of.payload.as_str()).collect::<Vec<_>>())
+        .bind(instructions().map(|of| of.expires_ms).collect::<Vec<_>>())
+        .bind(row::actor(&actor.who))
+        .bind(row::actor(&actor.origin))
+        .bind(store.me.payload(Hint::Signal));
+    // An id may be taken while the statement runs, which only the index sees.
+    let Some(rows) = store.service.all_unless_taken(statement).await? else { return Ok(None) };
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let answers: Vec<Submit> =
+        rows.iter().zip(new).map(|(row, new)| answer(row, new)).collect::<Result<_, _>>()?;
+    if answers.len() != new.len() {
+        let message = format!("{SIGNALS} answered for {} of {} signals", answers.len(), new.len());
+        return Err(StoreError::Corrupt(message));
+    }
+    Ok(Some(answers))
+}
+
+async fn alone(store: &PostgresStore, new: &New<'_>, actor: &Actor) -> Result<Submit, StoreError> {
+    for _ in 0..OFFERS_MAX {
+        if let Some(answers) = together(store, std::slice::from_ref(new), actor).await? {
+            return Ok(answers.into_iter().next().expect("one answer for one signal"));
+        }
+        let namesake = sqlx::query(NAMESAKE)
+            .bind(store.me.group.as_str())
+            .bind(new.id.as_str())
+            .bind(new.fingerprint.as_str());
+        if let Some(row) = store.service.optional(namesake).await? {
+            return signal(&row).map(Submit::Conflict);
+        }
+    }
+    Err(StoreError::Unknown(format!("signal {} is another's in one moment and nobody's in the next", new.id)))
+}
+
+fn answer(row: &PgRow, new: &New<'_>) -> Result<Submit, StoreError> {
+    let stored = signal(row)?;
+    Ok(if Columns::of(SIGNALS, row).required("fresh")? {
+        Submit::Accepted(stored)
+    } else if stored.instruction == new.signal.instruction {
+        Submit::Repeated(stored)
+    } else {
+        Submit::Conflict(stored)
+    })
+}

@@ -1,0 +1,64 @@
+//! What is removed.
+
+use super::SIGNALS;
+use super::stored::held;
+use crate::fence::{bind_token, with_fence};
+use crate::row::{self, Columns};
+use crate::state_store::PostgresStore;
+use domain::lease::Token;
+use domain::ports::{StoreError, Swept};
+use std::time::Duration;
+
+/// Signals that one sweep removes: a fraction of a statement's longest time, and nobody waits long behind it.
+const SWEEP_MAX: i64 = 1_000;
+/// Longer than any signal is old, and short enough for the server's calendar.
+const KEEP_MAX: Duration = Duration::from_hours(1_000 * 365 * 24);
+
+/// $5 how long to keep, in ms, $6 limit, $7 who, $8 from where, which the audit's trigger reads out of the
+/// transaction's settings: a row that is gone cannot tell it. Rows that somebody has locked are left for next time,
+/// so that this waits for nobody. One that arose lately by its own timestamp is kept: were it forgotten, it could be
+/// submitted, and sent, once more.
+const SWEEP: &str = with_fence!(
+    "actor AS MATERIALIZED (
+        SELECT set_config('coordinator.changed_by', $7, true), set_config('coordinator.changed_from', $8, true)),
+     old AS (
+        SELECT t.id FROM fence, actor, coordinator_signal AS t
+        WHERE t.group_id = $1 AND t.settled_at < now() - $5::bigint * interval '1 millisecond'
+          AND t.timestamp_s < extract(epoch FROM now() - $5::bigint * interval '1 millisecond')
+        ORDER BY t.settled_at LIMIT $6 FOR UPDATE OF t SKIP LOCKED),
+     removed AS (
+        DELETE FROM coordinator_signal
+        WHERE group_id = $1 AND id = ANY (ARRAY(SELECT id FROM old)) AND settled_at IS NOT NULL
+        RETURNING 1),
+     quiet AS (
+        SELECT m.id FROM fence, coordinator_member AS m
+        WHERE m.group_id = $1 AND m.beat_at <= now() - interval '1 day'
+        LIMIT $6 FOR UPDATE OF m SKIP LOCKED),
+     forgotten AS (
+        DELETE FROM coordinator_member
+        WHERE group_id = $1 AND id = ANY (ARRAY(SELECT id FROM quiet)) AND beat_at <= now() - interval '1 day'
+        RETURNING 1)
+     SELECT EXISTS (SELECT FROM fence) AS held, (SELECT count(*) FROM removed) AS signals,
+            (SELECT count(*) FROM forgotten) AS members"
+);
+
+pub(super) async fn sweep(
+    store: &PostgresStore,
+    token: &Token,
+    keep: Duration,
+) -> Result<Option<Swept>, StoreError> {
+    let own = store.me.actor();
+    let statement = bind_token(SWEEP, &store.me.group, token)
+        .bind(row::milliseconds(keep.min(KEEP_MAX)))
+        .bind(SWEEP_MAX)
+        .bind(row::actor(&own.who))
+        .bind(row::actor(&own.origin));
+    let row = store.service.one(statement).await?;
+    if !held(&row)? {
+        return Ok(None);
+    }
+    Ok(Some(Swept {
+        signals: Columns::of(SIGNALS, &row).number("signals")?,
+        members: Columns::of("coordinator_member", &row).number("members")?,
+    }))
+}

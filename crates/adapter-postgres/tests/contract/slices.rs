@@ -1,0 +1,245 @@
+//! Many signals in one statement: what waits for what, and what is stored when something goes wrong.
+
+use crate::cases;
+use crate::databases::{Databases, lead, opening, report};
+use domain::ledger::{Limits, NewSignal, Settlement};
+use domain::ports::{
+    CLAIM_MAX, Decision, InFlight, Migrate, Recorded, Schema, SignalClaim, SignalLedger, StateStore,
+    StoreError, Submit, Switch,
+};
+use sqlx::postgres::PgListener;
+use sqlx::{Executor, Row};
+use std::time::Duration;
+use testkit::contract::signal_ledger::{client, offer, signal, signal_about};
+use testkit::contract::{Case, PATIENCE};
+
+pub fn cases() -> Vec<Case<Databases>> {
+    cases!("slices":
+        slices_in_opposite_order_do_not_wait_for_each_other,
+        reports_and_repetitions_in_opposite_order_do_not_wait_for_each_other,
+        a_slice_that_cannot_be_stored_is_not_stored_in_part,
+        what_was_stored_before_an_error_is_told,
+        a_slice_with_conflicts_is_answered_one_by_one,
+        a_hint_is_given_when_something_waits_and_only_then,
+        a_claim_looks_at_no_backlog,
+    )
+}
+
+const ROUNDS: usize = 10;
+
+fn several(round: usize) -> Vec<NewSignal> {
+    (0..usize::from(CLAIM_MAX)).map(|n| signal(&format!("s-{round}-{n}"))).collect()
+}
+
+/// A deadlock ends one of the two with an error.
+async fn slices_in_opposite_order_do_not_wait_for_each_other(databases: &Databases) {
+    let (a, b) = (databases.store(&opening("opposite", "a")), databases.store(&opening("opposite", "b")));
+    assert_eq!(a.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    for round in 0..ROUNDS {
+        let forth = several(round);
+        let back: Vec<NewSignal> = forth.iter().rev().cloned().collect();
+        let who = client();
+        let (first, second) = tokio::join!(a.submit(&forth, &who), b.submit(&back, &who));
+        let answers = [first.expect("no deadlock"), second.expect("no deadlock")];
+        let mut accepted = 0;
+        for answers in &answers {
+            let mut last = 0;
+            for answer in answers {
+                match answer {
+                    Submit::Accepted(signal) => {
+                        assert!(signal.arrival > last, "in the order of the request");
+                        last = signal.arrival;
+                        accepted += 1;
+                    }
+                    Submit::Repeated(_) => {}
+                    Submit::Conflict(with) => panic!("with {with:?}"),
+                }
+            }
+        }
+        assert_eq!(accepted, forth.len());
+    }
+}
+
+async fn reports_and_repetitions_in_opposite_order_do_not_wait_for_each_other(databases: &Databases) {
+    let opening = opening("crossing", "a");
+    let (leader, other) = (databases.store(&opening), databases.store(&opening));
+    assert_eq!(leader.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    let token = lead(&leader, &opening).await;
+    for round in 0..ROUNDS {
+        let new = several(round);
+        leader.submit(&new, &client()).await.expect("submit");
+        let back: Vec<NewSignal> = new.iter().rev().cloned().collect();
+        let who = client();
+        let claim = leader.claim_signals(&token, Limits::default(), CLAIM_MAX);
+        let (claim, repeated) = tokio::join!(claim, other.submit(&back, &who));
+        repeated.expect("no deadlock");
+        let Ok(SignalClaim::Claimed(claimed)) = claim else { panic!("{claim:?}") };
+        assert_eq!(claimed.len(), new.len());
+        let reports: Vec<_> = claimed.iter().rev().map(|signal| report(signal, Settlement::Done)).collect();
+        let (settled, repeated) = tokio::join!(leader.settle(&token, &reports), other.submit(&new, &who));
+        repeated.expect("no deadlock");
+        let settled = settled.expect("no deadlock").expect("held");
+        assert!(settled.iter().all(|answer| *answer == Recorded::Recorded), "{settled:?}");
+    }
+}
+
+/// One that PostgreSQL has no place for.
+fn unstorable() -> NewSignal {
+    let mut new = signal("nul");
+    new.instruction.payload.push('\0');
+    new
+}
+
+async fn a_slice_that_cannot_be_stored_is_not_stored_in_part(databases: &Databases) {
+    let store = databases.store(&opening("in-part", "a"));
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    let answer = store.submit(&[signal("s-1"), unstorable()], &client()).await;
+    assert!(matches!(answer, Err(StoreError::Corrupt(_))), "{answer:?}");
+    assert_eq!(store.counts().await.map(|counts| counts.received), Ok(0));
+}
+
+/// A slice with repetitions in itself is stored in parts: an error then does not mean that nothing was.
+async fn what_was_stored_before_an_error_is_told(databases: &Databases) {
+    let store = databases.store(&opening("in-parts", "a"));
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    let answer = store.submit(&[signal("s-1"), signal("s-1"), unstorable()], &client()).await;
+    assert!(matches!(&answer, Err(StoreError::Unknown(told)) if told.contains("1 of 3")), "{answer:?}");
+    assert_eq!(store.counts().await.map(|counts| counts.received), Ok(1));
+}
+
+/// Wherever in the slice, and however many: as if each had been submitted by itself.
+async fn a_slice_with_conflicts_is_answered_one_by_one(databases: &Databases) {
+    let store = databases.store(&opening("disturbed", "a"));
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    let taken = offer(&store, &signal("taken")).await;
+    let Submit::Accepted(taken) = taken else { panic!("{taken:?}") };
+    for (round, disturbed) in [&[0][..], &[49], &[17], &[3, 4, 30], &[0, 48, 49]].into_iter().enumerate() {
+        let mut new: Vec<NewSignal> = (0..50).map(|n| signal(&format!("s-{round}-{n}"))).collect();
+        for &at in disturbed {
+            new[at].id = Some(taken.id.clone());
+        }
+        let answers = store.submit(&new, &client()).await.expect("submit");
+        let mut last = 0;
+        for (n, answer) in answers.iter().enumerate() {
+            match answer {
+                Submit::Accepted(signal) if !disturbed.contains(&n) => {
+                    assert_eq!(Some(&signal.id), new[n].id.as_ref());
+                    assert!(signal.arrival > last, "in their order");
+                    last = signal.arrival;
+                }
+                Submit::Conflict(with) if disturbed.contains(&n) => assert_eq!(with, &taken),
+                other => panic!("{round}, {n}: {other:?}"),
+            }
+        }
+        assert_eq!(answers.len(), new.len());
+    }
+}
+
+async fn a_hint_is_given_when_something_waits_and_only_then(databases: &Databases) {
+    let opening = opening("hinted", "a");
+    let store = databases.store(&opening);
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    let token = lead(&store, &opening).await;
+    let mut listener = PgListener::connect(databases.url()).await.expect("a listener");
+    let channel = databases.until("SELECT 'coordinator_' || md5('hinted')").await.get::<String, _>(0);
+    listener.listen(&channel).await.expect("listen");
+    let mut admin = databases.admin().await;
+    let mut hinted = async |what: &str| {
+        admin.execute("SELECT pg_notify('coordinator_' || md5('hinted'), 'end')").await.expect("notify");
+        let mut hints = 0;
+        loop {
+            let next = tokio::time::timeout(PATIENCE, listener.recv()).await.expect("the end comes");
+            match next.expect("a notification").payload() {
+                "end" => return (what.to_owned(), hints),
+                payload => assert!(payload.starts_with("signal "), "{payload}"),
+            }
+            hints += 1;
+        }
+    };
+    let mut told = Vec::new();
+    store.submit(&[signal("s-1"), signal("s-2")], &client()).await.expect("submit");
+    told.push(hinted("two new signals").await);
+    offer(&store, &signal("s-1")).await;
+    told.push(hinted("a repetition").await);
+    let claim = store.claim_signals(&token, Limits::default(), 2).await;
+    let Ok(SignalClaim::Claimed(claimed)) = claim else { panic!("{claim:?}") };
+    told.push(hinted("a claim").await);
+    let back = [report(&claimed[0], Settlement::Received)];
+    for what in ["a signal that waits again", "and is reported twice"] {
+        store.settle(&token, &back).await.expect("settle");
+        told.push(hinted(what).await);
+    }
+    store.take_over(&token, InFlight::Only(&[])).await.expect("take over");
+    told.push(hinted("a take-over").await);
+    let decision = Decision {
+        id: claimed[1].id.clone(),
+        attempt: 1,
+        settlement: Settlement::Received,
+        actor: client(),
+        reason: String::new(),
+    };
+    store.decide(&decision).await.expect("decide");
+    told.push(hinted("a decision to send again").await);
+    for (to, what) in
+        [(Switch::Pause, "a pause"), (Switch::Resume, "a resumption"), (Switch::Resume, "another")]
+    {
+        store.switch(to, &client(), "why").await.expect("switch");
+        told.push(hinted(what).await);
+    }
+    store.sweep(&token, Duration::ZERO).await.expect("sweep");
+    told.push(hinted("a sweep").await);
+    let hints: Vec<usize> = told.iter().map(|(_, hints)| *hints).collect();
+    assert_eq!(hints, [1, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0], "{told:?}");
+}
+
+/// Finished signals, and those that wait behind the first of an instrument.
+const BACKLOG: &str = "
+    INSERT INTO coordinator_signal (group_id, id, payload, instrument, signal_type, position, timestamp_s,
+        fingerprint, changed_by, changed_from, state, attempt, claimed_at, settled_at)
+    SELECT 'backlog', 's-' || n, '{}', CASE WHEN n % 10 = 0 THEN 'NIFTY' ELSE 'i-' || n % 40 END, 't', 'p', 0,
+           encode(sha256(n::text::bytea), 'hex'), 'x', 'x', CASE WHEN n % 10 = 0 THEN 'received' ELSE 'done' END,
+           1, CASE WHEN n % 10 > 0 THEN now() - interval '2 days' END,
+           CASE WHEN n % 10 > 0 THEN now() - interval '2 days' END
+    FROM generate_series(1, 20000) AS n;
+    ANALYZE coordinator_signal";
+/// Rows that a claim of 10 instruments may look at in that table of 20,000: each a few times, and little beside.
+const ROWS_MAX: i64 = 200;
+
+/// Asks the server which rows the claim's plan has looked at.
+async fn a_claim_looks_at_no_backlog(databases: &Databases) {
+    let database = databases.another().await;
+    let opening = opening("backlog", "a");
+    let store = database.store(&opening);
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    let token = lead(&store, &opening).await;
+    database.execute(BACKLOG).await;
+    for n in 0..10 {
+        offer(&store, &signal_about(&format!("new-{n}"), &format!("new-{n}"))).await;
+    }
+    let mut admin = database.admin().await;
+    // As a statement is planned that is used often.
+    let prepare = format!(
+        "SET plan_cache_mode = force_generic_plan; PREPARE claim AS {}",
+        adapter_postgres::statements::CLAIM
+    );
+    admin.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(prepare))).await.expect("prepare");
+    let claim = uuid::Uuid::from_u128(token.claim.as_u128());
+    let explain = format!(
+        "EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE claim ('backlog', {}, {}, '{claim}', 10, 1000, 1000, 'x', 'x', 10)",
+        token.timeline.0, token.epoch.0,
+    );
+    let plan = sqlx::raw_sql(sqlx::AssertSqlSafe(explain)).fetch_one(&mut admin).await.expect("explain");
+    let plan: String = plan.try_get_unchecked(0).expect("a text");
+    let rows = sqlx::query(
+        "SELECT sum(((node->>'Actual Rows')::bigint + coalesce((node->>'Rows Removed by Filter')::bigint, 0))
+                    * (node->>'Actual Loops')::bigint)::bigint
+         FROM jsonb_path_query($1::jsonb, 'strict $.** ? (@.\"Relation Name\" == \"coordinator_signal\")') AS node",
+    )
+    .bind(&plan)
+    .fetch_one(&mut admin)
+    .await
+    .expect("the sum");
+    let rows: i64 = rows.get(0);
+    assert_eq!(store.counts().await.map(|counts| counts.claimed), Ok(10), "it was carried out");
+    assert!(rows < ROWS_MAX, "{rows} rows: {plan}");
+}

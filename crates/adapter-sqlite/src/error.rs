@@ -14,6 +14,7 @@ const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
 const PROTOCOL: i32 = 15;
+const TOOBIG: i32 = 18;
 const CONSTRAINT: i32 = 19;
 const MISMATCH: i32 = 20;
 const AUTH: i32 = 23;
@@ -58,6 +59,8 @@ pub(crate) fn judge(path: &Path, error: &sqlx::Error) -> StoreError {
         ERROR | CONSTRAINT | MISMATCH => StoreError::Corrupt(format!(
             "{path} is not as this version needs it: {told}. `coordinator migrate` brings it up to date"
         )),
+        // A statement that is refused for its size did nothing.
+        TOOBIG => StoreError::Unavailable(format!("{path}: {told}. Send less at once")),
         // A failed write or sync may still reach the disk, and recovery after a crash would find it.
         IOERR => StoreError::Unknown(format!("{path}: {told}. Check the disk")),
         _ => StoreError::Unknown(format!("{path}: {told}")),

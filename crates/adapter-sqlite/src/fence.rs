@@ -4,9 +4,11 @@
 //! and reads the newest state after, so between this condition and the effect in the same statement
 //! nobody can claim: a superseded or released token changes nothing, whatever the timing.
 
+use crate::session::Session;
 use crate::statement::Statement;
 use domain::id::GroupId;
 use domain::lease::{Timeline, Token};
+use domain::ports::StoreError;
 
 /// SQLite has no standbys that could be promoted: one timeline, for ever.
 pub(crate) const TIMELINE: Timeline = Timeline(1);
@@ -34,6 +36,17 @@ pub(crate) fn fenced(sql: &'static str, group: &GroupId, token: &Token) -> State
         .bind(i64::from(token.timeline.0))
         .bind(integer(token.epoch.0))
         .bind(token.claim.to_string())
+}
+
+/// Whether the token may have effects now. One that may now could at any moment since it was granted: a lost
+/// token never comes back.
+pub(crate) async fn may_still_act(
+    session: &Session,
+    group: &GroupId,
+    token: &Token,
+) -> Result<bool, StoreError> {
+    const SQL: &str = concat!("SELECT 1 WHERE ", may_act!());
+    Ok(!session.fetch(fenced(SQL, group, token)).await?.is_empty())
 }
 
 /// As SQLite keeps numbers. One that is too large becomes the largest, which no row's epoch can have.

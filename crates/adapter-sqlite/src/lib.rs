@@ -5,13 +5,14 @@
 //! a write statement takes it before it reads anything, so what the statement compares is what it changes.
 //!
 //! Map, in reading order:
-//! - `migrations/` the tables, and the triggers that write the history in the same statement as a claim
+//! - `migrations/` the tables, and the triggers that write the history and the audit in the statement of the
+//!   change itself
 //! - `config` where the file is and who opens it
 //! - `session` one connection: opened when needed, closed when in doubt, never mid-transaction; it runs
 //!   a `statement`, again while the file is busy
 //! - `fence` the condition under which a token may write
 //! - `state_store` the port, of `lease`, `members` and `portfolio`
-//! - `signal_ledger` the other port
+//! - `signal_ledger` the other port; a module for each of its methods that writes
 //! - `watch` hints, by asking SQLite whether the file changed
 //! - `schema` migration; `stored` values read back; `error` what SQLite's codes mean to a caller
 //!

@@ -18,8 +18,10 @@ use tokio::time::Instant;
 const APPLICATION_ID: i64 = 0x434f_4f52;
 
 /// What brings the schema from version `index` to `index + 1`.
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize] =
-    [include_str!("../migrations/0001_lease_members_history_signals.sql")];
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
+    include_str!("../migrations/0001_lease_members_history_signals.sql"),
+    include_str!("../migrations/0002_signals.sql"),
+];
 
 /// The relations that recovery reads unless configured, and what creates them.
 const PORTFOLIO_RELATIONS: [(&str, &str); 2] = [
@@ -140,7 +142,9 @@ async fn bring_up_to_date(
             sqlx::raw_sql(create).execute(&mut *transaction).await.map_err(judged)?;
         }
     }
-    open_row(config).query().execute(&mut *transaction).await.map_err(judged)?;
+    for row in [open_row(config), kill_switch(config)] {
+        row.query().execute(&mut *transaction).await.map_err(judged)?;
+    }
     transaction.commit().await.map_err(judged)?;
     Ok(Schema::Current)
 }
@@ -160,6 +164,20 @@ fn open_row(config: &SqliteConfig) -> Statement {
         .bind(i64::from(TIMELINE.0))
         .bind(ClaimId::NIL.to_string())
         .bind(millis_up(config.ttl))
+}
+
+/// The group's kill switch, unless it is there. It stands as the audit says it was turned last, so that a
+/// deleted row does not let signals out.
+fn kill_switch(config: &SqliteConfig) -> Statement {
+    const SQL: &str = "INSERT INTO coordinator_dispatch (group_id, paused_reason, paused_by, paused_ms, \
+         changed_by, changed_from, changed_why) \
+         SELECT ?1, CASE WHEN at_ms IS NOT NULL THEN coalesce(note, '') END, who, at_ms, \
+         coalesce(who, 'coordinator migrate'), coalesce(origin, ''), note \
+         FROM (SELECT 1) LEFT JOIN (SELECT at_ms, who, origin, note, what FROM coordinator_audit \
+         WHERE group_id = ?1 AND signal_id IS NULL AND what IN ('paused', 'resumed') \
+         ORDER BY number DESC LIMIT 1) ON what = 'paused' \
+         WHERE true ON CONFLICT (group_id) DO NOTHING";
+    Statement::new(SQL).bind(config.group.as_str().to_owned())
 }
 
 fn standing(found: u32) -> Schema {

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 /// KiB of pages each connection keeps: the working set is a few dozen pages, and three connections of a
 /// process that may take 25 MB are not to be noticed.
 const CACHE_KIB: u32 = 256;
-/// Prepared statements each connection keeps; the busiest has a dozen.
-const STATEMENTS_MAX: usize = 24;
+/// Prepared statements each connection keeps; the busiest has some thirty.
+const STATEMENTS_MAX: usize = 40;
 /// Bytes to which the write-ahead log is cut after a checkpoint, so that one burst does not keep its size.
 const LOG_BYTES_MAX: u32 = 4 << 20;
 

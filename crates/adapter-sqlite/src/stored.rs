@@ -25,7 +25,28 @@ macro_rules! now_text {
     };
 }
 
-pub(crate) use {now_ms, now_text};
+/// A text column, cut to so many bytes when it has more, so that megabytes never leave the file. `substr` of a
+/// text would end at a NUL character, and of an empty blob it is NULL.
+macro_rules! bytes {
+    ($column:literal, $max:literal) => {
+        concat!(
+            "CASE WHEN octet_length(",
+            $column,
+            ") <= ",
+            $max,
+            " THEN ",
+            $column,
+            " ELSE substr(CAST(",
+            $column,
+            " AS BLOB), 1, ",
+            $max,
+            ") END AS ",
+            $column
+        )
+    };
+}
+
+pub(crate) use {bytes, now_ms, now_text};
 
 /// As the file keeps LEADER_TTL: whole milliseconds, rounded up, because others wait for what is stored
 /// and must not wait too short.
@@ -83,6 +104,15 @@ impl<'r> Stored<'r> {
             return Err(self.corrupt(column, "is not a text"));
         };
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// A text to the byte; bytes that are no UTF-8 are not one.
+    pub(crate) fn exact(&self, column: &'static str) -> Result<String, StoreError> {
+        let Ok(bytes) = self.row.try_get::<Option<Vec<u8>>, _>(column) else {
+            return Err(self.corrupt(column, "is not a text"));
+        };
+        let bytes = bytes.ok_or_else(|| self.corrupt(column, "is NULL"))?;
+        String::from_utf8(bytes).map_err(|_| self.corrupt(column, "is not UTF-8"))
     }
 
     /// An instance's id, made fit to be shown.

@@ -3,10 +3,9 @@
 use crate::files::{Files, opening};
 use adapter_sqlite::{SqliteConfig, SqliteStore};
 use domain::lease::{Seq, TTL_MIN};
-use domain::ledger::{NewSignal, SignalId};
 use domain::ports::{Claim, ClaimRequest, Renewal, SignalLedger, StateStore, StoreError};
 use std::sync::Arc;
-use testkit::contract::Case;
+use testkit::contract::{Case, signal_ledger};
 
 pub fn suite() -> Vec<Case<Files>> {
     vec![
@@ -26,14 +25,17 @@ async fn locked_elsewhere(_: Arc<Files>) {
     let files = Files::new();
     let store = impatient(&files, "i").await;
     let request = request(&store).await;
-    let signal = NewSignal { id: SignalId::parse("s").unwrap(), body: "{}".to_owned() };
+    let signal = signal_ledger::signal("s");
 
     let mut shell = files.shell().await;
     sqlx::raw_sql("BEGIN IMMEDIATE; UPDATE coordinator_lease SET resign = 'x'")
         .execute(&mut shell)
         .await
         .unwrap();
-    for answer in [store.claim(&request).await.map(|_| ()), store.submit(&signal).await.map(|_| ())] {
+    for answer in [
+        store.claim(&request).await.map(|_| ()),
+        store.submit_one(&signal, &signal_ledger::client()).await.map(|_| ()),
+    ] {
         let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
         assert!(told.contains("is locked") && told.contains("coordinator.db"), "{told}");
     }

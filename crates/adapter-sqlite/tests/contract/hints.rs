@@ -1,12 +1,11 @@
 //! Hints between two processes on one file.
 
 use crate::files::Files;
-use domain::ledger::{NewSignal, SignalId};
-use domain::ports::{SignalLedger, StateStore};
+use domain::ports::StateStore;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use testkit::contract::{Case, PATIENCE};
+use testkit::contract::{Case, PATIENCE, signal_ledger};
 use tokio::time::timeout;
 
 pub fn suite() -> Vec<Case<Files>> {
@@ -21,8 +20,7 @@ pub fn suite() -> Vec<Case<Files>> {
 const REST: Duration = Duration::from_millis(20);
 
 async fn write(files: &Files, n: u32) {
-    let signal = NewSignal { id: SignalId::parse(&format!("s{n}")).unwrap(), body: "{}".to_owned() };
-    files.store("writer").submit(&signal).await.unwrap();
+    signal_ledger::offer(&*files.store("writer"), &signal_ledger::signal(&format!("s{n}"))).await;
 }
 
 async fn dropped_waiter(_: Arc<Files>) {

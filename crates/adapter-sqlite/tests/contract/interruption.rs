@@ -1,14 +1,18 @@
 //! Futures that are dropped at any point: nothing acknowledged is lost, nothing is left half done.
 
+use crate::audit::lead;
 use crate::files::{Files, opening};
 use adapter_sqlite::SqliteStore;
 use domain::lease::Seq;
-use domain::ledger::{NewSignal, SignalId};
-use domain::ports::{Claim, ClaimRequest, Migrate, Schema, SignalLedger, StateStore, Submit};
+use domain::ledger::{Limits, NewSignal, Settlement, SignalId};
+use domain::ports::{
+    Claim, ClaimRequest, InFlight, Migrate, Report, Schema, SignalLedger, StateStore, Submit,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+use testkit::contract::signal_ledger::{client, offer, signal};
 use testkit::contract::{Case, TTL};
 
 pub fn suite() -> Vec<Case<Files>> {
@@ -16,6 +20,7 @@ pub fn suite() -> Vec<Case<Files>> {
         Case::new("interruption::acknowledged_signals_survive_dropped_neighbours", signals),
         Case::new("interruption::a_dropped_migration_blocks_nobody", migrations),
         Case::new("interruption::a_dropped_claim_is_whole_or_nothing", claims),
+        Case::new("interruption::a_dropped_call_of_the_ledger_is_whole_or_nothing", ledger),
     ]
 }
 
@@ -50,17 +55,17 @@ async fn signals(_: Arc<Files>) {
     for round in 0..ROUNDS {
         let (polls, patience) = drop_point(round);
         let doomed = signal(&format!("doomed-{round}"));
-        match interrupted(store.submit(&doomed), polls, patience).await {
+        match interrupted(store.submit_one(&doomed, &client()), polls, patience).await {
             Some(answer) => {
                 assert!(matches!(answer, Ok(Submit::Accepted(_))));
-                acknowledged.insert(doomed.id);
+                acknowledged.insert(doomed.id());
             }
             None => dropped += 1,
         }
         // The next caller gets the very connection that the dropped call used.
         let kept = signal(&format!("kept-{round}"));
-        assert!(matches!(store.submit(&kept).await, Ok(Submit::Accepted(_))));
-        acknowledged.insert(kept.id);
+        assert!(matches!(offer(&*store, &kept).await, Submit::Accepted(_)));
+        acknowledged.insert(kept.id());
     }
     assert!(dropped > 0, "the case must interrupt something");
     // As after a crash: what counts is what another process finds. Not closed first, on purpose.
@@ -112,10 +117,88 @@ async fn claims(_: Arc<Files>) {
     }
 }
 
-async fn renew(store: &SqliteStore, token: &domain::lease::Token) {
-    store.renew(token, Seq(1)).await.expect("the connection works");
+/// Signals that go through one call.
+const TOGETHER: usize = 5;
+
+/// Each call of the leader's is dropped somewhere. Whatever was begun then stands for all the signals of the call
+/// and has its lines in the audit, or for none.
+async fn ledger(_: Arc<Files>) {
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    let token = lead(&store, 1).await;
+    let (mut whole, mut nothing) = (0, 0);
+    for round in 0..ROUNDS {
+        let new: Vec<NewSignal> = (0..TOGETHER).map(|n| signal(&format!("s-{round}-{n}"))).collect();
+        let report = |attempt| {
+            let of = |new: &NewSignal| Report {
+                id: new.id(),
+                attempt,
+                settlement: Settlement::Rejected,
+                note: None,
+            };
+            new.iter().map(of).collect::<Vec<Report>>()
+        };
+        let (polls, patience) = drop_point(round);
+        match round % 4 {
+            0 => drop(interrupted(store.submit(&new, &client()), polls, patience).await),
+            _ => drop(store.submit(&new, &client()).await.unwrap()),
+        }
+        let most = u16::try_from(TOGETHER).unwrap();
+        let claim = store.claim_signals(&token, Limits::default(), most);
+        match round % 4 {
+            1 => drop(interrupted(claim, polls, patience).await),
+            _ => drop(claim.await.unwrap()),
+        }
+        let over = store.take_over(&token, InFlight::Only(&[]));
+        match round % 4 {
+            2 => drop(interrupted(over, polls, patience).await),
+            _ => drop(over.await.unwrap()),
+        }
+        let (reports, later) = (report(1), report(2));
+        let settle = store.settle(&token, &reports);
+        match round % 4 {
+            3 => drop(interrupted(settle, polls, patience).await),
+            _ => drop(settle.await.unwrap()),
+        }
+        // Stands behind the dropped call, on the same connection.
+        store.counts().await.unwrap();
+        let (states, lines) = standing(&files, round).await;
+        assert!(states.len() <= 1, "round {round}: {states:?}");
+        let steps = match states.first().map(String::as_str) {
+            None => 0,
+            Some("received") => 1,
+            Some("claimed") => 2,
+            Some("in_doubt") => 3,
+            // Straight from claimed, when nobody took over.
+            Some("rejected") => lines / i64::try_from(TOGETHER).unwrap(),
+            other => panic!("round {round}: {other:?}"),
+        };
+        assert_eq!(lines, steps * i64::try_from(TOGETHER).unwrap(), "round {round}: {states:?}");
+        if states == ["rejected"] {
+            whole += 1;
+        } else {
+            nothing += 1;
+        }
+        // Out of the way of the next round.
+        store.claim_signals(&token, Limits::default(), most).await.unwrap();
+        store.settle(&token, &reports).await.unwrap();
+        store.settle(&token, &later).await.unwrap();
+    }
+    assert!(whole > 0 && nothing > 0, "the case must interrupt something: {whole} and {nothing}");
 }
 
-fn signal(id: &str) -> NewSignal {
-    NewSignal { id: SignalId::parse(id).unwrap(), body: "{}".to_owned() }
+/// In which states the signals of a round are, and how many lines they have in the audit.
+async fn standing(files: &Files, round: u32) -> (Vec<String>, i64) {
+    let mut shell = files.shell().await;
+    let states = "SELECT DISTINCT state FROM coordinator_signal WHERE id LIKE ?1";
+    let lines = "SELECT count(*) FROM coordinator_audit WHERE signal_id LIKE ?1";
+    let ids = format!("s-{round}-%");
+    (
+        sqlx::query_scalar(states).bind(&ids).fetch_all(&mut shell).await.unwrap(),
+        sqlx::query_scalar(lines).bind(&ids).fetch_one(&mut shell).await.unwrap(),
+    )
+}
+
+async fn renew(store: &SqliteStore, token: &domain::lease::Token) {
+    store.renew(token, Seq(1)).await.expect("the connection works");
 }

@@ -1,11 +1,15 @@
 //! The suites of both ports on real files, and what only this adapter can get wrong.
 
+mod agreement;
+mod audit;
 mod faults;
 mod files;
 mod hints;
 mod interruption;
 mod migration;
 mod rows;
+mod signals;
+mod upgrade;
 
 use files::Files;
 use std::process::ExitCode;
@@ -22,6 +26,10 @@ fn main() -> ExitCode {
             faults::suite(),
             hints::suite(),
             interruption::suite(),
+            agreement::suite(),
+            signals::suite(),
+            audit::suite(),
+            upgrade::suite(),
         ],
     )
 }

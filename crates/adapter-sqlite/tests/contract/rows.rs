@@ -2,9 +2,11 @@
 
 use crate::files::{Files, opening};
 use domain::id::{ClaimId, InstanceId};
-use domain::ports::{Claim, ClaimRequest, StateStore, StoreError};
+use domain::lease::Token;
+use domain::ports::{Claim, ClaimRequest, SignalLedger, StateStore, StoreError, Swept};
 use sqlx::Row;
 use std::sync::Arc;
+use std::time::Duration;
 use testkit::contract::{Case, TTL};
 
 pub fn suite() -> Vec<Case<Files>> {
@@ -15,7 +17,7 @@ pub fn suite() -> Vec<Case<Files>> {
         Case::new("rows::decimals_stay_exact_and_floats_show", decimals),
         Case::new("rows::history_keeps_the_latest_terms_only", history_is_bounded),
         Case::new("rows::a_term_that_was_there_before_does_not_stop_a_claim", term_again),
-        Case::new("rows::lines_of_yesterday_go_when_a_process_joins", members_are_bounded),
+        Case::new("rows::lines_of_yesterday_go_with_the_leaders_sweep", members_are_bounded),
     ]
 }
 
@@ -57,8 +59,8 @@ async fn rebuilt_table(_: Arc<Files>) {
     let before = store.observe().await.unwrap();
     files
         .sql(
-            "CREATE TABLE loose AS SELECT * FROM coordinator_lease; CREATE TABLE kept AS SELECT * FROM loose; \
-             DROP TABLE coordinator_lease; ALTER TABLE loose RENAME TO coordinator_lease",
+            "CREATE TABLE kept AS SELECT * FROM coordinator_lease; DROP TABLE coordinator_lease; \
+             CREATE TABLE coordinator_lease AS SELECT * FROM kept",
         )
         .await
         .unwrap();
@@ -180,12 +182,21 @@ async fn members_are_bounded(_: Arc<Files>) {
         .unwrap();
     assert_eq!(store.members().await, Ok(vec![]), "a line of 1970 is not shown");
     store.beat(&member("i")).await.unwrap();
-    let left: Vec<String> =
-        sqlx::query_scalar("SELECT group_id || '/' || id FROM coordinator_member ORDER BY 1")
+    let lines = async || {
+        sqlx::query_scalar::<_, String>("SELECT group_id || '/' || id FROM coordinator_member ORDER BY 1")
             .fetch_all(&mut files.shell().await)
             .await
-            .unwrap();
-    assert_eq!(left, ["g/i", "other/old"]);
+            .unwrap()
+    };
+    assert_eq!(lines().await, ["g/i", "g/old", "other/old"], "a heartbeat removes nothing");
+    let old = claim(&*store, 1).await;
+    let token = claim(&*store, 2).await;
+    assert_eq!(store.sweep(&old, Duration::ZERO).await, Ok(None));
+    assert_eq!(lines().await, ["g/i", "g/old", "other/old"], "nor does a fenced token");
+    let swept = Swept { signals: 0, members: 1 };
+    assert_eq!(store.sweep(&token, Duration::ZERO).await, Ok(Some(swept)));
+    assert_eq!(lines().await, ["g/i", "other/old"]);
+    assert_eq!(store.sweep(&token, Duration::ZERO).await, Ok(Some(Swept::default())));
 }
 
 fn member(id: &str) -> domain::member::Member {
@@ -204,9 +215,12 @@ fn member(id: &str) -> domain::member::Member {
     }
 }
 
-async fn claim(store: &dyn StateStore, n: u32) {
+async fn claim(store: &dyn StateStore, n: u32) -> Token {
     let opening = opening("i");
     let observed = store.observe().await.unwrap().version;
     let request = ClaimRequest { observed, claim: opening.nonce.claim(n), holder: opening.id, ttl: TTL };
-    assert!(matches!(store.claim(&request).await, Ok(Claim::Granted(_))));
+    match store.claim(&request).await {
+        Ok(Claim::Granted(token)) => token,
+        other => panic!("as it was seen: {other:?}"),
+    }
 }

@@ -1,0 +1,165 @@
+//! Whose turn it is, and the claim.
+
+use super::actor;
+use super::kill_switch::{is_open, missing};
+use super::row::{read, signal_columns, stored};
+use crate::config::SqliteConfig;
+use crate::fence::{fenced, may_act};
+use crate::session::Session;
+use crate::stored::{Stored, now_ms};
+use domain::lease::Token;
+use domain::ledger::{LimitReached, Limits, StateName};
+use domain::ports::{CLAIM_MAX, SignalClaim, StoreError};
+
+/// The oldest signal that waits of each instrument that is not busy; none when the token may not act or the kill
+/// switch is on.
+///
+/// It steps from one instrument with waiting signals to the next in the index, so thousands that wait for one
+/// instrument, or are finished, cost nothing. Which index is said, because the file's owner may have run ANALYZE:
+/// the write lock is held meanwhile.
+macro_rules! turns {
+    () => {
+        concat!(
+            "RECURSIVE waiting(instrument) AS (SELECT (SELECT instrument FROM coordinator_signal ",
+            "INDEXED BY coordinator_signal_waiting WHERE group_id = ?1 AND state = 'received' ",
+            "ORDER BY instrument LIMIT 1) WHERE ",
+            may_act!(),
+            " AND ",
+            is_open!(),
+            " UNION ALL SELECT (SELECT instrument FROM coordinator_signal ",
+            "INDEXED BY coordinator_signal_waiting WHERE group_id = ?1 AND state = 'received' ",
+            "AND instrument > waiting.instrument ORDER BY instrument LIMIT 1) ",
+            "FROM waiting WHERE waiting.instrument IS NOT NULL), ",
+            "turn(arrival) AS MATERIALIZED (SELECT (SELECT arrival FROM coordinator_signal ",
+            "INDEXED BY coordinator_signal_waiting WHERE group_id = ?1 AND state = 'received' ",
+            "AND instrument = waiting.instrument AND (expires_ms IS NULL OR expires_ms > ",
+            now_ms!(),
+            ") ORDER BY arrival LIMIT 1) FROM waiting WHERE waiting.instrument IS NOT NULL ",
+            "AND NOT EXISTS (SELECT 1 FROM coordinator_signal INDEXED BY coordinator_signal_busy ",
+            "WHERE group_id = ?1 AND state IN ('claimed', 'in_doubt') ",
+            "AND coordinator_signal.instrument = waiting.instrument))"
+        )
+    };
+}
+
+/// What is left of a limit; NULL without one. No more claims are counted than the limit has.
+macro_rules! left {
+    ($limit:literal, $window_ms:literal) => {
+        concat!(
+            $limit,
+            " - (SELECT count(*) FROM (SELECT 1 FROM coordinator_signal WHERE group_id = ?1 ",
+            "AND claimed_ms > ",
+            now_ms!(),
+            " - ",
+            $window_ms,
+            " LIMIT coalesce(",
+            $limit,
+            ", 0)))"
+        )
+    };
+}
+macro_rules! left_this_minute {
+    () => {
+        left!("?5", "60000")
+    };
+}
+macro_rules! left_this_day {
+    () => {
+        left!("?6", "86400000")
+    };
+}
+
+/// Expires what is due and claims whose turn it is, at once. A negative LIMIT would be none at all.
+///
+/// A thousand expire at a time: the others are passed over, and the write lock is not held for long.
+pub(super) const CLAIM: &str = concat!(
+    "WITH ",
+    turns!(),
+    ", next(arrival, state, claims, tl, epoch, claim, claimed_ms, settled_ms) AS (",
+    "SELECT * FROM (SELECT arrival, 'claimed', 1, ?2, ?3, ?4, ",
+    now_ms!(),
+    ", NULL FROM turn WHERE arrival IS NOT NULL ORDER BY arrival LIMIT max(0, min(?7, coalesce(",
+    left_this_minute!(),
+    ", ?7), coalesce(",
+    left_this_day!(),
+    ", ?7)))) UNION ALL SELECT * FROM (SELECT arrival, 'expired', 0, NULL, NULL, NULL, NULL, ",
+    now_ms!(),
+    " FROM coordinator_signal WHERE group_id = ?1 AND state = 'received' AND expires_ms <= ",
+    now_ms!(),
+    " ORDER BY expires_ms LIMIT 1000)) ",
+    "UPDATE coordinator_signal SET state = next.state, attempt = attempt + next.claims, tl = next.tl, ",
+    "epoch = next.epoch, claim = next.claim, claimed_ms = next.claimed_ms, settled_ms = next.settled_ms, ",
+    "note = CASE next.state WHEN 'expired' THEN note END, changed_by = ?8, changed_from = ?9 ",
+    "FROM next WHERE coordinator_signal.arrival = next.arrival AND ",
+    may_act!(),
+    " RETURNING ",
+    signal_columns!(without payload),
+    // That of the thousand that expired nobody will see.
+    ", CASE WHEN state <> 'claimed' THEN NULL WHEN octet_length(payload) <= 65537 THEN payload \
+     ELSE substr(CAST(payload AS BLOB), 1, 65537) END AS payload"
+);
+
+/// Why nothing was claimed.
+pub(super) const WHY: &str = concat!(
+    "WITH ",
+    turns!(),
+    " SELECT ",
+    may_act!(),
+    " AS holds, EXISTS (SELECT 1 FROM coordinator_dispatch WHERE group_id = ?1) AS has_switch, ",
+    is_open!(),
+    " AS is_open, EXISTS (SELECT 1 FROM turn WHERE arrival IS NOT NULL) AS waits, coalesce(",
+    left_this_minute!(),
+    ", 1) > 0 AS this_minute, coalesce(",
+    left_this_day!(),
+    ", 1) > 0 AS this_day"
+);
+
+/// See [`domain::ports::SignalLedger::claim_signals`].
+pub(super) async fn claim(
+    session: &Session,
+    config: &SqliteConfig,
+    token: &Token,
+    limits: Limits,
+    most: u16,
+) -> Result<SignalClaim, StoreError> {
+    let actor = actor::own(config);
+    let statement = |sql| {
+        fenced(sql, &config.group, token)
+            .bind(limits.per_minute.map(i64::from))
+            .bind(limits.per_day.map(i64::from))
+    };
+    let claim = statement(CLAIM).bind(i64::from(most.clamp(1, CLAIM_MAX))).bind(actor.who).bind(actor.origin);
+    let rows = session.fetch(claim).await?;
+    let mut claimed = Vec::new();
+    for row in &rows {
+        if stored(row).text("state")? == StateName::Claimed.as_str() {
+            claimed.push(read(row)?);
+        }
+    }
+    if !claimed.is_empty() {
+        claimed.sort_by_key(|signal| signal.arrival);
+        return Ok(SignalClaim::Claimed(claimed));
+    }
+    let why = session.fetch(statement(WHY)).await?;
+    let row = why.first().ok_or_else(|| StoreError::Unknown("a question answered no row".to_owned()))?;
+    let stored = Stored::new("coordinator_dispatch", row);
+    if !stored.flag("holds")? {
+        // A token that is lost now may have held then, if anything expired under it.
+        return Ok(if rows.is_empty() { SignalClaim::Fenced } else { SignalClaim::Empty });
+    }
+    if !stored.flag("has_switch")? {
+        return Err(missing(config));
+    }
+    Ok(if !stored.flag("is_open")? {
+        SignalClaim::Paused
+    } else if !stored.flag("waits")? {
+        SignalClaim::Empty
+    } else if !stored.flag("this_day")? {
+        SignalClaim::Limited(LimitReached::PerDay)
+    } else if !stored.flag("this_minute")? {
+        SignalClaim::Limited(LimitReached::PerMinute)
+    } else {
+        // It came, or was let go, after the claim: the next one finds it.
+        SignalClaim::Empty
+    })
+}

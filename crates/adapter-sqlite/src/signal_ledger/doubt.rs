@@ -1,0 +1,54 @@
+//! Taking over what others claimed.
+
+use super::actor;
+use super::row::{read, signal_columns};
+use crate::config::SqliteConfig;
+use crate::fence::{fenced, may_act, may_still_act};
+use crate::session::Session;
+use domain::lease::Token;
+use domain::ledger::{Signal, SignalId};
+use domain::ports::{InFlight, SIGNALS_READ_MAX, StoreError};
+
+/// ?5 is the own claims that are worked on, NULL for all of them.
+pub(super) const MARK: &str = concat!(
+    "UPDATE coordinator_signal SET state = 'in_doubt', changed_by = ?6, changed_from = ?7 ",
+    "WHERE group_id = ?1 AND state = 'claimed' AND (claim IS NOT ?4 OR (?5 IS NOT NULL ",
+    "AND id NOT IN (SELECT value FROM json_each(?5)))) AND ",
+    may_act!()
+);
+
+/// The oldest doubts; none when the token is fenced.
+pub(super) const LIST: &str = concat!(
+    "SELECT ",
+    signal_columns!(),
+    " FROM coordinator_signal WHERE group_id = ?1 AND state = 'in_doubt' AND ",
+    may_act!(),
+    " ORDER BY arrival LIMIT ?5"
+);
+
+/// See [`domain::ports::SignalLedger::take_over`].
+///
+/// Two statements, each fenced: when the second is never run, the signals are in doubt all the same, and whoever
+/// asks next is told of them.
+pub(super) async fn take_over(
+    session: &Session,
+    config: &SqliteConfig,
+    token: &Token,
+    in_flight: InFlight<'_>,
+) -> Result<Option<Vec<Signal>>, StoreError> {
+    let these = match in_flight {
+        InFlight::All => None,
+        InFlight::Only(ids) => {
+            Some(ids.iter().map(SignalId::as_str).collect::<serde_json::Value>().to_string())
+        }
+    };
+    let actor = actor::own(config);
+    let mark = fenced(MARK, &config.group, token).bind(these).bind(actor.who).bind(actor.origin);
+    session.execute(mark).await?;
+    let list = fenced(LIST, &config.group, token).bind(i64::from(SIGNALS_READ_MAX));
+    let rows = session.fetch(list).await?;
+    if rows.is_empty() && !may_still_act(session, &config.group, token).await? {
+        return Ok(None);
+    }
+    rows.iter().map(read).collect::<Result<_, _>>().map(Some)
+}

@@ -1,0 +1,123 @@
+//! What became of signals, as a leader reports it or a person decides it.
+
+use super::actor;
+use super::row::stored;
+use crate::config::SqliteConfig;
+use crate::fence::{fenced, may_act, may_still_act};
+use crate::session::Session;
+use crate::statement::Statement;
+use crate::stored::{bytes, now_ms};
+use domain::lease::Token;
+use domain::ledger::{Actor, Settlement};
+use domain::ports::{Decision, Recorded, Report, StoreError};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Moves signals on as the reports in ?5 say, if they lead from where the signals stand and `$fence` holds, and
+/// answers with the ids of those that stand so now. One that stood so before is only counted, so that the answer
+/// waits for the disk. ?1 is the group, ?2 to ?4 the token of whoever sends, ?6 and ?7 who reports.
+macro_rules! move_on {
+    ($leads:literal, $fence:expr) => {
+        concat!(
+            "WITH report AS (SELECT value ->> 'id' AS id, value ->> 'attempt' AS attempt, ",
+            "value ->> 'state' AS state, value ->> 'note' AS note FROM json_each(?5)), ",
+            "move AS MATERIALIZED (SELECT s.arrival, report.state, report.note, s.state = report.state AS stands ",
+            "FROM report CROSS JOIN coordinator_signal AS s ON s.group_id = ?1 AND s.id = report.id ",
+            "AND s.attempt = report.attempt AND s.attempt > 0 AND (s.state = report.state OR ",
+            $leads,
+            ") AND ",
+            $fence,
+            ") UPDATE coordinator_signal AS s SET ",
+            "state = move.state, confirmed = confirmed + stands, ",
+            "note = CASE WHEN stands THEN s.note ELSE coalesce(move.note, s.note) END, ",
+            "tl = CASE WHEN stands THEN tl WHEN move.state = 'sent' THEN ?2 ",
+            "WHEN move.state <> 'received' THEN tl END, ",
+            "epoch = CASE WHEN stands THEN epoch WHEN move.state = 'sent' THEN ?3 ",
+            "WHEN move.state <> 'received' THEN epoch END, ",
+            "claim = CASE WHEN stands THEN claim WHEN move.state = 'sent' THEN ?4 ",
+            "WHEN move.state <> 'received' THEN claim END, ",
+            "claimed_ms = CASE WHEN move.state <> 'received' THEN claimed_ms END, ",
+            "settled_ms = CASE WHEN stands THEN settled_ms WHEN move.state IN ('done', 'rejected') THEN ",
+            now_ms!(),
+            " END, ",
+            "changed_by = CASE WHEN stands THEN changed_by ELSE ?6 END, ",
+            "changed_from = CASE WHEN stands THEN changed_from ELSE ?7 END ",
+            "FROM move WHERE s.arrival = move.arrival RETURNING ",
+            bytes!("id", "129")
+        )
+    };
+}
+
+/// As `Settlement::leads_from` has it.
+pub(super) const SETTLE: &str = move_on!(
+    "(s.state = 'claimed' AND s.claim = ?4) \
+     OR (s.state = 'sent' AND report.state IN ('done', 'rejected', 'in_doubt')) \
+     OR (s.state = 'in_doubt' AND report.state IN ('done', 'sent', 'rejected', 'received'))",
+    may_act!()
+);
+
+/// See [`domain::ports::SignalLedger::settle`].
+pub(super) async fn settle(
+    session: &Session,
+    config: &SqliteConfig,
+    token: &Token,
+    reports: &[Report],
+) -> Result<Option<Vec<Recorded>>, StoreError> {
+    let ids: BTreeSet<&str> = reports.iter().map(|report| report.id.as_str()).collect();
+    assert_eq!(ids.len(), reports.len(), "a signal is in the reports twice");
+    let all = reports
+        .iter()
+        .map(|report| json_of(report.id.as_str(), report.attempt, report.settlement, report.note.as_deref()));
+    let statement = fenced(SETTLE, &config.group, token);
+    let recorded = record(session, statement, all.collect(), actor::own(config)).await?;
+    if recorded.is_empty() && !may_still_act(session, &config.group, token).await? {
+        return Ok(None);
+    }
+    let answer = |report: &Report| {
+        if recorded.contains(report.id.as_str()) { Recorded::Recorded } else { Recorded::Refused }
+    };
+    Ok(Some(reports.iter().map(answer).collect()))
+}
+
+/// See [`domain::ports::SignalLedger::decide`].
+pub(super) async fn decide(
+    session: &Session,
+    config: &SqliteConfig,
+    decision: &Decision,
+) -> Result<Recorded, StoreError> {
+    const SQL: &str = move_on!(
+        "(s.state = 'in_doubt' AND report.state IN ('done', 'rejected', 'received')) \
+         OR (s.state = 'sent' AND report.state IN ('done', 'rejected'))",
+        "true"
+    );
+    let Decision { id, attempt, settlement, actor, reason } = decision;
+    match settlement {
+        Settlement::Done | Settlement::Rejected | Settlement::Received => {}
+        Settlement::Sent | Settlement::InDoubt => return Ok(Recorded::Refused),
+    }
+    // Nothing is sent by a decision: no token.
+    let statement = Statement::new(SQL)
+        .bind(config.group.as_str().to_owned())
+        .bind(None::<i64>)
+        .bind(None::<i64>)
+        .bind(None::<String>);
+    let report = json!([json_of(id.as_str(), *attempt, *settlement, Some(reason))]);
+    let recorded = record(session, statement, report, actor::kept(actor)).await?;
+    Ok(if recorded.is_empty() { Recorded::Refused } else { Recorded::Recorded })
+}
+
+fn json_of(id: &str, attempt: u32, settlement: Settlement, note: Option<&str>) -> Value {
+    let note = note.map(actor::note);
+    json!({"id": id, "attempt": attempt, "state": settlement.state().as_str(), "note": note})
+}
+
+/// The ids of the signals that stand as they were reported.
+async fn record(
+    session: &Session,
+    statement: Statement,
+    reports: Value,
+    actor: Actor,
+) -> Result<BTreeSet<String>, StoreError> {
+    let statement = statement.bind(reports.to_string()).bind(actor.who).bind(actor.origin);
+    session.fetch(statement).await?.iter().map(|row| stored(row).text("id")).collect()
+}

@@ -1,0 +1,187 @@
+//! New signals, and those that were there before.
+
+use super::actor;
+use super::row::{read, signal_columns, stored};
+use crate::config::SqliteConfig;
+use crate::session::Session;
+use crate::statement::Statement;
+use crate::stored::{bytes, now_ms};
+use domain::ledger::{Actor, Fingerprint, NewSignal, PAYLOAD_LEN_MAX, Signal};
+use domain::ports::{StoreError, Submit};
+use sqlx::sqlite::SqliteRow;
+use std::collections::{BTreeMap, HashMap};
+
+/// See [`domain::ports::SignalLedger::submit`].
+///
+/// One statement for all of them: they are stored as a whole or not at all. A signal that meets another one's id
+/// or fingerprint counts there that it came again, which makes the answer wait for the disk like that to a new
+/// one.
+pub(super) async fn submit(
+    session: &Session,
+    config: &SqliteConfig,
+    signals: &[NewSignal],
+    actor: &Actor,
+) -> Result<Vec<Submit>, StoreError> {
+    const SQL: &str = concat!(
+        "INSERT INTO coordinator_signal (group_id, id, fingerprint, instrument, signal_type, position, ",
+        "timestamp_s, expires_ms, state, received_ms, changed_by, changed_from, payload) ",
+        "SELECT ?1, value ->> 'id', value ->> 'fingerprint', value ->> 'instrument', ",
+        "value ->> 'signal_type', value ->> 'position', value ->> 'timestamp_s', value ->> 'expires_ms', ",
+        "'received', ",
+        now_ms!(),
+        ", ?3, ?4, value ->> 'payload' FROM json_each(?2) WHERE true ORDER BY key ",
+        "ON CONFLICT (group_id, id) DO UPDATE SET confirmed = confirmed + 1 ",
+        "ON CONFLICT (group_id, fingerprint) DO UPDATE SET confirmed = confirmed + 1 RETURNING ",
+        bytes!("fingerprint", "64"),
+        ", confirmed, ",
+        signal_columns!()
+    );
+    if signals.is_empty() {
+        return Ok(Vec::new());
+    }
+    refuse_longer_payloads(signals)?;
+    let offers: Vec<Offer<'_>> = signals.iter().map(Offer::of).collect();
+    let actor = actor::kept(actor);
+    let statement = Statement::new(SQL)
+        .bind(config.group.as_str().to_owned())
+        .bind(offers.iter().map(Offer::json).collect::<serde_json::Value>().to_string())
+        .bind(actor.who)
+        .bind(actor.origin);
+    let mut met = Met::default();
+    met.add(&session.fetch(statement).await?)?;
+    met.add(&first_of_unnamed(session, config, &met, &offers).await?)?;
+    met.answers(&offers)
+}
+
+fn refuse_longer_payloads(signals: &[NewSignal]) -> Result<(), StoreError> {
+    for signal in signals {
+        let length = signal.instruction.payload.len();
+        if length > PAYLOAD_LEN_MAX {
+            return Err(StoreError::Unavailable(format!(
+                "the payload of {} has {length} bytes, {PAYLOAD_LEN_MAX} are allowed",
+                signal.id()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The rows that have the fingerprint of a signal without a name, where that name, its fingerprint, is somebody
+/// else's: the statement met only the latter. Hardly ever any.
+async fn first_of_unnamed(
+    session: &Session,
+    config: &SqliteConfig,
+    met: &Met,
+    offers: &[Offer<'_>],
+) -> Result<Vec<SqliteRow>, StoreError> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        bytes!("fingerprint", "64"),
+        ", 1 AS confirmed, ",
+        signal_columns!(),
+        " FROM coordinator_signal WHERE group_id = ?1 AND fingerprint IN (SELECT value FROM json_each(?2))"
+    );
+    let unnamed = offers.iter().filter(|offer| offer.new.id.is_none());
+    let missing = unnamed.filter(|offer| !met.of_fingerprint.contains_key(&offer.fingerprint));
+    let missing: Vec<&str> = missing.map(|offer| offer.fingerprint.as_str()).collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let statement = Statement::new(SQL)
+        .bind(config.group.as_str().to_owned())
+        .bind(serde_json::Value::from(missing).to_string());
+    session.fetch(statement).await
+}
+
+/// A new signal, as the statement carries it.
+struct Offer<'n> {
+    new: &'n NewSignal,
+    id: String,
+    fingerprint: String,
+}
+
+impl<'n> Offer<'n> {
+    fn of(new: &'n NewSignal) -> Self {
+        let fingerprint = Fingerprint::of(&new.instruction).to_string();
+        Self { new, id: new.id().as_str().to_owned(), fingerprint }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let instruction = &self.new.instruction;
+        serde_json::json!({
+            "id": self.id,
+            "fingerprint": self.fingerprint,
+            "instrument": instruction.instrument.as_str(),
+            "signal_type": instruction.signal_type.as_str(),
+            "position": instruction.position.as_str(),
+            "timestamp_s": instruction.timestamp_s,
+            "expires_ms": instruction.expires_ms,
+            "payload": instruction.payload,
+        })
+    }
+}
+
+/// The rows that the offers met or made, by their arrival.
+#[derive(Default)]
+struct Met {
+    rows: BTreeMap<u64, Row>,
+    of_id: HashMap<String, u64>,
+    of_fingerprint: HashMap<String, u64>,
+}
+
+struct Row {
+    fingerprint: String,
+    signal: Signal,
+    /// It is not there before the offer that made it, in the order of the offers.
+    is_to_come: bool,
+}
+
+impl Met {
+    /// A row comes once for each offer that made or met it, in any order.
+    fn add(&mut self, rows: &[SqliteRow]) -> Result<(), StoreError> {
+        for row in rows {
+            let (signal, fingerprint) = (read(row)?, stored(row).text("fingerprint")?);
+            let is_new = stored(row).number::<u64>("confirmed")? == 0;
+            let arrival = signal.arrival;
+            self.of_id.insert(signal.id.as_str().to_owned(), arrival);
+            self.of_fingerprint.insert(fingerprint.clone(), arrival);
+            let row = self.rows.entry(arrival).or_insert(Row { fingerprint, signal, is_to_come: false });
+            row.is_to_come |= is_new;
+        }
+        Ok(())
+    }
+
+    /// What each offer is told: the rules of the port, one offer after the other.
+    fn answers(mut self, offers: &[Offer<'_>]) -> Result<Vec<Submit>, StoreError> {
+        offers
+            .iter()
+            .map(|offer| {
+                self.answer(offer)
+                    .ok_or_else(|| StoreError::Unknown(format!("{} vanished: ask again", offer.id)))
+            })
+            .collect()
+    }
+
+    fn answer(&mut self, offer: &Offer<'_>) -> Option<Submit> {
+        let of_id = self.of_id.get(&offer.id).copied();
+        let of_fingerprint = self.of_fingerprint.get(&offer.fingerprint).copied();
+        if let Some(made) = of_id.filter(|arrival| of_fingerprint == Some(*arrival))
+            && let Some(row) = self.rows.get_mut(&made)
+            && row.is_to_come
+        {
+            row.is_to_come = false;
+            return Some(Submit::Accepted(row.signal.clone()));
+        }
+        // A name that was given belongs to one signal; without one the fingerprint says which it is.
+        let order = match offer.new.id {
+            Some(_) => [of_id, of_fingerprint],
+            None => [of_fingerprint, of_id],
+        };
+        let there = order.into_iter().flatten().filter_map(|arrival| self.rows.get(&arrival));
+        let first = there.into_iter().find(|row| !row.is_to_come)?;
+        let is_same =
+            first.fingerprint == offer.fingerprint && first.signal.instruction == offer.new.instruction;
+        let signal = first.signal.clone();
+        Some(if is_same { Submit::Repeated(signal) } else { Submit::Conflict(signal) })
+    }
+}

@@ -1,32 +1,36 @@
 //! What holds for every request, whatever it asks.
 
+use crate::caller;
 use crate::problem::Problem;
 use crate::server::Limits;
+use crate::signals;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use domain::ledger::PAYLOAD_LEN_MAX;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Largest request body in bytes.
+/// Largest request body in bytes, but for a submission.
 pub(crate) const BODY_LEN_MAX: usize = 64 * 1024;
 
-/// Refuses a large body unread, bounds the time an answer takes, and turns a panic into a 500: a dead
-/// metrics provider must not look like a dead process, and never like an empty 200.
+/// Largest body of a signal's submission: the largest payload, escapes in it, and the other fields.
+pub(crate) const SUBMISSION_LEN_MAX: usize = 96 * 1024;
+const _: () = assert!(SUBMISSION_LEN_MAX >= PAYLOAD_LEN_MAX + PAYLOAD_LEN_MAX / 2);
+
+/// Refuses strangers and large bodies unread, bounds the time an answer takes, and turns a panic into a 500: a
+/// dead metrics provider must not look like a dead process, and never like an empty 200.
 pub(crate) async fn guard(State(limits): State<Limits>, request: Request, next: Next) -> Response {
-    let mut response = if announces_large_body(&request) {
-        let problem = Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("a request body has at most {BODY_LEN_MAX} bytes"),
-        );
-        let mut response = problem.into_response();
-        // The body is still to come and nobody will read it.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        response
-    } else {
-        answer(limits, request, next).await
+    let mut response = match refused(&request) {
+        Some(problem) => {
+            let mut response = problem.into_response();
+            // A body may still be to come and nobody will read it.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+        None => answer(limits, request, next).await,
     };
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -34,10 +38,25 @@ pub(crate) async fn guard(State(limits): State<Limits>, request: Request, next: 
     response
 }
 
-fn announces_large_body(request: &Request) -> bool {
+/// What is wrong with a request before anybody looks at what it asks.
+fn refused(request: &Request) -> Option<Problem> {
+    if let Some(reason) = caller::refusal(request) {
+        return Some(Problem::new(StatusCode::FORBIDDEN, reason));
+    }
+    let submission = request.method() == Method::POST && request.uri().path() == signals::PATH;
+    let most = if submission { SUBMISSION_LEN_MAX } else { BODY_LEN_MAX };
+    (announced_len(request) > most as u64).then(|| too_large(most))
+}
+
+/// The body has more than `most` bytes.
+pub(crate) fn too_large(most: usize) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a request body has at most {most} bytes here"))
+}
+
+fn announced_len(request: &Request) -> u64 {
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     // What is announced is a number, or hyper would have refused it; one beyond u64 it refuses too.
-    length.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > BODY_LEN_MAX as u64)
+    length.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 async fn answer(limits: Limits, request: Request, next: Next) -> Response {

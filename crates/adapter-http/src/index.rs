@@ -3,13 +3,15 @@
 use crate::backend::LeaderView;
 use domain::metrics::Snapshot;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// Nothing is loaded from elsewhere and no script or style stands in the page itself.
 pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'self'";
 
-const PATHS: [(&str, &str); 7] = [
+const PATHS: [(&str, &str); 8] = [
     ("/status", "the instances and the leader in both stores"),
     ("/history", "who led from when to when"),
+    ("/signals", "the signals, the latest first"),
     ("/coordinator/metrics", "metrics and alerts as JSON"),
     ("/metrics", "metrics for Prometheus"),
     ("/leader", "200 on the active leader, 503 elsewhere"),
@@ -32,6 +34,7 @@ pub(crate) fn index(snapshot: Option<&Snapshot>, leader: &LeaderView) -> String 
     rows.push(("Leader", leader.id.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string)));
     rows.extend(leader.address.clone().map(|address| ("Its page", address)));
     rows.extend(leader.epoch.map(|epoch| ("Epoch", epoch.to_string())));
+    rows.extend(snapshot.into_iter().flat_map(signal_rows));
 
     let mut page = String::from(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -47,6 +50,35 @@ pub(crate) fn index(snapshot: Option<&Snapshot>, leader: &LeaderView) -> String 
     }
     page.push_str("</ul>\n</body>\n</html>\n");
     page
+}
+
+/// What an operator has to see of the ledger first; nothing before it was counted.
+fn signal_rows(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
+    let Some(totals) = &snapshot.totals else { return Vec::new() };
+    let aged = |count: u64, oldest: Option<Duration>, word: &str| {
+        let age = oldest.map(|age| format!(", the oldest {word} for {} s", age.as_secs()));
+        format!("{count}{}", age.unwrap_or_default())
+    };
+    let limited = |count: u32, limit: Option<u32>| match limit {
+        Some(limit) => format!("{count} of at most {limit}"),
+        None => format!("{count}, no limit"),
+    };
+    let limits = snapshot.signal_limits;
+    let mut rows = vec![
+        ("Signals waiting", aged(totals.received, totals.oldest_received, "waiting")),
+        ("Signals claimed", totals.claimed.to_string()),
+        ("Signals sent, results to come", totals.sent.to_string()),
+        ("Signals in doubt", aged(totals.in_doubt, totals.oldest_in_doubt, "in doubt")),
+        ("Sent in the last minute", limited(totals.sent_last_minute, limits.per_minute)),
+        ("Sent in the last day", limited(totals.sent_last_day, limits.per_day)),
+        ("Expired in the last day", totals.expired_last_day.to_string()),
+    ];
+    let switch = match &totals.paused {
+        Some(paused) => format!("on: nothing is sent. {} (by {})", paused.reason, paused.who),
+        None => "off".to_owned(),
+    };
+    rows.push(("Kill switch", switch));
+    rows
 }
 
 /// Text as it may stand between tags.

@@ -1,8 +1,9 @@
-//! The HTTP face of one instance: health, leader, cluster, history, metrics, and a page for people.
+//! The HTTP face of one instance: health, leader, cluster, history, metrics, signals, and a page for people; and
+//! the handler that hands signals to a service over HTTP.
 //!
-//! It only reads, and it knows nothing but a [`Backend`]. It never delays an election: requests, time and
-//! connections are bounded by [`Limits`], and every read of a store goes through the backend, which has
-//! connections of its own for it.
+//! The pages know nothing but a [`Backend`]. They never delay an election: requests, time and connections are
+//! bounded by [`Limits`], and every use of a store goes through the backend, which has connections of its own for
+//! it.
 //!
 //! | path | answers |
 //! |---|---|
@@ -13,23 +14,40 @@
 //! | `/history?limit=N` | the latest leaderships, newest first |
 //! | `/metrics` | Prometheus text |
 //! | `/coordinator/metrics` | JSON, or Prometheus text when the `Accept` header prefers it |
+//! | `POST /signals` | a signal is accepted (201), or was before (200) |
+//! | `/signals?state=&instrument=&before=&limit=` | signals, the latest first |
+//! | `/signals/{id}` | one signal and its audit |
+//! | `POST /signals/claim` | signals for the caller to execute, where no handler is configured |
+//! | `POST /signals/{id}/result` | what became of one of them |
 //! | `/` | an index for people |
 //!
 //! Errors are problem documents (RFC 9457). The two metrics paths answer
 //! `{"error": "Coordinator not initialized"}` before start-up is done, as their users expect.
+//!
+//! Whoever reaches the listener may do everything, so it belongs on loopback. Pages of other origins in a browser
+//! on this host are refused (403), and so are names for this host that are not ours.
 
 mod accept;
 mod backend;
+mod caller;
 mod guard;
+mod handler;
 mod index;
 mod json;
+mod leader;
+mod outcome;
 mod problem;
 mod routes;
 mod server;
+mod signals;
 mod write_deadline;
 
-pub use backend::{Backend, LeaderView};
+pub use backend::{Backend, LeaderView, Pull, Reported};
+pub use handler::{HandlerUrl, HttpHandler, HttpHandlerConfig};
 pub use json::cluster::{InstanceJson, TermJson};
 pub use json::metrics::MetricsJson;
+pub use json::signals::{AuditJson, SignalJson};
+pub use json::totals::TotalsJson;
 pub use routes::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX};
 pub use server::{Limits, serve, serve_within};
+pub use signals::{SIGNALS_LIMIT_DEFAULT, SIGNALS_LIMIT_MAX};

@@ -4,7 +4,9 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::ports::StoreError;
-use serde_json::{Map, Value, json};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 
 /// Seconds after which a client may ask again what a store did not answer: one heartbeat, roughly.
 const RETRY_AFTER_S: &str = "3";
@@ -14,32 +16,42 @@ const RETRY_AFTER_S: &str = "3";
 pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
-    more: Map<String, Value>,
+    /// As JSON text: a signal's payload keeps its numbers as they are written.
+    more: Vec<(&'static str, Box<RawValue>)>,
 }
 
 impl Problem {
     /// A problem that is no more than its status, with a sentence about this case.
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), more: Map::new() }
+        Self { status, detail: detail.into(), more: Vec::new() }
     }
 
     /// Adds a member beside the standard ones.
-    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+    pub(crate) fn with(mut self, name: &'static str, value: impl Serialize) -> Self {
+        let value = to_raw_value(&value).expect("our documents have text for keys, so they are JSON");
+        self.more.push((name, value));
         self
+    }
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", "about:blank")?;
+        map.serialize_entry("title", self.status.canonical_reason().unwrap_or("Error"))?;
+        map.serialize_entry("status", &self.status.as_u16())?;
+        map.serialize_entry("detail", &self.detail)?;
+        for (name, value) in &self.more {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let title = self.status.canonical_reason().unwrap_or("Error");
-        let mut body = Map::new();
-        body.insert("type".to_owned(), json!("about:blank"));
-        body.insert("title".to_owned(), json!(title));
-        body.insert("status".to_owned(), json!(self.status.as_u16()));
-        body.insert("detail".to_owned(), json!(self.detail));
-        body.extend(self.more);
-        let mut response = (self.status, Value::Object(body).to_string()).into_response();
+        let body = serde_json::to_string(&self).expect("every member is JSON already");
+        let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::SERVICE_UNAVAILABLE {

@@ -1,21 +1,22 @@
 //! Which path answers what.
 
 use crate::accept::Form;
-use crate::backend::{Backend, LeaderView};
+use crate::backend::Backend;
 use crate::guard::{BODY_LEN_MAX, guard};
 use crate::index::{CONTENT_SECURITY_POLICY, index};
-use crate::json::cluster::{HistoryJson, LeaderJson, StatusJson};
+use crate::json::cluster::{HistoryJson, StatusJson};
 use crate::json::metrics::MetricsJson;
+use crate::leader;
 use crate::problem::Problem;
 use crate::server::Limits;
+use crate::signals;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY as POLICY_HEADER, CONTENT_TYPE, VARY};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use domain::id::InstanceId;
 use domain::metrics::Snapshot;
 use serde::Deserialize;
 use serde_json::json;
@@ -29,11 +30,7 @@ pub const HISTORY_LIMIT_DEFAULT: u32 = 50;
 /// What Prometheus calls its text format.
 const EXPOSITION_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// The leader's id, and the address of its page.
-const LEADER: HeaderName = HeaderName::from_static("coordinator-leader");
-const LEADER_ADDRESS: HeaderName = HeaderName::from_static("coordinator-leader-address");
-
-type Shared = State<Arc<dyn Backend>>;
+pub(crate) type Shared = State<Arc<dyn Backend>>;
 
 pub(crate) fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
     Router::new()
@@ -45,6 +42,7 @@ pub(crate) fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
         .route("/history", get(history))
         .route("/metrics", get(exposition))
         .route("/coordinator/metrics", get(metrics))
+        .merge(signals::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
@@ -69,33 +67,7 @@ async fn readyz(State(backend): Shared) -> Result<Response, Problem> {
 }
 
 async fn leader(State(backend): Shared) -> Response {
-    let view = backend.leader();
-    let mut response = if view.active {
-        Json(LeaderJson::from(&view)).into_response()
-    } else {
-        not_the_leader(&view).into_response()
-    };
-    let named =
-        [(LEADER, view.id.as_ref().map(InstanceId::as_str)), (LEADER_ADDRESS, view.address.as_deref())];
-    for (name, value) in named {
-        // An address is what another process wrote: one that is no header value is only in the body.
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    response
-}
-
-fn not_the_leader(view: &LeaderView) -> Problem {
-    let detail = match &view.id {
-        Some(id) => format!("this instance is not the active leader; {id} holds the lease"),
-        None => "nobody is known to lead".to_owned(),
-    };
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-        .with("active", false)
-        .with("leader", view.id.as_ref().map(InstanceId::as_str))
-        .with("address", view.address.as_deref())
-        .with("epoch", view.epoch.map(|epoch| epoch.0))
+    leader::told(&backend.leader())
 }
 
 async fn status(State(backend): Shared) -> Result<Response, Problem> {

@@ -1,9 +1,10 @@
 //! Connections: how many, how long, and how they end.
 
 use crate::backend::Backend;
+use crate::caller::Caller;
 use crate::routes::router;
 use crate::write_deadline::WriteDeadline;
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -22,6 +23,9 @@ const HEAD_LEN_MAX: usize = 16 * 1024;
 
 /// Pause after a failed accept: with no file descriptor left, asking again at once would only burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// From a request to its answer. A store's own deadlines are shorter.
+pub(crate) const ANSWER_TIME_DEFAULT: Duration = Duration::from_secs(5);
 
 /// What one client may take from this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +49,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(5),
-            answer: Duration::from_secs(5),
+            answer: ANSWER_TIME_DEFAULT,
             stalled_write: Duration::from_secs(5),
             drain: Duration::from_secs(2),
             connections: 128,
@@ -75,8 +79,9 @@ pub async fn serve_within(
     loop {
         tokio::select! {
             _ = &mut shutdown => break,
-            (stream, permit) = accept(&listener, &free) => {
-                connections.spawn(connection(limits, stream, router.clone(), closed.clone(), permit));
+            (stream, caller, permit) = accept(&listener, &free) => {
+                let router = router.clone().layer(Extension(caller));
+                connections.spawn(connection(limits, stream, router, closed.clone(), permit));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -91,11 +96,14 @@ pub async fn serve_within(
 
 /// The next connection, once there is room for it. Cancellation safe: a connection is either returned or
 /// still in the listener's queue.
-async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, Caller, OwnedSemaphorePermit) {
     let permit = Arc::clone(free).acquire_owned().await.expect("the semaphore is never closed");
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+        let accepted = listener.accept().await;
+        match accepted
+            .and_then(|(stream, remote)| Ok((Caller { remote, local: stream.local_addr()? }, stream)))
+        {
+            Ok((caller, stream)) => return (stream, caller, permit),
             // The client gave up while it waited.
             Err(error)
                 if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}

@@ -1,6 +1,7 @@
 //! The JSON of `/status`, `/history` and `/leader`.
 
 use super::rfc3339;
+use super::totals::TotalsJson;
 use crate::backend::LeaderView;
 use domain::id::InstanceId;
 use domain::member::{MemberSeen, Term};
@@ -18,6 +19,7 @@ pub(crate) struct StatusJson<'a> {
     epoch: Option<u64>,
     fallback: bool,
     alerts: &'static str,
+    signals: Option<TotalsJson<'a>>,
     instances: Vec<InstanceJson<'a>>,
 }
 
@@ -33,6 +35,7 @@ impl<'a> StatusJson<'a> {
             epoch: view.epoch.map(|epoch| epoch.0),
             fallback: view.fallback,
             alerts: snapshot.alerts.overall.as_str(),
+            signals: TotalsJson::of(snapshot),
             instances: members.iter().map(InstanceJson::from).collect(),
         }
     }

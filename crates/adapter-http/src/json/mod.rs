@@ -2,6 +2,9 @@
 
 pub mod cluster;
 pub mod metrics;
+pub(crate) mod raw;
+pub mod signals;
+pub mod totals;
 
 use jiff::Timestamp;
 use jiff::tz::Offset;

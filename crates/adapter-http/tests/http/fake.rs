@@ -1,19 +1,21 @@
-//! A backend made of plain values, a server on a free port, and the smallest HTTP client.
+//! A backend made of plain values, and a server on a free port.
 
-use adapter_http::{Backend, LeaderView, Limits, serve_within};
+use crate::client::Answer;
+use crate::ledger::Ledger;
+use adapter_http::{Backend, LeaderView, Limits, Pull, Reported, serve_within};
 use async_trait::async_trait;
 use domain::alert::Status;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
+use domain::ledger::{Actor, AuditEntry, NewSignal, Paused, Signal, SignalId, Totals};
 use domain::member::{Member, MemberSeen, Standing, Term};
-use domain::metrics::{Fact, Metrics, MetricsConfig, Snapshot, SyncResult, View};
-use domain::ports::StoreError;
-use serde_json::Value;
+use domain::metrics::{Fact, Metrics, MetricsConfig, SignalsConfig, Snapshot, SyncResult, View};
+use domain::ports::{ListQuery, Report, StoreError, Submit};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -30,6 +32,7 @@ pub struct Fake {
     pub leader: LeaderView,
     pub members: Vec<MemberSeen>,
     pub store: Result<(), StoreError>,
+    pub ledger: Arc<Ledger>,
     /// Instead of the exposition.
     pub panics: bool,
     /// Never answers from the store, and tells that it was asked.
@@ -55,6 +58,7 @@ impl Default for Fake {
             leader: LeaderView::default(),
             members: vec![member("b-2")],
             store: Ok(()),
+            ledger: Arc::default(),
             panics: false,
             silent: None,
             load: Arc::default(),
@@ -108,6 +112,32 @@ impl Backend for Fake {
         };
         Ok((0..limit).map(term).collect())
     }
+
+    async fn submit(&self, signal: &NewSignal, actor: &Actor) -> Result<Submit, StoreError> {
+        self.store.clone().map(|()| self.ledger.submit(signal, actor))
+    }
+
+    fn remembers_since_s(&self) -> i64 {
+        self.ledger.remembers_since_s
+    }
+
+    async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<AuditEntry>)>, StoreError> {
+        self.store.clone().map(|()| self.ledger.find(id))
+    }
+
+    async fn signals(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError> {
+        self.store.clone().map(|()| self.ledger.list(query))
+    }
+
+    async fn pull(&self, most: u16, wait: Duration) -> Result<Pull, StoreError> {
+        self.ledger.pulls.lock().expect("no panic").push((most, wait));
+        self.store.clone().map(|()| self.ledger.pull.clone())
+    }
+
+    async fn report(&self, report: Report) -> Result<Reported, StoreError> {
+        self.ledger.reports.lock().expect("no panic").push(report);
+        self.store.clone().map(|()| self.ledger.reported)
+    }
 }
 
 pub fn id(text: &str) -> InstanceId {
@@ -141,6 +171,7 @@ fn metrics() -> Metrics {
         started_ms: STARTED_MS,
         instance: id("a-1"),
         version: "1.2.3".to_owned(),
+        signals: SignalsConfig::default(),
     };
     Metrics::new(config)
 }
@@ -157,6 +188,27 @@ fn view() -> View {
         ttl: Duration::from_secs(10),
         epoch: Some(Epoch(7)),
     }
+}
+
+/// A ledger with something of everything, and limits.
+pub fn counted_snapshot() -> Snapshot {
+    let mut snapshot = snapshot();
+    let paused =
+        Paused { reason: "<b>fat finger</b>".to_owned(), who: "asha".to_owned(), since_ms: STARTED_MS };
+    snapshot.totals = Some(Totals {
+        received: 4,
+        claimed: 1,
+        sent: 2,
+        in_doubt: 3,
+        oldest_received: Some(Duration::from_millis(1_500)),
+        oldest_in_doubt: Some(Duration::from_secs(90)),
+        expired_last_day: 5,
+        sent_last_minute: 6,
+        sent_last_day: 7,
+        paused: Some(paused),
+    });
+    snapshot.signal_limits = domain::ledger::Limits { per_minute: Some(10), per_day: None };
+    snapshot
 }
 
 pub fn empty_snapshot() -> Snapshot {
@@ -204,9 +256,9 @@ impl Server {
     }
 
     /// Sends a request that closes its connection, and reads the answer.
-    pub async fn ask(&self, request: &str) -> Answer {
+    pub async fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
         let mut stream = self.connect().await;
-        stream.write_all(request.as_bytes()).await.expect("sent");
+        stream.write_all(request.as_ref()).await.expect("sent");
         Answer::read(&mut stream).await
     }
 
@@ -224,55 +276,5 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-pub fn get(path: &str) -> String {
-    request("GET", path, &[])
-}
-
-pub fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        for part in [*name, ": ", *value, "\r\n"] {
-            request.push_str(part);
-        }
-    }
-    request + "\r\n"
-}
-
-/// An answer, as it was read until the server closed the connection.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
-}
-
-impl Answer {
-    pub async fn read(stream: &mut TcpStream) -> Self {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.expect("the server closes after the answer");
-        Self::parse(&String::from_utf8(bytes).expect("text"))
-    }
-
-    fn parse(text: &str) -> Self {
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-        let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status line");
-        let headers = lines.map(|line| line.split_once(": ").expect("a header"));
-        Self {
-            status: status.parse().expect("a status"),
-            headers: headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect(),
-            body: body.to_owned(),
-        }
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).expect("JSON")
     }
 }

@@ -1,6 +1,7 @@
 //! What one client may not do to the others.
 
-use crate::fake::{self, Answer, Fake, Server, get};
+use crate::client::{Answer, get, request};
+use crate::fake::{Fake, Server};
 use adapter_http::Limits;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -58,13 +59,13 @@ async fn a_head_that_is_too_large_is_refused() {
 async fn a_large_body_is_refused_unread() {
     let server = Server::start_within(WIDE, Fake::default()).await;
     for method in ["GET", "POST"] {
-        let head = fake::request(method, "/status", &[("Content-Length", "65537")]);
+        let head = request(method, "/status", &[("Content-Length", "65537")]);
         // Not one byte of the body is sent: the answer and the close come without it.
         let answer = server.ask(&head).await;
         assert_eq!((answer.status, answer.header("content-type")), (413, Some("application/problem+json")));
     }
     let body = "x".repeat(65_536);
-    let allowed = fake::request("GET", "/livez", &[("Content-Length", "65536")]) + &body;
+    let allowed = request("GET", "/livez", &[("Content-Length", "65536")]) + &body;
     assert_eq!(server.ask(&allowed).await.status, 200);
 }
 

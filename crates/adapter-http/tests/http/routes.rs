@@ -1,18 +1,8 @@
 //! Every path over a real socket, with a backend made of plain values.
 
-use crate::fake::{self, Answer, Fake, Server, get};
+use crate::client::{get, request};
+use crate::fake::{self, Fake, Server};
 use serde_json::{Value, json};
-
-/// Asserts an RFC 9457 document of that status.
-#[track_caller]
-fn assert_problem(answer: &Answer, status: u16) -> Value {
-    assert_eq!(answer.status, status, "{answer:?}");
-    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
-    let body = answer.json();
-    assert_eq!((&body["status"], &body["type"]), (&json!(status), &json!("about:blank")));
-    assert!(body["title"].is_string() && body["detail"].is_string(), "{body}");
-    body
-}
 
 #[tokio::test]
 async fn the_process_is_alive_whatever_the_backend_says() {
@@ -31,7 +21,7 @@ async fn readiness_is_the_ability_to_take_over() {
     let cut_off =
         Server::start(Fake { ready: Err("the state store is silent".to_owned()), ..Fake::default() }).await;
     let answer = cut_off.ask(&get("/readyz")).await;
-    assert_eq!(assert_problem(&answer, 503)["detail"], "the state store is silent");
+    assert_eq!(answer.problem(503)["detail"], "the state store is silent");
     assert!(answer.header("retry-after").is_some());
 }
 
@@ -47,7 +37,7 @@ async fn only_the_active_leader_says_so_and_the_others_name_it() {
     view.active = false;
     let standby = Server::start(Fake { leader: view, ..Fake::default() }).await;
     let answer = standby.ask(&get("/leader")).await;
-    let body = assert_problem(&answer, 503);
+    let body = answer.problem(503);
     assert_eq!((&body["active"], &body["leader"], &body["epoch"]), (&json!(false), &json!("a-1"), &json!(7)));
     assert_eq!(body["address"], "http://127.0.0.1:5001");
     assert_eq!(answer.header("coordinator-leader"), Some("a-1"));
@@ -55,7 +45,7 @@ async fn only_the_active_leader_says_so_and_the_others_name_it() {
 
     let nobody = Server::start(Fake::default()).await;
     let answer = nobody.ask(&get("/leader")).await;
-    assert_eq!(assert_problem(&answer, 503)["leader"], Value::Null);
+    assert_eq!(answer.problem(503)["leader"], Value::Null);
     assert_eq!(answer.header("coordinator-leader"), None);
 }
 
@@ -66,7 +56,7 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     let expected = json!({
         "this_instance": "a-1", "standing": "standby", "is_leader": false, "leader_db": "b-2",
-        "leader_redis": null, "epoch": 7, "fallback": true, "alerts": answer.json()["alerts"],
+        "leader_redis": null, "epoch": 7, "fallback": true, "alerts": answer.json()["alerts"], "signals": null,
         "instances": [{
             "id": "b-2", "nonce": "00000000000000000000000b", "host": "host", "address": "http://127.0.0.1:5001",
             "standing": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
@@ -74,6 +64,34 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
         }],
     });
     assert_eq!(answer.json(), expected);
+}
+
+#[tokio::test]
+async fn the_ledger_is_told_once_it_was_counted() {
+    let snapshot = Some(fake::counted_snapshot());
+    let server = Server::start(Fake { snapshot, ..Fake::default() }).await;
+    let expected = json!({
+        "received": 4, "claimed": 1, "sent": 2, "in_doubt": 3, "oldest_received_ms": 1500,
+        "oldest_in_doubt_ms": 90_000, "expired_last_day": 5, "sent_last_minute": 6, "limit_per_minute": 10,
+        "sent_last_day": 7, "limit_per_day": null,
+        "paused": { "reason": "<b>fat finger</b>", "who": "asha", "since": "2023-11-14T22:13:20.000+00:00" },
+        "signal_value_rupees": "100000", "exposure_rupees": "600000",
+    });
+    assert_eq!(server.ask(&get("/status")).await.json()["signals"], expected);
+    let page = server.ask(&get("/")).await.body;
+    for row in [
+        "<dt>Signals waiting</dt><dd>4, the oldest waiting for 1 s</dd>",
+        "<dt>Signals claimed</dt><dd>1</dd>",
+        "<dt>Signals sent, results to come</dt><dd>2</dd>",
+        "<dt>Signals in doubt</dt><dd>3, the oldest in doubt for 90 s</dd>",
+        "<dt>Sent in the last minute</dt><dd>6 of at most 10</dd>",
+        "<dt>Sent in the last day</dt><dd>7, no limit</dd>",
+        "<dt>Kill switch</dt><dd>on: nothing is sent. &lt;b&gt;fat finger&lt;/b&gt; (by asha)</dd>",
+    ] {
+        assert!(page.contains(row), "{row} in {page}");
+    }
+    let uncounted = Server::start(Fake::default()).await.ask(&get("/")).await.body;
+    assert!(uncounted.contains("href=\"/signals\"") && !uncounted.contains("Kill switch"), "{uncounted}");
 }
 
 #[tokio::test]
@@ -98,7 +116,7 @@ async fn the_history_has_a_limit() {
     }
     for query in ["limit=0", "limit=1001", "limit=-1", "limit=many", "limit=", "limit=1&limit=2", "last=1"] {
         let answer = server.ask(&get(&format!("/history?{query}"))).await;
-        let body = assert_problem(&answer, 400);
+        let body = answer.problem(400);
         assert!(body["detail"].as_str().is_some_and(|detail| detail.contains("from 1 to 1000")), "{query}");
     }
 }
@@ -113,7 +131,7 @@ async fn a_silent_store_is_503_and_a_corrupt_one_500() {
     ] {
         let server = Server::start(Fake { store: Err(error.clone()), ..Fake::default() }).await;
         for path in ["/status", "/history"] {
-            let body = assert_problem(&server.ask(&get(path)).await, status);
+            let body = server.ask(&get(path)).await.problem(status);
             assert_eq!(body["detail"], error.to_string());
         }
     }
@@ -137,7 +155,7 @@ async fn the_accept_header_chooses_between_text_and_json() {
         ("*/*", "application/json"),
         ("application/json, text/plain;q=0.9", "application/json"),
     ] {
-        let answer = server.ask(&fake::request("GET", "/coordinator/metrics", &[("Accept", accept)])).await;
+        let answer = server.ask(&request("GET", "/coordinator/metrics", &[("Accept", accept)])).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{accept}");
         assert_eq!(answer.header("vary"), Some("accept"));
     }
@@ -235,7 +253,7 @@ async fn before_start_up_is_done_the_metrics_are_not_there() {
         assert_eq!((answer.status, answer.header("content-type")), (503, Some("application/json")));
         assert_eq!(answer.body, "{\"error\":\"Coordinator not initialized\"}");
     }
-    assert_problem(&server.ask(&get("/status")).await, 503);
+    server.ask(&get("/status")).await.problem(503);
     assert!(server.ask(&get("/")).await.body.contains("starting"));
 }
 
@@ -243,16 +261,16 @@ async fn before_start_up_is_done_the_metrics_are_not_there() {
 async fn a_dead_metrics_provider_is_500_and_never_an_empty_200() {
     for exposition in [Err("the registry is gone".to_owned()), Ok(String::new()), Ok("\n".to_owned())] {
         let server = Server::start(Fake { exposition, ..Fake::default() }).await;
-        assert_problem(&server.ask(&get("/metrics")).await, 500);
-        let text = fake::request("GET", "/coordinator/metrics", &[("Accept", "text/plain")]);
-        assert_problem(&server.ask(&text).await, 500);
+        server.ask(&get("/metrics")).await.problem(500);
+        let text = request("GET", "/coordinator/metrics", &[("Accept", "text/plain")]);
+        server.ask(&text).await.problem(500);
     }
 }
 
 #[tokio::test]
 async fn a_panic_is_500_and_the_next_request_is_answered() {
     let server = Server::start(Fake { panics: true, ..Fake::default() }).await;
-    assert_problem(&server.ask(&get("/metrics")).await, 500);
+    server.ask(&get("/metrics")).await.problem(500);
     assert_eq!(server.ask(&get("/livez")).await.status, 200);
 }
 
@@ -293,16 +311,36 @@ async fn hostile_texts_of_other_processes_cannot_leave_their_strings() {
 async fn unknown_paths_and_methods_are_problems_too() {
     let server = Server::start(Fake::default()).await;
     for path in ["/nothing", "/metrics/", "//", "/%00", "/leader/x"] {
-        assert_problem(&server.ask(&get(path)).await, 404);
+        server.ask(&get(path)).await.problem(404);
     }
     for path in
         ["/", "/livez", "/readyz", "/leader", "/status", "/history", "/metrics", "/coordinator/metrics"]
     {
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
-            let answer = server.ask(&fake::request(method, path, &[])).await;
-            assert_problem(&answer, 405);
+            let answer = server.ask(&request(method, path, &[])).await;
+            answer.problem(405);
             assert_eq!(answer.header("allow"), Some("GET,HEAD"), "{method} {path}");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_paths_of_signals_take_their_methods_only() {
+    let server = Server::start(Fake::default()).await;
+    for (method, path, allow) in [
+        ("PUT", "/signals", "GET,HEAD,POST"),
+        ("DELETE", "/signals", "GET,HEAD,POST"),
+        ("POST", "/signals/x", "GET,HEAD"),
+        ("DELETE", "/signals/x", "GET,HEAD"),
+        ("PUT", "/signals/claim", "POST,GET,HEAD"),
+        ("GET", "/signals/x/result", "POST"),
+    ] {
+        let answer = server.ask(&request(method, path, &[])).await;
+        answer.problem(405);
+        assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+    }
+    for path in ["/signals/", "/signals/x/", "/signals/x/resolve", "/signals/x/result/y"] {
+        server.ask(&get(path)).await.problem(404);
     }
 }
 
@@ -313,7 +351,7 @@ async fn head_answers_as_get_without_a_body() {
         ["/", "/livez", "/readyz", "/leader", "/status", "/history", "/metrics", "/coordinator/metrics"]
     {
         let got = server.ask(&get(path)).await;
-        let head = server.ask(&fake::request("HEAD", path, &[])).await;
+        let head = server.ask(&request("HEAD", path, &[])).await;
         assert_eq!((head.status, head.body.as_str()), (got.status, ""), "{path}");
         for name in ["content-type", "content-length", "cache-control", "x-content-type-options"] {
             assert!(got.header(name).is_some(), "{path} {name}");

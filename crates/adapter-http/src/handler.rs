@@ -1,0 +1,168 @@
+//! Signals are handed to a service by HTTP.
+
+mod exchange;
+mod url;
+
+pub use url::HandlerUrl;
+
+use crate::json::raw::{self, Plain};
+use crate::json::signals::SignalJson;
+use crate::outcome;
+use async_trait::async_trait;
+use axum::body::Body;
+use domain::lease::Epoch;
+use domain::ledger::{Settlement, Signal};
+use domain::ports::{Answer, SignalHandler};
+use exchange::{Failure, Reply, exchange};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use hyper::{Method, Request, StatusCode};
+use std::time::Duration;
+
+/// The signal's fingerprint: the same for every attempt.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The leader's epoch. A service that has seen a larger one can refuse this.
+const EPOCH: HeaderName = HeaderName::from_static("coordinator-epoch");
+/// Which claim of the signal this is about.
+const ATTEMPT: HeaderName = HeaderName::from_static("coordinator-attempt");
+
+/// Where signals go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpHandlerConfig {
+    /// Signals are posted here.
+    pub execute: HandlerUrl,
+    /// Below it, under its fingerprint, the service tells what became of a signal; `None` when it cannot tell.
+    pub lookup: Option<HandlerUrl>,
+    /// From the start of a call to the end of its answer.
+    pub timeout: Duration,
+}
+
+/// Hands each signal to a service, in one request on a connection of its own: no client that repeats a request by
+/// itself is in between.
+///
+/// A service says what became of a signal in the `outcome` of its answer: `done`, `sent`, `rejected`,
+/// `not_executed` or `unknown`, with a `note` if it likes. Without one, 200, 201 and 204 are done and 202 is sent.
+/// Everything else is unknown, but for a connection that was never made: then nothing was executed.
+///
+/// What a lookup answers has to be as sure: `not_executed` is for a service that refuses, from this answer on,
+/// requests of a smaller `Coordinator-Epoch`, and those of this signal's attempts up to the one asked about
+/// (`Coordinator-Attempt`): they may still be on their way.
+#[derive(Debug, Clone)]
+pub struct HttpHandler {
+    config: HttpHandlerConfig,
+}
+
+impl HttpHandler {
+    /// A handler; connects to nothing yet.
+    pub fn new(config: HttpHandlerConfig) -> Self {
+        Self { config }
+    }
+}
+
+#[async_trait]
+impl SignalHandler for HttpHandler {
+    async fn execute(&self, signal: &Signal, epoch: Epoch) -> Answer {
+        let url = &self.config.execute;
+        let body = serde_json::to_string(&SignalJson::from(signal).in_epoch(epoch))
+            .expect("a signal's members have text for names");
+        let request = head(Method::POST, signal, epoch)
+            .uri(url.target())
+            .header(CONTENT_TYPE, "application/json")
+            .header(IDEMPOTENCY_KEY, signal.fingerprint().to_string());
+        let request = request.body(Body::from(body)).expect("the parts of a request are checked texts");
+        match exchange(url, request, self.config.timeout).await {
+            Ok(reply) => executed(&reply),
+            Err(Failure::NotConnected(why)) => {
+                Answer { outcome: Settlement::Received, note: outcome::note(&why) }
+            }
+            Err(Failure::Unanswered(why)) => Answer::unknown(outcome::note(&why)),
+        }
+    }
+
+    async fn lookup(&self, signal: &Signal, epoch: Epoch) -> Answer {
+        let Some(url) = &self.config.lookup else {
+            return Answer::unknown("no lookup URL is configured");
+        };
+        let request = head(Method::GET, signal, epoch).uri(url.target_of(&signal.fingerprint()));
+        let request = request.body(Body::empty()).expect("the parts of a request are checked texts");
+        match exchange(url, request, self.config.timeout).await {
+            Ok(reply) => found(&reply),
+            Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => {
+                Answer::unknown(outcome::note(&format!("lookup: {why}")))
+            }
+        }
+    }
+}
+
+fn head(method: Method, signal: &Signal, epoch: Epoch) -> hyper::http::request::Builder {
+    Request::builder()
+        .method(method)
+        .header(ACCEPT, "application/json")
+        .header(EPOCH, epoch.0)
+        .header(ATTEMPT, signal.attempt)
+}
+
+fn executed(reply: &Reply) -> Answer {
+    let of_status = match reply.status {
+        StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT => Settlement::Done,
+        StatusCode::ACCEPTED => Settlement::Sent,
+        _ => Settlement::InDoubt,
+    };
+    match Told::by(&reply.body) {
+        Told::Outcome(outcome, note) => Answer { outcome, note: note.unwrap_or_else(|| reply.status_text()) },
+        Told::Nothing(note) => {
+            Answer { outcome: of_status, note: note.unwrap_or_else(|| reply.status_text()) }
+        }
+        Told::Unclear => unclear(reply),
+    }
+}
+
+fn found(reply: &Reply) -> Answer {
+    match Told::by(&reply.body) {
+        Told::Outcome(outcome, note) if reply.status == StatusCode::OK => {
+            Answer { outcome, note: note.unwrap_or_else(|| "looked up".to_owned()) }
+        }
+        Told::Unclear => unclear(reply),
+        Told::Outcome(..) | Told::Nothing(_) => {
+            Answer::unknown(format!("lookup: {} without an outcome that counts", reply.status_text()))
+        }
+    }
+}
+
+fn unclear(reply: &Reply) -> Answer {
+    let wanted = outcome::OUTCOMES;
+    Answer::unknown(format!("{} with an outcome that is not {wanted}", reply.status_text()))
+}
+
+/// What an answer's body says.
+enum Told {
+    /// What became of the signal, and a note.
+    Outcome(Settlement, Option<String>),
+    /// An outcome, but none that is known, or more than one. The service meant something by it, and to go by the
+    /// status would be to guess.
+    Unclear,
+    /// No outcome; perhaps a note.
+    Nothing(Option<String>),
+}
+
+impl Told {
+    fn by(body: &[u8]) -> Self {
+        let members = std::str::from_utf8(body).ok().and_then(|text| raw::members(text).ok());
+        let members = members.unwrap_or_default();
+        let named = |name| members.iter().filter(move |(own, _)| own == name).map(|(_, raw)| Plain::of(raw));
+        let note = named("note").find_map(|note| match note {
+            Plain::Text(text) | Plain::Number(text) => {
+                Some(outcome::note(&text)).filter(|note| !note.is_empty())
+            }
+            Plain::Null | Plain::Other => None,
+        });
+        let mut outcomes = named("outcome");
+        match (outcomes.next(), outcomes.next()) {
+            (None, _) => Self::Nothing(note),
+            (Some(Plain::Text(text)), None) => match outcome::outcome(&text) {
+                Some(outcome) => Self::Outcome(outcome, note),
+                None => Self::Unclear,
+            },
+            (Some(_), _) => Self::Unclear,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! One request and its answer, on a connection of their own.
+
+use super::HandlerUrl;
+use axum::body::{Body, Bytes, to_bytes};
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, HeaderValue};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+/// Largest answer in bytes: an outcome and a note are two lines.
+const ANSWER_LEN_MAX: usize = 64 * 1024;
+/// Largest head of an answer in bytes.
+const HEAD_LEN_MAX: usize = 16 * 1024;
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+impl Reply {
+    pub(super) fn status_text(&self) -> String {
+        format!("HTTP {}", self.status.as_u16())
+    }
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There was never a connection, so not a byte was sent.
+    NotConnected(String),
+    /// The request may have arrived.
+    Unanswered(String),
+}
+
+/// Sends a request and reads the whole answer, all of it within `time`. When it is dropped the connection is cut.
+pub(super) async fn exchange(
+    url: &HandlerUrl,
+    mut request: Request<Body>,
+    time: Duration,
+) -> Result<Reply, Failure> {
+    let (began, ms) = (Instant::now(), time.as_millis());
+    let stream = match timeout(time, TcpStream::connect((url.host(), url.port()))).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(Failure::NotConnected(format!("could not connect: {error}"))),
+        Err(_) => return Err(Failure::NotConnected(format!("could not connect within {ms} ms"))),
+    };
+    let headers = request.headers_mut();
+    headers.insert(HOST, HeaderValue::from_str(url.authority()).expect("it was checked as a URL"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    let left = time.saturating_sub(began.elapsed());
+    timeout(left, converse(stream, request))
+        .await
+        .unwrap_or_else(|_| Err(format!("no answer within {ms} ms")))
+        .map_err(Failure::Unanswered)
+}
+
+async fn converse(stream: TcpStream, request: Request<Body>) -> Result<Reply, String> {
+    // Only costs time when it fails.
+    let _ = stream.set_nodelay(true);
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD_LEN_MAX);
+    let broken = |error: hyper::Error| format!("the connection broke: {error}");
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let mut reply = pin!(async move {
+        let response = sender.send_request(request).await.map_err(broken)?;
+        let status = response.status();
+        let body = to_bytes(Body::new(response.into_body()), ANSWER_LEN_MAX).await.map_err(|_| {
+            format!(
+                "HTTP {}, then the answer broke off or had more than {ANSWER_LEN_MAX} bytes",
+                status.as_u16()
+            )
+        })?;
+        Ok(Reply { status, body })
+    });
+    // The connection moves the bytes; when it ends first, the answer is there or will never be.
+    tokio::select! {
+        biased;
+        reply = &mut reply => reply,
+        _ = connection => reply.await,
+    }
+}

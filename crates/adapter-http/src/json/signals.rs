@@ -1,0 +1,143 @@
+//! The JSON of signals.
+
+use super::rfc3339;
+use domain::lease::Epoch;
+use domain::ledger::{AuditEntry, Signal};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// A signal as the ledger has it.
+#[derive(Debug, Serialize)]
+pub struct SignalJson<'a> {
+    id: &'a str,
+    fingerprint: String,
+    instrument: &'a str,
+    signal_type: &'a str,
+    position: &'a str,
+    timestamp: Option<String>,
+    payload: Payload<'a>,
+    expires_at: Option<String>,
+    state: &'static str,
+    attempt: u32,
+    epoch: Option<u64>,
+    arrival: u64,
+    received_at: Option<String>,
+    claimed_at: Option<String>,
+    settled_at: Option<String>,
+    note: Option<&'a str>,
+}
+
+/// A payload is JSON, or whatever somebody else wrote into the store.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Payload<'a> {
+    Json(&'a RawValue),
+    Text(&'a str),
+}
+
+impl<'a> From<&'a Signal> for SignalJson<'a> {
+    fn from(signal: &'a Signal) -> Self {
+        let instruction = &signal.instruction;
+        let payload = instruction.payload.as_str();
+        Self {
+            id: signal.id.as_str(),
+            fingerprint: signal.fingerprint().to_string(),
+            instrument: instruction.instrument.as_str(),
+            signal_type: instruction.signal_type.as_str(),
+            position: instruction.position.as_str(),
+            timestamp: rfc3339(instruction.timestamp_s.saturating_mul(1_000)),
+            payload: serde_json::from_str(payload).map_or(Payload::Text(payload), Payload::Json),
+            expires_at: instruction.expires_ms.and_then(rfc3339),
+            state: signal.state.name().as_str(),
+            attempt: signal.attempt,
+            epoch: signal.state.token().map(|token| token.epoch.0),
+            arrival: signal.arrival,
+            received_at: rfc3339(signal.received_ms),
+            claimed_at: signal.claimed_ms.and_then(rfc3339),
+            settled_at: signal.settled_ms.and_then(rfc3339),
+            note: signal.note.as_deref(),
+        }
+    }
+}
+
+impl SignalJson<'_> {
+    /// As it is handed to whoever executes it in this epoch.
+    pub(crate) fn in_epoch(mut self, epoch: Epoch) -> Self {
+        self.epoch = Some(epoch.0);
+        self
+    }
+}
+
+/// A line of the audit.
+#[derive(Debug, Serialize)]
+pub struct AuditJson<'a> {
+    number: u64,
+    at: Option<String>,
+    who: &'a str,
+    from: &'a str,
+    epoch: Option<u64>,
+    what: &'a str,
+    attempt: u32,
+    note: Option<&'a str>,
+}
+
+impl<'a> From<&'a AuditEntry> for AuditJson<'a> {
+    fn from(entry: &'a AuditEntry) -> Self {
+        Self {
+            number: entry.number,
+            at: rfc3339(entry.at_ms),
+            who: &entry.actor.who,
+            from: &entry.actor.origin,
+            epoch: entry.epoch.map(|epoch| epoch.0),
+            what: &entry.what,
+            attempt: entry.attempt,
+            note: entry.note.as_deref(),
+        }
+    }
+}
+
+/// A signal and what was done to it.
+#[derive(Debug, Serialize)]
+pub(crate) struct StoryJson<'a> {
+    #[serde(flatten)]
+    signal: SignalJson<'a>,
+    audit: Vec<AuditJson<'a>>,
+}
+
+impl<'a> StoryJson<'a> {
+    pub(crate) fn new(signal: &'a Signal, audit: &'a [AuditEntry]) -> Self {
+        Self { signal: signal.into(), audit: audit.iter().map(AuditJson::from).collect() }
+    }
+}
+
+/// A page of the list, and the path of the next one.
+#[derive(Debug, Serialize)]
+pub(crate) struct ListJson<'a> {
+    signals: Vec<SignalJson<'a>>,
+    next: Option<String>,
+}
+
+impl<'a> ListJson<'a> {
+    pub(crate) fn new(signals: &'a [Signal], next: Option<String>) -> Self {
+        Self { signals: signals.iter().map(SignalJson::from).collect(), next }
+    }
+}
+
+/// Signals for whoever pulls, or why there are none.
+#[derive(Debug, Serialize)]
+pub(crate) struct PullJson<'a> {
+    epoch: Option<u64>,
+    signals: Vec<SignalJson<'a>>,
+    why: Option<&'static str>,
+}
+
+impl<'a> PullJson<'a> {
+    pub(crate) fn claimed(epoch: Epoch, signals: &'a [Signal]) -> Self {
+        let signals = signals.iter().map(|signal| SignalJson::from(signal).in_epoch(epoch)).collect();
+        Self { epoch: Some(epoch.0), signals, why: None }
+    }
+
+    pub(crate) fn none(why: &'static str) -> Self {
+        Self { epoch: None, signals: Vec::new(), why: Some(why) }
+    }
+}

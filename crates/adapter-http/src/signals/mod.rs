@@ -1,0 +1,191 @@
+//! Signals over HTTP: handed in, listed, shown, pulled, and settled.
+
+mod fields;
+mod query;
+mod submission;
+mod time;
+
+pub use query::{SIGNALS_LIMIT_DEFAULT, SIGNALS_LIMIT_MAX};
+
+use crate::backend::{Backend, Pull, Reported};
+use crate::caller::Caller;
+use crate::guard::{BODY_LEN_MAX, SUBMISSION_LEN_MAX, too_large};
+use crate::json::raw::Plain;
+use crate::json::signals::{ListJson, PullJson, SignalJson, StoryJson};
+use crate::leader;
+use crate::outcome::{OUTCOMES, note, outcome};
+use crate::problem::Problem;
+use crate::routes::Shared;
+use crate::server::ANSWER_TIME_DEFAULT;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
+use axum::handler::Handler;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use domain::ledger::{Actor, Fingerprint, LimitReached, NewSignal, Settlement, Signal, SignalId};
+use domain::ports::{CLAIM_MAX, Report, Submit};
+use fields::{Fields, whole};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where signals are.
+pub(crate) const PATH: &str = "/signals";
+
+/// Longest wait for something to claim. The answer has to come within its time, store included.
+const WAIT_MS_MAX: u32 = 4_000;
+const _: () =
+    assert!(Duration::from_millis(WAIT_MS_MAX as u64).as_millis() < ANSWER_TIME_DEFAULT.as_millis());
+
+pub(crate) fn routes() -> Router<Arc<dyn Backend>> {
+    Router::new()
+        .route(PATH, get(list).post(submit.layer(DefaultBodyLimit::max(SUBMISSION_LEN_MAX))))
+        // A signal may have any name, this one too.
+        .route("/signals/claim", post(pull).get(one_named_claim))
+        .route("/signals/{id}", get(one))
+        .route("/signals/{id}/result", post(report))
+}
+
+type Body = Result<Bytes, BytesRejection>;
+
+async fn submit(
+    State(backend): Shared,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = whole_body(body, SUBMISSION_LEN_MAX)?;
+    let new = submission::read(&body, backend.remembers_since_s())?;
+    let actor = Actor { who: "client".to_owned(), origin: caller.remote.to_string() };
+    match backend.submit(&new, &actor).await? {
+        Submit::Accepted(signal) => {
+            let location = [(LOCATION, format!("{PATH}/{}", signal.id))];
+            Ok((StatusCode::CREATED, location, Json(SignalJson::from(&signal))).into_response())
+        }
+        Submit::Repeated(signal) => Ok(Json(SignalJson::from(&signal)).into_response()),
+        Submit::Conflict(signal) => Err(conflict(&new, &signal)),
+    }
+}
+
+fn conflict(new: &NewSignal, existing: &Signal) -> Problem {
+    let detail = if existing.fingerprint() == Fingerprint::of(&new.instruction) {
+        format!(
+            "the same instrument, signal_type, position and timestamp (one fingerprint) were accepted before as \
+             {}, with another payload or expires_at",
+            existing.id
+        )
+    } else {
+        format!("the id {} belongs to another signal, with another fingerprint", existing.id)
+    };
+    Problem::new(StatusCode::CONFLICT, detail).with("signal", SignalJson::from(existing))
+}
+
+async fn list(
+    State(backend): Shared,
+    Query(parameters): Query<Vec<(String, String)>>,
+) -> Result<Response, Problem> {
+    let query = query::read(&parameters)?;
+    let signals = backend.signals(&query).await?;
+    Ok(Json(ListJson::new(&signals, query::next(&query, &signals))).into_response())
+}
+
+async fn one(State(backend): Shared, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+    story(&*backend, &named(id)?).await
+}
+
+async fn one_named_claim(State(backend): Shared) -> Result<Response, Problem> {
+    story(&*backend, &SignalId::parse("claim").expect("letters are an id")).await
+}
+
+async fn story(backend: &dyn Backend, id: &SignalId) -> Result<Response, Problem> {
+    let (signal, audit) = backend.signal(id).await?.ok_or_else(|| unknown(id))?;
+    Ok(Json(StoryJson::new(&signal, &audit)).into_response())
+}
+
+/// What is no id is the name of no signal.
+fn named(id: Result<Path<String>, PathRejection>) -> Result<SignalId, Problem> {
+    let id = id.ok().and_then(|Path(id)| SignalId::parse(&id).ok());
+    id.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no signal can have that name"))
+}
+
+fn unknown(id: &SignalId) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("there is no signal {id}"))
+}
+
+async fn pull(State(backend): Shared, body: Body) -> Result<Response, Problem> {
+    let body = whole_body(body, BODY_LEN_MAX)?;
+    let mut fields = Fields::read(if body.is_empty() { b"{}" } else { &body })?;
+    let most = fields.optional("max", whole(1, CLAIM_MAX.into()));
+    let wait_ms = fields.optional("wait_ms", whole(0, WAIT_MS_MAX));
+    fields.refuse_rest("max and wait_ms");
+    fields.finish(Some(()))?;
+    let most = most.map_or(1, |most| u16::try_from(most).unwrap_or(CLAIM_MAX));
+    let none = |why| Ok(Json(PullJson::none(why)).into_response());
+    match backend.pull(most, Duration::from_millis(wait_ms.unwrap_or(0).into())).await? {
+        Pull::Claimed { epoch, signals } => Ok(Json(PullJson::claimed(epoch, &signals)).into_response()),
+        Pull::Empty => none("empty"),
+        Pull::Paused => none("paused"),
+        Pull::Limited(LimitReached::PerMinute) => none("limit_per_minute"),
+        Pull::Limited(LimitReached::PerDay) => none("limit_per_day"),
+        Pull::NotLeading => Ok(leader::elsewhere(&backend.leader())),
+        Pull::Pushed => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "signals are handed to the handler that is configured, so nobody can claim them here",
+        )),
+    }
+}
+
+async fn report(
+    State(backend): Shared,
+    id: Result<Path<String>, PathRejection>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let id = named(id)?;
+    let body = whole_body(body, BODY_LEN_MAX)?;
+    let report = read_report(&id, &body)?;
+    let reported = backend.report(report).await?;
+    if reported == Reported::NotLeading {
+        return Ok(leader::elsewhere(&backend.leader()));
+    }
+    let (signal, _) = backend.signal(&id).await?.ok_or_else(|| unknown(&id))?;
+    let signal = SignalJson::from(&signal);
+    if reported == Reported::Recorded {
+        return Ok(Json(signal).into_response());
+    }
+    let detail = "the result does not lead on from where the signal stands, or it is about another attempt";
+    Err(Problem::new(StatusCode::CONFLICT, detail).with("signal", signal))
+}
+
+fn read_report(id: &SignalId, body: &[u8]) -> Result<Report, Problem> {
+    let mut fields = Fields::read(body)?;
+    let attempt = fields.required("attempt", whole(1, u32::MAX));
+    let settlement = fields.required("outcome", settlement);
+    let note = fields.optional("note", note_text);
+    fields.refuse_rest("attempt, outcome and note");
+    let report = || Some(Report { id: id.clone(), attempt: attempt?, settlement: settlement?, note });
+    let report = report();
+    fields.finish(report)
+}
+
+fn settlement(plain: &Plain) -> Result<Settlement, String> {
+    let Plain::Text(text) = plain else { return Err(format!("{OUTCOMES} is wanted")) };
+    outcome(text.trim()).ok_or_else(|| format!("{OUTCOMES} is wanted"))
+}
+
+/// A broker's order id may be a number.
+fn note_text(plain: &Plain) -> Result<String, String> {
+    match plain {
+        Plain::Text(text) | Plain::Number(text) => Ok(note(text)),
+        Plain::Null | Plain::Other => Err("a text is wanted".to_owned()),
+    }
+}
+
+/// The body, once all of it has come.
+fn whole_body(body: Body, most: usize) -> Result<Bytes, Problem> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(most),
+        status => Problem::new(status, "the body did not come to its end"),
+    })
+}

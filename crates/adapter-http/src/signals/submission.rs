@@ -1,0 +1,120 @@
+//! A submitted signal, read.
+
+use super::fields::Fields;
+use super::time::unix_ms;
+use crate::json::raw::{self, DEPTH_MAX, Member, NoObject, Plain, Unclear};
+use crate::problem::Problem;
+use axum::http::StatusCode;
+use domain::id::ID_LEN_MAX;
+use domain::ledger::{INSTRUCTION_LABEL_LEN_MAX, Instruction, Label, NewSignal, PAYLOAD_LEN_MAX, SignalId};
+use std::collections::BTreeSet;
+
+/// Reads a signal out of a request's body. Fields that are not ours belong to the payload: charts send flat
+/// objects. One that arose before `remembers_since_s` (unix seconds) may have been forgotten, and is refused. One that
+/// has expired is not: that it was missed is to be seen in the ledger, where somebody is told of it.
+pub(super) fn read(body: &[u8], remembers_since_s: i64) -> Result<NewSignal, Problem> {
+    let mut fields = Fields::read(body)?;
+    let instrument = fields.required("instrument", label);
+    let signal_type = fields.required("signal_type", label);
+    let position = fields.required("position", label);
+    let timestamp_s = fields.required("timestamp", unix_ms).map(|at_ms| at_ms.div_euclid(1_000));
+    if timestamp_s.is_some_and(|at| at < remembers_since_s) {
+        fields.fault("timestamp", too_old(remembers_since_s));
+    }
+    let payload = payload(&mut fields);
+    let id = fields.optional("id", id);
+    let expires_ms = fields.optional("expires_at", unix_ms);
+    let payload = canonical(payload, &mut fields);
+    let large = payload.as_ref().is_some_and(|payload| payload.len() > PAYLOAD_LEN_MAX);
+    let instruction = || {
+        Some(Instruction {
+            instrument: instrument?,
+            signal_type: signal_type?,
+            position: position?,
+            timestamp_s: timestamp_s?,
+            payload: payload?,
+            expires_ms,
+        })
+    };
+    let instruction = fields.finish(instruction())?;
+    if large {
+        let detail = format!("payload: it has more than {PAYLOAD_LEN_MAX} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).with("field", "payload"));
+    }
+    Ok(NewSignal { id, instruction })
+}
+
+fn too_old(since_s: i64) -> String {
+    let since =
+        jiff::Timestamp::from_second(since_s).map_or_else(|_| since_s.to_string(), |at| at.to_string());
+    format!("too old: signals from before {since} may have been accepted, executed and forgotten")
+}
+
+/// The members of the payload.
+fn payload<'a>(fields: &mut Fields<'a>) -> Vec<Member<'a>> {
+    let Some(raw) = fields.take("payload") else { return Vec::new() };
+    raw::members(raw.get()).unwrap_or_else(|fault| {
+        fields.fault(
+            "payload",
+            match fault {
+                NoObject::AnotherKind => "a JSON object is wanted",
+                // It was JSON before, so it is a name that is no text.
+                NoObject::Malformed(_) => NO_TEXT,
+            },
+        );
+        Vec::new()
+    })
+}
+
+const NO_TEXT: &str = "a string in it is half of a surrogate pair";
+
+/// The payload with the fields that are not ours, in its canonical form.
+fn canonical<'a>(mut payload: Vec<Member<'a>>, fields: &mut Fields<'a>) -> Option<String> {
+    let mut rest = fields.take_rest();
+    let own: BTreeSet<String> = payload.iter().map(|(name, _)| name.clone()).collect();
+    rest.retain(|(name, _)| {
+        let twice = own.contains(name);
+        if twice {
+            fields.fault(name, "it stands in the payload too: write it once");
+        }
+        !twice
+    });
+    payload.extend(rest);
+    let told = match raw::canonical(payload) {
+        Ok(text) => return Some(text),
+        Err(Unclear::Twice(name)) => {
+            format!("{:?} is in it twice", name.chars().take(64).collect::<String>())
+        }
+        Err(Unclear::TooDeep) => format!("it has more than {DEPTH_MAX} levels"),
+        Err(Unclear::NoText) => NO_TEXT.to_owned(),
+    };
+    fields.fault("payload", told);
+    None
+}
+
+fn label(plain: &Plain) -> Result<Label, String> {
+    text(plain)
+        .and_then(|text| Label::parse(text.trim()).ok())
+        .ok_or_else(|| format!("a text of 1 to {INSTRUCTION_LABEL_LEN_MAX} characters on one line is wanted"))
+}
+
+fn id(plain: &Plain) -> Result<SignalId, String> {
+    let text = text(plain).unwrap_or_default();
+    // A client would take them for steps through the path of the signal's address.
+    if matches!(text, "." | "..") {
+        return Err("a name that a path can end with is wanted, not dots alone".to_owned());
+    }
+    SignalId::parse(text)
+        .map_err(|_| format!("1 to {ID_LEN_MAX} of the characters A-Z a-z 0-9 . _ : - are wanted"))
+}
+
+/// A string, or a whole number as it was written.
+fn text(plain: &Plain) -> Option<&str> {
+    match plain {
+        Plain::Text(text) => Some(text),
+        Plain::Number(text) => {
+            text.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit()).then_some(text)
+        }
+        Plain::Null | Plain::Other => None,
+    }
+}

@@ -1,0 +1,119 @@
+//! Points in time as people, charts and programs write them.
+
+use crate::json::raw::Plain;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+/// Numbers from here on are milliseconds, below it seconds. As seconds it is the year 5138, as milliseconds 1973:
+/// no signal is from either.
+const MILLISECONDS_FROM: i64 = 100_000_000_000;
+/// 9999-12-31, after which no date is written.
+const UNIX_MS_MAX: i64 = 253_402_300_799_999;
+
+const WANTED: &str =
+    "RFC 3339 with an offset (2025-11-29T10:15:30+05:30), or unix seconds or milliseconds, is wanted";
+const LOCAL: &str =
+    "a local time does not say when it is: an offset is wanted, as in 2025-11-29T10:15:30+05:30";
+const FAR: &str = "beyond the year 9999: seconds or milliseconds since 1970 are wanted";
+
+/// Unix milliseconds.
+pub(super) fn unix_ms(plain: &Plain) -> Result<i64, String> {
+    let text = match plain {
+        Plain::Text(text) | Plain::Number(text) => text.trim(),
+        Plain::Null | Plain::Other => return Err(WANTED.to_owned()),
+    };
+    let numeric = text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let at_ms = if numeric { from_number(text) } else { from_date(text) }?;
+    if at_ms > UNIX_MS_MAX { Err(FAR.to_owned()) } else { Ok(at_ms) }
+}
+
+/// Digits, perhaps with decimals, which milliseconds have no use for.
+fn from_number(text: &str) -> Result<i64, String> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    if decimals.is_empty() || decimals.contains('.') {
+        return Err(WANTED.to_owned());
+    }
+    // A number of digits only that does not fit is a very large one.
+    let whole: i64 = whole.parse().map_err(|_| FAR.to_owned())?;
+    if whole >= MILLISECONDS_FROM {
+        return Ok(whole);
+    }
+    let millis: String = decimals.chars().chain("00".chars()).take(3).collect();
+    Ok(whole * 1_000 + millis.parse::<i64>().map_err(|_| WANTED.to_owned())?)
+}
+
+fn from_date(text: &str) -> Result<i64, String> {
+    match text.parse::<Timestamp>() {
+        Ok(at) => Ok(at.as_millisecond()),
+        Err(_) if text.parse::<DateTime>().is_ok() => Err(LOCAL.to_owned()),
+        Err(_) => Err(WANTED.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Result<i64, String> {
+        unix_ms(&Plain::Text(text.to_owned()))
+    }
+
+    #[test]
+    fn one_moment_is_written_in_many_ways() {
+        for written in [
+            "2025-11-29T10:15:30Z",
+            "2025-11-29T15:45:30+05:30",
+            "2025-11-29T10:15:30.000+00:00",
+            "2025-11-29t10:15:30z",
+            " 2025-11-29 10:15:30Z ",
+            "1764411330",
+            "1764411330.0",
+            "1764411330000",
+            "1764411330000.9",
+        ] {
+            assert_eq!(text(written), Ok(1_764_411_330_000), "{written}");
+            if !written.contains(['-', 'Z']) {
+                assert_eq!(unix_ms(&Plain::Number(written.to_owned())), Ok(1_764_411_330_000), "{written}");
+            }
+        }
+        assert_eq!(text("2025-11-29T10:15:30.2509Z"), Ok(1_764_411_330_250));
+        assert_eq!(
+            (text("1764411330.25"), text("1764411330.2509")),
+            (Ok(1_764_411_330_250), Ok(1_764_411_330_250))
+        );
+        assert_eq!(
+            (text("0"), text("99999999999"), text("100000000000")),
+            (Ok(0), Ok(99_999_999_999_000), Ok(100_000_000_000))
+        );
+        assert_eq!(text("1969-12-31T23:59:59.5Z"), Ok(-500));
+    }
+
+    #[test]
+    fn what_says_no_moment_is_refused_with_the_reason() {
+        for local in ["2025-11-29T10:15:30", "2025-11-29 10:15", "2025-11-29"] {
+            assert_eq!(text(local), Err(LOCAL.to_owned()), "{local}");
+        }
+        for far in ["1764411330000000", "253402300800000", "9223372036854775808", &"9".repeat(400)] {
+            assert_eq!(text(far), Err(FAR.to_owned()), "{far}");
+        }
+        for other in [
+            "",
+            " ",
+            "now",
+            "-1",
+            "1e9",
+            "1.",
+            ".5",
+            "1.2.3",
+            "0x1",
+            "29/11/2025 10:15",
+            "{{timenow}}",
+            "2025-13-01T00:00:00Z",
+        ] {
+            assert_eq!(text(other), Err(WANTED.to_owned()), "{other}");
+        }
+        assert_eq!(unix_ms(&Plain::Other), Err(WANTED.to_owned()));
+        assert_eq!(unix_ms(&Plain::Number("1.764e9".to_owned())), Err(WANTED.to_owned()));
+    }
+}

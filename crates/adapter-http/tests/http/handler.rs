@@ -1,0 +1,254 @@
+//! What the handler makes of everything that a service may do.
+
+use crate::broker::{Broker, Does};
+use crate::ledger::claimed;
+use adapter_http::{HandlerUrl, HttpHandler, HttpHandlerConfig};
+use domain::lease::Epoch;
+use domain::ledger::{Settlement, Signal};
+use domain::ports::{Answer, SignalHandler};
+use serde_json::Value;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Long enough never to end a test.
+const NEVER: Duration = Duration::from_hours(1);
+const SOON: Duration = Duration::from_millis(50);
+const EPOCH: Epoch = Epoch(9);
+
+fn handler(url: &str, timeout: Duration) -> HttpHandler {
+    let url = |path: &str| HandlerUrl::parse(&format!("{url}{path}")).expect("a URL");
+    HttpHandler::new(HttpHandlerConfig {
+        execute: url("/execute?desk=1"),
+        lookup: Some(url("/orders/")),
+        timeout,
+    })
+}
+
+fn signal() -> Signal {
+    claimed("n-1")
+}
+
+async fn execute(broker: &Broker, timeout: Duration) -> Answer {
+    let answer = handler(&broker.url(""), timeout).execute(&signal(), EPOCH).await;
+    assert_eq!(broker.asked().len(), 1, "it is sent once, whatever comes back");
+    answer
+}
+
+async fn executed(status: &str, body: &str) -> (Settlement, String) {
+    let answer = execute(&Broker::answering(status, body).await, NEVER).await;
+    (answer.outcome, answer.note)
+}
+
+async fn found(status: &str, body: &str) -> (Settlement, String) {
+    let broker = Broker::answering(status, body).await;
+    let answer = handler(&broker.url(""), NEVER).lookup(&signal(), EPOCH).await;
+    (answer.outcome, answer.note)
+}
+
+#[tokio::test]
+async fn the_service_gets_the_signal_its_key_and_the_epoch() {
+    let broker = Broker::answering("200 OK", "").await;
+    execute(&broker, NEVER).await;
+    let request = broker.asked().remove(0);
+    let (head, body) = request.split_once("\r\n\r\n").expect("a head");
+    let fingerprint = signal().fingerprint().to_string();
+    assert!(head.starts_with("POST /execute?desk=1 HTTP/1.1\r\n"), "{head}");
+    let host = broker.url("").replace("http://", "host: ");
+    for line in [
+        "content-type: application/json",
+        &format!("idempotency-key: {fingerprint}"),
+        "coordinator-epoch: 9",
+        "coordinator-attempt: 2",
+        "connection: close",
+        &host,
+    ] {
+        assert_eq!(head.lines().filter(|own| *own == line).count(), 1, "{line} in {head}");
+    }
+    assert!(body.contains("\"payload\":{\"price\":1.10},"), "{body}");
+    let document: Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!((&document["id"], &document["fingerprint"]), (&"n-1".into(), &fingerprint.as_str().into()));
+    assert_eq!((&document["epoch"], &document["attempt"]), (&9.into(), &2.into()));
+}
+
+#[tokio::test]
+async fn without_an_outcome_the_status_says_it_and_most_say_nothing() {
+    use Settlement::{Done, InDoubt, Sent};
+    for (status, outcome) in [
+        ("200 OK", Done),
+        ("201 Created", Done),
+        ("204 No Content", Done),
+        ("202 Accepted", Sent),
+        ("203 Non-Authoritative Information", InDoubt),
+        ("206 Partial Content", InDoubt),
+        ("301 Moved Permanently", InDoubt),
+        ("307 Temporary Redirect", InDoubt),
+        ("400 Bad Request", InDoubt),
+        ("401 Unauthorized", InDoubt),
+        ("404 Not Found", InDoubt),
+        ("409 Conflict", InDoubt),
+        ("422 Unprocessable Content", InDoubt),
+        ("429 Too Many Requests", InDoubt),
+        ("500 Internal Server Error", InDoubt),
+        ("502 Bad Gateway", InDoubt),
+        ("503 Service Unavailable", InDoubt),
+        ("599 ", InDoubt),
+    ] {
+        let code = &status[..3];
+        let texts =
+            if code == "204" { &[""][..] } else { &["", "<html>", "{}", "[\"done\"]", "{\"note\":null}"] };
+        for body in texts {
+            assert_eq!(executed(status, body).await, (outcome, format!("HTTP {code}")), "{status} {body}");
+        }
+    }
+    assert_eq!(executed("200 OK", "{\"note\":\"order 42\"}").await, (Done, "order 42".to_owned()));
+    let refused = executed("400 Bad Request", "{\"note\":\"margin\"}").await;
+    assert_eq!(refused, (InDoubt, "margin".to_owned()));
+}
+
+#[tokio::test]
+async fn an_outcome_counts_whatever_the_status() {
+    use Settlement::{Done, InDoubt, Received, Rejected, Sent};
+    for (word, outcome) in [
+        ("done", Done),
+        ("sent", Sent),
+        ("rejected", Rejected),
+        ("not_executed", Received),
+        ("unknown", InDoubt),
+    ] {
+        for status in ["200 OK", "202 Accepted", "409 Conflict", "500 Internal Server Error"] {
+            let body = format!("{{\"note\":\" 42\\n\",\"outcome\":\"{word}\",\"more\":[1]}}");
+            assert_eq!(executed(status, &body).await, (outcome, "42".to_owned()), "{word} {status}");
+        }
+        let without_note = executed("200 OK", &format!("{{\"outcome\":\"{word}\",\"note\":42}}")).await;
+        assert_eq!(without_note, (outcome, "42".to_owned()));
+        let without_note = executed("200 OK", &format!("{{\"outcome\":\"{word}\"}}")).await;
+        assert_eq!(without_note, (outcome, "HTTP 200".to_owned()));
+    }
+    let (_, note) =
+        executed("200 OK", &format!("{{\"outcome\":\"done\",\"note\":\"{}\"}}", "₹".repeat(999))).await;
+    assert_eq!(note.chars().count(), 256);
+}
+
+#[tokio::test]
+async fn an_outcome_that_nobody_knows_is_no_success() {
+    for body in [
+        r#"{"outcome":"failed"}"#,
+        r#"{"outcome":"Done"}"#,
+        r#"{"outcome":""}"#,
+        r#"{"outcome":null}"#,
+        r#"{"outcome":true}"#,
+        r#"{"outcome":["done"]}"#,
+        r#"{"outcome":"done","outcome":"rejected"}"#,
+        r#"{"outcome":"done","outcome":"done"}"#,
+    ] {
+        let (outcome, note) = executed("200 OK", body).await;
+        assert_eq!(outcome, Settlement::InDoubt, "{body}");
+        assert!(note.starts_with("HTTP 200 with an outcome that is not done, sent"), "{note}");
+        assert_eq!(found("200 OK", body).await.0, Settlement::InDoubt, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_connection_that_was_never_made_means_not_executed() {
+    // A port that was free a moment ago: nobody listens on it.
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
+    let handler = handler(&format!("http://{closed}"), NEVER);
+    let answer = handler.execute(&signal(), EPOCH).await;
+    assert_eq!(answer.outcome, Settlement::Received, "{answer:?}");
+    assert!(answer.note.starts_with("could not connect: "), "{answer:?}");
+    let answer = handler.lookup(&signal(), EPOCH).await;
+    assert_eq!(answer.outcome, Settlement::InDoubt, "who cannot ask knows nothing: {answer:?}");
+    assert!(answer.note.starts_with("lookup: could not connect"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_to_its_end_is_unknown() {
+    let half_head = b"HTTP/1.1 200 OK\r\nContent-Le".to_vec();
+    let half_body = b"HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"outcome\":\"done\"".to_vec();
+    let half_chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n12\r\n{\"outcome\":".to_vec();
+    let large =
+        format!("HTTP/1.1 200 OK\r\n\r\n{{\"outcome\":\"done\",\"more\":\"{}\"}}", "x".repeat(70_000));
+    let head = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(70_000));
+    for does in [
+        Does::CutsAtOnce,
+        Does::CutsAfterReading,
+        Does::Answers(half_head),
+        Does::Answers(half_body),
+        Does::Answers(half_chunk),
+        Does::Answers(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()),
+        Does::Answers(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n".to_vec()),
+        Does::Answers(large.into_bytes()),
+        Does::Answers(head.into_bytes()),
+        Does::Babbles,
+    ] {
+        let answer = execute(&Broker::start(does).await, NEVER).await;
+        assert_eq!(answer.outcome, Settlement::InDoubt, "{answer:?}");
+        assert!(!answer.note.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_takes_too_long_is_not_waited_for() {
+    for begun in ["", "HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"outcome\":\"done\""] {
+        let answer = execute(&Broker::start(Does::Stalls(begun.into())).await, SOON).await;
+        assert_eq!(answer, Answer::unknown("no answer within 50 ms"));
+    }
+    // An answer is whole when all of it is there: the connection may go on.
+    let whole = "HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"outcome\":\"done\"}";
+    let answer = execute(&Broker::start(Does::Stalls(whole.into())).await, NEVER).await;
+    assert_eq!(answer.outcome, Settlement::Done);
+}
+
+#[tokio::test]
+async fn every_signal_has_a_connection_of_its_own() {
+    let kept = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n{}".to_vec();
+    let broker = Broker::start(Does::Stalls(kept)).await;
+    let handler = handler(&broker.url(""), NEVER);
+    for sent in 1..=3 {
+        assert_eq!(handler.execute(&signal(), EPOCH).await.outcome, Settlement::Done);
+        assert_eq!(broker.asked().len(), sent);
+    }
+}
+
+#[tokio::test]
+async fn a_lookup_counts_when_it_is_200_with_an_outcome() {
+    use Settlement::{Done, InDoubt, Received, Rejected, Sent};
+    for (word, outcome) in [
+        ("done", Done),
+        ("sent", Sent),
+        ("rejected", Rejected),
+        ("not_executed", Received),
+        ("unknown", InDoubt),
+    ] {
+        let body = format!("{{\"outcome\":\"{word}\",\"note\":\"42\"}}");
+        assert_eq!(found("200 OK", &body).await, (outcome, "42".to_owned()));
+        for status in ["201 Created", "202 Accepted", "302 Found", "404 Not Found", "500 Oh"] {
+            let (outcome, note) = found(status, &body).await;
+            assert_eq!(outcome, InDoubt, "{status}");
+            assert!(note.contains(&status[..3]), "{status} {note}");
+        }
+    }
+    for body in ["", "{}", "done", "[]", "\u{0}"] {
+        assert_eq!(found("200 OK", body).await.0, InDoubt, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_lookup_asks_below_its_url_or_says_that_it_cannot() {
+    let broker = Broker::answering("404 Not Found", "").await;
+    let mut config = HttpHandlerConfig {
+        execute: HandlerUrl::parse(&broker.url("/execute")).expect("a URL"),
+        lookup: Some(HandlerUrl::parse(&broker.url("/orders/?desk=1")).expect("a URL")),
+        timeout: NEVER,
+    };
+    HttpHandler::new(config.clone()).lookup(&signal(), EPOCH).await;
+    let request = broker.asked().remove(0);
+    let line = format!("GET /orders/{}?desk=1 HTTP/1.1\r\n", signal().fingerprint());
+    assert!(request.starts_with(&line), "{request}");
+    assert!(request.contains("\r\ncoordinator-epoch: 9\r\ncoordinator-attempt: 2\r\n"), "{request}");
+
+    config.lookup = None;
+    let answer = HttpHandler::new(config).lookup(&signal(), EPOCH).await;
+    assert_eq!(answer, Answer::unknown("no lookup URL is configured"));
+    assert_eq!(broker.asked().len(), 1);
+}

@@ -10,7 +10,7 @@ use crate::shared::{Settings, Shared};
 use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
 use domain::id::{InstanceId, Nonce};
 use domain::lease::TTL_DEFAULT;
-use domain::metrics::{Metrics, MetricsConfig, WINDOW_DEFAULT};
+use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
 use domain::ports::{LeaderStore, Migrate, Schema, StateStore, StoreError};
 use domain::recovery::backoff;
 use std::sync::atomic::AtomicBool;
@@ -38,6 +38,7 @@ pub struct Builder {
     ttl: Duration,
     heartbeat: Option<Duration>,
     window: usize,
+    signals: SignalsConfig,
     migrate: Migrate,
 }
 
@@ -94,6 +95,7 @@ impl Builder {
             ttl: TTL_DEFAULT,
             heartbeat: None,
             window: WINDOW_DEFAULT,
+            signals: SignalsConfig::default(),
             migrate: Migrate::Apply,
         }
     }
@@ -147,6 +149,13 @@ impl Builder {
         self
     }
 
+    /// What metrics and alerts have to know of the group's signals: their limits and what one is worth.
+    #[must_use]
+    pub fn signals(mut self, signals: SignalsConfig) -> Self {
+        self.signals = signals;
+        self
+    }
+
     /// Whether the start may change the database's schema; it may unless set.
     #[must_use]
     pub fn migrate(mut self, migrate: Migrate) -> Self {
@@ -194,6 +203,7 @@ impl Builder {
         let started_ms = clock::calendar_ms();
         let metrics = Metrics::new(MetricsConfig {
             window: self.window,
+            signals: self.signals,
             started_ms,
             instance: self.id.clone(),
             version: self.version.clone(),

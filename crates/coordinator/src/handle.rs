@@ -108,17 +108,46 @@ impl Coordinator {
     {
         let mut alarm = Alarm::new().map_err(|error| Ended::Failed(error.to_string()))?;
         loop {
-            let token = self.activated().await?;
-            let portfolio = self.recovered().and_then(Result::ok);
-            let leader = Leader { token, state: self.leadership(), portfolio };
-            let running = Running::begin(&self.shared.works);
-            tokio::select! {
-                biased;
-                over = self.over(token, &mut alarm) => over?,
-                done = work(leader) => return Ok(done),
+            if let Some(done) = self.lead_once(&mut work, Until::HandedOver, &mut alarm).await? {
+                return Ok(done);
             }
-            drop(running);
         }
+    }
+
+    /// As [`run_while_leader`](Self::run_while_leader), but the work sees a handover itself ([`Leader::fence`] says
+    /// no) and may finish what it has begun ([`Leader::held`] says yes): it is dropped when the deadline is near, or
+    /// when the row was given back because it took too long. Returns when the work does, and when it was dropped.
+    pub(crate) async fn run_until_handed_over<W, F>(&self, mut work: W) -> Result<(), Ended>
+    where
+        W: FnMut(Leader) -> F,
+        F: Future<Output = ()>,
+    {
+        let mut alarm = Alarm::new().map_err(|error| Ended::Failed(error.to_string()))?;
+        self.lead_once(&mut work, Until::Deadline, &mut alarm).await.map(drop)
+    }
+
+    /// Waits for a leadership and works under it; `None` when the work was dropped.
+    async fn lead_once<W, F, T>(
+        &self,
+        work: &mut W,
+        until: Until,
+        alarm: &mut Alarm,
+    ) -> Result<Option<T>, Ended>
+    where
+        W: FnMut(Leader) -> F,
+        F: Future<Output = T>,
+    {
+        let token = self.activated().await?;
+        let portfolio = self.recovered().and_then(Result::ok);
+        let leader = Leader { token, state: self.leadership(), portfolio };
+        let running = Running::begin(&self.shared.works);
+        let done = tokio::select! {
+            biased;
+            over = self.over(token, until, alarm) => over.map(|()| None),
+            done = work(leader) => Ok(Some(done)),
+        };
+        drop(running);
+        done
     }
 
     /// Hands over: the work is stopped, the row given back, and this instance stays out for three heartbeats.
@@ -185,13 +214,17 @@ impl Coordinator {
     }
 
     /// Returns when the leadership of `token` is over or is about to be.
-    async fn over(&self, token: Token, alarm: &mut Alarm) -> Result<(), Ended> {
+    async fn over(&self, token: Token, until: Until, alarm: &mut Alarm) -> Result<(), Ended> {
         let mut seen = self.leadership();
         loop {
             let until = {
                 let seen = seen.borrow_and_update();
-                let active = seen.active(clock::now() + self.notice_period());
-                active.filter(|now| now.claim == token.claim).and(seen.deadline())
+                let soon = clock::now() + self.notice_period();
+                let goes_on = match until {
+                    Until::HandedOver => seen.active(soon),
+                    Until::Deadline => seen.token(soon),
+                };
+                goes_on.filter(|now| now.claim == token.claim).and(seen.deadline())
             };
             let Some(until) = until.map(|deadline| deadline - self.notice_period()) else { return Ok(()) };
             tokio::select! {
@@ -201,6 +234,15 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// When work under a leadership is dropped, at the latest.
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    /// When it is being handed over.
+    HandedOver,
+    /// When its deadline is near, or it was given back.
+    Deadline,
 }
 
 /// Counts a piece of work for as long as it lives, also when it is dropped in the middle.

@@ -103,6 +103,13 @@ impl Leader {
         token.filter(|token| token.claim == self.token.claim).ok_or(LeadershipOver)
     }
 
+    /// The token until the deadline, also while leadership is being handed over: for recording what became of
+    /// what was begun before. Nothing is begun under it.
+    pub(crate) fn held(&self) -> Result<Token, LeadershipOver> {
+        let token = self.state.borrow().token(clock::now());
+        token.filter(|token| token.claim == self.token.claim).ok_or(LeadershipOver)
+    }
+
     /// The epoch of this leadership.
     pub fn epoch(&self) -> Epoch {
         self.token.epoch

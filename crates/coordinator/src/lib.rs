@@ -25,14 +25,18 @@
 //!
 //! What the pieces are: [`Builder`] (settings and start), `driver` (the loop around the elector; decides
 //! nothing), `beat` (the instance table), `recover` (crash recovery), [`Leadership`] (what is known now),
+//! [`Ledger`] (signals: accepted on any instance, acted on once by the leader),
 //! [`Notice`] (role changes in order), [`clock`] (the only clock of the election).
 
 mod beat;
 mod builder;
 pub mod clock;
+#[doc(hidden)]
+pub mod crash_point;
 mod driver;
 mod handle;
 mod leadership;
+mod ledger;
 mod notice;
 mod recover;
 mod shared;
@@ -42,6 +46,9 @@ pub use builder::{Builder, Ended};
 pub use domain;
 pub use handle::{Coordinator, NotLeading};
 pub use leadership::{Leader, Leadership, LeadershipOver};
+pub use ledger::{
+    HANDLER_TIME_DEFAULT, Ledger, LedgerSettings, NotNow, Pulled, RETENTION_DEFAULT, RETENTION_MIN,
+};
 pub use notice::{Notice, NoticeKind};
 
 use domain::id::Nonce;

@@ -1,0 +1,74 @@
+//! Handlers' calls, and requests beside them.
+
+use crate::leadership::Leadership;
+use domain::ports::{Answer, SignalLedger};
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// Waits for `request`, and lets what is `running` go on meanwhile, so that a slow store holds up no handler. What
+/// ends is kept in `finished`, also when this is dropped.
+pub(super) async fn beside<R: Future, T>(
+    running: &mut FuturesUnordered<R>,
+    finished: &mut Vec<R::Output>,
+    request: impl Future<Output = T>,
+) -> T {
+    let mut request = pin!(request);
+    loop {
+        let busy = !running.is_empty();
+        tokio::select! {
+            biased;
+            answer = &mut request => return answer,
+            Some(done) = running.next(), if busy => finished.push(done),
+        }
+    }
+}
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// There may be something to claim.
+    ByHint,
+    /// Something that was running has ended, the time has come, or leadership has changed.
+    Otherwise,
+}
+
+/// Waits until something that is `running` ends, which is kept in `finished` then; until leadership changes, `store`
+/// (if any) hints, or `until` has come. Dropping it, or its answer, loses nothing.
+pub(super) async fn woken<R: Future>(
+    running: &mut FuturesUnordered<R>,
+    finished: &mut Vec<R::Output>,
+    leadership: &mut watch::Receiver<Leadership>,
+    store: Option<&dyn SignalLedger>,
+    until: Instant,
+) -> Woken {
+    let busy = !running.is_empty();
+    let hint = async {
+        match store {
+            Some(store) => store.submitted().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        Some(done) = running.next(), if busy => finished.push(done),
+        // The sender outlives the work.
+        _ = leadership.changed() => {}
+        () = hint => return Woken::ByHint,
+        () = sleep_until(until) => {}
+    }
+    Woken::Otherwise
+}
+
+/// The handler's answer. One that does not come in time, or a panic, is no answer: nobody knows.
+pub(super) async fn answered(time_max: Duration, call: impl Future<Output = Answer>) -> Answer {
+    match timeout(time_max, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_panic)) => Answer::unknown("the handler panicked"),
+        Err(_) => Answer::unknown(format!("the handler did not answer within {time_max:?}")),
+    }
+}

@@ -1,0 +1,425 @@
+//! The leader's work: signals from the ledger to the handler, and what became of them back.
+//!
+//! One request to the ledger is under way at a time; any number of handlers' calls go on beside it, one for an
+//! instrument. Nothing is spawned: everything ends with the future of the leadership.
+
+use super::beside::{Woken, answered, beside, woken};
+use super::doubts::Doubts;
+use super::{LOOK_AGAIN, Ledger, asked, waited};
+use crate::builder::Ended;
+use crate::crash_point::{CrashPoint, at};
+use crate::leadership::Leader;
+use domain::lease::{Epoch, Token};
+use domain::ledger::{Limits, Settlement, Signal, SignalId};
+use domain::metrics::SignalFact;
+use domain::ports::{
+    Answer, CLAIM_MAX, InFlight, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler, StoreError,
+};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// After a failure, so that a store in trouble is not pressed by a leader that has work.
+const RETRY: Duration = Duration::from_millis(200);
+/// A claim that had no answer may arrive until then: a closed connection's last bytes are given up by the kernel
+/// after about so long (tcp_retries2).
+const CLAIM_LATE_MAX: Duration = Duration::from_mins(16);
+/// Signals that are worked on at the same time, each of another instrument.
+const IN_FLIGHT_MAX: usize = 32;
+const _: () = assert!(IN_FLIGHT_MAX <= CLAIM_MAX as usize);
+/// First pause of all claims after a handler said that it did not execute; it doubles up to [`HELD_BACK_MAX`].
+const HELD_BACK_MIN: Duration = Duration::from_millis(50);
+/// Longest such pause: a receiver that is back is given work this soon.
+const HELD_BACK_MAX: Duration = Duration::from_secs(1);
+/// How often old signals and old lines of the instance table are looked for.
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
+/// How often a leader asks which doubts are still there: people settle them.
+const DOUBTS_EVERY: Duration = Duration::from_secs(10);
+/// Expires what is due and claims nothing.
+const NOTHING: Limits = Limits { per_minute: Some(0), per_day: Some(0) };
+
+/// Works whenever this instance leads; returns why the coordinator ended.
+pub(super) async fn run(ledger: &Ledger, handler: Option<&dyn SignalHandler>) -> Ended {
+    loop {
+        let work = |leader| Round::new(ledger, handler, leader).lead();
+        match at(CrashPoint::Lead, ledger.coordinator.run_until_handed_over(work)).await {
+            Ok(()) => {}
+            Err(ended) => return ended,
+        }
+    }
+}
+
+/// What a handler's call ended with.
+enum Finished {
+    /// A signal was handed over, or was not because leadership ended before.
+    Executed(Signal, Answer),
+    /// A signal in doubt was looked up.
+    LookedUp(Signal, Answer),
+}
+
+/// Something found out that is to be recorded.
+struct Finding {
+    signal: Signal,
+    settlement: Settlement,
+    note: Option<String>,
+}
+
+impl Finding {
+    fn report(&self) -> Report {
+        let Signal { id, attempt, .. } = &self.signal;
+        Report { id: id.clone(), attempt: *attempt, settlement: self.settlement, note: self.note.clone() }
+    }
+}
+
+/// The work of one leadership.
+struct Round<'a> {
+    ledger: &'a Ledger,
+    /// `None`: somebody else pulls.
+    handler: Option<&'a dyn SignalHandler>,
+    leader: Leader,
+    /// Claimed under this leadership and not settled yet.
+    in_flight: BTreeMap<SignalId, u32>,
+    running: FuturesUnordered<BoxFuture<'a, Finished>>,
+    /// What ended while a request was under way.
+    finished: Vec<Finished>,
+    findings: Vec<Finding>,
+    doubts: Doubts,
+    /// Under this token everything that others left was taken over.
+    taken_over: Option<Token>,
+    /// And we know of all of it; what comes in doubt later is our own.
+    baseline: Option<Token>,
+    /// The token of the moment; it changes when the row is carried over a failover.
+    under: Token,
+    take_over_at: Instant,
+    /// A claim that had no answer may arrive until then.
+    astray_until: Option<Instant>,
+    claim_at: Instant,
+    held_back: Duration,
+    settle_at: Instant,
+    /// So many are recorded in one request.
+    settle_most: usize,
+    sweep_at: Instant,
+}
+
+impl<'a> Round<'a> {
+    fn new(ledger: &'a Ledger, handler: Option<&'a dyn SignalHandler>, leader: Leader) -> Self {
+        let (now, under) = (Instant::now(), leader.token);
+        Self {
+            ledger,
+            handler,
+            leader,
+            in_flight: BTreeMap::new(),
+            running: FuturesUnordered::new(),
+            finished: Vec::new(),
+            findings: Vec::new(),
+            doubts: Doubts::default(),
+            taken_over: None,
+            baseline: None,
+            under,
+            take_over_at: now,
+            astray_until: None,
+            claim_at: now,
+            held_back: Duration::ZERO,
+            settle_at: now,
+            settle_most: usize::MAX,
+            sweep_at: now + LOOK_AGAIN,
+        }
+    }
+
+    /// Until leadership is over. While it is being handed over nothing is begun; what is under way is finished.
+    async fn lead(mut self) {
+        while let Ok(token) = self.leader.held() {
+            self.take_in();
+            let now = Instant::now();
+            let acts = self.leader.fence().is_ok();
+            if self.under != token {
+                // A failover: what it brings back is looked at before anything else is done.
+                (self.under, self.take_over_at) = (token, now);
+            }
+            if !acts && self.running.is_empty() && self.findings.is_empty() {
+                return;
+            }
+            if !self.findings.is_empty() && self.settle_at <= now {
+                self.settle(token).await;
+            } else if acts && self.take_over_at <= now {
+                self.take_over(token).await;
+            } else if acts && self.claim_at <= now && self.may_claim() {
+                self.claim(token).await;
+            } else if acts && self.sweep_is_due(now) {
+                self.sweep(token).await;
+            } else {
+                self.look_up(token.epoch);
+                self.wait(acts).await;
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.running.len() < IN_FLIGHT_MAX
+    }
+
+    /// Nothing is claimed before everything that others left was taken over.
+    fn may_claim(&self) -> bool {
+        self.taken_over == Some(self.under) && self.has_room()
+    }
+
+    fn take_in(&mut self) {
+        for finished in self.finished.drain(..) {
+            let (signal, answer) = match finished {
+                Finished::LookedUp(signal, Answer { outcome: Settlement::InDoubt, note }) => {
+                    tracing::warn!("signal {} stays in doubt: {note}", signal.id);
+                    self.doubts.unresolved(&signal);
+                    continue;
+                }
+                Finished::Executed(signal, answer) | Finished::LookedUp(signal, answer) => (signal, answer),
+            };
+            let Answer { outcome: settlement, note } = answer;
+            self.findings.push(Finding { signal, settlement, note: Some(note) });
+        }
+    }
+
+    /// Records what was found out. What has no answer is recorded again: it stands so then, or the answer tells.
+    async fn settle(&mut self, token: Token) {
+        let mut ids = BTreeSet::new();
+        // Of two findings about one signal the second waits for the next time.
+        let some = self.findings.iter().take(self.settle_most);
+        let once = some.take_while(|finding| ids.insert(&finding.signal.id));
+        let reports: Vec<Report> = once.map(Finding::report).collect();
+        let store = &self.ledger.store;
+        let settling = asked(store.settle(&token, &reports));
+        let answer = at(CrashPoint::Settle, beside(&mut self.running, &mut self.finished, settling)).await;
+        match answer {
+            Ok(Some(answers)) => {
+                self.settle_most = usize::MAX;
+                let recorded: Vec<Finding> = self.findings.drain(..reports.len()).collect();
+                for (finding, answer) in recorded.into_iter().zip(answers) {
+                    self.settled(finding, answer);
+                }
+                // Somebody's turn may have come.
+                self.claim_at = self.claim_at.min(Instant::now() + self.held_back);
+            }
+            Ok(None) => self.fenced(),
+            Err(error) => {
+                // Should it be for one of them (a corrupt row), it is not to hold up the others.
+                self.settle_most = 1;
+                self.findings.rotate_left(1);
+                self.settle_at = Instant::now() + RETRY;
+                failed("what was found out", &error);
+            }
+        }
+    }
+
+    fn settled(&mut self, finding: Finding, answer: Recorded) {
+        let Finding { signal, settlement, note } = finding;
+        // What was found out of a former attempt says nothing of one that is under way.
+        let handed_over = self.in_flight.get(&signal.id) == Some(&signal.attempt);
+        if handed_over {
+            self.in_flight.remove(&signal.id);
+        }
+        if answer == Recorded::Refused {
+            // A person has decided about it meanwhile, or a failover has lost the claim.
+            tracing::warn!("signal {}: {settlement:?} of attempt {} was refused", signal.id, signal.attempt);
+            self.doubts.remove(&signal);
+            return;
+        }
+        self.ledger.settled(settlement);
+        if settlement.state().is_final() {
+            self.ledger.forget(&signal.id);
+        }
+        match settlement {
+            Settlement::Done if !handed_over => {
+                tracing::info!("signal {}: in doubt, and found to be executed", signal.id);
+                // A blind second send would have executed it twice.
+                self.ledger.record(SignalFact::DuplicatePrevented);
+            }
+            Settlement::InDoubt => {
+                let why = note.as_deref().unwrap_or_default();
+                tracing::error!("signal {} is in doubt: {why}", signal.id);
+                self.doubts.add(signal);
+                return;
+            }
+            Settlement::Received if handed_over => {
+                self.held_back = (self.held_back * 2).clamp(HELD_BACK_MIN, HELD_BACK_MAX);
+                self.claim_at = Instant::now() + self.held_back;
+            }
+            Settlement::Done | Settlement::Sent | Settlement::Rejected | Settlement::Received => {}
+        }
+        if settlement != Settlement::Received {
+            self.held_back = Duration::ZERO;
+        }
+        self.doubts.remove(&signal);
+    }
+
+    /// What former leaders left, and what a claim left whose answer was lost.
+    async fn take_over(&mut self, token: Token) {
+        let mine: Vec<SignalId> = self.in_flight.keys().cloned().collect();
+        let in_flight = match self.handler {
+            Some(_) => InFlight::Only(&mine),
+            None => InFlight::All,
+        };
+        let taking = asked(self.ledger.store.take_over(&token, in_flight));
+        match at(CrashPoint::TakeOver, beside(&mut self.running, &mut self.finished, taking)).await {
+            Ok(Some(signals)) => {
+                self.take_over_at = Instant::now() + DOUBTS_EVERY;
+                self.taken_over = Some(token);
+                let ours = self.baseline == Some(token);
+                if signals.len() < SIGNALS_READ_MAX as usize {
+                    self.doubts.keep(&signals);
+                    self.baseline = Some(token);
+                }
+                for signal in signals {
+                    if self.knows(&signal) {
+                        continue;
+                    }
+                    if ours && self.handler.is_some() && !self.ledger.has_touched(&signal) {
+                        // Nobody else's token has claimed anything since the first take-over, and of what was
+                        // claimed under ours and answered, this attempt is none.
+                        let note = Some("its claim had no answer, so it was never sent".to_owned());
+                        self.findings.push(Finding { signal, settlement: Settlement::Received, note });
+                    } else {
+                        tracing::error!("signal {} is in doubt: its leader is gone", signal.id);
+                        self.ledger.settled(Settlement::InDoubt);
+                        self.ledger.touch(&signal.id, signal.attempt);
+                        self.doubts.add(signal);
+                    }
+                }
+            }
+            Ok(None) => self.fenced(),
+            Err(error) => {
+                self.take_over_at = Instant::now() + RETRY;
+                failed("taking over", &error);
+            }
+        }
+    }
+
+    /// Whether somebody here is at it already.
+    fn knows(&self, signal: &Signal) -> bool {
+        let found_out = self.findings.iter().any(|finding| finding.signal.id == signal.id);
+        found_out || self.in_flight.contains_key(&signal.id) || self.doubts.knows(signal)
+    }
+
+    async fn claim(&mut self, token: Token) {
+        let (limits, most) = match self.handler {
+            Some(_) => (self.ledger.settings.limits, IN_FLIGHT_MAX - self.running.len()),
+            None => (NOTHING, 1),
+        };
+        let most = u16::try_from(most).unwrap_or(CLAIM_MAX);
+        self.claim_at = Instant::now() + LOOK_AGAIN;
+        let claiming = asked(self.ledger.store.claim_signals(&token, limits, most));
+        match at(CrashPoint::Claim, beside(&mut self.running, &mut self.finished, claiming)).await {
+            Ok(SignalClaim::Claimed(signals)) => {
+                if signals.len() == usize::from(most) {
+                    self.claim_at = Instant::now() + self.held_back;
+                }
+                for signal in signals {
+                    self.ledger.record(SignalFact::Claimed);
+                    self.hand_over(token, signal);
+                }
+                self.ledger.stirred.notify_one();
+            }
+            Ok(SignalClaim::Empty | SignalClaim::Paused | SignalClaim::Limited(_)) => {}
+            Ok(SignalClaim::Fenced) => self.fenced(),
+            Err(error) => {
+                (self.claim_at, self.take_over_at) = (Instant::now() + RETRY, Instant::now() + RETRY);
+                self.astray_until = Some(Instant::now() + CLAIM_LATE_MAX);
+                failed("a claim", &error);
+            }
+        }
+    }
+
+    /// Begins the handler's call. The fence is looked at when it is polled first: the answer to the claim may have
+    /// been on its way for longer than the lease, and a failover that the leader survived may have lost the claim.
+    fn hand_over(&mut self, token: Token, signal: Signal) {
+        let Some(handler) = self.handler else { return };
+        self.ledger.touch(&signal.id, signal.attempt);
+        self.in_flight.insert(signal.id.clone(), signal.attempt);
+        let (ledger, leader) = (self.ledger, self.leader.clone());
+        self.running.push(Box::pin(async move {
+            if leader.fence() != Ok(token) {
+                let note = "leadership ended before it was sent".to_owned();
+                return Finished::Executed(signal, Answer { outcome: Settlement::Received, note });
+            }
+            ledger.record(SignalFact::Sent { waited: waited(&signal) });
+            let call = answered(ledger.settings.handler_time_max, handler.execute(&signal, token.epoch));
+            let answer = at(CrashPoint::Handle, call).await;
+            Finished::Executed(signal, answer)
+        }));
+    }
+
+    /// Begins the lookups that are due.
+    fn look_up(&mut self, epoch: Epoch) {
+        let Some(handler) = self.handler else { return };
+        let time_max = self.ledger.settings.handler_time_max;
+        while self.has_room()
+            && let Some(signal) = self.doubts.take_due(Instant::now())
+        {
+            self.running.push(Box::pin(async move {
+                let call = answered(time_max, handler.lookup(&signal, epoch));
+                let answer = at(CrashPoint::LookUp, call).await;
+                Finished::LookedUp(signal, answer)
+            }));
+        }
+    }
+
+    /// When there is nothing else to do, or when that has not been so for long.
+    fn sweep_is_due(&self, now: Instant) -> bool {
+        let idle = self.running.is_empty() && self.doubts.next_due().is_none();
+        self.sweep_at <= now && (idle || self.sweep_at + SWEEP_EVERY <= now)
+    }
+
+    async fn sweep(&mut self, token: Token) {
+        let sweeping = asked(self.ledger.store.sweep(&token, self.ledger.settings.retention));
+        match at(CrashPoint::Sweep, beside(&mut self.running, &mut self.finished, sweeping)).await {
+            Ok(Some(swept)) => {
+                let much = swept.signals + swept.members > 0;
+                self.sweep_at = Instant::now() + if much { LOOK_AGAIN } else { SWEEP_EVERY };
+                if much {
+                    let (signals, members) = (swept.signals, swept.members);
+                    tracing::info!(signals, members, "removed old signals and lines of the instance table");
+                }
+            }
+            Ok(None) => self.fenced(),
+            Err(error) => {
+                self.sweep_at = Instant::now() + SWEEP_EVERY;
+                failed("removing what is old", &error);
+            }
+        }
+    }
+
+    /// Until something is to be done.
+    async fn wait(&mut self, acts: bool) {
+        let settle = (!self.findings.is_empty()).then_some(self.settle_at);
+        let act = [self.may_claim().then_some(self.claim_at), Some(self.take_over_at)];
+        let lookups = self.doubts.next_due().filter(|_| self.handler.is_some() && self.has_room());
+        let due = act.into_iter().chain([lookups]).flatten().filter(|_| acts);
+        let until = due.chain(settle).min().unwrap_or_else(|| Instant::now() + LOOK_AGAIN);
+        let store = (acts && self.handler.is_some()).then_some(&*self.ledger.store);
+        let (running, finished) = (&mut self.running, &mut self.finished);
+        let woken = woken(running, finished, &mut self.leader.state, store, until);
+        if at(CrashPoint::Wait, woken).await == Woken::ByHint {
+            self.claim_at = Instant::now() + self.held_back;
+        }
+        if self.astray_until.is_some_and(|until| until < Instant::now()) {
+            self.astray_until = None;
+        }
+        if self.astray_until.is_some() {
+            self.take_over_at = self.take_over_at.min(Instant::now() + LOOK_AGAIN);
+        }
+    }
+
+    /// The token was refused: over, or the row is not carried to a new timeline yet. The loop looks which.
+    fn fenced(&mut self) {
+        self.ledger.record(SignalFact::FencedWrite);
+        tracing::warn!("the ledger refused a write of this leadership");
+        let later = Instant::now() + RETRY;
+        for at in [&mut self.settle_at, &mut self.claim_at, &mut self.take_over_at, &mut self.sweep_at] {
+            *at = (*at).max(later);
+        }
+    }
+}
+
+fn failed(what: &str, error: &StoreError) {
+    tracing::warn!("signals: {what}: {error}");
+}

@@ -1,0 +1,284 @@
+//! Signals on any instance, acted on by the leader, each exactly once.
+//!
+//! A [`Ledger`] is a coordinator and the ledger of its group. Every instance accepts signals through it and runs
+//! [`Ledger::run`] in the background; on whichever leads, that hands them to the [`SignalHandler`], or lets
+//! [`Ledger::pull`] hand them out to a service beside this one.
+//!
+//! What makes it safe, in the order in which it happens:
+//!
+//! 1. **Take over first.** Whatever an earlier leadership may have sent comes back in doubt and is looked up.
+//! 2. **Claim, look at the fence, hand over.** The claim is durable before the handler is called, so a crash at any
+//!    later point leaves a signal that somebody looks into.
+//! 3. **Record under the same token**, and ask again until there is an answer. The report names the attempt, so a
+//!    late one touches no later attempt.
+//! 4. **No answer to a claim:** it may arrive late. What is claimed under our token and was never handed over was
+//!    never sent; it waits again.
+//! 5. **No answer from the handler** is not a no: in doubt, looked up, or left to a person.
+
+mod beside;
+mod dispatch;
+mod doubts;
+
+#[cfg(feature = "crash-points")]
+pub(crate) use beside::Woken;
+
+use crate::builder::Ended;
+use crate::clock;
+use crate::crash_point::{CrashPoint, at};
+use crate::handle::Coordinator;
+use domain::lease::Epoch;
+use domain::ledger::{Actor, Limits, NewSignal, Settlement, Signal, SignalId};
+use domain::metrics::{Fact, SignalFact};
+use domain::ports::{Recorded, Report, SignalClaim, SignalHandler, SignalLedger, StoreError, Submit};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// An answer of the ledger that takes longer is not waited for, which leaves open what was done.
+pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a handler may take unless configured: longer than any broker's usual answer.
+pub const HANDLER_TIME_DEFAULT: Duration = Duration::from_secs(10);
+/// How long finished signals are kept unless configured: more than a year, so that last year's can be compared.
+pub const RETENTION_DEFAULT: Duration = Duration::from_hours(400 * 24);
+/// And at least: beyond the longest window of the limits, and long enough for anybody's retries.
+pub const RETENTION_MIN: Duration = Duration::from_hours(7 * 24);
+/// Signals older than the retention are refused this much earlier than they may be forgotten: by so much a host's
+/// clock may be off the database's.
+const CLOCK_SLACK: Duration = Duration::from_hours(24);
+const _: () = assert!(RETENTION_MIN.as_secs() > 2 * CLOCK_SLACK.as_secs());
+/// Unless something happens, totals are read again after so long at the latest.
+const TOTALS_EVERY: Duration = Duration::from_secs(5);
+/// And not sooner after the last time than this, however much happens.
+const TOTALS_PAUSE: Duration = Duration::from_millis(500);
+/// A look at the ledger when no hint came: hints make it fast and may be lost, and what expires does so unseen.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How signals are acted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerSettings {
+    /// How many may be sent.
+    pub limits: Limits,
+    /// A handler that takes longer has not answered.
+    pub handler_time_max: Duration,
+    /// How long finished signals are kept, at least [`RETENTION_MIN`].
+    pub retention: Duration,
+}
+
+impl Default for LedgerSettings {
+    /// Without limits.
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            handler_time_max: HANDLER_TIME_DEFAULT,
+            retention: RETENTION_DEFAULT,
+        }
+    }
+}
+
+/// Signals that a service was handed to work on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// Under which epoch.
+    pub epoch: Epoch,
+    /// What there was.
+    pub claim: SignalClaim,
+}
+
+/// This instance does not lead actively, so it hands nothing out and records nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotNow {
+    /// Ask the leader.
+    #[error("this instance is not the active leader")]
+    NotLeading,
+    /// The ledger did not answer.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+/// The ledger of one instance. Clones are the same.
+#[derive(Clone)]
+pub struct Ledger {
+    pub(crate) coordinator: Coordinator,
+    pub(crate) store: Arc<dyn SignalLedger>,
+    pub(crate) settings: LedgerSettings,
+    /// Something happened that changes the totals.
+    stirred: Arc<Notify>,
+    /// The latest attempt of each signal that was handed out here, reported here, or found in doubt: of those it
+    /// must never be said that they were not sent. Without the ones that are final.
+    touched: Arc<Mutex<BTreeMap<SignalId, u32>>>,
+}
+
+impl Ledger {
+    /// The ledger `store` of the coordinator's group. Give the coordinator's metrics the same limits
+    /// ([`Builder::signals`](crate::Builder::signals)).
+    pub fn new(coordinator: Coordinator, store: Arc<dyn SignalLedger>, settings: LedgerSettings) -> Self {
+        let retention = settings.retention.max(RETENTION_MIN);
+        let settings = LedgerSettings { retention, ..settings };
+        Self { coordinator, store, settings, stirred: Arc::default(), touched: Arc::default() }
+    }
+
+    /// The store, for everything that only reads, and for what people decide.
+    pub fn store(&self) -> &Arc<dyn SignalLedger> {
+        &self.store
+    }
+
+    /// Signals that arose before this moment (unix seconds) are not accepted: their first acceptance may have been
+    /// forgotten, and they would be sent twice.
+    pub fn remembers_since_s(&self) -> i64 {
+        let kept = self.settings.retention.saturating_sub(CLOCK_SLACK);
+        clock::calendar_ms() / 1_000 - i64::try_from(kept.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// Accepts a signal, on any instance, leader or not. It is durable when this returns. Cancellation safe: a
+    /// dropped submission may have been accepted; submit it again.
+    ///
+    /// The caller refuses signals that arose before [`remembers_since_s`](Self::remembers_since_s).
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: it was not accepted. [`StoreError::Unknown`]: nobody knows; submit it again.
+    pub async fn submit(&self, signal: &NewSignal, actor: &Actor) -> Result<Submit, StoreError> {
+        let answer = at(CrashPoint::Accept, asked(self.store.submit_one(signal, actor))).await?;
+        match &answer {
+            Submit::Accepted(_) => {
+                self.record(SignalFact::Received);
+                self.stirred.notify_one();
+            }
+            Submit::Repeated(_) => self.record(SignalFact::DuplicatePrevented),
+            Submit::Conflict(_) => {}
+        }
+        Ok(answer)
+    }
+
+    /// Works through the ledger whenever this instance leads, and keeps the totals that pages and alerts show,
+    /// until the coordinator ends; returns why it did. Without a handler signals wait to be [pulled](Self::pull).
+    ///
+    /// Run it once for each instance. Dropping it drops what is under way: those signals are in doubt.
+    pub async fn run(&self, handler: Option<Arc<dyn SignalHandler>>) -> Ended {
+        tokio::select! {
+            biased;
+            ended = dispatch::run(self, handler.as_deref()) => ended,
+            never = self.keep_totals() => match never {},
+        }
+    }
+
+    /// Claims up to `most` signals for a service that works on them itself, waiting up to `wait` for the first.
+    /// Each must be [reported](Self::report), and none be worked on twice, also when the answer to this call was
+    /// lost: what was claimed is listed as such, and is in doubt when leadership changes.
+    ///
+    /// # Errors
+    /// [`NotNow::NotLeading`], also when leadership ends meanwhile.
+    pub async fn pull(&self, most: u16, wait: Duration) -> Result<Pulled, NotNow> {
+        let until = Instant::now() + wait;
+        loop {
+            let token = self.active().ok_or(NotNow::NotLeading)?;
+            let claim = asked(self.store.claim_signals(&token, self.settings.limits, most)).await?;
+            match claim {
+                SignalClaim::Claimed(signals) => {
+                    for signal in &signals {
+                        self.touch(&signal.id, signal.attempt);
+                        self.record(SignalFact::Claimed);
+                        self.record(SignalFact::Sent { waited: waited(signal) });
+                    }
+                    self.stirred.notify_one();
+                    return Ok(Pulled { epoch: token.epoch, claim: SignalClaim::Claimed(signals) });
+                }
+                SignalClaim::Fenced => {
+                    self.record(SignalFact::FencedWrite);
+                    return Err(NotNow::NotLeading);
+                }
+                claim @ (SignalClaim::Empty | SignalClaim::Paused | SignalClaim::Limited(_)) => {
+                    let again = until.min(Instant::now() + LOOK_AGAIN);
+                    // A hint may be for somebody else, and may be lost: look again either way.
+                    let _: Result<(), _> = timeout_at(again, self.store.submitted()).await;
+                    if Instant::now() >= until {
+                        return Ok(Pulled { epoch: token.epoch, claim });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Records what a service says of a signal that it pulled, or whose result it had not known before.
+    ///
+    /// # Errors
+    /// [`NotNow::NotLeading`], also when leadership ends meanwhile.
+    pub async fn report(&self, report: Report) -> Result<Recorded, NotNow> {
+        let token = self.active().ok_or(NotNow::NotLeading)?;
+        let (id, settlement) = (report.id.clone(), report.settlement);
+        // A result that was still to come may be unknown now.
+        self.touch(&id, report.attempt);
+        let Some(answers) = asked(self.store.settle(&token, &[report])).await? else {
+            self.record(SignalFact::FencedWrite);
+            return Err(NotNow::NotLeading);
+        };
+        let answer = answers.first().copied().unwrap_or(Recorded::Refused);
+        if answer == Recorded::Recorded {
+            self.settled(settlement);
+            if settlement.state().is_final() {
+                self.forget(&id);
+            }
+        }
+        Ok(answer)
+    }
+
+    fn active(&self) -> Option<domain::lease::Token> {
+        self.coordinator.shared.leadership.borrow().active(clock::now())
+    }
+
+    fn touch(&self, id: &SignalId, attempt: u32) {
+        let mut touched = self.touched();
+        let latest = touched.entry(id.clone()).or_default();
+        *latest = attempt.max(*latest);
+    }
+
+    fn has_touched(&self, signal: &Signal) -> bool {
+        self.touched().get(&signal.id).is_some_and(|latest| signal.attempt <= *latest)
+    }
+
+    fn forget(&self, id: &SignalId) {
+        self.touched().remove(id);
+    }
+
+    /// A single insertion or removal at a time: a panic elsewhere leaves nothing half done.
+    fn touched(&self) -> MutexGuard<'_, BTreeMap<SignalId, u32>> {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, fact: SignalFact) {
+        self.coordinator.shared.record(Fact::Signal(fact));
+    }
+
+    fn settled(&self, settlement: Settlement) {
+        self.record(SignalFact::Settled(settlement));
+        self.stirred.notify_one();
+    }
+
+    async fn keep_totals(&self) -> std::convert::Infallible {
+        loop {
+            match asked(self.store.totals()).await {
+                Ok(totals) => self.coordinator.shared.record(Fact::Ledger(totals)),
+                // Old numbers would go on being told. That the store is away, the election says.
+                Err(error) => {
+                    tracing::debug!("the ledger's totals: {error}");
+                    self.coordinator.shared.record(Fact::LedgerUnknown);
+                }
+            }
+            tokio::time::sleep(TOTALS_PAUSE).await;
+            let _: Result<(), _> = timeout(TOTALS_EVERY, self.stirred.notified()).await;
+        }
+    }
+}
+
+/// From the acceptance to the claim, both by the store's clock.
+fn waited(signal: &Signal) -> Duration {
+    let waited_ms = signal.claimed_ms.unwrap_or(signal.received_ms) - signal.received_ms;
+    Duration::from_millis(u64::try_from(waited_ms).unwrap_or(0))
+}
+
+/// The answer, in time.
+async fn asked<T>(request: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let silent = |_| Err(StoreError::Unknown(format!("nothing was said for {ANSWER_TIME_MAX:?}")));
+    timeout(ANSWER_TIME_MAX, request).await.unwrap_or_else(silent)
+}

@@ -6,13 +6,14 @@
 use adapter_postgres::{PostgresConfig, PostgresStore, RelationName};
 use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline, Token};
-use domain::ledger::{NewSignal, SignalId};
+use domain::ledger::Limits;
 use domain::ports::{SignalClaim, SignalLedger};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 use testkit::backend::{self, Postgres, Redis, Reply};
+use testkit::contract::signal_ledger::{client, signal};
 use testkit::process::{Coordinator, EventKind, Launch};
 use testkit::proxy::{Direction, Mode, Proxy};
 
@@ -204,9 +205,8 @@ async fn effect(database: &str, group: &str, token: &Token) -> bool {
         portfolio: relation("portfolio_state"),
     });
     let store = store.expect("a good URL");
-    let signal = NewSignal { id: SignalId::parse("signal").expect("an id"), body: "{}".to_owned() };
-    store.submit(&signal).await.expect("the database is there");
-    let answer = store.claim_next(token).await.expect("the database is there");
+    store.submit_one(&signal("signal"), &client()).await.expect("the database is there");
+    let answer = store.claim_signals(token, Limits::default(), 1).await.expect("the database is there");
     store.close().await;
     answer != SignalClaim::Fenced
 }

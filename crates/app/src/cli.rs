@@ -3,11 +3,15 @@
 use crate::secret::{Secret, mask_urls};
 use adapter_http::HISTORY_LIMIT_MAX;
 use clap::{Args, Parser, Subcommand};
+use domain::ledger::{Label, SignalId, StateName};
+use domain::ports::SIGNALS_READ_MAX;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Lines of history unless asked otherwise: a screen.
 const HISTORY_LIMIT_DEFAULT: u32 = 20;
+/// Signals that are listed unless asked otherwise: a screen.
+const SIGNALS_LIMIT_DEFAULT: u32 = 20;
 /// Most rounds of a demonstration: an hour or two.
 const ROUNDS_MAX: u32 = 1_000;
 /// Longest reason in characters; the store keeps no more.
@@ -86,6 +90,9 @@ pub struct Flags {
     /// Name of this instance [default: UUID-PID]
     #[arg(long, global = true, value_name = "NAME")]
     pub instance_id: Option<String>,
+    /// Where the leader sends signals: http://HOST:PORT/PATH [default: none, a service pulls them]
+    #[arg(long, global = true, value_name = "URL")]
+    pub handler: Option<String>,
 }
 
 /// What to do.
@@ -140,6 +147,13 @@ pub enum Command {
         #[command(subcommand)]
         command: RecoveryCommand,
     },
+    /// Look after signals
+    #[command(after_help = "Example:\n  coordinator signals list --state in_doubt")]
+    Signals {
+        /// What to do about them.
+        #[command(subcommand)]
+        command: SignalsCommand,
+    },
     /// Bring the database's schema up to date, as every start does
     #[command(after_help = "Example:\n  coordinator migrate --check")]
     Migrate {
@@ -174,12 +188,99 @@ pub enum RecoveryCommand {
     },
 }
 
+/// What to do about signals.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum SignalsCommand {
+    /// List signals, the latest first, and say what is open
+    #[command(after_help = "Example:\n  coordinator signals list --state in_doubt --limit 50 --json")]
+    List {
+        /// Only those in this state
+        #[arg(long, value_name = "STATE", value_parser = state)]
+        state: Option<StateName>,
+        /// Only those of this instrument
+        #[arg(long, value_name = "NAME", value_parser = label)]
+        instrument: Option<Label>,
+        /// Only those that arrived before this number: the next page
+        #[arg(long, value_name = "ARRIVAL")]
+        before: Option<u64>,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = SIGNALS_LIMIT_DEFAULT,
+              value_parser = clap::value_parser!(u32).range(1..=i64::from(SIGNALS_READ_MAX)))]
+        limit: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one signal, and everything that was done about it
+    #[command(after_help = "Example:\n  coordinator signals show s-1")]
+    Show {
+        /// Its name
+        #[arg(value_name = "ID", value_parser = signal_id)]
+        id: SignalId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Decide what became of a signal in doubt, after you have asked the broker
+    #[command(
+        after_help = "Example:\n  coordinator signals resolve s-1 --executed --reason \"order 4711 at the broker\"\n  \
+                            coordinator signals resolve s-1 --not-executed --send-again --reason \"no order at the broker\""
+    )]
+    Resolve {
+        /// Its name
+        #[arg(value_name = "ID", value_parser = signal_id)]
+        id: SignalId,
+        /// It was executed: it is done
+        #[arg(long, required_unless_present = "not_executed", conflicts_with = "not_executed")]
+        executed: bool,
+        /// It was not executed, and must not be any more: it is rejected
+        #[arg(long)]
+        not_executed: bool,
+        /// It was certainly not executed, and the leader is to send it now
+        #[arg(long, requires = "not_executed", conflicts_with = "executed")]
+        send_again: bool,
+        /// The claim you have looked into, as `show` prints it [default: the latest]
+        #[arg(long, value_name = "N")]
+        attempt: Option<u32>,
+        /// Why, for the audit: 1 to 256 characters
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+    },
+    /// The kill switch: no signal is sent any more, whoever leads, until it is resumed
+    #[command(after_help = "Example:\n  coordinator signals pause --reason \"the broker has trouble\"")]
+    Pause {
+        /// Why, for the audit: 1 to 256 characters
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+    },
+    /// Turn the kill switch off: signals that wait are sent
+    #[command(after_help = "Example:\n  coordinator signals resume --reason \"the broker is well again\"")]
+    Resume {
+        /// Why, for the audit: 1 to 256 characters
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+    },
+}
+
 /// What to do about the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum ConfigCommand {
     /// Check every setting and print the effective ones, secrets masked
     #[command(after_help = "Example:\n  LEADER_TTL=5s coordinator config check --config coordinator.toml")]
     Check,
+}
+
+fn state(text: &str) -> Result<StateName, String> {
+    let names = StateName::ALL.map(StateName::as_str).join(", ");
+    StateName::parse(text).ok_or_else(|| format!("a state is one of {names}"))
+}
+
+fn label(text: &str) -> Result<Label, String> {
+    Label::parse(text).map_err(|error| error.to_string())
+}
+
+fn signal_id(text: &str) -> Result<SignalId, String> {
+    SignalId::parse(text).map_err(|error| error.to_string())
 }
 
 fn reason(text: &str) -> Result<String, String> {
@@ -228,12 +329,19 @@ mod tests {
             let lines: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
             assert!(!lines.is_empty(), "{} has no example", command.get_name());
             for line in lines {
-                let line = line.replace("\"kernel update\"", "update").replace("LEADER_TTL=5s ", "");
+                let line = line.replace("LEADER_TTL=5s ", "");
+                // A text in quotes is one word.
+                let words: Vec<&str> = line
+                    .split('"')
+                    .enumerate()
+                    .map(|(n, part)| if n % 2 == 1 { "text" } else { part })
+                    .collect();
+                let line = words.concat();
                 parse(&line).expect(&line);
                 examples += 1;
             }
         }
-        assert!(examples >= 12, "{examples}");
+        assert!(examples >= 18, "{examples}");
     }
 
     #[test]
@@ -268,11 +376,36 @@ mod tests {
         assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true });
         let check = Command::Recovery { command: RecoveryCommand::Check { json: true } };
         assert_eq!(command("coordinator recovery check --json"), check);
+        let pause = SignalsCommand::Pause { reason: "x".to_owned() };
+        assert_eq!(command("coordinator signals pause --reason x"), Command::Signals { command: pause });
+        let list = SignalsCommand::List {
+            state: Some(StateName::InDoubt),
+            instrument: None,
+            before: Some(7),
+            limit: 20,
+            json: false,
+        };
+        let line = "coordinator signals list --state in_doubt --before 7";
+        assert_eq!(command(line), Command::Signals { command: list });
         assert_eq!(command("coordinator config check"), Command::Config { command: ConfigCommand::Check });
     }
 
     #[test]
     fn usage_errors_exit_2_and_help_exits_0() {
+        for line in [
+            "signals",
+            "signals list --state doubtful",
+            "signals list --limit 1001",
+            "signals show a/b",
+            "signals resolve s-1 --reason x",
+            "signals resolve s-1 --executed",
+            "signals resolve s-1 --executed --not-executed --reason x",
+            "signals resolve s-1 --executed --send-again --reason x",
+            "signals pause",
+        ] {
+            let stop = parse(&format!("coordinator {line}")).expect_err(line);
+            assert_eq!(stop.exit_code, 2, "{line}: {}", stop.text);
+        }
         let wrong =
             ["--nonsense", "lead", "demo --rounds 0", "demo --rounds 1001", "history --limit 0", "recovery"];
         for line in

@@ -1,11 +1,10 @@
 //! The coordinator binary: reads the command line and the configuration, and runs one command.
 
+mod broker;
 mod cli;
 mod command;
 mod compose;
 mod config;
-mod crash_point;
-mod dispatch;
 mod events;
 mod failure;
 mod identity;
@@ -73,6 +72,7 @@ async fn carry_out(command: &Command, flags: &Flags) -> Result<(), Failure> {
         Command::Recovery { command: RecoveryCommand::Check { json } } => {
             command::check_recovery(&config, form(*json)).await
         }
+        Command::Signals { command } => command::signals(&config, command).await,
         Command::Migrate { check } => {
             command::migrate(&config, if *check { Migrate::Check } else { Migrate::Apply }).await
         }

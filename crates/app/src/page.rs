@@ -1,31 +1,52 @@
 //! What the HTTP face shows: the coordinator and the state store, behind one trait.
 
-use adapter_http::{Backend, LeaderView};
+use adapter_http::{Backend, LeaderView, Pull, Reported};
 use adapter_otel::Exposition;
 use async_trait::async_trait;
-use coordinator::{Coordinator, clock};
+use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
 use domain::id::InstanceId;
+use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId};
 use domain::member::{MemberSeen, Term};
 use domain::metrics::Snapshot;
-use domain::ports::{StateStore, StoreError};
+use domain::ports::{ListQuery, Recorded, Report, SignalClaim, StateStore, StoreError, Submit};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How soon the leader's address is looked up again when the instance table did not have it.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(2);
 
+/// Lines of the audit that a signal's page shows: a signal has some ten.
+const AUDIT_LINES: u32 = 200;
+
+/// How signals reach whoever acts on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The leader hands them to a handler.
+    Pushed,
+    /// A service asks the leader for them.
+    Pulled,
+}
+
 /// The instance behind the pages.
 pub struct Page {
     coordinator: Coordinator,
     state: Arc<dyn StateStore>,
+    ledger: Ledger,
+    delivery: Delivery,
     exposition: Exposition,
     /// The leader whose address is known.
     leader: Mutex<Option<(InstanceId, String)>>,
 }
 
 impl Page {
-    pub fn new(coordinator: Coordinator, state: Arc<dyn StateStore>, exposition: Exposition) -> Self {
-        Self { coordinator, state, exposition, leader: Mutex::new(None) }
+    pub fn new(
+        coordinator: Coordinator,
+        state: Arc<dyn StateStore>,
+        ledger: Ledger,
+        delivery: Delivery,
+        exposition: Exposition,
+    ) -> Self {
+        Self { coordinator, state, ledger, delivery, exposition, leader: Mutex::new(None) }
     }
 
     /// Keeps the leader's address at hand, which only the instance table knows. Runs until it is dropped.
@@ -85,5 +106,50 @@ impl Backend for Page {
 
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
         self.state.history(limit).await
+    }
+
+    async fn submit(&self, signal: &NewSignal, actor: &Actor) -> Result<Submit, StoreError> {
+        self.ledger.submit(signal, actor).await
+    }
+
+    fn remembers_since_s(&self) -> i64 {
+        self.ledger.remembers_since_s()
+    }
+
+    async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<AuditEntry>)>, StoreError> {
+        match self.ledger.store().find(id).await? {
+            Some(signal) => Ok(Some((signal, self.ledger.store().audit(Some(id), AUDIT_LINES).await?))),
+            None => Ok(None),
+        }
+    }
+
+    async fn signals(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError> {
+        self.ledger.store().list(query).await
+    }
+
+    async fn pull(&self, most: u16, wait: Duration) -> Result<Pull, StoreError> {
+        if self.delivery == Delivery::Pushed {
+            return Ok(Pull::Pushed);
+        }
+        match self.ledger.pull(most, wait).await {
+            Ok(Pulled { epoch, claim }) => Ok(match claim {
+                SignalClaim::Claimed(signals) => Pull::Claimed { epoch, signals },
+                SignalClaim::Empty => Pull::Empty,
+                SignalClaim::Paused => Pull::Paused,
+                SignalClaim::Limited(limit) => Pull::Limited(limit),
+                SignalClaim::Fenced => Pull::NotLeading,
+            }),
+            Err(NotNow::NotLeading) => Ok(Pull::NotLeading),
+            Err(NotNow::Store(error)) => Err(error),
+        }
+    }
+
+    async fn report(&self, report: Report) -> Result<Reported, StoreError> {
+        match self.ledger.report(report).await {
+            Ok(Recorded::Recorded) => Ok(Reported::Recorded),
+            Ok(Recorded::Refused) => Ok(Reported::Refused),
+            Err(NotNow::NotLeading) => Ok(Reported::NotLeading),
+            Err(NotNow::Store(error)) => Err(error),
+        }
     }
 }

@@ -1,14 +1,17 @@
 //! `coordinator run`: one instance, from its first line to its goodbye.
 
+use crate::broker::Broker;
 use crate::compose::Stores;
 use crate::config::Config;
-use crate::dispatch::{self, Broker};
 use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, Identity};
-use crate::page::Page;
+use crate::page::{Delivery, Page};
+use adapter_http::{HttpHandler, HttpHandlerConfig};
 use adapter_otel::Exposition;
-use coordinator::{Coordinator, Ended};
+use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
+use domain::metrics::SignalsConfig;
+use domain::ports::SignalHandler;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
 /// Where a demonstration's leader writes what it does; not a setting for users.
@@ -50,23 +54,30 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
         Output::Events => apart(events::print(coordinator.notices(), finished)),
         Output::People => apart(narrate(coordinator.clone(), finished)),
     };
-    if let Some(path) = std::env::var_os(DEMO_BROKER).map(PathBuf::from) {
-        // An instance of a demonstration does not outlive it.
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-            .map_err(|error| Failure::other(error.to_string()))?;
-        let broker = Broker::new(path);
-        tokio::spawn(dispatch::run(coordinator.clone(), Arc::clone(&stores.ledger), broker));
-    }
+    let ledger = Ledger::new(coordinator.clone(), Arc::clone(&stores.ledger), ledger_settings(config));
+    let (handler, delivery) = handler(config)?;
+    let worker = ledger.clone();
+    let mut working = tokio::spawn(async move { worker.run(handler).await });
     let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
-    let page = Arc::new(Page::new(coordinator.clone(), Arc::clone(&stores.state), exposition));
+    let page =
+        Arc::new(Page::new(coordinator.clone(), Arc::clone(&stores.state), ledger, delivery, exposition));
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
     let closing = Arc::new(Notify::new());
     let closed = Arc::clone(&closing);
     let served = tokio::spawn(async move { adapter_http::serve(listener, page, closed.notified()).await });
 
-    let ended = until_told_to_stop(&coordinator).await;
+    let ended = tokio::select! {
+        ended = until_told_to_stop(&coordinator) => ended,
+        // An instance that leads and does not act would be worse than none: another one is to take over.
+        panicked = dead(&mut working) => {
+            tracing::error!("the work on signals ended: {panicked}; giving leadership back");
+            coordinator.shutdown().await;
+            Err(Ended::Failed(format!("the work on signals ended: {panicked}")))
+        }
+    };
     following.abort();
+    working.abort();
     closing.notify_one();
     // A page that is being read may fail; the coordinator's own outcome is what counts.
     let _ = served.await;
@@ -80,6 +91,14 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
         }
         Ended::Stopped | Ended::Failed(_) => Failure::other(ended.to_string()),
     })
+}
+
+/// Resolves when the work has panicked. That it ends with the coordinator is told by the coordinator.
+async fn dead(working: &mut JoinHandle<Ended>) -> JoinError {
+    match working.await {
+        Ok(_) => std::future::pending().await,
+        Err(panicked) => panicked,
+    }
 }
 
 /// Runs `future` on a thread of its own, because it writes where a slow reader may block it.
@@ -120,20 +139,55 @@ fn start(
         .host(&*identity.host)
         .address(page_url)
         .version(env!("CARGO_PKG_VERSION"))
-        .window(config.metrics_window);
+        .window(config.metrics_window)
+        .signals(SignalsConfig { limits: config.signals.limits, value: config.signals.value_rupees });
     if let Some(leader) = &stores.leader {
         builder = builder.leader_store(Arc::clone(leader));
     }
     builder.start().map_err(|error| Failure::usage(error.to_string()))
 }
 
+fn ledger_settings(config: &Config) -> LedgerSettings {
+    LedgerSettings {
+        limits: config.signals.limits,
+        handler_time_max: config.signals.handler_timeout,
+        retention: config.signals.retention,
+    }
+}
+
+/// Who acts on signals.
+fn handler(config: &Config) -> Result<(Option<Arc<dyn SignalHandler>>, Delivery), Failure> {
+    if let Some(path) = std::env::var_os(DEMO_BROKER).map(PathBuf::from) {
+        // An instance of a demonstration does not outlive it.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .map_err(|error| Failure::other(error.to_string()))?;
+        return Ok((Some(Arc::new(Broker::new(path))), Delivery::Pushed));
+    }
+    let signals = &config.signals;
+    Ok(match &signals.handler {
+        Some(url) => {
+            let handler = HttpHandler::new(HttpHandlerConfig {
+                execute: url.clone(),
+                lookup: signals.lookup.clone(),
+                timeout: signals.handler_timeout,
+            });
+            (Some(Arc::new(handler)), Delivery::Pushed)
+        }
+        None => (None, Delivery::Pulled),
+    })
+}
+
 fn greet(output: Output, identity: &Identity, page_url: &str, config: &Config, stores: &Stores) {
     let lines = format!(
-        "coordinator {} on {}\n  instance  {}\n  page      {page_url}\n  stores    {}\n  group     {}, LEADER_TTL {:?}",
+        "coordinator {} on {}\n  instance  {}\n  page      {page_url}\n  stores    {}\n  signals   {}\n  group     {}, LEADER_TTL {:?}",
         env!("CARGO_PKG_VERSION"),
         identity.host,
         identity.id,
         stores.told,
+        match &config.signals.handler {
+            Some(url) => format!("POST {page_url}/signals, handed to {url}"),
+            None => format!("POST {page_url}/signals, pulled from the leader's /signals/claim"),
+        },
         config.group,
         config.leader_ttl
     );

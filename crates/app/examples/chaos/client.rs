@@ -1,72 +1,96 @@
 //! The client: submits signals all the time, each again and again under the same id until it is acknowledged,
 //! as whoever must not lose one does.
 
-use crate::servers::{block_on, connect, runtime};
+use crate::servers::{Servers, block_on, connect};
+use crate::submission::{Doors, Said, Submission};
 use crate::system::Which;
-use adapter_postgres::{PostgresConfig, PostgresStore, RelationName};
-use domain::id::{GroupId, InstanceId, Nonce};
-use domain::ledger::{NewSignal, SignalId};
-use domain::ports::{Migrate, SignalLedger, StateStore, StoreError, Submit};
 use sqlx::postgres::PgConnection;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use testkit::proxy::Proxy;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-/// The group of the coordinators.
-pub const GROUP: &str = "chaos";
 /// The table of the pattern that everybody uses.
 const NAIVE_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS naive_signal (
     id text PRIMARY KEY, arrival bigserial, done boolean NOT NULL DEFAULT false)";
 /// They submit beside each other: so many signals that the leader is at one of them at any time, which is when
 /// a fault does most.
 const SUBMITTERS: [char; 3] = ['x', 'y', 'z'];
+/// What the signals are about: some of one instrument wait for each other, whoever submitted them.
+const INSTRUMENTS: [&str; 5] = ["NIFTY", "BANKNIFTY", "FINNIFTY", "SENSEX", "GOLDM"];
 /// From an acknowledgement to the same submitter's next signal.
 const PAUSE: Duration = Duration::from_millis(30);
-/// What the client waits for an acknowledgement before it asks again.
+/// What the client of the table waits for an acknowledgement before it asks again.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 /// From a failure to the next attempt.
 const RETRY: Duration = Duration::from_millis(100);
-/// Of the store's statements, which the client gives up on before.
-const PATIENT_TTL: Duration = Duration::from_secs(6);
 
 /// Whether signals are submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
     Submit,
     Rest,
+    End,
 }
 
 /// The running client. Dropped: it submits no more.
 pub struct Client {
-    acknowledged: Arc<Mutex<Vec<String>>>,
+    tally: Arc<Mutex<Tally>>,
     pace: watch::Sender<Pace>,
     submitters: Vec<Submitter>,
+    /// To PostgreSQL, of the one who submits there.
+    way: Option<Proxy>,
+}
+
+/// What came of the submissions.
+#[derive(Debug, Default)]
+struct Tally {
+    acknowledged: Vec<String>,
+    refused: Vec<String>,
 }
 
 /// One signal after the other.
 struct Submitter {
     resting: watch::Receiver<Pace>,
-    task: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Client {
-    /// Makes the database ready and begins.
+    /// Begins: at the instances' `doors`, or in the naive pattern's table.
     ///
     /// # Errors
     /// What the database said.
-    pub fn start(which: Which, url: &str) -> Result<Self, String> {
-        let acknowledged = Arc::default();
-        let pace = watch::Sender::new(Pace::Submit);
-        let mut submitters = Vec::new();
+    pub fn start(which: Which, servers: &Servers, doors: &[SocketAddr]) -> Result<Self, String> {
+        let mut client = Self::nobody();
+        let table = match which {
+            Which::Coordinator => None,
+            Which::Naive => {
+                let way = client.way.insert(block_on(Proxy::start(servers.primary.address())));
+                let url = servers.primary_through(way);
+                block_on(make_table(&url))?;
+                Some(url)
+            }
+        };
         for name in SUBMITTERS {
-            let sink = block_on(Sink::open(which, url))?;
+            let sink = match &table {
+                None => Sink::Doors { doors: Doors::new(doors), next: 0 },
+                Some(url) => Sink::Table { url: url.clone(), connection: None },
+            };
             let (rests, resting) = watch::channel(Pace::Submit);
-            let submitting = submit_for_ever(name, sink, Arc::clone(&acknowledged), pace.subscribe(), rests);
-            submitters.push(Submitter { resting, task: runtime().spawn(submitting) });
+            let (tally, pace) = (Arc::clone(&client.tally), client.pace.subscribe());
+            let thread = thread::spawn(move || submit_for_ever(name, sink, &tally, pace, &rests));
+            client.submitters.push(Submitter { resting, thread: Some(thread) });
         }
-        Ok(Self { acknowledged, pace, submitters })
+        Ok(client)
+    }
+
+    /// A client that submits nothing: somebody else does.
+    pub fn nobody() -> Self {
+        let pace = watch::Sender::new(Pace::Submit);
+        Self { tally: Arc::default(), pace, submitters: Vec::new(), way: None }
     }
 
     /// Lets it finish the signals it is at. It rests until [`Self::go_on`]; ask [`Self::rests`].
@@ -86,97 +110,115 @@ impl Client {
 
     /// The ids of all acknowledged signals.
     pub fn acknowledged(&self) -> Vec<String> {
-        list(&self.acknowledged).clone()
+        lock(&self.tally).acknowledged.clone()
+    }
+
+    /// What was refused although nothing was wrong with it.
+    pub fn refused(&self) -> Vec<String> {
+        lock(&self.tally).refused.clone()
+    }
+
+    /// Its way to PostgreSQL, if it has one, leads to another server.
+    pub fn retarget(&self, primary: &str) {
+        if let Some(way) = &self.way {
+            block_on(way.retarget(primary));
+        }
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        for submitter in &self.submitters {
-            submitter.task.abort();
+        self.pace.send_replace(Pace::End);
+        for thread in self.submitters.iter_mut().filter_map(|submitter| submitter.thread.take()) {
+            // A submitter that panicked has said so.
+            let _ = thread.join();
         }
     }
 }
 
-async fn submit_for_ever(
+fn submit_for_ever(
     name: char,
     mut sink: Sink,
-    acknowledged: Arc<Mutex<Vec<String>>>,
+    tally: &Mutex<Tally>,
     mut pace: watch::Receiver<Pace>,
-    resting: watch::Sender<Pace>,
+    resting: &watch::Sender<Pace>,
 ) {
-    for number in 1_u64.. {
-        while *pace.borrow_and_update() == Pace::Rest {
-            resting.send_replace(Pace::Rest);
-            if pace.changed().await.is_err() {
-                return;
+    for (number, instrument) in (1_u64..).zip(INSTRUMENTS.into_iter().cycle()) {
+        loop {
+            let now = *pace.borrow_and_update();
+            match now {
+                Pace::Submit => break,
+                Pace::Rest => {
+                    resting.send_replace(Pace::Rest);
+                    if block_on(pace.changed()).is_err() {
+                        return;
+                    }
+                }
+                Pace::End => return,
             }
         }
         resting.send_replace(Pace::Submit);
-        let id = format!("{name}-{number:07}");
-        while !sink.submit(&id).await {
-            // As a client does that keeps trying; the faults decide when it succeeds.
-            sleep(RETRY).await;
+        let submission = Submission::new(format!("{name}-{number:07}"), instrument.to_owned());
+        loop {
+            match sink.submit(&submission) {
+                Said::Acknowledged => {
+                    lock(tally).acknowledged.push(submission.id);
+                    break;
+                }
+                Said::Refused(told) => {
+                    lock(tally).refused.push(told);
+                    break;
+                }
+                Said::NotNow if *pace.borrow() == Pace::End => return,
+                // As a client does that keeps trying; the faults decide when it succeeds.
+                Said::NotNow => thread::sleep(RETRY),
+            }
         }
-        list(&acknowledged).push(id);
         // The rate of signals.
-        sleep(PAUSE).await;
+        thread::sleep(PAUSE);
     }
 }
 
-fn list(acknowledged: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     // Nothing that can panic runs under this lock.
-    acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where signals are submitted.
 enum Sink {
-    Ledger(Box<PostgresStore>),
+    /// At the instances, one after the other.
+    Doors { doors: Doors, next: usize },
+    /// In the naive pattern's table.
     Table { url: String, connection: Option<PgConnection> },
 }
 
 impl Sink {
-    async fn open(which: Which, url: &str) -> Result<Self, String> {
-        match which {
-            Which::Coordinator => {
-                let store = ledger(url)?;
-                store.migrate(Migrate::Apply).await.map_err(|error| error.to_string())?;
-                Ok(Self::Ledger(Box::new(store)))
-            }
-            Which::Naive => {
-                let mut connection = connect(url).await.map_err(|error| error.to_string())?;
-                let made = sqlx::raw_sql(NAIVE_SCHEMA).execute(&mut connection).await;
-                made.map_err(|error| error.to_string())?;
-                Ok(Self::Table { url: url.to_owned(), connection: Some(connection) })
-            }
-        }
-    }
-
-    /// Whether the signal is acknowledged.
-    async fn submit(&mut self, id: &str) -> bool {
+    /// Submits it once.
+    fn submit(&mut self, submission: &Submission) -> Said {
         match self {
-            Self::Ledger(store) => {
-                let id = SignalId::parse(id).expect("a letter and a number");
-                let signal = NewSignal { id, body: "{}".to_owned() };
-                match timeout(ANSWER_TIME_MAX, store.submit(&signal)).await {
-                    Ok(Ok(Submit::Accepted(_) | Submit::Repeated(_))) => true,
-                    Ok(Ok(Submit::Conflict(other))) => panic!("{signal:?} is said to be {other:?}"),
-                    Ok(Err(StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::Corrupt(_)))
-                    | Err(_) => false,
-                }
+            Self::Doors { doors, next } => {
+                *next = (*next + 1) % doors.count();
+                doors.submit(*next, submission)
             }
             Self::Table { url, connection } => {
-                let asked = timeout(ANSWER_TIME_MAX, insert(url, connection.take(), id)).await;
-                match asked {
+                let asked =
+                    async { timeout(ANSWER_TIME_MAX, insert(url, connection.take(), &submission.id)).await };
+                match block_on(asked) {
                     Ok(Ok(live)) => {
                         *connection = Some(live);
-                        true
+                        Said::Acknowledged
                     }
-                    Ok(Err(_)) | Err(_) => false,
+                    Ok(Err(_)) | Err(_) => Said::NotNow,
                 }
             }
         }
     }
+}
+
+async fn make_table(url: &str) -> Result<(), String> {
+    let mut connection = connect(url).await.map_err(|error| error.to_string())?;
+    let made = sqlx::raw_sql(NAIVE_SCHEMA).execute(&mut connection).await;
+    made.map(drop).map_err(|error| error.to_string())
 }
 
 async fn insert(url: &str, connection: Option<PgConnection>, id: &str) -> Result<PgConnection, sqlx::Error> {
@@ -189,19 +231,4 @@ async fn insert(url: &str, connection: Option<PgConnection>, id: &str) -> Result
         .execute(&mut connection)
         .await?;
     Ok(connection)
-}
-
-fn ledger(url: &str) -> Result<PostgresStore, String> {
-    let relation = |name| RelationName::parse(name).expect("a name");
-    PostgresStore::new(PostgresConfig {
-        url: url.to_owned(),
-        group: GroupId::parse(GROUP).expect("a word"),
-        id: InstanceId::parse("client").expect("a word"),
-        nonce: Nonce::new(u128::MAX),
-        host: "chaos".to_owned(),
-        ttl: PATIENT_TTL,
-        positions: relation("portfolio_positions"),
-        portfolio: relation("portfolio_state"),
-    })
-    .map_err(|error| error.to_string())
 }

@@ -250,8 +250,31 @@ impl Dice {
     /// # Panics
     /// When there is none.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
-        let count = u64::try_from(choices.len()).expect("a handful");
-        choices[usize::try_from(self.next() % count).expect("below the length")]
+        choices[self.index(choices.len())]
+    }
+
+    /// A place among `count`.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn index(&mut self, count: usize) -> usize {
+        let count = u64::try_from(count).expect("a handful");
+        usize::try_from(self.below(count)).expect("below the length")
+    }
+
+    /// Whether it is the one in so many.
+    pub fn one_in(&mut self, many: u64) -> bool {
+        self.below(many) == 0
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Dice for somebody else.
+    pub fn fork(&mut self) -> Self {
+        Self { state: self.next() }
     }
 
     /// From `least` to `most` milliseconds.

@@ -65,6 +65,8 @@ pub struct Evidence {
     pub faults: BTreeMap<String, u32>,
     /// Signals that were acknowledged to the client.
     pub acknowledged: Vec<String>,
+    /// What was refused although nothing was wrong with it.
+    pub refused: Vec<String>,
     /// How often the broker was sent each signal.
     pub executed: BTreeMap<String, u32>,
     /// What promoted standbys lacked of a signal, and how often: with asynchronous replication nobody can know
@@ -94,6 +96,7 @@ impl Default for Evidence {
             began: Instant::now(),
             faults: BTreeMap::new(),
             acknowledged: Vec::new(),
+            refused: Vec::new(),
             executed: BTreeMap::new(),
             excusable: BTreeMap::new(),
             unsettled: Vec::new(),
@@ -211,6 +214,9 @@ impl Evidence {
         }
         for id in &signals.losses {
             tell("no acknowledged signal is lost", id.clone());
+        }
+        for told in &self.refused {
+            tell("no good submission is refused", told.clone());
         }
         for (id, state) in &self.unsettled {
             tell("every signal is settled in the end", format!("{id} is {state}"));

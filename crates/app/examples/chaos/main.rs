@@ -1,14 +1,16 @@
 //! Chaos with real processes: `cargo xtask chaos`.
 //!
 //! Three coordinators on a real Redis and a real PostgreSQL with a standby. Each reaches each store through a
-//! TCP proxy of its own. A client submits signals all the time, the leader works through the ledger and sends
-//! them to a broker (a file in which everything stays that was ever sent), and meanwhile one fault after the
-//! other hits processes, network and stores; several at a time. In healed times, and at the end, exactly one
-//! instance must lead and every acknowledged signal must have been executed exactly once. What every process
-//! told is judged by the named invariants of `testkit`.
+//! TCP proxy of its own. A client submits signals all the time, by HTTP to one instance after the other, the leader
+//! works through the ledger and sends them to a broker (a file in which everything stays that was ever sent), and
+//! meanwhile one fault after the other hits processes, network and stores; several at a time. In healed times, and
+//! at the end, exactly one instance must lead and every acknowledged signal must have been executed exactly once.
+//! What every process told is judged by the named invariants of `testkit`.
 //!
 //! Then the pattern that everybody uses (`naive.rs`) goes through the same kinds of faults, on the same
 //! servers, and its duplicates are told beside ours.
+//!
+//! With `--signals` it is another campaign, about the ledger alone: see [`signals`].
 
 mod client;
 mod fault;
@@ -17,20 +19,26 @@ mod judge;
 mod report;
 mod seat;
 mod servers;
+mod signals;
 mod storm;
 mod strike;
+mod submission;
 mod system;
+mod wire;
 
 use clap::Parser;
+use client::Client;
 use fault::{Deck, Dice, Kind};
 use interrupt::Interrupts;
 use report::Report;
+use seat::Seat;
+use serde_json::Value;
 use servers::Servers;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
-use storm::{Stop, Storm};
-use system::{System, Which};
+use storm::{Ground, Stop, Storm};
+use system::{Orders, System, Which};
 use tempfile::TempDir;
 
 /// The naive pattern gets this part of the faults: enough to show what it does.
@@ -45,11 +53,15 @@ struct Arguments {
     #[arg(long)]
     coordinator: PathBuf,
     /// Binary of the naive pattern
-    #[arg(long)]
-    naive: PathBuf,
+    #[arg(long, required_unless_present = "signals")]
+    naive: Option<PathBuf>,
     /// How many faults
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     faults: u32,
+    /// Instead: so many signals, while the leader is killed, stopped and cut off every few seconds
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100000",
+          conflicts_with_all = ["faults", "only"], value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    signals: Option<u64>,
     /// The same seed draws the same faults [default: from the clock]
     #[arg(long)]
     seed: Option<u64>,
@@ -61,13 +73,30 @@ struct Arguments {
     record: Option<PathBuf>,
 }
 
+/// What a campaign found.
+struct Findings {
+    /// For people.
+    table: String,
+    /// For machines.
+    record: Value,
+    /// Whether everything that must hold does.
+    verdict: Verdict,
+}
+
+/// Of a campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Holds,
+    Violated,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let directory = tempfile::Builder::new().prefix("coordinator-chaos-").tempdir();
     let directory = directory.expect("a temporary directory");
     let interrupts = Interrupts::catch();
     match run(&arguments, directory.path(), &interrupts) {
-        Ok(report) => conclude(&arguments, &report, directory),
+        Ok(findings) => conclude(&arguments, &findings, directory),
         Err(Stop::Interrupted) => {
             eprintln!("interrupted");
             ExitCode::from(INTERRUPTED)
@@ -79,35 +108,65 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments, directory: &Path, interrupts: &Interrupts) -> Result<Report, Stop> {
-    let began = Instant::now();
+fn run(arguments: &Arguments, directory: &Path, interrupts: &Interrupts) -> Result<Findings, Stop> {
     let seed = arguments.seed.unwrap_or_else(seed_of_the_moment);
-    println!("{} faults, seed {seed}", arguments.faults);
-    let kinds = if arguments.only.is_empty() { &Kind::ALL[..] } else { &arguments.only };
     let mut servers = Servers::start();
+    match arguments.signals {
+        Some(count) => {
+            println!("{count} signals, seed {seed}");
+            let ground = Ground { servers: &mut servers, dice: Dice::new(seed), directory, interrupts };
+            signals::run(ground, arguments.coordinator.clone(), count)
+        }
+        None => {
+            println!("{} faults, seed {seed}", arguments.faults);
+            faults(arguments, seed, &mut servers, directory, interrupts)
+        }
+    }
+}
+
+/// Every kind of fault against ours, and against what everybody writes.
+fn faults(
+    arguments: &Arguments,
+    seed: u64,
+    servers: &mut Servers,
+    directory: &Path,
+    interrupts: &Interrupts,
+) -> Result<Findings, Stop> {
+    let began = Instant::now();
+    let kinds = if arguments.only.is_empty() { &Kind::ALL[..] } else { &arguments.only };
     let mut storm = |which, program: &Path, faults| {
         let own = directory.join(format!("{which:?}").to_lowercase());
         std::fs::create_dir(&own).unwrap_or_else(|error| panic!("{}: {error}", own.display()));
-        let system = System { which, program: program.to_owned() };
-        let mut storm = Storm::gather(&mut servers, system, Dice::new(seed), &own, interrupts)?;
+        let system = System { which, program: program.to_owned(), orders: Orders::File(own.join("broker")) };
+        let seats = Seat::three(servers);
+        let doors: Vec<_> = seats.iter().map(Seat::address).collect();
+        let client = Client::start(which, servers, &doors).map_err(Stop::Never)?;
+        let ground = Ground { servers: &mut *servers, dice: Dice::new(seed), directory: &own, interrupts };
+        let mut storm = Storm::gather(ground, system, seats, client)?;
         let outcome = storm.rage(faults, Deck::new(kinds, Dice::new(seed)));
         storm.finish(outcome)
     };
+    let naive = arguments.naive.as_deref().expect("clap asks for it");
     let ours = storm(Which::Coordinator, &arguments.coordinator, arguments.faults)?;
-    let naive = storm(Which::Naive, &arguments.naive, (arguments.faults / NAIVE_SHARE).max(1))?;
-    Ok(Report::new(ours, naive, began.elapsed()))
+    let naive = storm(Which::Naive, naive, (arguments.faults / NAIVE_SHARE).max(1))?;
+    let report = Report::new(ours, naive, began.elapsed());
+    let verdict = if report.violations.is_empty() { Verdict::Holds } else { Verdict::Violated };
+    Ok(Findings { table: report.table(), record: report.record(), verdict })
 }
 
 /// Prints the table and writes the record.
-fn conclude(arguments: &Arguments, report: &Report, directory: TempDir) -> ExitCode {
-    println!("{}", report.table());
+fn conclude(arguments: &Arguments, findings: &Findings, directory: TempDir) -> ExitCode {
+    println!("{}", findings.table);
     if let Some(path) = &arguments.record
-        && let Err(error) = std::fs::write(path, format!("{:#}\n", report.record()))
+        && let Err(error) = std::fs::write(path, format!("{:#}\n", findings.record))
     {
         eprintln!("error: {}: {error}", path.display());
         return ExitCode::FAILURE;
     }
-    if report.violations.is_empty() { ExitCode::SUCCESS } else { keep(directory) }
+    match findings.verdict {
+        Verdict::Holds => ExitCode::SUCCESS,
+        Verdict::Violated => keep(directory),
+    }
 }
 
 /// The logs stay, and where.

@@ -2,12 +2,13 @@
 
 use crate::judge::{Evidence, Signals};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 use testkit::invariants::Violation;
 
-/// Violations that are printed; the rest is counted.
-const VIOLATIONS_SHOWN: usize = 20;
+/// Violations of one invariant that are printed; the rest is counted.
+const VIOLATIONS_SHOWN: usize = 5;
 
 /// Both runs.
 pub struct Report {
@@ -73,12 +74,7 @@ impl Report {
             figures.after_faults.told()
         );
         let _ = writeln!(text, "took {} s", self.wall.as_secs());
-        for violation in self.violations.iter().take(VIOLATIONS_SHOWN) {
-            let _ = writeln!(text, "VIOLATION {violation}");
-        }
-        if self.violations.len() > VIOLATIONS_SHOWN {
-            let _ = writeln!(text, "and {} more violations", self.violations.len() - VIOLATIONS_SHOWN);
-        }
+        tell_violations(&mut text, &self.violations);
         text
     }
 
@@ -133,21 +129,39 @@ impl Figures {
     }
 }
 
+/// The first of each invariant, and how many there are.
+pub fn tell_violations(text: &mut String, violations: &[Violation]) {
+    let mut told: BTreeMap<&str, usize> = BTreeMap::new();
+    for violation in violations {
+        let times = told.entry(violation.invariant).or_default();
+        *times += 1;
+        if *times <= VIOLATIONS_SHOWN {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "VIOLATION {violation}");
+        }
+    }
+    for (invariant, times) in told.into_iter().filter(|(_, times)| *times > VIOLATIONS_SHOWN) {
+        let _ = writeln!(text, "and {} more: {invariant}", times - VIOLATIONS_SHOWN);
+    }
+}
+
 /// Measured ratios; `None` when there is none.
-struct Spread {
+pub struct Spread {
     count: usize,
-    median: Option<f64>,
-    most: Option<f64>,
+    pub median: Option<f64>,
+    pub most: Option<f64>,
 }
 
 impl Spread {
-    fn of(mut ratios: Vec<f64>) -> Self {
+    /// Of these.
+    pub fn of(mut ratios: Vec<f64>) -> Self {
         ratios.sort_by(f64::total_cmp);
         let median = ratios.get(ratios.len() / 2).copied();
         Self { count: ratios.len(), median, most: ratios.last().copied() }
     }
 
-    fn told(&self) -> String {
+    /// For people.
+    pub fn told(&self) -> String {
         match (self.median, self.most) {
             (Some(median), Some(most)) => {
                 format!("median {median:.2}, most {most:.2}, of {}", self.count)

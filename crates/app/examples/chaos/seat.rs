@@ -1,15 +1,30 @@
 //! A place for an instance: its own ways to both stores, and the process that has it at the moment.
 
-use crate::client::GROUP;
 use crate::fault::TTL;
 use crate::servers::{Servers, block_on};
-use crate::system::System;
+use crate::system::{Orders, System};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use testkit::process::{Coordinator, EventKind, Launch, Record};
 use testkit::proxy::{Mode, Proxy};
 
+/// The group of the coordinators.
+pub const GROUP: &str = "chaos";
+/// How long the leader waits for a service's answer. What takes longer is in doubt.
+pub const HANDLER_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// Where the leader of a demonstration sends its orders.
 const BROKER: &str = "COORDINATOR_TEST_BROKER";
+/// Of these two the defaults are for a trader and not for a storm.
+const LIMITS: [&str; 2] = ["COORDINATOR_SIGNALS_MAX_PER_MINUTE", "COORDINATOR_SIGNALS_MAX_PER_DAY"];
+const LOOKUP: &str = "COORDINATOR_SIGNALS_LOOKUP";
+const HANDLER_TIMEOUT: &str = "COORDINATOR_SIGNALS_HANDLER_TIMEOUT";
+
+/// The first port that is nobody's by the kernel's choice, unless it says otherwise.
+const CHOSEN_FROM_DEFAULT: u16 = 32_768;
+/// Below it only the superuser may listen.
+const OPEN_FROM: u16 = 1_024;
 
 /// A store, as seen from an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +53,8 @@ pub enum Identity {
 pub struct Seat {
     /// Its letter.
     pub letter: char,
+    /// It outlives every process: whoever submits signals there finds the next one.
+    address: SocketAddr,
     generation: u32,
     redis: Proxy,
     postgres: Proxy,
@@ -45,11 +62,19 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// Nobody has it yet.
-    pub fn new(letter: char, servers: &Servers) -> Self {
-        let redis = block_on(Proxy::start(servers.redis.address()));
-        let postgres = block_on(Proxy::start(servers.primary.address()));
-        Self { letter, generation: 0, redis, postgres, process: None }
+    /// Three that nobody has yet.
+    pub fn three(servers: &Servers) -> Vec<Self> {
+        let seat = |(letter, address)| {
+            let redis = block_on(Proxy::start(servers.redis.address()));
+            let postgres = block_on(Proxy::start(servers.primary.address()));
+            Self { letter, address, generation: 0, redis, postgres, process: None }
+        };
+        ['a', 'b', 'c'].into_iter().zip(steady_addresses()).map(seat).collect()
+    }
+
+    /// Where its process serves HTTP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The process.
@@ -63,7 +88,7 @@ impl Seat {
     }
 
     /// Starts a process; returns at once.
-    pub fn start(&mut self, system: &System, servers: &Servers, broker: &Path, identity: Identity) {
+    pub fn start(&mut self, system: &System, servers: &Servers, identity: Identity) {
         if identity == Identity::New {
             self.generation += 1;
         }
@@ -78,7 +103,16 @@ impl Seat {
             ["--group", GROUP],
             ["--instance-id", &id],
         ];
-        let launch = Launch::new(&system.program, &id).environment(BROKER, &broker.to_string_lossy());
+        let launch = Launch::new(&system.program, &id).port(self.address.port());
+        let launch = LIMITS.into_iter().fold(launch, |launch, limit| launch.environment(limit, "none"));
+        let launch = match &system.orders {
+            Orders::File(path) => launch.environment(BROKER, &path.to_string_lossy()),
+            Orders::Http(url) => {
+                let timeout = format!("{}ms", HANDLER_TIME_MAX.as_millis());
+                let launch = launch.environment(LOOKUP, url).environment(HANDLER_TIMEOUT, &timeout);
+                launch.argument("--handler").argument(url)
+            }
+        };
         self.process = Some(arguments.concat().into_iter().fold(launch, Launch::argument).start());
     }
 
@@ -116,6 +150,19 @@ impl Seat {
     pub fn retarget(&self, primary: &str) {
         block_on(self.postgres.retarget(primary));
     }
+}
+
+/// Free addresses that stay free while nobody has them: below those that the kernel gives to whoever connects
+/// somewhere, and from another start for every process that looks.
+fn steady_addresses() -> impl Iterator<Item = SocketAddr> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let chosen_from = range.split_whitespace().next().and_then(|first| first.parse().ok());
+    let many = u32::from(chosen_from.unwrap_or(CHOSEN_FROM_DEFAULT).saturating_sub(OPEN_FROM).max(1));
+    // Pids are given out one after the other; runs beside each other begin far apart.
+    let start = std::process::id().wrapping_mul(97);
+    let ports = (0..many).filter_map(move |step| u16::try_from(start.wrapping_add(step) % many).ok());
+    let addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, OPEN_FROM + port)));
+    addresses.filter(|address| TcpListener::bind(address).is_ok())
 }
 
 /// What processes that are gone have told.

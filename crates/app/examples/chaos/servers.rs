@@ -50,8 +50,6 @@ pub struct Servers {
     standby: Postgres,
     /// The standby reaches its primary through it.
     replication: Proxy,
-    /// When the standby was copied, by PostgreSQL's clock: it has everything that was written before.
-    copied: String,
 }
 
 /// How a primary ends before its standby takes its place.
@@ -69,14 +67,13 @@ impl Servers {
         let redis = backend::redis();
         let primary = backend::native_postgres_with(&[CONNECTIONS, RETRIEVE]);
         let replication = block_on(Proxy::start(primary.address()));
-        let copied = now(&primary);
         let standby = primary.standby_through(replication.address().port());
-        Self { redis, primary, standby, replication, copied }
+        Self { redis, primary, standby, replication }
     }
 
-    /// A time before which the standby lacks nothing.
-    pub fn copied(&self) -> &str {
-        &self.copied
+    /// The standby rests: nothing of this run needs it, and it takes a part of the processors.
+    pub fn rest_standby(&self) {
+        self.standby.stop();
     }
 
     /// The URL under which a client of that proxy finds the primary.
@@ -106,7 +103,6 @@ impl Servers {
         let seen = look(&self.standby.url());
         block_on(self.replication.retarget(self.primary.address()));
         block_on(self.replication.set(Mode::Pass));
-        self.copied = now(&self.primary);
         self.standby = self.primary.standby_through(self.replication.address().port());
         seen
     }
@@ -212,11 +208,6 @@ impl Drop for Hoard {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-fn now(server: &Postgres) -> String {
-    let rows = ask(&server.url(), "SELECT now()::text").expect("the server answers the harness");
-    rows.into_iter().next().expect("one row").0
 }
 
 /// The rows of a query as pairs of texts (NULL is empty); of what has only one column the second is empty.

@@ -5,14 +5,14 @@ use crate::fault::{Deck, Dice, Harm, Kind, PostgresFault, RedisFault, TTL, Whom}
 use crate::interrupt::Interrupts;
 use crate::judge::{Evidence, Term};
 use crate::seat::{Archive, Identity, Seat, Store};
-use crate::servers::{Servers, ask, block_on};
+use crate::servers::{Servers, ask};
 use crate::strike::Guard;
-use crate::system::{System, Which};
+use crate::system::{Orders, System, Which};
 use rustix::process::Signal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use testkit::process::monotonic_nanos;
-use testkit::proxy::{Mode, Proxy};
+use testkit::proxy::Mode;
 
 /// From one fault to the next, in milliseconds: one a second, so that two or three overlap.
 const GAP_MS: (u64, u64) = (400, 1_400);
@@ -21,7 +21,7 @@ const CALM_EVERY: u32 = 20;
 /// Handovers before the first fault.
 const HANDOVERS: usize = 5;
 /// After the faults have stopped, what has not happened by then never will: many times what it takes.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// The same for the naive pattern, of which nothing is expected.
 const PATIENCE_NAIVE: Duration = Duration::from_secs(15);
 /// Between two looks.
@@ -71,47 +71,37 @@ pub struct Storm<'a> {
     pub dice: Dice,
     pub seats: Vec<Seat>,
     pub archive: Archive,
-    pub broker: PathBuf,
-    /// The client's way to PostgreSQL.
-    pub client_way: Proxy,
     pub evidence: Evidence,
     active: Vec<Active>,
     client: Client,
     interrupts: &'a Interrupts,
 }
 
+/// What every run stands on.
+pub struct Ground<'a> {
+    pub servers: &'a mut Servers,
+    /// Decides what the faults are like.
+    pub dice: Dice,
+    /// For the logs.
+    pub directory: &'a Path,
+    pub interrupts: &'a Interrupts,
+}
+
 impl<'a> Storm<'a> {
-    /// Starts the system and its client, and waits until it works.
+    /// Starts the system on its seats, and waits until it works and the client's first signals are settled.
     ///
     /// # Errors
     /// When it never does.
     pub fn gather(
-        servers: &'a mut Servers,
+        ground: Ground<'a>,
         system: System,
-        dice: Dice,
-        directory: &Path,
-        interrupts: &'a Interrupts,
+        seats: Vec<Seat>,
+        client: Client,
     ) -> Result<Self, Stop> {
-        let client_way = block_on(Proxy::start(servers.primary.address()));
-        let client =
-            Client::start(system.which, &servers.primary_through(&client_way)).map_err(Stop::Never)?;
-        let broker = directory.join("broker");
-        let seats = ['a', 'b', 'c'].map(|letter| Seat::new(letter, servers)).into();
+        let Ground { servers, dice, directory, interrupts } = ground;
         let (archive, evidence) = (Archive::new(directory), Evidence::default());
         let active = Vec::new();
-        let mut storm = Self {
-            servers,
-            system,
-            dice,
-            seats,
-            archive,
-            broker,
-            client_way,
-            evidence,
-            active,
-            client,
-            interrupts,
-        };
+        let mut storm = Self { servers, system, dice, seats, archive, evidence, active, client, interrupts };
         for at in 0..storm.seats.len() {
             storm.start(at, Identity::Same);
         }
@@ -136,7 +126,8 @@ impl<'a> Storm<'a> {
             let free = |kind: Kind| !self.candidates(kind).is_empty();
             if let Some(kind) = deck.draw(free) {
                 done += 1;
-                self.begin(kind, &format!("{done}/{faults}"));
+                let lasts = kind.lasting(&mut self.dice);
+                self.begin(kind, lasts, &format!("{done}/{faults}"));
             }
             let gap = self.dice.millis(GAP_MS.0, GAP_MS.1);
             self.pass(gap)?;
@@ -162,6 +153,7 @@ impl<'a> Storm<'a> {
             Err(Stop::Interrupted) => return Err(Stop::Interrupted),
         };
         self.evidence.acknowledged = self.client.acknowledged();
+        self.evidence.refused = self.client.refused();
         for seat in &mut self.seats {
             seat.vacate(&mut self.archive);
         }
@@ -177,9 +169,11 @@ impl<'a> Storm<'a> {
         if self.system.which == Which::Coordinator {
             self.evidence.learn(Term::all(&url));
         }
-        let orders = std::fs::read_to_string(&self.broker).unwrap_or_default();
-        for id in orders.lines().filter_map(|line| line.split(' ').next()) {
-            *self.evidence.executed.entry(id.to_owned()).or_default() += 1;
+        if let Orders::File(path) = &self.system.orders {
+            let orders = std::fs::read_to_string(path).unwrap_or_default();
+            for id in orders.lines().filter_map(|line| line.split(' ').next()) {
+                *self.evidence.executed.entry(id.to_owned()).or_default() += 1;
+            }
         }
         Ok(self.evidence)
     }
@@ -198,7 +192,7 @@ impl<'a> Storm<'a> {
 
     /// Starts a process on a seat.
     pub fn start(&mut self, at: usize, identity: Identity) {
-        self.seats[at].start(&self.system, self.servers, &self.broker, identity);
+        self.seats[at].start(&self.system, self.servers, identity);
     }
 
     // --- faults ---------------------------------------------------------------------------------------
@@ -214,7 +208,8 @@ impl<'a> Storm<'a> {
         all.into_iter().filter(free).collect()
     }
 
-    fn begin(&mut self, kind: Kind, number: &str) {
+    /// Begins a fault of that kind.
+    pub fn begin(&mut self, kind: Kind, lasts: Duration, number: &str) {
         let leader = self.leader();
         let candidates = self.candidates(kind);
         let leads = |fault: &Fault| matches!(fault, Fault::Instance(at, _) if Some(*at) == leader);
@@ -225,7 +220,6 @@ impl<'a> Storm<'a> {
         };
         let preferred: Vec<Fault> = candidates.iter().copied().filter(wanted).collect();
         let fault = self.dice.pick(if preferred.is_empty() { &candidates } else { &preferred });
-        let lasts = kind.lasting(&mut self.dice);
         let who = match fault {
             Fault::Instance(at, _) => format!(" ({})", self.seats[at].id()),
             Fault::Redis(_) | Fault::Postgres(_) => String::new(),
@@ -248,7 +242,10 @@ impl<'a> Storm<'a> {
     }
 
     /// Lets time pass, in which faults end.
-    fn pass(&mut self, time: Duration) -> Result<(), Stop> {
+    ///
+    /// # Errors
+    /// When somebody interrupts.
+    pub fn pass(&mut self, time: Duration) -> Result<(), Stop> {
         let until = Instant::now() + time;
         loop {
             let now = Instant::now();
@@ -287,11 +284,7 @@ impl<'a> Storm<'a> {
     /// Ends every fault and waits until the system works again; then a handover and a crash that nothing
     /// disturbs. The client rests.
     fn calm(&mut self) -> Result<(), Stop> {
-        for over in std::mem::take(&mut self.active) {
-            self.heal(over);
-        }
-        self.look_after_processes();
-        self.tell("healed");
+        self.heal_all();
         self.settle()?;
         if self.system.which == Which::Coordinator {
             self.hand_over()?;
@@ -299,6 +292,15 @@ impl<'a> Storm<'a> {
             self.settle()?;
         }
         Ok(())
+    }
+
+    /// Ends every fault.
+    pub fn heal_all(&mut self) {
+        for over in std::mem::take(&mut self.active) {
+            self.heal(over);
+        }
+        self.look_after_processes();
+        self.tell("healed");
     }
 
     /// The client rests, everything it submitted is settled, and exactly one leads.
@@ -312,7 +314,8 @@ impl<'a> Storm<'a> {
         })
     }
 
-    fn one_leads(&mut self) -> bool {
+    /// Whether one leads and acts, and no other.
+    pub fn one_leads(&mut self) -> bool {
         match self.system.which {
             Which::Coordinator => self.seats.iter().filter(|seat| seat.acts()).count() == 1,
             Which::Naive => self.leader().is_some(),
@@ -347,7 +350,11 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    fn until(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> bool) -> Result<(), Stop> {
+    /// Waits for something that is to happen soon, as everything is well.
+    ///
+    /// # Errors
+    /// When it does not, or somebody interrupts.
+    pub fn until(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> bool) -> Result<(), Stop> {
         let patience = match self.system.which {
             Which::Coordinator => PATIENCE,
             Which::Naive => PATIENCE_NAIVE,
@@ -374,7 +381,7 @@ impl<'a> Storm<'a> {
         for seat in &self.seats {
             seat.retarget(&primary);
         }
-        block_on(self.client_way.retarget(primary));
+        self.client.retarget(&primary);
     }
 
     /// The ways of a seat to these stores do that.

@@ -186,8 +186,7 @@ impl Storm<'_> {
     /// The standby takes the primary's place; what it lacks is taken down.
     fn promote(&mut self, end: End, replication: Replication) {
         let which = self.system.which;
-        let ledger = which.ledger(self.servers.copied());
-        let written = |url: &str| ask(url, &ledger).expect("the server answers the harness");
+        let written = |url: &str| ask(url, which.ledger()).expect("the server answers the harness");
         self.servers.promote(end);
         let kept: BTreeMap<String, String> = written(&self.servers.primary.url()).into_iter().collect();
         self.evidence.promotions.push(monotonic_nanos());

@@ -1,5 +1,5 @@
 //! What is put under chaos: the coordinator, or the pattern that everybody uses. Everything else (servers,
-//! faults, proxies, the client that submits, the broker) is the same for both.
+//! faults, proxies, the client that submits) is the same for both.
 
 use std::path::PathBuf;
 
@@ -10,6 +10,8 @@ pub struct System {
     pub which: Which,
     /// Its binary.
     pub program: PathBuf,
+    /// Where its orders go.
+    pub orders: Orders,
 }
 
 /// Which of the two.
@@ -21,6 +23,15 @@ pub enum Which {
     Naive,
 }
 
+/// A broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Orders {
+    /// A file in which everything stays that was ever sent.
+    File(PathBuf),
+    /// The URL of a service.
+    Http(String),
+}
+
 impl Which {
     /// For people.
     pub fn name(self) -> &'static str {
@@ -30,17 +41,14 @@ impl Which {
         }
     }
 
-    /// Every signal of which the database wrote something since `since` (a time as it writes it), with what it
-    /// knows, as two columns: when a standby that was copied then takes the primary's place, what differs is
-    /// what was lost.
-    pub fn ledger(self, since: &str) -> String {
+    /// Every signal with what the database knows of it, as two columns: when a standby then takes the primary's
+    /// place, what differs is what was lost.
+    pub fn ledger(self) -> &'static str {
         match self {
-            Self::Coordinator => format!(
-                "SELECT id, state || ' ' || coalesce(claim::text, '-') FROM coordinator_signal
-                 WHERE greatest(received_at, claimed_at, settled_at) >= '{since}'"
-            ),
-            // It notes no times.
-            Self::Naive => "SELECT id, done::text FROM naive_signal".to_owned(),
+            Self::Coordinator => {
+                "SELECT id, state || ' ' || attempt || ' ' || coalesce(claim::text, '-') FROM coordinator_signal"
+            }
+            Self::Naive => "SELECT id, done::text FROM naive_signal",
         }
     }
 
@@ -49,7 +57,7 @@ impl Which {
         match self {
             Self::Coordinator => {
                 "SELECT id, state FROM coordinator_signal
-                 WHERE state IN ('received', 'claimed', 'in_doubt') ORDER BY arrival"
+                 WHERE state IN ('received', 'claimed', 'sent', 'in_doubt') ORDER BY arrival"
             }
             Self::Naive => "SELECT id, 'not done' FROM naive_signal WHERE NOT done ORDER BY arrival",
         }

@@ -4,6 +4,7 @@ mod demo;
 mod history;
 mod migrate;
 mod recovery;
+mod signals;
 mod status;
 mod step_down;
 mod table;
@@ -12,6 +13,7 @@ pub use demo::demo;
 pub use history::history;
 pub use migrate::migrate;
 pub use recovery::check_recovery;
+pub use signals::signals;
 pub use status::{Form, status};
 pub use step_down::step_down;
 

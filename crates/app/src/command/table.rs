@@ -22,6 +22,12 @@ pub fn date(unix_ms: i64) -> String {
         .map_or_else(|_| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
+/// A text that somebody else wrote, fit for a terminal: what would move the cursor, or cannot be seen, is escaped.
+pub fn visible(text: &str) -> String {
+    let show = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(show).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +36,12 @@ mod tests {
     fn columns_line_up_and_lines_have_no_tail() {
         let rows = vec![vec!["a".to_owned(), "leader".to_owned()], vec!["long".to_owned(), String::new()]];
         assert_eq!(table(&["ID", "ROLE"], &rows), "ID    ROLE\na     leader\nlong");
+    }
+
+    #[test]
+    fn nothing_in_a_text_moves_the_cursor() {
+        assert_eq!(visible("{\"price\": \"₹1\"}"), "{\"price\": \"₹1\"}");
+        assert_eq!(visible("a\u{1b}[2J\nb\u{9b}"), "a\\u{1b}[2J\\nb\\u{9b}");
     }
 
     #[test]

@@ -27,11 +27,25 @@ pub enum Key {
     RecoveryPortfolio,
     /// How many syncs the rolling window holds.
     MetricsWindow,
+    /// Where signals are sent to.
+    SignalsHandler,
+    /// Where it is asked what became of a signal.
+    SignalsLookup,
+    /// How long a handler may take.
+    SignalsHandlerTimeout,
+    /// How many signals may be sent in a minute.
+    SignalsMaxPerMinute,
+    /// How many signals may be sent in a day.
+    SignalsMaxPerDay,
+    /// What a signal puts at risk.
+    SignalsValueRupees,
+    /// How long finished signals are kept.
+    SignalsRetentionDays,
 }
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 19] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
@@ -44,6 +58,13 @@ impl Key {
         Self::RecoveryPositions,
         Self::RecoveryPortfolio,
         Self::MetricsWindow,
+        Self::SignalsHandler,
+        Self::SignalsLookup,
+        Self::SignalsHandlerTimeout,
+        Self::SignalsMaxPerMinute,
+        Self::SignalsMaxPerDay,
+        Self::SignalsValueRupees,
+        Self::SignalsRetentionDays,
     ];
 
     /// Its name in the file, with its section.
@@ -61,6 +82,13 @@ impl Key {
             Self::RecoveryPositions => "recovery.positions",
             Self::RecoveryPortfolio => "recovery.portfolio",
             Self::MetricsWindow => "metrics.window",
+            Self::SignalsHandler => "signals.handler",
+            Self::SignalsLookup => "signals.lookup",
+            Self::SignalsHandlerTimeout => "signals.handler_timeout",
+            Self::SignalsMaxPerMinute => "signals.max_per_minute",
+            Self::SignalsMaxPerDay => "signals.max_per_day",
+            Self::SignalsValueRupees => "signals.value_rupees",
+            Self::SignalsRetentionDays => "signals.retention_days",
         }
     }
 

@@ -112,7 +112,8 @@ impl Layers {
     }
 
     fn flags(&mut self, flags: &Flags) {
-        let Flags { config: _, data_dir, redis, postgres, group, leader_ttl, listen, instance_id } = flags;
+        let Flags { config: _, data_dir, redis, postgres, group, leader_ttl, listen, instance_id, handler } =
+            flags;
         let texts = [
             (Key::DataDir, "--data-dir", data_dir.as_deref()),
             (Key::RedisUrl, "--redis", redis.as_ref().map(Secret::expose)),
@@ -121,6 +122,7 @@ impl Layers {
             (Key::LeaderTtl, "--leader-ttl", leader_ttl.as_deref()),
             (Key::Listen, "--listen", listen.as_deref()),
             (Key::InstanceId, "--instance-id", instance_id.as_deref()),
+            (Key::SignalsHandler, "--handler", handler.as_deref()),
         ];
         for (key, flag, text) in texts {
             if let Some(text) = text {

@@ -10,18 +10,21 @@ mod layers;
 mod nearest;
 mod parse;
 mod render;
+mod signals;
 mod store_url;
 
 pub use fault::{Fault, Origin};
 pub use key::Key;
 pub use parse::Relation;
 pub use render::render;
+pub use signals::Signals;
 pub use store_url::{Engine, StoreUrl};
 
 use crate::cli::Flags;
 use domain::id::{GroupId, InstanceId};
 use domain::lease::{TTL_DEFAULT, TTL_MAX, TTL_MIN, margin};
-use domain::metrics::WINDOW_DEFAULT;
+use domain::ledger::Limits;
+use domain::metrics::{SignalsConfig, WINDOW_DEFAULT};
 use fault::one_line;
 use layers::Layers;
 use std::collections::BTreeMap;
@@ -66,6 +69,8 @@ pub struct Config {
     pub portfolio: Relation,
     /// How many syncs the rolling window of the metrics holds.
     pub metrics_window: usize,
+    /// Who acts on signals, and within which limits.
+    pub signals: Signals,
     /// Where the values that were written come from.
     origins: BTreeMap<Key, Origin>,
 }
@@ -127,6 +132,7 @@ pub fn load(
     let positions = judge.take(Key::RecoveryPositions, Relation::parse, || relation("portfolio_positions"));
     let portfolio = judge.take(Key::RecoveryPortfolio, Relation::parse, || relation("portfolio_state"));
     let metrics_window = judge.take(Key::MetricsWindow, parse::window, || WINDOW_DEFAULT);
+    let signals = judge.signals();
 
     judge.one_lease_in_the_environment();
     judge.a_prefix_needs_redis();
@@ -152,6 +158,7 @@ pub fn load(
             positions: positions?,
             portfolio: portfolio?,
             metrics_window: metrics_window?,
+            signals: signals?,
             origins,
         })
     })();
@@ -223,6 +230,33 @@ impl Judge {
             let fault = Fault::new(second.clone(), format!("contradicts {first}: set one of them"));
             self.faults.push(fault);
         }
+    }
+
+    fn signals(&mut self) -> Option<Signals> {
+        let defaults = Signals::LIMITS_DEFAULT;
+        let handler = self.take(Key::SignalsHandler, |text| signals::url(text).map(Some), || None);
+        let lookup = self.take(Key::SignalsLookup, |text| signals::url(text).map(Some), || None);
+        let timeout = self
+            .take(Key::SignalsHandlerTimeout, signals::handler_timeout, || Signals::HANDLER_TIMEOUT_DEFAULT);
+        let per_minute = self.take(Key::SignalsMaxPerMinute, signals::limit, || defaults.per_minute);
+        let per_day = self.take(Key::SignalsMaxPerDay, signals::limit, || defaults.per_day);
+        let value = self.take(Key::SignalsValueRupees, signals::rupees, || SignalsConfig::default().value);
+        let retention =
+            self.take(Key::SignalsRetentionDays, signals::retention, || Signals::RETENTION_DEFAULT);
+        if self.written.contains_key(&Key::SignalsLookup) && !self.written.contains_key(&Key::SignalsHandler)
+        {
+            let message =
+                "means nothing without signals.handler: whoever pulls signals knows what became of them";
+            self.faults.push(Fault::new(self.place(Key::SignalsLookup), message));
+        }
+        Some(Signals {
+            handler: handler?,
+            lookup: lookup?,
+            handler_timeout: timeout?,
+            limits: Limits { per_minute: per_minute?, per_day: per_day? },
+            value_rupees: value?,
+            retention: retention?,
+        })
     }
 
     fn a_prefix_needs_redis(&mut self) {

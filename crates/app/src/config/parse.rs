@@ -118,7 +118,7 @@ pub fn window(text: &str) -> Result<usize, String> {
 }
 
 /// Seconds, or a number with its unit: `10`, `10s`, `1500ms`.
-fn duration(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
+pub fn duration(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
     let parse =
         |number: &str| number.bytes().all(|b| b.is_ascii_digit()).then(|| number.parse().ok()).flatten();
     let parsed = match text.strip_suffix("ms") {

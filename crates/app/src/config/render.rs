@@ -3,6 +3,7 @@
 use super::Config;
 use super::key::Key;
 use super::parse::written;
+use super::signals::NO_LIMIT;
 use serde::Serialize;
 use toml::Value;
 
@@ -48,7 +49,26 @@ fn value(config: &Config, key: Key) -> Result<Value, &'static str> {
         Key::RecoveryPositions => Ok(text(config.positions.as_str())),
         Key::RecoveryPortfolio => Ok(text(config.portfolio.as_str())),
         Key::MetricsWindow => Ok(serialised(&config.metrics_window)),
+        Key::SignalsHandler => {
+            let url =
+                config.signals.handler.as_ref().ok_or("a service pulls signals (POST /signals/claim)")?;
+            Ok(text(&url.to_string()))
+        }
+        Key::SignalsLookup => {
+            let url =
+                config.signals.lookup.as_ref().ok_or("a person decides what became of signals in doubt")?;
+            Ok(text(&url.to_string()))
+        }
+        Key::SignalsHandlerTimeout => Ok(text(&written(config.signals.handler_timeout))),
+        Key::SignalsMaxPerMinute => Ok(limit(config.signals.limits.per_minute)),
+        Key::SignalsMaxPerDay => Ok(limit(config.signals.limits.per_day)),
+        Key::SignalsValueRupees => Ok(text(&config.signals.value_rupees.to_string())),
+        Key::SignalsRetentionDays => Ok(serialised(&config.signals.retention_days())),
     }
+}
+
+fn limit(limit: Option<u32>) -> Value {
+    limit.map_or_else(|| text(NO_LIMIT), |limit| serialised(&limit))
 }
 
 fn text(text: &str) -> Value {

@@ -46,6 +46,14 @@ positions = "risk.open_positions"
 portfolio = "risk.portfolio"
 [metrics]
 window = 50
+[signals]
+handler = "http://127.0.0.1:8080/orders"
+lookup = "http://127.0.0.1:8080/orders"
+handler_timeout = "2500ms"
+max_per_minute = 5
+max_per_day = "none"
+value_rupees = "99999.50"
+retention_days = 30
 "#;
 
 #[test]
@@ -64,6 +72,35 @@ fn nothing_written_is_one_instance_on_this_host() {
         ("portfolio_positions", "portfolio_state")
     );
     assert_eq!(config.metrics_window, 100);
+    let signals = config.signals;
+    assert_eq!((signals.handler, signals.lookup), (None, None), "a service pulls");
+    assert_eq!(signals.limits, Limits { per_minute: Some(60), per_day: Some(1_000) });
+    assert_eq!(
+        (signals.value_rupees.to_string().as_str(), signals.retention.as_secs()),
+        ("100000", 400 * 86_400)
+    );
+}
+
+#[test]
+fn signals_are_judged_like_everything_else() {
+    let file = "[signals]\nlookup = \"http://127.0.0.1:1/\"\nmax_per_minute = \"many\"\nmax_per_day = -1\n\
+                value_rupees = \"a lakh\"\nretention_days = 6\nhandler_timeout = \"1h\"\nhandle = 1";
+    let lines = told(from_file(file));
+    for (name, why) in [
+        ("signals.lookup", "means nothing without signals.handler"),
+        ("signals.max_per_minute", "not a whole number of signals, nor \"none\""),
+        ("signals.max_per_day", "not a whole number of signals"),
+        ("signals.value_rupees", "not an amount in rupees"),
+        ("signals.retention_days", "from 7 to 3653"),
+        ("signals.handler_timeout", "a time from 100ms to 300s"),
+        ("signals.handle", "did you mean signals.handler?"),
+    ] {
+        assert!(lines.iter().any(|line| line.contains(name) && line.contains(why)), "{name}: {lines:#?}");
+    }
+    for url in ["https://broker/orders", "orders", "http://user:canary@h/"] {
+        let lines = told(from_file(&format!("[signals]\nhandler = {url:?}")));
+        assert!(lines[0].contains("signals.handler") && !lines[0].contains(CANARY), "{lines:?}");
+    }
 }
 
 #[test]
@@ -85,6 +122,15 @@ fn every_setting_can_be_written_in_the_file() {
         ("risk.open_positions", "risk.portfolio")
     );
     assert_eq!(config.metrics_window, 50);
+    let signals = &config.signals;
+    assert_eq!(
+        signals.handler.as_ref().map(ToString::to_string).as_deref(),
+        Some("http://127.0.0.1:8080/orders")
+    );
+    assert_eq!(signals.lookup, signals.handler);
+    assert_eq!(signals.handler_timeout, Duration::from_millis(2_500));
+    assert_eq!(signals.limits, Limits { per_minute: Some(5), per_day: None });
+    assert_eq!((signals.value_rupees.to_string().as_str(), signals.retention_days()), ("99999.50", 30));
     for key in Key::ALL {
         assert_eq!(*config.origin(key), Origin::File(PATH.to_owned(), key.in_file().to_owned()));
     }
@@ -139,11 +185,12 @@ fn every_flag_is_a_setting() {
         leader_ttl: text("1500ms"),
         listen: text("127.0.0.2:0"),
         instance_id: text("i"),
+        handler: Some("http://flag:1/x".to_owned()),
     };
     let config = load(None, [], &flags).expect("sound");
     assert_eq!(config.leader_ttl, Duration::from_millis(1_500));
     let flags = Key::ALL.into_iter().filter(|key| matches!(config.origin(*key), Origin::Flag(_)));
-    assert_eq!(flags.count(), 7);
+    assert_eq!(flags.count(), 8);
 }
 
 #[test]

@@ -4,25 +4,21 @@
 //! After each drop the store is as before or as after the whole request, and never in between; the same store goes
 //! on working; and what it acknowledges then is found by a connection of somebody else's.
 
-use crate::crash_point::dropped_at;
 use crate::database::Database;
 use crate::process::Process;
+use crate::quick;
 use crate::request::{Request, View, submit};
 use crate::wait::{PATIENCE, block_on, until};
-use domain::ledger::{Settlement, SignalId};
-use domain::ports::{Migrate, Recorded, Schema, SignalClaim};
+use coordinator::crash_point::dropped_at;
+use domain::lease::Token;
+use domain::ledger::{Limits, Settlement, Signal, SignalId};
+use domain::ports::{CLAIM_MAX, InFlight, Migrate, Recorded, Report, Schema, SignalClaim, Switch};
 use testkit::backend;
+use testkit::contract::signal_ledger::client;
 use tokio::time::timeout;
 
 /// More suspensions than any request has; to open a connection takes the most.
 const SUSPENSIONS_MAX: u32 = 200;
-
-/// A role of which a login takes one round of its hash, as nobody should have it. The client's library yields after
-/// every fifth of the usual 4096, which would be 819 suspensions that are all the same.
-const QUICK_ROLE: &str = "CREATE ROLE quick SUPERUSER LOGIN PASSWORD
-    'SCRAM-SHA-256$1:b25seS1mb3ItdGVzdHMhIQ==$fAFcu2bbpQ4Yk5stg0dTWjM1r1vfiJ15qlhxE3lQv7Q=:7tPEvdBJGKJvaeLKAldpQQ/H1JOS9ZlDZp++ANoqySA='";
-/// Its name and password, as a URL has them.
-const QUICK_LOGIN: &str = "postgres://quick:quick@";
 
 /// How the process stands when it makes the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +40,10 @@ fn every_suspension_of_every_request_on_the_embedded_store() {
 #[test]
 fn every_suspension_of_every_request_on_postgresql() {
     let server = backend::postgres();
-    Database::Postgres(server.url()).execute(QUICK_ROLE);
+    quick::create(&server.url());
     for request in Request::ALL {
         let url = block_on(server.create_database());
-        let (_, place) = url.split_once('@').expect("a URL with a login");
-        every_suspension(&Database::Postgres(format!("{QUICK_LOGIN}{place}")), request);
+        every_suspension(&Database::Postgres(quick::login(&url)), request);
     }
 }
 
@@ -124,19 +119,28 @@ fn go_on(database: &Database, process: &Process, others: &Process, at: &str) {
     assert!(hint.is_ok(), "{at}: no hint of a signal that was submitted");
     let token = process.lead();
     assert_eq!(View::of(database, &id).epoch, token.epoch.0, "{at}: acknowledged");
-    let doubted = block_on(process.ledger.take_over(&token)).expect("the store answers");
+    // A dropped switch may have been turned.
+    let resumed = block_on(process.ledger.switch(Switch::Resume, &client(), "tested"));
+    assert!(resumed.is_ok(), "{at}: {resumed:?}");
+    let doubted = block_on(process.ledger.take_over(&token, InFlight::Only(&[]))).expect("the store answers");
     for signal in doubted.expect("the token is the row's") {
-        let resolved = block_on(process.ledger.resolve(&token, &signal.id, Settlement::Received));
-        assert_eq!(resolved, Ok(Recorded::Recorded), "{at}");
+        settle(process, &token, &signal, Settlement::Received, at);
     }
     loop {
-        match block_on(process.ledger.claim_next(&token)) {
-            Ok(SignalClaim::Claimed(signal)) => {
-                let settled = block_on(process.ledger.settle(&token, &signal.id, Settlement::Done));
-                assert_eq!(settled, Ok(Recorded::Recorded), "{at}");
+        match block_on(process.ledger.claim_signals(&token, Limits::default(), CLAIM_MAX)) {
+            Ok(SignalClaim::Claimed(signals)) => {
+                for signal in signals {
+                    settle(process, &token, &signal, Settlement::Done, at);
+                }
             }
             Ok(SignalClaim::Empty) => return,
             other => panic!("{at}: {other:?}"),
         }
     }
+}
+
+fn settle(process: &Process, token: &Token, of: &Signal, settlement: Settlement, at: &str) {
+    let report = Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None };
+    let answer = block_on(process.ledger.settle(token, &[report]));
+    assert_eq!(answer, Ok(Some(vec![Recorded::Recorded])), "{at}");
 }

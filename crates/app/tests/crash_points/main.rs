@@ -1,6 +1,6 @@
 //! Every wait of the leader's work is cut in every way, with real processes on real stores: nothing is sent twice,
 //! nothing is lost, and what a cut leaves behind is what [`table`] says. The table is printed into
-//! docs/crash-points.md.
+//! docs/signals.md.
 //!
 //! - [`stage`], [`process`], [`request`]: what the tests are written with.
 //! - [`cancellation`]: the same question one level below, at every suspension inside of the adapters.
@@ -8,15 +8,12 @@
 //! Needs the binary that can be cut: `cargo test -p app --features crash-points --test crash_points`.
 
 mod cancellation;
-// The part that cuts is the binary's.
-#[allow(dead_code, unused_imports)]
-#[path = "../../src/crash_point.rs"]
-mod crash_point;
 // It has what other tests need.
 #[allow(dead_code)]
 #[path = "../e2e/database.rs"]
 mod database;
 mod process;
+mod quick;
 mod request;
 mod stage;
 // The document has the rest.
@@ -27,12 +24,14 @@ mod table;
 #[path = "../e2e/wait.rs"]
 mod wait;
 
-use crash_point::{CrashPoint, Cut};
+use coordinator::crash_point::{CrashPoint, Cut};
+use domain::ledger::Limits;
+use domain::ports::SignalClaim;
 use stage::{Instance, Servers, Stage};
 use std::os::unix::process::ExitStatusExt;
-use table::{expectation, provoked_by};
+use table::{Provoked, expectation, provoked};
 use testkit::process::Signal;
-use wait::{PATIENCE, until};
+use wait::{PATIENCE, block_on, until};
 
 /// Signals that wait while requests are dropped: a dropped settlement uses one up.
 const WAITING: usize = 12;
@@ -81,25 +80,44 @@ fn a_late_claim_is_found_on_redis_and_postgresql() {
     late_claim(&servers.stage("late"));
 }
 
-/// All points beside each other: most of the time a run waits for a killed leader's lease to end.
+/// So many points are tried beside each other: most of the time a run waits for a killed leader's lease to end, and
+/// two cores are not to cost a living one its own.
+const POINTS_AT_ONCE: usize = 5;
+
 fn at_every_point(stage: impl Fn(&str) -> Stage + Sync, cut: impl Fn(&Stage, CrashPoint) + Sync) {
-    std::thread::scope(|scope| {
-        for &point in CrashPoint::ALL {
-            let (stage, cut) = (&stage, &cut);
-            scope.spawn(move || cut(&stage(point.name()), point));
-        }
-    });
+    for points in CrashPoint::ALL.chunks(POINTS_AT_ONCE) {
+        std::thread::scope(|scope| {
+            for &point in points {
+                let (stage, cut) = (&stage, &cut);
+                scope.spawn(move || cut(&stage(point.name()), point));
+            }
+        });
+    }
 }
 
-/// As the variable has it, with what makes the leader come by.
+/// As the variable has it.
 fn plan(point: CrashPoint, cut: Cut) -> String {
-    let parts = provoked_by(point).into_iter().chain([(point, cut)]);
-    parts.map(|(point, cut)| format!("{}:{}", point.name(), cut.name())).collect::<Vec<_>>().join(",")
+    format!("{}:{}", point.name(), cut.name())
 }
+
+/// The signal that a client submits to an instance that is cut.
+const POSTED: &str = "posted";
 
 fn killed(stage: &Stage, point: CrashPoint, cut: Cut) {
     let former = stage.leave_behind();
     let mut doomed = Instance::start(&stage.cut_worker("doomed", &plan(point, cut)));
+    let provoked = provoked(point, cut == Cut::KilledBefore);
+    match provoked {
+        Provoked::Leading => {}
+        Provoked::Submission => {
+            stage.wait_done(table::SIGNALS.len());
+            assert_eq!(stage.post(&doomed, POSTED), None, "it dies before it answers");
+        }
+        Provoked::Stop => {
+            stage.wait_done(table::SIGNALS.len());
+            doomed.0.signal(Signal::TERM);
+        }
+    }
     let status = doomed.0.wait_exit(PATIENCE);
     let told = format!("crash point {}: {}\n", point.name(), cut.name());
     assert!(doomed.0.log().contains(&told), "ended with {status} elsewhere than at {told}");
@@ -110,11 +128,20 @@ fn killed(stage: &Stage, point: CrashPoint, cut: Cut) {
         Cut::KilledAfter => &expected.after,
         Cut::Dropped => panic!("a dropped request kills nobody"),
     });
+    let written = stage.states().contains_key(POSTED);
 
     let next = Instance::start(&stage.worker("next"));
-    stage.wait_done(table::SIGNALS.len());
+    let mut signals = table::SIGNALS.len();
+    if provoked == Provoked::Submission {
+        assert_eq!(written, cut == Cut::KilledAfter, "{:?}", stage.states());
+        next.wait_page();
+        let expected = if written { 200 } else { 201 };
+        assert_eq!(stage.post(&next, POSTED), Some(expected), "the client submits it again");
+        signals += 1;
+    }
+    stage.wait_done(signals);
     stage.submit("later");
-    stage.wait_done(table::SIGNALS.len() + 1);
+    stage.wait_done(signals + 1);
     stage.judge(&[former, doomed.0.record(), next.stop()]);
 }
 
@@ -124,24 +151,45 @@ fn dropped(stage: &Stage, point: CrashPoint) {
         stage.submit(&format!("waiting-{n}"));
     }
     let leader = Instance::start(&stage.cut_worker("leader", &plan(point, Cut::Dropped)));
+    let mut signals = table::SIGNALS.len() + WAITING;
+    if provoked(point, true) == Provoked::Submission {
+        leader.wait_page();
+        let mut answers = Vec::new();
+        until("it is accepted", || {
+            answers.extend(stage.post(&leader, POSTED));
+            matches!(answers.last(), Some(200 | 201)).then_some(())
+        });
+        let (accepted, before) = answers.split_last().expect("it was accepted");
+        assert!(!before.is_empty() && before.iter().all(|status| *status == 503), "{answers:?}");
+        assert!([200, 201].contains(accepted));
+        signals += 1;
+    }
     let told = format!("crash point {}: dropped", point.name());
     until(&format!("{point:?} is dropped"), || leader.0.log().contains(&told).then_some(()));
-    stage.wait_done(table::SIGNALS.len() + WAITING);
+    stage.wait_done(signals);
     stage.judge(&[former, leader.stop()]);
 }
 
 /// What a claim leaves that reaches the ledger after the take-over that followed its loss: claimed under the token of
-/// the leader that runs, which was never told.
+/// the leader that runs, which was never told. It was never sent, so it is sent now.
 fn late_claim(stage: &Stage) {
     let former = stage.leave_behind();
     let leader = Instance::start(&stage.worker("leader"));
     stage.wait_done(table::SIGNALS.len());
-    let token = stage.database.token();
-    stage.database.execute(&format!(
-        "INSERT INTO coordinator_signal (group_id, id, body, state, tl, epoch, claim, received_at)
-         VALUES ('default', 'late', '{{}}', 'claimed', {}, {}, '{}', CURRENT_TIMESTAMP)",
-        token.timeline.0, token.epoch, token.claim
-    ));
-    stage.wait_done(table::SIGNALS.len() + 1);
+    let (ledger, token) = (stage.database.ledger(), stage.database.token());
+    // The leader is after the same signals: until the test has one of them.
+    let mut submitted = 0;
+    let late = until("a claim in the leader's name", || {
+        submitted += 1;
+        stage.submit(&format!("late-{submitted}"));
+        match block_on(ledger.claim_signals(&token, Limits::default(), 1)) {
+            Ok(SignalClaim::Claimed(mut signals)) => signals.pop(),
+            Ok(SignalClaim::Empty) => None,
+            other => panic!("the token is the row's: {other:?}"),
+        }
+    });
+    stage.wait_done(table::SIGNALS.len() + submitted);
+    let found = block_on(ledger.find(&late.id)).expect("the database answers").expect("it is there");
+    assert_eq!(found.attempt, late.attempt + 1, "the late claim was given up, and it was claimed again");
     stage.judge(&[former, leader.stop()]);
 }

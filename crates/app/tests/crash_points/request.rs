@@ -4,19 +4,22 @@ use crate::database::Database;
 use crate::process::Process;
 use crate::wait::block_on;
 use domain::lease::{Seq, Token};
-use domain::ledger::{NewSignal, Settlement, SignalId};
+use domain::ledger::{Limits, Settlement, SignalId};
 use domain::ports::{
-    Claim, ClaimRequest, Recorded, Release, Renewal, SignalClaim, StepDown, StoreError, Submit,
+    Claim, ClaimRequest, Decision, InFlight, Recorded, Release, Renewal, Report, SignalClaim, StepDown,
+    StoreError, Submit, Switch, Switched,
 };
+use testkit::contract::signal_ledger::{client, signal};
 
 /// A method of the ledger, or a write of the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     Submit,
-    ClaimNext,
+    ClaimSignals,
     Settle,
     TakeOver,
-    Resolve,
+    Decide,
+    Switch,
     Counts,
     Submitted,
     Claim,
@@ -26,12 +29,13 @@ pub enum Request {
 }
 
 impl Request {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Submit,
-        Self::ClaimNext,
+        Self::ClaimSignals,
         Self::Settle,
         Self::TakeOver,
-        Self::Resolve,
+        Self::Decide,
+        Self::Switch,
         Self::Counts,
         Self::Submitted,
         Self::Claim,
@@ -47,12 +51,13 @@ impl Request {
         if !matches!(self, Self::Submit) {
             submit(others, id);
         }
-        if matches!(self, Self::Settle | Self::TakeOver | Self::Resolve) {
-            let claimed = block_on(ledger.claim_next(&token));
-            assert!(matches!(&claimed, Ok(SignalClaim::Claimed(signal)) if signal.id == *id), "{claimed:?}");
+        if matches!(self, Self::Settle | Self::TakeOver | Self::Decide) {
+            let claimed = block_on(ledger.claim_signals(&token, Limits::default(), 1));
+            let one = |signals: &[domain::ledger::Signal]| signals.len() == 1 && signals[0].id == *id;
+            assert!(matches!(&claimed, Ok(SignalClaim::Claimed(signals)) if one(signals)), "{claimed:?}");
         }
-        if matches!(self, Self::Resolve) {
-            let doubted = block_on(ledger.take_over(&token)).expect("the store answers");
+        if matches!(self, Self::Decide) {
+            let doubted = block_on(ledger.take_over(&token, InFlight::Only(&[]))).expect("the store answers");
             assert_eq!(doubted.expect("the token is the row's").len(), 1);
         }
         Prepared { token, id: id.clone(), claim: others.claim_request() }
@@ -63,13 +68,33 @@ impl Request {
         let Prepared { token, id, claim } = prepared;
         let (state, ledger) = (&process.state, &process.ledger);
         Ok(match self {
-            Self::Submit => matches!(ledger.submit(&signal(id)).await?, Submit::Accepted(_)),
-            Self::ClaimNext => {
-                matches!(ledger.claim_next(token).await?, SignalClaim::Claimed(signal) if signal.id == *id)
+            Self::Submit => {
+                matches!(ledger.submit_one(&signal(id.as_str()), &client()).await?, Submit::Accepted(_))
             }
-            Self::Settle => ledger.settle(token, id, Settlement::Done).await? == Recorded::Recorded,
-            Self::TakeOver => ledger.take_over(token).await?.is_some_and(|signals| signals.len() == 1),
-            Self::Resolve => ledger.resolve(token, id, Settlement::Rejected).await? == Recorded::Recorded,
+            Self::ClaimSignals => {
+                let claim = ledger.claim_signals(token, Limits::default(), 1).await?;
+                matches!(claim, SignalClaim::Claimed(signals) if signals[0].id == *id)
+            }
+            Self::Settle => {
+                let (id, settlement) = (id.clone(), Settlement::Done);
+                let report = Report { id, attempt: 1, settlement, note: None };
+                ledger.settle(token, &[report]).await? == Some(vec![Recorded::Recorded])
+            }
+            Self::TakeOver => {
+                let doubted = ledger.take_over(token, InFlight::Only(&[])).await?;
+                doubted.is_some_and(|signals| signals.len() == 1)
+            }
+            Self::Decide => {
+                let decision = Decision {
+                    id: id.clone(),
+                    attempt: 1,
+                    settlement: Settlement::Rejected,
+                    actor: client(),
+                    reason: "tested".to_owned(),
+                };
+                ledger.decide(&decision).await? == Recorded::Recorded
+            }
+            Self::Switch => ledger.switch(Switch::Pause, &client(), "tested").await? == Switched::Turned,
             Self::Counts => ledger.counts().await?.received == 1,
             Self::Submitted => {
                 ledger.submitted().await;
@@ -88,10 +113,11 @@ impl Request {
         let becomes = |state: &str| Some(state.to_owned());
         match self {
             Self::Submit => after.signal = becomes("received"),
-            Self::ClaimNext => after.signal = becomes("claimed"),
+            Self::ClaimSignals => after.signal = becomes("claimed"),
             Self::Settle => after.signal = becomes("done"),
             Self::TakeOver => after.signal = becomes("in_doubt"),
-            Self::Resolve => after.signal = becomes("rejected"),
+            Self::Decide => after.signal = becomes("rejected"),
+            Self::Switch => after.paused = true,
             Self::Counts | Self::Submitted => {}
             Self::Claim => (after.epoch, after.terms) = (before.epoch + 1, before.terms + 1),
             Self::Renew => after.seq = 1,
@@ -118,6 +144,7 @@ pub struct View {
     seq: u64,
     held: bool,
     resign: String,
+    paused: bool,
     terms: u64,
     open_terms: u64,
 }
@@ -125,19 +152,22 @@ pub struct View {
 impl View {
     pub fn of(database: &Database, id: &SignalId) -> Self {
         let signal = database.text(&format!("SELECT state FROM coordinator_signal WHERE id = '{id}'"));
-        let ended = match database {
-            Database::Sqlite(_) => "to_ms",
-            Database::Postgres(_) => "to_at",
+        let (ended, paused) = match database {
+            Database::Sqlite(_) => ("to_ms", "paused_ms"),
+            Database::Postgres(_) => ("to_at", "paused_at"),
         };
         let row = database.text(&format!(
             "SELECT epoch || ' ' || seq || ' ' || CASE WHEN released THEN 'released' ELSE 'held' END || ' '
-                 || coalesce(resign, '-') || ' ' || (SELECT count(*) FROM coordinator_term)
+                 || coalesce(resign, '-') || ' '
+                 || (SELECT CASE WHEN {paused} IS NULL THEN 'on' ELSE 'paused' END FROM coordinator_dispatch)
+                 || ' ' || (SELECT count(*) FROM coordinator_term)
                  || ' ' || (SELECT count(*) FROM coordinator_term WHERE {ended} IS NULL)
              FROM coordinator_lease"
         ));
         let row = row.expect("a migrated group has a row");
-        let [epoch, seq, held, resign, terms, open_terms] = row.split(' ').collect::<Vec<_>>()[..] else {
-            panic!("not six words: {row}");
+        let [epoch, seq, held, resign, paused, terms, open_terms] = row.split(' ').collect::<Vec<_>>()[..]
+        else {
+            panic!("not seven words: {row}");
         };
         let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("{row}"));
         Self {
@@ -146,6 +176,7 @@ impl View {
             seq: number(seq),
             held: held == "held",
             resign: resign.to_owned(),
+            paused: paused == "paused",
             terms: number(terms),
             open_terms: number(open_terms),
         }
@@ -154,10 +185,6 @@ impl View {
 
 /// Submits a signal, which is acknowledged.
 pub fn submit(process: &Process, id: &SignalId) {
-    let answer = block_on(process.ledger.submit(&signal(id)));
+    let answer = block_on(process.ledger.submit_one(&signal(id.as_str()), &client()));
     assert!(matches!(answer, Ok(Submit::Accepted(_))), "{answer:?}");
-}
-
-fn signal(id: &SignalId) -> NewSignal {
-    NewSignal { id: id.clone(), body: "{}".to_owned() }
 }

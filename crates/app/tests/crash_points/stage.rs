@@ -1,10 +1,11 @@
 //! A group with its stores and its broker, and what is found there before and after a cut.
 
-use crate::crash_point::VARIABLE;
 use crate::database::Database;
+use crate::quick;
 use crate::table::{Broker, SIGNALS, Stands};
 use crate::wait::{PATIENCE, block_on, until};
-use domain::ledger::{NewSignal, SignalId};
+use coordinator::crash_point::VARIABLE;
+use domain::ledger::Limits;
 use domain::ports::{SignalClaim, Submit};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 use testkit::backend::{self, Postgres, Redis};
+use testkit::contract::signal_ledger::{client, signal};
 use testkit::invariants;
 use testkit::process::{Coordinator, EventKind, Launch, Record, Signal};
 
@@ -28,12 +30,14 @@ pub struct Servers {
 
 impl Servers {
     pub fn start() -> Self {
-        Self { redis: backend::redis(), postgres: backend::postgres() }
+        let postgres = backend::postgres();
+        quick::create(&postgres.url());
+        Self { redis: backend::redis(), postgres }
     }
 
     /// A group in a database of its own, with a ticket of its own.
     pub fn stage(&self, name: &str) -> Stage {
-        let url = block_on(self.postgres.create_database());
+        let url = quick::login(&block_on(self.postgres.create_database()));
         let settings = vec![
             ("COORDINATOR_REDIS_URL", self.redis.url()),
             ("COORDINATOR_REDIS_PREFIX", name.to_owned()),
@@ -48,6 +52,8 @@ pub struct Stage {
     pub database: Database,
     /// Of every instance, in its environment.
     settings: Vec<(&'static str, String)>,
+    /// When the signals that clients post arose.
+    arose_s: i64,
     directory: TempDir,
 }
 
@@ -60,7 +66,8 @@ impl Stage {
     fn new(database: impl FnOnce(PathBuf) -> Database, settings: Vec<(&'static str, String)>) -> Self {
         let directory = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
         let directory = directory.expect("a temporary directory");
-        Self { database: database(directory.path().join("data")), settings, directory }
+        let arose_s = coordinator::clock::calendar_ms() / 1_000;
+        Self { database: database(directory.path().join("data")), settings, arose_s, directory }
     }
 
     /// An instance that works through the ledger when it leads.
@@ -81,7 +88,8 @@ impl Stage {
             .argument("--leader-ttl")
             .argument(format!("{}ms", TTL.as_millis()))
             .argument("--instance-id")
-            .argument(name);
+            .argument(name)
+            .environment("COORDINATOR_SIGNALS_MAX_PER_MINUTE", "none");
         self.settings.iter().fold(launch, |launch, (name, value)| launch.environment(name, value))
     }
 
@@ -94,8 +102,8 @@ impl Stage {
         }
         let (ledger, token) = (self.database.ledger(), self.database.token());
         for id in ["sent", "unsent"] {
-            match block_on(ledger.claim_next(&token)) {
-                Ok(SignalClaim::Claimed(signal)) => assert_eq!(signal.id.as_str(), id),
+            match block_on(ledger.claim_signals(&token, Limits::default(), 1)) {
+                Ok(SignalClaim::Claimed(signals)) => assert_eq!(signals[0].id.as_str(), id),
                 other => panic!("{id} is the oldest: {other:?}"),
             }
         }
@@ -106,9 +114,21 @@ impl Stage {
 
     /// Submits a signal, past the instances.
     pub fn submit(&self, id: &str) {
-        let signal = NewSignal { id: SignalId::parse(id).expect("an id"), body: "{}".to_owned() };
-        let answer = block_on(self.database.ledger().submit(&signal));
+        let answer = block_on(self.database.ledger().submit_one(&signal(id), &client()));
         assert!(matches!(answer, Ok(Submit::Accepted(_))), "{answer:?}");
+    }
+
+    /// Submits a signal to an instance, as a client does; the status of the answer, `None` without one. What is
+    /// submitted under one name is the same each time.
+    pub fn post(&self, instance: &Instance, id: &str) -> Option<u16> {
+        let body = serde_json::json!({
+            "id": id,
+            "instrument": id,
+            "signal_type": "ENTRY",
+            "position": id,
+            "timestamp": self.arose_s,
+        });
+        instance.0.post("/signals", &[], &body).ok().map(|answer| answer.status)
     }
 
     /// The state of every signal, by its id.
@@ -168,6 +188,11 @@ pub struct Instance(pub Coordinator);
 impl Instance {
     pub fn start(launch: &Launch) -> Self {
         Self(launch.start())
+    }
+
+    /// Waits until its page answers.
+    pub fn wait_page(&self) {
+        until("the page answers", || self.0.get("/livez").is_ok().then_some(()));
     }
 
     /// Ends it cleanly; what it told.

@@ -1,10 +1,11 @@
-//! What each cut leaves behind: written once, judged by the processes' test, printed into docs/crash-points.md.
+//! What each cut leaves behind: written once, judged by the processes' test, printed into docs/signals.md.
 //!
 //! A new crash point does not compile here until somebody says what it leaves.
 
-use crate::crash_point::{CrashPoint, Cut};
+use coordinator::crash_point::CrashPoint;
 
-/// The signals of every run, in their order of arrival, when the leader that is cut starts.
+/// The signals of every run, in their order of arrival, when the leader that is cut starts. Each is about another
+/// instrument, so that none waits for another.
 pub const SIGNALS: [(&str, &str); 3] = [
     ("sent", "claimed by a former leader, which had sent it and did not record that"),
     ("unsent", "claimed by a former leader, which had not sent it yet"),
@@ -14,7 +15,7 @@ pub const SIGNALS: [(&str, &str); 3] = [
 /// How a signal stands: in the ledger and at the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stands {
-    /// Its state in the ledger; one of several where the request may have arrived or not.
+    /// Its state in the ledger; one of several where a request may have arrived or not.
     pub states: &'static [&'static str],
     /// Whether the broker has it.
     pub at: Broker,
@@ -31,100 +32,122 @@ pub enum Broker {
 pub struct Expectation {
     /// What is waited for.
     pub awaits: &'static str,
-    /// After [`Cut::KilledBefore`].
+    /// After the process was killed instead of beginning to wait.
     pub before: [Stands; 3],
-    /// After [`Cut::KilledAfter`].
+    /// After the process was killed when the wait was over.
     pub after: [Stands; 3],
-    /// What the next leader does.
+    /// What happens next, elsewhere.
     pub next: &'static str,
-    /// What the same leader does after [`Cut::Dropped`].
+    /// What the same instance does when the wait was dropped in the middle.
     pub dropped: &'static str,
+}
+
+/// What makes an instance come by a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provoked {
+    /// That it leads.
+    Leading,
+    /// A client that submits a signal to it.
+    Submission,
+    /// That it is asked to stop: the wait is over then, and no sooner.
+    Stop,
 }
 
 const RECEIVED: Stands = Stands { states: &["received"], at: Broker::HasNot };
 const CLAIMED: Stands = Stands { states: &["claimed"], at: Broker::HasNot };
-const CLAIMED_OR_NOT: Stands = Stands { states: &["received", "claimed"], at: Broker::HasNot };
 const CLAIMED_AND_SENT: Stands = Stands { states: &["claimed"], at: Broker::Has };
+const RECORDED_OR_NOT: Stands = Stands { states: &["claimed", "done"], at: Broker::Has };
 const DOUBTED: Stands = Stands { states: &["in_doubt"], at: Broker::HasNot };
 const DOUBTED_AND_SENT: Stands = Stands { states: &["in_doubt"], at: Broker::Has };
-const RESOLVED_OR_NOT: Stands = Stands { states: &["in_doubt", "done"], at: Broker::Has };
 const DONE: Stands = Stands { states: &["done"], at: Broker::Has };
 
 /// As the leader that is cut finds them.
 const FOUND: [Stands; 3] = [CLAIMED_AND_SENT, CLAIMED, RECEIVED];
+/// When nothing is left to do.
+const ALL_DONE: [Stands; 3] = [DONE, DONE, DONE];
 
-/// How the points behind a failure are made to come by.
-pub fn provoked_by(point: CrashPoint) -> Option<(CrashPoint, Cut)> {
+/// How an instance is brought to a point, so that it is killed before or after it.
+pub fn provoked(point: CrashPoint, before: bool) -> Provoked {
     match point {
-        CrashPoint::Retry => Some((CrashPoint::Claim, Cut::Dropped)),
-        CrashPoint::HandOver => Some((CrashPoint::Resolve, Cut::Dropped)),
+        CrashPoint::Accept => Provoked::Submission,
+        CrashPoint::Lead if !before => Provoked::Stop,
         CrashPoint::Lead
         | CrashPoint::TakeOver
-        | CrashPoint::Resolve
+        | CrashPoint::LookUp
         | CrashPoint::Claim
+        | CrashPoint::Handle
         | CrashPoint::Settle
-        | CrashPoint::Wait => None,
+        | CrashPoint::Wait
+        | CrashPoint::Sweep => Provoked::Leading,
     }
 }
 
 /// What is to be expected at a point.
 pub fn expectation(point: CrashPoint) -> Expectation {
     match point {
+        CrashPoint::Accept => Expectation {
+            awaits: "`submit`: a client's signal is written before it is acknowledged",
+            before: ALL_DONE,
+            after: ALL_DONE,
+            next: "the client has no answer and submits it again elsewhere: 201 if it was not written, 200 if it \
+                   was; it is sent once",
+            dropped: "answers 503; the client submits it again",
+        },
         CrashPoint::Lead => Expectation {
-            awaits: "a leadership, and one round of the work under it",
+            awaits: "a leadership, and the work under it",
             before: FOUND,
-            after: [DONE, DONE, DONE],
-            next: "takes over, looks both claimed signals up, sends what was not sent",
-            dropped: "the round begins again with a take-over, wherever it was",
+            after: ALL_DONE,
+            next: "takes over, looks up what may have been sent, sends what was not",
+            dropped: "begins again with a take-over, wherever it was",
         },
         CrashPoint::TakeOver => Expectation {
             awaits: "`take_over`: what former leaders left becomes in doubt",
             before: FOUND,
             after: [DOUBTED_AND_SENT, DOUBTED, RECEIVED],
-            next: "takes over again, which hands out what is in doubt already, and looks it up",
+            next: "takes over again, which tells what is in doubt already, and looks it up",
             dropped: "takes over again",
         },
-        CrashPoint::Resolve => Expectation {
-            awaits: "`resolve` of the first signal in doubt, after the broker was asked for it",
-            before: [DOUBTED_AND_SENT, DOUBTED, RECEIVED],
-            after: [DONE, DOUBTED, RECEIVED],
-            next: "is handed what is still in doubt, and asks the broker again",
-            dropped: "hands over, so that the late resolution is refused; the next leader asks the broker again",
-        },
         CrashPoint::Claim => Expectation {
-            awaits: "`claim_next`: the oldest signal becomes this leader's to send",
-            before: [DONE, RECEIVED, RECEIVED],
-            after: [DONE, CLAIMED, RECEIVED],
-            next: "finds the claimed signal not at the broker: it waits again, and is sent",
-            dropped: "takes over: its own claim, if it arrived, is in doubt and looked up",
+            awaits: "`claim_signals`: what waits becomes this leader's to send",
+            before: [DOUBTED_AND_SENT, DOUBTED, RECEIVED],
+            after: [DOUBTED_AND_SENT, DOUBTED, CLAIMED],
+            next: "finds that the broker has no order for what was claimed: it waits again, and is sent",
+            dropped: "takes over: what arrived of the claim was never handed over, so it waits again",
+        },
+        CrashPoint::Handle => Expectation {
+            awaits: "the handler executes the signal",
+            before: [DOUBTED_AND_SENT, DOUBTED, CLAIMED],
+            after: [DOUBTED_AND_SENT, DOUBTED, CLAIMED_AND_SENT],
+            next: "asks the broker, which has the order or not, and goes by that",
+            dropped: "it has no answer, so the signal is in doubt and looked up",
+        },
+        CrashPoint::LookUp => Expectation {
+            awaits: "the handler's `lookup` of a signal in doubt",
+            before: [DOUBTED_AND_SENT, DOUBTED, RECORDED_OR_NOT],
+            after: [DOUBTED_AND_SENT, DOUBTED, RECORDED_OR_NOT],
+            next: "looks it up",
+            dropped: "it stays in doubt, and is looked up again soon",
         },
         CrashPoint::Settle => Expectation {
-            awaits: "`settle`, after the signal was sent",
-            before: [DONE, CLAIMED_AND_SENT, RECEIVED],
-            after: [DONE, DONE, RECEIVED],
-            next: "finds the claimed signal at the broker: it is done, and not sent again",
-            dropped: "takes over: what was not recorded is found at the broker, and is done",
+            awaits: "`settle`: what became of signals is recorded",
+            before: [DOUBTED_AND_SENT, DOUBTED, CLAIMED_AND_SENT],
+            after: [DOUBTED_AND_SENT, DOUBTED, DONE],
+            next: "finds at the broker what was not recorded: it is done, and not sent again",
+            dropped: "records it again, which changes nothing when it stands so",
         },
         CrashPoint::Wait => Expectation {
-            awaits: "`submitted`, or the time to look again",
-            before: [DONE, DONE, DONE],
-            after: [DONE, DONE, DONE],
-            next: "has nothing to look up",
-            dropped: "the next round looks without a hint",
+            awaits: "the end of a handler's call, a hint, or the time to look again",
+            before: [DOUBTED_AND_SENT, DOUBTED, CLAIMED],
+            after: [DOUBTED_AND_SENT, DOUBTED, CLAIMED_AND_SENT],
+            next: "looks up what was claimed and is not recorded",
+            dropped: "looks what there is to do, without a hint",
         },
-        CrashPoint::Retry => Expectation {
-            awaits: "the pause after a failure, here a claim whose answer was lost",
-            before: [DONE, CLAIMED_OR_NOT, RECEIVED],
-            after: [DONE, CLAIMED_OR_NOT, RECEIVED],
-            next: "looks the claimed signal up if the claim had arrived, else claims it",
-            dropped: "the next round begins at once",
-        },
-        CrashPoint::HandOver => Expectation {
-            awaits: "`step_down`, after a resolution whose answer was lost",
-            before: [RESOLVED_OR_NOT, DOUBTED, RECEIVED],
-            after: [RESOLVED_OR_NOT, DOUBTED, RECEIVED],
-            next: "is handed what is still in doubt, and asks the broker; a late resolution of the former leader is refused",
-            dropped: "goes on handing over if it had begun, else takes over again",
+        CrashPoint::Sweep => Expectation {
+            awaits: "`sweep`: old signals and old lines of the instance table are removed",
+            before: ALL_DONE,
+            after: ALL_DONE,
+            next: "sweeps again",
+            dropped: "sweeps again some minutes later",
         },
     }
 }

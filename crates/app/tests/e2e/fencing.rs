@@ -4,11 +4,13 @@
 use crate::TTL;
 use crate::group::Group;
 use crate::servers::Servers;
-use crate::wait::{PATIENCE, block_on};
+use crate::wait::{PATIENCE, block_on, until};
 use domain::lease::Token;
-use domain::ledger::{NewSignal, Settlement, Signal, SignalId};
-use domain::ports::{Recorded, SignalClaim, SignalLedger, Submit};
+use domain::ledger::{Limits, Settlement, Signal, SignalId, SignalState};
+use domain::ports::{InFlight, Recorded, Report, SignalClaim, SignalLedger, Submit};
 use std::slice::from_ref;
+use std::time::Duration;
+use testkit::contract::signal_ledger::{client, signal};
 use testkit::process::{EventKind, Signal as Unix};
 
 /// How the first leader goes.
@@ -66,22 +68,27 @@ fn superseded(mut group: Group, end: End) {
         End::Stopped => group.freeze(&first.name),
     }
     let next = group.wait_lead(first.epoch);
-    assert_refused(&group, &*ledger, &old, &taken.id);
+    // The new leader's own work takes over what the old one may have sent.
+    until("it is in doubt", || {
+        let found = block_on(ledger.find(&taken.id)).expect("the database answers");
+        found.filter(|signal| signal.state == SignalState::InDoubt)
+    });
+    assert_refused(&group, &*ledger, &old, &taken);
 
     let current = group.database.token();
     assert_eq!(current.epoch.0, next.epoch);
-    let doubtful = block_on(ledger.take_over(&current)).expect("the database answers");
+    let doubtful = block_on(ledger.take_over(&current, InFlight::All)).expect("the database answers");
     let doubtful: Vec<SignalId> = doubtful.expect("the token is current").into_iter().map(|s| s.id).collect();
     assert_eq!(doubtful, from_ref(&taken.id), "what the old leader may have sent");
     let second = claimed(&*ledger, &current);
     assert_ne!(second.id, taken.id, "it is not sent again blindly");
-    let settled = block_on(ledger.settle(&current, &second.id, Settlement::Done));
-    assert_eq!(settled, Ok(Recorded::Recorded));
+    let settled = block_on(ledger.settle(&current, &[report(&second, Settlement::Done)]));
+    assert_eq!(settled, Ok(Some(vec![Recorded::Recorded])));
 
     if end == End::Stopped {
         group.process(&first.name).signal(Unix::CONT);
         group.wait_event(&first.name, EventKind::Lost, first.epoch);
-        assert_refused(&group, &*ledger, &old, &taken.id);
+        assert_refused(&group, &*ledger, &old, &taken);
         let third = claimed(&*ledger, &current);
         assert!(third.id != taken.id && third.id != second.id, "the current token goes on: {third:?}");
     }
@@ -100,35 +107,38 @@ fn given_back(mut group: Group) {
     group.process("a").signal(Unix::TERM);
     assert_eq!(group.process("a").wait_exit(PATIENCE).code(), Some(0));
     assert_eq!(group.database.token(), old, "nobody has claimed since");
-    assert_refused(&group, &*ledger, &old, &taken.id);
+    assert_refused(&group, &*ledger, &old, &taken);
     group.finish();
 }
 
 fn submit(ledger: &dyn SignalLedger, ids: &[&str]) {
     for id in ids {
-        let signal = NewSignal { id: SignalId::parse(id).expect("an id"), body: "{}".to_owned() };
-        let answer = block_on(ledger.submit(&signal));
+        let answer = block_on(ledger.submit_one(&signal(id), &client()));
         assert!(matches!(answer, Ok(Submit::Accepted(_))), "{answer:?}");
     }
 }
 
 fn claimed(ledger: &dyn SignalLedger, token: &Token) -> Signal {
-    match block_on(ledger.claim_next(token)) {
-        Ok(SignalClaim::Claimed(signal)) => signal,
+    match block_on(ledger.claim_signals(token, Limits::default(), 1)) {
+        Ok(SignalClaim::Claimed(mut signals)) => signals.remove(0),
         other => panic!("the current token {token} is refused: {other:?}"),
     }
 }
 
+fn report(of: &Signal, settlement: Settlement) -> Report {
+    Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None }
+}
+
 /// Every statement under that token is fenced, and the ledger stays as it is.
 #[track_caller]
-fn assert_refused(group: &Group, ledger: &dyn SignalLedger, old: &Token, taken: &SignalId) {
+fn assert_refused(group: &Group, ledger: &dyn SignalLedger, old: &Token, taken: &Signal) {
     let before = group.database.signals();
     assert!(before.is_some());
-    assert_eq!(block_on(ledger.claim_next(old)), Ok(SignalClaim::Fenced));
-    for settlement in [Settlement::Done, Settlement::Rejected] {
-        assert_eq!(block_on(ledger.settle(old, taken, settlement)), Ok(Recorded::Fenced));
-        assert_eq!(block_on(ledger.resolve(old, taken, settlement)), Ok(Recorded::Fenced));
+    assert_eq!(block_on(ledger.claim_signals(old, Limits::default(), 1)), Ok(SignalClaim::Fenced));
+    for settlement in [Settlement::Done, Settlement::Sent, Settlement::Rejected, Settlement::Received] {
+        assert_eq!(block_on(ledger.settle(old, &[report(taken, settlement)])), Ok(None));
     }
-    assert_eq!(block_on(ledger.take_over(old)), Ok(None));
+    assert_eq!(block_on(ledger.take_over(old, InFlight::All)), Ok(None));
+    assert_eq!(block_on(ledger.sweep(old, Duration::ZERO)), Ok(None));
     assert_eq!(group.database.signals(), before);
 }

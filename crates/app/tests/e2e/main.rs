@@ -11,6 +11,7 @@
 //! - [`fencing`], [`promotion`]: superseded tokens are refused, also on another timeline.
 //! - [`recovery`]: nobody acts on a portfolio that cannot be trusted.
 //! - [`bad_call`], [`bad_store`], [`bad_start`]: what is the user's to change, and what is waited for.
+//! - [`signals`]: accepted anywhere, executed once, whatever dies in between.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 
 mod bad_call;
@@ -31,6 +32,7 @@ mod promotion;
 mod recovery;
 mod redis_away;
 mod servers;
+mod signals;
 mod wait;
 
 use std::time::Duration;

@@ -5,9 +5,10 @@ use crate::database::Database;
 use crate::group::Group;
 use crate::wait::{block_on, until};
 use domain::lease::{Timeline, Token};
-use domain::ledger::{NewSignal, Settlement, SignalId};
-use domain::ports::{Recorded, SignalClaim, Submit};
+use domain::ledger::{Limits, Settlement, SignalState};
+use domain::ports::{InFlight, Report, SignalClaim, Submit};
 use testkit::backend::{self, Postgres};
+use testkit::contract::signal_ledger::{client, signal};
 
 /// A primary, a standby that follows it, and a group that knows both.
 struct Pair {
@@ -73,11 +74,13 @@ fn a_dead_leader_is_replaced() {
 fn prepare(group: &Group) -> Token {
     let ledger = group.database.ledger();
     for id in ["s-1", "s-2"] {
-        let signal = NewSignal { id: SignalId::parse(id).expect("an id"), body: "{}".to_owned() };
-        assert!(matches!(block_on(ledger.submit(&signal)), Ok(Submit::Accepted(_))));
+        assert!(matches!(block_on(ledger.submit_one(&signal(id), &client())), Ok(Submit::Accepted(_))));
     }
     let token = group.database.token();
-    assert!(matches!(block_on(ledger.claim_next(&token)), Ok(SignalClaim::Claimed(_))));
+    assert!(matches!(
+        block_on(ledger.claim_signals(&token, Limits::default(), 1)),
+        Ok(SignalClaim::Claimed(_))
+    ));
     token
 }
 
@@ -90,13 +93,24 @@ fn expect_new_timeline(mut group: Group, old: &Token, old_epoch: u64) {
     assert!(current.epoch.0 >= old_epoch);
 
     let ledger = group.database.ledger();
-    let taken = SignalId::parse("s-1").expect("an id");
+    let taken = signal("s-1").id();
+    if current.claim != old.claim {
+        // The new leader's own work takes over what the old one may have sent.
+        until("it is in doubt", || {
+            let found = block_on(ledger.find(&taken)).expect("the database answers");
+            found.filter(|signal| signal.state == SignalState::InDoubt)
+        });
+    }
     let before = group.database.signals();
-    assert_eq!(block_on(ledger.claim_next(old)), Ok(SignalClaim::Fenced));
-    assert_eq!(block_on(ledger.settle(old, &taken, Settlement::Done)), Ok(Recorded::Fenced));
-    assert_eq!(block_on(ledger.take_over(old)), Ok(None));
+    assert_eq!(block_on(ledger.claim_signals(old, Limits::default(), 1)), Ok(SignalClaim::Fenced));
+    let report = Report { id: taken, attempt: 1, settlement: Settlement::Done, note: None };
+    assert_eq!(block_on(ledger.settle(old, &[report])), Ok(None));
+    assert_eq!(block_on(ledger.take_over(old, InFlight::All)), Ok(None));
     assert_eq!(group.database.signals(), before);
-    assert!(matches!(block_on(ledger.claim_next(&current)), Ok(SignalClaim::Claimed(_))));
+    assert!(matches!(
+        block_on(ledger.claim_signals(&current, Limits::default(), 1)),
+        Ok(SignalClaim::Claimed(_))
+    ));
 
     let last = group.leads().pop().expect("somebody led");
     group.wait_renewals(&last.name);

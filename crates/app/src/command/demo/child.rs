@@ -100,6 +100,9 @@ impl Children {
         let mut child = command
             .env_remove("LEADER_TTL")
             .env(crate::run::DEMO_BROKER, &self.broker)
+            // Nobody waits for a limit while he watches.
+            .env("COORDINATOR_SIGNALS_MAX_PER_MINUTE", "none")
+            .env("COORDINATOR_SIGNALS_MAX_PER_DAY", "none")
             .args(["run", "--events-json", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&self.data_dir)
             .args(["--leader-ttl", &format!("{}ms", self.ttl.as_millis())])

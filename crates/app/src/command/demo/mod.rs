@@ -4,14 +4,14 @@
 mod child;
 mod tally;
 
+use crate::broker::Broker;
 use crate::compose::Stores;
 use crate::config::{Config, Key, Origin};
-use crate::dispatch::Broker;
 use crate::failure::Failure;
 use crate::identity::{DataDir, Identity};
 use child::{Children, Lead};
 use domain::id::InstanceId;
-use domain::ledger::{NewSignal, SignalId};
+use domain::ledger::{Actor, Instruction, Label, NewSignal, SignalId};
 use domain::ports::{Migrate, Submit};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -120,11 +120,11 @@ async fn stores(config: &Config) -> Result<Stores, Failure> {
 
 /// Accepts `count` signals, leader or not: durable before it is counted.
 async fn submit(stores: &Stores, tally: &mut Tally, count: u32) -> Result<(), Failure> {
+    let actor = Actor { who: "demo".to_owned(), origin: "this terminal".to_owned() };
     for _ in 0..count {
-        let id =
-            SignalId::parse(&format!("signal-{}", tally.accepted.len() + 1)).expect("a word and a number");
-        let signal = NewSignal { id: id.clone(), body: r#"{"instrument":"NIFTY","quantity":50}"#.into() };
-        match super::ask("the ledger", stores.ledger.submit(&signal)).await? {
+        let signal = signal(tally.accepted.len() + 1);
+        let id = signal.id();
+        match super::ask("the ledger", stores.ledger.submit_one(&signal, &actor)).await? {
             Submit::Accepted(_) => tally.accepted.push(id.to_string()),
             Submit::Repeated(_) | Submit::Conflict(_) => {
                 tally.fault(format!("{id} was there before it was sent"));
@@ -132,6 +132,20 @@ async fn submit(stores: &Stores, tally: &mut Tally, count: u32) -> Result<(), Fa
         }
     }
     Ok(())
+}
+
+fn signal(number: usize) -> NewSignal {
+    let label = |text: &str| Label::parse(text).expect("a short word");
+    let instruction = Instruction {
+        instrument: label("NIFTY"),
+        signal_type: label("ENTRY"),
+        position: label(&format!("Long_{number}")),
+        timestamp_s: coordinator::clock::calendar_ms() / 1_000,
+        payload: r#"{"quantity":50}"#.to_owned(),
+        expires_ms: None,
+    };
+    let id = SignalId::parse(&format!("signal-{number}")).expect("a word and a number");
+    NewSignal { id: Some(id), instruction }
 }
 
 /// Waits until the leader has worked through the ledger.

@@ -1,6 +1,6 @@
 //! What the demonstration counts, and its verdict.
 
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::failure::Failure;
 use std::collections::BTreeMap;
 use std::time::Duration;

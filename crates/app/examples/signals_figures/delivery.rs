@@ -1,0 +1,130 @@
+//! Signals posted to a coordinator, until they are at its handler.
+
+use crate::figure::{Spread, count};
+use serde_json::json;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use testkit::broker::HttpBroker;
+use testkit::process::{Coordinator, EventKind, Launch};
+
+/// Between a signal's end and the next one's beginning.
+pub const PAUSE: Duration = Duration::from_millis(5);
+/// Before what is measured, so that connections are open and statements prepared.
+const FIRST: usize = 50;
+const SIGNALS: usize = 1_000;
+const INSTRUMENTS: usize = 100;
+const CLIENTS: usize = 8;
+const SIGNALS_OF_A_CLIENT: usize = 250;
+/// From a POST to its signal at the handler.
+const LIMIT_MS: f64 = 10.0;
+/// For what has to happen at all.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A coordinator to be measured.
+pub struct Service {
+    name: &'static str,
+    arguments: Vec<String>,
+}
+
+impl Service {
+    /// On embedded SQLite, unless arguments say otherwise.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, arguments: Vec::new() }
+    }
+
+    pub fn argument(mut self, name: &str, value: &str) -> Self {
+        self.arguments.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// One that leads and hands signals over. Its limits hold nothing back, and have to be counted all the same.
+    fn start(&self, program: &Path, broker: &HttpBroker, signals: usize) -> Coordinator {
+        let launch = self.arguments.iter().fold(Launch::new(program, self.name), Launch::argument);
+        let launch = launch.argument("--handler").argument(broker.url());
+        let limit = signals.to_string();
+        let launch = launch.environment("COORDINATOR_SIGNALS_MAX_PER_MINUTE", &limit);
+        let mut coordinator = launch.environment("COORDINATOR_SIGNALS_MAX_PER_DAY", &limit).start();
+        coordinator.wait_for(EventKind::Lead, PATIENCE);
+        coordinator
+    }
+}
+
+/// One signal after the other, on an idle service.
+pub fn latency(program: &Path, service: &Service) {
+    let broker = HttpBroker::start();
+    let coordinator = service.start(program, &broker, FIRST + SIGNALS);
+    let address = coordinator.address();
+    let took = (0..FIRST + SIGNALS).map(|number| {
+        let began = post(&address, number);
+        let order = broker.wait_orders(number + 1, PATIENCE);
+        sleep(PAUSE);
+        order.at.duration_since(began).as_secs_f64() * 1e3
+    });
+    let took: Spread = took.skip(FIRST).collect();
+    let [p50, p99, most] = [took.part(50), took.part(99), took.most()];
+    println!(
+        "from POST to handler, {}: p50 {:.2}, p99 {:.2}, max {:.2} of {LIMIT_MS} ms ({p50:.1}, {p99:.1}, {most:.1} ms; {SIGNALS} signals)",
+        service.name,
+        p50 / LIMIT_MS,
+        p99 / LIMIT_MS,
+        most / LIMIT_MS
+    );
+}
+
+/// As many as several clients at a time get through.
+pub fn rate(program: &Path, service: &Service) {
+    let broker = HttpBroker::start();
+    let total = CLIENTS * SIGNALS_OF_A_CLIENT;
+    let coordinator = service.start(program, &broker, FIRST + total);
+    let address = coordinator.address();
+    for number in 0..FIRST {
+        post(&address, number);
+    }
+    broker.wait_orders(FIRST, PATIENCE);
+    let next = AtomicUsize::new(FIRST);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                for _ in 0..SIGNALS_OF_A_CLIENT {
+                    post(&address, next.fetch_add(1, Relaxed));
+                }
+            });
+        }
+    });
+    let accepted = began.elapsed();
+    let executed = broker.wait_orders(FIRST + total, PATIENCE).at.duration_since(began);
+    let a_second = |time: Duration| count(total) / time.as_secs_f64();
+    println!(
+        "{CLIENTS} clients at a time, {}: {:.0} signals a second from POST to handler, accepted at {:.0} a second",
+        service.name,
+        a_second(executed),
+        a_second(accepted)
+    );
+}
+
+/// Hands in a signal on a connection of its own, as charts and curl do; when its first byte was written.
+fn post(address: &str, number: usize) -> Instant {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+    let body = json!({
+        "instrument": format!("I{}", number % INSTRUMENTS),
+        "signal_type": "BASE_ENTRY",
+        "position": format!("Long_{number}"),
+        "timestamp": now.as_secs(),
+        "payload": {"price": "24310.55", "quantity": "75", "strategy": "trend", "stop": "24180.00"},
+    });
+    let body = body.to_string();
+    let request =
+        format!("POST /signals HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let mut stream = TcpStream::connect(address).expect("the coordinator listens");
+    let began = Instant::now();
+    stream.write_all(request.as_bytes()).expect("the coordinator reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the coordinator answers");
+    assert_eq!(answer.split(' ').nth(1), Some("201"), "{answer}");
+    began
+}

@@ -1,0 +1,266 @@
+//! `coordinator signals`: what is in the ledger, what became of a signal in doubt, and the kill switch.
+
+use super::table::{date, table, visible};
+use super::{ask, open, print_json};
+use crate::cli::SignalsCommand;
+use crate::command::status::Form;
+use crate::compose::Stores;
+use crate::config::Config;
+use crate::failure::Failure;
+use adapter_http::{AuditJson, SignalJson};
+use domain::ledger::{Actor, AuditEntry, Settlement, Signal, SignalId, StateName, Totals};
+use domain::ports::{Decision, ListQuery, Recorded, Switch, Switched};
+use serde::Serialize;
+use std::time::Duration;
+
+/// What the ledger is called in messages.
+const LEDGER: &str = "the ledger";
+/// Lines of the audit that are shown of one signal: it has some ten.
+const AUDIT_LINES: u32 = 200;
+
+/// Carries the command out, on the stores themselves: whether instances run or not.
+pub async fn signals(config: &Config, command: &SignalsCommand) -> Result<(), Failure> {
+    let stores = open(config)?;
+    let outcome = carry_out(&stores, command).await;
+    stores.close().await;
+    outcome
+}
+
+async fn carry_out(stores: &Stores, command: &SignalsCommand) -> Result<(), Failure> {
+    let form = |json: bool| if json { Form::Json } else { Form::Table };
+    match command {
+        SignalsCommand::List { state, instrument, before, limit, json } => {
+            let (state, instrument, before, limit) = (*state, instrument.clone(), *before, *limit);
+            list(stores, &ListQuery { state, instrument, before, limit }, form(*json)).await
+        }
+        SignalsCommand::Show { id, json } => show(stores, id, form(*json)).await,
+        SignalsCommand::Resolve { id, executed, not_executed: _, send_again, attempt, reason } => {
+            let settlement = match (executed, send_again) {
+                (true, _) => Settlement::Done,
+                (false, true) => Settlement::Received,
+                (false, false) => Settlement::Rejected,
+            };
+            resolve(stores, id, settlement, *attempt, reason).await
+        }
+        SignalsCommand::Pause { reason } => switch(stores, Switch::Pause, reason).await,
+        SignalsCommand::Resume { reason } => switch(stores, Switch::Resume, reason).await,
+    }
+}
+
+#[derive(Serialize)]
+struct ListJson<'a> {
+    signals: Vec<SignalJson<'a>>,
+    open: OpenJson<'a>,
+}
+
+#[derive(Serialize)]
+struct OpenJson<'a> {
+    received: u64,
+    claimed: u64,
+    sent: u64,
+    in_doubt: u64,
+    oldest_in_doubt_s: Option<f64>,
+    sent_last_minute: u32,
+    sent_last_day: u32,
+    paused: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ShowJson<'a> {
+    #[serde(flatten)]
+    signal: SignalJson<'a>,
+    audit: Vec<AuditJson<'a>>,
+}
+
+async fn list(stores: &Stores, query: &ListQuery, form: Form) -> Result<(), Failure> {
+    let signals = ask(LEDGER, stores.ledger.list(query)).await?;
+    let totals = ask(LEDGER, stores.ledger.totals()).await?;
+    match form {
+        Form::Json => print_json(&ListJson {
+            signals: signals.iter().map(SignalJson::from).collect(),
+            open: OpenJson {
+                received: totals.received,
+                claimed: totals.claimed,
+                sent: totals.sent,
+                in_doubt: totals.in_doubt,
+                oldest_in_doubt_s: totals.oldest_in_doubt.map(|age| age.as_secs_f64()),
+                sent_last_minute: totals.sent_last_minute,
+                sent_last_day: totals.sent_last_day,
+                paused: totals.paused.as_ref().map(|paused| paused.reason.as_str()),
+            },
+        }),
+        Form::Table => {
+            println!("{}\n", summary(&totals));
+            println!("{}", rows(&signals));
+            if let Some(last) = signals.last().filter(|_| signals.len() == query.limit as usize) {
+                println!("\nmay go on: --before {}", last.arrival);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn summary(totals: &Totals) -> String {
+    let age = |age: Option<Duration>| {
+        age.map_or_else(String::new, |age| format!(" (the oldest for {} s)", age.as_secs()))
+    };
+    let mut lines = vec![
+        format!(
+            "waiting {}{}, claimed {}, sent {}, in doubt {}{}",
+            totals.received,
+            age(totals.oldest_received),
+            totals.claimed,
+            totals.sent,
+            totals.in_doubt,
+            age(totals.oldest_in_doubt)
+        ),
+        format!(
+            "sent in the last minute {}, in the last 24 hours {}",
+            totals.sent_last_minute, totals.sent_last_day
+        ),
+    ];
+    if let Some(paused) = &totals.paused {
+        let (since, reason, who) = (date(paused.since_ms), visible(&paused.reason), visible(&paused.who));
+        lines.push(format!("PAUSED since {since} UTC by {who}: {reason}; nothing is sent"));
+    }
+    if totals.in_doubt > 0 {
+        lines.push("in doubt: ask the broker, then `coordinator signals resolve ID ...`".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn rows(signals: &[Signal]) -> String {
+    let rows: Vec<Vec<String>> = signals
+        .iter()
+        .map(|signal| {
+            let instruction = &signal.instruction;
+            vec![
+                signal.arrival.to_string(),
+                signal.id.to_string(),
+                signal.state.name().to_string(),
+                signal.attempt.to_string(),
+                visible(instruction.instrument.as_str()),
+                visible(instruction.signal_type.as_str()),
+                visible(instruction.position.as_str()),
+                date(signal.received_ms),
+                visible(signal.note.as_deref().unwrap_or_default()),
+            ]
+        })
+        .collect();
+    let header =
+        ["ARRIVAL", "ID", "STATE", "ATTEMPT", "INSTRUMENT", "TYPE", "POSITION", "RECEIVED (UTC)", "NOTE"];
+    table(&header, &rows)
+}
+
+async fn found(stores: &Stores, id: &SignalId) -> Result<Signal, Failure> {
+    let signal = ask(LEDGER, stores.ledger.find(id)).await?;
+    signal.ok_or_else(|| Failure::usage(format!("there is no signal {id}; see `coordinator signals list`")))
+}
+
+async fn show(stores: &Stores, id: &SignalId, form: Form) -> Result<(), Failure> {
+    let signal = found(stores, id).await?;
+    let audit = ask(LEDGER, stores.ledger.audit(Some(id), AUDIT_LINES)).await?;
+    match form {
+        Form::Json => print_json(&ShowJson {
+            signal: SignalJson::from(&signal),
+            audit: audit.iter().map(AuditJson::from).collect(),
+        }),
+        Form::Table => {
+            tell(&signal);
+            println!("\n{}", lines(&audit));
+            Ok(())
+        }
+    }
+}
+
+fn tell(signal: &Signal) {
+    let instruction = &signal.instruction;
+    let time = |ms: Option<i64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{} UTC", date(ms)));
+    let rows = [
+        ("id", signal.id.to_string()),
+        ("fingerprint", signal.fingerprint().to_string()),
+        ("state", format!("{} (attempt {})", signal.state.name(), signal.attempt)),
+        ("instrument", visible(instruction.instrument.as_str())),
+        ("type", visible(instruction.signal_type.as_str())),
+        ("position", visible(instruction.position.as_str())),
+        ("timestamp", time(Some(instruction.timestamp_s.saturating_mul(1_000)))),
+        ("expires", time(instruction.expires_ms)),
+        ("payload", visible(&instruction.payload)),
+        ("received", time(Some(signal.received_ms))),
+        ("claimed", time(signal.claimed_ms)),
+        ("settled", time(signal.settled_ms)),
+        ("note", visible(signal.note.as_deref().unwrap_or("-"))),
+    ];
+    for (name, value) in rows {
+        println!("{name:<12} {value}");
+    }
+}
+
+fn lines(audit: &[AuditEntry]) -> String {
+    let rows: Vec<Vec<String>> = audit
+        .iter()
+        .rev()
+        .map(|entry| {
+            vec![
+                date(entry.at_ms),
+                visible(&entry.what),
+                entry.attempt.to_string(),
+                entry.epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string()),
+                visible(&entry.actor.who),
+                visible(&entry.actor.origin),
+                visible(entry.note.as_deref().unwrap_or_default()),
+            ]
+        })
+        .collect();
+    table(&["AT (UTC)", "WHAT", "ATTEMPT", "EPOCH", "WHO", "FROM", "NOTE"], &rows)
+}
+
+async fn resolve(
+    stores: &Stores,
+    id: &SignalId,
+    settlement: Settlement,
+    attempt: Option<u32>,
+    reason: &str,
+) -> Result<(), Failure> {
+    let signal = found(stores, id).await?;
+    let attempt = attempt.unwrap_or(signal.attempt);
+    let decision =
+        Decision { id: id.clone(), attempt, settlement, actor: person(), reason: reason.to_owned() };
+    let answer = ask(LEDGER, stores.ledger.decide(&decision)).await?;
+    match (answer, settlement.state()) {
+        (Recorded::Recorded, StateName::Received) => println!("{id} waits again: the leader sends it"),
+        (Recorded::Recorded, state) => println!("{id} is {state}"),
+        (Recorded::Refused, wanted) => {
+            let signal = found(stores, id).await?;
+            return Err(Failure::usage(format!(
+                "{id} is {} (attempt {}), which cannot become {wanted} by attempt {attempt}: only what is in doubt \
+                 is decided, or the result of what was sent",
+                signal.state.name(),
+                signal.attempt
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn switch(stores: &Stores, to: Switch, reason: &str) -> Result<(), Failure> {
+    let turned = ask(LEDGER, stores.ledger.switch(to, &person(), reason)).await?;
+    let told = match (to, turned) {
+        (Switch::Pause, Switched::Turned) => {
+            "paused: no signal is sent from now on; what is at the handler already goes on"
+        }
+        (Switch::Pause, Switched::Unchanged) => "it was paused already; the first reason stays",
+        (Switch::Resume, Switched::Turned) => "resumed: signals that wait are sent",
+        (Switch::Resume, Switched::Unchanged) => "it was not paused",
+    };
+    println!("{told}");
+    Ok(())
+}
+
+/// Whoever types, as this host knows him.
+fn person() -> Actor {
+    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let who = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Actor { who, origin: format!("command line on {host}") }
+}

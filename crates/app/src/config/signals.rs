@@ -1,0 +1,90 @@
+//! The section `[signals]`: who acts on signals, and within which limits.
+
+use super::fault::shown;
+use super::parse;
+use adapter_http::HandlerUrl;
+use coordinator::{HANDLER_TIME_DEFAULT, RETENTION_DEFAULT, RETENTION_MIN};
+use domain::ledger::Limits;
+use rust_decimal::Decimal;
+use std::time::Duration;
+
+/// Signals in a minute unless configured: far more than any strategy of a dozen trades a year means, and few enough
+/// that a person can stop one that has gone mad.
+const PER_MINUTE_DEFAULT: u32 = 60;
+/// Signals in a day unless configured; likewise.
+const PER_DAY_DEFAULT: u32 = 1_000;
+const _: () = assert!(PER_MINUTE_DEFAULT < PER_DAY_DEFAULT);
+/// Shortest time for a handler.
+const HANDLER_TIME_MIN: Duration = Duration::from_millis(100);
+/// Longest: what takes longer answers "sent" and reports its result later.
+const HANDLER_TIME_MAX: Duration = Duration::from_mins(5);
+/// Longest retention in days: ten years.
+const RETENTION_DAYS_MAX: u64 = 3_653;
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+
+/// How signals are acted on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signals {
+    /// Where they are sent to; `None`: a service pulls them.
+    pub handler: Option<HandlerUrl>,
+    /// Where it is asked what became of one in doubt; `None`: a person decides.
+    pub lookup: Option<HandlerUrl>,
+    /// A handler that takes longer has not answered.
+    pub handler_timeout: Duration,
+    /// How many may be sent.
+    pub limits: Limits,
+    /// What one signal puts at risk, in rupees.
+    pub value_rupees: Decimal,
+    /// How long finished signals are kept.
+    pub retention: Duration,
+}
+
+impl Signals {
+    pub const HANDLER_TIMEOUT_DEFAULT: Duration = HANDLER_TIME_DEFAULT;
+    pub const RETENTION_DEFAULT: Duration = RETENTION_DEFAULT;
+    pub const LIMITS_DEFAULT: Limits =
+        Limits { per_minute: Some(PER_MINUTE_DEFAULT), per_day: Some(PER_DAY_DEFAULT) };
+
+    /// The retention in whole days, as it is written.
+    pub fn retention_days(&self) -> u64 {
+        self.retention.as_secs() / SECONDS_A_DAY
+    }
+}
+
+/// The address of a handler.
+pub fn url(text: &str) -> Result<HandlerUrl, String> {
+    HandlerUrl::parse(text).map_err(|why| format!("not a handler's address: {why}"))
+}
+
+/// A time for a handler.
+pub fn handler_timeout(text: &str) -> Result<Duration, String> {
+    parse::duration(text, HANDLER_TIME_MIN, HANDLER_TIME_MAX)
+}
+
+/// The word for "no limit", in the file too.
+pub const NO_LIMIT: &str = "none";
+
+/// A number of signals, or none at all to be counted.
+pub fn limit(text: &str) -> Result<Option<u32>, String> {
+    if text == NO_LIMIT {
+        return Ok(None);
+    }
+    let number = text.parse().map(Some);
+    number.map_err(|_| format!("{}, not a whole number of signals, nor {NO_LIMIT:?}", shown(text)))
+}
+
+/// An amount of rupees, exactly.
+pub fn rupees(text: &str) -> Result<Decimal, String> {
+    let amount = text.parse::<Decimal>().ok().filter(|amount| !amount.is_sign_negative());
+    amount.ok_or_else(|| format!("{}, not an amount in rupees such as 100000 or \"99999.50\"", shown(text)))
+}
+
+/// Days, as a duration.
+pub fn retention(text: &str) -> Result<Duration, String> {
+    let min = RETENTION_MIN.as_secs() / SECONDS_A_DAY;
+    let days = text.parse().ok().filter(|days| (min..=RETENTION_DAYS_MAX).contains(days));
+    let days: u64 = days.ok_or_else(|| {
+        format!("{}, not a whole number of days from {min} to {RETENTION_DAYS_MAX}", shown(text))
+    })?;
+    Ok(Duration::from_secs(days * SECONDS_A_DAY))
+}

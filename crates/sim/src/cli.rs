@@ -27,8 +27,8 @@ pub struct Arguments {
     /// How many coordinators; drawn from the seed unless given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=5))]
     pub instances: Option<u64>,
-    /// How the leader's work treats what it cannot know: careful, or one of the mistakes keeps-token,
-    /// takes-over-once and blind, to see them found.
+    /// What the handler and the person at the desk do with what they cannot know: careful, or one of the mistakes
+    /// blind, silence-is-no, hasty and latest-attempt, to see them found.
     #[arg(long, value_name = "NAME", default_value = "careful")]
     pub caution: Caution,
     /// Play one saved schedule, and tell what happens.

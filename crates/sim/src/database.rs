@@ -6,11 +6,10 @@ use crate::server::Server;
 use async_trait::async_trait;
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token};
-use domain::ledger::{NewSignal, Settlement, Signal, SignalCounts, SignalId, SignalState};
+use domain::ledger::{Signal, SignalId};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Recorded, Release, Renewal, Schema, SignalClaim, SignalLedger, StateStore,
-    StepDown, StoreError, Submit,
+    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, SignalLedger, StateStore, StepDown, StoreError,
 };
 use domain::recovery::RawPortfolio;
 use std::collections::BTreeMap;
@@ -111,14 +110,12 @@ impl Database {
 fn lost(signal: &Signal, received: &[Signal]) -> Option<Lost> {
     match received.iter().find(|other| other.id == signal.id) {
         None => Some(Lost::Submission),
-        Some(other) if other.state == SignalState::Received && signal.state != SignalState::Received => {
-            Some(Lost::Claim)
-        }
+        Some(other) if other.attempt < signal.attempt => Some(Lost::Claim),
         Some(_) => None,
     }
 }
 
-/// One process's state store and ledger.
+/// One process's state store and ledger (for this, see `ledger_client.rs`).
 #[derive(Debug)]
 pub struct DatabaseClient {
     store: Arc<FakeStateStore>,
@@ -162,8 +159,18 @@ impl DatabaseClient {
         }
     }
 
+    /// Returns when a hint about signals has arrived.
+    pub(crate) async fn wait_for_signal_hint(&self) {
+        self.submitted.notified().await;
+    }
+
+    /// Who is told what was done.
+    pub(crate) fn judge(&self) -> &Judge {
+        &self.database.judge
+    }
+
     /// Asks, and tells the judge what was done, at the moment it is done.
-    async fn ask<T, F>(
+    pub(crate) async fn ask<T, F>(
         &self,
         work: impl FnOnce(Arc<FakeStateStore>) -> F + Send + 'static,
         told: impl Fn(&Judge, &T) -> Reply + Send + 'static,
@@ -178,23 +185,14 @@ impl DatabaseClient {
     }
 }
 
-fn read<T>(_: &Judge, _: &T) -> Reply {
+/// What was only looked at.
+pub(crate) fn read<T>(_: &Judge, _: &T) -> Reply {
     Reply::Read
 }
 
-fn written<T>(_: &Judge, _: &T) -> Reply {
+/// What was written, if only once more.
+pub(crate) fn written<T>(_: &Judge, _: &T) -> Reply {
     Reply::Written
-}
-
-/// Tells the judge of an effect that was recorded.
-fn recorded(what: &'static str, token: Token) -> impl Fn(&Judge, &Recorded) -> Reply {
-    move |judge, answer| match answer {
-        Recorded::Recorded => {
-            judge.effect(what, token);
-            Reply::Written
-        }
-        Recorded::Fenced => Reply::Read,
-    }
 }
 
 #[async_trait]
@@ -272,59 +270,5 @@ impl StateStore for DatabaseClient {
 
     async fn changed(&self) {
         self.changed.notified().await;
-    }
-}
-
-#[async_trait]
-impl SignalLedger for DatabaseClient {
-    async fn submit(&self, signal: &NewSignal) -> Result<Submit, StoreError> {
-        let signal = signal.clone();
-        // Also a repetition waits until the standby has the first acceptance: the port promises it.
-        self.ask(move |store| async move { store.submit(&signal).await }, written).await
-    }
-
-    async fn claim_next(&self, token: &Token) -> Result<SignalClaim, StoreError> {
-        let token = *token;
-        let told = move |judge: &Judge, answer: &SignalClaim| match answer {
-            SignalClaim::Claimed(signal) => {
-                judge.effect("a claim", token);
-                judge.note(signal.id.as_str(), || format!("claimed: {}", signal.id));
-                Reply::Written
-            }
-            SignalClaim::Empty | SignalClaim::Fenced => Reply::Read,
-        };
-        self.ask(move |store| async move { store.claim_next(&token).await }, told).await
-    }
-
-    async fn settle(&self, token: &Token, id: &SignalId, as_: Settlement) -> Result<Recorded, StoreError> {
-        let (token, id) = (*token, id.clone());
-        let told = recorded("a settlement", token);
-        self.ask(move |store| async move { store.settle(&token, &id, as_).await }, told).await
-    }
-
-    async fn take_over(&self, token: &Token) -> Result<Option<Vec<Signal>>, StoreError> {
-        let token = *token;
-        let told = move |judge: &Judge, answer: &Option<Vec<Signal>>| match answer {
-            Some(_) => {
-                judge.effect("a taking over", token);
-                Reply::Written
-            }
-            None => Reply::Read,
-        };
-        self.ask(move |store| async move { store.take_over(&token).await }, told).await
-    }
-
-    async fn resolve(&self, token: &Token, id: &SignalId, as_: Settlement) -> Result<Recorded, StoreError> {
-        let (token, id) = (*token, id.clone());
-        let told = recorded("a resolution", token);
-        self.ask(move |store| async move { store.resolve(&token, &id, as_).await }, told).await
-    }
-
-    async fn counts(&self) -> Result<SignalCounts, StoreError> {
-        self.ask(|store| async move { store.counts().await }, read).await
-    }
-
-    async fn submitted(&self) {
-        self.submitted.notified().await;
     }
 }

@@ -3,23 +3,24 @@
 //! "The broker does not have it" is not "it was never sent": the order may be on its way, and a process that
 //! was stopped just before the wire will send it when it is continued. So the operator, in this order,
 //!
-//! 1. hears of the doubt from the present leader, which has taken it over: no earlier leadership can begin
-//!    another send of it, since the look at the fence would fail;
+//! 1. hears of the doubt: from the present leader, which has taken it over, so that no earlier leadership can begin
+//!    another send of that attempt, since the look at the fence would fail; or from the ledger's list, and then
+//!    waits as long as a leader waits for the ledger's answer, since the answer to the very claim may be on its way;
 //! 2. hears from every process that is not known to be dead, and so knows that it is past whatever it was
 //!    stopped in;
 //! 3. waits as long as an order can be on its way;
-//! 4. asks the broker. Only now does "no" mean that it never was and never will be.
+//! 4. asks the broker. Only now does "no" mean that this attempt never was executed and never will be.
 //!
-//! The verdict is handed out once. If what becomes of it is not known, the next leader that finds the signal
-//! still in doubt brings it here again, and everything is done again.
+//! The verdict is about that attempt, and is told to the ledger until it answers. If a failover loses it, the signal
+//! is heard of again, and everything is done again.
 
 use crate::broker::Broker;
 use crate::judge::Judge;
+use crate::plan::{Caution, LEDGER_PATIENCE};
 use domain::ledger::{Settlement, SignalId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// See the [module](self).
@@ -27,76 +28,93 @@ use tokio::time::Instant;
 pub struct Desk {
     judge: Arc<Judge>,
     flight_max: Duration,
-    doubts: Mutex<BTreeMap<SignalId, Doubt>>,
-    decided: Notify,
+    caution: Caution,
+    doubts: Mutex<BTreeMap<(SignalId, u32), Doubt>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Doubt {
-    /// Since then.
+    /// Nobody begins a send any more from then on.
     Heard(Instant),
     /// Everybody was heard since; nothing can be on its way from then on.
     NothingUnderWay(Instant),
-    /// To be handed to a leader.
-    Decided(Settlement),
+    /// To be told to the ledger.
+    Decided,
+}
+
+/// What is decided about one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Of which signal.
+    pub id: SignalId,
+    /// Which attempt was looked into.
+    pub attempt: u32,
+    /// What it is to be.
+    pub settlement: Settlement,
 }
 
 impl Desk {
     /// An empty one.
-    pub fn new(judge: Arc<Judge>, flight_max: Duration) -> Arc<Self> {
-        Arc::new(Self { judge, flight_max, doubts: Mutex::default(), decided: Notify::new() })
+    pub fn new(judge: Arc<Judge>, flight_max: Duration, caution: Caution) -> Arc<Self> {
+        Arc::new(Self { judge, flight_max, caution, doubts: Mutex::default() })
     }
 
-    /// A leader has taken over a signal in doubt that the broker does not have, or could not be asked about.
-    pub fn bring(&self, id: &SignalId) {
-        self.doubts().entry(id.clone()).or_insert_with(|| Doubt::Heard(Instant::now()));
+    /// A leader has taken over an attempt that the broker does not have, or could not be asked about.
+    pub fn bring(&self, id: &SignalId, attempt: u32) {
+        self.hear(id, attempt, Instant::now());
     }
 
-    /// A verdict for the present leader to carry out; nobody else gets it.
-    pub fn take_verdict(&self) -> Option<(SignalId, Settlement)> {
+    /// The ledger lists an attempt as in doubt.
+    pub fn read(&self, id: &SignalId, attempt: u32) {
+        self.hear(id, attempt, Instant::now() + LEDGER_PATIENCE);
+    }
+
+    fn hear(&self, id: &SignalId, attempt: u32, over_at: Instant) {
         let mut doubts = self.doubts();
-        let decided = doubts.iter().find_map(|(id, doubt)| match doubt {
-            Doubt::Decided(verdict) => Some((id.clone(), *verdict)),
-            Doubt::Heard(_) | Doubt::NothingUnderWay(_) => None,
-        });
-        if let Some((id, _)) = &decided {
-            doubts.remove(id);
+        let doubt = doubts.entry((id.clone(), attempt)).or_insert(Doubt::Heard(over_at));
+        if let Doubt::Heard(since) = doubt {
+            *since = over_at.min(*since);
         }
-        decided
     }
 
-    /// Resolves when there may be a verdict.
-    pub async fn decided(&self) {
-        self.decided.notified().await;
-    }
-
-    /// One round of the operator. `heard`: every process that is not dead has answered a question that was
-    /// asked then or later.
-    pub async fn round(&self, heard: Instant, broker: &Broker) {
-        let doubts: Vec<(SignalId, Doubt)> =
-            self.doubts().iter().map(|(id, doubt)| (id.clone(), *doubt)).collect();
-        for (id, doubt) in doubts {
+    /// One round of the operator; the verdicts that it came to. `heard`: every process that is not dead has answered
+    /// a question that was asked then or later.
+    pub async fn round(&self, heard: Instant, broker: &Broker) -> Vec<Verdict> {
+        let doubts: Vec<_> = self.doubts().iter().map(|(key, doubt)| (key.clone(), *doubt)).collect();
+        let mut verdicts = Vec::new();
+        for ((id, attempt), doubt) in doubts {
             let next = match doubt {
-                Doubt::Heard(since) if since <= heard => {
+                Doubt::Decided => continue,
+                Doubt::Heard(since) if self.caution != Caution::Hasty => {
+                    if since > heard {
+                        continue;
+                    }
                     Doubt::NothingUnderWay(Instant::now() + self.flight_max)
                 }
-                Doubt::NothingUnderWay(from) if from < Instant::now() => match broker.has(&id).await {
-                    Ok(true) => Doubt::Decided(Settlement::Done),
-                    Ok(false) => Doubt::Decided(Settlement::Received),
-                    Err(_) => continue,
-                },
-                Doubt::Heard(_) | Doubt::NothingUnderWay(_) | Doubt::Decided(_) => continue,
+                Doubt::NothingUnderWay(from) if from >= Instant::now() => continue,
+                Doubt::Heard(_) | Doubt::NothingUnderWay(_) => {
+                    let Ok(there) = broker.has(&id).await else { continue };
+                    let settlement = if there { Settlement::Done } else { Settlement::Received };
+                    verdicts.push(Verdict { id: id.clone(), attempt, settlement });
+                    Doubt::Decided
+                }
             };
-            if let Doubt::Decided(verdict) = next {
-                self.judge
-                    .note(("verdict", id.as_str(), verdict), || format!("verdict on {id}: {verdict:?}"));
-                self.decided.notify_one();
-            }
-            self.doubts().insert(id, next);
+            self.doubts().insert((id, attempt), next);
         }
+        for Verdict { id, attempt, settlement } in &verdicts {
+            self.judge.note(("verdict", id.as_str(), attempt, settlement), || {
+                format!("verdict on {id}, attempt {attempt}: {settlement:?}")
+            });
+        }
+        verdicts
     }
 
-    fn doubts(&self) -> MutexGuard<'_, BTreeMap<SignalId, Doubt>> {
+    /// The ledger has answered: whatever it said, that attempt is not in doubt any more.
+    pub fn is_told(&self, verdict: &Verdict) {
+        self.doubts().remove(&(verdict.id.clone(), verdict.attempt));
+    }
+
+    fn doubts(&self) -> MutexGuard<'_, BTreeMap<(SignalId, u32), Doubt>> {
         self.doubts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -96,6 +96,8 @@ kinds! {
     BrokerSlow = "broker-slow",
     /// The broker accepts and its answers are lost.
     BrokerRepliesLost = "broker-replies-lost",
+    /// The operator pauses all sending, and resumes it later.
+    KillSwitch = "kill-switch",
 }
 
 /// What a kind of fault acts on.
@@ -113,6 +115,8 @@ pub enum Target {
     Database,
     /// The broker.
     Broker,
+    /// The ledger's kill switch.
+    KillSwitch,
 }
 
 /// A store.
@@ -178,6 +182,7 @@ impl Kind {
             | Self::DbClockJump
             | Self::PortfolioCorrupt => Target::Database,
             Self::BrokerAway | Self::BrokerSlow | Self::BrokerRepliesLost => Target::Broker,
+            Self::KillSwitch => Target::KillSwitch,
         }
     }
 }
@@ -191,12 +196,14 @@ impl fmt::Display for Kind {
 /// Whom a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Victim {
-    /// Every instance, or a server as such.
+    /// Every instance and the operator, or a server as such.
     All,
     /// Whoever leads then; the first instance when nobody does.
     Leader,
     /// The instance in that place.
     Place(usize),
+    /// The operator, at the command line.
+    Operator,
 }
 
 /// One fault of a schedule.
@@ -221,6 +228,7 @@ impl fmt::Display for Fault {
             Victim::All => write!(f, "all")?,
             Victim::Leader => write!(f, "leader")?,
             Victim::Place(place) => write!(f, "{place}")?,
+            Victim::Operator => write!(f, "operator")?,
         }
         write!(f, " for {} draw {}", self.for_ms, self.draw)
     }
@@ -238,6 +246,7 @@ impl FromStr for Fault {
         let victim = match *victim {
             "all" => Victim::All,
             "leader" => Victim::Leader,
+            "operator" => Victim::Operator,
             place => Victim::Place(place.parse().map_err(|_| wrong())?),
         };
         let number = |text: &str| text.parse().map_err(|_| wrong());

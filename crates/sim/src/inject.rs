@@ -1,9 +1,10 @@
 //! Doing what a schedule says.
 
 use crate::broker::{Ailment, Moment, Trap};
-use crate::fault::{Fault, Kind, Target, Victim};
+use crate::fault::{Fault, Kind, Store, Target, Victim};
 use crate::instance::{Instance, drawn_rate};
 use crate::judge::Effect;
+use crate::line::Line;
 use crate::plan::Cluster;
 use crate::redis::Redis;
 use crate::world::{Identity, World};
@@ -30,17 +31,14 @@ impl World {
             }
             Target::Instance => self.hit_instance(fault, self.places_hit(fault)[0], effect),
             Target::Line(store, trouble) => {
-                let lines = match store {
-                    crate::fault::Store::Database => &self.database_lines,
-                    crate::fault::Store::Redis => &self.redis_lines,
-                };
-                for place in self.places_hit(fault) {
-                    lines[place].trouble(trouble, lasting(fault), Arc::clone(&effect));
+                for line in self.lines_hit(fault, store) {
+                    line.trouble(trouble, lasting(fault), Arc::clone(&effect));
                 }
             }
             Target::Redis => self.hit_redis(fault, &effect).await,
             Target::Database => self.hit_database(fault, effect).await,
             Target::Broker => self.hit_broker(fault, effect),
+            Target::KillSwitch => self.later(Arc::clone(self).pause_for(lasting(fault), effect)),
         }
     }
 
@@ -50,7 +48,21 @@ impl World {
             Victim::All => (0..self.plan.instances).collect(),
             Victim::Leader => vec![self.leader().unwrap_or(0)],
             Victim::Place(place) => vec![place.min(self.plan.instances - 1)],
+            Victim::Operator => vec![0],
         }
+    }
+
+    fn lines_hit(&self, fault: &Fault, store: Store) -> Vec<&Line> {
+        let lines = match store {
+            Store::Database => &self.database_lines,
+            Store::Redis => &self.redis_lines,
+        };
+        if fault.victim == Victim::Operator {
+            return vec![&self.operator_line];
+        }
+        let operators =
+            (fault.victim == Victim::All && store == Store::Database).then_some(&*self.operator_line);
+        self.places_hit(fault).into_iter().map(|place| &*lines[place]).chain(operators).collect()
     }
 
     fn hit_instance(self: &Arc<Self>, fault: &Fault, place: usize, effect: Arc<Effect>) {

@@ -2,14 +2,15 @@
 
 use crate::broker::Trap;
 use crate::database::DatabaseClient;
-use crate::dispatcher::Dispatcher;
+use crate::handler::Handler;
 use crate::judge::Judge;
 use crate::redis::RedisClient;
 use crate::world::World;
 use coordinator::clock::Process;
-use coordinator::{Coordinator, Ended, Notice, NoticeKind};
+use coordinator::{Coordinator, Ended, Ledger, LedgerSettings, Notice, NoticeKind};
 use domain::id::{InstanceId, Nonce};
-use domain::ports::{LeaderStore, StateStore, Submit};
+use domain::ledger::{Actor, NewSignal};
+use domain::ports::{LeaderStore, Recorded, Report, SignalHandler, StateStore, Submit};
 use domain::time::Time;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub struct Instance {
     pub coordinator: Coordinator,
     /// A fault that waits for the next send.
     pub trap: Arc<Mutex<Option<Trap>>>,
-    ledger: Arc<DatabaseClient>,
+    ledger: Ledger,
     /// Answered a question that was asked then.
     heard: Arc<Mutex<Instant>>,
     /// Outside the process: its hints, and its observer.
@@ -59,12 +60,12 @@ impl Instance {
             positions: "portfolio_positions".to_owned(),
             portfolio: "portfolio_state".to_owned(),
         };
-        let ledger = DatabaseClient::new(&world.database, &opening, &world.database_lines[place]);
+        let stores = DatabaseClient::new(&world.database, &opening, &world.database_lines[place]);
         let mut carriers = vec![
-            tokio::spawn(Arc::clone(&ledger).carry_row_hints()),
-            tokio::spawn(Arc::clone(&ledger).carry_signal_hints()),
+            tokio::spawn(Arc::clone(&stores).carry_row_hints()),
+            tokio::spawn(Arc::clone(&stores).carry_signal_hints()),
         ];
-        let state: Arc<dyn StateStore> = ledger.clone();
+        let state: Arc<dyn StateStore> = stores.clone();
         let mut builder = Coordinator::builder(id.clone(), nonce, state).ttl(world.plan.ttl());
         if let Some(redis) = &world.redis {
             let tickets = RedisClient::new(redis, &opening, &world.redis_lines[place]);
@@ -82,25 +83,20 @@ impl Instance {
             coordinator.clone(),
             world.plan.ttl(),
         )));
+        let settings = LedgerSettings { handler_time_max: world.patience(), ..LedgerSettings::default() };
+        let ledger = Ledger::new(coordinator.clone(), stores, settings);
         let trap = Arc::new(Mutex::new(None));
-        let heard = Arc::new(Mutex::new(Instant::now()));
-        let instance = Arc::new(Self { id, process, coordinator, trap, ledger, heard, carriers });
-        tokio::spawn(instance.process.gate(instance.dispatcher(world).run()));
-        instance
-    }
-
-    fn dispatcher(&self, world: &World) -> Dispatcher {
-        Dispatcher {
-            process: self.process.clone(),
-            coordinator: self.coordinator.clone(),
-            ledger: self.ledger.clone(),
+        let handler: Arc<dyn SignalHandler> = Arc::new(Handler {
+            process: process.clone(),
             broker: Arc::clone(&world.broker),
             desk: Arc::clone(&world.desk),
-            trap: Arc::clone(&self.trap),
+            trap: Arc::clone(&trap),
             caution: world.plan.caution,
-            patience: world.patience(),
-            late_max: world.plan.late_max() + world.patience() * 2,
-        }
+        });
+        let work = ledger.clone();
+        tokio::spawn(process.gate(async move { work.run(Some(handler)).await }));
+        let heard = Arc::new(Mutex::new(Instant::now()));
+        Arc::new(Self { id, process, coordinator, trap, ledger, heard, carriers })
     }
 
     /// Whether it leads actively, by its own clock.
@@ -122,13 +118,25 @@ impl Instance {
 
     /// A client's request to this instance; `None` when the process dies before it answers, or the store
     /// does not. Waits as long as the process is stopped: it is for the client to give up.
-    pub async fn submit(&self, signal: domain::ledger::NewSignal) -> Option<Submit> {
+    pub async fn submit(&self, signal: NewSignal, client: Actor) -> Option<Submit> {
         let (answer, answered) = oneshot::channel();
-        let ledger = Arc::clone(&self.ledger);
+        let ledger = self.ledger.clone();
         tokio::spawn(self.process.gate(async move {
-            let said = domain::ports::SignalLedger::submit(&*ledger, &signal).await;
+            let said = ledger.submit(&signal, &client).await;
             // The client may have given up.
             let _ = answer.send(said.ok());
+        }));
+        answered.await.ok().flatten()
+    }
+
+    /// What a service beside this instance reports; `None` when nobody knows whether it was recorded, or when this
+    /// instance does not lead.
+    pub async fn report(&self, report: Report) -> Option<Recorded> {
+        let (answer, answered) = oneshot::channel();
+        let ledger = self.ledger.clone();
+        tokio::spawn(self.process.gate(async move {
+            // Whoever asked may have gone away.
+            let _ = answer.send(ledger.report(report).await.ok());
         }));
         answered.await.ok().flatten()
     }

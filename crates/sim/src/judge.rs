@@ -5,10 +5,13 @@
 //! Stopped processes are judged like the others: what they would believe if they ran now.
 
 use crate::fault::Kind;
+use crate::kill_switch::{KillSwitch, Pause, Turn};
+use crate::plan::Cluster;
 use coordinator::Leadership;
 use coordinator::clock::Process;
 use domain::id::{ClaimId, Nonce};
 use domain::lease::{Epoch, Timeline, Token};
+use domain::ports::Switch;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,6 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+const KILL_SWITCH: &str = "no claim after an acknowledged pause";
 
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +68,7 @@ impl Effect {
 pub struct Judge {
     start: Instant,
     telling: Telling,
+    cluster: Cluster,
     state: Mutex<State>,
 }
 
@@ -79,6 +85,8 @@ struct State {
     granted: Option<Token>,
     /// The timeline that a promotion began last.
     promoted: Option<Timeline>,
+    kill_switch: KillSwitch,
+    excused: BTreeMap<&'static str, u64>,
     elections: u64,
 }
 
@@ -94,6 +102,7 @@ struct Believer {
 #[derive(Debug, Clone)]
 pub struct Known {
     granted: Option<Token>,
+    paused: bool,
 }
 
 /// What is left when a run is over.
@@ -105,6 +114,8 @@ pub struct Findings {
     pub trace: u64,
     /// What did not hold.
     pub violations: Vec<Violation>,
+    /// What an asynchronous failover excuses.
+    pub excused: BTreeMap<&'static str, u64>,
     /// How many faults of each kind took effect.
     pub faults: BTreeMap<Kind, u64>,
     /// How many claims were granted.
@@ -113,8 +124,8 @@ pub struct Findings {
 
 impl Judge {
     /// Begins now.
-    pub fn new(telling: Telling) -> Arc<Self> {
-        Arc::new(Self { start: Instant::now(), telling, state: Mutex::default() })
+    pub fn new(telling: Telling, cluster: Cluster) -> Arc<Self> {
+        Arc::new(Self { start: Instant::now(), telling, cluster, state: Mutex::default() })
     }
 
     /// Milliseconds since the start.
@@ -215,9 +226,37 @@ impl Judge {
         }
     }
 
+    /// The database has granted a claim of signals: only while no pause holds that was acknowledged.
+    pub fn claims_signals(&self, token: Token) {
+        let pause = self.state().kill_switch.claims();
+        match pause {
+            Pause::None => {}
+            Pause::Lost if self.cluster == Cluster::Asynchronous => self.excuse(KILL_SWITCH),
+            Pause::Lost | Pause::Holds => self.violation(KILL_SWITCH, format!("a claim under {token}")),
+        }
+    }
+
+    /// The database has turned the kill switch.
+    pub fn turned(&self, to: Switch) -> Turn {
+        self.note(("kill switch", to), || format!("the kill switch: {to:?}"));
+        self.state().kill_switch.turned(to)
+    }
+
+    /// Whoever asked for that pause has its answer.
+    pub fn pause_is_acknowledged(&self, pause: Turn) {
+        self.note("pause acknowledged", || "the pause is acknowledged".to_owned());
+        self.state().kill_switch.acknowledged(pause);
+    }
+
+    /// `invariant` does not hold, because an asynchronous failover lost the very record.
+    pub fn excuse(&self, invariant: &'static str) {
+        *self.state().excused.entry(invariant).or_default() += 1;
+    }
+
     /// What is known of the database as it is now.
     pub fn known(&self) -> Known {
-        Known { granted: self.state().granted }
+        let state = self.state();
+        Known { granted: state.granted, paused: state.kill_switch.is_paused() }
     }
 
     /// The database is now what it was when only that was known of it, on another timeline.
@@ -225,6 +264,7 @@ impl Judge {
         let mut state = self.state();
         state.granted = known.granted;
         state.promoted = Some(timeline);
+        state.kill_switch.failed_over(known.paused);
     }
 
     /// The end.
@@ -234,6 +274,7 @@ impl Judge {
             story: std::mem::take(&mut state.story),
             trace: state.hash.finish(),
             violations: state.violations.clone(),
+            excused: state.excused.clone(),
             faults: state.faults.clone(),
             elections: state.elections,
         }

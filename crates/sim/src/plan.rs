@@ -8,10 +8,20 @@ use std::time::Duration;
 const QUIET_ONCE_IN: u64 = 12;
 /// The kernel slews a clock by at most this, and the election's margin is made for it.
 const CLOCK_PPM: u32 = 500;
+/// One in so many brokers tells results later.
+const RESULTS_LATER_ONCE_IN: u64 = 4;
+/// One in so many LEADER_TTL is a long one.
+const LONG_TTL_ONCE_IN: u64 = 10;
 /// Before the first fault everybody starts and somebody is elected.
 pub const QUIET_START_TTLS: u32 = 3;
 /// One of so many faults is followed by a signal, so that some are always under way.
 const FAULTS_PER_SIGNAL: usize = 2;
+/// Signals are about so many instruments at most: few, so that several of each wait for their turn.
+const INSTRUMENTS_MAX: u64 = 3;
+/// One in so many faults of the ways to the database hits the operator's alone.
+const OPERATOR_ONCE_IN: u64 = 8;
+/// A request to the ledger that takes longer is not waited for (`ANSWER_TIME_MAX` of the library).
+pub const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How the database's standby is fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,18 +32,48 @@ pub enum Cluster {
     Asynchronous,
 }
 
-/// What the leader's work does with what it cannot know.
+/// What the broker does with orders of former leaders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Receiver {
+    /// Accepts whatever arrives.
+    Plain,
+    /// Refuses epochs smaller than the largest that it has seen, and attempts of which it has said that it does
+    /// not have them: a lookup may answer at once that a signal was not executed.
+    Fencing,
+}
+
+/// When the broker says what became of an order that it has accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Results {
+    /// With the acceptance: a signal is done then.
+    AtOnce,
+    /// To a service beside the leader, which reports it: a signal is sent, and done later.
+    Later,
+}
+
+/// What the handler and the person at the desk do with what they cannot know. All but the first are mistakes that
+/// whoever judges must find out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Caution {
-    /// Everything that `dispatcher.rs` gives a reason for.
+    /// What is not certain is not said.
     Careful,
-    /// Goes on with a token after a resolution had no answer. Wrong: see `dispatcher.rs`.
-    KeepsToken,
-    /// Takes over at the start of a leadership, and after what had no answer, and then no more. Wrong: what
-    /// arrives late, or what a failover brings back, is never looked at.
-    TakesOverOnce,
-    /// Sends again what is in doubt. Wrong: whoever judges must find out.
+    /// A handler that says of what the broker does not have (yet) that it was not executed.
     Blind,
+    /// A handler that takes a broker's silence for a no.
+    SilenceIsNo,
+    /// A person who asks the broker once, and does not wait for what may be on its way.
+    Hasty,
+    /// A person whose decision names whatever attempt is the latest when it is told, not the one looked into.
+    LatestAttempt,
+}
+
+/// A signal that a client submits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Submission {
+    /// When, milliseconds after the start.
+    pub at_ms: u64,
+    /// About which instrument.
+    pub instrument: u64,
 }
 
 /// Everything that decides how a run goes.
@@ -53,10 +93,14 @@ pub struct Plan {
     pub cluster: Cluster,
     /// Whether there is a Redis.
     pub redis: Redis,
-    /// The leader's work.
+    /// The kind of broker.
+    pub receiver: Receiver,
+    /// Another thing about it.
+    pub results: Results,
+    /// The handler and the person at the desk.
     pub caution: Caution,
-    /// When signals are submitted, milliseconds after the start.
-    pub signals_ms: Vec<u64>,
+    /// What is submitted.
+    pub signals: Vec<Submission>,
     /// What goes wrong, in order of time.
     pub faults: Vec<Fault>,
 }
@@ -77,7 +121,7 @@ pub struct Wishes {
     pub faults: usize,
     /// How many coordinators; drawn when not given.
     pub instances: Option<usize>,
-    /// The leader's work.
+    /// The handler and the person at the desk.
     pub caution: Caution,
 }
 
@@ -88,9 +132,14 @@ impl Plan {
         let drawn = rng.pick(&[2, 3, 3, 3, 4, 5]);
         // Mostly short: less simulated time passes between faults. Now and then long, since the waits that
         // do not grow with LEADER_TTL then have another proportion to it.
-        let ttl_ms = rng.pick(&[1_000, 1_000, 1_200, 1_500, 1_500, 2_000, 2_000, 3_000, 10_000, 60_000]);
+        let ttl_ms = match rng.below(LONG_TTL_ONCE_IN) {
+            0 => rng.pick(&[10_000, 60_000]),
+            _ => rng.pick(&[1_000, 1_000, 1_200, 1_500, 1_500, 2_000, 2_000, 3_000, 5_000]),
+        };
         let cluster = rng.pick(&[Cluster::Synchronous, Cluster::Asynchronous]);
         let redis = if rng.once_in(8) { Redis::Absent } else { Redis::Present };
+        // Epochs go back when a failover loses elections, and then nobody can say when such a broker accepts again.
+        let fences = cluster == Cluster::Synchronous && rng.once_in(2);
         let instances = wishes.instances.unwrap_or(drawn);
         let mut plan = Self {
             seed,
@@ -100,8 +149,10 @@ impl Plan {
             flight_ms: rng.pick(&[ttl_ms / 10, ttl_ms / 4, ttl_ms, ttl_ms * 2]),
             cluster,
             redis,
+            receiver: if fences { Receiver::Fencing } else { Receiver::Plain },
+            results: if rng.once_in(RESULTS_LATER_ONCE_IN) { Results::Later } else { Results::AtOnce },
             caution: wishes.caution,
-            signals_ms: Vec::new(),
+            signals: Vec::new(),
             faults: Vec::new(),
         };
         plan.schedule(wishes.faults);
@@ -123,13 +174,14 @@ impl Plan {
         Duration::from_millis(self.flight_ms)
     }
 
-    /// The longest that a request to a store is on its way.
+    /// The longest that a request to a store is on its way: longer than anybody waits for its answer.
     pub fn late_max(&self) -> Duration {
-        self.ttl() * 3
+        self.ttl() * 3 + LEDGER_PATIENCE
     }
 
     fn schedule(&mut self, faults: usize) {
         let mut rng = Rng::new(self.seed, &[2]);
+        let instruments = rng.between(2, INSTRUMENTS_MAX);
         let possible: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| self.is_possible(*kind)).collect();
         let mut at_ms = self.ttl_ms * u64::from(QUIET_START_TTLS);
         for number in 0..faults {
@@ -138,7 +190,8 @@ impl Plan {
             let (for_ms, draw) = (self.length_ms(kind, &mut rng), rng.draw() % 1_000_000);
             self.faults.push(Fault { at_ms, kind, victim, for_ms, draw });
             if number % FAULTS_PER_SIGNAL == 0 {
-                self.signals_ms.push(at_ms + rng.below(self.ttl_ms));
+                let (at_ms, instrument) = (at_ms + rng.below(self.ttl_ms), rng.below(instruments));
+                self.signals.push(Submission { at_ms, instrument });
             }
             let quiet = rng.once_in(QUIET_ONCE_IN);
             at_ms += if quiet { rng.between(3, 6) * self.ttl_ms } else { rng.below(self.ttl_ms * 2 / 3) };
@@ -150,7 +203,11 @@ impl Plan {
             Target::Redis | Target::Line(Store::Redis, _) => self.redis == Redis::Present,
             // Nobody waits for an asynchronous standby.
             Target::Database => kind != Kind::DbStall || self.cluster == Cluster::Synchronous,
-            Target::Leader | Target::Instance | Target::Line(Store::Database, _) | Target::Broker => true,
+            Target::Leader
+            | Target::Instance
+            | Target::Line(Store::Database, _)
+            | Target::Broker
+            | Target::KillSwitch => true,
         }
     }
 
@@ -159,8 +216,9 @@ impl Plan {
         match kind.target() {
             Target::Leader => Victim::Leader,
             Target::Instance => rng.pick(&[Victim::Leader, place]),
+            Target::Line(Store::Database, _) if rng.once_in(OPERATOR_ONCE_IN) => Victim::Operator,
             Target::Line(..) => rng.pick(&[Victim::Leader, place, Victim::All]),
-            Target::Redis | Target::Database | Target::Broker => Victim::All,
+            Target::Redis | Target::Database | Target::Broker | Target::KillSwitch => Victim::All,
         }
     }
 

@@ -1,18 +1,21 @@
 //! A plan as a text file: what a failing seed leaves behind, and what `--replay` reads.
 
 use crate::fault::Fault;
-use crate::plan::{Caution, Cluster, Plan, Redis};
+use crate::plan::{Caution, Cluster, Plan, Receiver, Redis, Results, Submission};
 use std::fmt;
 use std::str::FromStr;
 
 const CLUSTERS: [(Cluster, &str); 2] =
     [(Cluster::Synchronous, "synchronous"), (Cluster::Asynchronous, "asynchronous")];
 const REDIS: [(Redis, &str); 2] = [(Redis::Present, "present"), (Redis::Absent, "absent")];
-const CAUTIONS: [(Caution, &str); 4] = [
+const RECEIVERS: [(Receiver, &str); 2] = [(Receiver::Plain, "plain"), (Receiver::Fencing, "fencing")];
+const RESULTS: [(Results, &str); 2] = [(Results::AtOnce, "at-once"), (Results::Later, "later")];
+const CAUTIONS: [(Caution, &str); 5] = [
     (Caution::Careful, "careful"),
-    (Caution::KeepsToken, "keeps-token"),
-    (Caution::TakesOverOnce, "takes-over-once"),
     (Caution::Blind, "blind"),
+    (Caution::SilenceIsNo, "silence-is-no"),
+    (Caution::Hasty, "hasty"),
+    (Caution::LatestAttempt, "latest-attempt"),
 ];
 
 impl fmt::Display for Plan {
@@ -24,8 +27,11 @@ impl fmt::Display for Plan {
         writeln!(f, "flight-ms {}", self.flight_ms)?;
         writeln!(f, "cluster {}", name(&CLUSTERS, &self.cluster))?;
         writeln!(f, "redis {}", name(&REDIS, &self.redis))?;
+        writeln!(f, "broker {}", name(&RECEIVERS, &self.receiver))?;
+        writeln!(f, "results {}", name(&RESULTS, &self.results))?;
         writeln!(f, "caution {}", name(&CAUTIONS, &self.caution))?;
-        self.signals_ms.iter().try_for_each(|at| writeln!(f, "signal {at}"))?;
+        let told = |signal: &Submission| format!("signal {} of {}", signal.at_ms, signal.instrument);
+        self.signals.iter().try_for_each(|signal| writeln!(f, "{}", told(signal)))?;
         self.faults.iter().try_for_each(|fault| writeln!(f, "{fault}"))
     }
 }
@@ -38,7 +44,8 @@ impl FromStr for Caution {
     }
 }
 
-/// Lines that begin with `#` are remarks.
+/// Lines that begin with `#` are remarks. Plans of before brokers differed, and of before there were instruments, say
+/// nothing about them.
 impl FromStr for Plan {
     type Err = String;
 
@@ -51,8 +58,10 @@ impl FromStr for Plan {
             flight_ms: 0,
             cluster: Cluster::Synchronous,
             redis: Redis::Present,
+            receiver: Receiver::Plain,
+            results: Results::AtOnce,
             caution: Caution::Careful,
-            signals_ms: Vec::new(),
+            signals: Vec::new(),
             faults: Vec::new(),
         };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -78,12 +87,22 @@ impl Plan {
             "cluster" => self.cluster = named(&CLUSTERS, value)?,
             "redis" => self.redis = named(&REDIS, value)?,
             "caution" => self.caution = named(&CAUTIONS, value)?,
-            "signal" => self.signals_ms.push(number()?),
+            "broker" => self.receiver = named(&RECEIVERS, value)?,
+            "results" => self.results = named(&RESULTS, value)?,
+            "signal" => {
+                self.signals.push(submission(value).ok_or_else(|| format!("{line:?}: not a number"))?);
+            }
             "at" => self.faults.push(line.parse::<Fault>()?),
             other => return Err(format!("{other:?} is not a key of a plan")),
         }
         Ok(())
     }
+}
+
+/// `MS`, or `MS of INSTRUMENT`.
+fn submission(text: &str) -> Option<Submission> {
+    let (at, instrument) = text.split_once(" of ").unwrap_or((text, "0"));
+    Some(Submission { at_ms: at.parse().ok()?, instrument: instrument.parse().ok()? })
 }
 
 fn name<T: PartialEq>(names: &[(T, &'static str)], of: &T) -> &'static str {

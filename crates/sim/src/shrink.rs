@@ -13,7 +13,7 @@ pub fn shrink(plan: &Plan) -> Plan {
     let Some(invariant) = broken(plan) else { return plan.clone() };
     let mut search = Search { best: plan.clone(), invariant, runs: 0 };
     search.drop_some(|plan| &mut plan.faults);
-    search.drop_some(|plan| &mut plan.signals_ms);
+    search.drop_some(|plan| &mut plan.signals);
     search.shorten();
     search.drop_some(|plan| &mut plan.faults);
     search.best

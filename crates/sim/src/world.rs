@@ -1,7 +1,7 @@
 //! One run: instances, stores, broker, clients and an operator on one runtime with virtual time.
 
 use crate::broker::Broker;
-use crate::database::Database;
+use crate::database::{Database, DatabaseClient};
 use crate::desk::Desk;
 use crate::instance::Instance;
 use crate::judge::{Judge, Telling};
@@ -11,13 +11,16 @@ use crate::plan::{self, Plan};
 use crate::redis::Redis;
 use crate::rng::Rng;
 use coordinator::Ended;
-use domain::id::{GroupId, InstanceId};
-use domain::ledger::{NewSignal, SignalId, SignalState};
-use domain::ports::Submit;
+use domain::id::{GroupId, InstanceId, Nonce};
+use domain::ledger::{Actor, Instruction, Label, NewSignal, Settlement, SignalId, SignalState};
+use domain::ports::{Recorded, Report, Submit};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use testkit::contract::Opening;
 use tokio::runtime::RngSeed;
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -47,12 +50,20 @@ pub struct World {
     pub broker: Arc<Broker>,
     /// Where doubts go.
     pub desk: Arc<Desk>,
+    /// The operator's command line.
+    pub operator: Arc<DatabaseClient>,
+    /// Its way to the database.
+    pub operator_line: Arc<Line>,
+    healed: AtomicBool,
     places: Mutex<Vec<Place>>,
     /// Signals whose submission was acknowledged.
     acknowledged: Mutex<BTreeSet<SignalId>>,
     /// What faults have begun and not finished.
     unfinished: Mutex<Vec<AbortHandle>>,
 }
+
+/// Signals and attempts in the order in which the broker accepts them.
+pub type Acceptances = mpsc::UnboundedReceiver<(SignalId, u32)>;
 
 #[derive(Default)]
 struct Place {
@@ -84,44 +95,53 @@ pub fn play(plan: &Plan, telling: Telling) -> Outcome {
         .build()
         .expect("a runtime without any IO needs nothing of the system");
     runtime.block_on(async {
-        let world = World::new(plan.clone(), telling);
-        world.run().await
+        let (world, accepted) = World::new(plan.clone(), telling);
+        world.run(accepted).await
     })
 }
 
 impl World {
-    fn new(plan: Plan, telling: Telling) -> Arc<Self> {
-        let judge = Judge::new(telling);
+    /// With what its broker will accept.
+    fn new(plan: Plan, telling: Telling) -> (Arc<Self>, Acceptances) {
+        let judge = Judge::new(telling, plan.cluster);
         let group = GroupId::parse("sim").expect("an id");
         let line = |store: u64, place: usize| {
             let rng = Rng::new(plan.seed, &[store, place as u64]);
             Arc::new(Line::new(Arc::clone(&judge), rng, plan.heartbeat_ms(), plan.late_max()))
         };
-        Arc::new(Self {
-            database: Database::new(group.clone(), Arc::clone(&judge)),
+        let database = Database::new(group.clone(), Arc::clone(&judge));
+        let operator_line = line(20, plan.instances);
+        let (broker, accepted) = Broker::new(Arc::clone(&judge), &plan);
+        let world = Arc::new(Self {
+            operator: DatabaseClient::new(&database, &operators(&group, plan.ttl()), &operator_line),
+            operator_line,
+            database,
+            healed: AtomicBool::new(false),
             database_lines: (0..plan.instances).map(|place| line(20, place)).collect(),
             redis: (plan.redis == plan::Redis::Present).then(Redis::new),
             redis_lines: (0..plan.instances).map(|place| line(21, place)).collect(),
-            broker: Broker::new(Arc::clone(&judge), Rng::new(plan.seed, &[22]), plan.flight_max()),
-            desk: Desk::new(Arc::clone(&judge), plan.flight_max()),
+            broker,
+            desk: Desk::new(Arc::clone(&judge), plan.flight_max(), plan.caution),
             places: Mutex::new((0..plan.instances).map(|_| Place::default()).collect()),
             acknowledged: Mutex::default(),
             unfinished: Mutex::default(),
             group,
             judge,
             plan,
-        })
+        });
+        (world, accepted)
     }
 
-    async fn run(self: Arc<Self>) -> Outcome {
+    async fn run(self: Arc<Self>, accepted: Acceptances) -> Outcome {
         let begin = Instant::now();
         for place in 0..self.plan.instances {
             self.start(place, Identity::New);
         }
-        for (number, at_ms) in self.plan.signals_ms.iter().enumerate() {
-            tokio::spawn(Arc::clone(&self).client(number, begin + Duration::from_millis(*at_ms)));
+        for number in 0..self.plan.signals.len() {
+            tokio::spawn(Arc::clone(&self).client(number, begin));
         }
-        tokio::spawn(Arc::clone(&self).operator());
+        tokio::spawn(Arc::clone(&self).operate());
+        tokio::spawn(Arc::clone(&self).report_results(accepted));
         for fault in self.plan.faults.clone() {
             sleep_until(begin + Duration::from_millis(fault.at_ms)).await;
             self.inject(&fault).await;
@@ -236,6 +256,7 @@ impl World {
         self.judge.note("healed", || "every fault is over".to_owned());
         self.unfinished().drain(..).for_each(|handle| handle.abort());
         self.database_lines.iter().chain(&self.redis_lines).for_each(|line| line.heal());
+        self.operator_line.heal();
         self.database.server.heal();
         self.mend_portfolio().await;
         self.broker.heal();
@@ -252,49 +273,18 @@ impl World {
         for place in 0..self.plan.instances {
             self.start(place, Identity::Same);
         }
+        self.healed.store(true, Ordering::Relaxed);
     }
 
-    // --- clients and operator -----------------------------------------------------------------------
-
-    /// Submits one signal to one instance after the other, always under the same id, until one says that it
-    /// is durable.
-    async fn client(self: Arc<Self>, number: usize, from: Instant) {
-        sleep_until(from).await;
-        let id = SignalId::parse(&format!("s{number}")).expect("an id");
-        let signal = NewSignal { id: id.clone(), body: format!("{{\"n\":{number}}}") };
-        let mut rng = self.rng(&[30, number as u64]);
-        loop {
-            let place = usize::try_from(rng.below(self.plan.instances as u64)).unwrap_or(0);
-            if let Some(instance) = self.instance(place) {
-                match timeout(self.patience(), instance.submit(signal.clone())).await {
-                    Ok(Some(Submit::Accepted(_) | Submit::Repeated(_))) => break,
-                    Ok(Some(Submit::Conflict(_))) => {
-                        self.judge.violation("a repetition is no conflict", id.to_string());
-                    }
-                    Ok(None) | Err(_) => {}
-                }
-            }
-            sleep(self.patience() / 2).await;
-        }
-        self.judge.note(("acknowledged", number), || format!("{id} is acknowledged"));
-        self.acknowledged().insert(id);
-    }
-
-    async fn operator(self: Arc<Self>) {
-        loop {
-            let asked = Instant::now();
-            self.instances().iter().for_each(|instance| instance.ask());
-            sleep(self.patience()).await;
-            // Whoever died has nothing to say any more; whoever was started meanwhile has sent nothing.
-            let heard = self.instances().iter().map(|instance| instance.heard()).min().unwrap_or(asked);
-            self.desk.round(heard, &self.broker).await;
-        }
+    /// Whether every fault is over.
+    pub fn is_healed(&self) -> bool {
+        self.healed.load(Ordering::Relaxed)
     }
 
     // --- the verdict --------------------------------------------------------------------------------
 
     fn is_settled(&self) -> bool {
-        let waits = self.acknowledged().len() < self.plan.signals_ms.len();
+        let waits = self.acknowledged().len() < self.plan.signals.len();
         let one_acts = self.instances().iter().filter(|instance| instance.acts()).count() == 1;
         let all_there = self.instances().len() == self.plan.instances;
         let open = self.database.signals().iter().any(|signal| signal.state != SignalState::Done);
@@ -306,7 +296,7 @@ impl World {
         if leaders != 1 {
             self.judge.violation("exactly one leader in the end", format!("{leaders} act"));
         }
-        let waiting = self.plan.signals_ms.len() - self.acknowledged().len();
+        let waiting = self.plan.signals.len() - self.acknowledged().len();
         if waiting > 0 {
             self.judge.violation("every submission is acknowledged", format!("{waiting} are not"));
         }
@@ -323,5 +313,18 @@ impl World {
 
     fn unfinished(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
         self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The operator opens the ledger as a command does, which takes no part in the election.
+fn operators(group: &GroupId, ttl: Duration) -> Opening {
+    Opening {
+        group: group.clone(),
+        id: InstanceId::parse("operator").expect("an id"),
+        nonce: Nonce::new(0),
+        host: "desk".to_owned(),
+        ttl,
+        positions: "portfolio_positions".to_owned(),
+        portfolio: "portfolio_state".to_owned(),
     }
 }

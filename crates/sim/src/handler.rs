@@ -1,0 +1,61 @@
+//! The handler of one simulated process, as somebody would write it for a broker.
+
+use crate::broker::{Broker, Failure, Trap};
+use crate::desk::Desk;
+use crate::order::Order;
+use crate::plan::{Caution, Results};
+use async_trait::async_trait;
+use coordinator::clock::Process;
+use domain::lease::Epoch;
+use domain::ledger::{Settlement, Signal};
+use domain::ports::{Answer, SignalHandler};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// See the [module](self).
+pub struct Handler {
+    /// Whose.
+    pub process: Process,
+    /// To send to.
+    pub broker: Arc<Broker>,
+    /// For what is in doubt.
+    pub desk: Arc<Desk>,
+    /// A fault that waits for the next send.
+    pub trap: Arc<Mutex<Option<Trap>>>,
+    /// What is done about what cannot be known.
+    pub caution: Caution,
+}
+
+#[async_trait]
+impl SignalHandler for Handler {
+    async fn execute(&self, signal: &Signal, epoch: Epoch) -> Answer {
+        let trap = self.trap.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match self.broker.send(&self.process, Order::of(signal, epoch), trap).await {
+            Ok(()) => match self.broker.results() {
+                Results::AtOnce => said(Settlement::Done, "accepted"),
+                Results::Later => said(Settlement::Sent, "accepted, and not executed yet"),
+            },
+            Err(Failure::Refused) => said(Settlement::Received, "refused"),
+            Err(Failure::NoAnswer) if self.caution == Caution::SilenceIsNo => {
+                said(Settlement::Received, "no answer")
+            }
+            Err(Failure::NoAnswer) => Answer::unknown("no answer"),
+        }
+    }
+
+    async fn lookup(&self, signal: &Signal, epoch: Epoch) -> Answer {
+        let not_there_is_no = self.broker.fences() || self.caution == Caution::Blind;
+        match self.broker.lookup(Order::of(signal, epoch)).await {
+            Ok(true) => said(Settlement::Done, "it is there"),
+            Ok(false) if not_there_is_no => said(Settlement::Received, "it is not there"),
+            Ok(false) | Err(Failure::NoAnswer) => {
+                self.desk.bring(&signal.id, signal.attempt);
+                Answer::unknown("a person has to look into it")
+            }
+            Err(Failure::Refused) => Answer::unknown("another leader has come"),
+        }
+    }
+}
+
+fn said(outcome: Settlement, note: &str) -> Answer {
+    Answer { outcome, note: note.to_owned() }
+}

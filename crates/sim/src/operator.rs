@@ -1,0 +1,118 @@
+//! The operator: a person with a command line of his own, whose requests get lost like everybody's, so that he
+//! repeats them until they are answered.
+
+use crate::desk::Verdict;
+use crate::judge::Effect;
+use crate::plan::Caution;
+use crate::world::World;
+use domain::ledger::{Actor, Settlement, Signal, SignalId, StateName};
+use domain::ports::{Decision, ListQuery, Recorded, SIGNALS_READ_MAX, SignalLedger, StoreError, Switch};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+/// From the broker's word to the command that tells of it less than this passes.
+const THINKING_TTLS: u64 = 2;
+
+impl World {
+    /// Asks everybody whether they are there, looks into what is in doubt, and decides; for ever.
+    pub async fn operate(self: Arc<Self>) {
+        let mut rng = self.rng(&[31]);
+        loop {
+            let asked = Instant::now();
+            self.instances().iter().for_each(|instance| instance.ask());
+            sleep(self.patience()).await;
+            // Whoever died has nothing to say any more; whoever was started meanwhile has sent nothing.
+            let heard = self.instances().iter().map(|instance| instance.heard()).min().unwrap_or(asked);
+            for verdict in self.desk.round(heard, &self.broker).await {
+                let thinking = Duration::from_millis(rng.below(self.plan.ttl_ms * THINKING_TTLS));
+                tokio::spawn(Arc::clone(&self).decide(verdict, thinking));
+            }
+            for signal in self.listed(StateName::InDoubt).await {
+                self.desk.read(&signal.id, signal.attempt);
+            }
+            // A failover may have lost its result.
+            if let Some(signal) = self.listed(StateName::Sent).await.pop()
+                && self.broker.has(&signal.id).await == Ok(true)
+            {
+                let (id, attempt) = (signal.id, signal.attempt);
+                self.tell(&Verdict { id, attempt, settlement: Settlement::Done }, attempt).await;
+            }
+            if self.is_healed() {
+                // An earlier request to pause may have arrived only now.
+                self.answer(self.operator.switch(Switch::Resume, &person(), "all is well")).await;
+            }
+        }
+    }
+
+    /// The signals in that state, if the ledger answers.
+    async fn listed(&self, state: StateName) -> Vec<Signal> {
+        let query = ListQuery { state: Some(state), instrument: None, before: None, limit: SIGNALS_READ_MAX };
+        self.answer(self.operator.list(&query)).await.unwrap_or_default()
+    }
+
+    /// Tells the ledger what was decided, until it answers.
+    async fn decide(self: Arc<Self>, verdict: Verdict, thinking: Duration) {
+        sleep(thinking).await;
+        loop {
+            let attempt = match self.plan.caution {
+                Caution::LatestAttempt => self.latest_attempt(&verdict.id).await,
+                Caution::Careful | Caution::Blind | Caution::SilenceIsNo | Caution::Hasty => {
+                    Some(verdict.attempt)
+                }
+            };
+            let told = match attempt {
+                Some(attempt) => self.tell(&verdict, attempt).await,
+                None => None,
+            };
+            match told {
+                // The ledger speaks of another attempt than was looked into, so that one is named next time.
+                Some(Recorded::Refused) if self.plan.caution == Caution::LatestAttempt => {}
+                Some(Recorded::Recorded | Recorded::Refused) => return self.desk.is_told(&verdict),
+                None => {}
+            }
+            sleep(self.patience() / 2).await;
+        }
+    }
+
+    async fn tell(&self, verdict: &Verdict, attempt: u32) -> Option<Recorded> {
+        let Verdict { id, settlement, .. } = verdict.clone();
+        let reason = "looked into".to_owned();
+        let decision = Decision { id, attempt, settlement, actor: person(), reason };
+        let recorded = self.answer(self.operator.decide(&decision)).await?;
+        let id = &verdict.id;
+        self.judge.note(("told", id.as_str(), attempt, recorded), || {
+            format!("the decision on {id}, attempt {attempt}, is answered: {recorded:?}")
+        });
+        Some(recorded)
+    }
+
+    async fn latest_attempt(&self, id: &SignalId) -> Option<u32> {
+        let found = self.answer(self.operator.find(id)).await?;
+        found.map(|signal| signal.attempt)
+    }
+
+    /// Nothing is to be sent for a while.
+    pub async fn pause_for(self: Arc<Self>, length: Duration, effect: Arc<Effect>) {
+        self.turn(Switch::Pause).await;
+        self.judge.took_effect(&effect);
+        sleep(length).await;
+        self.turn(Switch::Resume).await;
+    }
+
+    /// Turns the kill switch, and asks until it is answered.
+    async fn turn(&self, to: Switch) {
+        while self.answer(self.operator.switch(to, &person(), "a look at the market")).await.is_none() {
+            sleep(self.patience() / 2).await;
+        }
+    }
+
+    /// `None`: there was none in time.
+    async fn answer<T>(&self, request: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
+        timeout(self.patience(), request).await.ok().and_then(Result::ok)
+    }
+}
+
+fn person() -> Actor {
+    Actor { who: "operator".to_owned(), origin: "desk".to_owned() }
+}

@@ -5,8 +5,8 @@ use crate::report::{Findings, listed};
 use crate::workspace::Workspace;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
-/// What the domain may use: macros, error messages and exact decimals, the latter two without std.
-const DOMAIN_MAY_USE: [&str; 3] = ["async-trait", "thiserror", "rust_decimal"];
+/// What the domain may use: macros, error messages, exact decimals and SHA-256, all but the first without std.
+const DOMAIN_MAY_USE: [&str; 4] = ["async-trait", "thiserror", "rust_decimal", "sha2"];
 /// A macro runs in the compiler: its features say nothing about std in the domain.
 const MACROS_ONLY: &str = "async-trait";
 
@@ -156,7 +156,9 @@ fn wrong(layer: Layer, dependency: &Dependency) -> Option<&'static str> {
 
 fn wrong_in_domain(dependency: &Dependency) -> Option<&'static str> {
     if !DOMAIN_MAY_USE.contains(&dependency.name.as_str()) {
-        return Some("the domain depends on async-trait, thiserror and rust_decimal only: no IO, no clock");
+        return Some(
+            "the domain depends on async-trait, thiserror, rust_decimal and sha2 only: no IO, no clock",
+        );
     }
     (dependency.with_std && dependency.name != MACROS_ONLY)
         .then_some("the domain is no_std: default-features = false and no feature `std`")

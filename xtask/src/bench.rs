@@ -1,6 +1,7 @@
-//! `cargo xtask bench`: the figures of the README, as ratios to their limits, measured in one run on this machine.
+//! `cargo xtask bench`: the figures of the README, as ratios measured in one run on this machine.
 //! Never part of the tests: what depends on time is told, not judged.
 
+use crate::EXIT_USAGE;
 use crate::proof;
 use crate::test::BACKEND_VARIABLE;
 use crate::test::servers::Servers;
@@ -8,20 +9,62 @@ use crate::workspace::{Workspace, run as run_command};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// The command.
-pub fn run(workspace: &Workspace) -> ExitCode {
-    proof::told(measure(workspace))
+const HELP: &str = "\
+usage: cargo xtask bench [signals]
+
+  bench            failover, handover, load and memory of the election
+  bench signals    the ledger: the adapter's statements beside the same in pgbench, and the time
+                   from a signal's POST to its arrival at the handler
+
+Prints ratios of what was measured in one run on this machine, and judges nothing. It takes some
+minutes, and wants a machine that has nothing else to do. The servers are started for it and go
+away with it; `bench signals` needs PostgreSQL installed here, as it switches its durability on.";
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Election,
+    Signals,
 }
 
-fn measure(workspace: &Workspace) -> Result<(), String> {
+/// The command.
+pub fn run(workspace: &Workspace, arguments: &[String]) -> ExitCode {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let subject = match arguments[..] {
+        [] => Subject::Election,
+        ["signals"] => Subject::Signals,
+        ["--help" | "-h" | "help"] => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{HELP}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    proof::told(measure(workspace, subject))
+}
+
+fn measure(workspace: &Workspace, subject: Subject) -> Result<(), String> {
     let servers = Servers::provide(workspace)?;
     println!("{servers}");
-    // What is measured is what users build; what measures it need not be quick.
+    // What is measured is what users build; what measures the election need not be quick.
     run_command(&mut workspace.cargo(&["build", "--release", "--locked", "--package", "app"]))?;
-    let binary = workspace.root().join("target/release/coordinator");
-    let mut figures =
-        workspace.cargo(&["run", "--quiet", "--locked", "--package", "app", "--example", "figures", "--"]);
-    figures.arg(binary).env(BACKEND_VARIABLE, servers.backend().as_str());
+    let binary = workspace.target().join("release/coordinator");
+    let (example, profile) = match subject {
+        Subject::Election => ("figures", None),
+        // It has the adapter in itself, and is a client that must not hold up what it waits for.
+        Subject::Signals => ("signals_figures", Some("--release")),
+    };
+    let selected = ["--locked", "--package", "app", "--example", example];
+    run_command(workspace.cargo(&["build"]).args(profile).args(selected))?;
+    let mut figures = workspace.cargo(&["run", "--quiet"]);
+    figures
+        .args(profile)
+        .args(selected)
+        .arg("--")
+        .arg(binary)
+        .env(BACKEND_VARIABLE, servers.backend().as_str());
     if let Some(path) = servers.path() {
         figures.env::<_, OsString>("PATH", path);
     }

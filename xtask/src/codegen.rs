@@ -26,7 +26,7 @@ struct Generator {
     test: &'static str,
 }
 
-const GENERATORS: [Generator; 3] = [
+const GENERATORS: [Generator; 4] = [
     Generator {
         what: "table of roles and events",
         files: &["docs/protocol.md"],
@@ -40,8 +40,14 @@ const GENERATORS: [Generator; 3] = [
         test: "scenarios",
     },
     Generator {
+        what: "rules of Prometheus and their tests",
+        files: &["docker/prometheus/rules"],
+        package: "domain",
+        test: "exported_rules",
+    },
+    Generator {
         what: "table of crash points",
-        files: &["docs/crash-points.md"],
+        files: &["docs/signals.md"],
         package: "app",
         test: "crash_table",
     },

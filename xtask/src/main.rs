@@ -54,8 +54,8 @@ const COMMANDS: [Command; 9] = [
     },
     Command {
         name: "bench",
-        does: "measures failover, handover, load and memory on real stores",
-        run: Run::Alone(bench::run),
+        does: "measures the election on real stores; `bench signals` the ledger, `bench --help`",
+        run: Run::With(bench::run),
     },
     Command {
         name: "model",
@@ -69,7 +69,7 @@ const COMMANDS: [Command; 9] = [
     },
     Command {
         name: "chaos",
-        does: "real processes and stores under faults; `chaos --faults N`, `chaos --help`",
+        does: "real processes and stores under faults; `chaos --faults N`, `chaos --signals N`, `chaos --help`",
         run: Run::With(proof::chaos),
     },
     Command {

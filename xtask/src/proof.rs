@@ -78,20 +78,48 @@ fn simulated(workspace: &Workspace, arguments: &[&str]) -> Command {
     command
 }
 
-/// Chaos, after finding its servers and building its binaries.
+/// What chaos and its coordinators are built as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// As the tests have built everything already.
+    Debug,
+    /// As users build it.
+    Release,
+}
+
+/// Asks chaos for its campaign of many signals.
+pub const SIGNALS: &str = "--signals";
+
+/// Chaos, after finding its servers and building its binaries. Many signals are for a binary as users have it.
 pub fn built_chaos_command(workspace: &Workspace, arguments: &[String]) -> Result<Command, String> {
     let servers = Servers::provide(workspace)?;
     println!("{servers}");
-    run_command(&mut workspace.cargo(&["build", "--locked", "--package", "app", "--bins", "--examples"]))?;
-    Ok(chaos_command(workspace, &servers, arguments))
+    let many = arguments.iter().any(|argument| argument.starts_with(SIGNALS));
+    let (profile, what): (Profile, &[&str]) = if many {
+        (Profile::Release, &["--release", "--bin", "coordinator", "--example", "chaos"])
+    } else {
+        (Profile::Debug, &["--bins", "--examples"])
+    };
+    run_command(&mut workspace.cargo(&[&["build", "--locked", "--package", "app"], what].concat()))?;
+    Ok(chaos_command(workspace, &servers, profile, arguments))
 }
 
 /// Chaos, with binaries that are built already.
-pub fn chaos_command(workspace: &Workspace, servers: &Servers, arguments: &[String]) -> Command {
-    let built = workspace.target().join("debug");
+pub fn chaos_command(
+    workspace: &Workspace,
+    servers: &Servers,
+    profile: Profile,
+    arguments: &[String],
+) -> Command {
+    let built = workspace.target().join(match profile {
+        Profile::Debug => "debug",
+        Profile::Release => "release",
+    });
     let mut command = Command::new(built.join("examples/chaos"));
     command.arg("--coordinator").arg(built.join("coordinator"));
-    command.arg("--naive").arg(built.join("examples/naive"));
+    if profile == Profile::Debug {
+        command.arg("--naive").arg(built.join("examples/naive"));
+    }
     command.args(arguments).env(BACKEND_VARIABLE, servers.backend().as_str());
     if let Some(path) = servers.path() {
         command.env::<_, OsString>("PATH", path);

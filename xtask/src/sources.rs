@@ -170,15 +170,16 @@ fn attribute_has_reason(lines: &[&str]) -> bool {
     lines[..=end].iter().any(|line| line.contains("reason = ") || line.contains(concat!("ig", "nore = \"")))
 }
 
-/// The leader's work, every wait of which a test can cut (see `crates/app/src/crash_point.rs`).
-const CUT_FILE: &str = "crates/app/src/dispatch.rs";
+/// The leader's work, every wait of which a test can cut (see `crates/coordinator/src/crash_point.rs`).
+const CUT_FILE: &str = "crates/coordinator/src/ledger/dispatch.rs";
 /// How a wait ends there.
 const WAIT: &str = ".await";
 /// Waits that are none by their name: nothing could cut them.
 const HIDDEN_WAITS: [&str; 5] = ["select!", "join!", "poll_fn(", ".poll(", "spawn("];
 
-/// Every `.await` is directly that of an `at(CrashPoint::NAME, ..)`, and every name is used once: at two places
-/// it would be cut at the first only. That the test has an expectation for every name, its compiler sees.
+/// Every `.await` is directly that of an `at(CrashPoint::NAME, ..)`, or of a function of this file that is called on
+/// `self`, whose own waits are seen. Every name is used once: at two places it would be cut at the first only. That
+/// the test has an expectation for every name, its compiler sees.
 fn uncut_waits(file: &SourceFile) -> Vec<String> {
     let code: Vec<&str> =
         file.text.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code)).collect();
@@ -191,6 +192,7 @@ fn uncut_waits(file: &SourceFile) -> Vec<String> {
     let mut names = Vec::new();
     for (at, _) in code.match_indices(WAIT) {
         match crash_point(&code[..at]) {
+            None if is_own_call(&code[..at], &code) => {}
             None => problems.push(tell(at, "this wait has no crash point: `at(CrashPoint::NAME, ..).await`")),
             Some(name) if names.contains(&name) => {
                 problems.push(tell(at, &format!("`{name}` has a place already: a wait needs its own")));
@@ -207,6 +209,23 @@ fn uncut_waits(file: &SourceFile) -> Vec<String> {
 
 /// The name of the crash point whose call is the last expression of `code`.
 fn crash_point(code: &str) -> Option<&str> {
+    let (before, arguments) = last_call(code)?;
+    let argument = arguments.trim_start().strip_prefix("CrashPoint::")?;
+    let before = before.strip_suffix("at")?;
+    let longer = before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | ':'));
+    (!longer).then(|| argument.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
+}
+
+/// Whether the last expression of `code` is `self.NAME(..)`, with NAME an async function of the file `all`.
+fn is_own_call(code: &str, all: &str) -> bool {
+    let Some((before, _)) = last_call(code) else { return false };
+    let own = before.rsplit_once("self.").map(|(_, name)| name).unwrap_or_default();
+    let is_name = !own.is_empty() && own.chars().all(|c| c.is_alphanumeric() || c == '_');
+    is_name && all.contains(&format!("async fn {own}("))
+}
+
+/// What stands before the parentheses that end `code`, and what stands in them.
+fn last_call(code: &str) -> Option<(&str, &str)> {
     let call = code.trim_end().strip_suffix(')')?;
     let mut depth = 1;
     let open = call.rfind(|c| {
@@ -217,10 +236,7 @@ fn crash_point(code: &str) -> Option<&str> {
         };
         depth == 0
     })?;
-    let argument = call[open + 1..].trim_start().strip_prefix("CrashPoint::")?;
-    let before = call[..open].strip_suffix("at")?;
-    let longer = before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | ':'));
-    (!longer).then(|| argument.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
+    Some((&call[..open], &call[open + 1..]))
 }
 
 /// Words in the domain that would bring std back.
@@ -310,6 +326,15 @@ mod tests {
 
     #[test]
     fn a_crash_point_has_one_place() {
+        let own = "async fn step(&mut self) {}\nself.step(f(1)).await";
+        assert_eq!(uncut(own), [""; 0]);
+        for not_ours in [
+            "self.step().await",
+            "async fn step() {}\nother.step().await",
+            "async fn step() {}\nself.a.step().await",
+        ] {
+            assert_eq!(uncut(not_ours).len(), 1, "{not_ours}");
+        }
         let twice = uncut("at(CrashPoint::A, f()).await;\nat(CrashPoint::A, g()).await;");
         assert_eq!(twice.len(), 1);
         assert!(twice[0].starts_with("d.rs:2: `A`"), "{twice:?}");

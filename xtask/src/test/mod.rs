@@ -10,7 +10,7 @@ mod run;
 pub mod servers;
 pub mod summary;
 
-use crate::proof;
+use crate::proof::{self, Profile};
 use crate::workspace::{Workspace, run as run_command};
 use servers::Servers;
 use std::ffi::OsString;
@@ -19,6 +19,9 @@ use summary::Summary;
 
 /// How the test crates learn which servers to use: `containers` or `native`.
 pub const BACKEND_VARIABLE: &str = "COORDINATOR_TEST_BACKEND";
+
+/// Signals of the campaign about them: what debug binaries do in two minutes. The record has many more.
+const SIGNALS: &str = "5000";
 
 /// The command.
 pub fn run(workspace: &Workspace) -> ExitCode {
@@ -79,7 +82,12 @@ fn with_processes(
     let (mut summary, problem) = run::tests(&mut cargo(workspace, servers, &TESTS))?;
     problems.extend(problem);
     println!("== chaos");
-    summary.part("chaos", run_command(&mut proof::chaos_command(workspace, servers, &[])));
+    let chaos = |arguments: &[String]| {
+        run_command(&mut proof::chaos_command(workspace, servers, Profile::Debug, arguments))
+    };
+    summary.part("chaos", chaos(&[]));
+    println!("== chaos, signals");
+    summary.part("chaos, signals", chaos(&[proof::SIGNALS, SIGNALS].map(str::to_owned)));
     println!("== crash points");
     let (crashes, problem) = run::tests(&mut cargo(workspace, servers, &CRASH_POINTS))?;
     problems.extend(problem);

@@ -16,6 +16,9 @@ const AROSE_S: i64 = 1_700_000_000;
 impl World {
     /// Submits one signal to one instance after the other, always under the same id, until one says that it
     /// is durable.
+    ///
+    /// # Panics
+    /// When the plan has no signal of that number.
     pub async fn client(self: Arc<Self>, number: usize, begin: Instant) {
         let Submission { at_ms, instrument } = self.plan.signals[number];
         sleep_until(begin + Duration::from_millis(at_ms)).await;

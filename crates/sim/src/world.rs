@@ -12,8 +12,7 @@ use crate::redis::Redis;
 use crate::rng::Rng;
 use coordinator::Ended;
 use domain::id::{GroupId, InstanceId, Nonce};
-use domain::ledger::{Actor, Instruction, Label, NewSignal, Settlement, SignalId, SignalState};
-use domain::ports::{Recorded, Report, Submit};
+use domain::ledger::{SignalId, SignalState};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +21,7 @@ use testkit::contract::Opening;
 use tokio::runtime::RngSeed;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// What does not grow with LEADER_TTL when a run is to settle: a start whose migration was lost (60 s), a
 /// halted leader that looks again (30 s), a recovery without an answer (10 s) and its backoff (5 s).

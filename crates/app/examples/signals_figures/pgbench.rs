@@ -55,7 +55,7 @@ impl Script {
         let [instance, host, expire_max] = ["instance", "host", "expire_max"].map(variable);
         let group = token[..1].to_vec();
         let submit = [group, values.submitted(), vec![who, origin, hint.clone()]].concat();
-        let no_limit = || "(nullif(:no_limit::text, '')::bigint)".to_owned();
+        let no_limit = || "(nullif(:no_limit::text, 'none')::bigint)".to_owned();
         let most = "(:most::bigint)".to_owned();
         let own = vec![instance, host];
         let claim_own = vec![most, no_limit(), no_limit()];
@@ -189,7 +189,7 @@ impl Client<'_> {
             ("settled", "done"),
             ("note", NOTE),
             ("hint", HINT),
-            ("no_limit", ""),
+            ("no_limit", "none"),
             ("expire_max", EXPIRE_MAX),
         ];
         let texts = texts.map(|(name, text)| (name, text.to_owned()));

@@ -5,6 +5,7 @@ use crate::command::{Said, coordinator};
 use crate::group::Group;
 use crate::servers::Servers;
 use crate::wait::{now, until};
+use domain::SCHEMA_VERSION;
 use std::path::Path;
 use std::slice::from_ref;
 
@@ -87,7 +88,8 @@ fn a_schema_that_changes_under_a_standby_keeps_it_from_leading() {
     });
     assert_eq!(group.leads(), from_ref(&first));
     let restored = now();
-    group.database.execute("UPDATE coordinator_schema SET version = 1");
+    let set_back = format!("UPDATE coordinator_schema SET version = {SCHEMA_VERSION}");
+    group.database.execute(&set_back);
     let next = group.wait_lead(first.epoch);
     assert!(next.t >= restored);
     group.finish();

@@ -13,7 +13,7 @@
 //! - `fence` the condition under which a token may write
 //! - `state_store` the port, of `lease`, `members` and `portfolio`
 //! - `signal_ledger` the other port; a module for each of its methods that writes
-//! - `watch` hints, by asking SQLite whether the file changed
+//! - `watch` hints: the kernel tells of writes, SQLite whether one was a commit
 //! - `schema` migration; `stored` values read back; `error` what SQLite's codes mean to a caller
 //!
 //! What it does not do: the file must be on a local disk. On a network share SQLite's locks do not hold,

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How long after news a reader is told the next at the earliest: the process's own commits are news too, and a
 /// busy ledger must not make it look back to back.
-const REST: Duration = Duration::from_millis(5);
+const REST: Duration = Duration::from_millis(2);
 /// Between the first look after a write and the second: about the time a disk takes to sync.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// Between two looks while nobody writes: what the kernel did not tell is noticed so late.
@@ -212,8 +212,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let config = SqliteConfig::sample(directory.path());
         crate::schema::migrate(&config, Migrate::Apply).await.expect("a file");
-        let writer = Session::new(&config);
-        let commit = || writer.execute(Statement::new("UPDATE coordinator_schema SET version = version + 1"));
+        let session = Session::new(&config);
+        let commit =
+            || session.execute(Statement::new("UPDATE coordinator_schema SET version = version + 1"));
         commit().await.expect("a commit");
         let watch = Watch::new(&config);
         watch.look().await.expect("a look opens the connection");

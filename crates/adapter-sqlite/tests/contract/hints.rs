@@ -17,7 +17,7 @@ pub fn suite() -> Vec<Case<Files>> {
 }
 
 /// How long a waiter rests after a hint.
-const REST: Duration = Duration::from_millis(5);
+const REST: Duration = Duration::from_millis(2);
 
 async fn write(files: &Files, n: u32) {
     signal_ledger::offer(&*files.store("writer"), &signal_ledger::signal(&format!("s{n}"))).await;

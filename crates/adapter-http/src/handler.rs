@@ -1,6 +1,6 @@
 //! Signals are handed to a service by HTTP.
 
-mod exchange;
+pub(crate) mod exchange;
 mod url;
 
 pub use url::HandlerUrl;

@@ -12,6 +12,7 @@ mod logs;
 mod page;
 mod run;
 mod secret;
+mod urgent;
 
 use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand};
 use command::Form;

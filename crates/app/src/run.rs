@@ -7,7 +7,8 @@ use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, Identity};
 use crate::page::{Delivery, Page};
-use adapter_http::{HttpHandler, HttpHandlerConfig};
+use crate::urgent;
+use adapter_http::{AlertWebhook, HttpHandler, HttpHandlerConfig};
 use adapter_otel::Exposition;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
 use domain::metrics::SignalsConfig;
@@ -56,6 +57,10 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     };
     let ledger = Ledger::new(coordinator.clone(), Arc::clone(&stores.ledger), ledger_settings(config));
     let (handler, delivery) = handler(config)?;
+    let urgent = config.alerts_webhook.clone().map(|url| {
+        let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone());
+        tokio::spawn(urgent::tell(coordinator.clone(), webhook))
+    });
     let worker = ledger.clone();
     let mut working = tokio::spawn(async move { worker.run(handler).await });
     let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
@@ -82,6 +87,9 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     // A page that is being read may fail; the coordinator's own outcome is what counts.
     let _ = served.await;
     stores.close().await;
+    if let Some(urgent) = urgent {
+        urgent.abort();
+    }
     // Everything that happened is told, unless nobody reads it. The receiver is gone when it is told already.
     let _ = finish.send(());
     let _ = timeout(TELLING_TIME_MAX, telling).await;

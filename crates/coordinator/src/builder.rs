@@ -21,6 +21,8 @@ use tokio::time::{sleep, timeout};
 
 /// Notices kept for a slow listener; about a quarter of an hour of renewals.
 const NOTICES_KEPT: usize = 256;
+/// The same of what people are to know at once.
+const URGENT_KEPT: usize = 64;
 /// A migration waits for other starting instances; one that takes longer talks to a dead connection.
 const MIGRATION_TIME_MAX: Duration = Duration::from_mins(1);
 /// Requests to hand over or stop that wait for the driver; one would do.
@@ -227,6 +229,7 @@ impl Builder {
             works: watch::channel(0).0,
             recovered: watch::channel(None).0,
             notices: broadcast::channel(NOTICES_KEPT).0,
+            urgent: broadcast::channel(URGENT_KEPT).0,
             metrics: Mutex::new(metrics),
             beating: AtomicBool::new(false),
             waiting_for: Mutex::new(None),

@@ -5,6 +5,7 @@ use crate::clock::{self, Alarm};
 use crate::leadership::{Leader, Leadership};
 use crate::notice::Notice;
 use crate::shared::Shared;
+use domain::alert::Urgent;
 use domain::election::Resign;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Token, margin};
@@ -50,6 +51,12 @@ impl Coordinator {
     /// Role changes from now on, in order. A listener that lags 256 notices behind loses the oldest.
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
         self.shared.notices.subscribe()
+    }
+
+    /// What people are to know at once, from now on, each with its time in unix milliseconds. A listener that lags 64
+    /// behind loses the oldest; the metrics count them all.
+    pub fn urgent(&self) -> broadcast::Receiver<(Urgent, i64)> {
+        self.shared.urgent.subscribe()
     }
 
     /// Metrics and alerts of this moment; `None` before the lease row was read for the first time.

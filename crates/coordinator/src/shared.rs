@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::leadership::Leadership;
 use crate::notice::Notice;
+use domain::alert::Urgent;
 use domain::id::{InstanceId, Nonce};
 use domain::metrics::{Fact, Metrics, Snapshot, View};
 use domain::ports::{LeaderStore, StateStore, StoreError};
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     /// How the last recovery ended; `None` before there was one.
     pub(crate) recovered: watch::Sender<Option<Result<Arc<Portfolio>, RecoveryFault>>>,
     pub(crate) notices: broadcast::Sender<Notice>,
+    /// With its time, unix milliseconds.
+    pub(crate) urgent: broadcast::Sender<(Urgent, i64)>,
     pub(crate) metrics: Mutex<Metrics>,
     pub(crate) beating: AtomicBool,
     /// What the start is waiting for.
@@ -43,8 +46,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Nobody may be listening to what is urgent; that is fine.
     pub(crate) fn record(&self, fact: Fact) {
-        self.metrics().record(fact);
+        let urgent = self.metrics().record(fact);
+        if let Some(urgent) = urgent {
+            let _ = self.urgent.send((urgent, clock::calendar_ms()));
+        }
     }
 
     /// Nobody may be listening; that is fine.

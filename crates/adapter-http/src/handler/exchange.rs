@@ -18,20 +18,20 @@ const HEAD_LEN_MAX: usize = 16 * 1024;
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: StatusCode,
-    pub(super) body: Bytes,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
 }
 
 impl Reply {
-    pub(super) fn status_text(&self) -> String {
+    pub(crate) fn status_text(&self) -> String {
         format!("HTTP {}", self.status.as_u16())
     }
 }
 
 /// Why there is none.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// There was never a connection, so not a byte was sent.
     NotConnected(String),
     /// The request may have arrived.
@@ -39,7 +39,7 @@ pub(super) enum Failure {
 }
 
 /// Sends a request and reads the whole answer, all of it within `time`. When it is dropped the connection is cut.
-pub(super) async fn exchange(
+pub(crate) async fn exchange(
     url: &HandlerUrl,
     mut request: Request<Body>,
     time: Duration,

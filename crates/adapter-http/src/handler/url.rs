@@ -86,7 +86,7 @@ impl HandlerUrl {
     }
 
     /// Path and query, as a request's first line has them.
-    pub(super) fn target(&self) -> String {
+    pub(crate) fn target(&self) -> String {
         self.with_query(self.path.clone())
     }
 

@@ -9,3 +9,4 @@ mod ledger;
 mod limits;
 mod routes;
 mod signals;
+mod webhook;

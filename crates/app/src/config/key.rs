@@ -27,6 +27,8 @@ pub enum Key {
     RecoveryPortfolio,
     /// How many syncs the rolling window holds.
     MetricsWindow,
+    /// Where what cannot wait is posted to.
+    AlertsWebhook,
     /// Where signals are sent to.
     SignalsHandler,
     /// Where it is asked what became of a signal.
@@ -45,7 +47,7 @@ pub enum Key {
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
@@ -58,6 +60,7 @@ impl Key {
         Self::RecoveryPositions,
         Self::RecoveryPortfolio,
         Self::MetricsWindow,
+        Self::AlertsWebhook,
         Self::SignalsHandler,
         Self::SignalsLookup,
         Self::SignalsHandlerTimeout,
@@ -82,6 +85,7 @@ impl Key {
             Self::RecoveryPositions => "recovery.positions",
             Self::RecoveryPortfolio => "recovery.portfolio",
             Self::MetricsWindow => "metrics.window",
+            Self::AlertsWebhook => "alerts.webhook",
             Self::SignalsHandler => "signals.handler",
             Self::SignalsLookup => "signals.lookup",
             Self::SignalsHandlerTimeout => "signals.handler_timeout",

@@ -21,6 +21,7 @@ pub use signals::Signals;
 pub use store_url::{Engine, StoreUrl};
 
 use crate::cli::Flags;
+use adapter_http::HandlerUrl;
 use domain::id::{GroupId, InstanceId};
 use domain::lease::{TTL_DEFAULT, TTL_MAX, TTL_MIN, margin};
 use domain::ledger::Limits;
@@ -69,6 +70,8 @@ pub struct Config {
     pub portfolio: Relation,
     /// How many syncs the rolling window of the metrics holds.
     pub metrics_window: usize,
+    /// Where what cannot wait for a scrape is posted to; `None`: nowhere.
+    pub alerts_webhook: Option<HandlerUrl>,
     /// Who acts on signals, and within which limits.
     pub signals: Signals,
     /// Where the values that were written come from.
@@ -132,6 +135,7 @@ pub fn load(
     let positions = judge.take(Key::RecoveryPositions, Relation::parse, || relation("portfolio_positions"));
     let portfolio = judge.take(Key::RecoveryPortfolio, Relation::parse, || relation("portfolio_state"));
     let metrics_window = judge.take(Key::MetricsWindow, parse::window, || WINDOW_DEFAULT);
+    let alerts_webhook = judge.take(Key::AlertsWebhook, |text| parse::webhook(text).map(Some), || None);
     let signals = judge.signals();
 
     judge.one_lease_in_the_environment();
@@ -158,6 +162,7 @@ pub fn load(
             positions: positions?,
             portfolio: portfolio?,
             metrics_window: metrics_window?,
+            alerts_webhook: alerts_webhook?,
             signals: signals?,
             origins,
         })

@@ -1,6 +1,7 @@
 //! From the text of a setting to its value. Every error says what is allowed, behind "is".
 
 use super::fault::shown;
+use adapter_http::HandlerUrl;
 use domain::id::{GroupId, InstanceId};
 use domain::lease::{TTL_MAX, TTL_MIN};
 use domain::metrics::{WINDOW_MAX, WINDOW_MIN};
@@ -56,6 +57,12 @@ fn is_identifier(text: &str) -> bool {
 }
 
 const ID: &str = "1 to 128 of the characters A-Z a-z 0-9 . _ : -";
+
+/// Where alerts are posted to.
+pub fn webhook(text: &str) -> Result<HandlerUrl, String> {
+    HandlerUrl::parse(text)
+        .map_err(|why| format!("not an address such as http://127.0.0.1:9093/api/v2/alerts: {why}"))
+}
 
 /// The name of a group.
 pub fn group(text: &str) -> Result<GroupId, String> {

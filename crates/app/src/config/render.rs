@@ -49,6 +49,10 @@ fn value(config: &Config, key: Key) -> Result<Value, &'static str> {
         Key::RecoveryPositions => Ok(text(config.positions.as_str())),
         Key::RecoveryPortfolio => Ok(text(config.portfolio.as_str())),
         Key::MetricsWindow => Ok(serialised(&config.metrics_window)),
+        Key::AlertsWebhook => {
+            let url = config.alerts_webhook.as_ref().ok_or("alerts wait until they are scraped")?;
+            Ok(text(&url.to_string()))
+        }
         Key::SignalsHandler => {
             let url =
                 config.signals.handler.as_ref().ok_or("a service pulls signals (POST /signals/claim)")?;

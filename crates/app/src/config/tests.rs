@@ -46,6 +46,8 @@ positions = "risk.open_positions"
 portfolio = "risk.portfolio"
 [metrics]
 window = 50
+[alerts]
+webhook = "http://127.0.0.1:9093/api/v2/alerts"
 [signals]
 handler = "http://127.0.0.1:8080/orders"
 lookup = "http://127.0.0.1:8080/orders"
@@ -104,6 +106,14 @@ fn signals_are_judged_like_everything_else() {
 }
 
 #[test]
+fn a_webhook_is_an_address_without_a_secret() {
+    for url in ["https://hooks/x", "alertmanager:9093", "http://user:canary@h/"] {
+        let lines = told(from_file(&format!("[alerts]\nwebhook = {url:?}")));
+        assert!(lines[0].contains("alerts.webhook") && !lines[0].contains(CANARY), "{lines:?}");
+    }
+}
+
+#[test]
 fn every_setting_can_be_written_in_the_file() {
     let config = from_file(FULL).expect("sound");
     assert_eq!(config.group.as_str(), "desk");
@@ -122,6 +132,10 @@ fn every_setting_can_be_written_in_the_file() {
         ("risk.open_positions", "risk.portfolio")
     );
     assert_eq!(config.metrics_window, 50);
+    assert_eq!(
+        config.alerts_webhook.as_ref().map(ToString::to_string).as_deref(),
+        Some("http://127.0.0.1:9093/api/v2/alerts")
+    );
     let signals = &config.signals;
     assert_eq!(
         signals.handler.as_ref().map(ToString::to_string).as_deref(),

@@ -6,7 +6,11 @@ use crate::database::Database;
 use crate::group::Group;
 use crate::servers::Servers;
 use crate::wait::{block_on, until};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use testkit::backend;
+use testkit::broker::{Conduct, HttpBroker, Order};
+use testkit::contract::PATIENCE;
 use testkit::process::EventKind;
 
 /// The contract's code and what the pages and the command must say about it.
@@ -37,6 +41,27 @@ fn a_null_halts_the_leader_until_it_is_put_right() {
     group.wait_ready("a");
     assert_eq!(group.leads().len(), 1);
     assert_eq!(group.command(&["recovery", "check"]).code, Some(0));
+    group.finish();
+}
+
+#[test]
+fn a_failed_recovery_is_posted_until_it_has_arrived() {
+    let refused = AtomicBool::new(false);
+    let once = move |_: &Order| match refused.swap(true, Relaxed) {
+        false => Conduct::Refuses(503, String::new()),
+        true => Conduct::done(),
+    };
+    let receiver = HttpBroker::with(once, |_| false);
+    let mut group = Group::embedded(TTL);
+    assert_eq!(group.command(&["migrate"]).code, Some(0));
+    two_positions(&group.database, "100000.02");
+    let launch = group.launch("a").environment("COORDINATOR_ALERTS_WEBHOOK", &receiver.url());
+    group.start_as("a", &launch);
+    let told = receiver.wait_orders(1, PATIENCE).body;
+    let labels = &told[0]["labels"];
+    assert_eq!(labels["alertname"], "RecoveryValidationFailed", "{told}");
+    assert_eq!((labels["severity"].as_str(), labels["instance_id"].as_str()), (Some("critical"), Some("a")));
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
     group.finish();
 }
 

@@ -2,14 +2,16 @@
 //!
 //! [`RULES`] is the only place where a limit is written. A rule names a condition, says above which number
 //! it warns or is critical, and how it is read from a [`Snapshot`]; [`evaluate`] applies all of them. What
-//! Prometheus evaluates beside them, for a group, is [`exported`].
+//! Prometheus evaluates beside them, for a group, is [`exported`]; what cannot wait for it is [`Urgent`].
 
 mod condition;
 pub mod exported;
 mod rules;
+mod urgent;
 
 pub use condition::Reading;
 pub use rules::{Limits, RULES, Rule, SAMPLES_MIN, SLOW_RECOVERY_SHOWN};
+pub use urgent::{URGENT_SHOWN, Urgent};
 
 use crate::metrics::Snapshot;
 use alloc::string::String;

@@ -27,7 +27,7 @@ pub use signals::{SIGNAL_VALUE_DEFAULT, SignalFact, SignalsConfig};
 pub use snapshot::{Counters, LastRecovery, Snapshot, View};
 pub use window::{Latency, WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN, WindowStats};
 
-use crate::alert::{self, Alerts};
+use crate::alert::{self, Alerts, Urgent};
 use crate::id::InstanceId;
 use crate::lease::{Epoch, Timeline};
 use crate::ledger::Totals;
@@ -142,8 +142,9 @@ impl Metrics {
         }
     }
 
-    /// Takes a fact into account.
-    pub fn record(&mut self, fact: Fact) {
+    /// Takes a fact into account; what it is to people, if it cannot wait for them to ask.
+    pub fn record(&mut self, fact: Fact) -> Option<Urgent> {
+        let urgent = self.urgent(&fact);
         match fact {
             Fact::Sync { result, took } => self.sync(result, took),
             Fact::Epoch { timeline, epoch } => self.token(timeline, epoch),
@@ -160,6 +161,28 @@ impl Metrics {
                 }
                 self.counters.signal(fact);
             }
+        }
+        urgent
+    }
+
+    /// A recovery that goes on failing for the same reason is tried again and again, and told once.
+    fn urgent(&self, fact: &Fact) -> Option<Urgent> {
+        match fact {
+            Fact::SplitBrain => Some(Urgent::SplitBrain),
+            Fact::Signal(SignalFact::FencedWrite) => Some(Urgent::FencedWrite),
+            Fact::Recovery { outcome: Err(code), .. } => {
+                let known = self.last_recovery.and_then(|last| last.outcome.err());
+                (known != Some(*code)).then_some(Urgent::RecoveryFailed(*code))
+            }
+            Fact::Recovery { outcome: Ok(_), .. }
+            | Fact::Sync { .. }
+            | Fact::Epoch { .. }
+            | Fact::TicketFault
+            | Fact::Heartbeat { .. }
+            | Fact::ChangesLastHour(_)
+            | Fact::Ledger(_)
+            | Fact::LedgerUnknown
+            | Fact::Signal(_) => None,
         }
     }
 

@@ -203,3 +203,25 @@ fn what_may_have_been_sent_and_has_no_result_is_exposed_to_the_paisa() {
 fn a_signal_is_worth_a_lakh_unless_configured() {
     assert_eq!(SignalsConfig::default().value, Decimal::from(100_000));
 }
+
+#[test]
+fn what_is_urgent_is_told_when_it_happens_and_a_failure_that_goes_on_once() {
+    let mut metrics = metrics(20);
+    let recovery = |outcome| Fact::Recovery { outcome, took: Duration::from_millis(3), at_ms: STARTED_MS };
+    let corrupt = Urgent::RecoveryFailed(RecoveryCode::DataCorrupt);
+    let away = Urgent::RecoveryFailed(RecoveryCode::DbUnavailable);
+    for (fact, urgent) in [
+        (Fact::TicketFault, None),
+        (Fact::SplitBrain, Some(Urgent::SplitBrain)),
+        (Fact::SplitBrain, Some(Urgent::SplitBrain)),
+        (Fact::Signal(SignalFact::Claimed), None),
+        (Fact::Signal(SignalFact::FencedWrite), Some(Urgent::FencedWrite)),
+        (recovery(Err(RecoveryCode::DbUnavailable)), Some(away)),
+        (recovery(Err(RecoveryCode::DbUnavailable)), None),
+        (recovery(Err(RecoveryCode::DataCorrupt)), Some(corrupt)),
+        (recovery(Ok(3)), None),
+        (recovery(Err(RecoveryCode::DataCorrupt)), Some(corrupt)),
+    ] {
+        assert_eq!(metrics.record(fact.clone()), urgent, "{fact:?}");
+    }
+}

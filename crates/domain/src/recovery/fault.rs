@@ -8,7 +8,7 @@ use core::fmt;
 
 /// The kind of a failed recovery. The numbers and names are a contract with dashboards and alerts;
 /// 0 stands for none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecoveryCode {
     /// The database gave no answer: worth another try, see [`super::backoff`].
     DbUnavailable = 1,

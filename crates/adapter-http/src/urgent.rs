@@ -1,0 +1,75 @@
+//! What cannot wait for a scrape, posted to an Alertmanager the moment it happens.
+
+use crate::handler::HandlerUrl;
+use crate::handler::exchange::{Failure, exchange};
+use crate::json::rfc3339;
+use axum::body::Body;
+use domain::alert::exported::Severity;
+use domain::alert::{URGENT_SHOWN, Urgent};
+use domain::id::{GroupId, InstanceId};
+use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::{Method, Request};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// From the start of a call to the end of its answer.
+const TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Posts alerts as Alertmanager's API takes them (`/api/v2/alerts`: a list of labels and annotations), so that they
+/// go where its routes send them. Anything else that reads such a list will do.
+#[derive(Debug, Clone)]
+pub struct AlertWebhook {
+    url: HandlerUrl,
+    group: GroupId,
+    instance: InstanceId,
+}
+
+impl AlertWebhook {
+    /// Posts to `url` what happens on `instance` of `group`; connects to nothing yet.
+    pub fn new(url: HandlerUrl, group: GroupId, instance: InstanceId) -> Self {
+        Self { url, group, instance }
+    }
+
+    /// Posts in one request what happened, each with its time in unix milliseconds. Cancellation safe: what was
+    /// posted twice is one alert.
+    ///
+    /// # Errors
+    /// Why it may not have arrived, in a sentence: post it again.
+    pub async fn post(&self, happened: &[(Urgent, i64)]) -> Result<(), String> {
+        let alerts: Vec<Value> = happened.iter().map(|(urgent, at_ms)| self.alert(*urgent, *at_ms)).collect();
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(self.url.target())
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/json");
+        let request = request.body(Body::from(Value::from(alerts).to_string()));
+        let request = request.expect("the parts of a request are checked texts");
+        match exchange(&self.url, request, TIME_MAX).await {
+            Ok(reply) if reply.status.is_success() => Ok(()),
+            Ok(reply) => Err(reply.status_text()),
+            Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => Err(why),
+        }
+    }
+
+    fn alert(&self, urgent: Urgent, at_ms: i64) -> Value {
+        let rule = urgent.rule();
+        let shown_ms = i64::try_from(URGENT_SHOWN.as_millis()).unwrap_or(i64::MAX);
+        json!({
+            "labels": {
+                "alertname": rule.alert,
+                "severity": Severity::Critical.as_str(),
+                "component": rule.component.as_str(),
+                "condition": rule.condition,
+                "group": self.group.as_str(),
+                "instance_id": self.instance.as_str(),
+            },
+            "annotations": {
+                "summary": format!("{}: {urgent}", self.instance),
+                "impact": rule.impact,
+                "runbook_url": rule.runbook(),
+            },
+            "startsAt": rfc3339(at_ms),
+            "endsAt": rfc3339(at_ms.saturating_add(shown_ms)),
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! What cannot wait for a scrape is posted when it happens, until it has arrived.
+
+use adapter_http::AlertWebhook;
+use coordinator::Coordinator;
+use domain::alert::Urgent;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::sleep;
+
+/// After a first failure; doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Runs while the coordinator lives. Of each thing that could not be told yet only the latest is kept, so a receiver
+/// that is away for hours costs nothing.
+pub async fn tell(coordinator: Coordinator, webhook: AlertWebhook) {
+    let mut happening = coordinator.urgent();
+    let mut untold: BTreeMap<Urgent, i64> = BTreeMap::new();
+    let mut pause = PAUSE_MIN;
+    loop {
+        if untold.is_empty() {
+            match happening.recv().await {
+                Ok((urgent, at_ms)) => untold.extend([(urgent, at_ms)]),
+                // The latest are still to come, and there are no more than three kinds.
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            }
+        }
+        loop {
+            match happening.try_recv() {
+                Ok((urgent, at_ms)) => untold.extend([(urgent, at_ms)]),
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        let happened: Vec<(Urgent, i64)> = untold.iter().map(|(urgent, at_ms)| (*urgent, *at_ms)).collect();
+        match webhook.post(&happened).await {
+            Ok(()) => {
+                untold.clear();
+                pause = PAUSE_MIN;
+            }
+            Err(why) => {
+                let told: Vec<String> = happened.iter().map(|(urgent, _)| urgent.to_string()).collect();
+                tracing::warn!("not told yet: {}: {why}", told.join("; "));
+                sleep(pause).await;
+                pause = PAUSE_MAX.min(pause * 2);
+            }
+        }
+    }
+}

@@ -26,7 +26,7 @@ struct Generator {
     test: &'static str,
 }
 
-const GENERATORS: [Generator; 4] = [
+const GENERATORS: [Generator; 6] = [
     Generator {
         what: "table of roles and events",
         files: &["docs/protocol.md"],
@@ -44,6 +44,22 @@ const GENERATORS: [Generator; 4] = [
         files: &["docker/prometheus/rules"],
         package: "domain",
         test: "exported_rules",
+    },
+    Generator {
+        what: "dashboard of Grafana",
+        files: &[
+            "docker/grafana/dashboards",
+            "docker/grafana/provisioning/dashboards",
+            "docker/grafana/provisioning/datasources",
+        ],
+        package: "domain",
+        test: "dashboards",
+    },
+    Generator {
+        what: "table of metrics",
+        files: &["docs/metrics.md"],
+        package: "domain",
+        test: "metrics_page",
     },
     Generator {
         what: "table of crash points",

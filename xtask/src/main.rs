@@ -7,6 +7,7 @@ mod arrows;
 mod bench;
 mod check;
 mod codegen;
+mod dashboards;
 mod evidence;
 mod fix;
 mod links;

@@ -1,9 +1,11 @@
 //! A situation, and which alerts fire in it.
 
-use domain::alert::exported::{EXPOSURE, ExportedRule};
+use domain::alert::exported::{EXPOSURE, ExportedRule, GROUPS};
 
-/// The job that the series are scraped as.
-pub const JOB: &str = "portfolio_manager";
+pub use domain::alert::exported::JOB;
+
+/// Two instances that look at the same group, so that an alert for each of them would show.
+pub const INSTANCES: [&str; 2] = ["a:5000", "b:5000"];
 
 /// What is told instead of a value that is not there.
 pub const UNKNOWN_RUPEES: &str = "an unknown number of rupees";
@@ -41,6 +43,25 @@ pub struct Told {
     pub rupees: &'static str,
 }
 
+pub fn case(
+    name: &'static str,
+    series: impl IntoIterator<Item = Vec<Series>>,
+    looks: impl Into<Vec<Look>>,
+) -> Case {
+    Case { name, series: series.into_iter().flatten().collect(), looks: looks.into() }
+}
+
+/// The same on every instance.
+pub fn everywhere(metric: &str, values: &str) -> Vec<Series> {
+    INSTANCES.map(|instance| series(metric, instance, values)).into()
+}
+
+/// These values on each of the [`INSTANCES`].
+pub fn each(metric: &str, values: [&str; 2]) -> Vec<Series> {
+    let [a, b] = INSTANCES;
+    vec![series(metric, a, values[0]), series(metric, b, values[1])]
+}
+
 /// A series of an instance, scraped as [`JOB`].
 pub fn series(metric: &str, instance: &str, values: &str) -> Series {
     labelled(metric, &[("job", JOB), ("instance", instance)], values)
@@ -54,7 +75,28 @@ pub fn labelled(metric: &str, labels: &[(&str, &str)], values: &str) -> Series {
 
 /// It fires for [`JOB`], and says `value`.
 pub fn fires(at_minutes: u32, alert: &'static str, value: &'static str) -> Look {
-    Look { at_minutes, alert, fires: vec![Told { labels: &[("job", JOB)], value, rupees: UNKNOWN_RUPEES }] }
+    fires_for(&[("job", JOB)], at_minutes, alert, value)
+}
+
+/// It fires for the first of the [`INSTANCES`], and says `value`.
+pub fn fires_for_a(at_minutes: u32, alert: &'static str, value: &'static str) -> Look {
+    fires_for(&[("job", JOB), ("instance", INSTANCES[0])], at_minutes, alert, value)
+}
+
+/// It fires for these labels only, and says `value`.
+pub fn fires_for(
+    labels: &'static [(&'static str, &'static str)],
+    at_minutes: u32,
+    alert: &'static str,
+    value: &'static str,
+) -> Look {
+    Look { at_minutes, alert, fires: vec![Told { labels, value, rupees: UNKNOWN_RUPEES }] }
+}
+
+/// Nothing of the group fires, at any of these times.
+pub fn all_quiet(group: &str, at_minutes: &[u32]) -> Vec<Look> {
+    let rules = GROUPS.iter().filter(|known| known.name == group).flat_map(|group| group.rules);
+    rules.flat_map(|rule| at_minutes.iter().map(|at| quiet(*at, rule.alert))).collect()
 }
 
 /// It does not fire.

@@ -1,10 +1,9 @@
 //! Alerts about signals: when they fire, and when they do not.
 
-use super::case::{Case, JOB, Look, Series, Told, UNKNOWN_RUPEES, fires, labelled, quiet, series};
-use domain::alert::exported::GROUPS;
-
-/// Two instances that count the same group, so that an alert for each of them would show.
-const INSTANCES: [&str; 2] = ["a:5000", "b:5000"];
+use super::case::{
+    Case, INSTANCES, JOB, Look, Series, Told, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires,
+    labelled, quiet, series,
+};
 
 pub fn cases() -> Vec<Case> {
     let mut all = vec![healthy()];
@@ -18,31 +17,15 @@ pub fn cases() -> Vec<Case> {
     all
 }
 
-/// The same on every instance.
-fn everywhere(metric: &str, values: &str) -> Vec<Series> {
-    INSTANCES.map(|instance| series(metric, instance, values)).into()
-}
-
 /// Signals in a state, on every instance.
 fn signals(state: &str, values: &str) -> Vec<Series> {
     let of = |instance| [("job", JOB), ("instance", instance), ("state", state)];
     INSTANCES.map(|instance| labelled("coordinator_signals", &of(instance), values)).into()
 }
 
-fn case(
-    name: &'static str,
-    series: impl IntoIterator<Item = Vec<Series>>,
-    looks: impl Into<Vec<Look>>,
-) -> Case {
-    Case { name, series: series.into_iter().flatten().collect(), looks: looks.into() }
-}
-
 /// Signals come and go; the oldest waits exactly as long as it may, each limit has one left, and writes were
 /// refused an hour ago.
 fn healthy() -> Case {
-    let looks = GROUPS.iter().filter(|group| group.name == "signals").flat_map(|group| group.rules);
-    let looks = looks.flat_map(|rule| [quiet(5, rule.alert), quiet(30, rule.alert)]);
-    let leads = [("a:5000", "1+0x60"), ("b:5000", "0+0x60")];
     case(
         "a healthy system that stands exactly on every threshold is quiet",
         [
@@ -60,9 +43,9 @@ fn healthy() -> Case {
             everywhere("coordinator_signals_paused", "0+0x60"),
             everywhere("coordinator_fenced_writes_total", "7+0x60"),
             everywhere("process_start_time_seconds", "-3600+0x60"),
-            leads.map(|(instance, values)| series("portfolio_manager_is_leader", instance, values)).into(),
+            each("portfolio_manager_is_leader", ["1+0x60", "0+0x60"]),
         ],
-        looks.collect::<Vec<_>>(),
+        all_quiet("signals", &[5, 30]),
     )
 }
 

@@ -14,12 +14,13 @@ const HEAD: &str =
 /// The rules of a group.
 pub fn rules(group: &Group) -> String {
     let mut file = format!("{HEAD}groups:\n  - name: {}\n    rules:\n", group.name);
+    for recording in group.records {
+        line(&mut file, 6, &format!("- record: {}", recording.record));
+        query(&mut file, &(recording.expr)());
+    }
     for rule in group.rules {
         line(&mut file, 6, &format!("- alert: {}", rule.alert));
-        line(&mut file, 8, "expr: |-");
-        for part in (rule.expr)().lines() {
-            line(&mut file, 10, part);
-        }
+        query(&mut file, &(rule.expr)());
         line(&mut file, 8, &format!("for: {}", written(rule.held_for)));
         line(&mut file, 8, "labels:");
         for (name, value) in rule.labels() {
@@ -31,6 +32,13 @@ pub fn rules(group: &Group) -> String {
         }
     }
     file
+}
+
+fn query(file: &mut String, expr: &str) {
+    line(file, 8, "expr: |-");
+    for part in expr.lines() {
+        line(file, 10, part);
+    }
 }
 
 /// The unit tests of a group, for `promtool test rules`.

@@ -5,20 +5,30 @@
 //! a metric that is renamed stops the compiler and no limit stands twice.
 //!
 //! A rule tells of a job (all instances of a group, as they are scraped), not of an instance: three instances that
-//! see the same doubt are one alert.
+//! see the same doubt are one alert. What is wrong with an instance, such as that it is down, is told of that one.
 //!
 //! A further group of rules is a module with a table, a line in [`GROUPS`], and its cases in the test
 //! `exported_rules`, which writes the files.
 
+mod heartbeat;
+mod leadership;
 mod lookup;
+mod monitoring;
+mod query;
+mod recovery;
 mod signals;
+mod sync;
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
 /// Every group of rules, each a file of its own.
-pub const GROUPS: [Group; 1] = [signals::GROUP];
+pub const GROUPS: [Group; 6] =
+    [leadership::GROUP, heartbeat::GROUP, sync::GROUP, recovery::GROUP, signals::GROUP, monitoring::GROUP];
+
+/// The job that Prometheus scrapes the instances of a group as.
+pub const JOB: &str = "portfolio_manager";
 
 /// Where the pages about alerts are, from the root of the repository. The only place that says so: who serves them
 /// elsewhere writes that address here.
@@ -74,13 +84,24 @@ impl Component {
     }
 }
 
-/// Rules that are evaluated together.
+/// Rules that are evaluated together, one after the other.
 #[derive(Debug, Clone, Copy)]
 pub struct Group {
     /// Its name, and its file's.
     pub name: &'static str,
+    /// What it keeps first, for its rules and for dashboards.
+    pub records: &'static [Recording],
     /// Its rules.
     pub rules: &'static [ExportedRule],
+}
+
+/// The result of a query, kept as a series.
+#[derive(Debug, Clone, Copy)]
+pub struct Recording {
+    /// The name of the series.
+    pub record: &'static str,
+    /// The query.
+    pub expr: fn() -> String,
 }
 
 /// One alert of Prometheus. Its texts are templates of Prometheus.

@@ -1,13 +1,14 @@
 //! Alerts about signals.
 
 use super::lookup::{critical, metric, warning};
-use super::{Component, ExportedRule, Group, Severity, written};
+use super::query::{above, grew, worst};
+use super::{Component, ExportedRule, Group, Severity};
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
 /// The table.
-pub(super) const GROUP: Group = Group { name: "signals", rules: &RULES };
+pub(super) const GROUP: Group = Group { name: "signals", records: &[], rules: &RULES };
 
 /// As [`super::EXPOSURE`], to be put between other text. Without the metric, it says so.
 macro_rules! exposure {
@@ -33,7 +34,6 @@ const LIMIT_PER_MINUTE: &str = metric("coordinator_signals_limit_per_minute");
 const LIMIT_PER_DAY: &str = metric("coordinator_signals_limit_per_day");
 const FENCED_WRITES: &str = metric("coordinator_fenced_writes_total");
 const IS_LEADER: &str = metric("portfolio_manager_is_leader");
-const STARTED: &str = metric("process_start_time_seconds");
 
 const RULES: [ExportedRule; 8] = [
     ExportedRule {
@@ -118,7 +118,7 @@ const RULES: [ExportedRule; 8] = [
         condition: "fenced_write",
         severity: Severity::Warning,
         component: Component::Signals,
-        expr: fenced_write,
+        expr: || grew(FENCED_WRITES, FENCED_WRITE_SHOWN),
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: a write of a former leadership was refused",
         description: "An instance wrote to the ledger under a token that is not the lease row's any more, and the \
@@ -139,15 +139,6 @@ const RULES: [ExportedRule; 8] = [
     },
 ];
 
-/// What the instances of a job tell, at its worst: each of them counts the same group.
-fn worst(series: &str) -> String {
-    format!("max by (job) ({series})")
-}
-
-fn above(series: &str, limit: f64) -> String {
-    format!("{} > {limit}", worst(series))
-}
-
 /// While the kill switch is on, waiting is what was asked for.
 fn waiting_above(limit: f64) -> String {
     format!("{}\nunless on (job) {}", above(OLDEST_WAITING, limit), above(PAUSED, warning("signals_paused")))
@@ -158,16 +149,5 @@ fn limit_used_up() -> String {
     worst(&format!(
         "\n  (\n    {SENT_LAST_MINUTE} >= {LIMIT_PER_MINUTE}\n    or {SENT_LAST_DAY} >= {LIMIT_PER_DAY}\n  )\n  \
          and on (job, instance) {SIGNALS}{{state=\"received\"}} > 0\n"
-    ))
-}
-
-/// `increase` compares a window's samples, so a counter that restarted and stands where it stood shows no growth,
-/// and one whose first sample is above 0 neither. But all that a process counts that is younger than the window
-/// was counted within it.
-fn fenced_write() -> String {
-    let (window, seconds) = (written(FENCED_WRITE_SHOWN), FENCED_WRITE_SHOWN.as_secs());
-    worst(&format!(
-        "\n  increase({FENCED_WRITES}[{window}]) > 0\n  or\n  \
-         {FENCED_WRITES} > 0 and on (job, instance) {STARTED} > time() - {seconds}\n"
     ))
 }

@@ -1,0 +1,163 @@
+//! Alerts about heartbeats: when they fire, and when they do not.
+//!
+//! A series is scraped every 30 seconds, so `-10+30x60` is a heartbeat that is always 10 seconds old.
+
+use super::case::{Case, Series, all_quiet, case, each, everywhere, fires_for, fires_for_a, labelled, quiet};
+
+const STALE: &str = "StaleHeartbeat";
+const DELAYED: &str = "DelayedHeartbeat";
+const STAGING: &[(&str, &str)] = &[("job", "staging"), ("instance", "c:5000")];
+
+pub fn cases() -> Vec<Case> {
+    let mut all = vec![healthy()];
+    all.extend(old());
+    all.extend(dead());
+    all.extend(stopped());
+    all.extend(skewed());
+    all
+}
+
+/// Of `a`; the other one beats.
+fn beats(values: &str) -> Vec<Series> {
+    each("portfolio_manager_last_heartbeat_timestamp", [values, "-10+30x400"])
+}
+
+fn answers(values: &str) -> Vec<Series> {
+    each("up", [values, "1+0x400"])
+}
+
+/// One instance's heartbeat is as old as it may be, the other's as far in the future; the one that follows does not
+/// beat at all.
+fn healthy() -> Case {
+    case(
+        "a healthy system that stands exactly on every threshold is quiet",
+        [
+            each("portfolio_manager_last_heartbeat_timestamp", ["-30+30x60", "5+30x60"]),
+            everywhere("up", "1+0x60"),
+            each("portfolio_manager_is_leader", ["1+0x60", "0+0x60"]),
+            each("portfolio_manager_heartbeat_running", ["1+0x60", "0+0x60"]),
+        ],
+        all_quiet("heartbeat", &[0, 5, 30]),
+    )
+}
+
+fn old() -> [Case; 5] {
+    [
+        case(
+            "a heartbeat that is older than half a minute is told after two minutes",
+            [beats("-31+30x60"), answers("1+0x60")],
+            [quiet(1, DELAYED), fires_for_a(2, DELAYED, "31s"), quiet(20, STALE)],
+        ),
+        case(
+            "a minute is not more than a minute",
+            [beats("-60+30x60"), answers("1+0x60")],
+            [fires_for_a(20, DELAYED, "1m 0s"), quiet(20, STALE)],
+        ),
+        case(
+            "one that is older is told at both severities, so that one can silence the other",
+            [beats("-61+30x60"), answers("1+0x60")],
+            [quiet(0, STALE), fires_for_a(1, STALE, "1m 1s"), fires_for_a(2, DELAYED, "1m 1s")],
+        ),
+        case(
+            "an instance that answers and beats no more is told",
+            [beats("-10+30x10 290+0x50"), answers("1+0x60")],
+            [
+                quiet(5, DELAYED),
+                quiet(6, STALE),
+                fires_for_a(8, STALE, "3m 10s"),
+                fires_for_a(8, DELAYED, "3m 10s"),
+            ],
+        ),
+        case(
+            "before the first heartbeat there is none that could be old",
+            [beats("_x60"), answers("1+0x60")],
+            [quiet(1, STALE), quiet(20, STALE), quiet(20, DELAYED)],
+        ),
+    ]
+}
+
+fn dead() -> [Case; 5] {
+    let metric = "portfolio_manager_last_heartbeat_timestamp";
+    [
+        case(
+            "an instance that is down gets older, minute by minute, and beats again when it is back",
+            [beats("-10+30x20 stale _x20 1250+30x40"), answers("1+0x20 0+0x20 1+0x40")],
+            [
+                quiet(10, DELAYED),
+                quiet(11, STALE),
+                fires_for_a(12, STALE, "2m 10s"),
+                fires_for_a(13, DELAYED, "3m 10s"),
+                fires_for_a(20, STALE, "10m 10s"),
+                quiet(22, STALE),
+                quiet(22, DELAYED),
+            ],
+        ),
+        case(
+            "it is down, whatever Prometheus still has of it",
+            [beats("-10+30x20 _x60"), answers("1+0x20 0+0x60")],
+            [fires_for_a(13, STALE, "3m 10s"), fires_for_a(14, DELAYED, "4m 10s")],
+        ),
+        case(
+            "an instance that is no target any more is told until it has not been seen for an hour",
+            [beats("-10+30x20 stale"), answers("1+0x20 stale")],
+            [fires_for_a(13, STALE, "3m 10s"), fires_for_a(70, STALE, "1h 0m 10s"), quiet(71, STALE)],
+        ),
+        case(
+            "a restart that is over within a minute is quiet",
+            [beats("-10+30x20 stale 650+30x40"), answers("1+0x20 0 1+0x40")],
+            [quiet(11, STALE), quiet(12, STALE), quiet(13, DELAYED)],
+        ),
+        case(
+            "groups are told apart",
+            [
+                beats("-10+30x60"),
+                vec![labelled(metric, STAGING, "-10+30x20 stale"), labelled("up", STAGING, "1+0x20 0+0x40")],
+                everywhere("up", "1+0x60"),
+            ],
+            [fires_for(STAGING, 13, STALE, "3m 10s"), fires_for(STAGING, 13, DELAYED, "3m 10s")],
+        ),
+    ]
+}
+
+fn stopped() -> [Case; 3] {
+    let alert = "LeaderHeartbeatStopped";
+    let leads = |values| each("portfolio_manager_is_leader", [values, "0+0x60"]);
+    let runs = |values| each("portfolio_manager_heartbeat_running", [values, "1+0x60"]);
+    [
+        case(
+            "a leader whose heartbeat does not run is told after half a minute",
+            [leads("1+0x60"), runs("1+0x3 0+0x50")],
+            [quiet(2, alert), fires_for_a(3, alert, "1")],
+        ),
+        case("one that follows is not", [leads("0+0x60"), runs("0+0x60")], [quiet(5, alert)]),
+        case(
+            "a leader of one group and a follower of another are two",
+            [
+                leads("1+0x60"),
+                runs("1+0x60"),
+                vec![labelled(
+                    "portfolio_manager_heartbeat_running",
+                    &[("job", "staging"), ("instance", "a:5000")],
+                    "0+0x60",
+                )],
+            ],
+            [quiet(5, alert)],
+        ),
+    ]
+}
+
+fn skewed() -> [Case; 2] {
+    let alert = "ClockSkew";
+    [
+        case(
+            "a heartbeat more than five seconds in the future is told after a minute",
+            [beats("6+30x60"), answers("1+0x60")],
+            [quiet(0, alert), fires_for_a(1, alert, "6s")],
+        ),
+        case(
+            "an instance that is down has no clock, whatever its last heartbeat said",
+            [beats("10+30x20 stale"), answers("1+0x20 0+0x60")],
+            [fires_for_a(10, alert, "10s"), quiet(12, alert), fires_for_a(13, STALE, "2m 50s")],
+        ),
+    ]
+}

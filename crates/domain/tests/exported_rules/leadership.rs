@@ -1,0 +1,264 @@
+//! Alerts about who leads: when they fire, and when they do not.
+
+use super::case::{Case, Series, all_quiet, case, each, everywhere, fires, fires_for, labelled, quiet};
+
+#[path = "leadership/slo.rs"]
+mod slo;
+
+const STAGING: &[(&str, &str)] = &[("job", "staging")];
+
+pub fn cases() -> Vec<Case> {
+    let mut all = vec![healthy()];
+    all.extend(no_leader());
+    all.extend(multiple_leaders());
+    all.extend(split_brain());
+    all.extend(episodes("SplitBrainEpisode", "portfolio_manager_split_brain_detected_total"));
+    all.extend(episodes("TicketFault", "coordinator_ticket_faults_total"));
+    all.extend(changes());
+    all.extend(changes_that_are_hard_to_see());
+    all.extend(slo::cases());
+    all
+}
+
+fn leads(values: [&str; 2]) -> Vec<Series> {
+    each("portfolio_manager_is_leader", values)
+}
+
+fn epoch(values: &str) -> Vec<Series> {
+    everywhere("portfolio_manager_leader_epoch", values)
+}
+
+/// A series of an instance of another group.
+fn staging(metric: &str, values: &str) -> Vec<Series> {
+    vec![labelled(metric, &[("job", "staging"), ("instance", "c:5000")], values)]
+}
+
+/// The leader changed three times within an hour, and once nobody led when it was counted; a split-brain and a foreign
+/// ticket were long ago.
+fn healthy() -> Case {
+    case(
+        "a healthy system that stands exactly on every threshold is quiet",
+        [
+            leads(["1+0x130 0+0x41 1+0x130", "0+0x131 1+0x40 0+0x130"]),
+            everywhere("up", "1+0x300"),
+            epoch("5+0x130 6+0x20 7+0x20 8+0x130"),
+            everywhere("portfolio_manager_leadership_changes", "5+0x130 6+0x20 7+0x20 8+0x130"),
+            everywhere("portfolio_manager_current_leader_redis", "70+0x131 90+0x40 70+0x130"),
+            everywhere("portfolio_manager_current_leader_db", "70+0x131 90+0x40 70+0x130"),
+            everywhere("portfolio_manager_split_brain_detected_total", "3+0x300"),
+            everywhere("coordinator_ticket_faults_total", "2+0x300"),
+            everywhere("process_start_time_seconds", "-7200+0x300"),
+        ],
+        all_quiet("leadership", &[5, 66, 68, 110, 140]),
+    )
+}
+
+fn no_leader() -> [Case; 8] {
+    let alert = "NoLeader";
+    [
+        case(
+            "instances that all follow are told after two minutes",
+            [leads(["1+0x4 0+0x20", "0+0x30"]), everywhere("up", "1+0x30")],
+            [quiet(2, alert), quiet(4, alert), fires(5, alert, "0"), fires(10, alert, "0")],
+        ),
+        case(
+            "instances that are all down are told",
+            [leads(["1+0x10 stale", "0+0x10 stale"]), everywhere("up", "1+0x10 0+0x60")],
+            [quiet(5, alert), quiet(7, alert), fires(8, alert, "0"), fires(30, alert, "0")],
+        ),
+        case(
+            "instances that never answered are told",
+            [everywhere("up", "0+0x20")],
+            [quiet(1, alert), fires(2, alert, "0")],
+        ),
+        case(
+            "a leader that does not answer does not count",
+            [leads(["1+0x20", "0+0x20"]), each("up", ["0+0x20", "1+0x20"])],
+            [fires(2, alert, "0")],
+        ),
+        case(
+            "a leader of another group under the same name and down is another one",
+            [
+                leads(["1+0x20", "0+0x20"]),
+                everywhere("up", "1+0x20"),
+                vec![labelled("up", &[("job", "staging"), ("instance", "a:5000")], "0+0x20")],
+            ],
+            [quiet(10, alert)],
+        ),
+        case(
+            "a failover is quiet",
+            [leads(["1+0x10 0+0x20", "0+0x13 1+0x20"]), everywhere("up", "1+0x30")],
+            [quiet(6, alert), quiet(7, alert), quiet(8, alert)],
+        ),
+        case(
+            "groups are told apart",
+            [leads(["1+0x20", "0+0x20"]), staging("portfolio_manager_is_leader", "0+0x20")],
+            [fires_for(STAGING, 5, alert, "0")],
+        ),
+        case(
+            "a group that is gone for good is told for an hour",
+            [
+                leads(["1+0x200", "0+0x200"]),
+                everywhere("up", "1+0x200"),
+                staging("portfolio_manager_is_leader", "1+0x10 stale"),
+            ],
+            [fires_for(STAGING, 8, alert, "0"), fires_for(STAGING, 64, alert, "0"), quiet(66, alert)],
+        ),
+    ]
+}
+
+fn multiple_leaders() -> [Case; 3] {
+    let alert = "MultipleLeaders";
+    [
+        case(
+            "two leaders are told after a minute",
+            [leads(["1+0x20", "0+0x3 1+0x20"]), everywhere("up", "1+0x30")],
+            [quiet(2, alert), fires(3, alert, "2"), fires(8, alert, "2")],
+        ),
+        case(
+            "two leaders for half a minute are quiet",
+            [leads(["1+0x20", "0+0x3 1 0+0x20"]), everywhere("up", "1+0x30")],
+            [quiet(2, alert), quiet(3, alert), quiet(4, alert)],
+        ),
+        case(
+            "a leader in each of two groups is one leader each",
+            [leads(["1+0x20", "0+0x20"]), staging("portfolio_manager_is_leader", "1+0x20")],
+            [quiet(5, alert)],
+        ),
+    ]
+}
+
+fn split_brain() -> [Case; 5] {
+    let alert = "SplitBrainDetected";
+    let (redis, db) = ("portfolio_manager_current_leader_redis", "portfolio_manager_current_leader_db");
+    let stores =
+        |in_redis, in_db| everywhere(redis, in_redis).into_iter().chain(everywhere(db, in_db)).collect();
+    [
+        case(
+            "stores that name different leaders are told after a minute, once for the group",
+            [stores("70+0x2 90+0x20", "70+0x30")],
+            [quiet(1, alert), quiet(2, alert), fires(3, alert, "2")],
+        ),
+        case(
+            "it is told when one of the instances sees it",
+            [each(redis, ["90+0x20", "70+0x20"]), everywhere(db, "70+0x20")],
+            [fires(1, alert, "1")],
+        ),
+        case("a store that names nobody is no split-brain", [stores("0+0x20", "70+0x20")], [quiet(5, alert)]),
+        case("nor is it the other one", [stores("70+0x20", "0+0x20")], [quiet(5, alert)]),
+        case(
+            "groups have leaders of their own",
+            [stores("70+0x20", "70+0x20"), staging(redis, "90+0x20"), staging(db, "90+0x20")],
+            [quiet(5, alert)],
+        ),
+    ]
+}
+
+/// A counter of what is over when it is told.
+fn episodes(alert: &'static str, counter: &'static str) -> [Case; 3] {
+    let counts = |values| each(counter, [values, "4+0x60"]);
+    let started = |values| each("process_start_time_seconds", [values, "-3600+0x60"]);
+    [
+        case(
+            "what happened once is told for ten minutes",
+            [counts("0+0x10 1+0x50"), started("-3600+0x60")],
+            [quiet(5, alert), fires(6, alert, "1"), fires(14, alert, "1"), quiet(16, alert)],
+        ),
+        case(
+            "what happened long ago is not told",
+            [counts("9+0x60"), started("-3600+0x60")],
+            [quiet(0, alert), quiet(30, alert)],
+        ),
+        case(
+            "a process that restarted counts from 0, and what it counts is new",
+            [counts("1+0x9 0+0x9 1+0x40"), started("-3600+0x9 300+0x50")],
+            [quiet(9, alert), fires(10, alert, "1"), fires(14, alert, "1"), quiet(25, alert)],
+        ),
+    ]
+}
+
+/// Changes half a minute apart, beginning after 65 minutes in which the leader stayed.
+fn changes() -> [Case; 4] {
+    let (warns, critical) = ("LeadershipFlapping", "ExcessiveLeadershipFlapping");
+    [
+        case(
+            "three changes within an hour are quiet",
+            [epoch("5+0x130 6+1x2 8+0x200")],
+            [quiet(77, warns), quiet(100, warns), quiet(124, warns)],
+        ),
+        case(
+            "four warn for as long as they are within the hour",
+            [epoch("5+0x130 6+1x3 9+0x200")],
+            [quiet(76, warns), fires(77, warns, "4"), fires(124, warns, "4"), quiet(127, warns)],
+        ),
+        case(
+            "ten warn and are not critical",
+            [epoch("5+0x130 6+1x9 15+0x200")],
+            [fires(85, warns, "10"), quiet(85, critical), quiet(110, critical)],
+        ),
+        case(
+            "eleven are critical",
+            [epoch("5+0x130 6+1x10 16+0x200")],
+            [fires(85, warns, "11"), quiet(75, critical), fires(76, critical, "11")],
+        ),
+    ]
+}
+
+fn changes_that_are_hard_to_see() -> [Case; 7] {
+    let (warns, critical) = ("LeadershipFlapping", "ExcessiveLeadershipFlapping");
+    let counter = |values| everywhere("portfolio_manager_leadership_changes", values);
+    let started = |values| everywhere("process_start_time_seconds", values);
+    [
+        case(
+            "changes by processes that crash, each of which has seen one",
+            [
+                epoch("5+0x9 6+0x3 stale 7+0x3 stale 8+0x3 stale 9+0x60"),
+                counter("0+0x9 1+0x3 stale 1+0x3 stale 1+0x3 stale 1+0x60"),
+                started("0+0x9 300+0x3 stale 450+0x3 stale 600+0x3 stale 750+0x60"),
+            ],
+            [quiet(20, warns), fires(25, warns, "4"), quiet(30, critical)],
+        ),
+        case(
+            "changes while every instance was down",
+            [epoch("5+0x130 stale _x60 9+0x100")],
+            [quiet(95, warns), fires(107, warns, "4")],
+        ),
+        case(
+            "a restarted counter is no change",
+            [
+                epoch("30+0x400"),
+                counter("25+0x140 0+0x10 stale _x4 0+0x100"),
+                started("-90000+0x140 4230+0x10 stale _x4 4680+0x100"),
+            ],
+            [quiet(82, warns), quiet(100, warns)],
+        ),
+        case(
+            "an instance that is cut off from the database tells the epoch that it knew",
+            [each("portfolio_manager_leader_epoch", ["50+0x400", "30+0x400"])],
+            [quiet(30, warns), quiet(59, critical), quiet(90, warns), quiet(90, critical)],
+        ),
+        case(
+            "when it is back, it sees at once what happened in hours",
+            [
+                each("portfolio_manager_leader_epoch", ["50+0x400", "30+0x140 50+0x100"]),
+                each("portfolio_manager_leadership_changes", ["45+0x400", "25+0x140 45+0x100"]),
+                started("-90000+0x400"),
+            ],
+            [quiet(82, warns), quiet(82, critical), quiet(100, critical)],
+        ),
+        case(
+            "a database that was set back, after which the leader changes as often as processes see it",
+            [
+                epoch("90+0x130 40+0x20 41+1x3 44+0x100"),
+                counter("7+0x130 7+0x20 8+1x3 11+0x100"),
+                started("-90000+0x400"),
+            ],
+            [quiet(75, warns), fires(88, warns, "4"), quiet(88, critical)],
+        ),
+        case(
+            "groups have epochs of their own",
+            [epoch("5+0x400"), staging("portfolio_manager_leader_epoch", "70+0x130 71+1x3 74+0x100")],
+            [fires_for(STAGING, 80, warns, "4"), quiet(80, critical)],
+        ),
+    ]
+}

@@ -1,0 +1,146 @@
+//! Alerts about instances that do not answer, and about being told at all: when they fire, and when they do not.
+
+use super::case::{
+    Case, Look, Series, Told, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires, fires_for_a,
+    labelled, quiet,
+};
+
+const WATCHDOG: &str = "Watchdog";
+
+pub fn cases() -> Vec<Case> {
+    let mut all = vec![healthy()];
+    all.extend(overall());
+    all.extend(down());
+    all.extend(restarting());
+    all.extend(absent());
+    all.push(watchdog());
+    all
+}
+
+fn answers(values: &str) -> Vec<Series> {
+    each("up", [values, "1+0x60"])
+}
+
+/// The same on every instance of another group.
+fn other(metric: &str, values: &str) -> Vec<Series> {
+    vec![labelled(metric, &[("job", "other"), ("instance", "a:5000")], values)]
+}
+
+/// Something warns, and an update was taken back: two starts. A program of another job does not stay.
+fn healthy() -> Case {
+    let quiet = all_quiet("monitoring", &[1, 5, 12, 30]).into_iter().filter(|look| look.alert != WATCHDOG);
+    case(
+        "a healthy system that stands exactly on every threshold is quiet, but for the watchdog",
+        [
+            everywhere("up", "1+0x60"),
+            each("portfolio_manager_is_leader", ["1+0x60", "0+0x60"]),
+            everywhere("portfolio_manager_overall_alert_status", "1+0x60"),
+            everywhere("process_start_time_seconds", "-3600+0x9 300+0x9 600+0x50"),
+            other("process_start_time_seconds", "0+30x60"),
+            other("up", "0+0x60"),
+        ],
+        quiet.chain([always(5)]).collect::<Vec<_>>(),
+    )
+}
+
+fn always(at_minutes: u32) -> Look {
+    Look {
+        at_minutes,
+        alert: WATCHDOG,
+        fires: vec![Told { labels: &[], value: "1", rupees: UNKNOWN_RUPEES }],
+    }
+}
+
+fn watchdog() -> Case {
+    case("the watchdog fires when there is nothing at all", [], [always(0), always(30)])
+}
+
+fn overall() -> [Case; 2] {
+    let alert = "OverallStatusCritical";
+    let status = |values| each("portfolio_manager_overall_alert_status", [values, "0+0x60"]);
+    [
+        case(
+            "what an instance itself calls critical is told after a minute",
+            [status("0+0x3 2+0x20 0+0x30")],
+            [quiet(2, alert), fires_for_a(3, alert, "2"), fires_for_a(12, alert, "2"), quiet(13, alert)],
+        ),
+        case("a warning is not", [status("1+0x60")], [quiet(10, alert)]),
+    ]
+}
+
+fn down() -> [Case; 3] {
+    let alert = "InstanceDown";
+    [
+        case(
+            "an instance that does not answer is told after a minute, for as long as it is a target",
+            [answers("1+0x3 0+0x40 stale")],
+            [quiet(2, alert), fires_for_a(3, alert, "0"), fires_for_a(22, alert, "0"), quiet(23, alert)],
+        ),
+        case(
+            "a scrape that fails once is quiet",
+            [answers("1+0x3 0 1+0x40")],
+            [quiet(2, alert), quiet(3, alert)],
+        ),
+        case("what is not ours is not told", [answers("1+0x60"), other("up", "0+0x60")], [quiet(10, alert)]),
+    ]
+}
+
+fn restarting() -> [Case; 5] {
+    let alert = "InstanceRestarting";
+    let started = |values| each("process_start_time_seconds", [values, "-3600+0x60"]);
+    [
+        case(
+            "the third start within fifteen minutes is told",
+            [started("-3600+0x9 300+0x3 stale 450+0x3 stale 600+0x60")],
+            [quiet(9, alert), fires_for_a(11, alert, "3"), fires_for_a(19, alert, "3"), quiet(21, alert)],
+        ),
+        case(
+            "the first process counts when it is young",
+            [started("0+0x3 120+0x3 240+0x60")],
+            [quiet(3, alert), fires_for_a(4, alert, "3")],
+        ),
+        case(
+            "two starts are quiet",
+            [started("-3600+0x9 300+0x9 600+0x60")],
+            [quiet(10, alert), quiet(14, alert)],
+        ),
+        case(
+            "three within an hour are quiet",
+            [started("-3600+0x9 300+0x29 1200+0x29 2100+0x60")],
+            [quiet(10, alert), quiet(20, alert), quiet(36, alert)],
+        ),
+        case(
+            "what is not ours is not told",
+            [started("-3600+0x60"), other("process_start_time_seconds", "0+30x60")],
+            [quiet(10, alert)],
+        ),
+    ]
+}
+
+fn absent() -> [Case; 5] {
+    let alert = "CoordinatorMetricsAbsent";
+    let leads = |values| each("portfolio_manager_is_leader", [values, values]);
+    [
+        case("a job without targets is told after two minutes", [], [quiet(1, alert), fires(2, alert, "1")]),
+        case(
+            "targets that all lost their metrics are told",
+            [everywhere("up", "1+0x60"), leads("0+0x10 stale")],
+            [quiet(5, alert), quiet(7, alert), fires(8, alert, "1")],
+        ),
+        case(
+            "targets that were all removed are told",
+            [everywhere("up", "1+0x10 stale"), leads("0+0x10 stale")],
+            [quiet(7, alert), fires(8, alert, "1")],
+        ),
+        case(
+            "one instance that tells is enough",
+            [answers("0+0x60"), each("portfolio_manager_is_leader", ["_x60", "0+0x60"])],
+            [quiet(10, alert)],
+        ),
+        case(
+            "another group does not stand in for it",
+            [other("up", "1+0x60"), other("portfolio_manager_is_leader", "1+0x60")],
+            [fires(5, alert, "1")],
+        ),
+    ]
+}

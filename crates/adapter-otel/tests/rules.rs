@@ -1,5 +1,12 @@
-//! The committed rules of Prometheus, judged by Prometheus's own tool. What they say is the domain's
+//! The committed files of Prometheus and Alertmanager, judged by their own programs. What they say is the domain's
 //! (`domain::alert::exported`); that they are spoken rightly about the text of this crate is shown here.
+
+#[path = "rules/alertmanager.rs"]
+mod alertmanager;
+#[path = "rules/pages.rs"]
+mod pages;
+#[path = "rules/running.rs"]
+mod running;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,9 +14,13 @@ use std::process::Command;
 /// Ends the names of files with promtool's unit tests; the others hold rules.
 const TESTS: &str = "_test.yml";
 
+/// A file or directory that is shipped for use in containers.
+fn shipped(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker").join(path)
+}
+
 fn files() -> Vec<PathBuf> {
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker/prometheus/rules");
-    let entries = std::fs::read_dir(&rules).expect("docker/prometheus/rules");
+    let entries = std::fs::read_dir(shipped("prometheus/rules")).expect("docker/prometheus/rules");
     let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     files
@@ -23,15 +34,22 @@ fn files_of(kind: fn(&str) -> bool) -> Vec<PathBuf> {
     files
 }
 
+/// What a program says that has to succeed.
+#[track_caller]
+fn said(command: &mut Command, package: &str) -> String {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output();
+    let output = output.unwrap_or_else(|error| {
+        panic!("{program} has to be on PATH, it is in Debian's package `{package}`: {error}")
+    });
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{program} said:\n{said}");
+    said
+}
+
 #[track_caller]
 fn promtool(arguments: &[&str], files: &[PathBuf]) {
-    let output = Command::new("promtool")
-        .args(arguments)
-        .args(files)
-        .output()
-        .expect("promtool has to be on PATH: it is in Debian's package `prometheus`");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "promtool said:\n{}", String::from_utf8_lossy(&said));
+    said(Command::new("promtool").args(arguments).args(files), "prometheus");
 }
 
 #[test]
@@ -52,4 +70,13 @@ fn every_file_of_rules_has_its_tests() {
         let tests = rules.to_string_lossy().replace(".yml", TESTS);
         assert!(files.contains(&PathBuf::from(tests)), "{} has no tests", rules.display());
     }
+}
+
+/// The configuration names the files of rules one by one, and promtool counts what it finds behind the names.
+#[test]
+fn promtool_takes_the_configuration_and_finds_every_file_of_rules() {
+    let file = shipped("prometheus/prometheus.yml");
+    let said = said(Command::new("promtool").args(["check", "config"]).arg(file), "prometheus");
+    let rules = files_of(|file| !file.ends_with(TESTS));
+    assert!(said.contains(&format!("SUCCESS: {} rule files found", rules.len())), "{said}");
 }

@@ -1,0 +1,86 @@
+//! Who hears of which alert, and which alert silences which, by Alertmanager itself.
+
+use crate::running::{Alert, Alertmanager, PACKAGE};
+use crate::{said, shipped};
+use std::process::Command;
+
+/// What amtool says about the shipped file.
+#[track_caller]
+fn amtool(arguments: &[&str], labels: &[&str]) -> String {
+    let file = shipped("alertmanager/alertmanager.yml");
+    said(Command::new("amtool").args(arguments).arg(file).args(labels), PACKAGE)
+}
+
+#[test]
+fn amtool_takes_the_configuration() {
+    let said = amtool(&["check-config"], &[]);
+    assert!(said.contains("SUCCESS"), "{said}");
+}
+
+#[test]
+fn every_severity_has_a_receiver_of_its_own() {
+    for (labels, receiver) in [
+        (["severity=critical", "alertname=NoLeader"], "critical"),
+        (["severity=warning", "alertname=SignalsPaused"], "warning"),
+        (["severity=none", "alertname=Watchdog"], "watchdog"),
+        // Somebody hears of it all the same.
+        (["severity=page", "alertname=OfAnotherSystem"], "other"),
+        (["component=signals", "alertname=WithoutSeverity"], "other"),
+    ] {
+        let expected = format!("--verify.receivers={receiver}");
+        amtool(&["config", "routes", "test", &expected, "--config.file"], &labels);
+    }
+}
+
+const JOB: (&str, &str) = ("job", "portfolio_manager");
+const CRITICAL: (&str, &str) = ("severity", "critical");
+const WARNING: (&str, &str) = ("severity", "warning");
+
+fn alert<const N: usize>(name: &'static str, labels: [(&'static str, &'static str); N]) -> Alert {
+    Alert::new(name, &labels)
+}
+
+/// The file of the page compared `alertname`, which the two tiers never share.
+#[test]
+fn a_critical_alert_silences_the_warning_about_the_same_condition_of_the_same_job_and_no_other() {
+    let condition = ("condition", "signals_waiting");
+    let critical = alert("SignalsWaitingLong", [JOB, condition, CRITICAL]);
+    let warning = alert("SignalsWaiting", [JOB, condition, WARNING]);
+    let of_another_job = alert("SignalsWaiting", [("job", "staging"), condition, WARNING]);
+    let of_another_condition = alert("SignalsPaused", [JOB, ("condition", "signals_paused"), WARNING]);
+    // Of another system, whose alerts know no conditions.
+    let others_critical = alert("DiskFull", [JOB, CRITICAL]);
+    let others_warning = alert("DiskFilling", [JOB, WARNING]);
+    let posted =
+        [&critical, &warning, &of_another_job, &of_another_condition, &others_critical, &others_warning];
+
+    let alertmanager = Alertmanager::start("severity");
+    alertmanager.post(&posted);
+    let told = alertmanager.until_silenced(&warning, posted.len());
+
+    assert_eq!(told.silenced_by(&warning), [told.fingerprint(&critical)]);
+    for loud in [&critical, &of_another_job, &of_another_condition, &others_critical, &others_warning] {
+        assert_eq!(told.silenced_by(loud), Vec::<&str>::new(), "{loud:?}");
+    }
+}
+
+#[test]
+fn an_instance_that_is_down_is_told_once_and_the_others_and_the_group_are_told_all_the_same() {
+    let instance = ("instance", "coordinator-1:5000");
+    let stale = ("condition", "heartbeat_staleness");
+    let down = alert("InstanceDown", [JOB, instance, ("condition", "instance_down"), CRITICAL]);
+    let heartbeat = alert("StaleHeartbeat", [JOB, instance, stale, CRITICAL]);
+    let of_another = alert("StaleHeartbeat", [JOB, ("instance", "coordinator-2:5000"), stale, CRITICAL]);
+    let of_the_group = alert("NoLeader", [JOB, ("condition", "no_leader"), CRITICAL]);
+    let of_another_job = alert("StaleHeartbeat", [("job", "staging"), instance, stale, CRITICAL]);
+    let posted = [&down, &heartbeat, &of_another, &of_the_group, &of_another_job];
+
+    let alertmanager = Alertmanager::start("instance");
+    alertmanager.post(&posted);
+    let told = alertmanager.until_silenced(&heartbeat, posted.len());
+
+    assert_eq!(told.silenced_by(&heartbeat), [told.fingerprint(&down)]);
+    for loud in [&down, &of_another, &of_the_group, &of_another_job] {
+        assert_eq!(told.silenced_by(loud), Vec::<&str>::new(), "{loud:?}");
+    }
+}

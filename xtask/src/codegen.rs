@@ -26,7 +26,7 @@ struct Generator {
     test: &'static str,
 }
 
-const GENERATORS: [Generator; 6] = [
+const GENERATORS: [Generator; 7] = [
     Generator {
         what: "table of roles and events",
         files: &["docs/protocol.md"],
@@ -60,6 +60,12 @@ const GENERATORS: [Generator; 6] = [
         files: &["docs/metrics.md"],
         package: "domain",
         test: "metrics_page",
+    },
+    Generator {
+        what: "configuration of Prometheus and Alertmanager",
+        files: &["docker/prometheus/prometheus.yml", "docker/alertmanager"],
+        package: "domain",
+        test: "monitoring_config",
     },
     Generator {
         what: "table of crash points",

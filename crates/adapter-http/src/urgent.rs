@@ -35,6 +35,9 @@ impl AlertWebhook {
     ///
     /// # Errors
     /// Why it may not have arrived, in a sentence: post it again.
+    ///
+    /// # Panics
+    /// Never: the URL was checked when it was parsed.
     pub async fn post(&self, happened: &[(Urgent, i64)]) -> Result<(), String> {
         let alerts: Vec<Value> = happened.iter().map(|(urgent, at_ms)| self.alert(*urgent, *at_ms)).collect();
         let request = Request::builder()

@@ -58,10 +58,11 @@ struct Program {
 
 /// The servers are needed beside containers too: some suites stop a server by signal or promote a standby,
 /// which they do to processes.
-const PROGRAMS: [Program; 4] = [
+const PROGRAMS: [Program; 5] = [
     // SQLite and ring are compiled from C.
     Program { names: &["cc"], packages: &["gcc", "libc6-dev"] },
-    Program { names: &["promtool"], packages: &["prometheus"] },
+    Program { names: &["prometheus", "promtool"], packages: &["prometheus"] },
+    Program { names: &["prometheus-alertmanager", "amtool"], packages: &["prometheus-alertmanager"] },
     Program { names: &["redis-server"], packages: &["redis-server"] },
     Program { names: &[POSTGRES, "initdb", "pg_basebackup"], packages: &["postgresql"] },
 ];

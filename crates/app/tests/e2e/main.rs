@@ -12,8 +12,10 @@
 //! - [`recovery`]: nobody acts on a portfolio that cannot be trusted.
 //! - [`bad_call`], [`bad_store`], [`bad_start`]: what is the user's to change, and what is waited for.
 //! - [`signals`]: accepted anywhere, executed once, whatever dies in between.
+//! - [`alerts`], with [`monitoring`]: what a real Prometheus and Alertmanager tell of a group's faults.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 
+mod alerts;
 mod bad_call;
 mod bad_start;
 mod bad_store;
@@ -26,6 +28,7 @@ mod failover;
 mod fencing;
 mod group;
 mod hostile_ticket;
+mod monitoring;
 mod pages;
 mod postgres_away;
 mod promotion;

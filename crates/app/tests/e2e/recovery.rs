@@ -47,9 +47,9 @@ fn a_null_halts_the_leader_until_it_is_put_right() {
 #[test]
 fn a_failed_recovery_is_posted_until_it_has_arrived() {
     let refused = AtomicBool::new(false);
-    let once = move |_: &Order| match refused.swap(true, Relaxed) {
-        false => Conduct::Refuses(503, String::new()),
-        true => Conduct::done(),
+    let once = move |_: &Order| {
+        let again = refused.swap(true, Relaxed);
+        if again { Conduct::done() } else { Conduct::Refuses(503, String::new()) }
     };
     let receiver = HttpBroker::with(once, |_| false);
     let mut group = Group::embedded(TTL);

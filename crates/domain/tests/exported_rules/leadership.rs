@@ -204,7 +204,7 @@ fn changes() -> [Case; 4] {
     ]
 }
 
-fn changes_that_are_hard_to_see() -> [Case; 7] {
+fn changes_that_are_hard_to_see() -> [Case; 8] {
     let (warns, critical) = ("LeadershipFlapping", "ExcessiveLeadershipFlapping");
     let counter = |values| everywhere("portfolio_manager_leadership_changes", values);
     let started = |values| everywhere("process_start_time_seconds", values);
@@ -238,6 +238,11 @@ fn changes_that_are_hard_to_see() -> [Case; 7] {
             [quiet(30, warns), quiet(59, critical), quiet(90, warns), quiet(90, critical)],
         ),
         case(
+            "and hides none that others tell",
+            [each("portfolio_manager_leader_epoch", ["50+0x130 51+1x3 54+0x100", "30+0x400"])],
+            [quiet(70, warns), fires(80, warns, "4"), quiet(80, critical)],
+        ),
+        case(
             "when it is back, it sees at once what happened in hours",
             [
                 each("portfolio_manager_leader_epoch", ["50+0x400", "30+0x140 50+0x100"]),
@@ -250,7 +255,7 @@ fn changes_that_are_hard_to_see() -> [Case; 7] {
             "a database that was set back, after which the leader changes as often as processes see it",
             [
                 epoch("90+0x130 40+0x20 41+1x3 44+0x100"),
-                counter("7+0x130 7+0x20 8+1x3 11+0x100"),
+                each("portfolio_manager_leadership_changes", ["7+0x150 8+1x3 11+0x100", "6+0x400"]),
                 started("-90000+0x400"),
             ],
             [quiet(75, warns), fires(88, warns, "4"), quiet(88, critical)],

@@ -25,13 +25,24 @@ pub use redis::{Redis, redis};
 pub use resp::Reply;
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// A TCP port of the loopback interface that nobody has at the moment.
+/// Ports that the kernel gives to nobody by itself: one that was found free stays free until its server has it.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// A TCP port of the loopback interface that nobody has at the moment, and that this process gets once.
 ///
 /// # Panics
 /// When there is none.
 pub fn free_port() -> u16 {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on the loopback interface");
-    listener.local_addr().expect("a bound listener has an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    // Processes that run at the same time begin far from each other.
+    let first = std::process::id().wrapping_mul(7_919);
+    let port =
+        |at: u32| PORTS.start + u16::try_from(first.wrapping_add(at) % count).expect("less than a port");
+    let mut tries = (0..count).map(|_| port(NEXT.fetch_add(1, Relaxed)));
+    tries
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .expect("a free port of loopback")
 }

@@ -1,0 +1,241 @@
+//! A Prometheus and an Alertmanager that watch a group with the shipped files, only faster: every duration in them is
+//! divided by [`FASTER`], and names of hosts are the test's.
+
+use crate::wait::until;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+use testkit::backend::free_port;
+use testkit::broker::HttpBroker;
+use testkit::http;
+
+/// A minute is six seconds, a scrape every three.
+const FASTER: u64 = 10;
+const PROMETHEUS: &str = "prometheus";
+const ALERTMANAGER: &str = "prometheus-alertmanager";
+/// The job in the shipped files.
+const JOB: &str = "portfolio_manager";
+
+/// Both, and who receives what they tell.
+pub struct Monitoring {
+    /// Takes notifications as a broker takes orders.
+    receiver: HttpBroker,
+    prometheus: Server,
+    _alertmanager: Server,
+    _directory: TempDir,
+}
+
+impl Monitoring {
+    /// Watches `targets` (host and port).
+    pub fn start(targets: &[String]) -> Self {
+        let directory = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
+        let directory = directory.expect("a temporary directory");
+        let receiver = HttpBroker::start();
+        let alertmanager = start_alertmanager(directory.path(), &receiver.url());
+        let prometheus = start_prometheus(directory.path(), targets, &alertmanager.address);
+        let started = Self { receiver, prometheus, _alertmanager: alertmanager, _directory: directory };
+        started.wait_firing("Watchdog");
+        let up = format!("/api/v1/query?query=count(up%7Bjob%3D%22{JOB}%22%7D%20%3D%3D%201)");
+        until("Prometheus has scraped every target", || {
+            let answer = started.prometheus.ask(&up)?.json();
+            let count = &answer["data"]["result"][0]["value"][1];
+            (count.as_str()? == targets.len().to_string()).then_some(())
+        });
+        started
+    }
+
+    /// Waits until the receiver was told that it fires.
+    pub fn wait_firing(&self, alert: &str) {
+        until(&format!("{alert} fires"), || self.told().firing.contains(alert).then_some(()));
+    }
+
+    /// Waits until the receiver was told that it is over.
+    pub fn wait_resolved(&self, alert: &str) {
+        until(&format!("{alert} is resolved"), || (!self.told().firing.contains(alert)).then_some(()));
+    }
+
+    /// What the receiver was told so far.
+    pub fn told(&self) -> Told {
+        let mut told = Told::default();
+        let mut open: BTreeMap<String, String> = BTreeMap::new();
+        for notification in self.receiver.orders() {
+            for alert in notification.body["alerts"].as_array().into_iter().flatten() {
+                let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+                let (name, id) = (text(&alert["labels"]["alertname"]), text(&alert["fingerprint"]));
+                if alert["status"] == "firing" {
+                    told.ever.insert(name.clone());
+                    open.insert(id, name);
+                } else {
+                    open.remove(&id);
+                }
+            }
+        }
+        told.firing = open.into_values().collect();
+        told
+    }
+}
+
+/// Names of alerts.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// That fire as far as the receiver knows.
+    pub firing: BTreeSet<String>,
+    /// That ever did.
+    pub ever: BTreeSet<String>,
+}
+
+/// A child process that listens.
+struct Server {
+    process: Child,
+    address: String,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts it and waits until it is ready.
+    fn start(program: &str, package: &str, directory: &Path, address: String, arguments: &[String]) -> Self {
+        let log = directory.join(format!("{program}.log"));
+        let output = fs::File::create(&log).expect("a log");
+        // Killed with the test, however that ends.
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "SIGKILL", "--", program])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("the log once more"))
+            .stderr(output)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program} is in Debian's package `{package}`: {error}"));
+        let mut server = Self { process, address, log };
+        until(&format!("{program} is ready"), || {
+            let ended = server.process.try_wait().expect("a child");
+            assert!(
+                ended.is_none(),
+                "{program} has to be on PATH (package `{package}`), and ended:\n{}",
+                server.said()
+            );
+            server.ask("/-/ready").map(drop)
+        });
+        server
+    }
+
+    fn ask(&self, path: &str) -> Option<http::Response> {
+        let answer = http::request(&self.address, "GET", path, &[], "").ok()?;
+        (answer.status == 200).then_some(answer)
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Whatever fails here is of no interest beside what the test found.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("--- {} said\n{}", self.log.display(), self.said());
+        }
+    }
+}
+
+fn shipped(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker").join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn start_alertmanager(directory: &Path, receiver: &str) -> Server {
+    let secrets = directory.join("secrets");
+    fs::create_dir(&secrets).expect("a directory");
+    fs::write(secrets.join("webhook_token"), "of the test").expect("written");
+    let text = shipped("alertmanager/alertmanager.yml")
+        .replace("/etc/alertmanager/secrets", &secrets.to_string_lossy())
+        .replace("http://alert-receiver:8080", receiver);
+    let config = directory.join("alertmanager.yml");
+    fs::write(&config, faster(&text)).expect("written");
+    let address = format!("127.0.0.1:{}", free_port());
+    let arguments = [
+        format!("--config.file={}", config.display()),
+        format!("--storage.path={}", directory.join("alertmanager").display()),
+        format!("--web.listen-address={address}"),
+        "--cluster.listen-address=".to_owned(),
+    ];
+    Server::start(ALERTMANAGER, ALERTMANAGER, directory, address, &arguments)
+}
+
+fn start_prometheus(directory: &Path, targets: &[String], alertmanager: &str) -> Server {
+    let rules = directory.join("rules");
+    fs::create_dir(&rules).expect("a directory");
+    let text = shipped("prometheus/prometheus.yml");
+    let named: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("- rules/")).collect();
+    assert!(!named.is_empty(), "{text}");
+    for file in named {
+        let text = shipped(&format!("prometheus/rules/{file}"));
+        fs::write(rules.join(file), faster(&text)).expect("written");
+    }
+    let first = targets.join("\n          - ");
+    let lines =
+        text.lines().filter(|line| !line.contains("- coordinator-2:") && !line.contains("- coordinator-3:"));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let text = text.replace("coordinator-1:5000", &first).replace("alertmanager:9093", alertmanager);
+    let config = directory.join("prometheus.yml");
+    fs::write(&config, faster(&text)).expect("written");
+    let address = format!("127.0.0.1:{}", free_port());
+    let arguments = [
+        format!("--config.file={}", config.display()),
+        format!("--storage.tsdb.path={}", directory.join("prometheus").display()),
+        format!("--web.listen-address={address}"),
+        // A minute: what fired before Alertmanager was discovered is sent then.
+        format!("--rules.alert.resend-delay={}s", 60 / FASTER),
+    ];
+    Server::start(PROMETHEUS, PROMETHEUS, directory, address, &arguments)
+}
+
+/// The file with every duration divided: those that are the value of a key, and the windows of queries.
+fn faster(text: &str) -> String {
+    let line = |line: &str| {
+        let value =
+            line.split_once(": ").and_then(|(key, value)| Some(format!("{key}: {}", divided(value)?)));
+        value.unwrap_or_else(|| windows_faster(line))
+    };
+    text.lines().map(|text| line(text) + "\n").collect()
+}
+
+fn windows_faster(line: &str) -> String {
+    let mut parts = line.split('[');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |before, part| {
+        let divided = part.split_once(']').and_then(|(window, rest)| {
+            let steps: Option<Vec<String>> = window
+                .split(':')
+                .map(|step| if step.is_empty() { Some(String::new()) } else { divided(step) })
+                .collect();
+            Some(format!("{before}[{}]{rest}", steps?.join(":")))
+        });
+        divided.unwrap_or_else(|| format!("{before}[{part}"))
+    })
+}
+
+/// A duration of one number and unit, divided; `None` for every other text.
+fn divided(text: &str) -> Option<String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number: u64 = text[..text.len() - unit.len()].parse().ok()?;
+    let unit_ms = match unit {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    Some(format!("{}ms", number * unit_ms / FASTER))
+}
+
+#[test]
+fn durations_are_divided_and_nothing_else_is() {
+    let text =
+        "scrape_interval: 30s\nexpr: a[5m] > 30 and b{x=~\"[1h]\"}[1h:30s]\nfor: 0s\nurl: http://a:9093\n";
+    let expected = "scrape_interval: 3000ms\nexpr: a[30000ms] > 30 and b{x=~\"[360000ms]\"}[360000ms:3000ms]\nfor: 0ms\nurl: http://a:9093\n";
+    assert_eq!(faster(text), expected);
+}

@@ -41,7 +41,7 @@ const GENERATORS: [Generator; 7] = [
     },
     Generator {
         what: "rules of Prometheus and their tests",
-        files: &["docker/prometheus/rules"],
+        files: &["docker/prometheus/rules", "docs/alerts.md"],
         package: "domain",
         test: "exported_rules",
     },

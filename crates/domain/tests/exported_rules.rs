@@ -3,7 +3,7 @@
 //!
 //! `cargo xtask codegen` writes the files, `cargo test` compares. For every group there are two: its rules, and
 //! promtool's unit tests of them, made from the [cases](case::Case). That promtool agrees with both is tested in
-//! `adapter-otel`, beside the text that they are about.
+//! `adapter-otel`, beside the text that they are about. All alerts together are a [page], docs/alerts.md.
 
 #[path = "exported_rules/case.rs"]
 mod case;
@@ -13,6 +13,8 @@ mod heartbeat;
 mod leadership;
 #[path = "exported_rules/monitoring.rs"]
 mod monitoring;
+#[path = "exported_rules/page.rs"]
+mod page;
 #[path = "exported_rules/recovery.rs"]
 mod recovery;
 #[path = "exported_rules/signals.rs"]
@@ -29,6 +31,7 @@ use domain::metrics::catalog::CATALOG;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+const RULES_DIRECTORY: &str = "docker/prometheus/rules";
 const CONTRACT: &str = include_str!("../testdata/metric-contract.json");
 
 /// The cases of a group.
@@ -63,7 +66,7 @@ fn recordings() -> impl Iterator<Item = &'static Recording> {
 
 /// Writes the file when that is asked for, else says whether it is as it should be.
 fn is_stale(file: &str, wanted: &str) -> bool {
-    let path = root().join("docker/prometheus/rules").join(file);
+    let path = root().join(file);
     if std::fs::read_to_string(&path).is_ok_and(|text| text == wanted) {
         return false;
     }
@@ -79,12 +82,13 @@ fn is_stale(file: &str, wanted: &str) -> bool {
 fn the_files_are_what_the_tables_say() {
     let files = GROUPS.iter().flat_map(|group| {
         [
-            (format!("{}.yml", group.name), yaml::rules(group)),
-            (format!("{}_test.yml", group.name), yaml::tests(group, &cases(group.name))),
+            (format!("{RULES_DIRECTORY}/{}.yml", group.name), yaml::rules(group)),
+            (format!("{RULES_DIRECTORY}/{}_test.yml", group.name), yaml::tests(group, &cases(group.name))),
         ]
     });
+    let files = files.chain([("docs/alerts.md".to_owned(), page::alerts())]);
     let stale: Vec<_> = files.filter(|(file, wanted)| is_stale(file, wanted)).map(|(file, _)| file).collect();
-    assert!(stale.is_empty(), "{stale:?} in docker/prometheus/rules: cargo xtask codegen writes them");
+    assert!(stale.is_empty(), "{stale:?}: cargo xtask codegen writes them");
 }
 
 #[test]

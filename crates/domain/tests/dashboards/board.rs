@@ -148,9 +148,10 @@ fn leadership_changes() -> Value {
 const URGENT: [&str; 3] = ["NoLeader", "MultipleLeaders", "SignalsInDoubt"];
 
 fn links() -> Value {
-    let metrics = ("Metrics".to_owned(), served("docs/metrics.md"));
+    let lists = [("Metrics", "docs/metrics.md"), ("Alerts", "docs/alerts.md")];
+    let lists = lists.map(|(title, page)| (title.to_owned(), served(page)));
     let pages = URGENT.map(|alert| (format!("Runbook: {alert}"), runbook(alert)));
-    let links = std::iter::once(metrics).chain(pages);
+    let links = lists.into_iter().chain(pages);
     links
         .map(|(title, url)| json!({ "type": "link", "title": title, "url": url, "targetBlank": true }))
         .collect()

@@ -54,8 +54,8 @@ pub trait Backend: Send + Sync + 'static {
     /// The claim of a dropped call may be granted nevertheless: the caller finds it among the claimed signals.
     async fn pull(&self, most: u16, wait: Duration) -> Result<Pull, StoreError>;
 
-    /// Records what became of a signal that was pulled.
-    async fn report(&self, report: Report) -> Result<Reported, StoreError>;
+    /// Records what became of a signal that was pulled, as `actor` says.
+    async fn report(&self, report: Report, actor: &Actor) -> Result<Reported, StoreError>;
 }
 
 /// Who leads, as far as one instance knows.

@@ -9,6 +9,7 @@ use domain::alert::{URGENT_SHOWN, Urgent};
 use domain::id::{GroupId, InstanceId};
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, Request};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ impl AlertWebhook {
 
     fn alert(&self, urgent: Urgent, at_ms: i64) -> Value {
         let rule = urgent.rule();
+        // From now: it may have been on its way for hours, and what is over is not told to anybody.
+        let from_ms = at_ms.max(Timestamp::now().as_millisecond());
         let shown_ms = i64::try_from(URGENT_SHOWN.as_millis()).unwrap_or(i64::MAX);
         json!({
             "labels": {
@@ -72,7 +75,7 @@ impl AlertWebhook {
                 "runbook_url": rule.runbook(),
             },
             "startsAt": rfc3339(at_ms),
-            "endsAt": rfc3339(at_ms.saturating_add(shown_ms)),
+            "endsAt": rfc3339(from_ms.saturating_add(shown_ms)),
         })
     }
 }

@@ -160,7 +160,8 @@ impl Host {
 ///
 /// By `set_config` and not in the startup packet, which connection poolers refuse. READ COMMITTED is what
 /// the fence rests on, whatever the database's default is; warnings must arrive for
-/// [`CommitWarnings`](crate::CommitWarnings) to see them. synchronous_commit is left to the server.
+/// [`CommitWarnings`](crate::CommitWarnings) to see them. synchronous_commit is left to the server, unless it is
+/// off: then an answer would not even say that the primary keeps what it acknowledges.
 ///
 /// Statements are planned once for a session and not for each call: which index serves them does not depend on
 /// their arguments, and planning took longer than carrying out (a third of a signal's time).
@@ -171,6 +172,8 @@ const ADMIT: &str = "\
            set_config('default_transaction_isolation', 'read committed', false),
            set_config('client_min_messages', 'warning', false),
            set_config('plan_cache_mode', 'force_generic_plan', false),
+           set_config('synchronous_commit',
+                      coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false),
            set_config('tcp_keepalives_idle', $4, false), set_config('tcp_keepalives_interval', $5, false),
            set_config('tcp_keepalives_count', $6, false)";
 

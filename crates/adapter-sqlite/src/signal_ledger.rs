@@ -39,8 +39,13 @@ impl SignalLedger for SqliteStore {
         claim::claim(&self.work, &self.config, token, limits, most).await
     }
 
-    async fn settle(&self, token: &Token, reports: &[Report]) -> Result<Option<Vec<Recorded>>, StoreError> {
-        settle::settle(&self.work, &self.config, token, reports).await
+    async fn settle_by(
+        &self,
+        token: &Token,
+        reports: &[Report],
+        by: Option<&Actor>,
+    ) -> Result<Option<Vec<Recorded>>, StoreError> {
+        settle::settle(&self.work, &self.config, token, reports, by).await
     }
 
     async fn take_over(

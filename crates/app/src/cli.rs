@@ -224,7 +224,7 @@ pub enum SignalsCommand {
     /// Decide what became of a signal in doubt, after you have asked the broker
     #[command(
         after_help = "Example:\n  coordinator signals resolve s-1 --executed --reason \"order 4711 at the broker\"\n  \
-                            coordinator signals resolve s-1 --not-executed --send-again --reason \"no order at the broker\""
+                            coordinator signals resolve s-1 --not-executed --send-again --attempt 1 --reason \"no order at the broker\""
     )]
     Resolve {
         /// Its name
@@ -237,9 +237,10 @@ pub enum SignalsCommand {
         #[arg(long)]
         not_executed: bool,
         /// It was certainly not executed, and the leader is to send it now
-        #[arg(long, requires = "not_executed", conflicts_with = "executed")]
+        #[arg(long, requires_all = ["not_executed", "attempt"], conflicts_with = "executed")]
         send_again: bool,
-        /// The claim you have looked into, as `show` prints it [default: the latest]
+        /// The claim you have looked into, as `show` prints it; may be left out while there was only one, and nothing
+        /// is to be sent again
         #[arg(long, value_name = "N")]
         attempt: Option<u32>,
         /// Why, for the audit: 1 to 256 characters
@@ -401,6 +402,7 @@ mod tests {
             "signals resolve s-1 --executed",
             "signals resolve s-1 --executed --not-executed --reason x",
             "signals resolve s-1 --executed --send-again --reason x",
+            "signals resolve s-1 --not-executed --send-again --reason x",
             "signals pause",
         ] {
             let stop = parse(&format!("coordinator {line}")).expect_err(line);

@@ -144,8 +144,8 @@ impl Backend for Page {
         }
     }
 
-    async fn report(&self, report: Report) -> Result<Reported, StoreError> {
-        match self.ledger.report(report).await {
+    async fn report(&self, report: Report, actor: &Actor) -> Result<Reported, StoreError> {
+        match self.ledger.report(report, Some(actor)).await {
             Ok(Recorded::Recorded) => Ok(Reported::Recorded),
             Ok(Recorded::Refused) => Ok(Reported::Refused),
             Err(NotNow::NotLeading) => Ok(Reported::NotLeading),

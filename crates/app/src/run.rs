@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Where a demonstration's leader writes what it does; not a setting for users.
@@ -29,6 +29,9 @@ pub const DEMO_BROKER: &str = "COORDINATOR_TEST_BROKER";
 
 /// How long the last lines may take to be read.
 const TELLING_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The work and the coordinator end for one reason at about one time, if they have one.
+const ENDS_TOGETHER_MAX: Duration = Duration::from_secs(1);
 
 /// What `run` prints on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +62,7 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     let (handler, delivery) = handler(config)?;
     let urgent = config.alerts_webhook.clone().map(|url| {
         let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone());
-        tokio::spawn(urgent::tell(coordinator.clone(), webhook))
+        tokio::spawn(urgent::tell(coordinator.urgent(), webhook))
     });
     let worker = ledger.clone();
     let mut working = tokio::spawn(async move { worker.run(handler).await });
@@ -75,10 +78,10 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     let ended = tokio::select! {
         ended = until_told_to_stop(&coordinator) => ended,
         // An instance that leads and does not act would be worse than none: another one is to take over.
-        panicked = dead(&mut working) => {
-            tracing::error!("the work on signals ended: {panicked}; giving leadership back");
+        why = dead(&mut working, &coordinator) => {
+            tracing::error!("the work on signals ended: {why}; giving leadership back");
             coordinator.shutdown().await;
-            Err(Ended::Failed(format!("the work on signals ended: {panicked}")))
+            Err(Ended::Failed(format!("the work on signals ended: {why}")))
         }
     };
     following.abort();
@@ -101,11 +104,13 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     })
 }
 
-/// Resolves when the work has panicked. That it ends with the coordinator is told by the coordinator.
-async fn dead(working: &mut JoinHandle<Ended>) -> JoinError {
+/// Resolves when the work has panicked, or could not go on though the coordinator does. That it ends with the
+/// coordinator is told by the coordinator.
+async fn dead(working: &mut JoinHandle<Ended>, coordinator: &Coordinator) -> String {
     match working.await {
+        Err(panicked) => panicked.to_string(),
+        Ok(Ended::Failed(why)) if timeout(ENDS_TOGETHER_MAX, coordinator.ended()).await.is_err() => why,
         Ok(_) => std::future::pending().await,
-        Err(panicked) => panicked,
     }
 }
 

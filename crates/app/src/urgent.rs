@@ -1,10 +1,10 @@
 //! What cannot wait for a scrape is posted when it happens, until it has arrived.
 
 use adapter_http::AlertWebhook;
-use coordinator::Coordinator;
 use domain::alert::Urgent;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::sleep;
 
@@ -12,10 +12,9 @@ use tokio::time::sleep;
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Runs while the coordinator lives. Of each thing that could not be told yet only the latest is kept, so a receiver
+/// Runs while whoever tells it what is `happening` lives. Of each thing that could not be told yet only the latest is kept, so a receiver
 /// that is away for hours costs nothing.
-pub async fn tell(coordinator: Coordinator, webhook: AlertWebhook) {
-    let mut happening = coordinator.urgent();
+pub async fn tell(mut happening: Receiver<(Urgent, i64)>, webhook: AlertWebhook) {
     let mut untold: BTreeMap<Urgent, i64> = BTreeMap::new();
     let mut pause = PAUSE_MIN;
     loop {

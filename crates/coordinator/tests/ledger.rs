@@ -268,7 +268,7 @@ async fn what_the_handler_did_not_execute_is_handed_over_again() {
     leader.is("BANK", SignalState::Rejected).await;
     until("it is sent", async || matches!(leader.state("GOLD").await, SignalState::Sent(_))).await;
     let report = Report { id: signal("GOLD").id(), attempt: 1, settlement: Settlement::Done, note: None };
-    assert_eq!(leader.ledger.report(report).await, Ok(Recorded::Recorded), "its result comes later");
+    assert_eq!(leader.ledger.report(report, None).await, Ok(Recorded::Recorded), "its result comes later");
     assert_eq!(leader.state("GOLD").await, SignalState::Done);
     assert_eq!(broker.orders(), ["NIFTY"]);
 }
@@ -395,13 +395,13 @@ async fn a_service_pulls_from_the_leader_and_reports() {
     let pulled = eventually("it is pulled", pulled).await.expect("no panic").expect("it leads");
     let SignalClaim::Claimed(signals) = pulled.claim else { panic!("{pulled:?}") };
     let report = |settlement| Report { id: signals[0].id.clone(), attempt: 1, settlement, note: None };
-    let refused = follower.ledger.report(report(Settlement::Done)).await;
+    let refused = follower.ledger.report(report(Settlement::Done), None).await;
     assert_eq!(refused, Err(NotNow::NotLeading));
     let token = signals[0].state.token().expect("it is claimed");
     let others = leader.ledger.store().take_over(&token, InFlight::All).await;
     assert_eq!(others, Ok(Some(vec![])), "the service works on it");
-    assert_eq!(leader.ledger.report(report(Settlement::Done)).await, Ok(Recorded::Recorded));
-    assert_eq!(leader.ledger.report(report(Settlement::Rejected)).await, Ok(Recorded::Refused));
+    assert_eq!(leader.ledger.report(report(Settlement::Done), None).await, Ok(Recorded::Recorded));
+    assert_eq!(leader.ledger.report(report(Settlement::Rejected), None).await, Ok(Recorded::Refused));
     let counts = SignalCounts { done: 1, ..SignalCounts::default() };
     assert_eq!(leader.ledger.store().counts().await, Ok(counts));
 }

@@ -136,7 +136,7 @@ impl Instance {
         let ledger = self.ledger.clone();
         tokio::spawn(self.process.gate(async move {
             // Whoever asked may have gone away.
-            let _ = answer.send(ledger.report(report).await.ok());
+            let _ = answer.send(ledger.report(report, None).await.ok());
         }));
         answered.await.ok().flatten()
     }

@@ -57,8 +57,13 @@ impl SignalLedger for DatabaseClient {
         self.ask(move |store| async move { store.claim_signals(&token, limits, most).await }, told).await
     }
 
-    async fn settle(&self, token: &Token, reports: &[Report]) -> Result<Option<Vec<Recorded>>, StoreError> {
-        let (token, reports) = (*token, reports.to_vec());
+    async fn settle_by(
+        &self,
+        token: &Token,
+        reports: &[Report],
+        by: Option<&Actor>,
+    ) -> Result<Option<Vec<Recorded>>, StoreError> {
+        let (token, reports, by) = (*token, reports.to_vec(), by.cloned());
         let ids: BTreeSet<&SignalId> = reports.iter().map(|report| &report.id).collect();
         if ids.len() < reports.len() {
             // An adapter may panic.
@@ -77,7 +82,7 @@ impl SignalLedger for DatabaseClient {
             }
             effect(judge, answer)
         };
-        self.ask(move |store| async move { store.settle(&token, &reports).await }, told).await
+        self.ask(move |store| async move { store.settle_by(&token, &reports, by.as_ref()).await }, told).await
     }
 
     async fn take_over(

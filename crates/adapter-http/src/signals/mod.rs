@@ -58,8 +58,7 @@ async fn submit(
 ) -> Result<Response, Problem> {
     let body = whole_body(body, SUBMISSION_LEN_MAX)?;
     let new = submission::read(&body, backend.remembers_since_s())?;
-    let actor = Actor { who: "client".to_owned(), origin: caller.remote.to_string() };
-    match backend.submit(&new, &actor).await? {
+    match backend.submit(&new, &client(caller)).await? {
         Submit::Accepted(signal) => {
             let location = [(LOCATION, format!("{PATH}/{}", signal.id))];
             Ok((StatusCode::CREATED, location, Json(SignalJson::from(&signal))).into_response())
@@ -67,6 +66,11 @@ async fn submit(
         Submit::Repeated(signal) => Ok(Json(SignalJson::from(&signal)).into_response()),
         Submit::Conflict(signal) => Err(conflict(&new, &signal)),
     }
+}
+
+/// Whoever is at the other end of the connection.
+fn client(caller: Caller) -> Actor {
+    Actor { who: "client".to_owned(), origin: caller.remote.to_string() }
 }
 
 fn conflict(new: &NewSignal, existing: &Signal) -> Problem {
@@ -139,13 +143,14 @@ async fn pull(State(backend): Shared, body: Body) -> Result<Response, Problem> {
 
 async fn report(
     State(backend): Shared,
+    Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
     body: Body,
 ) -> Result<Response, Problem> {
     let id = named(id)?;
     let body = whole_body(body, BODY_LEN_MAX)?;
     let report = read_report(&id, &body)?;
-    let reported = backend.report(report).await?;
+    let reported = backend.report(report, &client(caller)).await?;
     if reported == Reported::NotLeading {
         return Ok(leader::elsewhere(&backend.leader()));
     }

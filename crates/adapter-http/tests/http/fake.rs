@@ -134,8 +134,8 @@ impl Backend for Fake {
         self.store.clone().map(|()| self.ledger.pull.clone())
     }
 
-    async fn report(&self, report: Report) -> Result<Reported, StoreError> {
-        self.ledger.reports.lock().expect("no panic").push(report);
+    async fn report(&self, report: Report, actor: &Actor) -> Result<Reported, StoreError> {
+        self.ledger.reports.lock().expect("no panic").push((report, actor.clone()));
         self.store.clone().map(|()| self.ledger.reported)
     }
 }

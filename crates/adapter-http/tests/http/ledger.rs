@@ -17,7 +17,7 @@ pub struct Ledger {
     pub signals: Mutex<Vec<Signal>>,
     pub actors: Mutex<Vec<Actor>>,
     pub pulls: Mutex<Vec<(u16, Duration)>>,
-    pub reports: Mutex<Vec<Report>>,
+    pub reports: Mutex<Vec<(Report, Actor)>>,
     /// The answer to whoever pulls.
     pub pull: Pull,
     /// The answer to a result.

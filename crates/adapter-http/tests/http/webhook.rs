@@ -41,7 +41,8 @@ async fn one_request_tells_all_that_happened() {
     );
     assert_eq!(alerts[1]["annotations"]["runbook_url"], rule.runbook());
     assert_eq!(alerts[0]["startsAt"], "2025-11-29T10:15:30.250+00:00");
-    assert_eq!(alerts[0]["endsAt"], "2025-11-29T10:25:30.250+00:00");
+    let ends = alerts[0]["endsAt"].as_str().expect("a time");
+    assert!(ends > "2026-01-01", "{ends}: an alert that is over when it arrives is told to nobody");
     assert_eq!(alerts.as_array().map(Vec::len), Some(2));
 }
 

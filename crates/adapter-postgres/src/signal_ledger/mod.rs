@@ -54,8 +54,13 @@ impl SignalLedger for PostgresStore {
         claim::claim(self, token, limits, most).await
     }
 
-    async fn settle(&self, token: &Token, reports: &[Report]) -> Result<Option<Vec<Recorded>>, StoreError> {
-        settle::settle(self, token, reports).await
+    async fn settle_by(
+        &self,
+        token: &Token,
+        reports: &[Report],
+        by: Option<&Actor>,
+    ) -> Result<Option<Vec<Recorded>>, StoreError> {
+        settle::settle(self, token, reports, by).await
     }
 
     async fn take_over(

@@ -6,6 +6,7 @@ use crate::listen::{Hint, channel};
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
 use domain::lease::Token;
+use domain::ledger::Actor;
 use domain::ports::{Recorded, Report, StoreError};
 
 /// Where a signal moves to, out of `asked`. What waits again counts against no limit.
@@ -70,16 +71,17 @@ pub(super) async fn settle(
     store: &PostgresStore,
     token: &Token,
     reports: &[Report],
+    by: Option<&Actor>,
 ) -> Result<Option<Vec<Recorded>>, StoreError> {
-    let own = store.me.actor();
+    let by = by.cloned().unwrap_or_else(|| store.me.actor());
     let notes = reports.iter().map(|report| report.note.as_deref().map(row::text));
     let statement = bind_token(SETTLE, &store.me.group, token)
         .bind(reports.iter().map(|report| report.id.as_str().to_owned()).collect::<Vec<_>>())
         .bind(reports.iter().map(|report| i64::from(report.attempt)).collect::<Vec<_>>())
         .bind(reports.iter().map(|report| report.settlement.state().as_str()).collect::<Vec<_>>())
         .bind(notes.collect::<Vec<_>>())
-        .bind(row::actor(&own.who))
-        .bind(row::actor(&own.origin))
+        .bind(row::actor(&by.who))
+        .bind(row::actor(&by.origin))
         .bind(store.me.payload(Hint::Signal));
     let rows = store.service.all(statement).await?;
     let mut answers = vec![Recorded::Refused; reports.len()];

@@ -62,6 +62,7 @@ pub(super) async fn settle(
     config: &SqliteConfig,
     token: &Token,
     reports: &[Report],
+    by: Option<&Actor>,
 ) -> Result<Option<Vec<Recorded>>, StoreError> {
     let ids: BTreeSet<&str> = reports.iter().map(|report| report.id.as_str()).collect();
     assert_eq!(ids.len(), reports.len(), "a signal is in the reports twice");
@@ -69,7 +70,8 @@ pub(super) async fn settle(
         .iter()
         .map(|report| json_of(report.id.as_str(), report.attempt, report.settlement, report.note.as_deref()));
     let statement = fenced(SETTLE, &config.group, token);
-    let recorded = record(session, statement, all.collect(), actor::own(config)).await?;
+    let by = by.map_or_else(|| actor::own(config), actor::kept);
+    let recorded = record(session, statement, all.collect(), by).await?;
     if recorded.is_empty() && !may_still_act(session, &config.group, token).await? {
         return Ok(None);
     }

@@ -223,7 +223,18 @@ async fn resolve(
     reason: &str,
 ) -> Result<(), Failure> {
     let signal = found(stores, id).await?;
-    let attempt = attempt.unwrap_or(signal.attempt);
+    let attempt = match attempt {
+        Some(attempt) => attempt,
+        None if signal.attempt <= 1 => signal.attempt,
+        // It may have been sent once more since somebody looked.
+        None => {
+            return Err(Failure::usage(format!(
+                "{id} was claimed {} times: say with --attempt which claim you have looked into (see `coordinator \
+                 signals show {id}`)",
+                signal.attempt
+            )));
+        }
+    };
     let decision =
         Decision { id: id.clone(), attempt, settlement, actor: person(), reason: reason.to_owned() };
     let answer = ask(LEDGER, stores.ledger.decide(&decision)).await?;
@@ -247,7 +258,8 @@ async fn switch(stores: &Stores, to: Switch, reason: &str) -> Result<(), Failure
     let turned = ask(LEDGER, stores.ledger.switch(to, &person(), reason)).await?;
     let told = match (to, turned) {
         (Switch::Pause, Switched::Turned) => {
-            "paused: no signal is sent from now on; what is at the handler already goes on"
+            "paused: no signal is claimed from now on; what is claimed already may still be sent (`coordinator signals list \
+             --state claimed`)"
         }
         (Switch::Pause, Switched::Unchanged) => "it was paused already; the first reason stays",
         (Switch::Resume, Switched::Turned) => "resumed: signals that wait are sent",

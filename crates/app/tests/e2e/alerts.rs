@@ -30,9 +30,9 @@ const SLOW: [&str; 5] = [
 const IS_LEADER: &str = "portfolio_manager_is_leader";
 
 /// A group of three, watched.
-struct Watched {
-    monitoring: Monitoring,
-    group: Group,
+pub struct Watched {
+    pub monitoring: Monitoring,
+    pub group: Group,
     // Dropped last.
     servers: Servers,
 }
@@ -43,7 +43,7 @@ impl Watched {
     }
 
     /// With settings for every instance, and further targets beside the three.
-    fn with(settings: &[(&str, &str)], further: &[String]) -> (Self, Lead) {
+    pub fn with(settings: &[(&str, &str)], further: &[String]) -> (Self, Lead) {
         let servers = Servers::start();
         let mut group = servers.group(TTL);
         for name in THREE {

@@ -12,7 +12,7 @@
 //! - [`recovery`]: nobody acts on a portfolio that cannot be trusted.
 //! - [`bad_call`], [`bad_store`], [`bad_start`]: what is the user's to change, and what is waited for.
 //! - [`signals`]: accepted anywhere, executed once, whatever dies in between.
-//! - [`alerts`], with [`monitoring`]: what a real Prometheus and Alertmanager tell of a group's faults.
+//! - [`alerts`], [`panels`], with [`monitoring`]: what a real Prometheus and Alertmanager tell of a group.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 
 mod alerts;
@@ -30,6 +30,7 @@ mod group;
 mod hostile_ticket;
 mod monitoring;
 mod pages;
+mod panels;
 mod postgres_away;
 mod promotion;
 mod recovery;

@@ -16,7 +16,7 @@ const FASTER: u64 = 10;
 const PROMETHEUS: &str = "prometheus";
 const ALERTMANAGER: &str = "prometheus-alertmanager";
 /// The job in the shipped files.
-const JOB: &str = "portfolio_manager";
+pub const JOB: &str = "portfolio_manager";
 
 /// Both, and who receives what they tell.
 pub struct Monitoring {
@@ -37,13 +37,18 @@ impl Monitoring {
         let prometheus = start_prometheus(directory.path(), targets, &alertmanager.address);
         let started = Self { receiver, prometheus, _alertmanager: alertmanager, _directory: directory };
         started.wait_firing("Watchdog");
-        let up = format!("/api/v1/query?query=count(up%7Bjob%3D%22{JOB}%22%7D%20%3D%3D%201)");
         until("Prometheus has scraped every target", || {
-            let answer = started.prometheus.ask(&up)?.json();
-            let count = &answer["data"]["result"][0]["value"][1];
-            (count.as_str()? == targets.len().to_string()).then_some(())
+            let up = started.query(&format!("count(up{{job=\"{JOB}\"}} == 1)"))?;
+            (up[0]["value"][1].as_str()? == targets.len().to_string()).then_some(())
         });
         started
+    }
+
+    /// What Prometheus answers to a query now: a list of series, perhaps empty. `None` when it refuses.
+    pub fn query(&self, query: &str) -> Option<serde_json::Value> {
+        let encoded = query.bytes().fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02X}"));
+        let mut answer = self.prometheus.ask(&format!("/api/v1/query?query={encoded}"))?.json();
+        Some(answer["data"]["result"].take())
     }
 
     /// Waits until the receiver was told that it fires.

@@ -200,7 +200,9 @@ fn a_decision_to_send_again_sends_it_once_more() {
     accepted(&mut group, "a", "s-1", "NIFTY");
     wait_state(&mut group, "a", "s-1", "in_doubt");
     let again = ["signals", "resolve", "s-1", "--not-executed", "--send-again", "--reason", "no order there"];
-    let said = group.command(&again);
+    // Without the claim it is about it may be about one that nobody has looked into.
+    assert_eq!(group.command(&again).code, Some(2));
+    let said = group.command(&[&again[..], &["--attempt", "1"]].concat());
     assert_eq!(said.stdout.trim(), "s-1 waits again: the leader sends it", "{said:?}");
     wait_state(&mut group, "a", "s-1", "done");
     let orders: Vec<u32> = broker.orders().into_iter().map(|order| order.attempt).collect();

@@ -7,6 +7,7 @@ use super::beside::{Woken, answered, beside, woken};
 use super::doubts::Doubts;
 use super::{LOOK_AGAIN, Ledger, asked, waited};
 use crate::builder::Ended;
+use crate::clock;
 use crate::crash_point::{CrashPoint, at};
 use crate::leadership::Leader;
 use domain::lease::{Epoch, Token};
@@ -15,6 +16,7 @@ use domain::metrics::SignalFact;
 use domain::ports::{
     Answer, CLAIM_MAX, InFlight, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler, StoreError,
 };
+use domain::time::Time;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use std::collections::{BTreeMap, BTreeSet};
@@ -307,6 +309,7 @@ impl<'a> Round<'a> {
         };
         let most = u16::try_from(most).unwrap_or(CLAIM_MAX);
         self.claim_at = Instant::now() + LOOK_AGAIN;
+        let asked_at = clock::now();
         let claiming = asked(self.ledger.store.claim_signals(&token, limits, most));
         match at(CrashPoint::Claim, beside(&mut self.running, &mut self.finished, claiming)).await {
             Ok(SignalClaim::Claimed(signals)) => {
@@ -315,7 +318,7 @@ impl<'a> Round<'a> {
                 }
                 for signal in signals {
                     self.ledger.record(SignalFact::Claimed);
-                    self.hand_over(token, signal);
+                    self.hand_over(token, signal, asked_at);
                 }
                 self.ledger.stirred.notify_one();
             }
@@ -331,7 +334,8 @@ impl<'a> Round<'a> {
 
     /// Begins the handler's call. The fence is looked at when it is polled first: the answer to the claim may have
     /// been on its way for longer than the lease, and a failover that the leader survived may have lost the claim.
-    fn hand_over(&mut self, token: Token, signal: Signal) {
+    /// Likewise whether it has expired since.
+    fn hand_over(&mut self, token: Token, signal: Signal, asked_at: Time) {
         let Some(handler) = self.handler else { return };
         self.ledger.touch(&signal.id, signal.attempt);
         self.in_flight.insert(signal.id.clone(), signal.attempt);
@@ -339,6 +343,10 @@ impl<'a> Round<'a> {
         self.running.push(Box::pin(async move {
             if leader.fence() != Ok(token) {
                 let note = "leadership ended before it was sent".to_owned();
+                return Finished::Executed(signal, Answer { outcome: Settlement::Received, note });
+            }
+            if has_expired(signal.claimed_ms, signal.instruction.expires_ms, clock::now().since(asked_at)) {
+                let note = "it expired before it was sent".to_owned();
                 return Finished::Executed(signal, Answer { outcome: Settlement::Received, note });
             }
             ledger.record(SignalFact::Sent { waited: waited(&signal) });
@@ -422,4 +430,30 @@ impl<'a> Round<'a> {
 
 fn failed(what: &str, error: &StoreError) {
     tracing::warn!("signals: {what}: {error}");
+}
+
+/// Whether a signal that was claimed then, and expires then, by the store's clock, must not be sent any more, so long
+/// after the claim was asked for. No clock is compared with another one's.
+fn has_expired(claimed_ms: Option<i64>, expires_ms: Option<i64>, since_asked: Duration) -> bool {
+    expires_ms.zip(claimed_ms).is_some_and(|(expires_ms, claimed_ms)| {
+        since_asked >= Duration::from_millis(u64::try_from(expires_ms - claimed_ms).unwrap_or(0))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_that_was_long_on_its_way_is_not_sent_after_its_time() {
+        let ms = Duration::from_millis;
+        for (expires_ms, since_asked, expected) in [
+            (None, Duration::MAX, false),
+            (Some(1_500), ms(499), false),
+            (Some(1_500), ms(500), true),
+            (Some(900), ms(0), true),
+        ] {
+            assert_eq!(has_expired(Some(1_000), expires_ms, since_asked), expected, "{expires_ms:?}");
+        }
+    }
 }

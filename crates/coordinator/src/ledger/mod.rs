@@ -156,6 +156,8 @@ impl Ledger {
     ///
     /// Run it once for each instance. Dropping it drops what is under way: those signals are in doubt.
     pub async fn run(&self, handler: Option<Arc<dyn SignalHandler>>) -> Ended {
+        // Also when this is dropped.
+        let _uncounted = Uncounted(self);
         tokio::select! {
             biased;
             ended = dispatch::run(self, handler.as_deref()) => ended,
@@ -200,16 +202,17 @@ impl Ledger {
         }
     }
 
-    /// Records what a service says of a signal that it pulled, or whose result it had not known before.
+    /// Records what a service says of a signal that it pulled, or whose result it had not known before. `by` is the
+    /// service, for the audit; `None` is this process.
     ///
     /// # Errors
     /// [`NotNow::NotLeading`], also when leadership ends meanwhile.
-    pub async fn report(&self, report: Report) -> Result<Recorded, NotNow> {
+    pub async fn report(&self, report: Report, by: Option<&Actor>) -> Result<Recorded, NotNow> {
         let token = self.active().ok_or(NotNow::NotLeading)?;
         let (id, settlement) = (report.id.clone(), report.settlement);
         // A result that was still to come may be unknown now.
         self.touch(&id, report.attempt);
-        let Some(answers) = asked(self.store.settle(&token, &[report])).await? else {
+        let Some(answers) = asked(self.store.settle_by(&token, &[report], by)).await? else {
             self.record(SignalFact::FencedWrite);
             return Err(NotNow::NotLeading);
         };
@@ -268,6 +271,15 @@ impl Ledger {
             tokio::time::sleep(TOTALS_PAUSE).await;
             let _: Result<(), _> = timeout(TOTALS_EVERY, self.stirred.notified()).await;
         }
+    }
+}
+
+/// Nobody counts any more when it is dropped, and the last numbers are not told as if they were true.
+struct Uncounted<'a>(&'a Ledger);
+
+impl Drop for Uncounted<'_> {
+    fn drop(&mut self) {
+        self.0.coordinator.shared.record(Fact::LedgerUnknown);
     }
 }
 

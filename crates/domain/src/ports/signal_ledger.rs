@@ -179,11 +179,22 @@ pub trait SignalLedger: Send + Sync {
     /// A report is recorded when its attempt is the signal's latest and its settlement
     /// [leads from](Settlement::leads_from) the signal's state, and, if the signal is claimed, it is claimed under
     /// `token`. By the claim and not the whole token: a leader that carried its row to a new timeline has the claims
-    /// it had. A report that is recorded already is recorded.
+    /// it had. A report that is recorded already is recorded. `by` is who says so, for the audit; `None` is this
+    /// process itself.
     ///
     /// # Panics
     /// May panic when a signal is in the reports twice.
-    async fn settle(&self, token: &Token, reports: &[Report]) -> Result<Option<Vec<Recorded>>, StoreError>;
+    async fn settle_by(
+        &self,
+        token: &Token,
+        reports: &[Report],
+        by: Option<&Actor>,
+    ) -> Result<Option<Vec<Recorded>>, StoreError>;
+
+    /// [`settle_by`](Self::settle_by) of this process: what its own work found out.
+    async fn settle(&self, token: &Token, reports: &[Report]) -> Result<Option<Vec<Recorded>>, StoreError> {
+        self.settle_by(token, reports, None).await
+    }
 
     /// Marks claimed signals as in doubt, and answers with the signals in doubt, oldest first, at most
     /// [`SIGNALS_READ_MAX`]; `None` when `token` is fenced. The leader never sends them blindly.

@@ -9,6 +9,7 @@ pub fn cases() -> Vec<Case> {
     let mut all = vec![healthy()];
     all.extend(in_doubt());
     all.extend(waiting());
+    all.push(claimed());
     all.extend(paused());
     all.extend(limited());
     all.extend(expired());
@@ -30,7 +31,7 @@ fn healthy() -> Case {
         "a healthy system that stands exactly on every threshold is quiet",
         [
             signals("received", "1+0x60"),
-            signals("claimed", "2+0x60"),
+            signals("claimed", "0+0x9 2+0x8 0+0x60"),
             signals("sent", "3+0x60"),
             signals("in_doubt", "0+0x60"),
             everywhere("coordinator_signals_oldest_waiting_seconds", "60+0x60"),
@@ -124,6 +125,18 @@ fn waiting() -> [Case; 5] {
             [quiet(5, "SignalsWaiting"), quiet(5, "SignalsWaitingLong")],
         ),
     ]
+}
+
+fn claimed() -> Case {
+    case(
+        "a signal that is claimed and never settled is told after ten minutes, and not when it is settled before",
+        [signals("claimed", "1+0x18 0 1+0x40")],
+        [
+            quiet(9, "SignalsClaimedLong"),
+            quiet(19, "SignalsClaimedLong"),
+            fires(20, "SignalsClaimedLong", "1"),
+        ],
+    )
 }
 
 fn paused() -> [Case; 2] {

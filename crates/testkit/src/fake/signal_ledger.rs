@@ -167,14 +167,14 @@ impl FakeStateStore {
         }))
     }
 
-    fn do_settle(&self, token: &Token, reports: &[Report]) -> Option<Vec<Recorded>> {
+    fn do_settle(&self, token: &Token, reports: &[Report], by: Option<&Actor>) -> Option<Vec<Recorded>> {
         let distinct: BTreeSet<&SignalId> = reports.iter().map(|report| &report.id).collect();
         assert_eq!(distinct.len(), reports.len(), "a signal is in the reports twice: {reports:?}");
         let mut tables = self.database.tables();
         if !tables.admits(&self.opening.group, token) {
             return None;
         }
-        let own = self.own();
+        let by = by.cloned().unwrap_or_else(|| self.own());
         let answers = reports.iter().map(|report| {
             let may = |signal: &Signal| match signal.state {
                 SignalState::Claimed(by) => by.claim == token.claim,
@@ -186,7 +186,7 @@ impl FakeStateStore {
                 | SignalState::InDoubt => true,
             };
             let report = (&report.id, report.attempt, report.settlement, report.note.as_deref());
-            self.move_on(&mut tables, &own, *token, report, may)
+            self.move_on(&mut tables, &by, *token, report, may)
         });
         Some(answers.collect())
     }
@@ -407,8 +407,13 @@ impl SignalLedger for FakeStateStore {
         self.faults.around(Call::ClaimSignals, || Ok(self.do_claim_signals(token, limits, most))).await
     }
 
-    async fn settle(&self, token: &Token, reports: &[Report]) -> Result<Option<Vec<Recorded>>, StoreError> {
-        self.faults.around(Call::Settle, || Ok(self.do_settle(token, reports))).await
+    async fn settle_by(
+        &self,
+        token: &Token,
+        reports: &[Report],
+        by: Option<&Actor>,
+    ) -> Result<Option<Vec<Recorded>>, StoreError> {
+        self.faults.around(Call::Settle, || Ok(self.do_settle(token, reports, by))).await
     }
 
     async fn take_over(

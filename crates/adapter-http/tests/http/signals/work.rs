@@ -108,13 +108,14 @@ async fn a_result_is_recorded_and_the_signal_shown() {
     ] {
         let answer = server.ask(post("/signals/n-1/result", &[], body)).await;
         assert_eq!((answer.status, &answer.json()["id"]), (200, &json!("n-1")), "{body}");
-        let report = ledger.reports.lock().expect("no panic").pop().expect("a report");
+        let (report, actor) = ledger.reports.lock().expect("no panic").pop().expect("a report");
+        assert!(actor.who == "client" && actor.origin.starts_with("127.0.0.1:"), "{actor:?}");
         let note = note.map(ToOwned::to_owned);
         assert_eq!(report, Report { id: signal_id("n-1"), attempt: 2, settlement, note });
     }
     let long = json!({ "attempt": 2, "outcome": "done", "note": "₹".repeat(10_000) }).to_string();
     assert_eq!(server.ask(post("/signals/n-1/result", &[], long)).await.status, 200);
-    let report = ledger.reports.lock().expect("no panic").pop().expect("a report");
+    let (report, _) = ledger.reports.lock().expect("no panic").pop().expect("a report");
     assert_eq!(report.note.map(|note| note.chars().count()), Some(256));
 }
 

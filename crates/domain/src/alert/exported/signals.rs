@@ -24,6 +24,9 @@ pub(super) const EXPOSURE: &str = exposure!();
 /// A refused write is told for this long: until somebody has looked, not until the next one.
 const FENCED_WRITE_SHOWN: Duration = Duration::from_mins(10);
 
+/// Twice the longest time of a handler that can be configured.
+const CLAIMED_LONG: Duration = Duration::from_mins(10);
+
 const SIGNALS: &str = metric("coordinator_signals");
 const OLDEST_WAITING: &str = metric("coordinator_signals_oldest_waiting_seconds");
 const PAUSED: &str = metric("coordinator_signals_paused");
@@ -35,7 +38,7 @@ const LIMIT_PER_DAY: &str = metric("coordinator_signals_limit_per_day");
 const FENCED_WRITES: &str = metric("coordinator_fenced_writes_total");
 const IS_LEADER: &str = metric("portfolio_manager_is_leader");
 
-const RULES: [ExportedRule; 8] = [
+const RULES: [ExportedRule; 9] = [
     ExportedRule {
         alert: "SignalsInDoubt",
         condition: "signals_in_doubt",
@@ -76,6 +79,21 @@ const RULES: [ExportedRule; 8] = [
         summary: "{{ $labels.job }}: a signal has waited for {{ $value | humanizeDuration }}",
         description: "It is durable and not sent, for longer than a failover or a busy handler explains.",
         impact: "The price that it was meant for is gone. If it is an exit, its position is still open.",
+    },
+    ExportedRule {
+        alert: "SignalsClaimedLong",
+        condition: "signals_claimed",
+        severity: Severity::Warning,
+        component: Component::Signals,
+        expr: || above(&format!("{SIGNALS}{{state=\"claimed\"}}"), 0.0),
+        held_for: CLAIMED_LONG,
+        summary: "{{ $labels.job }}: signals are claimed all the time: {{ $value }}",
+        description: "For ten minutes there was always one that was handed out and has no result, for longer than a \
+                      handler may take. A service that claims signals itself may have lost the answer to its claim, \
+                      or have died with a signal in hand: nobody else is given it, and nothing later for its \
+                      instrument is sent. Where signals come one upon the other this can be a busy day.",
+        impact: "A trade that was perhaps never made, and whoever looks at doubts does not see it. If it is an exit, \
+                 its position may still be open.",
     },
     ExportedRule {
         alert: "SignalsPaused",

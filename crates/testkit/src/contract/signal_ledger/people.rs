@@ -1,6 +1,6 @@
 //! What people decide, and the audit of everything that was done.
 
-use super::{claim, claim_one, client, settle, signal, submit, take_over};
+use super::{claim, claim_one, client, report, settle, signal, submit, take_over};
 use crate::contract::{Case, Process, Scene, StateStores, cases};
 use domain::ledger::{Actor, Settlement, Signal, SignalState};
 use domain::ports::{Decision, Recorded, Report, SignalClaim};
@@ -151,6 +151,9 @@ async fn every_change_has_a_line_in_the_audit(scene: Scene) {
     process.ledger.settle(&token, &[noted]).await.expect("settle");
     let second = claim(&*process.ledger, &token).await;
     settle(&*process.ledger, &token, &second, Settlement::InDoubt).await;
+    // A service that was handed it says what became of it.
+    let sent = [report(&second, Settlement::Sent)];
+    process.ledger.settle_by(&token, &sent, Some(&client())).await.expect("settle");
     process.ledger.decide(&decision(&second, Settlement::Done)).await.expect("decide");
     // A repetition changes nothing.
     super::offer(&*process.ledger, &signal("s-1")).await;
@@ -171,13 +174,14 @@ async fn every_change_has_a_line_in_the_audit(scene: Scene) {
             ("received", &own, 1, Some("connection refused")),
             ("claimed", &own, 2, None),
             ("in_doubt", &own, 2, None),
+            ("sent", &client, 2, None),
             ("done", &person, 2, Some("the broker says so")),
         ]
     );
     assert!(lines.iter().all(|line| line.epoch == Some(token.epoch)), "{lines:?}");
     assert!(lines.windows(2).all(|two| two[0].number < two[1].number && two[0].at_ms <= two[1].at_ms));
     let latest = process.ledger.audit(None, 2).await.expect("audit");
-    assert_eq!(latest.iter().map(|line| line.number).collect::<Vec<_>>(), [lines[5].number, lines[4].number]);
+    assert_eq!(latest.iter().map(|line| line.number).collect::<Vec<_>>(), [lines[6].number, lines[5].number]);
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
 }
 

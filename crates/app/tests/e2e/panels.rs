@@ -1,0 +1,70 @@
+//! Dashboards on what a real Prometheus has scraped: ours, and the one that users brought along, its queries as they
+//! are. Every panel has data.
+
+use crate::alerts::Watched;
+use crate::monitoring::{JOB, Monitoring};
+use crate::wait::until;
+use serde_json::{Value, json};
+use testkit::broker::{Conduct, HttpBroker, Order};
+
+const OURS: &str = include_str!("../../../../docker/grafana/dashboards/coordinator.json");
+/// Of the source page, unchanged.
+const SOURCE: &str = include_str!("testdata/source-dashboard.json");
+
+/// Whose orders are executed and never answered.
+const DOUBTFUL: &str = "NIFTY";
+
+#[test]
+fn every_panel_has_data() {
+    let conduct = |order: &Order| match order.instrument.as_str() {
+        DOUBTFUL => Conduct::ExecutesAndCuts,
+        _ => Conduct::done(),
+    };
+    let broker = HttpBroker::with(conduct, |_| false);
+    let (mut watched, lead) = Watched::with(&[("COORDINATOR_SIGNALS_HANDLER", &broker.url())], &[]);
+    // One done, one in doubt, and one that waits for it, so that whatever is only told at times is told now.
+    for (id, instrument) in [("s-1", "BANKNIFTY"), ("s-2", DOUBTFUL), ("s-3", DOUBTFUL)] {
+        let signal = json!({
+            "id": id, "instrument": instrument, "signal_type": "ENTRY", "position": "Long_1",
+            "timestamp": "2026-11-26T09:15:00+05:30",
+        });
+        let answer = watched.group.process(&lead.name).post("/signals", &[], &signal).expect("an answer");
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    let source: Value = serde_json::from_str(SOURCE).expect("JSON");
+    assert_eq!(filled(&source["dashboard"], &watched.monitoring), 5);
+    let ours: Value = serde_json::from_str(OURS).expect("JSON");
+    assert!(filled(&ours, &watched.monitoring) > 9, "and the nine that are drawn on the source page");
+    watched.group.finish();
+}
+
+/// Waits until each panel with queries has data, and counts them.
+fn filled(dashboard: &Value, monitoring: &Monitoring) -> usize {
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let nested = panels.iter().flat_map(|panel| panel["panels"].as_array().into_iter().flatten());
+    let with_queries = panels.iter().chain(nested).filter(|panel| panel["targets"].is_array());
+    with_queries
+        .map(|panel| {
+            let queries: Vec<String> = panel["targets"].as_array().into_iter().flatten().map(query).collect();
+            let has_data = |query: &String| {
+                let found = monitoring.query(query);
+                found.is_some_and(|series| series.as_array().is_some_and(|series| !series.is_empty()))
+            };
+            let what = format!("{} has data: {queries:#?}", panel["title"]);
+            until(&what, || queries.iter().any(has_data).then_some(()));
+        })
+        .count()
+}
+
+/// With what Grafana puts in.
+fn query(target: &Value) -> String {
+    let filled = [
+        ("$job", JOB),
+        ("$instance", ".*"),
+        ("$__range", "1h"),
+        ("$__rate_interval", "1m"),
+        ("$__interval", "30s"),
+    ];
+    let text = target["expr"].as_str().expect("a query").to_owned();
+    filled.iter().fold(text, |text, (variable, value)| text.replace(variable, value))
+}

@@ -23,6 +23,7 @@ pub fn cases() -> Vec<Case<Databases>> {
         stalled_commits_do_not_pile_up_at_the_server,
         a_listener_that_was_cut_off_hints_after_it_is_back,
         the_listener_ends_with_the_store,
+        a_database_that_does_not_wait_for_its_disk_is_made_to,
     )
 }
 
@@ -126,4 +127,27 @@ async fn the_listener_ends_with_the_store(databases: &Databases) {
              WHERE application_name = 'coordinator ended-1')",
         )
         .await;
+}
+
+async fn a_database_that_does_not_wait_for_its_disk_is_made_to(databases: &Databases) {
+    let database = databases.another().await;
+    database
+        .execute(
+            "DO $$ BEGIN
+                 EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database());
+             END $$;
+             CREATE TABLE seen (setting text);
+             CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL;
+             END $$",
+        )
+        .await;
+    let store = database.store(&opening("durable", "durable-1"));
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    database
+        .execute("CREATE TRIGGER see AFTER INSERT ON coordinator_signal FOR EACH ROW EXECUTE FUNCTION see()")
+        .await;
+    signal_ledger::offer(&store, &signal(1)).await;
+    let seen = database.until("SELECT setting FROM seen").await.get::<String, _>(0);
+    assert_eq!(seen, "on");
 }

@@ -25,7 +25,7 @@ fn every_panel_has_data() {
     // One done, one in doubt, and one that waits for it, so that whatever is only told at times is told now.
     for (id, instrument) in [("s-1", "BANKNIFTY"), ("s-2", DOUBTFUL), ("s-3", DOUBTFUL)] {
         let signal = json!({
-            "id": id, "instrument": instrument, "signal_type": "ENTRY", "position": "Long_1",
+            "id": id, "instrument": instrument, "signal_type": "ENTRY", "position": id,
             "timestamp": "2026-11-26T09:15:00+05:30",
         });
         let answer = watched.group.process(&lead.name).post("/signals", &[], &signal).expect("an answer");

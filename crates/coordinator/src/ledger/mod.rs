@@ -166,6 +166,9 @@ impl Ledger {
     }
 
     /// Claims up to `most` signals for a service that works on them itself, waiting up to `wait` for the first.
+    /// Not beside a handler: [`run`](Self::run) with one would take a claim under way here for one of its own that was
+    /// lost, and hand the signal over once more.
+    ///
     /// Each must be [reported](Self::report), and none be worked on twice, also when the answer to this call was
     /// lost: what was claimed is listed as such, and is in doubt when leadership changes.
     ///

@@ -19,13 +19,16 @@ use testkit::process::Launch;
 const THREE: [&str; 3] = ["a", "b", "c"];
 /// What any loss of a leader may bring along: the shares of time without one are of minutes here, not of a month.
 const BUDGET: [&str; 2] = ["LeaderSLOFastBurn", "LeaderSLOSlowBurn"];
-/// What is slow while other tests keep both cores busy is told, and rightly.
-const SLOW: [&str; 5] = [
+/// What is slow while other tests keep both cores busy is told, and rightly; an instance that starts slowly has no
+/// heartbeat yet where its predecessor's is old.
+const SLOW: [&str; 7] = [
     "HighDBSyncLatencyP95",
     "CriticalDBSyncLatencyP99",
     "SlowRecovery",
     "CriticalRecoveryTime",
     "OverallStatusCritical",
+    "StaleHeartbeat",
+    "DelayedHeartbeat",
 ];
 const IS_LEADER: &str = "portfolio_manager_is_leader";
 
@@ -93,7 +96,8 @@ fn a_leader_that_is_killed() {
     watched.fires("InstanceDown");
     watched.group.wait_lead(lead.epoch);
     watched.replace(&lead.name);
-    watched.ends("InstanceDown", &[]);
+    // On a busy machine the failover may take longer than the little that two minutes are here.
+    watched.ends("InstanceDown", &["NoLeader"]);
 }
 
 #[test]
@@ -112,7 +116,7 @@ fn postgresql_that_is_stopped() {
     watched.fires("NoLeader");
     watched.servers.postgres.start();
     let failures = ["HighDBSyncFailureRate", "ElevatedDBSyncFailureRate"];
-    watched.ends("NoLeader", &[&failures[..], &["StaleHeartbeat", "DelayedHeartbeat"]].concat());
+    watched.ends("NoLeader", &failures);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod board;
 mod detail;
 #[path = "dashboards/fence.rs"]
 mod fence;
+mod generated;
 #[path = "dashboards/overview.rs"]
 mod overview;
 #[path = "dashboards/panel.rs"]
@@ -25,6 +26,7 @@ mod table;
 mod zones;
 
 use domain::metrics::catalog::{CATALOG, Kind};
+use generated::assert_fresh;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,31 +35,14 @@ use std::path::Path;
 const SHOWN_BY_A_RULE: [&str; 2] =
     ["portfolio_manager_leadership_changes", "portfolio_manager_last_heartbeat_timestamp"];
 
-/// Writes the file when that is asked for, else says whether it is as it should be.
-fn is_stale(file: &str, wanted: &str) -> bool {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker/grafana").join(file);
-    if std::fs::read_to_string(&path).is_ok_and(|text| text == wanted) {
-        return false;
-    }
-    if std::env::var_os("UPDATE_GENERATED").is_none() {
-        return true;
-    }
-    std::fs::create_dir_all(path.parent().expect("it is in a directory")).expect("a writable repository");
-    std::fs::write(&path, wanted).expect("a writable file");
-    false
-}
-
 #[test]
 fn the_files_are_what_the_tables_say() {
     let dashboard = serde_json::to_string_pretty(&board::dashboard()).expect("a model is JSON") + "\n";
-    let files = [
-        ("dashboards/coordinator.json", dashboard.as_str()),
-        ("provisioning/datasources/prometheus.yml", provisioning::DATASOURCES),
-        ("provisioning/dashboards/coordinator.yml", provisioning::DASHBOARDS),
-    ];
-    let stale: Vec<_> =
-        files.iter().filter(|(file, wanted)| is_stale(file, wanted)).map(|(file, _)| file).collect();
-    assert!(stale.is_empty(), "{stale:?} in docker/grafana: cargo xtask codegen writes them");
+    assert_fresh([
+        ("docker/grafana/dashboards/coordinator.json", dashboard.as_str()),
+        ("docker/grafana/provisioning/datasources/prometheus.yml", provisioning::DATASOURCES),
+        ("docker/grafana/provisioning/dashboards/coordinator.yml", provisioning::DASHBOARDS),
+    ]);
 }
 
 /// Every name in a query that could be ours, also in the annotations and the variables.

@@ -7,6 +7,7 @@
 
 #[path = "exported_rules/case.rs"]
 mod case;
+mod generated;
 #[path = "exported_rules/heartbeat.rs"]
 mod heartbeat;
 #[path = "exported_rules/leadership.rs"]
@@ -28,8 +29,9 @@ use case::Case;
 use domain::alert::RULES;
 use domain::alert::exported::{Component, ExportedRule, GROUPS, RUNBOOKS, Recording, Severity};
 use domain::metrics::catalog::CATALOG;
+use generated::{assert_fresh, root};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const RULES_DIRECTORY: &str = "docker/prometheus/rules";
 const CONTRACT: &str = include_str!("../testdata/metric-contract.json");
@@ -47,10 +49,6 @@ fn cases(group: &str) -> Vec<Case> {
     }
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 fn rules() -> impl Iterator<Item = &'static ExportedRule> {
     GROUPS.iter().flat_map(|group| group.rules)
 }
@@ -64,20 +62,6 @@ fn recordings() -> impl Iterator<Item = &'static Recording> {
     GROUPS.iter().flat_map(|group| group.records)
 }
 
-/// Writes the file when that is asked for, else says whether it is as it should be.
-fn is_stale(file: &str, wanted: &str) -> bool {
-    let path = root().join(file);
-    if std::fs::read_to_string(&path).is_ok_and(|text| text == wanted) {
-        return false;
-    }
-    if std::env::var_os("UPDATE_GENERATED").is_none() {
-        return true;
-    }
-    std::fs::create_dir_all(path.parent().expect("it is in a directory")).expect("a writable repository");
-    std::fs::write(&path, wanted).expect("a writable file");
-    false
-}
-
 #[test]
 fn the_files_are_what_the_tables_say() {
     let files = GROUPS.iter().flat_map(|group| {
@@ -86,9 +70,7 @@ fn the_files_are_what_the_tables_say() {
             (format!("{RULES_DIRECTORY}/{}_test.yml", group.name), yaml::tests(group, &cases(group.name))),
         ]
     });
-    let files = files.chain([("docs/alerts.md".to_owned(), page::alerts())]);
-    let stale: Vec<_> = files.filter(|(file, wanted)| is_stale(file, wanted)).map(|(file, _)| file).collect();
-    assert!(stale.is_empty(), "{stale:?}: cargo xtask codegen writes them");
+    assert_fresh(files.chain([("docs/alerts.md".to_owned(), page::alerts())]));
 }
 
 #[test]

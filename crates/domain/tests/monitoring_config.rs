@@ -5,12 +5,13 @@
 
 #[path = "monitoring_config/alertmanager.rs"]
 mod alertmanager;
+mod generated;
 #[path = "monitoring_config/prometheus.rs"]
 mod prometheus;
 
 use domain::alert::exported::{ExportedRule, GROUPS, Severity};
+use generated::assert_fresh;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// Above each file.
 const HEAD: &str =
@@ -20,29 +21,12 @@ fn rules() -> impl Iterator<Item = &'static ExportedRule> {
     GROUPS.iter().flat_map(|group| group.rules)
 }
 
-/// Writes the file when that is asked for, else says whether it is as it should be.
-fn is_stale(file: &str, wanted: &str) -> bool {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker").join(file);
-    if std::fs::read_to_string(&path).is_ok_and(|text| text == wanted) {
-        return false;
-    }
-    if std::env::var_os("UPDATE_GENERATED").is_none() {
-        return true;
-    }
-    std::fs::create_dir_all(path.parent().expect("it is in a directory")).expect("a writable repository");
-    std::fs::write(&path, wanted).expect("a writable file");
-    false
-}
-
 #[test]
 fn the_files_are_what_the_tables_say() {
-    let files = [
-        ("prometheus/prometheus.yml", prometheus::file()),
-        ("alertmanager/alertmanager.yml", alertmanager::file()),
-    ];
-    let stale: Vec<_> =
-        files.iter().filter(|(file, wanted)| is_stale(file, wanted)).map(|(file, _)| file).collect();
-    assert!(stale.is_empty(), "{stale:?} in docker: cargo xtask codegen writes them");
+    assert_fresh([
+        ("docker/prometheus/prometheus.yml", prometheus::file()),
+        ("docker/alertmanager/alertmanager.yml", alertmanager::file()),
+    ]);
 }
 
 /// A rule whose severity no route asks for would be told to nobody in particular.

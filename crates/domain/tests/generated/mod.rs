@@ -1,0 +1,29 @@
+//! Files that are written by a test and committed: `cargo xtask codegen` writes them, `cargo test` compares.
+
+use std::path::{Path, PathBuf};
+
+/// Of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// That each file, named from the root, is as it should be; or makes it so, when that is asked for.
+#[track_caller]
+pub fn assert_fresh<File: AsRef<str>, Text: AsRef<str>>(files: impl IntoIterator<Item = (File, Text)>) {
+    let named = files.into_iter().filter(|(file, wanted)| is_stale(file.as_ref(), wanted.as_ref()));
+    let stale: Vec<String> = named.map(|(file, _)| file.as_ref().to_owned()).collect();
+    assert!(stale.is_empty(), "{stale:?}: cargo xtask codegen writes them");
+}
+
+fn is_stale(file: &str, wanted: &str) -> bool {
+    let path = root().join(file);
+    if std::fs::read_to_string(&path).is_ok_and(|text| text == wanted) {
+        return false;
+    }
+    if std::env::var_os("UPDATE_GENERATED").is_none() {
+        return true;
+    }
+    std::fs::create_dir_all(path.parent().expect("it is in a directory")).expect("a writable repository");
+    std::fs::write(&path, wanted).expect("a writable file");
+    false
+}

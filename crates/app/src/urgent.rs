@@ -21,7 +21,7 @@ pub async fn tell(mut happening: Receiver<(Urgent, i64)>, webhook: AlertWebhook)
         if untold.is_empty() {
             match happening.recv().await {
                 Ok((urgent, at_ms)) => untold.extend([(urgent, at_ms)]),
-                // The latest are still to come, and there are no more than three kinds.
+                // Only the latest of each kind counts, and the latest are still to come.
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
             }

@@ -120,24 +120,36 @@ pub struct Operator {
 }
 
 impl Operator {
+    /// A server that is being promoted closes what connects just then: the next one it takes.
     pub async fn connect(url: &str) -> Self {
         // fred's default waits for ever, also on a connection that Redis has closed.
         let limits = PerformanceConfig { default_command_timeout: PATIENCE, ..PerformanceConfig::default() };
-        let client = Client::new(Config::from_url(url).expect("a URL"), Some(limits), None, None);
-        let driver = client.init().await.expect("the server takes connections");
-        Self { client, driver }
+        let config = Config::from_url(url).expect("a URL");
+        eventually("the server takes connections", || async {
+            let client = Client::new(config.clone(), Some(limits.clone()), None, None);
+            let driver = client.init().await.ok()?;
+            Some(Self { client, driver })
+        })
+        .await
     }
 
     /// Sends one command and panics when it is refused.
     pub async fn run<W: AsRef<[u8]>>(&self, words: &[W]) -> Value {
+        self.ask(words).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn ask<W: AsRef<[u8]>>(&self, words: &[W]) -> Result<Value, String> {
         let mut words = words.iter().map(AsRef::as_ref);
         let name = String::from_utf8(words.next().expect("a command").to_vec()).expect("its name");
         let command = CustomCommand::new(name.as_str(), ClusterHash::FirstKey, false);
         let arguments: Vec<Value> = words.map(|word| Value::Bytes(word.to_vec().into())).collect();
-        match self.client.custom(command, arguments).await {
-            Ok(value) => value,
-            Err(error) => panic!("{name}: {error}"),
-        }
+        self.client.custom(command, arguments).await.map_err(|error| format!("{name}: {error}"))
+    }
+
+    /// Whether the server says `part` of its replication; not so when it cannot be asked just now.
+    pub async fn replicates(&self, part: &str) -> bool {
+        let answer = self.ask(&["INFO", "replication"]).await;
+        answer.is_ok_and(|answer| answer.as_string().is_some_and(|text| text.contains(part)))
     }
 
     /// The same for a line of words without spaces in them.

@@ -48,13 +48,7 @@ pub async fn sentinels_lead_to_the_next_primary() {
     let mut primary = Server::start(&["--repl-diskless-sync-delay", "0"]).await;
     let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", primary.port())]).await;
     eventually("the replica follows", || async {
-        replica
-            .operator()
-            .await
-            .text("INFO replication")
-            .await
-            .contains("master_link_status:up")
-            .then_some(())
+        replica.operator().await.replicates("master_link_status:up").await.then_some(())
     })
     .await;
     let (_config, sentinel) = sentinel(primary.port()).await;
@@ -73,7 +67,7 @@ pub async fn sentinels_lead_to_the_next_primary() {
     primary.stop();
     // A promotion closes all connections, the test's own too.
     eventually("the replica is the primary", || async {
-        replica.operator().await.text("INFO replication").await.contains("role:master").then_some(())
+        replica.operator().await.replicates("role:master").await.then_some(())
     })
     .await;
     a.back().await;

@@ -9,13 +9,20 @@
 use crate::hosts::{Hosts, SessionLimits};
 use crate::warning;
 use domain::ports::StoreError;
-use sqlx::Connection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
+use sqlx::{Connection, Executor};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
+
+/// Statements of a session after which it plans anew for the first time; again after twice as many, and so on.
+///
+/// A plan is kept (see `hosts::ADMIT`), and one that was made while a table was nearly empty reads all of it: the
+/// server has it made anew when statistics come, which the autovacuum of a new database takes a minute for. So many
+/// signals as that minute can bring, each reading all before it, took more of their time than all else.
+const REPLAN_FIRST: u64 = 16;
 
 /// A statement with its arguments.
 pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -51,6 +58,12 @@ struct Idle {
     connection: PgConnection,
     /// When its last request was answered; `None` when there is reason to doubt that it lives.
     answered: Option<Instant>,
+    /// Requests that it has answered.
+    requests: u64,
+}
+
+fn is_to_replan(requests: u64) -> bool {
+    requests >= REPLAN_FIRST && requests.is_power_of_two()
 }
 
 impl Lane {
@@ -70,11 +83,11 @@ impl Lane {
                 return Err(StoreError::Unavailable(message));
             }
         };
-        let connection = match self.live_idle().await {
-            Some(connection) => connection,
-            None => self.hosts.connect(self.limits.session).await?.0,
+        let (connection, requests) = match self.live_idle().await {
+            Some(live) => live,
+            None => (self.hosts.connect(self.limits.session).await?.0, 0),
         };
-        Ok(Session { lane: self, connection: Some(connection), place: Some(place) })
+        Ok(Session { lane: self, connection: Some(connection), requests, place: Some(place) })
     }
 
     /// Runs one statement; its first row, if any. Returns after the server has committed.
@@ -125,20 +138,22 @@ impl Lane {
         }
     }
 
-    /// The idle connection used last. One that was idle for longer than `trust` (LEADER_TTL) is asked first;
-    /// if it does not answer (the server was restarted), it is closed here, where nothing is in doubt yet.
+    /// The idle connection used last, and its requests so far. One that was idle for longer than `trust`
+    /// (LEADER_TTL) is asked first, as is one that is to plan anew: the question makes it do so. If it does not
+    /// answer (the server was restarted), it is closed here, where nothing is in doubt yet.
     ///
     /// A leader and a follower use theirs with every heartbeat, so they pay one round trip per statement
     /// and not two. The price is paid when a session died since its last use: one statement ends as
     /// [`StoreError::Unknown`], which makes the other idle ones doubtful, and the next opens a new session.
     /// LEADER_TTL has room for one renewal that gets no answer.
-    async fn live_idle(&self) -> Option<PgConnection> {
-        let Idle { mut connection, answered } = self.idle().pop()?;
-        if answered.is_some_and(|at| at.elapsed() <= self.limits.trust) {
-            return Some(connection);
+    async fn live_idle(&self) -> Option<(PgConnection, u64)> {
+        let Idle { mut connection, answered, requests } = self.idle().pop()?;
+        let trusted = answered.is_some_and(|at| at.elapsed() <= self.limits.trust);
+        if trusted && !is_to_replan(requests) {
+            return Some((connection, requests));
         }
-        let answer = timeout(self.limits.wait / 4, connection.ping()).await;
-        matches!(answer, Ok(Ok(()))).then_some(connection)
+        let answer = timeout(self.limits.wait / 4, connection.execute("DISCARD PLANS")).await;
+        matches!(answer, Ok(Ok(_))).then_some((connection, requests))
     }
 
     /// What ended one session early (a restart, a cut) may have ended the idle ones too: they are asked
@@ -159,6 +174,8 @@ impl Lane {
 pub(crate) struct Session<'l> {
     lane: &'l Lane,
     connection: Option<PgConnection>,
+    /// That it has answered before this one.
+    requests: u64,
     place: Option<OwnedSemaphorePermit>,
 }
 
@@ -175,7 +192,8 @@ impl Session<'_> {
         } else if let Some(connection) = connection
             && !self.lane.places.is_closed()
         {
-            self.lane.idle().push(Idle { connection, answered: Some(Instant::now()) });
+            let requests = self.requests + 1;
+            self.lane.idle().push(Idle { connection, answered: Some(Instant::now()), requests });
         }
         // After an error nothing hangs at the server: it has answered, or the connection is broken.
         answer

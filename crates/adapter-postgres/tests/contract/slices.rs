@@ -2,12 +2,13 @@
 
 use crate::cases;
 use crate::databases::{Databases, lead, opening, report};
+use domain::lease::Token;
 use domain::ledger::{Limits, NewSignal, Settlement};
 use domain::ports::{
     CLAIM_MAX, Decision, InFlight, Migrate, Recorded, Schema, SignalClaim, SignalLedger, StateStore,
     StoreError, Submit, Switch,
 };
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgConnection, PgListener};
 use sqlx::{Executor, Row};
 use std::time::Duration;
 use testkit::contract::signal_ledger::{client, offer, signal, signal_about};
@@ -22,6 +23,8 @@ pub fn cases() -> Vec<Case<Databases>> {
         a_slice_with_conflicts_is_answered_one_by_one,
         a_hint_is_given_when_something_waits_and_only_then,
         a_claim_looks_at_no_backlog,
+        what_is_handed_in_and_reported_is_looked_up_by_its_index,
+        a_plan_of_the_empty_table_is_not_kept,
     )
 }
 
@@ -192,7 +195,7 @@ async fn a_hint_is_given_when_something_waits_and_only_then(databases: &Database
     assert_eq!(hints, [1, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0], "{told:?}");
 }
 
-/// Finished signals, and those that wait behind the first of an instrument.
+/// Finished signals, and those that wait behind the first of an instrument; `$1` in all.
 const BACKLOG: &str = "
     INSERT INTO coordinator_signal (group_id, id, payload, instrument, signal_type, position, timestamp_s,
         fingerprint, changed_by, changed_from, state, attempt, claimed_at, settled_at)
@@ -200,46 +203,126 @@ const BACKLOG: &str = "
            encode(sha256(n::text::bytea), 'hex'), 'x', 'x', CASE WHEN n % 10 = 0 THEN 'received' ELSE 'done' END,
            1, CASE WHEN n % 10 > 0 THEN now() - interval '2 days' END,
            CASE WHEN n % 10 > 0 THEN now() - interval '2 days' END
-    FROM generate_series(1, 20000) AS n;
+    FROM generate_series(1, $1) AS n;
     ANALYZE coordinator_signal";
-/// Rows that a claim of 10 instruments may look at in that table of 20,000: each a few times, and little beside.
-const ROWS_MAX: i64 = 200;
+/// Rows that a claim of 10 instruments may look at in a table of 20,000: each a few times, and little beside.
+const CLAIM_ROWS_MAX: i64 = 200;
+/// Rows that one new or reported signal may need.
+const ROWS_MAX: i64 = 5;
 
-/// Asks the server which rows the claim's plan has looked at.
-async fn a_claim_looks_at_no_backlog(databases: &Databases) {
-    let database = databases.another().await;
-    let opening = opening("backlog", "a");
-    let store = database.store(&opening);
-    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
-    let token = lead(&store, &opening).await;
-    database.execute(BACKLOG).await;
-    for n in 0..10 {
-        offer(&store, &signal_about(&format!("new-{n}"), &format!("new-{n}"))).await;
+/// What a statement is planned for that is used often, with what is in the table.
+struct Plans {
+    store: adapter_postgres::PostgresStore,
+    token: Token,
+    admin: PgConnection,
+}
+
+impl Plans {
+    async fn with(databases: &Databases, backlog: u32) -> Self {
+        let database = databases.another().await;
+        let opening = opening("backlog", "a");
+        let store = database.store(&opening);
+        assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+        let token = lead(&store, &opening).await;
+        database.execute(&BACKLOG.replace("$1", &backlog.to_string())).await;
+        let mut admin = database.admin().await;
+        admin.execute("SET plan_cache_mode = force_generic_plan").await.expect("a setting");
+        Self { store, token, admin }
     }
-    let mut admin = database.admin().await;
-    // As a statement is planned that is used often.
-    let prepare = format!(
-        "SET plan_cache_mode = force_generic_plan; PREPARE claim AS {}",
-        adapter_postgres::statements::CLAIM
-    );
-    admin.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(prepare))).await.expect("prepare");
-    let claim = uuid::Uuid::from_u128(token.claim.as_u128());
-    let explain = format!(
-        "EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE claim ('backlog', {}, {}, '{claim}', 10, 1000, 1000, 'x', 'x', 10)",
-        token.timeline.0, token.epoch.0,
-    );
-    let plan = sqlx::raw_sql(sqlx::AssertSqlSafe(explain)).fetch_one(&mut admin).await.expect("explain");
-    let plan: String = plan.try_get_unchecked(0).expect("a text");
-    let rows = sqlx::query(
-        "SELECT sum(((node->>'Actual Rows')::bigint + coalesce((node->>'Rows Removed by Filter')::bigint, 0))
-                    * (node->>'Actual Loops')::bigint)::bigint
-         FROM jsonb_path_query($1::jsonb, 'strict $.** ? (@.\"Relation Name\" == \"coordinator_signal\")') AS node",
-    )
-    .bind(&plan)
-    .fetch_one(&mut admin)
-    .await
-    .expect("the sum");
-    let rows: i64 = rows.get(0);
-    assert_eq!(store.counts().await.map(|counts| counts.claimed), Ok(10), "it was carried out");
+
+    /// The group and the token as a statement begins with them.
+    fn held(&self) -> String {
+        let claim = uuid::Uuid::from_u128(self.token.claim.as_u128());
+        format!("'backlog', {}, {}, '{claim}'", self.token.timeline.0, self.token.epoch.0)
+    }
+
+    /// Carries a statement out; how many rows of signals it has looked at, as the server says, and its plan.
+    async fn rows(&mut self, statement: &str, arguments: &str) -> (i64, String) {
+        let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE asked ({arguments})");
+        self.run(&format!("PREPARE asked AS {statement}")).await;
+        let plan =
+            sqlx::raw_sql(sqlx::AssertSqlSafe(explain)).fetch_one(&mut self.admin).await.expect("explain");
+        let plan: String = plan.try_get_unchecked(0).expect("a text");
+        self.run("DEALLOCATE asked").await;
+        let rows = sqlx::query(
+            "SELECT sum(((node->>'Actual Rows')::bigint + coalesce((node->>'Rows Removed by Filter')::bigint, 0))
+                        * (node->>'Actual Loops')::bigint)::bigint
+             FROM jsonb_path_query($1::jsonb, 'strict $.** ? (@.\"Relation Name\" == \"coordinator_signal\"
+                                                              && @.\"Node Type\" like_regex \"Scan\")') AS node",
+        )
+        .bind(&plan)
+        .fetch_one(&mut self.admin)
+        .await
+        .expect("the sum");
+        (rows.get(0), plan)
+    }
+
+    async fn run(&mut self, sql: &str) {
+        self.admin
+            .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())))
+            .await
+            .expect("it is carried out");
+    }
+}
+
+async fn a_claim_looks_at_no_backlog(databases: &Databases) {
+    let mut plans = Plans::with(databases, 20_000).await;
+    for n in 0..10 {
+        offer(&plans.store, &signal_about(&format!("new-{n}"), &format!("new-{n}"))).await;
+    }
+    let arguments = format!("{}, 10, 1000, 1000, 'x', 'x', 10", plans.held());
+    let (rows, plan) = plans.rows(adapter_postgres::statements::CLAIM, &arguments).await;
+    assert_eq!(plans.store.counts().await.map(|counts| counts.claimed), Ok(10), "it was carried out");
+    assert!(rows < CLAIM_ROWS_MAX, "{rows} rows: {plan}");
+}
+
+/// In a table that is read as a whole as soon as the planner expects more than a few.
+async fn what_is_handed_in_and_reported_is_looked_up_by_its_index(databases: &Databases) {
+    let mut plans = Plans::with(databases, 1_000).await;
+    let fingerprint = "f".repeat(64);
+    for (id, chosen) in [(fingerprint.as_str(), false), ("new", true)] {
+        let fingerprint = if chosen { "e".repeat(64) } else { fingerprint.clone() };
+        let arguments = format!(
+            "'backlog', '{{{id}}}', '{{{chosen}}}', '{{{fingerprint}}}', '{{i-{chosen}}}', '{{t}}', '{{p}}', '{{1}}', \
+             ARRAY['{{}}'], ARRAY[NULL::bigint], 'x', 'x', 'hint'"
+        );
+        let (rows, plan) = plans.rows(adapter_postgres::statements::SUBMIT, &arguments).await;
+        assert!(rows < ROWS_MAX, "{rows} rows: {plan}");
+    }
+    let claim = plans.store.claim_signals(&plans.token, Limits::default(), CLAIM_MAX).await;
+    assert!(matches!(claim, Ok(SignalClaim::Claimed(_))), "{claim:?}");
+    let arguments =
+        format!("{}, '{{new}}', '{{1}}', '{{done}}', ARRAY[NULL], 'x', 'x', 'hint'", plans.held());
+    let (rows, plan) = plans.rows(adapter_postgres::statements::SETTLE, &arguments).await;
     assert!(rows < ROWS_MAX, "{rows} rows: {plan}");
+    let counts = plans.store.counts().await.expect("the database is there");
+    assert_eq!(counts.done, 901, "handed in, claimed and reported");
+}
+
+/// One at a time into a new table, of which nothing tells the server that it grows.
+const MANY: u64 = 600;
+/// A few to a page, so that the table grows as one with many does.
+const PAYLOAD_BYTES: usize = 1_500;
+
+/// A plan of the empty table reads all rows for each signal: half of `MANY` in the mean.
+async fn a_plan_of_the_empty_table_is_not_kept(databases: &Databases) {
+    let database = databases.another().await;
+    let store = database.store(&opening("grows", "a"));
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    database.execute("ALTER TABLE coordinator_signal SET (autovacuum_enabled = off)").await;
+    for n in 0..MANY {
+        let mut new = signal(&format!("s-{n}"));
+        new.instruction.payload = format!("{{\"note\":\"{}\"}}", "x".repeat(PAYLOAD_BYTES));
+        offer(&store, &new).await;
+    }
+    // A session counts for others once it has ended.
+    store.close().await;
+    let rows: i64 = sqlx::query_scalar(
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'coordinator_signal'",
+    )
+    .fetch_one(&mut database.admin().await)
+    .await
+    .expect("statistics");
+    let rows = u64::try_from(rows).expect("a count");
+    assert!(rows < MANY * MANY / 4, "{rows} rows looked at for {MANY} signals");
 }

@@ -170,6 +170,8 @@ impl Client<'_> {
         let Token { timeline, epoch, claim } = self.token;
         let mut command = Command::new(self.program);
         command.args(["--protocol=prepared", "--no-vacuum", "--client=1", "--jobs=1"]);
+        // As the adapter's sessions have it: otherwise pgbench's are planned for each call.
+        command.env("PGOPTIONS", "-c plan_cache_mode=force_generic_plan");
         command.arg(format!("--transactions={times}")).arg("--file").arg(file.path());
         let numbers = [("i", self.after), ("most", slice)].map(|(name, number)| (name, number.to_string()));
         let token = [

@@ -3,6 +3,8 @@
 
 #[path = "rules/alertmanager.rs"]
 mod alertmanager;
+#[path = "rules/compose.rs"]
+mod compose;
 #[path = "rules/pages.rs"]
 mod pages;
 #[path = "rules/running.rs"]

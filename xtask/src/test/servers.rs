@@ -58,11 +58,13 @@ struct Program {
 
 /// The servers are needed beside containers too: some suites stop a server by signal or promote a standby,
 /// which they do to processes.
-const PROGRAMS: [Program; 5] = [
+const PROGRAMS: [Program; 6] = [
     // SQLite and ring are compiled from C.
     Program { names: &["cc"], packages: &["gcc", "libc6-dev"] },
     Program { names: &["prometheus", "promtool"], packages: &["prometheus"] },
     Program { names: &["prometheus-alertmanager", "amtool"], packages: &["prometheus-alertmanager"] },
+    // Judges docker/compose.yaml; asks no engine.
+    Program { names: &["docker-compose"], packages: &["docker-compose"] },
     Program { names: &["redis-server"], packages: &["redis-server"] },
     Program { names: &[POSTGRES, "initdb", "pg_basebackup"], packages: &["postgresql"] },
 ];

@@ -5,6 +5,7 @@ mod cli;
 mod command;
 mod compose;
 mod config;
+mod elections;
 mod events;
 mod failure;
 mod identity;
@@ -12,6 +13,7 @@ mod logs;
 mod page;
 mod run;
 mod secret;
+mod telemetry;
 mod urgent;
 
 use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand};

@@ -7,6 +7,7 @@ use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, Identity};
 use crate::page::{Delivery, Page};
+use crate::telemetry::Telemetry;
 use crate::urgent;
 use adapter_http::{AlertWebhook, HttpHandler, HttpHandlerConfig};
 use adapter_otel::Exposition;
@@ -64,6 +65,9 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
         let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone());
         tokio::spawn(urgent::tell(coordinator.urgent(), webhook))
     });
+    let telemetry = config.telemetry_otlp.clone();
+    let telemetry =
+        telemetry.map(|url| Telemetry::start(url, config, &identity.id, &coordinator, &stores.state));
     let worker = ledger.clone();
     let mut working = tokio::spawn(async move { worker.run(handler).await });
     let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
@@ -89,6 +93,9 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     closing.notify_one();
     // A page that is being read may fail; the coordinator's own outcome is what counts.
     let _ = served.await;
+    if let Some(telemetry) = telemetry {
+        telemetry.finish().await;
+    }
     stores.close().await;
     if let Some(urgent) = urgent {
         urgent.abort();

@@ -92,7 +92,12 @@ impl HandlerUrl {
 
     /// The same of a signal below this path.
     pub(super) fn target_of(&self, fingerprint: &Fingerprint) -> String {
-        self.with_query(format!("{}/{fingerprint}", self.path.trim_end_matches('/')))
+        self.target_below(&format!("/{fingerprint}"))
+    }
+
+    /// The same of a path below this one.
+    pub(crate) fn target_below(&self, path: &str) -> String {
+        self.with_query(format!("{}{path}", self.path.trim_end_matches('/')))
     }
 
     fn with_query(&self, path: String) -> String {

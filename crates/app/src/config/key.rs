@@ -29,6 +29,8 @@ pub enum Key {
     MetricsWindow,
     /// Where what cannot wait is posted to.
     AlertsWebhook,
+    /// Where metrics and spans are pushed to.
+    TelemetryOtlp,
     /// Where signals are sent to.
     SignalsHandler,
     /// Where it is asked what became of a signal.
@@ -47,7 +49,7 @@ pub enum Key {
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
@@ -61,6 +63,7 @@ impl Key {
         Self::RecoveryPortfolio,
         Self::MetricsWindow,
         Self::AlertsWebhook,
+        Self::TelemetryOtlp,
         Self::SignalsHandler,
         Self::SignalsLookup,
         Self::SignalsHandlerTimeout,
@@ -86,6 +89,7 @@ impl Key {
             Self::RecoveryPortfolio => "recovery.portfolio",
             Self::MetricsWindow => "metrics.window",
             Self::AlertsWebhook => "alerts.webhook",
+            Self::TelemetryOtlp => "telemetry.otlp",
             Self::SignalsHandler => "signals.handler",
             Self::SignalsLookup => "signals.lookup",
             Self::SignalsHandlerTimeout => "signals.handler_timeout",

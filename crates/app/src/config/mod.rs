@@ -72,6 +72,8 @@ pub struct Config {
     pub metrics_window: usize,
     /// Where what cannot wait for a scrape is posted to; `None`: nowhere.
     pub alerts_webhook: Option<HandlerUrl>,
+    /// Where metrics and spans are pushed to; `None`: nowhere.
+    pub telemetry_otlp: Option<HandlerUrl>,
     /// Who acts on signals, and within which limits.
     pub signals: Signals,
     /// Where the values that were written come from.
@@ -136,6 +138,7 @@ pub fn load(
     let portfolio = judge.take(Key::RecoveryPortfolio, Relation::parse, || relation("portfolio_state"));
     let metrics_window = judge.take(Key::MetricsWindow, parse::window, || WINDOW_DEFAULT);
     let alerts_webhook = judge.take(Key::AlertsWebhook, |text| parse::webhook(text).map(Some), || None);
+    let telemetry_otlp = judge.take(Key::TelemetryOtlp, |text| parse::otlp(text).map(Some), || None);
     let signals = judge.signals();
 
     judge.one_lease_in_the_environment();
@@ -163,6 +166,7 @@ pub fn load(
             portfolio: portfolio?,
             metrics_window: metrics_window?,
             alerts_webhook: alerts_webhook?,
+            telemetry_otlp: telemetry_otlp?,
             signals: signals?,
             origins,
         })

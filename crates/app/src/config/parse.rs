@@ -64,6 +64,16 @@ pub fn webhook(text: &str) -> Result<HandlerUrl, String> {
         .map_err(|why| format!("not an address such as http://127.0.0.1:9093/api/v2/alerts: {why}"))
 }
 
+/// Where a receiver of OTLP is.
+pub fn otlp(text: &str) -> Result<HandlerUrl, String> {
+    let wrong = |why: &str| format!("not an address such as http://127.0.0.1:4318: {why}");
+    let path = text.split(['?', '#']).next().unwrap_or(text).trim_end_matches('/');
+    if path.ends_with("/v1/metrics") || path.ends_with("/v1/traces") {
+        return Err(wrong("leave /v1/metrics or /v1/traces away, both are added to it"));
+    }
+    HandlerUrl::parse(text).map_err(|why| wrong(&why))
+}
+
 /// The name of a group.
 pub fn group(text: &str) -> Result<GroupId, String> {
     GroupId::parse(text).map_err(|_| format!("{}, not {ID}", shown(text)))
@@ -144,5 +154,32 @@ pub fn written(duration: Duration) -> String {
     match duration.subsec_millis() {
         0 => format!("{}s", duration.as_secs()),
         _ => format!("{}ms", duration.as_millis()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_of_otlp_is_an_address_without_a_secret() {
+        for fine in ["http://127.0.0.1:4318/", "http://prometheus:9090/api/v1/otlp"] {
+            assert_eq!(otlp(fine).map(|url| url.to_string()).as_deref(), Ok(fine));
+        }
+        for (text, advice) in [
+            ("https://h:4318/s3cret", "let a proxy on this host speak TLS"),
+            ("http://s3cret:x@h:4318", "no user and password"),
+            ("h:4318", "http://"),
+            ("", "wanted"),
+            ("http://h:4318/v1/metrics", "leave /v1/metrics or /v1/traces away"),
+            ("http://h:4318/v1/traces/?s3cret", "leave /v1/metrics or /v1/traces away"),
+        ] {
+            let error = otlp(text).expect_err(text);
+            assert!(
+                error.contains(advice) && error.contains("such as http://127.0.0.1:4318"),
+                "{text}: {error}"
+            );
+            assert!(!error.contains("s3cret"), "{text}: {error}");
+        }
     }
 }

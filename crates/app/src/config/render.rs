@@ -53,6 +53,10 @@ fn value(config: &Config, key: Key) -> Result<Value, &'static str> {
             let url = config.alerts_webhook.as_ref().ok_or("alerts wait until they are scraped")?;
             Ok(text(&url.to_string()))
         }
+        Key::TelemetryOtlp => {
+            let url = config.telemetry_otlp.as_ref().ok_or("metrics wait until they are scraped")?;
+            Ok(text(&url.to_string()))
+        }
         Key::SignalsHandler => {
             let url =
                 config.signals.handler.as_ref().ok_or("a service pulls signals (POST /signals/claim)")?;

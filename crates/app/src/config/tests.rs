@@ -48,6 +48,8 @@ portfolio = "risk.portfolio"
 window = 50
 [alerts]
 webhook = "http://127.0.0.1:9093/api/v2/alerts"
+[telemetry]
+otlp = "http://127.0.0.1:4318/"
 [signals]
 handler = "http://127.0.0.1:8080/orders"
 lookup = "http://127.0.0.1:8080/orders"
@@ -136,6 +138,8 @@ fn every_setting_can_be_written_in_the_file() {
         config.alerts_webhook.as_ref().map(ToString::to_string).as_deref(),
         Some("http://127.0.0.1:9093/api/v2/alerts")
     );
+    let otlp = config.telemetry_otlp.as_ref().map(ToString::to_string);
+    assert_eq!(otlp.as_deref(), Some("http://127.0.0.1:4318/"));
     let signals = &config.signals;
     assert_eq!(
         signals.handler.as_ref().map(ToString::to_string).as_deref(),

@@ -13,6 +13,7 @@
 //! - [`bad_call`], [`bad_store`], [`bad_start`]: what is the user's to change, and what is waited for.
 //! - [`signals`]: accepted anywhere, executed once, whatever dies in between.
 //! - [`alerts`], [`panels`], with [`monitoring`]: what a real Prometheus and Alertmanager tell of a group.
+//! - [`telemetry`]: what a receiver of OTLP is pushed, and that nothing waits for it.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 
 mod alerts;
@@ -37,6 +38,7 @@ mod recovery;
 mod redis_away;
 mod servers;
 mod signals;
+mod telemetry;
 mod wait;
 
 use std::time::Duration;

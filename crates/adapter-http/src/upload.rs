@@ -1,0 +1,46 @@
+//! Bodies of somebody else's making, posted below one address.
+
+use crate::handler::HandlerUrl;
+use crate::handler::exchange::{Failure, exchange};
+use axum::body::Body;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request};
+use std::time::Duration;
+
+/// From the start of a call to the end of its answer.
+const TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Posts bodies of one type to paths below an address.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    base: HandlerUrl,
+    content_type: &'static str,
+}
+
+impl Upload {
+    /// Posts bodies of `content_type` below `base`; connects to nothing yet.
+    pub fn new(base: HandlerUrl, content_type: &'static str) -> Self {
+        Self { base, content_type }
+    }
+
+    /// Posts `body` to `path`, which begins with a slash, and waits for the answer, for 5 s in all. Cancellation safe:
+    /// the connection is cut.
+    ///
+    /// # Errors
+    /// Why it may not have arrived, in a sentence.
+    ///
+    /// # Panics
+    /// When `path` or the content type has characters that HTTP does not allow there.
+    pub async fn post(&self, path: &str, body: Vec<u8>) -> Result<(), String> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(self.base.target_below(path))
+            .header(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        let request = request.body(Body::from(body)).expect("the parts of a request are checked texts");
+        match exchange(&self.base, request, TIME_MAX).await {
+            Ok(reply) if reply.status.is_success() => Ok(()),
+            Ok(reply) => Err(reply.status_text()),
+            Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => Err(why),
+        }
+    }
+}

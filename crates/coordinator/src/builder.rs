@@ -13,10 +13,12 @@ use domain::lease::TTL_DEFAULT;
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
 use domain::ports::{LeaderStore, Migrate, Schema, StateStore, StoreError};
 use domain::recovery::backoff;
+use std::future::pending;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 /// Notices kept for a slow listener; about a quarter of an hour of renewals.
@@ -255,23 +257,21 @@ async fn run(
     let readiness = Arc::clone(&shared);
     tokio::spawn(of_this_process(async move { recover(&readiness).await.map(drop) }));
     let driver = Driver::new(elector, Arc::clone(&shared), inbox).run();
-    let beats = tokio::spawn(of_this_process(beat(Arc::clone(&shared))));
-    let abort = beats.abort_handle();
-    let watch_beats = async {
-        if let Ok(Err(in_use)) = beats.await {
-            // Whoever was first stays: this process gives everything back and ends.
-            let _ = requests.send(Resign::Stop).await;
-            return Some(in_use);
-        }
-        std::future::pending().await
-    };
-    tokio::pin!(driver, watch_beats);
+    let mut beats = tokio::spawn(of_this_process(beat(Arc::clone(&shared))));
+    tokio::pin!(driver);
     let (ran, in_use) = tokio::select! {
         biased;
         ran = &mut driver => (ran, None),
-        in_use = &mut watch_beats => (driver.await, in_use),
+        in_use = rival(&mut beats) => {
+            // Whoever was first stays: this process gives everything back and ends.
+            let _ = requests.send(Resign::Stop).await;
+            (driver.await, Some(in_use))
+        }
     };
-    abort.abort();
+    // It ends by itself now. A beat under way would list this instance again after the goodbye.
+    if !beats.is_finished() && timeout(shared.settings.heartbeat, &mut beats).await.is_err() {
+        beats.abort();
+    }
     leave(&shared).await;
     ran.map_err(|error| Ended::Failed(error.to_string()))?;
     match in_use {
@@ -279,6 +279,14 @@ async fn run(
             Err(Ended::IdInUse { id: shared.settings.id.clone(), since_s: since_ms / 1000 })
         }
         None => Ok(()),
+    }
+}
+
+/// Another process has this one's id.
+async fn rival(beats: &mut JoinHandle<Result<(), IdInUse>>) -> IdInUse {
+    match beats.await {
+        Ok(Err(in_use)) => in_use,
+        Ok(Ok(())) | Err(_) => pending().await,
     }
 }
 

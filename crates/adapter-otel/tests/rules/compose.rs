@@ -21,7 +21,10 @@ fn behind<'t>(text: &'t str, begin: &str) -> Vec<&'t str> {
 #[test]
 fn docker_compose_takes_the_file() {
     let file = shipped("compose.yaml");
-    said(Command::new("docker-compose").arg("--file").arg(file).args(["config", "--quiet"]), "docker-compose");
+    said(
+        Command::new("docker-compose").arg("--file").arg(file).args(["config", "--quiet"]),
+        "docker-compose",
+    );
 }
 
 /// A container would find an empty directory in place of what is not there.

@@ -1,6 +1,5 @@
-//! The HTTP face of one instance: health, leader, cluster, history, metrics, signals, and a page for people; and
-//! the handler that hands signals to a service over HTTP; the webhook that tells what cannot wait; and the posting of bodies
-//! that others made.
+//! The HTTP face of one instance: health, leader, cluster, history, metrics, signals, and a page for people. And what
+//! it sends itself: signals to a service, alerts that cannot wait to a webhook, and bodies that others made.
 //!
 //! The pages know nothing but a [`Backend`]. They never delay an election: requests, time and connections are
 //! bounded by [`Limits`], and every use of a store goes through the backend, which has connections of its own for
@@ -54,5 +53,5 @@ pub use json::totals::TotalsJson;
 pub use routes::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX};
 pub use server::{Limits, serve, serve_within};
 pub use signals::{SIGNALS_LIMIT_DEFAULT, SIGNALS_LIMIT_MAX};
-pub use upload::Upload;
+pub use upload::{NotTaken, Upload};
 pub use urgent::AlertWebhook;

@@ -4,11 +4,30 @@ use crate::handler::HandlerUrl;
 use crate::handler::exchange::{Failure, exchange};
 use axum::body::Body;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
+use std::fmt;
 use std::time::Duration;
 
 /// From the start of a call to the end of its answer.
 const TIME_MAX: Duration = Duration::from_secs(5);
+/// What a client is told that is welcome later.
+const PASSING: [StatusCode; 2] = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+
+/// Why a body is not known to be taken, in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTaken {
+    /// The same body may be taken later.
+    Failed(String),
+    /// Its receiver will not have this one (a status of 400 to 499, but for 408 and 429).
+    Refused(String),
+}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Failed(why) | Self::Refused(why)) = self;
+        f.write_str(why)
+    }
+}
 
 /// Posts bodies of one type to paths below an address.
 #[derive(Debug, Clone)]
@@ -27,11 +46,11 @@ impl Upload {
     /// the connection is cut.
     ///
     /// # Errors
-    /// Why it may not have arrived, in a sentence.
+    /// [`NotTaken`] when it was not taken, or may not have arrived.
     ///
     /// # Panics
     /// When `path` or the content type has characters that HTTP does not allow there.
-    pub async fn post(&self, path: &str, body: Vec<u8>) -> Result<(), String> {
+    pub async fn post(&self, path: &str, body: Vec<u8>) -> Result<(), NotTaken> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(self.base.target_below(path))
@@ -39,8 +58,11 @@ impl Upload {
         let request = request.body(Body::from(body)).expect("the parts of a request are checked texts");
         match exchange(&self.base, request, TIME_MAX).await {
             Ok(reply) if reply.status.is_success() => Ok(()),
-            Ok(reply) => Err(reply.status_text()),
-            Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => Err(why),
+            Ok(reply) if reply.status.is_client_error() && !PASSING.contains(&reply.status) => {
+                Err(NotTaken::Refused(reply.status_text()))
+            }
+            Ok(reply) => Err(NotTaken::Failed(reply.status_text())),
+            Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => Err(NotTaken::Failed(why)),
         }
     }
 }

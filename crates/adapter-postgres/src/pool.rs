@@ -17,12 +17,15 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-/// Statements of a session after which it plans anew for the first time; again after twice as many, and so on.
+/// Requests of a session after which it plans anew for the first time; again after twice as many and so on, and after
+/// every [`REPLAN_EVERY`].
 ///
-/// A plan is kept (see `hosts::ADMIT`), and one that was made while a table was nearly empty reads all of it: the
-/// server has it made anew when statistics come, which the autovacuum of a new database takes a minute for. So many
-/// signals as that minute can bring, each reading all before it, took more of their time than all else.
+/// A plan is kept (see `hosts::ADMIT`), and one that was made while a table was nearly empty reads all of it. The
+/// server has it made anew when statistics come, for which the autovacuum of a new database takes a minute. Until then
+/// each signal would read all before it.
 const REPLAN_FIRST: u64 = 16;
+/// An old session, too, may meet the first signals.
+const REPLAN_EVERY: u64 = 1_024;
 
 /// A statement with its arguments.
 pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -40,6 +43,8 @@ pub(crate) struct LaneLimits {
     pub wait: Duration,
     /// How long an idle session is used again without the question whether it lives.
     pub trust: Duration,
+    /// Whether it plans anew now and then (see [`REPLAN_FIRST`]), for which it is asked as if it were not trusted.
+    pub replans: bool,
     /// How long a request whose caller gave up may keep its place, so that sessions that hang at the
     /// server (a commit that waits for a synchronous standby) do not pile up there.
     pub linger: Duration,
@@ -63,7 +68,7 @@ struct Idle {
 }
 
 fn is_to_replan(requests: u64) -> bool {
-    requests >= REPLAN_FIRST && requests.is_power_of_two()
+    requests >= REPLAN_FIRST && (requests.is_power_of_two() || requests.is_multiple_of(REPLAN_EVERY))
 }
 
 impl Lane {
@@ -149,7 +154,7 @@ impl Lane {
     async fn live_idle(&self) -> Option<(PgConnection, u64)> {
         let Idle { mut connection, answered, requests } = self.idle().pop()?;
         let trusted = answered.is_some_and(|at| at.elapsed() <= self.limits.trust);
-        if trusted && !is_to_replan(requests) {
+        if trusted && !(self.limits.replans && is_to_replan(requests)) {
             return Some((connection, requests));
         }
         let answer = timeout(self.limits.wait / 4, connection.execute("DISCARD PLANS")).await;

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::elections::Elections;
-use adapter_http::{HandlerUrl, Upload};
+use adapter_http::{HandlerUrl, NotTaken, Upload};
 use adapter_otel::{Otlp, Span};
 use coordinator::Coordinator;
 use domain::id::InstanceId;
@@ -118,7 +118,7 @@ impl Push {
         let Some(snapshot) = self.coordinator.snapshot() else { return };
         let pushed = match self.otlp.metrics(&snapshot) {
             Ok(body) => self.upload.post(Otlp::METRICS_PATH, body).await,
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(NotTaken::Refused(error.to_string())),
         };
         self.metrics.tell(pushed.as_ref().err());
     }
@@ -132,7 +132,8 @@ impl Push {
         let body = self.otlp.traces(self.untold.make_contiguous());
         let pushed = self.upload.post(Otlp::TRACES_PATH, body).await;
         self.spans.tell(pushed.as_ref().err());
-        if pushed.is_ok() {
+        // Those that are refused would be so again, and hold up all that come after them.
+        if !matches!(pushed, Err(NotTaken::Failed(_))) {
             self.untold.clear();
         }
     }
@@ -149,7 +150,7 @@ impl Outage {
         Self { what, lasts: false }
     }
 
-    fn tell(&mut self, error: Option<&String>) {
+    fn tell(&mut self, error: Option<&NotTaken>) {
         let what = self.what;
         match error {
             Some(why) if !self.lasts => {

@@ -268,11 +268,17 @@ async fn run(
             (driver.await, Some(in_use))
         }
     };
-    // It ends by itself now. A beat under way would list this instance again after the goodbye.
-    if !beats.is_finished() && timeout(shared.settings.heartbeat, &mut beats).await.is_err() {
-        beats.abort();
+    let goodbye = async {
+        // A beat under way would list this instance again afterwards. It is the last: the task sees that all is over.
+        if ran.is_ok() && !beats.is_finished() {
+            let _ = (&mut beats).await;
+        }
+        leave(&shared).await
+    };
+    if let Ok(Err(error)) = timeout(shared.settings.heartbeat, goodbye).await {
+        tracing::warn!("the instance table still lists this instance: {error}");
     }
-    leave(&shared).await;
+    beats.abort();
     ran.map_err(|error| Ended::Failed(error.to_string()))?;
     match in_use {
         Some(IdInUse { since_ms }) => {
@@ -314,10 +320,7 @@ async fn prepare(shared: &Shared, migrate: Migrate) -> Result<(), Ended> {
 }
 
 /// Takes this process out of the instance table; if that fails, the line goes stale and is left out in time.
-async fn leave(shared: &Shared) {
+async fn leave(shared: &Shared) -> Result<(), StoreError> {
     let settings = &shared.settings;
-    let goodbye = shared.state_store.leave(&settings.id, settings.nonce);
-    if let Ok(Err(error)) = timeout(settings.heartbeat, goodbye).await {
-        tracing::warn!("the instance table still lists this instance: {error}");
-    }
+    shared.state_store.leave(&settings.id, settings.nonce).await
 }

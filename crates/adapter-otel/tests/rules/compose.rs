@@ -50,7 +50,16 @@ fn prometheus_finds_every_instance_and_alertmanager() {
     assert_eq!(instances, gated);
     for instance in &instances {
         assert!(names.contains(instance), "{instance}: {names}");
-        assert!(compose.contains(&format!("COORDINATOR_INSTANCE_ID: {instance} ")), "{instance}");
+        let n = instance.strip_prefix("coordinator-").expect("its number");
+        assert!(compose.contains(&format!(
+            "COORDINATOR_INSTANCE_ID: {instance}, COORDINATOR_LISTEN: \"127.0.0.1:500{n}\""
+        )));
+        assert!(gate.contains(&format!("        {instance} 127.0.0.1:500{n};\n")), "{instance}");
+        let at_gate = format!("aliases: [{instance}] }} }}\n    ports: [\"127.0.0.1:500{n}:5000\"]\n");
+        assert!(
+            compose.contains(&format!("hostname: {instance}\n")) && compose.contains(&at_gate),
+            "{instance}"
+        );
     }
     assert!(prometheus.contains("coordinator-1:5000") && gate.contains("listen 5000;"));
     assert!(prometheus.contains("- alertmanager:9093") && compose.contains("\n  alertmanager:\n"));

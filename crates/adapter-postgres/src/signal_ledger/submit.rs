@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 ///
 /// `n` is always in that range. It is said because the planner does not know the arrays' lengths: it takes ten for
 /// granted, for which it reads a table of a thousand signals as a whole. With a range it reckons with fewer, and
-/// looks each up in its index. The same in `settle`.
+/// looks each up in its index. So it is in `settle`.
 pub(crate) const SUBMIT: &str = concat!(
     "WITH numbered AS MATERIALIZED (
         SELECT new.*, nextval('coordinator_signal_arrival_seq') AS arrival

@@ -28,8 +28,18 @@ pub struct Monitoring {
 }
 
 impl Monitoring {
-    /// Watches `targets` (host and port).
+    /// Watches `targets` (host and port), each of which was scraped when this returns.
     pub fn start(targets: &[String]) -> Self {
+        let started = Self::start_unreached(targets);
+        until("Prometheus has scraped every target", || {
+            let up = started.query(&format!("count(up{{job=\"{JOB}\"}} == 1)"))?;
+            (up[0]["value"][1].as_str()? == targets.len().to_string()).then_some(())
+        });
+        started
+    }
+
+    /// Watches `targets`, none of which may answer yet.
+    pub fn start_unreached(targets: &[String]) -> Self {
         let directory = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
         let directory = directory.expect("a temporary directory");
         let receiver = HttpBroker::start();
@@ -37,10 +47,6 @@ impl Monitoring {
         let prometheus = start_prometheus(directory.path(), targets, &alertmanager.address);
         let started = Self { receiver, prometheus, _alertmanager: alertmanager, _directory: directory };
         started.wait_firing("Watchdog");
-        until("Prometheus has scraped every target", || {
-            let up = started.query(&format!("count(up{{job=\"{JOB}\"}} == 1)"))?;
-            (up[0]["value"][1].as_str()? == targets.len().to_string()).then_some(())
-        });
         started
     }
 
@@ -208,7 +214,8 @@ fn faster(text: &str) -> String {
     text.lines().map(|text| line(text) + "\n").collect()
 }
 
-fn windows_faster(line: &str) -> String {
+/// The query with every window divided.
+pub fn windows_faster(line: &str) -> String {
     let mut parts = line.split('[');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |before, part| {

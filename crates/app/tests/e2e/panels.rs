@@ -1,9 +1,9 @@
 //! Dashboards on what a real Prometheus has scraped: ours, and the one that users brought along, its queries as they
 //! are. Every panel has data.
 
-use crate::alerts::Watched;
 use crate::monitoring::{JOB, Monitoring};
 use crate::wait::until;
+use crate::watched::Watched;
 use serde_json::{Value, json};
 use testkit::broker::{Conduct, HttpBroker, Order};
 

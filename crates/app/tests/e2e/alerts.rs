@@ -2,8 +2,8 @@
 //! the fault is.
 
 use crate::double::{Double, Member};
+use crate::signals::accepted;
 use crate::watched::Watched;
-use serde_json::json;
 use std::collections::BTreeSet;
 use testkit::broker::{Conduct, HttpBroker};
 
@@ -76,8 +76,7 @@ fn a_position_that_is_corrupt() {
         .group
         .database
         .execute("INSERT INTO portfolio_positions VALUES ('P-1', 'NIFTY', 'open', 1, 100, 'NaN', 5)");
-    let said = watched.group.command(&["step-down", "--reason", "another host is wanted"]);
-    assert_eq!(said.code, Some(0), "{said:?}");
+    watched.group.carry_out(&["step-down", "--reason", "another host is wanted"]);
     watched.fires("RecoveryDataCorrupt");
     watched.group.database.execute("DELETE FROM portfolio_positions");
     let next = watched.group.wait_lead(lead.epoch);
@@ -99,15 +98,8 @@ fn two_leaders() {
 fn a_signal_in_doubt() {
     let broker = HttpBroker::with(|_| Conduct::ExecutesAndCuts, |_| false);
     let (mut watched, lead) = Watched::with(&[("COORDINATOR_SIGNALS_HANDLER", &broker.url())], &[]);
-    let signal = json!({
-        "id": "s-1", "instrument": "NIFTY", "signal_type": "ENTRY", "position": "Long_1",
-        "timestamp": "2026-11-26T09:15:00+05:30",
-    });
-    let answer = watched.group.process(&lead.name).post("/signals", &[], &signal).expect("an answer");
-    assert_eq!(answer.status, 201, "{answer:?}");
+    accepted(&mut watched.group, &lead.name, "s-1", "NIFTY");
     watched.fires("SignalsInDoubt");
-    let said =
-        watched.group.command(&["signals", "resolve", "s-1", "--executed", "--reason", "the broker has it"]);
-    assert_eq!(said.code, Some(0), "{said:?}");
+    watched.group.carry_out(&["signals", "resolve", "s-1", "--executed", "--reason", "the broker has it"]);
     watched.ends("SignalsInDoubt", &[]);
 }

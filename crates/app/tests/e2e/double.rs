@@ -21,11 +21,11 @@ impl Member {
 
     /// It never syncs with the database.
     fn metrics(self) -> String {
-        let beat_s = coordinator::clock::calendar_ms() / 1_000 + self.ahead_s;
+        let last_s = coordinator::clock::calendar_ms() / 1_000 + self.ahead_s;
         let (leads, beats) = (u8::from(self.leads), u8::from(self.beats));
         format!(
             "portfolio_manager_is_leader {leads}\nportfolio_manager_heartbeat_running {beats}\n\
-             portfolio_manager_last_heartbeat_timestamp {beat_s}\nportfolio_manager_db_sync_total 100\n"
+             portfolio_manager_last_heartbeat_timestamp {last_s}\nportfolio_manager_db_sync_total 100\n"
         )
     }
 }

@@ -48,17 +48,22 @@ impl Watched {
         let runbook = rule(alert).runbook();
         let page = Page::read(runbook.rsplit('/').next().unwrap_or_default());
         let mut reader = Reader { alert, listing: None };
-        page.before.iter().for_each(|block| reader.run(self, block));
+        for block in &page.before {
+            reader.run(self, block);
+        }
         for (number, step) in page.steps.iter().enumerate() {
-            step.iter().for_each(|block| reader.run(self, block));
+            for block in step {
+                reader.run(self, block);
+            }
             person(self, number + 1);
         }
-        page.escalation.iter().for_each(|block| reader.run(self, block));
+        for block in &page.escalation {
+            reader.run(self, block);
+        }
         let pauses = |block: &Block| block.text.starts_with("coordinator signals pause");
         if page.blocks().any(pauses) {
             // Whether it was on or not, it is not to be on at the next page.
-            let said = self.group.command(&["signals", "resume", "--reason", "the next page"]);
-            assert_eq!(said.code, Some(0), "{said:?}");
+            self.group.carry_out(&["signals", "resume", "--reason", "the next page"]);
         }
         self.followed.push(alert);
     }
@@ -185,6 +190,7 @@ fn words(command: &str) -> Vec<String> {
 /// A series as Prometheus writes it, with its value.
 fn written(series: &Value) -> String {
     let labels = series["metric"].as_object().into_iter().flatten();
+    // JSON quotes a text as Prometheus does.
     let label = |(name, value): (&String, &Value)| format!("{name}={value}");
     let labels: Vec<String> = labels.map(label).collect();
     format!("{{{}}} {}", labels.join(","), series["value"][1].as_str().unwrap_or_default())

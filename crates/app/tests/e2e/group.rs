@@ -67,7 +67,18 @@ impl Group {
 
     /// How an instance of this group is started.
     pub fn launch(&self, name: &str) -> Launch {
-        let launch = self.arguments.iter().fold(Launch::new(BINARY, name), Launch::argument);
+        self.launch_with(name, &self.arguments)
+    }
+
+    /// How one is started that reaches PostgreSQL in another way.
+    pub fn launch_through(&self, name: &str, url: &str) -> Launch {
+        let Database::Postgres(own) = &self.database else { panic!("the store is embedded") };
+        let through = |argument: &String| if argument == own { url.to_owned() } else { argument.clone() };
+        self.launch_with(name, &self.arguments.iter().map(through).collect::<Vec<_>>())
+    }
+
+    fn launch_with(&self, name: &str, arguments: &[String]) -> Launch {
+        let launch = arguments.iter().fold(Launch::new(BINARY, name), Launch::argument);
         let set = |launch: Launch, (name, value): &(String, String)| launch.environment(name, value);
         let launch = self.settings.iter().fold(launch, set);
         match &self.database {
@@ -263,6 +274,13 @@ impl Group {
         let all: Vec<&str> = arguments.iter().copied().chain(stores).chain(data).collect();
         let set = |call: Call, (name, value): &(String, String)| call.environment(name, value);
         self.settings.iter().fold(coordinator(&all), set).run()
+    }
+
+    /// A command that has to succeed.
+    #[track_caller]
+    pub fn carry_out(&self, arguments: &[&str]) {
+        let said = self.command(arguments);
+        assert_eq!(said.code, Some(0), "{said:?}");
     }
 
     // --- the judgement ------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-//! A page about an alert, read as docs/runbooks.md says: its commands and queries, and what it says that they print.
+//! A page about an alert: its commands and queries, and what it says that they print. How that is written is in
+//! CONTRIBUTING.md (A new alert).
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +50,7 @@ impl Page {
                 numbered.push(String::new());
             }
             if let Some(step) = numbered.last_mut() {
-                *step += &format!("{line}\n");
+                step.extend([line, "\n"]);
             }
         }
         let steps = numbered.iter().map(|step| blocks(step)).collect::<Result<_, _>>()?;
@@ -108,6 +109,8 @@ struct Comparison {
 /// Longer ones first: each is looked for at the beginning.
 const SIGNS: [&str; 4] = ["<=", ">=", "<", ">"];
 const EQUAL: &str = "";
+/// Between what may be printed.
+const ALTERNATIVE: &str = ", or ";
 
 impl Comparison {
     /// `None` for any other text.
@@ -140,8 +143,11 @@ impl Prints {
             None => Ok(0),
         };
         let code = code.map_err(|_| format!("what it exits with is not a number: {sentence:?}"))?;
-        let either: Vec<Parts> = sentence.split(", or ").map(|part| Parts::parse(part, kind)).collect();
-        if either.contains(&Parts::default()) && !sentence.contains("nothing") {
+        let either: Vec<Parts> = sentence.split(ALTERNATIVE).map(|part| Parts::parse(part, kind)).collect();
+        let is_vague = |(parts, said): (&Parts, &str)| {
+            *parts == Parts::default() && !(kind == Kind::Query && said.contains("nothing"))
+        };
+        if either.iter().zip(sentence.split(ALTERNATIVE)).any(is_vague) {
             return Err(format!("nothing can be looked for: {sentence:?}"));
         }
         Ok(Self { either, code })

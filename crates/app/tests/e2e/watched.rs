@@ -27,7 +27,9 @@ impl Watched {
     pub fn with(settings: &[(&str, &str)], further: &[String]) -> (Self, Lead) {
         let servers = Servers::start();
         let mut group = servers.group(TTL);
-        settings.iter().for_each(|(name, value)| group.set(name, value));
+        for (name, value) in settings {
+            group.set(name, value);
+        }
         Self::of(servers, group, Group::launch, further)
     }
 

@@ -28,7 +28,9 @@ fn instances_that_are_not_reached() {
     let mut watched = Watched { monitoring, group, followed: Vec::new(), servers };
     watched.follow_with("CoordinatorMetricsAbsent", |_, step| {
         if step == 3 {
-            proxies.iter().for_each(|proxy| block_on(proxy.set(Mode::Pass)));
+            for proxy in &proxies {
+                block_on(proxy.set(Mode::Pass));
+            }
         }
     });
     watched.over("CoordinatorMetricsAbsent");

@@ -1,7 +1,7 @@
 //! Signals of which nobody knows what became of them, and leaders that are superseded.
 
+use crate::signals::accepted;
 use crate::watched::Watched;
-use serde_json::json;
 use testkit::broker::{Conduct, HttpBroker, Order};
 
 pub const IN_DOUBT: [&str; 4] =
@@ -24,7 +24,7 @@ fn signals_in_doubt_and_leaders_that_are_superseded() {
     let broker = HttpBroker::with(cuts, |_| false);
     let (mut watched, mut lead) = Watched::with(&[("COORDINATOR_SIGNALS_HANDLER", &broker.url())], &[]);
     for id in DOUBTFUL {
-        submit(&mut watched, id);
+        accepted(&mut watched.group, "a", id, id);
     }
     watched.follow("OverallStatusCritical");
     watched.follow("SignalsInDoubt");
@@ -33,7 +33,8 @@ fn signals_in_doubt_and_leaders_that_are_superseded() {
     // Its renewal finds it out as well, and may come before it has a signal to claim.
     for attempt in 0.. {
         watched.group.database.execute(SUPERSEDE);
-        submit(&mut watched, &format!("s-{attempt}-after"));
+        let id = format!("after-{attempt}");
+        accepted(&mut watched.group, "a", &id, &id);
         let superseded = lead;
         lead = watched.group.wait_lead(superseded.epoch + 1);
         let refused = watched.group.metric(&superseded.name, "coordinator_fenced_writes_total");
@@ -45,13 +46,4 @@ fn signals_in_doubt_and_leaders_that_are_superseded() {
     watched.follow("SplitBrainEpisode");
     watched.follow("FencedWrite");
     watched.finish(&IN_DOUBT);
-}
-
-fn submit(watched: &mut Watched, id: &str) {
-    let now_s = coordinator::clock::calendar_ms() / 1_000;
-    let signal = json!({
-        "id": id, "instrument": id, "signal_type": "ENTRY", "position": id, "timestamp": now_s,
-    });
-    let answer = watched.group.process("a").post("/signals", &[], &signal).expect("an answer");
-    assert_eq!(answer.status, 201, "{answer:?}");
 }

@@ -39,7 +39,7 @@ const NONE: &str = "DELETE FROM portfolio_positions";
 fn a_portfolio_that_is_not_in_order() {
     let servers = Servers::start();
     let mut group = servers.group(TTL);
-    assert_eq!(group.command(&["migrate"]).code, Some(0));
+    group.carry_out(&["migrate"]);
     group.database.execute(SLOW_VIEW);
     group.set("COORDINATOR_RECOVERY_POSITIONS", "positions");
     let (mut watched, _) = Watched::of(servers, group, Group::launch, &[]);
@@ -86,8 +86,7 @@ fn a_portfolio_that_is_not_in_order() {
 
 /// The next leader recovers.
 fn step_down(watched: &Watched) {
-    let said = watched.group.command(&["step-down", "--reason", "another one recovers"]);
-    assert_eq!(said.code, Some(0), "{said:?}");
+    watched.group.carry_out(&["step-down", "--reason", "another one recovers"]);
 }
 
 /// A session that keeps everybody from the positions until it is dropped.

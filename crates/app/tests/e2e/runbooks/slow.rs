@@ -1,12 +1,11 @@
 //! An instance whose way to the database is slow, and then cut.
 
 use crate::TTL;
-use crate::command::BINARY;
+use crate::group::Group;
 use crate::servers::Servers;
 use crate::wait::block_on;
 use crate::watched::Watched;
 use std::time::Duration;
-use testkit::process::Launch;
 use testkit::proxy::{Mode, Proxy};
 
 pub const SLOW: [&str; 4] = [
@@ -28,22 +27,13 @@ fn an_instance_far_from_the_database() {
     let servers = Servers::start();
     let proxy = block_on(Proxy::start(servers.postgres.address()));
     let url = servers.url.replace(&servers.postgres.address(), &proxy.address().to_string());
-    let redis = servers.redis.url();
     let mut group = servers.group(TTL);
     group.set(WINDOW.0, WINDOW.1);
-    let (mut watched, _) = Watched::of(
-        servers,
-        group,
-        |group, name| {
-            if name != FAR {
-                return group.launch(name);
-            }
-            let ttl = format!("{}ms", TTL.as_millis());
-            let far = ["--leader-ttl", &ttl, "--redis", &redis, "--postgres", &url];
-            far.into_iter().fold(Launch::new(BINARY, name), Launch::argument).environment(WINDOW.0, WINDOW.1)
-        },
-        &[],
-    );
+    let launch = |group: &Group, name: &str| match name {
+        FAR => group.launch_through(name, &url),
+        _ => group.launch(name),
+    };
+    let (mut watched, _) = Watched::of(servers, group, launch, &[]);
     block_on(proxy.set(Mode::Delay(DELAY)));
     watched.follow("HighDBSyncLatencyP95");
     watched.follow("CriticalDBSyncLatencyP99");

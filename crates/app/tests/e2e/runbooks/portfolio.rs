@@ -56,31 +56,29 @@ fn a_portfolio_that_is_not_in_order() {
     watched.follow("PositionsBeyondValidatedRange");
     watched.group.database.execute(NONE);
 
-    let lock = Lock::on_positions(&watched.servers);
+    let mut lock = Some(Lock::on_positions(&watched.servers));
     step_down(&watched);
-    let mut lock = Some(lock);
     watched.follow_with("RecoveryFailed", |_, step| {
         if step == 5 {
-            lock = None;
+            drop(lock.take());
         }
     });
     watched.over("RecoveryFailed");
 
-    for (alert, rows, repaired_at) in
-        [("RecoveryDataCorrupt", CORRUPT, 4), ("RecoveryValidationFailed", UNSUMMED, 4)]
-    {
+    for (alert, rows) in [("RecoveryDataCorrupt", CORRUPT), ("RecoveryValidationFailed", UNSUMMED)] {
         watched.group.database.execute(rows);
         step_down(&watched);
         watched.follow_with(alert, |watched, step| {
-            if step == repaired_at {
+            if step == 4 {
                 watched.group.database.execute(NONE);
             }
         });
-        watched.over(alert);
     }
+    // The leader that is halted looks again, and so does the one that was.
+    watched.over("RecoveryValidationFailed");
+    watched.over("RecoveryDataCorrupt");
     watched.follow("RecoveryFailures");
     watched.follow("RepeatedRecoveryFailures");
-    drop(lock);
     watched.finish(&NOT_IN_ORDER);
 }
 

@@ -5,7 +5,7 @@ use crate::database::Database;
 use crate::wait::{nanos, until};
 use domain::lease::margin;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::slice::from_ref;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -82,7 +82,7 @@ impl Group {
         let set = |launch: Launch, (name, value): &(String, String)| launch.environment(name, value);
         let launch = self.settings.iter().fold(launch, set);
         match &self.database {
-            Database::Sqlite(_) => launch.data_dir(&self.directory.path().join("data")),
+            Database::Sqlite(_) => launch.data_dir(&self.data_dir()),
             Database::Postgres(_) => launch,
         }
     }
@@ -236,6 +236,11 @@ impl Group {
         });
     }
 
+    /// Of commands, and of every instance when the store is embedded.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
     // --- pages and commands -------------------------------------------------------------------------
 
     /// The status code of a page; `None` when it does not listen yet.
@@ -268,7 +273,7 @@ impl Group {
     /// A command on the group's stores.
     #[track_caller]
     pub fn command(&self, arguments: &[&str]) -> Said {
-        let data = self.directory.path().join("data");
+        let data = self.data_dir();
         let stores = self.arguments.iter().map(String::as_str);
         let data = ["--data-dir", data.to_str().expect("the directory's name is text")];
         let all: Vec<&str> = arguments.iter().copied().chain(stores).chain(data).collect();

@@ -32,8 +32,6 @@ fn signals_that_are_held_up() {
     claim(&mut watched, "s-1");
     watched.follow_with("SignalLimitReached", |watched, step| {
         if step == 4 {
-            // They were meant.
-            watched.group.carry_out(&["signals", "resume", "--reason", "they were meant"]);
             watched.group.database.execute(LONG_AGO);
             claim(watched, "s-2");
         }

@@ -10,6 +10,7 @@ mod events;
 mod failure;
 mod identity;
 mod logs;
+mod output;
 mod page;
 mod run;
 mod secret;
@@ -31,8 +32,7 @@ fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(stop) if stop.exit_code == 0 => {
-            print!("{}", stop.text);
-            return ExitCode::SUCCESS;
+            return output::write(stop.text).map_or_else(|failure| failed(&failure), |()| ExitCode::SUCCESS);
         }
         Err(stop) => {
             eprint!("{}", stop.text);
@@ -52,13 +52,15 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            for line in failure.message.lines() {
-                eprintln!("coordinator: {line}");
-            }
-            ExitCode::from(failure.exit_code)
-        }
+        Err(failure) => failed(&failure),
     }
+}
+
+fn failed(failure: &Failure) -> ExitCode {
+    for line in failure.message.lines() {
+        eprintln!("coordinator: {line}");
+    }
+    ExitCode::from(failure.exit_code)
 }
 
 async fn carry_out(command: &Command, flags: &Flags) -> Result<(), Failure> {
@@ -79,10 +81,7 @@ async fn carry_out(command: &Command, flags: &Flags) -> Result<(), Failure> {
         Command::Migrate { check } => {
             command::migrate(&config, if *check { Migrate::Check } else { Migrate::Apply }).await
         }
-        Command::Config { command: ConfigCommand::Check } => {
-            print!("{}", config::render(&config));
-            Ok(())
-        }
+        Command::Config { command: ConfigCommand::Check } => output::write(config::render(&config)),
     }
 }
 

@@ -8,7 +8,6 @@ use domain::lease::Epoch;
 use domain::member::{Beat, Member};
 use domain::metrics::Fact;
 use domain::ports::StoreError;
-use domain::recovery::RecoveryCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -67,7 +66,8 @@ pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
                 true
             }
         };
-        if rechecked.elapsed() >= RECHECK {
+        // While beats fail the portfolio cannot be read either.
+        if !failing && rechecked.elapsed() >= RECHECK {
             rechecked = Instant::now();
             recheck(&shared).await;
         }
@@ -114,8 +114,7 @@ fn heard(shared: &Shared, beat: &Beat) {
 
 /// A leader's recovery is the elector's business; a standby only wants to know whether it could lead.
 async fn recheck(shared: &Shared) {
-    let failed =
-        matches!(&*shared.recovered.borrow(), Some(Err(fault)) if fault.code != RecoveryCode::DbUnavailable);
+    let failed = matches!(&*shared.recovered.borrow(), Some(Err(_)));
     if failed && !shared.leadership.borrow().standing.leads() {
         let _ = recover(shared).await;
     }

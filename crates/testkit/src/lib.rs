@@ -6,6 +6,7 @@
 //! - [`backend`]: real Redis and PostgreSQL servers, in containers or as child processes.
 //! - [`proxy`]: a TCP proxy that swallows, delays and cuts.
 //! - [`process`]: the `coordinator` binary as a child process whose events a test reads.
+//! - [`monitor`]: a real Prometheus or Alertmanager as a child process.
 //! - [`http`]: one request, asked from outside.
 //! - [`invariants`]: named judgements over the events of several processes.
 //!
@@ -17,5 +18,6 @@ pub mod contract;
 pub mod fake;
 pub mod http;
 pub mod invariants;
+pub mod monitor;
 pub mod process;
 pub mod proxy;

@@ -1,14 +1,15 @@
 //! Who hears of which alert, and which alert silences which, by Alertmanager itself.
 
-use crate::running::{Alert, Alertmanager, PACKAGE};
+use crate::running::{Alert, Alertmanager};
 use crate::{said, shipped};
 use std::process::Command;
+use testkit::monitor::ALERTMANAGER;
 
 /// What amtool says about the shipped file.
 #[track_caller]
 fn amtool(arguments: &[&str], labels: &[&str]) -> String {
     let file = shipped("alertmanager/alertmanager.yml");
-    said(Command::new("amtool").args(arguments).arg(file).args(labels), PACKAGE)
+    said(Command::new("amtool").args(arguments).arg(file).args(labels), ALERTMANAGER)
 }
 
 #[test]
@@ -54,7 +55,7 @@ fn a_critical_alert_silences_the_warning_about_the_same_condition_of_the_same_jo
     let posted =
         [&critical, &warning, &of_another_job, &of_another_condition, &others_critical, &others_warning];
 
-    let alertmanager = Alertmanager::start("severity");
+    let alertmanager = Alertmanager::start();
     alertmanager.post(&posted);
     let told = alertmanager.until_silenced(&warning, posted.len());
 
@@ -75,7 +76,7 @@ fn an_instance_that_is_down_is_told_once_and_the_others_and_the_group_are_told_a
     let of_another_job = alert("StaleHeartbeat", [("job", "staging"), instance, stale, CRITICAL]);
     let posted = [&down, &heartbeat, &of_another, &of_the_group, &of_another_job];
 
-    let alertmanager = Alertmanager::start("instance");
+    let alertmanager = Alertmanager::start();
     alertmanager.post(&posted);
     let told = alertmanager.until_silenced(&heartbeat, posted.len());
 

@@ -5,6 +5,7 @@ use super::{ask, open, print_json};
 use crate::command::status::Form;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::line;
 use adapter_http::TermJson;
 use domain::member::Term;
 
@@ -16,10 +17,7 @@ pub async fn history(config: &Config, form: Form, limit: u32) -> Result<(), Fail
     let terms = answer?;
     match form {
         Form::Json => print_json(&terms.iter().map(TermJson::from).collect::<Vec<_>>()),
-        Form::Table => {
-            println!("{}", render(&terms));
-            Ok(())
-        }
+        Form::Table => line(render(&terms)),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{ask, open};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::line;
 use domain::SCHEMA_VERSION;
 use domain::ports::{Migrate, Schema};
 
@@ -12,10 +13,7 @@ pub async fn migrate(config: &Config, how: Migrate) -> Result<(), Failure> {
     let answer = ask("the state store", stores.state.migrate(how)).await;
     stores.close().await;
     match answer? {
-        Schema::Current => {
-            println!("schema {SCHEMA_VERSION}: up to date ({})", stores.told);
-            Ok(())
-        }
+        Schema::Current => line(format_args!("schema {SCHEMA_VERSION}: up to date ({})", stores.told)),
         Schema::Newer { found } => Err(Failure::usage(format!(
             "the database has schema {found}, this binary writes schema {SCHEMA_VERSION}: use the newer binary"
         ))),

@@ -21,6 +21,7 @@ use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::identity::{DataDir, Identity};
+use crate::output::line;
 use domain::id::InstanceId;
 use domain::ports::StoreError;
 use std::time::Duration;
@@ -49,6 +50,5 @@ async fn ask<T>(what: &str, answer: impl Future<Output = Result<T, StoreError>>)
 /// Prints a value as JSON on one line.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::other(error.to_string()))?;
-    println!("{text}");
-    Ok(())
+    line(text)
 }

@@ -4,6 +4,7 @@ use super::{ask, open, print_json};
 use crate::command::status::Form;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::line;
 use domain::recovery::{Portfolio, RecoveryFault, validate};
 use serde::Serialize;
 
@@ -29,7 +30,7 @@ pub async fn check_recovery(config: &Config, form: Form) -> Result<(), Failure> 
     let verdict = answer?.map_err(RecoveryFault::from).and_then(|raw| validate(&raw));
     match form {
         Form::Json => print_json(&json(&verdict))?,
-        Form::Table => tell(&verdict),
+        Form::Table => tell(&verdict)?,
     }
     verdict.map(drop).map_err(|fault| Failure {
         message: format!("recovery would fail with {}: nothing would be traded", fault.code),
@@ -37,27 +38,27 @@ pub async fn check_recovery(config: &Config, form: Form) -> Result<(), Failure> 
     })
 }
 
-fn tell(verdict: &Result<Portfolio, RecoveryFault>) {
+fn tell(verdict: &Result<Portfolio, RecoveryFault>) -> Result<(), Failure> {
     match verdict {
         Ok(portfolio) => {
-            println!("positions          {}", portfolio.positions.len());
-            println!("total_risk_amount  {}", portfolio.total_risk_amount);
-            println!("margin_used        {}", portfolio.margin_used);
+            line(format_args!("positions          {}", portfolio.positions.len()))?;
+            line(format_args!("total_risk_amount  {}", portfolio.total_risk_amount))?;
+            line(format_args!("margin_used        {}", portfolio.margin_used))?;
             if portfolio.positions.len() > POSITIONS_VALIDATED {
-                println!(
+                line(format_args!(
                     "warning            more than the {POSITIONS_VALIDATED} positions that were validated"
-                );
+                ))?;
             }
-            println!("verdict            OK: a new leader would become active");
+            line("verdict            OK: a new leader would become active")
         }
         Err(fault) => {
             for finding in &fault.findings {
-                println!("finding            {finding}");
+                line(format_args!("finding            {finding}"))?;
             }
             if fault.untold > 0 {
-                println!("finding            and {} more", fault.untold);
+                line(format_args!("finding            and {} more", fault.untold))?;
             }
-            println!("verdict            {}", fault.code);
+            line(format_args!("verdict            {}", fault.code))
         }
     }
 }

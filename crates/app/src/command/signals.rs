@@ -7,6 +7,7 @@ use crate::command::status::Form;
 use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::line;
 use adapter_http::{AuditJson, SignalJson};
 use domain::ledger::{Actor, AuditEntry, Settlement, Signal, SignalId, StateName, Totals};
 use domain::ports::{Decision, ListQuery, Recorded, Switch, Switched};
@@ -90,10 +91,10 @@ async fn list(stores: &Stores, query: &ListQuery, form: Form) -> Result<(), Fail
             },
         }),
         Form::Table => {
-            println!("{}\n", summary(&totals));
-            println!("{}", rows(&signals));
+            line(format_args!("{}\n", summary(&totals)))?;
+            line(rows(&signals))?;
             if let Some(last) = signals.last().filter(|_| signals.len() == query.limit as usize) {
-                println!("\nmay go on: --before {}", last.arrival);
+                line(format_args!("\nmay go on: --before {}", last.arrival))?;
             }
             Ok(())
         }
@@ -166,14 +167,13 @@ async fn show(stores: &Stores, id: &SignalId, form: Form) -> Result<(), Failure>
             audit: audit.iter().map(AuditJson::from).collect(),
         }),
         Form::Table => {
-            tell(&signal);
-            println!("\n{}", lines(&audit));
-            Ok(())
+            tell(&signal)?;
+            line(format_args!("\n{}", lines(&audit)))
         }
     }
 }
 
-fn tell(signal: &Signal) {
+fn tell(signal: &Signal) -> Result<(), Failure> {
     let instruction = &signal.instruction;
     let time = |ms: Option<i64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{} UTC", date(ms)));
     let rows = [
@@ -192,8 +192,9 @@ fn tell(signal: &Signal) {
         ("note", visible(signal.note.as_deref().unwrap_or("-"))),
     ];
     for (name, value) in rows {
-        println!("{name:<12} {value}");
+        line(format_args!("{name:<12} {value}"))?;
     }
+    Ok(())
 }
 
 fn lines(audit: &[AuditEntry]) -> String {
@@ -239,19 +240,20 @@ async fn resolve(
         Decision { id: id.clone(), attempt, settlement, actor: person(), reason: reason.to_owned() };
     let answer = ask(LEDGER, stores.ledger.decide(&decision)).await?;
     match (answer, settlement.state()) {
-        (Recorded::Recorded, StateName::Received) => println!("{id} waits again: the leader sends it"),
-        (Recorded::Recorded, state) => println!("{id} is {state}"),
+        (Recorded::Recorded, StateName::Received) => {
+            line(format_args!("{id} waits again: the leader sends it"))
+        }
+        (Recorded::Recorded, state) => line(format_args!("{id} is {state}")),
         (Recorded::Refused, wanted) => {
             let signal = found(stores, id).await?;
-            return Err(Failure::usage(format!(
+            Err(Failure::usage(format!(
                 "{id} is {} (attempt {}), which cannot become {wanted} by attempt {attempt}: only what is in doubt \
                  is decided, or the result of what was sent",
                 signal.state.name(),
                 signal.attempt
-            )));
+            )))
         }
     }
-    Ok(())
 }
 
 async fn switch(stores: &Stores, to: Switch, reason: &str) -> Result<(), Failure> {
@@ -265,8 +267,7 @@ async fn switch(stores: &Stores, to: Switch, reason: &str) -> Result<(), Failure
         (Switch::Resume, Switched::Turned) => "resumed: signals that wait are sent",
         (Switch::Resume, Switched::Unchanged) => "it was not paused",
     };
-    println!("{told}");
-    Ok(())
+    line(told)
 }
 
 /// Whoever types, as this host knows him.

@@ -5,6 +5,7 @@ use super::{ask, open, print_json};
 use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::line;
 use adapter_http::InstanceJson;
 use coordinator::beat_interval;
 use domain::lease::Observation;
@@ -73,7 +74,7 @@ async fn follow(stores: &Stores, form: Form) -> Result<(), Failure> {
             Err(failure) => eprintln!("{}", failure.message),
         }
         if form == Form::Table {
-            println!();
+            line("")?;
         }
         sleep(WATCH_PERIOD_MIN).await;
         // A hint or the period: either way it is time to look again.
@@ -123,10 +124,7 @@ fn print(seen: &Seen, form: Form) -> Result<(), Failure> {
             epoch: seen.row.version.token.epoch.0,
             instances: seen.members.iter().map(InstanceJson::from).collect(),
         }),
-        Form::Table => {
-            println!("{}", render(seen));
-            Ok(())
-        }
+        Form::Table => line(render(seen)),
     }
 }
 

@@ -4,6 +4,7 @@ use super::{ask, open};
 use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::line;
 use domain::lease::Token;
 use domain::member::Term;
 use domain::ports::StepDown;
@@ -30,7 +31,7 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str) -> Result<(),
         return Err(Failure::other("nobody leads, so there is nothing to hand over"));
     };
     match ask("the state store", stores.state.request_step_down(&token, reason)).await? {
-        StepDown::Requested => println!("asked {holder} (epoch {}) to hand over", token.epoch),
+        StepDown::Requested => line(format_args!("asked {holder} (epoch {}) to hand over", token.epoch))?,
         StepDown::Superseded => {
             return Err(Failure::other(format!(
                 "{holder} stopped leading just now; see `coordinator status`"
@@ -44,8 +45,7 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str) -> Result<(),
     while Instant::now() < until {
         let terms = ask("the state store", stores.state.history(TERMS_READ)).await?;
         if let Some(next) = successor(&terms, &token) {
-            tell(&terms, &token, next);
-            return Ok(());
+            return tell(&terms, &token, next);
         }
         let _ = timeout(LOOK_AGAIN, stores.state.changed()).await;
     }
@@ -63,9 +63,9 @@ fn successor<'a>(terms: &'a [Term], token: &Token) -> Option<&'a Term> {
     asked.checked_sub(1).map(|next| &terms[next])
 }
 
-fn tell(terms: &[Term], token: &Token, next: &Term) {
+fn tell(terms: &[Term], token: &Token, next: &Term) -> Result<(), Failure> {
     let ended = terms.iter().find(|term| is(term, token)).and_then(|term| term.to_ms);
     let gap = ended.map(|ended| next.from_ms - ended);
     let gap = gap.map_or_else(String::new, |gap| format!(", {gap} ms without a leader"));
-    println!("{} leads (epoch {}){gap}", next.holder, next.epoch);
+    line(format_args!("{} leads (epoch {}){gap}", next.holder, next.epoch))
 }

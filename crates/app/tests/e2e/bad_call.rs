@@ -1,7 +1,10 @@
 //! Calls and configurations that cannot be meant: a sentence for each fault, and exit 2.
 
-use crate::command::coordinator;
+use crate::TTL;
+use crate::command::{BINARY, coordinator};
+use crate::group::Group;
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 
 #[test]
 fn an_unknown_flag() {
@@ -80,4 +83,33 @@ fn a_url_with_a_password_is_not_quoted_back() {
         said.refused(&[]);
         assert!(!format!("{said:?}").contains("canary-5521"), "{said:?}");
     }
+}
+
+/// As by `| head`, which ends when it has enough; the exit code is the one of a process that SIGPIPE ends.
+#[test]
+fn an_output_that_nobody_reads_is_no_reason_to_panic() {
+    let group = Group::embedded(TTL);
+    group.carry_out(&["migrate"]);
+    let data = group.data_dir();
+    let commands: [&[&str]; 9] = [
+        &["--help"],
+        &["config", "check"],
+        &["migrate", "--check"],
+        &["status"],
+        &["status", "--watch"],
+        &["history", "--json"],
+        &["recovery", "check"],
+        &["signals", "list"],
+        &["signals", "pause", "--reason", "nobody reads it"],
+    ];
+    for arguments in commands {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(BINARY);
+        command.args(arguments).arg("--data-dir").arg(&data).stdin(Stdio::null()).stdout(writer);
+        let ended = command.output().expect("it is there");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!((ended.status.code(), said.as_ref()), (Some(141), ""), "{arguments:?}");
+    }
+    group.finish();
 }

@@ -3,7 +3,7 @@
 use crate::TTL;
 use crate::servers::Servers;
 use crate::wait::block_on;
-use testkit::process::{EventKind, Launch};
+use testkit::process::EventKind;
 use testkit::proxy::{Direction, Mode, Proxy};
 
 #[test]
@@ -31,14 +31,7 @@ fn cut_off_leader(mode: Mode) {
     let mut group = servers.group(TTL);
     let proxy = block_on(Proxy::start(servers.postgres.address()));
     let proxied = servers.url.replace(&servers.postgres.address(), &proxy.address().to_string());
-    // The environment is under the flags, so the group's own --postgres must not be given.
-    let through_proxy = Launch::new(crate::command::BINARY, "a")
-        .argument("--leader-ttl")
-        .argument(format!("{}ms", TTL.as_millis()))
-        .argument("--redis")
-        .argument(servers.redis.url())
-        .argument("--postgres")
-        .argument(proxied);
+    let through_proxy = group.launch_through("a", &proxied);
     group.start_as("a", &through_proxy);
     group.wait_active("a");
     for name in ["b", "c"] {

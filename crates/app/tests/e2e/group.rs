@@ -1,11 +1,11 @@
 //! Several instances of one group, what they told, and the judgement at the end.
 
-use crate::command::{BINARY, Said, coordinator};
+use crate::command::{BINARY, Call, Said, coordinator};
 use crate::database::Database;
 use crate::wait::{nanos, until};
 use domain::lease::margin;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::slice::from_ref;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -32,6 +32,8 @@ pub struct Group {
     pub database: Database,
     /// Which stores, for instances and commands alike.
     arguments: Vec<String>,
+    /// Environment variables, for instances and commands alike.
+    settings: Vec<(String, String)>,
     instances: BTreeMap<String, Coordinator>,
     /// Of commands, and of every instance when the store is embedded.
     directory: TempDir,
@@ -47,7 +49,13 @@ impl Group {
         let ttl_written = format!("{}ms", ttl.as_millis());
         let arguments = ["--leader-ttl", &ttl_written].into_iter().chain(arguments.iter().copied());
         let arguments = arguments.map(str::to_owned).collect();
-        Self { ttl, database, arguments, instances: BTreeMap::new(), directory, judged: false }
+        let settings = Vec::new();
+        Self { ttl, database, arguments, settings, instances: BTreeMap::new(), directory, judged: false }
+    }
+
+    /// One more environment variable for every instance that is started and every command that is called from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.push((name.to_owned(), value.to_owned()));
     }
 
     /// On the embedded store, in one data directory.
@@ -59,9 +67,22 @@ impl Group {
 
     /// How an instance of this group is started.
     pub fn launch(&self, name: &str) -> Launch {
-        let launch = self.arguments.iter().fold(Launch::new(BINARY, name), Launch::argument);
+        self.launch_with(name, &self.arguments)
+    }
+
+    /// How one is started that reaches PostgreSQL in another way.
+    pub fn launch_through(&self, name: &str, url: &str) -> Launch {
+        let Database::Postgres(own) = &self.database else { panic!("the store is embedded") };
+        let through = |argument: &String| if argument == own { url.to_owned() } else { argument.clone() };
+        self.launch_with(name, &self.arguments.iter().map(through).collect::<Vec<_>>())
+    }
+
+    fn launch_with(&self, name: &str, arguments: &[String]) -> Launch {
+        let launch = arguments.iter().fold(Launch::new(BINARY, name), Launch::argument);
+        let set = |launch: Launch, (name, value): &(String, String)| launch.environment(name, value);
+        let launch = self.settings.iter().fold(launch, set);
         match &self.database {
-            Database::Sqlite(_) => launch.data_dir(&self.directory.path().join("data")),
+            Database::Sqlite(_) => launch.data_dir(&self.data_dir()),
             Database::Postgres(_) => launch,
         }
     }
@@ -215,6 +236,11 @@ impl Group {
         });
     }
 
+    /// Of commands, and of every instance when the store is embedded.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
     // --- pages and commands -------------------------------------------------------------------------
 
     /// The status code of a page; `None` when it does not listen yet.
@@ -247,11 +273,19 @@ impl Group {
     /// A command on the group's stores.
     #[track_caller]
     pub fn command(&self, arguments: &[&str]) -> Said {
-        let data = self.directory.path().join("data");
+        let data = self.data_dir();
         let stores = self.arguments.iter().map(String::as_str);
         let data = ["--data-dir", data.to_str().expect("the directory's name is text")];
         let all: Vec<&str> = arguments.iter().copied().chain(stores).chain(data).collect();
-        coordinator(&all).run()
+        let set = |call: Call, (name, value): &(String, String)| call.environment(name, value);
+        self.settings.iter().fold(coordinator(&all), set).run()
+    }
+
+    /// A command that has to succeed.
+    #[track_caller]
+    pub fn carry_out(&self, arguments: &[&str]) {
+        let said = self.command(arguments);
+        assert_eq!(said.code, Some(0), "{said:?}");
     }
 
     // --- the judgement ------------------------------------------------------------------------------

@@ -12,7 +12,9 @@
 //! - [`recovery`]: nobody acts on a portfolio that cannot be trusted.
 //! - [`bad_call`], [`bad_store`], [`bad_start`]: what is the user's to change, and what is waited for.
 //! - [`signals`]: accepted anywhere, executed once, whatever dies in between.
-//! - [`alerts`], [`panels`], with [`monitoring`]: what a real Prometheus and Alertmanager tell of a group.
+//! - [`alerts`], [`panels`], with [`watched`], [`monitoring`] and [`double`]: what a real Prometheus and Alertmanager tell
+//!   of a group.
+//! - [`runbooks`], with [`runbook`] and [`follow`]: what the pages about alerts say is printed during the fault is printed.
 //! - [`telemetry`]: what a receiver of OTLP is pushed, and that nothing waits for it.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 
@@ -25,8 +27,10 @@ mod command;
 mod cut_off;
 mod database;
 mod demo;
+mod double;
 mod failover;
 mod fencing;
+mod follow;
 mod group;
 mod hostile_ticket;
 mod monitoring;
@@ -36,10 +40,13 @@ mod postgres_away;
 mod promotion;
 mod recovery;
 mod redis_away;
+mod runbook;
+mod runbooks;
 mod servers;
 mod signals;
 mod telemetry;
 mod wait;
+mod watched;
 
 use std::time::Duration;
 

@@ -4,17 +4,13 @@
 use crate::wait::until;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use tempfile::TempDir;
-use testkit::backend::free_port;
 use testkit::broker::HttpBroker;
-use testkit::http;
+use testkit::monitor::Monitor;
 
 /// A minute is six seconds, a scrape every three.
 const FASTER: u64 = 10;
-const PROMETHEUS: &str = "prometheus";
-const ALERTMANAGER: &str = "prometheus-alertmanager";
 /// The job in the shipped files.
 pub const JOB: &str = "portfolio_manager";
 
@@ -22,21 +18,15 @@ pub const JOB: &str = "portfolio_manager";
 pub struct Monitoring {
     /// Takes notifications as a broker takes orders.
     receiver: HttpBroker,
-    prometheus: Server,
-    _alertmanager: Server,
+    prometheus: Monitor,
+    _alertmanager: Monitor,
     _directory: TempDir,
 }
 
 impl Monitoring {
-    /// Watches `targets` (host and port).
+    /// Watches `targets` (host and port), each of which was scraped when this returns.
     pub fn start(targets: &[String]) -> Self {
-        let directory = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
-        let directory = directory.expect("a temporary directory");
-        let receiver = HttpBroker::start();
-        let alertmanager = start_alertmanager(directory.path(), &receiver.url());
-        let prometheus = start_prometheus(directory.path(), targets, &alertmanager.address);
-        let started = Self { receiver, prometheus, _alertmanager: alertmanager, _directory: directory };
-        started.wait_firing("Watchdog");
+        let started = Self::start_unreached(targets);
         until("Prometheus has scraped every target", || {
             let up = started.query(&format!("count(up{{job=\"{JOB}\"}} == 1)"))?;
             (up[0]["value"][1].as_str()? == targets.len().to_string()).then_some(())
@@ -44,10 +34,22 @@ impl Monitoring {
         started
     }
 
+    /// Watches `targets`, none of which may answer yet.
+    pub fn start_unreached(targets: &[String]) -> Self {
+        let directory = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
+        let directory = directory.expect("a temporary directory");
+        let receiver = HttpBroker::start();
+        let alertmanager = start_alertmanager(directory.path(), &receiver.url());
+        let prometheus = start_prometheus(directory.path(), targets, alertmanager.address());
+        let started = Self { receiver, prometheus, _alertmanager: alertmanager, _directory: directory };
+        started.wait_firing("Watchdog");
+        started
+    }
+
     /// What Prometheus answers to a query now: a list of series, perhaps empty. `None` when it refuses.
     pub fn query(&self, query: &str) -> Option<serde_json::Value> {
         let encoded = query.bytes().fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02X}"));
-        let mut answer = self.prometheus.ask(&format!("/api/v1/query?query={encoded}"))?.json();
+        let mut answer = self.prometheus.ask("GET", &format!("/api/v1/query?query={encoded}"), "")?.json();
         Some(answer["data"]["result"].take())
     }
 
@@ -91,67 +93,12 @@ pub struct Told {
     pub ever: BTreeSet<String>,
 }
 
-/// A child process that listens.
-struct Server {
-    process: Child,
-    address: String,
-    log: PathBuf,
-}
-
-impl Server {
-    /// Starts it and waits until it is ready.
-    fn start(program: &str, package: &str, directory: &Path, address: String, arguments: &[String]) -> Self {
-        let log = directory.join(format!("{program}.log"));
-        let output = fs::File::create(&log).expect("a log");
-        // Killed with the test, however that ends.
-        let process = Command::new("setpriv")
-            .args(["--pdeathsig", "SIGKILL", "--", program])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("the log once more"))
-            .stderr(output)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program} is in Debian's package `{package}`: {error}"));
-        let mut server = Self { process, address, log };
-        until(&format!("{program} is ready"), || {
-            let ended = server.process.try_wait().expect("a child");
-            assert!(
-                ended.is_none(),
-                "{program} has to be on PATH (package `{package}`), and ended:\n{}",
-                server.said()
-            );
-            server.ask("/-/ready").map(drop)
-        });
-        server
-    }
-
-    fn ask(&self, path: &str) -> Option<http::Response> {
-        let answer = http::request(&self.address, "GET", path, &[], "").ok()?;
-        (answer.status == 200).then_some(answer)
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Whatever fails here is of no interest beside what the test found.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        if std::thread::panicking() {
-            eprintln!("--- {} said\n{}", self.log.display(), self.said());
-        }
-    }
-}
-
 fn shipped(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker").join(file);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn start_alertmanager(directory: &Path, receiver: &str) -> Server {
+fn start_alertmanager(directory: &Path, receiver: &str) -> Monitor {
     let secrets = directory.join("secrets");
     fs::create_dir(&secrets).expect("a directory");
     fs::write(secrets.join("webhook_token"), "of the test").expect("written");
@@ -160,17 +107,10 @@ fn start_alertmanager(directory: &Path, receiver: &str) -> Server {
         .replace("http://alert-receiver:8080", receiver);
     let config = directory.join("alertmanager.yml");
     fs::write(&config, faster(&text)).expect("written");
-    let address = format!("127.0.0.1:{}", free_port());
-    let arguments = [
-        format!("--config.file={}", config.display()),
-        format!("--storage.path={}", directory.join("alertmanager").display()),
-        format!("--web.listen-address={address}"),
-        "--cluster.listen-address=".to_owned(),
-    ];
-    Server::start(ALERTMANAGER, ALERTMANAGER, directory, address, &arguments)
+    Monitor::alertmanager(&config)
 }
 
-fn start_prometheus(directory: &Path, targets: &[String], alertmanager: &str) -> Server {
+fn start_prometheus(directory: &Path, targets: &[String], alertmanager: &str) -> Monitor {
     let rules = directory.join("rules");
     fs::create_dir(&rules).expect("a directory");
     let text = shipped("prometheus/prometheus.yml");
@@ -187,15 +127,8 @@ fn start_prometheus(directory: &Path, targets: &[String], alertmanager: &str) ->
     let text = text.replace("coordinator-1:5000", &first).replace("alertmanager:9093", alertmanager);
     let config = directory.join("prometheus.yml");
     fs::write(&config, faster(&text)).expect("written");
-    let address = format!("127.0.0.1:{}", free_port());
-    let arguments = [
-        format!("--config.file={}", config.display()),
-        format!("--storage.tsdb.path={}", directory.join("prometheus").display()),
-        format!("--web.listen-address={address}"),
-        // A minute: what fired before Alertmanager was discovered is sent then.
-        format!("--rules.alert.resend-delay={}s", 60 / FASTER),
-    ];
-    Server::start(PROMETHEUS, PROMETHEUS, directory, address, &arguments)
+    // A minute: what fired before Alertmanager was discovered is sent then.
+    Monitor::prometheus(&config, &[format!("--rules.alert.resend-delay={}s", 60 / FASTER)])
 }
 
 /// The file with every duration divided: those that are the value of a key, and the windows of queries.
@@ -208,7 +141,8 @@ fn faster(text: &str) -> String {
     text.lines().map(|text| line(text) + "\n").collect()
 }
 
-fn windows_faster(line: &str) -> String {
+/// The query with every window divided.
+pub fn windows_faster(line: &str) -> String {
     let mut parts = line.split('[');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |before, part| {

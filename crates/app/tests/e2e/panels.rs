@@ -1,10 +1,11 @@
 //! Dashboards on what a real Prometheus has scraped: ours, and the one that users brought along, its queries as they
 //! are. Every panel has data.
 
-use crate::alerts::Watched;
 use crate::monitoring::{JOB, Monitoring};
+use crate::signals::accepted;
 use crate::wait::until;
-use serde_json::{Value, json};
+use crate::watched::Watched;
+use serde_json::Value;
 use testkit::broker::{Conduct, HttpBroker, Order};
 
 const OURS: &str = include_str!("../../../../docker/grafana/dashboards/coordinator.json");
@@ -24,12 +25,7 @@ fn every_panel_has_data() {
     let (mut watched, lead) = Watched::with(&[("COORDINATOR_SIGNALS_HANDLER", &broker.url())], &[]);
     // One done, one in doubt, and one that waits for it, so that whatever is only told at times is told now.
     for (id, instrument) in [("s-1", "BANKNIFTY"), ("s-2", DOUBTFUL), ("s-3", DOUBTFUL)] {
-        let signal = json!({
-            "id": id, "instrument": instrument, "signal_type": "ENTRY", "position": id,
-            "timestamp": "2026-11-26T09:15:00+05:30",
-        });
-        let answer = watched.group.process(&lead.name).post("/signals", &[], &signal).expect("an answer");
-        assert_eq!(answer.status, 201, "{answer:?}");
+        accepted(&mut watched.group, &lead.name, id, instrument);
     }
     let source: Value = serde_json::from_str(SOURCE).expect("JSON");
     assert_eq!(filled(&source["dashboard"], &watched.monitoring), 5);

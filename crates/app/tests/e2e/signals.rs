@@ -14,16 +14,18 @@ use testkit::process::{Launch, Signal};
 /// Longer than any test: an order whose answer is not waited for.
 const NEVER: Duration = Duration::from_mins(10);
 
-fn submission(id: &str, instrument: &str) -> Value {
+/// A signal that arose just now.
+pub fn submission(id: &str, instrument: &str) -> Value {
     let now_s = coordinator::clock::calendar_ms() / 1_000;
     json!({ "id": id, "instrument": instrument, "signal_type": "ENTRY", "position": id, "timestamp": now_s })
 }
 
-fn post(group: &mut Group, name: &str, body: &Value) -> Response {
+pub fn post(group: &mut Group, name: &str, body: &Value) -> Response {
     group.process(name).post("/signals", &[], body).expect("it listens")
 }
 
-fn accepted(group: &mut Group, name: &str, id: &str, instrument: &str) {
+/// Submits one, which is accepted.
+pub fn accepted(group: &mut Group, name: &str, id: &str, instrument: &str) {
     let answer = post(group, name, &submission(id, instrument));
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(answer.header("location"), Some(format!("/signals/{id}").as_str()));

@@ -1,0 +1,41 @@
+//! The pages about alerts are followed while their fault is there: every command and query is run, and what the page
+//! says that it prints is printed ([`crate::runbook`] reads a page, [`crate::follow`] runs it).
+//!
+//! Each test has its faults and a list of the pages that it follows. No page is in none of the lists.
+
+mod absent;
+mod broken;
+mod down;
+mod held_up;
+mod in_doubt;
+mod portfolio;
+mod redis;
+mod slow;
+
+use crate::follow::rules;
+use std::collections::BTreeSet;
+
+/// The lists of all tests.
+const FOLLOWED: [&[&str]; 11] = [
+    &absent::UNREACHED,
+    &absent::RESTARTED,
+    &broken::BROKEN,
+    &down::KILLED,
+    &down::DATABASE_STOPPED,
+    &held_up::UNCLAIMED,
+    &held_up::UNCOUNTED,
+    &in_doubt::IN_DOUBT,
+    &portfolio::NOT_IN_ORDER,
+    &redis::REDIS,
+    &slow::SLOW,
+];
+
+/// One that fails here needs a fault: a test beside the others, or a page more in one of them.
+#[test]
+fn every_page_is_followed_once() {
+    let followed: Vec<&str> = FOLLOWED.into_iter().flatten().copied().collect();
+    let once: BTreeSet<&str> = followed.iter().copied().collect();
+    assert_eq!(once.len(), followed.len(), "a page is in two lists: {followed:?}");
+    let all: BTreeSet<&str> = rules().map(|rule| rule.alert).collect();
+    assert_eq!(once, all);
+}

@@ -1,0 +1,55 @@
+//! Instances and databases that are gone.
+
+use crate::watched::Watched;
+
+pub const KILLED: [&str; 5] = [
+    "InstanceDown",
+    "ExcessiveLeadershipFlapping",
+    "LeadershipFlapping",
+    "DelayedHeartbeat",
+    "StaleHeartbeat",
+];
+pub const DATABASE_STOPPED: [&str; 3] = ["NoLeader", "LeaderSLOFastBurn", "LeaderSLOSlowBurn"];
+
+/// More changes of the leader in an hour than any alert allows.
+const HANDOVERS: usize = 11;
+
+/// A leader is killed, and the others hand over to each other while it is away.
+#[test]
+fn a_leader_that_is_killed() {
+    let (mut watched, lead) = Watched::start();
+    watched.group.process(&lead.name).kill();
+    watched.follow("InstanceDown");
+    for _ in 0..HANDOVERS {
+        watched.group.carry_out(&["step-down", "--reason", "once more"]);
+    }
+    watched.follow("ExcessiveLeadershipFlapping");
+    watched.follow("LeadershipFlapping");
+    watched.follow("DelayedHeartbeat");
+    watched.follow_with("StaleHeartbeat", |watched, step| {
+        if step == 2 {
+            watched.replace(&lead.name, "successor");
+        }
+    });
+    watched.over("InstanceDown");
+    watched.over("StaleHeartbeat");
+    watched.finish(&KILLED);
+}
+
+#[test]
+fn postgresql_that_is_stopped() {
+    let (mut watched, _) = Watched::start();
+    watched.servers.postgres.stop();
+    watched.follow_with("NoLeader", |watched, step| {
+        if step == 1 {
+            // What the others are about goes on when there is a leader again.
+            watched.raised("LeaderSLOSlowBurn");
+            watched.raised("LeaderSLOFastBurn");
+            watched.servers.postgres.start();
+        }
+    });
+    watched.over("NoLeader");
+    watched.steps("LeaderSLOFastBurn", |_, _| {});
+    watched.steps("LeaderSLOSlowBurn", |_, _| {});
+    watched.finish(&DATABASE_STOPPED);
+}

@@ -163,8 +163,8 @@ impl Host {
 /// [`CommitWarnings`](crate::CommitWarnings) to see them. synchronous_commit is left to the server, unless it is
 /// off: then an answer would not even say that the primary keeps what it acknowledges.
 ///
-/// Statements are planned once for a session and not for each call: which index serves them does not depend on
-/// their arguments, and planning took longer than carrying out (a third of a signal's time).
+/// Statements are not planned for each call: which index serves them does not depend on their arguments, and planning
+/// took longer than carrying out (a third of a signal's time). How long a plan is kept, `pool` says.
 const ADMIT: &str = "\
     SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only,
            set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false),

@@ -1,7 +1,7 @@
 //! What is pushed by OTLP: to a receiver that takes it, and to one that does not.
 
 use crate::TTL;
-use crate::group::Group;
+use crate::group::{Group, Lead};
 use crate::wait::{PATIENCE, block_on, until};
 use axum::Router;
 use axum::body::Bytes;
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use testkit::process::{EventKind, Launch, Signal};
+use testkit::process::{EventKind, Signal};
 
 /// What a receiver does with what arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,10 +64,18 @@ impl Receiver {
         Self { address, conduct, arrived }
     }
 
-    /// How an instance is started that pushes to it.
-    fn launch(&self, group: &Group, name: &str) -> Launch {
+    /// Instances of one group that push to it; one of them leads.
+    fn group(&self, names: &[&str]) -> (Group, Lead) {
+        let mut group = Group::embedded(TTL);
         let url = format!("http://{}/", self.address);
-        group.launch(name).environment("COORDINATOR_TELEMETRY_OTLP", &url)
+        for name in names {
+            let launch = group.launch(name).environment("COORDINATOR_TELEMETRY_OTLP", &url);
+            group.start_as(name, &launch);
+            group.wait_ready(name);
+        }
+        let lead = group.wait_lead(0);
+        group.wait_active(&lead.name);
+        (group, lead)
     }
 
     fn becomes(&self, conduct: Conduct) {
@@ -167,14 +175,7 @@ fn scraped(group: &mut Group, name: &str) -> BTreeMap<String, String> {
 #[test]
 fn a_takeover_and_a_step_down_are_spans_and_metrics_have_the_names_of_a_scrape() {
     let receiver = Receiver::start(Conduct::Takes);
-    let mut group = Group::embedded(TTL);
-    for name in ["a", "b"] {
-        let launch = receiver.launch(&group, name);
-        group.start_as(name, &launch);
-        group.wait_ready(name);
-    }
-    let first = group.wait_lead(0);
-    group.wait_active(&first.name);
+    let (mut group, first) = receiver.group(&["a", "b"]);
     assert_eq!(group.command(&["step-down", "--reason", "kernel update"]).code, Some(0));
     let next = group.wait_lead(first.epoch);
     group.wait_active(&next.name);
@@ -226,11 +227,7 @@ fn a_takeover_and_a_step_down_are_spans_and_metrics_have_the_names_of_a_scrape()
 #[test]
 fn a_leader_that_wakes_past_its_deadline_tells_that_it_expired() {
     let receiver = Receiver::start(Conduct::Takes);
-    let mut group = Group::embedded(TTL);
-    let launch = receiver.launch(&group, "a");
-    group.start_as("a", &launch);
-    let lead = group.wait_lead(0);
-    group.wait_active("a");
+    let (mut group, lead) = receiver.group(&["a"]);
     group.start("b");
     group.freeze("a");
     let next = group.wait_lead(lead.epoch);
@@ -245,14 +242,7 @@ fn a_leader_that_wakes_past_its_deadline_tells_that_it_expired() {
 #[test]
 fn a_receiver_that_hangs_holds_nothing_up() {
     let receiver = Receiver::start(Conduct::Hangs);
-    let mut group = Group::embedded(TTL);
-    for name in ["a", "b"] {
-        let launch = receiver.launch(&group, name);
-        group.start_as(name, &launch);
-        group.wait_ready(name);
-    }
-    let lead = group.wait_lead(0);
-    group.wait_active(&lead.name);
+    let (mut group, lead) = receiver.group(&["a", "b"]);
     receiver.wait_bodies("/v1/metrics", Conduct::Hangs, 2);
     group.assert_undisturbed(&lead);
     group.process(&lead.name).signal(Signal::TERM);
@@ -269,11 +259,7 @@ fn a_receiver_that_hangs_holds_nothing_up() {
 #[test]
 fn an_outage_is_told_once_and_what_waited_arrives_after_it() {
     let receiver = Receiver::start(Conduct::Refuses);
-    let mut group = Group::embedded(TTL);
-    let launch = receiver.launch(&group, "a");
-    group.start_as("a", &launch);
-    let first = group.wait_lead(0);
-    group.wait_active("a");
+    let (mut group, first) = receiver.group(&["a"]);
     // Nobody else is there, so it comes back by itself.
     assert_eq!(group.command(&["step-down", "--reason", "kernel update"]).code, Some(0));
     let second = group.wait_lead(first.epoch);

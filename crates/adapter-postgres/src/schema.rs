@@ -15,8 +15,11 @@ use sqlx::Executor;
 use sqlx::postgres::PgConnection;
 
 /// One statement list per version, the first brings nothing to version 1.
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize] =
-    [include_str!("../migrations/0001_coordinator.sql"), include_str!("../migrations/0002_signals.sql")];
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
+    include_str!("../migrations/0001_coordinator.sql"),
+    include_str!("../migrations/0002_signals.sql"),
+    include_str!("../migrations/0003_forgotten_and_settings.sql"),
+];
 
 /// Serialises migrations of all groups of a database: "coordina" in ASCII.
 const LOCK: i64 = 0x636f_6f72_6469_6e61;

@@ -21,6 +21,7 @@ const APPLICATION_ID: i64 = 0x434f_4f52;
 const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0001_lease_members_history_signals.sql"),
     include_str!("../migrations/0002_signals.sql"),
+    include_str!("../migrations/0003_forgotten_and_settings.sql"),
 ];
 
 /// The relations that recovery reads unless configured, and what creates them.

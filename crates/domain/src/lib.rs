@@ -11,7 +11,7 @@
 extern crate alloc;
 
 /// Version of the tables that this code reads and writes. An instance contends only on exactly this one.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 pub mod alert;
 pub mod election;

@@ -1,0 +1,1 @@
+-- Version 3: what the group knows after its store has forgotten, and the settings its instances must share.

@@ -48,7 +48,8 @@ const CLAIM: &str = concat!(
     ", $11) FROM taken"
 );
 
-/// $1 to $4 token, $5 seq, $6 hint. Carries the row to the server's timeline.
+/// $1 to $4 token, $5 seq, $6 hint, $7 the server's timeline as the sender knows it (M20). Carries the row to it.
+/// One row always: the server's timeline, and with it what was renewed, if it was.
 const RENEW: &str = concat!(
     "WITH here AS (SELECT ",
     timeline!(),
@@ -56,10 +57,12 @@ const RENEW: &str = concat!(
      renewed AS (
         UPDATE coordinator_lease AS lease SET tl = here.tl, seq = $5, renewed_at = now() FROM here
         WHERE group_id = $1 AND lease.tl = $2 AND epoch = $3 AND claim = $4 AND NOT released AND seq < $5
-        RETURNING lease.tl, left(resign, 256) AS resign)
-     SELECT tl, resign, pg_notify(",
+          AND here.tl = $7
+        RETURNING true AS done, left(resign, 256) AS resign)
+     SELECT here.tl AS current, coalesce(done, false) AS done, resign,
+            CASE WHEN done THEN pg_notify(",
     channel!(),
-    ", $6) FROM renewed"
+    ", $6) END FROM here LEFT JOIN renewed ON true"
 );
 
 /// $1 to $4 token, $5 seq, $6 reason, $7 hint. Does not carry the row to another timeline: on a promoted
@@ -143,14 +146,19 @@ pub(crate) async fn renew(
     me: &Identity,
     token: &Token,
     seq: Seq,
+    current: Timeline,
 ) -> Result<Renewal, StoreError> {
-    let statement = bind_token(RENEW, &me.group, token).bind(bigint(seq.0)).bind(me.payload(Hint::Row));
-    let Some(row) = lane.optional(statement).await? else {
-        return Ok(Renewal::Superseded);
-    };
+    let statement = bind_token(RENEW, &me.group, token)
+        .bind(bigint(seq.0))
+        .bind(me.payload(Hint::Row))
+        .bind(i64::from(current.0));
+    let row = lane.one(statement).await?;
     let columns = Columns::of(TABLE, &row);
-    let timeline = Timeline(columns.number("tl")?);
-    Ok(Renewal::Renewed { timeline, resign: columns.optional("resign")? })
+    let timeline = Timeline(columns.number("current")?);
+    if columns.required::<bool>("done")? {
+        return Ok(Renewal::Renewed { timeline, resign: columns.optional("resign")? });
+    }
+    Ok(if timeline == current { Renewal::Superseded } else { Renewal::OtherTimeline(timeline) })
 }
 
 pub(crate) async fn release(

@@ -7,7 +7,7 @@ use crate::pool::{Lane, LaneLimits};
 use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
 use domain::id::{GroupId, InstanceId, Nonce};
-use domain::lease::{Observation, Seq, Token};
+use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::ledger::Actor;
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
@@ -143,8 +143,8 @@ impl StateStore for PostgresStore {
         lease::claim(&self.election, &self.me, request).await
     }
 
-    async fn renew(&self, token: &Token, seq: Seq) -> Result<Renewal, StoreError> {
-        lease::renew(&self.election, &self.me, token, seq).await
+    async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
+        lease::renew(&self.election, &self.me, token, seq, current).await
     }
 
     async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {

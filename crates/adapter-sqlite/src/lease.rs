@@ -79,7 +79,11 @@ pub(crate) async fn renew(
     config: &SqliteConfig,
     token: &Token,
     seq: Seq,
+    current: Timeline,
 ) -> Result<Renewal, StoreError> {
+    if current != TIMELINE {
+        return Ok(Renewal::OtherTimeline(TIMELINE));
+    }
     const SQL: &str = concat!(
         "UPDATE coordinator_lease SET tl = ?6, seq = ?5, renewed_at = ",
         now_text!(),

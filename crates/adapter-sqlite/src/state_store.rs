@@ -6,7 +6,7 @@ use crate::watch::{Reader, Watch};
 use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
-use domain::lease::{Observation, Seq, Token};
+use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError,
@@ -78,8 +78,8 @@ impl StateStore for SqliteStore {
         lease::claim(&self.election, &self.config, request).await
     }
 
-    async fn renew(&self, token: &Token, seq: Seq) -> Result<Renewal, StoreError> {
-        lease::renew(&self.election, &self.config, token, seq).await
+    async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
+        lease::renew(&self.election, &self.config, token, seq, current).await
     }
 
     async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {

@@ -315,7 +315,9 @@ async fn row_call(store: &dyn StateStore, request: RowRequest) -> Result<RowAnsw
     match request {
         RowRequest::Observe => store.observe().await.map(RowAnswer::Observed),
         RowRequest::Claim(request) => store.claim(&request).await.map(RowAnswer::Claim),
-        RowRequest::Renew { token, seq } => store.renew(&token, seq).await.map(RowAnswer::Renewal),
+        RowRequest::Renew { token, seq, current } => {
+            store.renew(&token, seq, current).await.map(RowAnswer::Renewal)
+        }
         RowRequest::Release { token, seq, reason } => {
             store.release(&token, seq, &reason).await.map(RowAnswer::Release)
         }

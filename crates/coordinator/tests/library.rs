@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ended, NoticeKind, clock};
 use domain::id::{GroupId, InstanceId, Nonce};
-use domain::lease::{Observation, Seq, Token};
+use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::member::{Beat, Member, MemberSeen, Standing, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaderStore, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError,
@@ -235,10 +235,10 @@ struct Scripted {
 
 #[async_trait]
 impl StateStore for Scripted {
-    async fn renew(&self, token: &Token, seq: Seq) -> Result<Renewal, StoreError> {
+    async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
         match self.script.renewal() {
             Some(renewal) => Ok(renewal),
-            None => self.real.renew(token, seq).await,
+            None => self.real.renew(token, seq, current).await,
         }
     }
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {

@@ -92,6 +92,7 @@ fn act(world: &mut World, words: &[&str]) -> Result<(), String> {
         ["work", "of", name, "hangs"] => world.work_hangs(name),
         ["recovery", "of", name, outcome] => world.recovery(name, recovery(outcome)?),
         ["hints", "lost"] => world.hints(false),
+        ["hints", "every", every, "for", time] => world.storm(duration(every), duration(time)),
         ["redis", "flushed"] => world.flush(),
         ["ticket", "held", "by", name, "for", time] => world.foreign_ticket(name, duration(time)),
         ["standby", "lags"] => world.standby_lags(),

@@ -5,17 +5,21 @@
 //! ([`walk`]), against what the acknowledged requests allow. The golden text says what the elector does; the
 //! properties say what it must never do, and `UPDATE_GENERATED=1` cannot bless a broken one.
 
+#[path = "transitions/dice.rs"]
+mod dice;
 mod generated;
 #[path = "transitions/machine.rs"]
 mod machine;
 #[path = "transitions/place.rs"]
 mod place;
+#[path = "transitions/steady.rs"]
+mod steady;
 #[path = "transitions/table.rs"]
 mod table;
 #[path = "transitions/walk.rs"]
 mod walk;
 
-use domain::election::{Event, TicketAnswer};
+use domain::election::{Event, Role, RowRequest, TicketAnswer, TicketRequest};
 use domain::ports::{Acquire, Release};
 use domain::recovery::RecoveryCode;
 
@@ -51,6 +55,24 @@ fn an_answer_to_another_call_changes_nothing() {
 fn no_walk_breaks_a_property() {
     let seen = walk::all();
     seen.assert_everything_happened();
+}
+
+#[test]
+fn a_term_does_not_end_while_the_state_store_answers_within_a_heartbeat() {
+    steady::all();
+}
+
+/// What it knows is older than a lease: another instance may have led since, and a ticket that it took now would only
+/// be in that one's way.
+#[test]
+fn a_follower_that_was_paused_reads_the_lease_before_it_takes_a_ticket() {
+    let mut machine = place::watching();
+    machine.after(machine::TTL * 2);
+    let commands = machine.commands(&Event::Wakeup);
+    assert!(machine.ticket.is_none_or(|(_, asked)| asked == TicketRequest::Inspect), "{commands:?}");
+    assert!(matches!(machine.row.as_ref().map(|asked| &asked.request), Some(RowRequest::Observe)));
+    machine.row_answers(place::observed(place::theirs(2)));
+    assert!(matches!(machine.elector.role(), Role::Candidate(_)), "unchanged for two leases: open");
 }
 
 /// Answers with ids that none of the states has under way: an elector that has made many calls has them.

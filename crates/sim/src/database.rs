@@ -217,16 +217,16 @@ impl StateStore for DatabaseClient {
         self.ask(move |store| async move { store.claim(&request).await }, told).await
     }
 
-    async fn renew(&self, token: &Token, seq: Seq) -> Result<Renewal, StoreError> {
+    async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
         let token = *token;
         let told = move |judge: &Judge, answer: &Renewal| match answer {
             Renewal::Renewed { timeline, .. } => {
                 judge.carried(token, *timeline);
                 Reply::Written
             }
-            Renewal::Superseded => Reply::Read,
+            Renewal::Superseded | Renewal::OtherTimeline(_) => Reply::Read,
         };
-        self.ask(move |store| async move { store.renew(&token, seq).await }, told).await
+        self.ask(move |store| async move { store.renew(&token, seq, current).await }, told).await
     }
 
     async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {

@@ -64,7 +64,11 @@ async fn a_promoted_standby_refuses_tokens_until_the_row_is_carried(_: &Database
 
     let carried = Token { timeline: seen.version.current, ..old };
     assert_eq!(claim_signal(&store, &carried).await, Ok(SignalClaim::Fenced), "nobody has carried it yet");
-    let answer = store.renew(&old, Seq(1)).await;
+    // Sent before the promotion, carried out after it (M20).
+    let late = store.renew(&old, Seq(1), old.timeline).await;
+    assert_eq!(late, Ok(Renewal::OtherTimeline(carried.timeline)));
+    assert_eq!(store.observe().await.expect("observe").version, seen.version, "nothing was written");
+    let answer = store.renew(&old, Seq(1), carried.timeline).await;
     assert_eq!(answer, Ok(Renewal::Renewed { timeline: carried.timeline, resign: None }));
     assert_eq!(claim_signal(&store, &old).await, Ok(SignalClaim::Fenced), "that token is of the past now");
     let claimed = claimed(&store, &carried).await;
@@ -95,9 +99,9 @@ async fn a_server_that_came_back_costs_one_answer_of_each_lane(_: &Databases) {
     assert!(matches!(looks, (Ok(_), Ok(_), Ok(_), Ok(_))), "{looks:?}");
     server.kill();
     server.start();
-    let lost = store.renew(&token, Seq(1)).await;
+    let lost = store.renew(&token, Seq(1), token.timeline).await;
     assert!(matches!(lost, Err(StoreError::Unknown(_))), "used a moment ago, so not asked: {lost:?}");
-    let answer = store.renew(&token, Seq(2)).await;
+    let answer = store.renew(&token, Seq(2), token.timeline).await;
     assert!(matches!(answer, Ok(Renewal::Renewed { .. })), "one answer, not two: {answer:?}");
     let lost = store.submit_one(&signal("s-1"), &client()).await;
     assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");

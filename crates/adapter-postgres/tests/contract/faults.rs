@@ -132,7 +132,7 @@ async fn a_locked_row_is_unknown_and_unchanged(databases: &Databases) {
         .await
         .expect("a lock");
     let answers = [
-        store.renew(&token, Seq(1)).await.map(|_| ()),
+        store.renew(&token, Seq(1), token.timeline).await.map(|_| ()),
         store.claim(&request(&before, &opening, 2)).await.map(|_| ()),
         claim_signal(&store, &token).await.map(|_| ()),
     ];

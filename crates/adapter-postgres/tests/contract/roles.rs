@@ -70,7 +70,7 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current), "and again");
     store.beat(&member(&opening)).await.expect("beat");
     let token = lead(&store, &opening).await;
-    assert!(matches!(store.renew(&token, Seq(1)).await, Ok(Renewal::Renewed { .. })));
+    assert!(matches!(store.renew(&token, Seq(1), token.timeline).await, Ok(Renewal::Renewed { .. })));
     store.portfolio().await.expect("portfolio");
 
     let mut late = signal("late");

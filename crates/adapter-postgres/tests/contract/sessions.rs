@@ -112,7 +112,7 @@ async fn a_listener_that_was_cut_off_hints_after_it_is_back(databases: &Database
     let other = databases.store(&opening);
     let token = lead(&other, &opening).await;
     woken(&store).await;
-    other.renew(&token, Seq(1)).await.expect("renewal");
+    other.renew(&token, Seq(1), token.timeline).await.expect("renewal");
     woken(&store).await;
 }
 

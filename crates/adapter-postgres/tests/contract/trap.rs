@@ -83,7 +83,7 @@ async fn the_same_storm_loses_no_acknowledged_signal(databases: &Databases) {
         dropped_at(at, store.migrate(Migrate::Apply)).await;
         dropped_at(at, store.portfolio()).await;
         dropped_at(at, store.submit_one(&doomed, &client())).await;
-        dropped_at(at, store.renew(&token, seq)).await;
+        dropped_at(at, store.renew(&token, seq, token.timeline)).await;
         dropped_at(at, store.take_over(&token, InFlight::Only(&[]))).await;
         dropped_at(at, claim_signal(&store, &token)).await;
         let done = Report { id: kept.id(), attempt: 1, settlement: Settlement::Done, note: None };

@@ -65,14 +65,14 @@ async fn replaced(_: Arc<Files>) {
     let Ok(Claim::Granted(token)) = store.claim(&request(&store).await).await else {
         panic!("the row is open")
     };
-    assert!(matches!(store.renew(&token, Seq(1)).await, Ok(Renewal::Renewed { .. })));
+    assert!(matches!(store.renew(&token, Seq(1), token.timeline).await, Ok(Renewal::Renewed { .. })));
 
     other.migrated("j").await.close().await;
     std::fs::rename(other.path(), files.path()).unwrap();
     for end in ["-wal", "-shm"] {
         std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
     }
-    assert_eq!(store.renew(&token, Seq(2)).await, Ok(Renewal::Superseded));
+    assert_eq!(store.renew(&token, Seq(2), token.timeline).await, Ok(Renewal::Superseded));
 }
 
 async fn request(store: &SqliteStore) -> ClaimRequest {

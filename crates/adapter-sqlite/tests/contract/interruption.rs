@@ -200,5 +200,5 @@ async fn standing(files: &Files, round: u32) -> (Vec<String>, i64) {
 }
 
 async fn renew(store: &SqliteStore, token: &domain::lease::Token) {
-    store.renew(token, Seq(1)).await.expect("the connection works");
+    store.renew(token, Seq(1), token.timeline).await.expect("the connection works");
 }

@@ -1,7 +1,7 @@
 //! What an elector wants done.
 
 use crate::id::ClaimId;
-use crate::lease::{Seq, Token};
+use crate::lease::{Seq, Timeline, Token};
 use crate::ports::{ClaimRequest, TicketFault};
 use crate::recovery::RecoveryCode;
 use crate::time::Time;
@@ -19,7 +19,8 @@ pub enum Command {
     Row {
         /// To be given back with the answer.
         call: CallId,
-        /// After this the answer is `Unknown`.
+        /// After this the answer is `Unknown`, and the request must not be sent any more if it was not yet. A
+        /// renewal's ends with the lease.
         timeout: Duration,
         /// What to ask.
         request: RowRequest,
@@ -64,6 +65,8 @@ pub enum RowRequest {
         token: Token,
         /// The new sequence number.
         seq: Seq,
+        /// The store's timeline as the sender knows it; on any other the renewal writes nothing (M20).
+        current: Timeline,
     },
     /// Give the row back.
     Release {

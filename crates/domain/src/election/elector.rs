@@ -67,11 +67,11 @@ impl Elector {
             Event::Wakeup => {}
             Event::Row { call, answer } => self.row_answered(now, call, answer, &mut out),
             Event::Ticket { call, answer } => self.ticket_answered(now, call, answer, &mut out),
-            Event::RowHint => self.row.look = true,
+            Event::RowHint => self.row.hints.arrived(),
             // A follower has no use for the ticket before the row is open, and then it asks by itself: a look
             // now would only stand before that.
             Event::TicketHint if self.role == Role::Follower => {}
-            Event::TicketHint => self.ticket.next = now,
+            Event::TicketHint => self.ticket.hints.arrived(),
             Event::Recovered { call, answer } => self.recovered(now, call, answer, &mut out),
             Event::Drained => self.drained(now, &mut out),
             Event::Resign(why) => self.resign(now, why, &mut out),

@@ -33,7 +33,8 @@
 //! | rule | where |
 //! |---|---|
 //! | expiry by observation (M9, M14, M19) | `sighting.rs` |
-//! | deadline from the send (M13), late answers, carrying to a new timeline (M17) | `row.rs` |
+//! | deadline from the send (M13), late answers, carrying to a new timeline (M17, M20) | `row.rs` |
+//! | hints are rumours: bounded, and they delay nothing (M21) | `hints.rs`, `row.rs` |
 //! | a claim with an unknown outcome, never adopting a former row (M15) | `row.rs`, `Own` |
 //! | ticket before claim, at the latest one heartbeat without it, giving it back (M18) | `ticket.rs` |
 //! | drain before release, keep-out after a step-down, recovery before active | `elector.rs` |
@@ -42,6 +43,7 @@ mod command;
 mod config;
 mod elector;
 mod event;
+mod hints;
 mod role;
 mod row;
 mod sighting;

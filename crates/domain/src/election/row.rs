@@ -1,12 +1,14 @@
-//! Talking to the state store: looking, claiming, renewing, giving back. One call at a time.
+//! The lease as this instance knows it, and the requests to the state store: read, claim, renew, release. One call
+//! at a time. The renewal and the poll have a timer each, and only the renewal moves the renewal's.
 
 use super::command::{CallId, Command, LossReason, Report, RowRequest};
 use super::elector::Elector;
 use super::event::{Resign, RowAnswer};
+use super::hints::{Cause, Hints};
 use super::role::{Candidacy, Leadership, Phase, Role};
 use super::sighting::Sighting;
 use crate::id::ClaimId;
-use crate::lease::{Observation, Seq, Token};
+use crate::lease::{Observation, Seq, Timeline, Token};
 use crate::ports::{Claim, ClaimRequest, Release, Renewal, StoreError};
 use crate::time::Time;
 use alloc::string::String;
@@ -16,13 +18,17 @@ use alloc::vec::Vec;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct RowLane {
     pub(super) seen: Option<Sighting>,
-    /// What was seen is from before the own leadership that has just ended: look before running again.
+    /// What was seen is from before the own leadership that has just ended: read before running again.
     outdated: bool,
-    /// A hint came: read the row as soon as the lane is free.
-    pub(super) look: bool,
+    /// This instance knows that the row has changed, or may have: read it as soon as the lane is free.
+    read: bool,
+    /// Others say so.
+    pub(super) hints: Hints,
     call: Option<Call>,
-    /// When the next request is due if nothing else happens: a look, or a renewal.
-    next: Time,
+    /// When a leader sends its next renewal. No hint and no read moves it.
+    renew_at: Time,
+    /// When the row is read if no hint comes.
+    poll_at: Time,
     /// The last call succeeded, then. `None`: it failed, or there was none.
     answered: Option<Time>,
     own: Option<Own>,
@@ -79,7 +85,7 @@ impl RowLane {
             own.given_up = true;
         }
         self.debt = reason.map(|reason| Debt { token: leadership.token, seq: leadership.seq.next(), reason });
-        self.look = true;
+        self.read = true;
         self.outdated = true;
     }
 }
@@ -131,26 +137,27 @@ impl Elector {
         }
         let Some((kind, request)) = self.row_request(now) else { return };
         let id = self.next_call();
-        if kind == Kind::Observe {
-            self.row.look = false;
+        let mut timeout = self.config.heartbeat;
+        if let (Kind::Renew, Some(leadership)) = (&kind, self.leadership()) {
+            // Not sent when its lease is over, however long a connection took (M17).
+            timeout = timeout.min(leadership.deadline.since(now));
         }
         self.row.call = Some(Call { id, sent: now, kind });
-        out.push(Command::Row { call: id, timeout: self.config.heartbeat, request });
+        out.push(Command::Row { call: id, timeout, request });
     }
 
     fn row_request(&mut self, now: Time) -> Option<(Kind, RowRequest)> {
-        // After a failed call everything waits for the retry, so that a dead store is not hammered.
-        let due = now >= self.row.next;
-        let working = self.row.answered.is_some();
         if let Some(Debt { token, seq, reason }) = self.row.debt.clone() {
             return Some((Kind::Release(token), RowRequest::Release { token, seq, reason }));
         }
         if let Role::Leader(leadership) = &mut self.role
-            && due
+            && now >= self.row.renew_at
         {
             leadership.seq = leadership.seq.next();
-            let (token, seq) = (leadership.token, leadership.seq);
-            return Some((Kind::Renew, RowRequest::Renew { token, seq }));
+            let (token, seq, current) = (leadership.token, leadership.seq, leadership.current);
+            // The answer says all that a read would.
+            self.row.hints.answered_by(Cause::Timer, now, &self.config);
+            return Some((Kind::Renew, RowRequest::Renew { token, seq, current }));
         }
         if let Role::Candidate(candidacy) = self.role
             && self.ticket_settled(now, &candidacy)
@@ -161,9 +168,43 @@ impl Elector {
             let request = ClaimRequest { observed, claim: candidacy.claim, holder, ttl };
             return Some((Kind::Claim, RowRequest::Claim(request)));
         }
-        let watching = !matches!(self.role, Role::Leader(_)) && !self.stopping;
-        let look = (self.row.look && working && !self.stopping) || (watching && due);
-        look.then_some((Kind::Observe, RowRequest::Observe))
+        self.leave_hint_to_renewal(now);
+        let due = |at: Option<Time>| at.is_some_and(|at| now >= at);
+        let (poll, hint) = (due(self.poll_due()), due(self.hint_due()));
+        if !(poll || hint) {
+            return None;
+        }
+        let cause = if poll { Cause::Timer } else { Cause::Hint };
+        self.row.hints.answered_by(cause, now, &self.config);
+        self.row.read = false;
+        Some((Kind::Observe, RowRequest::Observe))
+    }
+
+    /// When the row is to be read without a hint. After a failed call everything waits for the retry, so that a store
+    /// that is down is not hammered.
+    fn poll_due(&self) -> Option<Time> {
+        let working = self.row.answered.is_some();
+        let watching = !matches!(self.role, Role::Leader(_));
+        let at =
+            if self.row.read && working { Some(Time::ZERO) } else { watching.then_some(self.row.poll_at) };
+        at.filter(|_| !self.stopping)
+    }
+
+    /// When the hint that is pending, if one is, has the row read.
+    fn hint_due(&self) -> Option<Time> {
+        self.row.hints.due(&self.config).filter(|_| self.row.answered.is_some() && !self.stopping)
+    }
+
+    /// A leader whose renewal is near leaves a hint to it. So a read that a hint causes is sent at least an eighth of
+    /// a heartbeat before the renewal falls due: when the state store takes almost a heartbeat for each of the two,
+    /// the renewal is still answered before the deadline (stability).
+    fn leave_hint_to_renewal(&mut self, now: Time) {
+        if matches!(self.role, Role::Leader(_))
+            && let Some(at) = self.row.hints.due(&self.config)
+            && at.max(now) + self.config.retry() > self.row.renew_at
+        {
+            self.row.hints.answered_by(Cause::Timer, now, &self.config);
+        }
     }
 
     /// When `advance_row` or `advance_candidacy` has something to do, if no event comes before.
@@ -171,19 +212,15 @@ impl Elector {
         if self.row.call.is_some() {
             return None;
         }
-        let next = Some(self.row.next);
-        match &self.role {
-            Role::Leader(_) => next,
-            Role::Candidate(candidacy) => next.map(|at| at.min(candidacy.without_ticket)),
-            Role::Follower if self.stopping => None,
-            Role::Follower => {
-                let contend = self.opens().map(|at| at.max(self.keep_out));
-                // An open row that we may not go for is no reason to wake before the next look.
-                let contend = contend.filter(|at| self.may_contend(*at));
-                next.into_iter().chain(contend).min()
-            }
-            Role::Stopped => None,
-        }
+        let read = [self.poll_due(), self.hint_due()].into_iter().flatten().min();
+        let other = match &self.role {
+            Role::Leader(_) => Some(self.row.renew_at),
+            Role::Candidate(candidacy) => Some(candidacy.without_ticket),
+            // An open row that this instance may not go for is no reason to wake before the next read.
+            Role::Follower => self.opens().map(|at| at.max(self.keep_out)).filter(|at| self.may_contend(*at)),
+            Role::Stopped => return None,
+        };
+        read.into_iter().chain(other).min()
     }
 
     pub(super) fn row_answered(
@@ -198,7 +235,7 @@ impl Elector {
         self.row.answered = answer.is_ok().then_some(now);
         match answer {
             Ok(answer) => {
-                self.row.next = now + self.config.slow_poll();
+                self.row.poll_at = now + self.config.slow_poll();
                 self.row_said(now, &call, answer, out);
             }
             Err(_) => self.row_failed(now, &call),
@@ -211,7 +248,7 @@ impl Elector {
     fn row_said(&mut self, now: Time, call: &Call, answer: RowAnswer, out: &mut Vec<Command>) {
         match answer {
             RowAnswer::Observed(row) => self.observed(now, row, out),
-            RowAnswer::Claim(Claim::Granted(token)) => self.granted(now, token, Seq(0), out),
+            RowAnswer::Claim(Claim::Granted(token)) => self.granted(now, token, Seq(0), token.timeline, out),
             RowAnswer::Claim(Claim::Lost) => {
                 if let Some(own) = &mut self.row.own {
                     own.given_up = true;
@@ -222,16 +259,17 @@ impl Elector {
                 if let Role::Leader(leadership) = &mut self.role {
                     leadership.token.timeline = timeline;
                     leadership.deadline = leadership.deadline.max(call.sent + self.config.belief());
-                    self.row.next = call.sent + self.config.heartbeat;
+                    self.row.renew_at = call.sent + self.config.heartbeat;
                     let token = leadership.token;
                     out.push(Command::Report(Report::Renewed { token, sent: call.sent }));
                 }
                 self.asked_to_resign(now, resign, out);
             }
             RowAnswer::Renewal(Renewal::Superseded) => self.lose(now, LossReason::Superseded, out),
+            RowAnswer::Renewal(Renewal::OtherTimeline(current)) => self.on_timeline(now, current),
             RowAnswer::Release(release) => {
                 self.row.debt = None;
-                self.row.look = true;
+                self.row.read = true;
                 if let (Release::Released, Kind::Release(token)) = (release, &call.kind) {
                     out.push(Command::Report(Report::Released { token: *token }));
                 }
@@ -242,27 +280,30 @@ impl Elector {
     /// No answer is not a no: the deadline stays, and the same is asked again.
     fn row_failed(&mut self, now: Time, call: &Call) {
         // Refused at once: not again before the retry. Timed out: that time has passed already.
-        self.row.next = now.max(call.sent + self.config.retry());
+        let retry_at = now.max(call.sent + self.config.retry());
+        self.row.poll_at = retry_at;
         match call.kind {
-            // It may have been carried out: the next look tells.
+            // It may have been carried out: the next read shows it.
             Kind::Claim => {
-                self.row.look = true;
+                self.row.read = true;
                 if let Role::Candidate(candidacy) = self.role {
                     self.ticket.owe(candidacy.claim);
                     self.role = Role::Follower;
                 }
             }
-            // The next look that shows the row as ours owes it again; a stopping process leaves it to expire.
+            // The next read that shows the row as ours owes it again; a stopping process leaves it to expire.
             Kind::Release(_) => {
                 self.row.debt = None;
-                self.row.look = true;
+                self.row.read = true;
             }
-            Kind::Observe | Kind::Renew => {}
+            Kind::Renew => self.row.renew_at = retry_at,
+            Kind::Observe => {}
         }
     }
 
     fn observed(&mut self, now: Time, row: Observation, out: &mut Vec<Command>) {
         let (token, seq, released) = (row.version.token, row.version.seq, row.released);
+        let current = row.version.current;
         let resign = row.resign.clone();
         Sighting::update(&mut self.row.seen, row, now);
         self.row.outdated = false;
@@ -272,12 +313,23 @@ impl Elector {
             } else {
                 // A renewal whose reply was lost may have carried the row over.
                 leadership.token.timeline = token.timeline;
-                self.row.next = self.row.next.min(now + self.config.heartbeat);
+                self.on_timeline(now, current);
                 self.asked_to_resign(now, resign, out);
             }
         } else if self.row.own.is_some_and(|own| own.claim == token.claim) && !released {
             // Our last claim, of which we did not know that it was carried out, or which we let go.
-            self.granted(now, token, seq, out);
+            self.granted(now, token, seq, current, out);
+        }
+    }
+
+    /// The state store is on this timeline. When a standby was promoted, a leader carries its row over at once; it
+    /// learned of the promotion while its lease was valid, and only then it may (M17, M20).
+    fn on_timeline(&mut self, now: Time, current: Timeline) {
+        if let Role::Leader(leadership) = &mut self.role
+            && leadership.current != current
+        {
+            leadership.current = current;
+            self.row.renew_at = now;
         }
     }
 
@@ -289,9 +341,9 @@ impl Elector {
         }
     }
 
-    /// The row is ours, by the answer to the claim or by a look after an unknown outcome. The deadline
+    /// The row is ours, by the answer to the claim or by a read after an unknown outcome. The deadline
     /// counts from the original send either way (M13); past it, or unwanted, the row is given back.
-    fn granted(&mut self, now: Time, token: Token, seq: Seq, out: &mut Vec<Command>) {
+    fn granted(&mut self, now: Time, token: Token, seq: Seq, current: Timeline, out: &mut Vec<Command>) {
         let Some(own) = self.row.own.filter(|own| own.claim == token.claim) else { return };
         let deadline = own.sent + self.config.belief();
         if own.given_up || now >= deadline || self.stopping || now < self.keep_out {
@@ -300,25 +352,25 @@ impl Elector {
             self.row.debt = Some(Debt { token, seq: seq.next(), reason });
             self.lost_race(now);
         } else {
-            self.row.next = own.sent + self.config.heartbeat;
+            self.row.renew_at = own.sent + self.config.heartbeat;
             if let Role::Candidate(candidacy) = self.role
                 && candidacy.claim != token.claim
             {
                 self.ticket.owe(candidacy.claim);
             }
             let phase = Phase::Recovering { attempt: 0 };
-            let leadership = Leadership { token, deadline, phase, seq };
+            let leadership = Leadership { token, deadline, phase, seq, current };
             self.elected(now, leadership, own.sent, out);
         }
     }
 
-    /// Somebody was quicker: give the ticket back, look again, and do not run into the same door at once.
+    /// Somebody was quicker: give the ticket back, read the row again, and do not run into the same door at once.
     fn lost_race(&mut self, now: Time) {
         if let Role::Candidate(candidacy) = self.role {
             self.ticket.owe(candidacy.claim);
             self.role = Role::Follower;
             self.keep_out = self.keep_out.max(now + self.jitter());
         }
-        self.row.look = true;
+        self.row.read = true;
     }
 }

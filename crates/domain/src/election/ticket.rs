@@ -5,6 +5,7 @@ use super::command::{CallId, Command, Report, TicketRequest};
 use super::config::TicketUse;
 use super::elector::Elector;
 use super::event::TicketAnswer;
+use super::hints::{Cause, Hints};
 use super::role::{Candidacy, Role};
 use crate::id::ClaimId;
 use crate::ports::{Acquire, StoreError, Ticket, TicketRenewal};
@@ -19,6 +20,7 @@ pub(super) struct TicketLane {
     pub(super) unreachable: bool,
     /// When the next request is due.
     pub(super) next: Time,
+    pub(super) hints: Hints,
     call: Option<(CallId, TicketRequest)>,
     /// The claim a ticket was last asked for; it may be held, acknowledged or not.
     asked: Option<ClaimId>,
@@ -64,10 +66,18 @@ impl Elector {
         let Some(request) = self.ticket_request(now) else { return };
         let id = self.next_call();
         self.ticket.call = Some((id, request));
+        match request {
+            // Not what the timer is for: giving an old ticket back puts off no renewal of the present one.
+            TicketRequest::Release(_) => {}
+            TicketRequest::Acquire { .. } | TicketRequest::Renew(_) | TicketRequest::Inspect => {
+                let cause = if now < self.ticket.next { Cause::Hint } else { Cause::Timer };
+                self.ticket.hints.answered_by(cause, now, &self.config);
+                self.ticket.next = now + self.config.heartbeat;
+            }
+        }
         if let TicketRequest::Acquire { claim, .. } = request {
             self.ticket.asked = Some(claim);
         }
-        self.ticket.next = now + self.config.heartbeat;
         out.push(Command::Ticket { call: id, timeout: self.config.heartbeat, request });
     }
 
@@ -78,7 +88,8 @@ impl Elector {
         {
             return Some(TicketRequest::Release(claim));
         }
-        if now < lane.next {
+        let hinted = lane.hints.due(&self.config).is_some_and(|at| now >= at);
+        if now < lane.next && !hinted {
             return None;
         }
         match &self.role {
@@ -106,7 +117,9 @@ impl Elector {
     pub(super) fn ticket_wakeup(&self) -> Option<Time> {
         let idle = self.ticket.call.is_some() || (self.stopping && self.role == Role::Follower);
         let unused = self.config.ticket == TicketUse::None || self.role == Role::Stopped;
-        (!idle && !unused).then_some(self.ticket.next)
+        let next =
+            self.ticket.hints.due(&self.config).map_or(self.ticket.next, |at| at.min(self.ticket.next));
+        (!idle && !unused).then_some(next)
     }
 
     pub(super) fn ticket_answered(

@@ -61,13 +61,16 @@ pub enum Claim {
 pub enum Renewal {
     /// The row carries the new sequence number, on this timeline.
     Renewed {
-        /// The store's timeline, to which the row was carried if it was on an older one.
+        /// The timeline that the renewal named, to which the row was carried if it was on an older one.
         timeline: Timeline,
         /// Somebody asked the holder to hand over, and why.
         resign: Option<String>,
     },
     /// The row is no longer mine, was released, or has a later write; nothing was written.
     Superseded,
+    /// The store is on this timeline, and the renewal named another one; nothing was written. Says nothing about
+    /// whose the row is.
+    OtherTimeline(Timeline),
 }
 
 /// Answer to a release.
@@ -127,9 +130,12 @@ pub trait StateStore: Send + Sync {
     /// (reason `expired` unless it was released) and opens the next, in the same statement. Hints others.
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError>;
 
-    /// Writes `seq` into the row if the token is the row's, it is not released, and the row's seq is
-    /// below `seq`. Carries the row to the current timeline. Hints others.
-    async fn renew(&self, token: &Token, seq: Seq) -> Result<Renewal, StoreError>;
+    /// Writes `seq` into the row if the store is on the timeline `current`, the token is the row's, it is not
+    /// released, and the row's seq is below `seq`. Carries the row to that timeline. Hints others.
+    ///
+    /// The comparison of the timeline is rule M20: a renewal that was sent before a promotion and arrives after it
+    /// must not bring the row to life on the new timeline, because the promotion may have lost a later claim.
+    async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError>;
 
     /// Opens the row, under the same guards as a renewal, and closes the term with `reason`. Does not carry
     /// the row to another timeline: a late release on a promoted standby that lags must not open a row

@@ -7,7 +7,7 @@ use domain::election::{
     TicketAnswer, TicketRequest, TicketUse,
 };
 use domain::id::{ClaimId, InstanceId, Nonce};
-use domain::lease::{Observation, Seq, Token, margin};
+use domain::lease::{Observation, Seq, Timeline, Token, margin};
 use domain::ports::{Claim, Renewal, StoreError};
 use domain::recovery::RecoveryCode;
 use domain::time::Time;
@@ -53,6 +53,8 @@ pub struct Machine {
     over: BTreeSet<ClaimId>,
     grant: Option<Grant>,
     renewed: Seq,
+    /// The store's timeline, by its last answer.
+    current: Option<Timeline>,
     released: BTreeSet<ClaimId>,
 }
 
@@ -83,6 +85,7 @@ impl Machine {
             over: BTreeSet::new(),
             grant: None,
             renewed: Seq(0),
+            current: None,
             released: BTreeSet::new(),
         }
     }
@@ -166,6 +169,7 @@ impl Machine {
             }
             Ok(RowAnswer::Claim(Claim::Granted(token))) => {
                 self.renewed = Seq(0);
+                self.current = Some(token.timeline);
                 meaning.granted = Some(Grant { claim: token.claim, until: Self::belief(asked.sent) });
             }
             Ok(RowAnswer::Claim(Claim::Lost)) => self.let_go(self.own.map(|(own, _)| own)),
@@ -178,6 +182,7 @@ impl Machine {
                 meaning.lost = superseded;
                 self.let_go(holds);
             }
+            Ok(RowAnswer::Renewal(Renewal::OtherTimeline(current))) => self.current = Some(*current),
             Ok(RowAnswer::Renewal(Renewal::Superseded) | RowAnswer::Release(_)) | Err(_) => {}
         }
     }
@@ -188,6 +193,7 @@ impl Machine {
             Some(_) | None => self.now,
         };
         self.seen = Some((row.clone(), since));
+        self.current = Some(row.version.current);
     }
 
     /// The claim is over, and with it whatever was under way in its name.
@@ -295,7 +301,8 @@ impl Machine {
                 let open = row.released && here || self.now >= *since + ttl + margin(ttl);
                 ensure(open, "a row is claimed that was not seen released or expired")
             }
-            RowRequest::Renew { token, seq } => {
+            RowRequest::Renew { token, seq, current } => {
+                ensure(self.current == Some(*current), "a renewal names a timeline that was not learned")?;
                 ensure(self.elector.believes(self.now) == Some(*token), "a renewal without belief")?;
                 ensure(!self.released.contains(&token.claim), "a renewal after a release")?;
                 ensure(*seq > std::mem::replace(&mut self.renewed, *seq), "a renewal's seq does not grow")

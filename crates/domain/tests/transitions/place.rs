@@ -79,6 +79,10 @@ pub fn renewed(timeline: u32, resign: Option<&str>) -> RowAnswer {
     RowAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign })
 }
 
+pub fn other_timeline(timeline: u32) -> RowAnswer {
+    RowAnswer::Renewal(Renewal::OtherTimeline(Timeline(timeline)))
+}
+
 pub fn superseded() -> RowAnswer {
     RowAnswer::Renewal(Renewal::Superseded)
 }

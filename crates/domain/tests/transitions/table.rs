@@ -3,8 +3,8 @@
 use super::machine::{Machine, NONCE, TTL};
 use super::place::{
     active, claiming, doubting, draining, foreign, giving_back, granted, halted, held, kept_out, lost, mine,
-    observed, open, open_elsewhere, recovering, released, renewed, row, starting, step_down, stopped,
-    superseded, theirs, ticket, ticket_as_wished, waiting, watching,
+    observed, open, open_elsewhere, other_timeline, recovering, released, renewed, row, starting, step_down,
+    stopped, superseded, theirs, ticket, ticket_as_wished, waiting, watching,
 };
 use domain::election::{
     Command, Elector, Event, LossReason, Phase, Report, Resign, Role, RowRequest, TicketAnswer, TicketRequest,
@@ -206,6 +206,7 @@ pub const STATES: [State; 12] = [
                 Event::Wakeup
             }),
             ("renewed", |m| m.renewing().row_says(renewed(1, None))),
+            ("the store is on another timeline", |m| m.renewing().row_says(other_timeline(2))),
             ("renewed, carried to a new timeline", |m| m.renewing().row_says(renewed(2, None))),
             ("renewed, with a request to hand over", |m| m.renewing().row_says(renewed(1, Some("deploy")))),
             ("the renewal gets no answer", |m| m.renewing().row_is_silent()),

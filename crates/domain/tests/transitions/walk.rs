@@ -3,10 +3,11 @@
 //! The stores of a walk owe nothing to anybody: a claim may be granted and the next look show another's row.
 //! What two instances may believe at once is for the stories to judge; here one is held against itself.
 
+use super::dice::Dice;
 use super::machine::{Machine, SCHEMA, TTL};
 use super::place::{
-    foreign, granted, held, lost, observed, released, renewed, row, step_down, superseded, ticket,
-    ticket_as_wished,
+    foreign, granted, held, lost, observed, other_timeline, released, renewed, row, step_down, superseded,
+    ticket, ticket_as_wished,
 };
 use domain::election::{
     Command, Event, LossReason, Report, Resign, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse,
@@ -161,10 +162,8 @@ fn row_answer(dice: &mut Dice, machine: &Machine) -> Result<RowAnswer, StoreErro
         Some(RowRequest::Claim(_)) if dice.one_in(4) => lost(),
         Some(RowRequest::Claim(_)) => granted(machine),
         Some(RowRequest::Renew { .. }) if dice.one_in(8) => superseded(),
-        Some(RowRequest::Renew { token, .. }) => {
-            let promoted = u32::from(dice.one_in(8));
-            renewed(token.timeline.0 + promoted, dice.one_in(16).then_some("deploy"))
-        }
+        Some(RowRequest::Renew { current, .. }) if dice.one_in(8) => other_timeline(current.0 + 1),
+        Some(RowRequest::Renew { current, .. }) => renewed(current.0, dice.one_in(16).then_some("deploy")),
         Some(RowRequest::Release { .. }) if dice.one_in(4) => released(Release::Superseded),
         Some(RowRequest::Release { .. }) => released(Release::Released),
         None => unreachable!("picked only while a call is under way"),
@@ -195,7 +194,7 @@ fn some_row(dice: &mut Dice, machine: &Machine) -> Observation {
     shown
 }
 
-fn ticket_answer(dice: &mut Dice, machine: &Machine) -> Event {
+pub fn ticket_answer(dice: &mut Dice, machine: &Machine) -> Event {
     if dice.one_in(6) {
         return machine.ticket_is_silent();
     }
@@ -224,29 +223,5 @@ fn recovery(dice: &mut Dice) -> Result<(), RecoveryCode> {
         1 => Err(RecoveryCode::DataCorrupt),
         2 => Err(RecoveryCode::ValidationFailed),
         _ => Ok(()),
-    }
-}
-
-/// Marsaglia's xorshift: good enough to wander, the same on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        // Spread, so that neighbouring seeds part at once; never zero, where it would stay.
-        let mut dice = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        dice.below(2);
-        dice
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        // The upper bits are the better ones; the bias of the remainder does not matter here.
-        (self.0 >> 16) % limit
-    }
-
-    fn one_in(&mut self, chances: u64) -> bool {
-        self.below(chances) == 0
     }
 }

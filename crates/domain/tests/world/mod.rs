@@ -179,6 +179,20 @@ impl World {
         self.hints = on;
     }
 
+    /// Every instance gets a hint about the lease and one about the ticket each `every`, for `time`, although nothing
+    /// was written.
+    pub fn storm(&mut self, every: Duration, time: Duration) {
+        let names: Vec<String> = self.instances.keys().cloned().collect();
+        let mut at = self.now;
+        while at < self.now + time {
+            at = at + every;
+            for name in &names {
+                self.push(name, at, Happening::Deliver(Event::RowHint));
+                self.push(name, at, Happening::Deliver(Event::TicketHint));
+            }
+        }
+    }
+
     /// Redis forgets everything.
     pub fn flush(&mut self) {
         self.ticket = None;
@@ -297,11 +311,21 @@ impl World {
         match command {
             Command::Row { call, timeout, request } => {
                 let at = self.now + LATENCY + self.delay_of(name, Store::Postgres);
-                self.push(name, at, Happening::RowArrives(call, request, self.now + timeout));
+                let until = self.now + timeout;
+                if at >= until {
+                    let answer = Err(StoreError::Unknown("timed out".into()));
+                    self.push(name, until, Happening::Deliver(Event::Row { call, answer }));
+                }
+                self.push(name, at, Happening::RowArrives(call, request, until));
             }
             Command::Ticket { call, timeout, request } => {
                 let at = self.now + LATENCY + self.delay_of(name, Store::Redis);
-                self.push(name, at, Happening::TicketArrives(call, request, self.now + timeout));
+                let until = self.now + timeout;
+                if at >= until {
+                    let answer = Err(StoreError::Unknown("timed out".into()));
+                    self.push(name, until, Happening::Deliver(Event::Ticket { call, answer }));
+                }
+                self.push(name, at, Happening::TicketArrives(call, request, until));
             }
             Command::Recover { call, .. } => {
                 let answer = self.instance(name).recovery;
@@ -381,7 +405,8 @@ impl World {
         }
     }
 
-    /// Carries `request` out unless the store is away, and sends or loses the reply.
+    /// Carries `request` out unless the store is away, and sends or loses the reply. To a request that arrives after
+    /// its timeout there is none: the timeout has answered it.
     fn arrives<A>(
         &mut self,
         (name, nonce, timeout): (&str, u128, Time),
@@ -390,7 +415,14 @@ impl World {
         event: impl FnOnce(Result<A, StoreError>) -> Event,
     ) {
         let silent = Err(StoreError::Unknown("timed out".into()));
-        match self.reach_of(name, store) {
+        let reach = self.reach_of(name, store);
+        if self.now >= timeout {
+            if matches!(reach, Reach::Up | Reach::ReplyLost) {
+                let _ = serve(self);
+            }
+            return;
+        }
+        match reach {
             Reach::Up => {
                 let answer = serve(self);
                 let at = self.now + LATENCY;

@@ -29,7 +29,10 @@ impl World {
         match request {
             RowRequest::Observe => RowAnswer::Observed(self.row.clone()),
             RowRequest::Claim(request) => RowAnswer::Claim(self.serve_claim(writer, request)),
-            RowRequest::Renew { token, seq } => {
+            RowRequest::Renew { current, .. } if current != self.row.version.current => {
+                RowAnswer::Renewal(Renewal::OtherTimeline(self.row.version.current))
+            }
+            RowRequest::Renew { token, seq, .. } => {
                 if !self.write(&token, seq) {
                     return RowAnswer::Renewal(Renewal::Superseded);
                 }

@@ -7,7 +7,7 @@ use super::portfolio::{POSITION, Relation, TOTALS};
 use crate::contract::Opening;
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
-use domain::lease::{Observation, Seq, Token, Version};
+use domain::lease::{Observation, Seq, Timeline, Token, Version};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError,
@@ -130,9 +130,12 @@ impl FakeStateStore {
         Claim::Granted(token)
     }
 
-    fn do_renew(&self, token: &Token, seq: Seq) -> Renewal {
+    fn do_renew(&self, token: &Token, seq: Seq, current: Timeline) -> Renewal {
         let mut tables = self.database.tables();
         let timeline = tables.timeline;
+        if current != timeline {
+            return Renewal::OtherTimeline(timeline);
+        }
         let Some(lease) = writable(&mut tables, self, token, Some(seq)) else { return Renewal::Superseded };
         lease.seq = seq;
         lease.token.timeline = timeline;
@@ -249,8 +252,8 @@ impl StateStore for FakeStateStore {
         self.faults.around(Call::Claim, || Ok(self.do_claim(request))).await
     }
 
-    async fn renew(&self, token: &Token, seq: Seq) -> Result<Renewal, StoreError> {
-        self.faults.around(Call::Renew, || Ok(self.do_renew(token, seq))).await
+    async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
+        self.faults.around(Call::Renew, || Ok(self.do_renew(token, seq, current))).await
     }
 
     async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {
@@ -295,7 +298,6 @@ impl StateStore for FakeStateStore {
 mod tests {
     use super::*;
     use domain::id::GroupId;
-    use domain::lease::Timeline;
     use domain::ports::{InFlight, SignalLedger};
     use std::time::Duration;
 
@@ -314,7 +316,7 @@ mod tests {
         database.promote_to(Timeline(2));
         assert_eq!(process.take_over(&old, InFlight::All).await, Ok(None), "the row is not carried yet");
         let renewed = Renewal::Renewed { timeline: Timeline(2), resign: None };
-        assert_eq!(process.renew(&old, Seq(1)).await, Ok(renewed));
+        assert_eq!(process.renew(&old, Seq(1), Timeline(2)).await, Ok(renewed));
         assert_eq!(process.take_over(&old, InFlight::All).await, Ok(None), "the token is another one now");
         let carried = Token { timeline: Timeline(2), ..old };
         assert_eq!(process.take_over(&carried, InFlight::All).await, Ok(Some(vec![])));

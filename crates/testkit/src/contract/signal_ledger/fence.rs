@@ -116,9 +116,9 @@ async fn a_renewed_token_still_writes(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     submit(&*process.ledger, "s-1").await;
-    process.state.renew(&token, Seq(1)).await.expect("renewal");
+    process.state.renew(&token, Seq(1), token.timeline).await.expect("renewal");
     let claimed = claim(&*process.ledger, &token).await;
-    process.state.renew(&token, Seq(2)).await.expect("renewal");
+    process.state.renew(&token, Seq(2), token.timeline).await.expect("renewal");
     let answer = settle(&*process.ledger, &token, &claimed, Settlement::Done).await;
     assert_eq!(answer, Some(Recorded::Recorded));
 }

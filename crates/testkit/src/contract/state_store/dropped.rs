@@ -47,9 +47,9 @@ async fn dropped_renewals_lose_no_acknowledged_one(scene: Scene) {
     let mut seq = Seq(0);
     for round in 0..DROPS {
         seq = seq.next();
-        let _ = dropped_after(round % POLLS_MAX, a.state.renew(&token, seq)).await;
+        let _ = dropped_after(round % POLLS_MAX, a.state.renew(&token, seq, token.timeline)).await;
         seq = seq.next();
-        match a.state.renew(&token, seq).await {
+        match a.state.renew(&token, seq, token.timeline).await {
             Ok(Renewal::Renewed { .. }) => {
                 assert_eq!(b.look().await.version.seq, seq, "acknowledged, so it is there");
             }

@@ -44,7 +44,7 @@ async fn listening(writer: &Process, listener: &Process) -> Token {
     let token = writer.lead().await;
     warm_up(listener, || async {
         let seq = token_seq(writer).await;
-        writer.state.renew(&token, seq.next()).await.expect("renewal");
+        writer.state.renew(&token, seq.next(), token.timeline).await.expect("renewal");
     })
     .await;
     token
@@ -71,7 +71,7 @@ async fn a_renewal_hints(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let token = listening(&a, &b).await;
     let seq = token_seq(&a).await;
-    a.state.renew(&token, seq.next()).await.expect("renewal");
+    a.state.renew(&token, seq.next(), token.timeline).await.expect("renewal");
     assert_hinted(&b, "a renewal").await;
 }
 
@@ -100,7 +100,7 @@ async fn a_dropped_wait_loses_no_hint(scene: Scene) {
     // A wait that is polled once and dropped, as a `select!` does it over and over.
     let once = tokio::time::timeout(Duration::ZERO, b.state.changed()).await;
     let seq = token_seq(&a).await;
-    a.state.renew(&token, seq.next()).await.expect("renewal");
+    a.state.renew(&token, seq.next(), token.timeline).await.expect("renewal");
     if once.is_err() {
         assert_hinted(&b, "a write after a dropped wait").await;
     }

@@ -78,6 +78,6 @@ async fn a_lost_write_leaves_history_alone(scene: Scene) {
     let before = terms(&a).await;
     a.state.claim(&stale).await.expect("a lost claim");
     a.state.release(&old, Seq(9), "late").await.expect("a superseded release");
-    a.state.renew(&old, Seq(9)).await.expect("a superseded renewal");
+    a.state.renew(&old, Seq(9), old.timeline).await.expect("a superseded renewal");
     assert_eq!(terms(&a).await, before);
 }

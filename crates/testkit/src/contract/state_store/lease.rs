@@ -17,6 +17,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         a_claim_loses_against_the_re_sent_same_claim,
         a_renewal_raises_seq_and_nothing_else,
         a_late_renewal_loses,
+        a_renewal_for_another_timeline_writes_nothing,
         a_superseded_token_renews_and_releases_nothing,
         a_forged_token_renews_and_releases_nothing,
         a_release_opens_the_row_once,
@@ -96,7 +97,7 @@ async fn a_claim_loses_against_a_renewal_since(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let token = a.lead().await;
     let stale = b.request(&b.look().await);
-    a.state.renew(&token, Seq(1)).await.expect("renewal");
+    a.state.renew(&token, Seq(1), token.timeline).await.expect("renewal");
     assert_eq!(b.state.claim(&stale).await, Ok(Claim::Lost), "seq is compared, not the epoch alone");
     assert_eq!(b.look().await.version.token, token);
 }
@@ -140,7 +141,7 @@ async fn a_renewal_raises_seq_and_nothing_else(scene: Scene) {
     let token = process.lead().await;
     let before = process.look().await;
     for seq in [Seq(1), Seq(2), Seq(7)] {
-        let answer = process.state.renew(&token, seq).await.expect("renewal");
+        let answer = process.state.renew(&token, seq, token.timeline).await.expect("renewal");
         assert!(renewed_quietly(&answer, &token), "{answer:?}");
         let mut expected = before.clone();
         expected.version.seq = seq;
@@ -151,11 +152,26 @@ async fn a_renewal_raises_seq_and_nothing_else(scene: Scene) {
 async fn a_late_renewal_loses(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
-    process.state.renew(&token, Seq(5)).await.expect("renewal");
+    process.state.renew(&token, Seq(5), token.timeline).await.expect("renewal");
     for late in [Seq(0), Seq(4), Seq(5)] {
-        assert_eq!(process.state.renew(&token, late).await, Ok(Renewal::Superseded), "{late:?}");
+        assert_eq!(process.state.renew(&token, late, token.timeline).await, Ok(Renewal::Superseded), "{late:?}");
         assert_eq!(process.look().await.version.seq, Seq(5));
     }
+}
+
+/// M20: one sent before a promotion and carried out after it.
+async fn a_renewal_for_another_timeline_writes_nothing(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    let before = process.look().await;
+    let current = before.version.current;
+    for other in [Timeline(current.0 - 1), Timeline(current.0 + 1)] {
+        let answer = process.state.renew(&token, Seq(1), other).await;
+        assert_eq!(answer, Ok(Renewal::OtherTimeline(current)), "{other:?}");
+    }
+    assert_eq!(process.look().await, before);
+    let answer = process.state.renew(&token, Seq(1), current).await.expect("renewal");
+    assert!(renewed_quietly(&answer, &token), "nothing is left of them: {answer:?}");
 }
 
 async fn a_superseded_token_renews_and_releases_nothing(scene: Scene) {
@@ -182,7 +198,8 @@ async fn a_forged_token_renews_and_releases_nothing(scene: Scene) {
 async fn assert_powerless(process: &Process, token: &Token, why: &str) {
     let before = process.look().await;
     let seq = Seq(1_000);
-    assert_eq!(process.state.renew(token, seq).await, Ok(Renewal::Superseded), "{why}: {token}");
+    let current = before.version.current;
+    assert_eq!(process.state.renew(token, seq, current).await, Ok(Renewal::Superseded), "{why}: {token}");
     assert_eq!(process.state.release(token, seq, "late").await, Ok(Release::Superseded), "{why}: {token}");
     assert_eq!(
         process.state.request_step_down(token, "late").await,
@@ -207,7 +224,7 @@ async fn a_release_opens_the_row_once(scene: Scene) {
 async fn a_late_release_loses(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
-    process.state.renew(&token, Seq(3)).await.expect("renewal");
+    process.state.renew(&token, Seq(3), token.timeline).await.expect("renewal");
     assert_eq!(process.state.release(&token, Seq(3), "late").await, Ok(Release::Superseded));
     assert!(!process.look().await.released);
     assert_eq!(process.state.release(&token, Seq(4), "in time").await, Ok(Release::Released));
@@ -218,7 +235,7 @@ async fn a_released_row_cannot_be_resurrected(scene: Scene) {
     let token = process.lead().await;
     assert_eq!(process.state.release(&token, Seq(2), "planned").await, Ok(Release::Released));
     for seq in [Seq(1), Seq(2), Seq(3)] {
-        assert_eq!(process.state.renew(&token, seq).await, Ok(Renewal::Superseded), "{seq:?}");
+        assert_eq!(process.state.renew(&token, seq, token.timeline).await, Ok(Renewal::Superseded), "{seq:?}");
     }
     assert!(process.look().await.released);
 }
@@ -231,7 +248,7 @@ async fn a_step_down_is_seen_by_the_holder_and_gone_with_the_next_claim(scene: S
     assert_eq!(b.state.request_step_down(&token, &reason).await, Ok(StepDown::Requested));
     let row = a.look().await;
     assert_eq!((row.resign, row.version.seq), (Some(reason.clone()), seq), "told without touching seq");
-    let answer = a.state.renew(&token, Seq(1)).await;
+    let answer = a.state.renew(&token, Seq(1), token.timeline).await;
     assert_eq!(answer, Ok(Renewal::Renewed { timeline: token.timeline, resign: Some(reason) }));
     b.lead().await;
     assert_eq!(b.look().await.resign, None, "it was for the former holder");

@@ -39,7 +39,7 @@ async fn migrating_twice_changes_nothing(scene: Scene) {
     let before = a.look().await;
     let again = scene.process("b").await;
     assert_eq!(again.look().await, before, "a later migration leaves the row as it is");
-    assert!(matches!(a.state.renew(&token, Seq(1)).await, Ok(Renewal::Renewed { .. })));
+    assert!(matches!(a.state.renew(&token, Seq(1), token.timeline).await, Ok(Renewal::Renewed { .. })));
 }
 
 async fn many_processes_migrate_an_empty_database_at_once(scene: Scene) {
@@ -91,7 +91,7 @@ async fn a_missing_row_is_corrupt_and_grants_nothing(scene: Scene) {
         .expect("an operator deletes the row");
     assert!(matches!(process.state.observe().await, Err(StoreError::Corrupt(_))));
     assert_eq!(process.state.claim(&process.request(&seen)).await, Ok(Claim::Lost));
-    assert_eq!(process.state.renew(&token, Seq(1)).await, Ok(Renewal::Superseded));
+    assert_eq!(process.state.renew(&token, Seq(1), token.timeline).await, Ok(Renewal::Superseded));
     assert!(matches!(process.state.observe().await, Err(StoreError::Corrupt(_))), "neither brought it back");
 }
 
@@ -117,7 +117,7 @@ async fn groups_do_not_see_each_other(scene: Scene) {
     let token = here.lead().await;
     assert_eq!(elsewhere.look().await.version.token.epoch, Epoch(0));
     assert_eq!(
-        elsewhere.state.renew(&token, Seq(1)).await,
+        elsewhere.state.renew(&token, Seq(1), token.timeline).await,
         Ok(Renewal::Superseded),
         "a token is of one group"
     );

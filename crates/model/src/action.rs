@@ -48,10 +48,14 @@ pub enum Action {
     StuckTicket,
     KeptTicket,
     TicketWithoutExpiry,
+    /// From now on every instance gets hints all the time, although nothing was written.
+    HintStorm,
+    /// From now on the state store takes almost a heartbeat for each answer.
+    SlowStore,
 }
 
 /// Actions without an object, and their names.
-const PLAIN: [(Action, &str); 22] = [
+const PLAIN: [(Action, &str); 24] = [
     (Action::Go, "go"),
     (Action::Hold, "hold"),
     (Action::Lose, "lose"),
@@ -73,6 +77,8 @@ const PLAIN: [(Action, &str); 22] = [
     (Action::StuckTicket, "stuck-ticket"),
     (Action::KeptTicket, "kept-ticket"),
     (Action::TicketWithoutExpiry, "ticket-without-expiry"),
+    (Action::HintStorm, "hint-storm"),
+    (Action::SlowStore, "slow-store"),
     (Action::FailRecovery(RecoveryCode::ValidationFailed), "recovery-inconsistent"),
 ];
 
@@ -117,6 +123,8 @@ impl Action {
             Self::RedisClockForward => Fault::RedisClockForward,
             Self::RedisClockBack => Fault::RedisClockBack,
             Self::StuckTicket | Self::KeptTicket | Self::TicketWithoutExpiry => Fault::StuckTicket,
+            Self::HintStorm => Fault::HintStorm,
+            Self::SlowStore => Fault::SlowStore,
             Self::Go
             | Self::Timer
             | Self::Tick
@@ -177,7 +185,9 @@ impl Action {
             | Self::RedisClockBack
             | Self::StuckTicket
             | Self::KeptTicket
-            | Self::TicketWithoutExpiry => None,
+            | Self::TicketWithoutExpiry
+            | Self::HintStorm
+            | Self::SlowStore => None,
         }
     }
 }

@@ -142,7 +142,12 @@ impl Database {
                 let (claim, written) = self.claim(request, broken);
                 (RowAnswer::Claim(claim), written)
             }
-            RowRequest::Renew { token, seq } => {
+            RowRequest::Renew { current, .. }
+                if *current != self.current && broken != Some(Rule::RenewalComparesTimeline) =>
+            {
+                (RowAnswer::Renewal(Renewal::OtherTimeline(self.current)), Written::Nothing)
+            }
+            RowRequest::Renew { token, seq, .. } => {
                 let done = self.holds(token, *seq, WriteKind::Renewal, broken);
                 if done {
                     self.tables.seq = *seq;

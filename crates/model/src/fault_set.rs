@@ -52,6 +52,41 @@ pub enum Fault {
     StuckTicket,
     /// Time goes on to just before the next timer, so that what is in flight arrives just before it.
     JustBefore,
+    /// Hints without end that mean nothing.
+    HintStorm,
+    /// The state store takes almost a heartbeat for each answer.
+    SlowStore,
+}
+
+impl Fault {
+    /// Whether a term must outlive it: the state store answers every request within a heartbeat, nobody asked for a
+    /// handover, and every process runs.
+    pub fn leaves_terms_alone(self) -> bool {
+        match self {
+            Self::CutTicket
+            | Self::DatabaseClock
+            | Self::Flush
+            | Self::RedisFailover
+            | Self::RedisClockForward
+            | Self::RedisClockBack
+            | Self::StuckTicket
+            | Self::JustBefore
+            | Self::HintStorm
+            | Self::SlowStore => true,
+            Self::Hold
+            | Self::Lose
+            | Self::LoseReply
+            | Self::HoldReply
+            | Self::CutRow
+            | Self::RefuseRow
+            | Self::Crash
+            | Self::Pause
+            | Self::StepDown
+            | Self::Stop
+            | Self::FailRecovery
+            | Self::Promote => false,
+        }
+    }
 }
 
 /// One exploration.
@@ -89,6 +124,9 @@ pub enum Beginning {
     Unclaimed,
     /// Left by somebody with a shorter LEADER_TTL who died.
     LeftByShortTtl,
+    /// One instance has handed over to another while its last renewal is still under way, and the standby has seen
+    /// neither the renewal nor what came after it.
+    HandedOverWithRenewalUnderWay,
 }
 
 const EXACT: &[[i32; 3]] = &[[0, 0, 0]];
@@ -229,6 +267,61 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 14,
         beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
+    },
+    FaultSet {
+        name: "steady",
+        about: "hint storms and a slow state store, which end no term",
+        instances: 2,
+        tickets: TicketUse::None,
+        faults: &[Fault::HintStorm, Fault::SlowStore, Fault::JustBefore, Fault::DatabaseClock],
+        budget: 3,
+        rates: EXACT,
+        horizon: 24,
+        beginning: Beginning::LeftByShortTtl,
+        clocks: Clocks::AsPromised,
+    },
+    FaultSet {
+        name: "steady-with-redis",
+        about: "the same with Redis, whatever Redis does",
+        instances: 2,
+        tickets: TicketUse::Redis,
+        faults: &[
+            Fault::HintStorm,
+            Fault::SlowStore,
+            Fault::Flush,
+            Fault::CutTicket,
+            Fault::StuckTicket,
+            Fault::JustBefore,
+        ],
+        budget: 2,
+        rates: EXACT,
+        horizon: 24,
+        beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
+    },
+    FaultSet {
+        name: "paused-followers",
+        about: "a follower that was stopped for longer than a lease, with Redis",
+        instances: 2,
+        tickets: TicketUse::Redis,
+        faults: &[Fault::Pause, Fault::HintStorm],
+        budget: 2,
+        rates: EXACT,
+        horizon: 16,
+        beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
+    },
+    FaultSet {
+        name: "carry",
+        about: "a renewal that is under way while leaders change and a standby is promoted; three instances",
+        instances: 3,
+        tickets: TicketUse::None,
+        faults: &[Fault::Promote, Fault::Hold, Fault::CutRow, Fault::Lose],
+        budget: 2,
+        rates: EXACT,
+        horizon: 30,
+        beginning: Beginning::HandedOverWithRenewalUnderWay,
         clocks: Clocks::AsPromised,
     },
     FaultSet {

@@ -34,6 +34,10 @@ pub enum Broken {
     NotHeard,
     /// An instance asks to be woken at once, and does nothing.
     Spins,
+    /// Stability: a term ended although the state store answered in time and no process was stopped or asked.
+    TermEnded,
+    /// Rule 1: an instance took the ticket on the strength of a row that it read more than a lease ago.
+    TicketBeforeRead,
     /// L1: faults were over for long, and nobody leads.
     Nobody,
 }

@@ -6,13 +6,13 @@
 
 use crate::action::Action;
 use crate::coverage::Coverage;
-use crate::fault_set::{Fault, FaultSet, TTL};
+use crate::fault_set::{Beginning, Fault, FaultSet, TTL};
 use crate::judge::Broken;
 use crate::message::Message;
 use crate::rule::Rule;
 use crate::tickets::Stuck;
 use crate::world::{Step, World, nanos};
-use domain::election::{Resign, TicketUse};
+use domain::election::{Resign, RowRequest, TicketUse};
 use domain::id::{ClaimId, InstanceId};
 use domain::recovery::RecoveryCode;
 use stateright::{Model, Property};
@@ -48,7 +48,11 @@ impl Model for ElectionModel {
         let worlds = self.set.rates.iter().flat_map(|rates| {
             [true, false].map(|hints| World::new(&self.set, *rates, hints, self.set.budget))
         });
-        worlds.collect()
+        let begin = |world| match self.set.beginning {
+            Beginning::Unclaimed | Beginning::LeftByShortTtl => world,
+            Beginning::HandedOverWithRenewalUnderWay => self.hand_over_with_renewal_under_way(world),
+        };
+        worlds.map(begin).collect()
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -101,6 +105,12 @@ impl Model for ElectionModel {
             Property::always("nobody acts before recovery", |_, w| unless(w, &[Broken::ActiveTooSoon])),
             Property::always("nobody leads after a stop", |_, w| unless(w, &[Broken::LedAfterStop])),
             Property::always("nobody spins", |_, w| unless(w, &[Broken::Spins])),
+            Property::always("a term does not end while nothing is wrong", |_, w| {
+                unless(w, &[Broken::TermEnded])
+            }),
+            Property::always("nobody takes a ticket before it has read the row", |_, w| {
+                unless(w, &[Broken::TicketBeforeRead])
+            }),
             Property::always("L1 somebody leads in the end", |_, w| unless(w, &[Broken::Nobody])),
         ]
     }
@@ -148,6 +158,45 @@ fn endings(world: &World, actions: &mut Vec<Action>) {
 }
 
 impl ElectionModel {
+    /// Left alone until the first leader renews; that renewal is held, the standby lags, and the leader hands over.
+    fn hand_over_with_renewal_under_way(&self, mut world: World) -> World {
+        let mut held_by = None;
+        while !(world.is_quiet()
+            && (0..world.nodes.len())
+                .any(|who| held_by.is_some_and(|by| by != who) && world.believes(who).is_some()))
+        {
+            let renews = world.hot.front().and_then(|message| match message {
+                Message::Row { sender, request: RowRequest::Renew { .. }, .. } => Some(sender.node),
+                _ => None,
+            });
+            let actions = match (renews.filter(|_| held_by.is_none()), world.hot.is_empty(), world.due()) {
+                (Some(by), _, _) => {
+                    held_by = Some(by);
+                    vec![Action::StandbyLags, Action::Hold, Action::StepDown(by)]
+                }
+                (None, false, _) => vec![Action::Go],
+                (None, true, Some(_)) => vec![Action::Timer],
+                (None, true, None) => vec![Action::Tick],
+            };
+            for action in actions {
+                world = self.after(&world, action);
+            }
+            assert!(world.now < self.horizon(), "the handover does not come about");
+        }
+        world.budget = self.set.budget;
+        world
+    }
+
+    /// The world after `action`, which is not judged.
+    fn after(&self, world: &World, action: Action) -> World {
+        let mut next = world.clone();
+        let coverage = &self.coverage;
+        let mut saw = |seen: crate::coverage::Seen<'_>| coverage.count(&seen);
+        let mut step = Step { world: &mut next, set: &self.set, rule: self.broken, saw: &mut saw };
+        Self::act(&mut step, action);
+        next
+    }
+
     fn horizon(&self) -> u64 {
         nanos(TTL) / 10 * u64::from(self.set.horizon)
     }
@@ -189,6 +238,8 @@ impl ElectionModel {
             (Fault::RedisFailover, Action::RedisFailover, redis && world.tickets.lags()),
             (Fault::RedisClockForward, Action::RedisClockForward, ticket),
             (Fault::RedisClockBack, Action::RedisClockBack, ticket),
+            (Fault::HintStorm, Action::HintStorm, !world.storm),
+            (Fault::SlowStore, Action::SlowStore, !world.slow),
             (Fault::StuckTicket, Action::StuckTicket, redis),
             (Fault::StuckTicket, Action::KeptTicket, redis),
             (Fault::StuckTicket, Action::TicketWithoutExpiry, redis),
@@ -217,7 +268,10 @@ impl ElectionModel {
                 }
             }
             Action::Timer => step.timer(),
-            Action::Tick => step.world.now = Self::next_instant(step.world),
+            Action::Tick => {
+                step.world.now = Self::next_instant(step.world);
+                step.time_passed();
+            }
             Action::JustBefore => {
                 let next = Self::next_instant(step.world);
                 step.world.now = next.saturating_sub(JUST_BEFORE).max(step.world.now);
@@ -252,19 +306,22 @@ impl ElectionModel {
             Action::RedisFailover => step.world.tickets.fail_over(),
             Action::RedisClockForward => step.world.tickets.clock_forward(),
             Action::RedisClockBack => step.world.tickets.clock_back(JUMP),
+            Action::HintStorm => step.world.storm = true,
+            Action::SlowStore => step.world.slow = true,
             Action::StuckTicket => stuck(step, Stuck::Until(step.world.now + nanos(TTL))),
             Action::KeptTicket => stuck(step, Stuck::Kept),
             Action::TicketWithoutExpiry => stuck(step, Stuck::WithoutExpiry),
         }
     }
 
-    /// When anything can happen next: the next timer. Sooner while something is in flight, which may arrive
-    /// between two timers.
+    /// When anything can happen next: the next timer. Sooner while something is in flight, or hints storm, which may
+    /// arrive between two timers.
     fn next_instant(world: &World) -> u64 {
-        let longest = if world.held.is_empty() { HEARTBEAT } else { HEARTBEAT / MOMENTS_IN_FLIGHT };
+        let calm = world.held.is_empty() && !world.storm;
+        let longest = if calm { HEARTBEAT } else { HEARTBEAT / MOMENTS_IN_FLIGHT };
         let (soonest, latest) = (world.now + 1, world.now + nanos(longest));
         let timer = world.next_timer().unwrap_or(latest);
-        if world.held.is_empty() { timer.max(soonest) } else { timer.clamp(soonest, latest) }
+        if calm { timer.max(soonest) } else { timer.clamp(soonest, latest) }
     }
 }
 

@@ -259,9 +259,62 @@ pub const MUTANTS: &[Mutant] = &[
         "an open row is claimed with a ticket only, however long somebody sits on it",
         &[
             instead("election/ticket.rs", "now >= candidacy.without_ticket", "false"),
-            instead(ROW, "next.map(|at| at.min(candidacy.without_ticket))", "next"),
+            instead(ROW, "Some(candidacy.without_ticket)", "None"),
         ],
         ("stuck-tickets", 2),
+    ),
+    elector(
+        "a-poll-puts-off-the-renewal",
+        "M21",
+        "every answer of the state store moves the next renewal, a read's too",
+        &[also(
+            ROW,
+            "self.row.poll_at = now + self.config.slow_poll();\n",
+            "self.row.renew_at = self.row.poll_at;",
+        )],
+        ("steady", 2),
+    ),
+    elector(
+        "a-hint-puts-off-the-renewal",
+        "M21",
+        "a read that a hint causes counts as a renewal",
+        &[also(ROW, "self.row.read = false;\n", "self.row.renew_at = now + self.config.heartbeat;")],
+        ("steady", 2),
+    ),
+    elector(
+        "a-hint-goes-before-the-renewal",
+        "M21",
+        "a leader reads the row because of a hint although its renewal is about to fall due",
+        &[instead(ROW, "at.max(now) + self.config.retry() > self.row.renew_at", "at.max(now) == Time::FAR")],
+        ("steady", 2),
+    ),
+    elector(
+        "a-hint-is-believed",
+        "M21",
+        "a leader takes a hint for the news that another instance leads",
+        &[instead(ELECTOR, "self.row.hints.arrived(),", "self.lose(now, LossReason::Superseded, &mut out)")],
+        ("steady", 1),
+    ),
+    elector(
+        "renewals-counted-from-the-answer",
+        "stability",
+        "the next renewal falls due a heartbeat after the last one's answer, not after its send",
+        &[instead(ROW, "call.sent + self.config.heartbeat", "now + self.config.heartbeat")],
+        ("steady", 2),
+    ),
+    elector(
+        "first-renewal-counted-from-the-answer",
+        "stability",
+        "the first renewal falls due a heartbeat after the claim's answer, not after its send",
+        &[instead(ROW, "own.sent + self.config.heartbeat", "now + self.config.heartbeat")],
+        ("steady", 2),
+    ),
+    elector(
+        "a-ticket-before-the-row-is-read",
+        "rule 1",
+        "a follower that was stopped for longer than a lease takes the ticket before it reads the row",
+        &[instead(ROW, "self.row.answered.is_some_and(|at| now < at + self.config.ttl)", "self.row.answered()")],
+        ("paused-followers", 1),
     ),
     // --- the statements -----------------------------------------------------------------------------
     statement(
@@ -276,7 +329,7 @@ pub const MUTANTS: &[Mutant] = &[
         "M10",
         "a claim does not compare the store's present timeline",
         Rule::ClaimComparesTimeline,
-        ("failover", 2),
+        ("failover", 3),
     ),
     statement(
         "claim-compares-no-token",
@@ -298,6 +351,13 @@ pub const MUTANTS: &[Mutant] = &[
         "a late renewal wins over a later write",
         Rule::RenewalComparesSeq,
         ("network", 2),
+    ),
+    statement(
+        "renewal-compares-no-timeline",
+        "M20",
+        "a renewal that was sent before a promotion is carried out after it",
+        Rule::RenewalComparesTimeline,
+        ("carry", 2),
     ),
     statement(
         "release-compares-no-claim",

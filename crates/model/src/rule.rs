@@ -13,6 +13,8 @@ pub enum Rule {
     ClaimRaisesEpoch,
     /// A late renewal does not win over a later write (M2).
     RenewalComparesSeq,
+    /// A renewal compares the store's present timeline with the one that its sender knew (M20).
+    RenewalComparesTimeline,
     /// A release compares the token.
     ReleaseComparesClaim,
     /// An effect compares the claim, not the epoch alone (M11).

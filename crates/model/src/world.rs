@@ -7,7 +7,9 @@ use crate::judge::Broken;
 use crate::message::{Message, Sender};
 use crate::rule::Rule;
 use crate::tickets::Tickets;
-use domain::election::{CallId, Command, Config, Elector, Event, Report, Resign, RowAnswer, TicketAnswer};
+use domain::election::{
+    CallId, Command, Config, Elector, Event, Report, Resign, RowAnswer, TicketAnswer, TicketRequest,
+};
 use domain::id::{ClaimId, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ports::{Renewal, StoreError};
@@ -42,6 +44,8 @@ pub struct Node {
     /// The calls under way and when, by its own clock, they time out.
     row_call: Option<(CallId, Time)>,
     ticket_call: Option<(CallId, Time)>,
+    /// When the state store last answered it, by its own clock.
+    answered: Option<Time>,
     /// What arrived while it was paused.
     inbox: Vec<Event>,
     /// The last claim believed in, and whether that is over.
@@ -63,6 +67,14 @@ pub struct World {
     pub held: Vec<Message>,
     pub database: Arc<Database>,
     pub tickets: Tickets,
+    /// Hints come all the time, although nothing was written.
+    pub storm: bool,
+    /// The state store takes almost a heartbeat for each answer.
+    pub slow: bool,
+    /// Its answers on their way, and when they arrive.
+    pub late: Vec<(u64, Message)>,
+    /// A fault happened that may end a term.
+    harmed: bool,
     pub budget: u8,
     /// When the last fault began or ended.
     pub last_fault: u64,
@@ -98,7 +110,7 @@ pub struct Step<'a> {
 impl World {
     pub fn new(set: &FaultSet, rates: [i32; 3], hints: bool, budget: u8) -> Self {
         let database = match set.beginning {
-            Beginning::Unclaimed => Database::new(TTL),
+            Beginning::Unclaimed | Beginning::HandedOverWithRenewalUnderWay => Database::new(TTL),
             Beginning::LeftByShortTtl => {
                 let holder = InstanceId::parse("former").expect("a word is an id");
                 Database::left_by(holder, ClaimId::from_u128(FORMER), SHORT_TTL)
@@ -113,6 +125,10 @@ impl World {
             held: Vec::new(),
             database: Arc::new(database),
             tickets: Tickets::default(),
+            storm: false,
+            slow: false,
+            late: Vec::new(),
+            harmed: false,
             budget,
             last_fault: 0,
             starts: 0,
@@ -151,6 +167,7 @@ impl World {
             recovered: false,
             row_call: None,
             ticket_call: None,
+            answered: None,
             inbox: Vec::new(),
             believed: None,
         }
@@ -191,7 +208,8 @@ impl World {
 
     /// The next instant at which somebody wants to run.
     pub fn next_timer(&self) -> Option<u64> {
-        (0..self.nodes.len()).filter_map(|node| self.timer(node)).min()
+        let late = self.late.iter().map(|(at, _)| *at);
+        (0..self.nodes.len()).filter_map(|node| self.timer(node)).chain(late).min()
     }
 
     /// The first instance that wants to run now.
@@ -245,6 +263,9 @@ impl Step<'_> {
         if let Event::Recovered { answer: Ok(()), .. } = &event {
             node.recovered = true;
         }
+        if let Event::Row { answer: Ok(_), .. } = &event {
+            node.answered = Some(now);
+        }
         let commands = node.elector.step(now, event);
         for command in commands {
             (self.saw)(Seen::Command(&command));
@@ -267,6 +288,11 @@ impl Step<'_> {
                 }
             }
             Command::Ticket { call, timeout, request } => {
+                let recent = self.world.nodes[who].answered.is_some_and(|at| now < at + TTL);
+                let runs = self.world.nodes[who].elector.leadership().is_none();
+                if matches!(request, TicketRequest::Acquire { .. }) && runs && !recent {
+                    self.breaks(Broken::TicketBeforeRead);
+                }
                 self.node(who).ticket_call = Some((call, now + timeout));
                 if !self.world.nodes[who].ticket_cut {
                     self.world.hot.push_back(Message::Ticket { sender, call, request });
@@ -292,10 +318,14 @@ impl Step<'_> {
                     self.world.hot.push_back(Message::Effect { sender, token: *token });
                 }
             }
+            Report::Lost { .. } => {
+                if !self.world.harmed {
+                    self.breaks(Broken::TermEnded);
+                }
+            }
             Report::Ready
             | Report::Renewed { .. }
             | Report::Halted { .. }
-            | Report::Lost { .. }
             | Report::Draining { .. }
             | Report::Resigning { .. }
             | Report::Released { .. }
@@ -304,10 +334,28 @@ impl Step<'_> {
         }
     }
 
-    /// A message arrives, with its reply at once.
+    /// A message arrives, with its reply at once unless the state store is slow.
     pub fn arrive(&mut self, message: Message) {
-        if let Some(reply) = self.serve(message) {
+        let slow = self.world.slow && matches!(message, Message::Row { .. });
+        let Some(reply) = self.serve(message) else { return };
+        if slow {
+            let at = self.world.now + nanos(TTL / 3) - 1;
+            self.world.late.push((at, reply));
+        } else {
             self.deliver(reply);
+        }
+    }
+
+    /// What arrives without anybody's choice: late answers, and a storm's hints.
+    pub fn time_passed(&mut self) {
+        let now = self.world.now;
+        let arrived = self.world.late.extract_if(.., |(at, _)| *at <= now).map(|(_, reply)| reply);
+        self.world.hot.extend(arrived);
+        if self.world.storm {
+            for (node, of) in self.world.nodes.iter().enumerate().filter(|(_, of)| of.alive) {
+                let sender = Sender { node, start: of.start };
+                self.world.hot.extend([Message::RowHint { sender }, Message::TicketHint { sender }]);
+            }
         }
     }
 
@@ -491,6 +539,7 @@ impl Step<'_> {
         let may = self.set.faults.contains(&fault) && self.world.budget > 0;
         if may {
             self.world.budget -= 1;
+            self.world.harmed |= !fault.leaves_terms_alone();
             self.world.last_fault = self.world.now;
         }
         may

@@ -8,6 +8,7 @@ use sqlx::Executor;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -68,40 +69,62 @@ pub(crate) struct Listener {
     hints: Arc<Hints>,
     hosts: Arc<Hosts>,
     limits: SessionLimits,
-    task: Mutex<Option<JoinHandle<()>>>,
+    task: Mutex<Life>,
+}
+
+/// The life of the task.
+enum Life {
+    Unused,
+    /// On the runtime of that id, which drives the connection.
+    Running(JoinHandle<()>, Id),
+    Stopped,
 }
 
 impl Listener {
     pub(crate) fn new(me: Identity, hosts: Arc<Hosts>, limits: SessionLimits) -> Self {
         let hints = Arc::new(Hints { me, row: Notify::new(), signal: Notify::new() });
-        Self { hints, hosts, limits, task: Mutex::new(None) }
+        Self { hints, hosts, limits, task: Mutex::new(Life::Unused) }
     }
 
     /// Resolves when the row may have been written by another process.
+    ///
+    /// The task belongs on the runtime of the election, which waits here: what runs elsewhere may be blocked.
     pub(crate) async fn row(&self) {
-        self.start();
+        self.start(Some(Handle::current().id()));
         self.hints.row.notified().await;
     }
 
     /// Resolves when a signal may wait that did not before.
     pub(crate) async fn signal(&self) {
-        self.start();
+        self.start(None);
         self.hints.signal.notified().await;
     }
 
     /// Ends the task and its connection. Who waits, waits for ever.
     pub(crate) fn stop(&self) {
-        if let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner) {
+        let mut life = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Life::Running(task, _) = std::mem::replace(&mut *life, Life::Stopped) {
             task.abort();
         }
     }
 
-    fn start(&self) {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if task.is_none() {
-            let (hints, hosts, limits) = (self.hints.clone(), self.hosts.clone(), self.limits);
-            *task = Some(tokio::spawn(async move { hints.listen_for_ever(&hosts, limits).await }));
+    /// Starts the task on this runtime unless it runs; with `only`, unless it runs on the runtime of that id.
+    fn start(&self, only: Option<Id>) {
+        let mut life = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*life {
+            Life::Stopped => return,
+            // It never ends; if it did, its runtime was shut down.
+            Life::Running(task, on) if !task.is_finished() => {
+                if only.is_none_or(|only| only == *on) {
+                    return;
+                }
+                task.abort();
+            }
+            Life::Unused | Life::Running(..) => {}
         }
+        let (hints, hosts, limits) = (self.hints.clone(), self.hosts.clone(), self.limits);
+        let task = tokio::spawn(async move { hints.listen_for_ever(&hosts, limits).await });
+        *life = Life::Running(task, Handle::current().id());
     }
 }
 

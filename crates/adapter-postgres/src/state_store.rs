@@ -11,7 +11,7 @@ use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::ledger::Actor;
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError,
+    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
 };
 use domain::recovery::RawPortfolio;
 use std::sync::Arc;
@@ -131,6 +131,11 @@ impl PostgresStore {
 
 #[async_trait]
 impl StateStore for PostgresStore {
+    fn identity(&self) -> StoreIdentity {
+        let of = &self.me;
+        StoreIdentity { group: of.group.clone(), id: of.id.clone(), nonce: of.nonce, ttl: of.ttl }
+    }
+
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
         schema::migrate(&self.service, &self.me, apply, &self.positions, &self.portfolio).await
     }

@@ -7,7 +7,7 @@ use crate::ticket::{self, Answer};
 use crate::watch::Hints;
 use async_trait::async_trait;
 use domain::id::ClaimId;
-use domain::ports::{Acquire, LeaderStore, StoreError, Ticket, TicketRenewal};
+use domain::ports::{Acquire, LeaderStore, StoreError, StoreIdentity, Ticket, TicketRenewal};
 use fred::interfaces::Resp3Frame as Frame;
 use fred::types::Value;
 use fred::util::redis_keyslot;
@@ -102,6 +102,11 @@ impl RedisStore {
 
 #[async_trait]
 impl LeaderStore for RedisStore {
+    fn identity(&self) -> StoreIdentity {
+        let of = &self.config;
+        StoreIdentity { group: of.group.clone(), id: of.id.clone(), nonce: of.nonce, ttl: of.ttl }
+    }
+
     async fn acquire(&self, claim: ClaimId, void: Option<ClaimId>) -> Result<Acquire, StoreError> {
         let value = ticket::value(claim, &self.config.id);
         let void = void.map(|void| void.to_string()).unwrap_or_default();

@@ -44,10 +44,18 @@ impl Link {
         Self { dial: Arc::new(dial), hints, state, life: Mutex::new(Life::Unused) }
     }
 
-    /// Connects in the background, for ever, from the first call on. Must be called within a runtime.
+    /// Connects in the background, for ever, from the first call on. Must be called within a runtime, which drives
+    /// the connection; when it is shut down, the next call starts anew on its own.
     pub(crate) fn start(&self) {
         let mut life = self.life();
-        if let Life::Unused = *life {
+        let starts = match &*life {
+            Life::Unused => true,
+            // It never ends, so its runtime did.
+            Life::Running(task) => task.0.is_finished(),
+            Life::Closed => false,
+        };
+        if starts {
+            self.state.send_replace(State::Connecting);
             let keeping = keep_up(self.dial.clone(), self.hints.clone(), self.state.clone());
             *life = Life::Running(Task(tokio::spawn(keeping)));
         }

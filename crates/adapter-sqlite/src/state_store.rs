@@ -9,7 +9,7 @@ use domain::id::{InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError,
+    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
 };
 use domain::recovery::RawPortfolio;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,6 +66,11 @@ impl SqliteStore {
 
 #[async_trait]
 impl StateStore for SqliteStore {
+    fn identity(&self) -> StoreIdentity {
+        let of = &self.config;
+        StoreIdentity { group: of.group.clone(), id: of.id.clone(), nonce: of.nonce, ttl: of.ttl }
+    }
+
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
         schema::migrate(&self.config, apply).await
     }

@@ -206,7 +206,7 @@ async fn effect(database: &str, group: &str, token: &Token) -> bool {
     });
     let store = store.expect("a good URL");
     store.submit_one(&signal("signal"), &client()).await.expect("the database is there");
-    let answer = store.claim_signals(token, Limits::default(), 1).await.expect("the database is there");
+    let answer = store.claim_signals(token, Limits::NONE, 1).await.expect("the database is there");
     store.close().await;
     answer != SignalClaim::Fenced
 }

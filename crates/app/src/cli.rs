@@ -139,6 +139,9 @@ pub enum Command {
         /// Why, for the history: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Also when no instance can take over, or the leader's heartbeat is late
+        #[arg(long)]
+        force: bool,
     },
     /// Look after crash recovery
     #[command(after_help = "Example:\n  coordinator recovery check")]
@@ -223,6 +226,7 @@ pub enum SignalsCommand {
     },
     /// Decide what became of a signal in doubt, after you have asked the broker
     #[command(
+        group = clap::ArgGroup::new("verdict").required(true).multiple(true),
         after_help = "Example:\n  coordinator signals resolve s-1 --executed --reason \"order 4711 at the broker\"\n  \
                             coordinator signals resolve s-1 --not-executed --send-again --attempt 1 --reason \"no order at the broker\""
     )]
@@ -231,13 +235,13 @@ pub enum SignalsCommand {
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// It was executed: it is done
-        #[arg(long, required_unless_present = "not_executed", conflicts_with = "not_executed")]
+        #[arg(long, group = "verdict", conflicts_with = "not_executed")]
         executed: bool,
         /// It was not executed, and must not be any more: it is rejected
-        #[arg(long)]
+        #[arg(long, group = "verdict")]
         not_executed: bool,
         /// It was certainly not executed, and the leader is to send it now
-        #[arg(long, requires_all = ["not_executed", "attempt"], conflicts_with = "executed")]
+        #[arg(long, group = "verdict", requires_all = ["not_executed", "attempt"], conflicts_with = "executed")]
         send_again: bool,
         /// The claim you have looked into, as `show` prints it; may be left out while there was only one, and nothing
         /// is to be sent again
@@ -373,7 +377,10 @@ mod tests {
         assert_eq!(command("coordinator status --json"), Command::Status { json: true, watch: false });
         assert_eq!(command("coordinator status --watch"), Command::Status { json: false, watch: true });
         assert_eq!(command("coordinator history"), Command::History { limit: 20, json: false });
-        assert_eq!(command("coordinator step-down --reason x"), Command::StepDown { reason: "x".to_owned() });
+        assert_eq!(
+            command("coordinator step-down --reason x"),
+            Command::StepDown { reason: "x".to_owned(), force: false }
+        );
         assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true });
         let check = Command::Recovery { command: RecoveryCommand::Check { json: true } };
         assert_eq!(command("coordinator recovery check --json"), check);
@@ -421,6 +428,14 @@ mod tests {
         }
         let long = format!("coordinator step-down --reason {}", "x".repeat(257));
         assert_eq!(parse(&long).expect_err("too long").exit_code, 2);
+    }
+
+    #[test]
+    fn a_decision_without_a_verdict_names_every_verdict() {
+        let stop = parse("coordinator signals resolve s-1 --reason x").expect_err("no verdict");
+        for verdict in ["--executed", "--not-executed", "--send-again"] {
+            assert!(stop.text.contains(verdict), "nothing about {verdict}: {}", stop.text);
+        }
     }
 
     #[test]

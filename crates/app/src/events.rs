@@ -1,9 +1,9 @@
 //! `--events-json`: role changes as JSON lines, for checkers outside the process.
 
+use crate::lines::Lines;
 use coordinator::{Notice, NoticeKind, clock};
 use domain::time::Time;
 use serde::Serialize;
-use std::io::{self, Write};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::sync::oneshot;
 
@@ -21,9 +21,8 @@ struct Line {
     t1: Option<u64>,
 }
 
-/// Prints every notice until `finish` is given, and then what is left. Runs on a thread of its own: a reader
-/// that does not read stops the printing, not the renewals.
-pub async fn print(mut notices: Receiver<Notice>, mut finish: oneshot::Receiver<()>) {
+/// Prints every notice until `finish` is given, and then what is left.
+pub async fn print(mut notices: Receiver<Notice>, mut finish: oneshot::Receiver<()>, output: Lines) {
     loop {
         let next = tokio::select! {
             biased;
@@ -31,24 +30,14 @@ pub async fn print(mut notices: Receiver<Notice>, mut finish: oneshot::Receiver<
             _ = &mut finish => return,
         };
         match next {
-            Ok(notice) => {
-                if let Err(error) = write(&notice) {
-                    tracing::warn!("events are not printed any more: {error}");
-                    return;
-                }
-            }
+            Ok(notice) => match serde_json::to_string(&line(&notice)) {
+                Ok(text) => output.line(text),
+                Err(error) => tracing::error!("an event is not printed: {error}"),
+            },
             Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "events were read too slowly"),
             Err(RecvError::Closed) => return,
         }
     }
-}
-
-fn write(notice: &Notice) -> io::Result<()> {
-    let mut text = serde_json::to_string(&line(notice))?;
-    text.push('\n');
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }
 
 fn line(notice: &Notice) -> Line {

@@ -9,41 +9,52 @@ mod elections;
 mod events;
 mod failure;
 mod identity;
+mod lines;
 mod logs;
 mod output;
 mod page;
 mod run;
 mod secret;
+mod stops;
 mod telemetry;
 mod urgent;
 
 use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand};
-use command::Form;
+use command::{Form, Wanted};
 use config::Config;
 use domain::ports::Migrate;
 use failure::Failure;
+use lines::Lines;
 use run::Output;
 use std::process::ExitCode;
 
-/// The election is a few requests a second; two threads keep a busy page from standing before a renewal.
+/// The election has a thread of its own; these serve pages, signals and everything else.
 const THREADS: usize = 2;
 
 fn main() -> ExitCode {
+    let errors = Lines::to("standard error", std::io::stderr());
+    let exit_code = carry_out_all(&errors);
+    errors.flush();
+    exit_code
+}
+
+fn carry_out_all(errors: &Lines) -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(stop) if stop.exit_code == 0 => {
-            return output::write(stop.text).map_or_else(|failure| failed(&failure), |()| ExitCode::SUCCESS);
+            return output::write(stop.text)
+                .map_or_else(|failure| failed(errors, &failure), |()| ExitCode::SUCCESS);
         }
         Err(stop) => {
-            eprint!("{}", stop.text);
+            errors.line(stop.text.trim_end_matches('\n'));
             return ExitCode::from(stop.exit_code);
         }
     };
-    let _logs = logs::init();
+    logs::init(errors);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
-            let outcome = runtime.block_on(carry_out(&cli.chosen(), &cli.flags));
+            let outcome = runtime.block_on(carry_out(&cli.chosen(), &cli.flags, errors));
             // Whoever does not read our output does not keep us from ending.
             runtime.shutdown_background();
             outcome
@@ -52,28 +63,31 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failed(&failure),
+        Err(failure) => failed(errors, &failure),
     }
 }
 
-fn failed(failure: &Failure) -> ExitCode {
+fn failed(errors: &Lines, failure: &Failure) -> ExitCode {
     for line in failure.message.lines() {
-        eprintln!("coordinator: {line}");
+        errors.line(format_args!("coordinator: {line}"));
     }
     ExitCode::from(failure.exit_code)
 }
 
-async fn carry_out(command: &Command, flags: &Flags) -> Result<(), Failure> {
+async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(), Failure> {
     let config = configuration(flags)?;
     let form = |json: bool| if json { Form::Json } else { Form::Table };
     match command {
         Command::Run { events_json } => {
-            run::run(&config, if *events_json { Output::Events } else { Output::People }).await
+            run::run(&config, if *events_json { Output::Events } else { Output::People }, errors).await
         }
         Command::Demo { rounds } => command::demo(&config, *rounds).await,
         Command::Status { json, watch } => command::status(&config, form(*json), *watch).await,
         Command::History { limit, json } => command::history(&config, form(*json), *limit).await,
-        Command::StepDown { reason } => command::step_down(&config, reason).await,
+        Command::StepDown { reason, force } => {
+            let wanted = if *force { Wanted::Always } else { Wanted::WithSuccessor };
+            command::step_down(&config, reason, wanted).await
+        }
         Command::Recovery { command: RecoveryCommand::Check { json } } => {
             command::check_recovery(&config, form(*json)).await
         }

@@ -6,21 +6,22 @@ use crate::config::Config;
 use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, Identity};
+use crate::lines::Lines;
 use crate::page::{Delivery, Page};
+use crate::stops::Stops;
 use crate::telemetry::Telemetry;
 use crate::urgent;
-use adapter_http::{AlertWebhook, HttpHandler, HttpHandlerConfig};
+use adapter_http::{AlertWebhook, HttpHandler, HttpHandlerConfig, Limits};
 use adapter_otel::Exposition;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
 use domain::metrics::SignalsConfig;
 use domain::ports::SignalHandler;
+use rustix::process::{Resource, getrlimit};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -30,6 +31,12 @@ pub const DEMO_BROKER: &str = "COORDINATOR_TEST_BROKER";
 
 /// How long the last lines may take to be read.
 const TELLING_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// File descriptors that HTTP leaves to others: 24 for the stores (on PostgreSQL 8 and Redis 4; on SQLite 14), 32 for
+/// signals at their handler, 16 for the process itself (runtimes, timers, streams, the listener).
+const DESCRIPTORS_KEPT: u64 = 24 + 32 + 16;
+/// And at least so many connections: probes and an operator get an answer.
+const CONNECTIONS_MIN: usize = 8;
 
 /// The work and the coordinator end for one reason at about one time, if they have one.
 const ENDS_TOGETHER_MAX: Duration = Duration::from_secs(1);
@@ -44,20 +51,29 @@ pub enum Output {
 }
 
 /// Runs until a signal or until it cannot go on.
-pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
+pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), Failure> {
+    // First: a signal during the start must not end the process without a word either.
+    let mut stops =
+        Stops::catch().map_err(|error| Failure::other(format!("signals cannot be received: {error}")))?;
+    let printed = Lines::to("standard output", std::io::stdout());
     let data_dir = DataDir::open(&config.data_dir).map_err(|error| Failure::usage(error.to_string()))?;
     let id = config.instance_id.clone().unwrap_or_else(|| data_dir.instance());
     let identity = Identity::new(id).map_err(Failure::other)?;
     let (listener, address) = listen(config.listen).await?;
     let stores = Stores::new(config, &data_dir, &identity).map_err(Failure::usage)?;
     let page_url = format!("http://{address}");
-    greet(output, &identity, &page_url, config, &stores);
+    let greeting = greeting(&identity, &page_url, config, &stores);
+    match output {
+        Output::People => printed.line(greeting),
+        // Standard output belongs to the events.
+        Output::Events => errors.line(greeting),
+    }
 
     let coordinator = start(config, &identity, &stores, &page_url)?;
     let (finish, finished) = oneshot::channel();
     let telling = match output {
-        Output::Events => apart(events::print(coordinator.notices(), finished)),
-        Output::People => apart(narrate(coordinator.clone(), finished)),
+        Output::Events => tokio::spawn(events::print(coordinator.notices(), finished, printed.clone())),
+        Output::People => tokio::spawn(narrate(coordinator.clone(), finished, printed.clone())),
     };
     let ledger = Ledger::new(coordinator.clone(), Arc::clone(&stores.ledger), ledger_settings(config));
     let (handler, delivery) = handler(config)?;
@@ -75,12 +91,16 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
         Arc::new(Page::new(coordinator.clone(), Arc::clone(&stores.state), ledger, delivery, exposition));
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
+    let limits = http_limits();
     let closing = Arc::new(Notify::new());
     let closed = Arc::clone(&closing);
-    let served = tokio::spawn(async move { adapter_http::serve(listener, page, closed.notified()).await });
+    let served =
+        tokio::spawn(
+            async move { adapter_http::serve_within(limits, listener, page, closed.notified()).await },
+        );
 
     let ended = tokio::select! {
-        ended = until_told_to_stop(&coordinator) => ended,
+        ended = until_told_to_stop(&coordinator, &mut stops) => ended,
         // An instance that leads and does not act would be worse than none: another one is to take over.
         why = dead(&mut working, &coordinator) => {
             tracing::error!("the work on signals ended: {why}; giving leadership back");
@@ -103,6 +123,7 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     // Everything that happened is told, unless nobody reads it. The receiver is gone when it is told already.
     let _ = finish.send(());
     let _ = timeout(TELLING_TIME_MAX, telling).await;
+    printed.flush();
     ended.map_err(|ended| match ended {
         Ended::SchemaNewer { .. } | Ended::SchemaOlder { .. } | Ended::Corrupt(_) | Ended::IdInUse { .. } => {
             Failure::usage(ended.to_string())
@@ -119,18 +140,6 @@ async fn dead(working: &mut JoinHandle<Ended>, coordinator: &Coordinator) -> Str
         Ok(Ended::Failed(why)) if timeout(ENDS_TOGETHER_MAX, coordinator.ended()).await.is_err() => why,
         Ok(_) => std::future::pending().await,
     }
-}
-
-/// Runs `future` on a thread of its own, because it writes where a slow reader may block it.
-fn apart(future: impl Future<Output = ()> + Send + 'static) -> oneshot::Receiver<()> {
-    let (done, told) = oneshot::channel();
-    let runtime = Handle::current();
-    std::thread::spawn(move || {
-        runtime.block_on(future);
-        // Nobody waits any more when the process is ending.
-        let _ = done.send(());
-    });
-    told
 }
 
 async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
@@ -197,8 +206,8 @@ fn handler(config: &Config) -> Result<(Option<Arc<dyn SignalHandler>>, Delivery)
     })
 }
 
-fn greet(output: Output, identity: &Identity, page_url: &str, config: &Config, stores: &Stores) {
-    let lines = format!(
+fn greeting(identity: &Identity, page_url: &str, config: &Config, stores: &Stores) -> String {
+    format!(
         "coordinator {} on {}\n  instance  {}\n  page      {page_url}\n  stores    {}\n  signals   {}\n  group     {}, LEADER_TTL {:?}",
         env!("CARGO_PKG_VERSION"),
         identity.host,
@@ -210,16 +219,11 @@ fn greet(output: Output, identity: &Identity, page_url: &str, config: &Config, s
         },
         config.group,
         config.leader_ttl
-    );
-    match output {
-        Output::People => println!("{lines}"),
-        // Standard output belongs to the events.
-        Output::Events => eprintln!("{lines}"),
-    }
+    )
 }
 
 /// Says who leads, whenever that changes.
-async fn narrate(coordinator: Coordinator, mut finish: oneshot::Receiver<()>) {
+async fn narrate(coordinator: Coordinator, mut finish: oneshot::Receiver<()>, output: Lines) {
     let mut seen = coordinator.leadership();
     let me = coordinator.id().clone();
     let mut told = None;
@@ -229,9 +233,11 @@ async fn narrate(coordinator: Coordinator, mut finish: oneshot::Receiver<()>) {
             let leads = (now.leader.clone(), now.standing);
             if now.started && told.as_ref() != Some(&leads) {
                 match &now.leader {
-                    Some(leader) if *leader == me => println!("  leader    this instance, {}", now.standing),
-                    Some(leader) => println!("  leader    {leader}"),
-                    None => println!("  leader    nobody yet"),
+                    Some(leader) if *leader == me => {
+                        output.line(format_args!("  leader    this instance, {}", now.standing));
+                    }
+                    Some(leader) => output.line(format_args!("  leader    {leader}")),
+                    None => output.line("  leader    none yet"),
                 }
                 told = Some(leads);
             }
@@ -244,21 +250,55 @@ async fn narrate(coordinator: Coordinator, mut finish: oneshot::Receiver<()>) {
 }
 
 /// The first signal asks for a clean end, the second does not wait for it.
-async fn until_told_to_stop(coordinator: &Coordinator) -> Result<(), Ended> {
-    let failed = |error: std::io::Error| Ended::Failed(format!("signals cannot be received: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let told = async {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-    };
+async fn until_told_to_stop(coordinator: &Coordinator, stops: &mut Stops) -> Result<(), Ended> {
     tokio::select! {
         ended = coordinator.ended() => return ended,
-        () = told => tracing::info!("stopping: giving leadership back first; once more to stop at once"),
+        () = stops.asked() => tracing::info!("stopping: giving leadership back first; once more to stop at once"),
     }
     tokio::select! {
         () = coordinator.shutdown() => {}
-        _ = terminate.recv() => tracing::warn!("stopped at once; the lease runs out by itself"),
-        _ = interrupt.recv() => tracing::warn!("stopped at once; the lease runs out by itself"),
+        () = stops.asked() => tracing::warn!("stopped at once; the lease runs out by itself"),
     }
     Ok(())
+}
+
+/// As many HTTP connections as leave `descriptors` enough for everything else.
+fn connections_max(descriptors: Option<u64>) -> usize {
+    let most = Limits::default().connections;
+    let left = descriptors
+        .map_or(most, |all| usize::try_from(all.saturating_sub(DESCRIPTORS_KEPT)).unwrap_or(usize::MAX));
+    left.clamp(CONNECTIONS_MIN, most)
+}
+
+/// Limits of the pages, with the connections that the operating system's limit of file descriptors allows.
+fn http_limits() -> Limits {
+    let descriptors = getrlimit(Resource::Nofile).current;
+    let connections = connections_max(descriptors);
+    let told = descriptors.map_or_else(|| "any number of".to_owned(), |all| all.to_string());
+    tracing::info!(connections, "HTTP: at most {connections} connections at a time; {told} file descriptors");
+    if descriptors.is_some_and(|all| all < DESCRIPTORS_KEPT + CONNECTIONS_MIN as u64) {
+        tracing::warn!(
+            "{told} file descriptors (RLIMIT_NOFILE) are few for a leader under load: allow at least {}",
+            DESCRIPTORS_KEPT + CONNECTIONS_MIN as u64
+        );
+    }
+    Limits { connections, ..Limits::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_leaves_file_descriptors_to_the_election() {
+        for (descriptors, connections) in [
+            (Some(20), CONNECTIONS_MIN),
+            (Some(64), CONNECTIONS_MIN),
+            (Some(DESCRIPTORS_KEPT + 20), 20),
+            (Some(1_024), 128),
+            (None, 128),
+        ] {
+            assert_eq!(connections_max(descriptors), connections, "{descriptors:?}");
+        }
+    }
 }

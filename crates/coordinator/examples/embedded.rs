@@ -42,7 +42,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// Runs on one instance at a time, and is dropped when it is somebody else's turn.
 async fn lead(leader: Leader) {
     println!("leading in epoch {}", leader.epoch());
-    // A token that cannot be had any more ends the work; one that can goes into the statement of the effect.
+    // A token that cannot be had any more ends the work, and `run_while_leader` calls it again with the next leadership;
+    // one that can goes into the statement of the effect.
     while let Ok(token) = leader.fence() {
         println!("acting under {token}");
         tokio::time::sleep(Duration::from_secs(1)).await;

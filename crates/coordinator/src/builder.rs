@@ -3,6 +3,7 @@
 use crate::beat::{IdInUse, beat};
 use crate::clock::{self, of_this_process};
 use crate::driver::Driver;
+use crate::election::Election;
 use crate::handle::Coordinator;
 use crate::leadership::Leadership;
 use crate::recover::recover;
@@ -11,12 +12,13 @@ use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
 use domain::id::{InstanceId, Nonce};
 use domain::lease::TTL_DEFAULT;
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
-use domain::ports::{LeaderStore, Migrate, Schema, StateStore, StoreError};
+use domain::ports::{LeaderStore, Migrate, Schema, StateStore, StoreError, StoreIdentity};
 use domain::recovery::backoff;
 use std::future::pending;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -44,6 +46,29 @@ pub struct Builder {
     window: usize,
     signals: SignalsConfig,
     migrate: Migrate,
+}
+
+/// A coordinator was not started: a setting cannot be meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// LEADER_TTL or the heartbeat is out of range.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// A store was opened for another instance, start, group or LEADER_TTL than the coordinator: its claims, hints and
+    /// timeouts would be another's.
+    #[error(
+        "the {store} was opened with {what} {found}, but the coordinator has {expected}: give both the same"
+    )]
+    Store {
+        /// Which store.
+        store: &'static str,
+        /// Which setting differs.
+        what: &'static str,
+        /// The store's.
+        found: String,
+        /// The coordinator's.
+        expected: String,
+    },
 }
 
 /// A coordinator ended, or could not start, for a reason that another try will not change.
@@ -167,15 +192,19 @@ impl Builder {
         self
     }
 
-    /// Starts the election in the background and returns at once. A state store that cannot be reached is
+    /// Starts the election in the background, on a thread and a runtime of its own, and returns at once. The
+    /// runtime that this is called in runs everything else: start, crash recovery, heartbeats. The election ends,
+    /// with a handover, when that runtime is shut down.
+    /// A state store that cannot be reached is
     /// tried until it can; see [`Coordinator::ended`] for what ends it for good.
     ///
     /// # Errors
-    /// [`InvalidConfig`] when LEADER_TTL or the heartbeat is out of range.
+    /// [`StartError`] when LEADER_TTL or the heartbeat is out of range, or a store was opened for another process.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn start(self) -> Result<Coordinator, InvalidConfig> {
+    pub fn start(self) -> Result<Coordinator, StartError> {
+        self.refuse_foreign_stores()?;
         let ticket = if self.leader_store.is_some() { TicketUse::Redis } else { TicketUse::None };
         let schema = domain::SCHEMA_VERSION;
         let config = Config::new(self.id.clone(), self.nonce, self.ttl, ticket, schema)?;
@@ -191,16 +220,27 @@ impl Builder {
             Coordinator { shared: Arc::clone(&shared), requests: requests.clone(), ended: ended.clone() };
         let elector = Elector::new(config);
         tokio::spawn(of_this_process(async move {
-            let life = run(elector, Arc::clone(&shared), inbox, requests, migrate);
+            let ending = Ending { shared: Arc::clone(&shared), ended };
+            let life = run(elector, shared, inbox, requests, migrate);
             let run = tokio::spawn(of_this_process(life));
-            let outcome = run.await.unwrap_or_else(|panic| Err(Ended::Failed(panic.to_string())));
-            shared.leadership.send_modify(|seen| {
-                seen.held = None;
-                seen.stopped = true;
-            });
-            ended.send_replace(Some(outcome));
+            ending.with(run.await.unwrap_or_else(|panic| Err(Ended::Failed(panic.to_string()))));
         }));
         Ok(coordinator)
+    }
+
+    fn refuse_foreign_stores(&self) -> Result<(), StartError> {
+        let state = self.state_store.identity();
+        let mine = StoreIdentity {
+            group: state.group.clone(),
+            id: self.id.clone(),
+            nonce: self.nonce,
+            ttl: self.ttl,
+        };
+        same("state store", &state, &mine)?;
+        match &self.leader_store {
+            Some(leader) => same("leader store", &leader.identity(), &mine),
+            None => Ok(()),
+        }
     }
 
     fn into_shared(self, config: &Config) -> Shared {
@@ -239,6 +279,42 @@ impl Builder {
     }
 }
 
+/// Publishes why the coordinator ended, also when its runtime was shut down.
+struct Ending {
+    shared: Arc<Shared>,
+    ended: watch::Sender<Option<Result<(), Ended>>>,
+}
+
+impl Ending {
+    fn with(&self, outcome: Result<(), Ended>) {
+        self.shared.over();
+        self.ended.send_replace(Some(outcome));
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if self.ended.borrow().is_none() {
+            // The election itself goes on until it has handed over, and says so.
+            let why = "the runtime in which the coordinator was started was shut down".to_owned();
+            self.ended.send_replace(Some(Err(Ended::Failed(why))));
+        }
+    }
+}
+
+fn same(store: &'static str, its: &StoreIdentity, mine: &StoreIdentity) -> Result<(), StartError> {
+    let settings = [
+        ("the group", its.group.to_string(), mine.group.to_string()),
+        ("the instance id", its.id.to_string(), mine.id.to_string()),
+        ("the nonce", its.nonce.to_string(), mine.nonce.to_string()),
+        ("LEADER_TTL", format!("{:?}", its.ttl), format!("{:?}", mine.ttl)),
+    ];
+    match settings.into_iter().find(|(_, found, expected)| found != expected) {
+        Some((what, found, expected)) => Err(StartError::Store { store, what, found, expected }),
+        None => Ok(()),
+    }
+}
+
 /// The whole life: prepare, recover for readiness, elect and beat, say goodbye.
 async fn run(
     elector: Elector,
@@ -256,16 +332,17 @@ async fn run(
     // the election: a slow portfolio must not keep this instance out of it, a leader recovers anyway.
     let readiness = Arc::clone(&shared);
     tokio::spawn(of_this_process(async move { recover(&readiness).await.map(drop) }));
-    let driver = Driver::new(elector, Arc::clone(&shared), inbox).run();
+    let driver = Driver::new(elector, Arc::clone(&shared), inbox, Handle::current());
+    let mut election =
+        Election::start(driver, Arc::clone(&shared), requests.clone()).map_err(Ended::Failed)?;
     let mut beats = tokio::spawn(of_this_process(beat(Arc::clone(&shared))));
-    tokio::pin!(driver);
     let (ran, in_use) = tokio::select! {
         biased;
-        ran = &mut driver => (ran, None),
+        ran = election.ended() => (ran, None),
         in_use = rival(&mut beats) => {
             // Whoever was first stays: this process gives everything back and ends.
             let _ = requests.send(Resign::Stop).await;
-            (driver.await, Some(in_use))
+            (election.ended().await, Some(in_use))
         }
     };
     let goodbye = async {
@@ -279,7 +356,7 @@ async fn run(
         tracing::warn!("the instance table still lists this instance: {error}");
     }
     beats.abort();
-    ran.map_err(|error| Ended::Failed(error.to_string()))?;
+    ran.map_err(Ended::Failed)?;
     match in_use {
         Some(IdInUse { since_ms }) => {
             Err(Ended::IdInUse { id: shared.settings.id.clone(), since_s: since_ms / 1000 })

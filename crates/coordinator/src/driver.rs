@@ -17,12 +17,14 @@ use domain::lease::{Epoch, Timeline, Token};
 use domain::member::Standing;
 use domain::metrics::{Fact, SyncResult};
 use domain::ports::{LeaderStore, StateStore, StoreError};
+use domain::recovery::RecoveryCode;
 use domain::time::Time;
 use std::collections::HashMap;
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
@@ -46,6 +48,8 @@ pub(crate) struct Driver {
     pub(crate) elector: Elector,
     pub(crate) shared: Arc<Shared>,
     pub(crate) requests: mpsc::Receiver<Resign>,
+    /// Where recovery runs: it reads and judges for as long as the portfolio is large.
+    service: Handle,
     tasks: JoinSet<Answer>,
     owed: HashMap<Id, Owed>,
     complaints: Complaints,
@@ -61,9 +65,15 @@ struct Complaints {
 }
 
 impl Driver {
-    pub(crate) fn new(elector: Elector, shared: Arc<Shared>, requests: mpsc::Receiver<Resign>) -> Self {
-        let (tasks, owed) = (JoinSet::new(), HashMap::new());
-        Self { elector, shared, requests, tasks, owed, complaints: Complaints::default(), resigning: None }
+    /// `service` is the runtime for everything that may take long.
+    pub(crate) fn new(
+        elector: Elector,
+        shared: Arc<Shared>,
+        requests: mpsc::Receiver<Resign>,
+        service: Handle,
+    ) -> Self {
+        let (tasks, owed, complaints) = (JoinSet::new(), HashMap::new(), Complaints::default());
+        Self { elector, shared, requests, service, tasks, owed, complaints, resigning: None }
     }
 
     /// Runs until everything is given back after a stop. An error means that the kernel refuses timers:
@@ -156,8 +166,15 @@ impl Driver {
 
     fn recover(&mut self, call: CallId) {
         let shared = Arc::clone(&self.shared);
+        let recovering = self.service.spawn(of_this_process(async move { recover(&shared).await.map(drop) }));
         self.spawn(Owed::Recovery(call), async move {
-            let answer = recover(&shared).await.map(drop).map_err(|fault| fault.code);
+            let answer = match recovering.await {
+                Ok(answer) => answer.map_err(|fault| fault.code),
+                Err(error) => {
+                    tracing::error!(%error, "crash recovery ended without an answer");
+                    Err(RecoveryCode::DbUnavailable)
+                }
+            };
             Answer { event: Event::Recovered { call, answer }, sync: None }
         });
     }
@@ -211,9 +228,7 @@ impl Driver {
         let event = match self.owed.remove(&error.id()) {
             Some(Owed::Row(call)) => Event::Row { call, answer: Err(unknown()) },
             Some(Owed::Ticket(call)) => Event::Ticket { call, answer: Err(unknown()) },
-            Some(Owed::Recovery(call)) => {
-                Event::Recovered { call, answer: Err(domain::recovery::RecoveryCode::DbUnavailable) }
-            }
+            Some(Owed::Recovery(call)) => Event::Recovered { call, answer: Err(RecoveryCode::DbUnavailable) },
             Some(Owed::Drain) => Event::Drained,
             None => Event::Wakeup,
         };

@@ -43,7 +43,8 @@ impl Coordinator {
         &self.shared.settings.id
     }
 
-    /// The election as it changes. A receiver sees the latest value, not every one in between.
+    /// The election as it changes. A receiver sees the latest value, not every one in between. Copy what you need
+    /// out of a borrow: the election waits for a borrow that is kept.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.shared.leadership.subscribe()
     }
@@ -99,8 +100,10 @@ impl Coordinator {
     }
 
     /// Runs `work` whenever this instance is the active leader, and drops it when it is not any more, a
-    /// margin before the deadline at the latest. Returns what `work` returns when it ends by itself while
-    /// leading.
+    /// margin before the deadline at the latest. Returns what `work` returns, if this instance still leads then.
+    ///
+    /// Work that ends after its leadership, because [`Leader::fence`] refused, has no result: as if it had been
+    /// dropped, `work` is called again with the next leadership.
     ///
     /// Dropping takes effect at the next `.await` of the work: work that computes for long, or that leaves
     /// tasks behind, must ask [`Leader::fence`] before every effect. Cancellation safe: dropping this future
@@ -133,7 +136,7 @@ impl Coordinator {
         self.lead_once(&mut work, Until::Deadline, &mut alarm).await.map(drop)
     }
 
-    /// Waits for a leadership and works under it; `None` when the work was dropped.
+    /// Waits for a leadership and works under it; `None` when the leadership ended before the work.
     async fn lead_once<W, F, T>(
         &self,
         work: &mut W,
@@ -151,7 +154,8 @@ impl Coordinator {
         let done = tokio::select! {
             biased;
             over = self.over(token, until, alarm) => over.map(|()| None),
-            done = work(leader) => Ok(Some(done)),
+            // A poll may have begun under the leadership and ended after it.
+            done = work(leader.clone()) => Ok(leader.fence().is_ok().then_some(done)),
         };
         drop(running);
         done

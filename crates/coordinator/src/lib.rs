@@ -24,7 +24,7 @@
 //! ```
 //!
 //! What the pieces are: [`Builder`] (settings and start), `driver` (the loop around the elector; decides
-//! nothing), `beat` (the instance table), `recover` (crash recovery), [`Leadership`] (what is known now),
+//! nothing), `election` (its thread), `beat` (the instance table), `recover` (crash recovery), [`Leadership`] (what is known now),
 //! [`Ledger`] (signals: accepted on any instance, acted on once by the leader),
 //! [`Notice`] (role changes in order), [`clock`] (the only clock of the election).
 
@@ -34,6 +34,7 @@ pub mod clock;
 #[doc(hidden)]
 pub mod crash_point;
 mod driver;
+mod election;
 mod handle;
 mod leadership;
 mod ledger;
@@ -42,7 +43,7 @@ mod recover;
 mod shared;
 
 pub use beat::beat_interval;
-pub use builder::{Builder, Ended};
+pub use builder::{Builder, Ended, StartError};
 pub use domain;
 pub use handle::{Coordinator, NotLeading};
 pub use leadership::{Leader, Leadership, LeadershipOver};

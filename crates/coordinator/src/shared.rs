@@ -59,6 +59,14 @@ impl Shared {
         let _ = self.notices.send(notice);
     }
 
+    /// The election has ended: nothing is held any more, and waiters see it.
+    pub(crate) fn over(&self) {
+        self.leadership.send_modify(|seen| {
+            seen.held = None;
+            seen.stopped = true;
+        });
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         let now = clock::now();
         let leadership = self.leadership.borrow().clone();

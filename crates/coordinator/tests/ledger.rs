@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, LedgerSettings, NotNow};
 use domain::id::GroupId;
 use domain::lease::Epoch;
-use domain::ledger::{Settlement, Signal, SignalCounts, SignalState};
+use domain::ledger::{Limits, Settlement, Signal, SignalCounts, SignalState};
 use domain::metrics::Snapshot;
 use domain::ports::{
     Answer, Decision, InFlight, Recorded, Report, SignalClaim, SignalHandler, Submit, Switch,
@@ -25,6 +25,11 @@ const TTL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// From one look to the next.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// Limits are the store's, and its contract suite has them.
+fn unlimited() -> LedgerSettings {
+    LedgerSettings { limits: Limits::NONE, ..LedgerSettings::default() }
+}
 
 async fn eventually<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("it never came to pass: {what}"))
@@ -132,7 +137,7 @@ struct Instance {
 
 impl Instance {
     fn start(database: &FakeDatabase, name: &str, handler: Option<Arc<Broker>>) -> Self {
-        Self::with(database, name, handler, LedgerSettings::default())
+        Self::with(database, name, handler, unlimited())
     }
 
     fn with(
@@ -228,8 +233,7 @@ async fn no_answer_is_not_a_no() {
     broker.will("MUTE", &[Mood::Mute]);
     broker.will("PANICS", &[Mood::Panics]);
     broker.will("UNKNOWN", &[Mood::Says(Settlement::InDoubt)]);
-    let settings =
-        LedgerSettings { handler_time_max: Duration::from_millis(50), ..LedgerSettings::default() };
+    let settings = LedgerSettings { handler_time_max: Duration::from_millis(50), ..unlimited() };
     let leader = Instance::with(&database, "leader", Some(broker.clone()), settings);
     for name in ["MUTE", "PANICS", "UNKNOWN"] {
         leader.submit(name, name).await;
@@ -420,7 +424,7 @@ async fn what_expires_is_told_also_when_nobody_pulls() {
 async fn a_signal_from_before_what_is_remembered_is_told_apart() {
     let database = FakeDatabase::new();
     let week = Duration::from_hours(7 * 24);
-    let settings = LedgerSettings { retention: Duration::ZERO, ..LedgerSettings::default() };
+    let settings = LedgerSettings { retention: Duration::ZERO, ..unlimited() };
     let instance = Instance::with(&database, "leader", None, settings);
     let since_s = instance.ledger.remembers_since_s();
     let now_s = coordinator::clock::calendar_ms() / 1_000;
@@ -429,4 +433,11 @@ async fn a_signal_from_before_what_is_remembered_is_told_apart() {
         remembered < week && remembered > week / 2,
         "at least a week is kept, less a margin: {remembered:?}"
     );
+}
+
+#[test]
+fn without_settings_the_documented_limits_hold() {
+    let documented = Limits { per_minute: Some(60), per_day: Some(1_000) };
+    assert_eq!(LedgerSettings::default().limits, documented);
+    assert_eq!(domain::metrics::SignalsConfig::default().limits, documented, "metrics and ledger agree");
 }

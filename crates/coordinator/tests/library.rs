@@ -1,12 +1,13 @@
 //! The library as a service uses it, on the in-memory stores that pass the contract suites.
 
 use async_trait::async_trait;
-use coordinator::{Coordinator, Ended, NoticeKind, clock};
+use coordinator::{Coordinator, Ended, Leader, NoticeKind, StartError, clock};
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::member::{Beat, Member, MemberSeen, Standing, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaderStore, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError,
+    StoreIdentity,
 };
 use domain::recovery::RawPortfolio;
 use std::sync::Arc;
@@ -221,6 +222,163 @@ async fn a_claim_whose_reply_is_lost_is_held_after_a_look() {
     coordinator.shutdown().await;
 }
 
+/// The README's loop, which ends when its leadership has.
+#[tokio::test]
+async fn work_that_ends_because_leadership_did_is_started_again_with_the_next() {
+    let database = FakeDatabase::new();
+    let opening = opening("paused");
+    let store = database.process(&opening);
+    let faults = store.faults().clone();
+    let coordinator =
+        Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).start().expect("a valid start");
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (worker, cut) = (coordinator.clone(), faults.clone());
+    let work = tokio::spawn(async move {
+        let run = worker.run_while_leader(async |leader: Leader| {
+            begun.send(leader.epoch()).expect("the test listens");
+            if leader.epoch().0 > 1 {
+                return;
+            }
+            // A pause inside of one poll: the leadership ends in it, so nothing can drop this work before it returns.
+            cut.lasting(Fault::HangBefore);
+            while leader.fence().is_ok() {
+                std::thread::yield_now();
+            }
+            cut.heal();
+        });
+        run.await
+    });
+    let first = eventually("the work begins", begins.recv()).await.expect("the work lives");
+    let next = eventually("it begins again", begins.recv()).await.expect("the work lives");
+    assert!(next > first, "{next} after {first}");
+    assert_eq!(eventually("the work ends", work).await.expect("no panic"), Ok(()), "it led when it ended");
+    coordinator.shutdown().await;
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Blocks the caller, its runtime included, until this instance has told as many renewals.
+fn block_until_renewed(notices: &mut tokio::sync::broadcast::Receiver<coordinator::Notice>, times: usize) {
+    let began = std::time::Instant::now();
+    let mut renewals = 0;
+    while renewals < times {
+        assert!(began.elapsed() < PATIENCE, "{renewals} renewals while the service blocks its runtime");
+        match notices.try_recv().map(|notice| notice.kind) {
+            Ok(NoticeKind::Renew { .. }) => renewals += 1,
+            Ok(other) => panic!("{other:?} while the service blocks its runtime"),
+            // Between two looks.
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+#[test]
+fn a_service_that_blocks_its_runtime_keeps_its_lease() {
+    /// Three in a LEADER_TTL: more than two of it.
+    const RENEWALS: usize = 7;
+    let database = FakeDatabase::new();
+    let tickets = FakeTickets::new();
+    let others = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let others = others.expect("a runtime");
+    runtime().block_on(async {
+        let opening = opening("blocking");
+        let first = Coordinator::builder(opening.id.clone(), opening.nonce, database.process(&opening))
+            .leader_store(tickets.process(&opening))
+            .ttl(TTL)
+            .start()
+            .expect("a valid start");
+        let mut notices = first.notices();
+        standing(&first, Standing::Active).await;
+        let second = others.block_on_elsewhere(|| start(&database, &self::opening("waiting")));
+        standing(&second, Standing::Standby).await;
+        while notices.try_recv().is_ok() {}
+        block_until_renewed(&mut notices, RENEWALS);
+        assert!(first.leadership().borrow().is_active(clock::now()));
+        assert_eq!(second.leadership().borrow().leader.as_ref(), Some(first.id()));
+        assert_eq!(second.leadership().borrow().epoch.map(|epoch| epoch.0), Some(1), "there was one term");
+        first.shutdown().await;
+        standing(&second, Standing::Active).await;
+        second.shutdown().await;
+    });
+}
+
+/// Runs something within a runtime, from a thread that is inside of another one.
+trait Elsewhere {
+    fn block_on_elsewhere<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T;
+}
+
+impl Elsewhere for tokio::runtime::Runtime {
+    fn block_on_elsewhere<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let within = scope.spawn(|| {
+                let _entered = self.enter();
+                work()
+            });
+            within.join().expect("no panic")
+        })
+    }
+}
+
+#[test]
+fn a_runtime_that_is_shut_down_hands_over() {
+    let database = FakeDatabase::new();
+    let opening = opening("short-lived");
+    let store = database.process(&opening);
+    let its_own = runtime();
+    let first = its_own.block_on(async {
+        let first =
+            Coordinator::builder(opening.id, opening.nonce, Arc::clone(&store) as Arc<dyn StateStore>)
+                .ttl(TTL)
+                .start()
+                .expect("a valid start");
+        standing(&first, Standing::Active).await;
+        first
+    });
+    drop(its_own);
+    runtime().block_on(async {
+        let mut seen = first.leadership();
+        eventually("it ends", seen.wait_for(|now| now.stopped)).await.expect("it lives");
+        let ended = eventually("it says so", first.ended()).await;
+        assert!(matches!(&ended, Err(Ended::Failed(why)) if why.contains("shut down")), "{ended:?}");
+        let second = start(&database, &self::opening("next"));
+        standing(&second, Standing::Active).await;
+        let terms = store.history(2).await.expect("it answers");
+        let reason = terms.last().and_then(|term| term.reason.as_deref());
+        assert_ne!(reason, Some("expired"), "the lease was given back: {terms:?}");
+        second.shutdown().await;
+    });
+}
+
+#[tokio::test]
+async fn a_store_that_was_opened_for_another_process_is_refused() {
+    let (database, tickets) = (FakeDatabase::new(), FakeTickets::new());
+    let mine = opening("mine");
+    let refused = |state: &Opening, leader: &Opening| {
+        let builder = Coordinator::builder(mine.id.clone(), mine.nonce, database.process(state)).ttl(TTL);
+        let started = builder.leader_store(tickets.process(leader)).start();
+        match started.err().expect("it is refused") {
+            StartError::Store { store, what, .. } => (store, what),
+            StartError::Config(error) => panic!("{error}"),
+        }
+    };
+    let group = GroupId::parse("another").expect("an id");
+    let id = InstanceId::parse("another").expect("an id");
+    let nonce = Opening::new(&group, "x").nonce;
+    let cases = [
+        (Opening { id, ..mine.clone() }, "the instance id"),
+        (Opening { nonce, ..mine.clone() }, "the nonce"),
+        (Opening { ttl: TTL * 2, ..mine.clone() }, "LEADER_TTL"),
+    ];
+    for (other, what) in &cases {
+        assert_eq!(refused(other, &mine), ("state store", *what));
+        assert_eq!(refused(&mine, other), ("leader store", *what));
+    }
+    let other = Opening { group, ..mine.clone() };
+    assert_eq!(refused(&mine, &other), ("leader store", "the group"));
+}
+
 /// What a test wants of a renewal: `None` lets it through.
 #[mockall::automock]
 trait Script: Send + Sync {
@@ -231,10 +389,15 @@ trait Script: Send + Sync {
 struct Scripted {
     real: Arc<FakeStateStore>,
     script: MockScript,
+    /// Notified, it panics where the driver itself waits.
+    breaks: Arc<tokio::sync::Notify>,
 }
 
 #[async_trait]
 impl StateStore for Scripted {
+fn identity(&self) -> StoreIdentity {
+        self.real.identity()
+    }
     async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
         match self.script.renewal() {
             Some(renewal) => Ok(renewal),
@@ -272,7 +435,10 @@ impl StateStore for Scripted {
         self.real.portfolio().await
     }
     async fn changed(&self) {
-        self.real.changed().await;
+        tokio::select! {
+            () = self.real.changed() => {}
+            () = self.breaks.notified() => panic!("the adapter's own fault"),
+        }
     }
 }
 
@@ -284,7 +450,8 @@ async fn a_third_renewal_that_is_superseded_ends_the_belief_and_is_counted() {
     script.expect_renewal().times(1).in_sequence(&mut order).returning(|| Some(Renewal::Superseded));
     script.expect_renewal().returning(|| None);
     let opening = opening("scripted");
-    let store = Arc::new(Scripted { real: FakeDatabase::new().process(&opening), script });
+    let (real, breaks) = (FakeDatabase::new().process(&opening), Arc::default());
+    let store = Arc::new(Scripted { real, script, breaks });
     let coordinator =
         Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).start().expect("a valid start");
     let mut notices = coordinator.notices();
@@ -303,4 +470,26 @@ async fn a_third_renewal_that_is_superseded_ends_the_belief_and_is_counted() {
     let counters = coordinator.snapshot().expect("it started").counters;
     assert_eq!(counters.split_brains, 1);
     coordinator.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_panic_of_the_election_ends_leadership_with_its_reason() {
+    let mut script = MockScript::new();
+    script.expect_renewal().returning(|| None);
+    let opening = opening("panics");
+    let (real, breaks) = (FakeDatabase::new().process(&opening), Arc::new(tokio::sync::Notify::new()));
+    let store = Arc::new(Scripted { real, script, breaks: Arc::clone(&breaks) });
+    let coordinator =
+        Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).start().expect("a valid start");
+    standing(&coordinator, Standing::Active).await;
+    let worker = coordinator.clone();
+    let work = tokio::spawn(async move { worker.run_while_leader(|_| std::future::pending::<()>()).await });
+    breaks.notify_one();
+    let ended = eventually("it ends", coordinator.ended()).await;
+    assert!(
+        matches!(&ended, Err(Ended::Failed(why)) if why.contains("the adapter's own fault")),
+        "{ended:?}"
+    );
+    assert!(!coordinator.leadership().borrow().is_active(clock::now()));
+    assert_eq!(eventually("the work ends", work).await.expect("no panic"), ended);
 }

@@ -10,6 +10,7 @@ use domain::ledger::{Signal, SignalId};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, Migrate, Release, Renewal, Schema, SignalLedger, StateStore, StepDown, StoreError,
+    StoreIdentity,
 };
 use domain::recovery::RawPortfolio;
 use std::collections::BTreeMap;
@@ -197,6 +198,10 @@ pub(crate) fn written<T>(_: &Judge, _: &T) -> Reply {
 
 #[async_trait]
 impl StateStore for DatabaseClient {
+    fn identity(&self) -> StoreIdentity {
+        self.store.identity()
+    }
+
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
         self.ask(move |store| async move { store.migrate(apply).await }, written).await
     }

@@ -9,7 +9,7 @@ use crate::world::World;
 use coordinator::clock::Process;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings, Notice, NoticeKind};
 use domain::id::{InstanceId, Nonce};
-use domain::ledger::{Actor, NewSignal};
+use domain::ledger::{Actor, Limits, NewSignal};
 use domain::ports::{LeaderStore, Recorded, Report, SignalHandler, StateStore, Submit};
 use domain::time::Time;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,7 +83,11 @@ impl Instance {
             coordinator.clone(),
             world.plan.ttl(),
         )));
-        let settings = LedgerSettings { handler_time_max: world.patience(), ..LedgerSettings::default() };
+        let settings = LedgerSettings {
+            limits: Limits::NONE,
+            handler_time_max: world.patience(),
+            ..LedgerSettings::default()
+        };
         let ledger = Ledger::new(coordinator.clone(), stores, settings);
         let trap = Arc::new(Mutex::new(None));
         let handler: Arc<dyn SignalHandler> = Arc::new(Handler {

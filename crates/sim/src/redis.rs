@@ -4,7 +4,7 @@ use crate::line::{Line, Reply};
 use crate::server::Server;
 use async_trait::async_trait;
 use domain::id::ClaimId;
-use domain::ports::{Acquire, LeaderStore, StoreError, Ticket, TicketRenewal};
+use domain::ports::{Acquire, LeaderStore, StoreError, StoreIdentity, Ticket, TicketRenewal};
 use std::sync::Arc;
 use testkit::contract::Opening;
 use testkit::fake::{FakeLeaderStore, FakeTickets};
@@ -69,6 +69,10 @@ impl RedisClient {
 
 #[async_trait]
 impl LeaderStore for RedisClient {
+    fn identity(&self) -> StoreIdentity {
+        self.store.identity()
+    }
+
     async fn acquire(&self, claim: ClaimId, void: Option<ClaimId>) -> Result<Acquire, StoreError> {
         self.ask(move |store| async move { store.acquire(claim, void).await }).await
     }

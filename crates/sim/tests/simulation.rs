@@ -126,7 +126,7 @@ async fn a_late_report_or_decision_puts_back_nothing_that_was_sent_since() {
     let new = signal("s");
     let id = new.id();
     leader.submit_one(&new, &actor).await.expect("it is taken");
-    let claims = async || match leader.claim_signals(&token, Limits::default(), 1).await {
+    let claims = async || match leader.claim_signals(&token, Limits::NONE, 1).await {
         Ok(SignalClaim::Claimed(signals)) => signals[0].attempt,
         other => panic!("{other:?}"),
     };

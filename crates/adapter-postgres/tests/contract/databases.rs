@@ -167,7 +167,7 @@ pub async fn lead(store: &PostgresStore, opening: &Opening) -> Token {
 
 /// Claims the next signal.
 pub async fn claim_signal(store: &PostgresStore, token: &Token) -> Result<SignalClaim, StoreError> {
-    store.claim_signals(token, Limits::default(), 1).await
+    store.claim_signals(token, Limits::NONE, 1).await
 }
 
 /// Claims the next signal, which there is.

@@ -108,10 +108,7 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
 
     store.request_step_down(&token, "planned").await.expect("step down");
     assert_eq!(store.release(&token, Seq(2), "planned").await, Ok(Release::Released));
-    assert_eq!(
-        store.claim_signals(&token, domain::ledger::Limits::default(), 1).await,
-        Ok(SignalClaim::Fenced)
-    );
+    assert_eq!(store.claim_signals(&token, domain::ledger::Limits::NONE, 1).await, Ok(SignalClaim::Fenced));
     store.history(10).await.expect("history");
     store.members().await.expect("members");
     store.leave(&opening.id, opening.nonce).await.expect("leave");

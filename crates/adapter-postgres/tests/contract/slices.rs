@@ -73,7 +73,7 @@ async fn reports_and_repetitions_in_opposite_order_do_not_wait_for_each_other(da
         leader.submit(&new, &client()).await.expect("submit");
         let back: Vec<NewSignal> = new.iter().rev().cloned().collect();
         let who = client();
-        let claim = leader.claim_signals(&token, Limits::default(), CLAIM_MAX);
+        let claim = leader.claim_signals(&token, Limits::NONE, CLAIM_MAX);
         let (claim, repeated) = tokio::join!(claim, other.submit(&back, &who));
         repeated.expect("no deadlock");
         let Ok(SignalClaim::Claimed(claimed)) = claim else { panic!("{claim:?}") };
@@ -164,7 +164,7 @@ async fn a_hint_is_given_when_something_waits_and_only_then(databases: &Database
     told.push(hinted("two new signals").await);
     offer(&store, &signal("s-1")).await;
     told.push(hinted("a repetition").await);
-    let claim = store.claim_signals(&token, Limits::default(), 2).await;
+    let claim = store.claim_signals(&token, Limits::NONE, 2).await;
     let Ok(SignalClaim::Claimed(claimed)) = claim else { panic!("{claim:?}") };
     told.push(hinted("a claim").await);
     let back = [report(&claimed[0], Settlement::Received)];
@@ -289,7 +289,7 @@ async fn what_is_handed_in_and_reported_is_looked_up_by_its_index(databases: &Da
         let (rows, plan) = plans.rows(adapter_postgres::statements::SUBMIT, &arguments).await;
         assert!(rows < ROWS_MAX, "{rows} rows: {plan}");
     }
-    let claim = plans.store.claim_signals(&plans.token, Limits::default(), CLAIM_MAX).await;
+    let claim = plans.store.claim_signals(&plans.token, Limits::NONE, CLAIM_MAX).await;
     assert!(matches!(claim, Ok(SignalClaim::Claimed(_))), "{claim:?}");
     let arguments =
         format!("{}, '{{new}}', '{{1}}', '{{done}}', ARRAY[NULL], 'x', 'x', 'hint'", plans.held());

@@ -94,7 +94,7 @@ async fn no_switch(_: Arc<Files>) {
     ] {
         files.sql(gone).await.unwrap();
         let answers = [
-            store.claim_signals(&token, Limits::default(), 1).await.map(|_| ()),
+            store.claim_signals(&token, Limits::NONE, 1).await.map(|_| ()),
             store.switch(Switch::Pause, &client(), "why").await.map(|_| ()),
             store.switch(Switch::Resume, &client(), "why").await.map(|_| ()),
             store.totals().await.map(|_| ()),
@@ -117,11 +117,11 @@ async fn no_switch(_: Arc<Files>) {
             ))
             .await
             .unwrap();
-        assert_eq!(store.claim_signals(&token, Limits::default(), 1).await, Ok(SignalClaim::Paused));
+        assert_eq!(store.claim_signals(&token, Limits::NONE, 1).await, Ok(SignalClaim::Paused));
         assert!(store.totals().await.is_ok_and(|totals| totals.paused.is_some()), "{column}");
     }
     assert_eq!(store.switch(Switch::Resume, &client(), "well").await, Ok(Switched::Turned));
-    let claim = store.claim_signals(&token, Limits::default(), 1).await;
+    let claim = store.claim_signals(&token, Limits::NONE, 1).await;
     assert!(matches!(claim, Ok(SignalClaim::Claimed(_))), "{claim:?}");
 }
 

@@ -144,7 +144,7 @@ async fn ledger(_: Arc<Files>) {
             _ => drop(store.submit(&new, &client()).await.unwrap()),
         }
         let most = u16::try_from(TOGETHER).unwrap();
-        let claim = store.claim_signals(&token, Limits::default(), most);
+        let claim = store.claim_signals(&token, Limits::NONE, most);
         match round % 4 {
             1 => drop(interrupted(claim, polls, patience).await),
             _ => drop(claim.await.unwrap()),
@@ -180,7 +180,7 @@ async fn ledger(_: Arc<Files>) {
             nothing += 1;
         }
         // Out of the way of the next round.
-        store.claim_signals(&token, Limits::default(), most).await.unwrap();
+        store.claim_signals(&token, Limits::NONE, most).await.unwrap();
         store.settle(&token, &reports).await.unwrap();
         store.settle(&token, &later).await.unwrap();
     }

@@ -35,8 +35,7 @@ async fn every_character(_: Arc<Files>) {
         new.instruction.payload = some.iter().collect();
         let Submit::Accepted(accepted) = offer(&*store, &new).await else { panic!("it is new") };
         assert!(accepted.instruction == new.instruction, "accepted: {n}");
-        let Ok(SignalClaim::Claimed(claimed)) = store.claim_signals(&token, Limits::default(), 1).await
-        else {
+        let Ok(SignalClaim::Claimed(claimed)) = store.claim_signals(&token, Limits::NONE, 1).await else {
             panic!("it waits")
         };
         assert!(claimed[0].instruction == new.instruction, "claimed: {n}");
@@ -117,7 +116,7 @@ async fn confirmed(_: Arc<Files>) {
     };
     let new = signal("s-1");
     offer(&*store, &new).await;
-    store.claim_signals(&token, Limits::default(), 1).await.unwrap();
+    store.claim_signals(&token, Limits::NONE, 1).await.unwrap();
     let report = Report { id: new.id(), attempt: 1, settlement: Settlement::Done, note: None };
     store.settle(&token, std::slice::from_ref(&report)).await.unwrap();
     store.switch(Switch::Pause, &client(), "why").await.unwrap();
@@ -178,7 +177,7 @@ async fn many_expired(_: Arc<Files>) {
         .collect();
     new.push(signal_about("next", "NIFTY"));
     store.submit(&new, &client()).await.unwrap();
-    let claim = async || store.claim_signals(&token, Limits::default(), 10).await.unwrap();
+    let claim = async || store.claim_signals(&token, Limits::NONE, 10).await.unwrap();
     let SignalClaim::Claimed(claimed) = claim().await else { panic!("the last is not late") };
     assert_eq!(claimed.iter().map(|signal| signal.id.as_str()).collect::<Vec<_>>(), ["next"]);
     for _ in 0..2 {
@@ -220,7 +219,7 @@ async fn rebuilt_table(_: Arc<Files>) {
     let store = files.migrated("i").await;
     let token = lead(&store, 1).await;
     offer(&*store, &signal("s-1")).await;
-    store.claim_signals(&token, Limits::default(), 1).await.unwrap();
+    store.claim_signals(&token, Limits::NONE, 1).await.unwrap();
     for (column, value) in BAD {
         let told = files.sql(&format!("UPDATE coordinator_signal SET {column} = {value}")).await;
         let by_the_code = ["id", "instrument", "signal_type", "position", "payload", "claim"];
@@ -230,7 +229,7 @@ async fn rebuilt_table(_: Arc<Files>) {
         let mut again = signal("s-1");
         again.instruction.instrument = instrument;
         offer(&*store, &again).await;
-        store.claim_signals(&token, Limits::default(), 1).await.unwrap();
+        store.claim_signals(&token, Limits::NONE, 1).await.unwrap();
     }
     files
         .sql(

@@ -135,7 +135,7 @@ async fn go_on(_: Arc<Files>) {
         ttl: TTL,
     };
     let Ok(Claim::Granted(token)) = store.claim(&request).await else { panic!("as it was seen") };
-    let claim = async || store.claim_signals(&token, Limits::default(), 10).await.unwrap();
+    let claim = async || store.claim_signals(&token, Limits::NONE, 10).await.unwrap();
     assert_eq!(claim().await, SignalClaim::Empty, "one of theirs is claimed, one in doubt");
     let doubted = store.take_over(&token, InFlight::Only(&[])).await.unwrap().unwrap();
     assert_eq!(doubted.iter().map(|signal| signal.id.as_str()).collect::<Vec<_>>(), ["claimed", "in_doubt"]);

@@ -15,7 +15,7 @@ pub use migrate::migrate;
 pub use recovery::check_recovery;
 pub use signals::signals;
 pub use status::{Form, status};
-pub use step_down::step_down;
+pub use step_down::{Wanted, step_down};
 
 use crate::compose::Stores;
 use crate::config::Config;

@@ -5,8 +5,10 @@ use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
+use coordinator::beat_interval;
+use domain::id::InstanceId;
 use domain::lease::Token;
-use domain::member::Term;
+use domain::member::{MemberSeen, Standing, Term};
 use domain::ports::StepDown;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -16,22 +18,43 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Terms read to find the one before and the one after.
 const TERMS_READ: u32 = 8;
 
-/// Asks the leader to hand over, waits for the next one, and prints it with the gap.
-pub async fn step_down(config: &Config, reason: &str) -> Result<(), Failure> {
+/// A heartbeat that is older than this many intervals is not one of a process that runs.
+const BEATS_MISSED: u32 = 3;
+
+/// When leadership is to be handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// When another instance can take over from a leader that lives.
+    WithSuccessor,
+    /// In any case.
+    Always,
+}
+
+/// Requests a handover from the leader, waits for the next one, and prints it with the gap.
+pub async fn step_down(config: &Config, reason: &str, wanted: Wanted) -> Result<(), Failure> {
     let stores = open(config)?;
-    let outcome = hand_over(config, &stores, reason).await;
+    let outcome = hand_over(config, &stores, reason, wanted).await;
     stores.close().await;
     outcome
 }
 
-async fn hand_over(config: &Config, stores: &Stores, reason: &str) -> Result<(), Failure> {
+async fn hand_over(config: &Config, stores: &Stores, reason: &str, wanted: Wanted) -> Result<(), Failure> {
     let row = ask("the state store", stores.state.observe()).await?;
     let token = row.version.token;
     let Some(holder) = row.holder.filter(|_| !row.released) else {
         return Err(Failure::other("nobody leads, so there is nothing to hand over"));
     };
+    let members = ask("the state store", stores.state.members()).await?;
+    let fresh = beat_interval(config.leader_ttl) * BEATS_MISSED;
+    let candidates = match (judge(&members, &holder, fresh), wanted) {
+        (Ok(candidates), _) => format!("; {candidates} can take over"),
+        (Err(_), Wanted::Always) => String::new(),
+        (Err(why), Wanted::WithSuccessor) => return Err(Failure::other(why)),
+    };
     match ask("the state store", stores.state.request_step_down(&token, reason)).await? {
-        StepDown::Requested => line(format_args!("asked {holder} (epoch {}) to hand over", token.epoch))?,
+        StepDown::Requested => {
+            line(format_args!("asked {holder} (epoch {}) to hand over{candidates}", token.epoch))?;
+        }
         StepDown::Superseded => {
             return Err(Failure::other(format!(
                 "{holder} stopped leading just now; see `coordinator status`"
@@ -50,6 +73,33 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str) -> Result<(),
         let _ = timeout(LOOK_AGAIN, stores.state.changed()).await;
     }
     Err(Failure::other(format!("nobody has taken over within {patience:?}; see `coordinator status`")))
+}
+
+/// The instances that can take over from `holder`, or why a handover makes no sense. A heartbeat older than `fresh` is
+/// a dead process's.
+fn judge(members: &[MemberSeen], holder: &InstanceId, fresh: Duration) -> Result<String, String> {
+    let leader = members.iter().find(|seen| seen.member.id == *holder);
+    if let Some(age) = leader.map(|seen| seen.heartbeat_age).filter(|age| *age > fresh) {
+        return Err(format!(
+            "{holder} is dead or cut off: its last heartbeat is {} s old, so it cannot hand over; another instance \
+             leads when the lease has run out (--force requests it all the same)",
+            age.as_secs()
+        ));
+    }
+    // The line of a former leader follows a moment after the lease: it is only the lease that says who leads.
+    let can = |standing| matches!(standing, Standing::Standby | Standing::Recovering | Standing::Active);
+    let candidates: Vec<&str> = members
+        .iter()
+        .filter(|seen| seen.member.id != *holder && seen.heartbeat_age <= fresh && can(seen.member.standing))
+        .map(|seen| seen.member.id.as_str())
+        .collect();
+    if candidates.is_empty() {
+        return Err(format!(
+            "no instance can take over from {holder}: start another one first, see `coordinator status` (with --force \
+             {holder} stops, and leads again after three heartbeats)"
+        ));
+    }
+    Ok(candidates.join(", "))
 }
 
 /// The newest term of that epoch: a leader may have carried its row to a later timeline since it began.

@@ -8,12 +8,6 @@ use domain::ledger::Limits;
 use rust_decimal::Decimal;
 use std::time::Duration;
 
-/// Signals in a minute unless configured: far more than any strategy of a dozen trades a year means, and few enough
-/// that a person can stop one that has gone mad.
-const PER_MINUTE_DEFAULT: u32 = 60;
-/// Signals in a day unless configured; likewise.
-const PER_DAY_DEFAULT: u32 = 1_000;
-const _: () = assert!(PER_MINUTE_DEFAULT < PER_DAY_DEFAULT);
 /// Shortest time for a handler.
 const HANDLER_TIME_MIN: Duration = Duration::from_millis(100);
 /// Longest: what takes longer answers "sent" and reports its result later.
@@ -42,8 +36,7 @@ pub struct Signals {
 impl Signals {
     pub const HANDLER_TIMEOUT_DEFAULT: Duration = HANDLER_TIME_DEFAULT;
     pub const RETENTION_DEFAULT: Duration = RETENTION_DEFAULT;
-    pub const LIMITS_DEFAULT: Limits =
-        Limits { per_minute: Some(PER_MINUTE_DEFAULT), per_day: Some(PER_DAY_DEFAULT) };
+    pub const LIMITS_DEFAULT: Limits = Limits::DEFAULT;
 
     /// The retention in whole days, as it is written.
     pub fn retention_days(&self) -> u64 {

@@ -127,7 +127,7 @@ fn go_on(database: &Database, process: &Process, others: &Process, at: &str) {
         settle(process, &token, &signal, Settlement::Received, at);
     }
     loop {
-        match block_on(process.ledger.claim_signals(&token, Limits::default(), CLAIM_MAX)) {
+        match block_on(process.ledger.claim_signals(&token, Limits::NONE, CLAIM_MAX)) {
             Ok(SignalClaim::Claimed(signals)) => {
                 for signal in signals {
                     settle(process, &token, &signal, Settlement::Done, at);

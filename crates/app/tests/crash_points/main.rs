@@ -182,7 +182,7 @@ fn late_claim(stage: &Stage) {
     let late = until("a claim in the leader's name", || {
         submitted += 1;
         stage.submit(&format!("late-{submitted}"));
-        match block_on(ledger.claim_signals(&token, Limits::default(), 1)) {
+        match block_on(ledger.claim_signals(&token, Limits::NONE, 1)) {
             Ok(SignalClaim::Claimed(mut signals)) => signals.pop(),
             Ok(SignalClaim::Empty) => None,
             other => panic!("the token is the row's: {other:?}"),

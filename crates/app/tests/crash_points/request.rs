@@ -52,7 +52,7 @@ impl Request {
             submit(others, id);
         }
         if matches!(self, Self::Settle | Self::TakeOver | Self::Decide) {
-            let claimed = block_on(ledger.claim_signals(&token, Limits::default(), 1));
+            let claimed = block_on(ledger.claim_signals(&token, Limits::NONE, 1));
             let one = |signals: &[domain::ledger::Signal]| signals.len() == 1 && signals[0].id == *id;
             assert!(matches!(&claimed, Ok(SignalClaim::Claimed(signals)) if one(signals)), "{claimed:?}");
         }
@@ -72,7 +72,7 @@ impl Request {
                 matches!(ledger.submit_one(&signal(id.as_str()), &client()).await?, Submit::Accepted(_))
             }
             Self::ClaimSignals => {
-                let claim = ledger.claim_signals(token, Limits::default(), 1).await?;
+                let claim = ledger.claim_signals(token, Limits::NONE, 1).await?;
                 matches!(claim, SignalClaim::Claimed(signals) if signals[0].id == *id)
             }
             Self::Settle => {

@@ -102,7 +102,7 @@ impl Stage {
         }
         let (ledger, token) = (self.database.ledger(), self.database.token());
         for id in ["sent", "unsent"] {
-            match block_on(ledger.claim_signals(&token, Limits::default(), 1)) {
+            match block_on(ledger.claim_signals(&token, Limits::NONE, 1)) {
                 Ok(SignalClaim::Claimed(signals)) => assert_eq!(signals[0].id.as_str(), id),
                 other => panic!("{id} is the oldest: {other:?}"),
             }

@@ -1,7 +1,7 @@
 //! How leadership passes on, on both kinds of state store.
 
 use crate::TTL;
-use crate::group::Group;
+use crate::group::{Group, THREE};
 use crate::servers::Servers;
 use crate::wait::{PATIENCE, nanos, now, until};
 use std::time::Duration;
@@ -57,7 +57,11 @@ fn a_step_down_hands_over_to_another(group: impl FnOnce(Duration) -> Group) {
     assert_eq!(said.code, Some(0), "{said:?}");
     let next = group.wait_lead(first.epoch);
     let lines: Vec<&str> = said.stdout.lines().collect();
-    assert_eq!(lines[0], format!("asked {} (epoch {}) to hand over", first.name, first.epoch));
+    let others: Vec<&str> = THREE.into_iter().filter(|name| *name != first.name).collect();
+    let candidates = others.join(", ");
+    let asked =
+        format!("asked {} (epoch {}) to hand over; {candidates} can take over", first.name, first.epoch);
+    assert_eq!(lines[0], asked);
     let new_leader = format!("{} leads (epoch {}), ", next.name, next.epoch);
     let gap = lines[1].strip_prefix(&new_leader).and_then(|rest| rest.strip_suffix(" ms without a leader"));
     assert!(gap.is_some_and(|gap| gap.parse::<u64>().is_ok()), "{said:?}");

@@ -119,7 +119,7 @@ fn submit(ledger: &dyn SignalLedger, ids: &[&str]) {
 }
 
 fn claimed(ledger: &dyn SignalLedger, token: &Token) -> Signal {
-    match block_on(ledger.claim_signals(token, Limits::default(), 1)) {
+    match block_on(ledger.claim_signals(token, Limits::NONE, 1)) {
         Ok(SignalClaim::Claimed(mut signals)) => signals.remove(0),
         other => panic!("the current token {token} is refused: {other:?}"),
     }
@@ -134,7 +134,7 @@ fn report(of: &Signal, settlement: Settlement) -> Report {
 fn assert_refused(group: &Group, ledger: &dyn SignalLedger, old: &Token, taken: &Signal) {
     let before = group.database.signals();
     assert!(before.is_some());
-    assert_eq!(block_on(ledger.claim_signals(old, Limits::default(), 1)), Ok(SignalClaim::Fenced));
+    assert_eq!(block_on(ledger.claim_signals(old, Limits::NONE, 1)), Ok(SignalClaim::Fenced));
     for settlement in [Settlement::Done, Settlement::Sent, Settlement::Rejected, Settlement::Received] {
         assert_eq!(block_on(ledger.settle(old, &[report(taken, settlement)])), Ok(None));
     }

@@ -16,6 +16,8 @@
 //!   of a group.
 //! - [`runbooks`], with [`runbook`] and [`follow`]: what the pages about alerts say is printed during the fault is printed.
 //! - [`telemetry`]: what a receiver of OTLP is pushed, and that nothing waits for it.
+//! - [`stability`]: while nothing is wrong a term does not end.
+//! - [`handover`], [`stops`], [`output`], [`descriptors`]: what an operator and an operating system do to a process.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 
 mod alerts;
@@ -27,13 +29,16 @@ mod command;
 mod cut_off;
 mod database;
 mod demo;
+mod descriptors;
 mod double;
 mod failover;
 mod fencing;
 mod follow;
 mod group;
+mod handover;
 mod hostile_ticket;
 mod monitoring;
+mod output;
 mod pages;
 mod panels;
 mod postgres_away;
@@ -44,6 +49,8 @@ mod runbook;
 mod runbooks;
 mod servers;
 mod signals;
+mod stability;
+mod stops;
 mod telemetry;
 mod wait;
 mod watched;

@@ -77,10 +77,7 @@ fn prepare(group: &Group) -> Token {
         assert!(matches!(block_on(ledger.submit_one(&signal(id), &client())), Ok(Submit::Accepted(_))));
     }
     let token = group.database.token();
-    assert!(matches!(
-        block_on(ledger.claim_signals(&token, Limits::default(), 1)),
-        Ok(SignalClaim::Claimed(_))
-    ));
+    assert!(matches!(block_on(ledger.claim_signals(&token, Limits::NONE, 1)), Ok(SignalClaim::Claimed(_))));
     token
 }
 
@@ -102,15 +99,12 @@ fn expect_new_timeline(mut group: Group, old: &Token, old_epoch: u64) {
         });
     }
     let before = group.database.signals();
-    assert_eq!(block_on(ledger.claim_signals(old, Limits::default(), 1)), Ok(SignalClaim::Fenced));
+    assert_eq!(block_on(ledger.claim_signals(old, Limits::NONE, 1)), Ok(SignalClaim::Fenced));
     let report = Report { id: taken, attempt: 1, settlement: Settlement::Done, note: None };
     assert_eq!(block_on(ledger.settle(old, &[report])), Ok(None));
     assert_eq!(block_on(ledger.take_over(old, InFlight::All)), Ok(None));
     assert_eq!(group.database.signals(), before);
-    assert!(matches!(
-        block_on(ledger.claim_signals(&current, Limits::default(), 1)),
-        Ok(SignalClaim::Claimed(_))
-    ));
+    assert!(matches!(block_on(ledger.claim_signals(&current, Limits::NONE, 1)), Ok(SignalClaim::Claimed(_))));
 
     let last = group.leads().pop().expect("somebody led");
     group.wait_renewals(&last.name);

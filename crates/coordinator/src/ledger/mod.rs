@@ -67,7 +67,7 @@ pub struct LedgerSettings {
 }
 
 impl Default for LedgerSettings {
-    /// Without limits.
+    /// With the limits that the documentation promises, [`Limits::DEFAULT`].
     fn default() -> Self {
         Self {
             limits: Limits::default(),

@@ -5,12 +5,27 @@ use core::time::Duration;
 
 /// How many signals may be sent at most. By the state store's clock, over every leader: the claim that would be
 /// one too many is not granted, and the signal waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// In any 60 seconds; `None`: any number.
     pub per_minute: Option<u32>,
     /// In any 24 hours; `None`: any number.
     pub per_day: Option<u32>,
+}
+
+impl Limits {
+    /// Unless configured: far more than any strategy of a dozen trades a year means, and few enough that an operator
+    /// can stop one that has gone mad.
+    pub const DEFAULT: Self = Self { per_minute: Some(60), per_day: Some(1_000) };
+    /// Any number.
+    pub const NONE: Self = Self { per_minute: None, per_day: None };
+}
+
+impl Default for Limits {
+    /// [`Limits::DEFAULT`].
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 /// Which limit lets nothing through.

@@ -5,7 +5,7 @@ use super::listeners::{Hint, Listeners};
 use crate::contract::{LeaderStores, Opening, TicketTamper};
 use async_trait::async_trait;
 use domain::id::{ClaimId, GroupId, InstanceId};
-use domain::ports::{Acquire, LeaderStore, StoreError, Ticket, TicketFault, TicketRenewal};
+use domain::ports::{Acquire, LeaderStore, StoreError, StoreIdentity, Ticket, TicketFault, TicketRenewal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -186,6 +186,11 @@ impl FakeLeaderStore {
 
 #[async_trait]
 impl LeaderStore for FakeLeaderStore {
+    fn identity(&self) -> StoreIdentity {
+        let of = &self.opening;
+        StoreIdentity { group: of.group.clone(), id: of.id.clone(), nonce: of.nonce, ttl: of.ttl }
+    }
+
     async fn acquire(&self, claim: ClaimId, void: Option<ClaimId>) -> Result<Acquire, StoreError> {
         self.faults.around(Call::TicketAcquire, || Ok(self.do_acquire(claim, void))).await
     }

@@ -10,7 +10,7 @@ use domain::id::{InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token, Version};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError,
+    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
 };
 use domain::recovery::RawPortfolio;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -240,6 +240,11 @@ fn shortened(reason: &str) -> String {
 
 #[async_trait]
 impl StateStore for FakeStateStore {
+    fn identity(&self) -> StoreIdentity {
+        let of = &self.opening;
+        StoreIdentity { group: of.group.clone(), id: of.id.clone(), nonce: of.nonce, ttl: of.ttl }
+    }
+
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
         self.faults.around(Call::Migrate, || Ok(self.do_migrate(apply))).await
     }

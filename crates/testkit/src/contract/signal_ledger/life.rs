@@ -382,7 +382,7 @@ async fn many_reports_are_recorded_at_once_each_with_its_answer(scene: Scene) {
     let token = process.lead().await;
     let new: Vec<NewSignal> = (0..CLAIM_MAX).map(|n| signal(&format!("s-{n}"))).collect();
     process.ledger.submit(&new, &client()).await.expect("submit");
-    let claim = process.ledger.claim_signals(&token, Limits::default(), CLAIM_MAX).await;
+    let claim = process.ledger.claim_signals(&token, Limits::NONE, CLAIM_MAX).await;
     let Ok(SignalClaim::Claimed(claimed)) = claim else { panic!("{claim:?}") };
     assert_eq!(claimed.len(), usize::from(CLAIM_MAX));
     let settlement = |n: usize| SETTLEMENTS[n % SETTLEMENTS.len()];

@@ -142,7 +142,7 @@ async fn the_kill_switch_stops_claims_and_nothing_else(scene: Scene) {
     let out = claim(&*process.ledger, &token).await;
     let answer = process.ledger.switch(Switch::Pause, &person(), "broker has trouble").await;
     assert_eq!(answer, Ok(Switched::Turned));
-    let nothing = claim_within(&process, &token, Limits::default(), 1).await;
+    let nothing = claim_within(&process, &token, Limits::NONE, 1).await;
     assert_eq!(nothing, SignalClaim::Paused);
     submit(&*process.ledger, "accepted").await;
     settle(&*process.ledger, &token, &out, Settlement::Done).await.expect("results are recorded");
@@ -150,7 +150,7 @@ async fn the_kill_switch_stops_claims_and_nothing_else(scene: Scene) {
     let mut late = signal_about("late", "NIFTY");
     late.instruction.expires_ms = Some(1);
     accepted(&*process.ledger, &late).await;
-    assert_eq!(claim_within(&process, &token, Limits::default(), 1).await, SignalClaim::Paused);
+    assert_eq!(claim_within(&process, &token, Limits::NONE, 1).await, SignalClaim::Paused);
     assert_eq!(process.ledger.counts().await.map(|counts| counts.expired), Ok(1), "time goes on");
     let paused = process.ledger.totals().await.expect("totals").paused.expect("it is on");
     assert_eq!((paused.reason.as_str(), paused.who.as_str()), ("broker has trouble", "operator"));
@@ -167,7 +167,7 @@ async fn the_kill_switch_outlives_the_leader_and_the_process(scene: Scene) {
     waiting(&a, 1).await;
     let again = scene.process("a").await;
     let token = again.lead().await;
-    let nothing = claim_within(&again, &token, Limits::default(), 1).await;
+    let nothing = claim_within(&again, &token, Limits::NONE, 1).await;
     assert_eq!(nothing, SignalClaim::Paused);
 }
 
@@ -201,7 +201,7 @@ async fn once_a_pause_is_acknowledged_no_claim_is_granted(scene: Scene) {
             let leader = leader.clone();
             async move {
                 loop {
-                    match claim_within(&leader, &token, Limits::default(), 1).await {
+                    match claim_within(&leader, &token, Limits::NONE, 1).await {
                         SignalClaim::Claimed(_) => tokio::task::yield_now().await,
                         SignalClaim::Paused | SignalClaim::Empty => return,
                         other => panic!("{other:?}"),
@@ -246,7 +246,7 @@ async fn groups_have_their_own_kill_switch(scene: Scene) {
     elsewhere.ledger.switch(Switch::Pause, &person(), "there").await.expect("pause");
     let token = here.lead().await;
     submit(&*here.ledger, "s-1").await;
-    let claimed = claim_within(&here, &token, Limits::default(), 1).await;
+    let claimed = claim_within(&here, &token, Limits::NONE, 1).await;
     assert!(matches!(claimed, SignalClaim::Claimed(some) if ids(&some) == ["s-1"]));
     assert_eq!(here.ledger.audit(None, 10).await.expect("audit").len(), 2, "its own lines only");
 }

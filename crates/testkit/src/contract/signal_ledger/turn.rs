@@ -24,7 +24,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
 }
 
 async fn claim_all(ledger: &dyn SignalLedger, token: &domain::lease::Token, most: u16) -> Vec<Signal> {
-    match ledger.claim_signals(token, Limits::default(), most).await {
+    match ledger.claim_signals(token, Limits::NONE, most).await {
         Ok(SignalClaim::Claimed(signals)) => signals,
         Ok(SignalClaim::Empty) => Vec::new(),
         other => panic!("{token} holds the row: {other:?}"),

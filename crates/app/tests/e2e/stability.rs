@@ -1,0 +1,133 @@
+//! While the state store answers and nobody asks for a handover, a term does not end; and a quiet group is quiet to read:
+//! one term in the history, no warning in a log, no alert. Whatever is committed, submitted or notified.
+
+use crate::TTL;
+use crate::group::{Group, Lead, THREE};
+use crate::servers::Servers;
+use crate::signals::{accepted, submission};
+use crate::wait::{block_on, until};
+use serde_json::Value;
+use std::time::Duration;
+use testkit::backend;
+use testkit::broker::HttpBroker;
+use testkit::process::EventKind;
+
+/// Three in a LEADER_TTL: four of it, and one more.
+const RENEWALS: usize = 13;
+/// Between two signals of the client that submits many: 20 a second.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Notifications of the storm for each look at the renewals.
+const STORM: &str = "DO $$ BEGIN FOR i IN 1..200 LOOP PERFORM pg_notify((SELECT 'coordinator_' || md5('default')), 'row ' || i); END LOOP; END $$";
+
+fn renewals(group: &mut Group, name: &str) -> usize {
+    group.events(name).iter().filter(|event| event.kind == EventKind::Renew).count()
+}
+
+/// Does `something` again and again for more than four LEADER_TTLs of this leader's renewals, and judges.
+fn stays_quiet(mut group: Group, names: &[&str], lead: &Lead, mut something: impl FnMut(&mut Group)) {
+    let before = renewals(&mut group, &lead.name);
+    until("renewals", || {
+        something(&mut group);
+        (renewals(&mut group, &lead.name) >= before + RENEWALS).then_some(())
+    });
+    assert_eq!(group.leads(), std::slice::from_ref(lead), "one term, as the instances told it");
+    let history = group.command(&["history", "--json"]);
+    assert_eq!(history.json().as_array().map(Vec::len), Some(1), "{history:?}");
+    for name in names {
+        let log = group.process(name).log();
+        let loud: Vec<&str> =
+            log.lines().filter(|line| line.contains("\"WARN\"") || line.contains("\"ERROR\"")).collect();
+        assert!(loud.is_empty(), "{name}: {loud:#?}");
+        let alerts = &group.json(name, "/coordinator/metrics")["alerts"];
+        let fires = |alert: &&Value| alert["status"] != "OK";
+        let firing: Vec<&Value> = alerts.as_object().expect("alerts").values().filter(fires).collect();
+        assert!(firing.is_empty(), "{name}: {firing:#?}");
+    }
+    group.finish();
+}
+
+fn on_both(test: fn(Group)) {
+    test(Group::embedded(TTL));
+    let servers = Servers::start();
+    test(servers.group(TTL));
+}
+
+fn three(group: &mut Group) -> (Lead, &'static str) {
+    let lead = group.start_three();
+    let follower = THREE.into_iter().find(|name| *name != lead.name).expect("there are three");
+    (lead, follower)
+}
+
+#[test]
+fn the_readmes_set_up_with_a_handler() {
+    on_both(|mut group| {
+        let broker = HttpBroker::start();
+        group.set("COORDINATOR_SIGNALS_HANDLER", &broker.url());
+        let (lead, follower) = three(&mut group);
+        let mut number = 0;
+        stays_quiet(group, &THREE, &lead, |group| {
+            number += 1;
+            if number % 20 == 1 {
+                accepted(group, follower, &format!("s-{number}"), "NIFTY");
+            }
+        });
+    });
+}
+
+#[test]
+fn the_readmes_set_up_without_a_handler() {
+    on_both(|mut group| {
+        let (lead, follower) = three(&mut group);
+        accepted(&mut group, follower, "s-1", "NIFTY");
+        stays_quiet(group, &THREE, &lead, |_| {});
+    });
+}
+
+#[test]
+fn ten_idle_instances() {
+    const TEN: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    on_both(|mut group| {
+        for name in TEN {
+            group.start(name);
+        }
+        for name in TEN {
+            group.wait_ready(name);
+        }
+        let lead = group.wait_lead(0);
+        stays_quiet(group, &TEN, &lead, |_| {});
+    });
+}
+
+#[test]
+fn twenty_signals_a_second_to_a_follower() {
+    on_both(|mut group| {
+        let broker = HttpBroker::start();
+        group.set("COORDINATOR_SIGNALS_HANDLER", &broker.url());
+        group.set("COORDINATOR_SIGNALS_MAX_PER_MINUTE", "none");
+        group.set("COORDINATOR_SIGNALS_MAX_PER_DAY", "none");
+        let (lead, follower) = three(&mut group);
+        let mut number = 0;
+        stays_quiet(group, &THREE, &lead, |group| {
+            number += 1;
+            let body = submission(&format!("s-{number}"), &format!("I-{}", number % 8));
+            let answer = group.process(follower).post("/signals", &[], &body).expect("it listens");
+            assert_eq!(answer.status, 201, "{answer:?}");
+            // The client's rate.
+            std::thread::sleep(PAUSE);
+        });
+    });
+}
+
+/// Any role that may connect may notify: what it says must be worth a bounded number of reads and no renewal.
+#[test]
+fn a_storm_of_notifications_by_a_role_without_rights() {
+    let servers = Servers::start();
+    let mut group = servers.group(TTL);
+    let (lead, _) = three(&mut group);
+    group.database.execute("CREATE ROLE nobody_in_particular LOGIN PASSWORD 'x'");
+    let (_, place) = servers.url.rsplit_once('@').expect("a URL with a user");
+    let url = format!("postgres://nobody_in_particular:x@{place}");
+    stays_quiet(group, &THREE, &lead, |_| {
+        block_on(backend::execute(&url, STORM)).expect("anybody may notify");
+    });
+}

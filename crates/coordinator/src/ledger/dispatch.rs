@@ -10,7 +10,7 @@ use crate::builder::Ended;
 use crate::clock;
 use crate::crash_point::{CrashPoint, at};
 use crate::leadership::Leader;
-use domain::lease::{Epoch, Token};
+use domain::lease::Token;
 use domain::ledger::{Limits, Settlement, Signal, SignalId};
 use domain::metrics::SignalFact;
 use domain::ports::{
@@ -152,7 +152,7 @@ impl<'a> Round<'a> {
             } else if acts && self.sweep_is_due(now) {
                 self.sweep(token).await;
             } else {
-                self.look_up(token.epoch);
+                self.look_up(token);
                 self.wait(acts).await;
             }
         }
@@ -356,15 +356,23 @@ impl<'a> Round<'a> {
         }));
     }
 
-    /// Begins the lookups that are due.
-    fn look_up(&mut self, epoch: Epoch) {
+    /// Begins the lookups that are due. As for [`hand_over`](Self::hand_over), the fence is checked when a call is polled
+    /// first: a lookup raises the epoch that its receiver accepts.
+    fn look_up(&mut self, token: Token) {
         let Some(handler) = self.handler else { return };
         let time_max = self.ledger.settings.handler_time_max;
         while self.has_room()
             && let Some(signal) = self.doubts.take_due(Instant::now())
         {
+            let leader = self.leader.clone();
             self.running.push(Box::pin(async move {
-                let call = answered(time_max, handler.lookup(&signal, epoch));
+                if leader.fence() != Ok(token) {
+                    return Finished::LookedUp(
+                        signal,
+                        Answer::unknown("leadership ended before it was looked up"),
+                    );
+                }
+                let call = answered(time_max, handler.lookup(&signal, token.epoch));
                 let answer = at(CrashPoint::LookUp, call).await;
                 Finished::LookedUp(signal, answer)
             }));

@@ -26,7 +26,7 @@ use crate::builder::Ended;
 use crate::clock;
 use crate::crash_point::{CrashPoint, at};
 use crate::handle::Coordinator;
-use domain::lease::Epoch;
+use domain::lease::{Epoch, Token};
 use domain::ledger::{Actor, Limits, NewSignal, Settlement, Signal, SignalId};
 use domain::metrics::{Fact, SignalFact};
 use domain::ports::{Recorded, Report, SignalClaim, SignalHandler, SignalLedger, StoreError, Submit};
@@ -180,6 +180,11 @@ impl Ledger {
             let token = self.active().ok_or(NotNow::NotLeading)?;
             let claim = asked(self.store.claim_signals(&token, self.settings.limits, most)).await?;
             match claim {
+                // The answer may have been on its way for longer than the lease, or a failover may have lost the claim.
+                SignalClaim::Claimed(signals) if self.active() != Some(token) => {
+                    self.give_back(token, &signals).await;
+                    return Err(NotNow::NotLeading);
+                }
                 SignalClaim::Claimed(signals) => {
                     for signal in &signals {
                         self.touch(&signal.id, signal.attempt);
@@ -202,6 +207,32 @@ impl Ledger {
                     }
                 }
             }
+        }
+    }
+
+    /// Records that claimed signals were never handed out, so that they wait again instead of being in doubt. If the
+    /// ledger refuses or does not answer, the next leader finds them claimed and in doubt.
+    async fn give_back(&self, token: Token, signals: &[Signal]) {
+        tracing::warn!(signals = signals.len(), "leadership ended before claimed signals were handed out");
+        let note = Some("leadership ended before it was handed out".to_owned());
+        let report = |signal: &Signal| Report {
+            id: signal.id.clone(),
+            attempt: signal.attempt,
+            settlement: Settlement::Received,
+            note: note.clone(),
+        };
+        let reports: Vec<Report> = signals.iter().map(report).collect();
+        // A row that was carried to a new timeline has the claims it had, under its new token.
+        let held = self.coordinator.shared.leadership.borrow().token(clock::now());
+        let token = held.filter(|held| held.claim == token.claim).unwrap_or(token);
+        match asked(self.store.settle(&token, &reports)).await {
+            Ok(Some(answers)) => {
+                for _ in answers.iter().filter(|answer| **answer == Recorded::Recorded) {
+                    self.settled(Settlement::Received);
+                }
+            }
+            Ok(None) => self.record(SignalFact::FencedWrite),
+            Err(error) => tracing::warn!("signals: giving back what was claimed: {error}"),
         }
     }
 
@@ -229,7 +260,7 @@ impl Ledger {
         Ok(answer)
     }
 
-    fn active(&self) -> Option<domain::lease::Token> {
+    fn active(&self) -> Option<Token> {
         self.coordinator.shared.leadership.borrow().active(clock::now())
     }
 

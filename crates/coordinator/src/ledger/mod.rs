@@ -18,6 +18,8 @@
 mod beside;
 mod dispatch;
 mod doubts;
+mod expiry;
+mod not_executed;
 
 #[cfg(feature = "crash-points")]
 pub(crate) use beside::Woken;
@@ -28,7 +30,7 @@ use crate::crash_point::{CrashPoint, at};
 use crate::handle::Coordinator;
 use domain::lease::{Epoch, Token};
 use domain::ledger::{Actor, Limits, NewSignal, Settlement, Signal, SignalId};
-use domain::metrics::{Fact, SignalFact};
+use domain::metrics::{Fact, Refusal, SignalFact};
 use domain::ports::{Recorded, Report, SignalClaim, SignalHandler, SignalLedger, StoreError, Submit};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -131,10 +133,23 @@ impl Ledger {
         clock::calendar_ms() / 1_000 - i64::try_from(kept.as_secs()).unwrap_or(i64::MAX)
     }
 
+    /// Signals that are dated after this moment (unix seconds) are not accepted: their clock or their unit is wrong, and
+    /// they would outlive the retention.
+    pub fn accepts_until_s(&self) -> i64 {
+        let slack = i64::try_from(CLOCK_SLACK.as_secs()).unwrap_or(i64::MAX);
+        (clock::calendar_ms() / 1_000).saturating_add(slack)
+    }
+
+    /// Counts a submission that was refused before it reached [`submit`](Self::submit), or a conflict.
+    pub fn refused(&self, why: Refusal) {
+        self.coordinator.shared.record(Fact::Refused { why, at_ms: clock::calendar_ms() });
+    }
+
     /// Accepts a signal, on any instance, leader or not. It is durable when this returns. Cancellation safe: a
     /// dropped submission may have been accepted; submit it again.
     ///
-    /// The caller refuses signals that arose before [`remembers_since_s`](Self::remembers_since_s).
+    /// The caller refuses signals that arose before [`remembers_since_s`](Self::remembers_since_s) or are dated after
+    /// [`accepts_until_s`](Self::accepts_until_s).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: it was not accepted. [`StoreError::Unknown`]: nobody knows; submit it again.

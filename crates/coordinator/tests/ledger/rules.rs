@@ -163,6 +163,29 @@ async fn what_the_handler_had_is_looked_up_and_not_sent_again() {
     assert_eq!(broker.orders(), ["s-2"], "the order of s-1 was the handler's own affair");
 }
 
+/// A handler that refuses one signal again and again delays neither a new signal of another instrument nor is it
+/// forgotten.
+#[tokio::test]
+async fn a_signal_that_is_refused_again_and_again_delays_no_other_one_and_is_told() {
+    let (database, (broker, _arrivals)) = (FakeDatabase::new(), Broker::new());
+    broker.will("NIFTY", &[Mood::Says(Settlement::Received); 1_000]);
+    let leader = Instance::start(&database, "leader", Some(broker.clone()));
+    leader.submit("refused", "NIFTY").await;
+    // The pause is longer than a second after the sixth answer.
+    until("it is refused", async || leader.find("refused").await.attempt >= 6).await;
+    assert!(leader.snapshot().not_executing_since_ms.is_some());
+    for id in ["s-1", "s-2"] {
+        leader.submit(id, "GOLD").await;
+    }
+    leader.is("s-2", SignalState::Done).await;
+    assert_eq!(broker.orders(), ["s-1", "s-2"]);
+    assert!(leader.snapshot().not_executing_since_ms.is_some(), "another signal was executed");
+    broker.will("NIFTY", &[Mood::Says(Settlement::Rejected)]);
+    leader.submit("s-3", "GOLD").await;
+    leader.is("refused", SignalState::Rejected).await;
+    until("it is over", async || leader.snapshot().not_executing_since_ms.is_none()).await;
+}
+
 /// What the published leadership says at the moment of a line of the log.
 struct Watching {
     leadership: Arc<Mutex<Option<Coordinator>>>,

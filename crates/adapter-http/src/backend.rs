@@ -5,7 +5,7 @@ use domain::id::InstanceId;
 use domain::lease::Epoch;
 use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalId};
 use domain::member::{MemberSeen, Term};
-use domain::metrics::Snapshot;
+use domain::metrics::{Refusal, Snapshot};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
 use std::time::Duration;
 
@@ -41,6 +41,12 @@ pub trait Backend: Send + Sync + 'static {
     /// From when on every signal is remembered, unix seconds. One with an older timestamp is refused: its first
     /// acceptance may have been forgotten, and it would be sent a second time.
     fn remembers_since_s(&self) -> i64;
+
+    /// Until when a signal may be dated, unix seconds: a little after the present.
+    fn accepts_until_s(&self) -> i64;
+
+    /// A submission was refused for that reason: a trade that was missed.
+    fn refused(&self, why: Refusal);
 
     /// The signal of that name, and its lines of the audit, newest first.
     async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<AuditEntry>)>, StoreError>;

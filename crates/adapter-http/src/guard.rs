@@ -1,7 +1,9 @@
 //! What holds for every request, whatever it asks.
 
-use crate::caller;
+use crate::backend::Backend;
+use crate::caller::{self, Caller};
 use crate::problem::Problem;
+use crate::refusals::Refusals;
 use crate::server::Limits;
 use crate::signals;
 use axum::extract::{Request, State};
@@ -10,6 +12,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::ledger::PAYLOAD_LEN_MAX;
+use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -20,9 +23,24 @@ pub(crate) const BODY_LEN_MAX: usize = 64 * 1024;
 pub(crate) const SUBMISSION_LEN_MAX: usize = 96 * 1024;
 const _: () = assert!(SUBMISSION_LEN_MAX >= PAYLOAD_LEN_MAX + PAYLOAD_LEN_MAX / 2);
 
+/// What the guard knows beside the request.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    limits: Limits,
+    refusals: Arc<Refusals>,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: Limits, backend: Arc<dyn Backend>) -> Self {
+        Self { limits, refusals: Arc::new(Refusals::new(backend)) }
+    }
+}
+
 /// Refuses strangers and large bodies unread, bounds the time an answer takes, and turns a panic into a 500: a
 /// dead metrics provider must not look like a dead process, and never like an empty 200.
-pub(crate) async fn guard(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let submitted_by =
+        is_submission(&request).then(|| request.extensions().get::<Caller>().map(|caller| caller.remote));
     let mut response = match refused(&request) {
         Some(problem) => {
             let mut response = problem.into_response();
@@ -30,8 +48,11 @@ pub(crate) async fn guard(State(limits): State<Limits>, request: Request, next: 
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             response
         }
-        None => answer(limits, request, next).await,
+        None => answer(gate.limits, request, next).await,
     };
+    if let Some(origin) = submitted_by {
+        gate.refusals.notice(origin, &response);
+    }
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -43,9 +64,12 @@ fn refused(request: &Request) -> Option<Problem> {
     if let Some(reason) = caller::refusal(request) {
         return Some(Problem::new(StatusCode::FORBIDDEN, reason));
     }
-    let submission = request.method() == Method::POST && request.uri().path() == signals::PATH;
-    let most = if submission { SUBMISSION_LEN_MAX } else { BODY_LEN_MAX };
+    let most = if is_submission(request) { SUBMISSION_LEN_MAX } else { BODY_LEN_MAX };
     (announced_len(request) > most as u64).then(|| too_large(most))
+}
+
+fn is_submission(request: &Request) -> bool {
+    request.method() == Method::POST && request.uri().path() == signals::PATH
 }
 
 /// The body has more than `most` bytes.

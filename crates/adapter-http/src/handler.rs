@@ -2,10 +2,10 @@
 
 pub(crate) mod exchange;
 mod url;
+mod verdict;
 
 pub use url::HandlerUrl;
 
-use crate::json::raw::{self, Plain};
 use crate::json::signals::SignalJson;
 use crate::outcome;
 use async_trait::async_trait;
@@ -13,10 +13,11 @@ use axum::body::Body;
 use domain::lease::Epoch;
 use domain::ledger::{Settlement, Signal};
 use domain::ports::{Answer, SignalHandler};
-use exchange::{Failure, Reply, exchange};
+use exchange::{Failure, exchange};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request};
 use std::time::Duration;
+use verdict::{executed, found};
 
 /// The signal's fingerprint: the same for every attempt.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -39,8 +40,8 @@ pub struct HttpHandlerConfig {
 /// Hands each signal to a service, in one request on a connection of its own: no client that repeats a request by
 /// itself is in between.
 ///
-/// A service says what became of a signal in the `outcome` of its answer: `done`, `sent`, `rejected`,
-/// `not_executed` or `unknown`, with a `note` if it likes. Without one, 200, 201 and 204 are done and 202 is sent.
+/// A service says what became of a signal in a JSON object with an `outcome`: `done`, `sent`, `rejected`,
+/// `not_executed` or `unknown`, with a `note` if it likes. An empty body with 200, 201 or 204 is done, with 202 sent.
 /// Everything else is unknown, but for a connection that was never made: then nothing was executed.
 ///
 /// What a lookup answers has to be as sure: `not_executed` is for a service that refuses, from this answer on,
@@ -99,70 +100,4 @@ fn head(method: Method, signal: &Signal, epoch: Epoch) -> hyper::http::request::
         .header(ACCEPT, "application/json")
         .header(EPOCH, epoch.0)
         .header(ATTEMPT, signal.attempt)
-}
-
-fn executed(reply: &Reply) -> Answer {
-    let of_status = match reply.status {
-        StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT => Settlement::Done,
-        StatusCode::ACCEPTED => Settlement::Sent,
-        _ => Settlement::InDoubt,
-    };
-    match Told::by(&reply.body) {
-        Told::Outcome(outcome, note) => Answer { outcome, note: note.unwrap_or_else(|| reply.status_text()) },
-        Told::Nothing(note) => {
-            Answer { outcome: of_status, note: note.unwrap_or_else(|| reply.status_text()) }
-        }
-        Told::Unclear => unclear(reply),
-    }
-}
-
-fn found(reply: &Reply) -> Answer {
-    match Told::by(&reply.body) {
-        Told::Outcome(outcome, note) if reply.status == StatusCode::OK => {
-            Answer { outcome, note: note.unwrap_or_else(|| "looked up".to_owned()) }
-        }
-        Told::Unclear => unclear(reply),
-        Told::Outcome(..) | Told::Nothing(_) => {
-            Answer::unknown(format!("lookup: {} without an outcome that counts", reply.status_text()))
-        }
-    }
-}
-
-fn unclear(reply: &Reply) -> Answer {
-    let wanted = outcome::OUTCOMES;
-    Answer::unknown(format!("{} with an outcome that is not {wanted}", reply.status_text()))
-}
-
-/// What an answer's body says.
-enum Told {
-    /// What became of the signal, and a note.
-    Outcome(Settlement, Option<String>),
-    /// An outcome, but none that is known, or more than one. The service meant something by it, and to go by the
-    /// status would be to guess.
-    Unclear,
-    /// No outcome; perhaps a note.
-    Nothing(Option<String>),
-}
-
-impl Told {
-    fn by(body: &[u8]) -> Self {
-        let members = std::str::from_utf8(body).ok().and_then(|text| raw::members(text).ok());
-        let members = members.unwrap_or_default();
-        let named = |name| members.iter().filter(move |(own, _)| own == name).map(|(_, raw)| Plain::of(raw));
-        let note = named("note").find_map(|note| match note {
-            Plain::Text(text) | Plain::Number(text) => {
-                Some(outcome::note(&text)).filter(|note| !note.is_empty())
-            }
-            Plain::Null | Plain::Other => None,
-        });
-        let mut outcomes = named("outcome");
-        match (outcomes.next(), outcomes.next()) {
-            (None, _) => Self::Nothing(note),
-            (Some(Plain::Text(text)), None) => match outcome::outcome(&text) {
-                Some(outcome) => Self::Outcome(outcome, note),
-                None => Self::Unclear,
-            },
-            (Some(_), _) => Self::Unclear,
-        }
-    }
 }

@@ -37,6 +37,7 @@ mod json;
 mod leader;
 mod outcome;
 mod problem;
+mod refusals;
 mod routes;
 mod server;
 mod signals;

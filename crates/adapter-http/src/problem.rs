@@ -11,6 +11,10 @@ use serde_json::value::{RawValue, to_raw_value};
 /// Seconds after which a client may ask again what a store did not answer: one heartbeat, roughly.
 const RETRY_AFTER_S: &str = "3";
 
+/// Why a request was refused, for the log. It travels with the response as an extension.
+#[derive(Debug, Clone)]
+pub(crate) struct Why(pub(crate) String);
+
 /// An error answer: `application/problem+json`.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -52,6 +56,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_string(&self).expect("every member is JSON already");
         let mut response = (self.status, body).into_response();
+        response.extensions_mut().insert(Why(self.detail));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::SERVICE_UNAVAILABLE {

@@ -2,7 +2,7 @@
 
 use crate::accept::Form;
 use crate::backend::Backend;
-use crate::guard::{BODY_LEN_MAX, guard};
+use crate::guard::{BODY_LEN_MAX, Gate, guard};
 use crate::index::{CONTENT_SECURITY_POLICY, index};
 use crate::json::cluster::{HistoryJson, StatusJson};
 use crate::json::metrics::MetricsJson;
@@ -46,7 +46,7 @@ pub(crate) fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
-        .layer(axum::middleware::from_fn_with_state(limits, guard))
+        .layer(axum::middleware::from_fn_with_state(Gate::new(limits, Arc::clone(&backend)), guard))
         .with_state(backend)
 }
 

@@ -135,7 +135,7 @@ fn register(
     let current = current.clone();
     match metric.kind {
         // The SDK keeps callbacks of its own accord; the handles it returns carry nothing.
-        Kind::Counter(_) => drop(
+        Kind::Counter(_) | Kind::LabelledCounter { .. } => drop(
             meter
                 .f64_observable_counter(metric.name)
                 .with_unit(metric.unit)

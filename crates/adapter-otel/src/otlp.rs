@@ -141,7 +141,7 @@ struct Times {
 fn data(kind: Kind, scrape: &Scrape, index: usize, times: Times) -> Option<Data> {
     let numbers = || scrape.points(index).iter().map(|point| number(point, times)).collect::<Vec<_>>();
     match kind {
-        Kind::Counter(_) => Some(Data::Sum(Sum {
+        Kind::Counter(_) | Kind::LabelledCounter { .. } => Some(Data::Sum(Sum {
             data_points: numbers(),
             aggregation_temporality: CUMULATIVE,
             is_monotonic: true,

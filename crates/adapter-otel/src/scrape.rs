@@ -59,7 +59,7 @@ impl Told {
         match metric.kind {
             Kind::Counter(read) => Self::Points(vec![plain(unit::count(read(snapshot)))]),
             Kind::Gauge(read) => Self::Points(read(snapshot).map(plain).into_iter().collect()),
-            Kind::LabelledGauge { labels, read } => {
+            Kind::LabelledGauge { labels, read } | Kind::LabelledCounter { labels, read } => {
                 Self::Points(read(snapshot).into_iter().map(|sample| labelled(labels, sample)).collect())
             }
             Kind::Histogram(read) => Self::Histogram(*read(snapshot)),

@@ -7,7 +7,7 @@ use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
 use domain::id::InstanceId;
 use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId};
 use domain::member::{MemberSeen, Term};
-use domain::metrics::Snapshot;
+use domain::metrics::{Refusal, Snapshot};
 use domain::ports::{ListQuery, Recorded, Report, SignalClaim, StateStore, StoreError, Submit};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -114,6 +114,14 @@ impl Backend for Page {
 
     fn remembers_since_s(&self) -> i64 {
         self.ledger.remembers_since_s()
+    }
+
+    fn accepts_until_s(&self) -> i64 {
+        self.ledger.accepts_until_s()
+    }
+
+    fn refused(&self, why: Refusal) {
+        self.ledger.refused(why);
     }
 
     async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<AuditEntry>)>, StoreError> {

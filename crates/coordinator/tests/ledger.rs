@@ -1,6 +1,9 @@
 //! Signals as a service sees them: accepted anywhere, handed to the handler once, and nothing lost when something
 //! fails in between. On the in-memory stores that pass the contract suites.
 
+#[path = "ledger/rules.rs"]
+mod rules;
+
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, LedgerSettings, NotNow};
 use domain::id::GroupId;

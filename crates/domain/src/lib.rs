@@ -22,4 +22,5 @@ pub mod member;
 pub mod metrics;
 pub mod ports;
 pub mod recovery;
+pub mod settings;
 pub mod time;

@@ -72,7 +72,9 @@ fn recording_rules() -> BTreeSet<String> {
 fn every_name_is_in_the_catalog_or_a_recording_rule_of_the_contract() {
     let told = CATALOG.iter().map(|metric| match metric.kind {
         Kind::Histogram(_) => format!("{}_bucket", metric.name),
-        Kind::Counter(_) | Kind::Gauge(_) | Kind::LabelledGauge { .. } => metric.name.to_owned(),
+        Kind::Counter(_) | Kind::LabelledCounter { .. } | Kind::Gauge(_) | Kind::LabelledGauge { .. } => {
+            metric.name.to_owned()
+        }
     });
     let known: BTreeSet<String> = told.chain(recording_rules()).collect();
     let unknown: Vec<_> = named(&board::dashboard()).difference(&known).cloned().collect();

@@ -7,8 +7,10 @@ use domain::ledger::{Limits, Totals};
 use domain::member::Standing;
 use domain::metrics::catalog::{CATALOG, Kind, Metric};
 use domain::metrics::{
-    Fact, Metrics, MetricsConfig, SignalFact, SignalsConfig, Snapshot, SyncResult, View, WINDOW_DEFAULT,
+    Fact, Metrics, MetricsConfig, Refusal, SignalFact, SignalsConfig, Snapshot, SyncResult, View,
+    WINDOW_DEFAULT,
 };
+use domain::settings::{Differing, SharedSettings};
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 
@@ -71,6 +73,11 @@ fn fresh() -> Snapshot {
     )
 }
 
+fn differing() -> Vec<Differing> {
+    let of = |ttl| SharedSettings::default().with("leader_ttl", ttl);
+    SharedSettings::differing(&[(me(), of("10s")), (InstanceId::parse("other").expect("an id"), of("20s"))])
+}
+
 /// Different numbers everywhere, so that none is taken for another.
 fn totals() -> Totals {
     Totals {
@@ -100,6 +107,9 @@ fn full() -> Snapshot {
         Fact::ChangesLastHour(1),
         Fact::Ledger(totals()),
         Fact::Signal(SignalFact::Sent { waited: Duration::from_millis(40) }),
+        Fact::Refused { why: Refusal::Conflict, at_ms: STARTED_MS + 1_000 },
+        Fact::NotExecuting(Some(STARTED_MS + 500)),
+        Fact::SettingsDiffer(differing()),
     ] {
         metrics.record(fact);
     }
@@ -119,7 +129,7 @@ fn is_told(metric: &Metric, snapshot: &Snapshot) -> bool {
     match metric.kind {
         Kind::Counter(_) | Kind::Histogram(_) => true,
         Kind::Gauge(read) => read(snapshot).is_some(),
-        Kind::LabelledGauge { read, .. } => !read(snapshot).is_empty(),
+        Kind::LabelledGauge { read, .. } | Kind::LabelledCounter { read, .. } => !read(snapshot).is_empty(),
     }
 }
 
@@ -177,7 +187,10 @@ fn a_leader_with_a_history_tells_everything() {
 fn every_sample_has_a_value_for_every_label() {
     let full = full();
     for metric in CATALOG {
-        let Kind::LabelledGauge { labels, read } = metric.kind else { continue };
+        let (Kind::LabelledGauge { labels, read } | Kind::LabelledCounter { labels, read }) = metric.kind
+        else {
+            continue;
+        };
         for sample in read(&full) {
             assert_eq!(sample.labels.len(), labels.len(), "{}", metric.name);
             assert!(sample.value.is_finite());
@@ -202,7 +215,9 @@ fn values_are_in_the_unit_of_their_name() {
     let full = full();
     let value = |name| match find(name).kind {
         Kind::Gauge(read) => read(&full).expect("told"),
-        Kind::Counter(_) | Kind::LabelledGauge { .. } | Kind::Histogram(_) => panic!("{name} is not a gauge"),
+        Kind::Counter(_) | Kind::LabelledCounter { .. } | Kind::LabelledGauge { .. } | Kind::Histogram(_) => {
+            panic!("{name} is not a gauge")
+        }
     };
     for (name, expected) in [
         ("portfolio_manager_db_sync_p99_latency_ms", 12.0),

@@ -3,7 +3,7 @@
 use super::HandlerUrl;
 use axum::body::{Body, Bytes, to_bytes};
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::pin::pin;
@@ -21,6 +21,10 @@ const HEAD_LEN_MAX: usize = 16 * 1024;
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
+    /// The `Content-Encoding`, unless it is `identity`.
+    pub(crate) encoding: Option<String>,
+    /// The head says where the body ends, so that an empty body was not cut off.
+    pub(crate) is_delimited: bool,
 }
 
 impl Reply {
@@ -69,14 +73,20 @@ async fn converse(stream: TcpStream, request: Request<Body>) -> Result<Reply, St
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let mut reply = pin!(async move {
         let response = sender.send_request(request).await.map_err(broken)?;
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers());
+        let encoding = headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let encoding = encoding.map(|name| name.trim().to_owned());
+        let encoding = encoding.filter(|name| !name.eq_ignore_ascii_case("identity"));
+        let is_delimited = status == StatusCode::NO_CONTENT
+            || headers.contains_key(CONTENT_LENGTH)
+            || headers.contains_key(TRANSFER_ENCODING);
         let body = to_bytes(Body::new(response.into_body()), ANSWER_LEN_MAX).await.map_err(|_| {
             format!(
                 "HTTP {}, then the answer broke off or had more than {ANSWER_LEN_MAX} bytes",
                 status.as_u16()
             )
         })?;
-        Ok(Reply { status, body })
+        Ok(Reply { status, body, encoding, is_delimited })
     });
     // The connection moves the bytes; when it ends first, the answer is there or will never be.
     tokio::select! {

@@ -1,5 +1,6 @@
 //! The fields of a request's body, and everything that is wrong with them at once.
 
+use super::placeholder::placeholder;
 use crate::json::raw::{self, Member, NoObject, Plain};
 use crate::problem::Problem;
 use axum::http::StatusCode;
@@ -10,6 +11,24 @@ use serde_json::value::RawValue;
 const FAULTS_MAX: usize = 20;
 /// Characters of a field's name that are shown: more than any name of ours has.
 const NAME_CHARS_MAX: usize = 64;
+
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+/// What a body looks like, for a client that sent something else.
+const EXAMPLE: &str = r#"send a JSON object such as {"instrument":"NIFTY","signal_type":"EXIT","position":"Long_1","timestamp":"2025-11-29T10:15:30+05:30"}"#;
+
+fn not_an_object(text: &str, fault: &NoObject) -> String {
+    let why = match fault {
+        NoObject::Malformed(reason) => format!("the body is not JSON: {reason}"),
+        NoObject::AnotherKind => "the body is not a JSON object".to_owned(),
+    };
+    if let Some(placeholder) = placeholder(text) {
+        return format!("{why}; the placeholder {placeholder} was not filled; {EXAMPLE}");
+    }
+    if ["NaN", "Infinity"].iter().any(|word| text.contains(word)) {
+        return format!("{why}; JSON has no NaN and no Infinity: leave the field out or send null");
+    }
+    format!("{why}; {EXAMPLE}")
+}
 
 /// What is wrong with one field.
 #[derive(Debug, Serialize)]
@@ -31,10 +50,9 @@ impl<'a> Fields<'a> {
         let wrong = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
         let text =
             std::str::from_utf8(body).map_err(|error| wrong(format!("the body is not UTF-8: {error}")))?;
-        let mut members = raw::members(text).map_err(|fault| match fault {
-            NoObject::Malformed(reason) => wrong(format!("the body is not JSON: {reason}")),
-            NoObject::AnotherKind => wrong("the body is not a JSON object".to_owned()),
-        })?;
+        // Some clients write one before a text in UTF-8.
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        let mut members = raw::members(text).map_err(|fault| wrong(not_an_object(text, &fault)))?;
         let mut fields = Self { members: Vec::new(), faults: Vec::new() };
         // Stable: the first of a name stays the first.
         members.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -68,6 +86,9 @@ impl<'a> Fields<'a> {
         parse: impl Fn(&Plain) -> Result<T, String>,
     ) -> Option<T> {
         let given = self.take(name);
+        if self.holds_placeholder(name, given) {
+            return None;
+        }
         parse(&given.map_or(Plain::Null, Plain::of))
             .map_err(|wanted| match given {
                 Some(_) => self.fault(name, wanted),
@@ -83,7 +104,19 @@ impl<'a> Fields<'a> {
         parse: impl Fn(&Plain) -> Result<T, String>,
     ) -> Option<T> {
         let given = self.take(name)?;
+        if self.holds_placeholder(name, Some(given)) {
+            return None;
+        }
         parse(&Plain::of(given)).map_err(|wanted| self.fault(name, wanted)).ok()
+    }
+
+    /// Whether a placeholder was sent in place of a value, which is a fault.
+    fn holds_placeholder(&mut self, name: &str, given: Option<&RawValue>) -> bool {
+        let found = given.and_then(|given| placeholder(given.get())).map(str::to_owned);
+        if let Some(placeholder) = &found {
+            self.fault(name, format!("the placeholder {placeholder} was not filled"));
+        }
+        found.is_some()
     }
 
     /// Notes what is wrong with a field.

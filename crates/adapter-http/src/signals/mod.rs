@@ -1,6 +1,7 @@
 //! Signals over HTTP: handed in, listed, shown, pulled, and settled.
 
 mod fields;
+mod placeholder;
 mod query;
 mod submission;
 mod time;
@@ -57,7 +58,7 @@ async fn submit(
     body: Body,
 ) -> Result<Response, Problem> {
     let body = whole_body(body, SUBMISSION_LEN_MAX)?;
-    let new = submission::read(&body, backend.remembers_since_s())?;
+    let new = submission::read(&body, backend.remembers_since_s()..=backend.accepts_until_s())?;
     match backend.submit(&new, &client(caller)).await? {
         Submit::Accepted(signal) => {
             let location = [(LOCATION, format!("{PATH}/{}", signal.id))];

@@ -1,6 +1,7 @@
 //! A submitted signal, read.
 
 use super::fields::Fields;
+use super::placeholder::placeholder;
 use super::time::unix_ms;
 use crate::json::raw::{self, DEPTH_MAX, Member, NoObject, Plain, Unclear};
 use crate::problem::Problem;
@@ -8,18 +9,23 @@ use axum::http::StatusCode;
 use domain::id::ID_LEN_MAX;
 use domain::ledger::{INSTRUCTION_LABEL_LEN_MAX, Instruction, Label, NewSignal, PAYLOAD_LEN_MAX, SignalId};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// Reads a signal out of a request's body. Fields that are not ours belong to the payload: charts send flat
-/// objects. One that arose before `remembers_since_s` (unix seconds) may have been forgotten, and is refused. One that
+/// objects. Its timestamp has to be within `accepted_s` (unix seconds): one that arose before may have been forgotten, and
+/// one from after it is dated wrongly. `expires_at` may be far away, which is as good as no expiry. One that
 /// has expired is not: that it was missed is to be seen in the ledger, where somebody is told of it.
-pub(super) fn read(body: &[u8], remembers_since_s: i64) -> Result<NewSignal, Problem> {
+pub(super) fn read(body: &[u8], accepted_s: RangeInclusive<i64>) -> Result<NewSignal, Problem> {
     let mut fields = Fields::read(body)?;
     let instrument = fields.required("instrument", label);
     let signal_type = fields.required("signal_type", label);
     let position = fields.required("position", label);
     let timestamp_s = fields.required("timestamp", unix_ms).map(|at_ms| at_ms.div_euclid(1_000));
-    if timestamp_s.is_some_and(|at| at < remembers_since_s) {
-        fields.fault("timestamp", too_old(remembers_since_s));
+    if timestamp_s.is_some_and(|at| at < *accepted_s.start()) {
+        fields.fault("timestamp", too_old(*accepted_s.start()));
+    }
+    if timestamp_s.is_some_and(|at| at > *accepted_s.end()) {
+        fields.fault("timestamp", too_new(*accepted_s.end()));
     }
     let payload = payload(&mut fields);
     let id = fields.optional("id", id);
@@ -44,9 +50,16 @@ pub(super) fn read(body: &[u8], remembers_since_s: i64) -> Result<NewSignal, Pro
     Ok(NewSignal { id, instruction })
 }
 
+fn too_new(until_s: i64) -> String {
+    format!("in the future: signals dated after {}, 24 hours from now, are refused", written(until_s))
+}
+
+fn written(at_s: i64) -> String {
+    jiff::Timestamp::from_second(at_s).map_or_else(|_| at_s.to_string(), |at| at.to_string())
+}
+
 fn too_old(since_s: i64) -> String {
-    let since =
-        jiff::Timestamp::from_second(since_s).map_or_else(|_| since_s.to_string(), |at| at.to_string());
+    let since = written(since_s);
     format!("too old: signals from before {since} may have been accepted, executed and forgotten")
 }
 
@@ -81,7 +94,10 @@ fn canonical<'a>(mut payload: Vec<Member<'a>>, fields: &mut Fields<'a>) -> Optio
     });
     payload.extend(rest);
     let told = match raw::canonical(payload) {
-        Ok(text) => return Some(text),
+        Ok(text) => match placeholder(&text) {
+            None => return Some(text),
+            Some(placeholder) => format!("the placeholder {placeholder} was not filled"),
+        },
         Err(Unclear::Twice(name)) => {
             format!("{:?} is in it twice", name.chars().take(64).collect::<String>())
         }

@@ -9,7 +9,7 @@ use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::ledger::{Actor, AuditEntry, NewSignal, Paused, Signal, SignalId, Totals};
 use domain::member::{Member, MemberSeen, Standing, Term};
-use domain::metrics::{Fact, Metrics, MetricsConfig, SignalsConfig, Snapshot, SyncResult, View};
+use domain::metrics::{Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -119,6 +119,14 @@ impl Backend for Fake {
 
     fn remembers_since_s(&self) -> i64 {
         self.ledger.remembers_since_s
+    }
+
+    fn accepts_until_s(&self) -> i64 {
+        self.ledger.accepts_until_s
+    }
+
+    fn refused(&self, why: Refusal) {
+        self.ledger.refused.lock().expect("no panic").push(why);
     }
 
     async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<AuditEntry>)>, StoreError> {

@@ -71,7 +71,7 @@ async fn the_service_gets_the_signal_its_key_and_the_epoch() {
 }
 
 #[tokio::test]
-async fn without_an_outcome_the_status_says_it_and_most_say_nothing() {
+async fn with_an_empty_body_the_status_says_it_and_most_say_nothing() {
     use Settlement::{Done, InDoubt, Sent};
     for (status, outcome) in [
         ("200 OK", Done),
@@ -94,15 +94,86 @@ async fn without_an_outcome_the_status_says_it_and_most_say_nothing() {
         ("599 ", InDoubt),
     ] {
         let code = &status[..3];
-        let texts =
-            if code == "204" { &[""][..] } else { &["", "<html>", "{}", "[\"done\"]", "{\"note\":null}"] };
-        for body in texts {
-            assert_eq!(executed(status, body).await, (outcome, format!("HTTP {code}")), "{status} {body}");
+        assert_eq!(executed(status, "").await, (outcome, format!("HTTP {code}")), "{status}");
+        if code != "204" {
+            for body in ["<html>", "{}", "[\"done\"]", "{\"note\":null}"] {
+                let (outcome, note) = executed(status, body).await;
+                assert_eq!(outcome, InDoubt, "{status} {body}");
+                assert!(note.starts_with(&format!("HTTP {code} with ")), "{note}");
+            }
         }
     }
-    assert_eq!(executed("200 OK", "{\"note\":\"order 42\"}").await, (Done, "order 42".to_owned()));
     let refused = executed("400 Bad Request", "{\"note\":\"margin\"}").await;
-    assert_eq!(refused, (InDoubt, "margin".to_owned()));
+    let note = "HTTP 400 with a JSON object that has no \"outcome\"; its note: margin";
+    assert_eq!(refused, (InDoubt, note.to_owned()));
+}
+
+/// Real bytes of services that refused an order, or that are no order service: none of it is an execution.
+#[tokio::test]
+async fn what_was_not_read_is_never_done() {
+    let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0x56, 0xca];
+    let plain = "Content-Type: application/json\r\n";
+    let latin = b"{\"outcome\":\"rejected\",\"note\":\"refus\xe9\"}";
+    let cases: &[(&str, &str, &[u8], &str)] = &[
+        (
+            "NaN, as Flask writes it",
+            plain,
+            br#"{"outcome":"rejected","avg_price":NaN}"#,
+            "no NaN and no Infinity",
+        ),
+        ("Infinity", plain, br#"{"outcome":"rejected","avg_price":-Infinity}"#, "no NaN and no Infinity"),
+        ("a byte order mark", plain, b"\xef\xbb\xbf{\"outcome\":\"rejected\"}", "byte order mark"),
+        ("a raw newline", plain, b"{\"outcome\":\"rejected\",\"note\":\"a\nb\"}", "is not JSON: "),
+        ("latin-1", "Content-Type: application/json; charset=latin-1\r\n", latin, "not UTF-8"),
+        ("UTF-16", plain, b"\xff\xfe{\x00}\x00", "not UTF-8"),
+        ("gzip that is announced", "Content-Encoding: gzip\r\n", &gzip, "Content-Encoding gzip"),
+        ("gzip that is not", plain, &gzip, "compressed with gzip"),
+        ("an encoding without a body", "Content-Encoding: br\r\n", b"", "Content-Encoding br"),
+        ("half an object", plain, br#"{"outcome":"rejec"#, "is not JSON: "),
+        ("two objects", plain, br#"{"outcome":"done"}{"outcome":"rejected"}"#, "is not JSON: "),
+        ("an array", plain, br#"[{"outcome":"rejected"}]"#, "JSON, but not an object"),
+        ("a text", plain, br#""rejected""#, "JSON, but not an object"),
+        ("null", plain, b"null", "JSON, but not an object"),
+        ("a word", plain, b"REJECTED", "is not JSON"),
+        ("another key", plain, br#"{"Outcome":"rejected"}"#, "the key \"Outcome\"; it must be \"outcome\""),
+        ("no outcome", plain, br#"{"error":"margin"}"#, "has no \"outcome\""),
+        ("an outcome within", plain, br#"{"data":{"outcome":"rejected"}}"#, "has no \"outcome\""),
+        (
+            "a login page",
+            "Content-Type: text/html\r\n",
+            b"\n<!doctype html><title>Sign in</title>",
+            "HTML or XML",
+        ),
+        ("white space", plain, b"\r\n", "white space only"),
+    ];
+    for (what, headers, body, reason) in cases {
+        for status in ["200 OK", "201 Created", "202 Accepted"] {
+            let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+            let bytes = [head.as_bytes(), body].concat();
+            let answer = execute(&Broker::start(Does::Answers(bytes.clone())).await, NEVER).await;
+            assert_eq!(answer.outcome, Settlement::InDoubt, "{what}: {answer:?}");
+            assert!(answer.note.starts_with(&format!("HTTP {}", &status[..3])), "{what}: {}", answer.note);
+            assert!(answer.note.contains(reason), "{what}: {}", answer.note);
+            let broker = Broker::start(Does::Answers(bytes)).await;
+            let found = handler(&broker.url(""), NEVER).lookup(&signal(), EPOCH).await;
+            assert_eq!(found.outcome, Settlement::InDoubt, "{what}: {found:?}");
+            assert!(found.note.contains(reason), "{what}: {}", found.note);
+        }
+    }
+}
+
+/// Nobody can tell an empty body without a length from one that was cut off.
+#[tokio::test]
+async fn an_empty_body_is_done_when_the_head_says_that_it_is_empty() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let cut = "HTTP/1.0 200 OK\r\n\r\n";
+    let none = "HTTP/1.1 204 No Content\r\n\r\n";
+    for (bytes, outcome) in
+        [(chunked, Settlement::Done), (none, Settlement::Done), (cut, Settlement::InDoubt)]
+    {
+        let answer = execute(&Broker::start(Does::Answers(bytes.into())).await, NEVER).await;
+        assert_eq!(answer.outcome, outcome, "{bytes}: {answer:?}");
+    }
 }
 
 #[tokio::test]
@@ -201,7 +272,7 @@ async fn a_service_that_takes_too_long_is_not_waited_for() {
 
 #[tokio::test]
 async fn every_signal_has_a_connection_of_its_own() {
-    let kept = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n{}".to_vec();
+    let kept = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n".to_vec();
     let broker = Broker::start(Does::Stalls(kept)).await;
     let handler = handler(&broker.url(""), NEVER);
     for sent in 1..=3 {

@@ -6,6 +6,7 @@ use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::{
     Actor, AuditEntry, Fingerprint, Instruction, Label, NewSignal, Signal, SignalId, SignalState,
 };
+use domain::metrics::Refusal;
 use domain::ports::{ListQuery, Report, Submit};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct Ledger {
     /// The answer to a result.
     pub reported: Reported,
     pub remembers_since_s: i64,
+    pub accepts_until_s: i64,
+    pub refused: Mutex<Vec<Refusal>>,
 }
 
 impl Default for Ledger {
@@ -35,6 +38,8 @@ impl Default for Ledger {
             pull: Pull::Empty,
             reported: Reported::Recorded,
             remembers_since_s: 1_700_000_000,
+            accepts_until_s: 4_000_000_000,
+            refused: Mutex::default(),
         }
     }
 }

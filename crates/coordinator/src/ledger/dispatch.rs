@@ -5,16 +5,19 @@
 
 use super::beside::{Woken, answered, beside, woken};
 use super::doubts::Doubts;
+use super::expiry::has_expired;
+use super::not_executed::NotExecuted;
 use super::{LOOK_AGAIN, Ledger, asked, waited};
 use crate::builder::Ended;
 use crate::clock;
 use crate::crash_point::{CrashPoint, at};
 use crate::leadership::Leader;
-use domain::lease::{Epoch, Token};
-use domain::ledger::{Limits, Settlement, Signal, SignalId};
-use domain::metrics::SignalFact;
+use domain::lease::Token;
+use domain::ledger::{Limits, Settlement, Signal, SignalId, StateName};
+use domain::metrics::{Fact, SignalFact};
 use domain::ports::{
-    Answer, CLAIM_MAX, InFlight, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler, StoreError,
+    Answer, CLAIM_MAX, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler,
+    StoreError,
 };
 use domain::time::Time;
 use futures_util::future::BoxFuture;
@@ -31,10 +34,6 @@ const CLAIM_LATE_MAX: Duration = Duration::from_mins(16);
 /// Signals that are worked on at the same time, each of another instrument.
 const IN_FLIGHT_MAX: usize = 32;
 const _: () = assert!(IN_FLIGHT_MAX <= CLAIM_MAX as usize);
-/// First pause of all claims after a handler said that it did not execute; it doubles up to [`HELD_BACK_MAX`].
-const HELD_BACK_MIN: Duration = Duration::from_millis(50);
-/// Longest such pause: a receiver that is back is given work this soon.
-const HELD_BACK_MAX: Duration = Duration::from_secs(1);
 /// How often old signals and old lines of the instance table are looked for.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// How often a leader asks which doubts are still there: people settle them.
@@ -98,7 +97,11 @@ struct Round<'a> {
     /// A claim that had no answer may arrive until then.
     astray_until: Option<Instant>,
     claim_at: Instant,
-    held_back: Duration,
+    /// What the handler did not execute, for which claims wait.
+    not_executed: NotExecuted,
+    /// The latest arrival among the signals known here: a later one is new.
+    arrival: u64,
+    probe_at: Instant,
     settle_at: Instant,
     /// So many are recorded in one request.
     settle_most: usize,
@@ -123,7 +126,9 @@ impl<'a> Round<'a> {
             take_over_at: now,
             astray_until: None,
             claim_at: now,
-            held_back: Duration::ZERO,
+            not_executed: NotExecuted::default(),
+            arrival: 0,
+            probe_at: now,
             settle_at: now,
             settle_most: usize::MAX,
             sweep_at: now + LOOK_AGAIN,
@@ -149,10 +154,12 @@ impl<'a> Round<'a> {
                 self.take_over(token).await;
             } else if acts && self.claim_at <= now && self.may_claim() {
                 self.claim(token).await;
+            } else if acts && self.probe_at <= now && self.probes() {
+                self.probe(token).await;
             } else if acts && self.sweep_is_due(now) {
                 self.sweep(token).await;
             } else {
-                self.look_up(token.epoch);
+                self.look_up(token);
                 self.wait(acts).await;
             }
         }
@@ -199,8 +206,6 @@ impl<'a> Round<'a> {
                 for (finding, answer) in recorded.into_iter().zip(answers) {
                     self.settled(finding, answer);
                 }
-                // Somebody's turn may have come.
-                self.claim_at = self.claim_at.min(Instant::now() + self.held_back);
             }
             Ok(None) => self.fenced(),
             Err(error) => {
@@ -237,20 +242,24 @@ impl<'a> Round<'a> {
                 self.ledger.record(SignalFact::DuplicatePrevented);
             }
             Settlement::InDoubt => {
+                self.not_executed.remove(&signal.id);
+                self.tell_not_executed();
                 let why = note.as_deref().unwrap_or_default();
                 tracing::error!("signal {} is in doubt: {why}", signal.id);
                 self.doubts.add(signal);
                 return;
             }
             Settlement::Received if handed_over => {
-                self.held_back = (self.held_back * 2).clamp(HELD_BACK_MIN, HELD_BACK_MAX);
-                self.claim_at = Instant::now() + self.held_back;
+                self.not_executed.add(&signal.id, note.as_deref().unwrap_or_default());
+                self.claim_at = Instant::now() + self.not_executed.pause();
             }
-            Settlement::Done | Settlement::Sent | Settlement::Rejected | Settlement::Received => {}
+            Settlement::Done | Settlement::Sent | Settlement::Rejected | Settlement::Received => {
+                self.not_executed.remove(&signal.id);
+                // The turn of the next signal of its instrument may have come.
+                self.claim_at = Instant::now();
+            }
         }
-        if settlement != Settlement::Received {
-            self.held_back = Duration::ZERO;
-        }
+        self.tell_not_executed();
         self.doubts.remove(&signal);
     }
 
@@ -308,15 +317,18 @@ impl<'a> Round<'a> {
             None => (NOTHING, 1),
         };
         let most = u16::try_from(most).unwrap_or(CLAIM_MAX);
-        self.claim_at = Instant::now() + LOOK_AGAIN;
+        self.not_executed.prune();
+        self.tell_not_executed();
+        self.claim_at = Instant::now() + self.not_executed.pause().max(LOOK_AGAIN);
         let asked_at = clock::now();
         let claiming = asked(self.ledger.store.claim_signals(&token, limits, most));
         match at(CrashPoint::Claim, beside(&mut self.running, &mut self.finished, claiming)).await {
             Ok(SignalClaim::Claimed(signals)) => {
                 if signals.len() == usize::from(most) {
-                    self.claim_at = Instant::now() + self.held_back;
+                    self.claim_at = Instant::now() + self.not_executed.pause();
                 }
                 for signal in signals {
+                    self.arrival = self.arrival.max(signal.arrival);
                     self.ledger.record(SignalFact::Claimed);
                     self.hand_over(token, signal, asked_at);
                 }
@@ -330,6 +342,32 @@ impl<'a> Round<'a> {
                 failed("a claim", &error);
             }
         }
+    }
+
+    /// While claims wait for a handler that refuses a signal, new signals of other instruments must not wait as long.
+    fn probes(&self) -> bool {
+        self.not_executed.pause() > LOOK_AGAIN && self.may_claim()
+    }
+
+    /// Claims at once if a signal has arrived since the last claim or probe.
+    async fn probe(&mut self, token: Token) {
+        self.probe_at = Instant::now() + LOOK_AGAIN;
+        let state = Some(StateName::Received);
+        let query = ListQuery { state, instrument: None, before: None, limit: 1 };
+        let reading = asked(self.ledger.store.list(&query));
+        match at(CrashPoint::Claim, beside(&mut self.running, &mut self.finished, reading)).await {
+            Ok(latest) => {
+                let latest = latest.first().map_or(0, |signal| signal.arrival);
+                if latest > self.arrival && self.leader.fence() == Ok(token) {
+                    (self.arrival, self.claim_at) = (latest, Instant::now());
+                }
+            }
+            Err(error) => failed("reading what arrived", &error),
+        }
+    }
+
+    fn tell_not_executed(&self) {
+        self.ledger.coordinator.shared.record(Fact::NotExecuting(self.not_executed.since_ms()));
     }
 
     /// Begins the handler's call. The fence is looked at when it is polled first: the answer to the claim may have
@@ -356,15 +394,23 @@ impl<'a> Round<'a> {
         }));
     }
 
-    /// Begins the lookups that are due.
-    fn look_up(&mut self, epoch: Epoch) {
+    /// Begins the lookups that are due. As for [`hand_over`](Self::hand_over), the fence is checked when a call is polled
+    /// first: a lookup raises the epoch that its receiver accepts.
+    fn look_up(&mut self, token: Token) {
         let Some(handler) = self.handler else { return };
         let time_max = self.ledger.settings.handler_time_max;
         while self.has_room()
             && let Some(signal) = self.doubts.take_due(Instant::now())
         {
+            let leader = self.leader.clone();
             self.running.push(Box::pin(async move {
-                let call = answered(time_max, handler.lookup(&signal, epoch));
+                if leader.fence() != Ok(token) {
+                    return Finished::LookedUp(
+                        signal,
+                        Answer::unknown("leadership ended before it was looked up"),
+                    );
+                }
+                let call = answered(time_max, handler.lookup(&signal, token.epoch));
                 let answer = at(CrashPoint::LookUp, call).await;
                 Finished::LookedUp(signal, answer)
             }));
@@ -399,15 +445,17 @@ impl<'a> Round<'a> {
     /// Until something is to be done.
     async fn wait(&mut self, acts: bool) {
         let settle = (!self.findings.is_empty()).then_some(self.settle_at);
-        let act = [self.may_claim().then_some(self.claim_at), Some(self.take_over_at)];
+        let probe = self.probes().then_some(self.probe_at);
+        let act = [self.may_claim().then_some(self.claim_at), Some(self.take_over_at), probe];
         let lookups = self.doubts.next_due().filter(|_| self.handler.is_some() && self.has_room());
         let due = act.into_iter().chain([lookups]).flatten().filter(|_| acts);
         let until = due.chain(settle).min().unwrap_or_else(|| Instant::now() + LOOK_AGAIN);
         let store = (acts && self.handler.is_some()).then_some(&*self.ledger.store);
         let (running, finished) = (&mut self.running, &mut self.finished);
         let woken = woken(running, finished, &mut self.leader.state, store, until);
-        if at(CrashPoint::Wait, woken).await == Woken::ByHint {
-            self.claim_at = Instant::now() + self.held_back;
+        // A hint may be about the very signal that the handler refuses: it shortens no pause, and the probe follows.
+        if at(CrashPoint::Wait, woken).await == Woken::ByHint && !self.probes() {
+            self.claim_at = self.claim_at.min(Instant::now() + self.not_executed.pause());
         }
         if self.astray_until.is_some_and(|until| until < Instant::now()) {
             self.astray_until = None;
@@ -428,32 +476,13 @@ impl<'a> Round<'a> {
     }
 }
 
+/// What the handler refused is the next leader's affair.
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        self.ledger.coordinator.shared.record(Fact::NotExecuting(None));
+    }
+}
+
 fn failed(what: &str, error: &StoreError) {
     tracing::warn!("signals: {what}: {error}");
-}
-
-/// Whether a signal that was claimed then, and expires then, by the store's clock, must not be sent any more, so long
-/// after the claim was asked for. No clock is compared with another one's.
-fn has_expired(claimed_ms: Option<i64>, expires_ms: Option<i64>, since_asked: Duration) -> bool {
-    expires_ms.zip(claimed_ms).is_some_and(|(expires_ms, claimed_ms)| {
-        since_asked >= Duration::from_millis(u64::try_from(expires_ms - claimed_ms).unwrap_or(0))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_claim_that_was_long_on_its_way_is_not_sent_after_its_time() {
-        let ms = Duration::from_millis;
-        for (expires_ms, since_asked, expected) in [
-            (None, Duration::MAX, false),
-            (Some(1_500), ms(499), false),
-            (Some(1_500), ms(500), true),
-            (Some(900), ms(0), true),
-        ] {
-            assert_eq!(has_expired(Some(1_000), expires_ms, since_asked), expected, "{expires_ms:?}");
-        }
-    }
 }

@@ -18,6 +18,8 @@
 mod beside;
 mod dispatch;
 mod doubts;
+mod expiry;
+mod not_executed;
 
 #[cfg(feature = "crash-points")]
 pub(crate) use beside::Woken;
@@ -26,9 +28,9 @@ use crate::builder::Ended;
 use crate::clock;
 use crate::crash_point::{CrashPoint, at};
 use crate::handle::Coordinator;
-use domain::lease::Epoch;
+use domain::lease::{Epoch, Token};
 use domain::ledger::{Actor, Limits, NewSignal, Settlement, Signal, SignalId};
-use domain::metrics::{Fact, SignalFact};
+use domain::metrics::{Fact, Refusal, SignalFact};
 use domain::ports::{Recorded, Report, SignalClaim, SignalHandler, SignalLedger, StoreError, Submit};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -131,10 +133,23 @@ impl Ledger {
         clock::calendar_ms() / 1_000 - i64::try_from(kept.as_secs()).unwrap_or(i64::MAX)
     }
 
+    /// Signals that are dated after this moment (unix seconds) are not accepted: their clock or their unit is wrong, and
+    /// they would outlive the retention.
+    pub fn accepts_until_s(&self) -> i64 {
+        let slack = i64::try_from(CLOCK_SLACK.as_secs()).unwrap_or(i64::MAX);
+        (clock::calendar_ms() / 1_000).saturating_add(slack)
+    }
+
+    /// Counts a submission that was refused before it reached [`submit`](Self::submit), or a conflict.
+    pub fn refused(&self, why: Refusal) {
+        self.coordinator.shared.record(Fact::Refused { why, at_ms: clock::calendar_ms() });
+    }
+
     /// Accepts a signal, on any instance, leader or not. It is durable when this returns. Cancellation safe: a
     /// dropped submission may have been accepted; submit it again.
     ///
-    /// The caller refuses signals that arose before [`remembers_since_s`](Self::remembers_since_s).
+    /// The caller refuses signals that arose before [`remembers_since_s`](Self::remembers_since_s) or are dated after
+    /// [`accepts_until_s`](Self::accepts_until_s).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: it was not accepted. [`StoreError::Unknown`]: nobody knows; submit it again.
@@ -180,6 +195,11 @@ impl Ledger {
             let token = self.active().ok_or(NotNow::NotLeading)?;
             let claim = asked(self.store.claim_signals(&token, self.settings.limits, most)).await?;
             match claim {
+                // The answer may have been on its way for longer than the lease, or a failover may have lost the claim.
+                SignalClaim::Claimed(signals) if self.active() != Some(token) => {
+                    self.give_back(token, &signals).await;
+                    return Err(NotNow::NotLeading);
+                }
                 SignalClaim::Claimed(signals) => {
                     for signal in &signals {
                         self.touch(&signal.id, signal.attempt);
@@ -202,6 +222,32 @@ impl Ledger {
                     }
                 }
             }
+        }
+    }
+
+    /// Records that claimed signals were never handed out, so that they wait again instead of being in doubt. If the
+    /// ledger refuses or does not answer, the next leader finds them claimed and in doubt.
+    async fn give_back(&self, token: Token, signals: &[Signal]) {
+        tracing::warn!(signals = signals.len(), "leadership ended before claimed signals were handed out");
+        let note = Some("leadership ended before it was handed out".to_owned());
+        let report = |signal: &Signal| Report {
+            id: signal.id.clone(),
+            attempt: signal.attempt,
+            settlement: Settlement::Received,
+            note: note.clone(),
+        };
+        let reports: Vec<Report> = signals.iter().map(report).collect();
+        // A row that was carried to a new timeline has the claims it had, under its new token.
+        let held = self.coordinator.shared.leadership.borrow().token(clock::now());
+        let token = held.filter(|held| held.claim == token.claim).unwrap_or(token);
+        match asked(self.store.settle(&token, &reports)).await {
+            Ok(Some(answers)) => {
+                for _ in answers.iter().filter(|answer| **answer == Recorded::Recorded) {
+                    self.settled(Settlement::Received);
+                }
+            }
+            Ok(None) => self.record(SignalFact::FencedWrite),
+            Err(error) => tracing::warn!("signals: giving back what was claimed: {error}"),
         }
     }
 
@@ -229,7 +275,7 @@ impl Ledger {
         Ok(answer)
     }
 
-    fn active(&self) -> Option<domain::lease::Token> {
+    fn active(&self) -> Option<Token> {
         self.coordinator.shared.leadership.borrow().active(clock::now())
     }
 

@@ -3,13 +3,15 @@
 mod signals;
 
 pub(super) use signals::{
-    signals_expired, signals_in_doubt, signals_limited, signals_paused, signals_waiting,
+    handler_not_executing, signals_expired, signals_in_doubt, signals_limited, signals_paused,
+    signals_waiting, submission_refused,
 };
 
 use super::rules::{SAMPLES_MIN, SLOW_RECOVERY_SHOWN};
 use crate::metrics::{Latency, Snapshot, unit};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// What a rule found in a snapshot. Every message is a sentence for a person.
@@ -51,6 +53,21 @@ impl Reading {
             value: if it_is { 1.0 } else { 0.0 },
             message: if it_is { yes.into() } else { no.into() },
         }
+    }
+}
+
+pub(super) fn settings_differ(snapshot: &Snapshot) -> Reading {
+    let told: Vec<String> = snapshot
+        .settings_differ
+        .iter()
+        .map(|differing| format!("{} ({})", differing.setting, differing.instances()))
+        .collect();
+    match told.len() {
+        0 => Reading::measured(0.0, "all instances have the same settings".to_string()),
+        n => Reading::measured(
+            unit::count(n as u64),
+            format!("instances of this group are configured differently: {}", told.join(", ")),
+        ),
     }
 }
 

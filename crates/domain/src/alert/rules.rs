@@ -12,6 +12,9 @@ pub const SAMPLES_MIN: usize = 20;
 /// A slow recovery is told for this long after it ended: until somebody has looked, not until the next one.
 pub const SLOW_RECOVERY_SHOWN: Duration = Duration::from_mins(15);
 
+/// A refused submission is shown for this long: until an operator has seen it, not until the next one.
+pub const REFUSED_SHOWN: Duration = Duration::from_mins(10);
+
 /// Numbers above which a condition is told. Strict: a value on its limit is still on the better side.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
@@ -64,7 +67,7 @@ const fn rule(name: &'static str, limits: Limits, read: fn(&Snapshot) -> Reading
 }
 
 /// Every alert that is evaluated in process. The first three are the ones dashboards know by name.
-pub const RULES: [Rule; 16] = [
+pub const RULES: [Rule; 19] = [
     // Share of failed syncs in the window.
     rule("db_sync_failure_rate", Limits::both(0.05, 0.10), condition::db_sync_failure_rate),
     // Changes in the last 60 minutes.
@@ -92,4 +95,10 @@ pub const RULES: [Rule; 16] = [
     rule("signals_limited", Limits::warning(0.0), condition::signals_limited),
     // Signals of the last 24 hours. One missed trade is one too many.
     rule("signals_expired", Limits::critical(0.0), condition::signals_expired),
+    // A submission that was refused within the time that it is shown: one missed trade is one too many.
+    rule("submission_refused", Limits::warning(0.0), condition::submission_refused),
+    // Seconds. A handler that is restarted is back within a minute.
+    rule("handler_not_executing", Limits::warning(60.0), condition::handler_not_executing),
+    // Settings.
+    rule("settings_differ", Limits::warning(0.0), condition::settings_differ),
 ];

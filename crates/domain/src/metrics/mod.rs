@@ -23,7 +23,7 @@ mod window;
 
 pub use fingerprint::fingerprint;
 pub use histogram::{BOUNDS, Histogram};
-pub use signals::{SIGNAL_VALUE_DEFAULT, SignalFact, SignalsConfig};
+pub use signals::{Refusal, SIGNAL_VALUE_DEFAULT, SignalFact, SignalsConfig};
 pub use snapshot::{Counters, LastRecovery, Snapshot, View};
 pub use window::{Latency, WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN, WindowStats};
 
@@ -32,7 +32,9 @@ use crate::id::InstanceId;
 use crate::lease::{Epoch, Timeline};
 use crate::ledger::Totals;
 use crate::recovery::RecoveryCode;
+use crate::settings::Differing;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 use window::Window;
 
@@ -90,6 +92,18 @@ pub enum Fact {
     LedgerUnknown,
     /// This process did something with a signal.
     Signal(SignalFact),
+    /// A submission was refused.
+    Refused {
+        /// Why.
+        why: Refusal,
+        /// When, unix milliseconds.
+        at_ms: i64,
+    },
+    /// Since when (unix milliseconds) the handler has answered for one and the same signal that it did not execute it;
+    /// `None` when there is no such signal.
+    NotExecuting(Option<i64>),
+    /// Settings that instances of the group have different values of.
+    SettingsDiffer(Vec<Differing>),
 }
 
 /// What stays the same while the process lives.
@@ -121,6 +135,9 @@ pub struct Metrics {
     last_recovery: Option<LastRecovery>,
     positions_recovered: Option<u32>,
     totals: Option<Totals>,
+    last_refused: Option<(Refusal, i64)>,
+    not_executing_since_ms: Option<i64>,
+    settings_differ: Vec<Differing>,
     sent_after: Histogram,
 }
 
@@ -138,6 +155,9 @@ impl Metrics {
             last_recovery: None,
             positions_recovered: None,
             totals: None,
+            last_refused: None,
+            not_executing_since_ms: None,
+            settings_differ: Vec::new(),
             sent_after: Histogram::default(),
         }
     }
@@ -155,6 +175,12 @@ impl Metrics {
             Fact::ChangesLastHour(changes) => self.changes_last_hour = Some(changes),
             Fact::Ledger(totals) => self.totals = Some(totals),
             Fact::LedgerUnknown => self.totals = None,
+            Fact::Refused { why, at_ms } => {
+                self.counters.signal(SignalFact::Refused(why));
+                self.last_refused = Some((why, at_ms));
+            }
+            Fact::NotExecuting(since_ms) => self.not_executing_since_ms = since_ms,
+            Fact::SettingsDiffer(differing) => self.settings_differ = differing,
             Fact::Signal(fact) => {
                 if let SignalFact::Sent { waited } = fact {
                     self.sent_after.record(waited);
@@ -182,6 +208,9 @@ impl Metrics {
             | Fact::ChangesLastHour(_)
             | Fact::Ledger(_)
             | Fact::LedgerUnknown
+            | Fact::Refused { .. }
+            | Fact::NotExecuting(_)
+            | Fact::SettingsDiffer(_)
             | Fact::Signal(_) => None,
         }
     }
@@ -202,6 +231,9 @@ impl Metrics {
             last_recovery: self.last_recovery,
             positions_recovered: self.positions_recovered,
             totals: self.totals.clone(),
+            last_refused: self.last_refused,
+            not_executing_since_ms: self.not_executing_since_ms,
+            settings_differ: self.settings_differ.clone(),
             signal_limits: self.config.signals.limits,
             signal_value: self.config.signals.value,
             sent_after: self.sent_after,

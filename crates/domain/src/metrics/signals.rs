@@ -2,6 +2,7 @@
 
 use super::Counters;
 use crate::ledger::{Limits, Settlement};
+use core::fmt;
 use core::time::Duration;
 use rust_decimal::Decimal;
 
@@ -45,6 +46,61 @@ pub enum SignalFact {
     Settled(Settlement),
     /// A write to the ledger was refused because its token is not the lease row's any more. Once for every call.
     FencedWrite,
+    /// A submission was refused.
+    Refused(Refusal),
+}
+
+/// Why a submission was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// Its body is not what was announced: not JSON, not an object (400).
+    Malformed,
+    /// It comes from where no submission may come from (403).
+    Forbidden,
+    /// Another signal has its id or its fingerprint (409).
+    Conflict,
+    /// It is too large (413).
+    TooLarge,
+    /// A field is missing or wrong (422).
+    Invalid,
+    /// For another reason of the client's making.
+    Other,
+}
+
+impl Refusal {
+    /// Every reason.
+    pub const ALL: [Self; 6] =
+        [Self::Malformed, Self::Forbidden, Self::Conflict, Self::TooLarge, Self::Invalid, Self::Other];
+
+    /// As the label `reason` carries it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Forbidden => "forbidden",
+            Self::Conflict => "conflict",
+            Self::TooLarge => "too_large",
+            Self::Invalid => "invalid",
+            Self::Other => "other",
+        }
+    }
+
+    /// Where its count is.
+    const fn index(self) -> usize {
+        match self {
+            Self::Malformed => 0,
+            Self::Forbidden => 1,
+            Self::Conflict => 2,
+            Self::TooLarge => 3,
+            Self::Invalid => 4,
+            Self::Other => 5,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl Counters {
@@ -60,6 +116,7 @@ impl Counters {
             SignalFact::Settled(Settlement::InDoubt) => &mut self.signals_doubted,
             SignalFact::Settled(Settlement::Received) => &mut self.signals_not_executed,
             SignalFact::Settled(Settlement::Sent) => return,
+            SignalFact::Refused(why) => &mut self.signals_refused[why.index()],
             SignalFact::FencedWrite => &mut self.fenced_writes,
         };
         *counter += 1;

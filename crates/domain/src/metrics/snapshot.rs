@@ -1,6 +1,7 @@
 //! Everything there is to tell about this process at one moment.
 
 use super::histogram::Histogram;
+use super::signals::Refusal;
 use super::window::WindowStats;
 use crate::alert::Alerts;
 use crate::id::InstanceId;
@@ -8,7 +9,9 @@ use crate::lease::Epoch;
 use crate::ledger::{Limits, Totals};
 use crate::member::Standing;
 use crate::recovery::RecoveryCode;
+use crate::settings::Differing;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 use rust_decimal::Decimal;
 
@@ -68,6 +71,8 @@ pub struct Counters {
     pub signals_doubted: u64,
     /// Signals that it recorded as not executed, to wait for their next claim.
     pub signals_not_executed: u64,
+    /// Submissions that it refused, in the order of [`Refusal::ALL`].
+    pub signals_refused: [u64; Refusal::ALL.len()],
     /// Writes to the ledger that were refused because their token was not the lease row's any more.
     pub fenced_writes: u64,
 }
@@ -120,6 +125,12 @@ pub struct Snapshot {
     pub positions_recovered: Option<u32>,
     /// The ledger, once it was counted.
     pub totals: Option<Totals>,
+    /// The last submission that was refused, and when, unix milliseconds.
+    pub last_refused: Option<(Refusal, i64)>,
+    /// Since when the handler has answered for one and the same signal that it did not execute it, unix milliseconds.
+    pub not_executing_since_ms: Option<i64>,
+    /// Settings that instances of the group have different values of.
+    pub settings_differ: Vec<Differing>,
     /// How many signals may be sent.
     pub signal_limits: Limits,
     /// What a signal is worth, in rupees.
@@ -142,6 +153,11 @@ impl Snapshot {
         let totals = self.totals.as_ref()?;
         let open = totals.claimed.saturating_add(totals.sent).saturating_add(totals.in_doubt);
         Some(self.signal_value.saturating_mul(open.into()))
+    }
+
+    /// For how long the handler has answered for one and the same signal that it did not execute it, in milliseconds.
+    pub fn not_executing_ms(&self) -> Option<i64> {
+        self.not_executing_since_ms.map(|since_ms| self.now_ms.saturating_sub(since_ms).max(0))
     }
 
     /// Age of the last heartbeat in milliseconds; 0 when the calendar was set back since.

@@ -38,6 +38,15 @@ pub fn panels() -> Vec<Panel> {
             .runbooks(&["TicketFault"])
             .query("", &counted("coordinator_ticket_faults_total"))
             .zones(Zones::any()),
+        stat("Settings That Differ", "short")
+            .says_of_itself(
+                "Settings that instances of the group have different values of. What happens to signals then depends on \
+                 which of them leads.",
+            )
+            .runbooks(&["SettingsDiffer"])
+            .query("{{setting}}", "max by (setting) (coordinator_settings_differ{$group})")
+            .absent("all instances agree")
+            .zones(Zones::any()),
         lines("Lease Margin", "s")
             .says_of_itself(
                 "Time until the leader stops believing unless it renews; no line of a follower. A line that comes near \

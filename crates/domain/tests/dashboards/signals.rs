@@ -65,6 +65,15 @@ fn over_time() -> Vec<Panel> {
             .absent("none waits, or the ledger is not counted")
             .query("waiting", "max(coordinator_signals_oldest_waiting_seconds{$group})")
             .zones(Zones::of("signals_waiting")),
+        lines("Handler Does Not Execute", "s")
+            .says_of_itself(
+                "How long the handler has answered for one and the same signal that it did not execute it; no line while \
+                 there is no such signal. The trade is late.",
+            )
+            .runbooks(&["HandlerNotExecuting"])
+            .absent("no signal is refused again and again")
+            .query("refused", "max(coordinator_handler_not_executing_seconds{$group})")
+            .zones(Zones::of("handler_not_executing")),
         lines("Oldest Doubt", "s")
             .says_of_itself(
                 "How long ago the oldest signal in doubt was claimed; no line while there is no doubt. All that time its \
@@ -98,6 +107,13 @@ fn done() -> Vec<Panel> {
         stat("Signals Received", "short")
             .says_of_itself("Signals that the instances accepted, in the time that is shown.")
             .query("", &counted("received")),
+        stat("Submissions Refused", "short")
+            .says_of_itself(
+                "Submissions that the instances refused, by reason, in the time that is shown. Each is a trade that was \
+                 missed, and its client may not know.",
+            )
+            .runbooks(&["SubmissionRefused"])
+            .query("{{reason}}", "round(sum by (reason) (increase(coordinator_signals_refused_total{$here}[$__range])))"),
         stat("Duplicates Prevented", "short")
             .says_of_itself(
                 "Signals that were not executed a second time, in the time that is shown: submitted again, or in doubt and \

@@ -2,7 +2,9 @@
 //!
 //! A series is scraped every 30 seconds, so `-10+30x60` is a heartbeat that is always 10 seconds old.
 
-use super::case::{Case, Series, all_quiet, case, each, everywhere, fires_for, fires_for_a, labelled, quiet};
+use super::case::{
+    Case, INSTANCES, JOB, Series, all_quiet, case, each, everywhere, fires_for, fires_for_a, labelled, quiet,
+};
 
 const STALE: &str = "StaleHeartbeat";
 const DELAYED: &str = "DelayedHeartbeat";
@@ -14,6 +16,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(dead());
     all.extend(stopped());
     all.extend(skewed());
+    all.push(differing());
     all
 }
 
@@ -38,6 +41,31 @@ fn healthy() -> Case {
             each("portfolio_manager_heartbeat_running", ["1+0x60", "0+0x60"]),
         ],
         all_quiet("heartbeat", &[0, 5, 30]),
+    )
+}
+
+/// Both instances see it; it is one alert.
+fn differing() -> Case {
+    const DIFFERS: &[(&str, &str)] =
+        &[("job", JOB), ("setting", "leader_ttl"), ("instances", "a: 10s; b: 20s")];
+    let seen = |instance, values| {
+        let labels = [
+            ("job", JOB),
+            ("instance", instance),
+            ("setting", "leader_ttl"),
+            ("instances", "a: 10s; b: 20s"),
+        ];
+        labelled("coordinator_settings_differ", &labels, values)
+    };
+    let [a, b] = INSTANCES;
+    case(
+        "settings that differ are told after two minutes, with the instances, until they agree",
+        [vec![seen(a, "1+0x20 _x20"), seen(b, "1+0x20 _x20")]],
+        [
+            quiet(1, "SettingsDiffer"),
+            fires_for(DIFFERS, 2, "SettingsDiffer", "1"),
+            quiet(16, "SettingsDiffer"),
+        ],
     )
 }
 

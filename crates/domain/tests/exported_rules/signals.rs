@@ -14,6 +14,8 @@ pub fn cases() -> Vec<Case> {
     all.extend(limited());
     all.extend(expired());
     all.extend(fenced_write());
+    all.extend(refused());
+    all.push(not_executing());
     all.extend(uncounted());
     all
 }
@@ -43,6 +45,8 @@ fn healthy() -> Case {
             everywhere("coordinator_signals_limit_per_day", "100+0x60"),
             everywhere("coordinator_signals_paused", "0+0x60"),
             everywhere("coordinator_fenced_writes_total", "7+0x60"),
+            everywhere("coordinator_signals_refused_total", "7+0x60"),
+            everywhere("coordinator_handler_not_executing_seconds", "60+0x60"),
             everywhere("process_start_time_seconds", "-3600+0x60"),
             each("portfolio_manager_is_leader", ["1+0x60", "0+0x60"]),
         ],
@@ -260,6 +264,44 @@ fn fenced_write() -> [Case; 7] {
             [quiet(10, alert), quiet(20, alert)],
         ),
     ]
+}
+
+/// The counter of the second instance, for one reason.
+fn refused() -> [Case; 2] {
+    let alert = "SubmissionRefused";
+    let [_, b] = INSTANCES;
+    let counter = |reason, values: &str| {
+        labelled(
+            "coordinator_signals_refused_total",
+            &[("job", JOB), ("instance", b), ("reason", reason)],
+            values,
+        )
+    };
+    let started = |values: &str| vec![series("process_start_time_seconds", b, values)];
+    [
+        case(
+            "a refused submission is told for ten minutes",
+            [
+                vec![counter("conflict", "0+0x10 1+0x50"), counter("malformed", "3+0x60")],
+                started("-3600+0x60"),
+            ],
+            [quiet(5, alert), fires(6, alert, "1"), fires(14, alert, "1"), quiet(16, alert)],
+        ),
+        case(
+            "a process is first scraped after its first refusal",
+            [vec![counter("malformed", "_x19 2+0x40")], started("_x19 570+0x40")],
+            [quiet(9, alert), fires(10, alert, "2"), quiet(20, alert)],
+        ),
+    ]
+}
+
+fn not_executing() -> Case {
+    let alert = "HandlerNotExecuting";
+    case(
+        "a handler that has not executed a signal for more than a minute is told until it does",
+        [vec![series("coordinator_handler_not_executing_seconds", INSTANCES[0], "60 61 400 _x20")]],
+        [quiet(0, alert), fires(1, alert, "6m 40s"), quiet(8, alert)],
+    )
 }
 
 fn uncounted() -> [Case; 4] {

@@ -3,6 +3,7 @@
 use domain::ports::StoreError;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Semaphore, watch};
 
 /// What goes wrong with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +18,8 @@ pub enum Fault {
     HangBefore,
     /// Carried out, and the caller waits for ever.
     HangAfter,
+    /// Carried out, and the answer arrives after [`Faults::deliver`].
+    HoldReply,
 }
 
 /// Which call, for faults that are to hit one kind only.
@@ -54,7 +57,21 @@ pub enum Call {
 
 /// The faults of one process's connection to one store. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Faults(Arc<Mutex<Planned>>);
+pub struct Faults(Arc<Mutex<Planned>>, Arc<Held>);
+
+/// Answers that are held back.
+#[derive(Debug)]
+struct Held {
+    /// How many are being held.
+    count: watch::Sender<usize>,
+    may_arrive: Semaphore,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { count: watch::Sender::new(0), may_arrive: Semaphore::new(0) }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Planned {
@@ -93,6 +110,19 @@ impl Faults {
         planned.lasting.clear();
     }
 
+    /// Returns when an answer is being held back ([`Fault::HoldReply`]): its call was carried out.
+    ///
+    /// # Panics
+    /// Never: the sender lives as long as `self`.
+    pub async fn holds(&self) {
+        self.1.count.subscribe().wait_for(|held| *held > 0).await.expect("the sender is ours");
+    }
+
+    /// One answer that is held back arrives.
+    pub fn deliver(&self) {
+        self.1.may_arrive.add_permits(1);
+    }
+
     /// Every call that was made, in order, failed ones included.
     pub fn calls(&self) -> Vec<Call> {
         self.planned().calls.clone()
@@ -116,6 +146,13 @@ impl Faults {
             Some(Fault::HangAfter) => {
                 drop(work());
                 std::future::pending().await
+            }
+            Some(Fault::HoldReply) => {
+                let answer = work();
+                self.1.count.send_modify(|held| *held += 1);
+                self.1.may_arrive.acquire().await.expect("never closed").forget();
+                self.1.count.send_modify(|held| *held -= 1);
+                answer
             }
         }
     }

@@ -22,7 +22,7 @@ async fn what_is_no_json_object_is_400() {
         b"17",
         b"\"{}\"",
         b"{}{}",
-        b"\xef\xbb\xbf{}",
+        b"\xef\xbb\xbf",
         b"{\"instrument\":\"\xff\"}",
         b"{\"a\":\x00}",
         b"{\"a\":\"\x00\"}",

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod list;
+mod refused;
 mod submit;
 mod work;
 

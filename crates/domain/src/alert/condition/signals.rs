@@ -1,6 +1,7 @@
 //! What the rules about signals look at. All of it was counted in the ledger: before that, nothing is judged.
 
 use super::Reading;
+use crate::alert::rules::REFUSED_SHOWN;
 use crate::ledger::{Limits, Totals};
 use crate::metrics::{Snapshot, unit};
 use alloc::format;
@@ -71,6 +72,28 @@ pub(in crate::alert) fn signals_expired(snapshot: &Snapshot) -> Reading {
             format!("{expired} expired unsent in the last 24 hours: trades that were missed"),
         )
     })
+}
+
+/// A refused submission is a trade that was missed, and its client may read no answer.
+pub(in crate::alert) fn submission_refused(snapshot: &Snapshot) -> Reading {
+    let Some((why, at_ms)) = snapshot.last_refused else {
+        return Reading::whether(false, "", "no submission was refused");
+    };
+    let ago_ms = u128::try_from(snapshot.now_ms.saturating_sub(at_ms)).unwrap_or(0);
+    let n = snapshot.counters.signals_refused.iter().sum();
+    let told =
+        format!("{} refused since the start; the last one {} s ago: {why}", signals(n), ago_ms / 1_000);
+    Reading::whether(ago_ms <= REFUSED_SHOWN.as_millis(), told.clone(), told)
+}
+
+pub(in crate::alert) fn handler_not_executing(snapshot: &Snapshot) -> Reading {
+    match snapshot.not_executing_ms() {
+        None => Reading::measured(0.0, "the handler refuses no signal again and again".into()),
+        Some(ms) => Reading::measured(
+            unit::seconds(ms),
+            format!("the handler has not executed a signal for {} s; it is sent again and again", ms / 1_000),
+        ),
+    }
 }
 
 fn once_counted(snapshot: &Snapshot, read: impl FnOnce(&Totals) -> Reading) -> Reading {

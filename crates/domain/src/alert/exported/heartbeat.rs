@@ -13,13 +13,17 @@ pub(super) const GROUP: Group = Group { name: "heartbeat", records: &[AGE], rule
 /// Clocks of machines that follow a time server differ by milliseconds. Above so many seconds, one of them does not.
 const SKEW_MAX_S: u8 = 5;
 
+/// New settings are rolled out instance by instance, and each may take a lease to be back.
+const SETTINGS_ROLL_OUT: Duration = Duration::from_mins(2);
+
+const SETTINGS_DIFFER: &str = metric("coordinator_settings_differ");
 const LAST_HEARTBEAT: &str = metric("portfolio_manager_last_heartbeat_timestamp");
 const IS_LEADER: &str = metric("portfolio_manager_is_leader");
 const RUNNING: &str = metric("portfolio_manager_heartbeat_running");
 
 const AGE: Recording = Recording { record: "instance:portfolio_manager_heartbeat_age:seconds", expr: age };
 
-const RULES: [ExportedRule; 4] = [
+const RULES: [ExportedRule; 5] = [
     ExportedRule {
         alert: "StaleHeartbeat",
         condition: "heartbeat_staleness",
@@ -55,6 +59,21 @@ const RULES: [ExportedRule; 4] = [
         description: "The task that beats has ended while the instance leads. A leader that works has one, so this \
                       process is broken, also if it seems to act.",
         impact: "Its lease will run out. Until another one leads, signals wait, and exits leave their positions open.",
+    },
+    ExportedRule {
+        alert: "SettingsDiffer",
+        condition: "settings_differ",
+        severity: Severity::Warning,
+        component: Component::HaCoordination,
+        expr: || {
+            format!("max by (job, setting, instances) ({SETTINGS_DIFFER}) > {}", warning("settings_differ"))
+        },
+        held_for: SETTINGS_ROLL_OUT,
+        summary: "{{ $labels.job }}: instances have different values of {{ $labels.setting }}",
+        description: "The instances and their values: {{ $labels.instances }}. A value that may hold credentials is \
+                      shown as a hash. What the group does depends on which of them leads.",
+        impact: "After the next change of leader signals may go to another service or to none, or more may be sent than \
+                 is wanted.",
     },
     ExportedRule {
         alert: "ClockSkew",

@@ -3,6 +3,7 @@
 use super::lookup::{critical, metric, warning};
 use super::query::{above, grew, worst};
 use super::{Component, ExportedRule, Group, Severity};
+use crate::alert::REFUSED_SHOWN;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
@@ -36,9 +37,11 @@ const SENT_LAST_DAY: &str = metric("coordinator_signals_sent_last_day");
 const LIMIT_PER_MINUTE: &str = metric("coordinator_signals_limit_per_minute");
 const LIMIT_PER_DAY: &str = metric("coordinator_signals_limit_per_day");
 const FENCED_WRITES: &str = metric("coordinator_fenced_writes_total");
+const REFUSED: &str = metric("coordinator_signals_refused_total");
+const NOT_EXECUTING: &str = metric("coordinator_handler_not_executing_seconds");
 const IS_LEADER: &str = metric("portfolio_manager_is_leader");
 
-const RULES: [ExportedRule; 9] = [
+const RULES: [ExportedRule; 11] = [
     ExportedRule {
         alert: "SignalsInDoubt",
         condition: "signals_in_doubt",
@@ -130,6 +133,31 @@ const RULES: [ExportedRule; 9] = [
         summary: "{{ $labels.job }}: signals that expired unsent in the last 24 hours: {{ $value }}",
         description: "They were accepted, and could not be sent before the time after which they must not be.",
         impact: "Each is a trade that was missed. If it was an exit, its position is still open.",
+    },
+    ExportedRule {
+        alert: "SubmissionRefused",
+        condition: "submission_refused",
+        severity: Severity::Warning,
+        component: Component::Signals,
+        expr: || grew(REFUSED, REFUSED_SHOWN),
+        held_for: Duration::ZERO,
+        summary: "{{ $labels.job }}: a submitted signal was refused",
+        description: "A client submitted a signal that an instance cannot accept: not JSON, a field that is missing or \
+                      wrong, a placeholder that was not filled, another signal under its name, or a Host header of a \
+                      proxy. The client may read no answer, and charts do not submit it again.",
+        impact: "A trade that was missed. If it was an exit, its position is still open.",
+    },
+    ExportedRule {
+        alert: "HandlerNotExecuting",
+        condition: "handler_not_executing",
+        severity: Severity::Warning,
+        component: Component::Signals,
+        expr: || above(NOT_EXECUTING, warning("handler_not_executing")),
+        held_for: Duration::ZERO,
+        summary: "{{ $labels.job }}: the handler has not executed a signal for {{ $value | humanizeDuration }}",
+        description: "The handler answers each time that it did not execute the signal, or no connection to it can be \
+                      made. The leader sends the signal again, at most every 30 seconds.",
+        impact: "The trade is late and is missed when the signal expires. If it is an exit, its position is still open.",
     },
     ExportedRule {
         alert: "FencedWrite",

@@ -1,6 +1,9 @@
 //! What is told of the election beyond the contract.
 
-use super::{Kind, Metric, alert_status, is_main, metric};
+use super::{Kind, Metric, Sample, alert_status, is_main, metric};
+use crate::metrics::Snapshot;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 
 /// Metrics of the election and of its alerts.
 pub(super) const METRICS: &[Metric] = &[
@@ -18,9 +21,24 @@ pub(super) const METRICS: &[Metric] = &[
     )
     .only("only on a leader"),
     metric(
+        "coordinator_settings_differ",
+        "1",
+        "1 for each setting that instances of the group have different values of, with these instances.",
+        Kind::LabelledGauge { labels: &["setting", "instances"], read: settings_differ },
+    )
+    .only("only while they differ"),
+    metric(
         "coordinator_ticket_faults_total",
         "1",
         "Tickets met in Redis that this system cannot have written.",
         Kind::Counter(|s| s.counters.ticket_faults),
     ),
 ];
+
+fn settings_differ(snapshot: &Snapshot) -> Vec<Sample> {
+    let sample = |differing: &crate::settings::Differing| Sample {
+        labels: [differing.setting.to_string(), differing.instances()].into(),
+        value: 1.0,
+    };
+    snapshot.settings_differ.iter().map(sample).collect()
+}

@@ -18,6 +18,13 @@ use alloc::vec::Vec;
 pub enum Kind {
     /// Only grows, from 0 when the process starts.
     Counter(fn(&Snapshot) -> u64),
+    /// A counter for each set of labels, all of them from 0 when the process starts.
+    LabelledCounter {
+        /// The names of the labels.
+        labels: &'static [&'static str],
+        /// The counts.
+        read: fn(&Snapshot) -> Vec<Sample>,
+    },
     /// Goes up and down; `None` while it is unknown, and then it is not told at all.
     Gauge(fn(&Snapshot) -> Option<f64>),
     /// A gauge for each set of labels; a set that is not read any more is not told any more.
@@ -35,14 +42,14 @@ impl Kind {
     /// As Prometheus writes it.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Counter(_) => "counter",
+            Self::Counter(_) | Self::LabelledCounter { .. } => "counter",
             Self::Gauge(_) | Self::LabelledGauge { .. } => "gauge",
             Self::Histogram(_) => "histogram",
         }
     }
 }
 
-/// One value of a labelled gauge.
+/// One value of a labelled metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// A value for each label, in the order of their names.
@@ -70,14 +77,14 @@ impl Metric {
     pub fn emitted(&self) -> &'static str {
         self.when.unwrap_or(match self.kind {
             Kind::Gauge(_) | Kind::LabelledGauge { .. } => "always",
-            Kind::Counter(_) | Kind::Histogram(_) => "from 0",
+            Kind::Counter(_) | Kind::LabelledCounter { .. } | Kind::Histogram(_) => "from 0",
         })
     }
 
     /// The names of its labels.
     pub fn labels(&self) -> &'static [&'static str] {
         match self.kind {
-            Kind::LabelledGauge { labels, .. } => labels,
+            Kind::LabelledGauge { labels, .. } | Kind::LabelledCounter { labels, .. } => labels,
             Kind::Counter(_) | Kind::Gauge(_) | Kind::Histogram(_) => &[],
         }
     }

@@ -5,7 +5,7 @@
 
 use super::{Kind, Metric, Sample, metric};
 use crate::ledger::{StateName, Totals};
-use crate::metrics::{Snapshot, unit};
+use crate::metrics::{Refusal, Snapshot, unit};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -133,6 +133,19 @@ pub(super) const METRICS: &[Metric] = &[
         Kind::Counter(|s| s.counters.signals_not_executed),
     ),
     metric(
+        "coordinator_signals_refused_total",
+        "1",
+        "Submissions that this process refused, by reason: trades that were missed.",
+        Kind::LabelledCounter { labels: &["reason"], read: refused },
+    ),
+    metric(
+        "coordinator_handler_not_executing_seconds",
+        "s",
+        "How long the handler has answered for one and the same signal that it did not execute it.",
+        Kind::Gauge(|s| Some(unit::seconds(s.not_executing_ms()?))),
+    )
+    .only("only while a signal is sent again and again"),
+    metric(
         "coordinator_fenced_writes_total",
         "1",
         "Writes to the ledger that the state store refused because their token was not the lease row's any more.",
@@ -157,6 +170,11 @@ fn open_signals(snapshot: &Snapshot) -> Vec<Sample> {
     let sample =
         |(state, n): (StateName, u64)| Sample { labels: [state.to_string()].into(), value: unit::count(n) };
     states.into_iter().map(sample).collect()
+}
+
+fn refused(snapshot: &Snapshot) -> Vec<Sample> {
+    let counts = Refusal::ALL.into_iter().zip(snapshot.counters.signals_refused);
+    counts.map(|(why, n)| Sample { labels: [why.to_string()].into(), value: unit::count(n) }).collect()
 }
 
 fn counted(snapshot: &Snapshot, read: fn(&Totals) -> u32) -> Option<f64> {

@@ -1,0 +1,256 @@
+//! The rules of the dispatcher and of the driver that no test of ordinary use would miss. Each test fails when its
+//! rule is taken away: `crates/model/src/driver_mutant.rs` takes them away one after the other.
+
+use super::{Broker, Instance, Mood, PATIENCE, eventually, until};
+use coordinator::{Coordinator, NotNow};
+use domain::lease::Timeline;
+use domain::ledger::{Settlement, SignalState};
+use domain::ports::{Recorded, Report};
+use std::sync::{Arc, Mutex};
+
+use testkit::contract::signal_ledger::signal;
+use testkit::fake::{Call, FakeDatabase, Fault};
+use tracing::field::{Field, Visit};
+use tracing::span;
+
+impl Instance {
+    /// Its lease runs out: no renewal reaches the store any more.
+    async fn loses_its_lease(&self) {
+        self.faults.lasting_of(Call::Renew, Fault::HangBefore);
+        let mut seen = self.coordinator.leadership();
+        let over = seen.wait_for(|now| !now.is_active(coordinator::clock::now()));
+        eventually("its lease runs out", over).await.expect("the coordinator lives");
+    }
+
+    fn count(&self, call: Call) -> usize {
+        self.faults.calls().iter().filter(|made| **made == call).count()
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_is_answered_after_the_lease_ended_hands_out_nothing() {
+    let database = FakeDatabase::new();
+    let leader = Instance::start(&database, "leader", None);
+    leader.leads().await;
+    // The leader's own work claims as well, to expire what is late: let it not take the fault.
+    leader.running.abort();
+    leader.submit("s-1", "NIFTY").await;
+    leader.faults.next_of(Call::ClaimSignals, Fault::HoldReply);
+    let pulling = leader.ledger.clone();
+    let pulled = tokio::spawn(async move { pulling.pull(10, PATIENCE).await });
+    eventually("the claim is carried out", leader.faults.holds()).await;
+    assert!(matches!(leader.state("s-1").await, SignalState::Claimed(_)));
+    leader.loses_its_lease().await;
+    let successor = Instance::start(&database, "successor", None);
+    successor.leads().await;
+    successor.is("s-1", SignalState::InDoubt).await;
+    leader.faults.deliver();
+    let pulled = eventually("it is answered", pulled).await.expect("no panic");
+    assert_eq!(pulled, Err(NotNow::NotLeading));
+    let counters = leader.snapshot().counters;
+    assert_eq!((counters.signals_claimed, counters.signals_sent), (0, 0));
+    assert_eq!(
+        successor.state("s-1").await,
+        SignalState::InDoubt,
+        "its leadership is over: it changes nothing"
+    );
+}
+
+#[tokio::test]
+async fn what_a_leader_claimed_and_did_not_hand_out_waits_again() {
+    let database = FakeDatabase::new();
+    let leader = Instance::start(&database, "leader", None);
+    leader.leads().await;
+    leader.running.abort();
+    leader.submit("s-1", "NIFTY").await;
+    leader.faults.next_of(Call::ClaimSignals, Fault::HoldReply);
+    let pulling = leader.ledger.clone();
+    let pulled = tokio::spawn(async move { pulling.pull(10, PATIENCE).await });
+    eventually("the claim is carried out", leader.faults.holds()).await;
+    leader.loses_its_lease().await;
+    leader.faults.deliver();
+    let pulled = eventually("it is answered", pulled).await.expect("no panic");
+    assert_eq!(pulled, Err(NotNow::NotLeading));
+    // The row still has its token, so that the ledger can say for certain that it was not sent.
+    assert_eq!(leader.state("s-1").await, SignalState::Received);
+}
+
+/// Rule: the fence is checked before the handler is called.
+#[tokio::test]
+async fn a_claim_that_is_answered_during_a_handover_calls_no_handler() {
+    let (database, (broker, mut arrivals)) = (FakeDatabase::new(), Broker::new());
+    let first = Instance::start(&database, "first", Some(broker.clone()));
+    first.submit("before", "NIFTY").await;
+    first.is("before", SignalState::Done).await;
+    let second = Instance::start(&database, "second", Some(broker.clone()));
+    first.faults.next_of(Call::ClaimSignals, Fault::HoldReply);
+    first.submit("s-1", "NIFTY").await;
+    until("it is claimed", async || matches!(first.state("s-1").await, SignalState::Claimed(_))).await;
+    let handing_over = first.coordinator.clone();
+    let handover = tokio::spawn(async move { handing_over.step_down("the test").await });
+    let mut seen = first.coordinator.leadership();
+    eventually("it drains", seen.wait_for(|now| now.draining)).await.expect("it lives");
+    first.faults.deliver();
+    eventually("it hands over", handover).await.expect("no panic").expect("it led");
+    second.is("s-1", SignalState::Done).await;
+    assert_eq!(broker.orders(), ["before", "s-1"]);
+    assert_eq!(first.snapshot().counters.signals_sent, 1, "the first leader sent what was before");
+    assert_eq!(second.find("s-1").await.attempt, 2, "its first claim was given back");
+    assert_eq!(second.snapshot().counters.signals_doubted, 0);
+    drop(eventually("it arrives", arrivals.recv()).await);
+}
+
+/// Rule: the fence compares the whole token. After a failover that lost the claim, another claim may follow.
+#[tokio::test]
+async fn a_claim_that_a_failover_lost_calls_no_handler() {
+    let (database, (broker, _arrivals)) = (FakeDatabase::new(), Broker::new());
+    let leader = Instance::start(&database, "leader", Some(broker.clone()));
+    leader.submit("before", "NIFTY").await;
+    leader.is("before", SignalState::Done).await;
+    leader.submit("s-0", "OTHER").await;
+    leader.is("s-0", SignalState::Done).await;
+    leader.faults.next_of(Call::ClaimSignals, Fault::HoldReply);
+    let token = leader.coordinator.leadership().borrow().epoch;
+    leader.submit("s-1", "NIFTY").await;
+    until("it is claimed", async || matches!(leader.state("s-1").await, SignalState::Claimed(_))).await;
+    database.promote_to(Timeline(2));
+    let before = leader.count(Call::Renew);
+    // The renewal that carries the row over, and one after it: the driver has taken the first one in.
+    until("the row is carried over", async || leader.count(Call::Renew) >= before + 3).await;
+    leader.faults.deliver();
+    leader.is("s-1", SignalState::Done).await;
+    assert_eq!(leader.coordinator.leadership().borrow().epoch, token, "it is the same leadership");
+    let sent: Vec<String> = broker.orders().into_iter().filter(|id| id == "s-1").collect();
+    assert_eq!(sent, ["s-1"]);
+    assert_eq!(leader.find("s-1").await.attempt, 2, "the claim under the old token was given back");
+}
+
+/// Rule: nothing is claimed before everything that former leaders left was taken over.
+#[tokio::test]
+async fn nothing_is_claimed_before_the_take_over() {
+    let (database, (broker, _arrivals)) = (FakeDatabase::new(), Broker::new());
+    let leader = Instance::start(&database, "leader", Some(broker.clone()));
+    leader.faults.lasting_of(Call::TakeOver, Fault::LoseRequest);
+    leader.submit("s-1", "NIFTY").await;
+    until("it tries to take over", async || leader.count(Call::TakeOver) >= 3).await;
+    assert_eq!(leader.count(Call::ClaimSignals), 0);
+    assert_eq!(leader.state("s-1").await, SignalState::Received);
+    leader.faults.heal();
+    leader.is("s-1", SignalState::Done).await;
+    let calls = leader.faults.calls();
+    let first = |call| calls.iter().position(|made| *made == call);
+    assert!(first(Call::TakeOver) < first(Call::ClaimSignals));
+}
+
+/// Rule: what was handed to the handler is never said to have had a lost claim, whatever became of it.
+#[tokio::test]
+async fn what_the_handler_had_is_looked_up_and_not_sent_again() {
+    let (database, (broker, _arrivals)) = (FakeDatabase::new(), Broker::new());
+    broker.will("GOLD", &[Mood::Says(Settlement::Sent)]);
+    broker.knows(Settlement::Done);
+    let leader = Instance::start(&database, "leader", Some(broker.clone()));
+    leader.submit("s-1", "GOLD").await;
+    until("it is sent", async || matches!(leader.state("s-1").await, SignalState::Sent(_))).await;
+    // The service does not know what became of it, and says so.
+    let report = Report { id: signal("s-1").id(), attempt: 1, settlement: Settlement::InDoubt, note: None };
+    assert_eq!(leader.ledger.report(report, None).await, Ok(Recorded::Recorded));
+    // A claim without an answer lets the leader take over again at once.
+    leader.faults.next_of(Call::ClaimSignals, Fault::LoseRequest);
+    leader.submit("s-2", "NIFTY").await;
+    leader.is("s-1", SignalState::Done).await;
+    assert_eq!(leader.find("s-1").await.attempt, 1, "it was looked up");
+    leader.is("s-2", SignalState::Done).await;
+    assert_eq!(broker.orders(), ["s-2"], "the order of s-1 was the handler's own affair");
+}
+
+/// A handler that refuses one signal again and again delays neither a new signal of another instrument nor is it
+/// forgotten.
+#[tokio::test]
+async fn a_signal_that_is_refused_again_and_again_delays_no_other_one_and_is_told() {
+    let (database, (broker, _arrivals)) = (FakeDatabase::new(), Broker::new());
+    broker.will("NIFTY", &[Mood::Says(Settlement::Received); 1_000]);
+    let leader = Instance::start(&database, "leader", Some(broker.clone()));
+    leader.submit("refused", "NIFTY").await;
+    // The pause is longer than a second after the sixth answer.
+    until("it is refused", async || leader.find("refused").await.attempt >= 6).await;
+    assert!(leader.snapshot().not_executing_since_ms.is_some());
+    for id in ["s-1", "s-2"] {
+        leader.submit(id, "GOLD").await;
+    }
+    leader.is("s-2", SignalState::Done).await;
+    assert_eq!(broker.orders(), ["s-1", "s-2"]);
+    assert!(leader.snapshot().not_executing_since_ms.is_some(), "another signal was executed");
+    broker.will("NIFTY", &[Mood::Says(Settlement::Rejected)]);
+    leader.submit("s-3", "GOLD").await;
+    leader.is("refused", SignalState::Rejected).await;
+    until("it is over", async || leader.snapshot().not_executing_since_ms.is_none()).await;
+}
+
+/// What the published leadership says at the moment of a line of the log.
+struct Watching {
+    leadership: Arc<Mutex<Option<Coordinator>>>,
+    seen: Arc<Mutex<Vec<(String, bool)>>>,
+}
+
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+impl tracing::Subscriber for Watching {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.is_event() && metadata.target().starts_with("coordinator::driver")
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        if let Some(coordinator) = &*self.leadership.lock().expect("no panic") {
+            let active = coordinator.leadership().borrow().is_active(coordinator::clock::now());
+            self.seen.lock().expect("no panic").push((message.0, active));
+        }
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// Rule: leadership is published before the commands of a step are carried out, so that no reader believes in a
+/// leadership whose release is on its way.
+#[tokio::test]
+async fn readers_stop_believing_before_anything_is_done_about_it() {
+    let (leadership, seen) = (Arc::default(), Arc::default());
+    let watching = Watching { leadership: Arc::clone(&leadership), seen: Arc::clone(&seen) };
+    // This test has one thread, so the driver logs on it.
+    let _watching = tracing::subscriber::set_default(watching);
+    let database = FakeDatabase::new();
+    let leader = Instance::start(&database, "leader", None);
+    *leadership.lock().expect("no panic") = Some(leader.coordinator.clone());
+    leader.leads().await;
+    leader.coordinator.step_down("the test").await.expect("it leads");
+    leader.coordinator.shutdown().await;
+    let active_at = |text: &str| {
+        let seen = seen.lock().expect("no panic");
+        let found = seen.iter().find(|(message, _)| message.contains(text)).map(|(_, active)| *active);
+        found.unwrap_or_else(|| panic!("no line says {text:?}: {seen:?}"))
+    };
+    assert!(active_at("active: leading"), "whoever is told of it can act");
+    assert!(!active_at("handing over"), "nothing is begun any more when the work is stopped");
+    assert!(!active_at("released"));
+    // The fixture is shared with the driver's subscriber: let go of the coordinator.
+    *leadership.lock().expect("no panic") = None;
+}

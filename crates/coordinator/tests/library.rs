@@ -395,7 +395,7 @@ struct Scripted {
 
 #[async_trait]
 impl StateStore for Scripted {
-fn identity(&self) -> StoreIdentity {
+    fn identity(&self) -> StoreIdentity {
         self.real.identity()
     }
     async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {

@@ -101,7 +101,9 @@ impl Request {
                 true
             }
             Self::Claim => matches!(state.claim(claim).await?, Claim::Granted(_)),
-            Self::Renew => matches!(state.renew(token, Seq(1), token.timeline).await?, Renewal::Renewed { .. }),
+            Self::Renew => {
+                matches!(state.renew(token, Seq(1), token.timeline).await?, Renewal::Renewed { .. })
+            }
             Self::Release => state.release(token, Seq(1), "tested").await? == Release::Released,
             Self::StepDown => state.request_step_down(token, "tested").await? == StepDown::Requested,
         })

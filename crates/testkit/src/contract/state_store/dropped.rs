@@ -53,7 +53,9 @@ async fn dropped_renewals_lose_no_acknowledged_one(scene: Scene) {
             Ok(Renewal::Renewed { .. }) => {
                 assert_eq!(b.look().await.version.seq, seq, "acknowledged, so it is there");
             }
-            Ok(Renewal::Superseded) => panic!("nobody else writes, and {seq:?} is the highest"),
+            Ok(refused @ (Renewal::Superseded | Renewal::OtherTimeline(_))) => {
+                panic!("nobody else writes, and {seq:?} is the highest: {refused:?}")
+            }
             // A refusal is honest; the next round asks again.
             Err(_) => {}
         }

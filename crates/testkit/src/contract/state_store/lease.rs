@@ -154,7 +154,11 @@ async fn a_late_renewal_loses(scene: Scene) {
     let token = process.lead().await;
     process.state.renew(&token, Seq(5), token.timeline).await.expect("renewal");
     for late in [Seq(0), Seq(4), Seq(5)] {
-        assert_eq!(process.state.renew(&token, late, token.timeline).await, Ok(Renewal::Superseded), "{late:?}");
+        assert_eq!(
+            process.state.renew(&token, late, token.timeline).await,
+            Ok(Renewal::Superseded),
+            "{late:?}"
+        );
         assert_eq!(process.look().await.version.seq, Seq(5));
     }
 }
@@ -235,7 +239,11 @@ async fn a_released_row_cannot_be_resurrected(scene: Scene) {
     let token = process.lead().await;
     assert_eq!(process.state.release(&token, Seq(2), "planned").await, Ok(Release::Released));
     for seq in [Seq(1), Seq(2), Seq(3)] {
-        assert_eq!(process.state.renew(&token, seq, token.timeline).await, Ok(Renewal::Superseded), "{seq:?}");
+        assert_eq!(
+            process.state.renew(&token, seq, token.timeline).await,
+            Ok(Renewal::Superseded),
+            "{seq:?}"
+        );
     }
     assert!(process.look().await.released);
 }

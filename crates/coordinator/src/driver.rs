@@ -20,9 +20,11 @@ use domain::ports::{LeaderStore, StateStore, StoreError};
 use domain::recovery::RecoveryCode;
 use domain::time::Time;
 use std::collections::HashMap;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -123,8 +125,8 @@ impl Driver {
         self.publish(now);
         for command in commands {
             match command {
-                Command::Row { call, timeout, request } => self.ask_row(call, timeout, request),
-                Command::Ticket { call, timeout, request } => self.ask_ticket(call, timeout, request),
+                Command::Row { call, timeout, request } => self.ask_row(call, now, timeout, request),
+                Command::Ticket { call, timeout, request } => self.ask_ticket(call, now, timeout, request),
                 Command::Recover { call, .. } => self.recover(call),
                 // The works see `draining` in what is published below, and stop.
                 Command::Drain { .. } => self.drain(),
@@ -140,25 +142,25 @@ impl Driver {
         self.owed.insert(handle.id(), owed);
     }
 
-    fn ask_row(&mut self, call: CallId, limit: Duration, request: RowRequest) {
+    fn ask_row(&mut self, call: CallId, now: Time, limit: Duration, request: RowRequest) {
         let store = Arc::clone(&self.shared.state_store);
         self.spawn(Owed::Row(call), async move {
             let started = Instant::now();
-            let answer = match timeout(limit, row_call(&*store, request)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(StoreError::Unknown(format!("the state store said nothing for {limit:?}"))),
+            let answer = match within(now, limit, row_call(&*store, request)).await {
+                Some(answer) => answer,
+                None => Err(StoreError::Unknown(format!("the state store said nothing for {limit:?}"))),
             };
             let result = if answer.is_ok() { SyncResult::Succeeded } else { SyncResult::Failed };
             Answer { event: Event::Row { call, answer }, sync: Some((result, started.elapsed())) }
         });
     }
 
-    fn ask_ticket(&mut self, call: CallId, limit: Duration, request: TicketRequest) {
+    fn ask_ticket(&mut self, call: CallId, now: Time, limit: Duration, request: TicketRequest) {
         let Some(store) = self.shared.leader_store.clone() else { return };
         self.spawn(Owed::Ticket(call), async move {
-            let answer = match timeout(limit, ticket_call(&*store, request)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(StoreError::Unknown(format!("the leader store said nothing for {limit:?}"))),
+            let answer = match within(now, limit, ticket_call(&*store, request)).await {
+                Some(answer) => answer,
+                None => Err(StoreError::Unknown(format!("the leader store said nothing for {limit:?}"))),
             };
             Answer { event: Event::Ticket { call, answer }, sync: None }
         });
@@ -326,6 +328,21 @@ impl Driver {
     }
 }
 
+/// The outcome of `call`, or `None` when it is not there `limit` after `sent`.
+///
+/// The clock is compared before each poll, because the runtime polls a future before its timer: a renewal that waited
+/// for a connection in a process that was stopped must not be sent when its lease is over (M17).
+async fn within<T>(sent: Time, limit: Duration, call: impl Future<Output = T>) -> Option<T> {
+    let mut call = pin!(call);
+    let in_time = poll_fn(|context| {
+        if clock::now() >= sent + limit {
+            return Poll::Ready(None);
+        }
+        call.as_mut().poll(context).map(Some)
+    });
+    timeout(limit, in_time).await.ok().flatten()
+}
+
 async fn row_call(store: &dyn StateStore, request: RowRequest) -> Result<RowAnswer, StoreError> {
     match request {
         RowRequest::Observe => store.observe().await.map(RowAnswer::Observed),
@@ -373,4 +390,19 @@ fn complain(store: &str, last: &mut Option<String>, error: Option<&StoreError>) 
         tracing::info!("{store}: answers again");
     }
     *last = error;
+}
+
+#[cfg(all(test, not(simulated)))]
+mod tests {
+    use super::*;
+
+    /// As after a stop of the process: the time is over when the future is polled next.
+    #[tokio::test]
+    async fn a_request_makes_no_progress_when_its_time_is_over() {
+        let limit = Duration::from_secs(1);
+        let mut sent = false;
+        let late = within(clock::now() - limit, limit, async { sent = true }).await;
+        assert_eq!((late, sent), (None, false));
+        assert_eq!(within(clock::now(), limit, async { 7 }).await, Some(7));
+    }
 }

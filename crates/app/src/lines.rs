@@ -95,7 +95,7 @@ fn write_all(name: &str, mut output: impl Write, messages: &Receiver<Message>, d
                 }
             }
             (Err(error), false) => {
-                tracing::warn!("{name} cannot be written, which holds nothing up: {error}")
+                tracing::warn!("{name} cannot be written, which holds nothing up: {error}");
             }
             (Err(_), true) => {}
         }

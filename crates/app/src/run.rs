@@ -62,12 +62,9 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let (listener, address) = listen(config.listen).await?;
     let stores = Stores::new(config, &data_dir, &identity).map_err(Failure::usage)?;
     let page_url = format!("http://{address}");
-    let greeting = greeting(&identity, &page_url, config, &stores);
-    match output {
-        Output::People => printed.line(greeting),
-        // Standard output belongs to the events.
-        Output::Events => errors.line(greeting),
-    }
+    // Standard output may belong to the events.
+    let greeted = if output == Output::People { &printed } else { errors };
+    greeted.line(greeting(&identity, &page_url, config, &stores));
 
     let coordinator = start(config, &identity, &stores, &page_url)?;
     let (finish, finished) = oneshot::channel();
@@ -124,12 +121,16 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let _ = finish.send(());
     let _ = timeout(TELLING_TIME_MAX, telling).await;
     printed.flush();
-    ended.map_err(|ended| match ended {
+    ended.map_err(|ended| failure(&ended))
+}
+
+fn failure(ended: &Ended) -> Failure {
+    match ended {
         Ended::SchemaNewer { .. } | Ended::SchemaOlder { .. } | Ended::Corrupt(_) | Ended::IdInUse { .. } => {
             Failure::usage(ended.to_string())
         }
         Ended::Stopped | Ended::Failed(_) => Failure::other(ended.to_string()),
-    })
+    }
 }
 
 /// Resolves when the work has panicked, or could not go on though the coordinator does. That it ends with the

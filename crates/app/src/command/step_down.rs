@@ -11,7 +11,7 @@ use domain::lease::Token;
 use domain::member::{MemberSeen, Standing, Term};
 use domain::ports::StepDown;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// A look at the history when no hint came.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -20,6 +20,9 @@ const TERMS_READ: u32 = 8;
 
 /// A heartbeat that is older than this many intervals is not one of a process that runs.
 const BEATS_MISSED: u32 = 3;
+
+/// How long an instance that starts is waited for.
+const STARTING_MAX: Duration = Duration::from_secs(2);
 
 /// When leadership is to be handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +47,7 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str, wanted: Wante
     let Some(holder) = row.holder.filter(|_| !row.released) else {
         return Err(Failure::other("nobody leads, so there is nothing to hand over"));
     };
-    let members = ask("the state store", stores.state.members()).await?;
-    let fresh = beat_interval(config.leader_ttl) * BEATS_MISSED;
-    let candidates = match (judge(&members, &holder, fresh), wanted) {
+    let candidates = match (candidates(config, stores, &holder).await?, wanted) {
         (Ok(candidates), _) => format!("; {candidates} can take over"),
         (Err(_), Wanted::Always) => String::new(),
         (Err(why), Wanted::WithSuccessor) => return Err(Failure::other(why)),
@@ -73,6 +74,27 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str, wanted: Wante
         let _ = timeout(LOOK_AGAIN, stores.state.changed()).await;
     }
     Err(Failure::other(format!("nobody has taken over within {patience:?}; see `coordinator status`")))
+}
+
+/// What [`judge`] says of the instance table. Before it refuses it waits for instances that are starting.
+async fn candidates(
+    config: &Config,
+    stores: &Stores,
+    holder: &InstanceId,
+) -> Result<Result<String, String>, Failure> {
+    let fresh = beat_interval(config.leader_ttl) * BEATS_MISSED;
+    let until = Instant::now() + STARTING_MAX;
+    loop {
+        let members = ask("the state store", stores.state.members()).await?;
+        let judged = judge(&members, holder, fresh);
+        let starting =
+            |seen: &MemberSeen| seen.member.standing == Standing::Starting && seen.heartbeat_age <= fresh;
+        if judged.is_ok() || !members.iter().any(starting) || Instant::now() >= until {
+            return Ok(judged);
+        }
+        // Until the next look; the loop ends with the state or with its limit.
+        sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// The instances that can take over from `holder`, or why a handover makes no sense. A heartbeat older than `fresh` is

@@ -65,7 +65,7 @@ impl Drop for Instance {
 /// A pipe that has no room, and its reader, who does not read.
 fn full_pipe() -> (PipeReader, Stdio) {
     let (reader, mut writer) = pipe().expect("a pipe");
-    writer.write_all(&[b' '; PIPE_BYTES]).expect("a pipe holds as much");
+    writer.write_all(&vec![b' '; PIPE_BYTES]).expect("a pipe holds as much");
     (reader, Stdio::from(writer))
 }
 

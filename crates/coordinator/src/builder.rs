@@ -13,6 +13,7 @@ use domain::lease::TTL_DEFAULT;
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
 use domain::ports::{LeaderStore, Migrate, Schema, StateStore, StoreError};
 use domain::recovery::backoff;
+use domain::settings::SharedSettings;
 use std::future::pending;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -43,6 +44,7 @@ pub struct Builder {
     heartbeat: Option<Duration>,
     window: usize,
     signals: SignalsConfig,
+    published: SharedSettings,
     migrate: Migrate,
 }
 
@@ -100,6 +102,7 @@ impl Builder {
             heartbeat: None,
             window: WINDOW_DEFAULT,
             signals: SignalsConfig::default(),
+            published: SharedSettings::default(),
             migrate: Migrate::Apply,
         }
     }
@@ -122,6 +125,14 @@ impl Builder {
     #[must_use]
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
         self.heartbeat = Some(heartbeat);
+        self
+    }
+
+    /// Settings beside LEADER_TTL that all instances of the group must agree on, for the instance table: when instances
+    /// differ, each logs it and raises an alert.
+    #[must_use]
+    pub fn published(mut self, settings: SharedSettings) -> Self {
+        self.published = settings;
         self
     }
 
@@ -218,6 +229,7 @@ impl Builder {
             host: self.host,
             address: self.address,
             version: self.version,
+            published: self.published.with("leader_ttl", &format!("{:?}", self.ttl)),
             ttl: config.ttl(),
             heartbeat: config.heartbeat(),
             schema: domain::SCHEMA_VERSION,

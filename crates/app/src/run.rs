@@ -2,7 +2,7 @@
 
 use crate::broker::Broker;
 use crate::compose::Stores;
-use crate::config::Config;
+use crate::config::{Config, Signals};
 use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, Identity};
@@ -11,11 +11,12 @@ use crate::page::{Delivery, Page};
 use crate::stops::Stops;
 use crate::telemetry::Telemetry;
 use crate::urgent;
-use adapter_http::{AlertWebhook, HttpHandler, HttpHandlerConfig, Limits};
+use adapter_http::{AlertWebhook, HandlerUrl, HttpHandler, HttpHandlerConfig, Limits};
 use adapter_otel::Exposition;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
 use domain::metrics::SignalsConfig;
 use domain::ports::SignalHandler;
+use domain::settings::SharedSettings;
 use rustix::process::{Resource, getrlimit};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -170,11 +171,24 @@ fn start(
         .address(page_url)
         .version(env!("CARGO_PKG_VERSION"))
         .window(config.metrics_window)
+        .published(published(&config.signals))
         .signals(SignalsConfig { limits: config.signals.limits, value: config.signals.value_rupees });
     if let Some(leader) = &stores.leader {
         builder = builder.leader_store(Arc::clone(leader));
     }
     builder.start().map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// What all instances of a group must agree on. Addresses may hold credentials in their path.
+fn published(signals: &Signals) -> SharedSettings {
+    let limit = |limit: Option<u32>| limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
+    let address = |url: &Option<HandlerUrl>| url.as_ref().map(ToString::to_string);
+    SharedSettings::default()
+        .with_hash_of("signals.handler", address(&signals.handler).as_deref())
+        .with_hash_of("signals.lookup", address(&signals.lookup).as_deref())
+        .with("signals.max_per_minute", &limit(signals.limits.per_minute))
+        .with("signals.max_per_day", &limit(signals.limits.per_day))
+        .with("signals.retention_days", &signals.retention_days().to_string())
 }
 
 fn ledger_settings(config: &Config) -> LedgerSettings {

@@ -8,6 +8,7 @@ use domain::lease::Epoch;
 use domain::member::{Beat, Member};
 use domain::metrics::Fact;
 use domain::ports::StoreError;
+use domain::settings::{Differing, SharedSettings};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
     let mut seen = shared.leadership.subscribe();
     let mut failing = false;
     let mut rival = None;
+    let mut differing = Vec::new();
     let mut rechecked = Instant::now();
     loop {
         let standing = seen.borrow_and_update().standing;
@@ -48,6 +50,7 @@ pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
         failing = match once(&shared).await {
             Ok(beat) => {
                 heard(&shared, &beat);
+                compare(&shared, interval, &mut differing).await;
                 let before = std::mem::replace(&mut rival, beat.displaced);
                 // Once may be the line of a dead process that a restored database brought back; a dead process
                 // does not write it again.
@@ -96,6 +99,7 @@ async fn once(shared: &Shared) -> Result<Beat, StoreError> {
         alerts: snapshot.alerts.overall,
         version: settings.version.clone(),
         started_ms: settings.started_ms,
+        settings: settings.published.clone(),
     };
     match timeout(settings.heartbeat, shared.state_store.beat(&member)).await {
         Ok(answer) => answer,
@@ -110,6 +114,32 @@ fn heard(shared: &Shared, beat: &Beat) {
         let id = &shared.settings.id;
         tracing::warn!("another process was started with the id {id}: it will be told to stop");
     }
+}
+
+/// Compares the settings of the instances that beat. Logs a difference once, and when it changes or ends.
+async fn compare(shared: &Shared, interval: Duration, known: &mut Vec<Differing>) {
+    // Without an answer what was known stays: it is read again with the next heartbeat.
+    let Ok(Ok(members)) = timeout(shared.settings.heartbeat, shared.state_store.members()).await else {
+        return;
+    };
+    let beats = members.into_iter().filter(|seen| seen.heartbeat_age < interval.max(BEAT_MAX) * 3);
+    let instances: Vec<_> = beats.map(|seen| (seen.member.id, seen.member.settings)).collect();
+    let differing = SharedSettings::differing(&instances);
+    if differing == *known {
+        return;
+    }
+    for differing in &differing {
+        tracing::warn!(
+            "instances of this group are configured differently: {} ({})",
+            differing.setting,
+            differing.instances()
+        );
+    }
+    if differing.is_empty() {
+        tracing::info!("all instances of this group have the same settings again");
+    }
+    known.clone_from(&differing);
+    shared.record(Fact::SettingsDiffer(differing));
 }
 
 /// A leader's recovery is the elector's business; a standby only wants to know whether it could lead.

@@ -14,6 +14,7 @@ use domain::lease::TTL_DEFAULT;
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
 use domain::ports::{LeaderStore, Migrate, Schema, StateStore, StoreError, StoreIdentity};
 use domain::recovery::backoff;
+use domain::settings::SharedSettings;
 use std::future::pending;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -45,6 +46,7 @@ pub struct Builder {
     heartbeat: Option<Duration>,
     window: usize,
     signals: SignalsConfig,
+    published: SharedSettings,
     migrate: Migrate,
 }
 
@@ -125,6 +127,7 @@ impl Builder {
             heartbeat: None,
             window: WINDOW_DEFAULT,
             signals: SignalsConfig::default(),
+            published: SharedSettings::default(),
             migrate: Migrate::Apply,
         }
     }
@@ -147,6 +150,14 @@ impl Builder {
     #[must_use]
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
         self.heartbeat = Some(heartbeat);
+        self
+    }
+
+    /// Settings beside LEADER_TTL that all instances of the group must agree on, for the instance table: when instances
+    /// differ, each logs it and raises an alert.
+    #[must_use]
+    pub fn published(mut self, settings: SharedSettings) -> Self {
+        self.published = settings;
         self
     }
 
@@ -258,6 +269,7 @@ impl Builder {
             host: self.host,
             address: self.address,
             version: self.version,
+            published: self.published.with("leader_ttl", &format!("{:?}", self.ttl)),
             ttl: config.ttl(),
             heartbeat: config.heartbeat(),
             schema: domain::SCHEMA_VERSION,

@@ -8,6 +8,7 @@ use domain::id::{InstanceId, Nonce};
 use domain::metrics::{Fact, Metrics, Snapshot, View};
 use domain::ports::{LeaderStore, StateStore, StoreError};
 use domain::recovery::{Portfolio, RecoveryFault};
+use domain::settings::SharedSettings;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Duration,
     pub(crate) schema: u32,
     pub(crate) started_ms: i64,
+    pub(crate) published: SharedSettings,
 }
 
 pub(crate) struct Shared {

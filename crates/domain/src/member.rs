@@ -3,6 +3,7 @@
 use crate::alert::Status;
 use crate::id::{InstanceId, Nonce};
 use crate::lease::{Epoch, Timeline};
+use crate::settings::SharedSettings;
 use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
@@ -80,6 +81,8 @@ pub struct Member {
     pub version: String,
     /// When it started, unix milliseconds.
     pub started_ms: i64,
+    /// The settings that all instances must agree on.
+    pub settings: SharedSettings,
 }
 
 /// A line of the instance table as another process reads it.

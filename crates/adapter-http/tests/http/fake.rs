@@ -169,6 +169,7 @@ pub fn member(name: &str) -> MemberSeen {
         alerts: Status::Warning,
         version: "1.2.3".to_owned(),
         started_ms: STARTED_MS,
+        settings: domain::settings::SharedSettings::default(),
     };
     MemberSeen { member, heartbeat_age: Duration::from_micros(1_250_700) }
 }

@@ -212,6 +212,7 @@ fn member(id: &str) -> domain::member::Member {
         alerts: domain::alert::Status::Ok,
         version: "0.1.0".to_owned(),
         started_ms: 0,
+        settings: domain::settings::SharedSettings::default(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every setting by name: the only place where the names of file, environment and flags are written.
 
+use std::net::IpAddr;
+
 /// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
@@ -123,6 +125,36 @@ pub const PREFIX: &str = "COORDINATOR_";
 
 /// The name under which the time to live of a leader is known elsewhere.
 pub const LEADER_TTL: &str = "LEADER_TTL";
+
+/// Whether Kubernetes (or a docker link) injects the variable for a Service that is called `coordinator`: the address of
+/// the Service and of each of its ports. Only what has exactly that shape.
+pub fn is_of_a_service(variable: &str, value: &str) -> bool {
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
+    let is_url = |text: &str| {
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        matches!(scheme, "tcp" | "udp" | "sctp")
+            && rest.rsplit_once(':').is_some_and(|(_, port)| is_port(port))
+    };
+    match variable.strip_prefix(PREFIX) {
+        Some("SERVICE_HOST") => is_address(value),
+        Some("SERVICE_PORT") => is_port(value),
+        Some("PORT") => is_url(value),
+        Some(rest) if rest.starts_with("SERVICE_PORT_") => is_port(value),
+        Some(rest) => {
+            match rest.strip_prefix("PORT_").map(|rest| rest.split('_').collect::<Vec<_>>()).as_deref() {
+                Some([port, "TCP" | "UDP" | "SCTP"]) => is_port(port) && is_url(value),
+                Some([port, "TCP" | "UDP" | "SCTP", "ADDR"]) => is_port(port) && is_address(value),
+                Some([port, "TCP" | "UDP" | "SCTP", "PORT"]) => is_port(port) && is_port(value),
+                Some([port, "TCP" | "UDP" | "SCTP", "PROTO"]) => {
+                    is_port(port) && matches!(value, "tcp" | "udp" | "sctp")
+                }
+                Some(_) | None => false,
+            }
+        }
+        None => false,
+    }
+}
 
 /// Whether a variable that begins like ours is no setting: what `exec` hands to its child, and what tests
 /// tell each other.

@@ -93,10 +93,15 @@ impl Layers {
             .flat_map(|key| key.in_environment().into_iter().map(move |name| (name, key)))
             .collect();
         let sorted: BTreeMap<OsString, OsString> = environment.into_iter().collect();
+        let mut services = Vec::new();
         for (name, value) in sorted {
             let ours = name.as_encoded_bytes().starts_with(key::PREFIX.as_bytes());
             let name = name.to_string_lossy().into_owned();
             if !ours && name != key::LEADER_TTL || key::is_no_setting(&name) {
+                continue;
+            }
+            if value.to_str().is_some_and(|value| key::is_of_a_service(&name, value)) {
+                services.push(name);
                 continue;
             }
             let origin = Origin::Environment(name.clone());
@@ -108,6 +113,12 @@ impl Layers {
                 (Some(_), None) => self.faults.push(Fault::new(origin, "is not UTF-8 text")),
                 (Some(key), Some(value)) => self.write(*key, origin, value.to_owned()),
             }
+        }
+        if !services.is_empty() {
+            tracing::info!(
+                "ignored variables that Kubernetes sets for a Service called coordinator (enableServiceLinks): {}",
+                services.join(", ")
+            );
         }
     }
 

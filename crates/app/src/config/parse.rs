@@ -134,13 +134,24 @@ pub fn window(text: &str) -> Result<usize, String> {
     window.ok_or_else(|| format!("{}, not a whole number from {WINDOW_MIN} to {WINDOW_MAX}", shown(text)))
 }
 
-/// Seconds, or a number with its unit: `10`, `10s`, `1500ms`.
+/// Seconds, perhaps with decimals down to a millisecond, or a number with its unit: `10`, `10s`, `2.5s`, `1500ms`.
 pub fn duration(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
     let parse =
         |number: &str| number.bytes().all(|b| b.is_ascii_digit()).then(|| number.parse().ok()).flatten();
     let parsed = match text.strip_suffix("ms") {
         Some(number) => parse(number).map(Duration::from_millis),
-        None => parse(text.strip_suffix('s').unwrap_or(text)).map(Duration::from_secs),
+        None => {
+            let seconds = text.strip_suffix('s').unwrap_or(text);
+            match seconds.split_once('.') {
+                None => parse(seconds).map(Duration::from_secs),
+                Some((whole, decimals)) if (1..=3).contains(&decimals.len()) => {
+                    parse(whole).zip(parse(&format!("{decimals:0<3}"))).map(|(whole, millis)| {
+                        Duration::from_secs(whole).saturating_add(Duration::from_millis(millis))
+                    })
+                }
+                Some(_) => None,
+            }
+        }
     };
     let fitting = parsed.filter(|duration| (min..=max).contains(duration));
     fitting.ok_or_else(|| {
@@ -160,6 +171,17 @@ pub fn written(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_may_have_decimals() {
+        let read = |text| duration(text, Duration::ZERO, TTL_MAX).ok().map(|time| time.as_millis());
+        for (text, ms) in [("2.0s", 2_000), ("2.0", 2_000), ("2.25s", 2_250), ("0.001s", 1), ("2s", 2_000)] {
+            assert_eq!(read(text), Some(ms), "{text}");
+        }
+        for text in ["2.", ".5s", "2.0001s", "2.0.0", "2.-1s", "-2.0s", "2.0ms", "2,0s", ""] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_receiver_of_otlp_is_an_address_without_a_secret() {

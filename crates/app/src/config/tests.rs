@@ -494,3 +494,29 @@ fn a_file_that_cannot_be_read_is_a_fault_of_the_flag() {
     let faults = load_from_process(&flags(&large)).expect_err("too large");
     assert!(faults[0].message.ends_with("larger than 262144 bytes"), "{faults:?}");
 }
+
+#[test]
+fn variables_that_kubernetes_sets_for_a_service_are_let_pass() {
+    let injected = [
+        ("COORDINATOR_SERVICE_HOST", "10.0.0.1"),
+        ("COORDINATOR_SERVICE_PORT", "5000"),
+        ("COORDINATOR_SERVICE_PORT_HTTP", "5000"),
+        ("COORDINATOR_PORT", "tcp://10.0.0.1:5000"),
+        ("COORDINATOR_PORT_5000_TCP", "tcp://10.0.0.1:5000"),
+        ("COORDINATOR_PORT_5000_TCP_PROTO", "tcp"),
+        ("COORDINATOR_PORT_5000_TCP_PORT", "5000"),
+        ("COORDINATOR_PORT_5000_TCP_ADDR", "10.0.0.1"),
+    ];
+    let read = |variables: &[(&str, &str)]| {
+        let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        load(None, variables.collect::<Vec<_>>(), &Flags::default())
+    };
+    assert!(read(&injected).is_ok());
+    for other in [
+        ("COORDINATOR_PORT", "5000"),
+        ("COORDINATOR_SERVICE_HOST", "x"),
+        ("COORDINATOR_PORT_X_TCP", "tcp://a:1"),
+    ] {
+        assert!(read(&[other]).is_err(), "{other:?} is a mistake");
+    }
+}

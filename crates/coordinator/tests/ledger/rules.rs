@@ -1,5 +1,5 @@
 //! The rules of the dispatcher and of the driver that no test of ordinary use would miss. Each test fails when its
-//! rule is taken away: `crates/model/src/driver_mutant.rs` takes them away one after the other.
+//! rule is taken away.
 
 use super::{Broker, Instance, Mood, PATIENCE, eventually, until};
 use coordinator::{Coordinator, NotNow};

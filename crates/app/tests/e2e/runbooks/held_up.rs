@@ -8,7 +8,8 @@ use crate::wait::until;
 use crate::watched::Watched;
 use serde_json::json;
 
-pub const UNCLAIMED: [&str; 6] = [
+pub const UNCLAIMED: [&str; 7] = [
+    "SubmissionRefused",
     "SignalLimitReached",
     "SignalsClaimedLong",
     "SignalsPaused",
@@ -29,6 +30,10 @@ fn signals_that_are_held_up() {
     let (mut watched, _) = Watched::with(&[("COORDINATOR_SIGNALS_MAX_PER_MINUTE", "1")], &[]);
     accepted(&mut watched.group, "a", "s-1", "s-1");
     accepted(&mut watched.group, "a", "s-2", "s-2");
+    let mut unfilled = submission("s-0", "s-0");
+    unfilled["instrument"] = json!("{{ticker}}");
+    assert_eq!(post(&mut watched.group, "a", &unfilled).status, 422);
+    watched.follow("SubmissionRefused");
     claim(&mut watched, "s-1");
     watched.follow_with("SignalLimitReached", |watched, step| {
         if step == 4 {

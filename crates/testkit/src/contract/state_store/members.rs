@@ -29,6 +29,7 @@ fn line(process: &Process) -> Member {
         alerts: Status::Ok,
         version: "0.1.0".to_owned(),
         started_ms: 1_700_000_000_123,
+        settings: domain::settings::SharedSettings::default(),
     }
 }
 
@@ -63,6 +64,9 @@ async fn a_beat_replaces_the_line(scene: Scene) {
         fallback: true,
         alerts: Status::Critical,
         version: "0.2.0".to_owned(),
+        settings: domain::settings::SharedSettings::default()
+            .with("leader_ttl", "10s")
+            .with_hash_of("signals.handler", Some("http://127.0.0.1:1/orders")),
         ..line(&process)
     };
     beat(&process, &changed).await;

@@ -1,16 +1,22 @@
 -- A role with the rights that the service needs, and no more. Run as the owner of the tables after every
--- migration, on the database and with the search_path that the migration had; running it again is harmless.
+-- migration; running it again is harmless. The tables are in schema public, or where the setting postgres.schema says:
 --
 --     psql -d DATABASE -f roles.sql
+--     psql -d DATABASE -c "SET coordinator.schema = 'desk'" -f roles.sql
 --     CREATE ROLE desk_1 LOGIN PASSWORD '...' IN ROLE coordinator_app;
 --
 -- What the role can do to the ledger is what the service does. It cannot change what a signal says (instrument,
 -- payload, expiry, fingerprint), and it can neither write, change nor delete a line of the audit: those come from
--- triggers that run with the owner's rights. So the owner's password belongs to `coordinator migrate` alone.
+-- triggers that run with the owner's rights. It can neither lower the number that services fence with nor delete a
+-- signal that is not finished. So the owner's password belongs to `coordinator migrate` alone.
 --
 -- The owner needs CREATEROLE for the first statement, or somebody who has it creates the role before.
 
 BEGIN;
+
+-- Whatever search_path the role, the database or the session has.
+SELECT set_config('search_path',
+    quote_ident(coalesce(nullif(current_setting('coordinator.schema', true), ''), 'public')) || ', pg_temp', true);
 
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'coordinator_app') THEN
@@ -31,7 +37,8 @@ GRANT SELECT ON coordinator_schema, coordinator_lease, coordinator_member, coord
     coordinator_dispatch, coordinator_audit TO coordinator_app;
 
 -- Leadership: rows of new groups, claims and renewals, the history.
-GRANT INSERT, UPDATE ON coordinator_lease TO coordinator_app;
+GRANT INSERT, UPDATE (tl, epoch, claim, seq, holder, released, ttl_ms, renewed_at, resign) ON coordinator_lease
+    TO coordinator_app;
 GRANT INSERT, UPDATE (to_at, reason) ON coordinator_term TO coordinator_app;
 GRANT INSERT, UPDATE, DELETE ON coordinator_member TO coordinator_app;
 

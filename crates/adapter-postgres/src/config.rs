@@ -1,12 +1,13 @@
 //! What a process says about itself and about its database.
 
 use crate::hosts;
+use crate::names::SchemaName;
 use domain::id::{GroupId, InstanceId, Nonce};
 use std::fmt;
 use std::time::Duration;
 
 /// Longest identifier PostgreSQL keeps, in bytes; it cuts longer ones without an error.
-const IDENTIFIER_LEN_MAX: usize = 63;
+pub(crate) const IDENTIFIER_LEN_MAX: usize = 63;
 
 /// Configuration of a [`PostgresStore`](crate::PostgresStore). `Debug` shows no password.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub struct PostgresConfig {
     pub host: String,
     /// LEADER_TTL. Bounds how long a statement of the election may take or hold a lock.
     pub ttl: Duration,
+    /// Schema of the lease and of all other tables. What `search_path` says plays no part.
+    pub schema: SchemaName,
     /// Relation of the open positions.
     pub positions: RelationName,
     /// Relation of the portfolio row.
@@ -39,13 +42,15 @@ impl fmt::Debug for PostgresConfig {
             .field("nonce", &self.nonce)
             .field("host", &self.host)
             .field("ttl", &self.ttl)
+            .field("schema", &self.schema)
             .field("positions", &self.positions)
             .field("portfolio", &self.portfolio)
             .finish()
     }
 }
 
-/// A table or view, `name` or `schema.name`, exactly as PostgreSQL stores it (letters keep their case).
+/// A table or view, `name` or `schema.name`, exactly as PostgreSQL stores it (letters keep their case). A `name` alone is
+/// in [`PostgresConfig::schema`].
 ///
 /// The only text that becomes part of a statement: its parts are letters, digits and underscores, and
 /// they are quoted.
@@ -74,11 +79,11 @@ impl RelationName {
         }
     }
 
-    /// As a statement has it: every part in double quotes.
-    pub(crate) fn quoted(&self) -> String {
+    /// As a statement has it: every part in double quotes. Without a schema of its own it is in `schema`.
+    pub(crate) fn quoted(&self, schema: &SchemaName) -> String {
         match &self.schema {
             Some(schema) => format!("\"{schema}\".\"{}\"", self.name),
-            None => format!("\"{}\"", self.name),
+            None => format!("\"{schema}\".\"{}\"", self.name),
         }
     }
 }
@@ -92,7 +97,8 @@ impl fmt::Display for RelationName {
     }
 }
 
-fn is_identifier(text: &str) -> bool {
+/// Whether it can be quoted as it is and be what PostgreSQL stores.
+pub(crate) fn is_identifier(text: &str) -> bool {
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     starts_well
         && text.len() <= IDENTIFIER_LEN_MAX
@@ -105,8 +111,9 @@ mod tests {
 
     #[test]
     fn a_relation_is_quoted_part_by_part() {
-        assert_eq!(RelationName::parse("positions").unwrap().quoted(), r#""positions""#);
-        assert_eq!(RelationName::parse("Desk.open_2").unwrap().quoted(), r#""Desk"."open_2""#);
+        let schema = SchemaName::parse("Ours").unwrap();
+        assert_eq!(RelationName::parse("positions").unwrap().quoted(&schema), r#""Ours"."positions""#);
+        assert_eq!(RelationName::parse("Desk.open_2").unwrap().quoted(&schema), r#""Desk"."open_2""#);
     }
 
     #[test]
@@ -127,6 +134,7 @@ mod tests {
             nonce: Nonce::new(1),
             host: "here".to_owned(),
             ttl: Duration::from_secs(10),
+            schema: SchemaName::default(),
             positions: RelationName::parse("p").unwrap(),
             portfolio: RelationName::parse("q").unwrap(),
         };

@@ -2,6 +2,7 @@
 //! one, and URLs are not quoted.
 
 use crate::config::RelationName;
+use crate::database::POOLER;
 use domain::ports::StoreError;
 use sqlx::Error;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -20,6 +21,10 @@ pub(crate) fn while_connecting(error: &Error) -> String {
         "3D000" => " (create the database, or correct its name in the URL)",
         "42501" => " (GRANT CONNECT to this role)",
         "53300" => " (raise max_connections, or look for clients that hold too many)",
+        "26000" | "42P05" => return format!("{} [{code}]: {POOLER}", shortened(reported.message())),
+        "08P01" if reported.message().contains("startup parameter") => {
+            " (PgBouncer: leave `options` out of the URL, or name it in ignore_startup_parameters)"
+        }
         "57P03" => " (starting up or shutting down: wait)",
         _ => "",
     };
@@ -67,6 +72,10 @@ pub(crate) fn while_recovering(error: &Error, relation: &RelationName) -> StoreE
 fn reported_by_server(reported: &PgDatabaseError) -> StoreError {
     let (code, text) = (reported.code(), shortened(reported.message()));
     let told = format!("{text} [{code}]");
+    // A prepared statement that another client's session has, or a transaction that no session keeps.
+    if matches!(code, "26000" | "42P05") || code == "08P01" && text.contains("statement pooling mode") {
+        return StoreError::Unknown(format!("{told}: {POOLER}"));
+    }
     if !matches!(reported.severity(), PgSeverity::Error) {
         return StoreError::Unknown(format!("the server ended the session: {told}"));
     }
@@ -75,9 +84,9 @@ fn reported_by_server(reported: &PgDatabaseError) -> StoreError {
         "42501" => {
             StoreError::Unavailable(format!("this role lacks a right (see the shipped GRANTs): {told}"))
         }
-        "42P01" | "42703" | "42883" | "3F000" | "42804" => {
-            StoreError::Corrupt(format!("the schema is not ours, run `coordinator migrate`: {told}"))
-        }
+        "42P01" | "42703" | "42883" | "3F000" | "42804" => StoreError::Corrupt(format!(
+            "the schema is not ours (`coordinator migrate --check` says what is wrong): {told}"
+        )),
         // Timeouts of the server and of poolers, deadlocks, serialisation failures. The server itself has
         // rolled back, but a pooler sends 57014 and 08xxx too, and what a timeout is to lead to is to ask
         // again: Unknown says so and is never wrong.

@@ -2,7 +2,7 @@
 
 use crate::pool::Statement;
 use crate::row;
-use domain::id::GroupId;
+use crate::state_store::Identity;
 use domain::lease::Token;
 
 /// The server's timeline as a bigint: the first 8 hexadecimal digits of a WAL file's name. On a standby
@@ -39,9 +39,10 @@ macro_rules! with_fence {
 pub(crate) use with_fence;
 
 /// A statement with the group and the token's timeline, epoch and claim bound to `$1` to `$4`.
-pub(crate) fn bind_token<'q>(sql: &'static str, group: &GroupId, token: &Token) -> Statement<'q> {
-    sqlx::query(sql)
-        .bind(group.as_str().to_owned())
+pub(crate) fn bind_token<'q>(sql: &'static str, me: &Identity, token: &Token) -> Statement<'q> {
+    me.names
+        .query(sql)
+        .bind(me.group.as_str().to_owned())
         .bind(i64::from(token.timeline.0))
         .bind(row::bigint(token.epoch.0))
         .bind(row::uuid(token.claim))

@@ -7,7 +7,7 @@ use crate::error;
 use domain::id::InstanceId;
 use domain::ports::StoreError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{ConnectOptions, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -52,6 +52,19 @@ const PARAMETERS: [&str; 15] = [
 #[error("the PostgreSQL URL cannot be used: {0}")]
 pub struct InvalidUrl(String);
 
+impl InvalidUrl {
+    /// What is wrong, without the words around it.
+    pub fn reason(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Judges a URL as [`PostgresStore::new`](crate::PostgresStore::new) does, without a store.
+pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
+    let nobody = InstanceId::from_stored("check");
+    Hosts::parse(url, &nobody).map(|_| ())
+}
+
 /// How long a session's opening may take, and its statements at the server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionLimits {
@@ -63,6 +76,8 @@ pub(crate) struct SessionLimits {
     pub statement: Duration,
     /// Doing nothing inside a transaction: a stopped process must not block its successor.
     pub idle_in_transaction: Duration,
+    /// Taking none of what the server sends.
+    pub unanswered: Duration,
 }
 
 /// The hosts of one URL.
@@ -108,6 +123,8 @@ impl Hosts {
                 })?;
                 let label = if host.is_empty() { "the default host".to_owned() } else { host.to_owned() };
                 let options = options.application_name(&application).disable_statement_logging();
+                // A startup parameter that PgBouncer refuses as it is shipped; `admission` sets it.
+                let options = options.extra_float_digits(None);
                 Ok(Host { label, options })
             })
             .collect::<Result<Vec<_>, InvalidUrl>>()?;
@@ -141,6 +158,18 @@ impl Hosts {
         Err(StoreError::Unavailable(format!("PostgreSQL at {}", refusals.join("; "))))
     }
 
+    /// A connection to the host where the last primary was found, with nothing set.
+    pub(crate) async fn connect_plainly(&self) -> Result<(PgConnection, &Host), StoreError> {
+        let host = &self.list[self.first.load(Relaxed) % self.list.len()];
+        let unavailable =
+            |what: String| StoreError::Unavailable(format!("PostgreSQL at {}: {what}", host.label));
+        match timeout(CONNECT_MAX, host.options.connect()).await {
+            Ok(Ok(connection)) => Ok((connection, host)),
+            Ok(Err(error)) => Err(unavailable(error::while_connecting(&error))),
+            Err(_) => Err(unavailable(format!("no connection within {} ms", CONNECT_MAX.as_millis()))),
+        }
+    }
+
     /// Every host's share of the time to connect.
     fn bound_of_each(&self, connect: Duration) -> Duration {
         let hosts = u32::try_from(self.list.len()).expect("at most HOSTS_MAX hosts");
@@ -158,38 +187,43 @@ impl Host {
 
 /// Asks a new session whether it is on a primary and sets its limits, in one round trip.
 ///
-/// By `set_config` and not in the startup packet, which connection poolers refuse. READ COMMITTED is what
+/// By `set_config` and not in the startup packet, which connection poolers refuse, and without parameters, because a
+/// prepared statement may fail at a pooler before it can be recognised. READ COMMITTED is what
 /// the fence rests on, whatever the database's default is; warnings must arrive for
 /// [`CommitWarnings`](crate::CommitWarnings) to see them. synchronous_commit is left to the server, unless it is
-/// off: then an answer would not even say that the primary keeps what it acknowledges.
+/// off: then an answer would not even say that the primary keeps what it acknowledges. Numbers that recovery reads as
+/// texts are exact with extra_float_digits above 0.
 ///
 /// Statements are not planned for each call: which index serves them does not depend on their arguments, and planning
 /// took longer than carrying out (a third of a signal's time). How long a plan is kept, `pool` says.
-const ADMIT: &str = "\
-    SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only,
-           set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false),
-           set_config('idle_in_transaction_session_timeout', $3, false),
-           set_config('default_transaction_isolation', 'read committed', false),
-           set_config('client_min_messages', 'warning', false),
-           set_config('plan_cache_mode', 'force_generic_plan', false),
-           set_config('synchronous_commit',
-                      coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false),
-           set_config('tcp_keepalives_idle', $4, false), set_config('tcp_keepalives_interval', $5, false),
-           set_config('tcp_keepalives_count', $6, false)";
+///
+/// tcp_user_timeout ends a session whose client takes no answer (it was stopped, or cut off): no other limit of the
+/// server applies while it sends, and all that time the session keeps its locks.
+fn admission(limits: SessionLimits) -> String {
+    let SessionLimits { connect: _, lock, statement, idle_in_transaction, unanswered } = limits;
+    let [lock, statement, idle, unanswered] =
+        [lock, statement, idle_in_transaction, unanswered].map(|limit| limit.as_millis());
+    format!(
+        "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only,
+                set_config('lock_timeout', '{lock}', false), set_config('statement_timeout', '{statement}', false),
+                set_config('idle_in_transaction_session_timeout', '{idle}', false),
+                set_config('default_transaction_isolation', 'read committed', false),
+                set_config('client_min_messages', 'warning', false),
+                set_config('extra_float_digits', '1', false),
+                set_config('plan_cache_mode', 'force_generic_plan', false),
+                set_config('synchronous_commit',
+                           coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false),
+                set_config('tcp_keepalives_idle', '{KEEPALIVE_IDLE_S}', false),
+                set_config('tcp_keepalives_interval', '{KEEPALIVE_INTERVAL_S}', false),
+                set_config('tcp_keepalives_count', '{KEEPALIVE_COUNT}', false),
+                set_config('tcp_user_timeout', '{unanswered}', false)"
+    )
+}
 
 /// Sets the limits of a session; refuses one that cannot write.
 async fn admit(session: &mut PgConnection, limits: SessionLimits) -> Result<(), String> {
-    let milliseconds = |limit: Duration| limit.as_millis().to_string();
-    let row: PgRow = sqlx::query(ADMIT)
-        .bind(milliseconds(limits.lock))
-        .bind(milliseconds(limits.statement))
-        .bind(milliseconds(limits.idle_in_transaction))
-        .bind(KEEPALIVE_IDLE_S)
-        .bind(KEEPALIVE_INTERVAL_S)
-        .bind(KEEPALIVE_COUNT)
-        .fetch_one(session)
-        .await
-        .map_err(|error| error::while_connecting(&error))?;
+    let admission = sqlx::raw_sql(AssertSqlSafe(admission(limits)));
+    let row: PgRow = session.fetch_one(admission).await.map_err(|error| error::while_connecting(&error))?;
     let flag = |column| row.try_get::<bool, _>(column).map_err(|error| error::while_connecting(&error));
     if flag("standby")? {
         return Err("is a standby (read-only)".to_owned());
@@ -237,7 +271,10 @@ impl<'u> Parts<'u> {
     fn query_for_sqlx(&self) -> Result<String, InvalidUrl> {
         let mut kept = Vec::new();
         for parameter in self.query.split('&').filter(|parameter| !parameter.is_empty()) {
-            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let Some((key, value)) = parameter.split_once('=') else {
+                // Not shown: it may be the end of a password.
+                return Err(InvalidUrl("a parameter has no value".to_owned()));
+            };
             if key == "target_session_attrs" {
                 if !matches!(value, "read-write" | "primary") {
                     return Err(InvalidUrl(

@@ -92,7 +92,7 @@ const REQUEST_STEP_DOWN: &str = concat!(
 );
 
 pub(crate) async fn observe(lane: &Lane, me: &Identity) -> Result<Observation, StoreError> {
-    let found = lane.optional(sqlx::query(OBSERVE).bind(me.group.as_str())).await?;
+    let found = lane.optional(me.names.query(OBSERVE).bind(me.group.as_str())).await?;
     let row = found.ok_or_else(|| {
         StoreError::Corrupt(format!("{TABLE} has no row for group {}: run `coordinator migrate`", me.group))
     })?;
@@ -122,7 +122,7 @@ pub(crate) async fn observe(lane: &Lane, me: &Identity) -> Result<Observation, S
 
 pub(crate) async fn claim(lane: &Lane, me: &Identity, request: &ClaimRequest) -> Result<Claim, StoreError> {
     let Version { current, token, seq } = request.observed;
-    let statement = bind_token(CLAIM, &me.group, &token)
+    let statement = bind_token(CLAIM, me, &token)
         .bind(bigint(seq.0))
         .bind(i64::from(current.0))
         .bind(uuid(request.claim))
@@ -148,7 +148,7 @@ pub(crate) async fn renew(
     seq: Seq,
     current: Timeline,
 ) -> Result<Renewal, StoreError> {
-    let statement = bind_token(RENEW, &me.group, token)
+    let statement = bind_token(RENEW, me, token)
         .bind(bigint(seq.0))
         .bind(me.payload(Hint::Row))
         .bind(i64::from(current.0));
@@ -168,7 +168,7 @@ pub(crate) async fn release(
     seq: Seq,
     reason: &str,
 ) -> Result<Release, StoreError> {
-    let statement = bind_token(RELEASE, &me.group, token)
+    let statement = bind_token(RELEASE, me, token)
         .bind(bigint(seq.0))
         .bind(row::text(reason))
         .bind(me.payload(Hint::Row));
@@ -181,8 +181,7 @@ pub(crate) async fn request_step_down(
     token: &Token,
     reason: &str,
 ) -> Result<StepDown, StoreError> {
-    let statement = bind_token(REQUEST_STEP_DOWN, &me.group, token)
-        .bind(row::text(reason))
-        .bind(me.payload(Hint::Resign));
+    let statement =
+        bind_token(REQUEST_STEP_DOWN, me, token).bind(row::text(reason)).bind(me.payload(Hint::Resign));
     Ok(if lane.optional(statement).await?.is_some() { StepDown::Requested } else { StepDown::Superseded })
 }

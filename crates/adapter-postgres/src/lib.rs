@@ -9,10 +9,12 @@
 //!   handed on, so there is no such thing as a connection with somebody else's transaction in it.
 //! - [`PostgresStore`] (`state_store`): one lane for the election, one for everything else, one listener.
 //! - `lease`: the row that decides; every write is one statement.
+//! - `names`: the schema, with which every statement's names are qualified.
 //! - `fence`: the one SQL fragment that checks a token; used by every fenced statement.
+//! - `database`: what makes a database unfit, said before the schema is touched.
 //! - `members`, `portfolio`, `schema`: the rest of `StateStore`.
 //! - `signal_ledger`: the effects, every one fenced; [`ROLES`] has the rights that it needs.
-//! - `listen`: hints by LISTEN.
+//! - `listen`: hints by LISTEN; `hint_gate`: how many are passed on.
 //! - `row`, `error`: values and errors of the server, judged.
 //! - [`CommitWarnings`] (`warning`): the sign of a synchronous commit that was cancelled.
 //!
@@ -25,12 +27,15 @@
 //! is only told once, and after a promotion by the timeline.
 
 mod config;
+mod database;
 mod error;
 mod fence;
+mod hint_gate;
 mod hosts;
 mod lease;
 mod listen;
 mod members;
+mod names;
 mod pool;
 mod portfolio;
 mod row;
@@ -54,6 +59,7 @@ pub mod statements {
 }
 
 pub use config::{InvalidRelation, PostgresConfig, RelationName};
-pub use hosts::InvalidUrl;
+pub use hosts::{InvalidUrl, check_url};
+pub use names::{InvalidSchema, SchemaName};
 pub use state_store::PostgresStore;
 pub use warning::CommitWarnings;

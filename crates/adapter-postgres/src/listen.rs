@@ -1,15 +1,16 @@
 //! Hints by LISTEN and NOTIFY: fast, and never needed.
 
+use crate::hint_gate::HintGate;
 use crate::hosts::{Hosts, SessionLimits};
 use crate::state_store::Identity;
 use domain::id::Nonce;
+use sqlx::AssertSqlSafe;
 use sqlx::Connection;
 use sqlx::Executor;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Handle, Id};
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -22,10 +23,18 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause: hints are back this soon after the database is.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// The group's channel, in SQL, with the group in `$1`. Hashed: a channel's name has 63 bytes at most.
+/// Mean time between two reads of the lease for which a storm of hints is the cause.
+const ROW_PAUSE: Duration = Duration::from_millis(250);
+/// As [`ROW_PAUSE`], for signals, which may come quickly.
+const SIGNAL_PAUSE: Duration = Duration::from_millis(20);
+/// Digits of a nonce.
+const NONCE_LEN: usize = 24;
+
+/// The group's channel, in SQL, with the group in `$1`. Of the very table: [`Names`](crate::names::Names) qualifies its
+/// name, and channels belong to a database. Hashed: a channel's name has 63 bytes at most.
 macro_rules! channel {
     () => {
-        "'coordinator_' || md5($1)"
+        "'coordinator_' || md5('coordinator_lease ' || $1)"
     };
 }
 pub(crate) use channel;
@@ -60,7 +69,10 @@ impl Hint {
     /// Reads a payload; `None` when nothing of ours would write it.
     fn parse(payload: &str) -> Option<(Self, &str)> {
         let (kind, by) = payload.split_once(' ')?;
-        Some((Self::ALL.into_iter().find(|hint| hint.as_str() == kind)?, by))
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_nonce = by.len() == NONCE_LEN && by.as_bytes().iter().all(is_digit);
+        let hint = Self::ALL.into_iter().find(|hint| hint.as_str() == kind)?;
+        is_nonce.then_some((hint, by))
     }
 }
 
@@ -82,7 +94,8 @@ enum Life {
 
 impl Listener {
     pub(crate) fn new(me: Identity, hosts: Arc<Hosts>, limits: SessionLimits) -> Self {
-        let hints = Arc::new(Hints { me, row: Notify::new(), signal: Notify::new() });
+        let hints =
+            Arc::new(Hints { me, row: HintGate::new(ROW_PAUSE), signal: HintGate::new(SIGNAL_PAUSE) });
         Self { hints, hosts, limits, task: Mutex::new(Life::Unused) }
     }
 
@@ -91,13 +104,13 @@ impl Listener {
     /// The task belongs on the runtime of the election, which waits here: what runs elsewhere may be blocked.
     pub(crate) async fn row(&self) {
         self.start(Some(Handle::current().id()));
-        self.hints.row.notified().await;
+        self.hints.row.pass().await;
     }
 
     /// Resolves when a signal may wait that did not before.
     pub(crate) async fn signal(&self) {
         self.start(None);
-        self.hints.signal.notified().await;
+        self.hints.signal.pass().await;
     }
 
     /// Ends the task and its connection. Who waits, waits for ever.
@@ -134,12 +147,11 @@ impl Drop for Listener {
     }
 }
 
-/// Where hints arrive. [`Notify::notify_one`] keeps one hint for the next who waits, which is what the
-/// port promises about cancellation; many hints become one.
+/// Where hints arrive.
 struct Hints {
     me: Identity,
-    row: Notify,
-    signal: Notify,
+    row: HintGate,
+    signal: HintGate,
 }
 
 impl Hints {
@@ -150,8 +162,8 @@ impl Hints {
                 Ok(listener) => {
                     pause = PAUSE_MIN;
                     // Something may have happened while nobody listened.
-                    self.row.notify_one();
-                    self.signal.notify_one();
+                    self.row.open();
+                    self.signal.open();
                     let lost = self.listen(listener).await;
                     tracing::debug!(group = %self.me.group, "lost the connection for hints: {lost}");
                 }
@@ -178,10 +190,11 @@ impl Hints {
             let mut listener = PgListener::connect_with(&pool).await?;
             // A lost connection is our business: the next one may have to go to another host.
             listener.eager_reconnect(false);
-            let channel: String = sqlx::query_scalar(concat!("SELECT ", channel!()))
-                .bind(self.me.group.as_str())
-                .fetch_one(&mut listener)
-                .await?;
+            let channel: String =
+                sqlx::query_scalar(AssertSqlSafe(self.me.names.sql(concat!("SELECT ", channel!()))))
+                    .bind(self.me.group.as_str())
+                    .fetch_one(&mut listener)
+                    .await?;
             listener.listen(&channel).await?;
             Ok::<_, sqlx::Error>(listener)
         };
@@ -213,8 +226,8 @@ impl Hints {
             // This process knows what it wrote.
             Some((Hint::Row, by)) if by == self.me.nonce.to_string() => {}
             // A request to hand over may come from this very process, for the elector in it.
-            Some((Hint::Row | Hint::Resign, _)) => self.row.notify_one(),
-            Some((Hint::Signal, _)) => self.signal.notify_one(),
+            Some((Hint::Row | Hint::Resign, _)) => self.row.open(),
+            Some((Hint::Signal, _)) => self.signal.open(),
             None => {}
         }
     }
@@ -223,6 +236,7 @@ impl Hints {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::{Names, SchemaName};
 
     #[test]
     fn a_payload_is_read_as_it_was_written() {
@@ -230,8 +244,18 @@ mod tests {
             let payload = hint.payload(Nonce::new(7));
             assert_eq!(Hint::parse(&payload), Some((hint, "000000000000000000000007")));
         }
-        assert_eq!(Hint::parse("row"), None);
-        assert_eq!(Hint::parse("tea 1"), None);
+        for junk in [
+            "",
+            "row",
+            "row ",
+            "row 7",
+            "tea 000000000000000000000007",
+            "row 00000000000000000000000G",
+            "row 0000000000000000000000071",
+            "row  00000000000000000000007",
+        ] {
+            assert_eq!(Hint::parse(junk), None, "{junk:?}");
+        }
     }
 
     #[tokio::test]
@@ -243,9 +267,10 @@ mod tests {
             nonce: mine,
             host: String::new(),
             ttl: Duration::from_secs(10),
+            names: Arc::new(Names::new(SchemaName::default())),
         };
-        let hints = Hints { me, row: Notify::new(), signal: Notify::new() };
-        let woken = async |notify: &Notify| timeout(Duration::ZERO, notify.notified()).await.is_ok();
+        let hints = Hints { me, row: HintGate::new(ROW_PAUSE), signal: HintGate::new(SIGNAL_PAUSE) };
+        let woken = async |gate: &HintGate| timeout(Duration::ZERO, gate.pass()).await.is_ok();
         for (hint, by, row, signal) in [
             (Hint::Row, mine, false, false),
             (Hint::Row, other, true, false),

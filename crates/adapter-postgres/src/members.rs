@@ -67,7 +67,9 @@ pub(crate) async fn beat(
     beaten: &AtomicBool,
     member: &Member,
 ) -> Result<Beat, StoreError> {
-    let statement = sqlx::query(BEAT)
+    let statement = me
+        .names
+        .query(BEAT)
         .bind(me.group.as_str())
         .bind(member.id.as_str())
         .bind(member.nonce.to_string())
@@ -99,18 +101,18 @@ pub(crate) async fn leave(
     id: &InstanceId,
     nonce: Nonce,
 ) -> Result<(), StoreError> {
-    let statement = sqlx::query(LEAVE).bind(me.group.as_str()).bind(id.as_str()).bind(nonce.to_string());
+    let statement = me.names.query(LEAVE).bind(me.group.as_str()).bind(id.as_str()).bind(nonce.to_string());
     lane.optional(statement).await.map(|_| ())
 }
 
 pub(crate) async fn members(lane: &Lane, me: &Identity) -> Result<Vec<MemberSeen>, StoreError> {
-    let rows = lane.all(sqlx::query(MEMBERS).bind(me.group.as_str()).bind(MEMBERS_READ_MAX)).await?;
+    let rows = lane.all(me.names.query(MEMBERS).bind(me.group.as_str()).bind(MEMBERS_READ_MAX)).await?;
     rows.iter().map(member_seen).collect()
 }
 
 pub(crate) async fn history(lane: &Lane, me: &Identity, limit: u32) -> Result<Vec<Term>, StoreError> {
     let limit = i64::from(limit.min(TERMS_READ_MAX));
-    let rows = lane.all(sqlx::query(HISTORY).bind(me.group.as_str()).bind(limit)).await?;
+    let rows = lane.all(me.names.query(HISTORY).bind(me.group.as_str()).bind(limit)).await?;
     rows.iter().map(term).collect()
 }
 

@@ -4,6 +4,7 @@ use crate::config::RelationName;
 use crate::error;
 use crate::pool::Lane;
 use crate::row::Columns;
+use crate::state_store::Identity;
 use domain::ports::StoreError;
 use domain::recovery::{POSITIONS_READ_MAX, RawPortfolio, RawPosition, RawTotals};
 use sqlx::postgres::{PgConnection, PgRow};
@@ -26,16 +27,18 @@ const TOTALS_COLUMNS: &str = "\
 
 pub(crate) async fn read(
     lane: &Lane,
+    me: &Identity,
     positions: &RelationName,
     portfolio: &RelationName,
 ) -> Result<RawPortfolio, StoreError> {
     let mut session = lane.take().await?;
-    let answer = read_snapshot(session.connection(), positions, portfolio).await;
+    let answer = read_snapshot(session.connection(), me, positions, portfolio).await;
     session.answered(answer)
 }
 
 async fn read_snapshot(
     connection: &mut PgConnection,
+    me: &Identity,
     positions: &RelationName,
     portfolio: &RelationName,
 ) -> Result<RawPortfolio, StoreError> {
@@ -43,11 +46,14 @@ async fn read_snapshot(
     let open = format!(
         "SELECT {POSITION_COLUMNS} FROM {} WHERE lower(status::text) IS DISTINCT FROM 'closed'
          ORDER BY 1 LIMIT {POSITIONS_READ_MAX}",
-        positions.quoted()
+        positions.quoted(me.names.schema())
     );
     let rows = all(connection, open, positions).await?;
     let positions = rows.iter().map(position).collect::<Result<_, _>>()?;
-    let totals = format!("SELECT {TOTALS_COLUMNS} FROM {} LIMIT {TOTALS_READ_MAX}", portfolio.quoted());
+    let totals = format!(
+        "SELECT {TOTALS_COLUMNS} FROM {} LIMIT {TOTALS_READ_MAX}",
+        portfolio.quoted(me.names.schema())
+    );
     let rows = all(connection, totals, portfolio).await?;
     let totals = rows.iter().map(totals_row).collect::<Result<_, _>>()?;
     connection.execute("COMMIT").await.map_err(|error| error::after_sending(&error))?;

@@ -4,15 +4,17 @@
 //! that has migrations of its own there.
 
 use crate::config::RelationName;
+use crate::database;
 use crate::error;
 use crate::fence::timeline;
+use crate::hosts::Hosts;
 use crate::pool::Lane;
 use crate::row::{self, Columns};
 use crate::state_store::Identity;
 use domain::SCHEMA_VERSION;
 use domain::ports::{Migrate, Schema, StoreError};
-use sqlx::Executor;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Executor};
 
 /// One statement list per version, the first brings nothing to version 1.
 const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
@@ -27,6 +29,12 @@ const LOCK: i64 = 0x636f_6f72_6469_6e61;
 /// READ COMMITTED (set on every session): each statement after the lock sees what the last holder of the
 /// lock committed. The limits are for one migration with others waiting behind it, not for the election.
 const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '30s'";
+
+/// The migration's statements name no schema; this says where they are carried out, in its transaction and whatever the
+/// role's search_path is. Temporary tables come last, and the server's own names first without being named.
+const IN_SCHEMA: &str = "SELECT set_config('search_path', quote_ident($1) || ', pg_temp', true)";
+/// $1 schema.
+const SCHEMA_IS_THERE: &str = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS found";
 
 const HAS_SCHEMA: &str = "SELECT to_regclass('coordinator_schema') IS NOT NULL AS found";
 const VERSION: &str = "SELECT max(version)::bigint AS version FROM coordinator_schema";
@@ -66,6 +74,7 @@ const DEFAULTS: [(&str, &str); 2] = [
 /// and a caller that gave up finds out by calling again.
 pub(crate) async fn migrate(
     lane: &Lane,
+    hosts: &Hosts,
     me: &Identity,
     apply: Migrate,
     positions: &RelationName,
@@ -73,11 +82,26 @@ pub(crate) async fn migrate(
 ) -> Result<Schema, StoreError> {
     let mut session = lane.take().await?;
     let connection = session.connection();
-    let answer = match apply {
-        Migrate::Check => found(connection).await.map(judge),
-        Migrate::Apply => bring_up_to_date(connection, me, [positions, portfolio]).await,
+    let answer = async {
+        database::has_sessions(hosts, connection).await?;
+        database::is_suitable(connection).await?;
+        match apply {
+            Migrate::Check => check(connection, me).await,
+            Migrate::Apply => bring_up_to_date(connection, me, [positions, portfolio]).await,
+        }
     };
+    let answer = answer.await;
     session.answered(answer)
+}
+
+/// What `coordinator migrate --check` answers; writes nothing.
+async fn check(connection: &mut PgConnection, me: &Identity) -> Result<Schema, StoreError> {
+    database::is_nowhere_else(connection, me).await?;
+    let schema = judge(found(connection, me).await?);
+    if schema == Schema::Current {
+        database::is_whole(connection, me).await?;
+    }
+    Ok(schema)
 }
 
 async fn bring_up_to_date(
@@ -87,14 +111,17 @@ async fn bring_up_to_date(
 ) -> Result<Schema, StoreError> {
     script(connection, BEGIN).await?;
     run(connection, sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK)).await?;
-    let found = found(connection).await?;
+    database::is_nowhere_else(connection, me).await?;
+    enter_schema(connection, me).await?;
+    let found = found(connection, me).await?;
     let schema = match judge(found) {
         Schema::Newer { found } => Schema::Newer { found },
         Schema::Current | Schema::Older { .. } => {
-            apply_from(connection, found).await?;
+            apply_from(connection, me, found).await?;
+            database::is_whole(connection, me).await?;
             let ttl_ms = row::milliseconds(me.ttl);
-            run(connection, sqlx::query(CREATE_ROW).bind(me.group.as_str()).bind(ttl_ms)).await?;
-            run(connection, sqlx::query(CREATE_SWITCH).bind(me.group.as_str())).await?;
+            run(connection, me.names.query(CREATE_ROW).bind(me.group.as_str()).bind(ttl_ms)).await?;
+            run(connection, me.names.query(CREATE_SWITCH).bind(me.group.as_str())).await?;
             for (name, statements) in DEFAULTS {
                 if relations.iter().any(|relation| relation.to_string() == name) {
                     create_if_absent(connection, name, statements).await?;
@@ -107,6 +134,18 @@ async fn bring_up_to_date(
     Ok(schema)
 }
 
+/// Makes the schema the place of the migration; creates it when it is absent.
+async fn enter_schema(connection: &mut PgConnection, me: &Identity) -> Result<(), StoreError> {
+    let schema = me.names.schema();
+    let row = sqlx::query(SCHEMA_IS_THERE).bind(schema.as_str()).fetch_one(&mut *connection).await;
+    let row = row.map_err(|error| error::after_sending(&error))?;
+    if !Columns::of("pg_namespace", &row).required::<bool>("found")? {
+        let create = AssertSqlSafe(format!("CREATE SCHEMA \"{schema}\""));
+        run(connection, sqlx::query(create)).await?;
+    }
+    run(connection, sqlx::query(IN_SCHEMA).bind(schema.as_str())).await
+}
+
 /// What `found` means to this binary.
 fn judge(found: u32) -> Schema {
     match found.cmp(&SCHEMA_VERSION) {
@@ -117,18 +156,18 @@ fn judge(found: u32) -> Schema {
 }
 
 /// The database's version, 0 without a schema.
-async fn found(connection: &mut PgConnection) -> Result<u32, StoreError> {
-    let row = sqlx::query(HAS_SCHEMA).fetch_one(&mut *connection).await;
+async fn found(connection: &mut PgConnection, me: &Identity) -> Result<u32, StoreError> {
+    let row = me.names.query(HAS_SCHEMA).fetch_one(&mut *connection).await;
     let row = row.map_err(|error| error::after_sending(&error))?;
     if !Columns::of("pg_class", &row).required::<bool>("found")? {
         return Ok(0);
     }
-    let row = sqlx::query(VERSION).fetch_one(connection).await;
+    let row = me.names.query(VERSION).fetch_one(connection).await;
     let row = row.map_err(|error| error::after_sending(&error))?;
     Columns::of("coordinator_schema", &row).number("version")
 }
 
-async fn apply_from(connection: &mut PgConnection, found: u32) -> Result<(), StoreError> {
+async fn apply_from(connection: &mut PgConnection, me: &Identity, found: u32) -> Result<(), StoreError> {
     let done = usize::try_from(found).expect("not above SCHEMA_VERSION");
     if done == MIGRATIONS.len() {
         return Ok(());
@@ -136,7 +175,7 @@ async fn apply_from(connection: &mut PgConnection, found: u32) -> Result<(), Sto
     for statements in &MIGRATIONS[done..] {
         script(connection, statements).await?;
     }
-    run(connection, sqlx::query(SET_VERSION).bind(i64::from(SCHEMA_VERSION))).await
+    run(connection, me.names.query(SET_VERSION).bind(i64::from(SCHEMA_VERSION))).await
 }
 
 async fn create_if_absent(

@@ -3,6 +3,7 @@
 use crate::config::{PostgresConfig, RelationName};
 use crate::hosts::{Hosts, InvalidUrl, SessionLimits};
 use crate::listen::{Hint, Listener};
+use crate::names::Names;
 use crate::pool::{Lane, LaneLimits};
 use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
@@ -41,6 +42,8 @@ pub(crate) struct Identity {
     pub nonce: Nonce,
     pub host: String,
     pub ttl: Duration,
+    /// Statements on its tables.
+    pub names: Arc<Names>,
 }
 
 impl Identity {
@@ -66,6 +69,7 @@ pub struct PostgresStore {
     /// Everything else.
     pub(crate) service: Lane,
     pub(crate) listener: Listener,
+    hosts: Arc<Hosts>,
     positions: RelationName,
     portfolio: RelationName,
     /// Whether this process has written its line of the instance table.
@@ -75,9 +79,10 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Checks the URL; does not connect.
     pub fn new(config: PostgresConfig) -> Result<Self, InvalidUrl> {
-        let PostgresConfig { url, group, id, nonce, host, ttl, positions, portfolio } = config;
+        let PostgresConfig { url, group, id, nonce, host, ttl, schema, positions, portfolio } = config;
         let hosts = Arc::new(Hosts::parse(&url, &id)?);
-        let me = Identity { group, id, nonce, host, ttl };
+        let names = Arc::new(Names::new(schema));
+        let me = Identity { group, id, nonce, host, ttl, names };
         // At the server all below ttl / 3, the time a renewal has: a lock or an open transaction of a
         // stopped process must be gone before the next renewal, or the next claim, gives up.
         let election = SessionLimits {
@@ -85,6 +90,8 @@ impl PostgresStore {
             lock: ttl / 6,
             statement: ttl / 4,
             idle_in_transaction: ttl / 4,
+            // Gone before a successor, which waits for a whole TTL, needs what the session has locked.
+            unanswered: ttl / 2,
         };
         let service =
             SessionLimits { connect: SERVICE_CONNECT_MAX, statement: SERVICE_STATEMENT_MAX, ..election };
@@ -103,7 +110,7 @@ impl PostgresStore {
                 },
             ),
             service: Lane::new(
-                hosts,
+                hosts.clone(),
                 LaneLimits {
                     purpose: "everything but the election",
                     sessions: SERVICE_SESSIONS,
@@ -114,6 +121,7 @@ impl PostgresStore {
                     linger: SERVICE_LINGER,
                 },
             ),
+            hosts,
             me,
             positions,
             portfolio,
@@ -137,7 +145,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
-        schema::migrate(&self.service, &self.me, apply, &self.positions, &self.portfolio).await
+        schema::migrate(&self.service, &self.hosts, &self.me, apply, &self.positions, &self.portfolio).await
     }
 
     async fn observe(&self) -> Result<Observation, StoreError> {
@@ -177,7 +185,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
-        portfolio::read(&self.service, &self.positions, &self.portfolio).await
+        portfolio::read(&self.service, &self.me, &self.positions, &self.portfolio).await
     }
 
     async fn changed(&self) {

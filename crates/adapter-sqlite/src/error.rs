@@ -57,7 +57,7 @@ pub(crate) fn judge(path: &Path, error: &sqlx::Error) -> StoreError {
         )),
         // Our statements are fixed, so what does not compile or fit is a schema that is not ours.
         ERROR | CONSTRAINT | MISMATCH => StoreError::Corrupt(format!(
-            "{path} is not as this version needs it: {told}. `coordinator migrate` brings it up to date"
+            "{path} is not as this version needs it: {told}. `coordinator migrate --check` says what is missing"
         )),
         // A statement that is refused for its size did nothing.
         TOOBIG => StoreError::Unavailable(format!("{path}: {told}. Send less at once")),

@@ -57,7 +57,13 @@ pub(crate) async fn migrate(config: &SqliteConfig, apply: Migrate) -> Result<Sch
             turn_to_wal(path, &mut connection, config.lock_wait()).await?;
             bring_up_to_date(config, &mut connection).await?
         }
-        Migrate::Check => standing(version(path, &mut connection).await?),
+        Migrate::Check => {
+            let schema = standing(version(path, &mut connection).await?);
+            if schema == Schema::Current {
+                is_whole(path, &mut connection).await?;
+            }
+            schema
+        }
     };
     connection.close().await.map_err(|error| judge(path, &error))?;
     Ok(schema)
@@ -137,6 +143,7 @@ async fn bring_up_to_date(
     for migration in MIGRATIONS.into_iter().skip(found as usize) {
         sqlx::raw_sql(migration).execute(&mut *transaction).await.map_err(judged)?;
     }
+    is_whole(path, &mut transaction).await?;
     for (name, create) in PORTFOLIO_RELATIONS {
         let wanted = [&config.positions, &config.portfolio].iter().any(|relation| relation.as_str() == name);
         if wanted && !exists(path, &mut transaction, name).await? {
@@ -187,6 +194,38 @@ fn standing(found: u32) -> Schema {
         std::cmp::Ordering::Equal => Schema::Current,
         std::cmp::Ordering::Greater => Schema::Newer { found },
     }
+}
+
+/// The tables of a file of the current version.
+const TABLES: [&str; 7] = [
+    "coordinator_lease",
+    "coordinator_member",
+    "coordinator_term",
+    "coordinator_signal",
+    "coordinator_dispatch",
+    "coordinator_audit",
+    "coordinator_schema",
+];
+
+/// Refuses a file of the current version of which a table was dropped. The version says that there is nothing to
+/// migrate, and what was in the table cannot be made up.
+async fn is_whole(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let mut missing = Vec::new();
+    for table in TABLES {
+        if !exists(path, connection, table).await? {
+            missing.push(table);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt(format!(
+        "{} has lost {}, and `coordinator migrate` cannot bring back what was in it. Stop every instance and restore the \
+         file from its latest backup. Without a backup move it away with its -wal and -shm: `coordinator migrate` creates \
+         it empty then; every signal is forgotten, and epochs begin anew",
+        path.display(),
+        missing.join(", ")
+    )))
 }
 
 /// The version of the schema, 0 when there is none.

@@ -3,7 +3,7 @@
 //! Takes the path of the binary to be measured. Prints each figure with its limit and the ratio to it; it
 //! judges nothing and asserts nothing, because machines differ and are noisy.
 
-use adapter_postgres::{PostgresConfig, PostgresStore, RelationName};
+use adapter_postgres::{PostgresConfig, PostgresStore, RelationName, SchemaName};
 use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::Limits;
@@ -214,6 +214,7 @@ async fn effect(database: &str, group: &str, token: &Token) -> bool {
         nonce: Nonce::new(1),
         host: "bench".to_owned(),
         ttl: TTL_STEADY,
+        schema: SchemaName::default(),
         positions: relation("portfolio_positions"),
         portfolio: relation("portfolio_state"),
     });

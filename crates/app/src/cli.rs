@@ -78,6 +78,9 @@ pub struct Flags {
     /// PostgreSQL, which decides who leads [default: none, the embedded store decides]
     #[arg(long, global = true, value_name = "URL")]
     pub postgres: Option<Secret>,
+    /// Schema of the tables in PostgreSQL, whatever `search_path` says [default: public]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub postgres_schema: Option<String>,
     /// Group of which one instance leads [default: default]
     #[arg(long, global = true, value_name = "NAME")]
     pub group: Option<String>,

@@ -96,6 +96,14 @@ fn redis_store(
     store.map(Arc::new).map_err(|error| error.to_string())
 }
 
+/// What the adapter refuses of a URL of PostgreSQL, so that it is refused where settings are judged.
+///
+/// # Errors
+/// The reason, which shows no value of the URL.
+pub fn check_postgres_url(url: &str) -> Result<(), String> {
+    adapter_postgres::check_url(url).map_err(|fault| fault.reason().to_owned())
+}
+
 fn postgres_store(config: &Config, url: &str, identity: &Identity) -> Result<PostgresStore, String> {
     let relation = |name: &crate::config::Relation| {
         adapter_postgres::RelationName::parse(name.as_str()).map_err(|error| error.to_string())
@@ -107,6 +115,8 @@ fn postgres_store(config: &Config, url: &str, identity: &Identity) -> Result<Pos
         nonce: identity.nonce,
         host: identity.host.clone(),
         ttl: config.leader_ttl,
+        schema: adapter_postgres::SchemaName::parse(config.postgres_schema.as_str())
+            .map_err(|error| error.to_string())?,
         positions: relation(&config.positions)?,
         portfolio: relation(&config.portfolio)?,
     });

@@ -58,7 +58,7 @@ struct Program {
 
 /// The servers are needed beside containers too: some suites stop a server by signal or promote a standby,
 /// which they do to processes.
-const PROGRAMS: [Program; 6] = [
+const PROGRAMS: [Program; 7] = [
     // SQLite and ring are compiled from C.
     Program { names: &["cc"], packages: &["gcc", "libc6-dev"] },
     Program { names: &["prometheus", "promtool"], packages: &["prometheus"] },
@@ -67,6 +67,7 @@ const PROGRAMS: [Program; 6] = [
     Program { names: &["docker-compose"], packages: &["docker-compose"] },
     Program { names: &["redis-server"], packages: &["redis-server"] },
     Program { names: &[POSTGRES, "initdb", "pg_basebackup"], packages: &["postgresql"] },
+    Program { names: &["pgbouncer"], packages: &["pgbouncer"] },
 ];
 
 /// Everything the tests start, found.

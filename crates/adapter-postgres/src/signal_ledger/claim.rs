@@ -1,13 +1,15 @@
 //! Whose turn it is, and what a former leader left.
 
-use super::stored::{held, signal_columns, signals};
-use super::{DISPATCH, no_switch};
+use super::stored::{held, signal, signal_columns, signal_with, small_columns};
+use super::{DISPATCH, SIGNALS, no_switch};
 use crate::fence::{bind_token, with_fence};
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
 use domain::lease::Token;
 use domain::ledger::{LimitReached, Limits, Signal};
 use domain::ports::{CLAIM_MAX, InFlight, SIGNALS_READ_MAX, SignalClaim, StoreError};
+use sqlx::postgres::PgRow;
+use std::collections::BTreeMap;
 
 /// Signals that one claim expires: so many take a fraction of a statement's longest time. What is left waits for
 /// the next claim, and is not claimed.
@@ -88,31 +90,34 @@ pub(crate) const CLAIM: &str = concat!(
                 EXISTS (SELECT FROM turn) AS waiting, coalesce((SELECT minute <= 0 FROM room), false) AS minute,
                 coalesce((SELECT day <= 0 FROM room), false) AS day, "
     ),
-    signal_columns!(),
+    small_columns!(),
     " FROM (VALUES (1)) AS always LEFT JOIN s ON true ORDER BY s.arrival"
 );
 
+/// $1 group, $2 ids. The payloads of what [`CLAIM`] has claimed, read when it holds no lock any more; they never change.
+const PAYLOADS: &str = "\
+    SELECT s.id, CASE WHEN octet_length(s.payload) <= 65536 THEN s.payload END AS payload
+    FROM coordinator_signal AS s WHERE s.group_id = $1 AND s.id = ANY ($2)";
+
 /// $5 whether somebody else works on the token's own claims, $6 ids of those being worked on, $7 who, $8 from
-/// where, $9 limit.
-const TAKE_OVER: &str = concat!(
-    with_fence!(
-        "left_behind AS (
+/// where. What is in doubt is read by [`IN_DOUBT`] afterwards, when no lock is held any more.
+const TAKE_OVER: &str = concat!(with_fence!(
+    "left_behind AS (
             SELECT t.group_id, t.id FROM fence, coordinator_signal AS t
             WHERE t.group_id = $1 AND t.state = 'claimed' AND NOT (t.claim = $4 AND ($5 OR t.id = ANY ($6)))
             ORDER BY t.fingerprint FOR UPDATE OF t),
          doubted AS (
             UPDATE coordinator_signal AS t SET state = 'in_doubt', changed_by = $7, changed_from = $8
             FROM left_behind AS l WHERE t.group_id = l.group_id AND t.id = l.id AND t.state = 'claimed'
-            RETURNING t.*),
-         s AS (
-            SELECT * FROM doubted
-            UNION ALL
-            SELECT * FROM coordinator_signal
-            WHERE group_id = $1 AND state = 'in_doubt' AND EXISTS (SELECT FROM fence))
-         SELECT EXISTS (SELECT FROM fence) AS held, "
-    ),
+            RETURNING 1)
+         SELECT EXISTS (SELECT FROM fence) AS held, (SELECT count(*) FROM doubted) AS doubted"
+));
+
+/// $1 group, $2 limit.
+const IN_DOUBT: &str = concat!(
+    "SELECT ",
     signal_columns!(),
-    " FROM (VALUES (1)) AS always LEFT JOIN s ON true ORDER BY s.arrival LIMIT $9"
+    " FROM coordinator_signal AS s WHERE s.group_id = $1 AND s.state = 'in_doubt' ORDER BY s.arrival LIMIT $2"
 );
 
 pub(super) async fn claim(
@@ -122,7 +127,7 @@ pub(super) async fn claim(
     most: u16,
 ) -> Result<SignalClaim, StoreError> {
     let own = store.me.actor();
-    let statement = bind_token(CLAIM, &store.me.group, token)
+    let statement = bind_token(CLAIM, &store.me, token)
         .bind(i64::from(most.clamp(1, CLAIM_MAX)))
         .bind(limits.per_minute.map(i64::from))
         .bind(limits.per_day.map(i64::from))
@@ -138,7 +143,7 @@ pub(super) async fn claim(
     if columns.optional("paused")?.ok_or_else(|| no_switch(&store.me.group))? {
         return Ok(SignalClaim::Paused);
     }
-    let claimed = signals(&rows)?;
+    let claimed = claimed(store, &rows).await?;
     let flag = |column| columns.required::<bool>(column);
     Ok(if !claimed.is_empty() {
         SignalClaim::Claimed(claimed)
@@ -154,6 +159,26 @@ pub(super) async fn claim(
     })
 }
 
+/// The signals that were claimed, with their payloads.
+async fn claimed(store: &PostgresStore, rows: &[PgRow]) -> Result<Vec<Signal>, StoreError> {
+    let id = |row: &PgRow| Columns::of(SIGNALS, row).optional::<String>("id");
+    let ids: Vec<String> = rows.iter().filter_map(|row| id(row).transpose()).collect::<Result<_, _>>()?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let statement = store.me.names.query(PAYLOADS).bind(store.me.group.as_str()).bind(&ids);
+    let mut payloads = BTreeMap::new();
+    for row in &store.service.all(statement).await? {
+        let columns = Columns::of(SIGNALS, row);
+        payloads.insert(columns.required::<String>("id")?, columns.required::<String>("payload")?);
+    }
+    let with_payload = |(row, id): (&PgRow, &String)| {
+        let gone = || StoreError::Unknown(format!("signal {id} was claimed, and is gone"));
+        signal_with(row, payloads.remove(id).ok_or_else(gone)?)
+    };
+    rows.iter().zip(&ids).map(with_payload).collect()
+}
+
 pub(super) async fn take_over(
     store: &PostgresStore,
     token: &Token,
@@ -164,16 +189,15 @@ pub(super) async fn take_over(
         InFlight::Only(these) => (false, these),
     };
     let own = store.me.actor();
-    let statement = bind_token(TAKE_OVER, &store.me.group, token)
+    let statement = bind_token(TAKE_OVER, &store.me, token)
         .bind(elsewhere)
         .bind(here.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>())
         .bind(row::actor(&own.who))
-        .bind(row::actor(&own.origin))
-        .bind(i64::from(SIGNALS_READ_MAX));
-    let rows = store.service.all(statement).await?;
-    // `always` yields a row even when there is no signal.
-    match rows.first() {
-        Some(first) if held(first)? => signals(&rows).map(Some),
-        Some(_) | None => Ok(None),
+        .bind(row::actor(&own.origin));
+    if !held(&store.service.one(statement).await?)? {
+        return Ok(None);
     }
+    let statement =
+        store.me.names.query(IN_DOUBT).bind(store.me.group.as_str()).bind(i64::from(SIGNALS_READ_MAX));
+    store.service.all(statement).await?.iter().map(signal).collect::<Result<_, _>>().map(Some)
 }

@@ -55,7 +55,10 @@ pub(super) async fn decide(store: &PostgresStore, decision: &Decision) -> Result
         Settlement::Done | Settlement::Rejected | Settlement::Received => {}
         Settlement::Sent | Settlement::InDoubt => return Ok(Recorded::Refused),
     }
-    let statement = sqlx::query(DECIDE)
+    let statement = store
+        .me
+        .names
+        .query(DECIDE)
         .bind(store.me.group.as_str())
         .bind(id.as_str())
         .bind(i64::from(*attempt))
@@ -74,7 +77,10 @@ pub(super) async fn switch(
     actor: &Actor,
     reason: &str,
 ) -> Result<Switched, StoreError> {
-    let statement = sqlx::query(SWITCH)
+    let statement = store
+        .me
+        .names
+        .query(SWITCH)
         .bind(store.me.group.as_str())
         .bind(to == Switch::Pause)
         .bind(row::text(reason))

@@ -74,9 +74,52 @@ pub(super) async fn settle(
     reports: &[Report],
     by: Option<&Actor>,
 ) -> Result<Option<Vec<Recorded>>, StoreError> {
+    let answer = together(store, token, reports, by, Notes::AsTheyAre).await;
+    if !matches!(answer, Err(StoreError::Corrupt(_))) {
+        return answer;
+    }
+    // One of them cannot be stored as it is: nothing was. It must not hold up the others.
+    let mut answers = Vec::with_capacity(reports.len());
+    let mut fault = None;
+    for report in reports {
+        let one = std::slice::from_ref(report);
+        let mut answer = together(store, token, one, by, Notes::AsTheyAre).await;
+        if matches!(answer, Err(StoreError::Corrupt(_))) && report.note.is_some() {
+            answer = together(store, token, one, by, Notes::InAscii).await;
+        }
+        match answer {
+            Ok(Some(recorded)) => answers.extend(recorded),
+            Ok(None) => return Ok(None),
+            Err(error @ StoreError::Corrupt(_)) => fault = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    fault.map_or(Ok(Some(answers)), Err)
+}
+
+/// How a note is stored.
+#[derive(Clone, Copy)]
+enum Notes {
+    AsTheyAre,
+    /// Every other character as `?`: a result that is lost is worse than one whose note was mended.
+    InAscii,
+}
+
+/// In one statement; nothing is recorded when it fails with [`StoreError::Corrupt`].
+async fn together(
+    store: &PostgresStore,
+    token: &Token,
+    reports: &[Report],
+    by: Option<&Actor>,
+    notes: Notes,
+) -> Result<Option<Vec<Recorded>>, StoreError> {
     let by = by.cloned().unwrap_or_else(|| store.me.actor());
-    let notes = reports.iter().map(|report| report.note.as_deref().map(row::text));
-    let statement = bind_token(SETTLE, &store.me.group, token)
+    let stored = |note: &str| match notes {
+        Notes::AsTheyAre => row::text(note),
+        Notes::InAscii => row::text(note).replace(|c: char| !c.is_ascii(), "?"),
+    };
+    let notes = reports.iter().map(|report| report.note.as_deref().map(stored));
+    let statement = bind_token(SETTLE, &store.me, token)
         .bind(reports.iter().map(|report| report.id.as_str().to_owned()).collect::<Vec<_>>())
         .bind(reports.iter().map(|report| i64::from(report.attempt)).collect::<Vec<_>>())
         .bind(reports.iter().map(|report| report.settlement.state().as_str()).collect::<Vec<_>>())

@@ -11,23 +11,41 @@ use sqlx::postgres::PgRow;
 
 const _: () = assert!(PAYLOAD_LEN_MAX == 65_536 && INSTRUCTION_LABEL_LEN_MAX == 64, "as SQL has it below");
 
-/// A signal's columns, with alias `s`. Texts are cut at the server, one character beyond what can be right; an
-/// overlong payload is not fetched. Times are unix milliseconds, under the names of their columns.
-macro_rules! signal_columns {
+/// A signal's columns but the payload, with alias `s`. Texts are cut at the server, one character beyond what can be
+/// right. Times are unix milliseconds, under the names of their columns.
+///
+/// A statement that locks a row answers with no more than these: while the server sends, it keeps the locks, and a client
+/// that was stopped takes nothing off its hands (see `hosts`).
+macro_rules! small_columns {
     () => {
         "left(s.id, 129) AS id, left(s.instrument, 65) AS instrument, left(s.signal_type, 65) AS signal_type,
-         left(s.position, 65) AS position, s.timestamp_s,
-         CASE WHEN octet_length(s.payload) <= 65536 THEN s.payload END AS payload, s.expires_ms, s.arrival,
+         left(s.position, 65) AS position, s.timestamp_s, s.expires_ms, s.arrival,
          left(s.state, 32) AS state, s.tl, s.epoch, s.claim, s.attempt::bigint AS attempt,
          (extract(epoch FROM s.received_at) * 1000)::bigint AS received_at,
          (extract(epoch FROM s.claimed_at) * 1000)::bigint AS claimed_at,
          (extract(epoch FROM s.settled_at) * 1000)::bigint AS settled_at, left(s.note, 256) AS note"
     };
 }
+pub(super) use small_columns;
+
+/// [`small_columns`] and the payload, which is not fetched when it is too long to be right.
+macro_rules! signal_columns {
+    () => {
+        concat!(
+            $crate::signal_ledger::stored::small_columns!(),
+            ", CASE WHEN octet_length(s.payload) <= 65536 THEN s.payload END AS payload"
+        )
+    };
+}
 pub(super) use signal_columns;
 
 /// The signal of a row with [`signal_columns`].
 pub(super) fn signal(row: &PgRow) -> Result<Signal, StoreError> {
+    signal_with(row, Columns::of(SIGNALS, row).required("payload")?)
+}
+
+/// The signal of a row with [`small_columns`], and its payload.
+pub(super) fn signal_with(row: &PgRow, payload: String) -> Result<Signal, StoreError> {
     let columns = Columns::of(SIGNALS, row);
     Ok(Signal {
         id: id(columns, "id")?,
@@ -36,7 +54,7 @@ pub(super) fn signal(row: &PgRow) -> Result<Signal, StoreError> {
             signal_type: label(columns, "signal_type")?,
             position: label(columns, "position")?,
             timestamp_s: columns.required("timestamp_s")?,
-            payload: columns.required("payload")?,
+            payload,
             expires_ms: columns.optional("expires_ms")?,
         },
         arrival: columns.number("arrival")?,
@@ -47,15 +65,6 @@ pub(super) fn signal(row: &PgRow) -> Result<Signal, StoreError> {
         settled_ms: columns.optional("settled_at")?,
         note: columns.optional("note")?,
     })
-}
-
-/// The signals of an outer join's rows, of which one may be there for what stands beside the signal.
-pub(super) fn signals(rows: &[PgRow]) -> Result<Vec<Signal>, StoreError> {
-    let is_there = |row: &&PgRow| {
-        // A column of another type is for `signal` to tell.
-        Columns::of(SIGNALS, row).optional::<&str>("id").map_or(true, |id| id.is_some())
-    };
-    rows.iter().filter(is_there).map(signal).collect()
 }
 
 /// Whether the fence let the statement through.

@@ -1,11 +1,12 @@
 //! New signals.
 
 use super::SIGNALS;
-use super::stored::{signal, signal_columns};
+use super::read::FIND;
+use super::stored::{signal, signal_with, small_columns};
 use crate::listen::{Hint, channel};
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
-use domain::ledger::{Actor, Fingerprint, NewSignal};
+use domain::ledger::{Actor, Fingerprint, NewSignal, Signal};
 use domain::ports::{StoreError, Submit};
 use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
@@ -52,23 +53,16 @@ pub(crate) const SUBMIT: &str = concat!(
         ON CONFLICT (group_id, fingerprint) DO UPDATE SET note = known.note
         RETURNING *)
      SELECT ",
-    signal_columns!(),
-    ", s.arrival = numbered.arrival AS fresh,
+    small_columns!(),
+    ", s.payload = numbered.payload AS same_payload, s.arrival = numbered.arrival AS fresh,
        CASE WHEN s.arrival = numbered.arrival THEN pg_notify(",
     channel!(),
     ", $13) END
      FROM numbered JOIN s ON s.fingerprint = numbered.fingerprint ORDER BY numbered.n"
 );
 
-/// $1 group, $2 id, $3 fingerprint: the other signal of that id. Writes for the reason that [`SUBMIT`] has.
-const NAMESAKE: &str = concat!(
-    "WITH s AS (
-        UPDATE coordinator_signal SET note = note WHERE group_id = $1 AND id = $2 AND fingerprint <> $3
-        RETURNING *)
-     SELECT ",
-    signal_columns!(),
-    " FROM s"
-);
+/// $1 group, $2 id, $3 fingerprint: whether the id is another signal's. Writes for the reason that [`SUBMIT`] has.
+const NAMESAKE: &str = "UPDATE coordinator_signal SET note = note WHERE group_id = $1 AND id = $2 AND fingerprint <> $3 RETURNING 1";
 
 /// How often a signal is offered whose id is another's in one moment and nobody's in the next. Once is enough
 /// unless another submission, or the sweep, passes in between.
@@ -138,7 +132,10 @@ async fn together(
     actor: &Actor,
 ) -> Result<Option<Vec<Submit>>, StoreError> {
     let instructions = || new.iter().map(|new| &new.signal.instruction);
-    let statement = sqlx::query(SUBMIT)
+    let statement = store
+        .me
+        .names
+        .query(SUBMIT)
         .bind(store.me.group.as_str())
         .bind(new.iter().map(|new| new.id.as_str()).collect::<Vec<_>>())
         .bind(new.iter().map(|new| new.signal.id.is_some()).collect::<Vec<_>>())
@@ -157,8 +154,10 @@ async fn together(
     if rows.is_empty() {
         return Ok(None);
     }
-    let answers: Vec<Submit> =
-        rows.iter().zip(new).map(|(row, new)| answer(row, new)).collect::<Result<_, _>>()?;
+    let mut answers = Vec::with_capacity(rows.len());
+    for (row, new) in rows.iter().zip(new) {
+        answers.push(answer(store, row, new).await?);
+    }
     if answers.len() != new.len() {
         let message = format!("{SIGNALS} answered for {} of {} signals", answers.len(), new.len());
         return Err(StoreError::Corrupt(message));
@@ -171,24 +170,44 @@ async fn alone(store: &PostgresStore, new: &New<'_>, actor: &Actor) -> Result<Su
         if let Some(answers) = together(store, std::slice::from_ref(new), actor).await? {
             return Ok(answers.into_iter().next().expect("one answer for one signal"));
         }
-        let namesake = sqlx::query(NAMESAKE)
+        let namesake = store
+            .me
+            .names
+            .query(NAMESAKE)
             .bind(store.me.group.as_str())
             .bind(new.id.as_str())
             .bind(new.fingerprint.as_str());
-        if let Some(row) = store.service.optional(namesake).await? {
-            return signal(&row).map(Submit::Conflict);
+        if store.service.optional(namesake).await?.is_some()
+            && let Some(other) = stored(store, &new.id).await?
+        {
+            return Ok(Submit::Conflict(other));
         }
     }
     Err(StoreError::Unknown(format!("signal {} is another's in one moment and nobody's in the next", new.id)))
 }
 
-fn answer(row: &PgRow, new: &New<'_>) -> Result<Submit, StoreError> {
-    let stored = signal(row)?;
-    Ok(if Columns::of(SIGNALS, row).required("fresh")? {
+/// What a row of [`SUBMIT`] says. Its payload is the request's, or is read afterwards.
+async fn answer(store: &PostgresStore, row: &PgRow, new: &New<'_>) -> Result<Submit, StoreError> {
+    let columns = Columns::of(SIGNALS, row);
+    let offered = &new.signal.instruction;
+    if columns.optional("same_payload")? != Some(true) {
+        let id: &str = columns.required("id")?;
+        let other = stored(store, id).await?;
+        let gone = || StoreError::Unknown(format!("signal {id} was removed while it was submitted again"));
+        return other.map(Submit::Conflict).ok_or_else(gone);
+    }
+    let stored = signal_with(row, offered.payload.clone())?;
+    Ok(if columns.required("fresh")? {
         Submit::Accepted(stored)
-    } else if stored.instruction == new.signal.instruction {
+    } else if stored.instruction == *offered {
         Submit::Repeated(stored)
     } else {
         Submit::Conflict(stored)
     })
+}
+
+/// The signal as it is stored, read without a lock.
+async fn stored(store: &PostgresStore, id: &str) -> Result<Option<Signal>, StoreError> {
+    let statement = store.me.names.query(FIND).bind(store.me.group.as_str()).bind(id);
+    store.service.optional(statement).await?.as_ref().map(signal).transpose()
 }

@@ -48,7 +48,7 @@ pub(super) async fn sweep(
     keep: Duration,
 ) -> Result<Option<Swept>, StoreError> {
     let own = store.me.actor();
-    let statement = bind_token(SWEEP, &store.me.group, token)
+    let statement = bind_token(SWEEP, &store.me, token)
         .bind(row::milliseconds(keep.min(KEEP_MAX)))
         .bind(SWEEP_MAX)
         .bind(row::actor(&own.who))

@@ -1,6 +1,6 @@
 //! Databases on one server, lent to the suites.
 
-use adapter_postgres::{PostgresConfig, PostgresStore, RelationName};
+use adapter_postgres::{PostgresConfig, PostgresStore, RelationName, SchemaName};
 use async_trait::async_trait;
 use domain::id::{ClaimId, GroupId};
 use domain::lease::{Observation, Token};
@@ -59,6 +59,11 @@ impl Databases {
     /// Its name on the server.
     pub fn name(&self) -> &str {
         self.url.rsplit('/').next().expect("a URL ends in the database")
+    }
+
+    /// Host and port of the server.
+    pub fn address(&self) -> String {
+        self.server.address()
     }
 
     /// As the superuser reaches it.
@@ -133,6 +138,7 @@ pub fn config(url: &str, opening: &Opening) -> PostgresConfig {
         nonce: opening.nonce,
         host: opening.host.clone(),
         ttl: opening.ttl,
+        schema: SchemaName::default(),
         positions: RelationName::parse(&opening.positions).expect("a case's relation"),
         portfolio: RelationName::parse(&opening.portfolio).expect("a case's relation"),
     }

@@ -5,6 +5,7 @@ mod databases;
 mod failover;
 mod faults;
 mod hostile;
+mod large;
 mod late;
 mod members;
 mod migration;
@@ -13,6 +14,7 @@ mod roles;
 mod sessions;
 mod slices;
 mod trap;
+mod unfit;
 
 use databases::Databases;
 use std::process::ExitCode;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         failover::cases(),
         faults::cases(),
         hostile::cases(),
+        large::cases(),
         late::cases(),
         members::cases(),
         migration::cases(),
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         sessions::cases(),
         slices::cases(),
         trap::cases(),
+        unfit::cases(),
     ];
     contract::main(Databases::start(), suites)
 }

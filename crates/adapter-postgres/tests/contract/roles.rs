@@ -116,7 +116,7 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
 }
 
 /// What would hide or forge something. Each is refused for want of a right (SQLSTATE 42501).
-const FORBIDDEN: [&str; 21] = [
+const FORBIDDEN: [&str; 27] = [
     "INSERT INTO coordinator_audit (group_id, who, origin, what) VALUES ('g', 'x', 'x', 'done')",
     "UPDATE coordinator_audit SET who = 'x'",
     "DELETE FROM coordinator_audit",
@@ -138,12 +138,19 @@ const FORBIDDEN: [&str; 21] = [
     "TRUNCATE coordinator_signal",
     "DELETE FROM coordinator_dispatch",
     "UPDATE coordinator_schema SET version = 1",
+    "DELETE FROM coordinator_signal WHERE state = 'received'",
+    "WITH gone AS (DELETE FROM coordinator_signal RETURNING 1) SELECT count(*) FROM gone",
+    "UPDATE coordinator_lease SET epoch = epoch - 1",
+    "UPDATE coordinator_lease SET group_id = 'elsewhere'",
+    "DELETE FROM coordinator_lease",
+    "ALTER TABLE coordinator_lease DISABLE TRIGGER coordinator_lease_kept",
 ];
 
 async fn the_shipped_role_cannot_rewrite_the_ledger(databases: &Databases) {
     let (database, url) = with_role(databases, "desk_2").await;
     let store = PostgresStore::new(config(&url, &opening("guarded", "a"))).expect("a good URL");
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    lead(&store, &opening("guarded", "a")).await;
     offer(&store, &signal("s-1")).await;
     let mut session = PgConnection::connect(&url).await.expect("a session");
     // Where a forger would like the lines to go, and whence he would like them to come.
@@ -160,7 +167,8 @@ async fn the_shipped_role_cannot_rewrite_the_ledger(databases: &Databases) {
         .await
         .expect("its right");
     let line = database.until("SELECT epoch FROM coordinator_audit WHERE what = 'rejected'").await;
-    assert_eq!(line.get::<i64, _>("epoch"), 0, "the real table's");
+    assert_eq!(line.get::<i64, _>("epoch"), 1, "the real table's");
+    offer(&store, &signal("s-2")).await;
     session
         .execute("DISCARD TEMP; CREATE TEMPORARY TABLE forgery (LIKE coordinator_signal)")
         .await
@@ -173,5 +181,5 @@ async fn the_shipped_role_cannot_rewrite_the_ledger(databases: &Databases) {
         };
         assert_eq!(code.as_deref(), Some("42501"), "{statement}: {refused:?}");
     }
-    assert_eq!(store.audit(None, 10).await.expect("audit").len(), 2);
+    assert_eq!(store.audit(None, 10).await.expect("audit").len(), 3);
 }

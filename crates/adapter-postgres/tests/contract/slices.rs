@@ -144,11 +144,17 @@ async fn a_hint_is_given_when_something_waits_and_only_then(databases: &Database
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let token = lead(&store, &opening).await;
     let mut listener = PgListener::connect(databases.url()).await.expect("a listener");
-    let channel = databases.until("SELECT 'coordinator_' || md5('hinted')").await.get::<String, _>(0);
+    let channel = databases
+        .until("SELECT 'coordinator_' || md5('\"public\".coordinator_lease hinted')")
+        .await
+        .get::<String, _>(0);
     listener.listen(&channel).await.expect("listen");
     let mut admin = databases.admin().await;
     let mut hinted = async |what: &str| {
-        admin.execute("SELECT pg_notify('coordinator_' || md5('hinted'), 'end')").await.expect("notify");
+        admin
+            .execute("SELECT pg_notify('coordinator_' || md5('\"public\".coordinator_lease hinted'), 'end')")
+            .await
+            .expect("notify");
         let mut hints = 0;
         loop {
             let next = tokio::time::timeout(PATIENCE, listener.recv()).await.expect("the end comes");

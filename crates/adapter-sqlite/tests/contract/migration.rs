@@ -28,6 +28,7 @@ pub fn suite() -> Vec<Case<Files>> {
         Case::new("migration::a_file_that_is_no_database_is_refused", no_database),
         Case::new("migration::a_directory_that_cannot_be_is_named", no_directory),
         Case::new("migration::a_newer_schema_is_not_touched", newer_schema),
+        Case::new("migration::a_dropped_table_is_named", dropped_table),
     ]
 }
 
@@ -173,6 +174,24 @@ async fn no_directory(_: Arc<Files>) {
     let answer = files.store("i").migrate(Migrate::Apply).await;
     let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
     assert!(told.contains(&directory.display().to_string()), "{told}");
+}
+
+async fn dropped_table(_: Arc<Files>) {
+    for table in ["lease", "member", "term", "signal", "dispatch", "audit"] {
+        let files = Files::new();
+        files.migrated("i").await.close().await;
+        files.sql(&format!("DROP TABLE coordinator_{table}")).await.unwrap();
+        let store = files.store("i");
+        let checked = store.migrate(Migrate::Check).await;
+        let Err(StoreError::Corrupt(message)) = &checked else { panic!("{table}: {checked:?}") };
+        assert!(message.contains(&format!("has lost coordinator_{table},")), "{message}");
+        assert_eq!(store.migrate(Migrate::Apply).await, checked);
+        let used = store.observe().await;
+        assert!(table != "lease" || used.is_err(), "{used:?}");
+        if let Err(error) = used {
+            assert!(error.to_string().contains("migrate --check"), "{error}");
+        }
+    }
 }
 
 async fn newer_schema(_: Arc<Files>) {

@@ -2,7 +2,7 @@
 
 use crate::figure::{Spread, count};
 use crate::pgbench::{self, Client, Script};
-use adapter_postgres::{PostgresConfig, PostgresStore, RelationName};
+use adapter_postgres::{PostgresConfig, PostgresStore, RelationName, SchemaName};
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::Token;
 use domain::ledger::{Actor, Instruction, Label, Limits, NewSignal, Settlement, Signal};
@@ -169,6 +169,7 @@ fn store(database: &str) -> PostgresStore {
         nonce: Nonce::new(1),
         host: pgbench::HOST.to_owned(),
         ttl: TTL,
+        schema: SchemaName::default(),
         positions: relation("portfolio_positions"),
         portfolio: relation("portfolio_state"),
     });

@@ -23,6 +23,8 @@ pub enum Key {
     RedisPrefix,
     /// PostgreSQL.
     PostgresUrl,
+    /// Schema of the tables in PostgreSQL.
+    PostgresSchema,
     /// Relation with the open positions.
     RecoveryPositions,
     /// Relation with the portfolio's totals.
@@ -51,7 +53,7 @@ pub enum Key {
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
@@ -61,6 +63,7 @@ impl Key {
         Self::RedisUrl,
         Self::RedisPrefix,
         Self::PostgresUrl,
+        Self::PostgresSchema,
         Self::RecoveryPositions,
         Self::RecoveryPortfolio,
         Self::MetricsWindow,
@@ -87,6 +90,7 @@ impl Key {
             Self::RedisUrl => "redis.url",
             Self::RedisPrefix => "redis.prefix",
             Self::PostgresUrl => "postgres.url",
+            Self::PostgresSchema => "postgres.schema",
             Self::RecoveryPositions => "recovery.positions",
             Self::RecoveryPortfolio => "recovery.portfolio",
             Self::MetricsWindow => "metrics.window",

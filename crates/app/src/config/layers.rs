@@ -123,12 +123,23 @@ impl Layers {
     }
 
     fn flags(&mut self, flags: &Flags) {
-        let Flags { config: _, data_dir, redis, postgres, group, leader_ttl, listen, instance_id, handler } =
-            flags;
+        let Flags {
+            config: _,
+            data_dir,
+            redis,
+            postgres,
+            postgres_schema,
+            group,
+            leader_ttl,
+            listen,
+            instance_id,
+            handler,
+        } = flags;
         let texts = [
             (Key::DataDir, "--data-dir", data_dir.as_deref()),
             (Key::RedisUrl, "--redis", redis.as_ref().map(Secret::expose)),
             (Key::PostgresUrl, "--postgres", postgres.as_ref().map(Secret::expose)),
+            (Key::PostgresSchema, "--postgres-schema", postgres_schema.as_deref()),
             (Key::Group, "--group", group.as_deref()),
             (Key::LeaderTtl, "--leader-ttl", leader_ttl.as_deref()),
             (Key::Listen, "--listen", listen.as_deref()),

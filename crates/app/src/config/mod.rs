@@ -15,7 +15,7 @@ mod store_url;
 
 pub use fault::{Fault, Origin};
 pub use key::Key;
-pub use parse::Relation;
+pub use parse::{Relation, Schema};
 pub use render::render;
 pub use signals::Signals;
 pub use store_url::{Engine, StoreUrl};
@@ -64,6 +64,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// PostgreSQL; `None`: the embedded store decides.
     pub postgres: Option<StoreUrl>,
+    /// Schema of the tables in PostgreSQL, whatever `search_path` says.
+    pub postgres_schema: Schema,
     /// Relation with the open positions.
     pub positions: Relation,
     /// Relation with the portfolio's totals.
@@ -134,6 +136,8 @@ pub fn load(
     let prefix = judge.take(Key::RedisPrefix, parse::prefix, || "coordinator".to_owned());
     let postgres_url = |text: &str| StoreUrl::parse(Engine::Postgres, text).map(Some);
     let postgres = judge.take(Key::PostgresUrl, postgres_url, || None);
+    let schema = || Schema::parse("public").expect("our default is a name");
+    let postgres_schema = judge.take(Key::PostgresSchema, Schema::parse, schema);
     let positions = judge.take(Key::RecoveryPositions, Relation::parse, || relation("portfolio_positions"));
     let portfolio = judge.take(Key::RecoveryPortfolio, Relation::parse, || relation("portfolio_state"));
     let metrics_window = judge.take(Key::MetricsWindow, parse::window, || WINDOW_DEFAULT);
@@ -143,6 +147,7 @@ pub fn load(
 
     judge.one_lease_in_the_environment();
     judge.a_prefix_needs_redis();
+    judge.a_schema_needs_postgres();
     if let (Some(ttl), Some(Some(heartbeat))) = (leader_ttl, heartbeat) {
         judge.heartbeat_fits(heartbeat, ttl);
     }
@@ -162,6 +167,7 @@ pub fn load(
             heartbeat: heartbeat?.unwrap_or(heartbeat_max(leader_ttl)),
             redis: redis_url?.map(|url| Redis { url, prefix }),
             postgres: postgres?,
+            postgres_schema: postgres_schema?,
             positions: positions?,
             portfolio: portfolio?,
             metrics_window: metrics_window?,
@@ -272,6 +278,13 @@ impl Judge {
         if self.written.contains_key(&Key::RedisPrefix) && !self.written.contains_key(&Key::RedisUrl) {
             let message = "means nothing without redis.url (COORDINATOR_REDIS_URL, --redis)";
             self.faults.push(Fault::new(self.place(Key::RedisPrefix), message));
+        }
+    }
+
+    fn a_schema_needs_postgres(&mut self) {
+        if self.written.contains_key(&Key::PostgresSchema) && !self.written.contains_key(&Key::PostgresUrl) {
+            let message = "means nothing without postgres.url (COORDINATOR_POSTGRES_URL, --postgres)";
+            self.faults.push(Fault::new(self.place(Key::PostgresSchema), message));
         }
     }
 

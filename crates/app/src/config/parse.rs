@@ -22,6 +22,30 @@ const PREFIX_LEN_MAX: usize = 64;
 /// Longest identifier in bytes that PostgreSQL tells apart.
 const IDENTIFIER_LEN_MAX: usize = 63;
 
+/// A schema of PostgreSQL, which becomes part of statements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema(String);
+
+impl Schema {
+    /// The name, unquoted.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Parses a name. PostgreSQL keeps the names that begin with `pg_` for itself.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if is_identifier(text) && !text.starts_with("pg_") && text != "information_schema" {
+            Ok(Self(text.to_owned()))
+        } else {
+            let one = format!("1 to {IDENTIFIER_LEN_MAX} of the characters A-Z a-z 0-9 _, no digit first");
+            Err(format!(
+                "{}, not the name of a schema: {one}, and not PostgreSQL's own (pg_...)",
+                shown(text)
+            ))
+        }
+    }
+}
+
 /// A table or view: `name` or `schema.name`, nothing else, so that it can be part of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relation(String);

@@ -46,6 +46,10 @@ fn value(config: &Config, key: Key) -> Result<Value, &'static str> {
             let url = config.postgres.as_ref().ok_or("the embedded store in data_dir decides")?;
             Ok(serialised(url))
         }
+        Key::PostgresSchema => {
+            config.postgres.as_ref().ok_or("the embedded store in data_dir decides")?;
+            Ok(text(config.postgres_schema.as_str()))
+        }
         Key::RecoveryPositions => Ok(text(config.positions.as_str())),
         Key::RecoveryPortfolio => Ok(text(config.portfolio.as_str())),
         Key::MetricsWindow => Ok(serialised(&config.metrics_window)),

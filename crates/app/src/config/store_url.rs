@@ -136,7 +136,10 @@ fn check(engine: Engine, text: &str) -> Result<(), String> {
     }
     match engine {
         Engine::Redis => check_redis(&parts, shape),
-        Engine::Postgres => check_postgres(&parts, shape),
+        Engine::Postgres => {
+            check_postgres(&parts, shape)?;
+            crate::compose::check_postgres_url(text).map_err(|reason| format!("not usable: {reason}"))
+        }
     }
 }
 
@@ -202,8 +205,8 @@ mod tests {
         "postgres://user:canary@host:5432/trading",
         "postgres://user:canary:canary@a:5432,b:5433/trading?target_session_attrs=read-write",
         "postgres:///trading?host=/run/postgresql&user=u&password=canary",
-        "postgres://host/trading?sslmode=verify-full&pass%77ord=canary&sslkey=canary",
-        "postgres://user@%2Frun%2Fpostgresql/trading?PASSWORD=canary",
+        "postgres://host/trading?sslmode=verify-full&sslkey=canary",
+        "postgres://user:canary@%2Frun%2Fpostgresql/trading",
     ];
 
     #[test]
@@ -226,8 +229,8 @@ mod tests {
         let shown = |engine, text| StoreUrl::parse(engine, text).expect(text).to_string();
         assert_eq!(shown(Engine::Postgres, "postgres://user:canary@h/db"), "postgres://user:***@h/db");
         assert_eq!(
-            shown(Engine::Postgres, "postgres://h/db?password=canary&a=b"),
-            "postgres://h/db?password=***&a=b"
+            shown(Engine::Postgres, "postgres://h/db?password=canary&sslmode=require"),
+            "postgres://h/db?password=***&sslmode=require"
         );
         assert_eq!(shown(Engine::Redis, "redis://canary@h:1/2"), "redis://***@h:1/2");
         assert_eq!(shown(Engine::Redis, "redis://h:1/2"), "redis://h:1/2");
@@ -265,6 +268,13 @@ mod tests {
             "postgres://a,,canary/db",
             "postgres://a:x,canary/db",
             "mysql://canary/db",
+            // What the driver refuses when it runs.
+            "postgres://h/db?connect_timeout=canary",
+            "postgres://h/db?application_name=canary",
+            "postgres://h/db?pass%77ord=canary",
+            "postgres://user@h/db?PASSWORD=canary",
+            "postgres://h/db?canary",
+            "postgres://h/db?sslmode=canary",
         ];
         let all = redis
             .map(|url| (Engine::Redis, url))
@@ -274,6 +284,8 @@ mod tests {
             let fault = StoreUrl::parse(engine, text).expect_err(text);
             assert!(!fault.contains("canary") && !fault.contains("ary"), "{text}: {fault}");
         }
+        let standby = StoreUrl::parse(Engine::Postgres, "postgres://h/db?target_session_attrs=any");
+        assert!(standby.expect_err("nothing works there").contains("read-write or primary"));
         let long = format!("redis://{}", "h".repeat(LEN_MAX));
         assert!(StoreUrl::parse(Engine::Redis, &long).expect_err("too long").contains("2048 bytes"));
     }

@@ -41,6 +41,7 @@ url = "redis://localhost:6379/1"
 prefix = "desk"
 [postgres]
 url = "postgres://localhost/trading"
+schema = "desk"
 [recovery]
 positions = "risk.open_positions"
 portfolio = "risk.portfolio"
@@ -129,6 +130,7 @@ fn every_setting_can_be_written_in_the_file() {
     let redis = config.redis.as_ref().expect("written");
     assert_eq!((redis.url.expose(), redis.prefix.as_str()), ("redis://localhost:6379/1", "desk"));
     assert_eq!(config.postgres.as_ref().map(StoreUrl::expose), Some("postgres://localhost/trading"));
+    assert_eq!(config.postgres_schema.as_str(), "desk");
     assert_eq!(
         (config.positions.as_str(), config.portfolio.as_str()),
         ("risk.open_positions", "risk.portfolio")
@@ -199,6 +201,7 @@ fn every_flag_is_a_setting() {
         data_dir: text("d"),
         redis: secret("redis://h"),
         postgres: secret("postgres://h/d"),
+        postgres_schema: text("desk"),
         group: text("g"),
         leader_ttl: text("1500ms"),
         listen: text("127.0.0.2:0"),
@@ -208,7 +211,7 @@ fn every_flag_is_a_setting() {
     let config = load(None, [], &flags).expect("sound");
     assert_eq!(config.leader_ttl, Duration::from_millis(1_500));
     let flags = Key::ALL.into_iter().filter(|key| matches!(config.origin(*key), Origin::Flag(_)));
-    assert_eq!(flags.count(), 8);
+    assert_eq!(flags.count(), 9);
 }
 
 #[test]

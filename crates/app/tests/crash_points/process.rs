@@ -29,7 +29,7 @@ impl Process {
                 let relation = |name: &str| adapter_sqlite::RelationName::parse(name).expect("a name");
                 let (positions, portfolio) = (relation(&positions), relation(&portfolio));
                 let path = path.clone();
-                let config = SqliteConfig { path, group, id, nonce, host, ttl, positions, portfolio };
+                let config = SqliteConfig { path, group, id, nonce, host, ttl, schema, positions, portfolio };
                 let store = Arc::new(SqliteStore::new(config));
                 (store.clone(), store)
             }
@@ -37,7 +37,9 @@ impl Process {
                 let relation = |name: &str| adapter_postgres::RelationName::parse(name).expect("a name");
                 let (positions, portfolio) = (relation(&positions), relation(&portfolio));
                 let url = url.clone();
-                let config = PostgresConfig { url, group, id, nonce, host, ttl, positions, portfolio };
+                let schema = adapter_postgres::SchemaName::default();
+                let config =
+                    PostgresConfig { url, group, id, nonce, host, ttl, schema, positions, portfolio };
                 let store = Arc::new(PostgresStore::new(config).expect("the test's own URL"));
                 (store.clone(), store)
             }

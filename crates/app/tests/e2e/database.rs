@@ -1,7 +1,7 @@
 //! The state store's database, looked at and tampered with past the binary.
 
 use crate::wait::block_on;
-use adapter_postgres::{PostgresConfig, PostgresStore};
+use adapter_postgres::{PostgresConfig, PostgresStore, SchemaName};
 use adapter_sqlite::{SqliteConfig, SqliteStore};
 use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline, Token};
@@ -128,8 +128,18 @@ impl Database {
                 let relation = |name| adapter_postgres::RelationName::parse(name).expect("a name");
                 let (positions, portfolio) = (relation("portfolio_positions"), relation("portfolio_state"));
                 let url = url.clone();
-                let config =
-                    PostgresConfig { url, group, id, nonce, host, ttl: PATIENT_TTL, positions, portfolio };
+                let schema = SchemaName::default();
+                let config = PostgresConfig {
+                    url,
+                    group,
+                    id,
+                    nonce,
+                    host,
+                    ttl: PATIENT_TTL,
+                    schema,
+                    positions,
+                    portfolio,
+                };
                 Arc::new(PostgresStore::new(config).expect("the test's own URL"))
             }
         }

@@ -14,12 +14,14 @@
 mod choice;
 mod container;
 mod native;
+mod pgbouncer;
 mod postgres;
 mod redis;
 mod resp;
 mod server;
 mod watchdog;
 
+pub use pgbouncer::{PgBouncer, pgbouncer};
 pub use postgres::{Postgres, execute, native_postgres, native_postgres_with, postgres, text};
 pub use redis::{Redis, redis};
 pub use resp::Reply;

@@ -25,7 +25,7 @@ const KIND: Kind = Kind {
 /// Where it listens inside a container.
 const PORT: u16 = 5432;
 /// Of the superuser. Not a secret: the server lives for one test, on the loopback interface.
-const PASSWORD: &str = "testkit";
+pub(super) const PASSWORD: &str = "testkit";
 /// One attempt to find out whether it is ready.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
 /// Enough for a suite whose cases run beside each other, with several processes each.

@@ -1,0 +1,189 @@
+//! Whether a database can hold a group at all, checked before the schema is: its encoding, the functions that give the
+//! timeline, the pooler in front of it, tables that are missing, and the same group in another schema.
+//!
+//! Each refusal is [`StoreError::Corrupt`], which ends the start, and names the remedy: waiting would not help.
+
+use crate::error;
+use crate::hosts::Hosts;
+use crate::row::Columns;
+use crate::state_store::Identity;
+use domain::ports::StoreError;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
+
+const ENCODING: &str = "SELECT getdatabaseencoding() AS encoding, current_database() AS name";
+
+/// The functions that give the timeline; NULL: the server does not have it.
+///
+/// There is no other source. `pg_control_checkpoint()` still names the former timeline after a promotion, until the
+/// first checkpoint has ended, and in that time a token of the former primary would pass the fence.
+const FUNCTIONS: &str = "\
+    SELECT name, has_function_privilege(to_regprocedure(name), 'EXECUTE') AS allowed, quote_ident(current_user) AS role
+    FROM unnest(ARRAY['pg_catalog.pg_current_wal_lsn()', 'pg_catalog.pg_walfile_name(pg_lsn)']) AS name";
+
+/// Every other table of that name, and whether this role can read its groups.
+const ELSEWHERE: &str = "\
+    SELECT n.nspname AS schema, quote_ident(n.nspname) AS quoted,
+           has_schema_privilege(n.oid, 'USAGE')
+           AND coalesce(has_column_privilege(c.oid, a.attnum, 'SELECT'), false) AS readable
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'group_id' AND NOT a.attisdropped
+    WHERE c.relname = 'coordinator_lease' AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+      AND n.nspname <> $1
+    ORDER BY n.nspname";
+
+/// The tables of a schema of the current version.
+const TABLES: [&str; 7] = [
+    "coordinator_lease",
+    "coordinator_member",
+    "coordinator_term",
+    "coordinator_signal",
+    "coordinator_dispatch",
+    "coordinator_audit",
+    "coordinator_schema",
+];
+/// $1 names, $2 schema.
+const MISSING: &str = "\
+    SELECT name FROM unnest($1::text[]) AS name
+    WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c
+                      WHERE c.relname = name AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $2))";
+
+/// $1 schema. What is left of ours.
+const LEFT: &str = "\
+    SELECT (SELECT coalesce(string_agg(format('%I.%I', $1::text, relname), ', ' ORDER BY relname), '')
+            FROM pg_catalog.pg_class WHERE relnamespace = n.oid AND relkind IN ('r', 'p')
+              AND relname LIKE 'coordinator\\_%') AS tables,
+           (SELECT coalesce(string_agg(format('%I.%I', $1::text, proname), ', ' ORDER BY proname), '')
+            FROM pg_catalog.pg_proc WHERE pronamespace = n.oid AND proname LIKE 'coordinator\\_%') AS functions
+    FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1";
+
+/// Refuses a database whose texts or whose timeline cannot be relied on.
+pub(crate) async fn is_suitable(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let row = sqlx::query(ENCODING).fetch_one(&mut *connection).await;
+    let row = row.map_err(|error| error::after_sending(&error))?;
+    let columns = Columns::of("pg_database", &row);
+    let (encoding, name): (&str, &str) = (columns.required("encoding")?, columns.required("name")?);
+    if encoding != "UTF8" {
+        return Err(StoreError::Corrupt(format!(
+            "database {name} has encoding {encoding}, which has no place for every character of a result: \
+             create one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and use that"
+        )));
+    }
+    let rows = sqlx::query(FUNCTIONS).fetch_all(&mut *connection).await;
+    for row in rows.map_err(|error| error::after_sending(&error))? {
+        let columns = Columns::of("pg_proc", &row);
+        let (function, role): (&str, &str) = (columns.required("name")?, columns.required("role")?);
+        match columns.optional("allowed")? {
+            Some(true) => {}
+            Some(false) => {
+                return Err(StoreError::Corrupt(format!(
+                    "this role may not execute {function}, which gives the timeline: \
+                     GRANT EXECUTE ON FUNCTION {function} TO {role} (no other function gives it in time)"
+                )));
+            }
+            None => {
+                return Err(StoreError::Corrupt(format!(
+                    "this server has no function {function}, which gives the timeline: it cannot be used"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a group that the same database has in another schema: each would have its own leader.
+pub(crate) async fn is_nowhere_else(connection: &mut PgConnection, me: &Identity) -> Result<(), StoreError> {
+    let (group, ours) = (&me.group, me.names.schema());
+    let rows = sqlx::query(ELSEWHERE).bind(ours.as_str()).fetch_all(&mut *connection).await;
+    for row in rows.map_err(|error| error::after_sending(&error))? {
+        let columns = Columns::of("pg_namespace", &row);
+        let (schema, quoted): (&str, &str) = (columns.required("schema")?, columns.required("quoted")?);
+        if !columns.required::<bool>("readable")? {
+            return Err(StoreError::Corrupt(format!(
+                "schema {schema} of this database has a coordinator_lease that this role cannot read, so group \
+                 {group} may be there and in schema {ours}: if it is there, set postgres.schema = \"{schema}\"; if not, \
+                 GRANT USAGE ON SCHEMA {quoted} and SELECT (group_id) ON {quoted}.coordinator_lease to this role"
+            )));
+        }
+        let there = format!(
+            "SELECT EXISTS (SELECT FROM {quoted}.coordinator_lease WHERE group_id::text = $1) AS there"
+        );
+        let row = sqlx::query(AssertSqlSafe(there)).bind(group.as_str()).fetch_one(&mut *connection).await;
+        let row = row.map_err(|error| error::after_sending(&error))?;
+        if Columns::of("coordinator_lease", &row).required("there")? {
+            return Err(StoreError::Corrupt(format!(
+                "group {group} is in schema {schema} of this database, and this instance is set to schema {ours}: two \
+                 leaders would be possible. Set postgres.schema = \"{schema}\", or choose another group; if the group \
+                 in {schema} is no longer used, delete its row of {quoted}.coordinator_lease"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a schema of the current version of which a table was dropped. The version says that there is nothing to
+/// migrate, and what was in the table cannot be made up.
+pub(crate) async fn is_whole(connection: &mut PgConnection, me: &Identity) -> Result<(), StoreError> {
+    let schema = me.names.schema();
+    let rows = sqlx::query(MISSING).bind(&TABLES[..]).bind(schema.as_str()).fetch_all(&mut *connection).await;
+    let rows = rows.map_err(|error| error::after_sending(&error))?;
+    let missing: Vec<&str> =
+        rows.iter().map(|row| Columns::of("pg_class", row).required("name")).collect::<Result<_, _>>()?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let row = sqlx::query(LEFT).bind(schema.as_str()).fetch_one(connection).await;
+    let row = row.map_err(|error| error::after_sending(&error))?;
+    let columns = Columns::of("pg_class", &row);
+    let (tables, functions): (&str, &str) = (columns.required("tables")?, columns.required("functions")?);
+    Err(StoreError::Corrupt(format!(
+        "schema {schema} has lost {}, and `coordinator migrate` cannot bring back what was in it. Stop every instance and \
+         restore the database from its latest backup. Without a backup `DROP TABLE {tables} CASCADE; DROP FUNCTION \
+         {functions}` lets `coordinator migrate` create them empty: every signal is forgotten then, and epochs begin anew",
+        missing.join(", ")
+    )))
+}
+
+/// Refuses a pooler that hands a session to another client between two statements: limits, warnings, hints and
+/// transactions of one request would belong to another.
+///
+/// Two connections are open at the same time. If one ever has the server process that the other has, or its own
+/// changes, sessions are shared. Statements without parameters only: prepared ones fail at such a pooler.
+pub(crate) async fn has_sessions(hosts: &Hosts, connection: &mut PgConnection) -> Result<(), StoreError> {
+    for _ in 0..POOLER_PROBES {
+        let (mut other, _) = hosts.connect_plainly().await?;
+        let probed = async {
+            let before = process(connection).await?;
+            other.execute(sqlx::raw_sql("BEGIN")).await?;
+            let (theirs, after) = (process(&mut other).await?, process(connection).await?);
+            other.execute(sqlx::raw_sql("ROLLBACK")).await?;
+            Ok::<_, sqlx::Error>(before != theirs && before == after)
+        };
+        let probed = probed.await;
+        // It holds nothing; that it ends in an orderly way matters to nothing.
+        let _ = other.close().await;
+        match probed {
+            Ok(true) => {}
+            Ok(false) => return Err(StoreError::Corrupt(POOLER.to_owned())),
+            // In statement mode no transaction is allowed.
+            Err(sqlx::Error::Database(reported)) if reported.code().as_deref() == Some("08P01") => {
+                return Err(StoreError::Corrupt(format!("{}: {POOLER}", reported.message())));
+            }
+            Err(error) => return Err(error::after_sending(&error)),
+        }
+    }
+    Ok(())
+}
+
+/// How often it is tried: other clients of the pooler may take what would have been seen.
+const POOLER_PROBES: usize = 2;
+/// What a pooler in the wrong mode is answered with.
+pub(crate) const POOLER: &str = "the connection goes through a pooler in transaction or statement mode (PgBouncer's \
+    pool_mode), which hands one server session to several clients: set pool_mode = session for this database, or connect \
+    to PostgreSQL directly";
+
+async fn process(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    let row: PgRow = connection.fetch_one(sqlx::raw_sql("SELECT pg_backend_pid() AS process")).await?;
+    row.try_get("process")
+}

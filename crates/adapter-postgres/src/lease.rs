@@ -25,14 +25,14 @@ const OBSERVE: &str = concat!(
 );
 
 /// $1 group, $2 to $6 the row as observed (tl, epoch, claim, seq, current timeline), $7 the new claim,
-/// $8 holder, $9 its host, $10 ttl in ms, $11 hint.
+/// $8 holder, $9 its host, $10 ttl in ms, $11 hint, $12 the epoch that the new one is above (M22).
 const CLAIM: &str = concat!(
     "WITH here AS (SELECT ",
     timeline!(),
     " AS tl),
      taken AS (
         UPDATE coordinator_lease AS lease
-        SET tl = here.tl, epoch = epoch + 1, claim = $7, seq = 0, holder = $8, released = false,
+        SET tl = here.tl, epoch = greatest(epoch, $12) + 1, claim = $7, seq = 0, holder = $8, released = false,
             ttl_ms = $10, renewed_at = now(), resign = NULL
         FROM here
         WHERE group_id = $1 AND lease.tl = $2 AND epoch = $3 AND claim = $4 AND seq = $5 AND here.tl = $6
@@ -129,7 +129,8 @@ pub(crate) async fn claim(lane: &Lane, me: &Identity, request: &ClaimRequest) ->
         .bind(request.holder.as_str())
         .bind(row::text(&me.host))
         .bind(row::milliseconds(request.ttl))
-        .bind(me.payload(Hint::Row));
+        .bind(me.payload(Hint::Row))
+        .bind(bigint(request.floor.0));
     let Some(row) = lane.optional(statement).await? else {
         return Ok(Claim::Lost);
     };

@@ -51,7 +51,7 @@ pub(crate) async fn claim(
     request: &ClaimRequest,
 ) -> Result<Claim, StoreError> {
     const SQL: &str = concat!(
-        "UPDATE coordinator_lease SET tl = ?6, epoch = epoch + 1, claim = ?7, seq = 0, holder = ?8, ",
+        "UPDATE coordinator_lease SET tl = ?6, epoch = ?11, claim = ?7, seq = 0, holder = ?8, ",
         "host = ?9, released = 0, release_reason = NULL, ttl_ms = ?10, resign = NULL, renewed_at = ",
         now_text!(),
         " WHERE group_id = ?1 AND tl = ?2 AND epoch = ?3 AND claim = ?4 AND seq = ?5"
@@ -68,8 +68,9 @@ pub(crate) async fn claim(
         .bind(request.claim.to_string())
         .bind(request.holder.as_str().to_owned())
         .bind(host)
-        .bind(millis_up(request.ttl));
-    let token = Token { timeline: TIMELINE, epoch: seen.token.epoch.next(), claim: request.claim };
+        .bind(millis_up(request.ttl))
+        .bind(integer(request.epoch().0));
+    let token = Token { timeline: TIMELINE, epoch: request.epoch(), claim: request.claim };
     Ok(if session.execute(statement).await? == 1 { Claim::Granted(token) } else { Claim::Lost })
 }
 
@@ -81,9 +82,6 @@ pub(crate) async fn renew(
     seq: Seq,
     current: Timeline,
 ) -> Result<Renewal, StoreError> {
-    if current != TIMELINE {
-        return Ok(Renewal::OtherTimeline(TIMELINE));
-    }
     const SQL: &str = concat!(
         "UPDATE coordinator_lease SET tl = ?6, seq = ?5, renewed_at = ",
         now_text!(),
@@ -91,6 +89,9 @@ pub(crate) async fn renew(
         holds!(),
         " AND seq < ?5 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign"
     );
+    if current != TIMELINE {
+        return Ok(Renewal::OtherTimeline(TIMELINE));
+    }
     let statement =
         fenced(SQL, &config.group, token).bind(integer(seq.0)).bind(i64::from(TIMELINE.0)).bind(TEXT_LEN_MAX);
     let rows = session.fetch(statement).await?;

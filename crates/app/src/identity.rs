@@ -1,6 +1,7 @@
 //! Who this process is: a uuid kept in the data directory, the process id, and a nonce.
 
-use domain::id::{InstanceId, Nonce};
+use crate::epochs::EpochFile;
+use domain::id::{GroupId, InstanceId, Nonce};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -83,6 +84,11 @@ impl DataDir {
     /// Where the embedded store is.
     pub fn database(&self) -> PathBuf {
         self.path.join(DATABASE)
+    }
+
+    /// The epochs of `group` that are remembered here.
+    pub fn epochs(&self, group: &GroupId) -> Result<EpochFile, String> {
+        EpochFile::open(&self.path, group)
     }
 
     /// `UUID-PID`: processes that share a data directory differ in the process id.

@@ -6,6 +6,7 @@ mod command;
 mod compose;
 mod config;
 mod elections;
+mod epochs;
 mod events;
 mod failure;
 mod identity;

@@ -117,7 +117,7 @@ impl Backend for Page {
     }
 
     fn accepts_until_s(&self) -> i64 {
-        self.ledger.accepts_until_s()
+        Ledger::accepts_until_s()
     }
 
     fn refused(&self, why: Refusal) {

@@ -3,6 +3,7 @@
 use crate::broker::Broker;
 use crate::compose::Stores;
 use crate::config::{Config, Signals};
+use crate::epochs::EpochFile;
 use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, Identity};
@@ -58,6 +59,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
         Stops::catch().map_err(|error| Failure::other(format!("signals cannot be received: {error}")))?;
     let printed = Lines::to("standard output", std::io::stdout());
     let data_dir = DataDir::open(&config.data_dir).map_err(|error| Failure::usage(error.to_string()))?;
+    let epochs = data_dir.epochs(&config.group).map_err(Failure::usage)?;
     let id = config.instance_id.clone().unwrap_or_else(|| data_dir.instance());
     let identity = Identity::new(id).map_err(Failure::other)?;
     let (listener, address) = listen(config.listen).await?;
@@ -67,7 +69,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let greeted = if output == Output::People { &printed } else { errors };
     greeted.line(greeting(&identity, &page_url, config, &stores));
 
-    let coordinator = start(config, &identity, &stores, &page_url)?;
+    let coordinator = start(config, &identity, &stores, &page_url, epochs)?;
     let (finish, finished) = oneshot::channel();
     let telling = match output {
         Output::Events => tokio::spawn(events::print(coordinator.notices(), finished, printed.clone())),
@@ -163,9 +165,11 @@ fn start(
     identity: &Identity,
     stores: &Stores,
     page_url: &str,
+    epochs: EpochFile,
 ) -> Result<Coordinator, Failure> {
     let mut builder = Coordinator::builder(identity.id.clone(), identity.nonce, Arc::clone(&stores.state))
         .ttl(config.leader_ttl)
+        .epochs(Arc::new(epochs))
         .heartbeat(config.heartbeat)
         .host(&*identity.host)
         .address(page_url)

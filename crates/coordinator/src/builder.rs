@@ -6,6 +6,7 @@ use crate::driver::Driver;
 use crate::election::Election;
 use crate::handle::Coordinator;
 use crate::leadership::Leadership;
+use crate::memory::EpochMemory;
 use crate::recover::recover;
 use crate::shared::{Settings, Shared};
 use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
@@ -48,6 +49,7 @@ pub struct Builder {
     signals: SignalsConfig,
     published: SharedSettings,
     migrate: Migrate,
+    epochs: Option<Arc<dyn EpochMemory>>,
 }
 
 /// A coordinator was not started: a setting cannot be meant.
@@ -129,6 +131,7 @@ impl Builder {
             signals: SignalsConfig::default(),
             published: SharedSettings::default(),
             migrate: Migrate::Apply,
+            epochs: None,
         }
     }
 
@@ -203,6 +206,14 @@ impl Builder {
         self
     }
 
+    /// Where the group's epochs are remembered over restarts, so that they never go back, whatever the store forgets.
+    /// Unless set they are remembered while the process runs.
+    #[must_use]
+    pub fn epochs(mut self, memory: Arc<dyn EpochMemory>) -> Self {
+        self.epochs = Some(memory);
+        self
+    }
+
     /// Starts the election in the background, on a thread and a runtime of its own, and returns at once. The
     /// runtime that this is called in runs everything else: start, crash recovery, heartbeats. The election ends,
     /// with a handover, when that runtime is shut down.
@@ -221,6 +232,10 @@ impl Builder {
         let config = Config::new(self.id.clone(), self.nonce, self.ttl, ticket, schema)?;
         let config = match self.heartbeat {
             Some(heartbeat) => config.with_heartbeat(heartbeat)?,
+            None => config,
+        };
+        let config = match &self.epochs {
+            Some(memory) => config.remembering(memory.kept()),
             None => config,
         };
         let migrate = self.migrate;
@@ -279,6 +294,7 @@ impl Builder {
             settings,
             state_store: self.state_store,
             leader_store: self.leader_store,
+            epochs: self.epochs,
             leadership: watch::channel(Leadership::unknown()).0,
             works: watch::channel(0).0,
             recovered: watch::channel(None).0,

@@ -153,6 +153,13 @@ mod cutting {
         }
     }
 
+    /// Something else that is read in the same wait has no answer.
+    impl<A: Cancelled, B> Cancelled for (A, Option<B>) {
+        fn cancelled() -> Self {
+            (A::cancelled(), None)
+        }
+    }
+
     /// A line of the plan.
     struct Planned {
         point: CrashPoint,

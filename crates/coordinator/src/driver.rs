@@ -6,17 +6,18 @@
 
 use crate::clock::{self, Alarm, of_this_process};
 use crate::leadership::Leadership;
+use crate::memory::EpochMemory;
 use crate::notice::{Notice, NoticeKind};
 use crate::recover::recover;
 use crate::shared::Shared;
 use domain::election::{
-    CallId, Command, Elector, Event, LossReason, Phase, Report, Resign, Role, RowAnswer, RowRequest,
+    CallId, Command, Elector, Epochs, Event, LossReason, Phase, Report, Resign, Role, RowAnswer, RowRequest,
     TicketAnswer, TicketRequest,
 };
 use domain::lease::{Epoch, Timeline, Token};
 use domain::member::Standing;
 use domain::metrics::{Fact, SyncResult};
-use domain::ports::{LeaderStore, StateStore, StoreError};
+use domain::ports::{Claim, ClaimRequest, LeaderStore, StateStore, StoreError};
 use domain::recovery::RecoveryCode;
 use domain::time::Time;
 use std::collections::HashMap;
@@ -55,6 +56,8 @@ pub(crate) struct Driver {
     tasks: JoinSet<Answer>,
     owed: HashMap<Id, Owed>,
     complaints: Complaints,
+    /// What the memory was given to keep.
+    kept: Epochs,
     /// The leadership that is being handed over: only its release is an end on purpose.
     resigning: Option<Token>,
 }
@@ -75,7 +78,8 @@ impl Driver {
         service: Handle,
     ) -> Self {
         let (tasks, owed, complaints) = (JoinSet::new(), HashMap::new(), Complaints::default());
-        Self { elector, shared, requests, service, tasks, owed, complaints, resigning: None }
+        let kept = elector.epochs();
+        Self { elector, shared, requests, service, tasks, owed, complaints, kept, resigning: None }
     }
 
     /// Runs until everything is given back after a stop. An error means that the kernel refuses timers:
@@ -123,6 +127,7 @@ impl Driver {
         let commands = self.elector.step(now, event);
         // Readers stop believing before anybody else is told that the row is open.
         self.publish(now);
+        self.remember();
         for command in commands {
             match command {
                 Command::Row { call, timeout, request } => self.ask_row(call, now, timeout, request),
@@ -135,6 +140,22 @@ impl Driver {
         }
     }
 
+    /// What others' rows show is kept beside the election: only a claim waits for it.
+    fn remember(&mut self) {
+        let epochs = self.elector.epochs();
+        if let Some(memory) = self.shared.epochs.clone()
+            && epochs.seen > self.kept.seen
+        {
+            self.kept = epochs;
+            self.service.spawn(of_this_process(async move {
+                let seen = Epochs { seen: epochs.seen, ..Epochs::NONE };
+                if let Err(error) = memory.keep(seen).await {
+                    tracing::error!(epoch = epochs.seen.0, "an epoch cannot be kept: {error}");
+                }
+            }));
+        }
+    }
+
     // --- commands -----------------------------------------------------------------------------------
 
     fn spawn(&mut self, owed: Owed, task: impl Future<Output = Answer> + Send + 'static) {
@@ -143,10 +164,10 @@ impl Driver {
     }
 
     fn ask_row(&mut self, call: CallId, now: Time, limit: Duration, request: RowRequest) {
-        let store = Arc::clone(&self.shared.state_store);
+        let (store, memory) = (Arc::clone(&self.shared.state_store), self.shared.epochs.clone());
         self.spawn(Owed::Row(call), async move {
             let started = Instant::now();
-            let answer = match within(now, limit, row_call(&*store, request)).await {
+            let answer = match within(now, limit, row_call(&*store, memory.as_deref(), request)).await {
                 Some(answer) => answer,
                 None => Err(StoreError::Unknown(format!("the state store said nothing for {limit:?}"))),
             };
@@ -343,10 +364,14 @@ async fn within<T>(sent: Time, limit: Duration, call: impl Future<Output = T>) -
     timeout(limit, in_time).await.ok().flatten()
 }
 
-async fn row_call(store: &dyn StateStore, request: RowRequest) -> Result<RowAnswer, StoreError> {
+async fn row_call(
+    store: &dyn StateStore,
+    memory: Option<&dyn EpochMemory>,
+    request: RowRequest,
+) -> Result<RowAnswer, StoreError> {
     match request {
         RowRequest::Observe => store.observe().await.map(RowAnswer::Observed),
-        RowRequest::Claim(request) => store.claim(&request).await.map(RowAnswer::Claim),
+        RowRequest::Claim(request) => claim(store, memory, &request).await.map(RowAnswer::Claim),
         RowRequest::Renew { token, seq, current } => {
             store.renew(&token, seq, current).await.map(RowAnswer::Renewal)
         }
@@ -354,6 +379,31 @@ async fn row_call(store: &dyn StateStore, request: RowRequest) -> Result<RowAnsw
             store.release(&token, seq, &reason).await.map(RowAnswer::Release)
         }
     }
+}
+
+/// Claims under a number that is remembered before anybody can see it, and as granted before anybody acts on it: a
+/// process that is killed at any moment claims above it in its next life (M22).
+async fn claim(
+    store: &dyn StateStore,
+    memory: Option<&dyn EpochMemory>,
+    request: &ClaimRequest,
+) -> Result<Claim, StoreError> {
+    if let Some(memory) = memory {
+        let epochs = Epochs { seen: request.observed.token.epoch, asked: request.epoch() };
+        memory.keep(epochs).await.map_err(|error| {
+            tracing::error!("this instance cannot lead: the epoch cannot be kept: {error}");
+            StoreError::Unavailable(format!("the epoch cannot be kept, so nothing was claimed: {error}"))
+        })?;
+    }
+    let answer = store.claim(request).await?;
+    if let (Some(memory), Claim::Granted(token)) = (memory, &answer) {
+        let epochs = Epochs { seen: token.epoch, asked: token.epoch };
+        if let Err(error) = memory.keep(epochs).await {
+            // As a claim, it was kept.
+            tracing::error!(epoch = token.epoch.0, "the epoch cannot be kept as granted: {error}");
+        }
+    }
+    Ok(answer)
 }
 
 async fn ticket_call(store: &dyn LeaderStore, request: TicketRequest) -> Result<TicketAnswer, StoreError> {

@@ -26,7 +26,7 @@
 //! What the pieces are: [`Builder`] (settings and start), `driver` (the loop around the elector; decides
 //! nothing), `election` (its thread), `beat` (the instance table), `recover` (crash recovery), [`Leadership`] (what is known now),
 //! [`Ledger`] (signals: accepted on any instance, acted on once by the leader),
-//! [`Notice`] (role changes in order), [`clock`] (the only clock of the election).
+//! [`EpochMemory`] (the fencing number, whatever the store forgets), [`Notice`] (role changes in order), [`clock`] (the only clock of the election).
 
 mod beat;
 mod builder;
@@ -38,6 +38,7 @@ mod election;
 mod handle;
 mod leadership;
 mod ledger;
+mod memory;
 mod notice;
 mod recover;
 mod shared;
@@ -50,6 +51,7 @@ pub use leadership::{Leader, Leadership, LeadershipOver};
 pub use ledger::{
     HANDLER_TIME_DEFAULT, Ledger, LedgerSettings, NotNow, Pulled, RETENTION_DEFAULT, RETENTION_MIN,
 };
+pub use memory::EpochMemory;
 pub use notice::{Notice, NoticeKind};
 
 use domain::id::Nonce;

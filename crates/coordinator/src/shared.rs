@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::leadership::Leadership;
+use crate::memory::EpochMemory;
 use crate::notice::Notice;
 use domain::alert::Urgent;
 use domain::id::{InstanceId, Nonce};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) state_store: Arc<dyn StateStore>,
     pub(crate) leader_store: Option<Arc<dyn LeaderStore>>,
+    pub(crate) epochs: Option<Arc<dyn EpochMemory>>,
     pub(crate) leadership: watch::Sender<Leadership>,
     /// How many pieces of leader's work are running.
     pub(crate) works: watch::Sender<usize>,

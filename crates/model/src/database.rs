@@ -185,8 +185,7 @@ impl Database {
         if !(same_seq && same_timeline && same_token) {
             return (Claim::Lost, Written::Nothing);
         }
-        let next =
-            if broken == Some(Rule::ClaimRaisesEpoch) { row.token.epoch } else { row.token.epoch.next() };
+        let next = if broken == Some(Rule::ClaimRaisesEpoch) { row.token.epoch } else { request.epoch() };
         let token = Token { timeline: self.current, epoch: next, claim: request.claim };
         self.tables.token = token;
         self.tables.seq = Seq(0);

@@ -1,5 +1,7 @@
 //! One state of the model: electors, stores, what is in flight, and what the judges remember.
 
+mod mishap;
+
 use crate::coverage::Seen;
 use crate::database::{Database, Written};
 use crate::fault_set::{Beginning, Fault, FaultSet, SHORT_TTL, TTL};
@@ -8,7 +10,7 @@ use crate::message::{Message, Sender};
 use crate::rule::Rule;
 use crate::tickets::Tickets;
 use domain::election::{
-    CallId, Command, Config, Elector, Event, Report, Resign, RowAnswer, TicketAnswer, TicketRequest,
+    CallId, Command, Config, Elector, Event, Report, RowAnswer, TicketAnswer, TicketRequest,
 };
 use domain::id::{ClaimId, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline, Token};
@@ -53,6 +55,8 @@ pub struct Node {
 }
 
 /// One state.
+// The flags are faults that are on, and they combine.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct World {
     /// Real time since the beginning, nanoseconds.
@@ -67,9 +71,9 @@ pub struct World {
     pub held: Vec<Message>,
     pub database: Arc<Database>,
     pub tickets: Tickets,
-    /// Hints come all the time, although nothing was written.
+    /// [`Fault::HintStorm`] is on.
     pub storm: bool,
-    /// The state store takes almost a heartbeat for each answer.
+    /// [`Fault::SlowStore`] is on.
     pub slow: bool,
     /// Its answers on their way, and when they arrive.
     pub late: Vec<(u64, Message)>,
@@ -221,13 +225,6 @@ impl World {
     pub fn is_quiet(&self) -> bool {
         self.hot.is_empty() && self.due().is_none()
     }
-
-    /// An instance has been able to lead for as long as no fault happened.
-    pub fn somebody_could_lead(&self) -> bool {
-        self.nodes
-            .iter()
-            .any(|node| node.alive && !node.paused && !node.row_cut && !node.row_refused && !node.stopping)
-    }
 }
 
 impl Step<'_> {
@@ -343,19 +340,6 @@ impl Step<'_> {
             self.world.late.push((at, reply));
         } else {
             self.deliver(reply);
-        }
-    }
-
-    /// What arrives without anybody's choice: late answers, and a storm's hints.
-    pub fn time_passed(&mut self) {
-        let now = self.world.now;
-        let arrived = self.world.late.extract_if(.., |(at, _)| *at <= now).map(|(_, reply)| reply);
-        self.world.hot.extend(arrived);
-        if self.world.storm {
-            for (node, of) in self.world.nodes.iter().enumerate().filter(|(_, of)| of.alive) {
-                let sender = Sender { node, start: of.start };
-                self.world.hot.extend([Message::RowHint { sender }, Message::TicketHint { sender }]);
-            }
         }
     }
 
@@ -499,39 +483,6 @@ impl Step<'_> {
         if node.alive && node.start == sender.start {
             self.step(sender.node, Event::Recovered { call, answer: Err(code) });
         }
-    }
-
-    // --- what befalls processes ---------------------------------------------------------------------
-
-    pub fn crash(&mut self, who: usize) {
-        let node = self.node(who);
-        node.alive = false;
-        node.inbox.clear();
-        (node.row_call, node.ticket_call) = (None, None);
-        // What was addressed to it finds nobody; what it sent may still arrive.
-        self.world.held.retain(|message| !message.is_for(who));
-    }
-
-    pub fn restart(&mut self, who: usize) {
-        let (cut, ticket_cut) = (self.world.nodes[who].row_cut, self.world.nodes[who].ticket_cut);
-        let fresh = Node { row_cut: cut, ticket_cut, ..self.world.fresh_node(self.set, who) };
-        self.world.nodes[who] = Arc::new(fresh);
-    }
-
-    pub fn resume(&mut self, who: usize) {
-        let node = self.node(who);
-        node.paused = false;
-        let inbox = std::mem::take(&mut node.inbox);
-        for event in inbox {
-            self.step(who, event);
-        }
-    }
-
-    pub fn resign(&mut self, who: usize, why: Resign) {
-        if why == Resign::Stop {
-            self.node(who).stopping = true;
-        }
-        self.step(who, Event::Resign(why));
     }
 
     /// Whether the set has this fault and the budget one more.

@@ -120,7 +120,14 @@ async fn a_late_report_or_decision_puts_back_nothing_that_was_sent_since() {
     leader.migrate(Migrate::Apply).await.expect("a schema");
     let observed = leader.observe().await.expect("the row").version;
     let (holder, claim) = (opening.id.clone(), opening.nonce.claim(1));
-    let request = ClaimRequest { observed, claim, holder, ttl: opening.ttl };
+    let request = ClaimRequest {
+        observed,
+        claim,
+        holder,
+        ttl: opening.ttl,
+        floor: domain::lease::Epoch(0),
+        forgotten: false,
+    };
     let Ok(Claim::Granted(token)) = leader.claim(&request).await else { panic!("the row is open") };
     let actor = client();
     let new = signal("s");

@@ -192,5 +192,12 @@ pub fn report(of: &Signal, settlement: Settlement) -> Report {
 /// The process's `n`th claim.
 pub fn request(seen: &Observation, opening: &Opening, n: u32) -> ClaimRequest {
     let claim: ClaimId = opening.nonce.claim(n);
-    ClaimRequest { observed: seen.version, claim, holder: opening.id.clone(), ttl: opening.ttl }
+    ClaimRequest {
+        observed: seen.version,
+        claim,
+        holder: opening.id.clone(),
+        ttl: opening.ttl,
+        floor: domain::lease::Epoch(0),
+        forgotten: false,
+    }
 }

@@ -78,5 +78,12 @@ async fn replaced(_: Arc<Files>) {
 async fn request(store: &SqliteStore) -> ClaimRequest {
     let opening = opening("i");
     let observed = store.observe().await.unwrap().version;
-    ClaimRequest { observed, claim: opening.nonce.claim(1), holder: opening.id, ttl: TTL_MIN }
+    ClaimRequest {
+        observed,
+        claim: opening.nonce.claim(1),
+        holder: opening.id,
+        ttl: TTL_MIN,
+        floor: domain::lease::Epoch(0),
+        forgotten: false,
+    }
 }

@@ -99,7 +99,14 @@ async fn claims(_: Arc<Files>) {
         let (polls, patience) = drop_point(round);
         let before = store.observe().await.unwrap();
         let claim = nonce.claim(round);
-        let request = ClaimRequest { observed: before.version, claim, holder: opening("i").id, ttl: TTL };
+        let request = ClaimRequest {
+            observed: before.version,
+            claim,
+            holder: opening("i").id,
+            ttl: TTL,
+            floor: domain::lease::Epoch(0),
+            forgotten: false,
+        };
         let answer = interrupted(store.claim(&request), polls, patience).await;
         // A read on the same connection stands behind the dropped write.
         let after = store.observe().await.unwrap();

@@ -219,7 +219,14 @@ fn member(id: &str) -> domain::member::Member {
 async fn claim(store: &dyn StateStore, n: u32) -> Token {
     let opening = opening("i");
     let observed = store.observe().await.unwrap().version;
-    let request = ClaimRequest { observed, claim: opening.nonce.claim(n), holder: opening.id, ttl: TTL };
+    let request = ClaimRequest {
+        observed,
+        claim: opening.nonce.claim(n),
+        holder: opening.id,
+        ttl: TTL,
+        floor: domain::lease::Epoch(0),
+        forgotten: false,
+    };
     match store.claim(&request).await {
         Ok(Claim::Granted(token)) => token,
         other => panic!("as it was seen: {other:?}"),

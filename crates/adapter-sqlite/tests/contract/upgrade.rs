@@ -133,6 +133,8 @@ async fn go_on(_: Arc<Files>) {
         claim: opening("i").nonce.claim(1),
         holder: opening("i").id,
         ttl: TTL,
+        floor: Epoch(0),
+        forgotten: false,
     };
     let Ok(Claim::Granted(token)) = store.claim(&request).await else { panic!("as it was seen") };
     let claim = async || store.claim_signals(&token, Limits::NONE, 10).await.unwrap();

@@ -96,8 +96,14 @@ impl Ready {
         store.migrate(Migrate::Apply).await.expect("the database is empty");
         let seen = store.observe().await.expect("the database is there");
         let holder = InstanceId::parse(pgbench::INSTANCE).expect("an id");
-        let request =
-            ClaimRequest { observed: seen.version, claim: Nonce::new(1).claim(1), holder, ttl: TTL };
+        let request = ClaimRequest {
+            observed: seen.version,
+            claim: Nonce::new(1).claim(1),
+            holder,
+            ttl: TTL,
+            floor: domain::lease::Epoch(0),
+            forgotten: false,
+        };
         let Ok(Claim::Granted(token)) = store.claim(&request).await else { panic!("nobody else is there") };
         work(&store, &token, &signals(0..BEFORE), pgbench::INSTRUMENTS).await;
         store.close().await;

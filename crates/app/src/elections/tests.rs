@@ -39,7 +39,14 @@ async fn a_lease_that_another_took_before_its_end_is_superseded() {
     for attempt in 1.. {
         let observed = store.observe().await.expect("it answers").version;
         let claim = other.nonce.claim(attempt);
-        let request = ClaimRequest { observed, claim, holder: other.id.clone(), ttl: TTL };
+        let request = ClaimRequest {
+            observed,
+            claim,
+            holder: other.id.clone(),
+            ttl: TTL,
+            floor: Epoch(0),
+            forgotten: false,
+        };
         if let Claim::Granted(_) = store.claim(&request).await.expect("it answers") {
             break;
         }

@@ -29,7 +29,7 @@ impl Process {
                 let relation = |name: &str| adapter_sqlite::RelationName::parse(name).expect("a name");
                 let (positions, portfolio) = (relation(&positions), relation(&portfolio));
                 let path = path.clone();
-                let config = SqliteConfig { path, group, id, nonce, host, ttl, schema, positions, portfolio };
+                let config = SqliteConfig { path, group, id, nonce, host, ttl, positions, portfolio };
                 let store = Arc::new(SqliteStore::new(config));
                 (store.clone(), store)
             }
@@ -51,7 +51,14 @@ impl Process {
     pub fn claim_request(&self) -> ClaimRequest {
         let observed = block_on(self.state.observe()).expect("the store answers").version;
         let claim = self.opening.nonce.claim(self.claims.fetch_add(1, Relaxed) + 1);
-        ClaimRequest { observed, claim, holder: self.opening.id.clone(), ttl: self.opening.ttl }
+        ClaimRequest {
+            observed,
+            claim,
+            holder: self.opening.id.clone(),
+            ttl: self.opening.ttl,
+            floor: domain::lease::Epoch(0),
+            forgotten: false,
+        }
     }
 
     /// Takes the row, whoever has it.

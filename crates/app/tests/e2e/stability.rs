@@ -17,7 +17,7 @@ const RENEWALS: usize = 13;
 /// Between two signals of the client that submits many: 20 a second.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Notifications of the storm for each look at the renewals.
-const STORM: &str = "DO $$ BEGIN FOR i IN 1..200 LOOP PERFORM pg_notify((SELECT 'coordinator_' || md5('default')), 'row ' || i); END LOOP; END $$";
+const STORM: &str = r#"DO $$ BEGIN FOR i IN 1..200 LOOP PERFORM pg_notify((SELECT 'coordinator_' || md5('"public".coordinator_lease default')), 'row ' || lpad(to_hex(i), 24, '0')); END LOOP; END $$"#;
 
 fn renewals(group: &mut Group, name: &str) -> usize {
     group.events(name).iter().filter(|event| event.kind == EventKind::Renew).count()

@@ -154,8 +154,6 @@ impl<'a> Round<'a> {
                 self.take_over(token).await;
             } else if acts && self.claim_at <= now && self.may_claim() {
                 self.claim(token).await;
-            } else if acts && self.probe_at <= now && self.probes() {
-                self.probe(token).await;
             } else if acts && self.sweep_is_due(now) {
                 self.sweep(token).await;
             } else {
@@ -350,15 +348,12 @@ impl<'a> Round<'a> {
     }
 
     /// Claims at once if a signal has arrived since the last claim or probe.
-    async fn probe(&mut self, token: Token) {
+    fn probed(&mut self, latest: Result<Vec<Signal>, StoreError>) {
         self.probe_at = Instant::now() + LOOK_AGAIN;
-        let state = Some(StateName::Received);
-        let query = ListQuery { state, instrument: None, before: None, limit: 1 };
-        let reading = asked(self.ledger.store.list(&query));
-        match at(CrashPoint::Claim, beside(&mut self.running, &mut self.finished, reading)).await {
+        match latest {
             Ok(latest) => {
                 let latest = latest.first().map_or(0, |signal| signal.arrival);
-                if latest > self.arrival && self.leader.fence() == Ok(token) {
+                if latest > self.arrival {
                     (self.arrival, self.claim_at) = (latest, Instant::now());
                 }
             }
@@ -452,9 +447,23 @@ impl<'a> Round<'a> {
         let until = due.chain(settle).min().unwrap_or_else(|| Instant::now() + LOOK_AGAIN);
         let store = (acts && self.handler.is_some()).then_some(&*self.ledger.store);
         let (running, finished) = (&mut self.running, &mut self.finished);
-        let woken = woken(running, finished, &mut self.leader.state, store, until);
+        let (probe, ledger) = (probe.filter(|_| acts), &*self.ledger.store);
+        let state = &mut self.leader.state;
+        let waiting = async {
+            let woken = woken(&mut *running, &mut *finished, state, store, until).await;
+            if probe.is_none_or(|at| at > Instant::now()) {
+                return (woken, None);
+            }
+            let query =
+                ListQuery { state: Some(StateName::Received), instrument: None, before: None, limit: 1 };
+            (woken, Some(beside(running, finished, asked(ledger.list(&query))).await))
+        };
+        let (woken, latest) = at(CrashPoint::Wait, waiting).await;
+        if let Some(latest) = latest {
+            self.probed(latest);
+        }
         // A hint may be about the very signal that the handler refuses: it shortens no pause, and the probe follows.
-        if at(CrashPoint::Wait, woken).await == Woken::ByHint && !self.probes() {
+        if woken == Woken::ByHint && !self.probes() {
             self.claim_at = self.claim_at.min(Instant::now() + self.not_executed.pause());
         }
         if self.astray_until.is_some_and(|until| until < Instant::now()) {

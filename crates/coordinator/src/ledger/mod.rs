@@ -135,7 +135,7 @@ impl Ledger {
 
     /// Signals that are dated after this moment (unix seconds) are not accepted: their clock or their unit is wrong, and
     /// they would outlive the retention.
-    pub fn accepts_until_s(&self) -> i64 {
+    pub fn accepts_until_s() -> i64 {
         let slack = i64::try_from(CLOCK_SLACK.as_secs()).unwrap_or(i64::MAX);
         (clock::calendar_ms() / 1_000).saturating_add(slack)
     }

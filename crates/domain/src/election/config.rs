@@ -1,7 +1,7 @@
 //! What an elector is told once.
 
 use crate::id::{InstanceId, Nonce};
-use crate::lease::{TTL_MAX, TTL_MIN, margin};
+use crate::lease::{Epoch, TTL_MAX, TTL_MIN, margin};
 use core::time::Duration;
 
 /// Heartbeats in a lease: two may fail before the third decides.
@@ -31,6 +31,32 @@ pub struct Config {
     pub(super) heartbeat: Duration,
     pub(super) ticket: TicketUse,
     pub(super) schema: u32,
+    pub(super) remembered: Epochs,
+}
+
+/// The epochs that an instance remembers, whatever its store has forgotten (M22).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epochs {
+    /// The highest that the group's row was seen with. A row below it is one that the store has brought back.
+    pub seen: Epoch,
+    /// The highest that this instance has asked for. The claim may or may not have been granted.
+    pub asked: Epoch,
+}
+
+impl Epochs {
+    /// Of an instance that has never looked.
+    pub const NONE: Self = Self { seen: Epoch(0), asked: Epoch(0) };
+
+    /// What the next claim must be above.
+    pub fn floor(self) -> Epoch {
+        self.seen.max(self.asked)
+    }
+
+    /// The higher one of each.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { seen: self.seen.max(other.seen), asked: self.asked.max(other.asked) }
+    }
 }
 
 /// A setting that would break a promise.
@@ -64,7 +90,15 @@ impl Config {
         if !(TTL_MIN..=TTL_MAX).contains(&ttl) {
             return Err(InvalidConfig::Ttl(ttl));
         }
-        Ok(Self { id, nonce, ttl, heartbeat: ttl / HEARTBEATS_PER_TTL, ticket, schema })
+        Ok(Self {
+            id,
+            nonce,
+            ttl,
+            heartbeat: ttl / HEARTBEATS_PER_TTL,
+            ticket,
+            schema,
+            remembered: Epochs::NONE,
+        })
     }
 
     /// The same with another heartbeat.
@@ -74,6 +108,13 @@ impl Config {
         }
         self.heartbeat = heartbeat;
         Ok(self)
+    }
+
+    /// The same for an instance that remembers these epochs from an earlier life of its process (M22).
+    #[must_use]
+    pub fn remembering(mut self, epochs: Epochs) -> Self {
+        self.remembered = epochs;
+        self
     }
 
     /// Who this is.

@@ -1,7 +1,7 @@
 //! The state machine: one value, one function.
 
 use super::command::{CallId, Command, LossReason, Report};
-use super::config::{Config, HALTED_RECHECK};
+use super::config::{Config, Epochs, HALTED_RECHECK};
 use super::event::{Event, Resign};
 use super::role::{Leadership, Phase, Role};
 use super::row::RowLane;
@@ -26,6 +26,8 @@ pub struct Elector {
     /// No attempt before this: after a step-down, or after a lost race.
     pub(super) keep_out: Time,
     pub(super) stopping: bool,
+    /// What this instance claims is above them, whatever the store has forgotten (M22).
+    pub(super) epochs: Epochs,
     claims: u32,
     calls: u64,
 }
@@ -45,6 +47,7 @@ impl Elector {
     /// A follower that knows nothing. The first `step(now, Event::Wakeup)` makes it look.
     pub fn new(config: Config) -> Self {
         Self {
+            epochs: config.remembered,
             config,
             role: Role::Follower,
             row: RowLane::default(),
@@ -96,6 +99,11 @@ impl Elector {
     /// What this instance is. A leadership in it is only good until its deadline.
     pub fn role(&self) -> &Role {
         &self.role
+    }
+
+    /// The epochs to be remembered.
+    pub fn epochs(&self) -> Epochs {
+        self.epochs
     }
 
     /// The leadership held, good until its deadline.

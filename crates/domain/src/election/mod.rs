@@ -50,7 +50,7 @@ mod sighting;
 mod ticket;
 
 pub use command::{CallId, Command, LossReason, Report, RowRequest, TicketRequest};
-pub use config::{Config, InvalidConfig, TicketUse};
+pub use config::{Config, Epochs, InvalidConfig, TicketUse};
 pub use elector::Elector;
 pub use event::{Event, Resign, RowAnswer, TicketAnswer};
 pub use role::{Leadership, Phase, Role};

@@ -8,7 +8,7 @@ use super::hints::{Cause, Hints};
 use super::role::{Candidacy, Leadership, Phase, Role};
 use super::sighting::Sighting;
 use crate::id::ClaimId;
-use crate::lease::{Observation, Seq, Timeline, Token};
+use crate::lease::{Epoch, Observation, Seq, Timeline, Token};
 use crate::ports::{Claim, ClaimRequest, Release, Renewal, StoreError};
 use crate::time::Time;
 use alloc::string::String;
@@ -165,7 +165,12 @@ impl Elector {
         {
             self.row.own = Some(Own { claim: candidacy.claim, sent: now, given_up: false });
             let (holder, ttl) = (self.config.id.clone(), self.config.ttl);
-            let request = ClaimRequest { observed, claim: candidacy.claim, holder, ttl };
+            let (seen, floor) = (self.epochs.seen, self.epochs.floor());
+            let other_timeline =
+                observed.token.timeline != observed.current && observed.token.epoch > Epoch(0);
+            let forgotten = other_timeline || observed.token.epoch < seen;
+            let request = ClaimRequest { observed, claim: candidacy.claim, holder, ttl, floor, forgotten };
+            self.epochs.asked = request.epoch();
             return Some((Kind::Claim, RowRequest::Claim(request)));
         }
         self.leave_hint_to_renewal(now);
@@ -305,6 +310,7 @@ impl Elector {
         let (token, seq, released) = (row.version.token, row.version.seq, row.released);
         let current = row.version.current;
         let resign = row.resign.clone();
+        self.epochs.seen = self.epochs.seen.max(token.epoch);
         Sighting::update(&mut self.row.seen, row, now);
         self.row.outdated = false;
         if let Role::Leader(leadership) = &mut self.role {
@@ -344,6 +350,7 @@ impl Elector {
     /// The row is ours, by the answer to the claim or by a read after an unknown outcome. The deadline
     /// counts from the original send either way (M13); past it, or unwanted, the row is given back.
     fn granted(&mut self, now: Time, token: Token, seq: Seq, current: Timeline, out: &mut Vec<Command>) {
+        self.epochs.seen = self.epochs.seen.max(token.epoch);
         let Some(own) = self.row.own.filter(|own| own.claim == token.claim) else { return };
         let deadline = own.sent + self.config.belief();
         if own.given_up || now >= deadline || self.stopping || now < self.keep_out {

@@ -22,7 +22,7 @@ pub use signal_ledger::{
 };
 
 use crate::id::{ClaimId, GroupId, InstanceId, Nonce};
-use crate::lease::{Observation, Seq, Timeline, Token, Version};
+use crate::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
 use crate::member::{Beat, Member, MemberSeen, Term};
 use crate::recovery::RawPortfolio;
 use alloc::boxed::Box;
@@ -142,8 +142,8 @@ pub trait StateStore: Send + Sync {
     /// [`StoreError::Unavailable`] on a standby.
     async fn observe(&self) -> Result<Observation, StoreError>;
 
-    /// Takes the row if it is exactly as observed, timeline of the store included: epoch + 1, seq 0,
-    /// `released` false, this claim, on the current timeline. Closes the previous term of the history
+    /// Takes the row if it is exactly as observed, timeline of the store included: the epoch above both the row's and
+    /// the request's floor ([`ClaimRequest::epoch`]), seq 0, `released` false, this claim, on the current timeline. Closes the previous term of the history
     /// (reason `expired` unless it was released) and opens the next, in the same statement. Hints others.
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError>;
 
@@ -206,6 +206,19 @@ pub struct ClaimRequest {
     pub holder: InstanceId,
     /// LEADER_TTL of the claimer, which everybody else then waits for.
     pub ttl: Duration,
+    /// The highest epoch that the claimer has ever seen in the group, or has asked for. The store may have forgotten it (an older
+    /// backup, a standby that lagged); the new epoch is above it all the same (M22).
+    pub floor: Epoch,
+    /// The store is known to have forgotten: the claimer has seen a later row than this one, or the row is from
+    /// another timeline. What may have been executed before is looked up before it is sent.
+    pub forgotten: bool,
+}
+
+impl ClaimRequest {
+    /// The epoch of the term that this claim begins, if it is granted.
+    pub fn epoch(&self) -> Epoch {
+        self.observed.token.epoch.max(self.floor).next()
+    }
 }
 
 /// A ticket as Redis has it: one attempt to lead at a time.

@@ -14,7 +14,7 @@ const WALKS: u64 = 100;
 const RENEWALS: u32 = 100;
 /// Requests that hints may cause, in number and for each heartbeat that passes: what docs/protocol.md promises.
 const HINTED_REQUESTS_MAX: u32 = 8;
-const HEARTBEAT_NANOS: u64 = TTL.as_nanos() as u64 / 3;
+const HEARTBEAT_NANOS: u64 = TTL.as_secs() * 1_000_000_000 / 3;
 
 /// Walks with the seeds 1 to [`WALKS`]; panics with the seed of the first in which the term ends.
 pub fn all() {

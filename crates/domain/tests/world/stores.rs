@@ -56,11 +56,8 @@ impl World {
         if self.row.version != request.observed {
             return Claim::Lost;
         }
-        let token = Token {
-            timeline: self.row.version.current,
-            epoch: self.row.version.token.epoch.next(),
-            claim: request.claim,
-        };
+        let token =
+            Token { timeline: self.row.version.current, epoch: request.epoch(), claim: request.claim };
         self.row.version.token = token;
         self.row.version.seq = Seq(0);
         (self.row.released, self.row.ttl, self.row.resign) = (false, request.ttl, None);

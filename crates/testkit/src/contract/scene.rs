@@ -144,6 +144,8 @@ impl Process {
             claim: self.fresh_claim(),
             holder: self.opening.id.clone(),
             ttl: self.opening.ttl,
+            floor: domain::lease::Epoch(0),
+            forgotten: false,
         }
     }
 

@@ -105,7 +105,7 @@ impl FakeStateStore {
         if request.observed != (Version { current: timeline, token: lease.token, seq: lease.seq }) {
             return Claim::Lost;
         }
-        let token = Token { timeline, epoch: lease.token.epoch.next(), claim: request.claim };
+        let token = Token { timeline, epoch: request.epoch(), claim: request.claim };
         *lease = Lease {
             token,
             seq: Seq(0),
@@ -316,6 +316,8 @@ mod tests {
             claim: process.opening.nonce.claim(1),
             holder: process.opening.id.clone(),
             ttl: process.opening.ttl,
+            floor: domain::lease::Epoch(0),
+            forgotten: false,
         };
         let Claim::Granted(old) = process.claim(&request).await.unwrap() else { panic!("the row is open") };
         database.promote_to(Timeline(2));
@@ -339,6 +341,8 @@ mod tests {
             claim: a.opening.nonce.claim(1),
             holder: a.opening.id.clone(),
             ttl: a.opening.ttl,
+            floor: domain::lease::Epoch(0),
+            forgotten: false,
         };
         a.claim(&request).await.unwrap();
         let line = |process: &FakeStateStore| Member {

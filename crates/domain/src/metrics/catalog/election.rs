@@ -2,7 +2,6 @@
 
 use super::{Kind, Metric, Sample, alert_status, is_main, metric};
 use crate::metrics::Snapshot;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 /// Metrics of the election and of its alerts.
@@ -37,7 +36,7 @@ pub(super) const METRICS: &[Metric] = &[
 
 fn settings_differ(snapshot: &Snapshot) -> Vec<Sample> {
     let sample = |differing: &crate::settings::Differing| Sample {
-        labels: [differing.setting.to_string(), differing.instances()].into(),
+        labels: [differing.setting.clone(), differing.instances()].into(),
         value: 1.0,
     };
     snapshot.settings_differ.iter().map(sample).collect()

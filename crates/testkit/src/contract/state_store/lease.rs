@@ -11,6 +11,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         a_claim_takes_the_row_with_the_next_epoch,
         of_16_concurrent_claims_one_is_granted,
         a_claim_from_any_other_version_loses,
+        a_claim_is_above_the_row_and_above_its_floor,
         a_claim_loses_against_a_renewal_since,
         a_claim_loses_against_another_claim_since,
         a_claim_loses_against_a_release_since,
@@ -91,6 +92,19 @@ async fn a_claim_from_any_other_version_loses(scene: Scene) {
         assert_eq!(process.look().await, seen, "a lost claim writes nothing");
     }
     assert!(matches!(process.state.claim(&process.request(&seen)).await, Ok(Claim::Granted(_))));
+}
+
+async fn a_claim_is_above_the_row_and_above_its_floor(scene: Scene) {
+    let process = scene.process("a").await;
+    for (floor, granted) in [(0, 1), (7, 8), (8, 9), (3, 10)] {
+        let request = ClaimRequest { floor: Epoch(floor), ..process.request(&process.look().await) };
+        let Ok(Claim::Granted(token)) = process.state.claim(&request).await else {
+            panic!("the row is as seen")
+        };
+        assert_eq!((token.epoch, request.epoch()), (Epoch(granted), Epoch(granted)), "floor {floor}");
+        assert_eq!(process.look().await.version.token, token);
+        assert_eq!(process.state.history(1).await.expect("history")[0].epoch, token.epoch);
+    }
 }
 
 async fn a_claim_loses_against_a_renewal_since(scene: Scene) {

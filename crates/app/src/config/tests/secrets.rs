@@ -1,0 +1,54 @@
+//! No secret leaves the configuration, in errors or when it is shown.
+
+use super::*;
+
+#[test]
+fn no_secret_appears_in_any_error() {
+    let urls = [
+        "canary",
+        "redis://:canary@h",
+        "postgres://u:canary@h/d",
+        "redis://:can/canary@h",
+        "redis://h/canary",
+        "postgres://h/d?password=can@canary",
+        "redis://:canary@h\nx",
+        "postgres://u:canary@h",
+    ];
+    for text in urls {
+        // In the place of every setting, in every source; a text that looks like no secret may be shown there.
+        let sections = [Key::RedisUrl, Key::PostgresUrl];
+        let keys = Key::ALL.into_iter().filter(|key| text != CANARY || sections.contains(key));
+        for key in keys {
+            let file = match key.section_and_name() {
+                (Some(section), name) => format!("[{section}]\n{name} = {text:?}\nunknown = {text:?}"),
+                (None, name) => format!("{name} = {text:?}\nunknown = {text:?}"),
+            };
+            let variable = key.in_environment().remove(0);
+            let variables = [(variable.as_str(), text), ("COORDINATOR_PASSWORD", text)];
+            let flags = Flags { redis: secret(text), postgres: secret(text), ..Flags::default() };
+            let faults = with(&file, &variables, &flags).expect_err("unknown names at least");
+            assert!(
+                !format!("{faults:?} {flags:?} {:?}", told(Err(faults.clone()))).contains(CANARY),
+                "{faults:?}"
+            );
+            let unquoted = format!("{}\n{key:?} = {text}", "\n".repeat(3));
+            let faults = told(with(&unquoted, &variables, &flags));
+            assert!(!format!("{faults:?}").contains(CANARY), "{faults:?}");
+        }
+    }
+}
+
+#[test]
+fn no_secret_appears_in_the_rendering() {
+    let flags = Flags {
+        redis: secret("redis://:canary@h:6379"),
+        postgres: secret("postgres://u:canary@h/d?password=canary&sslmode=require"),
+        ..Flags::default()
+    };
+    let config = load(None, [], &flags).expect("sound");
+    let rendered = render(&config);
+    assert!(!rendered.contains(CANARY) && !format!("{config:?}").contains(CANARY), "{rendered}");
+    assert!(rendered.contains("url = \"redis://:***@h:6379\" # --redis\n"), "{rendered}");
+    let postgres = "url = \"postgres://u:***@h/d?password=***&sslmode=require\" # --postgres\n";
+    assert!(rendered.contains(postgres), "{rendered}");
+}

@@ -1,0 +1,61 @@
+//! What happens to a world from outside: crashes, restarts, pauses, requests to let go, late answers, storms of hints.
+
+use super::{Node, Step, World};
+use crate::message::{Message, Sender};
+use domain::election::{Event, Resign};
+use std::sync::Arc;
+
+impl World {
+    /// An instance has been able to lead for as long as no fault happened.
+    pub fn somebody_could_lead(&self) -> bool {
+        self.nodes
+            .iter()
+            .any(|node| node.alive && !node.paused && !node.row_cut && !node.row_refused && !node.stopping)
+    }
+}
+
+impl Step<'_> {
+    pub fn crash(&mut self, who: usize) {
+        let node = self.node(who);
+        node.alive = false;
+        node.inbox.clear();
+        (node.row_call, node.ticket_call) = (None, None);
+        // What was addressed to it finds nobody; what it sent may still arrive.
+        self.world.held.retain(|message| !message.is_for(who));
+    }
+
+    pub fn restart(&mut self, who: usize) {
+        let (cut, ticket_cut) = (self.world.nodes[who].row_cut, self.world.nodes[who].ticket_cut);
+        let fresh = Node { row_cut: cut, ticket_cut, ..self.world.fresh_node(self.set, who) };
+        self.world.nodes[who] = Arc::new(fresh);
+    }
+
+    pub fn resume(&mut self, who: usize) {
+        let node = self.node(who);
+        node.paused = false;
+        let inbox = std::mem::take(&mut node.inbox);
+        for event in inbox {
+            self.step(who, event);
+        }
+    }
+
+    pub fn resign(&mut self, who: usize, why: Resign) {
+        if why == Resign::Stop {
+            self.node(who).stopping = true;
+        }
+        self.step(who, Event::Resign(why));
+    }
+
+    /// What arrives without anybody's choice: late answers, and a storm's hints.
+    pub fn time_passed(&mut self) {
+        let now = self.world.now;
+        let arrived = self.world.late.extract_if(.., |(at, _)| *at <= now).map(|(_, reply)| reply);
+        self.world.hot.extend(arrived);
+        if self.world.storm {
+            for (node, of) in self.world.nodes.iter().enumerate().filter(|(_, of)| of.alive) {
+                let sender = Sender { node, start: of.start };
+                self.world.hot.extend([Message::RowHint { sender }, Message::TicketHint { sender }]);
+            }
+        }
+    }
+}

@@ -23,3 +23,8 @@ CREATE TRIGGER coordinator_lease_kept BEFORE UPDATE ON coordinator_lease FOR EAC
 CREATE TRIGGER coordinator_signal_kept BEFORE DELETE ON coordinator_signal FOR EACH ROW
     WHEN (OLD.settled_at IS NULL)
     EXECUTE FUNCTION coordinator_owner_only('the signal is not finished');
+
+-- When the store was last known to have forgotten: a lagging standby was promoted, or an older backup restored. Unix
+-- milliseconds. What waits and is older may have been executed before, unless it was asked about since.
+ALTER TABLE coordinator_lease ADD COLUMN forgot_ms bigint;
+ALTER TABLE coordinator_signal ADD COLUMN asked_ms bigint;

@@ -37,13 +37,14 @@ GRANT SELECT ON coordinator_schema, coordinator_lease, coordinator_member, coord
     coordinator_dispatch, coordinator_audit TO coordinator_app;
 
 -- Leadership: rows of new groups, claims and renewals, the history.
-GRANT INSERT, UPDATE (tl, epoch, claim, seq, holder, released, ttl_ms, renewed_at, resign) ON coordinator_lease
+GRANT INSERT, UPDATE (tl, epoch, claim, seq, holder, released, ttl_ms, renewed_at, resign, forgot_ms)
+    ON coordinator_lease
     TO coordinator_app;
 GRANT INSERT, UPDATE (to_at, reason) ON coordinator_term TO coordinator_app;
 GRANT INSERT, UPDATE, DELETE ON coordinator_member TO coordinator_app;
 
 -- The ledger: new signals in order of arrival, their way through the states, and the sweep.
-GRANT INSERT, DELETE, UPDATE (state, tl, epoch, claim, attempt, claimed_at, settled_at, note, changed_by,
+GRANT INSERT, DELETE, UPDATE (state, asked_ms, tl, epoch, claim, attempt, claimed_at, settled_at, note, changed_by,
     changed_from) ON coordinator_signal TO coordinator_app;
 GRANT USAGE ON SEQUENCE coordinator_signal_arrival_seq TO coordinator_app;
 

@@ -24,7 +24,7 @@ pub(crate) use timeline;
 /// The timeline is compared so that a token that survived on a promoted standby, whose row may be an old
 /// one, is refused until its holder has carried the row over.
 macro_rules! with_fence {
-    ($rest:literal) => {
+    ($($rest:tt)+) => {
         concat!(
             "WITH RECURSIVE fence AS (
                 SELECT 1 FROM coordinator_lease
@@ -32,7 +32,7 @@ macro_rules! with_fence {
                   AND tl = ",
             $crate::fence::timeline!(),
             " FOR SHARE), ",
-            $rest
+            $($rest)+
         )
     };
 }

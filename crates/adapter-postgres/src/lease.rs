@@ -25,7 +25,8 @@ const OBSERVE: &str = concat!(
 );
 
 /// $1 group, $2 to $6 the row as observed (tl, epoch, claim, seq, current timeline), $7 the new claim,
-/// $8 holder, $9 its host, $10 ttl in ms, $11 hint, $12 the epoch that the new one is above (M22).
+/// $8 holder, $9 its host, $10 ttl in ms, $11 hint, $12 the epoch that the new one is above (M22),
+/// $13 whether the store has forgotten. The moment only ever grows.
 const CLAIM: &str = concat!(
     "WITH here AS (SELECT ",
     timeline!(),
@@ -33,7 +34,8 @@ const CLAIM: &str = concat!(
      taken AS (
         UPDATE coordinator_lease AS lease
         SET tl = here.tl, epoch = greatest(epoch, $12) + 1, claim = $7, seq = 0, holder = $8, released = false,
-            ttl_ms = $10, renewed_at = now(), resign = NULL
+            ttl_ms = $10, renewed_at = now(), resign = NULL,
+            forgot_ms = CASE WHEN $13 THEN greatest(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, forgot_ms + 1) ELSE forgot_ms END
         FROM here
         WHERE group_id = $1 AND lease.tl = $2 AND epoch = $3 AND claim = $4 AND seq = $5 AND here.tl = $6
         RETURNING lease.tl, epoch),
@@ -49,13 +51,17 @@ const CLAIM: &str = concat!(
 );
 
 /// $1 to $4 token, $5 seq, $6 hint, $7 the server's timeline as the sender knows it (M20). Carries the row to it.
+/// What the promoted server has forgotten nobody knows, so the moment is noted in the same statement.
 /// One row always: the server's timeline, and with it what was renewed, if it was.
 const RENEW: &str = concat!(
     "WITH here AS (SELECT ",
     timeline!(),
     " AS tl),
      renewed AS (
-        UPDATE coordinator_lease AS lease SET tl = here.tl, seq = $5, renewed_at = now() FROM here
+        UPDATE coordinator_lease AS lease SET tl = here.tl, seq = $5, renewed_at = now(),
+            forgot_ms = CASE WHEN lease.tl <> here.tl THEN greatest(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, forgot_ms + 1)
+                        ELSE forgot_ms END
+        FROM here
         WHERE group_id = $1 AND lease.tl = $2 AND epoch = $3 AND claim = $4 AND NOT released AND seq < $5
           AND here.tl = $7
         RETURNING true AS done, left(resign, 256) AS resign)
@@ -130,7 +136,8 @@ pub(crate) async fn claim(lane: &Lane, me: &Identity, request: &ClaimRequest) ->
         .bind(row::text(&me.host))
         .bind(row::milliseconds(request.ttl))
         .bind(me.payload(Hint::Row))
-        .bind(bigint(request.floor.0));
+        .bind(bigint(request.floor.0))
+        .bind(request.forgotten);
     let Some(row) = lane.optional(statement).await? else {
         return Ok(Claim::Lost);
     };

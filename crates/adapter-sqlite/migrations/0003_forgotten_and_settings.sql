@@ -3,4 +3,9 @@
 -- are hashes.
 ALTER TABLE coordinator_member ADD COLUMN settings TEXT NOT NULL DEFAULT '';
 
+-- When the store was last known to have forgotten: an older backup was put in its place. What waits and is older may
+-- have been executed before, unless it was asked about since.
+ALTER TABLE coordinator_lease ADD COLUMN forgot_ms INTEGER;
+ALTER TABLE coordinator_signal ADD COLUMN asked_ms INTEGER;
+
 UPDATE coordinator_schema SET version = 3;

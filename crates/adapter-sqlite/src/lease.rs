@@ -4,7 +4,7 @@ use crate::config::SqliteConfig;
 use crate::fence::{TIMELINE, fenced, holds, integer};
 use crate::session::Session;
 use crate::statement::Statement;
-use crate::stored::{Stored, TEXT_LEN_MAX, millis_up, now_text};
+use crate::stored::{Stored, TEXT_LEN_MAX, millis_up, now_ms, now_text};
 use domain::id::{ID_LEN_MAX, InstanceId};
 use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
 use domain::ports::{Claim, ClaimRequest, Release, Renewal, StepDown, StoreError};
@@ -51,7 +51,9 @@ pub(crate) async fn claim(
     request: &ClaimRequest,
 ) -> Result<Claim, StoreError> {
     const SQL: &str = concat!(
-        "UPDATE coordinator_lease SET tl = ?6, epoch = ?11, claim = ?7, seq = 0, holder = ?8, ",
+        "UPDATE coordinator_lease SET tl = ?6, epoch = ?11, forgot_ms = CASE WHEN ?12 THEN max(",
+        now_ms!(),
+        ", coalesce(forgot_ms + 1, 0)) ELSE forgot_ms END, claim = ?7, seq = 0, holder = ?8, ",
         "host = ?9, released = 0, release_reason = NULL, ttl_ms = ?10, resign = NULL, renewed_at = ",
         now_text!(),
         " WHERE group_id = ?1 AND tl = ?2 AND epoch = ?3 AND claim = ?4 AND seq = ?5"
@@ -69,7 +71,8 @@ pub(crate) async fn claim(
         .bind(request.holder.as_str().to_owned())
         .bind(host)
         .bind(millis_up(request.ttl))
-        .bind(integer(request.epoch().0));
+        .bind(integer(request.epoch().0))
+        .bind(i64::from(request.forgotten));
     let token = Token { timeline: TIMELINE, epoch: request.epoch(), claim: request.claim };
     Ok(if session.execute(statement).await? == 1 { Claim::Granted(token) } else { Claim::Lost })
 }

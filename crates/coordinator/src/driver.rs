@@ -17,7 +17,7 @@ use domain::election::{
 use domain::lease::{Epoch, Timeline, Token};
 use domain::member::Standing;
 use domain::metrics::{Fact, SyncResult};
-use domain::ports::{Claim, ClaimRequest, LeaderStore, StateStore, StoreError};
+use domain::ports::{Claim, ClaimRequest, LeaderStore, Renewal, StateStore, StoreError};
 use domain::recovery::RecoveryCode;
 use domain::time::Time;
 use std::collections::HashMap;
@@ -373,12 +373,30 @@ async fn row_call(
         RowRequest::Observe => store.observe().await.map(RowAnswer::Observed),
         RowRequest::Claim(request) => claim(store, memory, &request).await.map(RowAnswer::Claim),
         RowRequest::Renew { token, seq, current } => {
-            store.renew(&token, seq, current).await.map(RowAnswer::Renewal)
+            let answer = store.renew(&token, seq, current).await?;
+            if let Renewal::Renewed { timeline, .. } = answer
+                && timeline != token.timeline
+            {
+                forgotten(token, Token { timeline, ..token });
+            }
+            Ok(RowAnswer::Renewal(answer))
         }
         RowRequest::Release { token, seq, reason } => {
             store.release(&token, seq, &reason).await.map(RowAnswer::Release)
         }
     }
+}
+
+/// The store answers from an older state than one that was seen, or may: `row` is what it remembered.
+fn forgotten(row: Token, now: Token) {
+    tracing::error!(
+        found = row.epoch.0,
+        found_timeline = row.timeline.0,
+        epoch = now.epoch.0,
+        timeline = now.timeline.0,
+        "the state store has forgotten (a standby was promoted, or a backup restored): signals from before are looked \
+         up before they are sent"
+    );
 }
 
 /// Claims under a number that is remembered before anybody can see it, and as granted before anybody acts on it: a
@@ -396,6 +414,9 @@ async fn claim(
         })?;
     }
     let answer = store.claim(request).await?;
+    if let (true, Claim::Granted(token)) = (request.forgotten, &answer) {
+        forgotten(request.observed.token, *token);
+    }
     if let (Some(memory), Claim::Granted(token)) = (memory, &answer) {
         let epochs = Epochs { seen: token.epoch, asked: token.epoch };
         if let Err(error) = memory.keep(epochs).await {

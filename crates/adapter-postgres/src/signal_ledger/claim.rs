@@ -6,7 +6,7 @@ use crate::fence::{bind_token, with_fence};
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
 use domain::lease::Token;
-use domain::ledger::{LimitReached, Limits, Signal};
+use domain::ledger::{FORGOTTEN, LimitReached, Limits, Signal};
 use domain::ports::{CLAIM_MAX, InFlight, SIGNALS_READ_MAX, SignalClaim, StoreError};
 use sqlx::postgres::PgRow;
 use std::collections::BTreeMap;
@@ -14,11 +14,24 @@ use std::collections::BTreeMap;
 /// Signals that one claim expires: so many take a fraction of a statement's longest time. What is left waits for
 /// the next claim, and is not claimed.
 const EXPIRE_MAX: i64 = 1_000;
+/// The same of signals that one take-over puts in doubt because the store has forgotten.
+const ASK_MAX: i64 = 1_000;
+
+/// A signal that may have been executed before the store forgot, and was not asked about since.
+macro_rules! unasked {
+    () => {
+        "(t.state = 'received' AND EXISTS (
+            SELECT FROM coordinator_lease AS l
+            WHERE l.group_id = $1 AND l.forgot_ms > coalesce(t.asked_ms, 0)
+              AND (t.timestamp_s <= l.forgot_ms / 1000 OR t.received_at <= to_timestamp(l.forgot_ms / 1000.0))))"
+    };
+}
 
 /// $5 most, $6 and $7 limits of a minute and a day or NULL, $8 who, $9 from where, $10 how many to expire.
 ///
 /// `head` goes from one instrument to the next by the index, and takes the oldest of each that has not expired;
-/// what waits behind it is not looked at. `turn` leaves out the instruments of which one is out.
+/// what waits behind it is not looked at. `turn` leaves out the instruments of which one is out, and signals that
+/// are to be asked about first.
 ///
 /// Everything up to there, the limits' counts included, is one snapshot, and what it allows may be history when it
 /// is carried out. So `granted` counts the claim in the row that holds the kill switch, and only if that row is as
@@ -59,6 +72,11 @@ pub(crate) const CLAIM: &str = concat!(
             WHERE head.instrument NOT IN (
                 SELECT o.instrument FROM coordinator_signal AS o
                 WHERE o.group_id = $1 AND o.state IN ('claimed', 'in_doubt'))
+              AND NOT EXISTS (
+                SELECT FROM coordinator_signal AS t
+                WHERE t.group_id = $1 AND t.id = head.id AND ",
+        unasked!(),
+        ")
             ORDER BY head.arrival
             LIMIT (SELECT greatest(1, least($5::bigint, minute, day)) FROM room)),
          granted AS (
@@ -80,7 +98,9 @@ pub(crate) const CLAIM: &str = concat!(
          due AS (
             SELECT t.id FROM fence, coordinator_signal AS t
             WHERE t.group_id = $1 AND t.state = 'received' AND t.expires_ms <= (SELECT now_ms FROM clock)
-              AND (SELECT count(*) FROM s) >= 0
+              AND (SELECT count(*) FROM s) >= 0 AND NOT ",
+        unasked!(),
+        "
             ORDER BY t.expires_ms LIMIT $10 FOR UPDATE OF t SKIP LOCKED),
          expired AS (
             UPDATE coordinator_signal
@@ -100,17 +120,36 @@ const PAYLOADS: &str = "\
     FROM coordinator_signal AS s WHERE s.group_id = $1 AND s.id = ANY ($2)";
 
 /// $5 whether somebody else works on the token's own claims, $6 ids of those being worked on, $7 who, $8 from
-/// where. What is in doubt is read by [`IN_DOUBT`] afterwards, when no lock is held any more.
+/// where, $9 what is said of signals that the store may have forgotten, $10 how many of them at once. What is in doubt is
+/// read by [`IN_DOUBT`] afterwards, when no lock is held any more.
+///
+/// What the store may have forgotten may have been executed: it is in doubt as if it had been claimed when it was
+/// received. What is in doubt already will be asked about as it is.
 const TAKE_OVER: &str = concat!(with_fence!(
-    "left_behind AS (
+    "forgotten AS (
+            SELECT t.group_id, t.id FROM fence, coordinator_signal AS t
+            WHERE t.group_id = $1 AND ",
+    unasked!(),
+    " ORDER BY t.fingerprint LIMIT $10 FOR UPDATE OF t),
+         asked AS (
+            UPDATE coordinator_signal AS t
+            SET state = 'in_doubt', attempt = t.attempt + 1, claimed_at = t.received_at, note = $9,
+                asked_ms = (SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1),
+                changed_by = $7, changed_from = $8
+            FROM forgotten AS f WHERE t.group_id = f.group_id AND t.id = f.id AND t.state = 'received'
+            RETURNING 1),
+         left_behind AS (
             SELECT t.group_id, t.id FROM fence, coordinator_signal AS t
             WHERE t.group_id = $1 AND t.state = 'claimed' AND NOT (t.claim = $4 AND ($5 OR t.id = ANY ($6)))
             ORDER BY t.fingerprint FOR UPDATE OF t),
          doubted AS (
-            UPDATE coordinator_signal AS t SET state = 'in_doubt', changed_by = $7, changed_from = $8
+            UPDATE coordinator_signal AS t
+            SET state = 'in_doubt', changed_by = $7, changed_from = $8,
+                asked_ms = (SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1)
             FROM left_behind AS l WHERE t.group_id = l.group_id AND t.id = l.id AND t.state = 'claimed'
             RETURNING 1)
-         SELECT EXISTS (SELECT FROM fence) AS held, (SELECT count(*) FROM doubted) AS doubted"
+         SELECT EXISTS (SELECT FROM fence) AS held,
+                (SELECT count(*) FROM doubted) + (SELECT count(*) FROM asked) AS doubted"
 ));
 
 /// $1 group, $2 limit.
@@ -193,7 +232,9 @@ pub(super) async fn take_over(
         .bind(elsewhere)
         .bind(here.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>())
         .bind(row::actor(&own.who))
-        .bind(row::actor(&own.origin));
+        .bind(row::actor(&own.origin))
+        .bind(FORGOTTEN)
+        .bind(ASK_MAX);
     if !held(&store.service.one(statement).await?)? {
         return Ok(None);
     }

@@ -11,6 +11,22 @@ use domain::lease::Token;
 use domain::ledger::{LimitReached, Limits, StateName};
 use domain::ports::{CLAIM_MAX, SignalClaim, StoreError};
 
+/// A signal that may have been executed before the store forgot, and was not asked about since.
+macro_rules! unasked {
+    ($signal:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM coordinator_lease AS l WHERE l.group_id = ?1 AND l.forgot_ms > coalesce(",
+            $signal,
+            ".asked_ms, 0) AND (",
+            $signal,
+            ".timestamp_s <= l.forgot_ms / 1000 OR ",
+            $signal,
+            ".received_ms <= l.forgot_ms))"
+        )
+    };
+}
+pub(super) use unasked;
+
 /// The oldest signal that waits of each instrument that is not busy; none when the token may not act or the kill
 /// switch is on.
 ///
@@ -37,7 +53,12 @@ macro_rules! turns {
             ") ORDER BY arrival LIMIT 1) FROM waiting WHERE waiting.instrument IS NOT NULL ",
             "AND NOT EXISTS (SELECT 1 FROM coordinator_signal INDEXED BY coordinator_signal_busy ",
             "WHERE group_id = ?1 AND state IN ('claimed', 'in_doubt') ",
-            "AND coordinator_signal.instrument = waiting.instrument))"
+            "AND coordinator_signal.instrument = waiting.instrument)), ",
+            // What is to be asked about first keeps its place, and nobody claims it.
+            "ready(arrival) AS MATERIALIZED (SELECT turn.arrival FROM turn JOIN coordinator_signal AS t ",
+            "ON t.arrival = turn.arrival WHERE NOT ",
+            unasked!("t"),
+            ")"
         )
     };
 }
@@ -78,7 +99,7 @@ pub(super) const CLAIM: &str = concat!(
     ", next(arrival, state, claims, tl, epoch, claim, claimed_ms, settled_ms) AS (",
     "SELECT * FROM (SELECT arrival, 'claimed', 1, ?2, ?3, ?4, ",
     now_ms!(),
-    ", NULL FROM turn WHERE arrival IS NOT NULL ORDER BY arrival LIMIT max(0, min(?7, coalesce(",
+    ", NULL FROM ready ORDER BY arrival LIMIT max(0, min(?7, coalesce(",
     left_this_minute!(),
     ", ?7), coalesce(",
     left_this_day!(),
@@ -86,6 +107,8 @@ pub(super) const CLAIM: &str = concat!(
     now_ms!(),
     " FROM coordinator_signal WHERE group_id = ?1 AND state = 'received' AND expires_ms <= ",
     now_ms!(),
+    " AND NOT ",
+    unasked!("coordinator_signal"),
     " ORDER BY expires_ms LIMIT 1000)) ",
     "UPDATE coordinator_signal SET state = next.state, attempt = attempt + next.claims, tl = next.tl, ",
     "epoch = next.epoch, claim = next.claim, claimed_ms = next.claimed_ms, settled_ms = next.settled_ms, ",
@@ -107,7 +130,7 @@ pub(super) const WHY: &str = concat!(
     may_act!(),
     " AS holds, EXISTS (SELECT 1 FROM coordinator_dispatch WHERE group_id = ?1) AS has_switch, ",
     is_open!(),
-    " AS is_open, EXISTS (SELECT 1 FROM turn WHERE arrival IS NOT NULL) AS waits, coalesce(",
+    " AS is_open, EXISTS (SELECT 1 FROM ready) AS waits, coalesce(",
     left_this_minute!(),
     ", 1) > 0 AS this_minute, coalesce(",
     left_this_day!(),

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::crash_point::{CrashPoint, at};
 use crate::leadership::Leader;
 use domain::lease::Token;
-use domain::ledger::{Limits, Settlement, Signal, SignalId, StateName};
+use domain::ledger::{FORGOTTEN, Limits, Settlement, Signal, SignalId, StateName};
 use domain::metrics::{Fact, SignalFact};
 use domain::ports::{
     Answer, CLAIM_MAX, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler,
@@ -282,13 +282,15 @@ impl<'a> Round<'a> {
                     if self.knows(&signal) {
                         continue;
                     }
-                    if ours && self.handler.is_some() && !self.ledger.has_touched(&signal) {
+                    let forgotten = signal.note.as_deref() == Some(FORGOTTEN);
+                    if ours && self.handler.is_some() && !forgotten && !self.ledger.has_touched(&signal) {
                         // Nobody else's token has claimed anything since the first take-over, and of what was
                         // claimed under ours and answered, this attempt is none.
                         let note = Some("its claim had no answer, so it was never sent".to_owned());
                         self.findings.push(Finding { signal, settlement: Settlement::Received, note });
                     } else {
-                        tracing::error!("signal {} is in doubt: its leader is gone", signal.id);
+                        let why = if forgotten { FORGOTTEN } else { "its leader is gone" };
+                        tracing::error!("signal {} is in doubt: {why}", signal.id);
                         self.ledger.settled(Settlement::InDoubt);
                         self.ledger.touch(&signal.id, signal.attempt);
                         self.doubts.add(signal);

@@ -28,7 +28,7 @@ pub use audit::{Actor, AuditEntry};
 pub use fingerprint::Fingerprint;
 pub use limits::{LimitReached, Limits, Paused, SignalCounts, Totals};
 pub use signal::{
-    INSTRUCTION_LABEL_LEN_MAX, Instruction, InvalidLabel, Label, NOTE_LEN_MAX, NewSignal, PAYLOAD_LEN_MAX,
-    Signal, SignalId,
+    FORGOTTEN, INSTRUCTION_LABEL_LEN_MAX, Instruction, InvalidLabel, Label, NOTE_LEN_MAX, NewSignal,
+    PAYLOAD_LEN_MAX, Signal, SignalId,
 };
 pub use state::{Settlement, SignalState, StateName};

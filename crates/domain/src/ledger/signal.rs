@@ -137,6 +137,10 @@ impl Signal {
     }
 }
 
+/// What is said of a signal that is in doubt because the store has forgotten: nobody here claimed it, and it may have
+/// been executed all the same.
+pub const FORGOTTEN: &str = "the store has forgotten: it may have been executed before";
+
 #[cfg(test)]
 mod tests {
     use super::*;

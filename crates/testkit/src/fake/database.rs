@@ -9,7 +9,7 @@ use domain::id::{ClaimId, GroupId, InstanceId};
 use domain::lease::{Epoch, Seq, TTL_MAX, TTL_MIN, Timeline, Token};
 use domain::ledger::{AuditEntry, Paused, Signal};
 use domain::member::{Member, Term};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,6 +29,28 @@ pub struct FakeDatabase(Arc<Mutex<Tables>>);
 #[derive(Debug, Clone)]
 pub struct Snapshot(Tables);
 
+/// What a group's signals may have been through before the store forgot it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Forgotten {
+    /// When; `None`: it never has.
+    pub(super) at_ms: Option<i64>,
+    /// Arrivals of signals that were put in doubt since.
+    pub(super) asked: BTreeSet<u64>,
+}
+
+impl Forgotten {
+    pub(super) fn now(&mut self, now_ms: i64) {
+        self.at_ms = Some(self.at_ms.map_or(now_ms, |at| now_ms.max(at + 1)));
+        self.asked.clear();
+    }
+
+    /// Whether it may have been executed before, and was not asked about since.
+    pub(super) fn is_unasked(&self, signal: &Signal) -> bool {
+        let old = |at: i64| signal.instruction.timestamp_s <= at / 1000 || signal.received_ms <= at;
+        self.at_ms.is_some_and(old) && !self.asked.contains(&signal.arrival)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Tables {
     created: Instant,
@@ -41,6 +63,7 @@ pub(super) struct Tables {
     pub(super) terms: BTreeMap<GroupId, Vec<Term>>,
     pub(super) members: BTreeMap<(GroupId, InstanceId), (Member, Instant)>,
     pub(super) signals: BTreeMap<GroupId, Vec<Signal>>,
+    pub(super) forgotten: BTreeMap<GroupId, Forgotten>,
     pub(super) paused: BTreeMap<GroupId, Paused>,
     pub(super) audit: Vec<(GroupId, AuditEntry)>,
     pub(super) relations: BTreeMap<String, Relation>,
@@ -73,6 +96,7 @@ impl FakeDatabase {
             terms: BTreeMap::new(),
             members: BTreeMap::new(),
             signals: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             paused: BTreeMap::new(),
             audit: Vec::new(),
             relations: BTreeMap::new(),

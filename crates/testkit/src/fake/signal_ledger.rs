@@ -6,7 +6,7 @@ use super::state_store::FakeStateStore;
 use async_trait::async_trait;
 use domain::lease::Token;
 use domain::ledger::{
-    Actor, AuditEntry, LimitReached, Limits, NOTE_LEN_MAX, NewSignal, Paused, Settlement, Signal,
+    Actor, AuditEntry, FORGOTTEN, LimitReached, Limits, NOTE_LEN_MAX, NewSignal, Paused, Settlement, Signal,
     SignalCounts, SignalId, SignalState, StateName, Totals,
 };
 use domain::ports::{
@@ -117,9 +117,11 @@ impl FakeStateStore {
             return SignalClaim::Fenced;
         }
         let (now_ms, own) = (tables.now_ms(), self.own());
+        let forgotten = tables.forgotten.entry(self.opening.group.clone()).or_default().clone();
         self.change(&mut tables, &own, |signal| {
             let late = signal.instruction.expires_ms.is_some_and(|at| at <= now_ms);
-            let expires = signal.state == SignalState::Received && late;
+            let unasked = forgotten.is_unasked(signal);
+            let expires = signal.state == SignalState::Received && late && !unasked;
             if expires {
                 signal.state = SignalState::Expired;
                 signal.settled_ms = Some(now_ms);
@@ -138,6 +140,7 @@ impl FakeStateStore {
         let waiting = signals.iter().filter(|signal| signal.state == SignalState::Received);
         let turn: Vec<SignalId> = waiting
             .filter(|signal| busy.insert(signal.instruction.instrument.clone()))
+            .filter(|signal| !forgotten.is_unasked(signal))
             .map(|signal| signal.id.clone())
             .collect();
         let left = |limit: Option<u32>, window_ms| {
@@ -243,7 +246,7 @@ impl FakeStateStore {
         if !tables.admits(&self.opening.group, token) {
             return None;
         }
-        self.change(&mut tables, &self.own(), |signal| {
+        let left = self.change(&mut tables, &self.own(), |signal| {
             let SignalState::Claimed(by) = signal.state else { return false };
             let worked_on = by.claim == token.claim
                 && match in_flight {
@@ -255,6 +258,19 @@ impl FakeStateStore {
             }
             !worked_on
         });
+        let mut forgotten = tables.forgotten.remove(&self.opening.group).unwrap_or_default();
+        let asked = self.change(&mut tables, &self.own(), |signal| {
+            let unasked = signal.state == SignalState::Received && forgotten.is_unasked(signal);
+            if unasked {
+                signal.state = SignalState::InDoubt;
+                signal.attempt += 1;
+                signal.claimed_ms = Some(signal.received_ms);
+                signal.note = Some(FORGOTTEN.to_owned());
+            }
+            unasked
+        });
+        forgotten.asked.extend(left.into_iter().chain(asked).map(|signal| signal.arrival));
+        tables.forgotten.insert(self.opening.group.clone(), forgotten);
         let signals = tables.signals.get(&self.opening.group).into_iter().flatten();
         let in_doubt = signals.filter(|signal| signal.state == SignalState::InDoubt);
         Some(in_doubt.take(SIGNALS_READ_MAX as usize).cloned().collect())

@@ -115,6 +115,9 @@ impl FakeStateStore {
             resign: None,
             corrupt: None,
         };
+        if request.forgotten {
+            tables.forgotten.entry(group.clone()).or_default().now(now_ms);
+        }
         let terms = tables.terms.entry(group.clone()).or_default();
         close(terms, now_ms, "expired");
         terms.push(Term {
@@ -138,8 +141,12 @@ impl FakeStateStore {
         }
         let Some(lease) = writable(&mut tables, self, token, Some(seq)) else { return Renewal::Superseded };
         lease.seq = seq;
-        lease.token.timeline = timeline;
+        let carried = std::mem::replace(&mut lease.token.timeline, timeline) != timeline;
         let resign = lease.resign.as_deref().map(shortened);
+        if carried {
+            let now_ms = tables.now_ms();
+            tables.forgotten.entry(self.opening.group.clone()).or_default().now(now_ms);
+        }
         self.wake_others(&mut tables);
         Renewal::Renewed { timeline, resign }
     }

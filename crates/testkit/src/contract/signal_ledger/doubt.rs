@@ -1,10 +1,11 @@
 //! Doubt: what a former leader claimed and did not settle is never sent blindly.
 
-use super::{claim, claim_one, ids, settle, submit, take_over};
+use super::{accepted, claim, claim_one, ids, settle, signal_about, submit, take_over};
 use crate::contract::{Case, Process, Scene, StateStores, cases};
 use domain::lease::Token;
-use domain::ledger::{Settlement, Signal, SignalCounts, SignalState};
-use domain::ports::{InFlight, Recorded, SignalClaim};
+use domain::ledger::{FORGOTTEN, Settlement, Signal, SignalCounts, SignalState};
+use domain::ports::{Claim, ClaimRequest, InFlight, Recorded, SignalClaim};
+use std::time::Duration;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("signal_ledger", Scene:
@@ -16,6 +17,8 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         a_doubt_is_resolved_each_way,
         a_late_resolution_of_an_earlier_doubt_is_refused,
         a_doubt_outlives_the_leader_that_marked_it,
+        what_the_store_may_have_forgotten_is_asked_about_before_it_is_sent,
+        what_is_older_than_the_moment_is_asked_about_whenever_it_comes,
     )
 }
 
@@ -137,4 +140,58 @@ async fn a_doubt_outlives_the_leader_that_marked_it(scene: Scene) {
     take_over(&b, &second).await;
     let third = a.lead().await;
     assert_eq!(ids(&take_over(&a, &third).await), ["s-1"]);
+}
+
+/// `process` leads, and knows that the store has forgotten.
+async fn lead_after_forgetting(process: &Process) -> Token {
+    let request = ClaimRequest { forgotten: true, ..process.request(&process.look().await) };
+    match process.state.claim(&request).await {
+        Ok(Claim::Granted(token)) => token,
+        other => panic!("the row is as seen: {other:?}"),
+    }
+}
+
+async fn what_the_store_may_have_forgotten_is_asked_about_before_it_is_sent(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let waiting = submit(&*a.ledger, "waiting").await;
+    let token = lead_after_forgetting(&b).await;
+    assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty, "not even before the take-over");
+    let doubtful = take_over(&b, &token).await;
+    let expected = Signal {
+        state: SignalState::InDoubt,
+        attempt: 1,
+        claimed_ms: Some(waiting.received_ms),
+        note: Some(FORGOTTEN.to_owned()),
+        ..waiting
+    };
+    assert_eq!(doubtful, [expected], "it may have been sent since it was received");
+    assert_eq!(take_over(&b, &token).await, doubtful);
+    assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty);
+    assert_eq!(
+        settle(&*b.ledger, &token, &doubtful[0], Settlement::Received).await,
+        Some(Recorded::Recorded)
+    );
+    assert_eq!(take_over(&b, &token).await, [], "it was asked about once");
+    let sent = claim(&*b.ledger, &token).await;
+    assert_eq!((ids(&[sent.clone()]), sent.attempt), (vec!["waiting"], 2));
+    // The next time that the store forgets, it is in doubt again.
+    settle(&*b.ledger, &token, &sent, Settlement::Received).await;
+    let again = lead_after_forgetting(&a).await;
+    assert_eq!(ids(&take_over(&a, &again).await), ["waiting"]);
+}
+
+async fn what_is_older_than_the_moment_is_asked_about_whenever_it_comes(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = lead_after_forgetting(&process).await;
+    assert_eq!(take_over(&process, &token).await, []);
+    // What is received in the very millisecond counts as older.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    submit(&*process.ledger, "again").await;
+    let mut new = signal_about("new", "of another instrument");
+    new.instruction.timestamp_s = 4_102_444_800;
+    accepted(&*process.ledger, &new).await;
+    assert_eq!(claim(&*process.ledger, &token).await.id, new.id.expect("it has one"));
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
+    let doubtful = process.ledger.take_over(&token, InFlight::All).await.expect("take over");
+    assert_eq!(ids(&doubtful.expect("the token is the row's")), ["again"]);
 }

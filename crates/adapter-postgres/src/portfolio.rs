@@ -6,7 +6,7 @@ use crate::pool::Lane;
 use crate::row::Columns;
 use crate::state_store::Identity;
 use domain::ports::StoreError;
-use domain::recovery::{POSITIONS_READ_MAX, RawPortfolio, RawPosition, RawTotals};
+use domain::recovery::{RawPortfolio, RawPosition, RawTotals};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor};
 
@@ -45,7 +45,7 @@ async fn read_snapshot(
     connection.execute(BEGIN).await.map_err(|error| error::after_sending(&error))?;
     let open = format!(
         "SELECT {POSITION_COLUMNS} FROM {} WHERE lower(status::text) IS DISTINCT FROM 'closed'
-         ORDER BY 1 LIMIT {POSITIONS_READ_MAX}",
+         ORDER BY 1",
         positions.quoted(me.names.schema())
     );
     let rows = all(connection, open, positions).await?;

@@ -67,6 +67,14 @@ pub(crate) fn judge(path: &Path, error: &sqlx::Error) -> StoreError {
     }
 }
 
+/// A file beside the database cannot be used, before anything was done.
+pub(crate) fn path_unusable(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!(
+        "{} cannot be used: {error}. It and its directory must be writable by this user",
+        path.display()
+    ))
+}
+
 /// Whether another connection's lock was in the way: nothing was done, the connection is as good as before.
 pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     code(error) == BUSY

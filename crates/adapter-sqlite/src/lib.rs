@@ -10,10 +10,11 @@
 //! - `config` where the file is and who opens it
 //! - `session` one connection: opened when needed, closed when in doubt, never mid-transaction; it runs
 //!   a `statement`, again while the file is busy
+//! - `identity` the three files of the database, the same for every process
 //! - `fence` the condition under which a token may write
 //! - `state_store` the port, of `lease`, `members` and `portfolio`
 //! - `signal_ledger` the other port; a module for each of its methods that writes
-//! - `watch` hints: the kernel tells of writes, SQLite whether one was a commit
+//! - `watch` hints: the kernel reports writes, SQLite whether a commit changed the lease or the signals
 //! - `schema` migration; `stored` values read back; `error` what SQLite's codes mean to a caller
 //!
 //! What it does not do: the file must be on a local disk. On a network share SQLite's locks do not hold,
@@ -22,6 +23,7 @@
 mod config;
 mod error;
 mod fence;
+mod identity;
 mod lease;
 mod members;
 mod portfolio;

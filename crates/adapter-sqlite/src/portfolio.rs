@@ -5,7 +5,7 @@ use crate::session::Session;
 use crate::statement::Statement;
 use crate::stored::Stored;
 use domain::ports::StoreError;
-use domain::recovery::{POSITIONS_READ_MAX, RawPortfolio, RawPosition, RawTotals};
+use domain::recovery::{RawPortfolio, RawPosition, RawTotals};
 use sqlx::AssertSqlSafe;
 
 /// Longest value that is read as it is, in characters; no decimal that recovery accepts is longer. A
@@ -49,8 +49,7 @@ pub(crate) async fn portfolio(session: &Session, config: &SqliteConfig) -> Resul
 
 fn statement(config: &SqliteConfig) -> Statement {
     let positions = format!(
-        "SELECT 0 AS relation, {} FROM {} WHERE status IS NULL OR lower(CAST(status AS TEXT)) <> 'closed' \
-         LIMIT {POSITIONS_READ_MAX}",
+        "SELECT 0 AS relation, {} FROM {} WHERE status IS NULL OR lower(CAST(status AS TEXT)) <> 'closed'",
         columns(&POSITION_COLUMNS),
         config.positions.quoted(),
     );

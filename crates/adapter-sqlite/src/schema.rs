@@ -3,7 +3,8 @@
 use crate::config::{RelationName, SqliteConfig};
 use crate::error::{is_busy, judge};
 use crate::fence::TIMELINE;
-use crate::session::{connect, options};
+use crate::identity::Identity;
+use crate::session::{connect, lock, options};
 use crate::statement::Statement;
 use crate::stored::{Stored, millis_up, now_text};
 use domain::SCHEMA_VERSION;
@@ -42,14 +43,14 @@ const WAL_RETRY: Duration = Duration::from_millis(5);
 pub(crate) async fn migrate(config: &SqliteConfig, apply: Migrate) -> Result<Schema, StoreError> {
     let path = config.path.as_path();
     let options = options(path, config.lock_wait());
+    if matches!(apply, Migrate::Apply) {
+        create_directory(path).await?;
+    } else if !tokio::fs::try_exists(path).await.unwrap_or(true) {
+        return Ok(Schema::Older { found: 0 });
+    }
+    let mut lock = lock(path, config.lock_wait()).await?;
     let mut connection = match apply {
-        Migrate::Apply => {
-            create_directory(path).await?;
-            connect(path, &options.create_if_missing(true)).await?
-        }
-        Migrate::Check if !tokio::fs::try_exists(path).await.unwrap_or(true) => {
-            return Ok(Schema::Older { found: 0 });
-        }
+        Migrate::Apply => connect(path, &options.create_if_missing(true)).await?,
         Migrate::Check => connect(path, &options).await?,
     };
     let schema = match apply {
@@ -65,6 +66,8 @@ pub(crate) async fn migrate(config: &SqliteConfig, apply: Migrate) -> Result<Sch
             schema
         }
     };
+    Identity::tighten(path);
+    lock.share(path, Identity::of(path))?;
     connection.close().await.map_err(|error| judge(path, &error))?;
     Ok(schema)
 }

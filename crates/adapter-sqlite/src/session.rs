@@ -2,12 +2,12 @@
 
 use crate::config::{LOCK_WAIT_MIN, SqliteConfig};
 use crate::error::{is_busy, judge};
+use crate::identity::{Identity, Lock};
 use crate::schema;
 use crate::statement::Statement;
 use domain::ports::StoreError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -48,7 +48,9 @@ struct Slot {
 
 struct Open {
     connection: SqliteConnection,
-    file: FileId,
+    files: Identity,
+    /// Held as long as the connection: dropped after it.
+    _lock: Lock,
 }
 
 /// What an answer came from: grows with every reconnection.
@@ -73,7 +75,11 @@ impl Session {
             let result = statement.query().execute(self.connection(&mut slot).await?).await;
             match result {
                 Err(error) if is_busy(&error) && Instant::now() < give_up => {}
-                result => return self.judged(&mut slot, result).map(|done| done.rows_affected()),
+                result => {
+                    let done = self.judged(&mut slot, result)?;
+                    self.kept(&slot)?;
+                    return Ok(done.rows_affected());
+                }
             }
         }
     }
@@ -100,7 +106,9 @@ impl Session {
                 Err(error) if is_busy(&error) && Instant::now() < give_up => {}
                 result => {
                     let opening = Opening(slot.openings);
-                    return self.judged(&mut slot, result).map(|rows| (rows, opening));
+                    let rows = self.judged(&mut slot, result)?;
+                    self.kept(&slot)?;
+                    return Ok((rows, opening));
                 }
             }
         }
@@ -117,13 +125,20 @@ impl Session {
     }
 
     async fn connection<'s>(&self, slot: &'s mut Slot) -> Result<&'s mut SqliteConnection, StoreError> {
-        if let Some(open) = &slot.open
-            && FileId::of(&self.path).await != Some(open.file)
-        {
-            // Somebody deleted or replaced the file. A connection to the old one would go on working,
-            // and with it a leader that nobody else can see: leave it at once.
-            tracing::error!(path = %self.path.display(), "the database file was deleted or replaced");
-            slot.open = None;
+        let now = Identity::of(&self.path);
+        if let Some(open) = &slot.open {
+            if !open.files.same_database(now) {
+                // A connection to a deleted or replaced file would go on working, and with it a leader that no other
+                // instance sees: leave it at once.
+                tracing::error!(path = %self.path.display(), "the database file was deleted or replaced");
+                slot.open = None;
+            } else if let Some(gone) = open.files.gone(now, &self.path) {
+                // The connection stays: the last one that is closed in order writes what `-wal` had into the file.
+                return Err(StoreError::Unavailable(lost(&gone)));
+            } else if open.files != now {
+                // The file was turned to WAL since: the next connection has all three.
+                slot.open = None;
+            }
         }
         if slot.open.is_none() {
             slot.open = Some(self.open().await?);
@@ -134,14 +149,25 @@ impl Session {
     }
 
     async fn open(&self) -> Result<Open, StoreError> {
+        let mut lock = lock(&self.path, self.lock_wait).await?;
         let mut connection = connect(&self.path, &self.options).await?;
         let round =
             Statement::new(AssertSqlSafe(format!("PRAGMA busy_timeout = {}", LOCK_ROUND.as_millis())));
         round.query().execute(&mut connection).await.map_err(|error| judge(&self.path, &error))?;
-        let file = FileId::of(&self.path).await.ok_or_else(|| {
-            StoreError::Unavailable(format!("{} was deleted while it was opened", self.path.display()))
-        })?;
-        Ok(Open { connection, file })
+        let files = Identity::of(&self.path);
+        if !files.exists() {
+            let deleted = format!("{} was deleted while it was opened", self.path.display());
+            return Err(StoreError::Unavailable(deleted));
+        }
+        lock.share(&self.path, files)?;
+        Ok(Open { connection, files, _lock: lock })
+    }
+
+    /// The answer rests on files that are still there. Otherwise what was written may be lost with them, so nothing is
+    /// acknowledged.
+    fn kept(&self, slot: &Slot) -> Result<(), StoreError> {
+        let gone = slot.open.as_ref().and_then(|open| open.files.gone(Identity::of(&self.path), &self.path));
+        gone.map_or(Ok(()), |gone| Err(StoreError::Unknown(lost(&gone))))
     }
 
     fn judged<T>(&self, slot: &mut Slot, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
@@ -152,6 +178,34 @@ impl Session {
             }
             judge(&self.path, &error)
         })
+    }
+}
+
+/// What an operator reads about a file that is gone.
+fn lost(gone: &Path) -> String {
+    format!(
+        "{} was deleted or replaced while instances have it open: nothing is acknowledged any more. Stop every \
+         instance of this data directory with SIGTERM, then start them again",
+        gone.display()
+    )
+}
+
+/// The lock of a connection that is about to be opened. Waits while another process opens or closes the files.
+pub(crate) async fn lock(path: &Path, patience: Duration) -> Result<Lock, StoreError> {
+    let give_up = Instant::now() + patience;
+    loop {
+        let taken = Lock::take(path);
+        match taken {
+            Ok(Some(lock)) => return Ok(lock),
+            Ok(None) | Err(StoreError::Unavailable(_)) if Instant::now() < give_up => {
+                tokio::time::sleep(LOCK_ROUND).await;
+            }
+            Ok(None) => {
+                let busy = format!("{} is being opened by another process", path.display());
+                return Err(StoreError::Unavailable(busy));
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -180,23 +234,6 @@ pub(crate) async fn connect(
     let mut connection = options.connect().await.map_err(|error| judge(path, &error))?;
     schema::refuse_foreign(path, &mut connection).await?;
     Ok(connection)
-}
-
-/// Which file a path leads to.
-///
-/// It only asks the directory. Opening and closing the database file ourselves would drop the locks
-/// that SQLite holds on it in this process: that is how POSIX locks work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    async fn of(path: &Path) -> Option<Self> {
-        let told = tokio::fs::metadata(path).await.ok()?;
-        Some(Self { device: told.dev(), inode: told.ino() })
-    }
 }
 
 #[cfg(test)]

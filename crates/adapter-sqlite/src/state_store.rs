@@ -2,7 +2,7 @@
 
 use crate::config::SqliteConfig;
 use crate::session::Session;
-use crate::watch::{Reader, Watch};
+use crate::watch::{Reader, Subject, Watch};
 use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 ///
 /// Implements [`StateStore`] and [`domain::ports::SignalLedger`]. Three connections: the lease has its
 /// own, so that neither a page nor the ledger ever stands before a renewal; everything else shares the
-/// second (SQLite writes one after the other in any case); the third only asks for changes.
+/// second (SQLite writes one after the other in any case); the third only reads what has changed.
 ///
 /// Calls on one connection take turns: poll or drop a call before awaiting the next one. Every call may
 /// be dropped at any point; what it was writing is then written as a whole or not at all.
@@ -43,8 +43,8 @@ impl SqliteStore {
             election: Session::new(&config),
             work: Session::new(&config),
             watch: Watch::new(&config),
-            of_row: Reader::default(),
-            of_signals: Reader::default(),
+            of_row: Reader::of(Subject::Lease),
+            of_signals: Reader::of(Subject::Signals),
             beaten: AtomicBool::new(false),
             config,
         }

@@ -1,4 +1,4 @@
-//! Hints: did anybody write to the file?
+//! Hints: did another process write to the lease, or to the signals?
 //!
 //! SQLite cannot call another process, the kernel can: it tells who watches a directory (inotify) that a file in it
 //! was written. That comes a moment too early, as a writer syncs what it wrote before others see its commit. So a
@@ -6,26 +6,38 @@
 //! memory: has any other connection committed since this one last asked (`PRAGMA data_version`)? It is asked on a
 //! connection which itself never writes: nobody waits, nobody asks, and no task runs in the background. What
 //! changed while nobody waited is still changed at the next question, so no hint is lost.
+//!
+//! Most commits are heartbeats, which concern neither the election nor the dispatcher. After a commit the
+//! process therefore reads two marks, once for all its waiters and at most once per [`REST`]: the lease, and the
+//! number of the group's last audit line. Triggers write an audit line for every change of a signal and of the kill
+//! switch. A waiter wakes only when its own mark changed.
 
 use crate::config::SqliteConfig;
 use crate::session::{Opening, Session};
 use crate::statement::Statement;
+use crate::stored::TEXT_LEN_MAX;
 use domain::ports::StoreError;
 use rustix::fd::OwnedFd;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use sqlx::Row;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{self, MutexGuard, PoisonError};
+use std::sync::{self, PoisonError};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// How long after news a reader is told the next at the earliest: the process's own commits are news too, and a
-/// busy ledger must not make it look back to back.
-const REST: Duration = Duration::from_millis(2);
+/// The shortest time between two reads of the marks: 200 reads a second at most, however many commits there are.
+/// The read after a quiet time is immediate, so only a busy ledger waits, and no longer than a sync takes.
+const REST: Duration = Duration::from_millis(5);
+/// Both marks. Either is NULL when its row is missing; a text of any size in the row costs a bounded answer.
+const MARKS: &str = "SELECT \
+     (SELECT format('%s %s %s %s %s %s', tl, epoch, substr(claim, 1, 37), seq, released, \
+                    quote(substr(CAST(resign AS TEXT), 1, ?2))) \
+        FROM coordinator_lease WHERE group_id = ?1) AS lease, \
+     (SELECT max(number) FROM coordinator_audit WHERE group_id = ?1) AS signals";
 /// Between the first look after a write and the second: about the time a disk takes to sync.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// Between two looks while nobody writes: what the kernel did not tell is noticed so late.
@@ -42,53 +54,74 @@ const EVENTS_BYTES: usize = 4096;
 pub(crate) struct Watch {
     session: Session,
     directory: PathBuf,
+    group: String,
     last: Mutex<Last>,
 }
 
-/// What the last look found, and how many looks found something new.
+/// The result of the last read of the marks.
+#[derive(Default)]
 struct Last {
+    /// The commit whose marks these are; `None` before the first read.
     found: Option<(Opening, i64)>,
+    opening: Option<Opening>,
+    /// When the marks were read; `None` before the first time.
+    read_at: Option<Instant>,
+    lease: Mark<String>,
+    signals: Mark<i64>,
+}
+
+/// One mark, and how often it changed.
+struct Mark<T> {
+    value: Option<T>,
     news: u64,
 }
 
-/// What one kind of waiter has been told. Two waiters of one kind share the news: one of them gets it.
-#[derive(Default)]
+impl<T> Default for Mark<T> {
+    fn default() -> Self {
+        Self { value: None, news: 0 }
+    }
+}
+
+impl<T: PartialEq> Mark<T> {
+    /// Counts `value` if it differs, or if the connection is new and cannot say what it missed.
+    fn set(&mut self, value: Option<T>, opening: Option<Opening>, now: Opening) {
+        if opening != Some(now) || self.value != value {
+            self.value = value;
+            self.news += 1;
+        }
+    }
+}
+
+/// The subject of a reader's hints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The lease row, for the election.
+    Lease,
+    /// The signals and the kill switch, for the dispatcher.
+    Signals,
+}
+
+/// One kind of waiter. Two waiters of one kind share the news: one of them gets it.
 pub(crate) struct Reader {
-    told: sync::Mutex<Told>,
-    /// Its own, as one reader's events are not another's. `None` until it can be had.
+    subject: Subject,
+    /// How many changes of the subject it has returned.
+    seen: sync::Mutex<u64>,
+    /// Not shared, as one reader's events are not another's. `None` until it can be had.
     writes: Mutex<Option<Writes>>,
 }
 
-#[derive(Default, Clone, Copy)]
-struct Told {
-    news: u64,
-    /// When; `None` before the first.
-    at: Option<Instant>,
-}
-
 impl Reader {
-    /// Waits until the last news is [`REST`] ago: counted from when it was told, so that a waiter that is
-    /// dropped and made anew all the while gets there too.
-    async fn rest(&self) {
-        let told = *self.told();
-        if let Some(at) = told.at {
-            sleep_until(at + REST).await;
-        }
+    pub(crate) fn of(subject: Subject) -> Self {
+        Self { subject, seen: sync::Mutex::default(), writes: Mutex::default() }
     }
 
-    /// Whether `news` is new to it. It is told with that.
-    fn tell(&self, news: u64) -> bool {
-        let mut told = self.told();
-        let is_new = told.news < news;
-        if is_new {
-            *told = Told { news, at: Some(Instant::now()) };
-        }
-        is_new
-    }
-
-    fn told(&self) -> MutexGuard<'_, Told> {
+    /// Whether `news` is new to it; marks it as seen.
+    fn see(&self, news: u64) -> bool {
         // Nothing can panic while it is held: a poisoned value is whole.
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *seen < news;
+        *seen = news.max(*seen);
+        is_new
     }
 }
 
@@ -118,17 +151,16 @@ impl Watch {
         Self {
             session: Session::new(config),
             directory: config.path.parent().unwrap_or(Path::new(".")).to_owned(),
-            last: Mutex::new(Last { found: None, news: 0 }),
+            group: config.group.as_str().to_owned(),
+            last: Mutex::default(),
         }
     }
 
-    /// Resolves when there is something `reader` has not been told: a commit, or a new connection, which
-    /// cannot say what it missed. The first call of a reader therefore resolves at once; a later one not
-    /// sooner than [`REST`] after the one before.
+    /// Resolves when `reader` has not yet seen a change of its subject, or a new connection, which
+    /// cannot say what it missed. The first call of a reader therefore resolves at once.
     ///
     /// Cancellation safe: nothing is marked as told before it is returned.
     pub(crate) async fn next(&self, reader: &Reader) {
-        reader.rest().await;
         // Two waiters of one kind take turns at the kernel's events.
         let mut writes = reader.writes.lock().await;
         let mut pause = PAUSE_MIN;
@@ -141,8 +173,8 @@ impl Watch {
                     )
                     .ok();
             }
-            match self.look().await {
-                Ok(news) if reader.tell(news) => return,
+            match self.look(reader.subject).await {
+                Ok(news) if reader.see(news) => return,
                 Ok(_) => pause = self.wait(&mut writes, pause).await,
                 Err(error) => {
                     tracing::debug!(%error, "no hints from the database");
@@ -173,17 +205,35 @@ impl Watch {
         self.session.close().await;
     }
 
-    async fn look(&self) -> Result<u64, StoreError> {
+    /// How often the subject changed. Reads the marks only after a commit, and never twice within [`REST`].
+    async fn look(&self, subject: Subject) -> Result<u64, StoreError> {
         let mut last = self.last.lock().await;
+        if let Some(at) = last.read_at {
+            sleep_until(at + REST).await;
+        }
         let (rows, opening) = self.session.fetch_from(Statement::new("PRAGMA data_version")).await?;
         let version = rows.first().and_then(|row| row.try_get::<i64, _>(0).ok()).unwrap_or_default();
         // The number means something on its own connection only.
-        let found = Some((opening, version));
-        if last.found != found {
-            last.found = found;
-            last.news += 1;
+        if last.found != Some((opening, version)) {
+            self.read_marks(&mut last, (opening, version)).await?;
         }
-        Ok(last.news)
+        Ok(match subject {
+            Subject::Lease => last.lease.news,
+            Subject::Signals => last.signals.news,
+        })
+    }
+
+    /// Reads the marks of `found` or of a later commit, after which they are read once more.
+    async fn read_marks(&self, last: &mut Last, found: (Opening, i64)) -> Result<(), StoreError> {
+        let statement = Statement::new(MARKS).bind(self.group.clone()).bind(TEXT_LEN_MAX);
+        last.read_at = Some(Instant::now());
+        let (rows, opening) = self.session.fetch_from(statement).await?;
+        let row = rows.first();
+        last.lease.set(row.and_then(|row| row.try_get("lease").ok()), last.opening, opening);
+        last.signals.set(row.and_then(|row| row.try_get("signals").ok()), last.opening, opening);
+        last.opening = Some(opening);
+        last.found = Some(found);
+        Ok(())
     }
 }
 
@@ -217,10 +267,10 @@ mod tests {
             || session.execute(Statement::new("UPDATE coordinator_schema SET version = version + 1"));
         commit().await.expect("a commit");
         let watch = Watch::new(&config);
-        watch.look().await.expect("a look opens the connection");
+        watch.look(Subject::Lease).await.expect("a look opens the connection");
         let writes = Writes::of(directory.path()).expect("the kernel watches");
         for _ in 0..3 {
-            watch.look().await.expect("a look");
+            watch.look(Subject::Lease).await.expect("a look");
         }
         assert!(!told(&writes).await, "a look is no write, or waiters would wake themselves");
         commit().await.expect("a commit");

@@ -4,6 +4,7 @@ use crate::epochs::EpochFile;
 use domain::id::{GroupId, InstanceId, Nonce};
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -13,6 +14,15 @@ const FORMAT: &str = "coordinator data directory, format 1";
 const FILE: &str = "instance";
 /// The embedded store.
 const DATABASE: &str = "coordinator.db";
+
+/// Permissions of the data directory: signals and the portfolio concern one user only.
+const DIRECTORY_MODE: u32 = 0o700;
+/// Permissions of a file in it.
+const FILE_MODE: u32 = 0o600;
+/// The bits of group and others.
+const OTHERS: u32 = 0o077;
+/// A directory that many users share, such as /tmp, has this bit.
+const STICKY: u32 = 0o1000;
 
 /// The data directory, opened.
 #[derive(Debug, Clone)]
@@ -48,11 +58,13 @@ impl DataDir {
     /// Opens the directory, and makes it when it is missing. Several processes may do so at once.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         let failed = |error| DataDirError::Io { path: path.display().to_string(), error };
-        fs::create_dir_all(path).map_err(failed)?;
+        fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(failed)?;
+        tighten(path, DIRECTORY_MODE);
         let file = path.join(FILE);
         if !file.try_exists().map_err(failed)? {
             Self::write_identity(path, &file).map_err(failed)?;
         }
+        tighten(&file, FILE_MODE);
         let text = fs::read_to_string(&file).map_err(failed)?;
         let mut lines = text.lines();
         let format = lines.next().unwrap_or_default();
@@ -70,7 +82,7 @@ impl DataDir {
     fn write_identity(directory: &Path, file: &Path) -> io::Result<()> {
         let uuid = Uuid::new_v4();
         let draft = directory.join(format!("{FILE}.{uuid}"));
-        let mut out = fs::File::create(&draft)?;
+        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&draft)?;
         write!(out, "{FORMAT}\n{uuid}\n")?;
         out.sync_all()?;
         let linked = fs::hard_link(&draft, file);
@@ -95,6 +107,19 @@ impl DataDir {
     pub fn instance(&self) -> InstanceId {
         InstanceId::parse(&format!("{}-{}", self.uuid, std::process::id()))
             .expect("a uuid and a number are an id")
+    }
+}
+
+/// Takes the permissions of group and others away. A shared directory keeps its own, and so does one that belongs to
+/// another user: the start does not fail for it.
+fn tighten(path: &Path, mode: u32) {
+    let Ok(seen) = fs::metadata(path) else { return };
+    if seen.mode() & OTHERS == 0 {
+        return;
+    }
+    let shared = seen.mode() & STICKY != 0;
+    if shared || fs::set_permissions(path, fs::Permissions::from_mode(mode)).is_err() {
+        tracing::warn!("other users may read {}: its permissions should be {mode:o}", path.display());
     }
 }
 
@@ -136,6 +161,19 @@ mod tests {
         assert_eq!(open(), ids[0]);
         let left: Vec<_> = fs::read_dir(&path).expect("a directory").collect();
         assert_eq!(left.len(), 1, "a draft was left behind: {left:?}");
+    }
+
+    #[test]
+    fn only_the_user_reads_the_directory_also_one_that_was_open_before() {
+        let mode = |path: &Path| fs::metadata(path).expect("it exists").mode() & 0o777;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("data");
+        DataDir::open(&path).expect("a usable directory");
+        assert_eq!((mode(&path), mode(&path.join(FILE))), (DIRECTORY_MODE, FILE_MODE));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("opened");
+        fs::set_permissions(path.join(FILE), fs::Permissions::from_mode(0o644)).expect("opened");
+        DataDir::open(&path).expect("a usable directory");
+        assert_eq!((mode(&path), mode(&path.join(FILE))), (DIRECTORY_MODE, FILE_MODE));
     }
 
     #[test]

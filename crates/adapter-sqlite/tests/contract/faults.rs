@@ -11,6 +11,9 @@ pub fn suite() -> Vec<Case<Files>> {
     vec![
         Case::new("faults::an_open_transaction_elsewhere_is_a_clear_no", locked_elsewhere),
         Case::new("faults::a_deleted_file_is_noticed", deleted),
+        Case::new("faults::after_a_side_file_is_deleted_nothing_is_acknowledged", side_file),
+        Case::new("faults::a_second_process_does_not_open_other_files", other_files),
+        Case::new("faults::only_the_user_reads_the_files_also_those_that_were_open_before", permissions),
         Case::new("faults::a_replaced_file_ends_the_leadership", replaced),
     ]
 }
@@ -57,6 +60,51 @@ async fn deleted(_: Arc<Files>) {
     let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
     assert!(told.contains("coordinator.db"), "{told}");
     assert!(!files.path().exists(), "it is not made anew behind everybody's back");
+}
+
+async fn side_file(_: Arc<Files>) {
+    for end in ["-wal", "-shm"] {
+        let files = Files::new();
+        let store = impatient(&files, "i").await;
+        store.submit_one(&signal_ledger::signal("kept"), &signal_ledger::client()).await.unwrap();
+        std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
+        let answer = store.submit_one(&signal_ledger::signal("lost"), &signal_ledger::client()).await;
+        let Err(StoreError::Unavailable(told)) = answer else { panic!("{end}: {answer:?}") };
+        assert!(told.contains(end) && told.contains("deleted or replaced"), "{told}");
+        store.close().await;
+        let again = files.migrated("j").await;
+        assert_eq!(again.counts().await.unwrap().received, 1, "{end}: what was acknowledged is kept");
+    }
+}
+
+async fn other_files(_: Arc<Files>) {
+    let files = Files::new();
+    let store = impatient(&files, "i").await;
+    let Ok(Claim::Granted(_)) = store.claim(&request(&store).await).await else { panic!("the row is open") };
+    for end in ["-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
+    }
+    let other = SqliteStore::new(SqliteConfig { ttl: TTL_MIN, ..files.config(&opening("j")) });
+    for answer in
+        [other.observe().await.map(drop), other.migrate(domain::ports::Migrate::Apply).await.map(drop)]
+    {
+        let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
+        assert!(told.contains("-wal is not the file that other instances have open"), "{told}");
+    }
+}
+
+async fn permissions(_: Arc<Files>) {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new();
+    let store = impatient(&files, "i").await;
+    store.observe().await.unwrap();
+    std::fs::set_permissions(files.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    store.migrate(domain::ports::Migrate::Apply).await.unwrap();
+    for end in ["", "-wal", "-shm", "-lock"] {
+        let mode =
+            std::fs::metadata(format!("{}{end}", files.path().display())).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{end}");
+    }
 }
 
 async fn replaced(_: Arc<Files>) {

@@ -148,6 +148,7 @@ pub fn load(
     judge.one_lease_in_the_environment();
     judge.a_prefix_needs_redis();
     judge.a_schema_needs_postgres();
+    judge.redis_needs_postgres();
     if let (Some(ttl), Some(Some(heartbeat))) = (leader_ttl, heartbeat) {
         judge.heartbeat_fits(heartbeat, ttl);
     }
@@ -285,6 +286,17 @@ impl Judge {
         if self.written.contains_key(&Key::PostgresSchema) && !self.written.contains_key(&Key::PostgresUrl) {
             let message = "means nothing without postgres.url (COORDINATOR_POSTGRES_URL, --postgres)";
             self.faults.push(Fault::new(self.place(Key::PostgresSchema), message));
+        }
+    }
+
+    /// Redis suggests instances on several hosts, and an embedded store is shared by one host only: two data
+    /// directories would have two leaders, and both would hand out the same signal.
+    fn redis_needs_postgres(&mut self) {
+        if self.written.contains_key(&Key::RedisUrl) && !self.written.contains_key(&Key::PostgresUrl) {
+            let message = "needs postgres.url (COORDINATOR_POSTGRES_URL, --postgres): without PostgreSQL the embedded \
+                           store of each data_dir decides, and every data_dir would have a leader. Set postgres.url \
+                           as well, or leave Redis out";
+            self.faults.push(Fault::new(self.place(Key::RedisUrl), message));
         }
     }
 

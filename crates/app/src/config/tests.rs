@@ -1,6 +1,8 @@
 use super::*;
 use crate::secret::Secret;
 
+mod stores;
+
 const PATH: &str = "coordinator.toml";
 const CANARY: &str = "canary";
 
@@ -29,6 +31,9 @@ fn told(result: Result<Config, Vec<Fault>>) -> Vec<String> {
 fn secret(text: &str) -> Option<Secret> {
     Some(Secret::new(text.to_owned()))
 }
+
+/// Both stores; a setting of Redis may follow.
+const BOTH: &str = "[postgres]\nurl = \"postgres://h/d\"\n[redis]\nurl = \"redis://h\"\n";
 
 /// Every setting, written in the file.
 const FULL: &str = r#"
@@ -280,13 +285,12 @@ fn only_loopback_addresses_are_listened_on() {
 
 #[test]
 fn ids_and_prefixes_have_no_characters_with_a_meaning() {
-    for key in ["group = ", "instance_id = ", "[redis]\nurl = \"redis://h\"\nprefix = "] {
+    for key in ["group = ", "instance_id = ", &format!("{BOTH}prefix = ")] {
         for wrong in ["", "a b", "a/b", "{a}", "a*", "\u{20b9}"] {
             assert_eq!(told(from_file(&format!("{key}\"{wrong}\""))).len(), 1, "{key}{wrong}");
         }
     }
-    let prefix =
-        |length| from_file(&format!("[redis]\nurl = \"redis://h\"\nprefix = \"{}\"", "p".repeat(length)));
+    let prefix = |length| from_file(&format!("{BOTH}prefix = \"{}\"", "p".repeat(length)));
     prefix(64).expect("as long as allowed");
     assert_eq!(told(prefix(65)).len(), 1);
 }

@@ -42,6 +42,7 @@ fn settings_that_contradict_each_other() {
         "at most 1s",
     ]);
     check("[redis]\nprefix = \"p\"").refused(&["redis.prefix", "means nothing without redis.url"]);
+    check("[redis]\nurl = \"redis://h\"").refused(&["redis.url", "needs postgres.url", "leave Redis out"]);
     let twice =
         coordinator(&["run"]).environment("LEADER_TTL", "3").environment("COORDINATOR_LEADER_TTL", "4");
     twice.run().refused(&["LEADER_TTL", "contradicts"]);

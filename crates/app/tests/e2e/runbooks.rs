@@ -6,6 +6,7 @@
 mod absent;
 mod broken;
 mod down;
+mod handler;
 mod held_up;
 mod in_doubt;
 mod portfolio;
@@ -16,12 +17,13 @@ use crate::follow::rules;
 use std::collections::BTreeSet;
 
 /// The lists of all tests.
-const FOLLOWED: [&[&str]; 11] = [
+const FOLLOWED: [&[&str]; 12] = [
     &absent::UNREACHED,
     &absent::RESTARTED,
     &broken::BROKEN,
     &down::KILLED,
     &down::DATABASE_STOPPED,
+    &handler::HANDLER,
     &held_up::UNCLAIMED,
     &held_up::UNCOUNTED,
     &in_doubt::IN_DOUBT,

@@ -13,5 +13,5 @@ mod validate;
 pub use backoff::backoff;
 pub use fault::{FINDINGS_MAX, RecoveryCode, RecoveryFault};
 pub use portfolio::{INSTRUMENT_LEN_MAX, Portfolio, Position, PositionId, PositionStatus};
-pub use raw::{POSITIONS_READ_MAX, RawPortfolio, RawPosition, RawTotals};
+pub use raw::{RawPortfolio, RawPosition, RawTotals};
 pub use validate::{TOLERANCE, validate};

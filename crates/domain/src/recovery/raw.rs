@@ -36,11 +36,9 @@ pub struct RawTotals {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RawPortfolio {
     /// Every row of `recovery.positions` whose status is not `closed` (any letter case); rows with NULL
-    /// or unknown status are included, so that they are judged. At most [`POSITIONS_READ_MAX`].
+    /// or unknown status are included, so that they are judged. None is left
+    /// out: a sum over a part of the rows would judge another portfolio.
     pub positions: Vec<RawPosition>,
     /// Every row of `recovery.portfolio`: there must be exactly one. At most two are read.
     pub totals: Vec<RawTotals>,
 }
-
-/// More open positions than this are not read: the relation is not what it should be.
-pub const POSITIONS_READ_MAX: usize = 10_000;

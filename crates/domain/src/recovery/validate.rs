@@ -2,7 +2,7 @@
 
 use super::fault::{RecoveryCode, RecoveryFault};
 use super::portfolio::{INSTRUMENT_LEN_MAX, Portfolio, Position, PositionId, PositionStatus};
-use super::raw::{POSITIONS_READ_MAX, RawPortfolio, RawPosition, RawTotals};
+use super::raw::{RawPortfolio, RawPosition, RawTotals};
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -23,9 +23,6 @@ const SHOWN_MAX: usize = 64;
 /// history: it is neither judged nor returned.
 pub fn validate(raw: &RawPortfolio) -> Result<Portfolio, RecoveryFault> {
     let mut findings = Vec::new();
-    if raw.positions.len() > POSITIONS_READ_MAX {
-        findings.push(format!("more than {POSITIONS_READ_MAX} open positions"));
-    }
     let mut ids = BTreeSet::new();
     let mut positions = Vec::new();
     for (index, row) in raw.positions.iter().enumerate() {

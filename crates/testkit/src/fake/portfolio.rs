@@ -1,7 +1,7 @@
 //! Relations of texts, as recovery reads them.
 
 use domain::ports::StoreError;
-use domain::recovery::{POSITIONS_READ_MAX, RawPosition, RawTotals};
+use domain::recovery::{RawPosition, RawTotals};
 use std::collections::BTreeMap;
 
 pub(super) const POSITION: [&str; 7] =
@@ -39,7 +39,7 @@ impl Relation {
     /// The rows that are not closed.
     pub(super) fn positions(&self, name: &str) -> Result<Vec<RawPosition>, StoreError> {
         self.require(name, &POSITION)?;
-        Ok(self.rows.iter().map(position).filter(is_open).take(POSITIONS_READ_MAX).collect())
+        Ok(self.rows.iter().map(position).filter(is_open).collect())
     }
 
     /// The rows of the portfolio.

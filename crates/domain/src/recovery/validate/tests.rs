@@ -280,12 +280,19 @@ fn every_corrupt_value_is_told_at_once() {
 }
 
 #[test]
-fn one_row_too_many_is_corrupt() {
-    let mut raw = RawPortfolio { positions: vec![], totals: vec![totals("0", "0")] };
-    raw.positions = (0..POSITIONS_READ_MAX)
-        .map(|n| RawPosition { risk_amount: text("0"), margin_used: text("0"), ..row(&format!("P-{n}")) })
+fn every_row_is_judged_and_summed_however_many_there_are() {
+    const ROWS: usize = 100_000;
+    let mut raw = RawPortfolio { positions: vec![], totals: vec![totals("1000.00", "0")] };
+    raw.positions = (0..ROWS)
+        .map(|n| RawPosition { risk_amount: text("0.01"), margin_used: text("0"), ..row(&format!("P-{n}")) })
         .collect();
-    assert_eq!(validate(&raw).expect("as many as are read").positions.len(), POSITIONS_READ_MAX);
-    raw.positions.push(RawPosition { risk_amount: text("0"), margin_used: text("0"), ..row("P-last") });
-    assert_corrupt(&raw, "more than 10000 open positions");
+    assert_eq!(validate(&raw).expect("the sum is exact").positions.len(), ROWS);
+    let last = raw.positions.len() - 1;
+    raw.positions[last] = RawPosition { risk_amount: text("0.01"), margin_used: text("0"), ..row("P-0") };
+    assert_corrupt(&raw, "position \"P-0\": position_id occurs more than once");
+    raw.positions[last] = RawPosition { quantity: text("none"), margin_used: text("0"), ..row("P-last") };
+    assert_corrupt(
+        &raw,
+        "position \"P-last\": quantity is \"none\", not a decimal number of at most 28 digits",
+    );
 }

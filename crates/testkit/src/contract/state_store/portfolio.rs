@@ -2,7 +2,7 @@
 
 use crate::contract::{Case, Opening, Process, Scene, StateStores, Tamper, cases};
 use domain::ports::StoreError;
-use domain::recovery::{POSITIONS_READ_MAX, RawPortfolio, RawPosition, RawTotals};
+use domain::recovery::{RawPortfolio, RawPosition, RawTotals};
 use rust_decimal::Decimal;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
@@ -14,7 +14,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         unknown_and_null_statuses_are_kept_to_be_judged,
         two_totals_are_enough_to_see_that_there_is_more_than_one,
         no_totals_are_no_error_here,
-        positions_are_read_up_to_the_limit,
+        every_position_is_read_however_many_there_are,
         a_missing_relation_is_named,
         a_missing_column_is_named,
     )
@@ -182,11 +182,14 @@ async fn no_totals_are_no_error_here(scene: Scene) {
     assert_eq!(book.read().await, RawPortfolio::default());
 }
 
-async fn positions_are_read_up_to_the_limit(scene: Scene) {
+/// More than a page of any client.
+const POSITIONS: usize = 12_001;
+
+async fn every_position_is_read_however_many_there_are(scene: Scene) {
     let book = Book::new(scene).await;
-    let rows = (0..=POSITIONS_READ_MAX).map(|n| vec![Some(format!("p-{n}"))]).collect();
+    let rows = (0..POSITIONS).map(|n| vec![Some(format!("p-{n}"))]).collect();
     book.insert(&book.process.opening.positions, &["position_id"], rows).await;
-    assert_eq!(book.read().await.positions.len(), POSITIONS_READ_MAX);
+    assert_eq!(book.read().await.positions.len(), POSITIONS);
 }
 
 async fn a_missing_relation_is_named(scene: Scene) {

@@ -1,0 +1,160 @@
+//! The identity of a database's three files, and the lock that makes all processes open the same three.
+//!
+//! A commit is in `-wal` before it is in the file, and the locks are in `-shm`. A process that holds a deleted one
+//! goes on without an error: its commits are lost with it, and a process that starts then opens others. Invariant:
+//! while any connection of any process is open, the lock file names the three files, and all have these open.
+
+use crate::error::path_unusable;
+use domain::ports::StoreError;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// What the names of the three files end with.
+const ENDS: [&str; 3] = ["", "-wal", "-shm"];
+/// What the name of the lock file ends with.
+const LOCK_END: &str = "-lock";
+/// Three lines of two numbers are shorter.
+const RECORD_BYTES_MAX: u64 = 256;
+
+/// Only the user reads signals and the portfolio.
+const FILE_MODE: u32 = 0o600;
+/// The bits of group and others.
+const OTHERS: u32 = 0o077;
+
+/// Device and inode.
+type FileId = (u64, u64);
+
+/// The identities; `None` for a file that does not exist.
+///
+/// It only reads the directory. Opening and closing the database file here would drop the locks that SQLite
+/// holds on it in this process: that is how POSIX locks work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity([Option<FileId>; 3]);
+
+impl Identity {
+    /// Reads it now.
+    pub(crate) fn of(path: &Path) -> Self {
+        Self(ENDS.map(|end| {
+            let seen = fs::metadata(name(path, end)).ok()?;
+            Some((seen.dev(), seen.ino()))
+        }))
+    }
+
+    /// Whether the database itself is there.
+    pub(crate) fn exists(self) -> bool {
+        self.0[0].is_some()
+    }
+
+    /// Whether the database itself is the same.
+    pub(crate) fn same_database(self, other: Self) -> bool {
+        self.0[0] == other.0[0]
+    }
+
+    /// The first file that `self` has and `now` has not, or has another of.
+    pub(crate) fn gone(self, now: Self, path: &Path) -> Option<PathBuf> {
+        let pairs = self.0.into_iter().zip(now.0).zip(ENDS);
+        pairs
+            .into_iter()
+            .find(|((then, now), _)| then.is_some() && then != now)
+            .map(|(_, end)| name(path, end))
+    }
+
+    /// Takes the permissions of group and others away. Files of another user keep theirs: the store works with them.
+    pub(crate) fn tighten(path: &Path) {
+        for file in ENDS.map(|end| name(path, end)) {
+            if fs::metadata(&file).is_ok_and(|seen| seen.mode() & OTHERS != 0)
+                && let Err(error) = fs::set_permissions(&file, fs::Permissions::from_mode(FILE_MODE))
+            {
+                tracing::warn!(%error, "other users may read {}: its mode should be 600", file.display());
+            }
+        }
+    }
+
+    fn record(self) -> String {
+        self.0.iter().fold(String::new(), |mut text, id| {
+            let (device, inode) = id.unwrap_or_default();
+            writeln!(text, "{device} {inode}").expect("a text takes any text");
+            text
+        })
+    }
+
+    /// `None` for a text that is not a record: nobody has finished opening the files.
+    fn parse(text: &str) -> Option<Self> {
+        let mut ids = [None; 3];
+        let mut lines = text.lines();
+        for id in &mut ids {
+            let (device, inode) = lines.next()?.split_once(' ')?;
+            *id = Some((device.parse().ok()?, inode.parse().ok()?)).filter(|id| *id != (0, 0));
+        }
+        Some(Self(ids))
+    }
+}
+
+/// The lock of one connection. The kernel releases it with the process.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+    is_first: bool,
+}
+
+impl Lock {
+    /// Takes the lock before the database is opened: alone if no connection is open anywhere, otherwise shared, and
+    /// then the three files must be those of the record. `None`: another process is just opening them.
+    pub(crate) fn take(path: &Path) -> Result<Option<Self>, StoreError> {
+        let failed = |error: io::Error| path_unusable(&name(path, LOCK_END), &error);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(name(path, LOCK_END))
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(Self { file, is_first: true })),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        match file.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let mut text = String::new();
+        (&mut file).take(RECORD_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+        let Some(record) = Identity::parse(&text) else { return Ok(None) };
+        match record.gone(Identity::of(path), path) {
+            Some(gone) => Err(StoreError::Unavailable(format!(
+                "{} is not the file that other instances have open: it was deleted or replaced. Stop every instance \
+                 of this data directory with SIGTERM, then start them again",
+                gone.display()
+            ))),
+            None => Ok(Some(Self { file, is_first: false })),
+        }
+    }
+
+    /// Shares the lock once the database is open. The first connection records the three files.
+    pub(crate) fn share(&mut self, path: &Path, identity: Identity) -> Result<(), StoreError> {
+        if !self.is_first {
+            return Ok(());
+        }
+        let mut write = || {
+            self.file.set_len(0)?;
+            self.file.seek(SeekFrom::Start(0))?;
+            self.file.write_all(identity.record().as_bytes())?;
+            self.file.lock_shared()
+        };
+        write().map_err(|error| path_unusable(&name(path, LOCK_END), &error))?;
+        self.is_first = false;
+        Ok(())
+    }
+}
+
+fn name(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}

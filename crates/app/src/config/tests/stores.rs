@@ -1,0 +1,25 @@
+//! Which stores go together.
+
+use super::*;
+
+#[test]
+fn redis_without_postgres_is_refused_with_the_reason_and_the_remedy() {
+    let flags = Flags { redis: secret("redis://h"), ..Flags::default() };
+    let loads = [
+        (from_file("[redis]\nurl = \"redis://h\""), "coordinator.toml:redis.url"),
+        (
+            with("", &[("COORDINATOR_REDIS_URL", "redis://h")], &Flags::default()),
+            "environment COORDINATOR_REDIS_URL",
+        ),
+        (load(None, [], &flags), "--redis"),
+    ];
+    for (result, place) in loads {
+        let faults = told(result);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        for part in [place, "every data_dir would have a leader", "Set postgres.url"] {
+            assert!(faults[0].contains(part), "{part}: {faults:?}");
+        }
+    }
+    from_file(BOTH).expect("PostgreSQL decides, Redis makes it fast");
+    from_file("[postgres]\nurl = \"postgres://h/d\"").expect("PostgreSQL alone");
+}

@@ -109,6 +109,7 @@ async fn a_claim_that_a_failover_lost_calls_no_handler() {
     leader.is("before", SignalState::Done).await;
     leader.submit("s-0", "OTHER").await;
     leader.is("s-0", SignalState::Done).await;
+    *broker.lookup.lock().expect("no panic") = Settlement::Received;
     leader.faults.next_of(Call::ClaimSignals, Fault::HoldReply);
     let token = leader.coordinator.leadership().borrow().epoch;
     leader.submit("s-1", "NIFTY").await;
@@ -122,7 +123,8 @@ async fn a_claim_that_a_failover_lost_calls_no_handler() {
     assert_eq!(leader.coordinator.leadership().borrow().epoch, token, "it is the same leadership");
     let sent: Vec<String> = broker.orders().into_iter().filter(|id| id == "s-1").collect();
     assert_eq!(sent, ["s-1"]);
-    assert_eq!(leader.find("s-1").await.attempt, 2, "the claim under the old token was given back");
+    // The store may have forgotten another attempt: what was given back is looked up before it is claimed again.
+    assert_eq!(leader.find("s-1").await.attempt, 3, "the claim under the old token was given back");
 }
 
 /// Rule: nothing is claimed before everything that former leaders left was taken over.

@@ -97,7 +97,8 @@ impl Identity {
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
-    is_first: bool,
+    /// What the lock file says; `None` for the first connection, which writes it.
+    record: Option<Identity>,
 }
 
 impl Lock {
@@ -114,7 +115,7 @@ impl Lock {
             .open(name(path, LOCK_END))
             .map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => return Ok(Some(Self { file, is_first: true })),
+            Ok(()) => return Ok(Some(Self { file, record: None })),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
@@ -132,14 +133,16 @@ impl Lock {
                  of this data directory with SIGTERM, then start them again",
                 gone.display()
             ))),
-            None => Ok(Some(Self { file, is_first: false })),
+            None => Ok(Some(Self { file, record: Some(record) })),
         }
     }
 
-    /// Shares the lock once the database is open. The first connection records the three files.
-    pub(crate) fn share(&mut self, path: &Path, identity: Identity) -> Result<(), StoreError> {
-        if !self.is_first {
-            return Ok(());
+    /// Shares the lock once the database is open and was read. The first connection records the three files. For a later
+    /// one the answer is whether it has those of the record: the last of the others may have closed them, and SQLite
+    /// deleted `-wal` and `-shm` then, after the lock was taken and before this connection had opened them.
+    pub(crate) fn share(&mut self, path: &Path, identity: Identity) -> Result<bool, StoreError> {
+        if let Some(record) = self.record {
+            return Ok(record.gone(identity, path).is_none());
         }
         let mut write = || {
             self.file.set_len(0)?;
@@ -148,8 +151,8 @@ impl Lock {
             self.file.lock_shared()
         };
         write().map_err(|error| path_unusable(&name(path, LOCK_END), &error))?;
-        self.is_first = false;
-        Ok(())
+        self.record = Some(identity);
+        Ok(true)
     }
 }
 

@@ -149,18 +149,36 @@ impl Session {
     }
 
     async fn open(&self) -> Result<Open, StoreError> {
+        let give_up = Instant::now() + self.lock_wait;
+        loop {
+            if let Some(open) = self.try_open().await? {
+                return Ok(open);
+            }
+            if Instant::now() >= give_up {
+                let busy = format!("{} is being closed by another process", self.path.display());
+                return Err(StoreError::Unavailable(busy));
+            }
+            tokio::time::sleep(LOCK_ROUND).await;
+        }
+    }
+
+    /// `None` when the last other connection was closed in the middle of it, and its files with it.
+    async fn try_open(&self) -> Result<Option<Open>, StoreError> {
         let mut lock = lock(&self.path, self.lock_wait).await?;
         let mut connection = connect(&self.path, &self.options).await?;
         let round =
             Statement::new(AssertSqlSafe(format!("PRAGMA busy_timeout = {}", LOCK_ROUND.as_millis())));
         round.query().execute(&mut connection).await.map_err(|error| judge(&self.path, &error))?;
+        // SQLite opens `-wal` and `-shm` with the first read. From then on no other connection deletes them.
+        let read = Statement::new("SELECT count(*) FROM sqlite_schema");
+        read.query().execute(&mut connection).await.map_err(|error| judge(&self.path, &error))?;
         let files = Identity::of(&self.path);
         if !files.exists() {
             let deleted = format!("{} was deleted while it was opened", self.path.display());
             return Err(StoreError::Unavailable(deleted));
         }
-        lock.share(&self.path, files)?;
-        Ok(Open { connection, files, _lock: lock })
+        let agrees = lock.share(&self.path, files)?;
+        Ok(agrees.then_some(Open { connection, files, _lock: lock }))
     }
 
     /// The answer rests on files that are still there. Otherwise what was written may be lost with them, so nothing is

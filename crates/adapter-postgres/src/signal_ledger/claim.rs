@@ -72,11 +72,10 @@ pub(crate) const CLAIM: &str = concat!(
             WHERE head.instrument NOT IN (
                 SELECT o.instrument FROM coordinator_signal AS o
                 WHERE o.group_id = $1 AND o.state IN ('claimed', 'in_doubt'))
-              AND NOT EXISTS (
-                SELECT FROM coordinator_signal AS t
-                WHERE t.group_id = $1 AND t.id = head.id AND ",
+              AND NOT (
+                SELECT ",
         unasked!(),
-        ")
+        " FROM coordinator_signal AS t WHERE t.group_id = $1 AND t.id = head.id)
             ORDER BY head.arrival
             LIMIT (SELECT greatest(1, least($5::bigint, minute, day)) FROM room)),
          granted AS (

@@ -101,11 +101,11 @@ async fn holds_up_no_successor(databases: &Databases, last: Last) {
     assert_eq!(successor.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let token = lead(&leader, &first).await;
     // Each is prepared: what is asked for below is carried out without another answer to its client.
-    assert_eq!(leader.claim_signals(&token, Limits::default(), CLAIM_MAX).await, Ok(SignalClaim::Empty));
+    assert_eq!(leader.claim_signals(&token, Limits::NONE, CLAIM_MAX).await, Ok(SignalClaim::Empty));
     leader.take_over(&token, InFlight::All).await.expect("take over").expect("held");
     leader.submit(&many(), &client()).await.expect("submit");
     if matches!(last, Last::TakeOver | Last::Repetition) {
-        let claim = leader.claim_signals(&token, Limits::default(), CLAIM_MAX).await;
+        let claim = leader.claim_signals(&token, Limits::NONE, CLAIM_MAX).await;
         assert!(
             matches!(claim, Ok(SignalClaim::Claimed(claimed)) if claimed.len() == usize::from(CLAIM_MAX))
         );
@@ -117,7 +117,7 @@ async fn holds_up_no_successor(databases: &Databases, last: Last) {
         let leader = leader.clone();
         async move {
             match last {
-                Last::Claim => drop(leader.claim_signals(&token, Limits::default(), CLAIM_MAX).await),
+                Last::Claim => drop(leader.claim_signals(&token, Limits::NONE, CLAIM_MAX).await),
                 Last::TakeOver => drop(leader.take_over(&token, InFlight::Only(&[])).await),
                 Last::Repetition => drop(leader.submit(&many(), &client()).await),
             }

@@ -109,7 +109,7 @@ async fn no_switch(_: Arc<Files>) {
         for answer in answers {
             let Err(StoreError::Corrupt(told)) = answer else { panic!("{gone}: {answer:?}") };
             assert!(told.contains("coordinator_dispatch") && told.contains(named), "{told}");
-            assert!(told.contains("`coordinator migrate`"), "{told}");
+            assert!(told.contains("`coordinator migrate"), "{told}");
         }
         assert_eq!(store.counts().await.unwrap().received, 1, "everything else goes on");
         assert_eq!(store.take_over(&token, InFlight::All).await, Ok(Some(vec![])));

@@ -23,7 +23,8 @@ async fn next(spans: &mut mpsc::Receiver<Span>, name: &str) -> Span {
 #[tokio::test]
 async fn a_lease_that_another_took_before_its_end_is_superseded() {
     let group = GroupId::parse("g").expect("an id");
-    let (opening, other) = (Opening::new(&group, "a"), Opening::new(&group, "b"));
+    let (mut opening, other) = (Opening::new(&group, "a"), Opening::new(&group, "b"));
+    opening.ttl = TTL;
     let database = FakeDatabase::new();
     let store: Arc<dyn StateStore> = database.process(&opening);
     let builder = Coordinator::builder(opening.id.clone(), opening.nonce, Arc::clone(&store));

@@ -79,6 +79,8 @@ fn look_at(file: &mut String, group: &Group, look: &Look) {
 fn alert(file: &mut String, rule: &ExportedRule, told: &Told) {
     line(file, 10, "- exp_labels:");
     for (name, value) in rule.labels().iter().chain(told.labels) {
+        // A colon with a space after it would begin a mapping.
+        let value = if value.contains(": ") { quoted(value) } else { (*value).to_string() };
         line(file, 14, &format!("{name}: {value}"));
     }
     line(file, 12, "exp_annotations:");

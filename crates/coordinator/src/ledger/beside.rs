@@ -39,7 +39,7 @@ pub(crate) enum Woken {
 
 /// Waits until something that is `running` ends, which is kept in `finished` then; until leadership changes, `store`
 /// (if any) hints, or `until` has come. Dropping it, or its answer, loses nothing.
-pub(super) async fn woken<R: Future>(
+async fn woken<R: Future>(
     running: &mut FuturesUnordered<R>,
     finished: &mut Vec<R::Output>,
     leadership: &mut watch::Receiver<Leadership>,
@@ -62,6 +62,22 @@ pub(super) async fn woken<R: Future>(
         () = sleep_until(until) => {}
     }
     Woken::Otherwise
+}
+
+/// Waits as [`woken`] does, and makes `request` afterwards if it is due by then, while what is `running` goes on.
+pub(super) async fn woken_then<R: Future, T>(
+    running: &mut FuturesUnordered<R>,
+    finished: &mut Vec<R::Output>,
+    leadership: &mut watch::Receiver<Leadership>,
+    store: Option<&dyn SignalLedger>,
+    until: Instant,
+    (due, request): (Option<Instant>, impl Future<Output = T>),
+) -> (Woken, Option<T>) {
+    let woken = woken(&mut *running, &mut *finished, leadership, store, until).await;
+    if due.is_none_or(|at| at > Instant::now()) {
+        return (woken, None);
+    }
+    (woken, Some(beside(running, finished, request).await))
 }
 
 /// The handler's answer. One that does not come in time, or a panic, is no answer: nobody knows.

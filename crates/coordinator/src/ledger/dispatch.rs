@@ -3,7 +3,7 @@
 //! One request to the ledger is under way at a time; any number of handlers' calls go on beside it, one for an
 //! instrument. Nothing is spawned: everything ends with the future of the leadership.
 
-use super::beside::{Woken, answered, beside, woken};
+use super::beside::{Woken, answered, beside, woken_then};
 use super::doubts::Doubts;
 use super::expiry::has_expired;
 use super::not_executed::NotExecuted;
@@ -449,17 +449,9 @@ impl<'a> Round<'a> {
         let until = due.chain(settle).min().unwrap_or_else(|| Instant::now() + LOOK_AGAIN);
         let store = (acts && self.handler.is_some()).then_some(&*self.ledger.store);
         let (running, finished) = (&mut self.running, &mut self.finished);
-        let (probe, ledger) = (probe.filter(|_| acts), &*self.ledger.store);
-        let state = &mut self.leader.state;
-        let waiting = async {
-            let woken = woken(&mut *running, &mut *finished, state, store, until).await;
-            if probe.is_none_or(|at| at > Instant::now()) {
-                return (woken, None);
-            }
-            let query =
-                ListQuery { state: Some(StateName::Received), instrument: None, before: None, limit: 1 };
-            (woken, Some(beside(running, finished, asked(ledger.list(&query))).await))
-        };
+        let query = ListQuery { state: Some(StateName::Received), instrument: None, before: None, limit: 1 };
+        let probing = (probe.filter(|_| acts), asked(self.ledger.store.list(&query)));
+        let waiting = woken_then(running, finished, &mut self.leader.state, store, until, probing);
         let (woken, latest) = at(CrashPoint::Wait, waiting).await;
         if let Some(latest) = latest {
             self.probed(latest);

@@ -38,7 +38,13 @@ impl Election {
         {
             let thread = std::thread::Builder::new()
                 .name("election".to_owned())
-                .spawn(move || own_thread(driver, &shared, ended))
+                .spawn({
+                    // A subscriber that the caller has set for its own thread gets the election's lines as well.
+                    let subscriber = tracing::dispatcher::get_default(Clone::clone);
+                    move || {
+                        tracing::dispatcher::with_default(&subscriber, || own_thread(driver, &shared, ended));
+                    }
+                })
                 .map_err(|error| format!("no thread: {error}"))?;
             Ok(Self { outcome, requests, thread: Some(thread) })
         }

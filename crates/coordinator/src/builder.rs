@@ -12,7 +12,6 @@ use crate::shared::{Settings, Shared};
 use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
 use domain::id::{InstanceId, Nonce};
 use domain::lease::TTL_DEFAULT;
-use domain::ledger::Limits;
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
 use domain::ports::{LeaderStore, Migrate, Schema, StateStore, StoreError, StoreIdentity};
 use domain::recovery::backoff;
@@ -129,7 +128,7 @@ impl Builder {
             ttl: TTL_DEFAULT,
             heartbeat: None,
             window: WINDOW_DEFAULT,
-            signals: SignalsConfig { limits: Limits::default(), ..SignalsConfig::default() },
+            signals: SignalsConfig::default(),
             published: SharedSettings::default(),
             migrate: Migrate::Apply,
             epochs: None,

@@ -41,7 +41,8 @@ fn me() -> InstanceId {
 }
 
 fn metrics() -> Metrics {
-    metrics_of(SignalsConfig::default())
+    // Limits are shown only when there are some.
+    metrics_of(SignalsConfig { limits: Limits::NONE, ..SignalsConfig::default() })
 }
 
 fn metrics_of(signals: SignalsConfig) -> Metrics {

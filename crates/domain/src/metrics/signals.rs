@@ -21,7 +21,7 @@ pub struct SignalsConfig {
 
 impl Default for SignalsConfig {
     fn default() -> Self {
-        Self { limits: Limits::NONE, value: SIGNAL_VALUE_DEFAULT }
+        Self { limits: Limits::default(), value: SIGNAL_VALUE_DEFAULT }
     }
 }
 

@@ -197,6 +197,7 @@ async fn a_signal_that_reaches_a_follower_is_executed_by_the_leader_once() {
     let leader = Instance::start(&database, "leader", Some(broker.clone()));
     leader.leads().await;
     let follower = Instance::start(&database, "follower", Some(broker.clone()));
+    until("the follower has read the lease", async || follower.coordinator.snapshot().is_some()).await;
     follower.submit("s-1", "NIFTY").await;
     assert_eq!(eventually("it is sent", arrivals.recv()).await.as_deref(), Some("s-1"));
     follower.is("s-1", SignalState::Done).await;

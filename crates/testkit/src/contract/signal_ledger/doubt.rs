@@ -173,7 +173,7 @@ async fn what_the_store_may_have_forgotten_is_asked_about_before_it_is_sent(scen
     );
     assert_eq!(take_over(&b, &token).await, [], "it was asked about once");
     let sent = claim(&*b.ledger, &token).await;
-    assert_eq!((ids(&[sent.clone()]), sent.attempt), (vec!["waiting"], 2));
+    assert_eq!((ids(std::slice::from_ref(&sent)), sent.attempt), (vec!["waiting"], 2));
     // The next time that the store forgets, it is in doubt again.
     settle(&*b.ledger, &token, &sent, Settlement::Received).await;
     let again = lead_after_forgetting(&a).await;

@@ -14,9 +14,10 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 
 impl Instance {
-    /// Its lease runs out: no renewal reaches the store any more.
+    /// Its lease runs out, and it does not lead again: no renewal and no claim reaches the store any more.
     async fn loses_its_lease(&self) {
         self.faults.lasting_of(Call::Renew, Fault::HangBefore);
+        self.faults.lasting_of(Call::Claim, Fault::LoseRequest);
         let mut seen = self.coordinator.leadership();
         let over = seen.wait_for(|now| !now.is_active(coordinator::clock::now()));
         eventually("its lease runs out", over).await.expect("the coordinator lives");
@@ -237,7 +238,10 @@ impl tracing::Subscriber for Watching {
 async fn readers_stop_believing_before_anything_is_done_about_it() {
     let (leadership, seen) = (Arc::default(), Arc::default());
     let watching = Watching { leadership: Arc::clone(&leadership), seen: Arc::clone(&seen) };
-    // This test has one thread, so the driver logs on it.
+    // While a process has one subscriber, tracing asks only the thread that reaches a line first whether anybody
+    // wants it, and the threads of the other tests have none. With a second one it asks all subscribers.
+    let _second = tracing::Dispatch::new(Watching { leadership: Arc::default(), seen: Arc::default() });
+    // The election's thread logs where the thread that started it does.
     let _watching = tracing::subscriber::set_default(watching);
     let database = FakeDatabase::new();
     let leader = Instance::start(&database, "leader", None);

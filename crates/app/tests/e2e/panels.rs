@@ -1,7 +1,10 @@
 //! Dashboards on what a real Prometheus has scraped: ours, and the one that users brought along, its queries as they
 //! are. Every panel has data.
 
+use crate::TTL;
+use crate::group::Group;
 use crate::monitoring::{JOB, Monitoring};
+use crate::servers::Servers;
 use crate::signals::accepted;
 use crate::wait::until;
 use crate::watched::Watched;
@@ -14,19 +17,38 @@ const SOURCE: &str = include_str!("testdata/source-dashboard.json");
 
 /// Whose orders are executed and never answered.
 const DOUBTFUL: &str = "NIFTY";
+/// Whose orders are never executed, and sent again and again.
+const REFUSED: &str = "FINNIFTY";
+/// As after a failover or a restore.
+const FORGOT: &str =
+    "UPDATE coordinator_lease SET forgot_ms = floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 #[test]
 fn every_panel_has_data() {
     let conduct = |order: &Order| match order.instrument.as_str() {
         DOUBTFUL => Conduct::ExecutesAndCuts,
+        REFUSED => Conduct::Refuses(200, r#"{"outcome":"not_executed"}"#.to_owned()),
         _ => Conduct::done(),
     };
     let broker = HttpBroker::with(conduct, |_| false);
-    let (mut watched, lead) = Watched::with(&[("COORDINATOR_SIGNALS_HANDLER", &broker.url())], &[]);
-    // One done, one in doubt, and one that waits for it, so that whatever is only told at times is told now.
-    for (id, instrument) in [("s-1", "BANKNIFTY"), ("s-2", DOUBTFUL), ("s-3", DOUBTFUL)] {
+    let servers = Servers::start();
+    let group = servers.group(TTL);
+    // The settings of one differ.
+    let launch = |group: &Group, name: &str| {
+        let launch = group.launch(name).environment("COORDINATOR_SIGNALS_HANDLER", &broker.url());
+        if name == "c" { launch.environment("COORDINATOR_SIGNALS_MAX_PER_MINUTE", "7") } else { launch }
+    };
+    let (mut watched, lead) = Watched::of(servers, group, launch, &[]);
+    // One done, one in doubt, one that waits for it, and one that is refused, so that whatever is only exported at times
+    // is exported now.
+    for (id, instrument) in [("s-1", "BANKNIFTY"), ("s-2", DOUBTFUL), ("s-3", DOUBTFUL), ("s-4", REFUSED)] {
         accepted(&mut watched.group, &lead.name, id, instrument);
     }
+    until("the handler has refused a signal", || {
+        watched.group.metric(&lead.name, "coordinator_handler_not_executing_seconds").map(drop)
+    });
+    // What waits is looked up before it is sent from now on, so this comes last.
+    watched.group.database.execute(FORGOT);
     let source: Value = serde_json::from_str(SOURCE).expect("JSON");
     assert_eq!(filled(&source["dashboard"], &watched.monitoring), 5);
     let ours: Value = serde_json::from_str(OURS).expect("JSON");

@@ -158,18 +158,41 @@ fn render(seen: &Seen, now_ms: i64) -> String {
         Some(Ok(_)) => seen.leader_redis().unwrap_or("nobody").to_owned(),
     };
     let held = seen.leader_db().unwrap_or("nobody");
-    // As long as the alert StoreForgot fires.
-    let recent =
-        |at_ms: &i64| u128::try_from(now_ms.saturating_sub(*at_ms)).unwrap_or(0) < FORGOT_SHOWN.as_millis();
-    let forgot = seen.forgot_ms.filter(recent).map_or_else(String::new, |at_ms| {
-        format!(
-            "\nthe store forgot           {} UTC: a standby was promoted or a backup restored",
-            date(at_ms)
-        )
-    });
+    let forgot = store_forgot(seen.forgot_ms, now_ms).unwrap_or_default();
     format!(
         "{}\n\nleader in the state store  {held} (epoch {})\nleader in Redis            {redis}{forgot}",
         table(&header, &rows),
         seen.row.version.token.epoch
     )
+}
+
+/// The line about it, for as long as the alert StoreForgot fires.
+fn store_forgot(forgot_ms: Option<i64>, now_ms: i64) -> Option<String> {
+    let at_ms = forgot_ms?;
+    let ago_ms = u128::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(0);
+    let line = format!(
+        "\nthe store forgot           {} UTC: a standby was promoted or a backup restored",
+        date(at_ms)
+    );
+    (ago_ms < FORGOT_SHOWN.as_millis()).then_some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_forgot_is_shown_for_a_day() {
+        const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+        const AT_MS: i64 = 1_700_000_000_000;
+        let shown = Some(
+            "\nthe store forgot           2023-11-14 22:13:20 UTC: a standby was promoted or a backup restored".to_owned(),
+        );
+        // The store's clock may be ahead of this one's.
+        for now_ms in [AT_MS - 1_000, AT_MS, AT_MS + DAY_MS - 1] {
+            assert_eq!(store_forgot(Some(AT_MS), now_ms), shown, "{now_ms}");
+        }
+        assert_eq!(store_forgot(Some(AT_MS), AT_MS + DAY_MS), None);
+        assert_eq!(store_forgot(None, AT_MS), None);
+    }
 }

@@ -118,8 +118,8 @@ fn expect_new_timeline(mut group: Group, old: &Token, old_epoch: u64) {
 /// What the store forgot is where operators look for it: both commands, the pages, a metric and an alert of every instance.
 fn expect_shown(group: &mut Group, current: &Token) {
     const FORGOT: &str = "a standby was promoted or a backup restored";
-    let forgot_ms = group.database.text("SELECT forgot_ms::text FROM coordinator_lease");
-    let forgot_s = forgot_ms.expect("it is noted").parse::<f64>().expect("a number") / 1_000.0;
+    let noted = group.database.text("SELECT forgot_ms::text FROM coordinator_lease");
+    let noted_s = noted.expect("it is noted").parse::<f64>().expect("a number") / 1_000.0;
 
     let history = group.command(&["history"]).stdout;
     assert!(history.contains(&format!("the store forgot: {FORGOT}")), "{history}");
@@ -135,7 +135,7 @@ fn expect_shown(group: &mut Group, current: &Token) {
         // It comes with the next heartbeat.
         until(&format!("{name} shows the moment"), || {
             let shown_s = group.metric(&name, "coordinator_store_forgot_timestamp_seconds")?;
-            ((shown_s - forgot_s).abs() < 0.001).then_some(())
+            ((shown_s - noted_s).abs() < 0.001).then_some(())
         });
         for page in ["/status", "/history"] {
             assert_eq!(group.json(&name, page)["store_forgot_at"], moment, "{page} of {name}");

@@ -17,8 +17,8 @@ const SOURCE: &str = include_str!("testdata/source-dashboard.json");
 
 /// Whose orders are executed and never answered.
 const DOUBTFUL: &str = "NIFTY";
-/// Whose orders are never executed, and sent again and again.
-const REFUSED: &str = "FINNIFTY";
+/// Whose orders are not executed, and the handler says so.
+const REFUSED: &str = "GOLD";
 /// As after a failover or a restore.
 const FORGOT: &str =
     "UPDATE coordinator_lease SET forgot_ms = floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
@@ -27,20 +27,21 @@ const FORGOT: &str =
 fn every_panel_has_data() {
     let conduct = |order: &Order| match order.instrument.as_str() {
         DOUBTFUL => Conduct::ExecutesAndCuts,
-        REFUSED => Conduct::Refuses(200, r#"{"outcome":"not_executed"}"#.to_owned()),
+        REFUSED => Conduct::Refuses(503, r#"{"outcome":"not_executed"}"#.to_owned()),
         _ => Conduct::done(),
     };
     let broker = HttpBroker::with(conduct, |_| false);
     let servers = Servers::start();
-    let group = servers.group(TTL);
-    // The settings of one differ.
+    let mut group = servers.group(TTL);
+    group.set("COORDINATOR_SIGNALS_HANDLER", &broker.url());
+    // One instance is configured differently.
     let launch = |group: &Group, name: &str| {
-        let launch = group.launch(name).environment("COORDINATOR_SIGNALS_HANDLER", &broker.url());
-        if name == "c" { launch.environment("COORDINATOR_SIGNALS_MAX_PER_MINUTE", "7") } else { launch }
+        let days = if name == "c" { "30" } else { "90" };
+        group.launch(name).environment("COORDINATOR_SIGNALS_RETENTION_DAYS", days)
     };
     let (mut watched, lead) = Watched::of(servers, group, launch, &[]);
-    // One done, one in doubt, one that waits for it, and one that is refused, so that whatever is only exported at times
-    // is exported now.
+    // One done, one in doubt, one that waits for it, and one that is not executed, so that whatever is only told at
+    // times is told now.
     for (id, instrument) in [("s-1", "BANKNIFTY"), ("s-2", DOUBTFUL), ("s-3", DOUBTFUL), ("s-4", REFUSED)] {
         accepted(&mut watched.group, &lead.name, id, instrument);
     }

@@ -49,6 +49,7 @@ pub use backend::{Backend, LeaderView, Pull, Reported};
 pub use handler::{HandlerUrl, HttpHandler, HttpHandlerConfig};
 pub use json::cluster::{InstanceJson, TermJson};
 pub use json::metrics::MetricsJson;
+pub use json::rfc3339;
 pub use json::signals::{AuditJson, SignalJson};
 pub use json::totals::TotalsJson;
 pub use routes::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX};

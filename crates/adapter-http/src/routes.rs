@@ -96,7 +96,7 @@ async fn history(
     if !(1..=HISTORY_LIMIT_MAX).contains(&limit) {
         return Err(wrong());
     }
-    Ok(Json(HistoryJson::new(&backend.history(limit).await?)).into_response())
+    Ok(Json(HistoryJson::new(&backend.history(limit).await?, backend.snapshot().as_ref())).into_response())
 }
 
 async fn exposition(State(backend): Shared) -> Response {

@@ -37,6 +37,7 @@ const BEAT: &str = "\
             beat_at = excluded.beat_at)
     SELECT (SELECT count(*) FROM coordinator_term
             WHERE group_id = $1 AND from_at > now() - interval '60 minutes') AS changes,
+           (SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1) AS forgot_ms,
            left(before.nonce, 32) AS nonce, before.started_ms
     FROM (VALUES (1)) AS always LEFT JOIN before ON true";
 
@@ -53,12 +54,17 @@ const MEMBERS: &str = "\
     FROM coordinator_member WHERE group_id = $1 AND beat_at > now() - interval '1 day'
     ORDER BY coordinator_member.id COLLATE \"C\" LIMIT $2";
 
-/// $1 group, $2 limit. By the order in which they were written: times may jump.
+/// $1 group, $2 limit. By the order in which they were written: times may jump. A term that lasts is on the timeline of
+/// its lease row, which a renewal carries over without a write to the history.
 const HISTORY: &str = "\
-    SELECT tl, epoch, left(holder, 128) AS holder, left(host, 256) AS host,
-           (extract(epoch FROM from_at) * 1000)::bigint AS from_ms,
-           (extract(epoch FROM to_at) * 1000)::bigint AS to_ms, left(reason, 256) AS reason
-    FROM coordinator_term WHERE group_id = $1 ORDER BY ordinal DESC LIMIT $2";
+    SELECT CASE WHEN term.to_at IS NULL AND term.claim = lease.claim THEN lease.tl ELSE term.tl END AS tl,
+           term.epoch, left(term.holder, 128) AS holder, left(term.host, 256) AS host,
+           (extract(epoch FROM term.from_at) * 1000)::bigint AS from_ms,
+           (extract(epoch FROM term.to_at) * 1000)::bigint AS to_ms, left(term.reason, 256) AS reason
+    FROM coordinator_term AS term LEFT JOIN coordinator_lease AS lease USING (group_id)
+    WHERE group_id = $1 ORDER BY term.ordinal DESC LIMIT $2";
+
+const FORGOT: &str = "SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1";
 
 /// `beaten`: whether this process wrote its line before.
 pub(crate) async fn beat(
@@ -92,6 +98,7 @@ pub(crate) async fn beat(
     Ok(Beat {
         changes_last_hour: Columns::of("coordinator_term", &row).number("changes")?,
         displaced: before.filter(|(nonce, _)| ours && *nonce != member.nonce),
+        forgot_ms: Columns::of("coordinator_lease", &row).optional("forgot_ms")?,
     })
 }
 
@@ -114,6 +121,11 @@ pub(crate) async fn history(lane: &Lane, me: &Identity, limit: u32) -> Result<Ve
     let limit = i64::from(limit.min(TERMS_READ_MAX));
     let rows = lane.all(me.names.query(HISTORY).bind(me.group.as_str()).bind(limit)).await?;
     rows.iter().map(term).collect()
+}
+
+pub(crate) async fn forgot_ms(lane: &Lane, me: &Identity) -> Result<Option<i64>, StoreError> {
+    let row = lane.optional(me.names.query(FORGOT).bind(me.group.as_str())).await?;
+    row.map_or(Ok(None), |row| Columns::of("coordinator_lease", &row).optional("forgot_ms"))
 }
 
 fn member_seen(row: &PgRow) -> Result<MemberSeen, StoreError> {

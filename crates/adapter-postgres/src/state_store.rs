@@ -202,6 +202,10 @@ impl StateStore for PostgresStore {
         members::history(&self.service, &self.me, limit).await
     }
 
+    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
+        members::forgot_ms(&self.service, &self.me).await
+    }
+
     async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
         portfolio::read(&self.service, &self.me, &self.positions, &self.portfolio).await
     }

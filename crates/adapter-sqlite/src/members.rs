@@ -22,13 +22,15 @@ pub(crate) struct Written {
     pub(crate) changes_last_hour: u32,
     /// Whose line it overwrote, if there was one.
     pub(crate) before: Option<(Nonce, i64)>,
+    /// When the store was last known to have forgotten.
+    pub(crate) forgot_ms: Option<i64>,
 }
 
 impl Written {
     /// What a process with `nonce` concludes, which had written its line before or not.
     pub(crate) fn judged(self, nonce: Nonce, written_before: bool) -> Beat {
         let displaced = self.before.filter(|(other, _)| written_before && *other != nonce);
-        Beat { changes_last_hour: self.changes_last_hour, displaced }
+        Beat { changes_last_hour: self.changes_last_hour, displaced, forgot_ms: self.forgot_ms }
     }
 }
 
@@ -47,7 +49,8 @@ pub(crate) async fn beat(session: &Session, group: &GroupId, member: &Member) ->
         "RETURNING previous_nonce, previous_started_ms, (SELECT count(*) FROM coordinator_term ",
         "WHERE coordinator_term.group_id = ?1 AND from_ms > ",
         now_ms!(),
-        " - 3600000) AS changes"
+        " - 3600000) AS changes, ",
+        "(SELECT forgot_ms FROM coordinator_lease WHERE coordinator_lease.group_id = ?1) AS forgot_ms"
     );
     let statement = Statement::new(SQL)
         .bind(group.as_str().to_owned())
@@ -70,7 +73,11 @@ pub(crate) async fn beat(session: &Session, group: &GroupId, member: &Member) ->
         None => None,
         Some(started_ms) => Some((stored.nonce("previous_nonce")?, started_ms)),
     };
-    Ok(Written { changes_last_hour: Stored::new("coordinator_term", row).number("changes")?, before })
+    Ok(Written {
+        changes_last_hour: Stored::new("coordinator_term", row).number("changes")?,
+        before,
+        forgot_ms: Stored::new("coordinator_lease", row).maybe_number("forgot_ms")?,
+    })
 }
 
 /// See [`domain::ports::StateStore::leave`].
@@ -112,6 +119,13 @@ pub(crate) async fn history(session: &Session, group: &GroupId, limit: u32) -> R
     let statement =
         Statement::new(SQL).bind(group.as_str().to_owned()).bind(TEXT_LEN_MAX).bind(i64::from(limit));
     session.fetch(statement).await?.iter().map(|row| term(&Stored::new("coordinator_term", row))).collect()
+}
+
+/// See [`domain::ports::StateStore::forgot_ms`].
+pub(crate) async fn forgot_ms(session: &Session, group: &GroupId) -> Result<Option<i64>, StoreError> {
+    const SQL: &str = "SELECT forgot_ms FROM coordinator_lease WHERE group_id = ?1";
+    let rows = session.fetch(Statement::new(SQL).bind(group.as_str().to_owned())).await?;
+    rows.first().map_or(Ok(None), |row| Stored::new("coordinator_lease", row).maybe_number("forgot_ms"))
 }
 
 fn seen(stored: &Stored<'_>) -> Result<MemberSeen, StoreError> {

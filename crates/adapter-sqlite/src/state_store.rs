@@ -132,6 +132,10 @@ impl StateStore for SqliteStore {
         members::history(&self.work, &self.config.group, limit).await
     }
 
+    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
+        members::forgot_ms(&self.work, &self.config.group).await
+    }
+
     async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
         portfolio::portfolio(&self.work, &self.config).await
     }

@@ -110,6 +110,9 @@ async fn once(shared: &Shared) -> Result<Beat, StoreError> {
 fn heard(shared: &Shared, beat: &Beat) {
     shared.record(Fact::Heartbeat { at_ms: clock::calendar_ms() });
     shared.record(Fact::ChangesLastHour(beat.changes_last_hour));
+    if let Some(at_ms) = beat.forgot_ms {
+        shared.record(Fact::StoreForgot(at_ms));
+    }
     if beat.displaced.is_some() {
         let id = &shared.settings.id;
         tracing::warn!("another process was started with the id {id}: it will be told to stop");

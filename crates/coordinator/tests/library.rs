@@ -431,6 +431,9 @@ impl StateStore for Scripted {
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
         self.real.history(limit).await
     }
+    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
+        self.real.forgot_ms().await
+    }
     async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
         self.real.portfolio().await
     }

@@ -102,12 +102,15 @@ pub struct Beat {
     /// Another live process writes under the same id: its nonce and start (unix milliseconds). Told when
     /// the line carried another nonce although this process had written it before.
     pub displaced: Option<(Nonce, i64)>,
+    /// As [`StateStore::forgot_ms`](crate::ports::StateStore::forgot_ms) answers.
+    pub forgot_ms: Option<i64>,
 }
 
 /// One leadership, from claim to release or to the next claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
-    /// On which timeline.
+    /// On which timeline it began. While it lasts, the timeline of the lease row, which a renewal carries to another one
+    /// after a promotion.
     pub timeline: Timeline,
     /// Its number.
     pub epoch: Epoch,

@@ -111,6 +111,7 @@ fn full() -> Snapshot {
         Fact::Refused { why: Refusal::Conflict, at_ms: STARTED_MS + 1_000 },
         Fact::NotExecuting(Some(STARTED_MS + 500)),
         Fact::SettingsDiffer(differing()),
+        Fact::StoreForgot(STARTED_MS + 1_750),
     ] {
         metrics.record(fact);
     }
@@ -238,6 +239,7 @@ fn values_are_in_the_unit_of_their_name() {
         ("coordinator_signals_limit_per_minute", 2.0),
         ("coordinator_signals_limit_per_day", 15.0),
         ("coordinator_signals_paused", 0.0),
+        ("coordinator_store_forgot_timestamp_seconds", 1_700_000_001.75),
     ] {
         assert!((value(name) - expected).abs() < 1e-9, "{name} is {}", value(name));
     }

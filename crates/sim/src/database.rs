@@ -269,6 +269,10 @@ impl StateStore for DatabaseClient {
         self.ask(move |store| async move { store.history(limit).await }, read).await
     }
 
+    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
+        self.ask(|store| async move { store.forgot_ms().await }, read).await
+    }
+
     async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
         self.ask(|store| async move { store.portfolio().await }, read).await
     }

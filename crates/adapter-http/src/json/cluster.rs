@@ -20,6 +20,7 @@ pub(crate) struct StatusJson<'a> {
     fallback: bool,
     alerts: &'static str,
     signals: Option<TotalsJson<'a>>,
+    store_forgot_at: Option<String>,
     instances: Vec<InstanceJson<'a>>,
 }
 
@@ -36,6 +37,7 @@ impl<'a> StatusJson<'a> {
             fallback: view.fallback,
             alerts: snapshot.alerts.overall.as_str(),
             signals: TotalsJson::of(snapshot),
+            store_forgot_at: snapshot.store_forgot_ms.and_then(rfc3339),
             instances: members.iter().map(InstanceJson::from).collect(),
         }
     }
@@ -80,11 +82,17 @@ impl<'a> From<&'a MemberSeen> for InstanceJson<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct HistoryJson<'a> {
     terms: Vec<TermJson<'a>>,
+    store_forgot_at: Option<String>,
 }
 
 impl<'a> HistoryJson<'a> {
-    pub(crate) fn new(terms: &'a [Term]) -> Self {
-        Self { terms: terms.iter().map(TermJson::from).collect() }
+    /// The snapshot is of the instance that answers; `None` before start-up is done.
+    pub(crate) fn new(terms: &'a [Term], snapshot: Option<&Snapshot>) -> Self {
+        let forgot_ms = snapshot.and_then(|snapshot| snapshot.store_forgot_ms);
+        Self {
+            terms: terms.iter().map(TermJson::from).collect(),
+            store_forgot_at: forgot_ms.and_then(rfc3339),
+        }
     }
 }
 

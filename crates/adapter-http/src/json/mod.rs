@@ -11,7 +11,7 @@ use jiff::tz::Offset;
 
 /// A time as RFC 3339 with offset, to the millisecond: `2025-11-29T10:15:30.250+00:00`. `None` when it is
 /// beyond the years 1 to 9999, which no clock says.
-pub(crate) fn rfc3339(unix_ms: i64) -> Option<String> {
+pub fn rfc3339(unix_ms: i64) -> Option<String> {
     let at = Timestamp::from_millisecond(unix_ms).ok()?;
     Some(format!("{:.3}", at.display_with_offset(Offset::UTC)))
 }

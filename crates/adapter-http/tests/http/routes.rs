@@ -57,6 +57,7 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
     let expected = json!({
         "this_instance": "a-1", "standing": "standby", "is_leader": false, "leader_db": "b-2",
         "leader_redis": null, "epoch": 7, "fallback": true, "alerts": answer.json()["alerts"], "signals": null,
+        "store_forgot_at": null,
         "instances": [{
             "id": "b-2", "nonce": "00000000000000000000000b", "host": "host", "address": "http://127.0.0.1:5001",
             "standing": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
@@ -103,7 +104,7 @@ async fn the_history_has_a_limit() {
           "to": null, "reason": null },
         { "timeline": 1, "epoch": 49, "holder": "b-2", "host": "host", "from": "2023-11-14T22:13:10.000+00:00",
           "to": "2023-11-14T22:13:20.000+00:00", "reason": "expired" },
-    ] });
+    ], "store_forgot_at": null });
     let mut head = answer.json();
     let terms = head["terms"].as_array_mut().expect("a list");
     assert_eq!(terms.len(), 50, "the fake has as many terms as it is asked for");
@@ -118,6 +119,17 @@ async fn the_history_has_a_limit() {
         let answer = server.ask(&get(&format!("/history?{query}"))).await;
         let body = answer.problem(400);
         assert!(body["detail"].as_str().is_some_and(|detail| detail.contains("from 1 to 1000")), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_forgot_is_in_the_status_and_the_history() {
+    let mut snapshot = fake::counted_snapshot();
+    snapshot.store_forgot_ms = Some(1_700_000_000_250);
+    let server = Server::start(Fake { snapshot: Some(snapshot), ..Fake::default() }).await;
+    for path in ["/status", "/history"] {
+        let answer = server.ask(&get(path)).await;
+        assert_eq!(answer.json()["store_forgot_at"], "2023-11-14T22:13:20.250+00:00", "{path}");
     }
 }
 

@@ -59,6 +59,8 @@ async fn a_promoted_standby_refuses_tokens_until_the_row_is_carried(_: &Database
     let (_server, store, old) = promoted("carried").await;
     let seen = store.observe().await.expect("observe");
     assert_eq!(seen.version.token, old, "the row came along");
+    assert_eq!(store.forgot_ms().await, Ok(None), "no instance has found it yet");
+    assert_eq!(store.history(1).await.expect("history")[0].timeline, old.timeline);
     assert_eq!(seen.version.current, Timeline(old.timeline.0 + 1), "a promotion begins a timeline");
     assert!(!seen.on_current_timeline());
     assert_eq!(claim_signal(&store, &old).await, Ok(SignalClaim::Fenced), "the row may be an old one");
@@ -71,6 +73,10 @@ async fn a_promoted_standby_refuses_tokens_until_the_row_is_carried(_: &Database
     assert_eq!(store.observe().await.expect("observe").version, seen.version, "nothing was written");
     let answer = store.renew(&old, Seq(1), carried.timeline).await;
     assert_eq!(answer, Ok(Renewal::Renewed { timeline: carried.timeline, resign: None, forgotten: true }));
+    assert!(store.forgot_ms().await.expect("the moment").is_some(), "the renewal noted it");
+    let terms = store.history(10).await.expect("history");
+    let shown: Vec<_> = terms.iter().map(|term| (term.epoch, term.timeline, term.to_ms)).collect();
+    assert_eq!(shown, [(old.epoch, carried.timeline, None)], "the term goes on where its row is");
     assert_eq!(claim_signal(&store, &old).await, Ok(SignalClaim::Fenced), "that token is of the past now");
     assert_eq!(
         claim_signal(&store, &carried).await,

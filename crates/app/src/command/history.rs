@@ -1,28 +1,46 @@
-//! `coordinator history`: who led, from when to when, and why it ended.
+//! `coordinator history`: who led, from when to when, why it ended, and when the state store has forgotten.
 
 use super::table::{date, table};
 use super::{ask, open, print_json};
 use crate::command::status::Form;
+use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::TermJson;
 use domain::member::Term;
 
+/// Of the moment at which it was found.
+const STORE_FORGOT: &str = "the store forgot: a standby was promoted or a backup restored";
+
 /// Prints the latest `limit` leaderships, newest first.
 pub async fn history(config: &Config, form: Form, limit: u32) -> Result<(), Failure> {
     let stores = open(config)?;
-    let answer = ask("the state store", stores.state.history(limit)).await;
+    let answer = read(&stores, limit).await;
     stores.close().await;
-    let terms = answer?;
+    let (terms, forgot_ms) = answer?;
     match form {
         Form::Json => print_json(&terms.iter().map(TermJson::from).collect::<Vec<_>>()),
-        Form::Table => line(render(&terms)),
+        Form::Table => line(render(&terms, forgot_ms.filter(|at_ms| is_among(*at_ms, &terms, limit)))),
     }
 }
 
-fn render(terms: &[Term]) -> String {
-    let rows: Vec<Vec<String>> = terms
+async fn read(stores: &Stores, limit: u32) -> Result<(Vec<Term>, Option<i64>), Failure> {
+    let terms = ask("the state store", stores.state.history(limit)).await?;
+    let forgot_ms = ask("the state store", stores.state.forgot_ms()).await?;
+    Ok((terms, forgot_ms))
+}
+
+/// Whether the moment is within what is shown: when `limit` leaves older terms out, it may belong among these.
+fn is_among(at_ms: i64, terms: &[Term], limit: u32) -> bool {
+    let complete = u32::try_from(terms.len()).is_ok_and(|len| len < limit);
+    complete || terms.last().is_some_and(|oldest| oldest.from_ms <= at_ms)
+}
+
+/// The moment at which the store was found to have forgotten is a line between the terms. The claim that finds it begins
+/// its term within the same second, so that term is above the line.
+fn render(terms: &[Term], forgot_ms: Option<i64>) -> String {
+    let mut rows: Vec<Vec<String>> = terms
         .iter()
         .map(|term| {
             vec![
@@ -36,5 +54,58 @@ fn render(terms: &[Term]) -> String {
             ]
         })
         .collect();
+    if let Some(at_ms) = forgot_ms {
+        let second = |ms: i64| ms.div_euclid(1_000);
+        let after = terms.iter().take_while(|term| second(term.from_ms) >= second(at_ms)).count();
+        let none = String::new;
+        rows.insert(
+            after,
+            vec![none(), none(), none(), none(), date(at_ms), none(), STORE_FORGOT.to_owned()],
+        );
+    }
     table(&["EPOCH", "TIMELINE", "HOLDER", "HOST", "FROM (UTC)", "TO", "REASON"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::id::InstanceId;
+    use domain::lease::{Epoch, Timeline};
+
+    fn term(epoch: u64, from_ms: i64) -> Term {
+        Term {
+            timeline: Timeline(1),
+            epoch: Epoch(epoch),
+            holder: InstanceId::parse("a").expect("an id"),
+            host: "host".to_owned(),
+            from_ms,
+            to_ms: None,
+            reason: None,
+        }
+    }
+
+    /// The line of the table on which it is said; the first one is the header.
+    fn line_of(forgot_ms: Option<i64>) -> Option<usize> {
+        let table = render(&[term(3, 20_500), term(2, 10_000), term(1, 0)], forgot_ms);
+        table.lines().position(|line| line.contains(STORE_FORGOT))
+    }
+
+    #[test]
+    fn a_moment_before_the_oldest_term_is_shown_only_when_no_term_is_left_out() {
+        let terms = [term(3, 20_500), term(2, 10_000)];
+        for (at_ms, limit, expected) in
+            [(10_000, 2, true), (9_999, 2, false), (9_999, 3, true), (30_000, 2, true)]
+        {
+            assert_eq!(is_among(at_ms, &terms, limit), expected, "{at_ms} with a limit of {limit}");
+        }
+        assert!(is_among(0, &[], 20), "nobody has led since");
+    }
+
+    #[test]
+    fn the_moment_is_between_the_terms_and_below_the_one_that_found_it() {
+        for (forgot_ms, expected) in [(30_000, 1), (20_501, 2), (15_000, 2), (10_000, 3), (500, 4), (-1, 4)] {
+            assert_eq!(line_of(Some(forgot_ms)), Some(expected), "{forgot_ms}");
+        }
+        assert_eq!(line_of(None), None);
+    }
 }

@@ -1,13 +1,14 @@
 //! `coordinator status`: the instances, and who leads by both stores.
 
-use super::table::table;
+use super::table::{date, table};
 use super::{ask, open, print_json};
 use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
-use adapter_http::InstanceJson;
-use coordinator::beat_interval;
+use adapter_http::{InstanceJson, rfc3339};
+use coordinator::{beat_interval, clock};
+use domain::alert::FORGOT_SHOWN;
 use domain::lease::Observation;
 use domain::member::MemberSeen;
 use domain::ports::Ticket;
@@ -36,6 +37,7 @@ struct Seen {
     row: Observation,
     ticket: Option<Result<Option<Ticket>, Failure>>,
     members: Vec<MemberSeen>,
+    forgot_ms: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -45,6 +47,7 @@ struct StatusJson<'a> {
     leader_redis: Option<&'a str>,
     redis: Option<&'static str>,
     epoch: u64,
+    store_forgot_at: Option<String>,
     instances: Vec<InstanceJson<'a>>,
 }
 
@@ -85,11 +88,12 @@ async fn follow(stores: &Stores, form: Form) -> Result<(), Failure> {
 async fn look(stores: &Stores) -> Result<Seen, Failure> {
     let row = ask("the state store", stores.state.observe()).await?;
     let members = ask("the state store", stores.state.members()).await?;
+    let forgot_ms = ask("the state store", stores.state.forgot_ms()).await?;
     let ticket = match &stores.leader {
         Some(leader) => Some(ask("Redis", leader.inspect()).await),
         None => None,
     };
-    Ok(Seen { row, ticket, members })
+    Ok(Seen { row, ticket, members, forgot_ms })
 }
 
 impl Seen {
@@ -122,13 +126,15 @@ fn print(seen: &Seen, form: Form) -> Result<(), Failure> {
             leader_redis: seen.leader_redis(),
             redis: seen.ticket.as_ref().map(|answer| if answer.is_ok() { "answers" } else { "unreachable" }),
             epoch: seen.row.version.token.epoch.0,
+            store_forgot_at: seen.forgot_ms.and_then(rfc3339),
             instances: seen.members.iter().map(InstanceJson::from).collect(),
         }),
-        Form::Table => line(render(seen)),
+        Form::Table => line(render(seen, clock::calendar_ms())),
     }
 }
 
-fn render(seen: &Seen) -> String {
+/// `now_ms` is unix milliseconds.
+fn render(seen: &Seen, now_ms: i64) -> String {
     let rows: Vec<Vec<String>> = seen
         .members
         .iter()
@@ -152,9 +158,41 @@ fn render(seen: &Seen) -> String {
         Some(Ok(_)) => seen.leader_redis().unwrap_or("nobody").to_owned(),
     };
     let held = seen.leader_db().unwrap_or("nobody");
+    let forgot = store_forgot(seen.forgot_ms, now_ms).unwrap_or_default();
     format!(
-        "{}\n\nleader in the state store  {held} (epoch {})\nleader in Redis            {redis}",
+        "{}\n\nleader in the state store  {held} (epoch {})\nleader in Redis            {redis}{forgot}",
         table(&header, &rows),
         seen.row.version.token.epoch
     )
+}
+
+/// The line about it, for as long as the alert StoreForgot fires.
+fn store_forgot(forgot_ms: Option<i64>, now_ms: i64) -> Option<String> {
+    let at_ms = forgot_ms?;
+    let ago_ms = u128::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(0);
+    let line = format!(
+        "\nthe store forgot           {} UTC: a standby was promoted or a backup restored",
+        date(at_ms)
+    );
+    (ago_ms < FORGOT_SHOWN.as_millis()).then_some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_forgot_is_shown_for_a_day() {
+        const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+        const AT_MS: i64 = 1_700_000_000_000;
+        let shown = Some(
+            "\nthe store forgot           2023-11-14 22:13:20 UTC: a standby was promoted or a backup restored".to_owned(),
+        );
+        // The store's clock may be ahead of this one's.
+        for now_ms in [AT_MS - 1_000, AT_MS, AT_MS + DAY_MS - 1] {
+            assert_eq!(store_forgot(Some(AT_MS), now_ms), shown, "{now_ms}");
+        }
+        assert_eq!(store_forgot(Some(AT_MS), AT_MS + DAY_MS), None);
+        assert_eq!(store_forgot(None, AT_MS), None);
+    }
 }

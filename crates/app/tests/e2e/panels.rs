@@ -19,6 +19,9 @@ const SOURCE: &str = include_str!("testdata/source-dashboard.json");
 const DOUBTFUL: &str = "NIFTY";
 /// Whose orders are not executed, and the handler says so.
 const REFUSED: &str = "GOLD";
+/// As after a failover or a restore.
+const FORGOT: &str =
+    "UPDATE coordinator_lease SET forgot_ms = floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 #[test]
 fn every_panel_has_data() {
@@ -42,6 +45,11 @@ fn every_panel_has_data() {
     for (id, instrument) in [("s-1", "BANKNIFTY"), ("s-2", DOUBTFUL), ("s-3", DOUBTFUL), ("s-4", REFUSED)] {
         accepted(&mut watched.group, &lead.name, id, instrument);
     }
+    until("the handler has refused a signal", || {
+        watched.group.metric(&lead.name, "coordinator_handler_not_executing_seconds").map(drop)
+    });
+    // What waits is looked up before it is sent from now on, so this comes last.
+    watched.group.database.execute(FORGOT);
     let source: Value = serde_json::from_str(SOURCE).expect("JSON");
     assert_eq!(filled(&source["dashboard"], &watched.monitoring), 5);
     let ours: Value = serde_json::from_str(OURS).expect("JSON");

@@ -111,5 +111,39 @@ fn expect_new_timeline(mut group: Group, old: &Token, old_epoch: u64) {
     group.wait_renewals(&last.name);
     assert_eq!(group.leads().pop(), Some(last.clone()), "it is quiet again");
     group.expect_only_leader(&last);
+    expect_shown(&mut group, &current);
     group.finish_across_timelines();
+}
+
+/// What the store forgot is where operators look for it: both commands, the pages, a metric and an alert of every instance.
+fn expect_shown(group: &mut Group, current: &Token) {
+    const FORGOT: &str = "a standby was promoted or a backup restored";
+    let noted = group.database.text("SELECT forgot_ms::text FROM coordinator_lease");
+    let noted_s = noted.expect("it is noted").parse::<f64>().expect("a number") / 1_000.0;
+
+    let history = group.command(&["history"]).stdout;
+    assert!(history.contains(&format!("the store forgot: {FORGOT}")), "{history}");
+    let latest = group.command(&["history", "--json"]).json()[0].take();
+    assert_eq!((latest["timeline"].as_u64(), latest["to"].as_str()), (Some(current.timeline.0.into()), None));
+    let status = group.command(&["status"]).stdout;
+    let shown = |line: &str| line.starts_with("the store forgot ") && line.ends_with(FORGOT);
+    assert!(status.lines().any(shown), "{status}");
+    let moment = group.command(&["status", "--json"]).json()["store_forgot_at"].take();
+    assert!(moment.is_string(), "{moment}");
+
+    for name in group.alive() {
+        // It comes with the next heartbeat.
+        until(&format!("{name} shows the moment"), || {
+            let shown_s = group.metric(&name, "coordinator_store_forgot_timestamp_seconds")?;
+            ((shown_s - noted_s).abs() < 0.001).then_some(())
+        });
+        for page in ["/status", "/history"] {
+            assert_eq!(group.json(&name, page)["store_forgot_at"], moment, "{page} of {name}");
+        }
+        let alert = group.json(&name, "/coordinator/metrics")["alerts"]["store_forgot"].take();
+        assert_eq!(alert["status"], "CRITICAL", "{alert}");
+        assert!(
+            alert["message"].as_str().is_some_and(|message| message.contains("coordinator signals list"))
+        );
+    }
 }

@@ -6,6 +6,7 @@
 mod absent;
 mod broken;
 mod down;
+mod forgotten;
 mod handler;
 mod held_up;
 mod in_doubt;
@@ -17,12 +18,13 @@ use crate::follow::rules;
 use std::collections::BTreeSet;
 
 /// The lists of all tests.
-const FOLLOWED: [&[&str]; 12] = [
+const FOLLOWED: [&[&str]; 13] = [
     &absent::UNREACHED,
     &absent::RESTARTED,
     &broken::BROKEN,
     &down::KILLED,
     &down::DATABASE_STOPPED,
+    &forgotten::FORGOTTEN,
     &handler::HANDLER,
     &held_up::UNCLAIMED,
     &held_up::UNCOUNTED,

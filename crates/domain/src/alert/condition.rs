@@ -7,7 +7,7 @@ pub(super) use signals::{
     signals_waiting, submission_refused,
 };
 
-use super::rules::{SAMPLES_MIN, SLOW_RECOVERY_SHOWN};
+use super::rules::{FORGOT_SHOWN, SAMPLES_MIN, SLOW_RECOVERY_SHOWN};
 use crate::metrics::{Latency, Snapshot, unit};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -54,6 +54,23 @@ impl Reading {
             message: if it_is { yes.into() } else { no.into() },
         }
     }
+}
+
+/// The moment is by the store's clock and may be in the future of this one's: it is recent then.
+pub(super) fn store_forgot(snapshot: &Snapshot) -> Reading {
+    let Some(at_ms) = snapshot.store_forgot_ms else {
+        return Reading::whether(false, "", "the state store is not known to have forgotten anything");
+    };
+    let ago_ms = u128::try_from(snapshot.now_ms.saturating_sub(at_ms)).unwrap_or(0);
+    let forgot = format!("the state store has forgotten (found at {})", unit::utc(at_ms));
+    Reading::whether(
+        ago_ms < FORGOT_SHOWN.as_millis(),
+        format!(
+            "{forgot}: a standby was promoted or a backup restored; compare the orders at the broker with `coordinator \
+             signals list` and resolve the signals in doubt"
+        ),
+        forgot,
+    )
 }
 
 pub(super) fn settings_differ(snapshot: &Snapshot) -> Reading {

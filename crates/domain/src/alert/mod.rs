@@ -10,7 +10,7 @@ mod rules;
 mod urgent;
 
 pub use condition::Reading;
-pub use rules::{Limits, REFUSED_SHOWN, RULES, Rule, SAMPLES_MIN, SLOW_RECOVERY_SHOWN};
+pub use rules::{FORGOT_SHOWN, Limits, REFUSED_SHOWN, RULES, Rule, SAMPLES_MIN, SLOW_RECOVERY_SHOWN};
 pub use urgent::{URGENT_SHOWN, Urgent};
 
 use crate::metrics::Snapshot;

@@ -15,6 +15,10 @@ pub const SLOW_RECOVERY_SHOWN: Duration = Duration::from_mins(15);
 /// A refused submission is shown for this long: until an operator has seen it, not until the next one.
 pub const REFUSED_SHOWN: Duration = Duration::from_mins(10);
 
+/// That the state store has forgotten is shown for this long, as expired signals are: every shift of a trading day sees
+/// it once, also when it happened at night.
+pub const FORGOT_SHOWN: Duration = Duration::from_hours(24);
+
 /// Numbers above which a condition is told. Strict: a value on its limit is still on the better side.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
@@ -67,7 +71,7 @@ const fn rule(name: &'static str, limits: Limits, read: fn(&Snapshot) -> Reading
 }
 
 /// Every alert that is evaluated in process. The first three are the ones dashboards know by name.
-pub const RULES: [Rule; 19] = [
+pub const RULES: [Rule; 20] = [
     // Share of failed syncs in the window.
     rule("db_sync_failure_rate", Limits::both(0.05, 0.10), condition::db_sync_failure_rate),
     // Changes in the last 60 minutes.
@@ -99,6 +103,8 @@ pub const RULES: [Rule; 19] = [
     rule("submission_refused", Limits::warning(0.0), condition::submission_refused),
     // Seconds. A handler that is restarted is back within a minute.
     rule("handler_not_executing", Limits::warning(60.0), condition::handler_not_executing),
+    // The store has forgotten within the time that it is shown: an order may have been executed without a record.
+    rule("store_forgot", Limits::critical(0.0), condition::store_forgot),
     // Settings.
     rule("settings_differ", Limits::warning(0.0), condition::settings_differ),
 ];

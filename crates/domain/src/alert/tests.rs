@@ -215,6 +215,31 @@ fn a_slow_recovery_is_forgotten_after_fifteen_minutes() {
 }
 
 #[test]
+fn a_store_that_forgot_is_critical_for_a_day() {
+    let day_ms = 24 * 60 * 60 * 1_000;
+    let never = alert("store_forgot", []);
+    assert_eq!((never.status, same(never.value, 0.0)), (Fine, true));
+    for (ago_ms, expected) in
+        [(-5_000, Critical), (0, Critical), (day_ms - 1, Critical), (day_ms, Fine), (i64::MAX, Fine)]
+    {
+        let facts = [Fact::StoreForgot(NOW_MS.saturating_sub(ago_ms))];
+        assert_eq!(status("store_forgot", facts), expected, "{ago_ms} ms ago");
+    }
+    let moment = alert("store_forgot", [Fact::StoreForgot(STARTED_MS)]);
+    assert_eq!(
+        moment.message,
+        "the state store has forgotten (found at 2023-11-14 22:13:20 UTC): a standby was promoted or a backup restored; \
+         compare the orders at the broker with `coordinator signals list` and resolve the signals in doubt"
+    );
+    let again = [Fact::StoreForgot(NOW_MS), Fact::StoreForgot(NOW_MS - day_ms)];
+    assert_eq!(
+        status("store_forgot", again),
+        Critical,
+        "an older backup does not take the later moment back"
+    );
+}
+
+#[test]
 fn more_than_50_positions_warn() {
     let took = Duration::from_millis(10);
     assert_eq!(status("positions_beyond_validated_range", []), Fine);

@@ -104,6 +104,9 @@ pub enum Fact {
     NotExecuting(Option<i64>),
     /// Settings that instances of the group have different values of.
     SettingsDiffer(Vec<Differing>),
+    /// The state store has forgotten; when, unix milliseconds by its clock. An earlier moment than the known one is what
+    /// an older backup says, and changes nothing.
+    StoreForgot(i64),
 }
 
 /// What stays the same while the process lives.
@@ -138,6 +141,7 @@ pub struct Metrics {
     last_refused: Option<(Refusal, i64)>,
     not_executing_since_ms: Option<i64>,
     settings_differ: Vec<Differing>,
+    store_forgot_ms: Option<i64>,
     sent_after: Histogram,
 }
 
@@ -158,6 +162,7 @@ impl Metrics {
             last_refused: None,
             not_executing_since_ms: None,
             settings_differ: Vec::new(),
+            store_forgot_ms: None,
             sent_after: Histogram::default(),
         }
     }
@@ -181,6 +186,7 @@ impl Metrics {
             }
             Fact::NotExecuting(since_ms) => self.not_executing_since_ms = since_ms,
             Fact::SettingsDiffer(differing) => self.settings_differ = differing,
+            Fact::StoreForgot(at_ms) => self.store_forgot_ms = self.store_forgot_ms.max(Some(at_ms)),
             Fact::Signal(fact) => {
                 if let SignalFact::Sent { waited } = fact {
                     self.sent_after.record(waited);
@@ -211,6 +217,7 @@ impl Metrics {
             | Fact::Refused { .. }
             | Fact::NotExecuting(_)
             | Fact::SettingsDiffer(_)
+            | Fact::StoreForgot(_)
             | Fact::Signal(_) => None,
         }
     }
@@ -234,6 +241,7 @@ impl Metrics {
             last_refused: self.last_refused,
             not_executing_since_ms: self.not_executing_since_ms,
             settings_differ: self.settings_differ.clone(),
+            store_forgot_ms: self.store_forgot_ms,
             signal_limits: self.config.signals.limits,
             signal_value: self.config.signals.value,
             sent_after: self.sent_after,

@@ -131,6 +131,9 @@ pub struct Snapshot {
     pub not_executing_since_ms: Option<i64>,
     /// Settings that instances of the group have different values of.
     pub settings_differ: Vec<Differing>,
+    /// When the state store was last known to have forgotten, unix milliseconds by its clock; `None` while it never did
+    /// and before the first heartbeat.
+    pub store_forgot_ms: Option<i64>,
     /// How many signals may be sent.
     pub signal_limits: Limits,
     /// What a signal is worth, in rupees.

@@ -1,6 +1,7 @@
 //! Conversions into the units that dashboards read. The only place where a measure becomes a float.
 
-use alloc::string::ToString;
+use alloc::format;
+use alloc::string::{String, ToString};
 use core::time::Duration;
 use rust_decimal::Decimal;
 
@@ -34,6 +35,33 @@ pub fn rupees(amount: Decimal) -> f64 {
     amount.to_string().parse().expect("the text of a decimal is a number")
 }
 
+/// A unix time in milliseconds as an operator reads it: `2023-11-14 22:13:20 UTC`. A time before 1970 is shown as its
+/// first second.
+pub fn utc(unix_ms: i64) -> String {
+    const DAY_S: i64 = 86_400;
+    /// The calendar repeats after 400 years, so the loops below are short for every number.
+    const CYCLE_YEARS: i64 = 400;
+    const CYCLE_DAYS: i64 = CYCLE_YEARS * 365 + 97;
+    let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let seconds = unix_ms.max(0) / 1_000;
+    let (days, second) = (seconds / DAY_S, seconds % DAY_S);
+    let (mut year, mut day) = (1970 + days / CYCLE_DAYS * CYCLE_YEARS, days % CYCLE_DAYS);
+    while day >= 365 + i64::from(is_leap(year)) {
+        day -= 365 + i64::from(is_leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [31, 28 + i64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if day < length {
+            break;
+        }
+        day -= length;
+        month += 1;
+    }
+    let (hour, minute) = (second / 3_600, second / 60 % 60);
+    format!("{year:04}-{month:02}-{:02} {hour:02}:{minute:02}:{:02} UTC", day + 1, second % 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +76,26 @@ mod tests {
             assert_eq!(seconds(i64::from(s) * 1_000).to_bits(), f64::from(s).to_bits());
         }
         assert_eq!(millis(Duration::from_micros(3_300)).to_bits(), 3.3_f64.to_bits());
+    }
+
+    #[test]
+    fn times_are_dates_of_the_calendar() {
+        for (unix_s, expected) in [
+            (0, "1970-01-01 00:00:00"),
+            (68_169_599, "1972-02-28 23:59:59"),
+            (68_169_600, "1972-02-29 00:00:00"),
+            (68_256_000, "1972-03-01 00:00:00"),
+            (951_782_400, "2000-02-29 00:00:00"),
+            (1_700_000_000, "2023-11-14 22:13:20"),
+            (1_735_689_599, "2024-12-31 23:59:59"),
+            (4_107_542_400, "2100-03-01 00:00:00"),
+            (13_569_465_600, "2400-01-01 00:00:00"),
+            (253_402_300_799, "9999-12-31 23:59:59"),
+        ] {
+            assert_eq!(utc(unix_s * 1_000), format!("{expected} UTC"), "{unix_s}");
+        }
+        assert_eq!(utc(i64::MIN), utc(0));
+        assert!(utc(i64::MAX).ends_with(" UTC"), "a hostile number ends too");
     }
 
     #[test]

@@ -182,6 +182,11 @@ pub trait StateStore: Send + Sync {
     /// The latest terms, newest first, at most `limit`.
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError>;
 
+    /// When the store was last known to have forgotten, unix milliseconds by its clock: a claim with
+    /// [`ClaimRequest::forgotten`] and a renewal that carries the row to another timeline write it. `None` while that
+    /// never happened. [`Beat::forgot_ms`] is the same, read with the heartbeat.
+    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError>;
+
     /// Open positions and the portfolio row, in one read-only REPEATABLE READ transaction (one read
     /// transaction on SQLite), as text: the domain parses and judges them.
     /// [`StoreError::Corrupt`] when a relation or a column is missing, naming it.

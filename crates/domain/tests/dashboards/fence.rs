@@ -47,6 +47,14 @@ pub fn panels() -> Vec<Panel> {
             .query("{{setting}}", "max by (setting) (coordinator_settings_differ{$group})")
             .absent("all instances agree")
             .zones(Zones::any()),
+        stat("Store Forgot", "dateTimeFromNow")
+            .says_of_itself(
+                "When the state store was last found to have forgotten: a standby was promoted or a backup restored. Orders \
+                 may stand at the broker that the ledger does not have, and accepted signals may be gone.",
+            )
+            .runbooks(&["StoreForgot"])
+            .query("", "1000 * max(coordinator_store_forgot_timestamp_seconds{$group})")
+            .absent("never"),
         lines("Lease Margin", "s")
             .says_of_itself(
                 "Time until the leader stops believing unless it renews; no line of a follower. A line that comes near \

@@ -16,6 +16,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(episodes("TicketFault", "coordinator_ticket_faults_total"));
     all.extend(changes());
     all.extend(changes_that_are_hard_to_see());
+    all.extend(forgot());
     all.extend(slo::cases());
     all
 }
@@ -34,7 +35,7 @@ fn staging(metric: &str, values: &str) -> Vec<Series> {
 }
 
 /// The leader changed three times within an hour, and once nobody led when it was counted; a split-brain and a foreign
-/// ticket were long ago.
+/// ticket were long ago; at the first look the store forgot exactly a day ago.
 fn healthy() -> Case {
     case(
         "a healthy system that stands exactly on every threshold is quiet",
@@ -48,6 +49,7 @@ fn healthy() -> Case {
             everywhere("portfolio_manager_split_brain_detected_total", "3+0x300"),
             everywhere("coordinator_ticket_faults_total", "2+0x300"),
             everywhere("process_start_time_seconds", "-7200+0x300"),
+            everywhere("coordinator_store_forgot_timestamp_seconds", "-86100+0x300"),
         ],
         all_quiet("leadership", &[5, 66, 68, 110, 140]),
     )
@@ -173,6 +175,39 @@ fn episodes(alert: &'static str, counter: &'static str) -> [Case; 3] {
             "a process that restarted counts from 0, and what it counts is new",
             [counts("1+0x9 0+0x9 1+0x40"), started("-3600+0x9 300+0x50")],
             [quiet(9, alert), fires(10, alert, "1"), fires(14, alert, "1"), quiet(25, alert)],
+        ),
+    ]
+}
+
+/// Times are seconds since the beginning, which is 1970 in a test of rules. 1441 minutes are a day and a minute.
+fn forgot() -> [Case; 3] {
+    let alert = "StoreForgot";
+    let moment = |values| each("coordinator_store_forgot_timestamp_seconds", values);
+    [
+        case(
+            "a store that forgot raises the alert at once and for a day, once for the group",
+            [moment(["_x2 60+0x2900", "_x4 60+0x2900"])],
+            [
+                quiet(0, alert),
+                fires(1, alert, "1970-01-01 00:01:00 +0000 UTC"),
+                fires(1440, alert, "1970-01-01 00:01:00 +0000 UTC"),
+                quiet(1441, alert),
+            ],
+        ),
+        case(
+            "the latest moment counts, whatever an instance knows that is cut off",
+            [moment(["60+0x2900", "60+0x20 600+0x2900"])],
+            [
+                fires(5, alert, "1970-01-01 00:01:00 +0000 UTC"),
+                fires(15, alert, "1970-01-01 00:10:00 +0000 UTC"),
+                fires(1449, alert, "1970-01-01 00:10:00 +0000 UTC"),
+                quiet(1450, alert),
+            ],
+        ),
+        case(
+            "groups have stores of their own",
+            [staging("coordinator_store_forgot_timestamp_seconds", "60+0x20")],
+            [fires_for(STAGING, 5, alert, "1970-01-01 00:01:00 +0000 UTC")],
         ),
     ]
 }

@@ -36,6 +36,7 @@ pub enum Call {
     Leave,
     Members,
     History,
+    ForgotMs,
     Portfolio,
     Submit,
     ClaimSignals,

@@ -195,7 +195,8 @@ impl FakeStateStore {
         self.has_beaten.store(true, Relaxed);
         let terms = tables.terms.get(&self.opening.group).into_iter().flatten();
         let recent = terms.filter(|term| term.from_ms > now_ms - HOUR_MS).count();
-        Beat { changes_last_hour: u32::try_from(recent).unwrap_or(u32::MAX), displaced }
+        let forgot_ms = tables.forgotten.get(&self.opening.group).and_then(|forgotten| forgotten.at_ms);
+        Beat { changes_last_hour: u32::try_from(recent).unwrap_or(u32::MAX), displaced, forgot_ms }
     }
 
     fn do_leave(&self, id: &InstanceId, nonce: Nonce) {
@@ -218,7 +219,20 @@ impl FakeStateStore {
     fn do_history(&self, limit: u32) -> Vec<Term> {
         let tables = self.database.tables();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        tables.terms.get(&self.opening.group).into_iter().flatten().rev().take(limit).cloned().collect()
+        let lease = tables.leases.get(&self.opening.group).map(|lease| lease.token);
+        let terms = tables.terms.get(&self.opening.group).into_iter().flatten().rev().take(limit).cloned();
+        terms
+            .map(|term| match lease {
+                Some(token) if term.to_ms.is_none() && token.epoch == term.epoch => {
+                    Term { timeline: token.timeline, ..term }
+                }
+                Some(_) | None => term,
+            })
+            .collect()
+    }
+
+    fn do_forgot_ms(&self) -> Option<i64> {
+        self.database.tables().forgotten.get(&self.opening.group)?.at_ms
     }
 
     fn do_portfolio(&self) -> Result<RawPortfolio, StoreError> {
@@ -312,6 +326,10 @@ impl StateStore for FakeStateStore {
 
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
         self.faults.around(Call::History, || Ok(self.do_history(limit))).await
+    }
+
+    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
+        self.faults.around(Call::ForgotMs, || Ok(self.do_forgot_ms())).await
     }
 
     async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {

@@ -3,8 +3,9 @@
 mod slo;
 
 use super::lookup::{critical, metric, warning};
-use super::query::{EVALUATED_EVERY, REMEMBERED, answering, grew, growth};
+use super::query::{EVALUATED_EVERY, REMEMBERED, answering, grew, growth, worst};
 use super::{Component, ExportedRule, Group, JOB, Recording, Severity, written};
+use crate::alert::FORGOT_SHOWN;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
@@ -25,12 +26,13 @@ const EPOCH: &str = metric("portfolio_manager_leader_epoch");
 const CHANGES_SEEN: &str = metric("portfolio_manager_leadership_changes");
 const SPLIT_BRAINS: &str = metric("portfolio_manager_split_brain_detected_total");
 const TICKET_FAULTS: &str = metric("coordinator_ticket_faults_total");
+const FORGOT: &str = metric("coordinator_store_forgot_timestamp_seconds");
 
 const LEADERS: Recording = Recording { record: "job:portfolio_manager_leaders:count", expr: leaders };
 const CHANGES: Recording =
     Recording { record: "job:portfolio_manager_leadership_changes:increase1h", expr: changes };
 
-const RULES: [ExportedRule; 9] = [
+const RULES: [ExportedRule; 10] = [
     ExportedRule {
         alert: "NoLeader",
         condition: "no_leader",
@@ -121,6 +123,20 @@ const RULES: [ExportedRule; 9] = [
                       for; the database decides who leads.",
         impact: "None by itself. A failover may be slower, and signals wait for as long.",
     },
+    ExportedRule {
+        alert: "StoreForgot",
+        condition: "store_forgot",
+        severity: Severity::Critical,
+        component: Component::HaCoordination,
+        expr: forgot,
+        held_for: Duration::ZERO,
+        summary: "{{ $labels.job }}: the state store has forgotten, found at {{ $value | humanizeTimestamp }}",
+        description: "A standby was promoted that had not received everything, or a backup was restored: records of \
+                      signals may be gone. The leader looks up what may have been executed before it sends it, and what \
+                      it cannot look up is in doubt. The alert fires for 24 hours after the moment.",
+        impact: "Orders may stand at the broker that the ledger does not have, and accepted signals may be gone: trades \
+                 that are not watched, or that were missed. Compare the orders at the broker with the ledger.",
+    },
     slo::FAST_BURN,
     slo::SLOW_BURN,
 ];
@@ -158,6 +174,12 @@ fn changes() -> String {
 
 fn changed_more_than(limit: f64) -> String {
     format!("{} > {limit}", CHANGES.record)
+}
+
+/// The latest moment that an instance knows. One that is cut off from the database knows an older one, or none.
+fn forgot() -> String {
+    let seconds = FORGOT_SHOWN.as_secs();
+    format!("{} > time() - {seconds}", worst(FORGOT))
 }
 
 /// 0 is a store that names nobody, or is not known: that is no second leader.

@@ -1,7 +1,7 @@
 //! What is told of the election beyond the contract.
 
 use super::{Kind, Metric, Sample, alert_status, is_main, metric};
-use crate::metrics::Snapshot;
+use crate::metrics::{Snapshot, unit};
 use alloc::vec::Vec;
 
 /// Metrics of the election and of its alerts.
@@ -26,6 +26,13 @@ pub(super) const METRICS: &[Metric] = &[
         Kind::LabelledGauge { labels: &["setting", "instances"], read: settings_differ },
     )
     .only("only while they differ"),
+    metric(
+        "coordinator_store_forgot_timestamp_seconds",
+        "s",
+        "When the state store was last found to have forgotten, in unix time: a standby was promoted or a backup restored.",
+        Kind::Gauge(|s| s.store_forgot_ms.map(unit::seconds)),
+    )
+    .only("since the state store has forgotten"),
     metric(
         "coordinator_ticket_faults_total",
         "1",

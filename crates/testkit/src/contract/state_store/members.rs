@@ -16,7 +16,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     )
 }
 
-fn line(process: &Process) -> Member {
+pub(super) fn line(process: &Process) -> Member {
     let opening = &process.opening;
     Member {
         id: opening.id.clone(),
@@ -33,7 +33,7 @@ fn line(process: &Process) -> Member {
     }
 }
 
-async fn beat(process: &Process, member: &Member) -> Beat {
+pub(super) async fn beat(process: &Process, member: &Member) -> Beat {
     process.state.beat(member).await.expect("beat")
 }
 

@@ -1,6 +1,7 @@
 //! The suite of [`StateStore`](domain::ports::StateStore).
 
 mod dropped;
+mod forgotten;
 mod hints;
 mod history;
 mod hostile;
@@ -18,6 +19,7 @@ pub fn suite<A: StateStores>() -> Vec<Case<A>> {
         lease::cases(),
         history::cases(),
         members::cases(),
+        forgotten::cases(),
         portfolio::cases(),
         hostile::cases(),
         hints::cases(),

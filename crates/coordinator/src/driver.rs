@@ -344,6 +344,12 @@ impl Driver {
             LossReason::Expired => {
                 tracing::warn!(epoch = epoch.0, "lost: no renewal was acknowledged before the deadline");
             }
+            LossReason::Forgotten => {
+                tracing::warn!(
+                    epoch = epoch.0,
+                    "given back: the state store has forgotten, and the next epoch is larger"
+                );
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use domain::election::{Command, LossReason, Phase, Report, Role, RowRequest, Tic
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Every role and every command, by name.
-pub const NAMES: [&str; 31] = [
+pub const NAMES: [&str; 32] = [
     "role follower",
     "role candidate",
     "role leader, recovering",
@@ -30,6 +30,7 @@ pub const NAMES: [&str; 31] = [
     "report halted",
     "report lost, superseded",
     "report lost, expired",
+    "report lost, forgotten",
     "report draining",
     "report resigning",
     "report released",
@@ -51,8 +52,8 @@ pub enum Seen<'a> {
 }
 
 /// Where [`NAMES`] has it; to be seen only where clocks are worse than promised.
-const OVERLAP: usize = 29;
-const TAIL: usize = 30;
+const OVERLAP: usize = 30;
+const TAIL: usize = 31;
 
 /// How often each was seen.
 #[derive(Debug)]
@@ -137,11 +138,12 @@ fn command_index(command: &Command) -> usize {
             Report::Halted { .. } => 21,
             Report::Lost { why: LossReason::Superseded, .. } => 22,
             Report::Lost { why: LossReason::Expired, .. } => 23,
-            Report::Draining { .. } => 24,
-            Report::Resigning { .. } => 25,
-            Report::Released { .. } => 26,
-            Report::Fault(_) => 27,
-            Report::Stopped => 28,
+            Report::Lost { why: LossReason::Forgotten, .. } => 24,
+            Report::Draining { .. } => 25,
+            Report::Resigning { .. } => 26,
+            Report::Released { .. } => 27,
+            Report::Fault(_) => 28,
+            Report::Stopped => 29,
         },
     }
 }

@@ -149,12 +149,13 @@ impl Database {
             }
             RowRequest::Renew { token, seq, .. } => {
                 let done = self.holds(token, *seq, WriteKind::Renewal, broken);
+                let forgotten = self.tables.token.timeline != self.current;
                 if done {
                     self.tables.seq = *seq;
                     self.tables.released = false;
                     self.tables.token.timeline = self.current;
                 }
-                let renewed = Renewal::Renewed { timeline: self.current, resign: None, forgotten: false };
+                let renewed = Renewal::Renewed { timeline: self.current, resign: None, forgotten };
                 let answer = if done { renewed } else { Renewal::Superseded };
                 (RowAnswer::Renewal(answer), if done { Written::Renewed } else { Written::Nothing })
             }

@@ -169,4 +169,6 @@ pub enum LossReason {
     Superseded,
     /// No renewal was acknowledged in time.
     Expired,
+    /// The state store has forgotten: the next claim has a number above all that services have seen (M23).
+    Forgotten,
 }

@@ -213,6 +213,7 @@ impl Elector {
         let reason = match why {
             LossReason::Superseded => None,
             LossReason::Expired => Some("lost: no renewal was acknowledged in time"),
+            LossReason::Forgotten => Some("the state store has forgotten"),
         };
         self.let_go(reason.map(String::from));
     }

@@ -260,16 +260,21 @@ impl Elector {
                 }
                 self.lost_race(now);
             }
-            RowAnswer::Renewal(Renewal::Renewed { timeline, resign, .. }) => {
+            RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten }) => {
                 if let Role::Leader(leadership) = &mut self.role {
                     leadership.token.timeline = timeline;
                     self.epochs.saw(leadership.token.epoch, leadership.seq);
                     leadership.deadline = leadership.deadline.max(call.sent + self.config.belief());
                     self.row.renew_at = call.sent + self.config.heartbeat;
                     let token = leadership.token;
-                    out.push(Command::Report(Report::Renewed { token, sent: call.sent }));
+                    // Signals from before may be sent once more: not under the epoch of this term (M23).
+                    if forgotten {
+                        self.lose(now, LossReason::Forgotten, out);
+                    } else {
+                        out.push(Command::Report(Report::Renewed { token, sent: call.sent }));
+                        self.asked_to_resign(now, resign, out);
+                    }
                 }
-                self.asked_to_resign(now, resign, out);
             }
             RowAnswer::Renewal(Renewal::Superseded) => self.lose(now, LossReason::Superseded, out),
             RowAnswer::Renewal(Renewal::OtherTimeline(current)) => self.on_timeline(now, current),

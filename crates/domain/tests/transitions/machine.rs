@@ -178,6 +178,10 @@ impl Machine {
                 meaning.granted = Some(Grant { claim: token.claim, until: Self::belief(asked.sent) });
             }
             Ok(RowAnswer::Claim(Claim::Lost)) => self.let_go(self.own.map(|(own, _)| own)),
+            Ok(RowAnswer::Renewal(Renewal::Renewed { forgotten: true, .. })) if holds.is_some() => {
+                meaning.lost = Some((self.now, LossReason::Forgotten));
+                self.let_go(holds);
+            }
             Ok(RowAnswer::Renewal(Renewal::Renewed { .. })) => {
                 if let Some(grant) = self.grant.as_mut().filter(|_| holds.is_some()) {
                     grant.until = grant.until.max(Self::belief(asked.sent));

@@ -79,6 +79,11 @@ pub fn renewed(timeline: u32, resign: Option<&str>) -> RowAnswer {
     RowAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign, forgotten: false })
 }
 
+/// The row was an older copy, or on an older timeline.
+pub fn renewed_forgotten(timeline: u32) -> RowAnswer {
+    RowAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign: None, forgotten: true })
+}
+
 pub fn other_timeline(timeline: u32) -> RowAnswer {
     RowAnswer::Renewal(Renewal::OtherTimeline(Timeline(timeline)))
 }

@@ -3,8 +3,8 @@
 use super::machine::{Machine, NONCE, TTL};
 use super::place::{
     active, claiming, doubting, draining, foreign, giving_back, granted, halted, held, kept_out, lost, mine,
-    observed, open, open_elsewhere, other_timeline, recovering, released, renewed, row, starting, step_down,
-    stopped, superseded, theirs, ticket, ticket_as_wished, waiting, watching,
+    observed, open, open_elsewhere, other_timeline, recovering, released, renewed, renewed_forgotten, row,
+    starting, step_down, stopped, superseded, theirs, ticket, ticket_as_wished, waiting, watching,
 };
 use domain::election::{
     Command, Elector, Event, LossReason, Phase, Report, Resign, Role, RowRequest, TicketAnswer, TicketRequest,
@@ -207,7 +207,7 @@ pub const STATES: [State; 12] = [
             }),
             ("renewed", |m| m.renewing().row_says(renewed(1, None))),
             ("the store is on another timeline", |m| m.renewing().row_says(other_timeline(2))),
-            ("renewed, carried to a new timeline", |m| m.renewing().row_says(renewed(2, None))),
+            ("renewed, carried to a new timeline", |m| m.renewing().row_says(renewed_forgotten(2))),
             ("renewed, with a request to hand over", |m| m.renewing().row_says(renewed(1, Some("deploy")))),
             ("the renewal gets no answer", |m| m.renewing().row_is_silent()),
             ("the renewal is answered after the deadline", |m| {
@@ -367,6 +367,7 @@ fn told(report: &Report) -> &'static str {
         Report::Halted { .. } => "halted",
         Report::Lost { why: LossReason::Superseded, .. } => "lost: superseded",
         Report::Lost { why: LossReason::Expired, .. } => "lost: expired",
+        Report::Lost { why: LossReason::Forgotten, .. } => "lost: forgotten",
         Report::Draining { .. } => "draining",
         Report::Resigning { .. } => "resigning",
         Report::Released { .. } => "released",

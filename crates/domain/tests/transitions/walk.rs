@@ -6,8 +6,8 @@
 use super::dice::Dice;
 use super::machine::{Machine, SCHEMA, TTL};
 use super::place::{
-    foreign, granted, held, lost, observed, other_timeline, released, renewed, row, step_down, superseded,
-    ticket, ticket_as_wished,
+    foreign, granted, held, lost, observed, other_timeline, released, renewed, renewed_forgotten, row,
+    step_down, superseded, ticket, ticket_as_wished,
 };
 use domain::election::{
     Command, Event, LossReason, Report, Resign, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse,
@@ -39,6 +39,7 @@ impl Seen {
             "halted",
             "lost: superseded",
             "lost: expired",
+            "lost: forgotten",
             "resigning",
             "released",
             "stopped",
@@ -68,6 +69,7 @@ impl Seen {
                 Report::Halted { .. } => self.count("halted"),
                 Report::Lost { why: LossReason::Superseded, .. } => self.count("lost: superseded"),
                 Report::Lost { why: LossReason::Expired, .. } => self.count("lost: expired"),
+                Report::Lost { why: LossReason::Forgotten, .. } => self.count("lost: forgotten"),
                 Report::Resigning { .. } => self.count("resigning"),
                 Report::Released { .. } => self.count("released"),
                 Report::Stopped => self.count("stopped"),
@@ -163,6 +165,7 @@ fn row_answer(dice: &mut Dice, machine: &Machine) -> Result<RowAnswer, StoreErro
         Some(RowRequest::Claim(_)) => granted(machine),
         Some(RowRequest::Renew { .. }) if dice.one_in(8) => superseded(),
         Some(RowRequest::Renew { current, .. }) if dice.one_in(8) => other_timeline(current.0 + 1),
+        Some(RowRequest::Renew { current, .. }) if dice.one_in(8) => renewed_forgotten(current.0),
         Some(RowRequest::Renew { current, .. }) => renewed(current.0, dice.one_in(16).then_some("deploy")),
         Some(RowRequest::Release { .. }) if dice.one_in(4) => released(Release::Superseded),
         Some(RowRequest::Release { .. }) => released(Release::Released),

@@ -36,10 +36,10 @@ impl World {
                 if !self.write(&token, seq) {
                     return RowAnswer::Renewal(Renewal::Superseded);
                 }
-                self.row.version.token.timeline = self.row.version.current;
-                self.hint(writer, &Event::RowHint, Store::Postgres);
                 let (timeline, resign) = (self.row.version.current, self.row.resign.clone());
-                RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten: false })
+                let forgotten = std::mem::replace(&mut self.row.version.token.timeline, timeline) != timeline;
+                self.hint(writer, &Event::RowHint, Store::Postgres);
+                RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten })
             }
             RowRequest::Release { token, seq, .. } => {
                 if !self.write(&token, seq) {

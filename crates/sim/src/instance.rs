@@ -66,7 +66,8 @@ impl Instance {
             tokio::spawn(Arc::clone(&stores).carry_signal_hints()),
         ];
         let state: Arc<dyn StateStore> = stores.clone();
-        let mut builder = Coordinator::builder(id.clone(), nonce, state).ttl(world.plan.ttl());
+        let memory = Arc::clone(&world.memories[place]);
+        let mut builder = Coordinator::builder(id.clone(), nonce, state).ttl(world.plan.ttl()).epochs(memory);
         if let Some(redis) = &world.redis {
             let tickets = RedisClient::new(redis, &opening, &world.redis_lines[place]);
             carriers.push(tokio::spawn(Arc::clone(&tickets).carry_hints()));

@@ -29,6 +29,7 @@ pub mod judge;
 pub mod kill_switch;
 mod ledger_client;
 pub mod line;
+pub mod memory;
 mod operator;
 pub mod order;
 pub mod outcome;

@@ -60,7 +60,8 @@ impl Outcome {
             let unsettled = acknowledged.contains(id) && !done.contains(id);
             // Each with what excuses it.
             let wrongs = [
-                (times > 1, DUPLICATE, lost.is_some(), &mut outcome.duplicates),
+                // What may have been executed before the store forgot it is looked up first.
+                (times > 1, DUPLICATE, false, &mut outcome.duplicates),
                 (times == 0, LOSS, lost == Some(Lost::Submission), &mut outcome.losses),
                 (unsettled, UNSETTLED, lost == Some(Lost::Submission), &mut outcome.unsettled),
             ];

@@ -6,6 +6,7 @@ use crate::desk::Desk;
 use crate::instance::Instance;
 use crate::judge::{Judge, Telling};
 use crate::line::Line;
+use crate::memory::Memory;
 use crate::outcome::Outcome;
 use crate::plan::{self, Plan};
 use crate::redis::Redis;
@@ -41,6 +42,8 @@ pub struct World {
     pub database: Arc<Database>,
     /// Place by place.
     pub database_lines: Vec<Arc<Line>>,
+    /// Place by place: the data directory.
+    pub memories: Vec<Arc<Memory>>,
     /// The leader store, if there is one.
     pub redis: Option<Arc<Redis>>,
     /// Place by place.
@@ -117,6 +120,7 @@ impl World {
             database,
             healed: AtomicBool::new(false),
             database_lines: (0..plan.instances).map(|place| line(20, place)).collect(),
+            memories: (0..plan.instances).map(|_| Arc::default()).collect(),
             redis: (plan.redis == plan::Redis::Present).then(Redis::new),
             redis_lines: (0..plan.instances).map(|place| line(21, place)).collect(),
             broker,

@@ -165,8 +165,8 @@ pub fn load(
             data_dir: data_dir?,
             leader_ttl,
             heartbeat: heartbeat?.unwrap_or(heartbeat_max(leader_ttl)),
-            redis: redis_url?.map(|url| Redis { url, prefix }),
-            postgres: postgres?,
+            redis: redis_url.ok()?.map(|url| Redis { url, prefix }),
+            postgres: postgres.ok()?,
             postgres_schema: postgres_schema?,
             positions: positions?,
             portfolio: portfolio?,
@@ -196,6 +196,9 @@ fn read(path: &Path) -> io::Result<String> {
     }
     Ok(text)
 }
+
+/// A setting has a fault, which is kept.
+struct Refused;
 
 /// Turns texts into values and keeps the faults.
 struct Judge {
@@ -227,7 +230,7 @@ impl Judge {
 
     /// The address of a store, written itself or in a file of its own: not both, because the one that is not meant
     /// would be used one day.
-    fn store(&mut self, engine: Engine, url: Key, file: Key) -> Option<Option<StoreUrl>> {
+    fn store(&mut self, engine: Engine, url: Key, file: Key) -> Result<Option<StoreUrl>, Refused> {
         if self.written.contains_key(&url) && self.written.contains_key(&file) {
             let message = format!(
                 "contradicts {} ({}): set {} or {}, not both",
@@ -240,7 +243,7 @@ impl Judge {
         }
         let written = self.take(url, |text| StoreUrl::parse(engine, text).map(Some), || None);
         let read = self.take(file, |path| StoreUrl::read(engine, path).map(Some), || None);
-        Some(written?.or(read?))
+        Ok(written.ok_or(Refused)?.or(read.ok_or(Refused)?))
     }
 
     /// Whether the address of a store was written, in either way.

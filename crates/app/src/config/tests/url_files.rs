@@ -137,7 +137,7 @@ fn what_is_not_one_url_is_refused_without_being_shown() {
         (b"redis://:canary@h", "whose content is not of one of the schemes"),
         (b"postgres://u:canary@h/d?canary", "whose content is not usable"),
         (b"postgres://u:canary\xff@h/d", "not UTF-8"),
-        (&[b'c'; 16 * 1024 + 1], "larger than 16384 bytes"),
+        (&vec![b'c'; 16 * 1024 + 1], "larger than 16384 bytes"),
     ] {
         let told = fault(&files.with("p", content, 0o600));
         assert!(told.contains(why), "{told}");

@@ -164,10 +164,19 @@ impl Driver {
     }
 
     fn ask_row(&mut self, call: CallId, now: Time, limit: Duration, request: RowRequest) {
-        let (store, memory) = (Arc::clone(&self.shared.state_store), self.shared.epochs.clone());
+        let shared = Arc::clone(&self.shared);
+        let renews = matches!(request, RowRequest::Renew { .. });
+        if renews {
+            shared.commits.renewing(now);
+        }
         self.spawn(Owed::Row(call), async move {
             let started = Instant::now();
-            let answer = match within(now, limit, row_call(&*store, memory.as_deref(), request)).await {
+            let (store, memory) = (&*shared.state_store, shared.epochs.as_deref());
+            let answer = within(now, limit, row_call(store, memory, request)).await;
+            if renews {
+                shared.commits.renewed(answer.as_ref(), started.elapsed());
+            }
+            let answer = match answer {
                 Some(answer) => answer,
                 None => Err(StoreError::Unknown(format!("the state store said nothing for {limit:?}"))),
             };
@@ -285,7 +294,7 @@ impl Driver {
             }
             Report::Lost { token, at, why } => {
                 notice(NoticeKind::Lost, *at, token.epoch);
-                self.lost(token.epoch, *why);
+                self.lost(now, token.epoch, *why);
             }
             Report::Draining { token, reason } => {
                 tracing::info!(epoch = token.epoch.0, reason, "handing over: stopping the leader's work");
@@ -308,7 +317,7 @@ impl Driver {
         }
     }
 
-    fn lost(&self, epoch: Epoch, why: LossReason) {
+    fn lost(&self, now: Time, epoch: Epoch, why: LossReason) {
         match why {
             LossReason::Superseded => {
                 self.shared.record(Fact::SplitBrain);
@@ -318,7 +327,11 @@ impl Driver {
                 );
             }
             LossReason::Expired => {
-                tracing::warn!(epoch = epoch.0, "lost: no renewal was acknowledged before the deadline");
+                let why = self.shared.commits.why_lost(now);
+                tracing::warn!(
+                    epoch = epoch.0,
+                    "lost: no renewal was acknowledged before the deadline: {why}"
+                );
             }
         }
     }

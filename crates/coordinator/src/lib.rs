@@ -31,6 +31,7 @@
 mod beat;
 mod builder;
 pub mod clock;
+mod commits;
 #[doc(hidden)]
 pub mod crash_point;
 mod driver;

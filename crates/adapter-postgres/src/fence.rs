@@ -3,7 +3,7 @@
 use crate::pool::Statement;
 use crate::row;
 use crate::state_store::Identity;
-use domain::lease::Token;
+use domain::lease::{Seq, Token};
 
 /// The server's timeline as a bigint: the first 8 hexadecimal digits of a WAL file's name. On a standby
 /// the call fails, which is what we want: fail closed.
@@ -14,22 +14,23 @@ macro_rules! timeline {
 }
 pub(crate) use timeline;
 
-/// A statement that begins with `fence`: one row while the token `$1` to `$4` (see [`bind_token`]) is the
-/// lease row's, the row is not released and is on the server's timeline; no row otherwise.
+/// A statement that begins with `fence`: one row while the token `$1` to `$4` is the lease row's, the row is not
+/// released, is on the server's timeline and has at least the seq `$5` (see [`bind_fence`]); no row otherwise.
 ///
 /// FOR SHARE makes a claim that comes later wait until this statement is committed, and makes this
 /// statement wait for a claim that came before and look again at what it left (READ COMMITTED). FOR KEY
 /// SHARE lets a claim pass, and WHERE EXISTS without a lock believes the row of the statement's start.
 /// It is RECURSIVE for those that follow and need it; this one is not.
 /// The timeline is compared so that a token that survived on a promoted standby, whose row may be an old
-/// one, is refused until its holder has carried the row over.
+/// one, is refused until its holder has carried the row over. The seq is compared for the same reason: a row that is
+/// behind what was acknowledged is an older copy, which a backup or a crash of the server has brought back (M23).
 macro_rules! with_fence {
     ($($rest:tt)+) => {
         concat!(
             "WITH RECURSIVE fence AS (
                 SELECT 1 FROM coordinator_lease
                 WHERE group_id = $1 AND tl = $2 AND epoch = $3 AND claim = $4 AND NOT released
-                  AND tl = ",
+                  AND seq >= $5 AND tl = ",
             $crate::fence::timeline!(),
             " FOR SHARE), ",
             $($rest)+
@@ -37,6 +38,12 @@ macro_rules! with_fence {
     };
 }
 pub(crate) use with_fence;
+
+/// As [`bind_token`], and the seq that the row has reached for certain, to `$5`.
+pub(crate) fn bind_fence<'q>(sql: &'static str, me: &Identity, token: &Token) -> Statement<'q> {
+    let Seq(reached) = me.reached(token);
+    bind_token(sql, me, token).bind(row::bigint(reached))
+}
 
 /// A statement with the group and the token's timeline, epoch and claim bound to `$1` to `$4`.
 pub(crate) fn bind_token<'q>(sql: &'static str, me: &Identity, token: &Token) -> Statement<'q> {

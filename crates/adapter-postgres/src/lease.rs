@@ -50,32 +50,37 @@ const CLAIM: &str = concat!(
     ", $11) FROM taken"
 );
 
-/// $1 to $4 token, $5 seq, $6 hint, $7 the server's timeline as the sender knows it (M20). Carries the row to it.
-/// What the promoted server has forgotten nobody knows, so the moment is noted in the same statement.
-/// One row always: the server's timeline, and with it what was renewed, if it was.
+/// $1 to $4 token, $5 seq, $6 hint, $7 the server's timeline as the sender knows it (M20), $8 the seq that the row has
+/// reached for certain (M23). Carries the row to the timeline.
+/// What the server has forgotten after a promotion, a restore or a crash is not known, so the moment is noted in the
+/// same statement. One row always: the server's timeline, and with it what was renewed, if it was.
 const RENEW: &str = concat!(
     "WITH here AS (SELECT ",
     timeline!(),
     " AS tl),
+     before AS MATERIALIZED (SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1),
      renewed AS (
         UPDATE coordinator_lease AS lease SET tl = here.tl, seq = $5, renewed_at = now(),
-            forgot_ms = CASE WHEN lease.tl <> here.tl THEN greatest(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, forgot_ms + 1)
+            forgot_ms = CASE WHEN lease.tl <> here.tl OR lease.seq < $8 THEN greatest(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, forgot_ms + 1)
                         ELSE forgot_ms END
         FROM here
         WHERE group_id = $1 AND lease.tl = $2 AND epoch = $3 AND claim = $4 AND NOT released AND seq < $5
           AND here.tl = $7
-        RETURNING true AS done, left(resign, 256) AS resign)
-     SELECT here.tl AS current, coalesce(done, false) AS done, resign,
+        RETURNING true AS done, left(resign, 256) AS resign,
+            lease.forgot_ms IS DISTINCT FROM (SELECT forgot_ms FROM before) AS forgotten)
+     SELECT here.tl AS current, coalesce(done, false) AS done, coalesce(forgotten, false) AS forgotten, resign,
             CASE WHEN done THEN pg_notify(",
     channel!(),
     ", $6) END FROM here LEFT JOIN renewed ON true"
 );
 
-/// $1 to $4 token, $5 seq, $6 reason, $7 hint. Does not carry the row to another timeline: on a promoted
+/// $1 to $4 token, $5 seq, $6 reason, $7 hint, $8 the seq that the row has reached for certain (M23). Does not carry the row to another timeline: on a promoted
 /// standby that had lost a later claim, that would open the row while the later holder still believes.
 const RELEASE: &str = concat!(
     "WITH released AS (
-        UPDATE coordinator_lease SET seq = $5, released = true, renewed_at = now()
+        UPDATE coordinator_lease SET seq = $5, released = true, renewed_at = now(),
+            forgot_ms = CASE WHEN seq < $8 THEN greatest(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, forgot_ms + 1)
+                        ELSE forgot_ms END
         WHERE group_id = $1 AND tl = $2 AND epoch = $3 AND claim = $4 AND NOT released AND seq < $5
         RETURNING claim),
      ended AS (
@@ -159,12 +164,15 @@ pub(crate) async fn renew(
     let statement = bind_token(RENEW, me, token)
         .bind(bigint(seq.0))
         .bind(me.payload(Hint::Row))
-        .bind(i64::from(current.0));
+        .bind(i64::from(current.0))
+        .bind(bigint(me.reached(token).0));
     let row = lane.one(statement).await?;
     let columns = Columns::of(TABLE, &row);
     let timeline = Timeline(columns.number("current")?);
     if columns.required::<bool>("done")? {
-        return Ok(Renewal::Renewed { timeline, resign: columns.optional("resign")? });
+        me.acknowledged(token, seq);
+        let (resign, forgotten) = (columns.optional("resign")?, columns.required("forgotten")?);
+        return Ok(Renewal::Renewed { timeline, resign, forgotten });
     }
     Ok(if timeline == current { Renewal::Superseded } else { Renewal::OtherTimeline(timeline) })
 }
@@ -179,7 +187,8 @@ pub(crate) async fn release(
     let statement = bind_token(RELEASE, me, token)
         .bind(bigint(seq.0))
         .bind(row::text(reason))
-        .bind(me.payload(Hint::Row));
+        .bind(me.payload(Hint::Row))
+        .bind(bigint(me.reached(token).0));
     Ok(if lane.optional(statement).await?.is_some() { Release::Released } else { Release::Superseded })
 }
 

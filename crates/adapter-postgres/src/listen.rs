@@ -268,6 +268,7 @@ mod tests {
             host: String::new(),
             ttl: Duration::from_secs(10),
             names: Arc::new(Names::new(SchemaName::default())),
+            reached: Arc::default(),
         };
         let hints = Hints { me, row: HintGate::new(ROW_PAUSE), signal: HintGate::new(SIGNAL_PAUSE) };
         let woken = async |gate: &HintGate| timeout(Duration::ZERO, gate.pass()).await.is_ok();

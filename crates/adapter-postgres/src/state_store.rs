@@ -8,15 +8,15 @@ use crate::pool::{Lane, LaneLimits};
 use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
 use domain::id::{GroupId, InstanceId, Nonce};
-use domain::lease::{Observation, Seq, Timeline, Token};
+use domain::lease::{Observation, Reached, Seq, Timeline, Token};
 use domain::ledger::Actor;
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
 };
 use domain::recovery::RawPortfolio;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A renewal and a look at the row; what comes late waits.
@@ -44,9 +44,26 @@ pub(crate) struct Identity {
     pub ttl: Duration,
     /// Statements on its tables.
     pub names: Arc<Names>,
+    /// How far the lease row has come, by what was acknowledged.
+    pub reached: Arc<Mutex<Reached>>,
 }
 
 impl Identity {
+    /// The seq that the row has reached for certain under this token.
+    pub(crate) fn reached(&self, token: &Token) -> Seq {
+        self.known().of(token)
+    }
+
+    /// The row was written with this token and `seq`.
+    pub(crate) fn acknowledged(&self, token: &Token, seq: Seq) {
+        self.known().note(token, seq);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Reached> {
+        // It is whole after every change.
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What others are told when this process wrote something.
     pub(crate) fn payload(&self, hint: Hint) -> String {
         hint.payload(self.nonce)
@@ -82,7 +99,8 @@ impl PostgresStore {
         let PostgresConfig { url, group, id, nonce, host, ttl, schema, positions, portfolio } = config;
         let hosts = Arc::new(Hosts::parse(&url, &id)?);
         let names = Arc::new(Names::new(schema));
-        let me = Identity { group, id, nonce, host, ttl, names };
+        let reached = Arc::default();
+        let me = Identity { group, id, nonce, host, ttl, names, reached };
         // At the server all below ttl / 3, the time a renewal has: a lock or an open transaction of a
         // stopped process must be gone before the next renewal, or the next claim, gives up.
         let election = SessionLimits {

@@ -4,10 +4,10 @@
 //! and reads the newest state after, so between this condition and the effect in the same statement
 //! nobody can claim: a superseded or released token changes nothing, whatever the timing.
 
-use crate::session::Session;
+use crate::state_store::SqliteStore;
 use crate::statement::Statement;
 use domain::id::GroupId;
-use domain::lease::{Timeline, Token};
+use domain::lease::{Seq, Timeline, Token};
 use domain::ports::StoreError;
 
 /// SQLite has no standbys that could be promoted: one timeline, for ever.
@@ -20,16 +20,27 @@ macro_rules! holds {
     };
 }
 
-/// The token may have effects: it holds the row, on the current timeline.
+/// The token may have effects: it holds the row, on the current timeline, and the row has at least the seq ?5. A row
+/// that is behind what was acknowledged is an older copy, which a backup has brought back (M23). Arguments by [`effect`].
 macro_rules! may_act {
     () => {
-        concat!("EXISTS (SELECT 1 FROM coordinator_lease WHERE ", crate::fence::holds!(), " AND tl = 1)")
+        concat!(
+            "EXISTS (SELECT 1 FROM coordinator_lease WHERE ",
+            crate::fence::holds!(),
+            " AND tl = 1 AND seq >= ?5)"
+        )
     };
 }
 
 pub(crate) use {holds, may_act};
 
-/// Binds what [`holds`] and [`may_act`] ask for; further arguments start at ?5.
+/// Binds what [`may_act`] asks for; further arguments start at ?6.
+pub(crate) fn effect(sql: &'static str, store: &SqliteStore, token: &Token) -> Statement {
+    let Seq(reached) = store.reached(token);
+    fenced(sql, &store.config.group, token).bind(integer(reached))
+}
+
+/// Binds what [`holds`] asks for; further arguments start at ?5.
 pub(crate) fn fenced(sql: &'static str, group: &GroupId, token: &Token) -> Statement {
     Statement::new(sql)
         .bind(group.as_str().to_owned())
@@ -40,13 +51,9 @@ pub(crate) fn fenced(sql: &'static str, group: &GroupId, token: &Token) -> State
 
 /// Whether the token may have effects now. One that may now could at any moment since it was granted: a lost
 /// token never comes back.
-pub(crate) async fn may_still_act(
-    session: &Session,
-    group: &GroupId,
-    token: &Token,
-) -> Result<bool, StoreError> {
+pub(crate) async fn may_still_act(store: &SqliteStore, token: &Token) -> Result<bool, StoreError> {
     const SQL: &str = concat!("SELECT 1 WHERE ", may_act!());
-    Ok(!session.fetch(fenced(SQL, group, token)).await?.is_empty())
+    Ok(!store.work.fetch(effect(SQL, store, token)).await?.is_empty())
 }
 
 /// As SQLite keeps numbers. One that is too large becomes the largest, which no row's epoch can have.

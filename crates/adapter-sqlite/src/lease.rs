@@ -77,30 +77,47 @@ pub(crate) async fn claim(
     Ok(if session.execute(statement).await? == 1 { Claim::Granted(token) } else { Claim::Lost })
 }
 
-/// See [`domain::ports::StateStore::renew`].
+/// See [`domain::ports::StateStore::renew`]. A row that is behind what was acknowledged is an older copy. It is renewed by
+/// a statement of its own, which also notes the moment.
 pub(crate) async fn renew(
     session: &Session,
     config: &SqliteConfig,
     token: &Token,
     seq: Seq,
+    reached: Seq,
     current: Timeline,
 ) -> Result<Renewal, StoreError> {
-    const SQL: &str = concat!(
+    const RENEW: &str = concat!(
         "UPDATE coordinator_lease SET tl = ?6, seq = ?5, renewed_at = ",
         now_text!(),
         " WHERE ",
         holds!(),
-        " AND seq < ?5 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign"
+        " AND seq < ?5 AND seq >= ?8 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign"
+    );
+    const RENEW_OLDER: &str = concat!(
+        "UPDATE coordinator_lease SET tl = ?6, seq = ?5, forgot_ms = max(",
+        now_ms!(),
+        ", coalesce(forgot_ms + 1, 0)), renewed_at = ",
+        now_text!(),
+        " WHERE ",
+        holds!(),
+        " AND seq < ?5 AND seq < ?8 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign"
     );
     if current != TIMELINE {
         return Ok(Renewal::OtherTimeline(TIMELINE));
     }
-    let statement =
-        fenced(SQL, &config.group, token).bind(integer(seq.0)).bind(i64::from(TIMELINE.0)).bind(TEXT_LEN_MAX);
-    let rows = session.fetch(statement).await?;
-    let Some(row) = rows.first() else { return Ok(Renewal::Superseded) };
-    let resign = Stored::new("coordinator_lease", row).maybe_text("resign")?;
-    Ok(Renewal::Renewed { timeline: TIMELINE, resign })
+    for (sql, forgotten) in [(RENEW, false), (RENEW_OLDER, true)] {
+        let statement = fenced(sql, &config.group, token)
+            .bind(integer(seq.0))
+            .bind(i64::from(TIMELINE.0))
+            .bind(TEXT_LEN_MAX)
+            .bind(integer(reached.0));
+        if let Some(row) = session.fetch(statement).await?.first() {
+            let resign = Stored::new("coordinator_lease", row).maybe_text("resign")?;
+            return Ok(Renewal::Renewed { timeline: TIMELINE, resign, forgotten });
+        }
+    }
+    Ok(Renewal::Superseded)
 }
 
 /// See [`domain::ports::StateStore::release`].
@@ -109,11 +126,14 @@ pub(crate) async fn release(
     config: &SqliteConfig,
     token: &Token,
     seq: Seq,
+    reached: Seq,
     reason: &str,
 ) -> Result<Release, StoreError> {
     const SQL: &str = concat!(
-        "UPDATE coordinator_lease SET tl = ?6, seq = ?5, released = 1, release_reason = substr(?7, 1, ?8), ",
-        "renewed_at = ",
+        "UPDATE coordinator_lease SET seq = ?5, released = 1, release_reason = substr(?6, 1, ?7), ",
+        "forgot_ms = CASE WHEN seq < ?8 THEN max(",
+        now_ms!(),
+        ", coalesce(forgot_ms + 1, 0)) ELSE forgot_ms END, renewed_at = ",
         now_text!(),
         " WHERE ",
         holds!(),
@@ -121,9 +141,9 @@ pub(crate) async fn release(
     );
     let statement = fenced(SQL, &config.group, token)
         .bind(integer(seq.0))
-        .bind(i64::from(TIMELINE.0))
         .bind(reason.to_owned())
-        .bind(TEXT_LEN_MAX);
+        .bind(TEXT_LEN_MAX)
+        .bind(integer(reached.0));
     Ok(if session.execute(statement).await? == 1 { Release::Released } else { Release::Superseded })
 }
 

@@ -36,7 +36,7 @@ impl SignalLedger for SqliteStore {
         limits: Limits,
         most: u16,
     ) -> Result<SignalClaim, StoreError> {
-        claim::claim(&self.work, &self.config, token, limits, most).await
+        claim::claim(self, token, limits, most).await
     }
 
     async fn settle_by(
@@ -45,7 +45,7 @@ impl SignalLedger for SqliteStore {
         reports: &[Report],
         by: Option<&Actor>,
     ) -> Result<Option<Vec<Recorded>>, StoreError> {
-        settle::settle(&self.work, &self.config, token, reports, by).await
+        settle::settle(self, token, reports, by).await
     }
 
     async fn take_over(
@@ -53,7 +53,7 @@ impl SignalLedger for SqliteStore {
         token: &Token,
         in_flight: InFlight<'_>,
     ) -> Result<Option<Vec<Signal>>, StoreError> {
-        doubt::take_over(&self.work, &self.config, token, in_flight).await
+        doubt::take_over(self, token, in_flight).await
     }
 
     async fn decide(&self, decision: &Decision) -> Result<Recorded, StoreError> {
@@ -85,7 +85,7 @@ impl SignalLedger for SqliteStore {
     }
 
     async fn sweep(&self, token: &Token, keep: Duration) -> Result<Option<Swept>, StoreError> {
-        sweep::sweep(&self.work, &self.config, token, keep).await
+        sweep::sweep(self, token, keep).await
     }
 
     async fn submitted(&self) {

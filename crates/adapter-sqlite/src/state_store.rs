@@ -6,13 +6,14 @@ use crate::watch::{Reader, Subject, Watch};
 use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
-use domain::lease::{Observation, Seq, Timeline, Token};
+use domain::lease::{Observation, Reached, Seq, Timeline, Token};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
 };
 use domain::recovery::RawPortfolio;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One process's store for one group. Nothing is opened before it is needed.
 ///
@@ -31,6 +32,8 @@ pub struct SqliteStore {
     of_signals: Reader,
     /// Whether this process has written its line of the instance table.
     beaten: AtomicBool,
+    /// How far the lease row has come, by what was acknowledged.
+    reached: Mutex<Reached>,
 }
 
 impl SqliteStore {
@@ -46,6 +49,7 @@ impl SqliteStore {
             of_row: Reader::of(Subject::Lease),
             of_signals: Reader::of(Subject::Signals),
             beaten: AtomicBool::new(false),
+            reached: Mutex::default(),
             config,
         }
     }
@@ -56,6 +60,16 @@ impl SqliteStore {
         self.watch.close().await;
         self.work.close().await;
         self.election.close().await;
+    }
+
+    /// The seq that the row has reached for certain under this token.
+    pub(crate) fn reached(&self, token: &Token) -> Seq {
+        self.known().of(token)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Reached> {
+        // It is whole after every change.
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// See [`domain::ports::SignalLedger::submitted`].
@@ -84,11 +98,16 @@ impl StateStore for SqliteStore {
     }
 
     async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
-        lease::renew(&self.election, &self.config, token, seq, current).await
+        let reached = self.reached(token);
+        let renewed = lease::renew(&self.election, &self.config, token, seq, reached, current).await?;
+        if matches!(renewed, Renewal::Renewed { .. }) {
+            self.known().note(token, seq);
+        }
+        Ok(renewed)
     }
 
     async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {
-        lease::release(&self.election, &self.config, token, seq, reason).await
+        lease::release(&self.election, &self.config, token, seq, self.reached(token), reason).await
     }
 
     async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use coordinator::EpochMemory;
 use domain::election::Epochs;
 use domain::id::GroupId;
-use domain::lease::Epoch;
+use domain::lease::{Epoch, Seq};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -54,7 +54,7 @@ impl EpochFile {
         }
         let draft = self.beside("draft");
         let mut out = OpenOptions::new().create(true).write(true).truncate(true).mode(MODE).open(&draft)?;
-        write!(out, "{FORMAT}\nseen {}\nasked {}\n", epochs.seen.0, epochs.asked.0)?;
+        write!(out, "{FORMAT}\nseen {}\nseq {}\nasked {}\n", epochs.seen.0, epochs.seq.0, epochs.asked.0)?;
         out.sync_all()?;
         fs::rename(&draft, &self.path)?;
         let directory = self.path.parent().unwrap_or(Path::new("."));
@@ -84,9 +84,11 @@ fn read(path: &Path) -> io::Result<Epochs> {
     };
     let mut lines = text.lines();
     let format = lines.next() == Some(FORMAT);
-    let mut number = |name| lines.next()?.strip_prefix(name)?.parse().ok().map(Epoch);
-    match (format, number("seen "), number("asked ")) {
-        (true, Some(seen), Some(asked)) => Ok(Epochs { seen, asked }),
+    let mut number = |name| lines.next()?.strip_prefix(name)?.parse().ok();
+    match (format, number("seen "), number("seq "), number("asked ")) {
+        (true, Some(seen), Some(seq), Some(asked)) => {
+            Ok(Epochs { seen: Epoch(seen), seq: Seq(seq), asked: Epoch(asked) })
+        }
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is damaged, or another version's")),
     }
 }
@@ -100,7 +102,7 @@ mod tests {
     }
 
     fn epochs(seen: u64, asked: u64) -> Epochs {
-        Epochs { seen: Epoch(seen), asked: Epoch(asked) }
+        Epochs { seen: Epoch(seen), seq: Seq(seen * 2), asked: Epoch(asked) }
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use domain::election::{
     CallId, Command, Elector, Epochs, Event, LossReason, Phase, Report, Resign, Role, RowAnswer, RowRequest,
     TicketAnswer, TicketRequest,
 };
-use domain::lease::{Epoch, Timeline, Token};
+use domain::lease::{Epoch, Seq, Timeline, Token};
 use domain::member::Standing;
 use domain::metrics::{Fact, SyncResult};
 use domain::ports::{Claim, ClaimRequest, LeaderStore, Renewal, StateStore, StoreError};
@@ -31,6 +31,10 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
+
+/// How often the memory keeps how far the row has come. A backup that is newer than that, restored after every instance
+/// was stopped, is not noticed. Each time costs one fsync.
+const KEEP_SEQ_EVERY: Duration = Duration::from_secs(60);
 
 /// What a finished task says. A sync is measured from just before the request to the answer or timeout.
 struct Answer {
@@ -58,6 +62,8 @@ pub(crate) struct Driver {
     complaints: Complaints,
     /// What the memory was given to keep.
     kept: Epochs,
+    /// When a seq was given to it last.
+    kept_at: Option<Instant>,
     /// The leadership that is being handed over: only its release is an end on purpose.
     resigning: Option<Token>,
 }
@@ -79,7 +85,18 @@ impl Driver {
     ) -> Self {
         let (tasks, owed, complaints) = (JoinSet::new(), HashMap::new(), Complaints::default());
         let kept = elector.epochs();
-        Self { elector, shared, requests, service, tasks, owed, complaints, kept, resigning: None }
+        Self {
+            elector,
+            shared,
+            requests,
+            service,
+            tasks,
+            owed,
+            complaints,
+            kept,
+            kept_at: None,
+            resigning: None,
+        }
     }
 
     /// Runs until everything is given back after a stop. An error means that the kernel refuses timers:
@@ -144,16 +161,23 @@ impl Driver {
     fn remember(&mut self) {
         let epochs = self.elector.epochs();
         if let Some(memory) = self.shared.epochs.clone()
-            && epochs.seen > self.kept.seen
+            && (epochs.seen > self.kept.seen || epochs.seq > self.kept.seq && self.keeps_seq())
         {
             self.kept = epochs;
+            if epochs.seq > Seq(0) {
+                self.kept_at = Some(Instant::now());
+            }
             self.service.spawn(of_this_process(async move {
-                let seen = Epochs { seen: epochs.seen, ..Epochs::NONE };
+                let seen = Epochs { asked: Epoch(0), ..epochs };
                 if let Err(error) = memory.keep(seen).await {
                     tracing::error!(epoch = epochs.seen.0, "an epoch cannot be kept: {error}");
                 }
             }));
         }
+    }
+
+    fn keeps_seq(&self) -> bool {
+        self.kept_at.is_none_or(|at| at.elapsed() >= KEEP_SEQ_EVERY)
     }
 
     // --- commands -----------------------------------------------------------------------------------
@@ -387,9 +411,7 @@ async fn row_call(
         RowRequest::Claim(request) => claim(store, memory, &request).await.map(RowAnswer::Claim),
         RowRequest::Renew { token, seq, current } => {
             let answer = store.renew(&token, seq, current).await?;
-            if let Renewal::Renewed { timeline, .. } = answer
-                && timeline != token.timeline
-            {
+            if let Renewal::Renewed { timeline, forgotten: true, .. } = answer {
                 forgotten(token, Token { timeline, ..token });
             }
             Ok(RowAnswer::Renewal(answer))
@@ -420,7 +442,8 @@ async fn claim(
     request: &ClaimRequest,
 ) -> Result<Claim, StoreError> {
     if let Some(memory) = memory {
-        let epochs = Epochs { seen: request.observed.token.epoch, asked: request.epoch() };
+        let (seen, seq) = (request.observed.token.epoch, request.observed.seq);
+        let epochs = Epochs { seen, seq, asked: request.epoch() };
         memory.keep(epochs).await.map_err(|error| {
             tracing::error!("this instance cannot lead: the epoch cannot be kept: {error}");
             StoreError::Unavailable(format!("the epoch cannot be kept, so nothing was claimed: {error}"))
@@ -431,7 +454,7 @@ async fn claim(
         forgotten(request.observed.token, *token);
     }
     if let (Some(memory), Claim::Granted(token)) = (memory, &answer) {
-        let epochs = Epochs { seen: token.epoch, asked: token.epoch };
+        let epochs = Epochs { seen: token.epoch, seq: Seq(0), asked: token.epoch };
         if let Err(error) = memory.keep(epochs).await {
             // As a claim, it was kept.
             tracing::error!(epoch = token.epoch.0, "the epoch cannot be kept as granted: {error}");

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use coordinator::{Coordinator, EpochMemory};
 use domain::election::Epochs;
 use domain::id::GroupId;
-use domain::lease::Epoch;
+use domain::lease::{Epoch, Seq};
 use domain::member::Standing;
 use domain::ports::StateStore;
 use std::sync::{Arc, Mutex};
@@ -47,13 +47,26 @@ fn start(kept: Epochs, broken: bool) -> (Coordinator, Arc<Memory>) {
 
 #[tokio::test]
 async fn a_number_is_kept_before_it_is_in_the_row_and_is_above_all_that_was_kept() {
-    let (coordinator, memory) = start(Epochs { seen: Epoch(5), asked: Epoch(7) }, false);
+    let (coordinator, memory) = start(Epochs { seen: Epoch(5), seq: Seq(0), asked: Epoch(7) }, false);
     let mut leadership = coordinator.leadership();
     let active = leadership.wait_for(|now| now.standing == Standing::Active);
     let epoch = timeout(LONG, active).await.expect("it leads").expect("it runs").epoch;
     assert_eq!(epoch, Some(Epoch(8)));
     let first = memory.calls.lock().expect("no panic")[0];
     assert_eq!((first.0.asked, first.1), (Epoch(8), Epoch(0)), "kept before the row has it");
+    coordinator.shutdown().await;
+}
+
+/// Rule M23: after a restart an instance knows a row from before its stop, also one of the same term.
+#[tokio::test]
+async fn how_far_the_row_has_come_is_kept() {
+    let (coordinator, memory) = start(Epochs::NONE, false);
+    let kept = async {
+        while !memory.calls.lock().expect("no panic").iter().any(|(kept, _)| kept.seq > Seq(0)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, kept).await.expect("the first renewal is kept at once");
     coordinator.shutdown().await;
 }
 

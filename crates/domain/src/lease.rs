@@ -95,6 +95,32 @@ pub struct Version {
     pub seq: Seq,
 }
 
+/// The latest write to a lease row that is known to have been carried out. An older copy of the row is noticed by it: a
+/// backup was restored, or the database lost commits when it crashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Reached {
+    claim: ClaimId,
+    seq: Seq,
+}
+
+impl Default for Reached {
+    fn default() -> Self {
+        Self { claim: ClaimId::NIL, seq: Seq(0) }
+    }
+}
+
+impl Reached {
+    /// The row was seen with this token and `seq`, or a write of them was acknowledged.
+    pub fn note(&mut self, token: &Token, seq: Seq) {
+        *self = Self { claim: token.claim, seq: seq.max(self.of(token)) };
+    }
+
+    /// The seq that the row has reached under this token; 0 when nothing is known of the token.
+    pub fn of(&self, token: &Token) -> Seq {
+        if self.claim == token.claim { self.seq } else { Seq(0) }
+    }
+}
+
 /// The row and the store's timeline, read in one statement.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Observation {

@@ -154,7 +154,7 @@ impl Database {
                     self.tables.released = false;
                     self.tables.token.timeline = self.current;
                 }
-                let renewed = Renewal::Renewed { timeline: self.current, resign: None };
+                let renewed = Renewal::Renewed { timeline: self.current, resign: None, forgotten: false };
                 let answer = if done { renewed } else { Renewal::Superseded };
                 (RowAnswer::Renewal(answer), if done { Written::Renewed } else { Written::Nothing })
             }

@@ -2,7 +2,7 @@
 
 use super::stored::{held, signal, signal_columns, signal_with, small_columns};
 use super::{DISPATCH, SIGNALS, no_switch};
-use crate::fence::{bind_token, with_fence};
+use crate::fence::{bind_fence, with_fence};
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
 use domain::lease::Token;
@@ -27,7 +27,7 @@ macro_rules! unasked {
     };
 }
 
-/// $5 most, $6 and $7 limits of a minute and a day or NULL, $8 who, $9 from where, $10 how many to expire.
+/// $6 most, $7 and $8 limits of a minute and a day or NULL, $9 who, $10 from where, $11 how many to expire.
 ///
 /// `head` goes from one instrument to the next by the index, and takes the oldest of each that has not expired;
 /// what waits behind it is not looked at. `turn` leaves out the instruments of which one is out, and signals that
@@ -46,16 +46,16 @@ pub(crate) const CLAIM: &str = concat!(
          dispatch AS MATERIALIZED (
             SELECT claims, paused_at IS NOT NULL AS paused FROM coordinator_dispatch WHERE group_id = $1),
          room AS MATERIALIZED (
-            SELECT CASE WHEN $6::bigint IS NOT NULL THEN $6 - (
+            SELECT CASE WHEN $7::bigint IS NOT NULL THEN $7 - (
                        SELECT count(*) FROM (
                            SELECT FROM coordinator_signal
                            WHERE group_id = $1 AND claimed_at > now() - interval '60 seconds'
-                           ORDER BY claimed_at DESC LIMIT $6) AS latest) END AS minute,
-                   CASE WHEN $7::bigint IS NOT NULL THEN $7 - (
+                           ORDER BY claimed_at DESC LIMIT $7) AS latest) END AS minute,
+                   CASE WHEN $8::bigint IS NOT NULL THEN $8 - (
                        SELECT count(*) FROM (
                            SELECT FROM coordinator_signal
                            WHERE group_id = $1 AND claimed_at > now() - interval '24 hours'
-                           ORDER BY claimed_at DESC LIMIT $7) AS latest) END AS day),
+                           ORDER BY claimed_at DESC LIMIT $8) AS latest) END AS day),
          head AS (
             (SELECT w.id, w.instrument, w.arrival FROM coordinator_signal AS w
              WHERE w.group_id = $1 AND w.state = 'received'
@@ -77,12 +77,12 @@ pub(crate) const CLAIM: &str = concat!(
         unasked!(),
         " FROM coordinator_signal AS t WHERE t.group_id = $1 AND t.id = head.id)
             ORDER BY head.arrival
-            LIMIT (SELECT greatest(1, least($5::bigint, minute, day)) FROM room)),
+            LIMIT (SELECT greatest(1, least($6::bigint, minute, day)) FROM room)),
          granted AS (
             UPDATE coordinator_dispatch AS d SET claims = d.claims + 1
             FROM fence, dispatch, room
             WHERE d.group_id = $1 AND d.claims = dispatch.claims AND d.paused_at IS NULL AND NOT dispatch.paused
-              AND least($5::bigint, room.minute, room.day) > 0 AND EXISTS (SELECT FROM turn)
+              AND least($6::bigint, room.minute, room.day) > 0 AND EXISTS (SELECT FROM turn)
             RETURNING 1),
          mine AS (
             SELECT t.group_id, t.id
@@ -91,7 +91,7 @@ pub(crate) const CLAIM: &str = concat!(
          s AS (
             UPDATE coordinator_signal AS t
             SET state = 'claimed', tl = $2, epoch = $3, claim = $4, attempt = t.attempt + 1,
-                claimed_at = clock_timestamp(), note = NULL, changed_by = $8, changed_from = $9
+                claimed_at = clock_timestamp(), note = NULL, changed_by = $9, changed_from = $10
             FROM mine WHERE t.group_id = mine.group_id AND t.id = mine.id AND t.state = 'received'
             RETURNING t.*),
          due AS (
@@ -100,10 +100,10 @@ pub(crate) const CLAIM: &str = concat!(
               AND (SELECT count(*) FROM s) >= 0 AND NOT ",
         unasked!(),
         "
-            ORDER BY t.expires_ms LIMIT $10 FOR UPDATE OF t SKIP LOCKED),
+            ORDER BY t.expires_ms LIMIT $11 FOR UPDATE OF t SKIP LOCKED),
          expired AS (
             UPDATE coordinator_signal
-            SET state = 'expired', settled_at = now(), changed_by = $8, changed_from = $9
+            SET state = 'expired', settled_at = now(), changed_by = $9, changed_from = $10
             WHERE group_id = $1 AND id = ANY (ARRAY(SELECT id FROM due)) AND state = 'received')
          SELECT EXISTS (SELECT FROM fence) AS held, (SELECT paused FROM dispatch) AS paused,
                 EXISTS (SELECT FROM turn) AS waiting, coalesce((SELECT minute <= 0 FROM room), false) AS minute,
@@ -118,8 +118,8 @@ const PAYLOADS: &str = "\
     SELECT s.id, CASE WHEN octet_length(s.payload) <= 65536 THEN s.payload END AS payload
     FROM coordinator_signal AS s WHERE s.group_id = $1 AND s.id = ANY ($2)";
 
-/// $5 whether somebody else works on the token's own claims, $6 ids of those being worked on, $7 who, $8 from
-/// where, $9 what is said of signals that the store may have forgotten, $10 how many of them at once. What is in doubt is
+/// $6 whether somebody else works on the token's own claims, $7 ids of those being worked on, $8 who, $9 from
+/// where, $10 what is said of signals that the store may have forgotten, $11 how many of them at once. What is in doubt is
 /// read by [`IN_DOUBT`] afterwards, when no lock is held any more.
 ///
 /// What the store may have forgotten may have been executed: it is in doubt as if it had been claimed when it was
@@ -129,21 +129,21 @@ const TAKE_OVER: &str = concat!(with_fence!(
             SELECT t.group_id, t.id FROM fence, coordinator_signal AS t
             WHERE t.group_id = $1 AND ",
     unasked!(),
-    " ORDER BY t.fingerprint LIMIT $10 FOR UPDATE OF t),
+    " ORDER BY t.fingerprint LIMIT $11 FOR UPDATE OF t),
          asked AS (
             UPDATE coordinator_signal AS t
-            SET state = 'in_doubt', attempt = t.attempt + 1, claimed_at = t.received_at, note = $9,
+            SET state = 'in_doubt', attempt = t.attempt + 1, claimed_at = t.received_at, note = $10,
                 asked_ms = (SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1),
-                changed_by = $7, changed_from = $8
+                changed_by = $8, changed_from = $9
             FROM forgotten AS f WHERE t.group_id = f.group_id AND t.id = f.id AND t.state = 'received'
             RETURNING 1),
          left_behind AS (
             SELECT t.group_id, t.id FROM fence, coordinator_signal AS t
-            WHERE t.group_id = $1 AND t.state = 'claimed' AND NOT (t.claim = $4 AND ($5 OR t.id = ANY ($6)))
+            WHERE t.group_id = $1 AND t.state = 'claimed' AND NOT (t.claim = $4 AND ($6 OR t.id = ANY ($7)))
             ORDER BY t.fingerprint FOR UPDATE OF t),
          doubted AS (
             UPDATE coordinator_signal AS t
-            SET state = 'in_doubt', changed_by = $7, changed_from = $8,
+            SET state = 'in_doubt', changed_by = $8, changed_from = $9,
                 asked_ms = (SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1)
             FROM left_behind AS l WHERE t.group_id = l.group_id AND t.id = l.id AND t.state = 'claimed'
             RETURNING 1)
@@ -165,7 +165,7 @@ pub(super) async fn claim(
     most: u16,
 ) -> Result<SignalClaim, StoreError> {
     let own = store.me.actor();
-    let statement = bind_token(CLAIM, &store.me, token)
+    let statement = bind_fence(CLAIM, &store.me, token)
         .bind(i64::from(most.clamp(1, CLAIM_MAX)))
         .bind(limits.per_minute.map(i64::from))
         .bind(limits.per_day.map(i64::from))
@@ -227,7 +227,7 @@ pub(super) async fn take_over(
         InFlight::Only(these) => (false, these),
     };
     let own = store.me.actor();
-    let statement = bind_token(TAKE_OVER, &store.me, token)
+    let statement = bind_fence(TAKE_OVER, &store.me, token)
         .bind(elsewhere)
         .bind(here.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>())
         .bind(row::actor(&own.who))

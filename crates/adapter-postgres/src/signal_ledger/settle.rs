@@ -1,7 +1,7 @@
 //! What was found out about attempts.
 
 use super::stored::held;
-use crate::fence::{bind_token, with_fence};
+use crate::fence::{bind_fence, with_fence};
 use crate::listen::{Hint, channel};
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
@@ -27,7 +27,7 @@ macro_rules! recorded {
 }
 pub(super) use recorded;
 
-/// An array each of $5 ids, $6 attempts, $7 states, $8 notes or NULL; $9 who, $10 from where, $11 hint.
+/// An array each of $6 ids, $7 attempts, $8 states, $9 notes or NULL; $10 who, $11 from where, $12 hint.
 ///
 /// `asked` has the signals under a lock, as they are and not as the statement's snapshot has them. The lock is also a
 /// write, whose commit waits for the synchronous standby: what stands already is told as durably as what is new.
@@ -38,7 +38,7 @@ pub(crate) const SETTLE: &str = concat!(
         "asked AS (
             SELECT t.group_id, t.id, t.attempt, t.state AS was, report.state, report.note, report.n
             FROM fence,
-                 unnest($5::text[], $6::bigint[], $7::text[], $8::text[])
+                 unnest($6::text[], $7::bigint[], $8::text[], $9::text[])
                  WITH ORDINALITY AS report (id, attempt, state, note, n)
                  JOIN coordinator_signal AS t
                  ON t.group_id = $1 AND t.id = report.id AND t.attempt = report.attempt
@@ -52,7 +52,7 @@ pub(crate) const SETTLE: &str = concat!(
     ", tl = CASE WHEN asked.state = 'sent' THEN $2 ELSE t.tl END,
        epoch = CASE WHEN asked.state = 'sent' THEN $3 ELSE t.epoch END,
        claim = CASE WHEN asked.state = 'sent' THEN $4 ELSE t.claim END,
-       changed_by = $9, changed_from = $10
+       changed_by = $10, changed_from = $11
             FROM asked
             WHERE t.group_id = asked.group_id AND t.id = asked.id
               AND (asked.was = 'claimed' AND t.claim = $4
@@ -62,7 +62,7 @@ pub(crate) const SETTLE: &str = concat!(
      SELECT EXISTS (SELECT FROM fence) AS held, recorded.n,
              (SELECT pg_notify(",
     channel!(),
-    ", $11) FROM moved WHERE state = 'received' LIMIT 1)
+    ", $12) FROM moved WHERE state = 'received' LIMIT 1)
       FROM (VALUES (1)) AS always LEFT JOIN ",
     recorded!(),
     " ON true"
@@ -119,7 +119,7 @@ async fn together(
         Notes::InAscii => row::text(note).replace(|c: char| !c.is_ascii(), "?"),
     };
     let notes = reports.iter().map(|report| report.note.as_deref().map(stored));
-    let statement = bind_token(SETTLE, &store.me, token)
+    let statement = bind_fence(SETTLE, &store.me, token)
         .bind(reports.iter().map(|report| report.id.as_str().to_owned()).collect::<Vec<_>>())
         .bind(reports.iter().map(|report| i64::from(report.attempt)).collect::<Vec<_>>())
         .bind(reports.iter().map(|report| report.settlement.state().as_str()).collect::<Vec<_>>())

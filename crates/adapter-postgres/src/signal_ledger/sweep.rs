@@ -2,7 +2,7 @@
 
 use super::SIGNALS;
 use super::stored::held;
-use crate::fence::{bind_token, with_fence};
+use crate::fence::{bind_fence, with_fence};
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
 use domain::lease::Token;
@@ -14,18 +14,18 @@ const SWEEP_MAX: i64 = 1_000;
 /// Longer than any signal is old, and short enough for the server's calendar.
 const KEEP_MAX: Duration = Duration::from_hours(1_000 * 365 * 24);
 
-/// $5 how long to keep, in ms, $6 limit, $7 who, $8 from where, which the audit's trigger reads out of the
+/// $6 how long to keep, in ms, $7 limit, $8 who, $9 from where, which the audit's trigger reads out of the
 /// transaction's settings: a row that is gone cannot tell it. Rows that somebody has locked are left for next time,
 /// so that this waits for nobody. One that arose lately by its own timestamp is kept: were it forgotten, it could be
 /// submitted, and sent, once more.
 const SWEEP: &str = with_fence!(
     "actor AS MATERIALIZED (
-        SELECT set_config('coordinator.changed_by', $7, true), set_config('coordinator.changed_from', $8, true)),
+        SELECT set_config('coordinator.changed_by', $8, true), set_config('coordinator.changed_from', $9, true)),
      old AS (
         SELECT t.id FROM fence, actor, coordinator_signal AS t
-        WHERE t.group_id = $1 AND t.settled_at < now() - $5::bigint * interval '1 millisecond'
-          AND t.timestamp_s < extract(epoch FROM now() - $5::bigint * interval '1 millisecond')
-        ORDER BY t.settled_at LIMIT $6 FOR UPDATE OF t SKIP LOCKED),
+        WHERE t.group_id = $1 AND t.settled_at < now() - $6::bigint * interval '1 millisecond'
+          AND t.timestamp_s < extract(epoch FROM now() - $6::bigint * interval '1 millisecond')
+        ORDER BY t.settled_at LIMIT $7 FOR UPDATE OF t SKIP LOCKED),
      removed AS (
         DELETE FROM coordinator_signal
         WHERE group_id = $1 AND id = ANY (ARRAY(SELECT id FROM old)) AND settled_at IS NOT NULL
@@ -33,7 +33,7 @@ const SWEEP: &str = with_fence!(
      quiet AS (
         SELECT m.id FROM fence, coordinator_member AS m
         WHERE m.group_id = $1 AND m.beat_at <= now() - interval '1 day'
-        LIMIT $6 FOR UPDATE OF m SKIP LOCKED),
+        LIMIT $7 FOR UPDATE OF m SKIP LOCKED),
      forgotten AS (
         DELETE FROM coordinator_member
         WHERE group_id = $1 AND id = ANY (ARRAY(SELECT id FROM quiet)) AND beat_at <= now() - interval '1 day'
@@ -48,7 +48,7 @@ pub(super) async fn sweep(
     keep: Duration,
 ) -> Result<Option<Swept>, StoreError> {
     let own = store.me.actor();
-    let statement = bind_token(SWEEP, &store.me, token)
+    let statement = bind_fence(SWEEP, &store.me, token)
         .bind(row::milliseconds(keep.min(KEEP_MAX)))
         .bind(SWEEP_MAX)
         .bind(row::actor(&own.who))

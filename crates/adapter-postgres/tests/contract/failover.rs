@@ -70,7 +70,7 @@ async fn a_promoted_standby_refuses_tokens_until_the_row_is_carried(_: &Database
     assert_eq!(late, Ok(Renewal::OtherTimeline(carried.timeline)));
     assert_eq!(store.observe().await.expect("observe").version, seen.version, "nothing was written");
     let answer = store.renew(&old, Seq(1), carried.timeline).await;
-    assert_eq!(answer, Ok(Renewal::Renewed { timeline: carried.timeline, resign: None }));
+    assert_eq!(answer, Ok(Renewal::Renewed { timeline: carried.timeline, resign: None, forgotten: true }));
     assert_eq!(claim_signal(&store, &old).await, Ok(SignalClaim::Fenced), "that token is of the past now");
     assert_eq!(
         claim_signal(&store, &carried).await,

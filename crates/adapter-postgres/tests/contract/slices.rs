@@ -236,10 +236,10 @@ impl Plans {
         Self { store, token, admin }
     }
 
-    /// The group and the token as a statement begins with them.
+    /// The group, the token and the seq that the row has reached, as a statement begins with them.
     fn held(&self) -> String {
         let claim = uuid::Uuid::from_u128(self.token.claim.as_u128());
-        format!("'backlog', {}, {}, '{claim}'", self.token.timeline.0, self.token.epoch.0)
+        format!("'backlog', {}, {}, '{claim}', 0", self.token.timeline.0, self.token.epoch.0)
     }
 
     /// Carries a statement out; how many rows of signals it has looked at, as the server says, and its plan.

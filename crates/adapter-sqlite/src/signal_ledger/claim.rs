@@ -3,9 +3,8 @@
 use super::actor;
 use super::kill_switch::{is_open, missing};
 use super::row::{read, signal_columns, stored};
-use crate::config::SqliteConfig;
-use crate::fence::{fenced, may_act};
-use crate::session::Session;
+use crate::fence::{effect, may_act};
+use crate::state_store::SqliteStore;
 use crate::stored::{Stored, now_ms};
 use domain::lease::Token;
 use domain::ledger::{LimitReached, Limits, StateName};
@@ -81,12 +80,12 @@ macro_rules! left {
 }
 macro_rules! left_this_minute {
     () => {
-        left!("?5", "60000")
+        left!("?6", "60000")
     };
 }
 macro_rules! left_this_day {
     () => {
-        left!("?6", "86400000")
+        left!("?7", "86400000")
     };
 }
 
@@ -99,11 +98,11 @@ pub(super) const CLAIM: &str = concat!(
     ", next(arrival, state, claims, tl, epoch, claim, claimed_ms, settled_ms) AS (",
     "SELECT * FROM (SELECT arrival, 'claimed', 1, ?2, ?3, ?4, ",
     now_ms!(),
-    ", NULL FROM ready ORDER BY arrival LIMIT max(0, min(?7, coalesce(",
+    ", NULL FROM ready ORDER BY arrival LIMIT max(0, min(?8, coalesce(",
     left_this_minute!(),
-    ", ?7), coalesce(",
+    ", ?8), coalesce(",
     left_this_day!(),
-    ", ?7)))) UNION ALL SELECT * FROM (SELECT arrival, 'expired', 0, NULL, NULL, NULL, NULL, ",
+    ", ?8)))) UNION ALL SELECT * FROM (SELECT arrival, 'expired', 0, NULL, NULL, NULL, NULL, ",
     now_ms!(),
     " FROM coordinator_signal WHERE group_id = ?1 AND state = 'received' AND expires_ms <= ",
     now_ms!(),
@@ -112,7 +111,7 @@ pub(super) const CLAIM: &str = concat!(
     " ORDER BY expires_ms LIMIT 1000)) ",
     "UPDATE coordinator_signal SET state = next.state, attempt = attempt + next.claims, tl = next.tl, ",
     "epoch = next.epoch, claim = next.claim, claimed_ms = next.claimed_ms, settled_ms = next.settled_ms, ",
-    "note = CASE next.state WHEN 'expired' THEN note END, changed_by = ?8, changed_from = ?9 ",
+    "note = CASE next.state WHEN 'expired' THEN note END, changed_by = ?9, changed_from = ?10 ",
     "FROM next WHERE coordinator_signal.arrival = next.arrival AND ",
     may_act!(),
     " RETURNING ",
@@ -139,20 +138,17 @@ pub(super) const WHY: &str = concat!(
 
 /// See [`domain::ports::SignalLedger::claim_signals`].
 pub(super) async fn claim(
-    session: &Session,
-    config: &SqliteConfig,
+    store: &SqliteStore,
     token: &Token,
     limits: Limits,
     most: u16,
 ) -> Result<SignalClaim, StoreError> {
-    let actor = actor::own(config);
+    let actor = actor::own(&store.config);
     let statement = |sql| {
-        fenced(sql, &config.group, token)
-            .bind(limits.per_minute.map(i64::from))
-            .bind(limits.per_day.map(i64::from))
+        effect(sql, store, token).bind(limits.per_minute.map(i64::from)).bind(limits.per_day.map(i64::from))
     };
     let claim = statement(CLAIM).bind(i64::from(most.clamp(1, CLAIM_MAX))).bind(actor.who).bind(actor.origin);
-    let rows = session.fetch(claim).await?;
+    let rows = store.work.fetch(claim).await?;
     let mut claimed = Vec::new();
     for row in &rows {
         if stored(row).text("state")? == StateName::Claimed.as_str() {
@@ -163,7 +159,7 @@ pub(super) async fn claim(
         claimed.sort_by_key(|signal| signal.arrival);
         return Ok(SignalClaim::Claimed(claimed));
     }
-    let why = session.fetch(statement(WHY)).await?;
+    let why = store.work.fetch(statement(WHY)).await?;
     let row = why.first().ok_or_else(|| StoreError::Unknown("a question answered no row".to_owned()))?;
     let stored = Stored::new("coordinator_dispatch", row);
     if !stored.flag("holds")? {
@@ -171,7 +167,7 @@ pub(super) async fn claim(
         return Ok(if rows.is_empty() { SignalClaim::Fenced } else { SignalClaim::Empty });
     }
     if !stored.flag("has_switch")? {
-        return Err(missing(config));
+        return Err(missing(&store.config));
     }
     Ok(if !stored.flag("is_open")? {
         SignalClaim::Paused

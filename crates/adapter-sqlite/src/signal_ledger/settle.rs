@@ -3,8 +3,9 @@
 use super::actor;
 use super::row::stored;
 use crate::config::SqliteConfig;
-use crate::fence::{fenced, may_act, may_still_act};
+use crate::fence::{effect, may_act, may_still_act};
 use crate::session::Session;
+use crate::state_store::SqliteStore;
 use crate::statement::Statement;
 use crate::stored::{bytes, now_ms};
 use domain::lease::Token;
@@ -13,14 +14,14 @@ use domain::ports::{Decision, Recorded, Report, StoreError};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Moves signals on as the reports in ?5 say, if they lead from where the signals stand and `$fence` holds, and
+/// Moves signals on as the reports in ?6 say, if they lead from where the signals stand and `$fence` holds, and
 /// answers with the ids of those that stand so now. One that stood so before is only counted, so that the answer
-/// waits for the disk. ?1 is the group, ?2 to ?4 the token of whoever sends, ?6 and ?7 who reports.
+/// waits for the disk. ?1 is the group, ?2 to ?4 the token of whoever sends, ?7 and ?8 who reports.
 macro_rules! move_on {
     ($leads:literal, $fence:expr) => {
         concat!(
             "WITH report AS (SELECT value ->> 'id' AS id, value ->> 'attempt' AS attempt, ",
-            "value ->> 'state' AS state, value ->> 'note' AS note FROM json_each(?5)), ",
+            "value ->> 'state' AS state, value ->> 'note' AS note FROM json_each(?6)), ",
             "move AS MATERIALIZED (SELECT s.arrival, report.state, report.note, s.state = report.state AS stands ",
             "FROM report CROSS JOIN coordinator_signal AS s ON s.group_id = ?1 AND s.id = report.id ",
             "AND s.attempt = report.attempt AND s.attempt > 0 AND (s.state = report.state OR ",
@@ -40,8 +41,8 @@ macro_rules! move_on {
             "settled_ms = CASE WHEN stands THEN settled_ms WHEN move.state IN ('done', 'rejected') THEN ",
             now_ms!(),
             " END, ",
-            "changed_by = CASE WHEN stands THEN changed_by ELSE ?6 END, ",
-            "changed_from = CASE WHEN stands THEN changed_from ELSE ?7 END ",
+            "changed_by = CASE WHEN stands THEN changed_by ELSE ?7 END, ",
+            "changed_from = CASE WHEN stands THEN changed_from ELSE ?8 END ",
             "FROM move WHERE s.arrival = move.arrival RETURNING ",
             bytes!("id", "129")
         )
@@ -58,8 +59,7 @@ pub(super) const SETTLE: &str = move_on!(
 
 /// See [`domain::ports::SignalLedger::settle`].
 pub(super) async fn settle(
-    session: &Session,
-    config: &SqliteConfig,
+    store: &SqliteStore,
     token: &Token,
     reports: &[Report],
     by: Option<&Actor>,
@@ -69,10 +69,10 @@ pub(super) async fn settle(
     let all = reports
         .iter()
         .map(|report| json_of(report.id.as_str(), report.attempt, report.settlement, report.note.as_deref()));
-    let statement = fenced(SETTLE, &config.group, token);
-    let by = by.map_or_else(|| actor::own(config), actor::kept);
-    let recorded = record(session, statement, all.collect(), by).await?;
-    if recorded.is_empty() && !may_still_act(session, &config.group, token).await? {
+    let statement = effect(SETTLE, store, token);
+    let by = by.map_or_else(|| actor::own(&store.config), actor::kept);
+    let recorded = record(&store.work, statement, all.collect(), by).await?;
+    if recorded.is_empty() && !may_still_act(store, token).await? {
         return Ok(None);
     }
     let answer = |report: &Report| {
@@ -102,7 +102,8 @@ pub(super) async fn decide(
         .bind(config.group.as_str().to_owned())
         .bind(None::<i64>)
         .bind(None::<i64>)
-        .bind(None::<String>);
+        .bind(None::<String>)
+        .bind(None::<i64>);
     let report = json!([json_of(id.as_str(), *attempt, *settlement, Some(reason))]);
     let recorded = record(session, statement, report, actor::kept(actor)).await?;
     Ok(if recorded.is_empty() { Recorded::Refused } else { Recorded::Recorded })

@@ -1,9 +1,8 @@
 //! Removing what nobody needs any more.
 
 use super::actor;
-use crate::config::SqliteConfig;
-use crate::fence::{fenced, may_act, may_still_act};
-use crate::session::Session;
+use crate::fence::{effect, may_act, may_still_act};
+use crate::state_store::SqliteStore;
 use crate::stored::now_ms;
 use domain::lease::Token;
 use domain::ports::{StoreError, Swept};
@@ -15,12 +14,12 @@ const SWEEP_MAX: i64 = 1_000;
 
 /// A trigger takes the rows away: a DELETE could not tell the audit who.
 pub(super) const SIGNALS: &str = concat!(
-    "UPDATE coordinator_signal SET swept = 1, changed_by = ?7, changed_from = ?8 WHERE arrival IN (",
+    "UPDATE coordinator_signal SET swept = 1, changed_by = ?8, changed_from = ?9 WHERE arrival IN (",
     "SELECT arrival FROM coordinator_signal WHERE group_id = ?1 AND settled_ms < ",
     now_ms!(),
-    " - ?5 AND timestamp_s * 1000 < ",
+    " - ?6 AND timestamp_s * 1000 < ",
     now_ms!(),
-    " - ?5 ORDER BY settled_ms LIMIT ?6) AND ",
+    " - ?6 ORDER BY settled_ms LIMIT ?7) AND ",
     may_act!()
 );
 
@@ -29,7 +28,7 @@ pub(super) const MEMBERS: &str = concat!(
     "DELETE FROM coordinator_member WHERE group_id = ?1 AND id IN (",
     "SELECT id FROM coordinator_member WHERE group_id = ?1 AND beat_ms < ",
     now_ms!(),
-    " - 86400000 LIMIT ?5) AND ",
+    " - 86400000 LIMIT ?6) AND ",
     may_act!()
 );
 
@@ -37,21 +36,17 @@ pub(super) const MEMBERS: &str = concat!(
 ///
 /// Two statements, each fenced: what the first removed stays removed, and the next call goes on.
 pub(super) async fn sweep(
-    session: &Session,
-    config: &SqliteConfig,
+    store: &SqliteStore,
     token: &Token,
     keep: Duration,
 ) -> Result<Option<Swept>, StoreError> {
     let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-    let actor = actor::own(config);
-    let signals = fenced(SIGNALS, &config.group, token)
-        .bind(keep_ms)
-        .bind(SWEEP_MAX)
-        .bind(actor.who)
-        .bind(actor.origin);
-    let signals = session.execute(signals).await?;
-    let members = session.execute(fenced(MEMBERS, &config.group, token).bind(SWEEP_MAX)).await?;
-    if signals + members == 0 && !may_still_act(session, &config.group, token).await? {
+    let actor = actor::own(&store.config);
+    let signals =
+        effect(SIGNALS, store, token).bind(keep_ms).bind(SWEEP_MAX).bind(actor.who).bind(actor.origin);
+    let signals = store.work.execute(signals).await?;
+    let members = store.work.execute(effect(MEMBERS, store, token).bind(SWEEP_MAX)).await?;
+    if signals + members == 0 && !may_still_act(store, token).await? {
         return Ok(None);
     }
     Ok(Some(Swept { signals, members }))

@@ -1,7 +1,10 @@
 //! Dashboards on what a real Prometheus has scraped: ours, and the one that users brought along, its queries as they
 //! are. Every panel has data.
 
+use crate::TTL;
+use crate::group::Group;
 use crate::monitoring::{JOB, Monitoring};
+use crate::servers::Servers;
 use crate::signals::accepted;
 use crate::wait::until;
 use crate::watched::Watched;
@@ -14,17 +17,29 @@ const SOURCE: &str = include_str!("testdata/source-dashboard.json");
 
 /// Whose orders are executed and never answered.
 const DOUBTFUL: &str = "NIFTY";
+/// Whose orders are not executed, and the handler says so.
+const REFUSED: &str = "GOLD";
 
 #[test]
 fn every_panel_has_data() {
     let conduct = |order: &Order| match order.instrument.as_str() {
         DOUBTFUL => Conduct::ExecutesAndCuts,
+        REFUSED => Conduct::Refuses(503, r#"{"outcome":"not_executed"}"#.to_owned()),
         _ => Conduct::done(),
     };
     let broker = HttpBroker::with(conduct, |_| false);
-    let (mut watched, lead) = Watched::with(&[("COORDINATOR_SIGNALS_HANDLER", &broker.url())], &[]);
-    // One done, one in doubt, and one that waits for it, so that whatever is only told at times is told now.
-    for (id, instrument) in [("s-1", "BANKNIFTY"), ("s-2", DOUBTFUL), ("s-3", DOUBTFUL)] {
+    let servers = Servers::start();
+    let mut group = servers.group(TTL);
+    group.set("COORDINATOR_SIGNALS_HANDLER", &broker.url());
+    // One instance is configured differently.
+    let launch = |group: &Group, name: &str| {
+        let days = if name == "c" { "30" } else { "90" };
+        group.launch(name).environment("COORDINATOR_SIGNALS_RETENTION_DAYS", days)
+    };
+    let (mut watched, lead) = Watched::of(servers, group, launch, &[]);
+    // One done, one in doubt, one that waits for it, and one that is not executed, so that whatever is only told at
+    // times is told now.
+    for (id, instrument) in [("s-1", "BANKNIFTY"), ("s-2", DOUBTFUL), ("s-3", DOUBTFUL), ("s-4", REFUSED)] {
         accepted(&mut watched.group, &lead.name, id, instrument);
     }
     let source: Value = serde_json::from_str(SOURCE).expect("JSON");

@@ -1,7 +1,7 @@
 //! What an elector is told once.
 
 use crate::id::{InstanceId, Nonce};
-use crate::lease::{Epoch, TTL_MAX, TTL_MIN, margin};
+use crate::lease::{Epoch, Seq, TTL_MAX, TTL_MIN, margin};
 use core::time::Duration;
 
 /// Heartbeats in a lease: two may fail before the third decides.
@@ -34,28 +34,42 @@ pub struct Config {
     pub(super) remembered: Epochs,
 }
 
-/// The epochs that an instance remembers, whatever its store has forgotten (M22).
+/// What an instance remembers of the lease row, whatever its store has forgotten (M22, M23).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epochs {
-    /// The highest that the group's row was seen with. A row below it is one that the store has brought back.
+    /// The highest epoch that the group's row was seen with. A row below it is one that the store has brought back.
     pub seen: Epoch,
+    /// The highest seq that a row with that epoch was seen with.
+    pub seq: Seq,
     /// The highest that this instance has asked for. The claim may or may not have been granted.
     pub asked: Epoch,
 }
 
 impl Epochs {
     /// Of an instance that has never looked.
-    pub const NONE: Self = Self { seen: Epoch(0), asked: Epoch(0) };
+    pub const NONE: Self = Self { seen: Epoch(0), seq: Seq(0), asked: Epoch(0) };
 
     /// What the next claim must be above.
     pub fn floor(self) -> Epoch {
         self.seen.max(self.asked)
     }
 
-    /// The higher one of each.
+    /// The row was seen with this epoch and `seq`.
+    pub(super) fn saw(&mut self, epoch: Epoch, seq: Seq) {
+        *self = self.and(Self { seen: epoch, seq, ..Self::NONE });
+    }
+
+    /// Whether a later row was seen than one with this epoch and `seq`, which is an older copy then: of a backup that
+    /// was restored, of a standby that was promoted, or of a database that lost commits when it crashed.
+    pub(super) fn are_beyond(self, epoch: Epoch, seq: Seq) -> bool {
+        (epoch, seq) < (self.seen, self.seq)
+    }
+
+    /// The later row and the higher number of the two.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self { seen: self.seen.max(other.seen), asked: self.asked.max(other.asked) }
+        let (seen, seq) = (self.seen, self.seq).max((other.seen, other.seq));
+        Self { seen, seq, asked: self.asked.max(other.asked) }
     }
 }
 

@@ -165,10 +165,10 @@ impl Elector {
         {
             self.row.own = Some(Own { claim: candidacy.claim, sent: now, given_up: false });
             let (holder, ttl) = (self.config.id.clone(), self.config.ttl);
-            let (seen, floor) = (self.epochs.seen, self.epochs.floor());
             let other_timeline =
                 observed.token.timeline != observed.current && observed.token.epoch > Epoch(0);
-            let forgotten = other_timeline || observed.token.epoch < seen;
+            let forgotten = other_timeline || self.epochs.are_beyond(observed.token.epoch, observed.seq);
+            let floor = self.epochs.floor();
             let request = ClaimRequest { observed, claim: candidacy.claim, holder, ttl, floor, forgotten };
             self.epochs.asked = request.epoch();
             return Some((Kind::Claim, RowRequest::Claim(request)));
@@ -260,9 +260,10 @@ impl Elector {
                 }
                 self.lost_race(now);
             }
-            RowAnswer::Renewal(Renewal::Renewed { timeline, resign }) => {
+            RowAnswer::Renewal(Renewal::Renewed { timeline, resign, .. }) => {
                 if let Role::Leader(leadership) = &mut self.role {
                     leadership.token.timeline = timeline;
+                    self.epochs.saw(leadership.token.epoch, leadership.seq);
                     leadership.deadline = leadership.deadline.max(call.sent + self.config.belief());
                     self.row.renew_at = call.sent + self.config.heartbeat;
                     let token = leadership.token;
@@ -310,7 +311,7 @@ impl Elector {
         let (token, seq, released) = (row.version.token, row.version.seq, row.released);
         let current = row.version.current;
         let resign = row.resign.clone();
-        self.epochs.seen = self.epochs.seen.max(token.epoch);
+        self.epochs.saw(token.epoch, seq);
         Sighting::update(&mut self.row.seen, row, now);
         self.row.outdated = false;
         if let Role::Leader(leadership) = &mut self.role {
@@ -350,7 +351,7 @@ impl Elector {
     /// The row is ours, by the answer to the claim or by a read after an unknown outcome. The deadline
     /// counts from the original send either way (M13); past it, or unwanted, the row is given back.
     fn granted(&mut self, now: Time, token: Token, seq: Seq, current: Timeline, out: &mut Vec<Command>) {
-        self.epochs.seen = self.epochs.seen.max(token.epoch);
+        self.epochs.saw(token.epoch, seq);
         let Some(own) = self.row.own.filter(|own| own.claim == token.claim) else { return };
         let deadline = own.sent + self.config.belief();
         if own.given_up || now >= deadline || self.stopping || now < self.keep_out {

@@ -65,6 +65,9 @@ pub enum Renewal {
         timeline: Timeline,
         /// Somebody asked the holder to hand over, and why.
         resign: Option<String>,
+        /// The store has forgotten: the row was on an older timeline, or had a smaller seq than this store object knows
+        /// it to have reached. The store has noted the moment.
+        forgotten: bool,
     },
     /// The row is no longer mine, was released, or has a later write; nothing was written.
     Superseded,
@@ -152,6 +155,10 @@ pub trait StateStore: Send + Sync {
     ///
     /// The comparison of the timeline is rule M20: a renewal that was sent before a promotion and arrives after it
     /// must not bring the row to life on the new timeline, because the promotion may have lost a later claim.
+    ///
+    /// A store object remembers the largest seq that was acknowledged ([`Reached`](crate::lease::Reached)). While the
+    /// row has a smaller one, which is an older copy, no effect of the token is accepted (rule M23); the next renewal
+    /// writes the row again, and notes in the same statement that the store has forgotten.
     async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError>;
 
     /// Opens the row, under the same guards as a renewal, and closes the term with `reason`. Does not carry

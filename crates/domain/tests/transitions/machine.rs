@@ -3,7 +3,7 @@
 //! from docs/protocol.md, so that a mistake would have to be made twice.
 
 use domain::election::{
-    CallId, Command, Config, Elector, Event, LossReason, Phase, Report, Role, RowAnswer, RowRequest,
+    CallId, Command, Config, Elector, Epochs, Event, LossReason, Phase, Report, Role, RowAnswer, RowRequest,
     TicketAnswer, TicketRequest, TicketUse,
 };
 use domain::id::{ClaimId, InstanceId, Nonce};
@@ -71,10 +71,15 @@ struct Meaning {
 
 impl Machine {
     pub fn new(tickets: TicketUse) -> Self {
+        Self::remembering(tickets, Epochs::NONE)
+    }
+
+    /// With what it remembers of an earlier life.
+    pub fn remembering(tickets: TicketUse, epochs: Epochs) -> Self {
         let id = InstanceId::parse("me").expect("an id");
         let config = Config::new(id, Nonce::new(NONCE), TTL, tickets, SCHEMA).expect("settings in range");
         Self {
-            elector: Elector::new(config),
+            elector: Elector::new(config.remembering(epochs)),
             now: START + AFTER_BOOT,
             row: None,
             ticket: None,

@@ -76,7 +76,7 @@ pub fn lost() -> RowAnswer {
 
 pub fn renewed(timeline: u32, resign: Option<&str>) -> RowAnswer {
     let resign = resign.map(str::to_owned);
-    RowAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign })
+    RowAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign, forgotten: false })
 }
 
 pub fn other_timeline(timeline: u32) -> RowAnswer {

@@ -39,7 +39,7 @@ impl World {
                 self.row.version.token.timeline = self.row.version.current;
                 self.hint(writer, &Event::RowHint, Store::Postgres);
                 let (timeline, resign) = (self.row.version.current, self.row.resign.clone());
-                RowAnswer::Renewal(Renewal::Renewed { timeline, resign })
+                RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten: false })
             }
             RowRequest::Release { token, seq, .. } => {
                 if !self.write(&token, seq) {

@@ -174,9 +174,11 @@ impl Tables {
         CREATED_MS.saturating_add(age).saturating_add(self.clock_jump_ms)
     }
 
-    /// The fence: whether `token` is the row's, not released, on the current timeline.
-    pub(super) fn admits(&self, group: &GroupId, token: &Token) -> bool {
-        self.holds(group, token).is_some() && token.timeline == self.timeline
+    /// The fence: whether `token` is the row's, not released, on the current timeline, and the row has at least the seq
+    /// that it has `reached`.
+    pub(super) fn admits(&self, group: &GroupId, token: &Token, reached: Seq) -> bool {
+        let row = self.holds(group, token);
+        token.timeline == self.timeline && row.is_some_and(|lease| lease.seq >= reached)
     }
 
     /// The row if `token` holds it.

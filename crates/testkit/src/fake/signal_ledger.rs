@@ -113,7 +113,7 @@ impl FakeStateStore {
 
     fn do_claim_signals(&self, token: &Token, limits: Limits, most: u16) -> SignalClaim {
         let mut tables = self.database.tables();
-        if !tables.admits(&self.opening.group, token) {
+        if !tables.admits(&self.opening.group, token, self.reached(token)) {
             return SignalClaim::Fenced;
         }
         let (now_ms, own) = (tables.now_ms(), self.own());
@@ -174,7 +174,7 @@ impl FakeStateStore {
         let distinct: BTreeSet<&SignalId> = reports.iter().map(|report| &report.id).collect();
         assert_eq!(distinct.len(), reports.len(), "a signal is in the reports twice: {reports:?}");
         let mut tables = self.database.tables();
-        if !tables.admits(&self.opening.group, token) {
+        if !tables.admits(&self.opening.group, token, self.reached(token)) {
             return None;
         }
         let by = by.cloned().unwrap_or_else(|| self.own());
@@ -243,7 +243,7 @@ impl FakeStateStore {
 
     fn do_take_over(&self, token: &Token, in_flight: InFlight<'_>) -> Option<Vec<Signal>> {
         let mut tables = self.database.tables();
-        if !tables.admits(&self.opening.group, token) {
+        if !tables.admits(&self.opening.group, token, self.reached(token)) {
             return None;
         }
         let left = self.change(&mut tables, &self.own(), |signal| {
@@ -384,7 +384,7 @@ impl FakeStateStore {
 
     fn do_sweep(&self, token: &Token, keep: Duration) -> Option<Swept> {
         let mut tables = self.database.tables();
-        if !tables.admits(&self.opening.group, token) {
+        if !tables.admits(&self.opening.group, token, self.reached(token)) {
             return None;
         }
         let (now_ms, own) = (tables.now_ms(), self.own());

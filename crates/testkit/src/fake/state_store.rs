@@ -7,13 +7,14 @@ use super::portfolio::{POSITION, Relation, TOTALS};
 use crate::contract::Opening;
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
-use domain::lease::{Observation, Seq, Timeline, Token, Version};
+use domain::lease::{Observation, Reached, Seq, Timeline, Token, Version};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
 };
 use domain::recovery::RawPortfolio;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 /// As many characters of a reason are kept.
 const REASON_CHARS_MAX: usize = 256;
@@ -30,6 +31,8 @@ pub struct FakeStateStore {
     pub(super) submitted: Hint,
     changed: Hint,
     has_beaten: AtomicBool,
+    /// How far the lease row has come, by what was acknowledged.
+    reached: Mutex<Reached>,
 }
 
 impl FakeStateStore {
@@ -48,12 +51,18 @@ impl FakeStateStore {
             submitted,
             changed,
             has_beaten: AtomicBool::new(false),
+            reached: Mutex::default(),
         }
     }
 
     /// What is to go wrong with this process's calls.
     pub fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// The seq that the row has reached for certain under this token.
+    pub(super) fn reached(&self, token: &Token) -> Seq {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).of(token)
     }
 
     fn wake_others(&self, tables: &mut Tables) {
@@ -140,23 +149,27 @@ impl FakeStateStore {
             return Renewal::OtherTimeline(timeline);
         }
         let Some(lease) = writable(&mut tables, self, token, Some(seq)) else { return Renewal::Superseded };
-        lease.seq = seq;
+        let older = std::mem::replace(&mut lease.seq, seq) < self.reached(token);
         let carried = std::mem::replace(&mut lease.token.timeline, timeline) != timeline;
         let resign = lease.resign.as_deref().map(shortened);
-        if carried {
+        let forgotten = carried || older;
+        if forgotten {
             let now_ms = tables.now_ms();
             tables.forgotten.entry(self.opening.group.clone()).or_default().now(now_ms);
         }
         self.wake_others(&mut tables);
-        Renewal::Renewed { timeline, resign }
+        Renewal::Renewed { timeline, resign, forgotten }
     }
 
     fn do_release(&self, token: &Token, seq: Seq, reason: &str) -> Release {
         let mut tables = self.database.tables();
         let now_ms = tables.now_ms();
         let Some(lease) = writable(&mut tables, self, token, Some(seq)) else { return Release::Superseded };
-        lease.seq = seq;
+        let older = std::mem::replace(&mut lease.seq, seq) < self.reached(token);
         lease.released = true;
+        if older {
+            tables.forgotten.entry(self.opening.group.clone()).or_default().now(now_ms);
+        }
         close(tables.terms.entry(self.opening.group.clone()).or_default(), now_ms, reason);
         self.wake_others(&mut tables);
         Release::Released
@@ -265,7 +278,11 @@ impl StateStore for FakeStateStore {
     }
 
     async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
-        self.faults.around(Call::Renew, || Ok(self.do_renew(token, seq, current))).await
+        let renewed = self.faults.around(Call::Renew, || Ok(self.do_renew(token, seq, current))).await?;
+        if matches!(renewed, Renewal::Renewed { .. }) {
+            self.reached.lock().unwrap_or_else(PoisonError::into_inner).note(token, seq);
+        }
+        Ok(renewed)
     }
 
     async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {
@@ -329,7 +346,7 @@ mod tests {
         let Claim::Granted(old) = process.claim(&request).await.unwrap() else { panic!("the row is open") };
         database.promote_to(Timeline(2));
         assert_eq!(process.take_over(&old, InFlight::All).await, Ok(None), "the row is not carried yet");
-        let renewed = Renewal::Renewed { timeline: Timeline(2), resign: None };
+        let renewed = Renewal::Renewed { timeline: Timeline(2), resign: None, forgotten: true };
         assert_eq!(process.renew(&old, Seq(1), Timeline(2)).await, Ok(renewed));
         assert_eq!(process.take_over(&old, InFlight::All).await, Ok(None), "the token is another one now");
         let carried = Token { timeline: Timeline(2), ..old };

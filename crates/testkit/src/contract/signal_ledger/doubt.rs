@@ -1,10 +1,10 @@
 //! Doubt: what a former leader claimed and did not settle is never sent blindly.
 
 use super::{accepted, claim, claim_one, ids, settle, signal_about, submit, take_over};
-use crate::contract::{Case, Process, Scene, StateStores, cases};
-use domain::lease::Token;
+use crate::contract::{Case, LeaseColumn, Process, Scene, StateStores, Tamper, Value, cases};
+use domain::lease::{Seq, Token};
 use domain::ledger::{FORGOTTEN, Settlement, Signal, SignalCounts, SignalState};
-use domain::ports::{Claim, ClaimRequest, InFlight, Recorded, SignalClaim};
+use domain::ports::{Claim, ClaimRequest, InFlight, Recorded, Release, Renewal, SignalClaim};
 use std::time::Duration;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
@@ -19,6 +19,8 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         a_doubt_outlives_the_leader_that_marked_it,
         what_the_store_may_have_forgotten_is_asked_about_before_it_is_sent,
         what_is_older_than_the_moment_is_asked_about_whenever_it_comes,
+        an_older_copy_of_the_own_row_accepts_no_effect_and_its_renewal_notes_the_moment,
+        a_release_of_an_older_copy_notes_the_moment,
     )
 }
 
@@ -194,4 +196,48 @@ async fn what_is_older_than_the_moment_is_asked_about_whenever_it_comes(scene: S
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
     let doubtful = process.ledger.take_over(&token, InFlight::All).await.expect("take over");
     assert_eq!(ids(&doubtful.expect("the token is the row's")), ["again"]);
+}
+
+/// Rule M23. A backup from the same term is restored while its leader lives: its row has the leader's token, and a seq
+/// that the leader has passed.
+async fn an_older_copy_of_the_own_row_accepts_no_effect_and_its_renewal_notes_the_moment(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    submit(&*process.ledger, "held").await;
+    let held = claim(&*process.ledger, &token).await;
+    submit(&*process.ledger, "waiting").await;
+    let renew = async |seq| process.state.renew(&token, Seq(seq), token.timeline).await;
+    let renewed = |forgotten| Ok(Renewal::Renewed { timeline: token.timeline, resign: None, forgotten });
+    assert_eq!(renew(5).await, renewed(false));
+    assert_eq!(renew(9).await, renewed(false));
+    restore(&scene, 5).await;
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Fenced);
+    assert_eq!(process.ledger.take_over(&token, InFlight::All).await, Ok(None));
+    assert_eq!(settle(&*process.ledger, &token, &held, Settlement::Done).await, None);
+    assert_eq!(process.ledger.sweep(&token, Duration::ZERO).await, Ok(None));
+    assert_eq!(renew(10).await, renewed(true));
+    assert_eq!(renew(11).await, renewed(false), "once");
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
+    assert_eq!(ids(&take_over(&process, &token).await), ["held", "waiting"]);
+    assert_eq!(settle(&*process.ledger, &token, &held, Settlement::Done).await, Some(Recorded::Recorded));
+}
+
+/// The lease is over, and its former leader gives the row back before another instance claims it.
+async fn a_release_of_an_older_copy_notes_the_moment(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let token = a.lead().await;
+    submit(&*a.ledger, "waiting").await;
+    a.state.renew(&token, Seq(9), token.timeline).await.expect("renew");
+    restore(&scene, 8).await;
+    assert_eq!(a.state.release(&token, Seq(9), "the test").await, Ok(Release::Released));
+    let next = b.lead().await;
+    assert_eq!(claim_one(&*b.ledger, &next).await, SignalClaim::Empty);
+    assert_eq!(ids(&take_over(&b, &next).await), ["waiting"]);
+}
+
+/// The lease row is as in a backup from when it had this seq.
+async fn restore(scene: &Scene, seq: i64) {
+    let backup =
+        Tamper::Lease { group: scene.group().clone(), column: LeaseColumn::Seq, value: Value::Number(seq) };
+    scene.tamper(backup).await.expect("a seq is a number");
 }

@@ -31,7 +31,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
 }
 
 fn renewed_quietly(answer: &Renewal, token: &Token) -> bool {
-    *answer == Renewal::Renewed { timeline: token.timeline, resign: None }
+    *answer == Renewal::Renewed { timeline: token.timeline, resign: None, forgotten: false }
 }
 
 async fn a_claim_takes_the_row_with_the_next_epoch(scene: Scene) {
@@ -271,7 +271,10 @@ async fn a_step_down_is_seen_by_the_holder_and_gone_with_the_next_claim(scene: S
     let row = a.look().await;
     assert_eq!((row.resign, row.version.seq), (Some(reason.clone()), seq), "told without touching seq");
     let answer = a.state.renew(&token, Seq(1), token.timeline).await;
-    assert_eq!(answer, Ok(Renewal::Renewed { timeline: token.timeline, resign: Some(reason) }));
+    assert_eq!(
+        answer,
+        Ok(Renewal::Renewed { timeline: token.timeline, resign: Some(reason), forgotten: false })
+    );
     b.lead().await;
     assert_eq!(b.look().await.resign, None, "it was for the former holder");
 }

@@ -153,7 +153,7 @@ mod tests {
         let commits = commits();
         assert!(commits.why_lost(at(1)).contains("none was sent: this process was stopped"));
         commits.renewing(at(100));
-        let granted = Renewal::Renewed { timeline: Timeline(1), resign: None };
+        let granted = Renewal::Renewed { timeline: Timeline(1), resign: None, forgotten: false };
         commits.renewed(Some(&Ok(RowAnswer::Renewal(granted))), Duration::from_millis(4));
         assert_eq!(
             commits.why_lost(at(60_000)),

@@ -43,6 +43,7 @@ mod memory;
 mod notice;
 mod recover;
 mod shared;
+mod within;
 
 pub use beat::beat_interval;
 pub use builder::{Builder, Ended, StartError};

@@ -62,6 +62,16 @@ impl Identity {
             .map(|(_, end)| name(path, end))
     }
 
+    /// Creates the database empty, when it is missing, so that no other user ever has it open: SQLite would create it with
+    /// the permissions of the umask, and gives those of the database to `-wal` and `-shm`. Under the lock, and only as a
+    /// new file: no connection of this process has it open.
+    pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
+        match OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(path_unusable(path, &error)),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Takes the permissions of group and others away. Files of another user keep theirs: the store works with them.
     pub(crate) fn tighten(path: &Path) {
         for file in ENDS.map(|end| name(path, end)) {
@@ -160,4 +170,22 @@ fn name(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_database_is_closed_to_others_from_its_first_moment_and_an_old_one_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.db");
+        Identity::create(&path).unwrap();
+        let seen = fs::metadata(&path).unwrap();
+        assert_eq!((seen.mode() & 0o777, seen.len()), (FILE_MODE, 0));
+        fs::write(&path, "old").unwrap();
+        Identity::create(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert!(Identity::create(&directory.path().join("missing/c.db")).is_err());
+    }
 }

@@ -50,7 +50,10 @@ pub(crate) async fn migrate(config: &SqliteConfig, apply: Migrate) -> Result<Sch
     }
     let mut lock = lock(path, config.lock_wait()).await?;
     let mut connection = match apply {
-        Migrate::Apply => connect(path, &options.create_if_missing(true)).await?,
+        Migrate::Apply => {
+            Identity::create(path)?;
+            connect(path, &options.create_if_missing(true)).await?
+        }
         Migrate::Check => connect(path, &options).await?,
     };
     let schema = match apply {

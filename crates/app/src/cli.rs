@@ -75,9 +75,15 @@ pub struct Flags {
     /// Redis, which makes failover fast [default: none]
     #[arg(long, global = true, value_name = "URL")]
     pub redis: Option<Secret>,
+    /// File that has the URL of Redis on its one line, readable by its owner only [default: none]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub redis_url_file: Option<String>,
     /// PostgreSQL, which decides who leads [default: none, the embedded store decides]
     #[arg(long, global = true, value_name = "URL")]
     pub postgres: Option<Secret>,
+    /// File that has the URL of PostgreSQL on its one line, readable by its owner only [default: none]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub postgres_url_file: Option<String>,
     /// Schema of the tables in PostgreSQL, whatever `search_path` says [default: public]
     #[arg(long, global = true, value_name = "NAME")]
     pub postgres_schema: Option<String>,

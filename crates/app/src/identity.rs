@@ -2,6 +2,7 @@
 
 use crate::epochs::EpochFile;
 use domain::id::{GroupId, InstanceId, Nonce};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -14,6 +15,8 @@ const FORMAT: &str = "coordinator data directory, format 1";
 const FILE: &str = "instance";
 /// The embedded store.
 const DATABASE: &str = "coordinator.db";
+/// How the names of our files begin: the identity and its drafts, the store with its side files, and the epochs.
+const OURS: [&str; 5] = [FILE, DATABASE, "epochs-", "lock-epochs-", "draft-epochs-"];
 
 /// Permissions of the data directory: signals and the portfolio concern one user only.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -21,8 +24,6 @@ const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// The bits of group and others.
 const OTHERS: u32 = 0o077;
-/// A directory that many users share, such as /tmp, has this bit.
-const STICKY: u32 = 0o1000;
 
 /// The data directory, opened.
 #[derive(Debug, Clone)]
@@ -59,12 +60,12 @@ impl DataDir {
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         let failed = |error| DataDirError::Io { path: path.display().to_string(), error };
         fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(failed)?;
-        tighten(path, DIRECTORY_MODE);
+        tighten_directory(path).map_err(failed)?;
         let file = path.join(FILE);
         if !file.try_exists().map_err(failed)? {
             Self::write_identity(path, &file).map_err(failed)?;
         }
-        tighten(&file, FILE_MODE);
+        tighten_file(&file);
         let text = fs::read_to_string(&file).map_err(failed)?;
         let mut lines = text.lines();
         let format = lines.next().unwrap_or_default();
@@ -110,17 +111,52 @@ impl DataDir {
     }
 }
 
-/// Takes the permissions of group and others away. A shared directory keeps its own, and so does one that belongs to
-/// another user: the start does not fail for it.
-fn tighten(path: &Path, mode: u32) {
-    let Ok(seen) = fs::metadata(path) else { return };
-    if seen.mode() & OTHERS == 0 {
-        return;
+/// Takes the permissions of group and others away from a directory that has nothing but our files in it, or none. One
+/// with other files in it (a home, /tmp, the directory that a service was started in) keeps its permissions, because
+/// other users may need them; so does one that belongs to another user. The start does not fail for it.
+fn tighten_directory(path: &Path) -> io::Result<()> {
+    if !open_to_others(path) {
+        return Ok(());
     }
-    let shared = seen.mode() & STICKY != 0;
-    if shared || fs::set_permissions(path, fs::Permissions::from_mode(mode)).is_err() {
-        tracing::warn!("other users may read {}: its permissions should be {mode:o}", path.display());
+    let foreign = foreign_file(path)?;
+    if foreign.is_none() && fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE)).is_ok() {
+        return Ok(());
     }
+    let why = match foreign {
+        Some(name) => {
+            let name = name.to_string_lossy();
+            format!("they are left as they are, because {name:?} in it is not a file of coordinator")
+        }
+        None => "they cannot be changed by this user".to_owned(),
+    };
+    let path = path.display();
+    tracing::warn!(
+        "other users have permissions for the data directory {path}: {why}. Run: chmod 700 {path}"
+    );
+    Ok(())
+}
+
+/// The first file that does not have one of our names.
+fn foreign_file(directory: &Path) -> io::Result<Option<OsString>> {
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        if !OURS.iter().any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes())) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// As [`tighten_directory`], of a file of ours.
+fn tighten_file(path: &Path) {
+    if open_to_others(path) && fs::set_permissions(path, fs::Permissions::from_mode(FILE_MODE)).is_err() {
+        let path = path.display();
+        tracing::warn!("other users may read {path}, and this user cannot change it. Run: chmod 600 {path}");
+    }
+}
+
+fn open_to_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|seen| seen.mode() & OTHERS != 0)
 }
 
 /// Who this process is, as the stores and the election take it.
@@ -147,6 +183,8 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Arc, Mutex};
+    use tracing_subscriber::fmt::MakeWriter;
 
     #[test]
     fn the_uuid_stays_and_concurrent_starts_agree() {
@@ -165,7 +203,6 @@ mod tests {
 
     #[test]
     fn only_the_user_reads_the_directory_also_one_that_was_open_before() {
-        let mode = |path: &Path| fs::metadata(path).expect("it exists").mode() & 0o777;
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("data");
         DataDir::open(&path).expect("a usable directory");
@@ -174,6 +211,85 @@ mod tests {
         fs::set_permissions(path.join(FILE), fs::Permissions::from_mode(0o644)).expect("opened");
         DataDir::open(&path).expect("a usable directory");
         assert_eq!((mode(&path), mode(&path.join(FILE))), (DIRECTORY_MODE, FILE_MODE));
+    }
+
+    /// The mode of `path`, without its type.
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("it exists").mode() & 0o7777
+    }
+
+    /// What is logged while `action` runs.
+    fn logged(action: impl FnOnce()) -> String {
+        let log = Log::default();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).without_time().finish();
+        tracing::subscriber::with_default(subscriber, action);
+        let bytes = log.0.lock().expect("no panic while writing").clone();
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic while writing").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Log {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn a_new_or_empty_directory_and_one_of_ours_is_closed_without_a_word() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, files) in [
+            ("empty", &[][..]),
+            ("ours", &["coordinator.db", "coordinator.db-wal", "epochs-desk", "lock-epochs-desk"]),
+        ] {
+            let path = directory.path().join(name);
+            fs::create_dir(&path).expect("new");
+            for file in files {
+                fs::write(path.join(file), "").expect("written");
+            }
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o775)).expect("opened");
+            let lines = logged(|| drop(DataDir::open(&path).expect("a usable directory")));
+            assert_eq!((mode(&path), lines.as_str()), (DIRECTORY_MODE, ""), "{name}");
+        }
+        let lines =
+            logged(|| drop(DataDir::open(&directory.path().join("new")).expect("a usable directory")));
+        assert_eq!((mode(&directory.path().join("new")), lines.as_str()), (DIRECTORY_MODE, ""));
+    }
+
+    /// As with `--data-dir .`, and with /tmp.
+    #[test]
+    fn a_directory_with_other_files_keeps_its_permissions_and_the_operator_is_warned() {
+        for open in [0o755, 0o1777, 0o750] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path();
+            fs::write(path.join("service.py"), "").expect("written");
+            fs::set_permissions(path, fs::Permissions::from_mode(open)).expect("opened");
+            // At the second start our files are there as well.
+            for _ in 0..2 {
+                let lines = logged(|| drop(DataDir::open(path).expect("a usable directory")));
+                assert_eq!(mode(path), open);
+                assert_eq!(lines.matches("WARN").count(), 1, "{lines}");
+                let remedy = format!("Run: chmod 700 {}", path.display());
+                assert!(lines.contains("service.py") && lines.contains(&remedy), "{lines}");
+            }
+            assert_eq!(mode(&path.join(FILE)), FILE_MODE);
+            fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE)).expect("closed");
+            assert_eq!(logged(|| drop(DataDir::open(path).expect("a usable directory"))), "");
+        }
     }
 
     #[test]

@@ -117,12 +117,13 @@ mod tests {
         for number in 0..QUEUED * 20 {
             lines.line(number);
         }
-        assert!(lines.dropped.load(Ordering::Relaxed) > 0, "the queue has an end");
         drop(lines);
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("the writer ends with its queue");
         let numbers: Vec<usize> = text.lines().map(|line| line.parse().expect("a number")).collect();
         assert!(numbers.len() >= QUEUED && numbers.is_sorted(), "{} lines", numbers.len());
+        // Not by the counter: the writer, once it runs, reports what was dropped and counts from 0.
+        assert!(numbers.len() < QUEUED * 20, "the queue has an end");
     }
 
     #[test]

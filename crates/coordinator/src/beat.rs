@@ -101,7 +101,12 @@ async fn once(shared: &Shared) -> Result<Beat, StoreError> {
         started_ms: settings.started_ms,
         settings: settings.published.clone(),
     };
-    match timeout(settings.heartbeat, shared.state_store.beat(&member)).await {
+    let started = Instant::now();
+    let answer = timeout(settings.heartbeat, shared.state_store.beat(&member)).await;
+    if matches!(answer, Ok(Ok(_)) | Err(_)) {
+        shared.commits.committed(started.elapsed());
+    }
+    match answer {
         Ok(answer) => answer,
         Err(_) => Err(StoreError::Unknown(format!("not written within {:?}", settings.heartbeat))),
     }

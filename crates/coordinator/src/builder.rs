@@ -2,6 +2,7 @@
 
 use crate::beat::{IdInUse, beat};
 use crate::clock::{self, of_this_process};
+use crate::commits::Commits;
 use crate::driver::Driver;
 use crate::election::Election;
 use crate::handle::Coordinator;
@@ -291,6 +292,7 @@ impl Builder {
             started_ms,
         };
         Shared {
+            commits: Commits::new(settings.ttl),
             settings,
             state_store: self.state_store,
             leader_store: self.leader_store,

@@ -10,6 +10,7 @@ use crate::memory::EpochMemory;
 use crate::notice::{Notice, NoticeKind};
 use crate::recover::recover;
 use crate::shared::Shared;
+use crate::within::within;
 use domain::election::{
     CallId, Command, Elector, Epochs, Event, LossReason, Phase, Report, Resign, Role, RowAnswer, RowRequest,
     TicketAnswer, TicketRequest,
@@ -21,16 +22,14 @@ use domain::ports::{Claim, ClaimRequest, LeaderStore, Renewal, StateStore, Store
 use domain::recovery::RecoveryCode;
 use domain::time::Time;
 use std::collections::HashMap;
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// How often the memory keeps how far the row has come. A backup that is newer than that, restored after every instance
 /// was stopped, is not noticed. Each time costs one fsync.
@@ -188,10 +187,19 @@ impl Driver {
     }
 
     fn ask_row(&mut self, call: CallId, now: Time, limit: Duration, request: RowRequest) {
-        let (store, memory) = (Arc::clone(&self.shared.state_store), self.shared.epochs.clone());
+        let shared = Arc::clone(&self.shared);
+        let renews = matches!(request, RowRequest::Renew { .. });
+        if renews {
+            shared.commits.renewing(now);
+        }
         self.spawn(Owed::Row(call), async move {
             let started = Instant::now();
-            let answer = match within(now, limit, row_call(&*store, memory.as_deref(), request)).await {
+            let (store, memory) = (&*shared.state_store, shared.epochs.as_deref());
+            let answer = within(now, limit, row_call(store, memory, request)).await;
+            if renews {
+                shared.commits.renewed(answer.as_ref(), started.elapsed());
+            }
+            let answer = match answer {
                 Some(answer) => answer,
                 None => Err(StoreError::Unknown(format!("the state store said nothing for {limit:?}"))),
             };
@@ -309,7 +317,7 @@ impl Driver {
             }
             Report::Lost { token, at, why } => {
                 notice(NoticeKind::Lost, *at, token.epoch);
-                self.lost(token.epoch, *why);
+                self.lost(now, token.epoch, *why);
             }
             Report::Draining { token, reason } => {
                 tracing::info!(epoch = token.epoch.0, reason, "handing over: stopping the leader's work");
@@ -332,7 +340,7 @@ impl Driver {
         }
     }
 
-    fn lost(&self, epoch: Epoch, why: LossReason) {
+    fn lost(&self, now: Time, epoch: Epoch, why: LossReason) {
         match why {
             LossReason::Superseded => {
                 self.shared.record(Fact::SplitBrain);
@@ -342,7 +350,11 @@ impl Driver {
                 );
             }
             LossReason::Expired => {
-                tracing::warn!(epoch = epoch.0, "lost: no renewal was acknowledged before the deadline");
+                let why = self.shared.commits.why_lost(now);
+                tracing::warn!(
+                    epoch = epoch.0,
+                    "lost: no renewal was acknowledged before the deadline: {why}"
+                );
             }
             LossReason::Forgotten => {
                 tracing::warn!(
@@ -377,21 +389,6 @@ impl Driver {
             changed
         });
     }
-}
-
-/// The outcome of `call`, or `None` when it is not there `limit` after `sent`.
-///
-/// The clock is compared before each poll, because the runtime polls a future before its timer: a renewal that waited
-/// for a connection in a process that was stopped must not be sent when its lease is over (M17).
-async fn within<T>(sent: Time, limit: Duration, call: impl Future<Output = T>) -> Option<T> {
-    let mut call = pin!(call);
-    let in_time = poll_fn(|context| {
-        if clock::now() >= sent + limit {
-            return Poll::Ready(None);
-        }
-        call.as_mut().poll(context).map(Some)
-    });
-    timeout(limit, in_time).await.ok().flatten()
 }
 
 async fn row_call(
@@ -490,19 +487,4 @@ fn complain(store: &str, last: &mut Option<String>, error: Option<&StoreError>) 
         tracing::info!("{store}: answers again");
     }
     *last = error;
-}
-
-#[cfg(all(test, not(simulated)))]
-mod tests {
-    use super::*;
-
-    /// As after a stop of the process: the time is over when the future is polled next.
-    #[tokio::test]
-    async fn a_request_makes_no_progress_when_its_time_is_over() {
-        let limit = Duration::from_secs(1);
-        let mut sent = false;
-        let late = within(clock::now() - limit, limit, async { sent = true }).await;
-        assert_eq!((late, sent), (None, false));
-        assert_eq!(within(clock::now(), limit, async { 7 }).await, Some(7));
-    }
 }

@@ -31,6 +31,7 @@
 mod beat;
 mod builder;
 pub mod clock;
+mod commits;
 #[doc(hidden)]
 pub mod crash_point;
 mod driver;
@@ -42,6 +43,7 @@ mod memory;
 mod notice;
 mod recover;
 mod shared;
+mod within;
 
 pub use beat::beat_interval;
 pub use builder::{Builder, Ended, StartError};

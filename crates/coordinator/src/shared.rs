@@ -1,6 +1,7 @@
 //! What the driver, the beat and the handle have in common.
 
 use crate::clock;
+use crate::commits::Commits;
 use crate::leadership::Leadership;
 use crate::memory::EpochMemory;
 use crate::notice::Notice;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     /// With its time, unix milliseconds.
     pub(crate) urgent: broadcast::Sender<(Urgent, i64)>,
     pub(crate) metrics: Mutex<Metrics>,
+    /// How the state store's commits do.
+    pub(crate) commits: Commits,
     pub(crate) beating: AtomicBool,
     /// What the start is waiting for.
     pub(crate) waiting_for: Mutex<Option<String>>,

@@ -14,6 +14,7 @@ extern crate alloc;
 pub const SCHEMA_VERSION: u32 = 3;
 
 pub mod alert;
+pub mod commit_latency;
 pub mod election;
 pub mod id;
 pub mod lease;

@@ -19,10 +19,14 @@ pub enum Key {
     Heartbeat,
     /// Redis.
     RedisUrl,
+    /// The file that has the URL of Redis.
+    RedisUrlFile,
     /// Beginning of every key in Redis.
     RedisPrefix,
     /// PostgreSQL.
     PostgresUrl,
+    /// The file that has the URL of PostgreSQL.
+    PostgresUrlFile,
     /// Schema of the tables in PostgreSQL.
     PostgresSchema,
     /// Relation with the open positions.
@@ -53,7 +57,7 @@ pub enum Key {
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
@@ -61,8 +65,10 @@ impl Key {
         Self::LeaderTtl,
         Self::Heartbeat,
         Self::RedisUrl,
+        Self::RedisUrlFile,
         Self::RedisPrefix,
         Self::PostgresUrl,
+        Self::PostgresUrlFile,
         Self::PostgresSchema,
         Self::RecoveryPositions,
         Self::RecoveryPortfolio,
@@ -88,8 +94,10 @@ impl Key {
             Self::LeaderTtl => "leader_ttl",
             Self::Heartbeat => "heartbeat",
             Self::RedisUrl => "redis.url",
+            Self::RedisUrlFile => "redis.url_file",
             Self::RedisPrefix => "redis.prefix",
             Self::PostgresUrl => "postgres.url",
+            Self::PostgresUrlFile => "postgres.url_file",
             Self::PostgresSchema => "postgres.schema",
             Self::RecoveryPositions => "recovery.positions",
             Self::RecoveryPortfolio => "recovery.portfolio",

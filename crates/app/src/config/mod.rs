@@ -1,8 +1,8 @@
 //! The configuration: a TOML file, under the environment, under the flags.
 //!
-//! [`load`] is a pure function from what was written to a [`Config`] or to all faults at once. Every value
-//! that was written is judged, also one that a later source overrides: a fault that does not matter today
-//! would matter on the day the flag is dropped.
+//! [`load`] goes from what was written to a [`Config`] or to all faults at once; it reads no more than the files that
+//! `url_file` names. Every value that was written is judged, also one that a later source overrides: a fault that does
+//! not matter today would matter on the day the flag is dropped.
 
 mod fault;
 mod key;
@@ -12,6 +12,7 @@ mod parse;
 mod render;
 mod signals;
 mod store_url;
+mod url_file;
 
 pub use fault::{Fault, Origin};
 pub use key::Key;
@@ -131,11 +132,9 @@ pub fn load(
     let data_dir = judge.take(Key::DataDir, parse::directory, || PathBuf::from("./coordinator-data"));
     let leader_ttl = judge.take(Key::LeaderTtl, parse::ttl, || TTL_DEFAULT);
     let heartbeat = judge.take(Key::Heartbeat, |text| parse::heartbeat(text).map(Some), || None);
-    let redis_url = |text: &str| StoreUrl::parse(Engine::Redis, text).map(Some);
-    let redis_url = judge.take(Key::RedisUrl, redis_url, || None);
+    let redis_url = judge.store(Engine::Redis, Key::RedisUrl, Key::RedisUrlFile);
     let prefix = judge.take(Key::RedisPrefix, parse::prefix, || "coordinator".to_owned());
-    let postgres_url = |text: &str| StoreUrl::parse(Engine::Postgres, text).map(Some);
-    let postgres = judge.take(Key::PostgresUrl, postgres_url, || None);
+    let postgres = judge.store(Engine::Postgres, Key::PostgresUrl, Key::PostgresUrlFile);
     let schema = || Schema::parse("public").expect("our default is a name");
     let postgres_schema = judge.take(Key::PostgresSchema, Schema::parse, schema);
     let positions = judge.take(Key::RecoveryPositions, Relation::parse, || relation("portfolio_positions"));
@@ -166,8 +165,8 @@ pub fn load(
             data_dir: data_dir?,
             leader_ttl,
             heartbeat: heartbeat?.unwrap_or(heartbeat_max(leader_ttl)),
-            redis: redis_url?.map(|url| Redis { url, prefix }),
-            postgres: postgres?,
+            redis: redis_url.ok()?.map(|url| Redis { url, prefix }),
+            postgres: postgres.ok()?,
             postgres_schema: postgres_schema?,
             positions: positions?,
             portfolio: portfolio?,
@@ -198,6 +197,9 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// A setting has a fault, which is kept.
+struct Refused;
+
 /// Turns texts into values and keeps the faults.
 struct Judge {
     written: BTreeMap<Key, Vec<(Origin, String)>>,
@@ -224,6 +226,33 @@ impl Judge {
             };
         }
         last
+    }
+
+    /// The address of a store, written itself or in a file of its own: not both, because the one that is not meant
+    /// would be used one day.
+    fn store(&mut self, engine: Engine, url: Key, file: Key) -> Result<Option<StoreUrl>, Refused> {
+        if self.written.contains_key(&url) && self.written.contains_key(&file) {
+            let message = format!(
+                "contradicts {} ({}): set {} or {}, not both",
+                url.in_file(),
+                self.place(url),
+                url.in_file(),
+                file.in_file()
+            );
+            self.faults.push(Fault::new(self.place(file), message));
+        }
+        let written = self.take(url, |text| StoreUrl::parse(engine, text).map(Some), || None);
+        let read = self.take(file, |path| StoreUrl::read(engine, path).map(Some), || None);
+        Ok(written.ok_or(Refused)?.or(read.ok_or(Refused)?))
+    }
+
+    /// Whether the address of a store was written, in either way.
+    fn names(&self, engine: Engine) -> bool {
+        let keys = match engine {
+            Engine::Redis => [Key::RedisUrl, Key::RedisUrlFile],
+            Engine::Postgres => [Key::PostgresUrl, Key::PostgresUrlFile],
+        };
+        keys.iter().any(|key| self.written.contains_key(key))
     }
 
     /// Where each value that was written comes from: the last place.
@@ -276,14 +305,14 @@ impl Judge {
     }
 
     fn a_prefix_needs_redis(&mut self) {
-        if self.written.contains_key(&Key::RedisPrefix) && !self.written.contains_key(&Key::RedisUrl) {
+        if self.written.contains_key(&Key::RedisPrefix) && !self.names(Engine::Redis) {
             let message = "means nothing without redis.url (COORDINATOR_REDIS_URL, --redis)";
             self.faults.push(Fault::new(self.place(Key::RedisPrefix), message));
         }
     }
 
     fn a_schema_needs_postgres(&mut self) {
-        if self.written.contains_key(&Key::PostgresSchema) && !self.written.contains_key(&Key::PostgresUrl) {
+        if self.written.contains_key(&Key::PostgresSchema) && !self.names(Engine::Postgres) {
             let message = "means nothing without postgres.url (COORDINATOR_POSTGRES_URL, --postgres)";
             self.faults.push(Fault::new(self.place(Key::PostgresSchema), message));
         }
@@ -292,11 +321,13 @@ impl Judge {
     /// Redis suggests instances on several hosts, and an embedded store is shared by one host only: two data
     /// directories would have two leaders, and both would hand out the same signal.
     fn redis_needs_postgres(&mut self) {
-        if self.written.contains_key(&Key::RedisUrl) && !self.written.contains_key(&Key::PostgresUrl) {
+        if self.names(Engine::Redis) && !self.names(Engine::Postgres) {
             let message = "needs postgres.url (COORDINATOR_POSTGRES_URL, --postgres): without PostgreSQL the embedded \
                            store of each data_dir decides, and every data_dir would have a leader. Set postgres.url \
                            as well, or leave Redis out";
-            self.faults.push(Fault::new(self.place(Key::RedisUrl), message));
+            let place =
+                [Key::RedisUrl, Key::RedisUrlFile].into_iter().find(|key| self.written.contains_key(key));
+            self.faults.push(Fault::new(self.place(place.unwrap_or(Key::RedisUrl)), message));
         }
     }
 

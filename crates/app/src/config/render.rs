@@ -4,6 +4,7 @@ use super::Config;
 use super::key::Key;
 use super::parse::written;
 use super::signals::NO_LIMIT;
+use super::store_url::StoreUrl;
 use serde::Serialize;
 use toml::Value;
 
@@ -27,8 +28,9 @@ pub fn render(config: &Config) -> String {
 }
 
 /// The value, or what happens without it.
-fn value(config: &Config, key: Key) -> Result<Value, &'static str> {
+fn value(config: &Config, key: Key) -> Result<Value, String> {
     let redis = config.redis.as_ref().ok_or("the state store elects without Redis");
+    let postgres = config.postgres.as_ref().ok_or("the embedded store in data_dir decides");
     match key {
         Key::Group => Ok(text(config.group.as_str())),
         Key::InstanceId => {
@@ -40,16 +42,12 @@ fn value(config: &Config, key: Key) -> Result<Value, &'static str> {
         Key::DataDir => Ok(text(&config.data_dir.to_string_lossy())),
         Key::LeaderTtl => Ok(text(&written(config.leader_ttl))),
         Key::Heartbeat => Ok(text(&written(config.heartbeat))),
-        Key::RedisUrl => Ok(serialised(&redis?.url)),
+        Key::RedisUrl => url(&redis?.url),
+        Key::RedisUrlFile => url_file(&redis?.url),
         Key::RedisPrefix => Ok(text(&redis?.prefix)),
-        Key::PostgresUrl => {
-            let url = config.postgres.as_ref().ok_or("the embedded store in data_dir decides")?;
-            Ok(serialised(url))
-        }
-        Key::PostgresSchema => {
-            config.postgres.as_ref().ok_or("the embedded store in data_dir decides")?;
-            Ok(text(config.postgres_schema.as_str()))
-        }
+        Key::PostgresUrl => url(postgres?),
+        Key::PostgresUrlFile => url_file(postgres?),
+        Key::PostgresSchema => postgres.map(|_| text(config.postgres_schema.as_str())).map_err(str::to_owned),
         Key::RecoveryPositions => Ok(text(config.positions.as_str())),
         Key::RecoveryPortfolio => Ok(text(config.portfolio.as_str())),
         Key::MetricsWindow => Ok(serialised(&config.metrics_window)),
@@ -76,6 +74,22 @@ fn value(config: &Config, key: Key) -> Result<Value, &'static str> {
         Key::SignalsMaxPerDay => Ok(limit(config.signals.limits.per_day)),
         Key::SignalsValueRupees => Ok(text(&config.signals.value_rupees.to_string())),
         Key::SignalsRetentionDays => Ok(serialised(&config.signals.retention_days())),
+    }
+}
+
+/// The address of a store, when it was written itself.
+fn url(url: &StoreUrl) -> Result<Value, String> {
+    match url.file() {
+        None => Ok(serialised(url)),
+        Some(_) => Err(format!("url_file has {url}")),
+    }
+}
+
+/// The file that has the address of a store.
+fn url_file(url: &StoreUrl) -> Result<Value, String> {
+    match url.file() {
+        Some(path) => Ok(text(&path.to_string_lossy())),
+        None => Err("url has the address".to_owned()),
     }
 }
 

@@ -1,8 +1,11 @@
 //! The address of a store, which may carry a password.
 
+use super::fault::shown;
+use super::url_file;
 use crate::secret::{MASK, Secret};
 use serde::{Serialize, Serializer};
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// Longest URL in bytes: several hosts and every option, with room.
 const LEN_MAX: usize = 2_048;
@@ -36,26 +39,43 @@ impl Engine {
 
 /// The address of a store, checked for its shape. Every output of it has the password masked.
 #[derive(Clone, PartialEq, Eq)]
-pub struct StoreUrl(Secret);
+pub struct StoreUrl {
+    url: Secret,
+    /// The file that it was read from; `None` when it was written itself.
+    file: Option<PathBuf>,
+}
 
 impl StoreUrl {
     /// Checks the scheme and the shape. The error says what is allowed, behind "is", and shows nothing of
     /// `text`.
     pub fn parse(engine: Engine, text: &str) -> Result<Self, String> {
         check(engine, text).map_err(|what| format!("{what} (the value is not shown)"))?;
-        Ok(Self(Secret::new(text.to_owned())))
+        Ok(Self { url: Secret::new(text.to_owned()), file: None })
+    }
+
+    /// Reads the file at `path` and [`parse`](Self::parse)s its one line. The error shows nothing of the content.
+    pub fn read(engine: Engine, path: &str) -> Result<Self, String> {
+        let text = url_file::read(path)?;
+        let url = Self::parse(engine, &text)
+            .map_err(|what| format!("{}, a file whose content is {what}", shown(path)))?;
+        Ok(Self { file: Some(PathBuf::from(path)), ..url })
+    }
+
+    /// The file that it was read from; `None` when it was written itself.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The URL with its password: for the connection it opens, never for a message.
     pub fn expose(&self) -> &str {
-        self.0.expose()
+        self.url.expose()
     }
 }
 
 /// The password, and every option that may be one, as `***`.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = Parts::of(self.0.expose());
+        let parts = Parts::of(self.url.expose());
         write!(f, "{}://", parts.scheme)?;
         match (parts.login, parts.login.and_then(|login| login.split_once(':'))) {
             (None, _) => {}

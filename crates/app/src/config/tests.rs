@@ -2,6 +2,7 @@ use super::*;
 use crate::secret::Secret;
 
 mod stores;
+mod url_files;
 
 const PATH: &str = "coordinator.toml";
 const CANARY: &str = "canary";
@@ -34,6 +35,11 @@ fn secret(text: &str) -> Option<Secret> {
 
 /// Both stores; a setting of Redis may follow.
 const BOTH: &str = "[postgres]\nurl = \"postgres://h/d\"\n[redis]\nurl = \"redis://h\"\n";
+
+/// The settings that [`FULL`] has: a store's address is in it, so it is in no file.
+fn all_of_full() -> impl Iterator<Item = Key> {
+    Key::ALL.into_iter().filter(|key| !matches!(key, Key::RedisUrlFile | Key::PostgresUrlFile))
+}
 
 /// Every setting, written in the file.
 const FULL: &str = r#"
@@ -158,7 +164,7 @@ fn every_setting_can_be_written_in_the_file() {
     assert_eq!(signals.handler_timeout, Duration::from_millis(2_500));
     assert_eq!(signals.limits, Limits { per_minute: Some(5), per_day: None });
     assert_eq!((signals.value_rupees.to_string().as_str(), signals.retention_days()), ("99999.50", 30));
-    for key in Key::ALL {
+    for key in all_of_full() {
         assert_eq!(*config.origin(key), Origin::File(PATH.to_owned(), key.in_file().to_owned()));
     }
 }
@@ -173,10 +179,11 @@ fn every_setting_can_be_written_in_the_environment() {
         };
         value.as_str().map_or_else(|| value.to_string(), str::to_owned)
     };
-    let variables = Key::ALL.map(|key| (key.in_environment().remove(0), from_environment(key)));
+    let variables: Vec<_> =
+        all_of_full().map(|key| (key.in_environment().remove(0), from_environment(key))).collect();
     let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut config = with("", &variables, &Flags::default()).expect("sound");
-    for key in Key::ALL {
+    for key in all_of_full() {
         assert!(matches!(config.origin(key), Origin::Environment(_)), "{key:?}");
     }
     config.origins = from_file(FULL).expect("sound").origins;
@@ -207,7 +214,9 @@ fn every_flag_is_a_setting() {
         config: None,
         data_dir: text("d"),
         redis: secret("redis://h"),
+        redis_url_file: text("r"),
         postgres: secret("postgres://h/d"),
+        postgres_url_file: text("p"),
         postgres_schema: text("desk"),
         group: text("g"),
         leader_ttl: text("1500ms"),
@@ -215,6 +224,9 @@ fn every_flag_is_a_setting() {
         instance_id: text("i"),
         handler: Some("http://flag:1/x".to_owned()),
     };
+    let Layers { written, faults } = Layers::read(None, [], &flags);
+    assert_eq!((written.len(), faults.len()), (11, 0), "every flag is written once");
+    let flags = Flags { redis_url_file: None, postgres_url_file: None, ..flags };
     let config = load(None, [], &flags).expect("sound");
     assert_eq!(config.leader_ttl, Duration::from_millis(1_500));
     let flags = Key::ALL.into_iter().filter(|key| matches!(config.origin(*key), Origin::Flag(_)));

@@ -3,7 +3,9 @@
 use crate::TTL;
 use crate::command::{BINARY, coordinator};
 use crate::group::Group;
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 #[test]
@@ -84,6 +86,25 @@ fn a_url_with_a_password_is_not_quoted_back() {
         said.refused(&[]);
         assert!(!format!("{said:?}").contains("canary-5521"), "{said:?}");
     }
+}
+
+#[test]
+fn a_url_file_that_other_users_can_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("postgres.url");
+    std::fs::write(&file, "postgres://u:canary-5521@127.0.0.1:1/db\n").expect("written");
+    let path = file.to_str().expect("the directory's name is text");
+    let close = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode)).expect("our own");
+    close(0o644);
+    for arguments in [["run"].as_slice(), &["config", "check"], &["status"]] {
+        let said = coordinator(&[arguments, &["--postgres-url-file", path]].concat()).run();
+        said.refused(&["--postgres-url-file: is", &format!("chmod 600 {path}")]);
+        assert!(!format!("{said:?}").contains("canary-5521"), "{said:?}");
+    }
+    close(0o600);
+    let checked = coordinator(&["config", "check"]).environment("COORDINATOR_POSTGRES_URL_FILE", path).run();
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(checked.stdout.contains("url_file has postgres://u:***@127.0.0.1:1/db"), "{checked:?}");
 }
 
 /// As by `| head`, which ends when it has enough; the exit code is the one of a process that SIGPIPE ends.

@@ -1,0 +1,66 @@
+//! The file that has the address of a store, so that a password is neither on a command line nor in the environment.
+//! Used where settings are judged. Invariant: no message shows anything of the file's content.
+
+use super::fault::shown;
+use rustix::fs::OFlags;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+/// Largest file in bytes: more than the longest URL that is accepted, which is then refused by name.
+const FILE_LEN_MAX: u64 = 16 * 1024;
+/// Longest path in bytes that Linux opens.
+const PATH_LEN_MAX: usize = 4_096;
+/// The permissions of group and others.
+const OTHERS: u32 = 0o077;
+/// The permissions of any file, without its type.
+const PERMISSIONS: u32 = 0o7777;
+
+/// Reads the one line of the file at `path`. A newline at its end is not part of it.
+///
+/// # Errors
+/// What is wrong with the file and what to do, behind "is".
+pub fn read(path: &str) -> Result<String, String> {
+    if path.is_empty() || path.len() > PATH_LEN_MAX || path.contains("://") {
+        return Err(format!("{}, not the path of a file", shown(path)));
+    }
+    let unreadable = |error: io::Error| format!("{}, a file that cannot be read: {error}", shown(path));
+    let file = open(path).map_err(unreadable)?;
+    // Asked of the open file: a path can name another one a moment later.
+    let seen = file.metadata().map_err(unreadable)?;
+    if !seen.is_file() {
+        return Err(format!("{}, not a regular file", shown(path)));
+    }
+    if seen.mode() & OTHERS != 0 {
+        let mode = seen.mode() & PERMISSIONS;
+        return Err(format!(
+            "{}, a file that other users have permissions for (mode {mode:03o}): chmod 600 {}",
+            shown(path),
+            path.escape_debug()
+        ));
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_LEN_MAX {
+        return Err(format!("{}, a file larger than {FILE_LEN_MAX} bytes", shown(path)));
+    }
+    let Ok(text) = String::from_utf8(bytes) else {
+        return Err(format!("{}, a file that is not UTF-8 text (its content is not shown)", shown(path)));
+    };
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return Err(format!("{}, a file without a URL on its first line", shown(path)));
+    }
+    if line.contains(['\n', '\r']) {
+        let wanted = "it must have the URL and nothing else";
+        return Err(format!("{}, a file with more than one line: {wanted}", shown(path)));
+    }
+    Ok(line.to_owned())
+}
+
+/// Never waits: a pipe that no process writes to is refused like any other that is not a file.
+fn open(path: &str) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag of open(2) is an int");
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}

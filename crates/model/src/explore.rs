@@ -23,7 +23,7 @@ const DEEP_STATES: usize = 400_000;
 const CI_STATES_MIN: usize = 1_000_000;
 const NIGHTLY_STATES_MIN: usize = 50_000_000;
 /// A mutant that is not noticed within this is not noticed.
-const MUTANT_STATES_MAX: usize = 12_000_000;
+const MUTANT_STATES_MAX: usize = 3_000_000;
 /// Mutants at a time, one thread each.
 const MUTANTS_AT_ONCE: usize = 2;
 /// Between two looks at a mutant that is being checked.

@@ -127,6 +127,9 @@ pub enum Beginning {
     /// One instance has handed over to another while its last renewal is still under way, and the standby has seen
     /// neither the renewal nor what came after it.
     HandedOverWithRenewalUnderWay,
+    /// One instance leads, and its effect is under way. The other was cut off before the claim and has not seen it, and
+    /// neither has the standby.
+    LeadsUnseen,
 }
 
 const EXACT: &[[i32; 3]] = &[[0, 0, 0]];
@@ -322,6 +325,18 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 30,
         beginning: Beginning::HandedOverWithRenewalUnderWay,
+        clocks: Clocks::AsPromised,
+    },
+    FaultSet {
+        name: "unseen",
+        about: "a standby is promoted that lacks the leader's claim, and the next claimer has not seen it either",
+        instances: 2,
+        tickets: TicketUse::None,
+        faults: &[Fault::Promote, Fault::Hold, Fault::HoldReply],
+        budget: 2,
+        rates: EXACT,
+        horizon: 24,
+        beginning: Beginning::LeadsUnseen,
         clocks: Clocks::AsPromised,
     },
     FaultSet {

@@ -51,6 +51,7 @@ impl Model for ElectionModel {
         let begin = |world| match self.set.beginning {
             Beginning::Unclaimed | Beginning::LeftByShortTtl => world,
             Beginning::HandedOverWithRenewalUnderWay => self.hand_over_with_renewal_under_way(world),
+            Beginning::LeadsUnseen => self.lead_unseen(world),
         };
         worlds.map(begin).collect()
     }
@@ -182,6 +183,26 @@ impl ElectionModel {
                 world = self.after(&world, action);
             }
             assert!(world.now < self.horizon(), "the handover does not come about");
+        }
+        world.budget = self.set.budget;
+        world
+    }
+
+    /// The standby lags and all but the first instance are cut off. That one leads, and its effect is held.
+    fn lead_unseen(&self, mut world: World) -> World {
+        world = self.after(&world, Action::StandbyLags);
+        for who in 1..world.nodes.len() {
+            world = self.after(&world, Action::CutRow(who));
+        }
+        while !(world.is_quiet() && world.believes(0).is_some()) {
+            let action = match (world.hot.front(), world.due()) {
+                (Some(Message::Effect { .. }), _) => Action::Hold,
+                (Some(_), _) => Action::Go,
+                (None, Some(_)) => Action::Timer,
+                (None, None) => Action::Tick,
+            };
+            world = self.after(&world, action);
+            assert!(world.now < self.horizon(), "the first instance does not lead");
         }
         world.budget = self.set.budget;
         world

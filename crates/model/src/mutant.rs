@@ -371,7 +371,7 @@ pub const MUTANTS: &[Mutant] = &[
         "M11",
         "an effect compares the epoch, which repeats after a failover that lost writes",
         Rule::EffectComparesClaim,
-        ("short-lease", 2),
+        ("unseen", 2),
     ),
     statement(
         "effect-on-any-timeline",

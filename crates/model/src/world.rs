@@ -114,7 +114,9 @@ pub struct Step<'a> {
 impl World {
     pub fn new(set: &FaultSet, rates: [i32; 3], hints: bool, budget: u8) -> Self {
         let database = match set.beginning {
-            Beginning::Unclaimed | Beginning::HandedOverWithRenewalUnderWay => Database::new(TTL),
+            Beginning::Unclaimed | Beginning::HandedOverWithRenewalUnderWay | Beginning::LeadsUnseen => {
+                Database::new(TTL)
+            }
             Beginning::LeftByShortTtl => {
                 let holder = InstanceId::parse("former").expect("a word is an id");
                 Database::left_by(holder, ClaimId::from_u128(FORMER), SHORT_TTL)

@@ -5,8 +5,9 @@ use crate::error;
 use crate::pool::Lane;
 use crate::row::Columns;
 use crate::state_store::Identity;
-use domain::ports::StoreError;
-use domain::recovery::{RawPortfolio, RawPosition, RawTotals};
+use domain::ports::{PortfolioRows, StoreError};
+use domain::recovery::{RawPosition, RawTotals};
+use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor};
 
@@ -25,51 +26,57 @@ const POSITION_COLUMNS: &str = "\
 const TOTALS_COLUMNS: &str = "\
     left(total_risk_amount::text, 256) AS total_risk_amount, left(margin_used::text, 256) AS margin_used";
 
+/// The relations of recovery: positions and portfolio.
+type Relations<'a> = (&'a RelationName, &'a RelationName);
+
 pub(crate) async fn read(
     lane: &Lane,
     me: &Identity,
-    positions: &RelationName,
-    portfolio: &RelationName,
-) -> Result<RawPortfolio, StoreError> {
+    relations: Relations<'_>,
+    rows: &mut dyn PortfolioRows,
+) -> Result<(), StoreError> {
     let mut session = lane.take().await?;
-    let answer = read_snapshot(session.connection(), me, positions, portfolio).await;
+    let answer = read_snapshot(session.connection(), me, relations, rows).await;
     session.answered(answer)
 }
 
 async fn read_snapshot(
     connection: &mut PgConnection,
     me: &Identity,
-    positions: &RelationName,
-    portfolio: &RelationName,
-) -> Result<RawPortfolio, StoreError> {
+    (positions, portfolio): Relations<'_>,
+    rows: &mut dyn PortfolioRows,
+) -> Result<(), StoreError> {
     connection.execute(BEGIN).await.map_err(|error| error::after_sending(&error))?;
+    let schema = me.names.schema();
     let open = format!(
         "SELECT {POSITION_COLUMNS} FROM {} WHERE lower(status::text) IS DISTINCT FROM 'closed'
-         ORDER BY 1",
-        positions.quoted(me.names.schema())
+         ORDER BY left(position_id::text, 256) COLLATE \"C\"",
+        positions.quoted(schema)
     );
-    let rows = all(connection, open, positions).await?;
-    let positions = rows.iter().map(position).collect::<Result<_, _>>()?;
-    let totals = format!(
-        "SELECT {TOTALS_COLUMNS} FROM {} LIMIT {TOTALS_READ_MAX}",
-        portfolio.quoted(me.names.schema())
-    );
-    let rows = all(connection, totals, portfolio).await?;
-    let totals = rows.iter().map(totals_row).collect::<Result<_, _>>()?;
+    each(connection, open, positions, |row| position(row).map(|row| rows.position(&row))).await?;
+    let totals =
+        format!("SELECT {TOTALS_COLUMNS} FROM {} LIMIT {TOTALS_READ_MAX}", portfolio.quoted(schema));
+    each(connection, totals, portfolio, |row| totals_row(row).map(|row| rows.totals(&row))).await?;
     connection.execute("COMMIT").await.map_err(|error| error::after_sending(&error))?;
-    Ok(RawPortfolio { positions, totals })
+    Ok(())
 }
 
+/// Hands each row to `take` when it arrives: the server is not read faster than rows are taken.
+///
 /// The statement's only dynamic part is a [`RelationName`], quoted.
-async fn all(
+async fn each(
     connection: &mut PgConnection,
     statement: String,
     relation: &RelationName,
-) -> Result<Vec<PgRow>, StoreError> {
-    sqlx::query(AssertSqlSafe(statement))
-        .fetch_all(connection)
-        .await
-        .map_err(|error| error::while_recovering(&error, relation))
+    mut take: impl FnMut(&PgRow) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut rows = sqlx::query(AssertSqlSafe(statement)).fetch(connection);
+    while let Some(row) =
+        rows.try_next().await.map_err(|error| error::while_recovering(&error, relation))?
+    {
+        take(&row)?;
+    }
+    Ok(())
 }
 
 fn position(row: &PgRow) -> Result<RawPosition, StoreError> {

@@ -12,9 +12,8 @@ use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::ledger::Actor;
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
+    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
 };
-use domain::recovery::RawPortfolio;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -184,8 +183,8 @@ impl StateStore for PostgresStore {
         members::history(&self.service, &self.me, limit).await
     }
 
-    async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
-        portfolio::read(&self.service, &self.me, &self.positions, &self.portfolio).await
+    async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
+        portfolio::read(&self.service, &self.me, (&self.positions, &self.portfolio), rows).await
     }
 
     async fn changed(&self) {

@@ -9,9 +9,8 @@ use domain::id::{InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
+    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
 };
-use domain::recovery::RawPortfolio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One process's store for one group. Nothing is opened before it is needed.
@@ -113,8 +112,8 @@ impl StateStore for SqliteStore {
         members::history(&self.work, &self.config.group, limit).await
     }
 
-    async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
-        portfolio::portfolio(&self.work, &self.config).await
+    async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
+        portfolio::portfolio(&self.work, &self.config, rows).await
     }
 
     async fn changed(&self) {

@@ -24,7 +24,7 @@ pub use signal_ledger::{
 use crate::id::{ClaimId, GroupId, InstanceId, Nonce};
 use crate::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
 use crate::member::{Beat, Member, MemberSeen, Term};
-use crate::recovery::RawPortfolio;
+use crate::recovery::{RawPosition, RawTotals};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -175,15 +175,29 @@ pub trait StateStore: Send + Sync {
     /// The latest terms, newest first, at most `limit`.
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError>;
 
-    /// Open positions and the portfolio row, in one read-only REPEATABLE READ transaction (one read
-    /// transaction on SQLite), as text: the domain parses and judges them.
+    /// Hands the rows that recovery judges to `rows`, from one snapshot: one read-only REPEATABLE READ transaction on
+    /// PostgreSQL, one statement on SQLite. Every value comes as text, as it is stored. At no time does the adapter hold
+    /// more than a few rows, whatever their number. After an error some rows may have been handed over: start again
+    /// with a new judgement.
+    ///
     /// [`StoreError::Corrupt`] when a relation or a column is missing, naming it.
-    async fn portfolio(&self) -> Result<RawPortfolio, StoreError>;
+    async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError>;
 
     /// Resolves when another process may have written the row since the last call. May resolve for
     /// nothing and may miss a change: a hint only makes things fast. Never fails; reconnects by itself.
     /// Cancellation safe: a hint that arrived while nobody waited is delivered to the next call.
     async fn changed(&self);
+}
+
+/// Receives the rows of the two relations of recovery while they are read; see [`StateStore::portfolio`].
+pub trait PortfolioRows: Send {
+    /// A row of `recovery.positions` whose status is not `closed` (any letter case). Rows with NULL or unknown status
+    /// come too, so that they are judged. Every row comes, ordered by the bytes of `position_id`, so that two rows of
+    /// one id follow each other; the place of NULL is open.
+    fn position(&mut self, row: &RawPosition);
+
+    /// A row of `recovery.portfolio`. There must be exactly one; the store hands over two at most.
+    fn totals(&mut self, row: &RawTotals);
 }
 
 /// Whether [`StateStore::migrate`] may change anything.

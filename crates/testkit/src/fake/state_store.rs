@@ -10,9 +10,8 @@ use domain::id::{InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token, Version};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
+    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
 };
-use domain::recovery::RawPortfolio;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// As many characters of a reason are kept.
@@ -208,17 +207,15 @@ impl FakeStateStore {
         tables.terms.get(&self.opening.group).into_iter().flatten().rev().take(limit).cloned().collect()
     }
 
-    fn do_portfolio(&self) -> Result<RawPortfolio, StoreError> {
+    fn do_portfolio(&self, to: &mut dyn PortfolioRows) -> Result<(), StoreError> {
         let tables = self.database.tables();
         let relation = |name: &str| {
             let missing = || StoreError::Corrupt(format!("there is no relation {name}"));
             tables.relations.get(name).ok_or_else(missing)
         };
         let (positions, portfolio) = (&self.opening.positions, &self.opening.portfolio);
-        Ok(RawPortfolio {
-            positions: relation(positions)?.positions(positions)?,
-            totals: relation(portfolio)?.totals(portfolio)?,
-        })
+        relation(positions)?.positions(positions, to)?;
+        relation(portfolio)?.totals(portfolio, to)
     }
 }
 
@@ -297,8 +294,8 @@ impl StateStore for FakeStateStore {
         self.faults.around(Call::History, || Ok(self.do_history(limit))).await
     }
 
-    async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
-        self.faults.around(Call::Portfolio, || self.do_portfolio()).await
+    async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
+        self.faults.around(Call::Portfolio, || self.do_portfolio(rows)).await
     }
 
     async fn changed(&self) {

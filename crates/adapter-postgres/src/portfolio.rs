@@ -54,8 +54,7 @@ async fn read_snapshot(
         positions.quoted(schema)
     );
     each(connection, open, positions, |row| position(row).map(|row| rows.position(&row))).await?;
-    let totals =
-        format!("SELECT {TOTALS_COLUMNS} FROM {} LIMIT {TOTALS_READ_MAX}", portfolio.quoted(schema));
+    let totals = format!("SELECT {TOTALS_COLUMNS} FROM {} LIMIT {TOTALS_READ_MAX}", portfolio.quoted(schema));
     each(connection, totals, portfolio, |row| totals_row(row).map(|row| rows.totals(&row))).await?;
     connection.execute("COMMIT").await.map_err(|error| error::after_sending(&error))?;
     Ok(())
@@ -71,9 +70,7 @@ async fn each(
     mut take: impl FnMut(&PgRow) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let mut rows = sqlx::query(AssertSqlSafe(statement)).fetch(connection);
-    while let Some(row) =
-        rows.try_next().await.map_err(|error| error::while_recovering(&error, relation))?
-    {
+    while let Some(row) = rows.try_next().await.map_err(|error| error::while_recovering(&error, relation))? {
         take(&row)?;
     }
     Ok(())

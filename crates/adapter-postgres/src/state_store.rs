@@ -12,7 +12,8 @@ use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::ledger::Actor;
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
+    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError,
+    StoreIdentity,
 };
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

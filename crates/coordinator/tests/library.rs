@@ -6,8 +6,8 @@ use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::member::{Beat, Member, MemberSeen, Standing, Term};
 use domain::ports::{
-    Claim, ClaimRequest, LeaderStore, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore,
-    StepDown, StoreError, StoreIdentity,
+    Claim, ClaimRequest, LeaderStore, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown,
+    StoreError, StoreIdentity,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

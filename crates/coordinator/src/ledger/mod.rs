@@ -19,6 +19,7 @@ mod beside;
 mod dispatch;
 mod doubts;
 mod expiry;
+mod finding;
 mod not_executed;
 
 #[cfg(feature = "crash-points")]
@@ -29,7 +30,7 @@ use crate::clock;
 use crate::crash_point::{CrashPoint, at};
 use crate::handle::Coordinator;
 use domain::lease::{Epoch, Token};
-use domain::ledger::{Actor, Limits, NewSignal, Settlement, Signal, SignalId};
+use domain::ledger::{Actor, FORGOTTEN, Limits, NewSignal, Settlement, Signal, SignalId};
 use domain::metrics::{Fact, Refusal, SignalFact};
 use domain::ports::{Recorded, Report, SignalClaim, SignalHandler, SignalLedger, StoreError, Submit};
 use std::collections::BTreeMap;
@@ -287,6 +288,14 @@ impl Ledger {
 
     fn has_touched(&self, signal: &Signal) -> bool {
         self.touched().get(&signal.id).is_some_and(|latest| signal.attempt <= *latest)
+    }
+
+    /// A former leader may have sent it, or the store may have forgotten that.
+    fn found_in_doubt(&self, signal: &Signal) {
+        let why = signal.note.as_deref().filter(|note| *note == FORGOTTEN).unwrap_or("its leader is gone");
+        tracing::error!("signal {} is in doubt: {why}", signal.id);
+        self.settled(Settlement::InDoubt);
+        self.touch(&signal.id, signal.attempt);
     }
 
     fn forget(&self, id: &SignalId) {

@@ -200,7 +200,9 @@ impl Judge<'_> {
                 None
             }
             Some(Ordering::Greater) => {
-                self.find("position_id", || "was not read in its order, so a repetition could hide".to_owned());
+                self.find("position_id", || {
+                    "was not read in its order, so a repetition could hide".to_owned()
+                });
                 None
             }
         }

@@ -10,7 +10,8 @@ use domain::id::{InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token, Version};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
+    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError,
+    StoreIdentity,
 };
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 

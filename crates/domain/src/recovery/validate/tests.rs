@@ -327,7 +327,8 @@ fn every_row_is_judged_and_summed_however_many_there_are() {
         (paisa(ROWS - 1), format!("position \"{last}\": position_id occurs more than once")),
         (
             paisa(0),
-            "position \"P-000000\": position_id was not read in its order, so a repetition could hide".to_owned(),
+            "position \"P-000000\": position_id was not read in its order, so a repetition could hide"
+                .to_owned(),
         ),
         (
             RawPosition { quantity: text("none"), ..row("P-x") },

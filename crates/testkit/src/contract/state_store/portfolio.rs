@@ -190,8 +190,13 @@ async fn positions_come_in_the_order_of_their_ids_bytes(scene: Scene) {
     // A language's order puts `a` before `B`, and a number's 9 before 10.
     let ids = ["a", "B", "10", "b", "9", "A", "a.1", "a", "_", "a-1"];
     book.positions(&ids.map(|id| with_status(id, Some("open")))).await;
-    let read: Vec<String> =
-        book.read().await.positions.into_iter().map(|position| position.position_id.expect("an id")).collect();
+    let read: Vec<String> = book
+        .read()
+        .await
+        .positions
+        .into_iter()
+        .map(|position| position.position_id.expect("an id"))
+        .collect();
     assert_eq!(read, ["10", "9", "A", "B", "_", "a", "a", "a-1", "a.1", "b"]);
 }
 
@@ -220,8 +225,16 @@ async fn every_position_is_judged_however_many_there_are(scene: Scene) {
     book.insert(&book.process.opening.positions, &POSITION, many(POSITIONS)).await;
     assert_eq!(judged(&book).await, Ok(POSITIONS as u64));
     // It comes last.
-    book.positions(&[[Some("q"), Some("NIFTY"), Some("open"), Some("none"), Some("1"), Some("0"), Some("0")]])
-        .await;
+    book.positions(&[[
+        Some("q"),
+        Some("NIFTY"),
+        Some("open"),
+        Some("none"),
+        Some("1"),
+        Some("0"),
+        Some("0"),
+    ]])
+    .await;
     let last = "position \"q\": quantity is \"none\", not a decimal number of at most 28 digits";
     assert_eq!(judged(&book).await, Err(vec![last.to_owned()]));
 }
@@ -232,8 +245,16 @@ async fn two_rows_of_one_id_are_found_among_many(scene: Scene) {
     book.totals(&[[Some(&total), Some("0")]]).await;
     book.insert(&book.process.opening.positions, &POSITION, many(POSITIONS)).await;
     let again = format!("p-{:05}", POSITIONS - 1);
-    book.positions(&[[Some(&again), Some("NIFTY"), Some("open"), Some("1"), Some("1"), Some("1"), Some("0")]])
-        .await;
+    book.positions(&[[
+        Some(&again),
+        Some("NIFTY"),
+        Some("open"),
+        Some("1"),
+        Some("1"),
+        Some("1"),
+        Some("0"),
+    ]])
+    .await;
     let twice = format!("position \"{again}\": position_id occurs more than once");
     assert_eq!(judged(&book).await, Err(vec![twice]));
 }

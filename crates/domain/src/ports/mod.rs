@@ -169,7 +169,8 @@ pub trait StateStore: Send + Sync {
     /// Removes this process's line, if it is still this process's: a clean goodbye.
     async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError>;
 
-    /// The instance table, ordered by id. Lines older than a day are left out.
+    /// The instance table, ordered by id. Lines older than a day are left out, and of more than [`MEMBERS_READ_MAX`]
+    /// those with the oldest heartbeats: the lines of dead processes never hide a live one.
     async fn members(&self) -> Result<Vec<MemberSeen>, StoreError>;
 
     /// The latest terms, newest first, at most `limit`.
@@ -199,6 +200,9 @@ pub trait PortfolioRows: Send {
     /// A row of `recovery.portfolio`. There must be exactly one; the store hands over two at most.
     fn totals(&mut self, row: &RawTotals);
 }
+
+/// Most lines of the instance table that are read: more live instances than any group has.
+pub const MEMBERS_READ_MAX: u32 = 1_000;
 
 /// Whether [`StateStore::migrate`] may change anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use domain::id::{InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token, Version};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError,
-    StoreIdentity,
+    Claim, ClaimRequest, MEMBERS_READ_MAX, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore,
+    StepDown, StoreError, StoreIdentity,
 };
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -196,10 +196,14 @@ impl FakeStateStore {
     fn do_members(&self) -> Vec<MemberSeen> {
         let tables = self.database.tables();
         let of_group = tables.members.iter().filter(|((group, _), _)| *group == self.opening.group);
-        of_group
+        let mut seen: Vec<MemberSeen> = of_group
             .map(|(_, (member, at))| MemberSeen { member: member.clone(), heartbeat_age: at.elapsed() })
             .filter(|seen| seen.heartbeat_age <= MEMBER_AGE_MAX)
-            .collect()
+            .collect();
+        seen.sort_by_key(|seen| seen.heartbeat_age);
+        seen.truncate(MEMBERS_READ_MAX as usize);
+        seen.sort_by(|a, b| a.member.id.cmp(&b.member.id));
+        seen
     }
 
     fn do_history(&self, limit: u32) -> Vec<Term> {

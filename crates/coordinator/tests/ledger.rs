@@ -3,6 +3,8 @@
 
 #[path = "ledger/rules.rs"]
 mod rules;
+#[path = "ledger/store.rs"]
+mod store;
 
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, LedgerSettings, NotNow};
@@ -159,7 +161,7 @@ impl Instance {
         let faults = store.faults().clone();
         let builder = Coordinator::builder(opening.id, opening.nonce, store.clone()).ttl(TTL);
         let coordinator = builder.start().expect("a valid start");
-        let ledger = Ledger::new(coordinator.clone(), store, settings);
+        let ledger = Ledger::new(coordinator.clone(), store, settings).expect("its own store");
         let run = ledger.clone();
         let running = tokio::spawn(async move {
             run.run(handler.map(|broker| broker as Arc<dyn SignalHandler>)).await;

@@ -199,7 +199,7 @@ pub(crate) fn written<T>(_: &Judge, _: &T) -> Reply {
 #[async_trait]
 impl StateStore for DatabaseClient {
     fn identity(&self) -> StoreIdentity {
-        self.store.identity()
+        StateStore::identity(&*self.store)
     }
 
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {

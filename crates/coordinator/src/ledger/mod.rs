@@ -25,7 +25,7 @@ mod not_executed;
 #[cfg(feature = "crash-points")]
 pub(crate) use beside::Woken;
 
-use crate::builder::Ended;
+use crate::builder::{Ended, StartError, same};
 use crate::clock;
 use crate::crash_point::{CrashPoint, at};
 use crate::handle::Coordinator;
@@ -116,10 +116,18 @@ pub struct Ledger {
 impl Ledger {
     /// The ledger `store` of the coordinator's group. Give the coordinator's metrics the same limits
     /// ([`Builder::signals`](crate::Builder::signals)).
-    pub fn new(coordinator: Coordinator, store: Arc<dyn SignalLedger>, settings: LedgerSettings) -> Self {
+    ///
+    /// # Errors
+    /// [`StartError::Store`] when the store was opened for another group or process than the coordinator.
+    pub fn new(
+        coordinator: Coordinator,
+        store: Arc<dyn SignalLedger>,
+        settings: LedgerSettings,
+    ) -> Result<Self, StartError> {
+        same("signal ledger", &store.identity(), &coordinator.shared.state_store.identity())?;
         let retention = settings.retention.max(RETENTION_MIN);
         let settings = LedgerSettings { retention, ..settings };
-        Self { coordinator, store, settings, stirred: Arc::default(), touched: Arc::default() }
+        Ok(Self { coordinator, store, settings, stirred: Arc::default(), touched: Arc::default() })
     }
 
     /// The store, for everything that only reads, and for what people decide.

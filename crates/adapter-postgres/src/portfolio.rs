@@ -7,13 +7,16 @@ use crate::row::Columns;
 use crate::state_store::Identity;
 use domain::ports::{PortfolioRows, StoreError};
 use domain::recovery::{RawPosition, RawTotals};
-use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor};
 
 /// The one transaction of this adapter beside the migration. It runs on a session that is closed if the
 /// future is dropped, so it cannot be left open for somebody else.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+const CURSOR: &str = "coordinator_positions";
+/// Rows of one request, each less than 2 kB. Whatever their number, the server holds no long answer for a client that
+/// has stopped, and a client that is slow with a long answer is not idle in its transaction: the next request comes soon.
+const ROWS_AT_ONCE: usize = 500;
 /// There must be exactly one row: two are enough to see that there are more.
 const TOTALS_READ_MAX: usize = 2;
 
@@ -49,31 +52,41 @@ async fn read_snapshot(
     connection.execute(BEGIN).await.map_err(|error| error::after_sending(&error))?;
     let schema = me.names.schema();
     let open = format!(
-        "SELECT {POSITION_COLUMNS} FROM {} WHERE lower(status::text) IS DISTINCT FROM 'closed'
+        "DECLARE {CURSOR} NO SCROLL CURSOR FOR
+         SELECT {POSITION_COLUMNS} FROM {} WHERE lower(status::text) IS DISTINCT FROM 'closed'
          ORDER BY left(position_id::text, 256) COLLATE \"C\"",
         positions.quoted(schema)
     );
-    each(connection, open, positions, |row| position(row).map(|row| rows.position(&row))).await?;
+    all(connection, open, positions).await?;
+    loop {
+        let some = all(connection, format!("FETCH {ROWS_AT_ONCE} FROM {CURSOR}"), positions).await?;
+        for row in &some {
+            rows.position(&position(row)?);
+        }
+        if some.len() < ROWS_AT_ONCE {
+            break;
+        }
+    }
     let totals = format!("SELECT {TOTALS_COLUMNS} FROM {} LIMIT {TOTALS_READ_MAX}", portfolio.quoted(schema));
-    each(connection, totals, portfolio, |row| totals_row(row).map(|row| rows.totals(&row))).await?;
+    for row in &all(connection, totals, portfolio).await? {
+        rows.totals(&totals_row(row)?);
+    }
     connection.execute("COMMIT").await.map_err(|error| error::after_sending(&error))?;
     Ok(())
 }
 
-/// Hands each row to `take` when it arrives: the server is not read faster than rows are taken.
-///
-/// The statement's only dynamic part is a [`RelationName`], quoted.
-async fn each(
+/// The statement's only dynamic parts are a [`RelationName`], quoted, and constants. It is not kept: a relation may
+/// change between two recoveries.
+async fn all(
     connection: &mut PgConnection,
     statement: String,
     relation: &RelationName,
-    mut take: impl FnMut(&PgRow) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut rows = sqlx::query(AssertSqlSafe(statement)).fetch(connection);
-    while let Some(row) = rows.try_next().await.map_err(|error| error::while_recovering(&error, relation))? {
-        take(&row)?;
-    }
-    Ok(())
+) -> Result<Vec<PgRow>, StoreError> {
+    sqlx::query(AssertSqlSafe(statement))
+        .persistent(false)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| error::while_recovering(&error, relation))
 }
 
 fn position(row: &PgRow) -> Result<RawPosition, StoreError> {

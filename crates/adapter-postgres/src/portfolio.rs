@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Executor};
 /// future is dropped, so it cannot be left open for somebody else.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const CURSOR: &str = "coordinator_positions";
-/// Rows of one request, each less than 2 kB. Whatever their number, the server holds no long answer for a client that
+/// Rows of one request, each at most 7 kB. Whatever their number, the server holds no long answer for a client that
 /// has stopped, and a client that is slow with a long answer is not idle in its transaction: the next request comes soon.
 const ROWS_AT_ONCE: usize = 500;
 /// There must be exactly one row: two are enough to see that there are more.

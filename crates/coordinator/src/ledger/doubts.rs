@@ -69,7 +69,7 @@ impl Doubts {
     /// while lookups of the page before are still to come.
     pub(super) fn next_page(&self) -> Option<ListQuery> {
         let through = self.known.values().all(|doubt| doubt.lookups == Lookups::Repeated);
-        through.then(|| ListQuery {
+        through.then_some(ListQuery {
             state: Some(StateName::InDoubt),
             instrument: None,
             before: self.before,

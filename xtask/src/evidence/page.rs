@@ -135,8 +135,8 @@ fn dispatcher(table: &[Value]) -> String {
         table.len()
     );
     for mutant in table {
-        let test = word(&mutant["test"]);
-        let _ = writeln!(text, "| {} | {} | `{test}` |", word(&mutant["name"]), word(&mutant["does"]));
+        let [name, does, failed] = ["name", "does", "test"].map(|column| word(&mutant[column]));
+        let _ = writeln!(text, "| {name} | {does} | `{failed}` |");
     }
     text
 }

@@ -185,7 +185,9 @@ mod tests {
             assert_eq!((query.state, query.before), (Some(StateName::InDoubt), before));
             let page = page(from, to);
             doubts.page_was_read(&page, oldest);
-            page.into_iter().for_each(|signal| doubts.add_for_one_lookup(signal));
+            for signal in page {
+                doubts.add_for_one_lookup(signal);
+            }
             assert_eq!(doubts.next_page(), None, "its lookups come first");
             while let Some(signal) = doubts.take_due(Instant::now()) {
                 doubts.unresolved(&signal);

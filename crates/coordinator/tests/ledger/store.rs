@@ -25,7 +25,7 @@ async fn a_ledger_that_was_opened_for_another_process_is_refused() {
     ] {
         match ledger(&other).err().expect("it is refused") {
             StartError::Store { store, what: found, .. } => {
-                assert_eq!((store, found), ("signal ledger", what))
+                assert_eq!((store, found), ("signal ledger", what));
             }
             StartError::Config(error) => panic!("{error}"),
         }

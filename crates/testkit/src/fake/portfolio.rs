@@ -41,7 +41,9 @@ impl Relation {
         self.require(name, &POSITION)?;
         let mut open: Vec<RawPosition> = self.rows.iter().map(position).filter(is_open).collect();
         open.sort_by(|a, b| a.position_id.cmp(&b.position_id));
-        open.iter().for_each(|position| to.position(position));
+        for position in &open {
+            to.position(position);
+        }
         Ok(())
     }
 
@@ -52,7 +54,9 @@ impl Relation {
             total_risk_amount: value(row, "total_risk_amount"),
             margin_used: value(row, "margin_used"),
         };
-        self.rows.iter().map(totals).take(TOTALS_READ_MAX).for_each(|row| to.totals(&row));
+        for row in self.rows.iter().map(totals).take(TOTALS_READ_MAX) {
+            to.totals(&row);
+        }
         Ok(())
     }
 

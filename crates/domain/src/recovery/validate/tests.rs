@@ -12,8 +12,12 @@ struct RawPortfolio {
 
 fn validate(raw: &RawPortfolio) -> Result<Portfolio, RecoveryFault> {
     let mut judgement = Judgement::default();
-    raw.positions.iter().for_each(|position| judgement.position(position));
-    raw.totals.iter().for_each(|totals| judgement.totals(totals));
+    for position in &raw.positions {
+        judgement.position(position);
+    }
+    for totals in &raw.totals {
+        judgement.totals(totals);
+    }
     judgement.verdict()
 }
 

@@ -13,7 +13,7 @@ const SIMULATED: &str = "--cfg simulated --cfg tokio_unstable";
 const SIMULATED_TARGET: &str = "target/sim";
 /// What the model's program calls what `cargo xtask model` does by itself.
 const MODEL_CHECK: &str = "check";
-const MODEL_COMMANDS: [&str; 3] = [MODEL_CHECK, "mutants", "replay"];
+const MODEL_COMMANDS: [&str; 4] = [MODEL_CHECK, "mutants", "dispatcher", "replay"];
 
 /// The command `model`.
 pub fn model(workspace: &Workspace, arguments: &[String]) -> ExitCode {

@@ -7,14 +7,12 @@ use domain::alert::Status;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::member::{Beat, Member, MemberSeen, Standing, Term};
-use domain::ports::StoreError;
+use domain::ports::{MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
 use sqlx::postgres::PgRow;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-/// More lines than a group has instances in a day; the page stops being readable long before.
-const MEMBERS_READ_MAX: i64 = 1_000;
 /// More terms than a page shows.
 const TERMS_READ_MAX: u32 = 10_000;
 
@@ -43,16 +41,17 @@ const BEAT: &str = "\
 
 const LEAVE: &str = "DELETE FROM coordinator_member WHERE group_id = $1 AND id = $2 AND nonce = $3";
 
-/// $1 group, $2 limit. The age is the difference of two times of the same clock. Lines of the day before are
-/// left to the sweep.
+/// $1 group, $2 limit, which leaves out the oldest heartbeats. The age is the difference of two times of the same clock.
+/// Lines of the day before are left to the sweep.
 const MEMBERS: &str = "\
     SELECT left(id, 128) AS id, left(nonce, 32) AS nonce, left(host, 256) AS host,
            left(address, 256) AS address, left(status, 32) AS status, epoch, fallback, alerts::bigint,
            left(version, 256) AS version, started_ms,
            left(settings, 1024) AS settings,
            greatest(0, (extract(epoch FROM now() - beat_at) * 1000)::bigint) AS age_ms
-    FROM coordinator_member WHERE group_id = $1 AND beat_at > now() - interval '1 day'
-    ORDER BY coordinator_member.id COLLATE \"C\" LIMIT $2";
+    FROM (SELECT * FROM coordinator_member WHERE group_id = $1 AND beat_at > now() - interval '1 day'
+          ORDER BY beat_at DESC LIMIT $2) AS latest
+    ORDER BY latest.id COLLATE \"C\"";
 
 /// $1 group, $2 limit. By the order in which they were written: times may jump. A term that lasts is on the timeline of
 /// its lease row, which a renewal carries over without a write to the history.
@@ -113,7 +112,8 @@ pub(crate) async fn leave(
 }
 
 pub(crate) async fn members(lane: &Lane, me: &Identity) -> Result<Vec<MemberSeen>, StoreError> {
-    let rows = lane.all(me.names.query(MEMBERS).bind(me.group.as_str()).bind(MEMBERS_READ_MAX)).await?;
+    let rows =
+        lane.all(me.names.query(MEMBERS).bind(me.group.as_str()).bind(i64::from(MEMBERS_READ_MAX))).await?;
     rows.iter().map(member_seen).collect()
 }
 

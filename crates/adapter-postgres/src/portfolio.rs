@@ -5,14 +5,18 @@ use crate::error;
 use crate::pool::Lane;
 use crate::row::Columns;
 use crate::state_store::Identity;
-use domain::ports::StoreError;
-use domain::recovery::{RawPortfolio, RawPosition, RawTotals};
+use domain::ports::{PortfolioRows, StoreError};
+use domain::recovery::{RawPosition, RawTotals};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor};
 
 /// The one transaction of this adapter beside the migration. It runs on a session that is closed if the
 /// future is dropped, so it cannot be left open for somebody else.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+const CURSOR: &str = "coordinator_positions";
+/// Rows of one request, each at most 7 kB. Whatever their number, the server holds no long answer for a client that
+/// has stopped, and a client that is slow with a long answer is not idle in its transaction: the next request comes soon.
+const ROWS_AT_ONCE: usize = 500;
 /// There must be exactly one row: two are enough to see that there are more.
 const TOTALS_READ_MAX: usize = 2;
 
@@ -25,48 +29,61 @@ const POSITION_COLUMNS: &str = "\
 const TOTALS_COLUMNS: &str = "\
     left(total_risk_amount::text, 256) AS total_risk_amount, left(margin_used::text, 256) AS margin_used";
 
+/// The relations of recovery: positions and portfolio.
+type Relations<'a> = (&'a RelationName, &'a RelationName);
+
 pub(crate) async fn read(
     lane: &Lane,
     me: &Identity,
-    positions: &RelationName,
-    portfolio: &RelationName,
-) -> Result<RawPortfolio, StoreError> {
+    relations: Relations<'_>,
+    rows: &mut dyn PortfolioRows,
+) -> Result<(), StoreError> {
     let mut session = lane.take().await?;
-    let answer = read_snapshot(session.connection(), me, positions, portfolio).await;
+    let answer = read_snapshot(session.connection(), me, relations, rows).await;
     session.answered(answer)
 }
 
 async fn read_snapshot(
     connection: &mut PgConnection,
     me: &Identity,
-    positions: &RelationName,
-    portfolio: &RelationName,
-) -> Result<RawPortfolio, StoreError> {
+    (positions, portfolio): Relations<'_>,
+    rows: &mut dyn PortfolioRows,
+) -> Result<(), StoreError> {
     connection.execute(BEGIN).await.map_err(|error| error::after_sending(&error))?;
+    let schema = me.names.schema();
     let open = format!(
-        "SELECT {POSITION_COLUMNS} FROM {} WHERE lower(status::text) IS DISTINCT FROM 'closed'
-         ORDER BY 1",
-        positions.quoted(me.names.schema())
+        "DECLARE {CURSOR} NO SCROLL CURSOR FOR
+         SELECT {POSITION_COLUMNS} FROM {} WHERE lower(status::text) IS DISTINCT FROM 'closed'
+         ORDER BY left(position_id::text, 256) COLLATE \"C\"",
+        positions.quoted(schema)
     );
-    let rows = all(connection, open, positions).await?;
-    let positions = rows.iter().map(position).collect::<Result<_, _>>()?;
-    let totals = format!(
-        "SELECT {TOTALS_COLUMNS} FROM {} LIMIT {TOTALS_READ_MAX}",
-        portfolio.quoted(me.names.schema())
-    );
-    let rows = all(connection, totals, portfolio).await?;
-    let totals = rows.iter().map(totals_row).collect::<Result<_, _>>()?;
+    all(connection, open, positions).await?;
+    loop {
+        let some = all(connection, format!("FETCH {ROWS_AT_ONCE} FROM {CURSOR}"), positions).await?;
+        for row in &some {
+            rows.position(&position(row)?);
+        }
+        if some.len() < ROWS_AT_ONCE {
+            break;
+        }
+    }
+    let totals = format!("SELECT {TOTALS_COLUMNS} FROM {} LIMIT {TOTALS_READ_MAX}", portfolio.quoted(schema));
+    for row in &all(connection, totals, portfolio).await? {
+        rows.totals(&totals_row(row)?);
+    }
     connection.execute("COMMIT").await.map_err(|error| error::after_sending(&error))?;
-    Ok(RawPortfolio { positions, totals })
+    Ok(())
 }
 
-/// The statement's only dynamic part is a [`RelationName`], quoted.
+/// The statement's only dynamic parts are a [`RelationName`], quoted, and constants. It is not kept: a relation may
+/// change between two recoveries.
 async fn all(
     connection: &mut PgConnection,
     statement: String,
     relation: &RelationName,
 ) -> Result<Vec<PgRow>, StoreError> {
     sqlx::query(AssertSqlSafe(statement))
+        .persistent(false)
         .fetch_all(connection)
         .await
         .map_err(|error| error::while_recovering(&error, relation))

@@ -12,9 +12,9 @@ use domain::lease::{Observation, Reached, Seq, Timeline, Token};
 use domain::ledger::Actor;
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
+    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError,
+    StoreIdentity,
 };
-use domain::recovery::RawPortfolio;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -206,8 +206,8 @@ impl StateStore for PostgresStore {
         members::forgot_ms(&self.service, &self.me).await
     }
 
-    async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
-        portfolio::read(&self.service, &self.me, &self.positions, &self.portfolio).await
+    async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
+        portfolio::read(&self.service, &self.me, (&self.positions, &self.portfolio), rows).await
     }
 
     async fn changed(&self) {

@@ -8,13 +8,9 @@ use domain::alert::Status;
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::member::{Beat, Member, MemberSeen, Standing, Term};
-use domain::ports::StoreError;
+use domain::ports::{MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
 use std::time::Duration;
-
-/// Lines that are read at most. A group has a handful of instances: more are refuse, and the oldest ids
-/// of a flood are as good as any.
-const MEMBERS_READ_MAX: i64 = 1000;
 
 /// What a heartbeat found on its way: the columns of [`Beat`], not yet judged.
 pub(crate) struct Written {
@@ -102,12 +98,14 @@ pub(crate) async fn members(session: &Session, group: &GroupId) -> Result<Vec<Me
         "substr(address, 1, ?2) AS address, substr(status, 1, ?2) AS status, epoch, fallback, alerts, ",
         "substr(version, 1, ?2) AS version, started_ms, substr(settings, 1, 1024) AS settings, max(0, ",
         now_ms!(),
-        " - beat_ms) AS age_ms FROM coordinator_member WHERE group_id = ?1 AND beat_ms > ",
+        " - beat_ms) AS age_ms FROM (SELECT * FROM coordinator_member WHERE group_id = ?1 AND beat_ms > ",
         now_ms!(),
-        " - 86400000 ORDER BY coordinator_member.id LIMIT ?3"
+        " - 86400000 ORDER BY beat_ms DESC LIMIT ?3) AS latest ORDER BY latest.id"
     );
-    let statement =
-        Statement::new(SQL).bind(group.as_str().to_owned()).bind(TEXT_LEN_MAX).bind(MEMBERS_READ_MAX);
+    let statement = Statement::new(SQL)
+        .bind(group.as_str().to_owned())
+        .bind(TEXT_LEN_MAX)
+        .bind(i64::from(MEMBERS_READ_MAX));
     session.fetch(statement).await?.iter().map(|row| seen(&Stored::new("coordinator_member", row))).collect()
 }
 

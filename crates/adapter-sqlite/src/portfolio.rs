@@ -4,9 +4,10 @@ use crate::config::SqliteConfig;
 use crate::session::Session;
 use crate::statement::Statement;
 use crate::stored::Stored;
-use domain::ports::StoreError;
-use domain::recovery::{RawPortfolio, RawPosition, RawTotals};
+use domain::ports::{PortfolioRows, StoreError};
+use domain::recovery::{RawPosition, RawTotals};
 use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqliteRow;
 
 /// Longest value that is read as it is, in characters; no decimal that recovery accepts is longer. A
 /// longer one is replaced by a text that is never a number: cut short it could pass for another value.
@@ -23,28 +24,31 @@ const TOTALS_COLUMNS: [&str; 2] = ["total_risk_amount", "margin_used"];
 ///
 /// One statement over both relations, so it reads one snapshot without a transaction that a dropped
 /// future could leave open.
-pub(crate) async fn portfolio(session: &Session, config: &SqliteConfig) -> Result<RawPortfolio, StoreError> {
-    let rows = session.fetch(statement(config)).await.map_err(|error| named(config, error))?;
-    let mut portfolio = RawPortfolio::default();
-    for row in &rows {
-        let stored = Stored::new("recovery", row);
-        let value = |column| stored.maybe_text(column);
-        match stored.number("relation")? {
-            0 => portfolio.positions.push(RawPosition {
-                position_id: value("c0")?,
-                instrument: value("c1")?,
-                status: value("c2")?,
-                quantity: value("c3")?,
-                entry_price: value("c4")?,
-                risk_amount: value("c5")?,
-                margin_used: value("c6")?,
-            }),
-            _ => portfolio
-                .totals
-                .push(RawTotals { total_risk_amount: value("c0")?, margin_used: value("c1")? }),
-        }
+pub(crate) async fn portfolio(
+    session: &Session,
+    config: &SqliteConfig,
+    rows: &mut dyn PortfolioRows,
+) -> Result<(), StoreError> {
+    let each = session.each(statement(config), |row| hand_over(row, rows)).await;
+    each.map_err(|error| named(config, error))
+}
+
+fn hand_over(row: &SqliteRow, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
+    let stored = Stored::new("recovery", row);
+    let value = |column| stored.maybe_text(column);
+    match stored.number("relation")? {
+        0 => rows.position(&RawPosition {
+            position_id: value("c0")?,
+            instrument: value("c1")?,
+            status: value("c2")?,
+            quantity: value("c3")?,
+            entry_price: value("c4")?,
+            risk_amount: value("c5")?,
+            margin_used: value("c6")?,
+        }),
+        _ => rows.totals(&RawTotals { total_risk_amount: value("c0")?, margin_used: value("c1")? }),
     }
-    Ok(portfolio)
+    Ok(())
 }
 
 fn statement(config: &SqliteConfig) -> Statement {
@@ -58,8 +62,11 @@ fn statement(config: &SqliteConfig) -> Statement {
         columns(&TOTALS_COLUMNS),
         config.portfolio.quoted(),
     );
-    // Names of relations cannot be arguments; `RelationName` let nothing but identifiers in.
-    Statement::new(AssertSqlSafe(format!("SELECT * FROM ({positions}) UNION ALL SELECT * FROM ({totals})")))
+    // Names of relations cannot be arguments; `RelationName` let nothing but identifiers in. What does not fit into the
+    // connection's cache is sorted in a temporary file.
+    Statement::new(AssertSqlSafe(format!(
+        "SELECT * FROM ({positions}) UNION ALL SELECT * FROM ({totals}) ORDER BY relation, c0 COLLATE BINARY"
+    )))
 }
 
 /// The columns as texts, named c0, c1 ...; as many as a position has, so that both relations fit together.

@@ -6,6 +6,7 @@ use crate::identity::{Identity, Lock};
 use crate::schema;
 use crate::statement::Statement;
 use domain::ports::StoreError;
+use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 use std::path::{Path, PathBuf};
@@ -109,6 +110,38 @@ impl Session {
                     let rows = self.judged(&mut slot, result)?;
                     self.kept(&slot)?;
                     return Ok((rows, opening));
+                }
+            }
+        }
+    }
+
+    /// Runs a read to its end and hands each row to `take`, a few at a time in memory, whatever their number. Stops at
+    /// the first error of `take`.
+    pub(crate) async fn each(
+        &self,
+        statement: Statement,
+        mut take: impl FnMut(&SqliteRow) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut slot = self.slot.lock().await;
+        let give_up = Instant::now() + self.lock_wait;
+        loop {
+            let mut taken = false;
+            let result = {
+                let mut rows = statement.query().fetch(self.connection(&mut slot).await?);
+                loop {
+                    match rows.try_next().await {
+                        Ok(Some(row)) => take(&row)?,
+                        Ok(None) => break Ok(()),
+                        Err(error) => break Err(error),
+                    }
+                    taken = true;
+                }
+            };
+            match result {
+                Err(error) if !taken && is_busy(&error) && Instant::now() < give_up => {}
+                result => {
+                    self.judged(&mut slot, result)?;
+                    return self.kept(&slot);
                 }
             }
         }

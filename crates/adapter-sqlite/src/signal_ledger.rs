@@ -19,13 +19,17 @@ use async_trait::async_trait;
 use domain::lease::Token;
 use domain::ledger::{Actor, AuditEntry, Limits, NewSignal, Signal, SignalCounts, SignalId, Totals};
 use domain::ports::{
-    Decision, InFlight, ListQuery, Recorded, Report, SignalClaim, SignalLedger, StoreError, Submit, Swept,
-    Switch, Switched,
+    Decision, InFlight, ListQuery, Recorded, Report, SignalClaim, SignalLedger, StateStore, StoreError,
+    StoreIdentity, Submit, Swept, Switch, Switched,
 };
 use std::time::Duration;
 
 #[async_trait]
 impl SignalLedger for SqliteStore {
+    fn identity(&self) -> StoreIdentity {
+        StateStore::identity(self)
+    }
+
     async fn submit(&self, signals: &[NewSignal], actor: &Actor) -> Result<Vec<Submit>, StoreError> {
         submit::submit(&self.work, &self.config, signals, actor).await
     }

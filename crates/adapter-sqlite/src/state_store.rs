@@ -9,9 +9,9 @@ use domain::id::{InstanceId, Nonce};
 use domain::lease::{Observation, Reached, Seq, Timeline, Token};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
+    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError,
+    StoreIdentity,
 };
-use domain::recovery::RawPortfolio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -136,8 +136,8 @@ impl StateStore for SqliteStore {
         members::forgot_ms(&self.work, &self.config.group).await
     }
 
-    async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
-        portfolio::portfolio(&self.work, &self.config).await
+    async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
+        portfolio::portfolio(&self.work, &self.config, rows).await
     }
 
     async fn changed(&self) {

@@ -75,7 +75,8 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
         Output::Events => tokio::spawn(events::print(coordinator.notices(), finished, printed.clone())),
         Output::People => tokio::spawn(narrate(coordinator.clone(), finished, printed.clone())),
     };
-    let ledger = Ledger::new(coordinator.clone(), Arc::clone(&stores.ledger), ledger_settings(config));
+    let ledger = Ledger::new(coordinator.clone(), Arc::clone(&stores.ledger), ledger_settings(config))
+        .map_err(|error| Failure::other(error.to_string()))?;
     let (handler, delivery) = handler(config)?;
     let urgent = config.alerts_webhook.clone().map(|url| {
         let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone());

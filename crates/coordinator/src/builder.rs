@@ -53,14 +53,14 @@ pub struct Builder {
     epochs: Option<Arc<dyn EpochMemory>>,
 }
 
-/// A coordinator was not started: a setting cannot be meant.
+/// A coordinator, or the ledger on it, was not started: a setting cannot be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
     /// LEADER_TTL or the heartbeat is out of range.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
-    /// A store was opened for another instance, start, group or LEADER_TTL than the coordinator: its claims, hints and
-    /// timeouts would be another's.
+    /// A store was opened for another instance, start, group or LEADER_TTL than the coordinator: its claims, hints,
+    /// timeouts and audit lines would be another's.
     #[error(
         "the {store} was opened with {what} {found}, but the coordinator has {expected}: give both the same"
     )]
@@ -332,7 +332,7 @@ impl Drop for Ending {
     }
 }
 
-fn same(store: &'static str, its: &StoreIdentity, mine: &StoreIdentity) -> Result<(), StartError> {
+pub(crate) fn same(store: &'static str, its: &StoreIdentity, mine: &StoreIdentity) -> Result<(), StartError> {
     let settings = [
         ("the group", its.group.to_string(), mine.group.to_string()),
         ("the instance id", its.id.to_string(), mine.id.to_string()),

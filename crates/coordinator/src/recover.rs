@@ -4,7 +4,7 @@ use crate::clock;
 use crate::shared::Shared;
 use domain::metrics::Fact;
 use domain::ports::StoreError;
-use domain::recovery::{Portfolio, RecoveryFault, validate};
+use domain::recovery::{Judgement, Portfolio, RecoveryFault};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -17,11 +17,12 @@ const RECOVERY_TIME_MAX: Duration = Duration::from_secs(10);
 /// Cancellation safe: it only reads.
 pub(crate) async fn recover(shared: &Shared) -> Result<Arc<Portfolio>, RecoveryFault> {
     let started = Instant::now();
-    let answer = timeout(RECOVERY_TIME_MAX, shared.state_store.portfolio()).await;
+    let mut judgement = Judgement::default();
+    let answer = timeout(RECOVERY_TIME_MAX, shared.state_store.portfolio(&mut judgement)).await;
     let answer = answer.unwrap_or_else(|_| {
         Err(StoreError::Unknown(format!("the portfolio was not read within {RECOVERY_TIME_MAX:?}")))
     });
-    let outcome = answer.map_err(RecoveryFault::from).and_then(|raw| validate(&raw)).map(Arc::new);
+    let outcome = answer.map_err(RecoveryFault::from).and_then(|()| judgement.verdict()).map(Arc::new);
     remember(shared, &outcome, started.elapsed());
     outcome
 }
@@ -29,7 +30,7 @@ pub(crate) async fn recover(shared: &Shared) -> Result<Arc<Portfolio>, RecoveryF
 fn remember(shared: &Shared, outcome: &Result<Arc<Portfolio>, RecoveryFault>, took: Duration) {
     let counted = match outcome {
         Ok(portfolio) => {
-            let positions = u32::try_from(portfolio.positions.len()).unwrap_or(u32::MAX);
+            let positions = u32::try_from(portfolio.count).unwrap_or(u32::MAX);
             tracing::info!(positions, ?took, "portfolio recovered");
             Ok(positions)
         }

@@ -3,6 +3,8 @@
 
 #[path = "ledger/rules.rs"]
 mod rules;
+#[path = "ledger/store.rs"]
+mod store;
 
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, LedgerSettings, NotNow};
@@ -11,9 +13,10 @@ use domain::lease::Epoch;
 use domain::ledger::{Limits, Settlement, Signal, SignalCounts, SignalState};
 use domain::metrics::Snapshot;
 use domain::ports::{
-    Answer, Decision, InFlight, Recorded, Report, SignalClaim, SignalHandler, Submit, Switch,
+    Answer, CLAIM_MAX, Decision, InFlight, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler,
+    Submit, Switch,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use testkit::contract::Opening;
@@ -67,6 +70,7 @@ struct Broker {
     may_go_on: Semaphore,
     arrived: mpsc::UnboundedSender<String>,
     lookup: Mutex<Settlement>,
+    looked_up: Mutex<BTreeSet<String>>,
 }
 
 impl Broker {
@@ -78,6 +82,7 @@ impl Broker {
             may_go_on: Semaphore::new(0),
             arrived,
             lookup: Mutex::new(Settlement::InDoubt),
+            looked_up: Mutex::default(),
         };
         (Arc::new(broker), arrivals)
     }
@@ -126,7 +131,8 @@ impl SignalHandler for Broker {
         done
     }
 
-    async fn lookup(&self, _: &Signal, _: Epoch) -> Answer {
+    async fn lookup(&self, signal: &Signal, _: Epoch) -> Answer {
+        self.looked_up.lock().expect("no panic").insert(signal.id.to_string());
         Answer { outcome: *self.lookup.lock().expect("no panic"), note: "looked up".to_owned() }
     }
 }
@@ -155,7 +161,7 @@ impl Instance {
         let faults = store.faults().clone();
         let builder = Coordinator::builder(opening.id, opening.nonce, store.clone()).ttl(TTL);
         let coordinator = builder.start().expect("a valid start");
-        let ledger = Ledger::new(coordinator.clone(), store, settings);
+        let ledger = Ledger::new(coordinator.clone(), store, settings).expect("its own store");
         let run = ledger.clone();
         let running = tokio::spawn(async move {
             run.run(handler.map(|broker| broker as Arc<dyn SignalHandler>)).await;
@@ -444,4 +450,32 @@ fn without_settings_the_documented_limits_hold() {
     let documented = Limits { per_minute: Some(60), per_day: Some(1_000) };
     assert_eq!(LedgerSettings::default().limits, documented);
     assert_eq!(domain::metrics::SignalsConfig::default().limits, documented, "metrics and ledger agree");
+}
+
+/// The store answers a take-over with the oldest doubts. One that arrived later is looked up all the same, however
+/// many of the oldest stay in doubt.
+#[tokio::test]
+async fn a_doubt_beyond_the_first_thousand_is_looked_up_and_counted() {
+    const DOUBTS: usize = SIGNALS_READ_MAX as usize + 50;
+    let (database, (broker, _arrivals)) = (FakeDatabase::new(), Broker::new());
+    let pulling = Instance::start(&database, "pulling", None);
+    pulling.leads().await;
+    let ids: Vec<String> = (0..DOUBTS).map(|n| format!("s-{n:04}")).collect();
+    for id in &ids {
+        pulling.submit(id, id).await;
+    }
+    let mut pulled = 0;
+    while pulled < DOUBTS {
+        let answer = eventually("it is claimed", pulling.ledger.pull(CLAIM_MAX, PATIENCE)).await;
+        let SignalClaim::Claimed(signals) = answer.expect("it leads").claim else { continue };
+        pulled += signals.len();
+    }
+    pulling.running.abort();
+    pulling.loses_its_lease().await;
+    let leader = Instance::start(&database, "leader", Some(broker.clone()));
+    let looked_up = || broker.looked_up.lock().expect("no panic").len();
+    until("each is looked up", async || looked_up() == DOUBTS).await;
+    assert_eq!(leader.snapshot().counters.signals_doubted, DOUBTS as u64);
+    broker.knows(Settlement::Done);
+    leader.is(ids.last().expect("a doubt"), SignalState::Done).await;
 }

@@ -6,10 +6,9 @@ use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::member::{Beat, Member, MemberSeen, Standing, Term};
 use domain::ports::{
-    Claim, ClaimRequest, LeaderStore, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError,
-    StoreIdentity,
+    Claim, ClaimRequest, LeaderStore, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown,
+    StoreError, StoreIdentity,
 };
-use domain::recovery::RawPortfolio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -70,7 +69,7 @@ async fn work_runs_while_leading_and_is_dropped_at_a_step_down() {
     });
     let leader = eventually("the work starts", starts.recv()).await.expect("the work lives");
     assert_eq!(leader.fence().expect("it leads").epoch.0, 1);
-    assert!(leader.portfolio().expect("it was recovered").positions.is_empty());
+    assert!(leader.portfolio().expect("it was recovered").count == 0);
 
     let second = start(&database, &opening("second"));
     standing(&second, Standing::Standby).await;
@@ -434,8 +433,8 @@ impl StateStore for Scripted {
     async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
         self.real.forgot_ms().await
     }
-    async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
-        self.real.portfolio().await
+    async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
+        self.real.portfolio(rows).await
     }
     async fn changed(&self) {
         tokio::select! {

@@ -2,11 +2,13 @@
 //! of everything that may happen to it, up to a number of faults in a run. Run it by `cargo xtask model`.
 //!
 //! Read in this order: `fault_set` (what is explored), `model` (the choices in a state), `world` (a state, and
-//! what befalls it), `judge` (what must hold), `database` and `tickets` (the stores), `mutant` (the test of the test).
+//! what befalls it), `judge` (what must hold), `database` and `tickets` (the stores), `mutant` and
+//! `dispatcher` (the test of the test).
 
 mod action;
 mod coverage;
 mod database;
+mod dispatcher;
 mod explore;
 mod fault_set;
 mod judge;
@@ -47,12 +49,14 @@ enum What {
         #[arg(long)]
         record: Option<PathBuf>,
     },
-    /// Takes one rule away after the other: each must be noticed.
+    /// Takes one rule away after the other, of the election, the statements and the dispatcher: each must be noticed.
     Mutants {
         /// Writes the figures there, as JSON.
         #[arg(long)]
         record: Option<PathBuf>,
     },
+    /// The dispatcher's part of `mutants` alone.
+    Dispatcher,
     /// Explores with one rule taken away; `mutants` calls this in the build that it makes.
     #[command(hide = true)]
     Mutant {
@@ -74,9 +78,8 @@ fn main() -> ExitCode {
             let length = if nightly { Length::Nightly } else { Length::Ci };
             explore::check(set.as_deref(), length, &folder()).and_then(|figures| save(record, &figures))
         }
-        What::Mutants { record } => {
-            explore::mutants(&root(), &folder()).and_then(|figures| save(record, &figures))
-        }
+        What::Mutants { record } => mutants().and_then(|figures| save(record, &figures)),
+        What::Dispatcher => dispatcher::mutants(&root(), &folder()).map(drop),
         What::Mutant { name, folder } => explore::mutant(&name, &folder),
         What::Replay { file } => replay(&file),
     };
@@ -87,6 +90,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The elector's and the statements' mutants, then the dispatcher's.
+fn mutants() -> Result<serde_json::Value, String> {
+    let mut figures = explore::mutants(&root(), &folder())?;
+    figures["dispatcher"] = dispatcher::mutants(&root(), &folder())?;
+    Ok(figures)
 }
 
 /// The checkout this program was built from.

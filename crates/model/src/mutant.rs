@@ -2,7 +2,8 @@
 //! check that notices none is worth nothing; this is the test of the test.
 //!
 //! Rules of the stores are switched in the model's own store. Rules of the elector are text edits of a copy
-//! of the `domain` crate (see `workshop`): the sources that ship contain no switch.
+//! of the `domain` crate (see `workshop`): the sources that ship contain no switch. Those of the dispatcher are in
+//! `dispatcher`.
 
 use crate::rule::Rule;
 
@@ -28,9 +29,10 @@ pub enum Change {
     Elector(&'static [Edit]),
 }
 
-/// An edit of one file of `crates/domain/src`.
+/// An edit of one source file of the crate that has the rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Edit {
+    /// Below the crate's `src`.
     pub file: &'static str,
     /// An expression or whole statements; stands in the file exactly once.
     pub old: &'static str,
@@ -43,7 +45,12 @@ pub enum New {
     Instead(&'static str),
     /// Statements after the old ones.
     Also(&'static str),
+    /// The new text as it is, with [`SWITCHED`] where it asks whether the mutant is switched on.
+    Text(&'static str),
 }
+
+/// See [`New::Text`].
+pub const SWITCHED: &str = "SWITCHED";
 
 const ROW: &str = "election/row.rs";
 const SIGHTING: &str = "election/sighting.rs";
@@ -69,11 +76,11 @@ const fn elector(
     Mutant { name, rule: number, does, change: Change::Elector(edits), set, budget }
 }
 
-const fn instead(file: &'static str, old: &'static str, new: &'static str) -> Edit {
+pub const fn instead(file: &'static str, old: &'static str, new: &'static str) -> Edit {
     Edit { file, old, new: New::Instead(new) }
 }
 
-const fn also(file: &'static str, old: &'static str, new: &'static str) -> Edit {
+pub const fn also(file: &'static str, old: &'static str, new: &'static str) -> Edit {
     Edit { file, old, new: New::Also(new) }
 }
 

@@ -1,7 +1,7 @@
-//! Where mutants of the elector are made: a copy of the sources with every edit in it, each behind a switch
-//! that an environment variable sets. Nothing of it is in the sources that ship.
+//! Where mutants are made: a copy of the sources with every edit in it, each behind a switch that an environment
+//! variable sets. Nothing of it is in the sources that ship.
 
-use crate::mutant::{Change, Edit, MUTANTS, New};
+use crate::mutant::{Change, Edit, MUTANTS, New, SWITCHED};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,10 +9,10 @@ use std::process::Command;
 /// Names the mutant that is switched on in a mutated build.
 pub const SWITCH: &str = "COORDINATOR_MUTANT";
 
-/// The switch, as the copy of the domain has it. The shipped domain has no std; the copy is a test.
+/// The shipped domain has no std; its copy, which is a test, has.
+const STD: &str = "\nextern crate std;\n";
+/// The switch, as the copy has it.
 const SWITCH_MODULE: &str = r#"
-extern crate std;
-
 /// Which rule is taken away, by the environment; read once.
 pub(crate) fn mutant(name: &str) -> bool {
     static ACTIVE: std::sync::OnceLock<Option<std::string::String>> = std::sync::OnceLock::new();
@@ -23,27 +23,12 @@ pub(crate) fn mutant(name: &str) -> bool {
 /// Copies the sources below `root` into `folder`, edits them, builds, and tells where the program is.
 pub fn build(root: &Path, folder: &Path) -> Result<PathBuf, String> {
     let sources = folder.join("sources");
-    if sources.exists() {
-        fs::remove_dir_all(&sources).map_err(|error| format!("{}: {error}", sources.display()))?;
-    }
-    for name in ["domain", "model"] {
-        copy(&root.join("crates").join(name), &sources.join("crates").join(name))?;
-    }
-    fs::copy(root.join("Cargo.lock"), sources.join("Cargo.lock"))
-        .map_err(|error| format!("Cargo.lock: {error}"))?;
-    let manifest = read(&root.join("Cargo.toml"))?;
-    write(&sources.join("Cargo.toml"), &of_two_members(&manifest)?)?;
-    let domain = sources.join("crates/domain/src");
-    for mutant in MUTANTS {
-        if let Change::Elector(edits) = mutant.change {
-            for edit in edits {
-                apply(&domain, mutant.name, edit)?;
-            }
-        }
-    }
-    let lib = domain.join("lib.rs");
-    let text = read(&lib)?;
-    write(&lib, &format!("{text}{SWITCH_MODULE}"))?;
+    copy_crates(root, &sources, &["domain", "model"])?;
+    let edits = MUTANTS.iter().filter_map(|mutant| match mutant.change {
+        Change::Elector(edits) => Some((mutant.name, edits)),
+        Change::Statement(_) => None,
+    });
+    mutate(&sources.join("crates/domain/src"), edits, STD)?;
     let target = folder.join("build");
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--release", "--quiet", "--package", "model"])
@@ -59,8 +44,40 @@ pub fn build(root: &Path, folder: &Path) -> Result<PathBuf, String> {
     Ok(target.join("release/model"))
 }
 
+/// A workspace in `sources` that has these crates of ours alone.
+pub fn copy_crates(root: &Path, sources: &Path, names: &[&str]) -> Result<(), String> {
+    if sources.exists() {
+        fs::remove_dir_all(sources).map_err(|error| format!("{}: {error}", sources.display()))?;
+    }
+    for name in names {
+        copy(&root.join("crates").join(name), &sources.join("crates").join(name))?;
+    }
+    fs::copy(root.join("Cargo.lock"), sources.join("Cargo.lock"))
+        .map_err(|error| format!("Cargo.lock: {error}"))?;
+    let manifest = read(&root.join("Cargo.toml"))?;
+    write(&sources.join("Cargo.toml"), &of_copied_members(&manifest)?)
+}
+
+/// Makes every edit in the crate whose sources are in `folder`, each behind its mutant's switch. `before` stands before the
+/// switch.
+pub fn mutate<'m>(
+    folder: &Path,
+    mutants: impl IntoIterator<Item = (&'m str, &'m [Edit])>,
+    before: &str,
+) -> Result<(), String> {
+    for (name, edits) in mutants {
+        for edit in edits {
+            apply(folder, name, edit)?;
+        }
+    }
+    let lib = folder.join("lib.rs");
+    let text = read(&lib)?;
+    // The lints are for what ships: an edit has parentheses too many.
+    write(&lib, &format!("#![allow(warnings)]\n{text}{before}{SWITCH_MODULE}"))
+}
+
 /// The workspace's manifest with the members that are copied.
-fn of_two_members(manifest: &str) -> Result<String, String> {
+fn of_copied_members(manifest: &str) -> Result<String, String> {
     let members = r#"members = ["crates/*", "xtask"]"#;
     let default = r#"default-members = ["crates/app"]"#;
     if !manifest.contains(members) || !manifest.contains(default) {
@@ -71,14 +88,14 @@ fn of_two_members(manifest: &str) -> Result<String, String> {
     Ok(manifest.replace(members, r#"members = ["crates/*"]"#).replace(default, ""))
 }
 
-fn apply(domain: &Path, name: &str, edit: &Edit) -> Result<(), String> {
-    let path = domain.join(edit.file);
+fn apply(folder: &Path, name: &str, edit: &Edit) -> Result<(), String> {
+    let path = folder.join(edit.file);
     let text = read(&path)?;
     let Edit { file, old, .. } = edit;
     if text.matches(old).count() != 1 {
         let times = text.matches(old).count();
         return Err(format!(
-            "{name}: {old:?} is {times} times in {file}; it must be there once: adapt mutant.rs"
+            "{name}: {old:?} is {times} times in {file}; it must be there once: adapt the mutant in crates/model/src"
         ));
     }
     let switch = format!("crate::mutant({name:?})");
@@ -90,6 +107,7 @@ fn apply(domain: &Path, name: &str, edit: &Edit) -> Result<(), String> {
         }
         New::Instead(new) => format!("(if {switch} {{ {new} }} else {{ {old} }})"),
         New::Also(new) => format!("{old} if {switch} {{ {new} }}\n"),
+        New::Text(new) => new.replace(SWITCHED, &switch),
     };
     write(&path, &text.replacen(old, &new, 1))
 }

@@ -9,15 +9,15 @@ use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::ledger::{Signal, SignalId};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, SignalLedger, StateStore, StepDown, StoreError,
-    StoreIdentity,
+    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, SignalLedger, StateStore,
+    StepDown, StoreError, StoreIdentity,
 };
-use domain::recovery::RawPortfolio;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use testkit::contract::Opening;
 use testkit::fake::{FakeDatabase, FakeStateStore, Snapshot};
+use testkit::raw_portfolio::RawPortfolio;
 use tokio::sync::Notify;
 
 /// Everything of one run.
@@ -199,7 +199,7 @@ pub(crate) fn written<T>(_: &Judge, _: &T) -> Reply {
 #[async_trait]
 impl StateStore for DatabaseClient {
     fn identity(&self) -> StoreIdentity {
-        self.store.identity()
+        StateStore::identity(&*self.store)
     }
 
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
@@ -273,8 +273,10 @@ impl StateStore for DatabaseClient {
         self.ask(|store| async move { store.forgot_ms().await }, read).await
     }
 
-    async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
-        self.ask(|store| async move { store.portfolio().await }, read).await
+    async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
+        let answer = self.ask(|store| async move { RawPortfolio::read(&*store).await }, read).await?;
+        answer.hand_to(rows);
+        Ok(())
     }
 
     async fn changed(&self) {

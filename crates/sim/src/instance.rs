@@ -89,7 +89,7 @@ impl Instance {
             handler_time_max: world.patience(),
             ..LedgerSettings::default()
         };
-        let ledger = Ledger::new(coordinator.clone(), stores, settings);
+        let ledger = Ledger::new(coordinator.clone(), stores, settings).expect("its own store");
         let trap = Arc::new(Mutex::new(None));
         let handler: Arc<dyn SignalHandler> = Arc::new(Handler {
             process: process.clone(),

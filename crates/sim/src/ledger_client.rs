@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use domain::lease::Token;
 use domain::ledger::{Actor, AuditEntry, Limits, NewSignal, Signal, SignalCounts, SignalId, Totals};
 use domain::ports::{
-    Decision, InFlight, ListQuery, Recorded, Report, SignalClaim, SignalLedger, StoreError, Submit, Swept,
-    Switch, Switched,
+    Decision, InFlight, ListQuery, Recorded, Report, SignalClaim, SignalLedger, StateStore, StoreError,
+    StoreIdentity, Submit, Swept, Switch, Switched,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +28,10 @@ fn unless_fenced<T>(what: &'static str, token: Token) -> impl Fn(&Judge, &Option
 
 #[async_trait]
 impl SignalLedger for DatabaseClient {
+    fn identity(&self) -> StoreIdentity {
+        StateStore::identity(self)
+    }
+
     async fn submit(&self, signals: &[NewSignal], actor: &Actor) -> Result<Vec<Submit>, StoreError> {
         let (signals, actor) = (signals.to_vec(), actor.clone());
         // Also a repetition waits until the standby has the first acceptance: the port promises it.

@@ -8,6 +8,7 @@
 //! - [`process`]: the `coordinator` binary as a child process whose events a test reads.
 //! - [`monitor`]: a real Prometheus or Alertmanager as a child process.
 //! - [`http`]: one request, asked from outside.
+//! - [`raw_portfolio`]: what recovery reads, all rows at once.
 //! - [`invariants`]: named judgements over the events of several processes.
 //!
 //! Everything here is for tests, so what cannot be set up panics with a sentence that says what to do.
@@ -21,3 +22,4 @@ pub mod invariants;
 pub mod monitor;
 pub mod process;
 pub mod proxy;
+pub mod raw_portfolio;

@@ -118,6 +118,26 @@ fn mutants(record: &Record) -> String {
             word(&mutant["states"])
         );
     }
+    text + &dispatcher(list(&record.figures["dispatcher"]))
+}
+
+/// The mutants of the dispatcher; nothing for a record that is older than they are.
+fn dispatcher(table: &[Value]) -> String {
+    if table.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\n### The dispatcher\n\n\
+         The model check has no dispatcher. Each line takes one rule of `crates/coordinator` away in a copy of the sources;\n\
+         the named test of [rules.rs](../crates/coordinator/tests/ledger/rules.rs) failed for each of the **{}**, and all of\n\
+         them passed on the copy without a mutant.\n\n\
+         | mutant | what it does | test that failed |\n|---|---|---|\n",
+        table.len()
+    );
+    for mutant in table {
+        let [name, does, failed] = ["name", "does", "test"].map(|column| word(&mutant[column]));
+        let _ = writeln!(text, "| {name} | {does} | `{failed}` |");
+    }
     text
 }
 

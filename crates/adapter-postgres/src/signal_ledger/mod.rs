@@ -30,8 +30,8 @@ use domain::id::GroupId;
 use domain::lease::Token;
 use domain::ledger::{Actor, AuditEntry, Limits, NewSignal, Signal, SignalCounts, SignalId, Totals};
 use domain::ports::{
-    Decision, InFlight, ListQuery, Recorded, Report, SignalClaim, SignalLedger, StoreError, Submit, Swept,
-    Switch, Switched,
+    Decision, InFlight, ListQuery, Recorded, Report, SignalClaim, SignalLedger, StateStore, StoreError,
+    StoreIdentity, Submit, Swept, Switch, Switched,
 };
 use std::time::Duration;
 
@@ -41,6 +41,10 @@ const AUDIT: &str = "coordinator_audit";
 
 #[async_trait]
 impl SignalLedger for PostgresStore {
+    fn identity(&self) -> StoreIdentity {
+        StateStore::identity(self)
+    }
+
     async fn submit(&self, signals: &[NewSignal], actor: &Actor) -> Result<Vec<Submit>, StoreError> {
         submit::submit(self, signals, actor).await
     }

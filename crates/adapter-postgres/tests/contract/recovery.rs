@@ -5,6 +5,7 @@ use crate::databases::{Databases, opening};
 use domain::ports::{Migrate, Schema, StateStore, StoreError};
 use sqlx::Row;
 use testkit::contract::{Case, Opening};
+use testkit::raw_portfolio::RawPortfolio;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("recovery":
@@ -56,7 +57,7 @@ async fn a_view_over_foreign_tables_is_read_exactly(databases: &Databases) {
     };
     let store = service.store(&relations);
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
-    let book = store.portfolio().await.expect("portfolio");
+    let book = RawPortfolio::read(&store).await.expect("portfolio");
     let figures: Vec<_> = book
         .positions
         .iter()
@@ -79,7 +80,7 @@ async fn a_view_over_foreign_tables_is_read_exactly(databases: &Databases) {
 
     // The books' owner renames a column: the foreign table is there, its column is not.
     books.execute("ALTER TABLE trades RENAME COLUMN risk TO exposure").await;
-    match store.portfolio().await {
+    match RawPortfolio::read(&store).await {
         Err(StoreError::Corrupt(message)) => assert!(message.contains("risk"), "{message}"),
         other => panic!("{other:?}"),
     }
@@ -96,7 +97,7 @@ async fn a_view_of_the_default_name_is_left_alone(databases: &Databases) {
     for _ in 0..2 {
         assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     }
-    let book = store.portfolio().await.expect("portfolio");
+    let book = RawPortfolio::read(&store).await.expect("portfolio");
     assert_eq!(book.totals.len(), 1);
     assert_eq!(book.totals[0].total_risk_amount.as_deref(), Some("7.5"));
     let kind = database.until("SELECT relkind::text FROM pg_class WHERE relname = 'portfolio_state'").await;
@@ -125,7 +126,7 @@ async fn both_relations_are_read_from_one_snapshot(databases: &Databases) {
     for n in 1..20 {
         let read = tokio::spawn({
             let store = store.clone();
-            async move { store.portfolio().await }
+            async move { RawPortfolio::read(&*store).await }
         });
         database.execute(&format!("INSERT INTO books VALUES ({n})")).await;
         let book = read.await.expect("no panic").expect("portfolio");

@@ -16,6 +16,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use std::time::Duration;
 use testkit::contract::signal_ledger::{client, offer, signal};
 use testkit::contract::{Case, Opening};
+use testkit::raw_portfolio::RawPortfolio;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("roles":
@@ -72,7 +73,7 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     store.beat(&member(&opening)).await.expect("beat");
     let token = lead(&store, &opening).await;
     assert!(matches!(store.renew(&token, Seq(1), token.timeline).await, Ok(Renewal::Renewed { .. })));
-    store.portfolio().await.expect("portfolio");
+    RawPortfolio::read(&store).await.expect("portfolio");
 
     let mut late = signal("late");
     late.instruction.expires_ms = Some(1);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use testkit::backend::postgres;
 use testkit::contract::signal_ledger::{self, client};
 use testkit::contract::{Case, PATIENCE};
+use testkit::raw_portfolio::RawPortfolio;
 
 /// Enough to open a session with an unoptimised SCRAM; eight of them are less than the 10 s after which the
 /// server ends a statement that waits for a lock.
@@ -50,7 +51,7 @@ async fn dropped_reads_leave_no_open_transaction(databases: &Databases) {
     let store = databases.store(&opening("dropped", "dropped-1"));
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     for n in 0..DROPS {
-        dropped_after(n * n, store.portfolio()).await;
+        dropped_after(n * n, RawPortfolio::read(&store)).await;
         let answer = store.submit_one(&signal(n), &client()).await;
         assert!(answer.is_ok(), "a transaction that only reads, left open, refuses a write: {answer:?}");
     }

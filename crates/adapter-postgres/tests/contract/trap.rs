@@ -13,6 +13,7 @@ use std::pin::pin;
 use std::task::Poll;
 use testkit::contract::Case;
 use testkit::contract::signal_ledger::{client, offer};
+use testkit::raw_portfolio::RawPortfolio;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("trap":
@@ -81,7 +82,7 @@ async fn the_same_storm_loses_no_acknowledged_signal(databases: &Databases) {
             (Seq(u64::from(round) + 1), signal(round.into()), signal((ROUNDS + round).into()));
         // What opens a transaction, and what a leader does all the time.
         dropped_at(at, store.migrate(Migrate::Apply)).await;
-        dropped_at(at, store.portfolio()).await;
+        dropped_at(at, RawPortfolio::read(&store)).await;
         dropped_at(at, store.submit_one(&doomed, &client())).await;
         dropped_at(at, store.renew(&token, seq, token.timeline)).await;
         dropped_at(at, store.take_over(&token, InFlight::Only(&[]))).await;

@@ -8,6 +8,7 @@ use domain::ports::{Migrate, Recorded, Schema, SignalLedger, StateStore, StoreEr
 use testkit::backend::{self, pgbouncer};
 use testkit::contract::signal_ledger::{client, offer, signal};
 use testkit::contract::{Case, Opening};
+use testkit::raw_portfolio::RawPortfolio;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("unfit":
@@ -54,7 +55,7 @@ async fn serve(store: &PostgresStore, opening: &Opening) {
     store.totals().await.expect("totals");
     store.counts().await.expect("counts");
     store.members().await.expect("members");
-    store.portfolio().await.expect("portfolio");
+    RawPortfolio::read(store).await.expect("portfolio");
     store.sweep(&token, std::time::Duration::ZERO).await.expect("sweep").expect("held");
     store.request_step_down(&token, "planned").await.expect("step down");
     store.release(&token, domain::lease::Seq(2), "planned").await.expect("release");

@@ -8,6 +8,7 @@ use sqlx::Row;
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::contract::{Case, Opening};
+use testkit::raw_portfolio::RawPortfolio;
 
 /// As many instances as anybody starts with one command.
 const STARTERS: usize = 8;
@@ -108,7 +109,7 @@ async fn tables_of_the_team(_: Arc<Files>) {
         )
         .await
         .unwrap();
-    let portfolio = files.migrated("i").await.portfolio().await.unwrap();
+    let portfolio = RawPortfolio::read(&*files.migrated("i").await).await.unwrap();
     assert_eq!(portfolio.totals.len(), 1, "no second row was added");
     assert_eq!(portfolio.totals[0].total_risk_amount.as_deref(), Some("7.50"));
 }
@@ -120,7 +121,7 @@ async fn a_view_of_the_team(_: Arc<Files>) {
         .sql("CREATE VIEW portfolio_state AS SELECT '1' AS total_risk_amount, '2' AS margin_used")
         .await
         .unwrap();
-    let portfolio = files.migrated("i").await.portfolio().await.unwrap();
+    let portfolio = RawPortfolio::read(&*files.migrated("i").await).await.unwrap();
     assert_eq!(portfolio.totals[0].margin_used.as_deref(), Some("2"));
 }
 
@@ -130,7 +131,7 @@ async fn other_relations(_: Arc<Files>) {
         Opening { positions: "select".to_owned(), portfolio: "my_totals".to_owned(), ..opening("i") };
     let store = SqliteStore::new(files.config(&opening));
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
-    let Err(StoreError::Corrupt(told)) = store.portfolio().await else { panic!("nothing to read") };
+    let Err(StoreError::Corrupt(told)) = RawPortfolio::read(&store).await else { panic!("nothing to read") };
     assert!(told.contains("select") && told.contains("no such table"), "{told}");
     files
         .sql(
@@ -139,7 +140,7 @@ async fn other_relations(_: Arc<Files>) {
         )
         .await
         .unwrap();
-    assert_eq!(store.portfolio().await, Ok(domain::recovery::RawPortfolio::default()));
+    assert_eq!(RawPortfolio::read(&store).await, Ok(RawPortfolio::default()));
 }
 
 async fn foreign_application(_: Arc<Files>) {

@@ -8,6 +8,7 @@ use sqlx::Row;
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::contract::{Case, TTL};
+use testkit::raw_portfolio::RawPortfolio;
 
 pub fn suite() -> Vec<Case<Files>> {
     vec![
@@ -115,7 +116,7 @@ async fn decimals(_: Arc<Files>) {
         )
         .await
         .unwrap();
-    let portfolio = store.portfolio().await.unwrap();
+    let portfolio = RawPortfolio::read(&*store).await.unwrap();
     let [p1, p3] = portfolio.positions.as_slice() else { panic!("{portfolio:?}") };
     assert_eq!(p1.quantity.as_deref(), Some("0.1000000000000000055511151231"));
     assert_eq!(p1.entry_price.as_deref(), Some("Inf"));

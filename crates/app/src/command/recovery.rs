@@ -5,17 +5,17 @@ use crate::command::status::Form;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
-use domain::recovery::{Portfolio, RecoveryFault, validate};
+use domain::recovery::{Judgement, Portfolio, RecoveryFault};
 use serde::Serialize;
 
 /// Above this the portfolio is outside what was validated: a warning, not a failure.
-const POSITIONS_VALIDATED: usize = 50;
+const POSITIONS_VALIDATED: u64 = 50;
 
 #[derive(Serialize)]
 struct CheckJson {
     verdict: &'static str,
     error_code: Option<&'static str>,
-    positions: Option<usize>,
+    positions: Option<u64>,
     total_risk_amount: Option<String>,
     margin_used: Option<String>,
     findings: Vec<String>,
@@ -25,9 +25,10 @@ struct CheckJson {
 /// Prints positions, sums and verdict; the exit code is the error code of the recovery (1, 2, 3).
 pub async fn check_recovery(config: &Config, form: Form) -> Result<(), Failure> {
     let stores = open(config)?;
-    let answer = ask("the state store", async { Ok(stores.state.portfolio().await) }).await;
+    let mut judgement = Judgement::default();
+    let answer = ask("the state store", async { Ok(stores.state.portfolio(&mut judgement).await) }).await;
     stores.close().await;
-    let verdict = answer?.map_err(RecoveryFault::from).and_then(|raw| validate(&raw));
+    let verdict = answer?.map_err(RecoveryFault::from).and_then(|()| judgement.verdict());
     match form {
         Form::Json => print_json(&json(&verdict))?,
         Form::Table => tell(&verdict)?,
@@ -41,10 +42,10 @@ pub async fn check_recovery(config: &Config, form: Form) -> Result<(), Failure> 
 fn tell(verdict: &Result<Portfolio, RecoveryFault>) -> Result<(), Failure> {
     match verdict {
         Ok(portfolio) => {
-            line(format_args!("positions          {}", portfolio.positions.len()))?;
+            line(format_args!("positions          {}", portfolio.count))?;
             line(format_args!("total_risk_amount  {}", portfolio.total_risk_amount))?;
             line(format_args!("margin_used        {}", portfolio.margin_used))?;
-            if portfolio.positions.len() > POSITIONS_VALIDATED {
+            if portfolio.count > POSITIONS_VALIDATED {
                 line(format_args!(
                     "warning            more than the {POSITIONS_VALIDATED} positions that were validated"
                 ))?;
@@ -68,7 +69,7 @@ fn json(verdict: &Result<Portfolio, RecoveryFault>) -> CheckJson {
         Ok(portfolio) => CheckJson {
             verdict: "OK",
             error_code: None,
-            positions: Some(portfolio.positions.len()),
+            positions: Some(portfolio.count),
             total_risk_amount: Some(portfolio.total_risk_amount.to_string()),
             margin_used: Some(portfolio.margin_used.to_string()),
             findings: Vec::new(),

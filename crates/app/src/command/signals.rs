@@ -168,7 +168,11 @@ async fn show(stores: &Stores, id: &SignalId, form: Form) -> Result<(), Failure>
         }),
         Form::Table => {
             tell(&signal)?;
-            line(format_args!("\n{}", lines(&audit)))
+            line(format_args!("\n{}", lines(&audit)))?;
+            if audit.len() == AUDIT_LINES as usize {
+                line(format_args!("\nthe latest {AUDIT_LINES} changes; there may be older ones"))?;
+            }
+            Ok(())
         }
     }
 }

@@ -184,3 +184,41 @@ fn assert_told(said: &Said, verdict: &Verdict) {
         assert!(said.stdout.contains(part), "nothing about {part:?} in {said:?}");
     }
 }
+
+/// Positions are judged while they are read, on either store.
+#[test]
+fn a_hundred_thousand_positions_need_no_more_memory_than_none() {
+    let servers = Servers::start();
+    for embedded in [true, false] {
+        let group = || if embedded { Group::embedded(TTL) } else { servers.group(TTL) };
+        let few = peak_kb(group(), 0);
+        let many = peak_kb(group(), 100_000);
+        assert!(many < few + PEAK_MORE_KB, "embedded {embedded}: {few} kB without, {many} kB with positions");
+    }
+}
+
+/// Pages, buffers and luck; the rows as values would be 50 MB.
+const PEAK_MORE_KB: u64 = 16 * 1_024;
+
+/// The peak of a leader's resident memory when it has judged that many positions.
+fn peak_kb(mut group: Group, positions: u32) -> u64 {
+    assert_eq!(group.command(&["migrate"]).code, Some(0));
+    group.database.execute(&format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {positions})
+         INSERT INTO portfolio_positions
+             SELECT 'P-' || i, 'NIFTY', 'open', 1, 100.25, 1, 2 FROM n WHERE i <= {positions};
+         UPDATE portfolio_state SET total_risk_amount = '{positions}', margin_used = '{}'",
+        2 * positions
+    ));
+    group.start("a");
+    group.wait_active("a");
+    let recovered = group.metric("a", "portfolio_manager_positions_recovered");
+    assert_eq!(recovered, Some(f64::from(positions)));
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", group.process("a").pid())).expect("it lives");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel's peak");
+    let peak = peak.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+    group.database.execute("DELETE FROM portfolio_positions; UPDATE portfolio_state SET total_risk_amount = '0', margin_used = '0'");
+    group.finish();
+    peak
+}

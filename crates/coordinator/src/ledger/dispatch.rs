@@ -3,9 +3,10 @@
 //! One request to the ledger is under way at a time; any number of handlers' calls go on beside it, one for an
 //! instrument. Nothing is spawned: everything ends with the future of the leadership.
 
-use super::beside::{Woken, answered, beside, woken_then};
+use super::beside::{Woken, answered, beside, failed, woken_then};
 use super::doubts::Doubts;
 use super::expiry::has_expired;
+use super::finding::{Finding, Finished};
 use super::not_executed::NotExecuted;
 use super::{LOOK_AGAIN, Ledger, asked, waited};
 use crate::builder::Ended;
@@ -49,28 +50,6 @@ pub(super) async fn run(ledger: &Ledger, handler: Option<&dyn SignalHandler>) ->
             Ok(()) => {}
             Err(ended) => return ended,
         }
-    }
-}
-
-/// What a handler's call ended with.
-enum Finished {
-    /// A signal was handed over, or was not because leadership ended before.
-    Executed(Signal, Answer),
-    /// A signal in doubt was looked up.
-    LookedUp(Signal, Answer),
-}
-
-/// Something found out that is to be recorded.
-struct Finding {
-    signal: Signal,
-    settlement: Settlement,
-    note: Option<String>,
-}
-
-impl Finding {
-    fn report(&self) -> Report {
-        let Signal { id, attempt, .. } = &self.signal;
-        Report { id: id.clone(), attempt: *attempt, settlement: self.settlement, note: self.note.clone() }
     }
 }
 
@@ -274,7 +253,10 @@ impl<'a> Round<'a> {
                 self.take_over_at = Instant::now() + DOUBTS_EVERY;
                 self.taken_over = Some(token);
                 let ours = self.baseline == Some(token);
-                if signals.len() < SIGNALS_READ_MAX as usize {
+                // A full answer has the oldest doubts, and not all of them.
+                let full = signals.len() >= SIGNALS_READ_MAX as usize;
+                let until = signals.last().filter(|_| full).map(|last| last.arrival);
+                if until.is_none() {
                     self.doubts.keep(&signals);
                     self.baseline = Some(token);
                 }
@@ -289,12 +271,12 @@ impl<'a> Round<'a> {
                         let note = Some("its claim had no answer, so it was never sent".to_owned());
                         self.findings.push(Finding { signal, settlement: Settlement::Received, note });
                     } else {
-                        let why = if forgotten { FORGOTTEN } else { "its leader is gone" };
-                        tracing::error!("signal {} is in doubt: {why}", signal.id);
-                        self.ledger.settled(Settlement::InDoubt);
-                        self.ledger.touch(&signal.id, signal.attempt);
+                        self.found_in_doubt(&signal);
                         self.doubts.add(signal);
                     }
+                }
+                if let Some(arrival) = until {
+                    self.read_doubts_after(arrival).await;
                 }
             }
             Ok(None) => self.fenced(),
@@ -302,6 +284,36 @@ impl<'a> Round<'a> {
                 self.take_over_at = Instant::now() + RETRY;
                 failed("taking over", &error);
             }
+        }
+    }
+
+    /// Reads one page of the doubts that arrived after the last one of the take-over's answer. Each is looked up once
+    /// whenever its page is read, so that none waits for the oldest and memory stays bounded.
+    async fn read_doubts_after(&mut self, arrival: u64) {
+        let Some(query) = self.doubts.next_page() else { return };
+        let reading = asked(self.ledger.store.list(&query));
+        match beside(&mut self.running, &mut self.finished, reading).await {
+            Ok(signals) => {
+                self.doubts.page_was_read(&signals, arrival);
+                for signal in signals {
+                    if self.knows(&signal) {
+                        continue;
+                    }
+                    self.found_in_doubt(&signal);
+                    // A service that pulls looks up its own doubts.
+                    if self.handler.is_some() {
+                        self.doubts.add_for_one_lookup(signal);
+                    }
+                }
+            }
+            Err(error) => failed("reading what is in doubt", &error),
+        }
+    }
+
+    /// Reports a doubt when this leadership finds it, not when it reads it again.
+    fn found_in_doubt(&mut self, signal: &Signal) {
+        if self.doubts.is_first_seen(signal) {
+            self.ledger.found_in_doubt(signal);
         }
     }
 
@@ -484,8 +496,4 @@ impl Drop for Round<'_> {
     fn drop(&mut self) {
         self.ledger.coordinator.shared.record(Fact::NotExecuting(None));
     }
-}
-
-fn failed(what: &str, error: &StoreError) {
-    tracing::warn!("signals: {what}: {error}");
 }

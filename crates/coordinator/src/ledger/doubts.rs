@@ -1,7 +1,8 @@
 //! The signals in doubt that a leader knows of, and when to look each of them up.
 
-use domain::ledger::{Signal, SignalId};
-use std::collections::BTreeMap;
+use domain::ledger::{Signal, SignalId, StateName};
+use domain::ports::ListQuery;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -10,62 +11,199 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Longest pause: soon after a broker is back, it is asked.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 
+/// Doubts beyond the take-over's answer that are read at a time; with the largest payloads 6.4 MiB.
+const PAGE: u32 = 100;
+
 #[derive(Debug)]
 struct Doubt {
     signal: Signal,
     /// When to look it up; `None` while that is under way.
     due: Option<Instant>,
     pause: Duration,
+    lookups: Lookups,
+}
+
+/// How often a doubt is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lookups {
+    /// Until it is settled.
+    Repeated,
+    /// Once: its page will be read again.
+    Once,
 }
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(super) struct Doubts(BTreeMap<SignalId, Doubt>);
+pub(super) struct Doubts {
+    known: BTreeMap<SignalId, Doubt>,
+    /// Where the next page ends; `None` for the latest doubts.
+    before: Option<u64>,
+    /// The attempts of the doubts that were found, also of those that are not known any more: each is reported once.
+    found: BTreeMap<SignalId, u32>,
+}
 
 impl Doubts {
     /// Whether that very attempt is known to be in doubt.
     pub(super) fn knows(&self, signal: &Signal) -> bool {
-        self.0.get(&signal.id).is_some_and(|doubt| doubt.signal.attempt == signal.attempt)
+        self.known.get(&signal.id).is_some_and(|doubt| doubt.signal.attempt == signal.attempt)
     }
 
     /// A signal in doubt, to be looked up now unless it is known.
     pub(super) fn add(&mut self, signal: Signal) {
+        self.insert(signal, Lookups::Repeated);
+    }
+
+    /// A signal in doubt that a page has shown, to be looked up now and to be forgotten when that has no result.
+    pub(super) fn add_for_one_lookup(&mut self, signal: Signal) {
+        self.insert(signal, Lookups::Once);
+    }
+
+    fn insert(&mut self, signal: Signal, lookups: Lookups) {
         if !self.knows(&signal) {
             let (due, pause) = (Some(Instant::now()), PAUSE_MIN);
-            self.0.insert(signal.id.clone(), Doubt { signal, due, pause });
+            self.known.insert(signal.id.clone(), Doubt { signal, due, pause, lookups });
         }
+    }
+
+    /// What to read next of the doubts beyond the take-over's answer, from the latest to the oldest and again; `None`
+    /// while lookups of the page before are still to come.
+    pub(super) fn next_page(&self) -> Option<ListQuery> {
+        let through = self.known.values().all(|doubt| doubt.lookups == Lookups::Repeated);
+        through.then_some(ListQuery {
+            state: Some(StateName::InDoubt),
+            instrument: None,
+            before: self.before,
+            limit: PAGE,
+        })
+    }
+
+    /// The page was read. It is the last one when it is not full, or reaches what arrived until `arrival`.
+    pub(super) fn page_was_read(&mut self, page: &[Signal], arrival: u64) {
+        let full = page.len() >= PAGE as usize;
+        self.before = page.last().map(|last| last.arrival).filter(|last| full && *last > arrival);
+    }
+
+    /// Whether that attempt was not found before. It was afterwards.
+    pub(super) fn is_first_seen(&mut self, signal: &Signal) -> bool {
+        self.found.insert(signal.id.clone(), signal.attempt) != Some(signal.attempt)
     }
 
     /// That attempt is in doubt no more; a later one may be.
     pub(super) fn remove(&mut self, signal: &Signal) {
-        if self.0.get(&signal.id).is_some_and(|doubt| doubt.signal.attempt <= signal.attempt) {
-            self.0.remove(&signal.id);
+        if self.known.get(&signal.id).is_some_and(|doubt| doubt.signal.attempt <= signal.attempt) {
+            self.known.remove(&signal.id);
         }
     }
 
-    /// Forgets those that are not among `these`: somebody else has settled them.
+    /// Forgets those that are not among `these`, which are all that there are: somebody else has settled them.
     pub(super) fn keep(&mut self, these: &[Signal]) {
-        self.0.retain(|id, doubt| doubt.due.is_none() || these.iter().any(|signal| signal.id == *id));
+        let ids: BTreeSet<&SignalId> = these.iter().map(|signal| &signal.id).collect();
+        self.known.retain(|id, doubt| doubt.due.is_none() || ids.contains(id));
+        self.found.retain(|id, _| ids.contains(id));
+        self.before = None;
     }
 
-    /// One that is to be looked up now; it is under way then.
+    /// The one whose lookup is due for the longest time; it is under way then. In that order none waits for ever
+    /// behind the others, however many there are.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Signal> {
-        let doubt = self.0.values_mut().find(|doubt| doubt.due.is_some_and(|due| due <= now))?;
+        let due = self.known.values_mut().filter(|doubt| doubt.due.is_some_and(|due| due <= now));
+        let doubt = due.min_by_key(|doubt| doubt.due)?;
         doubt.due = None;
         Some(doubt.signal.clone())
     }
 
     /// A lookup had no result: again later.
     pub(super) fn unresolved(&mut self, signal: &Signal) {
-        let doubt = self.0.get_mut(&signal.id);
-        if let Some(doubt) = doubt.filter(|doubt| doubt.signal.attempt == signal.attempt) {
-            doubt.due = Some(Instant::now() + doubt.pause);
-            doubt.pause = (doubt.pause * 2).min(PAUSE_MAX);
+        let doubt = self.known.get_mut(&signal.id);
+        let Some(doubt) = doubt.filter(|doubt| doubt.signal.attempt == signal.attempt) else { return };
+        match doubt.lookups {
+            Lookups::Repeated => {
+                doubt.due = Some(Instant::now() + doubt.pause);
+                doubt.pause = (doubt.pause * 2).min(PAUSE_MAX);
+            }
+            Lookups::Once => self.remove(signal),
         }
     }
 
     /// When the next one is to be looked up.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.0.values().filter_map(|doubt| doubt.due).min()
+        self.known.values().filter_map(|doubt| doubt.due).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::ledger::SignalState;
+    use testkit::contract::signal_ledger::signal;
+
+    fn in_doubt(arrival: u64) -> Signal {
+        let new = signal(&format!("s-{arrival}"));
+        Signal {
+            id: new.id(),
+            instruction: new.instruction,
+            arrival,
+            state: SignalState::InDoubt,
+            attempt: 1,
+            received_ms: 0,
+            claimed_ms: Some(0),
+            settled_ms: None,
+            note: None,
+        }
+    }
+
+    /// Signals that arrived `from` the latest down `to` the oldest.
+    fn page(from: u64, to: u64) -> Vec<Signal> {
+        (to..=from).rev().map(in_doubt).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lookup_that_is_due_for_longest_comes_first() {
+        let mut doubts = Doubts::default();
+        doubts.add(in_doubt(1));
+        doubts.add(in_doubt(2));
+        let first = doubts.take_due(Instant::now()).expect("one is due");
+        doubts.unresolved(&first);
+        tokio::time::advance(PAUSE_MIN).await;
+        let second = doubts.take_due(Instant::now()).expect("both are due");
+        assert_ne!(first.id, second.id);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_page_is_read_and_each_of_its_doubts_is_looked_up_once() {
+        let oldest = 1_000;
+        let most = u64::from(PAGE);
+        let mut doubts = Doubts::default();
+        for (before, from, to) in [
+            (None, oldest + 2 * most + 5, oldest + most + 6),
+            (Some(oldest + most + 6), oldest + most + 5, oldest + 6),
+            // It reaches what the take-over's answer has.
+            (Some(oldest + 6), oldest + 5, oldest - most + 6),
+            (None, oldest + 2 * most + 5, oldest + most + 6),
+        ] {
+            let query = doubts.next_page().expect("the page before is looked up");
+            assert_eq!((query.state, query.before), (Some(StateName::InDoubt), before));
+            let page = page(from, to);
+            doubts.page_was_read(&page, oldest);
+            for signal in page {
+                doubts.add_for_one_lookup(signal);
+            }
+            assert_eq!(doubts.next_page(), None, "its lookups come first");
+            while let Some(signal) = doubts.take_due(Instant::now()) {
+                doubts.unresolved(&signal);
+            }
+            assert!(doubts.known.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_doubt_is_found_once_for_each_attempt() {
+        let mut doubts = Doubts::default();
+        let first = in_doubt(1);
+        let second = Signal { attempt: 2, ..first.clone() };
+        let seen = [&first, &first, &second, &second].map(|signal| doubts.is_first_seen(signal));
+        assert_eq!(seen, [true, false, true, false]);
+        doubts.keep(&[]);
+        assert!(doubts.found.is_empty());
     }
 }

@@ -19,17 +19,18 @@ mod beside;
 mod dispatch;
 mod doubts;
 mod expiry;
+mod finding;
 mod not_executed;
 
 #[cfg(feature = "crash-points")]
 pub(crate) use beside::Woken;
 
-use crate::builder::Ended;
+use crate::builder::{Ended, StartError, same};
 use crate::clock;
 use crate::crash_point::{CrashPoint, at};
 use crate::handle::Coordinator;
 use domain::lease::{Epoch, Token};
-use domain::ledger::{Actor, Limits, NewSignal, Settlement, Signal, SignalId};
+use domain::ledger::{Actor, FORGOTTEN, Limits, NewSignal, Settlement, Signal, SignalId};
 use domain::metrics::{Fact, Refusal, SignalFact};
 use domain::ports::{Recorded, Report, SignalClaim, SignalHandler, SignalLedger, StoreError, Submit};
 use std::collections::BTreeMap;
@@ -115,10 +116,18 @@ pub struct Ledger {
 impl Ledger {
     /// The ledger `store` of the coordinator's group. Give the coordinator's metrics the same limits
     /// ([`Builder::signals`](crate::Builder::signals)).
-    pub fn new(coordinator: Coordinator, store: Arc<dyn SignalLedger>, settings: LedgerSettings) -> Self {
+    ///
+    /// # Errors
+    /// [`StartError::Store`] when the store was opened for another group or process than the coordinator.
+    pub fn new(
+        coordinator: Coordinator,
+        store: Arc<dyn SignalLedger>,
+        settings: LedgerSettings,
+    ) -> Result<Self, StartError> {
+        same("signal ledger", &store.identity(), &coordinator.shared.state_store.identity())?;
         let retention = settings.retention.max(RETENTION_MIN);
         let settings = LedgerSettings { retention, ..settings };
-        Self { coordinator, store, settings, stirred: Arc::default(), touched: Arc::default() }
+        Ok(Self { coordinator, store, settings, stirred: Arc::default(), touched: Arc::default() })
     }
 
     /// The store, for everything that only reads, and for what people decide.
@@ -287,6 +296,14 @@ impl Ledger {
 
     fn has_touched(&self, signal: &Signal) -> bool {
         self.touched().get(&signal.id).is_some_and(|latest| signal.attempt <= *latest)
+    }
+
+    /// A former leader may have sent it, or the store may have forgotten that.
+    fn found_in_doubt(&self, signal: &Signal) {
+        let why = signal.note.as_deref().filter(|note| *note == FORGOTTEN).unwrap_or("its leader is gone");
+        tracing::error!("signal {} is in doubt: {why}", signal.id);
+        self.settled(Settlement::InDoubt);
+        self.touch(&signal.id, signal.attempt);
     }
 
     fn forget(&self, id: &SignalId) {

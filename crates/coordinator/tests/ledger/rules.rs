@@ -15,7 +15,7 @@ use tracing::span;
 
 impl Instance {
     /// Its lease runs out, and it does not lead again: no renewal and no claim reaches the store any more.
-    async fn loses_its_lease(&self) {
+    pub(super) async fn loses_its_lease(&self) {
         self.faults.lasting_of(Call::Renew, Fault::HangBefore);
         self.faults.lasting_of(Call::Claim, Fault::LoseRequest);
         let mut seen = self.coordinator.leadership();

@@ -24,7 +24,7 @@ pub use signal_ledger::{
 use crate::id::{ClaimId, GroupId, InstanceId, Nonce};
 use crate::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
 use crate::member::{Beat, Member, MemberSeen, Term};
-use crate::recovery::RawPortfolio;
+use crate::recovery::{RawPosition, RawTotals};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -176,7 +176,8 @@ pub trait StateStore: Send + Sync {
     /// Removes this process's line, if it is still this process's: a clean goodbye.
     async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError>;
 
-    /// The instance table, ordered by id. Lines older than a day are left out.
+    /// The instance table, ordered by id. Lines older than a day are left out, and of more than [`MEMBERS_READ_MAX`]
+    /// those with the oldest heartbeats: the lines of dead processes never hide a live one.
     async fn members(&self) -> Result<Vec<MemberSeen>, StoreError>;
 
     /// The latest terms, newest first, at most `limit`.
@@ -187,16 +188,33 @@ pub trait StateStore: Send + Sync {
     /// never happened. [`Beat::forgot_ms`] is the same, read with the heartbeat.
     async fn forgot_ms(&self) -> Result<Option<i64>, StoreError>;
 
-    /// Open positions and the portfolio row, in one read-only REPEATABLE READ transaction (one read
-    /// transaction on SQLite), as text: the domain parses and judges them.
+    /// Hands the rows that recovery judges to `rows`, from one snapshot: one read-only REPEATABLE READ transaction on
+    /// PostgreSQL, one statement on SQLite. Every value comes as text, as it is stored. At no time does the adapter hold
+    /// more than a few rows, whatever their number. After an error some rows may have been handed over: start again
+    /// with a new judgement.
+    ///
     /// [`StoreError::Corrupt`] when a relation or a column is missing, naming it.
-    async fn portfolio(&self) -> Result<RawPortfolio, StoreError>;
+    async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError>;
 
     /// Resolves when another process may have written the row since the last call. May resolve for
     /// nothing and may miss a change: a hint only makes things fast. Never fails; reconnects by itself.
     /// Cancellation safe: a hint that arrived while nobody waited is delivered to the next call.
     async fn changed(&self);
 }
+
+/// Receives the rows of the two relations of recovery while they are read; see [`StateStore::portfolio`].
+pub trait PortfolioRows: Send {
+    /// A row of `recovery.positions` whose status is not `closed` (any letter case). Rows with NULL or unknown status
+    /// come too, so that they are judged. Every row comes, ordered by the bytes of `position_id`, so that two rows of
+    /// one id follow each other; the place of NULL is open.
+    fn position(&mut self, row: &RawPosition);
+
+    /// A row of `recovery.portfolio`. There must be exactly one; the store hands over two at most.
+    fn totals(&mut self, row: &RawTotals);
+}
+
+/// Most lines of the instance table that are read: more live instances than any group has.
+pub const MEMBERS_READ_MAX: u32 = 1_000;
 
 /// Whether [`StateStore::migrate`] may change anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

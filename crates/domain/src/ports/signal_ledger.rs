@@ -1,6 +1,6 @@
 //! The ledger of signals.
 
-use super::StoreError;
+use super::{StoreError, StoreIdentity};
 use crate::lease::Token;
 use crate::ledger::{
     Actor, AuditEntry, Label, LimitReached, Limits, NewSignal, Settlement, Signal, SignalCounts, SignalId,
@@ -141,6 +141,9 @@ pub struct Swept {
 /// Every change of a signal or of the kill switch appends a line to the audit, in the same statement.
 #[async_trait]
 pub trait SignalLedger: Send + Sync {
+    /// What it was opened for, as [`StateStore::identity`](super::StateStore::identity).
+    fn identity(&self) -> StoreIdentity;
+
     /// Stores signals before they are acknowledged, one answer for each, in their order. Needs no leadership. All
     /// of them are stored, or none when there is an error.
     ///

@@ -59,12 +59,37 @@ pub struct RecoveryFault {
     pub untold: usize,
 }
 
-impl RecoveryFault {
-    /// A fault with these findings, of which the first [`FINDINGS_MAX`] are kept.
-    pub(super) fn new(code: RecoveryCode, mut findings: Vec<String>) -> Self {
-        let untold = findings.len().saturating_sub(FINDINGS_MAX);
-        findings.truncate(FINDINGS_MAX);
-        Self { code, findings, untold }
+/// Findings while rows are still being read: the first [`FINDINGS_MAX`] in full, the others as a number, so that
+/// memory does not grow with the rows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Findings {
+    listed: Vec<String>,
+    more: usize,
+}
+
+impl Findings {
+    /// One more. Its text is made only if it is kept.
+    pub(super) fn add(&mut self, finding: impl FnOnce() -> String) {
+        if self.listed.len() < FINDINGS_MAX {
+            self.listed.push(finding());
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.listed.is_empty()
+    }
+
+    /// The fault that they are.
+    pub(super) fn into_fault(self, code: RecoveryCode) -> RecoveryFault {
+        RecoveryFault { code, findings: self.listed, untold: self.more }
+    }
+
+    /// Bytes of text that are kept.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.listed.capacity() * size_of::<String>() + self.listed.iter().map(String::capacity).sum::<usize>()
     }
 }
 
@@ -112,8 +137,11 @@ mod tests {
 
     #[test]
     fn a_thousand_findings_are_cut_and_counted() {
-        let findings = (0..FINDINGS_MAX + 7).map(|n| format!("row {n}")).collect();
-        let fault = RecoveryFault::new(RecoveryCode::DataCorrupt, findings);
+        let mut findings = Findings::default();
+        for n in 0..FINDINGS_MAX + 7 {
+            findings.add(|| format!("row {n}"));
+        }
+        let fault = findings.into_fault(RecoveryCode::DataCorrupt);
         assert_eq!(fault.findings.len(), FINDINGS_MAX);
         assert!(fault.to_string().starts_with("DATA_CORRUPT: row 0; row 1; "));
         assert!(fault.to_string().ends_with("; row 19; and 7 more"));

@@ -1,8 +1,8 @@
 //! Crash recovery: what a new leader must be able to trust before it acts.
 //!
-//! A state store reads a [`RawPortfolio`] from one snapshot of the database, every column as text;
-//! [`validate`] makes a [`Portfolio`] of it or says in a [`RecoveryFault`] why nothing may be traded.
-//! Amounts are exact decimals from the text to the comparison.
+//! A state store reads every row from one snapshot of the database, every column as text, and hands one after the
+//! other to a [`Judgement`], which makes a [`Portfolio`] of them or says in a [`RecoveryFault`] why nothing may be
+//! traded. Nothing grows with the number of rows. Amounts are exact decimals from the text to the comparison.
 
 mod backoff;
 mod fault;
@@ -12,6 +12,8 @@ mod validate;
 
 pub use backoff::backoff;
 pub use fault::{FINDINGS_MAX, RecoveryCode, RecoveryFault};
-pub use portfolio::{INSTRUMENT_LEN_MAX, Portfolio, Position, PositionId, PositionStatus};
-pub use raw::{RawPortfolio, RawPosition, RawTotals};
-pub use validate::{TOLERANCE, validate};
+pub use portfolio::{
+    INSTRUMENT_LEN_MAX, POSITIONS_KEPT_MAX, Portfolio, Position, PositionId, PositionStatus,
+};
+pub use raw::{RawPosition, RawTotals};
+pub use validate::{Judgement, TOLERANCE};

@@ -6,16 +6,24 @@ use alloc::vec::Vec;
 use core::fmt;
 use rust_decimal::Decimal;
 
-/// What a new leader may act on: every open position, and totals that agree with them.
+/// What a new leader may act on: open positions, every one of which was judged, and totals that agree with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Portfolio {
-    /// The open positions, in the order they were read.
-    pub positions: Vec<Position>,
+    /// Number of open positions.
+    pub count: u64,
+    /// Every open position, ordered by id. `None` when there are more than [`POSITIONS_KEPT_MAX`]: they were judged and
+    /// are not kept, so read them from the relation.
+    pub positions: Option<Vec<Position>>,
     /// Rupees at risk, as the portfolio row has it; within a paisa of the positions' sum.
     pub total_risk_amount: Decimal,
     /// Rupees of margin used, as the portfolio row has it; within a paisa of the positions' sum.
     pub margin_used: Decimal,
 }
+
+/// A portfolio keeps all of its positions up to this number, 20 times the range that was validated (50), and none of
+/// them above it. So an instance needs less than 1 MB for any portfolio, and no service takes a part of it for the
+/// whole.
+pub const POSITIONS_KEPT_MAX: usize = 1_000;
 
 /// A position that is at least partly open.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! What the database says, before it is judged.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 /// A position as the database has it, every column as text (`None`: NULL), so that nothing is rounded or
 /// refused before it is judged here.
@@ -30,15 +29,4 @@ pub struct RawTotals {
     pub total_risk_amount: Option<String>,
     /// Column margin_used, in rupees.
     pub margin_used: Option<String>,
-}
-
-/// Everything that recovery reads, from one snapshot of the database.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RawPortfolio {
-    /// Every row of `recovery.positions` whose status is not `closed` (any letter case); rows with NULL
-    /// or unknown status are included, so that they are judged. None is left
-    /// out: a sum over a part of the rows would judge another portfolio.
-    pub positions: Vec<RawPosition>,
-    /// Every row of `recovery.portfolio`: there must be exactly one. At most two are read.
-    pub totals: Vec<RawTotals>,
 }

@@ -1,13 +1,17 @@
-//! From what the database says to what a leader may act on.
+//! The judgement of a portfolio, row by row. Crash recovery and `coordinator recovery check` use it; what it keeps does
+//! not grow with the number of rows.
 
-use super::fault::{RecoveryCode, RecoveryFault};
-use super::portfolio::{INSTRUMENT_LEN_MAX, Portfolio, Position, PositionId, PositionStatus};
-use super::raw::{RawPortfolio, RawPosition, RawTotals};
+use super::fault::{Findings, RecoveryCode, RecoveryFault};
+use super::portfolio::{
+    INSTRUMENT_LEN_MAX, POSITIONS_KEPT_MAX, Portfolio, Position, PositionId, PositionStatus,
+};
+use super::raw::{RawPosition, RawTotals};
+use crate::ports::PortfolioRows;
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use rust_decimal::Decimal;
 
 /// The sums may differ from the totals by one paisa, which rounding of shares of a rupee can explain.
@@ -16,44 +20,115 @@ pub const TOLERANCE: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
 /// How much of a stored text a finding shows, in characters.
 const SHOWN_MAX: usize = 64;
 
-/// Judges what the database says. Every row is judged, so that one repair round is enough.
+/// Judges rows while a store reads them; see [`PortfolioRows`]. Every row is judged, so that one repair round is enough.
 ///
 /// [`RecoveryCode::DataCorrupt`] names the row and column of every value that cannot be;
-/// [`RecoveryCode::ValidationFailed`] tells both figures and their difference. A `closed` position is
-/// history: it is neither judged nor returned.
-pub fn validate(raw: &RawPortfolio) -> Result<Portfolio, RecoveryFault> {
-    let mut findings = Vec::new();
-    let mut ids = BTreeSet::new();
-    let mut positions = Vec::new();
-    for (index, row) in raw.positions.iter().enumerate() {
-        let mut judge = Judge { row: name(index, row), findings: &mut findings };
-        if let Some(position) = judge.position(row, &mut ids) {
-            positions.push(position);
+/// [`RecoveryCode::ValidationFailed`] reports both figures and their difference. A `closed` position is
+/// history: it is neither judged nor kept.
+#[derive(Debug, Default)]
+pub struct Judgement {
+    findings: Findings,
+    /// Rows of positions so far, for findings about a row without an id.
+    rows: u64,
+    /// Sound positions so far.
+    sound: u64,
+    /// The sound positions, until there are too many.
+    kept: Vec<Position>,
+    /// The latest id: the next one must be greater.
+    last: Option<PositionId>,
+    risk: Sum,
+    margin: Sum,
+    totals: Totals,
+}
+
+impl PortfolioRows for Judgement {
+    fn position(&mut self, row: &RawPosition) {
+        self.rows += 1;
+        let subject = Subject::Position { index: self.rows, id: row.position_id.as_deref() };
+        let mut judge = Judge { subject, findings: &mut self.findings };
+        let Some(position) = judge.position(row, &mut self.last) else { return };
+        self.sound += 1;
+        self.risk.add(position.risk_amount);
+        self.margin.add(position.margin_used);
+        if self.sound <= POSITIONS_KEPT_MAX as u64 {
+            self.kept.push(position);
+        } else {
+            self.kept = Vec::new();
         }
     }
-    let totals = judge_totals(&raw.totals, &mut findings);
-    let risk = sum("risk_amount", positions.iter().map(|position| position.risk_amount), &mut findings);
-    let margin = sum("margin_used", positions.iter().map(|position| position.margin_used), &mut findings);
 
-    let (Some((total_risk_amount, margin_used)), Some(risk), Some(margin), true) =
-        (totals, risk, margin, findings.is_empty())
-    else {
-        return Err(RecoveryFault::new(RecoveryCode::DataCorrupt, findings));
-    };
-    compare("risk_amount", risk, "total_risk_amount", total_risk_amount, &mut findings);
-    compare("margin_used", margin, "margin_used", margin_used, &mut findings);
-    if findings.is_empty() {
-        Ok(Portfolio { positions, total_risk_amount, margin_used })
-    } else {
-        Err(RecoveryFault::new(RecoveryCode::ValidationFailed, findings))
+    fn totals(&mut self, row: &RawTotals) {
+        self.totals = match self.totals {
+            Totals::None => {
+                let mut judge = Judge { subject: Subject::Portfolio, findings: &mut self.findings };
+                let risk = judge.decimal("total_risk_amount", row.total_risk_amount.as_deref(), Least::Zero);
+                let margin = judge.decimal("margin_used", row.margin_used.as_deref(), Least::Zero);
+                Totals::One(risk.zip(margin))
+            }
+            Totals::One(_) | Totals::More => Totals::More,
+        };
     }
 }
 
-/// How a finding names a row: by its id, or by its place when the id is missing.
-fn name(index: usize, row: &RawPosition) -> String {
-    match &row.position_id {
-        Some(id) => format!("position {}", quoted(id)),
-        None => format!("position without id (row {} as read)", index + 1),
+impl Judgement {
+    /// The verdict, after the last row.
+    ///
+    /// # Errors
+    /// Why nothing may be traded.
+    pub fn verdict(self) -> Result<Portfolio, RecoveryFault> {
+        let Self { mut findings, sound, kept, risk, margin, totals, .. } = self;
+        let totals = match totals {
+            Totals::One(totals) => totals,
+            Totals::None => {
+                findings.add(|| "the portfolio has no row, not exactly one".to_owned());
+                None
+            }
+            Totals::More => {
+                findings.add(|| "the portfolio has more than one row".to_owned());
+                None
+            }
+        };
+        let risk = risk.exact("risk_amount", &mut findings);
+        let margin = margin.exact("margin_used", &mut findings);
+        let (Some((total_risk_amount, margin_used)), Some(risk), Some(margin), true) =
+            (totals, risk, margin, findings.is_empty())
+        else {
+            return Err(findings.into_fault(RecoveryCode::DataCorrupt));
+        };
+        compare("risk_amount", risk, "total_risk_amount", total_risk_amount, &mut findings);
+        compare("margin_used", margin, "margin_used", margin_used, &mut findings);
+        if !findings.is_empty() {
+            return Err(findings.into_fault(RecoveryCode::ValidationFailed));
+        }
+        let positions = (sound <= POSITIONS_KEPT_MAX as u64).then_some(kept);
+        Ok(Portfolio { count: sound, positions, total_risk_amount, margin_used })
+    }
+}
+
+/// The rows of the portfolio so far.
+#[derive(Debug, Default)]
+enum Totals {
+    #[default]
+    None,
+    /// Rupees at risk and rupees of margin; `None` when a value of the row cannot be.
+    One(Option<(Decimal, Decimal)>),
+    More,
+}
+
+/// Which row a finding is about.
+enum Subject<'a> {
+    Position { index: u64, id: Option<&'a str> },
+    Portfolio,
+}
+
+impl Subject<'_> {
+    /// A position is named by its id, or by its place when the id is missing.
+    fn name(&self) -> String {
+        match self {
+            Self::Position { id: Some(id), .. } => format!("position {}", quoted(id)),
+            Self::Position { index, id: None } => format!("position without id (row {index} as read)"),
+            Self::Portfolio => "portfolio".to_owned(),
+        }
     }
 }
 
@@ -66,19 +141,19 @@ fn quoted(text: &str) -> String {
 
 /// Judges the columns of one row and keeps what it finds.
 struct Judge<'a> {
-    row: String,
-    findings: &'a mut Vec<String>,
+    subject: Subject<'a>,
+    findings: &'a mut Findings,
 }
 
 impl Judge<'_> {
     /// The position, when it is open and sound. Every column is judged even after a first finding.
-    fn position(&mut self, row: &RawPosition, ids: &mut BTreeSet<PositionId>) -> Option<Position> {
+    fn position(&mut self, row: &RawPosition, last: &mut Option<PositionId>) -> Option<Position> {
         let status = match self.status(row.status.as_deref()) {
             Some(Stored::Closed) => return None,
             Some(Stored::Live(status)) => Some(status),
             None => None,
         };
-        let id = self.id(row.position_id.as_deref(), ids);
+        let id = self.id(row.position_id.as_deref(), last);
         let instrument = self.instrument(row.instrument.as_deref());
         let quantity = self.decimal("quantity", row.quantity.as_deref(), Least::AboveZero);
         let entry_price = self.decimal("entry_price", row.entry_price.as_deref(), Least::AboveZero);
@@ -104,21 +179,33 @@ impl Judge<'_> {
         } else if text.eq_ignore_ascii_case("closed") {
             Some(Stored::Closed)
         } else {
-            self.find("status", &format!("is {}, not open, partial or closed", quoted(text)));
+            self.find("status", || format!("is {}, not open, partial or closed", quoted(text)));
             None
         }
     }
 
-    fn id(&mut self, text: Option<&str>, ids: &mut BTreeSet<PositionId>) -> Option<PositionId> {
+    /// The id, when it is the next one in order. Rows come ordered by id, so the one before shows a repetition.
+    fn id(&mut self, text: Option<&str>, last: &mut Option<PositionId>) -> Option<PositionId> {
         let Ok(id) = PositionId::parse(self.present("position_id", text)?) else {
-            self.find("position_id", "is not 1 to 128 of the characters A-Z a-z 0-9 . _ : -");
+            self.find("position_id", || "is not 1 to 128 of the characters A-Z a-z 0-9 . _ : -".to_owned());
             return None;
         };
-        if !ids.insert(id.clone()) {
-            self.find("position_id", "occurs more than once");
-            return None;
+        match last.as_ref().map(|last| last.cmp(&id)) {
+            None | Some(Ordering::Less) => {
+                *last = Some(id.clone());
+                Some(id)
+            }
+            Some(Ordering::Equal) => {
+                self.find("position_id", || "occurs more than once".to_owned());
+                None
+            }
+            Some(Ordering::Greater) => {
+                self.find("position_id", || {
+                    "was not read in its order, so a repetition could hide".to_owned()
+                });
+                None
+            }
         }
-        Some(id)
     }
 
     fn instrument(&mut self, text: Option<&str>) -> Option<String> {
@@ -126,7 +213,7 @@ impl Judge<'_> {
         let length = text.chars().take(INSTRUMENT_LEN_MAX + 1).count();
         if text.trim().is_empty() || length > INSTRUMENT_LEN_MAX || text.contains(char::is_control) {
             let allowed = format!("1 to {INSTRUMENT_LEN_MAX} characters without control characters");
-            self.find("instrument", &format!("is {}, not {allowed}", quoted(text)));
+            self.find("instrument", || format!("is {}, not {allowed}", quoted(text)));
             return None;
         }
         Some(text.to_owned())
@@ -135,7 +222,7 @@ impl Judge<'_> {
     fn decimal(&mut self, column: &str, text: Option<&str>, least: Least) -> Option<Decimal> {
         let text = self.present(column, text)?;
         let Some(value) = parse_decimal(text) else {
-            self.find(column, &format!("is {}, not a decimal number of at most 28 digits", quoted(text)));
+            self.find(column, || format!("is {}, not a decimal number of at most 28 digits", quoted(text)));
             return None;
         };
         let (enough, wanted) = match least {
@@ -143,7 +230,7 @@ impl Judge<'_> {
             Least::AboveZero => (value > Decimal::ZERO, "above zero"),
         };
         if !enough {
-            self.find(column, &format!("is {value}, not {wanted}"));
+            self.find(column, || format!("is {value}, not {wanted}"));
             return None;
         }
         Some(value)
@@ -151,13 +238,13 @@ impl Judge<'_> {
 
     fn present<'t>(&mut self, column: &str, text: Option<&'t str>) -> Option<&'t str> {
         if text.is_none() {
-            self.find(column, "is NULL");
+            self.find(column, || "is NULL".to_owned());
         }
         text
     }
 
-    fn find(&mut self, column: &str, what: &str) {
-        self.findings.push(format!("{}: {column} {what}", self.row));
+    fn find(&mut self, column: &str, what: impl FnOnce() -> String) {
+        self.findings.add(|| format!("{}: {column} {}", self.subject.name(), what()));
     }
 }
 
@@ -192,48 +279,44 @@ fn parse_decimal(text: &str) -> Option<Decimal> {
     Decimal::from_str_exact(text).ok()
 }
 
-/// The totals of the one portfolio row: rupees at risk, rupees of margin.
-fn judge_totals(rows: &[RawTotals], findings: &mut Vec<String>) -> Option<(Decimal, Decimal)> {
-    match rows {
-        [] => {
-            findings.push("the portfolio has no row, not exactly one".to_owned());
-            None
-        }
-        [row] => {
-            let mut judge = Judge { row: "portfolio".to_owned(), findings };
-            let risk = judge.decimal("total_risk_amount", row.total_risk_amount.as_deref(), Least::Zero);
-            let margin = judge.decimal("margin_used", row.margin_used.as_deref(), Least::Zero);
-            risk.zip(margin)
-        }
-        [_, _, ..] => {
-            findings.push("the portfolio has more than one row".to_owned());
-            None
-        }
+/// An exact sum, or `None` when it has more digits than a [`Decimal`]. Amounts of very different size may need that;
+/// its own addition rounds then, so every step is checked backwards.
+#[derive(Debug)]
+struct Sum(Option<Decimal>);
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self(Some(Decimal::ZERO))
     }
 }
 
-/// The exact sum. Amounts of very different size may need more digits than a [`Decimal`] has; its own
-/// addition rounds then, so the sum is checked backwards.
-fn sum(column: &str, mut of: impl Iterator<Item = Decimal>, findings: &mut Vec<String>) -> Option<Decimal> {
-    let total = of.try_fold(Decimal::ZERO, |total, amount| {
-        let next = total.checked_add(amount)?;
-        let exact = next.checked_sub(amount)? == total && next.checked_sub(total)? == amount;
-        exact.then_some(next)
-    });
-    if total.is_none() {
-        findings.push(format!("the sum of {column} has more digits than can be kept exactly (28)"));
+impl Sum {
+    fn add(&mut self, amount: Decimal) {
+        self.0 = self.0.and_then(|total| {
+            let next = total.checked_add(amount)?;
+            let exact = next.checked_sub(amount)? == total && next.checked_sub(total)? == amount;
+            exact.then_some(next)
+        });
     }
-    total
+
+    fn exact(&self, column: &str, findings: &mut Findings) -> Option<Decimal> {
+        if self.0.is_none() {
+            findings.add(|| format!("the sum of {column} has more digits than can be kept exactly (28)"));
+        }
+        self.0
+    }
 }
 
-fn compare(column: &str, sum: Decimal, total_column: &str, total: Decimal, findings: &mut Vec<String>) {
+fn compare(column: &str, sum: Decimal, total_column: &str, total: Decimal, findings: &mut Findings) {
     // Both are zero or more, so their difference cannot overflow.
     let difference = (sum - total).abs();
     if difference > TOLERANCE {
-        findings.push(format!(
-            "the positions' {column} sum to {sum}, the portfolio's {total_column} is {total}: they differ by \
-             {difference}, more than {TOLERANCE}"
-        ));
+        findings.add(|| {
+            format!(
+                "the positions' {column} sum to {sum}, the portfolio's {total_column} is {total}: they differ by \
+                 {difference}, more than {TOLERANCE}"
+            )
+        });
     }
 }
 

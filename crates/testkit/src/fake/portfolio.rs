@@ -1,6 +1,6 @@
 //! Relations of texts, as recovery reads them.
 
-use domain::ports::StoreError;
+use domain::ports::{PortfolioRows, StoreError};
 use domain::recovery::{RawPosition, RawTotals};
 use std::collections::BTreeMap;
 
@@ -36,20 +36,28 @@ impl Relation {
         self.rows.clear();
     }
 
-    /// The rows that are not closed.
-    pub(super) fn positions(&self, name: &str) -> Result<Vec<RawPosition>, StoreError> {
+    /// Hands over the rows that are not closed, ordered by id.
+    pub(super) fn positions(&self, name: &str, to: &mut dyn PortfolioRows) -> Result<(), StoreError> {
         self.require(name, &POSITION)?;
-        Ok(self.rows.iter().map(position).filter(is_open).collect())
+        let mut open: Vec<RawPosition> = self.rows.iter().map(position).filter(is_open).collect();
+        open.sort_by(|a, b| a.position_id.cmp(&b.position_id));
+        for position in &open {
+            to.position(position);
+        }
+        Ok(())
     }
 
-    /// The rows of the portfolio.
-    pub(super) fn totals(&self, name: &str) -> Result<Vec<RawTotals>, StoreError> {
+    /// Hands over the rows of the portfolio.
+    pub(super) fn totals(&self, name: &str, to: &mut dyn PortfolioRows) -> Result<(), StoreError> {
         self.require(name, &TOTALS)?;
         let totals = |row: &Row| RawTotals {
             total_risk_amount: value(row, "total_risk_amount"),
             margin_used: value(row, "margin_used"),
         };
-        Ok(self.rows.iter().map(totals).take(TOTALS_READ_MAX).collect())
+        for row in self.rows.iter().map(totals).take(TOTALS_READ_MAX) {
+            to.totals(&row);
+        }
+        Ok(())
     }
 
     fn require(&self, name: &str, columns: &[&str]) -> Result<(), StoreError> {

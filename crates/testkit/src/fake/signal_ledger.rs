@@ -11,7 +11,7 @@ use domain::ledger::{
 };
 use domain::ports::{
     AUDIT_READ_MAX, CLAIM_MAX, Decision, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX,
-    SignalClaim, SignalLedger, StoreError, Submit, Swept, Switch, Switched,
+    SignalClaim, SignalLedger, StateStore, StoreError, StoreIdentity, Submit, Swept, Switch, Switched,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -410,6 +410,10 @@ fn claims_since(signals: &[Signal], after_ms: i64) -> u32 {
 
 #[async_trait]
 impl SignalLedger for FakeStateStore {
+    fn identity(&self) -> StoreIdentity {
+        StateStore::identity(self)
+    }
+
     async fn submit(&self, signals: &[NewSignal], actor: &Actor) -> Result<Vec<Submit>, StoreError> {
         self.faults.around(Call::Submit, || Ok(self.do_submit(signals, actor))).await
     }

@@ -10,9 +10,9 @@ use domain::id::{InstanceId, Nonce};
 use domain::lease::{Observation, Reached, Seq, Timeline, Token, Version};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
+    Claim, ClaimRequest, MEMBERS_READ_MAX, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore,
+    StepDown, StoreError, StoreIdentity,
 };
-use domain::recovery::RawPortfolio;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -210,10 +210,14 @@ impl FakeStateStore {
     fn do_members(&self) -> Vec<MemberSeen> {
         let tables = self.database.tables();
         let of_group = tables.members.iter().filter(|((group, _), _)| *group == self.opening.group);
-        of_group
+        let mut seen: Vec<MemberSeen> = of_group
             .map(|(_, (member, at))| MemberSeen { member: member.clone(), heartbeat_age: at.elapsed() })
             .filter(|seen| seen.heartbeat_age <= MEMBER_AGE_MAX)
-            .collect()
+            .collect();
+        seen.sort_by_key(|seen| seen.heartbeat_age);
+        seen.truncate(MEMBERS_READ_MAX as usize);
+        seen.sort_by(|a, b| a.member.id.cmp(&b.member.id));
+        seen
     }
 
     fn do_history(&self, limit: u32) -> Vec<Term> {
@@ -235,17 +239,15 @@ impl FakeStateStore {
         self.database.tables().forgotten.get(&self.opening.group)?.at_ms
     }
 
-    fn do_portfolio(&self) -> Result<RawPortfolio, StoreError> {
+    fn do_portfolio(&self, to: &mut dyn PortfolioRows) -> Result<(), StoreError> {
         let tables = self.database.tables();
         let relation = |name: &str| {
             let missing = || StoreError::Corrupt(format!("there is no relation {name}"));
             tables.relations.get(name).ok_or_else(missing)
         };
         let (positions, portfolio) = (&self.opening.positions, &self.opening.portfolio);
-        Ok(RawPortfolio {
-            positions: relation(positions)?.positions(positions)?,
-            totals: relation(portfolio)?.totals(portfolio)?,
-        })
+        relation(positions)?.positions(positions, to)?;
+        relation(portfolio)?.totals(portfolio, to)
     }
 }
 
@@ -332,8 +334,8 @@ impl StateStore for FakeStateStore {
         self.faults.around(Call::ForgotMs, || Ok(self.do_forgot_ms())).await
     }
 
-    async fn portfolio(&self) -> Result<RawPortfolio, StoreError> {
-        self.faults.around(Call::Portfolio, || self.do_portfolio()).await
+    async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
+        self.faults.around(Call::Portfolio, || self.do_portfolio(rows)).await
     }
 
     async fn changed(&self) {

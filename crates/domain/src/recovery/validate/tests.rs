@@ -1,6 +1,30 @@
 use super::*;
+use crate::recovery::FINDINGS_MAX;
 use alloc::string::ToString;
 use alloc::vec;
+
+/// What a store hands over.
+#[derive(Default)]
+struct RawPortfolio {
+    positions: Vec<RawPosition>,
+    totals: Vec<RawTotals>,
+}
+
+fn validate(raw: &RawPortfolio) -> Result<Portfolio, RecoveryFault> {
+    let mut judgement = Judgement::default();
+    for position in &raw.positions {
+        judgement.position(position);
+    }
+    for totals in &raw.totals {
+        judgement.totals(totals);
+    }
+    judgement.verdict()
+}
+
+/// The positions of a portfolio that has few.
+fn positions(raw: &RawPortfolio) -> Vec<Position> {
+    validate(raw).expect("sound").positions.expect("they are few")
+}
 
 #[allow(clippy::unnecessary_wraps, reason = "a column that is not NULL")]
 fn text(value: &str) -> Option<String> {
@@ -50,10 +74,11 @@ const ZERO_OR_MORE: [Column; 2] =
 #[test]
 fn a_sound_portfolio_keeps_every_digit() {
     let portfolio = validate(&sound()).expect("sound");
-    assert_eq!(portfolio.positions.len(), 2);
-    assert_eq!(portfolio.positions[0].id.as_str(), "P-1");
-    assert_eq!(portfolio.positions[0].status, PositionStatus::Open);
-    assert_eq!(portfolio.positions[1].margin_used.to_string(), "250000.5");
+    let positions = positions(&sound());
+    assert_eq!((portfolio.count, positions.len()), (2, 2));
+    assert_eq!(positions[0].id.as_str(), "P-1");
+    assert_eq!(positions[0].status, PositionStatus::Open);
+    assert_eq!(positions[1].margin_used.to_string(), "250000.5");
     assert_eq!(portfolio.total_risk_amount, Decimal::from(200_000));
     assert_eq!(portfolio.margin_used, Decimal::from(500_001));
 }
@@ -61,17 +86,18 @@ fn a_sound_portfolio_keeps_every_digit() {
 #[test]
 fn no_position_at_all_is_sound() {
     let raw = RawPortfolio { positions: vec![], totals: vec![totals("0", "0.00")] };
-    assert_eq!(validate(&raw).expect("sound").positions, []);
+    assert_eq!(positions(&raw), []);
+    assert_eq!(validate(&raw).expect("sound").count, 0);
 }
 
 #[test]
 fn statuses_are_known_in_any_letter_case() {
     let raw = with(|row| row.status = text("PaRTiaL"));
-    assert_eq!(validate(&raw).expect("sound").positions[1].status, PositionStatus::Partial);
+    assert_eq!(positions(&raw)[1].status, PositionStatus::Partial);
 
     let mut raw = sound();
     raw.positions.push(RawPosition { status: text("CLOSED"), ..RawPosition::default() });
-    assert_eq!(validate(&raw).expect("a closed row is history").positions.len(), 2);
+    assert_eq!(validate(&raw).expect("a closed row is history").count, 2);
 
     for unknown in ["opened", "", " open", "\u{130}"] {
         let raw = with(|row| row.status = text(unknown));
@@ -111,9 +137,9 @@ fn what_is_not_a_finite_decimal_is_corrupt() {
 #[test]
 fn padding_zeros_beyond_the_digits_we_keep_change_nothing() {
     let raw = with(|row| row.quantity = text(&format!("3.{}", "0".repeat(60))));
-    assert_eq!(validate(&raw).expect("sound").positions[1].quantity, Decimal::from(3));
+    assert_eq!(positions(&raw)[1].quantity, Decimal::from(3));
     let raw = with(|row| row.quantity = text("300"));
-    assert_eq!(validate(&raw).expect("sound").positions[1].quantity, Decimal::from(300));
+    assert_eq!(positions(&raw)[1].quantity, Decimal::from(300));
 }
 
 #[test]
@@ -279,20 +305,102 @@ fn every_corrupt_value_is_told_at_once() {
     assert_eq!((fault.code, fault.findings.len()), (RecoveryCode::DataCorrupt, 4));
 }
 
+const ROWS: u64 = 100_000;
+
+/// Row number `n`, in the order of ids, with a paisa at risk.
+fn paisa(n: u64) -> RawPosition {
+    RawPosition { risk_amount: text("0.01"), margin_used: text("0"), ..row(&format!("P-{n:06}")) }
+}
+
+/// The verdict on all rows and then `last`, with the totals that fit without it.
+fn after_all_rows(last: &RawPosition) -> Result<Portfolio, RecoveryFault> {
+    let mut judgement = Judgement::default();
+    (0..ROWS).for_each(|n| judgement.position(&paisa(n)));
+    judgement.position(last);
+    judgement.totals(&totals("1000.00", "0"));
+    judgement.verdict()
+}
+
 #[test]
 fn every_row_is_judged_and_summed_however_many_there_are() {
-    const ROWS: usize = 100_000;
-    let mut raw = RawPortfolio { positions: vec![], totals: vec![totals("1000.00", "0")] };
-    raw.positions = (0..ROWS)
-        .map(|n| RawPosition { risk_amount: text("0.01"), margin_used: text("0"), ..row(&format!("P-{n}")) })
-        .collect();
-    assert_eq!(validate(&raw).expect("the sum is exact").positions.len(), ROWS);
-    let last = raw.positions.len() - 1;
-    raw.positions[last] = RawPosition { risk_amount: text("0.01"), margin_used: text("0"), ..row("P-0") };
-    assert_corrupt(&raw, "position \"P-0\": position_id occurs more than once");
-    raw.positions[last] = RawPosition { quantity: text("none"), margin_used: text("0"), ..row("P-last") };
-    assert_corrupt(
-        &raw,
-        "position \"P-last\": quantity is \"none\", not a decimal number of at most 28 digits",
-    );
+    let closed = RawPosition { status: text("closed"), ..row("P-x") };
+    let portfolio = after_all_rows(&closed).expect("the sum is exact");
+    assert_eq!((portfolio.count, portfolio.positions), (ROWS, None));
+    let last = format!("P-{:06}", ROWS - 1);
+    for (row, finding) in [
+        (paisa(ROWS - 1), format!("position \"{last}\": position_id occurs more than once")),
+        (
+            paisa(0),
+            "position \"P-000000\": position_id was not read in its order, so a repetition could hide"
+                .to_owned(),
+        ),
+        (
+            RawPosition { quantity: text("none"), ..row("P-x") },
+            "position \"P-x\": quantity is \"none\", not a decimal number of at most 28 digits".to_owned(),
+        ),
+    ] {
+        let fault = after_all_rows(&row).expect_err("the last row is corrupt");
+        assert_eq!((fault.code, fault.findings), (RecoveryCode::DataCorrupt, vec![finding]));
+    }
+    let fault = after_all_rows(&RawPosition { risk_amount: text("0.02"), ..paisa(ROWS) });
+    let fault = fault.expect_err("the last row's amount is in the sum");
+    assert_eq!(fault.code, RecoveryCode::ValidationFailed);
+    assert!(fault.findings[0].contains("sum to 1000.02,"), "{fault}");
+}
+
+#[test]
+fn positions_are_kept_all_or_not_at_all() {
+    let judged = |count: usize| {
+        let mut judgement = Judgement::default();
+        (0..count as u64).for_each(|n| judgement.position(&paisa(n)));
+        judgement.totals(&totals(&format!("{}.{:02}", count / 100, count % 100), "0"));
+        judgement.verdict().expect("sound")
+    };
+    let portfolio = judged(POSITIONS_KEPT_MAX);
+    assert_eq!(portfolio.positions.map(|kept| kept.len()), Some(POSITIONS_KEPT_MAX));
+    let portfolio = judged(POSITIONS_KEPT_MAX + 1);
+    assert_eq!((portfolio.count, portfolio.positions), (POSITIONS_KEPT_MAX as u64 + 1, None));
+}
+
+/// Bytes that a judgement keeps, for the most part.
+fn kept(judgement: &Judgement) -> usize {
+    let position = |position: &Position| position.instrument.capacity() + position.id.as_str().len();
+    judgement.findings.bytes()
+        + judgement.kept.capacity() * size_of::<Position>()
+        + judgement.kept.iter().map(position).sum::<usize>()
+}
+
+#[test]
+fn a_judgement_does_not_grow_with_the_rows() {
+    let longest = "\u{20b9}".repeat(INSTRUMENT_LEN_MAX);
+    let id = |n: u64| text(&format!("{}-{n:08}", "x".repeat(119)));
+    let sound = |n| RawPosition { position_id: id(n), instrument: text(&longest), ..paisa(0) };
+    let hostile = "\u{10ffff}".repeat(256);
+    let corrupt = |n| RawPosition { instrument: text(&hostile), quantity: text(&hostile), ..sound(n) };
+    for of in [&sound as &dyn Fn(u64) -> RawPosition, &corrupt] {
+        let mut judgement = Judgement::default();
+        let mut most = 0;
+        for n in 0..ROWS {
+            judgement.position(&of(n));
+            // From where positions are not kept any more.
+            if n > POSITIONS_KEPT_MAX as u64 {
+                most = most.max(kept(&judgement));
+            }
+        }
+        assert!(most <= FINDINGS_MAX * 4_096, "{most} bytes");
+    }
+    let mut judgement = Judgement::default();
+    (0..POSITIONS_KEPT_MAX as u64).for_each(|n| judgement.position(&sound(n)));
+    let most = kept(&judgement);
+    assert!(most < 1 << 20, "{most} bytes");
+}
+
+#[test]
+fn findings_beyond_the_first_are_counted() {
+    let mut judgement = Judgement::default();
+    (0..ROWS).for_each(|n| judgement.position(&RawPosition { quantity: text("0"), ..paisa(n) }));
+    judgement.totals(&totals("0", "0"));
+    let fault = judgement.verdict().expect_err("every row is corrupt");
+    assert_eq!((fault.findings.len(), fault.untold), (FINDINGS_MAX, 100_000 - FINDINGS_MAX));
+    assert!(fault.to_string().ends_with("; and 99980 more"), "{fault}");
 }

@@ -1,13 +1,14 @@
 //! What is told of the ledger, and what is removed from it.
 
 use super::{accepted, claim, client, ids, settle, signal, signal_about, submit, take_over};
-use crate::contract::{CASE_TIME_MAX, Case, Process, Scene, StateStores, cases};
+use crate::contract::{CASE_TIME_MAX, Case, Opening, Process, Scene, StateStores, cases};
 use domain::ledger::{Label, NewSignal, Settlement, Signal, SignalCounts, StateName, Totals};
-use domain::ports::{ListQuery, SIGNALS_READ_MAX, Swept};
+use domain::ports::{ListQuery, SIGNALS_READ_MAX, StoreIdentity, Swept};
 use std::time::Duration;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("signal_ledger", Scene:
+        both_ports_say_what_they_were_opened_for,
         signals_are_listed_the_latest_first,
         a_list_is_filtered,
         a_list_is_read_page_by_page,
@@ -23,6 +24,13 @@ const YEAR: Duration = Duration::from_hours(365 * 24);
 
 async fn listed(process: &Process, query: &ListQuery) -> Vec<Signal> {
     process.ledger.list(query).await.expect("list")
+}
+
+async fn both_ports_say_what_they_were_opened_for(scene: Scene) {
+    let process = scene.process("a").await;
+    let Opening { group, id, nonce, ttl, .. } = process.opening.clone();
+    let expected = StoreIdentity { group, id, nonce, ttl };
+    assert_eq!((process.state.identity(), process.ledger.identity()), (expected.clone(), expected));
 }
 
 async fn signals_are_listed_the_latest_first(scene: Scene) {

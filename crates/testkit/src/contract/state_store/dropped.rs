@@ -6,6 +6,7 @@
 
 use crate::contract::signal_ledger::{client, signal};
 use crate::contract::{Case, Scene, StateStores, cases};
+use crate::raw_portfolio::RawPortfolio;
 use domain::lease::Seq;
 use domain::ports::{Renewal, Submit};
 use std::future::Future;
@@ -86,7 +87,7 @@ async fn dropped_claims_lock_nobody_out(scene: Scene) {
 async fn dropped_portfolio_reads_leave_no_transaction_behind(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     for round in 0..DROPS {
-        let _ = dropped_after(round % POLLS_MAX, a.state.portfolio()).await;
+        let _ = dropped_after(round % POLLS_MAX, RawPortfolio::read(&*a.state)).await;
         let signal = signal(&format!("s-{round}"));
         if let Ok(Submit::Accepted(_)) = a.ledger.submit_one(&signal, &client()).await {
             let again = b.ledger.submit_one(&signal, &client()).await;

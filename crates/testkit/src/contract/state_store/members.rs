@@ -2,12 +2,15 @@
 
 use crate::contract::{CASE_TIME_MAX, Case, Process, Scene, StateStores, cases};
 use domain::alert::Status;
+use domain::id::InstanceId;
 use domain::lease::Epoch;
 use domain::member::{Beat, Member, Standing};
+use domain::ports::MEMBERS_READ_MAX;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("state_store", Scene:
         members_are_listed_by_id_as_they_beat,
+        the_lines_of_dead_processes_hide_no_live_one,
         a_beat_replaces_the_line,
         every_standing_and_status_survives,
         leaving_removes_the_own_line_only,
@@ -51,6 +54,21 @@ async fn members_are_listed_by_id_as_they_beat(scene: Scene) {
     for seen in b.state.members().await.expect("members") {
         assert!(seen.heartbeat_age < CASE_TIME_MAX, "written by this case: {seen:?}");
     }
+}
+
+/// A service that crashes again and again under fresh ids leaves that many lines in a day.
+async fn the_lines_of_dead_processes_hide_no_live_one(scene: Scene) {
+    let process = scene.process("z").await;
+    for n in 0..MEMBERS_READ_MAX {
+        let id = InstanceId::parse(&format!("dead-{n:04}")).expect("an id");
+        beat(&process, &Member { id, ..line(&process) }).await;
+    }
+    beat(&process, &line(&process)).await;
+    let listed = listed(&process).await;
+    assert_eq!(listed.len(), MEMBERS_READ_MAX as usize);
+    assert_eq!(listed.last(), Some(&line(&process)));
+    assert!(listed.is_sorted_by_key(|member| member.id.clone()));
+    assert_eq!(listed[0].id.as_str(), "dead-0001", "the oldest heartbeat is left out");
 }
 
 async fn a_beat_replaces_the_line(scene: Scene) {

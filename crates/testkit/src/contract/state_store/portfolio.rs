@@ -1,8 +1,9 @@
 //! What recovery reads: every doubtful row reaches the domain, exactly as it is stored.
 
 use crate::contract::{Case, Opening, Process, Scene, StateStores, Tamper, cases};
+use crate::raw_portfolio::RawPortfolio;
 use domain::ports::StoreError;
-use domain::recovery::{RawPortfolio, RawPosition, RawTotals};
+use domain::recovery::{Judgement, RawPosition, RawTotals};
 use rust_decimal::Decimal;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
@@ -14,7 +15,9 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         unknown_and_null_statuses_are_kept_to_be_judged,
         two_totals_are_enough_to_see_that_there_is_more_than_one,
         no_totals_are_no_error_here,
-        every_position_is_read_however_many_there_are,
+        positions_come_in_the_order_of_their_ids_bytes,
+        every_position_is_judged_however_many_there_are,
+        two_rows_of_one_id_are_found_among_many,
         a_missing_relation_is_named,
         a_missing_column_is_named,
     )
@@ -60,7 +63,7 @@ impl Book {
     }
 
     async fn read(&self) -> RawPortfolio {
-        self.process.state.portfolio().await.expect("portfolio")
+        RawPortfolio::read(&*self.process.state).await.expect("portfolio")
     }
 }
 
@@ -92,14 +95,14 @@ fn sorted(mut positions: Vec<RawPosition>) -> Vec<RawPosition> {
 async fn the_default_relations_are_created_empty_with_one_zero_total(scene: Scene) {
     let scene = scene.in_fresh_database().await;
     let process = scene.process("a").await;
-    let book = process.state.portfolio().await.expect("portfolio");
+    let book = RawPortfolio::read(&*process.state).await.expect("portfolio");
     assert_eq!(book.positions, []);
     assert_eq!(book.totals.len(), 1);
     for total in [&book.totals[0].total_risk_amount, &book.totals[0].margin_used] {
         assert_eq!(total.as_deref().map(str::parse::<Decimal>), Some(Ok(Decimal::ZERO)));
     }
     let again = scene.process("b").await;
-    assert_eq!(again.state.portfolio().await, Ok(book), "a second migration adds no second row");
+    assert_eq!(RawPortfolio::read(&*again.state).await, Ok(book), "a second migration adds no second row");
 }
 
 async fn the_default_relations_keep_decimals_exactly(scene: Scene) {
@@ -122,7 +125,7 @@ async fn the_default_relations_keep_decimals_exactly(scene: Scene) {
         rows: vec![row.map(|value| value.map(str::to_owned)).to_vec()],
     };
     scene.tamper(what).await.expect("a position");
-    let book = process.state.portfolio().await.expect("portfolio");
+    let book = RawPortfolio::read(&*process.state).await.expect("portfolio");
     assert_eq!(book.positions.len(), 1);
     let read = &book.positions[0];
     assert_eq!((read.position_id.as_deref(), read.instrument.as_deref()), (Some("p-1"), Some("NIFTY")));
@@ -182,14 +185,78 @@ async fn no_totals_are_no_error_here(scene: Scene) {
     assert_eq!(book.read().await, RawPortfolio::default());
 }
 
+async fn positions_come_in_the_order_of_their_ids_bytes(scene: Scene) {
+    let book = Book::new(scene).await;
+    // A language's order puts `a` before `B`, and a number's 9 before 10.
+    let ids = ["a", "B", "10", "b", "9", "A", "a.1", "a", "_", "a-1"];
+    book.positions(&ids.map(|id| with_status(id, Some("open")))).await;
+    let read: Vec<String> = book
+        .read()
+        .await
+        .positions
+        .into_iter()
+        .map(|position| position.position_id.expect("an id"))
+        .collect();
+    assert_eq!(read, ["10", "9", "A", "B", "_", "a", "a", "a-1", "a.1", "b"]);
+}
+
 /// More than a page of any client.
 const POSITIONS: usize = 12_001;
 
-async fn every_position_is_read_however_many_there_are(scene: Scene) {
+/// Sound positions of one rupee at risk and no margin, the greatest id first.
+fn many(count: usize) -> Vec<Vec<Option<String>>> {
+    let row = |n| {
+        let id = format!("p-{n:05}");
+        [id.as_str(), "NIFTY", "open", "1", "1", "1", "0"].map(|value| Some(value.to_owned())).to_vec()
+    };
+    (0..count).rev().map(row).collect()
+}
+
+async fn judged(book: &Book) -> Result<u64, Vec<String>> {
+    let mut judgement = Judgement::default();
+    book.process.state.portfolio(&mut judgement).await.expect("portfolio");
+    judgement.verdict().map(|portfolio| portfolio.count).map_err(|fault| fault.findings)
+}
+
+async fn every_position_is_judged_however_many_there_are(scene: Scene) {
     let book = Book::new(scene).await;
-    let rows = (0..POSITIONS).map(|n| vec![Some(format!("p-{n}"))]).collect();
-    book.insert(&book.process.opening.positions, &["position_id"], rows).await;
-    assert_eq!(book.read().await.positions.len(), POSITIONS);
+    let total = POSITIONS.to_string();
+    book.totals(&[[Some(&total), Some("0")]]).await;
+    book.insert(&book.process.opening.positions, &POSITION, many(POSITIONS)).await;
+    assert_eq!(judged(&book).await, Ok(POSITIONS as u64));
+    // It comes last.
+    book.positions(&[[
+        Some("q"),
+        Some("NIFTY"),
+        Some("open"),
+        Some("none"),
+        Some("1"),
+        Some("0"),
+        Some("0"),
+    ]])
+    .await;
+    let last = "position \"q\": quantity is \"none\", not a decimal number of at most 28 digits";
+    assert_eq!(judged(&book).await, Err(vec![last.to_owned()]));
+}
+
+async fn two_rows_of_one_id_are_found_among_many(scene: Scene) {
+    let book = Book::new(scene).await;
+    let total = (POSITIONS + 1).to_string();
+    book.totals(&[[Some(&total), Some("0")]]).await;
+    book.insert(&book.process.opening.positions, &POSITION, many(POSITIONS)).await;
+    let again = format!("p-{:05}", POSITIONS - 1);
+    book.positions(&[[
+        Some(&again),
+        Some("NIFTY"),
+        Some("open"),
+        Some("1"),
+        Some("1"),
+        Some("1"),
+        Some("0"),
+    ]])
+    .await;
+    let twice = format!("position \"{again}\": position_id occurs more than once");
+    assert_eq!(judged(&book).await, Err(vec![twice]));
 }
 
 async fn a_missing_relation_is_named(scene: Scene) {
@@ -210,7 +277,7 @@ async fn a_missing_column_is_named(scene: Scene) {
 }
 
 async fn assert_names(process: &Process, missing: &str) {
-    match process.state.portfolio().await {
+    match RawPortfolio::read(&*process.state).await {
         Err(StoreError::Corrupt(message)) => {
             assert!(message.contains(missing), "{message:?} names {missing}");
         }

@@ -1,0 +1,26 @@
+//! The end of a handler's call, and what the dispatcher records of it.
+
+use domain::ledger::{Settlement, Signal};
+use domain::ports::{Answer, Report};
+
+/// What a handler's call ended with.
+pub(super) enum Finished {
+    /// A signal was sent, or was not because leadership ended before.
+    Executed(Signal, Answer),
+    /// A signal in doubt was looked up.
+    LookedUp(Signal, Answer),
+}
+
+/// An outcome that the ledger does not have yet.
+pub(super) struct Finding {
+    pub(super) signal: Signal,
+    pub(super) settlement: Settlement,
+    pub(super) note: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn report(&self) -> Report {
+        let Signal { id, attempt, .. } = &self.signal;
+        Report { id: id.clone(), attempt: *attempt, settlement: self.settlement, note: self.note.clone() }
+    }
+}

@@ -1,0 +1,170 @@
+//! The mutants of the dispatcher and of the driver: one rule of `crates/coordinator` taken away, each of which the tests
+//! in `crates/coordinator/tests/ledger/rules.rs` must notice. As those of the elector, they are text edits of a copy of
+//! the sources, each behind a switch (see `workshop`). One build has them all.
+
+use crate::mutant::{Edit, New, also, instead};
+use crate::workshop;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The crate that is mutated, and our crates that its tests need.
+const CRATES: [&str; 4] = ["coordinator", "domain", "testkit", "adapter-sqlite"];
+/// The tests that must notice, and their part of the test program.
+const TESTS: [&str; 7] = ["test", "--quiet", "--package", "coordinator", "--test", "ledger", "--"];
+const RULES: &str = "rules::";
+
+const DISPATCH: &str = "ledger/dispatch.rs";
+const DRIVER: &str = "driver.rs";
+
+/// One rule taken away.
+struct Mutant {
+    name: &'static str,
+    /// What the mutant does, in a sentence.
+    does: &'static str,
+    edits: &'static [Edit],
+    /// The test of the rule, which must fail.
+    test: &'static str,
+}
+
+const MUTANTS: [Mutant; 4] = [
+    Mutant {
+        name: "no-fence-before-the-handler",
+        does: "a claimed signal is sent without checking the fence after the claim's answer",
+        edits: &[Edit {
+            file: DISPATCH,
+            old: "if leader.fence() != Ok(token) {\n                let note = \"leadership ended before it was sent\"",
+            new: New::Text(
+                "if !SWITCHED && leader.fence() != Ok(token) {\n                let note = \"leadership ended before it was sent\"",
+            ),
+        }],
+        test: "rules::a_claim_that_is_answered_during_a_handover_calls_no_handler",
+    },
+    Mutant {
+        name: "claim-before-the-take-over",
+        does: "a new leader claims before it has taken over what former leaders left",
+        edits: &[instead(
+            DISPATCH,
+            "self.taken_over == Some(self.under) && self.has_room()",
+            "self.has_room()",
+        )],
+        test: "rules::nothing_is_claimed_before_the_take_over",
+    },
+    Mutant {
+        name: "earlier-attempts-are-forgotten",
+        does: "a signal that the handler had counts as one whose claim was lost",
+        edits: &[instead(DISPATCH, "!self.ledger.has_touched(&signal)", "true")],
+        test: "rules::what_the_handler_had_is_looked_up_and_not_sent_again",
+    },
+    Mutant {
+        name: "leadership-published-last",
+        does: "the driver carries its commands out before readers see that leadership is over",
+        edits: &[
+            instead(DRIVER, "self.publish(now);", ""),
+            also(
+                DRIVER,
+                "Command::Report(report) => self.report(now, &report),\n            }\n        }\n",
+                "self.publish(now);",
+            ),
+        ],
+        test: "rules::readers_stop_believing_before_anything_is_done_about_it",
+    },
+];
+
+/// Builds the mutants and runs the tests with each; an error when one is not noticed, or when the tests fail without any.
+pub fn mutants(root: &Path, folder: &Path) -> Result<Value, String> {
+    let root = root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
+    let sources = folder.join("dispatcher");
+    eprintln!("building the dispatcher's mutants in {}", sources.display());
+    workshop::copy_crates(&root, &sources, &CRATES)?;
+    let edits = MUTANTS.iter().map(|mutant| (mutant.name, mutant.edits));
+    workshop::mutate(&sources.join("crates/coordinator/src"), edits, "")?;
+    if let Ran::Failed(tests) = run(&root, &sources, None)? {
+        return Err(format!("without any mutant: {} failed", tests.join(", ")));
+    }
+    let mut missed = Vec::new();
+    let mut table = Vec::new();
+    for mutant in &MUTANTS {
+        let noticed = match run(&root, &sources, Some(mutant.name))? {
+            Ran::Passed => false,
+            Ran::Failed(tests) => tests.iter().any(|test| test == mutant.test),
+        };
+        let verdict = if noticed { mutant.test } else { "NOT NOTICED" };
+        println!("{:<34} {verdict}", mutant.name);
+        if !noticed {
+            missed.push(mutant.name);
+        }
+        table.push(json!({ "name": mutant.name, "does": mutant.does, "test": mutant.test }));
+    }
+    println!("{} dispatcher mutants, {} noticed", MUTANTS.len(), MUTANTS.len() - missed.len());
+    if missed.is_empty() { Ok(json!(table)) } else { Err(format!("not noticed: {}", missed.join(", "))) }
+}
+
+/// How the tests of the rules ended.
+enum Ran {
+    Passed,
+    /// These failed.
+    Failed(Vec<String>),
+}
+
+/// Runs them on the copy. What it depends on is built already for the tests of the workspace, so both share a folder.
+fn run(root: &Path, sources: &Path, mutant: Option<&str>) -> Result<Ran, String> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(TESTS).arg(RULES).current_dir(sources).stdin(Stdio::null());
+    cargo.env("CARGO_TARGET_DIR", root.join("target")).env("RUST_BACKTRACE", "0");
+    match mutant {
+        Some(name) => cargo.env(workshop::SWITCH, name),
+        None => cargo.env_remove(workshop::SWITCH),
+    };
+    let output = cargo.output().map_err(|error| format!("cargo: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    judged(output.status.success(), &said).ok_or_else(|| {
+        format!("the tests of the rules did not run: {said}{}", String::from_utf8_lossy(&output.stderr))
+    })
+}
+
+/// `None` when no test has run.
+fn judged(succeeded: bool, said: &str) -> Option<Ran> {
+    if succeeded {
+        let some = said.contains("test result: ok.") && !said.contains("ok. 0 passed");
+        return some.then_some(Ran::Passed);
+    }
+    // The list after the last `failures:` has one name a line.
+    let (_, list) = said.split("test result: FAILED").next()?.rsplit_once("failures:")?;
+    let failed: Vec<String> = list.split_whitespace().map(str::to_owned).collect();
+    (!failed.is_empty()).then_some(Ran::Failed(failed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tests_that_ran_count() {
+        assert!(matches!(
+            judged(true, "running 8 tests\ntest result: ok. 8 passed; 0 failed"),
+            Some(Ran::Passed)
+        ));
+        assert!(judged(true, "running 0 tests\ntest result: ok. 0 passed; 0 failed").is_none());
+        assert!(judged(false, "").is_none(), "it does not compile");
+        let said = "failures:\n\n---- rules::a stdout ----\nfailures: none\n\nfailures:\n    rules::a\n    rules::b\n\n\
+                    test result: FAILED. 6 passed; 2 failed";
+        let Some(Ran::Failed(tests)) = judged(false, said) else { panic!("two failed") };
+        assert_eq!(tests, ["rules::a", "rules::b"]);
+    }
+
+    #[test]
+    fn every_edit_and_every_test_is_there_once() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let read = |path: &str| std::fs::read_to_string(crates.join(path)).expect(path);
+        let rules = read("coordinator/tests/ledger/rules.rs");
+        for mutant in &MUTANTS {
+            for edit in mutant.edits {
+                let source = read(&format!("coordinator/src/{}", edit.file));
+                assert_eq!(source.matches(edit.old).count(), 1, "{}: {}", mutant.name, edit.old);
+            }
+            let test = mutant.test.trim_start_matches(RULES);
+            assert!(rules.contains(&format!("async fn {test}()")), "{test}");
+        }
+    }
+}

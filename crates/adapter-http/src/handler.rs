@@ -10,7 +10,7 @@ use crate::json::signals::SignalJson;
 use crate::outcome;
 use async_trait::async_trait;
 use axum::body::Body;
-use domain::lease::Epoch;
+use domain::lease::Token;
 use domain::ledger::{Settlement, Signal};
 use domain::ports::{Answer, SignalHandler};
 use exchange::{Failure, exchange};
@@ -23,6 +23,9 @@ use verdict::{executed, found};
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The leader's epoch. A service that has seen a larger one can refuse this.
 const EPOCH: HeaderName = HeaderName::from_static("coordinator-epoch");
+/// The leader's claim of the lease. A service that has seen the same epoch under another one can refuse this: after the
+/// store has forgotten, two leaders may have one number.
+const CLAIM: HeaderName = HeaderName::from_static("coordinator-claim");
 /// Which claim of the signal this is about.
 const ATTEMPT: HeaderName = HeaderName::from_static("coordinator-attempt");
 
@@ -45,7 +48,7 @@ pub struct HttpHandlerConfig {
 /// Everything else is unknown, but for a connection that was never made: then nothing was executed.
 ///
 /// What a lookup answers has to be as sure: `not_executed` is for a service that refuses, from this answer on,
-/// requests of a smaller `Coordinator-Epoch`, and those of this signal's attempts up to the one asked about
+/// requests of a smaller `Coordinator-Epoch` or of the same one with another `Coordinator-Claim`, and those of this signal's attempts up to the one asked about
 /// (`Coordinator-Attempt`): they may still be on their way.
 #[derive(Debug, Clone)]
 pub struct HttpHandler {
@@ -61,11 +64,11 @@ impl HttpHandler {
 
 #[async_trait]
 impl SignalHandler for HttpHandler {
-    async fn execute(&self, signal: &Signal, epoch: Epoch) -> Answer {
+    async fn execute(&self, signal: &Signal, token: &Token) -> Answer {
         let url = &self.config.execute;
-        let body = serde_json::to_string(&SignalJson::from(signal).in_epoch(epoch))
+        let body = serde_json::to_string(&SignalJson::from(signal).in_epoch(token.epoch))
             .expect("a signal's members have text for names");
-        let request = head(Method::POST, signal, epoch)
+        let request = head(Method::POST, signal, token)
             .uri(url.target())
             .header(CONTENT_TYPE, "application/json")
             .header(IDEMPOTENCY_KEY, signal.fingerprint().to_string());
@@ -79,11 +82,11 @@ impl SignalHandler for HttpHandler {
         }
     }
 
-    async fn lookup(&self, signal: &Signal, epoch: Epoch) -> Answer {
+    async fn lookup(&self, signal: &Signal, token: &Token) -> Answer {
         let Some(url) = &self.config.lookup else {
             return Answer::unknown("no lookup URL is configured");
         };
-        let request = head(Method::GET, signal, epoch).uri(url.target_of(&signal.fingerprint()));
+        let request = head(Method::GET, signal, token).uri(url.target_of(&signal.fingerprint()));
         let request = request.body(Body::empty()).expect("the parts of a request are checked texts");
         match exchange(url, request, self.config.timeout).await {
             Ok(reply) => found(&reply),
@@ -94,10 +97,11 @@ impl SignalHandler for HttpHandler {
     }
 }
 
-fn head(method: Method, signal: &Signal, epoch: Epoch) -> hyper::http::request::Builder {
+fn head(method: Method, signal: &Signal, token: &Token) -> hyper::http::request::Builder {
     Request::builder()
         .method(method)
         .header(ACCEPT, "application/json")
-        .header(EPOCH, epoch.0)
+        .header(EPOCH, token.epoch.0)
+        .header(CLAIM, token.claim.to_string())
         .header(ATTEMPT, signal.attempt)
 }

@@ -5,7 +5,7 @@
 //! even from a leader that was stopped just before it sent, and the signal may be sent again.
 
 use async_trait::async_trait;
-use domain::lease::Epoch;
+use domain::lease::{Epoch, Token};
 use domain::ledger::{Settlement, Signal};
 use domain::ports::{Answer, SignalHandler};
 use std::fs::{self, File, OpenOptions};
@@ -72,12 +72,12 @@ impl Broker {
 /// A failed write may have left a line: nobody knows.
 #[async_trait]
 impl SignalHandler for Broker {
-    async fn execute(&self, signal: &Signal, epoch: Epoch) -> Answer {
-        answer(self.accept(signal, epoch))
+    async fn execute(&self, signal: &Signal, token: &Token) -> Answer {
+        answer(self.accept(signal, token.epoch))
     }
 
-    async fn lookup(&self, signal: &Signal, epoch: Epoch) -> Answer {
-        answer(self.find(signal, epoch))
+    async fn lookup(&self, signal: &Signal, token: &Token) -> Answer {
+        answer(self.find(signal, token.epoch))
     }
 }
 

@@ -9,7 +9,7 @@ mod store;
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, LedgerSettings, NotNow};
 use domain::id::GroupId;
-use domain::lease::Epoch;
+use domain::lease::Token;
 use domain::ledger::{Limits, Settlement, Signal, SignalCounts, SignalState};
 use domain::metrics::Snapshot;
 use domain::ports::{
@@ -109,7 +109,7 @@ impl Broker {
 
 #[async_trait]
 impl SignalHandler for Broker {
-    async fn execute(&self, signal: &Signal, _: Epoch) -> Answer {
+    async fn execute(&self, signal: &Signal, _: &Token) -> Answer {
         let mood = {
             let mut moods = self.moods.lock().expect("no panic");
             moods.get_mut(signal.instruction.instrument.as_str()).and_then(Vec::pop)
@@ -131,7 +131,7 @@ impl SignalHandler for Broker {
         done
     }
 
-    async fn lookup(&self, signal: &Signal, _: Epoch) -> Answer {
+    async fn lookup(&self, signal: &Signal, _: &Token) -> Answer {
         self.looked_up.lock().expect("no panic").insert(signal.id.to_string());
         Answer { outcome: *self.lookup.lock().expect("no panic"), note: "looked up".to_owned() }
     }

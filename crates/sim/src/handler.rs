@@ -6,7 +6,7 @@ use crate::order::Order;
 use crate::plan::{Caution, Results};
 use async_trait::async_trait;
 use coordinator::clock::Process;
-use domain::lease::Epoch;
+use domain::lease::Token;
 use domain::ledger::{Settlement, Signal};
 use domain::ports::{Answer, SignalHandler};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,9 +27,9 @@ pub struct Handler {
 
 #[async_trait]
 impl SignalHandler for Handler {
-    async fn execute(&self, signal: &Signal, epoch: Epoch) -> Answer {
+    async fn execute(&self, signal: &Signal, token: &Token) -> Answer {
         let trap = self.trap.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match self.broker.send(&self.process, Order::of(signal, epoch), trap).await {
+        match self.broker.send(&self.process, Order::of(signal, token.epoch), trap).await {
             Ok(()) => match self.broker.results() {
                 Results::AtOnce => said(Settlement::Done, "accepted"),
                 Results::Later => said(Settlement::Sent, "accepted, and not executed yet"),
@@ -42,9 +42,9 @@ impl SignalHandler for Handler {
         }
     }
 
-    async fn lookup(&self, signal: &Signal, epoch: Epoch) -> Answer {
+    async fn lookup(&self, signal: &Signal, token: &Token) -> Answer {
         let not_there_is_no = self.broker.fences() || self.caution == Caution::Blind;
-        match self.broker.lookup(Order::of(signal, epoch)).await {
+        match self.broker.lookup(Order::of(signal, token.epoch)).await {
             Ok(true) => said(Settlement::Done, "it is there"),
             Ok(false) if not_there_is_no => said(Settlement::Received, "it is not there"),
             Ok(false) | Err(Failure::NoAnswer) => {

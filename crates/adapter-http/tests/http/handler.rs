@@ -3,7 +3,8 @@
 use crate::broker::{Broker, Does};
 use crate::ledger::claimed;
 use adapter_http::{HandlerUrl, HttpHandler, HttpHandlerConfig};
-use domain::lease::Epoch;
+use domain::id::ClaimId;
+use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::{Settlement, Signal};
 use domain::ports::{Answer, SignalHandler};
 use serde_json::Value;
@@ -13,7 +14,10 @@ use tokio::net::TcpListener;
 /// Long enough never to end a test.
 const NEVER: Duration = Duration::from_hours(1);
 const SOON: Duration = Duration::from_millis(50);
-const EPOCH: Epoch = Epoch(9);
+
+fn token() -> Token {
+    Token { timeline: Timeline(1), epoch: Epoch(9), claim: ClaimId::from_u128(0x4a_0000_0001) }
+}
 
 fn handler(url: &str, timeout: Duration) -> HttpHandler {
     let url = |path: &str| HandlerUrl::parse(&format!("{url}{path}")).expect("a URL");
@@ -29,7 +33,7 @@ fn signal() -> Signal {
 }
 
 async fn execute(broker: &Broker, timeout: Duration) -> Answer {
-    let answer = handler(&broker.url(""), timeout).execute(&signal(), EPOCH).await;
+    let answer = handler(&broker.url(""), timeout).execute(&signal(), &token()).await;
     assert_eq!(broker.asked().len(), 1, "it is sent once, whatever comes back");
     answer
 }
@@ -41,7 +45,7 @@ async fn executed(status: &str, body: &str) -> (Settlement, String) {
 
 async fn found(status: &str, body: &str) -> (Settlement, String) {
     let broker = Broker::answering(status, body).await;
-    let answer = handler(&broker.url(""), NEVER).lookup(&signal(), EPOCH).await;
+    let answer = handler(&broker.url(""), NEVER).lookup(&signal(), &token()).await;
     (answer.outcome, answer.note)
 }
 
@@ -58,6 +62,7 @@ async fn the_service_gets_the_signal_its_key_and_the_epoch() {
         "content-type: application/json",
         &format!("idempotency-key: {fingerprint}"),
         "coordinator-epoch: 9",
+        "coordinator-claim: 00000000-0000-0000-0000-004a00000001",
         "coordinator-attempt: 2",
         "connection: close",
         &host,
@@ -155,7 +160,7 @@ async fn what_was_not_read_is_never_done() {
             assert!(answer.note.starts_with(&format!("HTTP {}", &status[..3])), "{what}: {}", answer.note);
             assert!(answer.note.contains(reason), "{what}: {}", answer.note);
             let broker = Broker::start(Does::Answers(bytes)).await;
-            let found = handler(&broker.url(""), NEVER).lookup(&signal(), EPOCH).await;
+            let found = handler(&broker.url(""), NEVER).lookup(&signal(), &token()).await;
             assert_eq!(found.outcome, Settlement::InDoubt, "{what}: {found:?}");
             assert!(found.note.contains(reason), "{what}: {}", found.note);
         }
@@ -224,10 +229,10 @@ async fn only_a_connection_that_was_never_made_means_not_executed() {
     // A port that was free a moment ago: nobody listens on it.
     let closed = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
     let handler = handler(&format!("http://{closed}"), NEVER);
-    let answer = handler.execute(&signal(), EPOCH).await;
+    let answer = handler.execute(&signal(), &token()).await;
     assert_eq!(answer.outcome, Settlement::Received, "{answer:?}");
     assert!(answer.note.starts_with("could not connect: "), "{answer:?}");
-    let answer = handler.lookup(&signal(), EPOCH).await;
+    let answer = handler.lookup(&signal(), &token()).await;
     assert_eq!(answer.outcome, Settlement::InDoubt, "who cannot ask knows nothing: {answer:?}");
     assert!(answer.note.starts_with("lookup: could not connect"), "{answer:?}");
 }
@@ -276,7 +281,7 @@ async fn every_signal_has_a_connection_of_its_own() {
     let broker = Broker::start(Does::Stalls(kept)).await;
     let handler = handler(&broker.url(""), NEVER);
     for sent in 1..=3 {
-        assert_eq!(handler.execute(&signal(), EPOCH).await.outcome, Settlement::Done);
+        assert_eq!(handler.execute(&signal(), &token()).await.outcome, Settlement::Done);
         assert_eq!(broker.asked().len(), sent);
     }
 }
@@ -312,14 +317,14 @@ async fn a_lookup_asks_below_its_url_or_says_that_it_cannot() {
         lookup: Some(HandlerUrl::parse(&broker.url("/orders/?desk=1")).expect("a URL")),
         timeout: NEVER,
     };
-    HttpHandler::new(config.clone()).lookup(&signal(), EPOCH).await;
+    HttpHandler::new(config.clone()).lookup(&signal(), &token()).await;
     let request = broker.asked().remove(0);
     let line = format!("GET /orders/{}?desk=1 HTTP/1.1\r\n", signal().fingerprint());
     assert!(request.starts_with(&line), "{request}");
-    assert!(request.contains("\r\ncoordinator-epoch: 9\r\ncoordinator-attempt: 2\r\n"), "{request}");
+    assert!(request.contains("\r\ncoordinator-epoch: 9\r\ncoordinator-claim: 00000000-0000-0000-0000-004a00000001\r\ncoordinator-attempt: 2\r\n"), "{request}");
 
     config.lookup = None;
-    let answer = HttpHandler::new(config).lookup(&signal(), EPOCH).await;
+    let answer = HttpHandler::new(config).lookup(&signal(), &token()).await;
     assert_eq!(answer, Answer::unknown("no lookup URL is configured"));
     assert_eq!(broker.asked().len(), 1);
 }

@@ -397,7 +397,7 @@ impl<'a> Round<'a> {
                 return Finished::Executed(signal, Answer { outcome: Settlement::Received, note });
             }
             ledger.record(SignalFact::Sent { waited: waited(&signal) });
-            let call = answered(ledger.settings.handler_time_max, handler.execute(&signal, token.epoch));
+            let call = answered(ledger.settings.handler_time_max, handler.execute(&signal, &token));
             let answer = at(CrashPoint::Handle, call).await;
             Finished::Executed(signal, answer)
         }));
@@ -419,7 +419,7 @@ impl<'a> Round<'a> {
                         Answer::unknown("leadership ended before it was looked up"),
                     );
                 }
-                let call = answered(time_max, handler.lookup(&signal, token.epoch));
+                let call = answered(time_max, handler.lookup(&signal, &token));
                 let answer = at(CrashPoint::LookUp, call).await;
                 Finished::LookedUp(signal, answer)
             }));

@@ -1,6 +1,6 @@
 //! Who acts on signals.
 
-use crate::lease::Epoch;
+use crate::lease::Token;
 use crate::ledger::{Settlement, Signal};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -34,17 +34,18 @@ pub trait SignalHandler: Send + Sync {
     /// Executes the signal. It is called once for each attempt, and for a further attempt only after this handler
     /// said, here or in [`lookup`](Self::lookup), that the former did not execute it. The signal's
     /// [`fingerprint`](Signal::fingerprint) is the same for every attempt: hand it on as the idempotency key if
-    /// whoever receives the order knows such a thing. `epoch` grows with every change of leader: a receiver that
-    /// has seen a larger one can refuse it.
-    async fn execute(&self, signal: &Signal, epoch: Epoch) -> Answer;
+    /// whoever receives the order knows such a thing. The token's epoch grows with every change of leader: a receiver
+    /// refuses an epoch below the largest that it has seen, and the same epoch under another claim (after the store has
+    /// forgotten, two leaders may have one number).
+    async fn execute(&self, signal: &Signal, token: &Token) -> Answer;
 
     /// What became of a signal that may have been sent by somebody who is gone. A handler that cannot know says so,
     /// which is what it does unless it is implemented: then a person decides.
     ///
     /// That nothing is found does not mean that nothing will come: the order of a leader that is gone, or that was
     /// stopped just before it sent, may be on its way. [`Settlement::Received`] is for a receiver that refuses, from
-    /// this answer on, orders of a smaller `epoch` and orders of this signal's earlier attempts.
-    async fn lookup(&self, _signal: &Signal, _epoch: Epoch) -> Answer {
+    /// this answer on, orders of a smaller epoch and orders of this signal's earlier attempts.
+    async fn lookup(&self, _signal: &Signal, _token: &Token) -> Answer {
         Answer::unknown("this handler cannot look signals up")
     }
 }

@@ -4,7 +4,7 @@
 //! instrument. Nothing is spawned: everything ends with the future of the leadership.
 
 use super::beside::{Woken, answered, beside, failed, woken_then};
-use super::doubts::Doubts;
+use super::doubts::{Doubts, take_over};
 use super::expiry::has_expired;
 use super::finding::{Finding, Finished};
 use super::not_executed::NotExecuted;
@@ -247,9 +247,9 @@ impl<'a> Round<'a> {
             Some(_) => InFlight::Only(&mine),
             None => InFlight::All,
         };
-        let taking = asked(self.ledger.store.take_over(&token, in_flight));
+        let taking = take_over(&*self.ledger.store, &token, in_flight, self.doubts.next_page());
         match at(CrashPoint::TakeOver, beside(&mut self.running, &mut self.finished, taking)).await {
-            Ok(Some(signals)) => {
+            Ok(Some((signals, page))) => {
                 self.take_over_at = Instant::now() + DOUBTS_EVERY;
                 self.taken_over = Some(token);
                 let ours = self.baseline == Some(token);
@@ -275,8 +275,8 @@ impl<'a> Round<'a> {
                         self.doubts.add(signal);
                     }
                 }
-                if let Some(arrival) = until {
-                    self.read_doubts_after(arrival).await;
+                if let (Some(arrival), Some(page)) = (until, page) {
+                    self.add_page(page, arrival);
                 }
             }
             Ok(None) => self.fenced(),
@@ -287,26 +287,19 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Reads one page of the doubts that arrived after the last one of the take-over's answer. Each is looked up once
-    /// whenever its page is read, so that none waits for the oldest and memory stays bounded.
-    async fn read_doubts_after(&mut self, arrival: u64) {
-        let Some(query) = self.doubts.next_page() else { return };
-        let reading = asked(self.ledger.store.list(&query));
-        match beside(&mut self.running, &mut self.finished, reading).await {
-            Ok(signals) => {
-                self.doubts.page_was_read(&signals, arrival);
-                for signal in signals {
-                    if self.knows(&signal) {
-                        continue;
-                    }
-                    self.found_in_doubt(&signal);
-                    // A service that pulls looks up its own doubts.
-                    if self.handler.is_some() {
-                        self.doubts.add_for_one_lookup(signal);
-                    }
-                }
+    /// One page of the doubts that arrived after the last one of the take-over's answer. Each is looked up once whenever
+    /// its page is read, so that none waits for the oldest and memory stays bounded.
+    fn add_page(&mut self, page: Vec<Signal>, arrival: u64) {
+        self.doubts.page_was_read(&page, arrival);
+        for signal in page {
+            if self.knows(&signal) {
+                continue;
             }
-            Err(error) => failed("reading what is in doubt", &error),
+            self.found_in_doubt(&signal);
+            // A service that pulls looks up its own doubts.
+            if self.handler.is_some() {
+                self.doubts.add_for_one_lookup(signal);
+            }
         }
     }
 

@@ -1,7 +1,9 @@
 //! The signals in doubt that a leader knows of, and when to look each of them up.
 
+use super::asked;
+use domain::lease::Token;
 use domain::ledger::{Signal, SignalId, StateName};
-use domain::ports::ListQuery;
+use domain::ports::{InFlight, ListQuery, SIGNALS_READ_MAX, SignalLedger, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -129,6 +131,23 @@ impl Doubts {
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.known.values().filter_map(|doubt| doubt.due).min()
     }
+}
+
+/// Takes over, and reads `page` when the answer is full; `None` when the token is fenced. An error of either is retried
+/// with both: taking over twice changes nothing.
+pub(super) async fn take_over(
+    store: &dyn SignalLedger,
+    token: &Token,
+    in_flight: InFlight<'_>,
+    page: Option<ListQuery>,
+) -> Result<Option<(Vec<Signal>, Option<Vec<Signal>>)>, StoreError> {
+    let Some(oldest) = asked(store.take_over(token, in_flight)).await? else { return Ok(None) };
+    let full = oldest.len() >= SIGNALS_READ_MAX as usize;
+    let page = match page.filter(|_| full) {
+        Some(query) => Some(asked(store.list(&query)).await?),
+        None => None,
+    };
+    Ok(Some((oldest, page)))
 }
 
 #[cfg(test)]

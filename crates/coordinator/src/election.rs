@@ -28,6 +28,7 @@ impl Election {
     ///
     /// # Errors
     /// When the operating system has no thread left.
+    #[cfg_attr(simulated, allow(clippy::unnecessary_wraps, reason = "a task of a simulation always starts"))]
     pub(crate) fn start(
         driver: Driver,
         shared: Arc<Shared>,

@@ -174,7 +174,7 @@ fn chaos(record: &Record) -> String {
         text,
         "Three processes, a real Redis, a real PostgreSQL with a standby, a TCP proxy on every connection, and\n\
          **{} faults**; beside them, under the same kinds of faults, what everybody writes first: `SET NX PX` and a flag.\n\n\
-         | | signals | executed twice | lost | unsettled | excused |\n|---|---|---|---|---|---|\n\
+         | | signals | executed twice | lost | unsettled | never reached the promoted standby |\n|---|---|---|---|---|---|\n\
          | coordinator, {} faults | {} | {} | {} | {} | {} |\n| `SET NX PX` and a flag, {} faults | {} | {} | {} | | {} |\n\n\
          {} elections. A takeover took {} of its limit in the median and {} at most, a handover {} and {} (a debug\n\
          build, two processors, everything on one machine).\n",

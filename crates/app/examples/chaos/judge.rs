@@ -38,27 +38,6 @@ impl Term {
     }
 }
 
-/// The very record whose loss makes a duplicate, or a loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lost {
-    /// That it was ever submitted: it is gone, or submitted anew.
-    Submission,
-    /// That it was claimed: it waits again, and is sent again.
-    Claim,
-}
-
-impl Lost {
-    /// What a standby lacks that has a signal as `kept`, where the primary had it as `had`. Anything else that
-    /// it lacks excuses nothing: what was claimed before is in doubt, and looked up.
-    pub fn of(had: &str, kept: Option<&str>) -> Option<Self> {
-        let waits = |state: &str| state.starts_with("received") || state == "false";
-        match kept {
-            None => Some(Self::Submission),
-            Some(kept) => (waits(kept) && !waits(had)).then_some(Self::Claim),
-        }
-    }
-}
-
 /// What a run left behind.
 pub struct Evidence {
     pub began: Instant,
@@ -69,9 +48,9 @@ pub struct Evidence {
     pub refused: Vec<String>,
     /// How often the broker was sent each signal.
     pub executed: BTreeMap<String, u32>,
-    /// What promoted standbys lacked of a signal, and how often: with asynchronous replication nobody can know
-    /// of it, so what comes of it is told apart.
-    excusable: BTreeMap<String, Vec<Lost>>,
+    /// Signals whose submission a promoted standby lacked, with asynchronous replication: no protocol can know of them,
+    /// so their loss is counted apart. A second execution has no excuse: what may have been executed is looked up first.
+    excusable: BTreeSet<String>,
     /// Signals that waited for something at the end, and for what.
     pub unsettled: Vec<(String, String)>,
     pub records: Vec<Record>,
@@ -98,7 +77,7 @@ impl Default for Evidence {
             acknowledged: Vec::new(),
             refused: Vec::new(),
             executed: BTreeMap::new(),
-            excusable: BTreeMap::new(),
+            excusable: BTreeSet::new(),
             unsettled: Vec::new(),
             records: Vec::new(),
             first_fault: u64::MAX,
@@ -162,30 +141,21 @@ impl Evidence {
         times
     }
 
-    /// A promotion lost that.
-    pub fn excuse(&mut self, id: String, lost: Lost) {
-        self.excusable.entry(id).or_default().push(lost);
-    }
-
-    /// Each loss lets a signal be sent once more.
-    fn times_excused(&self, id: &str) -> usize {
-        self.excusable.get(id).map_or(0, Vec::len)
+    /// A promotion lost the submission of this signal.
+    pub fn excuse(&mut self, id: String) {
+        self.excusable.insert(id);
     }
 
     /// What became of the signals.
     pub fn signals(&self) -> Signals {
         let times = |id: &String| self.executed.get(id).copied().unwrap_or(0);
         let unsettled: BTreeSet<&String> = self.unsettled.iter().map(|(id, _)| id).collect();
-        let more_excused =
-            |id: &&String| usize::try_from(times(id)).is_ok_and(|times| times <= 1 + self.times_excused(id));
-        let gone_excused =
-            |id: &&String| self.excusable.get(*id).is_some_and(|lost| lost.contains(&Lost::Submission));
-        let (excused_twice, twice): (Vec<&String>, Vec<&String>) =
-            self.executed.keys().filter(|id| times(id) > 1).partition(more_excused);
+        let twice: Vec<&String> = self.executed.keys().filter(|id| times(id) > 1).collect();
         let never: Vec<&String> = self.acknowledged.iter().filter(|id| times(id) == 0).collect();
         let (waiting, lost): (Vec<&String>, Vec<&String>) =
             never.into_iter().partition(|id| unsettled.contains(*id));
-        let (excused_lost, lost): (Vec<&String>, Vec<&String>) = lost.into_iter().partition(gone_excused);
+        let (excused_lost, lost): (Vec<&String>, Vec<&String>) =
+            lost.into_iter().partition(|id| self.excusable.contains(*id));
         // What was executed and still waits for its record is not settled either.
         let unsettled = waiting.len() + unsettled.iter().filter(|id| times(id) > 0).count();
         Signals {
@@ -193,8 +163,7 @@ impl Evidence {
             duplicates: names(&twice),
             losses: names(&lost),
             unsettled,
-            excused_duplicates: excused_twice.len(),
-            excused_losses: excused_lost.len(),
+            excused: excused_lost.len(),
         }
     }
 
@@ -274,10 +243,8 @@ pub struct Signals {
     pub losses: Vec<String>,
     /// Still waiting for something.
     pub unsettled: usize,
-    /// Of signals of which a promoted standby lacked what was written.
-    pub excused_duplicates: usize,
-    /// The same.
-    pub excused_losses: usize,
+    /// Lost because a promoted standby lacked the submission.
+    pub excused: usize,
 }
 
 fn names(ids: &[&String]) -> Vec<String> {

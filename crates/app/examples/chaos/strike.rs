@@ -1,13 +1,13 @@
 //! How each fault is done, and undone.
 
 use crate::fault::{Harm, PostgresFault, RedisFault};
-use crate::judge::{Lost, Term};
+use crate::judge::Term;
 use crate::seat::{Identity, Store};
 use crate::servers::{Access, End, Hoard, Jump, Memory, ask};
 use crate::storm::{Active, Fault, Storm};
 use crate::system::Which;
 use rustix::process::{Pid, Signal, kill_process};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -188,7 +188,8 @@ impl Storm<'_> {
         let which = self.system.which;
         let written = |url: &str| ask(url, which.ledger()).expect("the server answers the harness");
         self.servers.promote(end);
-        let kept: BTreeMap<String, String> = written(&self.servers.primary.url()).into_iter().collect();
+        let kept: BTreeSet<String> =
+            written(&self.servers.primary.url()).into_iter().map(|(id, _)| id).collect();
         self.evidence.promotions.push(monotonic_nanos());
         self.retarget();
         let (before, history) = self.servers.bury(|old| {
@@ -196,21 +197,16 @@ impl Storm<'_> {
             (written(old), history.unwrap_or_default())
         });
         self.evidence.learn(history);
-        let lacks = |(id, state): (String, String)| {
-            Lost::of(&state, kept.get(&id).map(String::as_str)).map(|lost| (id, lost))
-        };
-        let lost: Vec<(String, Lost)> = before.into_iter().filter_map(lacks).collect();
+        let lost: Vec<String> =
+            before.into_iter().map(|(id, _)| id).filter(|id| !kept.contains(id)).collect();
         if !lost.is_empty() {
             let which = format!("{replication:?}").to_lowercase();
-            self.tell(&format!(
-                "the {which} standby lacks the submission or the claim of {} signals",
-                lost.len()
-            ));
+            self.tell(&format!("the {which} standby lacks the submission of {} signals", lost.len()));
         }
         match replication {
             Replication::Asynchronous => {
-                for (id, lost) in lost {
-                    self.evidence.excuse(id, lost);
+                for id in lost {
+                    self.evidence.excuse(id);
                 }
             }
             // Nobody was told of it.

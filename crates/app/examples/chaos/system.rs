@@ -41,13 +41,10 @@ impl Which {
         }
     }
 
-    /// Every signal with what the database knows of it, as two columns: when a standby then takes the primary's
-    /// place, what differs is what was lost.
+    /// Every signal with its state, as two columns: a standby that takes the primary's place may lack signals.
     pub fn ledger(self) -> &'static str {
         match self {
-            Self::Coordinator => {
-                "SELECT id, state || ' ' || attempt || ' ' || coalesce(claim::text, '-') FROM coordinator_signal"
-            }
+            Self::Coordinator => "SELECT id, state FROM coordinator_signal",
             Self::Naive => "SELECT id, done::text FROM naive_signal",
         }
     }

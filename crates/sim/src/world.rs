@@ -29,6 +29,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 const SETTLE_FIXED: Duration = Duration::from_mins(2);
 /// What grows with it: requests that are late, orders on their way, an election, a doubt's whole way (twice).
 const SETTLE_TTLS: u32 = 30;
+/// How long a term is watched after everything has settled.
+const STABLE_TTLS: u32 = 5;
 
 /// See the [module](self).
 pub struct World {
@@ -156,6 +158,7 @@ impl World {
             sleep(self.plan.ttl() / 4).await;
         }
         self.judge_the_end();
+        self.judge_stability().await;
         Outcome::of(&self)
     }
 
@@ -302,6 +305,22 @@ impl World {
         let waiting = self.plan.signals.len() - self.acknowledged().len();
         if waiting > 0 {
             self.judge.violation("every submission is acknowledged", format!("{waiting} are not"));
+        }
+    }
+
+    /// Faults are over, and whatever was late has arrived: from then on no term ends (docs/protocol.md, Stability).
+    async fn judge_stability(&self) {
+        sleep(self.plan.late_max()).await;
+        let leads = || {
+            let active = self.instances().into_iter().find(|instance| instance.acts())?;
+            Some((active.id.clone(), active.coordinator.leadership().borrow().epoch))
+        };
+        let before = leads();
+        sleep(self.plan.ttl() * STABLE_TTLS).await;
+        let after = leads();
+        if before.is_some() && before != after {
+            let seen = format!("{before:?} led, and {STABLE_TTLS} LEADER_TTL later {after:?}");
+            self.judge.violation("a term does not end while nothing is wrong", seen);
         }
     }
 

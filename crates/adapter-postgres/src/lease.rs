@@ -38,14 +38,14 @@ const CLAIM: &str = concat!(
             forgot_ms = CASE WHEN $13 THEN greatest(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, forgot_ms + 1) ELSE forgot_ms END
         FROM here
         WHERE group_id = $1 AND lease.tl = $2 AND epoch = $3 AND claim = $4 AND seq = $5 AND here.tl = $6
-        RETURNING lease.tl, epoch),
+        RETURNING lease.tl, epoch, forgot_ms),
      ended AS (
         UPDATE coordinator_term SET to_at = now(), reason = 'expired'
         FROM taken WHERE group_id = $1 AND to_at IS NULL),
      begun AS (
         INSERT INTO coordinator_term (group_id, tl, epoch, claim, holder, host, from_at)
         SELECT $1, tl, epoch, $7, $8, $9, now() FROM taken)
-     SELECT tl, epoch, pg_notify(",
+     SELECT tl, epoch, forgot_ms, pg_notify(",
     channel!(),
     ", $11) FROM taken"
 );
@@ -58,7 +58,7 @@ const RENEW: &str = concat!(
     "WITH here AS (SELECT ",
     timeline!(),
     " AS tl),
-     before AS MATERIALIZED (SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1),
+     before AS MATERIALIZED (SELECT tl, seq FROM coordinator_lease WHERE group_id = $1),
      renewed AS (
         UPDATE coordinator_lease AS lease SET tl = here.tl, seq = $5, renewed_at = now(),
             forgot_ms = CASE WHEN lease.tl <> here.tl OR lease.seq < $8 THEN greatest(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, forgot_ms + 1)
@@ -67,8 +67,9 @@ const RENEW: &str = concat!(
         WHERE group_id = $1 AND lease.tl = $2 AND epoch = $3 AND claim = $4 AND NOT released AND seq < $5
           AND here.tl = $7
         RETURNING true AS done, left(resign, 256) AS resign,
-            lease.forgot_ms IS DISTINCT FROM (SELECT forgot_ms FROM before) AS forgotten)
-     SELECT here.tl AS current, coalesce(done, false) AS done, coalesce(forgotten, false) AS forgotten, resign,
+            lease.forgot_ms AS forgot_ms,
+            (SELECT before.tl <> lease.tl OR before.seq < $8 FROM before) AS found)
+     SELECT here.tl AS current, coalesce(done, false) AS done, forgot_ms, coalesce(found, false) AS found, resign,
             CASE WHEN done THEN pg_notify(",
     channel!(),
     ", $6) END FROM here LEFT JOIN renewed ON true"
@@ -147,11 +148,13 @@ pub(crate) async fn claim(lane: &Lane, me: &Identity, request: &ClaimRequest) ->
         return Ok(Claim::Lost);
     };
     let columns = Columns::of(TABLE, &row);
-    Ok(Claim::Granted(Token {
+    let token = Token {
         timeline: Timeline(columns.number("tl")?),
         epoch: Epoch(columns.number("epoch")?),
         claim: request.claim,
-    }))
+    };
+    me.claimed(&token, columns.optional("forgot_ms")?);
+    Ok(Claim::Granted(token))
 }
 
 pub(crate) async fn renew(
@@ -170,8 +173,8 @@ pub(crate) async fn renew(
     let columns = Columns::of(TABLE, &row);
     let timeline = Timeline(columns.number("current")?);
     if columns.required::<bool>("done")? {
-        me.acknowledged(token, seq);
-        let (resign, forgotten) = (columns.optional("resign")?, columns.required("forgotten")?);
+        let forgotten = me.renewed(token, seq, columns.optional("forgot_ms")?, columns.required("found")?);
+        let resign = columns.optional("resign")?;
         return Ok(Renewal::Renewed { timeline, resign, forgotten });
     }
     Ok(if timeline == current { Renewal::Superseded } else { Renewal::OtherTimeline(timeline) })

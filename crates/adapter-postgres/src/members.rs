@@ -53,15 +53,12 @@ const MEMBERS: &str = "\
           ORDER BY beat_at DESC LIMIT $2) AS latest
     ORDER BY latest.id COLLATE \"C\"";
 
-/// $1 group, $2 limit. By the order in which they were written: times may jump. A term that lasts is on the timeline of
-/// its lease row, which a renewal carries over without a write to the history.
+/// $1 group, $2 limit. By the order in which they were written: times may jump.
 const HISTORY: &str = "\
-    SELECT CASE WHEN term.to_at IS NULL AND term.claim = lease.claim THEN lease.tl ELSE term.tl END AS tl,
-           term.epoch, left(term.holder, 128) AS holder, left(term.host, 256) AS host,
-           (extract(epoch FROM term.from_at) * 1000)::bigint AS from_ms,
-           (extract(epoch FROM term.to_at) * 1000)::bigint AS to_ms, left(term.reason, 256) AS reason
-    FROM coordinator_term AS term LEFT JOIN coordinator_lease AS lease USING (group_id)
-    WHERE group_id = $1 ORDER BY term.ordinal DESC LIMIT $2";
+    SELECT tl, epoch, left(holder, 128) AS holder, left(host, 256) AS host,
+           (extract(epoch FROM from_at) * 1000)::bigint AS from_ms,
+           (extract(epoch FROM to_at) * 1000)::bigint AS to_ms, left(reason, 256) AS reason
+    FROM coordinator_term WHERE group_id = $1 ORDER BY ordinal DESC LIMIT $2";
 
 const FORGOT: &str = "SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1";
 

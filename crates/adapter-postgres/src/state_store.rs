@@ -54,9 +54,14 @@ impl Identity {
         self.known().of(token)
     }
 
-    /// The row was written with this token and `seq`.
-    pub(crate) fn acknowledged(&self, token: &Token, seq: Seq) {
-        self.known().note(token, seq);
+    /// See [`Reached::claimed`].
+    pub(crate) fn claimed(&self, token: &Token, forgot_ms: Option<i64>) {
+        self.known().claimed(token, forgot_ms);
+    }
+
+    /// See [`Reached::renewed`].
+    pub(crate) fn renewed(&self, token: &Token, seq: Seq, forgot_ms: Option<i64>, found: bool) -> bool {
+        self.known().renewed(token, seq, forgot_ms, found)
     }
 
     fn known(&self) -> MutexGuard<'_, Reached> {

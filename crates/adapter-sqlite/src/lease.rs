@@ -7,7 +7,7 @@ use crate::statement::Statement;
 use crate::stored::{Stored, TEXT_LEN_MAX, millis_up, now_ms, now_text};
 use domain::id::{ID_LEN_MAX, InstanceId};
 use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
-use domain::ports::{Claim, ClaimRequest, Release, Renewal, StepDown, StoreError};
+use domain::ports::{ClaimRequest, Release, StepDown, StoreError};
 use std::time::Duration;
 
 /// See [`domain::ports::StateStore::observe`].
@@ -44,23 +44,23 @@ pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<
     })
 }
 
-/// See [`domain::ports::StateStore::claim`].
+/// See [`domain::ports::StateStore::claim`]. With a token: the row's `forgot_ms`.
 pub(crate) async fn claim(
     session: &Session,
     config: &SqliteConfig,
     request: &ClaimRequest,
-) -> Result<Claim, StoreError> {
+) -> Result<Option<(Token, Option<i64>)>, StoreError> {
     const SQL: &str = concat!(
         "UPDATE coordinator_lease SET tl = ?6, epoch = ?11, forgot_ms = CASE WHEN ?12 THEN max(",
         now_ms!(),
         ", coalesce(forgot_ms + 1, 0)) ELSE forgot_ms END, claim = ?7, seq = 0, holder = ?8, ",
         "host = ?9, released = 0, release_reason = NULL, ttl_ms = ?10, resign = NULL, renewed_at = ",
         now_text!(),
-        " WHERE group_id = ?1 AND tl = ?2 AND epoch = ?3 AND claim = ?4 AND seq = ?5"
+        " WHERE group_id = ?1 AND tl = ?2 AND epoch = ?3 AND claim = ?4 AND seq = ?5 RETURNING forgot_ms"
     );
     let seen = &request.observed;
     if seen.current != TIMELINE {
-        return Ok(Claim::Lost);
+        return Ok(None);
     }
     // The history shows where the leader runs, and only this process's host is known here.
     let host = if request.holder == config.id { config.host.clone() } else { String::new() };
@@ -74,25 +74,27 @@ pub(crate) async fn claim(
         .bind(integer(request.epoch().0))
         .bind(i64::from(request.forgotten));
     let token = Token { timeline: TIMELINE, epoch: request.epoch(), claim: request.claim };
-    Ok(if session.execute(statement).await? == 1 { Claim::Granted(token) } else { Claim::Lost })
+    let rows = session.fetch(statement).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some((token, Stored::new("coordinator_lease", row).maybe_number("forgot_ms")?)))
 }
 
 /// See [`domain::ports::StateStore::renew`]. A row that is behind what was acknowledged is an older copy. It is renewed by
-/// a statement of its own, which also notes the moment.
+/// a statement of its own, which also notes the moment. With the answer: the row's `forgot_ms`, and whether it was found
+/// to be an older copy.
 pub(crate) async fn renew(
     session: &Session,
     config: &SqliteConfig,
     token: &Token,
     seq: Seq,
     reached: Seq,
-    current: Timeline,
-) -> Result<Renewal, StoreError> {
+) -> Result<Option<Renewed>, StoreError> {
     const RENEW: &str = concat!(
         "UPDATE coordinator_lease SET tl = ?6, seq = ?5, renewed_at = ",
         now_text!(),
         " WHERE ",
         holds!(),
-        " AND seq < ?5 AND seq >= ?8 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign"
+        " AND seq < ?5 AND seq >= ?8 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign, forgot_ms"
     );
     const RENEW_OLDER: &str = concat!(
         "UPDATE coordinator_lease SET tl = ?6, seq = ?5, forgot_ms = max(",
@@ -101,23 +103,29 @@ pub(crate) async fn renew(
         now_text!(),
         " WHERE ",
         holds!(),
-        " AND seq < ?5 AND seq < ?8 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign"
+        " AND seq < ?5 AND seq < ?8 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign, forgot_ms"
     );
-    if current != TIMELINE {
-        return Ok(Renewal::OtherTimeline(TIMELINE));
-    }
-    for (sql, forgotten) in [(RENEW, false), (RENEW_OLDER, true)] {
+    for (sql, found) in [(RENEW, false), (RENEW_OLDER, true)] {
         let statement = fenced(sql, &config.group, token)
             .bind(integer(seq.0))
             .bind(i64::from(TIMELINE.0))
             .bind(TEXT_LEN_MAX)
             .bind(integer(reached.0));
         if let Some(row) = session.fetch(statement).await?.first() {
-            let resign = Stored::new("coordinator_lease", row).maybe_text("resign")?;
-            return Ok(Renewal::Renewed { timeline: TIMELINE, resign, forgotten });
+            let stored = Stored::new("coordinator_lease", row);
+            let (resign, forgot_ms) = (stored.maybe_text("resign")?, stored.maybe_number("forgot_ms")?);
+            return Ok(Some(Renewed { resign, forgot_ms, found }));
         }
     }
-    Ok(Renewal::Superseded)
+    Ok(None)
+}
+
+/// The row after a renewal.
+pub(crate) struct Renewed {
+    pub(crate) resign: Option<String>,
+    pub(crate) forgot_ms: Option<i64>,
+    /// It was an older copy.
+    pub(crate) found: bool,
 }
 
 /// See [`domain::ports::StateStore::release`].

@@ -1,6 +1,7 @@
 //! The store: three connections, and the port on them.
 
 use crate::config::SqliteConfig;
+use crate::fence::TIMELINE;
 use crate::session::Session;
 use crate::watch::{Reader, Subject, Watch};
 use crate::{lease, members, portfolio, schema};
@@ -94,16 +95,23 @@ impl StateStore for SqliteStore {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        lease::claim(&self.election, &self.config, request).await
+        let granted = lease::claim(&self.election, &self.config, request).await?;
+        Ok(granted.map_or(Claim::Lost, |(token, forgot_ms)| {
+            self.known().claimed(&token, forgot_ms);
+            Claim::Granted(token)
+        }))
     }
 
     async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
-        let reached = self.reached(token);
-        let renewed = lease::renew(&self.election, &self.config, token, seq, reached, current).await?;
-        if matches!(renewed, Renewal::Renewed { .. }) {
-            self.known().note(token, seq);
+        if current != TIMELINE {
+            return Ok(Renewal::OtherTimeline(TIMELINE));
         }
-        Ok(renewed)
+        let reached = self.reached(token);
+        let renewed = lease::renew(&self.election, &self.config, token, seq, reached).await?;
+        Ok(renewed.map_or(Renewal::Superseded, |lease::Renewed { resign, forgot_ms, found }| {
+            let forgotten = self.known().renewed(token, seq, forgot_ms, found);
+            Renewal::Renewed { timeline: TIMELINE, resign, forgotten }
+        }))
     }
 
     async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {

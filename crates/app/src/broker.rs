@@ -1,7 +1,7 @@
 //! The broker of the demonstration and of the tests: a file that keeps every order it is told, also twice.
 //!
-//! It shows what a receiver of orders can do for us: it remembers the largest epoch that it was asked under and
-//! refuses orders of a smaller one. So when it says that it has no order for a signal, none can come any more, not
+//! It shows what a receiver of orders can do for us: it remembers the largest epoch that it was asked under, with the
+//! leader's claim, and refuses orders of a smaller one and of the same one under another claim. So when it says that it has no order for a signal, none can come any more, not
 //! even from a leader that was stopped just before it sent, and the signal may be sent again.
 
 use async_trait::async_trait;
@@ -35,37 +35,54 @@ impl Broker {
     }
 
     /// Accepts an order. One write of one short line at the end of the file: whole or not at all.
-    fn accept(&self, signal: &Signal, epoch: Epoch) -> io::Result<Settlement> {
+    fn accept(&self, signal: &Signal, token: &Token) -> io::Result<Settlement> {
         let (_locked, latest) = self.gate()?;
-        if epoch < latest {
+        if latest.is_some_and(|latest| latest.refuses(token)) {
             return Ok(Settlement::Received);
         }
         let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-        file.write_all(format!("{} {epoch}\n", signal.id).as_bytes())?;
+        file.write_all(format!("{} {}\n", signal.id, token.epoch).as_bytes())?;
         file.sync_data()?;
         Ok(Settlement::Done)
     }
 
-    /// Whether there is an order for the signal. From now on none of a smaller epoch is accepted.
-    fn find(&self, signal: &Signal, epoch: Epoch) -> io::Result<Settlement> {
+    /// Whether there is an order for the signal. From now on none of a smaller epoch is accepted, nor of this one under
+    /// another claim.
+    fn find(&self, signal: &Signal, token: &Token) -> io::Result<Settlement> {
         let (mut locked, latest) = self.gate()?;
-        if epoch > latest {
-            locked.set_len(0)?;
-            locked.rewind()?;
-            locked.write_all(epoch.to_string().as_bytes())?;
+        if latest.is_some_and(|latest| latest.refuses(token)) {
+            return Ok(Settlement::InDoubt);
         }
+        locked.set_len(0)?;
+        locked.rewind()?;
+        locked.write_all(format!("{} {}", token.epoch, token.claim).as_bytes())?;
         let has = self.orders()?.iter().any(|order| order == signal.id.as_str());
         Ok(if has { Settlement::Done } else { Settlement::Received })
     }
 
-    /// One at a time: the locked file with the largest epoch that somebody asked under, and that epoch.
-    fn gate(&self) -> io::Result<(File, Epoch)> {
+    /// One at a time: the locked file with the latest leader that asked, and that leader.
+    fn gate(&self) -> io::Result<(File, Option<Latest>)> {
         let path = self.path.with_extension("epoch");
         let mut file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path)?;
         file.lock()?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        Ok((file, Epoch(text.parse().unwrap_or(0))))
+        let latest = text.split_once(' ').and_then(|(epoch, claim)| {
+            Some(Latest { epoch: Epoch(epoch.parse().ok()?), claim: claim.to_owned() })
+        });
+        Ok((file, latest))
+    }
+}
+
+/// The leader with the largest epoch.
+struct Latest {
+    epoch: Epoch,
+    claim: String,
+}
+
+impl Latest {
+    fn refuses(&self, token: &Token) -> bool {
+        token.epoch < self.epoch || token.epoch == self.epoch && token.claim.to_string() != self.claim
     }
 }
 
@@ -73,11 +90,11 @@ impl Broker {
 #[async_trait]
 impl SignalHandler for Broker {
     async fn execute(&self, signal: &Signal, token: &Token) -> Answer {
-        answer(self.accept(signal, token.epoch))
+        answer(self.accept(signal, token))
     }
 
     async fn lookup(&self, signal: &Signal, token: &Token) -> Answer {
-        answer(self.find(signal, token.epoch))
+        answer(self.find(signal, token))
     }
 }
 

@@ -16,7 +16,31 @@ const FORMAT: &str = "coordinator epochs, format 1";
 /// Only the owner reads and writes.
 const MODE: u32 = 0o600;
 
-/// The file of one group. Processes that share a data directory share it.
+/// Which store the epochs were seen in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    Sqlite,
+    Postgres,
+}
+
+impl StoreKind {
+    /// With what the names of the files begin.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Sqlite => "epochs-sqlite-",
+            Self::Postgres => "epochs-postgres-",
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Sqlite => Self::Postgres,
+            Self::Postgres => Self::Sqlite,
+        }
+    }
+}
+
+/// The file of one group and kind of store. Processes that share a data directory share it.
 #[derive(Debug, Clone)]
 pub struct EpochFile {
     path: PathBuf,
@@ -24,20 +48,27 @@ pub struct EpochFile {
 }
 
 impl EpochFile {
-    /// Reads the file of `group` in `directory`; none is there before the first claim.
+    /// Reads the files of `group` in `directory`; none is there before the first claim. A group that was moved from one
+    /// kind of store to the other keeps its numbers growing, and the new store has not forgotten what it never had.
     ///
     /// # Errors
-    /// When it cannot be read, or is not what this binary writes: a number that is too low would be dangerous.
-    pub fn open(directory: &Path, group: &GroupId) -> Result<Self, String> {
-        // A group's name is one of a file too: it has no slash, and is short enough.
-        let path = directory.join(format!("epochs-{group}"));
-        let kept = read(&path).map_err(|error| {
-            format!("the epochs in {} cannot be read: {error} (restore the file)", path.display())
-        })?;
-        Ok(Self { path, kept })
+    /// When one cannot be read, or is not what this binary writes: a number that is too low would be dangerous.
+    pub fn open(directory: &Path, store: StoreKind, group: &GroupId) -> Result<Self, String> {
+        let kept_of = |kind: StoreKind| {
+            // A group's name is one of a file too: it has no slash, and is short enough.
+            let path = directory.join(format!("{}{group}", kind.prefix()));
+            let kept = read(&path).map_err(|error| {
+                format!("the epochs in {} cannot be read: {error} (restore the file)", path.display())
+            });
+            kept.map(|kept| Self { path, kept })
+        };
+        let own = kept_of(store)?;
+        let elsewhere = kept_of(store.other())?.kept.floor();
+        let kept = own.kept.and(Epochs { asked: elsewhere, ..Epochs::NONE });
+        Ok(Self { kept, ..own })
     }
 
-    /// Of no group: the names of all others begin with `epochs-`.
+    /// A file that belongs to no group: the names of those begin with a [`StoreKind::prefix`].
     fn beside(&self, what: &str) -> PathBuf {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         self.path.with_file_name(format!("{what}-{name}"))
@@ -108,22 +139,28 @@ mod tests {
     #[tokio::test]
     async fn the_highest_of_all_processes_is_kept() {
         let directory = tempfile::tempdir().unwrap();
-        let open = || EpochFile::open(directory.path(), &group()).unwrap();
+        let open = || EpochFile::open(directory.path(), StoreKind::Sqlite, &group()).unwrap();
         let (first, second) = (open(), open());
         assert_eq!(first.kept(), Epochs::NONE);
         first.keep(epochs(3, 4)).await.unwrap();
         second.keep(epochs(2, 7)).await.unwrap();
         assert_eq!(open().kept(), epochs(3, 7));
-        let other = EpochFile::open(directory.path(), &GroupId::parse("h").unwrap()).unwrap();
+        let h = GroupId::parse("h").unwrap();
+        let other = EpochFile::open(directory.path(), StoreKind::Sqlite, &h).unwrap();
         assert_eq!(other.kept(), Epochs::NONE, "another group has its own");
+        let moved = EpochFile::open(directory.path(), StoreKind::Postgres, &group()).unwrap();
+        let expected = Epochs { asked: Epoch(7), ..Epochs::NONE };
+        assert_eq!(moved.kept(), expected, "numbers grow, and the other store has forgotten nothing");
     }
 
     #[tokio::test]
     async fn a_damaged_file_is_refused_and_never_overwritten() {
         let directory = tempfile::tempdir().unwrap();
-        let file = EpochFile::open(directory.path(), &group()).unwrap();
+        let file = EpochFile::open(directory.path(), StoreKind::Sqlite, &group()).unwrap();
         fs::write(&file.path, format!("{FORMAT}\nseen 9")).unwrap();
-        assert!(EpochFile::open(directory.path(), &group()).unwrap_err().contains("damaged"));
+        assert!(
+            EpochFile::open(directory.path(), StoreKind::Sqlite, &group()).unwrap_err().contains("damaged")
+        );
         assert!(file.keep(epochs(1, 1)).await.is_err());
         assert_eq!(fs::read_to_string(&file.path).unwrap(), format!("{FORMAT}\nseen 9"));
     }
@@ -131,7 +168,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_cannot_be_written_is_told() {
         let directory = tempfile::tempdir().unwrap();
-        let file = EpochFile::open(&directory.path().join("gone"), &group()).unwrap();
+        let file = EpochFile::open(&directory.path().join("gone"), StoreKind::Sqlite, &group()).unwrap();
         assert!(file.keep(epochs(1, 1)).await.is_err());
     }
 }

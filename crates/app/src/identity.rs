@@ -1,6 +1,6 @@
 //! Who this process is: a uuid kept in the data directory, the process id, and a nonce.
 
-use crate::epochs::EpochFile;
+use crate::epochs::{EpochFile, StoreKind};
 use domain::id::{GroupId, InstanceId, Nonce};
 use std::ffi::OsString;
 use std::fs;
@@ -13,10 +13,12 @@ use uuid::Uuid;
 const FORMAT: &str = "coordinator data directory, format 1";
 /// Holds the format and the uuid, a line each.
 const FILE: &str = "instance";
+/// Begins the names of its drafts.
+const DRAFT: &str = "instance.";
 /// The embedded store.
 const DATABASE: &str = "coordinator.db";
-/// How the names of our files begin: the identity and its drafts, the store with its side files, and the epochs.
-const OURS: [&str; 5] = [FILE, DATABASE, "epochs-", "lock-epochs-", "draft-epochs-"];
+/// How the names of our other files begin: drafts of the identity, the store with its side files, and the epochs.
+const OURS: [&str; 5] = [DRAFT, DATABASE, "epochs-", "lock-epochs-", "draft-epochs-"];
 
 /// Permissions of the data directory: signals and the portfolio concern one user only.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -82,7 +84,7 @@ impl DataDir {
     /// The file appears whole or not at all, and the first process's stays.
     fn write_identity(directory: &Path, file: &Path) -> io::Result<()> {
         let uuid = Uuid::new_v4();
-        let draft = directory.join(format!("{FILE}.{uuid}"));
+        let draft = directory.join(format!("{DRAFT}{uuid}"));
         let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&draft)?;
         write!(out, "{FORMAT}\n{uuid}\n")?;
         out.sync_all()?;
@@ -99,9 +101,9 @@ impl DataDir {
         self.path.join(DATABASE)
     }
 
-    /// The epochs of `group` that are remembered here.
-    pub fn epochs(&self, group: &GroupId) -> Result<EpochFile, String> {
-        EpochFile::open(&self.path, group)
+    /// The epochs of `group` in that kind of store, as they are remembered here.
+    pub fn epochs(&self, store: StoreKind, group: &GroupId) -> Result<EpochFile, String> {
+        EpochFile::open(&self.path, store, group)
     }
 
     /// `UUID-PID`: processes that share a data directory differ in the process id.
@@ -118,7 +120,8 @@ fn tighten_directory(path: &Path) -> io::Result<()> {
     if !open_to_others(path) {
         return Ok(());
     }
-    let foreign = foreign_file(path)?;
+    // One that cannot be listed may have any files in it.
+    let foreign = foreign_file(path).unwrap_or_else(|_| Some(OsString::from("?")));
     if foreign.is_none() && fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE)).is_ok() {
         return Ok(());
     }
@@ -140,7 +143,7 @@ fn tighten_directory(path: &Path) -> io::Result<()> {
 fn foreign_file(directory: &Path) -> io::Result<Option<OsString>> {
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
-        if !OURS.iter().any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes())) {
+        if name != FILE && !OURS.iter().any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes())) {
             return Ok(Some(name));
         }
     }

@@ -3,7 +3,7 @@
 use crate::broker::Broker;
 use crate::compose::Stores;
 use crate::config::{Config, Signals};
-use crate::epochs::EpochFile;
+use crate::epochs::{EpochFile, StoreKind};
 use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, Identity};
@@ -59,7 +59,8 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
         Stops::catch().map_err(|error| Failure::other(format!("signals cannot be received: {error}")))?;
     let printed = Lines::to("standard output", std::io::stdout());
     let data_dir = DataDir::open(&config.data_dir).map_err(|error| Failure::usage(error.to_string()))?;
-    let epochs = data_dir.epochs(&config.group).map_err(Failure::usage)?;
+    let store = if config.postgres.is_some() { StoreKind::Postgres } else { StoreKind::Sqlite };
+    let epochs = data_dir.epochs(store, &config.group).map_err(Failure::usage)?;
     let id = config.instance_id.clone().unwrap_or_else(|| data_dir.instance());
     let identity = Identity::new(id).map_err(Failure::other)?;
     let (listener, address) = listen(config.listen).await?;

@@ -32,7 +32,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 /// How often the memory keeps how far the row has come. A backup that is newer than that, restored after every instance
-/// was stopped, is not noticed. Each time costs one fsync.
+/// was stopped, is not noticed. Each time costs two fsyncs.
 const KEEP_SEQ_EVERY: Duration = Duration::from_mins(1);
 
 /// What a finished task says. A sync is measured from just before the request to the answer or timeout.

@@ -109,8 +109,7 @@ pub struct Beat {
 /// One leadership, from claim to release or to the next claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
-    /// On which timeline it began. While it lasts, the timeline of the lease row, which a renewal carries to another one
-    /// after a promotion.
+    /// On which timeline it began. After a promotion a renewal carries the lease to another one, and the term ends.
     pub timeline: Timeline,
     /// Its number.
     pub epoch: Epoch,

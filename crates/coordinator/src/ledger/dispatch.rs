@@ -205,7 +205,7 @@ impl<'a> Round<'a> {
         if answer == Recorded::Refused {
             // A person has decided about it meanwhile, or a failover has lost the claim.
             tracing::warn!("signal {}: {settlement:?} of attempt {} was refused", signal.id, signal.attempt);
-            self.doubts.remove(&signal);
+            self.doubts.settled(&signal);
             return;
         }
         self.ledger.settled(settlement);
@@ -237,7 +237,7 @@ impl<'a> Round<'a> {
             }
         }
         self.tell_not_executed();
-        self.doubts.remove(&signal);
+        self.doubts.settled(&signal);
     }
 
     /// What former leaders left, and what a claim left whose answer was lost.

@@ -91,7 +91,12 @@ impl Doubts {
     }
 
     /// That attempt is in doubt no more; a later one may be.
-    pub(super) fn remove(&mut self, signal: &Signal) {
+    pub(super) fn settled(&mut self, signal: &Signal) {
+        self.found.remove(&signal.id);
+        self.remove(signal);
+    }
+
+    fn remove(&mut self, signal: &Signal) {
         if self.known.get(&signal.id).is_some_and(|doubt| doubt.signal.attempt <= signal.attempt) {
             self.known.remove(&signal.id);
         }

@@ -115,7 +115,8 @@ pub struct Ledger {
 
 impl Ledger {
     /// The ledger `store` of the coordinator's group. Give the coordinator's metrics the same limits
-    /// ([`Builder::signals`](crate::Builder::signals)).
+    /// ([`Builder::signals`](crate::Builder::signals)), and use the very object that the coordinator has as its state
+    /// store: with another one, the ledger does not know how far the lease row has come (rule M23).
     ///
     /// # Errors
     /// [`StartError::Store`] when the store was opened for another group or process than the coordinator.

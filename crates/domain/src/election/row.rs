@@ -322,9 +322,11 @@ impl Elector {
         if let Role::Leader(leadership) = &mut self.role {
             if leadership.token.claim != token.claim || released {
                 self.lose(now, LossReason::Superseded, out);
-            } else {
-                // A renewal whose reply was lost may have carried the row over.
+            } else if leadership.token.timeline != token.timeline {
+                // A renewal whose answer was lost has carried the row over. It is given back under its new timeline.
                 leadership.token.timeline = token.timeline;
+                self.lose(now, LossReason::Forgotten, out);
+            } else {
                 self.on_timeline(now, current);
                 self.asked_to_resign(now, resign, out);
             }

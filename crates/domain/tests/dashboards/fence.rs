@@ -50,7 +50,7 @@ pub fn panels() -> Vec<Panel> {
         stat("Store Forgot", "dateTimeFromNow")
             .says_of_itself(
                 "When the state store was last found to have forgotten: a standby was promoted or a backup restored. Orders \
-                 may stand at the broker that the ledger does not have, and accepted signals may be gone.",
+                 may be at the broker that the ledger does not have, and accepted signals may be gone.",
             )
             .runbooks(&["StoreForgot"])
             .query("", "1000 * max(coordinator_store_forgot_timestamp_seconds{$group})")

@@ -124,7 +124,7 @@ impl Machine {
         let drained = held.as_ref().is_some_and(|held| {
             matches!(held.phase, Phase::Draining { until, .. } if self.now >= until || *event == Event::Drained)
         });
-        let holds = held.filter(|_| meaning.lost.is_none() && !drained).map(|held| held.token.claim);
+        let holds = held.filter(|_| meaning.lost.is_none() && !drained).map(|held| held.token);
         if holds.is_none() {
             self.let_go(before.leadership().map(|held| held.token.claim));
         }
@@ -152,7 +152,7 @@ impl Machine {
         &mut self,
         asked: &RowCall,
         answer: &Result<RowAnswer, StoreError>,
-        holds: Option<ClaimId>,
+        holds: Option<Token>,
         meaning: &mut Meaning,
     ) {
         let superseded = Some((self.now, LossReason::Superseded));
@@ -161,9 +161,14 @@ impl Machine {
                 self.observed(row);
                 let shown = row.version.token.claim;
                 match (holds, self.own) {
-                    (Some(mine), _) if mine != shown || row.released => {
+                    (Some(mine), _) if mine.claim != shown || row.released => {
                         meaning.lost = superseded;
-                        self.let_go(holds);
+                        self.let_go(holds.map(|mine| mine.claim));
+                    }
+                    // A renewal whose answer was lost has carried the row over.
+                    (Some(mine), _) if mine.timeline != row.version.token.timeline => {
+                        meaning.lost = Some((self.now, LossReason::Forgotten));
+                        self.let_go(holds.map(|mine| mine.claim));
                     }
                     (None, Some((own, sent))) if own == shown && !row.released => {
                         self.renewed = row.version.seq;
@@ -180,7 +185,7 @@ impl Machine {
             Ok(RowAnswer::Claim(Claim::Lost)) => self.let_go(self.own.map(|(own, _)| own)),
             Ok(RowAnswer::Renewal(Renewal::Renewed { forgotten: true, .. })) if holds.is_some() => {
                 meaning.lost = Some((self.now, LossReason::Forgotten));
-                self.let_go(holds);
+                self.let_go(holds.map(|mine| mine.claim));
             }
             Ok(RowAnswer::Renewal(Renewal::Renewed { .. })) => {
                 if let Some(grant) = self.grant.as_mut().filter(|_| holds.is_some()) {
@@ -189,7 +194,7 @@ impl Machine {
             }
             Ok(RowAnswer::Renewal(Renewal::Superseded)) if holds.is_some() => {
                 meaning.lost = superseded;
-                self.let_go(holds);
+                self.let_go(holds.map(|mine| mine.claim));
             }
             Ok(RowAnswer::Renewal(Renewal::OtherTimeline(current))) => self.current = Some(*current),
             Ok(RowAnswer::Renewal(Renewal::Superseded) | RowAnswer::Release(_)) | Err(_) => {}

@@ -14,7 +14,7 @@ use domain::ports::{
     StepDown, StoreError, StoreIdentity,
 };
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// As many characters of a reason are kept.
 const REASON_CHARS_MAX: usize = 256;
@@ -62,7 +62,11 @@ impl FakeStateStore {
 
     /// The seq that the row has reached for certain under this token.
     pub(super) fn reached(&self, token: &Token) -> Seq {
-        self.reached.lock().unwrap_or_else(PoisonError::into_inner).of(token)
+        self.known().of(token)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Reached> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wake_others(&self, tables: &mut Tables) {
@@ -142,23 +146,28 @@ impl FakeStateStore {
         Claim::Granted(token)
     }
 
-    fn do_renew(&self, token: &Token, seq: Seq, current: Timeline) -> Renewal {
+    /// The answer, and the moment that the group's row then has.
+    fn do_renew(&self, token: &Token, seq: Seq, current: Timeline) -> (Renewal, Option<i64>) {
         let mut tables = self.database.tables();
         let timeline = tables.timeline;
         if current != timeline {
-            return Renewal::OtherTimeline(timeline);
+            return (Renewal::OtherTimeline(timeline), None);
         }
-        let Some(lease) = writable(&mut tables, self, token, Some(seq)) else { return Renewal::Superseded };
+        let Some(lease) = writable(&mut tables, self, token, Some(seq)) else {
+            return (Renewal::Superseded, None);
+        };
         let older = std::mem::replace(&mut lease.seq, seq) < self.reached(token);
         let carried = std::mem::replace(&mut lease.token.timeline, timeline) != timeline;
         let resign = lease.resign.as_deref().map(shortened);
         let forgotten = carried || older;
+        let now_ms = tables.now_ms();
+        let noted = tables.forgotten.entry(self.opening.group.clone()).or_default();
         if forgotten {
-            let now_ms = tables.now_ms();
-            tables.forgotten.entry(self.opening.group.clone()).or_default().now(now_ms);
+            noted.now(now_ms);
         }
+        let forgot_ms = noted.at_ms;
         self.wake_others(&mut tables);
-        Renewal::Renewed { timeline, resign, forgotten }
+        (Renewal::Renewed { timeline, resign, forgotten }, forgot_ms)
     }
 
     fn do_release(&self, token: &Token, seq: Seq, reason: &str) -> Release {
@@ -223,16 +232,7 @@ impl FakeStateStore {
     fn do_history(&self, limit: u32) -> Vec<Term> {
         let tables = self.database.tables();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let lease = tables.leases.get(&self.opening.group).map(|lease| lease.token);
-        let terms = tables.terms.get(&self.opening.group).into_iter().flatten().rev().take(limit).cloned();
-        terms
-            .map(|term| match lease {
-                Some(token) if term.to_ms.is_none() && token.epoch == term.epoch => {
-                    Term { timeline: token.timeline, ..term }
-                }
-                Some(_) | None => term,
-            })
-            .collect()
+        tables.terms.get(&self.opening.group).into_iter().flatten().rev().take(limit).cloned().collect()
     }
 
     fn do_forgot_ms(&self) -> Option<i64> {
@@ -290,15 +290,21 @@ impl StateStore for FakeStateStore {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        self.faults.around(Call::Claim, || Ok(self.do_claim(request))).await
+        let claimed =
+            self.faults.around(Call::Claim, || Ok((self.do_claim(request), self.do_forgot_ms()))).await?;
+        if let (Claim::Granted(token), forgot_ms) = &claimed {
+            self.known().claimed(token, *forgot_ms);
+        }
+        Ok(claimed.0)
     }
 
     async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
         let renewed = self.faults.around(Call::Renew, || Ok(self.do_renew(token, seq, current))).await?;
-        if matches!(renewed, Renewal::Renewed { .. }) {
-            self.reached.lock().unwrap_or_else(PoisonError::into_inner).note(token, seq);
-        }
-        Ok(renewed)
+        let (Renewal::Renewed { timeline, resign, forgotten }, forgot_ms) = renewed else {
+            return Ok(renewed.0);
+        };
+        let forgotten = self.known().renewed(token, seq, forgot_ms, forgotten);
+        Ok(Renewal::Renewed { timeline, resign, forgotten })
     }
 
     async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {

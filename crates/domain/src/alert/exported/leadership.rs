@@ -134,7 +134,7 @@ const RULES: [ExportedRule; 10] = [
         description: "A standby was promoted that had not received everything, or a backup was restored: records of \
                       signals may be gone. The leader looks up what may have been executed before it sends it, and what \
                       it cannot look up is in doubt. The alert fires for 24 hours after the moment.",
-        impact: "Orders may stand at the broker that the ledger does not have, and accepted signals may be gone: trades \
+        impact: "Orders may be at the broker that the ledger does not have, and accepted signals may be gone: trades \
                  that are not watched, or that were missed. Compare the orders at the broker with the ledger.",
     },
     slo::FAST_BURN,

@@ -101,31 +101,35 @@ pub struct Version {
 pub struct Reached {
     claim: ClaimId,
     seq: Seq,
-    /// The row's `forgot_ms` at the claim, or at its first renewal when the claim had no answer; `None` before that.
-    forgot: Option<Option<i64>>,
+    /// Whether the row's `forgot_ms` is known: from the claim, or from its first renewal when the claim had no answer.
+    is_compared: bool,
+    forgot_ms: Option<i64>,
 }
 
 impl Default for Reached {
     fn default() -> Self {
-        Self { claim: ClaimId::NIL, seq: Seq(0), forgot: None }
+        Self { claim: ClaimId::NIL, seq: Seq(0), is_compared: false, forgot_ms: None }
     }
 }
 
 impl Reached {
     /// A claim was acknowledged, with the row's `forgot_ms`.
     pub fn claimed(&mut self, token: &Token, forgot_ms: Option<i64>) {
-        *self = Self { claim: token.claim, seq: Seq(0), forgot: Some(forgot_ms) };
+        *self = Self { claim: token.claim, seq: Seq(0), is_compared: true, forgot_ms };
     }
 
     /// A renewal was acknowledged: the row has this `seq`, and `forgot_ms`. Answers whether the store has forgotten since
     /// the claim. `found` says that this very renewal found an older copy of the row. Once it is so, it is so for every
     /// later renewal of the claim: an answer may be lost.
     pub fn renewed(&mut self, token: &Token, seq: Seq, forgot_ms: Option<i64>, found: bool) -> bool {
-        let before = if self.claim == token.claim { self.forgot } else { None };
-        // When the claim had no answer, its first renewal has nothing to compare with but what it found itself.
-        let known = before.unwrap_or(if found { None } else { forgot_ms });
-        *self = Self { claim: token.claim, seq: seq.max(self.of(token)), forgot: Some(known) };
-        found || known != forgot_ms
+        let seq = seq.max(self.of(token));
+        if !(self.claim == token.claim && self.is_compared) {
+            // The claim had no answer: its first renewal has nothing to compare with but what it found itself.
+            let before = if found { None } else { forgot_ms };
+            *self = Self { claim: token.claim, seq, is_compared: true, forgot_ms: before };
+        }
+        self.seq = seq;
+        found || self.forgot_ms != forgot_ms
     }
 
     /// The seq that the row has reached under this token; 0 when nothing is known of the token.

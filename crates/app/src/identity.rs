@@ -62,7 +62,7 @@ impl DataDir {
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         let failed = |error| DataDirError::Io { path: path.display().to_string(), error };
         fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(failed)?;
-        tighten_directory(path).map_err(failed)?;
+        tighten_directory(path);
         let file = path.join(FILE);
         if !file.try_exists().map_err(failed)? {
             Self::write_identity(path, &file).map_err(failed)?;
@@ -116,14 +116,14 @@ impl DataDir {
 /// Takes the permissions of group and others away from a directory that has nothing but our files in it, or none. One
 /// with other files in it (a home, /tmp, the directory that a service was started in) keeps its permissions, because
 /// other users may need them; so does one that belongs to another user. The start does not fail for it.
-fn tighten_directory(path: &Path) -> io::Result<()> {
+fn tighten_directory(path: &Path) {
     if !open_to_others(path) {
-        return Ok(());
+        return;
     }
     // One that cannot be listed may have any files in it.
     let foreign = foreign_file(path).unwrap_or_else(|_| Some(OsString::from("?")));
     if foreign.is_none() && fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE)).is_ok() {
-        return Ok(());
+        return;
     }
     let why = match foreign {
         Some(name) => {
@@ -136,7 +136,6 @@ fn tighten_directory(path: &Path) -> io::Result<()> {
     tracing::warn!(
         "other users have permissions for the data directory {path}: {why}. Run: chmod 700 {path}"
     );
-    Ok(())
 }
 
 /// The first file that does not have one of our names.

@@ -316,8 +316,9 @@ impl Driver {
                 tracing::error!(epoch = token.epoch.0, code = code.as_str(), "halted: nothing is traded");
             }
             Report::Lost { token, at, why } => {
-                notice(NoticeKind::Lost, *at, token.epoch);
+                // Whoever gets the notice finds it counted.
                 self.lost(now, token.epoch, *why);
+                notice(NoticeKind::Lost, *at, token.epoch);
             }
             Report::Draining { token, reason } => {
                 tracing::info!(epoch = token.epoch.0, reason, "handing over: stopping the leader's work");

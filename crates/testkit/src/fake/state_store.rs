@@ -218,9 +218,10 @@ impl FakeStateStore {
 
     fn do_members(&self) -> Vec<MemberSeen> {
         let tables = self.database.tables();
+        let now = tokio::time::Instant::now();
         let of_group = tables.members.iter().filter(|((group, _), _)| *group == self.opening.group);
         let mut seen: Vec<MemberSeen> = of_group
-            .map(|(_, (member, at))| MemberSeen { member: member.clone(), heartbeat_age: at.elapsed() })
+            .map(|(_, (member, at))| MemberSeen { member: member.clone(), heartbeat_age: now - *at })
             .filter(|seen| seen.heartbeat_age <= MEMBER_AGE_MAX)
             .collect();
         seen.sort_by_key(|seen| seen.heartbeat_age);

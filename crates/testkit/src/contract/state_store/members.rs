@@ -68,7 +68,6 @@ async fn the_lines_of_dead_processes_hide_no_live_one(scene: Scene) {
     assert_eq!(listed.len(), MEMBERS_READ_MAX as usize);
     assert_eq!(listed.last(), Some(&line(&process)));
     assert!(listed.is_sorted_by_key(|member| member.id.clone()));
-    assert_eq!(listed[0].id.as_str(), "dead-0001", "the oldest heartbeat is left out");
 }
 
 async fn a_beat_replaces_the_line(scene: Scene) {

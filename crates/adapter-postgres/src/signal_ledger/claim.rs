@@ -17,13 +17,13 @@ const EXPIRE_MAX: i64 = 1_000;
 /// The same of signals that one take-over puts in doubt because the store has forgotten.
 const ASK_MAX: i64 = 1_000;
 
-/// A signal that may have been executed before the store forgot, and was not asked about since.
+/// A signal that may have been executed before the store forgot, and was not asked about since. No clock is compared:
+/// `asked_ms` is the moment up to which the signal is known not to have been executed (see `SUBMIT`).
 macro_rules! unasked {
     () => {
         "(t.state = 'received' AND EXISTS (
             SELECT FROM coordinator_lease AS l
-            WHERE l.group_id = $1 AND l.forgot_ms > coalesce(t.asked_ms, 0)
-              AND (t.timestamp_s <= l.forgot_ms / 1000 OR t.received_at <= to_timestamp(l.forgot_ms / 1000.0))))"
+            WHERE l.group_id = $1 AND l.forgot_ms > coalesce(t.asked_ms, 0)))"
     };
 }
 

@@ -24,6 +24,9 @@ use std::collections::BTreeSet;
 ///
 /// Nothing is written, and no row answers, when one of the ids belongs to another signal.
 ///
+/// A signal that arose after the store last forgot was not executed before: `asked_ms` says so. One that is older by its
+/// own timestamp may have been submitted, executed and forgotten.
+///
 /// `n` is always in that range. It is said because the planner does not know the arrays' lengths: it takes ten for
 /// granted, for which it reads a table of a thousand signals as a whole. With a range it reckons with fewer, and
 /// looks each up in its index. So it is in `settle`.
@@ -38,10 +41,12 @@ pub(crate) const SUBMIT: &str = concat!(
      s AS (
         INSERT INTO coordinator_signal AS known
             (group_id, id, arrival, fingerprint, instrument, signal_type, position, timestamp_s, payload,
-             expires_ms, changed_by, changed_from)
+             expires_ms, changed_by, changed_from, asked_ms)
         OVERRIDING SYSTEM VALUE
         SELECT $1, id, arrival, fingerprint, instrument, signal_type, position, timestamp_s, payload,
-               expires_ms, $11, $12
+               expires_ms, $11, $12,
+               (SELECT l.forgot_ms FROM coordinator_lease AS l
+                WHERE l.group_id = $1 AND numbered.timestamp_s > l.forgot_ms / 1000)
         FROM numbered
         WHERE NOT EXISTS (
             SELECT FROM numbered AS new JOIN coordinator_signal AS other

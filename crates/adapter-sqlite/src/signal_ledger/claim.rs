@@ -10,17 +10,14 @@ use domain::lease::Token;
 use domain::ledger::{LimitReached, Limits, StateName};
 use domain::ports::{CLAIM_MAX, SignalClaim, StoreError};
 
-/// A signal that may have been executed before the store forgot, and was not asked about since.
+/// A signal that may have been executed before the store forgot, and was not asked about since. No clock is compared:
+/// `asked_ms` is the moment up to which the signal is known not to have been executed (see the submission).
 macro_rules! unasked {
     ($signal:literal) => {
         concat!(
             "EXISTS (SELECT 1 FROM coordinator_lease AS l WHERE l.group_id = ?1 AND l.forgot_ms > coalesce(",
             $signal,
-            ".asked_ms, 0) AND (",
-            $signal,
-            ".timestamp_s <= l.forgot_ms / 1000 OR ",
-            $signal,
-            ".received_ms <= l.forgot_ms))"
+            ".asked_ms, 0))"
         )
     };
 }

@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, HashMap};
 
 /// See [`domain::ports::SignalLedger::submit`].
 ///
+/// A signal that arose after the store last forgot was not executed before: `asked_ms` says so. One that is older by its
+/// own timestamp may have been submitted, executed and forgotten.
+///
 /// One statement for all of them: they are stored as a whole or not at all. A signal that meets another one's id
 /// or fingerprint counts there that it came again, which makes the answer wait for the disk like that to a new
 /// one.
@@ -24,12 +27,13 @@ pub(super) async fn submit(
 ) -> Result<Vec<Submit>, StoreError> {
     const SQL: &str = concat!(
         "INSERT INTO coordinator_signal (group_id, id, fingerprint, instrument, signal_type, position, ",
-        "timestamp_s, expires_ms, state, received_ms, changed_by, changed_from, payload) ",
+        "timestamp_s, expires_ms, state, received_ms, changed_by, changed_from, payload, asked_ms) ",
         "SELECT ?1, value ->> 'id', value ->> 'fingerprint', value ->> 'instrument', ",
         "value ->> 'signal_type', value ->> 'position', value ->> 'timestamp_s', value ->> 'expires_ms', ",
         "'received', ",
         now_ms!(),
-        ", ?3, ?4, value ->> 'payload' FROM json_each(?2) WHERE true ORDER BY key ",
+        ", ?3, ?4, value ->> 'payload', (SELECT l.forgot_ms FROM coordinator_lease AS l WHERE l.group_id = ?1 ",
+        "AND value ->> 'timestamp_s' > l.forgot_ms / 1000) FROM json_each(?2) WHERE true ORDER BY key ",
         "ON CONFLICT (group_id, id) DO UPDATE SET confirmed = confirmed + 1 ",
         "ON CONFLICT (group_id, fingerprint) DO UPDATE SET confirmed = confirmed + 1 RETURNING ",
         bytes!("fingerprint", "64"),

@@ -34,7 +34,7 @@ pub struct Snapshot(Tables);
 pub(super) struct Forgotten {
     /// When; `None`: it never has.
     pub(super) at_ms: Option<i64>,
-    /// Arrivals of signals that were put in doubt since.
+    /// Arrivals of signals that were put in doubt since, or arose after it.
     pub(super) asked: BTreeSet<u64>,
 }
 
@@ -44,10 +44,16 @@ impl Forgotten {
         self.asked.clear();
     }
 
+    /// The signal is submitted. One that arose after that moment was not executed before.
+    pub(super) fn submitted(&mut self, signal: &Signal) {
+        if self.at_ms.is_some_and(|at| signal.instruction.timestamp_s > at / 1000) {
+            self.asked.insert(signal.arrival);
+        }
+    }
+
     /// Whether it may have been executed before, and was not asked about since.
     pub(super) fn is_unasked(&self, signal: &Signal) -> bool {
-        let old = |at: i64| signal.instruction.timestamp_s <= at / 1000 || signal.received_ms <= at;
-        self.at_ms.is_some_and(old) && !self.asked.contains(&signal.arrival)
+        self.at_ms.is_some() && !self.asked.contains(&signal.arrival)
     }
 }
 

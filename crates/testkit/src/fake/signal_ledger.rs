@@ -58,6 +58,7 @@ impl FakeStateStore {
             note: None,
         };
         signals.push(signal.clone());
+        tables.forgotten.entry(self.opening.group.clone()).or_default().submitted(&signal);
         self.note(tables, actor, signal.state.name().as_str(), Some(&signal));
         tables.signal_listeners.wake_all(&self.opening.group);
         Submit::Accepted(signal)

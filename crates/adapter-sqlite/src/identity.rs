@@ -48,11 +48,6 @@ impl Identity {
         self.0[0].is_some()
     }
 
-    /// Whether the database itself is the same.
-    pub(crate) fn same_database(self, other: Self) -> bool {
-        self.0[0] == other.0[0]
-    }
-
     /// The first file that `self` has and `now` has not, or has another of.
     pub(crate) fn gone(self, now: Self, path: &Path) -> Option<PathBuf> {
         let pairs = self.0.into_iter().zip(now.0).zip(ENDS);
@@ -103,6 +98,41 @@ impl Identity {
     }
 }
 
+/// A `-wal` that a crash has left belongs to the file that the record names. SQLite would write it into another one, for
+/// example a backup that was put in its place, and mix the two.
+fn refuse_foreign_log(file: &mut File, path: &Path) -> Result<(), StoreError> {
+    let mut text = String::new();
+    let read = file.take(RECORD_BYTES_MAX).read_to_string(&mut text);
+    read.map_err(|error| path_unusable(&name(path, LOCK_END), &error))?;
+    let (Some(Identity([Some(was), Some(log_was), _])), Identity([Some(is), Some(log_is), _])) =
+        (Identity::parse(&text), Identity::of(path))
+    else {
+        return Ok(());
+    };
+    if was == is || log_was != log_is {
+        return Ok(());
+    }
+    let (path, log) = (path.display(), name(path, ENDS[1]));
+    let log = log.display();
+    Err(StoreError::Unavailable(format!(
+        "{path} was replaced, and {log} belongs to the file before. Put that file back, or delete {log} if {path} is a \
+         backup that you have restored: what was committed since is lost then"
+    )))
+}
+
+/// Two names of one file would have a `-wal` and a lock each: two leaders.
+pub(crate) fn refuse_other_names(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Ok(seen) if seen.nlink() > 1 => Err(StoreError::Unavailable(format!(
+            "{} has {} names (hard links), and instances that open it under different ones would not see each other: \
+             delete the other names",
+            path.display(),
+            seen.nlink()
+        ))),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// The lock of one connection. The kernel releases it with the process.
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -125,7 +155,10 @@ impl Lock {
             .open(name(path, LOCK_END))
             .map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => return Ok(Some(Self { file, record: None })),
+            Ok(()) => {
+                refuse_foreign_log(&mut file, path)?;
+                return Ok(Some(Self { file, record: None }));
+            }
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }

@@ -2,7 +2,7 @@
 
 use crate::config::{LOCK_WAIT_MIN, SqliteConfig};
 use crate::error::{is_busy, judge};
-use crate::identity::{Identity, Lock};
+use crate::identity::{Identity, Lock, refuse_other_names};
 use crate::schema;
 use crate::statement::Statement;
 use domain::ports::StoreError;
@@ -160,13 +160,11 @@ impl Session {
     async fn connection<'s>(&self, slot: &'s mut Slot) -> Result<&'s mut SqliteConnection, StoreError> {
         let now = Identity::of(&self.path);
         if let Some(open) = &slot.open {
-            if !open.files.same_database(now) {
+            if let Some(gone) = open.files.gone(now, &self.path) {
                 // A connection to a deleted or replaced file would go on working, and with it a leader that no other
-                // instance sees: leave it at once.
-                tracing::error!(path = %self.path.display(), "the database file was deleted or replaced");
-                slot.open = None;
-            } else if let Some(gone) = open.files.gone(now, &self.path) {
-                // The connection stays: the last one that is closed in order writes what `-wal` had into the file.
+                // instance sees. It stays open, and with it the lock: no instance opens the files that are there now
+                // before all have left the old ones. The last one that is closed in order writes what `-wal` had into
+                // its file.
                 return Err(StoreError::Unavailable(lost(&gone)));
             } else if open.files != now {
                 // The file was turned to WAL since: the next connection has all three.
@@ -198,6 +196,7 @@ impl Session {
     /// `None` when the last other connection was closed in the middle of it, and its files with it.
     async fn try_open(&self) -> Result<Option<Open>, StoreError> {
         let mut lock = lock(&self.path, self.lock_wait).await?;
+        refuse_other_names(&self.path)?;
         let mut connection = connect(&self.path, &self.options).await?;
         let round =
             Statement::new(AssertSqlSafe(format!("PRAGMA busy_timeout = {}", LOCK_ROUND.as_millis())));

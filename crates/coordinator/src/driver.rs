@@ -107,6 +107,12 @@ impl Driver {
             let event = self.next_event(&mut alarm).await?;
             self.step(event);
         }
+        // A backup of this term that is restored before the next start is noticed (M23).
+        if let Some(memory) = &self.shared.epochs
+            && let Err(error) = memory.keep(Epochs { asked: Epoch(0), ..self.elector.epochs() }).await
+        {
+            tracing::error!("how far the lease row has come cannot be kept: {error}");
+        }
         Ok(())
     }
 

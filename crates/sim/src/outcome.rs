@@ -60,8 +60,15 @@ impl Outcome {
             let unsettled = acknowledged.contains(id) && !done.contains(id);
             // Each with what excuses it.
             let wrongs = [
-                // What may have been executed before the store forgot it is looked up first.
-                (times > 1, DUPLICATE, false, &mut outcome.duplicates),
+                // What may have been executed before the store forgot it is looked up first. No protocol can know a
+                // signal again whose submission was lost, and that is submitted once more with a timestamp after the
+                // failover, by a database's clock that was set back.
+                (
+                    times > 1,
+                    DUPLICATE,
+                    lost == Some(Lost::Submission) && clock_was_set(world),
+                    &mut outcome.duplicates,
+                ),
                 (times == 0, LOSS, lost == Some(Lost::Submission), &mut outcome.losses),
                 (unsettled, UNSETTLED, lost == Some(Lost::Submission), &mut outcome.unsettled),
             ];
@@ -82,6 +89,10 @@ impl Outcome {
         let Findings { story, trace, violations, excused, faults, elections } = world.judge.findings();
         Self { trace, story, violations, faults, elections, excused, ..outcome }
     }
+}
+
+fn clock_was_set(world: &World) -> bool {
+    world.plan.faults.iter().any(|fault| fault.kind == Kind::DbClockJump)
 }
 
 /// What a failover has lost of that signal, where failovers may lose anything.

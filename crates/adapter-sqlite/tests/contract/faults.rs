@@ -11,6 +11,7 @@ pub fn suite() -> Vec<Case<Files>> {
     vec![
         Case::new("faults::an_open_transaction_elsewhere_is_a_clear_no", locked_elsewhere),
         Case::new("faults::a_deleted_file_is_noticed", deleted),
+        Case::new("faults::a_file_with_two_names_is_refused", hard_link),
         Case::new("faults::after_a_side_file_is_deleted_nothing_is_acknowledged", side_file),
         Case::new("faults::a_second_process_does_not_open_other_files", other_files),
         Case::new("faults::only_the_user_reads_the_files_also_those_that_were_open_before", permissions),
@@ -21,6 +22,10 @@ pub fn suite() -> Vec<Case<Files>> {
 /// A store that says "busy" soon.
 async fn impatient(files: &Files, id: &str) -> SqliteStore {
     files.migrated(id).await.close().await;
+    unopened(files, id)
+}
+
+fn unopened(files: &Files, id: &str) -> SqliteStore {
     SqliteStore::new(SqliteConfig { ttl: TTL_MIN, ..files.config(&opening(id)) })
 }
 
@@ -120,7 +125,25 @@ async fn replaced(_: Arc<Files>) {
     for end in ["-wal", "-shm"] {
         std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
     }
-    assert_eq!(store.renew(&token, Seq(2), token.timeline).await, Ok(Renewal::Superseded));
+    // The old file stays locked, so nobody leads on the new one before this process has left it.
+    let answer = store.renew(&token, Seq(2), token.timeline).await;
+    let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
+    assert!(told.contains("deleted or replaced"), "{told}");
+    let beside = unopened(&files, "j");
+    assert!(matches!(beside.observe().await, Err(StoreError::Unavailable(_))), "not before all have left");
+    store.close().await;
+    assert_ne!(beside.observe().await.unwrap().version.token, token, "the row of the new file");
+}
+
+/// Two directories with one file each have a `-wal` and a lock each.
+async fn hard_link(_: Arc<Files>) {
+    let (files, other) = (Files::new(), Files::new());
+    files.migrated("i").await.close().await;
+    std::fs::create_dir_all(other.path().parent().unwrap()).unwrap();
+    std::fs::hard_link(files.path(), other.path()).unwrap();
+    let answer = unopened(&other, "j").observe().await;
+    let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
+    assert!(told.contains("hard links"), "{told}");
 }
 
 async fn request(store: &SqliteStore) -> ClaimRequest {

@@ -59,7 +59,9 @@ async fn submit(
 ) -> Result<Response, Problem> {
     let body = whole_body(body, SUBMISSION_LEN_MAX)?;
     let new = submission::read(&body, backend.remembers_since_s()..=backend.accepts_until_s())?;
-    match backend.submit(&new, &client(caller)).await? {
+    // Whatever is wrong with the store, the signal may be submitted again: a client must not give it up.
+    let submitted = backend.submit(&new, &client(caller)).await;
+    match submitted.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))? {
         Submit::Accepted(signal) => {
             let location = [(LOCATION, format!("{PATH}/{}", signal.id))];
             Ok((StatusCode::CREATED, location, Json(SignalJson::from(&signal))).into_response())

@@ -1,5 +1,7 @@
 //! What the log says of a state store that commits slowly, or not in time.
 
+mod log;
+
 use coordinator::Coordinator;
 use domain::id::GroupId;
 use domain::member::Standing;
@@ -8,66 +10,26 @@ use testkit::contract::Opening;
 use testkit::fake::{Call, FakeDatabase, Fault, Faults};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::field::{Field, Visit};
-use tracing::span;
 
 const TTL: Duration = Duration::from_secs(1);
 /// A bound for what must happen at all, not for how fast.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The messages that were logged.
-struct Log(watch::Sender<Vec<String>>);
-
-struct Message(String);
-
-impl Visit for Message {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            self.0 = format!("{value:?}");
-        }
-    }
-}
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target().starts_with("coordinator")
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        self.0.send_modify(|lines| lines.push(message.0));
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
 
 /// An instance that leads, and what it logs.
 struct Observed {
     coordinator: Coordinator,
     faults: Faults,
     lines: watch::Receiver<Vec<String>>,
-    _guards: (tracing::Dispatch, tracing::subscriber::DefaultGuard),
+    _subscribed: log::Subscribed,
 }
 
 impl Observed {
     /// Starts it; `plan` says what goes wrong from the first request on.
     async fn start(name: &str, plan: impl FnOnce(&Faults)) -> Self {
-        let (log, lines) = watch::channel(Vec::new());
-        // While a process has one subscriber, tracing asks only the thread that reaches a line first whether any
-        // subscriber wants it, and the threads of the other tests have none. With a second one it asks all.
-        let second = tracing::Dispatch::new(Log(watch::channel(Vec::new()).0));
-        let guard = tracing::subscriber::set_default(Log(log));
+        let (said, lines) = watch::channel(Vec::new());
+        let subscribed = log::subscribe("coordinator", move |message| {
+            said.send_modify(|lines| lines.push(message));
+        });
         let group = GroupId::parse("commits").expect("an id");
         let opening = Opening { ttl: TTL, ..Opening::new(&group, name) };
         let store = FakeDatabase::new().process(&opening);
@@ -78,7 +40,7 @@ impl Observed {
         let mut seen = coordinator.leadership();
         let active = seen.wait_for(|now| now.standing == Standing::Active);
         timeout(PATIENCE, active).await.expect("it leads").expect("the coordinator lives");
-        Self { coordinator, faults, lines, _guards: (second, guard) }
+        Self { coordinator, faults, lines, _subscribed: subscribed }
     }
 
     /// Waits for a line that has `text`.

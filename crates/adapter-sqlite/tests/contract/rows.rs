@@ -1,13 +1,13 @@
 //! Values that somebody else wrote, and rows that pile up.
 
+use crate::audit::lead;
 use crate::files::{Files, opening};
 use domain::id::{ClaimId, InstanceId};
-use domain::lease::Token;
-use domain::ports::{Claim, ClaimRequest, SignalLedger, StateStore, StoreError, Swept};
+use domain::ports::{SignalLedger, StateStore, StoreError, Swept};
 use sqlx::Row;
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::contract::{Case, TTL};
+use testkit::contract::Case;
 use testkit::raw_portfolio::RawPortfolio;
 
 pub fn suite() -> Vec<Case<Files>> {
@@ -145,7 +145,7 @@ async fn history_is_bounded(_: Arc<Files>) {
         )
         .await
         .unwrap();
-    claim(&*store, 1).await;
+    lead(&store, 1).await;
     let row = sqlx::query(
         "SELECT count(*) FILTER (WHERE group_id = 'g'), min(epoch) FILTER (WHERE group_id = 'g'), \
          count(*) FILTER (WHERE group_id = 'other' AND to_ms IS NULL) FROM coordinator_term",
@@ -160,10 +160,10 @@ async fn history_is_bounded(_: Arc<Files>) {
 async fn term_again(_: Arc<Files>) {
     let files = Files::new();
     let store = files.migrated("i").await;
-    claim(&*store, 1).await;
+    lead(&store, 1).await;
     // As after a restore of the row alone from a backup.
     files.sql(&format!("UPDATE coordinator_lease SET epoch = 0, claim = '{}'", ClaimId::NIL)).await.unwrap();
-    claim(&*store, 2).await;
+    lead(&store, 2).await;
     let history = store.history(10).await.unwrap();
     assert_eq!(history.iter().filter(|term| term.epoch.0 == 1).count(), 2, "{history:?}");
     assert_eq!(history.iter().filter(|term| term.to_ms.is_none()).count(), 1, "{history:?}");
@@ -190,8 +190,8 @@ async fn members_are_bounded(_: Arc<Files>) {
             .unwrap()
     };
     assert_eq!(lines().await, ["g/i", "g/old", "other/old"], "a heartbeat removes nothing");
-    let old = claim(&*store, 1).await;
-    let token = claim(&*store, 2).await;
+    let old = lead(&store, 1).await;
+    let token = lead(&store, 2).await;
     assert_eq!(store.sweep(&old, Duration::ZERO).await, Ok(None));
     assert_eq!(lines().await, ["g/i", "g/old", "other/old"], "nor does a fenced token");
     let swept = Swept { signals: 0, members: 1 };
@@ -214,22 +214,5 @@ fn member(id: &str) -> domain::member::Member {
         version: "0.1.0".to_owned(),
         started_ms: 0,
         settings: domain::settings::SharedSettings::default(),
-    }
-}
-
-async fn claim(store: &dyn StateStore, n: u32) -> Token {
-    let opening = opening("i");
-    let observed = store.observe().await.unwrap().version;
-    let request = ClaimRequest {
-        observed,
-        claim: opening.nonce.claim(n),
-        holder: opening.id,
-        ttl: TTL,
-        floor: domain::lease::Epoch(0),
-        forgotten: false,
-    };
-    match store.claim(&request).await {
-        Ok(Claim::Granted(token)) => token,
-        other => panic!("as it was seen: {other:?}"),
     }
 }

@@ -1,17 +1,14 @@
 //! The rules of the dispatcher and of the driver that no test of ordinary use would miss. Each test fails when its
 //! rule is taken away.
 
-use super::{Broker, Instance, Mood, PATIENCE, eventually, until};
+use super::{Broker, Instance, Mood, PATIENCE, eventually, log, until};
 use coordinator::{Coordinator, NotNow};
 use domain::lease::Timeline;
 use domain::ledger::{Settlement, SignalState};
 use domain::ports::{Recorded, Report};
 use std::sync::{Arc, Mutex};
-
 use testkit::contract::signal_ledger::signal;
 use testkit::fake::{Call, FakeDatabase, Fault};
-use tracing::field::{Field, Visit};
-use tracing::span;
 
 impl Instance {
     /// Its lease runs out, and it does not lead again: no renewal and no claim reaches the store any more.
@@ -191,60 +188,20 @@ async fn a_signal_that_is_refused_again_and_again_delays_no_other_one_and_is_tol
     until("it is over", async || leader.snapshot().not_executing_since_ms.is_none()).await;
 }
 
-/// What the published leadership says at the moment of a line of the log.
-struct Watching {
-    leadership: Arc<Mutex<Option<Coordinator>>>,
-    seen: Arc<Mutex<Vec<(String, bool)>>>,
-}
-
-struct Message(String);
-
-impl Visit for Message {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            self.0 = format!("{value:?}");
-        }
-    }
-}
-
-impl tracing::Subscriber for Watching {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target().starts_with("coordinator::driver")
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        if let Some(coordinator) = &*self.leadership.lock().expect("no panic") {
-            let active = coordinator.leadership().borrow().is_active(coordinator::clock::now());
-            self.seen.lock().expect("no panic").push((message.0, active));
-        }
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
 /// Rule: leadership is published before the commands of a step are carried out, so that no reader believes in a
 /// leadership whose release is on its way.
 #[tokio::test]
 async fn readers_stop_believing_before_anything_is_done_about_it() {
-    let (leadership, seen) = (Arc::default(), Arc::default());
-    let watching = Watching { leadership: Arc::clone(&leadership), seen: Arc::clone(&seen) };
-    // While a process has one subscriber, tracing asks only the thread that reaches a line first whether anybody
-    // wants it, and the threads of the other tests have none. With a second one it asks all subscribers.
-    let _second = tracing::Dispatch::new(Watching { leadership: Arc::default(), seen: Arc::default() });
-    // The election's thread logs where the thread that started it does.
-    let _watching = tracing::subscriber::set_default(watching);
+    // What the published leadership says at the moment of each line.
+    let seen: Arc<Mutex<Vec<(String, bool)>>> = Arc::default();
+    let leadership: Arc<Mutex<Option<Coordinator>>> = Arc::default();
+    let (watched, noted) = (Arc::clone(&leadership), Arc::clone(&seen));
+    let _subscribed = log::subscribe("coordinator::driver", move |message| {
+        if let Some(coordinator) = &*watched.lock().expect("no panic") {
+            let active = coordinator.leadership().borrow().is_active(coordinator::clock::now());
+            noted.lock().expect("no panic").push((message, active));
+        }
+    });
     let database = FakeDatabase::new();
     let leader = Instance::start(&database, "leader", None);
     *leadership.lock().expect("no panic") = Some(leader.coordinator.clone());

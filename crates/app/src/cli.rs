@@ -40,9 +40,11 @@ impl Cli {
     /// Reads the arguments, the program's name first. The error is either a usage error or the help or
     /// version that was asked for.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
-        Self::try_parse_from(args).map_err(|error| Stop {
-            text: mask_urls(&error.render().to_string()),
-            exit_code: u8::try_from(error.exit_code()).unwrap_or(2),
+        Self::try_parse_from(args).map_err(|error| {
+            let (text, exit_code) = (error.render().to_string(), error.exit_code());
+            // Only an error repeats what was typed. Help names URLs as examples.
+            let text = if exit_code == 0 { text } else { mask_urls(&text) };
+            Stop { text, exit_code: u8::try_from(exit_code).unwrap_or(2) }
         })
     }
 
@@ -437,6 +439,8 @@ mod tests {
         }
         let long = format!("coordinator step-down --reason {}", "x".repeat(257));
         assert_eq!(parse(&long).expect_err("too long").exit_code, 2);
+        let help = parse("coordinator --help").expect_err("help is no run").text;
+        assert!(help.contains("http://HOST:PORT/PATH"), "its examples are not masked: {help}");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use domain::ledger::{Actor, Fingerprint, LimitReached, NewSignal, Settlement, Signal, SignalId};
-use domain::ports::{CLAIM_MAX, Report, Submit};
+use domain::ports::{CLAIM_MAX, Report, StoreError, Submit};
 use fields::{Fields, whole};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,9 +59,7 @@ async fn submit(
 ) -> Result<Response, Problem> {
     let body = whole_body(body, SUBMISSION_LEN_MAX)?;
     let new = submission::read(&body, backend.remembers_since_s()..=backend.accepts_until_s())?;
-    // Whatever is wrong with the store, the signal may be submitted again: a client must not give it up.
-    let submitted = backend.submit(&new, &client(caller)).await;
-    match submitted.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))? {
+    match backend.submit(&new, &client(caller)).await.map_err(again)? {
         Submit::Accepted(signal) => {
             let location = [(LOCATION, format!("{PATH}/{}", signal.id))];
             Ok((StatusCode::CREATED, location, Json(SignalJson::from(&signal))).into_response())
@@ -69,6 +67,12 @@ async fn submit(
         Submit::Repeated(signal) => Ok(Json(SignalJson::from(&signal)).into_response()),
         Submit::Conflict(signal) => Err(conflict(&new, &signal)),
     }
+}
+
+/// Whatever is wrong with the store, the request may be sent again: neither a client nor a service must give it up.
+#[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
+fn again(error: StoreError) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
 /// Whoever is at the other end of the connection.
@@ -130,7 +134,7 @@ async fn pull(State(backend): Shared, body: Body) -> Result<Response, Problem> {
     fields.finish(Some(()))?;
     let most = most.map_or(1, |most| u16::try_from(most).unwrap_or(CLAIM_MAX));
     let none = |why| Ok(Json(PullJson::none(why)).into_response());
-    match backend.pull(most, Duration::from_millis(wait_ms.unwrap_or(0).into())).await? {
+    match backend.pull(most, Duration::from_millis(wait_ms.unwrap_or(0).into())).await.map_err(again)? {
         Pull::Claimed { epoch, signals } => Ok(Json(PullJson::claimed(epoch, &signals)).into_response()),
         Pull::Empty => none("empty"),
         Pull::Paused => none("paused"),
@@ -153,7 +157,7 @@ async fn report(
     let id = named(id)?;
     let body = whole_body(body, BODY_LEN_MAX)?;
     let report = read_report(&id, &body)?;
-    let reported = backend.report(report, &client(caller)).await?;
+    let reported = backend.report(report, &client(caller)).await.map_err(again)?;
     if reported == Reported::NotLeading {
         return Ok(leader::elsewhere(&backend.leader()));
     }

@@ -155,13 +155,17 @@ async fn a_result_that_is_not_understood_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_silent_is_503() {
-    let away = Fake { store: Err(StoreError::Unknown("timeout".to_owned())), ..Fake::default() };
-    let server = Server::start(away).await;
+async fn a_store_that_cannot_record_is_503() {
     let result = r#"{"attempt":2,"outcome":"done"}"#;
-    for request in [post("/signals/claim", &[], ""), post("/signals/n-1/result", &[], result)] {
-        let answer = server.ask(request).await;
-        answer.problem(503);
-        assert!(answer.header("retry-after").is_some());
+    // The second: a table was dropped.
+    for error in
+        [StoreError::Unknown("timeout".to_owned()), StoreError::Corrupt("the schema is not ours".to_owned())]
+    {
+        let server = Server::start(Fake { store: Err(error), ..Fake::default() }).await;
+        for request in [post("/signals/claim", &[], ""), post("/signals/n-1/result", &[], result)] {
+            let answer = server.ask(request).await;
+            answer.problem(503);
+            assert!(answer.header("retry-after").is_some());
+        }
     }
 }

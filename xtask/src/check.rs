@@ -2,7 +2,7 @@
 
 use crate::report::{Findings, Report, listed, one};
 use crate::workspace::{Workspace, output, run as run_command};
-use crate::{arrows, codegen, dashboards, evidence, links, manifests, proof, sources};
+use crate::{arrows, codegen, dashboards, evidence, links, manifests, proof, sources, words};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -25,6 +25,9 @@ pub fn run(workspace: &Workspace) -> ExitCode {
         arrows::check(workspace)
     });
     report.step("links in *.md", "correct the path or the anchor", || links::check(workspace));
+    report.step("words", "use the words behind the colon; exemptions are in xtask/src/words/list.rs", || {
+        words::check(workspace)
+    });
     report.step("dashboards", "correct crates/domain/tests/dashboards, then `cargo xtask codegen`", || {
         dashboards::check(workspace)
     });

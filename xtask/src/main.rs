@@ -16,6 +16,7 @@ mod proof;
 mod report;
 mod sources;
 mod test;
+mod words;
 mod workspace;
 
 use std::process::ExitCode;
@@ -36,7 +37,7 @@ enum Run {
 }
 
 /// A new command is a line here and a module that does it.
-const COMMANDS: [Command; 9] = [
+const COMMANDS: [Command; 10] = [
     Command {
         name: "check",
         does: "reads everything, changes nothing: style, layers, links, docs",
@@ -46,6 +47,11 @@ const COMMANDS: [Command; 9] = [
         name: "fix",
         does: "writes what a machine can repair: clippy, generated files, format",
         run: Run::Alone(fix::run),
+    },
+    Command {
+        name: "words",
+        does: "counts the words that the language rules refuse; `words PATH` lists their places",
+        run: Run::With(words::run),
     },
     Command { name: "codegen", does: "writes the generated files anew", run: Run::Alone(codegen::run) },
     Command {

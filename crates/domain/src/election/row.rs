@@ -437,10 +437,10 @@ impl LeaseLane {
             self.read = true;
             LeaseNews::AttemptFailed(Attempt::Lost)
         } else {
-            let sent = own.sent;
-            self.renew_at = sent + cx.config.heartbeat;
+            let sent_at = own.sent;
+            self.renew_at = sent_at + cx.config.heartbeat;
             self.term = Some(Term { seq, current });
-            LeaseNews::Granted { token, sent, deadline }
+            LeaseNews::Granted { token, sent: sent_at, deadline }
         }
     }
 }

@@ -75,7 +75,7 @@ impl Layer {
         }
     }
 
-    /// The sentence for whoever broke it.
+    /// The sentence that the developer who violated it reads.
     fn rule(self) -> &'static str {
         match self {
             Self::Domain => "the domain knows no other crate of ours",

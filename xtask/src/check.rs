@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 
 pub const FIX: &str = "`cargo xtask fix`, then read the difference before you commit it";
 
-/// Quick steps first, so that a slip is told within a second.
+/// Quick steps first, so that a slip is reported within a second.
 pub fn run(workspace: &Workspace) -> ExitCode {
     let mut report = Report::default();
     report.step("compiler", "install Rust with clippy and rustfmt", compiler);
@@ -25,9 +25,7 @@ pub fn run(workspace: &Workspace) -> ExitCode {
         arrows::check(workspace)
     });
     report.step("links in *.md", "correct the path or the anchor", || links::check(workspace));
-    report.step("words", "use the words behind the colon; exemptions are in xtask/src/words/list.rs", || {
-        words::check(workspace)
-    });
+    report.step("words", words::REMEDY, || words::check(workspace));
     report.step("dashboards", "correct crates/domain/tests/dashboards, then `cargo xtask codegen`", || {
         dashboards::check(workspace)
     });
@@ -105,8 +103,8 @@ fn has_library(directory: &Path, prefix: &str) -> bool {
     })
 }
 
-/// cargo-deny is a program of its own that takes minutes to build, so it is used where it is installed (CI
-/// installs it) and its absence is told.
+/// cargo-deny is a separate program that takes minutes to build. It is used where it is installed (CI installs it);
+/// otherwise a remark reports its absence.
 fn dependencies_allowed(workspace: &Workspace) -> Findings {
     if output(&mut workspace.cargo(&["deny", "--version"])).is_err() {
         return listed(

@@ -34,6 +34,9 @@ const KINDS: [(Kind, &str); 3] =
 /// What `cargo xtask check` refuses the words in. To widen the scope, add a kind here.
 const ENFORCED: [Kind; 1] = [Kind::Document];
 
+/// What to do about a refused word.
+pub const REMEDY: &str = "use the words behind the second colon; exemptions are in xtask/src/words/list.rs";
+
 /// A refused word in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
@@ -73,7 +76,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> ExitCode {
             .for_each(|place| println!("{}", described(place))),
         _ => {
             eprintln!("usage: cargo xtask words [PATH]");
-            return ExitCode::from(2);
+            return ExitCode::from(crate::EXIT_USAGE);
         }
     }
     ExitCode::SUCCESS

@@ -33,7 +33,7 @@ async fn one_request_tells_all_that_happened() {
         })
     };
     assert_eq!(alerts[0]["labels"], labels("FencedWrite", "signals", "fenced_write"));
-    let rule = corrupt.rule();
+    let rule = monitoring::urgent::rule(corrupt);
     assert_eq!(alerts[1]["labels"], labels("RecoveryDataCorrupt", "crash_recovery", rule.condition));
     assert_eq!(
         alerts[1]["annotations"]["summary"],

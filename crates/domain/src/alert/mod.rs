@@ -2,10 +2,9 @@
 //!
 //! [`RULES`] is the only place where a limit is written. A rule names a condition, says above which number
 //! it warns or is critical, and how it is read from a [`Snapshot`]; [`evaluate`] applies all of them. What
-//! Prometheus evaluates beside them, for a group, is [`exported`]; what cannot wait for it is [`Urgent`].
+//! Prometheus evaluates for a group is rendered by the crate `monitoring`; what cannot wait for it is [`Urgent`].
 
 mod condition;
-pub mod exported;
 mod rules;
 mod urgent;
 

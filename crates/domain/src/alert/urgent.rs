@@ -1,6 +1,5 @@
 //! What cannot wait for a scrape: with the usual timings it would be told a minute later.
 
-use super::exported::{ExportedRule, GROUPS};
 use crate::recovery::RecoveryCode;
 use core::fmt;
 use core::time::Duration;
@@ -20,24 +19,6 @@ pub enum Urgent {
     RecoveryFailed(RecoveryCode),
 }
 
-impl Urgent {
-    /// The rule of Prometheus about the same.
-    ///
-    /// # Panics
-    /// When there is none, which no table that was tested can cause.
-    pub fn rule(self) -> &'static ExportedRule {
-        let alert = match self {
-            Self::SplitBrain => "SplitBrainEpisode",
-            Self::FencedWrite => "FencedWrite",
-            Self::RecoveryFailed(RecoveryCode::DbUnavailable) => "RecoveryFailed",
-            Self::RecoveryFailed(RecoveryCode::DataCorrupt) => "RecoveryDataCorrupt",
-            Self::RecoveryFailed(RecoveryCode::ValidationFailed) => "RecoveryValidationFailed",
-        };
-        let mut rules = GROUPS.iter().flat_map(|group| group.rules);
-        rules.find(|rule| rule.alert == alert).expect("what is urgent has a rule")
-    }
-}
-
 /// What happened, in a line.
 impl fmt::Display for Urgent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,19 +26,6 @@ impl fmt::Display for Urgent {
             Self::SplitBrain => f.write_str("found its lease superseded while it believed, and stopped"),
             Self::FencedWrite => f.write_str("a write under a token of the past was refused"),
             Self::RecoveryFailed(code) => write!(f, "recovery failed with {code}: trading is halted"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_urgent_has_a_rule_whose_texts_need_no_prometheus() {
-        let recoveries = RecoveryCode::ALL.map(Urgent::RecoveryFailed);
-        for urgent in [Urgent::SplitBrain, Urgent::FencedWrite].into_iter().chain(recoveries) {
-            assert!(!urgent.rule().impact.contains("{{"), "{urgent}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A situation, and which alerts fire in it.
 
-use domain::alert::exported::{EXPOSURE, ExportedRule, GROUPS};
+use monitoring::rules::{EXPOSURE, ExportedRule, GROUPS};
 
-pub use domain::alert::exported::JOB;
+pub use monitoring::rules::JOB;
 
 /// Two instances that look at the same group, so that an alert for each of them would show.
 pub const INSTANCES: [&str; 2] = ["a:5000", "b:5000"];

@@ -3,11 +3,11 @@
 use super::lookup::{critical, metric, warning};
 use super::query::growth;
 use super::{Component, ExportedRule, Group, Severity};
-use crate::alert::SLOW_RECOVERY_SHOWN;
-use crate::recovery::RecoveryCode;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
+use domain::alert::SLOW_RECOVERY_SHOWN;
+use domain::recovery::RecoveryCode;
 
 /// The table.
 pub(super) const GROUP: Group = Group { name: "recovery", records: &[], rules: &RULES };

@@ -1,4 +1,4 @@
-//! The alerts of Prometheus: [`domain::alert::exported`] as the files in `docker/prometheus/rules`, and what holds
+//! The alerts of Prometheus: [`monitoring::rules`] as the files in `docker/prometheus/rules`, and what holds
 //! for each of them.
 //!
 //! `cargo xtask codegen` writes the files, `cargo test` compares. For every group there are two: its rules, and
@@ -7,6 +7,7 @@
 
 #[path = "exported_rules/case.rs"]
 mod case;
+#[path = "../../domain/tests/generated/mod.rs"]
 mod generated;
 #[path = "exported_rules/heartbeat.rs"]
 mod heartbeat;
@@ -25,16 +26,16 @@ mod sync;
 #[path = "exported_rules/yaml.rs"]
 mod yaml;
 
+use ::monitoring::rules::{Component, ExportedRule, GROUPS, RUNBOOKS, Recording, Severity};
 use case::Case;
 use domain::alert::RULES;
-use domain::alert::exported::{Component, ExportedRule, GROUPS, RUNBOOKS, Recording, Severity};
 use domain::metrics::catalog::CATALOG;
 use generated::{assert_fresh, root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 const RULES_DIRECTORY: &str = "docker/prometheus/rules";
-const CONTRACT: &str = include_str!("../testdata/metric-contract.json");
+const CONTRACT: &str = include_str!("../../domain/testdata/metric-contract.json");
 
 /// The cases of a group.
 fn cases(group: &str) -> Vec<Case> {

@@ -3,8 +3,8 @@
 //! An alert looks at two windows: the long one says that it matters, the short one that it still goes on.
 
 use super::LEADERS;
-use crate::alert::exported::query::EVALUATED_EVERY;
-use crate::alert::exported::{Component, ExportedRule, Severity, written};
+use crate::rules::query::EVALUATED_EVERY;
+use crate::rules::{Component, ExportedRule, Severity, written};
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;

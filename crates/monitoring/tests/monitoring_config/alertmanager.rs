@@ -1,7 +1,7 @@
 //! `docker/alertmanager/alertmanager.yml`.
 
 use crate::HEAD;
-use domain::alert::exported::Severity;
+use monitoring::rules::Severity;
 
 /// Told when an instance cannot be scraped.
 pub const INSTANCE_DOWN: &str = "InstanceDown";

@@ -2,7 +2,7 @@
 
 use crate::table::Column;
 use crate::zones::Zones;
-use domain::alert::exported::GROUPS;
+use monitoring::rules::GROUPS;
 use serde_json::{Value, json};
 
 /// In a query: the job that the reader chose. For what the group as a whole is, whoever tells it.

@@ -1,7 +1,7 @@
 //! `docker/prometheus/prometheus.yml`.
 
 use crate::HEAD;
-use domain::alert::exported::{GROUPS, JOB};
+use monitoring::rules::{GROUPS, JOB};
 
 /// The instances of the group, as they are called in docker compose. Their port stays in the label `instance`: two
 /// instances of one host are two.

@@ -1,6 +1,7 @@
 //! The table of metrics in docs/metrics.md: `cargo xtask codegen` writes it, `cargo test` compares. The lint of the
 //! dashboards reads its names and labels there.
 
+#[path = "../../domain/tests/generated/mod.rs"]
 mod generated;
 
 use domain::metrics::catalog::{CATALOG, Metric};
@@ -40,7 +41,7 @@ fn the_table_is_the_catalog() {
 
 #[test]
 fn the_recording_rules_of_the_contract_are_explained() {
-    let (contract, page) = (read("testdata/metric-contract.json"), read("../../docs/metrics.md"));
+    let (contract, page) = (read("../domain/testdata/metric-contract.json"), read("../../docs/metrics.md"));
     let contract: serde_json::Value = serde_json::from_str(&contract).expect("the contract is JSON");
     let entries = contract.as_object().expect("an object").iter();
     for (rule, _) in entries.filter(|(_, entry)| entry["type"] == "recording rule") {

@@ -3,10 +3,10 @@
 use super::lookup::{critical, metric, warning};
 use super::query::{above, grew, worst};
 use super::{Component, ExportedRule, Group, Severity};
-use crate::alert::REFUSED_SHOWN;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
+use domain::alert::REFUSED_SHOWN;
 
 /// The table.
 pub(super) const GROUP: Group = Group { name: "signals", records: &[], rules: &RULES };

@@ -2,10 +2,10 @@
 
 use super::lookup::{critical, metric, warning};
 use super::{Component, ExportedRule, Group, Severity, written};
-use crate::alert::SAMPLES_MIN;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
+use domain::alert::SAMPLES_MIN;
 
 /// The table.
 pub(super) const GROUP: Group = Group { name: "sync", records: &[], rules: &RULES };

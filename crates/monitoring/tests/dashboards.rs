@@ -9,6 +9,7 @@ mod board;
 mod detail;
 #[path = "dashboards/fence.rs"]
 mod fence;
+#[path = "../../domain/tests/generated/mod.rs"]
 mod generated;
 #[path = "dashboards/overview.rs"]
 mod overview;
@@ -61,7 +62,7 @@ fn named(model: &Value) -> BTreeSet<String> {
 
 /// The contract names the recording rules too.
 fn recording_rules() -> BTreeSet<String> {
-    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/metric-contract.json");
+    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../domain/testdata/metric-contract.json");
     let contract = std::fs::read_to_string(contract).expect("the contract");
     let contract: Value = serde_json::from_str(&contract).expect("the contract is JSON");
     let entries = contract.as_object().expect("an object").iter();

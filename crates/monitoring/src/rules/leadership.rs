@@ -5,10 +5,10 @@ mod slo;
 use super::lookup::{critical, metric, warning};
 use super::query::{EVALUATED_EVERY, REMEMBERED, answering, grew, growth, worst};
 use super::{Component, ExportedRule, Group, JOB, Recording, Severity, written};
-use crate::alert::FORGOT_SHOWN;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
+use domain::alert::FORGOT_SHOWN;
 
 /// The table.
 pub(super) const GROUP: Group = Group { name: "leadership", records: &[LEADERS, CHANGES], rules: &RULES };

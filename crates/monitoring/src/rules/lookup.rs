@@ -1,8 +1,7 @@
 //! Names of metrics and limits of rules, looked up while the compiler runs: an unknown one does not compile.
 
-use crate::alert::RULES;
-use crate::alert::rules::Limits;
-use crate::metrics::catalog::CATALOG;
+use domain::alert::{Limits, RULES};
+use domain::metrics::catalog::CATALOG;
 
 /// The name, which the catalog has.
 pub(super) const fn metric(name: &'static str) -> &'static str {

@@ -5,10 +5,10 @@
 
 use super::lookup::metric;
 use super::{Component, ExportedRule, Group, JOB, Severity, written};
-use crate::alert::Status;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
+use domain::alert::Status;
 
 /// The table.
 pub(super) const GROUP: Group = Group { name: "monitoring", records: &[], rules: &RULES };

@@ -210,7 +210,7 @@ fn member(id: &str) -> domain::member::Member {
         standing: domain::member::Standing::Standby,
         epoch: domain::lease::Epoch(0),
         fallback: false,
-        alerts: domain::alert::Status::Ok,
+        alerts: domain::member::Health::Ok,
         version: "0.1.0".to_owned(),
         started_ms: 0,
         settings: domain::settings::SharedSettings::default(),

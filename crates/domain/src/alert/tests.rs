@@ -7,7 +7,7 @@ use crate::id::InstanceId;
 use crate::metrics::tests::{STARTED_MS, id, leader, metrics, standby};
 use crate::metrics::{BOUNDS, Fact, Metrics, SyncResult, View, WINDOW_DEFAULT, unit};
 use crate::recovery::RecoveryCode;
-use Status::{Critical, Ok as Fine, Warning};
+use Health::{Critical, Ok as Fine, Warning};
 use core::time::Duration;
 
 const NOW_MS: i64 = STARTED_MS + 3_600_000;
@@ -26,7 +26,7 @@ fn alert_of(name: &str, metrics: &Metrics, view: View, now_ms: i64) -> Alert {
     alerts.all.into_iter().find(|alert| alert.name == name).expect("a rule of that name")
 }
 
-fn status(name: &str, facts: impl IntoIterator<Item = Fact>) -> Status {
+fn status(name: &str, facts: impl IntoIterator<Item = Fact>) -> Health {
     alert(name, facts).status
 }
 

@@ -8,7 +8,7 @@ use super::{Component, ExportedRule, Group, JOB, Severity, written};
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
-use domain::alert::Status;
+use domain::member::Health;
 
 /// The table.
 pub(super) const GROUP: Group = Group { name: "monitoring", records: &[], rules: &RULES };
@@ -29,7 +29,7 @@ const RULES: [ExportedRule; 5] = [
         condition: "overall_status",
         severity: Severity::Critical,
         component: Component::HaCoordination,
-        expr: || format!("{OVERALL} == {}", Status::Critical.as_number()),
+        expr: || format!("{OVERALL} == {}", Health::Critical.as_number()),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: it says that something is critical",
         description: "The worst of the alerts that the instance evaluates itself is CRITICAL. Its own list says which \

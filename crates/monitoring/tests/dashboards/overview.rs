@@ -3,11 +3,11 @@
 use crate::panel::{Panel, Says, bars, lines, names, stat, table};
 use crate::table::{label, label_of, value};
 use crate::zones::{BLUE, GREEN, RED, YELLOW, Zones};
-use domain::alert::Status;
+use domain::member::Health;
 
 /// The three statuses as they are told.
 pub fn statuses() -> [Says; 3] {
-    [(Status::Ok, GREEN), (Status::Warning, YELLOW), (Status::Critical, RED)]
+    [(Health::Ok, GREEN), (Health::Warning, YELLOW), (Health::Critical, RED)]
         .map(|(status, colour)| Says(status.as_number(), status.as_str(), colour))
 }
 

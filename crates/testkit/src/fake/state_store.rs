@@ -404,7 +404,7 @@ mod tests {
             standing: domain::member::Standing::Standby,
             epoch: domain::lease::Epoch(1),
             fallback: false,
-            alerts: domain::alert::Status::Ok,
+            alerts: domain::member::Health::Ok,
             version: String::new(),
             started_ms: 0,
             settings: domain::settings::SharedSettings::default(),

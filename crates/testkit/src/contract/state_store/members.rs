@@ -1,10 +1,9 @@
 //! The instance table.
 
 use crate::contract::{CASE_TIME_MAX, Case, Process, Scene, StateStores, cases};
-use domain::alert::Status;
 use domain::id::InstanceId;
 use domain::lease::Epoch;
-use domain::member::{Beat, Member, Standing};
+use domain::member::{Beat, Health, Member, Standing};
 use domain::ports::MEMBERS_READ_MAX;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
@@ -29,7 +28,7 @@ pub(super) fn line(process: &Process) -> Member {
         standing: Standing::Standby,
         epoch: Epoch(7),
         fallback: false,
-        alerts: Status::Ok,
+        alerts: Health::Ok,
         version: "0.1.0".to_owned(),
         started_ms: 1_700_000_000_123,
         settings: domain::settings::SharedSettings::default(),
@@ -79,7 +78,7 @@ async fn a_beat_replaces_the_line(scene: Scene) {
         standing: Standing::Active,
         epoch: Epoch(8),
         fallback: true,
-        alerts: Status::Critical,
+        alerts: Health::Critical,
         version: "0.2.0".to_owned(),
         settings: domain::settings::SharedSettings::default()
             .with("leader_ttl", "10s")
@@ -93,7 +92,7 @@ async fn a_beat_replaces_the_line(scene: Scene) {
 async fn every_standing_and_status_survives(scene: Scene) {
     let process = scene.process("a").await;
     for standing in Standing::ALL {
-        for alerts in [Status::Ok, Status::Warning, Status::Critical] {
+        for alerts in [Health::Ok, Health::Warning, Health::Critical] {
             let member = Member { standing, alerts, ..line(&process) };
             beat(&process, &member).await;
             assert_eq!(listed(&process).await, [member]);

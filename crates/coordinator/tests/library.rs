@@ -146,7 +146,7 @@ async fn a_state_store_that_is_away_at_the_start_is_waited_for() {
         }
     };
     eventually("it says what it waits for", refused).await;
-    assert!(coordinator.snapshot().is_none(), "there is nothing to tell before the start is done");
+    assert!(coordinator.report().is_none(), "there is nothing to tell before the start is done");
     faults.heal();
     standing(&coordinator, Standing::Active).await;
     assert_eq!(coordinator.ready(), Ok(()));
@@ -469,7 +469,7 @@ async fn a_third_renewal_that_is_superseded_ends_the_belief_and_is_counted() {
     };
     eventually("the leadership is lost", lost).await;
     assert_eq!(renewed, 2);
-    let counters = coordinator.snapshot().expect("it started").counters;
+    let counters = coordinator.report().expect("it started").snapshot.counters;
     assert_eq!(counters.split_brains, 1);
     coordinator.shutdown().await;
 }

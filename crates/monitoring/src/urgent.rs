@@ -1,7 +1,7 @@
 //! The alert that an urgent fact is posted as, before Prometheus has scraped it.
 
 use crate::rules::{ExportedRule, GROUPS};
-use domain::alert::Urgent;
+use domain::metrics::Urgent;
 use domain::recovery::RecoveryCode;
 
 /// The Prometheus alert about the same fact, so that both are one alert for Alertmanager.

@@ -26,7 +26,7 @@ mod table;
 #[path = "dashboards/zones.rs"]
 mod zones;
 
-use domain::metrics::catalog::{CATALOG, Kind};
+use domain::catalog::{CATALOG, Kind};
 use generated::assert_fresh;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -73,9 +73,11 @@ fn recording_rules() -> BTreeSet<String> {
 fn every_name_is_in_the_catalog_or_a_recording_rule_of_the_contract() {
     let told = CATALOG.iter().map(|metric| match metric.kind {
         Kind::Histogram(_) => format!("{}_bucket", metric.name),
-        Kind::Counter(_) | Kind::LabelledCounter { .. } | Kind::Gauge(_) | Kind::LabelledGauge { .. } => {
-            metric.name.to_owned()
-        }
+        Kind::Counter(_)
+        | Kind::LabelledCounter { .. }
+        | Kind::Gauge(_)
+        | Kind::LabelledGauge { .. }
+        | Kind::AlertGauge { .. } => metric.name.to_owned(),
     });
     let known: BTreeSet<String> = told.chain(recording_rules()).collect();
     let unknown: Vec<_> = named(&board::dashboard()).difference(&known).cloned().collect();

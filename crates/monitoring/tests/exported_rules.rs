@@ -29,7 +29,7 @@ mod yaml;
 use ::monitoring::rules::{Component, ExportedRule, GROUPS, RUNBOOKS, Recording, Severity};
 use case::Case;
 use domain::alert::RULES;
-use domain::metrics::catalog::CATALOG;
+use domain::catalog::CATALOG;
 use generated::{assert_fresh, root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

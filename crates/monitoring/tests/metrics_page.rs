@@ -4,7 +4,7 @@
 #[path = "../../domain/tests/generated/mod.rs"]
 mod generated;
 
-use domain::metrics::catalog::{CATALOG, Metric};
+use domain::catalog::{CATALOG, Metric};
 use generated::assert_fresh;
 use std::path::Path;
 

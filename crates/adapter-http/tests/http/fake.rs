@@ -4,6 +4,7 @@ use crate::client::Answer;
 use crate::ledger::Ledger;
 use adapter_http::{Backend, LeaderView, Limits, Pull, Reported, serve_within};
 use async_trait::async_trait;
+use domain::alert;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::ledger::{Actor, AuditEntry, NewSignal, Paused, Signal, SignalId, Totals};
@@ -67,8 +68,8 @@ impl Default for Fake {
 
 #[async_trait]
 impl Backend for Fake {
-    fn snapshot(&self) -> Option<Snapshot> {
-        self.snapshot.clone()
+    fn status(&self) -> Option<alert::Report> {
+        self.snapshot.clone().map(alert::Report::of)
     }
 
     fn exposition(&self) -> Result<String, String> {

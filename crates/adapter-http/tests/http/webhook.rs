@@ -2,8 +2,8 @@
 
 use crate::broker::Broker;
 use adapter_http::{AlertWebhook, HandlerUrl};
-use domain::alert::Urgent;
 use domain::id::{GroupId, InstanceId};
+use domain::metrics::Urgent;
 use domain::recovery::RecoveryCode;
 use serde_json::{Value, json};
 

@@ -2,15 +2,16 @@
 //!
 //! [`RULES`] is the only place where a limit is written. A rule names a condition, says above which number
 //! it warns or is critical, and how it is read from a [`Snapshot`]; [`evaluate`] applies all of them. What
-//! Prometheus evaluates for a group is rendered by the crate `monitoring`; what cannot wait for it is [`Urgent`].
+//! Prometheus evaluates for a group is rendered by the crate `monitoring`.
+//! Readers get a [`Report`]: the snapshot and the alerts that it fires.
 
 mod condition;
+mod report;
 mod rules;
-mod urgent;
 
 pub use condition::Reading;
+pub use report::Report;
 pub use rules::{FORGOT_SHOWN, Limits, REFUSED_SHOWN, RULES, Rule, SAMPLES_MIN, SLOW_RECOVERY_SHOWN};
-pub use urgent::{URGENT_SHOWN, Urgent};
 
 use crate::member::Health;
 use crate::metrics::Snapshot;
@@ -43,7 +44,7 @@ pub struct Alerts {
     pub all: Vec<Alert>,
 }
 
-/// Applies every rule to `snapshot`, whose own `alerts` no rule reads.
+/// Applies every rule to `snapshot`.
 pub fn evaluate(snapshot: &Snapshot) -> Alerts {
     let all: Vec<Alert> = RULES.iter().map(|rule| apply(rule, snapshot)).collect();
     let overall = all.iter().map(|alert| alert.status).max().unwrap_or_default();

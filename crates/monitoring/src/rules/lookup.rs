@@ -1,7 +1,7 @@
 //! Names of metrics and limits of rules, looked up while the compiler runs: an unknown one does not compile.
 
 use domain::alert::{Limits, RULES};
-use domain::metrics::catalog::CATALOG;
+use domain::catalog::CATALOG;
 
 /// The name, which the catalog has.
 pub(super) const fn metric(name: &'static str) -> &'static str {

@@ -10,7 +10,7 @@ pub(super) const METRICS: &[Metric] = &[
         "coordinator_alert_status",
         "1",
         "Status of each further alert: 0 OK, 1 WARNING, 2 CRITICAL.",
-        Kind::LabelledGauge { labels: &["alert"], read: |s| alert_status(s, |alert| !is_main(alert)) },
+        Kind::AlertGauge { labels: &["alert"], read: |a| alert_status(a, |alert| !is_main(alert)) },
     ),
     metric(
         "coordinator_lease_margin_seconds",

@@ -7,8 +7,8 @@ mod contract;
 mod election;
 mod signals;
 
-use super::Snapshot;
-use super::histogram::Histogram;
+use crate::alert::Alerts;
+use crate::metrics::{Histogram, Snapshot};
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -34,6 +34,13 @@ pub enum Kind {
         /// What is the case.
         read: fn(&Snapshot) -> Vec<Sample>,
     },
+    /// A gauge of what the alerts say, for each set of labels; without names of labels it is one value.
+    AlertGauge {
+        /// The names of the labels.
+        labels: &'static [&'static str],
+        /// What the alerts say.
+        read: fn(&Alerts) -> Vec<Sample>,
+    },
     /// A distribution, from 0 when the process starts.
     Histogram(fn(&Snapshot) -> &Histogram),
 }
@@ -43,7 +50,7 @@ impl Kind {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Counter(_) | Self::LabelledCounter { .. } => "counter",
-            Self::Gauge(_) | Self::LabelledGauge { .. } => "gauge",
+            Self::Gauge(_) | Self::LabelledGauge { .. } | Self::AlertGauge { .. } => "gauge",
             Self::Histogram(_) => "histogram",
         }
     }
@@ -76,7 +83,7 @@ impl Metric {
     /// When it is told: `always`, `from 0`, or since when.
     pub fn emitted(&self) -> &'static str {
         self.when.unwrap_or(match self.kind {
-            Kind::Gauge(_) | Kind::LabelledGauge { .. } => "always",
+            Kind::Gauge(_) | Kind::LabelledGauge { .. } | Kind::AlertGauge { .. } => "always",
             Kind::Counter(_) | Kind::LabelledCounter { .. } | Kind::Histogram(_) => "from 0",
         })
     }
@@ -84,7 +91,9 @@ impl Metric {
     /// The names of its labels.
     pub fn labels(&self) -> &'static [&'static str] {
         match self.kind {
-            Kind::LabelledGauge { labels, .. } | Kind::LabelledCounter { labels, .. } => labels,
+            Kind::LabelledGauge { labels, .. }
+            | Kind::LabelledCounter { labels, .. }
+            | Kind::AlertGauge { labels, .. } => labels,
             Kind::Counter(_) | Kind::Gauge(_) | Kind::Histogram(_) => &[],
         }
     }
@@ -129,8 +138,8 @@ fn is_main(alert: &str) -> bool {
     CONTRACT_ALERTS.contains(&alert)
 }
 
-fn alert_status(snapshot: &Snapshot, tells: fn(&str) -> bool) -> Vec<Sample> {
-    let told = snapshot.alerts.all.iter().filter(|alert| tells(alert.name));
+fn alert_status(alerts: &Alerts, tells: fn(&str) -> bool) -> Vec<Sample> {
+    let told = alerts.all.iter().filter(|alert| tells(alert.name));
     told.map(|alert| Sample { labels: vec![alert.name.to_string()], value: alert.status.as_number().into() })
         .collect()
 }

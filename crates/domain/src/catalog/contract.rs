@@ -1,6 +1,7 @@
 //! The metrics that dashboards and rules know already, as `testdata/metric-contract.json` has them.
 
 use super::{Kind, Metric, Sample, alert_status, is_main, metric};
+use crate::alert::Alerts;
 use crate::id::InstanceId;
 use crate::metrics::{Snapshot, fingerprint, unit};
 use crate::recovery::RecoveryCode;
@@ -131,13 +132,13 @@ pub(super) const METRICS: &[Metric] = &[
         "portfolio_manager_overall_alert_status",
         "1",
         "The worst of all alerts: 0 OK, 1 WARNING, 2 CRITICAL.",
-        Kind::Gauge(|s| Some(s.alerts.overall.as_number().into())),
+        Kind::AlertGauge { labels: &[], read: overall_status },
     ),
     metric(
         "portfolio_manager_alert_status",
         "1",
         "Status of each main alert: 0 OK, 1 WARNING, 2 CRITICAL.",
-        Kind::LabelledGauge { labels: &["alert"], read: |s| alert_status(s, is_main) },
+        Kind::AlertGauge { labels: &["alert"], read: |a| alert_status(a, is_main) },
     ),
     metric(
         "portfolio_manager_split_brain_detected_total",
@@ -191,6 +192,10 @@ pub(super) const METRICS: &[Metric] = &[
         Kind::Gauge(|s| Some(unit::seconds(s.started_ms))),
     ),
 ];
+
+fn overall_status(alerts: &Alerts) -> Vec<Sample> {
+    vec![Sample { labels: vec![], value: alerts.overall.as_number().into() }]
+}
 
 fn flag(is_so: bool) -> f64 {
     f64::from(u8::from(is_so))

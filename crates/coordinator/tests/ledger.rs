@@ -8,6 +8,9 @@ mod rules;
 mod store;
 
 use async_trait::async_trait;
+use contract::Opening;
+use contract::fake::{Call, FakeDatabase, Fault, Faults};
+use contract::signal_ledger::{client, signal, signal_about};
 use coordinator::{Coordinator, Ledger, LedgerSettings, NotNow};
 use domain::id::GroupId;
 use domain::lease::Token;
@@ -20,9 +23,6 @@ use domain::ports::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use testkit::contract::Opening;
-use testkit::contract::signal_ledger::{client, signal, signal_about};
-use testkit::fake::{Call, FakeDatabase, Fault, Faults};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;

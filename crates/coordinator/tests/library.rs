@@ -1,6 +1,8 @@
 //! The library as a service uses it, on the in-memory stores that pass the contract suites.
 
 use async_trait::async_trait;
+use contract::Opening;
+use contract::fake::{Call, FakeDatabase, FakeStateStore, FakeTickets, Fault};
 use coordinator::{Coordinator, Ended, Leader, NoticeKind, StartError, clock};
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token};
@@ -12,8 +14,6 @@ use domain::ports::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use testkit::contract::Opening;
-use testkit::fake::{Call, FakeDatabase, FakeStateStore, FakeTickets, Fault};
 use tokio::time::timeout;
 
 const TTL: Duration = Duration::from_secs(1);

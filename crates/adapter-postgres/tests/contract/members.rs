@@ -2,12 +2,12 @@
 
 use crate::cases;
 use crate::databases::{Databases, lead, opening};
+use contract::{Case, Opening};
 use domain::lease::Epoch;
 use domain::member::{Health, Member, Standing};
 use domain::ports::{Migrate, Schema, SignalLedger, StateStore, Swept};
 use sqlx::Row;
 use std::time::Duration;
-use testkit::contract::{Case, Opening};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("members":

@@ -3,6 +3,9 @@
 use crate::cases;
 use crate::databases::{Databases, claimed, config, lead, opening, report};
 use adapter_postgres::{PostgresStore, ROLES};
+use contract::raw_portfolio::RawPortfolio;
+use contract::signal_ledger::{client, offer, signal};
+use contract::{Case, Opening};
 use domain::lease::{Epoch, Seq};
 use domain::ledger::Settlement;
 use domain::member::{Health, Member, Standing};
@@ -13,9 +16,6 @@ use domain::ports::{
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use std::time::Duration;
-use testkit::contract::signal_ledger::{client, offer, signal};
-use testkit::contract::{Case, Opening};
-use testkit::raw_portfolio::RawPortfolio;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("roles":

@@ -4,9 +4,9 @@
 //! The trap: a future dropped at the wrong `await` hands a connection with an open transaction back to the
 //! pool, and later writes on it are acknowledged and never committed.
 
-use crate::contract::signal_ledger::{client, signal};
-use crate::contract::{Case, Scene, StateStores, cases};
 use crate::raw_portfolio::RawPortfolio;
+use crate::signal_ledger::{client, signal};
+use crate::{Case, Scene, StateStores, cases};
 use domain::lease::Seq;
 use domain::ports::{Renewal, Submit};
 use std::future::Future;

@@ -1,7 +1,7 @@
 //! The life of a signal while one leader stays.
 
 use super::{accepted, claim, claim_one, client, offer, report, settle, signal, signal_id, submit};
-use crate::contract::{Case, PATIENCE, Scene, StateStores, cases};
+use crate::{Case, PATIENCE, Scene, StateStores, cases};
 use domain::ledger::{
     Fingerprint, Instruction, Label, Limits, NewSignal, PAYLOAD_LEN_MAX, Settlement, Signal, SignalCounts,
     SignalState, StateName,

@@ -1,7 +1,7 @@
 //! Doubt: what a former leader claimed and did not settle is never sent blindly.
 
 use super::{accepted, claim, claim_one, ids, settle, signal_about, submit, take_over};
-use crate::contract::{Case, LeaseColumn, Process, Scene, StateStores, Tamper, Value, cases};
+use crate::{Case, LeaseColumn, Process, Scene, StateStores, Tamper, Value, cases};
 use domain::lease::{Seq, Token};
 use domain::ledger::{FORGOTTEN, Settlement, Signal, SignalCounts, SignalState};
 use domain::ports::{Claim, ClaimRequest, InFlight, Recorded, Release, Renewal, SignalClaim};

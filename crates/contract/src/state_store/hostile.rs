@@ -1,7 +1,7 @@
 //! A lease row that this system cannot have written: refused by the schema, or told as corrupt, never
 //! believed.
 
-use crate::contract::{Case, LeaseColumn, Process, Scene, StateStores, Tamper, Value, cases};
+use crate::{Case, LeaseColumn, Process, Scene, StateStores, Tamper, Value, cases};
 use domain::id::{ID_LEN_MAX, InstanceId};
 use domain::ports::StoreError;
 

@@ -1,6 +1,6 @@
 //! The instance table.
 
-use crate::contract::{CASE_TIME_MAX, Case, Process, Scene, StateStores, cases};
+use crate::{CASE_TIME_MAX, Case, Process, Scene, StateStores, cases};
 use domain::id::InstanceId;
 use domain::lease::Epoch;
 use domain::member::{Beat, Health, Member, Standing};

@@ -2,7 +2,7 @@
 
 use super::faults::{Call, Faults};
 use super::listeners::{Hint, Listeners};
-use crate::contract::{LeaderStores, Opening, TicketTamper};
+use crate::{LeaderStores, Opening, TicketTamper};
 use async_trait::async_trait;
 use domain::id::{ClaimId, GroupId, InstanceId};
 use domain::ports::{Acquire, LeaderStore, StoreError, StoreIdentity, Ticket, TicketFault, TicketRenewal};

@@ -1,7 +1,7 @@
 //! The fence: no effect under a token that is not the row's, however the race goes.
 
 use super::{claim, claim_one, ids, report, settle, submit, take_over};
-use crate::contract::{Case, Process, Scene, StateStores, cases};
+use crate::{Case, Process, Scene, StateStores, cases};
 use domain::lease::{Epoch, Seq, Timeline, Token};
 use domain::ledger::{Settlement, Signal, SignalId, SignalState};
 use domain::ports::{Claim, InFlight, Recorded, SignalClaim};

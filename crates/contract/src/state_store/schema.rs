@@ -1,6 +1,6 @@
 //! Migration: once, by whoever comes first, and never below what history knows.
 
-use crate::contract::{Case, Opening, Scene, StateStores, Tamper, cases};
+use crate::{Case, Opening, Scene, StateStores, Tamper, cases};
 use domain::lease::Seq;
 use domain::lease::{Epoch, Timeline};
 use domain::ports::{Claim, Migrate, Renewal, Schema, StoreError};

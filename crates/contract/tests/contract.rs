@@ -1,14 +1,14 @@
 //! The fakes keep the contracts that the real adapters keep.
 
+use contract::fake::{FakeDatabase, FakeTickets};
+use contract::{
+    LeaderStores, Opened, Opening, Refused, StateStores, Tamper, TicketTamper, leader_store, signal_ledger,
+    state_store,
+};
 use domain::id::GroupId;
 use domain::ports::LeaderStore;
 use std::process::ExitCode;
 use std::sync::Arc;
-use testkit::contract::{
-    self, LeaderStores, Opened, Opening, Refused, StateStores, Tamper, TicketTamper, leader_store,
-    signal_ledger, state_store,
-};
-use testkit::fake::{FakeDatabase, FakeTickets};
 
 /// Both stores in memory.
 struct Fakes {

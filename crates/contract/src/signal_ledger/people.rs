@@ -1,7 +1,7 @@
 //! What people decide, and the audit of everything that was done.
 
 use super::{claim, claim_one, client, report, settle, signal, submit, take_over};
-use crate::contract::{Case, Process, Scene, StateStores, cases};
+use crate::{Case, Process, Scene, StateStores, cases};
 use domain::ledger::{Actor, Settlement, Signal, SignalState};
 use domain::ports::{Decision, Recorded, Report, SignalClaim};
 

@@ -1,6 +1,6 @@
 //! The history: who led, from when to when, and why it ended.
 
-use crate::contract::{Case, Process, Scene, StateStores, cases};
+use crate::{Case, Process, Scene, StateStores, cases};
 use domain::lease::{Epoch, Seq, Token};
 use domain::member::Term;
 use domain::ports::Release;

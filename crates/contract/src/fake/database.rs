@@ -3,7 +3,7 @@
 use super::listeners::Listeners;
 use super::portfolio::Relation;
 use super::state_store::FakeStateStore;
-use crate::contract::{LeaseColumn, Opened, Opening, Refused, StateStores, Tamper, Value};
+use crate::{LeaseColumn, Opened, Opening, Refused, StateStores, Tamper, Value};
 use async_trait::async_trait;
 use domain::id::{ClaimId, GroupId, InstanceId};
 use domain::lease::{Epoch, Seq, TTL_MAX, TTL_MIN, Timeline, Token};

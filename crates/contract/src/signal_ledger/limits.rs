@@ -1,7 +1,7 @@
 //! Limits that hold below any strategy, and the kill switch.
 
 use super::{accepted, claim, client, ids, settle, signal, signal_about, submit, take_over};
-use crate::contract::{Case, PATIENCE, Process, Scene, StateStores, cases};
+use crate::{Case, PATIENCE, Process, Scene, StateStores, cases};
 use domain::lease::Token;
 use domain::ledger::{Actor, LimitReached, Limits, NewSignal, Settlement};
 use domain::ports::{SignalClaim, Switch, Switched};

@@ -1,6 +1,6 @@
 //! The row: claim, renew, release, and the request to hand over.
 
-use crate::contract::{Case, Process, Scene, StateStores, TTL, cases};
+use crate::{Case, Process, Scene, StateStores, TTL, cases};
 use domain::lease::{Epoch, Seq, Timeline, Token, Version};
 use domain::ports::{Claim, ClaimRequest, Release, Renewal, StepDown};
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn renewed_quietly(answer: &Renewal, token: &Token) -> bool {
 }
 
 async fn a_claim_takes_the_row_with_the_next_epoch(scene: Scene) {
-    let mut opening = crate::contract::Opening::new(scene.group(), "b");
+    let mut opening = crate::Opening::new(scene.group(), "b");
     opening.ttl = Duration::from_millis(12_345);
     let (a, b) = (scene.process("a").await, scene.start(opening).await);
     let first = a.lead().await;

@@ -1,12 +1,22 @@
-//! Contract suites: what every adapter of a port must do, told as named cases.
+//! The definition of the ports, as tests: what every adapter of a port must do, as named cases.
+//!
+//! - [`state_store`], [`leader_store`], [`signal_ledger`]: one suite per port, run against every adapter and against the
+//!   fakes. Where two adapters could differ, there is a case.
+//! - [`fake`]: the ports in memory, shared by several "processes", with faults on demand.
+//! - [`event`]: what a process reports about its role, as values.
+//! - [`invariants`]: named judgements over the events of several processes.
+//! - [`raw_portfolio`]: what recovery reads, all rows at once.
+//!
+//! No server is started here: the crate `testkit` does that. The simulation and the tests of the driver therefore build
+//! without a database client and without containers.
 //!
 //! An adapter's `tests/contract.rs` (with `harness = false` in its manifest) starts its server once and
 //! runs the suites that concern it:
 //!
 //! ```no_run
 //! use std::process::ExitCode;
-//! use testkit::contract::{self, leader_store, signal_ledger, state_store};
-//! use testkit::fake::{FakeDatabase, FakeTickets};
+//! use contract::fake::FakeDatabase;
+//! use contract::{signal_ledger, state_store};
 //!
 //! fn main() -> ExitCode {
 //!     contract::main(async { FakeDatabase::new() }, [state_store::suite(), signal_ledger::suite()])
@@ -16,7 +26,11 @@
 //! Cases run beside each other on one runtime; each plays in a group of its own, or, where it touches
 //! what all groups share, in a database of its own ([`StateStores::fresh`]).
 
+pub mod event;
+pub mod fake;
+pub mod invariants;
 pub mod leader_store;
+pub mod raw_portfolio;
 pub mod signal_ledger;
 pub mod state_store;
 
@@ -136,7 +150,7 @@ fn trial<A: Send + Sync + 'static>(
 /// A suite from its case functions: `cases!(StateStores, "state_store": a, b, c)`.
 macro_rules! cases {
     ($prefix:literal, $scene:ty: $($case:ident),* $(,)?) => {
-        vec![$($crate::contract::Case::new(
+        vec![$($crate::Case::new(
             concat!($prefix, "::", stringify!($case)),
             |adapter: std::sync::Arc<A>| async move { $case(<$scene>::new(stringify!($case), adapter)).await },
         )),*]

@@ -1,7 +1,7 @@
 //! What recovery reads: every doubtful row reaches the domain, exactly as it is stored.
 
-use crate::contract::{Case, Opening, Process, Scene, StateStores, Tamper, cases};
 use crate::raw_portfolio::RawPortfolio;
+use crate::{Case, Opening, Process, Scene, StateStores, Tamper, cases};
 use domain::ports::StoreError;
 use domain::recovery::{Judgement, RawPosition, RawTotals};
 use rust_decimal::Decimal;

@@ -4,7 +4,7 @@ use super::database::{FakeDatabase, Lease, MEMBER_AGE_MAX, SCHEMA, Tables};
 use super::faults::{Call, Faults};
 use super::listeners::Hint;
 use super::portfolio::{POSITION, Relation, TOTALS};
-use crate::contract::Opening;
+use crate::Opening;
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Observation, Reached, Seq, Timeline, Token, Version};

@@ -1,7 +1,7 @@
 //! What is told of the ledger, and what is removed from it.
 
 use super::{accepted, claim, client, ids, settle, signal, signal_about, submit, take_over};
-use crate::contract::{CASE_TIME_MAX, Case, Opening, Process, Scene, StateStores, cases};
+use crate::{CASE_TIME_MAX, Case, Opening, Process, Scene, StateStores, cases};
 use domain::ledger::{Label, NewSignal, Settlement, Signal, SignalCounts, StateName, Totals};
 use domain::ports::{ListQuery, SIGNALS_READ_MAX, StoreIdentity, Swept};
 use std::time::Duration;
@@ -140,7 +140,7 @@ async fn finished_signals_are_removed_when_they_are_old(scene: Scene) {
         }
         removed
     };
-    assert_eq!(tokio::time::timeout(crate::contract::PATIENCE, removed).await, Ok(3));
+    assert_eq!(tokio::time::timeout(crate::PATIENCE, removed).await, Ok(3));
     assert_eq!(process.ledger.counts().await, Ok(SignalCounts::default()));
     assert_eq!(process.ledger.find(&late.id).await, Ok(None));
     let line = process.ledger.audit(Some(&late.id), 1).await.expect("audit").remove(0);
@@ -177,7 +177,7 @@ async fn what_is_open_or_arose_lately_is_kept(scene: Scene) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(crate::contract::PATIENCE, removed).await.expect("what is finished and old goes");
+    tokio::time::timeout(crate::PATIENCE, removed).await.expect("what is finished and old goes");
     assert_eq!(ids(&listed(&process, &ALL).await), ["z-future", "claimed", "sent", "doubted"]);
 }
 
@@ -199,5 +199,5 @@ async fn more_than_one_sweep_removes_everything(scene: Scene) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(crate::contract::PATIENCE, all_gone).await.expect("all are removed in the end");
+    tokio::time::timeout(crate::PATIENCE, all_gone).await.expect("all are removed in the end");
 }

@@ -1,7 +1,7 @@
 //! The moment at which the store was found to have forgotten, as operators read it.
 
 use super::members::{beat, line};
-use crate::contract::{Case, Process, Scene, StateStores, cases};
+use crate::{Case, Process, Scene, StateStores, cases};
 use domain::lease::Seq;
 use domain::ports::{Claim, ClaimRequest};
 

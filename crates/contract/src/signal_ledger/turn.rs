@@ -1,7 +1,7 @@
 //! Whose turn it is: the order of arrival within an instrument, and nobody waits for another instrument.
 
 use super::{accepted, claim, claim_one, client, ids, settle, signal_about, submit, take_over};
-use crate::contract::{Case, Scene, StateStores, cases};
+use crate::{Case, Scene, StateStores, cases};
 use domain::ledger::{Limits, NewSignal, Settlement, Signal, SignalCounts, SignalState};
 use domain::ports::{SignalClaim, SignalLedger};
 use std::collections::BTreeMap;

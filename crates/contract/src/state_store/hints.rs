@@ -1,6 +1,6 @@
 //! Hints: another process's write wakes the waiting one, soon; and one that nobody waited for is kept.
 
-use crate::contract::{Case, PATIENCE, Process, Scene, StateStores, cases};
+use crate::{Case, PATIENCE, Process, Scene, StateStores, cases};
 use domain::lease::{Seq, Token};
 use std::future::Future;
 use std::time::Duration;

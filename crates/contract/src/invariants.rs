@@ -1,6 +1,6 @@
 //! What must hold over the events of several processes, told as sentences when it does not.
 
-use crate::process::{Event, EventKind, Record};
+use crate::event::{Event, EventKind, Record};
 use domain::lease::margin;
 use std::fmt;
 use std::time::Duration;

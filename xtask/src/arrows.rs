@@ -1,5 +1,6 @@
-//! The layers: every arrow points at `domain`, adapters never know each other or the driver, and only `app`
-//! names adapters, those of stores in one file. Judged on what cargo says the manifests mean.
+//! The layers: every arrow points at `domain`, adapters never know each other or the driver, only what people and
+//! outside tools read knows `monitoring`, and only `app` names adapters, those of stores in one file. Judged on what
+//! cargo says the manifests mean.
 
 use crate::report::{Findings, listed};
 use crate::workspace::Workspace;
@@ -7,6 +8,9 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What the domain may use: macros, error messages, exact decimals and SHA-256, all but the first without std.
 const DOMAIN_MAY_USE: [&str; 4] = ["async-trait", "thiserror", "rust_decimal", "sha2"];
+/// What the suites and fakes may use. A server's client is not among it: the simulation and the tests of the driver
+/// build this crate, and are to build in seconds.
+const CONTRACT_MAY_USE: [&str; 4] = ["async-trait", "libtest-mimic", "rust_decimal", "tokio"];
 /// A macro runs in the compiler: its features say nothing about std in the domain.
 const MACROS_ONLY: &str = "async-trait";
 
@@ -42,8 +46,16 @@ enum Owner {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Layer {
     Domain,
+    /// What outside tools read, rendered from the domain.
+    Monitoring,
     Driver,
-    Adapter,
+    /// An adapter of a port.
+    Store,
+    /// An adapter that shows the program: pages and telemetry.
+    Face,
+    /// Suites, fakes and invariants.
+    Contract,
+    /// Servers for tests.
     Testkit,
     App,
     Proof,
@@ -54,12 +66,15 @@ impl Layer {
     fn of(name: &str) -> Option<Self> {
         match name {
             "domain" => Some(Self::Domain),
+            "monitoring" => Some(Self::Monitoring),
             "coordinator" => Some(Self::Driver),
+            "adapter-http" | "adapter-otel" => Some(Self::Face),
+            "contract" => Some(Self::Contract),
             "testkit" => Some(Self::Testkit),
             "app" => Some(Self::App),
             "model" | "sim" => Some(Self::Proof),
             "xtask" => Some(Self::Commands),
-            _ if name.starts_with("adapter-") => Some(Self::Adapter),
+            _ if name.starts_with("adapter-") => Some(Self::Store),
             _ => None,
         }
     }
@@ -68,23 +83,44 @@ impl Layer {
     fn may_ship_with(self, other: Self) -> bool {
         match self {
             Self::Domain | Self::Commands => false,
-            Self::Driver | Self::Adapter => other == Self::Domain,
-            Self::Testkit => matches!(other, Self::Domain | Self::Driver | Self::Adapter),
-            Self::App => matches!(other, Self::Domain | Self::Driver | Self::Adapter),
-            Self::Proof => matches!(other, Self::Domain | Self::Driver | Self::Testkit),
+            Self::Monitoring | Self::Driver | Self::Store | Self::Contract => other == Self::Domain,
+            Self::Face => matches!(other, Self::Domain | Self::Monitoring),
+            Self::Testkit => matches!(other, Self::Domain | Self::Contract),
+            Self::App => matches!(other, Self::Domain | Self::Driver | Self::Store | Self::Face),
+            Self::Proof => matches!(other, Self::Domain | Self::Driver | Self::Contract),
         }
     }
 
-    /// The sentence that the developer who violated it reads.
+    /// Whether tests of a crate of this layer may know a crate of layer `other`.
+    fn may_test_with(self, other: Self) -> bool {
+        match self {
+            Self::Commands => false,
+            Self::Domain | Self::Driver | Self::Store | Self::Contract | Self::Testkit | Self::Proof => {
+                other != Self::Monitoring
+            }
+            Self::Monitoring | Self::Face | Self::App => true,
+        }
+    }
+
+    /// The sentence that a wrong arrow breaks.
     fn rule(self) -> &'static str {
         match self {
             Self::Domain => "the domain knows no other crate of ours",
+            Self::Monitoring => "monitoring renders the domain and knows nothing else",
             Self::Driver => "the driver knows the domain only, never an adapter: what it needs is a port",
-            Self::Adapter => "an adapter knows the domain only: not the driver, not another adapter",
-            Self::Testkit => "the testkit knows the domain, the driver and adapters",
-            Self::App => "the app composes the domain, the driver and adapters; testkit is for tests",
+            Self::Store => {
+                "a store knows the domain only: not the driver, not another adapter, not monitoring"
+            }
+            Self::Face => {
+                "pages and telemetry know the domain and monitoring: not the driver, not another adapter"
+            }
+            Self::Contract => "suites and fakes know the domain only: what needs a server is in testkit",
+            Self::Testkit => "the testkit knows the domain and the suites",
+            Self::App => {
+                "the app composes the domain, the driver and adapters; contract and testkit are for tests"
+            }
             Self::Proof => {
-                "the model and the simulation prove the domain and the driver, with no store that exists"
+                "the model and the simulation prove the domain and the driver, with fakes: no store and no server that exists"
             }
             Self::Commands => "xtask builds before everything else and knows none of ours",
         }
@@ -148,8 +184,14 @@ fn wrong(layer: Layer, dependency: &Dependency) -> Option<&'static str> {
             let other = Layer::of(&dependency.name)?;
             (!layer.may_ship_with(other)).then(|| layer.rule())
         }
-        (Owner::Ours, Kind::Tests) => (layer == Layer::Commands).then(|| layer.rule()),
+        (Owner::Ours, Kind::Tests) => {
+            let other = Layer::of(&dependency.name)?;
+            (!layer.may_test_with(other)).then(|| layer.rule())
+        }
         (Owner::Others, Kind::Shipped) if layer == Layer::Domain => wrong_in_domain(dependency),
+        (Owner::Others, Kind::Shipped) if layer == Layer::Contract => {
+            (!CONTRACT_MAY_USE.contains(&dependency.name.as_str())).then(|| layer.rule())
+        }
         (Owner::Others, Kind::Shipped | Kind::Tests) => None,
     }
 }
@@ -208,10 +250,14 @@ mod tests {
     #[test]
     fn the_intended_graph_is_accepted() {
         let graph = [
-            of("domain", vec![others("async-trait"), others("thiserror"), for_tests(ours("testkit"))]),
+            of("domain", vec![others("async-trait"), others("thiserror"), for_tests(ours("contract"))]),
             of("coordinator", vec![ours("domain"), others("tokio"), for_tests(ours("adapter-sqlite"))]),
             of("adapter-redis", vec![ours("domain"), others("fred"), for_tests(ours("testkit"))]),
-            of("testkit", vec![ours("domain"), others("tokio")]),
+            of("monitoring", vec![ours("domain"), for_tests(others("serde_json"))]),
+            of("adapter-http", vec![ours("domain"), ours("monitoring"), others("axum")]),
+            of("contract", vec![ours("domain"), others("tokio")]),
+            of("testkit", vec![ours("contract"), others("sqlx")]),
+            of("sim", vec![ours("coordinator"), ours("contract"), others("tokio")]),
             of("app", vec![ours("domain"), ours("coordinator"), ours("adapter-redis")]),
             of("xtask", vec![others("cargo_metadata")]),
         ];
@@ -229,7 +275,20 @@ mod tests {
             ("adapter-redis", ours("coordinator")),
             ("adapter-redis", ours("testkit")),
             ("app", ours("testkit")),
+            ("contract", ours("testkit")),
+            ("contract", others("sqlx")),
+            ("sim", ours("testkit")),
             ("testkit", ours("app")),
+            ("domain", for_tests(ours("monitoring"))),
+            ("monitoring", ours("coordinator")),
+            ("adapter-redis", ours("monitoring")),
+            ("adapter-postgres", for_tests(ours("monitoring"))),
+            ("adapter-http", ours("adapter-otel")),
+            ("coordinator", ours("monitoring")),
+            ("model", ours("monitoring")),
+            ("sim", ours("monitoring")),
+            ("sim", for_tests(ours("monitoring"))),
+            ("testkit", ours("monitoring")),
             ("xtask", ours("domain")),
             ("xtask", for_tests(ours("testkit"))),
         ];

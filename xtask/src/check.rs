@@ -26,9 +26,11 @@ pub fn run(workspace: &Workspace) -> ExitCode {
     });
     report.step("links in *.md", "correct the path or the anchor", || links::check(workspace));
     report.step("words", words::REMEDY, || words::check(workspace));
-    report.step("dashboards", "correct crates/domain/tests/dashboards, then `cargo xtask codegen`", || {
-        dashboards::check(workspace)
-    });
+    report.step(
+        "dashboards",
+        "correct crates/monitoring/tests/dashboards, then `cargo xtask codegen`",
+        || dashboards::check(workspace),
+    );
     report.step("format", FIX, || one(run_command(&mut workspace.cargo(&["fmt", "--all", "--check"]))));
     report.step("clippy", FIX, || one(run_command(&mut workspace.cargo(&CLIPPY))));
     report.step("clippy, on virtual time", FIX, || one(run_command(&mut proof::sim_clippy(workspace))));

@@ -42,7 +42,7 @@ const GENERATORS: [Generator; 7] = [
     Generator {
         what: "rules of Prometheus and their tests",
         files: &["docker/prometheus/rules", "docs/alerts.md"],
-        package: "domain",
+        package: "monitoring",
         test: "exported_rules",
     },
     Generator {
@@ -52,19 +52,19 @@ const GENERATORS: [Generator; 7] = [
             "docker/grafana/provisioning/dashboards",
             "docker/grafana/provisioning/datasources",
         ],
-        package: "domain",
+        package: "monitoring",
         test: "dashboards",
     },
     Generator {
         what: "table of metrics",
         files: &["docs/metrics.md"],
-        package: "domain",
+        package: "monitoring",
         test: "metrics_page",
     },
     Generator {
         what: "configuration of Prometheus and Alertmanager",
         files: &["docker/prometheus/prometheus.yml", "docker/alertmanager"],
-        package: "domain",
+        package: "monitoring",
         test: "monitoring_config",
     },
     Generator {

@@ -39,7 +39,7 @@ struct Mark {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Anywhere,
-    /// Tests and the testkit: elsewhere waiting is a feature, here it is hoping.
+    /// Tests and the crates for them: elsewhere waiting is a feature, here it is hoping.
     Tests,
 }
 
@@ -137,7 +137,7 @@ fn marks_in(file: &SourceFile) -> Vec<String> {
 /// Everything below it is test code; past the end when the file has none.
 fn first_line_of_tests(file: &SourceFile, lines: &[&str]) -> usize {
     let all = file.path.contains("/tests/") || file.path.ends_with("/tests.rs");
-    if all || file.path.starts_with("crates/testkit/") {
+    if all || ["crates/contract/", "crates/testkit/"].iter().any(|tests| file.path.starts_with(tests)) {
         return 0;
     }
     lines.iter().position(|line| line.trim() == "#[cfg(test)]").unwrap_or(lines.len())
@@ -276,6 +276,7 @@ mod tests {
         assert_eq!(found("crates/x/src/a.rs", waits), 0);
         assert_eq!(found("crates/x/tests/a.rs", waits), 1);
         assert_eq!(found("crates/testkit/src/proxy.rs", waits), 1);
+        assert_eq!(found("crates/contract/src/lib.rs", waits), 1);
         assert_eq!(
             found("crates/x/src/a.rs", &format!("{waits}\n#[cfg(test)]\nmod tests {{\n{waits}\n}}")),
             1

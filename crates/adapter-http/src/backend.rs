@@ -1,11 +1,12 @@
 //! What the HTTP face asks of the instance behind it.
 
 use async_trait::async_trait;
+use domain::alert;
 use domain::id::InstanceId;
 use domain::lease::Epoch;
 use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalId};
 use domain::member::{MemberSeen, Term};
-use domain::metrics::{Refusal, Snapshot};
+use domain::metrics::Refusal;
 use domain::ports::{ListQuery, Report, StoreError, Submit};
 use std::time::Duration;
 
@@ -15,11 +16,11 @@ use std::time::Duration;
 /// they take too long or the client goes away, so they must be cancellation safe. A panic becomes a 500.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
-    /// Everything there is to tell; `None` before start-up is done.
-    fn snapshot(&self) -> Option<Snapshot>;
+    /// Metrics and alerts of this moment; `None` before start-up is done.
+    fn status(&self) -> Option<alert::Report>;
 
-    /// The metrics of one snapshot as Prometheus text (format 0.0.4), or why there are none. Asked only
-    /// after [`Backend::snapshot`] answered.
+    /// The metrics of one report as Prometheus text (format 0.0.4), or why there are none. Asked only
+    /// after [`Backend::status`] answered.
     fn exposition(&self) -> Result<String, String>;
 
     /// Whether this instance could take over leadership now; the error says why not, on one line.

@@ -1,6 +1,7 @@
 //! The page for people: who this is, who leads, and where the rest is.
 
 use crate::backend::LeaderView;
+use domain::alert::Report;
 use domain::metrics::Snapshot;
 use std::fmt::Write;
 use std::time::Duration;
@@ -20,13 +21,13 @@ const PATHS: [(&str, &str); 8] = [
 ];
 
 /// The page. Everything that came from outside is escaped.
-pub(crate) fn index(snapshot: Option<&Snapshot>, leader: &LeaderView) -> String {
+pub(crate) fn index(report: Option<&Report>, leader: &LeaderView) -> String {
     let mut rows = Vec::new();
-    match snapshot {
-        Some(snapshot) => {
+    match report {
+        Some(Report { snapshot, alerts }) => {
             rows.push(("Instance", snapshot.instance.to_string()));
             rows.push(("Standing", snapshot.view.standing.to_string()));
-            rows.push(("Alerts", snapshot.alerts.overall.as_str().to_owned()));
+            rows.push(("Alerts", alerts.overall.as_str().to_owned()));
             rows.push(("Version", snapshot.version.clone()));
         }
         None => rows.push(("Instance", "starting".to_owned())),
@@ -34,7 +35,7 @@ pub(crate) fn index(snapshot: Option<&Snapshot>, leader: &LeaderView) -> String 
     rows.push(("Leader", leader.id.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string)));
     rows.extend(leader.address.clone().map(|address| ("Its page", address)));
     rows.extend(leader.epoch.map(|epoch| ("Epoch", epoch.to_string())));
-    rows.extend(snapshot.into_iter().flat_map(signal_rows));
+    rows.extend(report.into_iter().flat_map(|report| signal_rows(&report.snapshot)));
 
     let mut page = String::from(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\

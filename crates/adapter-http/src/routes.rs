@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use domain::metrics::Snapshot;
+use domain::alert::Report;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub(crate) fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
 }
 
 async fn front(State(backend): Shared) -> Response {
-    let page = index(backend.snapshot().as_ref(), &backend.leader());
+    let page = index(backend.status().as_ref(), &backend.leader());
     ([(POLICY_HEADER, CONTENT_SECURITY_POLICY)], Html(page)).into_response()
 }
 
@@ -71,11 +71,11 @@ async fn leader(State(backend): Shared) -> Response {
 }
 
 async fn status(State(backend): Shared) -> Result<Response, Problem> {
-    let Some(snapshot) = backend.snapshot() else {
+    let Some(report) = backend.status() else {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the coordinator is starting"));
     };
     let members = backend.members().await?;
-    Ok(Json(StatusJson::new(&snapshot, &members)).into_response())
+    Ok(Json(StatusJson::new(&report, &members)).into_response())
 }
 
 #[derive(Deserialize)]
@@ -96,28 +96,28 @@ async fn history(
     if !(1..=HISTORY_LIMIT_MAX).contains(&limit) {
         return Err(wrong());
     }
-    Ok(Json(HistoryJson::new(&backend.history(limit).await?, backend.snapshot().as_ref())).into_response())
+    Ok(Json(HistoryJson::new(&backend.history(limit).await?, backend.status().as_ref())).into_response())
 }
 
 async fn exposition(State(backend): Shared) -> Response {
-    match backend.snapshot() {
+    match backend.status() {
         Some(_) => text(&*backend),
         None => not_initialized(),
     }
 }
 
 async fn metrics(State(backend): Shared, headers: HeaderMap) -> Response {
-    let mut response = match (backend.snapshot(), Form::preferred(&headers)) {
+    let mut response = match (backend.status(), Form::preferred(&headers)) {
         (None, _) => not_initialized(),
         (Some(_), Form::Text) => text(&*backend),
-        (Some(snapshot), Form::Json) => json_page(&snapshot),
+        (Some(report), Form::Json) => json_page(&report),
     };
     response.headers_mut().insert(VARY, HeaderValue::from_name(ACCEPT));
     response
 }
 
-fn json_page(snapshot: &Snapshot) -> Response {
-    Json(MetricsJson::from(snapshot)).into_response()
+fn json_page(report: &Report) -> Response {
+    Json(MetricsJson::from(report)).into_response()
 }
 
 fn text(backend: &dyn Backend) -> Response {

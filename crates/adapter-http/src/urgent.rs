@@ -4,12 +4,13 @@ use crate::handler::HandlerUrl;
 use crate::handler::exchange::{Failure, exchange};
 use crate::json::rfc3339;
 use axum::body::Body;
-use domain::alert::exported::Severity;
-use domain::alert::{URGENT_SHOWN, Urgent};
 use domain::id::{GroupId, InstanceId};
+use domain::metrics::{URGENT_SHOWN, Urgent};
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, Request};
 use jiff::Timestamp;
+use monitoring::rules::Severity;
+use monitoring::urgent;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ impl AlertWebhook {
     }
 
     fn alert(&self, urgent: Urgent, at_ms: i64) -> Value {
-        let rule = urgent.rule();
+        let rule = urgent::rule(urgent);
         // From now: it may have been on its way for hours, and what is over is not told to anybody.
         let from_ms = at_ms.max(Timestamp::now().as_millisecond());
         let shown_ms = i64::try_from(URGENT_SHOWN.as_millis()).unwrap_or(i64::MAX);

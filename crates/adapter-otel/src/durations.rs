@@ -5,7 +5,8 @@
 //! collector; this one copies the buckets of one of the snapshot's histograms.
 
 use crate::scrape::Current;
-use domain::metrics::{Histogram, catalog::Metric};
+use domain::catalog::Metric;
+use domain::metrics::Histogram;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 use std::collections::HashMap;

@@ -2,8 +2,8 @@
 
 use crate::durations::Durations;
 use crate::scrape::{Current, Scrape};
-use domain::metrics::Snapshot;
-use domain::metrics::catalog::{CATALOG, Kind, Metric};
+use domain::alert::Report;
+use domain::catalog::{CATALOG, Kind, Metric};
 use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -53,7 +53,7 @@ pub enum RenderError {
     Encode(String),
 }
 
-/// Turns snapshots into Prometheus text. One for a process: building it sets up the whole pipeline.
+/// Turns reports into Prometheus text. One for a process: building it sets up the whole pipeline.
 pub struct Exposition {
     catalog: &'static [Metric],
     registry: Registry,
@@ -92,13 +92,13 @@ impl Exposition {
         Ok(Self { catalog, registry, provider, current, scraping: Mutex::new(()) })
     }
 
-    /// The text of `snapshot`, in the format of [`CONTENT_TYPE`]. Calls wait for each other; none does
+    /// The text of `report`, in the format of [`CONTENT_TYPE`]. Calls wait for each other; none does
     /// any IO.
     ///
     /// Never an empty or partial text: if a metric panics or one that was read is not in the text, that is
     /// a [`RenderError`]. After a panic inside the provider, or its shutdown, every call fails.
-    pub fn render(&self, snapshot: &Snapshot) -> Result<String, RenderError> {
-        let families = self.gather(snapshot)?;
+    pub fn render(&self, report: &Report) -> Result<String, RenderError> {
+        let families = self.gather(report)?;
         TextEncoder::new().encode_to_string(&families).map_err(|error| RenderError::Encode(error.to_string()))
     }
 
@@ -108,10 +108,10 @@ impl Exposition {
         let _ = self.provider.shutdown();
     }
 
-    fn gather(&self, snapshot: &Snapshot) -> Result<Vec<MetricFamily>, RenderError> {
+    fn gather(&self, report: &Report) -> Result<Vec<MetricFamily>, RenderError> {
         let _one_at_a_time = self.scraping.lock().unwrap_or_else(PoisonError::into_inner);
         let scrape = || {
-            self.current.set(Scrape::read(self.catalog, snapshot));
+            self.current.set(Scrape::read(self.catalog, report));
             let families = self.registry.gather();
             self.current.with(|scrape| complete(self.catalog, scrape, &families))?;
             Ok(families)
@@ -143,7 +143,7 @@ fn register(
                 .with_callback(move |instrument| observe(&current, index, instrument))
                 .build(),
         ),
-        Kind::Gauge(_) | Kind::LabelledGauge { .. } => drop(
+        Kind::Gauge(_) | Kind::LabelledGauge { .. } | Kind::AlertGauge { .. } => drop(
             meter
                 .f64_observable_gauge(metric.name)
                 .with_unit(metric.unit)

@@ -1,7 +1,7 @@
 //! Prometheus text from one snapshot, through OpenTelemetry instruments; the same as OTLP, and spans as OTLP.
 //!
 //! ```text
-//! domain::metrics::Snapshot -> Scrape -> observable instruments -> registry -> text
+//! domain::alert::Report -> Scrape -> observable instruments -> registry -> text
 //!                                     -> OTLP, with spans
 //! ```
 //!

@@ -1,4 +1,4 @@
-//! Snapshots and spans as OTLP has them: the bodies of requests over HTTP.
+//! Reports and spans as OTLP has them: the bodies of requests over HTTP.
 //!
 //! The messages are filled from the [catalog](domain::metrics::catalog) as the text of a scrape is, and not by the
 //! OpenTelemetry SDK's reader: that one has no instrument for a histogram that was counted already, and asks its
@@ -6,9 +6,9 @@
 
 use crate::exposition::{RenderError, message};
 use crate::scrape::{Point, Scrape};
+use domain::alert::Report;
+use domain::catalog::{CATALOG, Kind};
 use domain::id::{GroupId, InstanceId};
-use domain::metrics::Snapshot;
-use domain::metrics::catalog::{CATALOG, Kind};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -88,14 +88,15 @@ impl Otlp {
         Self { resource, scope }
     }
 
-    /// Every metric that a scrape of `snapshot` shows, under the same name, with the same values. Does no IO.
+    /// Every metric that a scrape of `report` shows, under the same name, with the same values. Does no IO.
     ///
     /// # Errors
     /// [`RenderError::Panicked`] when a metric could not be read: then none is told.
-    pub fn metrics(&self, snapshot: &Snapshot) -> Result<Vec<u8>, RenderError> {
+    pub fn metrics(&self, report: &Report) -> Result<Vec<u8>, RenderError> {
         let metrics = catch_unwind(|| {
+            let snapshot = &report.snapshot;
             let times = Times { from_ns: nanos(snapshot.started_ms), at_ns: nanos(snapshot.now_ms) };
-            let scrape = Scrape::read(CATALOG, snapshot);
+            let scrape = Scrape::read(CATALOG, report);
             let told = CATALOG.iter().enumerate().filter_map(|(index, metric)| {
                 Some(Metric {
                     name: metric.name.to_owned(),
@@ -146,7 +147,7 @@ fn data(kind: Kind, scrape: &Scrape, index: usize, times: Times) -> Option<Data>
             aggregation_temporality: CUMULATIVE,
             is_monotonic: true,
         })),
-        Kind::Gauge(_) | Kind::LabelledGauge { .. } => {
+        Kind::Gauge(_) | Kind::LabelledGauge { .. } | Kind::AlertGauge { .. } => {
             let data_points = numbers();
             (!data_points.is_empty()).then_some(Data::Gauge(Gauge { data_points }))
         }

@@ -1,7 +1,8 @@
-//! What one scrape tells: every metric of the catalog, read from one snapshot.
+//! What one scrape tells: every metric of the catalog, read from one report.
 
-use domain::metrics::catalog::{Kind, Metric, Sample};
-use domain::metrics::{Histogram, Snapshot, unit};
+use domain::alert::Report;
+use domain::catalog::{Kind, Metric, Sample};
+use domain::metrics::{Histogram, unit};
 use opentelemetry::KeyValue;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,8 +25,8 @@ pub(crate) struct Point {
 }
 
 impl Scrape {
-    pub(crate) fn read(catalog: &[Metric], snapshot: &Snapshot) -> Self {
-        Self(catalog.iter().map(|metric| Told::read(metric, snapshot)).collect())
+    pub(crate) fn read(catalog: &[Metric], report: &Report) -> Self {
+        Self(catalog.iter().map(|metric| Told::read(metric, report)).collect())
     }
 
     /// The points of the metric at `index` of the catalog; none for a histogram.
@@ -54,13 +55,17 @@ impl Scrape {
 }
 
 impl Told {
-    fn read(metric: &Metric, snapshot: &Snapshot) -> Self {
+    fn read(metric: &Metric, report: &Report) -> Self {
+        let Report { snapshot, alerts } = report;
         let plain = |value| Point { labels: Vec::new(), value };
         match metric.kind {
             Kind::Counter(read) => Self::Points(vec![plain(unit::count(read(snapshot)))]),
             Kind::Gauge(read) => Self::Points(read(snapshot).map(plain).into_iter().collect()),
             Kind::LabelledGauge { labels, read } | Kind::LabelledCounter { labels, read } => {
                 Self::Points(read(snapshot).into_iter().map(|sample| labelled(labels, sample)).collect())
+            }
+            Kind::AlertGauge { labels, read } => {
+                Self::Points(read(alerts).into_iter().map(|sample| labelled(labels, sample)).collect())
             }
             Kind::Histogram(read) => Self::Histogram(*read(snapshot)),
         }

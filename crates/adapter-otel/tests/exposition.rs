@@ -3,7 +3,8 @@
 mod fixture;
 
 use adapter_otel::Exposition;
-use domain::metrics::{Snapshot, fingerprint};
+use domain::alert::Report;
+use domain::metrics::fingerprint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -25,12 +26,12 @@ struct Family {
 
 type Families = BTreeMap<String, Family>;
 
-fn render(exposition: &Exposition, snapshot: &Snapshot) -> Families {
-    parse(&exposition.render(snapshot).expect("a text"))
+fn render(exposition: &Exposition, report: &Report) -> Families {
+    parse(&exposition.render(report).expect("a text"))
 }
 
-fn scrape(snapshot: &Snapshot) -> Families {
-    render(&Exposition::new().expect("a pipeline"), snapshot)
+fn scrape(report: &Report) -> Families {
+    render(&Exposition::new().expect("a pipeline"), report)
 }
 
 /// The families of a text; a series of a histogram belongs to the family whose `# TYPE` precedes it.
@@ -150,8 +151,7 @@ fn a_fresh_process_counts_from_zero_and_is_silent_about_what_it_does_not_know() 
 
 #[test]
 fn values_arrive_as_they_are_in_the_snapshot() {
-    let snapshot = fixture::full();
-    let families = scrape(&snapshot);
+    let families = scrape(&fixture::full());
     #[allow(clippy::cast_precision_loss)] // 48 bits fit.
     let me = fingerprint(&fixture::id("me")) as f64;
     for (name, labels, expected) in [
@@ -186,41 +186,40 @@ fn values_arrive_as_they_are_in_the_snapshot() {
 #[test]
 fn what_is_no_longer_true_vanishes_at_the_next_scrape() {
     let exposition = Exposition::new().expect("a pipeline");
-    let leaders = |snapshot: &Snapshot| -> Vec<String> {
-        let families = render(&exposition, snapshot);
+    let leaders = |report: &Report| -> Vec<String> {
+        let families = render(&exposition, report);
         families
             .get("portfolio_manager_leader_info")
             .map_or(Vec::new(), |family| family.samples.keys().cloned().collect())
     };
-    let mut snapshot = fixture::full();
+    let mut report = fixture::full();
     let (db, redis) = ("{leader=\"me\",store=\"db\"}", "{leader=\"me\",store=\"redis\"}");
-    assert_eq!(leaders(&snapshot), [db, redis]);
-    snapshot.view.leader_db = Some(fixture::id("other"));
-    assert_eq!(leaders(&snapshot), [redis, "{leader=\"other\",store=\"db\"}"]);
-    snapshot.view.leader_redis = None;
-    assert_eq!(leaders(&snapshot), ["{leader=\"other\",store=\"db\"}"]);
-    snapshot.view.leader_db = None;
-    assert!(leaders(&snapshot).is_empty());
-    snapshot.view.leader_db = Some(fixture::id("me"));
-    assert_eq!(leaders(&snapshot), [db]);
+    assert_eq!(leaders(&report), [db, redis]);
+    report.snapshot.view.leader_db = Some(fixture::id("other"));
+    assert_eq!(leaders(&report), [redis, "{leader=\"other\",store=\"db\"}"]);
+    report.snapshot.view.leader_redis = None;
+    assert_eq!(leaders(&report), ["{leader=\"other\",store=\"db\"}"]);
+    report.snapshot.view.leader_db = None;
+    assert!(leaders(&report).is_empty());
+    report.snapshot.view.leader_db = Some(fixture::id("me"));
+    assert_eq!(leaders(&report), [db]);
     // Without labels too: a leader that is one no longer has no margin.
-    snapshot.view.is_leader = false;
-    assert!(!render(&exposition, &snapshot).contains_key("coordinator_lease_margin_seconds"));
+    report.snapshot.view.is_leader = false;
+    assert!(!render(&exposition, &report).contains_key("coordinator_lease_margin_seconds"));
 }
 
 #[test]
 fn scrapes_at_the_same_time_do_not_mix() {
     const SCRAPES: usize = 50;
     let exposition = Exposition::new().expect("a pipeline");
-    let snapshots = [fixture::fresh(), fixture::full()];
-    let alone: Vec<_> =
-        snapshots.iter().map(|snapshot| exposition.render(snapshot).expect("a text")).collect();
+    let reports = [fixture::fresh(), fixture::full()];
+    let alone: Vec<_> = reports.iter().map(|report| exposition.render(report).expect("a text")).collect();
     std::thread::scope(|scope| {
-        for (snapshot, alone) in snapshots.iter().zip(&alone) {
+        for (report, alone) in reports.iter().zip(&alone) {
             let exposition = &exposition;
             scope.spawn(move || {
                 for _ in 0..SCRAPES {
-                    assert_eq!(&exposition.render(snapshot).expect("a text"), alone);
+                    assert_eq!(&exposition.render(report).expect("a text"), alone);
                 }
             });
         }
@@ -229,9 +228,9 @@ fn scrapes_at_the_same_time_do_not_mix() {
 
 #[test]
 fn a_hostile_version_cannot_break_out_of_its_label() {
-    let mut snapshot = fixture::full();
-    snapshot.version = "1\"} 1\nup{x=\"\\".to_owned();
-    let families = scrape(&snapshot);
+    let mut report = fixture::full();
+    report.snapshot.version = "1\"} 1\nup{x=\"\\".to_owned();
+    let families = scrape(&report);
     let info = &families["portfolio_manager_instance_info"].samples;
     assert_eq!(info.keys().collect::<Vec<_>>(), [r#"{instance_id="me",version="1\"} 1\nup{x=\"\\"}"#]);
 }

@@ -3,8 +3,8 @@
 mod fixture;
 
 use adapter_otel::{Attribute, Exposition, Otlp, Span};
+use domain::alert::Report;
 use domain::id::GroupId;
-use domain::metrics::Snapshot;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -29,8 +29,8 @@ fn otlp() -> Otlp {
     Otlp::new(&GroupId::parse("desk").expect("an id"), &fixture::id("me"), "1.2.3")
 }
 
-fn scraped(snapshot: &Snapshot) -> Told {
-    let text = Exposition::new().expect("a pipeline").render(snapshot).expect("a text");
+fn scraped(report: &Report) -> Told {
+    let text = Exposition::new().expect("a pipeline").render(report).expect("a text");
     let mut told = Told::default();
     for line in text.lines() {
         if let Some(line) = line.strip_prefix("# TYPE ") {
@@ -44,8 +44,8 @@ fn scraped(snapshot: &Snapshot) -> Told {
     told
 }
 
-fn pushed(snapshot: &Snapshot) -> Told {
-    let body = otlp().metrics(snapshot).expect("readable metrics");
+fn pushed(report: &Report) -> Told {
+    let body = otlp().metrics(report).expect("readable metrics");
     let request = ExportMetricsServiceRequest::decode(body.as_slice()).expect("OTLP");
     let [resource] = request.resource_metrics.as_slice() else { panic!("one resource: {request:?}") };
     let [scope] = resource.scope_metrics.as_slice() else { panic!("one scope: {request:?}") };

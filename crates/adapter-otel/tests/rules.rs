@@ -1,5 +1,5 @@
 //! The committed files of Prometheus and Alertmanager, judged by their own programs. What they say is the domain's
-//! (`domain::alert::exported`); that they are spoken rightly about the text of this crate is shown here.
+//! (`monitoring::rules`); that they are spoken rightly about the text of this crate is shown here.
 
 #[path = "rules/alertmanager.rs"]
 mod alertmanager;

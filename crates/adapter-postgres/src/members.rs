@@ -3,10 +3,9 @@
 use crate::pool::Lane;
 use crate::row::{self, Columns, bigint};
 use crate::state_store::Identity;
-use domain::alert::Status;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
-use domain::member::{Beat, Member, MemberSeen, Standing, Term};
+use domain::member::{Beat, Health, Member, MemberSeen, Standing, Term};
 use domain::ports::{MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
 use sqlx::postgres::PgRow;
@@ -137,7 +136,7 @@ fn member_seen(row: &PgRow) -> Result<MemberSeen, StoreError> {
             .ok_or_else(|| columns.corrupt("status", &format!("is {standing:?}")))?,
         epoch: Epoch(columns.number("epoch")?),
         fallback: columns.required("fallback")?,
-        alerts: Status::from_number(columns.number("alerts")?),
+        alerts: Health::from_number(columns.number("alerts")?),
         version: columns.required("version")?,
         started_ms: columns.required("started_ms")?,
         settings: SharedSettings::parse(columns.required("settings")?),

@@ -4,10 +4,9 @@ use crate::fence::integer;
 use crate::session::Session;
 use crate::statement::Statement;
 use crate::stored::{Stored, TEXT_LEN_MAX, now_ms};
-use domain::alert::Status;
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
-use domain::member::{Beat, Member, MemberSeen, Standing, Term};
+use domain::member::{Beat, Health, Member, MemberSeen, Standing, Term};
 use domain::ports::{MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
 use std::time::Duration;
@@ -136,7 +135,7 @@ fn seen(stored: &Stored<'_>) -> Result<MemberSeen, StoreError> {
         standing: Standing::parse(&status).ok_or_else(|| stored.corrupt("status", "is not a standing"))?,
         epoch: Epoch(stored.number("epoch")?),
         fallback: stored.flag("fallback")?,
-        alerts: Status::from_number(stored.number("alerts")?),
+        alerts: Health::from_number(stored.number("alerts")?),
         version: stored.text("version")?,
         started_ms: stored.number("started_ms")?,
         settings: SharedSettings::parse(&stored.text("settings")?),

@@ -240,9 +240,9 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use contract::PATIENCE;
     use domain::ports::Migrate;
     use std::task::Poll;
-    use testkit::contract::PATIENCE;
     use tokio::task::yield_now;
 
     /// Whether the kernel has something to tell by now.

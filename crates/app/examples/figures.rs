@@ -4,6 +4,8 @@
 //! judges nothing and asserts nothing, because machines differ and are noisy.
 
 use adapter_postgres::{PostgresConfig, PostgresStore, RelationName, SchemaName};
+use contract::event::EventKind;
+use contract::signal_ledger::{client, signal};
 use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::Limits;
@@ -14,8 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 use testkit::backend::{self, Postgres, Redis, Reply};
-use testkit::contract::signal_ledger::{client, signal};
-use testkit::process::{Coordinator, EventKind, Launch};
+use testkit::process::{Coordinator, Launch};
 use testkit::proxy::{Direction, Mode, Proxy};
 
 /// LEADER_TTL of the failovers: short, because each waits for it.

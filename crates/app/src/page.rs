@@ -4,10 +4,11 @@ use adapter_http::{Backend, LeaderView, Pull, Reported};
 use adapter_otel::Exposition;
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
+use domain::alert;
 use domain::id::InstanceId;
 use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId};
 use domain::member::{MemberSeen, Term};
-use domain::metrics::{Refusal, Snapshot};
+use domain::metrics::Refusal;
 use domain::ports::{ListQuery, Recorded, Report, SignalClaim, StateStore, StoreError, Submit};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -79,13 +80,13 @@ impl Page {
 
 #[async_trait]
 impl Backend for Page {
-    fn snapshot(&self) -> Option<Snapshot> {
-        self.coordinator.snapshot()
+    fn status(&self) -> Option<alert::Report> {
+        self.coordinator.report()
     }
 
     fn exposition(&self) -> Result<String, String> {
-        let snapshot = self.coordinator.snapshot().ok_or("not started")?;
-        self.exposition.render(&snapshot).map_err(|error| error.to_string())
+        let report = self.coordinator.report().ok_or("not started")?;
+        self.exposition.render(&report).map_err(|error| error.to_string())
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -115,8 +115,8 @@ impl Push {
     }
 
     async fn push_metrics(&mut self) {
-        let Some(snapshot) = self.coordinator.snapshot() else { return };
-        let pushed = match self.otlp.metrics(&snapshot) {
+        let Some(report) = self.coordinator.report() else { return };
+        let pushed = match self.otlp.metrics(&report) {
             Ok(body) => self.upload.post(Otlp::METRICS_PATH, body).await,
             Err(error) => Err(NotTaken::Refused(error.to_string())),
         };

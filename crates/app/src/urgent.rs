@@ -1,7 +1,7 @@
 //! What cannot wait for a scrape is posted when it happens, until it has arrived.
 
 use adapter_http::AlertWebhook;
-use domain::alert::Urgent;
+use domain::metrics::Urgent;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;

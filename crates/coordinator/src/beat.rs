@@ -4,6 +4,7 @@
 use crate::clock;
 use crate::recover::recover;
 use crate::shared::Shared;
+use domain::alert::Report;
 use domain::lease::Epoch;
 use domain::member::{Beat, Member};
 use domain::metrics::Fact;
@@ -87,7 +88,7 @@ async fn wait_for_change(seen: &mut watch::Receiver<crate::Leadership>, standing
 
 async fn once(shared: &Shared) -> Result<Beat, StoreError> {
     let settings = &shared.settings;
-    let snapshot = shared.snapshot();
+    let Report { snapshot, alerts } = shared.report();
     let member = Member {
         id: settings.id.clone(),
         nonce: settings.nonce,
@@ -96,7 +97,7 @@ async fn once(shared: &Shared) -> Result<Beat, StoreError> {
         standing: snapshot.view.standing,
         epoch: snapshot.view.epoch.unwrap_or(Epoch(0)),
         fallback: snapshot.view.fallback,
-        alerts: snapshot.alerts.overall,
+        alerts: alerts.overall,
         version: settings.version.clone(),
         started_ms: settings.started_ms,
         settings: settings.published.clone(),

@@ -5,11 +5,11 @@ use crate::clock::{self, Alarm};
 use crate::leadership::{Leader, Leadership};
 use crate::notice::Notice;
 use crate::shared::Shared;
-use domain::alert::Urgent;
+use domain::alert::Report;
 use domain::election::Resign;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Token, margin};
-use domain::metrics::Snapshot;
+use domain::metrics::Urgent;
 use domain::ports::StateStore;
 use domain::recovery::{Portfolio, RecoveryFault};
 use std::sync::Arc;
@@ -61,9 +61,9 @@ impl Coordinator {
     }
 
     /// Metrics and alerts of this moment; `None` before the lease row was read for the first time.
-    pub fn snapshot(&self) -> Option<Snapshot> {
+    pub fn report(&self) -> Option<Report> {
         let started = self.shared.leadership.borrow().started;
-        started.then(|| self.shared.snapshot())
+        started.then(|| self.shared.report())
     }
 
     /// How the last crash recovery ended; `None` before there was one.

@@ -5,9 +5,9 @@ use crate::commits::Commits;
 use crate::leadership::Leadership;
 use crate::memory::EpochMemory;
 use crate::notice::Notice;
-use domain::alert::Urgent;
+use domain::alert::Report;
 use domain::id::{InstanceId, Nonce};
-use domain::metrics::{Fact, Metrics, Snapshot, View};
+use domain::metrics::{Fact, Metrics, Urgent, View};
 use domain::ports::{LeaderStore, StateStore, StoreError};
 use domain::recovery::{Portfolio, RecoveryFault};
 use domain::settings::SharedSettings;
@@ -74,7 +74,7 @@ impl Shared {
         });
     }
 
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    pub(crate) fn report(&self) -> Report {
         let now = clock::now();
         let leadership = self.leadership.borrow().clone();
         let token = leadership.token(now);
@@ -90,7 +90,9 @@ impl Shared {
             ttl: self.settings.ttl,
             epoch: leadership.epoch.filter(|epoch| epoch.0 > 0),
         };
-        self.metrics().snapshot(view, clock::calendar_ms())
+        // The lock is released before the alerts are evaluated.
+        let snapshot = self.metrics().snapshot(view, clock::calendar_ms());
+        Report::of(snapshot)
     }
 
     pub(crate) fn not_started_because(&self, error: &StoreError) {

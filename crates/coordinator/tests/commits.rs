@@ -2,12 +2,12 @@
 
 mod log;
 
+use contract::Opening;
+use contract::fake::{Call, FakeDatabase, Fault, Faults};
 use coordinator::Coordinator;
 use domain::id::GroupId;
 use domain::member::Standing;
 use std::time::Duration;
-use testkit::contract::Opening;
-use testkit::fake::{Call, FakeDatabase, Fault, Faults};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

@@ -1,6 +1,8 @@
 //! The fencing number is kept before it is asked for, and never goes back.
 
 use async_trait::async_trait;
+use contract::Opening;
+use contract::fake::{FakeDatabase, FakeStateStore};
 use coordinator::{Coordinator, EpochMemory};
 use domain::election::Epochs;
 use domain::id::GroupId;
@@ -9,8 +11,6 @@ use domain::member::Standing;
 use domain::ports::StateStore;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use testkit::contract::Opening;
-use testkit::fake::{FakeDatabase, FakeStateStore};
 use tokio::time::timeout;
 
 const TTL: Duration = Duration::from_secs(1);

@@ -8,6 +8,9 @@ mod rules;
 mod store;
 
 use async_trait::async_trait;
+use contract::Opening;
+use contract::fake::{Call, FakeDatabase, Fault, Faults};
+use contract::signal_ledger::{client, signal, signal_about};
 use coordinator::{Coordinator, Ledger, LedgerSettings, NotNow};
 use domain::id::GroupId;
 use domain::lease::Token;
@@ -20,9 +23,6 @@ use domain::ports::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use testkit::contract::Opening;
-use testkit::contract::signal_ledger::{client, signal, signal_about};
-use testkit::fake::{Call, FakeDatabase, Fault, Faults};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -204,7 +204,7 @@ impl Instance {
     }
 
     fn snapshot(&self) -> Snapshot {
-        self.coordinator.snapshot().expect("it has started")
+        self.coordinator.report().expect("it has started").snapshot
     }
 }
 
@@ -214,7 +214,7 @@ async fn a_signal_that_reaches_a_follower_is_executed_by_the_leader_once() {
     let leader = Instance::start(&database, "leader", Some(broker.clone()));
     leader.leads().await;
     let follower = Instance::start(&database, "follower", Some(broker.clone()));
-    until("the follower has read the lease", async || follower.coordinator.snapshot().is_some()).await;
+    until("the follower has read the lease", async || follower.coordinator.report().is_some()).await;
     follower.submit("s-1", "NIFTY").await;
     assert_eq!(eventually("it is sent", arrivals.recv()).await.as_deref(), Some("s-1"));
     follower.is("s-1", SignalState::Done).await;

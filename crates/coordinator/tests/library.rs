@@ -1,6 +1,8 @@
 //! The library as a service uses it, on the in-memory stores that pass the contract suites.
 
 use async_trait::async_trait;
+use contract::Opening;
+use contract::fake::{Call, FakeDatabase, FakeStateStore, FakeTickets, Fault};
 use coordinator::{Coordinator, Ended, Leader, NoticeKind, StartError, clock};
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token};
@@ -12,8 +14,6 @@ use domain::ports::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use testkit::contract::Opening;
-use testkit::fake::{Call, FakeDatabase, FakeStateStore, FakeTickets, Fault};
 use tokio::time::timeout;
 
 const TTL: Duration = Duration::from_secs(1);
@@ -146,7 +146,7 @@ async fn a_state_store_that_is_away_at_the_start_is_waited_for() {
         }
     };
     eventually("it says what it waits for", refused).await;
-    assert!(coordinator.snapshot().is_none(), "there is nothing to tell before the start is done");
+    assert!(coordinator.report().is_none(), "there is nothing to tell before the start is done");
     faults.heal();
     standing(&coordinator, Standing::Active).await;
     assert_eq!(coordinator.ready(), Ok(()));
@@ -469,7 +469,7 @@ async fn a_third_renewal_that_is_superseded_ends_the_belief_and_is_counted() {
     };
     eventually("the leadership is lost", lost).await;
     assert_eq!(renewed, 2);
-    let counters = coordinator.snapshot().expect("it started").counters;
+    let counters = coordinator.report().expect("it started").snapshot.counters;
     assert_eq!(counters.split_brains, 1);
     coordinator.shutdown().await;
 }

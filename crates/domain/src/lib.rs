@@ -5,7 +5,7 @@
 //! happen goes out as a value.
 //!
 //! Read in this order: [`lease`] (the row that decides), [`ports`] (what the stores promise), `election`
-//! (the state machine), then [`recovery`], [`ledger`], `metrics` and [`alert`].
+//! (the state machine), then [`recovery`], [`ledger`], `metrics`, [`alert`] and [`catalog`].
 #![no_std]
 
 extern crate alloc;
@@ -14,6 +14,7 @@ extern crate alloc;
 pub const SCHEMA_VERSION: u32 = 3;
 
 pub mod alert;
+pub mod catalog;
 pub mod commit_latency;
 pub mod election;
 pub mod id;

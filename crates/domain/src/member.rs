@@ -1,6 +1,5 @@
 //! The instance table and the leadership history: what an operator reads. No election rule reads them.
 
-use crate::alert::Status;
 use crate::id::{InstanceId, Nonce};
 use crate::lease::{Epoch, Timeline};
 use crate::settings::SharedSettings;
@@ -58,6 +57,47 @@ impl fmt::Display for Standing {
     }
 }
 
+/// The worst alert of an instance, or how bad one alert is. Ordered: the worst wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Health {
+    /// Nothing to do.
+    #[default]
+    Ok,
+    /// Look into it.
+    Warning,
+    /// Act now.
+    Critical,
+}
+
+impl Health {
+    /// As the JSON page writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warning => "WARNING",
+            Self::Critical => "CRITICAL",
+        }
+    }
+
+    /// As Prometheus and the instance table carry it: 0, 1, 2.
+    pub fn as_number(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warning => 1,
+            Self::Critical => 2,
+        }
+    }
+
+    /// The health of that number; anything beyond 2 is critical.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Ok,
+            1 => Self::Warning,
+            2.. => Self::Critical,
+        }
+    }
+}
+
 /// One process's line of the instance table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -76,7 +116,7 @@ pub struct Member {
     /// Redis is unreachable for it.
     pub fallback: bool,
     /// Its worst alert.
-    pub alerts: Status,
+    pub alerts: Health,
     /// Its version.
     pub version: String,
     /// When it started, unix milliseconds.

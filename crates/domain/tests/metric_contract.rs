@@ -1,11 +1,12 @@
 //! The catalog against the contract that dashboards and rules rely on.
 
 use core::time::Duration;
+use domain::alert::evaluate;
+use domain::catalog::{CATALOG, Kind, Metric, Sample};
 use domain::id::InstanceId;
 use domain::lease::{Epoch, TTL_DEFAULT, Timeline};
 use domain::ledger::{Limits, Totals};
 use domain::member::Standing;
-use domain::metrics::catalog::{CATALOG, Kind, Metric};
 use domain::metrics::{
     Fact, Metrics, MetricsConfig, Refusal, SignalFact, SignalsConfig, Snapshot, SyncResult, View,
     WINDOW_DEFAULT,
@@ -131,7 +132,18 @@ fn is_told(metric: &Metric, snapshot: &Snapshot) -> bool {
     match metric.kind {
         Kind::Counter(_) | Kind::Histogram(_) => true,
         Kind::Gauge(read) => read(snapshot).is_some(),
-        Kind::LabelledGauge { read, .. } | Kind::LabelledCounter { read, .. } => !read(snapshot).is_empty(),
+        Kind::LabelledGauge { .. } | Kind::LabelledCounter { .. } | Kind::AlertGauge { .. } => {
+            !samples(metric, snapshot).is_empty()
+        }
+    }
+}
+
+/// What a metric with labels says; nothing for the others.
+fn samples(metric: &Metric, snapshot: &Snapshot) -> Vec<Sample> {
+    match metric.kind {
+        Kind::LabelledGauge { read, .. } | Kind::LabelledCounter { read, .. } => read(snapshot),
+        Kind::AlertGauge { read, .. } => read(&evaluate(snapshot)),
+        Kind::Counter(_) | Kind::Gauge(_) | Kind::Histogram(_) => Vec::new(),
     }
 }
 
@@ -189,12 +201,8 @@ fn a_leader_with_a_history_tells_everything() {
 fn every_sample_has_a_value_for_every_label() {
     let full = full();
     for metric in CATALOG {
-        let (Kind::LabelledGauge { labels, read } | Kind::LabelledCounter { labels, read }) = metric.kind
-        else {
-            continue;
-        };
-        for sample in read(&full) {
-            assert_eq!(sample.labels.len(), labels.len(), "{}", metric.name);
+        for sample in samples(metric, &full) {
+            assert_eq!(sample.labels.len(), metric.labels().len(), "{}", metric.name);
             assert!(sample.value.is_finite());
         }
     }
@@ -202,13 +210,11 @@ fn every_sample_has_a_value_for_every_label() {
 
 #[test]
 fn the_contract_s_alert_status_tells_the_contract_s_alerts_and_ours_the_others() {
-    let told = |name| {
-        let Kind::LabelledGauge { read, .. } = find(name).kind else { panic!("{name} has no label") };
-        read(&full()).into_iter().flat_map(|sample| sample.labels).collect::<Vec<_>>()
-    };
+    let told =
+        |name| samples(find(name), &full()).into_iter().flat_map(|sample| sample.labels).collect::<Vec<_>>();
     let (contract, further) = (told("portfolio_manager_alert_status"), told("coordinator_alert_status"));
     assert_eq!(contract, ["db_sync_failure_rate", "leadership_changes", "heartbeat_staleness"]);
-    let all: Vec<_> = full().alerts.all.iter().map(|alert| alert.name.to_owned()).collect();
+    let all: Vec<_> = evaluate(&full()).all.iter().map(|alert| alert.name.to_owned()).collect();
     assert_eq!([contract, further].concat(), all);
 }
 
@@ -217,7 +223,11 @@ fn values_are_in_the_unit_of_their_name() {
     let full = full();
     let value = |name| match find(name).kind {
         Kind::Gauge(read) => read(&full).expect("told"),
-        Kind::Counter(_) | Kind::LabelledCounter { .. } | Kind::LabelledGauge { .. } | Kind::Histogram(_) => {
+        Kind::Counter(_)
+        | Kind::LabelledCounter { .. }
+        | Kind::LabelledGauge { .. }
+        | Kind::AlertGauge { .. }
+        | Kind::Histogram(_) => {
             panic!("{name} is not a gauge")
         }
     };

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The crate that is mutated, and our crates that its tests need.
-const CRATES: [&str; 4] = ["coordinator", "domain", "testkit", "adapter-sqlite"];
+const CRATES: [&str; 4] = ["coordinator", "domain", "contract", "adapter-sqlite"];
 /// The tests that must notice, and their part of the test program.
 const TESTS: [&str; 7] = ["test", "--quiet", "--package", "coordinator", "--test", "ledger", "--"];
 const RULES: &str = "rules::";

@@ -4,6 +4,9 @@ use crate::judge::{Judge, Known};
 use crate::line::{Line, Reply};
 use crate::server::Server;
 use async_trait::async_trait;
+use contract::Opening;
+use contract::fake::{FakeDatabase, FakeStateStore, Snapshot};
+use contract::raw_portfolio::RawPortfolio;
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token};
 use domain::ledger::{Signal, SignalId};
@@ -15,9 +18,6 @@ use domain::ports::{
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use testkit::contract::Opening;
-use testkit::fake::{FakeDatabase, FakeStateStore, Snapshot};
-use testkit::raw_portfolio::RawPortfolio;
 use tokio::sync::Notify;
 
 /// Everything of one run.

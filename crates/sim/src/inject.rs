@@ -8,9 +8,9 @@ use crate::line::Line;
 use crate::plan::Cluster;
 use crate::redis::Redis;
 use crate::world::{Identity, World};
+use contract::{LeaderStores, StateStores, Tamper, TicketTamper};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use testkit::contract::{LeaderStores, StateStores, Tamper, TicketTamper};
 use tokio::time::sleep;
 
 /// How far the clock of Redis's host jumps back: every ticket then outlives any LEADER_TTL.

@@ -99,7 +99,7 @@ impl SignalLedger for DatabaseClient {
             InFlight::Only(these) => Some(these.to_vec()),
             InFlight::All => None,
         };
-        let work = move |store: Arc<testkit::fake::FakeStateStore>| async move {
+        let work = move |store: Arc<contract::fake::FakeStateStore>| async move {
             let in_flight = mine.as_deref().map_or(InFlight::All, InFlight::Only);
             store.take_over(&token, in_flight).await
         };
@@ -129,7 +129,7 @@ impl SignalLedger for DatabaseClient {
                 Reply::Written
             }
         };
-        let work = move |store: Arc<testkit::fake::FakeStateStore>| async move {
+        let work = move |store: Arc<contract::fake::FakeStateStore>| async move {
             store.switch(to, &actor, &reason).await
         };
         let answer = self.ask(work, told).await?;

@@ -3,11 +3,11 @@
 use crate::line::{Line, Reply};
 use crate::server::Server;
 use async_trait::async_trait;
+use contract::Opening;
+use contract::fake::{FakeLeaderStore, FakeTickets};
 use domain::id::ClaimId;
 use domain::ports::{Acquire, LeaderStore, StoreError, StoreIdentity, Ticket, TicketRenewal};
 use std::sync::Arc;
-use testkit::contract::Opening;
-use testkit::fake::{FakeLeaderStore, FakeTickets};
 use tokio::sync::Notify;
 
 /// Everything of one run.

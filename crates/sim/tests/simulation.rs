@@ -3,6 +3,9 @@
 //! `RUSTFLAGS="--cfg simulated --cfg tokio_unstable" CARGO_TARGET_DIR=target/sim cargo test --release -p sim`
 #![cfg(simulated)]
 
+use contract::Opening;
+use contract::fake::FakeDatabase;
+use contract::signal_ledger::{client, signal};
 use domain::id::GroupId;
 use domain::ledger::{Limits, Settlement};
 use domain::ports::{
@@ -13,9 +16,6 @@ use sim::plan::{Caution, Plan, Receiver, Submission, Wishes};
 use sim::shrink::shrink;
 use sim::world::play;
 use std::time::Duration;
-use testkit::contract::Opening;
-use testkit::contract::signal_ledger::{client, signal};
-use testkit::fake::FakeDatabase;
 
 /// Short runs: a debug build plays them.
 const FAULTS: usize = 40;

@@ -2,6 +2,7 @@
 
 use crate::backend::free_port;
 use crate::http::{self, Response};
+use contract::event::{Event, EventKind, Record};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use rustix::time::{ClockId, clock_gettime};
@@ -17,61 +18,6 @@ use tempfile::TempDir;
 
 /// Between two looks at a process that is on its way out.
 const POLL: Duration = Duration::from_millis(5);
-
-/// A role change that a process told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event {
-    /// What happened.
-    pub kind: EventKind,
-    /// When, CLOCK_MONOTONIC nanoseconds.
-    pub t: u64,
-    /// Under which epoch.
-    pub epoch: u64,
-    /// Of a leadership's begin or renewal: when the request that was acknowledged was sent.
-    pub sent: Option<u64>,
-}
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EventKind {
-    /// The row was read for the first time.
-    Ready,
-    /// Belief begins.
-    Lead,
-    /// Belief goes on.
-    Renew,
-    /// Belief ended without being given back.
-    Lost,
-    /// Belief ended on purpose.
-    Resign,
-    /// The row is open for others.
-    Resigned,
-}
-
-impl EventKind {
-    fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "ready" => Self::Ready,
-            "lead" => Self::Lead,
-            "renew" => Self::Renew,
-            "lost" => Self::Lost,
-            "resign" => Self::Resign,
-            "resigned" => Self::Resigned,
-            _ => return None,
-        })
-    }
-}
-
-/// What one process told, in its order, and when it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// Whose.
-    pub name: String,
-    /// What it told.
-    pub events: Vec<Event>,
-    /// When it was known to be dead, CLOCK_MONOTONIC nanoseconds; `None` while it lives.
-    pub ended: Option<u64>,
-}
 
 /// How to start a process.
 #[derive(Debug, Clone)]
@@ -284,7 +230,7 @@ impl Coordinator {
         status
     }
 
-    /// What it has told so far, for [`crate::invariants`].
+    /// What it has told so far, for [`contract::invariants`].
     pub fn record(&mut self) -> Record {
         if self.ended.is_some()
             && let Some(reader) = self.reader.take()

@@ -3,9 +3,9 @@
 use super::rfc3339;
 use super::totals::TotalsJson;
 use crate::backend::LeaderView;
+use domain::alert::Report;
 use domain::id::InstanceId;
 use domain::member::{MemberSeen, Term};
-use domain::metrics::Snapshot;
 use serde::Serialize;
 
 /// The group as one instance sees it.
@@ -25,7 +25,8 @@ pub(crate) struct StatusJson<'a> {
 }
 
 impl<'a> StatusJson<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot, members: &'a [MemberSeen]) -> Self {
+    pub(crate) fn new(report: &'a Report, members: &'a [MemberSeen]) -> Self {
+        let Report { snapshot, alerts } = report;
         let view = &snapshot.view;
         Self {
             this_instance: snapshot.instance.as_str(),
@@ -35,7 +36,7 @@ impl<'a> StatusJson<'a> {
             leader_redis: view.leader_redis.as_ref().map(InstanceId::as_str),
             epoch: view.epoch.map(|epoch| epoch.0),
             fallback: view.fallback,
-            alerts: snapshot.alerts.overall.as_str(),
+            alerts: alerts.overall.as_str(),
             signals: TotalsJson::of(snapshot),
             store_forgot_at: snapshot.store_forgot_ms.and_then(rfc3339),
             instances: members.iter().map(InstanceJson::from).collect(),
@@ -86,9 +87,9 @@ pub(crate) struct HistoryJson<'a> {
 }
 
 impl<'a> HistoryJson<'a> {
-    /// The snapshot is of the instance that answers; `None` before start-up is done.
-    pub(crate) fn new(terms: &'a [Term], snapshot: Option<&Snapshot>) -> Self {
-        let forgot_ms = snapshot.and_then(|snapshot| snapshot.store_forgot_ms);
+    /// The report is of the instance that answers; `None` before start-up is done.
+    pub(crate) fn new(terms: &'a [Term], report: Option<&Report>) -> Self {
+        let forgot_ms = report.and_then(|report| report.snapshot.store_forgot_ms);
         Self {
             terms: terms.iter().map(TermJson::from).collect(),
             store_forgot_at: forgot_ms.and_then(rfc3339),

@@ -1,7 +1,7 @@
 //! The JSON of `/coordinator/metrics`. Its keys are a contract with dashboards that exist already.
 
 use super::rfc3339;
-use domain::alert::{Alert, Alerts};
+use domain::alert::{Alert, Alerts, Report};
 use domain::id::InstanceId;
 use domain::metrics::{Snapshot, unit};
 use domain::recovery::RecoveryCode;
@@ -9,7 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
-/// One snapshot as JSON. Latencies without a sample are 0.0; anything else unknown is null.
+/// One report as JSON. Latencies without a sample are 0.0; anything else unknown is null.
 #[derive(Debug, Serialize)]
 pub struct MetricsJson<'a> {
     db_sync_success: u64,
@@ -36,8 +36,9 @@ pub struct MetricsJson<'a> {
     overall_alert_status: &'static str,
 }
 
-impl<'a> From<&'a Snapshot> for MetricsJson<'a> {
-    fn from(snapshot: &'a Snapshot) -> Self {
+impl<'a> From<&'a Report> for MetricsJson<'a> {
+    fn from(report: &'a Report) -> Self {
+        let Report { snapshot, alerts } = report;
         let latency = snapshot.window.latency;
         let ms =
             |of: fn(&domain::metrics::Latency) -> Duration| latency.map_or(0.0, |l| unit::millis(of(&l)));
@@ -62,8 +63,8 @@ impl<'a> From<&'a Snapshot> for MetricsJson<'a> {
             fallback_mode: snapshot.view.fallback,
             last_heartbeat: snapshot.last_heartbeat_ms.and_then(rfc3339),
             recovery: RecoveryJson::from(snapshot),
-            alerts: AlertsJson(&snapshot.alerts),
-            overall_alert_status: snapshot.alerts.overall.as_str(),
+            alerts: AlertsJson(alerts),
+            overall_alert_status: alerts.overall.as_str(),
         }
     }
 }

@@ -4,11 +4,11 @@ use crate::client::Answer;
 use crate::ledger::Ledger;
 use adapter_http::{Backend, LeaderView, Limits, Pull, Reported, serve_within};
 use async_trait::async_trait;
-use domain::alert::Status;
+use domain::alert;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::ledger::{Actor, AuditEntry, NewSignal, Paused, Signal, SignalId, Totals};
-use domain::member::{Member, MemberSeen, Standing, Term};
+use domain::member::{Health, Member, MemberSeen, Standing, Term};
 use domain::metrics::{Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
 use std::net::SocketAddr;
@@ -68,8 +68,8 @@ impl Default for Fake {
 
 #[async_trait]
 impl Backend for Fake {
-    fn snapshot(&self) -> Option<Snapshot> {
-        self.snapshot.clone()
+    fn status(&self) -> Option<alert::Report> {
+        self.snapshot.clone().map(alert::Report::of)
     }
 
     fn exposition(&self) -> Result<String, String> {
@@ -166,7 +166,7 @@ pub fn member(name: &str) -> MemberSeen {
         standing: Standing::Active,
         epoch: Epoch(7),
         fallback: false,
-        alerts: Status::Warning,
+        alerts: Health::Warning,
         version: "1.2.3".to_owned(),
         started_ms: STARTED_MS,
         settings: domain::settings::SharedSettings::default(),

@@ -2,8 +2,8 @@
 
 use crate::broker::Broker;
 use adapter_http::{AlertWebhook, HandlerUrl};
-use domain::alert::Urgent;
 use domain::id::{GroupId, InstanceId};
+use domain::metrics::Urgent;
 use domain::recovery::RecoveryCode;
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ async fn one_request_tells_all_that_happened() {
         })
     };
     assert_eq!(alerts[0]["labels"], labels("FencedWrite", "signals", "fenced_write"));
-    let rule = corrupt.rule();
+    let rule = monitoring::urgent::rule(corrupt);
     assert_eq!(alerts[1]["labels"], labels("RecoveryDataCorrupt", "crash_recovery", rule.condition));
     assert_eq!(
         alerts[1]["annotations"]["summary"],

@@ -2,11 +2,11 @@
 
 use crate::cases;
 use crate::databases::{Databases, claim_signal, claimed, lead, opening};
+use contract::Case;
+use contract::signal_ledger::{client, offer, signal};
 use domain::ports::{Migrate, Schema, SignalLedger, StateStore, StoreError, Switch, Switched};
 use sqlx::Row;
 use testkit::backend;
-use testkit::contract::Case;
-use testkit::contract::signal_ledger::{client, offer, signal};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("audit":

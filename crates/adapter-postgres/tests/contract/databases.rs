@@ -2,6 +2,7 @@
 
 use adapter_postgres::{PostgresConfig, PostgresStore, RelationName, SchemaName};
 use async_trait::async_trait;
+use contract::{Opened, Opening, PATIENCE, Refused, StateStores, Tamper};
 use domain::id::{ClaimId, GroupId};
 use domain::lease::{Observation, Token};
 use domain::ledger::{Limits, Settlement, Signal};
@@ -13,7 +14,6 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::backend::{self, Postgres, postgres};
-use testkit::contract::{Opened, Opening, PATIENCE, Refused, StateStores, Tamper};
 
 /// The constraints of `{table}`'s columns go, but for its key's, so that the suite reads what they would
 /// refuse. `postgres::hostile` has the database with its constraints.

@@ -3,6 +3,8 @@
 use crate::cases;
 use crate::databases::{Databases, claim_signal, config, lead, opening, report};
 use adapter_postgres::PostgresStore;
+use contract::Case;
+use contract::signal_ledger::{client, offer, signal};
 use domain::lease::{Seq, Timeline, Token};
 use domain::ledger::{Settlement, SignalState};
 use domain::ports::{
@@ -10,8 +12,6 @@ use domain::ports::{
     Submit,
 };
 use testkit::backend::{Postgres, free_port, native_postgres};
-use testkit::contract::Case;
-use testkit::contract::signal_ledger::{client, offer, signal};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("failover":

@@ -5,6 +5,8 @@ use crate::databases::{
     Databases, claim_signal, claimed, config, lead, opening, report, request, stall_commits,
 };
 use adapter_postgres::PostgresStore;
+use contract::signal_ledger::{client, offer, signal};
+use contract::{Case, Opening};
 use domain::lease::Seq;
 use domain::ledger::{NewSignal, Settlement};
 use domain::ports::{
@@ -16,8 +18,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::backend::{free_port, postgres};
-use testkit::contract::signal_ledger::{client, offer, signal};
-use testkit::contract::{Case, Opening};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("faults":

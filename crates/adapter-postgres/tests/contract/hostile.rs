@@ -2,11 +2,11 @@
 
 use crate::cases;
 use crate::databases::{Databases, claimed, lead, opening};
+use contract::signal_ledger::{offer, signal};
+use contract::{Case, LeaseColumn, StateStores, Tamper, Value};
 use domain::id::ID_LEN_MAX;
 use domain::ports::{ListQuery, Migrate, Schema, SignalLedger, StateStore, StoreError};
 use sqlx::{AssertSqlSafe, Executor};
-use testkit::contract::signal_ledger::{offer, signal};
-use testkit::contract::{Case, LeaseColumn, StateStores, Tamper, Value};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("hostile":

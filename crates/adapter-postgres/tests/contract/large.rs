@@ -4,13 +4,13 @@
 use crate::cases;
 use crate::databases::{Databases, config, lead, opening};
 use adapter_postgres::PostgresStore;
+use contract::Case;
+use contract::signal_ledger::{client, signal};
 use domain::ledger::{Limits, NewSignal};
 use domain::ports::{CLAIM_MAX, InFlight, Migrate, Schema, SignalClaim, SignalLedger, StateStore, Submit};
 use sqlx::{AssertSqlSafe, Executor};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use testkit::contract::Case;
-use testkit::contract::signal_ledger::{client, signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;

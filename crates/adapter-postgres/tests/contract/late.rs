@@ -3,13 +3,13 @@
 use crate::cases;
 use crate::databases::{Databases, claim_signal, lead, opening};
 use adapter_postgres::PostgresStore;
+use contract::Case;
+use contract::signal_ledger::{offer, signal};
 use domain::lease::Token;
 use domain::ledger::{LimitReached, Limits};
 use domain::ports::{InFlight, Migrate, Schema, SignalClaim, SignalLedger, StateStore, Submit};
 use sqlx::Executor;
 use std::sync::Arc;
-use testkit::contract::Case;
-use testkit::contract::signal_ledger::{offer, signal};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("late":

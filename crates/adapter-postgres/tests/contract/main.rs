@@ -16,9 +16,9 @@ mod slices;
 mod trap;
 mod unfit;
 
+use contract::{signal_ledger, state_store};
 use databases::Databases;
 use std::process::ExitCode;
-use testkit::contract::{self, signal_ledger, state_store};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 /// Cases of this adapter: `cases!("prefix": a, b)`.
 macro_rules! cases {
     ($prefix:literal: $($case:ident),* $(,)?) => {
-        vec![$(testkit::contract::Case::new(
+        vec![$(contract::Case::new(
             concat!("postgres::", $prefix, "::", stringify!($case)),
             |databases: std::sync::Arc<$crate::databases::Databases>| async move { $case(&databases).await },
         )),*]

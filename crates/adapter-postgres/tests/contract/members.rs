@@ -2,13 +2,12 @@
 
 use crate::cases;
 use crate::databases::{Databases, lead, opening};
-use domain::alert::Status;
+use contract::{Case, Opening};
 use domain::lease::Epoch;
-use domain::member::{Member, Standing};
+use domain::member::{Health, Member, Standing};
 use domain::ports::{Migrate, Schema, SignalLedger, StateStore, Swept};
 use sqlx::Row;
 use std::time::Duration;
-use testkit::contract::{Case, Opening};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("members":
@@ -25,7 +24,7 @@ fn line(opening: &Opening) -> Member {
         standing: Standing::Standby,
         epoch: Epoch(1),
         fallback: false,
-        alerts: Status::Ok,
+        alerts: Health::Ok,
         version: "0.1.0".to_owned(),
         started_ms: 1_700_000_000_123,
         settings: domain::settings::SharedSettings::default(),

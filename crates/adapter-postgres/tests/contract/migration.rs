@@ -2,14 +2,14 @@
 
 use crate::cases;
 use crate::databases::{Databases, claim_signal, claimed, lead, opening, report};
+use contract::Case;
+use contract::signal_ledger::{client, offer, signal};
 use domain::ledger::{Fingerprint, NewSignal, Settlement, Signal, StateName};
 use domain::ports::{
     Decision, InFlight, ListQuery, Migrate, Recorded, Schema, SignalClaim, SignalLedger, StateStore, Submit,
 };
 use sqlx::Row;
 use std::fmt::Write;
-use testkit::contract::Case;
-use testkit::contract::signal_ledger::{client, offer, signal};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("migration":

@@ -2,10 +2,10 @@
 
 use crate::cases;
 use crate::databases::{Databases, opening};
+use contract::raw_portfolio::RawPortfolio;
+use contract::{Case, Opening};
 use domain::ports::{Migrate, Schema, StateStore, StoreError};
 use sqlx::Row;
-use testkit::contract::{Case, Opening};
-use testkit::raw_portfolio::RawPortfolio;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("recovery":

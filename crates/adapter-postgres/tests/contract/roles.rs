@@ -3,10 +3,12 @@
 use crate::cases;
 use crate::databases::{Databases, claimed, config, lead, opening, report};
 use adapter_postgres::{PostgresStore, ROLES};
-use domain::alert::Status;
+use contract::raw_portfolio::RawPortfolio;
+use contract::signal_ledger::{client, offer, signal};
+use contract::{Case, Opening};
 use domain::lease::{Epoch, Seq};
 use domain::ledger::Settlement;
-use domain::member::{Member, Standing};
+use domain::member::{Health, Member, Standing};
 use domain::ports::{
     Decision, InFlight, Migrate, Recorded, Release, Renewal, Schema, SignalClaim, SignalLedger, StateStore,
     Submit, Switch, Switched,
@@ -14,9 +16,6 @@ use domain::ports::{
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use std::time::Duration;
-use testkit::contract::signal_ledger::{client, offer, signal};
-use testkit::contract::{Case, Opening};
-use testkit::raw_portfolio::RawPortfolio;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("roles":
@@ -52,7 +51,7 @@ fn member(opening: &Opening) -> Member {
         standing: Standing::Active,
         epoch: Epoch(1),
         fallback: false,
-        alerts: Status::Ok,
+        alerts: Health::Ok,
         version: "0.1.0".to_owned(),
         started_ms: 1_700_000_000_123,
         settings: domain::settings::SharedSettings::default(),

@@ -2,6 +2,9 @@
 
 use crate::cases;
 use crate::databases::{Databases, lead, opening, stall_commits};
+use contract::raw_portfolio::RawPortfolio;
+use contract::signal_ledger::{self, client};
+use contract::{Case, PATIENCE};
 use domain::lease::Seq;
 use domain::ledger::NewSignal;
 use domain::ports::{Migrate, Schema, SignalLedger, StateStore};
@@ -9,9 +12,6 @@ use sqlx::Row;
 use std::future::Future;
 use std::time::Duration;
 use testkit::backend::postgres;
-use testkit::contract::signal_ledger::{self, client};
-use testkit::contract::{Case, PATIENCE};
-use testkit::raw_portfolio::RawPortfolio;
 
 /// Enough to open a session with an unoptimised SCRAM; eight of them are less than the 10 s after which the
 /// server ends a statement that waits for a lock.

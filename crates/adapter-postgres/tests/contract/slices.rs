@@ -2,6 +2,8 @@
 
 use crate::cases;
 use crate::databases::{Databases, lead, opening, report};
+use contract::signal_ledger::{client, offer, signal, signal_about};
+use contract::{Case, PATIENCE};
 use domain::lease::Token;
 use domain::ledger::{Limits, NewSignal, Settlement};
 use domain::ports::{
@@ -11,8 +13,6 @@ use domain::ports::{
 use sqlx::postgres::{PgConnection, PgListener};
 use sqlx::{Executor, Row};
 use std::time::Duration;
-use testkit::contract::signal_ledger::{client, offer, signal, signal_about};
-use testkit::contract::{Case, PATIENCE};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("slices":

@@ -4,6 +4,9 @@
 use crate::cases;
 use crate::databases::{Databases, claim_signal, lead, opening};
 use crate::sessions::signal;
+use contract::Case;
+use contract::raw_portfolio::RawPortfolio;
+use contract::signal_ledger::{client, offer};
 use domain::lease::Seq;
 use domain::ledger::Settlement;
 use domain::ports::{InFlight, Migrate, Report, Schema, SignalLedger, StateStore, Submit};
@@ -11,9 +14,6 @@ use sqlx::Row;
 use sqlx::postgres::PgPoolOptions;
 use std::pin::pin;
 use std::task::Poll;
-use testkit::contract::Case;
-use testkit::contract::signal_ledger::{client, offer};
-use testkit::raw_portfolio::RawPortfolio;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("trap":

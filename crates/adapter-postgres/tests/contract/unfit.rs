@@ -3,12 +3,12 @@
 use crate::cases;
 use crate::databases::{Databases, claimed, config, lead, opening, report};
 use adapter_postgres::{PostgresConfig, PostgresStore, SchemaName};
+use contract::raw_portfolio::RawPortfolio;
+use contract::signal_ledger::{client, offer, signal};
+use contract::{Case, Opening};
 use domain::ledger::Settlement;
 use domain::ports::{Migrate, Recorded, Schema, SignalLedger, StateStore, StoreError};
 use testkit::backend::{self, pgbouncer};
-use testkit::contract::signal_ledger::{client, offer, signal};
-use testkit::contract::{Case, Opening};
-use testkit::raw_portfolio::RawPortfolio;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("unfit":

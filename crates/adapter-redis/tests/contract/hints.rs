@@ -3,9 +3,9 @@
 use crate::peer::Peer;
 use crate::server::{Operator, Server, eventually};
 use adapter_redis::RedisStore;
+use contract::PATIENCE;
 use domain::ports::LeaderStore;
 use std::future::Future;
-use testkit::contract::PATIENCE;
 use tokio::time::timeout;
 
 /// At the start two connections come up, and each may leave a hint. This many rounds are more than those.

@@ -9,12 +9,12 @@ mod tickets;
 mod topologies;
 
 use adapter_redis::RedisStore;
+use contract::{Case, LeaderStores, Opening, TicketTamper, leader_store};
 use domain::id::GroupId;
 use domain::ports::LeaderStore;
 use server::{Operator, Server};
 use std::process::ExitCode;
 use std::sync::Arc;
-use testkit::contract::{self, Case, LeaderStores, Opening, TicketTamper, leader_store};
 
 /// The server of the suite; this adapter's own cases have theirs, because they mistreat them.
 struct Redis {

@@ -1,5 +1,6 @@
 //! Real Redis servers as child processes on free ports, which a case may stop, freeze and misconfigure.
 
+use contract::PATIENCE;
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::config::{Config, PerformanceConfig};
@@ -10,7 +11,6 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
-use testkit::contract::PATIENCE;
 use tokio::net::TcpStream;
 
 /// Between two looks at something that is awaited.

@@ -1,6 +1,9 @@
 //! Random histories, here and in memory: both stores give the same answers and end in the same place.
 
 use crate::files::Files;
+use contract::fake::FakeDatabase;
+use contract::signal_ledger::client;
+use contract::{Case, Process, Scene, StateStores};
 use domain::lease::Token;
 use domain::ledger::{
     Actor, AuditEntry, Fingerprint, Instruction, Label, Limits, NewSignal, Settlement, Signal, SignalId,
@@ -11,9 +14,6 @@ use domain::ports::{
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::contract::signal_ledger::client;
-use testkit::contract::{Case, Process, Scene, StateStores};
-use testkit::fake::FakeDatabase;
 
 pub fn suite() -> Vec<Case<Files>> {
     vec![Case::new("agreement::a_random_history_is_answered_as_in_memory", histories)]

@@ -2,14 +2,14 @@
 
 use crate::files::{Files, opening};
 use adapter_sqlite::SqliteStore;
+use contract::signal_ledger::{client, offer, signal};
+use contract::{Case, TTL};
 use domain::lease::Token;
 use domain::ledger::{Limits, SignalId};
 use domain::ports::{
     Claim, ClaimRequest, InFlight, SignalClaim, SignalLedger, StateStore, StoreError, Switch, Switched,
 };
 use std::sync::Arc;
-use testkit::contract::signal_ledger::{client, offer, signal};
-use testkit::contract::{Case, TTL};
 
 pub fn suite() -> Vec<Case<Files>> {
     vec![

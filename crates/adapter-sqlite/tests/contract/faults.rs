@@ -2,10 +2,10 @@
 
 use crate::files::{Files, opening};
 use adapter_sqlite::{SqliteConfig, SqliteStore};
+use contract::{Case, signal_ledger};
 use domain::lease::{Seq, TTL_MIN};
 use domain::ports::{Claim, ClaimRequest, Renewal, SignalLedger, StateStore, StoreError};
 use std::sync::Arc;
-use testkit::contract::{Case, signal_ledger};
 
 pub fn suite() -> Vec<Case<Files>> {
     vec![

@@ -2,6 +2,7 @@
 
 use adapter_sqlite::{RelationName, SqliteConfig, SqliteStore};
 use async_trait::async_trait;
+use contract::{Opened, Opening, Refused, StateStores, Tamper};
 use domain::id::GroupId;
 use domain::ports::{Migrate, Schema, StateStore};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -9,7 +10,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
-use testkit::contract::{Opened, Opening, Refused, StateStores, Tamper};
 
 /// One database.
 pub struct Files {
@@ -56,7 +56,7 @@ impl Files {
         SqliteConnectOptions::new()
             .filename(self.path())
             .create_if_missing(true)
-            .busy_timeout(testkit::contract::PATIENCE)
+            .busy_timeout(contract::PATIENCE)
             .connect()
             .await
             .expect("a shell on the database")

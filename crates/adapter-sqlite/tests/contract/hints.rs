@@ -1,11 +1,11 @@
 //! Hints between two processes on one file.
 
 use crate::files::Files;
+use contract::{Case, PATIENCE, signal_ledger};
 use domain::ports::{SignalLedger, StateStore};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use testkit::contract::{Case, PATIENCE, signal_ledger};
 use tokio::time::timeout;
 
 pub fn suite() -> Vec<Case<Files>> {

@@ -3,6 +3,8 @@
 use crate::audit::lead;
 use crate::files::{Files, opening};
 use adapter_sqlite::SqliteStore;
+use contract::signal_ledger::{client, offer, signal};
+use contract::{Case, TTL};
 use domain::lease::Seq;
 use domain::ledger::{Limits, NewSignal, Settlement, SignalId};
 use domain::ports::{
@@ -12,8 +14,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use testkit::contract::signal_ledger::{client, offer, signal};
-use testkit::contract::{Case, TTL};
 
 pub fn suite() -> Vec<Case<Files>> {
     vec![

@@ -11,9 +11,9 @@ mod rows;
 mod signals;
 mod upgrade;
 
+use contract::{signal_ledger, state_store};
 use files::Files;
 use std::process::ExitCode;
-use testkit::contract::{self, signal_ledger, state_store};
 
 fn main() -> ExitCode {
     contract::main(

@@ -2,13 +2,13 @@
 
 use crate::files::{Files, opening};
 use adapter_sqlite::SqliteStore;
+use contract::raw_portfolio::RawPortfolio;
+use contract::{Case, Opening};
 use domain::SCHEMA_VERSION;
 use domain::ports::{Migrate, Schema, StateStore, StoreError};
 use sqlx::Row;
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::contract::{Case, Opening};
-use testkit::raw_portfolio::RawPortfolio;
 
 /// As many instances as anybody starts with one command.
 const STARTERS: usize = 8;

@@ -2,13 +2,13 @@
 
 use crate::audit::lead;
 use crate::files::{Files, opening};
+use contract::Case;
+use contract::raw_portfolio::RawPortfolio;
 use domain::id::{ClaimId, InstanceId};
 use domain::ports::{SignalLedger, StateStore, StoreError, Swept};
 use sqlx::Row;
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::contract::Case;
-use testkit::raw_portfolio::RawPortfolio;
 
 pub fn suite() -> Vec<Case<Files>> {
     vec![
@@ -210,7 +210,7 @@ fn member(id: &str) -> domain::member::Member {
         standing: domain::member::Standing::Standby,
         epoch: domain::lease::Epoch(0),
         fallback: false,
-        alerts: domain::alert::Status::Ok,
+        alerts: domain::member::Health::Ok,
         version: "0.1.0".to_owned(),
         started_ms: 0,
         settings: domain::settings::SharedSettings::default(),

@@ -2,14 +2,14 @@
 
 use crate::audit::lead;
 use crate::files::Files;
+use contract::Case;
+use contract::signal_ledger::{client, offer, signal, signal_about};
 use domain::ledger::{
     Fingerprint, Label, LimitReached, Limits, NewSignal, PAYLOAD_LEN_MAX, Settlement, SignalId, SignalState,
 };
 use domain::ports::{Report, SignalClaim, SignalLedger, StoreError, Submit, Swept, Switch, Switched};
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::contract::Case;
-use testkit::contract::signal_ledger::{client, offer, signal, signal_about};
 
 pub fn suite() -> Vec<Case<Files>> {
     vec![

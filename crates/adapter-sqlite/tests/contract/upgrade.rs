@@ -1,6 +1,8 @@
 //! A file of version 1 and what it becomes.
 
 use crate::files::{Files, opening};
+use contract::signal_ledger::{client, offer, signal};
+use contract::{Case, TTL};
 use domain::SCHEMA_VERSION;
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::{
@@ -11,8 +13,6 @@ use domain::ports::{
     StateStore, Submit,
 };
 use std::sync::Arc;
-use testkit::contract::signal_ledger::{client, offer, signal};
-use testkit::contract::{Case, TTL};
 
 pub fn suite() -> Vec<Case<Files>> {
     vec![

@@ -2,11 +2,11 @@
 
 use crate::fault::TTL;
 use crate::servers::ask;
+use contract::event::{EventKind, Record};
+use contract::invariants::{self, Violation};
 use domain::lease::margin;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-use testkit::invariants::{self, Violation};
-use testkit::process::{EventKind, Record};
 
 /// What a handover is to take at most; the limit of `cargo xtask bench`.
 const HANDOVER_MAX: Duration = Duration::from_millis(5);

@@ -1,11 +1,11 @@
 //! The table for people and the record for machines.
 
 use crate::judge::{Evidence, Signals};
+use contract::invariants::Violation;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
-use testkit::invariants::Violation;
 
 /// Violations of one invariant that are printed; the rest is counted.
 const VIOLATIONS_SHOWN: usize = 5;

@@ -3,10 +3,11 @@
 use crate::fault::TTL;
 use crate::servers::{Servers, block_on};
 use crate::system::{Orders, System};
+use contract::event::{EventKind, Record};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use testkit::process::{Coordinator, EventKind, Launch, Record};
+use testkit::process::{Coordinator, Launch};
 use testkit::proxy::{Mode, Proxy};
 
 /// The group of the coordinators.

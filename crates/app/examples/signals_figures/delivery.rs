@@ -1,6 +1,7 @@
 //! Signals posted to a coordinator, until they are at its handler.
 
 use crate::figure::{Spread, count};
+use contract::event::EventKind;
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use testkit::broker::HttpBroker;
-use testkit::process::{Coordinator, EventKind, Launch};
+use testkit::process::{Coordinator, Launch};
 
 /// Between a signal's end and the next one's beginning.
 pub const PAUSE: Duration = Duration::from_millis(5);

@@ -1,8 +1,8 @@
 use super::*;
+use contract::Opening;
+use contract::fake::FakeDatabase;
 use domain::id::GroupId;
 use domain::ports::{Claim, ClaimRequest};
-use testkit::contract::Opening;
-use testkit::fake::FakeDatabase;
 
 const TTL: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_mins(1);

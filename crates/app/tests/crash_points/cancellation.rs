@@ -9,12 +9,12 @@ use crate::process::Process;
 use crate::quick;
 use crate::request::{Request, View, submit};
 use crate::wait::{PATIENCE, block_on, until};
+use contract::signal_ledger::client;
 use coordinator::crash_point::dropped_at;
 use domain::lease::Token;
 use domain::ledger::{Limits, Settlement, Signal, SignalId};
 use domain::ports::{CLAIM_MAX, InFlight, Migrate, Recorded, Report, Schema, SignalClaim, Switch};
 use testkit::backend;
-use testkit::contract::signal_ledger::client;
 use tokio::time::timeout;
 
 /// More suspensions than any request has; to open a connection takes the most.

@@ -4,12 +4,12 @@ use crate::database::Database;
 use crate::wait::block_on;
 use adapter_postgres::{PostgresConfig, PostgresStore};
 use adapter_sqlite::{SqliteConfig, SqliteStore};
+use contract::Opening;
 use domain::id::GroupId;
 use domain::lease::Token;
 use domain::ports::{Claim, ClaimRequest, SignalLedger, StateStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use testkit::contract::Opening;
 
 /// The connections of one process.
 pub struct Process {

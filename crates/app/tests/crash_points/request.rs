@@ -3,13 +3,13 @@
 use crate::database::Database;
 use crate::process::Process;
 use crate::wait::block_on;
+use contract::signal_ledger::{client, signal};
 use domain::lease::{Seq, Token};
 use domain::ledger::{Limits, Settlement, SignalId};
 use domain::ports::{
     Claim, ClaimRequest, Decision, InFlight, Recorded, Release, Renewal, Report, SignalClaim, StepDown,
     StoreError, Submit, Switch, Switched,
 };
-use testkit::contract::signal_ledger::{client, signal};
 
 /// A method of the ledger, or a write of the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

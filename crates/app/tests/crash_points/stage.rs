@@ -4,6 +4,9 @@ use crate::database::Database;
 use crate::quick;
 use crate::table::{Broker, SIGNALS, Stands};
 use crate::wait::{PATIENCE, block_on, until};
+use contract::event::{EventKind, Record};
+use contract::invariants;
+use contract::signal_ledger::{client, signal};
 use coordinator::crash_point::VARIABLE;
 use domain::ledger::Limits;
 use domain::ports::{SignalClaim, Submit};
@@ -13,9 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 use testkit::backend::{self, Postgres, Redis};
-use testkit::contract::signal_ledger::{client, signal};
-use testkit::invariants;
-use testkit::process::{Coordinator, EventKind, Launch, Record, Signal};
+use testkit::process::{Coordinator, Launch, Signal};
 
 /// Long enough that busy cores do not cost a leader its lease, short enough to wait for the end of a killed one's.
 const TTL: Duration = Duration::from_secs(3);

@@ -3,7 +3,7 @@
 use crate::TTL;
 use crate::servers::Servers;
 use crate::wait::block_on;
-use testkit::process::EventKind;
+use contract::event::EventKind;
 use testkit::proxy::{Direction, Mode, Proxy};
 
 #[test]

@@ -3,8 +3,9 @@
 use crate::TTL;
 use crate::servers::Servers;
 use crate::wait::until;
+use contract::event::EventKind;
 use std::net::TcpStream;
-use testkit::process::{EventKind, Launch};
+use testkit::process::Launch;
 
 /// Starts the binary with few file descriptors.
 const FEW: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/testdata/few-descriptors");

@@ -4,8 +4,9 @@ use crate::TTL;
 use crate::group::{Group, THREE};
 use crate::servers::Servers;
 use crate::wait::{PATIENCE, nanos, now, until};
+use contract::event::EventKind;
 use std::time::Duration;
-use testkit::process::{EventKind, Signal};
+use testkit::process::Signal;
 
 /// A lease that nobody would wait for.
 const LONG_TTL: Duration = Duration::from_secs(40);

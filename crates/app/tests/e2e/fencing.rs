@@ -5,13 +5,14 @@ use crate::TTL;
 use crate::group::Group;
 use crate::servers::Servers;
 use crate::wait::{PATIENCE, block_on, until};
+use contract::event::EventKind;
+use contract::signal_ledger::{client, signal};
 use domain::lease::Token;
 use domain::ledger::{Limits, Settlement, Signal, SignalId, SignalState};
 use domain::ports::{InFlight, Recorded, Report, SignalClaim, SignalLedger, Submit};
 use std::slice::from_ref;
 use std::time::Duration;
-use testkit::contract::signal_ledger::{client, signal};
-use testkit::process::{EventKind, Signal as Unix};
+use testkit::process::Signal as Unix;
 
 /// How the first leader goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

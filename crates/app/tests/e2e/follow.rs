@@ -5,7 +5,7 @@ use crate::monitoring::windows_faster;
 use crate::runbook::{Block, Kind, Page};
 use crate::wait::until;
 use crate::watched::Watched;
-use domain::alert::exported::{ExportedRule, GROUPS};
+use monitoring::rules::{ExportedRule, GROUPS};
 use serde_json::Value;
 
 /// Every alert.

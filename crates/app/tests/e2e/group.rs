@@ -3,14 +3,15 @@
 use crate::command::{BINARY, Call, Said, coordinator};
 use crate::database::Database;
 use crate::wait::{nanos, until};
+use contract::event::{Event, EventKind, Record};
+use contract::invariants::{self, Violation};
 use domain::lease::margin;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::slice::from_ref;
 use std::time::Duration;
 use tempfile::TempDir;
-use testkit::invariants::{self, Violation};
-use testkit::process::{Coordinator, Event, EventKind, Launch, Record, Signal};
+use testkit::process::{Coordinator, Launch, Signal};
 
 /// Renewals after which a leadership counts as going on.
 const RENEWALS: usize = 3;

@@ -3,7 +3,7 @@
 use crate::TTL;
 use crate::group::Group;
 use crate::wait::until;
-use testkit::process::EventKind;
+use contract::event::EventKind;
 
 #[test]
 fn a_leader_without_a_successor_is_not_asked_unless_forced() {

@@ -4,9 +4,9 @@ use crate::TTL;
 use crate::group::{Group, Lead};
 use crate::servers::Servers;
 use crate::wait::{now, until};
+use contract::event::EventKind;
 use std::slice::from_ref;
 use testkit::backend::Postgres;
-use testkit::process::EventKind;
 
 /// Failed requests after which an instance has tried, and not only not tried yet.
 const FAILURES: f64 = 3.0;

@@ -4,11 +4,11 @@ use crate::TTL;
 use crate::database::Database;
 use crate::group::Group;
 use crate::wait::{block_on, until};
+use contract::signal_ledger::{client, signal};
 use domain::lease::{Timeline, Token};
 use domain::ledger::{Limits, Settlement, SignalState};
 use domain::ports::{InFlight, Report, SignalClaim, Submit};
 use testkit::backend::{self, Postgres};
-use testkit::contract::signal_ledger::{client, signal};
 
 /// A primary, a standby that follows it, and a group that knows both.
 struct Pair {

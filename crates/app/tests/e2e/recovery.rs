@@ -6,12 +6,12 @@ use crate::database::Database;
 use crate::group::Group;
 use crate::servers::Servers;
 use crate::wait::{block_on, until};
+use contract::PATIENCE;
+use contract::event::EventKind;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use testkit::backend;
 use testkit::broker::{Conduct, HttpBroker, Order};
-use testkit::contract::PATIENCE;
-use testkit::process::EventKind;
 
 /// The contract's code and what the pages and the command must say about it.
 struct Verdict<'a> {

@@ -6,11 +6,11 @@ use crate::group::{Group, Lead, THREE};
 use crate::servers::Servers;
 use crate::signals::{accepted, submission};
 use crate::wait::{block_on, until};
+use contract::event::EventKind;
 use serde_json::Value;
 use std::time::Duration;
 use testkit::backend;
 use testkit::broker::HttpBroker;
-use testkit::process::EventKind;
 
 /// Three in a LEADER_TTL: four of it, and one more.
 const RENEWALS: usize = 13;

@@ -3,7 +3,8 @@
 use crate::TTL;
 use crate::group::Group;
 use crate::wait::PATIENCE;
-use testkit::process::{EventKind, Signal};
+use contract::event::EventKind;
+use testkit::process::Signal;
 
 #[test]
 fn a_terminal_that_closes_and_user_signals_end_no_term() {

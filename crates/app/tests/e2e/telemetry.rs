@@ -6,6 +6,7 @@ use crate::wait::{PATIENCE, block_on, until};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{StatusCode, Uri};
+use contract::event::EventKind;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use testkit::process::{EventKind, Signal};
+use testkit::process::Signal;
 
 /// What a receiver does with what arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -158,8 +158,8 @@ pub(super) async fn take_over(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use contract::signal_ledger::signal;
     use domain::ledger::SignalState;
-    use testkit::contract::signal_ledger::signal;
 
     fn in_doubt(arrival: u64) -> Signal {
         let new = signal(&format!("s-{arrival}"));

@@ -2,13 +2,13 @@
 //! rule is taken away.
 
 use super::{Broker, Instance, Mood, PATIENCE, eventually, log, until};
+use contract::fake::{Call, FakeDatabase, Fault};
+use contract::signal_ledger::signal;
 use coordinator::{Coordinator, NotNow};
 use domain::lease::Timeline;
 use domain::ledger::{Settlement, SignalState};
 use domain::ports::{Recorded, Report};
 use std::sync::{Arc, Mutex};
-use testkit::contract::signal_ledger::signal;
-use testkit::fake::{Call, FakeDatabase, Fault};
 
 impl Instance {
     /// Its lease runs out, and it does not lead again: no renewal and no claim reaches the store any more.

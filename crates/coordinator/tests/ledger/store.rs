@@ -1,10 +1,10 @@
 //! The store that a ledger is given: only that of its own coordinator is accepted.
 
 use super::{TTL, eventually};
+use contract::Opening;
+use contract::fake::FakeDatabase;
 use coordinator::{Coordinator, Ledger, LedgerSettings, StartError};
 use domain::id::{GroupId, InstanceId};
-use testkit::contract::Opening;
-use testkit::fake::FakeDatabase;
 
 #[tokio::test]
 async fn a_ledger_that_was_opened_for_another_process_is_refused() {

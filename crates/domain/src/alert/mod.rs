@@ -2,61 +2,21 @@
 //!
 //! [`RULES`] is the only place where a limit is written. A rule names a condition, says above which number
 //! it warns or is critical, and how it is read from a [`Snapshot`]; [`evaluate`] applies all of them. What
-//! Prometheus evaluates beside them, for a group, is [`exported`]; what cannot wait for it is [`Urgent`].
+//! Prometheus evaluates for a group is rendered by the crate `monitoring`.
+//! Readers get a [`Report`]: the snapshot and the alerts that it fires.
 
 mod condition;
-pub mod exported;
+mod report;
 mod rules;
-mod urgent;
 
 pub use condition::Reading;
+pub use report::Report;
 pub use rules::{FORGOT_SHOWN, Limits, REFUSED_SHOWN, RULES, Rule, SAMPLES_MIN, SLOW_RECOVERY_SHOWN};
-pub use urgent::{URGENT_SHOWN, Urgent};
 
+use crate::member::Health;
 use crate::metrics::Snapshot;
 use alloc::string::String;
 use alloc::vec::Vec;
-
-/// How bad it is. Ordered: the worst wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Status {
-    /// Nothing to do.
-    #[default]
-    Ok,
-    /// Look into it.
-    Warning,
-    /// Act now.
-    Critical,
-}
-
-impl Status {
-    /// As the JSON page writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "OK",
-            Self::Warning => "WARNING",
-            Self::Critical => "CRITICAL",
-        }
-    }
-
-    /// As Prometheus and the instance table carry it: 0, 1, 2.
-    pub fn as_number(self) -> u8 {
-        match self {
-            Self::Ok => 0,
-            Self::Warning => 1,
-            Self::Critical => 2,
-        }
-    }
-
-    /// The status of that number; anything beyond 2 is critical.
-    pub fn from_number(number: u8) -> Self {
-        match number {
-            0 => Self::Ok,
-            1 => Self::Warning,
-            2.. => Self::Critical,
-        }
-    }
-}
 
 /// One condition at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +24,7 @@ pub struct Alert {
     /// The rule's name.
     pub name: &'static str,
     /// How bad it is.
-    pub status: Status,
+    pub status: Health,
     /// What is compared with the limits; `None` while it is unknown.
     pub value: Option<f64>,
     /// Above this it warns.
@@ -79,12 +39,12 @@ pub struct Alert {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Alerts {
     /// The worst of all.
-    pub overall: Status,
+    pub overall: Health,
     /// One for every rule.
     pub all: Vec<Alert>,
 }
 
-/// Applies every rule to `snapshot`, whose own `alerts` no rule reads.
+/// Applies every rule to `snapshot`.
 pub fn evaluate(snapshot: &Snapshot) -> Alerts {
     let all: Vec<Alert> = RULES.iter().map(|rule| apply(rule, snapshot)).collect();
     let overall = all.iter().map(|alert| alert.status).max().unwrap_or_default();
@@ -94,8 +54,8 @@ pub fn evaluate(snapshot: &Snapshot) -> Alerts {
 fn apply(rule: &Rule, snapshot: &Snapshot) -> Alert {
     let (status, value, message) = match (rule.read)(snapshot) {
         Reading::Measured { value, message } => (rule.limits.judge(value), Some(value), message),
-        Reading::Undecided { value, message } => (Status::Ok, value, message),
-        Reading::Missing { message } => (Status::Critical, None, message),
+        Reading::Undecided { value, message } => (Health::Ok, value, message),
+        Reading::Missing { message } => (Health::Critical, None, message),
     };
     Alert {
         name: rule.name,

@@ -1,7 +1,7 @@
 //! The table of alerts: the only place where a limit is written.
 
-use super::Status;
 use super::condition::{self, Reading};
+use crate::member::Health;
 use crate::metrics::Snapshot;
 use core::time::Duration;
 
@@ -22,9 +22,9 @@ pub const FORGOT_SHOWN: Duration = Duration::from_hours(24);
 /// Numbers above which a condition is told. Strict: a value on its limit is still on the better side.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    /// Above this: [`Status::Warning`].
+    /// Above this: [`Health::Warning`].
     pub warning: Option<f64>,
-    /// Above this: [`Status::Critical`].
+    /// Above this: [`Health::Critical`].
     pub critical: Option<f64>,
 }
 
@@ -43,14 +43,14 @@ impl Limits {
     }
 
     /// What `value` is, by these limits.
-    pub fn judge(self, value: f64) -> Status {
+    pub fn judge(self, value: f64) -> Health {
         let above = |limit: Option<f64>| limit.is_some_and(|limit| value > limit);
         if above(self.critical) {
-            Status::Critical
+            Health::Critical
         } else if above(self.warning) {
-            Status::Warning
+            Health::Warning
         } else {
-            Status::Ok
+            Health::Ok
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::id::InstanceId;
 use crate::metrics::tests::{STARTED_MS, id, leader, metrics, standby};
 use crate::metrics::{BOUNDS, Fact, Metrics, SyncResult, View, WINDOW_DEFAULT, unit};
 use crate::recovery::RecoveryCode;
-use Status::{Critical, Ok as Fine, Warning};
+use Health::{Critical, Ok as Fine, Warning};
 use core::time::Duration;
 
 const NOW_MS: i64 = STARTED_MS + 3_600_000;
@@ -22,11 +22,11 @@ fn alert(name: &str, facts: impl IntoIterator<Item = Fact>) -> Alert {
 }
 
 fn alert_of(name: &str, metrics: &Metrics, view: View, now_ms: i64) -> Alert {
-    let alerts = metrics.snapshot(view, now_ms).alerts;
+    let alerts = evaluate(&metrics.snapshot(view, now_ms));
     alerts.all.into_iter().find(|alert| alert.name == name).expect("a rule of that name")
 }
 
-fn status(name: &str, facts: impl IntoIterator<Item = Fact>) -> Status {
+fn status(name: &str, facts: impl IntoIterator<Item = Fact>) -> Health {
     alert(name, facts).status
 }
 
@@ -251,7 +251,7 @@ fn more_than_50_positions_warn() {
 fn the_worst_is_the_overall_status() {
     let mut metrics = metrics(WINDOW_DEFAULT);
     metrics.record(Fact::Heartbeat { at_ms: NOW_MS });
-    let overall = |metrics: &Metrics| metrics.snapshot(leader(), NOW_MS).alerts.overall;
+    let overall = |metrics: &Metrics| evaluate(&metrics.snapshot(leader(), NOW_MS)).overall;
     assert_eq!(overall(&metrics), Fine);
     metrics.record(Fact::ChangesLastHour(4));
     assert_eq!(overall(&metrics), Warning);
@@ -272,7 +272,7 @@ fn a_system_that_stands_on_every_limit_is_quiet() {
     metrics.record(Fact::Heartbeat { at_ms: NOW_MS - 30_000 });
     metrics.record(Fact::Recovery { outcome: Ok(50), took: Duration::from_millis(500), at_ms: NOW_MS });
     metrics.record(Fact::Ledger(signals::on_every_limit()));
-    let alerts = metrics.snapshot(leader(), NOW_MS).alerts;
+    let alerts = evaluate(&metrics.snapshot(leader(), NOW_MS));
     assert!(alerts.all.iter().all(|alert| alert.status == Fine), "{alerts:?}");
     assert_eq!(alerts.overall, Fine);
 }

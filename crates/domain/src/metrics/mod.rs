@@ -2,32 +2,32 @@
 //!
 //! The driver [`record`](Metrics::record)s a [`Fact`] whenever something happened and takes a
 //! [`Snapshot`] whenever somebody asks. Nothing else is kept: the JSON page, the Prometheus text and the
-//! [alerts](crate::alert) are three readings of the same snapshot and cannot disagree.
+//! alerts are three readings of the same snapshot and cannot disagree. This module knows no alert:
+//! `alert::Report` joins a snapshot with the alerts that it fires.
 //!
 //! ```text
-//! Fact -> Metrics (counters, window, histograms) + View -> Snapshot -> catalog -> Prometheus text
-//!                                                                  -> alert::evaluate
-//!                                                                  -> JSON, pages
+//! Fact -> Metrics (counters, window, histograms) + View -> Snapshot -> alert::Report -> catalog -> Prometheus text
+//!                                                                                   -> JSON, pages
 //! ```
 //!
-//! [`catalog`] lists every metric with the way it is read from a snapshot: a metric is added there and
-//! nowhere else.
+//! The [catalogue](crate::catalog) lists every metric with the way it is read from a report: a metric is added there
+//! and nowhere else.
 
-pub mod catalog;
 mod fingerprint;
 mod histogram;
 mod signals;
 mod snapshot;
 pub mod unit;
+mod urgent;
 mod window;
 
 pub use fingerprint::fingerprint;
 pub use histogram::{BOUNDS, Histogram};
 pub use signals::{Refusal, SIGNAL_VALUE_DEFAULT, SignalFact, SignalsConfig};
 pub use snapshot::{Counters, LastRecovery, Snapshot, View};
+pub use urgent::{URGENT_SHOWN, Urgent};
 pub use window::{Latency, WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN, WindowStats};
 
-use crate::alert::{self, Alerts, Urgent};
 use crate::id::InstanceId;
 use crate::lease::{Epoch, Timeline};
 use crate::ledger::Totals;
@@ -222,9 +222,9 @@ impl Metrics {
         }
     }
 
-    /// Everything there is to tell at `now_ms` (unix milliseconds), alerts included.
+    /// Everything there is to report at `now_ms` (unix milliseconds), except the alerts.
     pub fn snapshot(&self, view: View, now_ms: i64) -> Snapshot {
-        let mut snapshot = Snapshot {
+        Snapshot {
             now_ms,
             started_ms: self.config.started_ms,
             instance: self.config.instance.clone(),
@@ -245,10 +245,7 @@ impl Metrics {
             signal_limits: self.config.signals.limits,
             signal_value: self.config.signals.value,
             sent_after: self.sent_after,
-            alerts: Alerts::default(),
-        };
-        snapshot.alerts = alert::evaluate(&snapshot);
-        snapshot
+        }
     }
 
     fn sync(&mut self, result: SyncResult, took: Duration) {

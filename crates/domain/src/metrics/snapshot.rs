@@ -3,7 +3,6 @@
 use super::histogram::Histogram;
 use super::signals::Refusal;
 use super::window::WindowStats;
-use crate::alert::Alerts;
 use crate::id::InstanceId;
 use crate::lease::Epoch;
 use crate::ledger::{Limits, Totals};
@@ -140,8 +139,6 @@ pub struct Snapshot {
     pub signal_value: Decimal,
     /// How long signals waited from their acceptance until they were sent, since the start.
     pub sent_after: Histogram,
-    /// The alerts, evaluated on all the rest of this value.
-    pub alerts: Alerts,
 }
 
 impl Snapshot {

@@ -1,7 +1,7 @@
 //! What the core asks of the outside, and what each method promises.
 //!
 //! Three ports to stores: [`StateStore`] decides who leads, [`LeaderStore`] makes it fast, [`SignalLedger`]
-//! keeps the effects. An adapter of these is right when it passes the contract suite of `testkit`; if two
+//! keeps the effects. An adapter of these is right when it passes the suite of the crate `contract`; if two
 //! adapters could differ in something, the suite has a case for it. One port to the outside world:
 //! [`SignalHandler`] has the effects.
 //!

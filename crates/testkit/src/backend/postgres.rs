@@ -5,7 +5,7 @@ use super::container::{Container, Image};
 use super::free_port;
 use super::native::{Directory, Native, Program, User, command, run};
 use super::server::{Order, Server};
-use crate::contract::Refused;
+use contract::Refused;
 use rustix::process::Signal;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};

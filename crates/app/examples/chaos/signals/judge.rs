@@ -2,8 +2,8 @@
 
 use super::crowd::Acknowledged;
 use super::ledger::Ledger;
+use contract::invariants::Violation;
 use std::collections::HashMap;
-use testkit::invariants::Violation;
 
 const AGREE: &str = "ledger and broker agree";
 const ORDER: &str = "signals of one instrument are executed in order of arrival";

@@ -1,0 +1,286 @@
+//! One database in memory.
+
+use super::listeners::Listeners;
+use super::portfolio::Relation;
+use super::state_store::FakeStateStore;
+use crate::{LeaseColumn, Opened, Opening, Refused, StateStores, Tamper, Value};
+use async_trait::async_trait;
+use domain::id::{ClaimId, GroupId, InstanceId};
+use domain::lease::{Epoch, Seq, TTL_MAX, TTL_MIN, Timeline, Token};
+use domain::ledger::{AuditEntry, Paused, Signal};
+use domain::member::{Member, Term};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The schema version the fakes speak.
+pub(super) const SCHEMA: u32 = domain::SCHEMA_VERSION;
+/// Lines of the instance table older than this are left out, and removed by a leader.
+pub(super) const MEMBER_AGE_MAX: Duration = Duration::from_hours(24);
+/// What the store's clock shows when the database is created: some day in 2023.
+const CREATED_MS: i64 = 1_700_000_000_000;
+
+/// A database that several processes open. Clones are the same database.
+#[derive(Debug, Clone)]
+pub struct FakeDatabase(Arc<Mutex<Tables>>);
+
+/// What a database held at one moment: what a standby has that received nothing since.
+#[derive(Debug, Clone)]
+pub struct Snapshot(Tables);
+
+/// What a group's signals may have been through before the store forgot it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Forgotten {
+    /// When; `None`: it never has.
+    pub(super) at_ms: Option<i64>,
+    /// Arrivals of signals that were put in doubt since, or arose after it.
+    pub(super) asked: BTreeSet<u64>,
+}
+
+impl Forgotten {
+    pub(super) fn now(&mut self, now_ms: i64) {
+        self.at_ms = Some(self.at_ms.map_or(now_ms, |at| now_ms.max(at + 1)));
+        self.asked.clear();
+    }
+
+    /// The signal is submitted. One that arose after that moment was not executed before.
+    pub(super) fn submitted(&mut self, signal: &Signal) {
+        if self.at_ms.is_some_and(|at| signal.instruction.timestamp_s > at / 1000) {
+            self.asked.insert(signal.arrival);
+        }
+    }
+
+    /// Whether it may have been executed before, and was not asked about since.
+    pub(super) fn is_unasked(&self, signal: &Signal) -> bool {
+        self.at_ms.is_some() && !self.asked.contains(&signal.arrival)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Tables {
+    created: Instant,
+    /// How far somebody has set the store's clock away from the true time.
+    clock_jump_ms: i64,
+    pub(super) timeline: Timeline,
+    /// `None`: nobody has migrated yet.
+    pub(super) schema: Option<u32>,
+    pub(super) leases: BTreeMap<GroupId, Lease>,
+    pub(super) terms: BTreeMap<GroupId, Vec<Term>>,
+    pub(super) members: BTreeMap<(GroupId, InstanceId), (Member, Instant)>,
+    pub(super) signals: BTreeMap<GroupId, Vec<Signal>>,
+    pub(super) forgotten: BTreeMap<GroupId, Forgotten>,
+    pub(super) paused: BTreeMap<GroupId, Paused>,
+    pub(super) audit: Vec<(GroupId, AuditEntry)>,
+    pub(super) relations: BTreeMap<String, Relation>,
+    pub(super) row_listeners: Listeners,
+    pub(super) signal_listeners: Listeners,
+}
+
+/// The lease row.
+#[derive(Debug, Clone)]
+pub(super) struct Lease {
+    pub(super) token: Token,
+    pub(super) seq: Seq,
+    pub(super) released: bool,
+    pub(super) ttl: Duration,
+    pub(super) holder: Option<String>,
+    pub(super) resign: Option<String>,
+    /// A column that somebody set to what cannot be.
+    pub(super) corrupt: Option<LeaseColumn>,
+}
+
+impl FakeDatabase {
+    /// An empty one, without a schema, on timeline 1.
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Tables {
+            created: Instant::now(),
+            clock_jump_ms: 0,
+            timeline: Timeline(1),
+            schema: None,
+            leases: BTreeMap::new(),
+            terms: BTreeMap::new(),
+            members: BTreeMap::new(),
+            signals: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            audit: Vec::new(),
+            relations: BTreeMap::new(),
+            row_listeners: Listeners::default(),
+            signal_listeners: Listeners::default(),
+        })))
+    }
+
+    /// What one process opens: both ports on one object, with faults of its own.
+    pub fn process(&self, opening: &Opening) -> Arc<FakeStateStore> {
+        Arc::new(FakeStateStore::new(self.clone(), opening))
+    }
+
+    /// Promotes: from now on the store is on `timeline`; rows stay on theirs.
+    pub fn promote_to(&self, timeline: Timeline) {
+        self.tables().timeline = timeline;
+    }
+
+    /// All of it as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.tables().clone())
+    }
+
+    /// Promotes a standby that has only `received`: whatever was written since is gone. Who listens stays.
+    pub fn fail_over(&self, received: &Snapshot, timeline: Timeline) {
+        let mut tables = self.tables();
+        let standby = received.0.clone();
+        let (row_listeners, signal_listeners) =
+            (std::mem::take(&mut tables.row_listeners), std::mem::take(&mut tables.signal_listeners));
+        *tables = Tables { timeline, row_listeners, signal_listeners, ..standby };
+    }
+
+    /// Sets the store's clock forward, or back when `by_ms` is negative.
+    pub fn jump_clock(&self, by_ms: i64) {
+        let mut tables = self.tables();
+        tables.clock_jump_ms = tables.clock_jump_ms.saturating_add(by_ms);
+    }
+
+    /// Deletes every row of `relation`.
+    ///
+    /// # Panics
+    /// When there is no such relation.
+    pub fn empty(&self, relation: &str) {
+        self.tables().relations.get_mut(relation).expect("a relation that was created").delete_rows();
+    }
+
+    /// The group's signals, in order of arrival.
+    pub fn signals(&self, group: &GroupId) -> Vec<Signal> {
+        self.tables().signals.get(group).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
+        // A case that panicked inside says so itself; the tables are whole after every statement.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for FakeDatabase {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Snapshot {
+    /// The group's signals, in order of arrival.
+    pub fn signals(&self, group: &GroupId) -> &[Signal] {
+        self.0.signals.get(group).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Tables {
+    /// The store's clock, unix milliseconds.
+    pub(super) fn now_ms(&self) -> i64 {
+        let age = i64::try_from(self.created.elapsed().as_millis()).unwrap_or(i64::MAX);
+        CREATED_MS.saturating_add(age).saturating_add(self.clock_jump_ms)
+    }
+
+    /// The fence: whether `token` is the row's, not released, on the current timeline, and the row has at least the seq
+    /// that it has `reached`.
+    pub(super) fn admits(&self, group: &GroupId, token: &Token, reached: Seq) -> bool {
+        let row = self.holds(group, token);
+        token.timeline == self.timeline && row.is_some_and(|lease| lease.seq >= reached)
+    }
+
+    /// The row if `token` holds it.
+    pub(super) fn holds(&self, group: &GroupId, token: &Token) -> Option<&Lease> {
+        self.leases.get(group).filter(|lease| lease.token == *token && !lease.released)
+    }
+
+    /// The group's open row, at the highest epoch that history knows.
+    pub(super) fn create_lease(&mut self, group: &GroupId, ttl: Duration) {
+        let known = self.terms.get(group).into_iter().flatten().map(|term| term.epoch).max();
+        let token = Token { timeline: self.timeline, epoch: known.unwrap_or(Epoch(0)), claim: ClaimId::NIL };
+        self.leases.entry(group.clone()).or_insert(Lease {
+            token,
+            seq: Seq(0),
+            released: true,
+            ttl,
+            holder: None,
+            resign: None,
+            corrupt: None,
+        });
+    }
+
+    /// Removes the group's lines of the instance table that are older than a day; how many.
+    pub(super) fn forget_old_members(&mut self, group: &GroupId) -> u64 {
+        let before = self.members.len();
+        self.members.retain(|(of, _), (_, at)| of != group || at.elapsed() <= MEMBER_AGE_MAX);
+        (before - self.members.len()) as u64
+    }
+
+    fn tamper(&mut self, what: &Tamper) {
+        match what {
+            Tamper::Lease { group, column, value } => {
+                self.leases.get_mut(group).expect("the case's row").overwrite(*column, value);
+            }
+            Tamper::DeleteLease { group } => {
+                self.leases.remove(group).expect("the case's row");
+            }
+            Tamper::SchemaVersion(version) => self.schema = Some(*version),
+            Tamper::CreateRelation { name, columns } => {
+                let created = self.relations.insert(name.clone(), Relation::new(columns));
+                assert!(created.is_none(), "{name} exists");
+            }
+            Tamper::Insert { relation, columns, rows } => {
+                self.relations.get_mut(relation).expect("the case's relation").insert(columns, rows);
+            }
+        }
+    }
+}
+
+impl Lease {
+    fn overwrite(&mut self, column: LeaseColumn, value: &Value) {
+        let number = match value {
+            Value::Number(number) => u64::try_from(*number).ok(),
+            Value::Null | Value::Text(_) => None,
+        };
+        let text = match value {
+            Value::Text(text) => Some(text.clone()),
+            Value::Null | Value::Number(_) => None,
+        };
+        let written = match column {
+            LeaseColumn::Timeline => {
+                number.and_then(|n| u32::try_from(n).ok()).map(|n| self.token.timeline = Timeline(n))
+            }
+            LeaseColumn::Epoch => number.map(|n| self.token.epoch = Epoch(n)),
+            LeaseColumn::Seq => number.map(|n| self.seq = Seq(n)),
+            LeaseColumn::TtlMs => number
+                .map(Duration::from_millis)
+                .filter(|ttl| (TTL_MIN..=TTL_MAX).contains(ttl))
+                .map(|ttl| self.ttl = ttl),
+            LeaseColumn::Holder => {
+                self.holder = text;
+                Some(())
+            }
+            LeaseColumn::Resign => {
+                self.resign = text;
+                Some(())
+            }
+            LeaseColumn::Claim | LeaseColumn::Released => None,
+        };
+        self.corrupt = written.is_none().then_some(column);
+    }
+}
+
+#[async_trait]
+impl StateStores for FakeDatabase {
+    async fn fresh(&self) -> Arc<dyn StateStores> {
+        Arc::new(Self::new())
+    }
+
+    async fn open(&self, opening: &Opening) -> Opened {
+        let process = self.process(opening);
+        Opened { state: process.clone(), ledger: process }
+    }
+
+    async fn tamper(&self, what: &Tamper) -> Result<(), Refused> {
+        self.tables().tamper(what);
+        Ok(())
+    }
+}

@@ -1,0 +1,243 @@
+//! Doubt: what a former leader claimed and did not settle is never sent blindly.
+
+use super::{accepted, claim, claim_one, ids, settle, signal_about, submit, take_over};
+use crate::{Case, LeaseColumn, Process, Scene, StateStores, Tamper, Value, cases};
+use domain::lease::{Seq, Token};
+use domain::ledger::{FORGOTTEN, Settlement, Signal, SignalCounts, SignalState};
+use domain::ports::{Claim, ClaimRequest, InFlight, Recorded, Release, Renewal, SignalClaim};
+use std::time::Duration;
+
+pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
+    cases!("signal_ledger", Scene:
+        taking_over_marks_what_others_claimed,
+        taking_over_again_tells_the_same,
+        taking_over_marks_the_own_claims_that_are_not_in_flight,
+        what_others_claimed_is_not_in_flight_whatever_is_said,
+        a_doubt_is_not_claimed_until_it_is_resolved,
+        a_doubt_is_resolved_each_way,
+        a_late_resolution_of_an_earlier_doubt_is_refused,
+        a_doubt_outlives_the_leader_that_marked_it,
+        what_the_store_may_have_forgotten_is_asked_about_before_it_is_sent,
+        what_is_older_than_the_moment_is_asked_about_whenever_it_comes,
+        an_older_copy_of_the_own_row_accepts_no_effect_and_its_renewal_notes_the_moment,
+        a_release_of_an_older_copy_notes_the_moment,
+    )
+}
+
+/// `a` claims the signals, then `b` leads. Their ids do not sort as they arrived.
+async fn orphaned(a: &Process, b: &Process, names: &[&str]) -> (Token, Vec<Signal>) {
+    let old = a.lead().await;
+    let mut signals = Vec::new();
+    for name in names {
+        submit(&*a.ledger, name).await;
+        signals.push(claim(&*a.ledger, &old).await);
+    }
+    (b.lead().await, signals)
+}
+
+async fn taking_over_marks_what_others_claimed(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let (token, claimed) = orphaned(&a, &b, &["z", "y"]).await;
+    submit(&*a.ledger, "waiting").await;
+    let doubtful = take_over(&b, &token).await;
+    let expected: Vec<Signal> =
+        claimed.into_iter().map(|signal| Signal { state: SignalState::InDoubt, ..signal }).collect();
+    assert_eq!(doubtful, expected, "oldest first, each with its attempt");
+    let counts = SignalCounts { received: 1, in_doubt: 2, ..SignalCounts::default() };
+    assert_eq!(b.ledger.counts().await, Ok(counts));
+}
+
+async fn taking_over_again_tells_the_same(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let (token, _) = orphaned(&a, &b, &["s-1"]).await;
+    let doubtful = take_over(&b, &token).await;
+    assert_eq!(take_over(&b, &token).await, doubtful);
+    let lines = b.ledger.audit(Some(&doubtful[0].id), 10).await.expect("audit");
+    assert_eq!(lines.iter().filter(|line| line.what == "in_doubt").count(), 1, "{lines:?}");
+}
+
+/// A claim whose answer was lost: only the store knows of it. What is being worked on is left alone.
+async fn taking_over_marks_the_own_claims_that_are_not_in_flight(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    submit(&*process.ledger, "lost").await;
+    submit(&*process.ledger, "working").await;
+    let lost = claim(&*process.ledger, &token).await;
+    let working = claim(&*process.ledger, &token).await;
+    let over = async |in_flight: InFlight<'_>| {
+        process.ledger.take_over(&token, in_flight).await.expect("take over").expect("the token is the row's")
+    };
+    assert_eq!(over(InFlight::All).await, [], "somebody else works on them");
+    assert_eq!(ids(&over(InFlight::Only(std::slice::from_ref(&working.id))).await), ["lost"]);
+    let settle = async |of: &Signal, as_| settle(&*process.ledger, &token, of, as_).await;
+    assert_eq!(settle(&working, Settlement::Done).await, Some(Recorded::Recorded));
+    assert_eq!(settle(&lost, Settlement::Received).await, Some(Recorded::Recorded));
+    let again = claim(&*process.ledger, &token).await;
+    assert_eq!((&again.id, again.attempt), (&lost.id, 2), "not sent after all: it is sent now");
+    assert_eq!(settle(&lost, Settlement::Done).await, Some(Recorded::Refused), "of the first attempt");
+    assert_eq!(settle(&again, Settlement::Done).await, Some(Recorded::Recorded));
+    assert_eq!(take_over(&process, &token).await, [], "what is settled is left alone");
+}
+
+async fn what_others_claimed_is_not_in_flight_whatever_is_said(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    for (name, n) in [("z", 0), ("y", 1)] {
+        let (token, claimed) = orphaned(&a, &b, &[name]).await;
+        let named = [claimed[0].id.clone()];
+        let in_flight = if n == 0 { InFlight::All } else { InFlight::Only(&named) };
+        let doubtful = b.ledger.take_over(&token, in_flight).await.expect("take over");
+        assert_eq!(doubtful.expect("the token is the row's").len(), n + 1, "{in_flight:?}");
+    }
+}
+
+async fn a_doubt_is_not_claimed_until_it_is_resolved(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let (token, _) = orphaned(&a, &b, &["s-1"]).await;
+    assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty, "not before the takeover either");
+    take_over(&b, &token).await;
+    assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty);
+}
+
+async fn a_doubt_is_resolved_each_way(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let (token, signals) = orphaned(&a, &b, &["done", "rejected", "again"]).await;
+    submit(&*a.ledger, "later").await;
+    take_over(&b, &token).await;
+    let ways = [Settlement::Done, Settlement::Rejected, Settlement::Received];
+    for (signal, as_) in signals.iter().zip(ways) {
+        let answer = settle(&*b.ledger, &token, signal, as_).await;
+        assert_eq!(answer, Some(Recorded::Recorded), "{}", signal.id);
+        for other in ways.into_iter().filter(|other| *other != as_) {
+            let answer = settle(&*b.ledger, &token, signal, other).await;
+            assert_eq!(answer, Some(Recorded::Refused), "{} is in doubt no more", signal.id);
+        }
+    }
+    let counts = SignalCounts { received: 2, done: 1, rejected: 1, ..SignalCounts::default() };
+    assert_eq!(b.ledger.counts().await, Ok(counts));
+    let next = claim(&*b.ledger, &token).await;
+    assert_eq!(next.id, signals[2].id, "back in its place in the order of arrival");
+    assert_eq!((next.state, next.attempt), (SignalState::Claimed(token), 2));
+}
+
+/// A resolution whose answer was lost may arrive when the signal was sent again and is in doubt again. It must not
+/// put back to wait what may have been executed.
+async fn a_late_resolution_of_an_earlier_doubt_is_refused(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    submit(&*process.ledger, "s-1").await;
+    claim(&*process.ledger, &token).await;
+    let first = take_over(&process, &token).await.remove(0);
+    settle(&*process.ledger, &token, &first, Settlement::Received).await.expect("the token is the row's");
+    claim(&*process.ledger, &token).await;
+    let second = take_over(&process, &token).await.remove(0);
+    assert_eq!((first.attempt, second.attempt), (1, 2));
+    let late = settle(&*process.ledger, &token, &first, Settlement::Received).await;
+    assert_eq!(late, Some(Recorded::Refused));
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
+}
+
+async fn a_doubt_outlives_the_leader_that_marked_it(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let (second, _) = orphaned(&a, &b, &["s-1"]).await;
+    take_over(&b, &second).await;
+    let third = a.lead().await;
+    assert_eq!(ids(&take_over(&a, &third).await), ["s-1"]);
+}
+
+/// `process` leads, and knows that the store has forgotten.
+async fn lead_after_forgetting(process: &Process) -> Token {
+    let request = ClaimRequest { forgotten: true, ..process.request(&process.look().await) };
+    match process.state.claim(&request).await {
+        Ok(Claim::Granted(token)) => token,
+        other => panic!("the row is as seen: {other:?}"),
+    }
+}
+
+async fn what_the_store_may_have_forgotten_is_asked_about_before_it_is_sent(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let waiting = submit(&*a.ledger, "waiting").await;
+    let token = lead_after_forgetting(&b).await;
+    assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty, "not even before the take-over");
+    let doubtful = take_over(&b, &token).await;
+    let expected = Signal {
+        state: SignalState::InDoubt,
+        attempt: 1,
+        claimed_ms: Some(waiting.received_ms),
+        note: Some(FORGOTTEN.to_owned()),
+        ..waiting
+    };
+    assert_eq!(doubtful, [expected], "it may have been sent since it was received");
+    assert_eq!(take_over(&b, &token).await, doubtful);
+    assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty);
+    assert_eq!(
+        settle(&*b.ledger, &token, &doubtful[0], Settlement::Received).await,
+        Some(Recorded::Recorded)
+    );
+    assert_eq!(take_over(&b, &token).await, [], "it was asked about once");
+    let sent = claim(&*b.ledger, &token).await;
+    assert_eq!((ids(std::slice::from_ref(&sent)), sent.attempt), (vec!["waiting"], 2));
+    // The next time that the store forgets, it is in doubt again.
+    settle(&*b.ledger, &token, &sent, Settlement::Received).await;
+    let again = lead_after_forgetting(&a).await;
+    assert_eq!(ids(&take_over(&a, &again).await), ["waiting"]);
+}
+
+async fn what_is_older_than_the_moment_is_asked_about_whenever_it_comes(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = lead_after_forgetting(&process).await;
+    assert_eq!(take_over(&process, &token).await, []);
+    // What is received in the very millisecond counts as older.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    submit(&*process.ledger, "again").await;
+    let mut new = signal_about("new", "of another instrument");
+    new.instruction.timestamp_s = 4_102_444_800;
+    accepted(&*process.ledger, &new).await;
+    assert_eq!(claim(&*process.ledger, &token).await.id, new.id.expect("it has one"));
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
+    let doubtful = process.ledger.take_over(&token, InFlight::All).await.expect("take over");
+    assert_eq!(ids(&doubtful.expect("the token is the row's")), ["again"]);
+}
+
+/// Rule M23. A backup from the same term is restored while its leader lives: its row has the leader's token, and a seq
+/// that the leader has passed.
+async fn an_older_copy_of_the_own_row_accepts_no_effect_and_its_renewal_notes_the_moment(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    submit(&*process.ledger, "held").await;
+    let held = claim(&*process.ledger, &token).await;
+    submit(&*process.ledger, "waiting").await;
+    let renew = async |seq| process.state.renew(&token, Seq(seq), token.timeline).await;
+    let renewed = |forgotten| Ok(Renewal::Renewed { timeline: token.timeline, resign: None, forgotten });
+    assert_eq!(renew(5).await, renewed(false));
+    assert_eq!(renew(9).await, renewed(false));
+    restore(&scene, 5).await;
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Fenced);
+    assert_eq!(process.ledger.take_over(&token, InFlight::All).await, Ok(None));
+    assert_eq!(settle(&*process.ledger, &token, &held, Settlement::Done).await, None);
+    assert_eq!(process.ledger.sweep(&token, Duration::ZERO).await, Ok(None));
+    assert_eq!(renew(10).await, renewed(true));
+    assert_eq!(renew(11).await, renewed(true), "the first answer may be lost");
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
+    assert_eq!(ids(&take_over(&process, &token).await), ["held", "waiting"]);
+    assert_eq!(settle(&*process.ledger, &token, &held, Settlement::Done).await, Some(Recorded::Recorded));
+}
+
+/// The lease is over, and its former leader gives the row back before another instance claims it.
+async fn a_release_of_an_older_copy_notes_the_moment(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let token = a.lead().await;
+    submit(&*a.ledger, "waiting").await;
+    a.state.renew(&token, Seq(9), token.timeline).await.expect("renew");
+    restore(&scene, 8).await;
+    assert_eq!(a.state.release(&token, Seq(9), "the test").await, Ok(Release::Released));
+    let next = b.lead().await;
+    assert_eq!(claim_one(&*b.ledger, &next).await, SignalClaim::Empty);
+    assert_eq!(ids(&take_over(&b, &next).await), ["waiting"]);
+}
+
+/// The lease row is as in a backup from when it had this seq.
+async fn restore(scene: &Scene, seq: i64) {
+    let backup =
+        Tamper::Lease { group: scene.group().clone(), column: LeaseColumn::Seq, value: Value::Number(seq) };
+    scene.tamper(backup).await.expect("a seq is a number");
+}

@@ -1,0 +1,196 @@
+//! What people decide, and the audit of everything that was done.
+
+use super::{claim, claim_one, client, report, settle, signal, submit, take_over};
+use crate::{Case, Process, Scene, StateStores, cases};
+use domain::ledger::{Actor, Settlement, Signal, SignalState};
+use domain::ports::{Decision, Recorded, Report, SignalClaim};
+
+pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
+    cases!("signal_ledger", Scene:
+        a_person_decides_a_doubt_without_any_leader,
+        a_decision_to_send_again_lets_it_be_claimed,
+        only_what_is_in_doubt_or_sent_is_decided,
+        a_decision_about_another_attempt_is_refused,
+        a_decision_that_is_repeated_is_recorded_once,
+        a_decision_and_the_leader_s_resolution_exclude_each_other,
+        every_change_has_a_line_in_the_audit,
+        texts_of_the_audit_are_cut_and_nothing_in_them_is_special,
+    )
+}
+
+fn person() -> Actor {
+    Actor { who: "asha".to_owned(), origin: "desk-1".to_owned() }
+}
+
+fn decision(of: &Signal, settlement: Settlement) -> Decision {
+    let reason = "the broker says so".to_owned();
+    Decision { id: of.id.clone(), attempt: of.attempt, settlement, actor: person(), reason }
+}
+
+/// A signal in doubt, and the process that leads.
+async fn doubted(scene: &Scene, id: &str) -> (Process, Signal) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    submit(&*process.ledger, id).await;
+    claim(&*process.ledger, &token).await;
+    let signal = take_over(&process, &token).await.remove(0);
+    (process, signal)
+}
+
+async fn state(process: &Process, of: &Signal) -> SignalState {
+    process.ledger.find(&of.id).await.expect("find").expect("it is there").state
+}
+
+async fn a_person_decides_a_doubt_without_any_leader(scene: Scene) {
+    let (leader, signal) = doubted(&scene, "s-1").await;
+    let token = leader.look().await.version.token;
+    leader.state.release(&token, domain::lease::Seq(1), "stopped").await.expect("release");
+    let desk = scene.process("desk").await;
+    let answer = desk.ledger.decide(&decision(&signal, Settlement::Done)).await;
+    assert_eq!(answer, Ok(Recorded::Recorded));
+    let found = desk.ledger.find(&signal.id).await.expect("find").expect("it is there");
+    assert_eq!((found.state, found.note.as_deref()), (SignalState::Done, Some("the broker says so")));
+    let line = desk.ledger.audit(Some(&signal.id), 1).await.expect("audit").remove(0);
+    assert_eq!((line.actor, line.what.as_str(), line.attempt), (person(), "done", 1));
+    assert_eq!(line.note.as_deref(), Some("the broker says so"));
+}
+
+async fn a_decision_to_send_again_lets_it_be_claimed(scene: Scene) {
+    let (process, signal) = doubted(&scene, "s-1").await;
+    let token = process.look().await.version.token;
+    let answer = process.ledger.decide(&decision(&signal, Settlement::Received)).await;
+    assert_eq!(answer, Ok(Recorded::Recorded));
+    let again = claim(&*process.ledger, &token).await;
+    assert_eq!((&again.id, again.attempt), (&signal.id, 2));
+}
+
+async fn only_what_is_in_doubt_or_sent_is_decided(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    let ways =
+        [Settlement::Done, Settlement::Rejected, Settlement::Received, Settlement::Sent, Settlement::InDoubt];
+    let refused = async |of: &Signal, why: &str| {
+        let before = state(&process, of).await;
+        for settlement in ways.into_iter().filter(|way| way.state() != before.name()) {
+            let answer = process.ledger.decide(&decision(of, settlement)).await;
+            assert_eq!(answer, Ok(Recorded::Refused), "{why}: {settlement:?}");
+        }
+        assert_eq!(state(&process, of).await, before, "{why}");
+    };
+    let waiting = submit(&*process.ledger, "s-1").await;
+    refused(&waiting, "it waits").await;
+    let claimed = claim(&*process.ledger, &token).await;
+    refused(&claimed, "a leader has it").await;
+    settle(&*process.ledger, &token, &claimed, Settlement::Sent).await;
+    let back = process.ledger.decide(&decision(&claimed, Settlement::Received)).await;
+    assert_eq!(back, Ok(Recorded::Refused), "what was sent is not sent again");
+    let done = process.ledger.decide(&decision(&claimed, Settlement::Rejected)).await;
+    assert_eq!(done, Ok(Recorded::Recorded), "its result is decided");
+    refused(&claimed, "it is settled").await;
+    let unknown = Signal { id: super::signal_id("nobody-submitted-this"), ..claimed };
+    let answer = process.ledger.decide(&decision(&unknown, Settlement::Done)).await;
+    assert_eq!(answer, Ok(Recorded::Refused));
+}
+
+async fn a_decision_about_another_attempt_is_refused(scene: Scene) {
+    let (process, first) = doubted(&scene, "s-1").await;
+    let token = process.look().await.version.token;
+    process.ledger.decide(&decision(&first, Settlement::Received)).await.expect("decide");
+    claim(&*process.ledger, &token).await;
+    let second = take_over(&process, &token).await.remove(0);
+    for settlement in [Settlement::Done, Settlement::Rejected, Settlement::Received] {
+        let late = process.ledger.decide(&decision(&first, settlement)).await;
+        assert_eq!(late, Ok(Recorded::Refused), "the person looked into the first attempt");
+    }
+    let answer = process.ledger.decide(&decision(&second, Settlement::Done)).await;
+    assert_eq!(answer, Ok(Recorded::Recorded));
+}
+
+async fn a_decision_that_is_repeated_is_recorded_once(scene: Scene) {
+    let (process, signal) = doubted(&scene, "s-1").await;
+    let done = decision(&signal, Settlement::Done);
+    for _ in 0..2 {
+        assert_eq!(process.ledger.decide(&done).await, Ok(Recorded::Recorded));
+    }
+    let other = process.ledger.decide(&decision(&signal, Settlement::Rejected)).await;
+    assert_eq!(other, Ok(Recorded::Refused));
+    let lines = process.ledger.audit(Some(&signal.id), 10).await.expect("audit");
+    assert_eq!(lines.iter().filter(|line| line.what == "done").count(), 1, "{lines:?}");
+}
+
+/// How many times a person and the leader settle one doubt differently at the same time.
+const RACES: usize = 30;
+
+async fn a_decision_and_the_leader_s_resolution_exclude_each_other(scene: Scene) {
+    for race in 0..RACES {
+        let (process, signal) = doubted(&scene, &format!("s-{race}")).await;
+        let token = process.look().await.version.token;
+        let looked_up = settle(&*process.ledger, &token, &signal, Settlement::Done);
+        let rejected = decision(&signal, Settlement::Rejected);
+        let (looked_up, decided) = tokio::join!(looked_up, process.ledger.decide(&rejected));
+        let state = state(&process, &signal).await;
+        match (looked_up, decided) {
+            (Some(Recorded::Recorded), Ok(Recorded::Refused)) => assert_eq!(state, SignalState::Done),
+            (Some(Recorded::Refused), Ok(Recorded::Recorded)) => assert_eq!(state, SignalState::Rejected),
+            other => panic!("race {race}: exactly one: {other:?}"),
+        }
+    }
+}
+
+async fn every_change_has_a_line_in_the_audit(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    let accepted = submit(&*process.ledger, "s-1").await;
+    let first = claim(&*process.ledger, &token).await;
+    let noted = Report {
+        id: first.id.clone(),
+        attempt: 1,
+        settlement: Settlement::Received,
+        note: Some("connection refused".to_owned()),
+    };
+    process.ledger.settle(&token, &[noted]).await.expect("settle");
+    let second = claim(&*process.ledger, &token).await;
+    settle(&*process.ledger, &token, &second, Settlement::InDoubt).await;
+    // A service that was handed it says what became of it.
+    let sent = [report(&second, Settlement::Sent)];
+    process.ledger.settle_by(&token, &sent, Some(&client())).await.expect("settle");
+    process.ledger.decide(&decision(&second, Settlement::Done)).await.expect("decide");
+    // A repetition changes nothing.
+    super::offer(&*process.ledger, &signal("s-1")).await;
+
+    let mut lines = process.ledger.audit(Some(&accepted.id), 10).await.expect("audit");
+    lines.reverse();
+    let own = Actor { who: "a".to_owned(), origin: process.opening.host.clone() };
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| (line.what.as_str(), &line.actor, line.attempt, line.note.as_deref()))
+        .collect();
+    let (client, person) = (client(), person());
+    assert_eq!(
+        told,
+        [
+            ("received", &client, 0, None),
+            ("claimed", &own, 1, None),
+            ("received", &own, 1, Some("connection refused")),
+            ("claimed", &own, 2, None),
+            ("in_doubt", &own, 2, None),
+            ("sent", &client, 2, None),
+            ("done", &person, 2, Some("the broker says so")),
+        ]
+    );
+    assert!(lines.iter().all(|line| line.epoch == Some(token.epoch)), "{lines:?}");
+    assert!(lines.windows(2).all(|two| two[0].number < two[1].number && two[0].at_ms <= two[1].at_ms));
+    let latest = process.ledger.audit(None, 2).await.expect("audit");
+    assert_eq!(latest.iter().map(|line| line.number).collect::<Vec<_>>(), [lines[6].number, lines[5].number]);
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
+}
+
+async fn texts_of_the_audit_are_cut_and_nothing_in_them_is_special(scene: Scene) {
+    let process = scene.process("a").await;
+    let actor = Actor { who: format!("o'neill {}", "₹".repeat(200)), origin: "'; --\u{1b}".to_owned() };
+    let new = signal("s-1");
+    process.ledger.submit(std::slice::from_ref(&new), &actor).await.expect("submit");
+    let line = process.ledger.audit(Some(&new.id()), 1).await.expect("audit").remove(0);
+    assert_eq!(line.actor.who, actor.who.chars().take(128).collect::<String>());
+    assert_eq!(line.actor.origin, actor.origin);
+}

@@ -1,0 +1,83 @@
+//! The history: who led, from when to when, and why it ended.
+
+use crate::{Case, Process, Scene, StateStores, cases};
+use domain::lease::{Epoch, Seq, Token};
+use domain::member::Term;
+use domain::ports::Release;
+
+pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
+    cases!("state_store", Scene:
+        a_claim_opens_a_term,
+        a_claim_closes_the_expired_term_before,
+        a_release_closes_the_term_with_its_reason,
+        history_is_newest_first_and_limited,
+        a_lost_write_leaves_history_alone,
+    )
+}
+
+async fn terms(process: &Process) -> Vec<Term> {
+    process.state.history(100).await.expect("history")
+}
+
+fn who(term: &Term) -> (u64, &str, &str) {
+    (term.epoch.0, term.holder.as_str(), &term.host)
+}
+
+async fn a_claim_opens_a_term(scene: Scene) {
+    let process = scene.process("a").await;
+    let Token { timeline, .. } = process.lead().await;
+    let terms = terms(&process).await;
+    assert_eq!(terms.len(), 1);
+    assert_eq!(who(&terms[0]), (1, "a", "host-of-a"));
+    assert_eq!((terms[0].timeline, terms[0].to_ms, &terms[0].reason), (timeline, None, &None));
+    assert!(terms[0].from_ms > 0, "a time after 1970: {}", terms[0].from_ms);
+}
+
+async fn a_claim_closes_the_expired_term_before(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    a.lead().await;
+    b.lead().await;
+    let terms = terms(&a).await;
+    assert_eq!(terms.iter().map(who).collect::<Vec<_>>(), [(2, "b", "host-of-b"), (1, "a", "host-of-a")]);
+    assert_eq!(terms[1].reason.as_deref(), Some("expired"));
+    let ended = terms[1].to_ms.expect("the former term has ended");
+    assert!(terms[1].from_ms <= ended && ended <= terms[0].from_ms, "{terms:?}");
+    assert_eq!((terms[0].to_ms, &terms[0].reason), (None, &None));
+}
+
+async fn a_release_closes_the_term_with_its_reason(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let token = a.lead().await;
+    let reason = "operator's step-down; rolling update";
+    assert_eq!(a.state.release(&token, Seq(1), reason).await, Ok(Release::Released));
+    let released = terms(&a).await;
+    assert_eq!(released[0].reason.as_deref(), Some(reason));
+    assert!(released[0].to_ms.is_some_and(|to| released[0].from_ms <= to));
+    b.lead().await;
+    assert_eq!(terms(&a).await[1], released[0], "the next claim does not rewrite it");
+}
+
+async fn history_is_newest_first_and_limited(scene: Scene) {
+    let process = scene.process("a").await;
+    for _ in 0..5 {
+        process.lead().await;
+    }
+    let epochs = |terms: Vec<Term>| terms.iter().map(|term| term.epoch).collect::<Vec<_>>();
+    let latest = process.state.history(3).await.expect("history");
+    assert_eq!(epochs(latest), [Epoch(5), Epoch(4), Epoch(3)]);
+    let all = process.state.history(u32::MAX).await.expect("history");
+    assert_eq!(epochs(all), [5, 4, 3, 2, 1].map(Epoch));
+    assert_eq!(process.state.history(0).await, Ok(vec![]));
+}
+
+async fn a_lost_write_leaves_history_alone(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let stale = a.request(&a.look().await);
+    let old = a.lead().await;
+    b.lead().await;
+    let before = terms(&a).await;
+    a.state.claim(&stale).await.expect("a lost claim");
+    a.state.release(&old, Seq(9), "late").await.expect("a superseded release");
+    a.state.renew(&old, Seq(9), old.timeline).await.expect("a superseded renewal");
+    assert_eq!(terms(&a).await, before);
+}

@@ -1,0 +1,69 @@
+//! The objective that exactly one instance leads, and how fast its budget is used up.
+//!
+//! An alert looks at two windows: the long one says that it matters, the short one that it still goes on.
+
+use super::LEADERS;
+use crate::rules::query::EVALUATED_EVERY;
+use crate::rules::{Component, ExportedRule, Severity, written};
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+/// Exactly one instance leads for 99.9 % of the time, over 30 days. This is the share that is left: 43 minutes, some
+/// two hundred failovers of a lease each.
+const BUDGET: f64 = 0.001;
+
+/// So many times faster than the budget allows, 2 % of it are used up in an hour.
+const FAST: Burn = Burn { times: 14.4, long: Duration::from_hours(1), short: Duration::from_mins(5) };
+
+/// So many times faster than the budget allows, 5 % of it are used up in six hours.
+const SLOW: Burn = Burn { times: 6.0, long: Duration::from_hours(6), short: Duration::from_mins(30) };
+
+pub(super) const FAST_BURN: ExportedRule = ExportedRule {
+    alert: "LeaderSLOFastBurn",
+    condition: "leader_slo",
+    severity: Severity::Critical,
+    component: Component::HaCoordination,
+    expr: || FAST.expr(),
+    held_for: Duration::from_mins(2),
+    summary: "{{ $labels.job }}: for {{ $value | humanizePercentage }} of the last hour not exactly one instance led",
+    description: "At this pace a month's budget of 43 minutes is used up in two days.",
+    impact: "While nobody leads, signals wait, and are missed when they expire. While several do, what is done outside \
+             the ledger may be done twice.",
+};
+
+pub(super) const SLOW_BURN: ExportedRule = ExportedRule {
+    alert: "LeaderSLOSlowBurn",
+    condition: "leader_slo",
+    severity: Severity::Warning,
+    component: Component::HaCoordination,
+    expr: || SLOW.expr(),
+    held_for: Duration::from_mins(15),
+    summary: "{{ $labels.job }}: for {{ $value | humanizePercentage }} of the last 6 hours not exactly one instance led",
+    description: "At this pace a month's budget of 43 minutes is used up in five days. Each time was short, so that \
+                  other alerts may not have told it.",
+    impact: "Signals waited in that time. If it goes on, one will be missed.",
+};
+
+struct Burn {
+    times: f64,
+    long: Duration,
+    short: Duration,
+}
+
+impl Burn {
+    fn expr(&self) -> String {
+        let above = |window| format!("{} > {} * {BUDGET}", missed(window), self.times);
+        format!("{}\nand\n{}", above(self.long), above(self.short))
+    }
+}
+
+/// The share of the window in which not exactly one led: each count stands for the time until the next. Time in which
+/// nobody counted is not held against the group,
+/// so that the first seconds of a new one are not the whole of what is known.
+fn missed(window: Duration) -> String {
+    let step = written(EVALUATED_EVERY);
+    let counts = window.as_secs() / EVALUATED_EVERY.as_secs();
+    let range = written(window.saturating_sub(EVALUATED_EVERY));
+    format!("sum_over_time(({} != bool 1)[{range}:{step}]) / {counts}", LEADERS.record)
+}

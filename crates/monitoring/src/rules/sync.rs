@@ -1,0 +1,107 @@
+//! Alerts about the syncs with the state store, and about Redis being away.
+
+use super::lookup::{critical, metric, warning};
+use super::{Component, ExportedRule, Group, Severity, written};
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+use domain::alert::SAMPLES_MIN;
+
+/// The table.
+pub(super) const GROUP: Group = Group { name: "sync", records: &[], rules: &RULES };
+
+/// A leader renews every few seconds: for this long without an attempt, it does not even try.
+const STALLED_AFTER: Duration = Duration::from_mins(5);
+
+const FAILURE_RATE: &str = metric("portfolio_manager_db_sync_failure_rate");
+const P95: &str = metric("portfolio_manager_db_sync_p95_latency_ms");
+const P99: &str = metric("portfolio_manager_db_sync_p99_latency_ms");
+const SYNCS: &str = metric("portfolio_manager_db_sync_total");
+const IS_LEADER: &str = metric("portfolio_manager_is_leader");
+const FALLBACK: &str = metric("portfolio_manager_fallback_mode");
+
+const RULES: [ExportedRule; 6] = [
+    ExportedRule {
+        alert: "HighDBSyncFailureRate",
+        condition: "db_sync_failure_rate",
+        severity: Severity::Critical,
+        component: Component::HaCoordination,
+        expr: || judged(FAILURE_RATE, critical("db_sync_failure_rate")),
+        held_for: Duration::from_mins(2),
+        summary: "{{ $labels.instance }}: {{ $value | humanizePercentage }} of the syncs with the database fail",
+        description: "Of the last syncs that this instance attempted, so many failed or were not answered in time. A \
+                      leader that cannot renew its lease stops acting before it runs out.",
+        impact: "Each change of leader holds signals up for seconds. If no instance reaches the database, nothing is \
+                 sent: signals are missed when they expire.",
+    },
+    ExportedRule {
+        alert: "ElevatedDBSyncFailureRate",
+        condition: "db_sync_failure_rate",
+        severity: Severity::Warning,
+        component: Component::HaCoordination,
+        expr: || judged(FAILURE_RATE, warning("db_sync_failure_rate")),
+        held_for: Duration::from_mins(5),
+        summary: "{{ $labels.instance }}: {{ $value | humanizePercentage }} of the syncs with the database fail",
+        description: "Of the last syncs that this instance attempted, so many failed or were not answered in time. \
+                      The lease is still renewed, by another attempt.",
+        impact: "None yet. If it gets worse, the leader changes, and signals wait meanwhile.",
+    },
+    ExportedRule {
+        alert: "HighDBSyncLatencyP95",
+        condition: "sync_latency_p95",
+        severity: Severity::Warning,
+        component: Component::HaCoordination,
+        expr: || judged(P95, warning("sync_latency_p95")),
+        held_for: Duration::from_mins(5),
+        summary: "{{ $labels.instance }}: one sync in twenty takes {{ $value | printf \"%.0f\" }} ms or more",
+        description: "The database, or the network to it, is slow for this instance. Failed syncs are counted in.",
+        impact: "None yet. Each signal waits for as many milliseconds longer as the database takes.",
+    },
+    ExportedRule {
+        alert: "CriticalDBSyncLatencyP99",
+        condition: "sync_latency_p99",
+        severity: Severity::Critical,
+        component: Component::HaCoordination,
+        expr: || judged(P99, critical("sync_latency_p99")),
+        held_for: Duration::from_mins(2),
+        summary: "{{ $labels.instance }}: one sync in a hundred takes {{ $value | printf \"%.0f\" }} ms or more",
+        description: "The database, or the network to it, is so slow for this instance that renewals of the lease \
+                      come close to their deadline.",
+        impact: "If renewals come too late, the leader changes, and signals wait for a new one. Their prices move on.",
+    },
+    ExportedRule {
+        alert: "DBSyncStalled",
+        condition: "db_sync_stalled",
+        severity: Severity::Warning,
+        component: Component::HaCoordination,
+        expr: stalled,
+        held_for: Duration::from_mins(5),
+        summary: "{{ $labels.instance }}: it leads and attempts no sync with the database",
+        description: "It says that it leads, and its count of syncs has stood still for five minutes. Failure rate \
+                      and latencies look as they did then, so nothing else would tell.",
+        impact: "The lease has run out by now, so another instance may lead already, and nothing that this one does \
+                 is accepted. If no other leads, signals are missed.",
+    },
+    ExportedRule {
+        alert: "FallbackModeActive",
+        condition: "fallback_mode",
+        severity: Severity::Warning,
+        component: Component::HaCoordination,
+        expr: || format!("sum by (job) ({FALLBACK}) > {}", warning("fallback_mode")),
+        held_for: Duration::from_mins(1),
+        summary: "{{ $labels.job }}: instances that do not reach Redis: {{ $value }}",
+        description: "For them the database alone elects. That is as safe and slower: a failover is noticed when the \
+                      lease has run out, not at once.",
+        impact: "None while the leader lives. When it dies, signals wait for some seconds longer.",
+    },
+];
+
+/// As in process, one failure in three is bad luck, not a rate. How many samples the window holds is not exported; a
+/// process that has attempted enough syncs has enough of them in it.
+fn judged(series: &str, limit: f64) -> String {
+    format!("{series} > {limit}\nunless on (job, instance) {SYNCS} < {SAMPLES_MIN}")
+}
+
+fn stalled() -> String {
+    format!("{IS_LEADER} == 1\nand on (job, instance) increase({SYNCS}[{}]) == 0", written(STALLED_AFTER))
+}

@@ -1,0 +1,106 @@
+//! The dashboard of Grafana and what provisions it: the files in `docker/grafana`.
+//!
+//! `cargo xtask codegen` writes them, `cargo test` compares; `cargo xtask check` lints what was written. Every limit is
+//! read from [`domain::alert::RULES`], every metric is in the catalog, and every page that is linked is an alert's.
+
+#[path = "dashboards/board.rs"]
+mod board;
+#[path = "dashboards/detail.rs"]
+mod detail;
+#[path = "dashboards/fence.rs"]
+mod fence;
+#[path = "../../domain/tests/generated/mod.rs"]
+mod generated;
+#[path = "dashboards/overview.rs"]
+mod overview;
+#[path = "dashboards/panel.rs"]
+mod panel;
+#[path = "dashboards/provisioning.rs"]
+mod provisioning;
+#[path = "dashboards/recovery.rs"]
+mod recovery;
+#[path = "dashboards/signals.rs"]
+mod signals;
+#[path = "dashboards/table.rs"]
+mod table;
+#[path = "dashboards/zones.rs"]
+mod zones;
+
+use domain::catalog::{CATALOG, Kind};
+use generated::assert_fresh;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Metrics that the dashboard shows by a recording rule, which outlives restarts and dead instances.
+const SHOWN_BY_A_RULE: [&str; 2] =
+    ["portfolio_manager_leadership_changes", "portfolio_manager_last_heartbeat_timestamp"];
+
+#[test]
+fn the_files_are_what_the_tables_say() {
+    let dashboard = serde_json::to_string_pretty(&board::dashboard()).expect("a model is JSON") + "\n";
+    assert_fresh([
+        ("docker/grafana/dashboards/coordinator.json", dashboard.as_str()),
+        ("docker/grafana/provisioning/datasources/prometheus.yml", provisioning::DATASOURCES),
+        ("docker/grafana/provisioning/dashboards/coordinator.yml", provisioning::DASHBOARDS),
+    ]);
+}
+
+/// Every name in a query that could be ours, also in the annotations and the variables.
+fn named(model: &Value) -> BTreeSet<String> {
+    match model {
+        Value::String(text) => {
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
+            let ours = ["coordinator_", "portfolio_manager_", "process_"];
+            words.filter(|word| ours.iter().any(|ours| word.contains(ours))).map(str::to_owned).collect()
+        }
+        Value::Array(parts) => parts.iter().flat_map(named).collect(),
+        Value::Object(fields) => fields.values().flat_map(named).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => BTreeSet::new(),
+    }
+}
+
+/// The contract names the recording rules too.
+fn recording_rules() -> BTreeSet<String> {
+    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../domain/testdata/metric-contract.json");
+    let contract = std::fs::read_to_string(contract).expect("the contract");
+    let contract: Value = serde_json::from_str(&contract).expect("the contract is JSON");
+    let entries = contract.as_object().expect("an object").iter();
+    entries.filter(|(_, entry)| entry["type"] == "recording rule").map(|(name, _)| name.clone()).collect()
+}
+
+#[test]
+fn every_name_is_in_the_catalog_or_a_recording_rule_of_the_contract() {
+    let told = CATALOG.iter().map(|metric| match metric.kind {
+        Kind::Histogram(_) => format!("{}_bucket", metric.name),
+        Kind::Counter(_)
+        | Kind::LabelledCounter { .. }
+        | Kind::Gauge(_)
+        | Kind::LabelledGauge { .. }
+        | Kind::AlertGauge { .. } => metric.name.to_owned(),
+    });
+    let known: BTreeSet<String> = told.chain(recording_rules()).collect();
+    let unknown: Vec<_> = named(&board::dashboard()).difference(&known).cloned().collect();
+    assert_eq!(unknown, Vec::<String>::new());
+}
+
+#[test]
+fn every_metric_is_shown() {
+    let shown = named(&board::dashboard());
+    for metric in CATALOG.iter().filter(|metric| !SHOWN_BY_A_RULE.contains(&metric.name)) {
+        let is_shown = shown.iter().any(|name| name.strip_suffix("_bucket").unwrap_or(name) == metric.name);
+        assert!(is_shown, "{} is on no panel", metric.name);
+    }
+    for rule in recording_rules() {
+        assert!(shown.contains(&rule), "{rule} is on no panel");
+    }
+}
+
+/// A reader hovers over a panel in a hurry: sentences, and nothing that a substitution left over.
+#[test]
+fn every_panel_explains_itself() {
+    for panel in board::sections().iter().flat_map(|section| &section.panels) {
+        let (title, about) = (panel.title(), panel.about());
+        assert!(about.ends_with('.') && !about.contains("  "), "{title}: {about}");
+    }
+}

@@ -1,0 +1,180 @@
+//! Is everything well, who leads, and is every instance there.
+
+use crate::panel::{Panel, Says, bars, lines, names, stat, table};
+use crate::table::{label, label_of, value};
+use crate::zones::{BLUE, GREEN, RED, YELLOW, Zones};
+use domain::member::Health;
+
+/// The three statuses as they are told.
+pub fn statuses() -> [Says; 3] {
+    [(Health::Ok, GREEN), (Health::Warning, YELLOW), (Health::Critical, RED)]
+        .map(|(status, colour)| Says(status.as_number(), status.as_str(), colour))
+}
+
+pub fn panels() -> Vec<Panel> {
+    let mut panels = now();
+    panels.extend(over_time());
+    panels.extend([leader_status_comparison(), instance_health(), alerts_firing()]);
+    panels
+}
+
+fn now() -> Vec<Panel> {
+    vec![
+        stat("Overall Alert Status", "none")
+            .sized(8, 4)
+            .says_of_itself(
+                "The worst of what an instance tells of itself and of the alerts that Prometheus fires, which also see \
+                 an instance that is gone. CRITICAL: money is at risk now. \"Alerts Firing\" below says which alert it \
+                 is; its page says what to do.",
+            )
+            .runbooks(&["OverallStatusCritical", "CoordinatorMetricsAbsent"])
+            .query(
+                "",
+                "max(\n  portfolio_manager_overall_alert_status{$here}\n  \
+                 or 2 * ALERTS{$group, alertstate=\"firing\", severity=\"critical\"}\n  \
+                 or 1 * ALERTS{$group, alertstate=\"firing\", severity=\"warning\"}\n)",
+            )
+            .mapped(statuses()),
+        names("Current Leader")
+            .sized(8, 4)
+            .says_of_itself(
+                "Whom the database names: its row decides, Redis only follows. While nobody leads no signal is sent, and \
+                 one that expires meanwhile is a missed trade. Two names are a change of leader that not every \
+                 instance has seen yet.",
+            )
+            .runbooks(&["NoLeader"])
+            .query("{{leader}}", "max by (leader) (portfolio_manager_leader_info{$group, store=\"db\"})")
+            .query("nobody", "max(portfolio_manager_current_leader_db{$group}) == 0")
+            .zones(Zones::exactly_one()),
+        stat("Instance Status", "none")
+            .sized(8, 4)
+            .says_of_itself(
+                "One for each instance. DOWN did not answer the last scrape. With one instance left the next failure \
+                 leaves no leader, and every signal then is a missed trade.",
+            )
+            .runbooks(&["InstanceDown", "MultipleLeaders"])
+            .query("{{instance}}", "1 + portfolio_manager_is_leader{$here} or up{$here} == 0")
+            .mapped([Says(0, "DOWN", RED), Says(1, "follower", BLUE), Says(2, "LEADER", GREEN)]),
+    ]
+}
+
+fn over_time() -> Vec<Panel> {
+    vec![
+        lines("DB Sync Failure Rate (%)", "percentunit")
+            .says_of_itself(
+                "Share of the last syncs of each instance with the state store that failed. A leader that cannot renew \
+                 stops acting when its lease runs out, so signals are late and may be missed. Duplicates are not to be \
+                 feared: the fence refuses whoever lost the lease.",
+            )
+            .runbooks(&["HighDBSyncFailureRate", "ElevatedDBSyncFailureRate"])
+            .query("{{instance}}", "portfolio_manager_db_sync_failure_rate{$here}")
+            .zones(Zones::of("db_sync_failure_rate")),
+        lines("DB Sync Latency (ms) - p50, p95, p99", "ms")
+            .says_of_itself(
+                "How long the last syncs of each instance took, failures included. The yellow line is for p95, the red \
+                 one for p99. Slow renewals use up the lease, and a leader that loses it sends nothing until another \
+                 one has taken over.",
+            )
+            .runbooks(&["HighDBSyncLatencyP95", "CriticalDBSyncLatencyP99"])
+            .query("p50 {{instance}}", "portfolio_manager_db_sync_p50_latency_ms{$here}")
+            .query("p95 {{instance}}", "portfolio_manager_db_sync_p95_latency_ms{$here}")
+            .query("p99 {{instance}}", "portfolio_manager_db_sync_p99_latency_ms{$here}")
+            .zones(Zones::of_two("sync_latency_p95", "sync_latency_p99")),
+        bars("Leadership Changes per Hour", "short")
+            .says_of_itself(
+                "Changes of leader in the hour before each point, counted by the group and exact over restarts. During \
+                 every change signals wait, up to a lease after a crash; too many of them and signals are missed.",
+            )
+            .runbooks(&["ExcessiveLeadershipFlapping", "LeadershipFlapping"])
+            .query("in the last hour", "job:portfolio_manager_leadership_changes:increase1h{$group}")
+            .zones(Zones::of("leadership_changes")),
+        lines("Heartbeat Staleness", "s")
+            .says_of_itself(
+                "Time since the last heartbeat of each instance. It goes on growing while an instance is down. A leader \
+                 whose heartbeat is stale sends nothing, and its signals wait for another one.",
+            )
+            .runbooks(&["StaleHeartbeat", "DelayedHeartbeat"])
+            .query("{{instance}}", "instance:portfolio_manager_heartbeat_age:seconds{$here}")
+            .zones(Zones::of("heartbeat_staleness")),
+    ]
+}
+
+/// A store that names nobody contradicts nobody.
+const MATCH: &str = "max by (instance) (\n  \
+    portfolio_manager_current_leader_redis{$here} == bool portfolio_manager_current_leader_db{$here}\n  \
+    and on (job, instance) portfolio_manager_current_leader_redis{$here} > 0\n  \
+    and on (job, instance) portfolio_manager_current_leader_db{$here} > 0\n  \
+    or on (job, instance) 2 + 0 * portfolio_manager_is_leader{$here}\n)";
+
+fn leader_status_comparison() -> Panel {
+    let leader = |named: &str, store: &str| {
+        format!(
+            "max by (instance, {named}) (label_replace(portfolio_manager_leader_info{{$here, store=\"{store}\"}}, \
+             \"{named}\", \"$1\", \"leader\", \"(.*)\"))"
+        )
+    };
+    table(
+        "Leader Status Comparison (Redis vs DB)",
+        vec![
+            label("Instance", "instance"),
+            label_of("Redis Leader", "redis_leader", &leader("redis_leader", "redis")),
+            label_of("DB Leader", "db_leader", &leader("db_leader", "db")),
+            value("Match", MATCH).mapped([
+                Says(0, "NO", RED),
+                Says(1, "yes", GREEN),
+                Says(2, "a store names nobody", BLUE),
+            ]),
+        ],
+    )
+    .says_of_itself(
+        "Whom each store names, as each instance sees it. NO for longer than a minute is a split-brain: the instance that \
+         only Redis names has lost, and the fence refuses its writes, so nothing is traded twice by it. Until Redis follows, \
+         whoever asks Redis for the leader asks the wrong one.",
+    )
+    .runbooks(&["SplitBrainDetected"])
+}
+
+fn instance_health() -> Panel {
+    let each = |metric: &str| format!("max by (instance) ({metric}{{$here}})");
+    let yes_or_no = |yes, no| [Says(0, "no", no), Says(1, "yes", yes)];
+    table(
+        "Instance Health Status",
+        vec![
+            label("Instance", "instance"),
+            value("Answers", &each("up")).mapped(yes_or_no(GREEN, RED)),
+            value("Is Leader", &each("portfolio_manager_is_leader")).mapped(yes_or_no(GREEN, BLUE)),
+            value("Heartbeat Running", &each("portfolio_manager_heartbeat_running"))
+                .mapped(yes_or_no(GREEN, RED)),
+            value("Last Heartbeat", &each("instance:portfolio_manager_heartbeat_age:seconds"))
+                .unit("s")
+                .zones(Zones::of("heartbeat_staleness")),
+            value("Fallback Mode", &each("portfolio_manager_fallback_mode"))
+                .mapped(yes_or_no(YELLOW, GREEN)),
+        ],
+    )
+    .says_of_itself(
+        "One line for each instance, also for one that is down: of it only the age of its last heartbeat is known. In \
+         fallback mode an instance elects by the database alone, which is as safe and slower. A leader without a \
+         heartbeat is about to lose its lease, and signals wait until another one leads.",
+    )
+    .runbooks(&["InstanceDown", "LeaderHeartbeatStopped", "FallbackModeActive", "ClockSkew"])
+}
+
+fn alerts_firing() -> Panel {
+    let firing = "max by (alertname, severity, condition, instance) \
+                  (ALERTS{$group, alertstate=\"firing\", severity!=\"none\"})";
+    table(
+        "Alerts Firing",
+        vec![
+            label_of("Alert", "alertname", firing),
+            label("Severity", "severity"),
+            label("Condition", "condition"),
+            label("Instance", "instance"),
+        ],
+    )
+    .absent("none")
+    .says_of_itself(
+        "What Prometheus tells at this moment; empty while nothing is wrong. Each alert has a page of its own, which says \
+         what it means in money and what to do.",
+    )
+}

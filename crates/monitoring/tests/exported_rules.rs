@@ -1,0 +1,231 @@
+//! The alerts of Prometheus: [`monitoring::rules`] as the files in `docker/prometheus/rules`, and what holds
+//! for each of them.
+//!
+//! `cargo xtask codegen` writes the files, `cargo test` compares. For every group there are two: its rules, and
+//! promtool's unit tests of them, made from the [cases](case::Case). That promtool agrees with both is tested in
+//! `adapter-otel`, beside the text that they are about. All alerts together are a [page], docs/alerts.md.
+
+#[path = "exported_rules/case.rs"]
+mod case;
+#[path = "../../domain/tests/generated/mod.rs"]
+mod generated;
+#[path = "exported_rules/heartbeat.rs"]
+mod heartbeat;
+#[path = "exported_rules/leadership.rs"]
+mod leadership;
+#[path = "exported_rules/monitoring.rs"]
+mod monitoring;
+#[path = "exported_rules/page.rs"]
+mod page;
+#[path = "exported_rules/recovery.rs"]
+mod recovery;
+#[path = "exported_rules/signals.rs"]
+mod signals;
+#[path = "exported_rules/sync.rs"]
+mod sync;
+#[path = "exported_rules/yaml.rs"]
+mod yaml;
+
+use ::monitoring::rules::{Component, ExportedRule, GROUPS, RUNBOOKS, Recording, Severity};
+use case::Case;
+use domain::alert::RULES;
+use domain::catalog::CATALOG;
+use generated::{assert_fresh, root};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+const RULES_DIRECTORY: &str = "docker/prometheus/rules";
+const CONTRACT: &str = include_str!("../../domain/testdata/metric-contract.json");
+
+/// The cases of a group.
+fn cases(group: &str) -> Vec<Case> {
+    match group {
+        "heartbeat" => heartbeat::cases(),
+        "leadership" => leadership::cases(),
+        "monitoring" => monitoring::cases(),
+        "recovery" => recovery::cases(),
+        "signals" => signals::cases(),
+        "sync" => sync::cases(),
+        unknown => panic!("the group {unknown} has no cases"),
+    }
+}
+
+fn rules() -> impl Iterator<Item = &'static ExportedRule> {
+    GROUPS.iter().flat_map(|group| group.rules)
+}
+
+/// One that does not always fires: that it comes is the news.
+fn tells_of_trouble(rule: &ExportedRule) -> bool {
+    rule.severity != Severity::None
+}
+
+fn recordings() -> impl Iterator<Item = &'static Recording> {
+    GROUPS.iter().flat_map(|group| group.records)
+}
+
+#[test]
+fn the_files_are_what_the_tables_say() {
+    let files = GROUPS.iter().flat_map(|group| {
+        [
+            (format!("{RULES_DIRECTORY}/{}.yml", group.name), yaml::rules(group)),
+            (format!("{RULES_DIRECTORY}/{}_test.yml", group.name), yaml::tests(group, &cases(group.name))),
+        ]
+    });
+    assert_fresh(files.chain([("docs/alerts.md".to_owned(), page::alerts())]));
+}
+
+#[test]
+fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_quiet() {
+    for group in &GROUPS {
+        let cases = cases(group.name);
+        let looks = || cases.iter().flat_map(|case| &case.looks);
+        for rule in group.rules {
+            let about = || looks().filter(|look| look.alert == rule.alert);
+            assert!(about().any(|look| !look.fires.is_empty()), "{} never fires", rule.alert);
+            let quiet = about().any(|look| look.fires.is_empty());
+            assert_eq!(quiet, tells_of_trouble(rule), "whether {} is ever quiet", rule.alert);
+        }
+        for look in looks() {
+            let known = group.rules.iter().any(|rule| rule.alert == look.alert);
+            assert!(known, "{} is not in the group {}", look.alert, group.name);
+        }
+    }
+}
+
+#[test]
+fn one_case_of_every_group_is_a_healthy_system_in_which_nothing_fires() {
+    for group in &GROUPS {
+        let of_trouble = group.rules.iter().filter(|rule| tells_of_trouble(rule));
+        let all: BTreeSet<_> = of_trouble.map(|rule| rule.alert).collect();
+        let healthy = cases(group.name).into_iter().any(|case| {
+            let looks = case.looks.iter().filter(|look| all.contains(look.alert));
+            looks.clone().all(|look| look.fires.is_empty())
+                && looks.map(|look| look.alert).collect::<BTreeSet<_>>() == all
+        });
+        assert!(healthy, "the group {} has no healthy system", group.name);
+    }
+}
+
+/// A page: what the alert means in money, what to do, and when to call for help.
+#[test]
+fn every_alert_has_a_page_that_is_about_it() {
+    for (rule, (path, page)) in rules().zip(pages()) {
+        assert!(page.starts_with(&format!("# {}\n", rule.alert)), "the title of {}", path.display());
+        for heading in ["\n## What it means in money\n", "\n## Steps\n", "\n## When to escalate\n"] {
+            assert!(page.contains(heading), "{} has no heading{heading}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_page_is_about_an_alert_that_is_gone() {
+    let known: BTreeSet<_> = rules().map(|rule| root().join(rule.runbook())).collect();
+    let pages = std::fs::read_dir(root().join(RUNBOOKS)).expect("the pages");
+    let pages: BTreeSet<_> = pages.map(|page| page.expect("an entry").path()).collect();
+    assert_eq!(pages.difference(&known).collect::<Vec<_>>(), Vec::<&PathBuf>::new());
+}
+
+/// What an operator copies in a hurry is a command of ours, complete with what it does not do without.
+#[test]
+fn the_commands_on_the_pages_are_ours() {
+    for (path, page) in pages() {
+        let commands: Vec<_> = blocks(&page, "sh").collect();
+        assert!(!commands.is_empty(), "{} has no command", path.display());
+        for command in commands.iter().flat_map(|block| block.lines().map(str::trim)) {
+            assert!(command.starts_with("coordinator "), "{}: {command}", path.display());
+            let acts = ["resolve", "pause", "resume", "step-down"].iter().any(|act| command.contains(act));
+            assert_eq!(acts, command.contains(" --reason "), "{}: {command}", path.display());
+        }
+    }
+}
+
+fn pages() -> impl Iterator<Item = (PathBuf, String)> {
+    rules().map(|rule| root().join(rule.runbook())).map(|path| {
+        let page = std::fs::read_to_string(&path);
+        let page = page.unwrap_or_else(|error| panic!("no page {}: {error}", path.display()));
+        (path, page)
+    })
+}
+
+/// The fenced blocks of that language.
+fn blocks<'a>(page: &'a str, language: &str) -> impl Iterator<Item = &'a str> {
+    let begin = format!("```{language}\n");
+    let after: Vec<_> = page.split(begin.as_str()).skip(1).collect();
+    after.into_iter().map(|block| block.split("```").next().expect("a first part").trim())
+}
+
+#[test]
+fn names_are_there_once() {
+    let names: BTreeSet<_> = rules().map(|rule| rule.alert).collect();
+    assert_eq!(names.len(), rules().count());
+}
+
+/// The worse one silences the other by the condition that they share, so they have to differ in how bad they are.
+#[test]
+fn alerts_of_one_condition_differ_in_severity() {
+    let mut seen: BTreeMap<_, Vec<Severity>> = BTreeMap::new();
+    for rule in rules() {
+        let before = seen.entry(rule.condition).or_default();
+        assert!(!before.contains(&rule.severity), "{} repeats its condition", rule.alert);
+        before.push(rule.severity);
+    }
+}
+
+/// The rules in process and those of Prometheus call the same thing by one name.
+#[test]
+fn every_rule_in_process_about_signals_is_exported() {
+    for rule in RULES.iter().filter(|rule| rule.name.starts_with("signals_")) {
+        assert!(rules().any(|exported| exported.condition == rule.name), "{}", rule.name);
+    }
+}
+
+/// In queries, in texts, on pages and in the cases alike.
+#[test]
+fn every_metric_that_is_named_is_in_the_catalog() {
+    let known: BTreeSet<_> = CATALOG.iter().map(|metric| metric.name).collect();
+    let mut texts: Vec<String> = rules().map(|rule| (rule.expr)()).collect();
+    texts.extend(recordings().map(|recording| (recording.expr)()));
+    texts.extend(rules().flat_map(ExportedRule::annotations).map(|(_, text)| text));
+    texts
+        .extend(pages().flat_map(|(_, page)| blocks(&page, "promql").map(str::to_owned).collect::<Vec<_>>()));
+    let cases = GROUPS.iter().flat_map(|group| cases(group.name));
+    texts.extend(cases.flat_map(|case| case.series).map(|series| series.name));
+    for recording in recordings() {
+        for text in &mut texts {
+            *text = text.replace(recording.record, "");
+        }
+    }
+    for word in texts.iter().flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')) {
+        let ours = ["coordinator_", "portfolio_manager_", "process_"];
+        assert!(known.contains(word) || !ours.iter().any(|ours| word.starts_with(ours)), "{word}");
+    }
+}
+
+/// Dashboards ask for them by name.
+#[test]
+fn the_recorded_series_are_those_of_the_contract() {
+    let contract: BTreeMap<String, serde_json::Value> = serde_json::from_str(CONTRACT).expect("JSON");
+    let wanted = contract.into_iter().filter(|(_, metric)| metric["type"] == "recording rule");
+    let recorded: BTreeSet<_> = recordings().map(|recording| recording.record.to_owned()).collect();
+    assert_eq!(recorded, wanted.map(|(name, _)| name).collect());
+}
+
+/// One alert for a group, not one for each of its instances.
+#[test]
+fn alerts_about_signals_tell_of_a_group() {
+    for rule in rules().filter(|rule| rule.component == Component::Signals) {
+        let expr = (rule.expr)();
+        assert!(expr.starts_with("max by (job) ("), "{}: {expr}", rule.alert);
+        assert!(rule.summary.starts_with("{{ $labels.job }}: "), "{}", rule.alert);
+    }
+}
+
+#[test]
+fn texts_are_sentences() {
+    for rule in rules() {
+        assert!(!rule.summary.ends_with('.'), "{}", rule.alert);
+        for text in [rule.description, rule.impact] {
+            assert!(text.ends_with('.') && !text.contains("  "), "{}: {text}", rule.alert);
+        }
+    }
+}

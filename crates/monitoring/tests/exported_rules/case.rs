@@ -1,0 +1,135 @@
+//! A situation, and which alerts fire in it.
+
+use monitoring::rules::{EXPOSURE, ExportedRule, GROUPS};
+
+pub use monitoring::rules::JOB;
+
+/// Two instances that look at the same group, so that an alert for each of them would show.
+pub const INSTANCES: [&str; 2] = ["a:5000", "b:5000"];
+
+/// What is told instead of a value that is not there.
+pub const UNKNOWN_RUPEES: &str = "an unknown number of rupees";
+
+/// Series over time, and what is looked at in them.
+pub struct Case {
+    /// What is the case, for the reader of the file.
+    pub name: &'static str,
+    pub series: Vec<Series>,
+    pub looks: Vec<Look>,
+}
+
+/// One series; promtool takes a value every [`super::yaml::INTERVAL_S`] seconds.
+pub struct Series {
+    /// With its labels.
+    pub name: String,
+    /// In promtool's notation: `1+0x10` is 1 and ten times 1 more, `_` is no value.
+    pub values: String,
+}
+
+/// One alert at one moment.
+pub struct Look {
+    pub at_minutes: u32,
+    pub alert: &'static str,
+    pub fires: Vec<Told>,
+}
+
+/// An alert as it is told.
+pub struct Told {
+    /// Its labels beside those that its rule gives it.
+    pub labels: &'static [(&'static str, &'static str)],
+    /// In place of `$value`, as a person reads it.
+    pub value: &'static str,
+    /// In place of the exposure.
+    pub rupees: &'static str,
+}
+
+pub fn case(
+    name: &'static str,
+    series: impl IntoIterator<Item = Vec<Series>>,
+    looks: impl Into<Vec<Look>>,
+) -> Case {
+    Case { name, series: series.into_iter().flatten().collect(), looks: looks.into() }
+}
+
+/// The same on every instance.
+pub fn everywhere(metric: &str, values: &str) -> Vec<Series> {
+    INSTANCES.map(|instance| series(metric, instance, values)).into()
+}
+
+/// These values on each of the [`INSTANCES`].
+pub fn each(metric: &str, values: [&str; 2]) -> Vec<Series> {
+    let [a, b] = INSTANCES;
+    vec![series(metric, a, values[0]), series(metric, b, values[1])]
+}
+
+/// A series of an instance, scraped as [`JOB`].
+pub fn series(metric: &str, instance: &str, values: &str) -> Series {
+    labelled(metric, &[("job", JOB), ("instance", instance)], values)
+}
+
+/// A series with these labels.
+pub fn labelled(metric: &str, labels: &[(&str, &str)], values: &str) -> Series {
+    let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+    Series { name: format!("{metric}{{{}}}", labels.join(",")), values: values.to_owned() }
+}
+
+/// It fires for [`JOB`], and says `value`.
+pub fn fires(at_minutes: u32, alert: &'static str, value: &'static str) -> Look {
+    fires_for(&[("job", JOB)], at_minutes, alert, value)
+}
+
+/// It fires for the first of the [`INSTANCES`], and says `value`.
+pub fn fires_for_a(at_minutes: u32, alert: &'static str, value: &'static str) -> Look {
+    fires_for(&[("job", JOB), ("instance", INSTANCES[0])], at_minutes, alert, value)
+}
+
+/// It fires for these labels only, and says `value`.
+pub fn fires_for(
+    labels: &'static [(&'static str, &'static str)],
+    at_minutes: u32,
+    alert: &'static str,
+    value: &'static str,
+) -> Look {
+    Look { at_minutes, alert, fires: vec![Told { labels, value, rupees: UNKNOWN_RUPEES }] }
+}
+
+/// Nothing of the group fires, at any of these times.
+pub fn all_quiet(group: &str, at_minutes: &[u32]) -> Vec<Look> {
+    let rules = GROUPS.iter().filter(|known| known.name == group).flat_map(|group| group.rules);
+    rules.flat_map(|rule| at_minutes.iter().map(|at| quiet(*at, rule.alert))).collect()
+}
+
+/// It does not fire.
+pub fn quiet(at_minutes: u32, alert: &'static str) -> Look {
+    Look { at_minutes, alert, fires: Vec::new() }
+}
+
+impl Told {
+    /// The annotations of `rule`, as Prometheus writes them.
+    pub fn annotations(&self, rule: &ExportedRule) -> Vec<(&'static str, String)> {
+        rule.annotations().into_iter().map(|(name, template)| (name, self.fill(&template))).collect()
+    }
+
+    fn fill(&self, template: &str) -> String {
+        let template = template.replace(EXPOSURE, self.rupees);
+        let mut filled = String::new();
+        let mut rest = template.as_str();
+        while let Some((before, from)) = rest.split_once("{{") {
+            let (what, after) = from.split_once("}}").expect("it is closed");
+            filled.push_str(before);
+            // Only the first word: how a value is written is for the case to say.
+            filled.push_str(self.word(what.trim().split(' ').next().expect("a word")));
+            rest = after;
+        }
+        filled + rest
+    }
+
+    fn word(&self, word: &str) -> &'static str {
+        if word == "$value" {
+            return self.value;
+        }
+        let label =
+            word.strip_prefix("$labels.").and_then(|name| self.labels.iter().find(|label| label.0 == name));
+        label.unwrap_or_else(|| panic!("{word} in a text: say here what stands in its place")).1
+    }
+}

@@ -17,7 +17,7 @@ const WITH_SERVERS: [(&str, &str); 7] = [
     ("adapter-redis", "contract"),
     ("app", "crash_points"),
     ("app", "e2e"),
-    ("domain", "exported_rules"),
+    ("monitoring", "exported_rules"),
     ("testkit", "backend"),
 ];
 /// Changes of these concern every crate.

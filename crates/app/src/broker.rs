@@ -144,7 +144,7 @@ mod tests {
     use domain::ledger::SignalState;
 
     fn token(epoch: u64) -> Token {
-        let claim = Nonce::from_u128(1 << 64).claim(u32::try_from(epoch).expect("a small epoch"));
+        let claim = Nonce::new(11).claim(u32::try_from(epoch).expect("a small epoch"));
         Token { timeline: Timeline(1), epoch: Epoch(epoch), claim }
     }
 
@@ -154,7 +154,7 @@ mod tests {
             id: new.id(),
             instruction: new.instruction,
             arrival: 1,
-            state: SignalState::Claimed,
+            state: SignalState::Received,
             attempt,
             received_ms: 0,
             claimed_ms: None,

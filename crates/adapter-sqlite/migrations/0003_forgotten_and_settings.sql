@@ -8,4 +8,7 @@ ALTER TABLE coordinator_member ADD COLUMN settings TEXT NOT NULL DEFAULT '';
 ALTER TABLE coordinator_lease ADD COLUMN forgot_ms INTEGER;
 ALTER TABLE coordinator_signal ADD COLUMN asked_ms INTEGER;
 
+-- Why an instance cannot lead, if it cannot: its epochs cannot be kept.
+ALTER TABLE coordinator_member ADD COLUMN cannot_lead TEXT;
+
 UPDATE coordinator_schema SET version = 3;

@@ -7,7 +7,7 @@ use crate::driver::Driver;
 use crate::election::Election;
 use crate::handle::Coordinator;
 use crate::leadership::Leadership;
-use crate::memory::EpochMemory;
+use crate::memory::{Ability, EpochMemory};
 use crate::recover::recover;
 use crate::shared::{Settings, Shared};
 use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
@@ -297,6 +297,7 @@ impl Builder {
             state_store: self.state_store,
             leader_store: self.leader_store,
             epochs: self.epochs,
+            ability: Ability::new(),
             leadership: watch::channel(Leadership::unknown()).0,
             works: watch::channel(0).0,
             recovered: watch::channel(None).0,

@@ -108,10 +108,9 @@ impl Driver {
             self.step(event);
         }
         // A backup of this term that is restored before the next start is noticed (M23).
-        if let Some(memory) = &self.shared.epochs
-            && let Err(error) = memory.keep(Epochs { asked: Epoch(0), ..self.elector.epochs() }).await
-        {
-            tracing::error!("how far the lease row has come cannot be kept: {error}");
+        if let Some(memory) = &self.shared.epochs {
+            let kept = memory.keep(Epochs { asked: Epoch(0), ..self.elector.epochs() }).await;
+            self.shared.ability.found(&kept);
         }
         Ok(())
     }
@@ -172,11 +171,9 @@ impl Driver {
             if epochs.seq > Seq(0) {
                 self.kept_at = Some(Instant::now());
             }
+            let shared = Arc::clone(&self.shared);
             self.service.spawn(of_this_process(async move {
-                let seen = Epochs { asked: Epoch(0), ..epochs };
-                if let Err(error) = memory.keep(seen).await {
-                    tracing::error!(epoch = epochs.seen.0, "an epoch cannot be kept: {error}");
-                }
+                shared.ability.found(&memory.keep(Epochs { asked: Epoch(0), ..epochs }).await);
             }));
         }
     }
@@ -199,9 +196,14 @@ impl Driver {
             shared.commits.renewing(now);
         }
         self.spawn(Owed::Row(call), async move {
+            if let RowRequest::Claim(request) = &request
+                && !keep_asked(&shared, now, limit, request).await
+            {
+                // The state store was not asked.
+                return Answer { event: Event::Row { call, answer: Ok(RowAnswer::NotSent) }, sync: None };
+            }
             let started = Instant::now();
-            let (store, memory) = (&*shared.state_store, shared.epochs.as_deref());
-            let answer = within(now, limit, row_call(store, memory, request)).await;
+            let answer = within(now, limit, row_call(&*shared.state_store, request)).await;
             if renews {
                 shared.commits.renewed(answer.as_ref(), started.elapsed());
             }
@@ -210,7 +212,11 @@ impl Driver {
                 None => Err(StoreError::Unknown(format!("the state store said nothing for {limit:?}"))),
             };
             let result = if answer.is_ok() { SyncResult::Succeeded } else { SyncResult::Failed };
-            Answer { event: Event::Row { call, answer }, sync: Some((result, started.elapsed())) }
+            let sync = Some((result, started.elapsed()));
+            if let Ok(RowAnswer::Claim(Claim::Granted(token))) = &answer {
+                keep_granted(&shared, now, limit, token.epoch).await;
+            }
+            Answer { event: Event::Row { call, answer }, sync }
         });
     }
 
@@ -263,6 +269,7 @@ impl Driver {
             self.shared.record(Fact::Sync { result, took });
         }
         match &answer.event {
+            Event::Row { answer: Ok(RowAnswer::NotSent), .. } => {}
             Event::Row { answer, .. } => {
                 complain("state store", &mut self.complaints.row, answer.as_ref().err());
                 if let Ok(RowAnswer::Observed(row)) = answer {
@@ -398,14 +405,16 @@ impl Driver {
     }
 }
 
-async fn row_call(
-    store: &dyn StateStore,
-    memory: Option<&dyn EpochMemory>,
-    request: RowRequest,
-) -> Result<RowAnswer, StoreError> {
+async fn row_call(store: &dyn StateStore, request: RowRequest) -> Result<RowAnswer, StoreError> {
     match request {
         RowRequest::Observe => store.observe().await.map(RowAnswer::Observed),
-        RowRequest::Claim(request) => claim(store, memory, &request).await.map(RowAnswer::Claim),
+        RowRequest::Claim(request) => {
+            let answer = store.claim(&request).await?;
+            if let (true, Claim::Granted(token)) = (request.forgotten, &answer) {
+                forgotten(request.observed.token, *token);
+            }
+            Ok(RowAnswer::Claim(answer))
+        }
         RowRequest::Renew { token, seq, current } => {
             let answer = store.renew(&token, seq, current).await?;
             if let Renewal::Renewed { timeline, forgotten: true, .. } = answer {
@@ -431,33 +440,39 @@ fn forgotten(row: Token, now: Token) {
     );
 }
 
-/// Claims under a number that is remembered before anybody can see it, and as granted before anybody acts on it: a
-/// process that is killed at any moment claims above it in its next life (M22).
-async fn claim(
-    store: &dyn StateStore,
-    memory: Option<&dyn EpochMemory>,
-    request: &ClaimRequest,
-) -> Result<Claim, StoreError> {
-    if let Some(memory) = memory {
-        let (seen, seq) = (request.observed.token.epoch, request.observed.seq);
-        let epochs = Epochs { seen, seq, asked: request.epoch() };
-        memory.keep(epochs).await.map_err(|error| {
-            tracing::error!("this instance cannot lead: the epoch cannot be kept: {error}");
-            StoreError::Unavailable(format!("the epoch cannot be kept, so nothing was claimed: {error}"))
-        })?;
+/// Keeps the number of a claim before any store or service can see it: a process that is killed at any moment claims
+/// above it in its next life (M22). Answers whether the claim may be sent.
+async fn keep_asked(shared: &Shared, now: Time, limit: Duration, request: &ClaimRequest) -> bool {
+    let Some(memory) = &shared.epochs else { return true };
+    let (seen, seq) = (request.observed.token.epoch, request.observed.seq);
+    let epochs = Epochs { seen, seq, asked: request.epoch() };
+    if !shared.ability.allows(request) {
+        return false;
     }
-    let answer = store.claim(request).await?;
-    if let (true, Claim::Granted(token)) = (request.forgotten, &answer) {
-        forgotten(request.observed.token, *token);
-    }
-    if let (Some(memory), Claim::Granted(token)) = (memory, &answer) {
-        let epochs = Epochs { seen: token.epoch, seq: Seq(0), asked: token.epoch };
-        if let Err(error) = memory.keep(epochs).await {
-            // As a claim, it was kept.
-            tracing::error!(epoch = token.epoch.0, "the epoch cannot be kept as granted: {error}");
-        }
-    }
-    Ok(answer)
+    let kept = kept_within(now, limit, &**memory, epochs).await;
+    shared.ability.found(&kept);
+    kept.is_ok()
+}
+
+/// Keeps the number as granted before anything is done under it, so that an older copy of the row is noticed after a
+/// restart. Leadership does not depend on that: as a claim, the number was kept.
+async fn keep_granted(shared: &Shared, now: Time, limit: Duration, epoch: Epoch) {
+    let Some(memory) = &shared.epochs else { return };
+    let epochs = Epochs { seen: epoch, seq: Seq(0), asked: epoch };
+    let kept = kept_within(now, limit, &**memory, epochs).await;
+    shared.ability.found(&kept);
+}
+
+async fn kept_within(
+    now: Time,
+    limit: Duration,
+    memory: &dyn EpochMemory,
+    epochs: Epochs,
+) -> Result<(), String> {
+    let stalled = || {
+        Err(format!("the epochs were not written within {limit:?}: the disk of the data directory is slow"))
+    };
+    within(now, limit, memory.keep(epochs)).await.unwrap_or_else(stalled)
 }
 
 async fn ticket_call(store: &dyn LeaderStore, request: TicketRequest) -> Result<TicketAnswer, StoreError> {

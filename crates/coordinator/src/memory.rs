@@ -1,7 +1,15 @@
-//! What an instance remembers of the fencing number when its store has forgotten it.
+//! What an instance remembers of the fencing number when its store has forgotten it, and whether it can: an instance that
+//! cannot keep a number does not claim one, so it cannot lead.
 
 use async_trait::async_trait;
 use domain::election::Epochs;
+use domain::ports::ClaimRequest;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use tokio::sync::watch;
+
+/// The most by which a remembered epoch can be above the lease row's: more terms than a group begins in 13 years at ten
+/// a second. What is further away was never a group's number.
+const EPOCHS_FORGOTTEN_MAX: u64 = 1 << 32;
 
 /// Keeps an instance's epochs over its restarts (M22). Without one they are remembered while the process runs.
 #[async_trait]
@@ -10,6 +18,78 @@ pub trait EpochMemory: Send + Sync {
     fn kept(&self) -> Epochs;
 
     /// Keeps the higher of each, and returns when that is durable. The error says why it is not: a claim that was to
-    /// follow is then not sent.
+    /// follow is then not sent. It should name the place, the cause and what an operator does about it.
     async fn keep(&self, epochs: Epochs) -> Result<(), String>;
+
+    /// Whether [`keep`](Self::keep) would succeed now, with its error if not. Called with every heartbeat, so it should be
+    /// cheap. An instance whose memory fails shows the error in the instance table, and `step-down` does not count it as
+    /// a candidate. Always `Ok` unless implemented.
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Why this instance cannot lead, if it cannot. Logs when that begins, changes or ends.
+pub(crate) struct Ability {
+    missing: watch::Sender<Option<String>>,
+    /// What this process remembers is absurd, until it ends: that the file can be written changes nothing.
+    is_damaged: AtomicBool,
+}
+
+impl Ability {
+    pub(crate) fn new() -> Self {
+        Self { missing: watch::channel(None).0, is_damaged: AtomicBool::new(false) }
+    }
+
+    /// The outcome of keeping epochs, or of the check whether they could be kept.
+    pub(crate) fn found(&self, kept: &Result<(), String>) {
+        if !self.is_damaged.load(Relaxed) {
+            self.set(kept);
+        }
+    }
+
+    /// Answers whether the claim may be sent: not when it is above an epoch that no group can have reached. Such a claim
+    /// would spend the numbers that there are.
+    pub(crate) fn allows(&self, request: &ClaimRequest) -> bool {
+        let refused = refuse_absurd(request);
+        if refused.is_err() {
+            self.is_damaged.store(true, Relaxed);
+            self.set(&refused);
+        }
+        refused.is_ok()
+    }
+
+    fn set(&self, kept: &Result<(), String>) {
+        self.missing.send_if_modified(|known| {
+            let now = kept.as_ref().err();
+            if known.as_ref() == now {
+                return false;
+            }
+            match now {
+                Some(error) => tracing::error!("this instance cannot lead: {error}"),
+                None => tracing::info!("this instance can lead again: its epochs can be kept"),
+            }
+            *known = now.cloned();
+            true
+        });
+    }
+
+    pub(crate) fn missing(&self) -> Option<String> {
+        self.missing.borrow().clone()
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Option<String>> {
+        self.missing.subscribe()
+    }
+}
+
+fn refuse_absurd(request: &ClaimRequest) -> Result<(), String> {
+    let (floor, row) = (request.floor, request.observed.token.epoch);
+    if floor.0 <= row.0.saturating_add(EPOCHS_FORGOTTEN_MAX) {
+        return Ok(());
+    }
+    Err(format!(
+        "it remembers epoch {floor}, which is far beyond the lease row's {row}: its file of epochs is damaged. Stop it, copy \
+         the file from another instance or delete it, and start it again (docs/integration.md)"
+    ))
 }

@@ -19,7 +19,7 @@ mod table;
 #[path = "transitions/walk.rs"]
 mod walk;
 
-use domain::election::{Epochs, Event, Role, RowRequest, TicketAnswer, TicketRequest, TicketUse};
+use domain::election::{Epochs, Event, Role, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse};
 use domain::lease::{Epoch, Observation, Seq};
 use domain::ports::{Acquire, ClaimRequest, Release};
 use domain::recovery::RecoveryCode;
@@ -105,6 +105,29 @@ fn a_claim_after_a_restart_says_that_the_store_has_forgotten() {
     assert_eq!(claims(8).floor, Epoch(4));
 }
 
+/// Its number was in no claim, and the ticket is for instances that can lead.
+#[test]
+fn a_claim_that_was_not_sent_is_tried_again_after_a_heartbeat_with_the_same_number() {
+    let mut machine = place::claiming();
+    let request = |machine: &Machine| match machine.row.as_ref().map(|asked| asked.request.clone()) {
+        Some(RowRequest::Claim(request)) => Some(request),
+        _ => None,
+    };
+    let first = request(&machine).expect("a claim is under way");
+    machine.row_answers(RowAnswer::NotSent);
+    assert_eq!(*machine.elector.role(), Role::Follower);
+    assert!(machine.elector.state_store_answers(), "the state store is not to blame");
+    let second = claim_of(machine.clone(), &place::open());
+    assert_eq!((second.epoch(), second.floor), (first.epoch(), first.floor));
+    assert_ne!(second.claim, first.claim);
+    // The ticket is given back and the row is read again; a heartbeat is a third of LEADER_TTL.
+    machine.ticket_obeys().row_answers(place::observed(place::open()));
+    machine.quietly(machine::TTL * 33 / 100);
+    assert!(machine.row.is_none() && machine.ticket.is_none(), "not sooner");
+    machine.until_wakeup().happens(&Event::Wakeup);
+    assert!(matches!(machine.elector.role(), Role::Candidate(_)));
+}
+
 /// The claim that the instance sends when it reads this row.
 fn claim_of(mut machine: Machine, row: &Observation) -> ClaimRequest {
     for _ in 0..100 {
@@ -141,6 +164,7 @@ fn late_answers() -> Vec<Event> {
         place::observed(place::theirs(9)),
         place::granted(&place::claiming()),
         place::lost(),
+        RowAnswer::NotSent,
         place::renewed(1, Some("late")),
         place::superseded(),
         place::released(Release::Released),

@@ -61,6 +61,9 @@ pub enum RowAnswer {
     Observed(Observation),
     /// To [`RowRequest::Claim`](super::RowRequest::Claim).
     Claim(Claim),
+    /// To [`RowRequest::Claim`](super::RowRequest::Claim): it was not sent, because this instance could not keep its
+    /// epoch (M22). Says nothing about the state store.
+    NotSent,
     /// To [`RowRequest::Renew`](super::RowRequest::Renew).
     Renewal(Renewal),
     /// To [`RowRequest::Release`](super::RowRequest::Release).

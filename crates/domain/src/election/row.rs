@@ -236,6 +236,10 @@ impl Elector {
         out: &mut Vec<Command>,
     ) {
         let Some(call) = self.row.call.take_if(|call| call.id == id) else { return };
+        if answer == Ok(RowAnswer::NotSent) {
+            self.claim_not_sent(now);
+            return;
+        }
         let first = self.row.seen.is_none();
         self.row.answered = answer.is_ok().then_some(now);
         match answer {
@@ -260,6 +264,8 @@ impl Elector {
                 }
                 self.lost_race(now);
             }
+            // Taken in before: the state store did not answer.
+            RowAnswer::NotSent => {}
             RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten }) => {
                 if let Role::Leader(leadership) = &mut self.role {
                     leadership.token.timeline = timeline;
@@ -286,6 +292,17 @@ impl Elector {
                 }
             }
         }
+    }
+
+    /// The epoch could not be kept, so the claim was not sent and its number is free. Not again before a heartbeat has
+    /// passed: the ticket is for instances that can lead.
+    fn claim_not_sent(&mut self, now: Time) {
+        if let Some(own) = &mut self.row.own {
+            own.given_up = true;
+        }
+        self.epochs.asked = Epoch(self.epochs.asked.0.saturating_sub(1));
+        self.lost_race(now);
+        self.keep_out = self.keep_out.max(now + self.config.heartbeat);
     }
 
     /// No answer is not a no: the deadline stays, and the same is asked again.

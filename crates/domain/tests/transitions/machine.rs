@@ -197,7 +197,8 @@ impl Machine {
                 self.let_go(holds.map(|mine| mine.claim));
             }
             Ok(RowAnswer::Renewal(Renewal::OtherTimeline(current))) => self.current = Some(*current),
-            Ok(RowAnswer::Renewal(Renewal::Superseded) | RowAnswer::Release(_)) | Err(_) => {}
+            Ok(RowAnswer::NotSent | RowAnswer::Renewal(Renewal::Superseded) | RowAnswer::Release(_))
+            | Err(_) => {}
         }
     }
 

@@ -408,6 +408,7 @@ mod tests {
             version: String::new(),
             started_ms: 0,
             settings: domain::settings::SharedSettings::default(),
+            cannot_lead: None,
         };
         assert_eq!(a.beat(&line(&a)).await.unwrap().changes_last_hour, 1);
         tokio::time::advance(MEMBER_AGE_MAX + Duration::from_secs(1)).await;

@@ -14,7 +14,7 @@ use domain::ports::{
     StoreIdentity,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One process's store for one group. Nothing is opened before it is needed.
 ///
@@ -43,10 +43,11 @@ impl SqliteStore {
         // The same file for good, whatever becomes of the working directory; and SQLite takes a name
         // such as `file:x` or `:memory:` for something else than a path.
         config.path = std::path::absolute(&config.path).unwrap_or(config.path);
+        let lost = Arc::default();
         Self {
-            election: Session::new(&config),
-            work: Session::new(&config),
-            watch: Watch::new(&config),
+            election: Session::new(&config, &lost),
+            work: Session::new(&config, &lost),
+            watch: Watch::new(&config, &lost),
             of_row: Reader::of(Subject::Lease),
             of_signals: Reader::of(Subject::Signals),
             beaten: AtomicBool::new(false),

@@ -6,7 +6,7 @@
 
 use crate::clock::{self, Alarm, of_this_process};
 use crate::leadership::Leadership;
-use crate::memory::EpochMemory;
+use crate::memory::{keep_asked, keep_granted};
 use crate::notice::{Notice, NoticeKind};
 use crate::recover::recover;
 use crate::shared::Shared;
@@ -18,7 +18,7 @@ use domain::election::{
 use domain::lease::{Epoch, Seq, Timeline, Token};
 use domain::member::Standing;
 use domain::metrics::{Fact, SyncResult};
-use domain::ports::{Claim, ClaimRequest, LeaderStore, Renewal, StateStore, StoreError};
+use domain::ports::{Claim, LeaderStore, Renewal, StateStore, StoreError};
 use domain::recovery::RecoveryCode;
 use domain::time::Time;
 use std::collections::HashMap;
@@ -438,41 +438,6 @@ fn forgotten(row: Token, now: Token) {
         "the state store has forgotten (a standby was promoted, or a backup restored): signals from before are looked \
          up before they are sent"
     );
-}
-
-/// Keeps the number of a claim before any store or service can see it: a process that is killed at any moment claims
-/// above it in its next life (M22). Answers whether the claim may be sent.
-async fn keep_asked(shared: &Shared, now: Time, limit: Duration, request: &ClaimRequest) -> bool {
-    let Some(memory) = &shared.epochs else { return true };
-    let (seen, seq) = (request.observed.token.epoch, request.observed.seq);
-    let epochs = Epochs { seen, seq, asked: request.epoch() };
-    if !shared.ability.allows(request) {
-        return false;
-    }
-    let kept = kept_within(now, limit, &**memory, epochs).await;
-    shared.ability.found(&kept);
-    kept.is_ok()
-}
-
-/// Keeps the number as granted before anything is done under it, so that an older copy of the row is noticed after a
-/// restart. Leadership does not depend on that: as a claim, the number was kept.
-async fn keep_granted(shared: &Shared, now: Time, limit: Duration, epoch: Epoch) {
-    let Some(memory) = &shared.epochs else { return };
-    let epochs = Epochs { seen: epoch, seq: Seq(0), asked: epoch };
-    let kept = kept_within(now, limit, &**memory, epochs).await;
-    shared.ability.found(&kept);
-}
-
-async fn kept_within(
-    now: Time,
-    limit: Duration,
-    memory: &dyn EpochMemory,
-    epochs: Epochs,
-) -> Result<(), String> {
-    let stalled = || {
-        Err(format!("the epochs were not written within {limit:?}: the disk of the data directory is slow"))
-    };
-    within(now, limit, memory.keep(epochs)).await.unwrap_or_else(stalled)
 }
 
 async fn ticket_call(store: &dyn LeaderStore, request: TicketRequest) -> Result<TicketAnswer, StoreError> {

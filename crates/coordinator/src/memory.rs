@@ -1,10 +1,15 @@
 //! What an instance remembers of the fencing number when its store has forgotten it, and whether it can: an instance that
 //! cannot keep a number does not claim one, so it cannot lead.
 
+use crate::shared::Shared;
+use crate::within::within;
 use async_trait::async_trait;
 use domain::election::Epochs;
+use domain::lease::{Epoch, Seq};
 use domain::ports::ClaimRequest;
+use domain::time::Time;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The most by which a remembered epoch can be above the lease row's: more terms than a group begins in 13 years at ten
@@ -27,6 +32,41 @@ pub trait EpochMemory: Send + Sync {
     async fn check(&self) -> Result<(), String> {
         Ok(())
     }
+}
+
+/// Keeps the number of a claim before any store or service can see it: a process that is killed at any moment claims
+/// above it in its next life (M22). Answers whether the claim may be sent.
+pub(crate) async fn keep_asked(shared: &Shared, now: Time, limit: Duration, request: &ClaimRequest) -> bool {
+    let Some(memory) = &shared.epochs else { return true };
+    let (seen, seq) = (request.observed.token.epoch, request.observed.seq);
+    let epochs = Epochs { seen, seq, asked: request.epoch() };
+    if !shared.ability.allows(request) {
+        return false;
+    }
+    let kept = kept_within(now, limit, &**memory, epochs).await;
+    shared.ability.found(&kept);
+    kept.is_ok()
+}
+
+/// Keeps the number as granted before anything is done under it, so that an older copy of the row is noticed after a
+/// restart. Leadership does not depend on that: as a claim, the number was kept.
+pub(crate) async fn keep_granted(shared: &Shared, now: Time, limit: Duration, epoch: Epoch) {
+    let Some(memory) = &shared.epochs else { return };
+    let epochs = Epochs { seen: epoch, seq: Seq(0), asked: epoch };
+    let kept = kept_within(now, limit, &**memory, epochs).await;
+    shared.ability.found(&kept);
+}
+
+async fn kept_within(
+    now: Time,
+    limit: Duration,
+    memory: &dyn EpochMemory,
+    epochs: Epochs,
+) -> Result<(), String> {
+    let stalled = || {
+        Err(format!("the epochs were not written within {limit:?}: the disk of the data directory is slow"))
+    };
+    within(now, limit, memory.keep(epochs)).await.unwrap_or_else(stalled)
 }
 
 /// Why this instance cannot lead, if it cannot. Logs when that begins, changes or ends.

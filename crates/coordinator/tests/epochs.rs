@@ -110,6 +110,7 @@ async fn a_number_that_cannot_be_kept_is_not_asked_for_and_is_no_fault_of_the_st
     let why = "this instance cannot lead: no space left on device";
     wait_line(&mut lines, why).await;
     assert!(coordinator.leadership().borrow().state_store_answers);
+    assert_eq!(coordinator.ready().as_ref().map_err(String::as_str), Err(why));
 
     memory.broken.store(false, Relaxed);
     let mut leadership = coordinator.leadership();

@@ -2,7 +2,7 @@
 //! it runs beside the driver, so that it can neither delay nor be delayed by a renewal.
 
 use crate::clock;
-use crate::recover::recover;
+use crate::recover::{Purpose, recover};
 use crate::shared::Shared;
 use domain::lease::Epoch;
 use domain::member::{Beat, Member};
@@ -121,7 +121,7 @@ async fn once(shared: &Shared) -> Result<Beat, StoreError> {
     };
     let started = Instant::now();
     let answer = timeout(settings.heartbeat, shared.state_store.beat(&member)).await;
-    if matches!(answer, Ok(Ok(_)) | Err(_)) {
+    if matches!(answer, Ok(Ok(_))) {
         shared.commits.committed(started.elapsed());
     }
     match answer {
@@ -172,7 +172,7 @@ async fn compare(shared: &Shared, interval: Duration, known: &mut Vec<Differing>
 async fn recheck(shared: &Shared) {
     let failed = matches!(&*shared.recovered.borrow(), Some(Err(_)));
     if failed && !shared.leadership.borrow().standing.leads() {
-        let _ = recover(shared).await;
+        let _ = recover(shared, Purpose::Readiness).await;
     }
 }
 

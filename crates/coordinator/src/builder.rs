@@ -8,7 +8,7 @@ use crate::election::Election;
 use crate::handle::Coordinator;
 use crate::leadership::Leadership;
 use crate::memory::{Ability, EpochMemory};
-use crate::recover::recover;
+use crate::recover::{Purpose, recover};
 use crate::shared::{Settings, Shared};
 use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
 use domain::id::{InstanceId, Nonce};
@@ -362,7 +362,7 @@ async fn run(
     // A standby that could not take over should say so before it is needed; the outcome is remembered. Beside
     // the election: a slow portfolio must not keep this instance out of it, a leader recovers anyway.
     let readiness = Arc::clone(&shared);
-    tokio::spawn(of_this_process(async move { recover(&readiness).await.map(drop) }));
+    tokio::spawn(of_this_process(async move { recover(&readiness, Purpose::Readiness).await.map(drop) }));
     let driver = Driver::new(elector, Arc::clone(&shared), inbox, Handle::current());
     let mut election =
         Election::start(driver, Arc::clone(&shared), requests.clone()).map_err(Ended::Failed)?;

@@ -8,7 +8,7 @@ use crate::clock::{self, Alarm, of_this_process};
 use crate::leadership::Leadership;
 use crate::memory::{keep_asked, keep_granted};
 use crate::notice::{Notice, NoticeKind};
-use crate::recover::recover;
+use crate::recover::{Purpose, recover};
 use crate::shared::Shared;
 use crate::within::within;
 use domain::election::{
@@ -233,7 +233,9 @@ impl Driver {
 
     fn recover(&mut self, call: CallId) {
         let shared = Arc::clone(&self.shared);
-        let recovering = self.service.spawn(of_this_process(async move { recover(&shared).await.map(drop) }));
+        let recovering = self
+            .service
+            .spawn(of_this_process(async move { recover(&shared, Purpose::Lead).await.map(drop) }));
         self.spawn(Owed::Recovery(call), async move {
             let answer = match recovering.await {
                 Ok(answer) => answer.map_err(|fault| fault.code),

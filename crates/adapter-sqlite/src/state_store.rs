@@ -7,11 +7,11 @@ use crate::watch::{Reader, Subject, Watch};
 use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
-use domain::lease::{Observation, Reached, Seq, Timeline, Token};
+use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError,
-    StoreIdentity,
+    Claim, ClaimRequest, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown,
+    StoreError, StoreIdentity,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -121,6 +121,10 @@ impl StateStore for SqliteStore {
 
     async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
         lease::request_step_down(&self.election, &self.config, token, reason).await
+    }
+
+    async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
+        lease::note_forgotten(&self.election, &self.config, found, known).await
     }
 
     async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {

@@ -18,7 +18,7 @@ use domain::election::{
 use domain::lease::{Epoch, Seq, Timeline, Token};
 use domain::member::Standing;
 use domain::metrics::{Fact, SyncResult};
-use domain::ports::{Claim, LeaderStore, Renewal, StateStore, StoreError};
+use domain::ports::{Claim, LeaderStore, Noted, Renewal, StateStore, StoreError};
 use domain::recovery::RecoveryCode;
 use domain::time::Time;
 use std::collections::HashMap;
@@ -196,10 +196,12 @@ impl Driver {
             shared.commits.renewing(now);
         }
         self.spawn(Owed::Row(call), async move {
-            if let RowRequest::Claim(request) = &request
-                && !keep_asked(&shared, now, limit, request).await
-            {
-                // The state store was not asked.
+            let may_be_sent = match &request {
+                RowRequest::Claim(request) => keep_asked(&shared, now, limit, request).await,
+                RowRequest::Note { found, known } => shared.ability.allows(*known, found.epoch),
+                RowRequest::Observe | RowRequest::Renew { .. } | RowRequest::Release { .. } => true,
+            };
+            if !may_be_sent {
                 return Answer { event: Event::Row { call, answer: Ok(RowAnswer::NotSent) }, sync: None };
             }
             let started = Instant::now();
@@ -426,6 +428,19 @@ async fn row_call(store: &dyn StateStore, request: RowRequest) -> Result<RowAnsw
         }
         RowRequest::Release { token, seq, reason } => {
             store.release(&token, seq, &reason).await.map(RowAnswer::Release)
+        }
+        RowRequest::Note { found, known } => {
+            let noted = store.note_forgotten(&found, known).await?;
+            if noted == Noted::Noted {
+                tracing::error!(
+                    found = found.epoch.0,
+                    known = known.0,
+                    "the state store has forgotten (a backup was restored): its lease row is behind one that this instance \
+                     has seen. The leader is asked to give the lease back; signals from before are looked up before they \
+                     are sent"
+                );
+            }
+            Ok(RowAnswer::Note(noted))
         }
     }
 }

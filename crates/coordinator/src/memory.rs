@@ -40,7 +40,7 @@ pub(crate) async fn keep_asked(shared: &Shared, now: Time, limit: Duration, requ
     let Some(memory) = &shared.epochs else { return true };
     let (seen, seq) = (request.observed.token.epoch, request.observed.seq);
     let epochs = Epochs { seen, seq, asked: request.epoch() };
-    if !shared.ability.allows(request) {
+    if !shared.ability.allows(request.floor, request.observed.token.epoch) {
         return false;
     }
     let kept = kept_within(now, limit, &**memory, epochs).await;
@@ -88,10 +88,10 @@ impl Ability {
         }
     }
 
-    /// Answers whether the claim may be sent: not when it is above an epoch that no group can have reached. Such a claim
-    /// would spend the numbers that there are.
-    pub(crate) fn allows(&self, request: &ClaimRequest) -> bool {
-        let refused = refuse_absurd(request);
+    /// Answers whether the epoch `known` may be claimed above, or reported, when the lease row has `row`: not when no group
+    /// can have reached it. Such a claim would spend the numbers that there are.
+    pub(crate) fn allows(&self, known: Epoch, row: Epoch) -> bool {
+        let refused = refuse_absurd(known, row);
         if refused.is_err() {
             self.is_damaged.store(true, Relaxed);
             self.set(&refused);
@@ -123,13 +123,12 @@ impl Ability {
     }
 }
 
-fn refuse_absurd(request: &ClaimRequest) -> Result<(), String> {
-    let (floor, row) = (request.floor, request.observed.token.epoch);
-    if floor.0 <= row.0.saturating_add(EPOCHS_FORGOTTEN_MAX) {
+fn refuse_absurd(known: Epoch, row: Epoch) -> Result<(), String> {
+    if known.0 <= row.0.saturating_add(EPOCHS_FORGOTTEN_MAX) {
         return Ok(());
     }
     Err(format!(
-        "it remembers epoch {floor}, which is far beyond the lease row's {row}: its file of epochs is damaged. Stop it, copy \
+        "it remembers epoch {known}, which is far beyond the lease row's {row}: its file of epochs is damaged. Stop it, copy \
          the file from another instance or delete it, and start it again (docs/integration.md)"
     ))
 }

@@ -46,8 +46,12 @@ impl EpochMemory for Memory {
 }
 
 fn start(kept: Epochs, broken: bool) -> (Coordinator, Arc<Memory>) {
-    let opening = Opening { ttl: TTL, ..Opening::new(&GroupId::parse("g").expect("a group"), "a") };
-    let store = FakeDatabase::new().process(&opening);
+    start_in(&FakeDatabase::new(), "a", kept, broken)
+}
+
+fn start_in(database: &FakeDatabase, name: &str, kept: Epochs, broken: bool) -> (Coordinator, Arc<Memory>) {
+    let opening = Opening { ttl: TTL, ..Opening::new(&GroupId::parse("g").expect("a group"), name) };
+    let store = database.process(&opening);
     let memory =
         Arc::new(Memory { store: Arc::clone(&store), kept, broken: broken.into(), calls: Mutex::default() });
     let builder = Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).epochs(memory.clone());
@@ -170,4 +174,32 @@ async fn an_epoch_that_no_store_can_have_forgotten_is_refused() {
     assert!(memory.calls.lock().expect("no panic").is_empty(), "nor is it kept");
     coordinator.shutdown().await;
     assert_eq!(lines.borrow().iter().filter(|line| line.contains("lead")).count(), 1, "{:?}", lines.borrow());
+}
+
+/// A backup was restored. The instance that starts first was away since before it was made; the one that comes back later
+/// cannot lead, as its disk is full, and still its numbers are not given out again.
+#[tokio::test]
+async fn a_follower_that_knows_more_ends_the_term_and_the_next_number_is_above_all_that_it_knows() {
+    let database = FakeDatabase::new();
+    let (away, memory) = start_in(&database, "away", Epochs::NONE, false);
+    let mut leadership = away.leadership();
+    let active = leadership.wait_for(|now| now.standing == Standing::Active);
+    assert_eq!(timeout(LONG, active).await.expect("it leads").expect("it runs").epoch, Some(Epoch(1)));
+    let (_subscribed, lines) = logged();
+    let kept = Epochs { seen: Epoch(5), seq: Seq(9), asked: Epoch(6) };
+    let (back, _) = start_in(&database, "back", kept, true);
+    let next = leadership.wait_for(|now| {
+        now.is_active(coordinator::clock::now()) && now.epoch.is_some_and(|epoch| epoch > Epoch(1))
+    });
+    assert_eq!(timeout(LONG, next).await.expect("it leads again").expect("it runs").epoch, Some(Epoch(7)));
+    assert!(memory.store.forgot_ms().await.expect("a moment").is_some());
+    let terms = memory.store.history(9).await.expect("history");
+    assert_eq!(terms.iter().map(|term| term.epoch).collect::<Vec<_>>(), [Epoch(7), Epoch(1)]);
+    assert_eq!(terms[1].reason.as_deref(), Some("the state store has forgotten"));
+    let reported =
+        lines.borrow().iter().filter(|line| line.contains("the state store has forgotten (a backup")).count();
+    assert_eq!(reported, 1, "{:?}", lines.borrow());
+    for coordinator in [back, away] {
+        coordinator.shutdown().await;
+    }
 }

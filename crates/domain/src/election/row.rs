@@ -9,7 +9,7 @@ use super::role::{Candidacy, Leadership, Phase, Role};
 use super::sighting::Sighting;
 use crate::id::ClaimId;
 use crate::lease::{Epoch, Observation, Seq, Timeline, Token};
-use crate::ports::{Claim, ClaimRequest, Release, Renewal, StoreError};
+use crate::ports::{Claim, ClaimRequest, Noted, Release, Renewal, StoreError};
 use crate::time::Time;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -33,6 +33,10 @@ pub(super) struct RowLane {
     answered: Option<Time>,
     own: Option<Own>,
     debt: Option<Debt>,
+    /// Another instance holds the row under this token, and the row is behind one that was seen: to be reported.
+    behind: Option<Token>,
+    /// The claim for which that was reported.
+    noted: Option<ClaimId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,6 +52,7 @@ enum Kind {
     Claim,
     Renew,
     Release(Token),
+    Note(ClaimId),
 }
 
 /// The last claim this process sent. A restarted process has none, so it can never take its former row
@@ -159,16 +164,21 @@ impl Elector {
             self.row.hints.answered_by(Cause::Timer, now, &self.config);
             return Some((Kind::Renew, RowRequest::Renew { token, seq, current }));
         }
+        if let Some(found) = self.row.behind.take()
+            && !matches!(self.role, Role::Leader(_))
+        {
+            return Some((Kind::Note(found.claim), RowRequest::Note { found, known: self.epochs.floor() }));
+        }
         if let Role::Candidate(candidacy) = self.role
             && self.ticket_settled(now, &candidacy)
-            && let Some(observed) = self.row().map(|row| row.version)
+            && let Some((observed, reported)) = self.row().map(|row| (row.version, row.floor))
         {
             self.row.own = Some(Own { claim: candidacy.claim, sent: now, given_up: false });
             let (holder, ttl) = (self.config.id.clone(), self.config.ttl);
             let other_timeline =
                 observed.token.timeline != observed.current && observed.token.epoch > Epoch(0);
             let forgotten = other_timeline || self.epochs.are_beyond(observed.token.epoch, observed.seq);
-            let floor = self.epochs.floor();
+            let floor = self.epochs.floor().max(reported);
             let request = ClaimRequest { observed, claim: candidacy.claim, holder, ttl, floor, forgotten };
             self.epochs.asked = request.epoch();
             return Some((Kind::Claim, RowRequest::Claim(request)));
@@ -237,7 +247,7 @@ impl Elector {
     ) {
         let Some(call) = self.row.call.take_if(|call| call.id == id) else { return };
         if answer == Ok(RowAnswer::NotSent) {
-            self.claim_not_sent(now);
+            self.not_sent(now, &call.kind);
             return;
         }
         let first = self.row.seen.is_none();
@@ -284,6 +294,10 @@ impl Elector {
             }
             RowAnswer::Renewal(Renewal::Superseded) => self.lose(now, LossReason::Superseded, out),
             RowAnswer::Renewal(Renewal::OtherTimeline(current)) => self.on_timeline(now, current),
+            RowAnswer::Note(noted) => match (noted, &call.kind) {
+                (Noted::Noted, Kind::Note(claim)) => self.row.noted = Some(*claim),
+                (Noted::Noted | Noted::Superseded, _) => self.row.read = true,
+            },
             RowAnswer::Release(release) => {
                 self.row.debt = None;
                 self.row.read = true;
@@ -294,9 +308,14 @@ impl Elector {
         }
     }
 
-    /// The epoch could not be kept, so the claim was not sent and its number is free. Not again before a heartbeat has
+    /// The epoch could not be kept, so the claim was not sent and its number is free; or what is remembered cannot be, so
+    /// it was not reported. Not again before a heartbeat has
     /// passed: the ticket is for instances that can lead.
-    fn claim_not_sent(&mut self, now: Time) {
+    fn not_sent(&mut self, now: Time, kind: &Kind) {
+        if let Kind::Note(claim) = kind {
+            self.row.noted = Some(*claim);
+            return;
+        }
         if let Some(own) = &mut self.row.own {
             own.given_up = true;
         }
@@ -324,6 +343,8 @@ impl Elector {
                 self.row.debt = None;
                 self.row.read = true;
             }
+            // The next read shows whether it is still to be reported.
+            Kind::Note(_) => self.row.read = true,
             Kind::Renew => self.row.renew_at = retry_at,
             Kind::Observe => {}
         }
@@ -334,6 +355,11 @@ impl Elector {
         let current = row.version.current;
         let resign = row.resign.clone();
         self.epochs.saw(token.epoch, seq);
+        // On another timeline, or open, the next claim finds it. A leader that carries the row over finds it too.
+        let holds = !released && token.timeline == current && self.row.noted != Some(token.claim);
+        let behind = holds && !self.stopping && self.epochs.are_beyond(token.epoch, seq);
+        let own = self.row.own.is_some_and(|own| own.claim == token.claim);
+        self.row.behind = (behind && !own).then_some(token);
         Sighting::update(&mut self.row.seen, row, now);
         self.row.outdated = false;
         if let Role::Leader(leadership) = &mut self.role {
@@ -347,7 +373,7 @@ impl Elector {
                 self.on_timeline(now, current);
                 self.asked_to_resign(now, resign, out);
             }
-        } else if self.row.own.is_some_and(|own| own.claim == token.claim) && !released {
+        } else if own && !released {
             // Our last claim, of which we did not know that it was carried out, or which we let go.
             self.granted(now, token, seq, current, out);
         }

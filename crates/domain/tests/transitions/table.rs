@@ -347,6 +347,7 @@ fn command(command: &Command) -> String {
             RowRequest::Claim(_) => "claim the row".into(),
             RowRequest::Renew { .. } => "renew the row".into(),
             RowRequest::Release { .. } => "release the row".into(),
+            RowRequest::Note { .. } => "note that the store has forgotten".into(),
         },
         Command::Ticket { request, .. } => match request {
             TicketRequest::Acquire { .. } => "ask for the ticket".into(),

@@ -273,9 +273,16 @@ impl Elector {
             LeaseNews::Nothing => {}
             LeaseNews::Granted { token, sent, deadline } => self.elected(now, token, sent, deadline, out),
             LeaseNews::AttemptFailed(attempt) => {
-                // Another instance was quicker: do not run into the same door at once.
-                if attempt == Attempt::Lost && matches!(self.role, Role::Candidate(_)) {
-                    self.keep_out = self.keep_out.max(now + self.jitter());
+                if matches!(self.role, Role::Candidate(_)) {
+                    let pause = match attempt {
+                        // Do not run into the same door at once.
+                        Attempt::Lost => self.jitter(),
+                        // The ticket is for instances that can lead.
+                        Attempt::NotSent => self.config.heartbeat,
+                        // The next read shows whether it was carried out.
+                        Attempt::Unknown => Duration::ZERO,
+                    };
+                    self.keep_out = self.keep_out.max(now + pause);
                 }
                 self.abandon_candidacy();
             }

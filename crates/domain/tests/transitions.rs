@@ -226,3 +226,49 @@ fn late_answers() -> Vec<Event> {
     let silence = [other.row_is_silent(), other.ticket_is_silent()];
     rows.into_iter().chain(tickets).chain(recoveries).chain(silence).collect()
 }
+
+/// The backup of a store is older than the last write of an orderly stop, which is the release.
+#[test]
+fn the_seq_of_a_release_is_remembered() {
+    let mut machine = place::giving_back();
+    let Some(RowRequest::Release { token, seq, .. }) =
+        machine.row.as_ref().map(|asked| asked.request.clone())
+    else {
+        panic!("a release is under way");
+    };
+    assert!(machine.elector.epochs().seq < seq);
+    machine.row_answers(place::released(Release::Released));
+    assert_eq!((machine.elector.epochs().seen, machine.elector.epochs().seq), (token.epoch, seq));
+}
+
+/// The state store was away while the lease ran out: what is released when it answers again ended for that reason.
+#[test]
+fn a_release_that_had_no_answer_is_sent_again_with_its_reason() {
+    let mut machine = place::giving_back();
+    let asked = |machine: &Machine| machine.row.as_ref().map(|asked| asked.request.clone());
+    let Some(RowRequest::Release { token, seq, reason }) = asked(&machine) else {
+        panic!("a release is under way");
+    };
+    let no_answer = machine.row_is_silent();
+    machine.happens(&no_answer);
+    let mut row = place::row(token.claim, token.epoch.0, seq.0 - 1);
+    row.holder = Some(machine.elector.config().id().clone());
+    machine.until_wakeup().happens(&Event::Wakeup).row_answers(place::observed(row));
+    assert_eq!(asked(&machine), Some(RowRequest::Release { token, seq, reason }));
+}
+
+/// Two instances that hand over in turn: the exclusion is for letting another one lead, which has happened then.
+#[test]
+fn an_instance_that_handed_over_may_lead_again_after_the_next_term() {
+    let mut machine = place::kept_out();
+    let epoch = machine.elector.row().expect("it has read the lease").version.token.epoch.0;
+    let next = |released| Observation { released, ..place::row(place::foreign(7), epoch + 1, 3) };
+    machine.looking().row_answers(place::observed(Observation {
+        released: true,
+        ..place::row(place::foreign(6), epoch, 99)
+    }));
+    assert!(matches!(machine.elector.role(), Role::Follower), "its own exclusion, and nobody has led since");
+    machine.looking().row_answers(place::observed(next(false)));
+    machine.looking().row_answers(place::observed(next(true)));
+    assert!(matches!(machine.elector.role(), Role::Candidate(_)), "at once");
+}

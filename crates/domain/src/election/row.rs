@@ -37,6 +37,8 @@ pub(super) struct LeaseLane {
     term: Option<Term>,
     /// A lease that is to be released as soon as the lane is free.
     release: Option<PendingRelease>,
+    /// Why a lease was to be released whose release had no answer: for the history, when it is released again.
+    unreleased: Option<String>,
     /// Another instance holds the lease under this token, and the lease is behind one that was seen: to be reported.
     behind: Option<Token>,
     /// The claim for which that was reported.
@@ -57,7 +59,7 @@ enum Kind {
     Read,
     Claim,
     Renew,
-    Release(Token),
+    Release,
     Note(ClaimId),
 }
 
@@ -149,6 +151,7 @@ impl LeaseLane {
             own: None,
             term: None,
             release: None,
+            unreleased: None,
             behind: None,
             noted: None,
             epochs,
@@ -270,7 +273,7 @@ impl LeaseLane {
         let (kind, request) = match (work, cx.role) {
             (LeaseWork::Release, _) => {
                 let PendingRelease { token, seq, reason } = self.release.clone()?;
-                (Kind::Release(token), RowRequest::Release { token, seq, reason })
+                (Kind::Release, RowRequest::Release { token, seq, reason })
             }
             (LeaseWork::Renew, Role::Leader(leadership)) => {
                 let term = self.term.as_mut()?;
@@ -313,6 +316,7 @@ impl LeaseLane {
             forgotten: other_timeline || self.epochs.are_beyond(observed.token.epoch, observed.seq),
         };
         self.own = Some(Own { claim: candidacy.claim, sent: now, abandoned: false });
+        self.unreleased = None;
         self.epochs.asked = request.epoch();
         Some(request)
     }
@@ -385,10 +389,13 @@ impl LeaseLane {
                 LeaseNews::Nothing
             }
             RowAnswer::Release(release) => {
-                self.release = None;
                 self.read = true;
-                match (release, &call.kind) {
-                    (Release::Released, Kind::Release(token)) => LeaseNews::Released(*token),
+                match (release, self.release.take()) {
+                    // A backup from before this release is noticed (M23).
+                    (Release::Released, Some(PendingRelease { token, seq, .. })) => {
+                        self.epochs.saw(token.epoch, seq);
+                        LeaseNews::Released(token)
+                    }
                     (Release::Released | Release::Superseded, _) => LeaseNews::Nothing,
                 }
             }
@@ -422,8 +429,8 @@ impl LeaseLane {
                 return LeaseNews::AttemptFailed(Attempt::Unknown);
             }
             // When the next read shows the lease as ours, it is released again; a stopping process leaves it to expire.
-            Kind::Release(_) => {
-                self.release = None;
+            Kind::Release => {
+                self.unreleased = self.release.take().map(|release| release.reason);
                 self.read = true;
             }
             // The next read shows whether it is still to be reported.
@@ -484,7 +491,8 @@ impl LeaseLane {
         let deadline = own.sent + cx.config.belief();
         if own.abandoned || now >= deadline || cx.stopping || now < cx.keep_out {
             own.abandoned = true;
-            let reason = String::from("given back: the claim came too late");
+            let late = || String::from("released: the claim was granted too late");
+            let reason = self.unreleased.take().unwrap_or_else(late);
             self.release = Some(PendingRelease { token, seq: seq.next(), reason });
             self.read = true;
             LeaseNews::AttemptFailed(Attempt::Lost)

@@ -6,7 +6,7 @@ use crate::{arrows, codegen, dashboards, evidence, links, manifests, proof, sour
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-const FIX: &str = "`cargo xtask fix`, then read the difference before you commit it";
+pub const FIX: &str = "`cargo xtask fix`, then read the difference before you commit it";
 
 /// Quick steps first, so that a slip is told within a second.
 pub fn run(workspace: &Workspace) -> ExitCode {

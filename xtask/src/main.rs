@@ -13,8 +13,10 @@ mod fix;
 mod links;
 mod manifests;
 mod proof;
+mod quick;
 mod report;
 mod sources;
+mod stages;
 mod test;
 mod workspace;
 
@@ -36,11 +38,16 @@ enum Run {
 }
 
 /// A new command is a line here and a module that does it.
-const COMMANDS: [Command; 9] = [
+const COMMANDS: [Command; 10] = [
     Command {
         name: "check",
         does: "reads everything, changes nothing: style, layers, links, docs",
         run: Run::Alone(check::run),
+    },
+    Command {
+        name: "quick",
+        does: "style and tests of what changed, without servers; `quick --since REV`",
+        run: Run::With(quick::run),
     },
     Command {
         name: "fix",

@@ -1,8 +1,8 @@
 //! Steps one after another: each says its name and its time, all run. A failure is told in short at once, and
 //! in full at the end, where all of them stand together.
 
+use crate::stages::Stages;
 use std::process::ExitCode;
-use std::time::Instant;
 
 /// What a step found: a remark, or one line per problem.
 pub type Findings = Result<String, Vec<String>>;
@@ -16,18 +16,15 @@ struct Failure {
 /// Collects what the steps of a command found.
 #[derive(Default)]
 pub struct Report {
-    steps: usize,
+    stages: Stages,
     failures: Vec<Failure>,
 }
 
 impl Report {
     /// Runs `work` under the name `step`; `remedy` is told when it fails.
     pub fn step(&mut self, step: &'static str, remedy: &'static str, work: impl FnOnce() -> Findings) {
-        println!("== {step}");
-        let started = Instant::now();
-        let findings = work();
-        let seconds = started.elapsed().as_secs_f64();
-        self.steps += 1;
+        let findings = self.stages.run(step, work);
+        let seconds = self.stages.last_s();
         match findings {
             Ok(remark) if remark.is_empty() => println!("   ok ({seconds:.1} s)"),
             Ok(remark) => println!("   ok ({seconds:.1} s): {remark}"),
@@ -43,8 +40,10 @@ impl Report {
 
     /// Tells all failures again, and what to do about each.
     pub fn finish(self) -> ExitCode {
+        let steps = self.stages.count();
+        println!("\n{}", self.stages);
         if self.failures.is_empty() {
-            println!("\nall {} steps passed", self.steps);
+            println!("all {steps} steps passed");
             return ExitCode::SUCCESS;
         }
         for Failure { step, problems, remedy } in &self.failures {
@@ -54,7 +53,7 @@ impl Report {
             }
             println!("  what to do: {remedy}");
         }
-        println!("\n{} of {} steps failed", self.failures.len(), self.steps);
+        println!("\n{} of {steps} steps failed", self.failures.len());
         ExitCode::FAILURE
     }
 }

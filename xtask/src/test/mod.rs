@@ -11,6 +11,7 @@ pub mod servers;
 pub mod summary;
 
 use crate::proof::{self, Profile};
+use crate::stages::Stages;
 use crate::workspace::{Workspace, run as run_command};
 use servers::Servers;
 use std::ffi::OsString;
@@ -26,12 +27,13 @@ const SIGNALS: &str = "5000";
 /// The command.
 pub fn run(workspace: &Workspace) -> ExitCode {
     let mut problems = Vec::new();
-    let summary = attempt(workspace, &mut problems).unwrap_or_else(|problem| {
+    let mut stages = Stages::default();
+    let summary = attempt(workspace, &mut stages, &mut problems).unwrap_or_else(|problem| {
         problems.push(problem);
         Summary::default()
     });
 
-    println!();
+    println!("\n{stages}");
     for binary in summary.failed_binaries() {
         println!("failed: {binary}");
     }
@@ -45,30 +47,35 @@ pub fn run(workspace: &Workspace) -> ExitCode {
     if summary.failed() == 0 && problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn attempt(workspace: &Workspace, problems: &mut Vec<String>) -> Result<Summary, String> {
-    println!("== servers");
-    let servers = Servers::provide(workspace)?;
+fn attempt(
+    workspace: &Workspace,
+    stages: &mut Stages,
+    problems: &mut Vec<String>,
+) -> Result<Summary, String> {
+    let servers = stages.run("servers", || Servers::provide(workspace))?;
     println!("{servers}");
 
-    println!("== build");
     // Built beforehand so that the time limit of the run is about tests, and a compiler's daemon, if one is
     // configured, is not taken for a leftover.
-    run_command(&mut workspace.cargo(&["build", "--workspace", "--all-targets", "--locked"]))?;
+    stages.run("build", || {
+        run_command(&mut workspace.cargo(&["build", "--workspace", "--all-targets", "--locked"]))
+    })?;
 
     let orphans = leftovers::Orphans::adopt()?;
-    let outcome = with_processes(workspace, &servers, problems);
+    let outcome = with_processes(workspace, &servers, stages, problems);
     problems.extend(orphans.end().into_iter().map(|process| format!("outlived the tests: {process}")));
     let mut summary = outcome?;
 
-    println!("== simulation");
-    let (simulated, problem) = run::tests(&mut proof::sim_tests(workspace))?;
+    let (simulated, problem) =
+        stages.run("simulation, its tests", || run::tests(&mut proof::sim_tests(workspace)))?;
     problems.extend(problem);
     summary.add(simulated);
-    summary.part("simulation", run_command(&mut proof::sim_command(workspace, &[])));
-    println!("== model check");
-    summary.part("model check", run_command(&mut proof::model_command(workspace, &[])));
-    println!("== mutants");
-    summary.part("mutants", run_command(&mut proof::model_command(workspace, &["mutants".to_owned()])));
+    let mut part = |name: &'static str, mut command: Command| {
+        summary.part(name, stages.run(name, || run_command(&mut command)));
+    };
+    part("simulation", proof::sim_command(workspace, &[]));
+    part("model check", proof::model_command(workspace, &[]));
+    part("mutants", proof::model_command(workspace, &["mutants".to_owned()]));
     Ok(summary)
 }
 
@@ -76,20 +83,20 @@ fn attempt(workspace: &Workspace, problems: &mut Vec<String>) -> Result<Summary,
 fn with_processes(
     workspace: &Workspace,
     servers: &Servers,
+    stages: &mut Stages,
     problems: &mut Vec<String>,
 ) -> Result<Summary, String> {
-    println!("== tests");
-    let (mut summary, problem) = run::tests(&mut cargo(workspace, servers, &TESTS))?;
+    let (mut summary, problem) =
+        stages.run("tests", || run::tests(&mut cargo(workspace, servers, &TESTS)))?;
     problems.extend(problem);
-    println!("== chaos");
-    let chaos = |arguments: &[String]| {
-        run_command(&mut proof::chaos_command(workspace, servers, Profile::Debug, arguments))
+    let mut chaos = |name: &'static str, arguments: &[String]| {
+        let mut command = proof::chaos_command(workspace, servers, Profile::Debug, arguments);
+        summary.part(name, stages.run(name, || run_command(&mut command)));
     };
-    summary.part("chaos", chaos(&[]));
-    println!("== chaos, signals");
-    summary.part("chaos, signals", chaos(&[proof::SIGNALS, SIGNALS].map(str::to_owned)));
-    println!("== crash points");
-    let (crashes, problem) = run::tests(&mut cargo(workspace, servers, &CRASH_POINTS))?;
+    chaos("chaos", &[]);
+    chaos("chaos, signals", &[proof::SIGNALS, SIGNALS].map(str::to_owned));
+    let (crashes, problem) =
+        stages.run("crash points", || run::tests(&mut cargo(workspace, servers, &CRASH_POINTS)))?;
     problems.extend(problem);
     summary.add(crashes);
     Ok(summary)

@@ -2,13 +2,14 @@
 
 use super::command::{CallId, Command, LossReason, Report};
 use super::config::{Config, Epochs, HALTED_RECHECK};
-use super::event::{Event, Resign};
-use super::role::{Leadership, Phase, Role};
-use super::row::RowLane;
+use super::event::{Event, Resign, RowAnswer};
+use super::lane::{Context, Due};
+use super::role::{Candidacy, Leadership, Phase, Role};
+use super::row::{Attempt, LeaseLane, LeaseNews};
 use super::ticket::TicketLane;
 use crate::id::{ClaimId, InstanceId};
 use crate::lease::{Observation, Token};
-use crate::ports::Ticket;
+use crate::ports::{StoreError, Ticket};
 use crate::recovery::{RecoveryCode, backoff};
 use crate::time::Time;
 use alloc::string::String;
@@ -18,16 +19,14 @@ use core::time::Duration;
 /// One instance's part in the election of one group. See the [module](super) for the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Elector {
-    pub(super) config: Config,
-    pub(super) role: Role,
-    pub(super) row: RowLane,
-    pub(super) ticket: TicketLane,
+    config: Config,
+    role: Role,
+    lease: LeaseLane,
+    ticket: TicketLane,
     recovery: RecoveryLane,
     /// No attempt before this: after a step-down, or after a lost race.
-    pub(super) keep_out: Time,
-    pub(super) stopping: bool,
-    /// What this instance claims is above them, whatever the store has forgotten (M22).
-    pub(super) epochs: Epochs,
+    keep_out: Time,
+    stopping: bool,
     claims: u32,
     calls: u64,
 }
@@ -47,10 +46,9 @@ impl Elector {
     /// A follower that knows nothing. The first `step(now, Event::Wakeup)` makes it look.
     pub fn new(config: Config) -> Self {
         Self {
-            epochs: config.remembered,
+            lease: LeaseLane::new(config.remembered),
             config,
             role: Role::Follower,
-            row: RowLane::default(),
             ticket: TicketLane::default(),
             recovery: RecoveryLane::Idle,
             keep_out: Time::ZERO,
@@ -68,13 +66,18 @@ impl Elector {
         self.expire(now, &mut out);
         match event {
             Event::Wakeup => {}
-            Event::Row { call, answer } => self.row_answered(now, call, answer, &mut out),
-            Event::Ticket { call, answer } => self.ticket_answered(now, call, answer, &mut out),
-            Event::RowHint => self.row.hints.arrived(),
-            // A follower has no use for the ticket before the row is open, and then it asks by itself: a look
-            // now would only stand before that.
+            Event::Row { call, answer } => self.lease_answered(now, call, answer, &mut out),
+            Event::Ticket { call, answer } => {
+                let (_, ticket, cx) = self.lanes();
+                out.extend(
+                    ticket.answered(now, call, answer, cx).map(|fault| Command::Report(Report::Fault(fault))),
+                );
+            }
+            Event::RowHint => self.lease.hinted(),
+            // A follower has no use for the ticket before the lease is open, and then it requests it anyway: a request
+            // now would only delay that one.
             Event::TicketHint if self.role == Role::Follower => {}
-            Event::TicketHint => self.ticket.hints.arrived(),
+            Event::TicketHint => self.ticket.hinted(),
             Event::Recovered { call, answer } => self.recovered(now, call, answer, &mut out),
             Event::Drained => self.drained(now, &mut out),
             Event::Resign(why) => self.resign(now, why, &mut out),
@@ -85,6 +88,7 @@ impl Elector {
 
     /// When to step with [`Event::Wakeup`] if nothing happens before; `None`: only an event changes anything.
     pub fn next_wakeup(&self) -> Option<Time> {
+        let cx = self.context();
         let leadership = self.leadership().map(|leadership| match leadership.phase {
             Phase::Draining { until, .. } => leadership.deadline.min(until),
             Phase::Recovering { .. } | Phase::Active | Phase::Halted(_) => leadership.deadline,
@@ -93,7 +97,15 @@ impl Elector {
             RecoveryLane::Due(at) => Some(at),
             RecoveryLane::Idle | RecoveryLane::Waiting(_) => None,
         };
-        [leadership, recovery, self.row_wakeup(), self.ticket_wakeup()].into_iter().flatten().min()
+        let candidacy = match self.role {
+            // The answer to a call under way comes first.
+            Role::Follower if !self.lease.is_busy() => {
+                self.lease.contention(cx).filter(|when| !when.is_empty()).map(|when| when.start)
+            }
+            Role::Follower | Role::Candidate(_) | Role::Leader(_) | Role::Stopped => None,
+        };
+        let lanes = [self.lease.wakeup(cx), self.ticket.wakeup(cx)];
+        [leadership, recovery, candidacy].into_iter().chain(lanes).flatten().min()
     }
 
     /// What this instance is. A leadership in it is only good until its deadline.
@@ -103,7 +115,7 @@ impl Elector {
 
     /// The epochs to be remembered.
     pub fn epochs(&self) -> Epochs {
-        self.epochs
+        self.lease.epochs()
     }
 
     /// The leadership held, good until its deadline.
@@ -121,12 +133,12 @@ impl Elector {
 
     /// The row as last read by this instance.
     pub fn row(&self) -> Option<&Observation> {
-        self.row.seen.as_ref().map(|sighting| &sighting.row)
+        self.lease.seen()
     }
 
     /// The ticket as last seen by this instance.
     pub fn ticket(&self) -> Option<&Ticket> {
-        self.ticket.seen.as_ref()
+        self.ticket.seen()
     }
 
     /// Who leads by the row at `now`: this instance while it believes, else the holder of a row that is
@@ -135,17 +147,19 @@ impl Elector {
         if self.believes(now).is_some() {
             return Some(&self.config.id);
         }
-        self.row().filter(|row| !row.released && !self.row_open(now)).and_then(|row| row.holder.as_ref())
+        self.row()
+            .filter(|row| !row.released && !self.lease.is_open(now, &self.config))
+            .and_then(|row| row.holder.as_ref())
     }
 
     /// The state store answered the last request.
     pub fn state_store_answers(&self) -> bool {
-        self.row.answered()
+        self.lease.answered()
     }
 
     /// The leader store is configured and did not answer last time. Changes nothing about who leads.
     pub fn fallback(&self) -> bool {
-        self.ticket.unreachable
+        self.ticket.is_unreachable()
     }
 
     /// Settings.
@@ -157,27 +171,60 @@ impl Elector {
     fn advance(&mut self, now: Time, out: &mut Vec<Command>) {
         self.advance_recovery(now, out);
         self.advance_candidacy(now);
-        self.advance_ticket(now, out);
-        self.advance_row(now, out);
-        if self.stopping && self.role == Role::Follower && self.row.is_quiet() && self.ticket.is_quiet() {
+        self.advance_lanes(now, out);
+        if self.stopping && self.role == Role::Follower && self.lease.is_quiet() && self.ticket.is_quiet() {
             self.role = Role::Stopped;
             out.push(Command::Report(Report::Stopped));
         }
     }
 
-    pub(super) fn next_call(&mut self) -> CallId {
+    /// The ticket first: a candidate that needs none claims in the same step.
+    fn advance_lanes(&mut self, now: Time, out: &mut Vec<Command>) {
+        if let (_, ticket, cx) = self.lanes()
+            && let Some(request) = ticket.work(now, cx)
+        {
+            let id = self.next_call();
+            let (_, ticket, cx) = self.lanes();
+            out.push(ticket.send(now, id, request, cx));
+        }
+        if let (lease, _, cx) = self.lanes()
+            && let Some(work) = lease.work(now, cx)
+        {
+            let id = self.next_call();
+            let (lease, _, cx) = self.lanes();
+            out.extend(lease.send(now, id, work, cx));
+        }
+    }
+
+    fn context(&self) -> Context<'_> {
+        let claim = match &self.role {
+            Role::Candidate(candidacy) => self.ticket.lets_claim(candidacy, &self.config),
+            Role::Follower | Role::Leader(_) | Role::Stopped => Due::OnEvent,
+        };
+        let Self { config, role, stopping, keep_out, .. } = self;
+        Context { config, role, stopping: *stopping, keep_out: *keep_out, claim }
+    }
+
+    /// Both lanes to be changed, and what they may read.
+    fn lanes(&mut self) -> (&mut LeaseLane, &mut TicketLane, Context<'_>) {
+        let claim = self.context().claim;
+        let Self { config, role, stopping, keep_out, lease, ticket, .. } = self;
+        (lease, ticket, Context { config, role, stopping: *stopping, keep_out: *keep_out, claim })
+    }
+
+    fn next_call(&mut self) -> CallId {
         self.calls += 1;
         CallId(self.calls)
     }
 
-    pub(super) fn next_claim(&mut self) -> ClaimId {
+    fn next_claim(&mut self) -> ClaimId {
         // 2^32 claims of one process are 1,360 years of one claim every ten seconds.
         self.claims = self.claims.wrapping_add(1);
         self.config.nonce.claim(self.claims)
     }
 
     /// Up to a quarter of a heartbeat, other for every process and every attempt.
-    pub(super) fn jitter(&self) -> Duration {
+    fn jitter(&self) -> Duration {
         // The nonce is random; the multiplication spreads it and the counter over the upper bits.
         const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
         let spread = self.config.nonce.claim(self.claims).as_u128().wrapping_mul(ODD);
@@ -186,13 +233,101 @@ impl Elector {
         self.config.heartbeat / 4 * fraction / u32::from(u16::MAX)
     }
 
-    // --- the life of a leadership -------------------------------------------------------------------
+    // --- becoming the leader ------------------------------------------------------------------------
 
-    pub(super) fn elected(&mut self, now: Time, leadership: Leadership, sent: Time, out: &mut Vec<Command>) {
-        out.push(Command::Report(Report::Elected { token: leadership.token, sent }));
-        self.role = Role::Leader(leadership);
+    /// Follower to candidate when the lease is open; back when it is not any more.
+    fn advance_candidacy(&mut self, now: Time) {
+        let go = self.lease.contention(self.context()).is_some_and(|when| when.contains(&now));
+        match self.role {
+            Role::Follower if go => {
+                let Some(void) = self.row().map(|row| row.version.token.claim) else { return };
+                let claim = self.next_claim();
+                let without_ticket = now + self.config.heartbeat;
+                self.role = Role::Candidate(Candidacy { claim, void, without_ticket });
+                self.ticket.hurry(now);
+            }
+            // While the claim is under way its answer decides.
+            Role::Candidate(_) if !go && !self.lease.is_claiming() => self.abandon_candidacy(),
+            Role::Follower | Role::Candidate(_) | Role::Leader(_) | Role::Stopped => {}
+        }
+    }
+
+    fn abandon_candidacy(&mut self) {
+        if let Role::Candidate(candidacy) = self.role {
+            self.ticket.abandon(candidacy.claim);
+            self.role = Role::Follower;
+        }
+    }
+
+    fn lease_answered(
+        &mut self,
+        now: Time,
+        call: CallId,
+        answer: Result<RowAnswer, StoreError>,
+        out: &mut Vec<Command>,
+    ) {
+        let first = self.row().is_none();
+        let (lease, _, cx) = self.lanes();
+        let news = lease.take_answer(now, call, answer, cx);
+        match news {
+            LeaseNews::Nothing => {}
+            LeaseNews::Granted { token, sent, deadline } => self.elected(now, token, sent, deadline, out),
+            LeaseNews::AttemptFailed(attempt) => {
+                // Another instance was quicker: do not run into the same door at once.
+                if attempt == Attempt::Lost && matches!(self.role, Role::Candidate(_)) {
+                    self.keep_out = self.keep_out.max(now + self.jitter());
+                }
+                self.abandon_candidacy();
+            }
+            LeaseNews::Renewed { timeline, sent, forgotten, resign } => {
+                let Role::Leader(leadership) = &mut self.role else { return };
+                leadership.token.timeline = timeline;
+                leadership.deadline = leadership.deadline.max(sent + self.config.belief());
+                let token = leadership.token;
+                // Signals from before may be sent once more: not under the epoch of this term (M23).
+                if forgotten {
+                    self.lose(now, LossReason::Forgotten, out);
+                } else {
+                    out.push(Command::Report(Report::Renewed { token, sent }));
+                    self.requested_to_resign(now, resign, out);
+                }
+            }
+            LeaseNews::StillMine { resign } => self.requested_to_resign(now, resign, out),
+            // It is released under its new timeline.
+            LeaseNews::CarriedOver(timeline) => {
+                let Role::Leader(leadership) = &mut self.role else { return };
+                leadership.token.timeline = timeline;
+                self.lose(now, LossReason::Forgotten, out);
+            }
+            LeaseNews::Superseded => self.lose(now, LossReason::Superseded, out),
+            LeaseNews::Released(token) => out.push(Command::Report(Report::Released { token })),
+        }
+        if first && self.row().is_some() {
+            out.push(Command::Report(Report::Ready));
+        }
+    }
+
+    fn elected(&mut self, now: Time, token: Token, sent: Time, deadline: Time, out: &mut Vec<Command>) {
+        // Granted by an earlier claim than the one that is prepared.
+        if let Role::Candidate(candidacy) = self.role
+            && candidacy.claim != token.claim
+        {
+            self.ticket.abandon(candidacy.claim);
+        }
+        out.push(Command::Report(Report::Elected { token, sent }));
+        self.role = Role::Leader(Leadership { token, deadline, phase: Phase::Recovering { attempt: 0 } });
         self.recovery = RecoveryLane::Due(now);
     }
+
+    fn requested_to_resign(&mut self, now: Time, reason: Option<String>, out: &mut Vec<Command>) {
+        if let Some(reason) = reason
+            && self.leadership().is_some()
+        {
+            self.resign(now, Resign::StepDown { reason }, out);
+        }
+    }
+
+    // --- the life of a leadership -------------------------------------------------------------------
 
     /// Leadership is over by the deadline. Belief ended there, however late this is noticed. Work that does
     /// not stop when asked is not waited for beyond the bound: its effects are fenced.
@@ -207,7 +342,7 @@ impl Elector {
     }
 
     /// Leadership is over. Told first; the stores are told afterwards, by `advance`.
-    pub(super) fn lose(&mut self, at: Time, why: LossReason, out: &mut Vec<Command>) {
+    fn lose(&mut self, at: Time, why: LossReason, out: &mut Vec<Command>) {
         let Some(token) = self.leadership().map(|leadership| leadership.token) else { return };
         out.push(Command::Report(Report::Lost { token, at, why }));
         let reason = match why {
@@ -221,15 +356,15 @@ impl Elector {
     /// Back to following; the row is given back with `reason` unless somebody else has it.
     fn let_go(&mut self, reason: Option<String>) {
         if let Role::Leader(leadership) = &self.role {
-            self.row.give_up(leadership, reason);
-            self.ticket.owe(leadership.token.claim);
+            self.lease.end_term(leadership, reason);
+            self.ticket.abandon(leadership.token.claim);
         }
         self.role = Role::Follower;
         self.recovery = RecoveryLane::Idle;
     }
 
     /// Asked to hand over or to stop: the work first, then the row.
-    pub(super) fn resign(&mut self, now: Time, why: Resign, out: &mut Vec<Command>) {
+    fn resign(&mut self, now: Time, why: Resign, out: &mut Vec<Command>) {
         let reason = match why {
             Resign::StepDown { reason } => reason,
             Resign::Stop => {
@@ -249,10 +384,7 @@ impl Elector {
                 out.push(Command::Report(Report::Draining { token, reason }));
                 out.push(Command::Drain { token, until });
             }
-            Role::Candidate(candidacy) if self.stopping => {
-                self.ticket.owe(candidacy.claim);
-                self.role = Role::Follower;
-            }
+            Role::Candidate(_) if self.stopping => self.abandon_candidacy(),
             // There is nothing to hand over.
             Role::Candidate(_) | Role::Follower | Role::Stopped => {}
         }

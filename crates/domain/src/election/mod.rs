@@ -37,6 +37,7 @@
 //! | hints are rumours: bounded, and they delay nothing (M21) | `hints.rs`, `row.rs` |
 //! | a claim with an unknown outcome, never adopting a former row (M15) | `row.rs`, `Own` |
 //! | ticket before claim, at the latest one heartbeat without it, giving it back (M18) | `ticket.rs` |
+//! | the role, and everything that changes it | `elector.rs` |
 //! | drain before release, keep-out after a step-down, recovery before active | `elector.rs` |
 
 mod command;
@@ -44,6 +45,7 @@ mod config;
 mod elector;
 mod event;
 mod hints;
+mod lane;
 mod role;
 mod row;
 mod sighting;

@@ -1,7 +1,7 @@
 //! What an elector is.
 
 use crate::id::ClaimId;
-use crate::lease::{Seq, Timeline, Token};
+use crate::lease::Token;
 use crate::recovery::RecoveryCode;
 use crate::time::Time;
 use alloc::string::String;
@@ -38,10 +38,6 @@ pub struct Leadership {
     pub deadline: Time,
     /// What the leadership is good for.
     pub phase: Phase,
-    /// The last sequence number sent, acknowledged or not.
-    pub(super) seq: Seq,
-    /// The state store's own timeline, as last learned. The token's timeline is the row's.
-    pub(super) current: Timeline,
 }
 
 /// What a leadership is good for.

@@ -5,8 +5,9 @@
 //! even from a leader that was stopped just before it sent, and the signal may be sent again.
 
 use async_trait::async_trait;
+use domain::id::ClaimId;
 use domain::lease::{Epoch, Token};
-use domain::ledger::{Settlement, Signal};
+use domain::ledger::{HandlerFence, Settlement, Signal, SignalId};
 use domain::ports::{Answer, SignalHandler};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -36,8 +37,8 @@ impl Broker {
 
     /// Accepts an order. One write of one short line at the end of the file: whole or not at all.
     fn accept(&self, signal: &Signal, token: &Token) -> io::Result<Settlement> {
-        let (_locked, latest) = self.gate()?;
-        if latest.is_some_and(|latest| latest.refuses(token)) {
+        let (_locked, fence) = self.gate()?;
+        if fence.is_past(token.epoch, token.claim) {
             return Ok(Settlement::Received);
         }
         let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
@@ -49,8 +50,8 @@ impl Broker {
     /// Whether there is an order for the signal. From now on none of a smaller epoch is accepted, nor of this one under
     /// another claim.
     fn find(&self, signal: &Signal, token: &Token) -> io::Result<Settlement> {
-        let (mut locked, latest) = self.gate()?;
-        if latest.is_some_and(|latest| latest.refuses(token)) {
+        let (mut locked, fence) = self.gate()?;
+        if fence.is_past(token.epoch, token.claim) {
             return Ok(Settlement::InDoubt);
         }
         locked.set_len(0)?;
@@ -60,29 +61,18 @@ impl Broker {
         Ok(if has { Settlement::Done } else { Settlement::Received })
     }
 
-    /// One at a time: the locked file with the latest leader that asked, and that leader.
-    fn gate(&self) -> io::Result<(File, Option<Latest>)> {
+    /// One at a time: the locked file with the latest leader that asked, and the fence with that leader.
+    fn gate(&self) -> io::Result<(File, HandlerFence<SignalId>)> {
         let path = self.path.with_extension("epoch");
         let mut file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path)?;
         file.lock()?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        let latest = text.split_once(' ').and_then(|(epoch, claim)| {
-            Some(Latest { epoch: Epoch(epoch.parse().ok()?), claim: claim.to_owned() })
-        });
-        Ok((file, latest))
-    }
-}
-
-/// The leader with the largest epoch.
-struct Latest {
-    epoch: Epoch,
-    claim: String,
-}
-
-impl Latest {
-    fn refuses(&self, token: &Token) -> bool {
-        token.epoch < self.epoch || token.epoch == self.epoch && token.claim.to_string() != self.claim
+        let latest = text
+            .split_once(' ')
+            .and_then(|(epoch, claim)| Some((Epoch(epoch.parse().ok()?), ClaimId::parse(claim)?)));
+        let fence = latest.map(|(epoch, claim)| HandlerFence::resumed(epoch, claim)).unwrap_or_default();
+        Ok((file, fence))
     }
 }
 

@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: the figures of the README, as ratios measured in one run on this machine.
-//! Never part of the tests: what depends on time is told, not judged.
+//! Never part of the tests: durations are reported, not judged.
 
 use crate::EXIT_USAGE;
 use crate::proof;
@@ -13,7 +13,7 @@ const HELP: &str = "\
 usage: cargo xtask bench [signals]
 
   bench            failover, handover, load and memory of the election
-  bench signals    the ledger: the adapter's statements beside the same in pgbench, and the time
+  bench signals    the ledger: the adapter's statements compared with the same in pgbench, and the time
                    from a signal's POST to its arrival at the handler
 
 Prints ratios of what was measured in one run on this machine, and judges nothing. It takes some
@@ -42,7 +42,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    proof::told(measure(workspace, subject))
+    proof::reported(measure(workspace, subject))
 }
 
 fn measure(workspace: &Workspace, subject: Subject) -> Result<(), String> {

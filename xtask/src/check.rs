@@ -2,13 +2,13 @@
 
 use crate::report::{Findings, Report, listed, one};
 use crate::workspace::{Workspace, output, run as run_command};
-use crate::{arrows, codegen, dashboards, evidence, links, manifests, proof, sources};
+use crate::{arrows, codegen, dashboards, evidence, links, manifests, proof, sources, words};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 pub const FIX: &str = "`cargo xtask fix`, then read the difference before you commit it";
 
-/// Quick steps first, so that a slip is told within a second.
+/// Quick steps first, so that a slip is reported within a second.
 pub fn run(workspace: &Workspace) -> ExitCode {
     let mut report = Report::default();
     report.step("compiler", "install Rust with clippy and rustfmt", compiler);
@@ -25,6 +25,7 @@ pub fn run(workspace: &Workspace) -> ExitCode {
         arrows::check(workspace)
     });
     report.step("links in *.md", "correct the path or the anchor", || links::check(workspace));
+    report.step("words", words::REMEDY, || words::check(workspace));
     report.step(
         "dashboards",
         "correct crates/monitoring/tests/dashboards, then `cargo xtask codegen`",
@@ -104,8 +105,8 @@ fn has_library(directory: &Path, prefix: &str) -> bool {
     })
 }
 
-/// cargo-deny is a program of its own that takes minutes to build, so it is used where it is installed (CI
-/// installs it) and its absence is told.
+/// cargo-deny is a separate program that takes minutes to build. It is used where it is installed (CI installs it);
+/// otherwise a remark reports its absence.
 fn dependencies_allowed(workspace: &Workspace) -> Findings {
     if output(&mut workspace.cargo(&["deny", "--version"])).is_err() {
         return listed(

@@ -85,7 +85,7 @@ pub fn run(workspace: &Workspace) -> ExitCode {
     report.finish()
 }
 
-/// Writes all generated files and tells which ones changed.
+/// Writes all generated files and reports which ones changed.
 pub fn write(workspace: &Workspace) -> Findings {
     let mut problems = Vec::new();
     let mut changed: Vec<&str> = Vec::new();

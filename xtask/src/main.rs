@@ -18,6 +18,7 @@ mod report;
 mod sources;
 mod stages;
 mod test;
+mod words;
 mod workspace;
 
 use std::process::ExitCode;
@@ -38,7 +39,7 @@ enum Run {
 }
 
 /// A new command is a line here and a module that does it.
-const COMMANDS: [Command; 10] = [
+const COMMANDS: [Command; 11] = [
     Command {
         name: "check",
         does: "reads everything, changes nothing: style, layers, links, docs",
@@ -53,6 +54,11 @@ const COMMANDS: [Command; 10] = [
         name: "fix",
         does: "writes what a machine can repair: clippy, generated files, format",
         run: Run::Alone(fix::run),
+    },
+    Command {
+        name: "words",
+        does: "counts the words that the language rules refuse; `words PATH` lists their places",
+        run: Run::With(words::run),
     },
     Command { name: "codegen", does: "writes the generated files anew", run: Run::Alone(codegen::run) },
     Command {

@@ -1,5 +1,5 @@
-//! The proof: the model check, the simulation and chaos. Each is a program of its own that tells what it found
-//! and fails when anything broke; here they are built and started.
+//! The proof: the model check, the simulation and chaos. Each is a separate program that reports what it
+//! found and fails after a violation; this module builds and starts them.
 
 use crate::test::BACKEND_VARIABLE;
 use crate::test::servers::Servers;
@@ -17,21 +17,21 @@ const MODEL_COMMANDS: [&str; 4] = [MODEL_CHECK, "mutants", "dispatcher", "replay
 
 /// The command `model`.
 pub fn model(workspace: &Workspace, arguments: &[String]) -> ExitCode {
-    told(run_command(&mut model_command(workspace, arguments)))
+    reported(run_command(&mut model_command(workspace, arguments)))
 }
 
 /// The command `sim`.
 pub fn sim(workspace: &Workspace, arguments: &[String]) -> ExitCode {
-    told(run_command(&mut sim_command(workspace, arguments)))
+    reported(run_command(&mut sim_command(workspace, arguments)))
 }
 
 /// The command `chaos`.
 pub fn chaos(workspace: &Workspace, arguments: &[String]) -> ExitCode {
-    told(built_chaos_command(workspace, arguments).and_then(|mut chaos| run_command(&mut chaos)))
+    reported(built_chaos_command(workspace, arguments).and_then(|mut chaos| run_command(&mut chaos)))
 }
 
-/// What a command tells of its outcome, and its exit code.
-pub fn told(outcome: Result<(), String>) -> ExitCode {
+/// Prints why a command failed, and returns its exit code.
+pub fn reported(outcome: Result<(), String>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {

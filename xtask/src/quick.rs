@@ -5,7 +5,7 @@ use crate::check::FIX;
 use crate::proof;
 use crate::report::{Findings, Report, listed, one};
 use crate::workspace::{Workspace, output, run as run_command};
-use crate::{links, sources};
+use crate::{links, sources, words};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
@@ -17,7 +17,7 @@ const WITH_SERVERS: [(&str, &str); 7] = [
     ("adapter-redis", "contract"),
     ("app", "crash_points"),
     ("app", "e2e"),
-    ("domain", "exported_rules"),
+    ("monitoring", "exported_rules"),
     ("testkit", "backend"),
 ];
 /// Changes of these concern every crate.
@@ -58,6 +58,7 @@ fn judge(workspace: &Workspace, since: &str, packages: &[Package]) -> ExitCode {
         || sources::marks(workspace),
     );
     report.step("links in *.md", "correct the path or the anchor", || links::check(workspace));
+    report.step("words", words::REMEDY, || words::check(workspace));
     report.step("format", FIX, || one(run_command(&mut workspace.cargo(&["fmt", "--all", "--check"]))));
     report.step("changed crates and their dependents", "", || {
         let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
@@ -89,8 +90,8 @@ fn clippy(workspace: &Workspace, packages: &[Package]) -> Command {
     clippy
 }
 
-/// All tests of packages whose tests need no server, with one call of cargo; of the others what needs none, each by a call
-/// of its own: `--test NAME` would find that name in all packages.
+/// All tests of packages whose tests need no server, with one call of cargo; of the others what needs none, each by a
+/// separate call: `--test NAME` would find that name in all packages.
 fn tests(workspace: &Workspace, packages: &[Package]) -> Findings {
     let (with_servers, without): (Vec<&Package>, Vec<&Package>) = packages
         .iter()

@@ -1,5 +1,5 @@
-//! Steps one after another: each says its name and its time, all run. A failure is told in short at once, and
-//! in full at the end, where all of them stand together.
+//! Steps one after another: each says its name and its time, all run. A failure is reported in short at once, and
+//! in full at the end, together with all others.
 
 use crate::stages::Stages;
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Runs `work` under the name `step`; `remedy` is told when it fails.
+    /// Runs `work` under the name `step`; `remedy` is printed when it fails.
     pub fn step(&mut self, step: &'static str, remedy: &'static str, work: impl FnOnce() -> Findings) {
         let findings = self.stages.run(step, work);
         let seconds = self.stages.last_s();
@@ -38,7 +38,7 @@ impl Report {
         }
     }
 
-    /// Tells all failures again, and what to do about each.
+    /// Prints all failures again, and what to do about each.
     pub fn finish(self) -> ExitCode {
         let steps = self.stages.count();
         println!("\n{}", self.stages);

@@ -1,4 +1,4 @@
-//! Rules about the text of source files: how long, and what needs a reason beside it.
+//! Rules about the text of source files: how long, and what needs a reason next to it.
 
 use crate::report::{Findings, listed};
 use crate::workspace::{SourceFile, Workspace};

@@ -23,7 +23,7 @@ pub struct SourceFile {
 }
 
 impl Workspace {
-    /// The workspace that this program belongs to, as cargo tells it at run time: a path kept from
+    /// The workspace that this program belongs to, as cargo reports it at run time: a path kept from
     /// compilation would be wrong after the checkout moved.
     pub fn find() -> Result<Self, String> {
         let manifest = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("start this as `cargo xtask`")?;
@@ -86,7 +86,7 @@ fn collect(directory: &Path, extensions: &[&str], into: &mut Vec<PathBuf>) -> st
     Ok(())
 }
 
-/// Runs `command` with our own output and tells how it failed.
+/// Runs `command` with our own output and returns how it failed.
 pub fn run(command: &mut Command) -> Result<(), String> {
     let shown = show(command);
     match command.status() {

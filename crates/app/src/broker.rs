@@ -1,13 +1,15 @@
-//! The broker of the demonstration and of the tests: a file that keeps every order it is told, also twice.
+//! The broker of the demonstration and of the tests: a file that keeps every order that it receives, also one that comes
+//! twice.
 //!
-//! It shows what a receiver of orders can do for us: it remembers the largest epoch that it was asked under, with the
-//! leader's claim, and refuses orders of a smaller one and of the same one under another claim. So when it says that it has no order for a signal, none can come any more, not
-//! even from a leader that was stopped just before it sent, and the signal may be sent again.
+//! It shows what a receiver of orders can do for us. It remembers the largest epoch of a lookup, with the leader's claim,
+//! and the attempts that it was asked about in that epoch. It refuses orders of a smaller epoch, orders of the same epoch
+//! under another claim, and those attempts. So when it answers that it has no order for a signal, none can come any more:
+//! not from a leader that was stopped just before it sent, and not from the same leader, whose request took too long.
 
 use async_trait::async_trait;
 use domain::id::ClaimId;
 use domain::lease::{Epoch, Token};
-use domain::ledger::{HandlerFence, Settlement, Signal, SignalId};
+use domain::ledger::{HandlerFence, Settlement, Signal};
 use domain::ports::{Answer, SignalHandler};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -38,7 +40,7 @@ impl Broker {
     /// Accepts an order. One write of one short line at the end of the file: whole or not at all.
     fn accept(&self, signal: &Signal, token: &Token) -> io::Result<Settlement> {
         let (_locked, fence) = self.gate()?;
-        if fence.is_past(token.epoch, token.claim) {
+        if fence.refuses(&name(signal), signal.attempt, token.epoch, token.claim) {
             return Ok(Settlement::Received);
         }
         let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
@@ -47,33 +49,59 @@ impl Broker {
         Ok(Settlement::Done)
     }
 
-    /// Whether there is an order for the signal. From now on none of a smaller epoch is accepted, nor of this one under
-    /// another claim.
+    /// Whether there is an order for the signal. From now on this attempt of it is not accepted, nor anything of a smaller
+    /// epoch or of this one under another claim.
     fn find(&self, signal: &Signal, token: &Token) -> io::Result<Settlement> {
-        let (mut locked, fence) = self.gate()?;
+        let (mut locked, mut fence) = self.gate()?;
         if fence.is_past(token.epoch, token.claim) {
             return Ok(Settlement::InDoubt);
         }
+        if fence.latest() != Some((token.epoch, token.claim)) {
+            // A new leader: what was promised to former ones is refused by their epoch.
+            fence = HandlerFence::resumed(token.epoch, token.claim);
+        }
+        fence.promise(name(signal), signal.attempt);
+        let text = written(&fence);
         locked.set_len(0)?;
         locked.rewind()?;
-        locked.write_all(format!("{} {}", token.epoch, token.claim).as_bytes())?;
+        locked.write_all(text.as_bytes())?;
+        locked.sync_data()?;
         let has = self.orders()?.iter().any(|order| order == signal.id.as_str());
         Ok(if has { Settlement::Done } else { Settlement::Received })
     }
 
-    /// One at a time: the locked file with the latest leader that asked, and the fence with that leader.
-    fn gate(&self) -> io::Result<(File, HandlerFence<SignalId>)> {
+    /// One at a time: the locked file with the fence, and the fence.
+    fn gate(&self) -> io::Result<(File, HandlerFence<String>)> {
         let path = self.path.with_extension("epoch");
         let mut file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path)?;
         file.lock()?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        let latest = text
-            .split_once(' ')
-            .and_then(|(epoch, claim)| Some((Epoch(epoch.parse().ok()?), ClaimId::parse(claim)?)));
-        let fence = latest.map(|(epoch, claim)| HandlerFence::resumed(epoch, claim)).unwrap_or_default();
-        Ok((file, fence))
+        Ok((file, read(&text).unwrap_or_default()))
     }
+}
+
+/// What the fence knows a signal by.
+fn name(signal: &Signal) -> String {
+    signal.id.as_str().to_owned()
+}
+
+/// A line with the epoch and the claim of the latest leader, then one for each lookup: the signal and its attempt.
+fn written(fence: &HandlerFence<String>) -> String {
+    let latest = fence.latest().map(|(epoch, claim)| format!("{epoch} {claim}\n"));
+    let promises = fence.promises().map(|(id, attempt)| format!("{id} {attempt}\n"));
+    latest.into_iter().chain(promises).collect()
+}
+
+/// The fence of such a text; `None` before the first lookup.
+fn read(text: &str) -> Option<HandlerFence<String>> {
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    let (epoch, claim) = lines.next()?;
+    let mut fence = HandlerFence::resumed(Epoch(epoch.parse().ok()?), ClaimId::parse(claim)?);
+    for (id, attempt) in lines {
+        fence.promise(id.to_owned(), attempt.parse().ok()?);
+    }
+    Some(fence)
 }
 
 /// A failed write may have left a line: nobody knows.
@@ -92,5 +120,57 @@ fn answer(outcome: io::Result<Settlement>) -> Answer {
     match outcome {
         Ok(outcome) => Answer { outcome, note: "the test's broker".to_owned() },
         Err(error) => Answer::unknown(format!("the test's broker: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::id::Nonce;
+    use domain::lease::Timeline;
+    use domain::ledger::SignalState;
+
+    fn token(epoch: u64) -> Token {
+        let claim = Nonce::new(11).claim(u32::try_from(epoch).expect("a small epoch"));
+        Token { timeline: Timeline(1), epoch: Epoch(epoch), claim }
+    }
+
+    fn attempt(attempt: u32) -> Signal {
+        let new = contract::signal_ledger::signal("s-1");
+        Signal {
+            id: new.id(),
+            instruction: new.instruction,
+            arrival: 1,
+            state: SignalState::Received,
+            attempt,
+            received_ms: 0,
+            claimed_ms: None,
+            settled_ms: None,
+            note: None,
+        }
+    }
+
+    /// The request of attempt 1 took too long: the same leader looks it up and sends attempt 2 before it arrives.
+    #[test]
+    fn an_attempt_that_was_looked_up_comes_too_late() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let broker = Broker::new(folder.path().join("orders"));
+        let two = attempt(2);
+        assert_eq!(broker.find(&attempt(1), &token(1)).expect("a file"), Settlement::Received);
+        assert_eq!(broker.accept(&two, &token(1)).expect("a file"), Settlement::Done);
+        assert_eq!(broker.accept(&attempt(1), &token(1)).expect("a file"), Settlement::Received, "too late");
+        assert_eq!(broker.orders().expect("a file"), ["s-1"]);
+        assert_eq!(broker.find(&two, &token(2)).expect("a file"), Settlement::Done);
+        assert_eq!(
+            broker.accept(&attempt(3), &token(1)).expect("a file"),
+            Settlement::Received,
+            "a smaller epoch"
+        );
+        assert_eq!(
+            broker.accept(&attempt(1), &token(2)).expect("a file"),
+            Settlement::Received,
+            "was looked up"
+        );
+        assert_eq!(broker.orders().expect("a file"), ["s-1"]);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Labels that Prometheus gives to everything it scrapes.
 const SCRAPED: [&str; 2] = ["job", "instance"];
-/// The series that a histogram is told as.
+/// The series in which a histogram is exported.
 const HISTOGRAM: [&str; 3] = ["_bucket", "_sum", "_count"];
 /// The label of the first of them.
 const BOUND: &str = "le";
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn a_table_is_read_and_prose_is_not() {
         let known = Known::of(
-            "`prose` | about | metrics\n\n| name | type | unit | labels | told |\n|---|---|---|---|---|\n\
+            "`prose` | about | metrics\n\n| name | type | unit | labels | since |\n|---|---|---|---|---|\n\
              | `a` | gauge | 1 |  | always |\n| `b` | gauge | 1 | `x`, `y` | always |\n| `c_s` | histogram | s |  | from 0 |\n",
         );
         let labels = |name: &str| {

@@ -1,7 +1,7 @@
 //! The dashboards of Grafana, judged without one: what it would refuse, draw over something else or leave empty.
 //!
-//! A file that Grafana reads at its start is not refused loudly: the dashboard is missing, or a panel says "No data" when
-//! somebody needs it. So everything is judged here, and queries by a parser of PromQL.
+//! A file that Grafana reads at its start is not refused loudly: the dashboard is missing, or a panel shows "No data" when
+//! an operator needs it. So everything is checked here, and queries by a parser of PromQL.
 
 mod known;
 mod model;

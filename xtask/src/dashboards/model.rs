@@ -97,7 +97,7 @@ impl<'a> Lint<'a> {
         }
     }
 
-    /// The panels of the dashboard or of a row that is folded, which has a grid of its own.
+    /// The panels of the dashboard or of a row that is folded, which has a separate grid.
     fn panels(&mut self, panels: &Value) {
         let mut taken: Vec<(Area, String)> = Vec::new();
         for panel in list(panels) {

@@ -41,7 +41,7 @@ pub fn problems(expr: &str, scope: Scope, variables: &[&str], known: &Known) -> 
 
 fn wrong(VectorSelector { name, matchers, .. }: &VectorSelector, scope: Scope, known: &Known) -> Vec<String> {
     let Some(name) = name else { return vec!["a selector has no name".to_owned()] };
-    let Some(labels) = known.labels(name) else { return vec![format!("nothing tells `{name}`")] };
+    let Some(labels) = known.labels(name) else { return vec![format!("nothing exports `{name}`")] };
     let asked = asked(matchers);
     let unknown = asked.iter().filter(|label| !labels.contains(**label));
     let mut problems: Vec<_> = unknown.map(|label| format!("`{name}` has no label `{label}`")).collect();
@@ -133,10 +133,10 @@ mod tests {
             ("  ", "the query is empty"),
             (r#"max(a{job="$job"}"#, "not PromQL"),
             (r#"a{job="$job"} != """#, "not PromQL"),
-            (r#"aa{job="$job"}"#, "nothing tells `aa`"),
-            (r#"rate(bb_total{job="$job"}[5m])"#, "nothing tells `bb_total`"),
-            (r#"c{job="$job"}"#, "nothing tells `c`"),
-            (r#"a_bucket{job="$job"}"#, "nothing tells `a_bucket`"),
+            (r#"aa{job="$job"}"#, "nothing exports `aa`"),
+            (r#"rate(bb_total{job="$job"}[5m])"#, "nothing exports `bb_total`"),
+            (r#"c{job="$job"}"#, "nothing exports `c`"),
+            (r#"a_bucket{job="$job"}"#, "nothing exports `a_bucket`"),
             (r#"{job="$job"}"#, "a selector has no name"),
             (r#"b_total{job="$job", stat="x"}"#, "`b_total` has no label `stat`"),
             ("a", "`a` is asked for in every job"),

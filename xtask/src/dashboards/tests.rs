@@ -54,7 +54,7 @@ fn a_sound_dashboard_passes() {
     assert_eq!(found(&sound()), Vec::<String>::new());
 }
 
-/// Where it is broken, what stands there then, and what is told.
+/// The place that is broken, its broken value, and the problem that is reported.
 fn slips() -> Vec<(&'static str, Value, &'static str)> {
     let elsewhere = json!({ "type": "prometheus", "uid": "prometheus" });
     vec![
@@ -80,7 +80,7 @@ fn slips() -> Vec<(&'static str, Value, &'static str)> {
         (
             "/annotations/list/1/expr",
             json!("lead{job=\"$job\"}"),
-            "annotation \"changes\": nothing tells `lead`",
+            "annotation \"changes\": nothing exports `lead`",
         ),
         ("/panels/0/title", json!(""), "panel with id 1 has no title"),
         ("/panels/1/id", json!(3), "panel \"table 3\": id 3 is taken"),
@@ -104,7 +104,7 @@ fn slips() -> Vec<(&'static str, Value, &'static str)> {
         (
             "/panels/1/targets/0/expr",
             json!("lead{job=\"$job\"}"),
-            "panel \"stat 2\", query A: nothing tells `lead`",
+            "panel \"stat 2\", query A: nothing exports `lead`",
         ),
     ]
 }

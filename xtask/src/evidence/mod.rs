@@ -34,7 +34,7 @@ const PARTS: [(Part, &str); 5] = [
 /// The command: all parts, or the first argument's alone with the others handed on to it.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> ExitCode {
     let outcome = record(workspace, arguments).and_then(|()| render(workspace));
-    proof::told(outcome.inspect(|()| println!("wrote {PAGE}")))
+    proof::reported(outcome.inspect(|()| println!("wrote {PAGE}")))
 }
 
 fn record(workspace: &Workspace, arguments: &[String]) -> Result<(), String> {

@@ -25,7 +25,7 @@ pub fn install(workspace: &Workspace, packages: &[&str]) -> Result<(), String> {
 
 enum Privilege {
     Root,
-    /// Without being asked for a password: nobody is there to answer.
+    /// Without a request for a password, because no operator is there to answer.
     Sudo,
 }
 

@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// Runs `cargo` to its end. Both of its streams share one pipe, so that a summary line is seen behind the
-/// announcement it belongs to. Also returns what went wrong beside failed tests.
+/// announcement it belongs to. Also returns a fault other than failed tests.
 pub fn tests(cargo: &mut Command) -> Result<(Summary, Option<String>), String> {
     let (reader, writer) = std::io::pipe().map_err(|error| format!("a pipe for the tests: {error}"))?;
     let second = writer.try_clone().map_err(|error| format!("a pipe for the tests: {error}"))?;

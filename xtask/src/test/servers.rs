@@ -56,7 +56,7 @@ struct Program {
     packages: &'static [&'static str],
 }
 
-/// The servers are needed beside containers too: some suites stop a server by signal or promote a standby,
+/// The servers are needed in addition to containers: some suites stop a server by signal or promote a standby,
 /// which they do to processes.
 const PROGRAMS: [Program; 7] = [
     // SQLite and ring are compiled from C.

@@ -27,7 +27,7 @@ impl Summary {
         summary
     }
 
-    /// Reads the next line. cargo indents its announcements, which tells them from what a test prints.
+    /// Reads the next line. cargo indents its announcements, which distinguishes them from what a test prints.
     pub fn read(&mut self, line: &str) {
         let trimmed = line.trim_start();
         let announced = ANNOUNCEMENTS.iter().any(|announcement| trimmed.starts_with(announcement));
@@ -42,7 +42,7 @@ impl Summary {
     }
 
     /// The binary that runs has said all it will. Without a summary it died, which counts as one failure,
-    /// because nobody knows what its tests would have said.
+    /// because the result of its tests is unknown.
     pub fn end(&mut self) {
         let Some((binary, results)) = self.running.take() else { return };
         // Documentation tests run in several rounds. In other binaries the runner speaks last: an earlier
@@ -57,7 +57,7 @@ impl Summary {
         }
     }
 
-    /// A part that is a program of its own: one thing that passed, or failed and said why.
+    /// A part that is a separate program: it passed, or it failed with a reason.
     pub fn part(&mut self, name: &str, outcome: Result<(), String>) {
         match outcome {
             Ok(()) => self.passed += 1,

@@ -47,9 +47,10 @@ pub struct HttpHandlerConfig {
 /// `not_executed` or `unknown`, with a `note` if it likes. An empty body with 200, 201 or 204 is done, with 202 sent.
 /// Everything else is unknown, but for a connection that was never made: then nothing was executed.
 ///
-/// What a lookup answers has to be as sure: `not_executed` is for a service that refuses, from this answer on,
-/// requests of a smaller `Coordinator-Epoch` or of the same one with another `Coordinator-Claim`, and those of this signal's attempts up to the one asked about
-/// (`Coordinator-Attempt`): they may still be on their way.
+/// The outcome that a lookup answers has to be as certain. `not_executed` is for a service that refuses, from this answer
+/// on, orders of a smaller `Coordinator-Epoch`, orders of the same epoch under another `Coordinator-Claim`, and orders of
+/// this signal's attempts up to the one that is looked up (`Coordinator-Attempt`): each of them may still be on its way.
+/// The service confirms the last with `"attempt"` in its answer; without it the signal stays in doubt.
 #[derive(Debug, Clone)]
 pub struct HttpHandler {
     config: HttpHandlerConfig,
@@ -89,7 +90,7 @@ impl SignalHandler for HttpHandler {
         let request = head(Method::GET, signal, token).uri(url.target_of(&signal.fingerprint()));
         let request = request.body(Body::empty()).expect("the parts of a request are checked texts");
         match exchange(url, request, self.config.timeout).await {
-            Ok(reply) => found(&reply),
+            Ok(reply) => found(&reply, signal.attempt),
             Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => {
                 Answer::unknown(outcome::note(&format!("lookup: {why}")))
             }

@@ -30,16 +30,34 @@ pub(super) fn executed(reply: &Reply) -> Answer {
     }
 }
 
-/// The answer to a lookup, which counts when it is 200 with an outcome.
-pub(super) fn found(reply: &Reply) -> Answer {
+/// The answer to a lookup of this attempt, which counts when it is 200 with an outcome. `not_executed` must also name the
+/// attempt: so a service confirms that it refuses this attempt from now on, which may still be on its way.
+pub(super) fn found(reply: &Reply, attempt: u32) -> Answer {
     let status = reply.status_text();
     match outcome_of(reply) {
+        Ok(Some((Settlement::Received, _)))
+            if reply.status == StatusCode::OK && refused(reply) < Some(attempt) =>
+        {
+            in_doubt(&format!(
+                "lookup: not_executed without \"attempt\":{attempt}, which confirms that this attempt is refused from now on"
+            ))
+        }
         Ok(Some((outcome, note))) if reply.status == StatusCode::OK => {
             Answer { outcome, note: note.unwrap_or_else(|| "looked up".to_owned()) }
         }
         Ok(Some(_)) => in_doubt(&format!("lookup: {status}; an outcome counts with HTTP 200 only")),
         Ok(None) => in_doubt(&format!("lookup: {status} with an empty body")),
         Err(why) => in_doubt(&format!("lookup: {status} {why}")),
+    }
+}
+
+/// The attempt that the body names: the service refuses it and all before it.
+fn refused(reply: &Reply) -> Option<u32> {
+    let members = raw::members(std::str::from_utf8(&reply.body).ok()?).ok()?;
+    let mut attempts = members.iter().filter(|(name, _)| name == "attempt").map(|(_, raw)| Plain::of(raw));
+    match (attempts.next(), attempts.next()) {
+        (Some(Plain::Number(attempt)), None) => attempt.parse().ok(),
+        _ => None,
     }
 }
 

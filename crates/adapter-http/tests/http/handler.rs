@@ -296,7 +296,7 @@ async fn a_lookup_counts_when_it_is_200_with_an_outcome() {
         ("not_executed", Received),
         ("unknown", InDoubt),
     ] {
-        let body = format!("{{\"outcome\":\"{word}\",\"note\":\"42\"}}");
+        let body = format!("{{\"outcome\":\"{word}\",\"note\":\"42\",\"attempt\":2}}");
         assert_eq!(found("200 OK", &body).await, (outcome, "42".to_owned()));
         for status in ["201 Created", "202 Accepted", "302 Found", "404 Not Found", "500 Oh"] {
             let (outcome, note) = found(status, &body).await;
@@ -307,6 +307,24 @@ async fn a_lookup_counts_when_it_is_200_with_an_outcome() {
     for body in ["", "{}", "done", "[]", "\u{0}"] {
         assert_eq!(found("200 OK", body).await.0, InDoubt, "{body}");
     }
+}
+
+/// The attempt that is looked up may still be on its way, sent by this very leader under this very epoch.
+#[tokio::test]
+async fn not_executed_counts_when_the_service_confirms_that_it_refuses_the_attempt() {
+    for attempt in
+        ["", ",\"attempt\":1", ",\"attempt\":\"2\"", ",\"attempt\":null", ",\"attempt\":2,\"attempt\":2"]
+    {
+        let (outcome, note) = found("200 OK", &format!("{{\"outcome\":\"not_executed\"{attempt}}}")).await;
+        assert_eq!(outcome, Settlement::InDoubt, "{attempt}");
+        assert!(note.contains("without \"attempt\":2"), "{attempt}: {note}");
+    }
+    for attempt in [2, 3] {
+        let (outcome, _) =
+            found("200 OK", &format!("{{\"outcome\":\"not_executed\",\"attempt\":{attempt}}}")).await;
+        assert_eq!(outcome, Settlement::Received, "{attempt}");
+    }
+    assert_eq!(found("200 OK", "{\"outcome\":\"done\"}").await.0, Settlement::Done);
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ use testkit::process::{Launch, Signal};
 /// Longer than any test: an order whose answer is not waited for.
 const NEVER: Duration = Duration::from_mins(10);
 
+/// Long after the handler's timeout, which is 1 s there.
+const LATE: Duration = Duration::from_secs(4);
+
 /// A signal that arose just now.
 pub fn submission(id: &str, instrument: &str) -> Value {
     let now_s = coordinator::clock::calendar_ms() / 1_000;
@@ -94,6 +97,30 @@ fn a_signal_is_accepted_by_any_instance_and_executed_once() {
             .filter_map(|name| group.metric(name, "coordinator_signals_duplicates_prevented_total"))
             .sum();
         assert!((prevented - 3.0).abs() < 0.1, "{prevented}");
+        group.finish();
+    });
+}
+
+/// No crash and no other leader: the leader's own request takes too long, and arrives after the lookup and after the next
+/// attempt.
+#[test]
+fn an_attempt_that_arrives_after_its_lookup_is_not_executed() {
+    on_both(|mut group| {
+        let late = |order: &Order| match order.attempt {
+            1 => Conduct::ExecutesLate(LATE),
+            _ => Conduct::done(),
+        };
+        let broker = HttpBroker::with(late, |_| true);
+        let launch =
+            with_lookup(&group, "a", &broker).environment("COORDINATOR_SIGNALS_HANDLER_TIMEOUT", "1s");
+        group.start_as("a", &launch);
+        group.wait_ready("a");
+        group.wait_active("a");
+        accepted(&mut group, "a", "s-1", "NIFTY");
+        wait_state(&mut group, "a", "s-1", "done");
+        until("the first attempt has arrived", || (broker.turned_away() == 1).then_some(()));
+        assert_eq!(broker.times().into_iter().collect::<Vec<_>>(), [("s-1".to_owned(), 1)]);
+        assert_eq!(group.json("a", "/signals/s-1")["attempt"], 2);
         group.finish();
     });
 }

@@ -12,7 +12,8 @@ use alloc::collections::BTreeMap;
 /// may be on its way. A receiver that checks this fence in the same moment in which it executes an order may answer
 /// [`Settlement::Received`](super::Settlement::Received) to a lookup, and only such a receiver may.
 ///
-/// `Key` is what the receiver knows a signal by: its id, or its idempotency key. Keep [`latest`](Self::latest) over restarts.
+/// `Key` is what the receiver knows a signal by: its id, or its idempotency key. Keep [`latest`](Self::latest) and the
+/// [`promises`](Self::promises) over restarts.
 ///
 /// ```
 /// use domain::id::ClaimId;
@@ -43,7 +44,8 @@ impl<Key> Default for HandlerFence<Key> {
 }
 
 impl<Key: Ord> HandlerFence<Key> {
-    /// The fence of a receiver that restarts and kept [`latest`](Self::latest).
+    /// The fence of a receiver that restarts and kept [`latest`](Self::latest). It makes its [`promises`](Self::promises)
+    /// again.
     pub fn resumed(epoch: Epoch, claim: ClaimId) -> Self {
         Self { latest: Some((epoch, claim)), promised: BTreeMap::new() }
     }
@@ -75,6 +77,11 @@ impl<Key: Ord> HandlerFence<Key> {
     /// Whether an order must not be executed: its leader is of the past, or its attempt is promised not to be executed.
     pub fn refuses(&self, signal: &Key, attempt: u32, epoch: Epoch, claim: ClaimId) -> bool {
         self.is_past(epoch, claim) || self.promised.get(signal).is_some_and(|promised| attempt <= *promised)
+    }
+
+    /// Every promise: the signal and its latest attempt that will not be executed.
+    pub fn promises(&self) -> impl Iterator<Item = (&Key, u32)> {
+        self.promised.iter().map(|(signal, attempt)| (signal, *attempt))
     }
 
     /// Forgets what was promised about a signal. Only for one that is final: every promise takes memory until then.

@@ -158,7 +158,9 @@ fn look_up(stream: &mut TcpStream, shared: &Shared, key: &str, attempt: u32) -> 
     };
     match found {
         Some(Found::Executed) => answer(stream, 200, r#"{"outcome": "done"}"#),
-        Some(Found::NeverWillBe) => answer(stream, 200, r#"{"outcome": "not_executed"}"#),
+        Some(Found::NeverWillBe) => {
+            answer(stream, 200, &format!(r#"{{"outcome": "not_executed", "attempt": {attempt}}}"#))
+        }
         None => answer(stream, 404, ""),
     }
 }

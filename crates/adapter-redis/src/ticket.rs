@@ -6,9 +6,6 @@ use domain::ports::{StoreError, Ticket, TicketFault};
 use fred::interfaces::Resp3Frame as Frame;
 use std::time::Duration;
 
-/// Length of a uuid as text.
-const CLAIM_LEN: usize = 36;
-
 /// What a script found or did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -87,7 +84,7 @@ impl Stored<'_> {
             return None;
         }
         let (id, claim) = std::str::from_utf8(self.head).ok()?.split_once(' ')?;
-        Some((parse_claim(claim)?, InstanceId::parse(id).ok()?))
+        Some((ClaimId::parse(claim)?, InstanceId::parse(id).ok()?))
     }
 
     fn remaining(&self, ttl: Duration) -> Result<Duration, TicketFault> {
@@ -95,15 +92,6 @@ impl Stored<'_> {
         let remaining = Duration::from_millis(ms);
         if remaining > ttl { Err(TicketFault::TooLong) } else { Ok(remaining) }
     }
-}
-
-/// A claim as its `Display` writes it, and nothing else.
-fn parse_claim(text: &str) -> Option<ClaimId> {
-    if text.len() != CLAIM_LEN {
-        return None;
-    }
-    let claim = ClaimId::from_u128(u128::from_str_radix(&text.replace('-', ""), 16).ok()?);
-    (claim.to_string() == text).then_some(claim)
 }
 
 /// A value that is not ours, for people.

@@ -7,8 +7,9 @@
 //! not from a leader that was stopped just before it sent, and not from the same leader, whose request took too long.
 
 use async_trait::async_trait;
+use domain::id::ClaimId;
 use domain::lease::{Epoch, Token};
-use domain::ledger::{Settlement, Signal};
+use domain::ledger::{HandlerFence, Settlement, Signal};
 use domain::ports::{Answer, SignalHandler};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -38,8 +39,8 @@ impl Broker {
 
     /// Accepts an order. One write of one short line at the end of the file: whole or not at all.
     fn accept(&self, signal: &Signal, token: &Token) -> io::Result<Settlement> {
-        let (_locked, latest) = self.gate()?;
-        if latest.is_some_and(|latest| latest.refuses(token) || latest.has_looked_up(signal, token)) {
+        let (_locked, fence) = self.gate()?;
+        if fence.refuses(&name(signal), signal.attempt, token.epoch, token.claim) {
             return Ok(Settlement::Received);
         }
         let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
@@ -51,15 +52,16 @@ impl Broker {
     /// Whether there is an order for the signal. From now on this attempt of it is not accepted, nor anything of a smaller
     /// epoch or of this one under another claim.
     fn find(&self, signal: &Signal, token: &Token) -> io::Result<Settlement> {
-        let (mut locked, latest) = self.gate()?;
-        if latest.as_ref().is_some_and(|latest| latest.refuses(token)) {
+        let (mut locked, mut fence) = self.gate()?;
+        if fence.is_past(token.epoch, token.claim) {
             return Ok(Settlement::InDoubt);
         }
-        let earlier = latest.filter(|latest| latest.epoch == token.epoch).map(|latest| latest.looked_up);
-        let mut text = format!("{} {}\n", token.epoch, token.claim);
-        for (id, attempt) in earlier.unwrap_or_default().into_iter().chain([looked_up(signal)]) {
-            text.push_str(&format!("{id} {attempt}\n"));
+        if fence.latest() != Some((token.epoch, token.claim)) {
+            // A new leader: what was promised to former ones is refused by their epoch.
+            fence = HandlerFence::resumed(token.epoch, token.claim);
         }
+        fence.promise(name(signal), signal.attempt);
+        let text = written(&fence);
         locked.set_len(0)?;
         locked.rewind()?;
         locked.write_all(text.as_bytes())?;
@@ -68,53 +70,38 @@ impl Broker {
         Ok(if has { Settlement::Done } else { Settlement::Received })
     }
 
-    /// One at a time: the locked file with the latest lookups, and these.
-    fn gate(&self) -> io::Result<(File, Option<Latest>)> {
+    /// One at a time: the locked file with the fence, and the fence.
+    fn gate(&self) -> io::Result<(File, HandlerFence<String>)> {
         let path = self.path.with_extension("epoch");
         let mut file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path)?;
         file.lock()?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        Ok((file, Latest::parse(&text)))
+        Ok((file, read(&text).unwrap_or_default()))
     }
 }
 
-/// The leader with the largest epoch, and what it has looked up.
-struct Latest {
-    epoch: Epoch,
-    claim: String,
-    looked_up: Vec<(String, u32)>,
+/// What the fence knows a signal by.
+fn name(signal: &Signal) -> String {
+    signal.id.as_str().to_owned()
 }
 
-impl Latest {
-    /// A line with the epoch and the claim, then one for each lookup: the signal and its attempt.
-    fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.lines().filter_map(|line| line.split_once(' '));
-        let (epoch, claim) = lines.next()?;
-        let looked_up = lines.filter_map(|(id, attempt)| Some((id.to_owned(), attempt.parse().ok()?)));
-        Some(Self {
-            epoch: Epoch(epoch.parse().ok()?),
-            claim: claim.to_owned(),
-            looked_up: looked_up.collect(),
-        })
-    }
-
-    fn refuses(&self, token: &Token) -> bool {
-        token.epoch < self.epoch || token.epoch == self.epoch && token.claim.to_string() != self.claim
-    }
-
-    /// This attempt, or a later one, was looked up: it may have been called not executed.
-    fn has_looked_up(&self, signal: &Signal, token: &Token) -> bool {
-        token.epoch == self.epoch
-            && self
-                .looked_up
-                .iter()
-                .any(|(id, attempt)| id == signal.id.as_str() && signal.attempt <= *attempt)
-    }
+/// A line with the epoch and the claim of the latest leader, then one for each lookup: the signal and its attempt.
+fn written(fence: &HandlerFence<String>) -> String {
+    let latest = fence.latest().map(|(epoch, claim)| format!("{epoch} {claim}\n"));
+    let promises = fence.promises().map(|(id, attempt)| format!("{id} {attempt}\n"));
+    latest.into_iter().chain(promises).collect()
 }
 
-fn looked_up(signal: &Signal) -> (String, u32) {
-    (signal.id.as_str().to_owned(), signal.attempt)
+/// The fence of such a text; `None` before the first lookup.
+fn read(text: &str) -> Option<HandlerFence<String>> {
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    let (epoch, claim) = lines.next()?;
+    let mut fence = HandlerFence::resumed(Epoch(epoch.parse().ok()?), ClaimId::parse(claim)?);
+    for (id, attempt) in lines {
+        fence.promise(id.to_owned(), attempt.parse().ok()?);
+    }
+    Some(fence)
 }
 
 /// A failed write may have left a line: nobody knows.

@@ -49,6 +49,7 @@ mod within;
 pub use beat::beat_interval;
 pub use builder::{Builder, Ended, StartError};
 pub use domain;
+pub use domain::ledger::HandlerFence;
 pub use handle::{Coordinator, NotLeading};
 pub use leadership::{Leader, Leadership, LeadershipOver};
 pub use ledger::{

@@ -1,7 +1,7 @@
 //! Names of things: instances, groups, claims. Parsed once at the edge, trusted afterwards.
 
 use alloc::borrow::ToOwned;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::fmt;
 
 /// Longest id, in bytes, that any store or page has to carry.
@@ -94,6 +94,9 @@ impl fmt::Display for Nonce {
     }
 }
 
+/// Length of a claim as text: a uuid.
+const CLAIM_TEXT_LEN: usize = 36;
+
 /// One attempt to lead, never used twice: the process's [`Nonce`] and a counter. Stores keep it as a uuid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimId(u128);
@@ -105,6 +108,15 @@ impl ClaimId {
     /// From the 128 bits of the stored uuid.
     pub fn from_u128(bits: u128) -> Self {
         Self(bits)
+    }
+
+    /// A claim as its `Display` writes it, and nothing else.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != CLAIM_TEXT_LEN {
+            return None;
+        }
+        let claim = Self(u128::from_str_radix(&text.replace('-', ""), 16).ok()?);
+        (claim.to_string() == text).then_some(claim)
     }
 
     /// The 128 bits of the uuid.
@@ -131,5 +143,20 @@ impl fmt::Display for ClaimId {
             (b >> 48) & 0xffff,
             b & 0xffff_ffff_ffff
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_read_as_it_is_written_and_not_otherwise() {
+        let claim = Nonce::new(u128::MAX).claim(7);
+        assert_eq!(ClaimId::parse(&claim.to_string()), Some(claim));
+        let (upper, sign) = ("01234567-89ab-cdef-0123-456789ABCDEF", "+1234567-89ab-cdef-0123-456789abcdef");
+        for other in ["", "7", upper, sign, "0123456789ab-cdef-0123-4567-89abcdef"] {
+            assert_eq!(ClaimId::parse(other), None, "{other:?}");
+        }
     }
 }

@@ -20,12 +20,14 @@
 
 mod audit;
 mod fingerprint;
+mod handler_fence;
 mod limits;
 mod signal;
 mod state;
 
 pub use audit::{Actor, AuditEntry};
 pub use fingerprint::Fingerprint;
+pub use handler_fence::HandlerFence;
 pub use limits::{LimitReached, Limits, Paused, SignalCounts, Totals};
 pub use signal::{
     FORGOTTEN, INSTRUCTION_LABEL_LEN_MAX, Instruction, InvalidLabel, Label, NOTE_LEN_MAX, NewSignal,

@@ -45,6 +45,7 @@ pub trait SignalHandler: Send + Sync {
     /// That nothing is found does not mean that nothing will come: the order of a leader that is gone, or that was
     /// stopped just before it sent, may be on its way. [`Settlement::Received`] is for a receiver that refuses, from
     /// this answer on, orders of a smaller epoch and orders of this signal's earlier attempts.
+    /// [`HandlerFence`](crate::ledger::HandlerFence) decides what to refuse.
     async fn lookup(&self, _signal: &Signal, _token: &Token) -> Answer {
         Answer::unknown("this handler cannot look signals up")
     }

@@ -1,6 +1,9 @@
 //! What the broker has executed, and what it never will.
 
 use super::Order;
+use domain::id::ClaimId;
+use domain::lease::Epoch;
+use domain::ledger::HandlerFence;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// An order that will not be executed: a later leader was here, or a look-up has said that this attempt is none.
@@ -27,22 +30,19 @@ pub(super) struct Books {
     pub(super) unanswered: BTreeSet<(String, u32)>,
     pub(super) turned_away: u64,
     keys: HashSet<String>,
-    /// The largest of any request.
-    epoch: u64,
-    /// Of each key the latest attempt that somebody was told will not be executed.
-    void: HashMap<String, u32>,
+    /// By the idempotency key.
+    fence: HandlerFence<String>,
 }
 
 impl Books {
     /// Every request is heard of, whatever becomes of it.
-    pub(super) fn hear(&mut self, epoch: u64) {
-        self.epoch = self.epoch.max(epoch);
+    pub(super) fn hear(&mut self, epoch: Epoch, claim: ClaimId) {
+        self.fence.see(epoch, claim);
     }
 
     /// Whether the order may still be executed.
     pub(super) fn admit(&mut self, order: &Order) -> Result<(), TurnedAway> {
-        let void = self.void.get(&order.key).is_some_and(|&latest| order.attempt <= latest);
-        if order.epoch < self.epoch || void {
+        if self.fence.refuses(&order.key, order.attempt, Epoch(order.epoch), order.claim) {
             self.turned_away += 1;
             return Err(TurnedAway);
         }
@@ -63,8 +63,7 @@ impl Books {
         if self.keys.contains(key) {
             return Found::Executed;
         }
-        let latest = self.void.entry(key.to_owned()).or_default();
-        *latest = attempt.max(*latest);
+        self.fence.promise(key.to_owned(), attempt);
         Found::NeverWillBe
     }
 }
@@ -76,7 +75,8 @@ mod tests {
 
     fn order(epoch: u64, attempt: u32) -> Order {
         let (id, instrument, key) = ("s-1".to_owned(), "NIFTY".to_owned(), "k".to_owned());
-        Order { id, instrument, key, epoch, attempt, body: serde_json::Value::Null, at: Instant::now() }
+        let (claim, body) = (ClaimId::NIL, serde_json::Value::Null);
+        Order { id, instrument, key, epoch, claim, attempt, body, at: Instant::now() }
     }
 
     #[test]
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_later_leader_keeps_a_former_one_out() {
         let mut books = Books::default();
-        books.hear(2);
+        books.hear(Epoch(2), ClaimId::NIL);
         assert_eq!(books.execute(order(1, 1)), Err(TurnedAway));
         assert_eq!(books.execute(order(2, 1)), Ok(()));
         assert_eq!(books.execute(order(2, 1)), Ok(()), "what comes twice is executed twice, and counted");

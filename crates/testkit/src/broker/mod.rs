@@ -2,13 +2,14 @@
 //! never asks whether it came before, so what stands there twice was sent twice.
 //!
 //! Its look-up may say that an order will not come any more, because it keeps that promise: it remembers the largest
-//! epoch of any request and refuses orders of a smaller one, and it refuses the attempts of a signal of which it said
+//! epoch of any request and refuses orders of a smaller one and of the same one under another claim, and it refuses the attempts of a signal of which it said
 //! that they will not be executed. Both are looked at in the same moment in which an order is executed.
 
 mod books;
 mod serve;
 
 use books::{Books, Found};
+use domain::id::ClaimId;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -27,6 +28,8 @@ pub struct Order {
     pub key: String,
     /// Which leadership sent it.
     pub epoch: u64,
+    /// And under which claim of the lease; nil when the request did not say so.
+    pub claim: ClaimId,
     /// Which claim of the signal.
     pub attempt: u32,
     /// The whole body.

@@ -2,6 +2,8 @@
 
 use super::books::{Found, TurnedAway};
 use super::{Conduct, Order, Shared};
+use domain::id::ClaimId;
+use domain::lease::Epoch;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -67,7 +69,9 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let head = Head::read(&mut reader)?;
     let (epoch, attempt) = (head.number("coordinator-epoch"), head.number("coordinator-attempt"));
-    shared.books().hear(epoch);
+    let claim = head.headers.get("coordinator-claim").and_then(|claim| ClaimId::parse(claim));
+    let claim = claim.unwrap_or(ClaimId::NIL);
+    shared.books().hear(Epoch(epoch), claim);
     if head.method == "GET" {
         let key = head.path.rsplit('/').next().unwrap_or_default();
         return look_up(&mut stream, shared, key, attempt);
@@ -81,6 +85,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         instrument: text("instrument"),
         key: head.headers.get("idempotency-key").cloned().unwrap_or_default(),
         epoch,
+        claim,
         attempt,
         body,
         at: Instant::now(),

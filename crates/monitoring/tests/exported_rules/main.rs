@@ -5,25 +5,16 @@
 //! promtool's unit tests of them, made from the [cases](case::Case). That promtool agrees with both is tested in
 //! `adapter-otel`, beside the text that they are about. All alerts together are a [page], docs/alerts.md.
 
-#[path = "exported_rules/case.rs"]
 mod case;
-#[path = "../../domain/tests/generated/mod.rs"]
+#[path = "../../../domain/tests/generated/mod.rs"]
 mod generated;
-#[path = "exported_rules/heartbeat.rs"]
 mod heartbeat;
-#[path = "exported_rules/leadership.rs"]
 mod leadership;
-#[path = "exported_rules/monitoring.rs"]
 mod monitoring;
-#[path = "exported_rules/page.rs"]
 mod page;
-#[path = "exported_rules/recovery.rs"]
 mod recovery;
-#[path = "exported_rules/signals.rs"]
 mod signals;
-#[path = "exported_rules/sync.rs"]
 mod sync;
-#[path = "exported_rules/yaml.rs"]
 mod yaml;
 
 use ::monitoring::rules::{Component, ExportedRule, GROUPS, RUNBOOKS, Recording, Severity};
@@ -35,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 const RULES_DIRECTORY: &str = "docker/prometheus/rules";
-const CONTRACT: &str = include_str!("../../domain/testdata/metric-contract.json");
+const CONTRACT: &str = include_str!("../../../domain/testdata/metric-contract.json");
 
 /// The cases of a group.
 fn cases(group: &str) -> Vec<Case> {

@@ -3,27 +3,17 @@
 //! `cargo xtask codegen` writes them, `cargo test` compares; `cargo xtask check` lints what was written. Every limit is
 //! read from [`domain::alert::RULES`], every metric is in the catalog, and every page that is linked is an alert's.
 
-#[path = "dashboards/board.rs"]
 mod board;
-#[path = "dashboards/detail.rs"]
 mod detail;
-#[path = "dashboards/fence.rs"]
 mod fence;
-#[path = "../../domain/tests/generated/mod.rs"]
+#[path = "../../../domain/tests/generated/mod.rs"]
 mod generated;
-#[path = "dashboards/overview.rs"]
 mod overview;
-#[path = "dashboards/panel.rs"]
 mod panel;
-#[path = "dashboards/provisioning.rs"]
 mod provisioning;
-#[path = "dashboards/recovery.rs"]
 mod recovery;
-#[path = "dashboards/signals.rs"]
 mod signals;
-#[path = "dashboards/table.rs"]
 mod table;
-#[path = "dashboards/zones.rs"]
 mod zones;
 
 use domain::catalog::{CATALOG, Kind};

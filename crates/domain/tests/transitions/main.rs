@@ -5,18 +5,13 @@
 //! ([`walk`]), against what the acknowledged requests allow. The golden text says what the elector does; the
 //! properties say what it must never do, and `UPDATE_GENERATED=1` cannot bless a broken one.
 
-#[path = "transitions/dice.rs"]
 mod dice;
+#[path = "../generated/mod.rs"]
 mod generated;
-#[path = "transitions/machine.rs"]
 mod machine;
-#[path = "transitions/place.rs"]
 mod place;
-#[path = "transitions/steady.rs"]
 mod steady;
-#[path = "transitions/table.rs"]
 mod table;
-#[path = "transitions/walk.rs"]
 mod walk;
 
 use domain::election::{Epochs, Event, Role, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse};

@@ -1,10 +1,9 @@
 //! Signals as a service sees them: accepted anywhere, handed to the handler once, and nothing lost when something
 //! fails in between. On the in-memory stores that pass the contract suites.
 
+#[path = "../log/mod.rs"]
 mod log;
-#[path = "ledger/rules.rs"]
 mod rules;
-#[path = "ledger/store.rs"]
 mod store;
 
 use async_trait::async_trait;

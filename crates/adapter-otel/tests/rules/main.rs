@@ -1,13 +1,9 @@
 //! The committed files of Prometheus and Alertmanager, judged by their own programs. What they say is the domain's
 //! (`monitoring::rules`); that they are spoken rightly about the text of this crate is shown here.
 
-#[path = "rules/alertmanager.rs"]
 mod alertmanager;
-#[path = "rules/compose.rs"]
 mod compose;
-#[path = "rules/pages.rs"]
 mod pages;
-#[path = "rules/running.rs"]
 mod running;
 
 use std::path::{Path, PathBuf};

@@ -2,7 +2,6 @@
 
 use super::case::{Case, Series, all_quiet, case, each, everywhere, fires, fires_for, labelled, quiet};
 
-#[path = "leadership/slo.rs"]
 mod slo;
 
 const STAGING: &[(&str, &str)] = &[("job", "staging")];

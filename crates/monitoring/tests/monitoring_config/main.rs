@@ -3,11 +3,9 @@
 //! `cargo xtask codegen` writes them, `cargo test` compares. The rules they are about are
 //! [`monitoring::rules`]. That the programs take them, and do what they say, is tested in `adapter-otel`.
 
-#[path = "monitoring_config/alertmanager.rs"]
 mod alertmanager;
-#[path = "../../domain/tests/generated/mod.rs"]
+#[path = "../../../domain/tests/generated/mod.rs"]
 mod generated;
-#[path = "monitoring_config/prometheus.rs"]
 mod prometheus;
 
 use generated::assert_fresh;

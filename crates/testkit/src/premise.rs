@@ -56,7 +56,9 @@ impl Limits {
 /// Whether the premise held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Premise {
+    /// Within every limit.
     Held,
+    /// Beyond one.
     Broken(Broken),
 }
 

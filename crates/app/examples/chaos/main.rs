@@ -5,7 +5,8 @@
 //! works through the ledger and sends them to a broker (a file in which everything stays that was ever sent), and
 //! meanwhile one fault after the other hits processes, network and stores; several at a time. In healed times, and
 //! at the end, exactly one instance must lead and every acknowledged signal must have been executed exactly once.
-//! What every process told is judged by the named invariants of `testkit`.
+//! What every process told is judged by the named invariants of `testkit`. In quiet phases, with no fault for 3 LEADER_TTL
+//! before them, a term must not end: see [`quiet`].
 //!
 //! Then the pattern that everybody uses (`naive.rs`) goes through the same kinds of faults, on the same
 //! servers, and its duplicates are told beside ours.
@@ -16,6 +17,7 @@ mod client;
 mod fault;
 mod interrupt;
 mod judge;
+mod quiet;
 mod report;
 mod seat;
 mod servers;

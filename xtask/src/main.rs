@@ -55,7 +55,7 @@ const COMMANDS: [Command; 9] = [
     },
     Command {
         name: "bench",
-        does: "measures the election on real stores; `bench signals` the ledger, `bench --help`",
+        does: "measures the election on real stores; `bench renewals`, `bench signals`, `bench --help`",
         run: Run::With(bench::run),
     },
     Command {

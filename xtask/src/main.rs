@@ -12,6 +12,7 @@ mod evidence;
 mod fix;
 mod links;
 mod manifests;
+mod nightly;
 mod proof;
 mod report;
 mod sources;
@@ -36,7 +37,7 @@ enum Run {
 }
 
 /// A new command is a line here and a module that does it.
-const COMMANDS: [Command; 9] = [
+const COMMANDS: [Command; 10] = [
     Command {
         name: "check",
         does: "reads everything, changes nothing: style, layers, links, docs",
@@ -72,6 +73,11 @@ const COMMANDS: [Command; 9] = [
         name: "chaos",
         does: "real processes and stores under faults; `chaos --faults N`, `chaos --signals N`, `chaos --help`",
         run: Run::With(proof::chaos),
+    },
+    Command {
+        name: "nightly",
+        does: "simulation and chaos in recorded parts, for days; goes on after it was killed; `nightly --help`",
+        run: Run::With(nightly::run),
     },
     Command {
         name: "evidence",

@@ -43,8 +43,9 @@ use storm::{Ground, Stop, Storm};
 use system::{Orders, System, Which};
 use tempfile::TempDir;
 
-/// The naive pattern gets this part of the faults: enough to show what it does.
+/// The naive pattern gets this part of the faults, up to a limit: enough to show what it does.
 const NAIVE_SHARE: u32 = 2;
+const NAIVE_FAULTS_MAX: u32 = 100;
 /// Exit code after Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
 
@@ -150,7 +151,7 @@ fn faults(
     };
     let naive = arguments.naive.as_deref().expect("clap asks for it");
     let ours = storm(Which::Coordinator, &arguments.coordinator, arguments.faults)?;
-    let naive = storm(Which::Naive, naive, (arguments.faults / NAIVE_SHARE).max(1))?;
+    let naive = storm(Which::Naive, naive, (arguments.faults / NAIVE_SHARE).clamp(1, NAIVE_FAULTS_MAX))?;
     let report = Report::new(ours, naive, began.elapsed());
     let verdict = if report.violations.is_empty() { Verdict::Holds } else { Verdict::Violated };
     Ok(Findings { table: report.table(), record: report.record(), verdict })

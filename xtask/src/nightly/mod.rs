@@ -10,7 +10,7 @@ mod record;
 use crate::EXIT_USAGE;
 use crate::evidence::commit;
 use crate::proof;
-use crate::workspace::{Workspace, output};
+use crate::workspace::{Workspace, output, run as run_command};
 use record::{Done, Record};
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -24,7 +24,9 @@ usage: cargo xtask nightly sim   [--faults N] [--part SEEDS] [--first SEED] [--r
 
 Runs parts until N faults were counted (simulation: 100,000,000; chaos: 20,000), and keeps a record of each: its seeds
 or faults from .. to, commit, machine, beginning, end and result. Start the same command again after it was stopped or
-killed: it goes on with the first part that was not counted. It stops at the first part that finds something.
+killed: it goes on with the first part that was not counted. It stops at the first part that finds something. A record
+is of one commit without changes, so use a checkout in which nobody works (`git worktree add`). A finished record goes
+into docs/evidence as nightly-sim.json or nightly-chaos.json; then run `cargo xtask codegen`.
 
   --part     size of a part: seeds of the simulation (25,000, some 6 minutes), faults of chaos (500, some 15 minutes)
   --first    the first seed of the record (1); part P of chaos has the seed FIRST + P
@@ -125,6 +127,12 @@ fn go_on(workspace: &Workspace, wishes: &Wishes) -> Result<(), String> {
     let (campaign, path) = (wishes.campaign.name(), wishes.record.as_path());
     let mut record = Record::open(path, campaign, &here, wishes.part, wishes.first, &now()?)?;
     println!("{}", record.state());
+    record.refuse_after_a_failure()?;
+    // Before the first part begins: its beginning is in the record.
+    match wishes.campaign {
+        Campaign::Sim => run_command(&mut proof::sim_build(workspace))?,
+        Campaign::Chaos => drop(proof::built_chaos_command(workspace, &[])?),
+    }
     let mut ran = 0;
     while record.faults() < wishes.faults && wishes.parts.is_none_or(|most| ran < most) {
         record.refuse_after_a_failure()?;

@@ -1,6 +1,7 @@
 //! `cargo xtask evidence`: runs the proof, keeps what each part found in docs/evidence/*.json, and writes
 //! docs/evidence.md from these records. `cargo xtask check` fails when the page is not what the records say.
 
+mod long;
 mod page;
 
 use crate::proof;

@@ -1,6 +1,6 @@
 //! docs/evidence.md, made of the records.
 
-use super::{FOLDER, Part, name};
+use super::{FOLDER, Part, long, name};
 use crate::workspace::Workspace;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -50,7 +50,8 @@ fn page(workspace: &Workspace) -> Result<String, String> {
         chaos(&load(Part::Chaos)?),
         signals(&load(Part::Signals)?),
     ];
-    Ok(format!("{HEAD}\n{}\n{}\n{}", parts.join("\n"), read(BUGS)?.trim_end(), read(LIMITS)?))
+    let long = long::section(&workspace.root().join(FOLDER))?;
+    Ok(format!("{HEAD}\n{}{long}\n{}\n{}", parts.join("\n"), read(BUGS)?.trim_end(), read(LIMITS)?))
 }
 
 const HEAD: &str = "\
@@ -288,7 +289,7 @@ fn ratio(value: &Value) -> String {
 }
 
 /// With commas between thousands.
-fn number(value: &Value) -> String {
+pub(super) fn number(value: &Value) -> String {
     let Some(number) = value.as_u64() else { return value.to_string() };
     let digits = number.to_string();
     let mut grouped = String::new();

@@ -10,20 +10,24 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-usage: cargo xtask bench [signals]
+usage: cargo xtask bench [renewals | signals]
 
-  bench            failover, handover, load and memory of the election
+  bench            failover, handover, load and memory of the election, and then `bench renewals`
+  bench renewals   the leader's renewals with and without HTTP load: both 99th percentiles, how many
+                   ms they are apart (goal: less than 5) and their ratio; 7 minutes
   bench signals    the ledger: the adapter's statements compared with the same in pgbench, and the time
                    from a signal's POST to its arrival at the handler
 
 Prints ratios of what was measured in one run on this machine, and judges nothing. It takes some
 minutes, and wants a machine that has nothing else to do. The servers are started for it and go
-away with it; `bench signals` needs PostgreSQL installed here, as it switches its durability on.";
+away with it; `bench renewals` and `bench signals` need PostgreSQL installed here, as they switch its
+durability on.";
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
     Election,
+    Renewals,
     Signals,
 }
 
@@ -32,6 +36,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let subject = match arguments[..] {
         [] => Subject::Election,
+        ["renewals"] => Subject::Renewals,
         ["signals"] => Subject::Signals,
         ["--help" | "-h" | "help"] => {
             println!("{HELP}");
@@ -51,22 +56,26 @@ fn measure(workspace: &Workspace, subject: Subject) -> Result<(), String> {
     // What is measured is what users build; what measures the election need not be quick.
     run_command(&mut workspace.cargo(&["build", "--release", "--locked", "--package", "app"]))?;
     let binary = workspace.target().join("release/coordinator");
-    let (example, profile) = match subject {
-        Subject::Election => ("figures", None),
+    let (examples, profile): (&[&str], _) = match subject {
+        Subject::Election => (&["figures", "renewals"], None),
+        Subject::Renewals => (&["renewals"], None),
         // It has the adapter in itself, and is a client that must not hold up what it waits for.
-        Subject::Signals => ("signals_figures", Some("--release")),
+        Subject::Signals => (&["signals_figures"], Some("--release")),
     };
-    let selected = ["--locked", "--package", "app", "--example", example];
-    run_command(workspace.cargo(&["build"]).args(profile).args(selected))?;
-    let mut figures = workspace.cargo(&["run", "--quiet"]);
-    figures
-        .args(profile)
-        .args(selected)
-        .arg("--")
-        .arg(binary)
-        .env(BACKEND_VARIABLE, servers.backend().as_str());
-    if let Some(path) = servers.path() {
-        figures.env::<_, OsString>("PATH", path);
+    for example in examples {
+        let selected = ["--locked", "--package", "app", "--example", example];
+        run_command(workspace.cargo(&["build"]).args(profile).args(selected))?;
+        let mut figures = workspace.cargo(&["run", "--quiet"]);
+        figures
+            .args(profile)
+            .args(selected)
+            .arg("--")
+            .arg(&binary)
+            .env(BACKEND_VARIABLE, servers.backend().as_str());
+        if let Some(path) = servers.path() {
+            figures.env::<_, OsString>("PATH", path);
+        }
+        run_command(&mut figures)?;
     }
-    run_command(&mut figures)
+    Ok(())
 }

@@ -12,6 +12,7 @@ mod evidence;
 mod fix;
 mod links;
 mod manifests;
+mod nightly;
 mod proof;
 mod quick;
 mod report;
@@ -39,7 +40,7 @@ enum Run {
 }
 
 /// A new command is a line here and a module that does it.
-const COMMANDS: [Command; 11] = [
+const COMMANDS: [Command; 12] = [
     Command {
         name: "check",
         does: "reads everything, changes nothing: style, layers, links, docs",
@@ -68,7 +69,7 @@ const COMMANDS: [Command; 11] = [
     },
     Command {
         name: "bench",
-        does: "measures the election on real stores; `bench signals` the ledger, `bench --help`",
+        does: "measures the election on real stores; `bench renewals`, `bench signals`, `bench --help`",
         run: Run::With(bench::run),
     },
     Command {
@@ -85,6 +86,11 @@ const COMMANDS: [Command; 11] = [
         name: "chaos",
         does: "real processes and stores under faults; `chaos --faults N`, `chaos --signals N`, `chaos --help`",
         run: Run::With(proof::chaos),
+    },
+    Command {
+        name: "nightly",
+        does: "simulation and chaos in recorded parts, for days; goes on after it was killed; `nightly --help`",
+        run: Run::With(nightly::run),
     },
     Command {
         name: "evidence",

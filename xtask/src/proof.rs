@@ -60,6 +60,11 @@ pub fn sim_command(workspace: &Workspace, arguments: &[String]) -> Command {
     command
 }
 
+/// Builds the simulation.
+pub fn sim_build(workspace: &Workspace) -> Command {
+    simulated(workspace, &["build", "--release", "--quiet", "--locked", "--package", "sim"])
+}
+
 /// The simulation's own tests, which need virtual time too.
 pub fn sim_tests(workspace: &Workspace) -> Command {
     simulated(workspace, &["test", "--release", "--locked", "--package", "sim"])

@@ -12,7 +12,6 @@ use domain::ledger::Limits;
 use domain::ports::{SignalClaim, SignalLedger};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 use testkit::backend::{self, Postgres, Redis, Reply};
@@ -24,14 +23,6 @@ const TTL: Duration = Duration::from_secs(2);
 /// LEADER_TTL of the steady state, as the promise names it.
 const TTL_STEADY: Duration = Duration::from_secs(5);
 const STEADY: Duration = Duration::from_secs(30);
-/// LEADER_TTL of the busy leader: the shortest, because it renews most often.
-const TTL_BUSY: Duration = Duration::from_secs(1);
-/// Renewals of the busy leader with and without load.
-const RENEWALS: usize = 100;
-/// Clients that request pages as fast as they are answered.
-const CLIENTS: usize = 4;
-/// How much longer the slowest of a hundred renewals may take under load, in ms.
-const UNDER_LOAD_MS: f64 = 5.0;
 const CRASHES: usize = 15;
 const HANDOVERS: usize = 15;
 const CUTS: usize = 5;
@@ -57,10 +48,6 @@ fn main() {
     handovers(&mut group());
     cuts(&program, &redis, &postgres, &runtime);
     steady(&program, &redis, &postgres, &runtime);
-    let database = runtime.block_on(postgres.create_database());
-    under_load("PostgreSQL", &mut Group::new(&program, &redis, &database, TTL_BUSY));
-    let sqlite = tempfile::tempdir().expect("a directory");
-    under_load("SQLite", &mut Group::embedded(&program, sqlite.path()));
 }
 
 /// Three instances, and which of them leads.
@@ -264,45 +251,6 @@ fn statements(group: &Group) -> u64 {
     };
     let uptime = nanos(now()) / nanos(TTL_STEADY);
     group.members.iter().map(|member| syncs(member) + uptime).sum()
-}
-
-/// Renewals of a leader whose pages are requested all the time, beside those of the same leader when they are not.
-fn under_load(store: &str, group: &mut Group) {
-    let leader = group.leader();
-    let leader = &mut group.members[leader];
-    let quiet = renewals_p99(leader);
-    let (address, over) = (leader.address(), AtomicBool::new(false));
-    let loaded = std::thread::scope(|scope| {
-        for _ in 0..CLIENTS {
-            scope.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    for page in ["/metrics", "/coordinator/metrics", "/status"] {
-                        // An answer or none: it is only load.
-                        let _ = testkit::http::request(&address, "GET", page, &[], "");
-                    }
-                }
-            });
-        }
-        let loaded = renewals_p99(leader);
-        over.store(true, Ordering::Relaxed);
-        loaded
-    });
-    let what = format!(
-        "renewals under HTTP load, {store}: p99 {quiet:.1} ms without, {loaded:.1} ms with; longer by"
-    );
-    one(&what, loaded - quiet, "ms", UNDER_LOAD_MS);
-}
-
-/// From the request to its acknowledgement, in ms, of the next [`RENEWALS`].
-fn renewals_p99(leader: &mut Coordinator) -> f64 {
-    let mut took: Vec<f64> = (0..RENEWALS)
-        .map(|_| {
-            let event = leader.wait_for(EventKind::Renew, PATIENCE);
-            ms(event.t - event.sent.expect("a renewal was sent"))
-        })
-        .collect();
-    took.sort_by(f64::total_cmp);
-    took[RENEWALS * 99 / 100 - 1]
 }
 
 /// Since this process started.

@@ -114,6 +114,22 @@ pub fn epochs_only_grow_between(records: &[Record], promotions: &[u64]) -> Vec<V
         .collect()
 }
 
+/// One term lasts from `from` to `to` (CLOCK_MONOTONIC nanoseconds): it began before, and was neither lost nor given up,
+/// nor did its renewals stop. The records are read after `to`. Whether the premise of stability held in that time is for
+/// the caller to know: see [`crate::premise`].
+pub fn one_term_lasts(records: &[Record], ttl: Duration, from: u64, to: u64) -> Vec<Violation> {
+    let mut beliefs: Vec<Belief> = records.iter().flat_map(|record| beliefs(record, ttl)).collect();
+    if beliefs.iter().any(|belief| belief.from <= from && belief.until >= to) {
+        return Vec::new();
+    }
+    beliefs.retain(|belief| belief.from < to && belief.until > from);
+    beliefs.sort_by_key(|belief| belief.from);
+    let terms: Vec<String> = beliefs.iter().map(Belief::to_string).collect();
+    let terms = if terms.is_empty() { "no instance led".to_owned() } else { terms.join(", ") };
+    let told = format!("from {} to {}: {terms}", millis(from), millis(to));
+    vec![Violation { invariant: "a term does not end", told }]
+}
+
 /// One process's leadership, as long as it can have believed in it.
 struct Belief<'a> {
     name: &'a str,
@@ -285,6 +301,28 @@ mod tests {
         for elsewhere in [SECOND, 4 * SECOND] {
             assert_eq!(epochs_only_grow_between(&records, &[elsewhere]).len(), 1, "{elsewhere}");
         }
+    }
+
+    #[test]
+    fn a_term_that_is_lost_given_up_or_not_renewed_does_not_last() {
+        let lasts = |events: &[(EventKind, u64, u64)], ended| {
+            one_term_lasts(&[record("a", events, ended)], TTL, 20 * SECOND, 25 * SECOND)
+        };
+        let renewed = [(Lead, 10, 1), (Renew, 17, 1)];
+        assert_eq!(lasts(&renewed, None), []);
+        for end in [(Lost, 22, 1), (Resign, 22, 1)] {
+            let ended = lasts(&[renewed[0], renewed[1], end], None);
+            assert_eq!(
+                sentences(&ended),
+                ["from 20000.000 ms to 25000.000 ms: a (epoch 1, 10000.000 ms to 22000.000 ms)"]
+            );
+        }
+        assert_eq!(lasts(&renewed, Some(24)).len(), 1, "the process ended");
+        assert_eq!(lasts(&[(Lead, 10, 1), (Renew, 14, 1)], None).len(), 1, "it was not renewed any more");
+        assert_eq!(lasts(&[(Lead, 21, 1)], None).len(), 1, "it began too late");
+        let two = [(Lead, 10, 1), (Lost, 21, 1), (Lead, 22, 2), (Renew, 24, 2)];
+        assert!(lasts(&two, None)[0].told.contains("epoch 2, 22000.000 ms"), "{:?}", lasts(&two, None));
+        assert!(lasts(&[], None)[0].told.ends_with("no instance led"));
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl Tally {
             self.faults.iter().map(|(kind, times)| (kind.name().to_owned(), (*times).into())).collect();
         serde_json::json!({
             "seeds": self.seeds,
+            "failed": self.failed,
             "faults": faults,
             "faults_total": self.faults_total(),
             "simulated_seconds": self.simulated_seconds(),

@@ -4,6 +4,7 @@
 //! - [`backend`]: real Redis and PostgreSQL servers, in containers or as child processes.
 //! - [`proxy`]: a TCP proxy that swallows, delays and cuts.
 //! - [`process`]: the `coordinator` binary as a child process whose events a test reads.
+//! - [`premise`]: whether a process and its store were quick enough for a promise about a healthy leader.
 //! - [`monitor`]: a real Prometheus or Alertmanager as a child process.
 //! - [`http`]: one request, asked from outside.
 //!
@@ -13,5 +14,6 @@ pub mod backend;
 pub mod broker;
 pub mod http;
 pub mod monitor;
+pub mod premise;
 pub mod process;
 pub mod proxy;

@@ -52,6 +52,9 @@ pub enum Mode {
     /// So many more bytes go through, over all connections; the connection on which the next one comes is
     /// closed, and so is every later one.
     CutAfter(Direction, u64),
+    /// After about this many more bytes, over all connections, the proxy reads no more until the mode changes. The
+    /// connections stay open and the sender's buffers fill, as with a receiver that is stopped in the middle of a message.
+    StallAfter(Direction, u64),
 }
 
 /// A running proxy. Dropped: it stops listening and closes its connections.
@@ -126,7 +129,7 @@ struct Acceptor {
     address: SocketAddr,
     target: String,
     mode: watch::Sender<Mode>,
-    /// What [`Mode::CutAfter`] still lets through.
+    /// What [`Mode::CutAfter`] and [`Mode::StallAfter`] still let through.
     budget: Arc<AtomicU64>,
     connections: JoinSet<()>,
 }
@@ -156,7 +159,7 @@ impl Acceptor {
                 self.connections.shutdown().await;
             }
             Order::Switch(mode) => {
-                if let Mode::CutAfter(_, bytes) = mode {
+                if let Mode::CutAfter(_, bytes) | Mode::StallAfter(_, bytes) = mode {
                     self.budget.store(bytes, Relaxed);
                 }
                 self.mode.send_replace(mode);
@@ -229,6 +232,11 @@ impl Line {
                 return to.shutdown().await;
             }
             let allowed = self.allowed(mode, length);
+            if matches!(mode, Mode::StallAfter(..)) {
+                // What was read at once goes on whole.
+                to.write_all(&chunk[..length]).await?;
+                continue;
+            }
             to.write_all(&chunk[..allowed]).await?;
             if allowed < length {
                 return Err(std::io::Error::other("cut"));
@@ -238,8 +246,12 @@ impl Line {
 
     /// The present mode, once it does not hold this direction.
     async fn mode_to_act_on(&mut self) -> Mode {
-        let direction = self.direction;
-        let passes = |mode: &Mode| !matches!(mode, Mode::Hold(held) if held.covers(direction));
+        let (direction, budget) = (self.direction, &self.budget);
+        let passes = |mode: &Mode| match *mode {
+            Mode::Hold(held) => !held.covers(direction),
+            Mode::StallAfter(stalled, _) => !stalled.covers(direction) || budget.load(Relaxed) > 0,
+            Mode::Pass | Mode::Refuse | Mode::Swallow(_) | Mode::Delay(_) | Mode::CutAfter(..) => true,
+        };
         match self.mode.wait_for(passes).await {
             Ok(mode) => *mode,
             // The proxy is gone, and this task with it.
@@ -249,20 +261,17 @@ impl Line {
 
     /// How many of `length` bytes may go on.
     fn allowed(&self, mode: Mode, length: usize) -> usize {
-        match mode {
-            Mode::CutAfter(direction, _) if direction.covers(self.direction) => {
-                let asked = u64::try_from(length).unwrap_or(u64::MAX);
-                let take = |left: u64| Some(left.saturating_sub(asked));
-                let left = self.budget.fetch_update(Relaxed, Relaxed, take).unwrap_or(0);
-                usize::try_from(left.min(asked)).unwrap_or(length)
-            }
-            Mode::Pass
-            | Mode::Refuse
-            | Mode::Swallow(_)
-            | Mode::Hold(_)
-            | Mode::Delay(_)
-            | Mode::CutAfter(..) => length,
+        let counted = match mode {
+            Mode::CutAfter(direction, _) | Mode::StallAfter(direction, _) => direction.covers(self.direction),
+            Mode::Pass | Mode::Refuse | Mode::Swallow(_) | Mode::Hold(_) | Mode::Delay(_) => false,
+        };
+        if !counted {
+            return length;
         }
+        let asked = u64::try_from(length).unwrap_or(u64::MAX);
+        let take = |left: u64| Some(left.saturating_sub(asked));
+        let left = self.budget.fetch_update(Relaxed, Relaxed, take).unwrap_or(0);
+        usize::try_from(left.min(asked)).unwrap_or(length)
     }
 }
 
@@ -406,6 +415,22 @@ mod tests {
         assert_eq!(received.load(Relaxed), 3);
         proxy.set(Mode::Pass).await;
         assert_eq!(ask(&mut connect(&proxy).await, "7").await, "7");
+    }
+
+    #[tokio::test]
+    async fn a_stalled_receiver_takes_nothing_and_loses_nothing() {
+        let (server, received) = echo().await;
+        let proxy = Proxy::start(server).await;
+        let mut client = connect(&proxy).await;
+        proxy.set(Mode::StallAfter(Direction::Requests, 3)).await;
+        client.write_all(b"123").await.unwrap();
+        until_received(&received, 3).await;
+        client.write_all(b"45").await.unwrap();
+        assert_eq!(client.read_exact(&mut [0; 3]).await.unwrap(), 3);
+        assert!(is_silent(&mut client).await);
+        assert_eq!(received.load(Relaxed), 3);
+        proxy.set(Mode::Pass).await;
+        until_received(&received, 5).await;
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! `cargo xtask evidence`: runs the proof, keeps what each part found in docs/evidence/*.json, and writes
 //! docs/evidence.md from these records. `cargo xtask check` fails when the page is not what the records say.
 
+mod long;
 mod page;
 
 use crate::proof;
@@ -82,7 +83,7 @@ fn measure(workspace: &Workspace, part: Part, rest: &[String]) -> Result<(), Str
 }
 
 /// The commit that was measured; a plus says that files were changed since.
-fn commit(workspace: &Workspace) -> Result<String, String> {
+pub fn commit(workspace: &Workspace) -> Result<String, String> {
     let git = |arguments: &[&str]| output(Command::new("git").args(arguments).current_dir(workspace.root()));
     let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
     let changed = git(&["status", "--porcelain", "--", "crates", "Cargo.toml", "Cargo.lock"])?;

@@ -1,6 +1,6 @@
 //! docs/evidence.md, made of the records.
 
-use super::{FOLDER, Part, name};
+use super::{FOLDER, Part, long, name};
 use crate::workspace::Workspace;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -50,7 +50,8 @@ fn page(workspace: &Workspace) -> Result<String, String> {
         chaos(&load(Part::Chaos)?),
         signals(&load(Part::Signals)?),
     ];
-    Ok(format!("{HEAD}\n{}\n{}\n{}", parts.join("\n"), read(BUGS)?.trim_end(), read(LIMITS)?))
+    let long = long::section(&workspace.root().join(FOLDER))?;
+    Ok(format!("{HEAD}\n{}{long}\n{}\n{}", parts.join("\n"), read(BUGS)?.trim_end(), read(LIMITS)?))
 }
 
 const HEAD: &str = "\
@@ -199,7 +200,24 @@ fn chaos(record: &Record) -> String {
         ratio("handover_ratio_median"),
         ratio("handover_ratio_max"),
     );
+    text.push_str(&quiet(figures));
     faults(&mut text, &figures["faults"]);
+    text
+}
+
+/// The quiet phases of chaos; nothing for a record that is older than they are.
+fn quiet(figures: &Value) -> String {
+    let Some(judged) = figures["quiet_judged"].as_u64() else { return String::new() };
+    let not_judged = figures["quiet_not_judged"].as_object();
+    let mut text = format!(
+        "Quiet phases of 6 LEADER_TTL, each at least 3 LEADER_TTL after the last fault: {judged} were judged, and {} terms\n\
+         ended in these. {} were not judged, because the premise of stability did not hold (other work on the machine):\n",
+        number(&figures["quiet_ended"]),
+        total(&figures["quiet_not_judged"])
+    );
+    let reasons: Vec<String> =
+        not_judged.into_iter().flatten().map(|(why, times)| format!("{why} {times}")).collect();
+    let _ = writeln!(text, "{}.\n", if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") });
     text
 }
 
@@ -275,7 +293,7 @@ fn ratio(value: &Value) -> String {
 }
 
 /// With commas between thousands.
-fn number(value: &Value) -> String {
+pub(super) fn number(value: &Value) -> String {
     let Some(number) = value.as_u64() else { return value.to_string() };
     let digits = number.to_string();
     let mut grouped = String::new();

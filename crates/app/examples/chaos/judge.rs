@@ -1,6 +1,7 @@
 //! What a run left behind, and the judgement over it.
 
 use crate::fault::TTL;
+use crate::quiet::Quiet;
 use crate::servers::ask;
 use contract::event::{EventKind, Record};
 use contract::invariants::{self, Violation};
@@ -66,7 +67,9 @@ pub struct Evidence {
     /// What did not happen although everything was healed.
     pub never: Option<String>,
     /// When a leader was killed or stopped and nothing else was wrong, and until when that was so.
-    quiet: Vec<(u64, u64)>,
+    alone: Vec<(u64, u64)>,
+    /// Of the campaign that has quiet phases.
+    pub quiet: Option<Quiet>,
 }
 
 impl Default for Evidence {
@@ -86,7 +89,8 @@ impl Default for Evidence {
             promotions: Vec::new(),
             ended_by_themselves: Vec::new(),
             never: None,
-            quiet: Vec::new(),
+            alone: Vec::new(),
+            quiet: None,
         }
     }
 }
@@ -94,12 +98,12 @@ impl Default for Evidence {
 impl Evidence {
     /// The leader goes, and nothing else is wrong.
     pub fn left_alone(&mut self, now: u64) {
-        self.quiet.push((now, u64::MAX));
+        self.alone.push((now, u64::MAX));
     }
 
     /// Something else happens.
     pub fn disturbed(&mut self, now: u64) {
-        if let Some((_, until)) = self.quiet.last_mut() {
+        if let Some((_, until)) = self.alone.last_mut() {
             *until = now.min(*until);
         }
     }
@@ -109,7 +113,7 @@ impl Evidence {
     pub fn takeovers(&self) -> Vec<f64> {
         let leads = self.times(EventKind::Lead);
         let next = |after: u64| leads.iter().copied().find(|&t| t > after);
-        let took = self.quiet.iter().filter_map(|&(from, until)| Some((from, next(from)?, until)));
+        let took = self.alone.iter().filter_map(|&(from, until)| Some((from, next(from)?, until)));
         took.filter(|(_, lead, until)| lead < until)
             .map(|(from, lead, _)| ratio(lead - from, TTL + margin(TTL)))
             .collect()
@@ -175,6 +179,7 @@ impl Evidence {
             invariants::no_belief_is_revived(&self.records, TTL),
             invariants::epochs_only_grow_between(&self.records, &self.promotions),
             self.history_agrees(),
+            self.quiet.as_ref().map(Quiet::violations).unwrap_or_default(),
         ]
         .concat();
         let mut tell = |invariant, told: String| found.push(Violation { invariant, told });

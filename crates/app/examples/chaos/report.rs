@@ -70,6 +70,16 @@ impl Report {
             "handover to 5 ms, just after faults:                 {}",
             figures.after_faults.told()
         );
+        if let Some(quiet) = &self.ours.quiet {
+            let (judged, total, ended) = (quiet.judged, quiet.total(), quiet.ended.len());
+            let _ = writeln!(
+                text,
+                "quiet phases: {total}, of which {judged} were judged; terms that ended in these: {ended}"
+            );
+            for (why, times) in &quiet.not_judged {
+                let _ = writeln!(text, "  not judged, {why}: {times}");
+            }
+        }
         let _ = writeln!(text, "took {} s", self.wall.as_secs());
         tell_violations(&mut text, &self.violations);
         text
@@ -94,6 +104,9 @@ impl Report {
             "losses": ours.losses.len(),
             "unsettled": ours.unsettled,
             "excused": ours.excused,
+            "quiet_judged": self.ours.quiet.as_ref().map(|quiet| quiet.judged),
+            "quiet_not_judged": self.ours.quiet.as_ref().map(|quiet| &quiet.not_judged),
+            "quiet_ended": self.ours.quiet.as_ref().map(|quiet| quiet.ended.len()),
             "violations": self.violations.len(),
             "naive": {
                 "faults_total": self.naive.faults.values().sum::<u32>(),

@@ -4,6 +4,7 @@ use crate::client::Client;
 use crate::fault::{Deck, Dice, Harm, Kind, PostgresFault, RedisFault, TTL, Whom};
 use crate::interrupt::Interrupts;
 use crate::judge::{Evidence, Term};
+use crate::quiet::Quiet;
 use crate::seat::{Archive, Identity, Seat, Store};
 use crate::servers::{Servers, ask};
 use crate::strike::Guard;
@@ -115,9 +116,12 @@ impl<'a> Storm<'a> {
     /// When somebody interrupts, or the system does not work again after the faults have stopped.
     pub fn rage(&mut self, faults: u32, mut deck: Deck) -> Result<(), Stop> {
         if self.system.which == Which::Coordinator {
+            self.evidence.quiet = Some(Quiet::default());
             for _ in 0..HANDOVERS {
                 self.hand_over()?;
             }
+            self.client.go_on();
+            self.quiet_phase()?;
         }
         self.evidence.first_fault = monotonic_nanos();
         self.client.go_on();
@@ -136,7 +140,13 @@ impl<'a> Storm<'a> {
                 self.client.go_on();
             }
         }
-        self.calm()
+        self.calm()?;
+        if self.system.which == Which::Coordinator {
+            self.client.go_on();
+            self.judge_a_quiet_phase()?;
+            self.settle()?;
+        }
+        Ok(())
     }
 
     /// Everything ends. Returns what the judge needs, also when something never happened; the servers go on.
@@ -282,13 +292,15 @@ impl<'a> Storm<'a> {
     // --- healed times ---------------------------------------------------------------------------------
 
     /// Ends every fault and waits until the system works again; then a handover and a crash that nothing
-    /// disturbs. The client rests.
+    /// disturbs, and a quiet phase. The client rests but for that phase.
     fn calm(&mut self) -> Result<(), Stop> {
         self.heal_all();
         self.settle()?;
         if self.system.which == Which::Coordinator {
             self.hand_over()?;
             self.crash()?;
+            self.client.go_on();
+            self.quiet_phase()?;
             self.settle()?;
         }
         Ok(())

@@ -8,6 +8,7 @@
 //! - [`group`], [`database`], [`servers`], [`command`], [`wait`]: what the tests are written with.
 //! - [`failover`]: kill, stop, terminate, step down; on the embedded store and on Redis with PostgreSQL.
 //! - [`redis_away`], [`postgres_away`], [`both_away`], [`hostile_ticket`], [`cut_off`]: stores that fail.
+//! - [`large_answer`]: a leader that is stopped in the middle of a large answer.
 //! - [`fencing`], [`promotion`]: superseded tokens are refused, also on another timeline.
 //! - [`recovery`]: nobody acts on a portfolio that cannot be trusted.
 //! - [`bad_call`], [`bad_store`], [`bad_start`]: what is the user's to change, and what is waited for.
@@ -37,6 +38,7 @@ mod follow;
 mod group;
 mod handover;
 mod hostile_ticket;
+mod large_answer;
 mod monitoring;
 mod output;
 mod pages;

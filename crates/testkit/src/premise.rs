@@ -1,0 +1,304 @@
+//! The premise of stability: while the state store answers every request within a heartbeat and the process runs, a term
+//! does not end. A [`Watch`] measures both for one leader, so that a term that ended on a starved machine is not taken for
+//! a fault of the election, and a fault of the election is not explained away.
+//!
+//! - The store's answers are what the leader exports: requests that failed or had no answer, and their durations.
+//! - Whether the process runs is what the kernel says of the leader's election thread: for how long it was ready and had
+//!   no processor. The leader's log cannot say it, because a renewal that the elector forgets looks the same there.
+//!
+//! The limits are stricter than the premise: what is within them is within the premise for certain, whatever the order of
+//! requests. What is beyond them may be within it, and is not judged.
+
+use crate::process::Coordinator;
+use domain::lease::margin;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Heartbeats in a LEADER_TTL.
+const HEARTBEATS: u32 = 3;
+/// The part of a LEADER_TTL that waits for a processor may take at least: less would be broken on every busy machine.
+const LEFT_MIN: u32 = 8;
+/// The thread of the leader that renews the lease.
+const THREAD: &str = "election";
+const DURATIONS: &str = "portfolio_manager_db_sync_duration_seconds";
+const FAILURES: &str = "portfolio_manager_db_sync_failure_total";
+
+/// What a leader has to stay below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// LEADER_TTL: in any time of this length the thread waits for at most `wait`.
+    ttl: Duration,
+    /// Of every answer of the store: a bound of the exported histogram, within a heartbeat.
+    answer: Duration,
+    /// Of all that the election thread waits for a processor in one LEADER_TTL.
+    wait: Duration,
+}
+
+impl Limits {
+    /// The limits for this LEADER_TTL. A renewal falls due one heartbeat after the last one was sent. Then an earlier
+    /// request may have to end, and the renewal needs its answer; what is left of the lease is for the processor.
+    ///
+    /// # Panics
+    /// When no exported bound leaves enough of this LEADER_TTL.
+    pub fn new(ttl: Duration) -> Self {
+        let heartbeat = ttl / HEARTBEATS;
+        let left = |answer: Duration| {
+            ttl.checked_sub(margin(ttl) + heartbeat + answer * 2).filter(|left| *left >= ttl / LEFT_MIN)
+        };
+        let limits = |answer| Some(Self { ttl, answer, wait: left(answer)? });
+        let largest = domain::metrics::BOUNDS.into_iter().rev().find_map(limits);
+        largest.expect("the histogram of syncs has a bound far below every heartbeat")
+    }
+}
+
+/// Whether the premise held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Premise {
+    /// Within every limit.
+    Held,
+    /// Beyond one.
+    Broken(Broken),
+}
+
+/// Why it did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Broken {
+    /// So many requests to the state store failed or had no answer in time.
+    Failed(u64),
+    /// So many answers of the state store took longer than this.
+    Slow(u64, Duration),
+    /// Within one LEADER_TTL the election thread waited that long for a processor, or was not observed for that long.
+    Starved(Duration),
+    /// The leader's page or thread could not be read.
+    Unknown,
+}
+
+impl Broken {
+    /// The same for every amount, to count by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failed(_) => "requests to the state store failed",
+            Self::Slow(..) => "answers of the state store were slow",
+            Self::Starved(_) => "the election thread had no processor",
+            Self::Unknown => "the leader could not be observed",
+        }
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name();
+        match self {
+            Self::Failed(times) => write!(f, "{name}: {times}"),
+            Self::Slow(times, limit) => {
+                write!(f, "{name}: {times} took longer than {} ms", limit.as_millis())
+            }
+            Self::Starved(wait) => write!(f, "{name} for {} ms of one LEADER_TTL", wait.as_millis()),
+            Self::Unknown => f.write_str(name),
+        }
+    }
+}
+
+/// Measures one leader from [`Watch::begin`] to [`Watch::end`].
+#[derive(Debug)]
+pub struct Watch {
+    limits: Limits,
+    began: Instant,
+    before: Option<Answers>,
+    schedstat: Option<PathBuf>,
+    waits: Waits,
+}
+
+impl Watch {
+    /// Begins with this leader.
+    pub fn begin(leader: &Coordinator, limits: Limits) -> Self {
+        let schedstat = thread_of(leader.pid()).map(|thread| thread.join("schedstat"));
+        let before = answers_of(leader, limits);
+        let mut watch = Self { limits, began: Instant::now(), before, schedstat, waits: Waits::default() };
+        watch.sample();
+        watch
+    }
+
+    /// Reads how long the thread has waited. Call it at least every tenth of a heartbeat: a wait counts where it ends.
+    pub fn sample(&mut self) {
+        let waited = self.schedstat.as_deref().and_then(waited);
+        self.waits.add(self.began.elapsed(), waited);
+    }
+
+    /// Judges what has passed. Call it a heartbeat after the time that is judged, when its requests have their answers.
+    pub fn end(mut self, leader: &Coordinator) -> Premise {
+        self.sample();
+        self.waits.judge(self.limits, self.before, answers_of(leader, self.limits))
+    }
+}
+
+/// Of the store, as a leader counts them since its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Answers {
+    failed: u64,
+    slow: u64,
+}
+
+fn answers_of(leader: &Coordinator, limits: Limits) -> Option<Answers> {
+    let page = leader.get("/metrics").ok().filter(|page| page.status == 200)?;
+    Answers::parse(&page.body, limits.answer)
+}
+
+impl Answers {
+    fn parse(page: &str, limit: Duration) -> Option<Self> {
+        let number = |line: &str| -> Option<u64> {
+            page.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '))?.parse().ok()
+        };
+        let all = number(&format!("{DURATIONS}_count"))?;
+        let quick = number(&format!("{DURATIONS}_bucket{{le=\"{}\"}}", limit.as_secs_f64()))?;
+        Some(Self { failed: number(FAILURES)?, slow: all.checked_sub(quick)? })
+    }
+}
+
+/// How long the thread has waited for a processor since its start, at some times.
+#[derive(Debug, Default)]
+struct Waits {
+    /// The time of the sample, and the wait by then.
+    samples: Vec<(Duration, Duration)>,
+    unreadable: bool,
+}
+
+impl Waits {
+    fn add(&mut self, at: Duration, waited: Option<Duration>) {
+        match waited {
+            Some(waited) => self.samples.push((at, waited)),
+            None => self.unreadable = true,
+        }
+    }
+
+    /// The longest wait in any `window`, as far as samples show it, and never less.
+    fn longest_in(&self, window: Duration) -> Duration {
+        let mut longest = Duration::ZERO;
+        let mut first = 0;
+        for &(at, waited) in &self.samples {
+            // The last sample before the window: what was counted after it may have passed within the window.
+            while self.samples.get(first + 1).is_some_and(|(next, _)| *next + window <= at) {
+                first += 1;
+            }
+            longest = longest.max(waited.saturating_sub(self.samples[first].1));
+        }
+        longest
+    }
+
+    /// The longest time between two samples.
+    fn longest_gap(&self) -> Duration {
+        let gaps = self.samples.windows(2).map(|two| two[1].0.saturating_sub(two[0].0));
+        gaps.max().unwrap_or_default()
+    }
+
+    fn judge(&self, limits: Limits, before: Option<Answers>, after: Option<Answers>) -> Premise {
+        let (Some(before), Some(after)) = (before, after) else { return Premise::Broken(Broken::Unknown) };
+        if self.unreadable {
+            return Premise::Broken(Broken::Unknown);
+        }
+        let failed = after.failed.saturating_sub(before.failed);
+        let slow = after.slow.saturating_sub(before.slow);
+        // Where the observer did not run, the whole machine may have stood still, which the kernel counts nowhere.
+        let waited = self.longest_in(limits.ttl).max(self.longest_gap());
+        Premise::Broken(if failed > 0 {
+            Broken::Failed(failed)
+        } else if slow > 0 {
+            Broken::Slow(slow, limits.answer)
+        } else if waited > limits.wait {
+            Broken::Starved(waited)
+        } else {
+            return Premise::Held;
+        })
+    }
+}
+
+/// The directory of the process's election thread.
+fn thread_of(pid: u32) -> Option<PathBuf> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let named =
+        |thread: &PathBuf| fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.trim() == THREAD);
+    threads.filter_map(|thread| Some(thread.ok()?.path())).find(named)
+}
+
+/// The second number: nanoseconds ready to run and not running.
+fn waited(schedstat: &Path) -> Option<Duration> {
+    let text = fs::read_to_string(schedstat).ok()?;
+    text.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "portfolio_manager_db_sync_duration_seconds_bucket{le=\"0.1\"} 7\n\
+        portfolio_manager_db_sync_duration_seconds_bucket{le=\"0.25\"} 8\n\
+        portfolio_manager_db_sync_duration_seconds_bucket{le=\"+Inf\"} 10\n\
+        portfolio_manager_db_sync_duration_seconds_count 10\n\
+        portfolio_manager_db_sync_failure_rate 0.5\n\
+        portfolio_manager_db_sync_failure_total 1\n";
+
+    fn limits() -> Limits {
+        Limits::new(Duration::from_secs(1))
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn waits(samples: &[(u64, u64)]) -> Waits {
+        let samples = samples.iter().map(|(at, waited)| (ms(*at), ms(*waited))).collect();
+        Waits { samples, unreadable: false }
+    }
+
+    #[test]
+    fn the_limits_are_within_a_lease() {
+        let Limits { ttl, answer, wait } = limits();
+        assert_eq!((answer, wait + margin(ttl) + ttl / 3 + ms(500)), (ms(250), ttl));
+        assert_eq!(Limits::new(Duration::from_secs(3)).answer, ms(500));
+    }
+
+    #[test]
+    fn answers_are_read_from_the_leaders_page() {
+        assert_eq!(Answers::parse(PAGE, limits().answer), Some(Answers { failed: 1, slow: 2 }));
+        assert_eq!(Answers::parse("", limits().answer), None);
+    }
+
+    #[test]
+    fn waits_count_within_one_lease() {
+        let apart = waits(&[(0, 100), (500, 200), (1_000, 200), (1_600, 290), (2_000, 290)]);
+        assert_eq!(apart.longest_in(ms(1_000)), ms(100));
+        assert_eq!(waits(&[(0, 100), (500, 180), (1_000, 260)]).longest_in(ms(1_000)), ms(160));
+        assert_eq!(waits(&[]).longest_in(ms(1_000)), ms(0));
+    }
+
+    #[test]
+    fn what_breaks_the_premise_is_named() {
+        let none = Answers { failed: 3, slow: 3 };
+        let judge = |waits: &Waits, after| waits.judge(limits(), Some(none), after);
+        let quick = waits(&[(0, 5), (50, 5), (100, 10)]);
+        assert_eq!(judge(&quick, Some(none)), Premise::Held);
+        let failed = judge(&quick, Some(Answers { failed: 4, slow: 4 }));
+        assert_eq!(failed, Premise::Broken(Broken::Failed(1)));
+        let slow = judge(&quick, Some(Answers { failed: 3, slow: 5 }));
+        assert_eq!(slow, Premise::Broken(Broken::Slow(2, ms(250))));
+        let starved = judge(&waits(&[(0, 5), (50, 505)]), Some(none));
+        assert_eq!(starved, Premise::Broken(Broken::Starved(ms(500))));
+        let stood_still = judge(&waits(&[(0, 5), (700, 5)]), Some(none));
+        assert_eq!(stood_still, Premise::Broken(Broken::Starved(ms(700))));
+        assert_eq!(judge(&quick, None), Premise::Broken(Broken::Unknown));
+        let mut unreadable = waits(&[(0, 5)]);
+        unreadable.add(ms(50), None);
+        assert_eq!(judge(&unreadable, Some(none)), Premise::Broken(Broken::Unknown));
+    }
+
+    #[test]
+    fn the_kernel_counts_the_waits_of_a_thread() {
+        let own = std::thread::Builder::new().name(THREAD.to_owned()).spawn(|| {
+            let thread = thread_of(std::process::id()).expect("this thread");
+            waited(&thread.join("schedstat"))
+        });
+        assert!(own.expect("a thread").join().expect("it ends").is_some());
+    }
+}

@@ -13,7 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 use testkit::backend::{self, Postgres};
 use testkit::http;
-use testkit::process::{Coordinator, EventKind, Launch};
+use contract::event::EventKind;
+use testkit::process::{Coordinator, Launch};
 
 /// The shortest LEADER_TTL, because then a leader renews most often.
 const TTL: &str = "1s";

@@ -273,8 +273,7 @@ impl Driver {
             self.shared.record(Fact::Sync { result, took });
         }
         match &answer.event {
-            Event::Row { answer: Ok(RowAnswer::NotSent), .. } => {}
-            Event::Row { answer, .. } => {
+            Event::Row { answer, .. } if *answer != Ok(RowAnswer::NotSent) => {
                 complain("state store", &mut self.complaints.row, answer.as_ref().err());
                 if let Ok(RowAnswer::Observed(row)) = answer {
                     self.epoch(row.version.token.timeline, row.version.token.epoch);
@@ -283,7 +282,8 @@ impl Driver {
             Event::Ticket { answer, .. } => {
                 complain("leader store", &mut self.complaints.ticket, answer.as_ref().err());
             }
-            Event::Wakeup
+            Event::Row { .. }
+            | Event::Wakeup
             | Event::RowHint
             | Event::TicketHint
             | Event::Recovered { .. }

@@ -5,7 +5,7 @@ use domain::election::{Command, LossReason, Phase, Report, Role, RowRequest, Tic
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Every role and every command, by name.
-pub const NAMES: [&str; 32] = [
+pub const NAMES: [&str; 33] = [
     "role follower",
     "role candidate",
     "role leader, recovering",
@@ -38,6 +38,7 @@ pub const NAMES: [&str; 32] = [
     "report stopped",
     "two believers",
     "the end of a run",
+    "command note that the store has forgotten",
 ];
 
 /// What coverage counts.
@@ -54,6 +55,7 @@ pub enum Seen<'a> {
 /// Where [`NAMES`] has it; to be seen only where clocks are worse than promised.
 const OVERLAP: usize = 30;
 const TAIL: usize = 31;
+const NOTE: usize = 32;
 
 /// How often each was seen.
 #[derive(Debug)]
@@ -117,8 +119,8 @@ fn role_index(role: &Role) -> usize {
 fn command_index(command: &Command) -> usize {
     match command {
         Command::Row { request, .. } => match request {
-            // No story of the model brings an older copy of the row back on the same timeline: there is nothing to note.
-            RowRequest::Observe | RowRequest::Note { .. } => 7,
+            RowRequest::Observe => 7,
+            RowRequest::Note { .. } => NOTE,
             RowRequest::Claim(_) => 8,
             RowRequest::Renew { .. } => 9,
             RowRequest::Release { .. } => 10,

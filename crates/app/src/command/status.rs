@@ -159,12 +159,13 @@ fn render(seen: &Seen, now_ms: i64) -> String {
     };
     let held = seen.leader_db().unwrap_or("nobody");
     let forgot = store_forgot(seen.forgot_ms, now_ms).unwrap_or_default();
-    let unable: String = seen
+    let unable: Vec<String> = seen
         .members
         .iter()
         .filter_map(|seen| Some((&seen.member.id, seen.member.cannot_lead.as_deref()?)))
         .map(|(id, why)| format!("\n{id} cannot lead: {}", why.escape_debug()))
         .collect();
+    let unable = unable.concat();
     format!(
         "{}\n\nleader in the state store  {held} (epoch {})\nleader in Redis            {redis}{forgot}{unable}",
         table(&header, &rows),

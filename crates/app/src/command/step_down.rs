@@ -129,7 +129,7 @@ fn judge(members: &[MemberSeen], holder: &InstanceId, fresh: Duration) -> Result
             let why = member.cannot_lead.as_deref().unwrap_or_default().escape_debug().to_string();
             format!("; {} cannot lead: {why}", member.id)
         };
-        let unable: String = unable.into_iter().map(why).collect();
+        let unable = unable.into_iter().map(why).collect::<Vec<_>>().concat();
         return Err(format!(
             "no instance can take over from {holder}{unable}. Start another one first, see `coordinator status` (with \
              --force {holder} stops, and leads again after three heartbeats if it can)"

@@ -7,13 +7,13 @@
 //! difference below 5 ms. It judges nothing, because machines differ and are noisy. It takes about 7 minutes and should
 //! be run with nothing else on the machine: the load average is printed.
 
+use contract::event::EventKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 use testkit::backend::{self, Postgres};
 use testkit::http;
-use contract::event::EventKind;
 use testkit::process::{Coordinator, Launch};
 
 /// The shortest LEADER_TTL, because then a leader renews most often.

@@ -6,9 +6,9 @@
 
 use crate::fault::TTL;
 use crate::storm::{Stop, Storm};
+use contract::invariants::{Violation, one_term_lasts};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use testkit::invariants::{Violation, one_term_lasts};
 use testkit::premise::{Limits, Premise, Watch};
 use testkit::process::monotonic_nanos;
 

@@ -6,14 +6,15 @@ use crate::TTL;
 use crate::group::Group;
 use crate::servers::Servers;
 use crate::wait::{block_on, until};
+use contract::event::EventKind;
+use contract::signal_ledger::{client, signal};
 use domain::ledger::{Limits, NewSignal};
 use domain::ports::{CLAIM_MAX, SignalClaim, SignalLedger};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::thread;
-use testkit::contract::signal_ledger::{client, signal};
 use testkit::http;
-use testkit::process::{EventKind, Launch, Signal as Unix};
+use testkit::process::{Launch, Signal as Unix};
 use testkit::proxy::{Direction, Mode, Proxy};
 
 /// All of them are more than the buffers of a connection hold: a server's grow to 4 MB at most, a client's that does

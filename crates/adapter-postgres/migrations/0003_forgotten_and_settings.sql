@@ -28,3 +28,8 @@ CREATE TRIGGER coordinator_signal_kept BEFORE DELETE ON coordinator_signal FOR E
 -- milliseconds. What waits and is older may have been executed before, unless it was asked about since.
 ALTER TABLE coordinator_lease ADD COLUMN forgot_ms bigint;
 ALTER TABLE coordinator_signal ADD COLUMN asked_ms bigint;
+-- The highest epoch that an instance has reported then: the next claim is above it.
+ALTER TABLE coordinator_lease ADD COLUMN epoch_floor bigint NOT NULL DEFAULT 0;
+
+-- Why an instance cannot lead, if it cannot: its epochs cannot be kept.
+ALTER TABLE coordinator_member ADD COLUMN cannot_lead text;

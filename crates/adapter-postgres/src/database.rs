@@ -140,7 +140,8 @@ pub(crate) async fn is_whole(connection: &mut PgConnection, me: &Identity) -> Re
     Err(StoreError::Corrupt(format!(
         "schema {schema} has lost {}, and `coordinator migrate` cannot bring back what was in it. Stop every instance and \
          restore the database from its latest backup. Without a backup `DROP TABLE {tables} CASCADE; DROP FUNCTION \
-         {functions}` lets `coordinator migrate` create them empty: every signal is forgotten then, and epochs begin anew",
+         {functions}` lets `coordinator migrate` create them empty: every signal is forgotten then. Keep the data \
+         directories of the instances: with them the next epoch is above every one that was given out",
         missing.join(", ")
     )))
 }

@@ -10,14 +10,14 @@ use crate::row::{self, Columns, bigint, uuid};
 use crate::state_store::Identity;
 use domain::id::InstanceId;
 use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
-use domain::ports::{Claim, ClaimRequest, Release, Renewal, StepDown, StoreError};
+use domain::ports::{Claim, ClaimRequest, Noted, Release, Renewal, StepDown, StoreError};
 use std::time::Duration;
 
 const TABLE: &str = "coordinator_lease";
 
 /// $1 group. Texts are cut at the server: a hostile row must not become megabytes here.
 const OBSERVE: &str = concat!(
-    "SELECT tl, epoch, claim, seq, left(holder, 128) AS holder, released, ttl_ms, left(resign, 256) AS resign,
+    "SELECT tl, epoch, claim, seq, left(holder, 128) AS holder, released, ttl_ms, left(resign, 256) AS resign, epoch_floor,
             (SELECT version FROM coordinator_schema)::bigint AS version, ",
     timeline!(),
     " AS current
@@ -103,6 +103,19 @@ const REQUEST_STEP_DOWN: &str = concat!(
     ", $6) FROM asked"
 );
 
+/// $1 to $4 token, $5 the epoch that the sender knows of, $6 hint. Touches neither seq nor timeline.
+const NOTE_FORGOTTEN: &str = concat!(
+    "WITH noted AS (
+        UPDATE coordinator_lease
+        SET epoch_floor = greatest(epoch_floor, $5),
+            forgot_ms = greatest(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, forgot_ms + 1)
+        WHERE group_id = $1 AND tl = $2 AND epoch = $3 AND claim = $4 AND NOT released
+        RETURNING 1)
+     SELECT pg_notify(",
+    channel!(),
+    ", $6) FROM noted"
+);
+
 pub(crate) async fn observe(lane: &Lane, me: &Identity) -> Result<Observation, StoreError> {
     let found = lane.optional(me.names.query(OBSERVE).bind(me.group.as_str())).await?;
     let row = found.ok_or_else(|| {
@@ -128,6 +141,7 @@ pub(crate) async fn observe(lane: &Lane, me: &Identity) -> Result<Observation, S
         ttl,
         holder: columns.optional("holder")?.map(InstanceId::from_stored),
         resign: columns.optional("resign")?,
+        floor: Epoch(columns.number("epoch_floor")?),
         schema: Columns::of("coordinator_schema", &row).number("version")?,
     })
 }
@@ -204,4 +218,14 @@ pub(crate) async fn request_step_down(
     let statement =
         bind_token(REQUEST_STEP_DOWN, me, token).bind(row::text(reason)).bind(me.payload(Hint::Resign));
     Ok(if lane.optional(statement).await?.is_some() { StepDown::Requested } else { StepDown::Superseded })
+}
+
+pub(crate) async fn note_forgotten(
+    lane: &Lane,
+    me: &Identity,
+    found: &Token,
+    known: Epoch,
+) -> Result<Noted, StoreError> {
+    let statement = bind_token(NOTE_FORGOTTEN, me, found).bind(bigint(known.0)).bind(me.payload(Hint::Row));
+    Ok(if lane.optional(statement).await?.is_some() { Noted::Noted } else { Noted::Superseded })
 }

@@ -8,12 +8,12 @@ use crate::pool::{Lane, LaneLimits};
 use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
 use domain::id::{GroupId, InstanceId, Nonce};
-use domain::lease::{Observation, Reached, Seq, Timeline, Token};
+use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
 use domain::ledger::Actor;
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError,
-    StoreIdentity,
+    Claim, ClaimRequest, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown,
+    StoreError, StoreIdentity,
 };
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -189,6 +189,10 @@ impl StateStore for PostgresStore {
 
     async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
         lease::request_step_down(&self.service, &self.me, token, reason).await
+    }
+
+    async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
+        lease::note_forgotten(&self.election, &self.me, found, known).await
     }
 
     async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {

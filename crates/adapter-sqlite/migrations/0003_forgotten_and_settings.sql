@@ -7,5 +7,10 @@ ALTER TABLE coordinator_member ADD COLUMN settings TEXT NOT NULL DEFAULT '';
 -- have been executed before, unless it was asked about since.
 ALTER TABLE coordinator_lease ADD COLUMN forgot_ms INTEGER;
 ALTER TABLE coordinator_signal ADD COLUMN asked_ms INTEGER;
+-- The highest epoch that an instance has reported then: the next claim is above it.
+ALTER TABLE coordinator_lease ADD COLUMN epoch_floor INTEGER NOT NULL DEFAULT 0;
+
+-- Why an instance cannot lead, if it cannot: its epochs cannot be kept.
+ALTER TABLE coordinator_member ADD COLUMN cannot_lead TEXT;
 
 UPDATE coordinator_schema SET version = 3;

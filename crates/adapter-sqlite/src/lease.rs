@@ -7,14 +7,14 @@ use crate::statement::Statement;
 use crate::stored::{Stored, TEXT_LEN_MAX, millis_up, now_ms, now_text};
 use domain::id::{ID_LEN_MAX, InstanceId};
 use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
-use domain::ports::{ClaimRequest, Release, StepDown, StoreError};
+use domain::ports::{ClaimRequest, Noted, Release, StepDown, StoreError};
 use std::time::Duration;
 
 /// See [`domain::ports::StateStore::observe`].
 pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<Observation, StoreError> {
     const SQL: &str = "SELECT tl, epoch, substr(claim, 1, 37) AS claim, seq, released, ttl_ms, \
          substr(CAST(holder AS TEXT), 1, ?2) AS holder, substr(CAST(resign AS TEXT), 1, ?3) AS resign, \
-         (SELECT max(version) FROM coordinator_schema) AS version \
+         epoch_floor, (SELECT max(version) FROM coordinator_schema) AS version \
          FROM coordinator_lease WHERE group_id = ?1";
     let statement = Statement::new(SQL)
         .bind(config.group.as_str().to_owned())
@@ -40,6 +40,7 @@ pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<
         ttl: ttl(&stored)?,
         holder: stored.maybe_text("holder")?.map(|text| InstanceId::from_stored(&text)),
         resign: stored.maybe_text("resign")?,
+        floor: Epoch(stored.number("epoch_floor")?),
         schema: Stored::new("coordinator_schema", row).number("version")?,
     })
 }
@@ -165,6 +166,23 @@ pub(crate) async fn request_step_down(
     const SQL: &str = concat!("UPDATE coordinator_lease SET resign = substr(?5, 1, ?6) WHERE ", holds!());
     let statement = fenced(SQL, &config.group, token).bind(reason.to_owned()).bind(TEXT_LEN_MAX);
     Ok(if session.execute(statement).await? == 1 { StepDown::Requested } else { StepDown::Superseded })
+}
+
+/// See [`domain::ports::StateStore::note_forgotten`].
+pub(crate) async fn note_forgotten(
+    session: &Session,
+    config: &SqliteConfig,
+    found: &Token,
+    known: Epoch,
+) -> Result<Noted, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE coordinator_lease SET epoch_floor = max(epoch_floor, ?5), forgot_ms = max(",
+        now_ms!(),
+        ", coalesce(forgot_ms + 1, 0)) WHERE ",
+        holds!()
+    );
+    let statement = fenced(SQL, &config.group, found).bind(integer(known.0));
+    Ok(if session.execute(statement).await? == 1 { Noted::Noted } else { Noted::Superseded })
 }
 
 /// An epoch that has a successor.

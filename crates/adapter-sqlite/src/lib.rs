@@ -10,7 +10,7 @@
 //! - `config` where the file is and who opens it
 //! - `session` one connection: opened when needed, closed when in doubt, never mid-transaction; it runs
 //!   a `statement`, again while the file is busy
-//! - `identity` the three files of the database, the same for every process
+//! - `identity` the three files of the database, the same for every process; `lost_files` reports one that is gone
 //! - `fence` the condition under which a token may write
 //! - `state_store` the port, of `lease`, `members` and `portfolio`
 //! - `signal_ledger` the other port; a module for each of its methods that writes
@@ -25,6 +25,7 @@ mod error;
 mod fence;
 mod identity;
 mod lease;
+mod lost_files;
 mod members;
 mod portfolio;
 mod schema;

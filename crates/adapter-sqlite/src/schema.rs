@@ -228,7 +228,8 @@ async fn is_whole(path: &Path, connection: &mut SqliteConnection) -> Result<(), 
     Err(StoreError::Corrupt(format!(
         "{} has lost {}, and `coordinator migrate` cannot bring back what was in it. Stop every instance and restore the \
          file from its latest backup. Without a backup move it away with its -wal and -shm: `coordinator migrate` creates \
-         it empty then; every signal is forgotten, and epochs begin anew",
+         it empty then; every signal is forgotten. Keep the files named epochs-... in its directory: with them the next \
+         epoch is above every one that was given out",
         path.display(),
         missing.join(", ")
     )))

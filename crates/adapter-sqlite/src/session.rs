@@ -3,6 +3,7 @@
 use crate::config::{LOCK_WAIT_MIN, SqliteConfig};
 use crate::error::{is_busy, judge};
 use crate::identity::{Identity, Lock, refuse_other_names};
+use crate::lost_files::LostFiles;
 use crate::schema;
 use crate::statement::Statement;
 use domain::ports::StoreError;
@@ -10,6 +11,7 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -38,6 +40,7 @@ pub(crate) struct Session {
     path: PathBuf,
     options: SqliteConnectOptions,
     lock_wait: Duration,
+    lost: Arc<LostFiles>,
     slot: Mutex<Slot>,
 }
 
@@ -59,11 +62,13 @@ struct Open {
 pub(crate) struct Opening(u64);
 
 impl Session {
-    pub(crate) fn new(config: &SqliteConfig) -> Self {
+    /// A connection of a store whose connections share `lost`.
+    pub(crate) fn new(config: &SqliteConfig, lost: &Arc<LostFiles>) -> Self {
         Self {
             path: config.path.clone(),
             options: options(&config.path, config.lock_wait()),
             lock_wait: config.lock_wait(),
+            lost: Arc::clone(lost),
             slot: Mutex::new(Slot { open: None, openings: 0 }),
         }
     }
@@ -165,7 +170,7 @@ impl Session {
                 // instance sees. It stays open, and with it the lock: no instance opens the files that are there now
                 // before all have left the old ones. The last one that is closed in order writes what `-wal` had into
                 // its file.
-                return Err(StoreError::Unavailable(lost(&gone)));
+                return Err(StoreError::Unavailable(self.lost.report(&gone)));
             } else if open.files != now {
                 // The file was turned to WAL since: the next connection has all three.
                 slot.open = None;
@@ -217,7 +222,7 @@ impl Session {
     /// acknowledged.
     fn kept(&self, slot: &Slot) -> Result<(), StoreError> {
         let gone = slot.open.as_ref().and_then(|open| open.files.gone(Identity::of(&self.path), &self.path));
-        gone.map_or(Ok(()), |gone| Err(StoreError::Unknown(lost(&gone))))
+        gone.map_or(Ok(()), |gone| Err(StoreError::Unknown(self.lost.report(&gone))))
     }
 
     fn judged<T>(&self, slot: &mut Slot, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
@@ -229,15 +234,6 @@ impl Session {
             judge(&self.path, &error)
         })
     }
-}
-
-/// What an operator reads about a file that is gone.
-fn lost(gone: &Path) -> String {
-    format!(
-        "{} was deleted or replaced while instances have it open: nothing is acknowledged any more. Stop every \
-         instance of this data directory with SIGTERM, then start them again",
-        gone.display()
-    )
 }
 
 /// The lock of a connection that is about to be opened. Waits while another process opens or closes the files.
@@ -299,7 +295,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let config = SqliteConfig::sample(directory.path());
         assert_eq!(migrate(&config, Migrate::Apply).await, Ok(Schema::Current));
-        let session = Session::new(&config);
+        let session = Session::new(&config, &Arc::default());
         for (sql, expected) in [
             ("SELECT journal_mode FROM pragma_journal_mode", "wal"),
             ("SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous", "2"),

@@ -7,14 +7,14 @@ use crate::watch::{Reader, Subject, Watch};
 use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
-use domain::lease::{Observation, Reached, Seq, Timeline, Token};
+use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown, StoreError,
-    StoreIdentity,
+    Claim, ClaimRequest, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown,
+    StoreError, StoreIdentity,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One process's store for one group. Nothing is opened before it is needed.
 ///
@@ -43,10 +43,11 @@ impl SqliteStore {
         // The same file for good, whatever becomes of the working directory; and SQLite takes a name
         // such as `file:x` or `:memory:` for something else than a path.
         config.path = std::path::absolute(&config.path).unwrap_or(config.path);
+        let lost = Arc::default();
         Self {
-            election: Session::new(&config),
-            work: Session::new(&config),
-            watch: Watch::new(&config),
+            election: Session::new(&config, &lost),
+            work: Session::new(&config, &lost),
+            watch: Watch::new(&config, &lost),
             of_row: Reader::of(Subject::Lease),
             of_signals: Reader::of(Subject::Signals),
             beaten: AtomicBool::new(false),
@@ -120,6 +121,10 @@ impl StateStore for SqliteStore {
 
     async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
         lease::request_step_down(&self.election, &self.config, token, reason).await
+    }
+
+    async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
+        lease::note_forgotten(&self.election, &self.config, found, known).await
     }
 
     async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {

@@ -13,6 +13,7 @@
 //! switch. A waiter wakes only when its own mark changed.
 
 use crate::config::SqliteConfig;
+use crate::lost_files::LostFiles;
 use crate::session::{Opening, Session};
 use crate::statement::Statement;
 use crate::stored::TEXT_LEN_MAX;
@@ -22,7 +23,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use sqlx::Row;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{self, PoisonError};
+use std::sync::{self, Arc, PoisonError};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -147,9 +148,9 @@ impl Writes {
 }
 
 impl Watch {
-    pub(crate) fn new(config: &SqliteConfig) -> Self {
+    pub(crate) fn new(config: &SqliteConfig, lost: &Arc<LostFiles>) -> Self {
         Self {
-            session: Session::new(config),
+            session: Session::new(config, lost),
             directory: config.path.parent().unwrap_or(Path::new(".")).to_owned(),
             group: config.group.as_str().to_owned(),
             last: Mutex::default(),
@@ -262,11 +263,11 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let config = SqliteConfig::sample(directory.path());
         crate::schema::migrate(&config, Migrate::Apply).await.expect("a file");
-        let session = Session::new(&config);
+        let session = Session::new(&config, &Arc::default());
         let commit =
             || session.execute(Statement::new("UPDATE coordinator_schema SET version = version + 1"));
         commit().await.expect("a commit");
-        let watch = Watch::new(&config);
+        let watch = Watch::new(&config, &Arc::default());
         watch.look(Subject::Lease).await.expect("a look opens the connection");
         let writes = Writes::of(directory.path()).expect("the kernel watches");
         for _ in 0..3 {

@@ -14,6 +14,12 @@ const HISTORY_LIMIT_DEFAULT: u32 = 20;
 const SIGNALS_LIMIT_DEFAULT: u32 = 20;
 /// Most rounds of a demonstration: an hour or two.
 const ROUNDS_MAX: u32 = 1_000;
+/// How a command line without a verdict about a signal is refused.
+const NO_VERDICT: &str = "\n  <--executed|--not-executed>\n";
+/// What such a command line may say.
+const VERDICTS: &str = "\nVerdicts:\n  --executed                                it is done\n  \
+    --not-executed                            it is rejected and never sent\n  \
+    --not-executed --send-again --attempt N   the leader sends it now\n";
 /// Longest reason in characters; the store keeps no more.
 const REASON_LEN_MAX: usize = 256;
 
@@ -41,7 +47,10 @@ impl Cli {
     /// version that was asked for.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
         Self::try_parse_from(args).map_err(|error| {
-            let (text, exit_code) = (error.render().to_string(), error.exit_code());
+            let (mut text, exit_code) = (error.render().to_string(), error.exit_code());
+            if exit_code != 0 && text.contains(NO_VERDICT) {
+                text.push_str(VERDICTS);
+            }
             // Only an error repeats what was typed. Help names URLs as examples.
             let text = if exit_code == 0 { text } else { mask_urls(&text) };
             Stop { text, exit_code: u8::try_from(exit_code).unwrap_or(2) }
@@ -252,7 +261,7 @@ pub enum SignalsCommand {
         #[arg(long, group = "verdict")]
         not_executed: bool,
         /// It was certainly not executed, and the leader is to send it now
-        #[arg(long, group = "verdict", requires_all = ["not_executed", "attempt"], conflicts_with = "executed")]
+        #[arg(long, requires_all = ["not_executed", "attempt"], conflicts_with = "executed")]
         send_again: bool,
         /// The claim you have looked into, as `show` prints it; may be left out while there was only one, and nothing
         /// is to be sent again
@@ -444,14 +453,6 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_without_a_verdict_names_every_verdict() {
-        let stop = parse("coordinator signals resolve s-1 --reason x").expect_err("no verdict");
-        for verdict in ["--executed", "--not-executed", "--send-again"] {
-            assert!(stop.text.contains(verdict), "nothing about {verdict}: {}", stop.text);
-        }
-    }
-
-    #[test]
     fn a_mistyped_url_is_not_quoted_back() {
         let wrong =
             ["run postgres://u:canary@h/db", "--redis=redis://:canary@h run x", "--rediss=redis://:canary@h"];
@@ -462,5 +463,16 @@ mod tests {
         let cli =
             parse("coordinator --redis redis://:canary@h --postgres postgres://u:canary@h").expect("parses");
         assert!(!format!("{cli:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_signal_without_a_verdict_is_refused_with_each_verdict_and_its_meaning() {
+        for line in ["coordinator signals resolve s-1 --reason x", "coordinator signals resolve s-1"] {
+            let stop = parse(line).expect_err(line);
+            assert_eq!(stop.exit_code, 2);
+            for verdict in ["--executed  ", "--not-executed  ", "--not-executed --send-again --attempt N  "] {
+                assert!(stop.text.contains(&format!("\n  {verdict}")), "{verdict}: {}", stop.text);
+            }
+        }
     }
 }

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 /// What the file begins with.
 const FORMAT: &str = "coordinator epochs, format 1";
+/// The most that a number in it can be: at ten terms, or ten renewals, a second a group reaches it after 3,400 years.
+const NUMBER_MAX: u64 = 1 << 40;
 /// Only the owner reads and writes.
 const MODE: u32 = 0o600;
 
@@ -57,10 +59,7 @@ impl EpochFile {
         let kept_of = |kind: StoreKind| {
             // A group's name is one of a file too: it has no slash, and is short enough.
             let path = directory.join(format!("{}{group}", kind.prefix()));
-            let kept = read(&path).map_err(|error| {
-                format!("the epochs in {} cannot be read: {error} (restore the file)", path.display())
-            });
-            kept.map(|kept| Self { path, kept })
+            read(&path).map(|kept| Self { path, kept }).map_err(|fault| fault.to_string())
         };
         let own = kept_of(store)?;
         let elsewhere = kept_of(store.other())?.kept.floor();
@@ -74,22 +73,48 @@ impl EpochFile {
         self.path.with_file_name(format!("{what}-{name}"))
     }
 
-    fn write(&self, epochs: Epochs) -> io::Result<()> {
-        let lock = self.beside("lock");
-        let lock = OpenOptions::new().create(true).append(true).mode(MODE).open(lock)?;
+    fn unwritable(&self, error: io::Error) -> Fault {
+        Fault::Unwritable { path: self.path.clone(), error }
+    }
+
+    /// Until it is dropped, no other process writes the file or its draft.
+    fn lock(&self) -> io::Result<File> {
+        let lock = OpenOptions::new().create(true).append(true).mode(MODE).open(self.beside("lock"))?;
         flock(&lock, FlockOperation::LockExclusive)?;
+        Ok(lock)
+    }
+
+    fn draft(&self, epochs: Epochs) -> io::Result<File> {
+        let path = self.beside("draft");
+        let mut draft = OpenOptions::new().create(true).write(true).truncate(true).mode(MODE).open(path)?;
+        write!(draft, "{FORMAT}\nseen {}\nseq {}\nasked {}\n", epochs.seen.0, epochs.seq.0, epochs.asked.0)?;
+        Ok(draft)
+    }
+
+    fn write(&self, epochs: Epochs) -> Result<(), Fault> {
+        let unwritable = |error| self.unwritable(error);
+        let _lock = self.lock().map_err(unwritable)?;
         let known = read(&self.path)?;
         let epochs = known.and(epochs);
         if epochs == known {
             return Ok(());
         }
-        let draft = self.beside("draft");
-        let mut out = OpenOptions::new().create(true).write(true).truncate(true).mode(MODE).open(&draft)?;
-        write!(out, "{FORMAT}\nseen {}\nseq {}\nasked {}\n", epochs.seen.0, epochs.seq.0, epochs.asked.0)?;
-        out.sync_all()?;
-        fs::rename(&draft, &self.path)?;
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        File::open(directory)?.sync_all()
+        let replace = || {
+            self.draft(epochs)?.sync_all()?;
+            fs::rename(self.beside("draft"), &self.path)?;
+            let directory = self.path.parent().unwrap_or(Path::new("."));
+            File::open(directory)?.sync_all()
+        };
+        replace().map_err(unwritable)
+    }
+
+    /// Reads the file, and creates a file of its size in its directory. Not synced, so that it costs the disk nothing: a
+    /// disk or a quota that is full refuses the write itself.
+    fn try_write(&self) -> Result<(), Fault> {
+        let unwritable = |error| self.unwritable(error);
+        let _lock = self.lock().map_err(unwritable)?;
+        let known = read(&self.path)?;
+        self.draft(known).and_then(|_| fs::remove_file(self.beside("draft"))).map_err(unwritable)
     }
 }
 
@@ -101,27 +126,70 @@ impl EpochMemory for EpochFile {
 
     async fn keep(&self, epochs: Epochs) -> Result<(), String> {
         let file = self.clone();
-        let written = tokio::task::spawn_blocking(move || file.write(epochs)).await;
-        let told = written.unwrap_or_else(|error| Err(io::Error::other(error)));
-        told.map_err(|error| format!("{}: {error}", self.path.display()))
+        blocking(move || file.write(epochs)).await
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let file = self.clone();
+        blocking(move || file.try_write()).await
     }
 }
 
-fn read(path: &Path) -> io::Result<Epochs> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+async fn blocking(task: impl FnOnce() -> Result<(), Fault> + Send + 'static) -> Result<(), String> {
+    match tokio::task::spawn_blocking(task).await {
+        Ok(done) => done.map_err(|fault| fault.to_string()),
+        Err(panicked) => Err(panicked.to_string()),
+    }
+}
+
+/// What is wrong with a file, and what an operator does about it.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(
+        "the file of epochs {} cannot be written: {error}. {}", .path.display(), remedy(.error)
+    )]
+    Unwritable { path: PathBuf, error: io::Error },
+    #[error("the file of epochs {} cannot be read: {error}. This user must be able to read it", .path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error(
+        "the file of epochs {} is damaged: {what}. Replace it with the file of another instance of the group, or delete \
+         it (docs/integration.md)",
+        .path.display()
+    )]
+    Damaged { path: PathBuf, what: String },
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "Make room there: nothing needs a restart"
+        }
+        _ => "This user must be able to create files in its directory: nothing needs a restart",
+    }
+}
+
+fn read(path: &Path) -> Result<Epochs, Fault> {
+    let damaged = |what: String| Fault::Damaged { path: path.to_owned(), what };
+    let text = match fs::read(path) {
+        Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Epochs::NONE),
-        Err(error) => return Err(error),
+        Err(error) => return Err(Fault::Unreadable { path: path.to_owned(), error }),
     };
     let mut lines = text.lines();
-    let format = lines.next() == Some(FORMAT);
-    let mut number = |name| lines.next()?.strip_prefix(name)?.parse().ok();
-    match (format, number("seen "), number("seq "), number("asked ")) {
-        (true, Some(seen), Some(seq), Some(asked)) => {
-            Ok(Epochs { seen: Epoch(seen), seq: Seq(seq), asked: Epoch(asked) })
-        }
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is damaged, or another version's")),
+    if lines.next() != Some(FORMAT) {
+        return Err(damaged(format!("its first line is not {FORMAT:?}")));
     }
+    let mut number = |name: &str| {
+        let line = lines.next().unwrap_or_default();
+        let number = line.strip_prefix(name).and_then(|number| number.trim_start().parse::<u64>().ok());
+        match number {
+            Some(number) if number <= NUMBER_MAX => Ok(number),
+            Some(number) => Err(damaged(format!("{name} is {number}, which no group reaches"))),
+            None => Err(damaged(format!("it has no number {name}"))),
+        }
+    };
+    let (seen, seq, asked) = (number("seen")?, number("seq")?, number("asked")?);
+    Ok(Epochs { seen: Epoch(seen), seq: Seq(seq), asked: Epoch(asked) })
 }
 
 #[cfg(test)]
@@ -153,22 +221,65 @@ mod tests {
         assert_eq!(moved.kept(), expected, "numbers grow, and the other store has forgotten nothing");
     }
 
-    #[tokio::test]
-    async fn a_damaged_file_is_refused_and_never_overwritten() {
+    /// What [`EpochMemory::keep`], [`EpochMemory::check`] and the start of a process say of a file with this content.
+    async fn said_of(content: &str) -> [Result<(), String>; 3] {
         let directory = tempfile::tempdir().unwrap();
-        let file = EpochFile::open(directory.path(), StoreKind::Sqlite, &group()).unwrap();
-        fs::write(&file.path, format!("{FORMAT}\nseen 9")).unwrap();
-        assert!(
-            EpochFile::open(directory.path(), StoreKind::Sqlite, &group()).unwrap_err().contains("damaged")
-        );
-        assert!(file.keep(epochs(1, 1)).await.is_err());
-        assert_eq!(fs::read_to_string(&file.path).unwrap(), format!("{FORMAT}\nseen 9"));
+        let open = || EpochFile::open(directory.path(), StoreKind::Sqlite, &group());
+        let file = open().unwrap();
+        fs::write(&file.path, content).unwrap();
+        let said = [file.keep(epochs(1, 1)).await, file.check().await, open().map(drop)];
+        assert_eq!(fs::read_to_string(&file.path).unwrap(), content, "it is never overwritten");
+        said
     }
 
     #[tokio::test]
-    async fn a_file_that_cannot_be_written_is_told() {
+    async fn a_damaged_file_is_refused_with_its_name_the_cause_and_the_remedy() {
+        for (content, cause) in [
+            (String::new(), "its first line is not"),
+            (format!("{FORMAT}\nseen 9"), "it has no number seq"),
+            (format!("{FORMAT}\nseen 9\nseq x\nasked 9\n"), "it has no number seq"),
+            (
+                format!("{FORMAT}\nseen {}\nseq 0\nasked 9\n", u64::MAX),
+                "seen is 18446744073709551615, which no group reaches",
+            ),
+            (format!("{FORMAT}\nseen 9\nseq 1\nasked {}\n", i64::MAX), "asked is 9223372036854775807, which"),
+            (format!("{FORMAT}\nseen 9\nseq {}\nasked 9\n", NUMBER_MAX + 1), "seq is 1099511627777, which"),
+        ] {
+            for said in said_of(&content).await {
+                let said = said.unwrap_err();
+                for part in ["epochs-sqlite-g", "is damaged: ", cause, "Replace it", "or delete it"] {
+                    assert!(said.contains(part), "{part}: {said}");
+                }
+            }
+        }
+        let most = format!("{FORMAT}\nseen {NUMBER_MAX}\nseq {NUMBER_MAX}\nasked {NUMBER_MAX}\n");
+        assert_eq!(said_of(&most).await, [Ok(()), Ok(()), Ok(())]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_written_is_noticed_before_it_is_needed() {
         let directory = tempfile::tempdir().unwrap();
-        let file = EpochFile::open(&directory.path().join("gone"), StoreKind::Sqlite, &group()).unwrap();
-        assert!(file.keep(epochs(1, 1)).await.is_err());
+        let file = EpochFile::open(directory.path(), StoreKind::Sqlite, &group()).unwrap();
+        assert_eq!(file.check().await, Ok(()));
+        let in_the_way = file.beside("draft");
+        fs::create_dir(&in_the_way).unwrap();
+        for said in [file.check().await, file.keep(epochs(1, 1)).await] {
+            let said = said.unwrap_err();
+            assert!(said.contains("epochs-sqlite-g cannot be written: Is a directory"), "{said}");
+            assert!(said.contains("nothing needs a restart"), "{said}");
+        }
+        fs::remove_dir(in_the_way).unwrap();
+        assert_eq!(file.check().await, Ok(()));
+        assert_eq!(file.keep(epochs(1, 1)).await, Ok(()));
+        let left: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "the file and its lock: {left:?}");
+    }
+
+    #[test]
+    fn a_full_disk_has_a_remedy() {
+        for code in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT] {
+            assert_eq!(remedy(&code.into()), "Make room there: nothing needs a restart");
+        }
     }
 }

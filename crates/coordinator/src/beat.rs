@@ -2,7 +2,7 @@
 //! it runs beside the driver, so that it can neither delay nor be delayed by a renewal.
 
 use crate::clock;
-use crate::recover::recover;
+use crate::recover::{Purpose, recover};
 use crate::shared::Shared;
 use domain::alert::Report;
 use domain::lease::Epoch;
@@ -38,6 +38,7 @@ pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
     let _mark = Mark(&shared);
     let interval = beat_interval(shared.settings.ttl);
     let mut seen = shared.leadership.subscribe();
+    let mut ability = shared.ability.subscribe();
     let mut failing = false;
     let mut rival = None;
     let mut differing = Vec::new();
@@ -48,6 +49,8 @@ pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
             return Ok(());
         }
         let next = Instant::now() + interval;
+        check_memory(&shared).await;
+        ability.mark_unchanged();
         failing = match once(&shared).await {
             Ok(beat) => {
                 heard(&shared, &beat);
@@ -76,7 +79,9 @@ pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
             recheck(&shared).await;
         }
         let changed = wait_for_change(&mut seen, standing);
-        tokio::select! { biased; () = sleep_until(next) => {}, () = changed => {} }
+        // The sender lives in `shared`, which this task holds.
+        let able = async { drop(ability.changed().await) };
+        tokio::select! { biased; () = sleep_until(next) => {}, () = changed => {}, () = able => {} }
     }
 }
 
@@ -84,6 +89,18 @@ pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
 async fn wait_for_change(seen: &mut watch::Receiver<crate::Leadership>, standing: domain::member::Standing) {
     // The sender lives in `shared`, which this task holds.
     let _ = seen.wait_for(|now| now.standing != standing || now.stopped).await;
+}
+
+/// A standby whose disk is full should say so before it is needed.
+async fn check_memory(shared: &Shared) {
+    let Some(memory) = &shared.epochs else { return };
+    let time_max = shared.settings.heartbeat;
+    let checked = timeout(time_max, memory.check()).await;
+    shared.ability.found(&checked.unwrap_or_else(|_| {
+        Err(format!(
+            "the epochs cannot be checked within {time_max:?}: the disk of the data directory is slow"
+        ))
+    }));
 }
 
 async fn once(shared: &Shared) -> Result<Beat, StoreError> {
@@ -101,10 +118,11 @@ async fn once(shared: &Shared) -> Result<Beat, StoreError> {
         version: settings.version.clone(),
         started_ms: settings.started_ms,
         settings: settings.published.clone(),
+        cannot_lead: shared.ability.missing(),
     };
     let started = Instant::now();
     let answer = timeout(settings.heartbeat, shared.state_store.beat(&member)).await;
-    if matches!(answer, Ok(Ok(_)) | Err(_)) {
+    if matches!(answer, Ok(Ok(_))) {
         shared.commits.committed(started.elapsed());
     }
     match answer {
@@ -155,7 +173,7 @@ async fn compare(shared: &Shared, interval: Duration, known: &mut Vec<Differing>
 async fn recheck(shared: &Shared) {
     let failed = matches!(&*shared.recovered.borrow(), Some(Err(_)));
     if failed && !shared.leadership.borrow().standing.leads() {
-        let _ = recover(shared).await;
+        let _ = recover(shared, Purpose::Readiness).await;
     }
 }
 

@@ -7,8 +7,8 @@ use crate::driver::Driver;
 use crate::election::Election;
 use crate::handle::Coordinator;
 use crate::leadership::Leadership;
-use crate::memory::EpochMemory;
-use crate::recover::recover;
+use crate::memory::{Ability, EpochMemory};
+use crate::recover::{Purpose, recover};
 use crate::shared::{Settings, Shared};
 use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
 use domain::id::{InstanceId, Nonce};
@@ -297,6 +297,7 @@ impl Builder {
             state_store: self.state_store,
             leader_store: self.leader_store,
             epochs: self.epochs,
+            ability: Ability::new(),
             leadership: watch::channel(Leadership::unknown()).0,
             works: watch::channel(0).0,
             recovered: watch::channel(None).0,
@@ -361,7 +362,7 @@ async fn run(
     // A standby that could not take over should say so before it is needed; the outcome is remembered. Beside
     // the election: a slow portfolio must not keep this instance out of it, a leader recovers anyway.
     let readiness = Arc::clone(&shared);
-    tokio::spawn(of_this_process(async move { recover(&readiness).await.map(drop) }));
+    tokio::spawn(of_this_process(async move { recover(&readiness, Purpose::Readiness).await.map(drop) }));
     let driver = Driver::new(elector, Arc::clone(&shared), inbox, Handle::current());
     let mut election =
         Election::start(driver, Arc::clone(&shared), requests.clone()).map_err(Ended::Failed)?;

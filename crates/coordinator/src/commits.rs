@@ -1,7 +1,8 @@
 //! What this process knows about the state store's commits, for the operator: whether they are slow for this LEADER_TTL,
 //! and why a term ended without a renewal. Used by the driver and the heartbeat; no election rule reads it.
 //!
-//! Renewals and heartbeats count, because each is one small commit. A claim does not: it also writes the file of epochs.
+//! Renewals and heartbeats count once they are acknowledged, because each is one small commit. One without an answer says
+//! nothing about commits: the store or the network may be away. A claim does not: it also writes the file of epochs.
 
 use domain::commit_latency::{CommitLatency, Verdict};
 use domain::election::RowAnswer;
@@ -62,13 +63,17 @@ impl Commits {
         };
         self.known().last = last;
         match last {
-            Renewed::Acknowledged(took) | Renewed::Unanswered(took) => self.committed(took),
-            // Nothing was written.
-            Renewed::NotGranted | Renewed::Failed | Renewed::Never | Renewed::Sent(_) => {}
+            Renewed::Acknowledged(took) => self.committed(took),
+            // Nothing was written, or the store may be away: it is not known to be slow.
+            Renewed::Unanswered(_)
+            | Renewed::NotGranted
+            | Renewed::Failed
+            | Renewed::Never
+            | Renewed::Sent(_) => {}
         }
     }
 
-    /// A commit was acknowledged, or given up without an answer, after `took`. Logs when the store becomes slow for this
+    /// A commit was acknowledged after `took`. Logs when the store becomes slow for this
     /// LEADER_TTL, and when it is fast again.
     pub(crate) fn committed(&self, took: Duration) {
         let verdict = self.known().latency.record(took);
@@ -163,10 +168,12 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_that_the_store_does_not_grant_is_no_slow_commit() {
+    fn a_renewal_that_the_store_does_not_grant_or_answer_is_no_slow_commit() {
         let commits = commits();
         let slow = Duration::from_secs(9);
         for _ in 0..200 {
+            commits.renewed(None, slow);
+            assert!(commits.why_lost(at(1)).starts_with("the last one had no answer for 9000 ms"));
             commits.renewed(Some(&Ok(RowAnswer::Renewal(Renewal::OtherTimeline(Timeline(2))))), slow);
             assert_eq!(
                 commits.why_lost(at(1)),

@@ -6,9 +6,9 @@
 
 use crate::clock::{self, Alarm, of_this_process};
 use crate::leadership::Leadership;
-use crate::memory::EpochMemory;
+use crate::memory::{keep_asked, keep_granted};
 use crate::notice::{Notice, NoticeKind};
-use crate::recover::recover;
+use crate::recover::{Purpose, recover};
 use crate::shared::Shared;
 use crate::within::within;
 use domain::election::{
@@ -18,7 +18,7 @@ use domain::election::{
 use domain::lease::{Epoch, Seq, Timeline, Token};
 use domain::member::Standing;
 use domain::metrics::{Fact, SyncResult};
-use domain::ports::{Claim, ClaimRequest, LeaderStore, Renewal, StateStore, StoreError};
+use domain::ports::{Claim, LeaderStore, Noted, Renewal, StateStore, StoreError};
 use domain::recovery::RecoveryCode;
 use domain::time::Time;
 use std::collections::HashMap;
@@ -108,10 +108,9 @@ impl Driver {
             self.step(event);
         }
         // A backup of this term that is restored before the next start is noticed (M23).
-        if let Some(memory) = &self.shared.epochs
-            && let Err(error) = memory.keep(Epochs { asked: Epoch(0), ..self.elector.epochs() }).await
-        {
-            tracing::error!("how far the lease row has come cannot be kept: {error}");
+        if let Some(memory) = &self.shared.epochs {
+            let kept = memory.keep(Epochs { asked: Epoch(0), ..self.elector.epochs() }).await;
+            self.shared.ability.found(&kept);
         }
         Ok(())
     }
@@ -172,11 +171,9 @@ impl Driver {
             if epochs.seq > Seq(0) {
                 self.kept_at = Some(Instant::now());
             }
+            let shared = Arc::clone(&self.shared);
             self.service.spawn(of_this_process(async move {
-                let seen = Epochs { asked: Epoch(0), ..epochs };
-                if let Err(error) = memory.keep(seen).await {
-                    tracing::error!(epoch = epochs.seen.0, "an epoch cannot be kept: {error}");
-                }
+                shared.ability.found(&memory.keep(Epochs { asked: Epoch(0), ..epochs }).await);
             }));
         }
     }
@@ -199,9 +196,16 @@ impl Driver {
             shared.commits.renewing(now);
         }
         self.spawn(Owed::Row(call), async move {
+            let may_be_sent = match &request {
+                RowRequest::Claim(request) => keep_asked(&shared, now, limit, request).await,
+                RowRequest::Note { found, known } => shared.ability.allows(*known, found.epoch),
+                RowRequest::Observe | RowRequest::Renew { .. } | RowRequest::Release { .. } => true,
+            };
+            if !may_be_sent {
+                return Answer { event: Event::Row { call, answer: Ok(RowAnswer::NotSent) }, sync: None };
+            }
             let started = Instant::now();
-            let (store, memory) = (&*shared.state_store, shared.epochs.as_deref());
-            let answer = within(now, limit, row_call(store, memory, request)).await;
+            let answer = within(now, limit, row_call(&*shared.state_store, request)).await;
             if renews {
                 shared.commits.renewed(answer.as_ref(), started.elapsed());
             }
@@ -210,7 +214,11 @@ impl Driver {
                 None => Err(StoreError::Unknown(format!("the state store said nothing for {limit:?}"))),
             };
             let result = if answer.is_ok() { SyncResult::Succeeded } else { SyncResult::Failed };
-            Answer { event: Event::Row { call, answer }, sync: Some((result, started.elapsed())) }
+            let sync = Some((result, started.elapsed()));
+            if let Ok(RowAnswer::Claim(Claim::Granted(token))) = &answer {
+                keep_granted(&shared, now, limit, token.epoch).await;
+            }
+            Answer { event: Event::Row { call, answer }, sync }
         });
     }
 
@@ -227,7 +235,9 @@ impl Driver {
 
     fn recover(&mut self, call: CallId) {
         let shared = Arc::clone(&self.shared);
-        let recovering = self.service.spawn(of_this_process(async move { recover(&shared).await.map(drop) }));
+        let recovering = self
+            .service
+            .spawn(of_this_process(async move { recover(&shared, Purpose::Lead).await.map(drop) }));
         self.spawn(Owed::Recovery(call), async move {
             let answer = match recovering.await {
                 Ok(answer) => answer.map_err(|fault| fault.code),
@@ -263,6 +273,7 @@ impl Driver {
             self.shared.record(Fact::Sync { result, took });
         }
         match &answer.event {
+            Event::Row { answer: Ok(RowAnswer::NotSent), .. } => {}
             Event::Row { answer, .. } => {
                 complain("state store", &mut self.complaints.row, answer.as_ref().err());
                 if let Ok(RowAnswer::Observed(row)) = answer {
@@ -398,14 +409,16 @@ impl Driver {
     }
 }
 
-async fn row_call(
-    store: &dyn StateStore,
-    memory: Option<&dyn EpochMemory>,
-    request: RowRequest,
-) -> Result<RowAnswer, StoreError> {
+async fn row_call(store: &dyn StateStore, request: RowRequest) -> Result<RowAnswer, StoreError> {
     match request {
         RowRequest::Observe => store.observe().await.map(RowAnswer::Observed),
-        RowRequest::Claim(request) => claim(store, memory, &request).await.map(RowAnswer::Claim),
+        RowRequest::Claim(request) => {
+            let answer = store.claim(&request).await?;
+            if let (true, Claim::Granted(token)) = (request.forgotten, &answer) {
+                forgotten(request.observed.token, *token);
+            }
+            Ok(RowAnswer::Claim(answer))
+        }
         RowRequest::Renew { token, seq, current } => {
             let answer = store.renew(&token, seq, current).await?;
             if let Renewal::Renewed { timeline, forgotten: true, .. } = answer {
@@ -415,6 +428,19 @@ async fn row_call(
         }
         RowRequest::Release { token, seq, reason } => {
             store.release(&token, seq, &reason).await.map(RowAnswer::Release)
+        }
+        RowRequest::Note { found, known } => {
+            let noted = store.note_forgotten(&found, known).await?;
+            if noted == Noted::Noted {
+                tracing::error!(
+                    found = found.epoch.0,
+                    known = known.0,
+                    "the state store has forgotten (a backup was restored): its lease row is behind one that this instance \
+                     has seen. The leader is asked to give the lease back; signals from before are looked up before they \
+                     are sent"
+                );
+            }
+            Ok(RowAnswer::Note(noted))
         }
     }
 }
@@ -429,35 +455,6 @@ fn forgotten(row: Token, now: Token) {
         "the state store has forgotten (a standby was promoted, or a backup restored): signals from before are looked \
          up before they are sent"
     );
-}
-
-/// Claims under a number that is remembered before anybody can see it, and as granted before anybody acts on it: a
-/// process that is killed at any moment claims above it in its next life (M22).
-async fn claim(
-    store: &dyn StateStore,
-    memory: Option<&dyn EpochMemory>,
-    request: &ClaimRequest,
-) -> Result<Claim, StoreError> {
-    if let Some(memory) = memory {
-        let (seen, seq) = (request.observed.token.epoch, request.observed.seq);
-        let epochs = Epochs { seen, seq, asked: request.epoch() };
-        memory.keep(epochs).await.map_err(|error| {
-            tracing::error!("this instance cannot lead: the epoch cannot be kept: {error}");
-            StoreError::Unavailable(format!("the epoch cannot be kept, so nothing was claimed: {error}"))
-        })?;
-    }
-    let answer = store.claim(request).await?;
-    if let (true, Claim::Granted(token)) = (request.forgotten, &answer) {
-        forgotten(request.observed.token, *token);
-    }
-    if let (Some(memory), Claim::Granted(token)) = (memory, &answer) {
-        let epochs = Epochs { seen: token.epoch, seq: Seq(0), asked: token.epoch };
-        if let Err(error) = memory.keep(epochs).await {
-            // As a claim, it was kept.
-            tracing::error!(epoch = token.epoch.0, "the epoch cannot be kept as granted: {error}");
-        }
-    }
-    Ok(answer)
 }
 
 async fn ticket_call(store: &dyn LeaderStore, request: TicketRequest) -> Result<TicketAnswer, StoreError> {

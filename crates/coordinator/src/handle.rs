@@ -93,6 +93,10 @@ impl Coordinator {
         if !seen.state_store_answers {
             return Err("the state store does not answer".into());
         }
+        // A leader keeps its number as it is.
+        if let Some(why) = self.shared.ability.missing().filter(|_| !seen.standing.leads()) {
+            return Err(format!("this instance cannot lead: {why}"));
+        }
         match &*self.shared.recovered.borrow() {
             Some(Err(fault)) => Err(fault.to_string()),
             Some(Ok(_)) | None => Ok(()),

@@ -32,6 +32,7 @@ mod beat;
 mod builder;
 pub mod clock;
 mod commits;
+mod complaints;
 #[doc(hidden)]
 pub mod crash_point;
 mod driver;

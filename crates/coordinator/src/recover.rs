@@ -13,9 +13,18 @@ use tokio::time::{Instant, timeout};
 /// already count as critical, so that a slow recovery is seen as slow and not as failed.
 const RECOVERY_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Why the portfolio is recovered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To act: a leader recovers after its claim, because the leader before it could write until then.
+    Lead,
+    /// To find out whether this instance could take over.
+    Readiness,
+}
+
 /// Recovers once, and remembers the outcome for metrics, readiness and the next leader's work.
 /// Cancellation safe: it only reads.
-pub(crate) async fn recover(shared: &Shared) -> Result<Arc<Portfolio>, RecoveryFault> {
+pub(crate) async fn recover(shared: &Shared, purpose: Purpose) -> Result<Arc<Portfolio>, RecoveryFault> {
     let started = Instant::now();
     let mut judgement = Judgement::default();
     let answer = timeout(RECOVERY_TIME_MAX, shared.state_store.portfolio(&mut judgement)).await;
@@ -23,15 +32,23 @@ pub(crate) async fn recover(shared: &Shared) -> Result<Arc<Portfolio>, RecoveryF
         Err(StoreError::Unknown(format!("the portfolio was not read within {RECOVERY_TIME_MAX:?}")))
     });
     let outcome = answer.map_err(RecoveryFault::from).and_then(|()| judgement.verdict()).map(Arc::new);
-    remember(shared, &outcome, started.elapsed());
+    remember(shared, purpose, &outcome, started.elapsed());
     outcome
 }
 
-fn remember(shared: &Shared, outcome: &Result<Arc<Portfolio>, RecoveryFault>, took: Duration) {
+fn remember(
+    shared: &Shared,
+    purpose: Purpose,
+    outcome: &Result<Arc<Portfolio>, RecoveryFault>,
+    took: Duration,
+) {
     let counted = match outcome {
         Ok(portfolio) => {
             let positions = u32::try_from(portfolio.count).unwrap_or(u32::MAX);
-            tracing::info!(positions, ?took, "portfolio recovered");
+            match purpose {
+                Purpose::Lead => tracing::info!(positions, ?took, "portfolio recovered"),
+                Purpose::Readiness => tracing::debug!(positions, ?took, "the portfolio can be recovered"),
+            }
             Ok(positions)
         }
         Err(fault) => {

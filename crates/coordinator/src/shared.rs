@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::commits::Commits;
 use crate::leadership::Leadership;
-use crate::memory::EpochMemory;
+use crate::memory::{Ability, EpochMemory};
 use crate::notice::Notice;
 use domain::alert::Report;
 use domain::id::{InstanceId, Nonce};
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) state_store: Arc<dyn StateStore>,
     pub(crate) leader_store: Option<Arc<dyn LeaderStore>>,
     pub(crate) epochs: Option<Arc<dyn EpochMemory>>,
+    /// Whether the epochs can be kept.
+    pub(crate) ability: Ability,
     pub(crate) leadership: watch::Sender<Leadership>,
     /// How many pieces of leader's work are running.
     pub(crate) works: watch::Sender<usize>,

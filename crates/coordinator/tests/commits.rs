@@ -1,4 +1,4 @@
-//! What the log says of a state store that commits slowly, or not in time.
+//! What the log says of a state store that commits slowly, or not in time, and of a recovery.
 
 mod log;
 
@@ -26,17 +26,21 @@ struct Observed {
 impl Observed {
     /// Starts it; `plan` says what goes wrong from the first request on.
     async fn start(name: &str, plan: impl FnOnce(&Faults)) -> Self {
+        Self::lasting(name, TTL, plan).await
+    }
+
+    async fn lasting(name: &str, ttl: Duration, plan: impl FnOnce(&Faults)) -> Self {
         let (said, lines) = watch::channel(Vec::new());
         let subscribed = log::subscribe("coordinator", move |message| {
             said.send_modify(|lines| lines.push(message));
         });
         let group = GroupId::parse("commits").expect("an id");
-        let opening = Opening { ttl: TTL, ..Opening::new(&group, name) };
+        let opening = Opening { ttl, ..Opening::new(&group, name) };
         let store = FakeDatabase::new().process(&opening);
         let faults = store.faults().clone();
         plan(&faults);
         let builder = Coordinator::builder(opening.id, opening.nonce, store);
-        let coordinator = builder.ttl(TTL).start().expect("a valid start");
+        let coordinator = builder.ttl(ttl).start().expect("a valid start");
         let mut seen = coordinator.leadership();
         let active = seen.wait_for(|now| now.standing == Standing::Active);
         timeout(PATIENCE, active).await.expect("it leads").expect("the coordinator lives");
@@ -60,13 +64,19 @@ impl Observed {
 
 #[tokio::test]
 async fn a_store_that_commits_slowly_is_reported_once_with_the_setting_to_change() {
-    let mut slow = Observed::start("slow", |faults| {
-        // A heartbeat is given up after a third of LEADER_TTL.
-        faults.next_of(Call::Beat, Fault::HangBefore);
-        faults.next_of(Call::Beat, Fault::HangBefore);
-    })
-    .await;
+    let mut slow = Observed::start("slow", |faults| faults.lasting_of(Call::Beat, Fault::HoldReply)).await;
+    let faults = slow.faults.clone();
+    let answering = tokio::spawn(async move {
+        loop {
+            faults.holds().await;
+            // Each heartbeat is acknowledged, after more than a tenth of LEADER_TTL and less than the third after which
+            // it is given up.
+            tokio::time::sleep(TTL / 6).await;
+            faults.deliver();
+        }
+    });
     let line = slow.line("commits slowly").await;
+    answering.abort();
     for part in [
         "the second slowest of the first ",
         "more than a tenth of LEADER_TTL (100 ms)",
@@ -82,6 +92,26 @@ async fn a_store_that_commits_slowly_is_reported_once_with_the_setting_to_change
     }
     let lines = slow.finish().await;
     assert_eq!(lines.iter().filter(|line| line.contains("commits slowly")).count(), 1, "{lines:?}");
+}
+
+/// A connection that is cut says nothing about commits, and nothing that the remedy for slow ones would change.
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_not_one_that_commits_slowly() {
+    // A heartbeat is given up after one second; more than 300 ms would be slow.
+    let ttl = TTL * 3;
+    let away =
+        Observed::lasting("away", ttl, |faults| faults.lasting_of(Call::Beat, Fault::HangBefore)).await;
+    let count = |call| away.faults.calls().iter().filter(|made| **made == call).count();
+    let many = async {
+        // The third is sent when two are given up, and five commits are enough for a judgement.
+        while count(Call::Beat) < 3 || count(Call::Renew) < 5 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, many).await.expect("it tries again");
+    let lines = away.finish().await;
+    assert!(!lines.iter().any(|line| line.contains("commits slowly")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("heartbeat: ")), "{lines:?}");
 }
 
 #[tokio::test]
@@ -101,4 +131,13 @@ async fn a_term_that_ends_because_renewals_fail_says_so() {
     let line = refused.line("lost: no renewal was acknowledged before the deadline").await;
     assert!(line.ends_with("the last one failed"), "{line}");
     refused.finish().await;
+}
+
+/// A start checks whether the instance could take over, and a leader recovers after its claim.
+#[tokio::test]
+async fn the_recovery_of_a_leader_is_logged_once() {
+    let mut leader = Observed::start("recovered", |_| {}).await;
+    leader.line("active: leading").await;
+    let lines = leader.finish().await;
+    assert_eq!(lines.iter().filter(|line| line.contains("portfolio recovered")).count(), 1, "{lines:?}");
 }

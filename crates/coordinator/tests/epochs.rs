@@ -1,5 +1,7 @@
 //! The fencing number is kept before it is asked for, and never goes back.
 
+mod log;
+
 use async_trait::async_trait;
 use contract::Opening;
 use contract::fake::{FakeDatabase, FakeStateStore};
@@ -9,8 +11,10 @@ use domain::id::GroupId;
 use domain::lease::{Epoch, Seq};
 use domain::member::Standing;
 use domain::ports::StateStore;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 const TTL: Duration = Duration::from_secs(1);
@@ -20,7 +24,7 @@ const LONG: Duration = Duration::from_secs(20);
 struct Memory {
     store: Arc<FakeStateStore>,
     kept: Epochs,
-    broken: bool,
+    broken: AtomicBool,
     calls: Mutex<Vec<(Epochs, Epoch)>>,
 }
 
@@ -33,14 +37,23 @@ impl EpochMemory for Memory {
     async fn keep(&self, epochs: Epochs) -> Result<(), String> {
         let row = self.store.observe().await.expect("a row").version.token.epoch;
         self.calls.lock().expect("no panic").push((epochs, row));
-        if self.broken { Err("no space left on device".to_owned()) } else { Ok(()) }
+        self.check().await
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        if self.broken.load(Relaxed) { Err("no space left on device".to_owned()) } else { Ok(()) }
     }
 }
 
 fn start(kept: Epochs, broken: bool) -> (Coordinator, Arc<Memory>) {
-    let opening = Opening { ttl: TTL, ..Opening::new(&GroupId::parse("g").expect("a group"), "a") };
-    let store = FakeDatabase::new().process(&opening);
-    let memory = Arc::new(Memory { store: Arc::clone(&store), kept, broken, calls: Mutex::default() });
+    start_in(&FakeDatabase::new(), "a", kept, broken)
+}
+
+fn start_in(database: &FakeDatabase, name: &str, kept: Epochs, broken: bool) -> (Coordinator, Arc<Memory>) {
+    let opening = Opening { ttl: TTL, ..Opening::new(&GroupId::parse("g").expect("a group"), name) };
+    let store = database.process(&opening);
+    let memory =
+        Arc::new(Memory { store: Arc::clone(&store), kept, broken: broken.into(), calls: Mutex::default() });
     let builder = Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).epochs(memory.clone());
     (builder.start().expect("a valid start"), memory)
 }
@@ -70,8 +83,20 @@ async fn how_far_the_row_has_come_is_kept() {
     coordinator.shutdown().await;
 }
 
+/// What an instance logs from now on.
+fn logged() -> (log::Subscribed, watch::Receiver<Vec<String>>) {
+    let (said, lines) = watch::channel(Vec::new());
+    (log::subscribe("coordinator", move |message| said.send_modify(|lines| lines.push(message))), lines)
+}
+
+async fn wait_line(lines: &mut watch::Receiver<Vec<String>>, line: &str) {
+    let found = timeout(LONG, lines.wait_for(|lines| lines.iter().any(|said| said == line))).await;
+    drop(found.unwrap_or_else(|_| panic!("it does not log {line:?}")));
+}
+
 #[tokio::test]
-async fn a_number_that_cannot_be_kept_is_not_asked_for() {
+async fn a_number_that_cannot_be_kept_is_not_asked_for_and_is_no_fault_of_the_state_store() {
+    let (_subscribed, mut lines) = logged();
     let (coordinator, memory) = start(Epochs::NONE, true);
     let tried_again = async {
         while memory.calls.lock().expect("no panic").len() < 3 {
@@ -80,5 +105,101 @@ async fn a_number_that_cannot_be_kept_is_not_asked_for() {
     };
     timeout(LONG, tried_again).await.expect("it tries again");
     assert_eq!(memory.store.observe().await.expect("a row").version.token.epoch, Epoch(0));
+    let asked = |calls: &[(Epochs, Epoch)]| calls.iter().map(|(epochs, _)| epochs.asked).collect::<Vec<_>>();
+    assert_eq!(
+        asked(&memory.calls.lock().expect("no panic")[..3]),
+        [Epoch(1); 3],
+        "a number that no claim carried is used again"
+    );
+    let why = "this instance cannot lead: no space left on device";
+    wait_line(&mut lines, why).await;
+    assert!(coordinator.leadership().borrow().state_store_answers);
+    assert_eq!(coordinator.ready().as_ref().map_err(String::as_str), Err(why));
+
+    memory.broken.store(false, Relaxed);
+    let mut leadership = coordinator.leadership();
+    let active = leadership.wait_for(|now| now.standing == Standing::Active);
+    timeout(LONG, active).await.expect("it leads").expect("it runs");
+    wait_line(&mut lines, "this instance can lead again: its epochs can be kept").await;
     coordinator.shutdown().await;
+    let lines = lines.borrow();
+    assert!(!lines.iter().any(|line| line.contains("state store")), "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| *line == why).count(), 1, "{lines:?}");
+}
+
+#[tokio::test]
+async fn an_instance_that_could_not_keep_its_number_says_so_in_the_instance_table() {
+    let (coordinator, memory) = start(Epochs::NONE, false);
+    let mut leadership = coordinator.leadership();
+    let active = leadership.wait_for(|now| now.standing == Standing::Active);
+    timeout(LONG, active).await.expect("it leads").expect("it runs");
+    for (broken, said) in [(true, Some("no space left on device")), (false, None)] {
+        memory.broken.store(broken, Relaxed);
+        let shown = async {
+            while memory.store.members().await.expect("members")[0].member.cannot_lead.as_deref() != said {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LONG, shown).await.expect("the next heartbeat says so");
+    }
+    coordinator.shutdown().await;
+}
+
+/// A damaged memory must not spend the numbers that there are.
+#[tokio::test]
+async fn an_epoch_that_no_store_can_have_forgotten_is_refused() {
+    let absurd = Epochs { asked: Epoch((1 << 32) + 1), ..Epochs::NONE };
+    let (_subscribed, mut lines) = logged();
+    let (coordinator, memory) = start(absurd, false);
+    wait_line(
+        &mut lines,
+        "this instance cannot lead: it remembers epoch 4294967297, which is far beyond the lease row's 0: its file of epochs \
+         is damaged. Stop it, copy the file from another instance or delete it, and start it again (docs/integration.md)",
+    )
+    .await;
+    let shown = async {
+        // The second heartbeat has checked the memory, which could be written.
+        let mut beats = 0;
+        while beats < 2 {
+            let members = memory.store.members().await.expect("members");
+            if members.first().is_some_and(|seen| seen.member.cannot_lead.is_some()) {
+                beats += 1;
+                let _ = memory.store.leave(&members[0].member.id, members[0].member.nonce).await;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, shown).await.expect("it stays so");
+    assert_eq!(memory.store.observe().await.expect("a row").version.token.epoch, Epoch(0));
+    assert!(memory.calls.lock().expect("no panic").is_empty(), "nor is it kept");
+    coordinator.shutdown().await;
+    assert_eq!(lines.borrow().iter().filter(|line| line.contains("lead")).count(), 1, "{:?}", lines.borrow());
+}
+
+/// A backup was restored. The instance that starts first was away since before it was made; the one that comes back later
+/// cannot lead, as its disk is full, and still its numbers are not given out again.
+#[tokio::test]
+async fn a_follower_that_knows_more_ends_the_term_and_the_next_number_is_above_all_that_it_knows() {
+    let database = FakeDatabase::new();
+    let (away, memory) = start_in(&database, "away", Epochs::NONE, false);
+    let mut leadership = away.leadership();
+    let active = leadership.wait_for(|now| now.standing == Standing::Active);
+    assert_eq!(timeout(LONG, active).await.expect("it leads").expect("it runs").epoch, Some(Epoch(1)));
+    let (_subscribed, lines) = logged();
+    let kept = Epochs { seen: Epoch(5), seq: Seq(9), asked: Epoch(6) };
+    let (back, _) = start_in(&database, "back", kept, true);
+    let next = leadership.wait_for(|now| {
+        now.is_active(coordinator::clock::now()) && now.epoch.is_some_and(|epoch| epoch > Epoch(1))
+    });
+    assert_eq!(timeout(LONG, next).await.expect("it leads again").expect("it runs").epoch, Some(Epoch(7)));
+    assert!(memory.store.forgot_ms().await.expect("a moment").is_some());
+    let terms = memory.store.history(9).await.expect("history");
+    assert_eq!(terms.iter().map(|term| term.epoch).collect::<Vec<_>>(), [Epoch(7), Epoch(1)]);
+    assert_eq!(terms[1].reason.as_deref(), Some("the state store has forgotten"));
+    let reported =
+        lines.borrow().iter().filter(|line| line.contains("the state store has forgotten (a backup")).count();
+    assert_eq!(reported, 1, "{:?}", lines.borrow());
+    for coordinator in [back, away] {
+        coordinator.shutdown().await;
+    }
 }

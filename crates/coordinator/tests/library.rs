@@ -5,11 +5,11 @@ use contract::Opening;
 use contract::fake::{Call, FakeDatabase, FakeStateStore, FakeTickets, Fault};
 use coordinator::{Coordinator, Ended, Leader, NoticeKind, StartError, clock};
 use domain::id::{GroupId, InstanceId, Nonce};
-use domain::lease::{Observation, Seq, Timeline, Token};
+use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
 use domain::member::{Beat, Member, MemberSeen, Standing, Term};
 use domain::ports::{
-    Claim, ClaimRequest, LeaderStore, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown,
-    StoreError, StoreIdentity,
+    Claim, ClaimRequest, LeaderStore, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, StateStore,
+    StepDown, StoreError, StoreIdentity,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -417,6 +417,9 @@ impl StateStore for Scripted {
     }
     async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
         self.real.request_step_down(token, reason).await
+    }
+    async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
+        self.real.note_forgotten(found, known).await
     }
     async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {
         self.real.beat(member).await

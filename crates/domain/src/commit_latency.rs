@@ -38,8 +38,8 @@ impl CommitLatency {
         Self { ttl, took: VecDeque::with_capacity(WINDOW), slow: false }
     }
 
-    /// Takes a commit into account that was acknowledged, or was given up without an answer, after `took`. Answers when
-    /// this changes how the store is judged.
+    /// Takes a commit into account that was acknowledged after `took`. Answers when this changes how the store is judged.
+    /// One that had no answer does not count: a store that is away is not a store that commits slowly.
     pub fn record(&mut self, took: Duration) -> Option<Verdict> {
         if self.took.len() == WINDOW {
             self.took.pop_front();

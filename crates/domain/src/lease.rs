@@ -151,6 +151,9 @@ pub struct Observation {
     pub holder: Option<InstanceId>,
     /// Somebody asked the present holder to hand over, and why.
     pub resign: Option<String>,
+    /// The highest epoch that an instance has reported when it found that the store has forgotten; 0 before the first
+    /// report. A claim is above it (M22).
+    pub floor: Epoch,
     /// Version of the database's schema.
     pub schema: u32,
 }

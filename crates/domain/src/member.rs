@@ -123,6 +123,8 @@ pub struct Member {
     pub started_ms: i64,
     /// The settings that all instances must agree on.
     pub settings: SharedSettings,
+    /// Why it cannot lead, if it cannot; at most 256 characters are kept.
+    pub cannot_lead: Option<String>,
 }
 
 /// A line of the instance table as another process reads it.

@@ -117,7 +117,8 @@ fn role_index(role: &Role) -> usize {
 fn command_index(command: &Command) -> usize {
     match command {
         Command::Row { request, .. } => match request {
-            RowRequest::Observe => 7,
+            // No story of the model brings an older copy of the row back on the same timeline: there is nothing to note.
+            RowRequest::Observe | RowRequest::Note { .. } => 7,
             RowRequest::Claim(_) => 8,
             RowRequest::Renew { .. } => 9,
             RowRequest::Release { .. } => 10,

@@ -6,7 +6,7 @@ use crate::rule::Rule;
 use domain::election::{RowAnswer, RowRequest};
 use domain::id::{ClaimId, InstanceId};
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
-use domain::ports::{Claim, ClaimRequest, Release, Renewal};
+use domain::ports::{Claim, ClaimRequest, Noted, Release, Renewal};
 use std::time::Duration;
 
 /// Version of the schema that everybody in the model speaks.
@@ -41,6 +41,9 @@ struct Tables {
     ttl: Duration,
     holder: Option<InstanceId>,
     signal: SignalState,
+    floor: Epoch,
+    /// The holder has not yet read that the store has forgotten.
+    noted: bool,
 }
 
 /// A primary, and its standby as of when replication stopped.
@@ -64,8 +67,16 @@ impl Database {
     /// A row that nobody has claimed yet.
     pub fn new(ttl: Duration) -> Self {
         let token = Token { timeline: Timeline(1), epoch: Epoch(0), claim: ClaimId::NIL };
-        let tables =
-            Tables { token, seq: Seq(0), released: true, ttl, holder: None, signal: SignalState::Received };
+        let tables = Tables {
+            token,
+            seq: Seq(0),
+            released: true,
+            ttl,
+            holder: None,
+            signal: SignalState::Received,
+            floor: Epoch(0),
+            noted: false,
+        };
         Self {
             current: Timeline(1),
             tables,
@@ -126,6 +137,7 @@ impl Database {
             ttl: row.ttl,
             holder: row.holder.clone(),
             resign: None,
+            floor: row.floor,
             schema: SCHEMA,
         }
     }
@@ -149,7 +161,7 @@ impl Database {
             }
             RowRequest::Renew { token, seq, .. } => {
                 let done = self.holds(token, *seq, WriteKind::Renewal, broken);
-                let forgotten = self.tables.token.timeline != self.current;
+                let forgotten = self.tables.token.timeline != self.current || self.tables.noted;
                 if done {
                     self.tables.seq = *seq;
                     self.tables.released = false;
@@ -167,6 +179,16 @@ impl Database {
                 }
                 let answer = if done { Release::Released } else { Release::Superseded };
                 (RowAnswer::Release(answer), if done { Written::Released } else { Written::Nothing })
+            }
+            RowRequest::Note { found, known } => {
+                let row = &mut self.tables;
+                let noted = if row.token == *found && !row.released {
+                    (row.floor, row.noted) = (row.floor.max(*known), true);
+                    Noted::Noted
+                } else {
+                    Noted::Superseded
+                };
+                (RowAnswer::Note(noted), Written::Nothing)
             }
         };
         if written != Written::Nothing && broken == Some(Rule::ExpiryIsJudgedByFollowers) {
@@ -192,6 +214,7 @@ impl Database {
         self.tables.seq = Seq(0);
         self.tables.released = false;
         self.tables.ttl = request.ttl;
+        self.tables.noted = false;
         self.tables.holder = Some(request.holder.clone());
         (Claim::Granted(token), Written::Claimed(token))
     }

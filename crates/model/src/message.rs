@@ -129,6 +129,7 @@ impl fmt::Display for Message {
                 RowRequest::Claim(_) => write!(f, "{who} claims the row"),
                 RowRequest::Renew { seq, .. } => write!(f, "{who} renews the row ({})", seq.0),
                 RowRequest::Release { seq, .. } => write!(f, "{who} releases the row ({})", seq.0),
+                RowRequest::Note { .. } => write!(f, "{who} notes that the store has forgotten"),
             },
             Self::RowReply { answer: Ok(_), .. } => write!(f, "the state store's answer to {who}"),
             Self::RowReply { answer: Err(_), .. } => write!(f, "the state store refuses {who}"),

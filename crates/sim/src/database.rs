@@ -8,11 +8,11 @@ use contract::Opening;
 use contract::fake::{FakeDatabase, FakeStateStore, Snapshot};
 use contract::raw_portfolio::RawPortfolio;
 use domain::id::{GroupId, InstanceId, Nonce};
-use domain::lease::{Observation, Seq, Timeline, Token};
+use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
 use domain::ledger::{Signal, SignalId};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, PortfolioRows, Release, Renewal, Schema, SignalLedger, StateStore,
+    Claim, ClaimRequest, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, SignalLedger, StateStore,
     StepDown, StoreError, StoreIdentity,
 };
 use std::collections::BTreeMap;
@@ -249,6 +249,11 @@ impl StateStore for DatabaseClient {
     async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
         let (token, reason) = (*token, reason.to_owned());
         self.ask(move |store| async move { store.request_step_down(&token, &reason).await }, written).await
+    }
+
+    async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
+        let found = *found;
+        self.ask(move |store| async move { store.note_forgotten(&found, known).await }, written).await
     }
 
     async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {

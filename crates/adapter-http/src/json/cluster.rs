@@ -57,6 +57,7 @@ pub struct InstanceJson<'a> {
     alerts: &'static str,
     version: &'a str,
     started: Option<String>,
+    cannot_lead: Option<&'a str>,
     heartbeat_age_ms: u64,
 }
 
@@ -74,6 +75,7 @@ impl<'a> From<&'a MemberSeen> for InstanceJson<'a> {
             alerts: member.alerts.as_str(),
             version: &member.version,
             started: rfc3339(member.started_ms),
+            cannot_lead: member.cannot_lead.as_deref(),
             heartbeat_age_ms: u64::try_from(seen.heartbeat_age.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -170,6 +170,7 @@ pub fn member(name: &str) -> MemberSeen {
         version: "1.2.3".to_owned(),
         started_ms: STARTED_MS,
         settings: domain::settings::SharedSettings::default(),
+        cannot_lead: None,
     };
     MemberSeen { member, heartbeat_age: Duration::from_micros(1_250_700) }
 }

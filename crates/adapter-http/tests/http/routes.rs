@@ -61,7 +61,7 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
         "instances": [{
             "id": "b-2", "nonce": "00000000000000000000000b", "host": "host", "address": "http://127.0.0.1:5001",
             "standing": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
-            "started": "2023-11-14T22:13:20.000+00:00", "heartbeat_age_ms": 1250,
+            "started": "2023-11-14T22:13:20.000+00:00", "cannot_lead": null, "heartbeat_age_ms": 1250,
         }],
     });
     assert_eq!(answer.json(), expected);

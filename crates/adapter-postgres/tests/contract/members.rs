@@ -28,6 +28,7 @@ fn line(opening: &Opening) -> Member {
         version: "0.1.0".to_owned(),
         started_ms: 1_700_000_000_123,
         settings: domain::settings::SharedSettings::default(),
+        cannot_lead: None,
     }
 }
 

@@ -18,7 +18,7 @@ async fn with_session(then: impl AsyncFnOnce(&Session)) {
     let directory = tempfile::tempdir().unwrap();
     let config = SqliteConfig::sample(directory.path());
     migrate(&config, Migrate::Apply).await.unwrap();
-    let session = Session::new(&config);
+    let session = Session::new(&config, &std::sync::Arc::default());
     then(&session).await;
     session.close().await;
 }

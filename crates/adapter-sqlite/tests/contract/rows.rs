@@ -214,5 +214,6 @@ fn member(id: &str) -> domain::member::Member {
         version: "0.1.0".to_owned(),
         started_ms: 0,
         settings: domain::settings::SharedSettings::default(),
+        cannot_lead: None,
     }
 }

@@ -10,7 +10,7 @@ use adapter_http::{InstanceJson, rfc3339};
 use coordinator::{beat_interval, clock};
 use domain::alert::FORGOT_SHOWN;
 use domain::lease::Observation;
-use domain::member::MemberSeen;
+use domain::member::{Member, MemberSeen};
 use domain::ports::Ticket;
 use serde::Serialize;
 use std::time::Duration;
@@ -141,7 +141,7 @@ fn render(seen: &Seen, now_ms: i64) -> String {
         .map(|MemberSeen { member, heartbeat_age }| {
             vec![
                 member.id.to_string(),
-                member.standing.to_string(),
+                role(member),
                 member.epoch.to_string(),
                 format!("{:.1} s", heartbeat_age.as_secs_f64()),
                 if member.fallback { "yes" } else { "no" }.to_owned(),
@@ -159,11 +159,24 @@ fn render(seen: &Seen, now_ms: i64) -> String {
     };
     let held = seen.leader_db().unwrap_or("nobody");
     let forgot = store_forgot(seen.forgot_ms, now_ms).unwrap_or_default();
+    let unable: String = seen
+        .members
+        .iter()
+        .filter_map(|seen| Some((&seen.member.id, seen.member.cannot_lead.as_deref()?)))
+        .map(|(id, why)| format!("\n{id} cannot lead: {}", why.escape_debug()))
+        .collect();
     format!(
-        "{}\n\nleader in the state store  {held} (epoch {})\nleader in Redis            {redis}{forgot}",
+        "{}\n\nleader in the state store  {held} (epoch {})\nleader in Redis            {redis}{forgot}{unable}",
         table(&header, &rows),
         seen.row.version.token.epoch
     )
+}
+
+fn role(member: &Member) -> String {
+    match member.cannot_lead {
+        Some(_) => format!("{}, cannot lead", member.standing),
+        None => member.standing.to_string(),
+    }
 }
 
 /// The line about it, for as long as the alert StoreForgot fires.

@@ -8,7 +8,7 @@ use crate::output::line;
 use coordinator::beat_interval;
 use domain::id::InstanceId;
 use domain::lease::Token;
-use domain::member::{MemberSeen, Standing, Term};
+use domain::member::{Member, MemberSeen, Standing, Term};
 use domain::ports::StepDown;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -33,6 +33,15 @@ pub enum Wanted {
     Always,
 }
 
+/// What counts as the success of a handover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// Another instance leads.
+    AnotherLeader,
+    /// There was no other instance that could: the same one may lead again.
+    AnyLeader,
+}
+
 /// Requests a handover from the leader, waits for the next one, and prints it with the gap.
 pub async fn step_down(config: &Config, reason: &str, wanted: Wanted) -> Result<(), Failure> {
     let stores = open(config)?;
@@ -47,9 +56,9 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str, wanted: Wante
     let Some(holder) = row.holder.filter(|_| !row.released) else {
         return Err(Failure::other("nobody leads, so there is nothing to hand over"));
     };
-    let candidates = match (candidates(config, stores, &holder).await?, wanted) {
-        (Ok(candidates), _) => format!("; {candidates} can take over"),
-        (Err(_), Wanted::Always) => String::new(),
+    let (candidates, expected) = match (candidates(config, stores, &holder).await?, wanted) {
+        (Ok(candidates), _) => (format!("; {candidates} can take over"), Expected::AnotherLeader),
+        (Err(_), Wanted::Always) => (String::new(), Expected::AnyLeader),
         (Err(why), Wanted::WithSuccessor) => return Err(Failure::other(why)),
     };
     match ask("the state store", stores.state.request_step_down(&token, reason)).await? {
@@ -69,7 +78,7 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str, wanted: Wante
     while Instant::now() < until {
         let terms = ask("the state store", stores.state.history(TERMS_READ)).await?;
         if let Some(next) = successor(&terms, &token) {
-            return tell(&terms, &token, next);
+            return tell(&terms, &token, next, &holder, expected);
         }
         let _ = timeout(LOOK_AGAIN, stores.state.changed()).await;
     }
@@ -110,18 +119,23 @@ fn judge(members: &[MemberSeen], holder: &InstanceId, fresh: Duration) -> Result
     }
     // The line of a former leader follows a moment after the lease: it is only the lease that says who leads.
     let can = |standing| matches!(standing, Standing::Standby | Standing::Recovering | Standing::Active);
-    let candidates: Vec<&str> = members
+    let others = members
         .iter()
-        .filter(|seen| seen.member.id != *holder && seen.heartbeat_age <= fresh && can(seen.member.standing))
-        .map(|seen| seen.member.id.as_str())
-        .collect();
+        .filter(|seen| seen.member.id != *holder && seen.heartbeat_age <= fresh && can(seen.member.standing));
+    let (unable, candidates): (Vec<_>, Vec<_>) =
+        others.map(|seen| &seen.member).partition(|member| member.cannot_lead.is_some());
     if candidates.is_empty() {
+        let why = |member: &Member| {
+            let why = member.cannot_lead.as_deref().unwrap_or_default().escape_debug().to_string();
+            format!("; {} cannot lead: {why}", member.id)
+        };
+        let unable: String = unable.into_iter().map(why).collect();
         return Err(format!(
-            "no instance can take over from {holder}: start another one first, see `coordinator status` (with --force \
-             {holder} stops, and leads again after three heartbeats)"
+            "no instance can take over from {holder}{unable}. Start another one first, see `coordinator status` (with \
+             --force {holder} stops, and leads again after three heartbeats if it can)"
         ));
     }
-    Ok(candidates.join(", "))
+    Ok(candidates.iter().map(|member| member.id.as_str()).collect::<Vec<_>>().join(", "))
 }
 
 /// The newest term of that epoch: a leader may have carried its row to a later timeline since it began.
@@ -135,9 +149,24 @@ fn successor<'a>(terms: &'a [Term], token: &Token) -> Option<&'a Term> {
     asked.checked_sub(1).map(|next| &terms[next])
 }
 
-fn tell(terms: &[Term], token: &Token, next: &Term) -> Result<(), Failure> {
+fn tell(
+    terms: &[Term],
+    token: &Token,
+    next: &Term,
+    before: &InstanceId,
+    expected: Expected,
+) -> Result<(), Failure> {
     let ended = terms.iter().find(|term| is(term, token)).and_then(|term| term.to_ms);
     let gap = ended.map(|ended| next.from_ms - ended);
     let gap = gap.map_or_else(String::new, |gap| format!(", {gap} ms without a leader"));
-    line(format_args!("{} leads (epoch {}){gap}", next.holder, next.epoch))
+    let (holder, epoch) = (&next.holder, next.epoch);
+    match (next.holder == *before, expected) {
+        (false, _) => line(format_args!("{holder} leads (epoch {epoch}){gap}")),
+        (true, Expected::AnyLeader) => {
+            line(format_args!("{holder} leads again (epoch {epoch}){gap}: there was no other instance"))
+        }
+        (true, Expected::AnotherLeader) => Err(Failure::other(format!(
+            "{holder} leads again (epoch {epoch}){gap}: no other instance took over; see `coordinator status` and their logs"
+        ))),
+    }
 }

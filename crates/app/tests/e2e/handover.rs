@@ -4,6 +4,7 @@ use crate::TTL;
 use crate::group::Group;
 use crate::wait::until;
 use contract::event::EventKind;
+use testkit::process::Signal;
 
 #[test]
 fn a_leader_without_a_successor_is_not_asked_unless_forced() {
@@ -37,5 +38,53 @@ fn a_leader_that_is_dead_is_named_at_once() {
         said.stderr.contains("a is dead or cut off").then_some(said)
     });
     assert!(said.stdout.is_empty(), "nothing was requested: {said:?}");
+    group.finish();
+}
+
+/// As with a full disk: the draft of the file of epochs cannot be created.
+#[test]
+fn an_instance_that_cannot_keep_its_number_is_no_candidate_and_says_why() {
+    let mut group = Group::embedded(TTL);
+    group.start("a");
+    group.wait_active("a");
+    let lead = group.wait_lead(0);
+    group.start("b");
+    group.wait_ready("b");
+    let in_the_way = group.data_dir().join("draft-epochs-sqlite-default");
+    std::fs::create_dir(&in_the_way).expect("no draft is left");
+    let why = "b cannot lead: the file of epochs ";
+    let said = until("b says that it cannot lead", || {
+        let said = group.command(&["status"]);
+        said.stdout.contains(why).then_some(said)
+    });
+    assert!(said.stdout.contains("standby, cannot lead"), "{said:?}");
+    let said = group.command(&["step-down", "--reason", "kernel update"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    for part in ["no instance can take over from a; ", why, "epochs-sqlite-default cannot be written: "] {
+        assert!(said.stderr.contains(part), "{part}: {said:?}");
+    }
+    group.assert_undisturbed(&lead);
+    assert!(!group.process("b").log().contains("state store"), "{}", group.process("b").log());
+    std::fs::remove_dir(&in_the_way).expect("it is empty");
+    until("b can lead again", || (!group.command(&["status"]).stdout.contains("cannot lead")).then_some(()));
+    group.carry_out(&["step-down", "--reason", "kernel update"]);
+    assert_eq!(group.wait_lead(lead.epoch).name, "b");
+    group.finish();
+}
+
+#[test]
+fn a_leader_that_leads_again_is_no_success() {
+    let mut group = Group::embedded(TTL);
+    group.start("a");
+    group.wait_active("a");
+    group.wait_lead(0);
+    group.start("b");
+    group.wait_ready("b");
+    group.process("b").signal(Signal::STOP);
+    let said = group.command(&["step-down", "--reason", "kernel update"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("a leads again (epoch 2)"), "{said:?}");
+    assert!(said.stderr.contains("no other instance took over"), "{said:?}");
+    group.process("b").signal(Signal::CONT);
     group.finish();
 }

@@ -30,12 +30,20 @@ pub struct FakeDatabase(Arc<Mutex<Tables>>);
 pub struct Snapshot(Tables);
 
 /// What a group's signals may have been through before the store forgot it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Forgotten {
     /// When; `None`: it never has.
     pub(super) at_ms: Option<i64>,
     /// Arrivals of signals that were put in doubt since, or arose after it.
     pub(super) asked: BTreeSet<u64>,
+    /// The highest epoch that an instance has reported.
+    pub(super) floor: Epoch,
+}
+
+impl Default for Forgotten {
+    fn default() -> Self {
+        Self { at_ms: None, asked: BTreeSet::new(), floor: Epoch(0) }
+    }
 }
 
 impl Forgotten {

@@ -32,6 +32,7 @@ pub enum Call {
     Renew,
     Release,
     RequestStepDown,
+    NoteForgotten,
     Beat,
     Leave,
     Members,

@@ -7,11 +7,11 @@ use super::portfolio::{POSITION, Relation, TOTALS};
 use crate::Opening;
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
-use domain::lease::{Observation, Reached, Seq, Timeline, Token, Version};
+use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token, Version};
 use domain::member::{Beat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, MEMBERS_READ_MAX, Migrate, PortfolioRows, Release, Renewal, Schema, StateStore,
-    StepDown, StoreError, StoreIdentity,
+    Claim, ClaimRequest, MEMBERS_READ_MAX, Migrate, Noted, PortfolioRows, Release, Renewal, Schema,
+    StateStore, StepDown, StoreError, StoreIdentity,
 };
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -107,6 +107,7 @@ impl FakeStateStore {
             ttl: lease.ttl,
             holder: lease.holder.as_deref().map(InstanceId::from_stored),
             resign: lease.resign.as_deref().map(shortened),
+            floor: tables.forgotten.get(&self.opening.group).map_or(Epoch(0), |forgotten| forgotten.floor),
             schema,
         })
     }
@@ -190,6 +191,19 @@ impl FakeStateStore {
         lease.resign = Some(shortened(reason));
         self.wake_others(&mut tables);
         StepDown::Requested
+    }
+
+    fn do_note_forgotten(&self, found: &Token, known: Epoch) -> Noted {
+        let mut tables = self.database.tables();
+        let now_ms = tables.now_ms();
+        if writable(&mut tables, self, found, None).is_none() {
+            return Noted::Superseded;
+        }
+        let forgotten = tables.forgotten.entry(self.opening.group.clone()).or_default();
+        forgotten.now(now_ms);
+        forgotten.floor = forgotten.floor.max(known);
+        self.wake_others(&mut tables);
+        Noted::Noted
     }
 
     fn do_beat(&self, member: &Member) -> Beat {
@@ -316,6 +330,10 @@ impl StateStore for FakeStateStore {
         self.faults.around(Call::RequestStepDown, || Ok(self.do_request_step_down(token, reason))).await
     }
 
+    async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
+        self.faults.around(Call::NoteForgotten, || Ok(self.do_note_forgotten(found, known))).await
+    }
+
     async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {
         self.faults.around(Call::Beat, || Ok(self.do_beat(member))).await
     }
@@ -367,7 +385,7 @@ mod tests {
             claim: process.opening.nonce.claim(1),
             holder: process.opening.id.clone(),
             ttl: process.opening.ttl,
-            floor: domain::lease::Epoch(0),
+            floor: Epoch(0),
             forgotten: false,
         };
         let Claim::Granted(old) = process.claim(&request).await.unwrap() else { panic!("the row is open") };
@@ -392,7 +410,7 @@ mod tests {
             claim: a.opening.nonce.claim(1),
             holder: a.opening.id.clone(),
             ttl: a.opening.ttl,
-            floor: domain::lease::Epoch(0),
+            floor: Epoch(0),
             forgotten: false,
         };
         a.claim(&request).await.unwrap();
@@ -402,12 +420,13 @@ mod tests {
             host: String::new(),
             address: String::new(),
             standing: domain::member::Standing::Standby,
-            epoch: domain::lease::Epoch(1),
+            epoch: Epoch(1),
             fallback: false,
             alerts: domain::member::Health::Ok,
             version: String::new(),
             started_ms: 0,
             settings: domain::settings::SharedSettings::default(),
+            cannot_lead: None,
         };
         assert_eq!(a.beat(&line(&a)).await.unwrap().changes_last_hour, 1);
         tokio::time::advance(MEMBER_AGE_MAX + Duration::from_secs(1)).await;

@@ -75,7 +75,7 @@ pub async fn offer(ledger: &dyn SignalLedger, new: &NewSignal) -> Submit {
 }
 
 /// Submits a new signal.
-async fn submit(ledger: &dyn SignalLedger, id: &str) -> Signal {
+pub(super) async fn submit(ledger: &dyn SignalLedger, id: &str) -> Signal {
     accepted(ledger, &signal(id)).await
 }
 
@@ -94,7 +94,7 @@ async fn claim(ledger: &dyn SignalLedger, token: &Token) -> Signal {
     }
 }
 
-async fn claim_one(ledger: &dyn SignalLedger, token: &Token) -> SignalClaim {
+pub(super) async fn claim_one(ledger: &dyn SignalLedger, token: &Token) -> SignalClaim {
     ledger.claim_signals(token, Limits::NONE, 1).await.expect("the store answers")
 }
 

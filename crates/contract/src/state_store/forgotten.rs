@@ -1,14 +1,17 @@
 //! The moment at which the store was found to have forgotten, as operators read it.
 
 use super::members::{beat, line};
+use crate::signal_ledger::{claim_one, submit};
 use crate::{Case, Process, Scene, StateStores, cases};
-use domain::lease::Seq;
-use domain::ports::{Claim, ClaimRequest};
+use domain::lease::{Epoch, Seq};
+use domain::ports::{Claim, ClaimRequest, Noted, Release, Renewal, SignalClaim};
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("state_store", Scene:
         a_store_that_never_forgot_has_no_moment,
         a_claim_that_finds_it_notes_the_moment_for_every_process,
+        a_follower_that_knows_a_later_row_notes_it_and_the_leader_finds_it,
+        a_note_about_a_row_that_has_changed_writes_nothing,
     )
 }
 
@@ -49,4 +52,54 @@ async fn a_claim_that_finds_it_notes_the_moment_for_every_process(scene: Scene) 
     find(&b).await;
     assert!(moment(&a).await.is_some_and(|again| again > first), "the latest counts");
     assert_eq!(moment(&scene.neighbour().process("a").await).await, None, "of this group");
+}
+
+/// Rules M22 and M23. A backup was restored, and an instance leads first that was not there when it was made.
+async fn a_follower_that_knows_a_later_row_notes_it_and_the_leader_finds_it(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    submit(&*a.ledger, "waiting").await;
+    let token = b.lead().await;
+    assert_eq!(a.look().await.floor, Epoch(0));
+    let (before, known) = (a.look().await, Epoch(token.epoch.0 + 7));
+    let note = async |known| a.state.note_forgotten(&token, known).await;
+    assert_eq!(note(known).await, Ok(Noted::Noted));
+    let after = a.look().await;
+    assert_eq!((after.version, after.released, after.floor), (before.version, false, known));
+    let first = moment(&b).await.expect("it is noted");
+    assert_eq!(
+        claim_one(&*b.ledger, &token).await,
+        SignalClaim::Empty,
+        "nothing is sent blindly from now on"
+    );
+    assert_eq!(note(Epoch(known.0 - 1)).await, Ok(Noted::Noted));
+    assert_eq!(a.look().await.floor, known, "what is known never shrinks");
+    assert!(moment(&a).await.is_some_and(|again| again > first), "the latest counts");
+    for seq in [1, 2] {
+        assert_eq!(
+            b.state.renew(&token, Seq(seq), token.timeline).await,
+            Ok(Renewal::Renewed { timeline: token.timeline, resign: None, forgotten: true })
+        );
+    }
+    assert_eq!(b.state.release(&token, Seq(3), "the store has forgotten").await, Ok(Release::Released));
+    let seen = b.look().await;
+    let request = ClaimRequest { floor: seen.floor, ..b.request(&seen) };
+    let Ok(Claim::Granted(next)) = b.state.claim(&request).await else { panic!("it is open") };
+    assert_eq!(next.epoch, Epoch(known.0 + 1));
+    let renewed = b.state.renew(&next, Seq(1), next.timeline).await;
+    assert_eq!(
+        renewed,
+        Ok(Renewal::Renewed { timeline: next.timeline, resign: None, forgotten: false }),
+        "the claim knew it"
+    );
+    assert_eq!(scene.neighbour().process("a").await.look().await.floor, Epoch(0), "of this group");
+}
+
+async fn a_note_about_a_row_that_has_changed_writes_nothing(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let old = b.lead().await;
+    let new = b.lead().await;
+    assert_eq!(a.state.note_forgotten(&old, Epoch(9)).await, Ok(Noted::Superseded));
+    assert_eq!(b.state.release(&new, Seq(1), "the test").await, Ok(Release::Released));
+    assert_eq!(a.state.note_forgotten(&new, Epoch(9)).await, Ok(Noted::Superseded));
+    assert_eq!((a.look().await.floor, moment(&a).await), (Epoch(0), None));
 }

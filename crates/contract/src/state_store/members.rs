@@ -32,6 +32,7 @@ pub(super) fn line(process: &Process) -> Member {
         version: "0.1.0".to_owned(),
         started_ms: 1_700_000_000_123,
         settings: domain::settings::SharedSettings::default(),
+        cannot_lead: None,
     }
 }
 
@@ -83,10 +84,13 @@ async fn a_beat_replaces_the_line(scene: Scene) {
         settings: domain::settings::SharedSettings::default()
             .with("leader_ttl", "10s")
             .with_hash_of("signals.handler", Some("http://127.0.0.1:1/orders")),
+        cannot_lead: Some("the disk is full".to_owned()),
         ..line(&process)
     };
     beat(&process, &changed).await;
     assert_eq!(listed(&process).await, [changed]);
+    beat(&process, &line(&process)).await;
+    assert_eq!(listed(&process).await, [line(&process)], "it can lead again");
 }
 
 async fn every_standing_and_status_survives(scene: Scene) {

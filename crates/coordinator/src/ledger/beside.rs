@@ -1,7 +1,7 @@
 //! Handlers' calls, and requests beside them.
 
 use crate::leadership::Leadership;
-use domain::ports::{Answer, SignalLedger, StoreError};
+use domain::ports::{Answer, SignalLedger};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::panic::AssertUnwindSafe;
@@ -78,11 +78,6 @@ pub(super) async fn woken_then<R: Future, T>(
         return (woken, None);
     }
     (woken, Some(beside(running, finished, request).await))
-}
-
-/// Logs a request that had no answer.
-pub(super) fn failed(what: &str, error: &StoreError) {
-    tracing::warn!("signals: {what}: {error}");
 }
 
 /// The handler's answer. One that does not come in time, or a panic, is no answer: nobody knows.

@@ -3,14 +3,15 @@
 //! One request to the ledger is under way at a time; any number of handlers' calls go on beside it, one for an
 //! instrument. Nothing is spawned: everything ends with the future of the leadership.
 
-use super::beside::{Woken, answered, beside, failed, woken_then};
+use super::beside::{Woken, answered, beside, woken_then};
 use super::doubts::{Doubts, take_over};
 use super::expiry::has_expired;
-use super::finding::{Finding, Finished};
+use super::finding::{Finding, Finished, named};
 use super::not_executed::NotExecuted;
 use super::{LOOK_AGAIN, Ledger, asked, waited};
 use crate::builder::Ended;
 use crate::clock;
+use crate::complaints::Complaints;
 use crate::crash_point::{CrashPoint, at};
 use crate::leadership::Leader;
 use domain::lease::Token;
@@ -85,6 +86,7 @@ struct Round<'a> {
     /// So many are recorded in one request.
     settle_most: usize,
     sweep_at: Instant,
+    complaints: Complaints,
 }
 
 impl<'a> Round<'a> {
@@ -111,6 +113,7 @@ impl<'a> Round<'a> {
             settle_at: now,
             settle_most: usize::MAX,
             sweep_at: now + LOOK_AGAIN,
+            complaints: Complaints::default(),
         }
     }
 
@@ -184,13 +187,13 @@ impl<'a> Round<'a> {
                     self.settled(finding, answer);
                 }
             }
-            Ok(None) => self.fenced(),
+            Ok(None) => self.fenced(&format!("the outcome of {}", named(&reports))),
             Err(error) => {
                 // Should it be for one of them (a corrupt row), it is not to hold up the others.
                 self.settle_most = 1;
                 self.findings.rotate_left(1);
                 self.settle_at = Instant::now() + RETRY;
-                failed("what was found out", &error);
+                self.complaints.signals("what was found out", &error);
             }
         }
     }
@@ -279,10 +282,10 @@ impl<'a> Round<'a> {
                     self.add_page(page, arrival);
                 }
             }
-            Ok(None) => self.fenced(),
+            Ok(None) => self.fenced("a take-over"),
             Err(error) => {
                 self.take_over_at = Instant::now() + RETRY;
-                failed("taking over", &error);
+                self.complaints.signals("taking over", &error);
             }
         }
     }
@@ -340,11 +343,11 @@ impl<'a> Round<'a> {
                 self.ledger.stirred.notify_one();
             }
             Ok(SignalClaim::Empty | SignalClaim::Paused | SignalClaim::Limited(_)) => {}
-            Ok(SignalClaim::Fenced) => self.fenced(),
+            Ok(SignalClaim::Fenced) => self.fenced("a claim"),
             Err(error) => {
                 (self.claim_at, self.take_over_at) = (Instant::now() + RETRY, Instant::now() + RETRY);
                 self.astray_until = Some(Instant::now() + CLAIM_LATE_MAX);
-                failed("a claim", &error);
+                self.complaints.signals("a claim", &error);
             }
         }
     }
@@ -364,7 +367,7 @@ impl<'a> Round<'a> {
                     (self.arrival, self.claim_at) = (latest, Instant::now());
                 }
             }
-            Err(error) => failed("reading what arrived", &error),
+            Err(error) => self.complaints.signals("reading what arrived", &error),
         }
     }
 
@@ -436,10 +439,10 @@ impl<'a> Round<'a> {
                     tracing::info!(signals, members, "removed old signals and lines of the instance table");
                 }
             }
-            Ok(None) => self.fenced(),
+            Ok(None) => self.fenced("a sweep"),
             Err(error) => {
                 self.sweep_at = Instant::now() + SWEEP_EVERY;
-                failed("removing what is old", &error);
+                self.complaints.signals("removing what is old", &error);
             }
         }
     }
@@ -474,9 +477,9 @@ impl<'a> Round<'a> {
     }
 
     /// The token was refused: over, or the row is not carried to a new timeline yet. The loop looks which.
-    fn fenced(&mut self) {
+    fn fenced(&mut self, what: &str) {
         self.ledger.record(SignalFact::FencedWrite);
-        tracing::warn!("the ledger refused a write of this leadership");
+        tracing::warn!("the ledger refused a write of this leadership: {what}");
         let later = Instant::now() + RETRY;
         for at in [&mut self.settle_at, &mut self.claim_at, &mut self.take_over_at, &mut self.sweep_at] {
             *at = (*at).max(later);
@@ -484,9 +487,14 @@ impl<'a> Round<'a> {
     }
 }
 
-/// What the handler refused is the next leader's affair.
+/// What the handler refused, and what has no recorded outcome, is the next leader's affair.
 impl Drop for Round<'_> {
     fn drop(&mut self) {
+        for (id, attempt) in &self.in_flight {
+            tracing::warn!(
+                "signal {id}: leadership ended before the outcome of attempt {attempt} was recorded"
+            );
+        }
         self.ledger.coordinator.shared.record(Fact::NotExecuting(None));
     }
 }

@@ -24,3 +24,9 @@ impl Finding {
         Report { id: id.clone(), attempt: *attempt, settlement: self.settlement, note: self.note.clone() }
     }
 }
+
+/// The signals of `reports`, for the log: `a (attempt 1), b (attempt 2)`.
+pub(super) fn named(reports: &[Report]) -> String {
+    let named = |report: &Report| format!("{} (attempt {})", report.id, report.attempt);
+    reports.iter().map(named).collect::<Vec<_>>().join(", ")
+}

@@ -238,7 +238,6 @@ impl Ledger {
     /// Records that claimed signals were never handed out, so that they wait again instead of being in doubt. If the
     /// ledger refuses or does not answer, the next leader finds them claimed and in doubt.
     async fn give_back(&self, token: Token, signals: &[Signal]) {
-        tracing::warn!(signals = signals.len(), "leadership ended before claimed signals were handed out");
         let note = Some("leadership ended before it was handed out".to_owned());
         let report = |signal: &Signal| Report {
             id: signal.id.clone(),
@@ -247,6 +246,8 @@ impl Ledger {
             note: note.clone(),
         };
         let reports: Vec<Report> = signals.iter().map(report).collect();
+        let named = finding::named(&reports);
+        tracing::warn!("leadership ended before claimed signals were handed out: {named}");
         // A row that was carried to a new timeline has the claims it had, under its new token.
         let held = self.coordinator.shared.leadership.borrow().token(clock::now());
         let token = held.filter(|held| held.claim == token.claim).unwrap_or(token);
@@ -256,8 +257,8 @@ impl Ledger {
                     self.settled(Settlement::Received);
                 }
             }
-            Ok(None) => self.record(SignalFact::FencedWrite),
-            Err(error) => tracing::warn!("signals: giving back what was claimed: {error}"),
+            Ok(None) => self.write_was_fenced(&named),
+            Err(error) => tracing::warn!("signals: giving back {named}: {error}"),
         }
     }
 
@@ -268,11 +269,11 @@ impl Ledger {
     /// [`NotNow::NotLeading`], also when leadership ends meanwhile.
     pub async fn report(&self, report: Report, by: Option<&Actor>) -> Result<Recorded, NotNow> {
         let token = self.active().ok_or(NotNow::NotLeading)?;
-        let (id, settlement) = (report.id.clone(), report.settlement);
+        let (id, attempt, settlement) = (report.id.clone(), report.attempt, report.settlement);
         // A result that was still to come may be unknown now.
         self.touch(&id, report.attempt);
         let Some(answers) = asked(self.store.settle_by(&token, &[report], by)).await? else {
-            self.record(SignalFact::FencedWrite);
+            self.write_was_fenced(&format!("{id} (attempt {attempt})"));
             return Err(NotNow::NotLeading);
         };
         let answer = answers.first().copied().unwrap_or(Recorded::Refused);
@@ -283,6 +284,12 @@ impl Ledger {
             }
         }
         Ok(answer)
+    }
+
+    /// The outcome of these signals was refused.
+    fn write_was_fenced(&self, named: &str) {
+        self.record(SignalFact::FencedWrite);
+        tracing::warn!("the ledger refused a write of this leadership: the outcome of {named}");
     }
 
     fn active(&self) -> Option<Token> {

@@ -219,3 +219,28 @@ async fn readers_stop_believing_before_anything_is_done_about_it() {
     // The fixture is shared with the driver's subscriber: let go of the coordinator.
     *leadership.lock().expect("no panic") = None;
 }
+
+/// A leader whose claim of the lease a failover has lost, while an order is at the broker.
+#[tokio::test]
+async fn the_log_names_the_signal_whose_outcome_could_not_be_recorded() {
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    let noted = Arc::clone(&lines);
+    let _subscribed =
+        log::subscribe("coordinator::ledger", move |message| noted.lock().expect("no panic").push(message));
+    let logged = async |line: &str| {
+        let lines = Arc::clone(&lines);
+        until(line, async || lines.lock().expect("no panic").iter().any(|said| said == line)).await;
+    };
+    let (database, (broker, mut arrivals)) = (FakeDatabase::new(), Broker::new());
+    broker.will("NIFTY", &[Mood::Waits]);
+    let leader = Instance::start(&database, "leader", Some(broker.clone()));
+    leader.leads().await;
+    leader.submit("s-1", "NIFTY").await;
+    drop(eventually("it arrives", arrivals.recv()).await);
+    leader.faults.lasting_of(Call::Renew, Fault::LoseRequest);
+    leader.faults.lasting_of(Call::Claim, Fault::LoseRequest);
+    database.promote_to(Timeline(2));
+    broker.may_go_on.add_permits(1);
+    logged("the ledger refused a write of this leadership: the outcome of s-1 (attempt 1)").await;
+    logged("signal s-1: leadership ended before the outcome of attempt 1 was recorded").await;
+}

@@ -1,7 +1,7 @@
 //! What an elector wants done.
 
 use crate::id::ClaimId;
-use crate::lease::{Seq, Timeline, Token};
+use crate::lease::{Epoch, Seq, Timeline, Token};
 use crate::ports::{ClaimRequest, TicketFault};
 use crate::recovery::RecoveryCode;
 use crate::time::Time;
@@ -76,6 +76,13 @@ pub enum RowRequest {
         seq: Seq,
         /// For the history.
         reason: String,
+    },
+    /// Report that the store has forgotten: the row is behind one that was seen (M23).
+    Note {
+        /// The token that the row was found with.
+        found: Token,
+        /// The highest epoch that this instance knows of.
+        known: Epoch,
     },
 }
 

@@ -8,7 +8,7 @@ use super::role::{Candidacy, Leadership, Phase, Role};
 use super::row::{Attempt, LeaseLane, LeaseNews};
 use super::ticket::TicketLane;
 use crate::id::{ClaimId, InstanceId};
-use crate::lease::{Observation, Token};
+use crate::lease::{Epoch, Observation, Token};
 use crate::ports::{StoreError, Ticket};
 use crate::recovery::{RecoveryCode, backoff};
 use crate::time::Time;
@@ -26,6 +26,8 @@ pub struct Elector {
     recovery: RecoveryLane,
     /// No attempt before this: after a step-down, or after a lost race.
     keep_out: Time,
+    /// The epoch of the term that this instance handed over. When another term has followed it, nothing keeps it out.
+    handed_over: Option<Epoch>,
     stopping: bool,
     claims: u32,
     calls: u64,
@@ -52,6 +54,7 @@ impl Elector {
             ticket: TicketLane::default(),
             recovery: RecoveryLane::Idle,
             keep_out: Time::ZERO,
+            handed_over: None,
             stopping: false,
             claims: 0,
             calls: 0,
@@ -273,9 +276,16 @@ impl Elector {
             LeaseNews::Nothing => {}
             LeaseNews::Granted { token, sent, deadline } => self.elected(now, token, sent, deadline, out),
             LeaseNews::AttemptFailed(attempt) => {
-                // Another instance was quicker: do not run into the same door at once.
-                if attempt == Attempt::Lost && matches!(self.role, Role::Candidate(_)) {
-                    self.keep_out = self.keep_out.max(now + self.jitter());
+                if matches!(self.role, Role::Candidate(_)) {
+                    let pause = match attempt {
+                        // Do not run into the same door at once.
+                        Attempt::Lost => self.jitter(),
+                        // The ticket is for instances that can lead.
+                        Attempt::NotSent => self.config.heartbeat,
+                        // The next read shows whether it was carried out.
+                        Attempt::Unknown => Duration::ZERO,
+                    };
+                    self.keep_out = self.keep_out.max(now + pause);
                 }
                 self.abandon_candidacy();
             }
@@ -301,6 +311,11 @@ impl Elector {
             }
             LeaseNews::Superseded => self.lose(now, LossReason::Superseded, out),
             LeaseNews::Released(token) => out.push(Command::Report(Report::Released { token })),
+        }
+        let epoch = self.row().map(|row| row.version.token.epoch);
+        if self.handed_over.is_some_and(|handed_over| epoch > Some(handed_over)) {
+            self.handed_over = None;
+            self.keep_out = self.keep_out.min(now);
         }
         if first && self.row().is_some() {
             out.push(Command::Report(Report::Ready));
@@ -395,7 +410,9 @@ impl Elector {
         let Some(leadership) = self.leadership() else { return };
         let Phase::Draining { reason, .. } = &leadership.phase else { return };
         let reason = reason.clone();
-        out.push(Command::Report(Report::Resigning { token: leadership.token, at: now }));
+        let token = leadership.token;
+        out.push(Command::Report(Report::Resigning { token, at: now }));
+        self.handed_over = Some(token.epoch);
         self.keep_out = now + self.config.keep_out();
         self.let_go(Some(reason));
     }

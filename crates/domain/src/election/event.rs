@@ -2,7 +2,7 @@
 
 use super::command::CallId;
 use crate::lease::Observation;
-use crate::ports::{Acquire, Claim, Release, Renewal, StoreError, Ticket, TicketRenewal};
+use crate::ports::{Acquire, Claim, Noted, Release, Renewal, StoreError, Ticket, TicketRenewal};
 use crate::recovery::RecoveryCode;
 use alloc::string::String;
 
@@ -61,10 +61,16 @@ pub enum RowAnswer {
     Observed(Observation),
     /// To [`RowRequest::Claim`](super::RowRequest::Claim).
     Claim(Claim),
+    /// To [`RowRequest::Claim`](super::RowRequest::Claim): it was not sent, because this instance could not keep its
+    /// epoch (M22). To [`RowRequest::Note`](super::RowRequest::Note): what this instance remembers cannot be. Says nothing
+    /// about the state store.
+    NotSent,
     /// To [`RowRequest::Renew`](super::RowRequest::Renew).
     Renewal(Renewal),
     /// To [`RowRequest::Release`](super::RowRequest::Release).
     Release(Release),
+    /// To [`RowRequest::Note`](super::RowRequest::Note).
+    Note(Noted),
 }
 
 /// What the leader store said, by request.

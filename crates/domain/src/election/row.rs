@@ -10,7 +10,7 @@ use super::role::{Candidacy, Leadership, Role};
 use super::sighting::Sighting;
 use crate::id::ClaimId;
 use crate::lease::{Epoch, Observation, Seq, Timeline, Token};
-use crate::ports::{Claim, ClaimRequest, Release, Renewal, StoreError};
+use crate::ports::{Claim, ClaimRequest, Noted, Release, Renewal, StoreError};
 use crate::time::Time;
 use alloc::string::String;
 use core::ops::Range;
@@ -37,6 +37,12 @@ pub(super) struct LeaseLane {
     term: Option<Term>,
     /// A lease that is to be released as soon as the lane is free.
     release: Option<PendingRelease>,
+    /// Why a lease was to be released whose release had no answer: for the history, when it is released again.
+    unreleased: Option<String>,
+    /// Another instance holds the lease under this token, and the lease is behind one that was seen: to be reported.
+    behind: Option<Token>,
+    /// The claim for which that was reported.
+    noted: Option<ClaimId>,
     /// What this instance claims is above them, whatever the store has forgotten (M22).
     epochs: Epochs,
 }
@@ -53,7 +59,8 @@ enum Kind {
     Read,
     Claim,
     Renew,
-    Release(Token),
+    Release,
+    Note(ClaimId),
 }
 
 /// The last claim this process sent. A restarted process has none, so it can never take its former lease
@@ -89,6 +96,8 @@ pub(super) enum LeaseWork {
     Release,
     /// Keep the lease.
     Renew,
+    /// Report that the store has forgotten.
+    Note,
     /// Take the lease.
     Claim,
     /// Read the lease, for this cause.
@@ -123,6 +132,8 @@ pub(super) enum Attempt {
     Lost,
     /// The state store did not answer; the claim may have been carried out.
     Unknown,
+    /// This instance cannot store the epoch of a claim.
+    NotSent,
 }
 
 impl LeaseLane {
@@ -140,6 +151,9 @@ impl LeaseLane {
             own: None,
             term: None,
             release: None,
+            unreleased: None,
+            behind: None,
+            noted: None,
             epochs,
         }
     }
@@ -196,15 +210,17 @@ impl LeaseLane {
     }
 
     /// What there is to do, the more urgent first.
-    fn due(&self, cx: Context) -> [(LeaseWork, Due); 5] {
+    fn due(&self, cx: Context) -> [(LeaseWork, Due); 6] {
         if self.call.is_some() || *cx.role == Role::Stopped {
-            return [(LeaseWork::Release, Due::OnEvent); 5];
+            return [(LeaseWork::Release, Due::OnEvent); 6];
         }
         let release = if self.release.is_some() { Due::Now } else { Due::OnEvent };
+        let note = if self.behind.is_some() && self.term.is_none() { Due::Now } else { Due::OnEvent };
         let renewal = self.term.map(|_| self.renew_at).into();
         [
             (LeaseWork::Release, release),
             (LeaseWork::Renew, renewal),
+            (LeaseWork::Note, note),
             (LeaseWork::Claim, cx.claim),
             (LeaseWork::Read(Cause::Timer), self.poll_due(cx)),
             (LeaseWork::Read(Cause::Hint), self.hint_due(cx)),
@@ -257,7 +273,7 @@ impl LeaseLane {
         let (kind, request) = match (work, cx.role) {
             (LeaseWork::Release, _) => {
                 let PendingRelease { token, seq, reason } = self.release.clone()?;
-                (Kind::Release(token), RowRequest::Release { token, seq, reason })
+                (Kind::Release, RowRequest::Release { token, seq, reason })
             }
             (LeaseWork::Renew, Role::Leader(leadership)) => {
                 let term = self.term.as_mut()?;
@@ -267,6 +283,10 @@ impl LeaseLane {
                 timeout = timeout.min(leadership.deadline.since(now));
                 let (token, seq, current) = (leadership.token, term.seq, term.current);
                 (Kind::Renew, RowRequest::Renew { token, seq, current })
+            }
+            (LeaseWork::Note, _) => {
+                let found = self.behind.take()?;
+                (Kind::Note(found.claim), RowRequest::Note { found, known: self.epochs.floor() })
             }
             (LeaseWork::Claim, Role::Candidate(candidacy)) => {
                 (Kind::Claim, RowRequest::Claim(self.claim(now, candidacy, cx.config)?))
@@ -284,17 +304,19 @@ impl LeaseLane {
     }
 
     fn claim(&mut self, now: Time, candidacy: &Candidacy, config: &Config) -> Option<ClaimRequest> {
-        let observed = self.seen()?.version;
+        let row = self.seen()?;
+        let (observed, reported) = (row.version, row.floor);
         let other_timeline = observed.token.timeline != observed.current && observed.token.epoch > Epoch(0);
         let request = ClaimRequest {
             observed,
             claim: candidacy.claim,
             holder: config.id.clone(),
             ttl: config.ttl,
-            floor: self.epochs.floor(),
+            floor: self.epochs.floor().max(reported),
             forgotten: other_timeline || self.epochs.are_beyond(observed.token.epoch, observed.seq),
         };
         self.own = Some(Own { claim: candidacy.claim, sent: now, abandoned: false });
+        self.unreleased = None;
         self.epochs.asked = request.epoch();
         Some(request)
     }
@@ -320,6 +342,9 @@ impl LeaseLane {
         cx: Context,
     ) -> LeaseNews {
         let Some(call) = self.call.take_if(|call| call.id == id) else { return LeaseNews::Nothing };
+        if answer == Ok(RowAnswer::NotSent) {
+            return self.not_sent(&call);
+        }
         self.answered = answer.is_ok().then_some(now);
         match answer {
             Ok(answer) => {
@@ -341,6 +366,8 @@ impl LeaseLane {
                 self.read = true;
                 LeaseNews::AttemptFailed(Attempt::Lost)
             }
+            // Taken in before: the state store did not answer.
+            RowAnswer::NotSent => LeaseNews::Nothing,
             RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten }) => {
                 let (Some(term), Role::Leader(leadership)) = (self.term, cx.role) else {
                     return LeaseNews::Nothing;
@@ -354,15 +381,40 @@ impl LeaseLane {
                 self.on_timeline(now, current);
                 LeaseNews::Nothing
             }
+            RowAnswer::Note(noted) => {
+                match (noted, &call.kind) {
+                    (Noted::Noted, Kind::Note(claim)) => self.noted = Some(*claim),
+                    (Noted::Noted | Noted::Superseded, _) => self.read = true,
+                }
+                LeaseNews::Nothing
+            }
             RowAnswer::Release(release) => {
-                self.release = None;
                 self.read = true;
-                match (release, &call.kind) {
-                    (Release::Released, Kind::Release(token)) => LeaseNews::Released(*token),
+                match (release, self.release.take()) {
+                    // A backup from before this release is noticed (M23).
+                    (Release::Released, Some(PendingRelease { token, seq, .. })) => {
+                        self.epochs.saw(token.epoch, seq);
+                        LeaseNews::Released(token)
+                    }
                     (Release::Released | Release::Superseded, _) => LeaseNews::Nothing,
                 }
             }
         }
+    }
+
+    /// The epoch could not be stored, so the claim was not sent and its number is free; or what is remembered cannot be
+    /// true, so it was not reported.
+    fn not_sent(&mut self, call: &Call) -> LeaseNews {
+        if let Kind::Note(claim) = call.kind {
+            self.noted = Some(claim);
+            return LeaseNews::Nothing;
+        }
+        if let Some(own) = &mut self.own {
+            own.abandoned = true;
+        }
+        self.epochs.asked = Epoch(self.epochs.asked.0.saturating_sub(1));
+        self.read = true;
+        LeaseNews::AttemptFailed(Attempt::NotSent)
     }
 
     /// No answer is not a no: the deadline stays, and the same is requested again.
@@ -377,10 +429,12 @@ impl LeaseLane {
                 return LeaseNews::AttemptFailed(Attempt::Unknown);
             }
             // When the next read shows the lease as ours, it is released again; a stopping process leaves it to expire.
-            Kind::Release(_) => {
-                self.release = None;
+            Kind::Release => {
+                self.unreleased = self.release.take().map(|release| release.reason);
                 self.read = true;
             }
+            // The next read shows whether it is still to be reported.
+            Kind::Note(_) => self.read = true,
             Kind::Renew => self.renew_at = retry_at,
             Kind::Read => {}
         }
@@ -392,6 +446,11 @@ impl LeaseLane {
         let current = row.version.current;
         let resign = row.resign.clone();
         self.epochs.saw(token.epoch, seq);
+        // On another timeline, or open, the next claim finds it. A leader that carries the lease over finds it too.
+        let holds = !released && token.timeline == current && self.noted != Some(token.claim);
+        let behind = holds && !cx.stopping && self.epochs.are_beyond(token.epoch, seq);
+        let own = self.own.is_some_and(|own| own.claim == token.claim);
+        self.behind = (behind && !own).then_some(token);
         Sighting::update(&mut self.seen, row, now);
         self.outdated = false;
         if let Role::Leader(leadership) = cx.role {
@@ -403,7 +462,7 @@ impl LeaseLane {
                 self.on_timeline(now, current);
                 LeaseNews::StillMine { resign }
             }
-        } else if self.own.is_some_and(|own| own.claim == token.claim) && !released {
+        } else if own && !released {
             // Our last claim, of which we did not know that it was carried out, or which we let go.
             self.granted(now, token, seq, current, cx)
         } else {
@@ -432,7 +491,8 @@ impl LeaseLane {
         let deadline = own.sent + cx.config.belief();
         if own.abandoned || now >= deadline || cx.stopping || now < cx.keep_out {
             own.abandoned = true;
-            let reason = String::from("given back: the claim came too late");
+            let late = || String::from("released: the claim was granted too late");
+            let reason = self.unreleased.take().unwrap_or_else(late);
             self.release = Some(PendingRelease { token, seq: seq.next(), reason });
             self.read = true;
             LeaseNews::AttemptFailed(Attempt::Lost)
@@ -440,6 +500,7 @@ impl LeaseLane {
             let sent_at = own.sent;
             self.renew_at = sent_at + cx.config.heartbeat;
             self.term = Some(Term { seq, current });
+            self.behind = None;
             LeaseNews::Granted { token, sent: sent_at, deadline }
         }
     }

@@ -94,6 +94,15 @@ pub enum StepDown {
     Superseded,
 }
 
+/// Answer to a report that the store has forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Noted {
+    /// The row has the moment and the epoch; its holder finds both with its next renewal.
+    Noted,
+    /// That token no longer holds the row; nothing was written.
+    Superseded,
+}
+
 /// State of the database's schema after [`StateStore::migrate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Schema {
@@ -169,6 +178,12 @@ pub trait StateStore: Send + Sync {
     /// Asks the holder of `token` to hand over; at most 256 characters of `reason` are kept. Does not
     /// touch the row's seq. Hints others. The next claim clears it.
     async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError>;
+
+    /// Notes that the store has forgotten, for an instance that has seen a later row than this one, which `found` holds:
+    /// the moment, as a claim with [`ClaimRequest::forgotten`] does, and `known`, the highest epoch that the instance
+    /// knows of, unless the row's [`Observation::floor`] is above it. The holder's next renewal answers that the store has
+    /// forgotten. Touches no other column. Hints others.
+    async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError>;
 
     /// Writes this process's line of the instance table and answers what it learned on the way.
     async fn beat(&self, member: &Member) -> Result<Beat, StoreError>;

@@ -7,7 +7,7 @@ use domain::election::{
     TicketAnswer, TicketRequest, TicketUse,
 };
 use domain::id::{ClaimId, InstanceId, Nonce};
-use domain::lease::{Observation, Seq, Timeline, Token, margin};
+use domain::lease::{Observation, Seq, Timeline, Token, Version, margin};
 use domain::ports::{Claim, Renewal, StoreError};
 use domain::recovery::RecoveryCode;
 use domain::time::Time;
@@ -197,7 +197,13 @@ impl Machine {
                 self.let_go(holds.map(|mine| mine.claim));
             }
             Ok(RowAnswer::Renewal(Renewal::OtherTimeline(current))) => self.current = Some(*current),
-            Ok(RowAnswer::Renewal(Renewal::Superseded) | RowAnswer::Release(_)) | Err(_) => {}
+            Ok(
+                RowAnswer::NotSent
+                | RowAnswer::Renewal(Renewal::Superseded)
+                | RowAnswer::Release(_)
+                | RowAnswer::Note(_),
+            )
+            | Err(_) => {}
         }
     }
 
@@ -320,6 +326,16 @@ impl Machine {
                 ensure(self.elector.believes(self.now) == Some(*token), "a renewal without belief")?;
                 ensure(!self.released.contains(&token.claim), "a renewal after a release")?;
                 ensure(*seq > std::mem::replace(&mut self.renewed, *seq), "a renewal's seq does not grow")
+            }
+            RowRequest::Note { found, known } => {
+                let (row, _) = self.seen.as_ref().ok_or("a row is reported that was never read")?;
+                let Version { current, token, seq } = row.version;
+                ensure(self.elector.leadership().is_none(), "a leader reports")?;
+                ensure(token == *found && !row.released, "another row is reported than was read")?;
+                ensure(token.timeline == current, "the change of the timeline says it already")?;
+                let epochs = self.elector.epochs();
+                ensure(*known == epochs.floor(), "less is reported than is known")?;
+                ensure((token.epoch, seq) < (epochs.seen, epochs.seq), "the row is not behind")
             }
             RowRequest::Release { token, .. } => {
                 self.released.insert(token.claim);

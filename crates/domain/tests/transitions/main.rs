@@ -14,9 +14,9 @@ mod steady;
 mod table;
 mod walk;
 
-use domain::election::{Epochs, Event, Role, RowRequest, TicketAnswer, TicketRequest, TicketUse};
+use domain::election::{Epochs, Event, Role, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse};
 use domain::lease::{Epoch, Observation, Seq};
-use domain::ports::{Acquire, ClaimRequest, Release};
+use domain::ports::{Acquire, ClaimRequest, Noted, Release};
 use domain::recovery::RecoveryCode;
 use machine::Machine;
 
@@ -79,6 +79,9 @@ fn a_claim_of_a_row_that_has_gone_back_says_that_the_store_has_forgotten() {
         let mut machine = place::watching();
         for seq in seqs {
             machine.looking().row_answers(place::observed(place::theirs(*seq)));
+            if matches!(machine.row.as_ref().map(|asked| &asked.request), Some(RowRequest::Note { .. })) {
+                machine.row_answers(RowAnswer::Note(Noted::Noted));
+            }
         }
         let last = *seqs.last().expect("one at least");
         claim_of(machine, &place::theirs(last)).forgotten
@@ -100,6 +103,73 @@ fn a_claim_after_a_restart_says_that_the_store_has_forgotten() {
     assert_eq!(claims(8).floor, Epoch(4));
 }
 
+/// A backup was restored, and another instance leads, which has never seen the rows after it.
+#[test]
+fn a_follower_that_remembers_a_later_row_reports_it_once_for_each_claim() {
+    let remembered = Epochs { seen: Epoch(9), seq: Seq(50), asked: Epoch(11) };
+    let mut machine = Machine::remembering(TicketUse::None, remembered);
+    machine.happens(&Event::Wakeup);
+    let asked = |machine: &Machine| machine.row.as_ref().map(|asked| asked.request.clone());
+    let shows = |machine: &mut Machine, row: Observation| {
+        while asked(machine).is_none() {
+            machine.until_wakeup().happens(&Event::Wakeup);
+        }
+        assert_eq!(asked(machine), Some(RowRequest::Observe));
+        machine.row_answers(place::observed(row));
+    };
+    let row = |n, epoch, seq| place::row(place::foreign(n), epoch, seq);
+    for (n, epoch, seq) in [(1, 8, 70), (2, 9, 49)] {
+        let found = row(n, epoch, seq).version.token;
+        let note = Some(RowRequest::Note { found, known: Epoch(11) });
+        shows(&mut machine, row(n, epoch, seq));
+        assert_eq!(asked(&machine), note);
+        let no_answer = machine.row_is_silent();
+        machine.happens(&no_answer);
+        shows(&mut machine, row(n, epoch, seq));
+        assert_eq!(asked(&machine), note, "no answer is not a no");
+        machine.row_answers(RowAnswer::Note(Noted::Noted));
+        shows(&mut machine, row(n, epoch, seq + 1));
+        assert_eq!(asked(&machine), None, "once");
+    }
+    for row in [row(3, 9, 50), row(4, 12, 0), Observation { released: true, ..row(5, 8, 1) }] {
+        shows(&mut machine, row.clone());
+        assert!(!matches!(asked(&machine), Some(RowRequest::Note { .. })), "{row:?}");
+        if asked(&machine).is_some() {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_claim_is_above_what_others_have_reported() {
+    let row = Observation { floor: Epoch(20), ..place::theirs(7) };
+    let request = claim_of(Machine::new(TicketUse::Redis), &row);
+    assert_eq!((request.floor, request.epoch()), (Epoch(20), Epoch(21)));
+}
+
+/// Its number was in no claim, and the ticket is for instances that can lead.
+#[test]
+fn a_claim_that_was_not_sent_is_tried_again_after_a_heartbeat_with_the_same_number() {
+    let mut machine = place::claiming();
+    let request = |machine: &Machine| match machine.row.as_ref().map(|asked| asked.request.clone()) {
+        Some(RowRequest::Claim(request)) => Some(request),
+        _ => None,
+    };
+    let first = request(&machine).expect("a claim is under way");
+    machine.row_answers(RowAnswer::NotSent);
+    assert_eq!(*machine.elector.role(), Role::Follower);
+    assert!(machine.elector.state_store_answers(), "the state store is not to blame");
+    let second = claim_of(machine.clone(), &place::open());
+    assert_eq!((second.epoch(), second.floor), (first.epoch(), first.floor));
+    assert_ne!(second.claim, first.claim);
+    // The ticket is given back and the row is read again; a heartbeat is a third of LEADER_TTL.
+    machine.ticket_obeys().row_answers(place::observed(place::open()));
+    machine.quietly(machine::TTL * 33 / 100);
+    assert!(machine.row.is_none() && machine.ticket.is_none(), "not sooner");
+    machine.quietly(machine::TTL / 50);
+    assert!(matches!(machine.elector.role(), Role::Candidate(_)));
+}
+
 /// The claim that the instance sends when it reads this row.
 fn claim_of(mut machine: Machine, row: &Observation) -> ClaimRequest {
     for _ in 0..100 {
@@ -109,6 +179,7 @@ fn claim_of(mut machine: Machine, row: &Observation) -> ClaimRequest {
         match machine.row.as_ref().map(|asked| asked.request.clone()) {
             Some(RowRequest::Claim(request)) => return request,
             Some(RowRequest::Observe) => machine.row_answers(place::observed(row.clone())),
+            Some(RowRequest::Note { .. }) => machine.row_answers(RowAnswer::Note(Noted::Noted)),
             Some(asked) => panic!("nothing is held: {asked:?}"),
             None => machine.until_wakeup().happens(&Event::Wakeup),
         };
@@ -136,6 +207,7 @@ fn late_answers() -> Vec<Event> {
         place::observed(place::theirs(9)),
         place::granted(&place::claiming()),
         place::lost(),
+        RowAnswer::NotSent,
         place::renewed(1, Some("late")),
         place::superseded(),
         place::released(Release::Released),
@@ -148,4 +220,50 @@ fn late_answers() -> Vec<Event> {
     let recoveries = recoveries.map(|answer| Event::Recovered { call: recovery, answer });
     let silence = [other.row_is_silent(), other.ticket_is_silent()];
     rows.into_iter().chain(tickets).chain(recoveries).chain(silence).collect()
+}
+
+/// The backup of a store is older than the last write of an orderly stop, which is the release.
+#[test]
+fn the_seq_of_a_release_is_remembered() {
+    let mut machine = place::giving_back();
+    let Some(RowRequest::Release { token, seq, .. }) =
+        machine.row.as_ref().map(|asked| asked.request.clone())
+    else {
+        panic!("a release is under way");
+    };
+    assert!(machine.elector.epochs().seq < seq);
+    machine.row_answers(place::released(Release::Released));
+    assert_eq!((machine.elector.epochs().seen, machine.elector.epochs().seq), (token.epoch, seq));
+}
+
+/// The state store was away while the lease ran out: what is released when it answers again ended for that reason.
+#[test]
+fn a_release_that_had_no_answer_is_sent_again_with_its_reason() {
+    let mut machine = place::giving_back();
+    let asked = |machine: &Machine| machine.row.as_ref().map(|asked| asked.request.clone());
+    let Some(RowRequest::Release { token, seq, reason }) = asked(&machine) else {
+        panic!("a release is under way");
+    };
+    let no_answer = machine.row_is_silent();
+    machine.happens(&no_answer);
+    let mut row = place::row(token.claim, token.epoch.0, seq.0 - 1);
+    row.holder = Some(machine.elector.config().id().clone());
+    machine.until_wakeup().happens(&Event::Wakeup).row_answers(place::observed(row));
+    assert_eq!(asked(&machine), Some(RowRequest::Release { token, seq, reason }));
+}
+
+/// Two instances that hand over in turn: the exclusion is for letting another one lead, which has happened then.
+#[test]
+fn an_instance_that_handed_over_may_lead_again_after_the_next_term() {
+    let mut machine = place::kept_out();
+    let epoch = machine.elector.row().expect("it has read the lease").version.token.epoch.0;
+    let next = |released| Observation { released, ..place::row(place::foreign(7), epoch + 1, 3) };
+    machine.looking().row_answers(place::observed(Observation {
+        released: true,
+        ..place::row(place::foreign(6), epoch, 99)
+    }));
+    assert!(matches!(machine.elector.role(), Role::Follower), "its own exclusion, and nobody has led since");
+    machine.looking().row_answers(place::observed(next(false)));
+    machine.looking().row_answers(place::observed(next(true)));
+    assert!(matches!(machine.elector.role(), Role::Candidate(_)), "at once");
 }

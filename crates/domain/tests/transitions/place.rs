@@ -25,7 +25,7 @@ pub fn row(claim: ClaimId, epoch: u64, seq: u64) -> Observation {
     let token = Token { timeline: HERE, epoch: Epoch(epoch), claim };
     let holder = InstanceId::parse("somebody").ok();
     let version = Version { current: HERE, token, seq: Seq(seq) };
-    Observation { version, released: false, ttl: TTL, holder, resign: None, schema: SCHEMA }
+    Observation { version, released: false, ttl: TTL, holder, resign: None, floor: Epoch(0), schema: SCHEMA }
 }
 
 /// Another process's row, renewed `seq` times.
@@ -176,7 +176,7 @@ impl Machine {
                 Some(RowRequest::Renew { .. }) => {
                     self.row_answers(renewed(1, None));
                 }
-                Some(RowRequest::Claim(_) | RowRequest::Release { .. }) | None => {}
+                Some(RowRequest::Claim(_) | RowRequest::Release { .. } | RowRequest::Note { .. }) | None => {}
             }
         }
         self.now = self.now.max(until);

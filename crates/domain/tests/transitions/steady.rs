@@ -55,7 +55,9 @@ fn walk(seed: u64) {
             match asked.request {
                 RowRequest::Renew { .. } => renewals += 1,
                 RowRequest::Observe => reads += 1,
-                RowRequest::Claim(_) | RowRequest::Release { .. } => panic!("seed {seed}: {asked:?}"),
+                RowRequest::Claim(_) | RowRequest::Release { .. } | RowRequest::Note { .. } => {
+                    panic!("seed {seed}: {asked:?}")
+                }
             }
             row_at = Some(within_a_heartbeat(&mut dice, &machine));
         }

@@ -7,7 +7,8 @@ use super::place::{
     starting, step_down, stopped, superseded, theirs, ticket, ticket_as_wished, waiting, watching,
 };
 use domain::election::{
-    Command, Elector, Event, LossReason, Phase, Report, Resign, Role, RowRequest, TicketAnswer, TicketRequest,
+    Command, Elector, Event, LossReason, Phase, Report, Resign, Role, RowAnswer, RowRequest, TicketAnswer,
+    TicketRequest,
 };
 use domain::id::Nonce;
 use domain::lease::{Observation, margin};
@@ -153,6 +154,7 @@ pub const STATES: [State; 12] = [
                 m.after(TTL).row_says(answer)
             }),
             ("lost", |m| m.row_says(lost())),
+            ("not sent, as its epoch cannot be kept", |m| m.row_says(RowAnswer::NotSent)),
             ("no answer", |m| m.row_is_silent()),
             ("a hint about the row", |_| Event::RowHint),
             ("asked to stop", |_| Event::Resign(Resign::Stop)),
@@ -345,6 +347,7 @@ fn command(command: &Command) -> String {
             RowRequest::Claim(_) => "claim the row".into(),
             RowRequest::Renew { .. } => "renew the row".into(),
             RowRequest::Release { .. } => "release the row".into(),
+            RowRequest::Note { .. } => "note that the store has forgotten".into(),
         },
         Command::Ticket { request, .. } => match request {
             TicketRequest::Acquire { .. } => "ask for the ticket".into(),

@@ -13,7 +13,7 @@ use domain::election::{
     Command, Event, LossReason, Report, Resign, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse,
 };
 use domain::lease::{Observation, Timeline};
-use domain::ports::{Release, StoreError, TicketFault, TicketRenewal};
+use domain::ports::{Noted, Release, StoreError, TicketFault, TicketRenewal};
 use domain::recovery::RecoveryCode;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -169,6 +169,8 @@ fn row_answer(dice: &mut Dice, machine: &Machine) -> Result<RowAnswer, StoreErro
         Some(RowRequest::Renew { current, .. }) => renewed(current.0, dice.one_in(16).then_some("deploy")),
         Some(RowRequest::Release { .. }) if dice.one_in(4) => released(Release::Superseded),
         Some(RowRequest::Release { .. }) => released(Release::Released),
+        Some(RowRequest::Note { .. }) if dice.one_in(4) => RowAnswer::Note(Noted::Superseded),
+        Some(RowRequest::Note { .. }) => RowAnswer::Note(Noted::Noted),
         None => unreachable!("picked only while a call is under way"),
     })
 }

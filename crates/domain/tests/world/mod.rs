@@ -65,6 +65,8 @@ pub struct World {
     tickets: TicketUse,
     instances: BTreeMap<String, Instance>,
     row: Observation,
+    /// The claim whose row was reported to be behind.
+    reported: Option<ClaimId>,
     standby: Option<Observation>,
     ticket: Option<(InstanceId, ClaimId, Time)>,
     reach: BTreeMap<(String, Store), Reach>,
@@ -84,13 +86,22 @@ impl World {
     pub fn new(ttl: Duration, tickets: TicketUse) -> Self {
         let token = Token { timeline: Timeline(1), epoch: Epoch(0), claim: ClaimId::NIL };
         let version = Version { current: Timeline(1), token, seq: Seq(0) };
-        let row = Observation { version, released: true, ttl, holder: None, resign: None, schema: SCHEMA };
+        let row = Observation {
+            version,
+            released: true,
+            ttl,
+            holder: None,
+            resign: None,
+            floor: Epoch(0),
+            schema: SCHEMA,
+        };
         Self {
             now: Time::from_nanos(1_000_000_000_000),
             ttl,
             tickets,
             instances: BTreeMap::new(),
             row,
+            reported: None,
             standby: None,
             ticket: None,
             reach: BTreeMap::new(),

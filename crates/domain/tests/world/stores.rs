@@ -4,7 +4,7 @@ use super::{Store, World};
 use domain::election::{CallId, Event, RowAnswer, RowRequest, TicketAnswer, TicketRequest};
 use domain::id::InstanceId;
 use domain::lease::{Seq, Token};
-use domain::ports::{Acquire, Claim, ClaimRequest, Release, Renewal, Ticket, TicketRenewal};
+use domain::ports::{Acquire, Claim, ClaimRequest, Noted, Release, Renewal, Ticket, TicketRenewal};
 use domain::time::Time;
 
 impl World {
@@ -37,7 +37,8 @@ impl World {
                     return RowAnswer::Renewal(Renewal::Superseded);
                 }
                 let (timeline, resign) = (self.row.version.current, self.row.resign.clone());
-                let forgotten = std::mem::replace(&mut self.row.version.token.timeline, timeline) != timeline;
+                let carried = std::mem::replace(&mut self.row.version.token.timeline, timeline) != timeline;
+                let forgotten = carried || self.reported == Some(token.claim);
                 self.hint(writer, &Event::RowHint, Store::Postgres);
                 RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten })
             }
@@ -48,6 +49,15 @@ impl World {
                 self.row.released = true;
                 self.hint(writer, &Event::RowHint, Store::Postgres);
                 RowAnswer::Release(Release::Released)
+            }
+            RowRequest::Note { found, known } => {
+                if self.row.version.token != found || self.row.released {
+                    return RowAnswer::Note(Noted::Superseded);
+                }
+                self.row.floor = self.row.floor.max(known);
+                self.reported = Some(found.claim);
+                self.hint(writer, &Event::RowHint, Store::Postgres);
+                RowAnswer::Note(Noted::Noted)
             }
         }
     }

@@ -5,7 +5,7 @@
 //!                                     -> OTLP, with spans
 //! ```
 //!
-//! Every metric, its name, kind, labels and the way it is read stand in [`domain::metrics::catalog`]; this
+//! Every metric, its name, kind, labels and the way it is read stand in [`domain::catalog`]; this
 //! crate only carries them over. [`Exposition::render`] reads everything out of one snapshot before the
 //! first instrument is asked, so that a scrape never mixes two moments, and hands out a text only when
 //! everything that was read is in it. [`Otlp`] writes the bodies of requests; who sends them, and when, is not known

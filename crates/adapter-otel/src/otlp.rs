@@ -1,6 +1,6 @@
 //! Reports and spans as OTLP has them: the bodies of requests over HTTP.
 //!
-//! The messages are filled from the [catalog](domain::metrics::catalog) as the text of a scrape is, and not by the
+//! The messages are filled from the [catalog](domain::catalog) as the text of a scrape is, and not by the
 //! OpenTelemetry SDK's reader: that one has no instrument for a histogram that was counted already, and asks its
 //! instruments one after the other, so that two metrics of one push could be of two moments.
 

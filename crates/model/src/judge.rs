@@ -137,7 +137,7 @@ impl Step<'_> {
         match written {
             Written::Claimed(token) => {
                 self.world.latest = token.claim;
-                if token.epoch <= knew {
+                if self.set.restores() && token.epoch <= knew {
                     self.breaks(Broken::EpochKnown);
                 }
                 // Nobody is sure to know a term that a restore has taken back and in which only others took part.

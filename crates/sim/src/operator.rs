@@ -71,9 +71,11 @@ impl World {
         while self.desk.restores() == restores {
             let attempt = match self.plan.caution {
                 Caution::LatestAttempt => self.latest_attempt(&verdict.id).await,
-                Caution::Careful | Caution::Blind | Caution::SilenceIsNo | Caution::Hasty => {
-                    Some(verdict.attempt)
-                }
+                Caution::Careful
+                | Caution::Blind
+                | Caution::SilenceIsNo
+                | Caution::Hasty
+                | Caution::NoMemory => Some(verdict.attempt),
             };
             let told = match attempt {
                 Some(attempt) => self.tell(&verdict, attempt).await,

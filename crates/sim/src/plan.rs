@@ -57,7 +57,7 @@ pub enum Results {
     Later,
 }
 
-/// What the handler and the person at the desk do with what they cannot know. All but the first are mistakes that
+/// What the handler and the person at the desk do with what they cannot know, and how instances are deployed. All but the first are mistakes that
 /// whoever judges must find out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Caution {
@@ -71,6 +71,8 @@ pub enum Caution {
     Hasty,
     /// A person whose decision names whatever attempt is the latest when it is told, not the one looked into.
     LatestAttempt,
+    /// Instances without a data directory: a restart forgets how far the lease had come.
+    NoMemory,
 }
 
 /// A signal that a client submits.

@@ -7,9 +7,9 @@ use crate::instance::Instance;
 use crate::judge::{Judge, Telling};
 use crate::knowledge::Knowledge;
 use crate::line::Line;
-use crate::memory::Memory;
+use crate::memory::{Keeps, Memory};
 use crate::outcome::Outcome;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Caution, Plan};
 use crate::redis::Redis;
 use crate::rng::Rng;
 use coordinator::Ended;
@@ -119,6 +119,7 @@ impl World {
             Arc::new(Line::new(Arc::clone(&judge), rng, plan.heartbeat_ms(), plan.late_max()))
         };
         let database = Database::new(group.clone(), Arc::clone(&judge));
+        let keeps = if plan.caution == Caution::NoMemory { Keeps::Nothing } else { Keeps::Everything };
         let operator_line = line(20, plan.instances);
         let (broker, accepted) = Broker::new(Arc::clone(&judge), &plan);
         let world = Arc::new(Self {
@@ -133,7 +134,7 @@ impl World {
             healed: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             database_lines: (0..plan.instances).map(|place| line(20, place)).collect(),
-            memories: (0..plan.instances).map(|_| Arc::default()).collect(),
+            memories: (0..plan.instances).map(|_| Arc::new(Memory::new(keeps))).collect(),
             knowledge: (0..plan.instances).map(|_| Arc::default()).collect(),
             redis: (plan.redis == plan::Redis::Present).then(Redis::new),
             redis_lines: (0..plan.instances).map(|place| line(21, place)).collect(),

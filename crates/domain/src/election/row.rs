@@ -46,7 +46,8 @@ struct Call {
 enum Kind {
     Observe,
     Claim,
-    Renew,
+    /// What the row has when it is carried out.
+    Renew(Epoch, Seq),
     Release(Token),
 }
 
@@ -138,7 +139,7 @@ impl Elector {
         let Some((kind, request)) = self.row_request(now) else { return };
         let id = self.next_call();
         let mut timeout = self.config.heartbeat;
-        if let (Kind::Renew, Some(leadership)) = (&kind, self.leadership()) {
+        if let (Kind::Renew(..), Some(leadership)) = (&kind, self.leadership()) {
             // Not sent when its lease is over, however long a connection took (M17).
             timeout = timeout.min(leadership.deadline.since(now));
         }
@@ -157,7 +158,7 @@ impl Elector {
             let (token, seq, current) = (leadership.token, leadership.seq, leadership.current);
             // The answer says all that a read would.
             self.row.hints.answered_by(Cause::Timer, now, &self.config);
-            return Some((Kind::Renew, RowRequest::Renew { token, seq, current }));
+            return Some((Kind::Renew(token.epoch, seq), RowRequest::Renew { token, seq, current }));
         }
         if let Role::Candidate(candidacy) = self.role
             && self.ticket_settled(now, &candidacy)
@@ -261,9 +262,12 @@ impl Elector {
                 self.lost_race(now);
             }
             RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten }) => {
+                // Also when the leadership has ended since: a backup from before this renewal must be noticed (M23).
+                if let Kind::Renew(epoch, seq) = call.kind {
+                    self.epochs.saw(epoch, seq);
+                }
                 if let Role::Leader(leadership) = &mut self.role {
                     leadership.token.timeline = timeline;
-                    self.epochs.saw(leadership.token.epoch, leadership.seq);
                     leadership.deadline = leadership.deadline.max(call.sent + self.config.belief());
                     self.row.renew_at = call.sent + self.config.heartbeat;
                     let token = leadership.token;
@@ -307,7 +311,7 @@ impl Elector {
                 self.row.debt = None;
                 self.row.read = true;
             }
-            Kind::Renew => self.row.renew_at = retry_at,
+            Kind::Renew(..) => self.row.renew_at = retry_at,
             Kind::Observe => {}
         }
     }

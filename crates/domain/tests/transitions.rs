@@ -19,9 +19,11 @@ mod table;
 #[path = "transitions/walk.rs"]
 mod walk;
 
-use domain::election::{Epochs, Event, Role, RowRequest, TicketAnswer, TicketRequest, TicketUse};
+use domain::election::{
+    Epochs, Event, Resign, Role, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse,
+};
 use domain::lease::{Epoch, Observation, Seq};
-use domain::ports::{Acquire, ClaimRequest, Release};
+use domain::ports::{Acquire, ClaimRequest, Release, Renewal};
 use domain::recovery::RecoveryCode;
 use machine::Machine;
 
@@ -103,6 +105,26 @@ fn a_claim_after_a_restart_says_that_the_store_has_forgotten() {
     assert!(!claims(7).forgotten);
     assert!(claims(8).forgotten);
     assert_eq!(claims(8).floor, Epoch(4));
+}
+
+/// The leadership ends while a renewal is under way, and its answer comes then: a backup from before that renewal is
+/// older than what was acknowledged.
+#[test]
+fn a_renewal_that_is_answered_after_the_leadership_is_remembered() {
+    let mut machine = place::active();
+    machine.quietly(machine::TTL * 30).renewing();
+    let RowRequest::Renew { token, seq, current } = machine.row.as_ref().expect("a renewal").request.clone()
+    else {
+        panic!("a renewal is under way")
+    };
+    machine
+        .happens(&Event::Resign(Resign::StepDown { reason: String::from("asked") }))
+        .happens(&Event::Drained);
+    assert_eq!(machine.elector.leadership(), None);
+    let renewed = Renewal::Renewed { timeline: current, resign: None, forgotten: false };
+    machine.row_answers(RowAnswer::Renewal(renewed));
+    let epochs = machine.elector.epochs();
+    assert_eq!((epochs.seen, epochs.seq), (token.epoch, seq));
 }
 
 /// The claim that the instance sends when it reads this row.

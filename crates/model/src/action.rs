@@ -39,6 +39,8 @@ pub enum Action {
     Mend(usize),
     StandbyLags,
     Promote,
+    BackUp,
+    Restore,
     DatabaseClock,
     Flush,
     ReplicaLags,
@@ -55,7 +57,7 @@ pub enum Action {
 }
 
 /// Actions without an object, and their names.
-const PLAIN: [(Action, &str); 24] = [
+const PLAIN: [(Action, &str); 26] = [
     (Action::Go, "go"),
     (Action::Hold, "hold"),
     (Action::Lose, "lose"),
@@ -68,6 +70,8 @@ const PLAIN: [(Action, &str); 24] = [
     (Action::JustBefore, "just-before"),
     (Action::StandbyLags, "standby-lags"),
     (Action::Promote, "promote"),
+    (Action::BackUp, "back-up"),
+    (Action::Restore, "restore"),
     (Action::DatabaseClock, "database-clock-forward"),
     (Action::Flush, "redis-flush"),
     (Action::ReplicaLags, "redis-replica-lags"),
@@ -117,6 +121,7 @@ impl Action {
             Self::RefuseRow(_) => Fault::RefuseRow,
             Self::CutTicket(_) => Fault::CutTicket,
             Self::Promote => Fault::Promote,
+            Self::Restore => Fault::Restore,
             Self::DatabaseClock => Fault::DatabaseClock,
             Self::Flush => Fault::Flush,
             Self::RedisFailover => Fault::RedisFailover,
@@ -133,6 +138,7 @@ impl Action {
             | Self::Resume(_)
             | Self::Mend(_)
             | Self::StandbyLags
+            | Self::BackUp
             | Self::ReplicaLags => return None,
         })
     }
@@ -177,6 +183,8 @@ impl Action {
             | Self::JustBefore
             | Self::StandbyLags
             | Self::Promote
+            | Self::BackUp
+            | Self::Restore
             | Self::DatabaseClock
             | Self::Flush
             | Self::ReplicaLags

@@ -44,6 +44,10 @@ struct Tables {
     floor: Epoch,
     /// The holder has not yet read that the store has forgotten.
     noted: bool,
+    /// When the store was found to have forgotten, by a count of these; kept in sets in which a backup may be restored.
+    forgot_ms: Option<i64>,
+    /// The signal was put in doubt since.
+    asked: bool,
 }
 
 /// A primary, and its standby as of when replication stopped.
@@ -52,9 +56,10 @@ pub struct Database {
     current: Timeline,
     tables: Tables,
     standby: Option<Box<Tables>>,
+    backup: Option<Box<Tables>>,
     /// How many promotions there have been.
     pub promotions: u8,
-    /// How often a promotion lost the record that the signal was claimed.
+    /// How often a promotion, or a restore that could not be noticed, lost the record that the signal was claimed.
     pub lost_claims: u8,
     /// When the row was last written by the database's own clock, nanoseconds. Kept only where a broken rule
     /// reads it, so that it does not tell equal states apart.
@@ -76,11 +81,14 @@ impl Database {
             signal: SignalState::Received,
             floor: Epoch(0),
             noted: false,
+            forgot_ms: None,
+            asked: false,
         };
         Self {
             current: Timeline(1),
             tables,
             standby: None,
+            backup: None,
             promotions: 0,
             lost_claims: 0,
             written_at: None,
@@ -103,6 +111,38 @@ impl Database {
 
     pub fn released(&self) -> bool {
         self.tables.released
+    }
+
+    /// How far the row has come.
+    pub fn row(&self) -> (Epoch, Seq) {
+        (self.tables.token.epoch, self.tables.seq)
+    }
+
+    pub fn forgot_ms(&self) -> Option<i64> {
+        self.tables.forgot_ms
+    }
+
+    /// A backup is taken.
+    pub fn back_up(&mut self) {
+        self.backup = Some(Box::new(self.tables.clone()));
+    }
+
+    /// Whether there is a backup, and whether it differs from what is there.
+    pub fn backup_differs(&self) -> Option<bool> {
+        self.backup.as_ref().map(|backup| **backup != self.tables)
+    }
+
+    /// The backup replaces what is there, on the same timeline. Whether it lacks that the signal was claimed.
+    pub fn restore(&mut self) -> bool {
+        let Some(backup) = self.backup.clone() else { return false };
+        let lost = backup.signal == SignalState::Received && self.tables.signal != SignalState::Received;
+        self.tables = *backup;
+        lost
+    }
+
+    fn forgot(&mut self) {
+        self.tables.forgot_ms = Some(self.tables.forgot_ms.unwrap_or(0) + 1);
+        self.tables.asked = false;
     }
 
     /// The standby stops receiving: what is written from now on, it does not have.
@@ -146,7 +186,13 @@ impl Database {
         i128::from(now) + i128::from(self.clock_offset)
     }
 
-    pub fn serve(&mut self, now: u64, request: &RowRequest, broken: Option<Rule>) -> (RowAnswer, Written) {
+    /// Carries `request` out, whose sender knows that the row has come at least to `reached` under its token.
+    pub fn serve(
+        &mut self,
+        now: u64,
+        (request, reached): (&RowRequest, Seq),
+        broken: Option<Rule>,
+    ) -> (RowAnswer, Written) {
         let before = (self.tables.token, self.tables.seq, self.tables.released);
         let (answer, written) = match request {
             RowRequest::Observe => (RowAnswer::Observed(self.observe(now, broken)), Written::Nothing),
@@ -161,8 +207,12 @@ impl Database {
             }
             RowRequest::Renew { token, seq, .. } => {
                 let done = self.holds(token, *seq, WriteKind::Renewal, broken);
-                let forgotten = self.tables.token.timeline != self.current || self.tables.noted;
+                let older = self.tables.seq < reached && broken != Some(Rule::RenewalNotesOlderRow);
+                let forgotten = self.tables.token.timeline != self.current || older || self.tables.noted;
                 if done {
+                    if older {
+                        self.forgot();
+                    }
                     self.tables.seq = *seq;
                     self.tables.released = false;
                     self.tables.token.timeline = self.current;
@@ -174,6 +224,9 @@ impl Database {
             RowRequest::Release { token, seq, .. } => {
                 let done = self.holds(token, *seq, WriteKind::Release, broken);
                 if done {
+                    if self.tables.seq < reached {
+                        self.forgot();
+                    }
                     self.tables.seq = *seq;
                     self.tables.released = true;
                 }
@@ -184,6 +237,7 @@ impl Database {
                 let row = &mut self.tables;
                 let noted = if row.token == *found && !row.released {
                     (row.floor, row.noted) = (row.floor.max(*known), true);
+                    self.forgot();
                     Noted::Noted
                 } else {
                     Noted::Superseded
@@ -216,6 +270,10 @@ impl Database {
         self.tables.ttl = request.ttl;
         self.tables.noted = false;
         self.tables.holder = Some(request.holder.clone());
+        // A promotion is noted too, and judged without it: see `lost_claims`.
+        if request.forgotten && observed.current == observed.token.timeline {
+            self.forgot();
+        }
         (Claim::Granted(token), Written::Claimed(token))
     }
 
@@ -227,7 +285,7 @@ impl Database {
     }
 
     /// The fence: whether an effect under `token` is accepted now.
-    pub fn admits(&self, token: &Token, broken: Option<Rule>) -> bool {
+    pub fn admits(&self, token: &Token, reached: Seq, broken: Option<Rule>) -> bool {
         let row = &self.tables;
         let same = if broken == Some(Rule::EffectComparesClaim) {
             row.token.epoch == token.epoch
@@ -236,7 +294,8 @@ impl Database {
         };
         let current = row.token.timeline == self.current || broken == Some(Rule::EffectComparesTimeline);
         let held = !row.released || broken == Some(Rule::EffectRefusesReleased);
-        same && current && held
+        let as_far = row.seq >= reached || broken == Some(Rule::EffectComparesReached);
+        same && current && held && as_far
     }
 
     /// A new leader's first effect: what others claimed is in doubt, then the signal is claimed if it waits.
@@ -245,6 +304,14 @@ impl Database {
             let blindly = broken == Some(Rule::TakeOverDoubts);
             self.tables.signal = if blindly { SignalState::Received } else { SignalState::InDoubt };
         }
+        if self.tables.signal == SignalState::Received
+            && self.tables.forgot_ms.is_some()
+            && !self.tables.asked
+        {
+            // It may have been sent before the store forgot it.
+            self.tables.signal = SignalState::InDoubt;
+        }
+        self.tables.asked = self.tables.forgot_ms.is_some();
         if self.tables.signal == SignalState::Received {
             self.tables.signal = SignalState::Claimed(token.claim);
         }

@@ -38,6 +38,8 @@ pub enum Fault {
     FailRecovery,
     /// A standby that lags becomes the primary.
     Promote,
+    /// A backup is restored, on the same timeline. What was under way stays under way.
+    Restore,
     /// The database's clock jumps forward by an hour.
     DatabaseClock,
     /// Redis forgets everything.
@@ -84,7 +86,8 @@ impl Fault {
             | Self::StepDown
             | Self::Stop
             | Self::FailRecovery
-            | Self::Promote => false,
+            | Self::Promote
+            | Self::Restore => false,
         }
     }
 }
@@ -337,6 +340,30 @@ pub const SETS: &[FaultSet] = &[
         rates: EXACT,
         horizon: 24,
         beginning: Beginning::LeadsUnseen,
+        clocks: Clocks::AsPromised,
+    },
+    FaultSet {
+        name: "restore",
+        about: "a backup is restored on the same timeline while instances run",
+        instances: 2,
+        tickets: TicketUse::None,
+        faults: &[Fault::Restore, Fault::StepDown, Fault::HoldReply, Fault::Crash],
+        budget: 2,
+        rates: EXACT,
+        horizon: 22,
+        beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
+    },
+    FaultSet {
+        name: "restore-again",
+        about: "the same backup, once or more often, from before anybody led, and requests that are late",
+        instances: 2,
+        tickets: TicketUse::None,
+        faults: &[Fault::Restore, Fault::Hold],
+        budget: 2,
+        rates: EXACT,
+        horizon: 16,
+        beginning: Beginning::LeftByShortTtl,
         clocks: Clocks::AsPromised,
     },
     FaultSet {

@@ -2,10 +2,11 @@
 
 use crate::coverage::Seen;
 use crate::database::Written;
-use crate::fault_set::Clocks;
-use crate::world::Step;
-use domain::election::Phase;
-use domain::lease::Token;
+use crate::fault_set::{Clocks, TTL};
+use crate::world::{Step, nanos};
+use domain::election::{Phase, RowAnswer};
+use domain::lease::{Epoch, Token};
+use domain::ports::Renewal;
 
 /// What the model checks every state for. The first that breaks is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +33,10 @@ pub enum Broken {
     LedAfterStop,
     /// Rule 4: the row said that somebody else leads, and the belief went on.
     NotHeard,
+    /// M23: a renewal said that the store has forgotten, and the belief went on.
+    LedOn,
+    /// M22: a claim's epoch is not above all that its instance was shown and has requested.
+    EpochKnown,
     /// An instance asks to be woken at once, and does nothing.
     Spins,
     /// Stability: a term ended although the state store answered in time and no process was stopped or asked.
@@ -42,8 +47,30 @@ pub enum Broken {
     Nobody,
 }
 
+impl Broken {
+    /// What breaks if whoever gets this answer believes after it.
+    pub fn unless_heard(answer: &RowAnswer) -> Option<Self> {
+        match answer {
+            RowAnswer::Renewal(Renewal::Superseded) => Some(Self::NotHeard),
+            RowAnswer::Renewal(Renewal::Renewed { forgotten: true, .. }) => Some(Self::LedOn),
+            RowAnswer::Renewal(Renewal::Renewed { .. } | Renewal::OtherTimeline(_))
+            | RowAnswer::Observed(_)
+            | RowAnswer::Claim(_)
+            | RowAnswer::NotSent
+            | RowAnswer::Note(_)
+            | RowAnswer::Release(_) => None,
+        }
+    }
+}
+
 impl Step<'_> {
     pub fn breaks(&mut self, broken: Broken) {
+        // What was granted before a restore may still be valid, and the restored row may be open: S1 needs a store that
+        // keeps what it acknowledged. For longer than a lease two must not believe.
+        let restored = self.world.restored.is_some_and(|at| self.world.now <= at + nanos(TTL));
+        if restored && broken == Broken::TwoBelieve {
+            return;
+        }
         // With clocks worse than promised this is to be seen, and everything else is to hold all the same.
         if self.set.clocks == Clocks::Beyond && matches!(broken, Broken::TwoBelieve | Broken::NotTheRow) {
             (self.saw)(Seen::Overlap);
@@ -102,8 +129,8 @@ impl Step<'_> {
         }
     }
 
-    /// What a statement wrote.
-    pub fn judge_write(&mut self, written: Written) {
+    /// What a statement wrote, whose sender knew of no larger epoch than `knew`.
+    pub fn judge_write(&mut self, written: Written, knew: Epoch) {
         if written != Written::Nothing {
             let (claim, promotions) = (self.world.database.token().claim, self.world.database.promotions);
             self.world.written.retain(|(of, _)| *of != claim);
@@ -112,8 +139,14 @@ impl Step<'_> {
         match written {
             Written::Claimed(token) => {
                 self.world.latest = token.claim;
+                if self.set.restores() && token.epoch <= knew {
+                    self.breaks(Broken::EpochKnown);
+                }
+                // Nobody is sure to know a term that a restore has taken back and in which only others took part.
+                let restored = self.world.restored.is_some();
                 let known = self.world.epochs.iter_mut().find(|(timeline, _)| *timeline == token.timeline);
                 match known {
+                    Some((_, epoch)) if token.epoch <= *epoch && restored && knew < *epoch => {}
                     Some((_, epoch)) if token.epoch <= *epoch => self.breaks(Broken::EpochDidNotGrow),
                     Some((_, epoch)) => *epoch = token.epoch,
                     None => self.world.epochs.push((token.timeline, token.epoch)),

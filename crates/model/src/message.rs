@@ -2,7 +2,7 @@
 
 use crate::world::name;
 use domain::election::{CallId, RowAnswer, RowRequest, TicketAnswer, TicketRequest};
-use domain::lease::Token;
+use domain::lease::{Epoch, Seq, Token};
 use domain::ports::StoreError;
 use std::fmt;
 
@@ -13,6 +13,25 @@ pub struct Sender {
     pub start: u8,
 }
 
+/// What the sender of a request was shown when it sent it. Nothing, in sets in which no backup is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Knew {
+    /// The latest row.
+    pub row: (Epoch, Seq),
+    /// The largest epoch, also of those that it requested.
+    pub epoch: Epoch,
+    /// The seq that the row has reached for certain under the request's token.
+    pub reached: Seq,
+}
+
+/// What a write of the row comes to, for its sender's adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Wrote {
+    pub token: Token,
+    pub seq: Seq,
+    pub forgot_ms: Option<i64>,
+}
+
 /// One message, or one piece of work that ends some time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Message {
@@ -21,11 +40,13 @@ pub enum Message {
         sender: Sender,
         call: CallId,
         request: RowRequest,
+        knew: Knew,
     },
     RowReply {
         sender: Sender,
         call: CallId,
         answer: Result<RowAnswer, StoreError>,
+        wrote: Option<Wrote>,
     },
     /// To the leader store.
     Ticket {
@@ -57,6 +78,7 @@ pub enum Message {
     Effect {
         sender: Sender,
         token: Token,
+        reached: Seq,
     },
     /// The second half of an effect that does not hold the row's lock; only a mutant has it.
     EffectWrite {
@@ -71,6 +93,7 @@ pub enum Message {
     /// To the ledger: it was sent.
     Settle {
         token: Token,
+        reached: Seq,
     },
 }
 

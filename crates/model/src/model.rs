@@ -96,6 +96,12 @@ impl Model for ElectionModel {
             Property::always("S1 belief does not come back", |_, w| unless(w, &[Broken::Revived])),
             Property::always("S2 no stale effect is accepted", |_, w| unless(w, &[Broken::StaleEffect])),
             Property::always("told to be superseded, nobody believes", |_, w| unless(w, &[Broken::NotHeard])),
+            Property::always("told that the store forgot, nobody believes", |_, w| {
+                unless(w, &[Broken::LedOn])
+            }),
+            Property::always("S3 a claim is above all that its instance knows", |_, w| {
+                unless(w, &[Broken::EpochKnown])
+            }),
             Property::always("S3 epochs grow", |_, w| unless(w, &[Broken::EpochDidNotGrow])),
             Property::always("S3 a believer's claim is the row's", |_, w| unless(w, &[Broken::NotTheRow])),
             Property::always("the row does not go back", |_, w| unless(w, &[Broken::RowWentBack])),
@@ -253,6 +259,8 @@ impl ElectionModel {
         for (fault, action, possible) in [
             (Fault::Promote, Action::StandbyLags, !world.database.lags()),
             (Fault::Promote, Action::Promote, true),
+            (Fault::Restore, Action::BackUp, world.database.backup_differs().is_none()),
+            (Fault::Restore, Action::Restore, world.database.backup_differs() == Some(true)),
             (Fault::DatabaseClock, Action::DatabaseClock, world.database.clock_offset == 0),
             (Fault::Flush, Action::Flush, ticket),
             (Fault::RedisFailover, Action::ReplicaLags, redis && !world.tickets.lags()),
@@ -318,6 +326,8 @@ impl ElectionModel {
             }
             Action::StandbyLags => Arc::make_mut(&mut step.world.database).standby_lags(),
             Action::Promote => Arc::make_mut(&mut step.world.database).promote(),
+            Action::BackUp => Arc::make_mut(&mut step.world.database).back_up(),
+            Action::Restore => step.restore(),
             Action::DatabaseClock => {
                 let jump = i64::try_from(JUMP.as_nanos()).unwrap_or(i64::MAX);
                 Arc::make_mut(&mut step.world.database).clock_offset = jump;

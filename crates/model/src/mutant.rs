@@ -316,6 +316,27 @@ pub const MUTANTS: &[Mutant] = &[
         &[instead(ROW, "self.answered? + cx.config.ttl", "self.answered.map(|_| Time::FAR)?")],
         ("paused-followers", 1),
     ),
+    elector(
+        "epoch-from-the-row-alone",
+        "M22",
+        "a claim's epoch is one above the row's, whatever its instance has seen",
+        &[instead(ROW, "self.epochs.floor().max(reported)", "Epoch(0)")],
+        ("restore", 2),
+    ),
+    elector(
+        "an-older-row-is-claimed-as-any-other",
+        "M23",
+        "a claimer that has seen a later row does not note that the store has forgotten",
+        &[instead(ROW, "self.epochs.are_beyond(observed.token.epoch, observed.seq)", "false")],
+        ("restore-again", 1),
+    ),
+    elector(
+        "forgotten-leaders-lead-on",
+        "M23",
+        "a leader whose renewal finds that the store has forgotten keeps the lease",
+        &[Edit { file: ELECTOR, old: "if forgotten {", new: New::Text("if forgotten && !SWITCHED {") }],
+        ("restore", 2),
+    ),
     // --- the statements -----------------------------------------------------------------------------
     statement(
         "claim-compares-no-seq",
@@ -386,6 +407,20 @@ pub const MUTANTS: &[Mutant] = &[
         "an effect is accepted after its token was released",
         Rule::EffectRefusesReleased,
         ("processes", 2),
+    ),
+    statement(
+        "effect-on-an-older-row",
+        "M23",
+        "an effect is accepted under a row that is behind what was acknowledged to its sender",
+        Rule::EffectComparesReached,
+        ("restore", 2),
+    ),
+    statement(
+        "renewals-note-no-older-row",
+        "M23",
+        "a renewal that finds the row behind what was acknowledged notes nothing",
+        Rule::RenewalNotesOlderRow,
+        ("restore", 2),
     ),
     statement(
         "effect-without-a-lock",

@@ -23,6 +23,10 @@ pub enum Rule {
     EffectComparesTimeline,
     /// An effect is refused once the row is released.
     EffectRefusesReleased,
+    /// An effect needs the seq that was acknowledged to its sender (M23).
+    EffectComparesReached,
+    /// A renewal that finds a seq below the last acknowledged one notes that the store has forgotten (M23).
+    RenewalNotesOlderRow,
     /// An effect holds the row's lock from the check to the write.
     EffectLocksRow,
     /// No rule reads the database's clock (M9).

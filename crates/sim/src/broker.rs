@@ -6,6 +6,7 @@ use crate::order::{Fence, Order};
 use crate::plan::{Plan, Receiver, Results};
 use crate::rng::Rng;
 use coordinator::clock::Process;
+use domain::lease::Token;
 use domain::ledger::SignalId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -140,6 +141,11 @@ impl Broker {
         self.state().fence.is_some()
     }
 
+    /// Whether it fences, and refuses whatever a leader with this token sends.
+    pub fn refuses_leader(&self, token: &Token) -> bool {
+        self.state().fence.as_ref().is_some_and(|fence| fence.is_past(token.epoch, token.claim))
+    }
+
     /// Whether an accepted order is executed by that, or its result is still to come.
     pub fn results(&self) -> Results {
         self.results
@@ -261,7 +267,7 @@ impl Broker {
                 });
                 return Err(Failure::Refused);
             }
-            fence.saw(order.epoch);
+            fence.saw(order.epoch, order.claim);
         }
         state.acceptances += 1;
         let first = state.acceptances;
@@ -286,9 +292,9 @@ impl Broker {
             let mut state = self.state();
             let has = state.accepted.contains_key(&order.id);
             match &mut state.fence {
-                Some(fence) if fence.is_past(order.epoch) => Err(Failure::Refused),
+                Some(fence) if fence.is_past(order.epoch, order.claim) => Err(Failure::Refused),
                 Some(fence) => {
-                    fence.saw(order.epoch);
+                    fence.saw(order.epoch, order.claim);
                     if !has {
                         fence.void(&order);
                     }

@@ -28,7 +28,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=5))]
     pub instances: Option<u64>,
     /// What the handler and the person at the desk do with what they cannot know: careful, or one of the mistakes
-    /// blind, silence-is-no, hasty and latest-attempt, to see them found.
+    /// blind, silence-is-no, hasty and latest-attempt, to see them found; no-memory deploys without data directories.
     #[arg(long, value_name = "NAME", default_value = "careful")]
     pub caution: Caution,
     /// Play one saved schedule, and tell what happens.

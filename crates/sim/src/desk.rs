@@ -19,6 +19,7 @@ use crate::judge::Judge;
 use crate::plan::{Caution, LEDGER_PATIENCE};
 use domain::ledger::{Settlement, SignalId};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,6 +31,7 @@ pub struct Desk {
     flight_max: Duration,
     caution: Caution,
     doubts: Mutex<BTreeMap<(SignalId, u32), Doubt>>,
+    restores: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +58,7 @@ pub struct Verdict {
 impl Desk {
     /// An empty one.
     pub fn new(judge: Arc<Judge>, flight_max: Duration, caution: Caution) -> Arc<Self> {
-        Arc::new(Self { judge, flight_max, caution, doubts: Mutex::default() })
+        Arc::new(Self { judge, flight_max, caution, doubts: Mutex::default(), restores: AtomicU64::new(0) })
     }
 
     /// A leader has taken over an attempt that the broker does not have, or could not be asked about.
@@ -80,6 +82,7 @@ impl Desk {
     /// One round of the operator; the verdicts that it came to. `heard`: every process that is not dead has answered
     /// a question that was asked then or later.
     pub async fn round(&self, heard: Instant, broker: &Broker) -> Vec<Verdict> {
+        let restores = self.restores();
         let doubts: Vec<_> = self.doubts().iter().map(|(key, doubt)| (key.clone(), *doubt)).collect();
         let mut verdicts = Vec::new();
         for ((id, attempt), doubt) in doubts {
@@ -99,6 +102,9 @@ impl Desk {
                     Doubt::Decided
                 }
             };
+            if self.restores() != restores {
+                return Vec::new();
+            }
             self.doubts().insert((id, attempt), next);
         }
         for Verdict { id, attempt, settlement } in &verdicts {
@@ -112,6 +118,17 @@ impl Desk {
     /// The ledger has answered: whatever it said, that attempt is not in doubt any more.
     pub fn is_told(&self, verdict: &Verdict) {
         self.doubts().remove(&(verdict.id.clone(), verdict.attempt));
+    }
+
+    /// A backup was restored: everything that was found out before is about attempts that the ledger may have forgotten.
+    pub fn start_anew(&self) {
+        self.doubts().clear();
+        self.restores.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts restores: a verdict is told only while it is the same as when the verdict was reached.
+    pub fn restores(&self) -> u64 {
+        self.restores.load(Ordering::Relaxed)
     }
 
     fn doubts(&self) -> MutexGuard<'_, BTreeMap<(SignalId, u32), Doubt>> {

@@ -88,6 +88,10 @@ kinds! {
     DbFailoverKeep = "db-failover-keep",
     /// The database's clock jumps.
     DbClockJump = "db-clock-jump",
+    /// A backup is restored on the same timeline while instances run. It is taken when the fault begins.
+    DbRestore = "db-restore",
+    /// The same while every instance is stopped.
+    DbRestoreStopped = "db-restore-stopped",
     /// The portfolio is corrupted, and mended later.
     PortfolioCorrupt = "portfolio-corrupt",
     /// The broker refuses.
@@ -180,6 +184,8 @@ impl Kind {
             | Self::DbFailoverLoss
             | Self::DbFailoverKeep
             | Self::DbClockJump
+            | Self::DbRestore
+            | Self::DbRestoreStopped
             | Self::PortfolioCorrupt => Target::Database,
             Self::BrokerAway | Self::BrokerSlow | Self::BrokerRepliesLost => Target::Broker,
             Self::KillSwitch => Target::KillSwitch,

@@ -29,7 +29,7 @@ pub struct Handler {
 impl SignalHandler for Handler {
     async fn execute(&self, signal: &Signal, token: &Token) -> Answer {
         let trap = self.trap.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match self.broker.send(&self.process, Order::of(signal, token.epoch), trap).await {
+        match self.broker.send(&self.process, Order::of(signal, token), trap).await {
             Ok(()) => match self.broker.results() {
                 Results::AtOnce => said(Settlement::Done, "accepted"),
                 Results::Later => said(Settlement::Sent, "accepted, and not executed yet"),
@@ -44,7 +44,7 @@ impl SignalHandler for Handler {
 
     async fn lookup(&self, signal: &Signal, token: &Token) -> Answer {
         let not_there_is_no = self.broker.fences() || self.caution == Caution::Blind;
-        match self.broker.lookup(Order::of(signal, token.epoch)).await {
+        match self.broker.lookup(Order::of(signal, token)).await {
             Ok(true) => said(Settlement::Done, "it is there"),
             Ok(false) if not_there_is_no => said(Settlement::Received, "it is not there"),
             Ok(false) | Err(Failure::NoAnswer) => {

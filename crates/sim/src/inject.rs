@@ -176,6 +176,10 @@ impl World {
                 self.later(async move { world.fail_over_late(lag, down, &effect).await });
                 return;
             }
+            Kind::DbRestore | Kind::DbRestoreStopped => {
+                self.later(world.restore_later(*fault, effect));
+                return;
+            }
             Kind::DbFailoverKeep => {
                 if self.database.promote(&self.database.standby(), down).is_none() {
                     return;
@@ -183,7 +187,7 @@ impl World {
             }
             Kind::DbClockJump => {
                 let jump = (fault.draw.wrapping_mul(7919) % (2 * DATABASE_JUMP_MS_MAX)).cast_signed();
-                self.database.fake.jump_clock(jump - DATABASE_JUMP_MS_MAX.cast_signed());
+                self.database.jump_clock(jump - DATABASE_JUMP_MS_MAX.cast_signed());
             }
             Kind::PortfolioCorrupt => {
                 self.corrupt_portfolio(fault.draw).await;

@@ -28,6 +28,8 @@ const UPTIME_S_MAX: u64 = 30 * 86_400;
 pub struct Instance {
     /// Under which id.
     pub id: InstanceId,
+    /// Of this start: every claim is made with it.
+    pub nonce: Nonce,
     /// What can be stopped and killed.
     pub process: Process,
     /// The real one.
@@ -60,7 +62,12 @@ impl Instance {
             positions: "portfolio_positions".to_owned(),
             portfolio: "portfolio_state".to_owned(),
         };
-        let stores = DatabaseClient::new(&world.database, &opening, &world.database_lines[place]);
+        let stores = DatabaseClient::new(
+            &world.database,
+            &opening,
+            &world.database_lines[place],
+            &world.knowledge[place],
+        );
         let mut carriers = vec![
             tokio::spawn(Arc::clone(&stores).carry_row_hints()),
             tokio::spawn(Arc::clone(&stores).carry_signal_hints()),
@@ -101,7 +108,7 @@ impl Instance {
         let work = ledger.clone();
         tokio::spawn(process.gate(async move { work.run(Some(handler)).await }));
         let heard = Arc::new(Mutex::new(Instant::now()));
-        Arc::new(Self { id, process, coordinator, trap, ledger, heard, carriers })
+        Arc::new(Self { id, nonce, process, coordinator, trap, ledger, heard, carriers })
     }
 
     /// Whether it leads actively, by its own clock.

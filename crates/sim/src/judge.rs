@@ -6,21 +6,54 @@
 
 use crate::fault::Kind;
 use crate::kill_switch::{KillSwitch, Pause, Turn};
+use crate::knowledge::Row;
 use crate::plan::Cluster;
+use crate::restores::{Copied, Found, Restores};
 use coordinator::Leadership;
 use coordinator::clock::Process;
 use domain::id::{ClaimId, Nonce};
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ports::Switch;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 const KILL_SWITCH: &str = "no claim after an acknowledged pause";
+const ONE_BELIEVER: &str = "at most one believer";
+const NO_OTHER_BELIEVER: &str = "nobody believes when a claim is granted";
+const EPOCHS_GROW: &str = "epochs grow on a timeline";
+const NOTICED: &str = "a restored backup is noticed when the lease is written next";
+const NO_EFFECT: &str = "no effect before a restored backup is noticed";
+
+/// Why an invariant may fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Excuse {
+    /// An asynchronous failover lost the very record.
+    Failover,
+    /// A restored backup lacks the very record, or brought back a lease that is open while its holder still believes.
+    Restore,
+    /// The restored lease is as late as the latest that the next leader was shown, so no protocol could notice.
+    Unnoticeable,
+}
+
+impl Excuse {
+    /// As the report has it.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Failover => "an asynchronous failover lost its record",
+            Self::Restore => "a restored backup lacks its record",
+            Self::Unnoticeable => "the next leader had seen no later lease than the restored one",
+        }
+    }
+}
+
+/// How often an invariant was excused, and why.
+pub type Excused = BTreeMap<(Excuse, &'static str), u64>;
 
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +102,7 @@ pub struct Judge {
     start: Instant,
     telling: Telling,
     cluster: Cluster,
+    ttl: Duration,
     state: Mutex<State>,
 }
 
@@ -86,7 +120,8 @@ struct State {
     /// The timeline that a promotion began last.
     promoted: Option<Timeline>,
     kill_switch: KillSwitch,
-    excused: BTreeMap<&'static str, u64>,
+    restores: Restores,
+    excused: Excused,
     elections: u64,
 }
 
@@ -114,8 +149,8 @@ pub struct Findings {
     pub trace: u64,
     /// What did not hold.
     pub violations: Vec<Violation>,
-    /// What an asynchronous failover excuses.
-    pub excused: BTreeMap<&'static str, u64>,
+    /// What was excused.
+    pub excused: Excused,
     /// How many faults of each kind took effect.
     pub faults: BTreeMap<Kind, u64>,
     /// How many claims were granted.
@@ -124,8 +159,8 @@ pub struct Findings {
 
 impl Judge {
     /// Begins now.
-    pub fn new(telling: Telling, cluster: Cluster) -> Arc<Self> {
-        Arc::new(Self { start: Instant::now(), telling, cluster, state: Mutex::default() })
+    pub fn new(telling: Telling, cluster: Cluster, ttl: Duration) -> Arc<Self> {
+        Arc::new(Self { start: Instant::now(), telling, cluster, ttl, state: Mutex::default() })
     }
 
     /// Milliseconds since the start.
@@ -172,27 +207,73 @@ impl Judge {
         let names: Vec<String> =
             self.state().believers.iter().filter(|one| one.believes()).map(|one| one.name.clone()).collect();
         if names.len() > 1 {
-            self.violation("at most one believer", names.join(" and "));
+            self.overlap(ONE_BELIEVER, names.join(" and "));
         }
     }
 
-    /// The database granted `token`: nobody else may believe by now, and epochs grow on a timeline (S3).
-    pub fn granted(&self, token: Token) {
-        let (others, before) = {
+    fn overlap(&self, invariant: &'static str, told: String) {
+        if self.state().restores.may_overlap(self.ttl) {
+            self.excuse(invariant, Excuse::Restore);
+        } else {
+            self.violation(invariant, told);
+        }
+    }
+
+    /// The database granted `token` to an instance that had seen no larger epoch than `knew`, and requested none: nobody
+    /// else may believe by now, and epochs grow, on a timeline (S3) and for every instance (M22).
+    pub fn granted(&self, token: Token, knew: Epoch) {
+        let (others, before, restored) = {
             let mut state = self.state();
             state.elections += 1;
             state.granted = Some(token);
-            let before = state.epochs.insert(token.timeline, token.epoch);
+            let highest = state.epochs.entry(token.timeline).or_insert(Epoch(0));
+            let before = std::mem::replace(highest, token.epoch.max(*highest));
             let others = state.believers.iter().filter(|one| one.believes() && !one.made(token.claim));
-            (others.map(|one| one.name.clone()).collect::<Vec<String>>(), before)
+            (others.map(|one| one.name.clone()).collect::<Vec<String>>(), before, state.restores.any())
         };
         self.note(("granted", token), || format!("the database grants {token}"));
         if !others.is_empty() {
-            self.violation("nobody believes when a claim is granted", others.join(" and "));
+            self.overlap(NO_OTHER_BELIEVER, others.join(" and "));
         }
-        if let Some(before) = before.filter(|before| *before >= token.epoch) {
+        if token.epoch <= knew {
+            let told = format!("epoch {} of an instance that knows {knew}", token.epoch);
+            self.violation("a claim's epoch is above all that its instance knows", told);
+        }
+        if before >= token.epoch {
+            // Nobody is sure to know a term that a restore has taken back and in which only others took part.
+            if restored && knew < before {
+                return self.excuse(EPOCHS_GROW, Excuse::Unnoticeable);
+            }
             let told = format!("epoch {} after {before} on timeline {}", token.epoch, token.timeline.0);
-            self.violation("epochs grow on a timeline", told);
+            self.violation(EPOCHS_GROW, told);
+        }
+    }
+
+    /// The token that was granted or carried last, unless it was released.
+    pub fn granted_last(&self) -> Option<Token> {
+        self.state().granted
+    }
+
+    /// The lease was written by an instance that had been shown `knew`: it must have noticed a restore since (M23).
+    pub fn lease_written(&self, knew: Row, forgot_ms: Option<i64>) {
+        let found = self.state().restores.lease_written(knew, forgot_ms);
+        self.judge_restore(NOTICED, found, knew);
+    }
+
+    /// The lease was released as `row` by an instance to which the write of `acknowledged` was acknowledged.
+    pub fn lease_released(&self, acknowledged: Row, row: Row, forgot_ms: Option<i64>) {
+        let found = self.state().restores.lease_released(acknowledged, row, forgot_ms);
+        self.judge_restore(NOTICED, found, acknowledged);
+    }
+
+    fn judge_restore(&self, invariant: &'static str, found: Found, (epoch, seq): Row) {
+        match found {
+            Found::Nothing => {}
+            Found::Unknowable => self.excuse(invariant, Excuse::Unnoticeable),
+            Found::Overlooked => {
+                let told = format!("by an instance that knows epoch {epoch} and seq {}", seq.0);
+                self.violation(invariant, told);
+            }
         }
     }
 
@@ -208,11 +289,15 @@ impl Judge {
 
     /// The database wrote an effect under `token`: only the latest may, while it is not released and the row is
     /// on the present timeline (S2).
-    pub fn effect(&self, what: &'static str, token: Token) {
-        let (granted, promoted) = {
-            let state = self.state();
-            (state.granted, state.promoted)
+    ///
+    /// And nothing may be written under a lease that is older than the one that was `acknowledged` to the writer (M23).
+    pub fn effect(&self, what: &'static str, token: Token, acknowledged: Row) {
+        let (granted, promoted, found) = {
+            let mut state = self.state();
+            let found = state.restores.effect(acknowledged);
+            (state.granted, state.promoted, found)
         };
+        self.judge_restore(NO_EFFECT, found, acknowledged);
         if promoted.is_some_and(|promoted| promoted != token.timeline) {
             self.violation("effects on the present timeline only", format!("{what} under {token}"));
         }
@@ -231,7 +316,10 @@ impl Judge {
         let pause = self.state().kill_switch.claims();
         match pause {
             Pause::None => {}
-            Pause::Lost if self.cluster == Cluster::Asynchronous => self.excuse(KILL_SWITCH),
+            Pause::Lost if self.cluster == Cluster::Asynchronous => {
+                self.excuse(KILL_SWITCH, Excuse::Failover);
+            }
+            Pause::Forgotten => self.excuse(KILL_SWITCH, Excuse::Restore),
             Pause::Lost | Pause::Holds => self.violation(KILL_SWITCH, format!("a claim under {token}")),
         }
     }
@@ -248,9 +336,9 @@ impl Judge {
         self.state().kill_switch.acknowledged(pause);
     }
 
-    /// `invariant` does not hold, because an asynchronous failover lost the very record.
-    pub fn excuse(&self, invariant: &'static str) {
-        *self.state().excused.entry(invariant).or_default() += 1;
+    /// `invariant` does not hold, and `why` excuses it.
+    pub fn excuse(&self, invariant: &'static str, why: Excuse) {
+        *self.state().excused.entry((why, invariant)).or_default() += 1;
     }
 
     /// What is known of the database as it is now.
@@ -265,6 +353,19 @@ impl Judge {
         state.granted = known.granted;
         state.promoted = Some(timeline);
         state.kill_switch.failed_over(known.paused);
+    }
+
+    /// The database is now what it was when a backup was taken and only that was known of it, on the same timeline.
+    pub fn restored(&self, known: &Known, lease: Copied) {
+        let mut state = self.state();
+        state.granted = known.granted;
+        state.kill_switch.restored(known.paused);
+        state.restores.restored(lease);
+    }
+
+    /// The numbers of the restores that no protocol could notice in time.
+    pub fn unnoticed_restores(&self) -> BTreeSet<usize> {
+        self.state().restores.unnoticed().clone()
     }
 
     /// The end.

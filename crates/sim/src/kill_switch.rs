@@ -22,6 +22,8 @@ pub enum Pause {
     Holds,
     /// A failover to a standby that had not heard of it has lost it.
     Lost,
+    /// A backup was restored that lacks it.
+    Forgotten,
 }
 
 /// Which resumptions a pause comes after.
@@ -56,11 +58,20 @@ impl KillSwitch {
         self.paused
     }
 
-    /// The database is one now in which it is `paused`.
+    /// A standby was promoted in which it is `paused`.
     pub fn failed_over(&mut self, paused: bool) {
+        self.goes_back(paused, Pause::Lost);
+    }
+
+    /// A backup was restored in which it is `paused`.
+    pub fn restored(&mut self, paused: bool) {
+        self.goes_back(paused, Pause::Forgotten);
+    }
+
+    fn goes_back(&mut self, paused: bool, lost: Pause) {
         self.paused = paused;
         if self.acknowledged == Pause::Holds && !paused {
-            self.acknowledged = Pause::Lost;
+            self.acknowledged = lost;
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::database::{DatabaseClient, read, written};
 use crate::judge::Judge;
 use crate::kill_switch::Turn;
+use crate::knowledge::Row;
 use crate::line::Reply;
 use async_trait::async_trait;
 use domain::lease::Token;
@@ -16,10 +17,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Tells the judge that something was written under that token, unless it was fenced.
-fn unless_fenced<T>(what: &'static str, token: Token) -> impl Fn(&Judge, &Option<T>) -> Reply {
+fn unless_fenced<T>(what: &'static str, token: Token, knew: Row) -> impl Fn(&Judge, &Option<T>) -> Reply {
     move |judge, answer| match answer {
         Some(_) => {
-            judge.effect(what, token);
+            judge.effect(what, token, knew);
             Reply::Written
         }
         None => Reply::Read,
@@ -44,10 +45,10 @@ impl SignalLedger for DatabaseClient {
         limits: Limits,
         most: u16,
     ) -> Result<SignalClaim, StoreError> {
-        let token = *token;
+        let (token, knew) = (*token, self.acknowledged());
         let told = move |judge: &Judge, answer: &SignalClaim| match answer {
             SignalClaim::Claimed(signals) => {
-                judge.effect("a claim", token);
+                judge.effect("a claim", token, knew);
                 judge.claims_signals(token);
                 for Signal { id, attempt, .. } in signals {
                     judge.note((id.as_str(), attempt), || format!("claimed: {id}, attempt {attempt}"));
@@ -74,7 +75,7 @@ impl SignalLedger for DatabaseClient {
             self.judge().violation("a signal is in the reports once", format!("{reports:?}"));
             return Err(StoreError::Unavailable("a signal is in the reports twice".to_owned()));
         }
-        let effect = unless_fenced("a settlement", token);
+        let effect = unless_fenced("a settlement", token, self.acknowledged());
         let about = reports.clone();
         let told = move |judge: &Judge, answer: &Option<Vec<Recorded>>| {
             for (Report { id, attempt, settlement, .. }, recorded) in
@@ -103,7 +104,7 @@ impl SignalLedger for DatabaseClient {
             let in_flight = mine.as_deref().map_or(InFlight::All, InFlight::Only);
             store.take_over(&token, in_flight).await
         };
-        self.ask(work, unless_fenced("a taking over", token)).await
+        self.ask(work, unless_fenced("a taking over", token, self.acknowledged())).await
     }
 
     async fn decide(&self, decision: &Decision) -> Result<Recorded, StoreError> {
@@ -165,7 +166,7 @@ impl SignalLedger for DatabaseClient {
 
     async fn sweep(&self, token: &Token, keep: Duration) -> Result<Option<Swept>, StoreError> {
         let token = *token;
-        let told = unless_fenced("a sweep", token);
+        let told = unless_fenced("a sweep", token, self.acknowledged());
         self.ask(move |store| async move { store.sweep(&token, keep).await }, told).await
     }
 

@@ -7,29 +7,38 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// See the [module](self).
 #[derive(Debug)]
-pub struct Memory(Mutex<Epochs>);
+pub struct Memory {
+    kept: Mutex<Epochs>,
+    keeps: Keeps,
+}
+
+/// Whether there is a data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// There is.
+    Everything,
+    /// There is none, or it is emptied at every start.
+    Nothing,
+}
 
 impl Memory {
     /// Of a place where nothing ran yet.
-    pub fn new() -> Self {
-        Self(Mutex::new(Epochs::NONE))
+    pub fn new(keeps: Keeps) -> Self {
+        Self { kept: Mutex::new(Epochs::NONE), keeps }
     }
 
     fn epochs(&self) -> MutexGuard<'_, Epochs> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self::new()
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl EpochMemory for Memory {
     fn kept(&self) -> Epochs {
-        *self.epochs()
+        match self.keeps {
+            Keeps::Everything => *self.epochs(),
+            Keeps::Nothing => Epochs::NONE,
+        }
     }
 
     async fn keep(&self, epochs: Epochs) -> Result<(), String> {

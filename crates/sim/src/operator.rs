@@ -38,10 +38,23 @@ impl World {
                 let (id, attempt) = (signal.id, signal.attempt);
                 self.tell(&Verdict { id, attempt, settlement: Settlement::Done }, attempt).await;
             }
+            self.step_down_whom_the_broker_refuses().await;
             if self.is_healed() {
                 // An earlier request to pause may have arrived only now.
                 self.answer(self.operator.switch(Switch::Resume, &person(), "all is well")).await;
             }
+        }
+    }
+
+    /// After a restore a leader may have an epoch that a broker that fences has seen already under another claim, or a
+    /// smaller one, if it never saw the forgotten terms. The next leader has a larger one (docs/signals.md).
+    async fn step_down_whom_the_broker_refuses(&self) {
+        let Some(leader) = self.leader().and_then(|place| self.instance(place)) else { return };
+        let token = self.judge.granted_last().filter(|token| token.claim.is_from(leader.nonce));
+        if token.is_some_and(|token| self.broker.refuses_leader(&token)) {
+            let coordinator = leader.coordinator.clone();
+            let step_down = async move { coordinator.step_down("the service refuses its epoch").await };
+            tokio::spawn(leader.process.gate(step_down));
         }
     }
 
@@ -53,13 +66,16 @@ impl World {
 
     /// Tells the ledger what was decided, until it answers.
     async fn decide(self: Arc<Self>, verdict: Verdict, thinking: Duration) {
+        let restores = self.desk.restores();
         sleep(thinking).await;
-        loop {
+        while self.desk.restores() == restores {
             let attempt = match self.plan.caution {
                 Caution::LatestAttempt => self.latest_attempt(&verdict.id).await,
-                Caution::Careful | Caution::Blind | Caution::SilenceIsNo | Caution::Hasty => {
-                    Some(verdict.attempt)
-                }
+                Caution::Careful
+                | Caution::Blind
+                | Caution::SilenceIsNo
+                | Caution::Hasty
+                | Caution::NoMemory => Some(verdict.attempt),
             };
             let told = match attempt {
                 Some(attempt) => self.tell(&verdict, attempt).await,

@@ -3,7 +3,7 @@
 use crate::broker::Accepted;
 use crate::database::Lost;
 use crate::fault::Kind;
-use crate::judge::{Findings, Violation};
+use crate::judge::{Excuse, Excused, Findings, Violation};
 use crate::plan::Cluster;
 use crate::world::World;
 use domain::ledger::{Label, SignalId, SignalState};
@@ -38,8 +38,8 @@ pub struct Outcome {
     pub losses: u64,
     /// Acknowledged signals that are not done in the ledger.
     pub unsettled: u64,
-    /// How often one of these happened because an asynchronous failover lost the very record.
-    pub excused: BTreeMap<&'static str, u64>,
+    /// How often an invariant did not hold, and something excuses it.
+    pub excused: Excused,
 }
 
 impl Outcome {
@@ -54,27 +54,19 @@ impl Outcome {
             .filter(|signal| signal.state == SignalState::Done)
             .map(|signal| &signal.id)
             .collect();
+        let excuses = Excuses { world, unnoticed: world.judge.unnoticed_restores() };
         for id in accepted.keys().chain(&acknowledged).collect::<BTreeSet<_>>() {
             let times = accepted.get(id).map_or(0, |accepted| accepted.times);
-            let lost = excuse(world, id);
             let unsettled = acknowledged.contains(id) && !done.contains(id);
             // Each with what excuses it.
             let wrongs = [
-                // What may have been executed before the store forgot it is looked up first. No protocol can know a
-                // signal again whose submission was lost, and that is submitted once more with a timestamp after the
-                // failover, by a database's clock that was set back.
-                (
-                    times > 1,
-                    DUPLICATE,
-                    lost == Some(Lost::Submission) && clock_was_set(world),
-                    &mut outcome.duplicates,
-                ),
-                (times == 0, LOSS, lost == Some(Lost::Submission), &mut outcome.losses),
-                (unsettled, UNSETTLED, lost == Some(Lost::Submission), &mut outcome.unsettled),
+                (times > 1, DUPLICATE, excuses.duplicate(id), &mut outcome.duplicates),
+                (times == 0, LOSS, excuses.submission(id), &mut outcome.losses),
+                (unsettled, UNSETTLED, excuses.submission(id), &mut outcome.unsettled),
             ];
             for (wrong, invariant, excuse, count) in wrongs {
-                if wrong && excuse {
-                    world.judge.excuse(invariant);
+                if let Some(why) = excuse.filter(|_| wrong) {
+                    world.judge.excuse(invariant, why);
                 } else if wrong {
                     *count += 1;
                     let state = stored.iter().find(|signal| signal.id == *id).map(|signal| signal.state);
@@ -84,30 +76,70 @@ impl Outcome {
                 }
             }
         }
-        judge_order(world);
+        judge_order(world, &excuses);
         outcome.simulated_ms = world.judge.elapsed_ms();
         let Findings { story, trace, violations, excused, faults, elections } = world.judge.findings();
         Self { trace, story, violations, faults, elections, excused, ..outcome }
     }
 }
 
-fn clock_was_set(world: &World) -> bool {
-    world.plan.faults.iter().any(|fault| fault.kind == Kind::DbClockJump)
+/// What excuses what became of one signal.
+struct Excuses<'a> {
+    world: &'a World,
+    /// Restores that no protocol could notice.
+    unnoticed: BTreeSet<usize>,
 }
 
-/// What a failover has lost of that signal, where failovers may lose anything.
-fn excuse(world: &World, id: &SignalId) -> Option<Lost> {
-    world.database.lost(id).filter(|_| world.plan.cluster == Cluster::Asynchronous)
+impl Excuses<'_> {
+    /// What a failover has lost of that signal, where failovers may lose anything.
+    fn lost_by_failover(&self, id: &SignalId) -> Option<Lost> {
+        self.world.database.lost(id).filter(|_| self.world.plan.cluster == Cluster::Asynchronous)
+    }
+
+    fn lost_by_restore(&self, id: &SignalId) -> Option<Lost> {
+        self.world.database.lost_by_restores(id, |_| true)
+    }
+
+    /// The ledger has forgotten the signal itself.
+    fn submission(&self, id: &SignalId) -> Option<Excuse> {
+        let forgotten = Some(Lost::Submission);
+        if self.lost_by_failover(id) == forgotten {
+            return Some(Excuse::Failover);
+        }
+        (self.lost_by_restore(id) == forgotten).then_some(Excuse::Restore)
+    }
+
+    /// What may have been executed before the store forgot it is looked up first. No protocol can know a signal again
+    /// whose submission was lost, and that is submitted once more with a timestamp after the loss, by a database's clock
+    /// that was set back. And none can look up what it cannot know to be forgotten.
+    fn duplicate(&self, id: &SignalId) -> Option<Excuse> {
+        self.submission(id).filter(|_| self.clock_was_set()).or_else(|| self.unnoticed(id))
+    }
+
+    /// A forgotten submission comes later than what arrived after it.
+    fn order(&self, id: &SignalId) -> Option<Excuse> {
+        let by_failover = self.lost_by_failover(id).map(|_| Excuse::Failover);
+        by_failover.or_else(|| self.submission(id)).or_else(|| self.unnoticed(id))
+    }
+
+    fn unnoticed(&self, id: &SignalId) -> Option<Excuse> {
+        let lost = self.world.database.lost_by_restores(id, |number| self.unnoticed.contains(&number));
+        lost.map(|_| Excuse::Unnoticeable)
+    }
+
+    fn clock_was_set(&self) -> bool {
+        self.world.plan.faults.iter().any(|fault| fault.kind == Kind::DbClockJump)
+    }
 }
 
 /// Judges the order in which the broker got signals of one instrument: one after the other, as they arrived.
-fn judge_order(world: &World) {
-    let judge = |invariant, first: &SignalId, second: &SignalId, told| {
-        if excuse(world, first).or_else(|| excuse(world, second)).is_some() {
-            world.judge.excuse(invariant);
-        } else {
-            world.judge.violation(invariant, told);
-        }
+fn judge_order(world: &World, excuses: &Excuses<'_>) {
+    let judge = |invariant, first: &SignalId, second: &SignalId, told| match excuses
+        .order(first)
+        .or_else(|| excuses.order(second))
+    {
+        Some(why) => world.judge.excuse(invariant, why),
+        None => world.judge.violation(invariant, told),
     };
     for (first, second) in world.broker.overlaps() {
         judge(OVERLAP, &first, &second, format!("{second} was sent while {first} was under way"));
@@ -127,7 +159,7 @@ fn judge_order(world: &World) {
                 &id,
                 format!("{id} was accepted before {before}, which had arrived earlier"),
             );
-        } else if excuse(world, &id).is_none() {
+        } else if excuses.order(&id).is_none() {
             (*before, *before_place) = (id, place);
         }
     }

@@ -6,6 +6,12 @@ use std::time::Duration;
 
 /// One in so many gaps between faults is a long one, so that work gets done in between.
 const QUIET_ONCE_IN: u64 = 12;
+/// One in so many schedules has a restored backup: rare, because everything after the backup is then forgotten.
+const RESTORE_ONCE_IN: u64 = 2;
+/// A backup is older than this, in LEADER_TTL, ...
+const BACKUP_TTLS_SHORT: u64 = 2;
+/// ... or up to this old.
+const BACKUP_TTLS_LONG: u64 = 60;
 /// The kernel slews a clock by at most this, and the election's margin is made for it.
 const CLOCK_PPM: u32 = 500;
 /// One in so many brokers tells results later.
@@ -51,7 +57,7 @@ pub enum Results {
     Later,
 }
 
-/// What the handler and the person at the desk do with what they cannot know. All but the first are mistakes that
+/// What the handler and the person at the desk do with what they cannot know, and how instances are deployed. All but the first are mistakes that
 /// whoever judges must find out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Caution {
@@ -65,6 +71,8 @@ pub enum Caution {
     Hasty,
     /// A person whose decision names whatever attempt is the latest when it is told, not the one looked into.
     LatestAttempt,
+    /// Instances without a data directory: a restart forgets how far the lease had come.
+    NoMemory,
 }
 
 /// A signal that a client submits.
@@ -196,13 +204,39 @@ impl Plan {
             let quiet = rng.once_in(QUIET_ONCE_IN);
             at_ms += if quiet { rng.between(3, 6) * self.ttl_ms } else { rng.below(self.ttl_ms * 2 / 3) };
         }
+        self.schedule_restore();
     }
 
+    /// A restore is drawn apart from the other faults, so that most of a schedule is judged without its excuses.
+    fn schedule_restore(&mut self) {
+        let mut rng = Rng::new(self.seed, &[3]);
+        if self.faults.is_empty() || !rng.once_in(RESTORE_ONCE_IN) {
+            return;
+        }
+        let at = usize::try_from(rng.below(self.faults.len() as u64)).unwrap_or(0);
+        let kind = rng.pick(&[Kind::DbRestore, Kind::DbRestoreStopped]);
+        let (at_ms, draw) = (self.faults[at].at_ms, rng.draw() % 1_000_000);
+        let for_ms = self.length_ms(kind, &mut rng);
+        // A backup of an earlier timeline is not restored, so no standby is promoted in between.
+        self.faults.retain(|fault| {
+            let promotes = matches!(fault.kind, Kind::DbFailoverLoss | Kind::DbFailoverKeep);
+            let over = fault.at_ms + if fault.kind == Kind::DbFailoverLoss { fault.for_ms } else { 0 };
+            !promotes || over < at_ms || fault.at_ms > at_ms + for_ms
+        });
+        let at = self.faults.partition_point(|fault| fault.at_ms < at_ms);
+        self.faults.insert(at, Fault { at_ms, kind, victim: Victim::All, for_ms, draw });
+    }
+
+    /// Whether it may be drawn as one of many.
     fn is_possible(&self, kind: Kind) -> bool {
         match kind.target() {
             Target::Redis | Target::Line(Store::Redis, _) => self.redis == Redis::Present,
-            // Nobody waits for an asynchronous standby.
-            Target::Database => kind != Kind::DbStall || self.cluster == Cluster::Synchronous,
+            Target::Database => match kind {
+                // Nobody waits for an asynchronous standby.
+                Kind::DbStall => self.cluster == Cluster::Synchronous,
+                Kind::DbRestore | Kind::DbRestoreStopped => false,
+                _ => true,
+            },
             Target::Leader
             | Target::Instance
             | Target::Line(Store::Database, _)
@@ -232,6 +266,8 @@ impl Plan {
             Kind::DbRestart | Kind::RedisRestart | Kind::DbStall => (ttl / 20, ttl),
             Kind::DbFailoverLoss | Kind::RedisFailover => (ttl / 20, ttl * 3 / 2),
             Kind::PortfolioCorrupt => (ttl / 2, ttl * 4),
+            Kind::DbRestore | Kind::DbRestoreStopped if rng.once_in(2) => (1, ttl * BACKUP_TTLS_SHORT),
+            Kind::DbRestore | Kind::DbRestoreStopped => (ttl, ttl * BACKUP_TTLS_LONG),
             _ => (ttl / 10, ttl * 2),
         };
         rng.between(least, most)

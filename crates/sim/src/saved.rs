@@ -10,12 +10,13 @@ const CLUSTERS: [(Cluster, &str); 2] =
 const REDIS: [(Redis, &str); 2] = [(Redis::Present, "present"), (Redis::Absent, "absent")];
 const RECEIVERS: [(Receiver, &str); 2] = [(Receiver::Plain, "plain"), (Receiver::Fencing, "fencing")];
 const RESULTS: [(Results, &str); 2] = [(Results::AtOnce, "at-once"), (Results::Later, "later")];
-const CAUTIONS: [(Caution, &str); 5] = [
+const CAUTIONS: [(Caution, &str); 6] = [
     (Caution::Careful, "careful"),
     (Caution::Blind, "blind"),
     (Caution::SilenceIsNo, "silence-is-no"),
     (Caution::Hasty, "hasty"),
     (Caution::LatestAttempt, "latest-attempt"),
+    (Caution::NoMemory, "no-memory"),
 ];
 
 impl fmt::Display for Plan {

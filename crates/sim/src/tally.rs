@@ -1,6 +1,7 @@
 //! The sum of many runs, as a table and as JSON.
 
 use crate::fault::Kind;
+use crate::judge::{Excuse, Excused};
 use crate::outcome::Outcome;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +25,7 @@ pub struct Tally {
     duplicates: u64,
     losses: u64,
     unsettled: u64,
-    excused: BTreeMap<&'static str, u64>,
+    excused: Excused,
 }
 
 impl Tally {
@@ -42,8 +43,8 @@ impl Tally {
         self.duplicates += outcome.duplicates;
         self.losses += outcome.losses;
         self.unsettled += outcome.unsettled;
-        for (invariant, times) in &outcome.excused {
-            *self.excused.entry(invariant).or_default() += times;
+        for (excuse, times) in &outcome.excused {
+            *self.excused.entry(*excuse).or_default() += times;
         }
     }
 
@@ -62,6 +63,11 @@ impl Tally {
         self.simulated_ms / 1_000
     }
 
+    fn excused_by(&self, why: Excuse) -> BTreeMap<&'static str, u64> {
+        let these = self.excused.iter().filter(|((excuse, _), _)| *excuse == why);
+        these.map(|((_, invariant), times)| (*invariant, *times)).collect()
+    }
+
     /// For `--record`.
     pub fn json(&self, wall: Duration) -> serde_json::Value {
         let faults: serde_json::Map<String, serde_json::Value> =
@@ -77,7 +83,9 @@ impl Tally {
             "duplicates": self.duplicates,
             "losses": self.losses,
             "unsettled": self.unsettled,
-            "excused": self.excused,
+            "excused": self.excused_by(Excuse::Failover),
+            "excused_by_restores": self.excused_by(Excuse::Restore),
+            "excused_unnoticeable": self.excused_by(Excuse::Unnoticeable),
             "wall_seconds": wall.as_secs(),
         })
     }
@@ -98,8 +106,8 @@ impl fmt::Display for Tally {
         writeln!(f, "signals    {:>12}", self.signals)?;
         let (duplicates, losses, unsettled) = (self.duplicates, self.losses, self.unsettled);
         write!(f, "duplicates {duplicates}, losses {losses}, unsettled {unsettled}")?;
-        for (invariant, times) in &self.excused {
-            write!(f, "\nexcused    {times:>12}   {invariant}: an asynchronous failover lost its record")?;
+        for ((why, invariant), times) in &self.excused {
+            write!(f, "\nexcused    {times:>12}   {invariant}: {}", why.reason())?;
         }
         Ok(())
     }

@@ -5,10 +5,11 @@ use crate::database::{Database, DatabaseClient};
 use crate::desk::Desk;
 use crate::instance::Instance;
 use crate::judge::{Judge, Telling};
+use crate::knowledge::Knowledge;
 use crate::line::Line;
-use crate::memory::Memory;
+use crate::memory::{Keeps, Memory};
 use crate::outcome::Outcome;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Caution, Plan};
 use crate::redis::Redis;
 use crate::rng::Rng;
 use contract::Opening;
@@ -46,6 +47,8 @@ pub struct World {
     pub database_lines: Vec<Arc<Line>>,
     /// Place by place: the data directory.
     pub memories: Vec<Arc<Memory>>,
+    /// Place by place: what the judge expects an instance there to know.
+    pub knowledge: Vec<Arc<Knowledge>>,
     /// The leader store, if there is one.
     pub redis: Option<Arc<Redis>>,
     /// Place by place.
@@ -59,6 +62,8 @@ pub struct World {
     /// Its way to the database.
     pub operator_line: Arc<Line>,
     healed: AtomicBool,
+    /// No instance is started.
+    closed: AtomicBool,
     places: Mutex<Vec<Place>>,
     /// Signals whose submission was acknowledged.
     acknowledged: Mutex<BTreeSet<SignalId>>,
@@ -107,22 +112,30 @@ pub fn play(plan: &Plan, telling: Telling) -> Outcome {
 impl World {
     /// With what its broker will accept.
     fn new(plan: Plan, telling: Telling) -> (Arc<Self>, Acceptances) {
-        let judge = Judge::new(telling, plan.cluster);
+        let judge = Judge::new(telling, plan.cluster, plan.ttl());
         let group = GroupId::parse("sim").expect("an id");
         let line = |store: u64, place: usize| {
             let rng = Rng::new(plan.seed, &[store, place as u64]);
             Arc::new(Line::new(Arc::clone(&judge), rng, plan.heartbeat_ms(), plan.late_max()))
         };
         let database = Database::new(group.clone(), Arc::clone(&judge));
+        let keeps = if plan.caution == Caution::NoMemory { Keeps::Nothing } else { Keeps::Everything };
         let operator_line = line(20, plan.instances);
         let (broker, accepted) = Broker::new(Arc::clone(&judge), &plan);
         let world = Arc::new(Self {
-            operator: DatabaseClient::new(&database, &operators(&group, plan.ttl()), &operator_line),
+            operator: DatabaseClient::new(
+                &database,
+                &operators(&group, plan.ttl()),
+                &operator_line,
+                &Arc::default(),
+            ),
             operator_line,
             database,
             healed: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             database_lines: (0..plan.instances).map(|place| line(20, place)).collect(),
-            memories: (0..plan.instances).map(|_| Arc::default()).collect(),
+            memories: (0..plan.instances).map(|_| Arc::new(Memory::new(keeps))).collect(),
+            knowledge: (0..plan.instances).map(|_| Arc::default()).collect(),
             redis: (plan.redis == plan::Redis::Present).then(Redis::new),
             redis_lines: (0..plan.instances).map(|place| line(21, place)).collect(),
             broker,
@@ -197,7 +210,7 @@ impl World {
         let (start, id) = {
             let mut places = self.places();
             let there = &mut places[place];
-            if there.instance.is_some() {
+            if there.instance.is_some() || self.closed.load(Ordering::Relaxed) {
                 return;
             }
             there.starts += 1;
@@ -219,6 +232,7 @@ impl World {
     pub fn kill(&self, place: usize) -> Option<()> {
         let instance = self.places().get_mut(place)?.instance.take()?;
         instance.kill();
+        self.knowledge[place].process_is_gone();
         self.judge.note(("kill", place), || format!("{} is killed", instance.id));
         Some(())
     }
@@ -230,6 +244,9 @@ impl World {
             return;
         }
         self.judge.note(("ended", place), || format!("{} has ended: {outcome:?}", instance.id));
+        if matches!(outcome, Ok(()) | Err(Ended::Stopped)) {
+            self.knowledge[place].process_ended();
+        }
         let identity = match outcome {
             Ok(()) | Err(Ended::Stopped) => Identity::Same,
             // A line of the dead came back, or arrived late.
@@ -276,10 +293,13 @@ impl World {
             instance.process.resume();
         }
         self.judge.check_beliefs();
-        for place in 0..self.plan.instances {
-            self.start(place, Identity::Same);
-        }
+        self.open();
         self.healed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no instance may be started, because all were stopped for a restore.
+    pub fn set_closed(&self, closed: bool) {
+        self.closed.store(closed, Ordering::Relaxed);
     }
 
     /// Whether every fault is over.

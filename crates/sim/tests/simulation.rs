@@ -11,6 +11,7 @@ use domain::ledger::{Limits, Settlement};
 use domain::ports::{
     Claim, ClaimRequest, Decision, InFlight, Migrate, Recorded, Report, SignalClaim, SignalLedger, StateStore,
 };
+use sim::fault::Kind;
 use sim::judge::Telling;
 use sim::plan::{Caution, Plan, Receiver, Submission, Wishes};
 use sim::shrink::shrink;
@@ -89,6 +90,20 @@ fn a_handler_that_takes_silence_for_no_is_found() {
 #[test]
 fn a_person_who_does_not_wait_for_what_is_on_its_way_is_found() {
     is_found_shrunk_and_replayed(Caution::Hasty);
+}
+
+/// The judge of restores is no good if it never finds anything: take away what the next leader notices them by.
+#[test]
+fn a_restored_backup_that_nobody_notices_is_found() {
+    let noticed = "a restored backup is noticed when the lease is written next";
+    let overlooked = |plan: &Plan| {
+        play(plan, Telling::Nothing).violations.iter().any(|broken| broken.invariant == noticed)
+    };
+    let mut plans = (0..MISTAKE_SEEDS).map(|seed| Plan::draw(seed, &wishes(Caution::NoMemory)));
+    let plan = plans.find(overlooked).expect("one of these seeds shows it");
+    assert!(plan.faults.iter().any(|fault| fault.kind == Kind::DbRestoreStopped), "{plan}");
+    let with_memory = Plan { caution: Caution::Careful, ..plan };
+    assert_eq!(play(&with_memory, Telling::Nothing).violations, []);
 }
 
 #[test]

@@ -164,6 +164,17 @@ fn sim(record: &Record) -> String {
         number(&figures["unsettled"]),
         excuses(&figures["excused"])
     );
+    for (key, why) in [
+        ("excused_by_restores", "Excused, because a restored backup lacks the very record"),
+        (
+            "excused_unnoticeable",
+            "Excused, because the first leader after a restore had seen no later lease than the restored one",
+        ),
+    ] {
+        if figures[key].as_object().is_some_and(|these| !these.is_empty()) {
+            let _ = writeln!(text, "{why}:\n{}", excuses(&figures[key]));
+        }
+    }
     faults(&mut text, &figures["faults"]);
     text
 }

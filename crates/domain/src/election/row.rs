@@ -58,7 +58,8 @@ struct Call {
 enum Kind {
     Read,
     Claim,
-    Renew,
+    /// What the row has when it is carried out.
+    Renew(Epoch, Seq),
     Release,
     Note(ClaimId),
 }
@@ -282,7 +283,7 @@ impl LeaseLane {
                 // Not sent when its lease is over, however long a connection took (M17).
                 timeout = timeout.min(leadership.deadline.since(now));
                 let (token, seq, current) = (leadership.token, term.seq, term.current);
-                (Kind::Renew, RowRequest::Renew { token, seq, current })
+                (Kind::Renew(token.epoch, seq), RowRequest::Renew { token, seq, current })
             }
             (LeaseWork::Note, _) => {
                 let found = self.behind.take()?;
@@ -369,10 +370,13 @@ impl LeaseLane {
             // Taken in before: the state store did not answer.
             RowAnswer::NotSent => LeaseNews::Nothing,
             RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten }) => {
-                let (Some(term), Role::Leader(leadership)) = (self.term, cx.role) else {
+                // Also when the term has ended since: a backup from before this renewal must be noticed (M23).
+                if let Kind::Renew(epoch, seq) = call.kind {
+                    self.epochs.saw(epoch, seq);
+                }
+                if self.term.is_none() {
                     return LeaseNews::Nothing;
-                };
-                self.epochs.saw(leadership.token.epoch, term.seq);
+                }
                 self.renew_at = call.sent + cx.config.heartbeat;
                 LeaseNews::Renewed { timeline, sent: call.sent, forgotten, resign }
             }
@@ -435,7 +439,7 @@ impl LeaseLane {
             }
             // The next read shows whether it is still to be reported.
             Kind::Note(_) => self.read = true,
-            Kind::Renew => self.renew_at = retry_at,
+            Kind::Renew(..) => self.renew_at = retry_at,
             Kind::Read => {}
         }
         LeaseNews::Nothing

@@ -14,9 +14,11 @@ mod steady;
 mod table;
 mod walk;
 
-use domain::election::{Epochs, Event, Role, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse};
+use domain::election::{
+    Epochs, Event, Resign, Role, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse,
+};
 use domain::lease::{Epoch, Observation, Seq};
-use domain::ports::{Acquire, ClaimRequest, Noted, Release};
+use domain::ports::{Acquire, ClaimRequest, Noted, Release, Renewal};
 use domain::recovery::RecoveryCode;
 use machine::Machine;
 
@@ -168,6 +170,26 @@ fn a_claim_that_was_not_sent_is_tried_again_after_a_heartbeat_with_the_same_numb
     assert!(machine.row.is_none() && machine.ticket.is_none(), "not sooner");
     machine.quietly(machine::TTL / 50);
     assert!(matches!(machine.elector.role(), Role::Candidate(_)));
+}
+
+/// The leadership ends while a renewal is under way, and its answer comes then: a backup from before that renewal is
+/// older than what was acknowledged.
+#[test]
+fn a_renewal_that_is_answered_after_the_leadership_is_remembered() {
+    let mut machine = place::active();
+    machine.quietly(machine::TTL * 30).renewing();
+    let RowRequest::Renew { token, seq, current } = machine.row.as_ref().expect("a renewal").request.clone()
+    else {
+        panic!("a renewal is under way")
+    };
+    machine
+        .happens(&Event::Resign(Resign::StepDown { reason: String::from("asked") }))
+        .happens(&Event::Drained);
+    assert_eq!(machine.elector.leadership(), None);
+    let renewed = Renewal::Renewed { timeline: current, resign: None, forgotten: false };
+    machine.row_answers(RowAnswer::Renewal(renewed));
+    let epochs = machine.elector.epochs();
+    assert_eq!((epochs.seen, epochs.seq), (token.epoch, seq));
 }
 
 /// The claim that the instance sends when it reads this row.

@@ -1,6 +1,8 @@
 //! One state of the model: electors, stores, what is in flight, and what the judges remember.
 
+mod memory;
 mod mishap;
+mod signal;
 
 use crate::coverage::Seen;
 use crate::database::{Database, Written};
@@ -10,13 +12,14 @@ use crate::message::{Message, Sender};
 use crate::rule::Rule;
 use crate::tickets::Tickets;
 use domain::election::{
-    CallId, Command, Config, Elector, Event, Report, RowAnswer, TicketAnswer, TicketRequest,
+    CallId, Command, Config, Elector, Epochs, Event, Report, TicketAnswer, TicketRequest,
 };
 use domain::id::{ClaimId, InstanceId, Nonce};
-use domain::lease::{Epoch, Timeline, Token};
-use domain::ports::{Renewal, StoreError};
+use domain::lease::{Epoch, Seq, Timeline, Token};
+use domain::ports::StoreError;
 use domain::recovery::RecoveryCode;
 use domain::time::Time;
+use memory::Memory;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +53,7 @@ pub struct Node {
     answered: Option<Time>,
     /// What arrived while it was paused.
     inbox: Vec<Event>,
+    pub memory: Memory,
     /// The last claim believed in, and whether that is over.
     pub believed: Option<(ClaimId, bool)>,
 }
@@ -89,6 +93,10 @@ pub struct World {
     pub written: Vec<(ClaimId, u8)>,
     /// Highest epoch on each timeline.
     pub epochs: Vec<(Timeline, Epoch)>,
+    /// When a backup was restored last.
+    pub restored: Option<u64>,
+    /// The row that it brought back, and whether that lacks a claim of the signal, until somebody notes it.
+    unnoticed: Option<((Epoch, Seq), bool)>,
     /// How often the signal was sent.
     sent: u8,
     pub broken: Option<Broken>,
@@ -141,6 +149,8 @@ impl World {
             latest: ClaimId::NIL,
             written: Vec::new(),
             epochs: Vec::new(),
+            restored: None,
+            unnoticed: None,
             sent: 0,
             broken: None,
         };
@@ -153,6 +163,9 @@ impl World {
 
     fn fresh_node(&mut self, set: &FaultSet, node: usize) -> Node {
         self.starts += 1;
+        let before = self.nodes.get(node).filter(|_| set.restores());
+        let kept = before.map_or(Epochs::NONE, |before| Memory::kept(before.elector.epochs()));
+        let memory = before.map_or(Memory::nothing(), |before| before.memory.after_a_crash());
         let config = Config::new(
             name(node),
             Nonce::new(u128::from(self.starts)),
@@ -160,7 +173,8 @@ impl World {
             set.tickets,
             crate::database::SCHEMA,
         )
-        .expect("the model's TTL is in range");
+        .expect("the model's TTL is in range")
+        .remembering(kept);
         Node {
             elector: Elector::new(config),
             start: self.starts,
@@ -175,6 +189,7 @@ impl World {
             ticket_call: None,
             answered: None,
             inbox: Vec::new(),
+            memory,
             believed: None,
         }
     }
@@ -281,9 +296,10 @@ impl Step<'_> {
                 self.node(who).row_call = Some((call, now + timeout));
                 if self.world.nodes[who].row_refused {
                     let answer = Err(StoreError::Unavailable(String::new()));
-                    self.world.hot.push_back(Message::RowReply { sender, call, answer });
+                    self.world.hot.push_back(Message::RowReply { sender, call, answer, wrote: None });
                 } else if !self.world.nodes[who].row_cut {
-                    self.world.hot.push_back(Message::Row { sender, call, request });
+                    let knew = self.knew(who, &request);
+                    self.world.hot.push_back(Message::Row { sender, call, request, knew });
                 }
             }
             Command::Ticket { call, timeout, request } => {
@@ -314,7 +330,8 @@ impl Step<'_> {
             Report::Activated { token } => {
                 if !self.world.nodes[who].row_cut {
                     let sender = Sender { node: who, start: self.world.nodes[who].start };
-                    self.world.hot.push_back(Message::Effect { sender, token: *token });
+                    let reached = self.world.nodes[who].memory.reached(token);
+                    self.world.hot.push_back(Message::Effect { sender, token: *token, reached });
                 }
             }
             Report::Lost { .. } => {
@@ -349,13 +366,17 @@ impl Step<'_> {
     pub fn serve(&mut self, message: Message) -> Option<Message> {
         let (now, rule) = (self.world.now, self.rule);
         match message {
-            Message::Row { sender, call, request } => {
-                let (answer, written) = Arc::make_mut(&mut self.world.database).serve(now, &request, rule);
-                self.judge_write(written);
+            Message::Row { sender, call, request, knew } => {
+                let database = Arc::make_mut(&mut self.world.database);
+                let forgot_ms = database.forgot_ms();
+                let (answer, written) = database.serve(now, (&request, knew.reached), rule);
+                let wrote = self.wrote(written);
+                self.judge_restore(written, forgot_ms, knew.row);
+                self.judge_write(written, knew.epoch);
                 if written != Written::Nothing {
                     self.hint(sender.node, |sender| Message::RowHint { sender });
                 }
-                Some(Message::RowReply { sender, call, answer: Ok(answer) })
+                Some(Message::RowReply { sender, call, answer: Ok(answer), wrote })
             }
             Message::Ticket { sender, call, request } => {
                 let id = name(sender.node);
@@ -368,12 +389,10 @@ impl Step<'_> {
                 }
                 Some(Message::TicketReply { sender, call, answer: Ok(answer) })
             }
-            Message::Effect { sender, token } => self.effect(sender, token),
+            Message::Effect { sender, token, reached } => self.effect(sender, token, reached),
             Message::EffectWrite { sender, token } => self.write_effect(sender, token),
-            Message::Settle { token } => {
-                if self.world.database.admits(&token, rule) {
-                    Arc::make_mut(&mut self.world.database).settle(token.claim);
-                }
+            Message::Settle { token, reached } => {
+                self.settle(token, reached);
                 None
             }
             Message::RowReply { .. }
@@ -384,28 +403,6 @@ impl Step<'_> {
             | Message::Drained { .. }
             | Message::Accepted { .. } => Some(message),
         }
-    }
-
-    /// The statement of an effect: check and write in one, under the row's lock.
-    fn effect(&mut self, sender: Sender, token: Token) -> Option<Message> {
-        if !self.world.database.admits(&token, self.rule) {
-            return None;
-        }
-        if self.rule == Some(Rule::EffectLocksRow) {
-            self.world.hot.push_back(Message::EffectWrite { sender, token });
-            return None;
-        }
-        self.write_effect(sender, token)
-    }
-
-    fn write_effect(&mut self, sender: Sender, token: Token) -> Option<Message> {
-        let database = &self.world.database;
-        if token.claim != self.world.latest || database.token().claim != token.claim || database.released() {
-            self.breaks(Broken::StaleEffect);
-        }
-        let signal = Arc::make_mut(&mut self.world.database).take_over_and_claim(&token, self.rule);
-        let mine = signal == crate::database::SignalState::Claimed(token.claim);
-        mine.then_some(Message::Accepted { sender, token })
     }
 
     fn hint(&mut self, writer: usize, hint: impl Fn(Sender) -> Message) {
@@ -430,15 +427,17 @@ impl Step<'_> {
         }) else {
             return;
         };
-        let superseded = Ok(RowAnswer::Renewal(Renewal::Superseded));
-        let told = matches!(&message, Message::RowReply { answer, .. } if *answer == superseded);
+        let writes = matches!(&message, Message::RowReply { wrote: Some(_), .. });
         let node = self.node(sender.node);
+        let mut told = None;
         let event = match message {
             // The driver has dropped a call that timed out, and its late answer with it.
-            Message::RowReply { call, answer, .. } => {
+            Message::RowReply { call, answer, wrote, .. } => {
                 if node.row_call.take_if(|(under_way, _)| *under_way == call).is_none() {
                     return;
                 }
+                let answer = answer.map(|answer| self.remember(sender, answer, wrote));
+                told = answer.as_ref().ok().and_then(Broken::unless_heard);
                 Event::Row { call, answer }
             }
             Message::TicketReply { call, answer, .. } => {
@@ -458,25 +457,17 @@ impl Step<'_> {
             | Message::EffectWrite { .. }
             | Message::Settle { .. } => return,
         };
+        let node = self.node(sender.node);
         if node.paused {
             node.inbox.push(event);
             return;
         }
         self.step(sender.node, event);
-        if told && self.world.believes(sender.node).is_some() {
-            self.breaks(Broken::NotHeard);
+        if let Some(broken) = told.filter(|_| self.world.believes(sender.node).is_some()) {
+            self.breaks(broken);
         }
-    }
-
-    /// The ledger gave the signal to this leader: it is sent if the leader still believes, and recorded.
-    fn send_signal(&mut self, to: Sender, token: Token) {
-        let believes = self.world.believes(to.node).is_some_and(|now| now.claim == token.claim);
-        if believes && !self.world.nodes[to.node].paused {
-            self.world.sent += 1;
-            if self.world.sent > 1 + self.world.database.lost_claims {
-                self.breaks(Broken::SentTwice);
-            }
-            self.world.hot.push_back(Message::Settle { token });
+        if writes {
+            self.leaders_look();
         }
     }
 

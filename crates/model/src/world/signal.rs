@@ -1,0 +1,54 @@
+//! The one signal of the model: its claim under the fence, its send, and its result.
+
+use super::Step;
+use crate::database::SignalState;
+use crate::judge::Broken;
+use crate::message::{Message, Sender};
+use crate::rule::Rule;
+use domain::lease::{Seq, Token};
+use std::sync::Arc;
+
+impl Step<'_> {
+    /// The statement of an effect: check and write in one, under the row's lock.
+    pub fn effect(&mut self, sender: Sender, token: Token, reached: Seq) -> Option<Message> {
+        if !self.world.database.admits(&token, reached, self.rule) {
+            return None;
+        }
+        if self.rule == Some(Rule::EffectLocksRow) {
+            self.world.hot.push_back(Message::EffectWrite { sender, token });
+            return None;
+        }
+        self.writes_unaware((token.epoch, reached));
+        self.write_effect(sender, token)
+    }
+
+    pub fn write_effect(&mut self, sender: Sender, token: Token) -> Option<Message> {
+        let database = &self.world.database;
+        if token.claim != self.world.latest || database.token().claim != token.claim || database.released() {
+            self.breaks(Broken::StaleEffect);
+        }
+        let signal = Arc::make_mut(&mut self.world.database).take_over_and_claim(&token, self.rule);
+        let mine = signal == SignalState::Claimed(token.claim);
+        mine.then_some(Message::Accepted { sender, token })
+    }
+
+    /// The ledger gave the signal to this leader: it is sent if the leader still believes, and recorded.
+    pub fn send_signal(&mut self, to: Sender, token: Token) {
+        let believes = self.world.believes(to.node).is_some_and(|now| now.claim == token.claim);
+        if believes && !self.world.nodes[to.node].paused {
+            self.world.sent += 1;
+            if self.world.sent > 1 + self.world.database.lost_claims {
+                self.breaks(Broken::SentTwice);
+            }
+            let reached = self.world.nodes[to.node].memory.reached(&token);
+            self.world.hot.push_back(Message::Settle { token, reached });
+        }
+    }
+
+    /// The result of the send arrives at the ledger.
+    pub fn settle(&mut self, token: Token, reached: Seq) {
+        if self.world.database.admits(&token, reached, self.rule) {
+            Arc::make_mut(&mut self.world.database).settle(token.claim);
+        }
+    }
+}

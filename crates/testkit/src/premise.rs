@@ -18,8 +18,6 @@ use std::time::{Duration, Instant};
 
 /// Heartbeats in a LEADER_TTL.
 const HEARTBEATS: u32 = 3;
-/// The part of a LEADER_TTL that waits for a processor may take at least: less would be broken on every busy machine.
-const LEFT_MIN: u32 = 8;
 /// The thread of the leader that renews the lease.
 const THREAD: &str = "election";
 const DURATIONS: &str = "portfolio_manager_db_sync_duration_seconds";
@@ -28,28 +26,23 @@ const FAILURES: &str = "portfolio_manager_db_sync_failure_total";
 /// What a leader has to stay below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// LEADER_TTL: in any time of this length the thread waits for at most `wait`.
     ttl: Duration,
-    /// Of every answer of the store: a bound of the exported histogram, within a heartbeat.
-    answer: Duration,
-    /// Of all that the election thread waits for a processor in one LEADER_TTL.
-    wait: Duration,
 }
 
 impl Limits {
-    /// The limits for this LEADER_TTL. A renewal falls due one heartbeat after the last one was sent. Then an earlier
-    /// request may have to end, and the renewal needs its answer; what is left of the lease is for the processor.
-    ///
-    /// # Panics
-    /// When no exported bound leaves enough of this LEADER_TTL.
+    /// The limits for this LEADER_TTL.
     pub fn new(ttl: Duration) -> Self {
-        let heartbeat = ttl / HEARTBEATS;
-        let left = |answer: Duration| {
-            ttl.checked_sub(margin(ttl) + heartbeat + answer * 2).filter(|left| *left >= ttl / LEFT_MIN)
-        };
-        let limits = |answer| Some(Self { ttl, answer, wait: left(answer)? });
-        let largest = domain::metrics::BOUNDS.into_iter().rev().find_map(limits);
-        largest.expect("the histogram of syncs has a bound far below every heartbeat")
+        Self { ttl }
+    }
+
+    /// How long the election thread may wait for a processor in one LEADER_TTL if every answer takes at most `answer`;
+    /// `None` when such an answer alone is too slow. A renewal falls due one heartbeat after the last one was sent. Then
+    /// an earlier request may have to end, and the renewal needs its answer; what is left of the lease is for the
+    /// processor.
+    fn wait(self, answer: Duration) -> Option<Duration> {
+        let heartbeat = self.ttl / HEARTBEATS;
+        let left = self.ttl.checked_sub(margin(self.ttl) + heartbeat + answer * 2)?;
+        (answer <= heartbeat && !left.is_zero()).then_some(left)
     }
 }
 
@@ -67,8 +60,8 @@ pub enum Premise {
 pub enum Broken {
     /// So many requests to the state store failed or had no answer in time.
     Failed(u64),
-    /// So many answers of the state store took longer than this.
-    Slow(u64, Duration),
+    /// An answer of the state store took up to this, by the exported bound; `None`: longer than every bound.
+    Slow(Option<Duration>),
     /// Within one LEADER_TTL the election thread waited that long for a processor, or was not observed for that long.
     Starved(Duration),
     /// The leader's page or thread could not be read.
@@ -80,7 +73,7 @@ impl Broken {
     pub fn name(self) -> &'static str {
         match self {
             Self::Failed(_) => "requests to the state store failed",
-            Self::Slow(..) => "answers of the state store were slow",
+            Self::Slow(_) => "answers of the state store were slow",
             Self::Starved(_) => "the election thread had no processor",
             Self::Unknown => "the leader could not be observed",
         }
@@ -92,9 +85,8 @@ impl fmt::Display for Broken {
         let name = self.name();
         match self {
             Self::Failed(times) => write!(f, "{name}: {times}"),
-            Self::Slow(times, limit) => {
-                write!(f, "{name}: {times} took longer than {} ms", limit.as_millis())
-            }
+            Self::Slow(Some(bound)) => write!(f, "{name}: up to {} ms", bound.as_millis()),
+            Self::Slow(None) => write!(f, "{name}: longer than every exported bound"),
             Self::Starved(wait) => write!(f, "{name} for {} ms of one LEADER_TTL", wait.as_millis()),
             Self::Unknown => f.write_str(name),
         }
@@ -115,7 +107,7 @@ impl Watch {
     /// Begins with this leader.
     pub fn begin(leader: &Coordinator, limits: Limits) -> Self {
         let schedstat = thread_of(leader.pid()).map(|thread| thread.join("schedstat"));
-        let before = answers_of(leader, limits);
+        let before = answers_of(leader);
         let mut watch = Self { limits, began: Instant::now(), before, schedstat, waits: Waits::default() };
         watch.sample();
         watch
@@ -130,30 +122,43 @@ impl Watch {
     /// Judges what has passed. Call it a heartbeat after the time that is judged, when its requests have their answers.
     pub fn end(mut self, leader: &Coordinator) -> Premise {
         self.sample();
-        self.waits.judge(self.limits, self.before, answers_of(leader, self.limits))
+        self.waits.judge(self.limits, self.before.as_ref(), answers_of(leader).as_ref())
     }
 }
 
 /// Of the store, as a leader counts them since its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Answers {
     failed: u64,
-    slow: u64,
+    all: u64,
+    /// For each exported bound, ascending: how many took at most that long.
+    within: Vec<(Duration, u64)>,
 }
 
-fn answers_of(leader: &Coordinator, limits: Limits) -> Option<Answers> {
+fn answers_of(leader: &Coordinator) -> Option<Answers> {
     let page = leader.get("/metrics").ok().filter(|page| page.status == 200)?;
-    Answers::parse(&page.body, limits.answer)
+    Answers::parse(&page.body)
 }
 
 impl Answers {
-    fn parse(page: &str, limit: Duration) -> Option<Self> {
+    fn parse(page: &str) -> Option<Self> {
         let number = |line: &str| -> Option<u64> {
             page.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '))?.parse().ok()
         };
-        let all = number(&format!("{DURATIONS}_count"))?;
-        let quick = number(&format!("{DURATIONS}_bucket{{le=\"{}\"}}", limit.as_secs_f64()))?;
-        Some(Self { failed: number(FAILURES)?, slow: all.checked_sub(quick)? })
+        let bucket = |bound: Duration| {
+            let within = number(&format!("{DURATIONS}_bucket{{le=\"{}\"}}", bound.as_secs_f64()))?;
+            Some((bound, within))
+        };
+        let within = domain::metrics::BOUNDS.into_iter().map(bucket).collect::<Option<_>>()?;
+        Some(Self { failed: number(FAILURES)?, all: number(&format!("{DURATIONS}_count"))?, within })
+    }
+
+    /// The least bound that no answer since `before` exceeded.
+    fn slowest_since(&self, before: &Self) -> Option<Duration> {
+        let all = self.all.saturating_sub(before.all);
+        let both = self.within.iter().zip(&before.within);
+        let mut enough = both.filter(|((_, now), (_, then))| now.saturating_sub(*then) >= all);
+        enough.next().map(|((bound, _), _)| *bound)
     }
 }
 
@@ -193,24 +198,22 @@ impl Waits {
         gaps.max().unwrap_or_default()
     }
 
-    fn judge(&self, limits: Limits, before: Option<Answers>, after: Option<Answers>) -> Premise {
+    fn judge(&self, limits: Limits, before: Option<&Answers>, after: Option<&Answers>) -> Premise {
         let (Some(before), Some(after)) = (before, after) else { return Premise::Broken(Broken::Unknown) };
         if self.unreadable {
             return Premise::Broken(Broken::Unknown);
         }
         let failed = after.failed.saturating_sub(before.failed);
-        let slow = after.slow.saturating_sub(before.slow);
+        if failed > 0 {
+            return Premise::Broken(Broken::Failed(failed));
+        }
+        let slowest = after.slowest_since(before);
+        let Some(limit) = slowest.and_then(|slowest| limits.wait(slowest)) else {
+            return Premise::Broken(Broken::Slow(slowest));
+        };
         // Where the observer did not run, the whole machine may have stood still, which the kernel counts nowhere.
         let waited = self.longest_in(limits.ttl).max(self.longest_gap());
-        Premise::Broken(if failed > 0 {
-            Broken::Failed(failed)
-        } else if slow > 0 {
-            Broken::Slow(slow, limits.answer)
-        } else if waited > limits.wait {
-            Broken::Starved(waited)
-        } else {
-            return Premise::Held;
-        })
+        if waited > limit { Premise::Broken(Broken::Starved(waited)) } else { Premise::Held }
     }
 }
 
@@ -232,15 +235,17 @@ fn waited(schedstat: &Path) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const PAGE: &str = "portfolio_manager_db_sync_duration_seconds_bucket{le=\"0.1\"} 7\n\
-        portfolio_manager_db_sync_duration_seconds_bucket{le=\"0.25\"} 8\n\
-        portfolio_manager_db_sync_duration_seconds_bucket{le=\"+Inf\"} 10\n\
-        portfolio_manager_db_sync_duration_seconds_count 10\n\
-        portfolio_manager_db_sync_failure_rate 0.5\n\
-        portfolio_manager_db_sync_failure_total 1\n";
-
     fn limits() -> Limits {
         Limits::new(Duration::from_secs(1))
+    }
+
+    /// This many answers up to 100 ms, up to 250 ms, up to 500 ms, and longer than every bound.
+    fn answers(failed: u64, [quick, medium, slow, slower]: [u64; 4]) -> Answers {
+        let within = domain::metrics::BOUNDS.map(|bound| {
+            let counted = [(ms(100), quick), (ms(250), medium), (ms(500), slow)];
+            (bound, counted.iter().filter(|(at_most, _)| *at_most <= bound).map(|(_, times)| times).sum())
+        });
+        Answers { failed, all: quick + medium + slow + slower, within: within.to_vec() }
     }
 
     fn ms(ms: u64) -> Duration {
@@ -254,15 +259,23 @@ mod tests {
 
     #[test]
     fn the_limits_are_within_a_lease() {
-        let Limits { ttl, answer, wait } = limits();
-        assert_eq!((answer, wait + margin(ttl) + ttl / 3 + ms(500)), (ms(250), ttl));
-        assert_eq!(Limits::new(Duration::from_secs(3)).answer, ms(500));
+        let ttl = Duration::from_secs(1);
+        for answer in [ms(5), ms(250)] {
+            let wait = limits().wait(answer).expect("quick enough");
+            assert_eq!(wait + margin(ttl) + ttl / 3 + answer * 2, ttl);
+        }
+        assert_eq!((limits().wait(ms(333)), limits().wait(ms(500))), (None, None));
     }
 
     #[test]
     fn answers_are_read_from_the_leaders_page() {
-        assert_eq!(Answers::parse(PAGE, limits().answer), Some(Answers { failed: 1, slow: 2 }));
-        assert_eq!(Answers::parse("", limits().answer), None);
+        let wanted = answers(1, [7, 1, 0, 2]);
+        let buckets = wanted.within.iter().map(|(bound, within)| {
+            format!("{DURATIONS}_bucket{{le=\"{}\"}} {within}\n", bound.as_secs_f64())
+        });
+        let page = format!("{}{DURATIONS}_count 10\n{FAILURES} 1\n", buckets.collect::<String>());
+        assert_eq!(Answers::parse(&page), Some(wanted));
+        assert_eq!(Answers::parse(""), None);
     }
 
     #[test]
@@ -275,22 +288,23 @@ mod tests {
 
     #[test]
     fn what_breaks_the_premise_is_named() {
-        let none = Answers { failed: 3, slow: 3 };
-        let judge = |waits: &Waits, after| waits.judge(limits(), Some(none), after);
+        let before = answers(3, [5, 0, 3, 1]);
+        let judge = |waits: &Waits, after: Answers| waits.judge(limits(), Some(&before), Some(&after));
+        let same = || answers(3, [9, 0, 3, 1]);
         let quick = waits(&[(0, 5), (50, 5), (100, 10)]);
-        assert_eq!(judge(&quick, Some(none)), Premise::Held);
-        let failed = judge(&quick, Some(Answers { failed: 4, slow: 4 }));
-        assert_eq!(failed, Premise::Broken(Broken::Failed(1)));
-        let slow = judge(&quick, Some(Answers { failed: 3, slow: 5 }));
-        assert_eq!(slow, Premise::Broken(Broken::Slow(2, ms(250))));
-        let starved = judge(&waits(&[(0, 5), (50, 505)]), Some(none));
-        assert_eq!(starved, Premise::Broken(Broken::Starved(ms(500))));
-        let stood_still = judge(&waits(&[(0, 5), (700, 5)]), Some(none));
-        assert_eq!(stood_still, Premise::Broken(Broken::Starved(ms(700))));
-        assert_eq!(judge(&quick, None), Premise::Broken(Broken::Unknown));
+        assert_eq!(judge(&quick, same()), Premise::Held);
+        let starved = |waited| Premise::Broken(Broken::Starved(ms(waited)));
+        assert_eq!(judge(&quick, answers(4, [5, 0, 3, 1])), Premise::Broken(Broken::Failed(1)));
+        assert_eq!(judge(&quick, answers(3, [5, 0, 4, 1])), Premise::Broken(Broken::Slow(Some(ms(500)))));
+        assert_eq!(judge(&quick, answers(3, [5, 0, 3, 2])), Premise::Broken(Broken::Slow(None)));
+        let waited = waits(&[(0, 5), (50, 305)]);
+        assert_eq!(judge(&waited, same()), Premise::Held, "answers within 100 ms leave 463 ms");
+        assert_eq!(judge(&waited, answers(3, [5, 1, 3, 1])), starved(300), "answers within 250 ms do not");
+        assert_eq!(judge(&waits(&[(0, 5), (700, 5)]), same()), starved(700), "the observer did not run");
+        assert_eq!(quick.judge(limits(), Some(&before), None), Premise::Broken(Broken::Unknown));
         let mut unreadable = waits(&[(0, 5)]);
         unreadable.add(ms(50), None);
-        assert_eq!(judge(&unreadable, Some(none)), Premise::Broken(Broken::Unknown));
+        assert_eq!(judge(&unreadable, same()), Premise::Broken(Broken::Unknown));
     }
 
     #[test]

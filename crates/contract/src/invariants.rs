@@ -116,7 +116,7 @@ pub fn epochs_only_grow_between(records: &[Record], promotions: &[u64]) -> Vec<V
 
 /// One term lasts from `from` to `to` (CLOCK_MONOTONIC nanoseconds): it began before, and was neither lost nor given up,
 /// nor did its renewals stop. The records are read after `to`. Whether the premise of stability held in that time is for
-/// the caller to know: see [`crate::premise`].
+/// the caller to know: chaos measures it.
 pub fn one_term_lasts(records: &[Record], ttl: Duration, from: u64, to: u64) -> Vec<Violation> {
     let mut beliefs: Vec<Belief> = records.iter().flat_map(|record| beliefs(record, ttl)).collect();
     if beliefs.iter().any(|belief| belief.from <= from && belief.until >= to) {

@@ -46,7 +46,7 @@ impl Excuse {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Failover => "an asynchronous failover lost its record",
-            Self::Restore => "a restored backup lacks its record",
+            Self::Restore => "a restored backup lacks its record, or its lease is open",
             Self::Unnoticeable => "the next leader had seen no later lease than the restored one",
         }
     }

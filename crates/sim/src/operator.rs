@@ -38,7 +38,7 @@ impl World {
                 let (id, attempt) = (signal.id, signal.attempt);
                 self.tell(&Verdict { id, attempt, settlement: Settlement::Done }, attempt).await;
             }
-            self.step_down_whom_the_broker_refuses().await;
+            self.step_down_whom_the_broker_refuses();
             if self.is_healed() {
                 // An earlier request to pause may have arrived only now.
                 self.answer(self.operator.switch(Switch::Resume, &person(), "all is well")).await;
@@ -48,7 +48,7 @@ impl World {
 
     /// After a restore a leader may have an epoch that a broker that fences has seen already under another claim, or a
     /// smaller one, if it never saw the forgotten terms. The next leader has a larger one (docs/signals.md).
-    async fn step_down_whom_the_broker_refuses(&self) {
+    fn step_down_whom_the_broker_refuses(&self) {
         let Some(leader) = self.leader().and_then(|place| self.instance(place)) else { return };
         let token = self.judge.granted_last().filter(|token| token.claim.is_from(leader.nonce));
         if token.is_some_and(|token| self.broker.refuses_leader(&token)) {

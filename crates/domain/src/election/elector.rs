@@ -3,9 +3,9 @@
 use super::command::{CallId, Command, LossReason, Report};
 use super::config::{Config, Epochs, HALTED_RECHECK};
 use super::event::{Event, Resign, RowAnswer};
-use super::lane::{Context, Due};
+use super::lane::{Attempt, Context, Due, LeaseNews};
 use super::role::{Candidacy, Leadership, Phase, Role};
-use super::row::{Attempt, LeaseLane, LeaseNews};
+use super::row::LeaseLane;
 use super::ticket::TicketLane;
 use crate::id::{ClaimId, InstanceId};
 use crate::lease::{Epoch, Observation, Token};

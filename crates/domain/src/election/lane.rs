@@ -3,8 +3,11 @@
 //! elector changes the role.
 
 use super::config::Config;
+use super::hints::Cause;
 use super::role::Role;
+use crate::lease::{Timeline, Token};
 use crate::time::Time;
+use alloc::string::String;
 
 /// What a lane may read of the rest of the elector.
 #[derive(Debug, Clone, Copy)]
@@ -53,4 +56,51 @@ impl From<Option<Time>> for Due {
     fn from(at: Option<Time>) -> Self {
         at.map_or(Self::OnEvent, Self::At)
     }
+}
+
+/// What to send to the state store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeaseWork {
+    /// Give up a lease.
+    Release,
+    /// Keep the lease.
+    Renew,
+    /// Report that the store has forgotten.
+    Note,
+    /// Take the lease.
+    Claim,
+    /// Read the lease, for this cause.
+    Read(Cause),
+}
+
+/// What an answer of the state store means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LeaseNews {
+    /// Nothing that concerns the role.
+    Nothing,
+    /// This instance leads until `deadline`, by a claim sent at `sent`.
+    Granted { token: Token, sent: Time, deadline: Time },
+    /// The attempt to lead has ended without a term.
+    AttemptFailed(Attempt),
+    /// A renewal sent at `sent` was carried out.
+    Renewed { timeline: Timeline, sent: Time, forgotten: bool, resign: Option<String> },
+    /// The leader's own lease was read: it is unchanged, but somebody may have requested a handover.
+    StillMine { resign: Option<String> },
+    /// A renewal whose answer was lost has carried the lease to this timeline.
+    CarriedOver(Timeline),
+    /// Another instance holds the lease, or nobody.
+    Superseded,
+    /// The lease of that token is free for others.
+    Released(Token),
+}
+
+/// How an attempt to lead has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// Another instance was quicker, or the grant was learned too late.
+    Lost,
+    /// The state store did not answer; the claim may have been carried out.
+    Unknown,
+    /// This instance cannot store the epoch of a claim.
+    NotSent,
 }

@@ -5,7 +5,7 @@ use super::command::{CallId, Command, RowRequest};
 use super::config::{Config, Epochs};
 use super::event::RowAnswer;
 use super::hints::{Cause, Hints};
-use super::lane::{Context, Due};
+use super::lane::{Attempt, Context, Due, LeaseNews, LeaseWork};
 use super::role::{Candidacy, Leadership, Role};
 use super::sighting::Sighting;
 use crate::id::ClaimId;
@@ -88,53 +88,6 @@ struct PendingRelease {
     token: Token,
     seq: Seq,
     reason: String,
-}
-
-/// What to send to the state store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LeaseWork {
-    /// Give up a lease.
-    Release,
-    /// Keep the lease.
-    Renew,
-    /// Report that the store has forgotten.
-    Note,
-    /// Take the lease.
-    Claim,
-    /// Read the lease, for this cause.
-    Read(Cause),
-}
-
-/// What an answer of the state store means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum LeaseNews {
-    /// Nothing that concerns the role.
-    Nothing,
-    /// This instance leads until `deadline`, by a claim sent at `sent`.
-    Granted { token: Token, sent: Time, deadline: Time },
-    /// The attempt to lead has ended without a term.
-    AttemptFailed(Attempt),
-    /// A renewal sent at `sent` was carried out.
-    Renewed { timeline: Timeline, sent: Time, forgotten: bool, resign: Option<String> },
-    /// The leader's own lease was read: it is unchanged, but somebody may have requested a handover.
-    StillMine { resign: Option<String> },
-    /// A renewal whose answer was lost has carried the lease to this timeline.
-    CarriedOver(Timeline),
-    /// Another instance holds the lease, or nobody.
-    Superseded,
-    /// The lease of that token is free for others.
-    Released(Token),
-}
-
-/// How an attempt to lead has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Attempt {
-    /// Another instance was quicker, or the grant was learned too late.
-    Lost,
-    /// The state store did not answer; the claim may have been carried out.
-    Unknown,
-    /// This instance cannot store the epoch of a claim.
-    NotSent,
 }
 
 impl LeaseLane {

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use coordinator::EpochMemory;
 use domain::election::Epochs;
-use domain::id::GroupId;
+use domain::id::{ClaimId, GroupId};
 use domain::lease::{Epoch, Seq};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the file begins with.
 const FORMAT: &str = "coordinator epochs, format 1";
@@ -47,6 +48,8 @@ impl StoreKind {
 pub struct EpochFile {
     path: PathBuf,
     kept: Epochs,
+    /// What this process has kept, for a file that somebody deletes meanwhile.
+    latest: Arc<Mutex<Epochs>>,
 }
 
 impl EpochFile {
@@ -59,12 +62,14 @@ impl EpochFile {
         let kept_of = |kind: StoreKind| {
             // A group's name is one of a file too: it has no slash, and is short enough.
             let path = directory.join(format!("{}{group}", kind.prefix()));
-            read(&path).map(|kept| Self { path, kept }).map_err(|fault| fault.to_string())
+            read(&path)
+                .map(|kept| Self { path, kept, latest: Arc::new(Mutex::new(Epochs::NONE)) })
+                .map_err(|fault| fault.to_string())
         };
         let own = kept_of(store)?;
         let elsewhere = kept_of(store.other())?.kept.floor();
         let kept = own.kept.and(Epochs { asked: elsewhere, ..Epochs::NONE });
-        Ok(Self { kept, ..own })
+        Ok(Self { kept, latest: Arc::new(Mutex::new(own.kept)), ..own })
     }
 
     /// A file that belongs to no group: the names of those begin with a [`StoreKind::prefix`].
@@ -87,7 +92,8 @@ impl EpochFile {
     fn draft(&self, epochs: Epochs) -> io::Result<File> {
         let path = self.beside("draft");
         let mut draft = OpenOptions::new().create(true).write(true).truncate(true).mode(MODE).open(path)?;
-        write!(draft, "{FORMAT}\nseen {}\nseq {}\nasked {}\n", epochs.seen.0, epochs.seq.0, epochs.asked.0)?;
+        let Epochs { seen, claim, seq, asked } = epochs;
+        write!(draft, "{FORMAT}\nseen {seen}\nseq {}\nasked {asked}\nclaim {claim}\n", seq.0)?;
         Ok(draft)
     }
 
@@ -95,7 +101,8 @@ impl EpochFile {
         let unwritable = |error| self.unwritable(error);
         let _lock = self.lock().map_err(unwritable)?;
         let known = read(&self.path)?;
-        let epochs = known.and(epochs);
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let epochs = known.and(*latest).and(epochs);
         if epochs == known {
             return Ok(());
         }
@@ -105,12 +112,17 @@ impl EpochFile {
             let directory = self.path.parent().unwrap_or(Path::new("."));
             File::open(directory)?.sync_all()
         };
-        replace().map_err(unwritable)
+        replace().map_err(unwritable)?;
+        *latest = epochs;
+        Ok(())
     }
 
-    /// Reads the file, and creates a file of its size in its directory. Not synced, so that it costs the disk nothing: a
+    /// Reads the file, and creates a file of its size in its directory. Writes it again if it was deleted. Not synced, so that it costs the disk nothing: a
     /// disk or a quota that is full refuses the write itself.
     fn try_write(&self) -> Result<(), Fault> {
+        if !self.path.exists() {
+            self.write(Epochs::NONE)?;
+        }
         let unwritable = |error| self.unwritable(error);
         let _lock = self.lock().map_err(unwritable)?;
         let known = read(&self.path)?;
@@ -189,7 +201,13 @@ fn read(path: &Path) -> Result<Epochs, Fault> {
         }
     };
     let (seen, seq, asked) = (number("seen")?, number("seq")?, number("asked")?);
-    Ok(Epochs { seen: Epoch(seen), seq: Seq(seq), asked: Epoch(asked) })
+    let claim = match lines.next().map(|line| line.strip_prefix("claim ").and_then(ClaimId::parse)) {
+        Some(Some(claim)) => claim,
+        Some(None) => return Err(damaged("it has no claim".to_owned())),
+        // Written by an earlier version.
+        None => ClaimId::NIL,
+    };
+    Ok(Epochs { seen: Epoch(seen), claim, seq: Seq(seq), asked: Epoch(asked) })
 }
 
 #[cfg(test)]
@@ -201,7 +219,12 @@ mod tests {
     }
 
     fn epochs(seen: u64, asked: u64) -> Epochs {
-        Epochs { seen: Epoch(seen), seq: Seq(seen * 2), asked: Epoch(asked) }
+        Epochs {
+            seen: Epoch(seen),
+            claim: ClaimId::from_u128(seen.into()),
+            seq: Seq(seen * 2),
+            asked: Epoch(asked),
+        }
     }
 
     #[tokio::test]
@@ -242,6 +265,7 @@ mod tests {
                 format!("{FORMAT}\nseen {}\nseq 0\nasked 9\n", u64::MAX),
                 "seen is 18446744073709551615, which no group reaches",
             ),
+            (format!("{FORMAT}\nseen 9\nseq 1\nasked 9\nclaim x\n"), "it has no claim"),
             (format!("{FORMAT}\nseen 9\nseq 1\nasked {}\n", i64::MAX), "asked is 9223372036854775807, which"),
             (format!("{FORMAT}\nseen 9\nseq {}\nasked 9\n", NUMBER_MAX + 1), "seq is 1099511627777, which"),
         ] {
@@ -274,6 +298,22 @@ mod tests {
         let left: Vec<_> =
             fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "the file and its lock: {left:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_deleted_while_the_process_runs_is_written_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || EpochFile::open(directory.path(), StoreKind::Sqlite, &group()).unwrap();
+        let file = open();
+        file.keep(epochs(3, 4)).await.unwrap();
+        for next in [None, Some(epochs(2, 5))] {
+            fs::remove_file(&file.path).unwrap();
+            match next {
+                None => file.check().await.unwrap(),
+                Some(lower) => file.keep(lower).await.unwrap(),
+            }
+            assert_eq!(open().kept(), epochs(3, next.map_or(4, |lower| lower.asked.0)));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! nothing half done.
 
 use crate::clock::{self, Alarm, of_this_process};
+use crate::complaints::{Effect, Trouble};
 use crate::leadership::Leadership;
 use crate::memory::{keep_asked, keep_granted};
 use crate::notice::{Notice, NoticeKind};
@@ -58,20 +59,16 @@ pub(crate) struct Driver {
     service: Handle,
     tasks: JoinSet<Answer>,
     owed: HashMap<Id, Owed>,
-    complaints: Complaints,
+    state_store: Trouble,
+    leader_store: Trouble,
+    /// The request to the state store that is under way, or was last.
+    effect: Effect,
     /// What the memory was given to keep.
     kept: Epochs,
     /// When a seq was given to it last.
     kept_at: Option<Instant>,
     /// The leadership that is being handed over: only its release is an end on purpose.
     resigning: Option<Token>,
-}
-
-/// A store's trouble is told when it begins, changes or ends, not at every try.
-#[derive(Default)]
-struct Complaints {
-    row: Option<String>,
-    ticket: Option<String>,
 }
 
 impl Driver {
@@ -82,7 +79,7 @@ impl Driver {
         requests: mpsc::Receiver<Resign>,
         service: Handle,
     ) -> Self {
-        let (tasks, owed, complaints) = (JoinSet::new(), HashMap::new(), Complaints::default());
+        let (tasks, owed) = (JoinSet::new(), HashMap::new());
         let kept = elector.epochs();
         Self {
             elector,
@@ -91,7 +88,9 @@ impl Driver {
             service,
             tasks,
             owed,
-            complaints,
+            state_store: Trouble::of("state store"),
+            leader_store: Trouble::of("leader store"),
+            effect: Effect::Reads,
             kept,
             kept_at: None,
             resigning: None,
@@ -192,6 +191,7 @@ impl Driver {
     fn ask_row(&mut self, call: CallId, now: Time, limit: Duration, request: RowRequest) {
         let shared = Arc::clone(&self.shared);
         let renews = matches!(request, RowRequest::Renew { .. });
+        self.effect = if request == RowRequest::Observe { Effect::Reads } else { Effect::Writes };
         if renews {
             shared.commits.renewing(now);
         }
@@ -216,7 +216,7 @@ impl Driver {
             let result = if answer.is_ok() { SyncResult::Succeeded } else { SyncResult::Failed };
             let sync = Some((result, started.elapsed()));
             if let Ok(RowAnswer::Claim(Claim::Granted(token))) = &answer {
-                keep_granted(&shared, now, limit, token.epoch).await;
+                keep_granted(&shared, now, limit, *token).await;
             }
             Answer { event: Event::Row { call, answer }, sync }
         });
@@ -274,13 +274,13 @@ impl Driver {
         }
         match &answer.event {
             Event::Row { answer, .. } if *answer != Ok(RowAnswer::NotSent) => {
-                complain("state store", &mut self.complaints.row, answer.as_ref().err());
+                self.state_store.answered(self.effect, answer.as_ref().err());
                 if let Ok(RowAnswer::Observed(row)) = answer {
                     self.epoch(row.version.token.timeline, row.version.token.epoch);
                 }
             }
             Event::Ticket { answer, .. } => {
-                complain("leader store", &mut self.complaints.ticket, answer.as_ref().err());
+                self.leader_store.answered(Effect::Writes, answer.as_ref().err());
             }
             Event::Row { .. }
             | Event::Wakeup
@@ -478,17 +478,4 @@ fn standing(elector: &Elector) -> Standing {
             Phase::Halted(_) => Standing::Halted,
         },
     }
-}
-
-fn complain(store: &str, last: &mut Option<String>, error: Option<&StoreError>) {
-    let error = error.map(ToString::to_string);
-    if *last == error {
-        return;
-    }
-    if let Some(error) = &error {
-        tracing::warn!("{store}: {error}");
-    } else {
-        tracing::info!("{store}: answers again");
-    }
-    *last = error;
 }

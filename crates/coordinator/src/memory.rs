@@ -5,7 +5,7 @@ use crate::shared::Shared;
 use crate::within::within;
 use async_trait::async_trait;
 use domain::election::Epochs;
-use domain::lease::{Epoch, Seq};
+use domain::lease::{Epoch, Seq, Token};
 use domain::ports::ClaimRequest;
 use domain::time::Time;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -38,8 +38,8 @@ pub trait EpochMemory: Send + Sync {
 /// above it in its next life (M22). Answers whether the claim may be sent.
 pub(crate) async fn keep_asked(shared: &Shared, now: Time, limit: Duration, request: &ClaimRequest) -> bool {
     let Some(memory) = &shared.epochs else { return true };
-    let (seen, seq) = (request.observed.token.epoch, request.observed.seq);
-    let epochs = Epochs { seen, seq, asked: request.epoch() };
+    let (token, seq) = (request.observed.token, request.observed.seq);
+    let epochs = Epochs { seen: token.epoch, claim: token.claim, seq, asked: request.epoch() };
     if !shared.ability.allows(request.floor, request.observed.token.epoch) {
         return false;
     }
@@ -50,9 +50,9 @@ pub(crate) async fn keep_asked(shared: &Shared, now: Time, limit: Duration, requ
 
 /// Keeps the number as granted before anything is done under it, so that an older copy of the row is noticed after a
 /// restart. Leadership does not depend on that: as a claim, the number was kept.
-pub(crate) async fn keep_granted(shared: &Shared, now: Time, limit: Duration, epoch: Epoch) {
+pub(crate) async fn keep_granted(shared: &Shared, now: Time, limit: Duration, token: Token) {
     let Some(memory) = &shared.epochs else { return };
-    let epochs = Epochs { seen: epoch, seq: Seq(0), asked: epoch };
+    let epochs = Epochs { seen: token.epoch, claim: token.claim, seq: Seq(0), asked: token.epoch };
     let kept = kept_within(now, limit, &**memory, epochs).await;
     shared.ability.found(&kept);
 }

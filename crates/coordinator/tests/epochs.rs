@@ -60,7 +60,7 @@ fn start_in(database: &FakeDatabase, name: &str, kept: Epochs, broken: bool) -> 
 
 #[tokio::test]
 async fn a_number_is_kept_before_it_is_in_the_row_and_is_above_all_that_was_kept() {
-    let (coordinator, memory) = start(Epochs { seen: Epoch(5), seq: Seq(0), asked: Epoch(7) }, false);
+    let (coordinator, memory) = start(Epochs { seen: Epoch(5), asked: Epoch(7), ..Epochs::NONE }, false);
     let mut leadership = coordinator.leadership();
     let active = leadership.wait_for(|now| now.standing == Standing::Active);
     let epoch = timeout(LONG, active).await.expect("it leads").expect("it runs").epoch;
@@ -186,7 +186,7 @@ async fn a_follower_that_knows_more_ends_the_term_and_the_next_number_is_above_a
     let active = leadership.wait_for(|now| now.standing == Standing::Active);
     assert_eq!(timeout(LONG, active).await.expect("it leads").expect("it runs").epoch, Some(Epoch(1)));
     let (_subscribed, lines) = logged();
-    let kept = Epochs { seen: Epoch(5), seq: Seq(9), asked: Epoch(6) };
+    let kept = Epochs { seen: Epoch(5), seq: Seq(9), asked: Epoch(6), ..Epochs::NONE };
     let (back, _) = start_in(&database, "back", kept, true);
     let next = leadership.wait_for(|now| {
         now.is_active(coordinator::clock::now()) && now.epoch.is_some_and(|epoch| epoch > Epoch(1))

@@ -327,7 +327,7 @@ pub const MUTANTS: &[Mutant] = &[
         "an-older-row-is-claimed-as-any-other",
         "M23",
         "a claimer that has seen a later row does not note that the store has forgotten",
-        &[instead(ROW, "self.epochs.are_beyond(observed.token.epoch, observed.seq)", "false")],
+        &[instead(ROW, "self.epochs.are_beyond(observed.token, observed.seq)", "false")],
         ("restore-again", 1),
     ),
     elector(

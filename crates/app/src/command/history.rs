@@ -1,6 +1,6 @@
 //! `coordinator history`: who led, from when to when, why it ended, and when the state store has forgotten.
 
-use super::table::{date, table};
+use super::table::{date, table, visible};
 use super::{ask, open, print_json};
 use crate::command::status::Form;
 use crate::compose::Stores;
@@ -47,10 +47,10 @@ fn render(terms: &[Term], forgot_ms: Option<i64>) -> String {
                 term.epoch.to_string(),
                 term.timeline.0.to_string(),
                 term.holder.to_string(),
-                term.host.escape_debug().to_string(),
+                visible(&term.host),
                 date(term.from_ms),
                 term.to_ms.map_or_else(|| "now".to_owned(), date),
-                term.reason.as_deref().unwrap_or_default().escape_debug().to_string(),
+                visible(term.reason.as_deref().unwrap_or_default()),
             ]
         })
         .collect();

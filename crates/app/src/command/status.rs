@@ -1,6 +1,6 @@
 //! `coordinator status`: the instances, and who leads by both stores.
 
-use super::table::{date, table};
+use super::table::{date, table, visible};
 use super::{ask, open, print_json};
 use crate::compose::Stores;
 use crate::config::Config;
@@ -146,8 +146,8 @@ fn render(seen: &Seen, now_ms: i64) -> String {
                 format!("{:.1} s", heartbeat_age.as_secs_f64()),
                 if member.fallback { "yes" } else { "no" }.to_owned(),
                 member.alerts.as_str().to_owned(),
-                member.host.escape_debug().to_string(),
-                member.address.escape_debug().to_string(),
+                visible(&member.host),
+                visible(&member.address),
             ]
         })
         .collect();
@@ -163,7 +163,7 @@ fn render(seen: &Seen, now_ms: i64) -> String {
         .members
         .iter()
         .filter_map(|seen| Some((&seen.member.id, seen.member.cannot_lead.as_deref()?)))
-        .map(|(id, why)| format!("\n{id} cannot lead: {}", why.escape_debug()))
+        .map(|(id, why)| format!("\n{id} cannot lead: {}", visible(why)))
         .collect();
     let unable = unable.concat();
     format!(

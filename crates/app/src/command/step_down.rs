@@ -1,5 +1,6 @@
 //! `coordinator step-down`: a planned handover, asked of the leader through the state store.
 
+use super::table::visible;
 use super::{ask, open};
 use crate::compose::Stores;
 use crate::config::Config;
@@ -126,7 +127,7 @@ fn judge(members: &[MemberSeen], holder: &InstanceId, fresh: Duration) -> Result
         others.map(|seen| &seen.member).partition(|member| member.cannot_lead.is_some());
     if candidates.is_empty() {
         let why = |member: &Member| {
-            let why = member.cannot_lead.as_deref().unwrap_or_default().escape_debug().to_string();
+            let why = visible(member.cannot_lead.as_deref().unwrap_or_default());
             format!("; {} cannot lead: {why}", member.id)
         };
         let unable = unable.into_iter().map(why).collect::<Vec<_>>().concat();

@@ -1,5 +1,7 @@
 //! Columns for a terminal.
 
+use std::ops::RangeInclusive;
+
 /// Lines up `rows` under `header`, two spaces between columns, none at the end.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
@@ -22,9 +24,14 @@ pub fn date(unix_ms: i64) -> String {
         .map_or_else(|_| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-/// A text that somebody else wrote, fit for a terminal: what would move the cursor, or cannot be seen, is escaped.
+/// Format characters that change the direction in which a terminal shows a text.
+const BIDIRECTIONAL: [RangeInclusive<char>; 3] =
+    ['\u{200e}'..='\u{200f}', '\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
+
+/// A text that another program wrote, fit for a terminal: what would move the cursor, or cannot be seen, is escaped.
 pub fn visible(text: &str) -> String {
-    let show = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let moves = |c: char| c.is_control() || BIDIRECTIONAL.iter().any(|range| range.contains(&c));
+    let show = |c: char| if moves(c) { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(show).collect()
 }
 
@@ -42,6 +49,7 @@ mod tests {
     fn nothing_in_a_text_moves_the_cursor() {
         assert_eq!(visible("{\"price\": \"₹1\"}"), "{\"price\": \"₹1\"}");
         assert_eq!(visible("a\u{1b}[2J\nb\u{9b}"), "a\\u{1b}[2J\\nb\\u{9b}");
+        assert_eq!(visible("a\u{202e}b"), "a\\u{202e}b");
     }
 
     #[test]

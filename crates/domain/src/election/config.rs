@@ -1,7 +1,8 @@
 //! What an elector is told once.
 
-use crate::id::{InstanceId, Nonce};
-use crate::lease::{Epoch, Seq, TTL_MAX, TTL_MIN, margin};
+use crate::id::{ClaimId, InstanceId, Nonce};
+use crate::lease::{Epoch, Seq, TTL_MAX, TTL_MIN, Token, margin};
+use core::cmp::Ordering;
 use core::time::Duration;
 
 /// Heartbeats in a lease: two may fail before the third decides.
@@ -39,37 +40,49 @@ pub struct Config {
 pub struct Epochs {
     /// The highest epoch that the group's row was seen with. A row below it is one that the store has brought back.
     pub seen: Epoch,
-    /// The highest seq that a row with that epoch was seen with.
+    /// The claim of the first row that was seen with that epoch; [`ClaimId::NIL`] when it is not known. A row with the same
+    /// epoch under another claim is one that the store has brought back, or that was claimed after that.
+    pub claim: ClaimId,
+    /// The highest seq that a row with that epoch and claim was seen with.
     pub seq: Seq,
-    /// The highest that this instance has asked for. The claim may or may not have been granted.
+    /// The highest epoch that this instance has tried to claim. The claim may or may not have been granted.
     pub asked: Epoch,
 }
 
 impl Epochs {
-    /// Of an instance that has never looked.
-    pub const NONE: Self = Self { seen: Epoch(0), seq: Seq(0), asked: Epoch(0) };
+    /// Of an instance that has never read the lease.
+    pub const NONE: Self = Self { seen: Epoch(0), claim: ClaimId::NIL, seq: Seq(0), asked: Epoch(0) };
 
     /// What the next claim must be above.
     pub fn floor(self) -> Epoch {
         self.seen.max(self.asked)
     }
 
-    /// The row was seen with this epoch and `seq`.
-    pub(super) fn saw(&mut self, epoch: Epoch, seq: Seq) {
-        *self = self.and(Self { seen: epoch, seq, ..Self::NONE });
+    /// The row was seen with this token and `seq`.
+    pub(super) fn saw(&mut self, token: Token, seq: Seq) {
+        *self = self.and(Self { seen: token.epoch, claim: token.claim, seq, ..Self::NONE });
     }
 
-    /// Whether a later row was seen than one with this epoch and `seq`, which is an older copy then: of a backup that
-    /// was restored, of a standby that was promoted, or of a database that lost commits when it crashed.
-    pub(super) fn are_beyond(self, epoch: Epoch, seq: Seq) -> bool {
-        (epoch, seq) < (self.seen, self.seq)
+    /// Whether another row was seen that is later than one with this token and `seq`, or as late. This row is an older copy
+    /// then, or follows one: of a backup that was restored, of a standby that was promoted, or of a database that lost
+    /// commits when it crashed.
+    pub fn are_beyond(self, token: Token, seq: Seq) -> bool {
+        let same_claim = self.claim == token.claim || self.claim == ClaimId::NIL;
+        token.epoch < self.seen || token.epoch == self.seen && (!same_claim || seq < self.seq)
     }
 
-    /// The later row and the higher number of the two.
+    /// The later row and the higher number of the two. Of two rows with one epoch under different claims it is this one's.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let (seen, seq) = (self.seen, self.seq).max((other.seen, other.seq));
-        Self { seen, seq, asked: self.asked.max(other.asked) }
+        let asked = self.asked.max(other.asked);
+        let later = match self.seen.cmp(&other.seen) {
+            Ordering::Less => other,
+            Ordering::Greater => self,
+            Ordering::Equal if self.claim == ClaimId::NIL => Self { seq: self.seq.max(other.seq), ..other },
+            Ordering::Equal if self.claim == other.claim => Self { seq: self.seq.max(other.seq), ..self },
+            Ordering::Equal => self,
+        };
+        Self { asked, ..later }
     }
 }
 

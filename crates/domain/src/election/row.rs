@@ -30,6 +30,8 @@ pub(super) struct LeaseLane {
     renew_at: Time,
     /// When the lease is read if no hint comes.
     poll_at: Time,
+    /// The last claim, release or note failed.
+    write_failed: bool,
     /// The last call succeeded, then. `None`: it failed, or there was none.
     answered: Option<Time>,
     own: Option<Own>,
@@ -59,7 +61,7 @@ enum Kind {
     Read,
     Claim,
     /// What the row has when it is carried out.
-    Renew(Epoch, Seq),
+    Renew(Token, Seq),
     Release,
     Note(ClaimId),
 }
@@ -101,6 +103,7 @@ impl LeaseLane {
             call: None,
             renew_at: Time::ZERO,
             poll_at: Time::ZERO,
+            write_failed: false,
             answered: None,
             own: None,
             term: None,
@@ -236,7 +239,7 @@ impl LeaseLane {
                 // Not sent when its lease is over, however long a connection took (M17).
                 timeout = timeout.min(leadership.deadline.since(now));
                 let (token, seq, current) = (leadership.token, term.seq, term.current);
-                (Kind::Renew(token.epoch, seq), RowRequest::Renew { token, seq, current })
+                (Kind::Renew(token, seq), RowRequest::Renew { token, seq, current })
             }
             (LeaseWork::Note, _) => {
                 let found = self.behind.take()?;
@@ -267,7 +270,7 @@ impl LeaseLane {
             holder: config.id.clone(),
             ttl: config.ttl,
             floor: self.epochs.floor().max(reported),
-            forgotten: other_timeline || self.epochs.are_beyond(observed.token.epoch, observed.seq),
+            forgotten: other_timeline || self.epochs.are_beyond(observed.token, observed.seq),
         };
         self.own = Some(Own { claim: candidacy.claim, sent: now, abandoned: false });
         self.unreleased = None;
@@ -302,6 +305,7 @@ impl LeaseLane {
         self.answered = answer.is_ok().then_some(now);
         match answer {
             Ok(answer) => {
+                self.write_failed &= call.kind == Kind::Read;
                 self.poll_at = now + cx.config.slow_poll();
                 self.succeeded(now, &call, answer, cx)
             }
@@ -324,8 +328,8 @@ impl LeaseLane {
             RowAnswer::NotSent => LeaseNews::Nothing,
             RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten }) => {
                 // Also when the term has ended since: a backup from before this renewal must be noticed (M23).
-                if let Kind::Renew(epoch, seq) = call.kind {
-                    self.epochs.saw(epoch, seq);
+                if let Kind::Renew(token, seq) = call.kind {
+                    self.epochs.saw(token, seq);
                 }
                 if self.term.is_none() {
                     return LeaseNews::Nothing;
@@ -350,7 +354,7 @@ impl LeaseLane {
                 match (release, self.release.take()) {
                     // A backup from before this release is noticed (M23).
                     (Release::Released, Some(PendingRelease { token, seq, .. })) => {
-                        self.epochs.saw(token.epoch, seq);
+                        self.epochs.saw(token, seq);
                         LeaseNews::Released(token)
                     }
                     (Release::Released | Release::Superseded, _) => LeaseNews::Nothing,
@@ -379,6 +383,12 @@ impl LeaseLane {
         // Refused at once: not again before the retry. Timed out: that time has passed already.
         let retry_at = now.max(call.sent + config.retry());
         self.poll_at = retry_at;
+        if matches!(call.kind, Kind::Claim | Kind::Release | Kind::Note(_)) {
+            // A store may answer reads and refuse writes, like one whose disk is full: each claim costs an epoch.
+            if core::mem::replace(&mut self.write_failed, true) {
+                self.poll_at = retry_at.max(call.sent + config.heartbeat);
+            }
+        }
         match call.kind {
             // It may have been carried out: the next read shows it.
             Kind::Claim => {
@@ -402,10 +412,10 @@ impl LeaseLane {
         let (token, seq, released) = (row.version.token, row.version.seq, row.released);
         let current = row.version.current;
         let resign = row.resign.clone();
-        self.epochs.saw(token.epoch, seq);
+        self.epochs.saw(token, seq);
         // On another timeline, or open, the next claim finds it. A leader that carries the lease over finds it too.
         let holds = !released && token.timeline == current && self.noted != Some(token.claim);
-        let behind = holds && !cx.stopping && self.epochs.are_beyond(token.epoch, seq);
+        let behind = holds && !cx.stopping && self.epochs.are_beyond(token, seq);
         let own = self.own.is_some_and(|own| own.claim == token.claim);
         self.behind = (behind && !own).then_some(token);
         Sighting::update(&mut self.seen, row, now);
@@ -441,7 +451,7 @@ impl LeaseLane {
     /// The lease is ours, by the answer to the claim or by a read after an unknown outcome. The deadline
     /// counts from the original send either way (M13); past it, or unwanted, the lease is released.
     fn granted(&mut self, now: Time, token: Token, seq: Seq, current: Timeline, cx: Context) -> LeaseNews {
-        self.epochs.saw(token.epoch, seq);
+        self.epochs.saw(token, seq);
         let Some(own) = self.own.as_mut().filter(|own| own.claim == token.claim) else {
             return LeaseNews::Nothing;
         };

@@ -335,7 +335,7 @@ impl Machine {
                 ensure(token.timeline == current, "the change of the timeline says it already")?;
                 let epochs = self.elector.epochs();
                 ensure(*known == epochs.floor(), "less is reported than is known")?;
-                ensure((token.epoch, seq) < (epochs.seen, epochs.seq), "the row is not behind")
+                ensure(epochs.are_beyond(token, seq), "the row is not behind")
             }
             RowRequest::Release { token, .. } => {
                 self.released.insert(token.claim);

@@ -18,7 +18,7 @@ use domain::election::{
     Epochs, Event, Resign, Role, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse,
 };
 use domain::lease::{Epoch, Observation, Seq};
-use domain::ports::{Acquire, ClaimRequest, Noted, Release, Renewal};
+use domain::ports::{Acquire, ClaimRequest, Noted, Release, Renewal, StoreError};
 use domain::recovery::RecoveryCode;
 use machine::Machine;
 
@@ -108,7 +108,7 @@ fn a_claim_after_a_restart_says_that_the_store_has_forgotten() {
 /// A backup was restored, and another instance leads, which has never seen the rows after it.
 #[test]
 fn a_follower_that_remembers_a_later_row_reports_it_once_for_each_claim() {
-    let remembered = Epochs { seen: Epoch(9), seq: Seq(50), asked: Epoch(11) };
+    let remembered = Epochs { seen: Epoch(9), claim: place::foreign(2), seq: Seq(50), asked: Epoch(11) };
     let mut machine = Machine::remembering(TicketUse::None, remembered);
     machine.happens(&Event::Wakeup);
     let asked = |machine: &Machine| machine.row.as_ref().map(|asked| asked.request.clone());
@@ -120,7 +120,8 @@ fn a_follower_that_remembers_a_later_row_reports_it_once_for_each_claim() {
         machine.row_answers(place::observed(row));
     };
     let row = |n, epoch, seq| place::row(place::foreign(n), epoch, seq);
-    for (n, epoch, seq) in [(1, 8, 70), (2, 9, 49)] {
+    // A smaller epoch; a smaller seq; the same epoch under another claim, which has come further.
+    for (n, epoch, seq) in [(1, 8, 70), (2, 9, 49), (3, 9, 99)] {
         let found = row(n, epoch, seq).version.token;
         let note = Some(RowRequest::Note { found, known: Epoch(11) });
         shows(&mut machine, row(n, epoch, seq));
@@ -133,7 +134,7 @@ fn a_follower_that_remembers_a_later_row_reports_it_once_for_each_claim() {
         shows(&mut machine, row(n, epoch, seq + 1));
         assert_eq!(asked(&machine), None, "once");
     }
-    for row in [row(3, 9, 50), row(4, 12, 0), Observation { released: true, ..row(5, 8, 1) }] {
+    for row in [row(2, 9, 50), row(4, 12, 0), Observation { released: true, ..row(5, 8, 1) }] {
         shows(&mut machine, row.clone());
         assert!(!matches!(asked(&machine), Some(RowRequest::Note { .. })), "{row:?}");
         if asked(&machine).is_some() {
@@ -242,6 +243,32 @@ fn late_answers() -> Vec<Event> {
     let recoveries = recoveries.map(|answer| Event::Recovered { call: recovery, answer });
     let silence = [other.row_is_silent(), other.ticket_is_silent()];
     rows.into_iter().chain(tickets).chain(recoveries).chain(silence).collect()
+}
+
+/// A store whose disk is full answers reads and refuses claims; each claim costs an epoch.
+#[test]
+fn claims_that_are_refused_one_after_the_other_come_once_in_a_heartbeat() {
+    let mut machine = Machine::new(TicketUse::None);
+    machine.happens(&Event::Wakeup);
+    let mut sent = Vec::new();
+    while sent.len() < 4 {
+        let event = match machine.row.as_ref().map(|asked| asked.request.clone()) {
+            Some(RowRequest::Claim(_)) => {
+                sent.push(machine.now);
+                machine.row_result(Err(StoreError::Unavailable("the disk is full".into())))
+            }
+            Some(RowRequest::Observe) => machine.row_says(place::observed(place::open())),
+            _ => Event::Wakeup,
+        };
+        machine.happens(&event);
+        if machine.row.is_none() {
+            machine.until_wakeup().happens(&Event::Wakeup);
+        }
+    }
+    let pauses: Vec<_> = sent.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    let heartbeat = machine.elector.config().heartbeat();
+    assert!(pauses[0] < heartbeat / 2, "one that failed alone is tried again soon: {pauses:?}");
+    assert!(pauses[1..].iter().all(|pause| *pause >= heartbeat), "{pauses:?}");
 }
 
 /// The backup of a store is older than the last write of an orderly stop, which is the release.

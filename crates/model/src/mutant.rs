@@ -326,8 +326,11 @@ pub const MUTANTS: &[Mutant] = &[
     elector(
         "an-older-row-is-claimed-as-any-other",
         "M23",
-        "a claimer that has seen a later row does not note that the store has forgotten",
-        &[instead(ROW, "self.epochs.are_beyond(observed.token, observed.seq)", "false")],
+        "an instance that has seen a later row neither reports it nor notes in its claim that the store has forgotten",
+        &[
+            instead(ROW, "self.epochs.are_beyond(observed.token, observed.seq)", "false"),
+            instead(ROW, "!cx.stopping && self.epochs.are_beyond(token, seq)", "false"),
+        ],
         ("restore-again", 1),
     ),
     elector(

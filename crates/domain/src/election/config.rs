@@ -77,10 +77,9 @@ impl Epochs {
         let asked = self.asked.max(other.asked);
         let later = match self.seen.cmp(&other.seen) {
             Ordering::Less => other,
-            Ordering::Greater => self,
             Ordering::Equal if self.claim == ClaimId::NIL => Self { seq: self.seq.max(other.seq), ..other },
             Ordering::Equal if self.claim == other.claim => Self { seq: self.seq.max(other.seq), ..self },
-            Ordering::Equal => self,
+            Ordering::Greater | Ordering::Equal => self,
         };
         Self { asked, ..later }
     }

@@ -191,8 +191,9 @@ fn chaos(record: &Record) -> String {
          | system | signals | executed twice | lost | without a result | never reached the promoted standby |\n\
          |---|---|---|---|---|---|\n\
          | coordinator, {} faults | {} | {} | {} | {} | {} |\n| `SET NX PX` and a flag, {} faults | {} | {} | {} | not applicable | {} |\n\n\
-         There were {} elections. A takeover took {} of its time limit in the median and {} at most. A handover took {} in the\n\
-         median and {} at most. The build was a debug build, on two processors, with everything on one machine.\n",
+         There were {} elections. A takeover took {} times LEADER_TTL plus its margin in the median and {} times at most. A\n\
+         handover took {} times 5 ms in the median and {} times at most. The build was a debug build, on two processors, with\n\
+         everything on one machine, so these figures say little about the speed of the product.\n",
         number(&figures["faults_total"]),
         number(&figures["faults_total"]),
         number(&figures["signals"]),
@@ -246,7 +247,7 @@ fn signals(record: &Record) -> String {
          | signals in doubt that were listed and resolved by the operator | {} |\n| late orders that the service refused | {} |\n\
          | signals executed twice | {} |\n| signals lost | {} |\n| signals executed out of order | {} |\n\
          | steps missing in the audit | {} |\n\n\
-         A takeover took {} of its time limit in the median and {} at most. The build was a release build, on two\n\
+         A takeover took {} times LEADER_TTL plus its margin in the median and {} at most. The build was a release build, on two\n\
          processors, with everything on one machine.\n",
         number(&figures["signals"]),
         number(&figures["instruments"]),

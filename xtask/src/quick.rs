@@ -21,7 +21,7 @@ const WITH_SERVERS: [(&str, &str); 7] = [
     ("testkit", "backend"),
 ];
 /// Changes of these concern every crate.
-const EVERYWHERE: [&str; 3] = ["Cargo.toml", "Cargo.lock", ".cargo/"];
+const EVERYWHERE: [&str; 4] = ["Cargo.toml", "Cargo.lock", "clippy.toml", ".cargo/"];
 /// The package that the simulation tests.
 const SIMULATED: &str = "sim";
 /// A twentieth of what `cargo xtask sim` plays.
@@ -170,7 +170,7 @@ fn exists(metadata: &Metadata, (package, target): (&str, &str)) -> bool {
 /// Committed or not, and new files.
 fn changed_files(workspace: &Workspace, revision: &str) -> Result<Vec<String>, String> {
     let git = |arguments: &[&str]| output(Command::new("git").args(arguments).current_dir(workspace.root()));
-    let changed = git(&["diff", "--name-only", revision, "--"])?;
+    let changed = git(&["diff", "--name-only", "--no-renames", revision, "--"])?;
     let new = git(&["ls-files", "--others", "--exclude-standard"])?;
     Ok(changed.lines().chain(new.lines()).map(str::to_owned).collect())
 }

@@ -53,7 +53,7 @@ const CLAIM: &str = concat!(
 /// $1 to $4 token, $5 seq, $6 hint, $7 the server's timeline as the sender knows it (M20), $8 the seq that the row has
 /// reached for certain (M23). Carries the row to the timeline.
 /// What the server has forgotten after a promotion, a restore or a crash is not known, so the moment is noted in the
-/// same statement. One row always: the server's timeline, and with it what was renewed, if it was.
+/// same statement. A claim is above the floor that it read, so a floor that is not below the epoch was noted since. One row always: the server's timeline, and with it what was renewed, if it was.
 const RENEW: &str = concat!(
     "WITH here AS (SELECT ",
     timeline!(),
@@ -68,7 +68,7 @@ const RENEW: &str = concat!(
           AND here.tl = $7
         RETURNING true AS done, left(resign, 256) AS resign,
             lease.forgot_ms AS forgot_ms,
-            (SELECT before.tl <> lease.tl OR before.seq < $8 FROM before) AS found)
+            (SELECT before.tl <> lease.tl OR before.seq < $8 FROM before) OR lease.epoch_floor >= lease.epoch AS found)
      SELECT here.tl AS current, coalesce(done, false) AS done, forgot_ms, coalesce(found, false) AS found, resign,
             CASE WHEN done THEN pg_notify(",
     channel!(),

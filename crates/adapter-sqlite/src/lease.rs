@@ -95,7 +95,7 @@ pub(crate) async fn renew(
         now_text!(),
         " WHERE ",
         holds!(),
-        " AND seq < ?5 AND seq >= ?8 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign, forgot_ms"
+        " AND seq < ?5 AND seq >= ?8 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign, forgot_ms, epoch_floor >= epoch AS noted"
     );
     const RENEW_OLDER: &str = concat!(
         "UPDATE coordinator_lease SET tl = ?6, seq = ?5, forgot_ms = max(",
@@ -104,7 +104,7 @@ pub(crate) async fn renew(
         now_text!(),
         " WHERE ",
         holds!(),
-        " AND seq < ?5 AND seq < ?8 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign, forgot_ms"
+        " AND seq < ?5 AND seq < ?8 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign, forgot_ms, epoch_floor >= epoch AS noted"
     );
     for (sql, found) in [(RENEW, false), (RENEW_OLDER, true)] {
         let statement = fenced(sql, &config.group, token)
@@ -115,6 +115,8 @@ pub(crate) async fn renew(
         if let Some(row) = session.fetch(statement).await?.first() {
             let stored = Stored::new("coordinator_lease", row);
             let (resign, forgot_ms) = (stored.maybe_text("resign")?, stored.maybe_number("forgot_ms")?);
+            // A claim is above the floor that it read, so a floor that is not below the epoch was noted since.
+            let found = found || stored.maybe_number("noted")? == Some(1);
             return Ok(Some(Renewed { resign, forgot_ms, found }));
         }
     }
@@ -125,7 +127,7 @@ pub(crate) async fn renew(
 pub(crate) struct Renewed {
     pub(crate) resign: Option<String>,
     pub(crate) forgot_ms: Option<i64>,
-    /// It was an older copy.
+    /// It was an older copy, or another instance has noted that it is one.
     pub(crate) found: bool,
 }
 

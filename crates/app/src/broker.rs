@@ -1,8 +1,8 @@
 //! The broker of the demonstration and of the tests: a file that keeps every order that it receives, also one that comes
 //! twice.
 //!
-//! It shows what a receiver of orders can do for us. It remembers the largest epoch of a lookup, with the leader's claim,
-//! and the attempts that it was asked about in that epoch. It refuses orders of a smaller epoch, orders of the same epoch
+//! It shows what a receiver of orders can do for us. It remembers the largest epoch of a request or lookup, with the
+//! leader's claim, and the attempts that were looked up in that epoch. It refuses orders of a smaller epoch, orders of the same epoch
 //! under another claim, and those attempts. So when it answers that it has no order for a signal, none can come any more:
 //! not from a leader that was stopped just before it sent, and not from the same leader, whose request took too long.
 
@@ -39,9 +39,13 @@ impl Broker {
 
     /// Accepts an order. One write of one short line at the end of the file: whole or not at all.
     fn accept(&self, signal: &Signal, token: &Token) -> io::Result<Settlement> {
-        let (_locked, fence) = self.gate()?;
+        let (mut locked, mut fence) = self.gate()?;
         if fence.refuses(&name(signal), signal.attempt, token.epoch, token.claim) {
             return Ok(Settlement::Received);
+        }
+        if fence.latest() != Some((token.epoch, token.claim)) {
+            fence.see(token.epoch, token.claim);
+            keep(&mut locked, &fence)?;
         }
         let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
         file.write_all(format!("{} {}\n", signal.id, token.epoch).as_bytes())?;
@@ -56,16 +60,9 @@ impl Broker {
         if fence.is_past(token.epoch, token.claim) {
             return Ok(Settlement::InDoubt);
         }
-        if fence.latest() != Some((token.epoch, token.claim)) {
-            // A new leader: what was promised to former ones is refused by their epoch.
-            fence = HandlerFence::resumed(token.epoch, token.claim);
-        }
+        fence.see(token.epoch, token.claim);
         fence.promise(name(signal), signal.attempt);
-        let text = written(&fence);
-        locked.set_len(0)?;
-        locked.rewind()?;
-        locked.write_all(text.as_bytes())?;
-        locked.sync_data()?;
+        keep(&mut locked, &fence)?;
         let has = self.orders()?.iter().any(|order| order == signal.id.as_str());
         Ok(if has { Settlement::Done } else { Settlement::Received })
     }
@@ -79,6 +76,14 @@ impl Broker {
         file.read_to_string(&mut text)?;
         Ok((file, read(&text).unwrap_or_default()))
     }
+}
+
+/// Durable when it returns: nothing is answered before.
+fn keep(file: &mut File, fence: &HandlerFence<String>) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(written(fence).as_bytes())?;
+    file.sync_data()
 }
 
 /// What the fence knows a signal by.

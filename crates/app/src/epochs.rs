@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the file begins with.
@@ -48,8 +49,10 @@ impl StoreKind {
 pub struct EpochFile {
     path: PathBuf,
     kept: Epochs,
-    /// What this process has kept, for a file that somebody deletes meanwhile.
+    /// What this process has kept, for a file that is deleted while it runs.
     latest: Arc<Mutex<Epochs>>,
+    /// The last durable write failed: only one that succeeds proves that the next one can.
+    has_failed: Arc<AtomicBool>,
 }
 
 impl EpochFile {
@@ -63,7 +66,12 @@ impl EpochFile {
             // A group's name is one of a file too: it has no slash, and is short enough.
             let path = directory.join(format!("{}{group}", kind.prefix()));
             read(&path)
-                .map(|kept| Self { path, kept, latest: Arc::new(Mutex::new(Epochs::NONE)) })
+                .map(|kept| Self {
+                    path,
+                    kept,
+                    latest: Arc::new(Mutex::new(Epochs::NONE)),
+                    has_failed: Arc::default(),
+                })
                 .map_err(|fault| fault.to_string())
         };
         let own = kept_of(store)?;
@@ -98,6 +106,11 @@ impl EpochFile {
     }
 
     fn write(&self, epochs: Epochs) -> Result<(), Fault> {
+        for (what, number) in [("epoch", epochs.seen.0), ("seq", epochs.seq.0), ("epoch", epochs.asked.0)] {
+            if number > NUMBER_MAX {
+                return Err(Fault::Absurd { what, number });
+            }
+        }
         let unwritable = |error| self.unwritable(error);
         let _lock = self.lock().map_err(unwritable)?;
         let known = read(&self.path)?;
@@ -106,18 +119,23 @@ impl EpochFile {
         if epochs == known {
             return Ok(());
         }
-        let replace = || {
-            self.draft(epochs)?.sync_all()?;
-            fs::rename(self.beside("draft"), &self.path)?;
-            let directory = self.path.parent().unwrap_or(Path::new("."));
-            File::open(directory)?.sync_all()
-        };
-        replace().map_err(unwritable)?;
+        let replaced = self.replace(epochs);
+        self.has_failed.store(replaced.is_err(), Relaxed);
+        replaced.map_err(unwritable)?;
         *latest = epochs;
         Ok(())
     }
 
-    /// Reads the file, and creates a file of its size in its directory. Writes it again if it was deleted. Not synced, so that it costs the disk nothing: a
+    /// Durable when it returns. Under the lock.
+    fn replace(&self, epochs: Epochs) -> io::Result<()> {
+        self.draft(epochs)?.sync_all()?;
+        fs::rename(self.beside("draft"), &self.path)?;
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        File::open(directory)?.sync_all()
+    }
+
+    /// Reads the file, and creates a file of its size in its directory. Writes it again if it was deleted. Not synced, so
+    /// that it costs the disk nothing, unless a synced write has failed: a
     /// disk or a quota that is full refuses the write itself.
     fn try_write(&self) -> Result<(), Fault> {
         if !self.path.exists() {
@@ -126,6 +144,11 @@ impl EpochFile {
         let unwritable = |error| self.unwritable(error);
         let _lock = self.lock().map_err(unwritable)?;
         let known = read(&self.path)?;
+        if self.has_failed.load(Relaxed) {
+            self.replace(known).map_err(unwritable)?;
+            self.has_failed.store(false, Relaxed);
+            return Ok(());
+        }
         self.draft(known).and_then(|_| fs::remove_file(self.beside("draft"))).map_err(unwritable)
     }
 }
@@ -164,11 +187,15 @@ enum Fault {
     #[error("the file of epochs {} cannot be read: {error}. This user must be able to read it", .path.display())]
     Unreadable { path: PathBuf, error: io::Error },
     #[error(
-        "the file of epochs {} is damaged: {what}. Replace it with the file of another instance of the group, or delete \
-         it (docs/integration.md)",
+        "the file of epochs {} is damaged: {what}. Stop the instance, then replace the file with that of another instance \
+         of the group, or delete it (docs/integration.md)",
         .path.display()
     )]
     Damaged { path: PathBuf, what: String },
+    #[error(
+        "the lease row's {what} is {number}, which no group reaches: repair the row, and then start the instances again"
+    )]
+    Absurd { what: &'static str, number: u64 },
 }
 
 fn remedy(error: &io::Error) -> &'static str {
@@ -271,7 +298,7 @@ mod tests {
         ] {
             for said in said_of(&content).await {
                 let said = said.unwrap_err();
-                for part in ["epochs-sqlite-g", "is damaged: ", cause, "Replace it", "or delete it"] {
+                for part in ["epochs-sqlite-g", "is damaged: ", cause, "Stop the instance", "or delete it"] {
                     assert!(said.contains(part), "{part}: {said}");
                 }
             }
@@ -314,6 +341,16 @@ mod tests {
             }
             assert_eq!(open().kept(), epochs(3, next.map_or(4, |lower| lower.asked.0)));
         }
+    }
+
+    #[tokio::test]
+    async fn a_number_that_no_group_reaches_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = EpochFile::open(directory.path(), StoreKind::Sqlite, &group()).unwrap();
+        file.keep(epochs(3, 4)).await.unwrap();
+        let said = file.keep(epochs(NUMBER_MAX + 1, 4)).await.unwrap_err();
+        assert!(said.contains("the lease row's epoch is 1099511627777"), "{said}");
+        assert_eq!(read(&file.path).unwrap(), epochs(3, 4), "the file is as it was");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use crate::clock::{self, Alarm, of_this_process};
 use crate::complaints::{Effect, Trouble};
 use crate::leadership::Leadership;
-use crate::memory::{keep_asked, keep_granted};
+use crate::memory::{keep_asked, keep_granted, kept_within};
 use crate::notice::{Notice, NoticeKind};
 use crate::recover::{Purpose, recover};
 use crate::shared::Shared;
@@ -108,8 +108,9 @@ impl Driver {
         }
         // A backup of this term that is restored before the next start is noticed (M23).
         if let Some(memory) = &self.shared.epochs {
-            let kept = memory.keep(Epochs { asked: Epoch(0), ..self.elector.epochs() }).await;
-            self.shared.ability.found(&kept);
+            let epochs = Epochs { asked: Epoch(0), ..self.elector.epochs() };
+            let limit = self.elector.config().heartbeat();
+            self.shared.ability.found(&kept_within(clock::now(), limit, &**memory, epochs).await);
         }
         Ok(())
     }

@@ -57,7 +57,7 @@ pub(crate) async fn keep_granted(shared: &Shared, now: Time, limit: Duration, to
     shared.ability.found(&kept);
 }
 
-async fn kept_within(
+pub(crate) async fn kept_within(
     now: Time,
     limit: Duration,
     memory: &dyn EpochMemory,

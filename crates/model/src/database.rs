@@ -42,8 +42,6 @@ struct Tables {
     holder: Option<InstanceId>,
     signal: SignalState,
     floor: Epoch,
-    /// The holder has not yet read that the store has forgotten.
-    noted: bool,
     /// When the store was found to have forgotten, by a count of these; kept in sets in which a backup may be restored.
     forgot_ms: Option<i64>,
     /// The signal was put in doubt since.
@@ -80,7 +78,6 @@ impl Database {
             holder: None,
             signal: SignalState::Received,
             floor: Epoch(0),
-            noted: false,
             forgot_ms: None,
             asked: false,
         };
@@ -208,7 +205,9 @@ impl Database {
             RowRequest::Renew { token, seq, .. } => {
                 let done = self.holds(token, *seq, WriteKind::Renewal, broken);
                 let older = self.tables.seq < reached && broken != Some(Rule::RenewalNotesOlderRow);
-                let forgotten = self.tables.token.timeline != self.current || older || self.tables.noted;
+                let forgotten = self.tables.token.timeline != self.current
+                    || older
+                    || self.tables.floor >= self.tables.token.epoch;
                 if done {
                     if older {
                         self.forgot();
@@ -236,7 +235,7 @@ impl Database {
             RowRequest::Note { found, known } => {
                 let row = &mut self.tables;
                 let noted = if row.token == *found && !row.released {
-                    (row.floor, row.noted) = (row.floor.max(*known), true);
+                    row.floor = row.floor.max(*known);
                     self.forgot();
                     Noted::Noted
                 } else {
@@ -268,7 +267,6 @@ impl Database {
         self.tables.seq = Seq(0);
         self.tables.released = false;
         self.tables.ttl = request.ttl;
-        self.tables.noted = false;
         self.tables.holder = Some(request.holder.clone());
         // A promotion is noted too, and judged without it: see `lost_claims`.
         if request.forgotten && observed.current == observed.token.timeline {

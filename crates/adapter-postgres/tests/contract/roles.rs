@@ -10,8 +10,8 @@ use domain::lease::{Epoch, Seq};
 use domain::ledger::Settlement;
 use domain::member::{Health, Member, Standing};
 use domain::ports::{
-    Decision, InFlight, Migrate, Recorded, Release, Renewal, Schema, SignalClaim, SignalLedger, StateStore,
-    Submit, Switch, Switched,
+    Decision, InFlight, Migrate, Noted, Recorded, Release, Renewal, Schema, SignalClaim, SignalLedger,
+    StateStore, Submit, Switch, Switched,
 };
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
@@ -73,6 +73,7 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     store.beat(&member(&opening)).await.expect("beat");
     let token = lead(&store, &opening).await;
     assert!(matches!(store.renew(&token, Seq(1), token.timeline).await, Ok(Renewal::Renewed { .. })));
+    assert_eq!(store.note_forgotten(&token, Epoch(0)).await, Ok(Noted::Noted));
     RawPortfolio::read(&store).await.expect("portfolio");
 
     let mut late = signal("late");

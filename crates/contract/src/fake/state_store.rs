@@ -160,12 +160,13 @@ impl FakeStateStore {
         let older = std::mem::replace(&mut lease.seq, seq) < self.reached(token);
         let carried = std::mem::replace(&mut lease.token.timeline, timeline) != timeline;
         let resign = lease.resign.as_deref().map(shortened);
-        let forgotten = carried || older;
         let now_ms = tables.now_ms();
         let noted = tables.forgotten.entry(self.opening.group.clone()).or_default();
-        if forgotten {
+        if carried || older {
             noted.now(now_ms);
         }
+        // A claim is above the floor that it read, so a floor that is not below the epoch was noted since.
+        let forgotten = carried || older || noted.floor >= token.epoch;
         let forgot_ms = noted.at_ms;
         self.wake_others(&mut tables);
         (Renewal::Renewed { timeline, resign, forgotten }, forgot_ms)

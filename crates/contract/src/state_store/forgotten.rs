@@ -11,6 +11,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         a_store_that_never_forgot_has_no_moment,
         a_claim_that_finds_it_notes_the_moment_for_every_process,
         a_follower_that_knows_a_later_row_notes_it_and_the_leader_finds_it,
+        a_note_that_comes_before_the_first_renewal_is_found_by_it,
         a_note_about_a_row_that_has_changed_writes_nothing,
     )
 }
@@ -92,6 +93,20 @@ async fn a_follower_that_knows_a_later_row_notes_it_and_the_leader_finds_it(scen
         "the claim knew it"
     );
     assert_eq!(scene.neighbour().process("a").await.look().await.floor, Epoch(0), "of this group");
+}
+
+/// The claim had no answer: its holder learns of it by a read, after the note. It knows nothing to compare with.
+async fn a_note_that_comes_before_the_first_renewal_is_found_by_it(scene: Scene) {
+    let (a, b, c) = (scene.process("a").await, scene.process("b").await, scene.process("c").await);
+    let token = b.lead().await;
+    assert_eq!(a.state.note_forgotten(&token, token.epoch).await, Ok(Noted::Noted));
+    for seq in [1, 2] {
+        assert_eq!(
+            c.state.renew(&token, Seq(seq), token.timeline).await,
+            Ok(Renewal::Renewed { timeline: token.timeline, resign: None, forgotten: true }),
+            "a store object that knows nothing of the claim"
+        );
+    }
 }
 
 async fn a_note_about_a_row_that_has_changed_writes_nothing(scene: Scene) {

@@ -175,9 +175,9 @@ impl LeaseLane {
         let note = if self.behind.is_some() && self.term.is_none() { Due::Now } else { Due::OnEvent };
         let renewal = self.term.map(|_| self.renew_at).into();
         [
+            (LeaseWork::Note, note),
             (LeaseWork::Release, release),
             (LeaseWork::Renew, renewal),
-            (LeaseWork::Note, note),
             (LeaseWork::Claim, cx.claim),
             (LeaseWork::Read(Cause::Timer), self.poll_due(cx)),
             (LeaseWork::Read(Cause::Hint), self.hint_due(cx)),
@@ -417,7 +417,7 @@ impl LeaseLane {
         let holds = !released && token.timeline == current && self.noted != Some(token.claim);
         let behind = holds && !cx.stopping && self.epochs.are_beyond(token, seq);
         let own = self.own.is_some_and(|own| own.claim == token.claim);
-        self.behind = (behind && !own).then_some(token);
+        self.behind = behind.then_some(token);
         Sighting::update(&mut self.seen, row, now);
         self.outdated = false;
         if let Role::Leader(leadership) = cx.role {

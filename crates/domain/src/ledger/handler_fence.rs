@@ -1,6 +1,7 @@
 //! What a receiver of orders remembers so that a leader of the past cannot reach it. Embedding services use it in their
 //! [`SignalHandler`](crate::ports::SignalHandler); the demonstration's broker and the tests' broker use the same value.
-//! A change must keep this: after [`promise`](HandlerFence::promise), no order of that attempt is accepted, ever.
+//! A change must keep this: after [`promise`](HandlerFence::promise), no order that a leader had sent before is accepted
+//! under that attempt, ever.
 
 use crate::id::ClaimId;
 use crate::lease::Epoch;
@@ -25,8 +26,9 @@ use alloc::collections::BTreeMap;
 /// // A lookup by the leader of epoch 8: there is no order for attempt 1.
 /// fence.see(Epoch(8), new);
 /// fence.promise("signal-1", 1);
-/// // The order of the former leader arrives late.
+/// // Orders arrive late: one of the former leader, one of this leader, whose request took too long.
 /// assert!(fence.refuses(&"signal-1", 1, Epoch(7), old));
+/// assert!(fence.refuses(&"signal-1", 1, Epoch(8), new));
 /// assert!(!fence.refuses(&"signal-1", 2, Epoch(8), new));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +57,14 @@ impl<Key: Ord> HandlerFence<Key> {
         self.latest
     }
 
-    /// Remembers the leader of a request, whatever the request is about. An epoch that was seen under another claim
-    /// changes nothing: two leaders may have one number after the store has forgotten.
+    /// Remembers the leader of a request, whatever the request is about, before anything is promised to it. An epoch that
+    /// was seen under another claim changes nothing: two leaders may have one number after the store has forgotten. With a
+    /// larger epoch all promises end: every order that they are about is refused by its epoch from now on, and attempts
+    /// are counted anew after the store has forgotten.
     pub fn see(&mut self, epoch: Epoch, claim: ClaimId) {
         if self.latest.is_none_or(|(latest, _)| epoch > latest) {
             self.latest = Some((epoch, claim));
+            self.promised.clear();
         }
     }
 
@@ -82,11 +87,6 @@ impl<Key: Ord> HandlerFence<Key> {
     /// Every promise: the signal and its latest attempt that will not be executed.
     pub fn promises(&self) -> impl Iterator<Item = (&Key, u32)> {
         self.promised.iter().map(|(signal, attempt)| (signal, *attempt))
-    }
-
-    /// Forgets what was promised about a signal. Only for one that is final: every promise takes memory until then.
-    pub fn forget(&mut self, signal: &Key) {
-        self.promised.remove(signal);
     }
 }
 
@@ -123,8 +123,10 @@ mod tests {
             assert_eq!(fence.refuses(&signal, attempt, Epoch(9), A), refused, "{signal} {attempt}");
         }
         fence.see(Epoch(10), A);
-        assert!(fence.refuses(&'x', 2, Epoch(11), A), "a later leader does not lift a promise");
-        fence.forget(&'x');
-        assert!(!fence.refuses(&'x', 2, Epoch(11), A));
+        assert!(fence.refuses(&'x', 2, Epoch(9), A), "by its epoch");
+        assert!(
+            !fence.refuses(&'x', 1, Epoch(10), A),
+            "attempts are counted anew after the store has forgotten"
+        );
     }
 }

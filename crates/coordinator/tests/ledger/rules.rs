@@ -65,6 +65,8 @@ async fn what_a_leader_claimed_and_did_not_hand_out_waits_again() {
     let pulling = leader.ledger.clone();
     let pulled = tokio::spawn(async move { pulling.pull(10, PATIENCE).await });
     eventually("the claim is carried out", leader.faults.holds()).await;
+    // A released row would refuse the report.
+    leader.faults.lasting_of(Call::Release, Fault::LoseRequest);
     leader.loses_its_lease().await;
     leader.faults.deliver();
     let pulled = eventually("it is answered", pulled).await.expect("no panic");

@@ -1,13 +1,13 @@
 //! A broker that accepts whatever arrives and never asks whether it came before: what it accepted twice was
-//! done twice. One that fences refuses what a former leader sends (see `order.rs`), and does not de-duplicate either.
+//! done twice. One that fences refuses what a former leader sends (see [`HandlerFence`]), and does not de-duplicate either.
 
 use crate::judge::{Effect, Judge};
-use crate::order::{Fence, Order};
+use crate::order::Order;
 use crate::plan::{Plan, Receiver, Results};
 use crate::rng::Rng;
 use coordinator::clock::Process;
 use domain::lease::Token;
-use domain::ledger::SignalId;
+use domain::ledger::{HandlerFence, SignalId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -90,7 +90,7 @@ struct State {
     /// Two signals of one instrument that were under way at once.
     overlaps: Vec<(SignalId, SignalId)>,
     /// `None`: everything is accepted.
-    fence: Option<Fence>,
+    fence: Option<HandlerFence<SignalId>>,
     ailments: Vec<(Ailment, Instant, Arc<Effect>)>,
 }
 
@@ -99,7 +99,7 @@ impl Broker {
     pub fn new(judge: Arc<Judge>, plan: &Plan) -> (Arc<Self>, mpsc::UnboundedReceiver<(SignalId, u32)>) {
         let fence = match plan.receiver {
             Receiver::Plain => None,
-            Receiver::Fencing => Some(Fence::default()),
+            Receiver::Fencing => Some(HandlerFence::default()),
         };
         let state = State {
             rng: Rng::new(plan.seed, &[22]),
@@ -221,7 +221,10 @@ impl Broker {
     fn begin(self: &Arc<Self>, order: &Order) -> UnderWay {
         let mut state = self.state();
         let others = state.under_way.values().filter(|other| {
-            let refused = state.fence.as_ref().is_some_and(|fence| fence.refuses(other));
+            let refused = state
+                .fence
+                .as_ref()
+                .is_some_and(|fence| fence.refuses(&other.id, other.attempt, other.epoch, other.claim));
             other.instrument == order.instrument && other.id != order.id && !refused
         });
         let overlaps: Vec<_> = others.map(|other| (other.id.clone(), order.id.clone())).collect();
@@ -261,13 +264,13 @@ impl Broker {
         let mut state = self.state();
         let id = &order.id;
         if let Some(fence) = &mut state.fence {
-            if fence.refuses(order) {
+            if fence.refuses(&order.id, order.attempt, order.epoch, order.claim) {
                 self.judge.note(("refused", id.as_str(), order.attempt, order.epoch), || {
                     format!("the broker refuses {id}, attempt {} of epoch {}", order.attempt, order.epoch)
                 });
                 return Err(Failure::Refused);
             }
-            fence.saw(order.epoch, order.claim);
+            fence.see(order.epoch, order.claim);
         }
         state.acceptances += 1;
         let first = state.acceptances;
@@ -294,9 +297,9 @@ impl Broker {
             match &mut state.fence {
                 Some(fence) if fence.is_past(order.epoch, order.claim) => Err(Failure::Refused),
                 Some(fence) => {
-                    fence.saw(order.epoch, order.claim);
+                    fence.see(order.epoch, order.claim);
                     if !has {
-                        fence.void(&order);
+                        fence.promise(order.id.clone(), order.attempt);
                     }
                     Ok(has)
                 }

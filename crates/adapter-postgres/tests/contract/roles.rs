@@ -73,7 +73,6 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     store.beat(&member(&opening)).await.expect("beat");
     let token = lead(&store, &opening).await;
     assert!(matches!(store.renew(&token, Seq(1), token.timeline).await, Ok(Renewal::Renewed { .. })));
-    assert_eq!(store.note_forgotten(&token, Epoch(0)).await, Ok(Noted::Noted));
     RawPortfolio::read(&store).await.expect("portfolio");
 
     let mut late = signal("late");
@@ -109,6 +108,7 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     let roles = database.until("SELECT array_agg(DISTINCT db_role) FROM coordinator_audit").await;
     assert_eq!(roles.get::<Vec<String>, _>(0), ["desk_1"]);
 
+    assert_eq!(store.note_forgotten(&token, Epoch(0)).await, Ok(Noted::Noted));
     store.request_step_down(&token, "planned").await.expect("step down");
     assert_eq!(store.release(&token, Seq(2), "planned").await, Ok(Release::Released));
     assert_eq!(store.claim_signals(&token, domain::ledger::Limits::NONE, 1).await, Ok(SignalClaim::Fenced));

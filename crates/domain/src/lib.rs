@@ -22,6 +22,7 @@ pub mod lease;
 pub mod ledger;
 pub mod member;
 pub mod metrics;
+pub mod overview;
 pub mod ports;
 pub mod recovery;
 pub mod settings;

@@ -14,7 +14,9 @@ use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
 use domain::id::{InstanceId, Nonce};
 use domain::lease::TTL_DEFAULT;
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
-use domain::ports::{LeaderStore, Migrate, Schema, StateStore, StoreError, StoreIdentity};
+use domain::ports::{
+    LeaderStore, Migrate, NothingToRecover, Recovery, Schema, StateStore, StoreError, StoreIdentity,
+};
 use domain::recovery::backoff;
 use domain::settings::SharedSettings;
 use std::future::pending;
@@ -41,6 +43,7 @@ pub struct Builder {
     nonce: Nonce,
     state_store: Arc<dyn StateStore>,
     leader_store: Option<Arc<dyn LeaderStore>>,
+    recovery: Arc<dyn Recovery>,
     host: String,
     address: String,
     version: String,
@@ -123,6 +126,7 @@ impl Builder {
             nonce,
             state_store,
             leader_store: None,
+            recovery: Arc::new(NothingToRecover),
             host: String::new(),
             address: String::new(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -140,6 +144,15 @@ impl Builder {
     #[must_use]
     pub fn leader_store(mut self, store: Arc<dyn LeaderStore>) -> Self {
         self.leader_store = Some(store);
+        self
+    }
+
+    /// What a new leader loads and checks before it acts: the portfolio of a store that is a
+    /// [`PortfolioSource`](domain::ports::PortfolioSource), or the service's own [`Recovery`]. Unless set there is
+    /// [nothing to recover](NothingToRecover), and an instance is active as soon as its claim is granted.
+    #[must_use]
+    pub fn recovery(mut self, recovery: Arc<dyn Recovery>) -> Self {
+        self.recovery = recovery;
         self
     }
 
@@ -296,6 +309,7 @@ impl Builder {
             settings,
             state_store: self.state_store,
             leader_store: self.leader_store,
+            recovery: self.recovery,
             epochs: self.epochs,
             ability: Ability::new(),
             leadership: watch::channel(Leadership::unknown()).0,

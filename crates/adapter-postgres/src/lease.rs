@@ -8,12 +8,12 @@ use crate::listen::{Hint, channel};
 use crate::pool::Lane;
 use crate::row::{self, Columns, bigint, uuid};
 use crate::state_store::Identity;
-use domain::id::InstanceId;
+use domain::id::{GroupId, InstanceId};
 use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
 use domain::ports::{Claim, ClaimRequest, Noted, Release, Renewal, StepDown, StoreError};
 use std::time::Duration;
 
-const TABLE: &str = "coordinator_lease";
+pub(crate) const TABLE: &str = "coordinator_lease";
 
 /// $1 group. Texts are cut at the server: a hostile row must not become megabytes here.
 const OBSERVE: &str = concat!(
@@ -39,9 +39,12 @@ const CLAIM: &str = concat!(
         FROM here
         WHERE group_id = $1 AND lease.tl = $2 AND epoch = $3 AND claim = $4 AND seq = $5 AND here.tl = $6
         RETURNING lease.tl, epoch, forgot_ms),
+     before AS MATERIALIZED (
+        SELECT renewed_at + ttl_ms * interval '1 millisecond' AS ended_at FROM coordinator_lease WHERE group_id = $1),
      ended AS (
-        UPDATE coordinator_term SET to_at = now(), reason = 'expired'
-        FROM taken WHERE group_id = $1 AND to_at IS NULL),
+        UPDATE coordinator_term
+        SET to_at = greatest(from_at, least(now(), before.ended_at)), reason = 'expired'
+        FROM taken, before WHERE group_id = $1 AND to_at IS NULL),
      begun AS (
         INSERT INTO coordinator_term (group_id, tl, epoch, claim, holder, host, from_at)
         SELECT $1, tl, epoch, $7, $8, $9, now() FROM taken)
@@ -116,11 +119,14 @@ const NOTE_FORGOTTEN: &str = concat!(
     ", $6) FROM noted"
 );
 
+/// The group has no lease: its row was deleted, or the group was never created.
+pub(crate) fn no_lease(group: &GroupId) -> StoreError {
+    StoreError::Corrupt(format!("{TABLE} has no row for group {group}: run `coordinator migrate`"))
+}
+
 pub(crate) async fn observe(lane: &Lane, me: &Identity) -> Result<Observation, StoreError> {
     let found = lane.optional(me.names.query(OBSERVE).bind(me.group.as_str())).await?;
-    let row = found.ok_or_else(|| {
-        StoreError::Corrupt(format!("{TABLE} has no row for group {}: run `coordinator migrate`", me.group))
-    })?;
+    let row = found.ok_or_else(|| no_lease(&me.group))?;
     let columns = Columns::of(TABLE, &row);
     let token = Token {
         timeline: Timeline(columns.number("tl")?),

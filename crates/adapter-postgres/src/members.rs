@@ -1,11 +1,12 @@
 //! The instance table and the history.
 
+use crate::lease::{self, no_lease};
 use crate::pool::Lane;
 use crate::row::{self, Columns, bigint};
 use crate::state_store::Identity;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
-use domain::member::{Health, Heartbeat, Member, MemberSeen, MemberState, Term};
+use domain::member::{Health, Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::ports::{MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
 use sqlx::postgres::PgRow;
@@ -59,7 +60,13 @@ const HISTORY: &str = "\
            (extract(epoch FROM to_at) * 1000)::bigint AS to_ms, left(reason, 256) AS reason
     FROM coordinator_term WHERE group_id = $1 ORDER BY ordinal DESC LIMIT $2";
 
-const FORGOT: &str = "SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1";
+/// $1 group. The age is the difference of two times of the same clock.
+const LEASE: &str = "\
+    SELECT left(holder, 128) AS holder, epoch, released, ttl_ms, forgot_ms,
+           greatest(0, (extract(epoch FROM now() - renewed_at) * 1000)::bigint) AS age_ms,
+           (SELECT (extract(epoch FROM term.from_at) * 1000)::bigint FROM coordinator_term AS term
+            WHERE term.group_id = $1 AND term.claim = lease.claim ORDER BY term.ordinal DESC LIMIT 1) AS since_ms
+    FROM coordinator_lease AS lease WHERE group_id = $1";
 
 /// `beaten`: whether this process wrote its line before.
 pub(crate) async fn heartbeat(
@@ -120,9 +127,19 @@ pub(crate) async fn history(lane: &Lane, me: &Identity, limit: u32) -> Result<Ve
     rows.iter().map(term).collect()
 }
 
-pub(crate) async fn forgot_ms(lane: &Lane, me: &Identity) -> Result<Option<i64>, StoreError> {
-    let row = lane.optional(me.names.query(FORGOT).bind(me.group.as_str())).await?;
-    row.map_or(Ok(None), |row| Columns::of("coordinator_lease", &row).optional("forgot_ms"))
+pub(crate) async fn lease(lane: &Lane, me: &Identity) -> Result<LeaseSeen, StoreError> {
+    let row = lane.optional(me.names.query(LEASE).bind(me.group.as_str())).await?;
+    let row = row.ok_or_else(|| no_lease(&me.group))?;
+    let columns = Columns::of(lease::TABLE, &row);
+    Ok(LeaseSeen {
+        holder: columns.optional::<&str>("holder")?.map(InstanceId::from_stored),
+        epoch: Epoch(columns.number("epoch")?),
+        released: columns.required("released")?,
+        ttl: Duration::from_millis(columns.number("ttl_ms")?),
+        renewed_age: Duration::from_millis(columns.number("age_ms")?),
+        since_ms: columns.optional("since_ms")?,
+        forgot_ms: columns.optional("forgot_ms")?,
+    })
 }
 
 fn member_seen(row: &PgRow) -> Result<MemberSeen, StoreError> {

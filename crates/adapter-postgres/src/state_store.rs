@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
 use domain::ledger::Actor;
-use domain::member::{Heartbeat, Member, MemberSeen, Term};
+use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
     Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
@@ -218,8 +218,8 @@ impl MemberStore for PostgresStore {
         members::history(&self.service, &self.me, limit).await
     }
 
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
-        members::forgot_ms(&self.service, &self.me).await
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        members::lease(&self.service, &self.me).await
     }
 }
 

@@ -10,6 +10,15 @@ use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, 
 use domain::ports::{ClaimRequest, Noted, Release, StepDown, StoreError};
 use std::time::Duration;
 
+/// The group has no lease: its row was deleted, or the group was never created.
+pub(crate) fn no_lease(config: &SqliteConfig) -> StoreError {
+    StoreError::Corrupt(format!(
+        "{} has no lease row for the group {}: `coordinator migrate` creates it",
+        config.path.display(),
+        config.group
+    ))
+}
+
 /// See [`domain::ports::LeaseStore::observe`].
 pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<Observation, StoreError> {
     const SQL: &str = "SELECT tl, epoch, substr(claim, 1, 37) AS claim, seq, released, ttl_ms, \
@@ -21,13 +30,7 @@ pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<
         .bind(i64::try_from(ID_LEN_MAX).expect("a short length"))
         .bind(TEXT_LEN_MAX);
     let rows = session.fetch(statement).await?;
-    let row = rows.first().ok_or_else(|| {
-        StoreError::Corrupt(format!(
-            "{} has no lease row for the group {}: `coordinator migrate` creates it",
-            config.path.display(),
-            config.group
-        ))
-    })?;
+    let row = rows.first().ok_or_else(|| no_lease(config))?;
     let stored = Stored::new("coordinator_lease", row);
     let token = Token {
         timeline: Timeline(stored.number("tl")?),

@@ -8,7 +8,7 @@ use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
-use domain::member::{Heartbeat, Member, MemberSeen, Term};
+use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
     Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
@@ -152,8 +152,8 @@ impl MemberStore for SqliteStore {
         members::history(&self.work, &self.config.group, limit).await
     }
 
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
-        members::forgot_ms(&self.work, &self.config.group).await
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        members::lease(&self.work, &self.config).await
     }
 }
 

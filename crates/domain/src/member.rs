@@ -136,6 +136,25 @@ pub struct MemberSeen {
     pub heartbeat_age: Duration,
 }
 
+/// The lease as the state store has it, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseSeen {
+    /// The instance that holds it or held it last; `None` before the first claim.
+    pub holder: Option<InstanceId>,
+    /// The epoch of that claim.
+    pub epoch: Epoch,
+    /// The holder has released it.
+    pub released: bool,
+    /// LEADER_TTL of the holder.
+    pub ttl: Duration,
+    /// How long ago it was claimed, renewed or released, by the store's clock (both ends, so no clocks are compared).
+    pub renewed_age: Duration,
+    /// When the claim was made, unix milliseconds by the store's clock.
+    pub since_ms: Option<i64>,
+    /// When the store was last known to have forgotten, unix milliseconds by its clock. `None` while that never happened.
+    pub forgot_ms: Option<i64>,
+}
+
 /// What a heartbeat learned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
@@ -144,7 +163,7 @@ pub struct Heartbeat {
     /// Another live process writes under the same id: its nonce and start (unix milliseconds). Told when
     /// the line carried another nonce although this process had written it before.
     pub displaced: Option<(Nonce, i64)>,
-    /// As [`MemberStore::forgot_ms`](crate::ports::MemberStore::forgot_ms) answers.
+    /// As [`LeaseSeen::forgot_ms`].
     pub forgot_ms: Option<i64>,
 }
 

@@ -12,7 +12,7 @@ use contract::raw_portfolio::RawPortfolio;
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
 use domain::ledger::{Signal, SignalId};
-use domain::member::{Heartbeat, Member, MemberSeen, Term};
+use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
     Renewal, Schema, SignalLedger, StateStore, StepDown, StoreError, StoreIdentity,
@@ -223,7 +223,7 @@ impl DatabaseClient {
     /// The lease as it is stored, over no line; `None` while there is none.
     pub async fn stored_lease(&self) -> Option<Copied> {
         let observed = self.store.observe().await.ok()?;
-        let forgot_ms = self.store.forgot_ms().await.ok()?;
+        let forgot_ms = self.store.lease().await.ok()?.forgot_ms;
         Some(Copied { row: (observed.version.token.epoch, observed.version.seq), forgot_ms })
     }
 
@@ -244,7 +244,7 @@ impl DatabaseClient {
     {
         let with_moment = async |store: Arc<FakeStateStore>| {
             let answer = work(Arc::clone(&store)).await?;
-            Ok((answer, store.forgot_ms().await?))
+            Ok((answer, store.lease().await?.forgot_ms))
         };
         let told =
             move |judge: &Judge, (answer, forgot_ms): &(T, Option<i64>)| told(judge, answer, *forgot_ms);
@@ -410,8 +410,8 @@ impl MemberStore for DatabaseClient {
         self.ask(move |store| async move { store.history(limit).await }, read).await
     }
 
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
-        self.ask(|store| async move { store.forgot_ms().await }, read).await
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        self.ask(|store| async move { store.lease().await }, read).await
     }
 }
 

@@ -59,7 +59,7 @@ async fn a_promoted_standby_refuses_tokens_until_the_row_is_carried(_: &Database
     let (_server, store, old) = promoted("carried").await;
     let seen = store.observe().await.expect("observe");
     assert_eq!(seen.version.token, old, "the row came along");
-    assert_eq!(store.forgot_ms().await, Ok(None), "no instance has found it yet");
+    assert_eq!(store.lease().await.map(|lease| lease.forgot_ms), Ok(None), "no instance has found it yet");
     assert_eq!(store.history(1).await.expect("history")[0].timeline, old.timeline);
     assert_eq!(seen.version.current, Timeline(old.timeline.0 + 1), "a promotion begins a timeline");
     assert!(!seen.on_current_timeline());
@@ -73,7 +73,7 @@ async fn a_promoted_standby_refuses_tokens_until_the_row_is_carried(_: &Database
     assert_eq!(store.observe().await.expect("observe").version, seen.version, "nothing was written");
     let answer = store.renew(&old, Seq(1), carried.timeline).await;
     assert_eq!(answer, Ok(Renewal::Renewed { timeline: carried.timeline, resign: None, forgotten: true }));
-    assert!(store.forgot_ms().await.expect("the moment").is_some(), "the renewal noted it");
+    assert!(store.lease().await.expect("the lease").forgot_ms.is_some(), "the renewal noted it");
     assert_eq!(claim_signal(&store, &old).await, Ok(SignalClaim::Fenced), "that token is of the past now");
     assert_eq!(
         claim_signal(&store, &carried).await,

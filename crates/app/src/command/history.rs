@@ -27,7 +27,7 @@ pub async fn history(config: &Config, form: Form, limit: u32) -> Result<(), Fail
 
 async fn read(stores: &Stores, limit: u32) -> Result<(Vec<Term>, Option<i64>), Failure> {
     let terms = ask("the state store", stores.state.history(limit)).await?;
-    let forgot_ms = ask("the state store", stores.state.forgot_ms()).await?;
+    let forgot_ms = ask("the state store", stores.state.lease()).await?.forgot_ms;
     Ok((terms, forgot_ms))
 }
 

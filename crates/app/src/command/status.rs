@@ -88,7 +88,7 @@ async fn follow(stores: &Stores, form: Form) -> Result<(), Failure> {
 async fn look(stores: &Stores) -> Result<Seen, Failure> {
     let row = ask("the state store", stores.state.observe()).await?;
     let members = ask("the state store", stores.state.members()).await?;
-    let forgot_ms = ask("the state store", stores.state.forgot_ms()).await?;
+    let forgot_ms = ask("the state store", stores.state.lease()).await?.forgot_ms;
     let ticket = match &stores.leader {
         Some(leader) => Some(ask("Redis", leader.inspect()).await),
         None => None,

@@ -94,6 +94,8 @@ pub(super) struct Lease {
     pub(super) ttl: Duration,
     pub(super) holder: Option<String>,
     pub(super) resign: Option<String>,
+    /// When it was claimed, renewed or released, unix milliseconds.
+    pub(super) renewed_ms: i64,
     /// A column that somebody set to what cannot be.
     pub(super) corrupt: Option<LeaseColumn>,
 }
@@ -202,6 +204,7 @@ impl Tables {
 
     /// The group's open row, at the highest epoch that history knows.
     pub(super) fn create_lease(&mut self, group: &GroupId, ttl: Duration) {
+        let renewed_ms = self.now_ms();
         let known = self.terms.get(group).into_iter().flatten().map(|term| term.epoch).max();
         let token = Token { timeline: self.timeline, epoch: known.unwrap_or(Epoch(0)), claim: ClaimId::NIL };
         self.leases.entry(group.clone()).or_insert(Lease {
@@ -211,6 +214,7 @@ impl Tables {
             ttl,
             holder: None,
             resign: None,
+            renewed_ms,
             corrupt: None,
         });
     }

@@ -37,7 +37,7 @@ pub enum Call {
     Leave,
     Members,
     History,
-    ForgotMs,
+    Lease,
     Portfolio,
     Submit,
     ClaimSignals,

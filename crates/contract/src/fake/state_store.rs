@@ -6,9 +6,9 @@ use super::listeners::Hint;
 use super::portfolio::{POSITION, Relation, TOTALS};
 use crate::Opening;
 use async_trait::async_trait;
-use domain::id::{InstanceId, Nonce};
+use domain::id::{ClaimId, InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token, Version};
-use domain::member::{Heartbeat, Member, MemberSeen, Term};
+use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MEMBERS_READ_MAX, MemberStore, Migrate, Noted, OperatorRequests,
     PortfolioSource, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
@@ -16,6 +16,7 @@ use domain::ports::{
 use domain::recovery::PortfolioRows;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// As many characters of a reason are kept.
 const REASON_CHARS_MAX: usize = 256;
@@ -121,6 +122,8 @@ impl FakeStateStore {
             return Claim::Lost;
         }
         let token = Token { timeline, epoch: request.epoch(), claim: request.claim };
+        let ended_ms =
+            lease.renewed_ms.saturating_add(i64::try_from(lease.ttl.as_millis()).unwrap_or(i64::MAX));
         *lease = Lease {
             token,
             seq: Seq(0),
@@ -128,13 +131,14 @@ impl FakeStateStore {
             ttl: request.ttl,
             holder: Some(request.holder.as_str().to_owned()),
             resign: None,
+            renewed_ms: now_ms,
             corrupt: None,
         };
         if request.forgotten {
             tables.forgotten.entry(group.clone()).or_default().now(now_ms);
         }
         let terms = tables.terms.entry(group.clone()).or_default();
-        close(terms, now_ms, "expired");
+        close(terms, now_ms.min(ended_ms), "expired");
         terms.push(Term {
             timeline,
             epoch: token.epoch,
@@ -155,13 +159,14 @@ impl FakeStateStore {
         if current != timeline {
             return (Renewal::OtherTimeline(timeline), None);
         }
+        let now_ms = tables.now_ms();
         let Some(lease) = writable(&mut tables, self, token, Some(seq)) else {
             return (Renewal::Superseded, None);
         };
+        lease.renewed_ms = now_ms;
         let older = std::mem::replace(&mut lease.seq, seq) < self.reached(token);
         let carried = std::mem::replace(&mut lease.token.timeline, timeline) != timeline;
         let resign = lease.resign.as_deref().map(shortened);
-        let now_ms = tables.now_ms();
         let noted = tables.forgotten.entry(self.opening.group.clone()).or_default();
         if carried || older {
             noted.now(now_ms);
@@ -179,6 +184,7 @@ impl FakeStateStore {
         let Some(lease) = writable(&mut tables, self, token, Some(seq)) else { return Release::Superseded };
         let older = std::mem::replace(&mut lease.seq, seq) < self.reached(token);
         lease.released = true;
+        lease.renewed_ms = now_ms;
         if older {
             tables.forgotten.entry(self.opening.group.clone()).or_default().now(now_ms);
         }
@@ -252,6 +258,24 @@ impl FakeStateStore {
         tables.terms.get(&self.opening.group).into_iter().flatten().rev().take(limit).cloned().collect()
     }
 
+    fn do_lease(&self) -> Result<LeaseSeen, StoreError> {
+        let tables = self.database.tables();
+        let group = &self.opening.group;
+        let missing = || StoreError::Corrupt("the schema or the group's lease is missing".into());
+        let lease = tables.leases.get(group).ok_or_else(missing)?;
+        let age_ms = tables.now_ms().saturating_sub(lease.renewed_ms);
+        let of_claim = tables.terms.get(group).and_then(|terms| terms.last());
+        Ok(LeaseSeen {
+            holder: lease.holder.as_deref().map(InstanceId::from_stored),
+            epoch: lease.token.epoch,
+            released: lease.released,
+            ttl: lease.ttl,
+            renewed_age: Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)),
+            since_ms: of_claim.filter(|_| lease.token.claim != ClaimId::NIL).map(|term| term.from_ms),
+            forgot_ms: tables.forgotten.get(group).and_then(|forgotten| forgotten.at_ms),
+        })
+    }
+
     fn do_forgot_ms(&self) -> Option<i64> {
         self.database.tables().forgotten.get(&self.opening.group)?.at_ms
     }
@@ -282,7 +306,7 @@ fn writable<'a>(
 
 fn close(terms: &mut [Term], now_ms: i64, reason: &str) {
     if let Some(open) = terms.last_mut().filter(|term| term.to_ms.is_none()) {
-        open.to_ms = Some(now_ms);
+        open.to_ms = Some(now_ms.max(open.from_ms));
         open.reason = Some(reason.to_owned());
     }
 }
@@ -363,8 +387,8 @@ impl MemberStore for FakeStateStore {
         self.faults.around(Call::History, || Ok(self.do_history(limit))).await
     }
 
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
-        self.faults.around(Call::ForgotMs, || Ok(self.do_forgot_ms())).await
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        self.faults.around(Call::Lease, || self.do_lease()).await
     }
 }
 
@@ -387,7 +411,6 @@ mod tests {
     use super::*;
     use domain::id::GroupId;
     use domain::ports::{InFlight, SignalLedger};
-    use std::time::Duration;
 
     #[tokio::test]
     async fn a_renewal_carries_the_row_to_a_promoted_timeline_and_only_then_effects_pass() {

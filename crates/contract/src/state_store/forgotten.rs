@@ -18,7 +18,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
 
 /// By both ways, which agree.
 async fn moment(process: &Process) -> Option<i64> {
-    let read = process.state.forgot_ms().await.expect("the moment");
+    let read = process.state.lease().await.expect("the lease").forgot_ms;
     assert_eq!(
         heartbeat(process, &line(process)).await.forgot_ms,
         read,

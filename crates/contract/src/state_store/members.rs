@@ -2,9 +2,10 @@
 
 use crate::{CASE_TIME_MAX, Case, Process, Scene, StateStores, cases};
 use domain::id::InstanceId;
-use domain::lease::Epoch;
-use domain::member::{Health, Heartbeat, Member, MemberState};
-use domain::ports::MEMBERS_READ_MAX;
+use domain::lease::{Epoch, Seq};
+use domain::member::{Health, Heartbeat, LeaseSeen, Member, MemberState};
+use domain::ports::{MEMBERS_READ_MAX, Release, Renewal};
+use std::time::Duration;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("state_store", Scene:
@@ -15,6 +16,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         leaving_removes_the_own_line_only,
         a_beat_counts_the_changes_of_the_last_hour,
         two_processes_under_one_id_find_out,
+        the_lease_is_shown_with_the_age_of_its_last_write,
     )
 }
 
@@ -142,4 +144,44 @@ async fn two_processes_under_one_id_find_out(scene: Scene) {
     let displaced = heartbeat(&second, &second_line).await.displaced;
     assert_eq!(displaced, Some((first.opening.nonce, 1_000)));
     assert_eq!(listed(&first).await, [second_line], "the line is the latest writer's");
+}
+
+/// Waits until the lease is older than `age` by the store's clock.
+pub(super) async fn until_older(process: &Process, age: Duration) -> LeaseSeen {
+    loop {
+        let lease = process.state.lease().await.expect("the lease");
+        if lease.renewed_age > age {
+            return lease;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn the_lease_is_shown_with_the_age_of_its_last_write(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let open = b.state.lease().await.expect("the lease");
+    assert_eq!((&open.holder, open.epoch, open.released), (&None, Epoch(0), true), "it was never claimed");
+    assert_eq!((open.since_ms, open.forgot_ms), (None, None));
+    let token = a.lead().await;
+    let age = Duration::from_millis(50);
+    let led = until_older(&b, age).await;
+    assert_eq!((led.holder.as_ref(), led.epoch, led.released), (Some(&a.opening.id), Epoch(1), false));
+    assert_eq!(led.ttl, a.opening.ttl);
+    let term = a.state.history(1).await.expect("history").remove(0);
+    assert_eq!(led.since_ms, Some(term.from_ms), "since the claim");
+    until_older(&b, age * 4).await;
+    // A renewal makes it young again. On a busy machine the read may come late, so the next renewal is read.
+    let mut seq = Seq(0);
+    let after = loop {
+        seq = seq.next();
+        let renewed = a.state.renew(&token, seq, token.timeline).await;
+        assert!(matches!(renewed, Ok(Renewal::Renewed { .. })), "{renewed:?}");
+        let after = b.state.lease().await.expect("the lease");
+        if after.renewed_age < age * 4 {
+            break after;
+        }
+    };
+    assert_eq!(after.since_ms, led.since_ms, "a renewal begins no term");
+    assert_eq!(a.state.release(&token, seq.next(), "planned").await, Ok(Release::Released));
+    assert!(b.state.lease().await.expect("the lease").released);
 }

@@ -6,7 +6,7 @@ use contract::fake::{FakeDatabase, FakeStateStore};
 use coordinator::{Coordinator, Ended, NoticeKind, clock};
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
-use domain::member::{Heartbeat, Member, MemberSeen, MemberState, Term};
+use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Release, Renewal, Schema,
     StateStore, StepDown, StoreError, StoreIdentity,
@@ -79,8 +79,8 @@ impl MemberStore for Scripted {
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
         self.real.history(limit).await
     }
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
-        self.real.forgot_ms().await
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        self.real.lease().await
     }
 }
 

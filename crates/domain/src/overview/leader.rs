@@ -9,23 +9,6 @@ use core::time::Duration;
 /// A renewal is due every third of LEADER_TTL. If the last one is older than two of these thirds, one was missed.
 const OVERDUE: (u32, u32) = (2, 3);
 
-/// The lease as the state store has it, for operators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaseSeen {
-    /// The instance that holds it or held it last; `None` before the first claim.
-    pub holder: Option<InstanceId>,
-    /// The epoch of that claim.
-    pub epoch: Epoch,
-    /// The holder has released it.
-    pub released: bool,
-    /// LEADER_TTL of the holder.
-    pub ttl: Duration,
-    /// How long ago it was claimed, renewed or released, by the store's clock (both ends, so no clocks are compared).
-    pub renewed_age: Duration,
-    /// When the claim was made, unix milliseconds by the store's clock.
-    pub since_ms: Option<i64>,
-}
-
 /// What the lease says at the moment of the facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeaderView {

@@ -16,12 +16,12 @@ mod tests;
 
 pub use instance::{InstanceState, InstanceView};
 pub use known::Known;
-pub use leader::{LeaderView, LeaseSeen};
+pub use leader::LeaderView;
 pub use phrase::{Part, Phrase, age, rupees};
 pub use problem::{Money, Problem};
 
 use crate::ledger::Totals;
-use crate::member::{Health, MemberSeen};
+use crate::member::{Health, LeaseSeen, MemberSeen};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -46,8 +46,6 @@ pub struct Facts {
     pub totals: Known<Totals>,
     /// What a signal is worth, in rupees.
     pub signal_value: Decimal,
-    /// When the state store was last known to have forgotten acknowledged writes, unix milliseconds.
-    pub store_forgot_ms: Option<i64>,
 }
 
 /// What is true, and what to do.

@@ -314,7 +314,7 @@ fn redis(facts: &Facts, leader: &LeaderView) -> Option<Problem> {
 }
 
 fn forgot(facts: &Facts) -> Option<Problem> {
-    let at_ms = facts.store_forgot_ms?;
+    let at_ms = facts.lease.last()?.0.forgot_ms?;
     (since(at_ms, facts.now_ms) < FORGOT_SHOWN).then(|| Problem {
         level: Health::Critical,
         alert: "StoreForgot",

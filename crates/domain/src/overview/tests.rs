@@ -4,7 +4,7 @@ use super::*;
 use crate::id::{InstanceId, Nonce};
 use crate::lease::Epoch;
 use crate::ledger::Paused;
-use crate::member::{Member, MemberState};
+use crate::member::{LeaseSeen, Member, MemberState};
 use crate::settings::SharedSettings;
 use alloc::format;
 use alloc::string::ToString;
@@ -45,6 +45,7 @@ fn lease(holder: &str, renewed_s: f64) -> LeaseSeen {
         ttl: Duration::from_secs(10),
         renewed_age: Duration::from_secs_f64(renewed_s),
         since_ms: Some(NOW_MS - 9_196 * SECOND_MS),
+        forgot_ms: None,
     }
 }
 
@@ -66,7 +67,6 @@ fn healthy() -> Facts {
         ticket: Some(Known::read(Some(id("desk-2")), NOW_MS)),
         totals: Known::read(Totals::default(), NOW_MS),
         signal_value: Decimal::from(100_000),
-        store_forgot_ms: None,
     }
 }
 
@@ -412,9 +412,10 @@ fn settings_and_versions_that_differ_are_named_with_their_instances() {
 #[test]
 fn a_store_that_has_forgotten_is_critical_for_a_day() {
     let mut facts = healthy();
-    facts.store_forgot_ms = Some(NOW_MS - 1_000);
+    let forgot = |at_ms| Known::read(LeaseSeen { forgot_ms: Some(at_ms), ..lease("desk-2", 1.0) }, NOW_MS);
+    facts.lease = forgot(NOW_MS - 1_000);
     assert_eq!(alerts(&Overview::of(&facts)), [("StoreForgot", Health::Critical)]);
-    facts.store_forgot_ms = Some(NOW_MS - i64::try_from(crate::alert::FORGOT_SHOWN.as_millis()).unwrap());
+    facts.lease = forgot(NOW_MS - i64::try_from(crate::alert::FORGOT_SHOWN.as_millis()).unwrap());
     assert_eq!(alerts(&Overview::of(&facts)), []);
 }
 

@@ -27,8 +27,8 @@ async fn a_lease_that_another_took_before_its_end_is_superseded() {
     opening.ttl = TTL;
     let database = FakeDatabase::new();
     let store: Arc<dyn StateStore> = database.process(&opening);
-    let builder = Coordinator::builder(opening.id.clone(), opening.nonce, Arc::clone(&store));
-    let coordinator = builder.ttl(TTL).start().expect("a valid start");
+    let builder = Coordinator::builder(Arc::clone(&store));
+    let coordinator = builder.start().expect("a valid start");
     let (tell, mut spans) = mpsc::channel(8);
     let (_finish, finished) = oneshot::channel();
     tokio::spawn(Elections::new(&coordinator, store, TTL, tell).follow(finished));

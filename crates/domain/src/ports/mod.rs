@@ -21,7 +21,8 @@ pub use signal_ledger::{
     SignalClaim, SignalLedger, Submit, Swept, Switch, Switched,
 };
 
-use crate::id::{ClaimId, GroupId, InstanceId, Nonce};
+use crate::id::{ClaimId, InstanceId, Nonce};
+use crate::identity::Identity;
 use crate::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
 use crate::member::{Heartbeat, Member, MemberSeen, Term};
 use crate::recovery::{RawPosition, RawTotals};
@@ -120,20 +121,6 @@ pub enum Schema {
     },
 }
 
-/// The process, and the group, that a store was opened for. Claims, hints and tickets carry it, so the election refuses
-/// a store that was opened for another.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct StoreIdentity {
-    /// The group whose lease it is.
-    pub group: GroupId,
-    /// The instance.
-    pub id: InstanceId,
-    /// Which start of it.
-    pub nonce: Nonce,
-    /// LEADER_TTL, from which a store derives its timeouts.
-    pub ttl: Duration,
-}
-
 /// The state store of one group: the lease row that decides who leads, the members, the history, and the
 /// portfolio that a new leader recovers.
 ///
@@ -141,7 +128,7 @@ pub struct StoreIdentity {
 #[async_trait]
 pub trait StateStore: Send + Sync {
     /// What it was opened for.
-    fn identity(&self) -> StoreIdentity;
+    fn identity(&self) -> Identity;
 
     /// Brings the schema to this binary's version, behind a lock so that several starting instances do
     /// it once, and creates the group's row, open (`released`), when it is missing. The row's epoch then
@@ -317,7 +304,7 @@ pub enum TicketRenewal {
 #[async_trait]
 pub trait LeaderStore: Send + Sync {
     /// What it was opened for.
-    fn identity(&self) -> StoreIdentity;
+    fn identity(&self) -> Identity;
 
     /// Takes the ticket for `claim` if nobody has it, if it is already `claim`'s, or if it is the ticket
     /// of `void`, the row's claim that is known to be over. One script at the store.

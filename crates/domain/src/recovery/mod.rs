@@ -8,6 +8,7 @@ mod backoff;
 mod fault;
 mod portfolio;
 mod raw;
+mod relation;
 mod validate;
 
 pub use backoff::backoff;
@@ -16,4 +17,5 @@ pub use portfolio::{
     INSTRUMENT_LEN_MAX, POSITIONS_KEPT_MAX, Portfolio, Position, PositionId, PositionStatus,
 };
 pub use raw::{RawPosition, RawTotals};
+pub use relation::{InvalidRelationName, RELATION_PART_LEN_MAX, RelationName, is_relation_part};
 pub use validate::{Judgement, TOLERANCE};

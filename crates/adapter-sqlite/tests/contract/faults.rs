@@ -1,8 +1,8 @@
 //! The file is busy, goes away, or comes back as another.
 
 use crate::files::{Files, opening};
-use adapter_sqlite::{SqliteConfig, SqliteStore};
-use contract::{Case, signal_ledger};
+use adapter_sqlite::SqliteStore;
+use contract::{Case, Opening, signal_ledger};
 use domain::lease::{Seq, TTL_MIN};
 use domain::ports::{Claim, ClaimRequest, Renewal, SignalLedger, StateStore, StoreError};
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use crate::fence::{bind_token, timeline};
 use crate::listen::{Hint, channel};
 use crate::pool::Lane;
 use crate::row::{self, Columns, bigint, uuid};
-use crate::state_store::Identity;
+use crate::state_store::Process;
 use domain::id::InstanceId;
 use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
 use domain::ports::{Claim, ClaimRequest, Noted, Release, Renewal, StepDown, StoreError};
@@ -116,10 +116,13 @@ const NOTE_FORGOTTEN: &str = concat!(
     ", $6) FROM noted"
 );
 
-pub(crate) async fn observe(lane: &Lane, me: &Identity) -> Result<Observation, StoreError> {
-    let found = lane.optional(me.names.query(OBSERVE).bind(me.group.as_str())).await?;
+pub(crate) async fn observe(lane: &Lane, me: &Process) -> Result<Observation, StoreError> {
+    let found = lane.optional(me.names.query(OBSERVE).bind(me.identity.group.as_str())).await?;
     let row = found.ok_or_else(|| {
-        StoreError::Corrupt(format!("{TABLE} has no row for group {}: run `coordinator migrate`", me.group))
+        StoreError::Corrupt(format!(
+            "{TABLE} has no row for group {}: run `coordinator migrate`",
+            me.identity.group
+        ))
     })?;
     let columns = Columns::of(TABLE, &row);
     let token = Token {
@@ -146,14 +149,14 @@ pub(crate) async fn observe(lane: &Lane, me: &Identity) -> Result<Observation, S
     })
 }
 
-pub(crate) async fn claim(lane: &Lane, me: &Identity, request: &ClaimRequest) -> Result<Claim, StoreError> {
+pub(crate) async fn claim(lane: &Lane, me: &Process, request: &ClaimRequest) -> Result<Claim, StoreError> {
     let Version { current, token, seq } = request.observed;
     let statement = bind_token(CLAIM, me, &token)
         .bind(bigint(seq.0))
         .bind(i64::from(current.0))
         .bind(uuid(request.claim))
         .bind(request.holder.as_str())
-        .bind(row::text(&me.host))
+        .bind(row::text(&me.identity.host))
         .bind(row::milliseconds(request.ttl))
         .bind(me.payload(Hint::Row))
         .bind(bigint(request.floor.0))
@@ -173,7 +176,7 @@ pub(crate) async fn claim(lane: &Lane, me: &Identity, request: &ClaimRequest) ->
 
 pub(crate) async fn renew(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     token: &Token,
     seq: Seq,
     current: Timeline,
@@ -196,7 +199,7 @@ pub(crate) async fn renew(
 
 pub(crate) async fn release(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     token: &Token,
     seq: Seq,
     reason: &str,
@@ -211,7 +214,7 @@ pub(crate) async fn release(
 
 pub(crate) async fn request_step_down(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     token: &Token,
     reason: &str,
 ) -> Result<StepDown, StoreError> {
@@ -222,7 +225,7 @@ pub(crate) async fn request_step_down(
 
 pub(crate) async fn note_forgotten(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     found: &Token,
     known: Epoch,
 ) -> Result<Noted, StoreError> {

@@ -2,7 +2,7 @@
 
 use crate::pool::Lane;
 use crate::row::{self, Columns, bigint};
-use crate::state_store::Identity;
+use crate::state_store::Process;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::member::{Health, Heartbeat, Member, MemberSeen, MemberState, Term};
@@ -64,14 +64,14 @@ const FORGOT: &str = "SELECT forgot_ms FROM coordinator_lease WHERE group_id = $
 /// `beaten`: whether this process wrote its line before.
 pub(crate) async fn heartbeat(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     beaten: &AtomicBool,
     member: &Member,
 ) -> Result<Heartbeat, StoreError> {
     let statement = me
         .names
         .query(BEAT)
-        .bind(me.group.as_str())
+        .bind(me.identity.group.as_str())
         .bind(member.id.as_str())
         .bind(member.nonce.to_string())
         .bind(row::text(&member.host))
@@ -100,28 +100,30 @@ pub(crate) async fn heartbeat(
 
 pub(crate) async fn leave(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     id: &InstanceId,
     nonce: Nonce,
 ) -> Result<(), StoreError> {
-    let statement = me.names.query(LEAVE).bind(me.group.as_str()).bind(id.as_str()).bind(nonce.to_string());
+    let statement =
+        me.names.query(LEAVE).bind(me.identity.group.as_str()).bind(id.as_str()).bind(nonce.to_string());
     lane.optional(statement).await.map(|_| ())
 }
 
-pub(crate) async fn members(lane: &Lane, me: &Identity) -> Result<Vec<MemberSeen>, StoreError> {
-    let rows =
-        lane.all(me.names.query(MEMBERS).bind(me.group.as_str()).bind(i64::from(MEMBERS_READ_MAX))).await?;
+pub(crate) async fn members(lane: &Lane, me: &Process) -> Result<Vec<MemberSeen>, StoreError> {
+    let rows = lane
+        .all(me.names.query(MEMBERS).bind(me.identity.group.as_str()).bind(i64::from(MEMBERS_READ_MAX)))
+        .await?;
     rows.iter().map(member_seen).collect()
 }
 
-pub(crate) async fn history(lane: &Lane, me: &Identity, limit: u32) -> Result<Vec<Term>, StoreError> {
+pub(crate) async fn history(lane: &Lane, me: &Process, limit: u32) -> Result<Vec<Term>, StoreError> {
     let limit = i64::from(limit.min(TERMS_READ_MAX));
-    let rows = lane.all(me.names.query(HISTORY).bind(me.group.as_str()).bind(limit)).await?;
+    let rows = lane.all(me.names.query(HISTORY).bind(me.identity.group.as_str()).bind(limit)).await?;
     rows.iter().map(term).collect()
 }
 
-pub(crate) async fn forgot_ms(lane: &Lane, me: &Identity) -> Result<Option<i64>, StoreError> {
-    let row = lane.optional(me.names.query(FORGOT).bind(me.group.as_str())).await?;
+pub(crate) async fn forgot_ms(lane: &Lane, me: &Process) -> Result<Option<i64>, StoreError> {
+    let row = lane.optional(me.names.query(FORGOT).bind(me.identity.group.as_str())).await?;
     row.map_or(Ok(None), |row| Columns::of("coordinator_lease", &row).optional("forgot_ms"))
 }
 

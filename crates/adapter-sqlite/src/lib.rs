@@ -36,5 +36,5 @@ mod statement;
 mod stored;
 mod watch;
 
-pub use config::{InvalidRelationName, RelationName, SqliteConfig};
+pub use config::{SchemaNamed, SqliteConfig};
 pub use state_store::SqliteStore;

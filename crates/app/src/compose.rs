@@ -1,12 +1,13 @@
 //! The only file that names concrete stores: from the configuration to the ports.
 
 use crate::config::Config;
-use crate::identity::{DataDir, Identity};
+use crate::identity::DataDir;
 /// Must listen to this process's tracing: it turns a cancelled synchronous commit into an unknown outcome.
 pub use adapter_postgres::CommitWarnings;
 use adapter_postgres::{PostgresConfig, PostgresStore};
 use adapter_redis::{RedisConfig, RedisStore};
 use adapter_sqlite::{SqliteConfig, SqliteStore};
+use domain::identity::Identity;
 use domain::ports::{LeaderStore, Recovery, SignalLedger, StateStore};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,10 +97,7 @@ fn redis_store(
     let store = RedisStore::new(RedisConfig {
         url: redis.url.expose().to_owned(),
         prefix: redis.prefix.clone(),
-        group: config.group.clone(),
-        id: identity.id.clone(),
-        nonce: identity.nonce,
-        ttl: config.leader_ttl,
+        identity: identity.clone(),
         request_timeout: config.heartbeat.min(REDIS_REQUEST_MAX),
     });
     store.map(Arc::new).map_err(|error| error.to_string())
@@ -114,36 +112,19 @@ pub fn check_postgres_url(url: &str) -> Result<(), String> {
 }
 
 fn postgres_store(config: &Config, url: &str, identity: &Identity) -> Result<PostgresStore, String> {
-    let relation = |name: &crate::config::Relation| {
-        adapter_postgres::RelationName::parse(name.as_str()).map_err(|error| error.to_string())
-    };
+    let schema = adapter_postgres::SchemaName::parse(config.postgres_schema.as_str());
     let store = PostgresStore::new(PostgresConfig {
-        url: url.to_owned(),
-        group: config.group.clone(),
-        id: identity.id.clone(),
-        nonce: identity.nonce,
-        host: identity.host.clone(),
-        ttl: config.leader_ttl,
-        schema: adapter_postgres::SchemaName::parse(config.postgres_schema.as_str())
-            .map_err(|error| error.to_string())?,
-        positions: relation(&config.positions)?,
-        portfolio: relation(&config.portfolio)?,
+        schema: schema.map_err(|error| error.to_string())?,
+        positions: config.positions.clone(),
+        portfolio: config.portfolio.clone(),
+        ..PostgresConfig::new(url, identity.clone())
     });
     store.map_err(|error| error.to_string())
 }
 
 fn sqlite_store(config: &Config, data_dir: &DataDir, identity: &Identity) -> Result<SqliteStore, String> {
-    let relation = |name: &crate::config::Relation| {
-        adapter_sqlite::RelationName::parse(name.as_str()).map_err(|error| error.to_string())
-    };
-    Ok(SqliteStore::new(SqliteConfig {
-        path: data_dir.database(),
-        group: config.group.clone(),
-        id: identity.id.clone(),
-        nonce: identity.nonce,
-        host: identity.host.clone(),
-        ttl: config.leader_ttl,
-        positions: relation(&config.positions)?,
-        portfolio: relation(&config.portfolio)?,
-    }))
+    SqliteConfig::new(data_dir.database(), identity.clone())
+        .with_relations(&config.positions, &config.portfolio)
+        .map(SqliteStore::new)
+        .map_err(|error| error.to_string())
 }

@@ -1,7 +1,9 @@
 //! Who this process is: a uuid kept in the data directory, the process id, and a nonce.
 
+use crate::config::Config;
 use crate::epochs::{EpochFile, StoreKind};
-use domain::id::{GroupId, InstanceId, Nonce};
+use domain::id::{GroupId, InstanceId};
+use domain::identity::Identity;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
@@ -161,25 +163,12 @@ fn open_to_others(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|seen| seen.mode() & OTHERS != 0)
 }
 
-/// Who this process is, as the stores and the election take it.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// The name.
-    pub id: InstanceId,
-    /// Which start.
-    pub nonce: Nonce,
-    /// On which machine.
-    pub host: String,
-}
-
-impl Identity {
-    /// With a fresh nonce.
-    pub fn new(id: InstanceId) -> Result<Self, String> {
-        let nonce = coordinator::fresh_nonce()
-            .map_err(|error| format!("the operating system gives no randomness: {error}"))?;
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Ok(Self { id, nonce, host })
-    }
+/// This start of the process as instance `id`, with a fresh nonce.
+pub fn identity(config: &Config, id: InstanceId) -> Result<Identity, String> {
+    let nonce = coordinator::fresh_nonce()
+        .map_err(|error| format!("the operating system gives no randomness: {error}"))?;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Ok(Identity { group: config.group.clone(), id, nonce, host, ttl: config.leader_ttl })
 }
 
 #[cfg(test)]

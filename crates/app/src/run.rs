@@ -6,7 +6,7 @@ use crate::config::{Config, Signals};
 use crate::epochs::{EpochFile, StoreKind};
 use crate::events;
 use crate::failure::Failure;
-use crate::identity::{DataDir, Identity};
+use crate::identity::{DataDir, identity};
 use crate::lines::Lines;
 use crate::page::{Delivery, Page};
 use crate::stops::Stops;
@@ -15,6 +15,7 @@ use crate::urgent;
 use adapter_http::{AlertWebhook, HandlerUrl, HttpHandler, HttpHandlerConfig, Limits};
 use adapter_otel::Exposition;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
+use domain::identity::Identity;
 use domain::metrics::SignalsConfig;
 use domain::ports::SignalHandler;
 use domain::settings::SharedSettings;
@@ -62,7 +63,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let store = if config.postgres.is_some() { StoreKind::Postgres } else { StoreKind::Sqlite };
     let epochs = data_dir.epochs(store, &config.group).map_err(Failure::usage)?;
     let id = config.instance_id.clone().unwrap_or_else(|| data_dir.instance());
-    let identity = Identity::new(id).map_err(Failure::other)?;
+    let identity = identity(config, id).map_err(Failure::other)?;
     let (listener, address) = listen(config.listen).await?;
     let stores = Stores::new(config, &data_dir, &identity).map_err(Failure::usage)?;
     let page_url = format!("http://{address}");
@@ -70,7 +71,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let greeted = if output == Output::People { &printed } else { errors };
     greeted.line(greeting(&identity, &page_url, config, &stores));
 
-    let coordinator = start(config, &identity, &stores, &page_url, epochs)?;
+    let coordinator = start(config, &stores, &page_url, epochs)?;
     let (finish, finished) = oneshot::channel();
     let telling = match output {
         Output::Events => tokio::spawn(events::print(coordinator.notices(), finished, printed.clone())),
@@ -163,17 +164,14 @@ async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure
 
 fn start(
     config: &Config,
-    identity: &Identity,
     stores: &Stores,
     page_url: &str,
     epochs: EpochFile,
 ) -> Result<Coordinator, Failure> {
-    let mut builder = Coordinator::builder(identity.id.clone(), identity.nonce, Arc::clone(&stores.state))
+    let mut builder = Coordinator::builder(Arc::clone(&stores.state))
         .recovery(Arc::clone(&stores.recovery))
-        .ttl(config.leader_ttl)
         .epochs(Arc::new(epochs))
         .heartbeat(config.heartbeat)
-        .host(&*identity.host)
         .address(page_url)
         .version(env!("CARGO_PKG_VERSION"))
         .window(config.metrics_window)

@@ -11,12 +11,10 @@ use crate::memory::{Ability, EpochMemory};
 use crate::recover::{Purpose, recover};
 use crate::shared::{Settings, Shared};
 use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
-use domain::id::{InstanceId, Nonce};
-use domain::lease::TTL_DEFAULT;
+use domain::id::InstanceId;
+use domain::identity::{Difference, Identity};
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
-use domain::ports::{
-    LeaderStore, Migrate, NothingToRecover, Recovery, Schema, StateStore, StoreError, StoreIdentity,
-};
+use domain::ports::{LeaderStore, Migrate, NothingToRecover, Recovery, Schema, StateStore, StoreError};
 use domain::recovery::backoff;
 use domain::settings::SharedSettings;
 use std::future::pending;
@@ -39,15 +37,13 @@ const REQUESTS_KEPT: usize = 8;
 
 /// Settings of a [`Coordinator`]; see [`Coordinator::builder`].
 pub struct Builder {
-    id: InstanceId,
-    nonce: Nonce,
+    /// The state store's.
+    identity: Identity,
     state_store: Arc<dyn StateStore>,
     leader_store: Option<Arc<dyn LeaderStore>>,
     recovery: Arc<dyn Recovery>,
-    host: String,
     address: String,
     version: String,
-    ttl: Duration,
     heartbeat: Option<Duration>,
     window: usize,
     signals: SignalsConfig,
@@ -62,19 +58,19 @@ pub enum StartError {
     /// LEADER_TTL or the heartbeat is out of range.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
-    /// A store was opened for another instance, start, group or LEADER_TTL than the coordinator: its claims, hints,
-    /// timeouts and audit lines would be another's.
+    /// The leader store or the ledger was opened with another [`Identity`] than the state store, from which the
+    /// coordinator takes its own: its claims, hints, timeouts and audit lines would be another's.
     #[error(
-        "the {store} was opened with {what} {found}, but the coordinator has {expected}: give both the same"
+        "the {store} was opened with {what} {found}, but the state store with {expected}: open both with one identity"
     )]
     Store {
         /// Which store.
         store: &'static str,
         /// Which setting differs.
         what: &'static str,
-        /// The store's.
+        /// Its value in that store.
         found: String,
-        /// The coordinator's.
+        /// Its value in the state store.
         expected: String,
     },
 }
@@ -120,17 +116,14 @@ pub enum Ended {
 }
 
 impl Builder {
-    pub(crate) fn new(id: InstanceId, nonce: Nonce, state_store: Arc<dyn StateStore>) -> Self {
+    pub(crate) fn new(state_store: Arc<dyn StateStore>) -> Self {
         Self {
-            id,
-            nonce,
+            identity: state_store.identity(),
             state_store,
             leader_store: None,
             recovery: Arc::new(NothingToRecover),
-            host: String::new(),
             address: String::new(),
             version: env!("CARGO_PKG_VERSION").into(),
-            ttl: TTL_DEFAULT,
             heartbeat: None,
             window: WINDOW_DEFAULT,
             signals: SignalsConfig::default(),
@@ -156,13 +149,6 @@ impl Builder {
         self
     }
 
-    /// LEADER_TTL: 1 s to 300 s, 10 s unless set. A crashed leader is replaced after this time.
-    #[must_use]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
-        self
-    }
-
     /// How often the lease is renewed: a third of LEADER_TTL, which is also the most.
     #[must_use]
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
@@ -175,13 +161,6 @@ impl Builder {
     #[must_use]
     pub fn published(mut self, settings: SharedSettings) -> Self {
         self.published = settings;
-        self
-    }
-
-    /// The name of this machine, for the instance table.
-    #[must_use]
-    pub fn host(mut self, host: impl Into<String>) -> Self {
-        self.host = host.into();
         self
     }
 
@@ -240,10 +219,13 @@ impl Builder {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start(self) -> Result<Coordinator, StartError> {
-        self.refuse_foreign_stores()?;
+        if let Some(leader) = &self.leader_store {
+            same("leader store", &leader.identity(), &self.identity)?;
+        }
         let ticket = if self.leader_store.is_some() { TicketUse::Redis } else { TicketUse::None };
         let schema = domain::SCHEMA_VERSION;
-        let config = Config::new(self.id.clone(), self.nonce, self.ttl, ticket, schema)?;
+        let config =
+            Config::new(self.identity.id.clone(), self.identity.nonce, self.identity.ttl, ticket, schema)?;
         let config = match self.heartbeat {
             Some(heartbeat) => config.with_heartbeat(heartbeat)?,
             None => config,
@@ -268,37 +250,22 @@ impl Builder {
         Ok(coordinator)
     }
 
-    fn refuse_foreign_stores(&self) -> Result<(), StartError> {
-        let state = self.state_store.identity();
-        let mine = StoreIdentity {
-            group: state.group.clone(),
-            id: self.id.clone(),
-            nonce: self.nonce,
-            ttl: self.ttl,
-        };
-        same("state store", &state, &mine)?;
-        match &self.leader_store {
-            Some(leader) => same("leader store", &leader.identity(), &mine),
-            None => Ok(()),
-        }
-    }
-
     fn into_shared(self, config: &Config) -> Shared {
         let started_ms = clock::calendar_ms();
         let metrics = Metrics::new(MetricsConfig {
             window: self.window,
             signals: self.signals,
             started_ms,
-            instance: self.id.clone(),
+            instance: self.identity.id.clone(),
             version: self.version.clone(),
         });
         let settings = Settings {
-            id: self.id,
-            nonce: self.nonce,
-            host: self.host,
+            id: self.identity.id,
+            nonce: self.identity.nonce,
+            host: self.identity.host,
             address: self.address,
             version: self.version,
-            published: self.published.with("leader_ttl", &format!("{:?}", self.ttl)),
+            published: self.published.with("leader_ttl", &format!("{:?}", self.identity.ttl)),
             ttl: config.ttl(),
             heartbeat: config.heartbeat(),
             schema: domain::SCHEMA_VERSION,
@@ -347,15 +314,11 @@ impl Drop for Ending {
     }
 }
 
-pub(crate) fn same(store: &'static str, its: &StoreIdentity, mine: &StoreIdentity) -> Result<(), StartError> {
-    let settings = [
-        ("the group", its.group.to_string(), mine.group.to_string()),
-        ("the instance id", its.id.to_string(), mine.id.to_string()),
-        ("the nonce", its.nonce.to_string(), mine.nonce.to_string()),
-        ("LEADER_TTL", format!("{:?}", its.ttl), format!("{:?}", mine.ttl)),
-    ];
-    match settings.into_iter().find(|(_, found, expected)| found != expected) {
-        Some((what, found, expected)) => Err(StartError::Store { store, what, found, expected }),
+pub(crate) fn same(store: &'static str, its: &Identity, mine: &Identity) -> Result<(), StartError> {
+    match its.difference(mine) {
+        Some(Difference { what, own: found, other: expected }) => {
+            Err(StartError::Store { store, what, found, expected })
+        }
         None => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use crate::notice::Notice;
 use crate::shared::Shared;
 use domain::alert::Report;
 use domain::election::Resign;
-use domain::id::{InstanceId, Nonce};
+use domain::id::InstanceId;
 use domain::lease::{Token, margin};
 use domain::metrics::Urgent;
 use domain::ports::StateStore;
@@ -32,10 +32,11 @@ pub struct Coordinator {
 pub struct NotLeading;
 
 impl Coordinator {
-    /// Settings for an instance called `id`. `nonce` sets this process start apart from every other: draw
-    /// it with [`fresh_nonce`](crate::fresh_nonce) and give the same to the stores.
-    pub fn builder(id: InstanceId, nonce: Nonce, state_store: Arc<dyn StateStore>) -> Builder {
-        Builder::new(id, nonce, state_store)
+    /// Settings for the instance that `state_store` was opened for: the group, the id, the nonce, the host and LEADER_TTL
+    /// are those of its [`Identity`](domain::identity::Identity). Draw the nonce with
+    /// [`fresh_nonce`](crate::fresh_nonce), and open every other store of the process with the same identity.
+    pub fn builder(state_store: Arc<dyn StateStore>) -> Builder {
+        Builder::new(state_store)
     }
 
     /// Who this instance is.

@@ -6,12 +6,11 @@
 //!
 //! ```no_run
 //! # use std::sync::Arc;
-//! # use domain::{id::InstanceId, ports::StateStore};
-//! # async fn example(store: Arc<dyn StateStore>, id: InstanceId, nonce: domain::id::Nonce)
-//! #     -> Result<(), Box<dyn std::error::Error>> {
+//! # use domain::ports::StateStore;
+//! # async fn example(store: Arc<dyn StateStore>) -> Result<(), Box<dyn std::error::Error>> {
 //! use coordinator::Coordinator;
 //!
-//! let coordinator = Coordinator::builder(id, nonce, store).start()?;
+//! let coordinator = Coordinator::builder(store).start()?;
 //! coordinator
 //!     .run_while_leader(async |leader| {
 //!         println!("leading in epoch {}", leader.epoch());

@@ -18,6 +18,7 @@ pub mod catalog;
 pub mod commit_latency;
 pub mod election;
 pub mod id;
+pub mod identity;
 pub mod lease;
 pub mod ledger;
 pub mod member;

@@ -20,7 +20,7 @@ pub use step_down::{Wanted, step_down};
 use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::identity::{DataDir, Identity};
+use crate::identity::{DataDir, identity};
 use crate::output::line;
 use domain::id::InstanceId;
 use domain::ports::StoreError;
@@ -34,7 +34,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 fn open(config: &Config) -> Result<Stores, Failure> {
     let data_dir = DataDir::open(&config.data_dir).map_err(|error| Failure::usage(error.to_string()))?;
     let id = InstanceId::parse(&format!("command-{}", std::process::id())).expect("a word and a number");
-    let identity = Identity::new(id).map_err(Failure::other)?;
+    let identity = identity(config, id).map_err(Failure::other)?;
     Stores::new(config, &data_dir, &identity).map_err(Failure::usage)
 }
 

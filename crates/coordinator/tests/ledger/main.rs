@@ -169,7 +169,7 @@ impl Instance {
         let opening = Opening { ttl, ..Opening::new(&group, name) };
         let store = database.process(&opening);
         let faults = store.faults().clone();
-        let builder = Coordinator::builder(opening.id, opening.nonce, store.clone()).ttl(ttl);
+        let builder = Coordinator::builder(store.clone());
         let coordinator = builder.start().expect("a valid start");
         let ledger = Ledger::new(coordinator.clone(), store, settings).expect("its own store");
         let run = ledger.clone();

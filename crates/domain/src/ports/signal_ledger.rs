@@ -1,6 +1,7 @@
 //! The ledger of signals.
 
-use super::{StoreError, StoreIdentity};
+use super::StoreError;
+use crate::identity::Identity;
 use crate::lease::Token;
 use crate::ledger::{
     Actor, AuditEntry, Label, LimitReached, Limits, NewSignal, Outcome, Signal, SignalCounts, SignalId,
@@ -142,7 +143,7 @@ pub struct Swept {
 #[async_trait]
 pub trait SignalLedger: Send + Sync {
     /// What it was opened for, as [`StateStore::identity`](super::StateStore::identity).
-    fn identity(&self) -> StoreIdentity;
+    fn identity(&self) -> Identity;
 
     /// Stores signals before they are acknowledged, one answer for each, in their order. Needs no leadership. All
     /// of them are stored, or none when there is an error.

@@ -1,4 +1,4 @@
-//! The store that a ledger is given: only that of its own coordinator is accepted.
+//! The store of a ledger: only the one of its coordinator is accepted.
 
 use super::{TTL, eventually};
 use contract::Opening;

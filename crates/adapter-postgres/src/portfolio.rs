@@ -5,8 +5,8 @@ use crate::error;
 use crate::pool::Lane;
 use crate::row::Columns;
 use crate::state_store::Process;
-use domain::ports::{PortfolioRows, StoreError};
-use domain::recovery::{RawPosition, RawTotals, RelationName};
+use domain::ports::StoreError;
+use domain::recovery::{PortfolioRows, RawPosition, RawTotals, RelationName};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor};
 

@@ -13,10 +13,10 @@ use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
 use domain::ledger::Actor;
 use domain::member::{Heartbeat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown,
-    StoreError,
+    Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
+    Renewal, Schema, StateStore, StepDown, StoreError,
 };
-use domain::recovery::RelationName;
+use domain::recovery::{PortfolioRows, RelationName};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -168,7 +168,10 @@ impl StateStore for PostgresStore {
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
         schema::migrate(&self.service, &self.hosts, &self.me, apply, &self.positions, &self.portfolio).await
     }
+}
 
+#[async_trait]
+impl LeaseStore for PostgresStore {
     async fn observe(&self) -> Result<Observation, StoreError> {
         lease::observe(&self.election, &self.me).await
     }
@@ -185,14 +188,17 @@ impl StateStore for PostgresStore {
         lease::release(&self.election, &self.me, token, seq, reason).await
     }
 
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
-        lease::request_step_down(&self.service, &self.me, token, reason).await
-    }
-
     async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
         lease::note_forgotten(&self.election, &self.me, found, known).await
     }
 
+    async fn changed(&self) {
+        self.listener.row().await;
+    }
+}
+
+#[async_trait]
+impl MemberStore for PostgresStore {
     async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
         members::heartbeat(&self.service, &self.me, &self.beaten, member).await
     }
@@ -212,12 +218,18 @@ impl StateStore for PostgresStore {
     async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
         members::forgot_ms(&self.service, &self.me).await
     }
+}
 
+#[async_trait]
+impl OperatorRequests for PostgresStore {
+    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
+        lease::request_step_down(&self.service, &self.me, token, reason).await
+    }
+}
+
+#[async_trait]
+impl PortfolioSource for PostgresStore {
     async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
         portfolio::read(&self.service, &self.me, (&self.positions, &self.portfolio), rows).await
-    }
-
-    async fn changed(&self) {
-        self.listener.row().await;
     }
 }

@@ -10,7 +10,7 @@ use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, 
 use domain::ports::{ClaimRequest, Noted, Release, StepDown, StoreError};
 use std::time::Duration;
 
-/// See [`domain::ports::StateStore::observe`].
+/// See [`domain::ports::LeaseStore::observe`].
 pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<Observation, StoreError> {
     const SQL: &str = "SELECT tl, epoch, substr(claim, 1, 37) AS claim, seq, released, ttl_ms, \
          substr(CAST(holder AS TEXT), 1, ?2) AS holder, substr(CAST(resign AS TEXT), 1, ?3) AS resign, \
@@ -45,7 +45,7 @@ pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<
     })
 }
 
-/// See [`domain::ports::StateStore::claim`]. With a token: the row's `forgot_ms`.
+/// See [`domain::ports::LeaseStore::claim`]. With a token: the row's `forgot_ms`.
 pub(crate) async fn claim(
     session: &Session,
     config: &SqliteConfig,
@@ -81,7 +81,7 @@ pub(crate) async fn claim(
     Ok(Some((token, Stored::new("coordinator_lease", row).maybe_number("forgot_ms")?)))
 }
 
-/// See [`domain::ports::StateStore::renew`]. A row that is behind what was acknowledged is an older copy. It is renewed by
+/// See [`domain::ports::LeaseStore::renew`]. A row that is behind what was acknowledged is an older copy. It is renewed by
 /// a statement of its own, which also notes the moment. With the answer: the row's `forgot_ms`, and whether it was found
 /// to be an older copy.
 pub(crate) async fn renew(
@@ -132,7 +132,7 @@ pub(crate) struct Renewed {
     pub(crate) found: bool,
 }
 
-/// See [`domain::ports::StateStore::release`].
+/// See [`domain::ports::LeaseStore::release`].
 pub(crate) async fn release(
     session: &Session,
     config: &SqliteConfig,
@@ -159,7 +159,7 @@ pub(crate) async fn release(
     Ok(if session.execute(statement).await? == 1 { Release::Released } else { Release::Superseded })
 }
 
-/// See [`domain::ports::StateStore::request_step_down`].
+/// See [`domain::ports::OperatorRequests::request_step_down`].
 pub(crate) async fn request_step_down(
     session: &Session,
     config: &SqliteConfig,
@@ -171,7 +171,7 @@ pub(crate) async fn request_step_down(
     Ok(if session.execute(statement).await? == 1 { StepDown::Requested } else { StepDown::Superseded })
 }
 
-/// See [`domain::ports::StateStore::note_forgotten`].
+/// See [`domain::ports::LeaseStore::note_forgotten`].
 pub(crate) async fn note_forgotten(
     session: &Session,
     config: &SqliteConfig,

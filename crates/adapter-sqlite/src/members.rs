@@ -81,7 +81,7 @@ pub(crate) async fn heartbeat(
     })
 }
 
-/// See [`domain::ports::StateStore::leave`].
+/// See [`domain::ports::MemberStore::leave`].
 pub(crate) async fn leave(
     session: &Session,
     group: &GroupId,
@@ -96,7 +96,7 @@ pub(crate) async fn leave(
     session.execute(statement).await.map(|_| ())
 }
 
-/// See [`domain::ports::StateStore::members`].
+/// See [`domain::ports::MemberStore::members`].
 pub(crate) async fn members(session: &Session, group: &GroupId) -> Result<Vec<MemberSeen>, StoreError> {
     const SQL: &str = concat!(
         "SELECT substr(id, 1, ?2) AS id, substr(nonce, 1, 25) AS nonce, substr(host, 1, ?2) AS host, ",
@@ -115,7 +115,7 @@ pub(crate) async fn members(session: &Session, group: &GroupId) -> Result<Vec<Me
     session.fetch(statement).await?.iter().map(|row| seen(&Stored::new("coordinator_member", row))).collect()
 }
 
-/// See [`domain::ports::StateStore::history`].
+/// See [`domain::ports::MemberStore::history`].
 pub(crate) async fn history(session: &Session, group: &GroupId, limit: u32) -> Result<Vec<Term>, StoreError> {
     const SQL: &str = "SELECT tl, epoch, substr(coalesce(holder, ''), 1, ?2) AS holder, \
          substr(host, 1, ?2) AS host, from_ms, to_ms, substr(reason, 1, ?2) AS reason \
@@ -125,7 +125,7 @@ pub(crate) async fn history(session: &Session, group: &GroupId, limit: u32) -> R
     session.fetch(statement).await?.iter().map(|row| term(&Stored::new("coordinator_term", row))).collect()
 }
 
-/// See [`domain::ports::StateStore::forgot_ms`].
+/// See [`domain::ports::MemberStore::forgot_ms`].
 pub(crate) async fn forgot_ms(session: &Session, group: &GroupId) -> Result<Option<i64>, StoreError> {
     const SQL: &str = "SELECT forgot_ms FROM coordinator_lease WHERE group_id = ?1";
     let rows = session.fetch(Statement::new(SQL).bind(group.as_str().to_owned())).await?;

@@ -4,8 +4,8 @@ use crate::config::SqliteConfig;
 use crate::session::Session;
 use crate::statement::Statement;
 use crate::stored::Stored;
-use domain::ports::{PortfolioRows, StoreError};
-use domain::recovery::{RawPosition, RawTotals};
+use domain::ports::StoreError;
+use domain::recovery::{PortfolioRows, RawPosition, RawTotals};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
 
@@ -20,7 +20,7 @@ const POSITION_COLUMNS: [&str; 7] =
     ["position_id", "instrument", "status", "quantity", "entry_price", "risk_amount", "margin_used"];
 const TOTALS_COLUMNS: [&str; 2] = ["total_risk_amount", "margin_used"];
 
-/// See [`domain::ports::StateStore::portfolio`].
+/// See [`domain::ports::PortfolioSource::portfolio`].
 ///
 /// One statement over both relations, so it reads one snapshot without a transaction that a dropped
 /// future could leave open.

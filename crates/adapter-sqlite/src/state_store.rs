@@ -11,9 +11,10 @@ use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
 use domain::member::{Heartbeat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown,
-    StoreError,
+    Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
+    Renewal, Schema, StateStore, StepDown, StoreError,
 };
+use domain::recovery::PortfolioRows;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -90,7 +91,10 @@ impl StateStore for SqliteStore {
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
         schema::migrate(&self.config, apply).await
     }
+}
 
+#[async_trait]
+impl LeaseStore for SqliteStore {
     async fn observe(&self) -> Result<Observation, StoreError> {
         lease::observe(&self.election, &self.config).await
     }
@@ -119,14 +123,17 @@ impl StateStore for SqliteStore {
         lease::release(&self.election, &self.config, token, seq, self.reached(token), reason).await
     }
 
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
-        lease::request_step_down(&self.election, &self.config, token, reason).await
-    }
-
     async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
         lease::note_forgotten(&self.election, &self.config, found, known).await
     }
 
+    async fn changed(&self) {
+        self.watch.next(&self.of_row).await;
+    }
+}
+
+#[async_trait]
+impl MemberStore for SqliteStore {
     async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
         let written = members::heartbeat(&self.work, &self.config.identity.group, member).await?;
         let before = self.beaten.swap(true, Ordering::Relaxed);
@@ -148,12 +155,18 @@ impl StateStore for SqliteStore {
     async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
         members::forgot_ms(&self.work, &self.config.identity.group).await
     }
+}
 
+#[async_trait]
+impl OperatorRequests for SqliteStore {
+    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
+        lease::request_step_down(&self.election, &self.config, token, reason).await
+    }
+}
+
+#[async_trait]
+impl PortfolioSource for SqliteStore {
     async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
         portfolio::portfolio(&self.work, &self.config, rows).await
-    }
-
-    async fn changed(&self) {
-        self.watch.next(&self.of_row).await;
     }
 }

@@ -8,7 +8,7 @@ use adapter_postgres::{PostgresConfig, PostgresStore};
 use adapter_redis::{RedisConfig, RedisStore};
 use adapter_sqlite::{SqliteConfig, SqliteStore};
 use domain::identity::Identity;
-use domain::ports::{LeaderStore, SignalLedger, StateStore};
+use domain::ports::{LeaderStore, Recovery, SignalLedger, StateStore};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub struct Stores {
     pub state: Arc<dyn StateStore>,
     /// Keeps the signals; in the same database.
     pub ledger: Arc<dyn SignalLedger>,
+    /// The portfolio that a new leader judges; in the same database.
+    pub recovery: Arc<dyn Recovery>,
     /// Makes it fast.
     pub leader: Option<Arc<dyn LeaderStore>>,
     /// What they are, for people; no secrets.
@@ -60,12 +62,12 @@ impl Stores {
             Some(redis) => format!("{told}, Redis {}", redis.url),
             None => format!("{told}, no Redis"),
         };
-        let (state, ledger): (Arc<dyn StateStore>, Arc<dyn SignalLedger>) = match &database {
-            Database::Postgres(store) => (Arc::clone(store) as _, Arc::clone(store) as _),
-            Database::Sqlite(store) => (Arc::clone(store) as _, Arc::clone(store) as _),
+        let (state, ledger, recovery) = match &database {
+            Database::Postgres(store) => ports(store),
+            Database::Sqlite(store) => ports(store),
         };
         let leader = redis.as_ref().map(|store| Arc::clone(store) as Arc<dyn LeaderStore>);
-        Ok(Self { state, ledger, leader, told, closing: Closing { database, redis } })
+        Ok(Self { state, ledger, recovery, leader, told, closing: Closing { database, redis } })
     }
 
     /// Closes every connection.
@@ -78,6 +80,13 @@ impl Stores {
             redis.close().await;
         }
     }
+}
+
+type Ports = (Arc<dyn StateStore>, Arc<dyn SignalLedger>, Arc<dyn Recovery>);
+
+/// The ports that one database implements.
+fn ports<S: StateStore + SignalLedger + Recovery + 'static>(store: &Arc<S>) -> Ports {
+    (Arc::clone(store) as _, Arc::clone(store) as _, Arc::clone(store) as _)
 }
 
 fn redis_store(

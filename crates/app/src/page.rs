@@ -9,7 +9,7 @@ use domain::id::InstanceId;
 use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId};
 use domain::member::{MemberSeen, Term};
 use domain::metrics::Refusal;
-use domain::ports::{ListQuery, Recorded, Report, SignalClaim, StateStore, StoreError, Submit};
+use domain::ports::{ListQuery, MemberStore, Recorded, Report, SignalClaim, StoreError, Submit};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub enum Delivery {
 /// The instance behind the pages.
 pub struct Page {
     coordinator: Coordinator,
-    state: Arc<dyn StateStore>,
+    members: Arc<dyn MemberStore>,
     ledger: Ledger,
     delivery: Delivery,
     exposition: Exposition,
@@ -42,12 +42,12 @@ pub struct Page {
 impl Page {
     pub fn new(
         coordinator: Coordinator,
-        state: Arc<dyn StateStore>,
+        members: Arc<dyn MemberStore>,
         ledger: Ledger,
         delivery: Delivery,
         exposition: Exposition,
     ) -> Self {
-        Self { coordinator, state, ledger, delivery, exposition, leader: Mutex::new(None) }
+        Self { coordinator, members, ledger, delivery, exposition, leader: Mutex::new(None) }
     }
 
     /// Keeps the leader's address at hand, which only the instance table knows. Runs until it is dropped.
@@ -72,7 +72,7 @@ impl Page {
     }
 
     async fn address_of(&self, leader: &InstanceId) -> Option<String> {
-        let members = tokio::time::timeout(LOOK_UP_AGAIN, self.state.members()).await.ok()?.ok()?;
+        let members = tokio::time::timeout(LOOK_UP_AGAIN, self.members.members()).await.ok()?.ok()?;
         let line = members.into_iter().find(|seen| seen.member.id == *leader)?;
         Some(line.member.address)
     }
@@ -102,11 +102,11 @@ impl Backend for Page {
     }
 
     async fn members(&self) -> Result<Vec<MemberSeen>, StoreError> {
-        self.state.members().await
+        self.members.members().await
     }
 
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
-        self.state.history(limit).await
+        self.members.history(limit).await
     }
 
     async fn submit(&self, signal: &NewSignal, actor: &Actor) -> Result<Submit, StoreError> {

@@ -86,12 +86,11 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     });
     let telemetry = config.telemetry_otlp.clone();
     let telemetry =
-        telemetry.map(|url| Telemetry::start(url, config, &identity.id, &coordinator, &stores.state));
+        telemetry.map(|url| Telemetry::start(url, config, &identity.id, &coordinator, stores.state.clone()));
     let worker = ledger.clone();
     let mut working = tokio::spawn(async move { worker.run(handler).await });
     let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
-    let page =
-        Arc::new(Page::new(coordinator.clone(), Arc::clone(&stores.state), ledger, delivery, exposition));
+    let page = Arc::new(Page::new(coordinator.clone(), stores.state.clone(), ledger, delivery, exposition));
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
     let limits = http_limits();
@@ -170,6 +169,7 @@ fn start(
     epochs: EpochFile,
 ) -> Result<Coordinator, Failure> {
     let mut builder = Coordinator::builder(Arc::clone(&stores.state))
+        .recovery(Arc::clone(&stores.recovery))
         .epochs(Arc::new(epochs))
         .heartbeat(config.heartbeat)
         .address(page_url)

@@ -7,7 +7,7 @@ use adapter_http::{HandlerUrl, NotTaken, Upload};
 use adapter_otel::{Otlp, Span};
 use coordinator::Coordinator;
 use domain::id::InstanceId;
-use domain::ports::StateStore;
+use domain::ports::MemberStore;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,11 +40,11 @@ impl Telemetry {
         config: &Config,
         id: &InstanceId,
         coordinator: &Coordinator,
-        state: &Arc<dyn StateStore>,
+        members: Arc<dyn MemberStore>,
     ) -> Self {
         let (finish, finished) = oneshot::channel();
         let (tell, spans) = mpsc::channel(SPANS_QUEUED);
-        let elections = Elections::new(coordinator, Arc::clone(state), config.leader_ttl, tell);
+        let elections = Elections::new(coordinator, members, config.leader_ttl, tell);
         tokio::spawn(elections.follow(finished));
         let push = Push {
             coordinator: coordinator.clone(),

@@ -1,7 +1,7 @@
 //! Every row that a store hands to recovery, at once. The product never holds them all; a test has few.
 
-use domain::ports::{PortfolioRows, StateStore, StoreError};
-use domain::recovery::{RawPosition, RawTotals};
+use domain::ports::{PortfolioSource, StoreError};
+use domain::recovery::{PortfolioRows, RawPosition, RawTotals};
 
 /// What a store handed over, in its order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,7 +27,7 @@ impl RawPortfolio {
     ///
     /// # Errors
     /// The store's.
-    pub async fn read(store: &(impl StateStore + ?Sized)) -> Result<Self, StoreError> {
+    pub async fn read(store: &(impl PortfolioSource + ?Sized)) -> Result<Self, StoreError> {
         let mut read = Self::default();
         store.portfolio(&mut read).await.map(|()| read)
     }

@@ -4,7 +4,7 @@ use super::{Refused, StateStores, Tamper};
 use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
 use domain::identity::Identity;
 use domain::lease::{Observation, Token};
-use domain::ports::{Claim, ClaimRequest, Migrate, Schema, SignalLedger, StateStore};
+use domain::ports::{Claim, ClaimRequest, Migrate, PortfolioSource, Schema, SignalLedger, StateStore};
 use domain::recovery::RelationName;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -65,12 +65,14 @@ impl Opening {
     }
 }
 
-/// The two ports on the state store, as one process has them.
+/// The ports on one database, as one process has them.
 pub struct Opened {
-    /// The lease row, members, history, portfolio.
+    /// The lease, members, history.
     pub state: Arc<dyn StateStore>,
     /// The signals.
     pub ledger: Arc<dyn SignalLedger>,
+    /// The portfolio.
+    pub portfolio: Arc<dyn PortfolioSource>,
 }
 
 /// A case's group in one database.
@@ -119,8 +121,8 @@ impl Scene {
 
     /// The process of that opening before any migration.
     pub async fn open(&self, opening: Opening) -> Process {
-        let Opened { state, ledger } = self.stores.open(&opening).await;
-        Process { opening, state, ledger, claims: AtomicU32::new(0) }
+        let Opened { state, ledger, portfolio } = self.stores.open(&opening).await;
+        Process { opening, state, ledger, portfolio, claims: AtomicU32::new(0) }
     }
 
     /// Does `what` to the database behind our back.
@@ -137,6 +139,8 @@ pub struct Process {
     pub state: Arc<dyn StateStore>,
     /// Its ledger.
     pub ledger: Arc<dyn SignalLedger>,
+    /// Its portfolio.
+    pub portfolio: Arc<dyn PortfolioSource>,
     claims: AtomicU32,
 }
 

@@ -14,7 +14,7 @@ use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
 use domain::id::InstanceId;
 use domain::identity::{Difference, Identity};
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
-use domain::ports::{LeaderStore, Migrate, Schema, StateStore, StoreError};
+use domain::ports::{LeaderStore, Migrate, NothingToRecover, Recovery, Schema, StateStore, StoreError};
 use domain::recovery::backoff;
 use domain::settings::SharedSettings;
 use std::future::pending;
@@ -41,6 +41,7 @@ pub struct Builder {
     identity: Identity,
     state_store: Arc<dyn StateStore>,
     leader_store: Option<Arc<dyn LeaderStore>>,
+    recovery: Arc<dyn Recovery>,
     address: String,
     version: String,
     heartbeat: Option<Duration>,
@@ -120,6 +121,7 @@ impl Builder {
             identity: state_store.identity(),
             state_store,
             leader_store: None,
+            recovery: Arc::new(NothingToRecover),
             address: String::new(),
             version: env!("CARGO_PKG_VERSION").into(),
             heartbeat: None,
@@ -135,6 +137,15 @@ impl Builder {
     #[must_use]
     pub fn leader_store(mut self, store: Arc<dyn LeaderStore>) -> Self {
         self.leader_store = Some(store);
+        self
+    }
+
+    /// What a new leader loads and checks before it acts: the portfolio of a store that is a
+    /// [`PortfolioSource`](domain::ports::PortfolioSource), or the service's own [`Recovery`]. Unless set there is
+    /// [nothing to recover](NothingToRecover), and an instance is active as soon as its claim is granted.
+    #[must_use]
+    pub fn recovery(mut self, recovery: Arc<dyn Recovery>) -> Self {
+        self.recovery = recovery;
         self
     }
 
@@ -265,6 +276,7 @@ impl Builder {
             settings,
             state_store: self.state_store,
             leader_store: self.leader_store,
+            recovery: self.recovery,
             epochs: self.epochs,
             ability: Ability::new(),
             leadership: watch::channel(Leadership::unknown()).0,

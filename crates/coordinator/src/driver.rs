@@ -19,7 +19,7 @@ use domain::election::{
 use domain::lease::{Epoch, Seq, Timeline, Token};
 use domain::member::MemberState;
 use domain::metrics::{Fact, SyncResult};
-use domain::ports::{Claim, LeaderStore, Noted, Renewal, StateStore, StoreError};
+use domain::ports::{Claim, LeaderStore, LeaseStore, Noted, Renewal, StoreError};
 use domain::recovery::RecoveryCode;
 use domain::time::Time;
 use std::collections::HashMap;
@@ -410,7 +410,7 @@ impl Driver {
     }
 }
 
-async fn lease_call(store: &dyn StateStore, request: LeaseRequest) -> Result<LeaseAnswer, StoreError> {
+async fn lease_call(store: &dyn LeaseStore, request: LeaseRequest) -> Result<LeaseAnswer, StoreError> {
     match request {
         LeaseRequest::Observe => store.observe().await.map(LeaseAnswer::Observed),
         LeaseRequest::Claim(request) => {

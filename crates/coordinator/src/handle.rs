@@ -11,7 +11,7 @@ use domain::id::InstanceId;
 use domain::lease::{Token, margin};
 use domain::metrics::Urgent;
 use domain::ports::StateStore;
-use domain::recovery::{Portfolio, RecoveryFault};
+use domain::recovery::{Recovered, RecoveryFault};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -68,7 +68,7 @@ impl Coordinator {
     }
 
     /// How the last crash recovery ended; `None` before there was one.
-    pub fn recovered(&self) -> Option<Result<Arc<Portfolio>, RecoveryFault>> {
+    pub fn recovered(&self) -> Option<Result<Recovered, RecoveryFault>> {
         self.shared.recovered.borrow().clone()
     }
 
@@ -153,8 +153,8 @@ impl Coordinator {
         F: Future<Output = T>,
     {
         let token = self.activated().await?;
-        let portfolio = self.recovered().and_then(Result::ok);
-        let leader = Leader { token, state: self.leadership(), portfolio };
+        let recovered = self.recovered().and_then(Result::ok);
+        let leader = Leader { token, state: self.leadership(), recovered };
         let running = Running::begin(&self.shared.works);
         let done = tokio::select! {
             biased;

@@ -4,9 +4,8 @@ use crate::clock;
 use domain::id::InstanceId;
 use domain::lease::{Epoch, Token};
 use domain::member::MemberState;
-use domain::recovery::Portfolio;
+use domain::recovery::{Portfolio, Recovered};
 use domain::time::Time;
-use std::sync::Arc;
 use tokio::sync::watch;
 
 /// The election as this process sees it. A value of the past: what it grants ends at its deadline, so ask
@@ -88,7 +87,7 @@ pub struct LeadershipOver;
 pub struct Leader {
     pub(crate) token: Token,
     pub(crate) state: watch::Receiver<Leadership>,
-    pub(crate) portfolio: Option<Arc<Portfolio>>,
+    pub(crate) recovered: Option<Recovered>,
 }
 
 impl Leader {
@@ -115,8 +114,9 @@ impl Leader {
         self.token.epoch
     }
 
-    /// The portfolio as it was recovered before this leadership became active.
+    /// The portfolio as it was recovered before this leadership became active; `None` unless the coordinator was built
+    /// with the [recovery](crate::Builder::recovery) of one.
     pub fn portfolio(&self) -> Option<&Portfolio> {
-        self.portfolio.as_deref()
+        self.recovered.as_ref().and_then(Recovered::portfolio)
     }
 }

@@ -1,19 +1,19 @@
-//! Crash recovery: load, judge, remember.
+//! Crash recovery: one call of the port with a time limit, and the record of its outcome. Used by the driver for a new
+//! leader and by the heartbeat of a standby; the outcome of the last call is what readiness and the next leader's work get.
 
 use crate::clock;
 use crate::shared::Shared;
 use domain::metrics::Fact;
 use domain::ports::StoreError;
-use domain::recovery::{Judgement, Portfolio, RecoveryFault};
-use std::sync::Arc;
+use domain::recovery::{Recovered, RecoveryFault};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 /// A database that does not deliver a few rows in this time is not available. Well above the 2 s that
-/// already count as critical, so that a slow recovery is seen as slow and not as failed.
+/// already count as critical, so that a slow recovery is reported as slow and not as failed.
 const RECOVERY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Why the portfolio is recovered.
+/// The reason for a recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To act: a leader recovers after its claim, because the leader before it could write until then.
@@ -24,32 +24,31 @@ pub(crate) enum Purpose {
 
 /// Recovers once, and remembers the outcome for metrics, readiness and the next leader's work.
 /// Cancellation safe: it only reads.
-pub(crate) async fn recover(shared: &Shared, purpose: Purpose) -> Result<Arc<Portfolio>, RecoveryFault> {
+pub(crate) async fn recover(shared: &Shared, purpose: Purpose) -> Result<Recovered, RecoveryFault> {
     let started = Instant::now();
-    let mut judgement = Judgement::default();
-    let answer = timeout(RECOVERY_TIME_MAX, shared.state_store.portfolio(&mut judgement)).await;
-    let answer = answer.unwrap_or_else(|_| {
-        Err(StoreError::Unknown(format!("the portfolio was not read within {RECOVERY_TIME_MAX:?}")))
+    let answer = timeout(RECOVERY_TIME_MAX, shared.recovery.recover()).await;
+    let outcome = answer.unwrap_or_else(|_| {
+        Err(StoreError::Unknown(format!("the recovery did not end within {RECOVERY_TIME_MAX:?}")).into())
     });
-    let outcome = answer.map_err(RecoveryFault::from).and_then(|()| judgement.verdict()).map(Arc::new);
     remember(shared, purpose, &outcome, started.elapsed());
     outcome
 }
 
-fn remember(
-    shared: &Shared,
-    purpose: Purpose,
-    outcome: &Result<Arc<Portfolio>, RecoveryFault>,
-    took: Duration,
-) {
+fn remember(shared: &Shared, purpose: Purpose, outcome: &Result<Recovered, RecoveryFault>, took: Duration) {
     let counted = match outcome {
-        Ok(portfolio) => {
-            let positions = u32::try_from(portfolio.count).unwrap_or(u32::MAX);
-            match purpose {
-                Purpose::Lead => tracing::info!(positions, ?took, "portfolio recovered"),
-                Purpose::Readiness => tracing::debug!(positions, ?took, "the portfolio can be recovered"),
+        Ok(recovered) => {
+            let positions =
+                recovered.portfolio().map(|portfolio| u32::try_from(portfolio.count).unwrap_or(u32::MAX));
+            match (purpose, positions) {
+                (Purpose::Lead, Some(positions)) => tracing::info!(positions, ?took, "portfolio recovered"),
+                (Purpose::Readiness, Some(positions)) => {
+                    tracing::debug!(positions, ?took, "the portfolio can be recovered");
+                }
+                (Purpose::Lead | Purpose::Readiness, None) => {
+                    tracing::debug!(?took, "no portfolio to recover")
+                }
             }
-            Ok(positions)
+            Ok(positions.unwrap_or(0))
         }
         Err(fault) => {
             tracing::error!("recovery failed: {fault}");

@@ -8,8 +8,8 @@ use crate::notice::Notice;
 use domain::alert::Report;
 use domain::id::{InstanceId, Nonce};
 use domain::metrics::{Fact, Metrics, Urgent, View};
-use domain::ports::{LeaderStore, StateStore, StoreError};
-use domain::recovery::{Portfolio, RecoveryFault};
+use domain::ports::{LeaderStore, Recovery, StateStore, StoreError};
+use domain::recovery::{Recovered, RecoveryFault};
 use domain::settings::SharedSettings;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) state_store: Arc<dyn StateStore>,
     pub(crate) leader_store: Option<Arc<dyn LeaderStore>>,
+    pub(crate) recovery: Arc<dyn Recovery>,
     pub(crate) epochs: Option<Arc<dyn EpochMemory>>,
     /// Whether the epochs can be kept.
     pub(crate) ability: Ability,
@@ -42,7 +43,7 @@ pub(crate) struct Shared {
     /// How many pieces of leader's work are running.
     pub(crate) works: watch::Sender<usize>,
     /// How the last recovery ended; `None` before there was one.
-    pub(crate) recovered: watch::Sender<Option<Result<Arc<Portfolio>, RecoveryFault>>>,
+    pub(crate) recovered: watch::Sender<Option<Result<Recovered, RecoveryFault>>>,
     pub(crate) notices: broadcast::Sender<Notice>,
     /// With its time, unix milliseconds.
     pub(crate) urgent: broadcast::Sender<(Urgent, i64)>,

@@ -39,7 +39,7 @@ impl Observed {
         let store = FakeDatabase::new().process(&opening);
         let faults = store.faults().clone();
         plan(&faults);
-        let builder = Coordinator::builder(store);
+        let builder = Coordinator::builder(store.clone()).recovery(store);
         let coordinator = builder.start().expect("a valid start");
         let mut seen = coordinator.leadership();
         let active = seen.wait_for(|now| now.state == MemberState::Active);

@@ -10,7 +10,7 @@ use domain::election::Epochs;
 use domain::id::GroupId;
 use domain::lease::{Epoch, Seq};
 use domain::member::MemberState;
-use domain::ports::StateStore;
+use domain::ports::{LeaseStore, MemberStore};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

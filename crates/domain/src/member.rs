@@ -144,7 +144,7 @@ pub struct Heartbeat {
     /// Another live process writes under the same id: its nonce and start (unix milliseconds). Told when
     /// the line carried another nonce although this process had written it before.
     pub displaced: Option<(Nonce, i64)>,
-    /// As [`StateStore::forgot_ms`](crate::ports::StateStore::forgot_ms) answers.
+    /// As [`MemberStore::forgot_ms`](crate::ports::MemberStore::forgot_ms) answers.
     pub forgot_ms: Option<i64>,
 }
 

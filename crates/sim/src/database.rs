@@ -15,9 +15,10 @@ use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
 use domain::ledger::{Signal, SignalId};
 use domain::member::{Heartbeat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, SignalLedger, StateStore,
-    StepDown, StoreError,
+    Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
+    Renewal, Schema, SignalLedger, StateStore, StepDown, StoreError,
 };
+use domain::recovery::PortfolioRows;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -318,7 +319,10 @@ impl StateStore for DatabaseClient {
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
         self.ask(move |store| async move { store.migrate(apply).await }, written).await
     }
+}
 
+#[async_trait]
+impl LeaseStore for DatabaseClient {
     async fn observe(&self) -> Result<Observation, StoreError> {
         let observed = self.ask(|store| async move { store.observe().await }, read).await?;
         self.knowledge.shown((observed.version.token.epoch, observed.version.seq));
@@ -377,16 +381,18 @@ impl StateStore for DatabaseClient {
         self.ask_lease(move |store| async move { store.release(&token, seq, &reason).await }, told).await
     }
 
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
-        let (token, reason) = (*token, reason.to_owned());
-        self.ask(move |store| async move { store.request_step_down(&token, &reason).await }, written).await
-    }
-
     async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
         let found = *found;
         self.ask(move |store| async move { store.note_forgotten(&found, known).await }, written).await
     }
 
+    async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+#[async_trait]
+impl MemberStore for DatabaseClient {
     async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
         let member = member.clone();
         self.ask(move |store| async move { store.heartbeat(&member).await }, written).await
@@ -408,14 +414,21 @@ impl StateStore for DatabaseClient {
     async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
         self.ask(|store| async move { store.forgot_ms().await }, read).await
     }
+}
 
+#[async_trait]
+impl OperatorRequests for DatabaseClient {
+    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
+        let (token, reason) = (*token, reason.to_owned());
+        self.ask(move |store| async move { store.request_step_down(&token, &reason).await }, written).await
+    }
+}
+
+#[async_trait]
+impl PortfolioSource for DatabaseClient {
     async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
         let answer = self.ask(|store| async move { RawPortfolio::read(&*store).await }, read).await?;
         answer.hand_to(rows);
         Ok(())
-    }
-
-    async fn changed(&self) {
-        self.changed.notified().await;
     }
 }

@@ -7,7 +7,8 @@ use domain::id::{ClaimId, GroupId};
 use domain::lease::{Observation, Token};
 use domain::ledger::{Limits, Outcome, Signal};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Report, Schema, SignalClaim, SignalLedger, StateStore, StoreError,
+    Claim, ClaimRequest, LeaseStore, Migrate, Report, Schema, SignalClaim, SignalLedger, StateStore,
+    StoreError,
 };
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor};
@@ -121,7 +122,7 @@ impl StateStores for Databases {
 
     async fn open(&self, opening: &Opening) -> Opened {
         let store = Arc::new(self.store(opening));
-        Opened { state: store.clone(), ledger: store }
+        Opened { state: store.clone(), ledger: store.clone(), portfolio: store }
     }
 
     async fn tamper(&self, what: &Tamper) -> Result<(), Refused> {

@@ -8,8 +8,8 @@ use contract::signal_ledger::{client, offer, signal};
 use domain::lease::{Seq, Timeline, Token};
 use domain::ledger::{Outcome, SignalState};
 use domain::ports::{
-    InFlight, Migrate, Recorded, Release, Renewal, Schema, SignalClaim, SignalLedger, StateStore, StoreError,
-    Submit,
+    InFlight, LeaseStore, MemberStore, Migrate, Recorded, Release, Renewal, Schema, SignalClaim,
+    SignalLedger, StateStore, StoreError, Submit,
 };
 use testkit::backend::{Postgres, free_port, native_postgres};
 

@@ -10,8 +10,8 @@ use contract::{Case, Opening};
 use domain::lease::Seq;
 use domain::ledger::{NewSignal, Outcome};
 use domain::ports::{
-    Claim, Migrate, Report, Resolution, Schema, SignalClaim, SignalLedger, StateStore, StoreError, Submit,
-    Switch,
+    Claim, LeaseStore, Migrate, Report, Resolution, Schema, SignalClaim, SignalLedger, StateStore,
+    StoreError, Submit, Switch,
 };
 use sqlx::Executor;
 use std::future::Future;

@@ -5,7 +5,7 @@ use crate::databases::{Databases, claimed, lead, opening};
 use contract::signal_ledger::{offer, signal};
 use contract::{Case, LeaseColumn, StateStores, Tamper, Value};
 use domain::id::ID_LEN_MAX;
-use domain::ports::{ListQuery, Migrate, Schema, SignalLedger, StateStore, StoreError};
+use domain::ports::{LeaseStore, ListQuery, Migrate, Schema, SignalLedger, StateStore, StoreError};
 use sqlx::{AssertSqlSafe, Executor};
 
 pub fn cases() -> Vec<Case<Databases>> {

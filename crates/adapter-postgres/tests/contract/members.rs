@@ -5,7 +5,7 @@ use crate::databases::{Databases, lead, opening};
 use contract::{Case, Opening};
 use domain::lease::Epoch;
 use domain::member::{Health, Member, MemberState};
-use domain::ports::{Migrate, Schema, SignalLedger, StateStore, Swept};
+use domain::ports::{MemberStore, Migrate, Schema, SignalLedger, StateStore, Swept};
 use sqlx::Row;
 use std::time::Duration;
 

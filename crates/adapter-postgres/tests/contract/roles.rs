@@ -10,8 +10,8 @@ use domain::lease::{Epoch, Seq};
 use domain::ledger::Outcome;
 use domain::member::{Health, Member, MemberState};
 use domain::ports::{
-    InFlight, Migrate, Noted, Recorded, Release, Renewal, Resolution, Schema, SignalClaim, SignalLedger,
-    StateStore, Submit, Switch, Switched,
+    InFlight, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Recorded, Release, Renewal,
+    Resolution, Schema, SignalClaim, SignalLedger, StateStore, Submit, Switch, Switched,
 };
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};

@@ -7,7 +7,7 @@ use contract::signal_ledger::{self, client};
 use contract::{Case, PATIENCE};
 use domain::lease::Seq;
 use domain::ledger::NewSignal;
-use domain::ports::{Migrate, Schema, SignalLedger, StateStore};
+use domain::ports::{LeaseStore, Migrate, Schema, SignalLedger, StateStore};
 use sqlx::Row;
 use std::future::Future;
 use std::time::Duration;

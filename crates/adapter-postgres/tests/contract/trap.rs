@@ -9,7 +9,7 @@ use contract::raw_portfolio::RawPortfolio;
 use contract::signal_ledger::{client, offer};
 use domain::lease::Seq;
 use domain::ledger::Outcome;
-use domain::ports::{InFlight, Migrate, Report, Schema, SignalLedger, StateStore, Submit};
+use domain::ports::{InFlight, LeaseStore, Migrate, Report, Schema, SignalLedger, StateStore, Submit};
 use sqlx::Row;
 use sqlx::postgres::PgPoolOptions;
 use std::pin::pin;

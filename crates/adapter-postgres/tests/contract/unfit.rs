@@ -7,7 +7,10 @@ use contract::raw_portfolio::RawPortfolio;
 use contract::signal_ledger::{client, offer, signal};
 use contract::{Case, Opening};
 use domain::ledger::Outcome;
-use domain::ports::{Migrate, Recorded, Schema, SignalLedger, StateStore, StoreError};
+use domain::ports::{
+    LeaseStore, MemberStore, Migrate, OperatorRequests, Recorded, Schema, SignalLedger, StateStore,
+    StoreError,
+};
 use testkit::backend::{self, pgbouncer};
 
 pub fn cases() -> Vec<Case<Databases>> {

@@ -7,7 +7,7 @@ use contract::{Case, TTL};
 use domain::lease::Token;
 use domain::ledger::{Limits, SignalId};
 use domain::ports::{
-    Claim, ClaimRequest, InFlight, SignalClaim, SignalLedger, StateStore, StoreError, Switch, Switched,
+    Claim, ClaimRequest, InFlight, LeaseStore, SignalClaim, SignalLedger, StoreError, Switch, Switched,
 };
 use std::sync::Arc;
 

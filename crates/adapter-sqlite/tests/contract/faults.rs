@@ -4,7 +4,7 @@ use crate::files::{Files, opening};
 use adapter_sqlite::SqliteStore;
 use contract::{Case, Opening, signal_ledger};
 use domain::lease::{Seq, TTL_MIN};
-use domain::ports::{Claim, ClaimRequest, Renewal, SignalLedger, StateStore, StoreError};
+use domain::ports::{Claim, ClaimRequest, LeaseStore, Renewal, SignalLedger, StateStore, StoreError};
 use std::sync::Arc;
 
 pub fn suite() -> Vec<Case<Files>> {

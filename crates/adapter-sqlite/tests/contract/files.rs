@@ -74,7 +74,7 @@ impl StateStores for Files {
 
     async fn open(&self, opening: &Opening) -> Opened {
         let store = Arc::new(SqliteStore::new(self.config(opening)));
-        Opened { state: store.clone(), ledger: store }
+        Opened { state: store.clone(), ledger: store.clone(), portfolio: store }
     }
 
     async fn tamper(&self, what: &Tamper) -> Result<(), Refused> {

@@ -2,7 +2,7 @@
 
 use crate::files::Files;
 use contract::{Case, PATIENCE, signal_ledger};
-use domain::ports::{SignalLedger, StateStore};
+use domain::ports::{LeaseStore, SignalLedger};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};

@@ -8,7 +8,8 @@ use contract::{Case, TTL};
 use domain::lease::Seq;
 use domain::ledger::{Limits, NewSignal, Outcome, SignalId};
 use domain::ports::{
-    Claim, ClaimRequest, InFlight, Migrate, Report, Schema, SignalLedger, StateStore, Submit,
+    Claim, ClaimRequest, InFlight, LeaseStore, MemberStore, Migrate, Report, Schema, SignalLedger,
+    StateStore, Submit,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;

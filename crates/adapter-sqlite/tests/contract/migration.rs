@@ -5,7 +5,7 @@ use adapter_sqlite::SqliteStore;
 use contract::raw_portfolio::RawPortfolio;
 use contract::{Case, Opening};
 use domain::SCHEMA_VERSION;
-use domain::ports::{Migrate, Schema, StateStore, StoreError};
+use domain::ports::{LeaseStore, Migrate, Schema, StateStore, StoreError};
 use sqlx::Row;
 use std::sync::Arc;
 use std::time::Duration;

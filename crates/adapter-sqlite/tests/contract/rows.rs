@@ -5,7 +5,7 @@ use crate::files::{Files, opening};
 use contract::Case;
 use contract::raw_portfolio::RawPortfolio;
 use domain::id::{ClaimId, InstanceId};
-use domain::ports::{SignalLedger, StateStore, StoreError, Swept};
+use domain::ports::{LeaseStore, MemberStore, SignalLedger, StoreError, Swept};
 use sqlx::Row;
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,8 +9,8 @@ use domain::ledger::{
     Instruction, Label, Limits, NewSignal, Outcome, Paused, Signal, SignalId, SignalState, StateName,
 };
 use domain::ports::{
-    Claim, ClaimRequest, InFlight, ListQuery, Migrate, Recorded, Report, Schema, SignalClaim, SignalLedger,
-    StateStore, Submit,
+    Claim, ClaimRequest, InFlight, LeaseStore, ListQuery, Migrate, Recorded, Report, Schema, SignalClaim,
+    SignalLedger, StateStore, Submit,
 };
 use std::sync::Arc;
 

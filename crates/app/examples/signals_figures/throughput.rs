@@ -8,7 +8,7 @@ use domain::identity::Identity;
 use domain::lease::Token;
 use domain::ledger::{Actor, Instruction, Label, Limits, NewSignal, Outcome, Signal};
 use domain::ports::{
-    Claim, ClaimRequest, Migrate, Recorded, Report, SignalClaim, SignalLedger, StateStore, Submit,
+    Claim, ClaimRequest, LeaseStore, Migrate, Recorded, Report, SignalClaim, SignalLedger, StateStore, Submit,
 };
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

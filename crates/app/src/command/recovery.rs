@@ -5,7 +5,7 @@ use crate::command::status::Form;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
-use domain::recovery::{Judgement, Portfolio, RecoveryFault};
+use domain::recovery::{Recovered, RecoveryFault};
 use serde::Serialize;
 
 /// Above this the portfolio is outside what was validated: a warning, not a failure.
@@ -25,10 +25,9 @@ struct CheckJson {
 /// Prints positions, sums and verdict; the exit code is the error code of the recovery (1, 2, 3).
 pub async fn check_recovery(config: &Config, form: Form) -> Result<(), Failure> {
     let stores = open(config)?;
-    let mut judgement = Judgement::default();
-    let answer = ask("the state store", async { Ok(stores.state.portfolio(&mut judgement).await) }).await;
+    let answer = ask("the state store", async { Ok(stores.recovery.recover().await) }).await;
     stores.close().await;
-    let verdict = answer?.map_err(RecoveryFault::from).and_then(|()| judgement.verdict());
+    let verdict = answer?;
     match form {
         Form::Json => print_json(&json(&verdict))?,
         Form::Table => tell(&verdict)?,
@@ -39,16 +38,18 @@ pub async fn check_recovery(config: &Config, form: Form) -> Result<(), Failure> 
     })
 }
 
-fn tell(verdict: &Result<Portfolio, RecoveryFault>) -> Result<(), Failure> {
+fn tell(verdict: &Result<Recovered, RecoveryFault>) -> Result<(), Failure> {
     match verdict {
-        Ok(portfolio) => {
-            line(format_args!("positions          {}", portfolio.count))?;
-            line(format_args!("total_risk_amount  {}", portfolio.total_risk_amount))?;
-            line(format_args!("margin_used        {}", portfolio.margin_used))?;
-            if portfolio.count > POSITIONS_VALIDATED {
-                line(format_args!(
-                    "warning            more than the {POSITIONS_VALIDATED} positions that were validated"
-                ))?;
+        Ok(recovered) => {
+            if let Some(portfolio) = recovered.portfolio() {
+                line(format_args!("positions          {}", portfolio.count))?;
+                line(format_args!("total_risk_amount  {}", portfolio.total_risk_amount))?;
+                line(format_args!("margin_used        {}", portfolio.margin_used))?;
+                if portfolio.count > POSITIONS_VALIDATED {
+                    line(format_args!(
+                        "warning            more than the {POSITIONS_VALIDATED} positions that were validated"
+                    ))?;
+                }
             }
             line("verdict            OK: a new leader would become active")
         }
@@ -64,17 +65,20 @@ fn tell(verdict: &Result<Portfolio, RecoveryFault>) -> Result<(), Failure> {
     }
 }
 
-fn json(verdict: &Result<Portfolio, RecoveryFault>) -> CheckJson {
+fn json(verdict: &Result<Recovered, RecoveryFault>) -> CheckJson {
     match verdict {
-        Ok(portfolio) => CheckJson {
-            verdict: "OK",
-            error_code: None,
-            positions: Some(portfolio.count),
-            total_risk_amount: Some(portfolio.total_risk_amount.to_string()),
-            margin_used: Some(portfolio.margin_used.to_string()),
-            findings: Vec::new(),
-            untold: 0,
-        },
+        Ok(recovered) => {
+            let portfolio = recovered.portfolio();
+            CheckJson {
+                verdict: "OK",
+                error_code: None,
+                positions: portfolio.map(|portfolio| portfolio.count),
+                total_risk_amount: portfolio.map(|portfolio| portfolio.total_risk_amount.to_string()),
+                margin_used: portfolio.map(|portfolio| portfolio.margin_used.to_string()),
+                findings: Vec::new(),
+                untold: 0,
+            }
+        }
         Err(fault) => CheckJson {
             verdict: "FAILED",
             error_code: Some(fault.code.as_str()),

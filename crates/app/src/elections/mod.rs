@@ -12,7 +12,7 @@ use adapter_otel::{Attribute, Span};
 use coordinator::{Coordinator, Leadership, Notice, NoticeKind, clock};
 use domain::lease::{Epoch, margin};
 use domain::member::{MemberState, Term};
-use domain::ports::StateStore;
+use domain::ports::MemberStore;
 use domain::time::Time;
 use std::future::pending;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub struct Elections {
     coordinator: Coordinator,
     notices: Receiver<Notice>,
     seen: watch::Receiver<Leadership>,
-    state: Arc<dyn StateStore>,
+    members: Arc<dyn MemberStore>,
     ttl: Duration,
     spans: mpsc::Sender<Span>,
 }
@@ -73,12 +73,12 @@ impl Elections {
     /// Follows the leaderships from now on, of a lease of `ttl`. A span that `spans` has no room for is dropped.
     pub fn new(
         coordinator: &Coordinator,
-        state: Arc<dyn StateStore>,
+        members: Arc<dyn MemberStore>,
         ttl: Duration,
         spans: mpsc::Sender<Span>,
     ) -> Self {
         let (notices, seen) = (coordinator.notices(), coordinator.leadership());
-        Self { coordinator: coordinator.clone(), notices, seen, state, ttl, spans }
+        Self { coordinator: coordinator.clone(), notices, seen, members, ttl, spans }
     }
 
     /// Runs until `finish` is given and what was told before is made into spans.
@@ -192,7 +192,7 @@ impl Elections {
 
     /// The term of that epoch and the one before, if the state store tells in time.
     async fn term(&self, epoch: Epoch) -> Option<(Term, Option<Term>)> {
-        let terms = timeout(LOOK_TIME_MAX, self.state.history(TERMS_READ)).await.ok()?.ok()?;
+        let terms = timeout(LOOK_TIME_MAX, self.members.history(TERMS_READ)).await.ok()?.ok()?;
         let mut terms = terms.into_iter().skip_while(|term| term.epoch != epoch);
         Some((terms.next()?, terms.next()))
     }

@@ -2,7 +2,7 @@ use super::*;
 use contract::Opening;
 use contract::fake::FakeDatabase;
 use domain::id::GroupId;
-use domain::ports::{Claim, ClaimRequest};
+use domain::ports::{Claim, ClaimRequest, LeaseStore};
 
 const TTL: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -26,8 +26,8 @@ async fn a_lease_that_another_took_before_its_end_is_superseded() {
     let (mut opening, other) = (Opening::new(&group, "a"), Opening::new(&group, "b"));
     opening.ttl = TTL;
     let database = FakeDatabase::new();
-    let store: Arc<dyn StateStore> = database.process(&opening);
-    let builder = Coordinator::builder(Arc::clone(&store));
+    let store = database.process(&opening);
+    let builder = Coordinator::builder(store.clone());
     let coordinator = builder.start().expect("a valid start");
     let (tell, mut spans) = mpsc::channel(8);
     let (_finish, finished) = oneshot::channel();

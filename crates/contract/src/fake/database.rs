@@ -284,7 +284,7 @@ impl StateStores for FakeDatabase {
 
     async fn open(&self, opening: &Opening) -> Opened {
         let process = self.process(opening);
-        Opened { state: process.clone(), ledger: process }
+        Opened { state: process.clone(), ledger: process.clone(), portfolio: process }
     }
 
     async fn tamper(&self, what: &Tamper) -> Result<(), Refused> {

@@ -1,7 +1,7 @@
 //! Relations of texts, as recovery reads them.
 
-use domain::ports::{PortfolioRows, StoreError};
-use domain::recovery::{RawPosition, RawTotals};
+use domain::ports::StoreError;
+use domain::recovery::{PortfolioRows, RawPosition, RawTotals};
 use std::collections::BTreeMap;
 
 pub(super) const POSITION: [&str; 7] =

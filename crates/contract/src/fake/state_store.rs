@@ -11,9 +11,10 @@ use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token, Version};
 use domain::member::{Heartbeat, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, MEMBERS_READ_MAX, Migrate, Noted, PortfolioRows, Release, Renewal, Schema,
-    StateStore, StepDown, StoreError,
+    Claim, ClaimRequest, LeaseStore, MEMBERS_READ_MAX, MemberStore, Migrate, Noted, OperatorRequests,
+    PortfolioSource, Release, Renewal, Schema, StateStore, StepDown, StoreError,
 };
+use domain::recovery::PortfolioRows;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -300,7 +301,10 @@ impl StateStore for FakeStateStore {
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
         self.faults.around(Call::Migrate, || Ok(self.do_migrate(apply))).await
     }
+}
 
+#[async_trait]
+impl LeaseStore for FakeStateStore {
     async fn observe(&self) -> Result<Observation, StoreError> {
         self.faults.around(Call::Observe, || self.do_observe()).await
     }
@@ -327,14 +331,17 @@ impl StateStore for FakeStateStore {
         self.faults.around(Call::Release, || Ok(self.do_release(token, seq, reason))).await
     }
 
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
-        self.faults.around(Call::RequestStepDown, || Ok(self.do_request_step_down(token, reason))).await
-    }
-
     async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
         self.faults.around(Call::NoteForgotten, || Ok(self.do_note_forgotten(found, known))).await
     }
 
+    async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+#[async_trait]
+impl MemberStore for FakeStateStore {
     async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
         self.faults.around(Call::Heartbeat, || Ok(self.do_beat(member))).await
     }
@@ -359,13 +366,19 @@ impl StateStore for FakeStateStore {
     async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
         self.faults.around(Call::ForgotMs, || Ok(self.do_forgot_ms())).await
     }
+}
 
+#[async_trait]
+impl OperatorRequests for FakeStateStore {
+    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
+        self.faults.around(Call::RequestStepDown, || Ok(self.do_request_step_down(token, reason))).await
+    }
+}
+
+#[async_trait]
+impl PortfolioSource for FakeStateStore {
     async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
         self.faults.around(Call::Portfolio, || self.do_portfolio(rows)).await
-    }
-
-    async fn changed(&self) {
-        self.changed.notified().await;
     }
 }
 

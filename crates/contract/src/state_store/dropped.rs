@@ -87,7 +87,7 @@ async fn dropped_claims_lock_nobody_out(scene: Scene) {
 async fn dropped_portfolio_reads_leave_no_transaction_behind(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     for round in 0..DROPS {
-        let _ = dropped_after(round % POLLS_MAX, RawPortfolio::read(&*a.state)).await;
+        let _ = dropped_after(round % POLLS_MAX, RawPortfolio::read(&*a.portfolio)).await;
         let signal = signal(&format!("s-{round}"));
         if let Ok(Submit::Accepted(_)) = a.ledger.submit_one(&signal, &client()).await {
             let again = b.ledger.submit_one(&signal, &client()).await;

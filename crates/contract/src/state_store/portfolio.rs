@@ -63,7 +63,7 @@ impl Book {
     }
 
     async fn read(&self) -> RawPortfolio {
-        RawPortfolio::read(&*self.process.state).await.expect("portfolio")
+        RawPortfolio::read(&*self.process.portfolio).await.expect("portfolio")
     }
 }
 
@@ -95,14 +95,18 @@ fn sorted(mut positions: Vec<RawPosition>) -> Vec<RawPosition> {
 async fn the_default_relations_are_created_empty_with_one_zero_total(scene: Scene) {
     let scene = scene.in_fresh_database().await;
     let process = scene.process("a").await;
-    let book = RawPortfolio::read(&*process.state).await.expect("portfolio");
+    let book = RawPortfolio::read(&*process.portfolio).await.expect("portfolio");
     assert_eq!(book.positions, []);
     assert_eq!(book.totals.len(), 1);
     for total in [&book.totals[0].total_risk_amount, &book.totals[0].margin_used] {
         assert_eq!(total.as_deref().map(str::parse::<Decimal>), Some(Ok(Decimal::ZERO)));
     }
     let again = scene.process("b").await;
-    assert_eq!(RawPortfolio::read(&*again.state).await, Ok(book), "a second migration adds no second row");
+    assert_eq!(
+        RawPortfolio::read(&*again.portfolio).await,
+        Ok(book),
+        "a second migration adds no second row"
+    );
 }
 
 async fn the_default_relations_keep_decimals_exactly(scene: Scene) {
@@ -125,7 +129,7 @@ async fn the_default_relations_keep_decimals_exactly(scene: Scene) {
         rows: vec![row.map(|value| value.map(str::to_owned)).to_vec()],
     };
     scene.tamper(what).await.expect("a position");
-    let book = RawPortfolio::read(&*process.state).await.expect("portfolio");
+    let book = RawPortfolio::read(&*process.portfolio).await.expect("portfolio");
     assert_eq!(book.positions.len(), 1);
     let read = &book.positions[0];
     assert_eq!((read.position_id.as_deref(), read.instrument.as_deref()), (Some("p-1"), Some("NIFTY")));
@@ -214,7 +218,7 @@ fn many(count: usize) -> Vec<Vec<Option<String>>> {
 
 async fn judged(book: &Book) -> Result<u64, Vec<String>> {
     let mut judgement = Judgement::default();
-    book.process.state.portfolio(&mut judgement).await.expect("portfolio");
+    book.process.portfolio.portfolio(&mut judgement).await.expect("portfolio");
     judgement.verdict().map(|portfolio| portfolio.count).map_err(|fault| fault.findings)
 }
 
@@ -277,7 +281,7 @@ async fn a_missing_column_is_named(scene: Scene) {
 }
 
 async fn assert_names(process: &Process, missing: &str) {
-    match RawPortfolio::read(&*process.state).await {
+    match RawPortfolio::read(&*process.portfolio).await {
         Err(StoreError::Corrupt(message)) => {
             assert!(message.contains(missing), "{message:?} names {missing}");
         }

@@ -52,7 +52,7 @@ pub enum Command {
     Report(Report),
 }
 
-/// A request to the state store; see [`StateStore`](crate::ports::StateStore).
+/// A request to the state store; see [`LeaseStore`](crate::ports::LeaseStore).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LeaseRequest {
     /// Read the row.

@@ -241,6 +241,6 @@ pub trait SignalLedger: Send + Sync {
     async fn sweep(&self, token: &Token, keep: Duration) -> Result<Option<Swept>, StoreError>;
 
     /// Resolves when a signal may have been submitted, or may wait again, since the last call. As
-    /// [`StateStore::changed`](super::StateStore::changed).
+    /// [`LeaseStore::changed`](super::LeaseStore::changed).
     async fn submitted(&self);
 }

@@ -1,7 +1,6 @@
 //! Why a portfolio cannot be trusted.
 
-use crate::ports::StoreError;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
@@ -59,6 +58,13 @@ pub struct RecoveryFault {
     pub untold: usize,
 }
 
+impl RecoveryFault {
+    /// A failed recovery with one finding, for a service's own [`Recovery`](crate::ports::Recovery).
+    pub fn new(code: RecoveryCode, finding: impl Into<String>) -> Self {
+        Self { code, findings: vec![finding.into()], untold: 0 }
+    }
+}
+
 /// Findings while rows are still being read: the first [`FINDINGS_MAX`] in full, the others as a number, so that
 /// memory does not grow with the rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -93,17 +99,6 @@ impl Findings {
     }
 }
 
-/// The portfolio could not be read at all: a missing column is corrupt data, silence is not.
-impl From<StoreError> for RecoveryFault {
-    fn from(error: StoreError) -> Self {
-        let code = match error {
-            StoreError::Unavailable(_) | StoreError::Unknown(_) => RecoveryCode::DbUnavailable,
-            StoreError::Corrupt(_) => RecoveryCode::DataCorrupt,
-        };
-        Self { code, findings: vec![error.to_string()], untold: 0 }
-    }
-}
-
 /// The tail of the message: nothing, or how many findings it leaves out.
 struct Untold(usize);
 
@@ -120,19 +115,12 @@ impl fmt::Display for Untold {
 mod tests {
     use super::*;
     use alloc::format;
+    use alloc::string::ToString;
 
     #[test]
     fn codes_are_the_contract() {
         let told: Vec<_> = RecoveryCode::ALL.map(|code| (code.as_number(), code.as_str())).into();
         assert_eq!(told, [(1, "DB_UNAVAILABLE"), (2, "DATA_CORRUPT"), (3, "VALIDATION_FAILED")]);
-    }
-
-    #[test]
-    fn silence_of_the_store_can_be_retried_and_corruption_cannot() {
-        let code = |error| RecoveryFault::from(error).code;
-        assert_eq!(code(StoreError::Unavailable("refused".into())), RecoveryCode::DbUnavailable);
-        assert_eq!(code(StoreError::Unknown("timeout".into())), RecoveryCode::DbUnavailable);
-        assert_eq!(code(StoreError::Corrupt("no column quantity".into())), RecoveryCode::DataCorrupt);
     }
 
     #[test]

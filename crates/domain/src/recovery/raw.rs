@@ -1,4 +1,4 @@
-//! What the database says, before it is judged.
+//! The rows of the two relations before they are judged, and their receiver.
 
 use alloc::string::String;
 
@@ -29,4 +29,16 @@ pub struct RawTotals {
     pub total_risk_amount: Option<String>,
     /// Column margin_used, in rupees.
     pub margin_used: Option<String>,
+}
+
+/// Receives the rows of the two relations of recovery while a store reads them. [`Judgement`](super::Judgement)
+/// implements it.
+pub trait PortfolioRows: Send {
+    /// A row of `recovery.positions` whose status is not `closed` (any letter case). Rows with NULL or unknown status
+    /// come too, so that they are judged. Every row comes, ordered by the bytes of `position_id`, so that two rows of
+    /// one id follow each other; the place of NULL is open.
+    fn position(&mut self, row: &RawPosition);
+
+    /// A row of `recovery.portfolio`. There must be exactly one; the store passes at most two.
+    fn totals(&mut self, row: &RawTotals);
 }

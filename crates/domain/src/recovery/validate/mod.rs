@@ -5,8 +5,7 @@ use super::fault::{Findings, RecoveryCode, RecoveryFault};
 use super::portfolio::{
     INSTRUMENT_LEN_MAX, POSITIONS_KEPT_MAX, Portfolio, Position, PositionId, PositionStatus,
 };
-use super::raw::{RawPosition, RawTotals};
-use crate::ports::PortfolioRows;
+use super::raw::{PortfolioRows, RawPosition, RawTotals};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;

@@ -1,17 +1,14 @@
 //! The library as a service uses it, on the in-memory stores that pass the contract suites.
 
-use async_trait::async_trait;
+mod recovery;
+mod scripted;
+
 use contract::Opening;
-use contract::fake::{Call, FakeDatabase, FakeStateStore, FakeTickets, Fault};
+use contract::fake::{Call, FakeDatabase, FakeTickets, Fault};
 use coordinator::{Coordinator, Ended, Leader, NoticeKind, StartError, clock};
-use domain::id::{GroupId, InstanceId, Nonce};
-use domain::identity::Identity;
-use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
-use domain::member::{Heartbeat, Member, MemberSeen, MemberState, Term};
-use domain::ports::{
-    Claim, ClaimRequest, LeaderStore, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, StateStore,
-    StepDown, StoreError,
-};
+use domain::id::{GroupId, InstanceId};
+use domain::member::MemberState;
+use domain::ports::{LeaderStore, LeaseStore, MemberStore, Migrate, StateStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -70,7 +67,7 @@ async fn work_runs_while_leading_and_is_dropped_at_a_step_down() {
     });
     let leader = eventually("the work starts", starts.recv()).await.expect("the work lives");
     assert_eq!(leader.fence().expect("it leads").epoch.0, 1);
-    assert!(leader.portfolio().expect("it was recovered").count == 0);
+    assert_eq!(leader.portfolio(), None, "there is nothing to recover unless the builder is given something");
 
     let second = start(&database, &opening("second"));
     reached(&second, MemberState::Standby).await;
@@ -390,123 +387,4 @@ async fn a_coordinator_is_the_process_that_its_state_store_was_opened_for() {
     let listed = listed.await;
     assert_eq!((listed.id, listed.host), (opening.id, opening.host));
     coordinator.shutdown().await;
-}
-
-/// What a test wants of a renewal: `None` lets it through.
-#[mockall::automock]
-trait Script: Send + Sync {
-    fn renewal(&self) -> Option<Renewal>;
-}
-
-/// A real (in-memory) store but for its renewals, which follow a script.
-struct Scripted {
-    real: Arc<FakeStateStore>,
-    script: MockScript,
-    /// Notified, it panics where the driver itself waits.
-    breaks: Arc<tokio::sync::Notify>,
-}
-
-#[async_trait]
-impl StateStore for Scripted {
-    fn identity(&self) -> Identity {
-        self.real.identity()
-    }
-    async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
-        match self.script.renewal() {
-            Some(renewal) => Ok(renewal),
-            None => self.real.renew(token, seq, current).await,
-        }
-    }
-    async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
-        self.real.migrate(apply).await
-    }
-    async fn observe(&self) -> Result<Observation, StoreError> {
-        self.real.observe().await
-    }
-    async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        self.real.claim(request).await
-    }
-    async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {
-        self.real.release(token, seq, reason).await
-    }
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
-        self.real.request_step_down(token, reason).await
-    }
-    async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
-        self.real.note_forgotten(found, known).await
-    }
-    async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
-        self.real.heartbeat(member).await
-    }
-    async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError> {
-        self.real.leave(id, nonce).await
-    }
-    async fn members(&self) -> Result<Vec<MemberSeen>, StoreError> {
-        self.real.members().await
-    }
-    async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
-        self.real.history(limit).await
-    }
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
-        self.real.forgot_ms().await
-    }
-    async fn portfolio(&self, rows: &mut dyn PortfolioRows) -> Result<(), StoreError> {
-        self.real.portfolio(rows).await
-    }
-    async fn changed(&self) {
-        tokio::select! {
-            () = self.real.changed() => {}
-            () = self.breaks.notified() => panic!("the adapter's own fault"),
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_third_renewal_that_is_superseded_ends_the_belief_and_is_counted() {
-    let mut script = MockScript::new();
-    let mut order = mockall::Sequence::new();
-    script.expect_renewal().times(2).in_sequence(&mut order).returning(|| None);
-    script.expect_renewal().times(1).in_sequence(&mut order).returning(|| Some(Renewal::Superseded));
-    script.expect_renewal().returning(|| None);
-    let opening = opening("scripted");
-    let (real, breaks) = (FakeDatabase::new().process(&opening), Arc::default());
-    let store = Arc::new(Scripted { real, script, breaks });
-    let coordinator = Coordinator::builder(store).start().expect("a valid start");
-    let mut notices = coordinator.notices();
-    let mut renewed = 0;
-    let lost = async {
-        loop {
-            match notices.recv().await.expect("notices").kind {
-                NoticeKind::Renew { .. } => renewed += 1,
-                NoticeKind::Lost => return,
-                NoticeKind::Ready | NoticeKind::Lead { .. } | NoticeKind::Resign | NoticeKind::Resigned => {}
-            }
-        }
-    };
-    eventually("the leadership is lost", lost).await;
-    assert_eq!(renewed, 2);
-    let counters = coordinator.report().expect("it started").snapshot.counters;
-    assert_eq!(counters.split_brains, 1);
-    coordinator.shutdown().await;
-}
-
-#[tokio::test]
-async fn a_panic_of_the_election_ends_leadership_with_its_reason() {
-    let mut script = MockScript::new();
-    script.expect_renewal().returning(|| None);
-    let opening = opening("panics");
-    let (real, breaks) = (FakeDatabase::new().process(&opening), Arc::new(tokio::sync::Notify::new()));
-    let store = Arc::new(Scripted { real, script, breaks: Arc::clone(&breaks) });
-    let coordinator = Coordinator::builder(store).start().expect("a valid start");
-    reached(&coordinator, MemberState::Active).await;
-    let worker = coordinator.clone();
-    let work = tokio::spawn(async move { worker.run_while_leader(|_| std::future::pending::<()>()).await });
-    breaks.notify_one();
-    let ended = eventually("it ends", coordinator.ended()).await;
-    assert!(
-        matches!(&ended, Err(Ended::Failed(why)) if why.contains("the adapter's own fault")),
-        "{ended:?}"
-    );
-    assert!(!coordinator.leadership().borrow().is_active(clock::now()));
-    assert_eq!(eventually("the work ends", work).await.expect("no panic"), ended);
 }

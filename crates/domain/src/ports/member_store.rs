@@ -1,0 +1,34 @@
+//! The instance table and the history of terms: the port of heartbeats, pages and the command line to the state store.
+
+use super::StoreError;
+use crate::id::{InstanceId, Nonce};
+use crate::member::{Heartbeat, Member, MemberSeen, Term};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use async_trait::async_trait;
+
+/// Most lines of the instance table that are read: more live instances than any group has.
+pub const MEMBERS_READ_MAX: u32 = 1_000;
+
+/// The instances of one group and the terms that they led. No rule of the election reads it.
+#[async_trait]
+pub trait MemberStore: Send + Sync {
+    /// Writes this process's line of the instance table. The answer is what the same statement read.
+    async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError>;
+
+    /// Removes this process's line from the table at a clean stop, unless another process has replaced it.
+    async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError>;
+
+    /// The instance table, ordered by id. Lines older than a day are left out, and of more than [`MEMBERS_READ_MAX`]
+    /// those with the oldest heartbeats: the lines of dead processes never hide a live one.
+    async fn members(&self) -> Result<Vec<MemberSeen>, StoreError>;
+
+    /// The latest terms, newest first, at most `limit`.
+    async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError>;
+
+    /// When the store was last known to have forgotten, unix milliseconds by its clock: a claim with
+    /// [`ClaimRequest::forgotten`](super::ClaimRequest::forgotten) and a renewal that carries the lease to another
+    /// timeline write it. `None` while that never happened. [`Heartbeat::forgot_ms`] is the same, read with the
+    /// heartbeat.
+    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError>;
+}

@@ -1,9 +1,9 @@
 //! Who this process is: a uuid kept in the data directory, the process id, and a nonce.
 
 use crate::config::Config;
-use crate::epochs::{EpochFile, StoreKind};
 use domain::id::{GroupId, InstanceId};
 use domain::identity::Identity;
+use leader_coordinator::{EpochFile, StoreKind};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
@@ -165,10 +165,8 @@ fn open_to_others(path: &Path) -> bool {
 
 /// This start of the process as instance `id`, with a fresh nonce.
 pub fn identity(config: &Config, id: InstanceId) -> Result<Identity, String> {
-    let nonce = coordinator::fresh_nonce()
-        .map_err(|error| format!("the operating system gives no randomness: {error}"))?;
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Ok(Identity { group: config.group.clone(), id, nonce, host, ttl: config.leader_ttl })
+    leader_coordinator::identity(config.group.clone(), Some(id), config.leader_ttl)
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

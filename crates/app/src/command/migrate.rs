@@ -13,7 +13,7 @@ pub async fn migrate(config: &Config, how: Migrate) -> Result<(), Failure> {
     let answer = ask("the state store", stores.state.migrate(how)).await;
     stores.close().await;
     match answer? {
-        Schema::Current => line(format_args!("schema {SCHEMA_VERSION}: up to date ({})", stores.told)),
+        Schema::Current => line(format_args!("schema {SCHEMA_VERSION}: up to date ({})", told)),
         Schema::Newer { found } => Err(Failure::usage(format!(
             "the database has schema {found}, this binary writes schema {SCHEMA_VERSION}: use the newer binary"
         ))),

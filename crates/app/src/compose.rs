@@ -1,7 +1,7 @@
 //! From the configuration to the stores of this process.
 
 use crate::config::Config;
-use crate::identity::DataDir;
+use crate::identity::{DataDir, database_in};
 use domain::identity::Identity;
 /// Must listen to this process's tracing: it turns a cancelled synchronous commit into an unknown outcome.
 pub use leader_coordinator::CommitWarnings;
@@ -34,10 +34,10 @@ fn open(config: &Config, data_dir: &DataDir, identity: &Identity) -> Result<Stor
 }
 
 /// The stores in words, for an operator; no secrets.
-pub fn described(config: &Config, data_dir: &DataDir) -> String {
+pub fn described(config: &Config) -> String {
     let database = match &config.postgres {
         Some(url) => format!("PostgreSQL {url}"),
-        None => format!("embedded SQLite {}", data_dir.database().display()),
+        None => format!("embedded SQLite {}", database_in(&config.data_dir).display()),
     };
     match &config.redis {
         Some(redis) => format!("{database}, Redis {}", redis.url),

@@ -29,6 +29,11 @@ const FILE_MODE: u32 = 0o600;
 /// The bits of group and others.
 const OTHERS: u32 = 0o077;
 
+/// The embedded store of the data directory `path`.
+pub fn database_in(path: &Path) -> PathBuf {
+    path.join(DATABASE)
+}
+
 /// The data directory, opened.
 #[derive(Debug, Clone)]
 pub struct DataDir {
@@ -100,7 +105,7 @@ impl DataDir {
 
     /// Where the embedded store is.
     pub fn database(&self) -> PathBuf {
-        self.path.join(DATABASE)
+        database_in(&self.path)
     }
 
     /// The epochs of `group` in that kind of store, as they are remembered here.

@@ -68,7 +68,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let page_url = format!("http://{address}");
     // Standard output may belong to the events.
     let greeted = if output == Output::People { &printed } else { errors };
-    greeted.line(greeting(&identity, &page_url, config, &compose::described(config, &data_dir)));
+    greeted.line(greeting(&identity, &page_url, config, &compose::described(config)));
 
     let coordinator = start(config, &stores, &page_url, epochs)?;
     let (finish, finished) = oneshot::channel();

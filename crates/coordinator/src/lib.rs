@@ -27,6 +27,9 @@
 //! [`Ledger`] (signals: accepted on any instance, acted on once by the leader),
 //! [`EpochMemory`] (the fencing number, whatever the store forgets), [`Notice`] (role changes in order), [`clock`] (the only clock of the election).
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("coordinator needs Linux: its clock is CLOCK_BOOTTIME, which counts the time that a machine is suspended");
+
 mod builder;
 pub mod clock;
 mod commits;

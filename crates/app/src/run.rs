@@ -134,7 +134,7 @@ fn failure(ended: &Ended) -> Failure {
         Ended::SchemaNewer { .. } | Ended::SchemaOlder { .. } | Ended::Corrupt(_) | Ended::IdInUse { .. } => {
             Failure::usage(ended.to_string())
         }
-        Ended::Stopped | Ended::Failed(_) => Failure::other(ended.to_string()),
+        _ => Failure::other(ended.to_string()),
     }
 }
 
@@ -196,11 +196,10 @@ fn published(signals: &Signals) -> SharedSettings {
 }
 
 fn ledger_settings(config: &Config) -> LedgerSettings {
-    LedgerSettings {
-        limits: config.signals.limits,
-        handler_time_max: config.signals.handler_timeout,
-        retention: config.signals.retention,
-    }
+    LedgerSettings::default()
+        .with_limits(config.signals.limits)
+        .with_handler_time_max(config.signals.handler_timeout)
+        .with_retention(config.signals.retention)
 }
 
 /// Who acts on signals.

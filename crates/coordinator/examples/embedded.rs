@@ -44,7 +44,7 @@ async fn lead(leader: Leader) {
     println!("leading in epoch {}", leader.epoch());
     // A token that cannot be had any more ends the work, and `run_while_leader` calls it again with the next leadership;
     // one that can goes into the statement of the effect.
-    while let Ok(token) = leader.fence() {
+    while let Ok(token) = leader.token() {
         println!("acting under {token}");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

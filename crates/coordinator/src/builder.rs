@@ -4,19 +4,20 @@ use crate::clock::{self, of_this_process};
 use crate::commits::Commits;
 use crate::driver::Driver;
 use crate::election::Election;
+use crate::error::{Ended, StartError};
 use crate::handle::Coordinator;
 use crate::heartbeat::{IdInUse, heartbeat};
 use crate::leadership::Leadership;
 use crate::memory::{Ability, EpochMemory};
 use crate::recover::{Purpose, recover};
 use crate::shared::{Settings, Shared};
-use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
-use domain::id::InstanceId;
+use domain::election::{Config, Elector, Resign, TicketUse};
 use domain::identity::{Difference, Identity};
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
 use domain::ports::{LeaderStore, Migrate, NothingToRecover, Recovery, Schema, StateStore, StoreError};
 use domain::recovery::backoff;
 use domain::settings::SharedSettings;
+use std::fmt;
 use std::future::pending;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -52,71 +53,23 @@ pub struct Builder {
     epochs: Option<Arc<dyn EpochMemory>>,
 }
 
-/// A coordinator, or the ledger on it, was not started: a setting cannot be meant.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// LEADER_TTL or the heartbeat is out of range.
-    #[error(transparent)]
-    Config(#[from] InvalidConfig),
-    /// The leader store or the ledger was opened with another [`Identity`] than the state store, from which the
-    /// coordinator takes its own: its claims, hints, timeouts and audit lines would be another's.
-    #[error(
-        "the {store} was opened with {what} {found}, but the state store with {expected}: open both with one identity"
-    )]
-    Store {
-        /// Which store.
-        store: &'static str,
-        /// Which setting differs.
-        what: &'static str,
-        /// Its value in that store.
-        found: String,
-        /// Its value in the state store.
-        expected: String,
-    },
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }
 
-/// A coordinator ended, or could not start, for a reason that another try will not change.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
-    /// The database was migrated by a newer binary.
-    #[error("the database has schema {found}, this binary writes schema {needed}: start the newer binary")]
-    SchemaNewer {
-        /// In the database.
-        found: u32,
-        /// By this binary.
-        needed: u32,
-    },
-    /// The database is older than this binary, which was told not to migrate.
-    #[error("the database has schema {found}, this binary needs {needed}: run `coordinator migrate`")]
-    SchemaOlder {
-        /// In the database.
-        found: u32,
-        /// By this binary.
-        needed: u32,
-    },
-    /// The state store cannot be used.
-    #[error("the state store cannot be used: {0}")]
-    Corrupt(String),
-    /// Two live processes use one id, and the other was first.
-    #[error(
-        "another live process, started at unix time {since_s}, uses the instance id {id}: give this one another"
-    )]
-    IdInUse {
-        /// The id.
-        id: InstanceId,
-        /// When the other process started, unix seconds.
-        since_s: i64,
-    },
-    /// It was asked to stop, and did.
-    #[error("the coordinator was stopped")]
-    Stopped,
-    /// The kernel or the runtime failed.
-    #[error("the election cannot run: {0}")]
-    Failed(String),
+impl Coordinator {
+    /// Settings for the instance that `state_store` was opened for: the group, the id, the nonce, the host and LEADER_TTL
+    /// are those of its [`Identity`](domain::identity::Identity). Draw the nonce with
+    /// [`fresh_nonce`](crate::fresh_nonce), and open every other store of the process with the same identity.
+    pub fn builder(state_store: Arc<dyn StateStore>) -> Builder {
+        Builder::new(state_store)
+    }
 }
 
 impl Builder {
-    pub(crate) fn new(state_store: Arc<dyn StateStore>) -> Self {
+    fn new(state_store: Arc<dyn StateStore>) -> Self {
         Self {
             identity: state_store.identity(),
             state_store,
@@ -392,7 +345,7 @@ async fn prepare(shared: &Shared, migrate: Migrate) -> Result<(), Ended> {
             Ok(Schema::Current) => return Ok(()),
             Ok(Schema::Newer { found }) => return Err(Ended::SchemaNewer { found, needed }),
             Ok(Schema::Older { found }) => return Err(Ended::SchemaOlder { found, needed }),
-            Err(StoreError::Corrupt(error)) => return Err(Ended::Corrupt(error)),
+            Err(error @ StoreError::Corrupt(_)) => return Err(Ended::Corrupt(error)),
             Err(error @ (StoreError::Unavailable(_) | StoreError::Unknown(_))) => {
                 attempt += 1;
                 let wait = backoff(attempt);

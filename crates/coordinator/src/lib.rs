@@ -27,6 +27,8 @@
 //! [`Ledger`] (signals: accepted on any instance, acted on once by the leader),
 //! [`EpochMemory`] (the fencing number, whatever the store forgets), [`Notice`] (role changes in order), [`clock`] (the only clock of the election).
 
+#![warn(missing_debug_implementations)]
+
 #[cfg(not(target_os = "linux"))]
 compile_error!("coordinator needs Linux: its clock is CLOCK_BOOTTIME, which counts the time that a machine is suspended");
 
@@ -38,8 +40,10 @@ mod complaints;
 pub mod crash_point;
 mod driver;
 mod election;
+mod error;
 mod handle;
 mod heartbeat;
+mod leader;
 mod leadership;
 mod ledger;
 mod memory;
@@ -48,12 +52,14 @@ mod recover;
 mod shared;
 mod within;
 
-pub use builder::{Builder, Ended, StartError};
+pub use builder::Builder;
 pub use domain;
 pub use domain::ledger::HandlerFence;
-pub use handle::{Coordinator, NotLeading};
+pub use error::{Ended, LeadershipOver, NoRandomness, NotLeading, StartError};
+pub use handle::Coordinator;
 pub use heartbeat::heartbeat_interval;
-pub use leadership::{Leader, Leadership, LeadershipOver};
+pub use leader::Leader;
+pub use leadership::Leadership;
 pub use ledger::{
     HANDLER_TIME_DEFAULT, Ledger, LedgerSettings, NotNow, Pulled, RETENTION_DEFAULT, RETENTION_MIN,
 };
@@ -65,9 +71,9 @@ use domain::id::Nonce;
 /// Random bits that no other process start has.
 ///
 /// # Errors
-/// When the operating system has no randomness to give.
-pub fn fresh_nonce() -> Result<Nonce, getrandom::Error> {
+/// When the operating system has no random bits to give.
+pub fn fresh_nonce() -> Result<Nonce, NoRandomness> {
     let mut random = [0_u8; 16];
-    getrandom::fill(&mut random)?;
+    getrandom::fill(&mut random).map_err(NoRandomness)?;
     Ok(Nonce::new(u128::from_le_bytes(random)))
 }

@@ -9,11 +9,11 @@ use super::expiry::has_expired;
 use super::finding::{Finding, Finished, named};
 use super::not_executed::NotExecuted;
 use super::{LOOK_AGAIN, Ledger, asked, waited};
-use crate::builder::Ended;
 use crate::clock;
 use crate::complaints::Complaints;
 use crate::crash_point::{CrashPoint, at};
-use crate::leadership::Leader;
+use crate::error::Ended;
+use crate::leader::Leader;
 use domain::lease::Token;
 use domain::ledger::{FORGOTTEN, Limits, Outcome, Signal, SignalId, StateName};
 use domain::metrics::{Fact, SignalFact};
@@ -27,6 +27,7 @@ use futures_util::stream::FuturesUnordered;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 /// After a failure, so that a store in trouble is not pressed by a leader that has work.
 const RETRY: Duration = Duration::from_millis(200);
@@ -122,7 +123,7 @@ impl<'a> Round<'a> {
         while let Ok(token) = self.leader.held() {
             self.take_in();
             let now = Instant::now();
-            let acts = self.leader.fence().is_ok();
+            let acts = self.leader.token().is_ok();
             if self.under != token {
                 // A failover: what it brings back is looked at before anything else is done.
                 (self.under, self.take_over_at) = (token, now);
@@ -384,7 +385,7 @@ impl<'a> Round<'a> {
         self.in_flight.insert(signal.id.clone(), signal.attempt);
         let (ledger, leader) = (self.ledger, self.leader.clone());
         self.running.push(Box::pin(async move {
-            if leader.fence() != Ok(token) {
+            if leader.token() != Ok(token) {
                 let note = "leadership ended before it was sent".to_owned();
                 return Finished::Executed(signal, Answer { outcome: Outcome::Received, note });
             }
@@ -394,7 +395,7 @@ impl<'a> Round<'a> {
             }
             ledger.record(SignalFact::Sent { waited: waited(&signal) });
             let call = answered(ledger.settings.handler_time_max, handler.execute(&signal, &token));
-            let answer = at(CrashPoint::Handle, call).await;
+            let answer = at(CrashPoint::Handle, call.instrument(span(&signal))).await;
             Finished::Executed(signal, answer)
         }));
     }
@@ -409,14 +410,14 @@ impl<'a> Round<'a> {
         {
             let leader = self.leader.clone();
             self.running.push(Box::pin(async move {
-                if leader.fence() != Ok(token) {
+                if leader.token() != Ok(token) {
                     return Finished::LookedUp(
                         signal,
                         Answer::unknown("leadership ended before it was looked up"),
                     );
                 }
                 let call = answered(time_max, handler.lookup(&signal, &token));
-                let answer = at(CrashPoint::LookUp, call).await;
+                let answer = at(CrashPoint::LookUp, call.instrument(span(&signal))).await;
                 Finished::LookedUp(signal, answer)
             }));
         }
@@ -485,6 +486,11 @@ impl<'a> Round<'a> {
             *at = (*at).max(later);
         }
     }
+}
+
+/// Around each call of the handler.
+fn span(signal: &Signal) -> tracing::Span {
+    tracing::info_span!("signal", id = %signal.id, attempt = signal.attempt)
 }
 
 /// What the handler refused, and what has no recorded outcome, is the next leader's affair.

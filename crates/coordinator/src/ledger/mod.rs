@@ -25,15 +25,17 @@ mod not_executed;
 #[cfg(feature = "crash-points")]
 pub(crate) use beside::Woken;
 
-use crate::builder::{Ended, StartError, same};
+use crate::builder::same;
 use crate::clock;
 use crate::crash_point::{CrashPoint, at};
+use crate::error::{Ended, StartError};
 use crate::handle::Coordinator;
 use domain::lease::{Epoch, Token};
 use domain::ledger::{Actor, FORGOTTEN, Limits, NewSignal, Outcome, Signal, SignalId};
 use domain::metrics::{Fact, Refusal, SignalFact};
 use domain::ports::{Recorded, Report, SignalClaim, SignalHandler, SignalLedger, StoreError, Submit};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -58,8 +60,9 @@ const TOTALS_PAUSE: Duration = Duration::from_millis(500);
 /// A look at the ledger when no hint came: hints make it fast and may be lost, and what expires does so unseen.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How signals are acted on.
+/// How signals are executed. Begin with the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LedgerSettings {
     /// How many may be sent.
     pub limits: Limits,
@@ -80,7 +83,27 @@ impl Default for LedgerSettings {
     }
 }
 
-/// Signals that a service was handed to work on.
+impl LedgerSettings {
+    /// Sets [`limits`](Self::limits).
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Sets [`handler_time_max`](Self::handler_time_max).
+    #[must_use]
+    pub fn with_handler_time_max(self, handler_time_max: Duration) -> Self {
+        Self { handler_time_max, ..self }
+    }
+
+    /// Sets [`retention`](Self::retention).
+    #[must_use]
+    pub fn with_retention(self, retention: Duration) -> Self {
+        Self { retention, ..self }
+    }
+}
+
+/// Signals that a service has claimed to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulled {
     /// Under which epoch.
@@ -91,6 +114,7 @@ pub struct Pulled {
 
 /// This instance does not lead actively, so it hands nothing out and records nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotNow {
     /// Ask the leader.
     #[error("this instance is not the active leader")]
@@ -113,6 +137,16 @@ pub struct Ledger {
     touched: Arc<Mutex<BTreeMap<SignalId, u32>>>,
 }
 
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Ledger");
+        shown
+            .field("coordinator", &self.coordinator)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Ledger {
     /// The ledger `store` of the coordinator's group. Give the coordinator's metrics the same limits
     /// ([`Builder::signals`](crate::Builder::signals)), and use the very object that the coordinator has as its state
@@ -127,7 +161,7 @@ impl Ledger {
     ) -> Result<Self, StartError> {
         same("signal ledger", &store.identity(), &coordinator.shared.state_store.identity())?;
         let retention = settings.retention.max(RETENTION_MIN);
-        let settings = LedgerSettings { retention, ..settings };
+        let settings = settings.with_retention(retention);
         Ok(Self { coordinator, store, settings, stirred: Arc::default(), touched: Arc::default() })
     }
 

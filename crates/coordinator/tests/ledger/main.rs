@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Limits are the store's, and its contract suite has them.
 fn unlimited() -> LedgerSettings {
-    LedgerSettings { limits: Limits::NONE, ..LedgerSettings::default() }
+    LedgerSettings::default().with_limits(Limits::NONE)
 }
 
 async fn eventually<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -253,7 +253,7 @@ async fn no_answer_is_not_a_no() {
     broker.will("MUTE", &[Mood::Mute]);
     broker.will("PANICS", &[Mood::Panics]);
     broker.will("UNKNOWN", &[Mood::Says(Outcome::InDoubt)]);
-    let settings = LedgerSettings { handler_time_max: Duration::from_millis(50), ..unlimited() };
+    let settings = unlimited().with_handler_time_max(Duration::from_millis(50));
     let leader = Instance::with(&database, "leader", Some(broker.clone()), settings);
     for name in ["MUTE", "PANICS", "UNKNOWN"] {
         leader.submit(name, name).await;
@@ -444,7 +444,7 @@ async fn what_expires_is_told_also_when_nobody_pulls() {
 async fn a_signal_from_before_what_is_remembered_is_told_apart() {
     let database = FakeDatabase::new();
     let week = Duration::from_hours(7 * 24);
-    let settings = LedgerSettings { retention: Duration::ZERO, ..unlimited() };
+    let settings = unlimited().with_retention(Duration::ZERO);
     let instance = Instance::with(&database, "leader", None, settings);
     let since_s = instance.ledger.remembers_since_s();
     let now_s = coordinator::clock::calendar_ms() / 1_000;

@@ -28,7 +28,7 @@ async fn a_ledger_that_was_opened_for_another_process_is_refused() {
             StartError::Store { store, what: found, .. } => {
                 assert_eq!((store, found), ("signal ledger", what));
             }
-            StartError::Config(error) => panic!("{error}"),
+            other => panic!("{other}"),
         }
     }
     assert!(ledger(&mine).is_ok());

@@ -17,7 +17,7 @@
 //! - Every write is one statement at the store. Dropping the future leaves the effect unknown, never half done, and
 //!   never leaves an open transaction on a connection that is used again.
 //! - No method retries. The caller does, because only the caller knows the deadline.
-//! - Texts read from a store are hostile: ids pass [`InstanceId::from_stored`], numbers are range-checked.
+//! - Texts read from a store are hostile: ids pass [`InstanceId::from_stored`](crate::id::InstanceId::from_stored), numbers are range-checked.
 
 mod leader_store;
 mod lease_store;

@@ -156,8 +156,8 @@ impl Backend for Page {
                 SignalClaim::Limited(limit) => Pull::Limited(limit),
                 SignalClaim::Fenced => Pull::NotLeading,
             }),
-            Err(NotNow::NotLeading) => Ok(Pull::NotLeading),
             Err(NotNow::Store(error)) => Err(error),
+            Err(_) => Ok(Pull::NotLeading),
         }
     }
 
@@ -165,8 +165,8 @@ impl Backend for Page {
         match self.ledger()?.report(report, Some(actor)).await {
             Ok(Recorded::Recorded) => Ok(Reported::Recorded),
             Ok(Recorded::Refused) => Ok(Reported::Refused),
-            Err(NotNow::NotLeading) => Ok(Reported::NotLeading),
             Err(NotNow::Store(error)) => Err(error),
+            Err(_) => Ok(Reported::NotLeading),
         }
     }
 }

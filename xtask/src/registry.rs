@@ -22,7 +22,8 @@ const PUBLISHED: [&str; 9] = [
 /// A registry takes at most this many keywords, and as many categories.
 const WORDS_MAX: usize = 5;
 
-pub const REMEDY: &str = "complete the manifest; docs/decisions/0006-names-and-the-registry.md lists what is wanted";
+pub const REMEDY: &str =
+    "complete the manifest; docs/decisions/0006-names-and-the-registry.md lists what is wanted";
 
 /// The manifests and the packages; then the API, if the program for that is installed.
 pub fn check(workspace: &Workspace) -> Findings {
@@ -37,7 +38,9 @@ pub fn check(workspace: &Workspace) -> Findings {
     for name in PUBLISHED {
         match packages.iter().find(|package| package.name.as_str() == name) {
             Some(package) => problems.extend(missing(package)),
-            None => problems.push(format!("{name} is not a member: correct the list in xtask/src/registry.rs")),
+            None => {
+                problems.push(format!("{name} is not a member: correct the list in xtask/src/registry.rs"))
+            }
         }
     }
     problems.extend(files_left_out(workspace)?);
@@ -87,8 +90,7 @@ fn public_api(workspace: &Workspace) -> Result<String, Vec<String>> {
         return Ok("public API NOT CHECKED: there is no release (a tag v*) to compare with".to_owned());
     };
     let release = release.trim();
-    let arguments =
-        ["semver-checks", "--package", FACADE, "--all-features", "--baseline-rev", release];
+    let arguments = ["semver-checks", "--package", FACADE, "--all-features", "--baseline-rev", release];
     output(&mut workspace.cargo(&arguments))
         .map(|_| format!("the public API agrees with the version, compared with {release}"))
         .map_err(|problem| vec![problem])

@@ -98,10 +98,11 @@ impl Builder {
     /// The directory of the file of epochs: the highest fencing number that this instance has seen or claimed. It is
     /// created with mode 700 if it does not exist. Keep it on a disk that survives a restart of the process.
     ///
-    /// Without it, an instance remembers the number only while its process runs, and the start logs a warning. Then, if the
-    /// database is restored from a backup while no process of the group runs, a new leader can get an epoch that a former
-    /// leader had already, and a store of effects outside of this database that compares epochs would accept the effects of
-    /// both. A restart of one process does no harm, because the others remember.
+    /// Without it, an instance remembers the number only while its process runs, and the start logs a warning. A restart of
+    /// one process does no harm, because the others remember. If every process is restarted and an older backup of the
+    /// database is restored, two things are lost: a new leader can get an epoch that a former leader had already, and no
+    /// instance notices that the database has forgotten, so that signals that were executed after the backup can be executed
+    /// again without a lookup.
     pub fn data_dir(self, directory: impl Into<PathBuf>) -> Self {
         Self { data_dir: Some(directory.into()), ..self }
     }
@@ -196,8 +197,9 @@ impl Builder {
         let Some(directory) = self.data_dir.clone().or_else(|| self.database.default_data_dir()) else {
             tracing::warn!(
                 %group,
-                "no data directory: the fencing number of the group is remembered only while processes of the group run. \
-                 A backup that is restored while none of them runs can then bring an old number back (Builder::data_dir)"
+                "no data directory: this instance remembers the fencing number of the group only while it runs. If all \
+                 instances are restarted and an older backup of the database is restored, the number can decrease and \
+                 signals can be executed again (Builder::data_dir)"
             );
             return Ok(None);
         };

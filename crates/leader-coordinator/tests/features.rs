@@ -4,7 +4,8 @@ use std::process::Command;
 
 /// The names of all crates that `features` compile for a service, without those of tests.
 fn crates(features: &str) -> Vec<String> {
-    let arguments = ["tree", "--package", "leader-coordinator", "--no-default-features", "--features", features];
+    let arguments =
+        ["tree", "--package", "leader-coordinator", "--no-default-features", "--features", features];
     let output = Command::new(env!("CARGO"))
         .args(arguments)
         .args(["--edges", "normal,build", "--prefix", "none", "--format", "{p}", "--locked", "--offline"])

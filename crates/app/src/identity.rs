@@ -1,9 +1,9 @@
 //! Who this process is: a uuid kept in the data directory, the process id, and a nonce.
 
 use crate::config::Config;
-use crate::epochs::{EpochFile, StoreKind};
 use domain::id::{GroupId, InstanceId};
 use domain::identity::Identity;
+use leader_coordinator::{EpochFile, StoreKind};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
@@ -28,6 +28,11 @@ const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// The bits of group and others.
 const OTHERS: u32 = 0o077;
+
+/// The embedded store of the data directory `path`.
+pub fn database_in(path: &Path) -> PathBuf {
+    path.join(DATABASE)
+}
 
 /// The data directory, opened.
 #[derive(Debug, Clone)]
@@ -100,7 +105,7 @@ impl DataDir {
 
     /// Where the embedded store is.
     pub fn database(&self) -> PathBuf {
-        self.path.join(DATABASE)
+        database_in(&self.path)
     }
 
     /// The epochs of `group` in that kind of store, as they are remembered here.
@@ -165,10 +170,8 @@ fn open_to_others(path: &Path) -> bool {
 
 /// This start of the process as instance `id`, with a fresh nonce.
 pub fn identity(config: &Config, id: InstanceId) -> Result<Identity, String> {
-    let nonce = coordinator::fresh_nonce()
-        .map_err(|error| format!("the operating system gives no randomness: {error}"))?;
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Ok(Identity { group: config.group.clone(), id, nonce, host, ttl: config.leader_ttl })
+    leader_coordinator::identity(config.group.clone(), Some(id), config.leader_ttl)
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

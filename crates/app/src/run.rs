@@ -1,17 +1,14 @@
 //! `coordinator run`: one instance, from its first line to its goodbye.
 
 use crate::broker::Broker;
-use crate::compose::Stores;
+use crate::compose;
 use crate::config::{Config, Signals};
-use crate::epochs::{EpochFile, StoreKind};
 use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, identity};
 use crate::lines::Lines;
-use crate::page::{Delivery, Page};
 use crate::stops::Stops;
 use crate::telemetry::Telemetry;
-use crate::urgent;
 use adapter_http::{AlertWebhook, HandlerUrl, HttpHandler, HttpHandlerConfig, Limits};
 use adapter_otel::Exposition;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
@@ -19,6 +16,8 @@ use domain::identity::Identity;
 use domain::metrics::SignalsConfig;
 use domain::ports::SignalHandler;
 use domain::settings::SharedSettings;
+use leader_coordinator::http::{Delivery, Page, post_alerts};
+use leader_coordinator::{EpochFile, StoreKind, Stores};
 use rustix::process::{Resource, getrlimit};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -65,11 +64,11 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let id = config.instance_id.clone().unwrap_or_else(|| data_dir.instance());
     let identity = identity(config, id).map_err(Failure::other)?;
     let (listener, address) = listen(config.listen).await?;
-    let stores = Stores::new(config, &data_dir, &identity).map_err(Failure::usage)?;
+    let stores = compose::stores(config, &data_dir, &identity).map_err(Failure::usage)?;
     let page_url = format!("http://{address}");
     // Standard output may belong to the events.
     let greeted = if output == Output::People { &printed } else { errors };
-    greeted.line(greeting(&identity, &page_url, config, &stores));
+    greeted.line(greeting(&identity, &page_url, config, &compose::described(config)));
 
     let coordinator = start(config, &stores, &page_url, epochs)?;
     let (finish, finished) = oneshot::channel();
@@ -82,7 +81,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let (handler, delivery) = handler(config)?;
     let urgent = config.alerts_webhook.clone().map(|url| {
         let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone());
-        tokio::spawn(urgent::tell(coordinator.urgent(), webhook))
+        tokio::spawn(post_alerts(coordinator.urgent(), webhook))
     });
     let telemetry = config.telemetry_otlp.clone();
     let telemetry =
@@ -90,7 +89,8 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let worker = ledger.clone();
     let mut working = tokio::spawn(async move { worker.run(handler).await });
     let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
-    let page = Arc::new(Page::new(coordinator.clone(), stores.state.clone(), ledger, delivery, exposition));
+    let page =
+        Arc::new(Page::new(coordinator.clone(), stores.state.clone(), Some((ledger, delivery)), exposition));
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
     let limits = http_limits();
@@ -224,13 +224,13 @@ fn handler(config: &Config) -> Result<(Option<Arc<dyn SignalHandler>>, Delivery)
     })
 }
 
-fn greeting(identity: &Identity, page_url: &str, config: &Config, stores: &Stores) -> String {
+fn greeting(identity: &Identity, page_url: &str, config: &Config, stores: &str) -> String {
     format!(
         "coordinator {} on {}\n  instance  {}\n  page      {page_url}\n  stores    {}\n  signals   {}\n  group     {}, LEADER_TTL {:?}",
         env!("CARGO_PKG_VERSION"),
         identity.host,
         identity.id,
-        stores.told,
+        stores,
         match &config.signals.handler {
             Some(url) => format!("POST {page_url}/signals, handed to {url}"),
             None => format!("POST {page_url}/signals, pulled from the leader's /signals/claim"),

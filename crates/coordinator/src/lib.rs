@@ -29,6 +29,11 @@
 
 #![warn(missing_debug_implementations)]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "coordinator needs Linux: its clock is CLOCK_BOOTTIME, which counts the time that a machine is suspended"
+);
+
 mod builder;
 pub mod clock;
 mod commits;

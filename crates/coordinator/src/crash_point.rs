@@ -115,8 +115,7 @@ pub async fn dropped_at<F: Future>(suspension: u32, future: F) -> Option<F::Outp
 #[cfg(feature = "crash-points")]
 mod cutting {
     use super::{CrashPoint, Cut, VARIABLE, dropped_at};
-    use crate::Ended;
-    use crate::ledger::Woken;
+    use crate::error::Ended;
     use domain::ports::{Answer, StoreError};
     use rustix::process::{Signal, getpid, kill_process};
     use std::sync::OnceLock;
@@ -143,12 +142,6 @@ mod cutting {
     impl Cancelled for Answer {
         fn cancelled() -> Self {
             Self::unknown("dropped at a crash point")
-        }
-    }
-
-    impl Cancelled for Woken {
-        fn cancelled() -> Self {
-            Self::Otherwise
         }
     }
 

@@ -30,11 +30,18 @@ pub(super) async fn beside<R: Future, T>(
 
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Woken {
+pub(super) enum Woken {
     /// There may be something to claim.
     ByHint,
     /// Something that was running has ended, the time has come, or leadership has changed.
     Otherwise,
+}
+
+#[cfg(feature = "crash-points")]
+impl crate::crash_point::Cancelled for Woken {
+    fn cancelled() -> Self {
+        Self::Otherwise
+    }
 }
 
 /// Waits until something that is `running` ends, which is kept in `finished` then; until leadership changes, `store`

@@ -22,9 +22,6 @@ mod expiry;
 mod finding;
 mod not_executed;
 
-#[cfg(feature = "crash-points")]
-pub(crate) use beside::Woken;
-
 use crate::builder::same;
 use crate::clock;
 use crate::crash_point::{CrashPoint, at};

@@ -359,9 +359,9 @@ async fn a_leader_store_that_was_opened_for_another_process_is_refused() {
         (Opening { host: "another".to_owned(), ..mine.clone() }, "the host"),
         (Opening { ttl: TTL * 2, ..mine.clone() }, "LEADER_TTL"),
     ] {
-        match start(&other).err().expect("it is refused") {
+        match start(&other).expect_err("it is refused") {
             StartError::Store { store, what: found, .. } => {
-                assert_eq!((store, found), ("leader store", what))
+                assert_eq!((store, found), ("leader store", what));
             }
             other => panic!("{other}"),
         }

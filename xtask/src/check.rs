@@ -2,7 +2,7 @@
 
 use crate::report::{Findings, Report, listed, one};
 use crate::workspace::{Workspace, output, run as run_command};
-use crate::{arrows, codegen, dashboards, evidence, links, manifests, proof, sources, words};
+use crate::{arrows, codegen, dashboards, evidence, links, manifests, proof, registry, sources, words};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -43,6 +43,7 @@ pub fn run(workspace: &Workspace) -> ExitCode {
     });
     report.step("generated files", "`cargo xtask codegen`", || codegen::fresh(workspace));
     report.step("evidence", "`cargo xtask codegen`", || one(evidence::fresh(workspace)));
+    report.step("ready for a registry", registry::REMEDY, || registry::check(workspace));
     report.step("licences and sources", "see the reasons in deny.toml", || dependencies_allowed(workspace));
     report.finish()
 }

@@ -15,6 +15,7 @@ mod manifests;
 mod nightly;
 mod proof;
 mod quick;
+mod registry;
 mod report;
 mod sources;
 mod stages;

@@ -1,20 +1,32 @@
 //! Who calls. There are no tokens yet, and the listener is on loopback: whoever is on this host may do everything.
 //! A web page in a browser on this host may not, and it can reach loopback too.
 
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{HOST, HeaderName, ORIGIN};
 use axum::http::{HeaderMap, Method};
 use std::net::{IpAddr, SocketAddr};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Both ends of a connection.
-#[derive(Debug, Clone, Copy)]
+/// Both ends of a connection, as far as the server that accepted it says.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Caller {
     /// Where it comes from.
-    pub(crate) remote: SocketAddr,
+    pub(crate) remote: Option<SocketAddr>,
     /// The address that it came in on.
-    pub(crate) local: SocketAddr,
+    pub(crate) local: Option<IpAddr>,
+}
+
+impl Caller {
+    /// Our own server says both; another one that nests the router may say where the connection comes from
+    /// ([`ConnectInfo`]).
+    pub(crate) fn of(request: &Request) -> Self {
+        let extensions = request.extensions();
+        extensions.get::<Self>().copied().unwrap_or_else(|| Self {
+            remote: extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
+            local: None,
+        })
+    }
 }
 
 /// Why a request is refused, whatever it asks; `None` when it is not.
@@ -22,11 +34,10 @@ pub(crate) struct Caller {
 /// A name that an attacker has pointed at this host (DNS rebinding) is not one of ours, so its pages cannot read
 /// what is here. What changes something comes from no page but our own: a browser says where it comes from, and
 /// everything that is no browser says nothing of the kind.
-pub(crate) fn refusal(request: &Request) -> Option<&'static str> {
-    let local = request.extensions().get::<Caller>().map(|caller| caller.local.ip());
+pub(crate) fn refusal(request: &Request, caller: Caller, names: &[String]) -> Option<&'static str> {
     let authority = request.uri().authority().map(|authority| Some(authority.as_str()));
     let mut hosts = values(request.headers(), &HOST).chain(authority);
-    if !hosts.all(|host| host.is_some_and(|host| is_ours(host, local))) {
+    if !hosts.all(|host| host.is_some_and(|host| is_ours(host, caller.local, names))) {
         return Some(
             "the Host header names neither loopback nor the address that the request came in on; a proxy in \
              front of this instance has to set it to the address that it connects to",
@@ -53,14 +64,15 @@ fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     headers.get_all(name).into_iter().map(|value| value.to_str().ok())
 }
 
-/// Whether a host, with or without a port, is loopback or the `local` address. Any port will do: a tunnel to this
-/// host has its own.
-fn is_ours(host: &str, local: Option<IpAddr>) -> bool {
+/// Whether a host, with or without a port, is loopback, the `local` address or one of the `names`. Any port will do: a
+/// tunnel to this host has its own.
+fn is_ours(host: &str, local: Option<IpAddr>, names: &[String]) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    if name.eq_ignore_ascii_case("localhost") {
+    let is_named = |known: &String| known.eq_ignore_ascii_case(name);
+    if name.eq_ignore_ascii_case("localhost") || names.iter().any(is_named) {
         return true;
     }
     let six = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
@@ -92,7 +104,15 @@ mod tests {
             "10.0.0.7:5000",
             "[::ffff:10.0.0.7]",
         ] {
-            assert!(is_ours(host, local), "{host}");
+            assert!(is_ours(host, local, &[]), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_the_service_is_ours_with_any_port() {
+        let names = ["desk.internal".to_owned()];
+        for host in ["desk.internal", "DESK.internal:8080"] {
+            assert!(is_ours(host, None, &names), "{host}");
         }
     }
 
@@ -115,7 +135,7 @@ mod tests {
             "[::2]:5000",
             "user@localhost",
         ] {
-            assert!(!is_ours(host, local), "{host}");
+            assert!(!is_ours(host, local, &["desk.internal".to_owned()]), "{host}");
         }
     }
 }

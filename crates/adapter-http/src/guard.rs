@@ -2,9 +2,9 @@
 
 use crate::backend::Backend;
 use crate::caller::{self, Caller};
+use crate::pages::{Pages, Prefix};
 use crate::problem::Problem;
 use crate::refusals::Refusals;
-use crate::server::Limits;
 use crate::signals;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::ledger::PAYLOAD_LEN_MAX;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -26,29 +27,32 @@ const _: () = assert!(SUBMISSION_LEN_MAX >= PAYLOAD_LEN_MAX + PAYLOAD_LEN_MAX / 
 /// What the guard knows beside the request.
 #[derive(Clone)]
 pub(crate) struct Gate {
-    limits: Limits,
+    pages: Arc<Pages>,
     refusals: Arc<Refusals>,
 }
 
 impl Gate {
-    pub(crate) fn new(limits: Limits, backend: Arc<dyn Backend>) -> Self {
-        Self { limits, refusals: Arc::new(Refusals::new(backend)) }
+    pub(crate) fn new(pages: Arc<Pages>, backend: Arc<dyn Backend>) -> Self {
+        Self { pages, refusals: Arc::new(Refusals::new(backend)) }
     }
 }
 
 /// Refuses strangers and large bodies unread, bounds the time an answer takes, and turns a panic into a 500: a
 /// dead metrics provider must not look like a dead process, and never like an empty 200.
-pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let submitted_by =
-        is_submission(&request).then(|| request.extensions().get::<Caller>().map(|caller| caller.remote));
-    let mut response = match refused(&request) {
+pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let caller = Caller::of(&request);
+    let prefix = Prefix::of(&request);
+    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(prefix);
+    let submitted_by = is_submission(&request).then_some(caller.remote);
+    let mut response = match refused(&request, caller, &gate.pages.hosts) {
         Some(problem) => {
             let mut response = problem.into_response();
             // A body may still be to come and nobody will read it.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             response
         }
-        None => answer(gate.limits, request, next).await,
+        None => answer(gate.pages.answer, request, next).await,
     };
     if let Some(origin) = submitted_by {
         gate.refusals.notice(origin, &response);
@@ -60,8 +64,8 @@ pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next
 }
 
 /// What is wrong with a request before anybody looks at what it asks.
-fn refused(request: &Request) -> Option<Problem> {
-    if let Some(reason) = caller::refusal(request) {
+fn refused(request: &Request, caller: Caller, names: &[String]) -> Option<Problem> {
+    if let Some(reason) = caller::refusal(request, caller, names) {
         return Some(Problem::new(StatusCode::FORBIDDEN, reason));
     }
     let most = if is_submission(request) { SUBMISSION_LEN_MAX } else { BODY_LEN_MAX };
@@ -83,12 +87,12 @@ fn announced_len(request: &Request) -> u64 {
     length.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-async fn answer(limits: Limits, request: Request, next: Next) -> Response {
+async fn answer(limit: Duration, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     // A task of its own catches a panic; in a set, it ends when the client goes away and this is dropped.
     let mut task = JoinSet::new();
     task.spawn(next.run(request));
-    match timeout(limits.answer, task.join_next()).await {
+    match timeout(limit, task.join_next()).await {
         Ok(Some(Ok(response))) => response,
         Ok(Some(Err(error))) => {
             tracing::error!(path, %error, "answering a request failed");
@@ -97,7 +101,7 @@ async fn answer(limits: Limits, request: Request, next: Next) -> Response {
         }
         Ok(None) => unreachable!("the set has one task"),
         Err(_) => {
-            let detail = format!("no answer within {} ms", limits.answer.as_millis());
+            let detail = format!("no answer within {} ms", limit.as_millis());
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
         }
     }

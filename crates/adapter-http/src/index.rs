@@ -1,6 +1,8 @@
 //! The page for people: who this is, who leads, and where the rest is.
 
 use crate::backend::LeaderView;
+use crate::pages::{Prefix, SignalPages};
+use crate::signals;
 use domain::alert::Report;
 use domain::metrics::Snapshot;
 use std::fmt::Write;
@@ -21,7 +23,14 @@ const PATHS: [(&str, &str); 8] = [
 ];
 
 /// The page. Everything that came from outside is escaped.
-pub(crate) fn index(report: Option<&Report>, leader: &LeaderView) -> String {
+pub(crate) fn index(
+    report: Option<&Report>,
+    leader: &LeaderView,
+    signals: SignalPages,
+    prefix: &Prefix,
+) -> String {
+    let prefix = escape(&prefix.0);
+    let is_served = |path: &str| signals == SignalPages::Served || path != signals::PATH;
     let mut rows = Vec::new();
     match report {
         Some(Report { snapshot, alerts }) => {
@@ -46,8 +55,9 @@ pub(crate) fn index(report: Option<&Report>, leader: &LeaderView) -> String {
         writeln!(page, "<dt>{name}</dt><dd>{}</dd>", escape(&value)).expect("a String takes everything");
     }
     page.push_str("</dl>\n<ul>\n");
-    for (path, what) in PATHS {
-        writeln!(page, "<li><a href=\"{path}\">{path}</a> {what}</li>").expect("a String takes everything");
+    for (path, what) in PATHS.into_iter().filter(|(path, _)| is_served(path)) {
+        writeln!(page, "<li><a href=\"{prefix}{path}\">{path}</a> {what}</li>")
+            .expect("a String takes everything");
     }
     page.push_str("</ul>\n</body>\n</html>\n");
     page
@@ -110,6 +120,6 @@ mod tests {
             "&lt;b a=&quot;1&quot; b=&#39;2&#39;&gt;&amp;\u{fffd}\u{fffd}"
         );
         let leader = LeaderView { address: Some("<script>".to_owned()), ..LeaderView::default() };
-        assert!(!index(None, &leader).contains("<script"));
+        assert!(!index(None, &leader, SignalPages::Served, &Prefix::default()).contains("<script"));
     }
 }

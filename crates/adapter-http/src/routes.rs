@@ -7,8 +7,8 @@ use crate::index::{CONTENT_SECURITY_POLICY, index};
 use crate::json::cluster::{HistoryJson, StatusJson};
 use crate::json::metrics::MetricsJson;
 use crate::leader;
+use crate::pages::{Pages, Prefix, SignalPages};
 use crate::problem::Problem;
-use crate::server::Limits;
 use crate::signals;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
@@ -16,7 +16,7 @@ use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY as POLICY_HEADER, CONTE
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use domain::alert::Report;
 use serde::Deserialize;
 use serde_json::json;
@@ -32,8 +32,15 @@ const EXPOSITION_TYPE: HeaderValue = HeaderValue::from_static("text/plain; versi
 
 pub(crate) type Shared = State<Arc<dyn Backend>>;
 
-pub(crate) fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
-    Router::new()
+/// The pages, to serve with [`serve`](crate::serve)'s own limits on connections or to nest in another router
+/// (`Router::new().nest("/coordinator", router)`). Links on the pages then begin with the path of the nest.
+///
+/// Nested, a server of the caller's accepts the connections: the time from a request to its answer and the sizes of
+/// bodies are bounded here, the number of connections and the time of a request's head are not. The server says where a
+/// connection comes from, if it has `into_make_service_with_connect_info::<SocketAddr>()`; the audit of signals shows it.
+pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
+    let pages = Arc::new(pages);
+    let routes = Router::new()
         .route("/", get(front))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -41,17 +48,29 @@ pub(crate) fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
         .route("/status", get(status))
         .route("/history", get(history))
         .route("/metrics", get(exposition))
-        .route("/coordinator/metrics", get(metrics))
-        .merge(signals::routes())
+        .route("/coordinator/metrics", get(metrics));
+    let routes = match pages.signals {
+        SignalPages::Served => routes.merge(signals::routes()),
+        SignalPages::Absent => routes,
+    };
+    routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
-        .layer(axum::middleware::from_fn_with_state(Gate::new(limits, Arc::clone(&backend)), guard))
+        .layer(axum::middleware::from_fn_with_state(
+            Gate::new(Arc::clone(&pages), Arc::clone(&backend)),
+            guard,
+        ))
+        .layer(Extension(pages.signals))
         .with_state(backend)
 }
 
-async fn front(State(backend): Shared) -> Response {
-    let page = index(backend.status().as_ref(), &backend.leader());
+async fn front(
+    State(backend): Shared,
+    Extension(signals): Extension<SignalPages>,
+    Extension(prefix): Extension<Prefix>,
+) -> Response {
+    let page = index(backend.status().as_ref(), &backend.leader(), signals, &prefix);
     ([(POLICY_HEADER, CONTENT_SECURITY_POLICY)], Html(page)).into_response()
 }
 

@@ -2,6 +2,7 @@
 
 use crate::backend::Backend;
 use crate::caller::Caller;
+use crate::pages::Pages;
 use crate::routes::router;
 use crate::write_deadline::WriteDeadline;
 use axum::{Extension, Router};
@@ -71,7 +72,7 @@ pub async fn serve_within(
     backend: Arc<dyn Backend>,
     shutdown: impl Future,
 ) {
-    let router = router(backend, limits);
+    let router = router(backend, Pages { answer: limits.answer, ..Pages::default() });
     let free = Arc::new(Semaphore::new(limits.connections));
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -100,9 +101,10 @@ async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, Ca
     let permit = Arc::clone(free).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         let accepted = listener.accept().await;
-        match accepted
-            .and_then(|(stream, remote)| Ok((Caller { remote, local: stream.local_addr()? }, stream)))
-        {
+        match accepted.and_then(|(stream, remote)| {
+            let local = Some(stream.local_addr()?.ip());
+            Ok((Caller { remote: Some(remote), local }, stream))
+        }) {
             Ok((caller, stream)) => return (stream, caller, permit),
             // The client gave up while it waited.
             Err(error)

@@ -2,12 +2,9 @@
 
 use crate::hosts;
 use crate::names::SchemaName;
-use domain::id::{GroupId, InstanceId, Nonce};
+use domain::identity::Identity;
+use domain::recovery::RelationName;
 use std::fmt;
-use std::time::Duration;
-
-/// Longest identifier PostgreSQL keeps, in bytes; it cuts longer ones without an error.
-pub(crate) const IDENTIFIER_LEN_MAX: usize = 63;
 
 /// Configuration of a [`PostgresStore`](crate::PostgresStore). `Debug` shows no password.
 #[derive(Clone)]
@@ -15,33 +12,35 @@ pub struct PostgresConfig {
     /// As libpq has it: `postgres://user:password@host1:5432,host2:5432/db?target_session_attrs=read-write`.
     /// Hosts are tried in turn; only a primary is accepted, whatever `target_session_attrs` says.
     pub url: String,
-    /// Whose lease row.
-    pub group: GroupId,
-    /// This process.
-    pub id: InstanceId,
-    /// This start of it.
-    pub nonce: Nonce,
-    /// The host it runs on, for the history.
-    pub host: String,
-    /// LEADER_TTL. Bounds how long a statement of the election may take or hold a lock.
-    pub ttl: Duration,
+    /// The process that opens the store. Its LEADER_TTL bounds how long a statement of the election may take or hold a
+    /// lock.
+    pub identity: Identity,
     /// Schema of the lease and of all other tables. What `search_path` says plays no part.
     pub schema: SchemaName,
-    /// Relation of the open positions.
+    /// Relation of the open positions. A name without a schema is in [`schema`](Self::schema).
     pub positions: RelationName,
-    /// Relation of the portfolio row.
+    /// Relation of the portfolio row. A name without a schema is in [`schema`](Self::schema).
     pub portfolio: RelationName,
+}
+
+impl PostgresConfig {
+    /// The database at `url` with the default schema and the default relations of recovery.
+    pub fn new(url: impl Into<String>, identity: Identity) -> Self {
+        Self {
+            url: url.into(),
+            identity,
+            schema: SchemaName::default(),
+            positions: RelationName::positions_default(),
+            portfolio: RelationName::portfolio_default(),
+        }
+    }
 }
 
 impl fmt::Debug for PostgresConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresConfig")
             .field("url", &hosts::without_secrets(&self.url))
-            .field("group", &self.group)
-            .field("id", &self.id)
-            .field("nonce", &self.nonce)
-            .field("host", &self.host)
-            .field("ttl", &self.ttl)
+            .field("identity", &self.identity)
             .field("schema", &self.schema)
             .field("positions", &self.positions)
             .field("portfolio", &self.portfolio)
@@ -49,95 +48,37 @@ impl fmt::Debug for PostgresConfig {
     }
 }
 
-/// A table or view, `name` or `schema.name`, exactly as PostgreSQL stores it (letters keep their case). A `name` alone is
-/// in [`PostgresConfig::schema`].
-///
-/// The only text that becomes part of a statement: its parts are letters, digits and underscores, and
-/// they are quoted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RelationName {
-    schema: Option<String>,
-    name: String,
-}
-
-/// The text does not name a relation.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a relation: `name` or `schema.name`, each 1 to 63 of A-Z a-z 0-9 _ and no digit first")]
-pub struct InvalidRelation(pub String);
-
-impl RelationName {
-    /// Parses `name` or `schema.name`.
-    pub fn parse(text: &str) -> Result<Self, InvalidRelation> {
-        let (schema, name) = match text.split_once('.') {
-            Some((schema, name)) => (Some(schema), name),
-            None => (None, text),
-        };
-        if schema.is_none_or(is_identifier) && is_identifier(name) {
-            Ok(Self { schema: schema.map(str::to_owned), name: name.to_owned() })
-        } else {
-            Err(InvalidRelation(text.chars().take(2 * IDENTIFIER_LEN_MAX).collect()))
-        }
+/// As a statement has it: every part in double quotes. A name alone is in `schema`.
+pub(crate) fn quoted(relation: &RelationName, schema: &SchemaName) -> String {
+    match relation.schema() {
+        Some(schema) => format!("\"{schema}\".\"{}\"", relation.name()),
+        None => format!("\"{schema}\".\"{}\"", relation.name()),
     }
-
-    /// As a statement has it: every part in double quotes. Without a schema of its own it is in `schema`.
-    pub(crate) fn quoted(&self, schema: &SchemaName) -> String {
-        match &self.schema {
-            Some(schema) => format!("\"{schema}\".\"{}\"", self.name),
-            None => format!("\"{schema}\".\"{}\"", self.name),
-        }
-    }
-}
-
-impl fmt::Display for RelationName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.schema {
-            Some(schema) => write!(f, "{schema}.{}", self.name),
-            None => f.write_str(&self.name),
-        }
-    }
-}
-
-/// Whether it can be quoted as it is and be what PostgreSQL stores.
-pub(crate) fn is_identifier(text: &str) -> bool {
-    let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    starts_well
-        && text.len() <= IDENTIFIER_LEN_MAX
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::id::{GroupId, InstanceId, Nonce};
+    use domain::lease::TTL_DEFAULT;
 
     #[test]
     fn a_relation_is_quoted_part_by_part() {
         let schema = SchemaName::parse("Ours").unwrap();
-        assert_eq!(RelationName::parse("positions").unwrap().quoted(&schema), r#""Ours"."positions""#);
-        assert_eq!(RelationName::parse("Desk.open_2").unwrap().quoted(&schema), r#""Desk"."open_2""#);
-    }
-
-    #[test]
-    fn what_could_be_more_than_a_name_is_refused() {
-        let too_long = "a".repeat(64);
-        for text in ["", ".", "a.", ".a", "a.b.c", "1a", "a b", "a\"b", "a;b", "a--", "é", too_long.as_str()]
-        {
-            assert!(RelationName::parse(text).is_err(), "{text:?}");
-        }
+        assert_eq!(quoted(&RelationName::parse("positions").unwrap(), &schema), r#""Ours"."positions""#);
+        assert_eq!(quoted(&RelationName::parse("Desk.open_2").unwrap(), &schema), r#""Desk"."open_2""#);
     }
 
     #[test]
     fn debug_shows_no_password() {
-        let config = PostgresConfig {
-            url: "postgres://u:s3cret@h:1/d?password=s3cret".to_owned(),
+        let identity = Identity {
             group: GroupId::parse("g").unwrap(),
             id: InstanceId::parse("i").unwrap(),
             nonce: Nonce::new(1),
             host: "here".to_owned(),
-            ttl: Duration::from_secs(10),
-            schema: SchemaName::default(),
-            positions: RelationName::parse("p").unwrap(),
-            portfolio: RelationName::parse("q").unwrap(),
+            ttl: TTL_DEFAULT,
         };
+        let config = PostgresConfig::new("postgres://u:s3cret@h:1/d?password=s3cret", identity);
         let shown = format!("{config:?}");
         assert!(!shown.contains("s3cret"), "{shown}");
         assert!(shown.contains("h:1"), "{shown}");

@@ -6,7 +6,7 @@
 use crate::error;
 use crate::hosts::Hosts;
 use crate::row::Columns;
-use crate::state_store::Identity;
+use crate::state_store::Process;
 use domain::ports::StoreError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
@@ -93,8 +93,8 @@ pub(crate) async fn is_suitable(connection: &mut PgConnection) -> Result<(), Sto
 }
 
 /// Refuses a group that the same database has in another schema: each would have its own leader.
-pub(crate) async fn is_nowhere_else(connection: &mut PgConnection, me: &Identity) -> Result<(), StoreError> {
-    let (group, ours) = (&me.group, me.names.schema());
+pub(crate) async fn is_nowhere_else(connection: &mut PgConnection, me: &Process) -> Result<(), StoreError> {
+    let (group, ours) = (&me.identity.group, me.names.schema());
     let rows = sqlx::query(ELSEWHERE).bind(ours.as_str()).fetch_all(&mut *connection).await;
     for row in rows.map_err(|error| error::after_sending(&error))? {
         let columns = Columns::of("pg_namespace", &row);
@@ -124,7 +124,7 @@ pub(crate) async fn is_nowhere_else(connection: &mut PgConnection, me: &Identity
 
 /// Refuses a schema of the current version of which a table was dropped. The version says that there is nothing to
 /// migrate, and what was in the table cannot be made up.
-pub(crate) async fn is_whole(connection: &mut PgConnection, me: &Identity) -> Result<(), StoreError> {
+pub(crate) async fn is_whole(connection: &mut PgConnection, me: &Process) -> Result<(), StoreError> {
     let schema = me.names.schema();
     let rows = sqlx::query(MISSING).bind(&TABLES[..]).bind(schema.as_str()).fetch_all(&mut *connection).await;
     let rows = rows.map_err(|error| error::after_sending(&error))?;

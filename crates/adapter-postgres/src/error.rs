@@ -1,9 +1,9 @@
 //! What an error of sqlx lets the caller conclude. No message holds a password: the server never sends
 //! one, and URLs are not quoted.
 
-use crate::config::RelationName;
 use crate::database::POOLER;
 use domain::ports::StoreError;
+use domain::recovery::RelationName;
 use sqlx::Error;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 

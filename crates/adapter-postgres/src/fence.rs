@@ -2,7 +2,7 @@
 
 use crate::pool::Statement;
 use crate::row;
-use crate::state_store::Identity;
+use crate::state_store::Process;
 use domain::lease::{Seq, Token};
 
 /// The server's timeline as a bigint: the first 8 hexadecimal digits of a WAL file's name. On a standby
@@ -40,16 +40,16 @@ macro_rules! with_fence {
 pub(crate) use with_fence;
 
 /// As [`bind_token`], and the seq that the row has reached for certain, to `$5`.
-pub(crate) fn bind_fence<'q>(sql: &'static str, me: &Identity, token: &Token) -> Statement<'q> {
+pub(crate) fn bind_fence<'q>(sql: &'static str, me: &Process, token: &Token) -> Statement<'q> {
     let Seq(reached) = me.reached(token);
     bind_token(sql, me, token).bind(row::bigint(reached))
 }
 
 /// A statement with the group and the token's timeline, epoch and claim bound to `$1` to `$4`.
-pub(crate) fn bind_token<'q>(sql: &'static str, me: &Identity, token: &Token) -> Statement<'q> {
+pub(crate) fn bind_token<'q>(sql: &'static str, me: &Process, token: &Token) -> Statement<'q> {
     me.names
         .query(sql)
-        .bind(me.group.as_str().to_owned())
+        .bind(me.identity.group.as_str().to_owned())
         .bind(i64::from(token.timeline.0))
         .bind(row::bigint(token.epoch.0))
         .bind(row::uuid(token.claim))

@@ -7,7 +7,7 @@ use crate::fence::{bind_token, timeline};
 use crate::listen::{Hint, channel};
 use crate::pool::Lane;
 use crate::row::{self, Columns, bigint, uuid};
-use crate::state_store::Identity;
+use crate::state_store::Process;
 use domain::id::{GroupId, InstanceId};
 use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
 use domain::ports::{Claim, ClaimRequest, Noted, Release, Renewal, StepDown, StoreError};
@@ -124,9 +124,9 @@ pub(crate) fn no_lease(group: &GroupId) -> StoreError {
     StoreError::Corrupt(format!("{TABLE} has no row for group {group}: run `coordinator migrate`"))
 }
 
-pub(crate) async fn observe(lane: &Lane, me: &Identity) -> Result<Observation, StoreError> {
-    let found = lane.optional(me.names.query(OBSERVE).bind(me.group.as_str())).await?;
-    let row = found.ok_or_else(|| no_lease(&me.group))?;
+pub(crate) async fn observe(lane: &Lane, me: &Process) -> Result<Observation, StoreError> {
+    let found = lane.optional(me.names.query(OBSERVE).bind(me.identity.group.as_str())).await?;
+    let row = found.ok_or_else(|| no_lease(&me.identity.group))?;
     let columns = Columns::of(TABLE, &row);
     let token = Token {
         timeline: Timeline(columns.number("tl")?),
@@ -152,14 +152,14 @@ pub(crate) async fn observe(lane: &Lane, me: &Identity) -> Result<Observation, S
     })
 }
 
-pub(crate) async fn claim(lane: &Lane, me: &Identity, request: &ClaimRequest) -> Result<Claim, StoreError> {
+pub(crate) async fn claim(lane: &Lane, me: &Process, request: &ClaimRequest) -> Result<Claim, StoreError> {
     let Version { current, token, seq } = request.observed;
     let statement = bind_token(CLAIM, me, &token)
         .bind(bigint(seq.0))
         .bind(i64::from(current.0))
         .bind(uuid(request.claim))
         .bind(request.holder.as_str())
-        .bind(row::text(&me.host))
+        .bind(row::text(&me.identity.host))
         .bind(row::milliseconds(request.ttl))
         .bind(me.payload(Hint::Row))
         .bind(bigint(request.floor.0))
@@ -179,7 +179,7 @@ pub(crate) async fn claim(lane: &Lane, me: &Identity, request: &ClaimRequest) ->
 
 pub(crate) async fn renew(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     token: &Token,
     seq: Seq,
     current: Timeline,
@@ -202,7 +202,7 @@ pub(crate) async fn renew(
 
 pub(crate) async fn release(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     token: &Token,
     seq: Seq,
     reason: &str,
@@ -217,7 +217,7 @@ pub(crate) async fn release(
 
 pub(crate) async fn request_step_down(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     token: &Token,
     reason: &str,
 ) -> Result<StepDown, StoreError> {
@@ -228,7 +228,7 @@ pub(crate) async fn request_step_down(
 
 pub(crate) async fn note_forgotten(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     found: &Token,
     known: Epoch,
 ) -> Result<Noted, StoreError> {

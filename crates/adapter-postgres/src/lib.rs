@@ -58,7 +58,7 @@ pub mod statements {
     pub const SETTLE: &str = crate::signal_ledger::SETTLE;
 }
 
-pub use config::{InvalidRelation, PostgresConfig, RelationName};
+pub use config::PostgresConfig;
 pub use hosts::{InvalidUrl, check_url};
 pub use names::{InvalidSchema, SchemaName};
 pub use state_store::PostgresStore;

@@ -2,7 +2,7 @@
 
 use crate::hint_gate::HintGate;
 use crate::hosts::{Hosts, SessionLimits};
-use crate::state_store::Identity;
+use crate::state_store::Process;
 use domain::id::Nonce;
 use sqlx::AssertSqlSafe;
 use sqlx::Connection;
@@ -93,7 +93,7 @@ enum Life {
 }
 
 impl Listener {
-    pub(crate) fn new(me: Identity, hosts: Arc<Hosts>, limits: SessionLimits) -> Self {
+    pub(crate) fn new(me: Process, hosts: Arc<Hosts>, limits: SessionLimits) -> Self {
         let hints =
             Arc::new(Hints { me, row: HintGate::new(ROW_PAUSE), signal: HintGate::new(SIGNAL_PAUSE) });
         Self { hints, hosts, limits, task: Mutex::new(Life::Unused) }
@@ -149,7 +149,7 @@ impl Drop for Listener {
 
 /// Where hints arrive.
 struct Hints {
-    me: Identity,
+    me: Process,
     row: HintGate,
     signal: HintGate,
 }
@@ -165,9 +165,11 @@ impl Hints {
                     self.row.open();
                     self.signal.open();
                     let lost = self.listen(listener).await;
-                    tracing::debug!(group = %self.me.group, "lost the connection for hints: {lost}");
+                    tracing::debug!(group = %self.me.identity.group, "lost the connection for hints: {lost}");
                 }
-                Err(error) => tracing::debug!(group = %self.me.group, "no connection for hints: {error}"),
+                Err(error) => {
+                    tracing::debug!(group = %self.me.identity.group, "no connection for hints: {error}");
+                }
             }
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
@@ -192,7 +194,7 @@ impl Hints {
             listener.eager_reconnect(false);
             let channel: String =
                 sqlx::query_scalar(AssertSqlSafe(self.me.names.sql(concat!("SELECT ", channel!()))))
-                    .bind(self.me.group.as_str())
+                    .bind(self.me.identity.group.as_str())
                     .fetch_one(&mut listener)
                     .await?;
             listener.listen(&channel).await?;
@@ -224,7 +226,7 @@ impl Hints {
     fn deliver(&self, payload: &str) {
         match Hint::parse(payload) {
             // This process knows what it wrote.
-            Some((Hint::Row, by)) if by == self.me.nonce.to_string() => {}
+            Some((Hint::Row, by)) if by == self.me.identity.nonce.to_string() => {}
             // A request to hand over may come from this very process, for the elector in it.
             Some((Hint::Row | Hint::Resign, _)) => self.row.open(),
             Some((Hint::Signal, _)) => self.signal.open(),
@@ -261,15 +263,15 @@ mod tests {
     #[tokio::test]
     async fn only_its_own_writes_of_the_row_leave_a_process_asleep() {
         let (mine, other) = (Nonce::new(1), Nonce::new(2));
-        let me = Identity {
+        let identity = domain::identity::Identity {
             group: domain::id::GroupId::parse("g").unwrap(),
             id: domain::id::InstanceId::parse("i").unwrap(),
             nonce: mine,
             host: String::new(),
             ttl: Duration::from_secs(10),
-            names: Arc::new(Names::new(SchemaName::default())),
-            reached: Arc::default(),
         };
+        let me =
+            Process { identity, names: Arc::new(Names::new(SchemaName::default())), reached: Arc::default() };
         let hints = Hints { me, row: HintGate::new(ROW_PAUSE), signal: HintGate::new(SIGNAL_PAUSE) };
         let woken = async |gate: &HintGate| timeout(Duration::ZERO, gate.pass()).await.is_ok();
         for (hint, by, row, signal) in [

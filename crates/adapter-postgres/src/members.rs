@@ -3,7 +3,7 @@
 use crate::lease::{self, no_lease};
 use crate::pool::Lane;
 use crate::row::{self, Columns, bigint};
-use crate::state_store::Identity;
+use crate::state_store::Process;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::member::{Health, Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
@@ -71,14 +71,14 @@ const LEASE: &str = "\
 /// `beaten`: whether this process wrote its line before.
 pub(crate) async fn heartbeat(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     beaten: &AtomicBool,
     member: &Member,
 ) -> Result<Heartbeat, StoreError> {
     let statement = me
         .names
         .query(BEAT)
-        .bind(me.group.as_str())
+        .bind(me.identity.group.as_str())
         .bind(member.id.as_str())
         .bind(member.nonce.to_string())
         .bind(row::text(&member.host))
@@ -107,29 +107,31 @@ pub(crate) async fn heartbeat(
 
 pub(crate) async fn leave(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     id: &InstanceId,
     nonce: Nonce,
 ) -> Result<(), StoreError> {
-    let statement = me.names.query(LEAVE).bind(me.group.as_str()).bind(id.as_str()).bind(nonce.to_string());
+    let statement =
+        me.names.query(LEAVE).bind(me.identity.group.as_str()).bind(id.as_str()).bind(nonce.to_string());
     lane.optional(statement).await.map(|_| ())
 }
 
-pub(crate) async fn members(lane: &Lane, me: &Identity) -> Result<Vec<MemberSeen>, StoreError> {
-    let rows =
-        lane.all(me.names.query(MEMBERS).bind(me.group.as_str()).bind(i64::from(MEMBERS_READ_MAX))).await?;
+pub(crate) async fn members(lane: &Lane, me: &Process) -> Result<Vec<MemberSeen>, StoreError> {
+    let rows = lane
+        .all(me.names.query(MEMBERS).bind(me.identity.group.as_str()).bind(i64::from(MEMBERS_READ_MAX)))
+        .await?;
     rows.iter().map(member_seen).collect()
 }
 
-pub(crate) async fn history(lane: &Lane, me: &Identity, limit: u32) -> Result<Vec<Term>, StoreError> {
+pub(crate) async fn history(lane: &Lane, me: &Process, limit: u32) -> Result<Vec<Term>, StoreError> {
     let limit = i64::from(limit.min(TERMS_READ_MAX));
-    let rows = lane.all(me.names.query(HISTORY).bind(me.group.as_str()).bind(limit)).await?;
+    let rows = lane.all(me.names.query(HISTORY).bind(me.identity.group.as_str()).bind(limit)).await?;
     rows.iter().map(term).collect()
 }
 
-pub(crate) async fn lease(lane: &Lane, me: &Identity) -> Result<LeaseSeen, StoreError> {
-    let row = lane.optional(me.names.query(LEASE).bind(me.group.as_str())).await?;
-    let row = row.ok_or_else(|| no_lease(&me.group))?;
+pub(crate) async fn lease(lane: &Lane, me: &Process) -> Result<LeaseSeen, StoreError> {
+    let row = lane.optional(me.names.query(LEASE).bind(me.identity.group.as_str())).await?;
+    let row = row.ok_or_else(|| no_lease(&me.identity.group))?;
     let columns = Columns::of(lease::TABLE, &row);
     Ok(LeaseSeen {
         holder: columns.optional::<&str>("holder")?.map(InstanceId::from_stored),

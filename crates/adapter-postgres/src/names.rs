@@ -3,8 +3,8 @@
 //! Every statement of this crate is made here or is part of the migration, which sets its own search path. So what
 //! `search_path` says, for the role, the database or the session, decides nothing.
 
-use crate::config::{IDENTIFIER_LEN_MAX, is_identifier};
 use crate::pool::Statement;
+use domain::recovery::{RELATION_PART_LEN_MAX, is_relation_part};
 use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 use std::fmt;
@@ -29,10 +29,10 @@ pub struct InvalidSchema(pub String);
 impl SchemaName {
     /// Parses a name.
     pub fn parse(text: &str) -> Result<Self, InvalidSchema> {
-        if is_identifier(text) && !text.starts_with("pg_") && text != "information_schema" {
+        if is_relation_part(text) && !text.starts_with("pg_") && text != "information_schema" {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidSchema(text.chars().take(2 * IDENTIFIER_LEN_MAX).collect()))
+            Err(InvalidSchema(text.chars().take(2 * RELATION_PART_LEN_MAX).collect()))
         }
     }
 

@@ -1,12 +1,12 @@
 //! What recovery reads: open positions and the portfolio row, out of one snapshot.
 
-use crate::config::RelationName;
+use crate::config::quoted;
 use crate::error;
 use crate::pool::Lane;
 use crate::row::Columns;
-use crate::state_store::Identity;
+use crate::state_store::Process;
 use domain::ports::StoreError;
-use domain::recovery::{PortfolioRows, RawPosition, RawTotals};
+use domain::recovery::{PortfolioRows, RawPosition, RawTotals, RelationName};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor};
 
@@ -34,7 +34,7 @@ type Relations<'a> = (&'a RelationName, &'a RelationName);
 
 pub(crate) async fn read(
     lane: &Lane,
-    me: &Identity,
+    me: &Process,
     relations: Relations<'_>,
     rows: &mut dyn PortfolioRows,
 ) -> Result<(), StoreError> {
@@ -45,7 +45,7 @@ pub(crate) async fn read(
 
 async fn read_snapshot(
     connection: &mut PgConnection,
-    me: &Identity,
+    me: &Process,
     (positions, portfolio): Relations<'_>,
     rows: &mut dyn PortfolioRows,
 ) -> Result<(), StoreError> {
@@ -55,7 +55,7 @@ async fn read_snapshot(
         "DECLARE {CURSOR} NO SCROLL CURSOR FOR
          SELECT {POSITION_COLUMNS} FROM {} WHERE lower(status::text) IS DISTINCT FROM 'closed'
          ORDER BY left(position_id::text, 256) COLLATE \"C\"",
-        positions.quoted(schema)
+        quoted(positions, schema)
     );
     all(connection, open, positions).await?;
     loop {
@@ -67,7 +67,8 @@ async fn read_snapshot(
             break;
         }
     }
-    let totals = format!("SELECT {TOTALS_COLUMNS} FROM {} LIMIT {TOTALS_READ_MAX}", portfolio.quoted(schema));
+    let totals =
+        format!("SELECT {TOTALS_COLUMNS} FROM {} LIMIT {TOTALS_READ_MAX}", quoted(portfolio, schema));
     for row in &all(connection, totals, portfolio).await? {
         rows.totals(&totals_row(row)?);
     }

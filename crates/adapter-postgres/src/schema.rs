@@ -3,16 +3,16 @@
 //! The version is a row of ours and not sqlx's table, because the database may belong to an application
 //! that has migrations of its own there.
 
-use crate::config::RelationName;
 use crate::database;
 use crate::error;
 use crate::fence::timeline;
 use crate::hosts::Hosts;
 use crate::pool::Lane;
 use crate::row::{self, Columns};
-use crate::state_store::Identity;
+use crate::state_store::Process;
 use domain::SCHEMA_VERSION;
 use domain::ports::{Migrate, Schema, StoreError};
+use domain::recovery::RelationName;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor};
 
@@ -66,8 +66,8 @@ const CREATE_SWITCH: &str = "\
 /// Relations of the recovery that we create when they are wanted and absent. A relation of any other
 /// name is the team's own.
 const DEFAULTS: [(&str, &str); 2] = [
-    ("portfolio_positions", include_str!("../migrations/default_positions.sql")),
-    ("portfolio_state", include_str!("../migrations/default_portfolio.sql")),
+    (RelationName::POSITIONS_DEFAULT, include_str!("../migrations/default_positions.sql")),
+    (RelationName::PORTFOLIO_DEFAULT, include_str!("../migrations/default_portfolio.sql")),
 ];
 
 /// Runs in one transaction on a session that is closed if the future is dropped: nothing stays half done,
@@ -75,7 +75,7 @@ const DEFAULTS: [(&str, &str); 2] = [
 pub(crate) async fn migrate(
     lane: &Lane,
     hosts: &Hosts,
-    me: &Identity,
+    me: &Process,
     apply: Migrate,
     positions: &RelationName,
     portfolio: &RelationName,
@@ -95,7 +95,7 @@ pub(crate) async fn migrate(
 }
 
 /// What `coordinator migrate --check` answers; writes nothing.
-async fn check(connection: &mut PgConnection, me: &Identity) -> Result<Schema, StoreError> {
+async fn check(connection: &mut PgConnection, me: &Process) -> Result<Schema, StoreError> {
     database::is_nowhere_else(connection, me).await?;
     let schema = judge(found(connection, me).await?);
     if schema == Schema::Current {
@@ -106,7 +106,7 @@ async fn check(connection: &mut PgConnection, me: &Identity) -> Result<Schema, S
 
 async fn bring_up_to_date(
     connection: &mut PgConnection,
-    me: &Identity,
+    me: &Process,
     relations: [&RelationName; 2],
 ) -> Result<Schema, StoreError> {
     script(connection, BEGIN).await?;
@@ -119,9 +119,9 @@ async fn bring_up_to_date(
         Schema::Current | Schema::Older { .. } => {
             apply_from(connection, me, found).await?;
             database::is_whole(connection, me).await?;
-            let ttl_ms = row::milliseconds(me.ttl);
-            run(connection, me.names.query(CREATE_ROW).bind(me.group.as_str()).bind(ttl_ms)).await?;
-            run(connection, me.names.query(CREATE_SWITCH).bind(me.group.as_str())).await?;
+            let ttl_ms = row::milliseconds(me.identity.ttl);
+            run(connection, me.names.query(CREATE_ROW).bind(me.identity.group.as_str()).bind(ttl_ms)).await?;
+            run(connection, me.names.query(CREATE_SWITCH).bind(me.identity.group.as_str())).await?;
             for (name, statements) in DEFAULTS {
                 if relations.iter().any(|relation| relation.to_string() == name) {
                     create_if_absent(connection, name, statements).await?;
@@ -135,7 +135,7 @@ async fn bring_up_to_date(
 }
 
 /// Makes the schema the place of the migration; creates it when it is absent.
-async fn enter_schema(connection: &mut PgConnection, me: &Identity) -> Result<(), StoreError> {
+async fn enter_schema(connection: &mut PgConnection, me: &Process) -> Result<(), StoreError> {
     let schema = me.names.schema();
     let row = sqlx::query(SCHEMA_IS_THERE).bind(schema.as_str()).fetch_one(&mut *connection).await;
     let row = row.map_err(|error| error::after_sending(&error))?;
@@ -156,7 +156,7 @@ fn judge(found: u32) -> Schema {
 }
 
 /// The database's version, 0 without a schema.
-async fn found(connection: &mut PgConnection, me: &Identity) -> Result<u32, StoreError> {
+async fn found(connection: &mut PgConnection, me: &Process) -> Result<u32, StoreError> {
     let row = me.names.query(HAS_SCHEMA).fetch_one(&mut *connection).await;
     let row = row.map_err(|error| error::after_sending(&error))?;
     if !Columns::of("pg_class", &row).required::<bool>("found")? {
@@ -167,7 +167,7 @@ async fn found(connection: &mut PgConnection, me: &Identity) -> Result<u32, Stor
     Columns::of("coordinator_schema", &row).number("version")
 }
 
-async fn apply_from(connection: &mut PgConnection, me: &Identity, found: u32) -> Result<(), StoreError> {
+async fn apply_from(connection: &mut PgConnection, me: &Process, found: u32) -> Result<(), StoreError> {
     let done = usize::try_from(found).expect("not above SCHEMA_VERSION");
     if done == MIGRATIONS.len() {
         return Ok(());

@@ -1,21 +1,22 @@
 //! [`PostgresStore`]: both ports of one process on one database.
 
-use crate::config::{PostgresConfig, RelationName};
+use crate::config::PostgresConfig;
 use crate::hosts::{Hosts, InvalidUrl, SessionLimits};
 use crate::listen::{Hint, Listener};
 use crate::names::Names;
 use crate::pool::{Lane, LaneLimits};
 use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
-use domain::id::{GroupId, InstanceId, Nonce};
+use domain::id::{InstanceId, Nonce};
+use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
 use domain::ledger::Actor;
 use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
-    Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
+    Renewal, Schema, StateStore, StepDown, StoreError,
 };
-use domain::recovery::PortfolioRows;
+use domain::recovery::{PortfolioRows, RelationName};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,21 +36,17 @@ const SERVICE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// none: they all write the one row, so all but one end at `lock_timeout`.
 const SERVICE_LINGER: Duration = Duration::from_secs(30);
 
-/// Who this process is.
+/// This process, as every statement of it needs it.
 #[derive(Debug, Clone)]
-pub(crate) struct Identity {
-    pub group: GroupId,
-    pub id: InstanceId,
-    pub nonce: Nonce,
-    pub host: String,
-    pub ttl: Duration,
+pub(crate) struct Process {
+    pub identity: Identity,
     /// Statements on its tables.
     pub names: Arc<Names>,
     /// How far the lease row has come, by what was acknowledged.
     pub reached: Arc<Mutex<Reached>>,
 }
 
-impl Identity {
+impl Process {
     /// The seq that the row has reached for certain under this token.
     pub(crate) fn reached(&self, token: &Token) -> Seq {
         self.known().of(token)
@@ -72,12 +69,12 @@ impl Identity {
 
     /// What others are told when this process wrote something.
     pub(crate) fn payload(&self, hint: Hint) -> String {
-        hint.payload(self.nonce)
+        hint.payload(self.identity.nonce)
     }
 
     /// Who does what this process does by itself.
     pub(crate) fn actor(&self) -> Actor {
-        Actor { who: self.id.as_str().to_owned(), origin: self.host.clone() }
+        Actor { who: self.identity.id.as_str().to_owned(), origin: self.identity.host.clone() }
     }
 }
 
@@ -86,7 +83,7 @@ impl Identity {
 /// Connects when it is used, at most with 2 sessions for the election, 4 for everything else and 1 for
 /// hints (2 while it looks for the primary). Every method is cancellation safe: a dropped future closes its connection.
 pub struct PostgresStore {
-    pub(crate) me: Identity,
+    pub(crate) me: Process,
     /// Observe, claim, renew, release; nothing else.
     pub(crate) election: Lane,
     /// Everything else.
@@ -102,11 +99,12 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Checks the URL; does not connect.
     pub fn new(config: PostgresConfig) -> Result<Self, InvalidUrl> {
-        let PostgresConfig { url, group, id, nonce, host, ttl, schema, positions, portfolio } = config;
-        let hosts = Arc::new(Hosts::parse(&url, &id)?);
+        let PostgresConfig { url, identity, schema, positions, portfolio } = config;
+        let ttl = identity.ttl;
+        let hosts = Arc::new(Hosts::parse(&url, &identity.id)?);
         let names = Arc::new(Names::new(schema));
         let reached = Arc::default();
-        let me = Identity { group, id, nonce, host, ttl, names, reached };
+        let me = Process { identity, names, reached };
         // At the server all below ttl / 3, the time a renewal has: a lock or an open transaction of a
         // stopped process must be gone before the next renewal, or the next claim, gives up.
         let election = SessionLimits {
@@ -163,9 +161,8 @@ impl PostgresStore {
 
 #[async_trait]
 impl StateStore for PostgresStore {
-    fn identity(&self) -> StoreIdentity {
-        let of = &self.me;
-        StoreIdentity { group: of.group.clone(), id: of.id.clone(), nonce: of.nonce, ttl: of.ttl }
+    fn identity(&self) -> Identity {
+        self.me.identity.clone()
     }
 
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {

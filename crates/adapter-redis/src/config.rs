@@ -1,6 +1,6 @@
 //! Where Redis is and whose ticket is kept there.
 
-use domain::id::{GroupId, InstanceId, Nonce};
+use domain::identity::Identity;
 use fred::types::config::Config;
 use std::fmt;
 use std::time::Duration;
@@ -25,15 +25,9 @@ pub struct RedisConfig {
     pub url: String,
     /// First part of every key and channel, so that several systems can share a Redis.
     pub prefix: String,
-    /// The group whose ticket this is.
-    pub group: GroupId,
-    /// Who takes it, for people.
-    pub id: InstanceId,
-    /// This process's start; its own hints are told from others' by it.
-    pub nonce: Nonce,
-    /// LEADER_TTL, which a ticket lasts. A ticket that lasts longer is told as a fault, so every instance of
-    /// a group has the same.
-    pub ttl: Duration,
+    /// The process that takes the ticket. A ticket lasts LEADER_TTL; one that lasts longer is reported as a fault, so every
+    /// instance of a group has the same.
+    pub identity: Identity,
     /// How long one request, or one attempt to connect to one server, may take.
     pub request_timeout: Duration,
 }
@@ -46,12 +40,12 @@ impl RedisConfig {
 
     /// The lease key. Every script touches this one key alone, so a cluster needs no hash tag in it.
     pub(crate) fn key(&self) -> String {
-        format!("{}:{}:leader", self.prefix, self.group)
+        format!("{}:{}:leader", self.prefix, self.identity.group)
     }
 
     /// The channel of hints.
     pub(crate) fn channel(&self) -> String {
-        format!("{}:{}:hints", self.prefix, self.group)
+        format!("{}:{}:hints", self.prefix, self.identity.group)
     }
 }
 
@@ -60,10 +54,7 @@ impl fmt::Debug for RedisConfig {
         f.debug_struct("RedisConfig")
             .field("url", &self.masked_url())
             .field("prefix", &self.prefix)
-            .field("group", &self.group)
-            .field("id", &self.id)
-            .field("nonce", &self.nonce)
-            .field("ttl", &self.ttl)
+            .field("identity", &self.identity)
             .field("request_timeout", &self.request_timeout)
             .finish()
     }
@@ -121,6 +112,7 @@ fn masked(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::id::{GroupId, InstanceId, Nonce};
     use fred::types::config::ServerConfig;
 
     #[test]
@@ -200,10 +192,13 @@ mod tests {
         RedisConfig {
             url: url.to_owned(),
             prefix: PREFIX_DEFAULT.to_owned(),
-            group: GroupId::parse("desk").unwrap(),
-            id: InstanceId::parse("a-1").unwrap(),
-            nonce: Nonce::new(7),
-            ttl: Duration::from_secs(10),
+            identity: Identity {
+                group: GroupId::parse("desk").unwrap(),
+                id: InstanceId::parse("a-1").unwrap(),
+                nonce: Nonce::new(7),
+                host: "h".to_owned(),
+                ttl: Duration::from_secs(10),
+            },
             request_timeout: Duration::from_secs(3),
         }
     }

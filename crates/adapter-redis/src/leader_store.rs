@@ -7,7 +7,8 @@ use crate::ticket::{self, Answer};
 use crate::watch::Hints;
 use async_trait::async_trait;
 use domain::id::ClaimId;
-use domain::ports::{Acquire, LeaderStore, StoreError, StoreIdentity, Ticket, TicketRenewal};
+use domain::identity::Identity;
+use domain::ports::{Acquire, LeaderStore, StoreError, Ticket, TicketRenewal};
 use fred::interfaces::Resp3Frame as Frame;
 use fred::types::Value;
 use fred::util::redis_keyslot;
@@ -47,7 +48,7 @@ impl RedisStore {
     /// Reads the URL; connects at first use.
     pub fn new(config: RedisConfig) -> Result<Self, InvalidUrl> {
         let parsed = parse(&config.url)?;
-        let hints = Arc::new(Hints::new(config.nonce));
+        let hints = Arc::new(Hints::new(config.identity.nonce));
         let key = config.key();
         let dial = |channel, ping_every| Dial {
             config: parsed.clone(),
@@ -57,9 +58,9 @@ impl RedisStore {
             slot: redis_keyslot(key.as_bytes()),
             channel,
         };
-        let requests = Link::new(dial(None, config.ttl / HEARTBEATS_PER_TTL), hints.clone());
+        let requests = Link::new(dial(None, config.identity.ttl / HEARTBEATS_PER_TTL), hints.clone());
         // A hint only makes things fast, so nobody waits for what this connection would notice sooner.
-        let messages = Link::new(dial(Some(config.channel()), config.ttl), hints.clone());
+        let messages = Link::new(dial(Some(config.channel()), config.identity.ttl), hints.clone());
         Ok(Self { config, key, hints, requests, messages })
     }
 
@@ -90,25 +91,24 @@ impl RedisStore {
     }
 
     fn answer(&self, frame: &Frame) -> Result<Answer, StoreError> {
-        ticket::answer(frame, self.config.ttl)
+        ticket::answer(frame, self.config.identity.ttl)
     }
 
     /// LEADER_TTL as PX and PEXPIRE take it.
     fn ttl_ms(&self) -> Value {
         // LEADER_TTL is at most five minutes; at least 1, because 0 is an error for PX.
-        Value::from(i64::try_from(self.config.ttl.as_millis()).unwrap_or(i64::MAX).max(1))
+        Value::from(i64::try_from(self.config.identity.ttl.as_millis()).unwrap_or(i64::MAX).max(1))
     }
 }
 
 #[async_trait]
 impl LeaderStore for RedisStore {
-    fn identity(&self) -> StoreIdentity {
-        let of = &self.config;
-        StoreIdentity { group: of.group.clone(), id: of.id.clone(), nonce: of.nonce, ttl: of.ttl }
+    fn identity(&self) -> Identity {
+        self.config.identity.clone()
     }
 
     async fn acquire(&self, claim: ClaimId, void: Option<ClaimId>) -> Result<Acquire, StoreError> {
-        let value = ticket::value(claim, &self.config.id);
+        let value = ticket::value(claim, &self.config.identity.id);
         let void = void.map(|void| void.to_string()).unwrap_or_default();
         let arguments =
             [Value::from(claim.to_string()), Value::from(value), self.ttl_ms(), Value::from(void)];

@@ -37,7 +37,7 @@ pub(crate) use {holds, may_act};
 /// Binds what [`may_act`] asks for; further arguments start at ?6.
 pub(crate) fn effect(sql: &'static str, store: &SqliteStore, token: &Token) -> Statement {
     let Seq(reached) = store.reached(token);
-    fenced(sql, &store.config.group, token).bind(integer(reached))
+    fenced(sql, &store.config.identity.group, token).bind(integer(reached))
 }
 
 /// Binds what [`holds`] asks for; further arguments start at ?5.

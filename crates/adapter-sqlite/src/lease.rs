@@ -15,7 +15,7 @@ pub(crate) fn no_lease(config: &SqliteConfig) -> StoreError {
     StoreError::Corrupt(format!(
         "{} has no lease row for the group {}: `coordinator migrate` creates it",
         config.path.display(),
-        config.group
+        config.identity.group
     ))
 }
 
@@ -26,7 +26,7 @@ pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<
          epoch_floor, (SELECT max(version) FROM coordinator_schema) AS version \
          FROM coordinator_lease WHERE group_id = ?1";
     let statement = Statement::new(SQL)
-        .bind(config.group.as_str().to_owned())
+        .bind(config.identity.group.as_str().to_owned())
         .bind(i64::try_from(ID_LEN_MAX).expect("a short length"))
         .bind(TEXT_LEN_MAX);
     let rows = session.fetch(statement).await?;
@@ -67,8 +67,9 @@ pub(crate) async fn claim(
         return Ok(None);
     }
     // The history shows where the leader runs, and only this process's host is known here.
-    let host = if request.holder == config.id { config.host.clone() } else { String::new() };
-    let statement = fenced(SQL, &config.group, &seen.token)
+    let host =
+        if request.holder == config.identity.id { config.identity.host.clone() } else { String::new() };
+    let statement = fenced(SQL, &config.identity.group, &seen.token)
         .bind(integer(seen.seq.0))
         .bind(i64::from(TIMELINE.0))
         .bind(request.claim.to_string())
@@ -110,7 +111,7 @@ pub(crate) async fn renew(
         " AND seq < ?5 AND seq < ?8 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign, forgot_ms, epoch_floor >= epoch AS noted"
     );
     for (sql, found) in [(RENEW, false), (RENEW_OLDER, true)] {
-        let statement = fenced(sql, &config.group, token)
+        let statement = fenced(sql, &config.identity.group, token)
             .bind(integer(seq.0))
             .bind(i64::from(TIMELINE.0))
             .bind(TEXT_LEN_MAX)
@@ -153,7 +154,7 @@ pub(crate) async fn release(
         holds!(),
         " AND seq < ?5"
     );
-    let statement = fenced(SQL, &config.group, token)
+    let statement = fenced(SQL, &config.identity.group, token)
         .bind(integer(seq.0))
         .bind(reason.to_owned())
         .bind(TEXT_LEN_MAX)
@@ -169,7 +170,7 @@ pub(crate) async fn request_step_down(
     reason: &str,
 ) -> Result<StepDown, StoreError> {
     const SQL: &str = concat!("UPDATE coordinator_lease SET resign = substr(?5, 1, ?6) WHERE ", holds!());
-    let statement = fenced(SQL, &config.group, token).bind(reason.to_owned()).bind(TEXT_LEN_MAX);
+    let statement = fenced(SQL, &config.identity.group, token).bind(reason.to_owned()).bind(TEXT_LEN_MAX);
     Ok(if session.execute(statement).await? == 1 { StepDown::Requested } else { StepDown::Superseded })
 }
 
@@ -186,7 +187,7 @@ pub(crate) async fn note_forgotten(
         ", coalesce(forgot_ms + 1, 0)) WHERE ",
         holds!()
     );
-    let statement = fenced(SQL, &config.group, found).bind(integer(known.0));
+    let statement = fenced(SQL, &config.identity.group, found).bind(integer(known.0));
     Ok(if session.execute(statement).await? == 1 { Noted::Noted } else { Noted::Superseded })
 }
 

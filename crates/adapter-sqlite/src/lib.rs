@@ -20,6 +20,9 @@
 //! What it does not do: the file must be on a local disk. On a network share SQLite's locks do not hold,
 //! and neither would anything here.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("adapter-sqlite needs Linux: inotify reports the writes of other processes");
+
 mod config;
 mod error;
 mod fence;
@@ -36,5 +39,5 @@ mod statement;
 mod stored;
 mod watch;
 
-pub use config::{InvalidRelationName, RelationName, SqliteConfig};
+pub use config::{SchemaNamed, SqliteConfig};
 pub use state_store::SqliteStore;

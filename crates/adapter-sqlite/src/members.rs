@@ -139,7 +139,7 @@ pub(crate) async fn lease(session: &Session, config: &SqliteConfig) -> Result<Le
         "ORDER BY term.id DESC LIMIT 1) AS since_ms FROM coordinator_lease AS lease WHERE group_id = ?1"
     );
     let statement = Statement::new(SQL)
-        .bind(config.group.as_str().to_owned())
+        .bind(config.identity.group.as_str().to_owned())
         .bind(i64::try_from(ID_LEN_MAX).expect("a short length"));
     let rows = session.fetch(statement).await?;
     let row = rows.first().ok_or_else(|| no_lease(config))?;

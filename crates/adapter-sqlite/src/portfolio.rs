@@ -53,16 +53,16 @@ fn hand_over(row: &SqliteRow, rows: &mut dyn PortfolioRows) -> Result<(), StoreE
 
 fn statement(config: &SqliteConfig) -> Statement {
     let positions = format!(
-        "SELECT 0 AS relation, {} FROM {} WHERE status IS NULL OR lower(CAST(status AS TEXT)) <> 'closed'",
+        "SELECT 0 AS relation, {} FROM \"{}\" WHERE status IS NULL OR lower(CAST(status AS TEXT)) <> 'closed'",
         columns(&POSITION_COLUMNS),
-        config.positions.quoted(),
+        config.positions(),
     );
     let totals = format!(
-        "SELECT 1 AS relation, {} FROM {} LIMIT {TOTALS_READ_MAX}",
+        "SELECT 1 AS relation, {} FROM \"{}\" LIMIT {TOTALS_READ_MAX}",
         columns(&TOTALS_COLUMNS),
-        config.portfolio.quoted(),
+        config.portfolio(),
     );
-    // Names of relations cannot be arguments; `RelationName` let nothing but identifiers in. What does not fit into the
+    // Names of relations cannot be arguments; `RelationName` accepts only identifiers. What does not fit into the
     // connection's cache is sorted in a temporary file.
     Statement::new(AssertSqlSafe(format!(
         "SELECT * FROM ({positions}) UNION ALL SELECT * FROM ({totals}) ORDER BY relation, c0 COLLATE BINARY"
@@ -86,9 +86,9 @@ fn named(config: &SqliteConfig, error: StoreError) -> StoreError {
     match error {
         StoreError::Corrupt(told) => StoreError::Corrupt(format!(
             "recovery reads {} (recovery.positions: {}) and {} (recovery.portfolio: {}): {told}",
-            config.positions,
+            config.positions(),
             POSITION_COLUMNS.join(", "),
-            config.portfolio,
+            config.portfolio(),
             TOTALS_COLUMNS.join(", "),
         )),
         StoreError::Unavailable(_) | StoreError::Unknown(_) => error,

@@ -1,6 +1,6 @@
 //! The schema: whose file it is, which version it has, and how it comes up to date.
 
-use crate::config::{RelationName, SqliteConfig};
+use crate::config::SqliteConfig;
 use crate::error::{is_busy, judge};
 use crate::fence::TIMELINE;
 use crate::identity::Identity;
@@ -10,6 +10,7 @@ use crate::stored::{Stored, millis_up, now_text};
 use domain::SCHEMA_VERSION;
 use domain::id::ClaimId;
 use domain::ports::{Migrate, Schema, StoreError};
+use domain::recovery::RelationName;
 use sqlx::{Connection, Row, SqliteConnection};
 use std::path::Path;
 use std::time::Duration;
@@ -151,7 +152,7 @@ async fn bring_up_to_date(
     }
     is_whole(path, &mut transaction).await?;
     for (name, create) in PORTFOLIO_RELATIONS {
-        let wanted = [&config.positions, &config.portfolio].iter().any(|relation| relation.as_str() == name);
+        let wanted = [config.positions(), config.portfolio()].contains(&name);
         if wanted && !exists(path, &mut transaction, name).await? {
             sqlx::raw_sql(create).execute(&mut *transaction).await.map_err(judged)?;
         }
@@ -174,10 +175,10 @@ fn open_row(config: &SqliteConfig) -> Statement {
         "ON CONFLICT (group_id) DO NOTHING"
     );
     Statement::new(SQL)
-        .bind(config.group.as_str().to_owned())
+        .bind(config.identity.group.as_str().to_owned())
         .bind(i64::from(TIMELINE.0))
         .bind(ClaimId::NIL.to_string())
-        .bind(millis_up(config.ttl))
+        .bind(millis_up(config.identity.ttl))
 }
 
 /// The group's kill switch, unless it is there. It stands as the audit says it was turned last, so that a
@@ -191,7 +192,7 @@ fn kill_switch(config: &SqliteConfig) -> Statement {
          WHERE group_id = ?1 AND signal_id IS NULL AND what IN ('paused', 'resumed') \
          ORDER BY number DESC LIMIT 1) ON what = 'paused' \
          WHERE true ON CONFLICT (group_id) DO NOTHING";
-    Statement::new(SQL).bind(config.group.as_str().to_owned())
+    Statement::new(SQL).bind(config.identity.group.as_str().to_owned())
 }
 
 fn state(found: u32) -> Schema {

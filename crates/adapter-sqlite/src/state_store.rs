@@ -7,11 +7,12 @@ use crate::watch::{Reader, Subject, Watch};
 use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
+use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
 use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
-    Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
+    Renewal, Schema, StateStore, StepDown, StoreError,
 };
 use domain::recovery::PortfolioRows;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,9 +84,8 @@ impl SqliteStore {
 
 #[async_trait]
 impl StateStore for SqliteStore {
-    fn identity(&self) -> StoreIdentity {
-        let of = &self.config;
-        StoreIdentity { group: of.group.clone(), id: of.id.clone(), nonce: of.nonce, ttl: of.ttl }
+    fn identity(&self) -> Identity {
+        self.config.identity.clone()
     }
 
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
@@ -135,21 +135,21 @@ impl LeaseStore for SqliteStore {
 #[async_trait]
 impl MemberStore for SqliteStore {
     async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
-        let written = members::heartbeat(&self.work, &self.config.group, member).await?;
+        let written = members::heartbeat(&self.work, &self.config.identity.group, member).await?;
         let before = self.beaten.swap(true, Ordering::Relaxed);
         Ok(written.judged(member.nonce, before))
     }
 
     async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError> {
-        members::leave(&self.work, &self.config.group, id, nonce).await
+        members::leave(&self.work, &self.config.identity.group, id, nonce).await
     }
 
     async fn members(&self) -> Result<Vec<MemberSeen>, StoreError> {
-        members::members(&self.work, &self.config.group).await
+        members::members(&self.work, &self.config.identity.group).await
     }
 
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
-        members::history(&self.work, &self.config.group, limit).await
+        members::history(&self.work, &self.config.identity.group, limit).await
     }
 
     async fn lease(&self) -> Result<LeaseSeen, StoreError> {

@@ -152,7 +152,7 @@ impl Watch {
         Self {
             session: Session::new(config, lost),
             directory: config.path.parent().unwrap_or(Path::new(".")).to_owned(),
-            group: config.group.as_str().to_owned(),
+            group: config.identity.group.as_str().to_owned(),
             last: Mutex::default(),
         }
     }

@@ -3,10 +3,11 @@
 //! Takes the path of the binary to be measured. Prints each figure with its limit and the ratio to it; it
 //! judges nothing and asserts nothing, because machines differ and are noisy.
 
-use adapter_postgres::{PostgresConfig, PostgresStore, RelationName, SchemaName};
+use adapter_postgres::{PostgresConfig, PostgresStore};
 use contract::event::EventKind;
 use contract::signal_ledger::{client, signal};
 use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
+use domain::identity::Identity;
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::Limits;
 use domain::ports::{SignalClaim, SignalLedger};
@@ -194,18 +195,14 @@ async fn token(database: &str, group: &str) -> Token {
 
 /// Whether the database accepts an effect under `token`: the claim of a signal that waits.
 async fn effect(database: &str, group: &str, token: &Token) -> bool {
-    let relation = |name| RelationName::parse(name).expect("a name");
-    let store = PostgresStore::new(PostgresConfig {
-        url: database.to_owned(),
+    let identity = Identity {
         group: GroupId::parse(group).expect("an id"),
         id: InstanceId::parse("stale").expect("an id"),
         nonce: Nonce::new(1),
         host: "bench".to_owned(),
         ttl: TTL_STEADY,
-        schema: SchemaName::default(),
-        positions: relation("portfolio_positions"),
-        portfolio: relation("portfolio_state"),
-    });
+    };
+    let store = PostgresStore::new(PostgresConfig::new(database, identity));
     let store = store.expect("a good URL");
     store.submit_one(&signal("signal"), &client()).await.expect("the database is there");
     let answer = store.claim_signals(token, Limits::NONE, 1).await.expect("the database is there");

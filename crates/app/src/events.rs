@@ -30,9 +30,10 @@ pub async fn print(mut notices: Receiver<Notice>, mut finish: oneshot::Receiver<
             _ = &mut finish => return,
         };
         match next {
-            Ok(notice) => match serde_json::to_string(&line(&notice)) {
-                Ok(text) => output.line(text),
-                Err(error) => tracing::error!("an event is not printed: {error}"),
+            Ok(notice) => match line(&notice).map(|line| serde_json::to_string(&line)) {
+                Some(Ok(text)) => output.line(text),
+                Some(Err(error)) => tracing::error!("an event is not printed: {error}"),
+                None => {}
             },
             Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "events were read too slowly"),
             Err(RecvError::Closed) => return,
@@ -40,7 +41,8 @@ pub async fn print(mut notices: Receiver<Notice>, mut finish: oneshot::Receiver<
     }
 }
 
-fn line(notice: &Notice) -> Line {
+/// `None` for a kind of notice that the checkers do not know.
+fn line(notice: &Notice) -> Option<Line> {
     let (ev, sent) = match notice.kind {
         NoticeKind::Ready => ("ready", None),
         NoticeKind::Lead { sent } => ("lead", Some(sent)),
@@ -48,8 +50,9 @@ fn line(notice: &Notice) -> Line {
         NoticeKind::Lost => ("lost", None),
         NoticeKind::Resign => ("resign", None),
         NoticeKind::Resigned => ("resigned", None),
+        _ => return None,
     };
     let nanos = |time: Time| clock::monotonic_nanos(time);
     let t = nanos(notice.at);
-    Line { ev, t, epoch: notice.epoch.0, t0: sent.map(nanos), t1: sent.map(|_| t) }
+    Some(Line { ev, t, epoch: notice.epoch.0, t0: sent.map(nanos), t1: sent.map(|_| t) })
 }

@@ -1,7 +1,9 @@
 //! Who this process is: a uuid kept in the data directory, the process id, and a nonce.
 
-use crate::epochs::{EpochFile, StoreKind};
-use domain::id::{GroupId, InstanceId, Nonce};
+use crate::config::Config;
+use domain::id::{GroupId, InstanceId};
+use domain::identity::Identity;
+use leader_coordinator::{EpochFile, StoreKind};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
@@ -26,6 +28,11 @@ const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// The bits of group and others.
 const OTHERS: u32 = 0o077;
+
+/// The embedded store of the data directory `path`.
+pub fn database_in(path: &Path) -> PathBuf {
+    path.join(DATABASE)
+}
 
 /// The data directory, opened.
 #[derive(Debug, Clone)]
@@ -98,7 +105,7 @@ impl DataDir {
 
     /// Where the embedded store is.
     pub fn database(&self) -> PathBuf {
-        self.path.join(DATABASE)
+        database_in(&self.path)
     }
 
     /// The epochs of `group` in that kind of store, as they are remembered here.
@@ -161,25 +168,10 @@ fn open_to_others(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|seen| seen.mode() & OTHERS != 0)
 }
 
-/// Who this process is, as the stores and the election take it.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// The name.
-    pub id: InstanceId,
-    /// Which start.
-    pub nonce: Nonce,
-    /// On which machine.
-    pub host: String,
-}
-
-impl Identity {
-    /// With a fresh nonce.
-    pub fn new(id: InstanceId) -> Result<Self, String> {
-        let nonce = coordinator::fresh_nonce()
-            .map_err(|error| format!("the operating system gives no randomness: {error}"))?;
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Ok(Self { id, nonce, host })
-    }
+/// This start of the process as instance `id`, with a fresh nonce.
+pub fn identity(config: &Config, id: InstanceId) -> Result<Identity, String> {
+    leader_coordinator::identity(config.group.clone(), Some(id), config.leader_ttl)
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

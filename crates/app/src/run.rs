@@ -1,23 +1,23 @@
 //! `coordinator run`: one instance, from its first line to its goodbye.
 
 use crate::broker::Broker;
-use crate::compose::Stores;
+use crate::compose;
 use crate::config::{Config, Signals};
-use crate::epochs::{EpochFile, StoreKind};
 use crate::events;
 use crate::failure::Failure;
-use crate::identity::{DataDir, Identity};
+use crate::identity::{DataDir, identity};
 use crate::lines::Lines;
-use crate::page::{Delivery, Page};
 use crate::stops::Stops;
 use crate::telemetry::Telemetry;
-use crate::urgent;
 use adapter_http::{AlertWebhook, HandlerUrl, HttpHandler, HttpHandlerConfig, Limits};
 use adapter_otel::Exposition;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
+use domain::identity::Identity;
 use domain::metrics::SignalsConfig;
 use domain::ports::SignalHandler;
 use domain::settings::SharedSettings;
+use leader_coordinator::http::{Delivery, Page, post_alerts};
+use leader_coordinator::{EpochFile, StoreKind, Stores};
 use rustix::process::{Resource, getrlimit};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -62,15 +62,15 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let store = if config.postgres.is_some() { StoreKind::Postgres } else { StoreKind::Sqlite };
     let epochs = data_dir.epochs(store, &config.group).map_err(Failure::usage)?;
     let id = config.instance_id.clone().unwrap_or_else(|| data_dir.instance());
-    let identity = Identity::new(id).map_err(Failure::other)?;
+    let identity = identity(config, id).map_err(Failure::other)?;
     let (listener, address) = listen(config.listen).await?;
-    let stores = Stores::new(config, &data_dir, &identity).map_err(Failure::usage)?;
+    let stores = compose::stores(config, &data_dir, &identity).map_err(Failure::usage)?;
     let page_url = format!("http://{address}");
     // Standard output may belong to the events.
     let greeted = if output == Output::People { &printed } else { errors };
-    greeted.line(greeting(&identity, &page_url, config, &stores));
+    greeted.line(greeting(&identity, &page_url, config, &compose::described(config)));
 
-    let coordinator = start(config, &identity, &stores, &page_url, epochs)?;
+    let coordinator = start(config, &stores, &page_url, epochs)?;
     let (finish, finished) = oneshot::channel();
     let telling = match output {
         Output::Events => tokio::spawn(events::print(coordinator.notices(), finished, printed.clone())),
@@ -81,7 +81,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let (handler, delivery) = handler(config)?;
     let urgent = config.alerts_webhook.clone().map(|url| {
         let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone());
-        tokio::spawn(urgent::tell(coordinator.urgent(), webhook))
+        tokio::spawn(post_alerts(coordinator.urgent(), webhook))
     });
     let telemetry = config.telemetry_otlp.clone();
     let telemetry =
@@ -89,7 +89,8 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let worker = ledger.clone();
     let mut working = tokio::spawn(async move { worker.run(handler).await });
     let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
-    let page = Arc::new(Page::new(coordinator.clone(), stores.state.clone(), ledger, delivery, exposition));
+    let page =
+        Arc::new(Page::new(coordinator.clone(), stores.state.clone(), Some((ledger, delivery)), exposition));
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
     let limits = http_limits();
@@ -133,7 +134,7 @@ fn failure(ended: &Ended) -> Failure {
         Ended::SchemaNewer { .. } | Ended::SchemaOlder { .. } | Ended::Corrupt(_) | Ended::IdInUse { .. } => {
             Failure::usage(ended.to_string())
         }
-        Ended::Stopped | Ended::Failed(_) => Failure::other(ended.to_string()),
+        _ => Failure::other(ended.to_string()),
     }
 }
 
@@ -163,17 +164,14 @@ async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure
 
 fn start(
     config: &Config,
-    identity: &Identity,
     stores: &Stores,
     page_url: &str,
     epochs: EpochFile,
 ) -> Result<Coordinator, Failure> {
-    let mut builder = Coordinator::builder(identity.id.clone(), identity.nonce, Arc::clone(&stores.state))
+    let mut builder = Coordinator::builder(Arc::clone(&stores.state))
         .recovery(Arc::clone(&stores.recovery))
-        .ttl(config.leader_ttl)
         .epochs(Arc::new(epochs))
         .heartbeat(config.heartbeat)
-        .host(&*identity.host)
         .address(page_url)
         .version(env!("CARGO_PKG_VERSION"))
         .window(config.metrics_window)
@@ -198,11 +196,10 @@ fn published(signals: &Signals) -> SharedSettings {
 }
 
 fn ledger_settings(config: &Config) -> LedgerSettings {
-    LedgerSettings {
-        limits: config.signals.limits,
-        handler_time_max: config.signals.handler_timeout,
-        retention: config.signals.retention,
-    }
+    LedgerSettings::default()
+        .with_limits(config.signals.limits)
+        .with_handler_time_max(config.signals.handler_timeout)
+        .with_retention(config.signals.retention)
 }
 
 /// Who acts on signals.
@@ -227,13 +224,13 @@ fn handler(config: &Config) -> Result<(Option<Arc<dyn SignalHandler>>, Delivery)
     })
 }
 
-fn greeting(identity: &Identity, page_url: &str, config: &Config, stores: &Stores) -> String {
+fn greeting(identity: &Identity, page_url: &str, config: &Config, stores: &str) -> String {
     format!(
         "coordinator {} on {}\n  instance  {}\n  page      {page_url}\n  stores    {}\n  signals   {}\n  group     {}, LEADER_TTL {:?}",
         env!("CARGO_PKG_VERSION"),
         identity.host,
         identity.id,
-        stores.told,
+        stores,
         match &config.signals.handler {
             Some(url) => format!("POST {page_url}/signals, handed to {url}"),
             None => format!("POST {page_url}/signals, pulled from the leader's /signals/claim"),

@@ -2,8 +2,10 @@
 
 use super::{Refused, StateStores, Tamper};
 use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
+use domain::identity::Identity;
 use domain::lease::{Observation, Token};
 use domain::ports::{Claim, ClaimRequest, Migrate, PortfolioSource, Schema, SignalLedger, StateStore};
+use domain::recovery::RelationName;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -31,6 +33,21 @@ pub struct Opening {
 }
 
 impl Opening {
+    /// The process, as its stores and its coordinator have it.
+    pub fn identity(&self) -> Identity {
+        let Self { group, id, nonce, host, ttl, .. } = self.clone();
+        Identity { group, id, nonce, host, ttl }
+    }
+
+    /// The relations of recovery: positions and portfolio.
+    ///
+    /// # Panics
+    /// When one is not the name of a relation.
+    pub fn relations(&self) -> (RelationName, RelationName) {
+        let relation = |text: &str| RelationName::parse(text).expect("a case's relation");
+        (relation(&self.positions), relation(&self.portfolio))
+    }
+
     /// A process start nobody had before, with the default relations.
     ///
     /// # Panics

@@ -1,24 +1,23 @@
-//! Starting a coordinator.
+//! The settings of a coordinator, and its life from the start to the end: migration, election, heartbeats, goodbye.
 
 use crate::clock::{self, of_this_process};
 use crate::commits::Commits;
 use crate::driver::Driver;
 use crate::election::Election;
+use crate::error::{Ended, StartError};
 use crate::handle::Coordinator;
 use crate::heartbeat::{IdInUse, heartbeat};
 use crate::leadership::Leadership;
 use crate::memory::{Ability, EpochMemory};
 use crate::recover::{Purpose, recover};
 use crate::shared::{Settings, Shared};
-use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
-use domain::id::{InstanceId, Nonce};
-use domain::lease::TTL_DEFAULT;
+use domain::election::{Config, Elector, Resign, TicketUse};
+use domain::identity::{Difference, Identity};
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
-use domain::ports::{
-    LeaderStore, Migrate, NothingToRecover, Recovery, Schema, StateStore, StoreError, StoreIdentity,
-};
+use domain::ports::{LeaderStore, Migrate, NothingToRecover, Recovery, Schema, StateStore, StoreError};
 use domain::recovery::backoff;
 use domain::settings::SharedSettings;
+use std::fmt;
 use std::future::pending;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -30,24 +29,22 @@ use tokio::time::{sleep, timeout};
 
 /// Notices kept for a slow listener; about a quarter of an hour of renewals.
 const NOTICES_KEPT: usize = 256;
-/// The same of what people are to know at once.
+/// The same for what operators must know at once.
 const URGENT_KEPT: usize = 64;
-/// A migration waits for other starting instances; one that takes longer talks to a dead connection.
+/// A migration waits for other starting instances; one that takes longer uses a dead connection.
 const MIGRATION_TIME_MAX: Duration = Duration::from_mins(1);
 /// Requests to hand over or stop that wait for the driver; one would do.
 const REQUESTS_KEPT: usize = 8;
 
 /// Settings of a [`Coordinator`]; see [`Coordinator::builder`].
 pub struct Builder {
-    id: InstanceId,
-    nonce: Nonce,
+    /// The state store's.
+    identity: Identity,
     state_store: Arc<dyn StateStore>,
     leader_store: Option<Arc<dyn LeaderStore>>,
     recovery: Arc<dyn Recovery>,
-    host: String,
     address: String,
     version: String,
-    ttl: Duration,
     heartbeat: Option<Duration>,
     window: usize,
     signals: SignalsConfig,
@@ -56,81 +53,30 @@ pub struct Builder {
     epochs: Option<Arc<dyn EpochMemory>>,
 }
 
-/// A coordinator, or the ledger on it, was not started: a setting cannot be meant.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// LEADER_TTL or the heartbeat is out of range.
-    #[error(transparent)]
-    Config(#[from] InvalidConfig),
-    /// A store was opened for another instance, start, group or LEADER_TTL than the coordinator: its claims, hints,
-    /// timeouts and audit lines would be another's.
-    #[error(
-        "the {store} was opened with {what} {found}, but the coordinator has {expected}: give both the same"
-    )]
-    Store {
-        /// Which store.
-        store: &'static str,
-        /// Which setting differs.
-        what: &'static str,
-        /// The store's.
-        found: String,
-        /// The coordinator's.
-        expected: String,
-    },
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }
 
-/// A coordinator ended, or could not start, for a reason that another try will not change.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
-    /// The database was migrated by a newer binary.
-    #[error("the database has schema {found}, this binary writes schema {needed}: start the newer binary")]
-    SchemaNewer {
-        /// In the database.
-        found: u32,
-        /// By this binary.
-        needed: u32,
-    },
-    /// The database is older than this binary, which was told not to migrate.
-    #[error("the database has schema {found}, this binary needs {needed}: run `coordinator migrate`")]
-    SchemaOlder {
-        /// In the database.
-        found: u32,
-        /// By this binary.
-        needed: u32,
-    },
-    /// The state store cannot be used.
-    #[error("the state store cannot be used: {0}")]
-    Corrupt(String),
-    /// Two live processes use one id, and the other was first.
-    #[error(
-        "another live process, started at unix time {since_s}, uses the instance id {id}: give this one another"
-    )]
-    IdInUse {
-        /// The id.
-        id: InstanceId,
-        /// When the other process started, unix seconds.
-        since_s: i64,
-    },
-    /// It was asked to stop, and did.
-    #[error("the coordinator was stopped")]
-    Stopped,
-    /// The kernel or the runtime failed.
-    #[error("the election cannot run: {0}")]
-    Failed(String),
+impl Coordinator {
+    /// Settings for the instance that `state_store` was opened for: the group, the id, the nonce, the host and LEADER_TTL
+    /// are those of its [`Identity`](domain::identity::Identity). Draw the nonce with
+    /// [`fresh_nonce`](crate::fresh_nonce), and open every other store of the process with the same identity.
+    pub fn builder(state_store: Arc<dyn StateStore>) -> Builder {
+        Builder::new(state_store)
+    }
 }
 
 impl Builder {
-    pub(crate) fn new(id: InstanceId, nonce: Nonce, state_store: Arc<dyn StateStore>) -> Self {
+    fn new(state_store: Arc<dyn StateStore>) -> Self {
         Self {
-            id,
-            nonce,
+            identity: state_store.identity(),
             state_store,
             leader_store: None,
             recovery: Arc::new(NothingToRecover),
-            host: String::new(),
             address: String::new(),
             version: env!("CARGO_PKG_VERSION").into(),
-            ttl: TTL_DEFAULT,
             heartbeat: None,
             window: WINDOW_DEFAULT,
             signals: SignalsConfig::default(),
@@ -156,13 +102,6 @@ impl Builder {
         self
     }
 
-    /// LEADER_TTL: 1 s to 300 s, 10 s unless set. A crashed leader is replaced after this time.
-    #[must_use]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
-        self
-    }
-
     /// How often the lease is renewed: a third of LEADER_TTL, which is also the most.
     #[must_use]
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
@@ -170,18 +109,11 @@ impl Builder {
         self
     }
 
-    /// Settings beside LEADER_TTL that all instances of the group must agree on, for the instance table: when instances
+    /// Settings in addition to LEADER_TTL that all instances of the group must agree on, for the instance table: when instances
     /// differ, each logs it and raises an alert.
     #[must_use]
     pub fn published(mut self, settings: SharedSettings) -> Self {
         self.published = settings;
-        self
-    }
-
-    /// The name of this machine, for the instance table.
-    #[must_use]
-    pub fn host(mut self, host: impl Into<String>) -> Self {
-        self.host = host.into();
         self
     }
 
@@ -206,7 +138,7 @@ impl Builder {
         self
     }
 
-    /// What metrics and alerts have to know of the group's signals: their limits and what one is worth.
+    /// What metrics and alerts need to know of the group's signals: their limits and the value of one.
     #[must_use]
     pub fn signals(mut self, signals: SignalsConfig) -> Self {
         self.signals = signals;
@@ -228,11 +160,10 @@ impl Builder {
         self
     }
 
-    /// Starts the election in the background, on a thread and a runtime of its own, and returns at once. The
-    /// runtime that this is called in runs everything else: start, crash recovery, heartbeats. The election ends,
-    /// with a handover, when that runtime is shut down.
-    /// A state store that cannot be reached is
-    /// tried until it can; see [`Coordinator::ended`] for what ends it for good.
+    /// Starts the election in the background, on its own thread and runtime, and returns at once. The
+    /// runtime that this is called in runs everything else: start, crash recovery, heartbeats. When that runtime is shut
+    /// down, the election hands over and ends. A state store that is unavailable is tried until it answers; see
+    /// [`Coordinator::ended`] for what ends the coordinator.
     ///
     /// # Errors
     /// [`StartError`] when LEADER_TTL or the heartbeat is out of range, or a store was opened for another process.
@@ -240,10 +171,13 @@ impl Builder {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start(self) -> Result<Coordinator, StartError> {
-        self.refuse_foreign_stores()?;
+        if let Some(leader) = &self.leader_store {
+            same("leader store", &leader.identity(), &self.identity)?;
+        }
         let ticket = if self.leader_store.is_some() { TicketUse::Redis } else { TicketUse::None };
         let schema = domain::SCHEMA_VERSION;
-        let config = Config::new(self.id.clone(), self.nonce, self.ttl, ticket, schema)?;
+        let config =
+            Config::new(self.identity.id.clone(), self.identity.nonce, self.identity.ttl, ticket, schema)?;
         let config = match self.heartbeat {
             Some(heartbeat) => config.with_heartbeat(heartbeat)?,
             None => config,
@@ -268,37 +202,22 @@ impl Builder {
         Ok(coordinator)
     }
 
-    fn refuse_foreign_stores(&self) -> Result<(), StartError> {
-        let state = self.state_store.identity();
-        let mine = StoreIdentity {
-            group: state.group.clone(),
-            id: self.id.clone(),
-            nonce: self.nonce,
-            ttl: self.ttl,
-        };
-        same("state store", &state, &mine)?;
-        match &self.leader_store {
-            Some(leader) => same("leader store", &leader.identity(), &mine),
-            None => Ok(()),
-        }
-    }
-
     fn into_shared(self, config: &Config) -> Shared {
         let started_ms = clock::calendar_ms();
         let metrics = Metrics::new(MetricsConfig {
             window: self.window,
             signals: self.signals,
             started_ms,
-            instance: self.id.clone(),
+            instance: self.identity.id.clone(),
             version: self.version.clone(),
         });
         let settings = Settings {
-            id: self.id,
-            nonce: self.nonce,
-            host: self.host,
+            id: self.identity.id,
+            nonce: self.identity.nonce,
+            host: self.identity.host,
             address: self.address,
             version: self.version,
-            published: self.published.with("leader_ttl", &format!("{:?}", self.ttl)),
+            published: self.published.with("leader_ttl", &format!("{:?}", self.identity.ttl)),
             ttl: config.ttl(),
             heartbeat: config.heartbeat(),
             schema: domain::SCHEMA_VERSION,
@@ -318,7 +237,7 @@ impl Builder {
             notices: broadcast::channel(NOTICES_KEPT).0,
             urgent: broadcast::channel(URGENT_KEPT).0,
             metrics: Mutex::new(metrics),
-            beating: AtomicBool::new(false),
+            heartbeat_running: AtomicBool::new(false),
             waiting_for: Mutex::new(None),
         }
     }
@@ -340,27 +259,23 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         if self.ended.borrow().is_none() {
-            // The election itself goes on until it has handed over, and says so.
+            // The election itself continues until it has handed over, and logs that.
             let why = "the runtime in which the coordinator was started was shut down".to_owned();
             self.ended.send_replace(Some(Err(Ended::Failed(why))));
         }
     }
 }
 
-pub(crate) fn same(store: &'static str, its: &StoreIdentity, mine: &StoreIdentity) -> Result<(), StartError> {
-    let settings = [
-        ("the group", its.group.to_string(), mine.group.to_string()),
-        ("the instance id", its.id.to_string(), mine.id.to_string()),
-        ("the nonce", its.nonce.to_string(), mine.nonce.to_string()),
-        ("LEADER_TTL", format!("{:?}", its.ttl), format!("{:?}", mine.ttl)),
-    ];
-    match settings.into_iter().find(|(_, found, expected)| found != expected) {
-        Some((what, found, expected)) => Err(StartError::Store { store, what, found, expected }),
+pub(crate) fn same(store: &'static str, its: &Identity, mine: &Identity) -> Result<(), StartError> {
+    match its.difference(mine) {
+        Some(Difference { what, own: found, other: expected }) => {
+            Err(StartError::Store { store, what, found, expected })
+        }
         None => Ok(()),
     }
 }
 
-/// The whole life: prepare, recover for readiness, elect and beat, say goodbye.
+/// The whole life: prepare, recover for readiness, elect and write heartbeats, leave the instance table.
 async fn run(
     elector: Elector,
     shared: Arc<Shared>,
@@ -373,34 +288,35 @@ async fn run(
         prepared = prepare(&shared, migrate) => prepared?,
         Some(_) = inbox.recv() => return Ok(()),
     }
-    // A standby that could not take over should say so before it is needed; the outcome is remembered. Beside
-    // the election: a slow portfolio must not keep this instance out of it, a leader recovers anyway.
+    // A standby that could not take over should report it before it is needed; the outcome is remembered. Not before
+    // the election: a slow recovery must not keep this instance out of it, and a leader recovers anyway.
     let readiness = Arc::clone(&shared);
     tokio::spawn(of_this_process(async move { recover(&readiness, Purpose::Readiness).await.map(drop) }));
     let driver = Driver::new(elector, Arc::clone(&shared), inbox, Handle::current());
     let mut election =
         Election::start(driver, Arc::clone(&shared), requests.clone()).map_err(Ended::Failed)?;
-    let mut beats = tokio::spawn(of_this_process(heartbeat(Arc::clone(&shared))));
+    let mut heartbeats = tokio::spawn(of_this_process(heartbeat(Arc::clone(&shared))));
     let (ran, in_use) = tokio::select! {
         biased;
         ran = election.ended() => (ran, None),
-        in_use = rival(&mut beats) => {
-            // Whoever was first stays: this process gives everything back and ends.
+        in_use = rival(&mut heartbeats) => {
+            // The first process stays: this one releases what it holds and ends.
             let _ = requests.send(Resign::Stop).await;
             (election.ended().await, Some(in_use))
         }
     };
     let goodbye = async {
-        // A beat under way would list this instance again afterwards. It is the last: the task sees that all is over.
-        if ran.is_ok() && !beats.is_finished() {
-            let _ = (&mut beats).await;
+        // A heartbeat under way would list this instance again afterwards. It is the last one, because the election has
+        // ended.
+        if ran.is_ok() && !heartbeats.is_finished() {
+            let _ = (&mut heartbeats).await;
         }
         leave(&shared).await
     };
     if let Ok(Err(error)) = timeout(shared.settings.heartbeat, goodbye).await {
         tracing::warn!("the instance table still lists this instance: {error}");
     }
-    beats.abort();
+    heartbeats.abort();
     ran.map_err(Ended::Failed)?;
     match in_use {
         Some(IdInUse { since_ms }) => {
@@ -410,15 +326,15 @@ async fn run(
     }
 }
 
-/// Another process has this one's id.
-async fn rival(beats: &mut JoinHandle<Result<(), IdInUse>>) -> IdInUse {
-    match beats.await {
+/// Waits until the heartbeats find that another process has this one's id.
+async fn rival(heartbeats: &mut JoinHandle<Result<(), IdInUse>>) -> IdInUse {
+    match heartbeats.await {
         Ok(Err(in_use)) => in_use,
         Ok(Ok(())) | Err(_) => pending().await,
     }
 }
 
-/// Until the state store is there and has our schema.
+/// Waits until the state store answers and has the schema of this binary.
 async fn prepare(shared: &Shared, migrate: Migrate) -> Result<(), Ended> {
     let needed = shared.settings.schema;
     let mut attempt = 0;
@@ -429,7 +345,7 @@ async fn prepare(shared: &Shared, migrate: Migrate) -> Result<(), Ended> {
             Ok(Schema::Current) => return Ok(()),
             Ok(Schema::Newer { found }) => return Err(Ended::SchemaNewer { found, needed }),
             Ok(Schema::Older { found }) => return Err(Ended::SchemaOlder { found, needed }),
-            Err(StoreError::Corrupt(error)) => return Err(Ended::Corrupt(error)),
+            Err(error @ StoreError::Corrupt(_)) => return Err(Ended::Corrupt(error)),
             Err(error @ (StoreError::Unavailable(_) | StoreError::Unknown(_))) => {
                 attempt += 1;
                 let wait = backoff(attempt);

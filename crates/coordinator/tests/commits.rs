@@ -39,8 +39,8 @@ impl Observed {
         let store = FakeDatabase::new().process(&opening);
         let faults = store.faults().clone();
         plan(&faults);
-        let builder = Coordinator::builder(opening.id, opening.nonce, store.clone()).recovery(store);
-        let coordinator = builder.ttl(ttl).start().expect("a valid start");
+        let builder = Coordinator::builder(store.clone()).recovery(store);
+        let coordinator = builder.start().expect("a valid start");
         let mut seen = coordinator.leadership();
         let active = seen.wait_for(|now| now.state == MemberState::Active);
         timeout(PATIENCE, active).await.expect("it leads").expect("the coordinator lives");

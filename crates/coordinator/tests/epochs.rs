@@ -54,7 +54,7 @@ fn start_in(database: &FakeDatabase, name: &str, kept: Epochs, broken: bool) -> 
     let store = database.process(&opening);
     let memory =
         Arc::new(Memory { store: Arc::clone(&store), kept, broken: broken.into(), calls: Mutex::default() });
-    let builder = Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).epochs(memory.clone());
+    let builder = Coordinator::builder(store).epochs(memory.clone());
     (builder.start().expect("a valid start"), memory)
 }
 

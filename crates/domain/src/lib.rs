@@ -7,6 +7,7 @@
 //! Read in this order: [`lease`] (the row that decides), [`ports`] (what the stores promise), `election`
 //! (the state machine), then [`recovery`], [`ledger`], `metrics`, [`alert`] and [`catalog`].
 #![no_std]
+#![warn(missing_debug_implementations)]
 
 extern crate alloc;
 
@@ -18,6 +19,7 @@ pub mod catalog;
 pub mod commit_latency;
 pub mod election;
 pub mod id;
+pub mod identity;
 pub mod lease;
 pub mod ledger;
 pub mod member;

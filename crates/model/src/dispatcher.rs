@@ -33,9 +33,9 @@ const MUTANTS: [Mutant; 4] = [
         does: "a claimed signal is sent without checking the fence after the claim's answer",
         edits: &[Edit {
             file: DISPATCH,
-            old: "if leader.fence() != Ok(token) {\n                let note = \"leadership ended before it was sent\"",
+            old: "if leader.token() != Ok(token) {\n                let note = \"leadership ended before it was sent\"",
             new: New::Text(
-                "if !SWITCHED && leader.fence() != Ok(token) {\n                let note = \"leadership ended before it was sent\"",
+                "if !SWITCHED && leader.token() != Ok(token) {\n                let note = \"leadership ended before it was sent\"",
             ),
         }],
         test: "rules::a_claim_that_is_answered_during_a_handover_calls_no_handler",

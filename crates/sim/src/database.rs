@@ -10,12 +10,13 @@ use contract::Opening;
 use contract::fake::{FakeDatabase, FakeStateStore, Snapshot};
 use contract::raw_portfolio::RawPortfolio;
 use domain::id::{GroupId, InstanceId, Nonce};
+use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
 use domain::ledger::{Signal, SignalId};
 use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
-    Renewal, Schema, SignalLedger, StateStore, StepDown, StoreError, StoreIdentity,
+    Renewal, Schema, SignalLedger, StateStore, StepDown, StoreError,
 };
 use domain::recovery::PortfolioRows;
 use std::collections::BTreeMap;
@@ -311,7 +312,7 @@ pub(crate) fn written<T>(_: &Judge, _: &T) -> Reply {
 
 #[async_trait]
 impl StateStore for DatabaseClient {
-    fn identity(&self) -> StoreIdentity {
+    fn identity(&self) -> Identity {
         StateStore::identity(&*self.store)
     }
 

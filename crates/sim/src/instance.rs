@@ -74,10 +74,7 @@ impl Instance {
         ];
         let state: Arc<dyn StateStore> = stores.clone();
         let memory = Arc::clone(&world.memories[place]);
-        let mut builder = Coordinator::builder(id.clone(), nonce, state)
-            .recovery(stores.clone())
-            .ttl(world.plan.ttl())
-            .epochs(memory);
+        let mut builder = Coordinator::builder(state).recovery(stores.clone()).epochs(memory);
         if let Some(redis) = &world.redis {
             let tickets = RedisClient::new(redis, &opening, &world.redis_lines[place]);
             carriers.push(tokio::spawn(Arc::clone(&tickets).carry_hints()));
@@ -94,11 +91,8 @@ impl Instance {
             coordinator.clone(),
             world.plan.ttl(),
         )));
-        let settings = LedgerSettings {
-            limits: Limits::NONE,
-            handler_time_max: world.patience(),
-            ..LedgerSettings::default()
-        };
+        let settings =
+            LedgerSettings::default().with_limits(Limits::NONE).with_handler_time_max(world.patience());
         let ledger = Ledger::new(coordinator.clone(), stores, settings).expect("its own store");
         let trap = Arc::new(Mutex::new(None));
         let handler: Arc<dyn SignalHandler> = Arc::new(Handler {
@@ -228,6 +222,7 @@ fn event(notice: &Notice) -> Event {
         NoticeKind::Lost => (EventKind::Lost, None),
         NoticeKind::Resign => (EventKind::Resign, None),
         NoticeKind::Resigned => (EventKind::Resigned, None),
+        kind => unreachable!("the checker does not know {kind:?}"),
     };
     Event { kind, t: notice.at.as_nanos(), epoch: notice.epoch.0, sent: sent.map(Time::as_nanos) }
 }

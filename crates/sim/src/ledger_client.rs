@@ -6,11 +6,12 @@ use crate::kill_switch::Turn;
 use crate::knowledge::Row;
 use crate::line::Reply;
 use async_trait::async_trait;
+use domain::identity::Identity;
 use domain::lease::Token;
 use domain::ledger::{Actor, AuditEntry, Limits, NewSignal, Signal, SignalCounts, SignalId, Totals};
 use domain::ports::{
     InFlight, LeaseStore, ListQuery, MemberStore, OperatorRequests, Recorded, Report, Resolution,
-    SignalClaim, SignalLedger, StateStore, StoreError, StoreIdentity, Submit, Swept, Switch, Switched,
+    SignalClaim, SignalLedger, StateStore, StoreError, Submit, Swept, Switch, Switched,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +30,7 @@ fn unless_fenced<T>(what: &'static str, token: Token, knew: Row) -> impl Fn(&Jud
 
 #[async_trait]
 impl SignalLedger for DatabaseClient {
-    fn identity(&self) -> StoreIdentity {
+    fn identity(&self) -> Identity {
         StateStore::identity(self)
     }
 

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use contract::Opening;
 use contract::fake::{FakeLeaderStore, FakeTickets};
 use domain::id::ClaimId;
-use domain::ports::{Acquire, LeaderStore, StoreError, StoreIdentity, Ticket, TicketRenewal};
+use domain::identity::Identity;
+use domain::ports::{Acquire, LeaderStore, StoreError, Ticket, TicketRenewal};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -69,7 +70,7 @@ impl RedisClient {
 
 #[async_trait]
 impl LeaderStore for RedisClient {
-    fn identity(&self) -> StoreIdentity {
+    fn identity(&self) -> Identity {
         self.store.identity()
     }
 

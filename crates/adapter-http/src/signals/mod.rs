@@ -15,6 +15,7 @@ use crate::json::raw::Plain;
 use crate::json::signals::{ListJson, PullJson, SignalJson, StoryJson};
 use crate::leader;
 use crate::outcome::{OUTCOMES, note, outcome};
+use crate::pages::Prefix;
 use crate::problem::Problem;
 use crate::routes::Shared;
 use crate::server::ANSWER_TIME_DEFAULT;
@@ -55,13 +56,14 @@ type Body = Result<Bytes, BytesRejection>;
 async fn submit(
     State(backend): Shared,
     Extension(caller): Extension<Caller>,
+    Extension(prefix): Extension<Prefix>,
     body: Body,
 ) -> Result<Response, Problem> {
     let body = whole_body(body, SUBMISSION_LEN_MAX)?;
     let new = submission::read(&body, backend.remembers_since_s()..=backend.accepts_until_s())?;
     match backend.submit(&new, &client(caller)).await.map_err(again)? {
         Submit::Accepted(signal) => {
-            let location = [(LOCATION, format!("{PATH}/{}", signal.id))];
+            let location = [(LOCATION, format!("{}{PATH}/{}", prefix.0, signal.id))];
             Ok((StatusCode::CREATED, location, Json(SignalJson::from(&signal))).into_response())
         }
         Submit::Repeated(signal) => Ok(Json(SignalJson::from(&signal)).into_response()),
@@ -77,7 +79,8 @@ fn again(error: StoreError) -> Problem {
 
 /// Whoever is at the other end of the connection.
 fn client(caller: Caller) -> Actor {
-    Actor { who: "client".to_owned(), origin: caller.remote.to_string() }
+    let origin = caller.remote.map_or_else(|| "unknown".to_owned(), |remote| remote.to_string());
+    Actor { who: "client".to_owned(), origin }
 }
 
 fn conflict(new: &NewSignal, existing: &Signal) -> Problem {
@@ -95,11 +98,13 @@ fn conflict(new: &NewSignal, existing: &Signal) -> Problem {
 
 async fn list(
     State(backend): Shared,
+    Extension(prefix): Extension<Prefix>,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     let query = query::read(&parameters)?;
     let signals = backend.signals(&query).await?;
-    Ok(Json(ListJson::new(&signals, query::next(&query, &signals))).into_response())
+    let next = query::next(&query, &signals).map(|path| format!("{}{path}", prefix.0));
+    Ok(Json(ListJson::new(&signals, next)).into_response())
 }
 
 async fn one(State(backend): Shared, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {

@@ -173,12 +173,12 @@ pub(super) async fn claim(
         .bind(row::actor(&own.origin))
         .bind(EXPIRE_MAX);
     let rows = store.service.all(statement).await?;
-    let first = rows.first().ok_or_else(|| no_switch(&store.me.group))?;
+    let first = rows.first().ok_or_else(|| no_switch(&store.me.identity.group))?;
     if !held(first)? {
         return Ok(SignalClaim::Fenced);
     }
     let columns = Columns::of(DISPATCH, first);
-    if columns.optional("paused")?.ok_or_else(|| no_switch(&store.me.group))? {
+    if columns.optional("paused")?.ok_or_else(|| no_switch(&store.me.identity.group))? {
         return Ok(SignalClaim::Paused);
     }
     let claimed = claimed(store, &rows).await?;
@@ -204,7 +204,7 @@ async fn claimed(store: &PostgresStore, rows: &[PgRow]) -> Result<Vec<Signal>, S
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let statement = store.me.names.query(PAYLOADS).bind(store.me.group.as_str()).bind(&ids);
+    let statement = store.me.names.query(PAYLOADS).bind(store.me.identity.group.as_str()).bind(&ids);
     let mut payloads = BTreeMap::new();
     for row in &store.service.all(statement).await? {
         let columns = Columns::of(SIGNALS, row);
@@ -237,7 +237,11 @@ pub(super) async fn take_over(
     if !held(&store.service.one(statement).await?)? {
         return Ok(None);
     }
-    let statement =
-        store.me.names.query(IN_DOUBT).bind(store.me.group.as_str()).bind(i64::from(SIGNALS_READ_MAX));
+    let statement = store
+        .me
+        .names
+        .query(IN_DOUBT)
+        .bind(store.me.identity.group.as_str())
+        .bind(i64::from(SIGNALS_READ_MAX));
     store.service.all(statement).await?.iter().map(signal).collect::<Result<_, _>>().map(Some)
 }

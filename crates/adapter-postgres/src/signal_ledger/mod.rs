@@ -27,11 +27,12 @@ pub(crate) use submit::SUBMIT;
 use crate::state_store::PostgresStore;
 use async_trait::async_trait;
 use domain::id::GroupId;
+use domain::identity::Identity;
 use domain::lease::Token;
 use domain::ledger::{Actor, AuditEntry, Limits, NewSignal, Signal, SignalCounts, SignalId, Totals};
 use domain::ports::{
     InFlight, ListQuery, Recorded, Report, Resolution, SignalClaim, SignalLedger, StateStore, StoreError,
-    StoreIdentity, Submit, Swept, Switch, Switched,
+    Submit, Swept, Switch, Switched,
 };
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ const AUDIT: &str = "coordinator_audit";
 
 #[async_trait]
 impl SignalLedger for PostgresStore {
-    fn identity(&self) -> StoreIdentity {
+    fn identity(&self) -> Identity {
         StateStore::identity(self)
     }
 

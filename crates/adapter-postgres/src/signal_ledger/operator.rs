@@ -59,7 +59,7 @@ pub(super) async fn resolve(store: &PostgresStore, decision: &Resolution) -> Res
         .me
         .names
         .query(DECIDE)
-        .bind(store.me.group.as_str())
+        .bind(store.me.identity.group.as_str())
         .bind(id.as_str())
         .bind(i64::from(*attempt))
         .bind(settlement.state().as_str())
@@ -81,13 +81,13 @@ pub(super) async fn switch(
         .me
         .names
         .query(SWITCH)
-        .bind(store.me.group.as_str())
+        .bind(store.me.identity.group.as_str())
         .bind(to == Switch::Pause)
         .bind(row::text(reason))
         .bind(row::actor(&actor.who))
         .bind(row::actor(&actor.origin))
         .bind(store.me.payload(Hint::Signal));
-    let row = store.service.optional(statement).await?.ok_or_else(|| no_switch(&store.me.group))?;
+    let row = store.service.optional(statement).await?.ok_or_else(|| no_switch(&store.me.identity.group))?;
     let turned: bool = Columns::of(DISPATCH, &row).required("turns")?;
     Ok(if turned { Switched::Turned } else { Switched::Unchanged })
 }

@@ -72,7 +72,7 @@ const TOTALS: &str = "\
     FROM (VALUES (1)) AS always LEFT JOIN coordinator_dispatch AS d ON d.group_id = $1";
 
 pub(super) async fn find(store: &PostgresStore, id: &SignalId) -> Result<Option<Signal>, StoreError> {
-    let statement = store.me.names.query(FIND).bind(store.me.group.as_str()).bind(id.as_str());
+    let statement = store.me.names.query(FIND).bind(store.me.identity.group.as_str()).bind(id.as_str());
     store.service.optional(statement).await?.as_ref().map(signal).transpose()
 }
 
@@ -91,7 +91,7 @@ pub(super) async fn list(store: &PostgresStore, query: &ListQuery) -> Result<Vec
     sql.push_str(LATEST_FIRST);
     let sql = store.me.names.qualified(&sql);
     let mut statement = sqlx::query(AssertSqlSafe(sql))
-        .bind(store.me.group.as_str())
+        .bind(store.me.identity.group.as_str())
         .bind(before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX)))
         .bind(i64::from((*limit).min(SIGNALS_READ_MAX)));
     if let Some(instrument) = instrument {
@@ -107,7 +107,7 @@ pub(super) async fn audit(
 ) -> Result<Vec<AuditEntry>, StoreError> {
     let sql = if of.is_some() { AUDIT_OF_SIGNAL } else { AUDIT_OF_GROUP };
     let limit = i64::from(limit.min(AUDIT_READ_MAX));
-    let mut statement = store.me.names.query(sql).bind(store.me.group.as_str()).bind(limit);
+    let mut statement = store.me.names.query(sql).bind(store.me.identity.group.as_str()).bind(limit);
     if let Some(of) = of {
         statement = statement.bind(of.as_str());
     }
@@ -131,7 +131,7 @@ fn entry(row: &PgRow) -> Result<AuditEntry, StoreError> {
 }
 
 pub(super) async fn counts(store: &PostgresStore) -> Result<SignalCounts, StoreError> {
-    let rows = store.service.all(store.me.names.query(COUNTS).bind(store.me.group.as_str())).await?;
+    let rows = store.service.all(store.me.names.query(COUNTS).bind(store.me.identity.group.as_str())).await?;
     let mut counts = SignalCounts::default();
     for row in &rows {
         let columns = Columns::of(SIGNALS, row);
@@ -149,10 +149,10 @@ pub(super) async fn counts(store: &PostgresStore) -> Result<SignalCounts, StoreE
 }
 
 pub(super) async fn totals(store: &PostgresStore) -> Result<Totals, StoreError> {
-    let row = store.service.one(store.me.names.query(TOTALS).bind(store.me.group.as_str())).await?;
+    let row = store.service.one(store.me.names.query(TOTALS).bind(store.me.identity.group.as_str())).await?;
     let (signals, dispatch) = (Columns::of(SIGNALS, &row), Columns::of(DISPATCH, &row));
     if !dispatch.required::<bool>("there")? {
-        return Err(no_switch(&store.me.group));
+        return Err(no_switch(&store.me.identity.group));
     }
     let age = |column| -> Result<Option<Duration>, StoreError> {
         let is_there = signals.optional::<i64>(column)?.is_some();

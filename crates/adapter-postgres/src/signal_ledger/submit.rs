@@ -141,7 +141,7 @@ async fn together(
         .me
         .names
         .query(SUBMIT)
-        .bind(store.me.group.as_str())
+        .bind(store.me.identity.group.as_str())
         .bind(new.iter().map(|new| new.id.as_str()).collect::<Vec<_>>())
         .bind(new.iter().map(|new| new.signal.id.is_some()).collect::<Vec<_>>())
         .bind(new.iter().map(|new| new.fingerprint.as_str()).collect::<Vec<_>>())
@@ -179,7 +179,7 @@ async fn alone(store: &PostgresStore, new: &New<'_>, actor: &Actor) -> Result<Su
             .me
             .names
             .query(NAMESAKE)
-            .bind(store.me.group.as_str())
+            .bind(store.me.identity.group.as_str())
             .bind(new.id.as_str())
             .bind(new.fingerprint.as_str());
         if store.service.optional(namesake).await?.is_some()
@@ -213,6 +213,6 @@ async fn answer(store: &PostgresStore, row: &PgRow, new: &New<'_>) -> Result<Sub
 
 /// The signal as it is stored, read without a lock.
 async fn stored(store: &PostgresStore, id: &str) -> Result<Option<Signal>, StoreError> {
-    let statement = store.me.names.query(FIND).bind(store.me.group.as_str()).bind(id);
+    let statement = store.me.names.query(FIND).bind(store.me.identity.group.as_str()).bind(id);
     store.service.optional(statement).await?.as_ref().map(signal).transpose()
 }

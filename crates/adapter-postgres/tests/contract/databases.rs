@@ -1,6 +1,6 @@
 //! Databases on one server, lent to the suites.
 
-use adapter_postgres::{PostgresConfig, PostgresStore, RelationName, SchemaName};
+use adapter_postgres::{PostgresConfig, PostgresStore};
 use async_trait::async_trait;
 use contract::{Opened, Opening, PATIENCE, Refused, StateStores, Tamper};
 use domain::id::{ClaimId, GroupId};
@@ -132,17 +132,8 @@ impl StateStores for Databases {
 
 /// The configuration an opening asks for, on `url`.
 pub fn config(url: &str, opening: &Opening) -> PostgresConfig {
-    PostgresConfig {
-        url: url.to_owned(),
-        group: opening.group.clone(),
-        id: opening.id.clone(),
-        nonce: opening.nonce,
-        host: opening.host.clone(),
-        ttl: opening.ttl,
-        schema: SchemaName::default(),
-        positions: RelationName::parse(&opening.positions).expect("a case's relation"),
-        portfolio: RelationName::parse(&opening.portfolio).expect("a case's relation"),
-    }
+    let (positions, portfolio) = opening.relations();
+    PostgresConfig { positions, portfolio, ..PostgresConfig::new(url, opening.identity()) }
 }
 
 /// Makes every later commit wait for a standby that does not exist. For a server of the case's own.

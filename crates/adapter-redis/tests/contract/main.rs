@@ -26,8 +26,7 @@ struct Redis {
 impl LeaderStores for Redis {
     async fn open(&self, opening: &Opening) -> Arc<dyn LeaderStore> {
         let mut config = peer::config(&self.server.url(), opening.group.as_str(), opening.id.as_str());
-        config.nonce = opening.nonce;
-        config.ttl = opening.ttl;
+        config.identity = opening.identity();
         // The suite asserts nothing about time, and the machine may be busy.
         config.request_timeout = contract::PATIENCE;
         Arc::new(RedisStore::new(config).expect("the server's URL"))

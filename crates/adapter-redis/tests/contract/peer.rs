@@ -2,6 +2,7 @@
 
 use adapter_redis::{PREFIX_DEFAULT, RedisConfig, RedisStore};
 use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
+use domain::identity::Identity;
 use domain::ports::{Acquire, LeaderStore, StoreError, Ticket};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -24,7 +25,7 @@ pub struct Peer {
 impl Peer {
     pub fn new(url: &str, group: &str, id: &str) -> Self {
         let config = config(url, group, id);
-        let nonce = config.nonce;
+        let nonce = config.identity.nonce;
         Self { store: RedisStore::new(config).expect("a URL"), nonce, claims: AtomicU32::new(0) }
     }
 
@@ -64,10 +65,13 @@ pub fn config(url: &str, group: &str, id: &str) -> RedisConfig {
     RedisConfig {
         url: url.to_owned(),
         prefix: PREFIX_DEFAULT.to_owned(),
-        group: GroupId::parse(group).expect("a group"),
-        id: InstanceId::parse(id).expect("an id"),
-        nonce: Nonce::new(u128::from(STARTS.fetch_add(1, Relaxed)) << 40),
-        ttl: TTL,
+        identity: Identity {
+            group: GroupId::parse(group).expect("a group"),
+            id: InstanceId::parse(id).expect("an id"),
+            nonce: Nonce::new(u128::from(STARTS.fetch_add(1, Relaxed)) << 40),
+            host: format!("host-of-{id}"),
+            ttl: TTL,
+        },
         request_timeout: REQUEST_TIMEOUT,
     }
 }

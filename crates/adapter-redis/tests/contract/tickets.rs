@@ -11,7 +11,7 @@ pub async fn prefixes_are_apart() {
     let a = Peer::new(&server.url(), "desk", "a");
     a.take().await;
     let staging = RedisConfig { prefix: "staging".to_owned(), ..config(&server.url(), "desk", "a") };
-    let claim = staging.nonce.claim(1);
+    let claim = staging.identity.nonce.claim(1);
     let staging = RedisStore::new(staging).expect("a URL");
     assert_eq!(staging.inspect().await, Ok(None));
     assert_eq!(staging.acquire(claim, None).await, Ok(Acquire::Granted));

@@ -13,7 +13,7 @@ pub(super) fn kept(actor: &Actor) -> Actor {
 
 /// This process: what a leader does.
 pub(super) fn own(config: &SqliteConfig) -> Actor {
-    Actor { who: config.id.as_str().to_owned(), origin: cut(&config.host, ACTOR_LEN_MAX) }
+    Actor { who: config.identity.id.as_str().to_owned(), origin: cut(&config.identity.host, ACTOR_LEN_MAX) }
 }
 
 /// A note, likewise.

@@ -33,7 +33,7 @@ pub(super) fn missing(config: &SqliteConfig) -> StoreError {
         "{}: coordinator_dispatch has no row for the group {}, so nothing is claimed: \
          `coordinator migrate` creates it",
         config.path.display(),
-        config.group
+        config.identity.group
     ))
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn switch(
     };
     let actor = actor::kept(actor);
     let statement = Statement::new(sql)
-        .bind(config.group.as_str().to_owned())
+        .bind(config.identity.group.as_str().to_owned())
         .bind(actor.who)
         .bind(actor.origin)
         .bind(actor::note(reason));

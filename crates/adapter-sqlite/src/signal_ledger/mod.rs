@@ -16,17 +16,18 @@ mod sweep;
 
 use crate::state_store::SqliteStore;
 use async_trait::async_trait;
+use domain::identity::Identity;
 use domain::lease::Token;
 use domain::ledger::{Actor, AuditEntry, Limits, NewSignal, Signal, SignalCounts, SignalId, Totals};
 use domain::ports::{
     InFlight, ListQuery, Recorded, Report, Resolution, SignalClaim, SignalLedger, StateStore, StoreError,
-    StoreIdentity, Submit, Swept, Switch, Switched,
+    Submit, Swept, Switch, Switched,
 };
 use std::time::Duration;
 
 #[async_trait]
 impl SignalLedger for SqliteStore {
-    fn identity(&self) -> StoreIdentity {
+    fn identity(&self) -> Identity {
         StateStore::identity(self)
     }
 
@@ -69,19 +70,19 @@ impl SignalLedger for SqliteStore {
     }
 
     async fn find(&self, id: &SignalId) -> Result<Option<Signal>, StoreError> {
-        reading::find(&self.work, &self.config.group, id).await
+        reading::find(&self.work, &self.config.identity.group, id).await
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError> {
-        reading::list(&self.work, &self.config.group, query).await
+        reading::list(&self.work, &self.config.identity.group, query).await
     }
 
     async fn audit(&self, of: Option<&SignalId>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
-        audit::audit(&self.work, &self.config.group, of, limit).await
+        audit::audit(&self.work, &self.config.identity.group, of, limit).await
     }
 
     async fn counts(&self) -> Result<SignalCounts, StoreError> {
-        reading::counts(&self.work, &self.config.group).await
+        reading::counts(&self.work, &self.config.identity.group).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -146,7 +146,7 @@ pub(super) const TOTALS: &str = concat!(
 
 /// See [`domain::ports::SignalLedger::totals`].
 pub(super) async fn totals(session: &Session, config: &SqliteConfig) -> Result<Totals, StoreError> {
-    let rows = session.fetch(Statement::new(TOTALS).bind(config.group.as_str().to_owned())).await?;
+    let rows = session.fetch(Statement::new(TOTALS).bind(config.identity.group.as_str().to_owned())).await?;
     let row = rows.first().ok_or_else(|| StoreError::Unknown("the totals answered no row".to_owned()))?;
     let stored = stored(row);
     let age = |column| Ok::<_, StoreError>(stored.maybe_number(column)?.map(Duration::from_millis));

@@ -99,7 +99,7 @@ pub(super) async fn resolve(
     }
     // Nothing is sent by a decision: no token.
     let statement = Statement::new(SQL)
-        .bind(config.group.as_str().to_owned())
+        .bind(config.identity.group.as_str().to_owned())
         .bind(None::<i64>)
         .bind(None::<i64>)
         .bind(None::<String>)

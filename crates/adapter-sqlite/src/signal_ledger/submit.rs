@@ -47,7 +47,7 @@ pub(super) async fn submit(
     let offers: Vec<Offer<'_>> = signals.iter().map(Offer::of).collect();
     let actor = actor::kept(actor);
     let statement = Statement::new(SQL)
-        .bind(config.group.as_str().to_owned())
+        .bind(config.identity.group.as_str().to_owned())
         .bind(offers.iter().map(Offer::json).collect::<serde_json::Value>().to_string())
         .bind(actor.who)
         .bind(actor.origin);
@@ -92,7 +92,7 @@ async fn first_of_unnamed(
         return Ok(Vec::new());
     }
     let statement = Statement::new(SQL)
-        .bind(config.group.as_str().to_owned())
+        .bind(config.identity.group.as_str().to_owned())
         .bind(serde_json::Value::from(missing).to_string());
     session.fetch(statement).await
 }

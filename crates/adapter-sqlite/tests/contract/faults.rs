@@ -1,8 +1,8 @@
 //! The file is busy, goes away, or comes back as another.
 
 use crate::files::{Files, opening};
-use adapter_sqlite::{SqliteConfig, SqliteStore};
-use contract::{Case, signal_ledger};
+use adapter_sqlite::SqliteStore;
+use contract::{Case, Opening, signal_ledger};
 use domain::lease::{Seq, TTL_MIN};
 use domain::ports::{Claim, ClaimRequest, LeaseStore, Renewal, SignalLedger, StateStore, StoreError};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ async fn impatient(files: &Files, id: &str) -> SqliteStore {
 }
 
 fn unopened(files: &Files, id: &str) -> SqliteStore {
-    SqliteStore::new(SqliteConfig { ttl: TTL_MIN, ..files.config(&opening(id)) })
+    SqliteStore::new(files.config(&Opening { ttl: TTL_MIN, ..opening(id) }))
 }
 
 async fn locked_elsewhere(_: Arc<Files>) {
@@ -89,7 +89,7 @@ async fn other_files(_: Arc<Files>) {
     for end in ["-wal", "-shm"] {
         std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
     }
-    let other = SqliteStore::new(SqliteConfig { ttl: TTL_MIN, ..files.config(&opening("j")) });
+    let other = unopened(&files, "j");
     for answer in
         [other.observe().await.map(drop), other.migrate(domain::ports::Migrate::Apply).await.map(drop)]
     {

@@ -1,6 +1,6 @@
 //! A database file in a directory of its own, which goes away with it.
 
-use adapter_sqlite::{RelationName, SqliteConfig, SqliteStore};
+use adapter_sqlite::{SqliteConfig, SqliteStore};
 use async_trait::async_trait;
 use contract::{Opened, Opening, Refused, StateStores, Tamper};
 use domain::id::GroupId;
@@ -39,16 +39,9 @@ impl Files {
     }
 
     pub fn config(&self, opening: &Opening) -> SqliteConfig {
-        SqliteConfig {
-            path: self.path(),
-            group: opening.group.clone(),
-            id: opening.id.clone(),
-            nonce: opening.nonce,
-            host: opening.host.clone(),
-            ttl: opening.ttl,
-            positions: RelationName::parse(&opening.positions).expect("a relation's name"),
-            portfolio: RelationName::parse(&opening.portfolio).expect("a relation's name"),
-        }
+        let (positions, portfolio) = opening.relations();
+        let config = SqliteConfig::new(self.path(), opening.identity());
+        config.with_relations(&positions, &portfolio).expect("names without a schema")
     }
 
     /// A connection as `sqlite3 coordinator.db` has it.

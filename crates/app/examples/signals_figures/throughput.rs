@@ -2,8 +2,9 @@
 
 use crate::figure::{Spread, count};
 use crate::pgbench::{self, Client, Script};
-use adapter_postgres::{PostgresConfig, PostgresStore, RelationName, SchemaName};
+use adapter_postgres::{PostgresConfig, PostgresStore};
 use domain::id::{GroupId, InstanceId, Nonce};
+use domain::identity::Identity;
 use domain::lease::Token;
 use domain::ledger::{Actor, Instruction, Label, Limits, NewSignal, Outcome, Signal};
 use domain::ports::{
@@ -167,18 +168,14 @@ fn done(claimed: Signal) -> Report {
 }
 
 fn store(database: &str) -> PostgresStore {
-    let relation = |name| RelationName::parse(name).expect("a name");
-    let store = PostgresStore::new(PostgresConfig {
-        url: database.to_owned(),
+    let identity = Identity {
         group: GroupId::parse(pgbench::GROUP).expect("an id"),
         id: InstanceId::parse(pgbench::INSTANCE).expect("an id"),
         nonce: Nonce::new(1),
         host: pgbench::HOST.to_owned(),
         ttl: TTL,
-        schema: SchemaName::default(),
-        positions: relation("portfolio_positions"),
-        portfolio: relation("portfolio_state"),
-    });
+    };
+    let store = PostgresStore::new(PostgresConfig::new(database, identity));
     store.expect("a good URL")
 }
 

@@ -3,12 +3,12 @@
 use super::table::{date, table, visible};
 use super::{ask, open, print_json};
 use crate::command::status::Form;
-use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::TermJson;
 use domain::member::Term;
+use leader_coordinator::Stores;
 
 /// Of the moment at which it was found.
 const STORE_FORGOT: &str = "the store forgot: a standby was promoted or a backup restored";

@@ -17,13 +17,14 @@ pub use signals::signals;
 pub use status::{Form, status};
 pub use step_down::{Wanted, step_down};
 
-use crate::compose::Stores;
+use crate::compose;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::identity::{DataDir, Identity};
+use crate::identity::{DataDir, identity};
 use crate::output::line;
 use domain::id::InstanceId;
 use domain::ports::StoreError;
+use leader_coordinator::Stores;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -34,8 +35,8 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 fn open(config: &Config) -> Result<Stores, Failure> {
     let data_dir = DataDir::open(&config.data_dir).map_err(|error| Failure::usage(error.to_string()))?;
     let id = InstanceId::parse(&format!("command-{}", std::process::id())).expect("a word and a number");
-    let identity = Identity::new(id).map_err(Failure::other)?;
-    Stores::new(config, &data_dir, &identity).map_err(Failure::usage)
+    let identity = identity(config, id).map_err(Failure::other)?;
+    compose::stores(config, &data_dir, &identity).map_err(Failure::usage)
 }
 
 /// The answer of a store, in time, or a failure that says which store did not give it.

@@ -4,13 +4,13 @@ use super::table::{date, table, visible};
 use super::{ask, open, print_json};
 use crate::cli::SignalsCommand;
 use crate::command::status::Form;
-use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::{AuditJson, SignalJson};
 use domain::ledger::{Actor, AuditEntry, Outcome, Signal, SignalId, StateName, Totals};
 use domain::ports::{ListQuery, Recorded, Resolution, Switch, Switched};
+use leader_coordinator::Stores;
 use serde::Serialize;
 use std::time::Duration;
 

@@ -2,7 +2,6 @@
 
 use super::table::{date, table, visible};
 use super::{ask, open, print_json};
-use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
@@ -12,6 +11,7 @@ use domain::alert::FORGOT_SHOWN;
 use domain::lease::Observation;
 use domain::member::{Member, MemberSeen};
 use domain::ports::Ticket;
+use leader_coordinator::Stores;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};

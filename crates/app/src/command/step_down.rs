@@ -2,7 +2,6 @@
 
 use super::table::visible;
 use super::{ask, open};
-use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
@@ -11,6 +10,7 @@ use domain::id::InstanceId;
 use domain::lease::Token;
 use domain::member::{Member, MemberSeen, MemberState, Term};
 use domain::ports::StepDown;
+use leader_coordinator::Stores;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -16,7 +16,7 @@ mod url_file;
 
 pub use fault::{Fault, Origin};
 pub use key::Key;
-pub use parse::{Relation, Schema};
+pub use parse::Schema;
 pub use render::render;
 pub use signals::Signals;
 pub use store_url::{Engine, StoreUrl};
@@ -27,6 +27,7 @@ use domain::id::{GroupId, InstanceId};
 use domain::lease::{TTL_DEFAULT, TTL_MAX, TTL_MIN, margin};
 use domain::ledger::Limits;
 use domain::metrics::{SignalsConfig, WINDOW_DEFAULT};
+use domain::recovery::RelationName;
 use fault::one_line;
 use layers::Layers;
 use std::collections::BTreeMap;
@@ -68,9 +69,9 @@ pub struct Config {
     /// Schema of the tables in PostgreSQL, whatever `search_path` says.
     pub postgres_schema: Schema,
     /// Relation with the open positions.
-    pub positions: Relation,
+    pub positions: RelationName,
     /// Relation with the portfolio's totals.
-    pub portfolio: Relation,
+    pub portfolio: RelationName,
     /// How many syncs the rolling window of the metrics holds.
     pub metrics_window: usize,
     /// Where what cannot wait for a scrape is posted to; `None`: nowhere.
@@ -123,7 +124,6 @@ pub fn load(
 ) -> Result<Config, Vec<Fault>> {
     let Layers { written, faults } = Layers::read(file, environment, flags);
     let mut judge = Judge { written, faults };
-    let relation = |name| Relation::parse(name).expect("our default is a name");
 
     let group =
         judge.take(Key::Group, parse::group, || GroupId::parse("default").expect("our default is an id"));
@@ -137,8 +137,8 @@ pub fn load(
     let postgres = judge.store(Engine::Postgres, Key::PostgresUrl, Key::PostgresUrlFile);
     let schema = || Schema::parse("public").expect("our default is a name");
     let postgres_schema = judge.take(Key::PostgresSchema, Schema::parse, schema);
-    let positions = judge.take(Key::RecoveryPositions, Relation::parse, || relation("portfolio_positions"));
-    let portfolio = judge.take(Key::RecoveryPortfolio, Relation::parse, || relation("portfolio_state"));
+    let positions = judge.take(Key::RecoveryPositions, parse::relation, RelationName::positions_default);
+    let portfolio = judge.take(Key::RecoveryPortfolio, parse::relation, RelationName::portfolio_default);
     let metrics_window = judge.take(Key::MetricsWindow, parse::window, || WINDOW_DEFAULT);
     let alerts_webhook = judge.take(Key::AlertsWebhook, |text| parse::webhook(text).map(Some), || None);
     let telemetry_otlp = judge.take(Key::TelemetryOtlp, |text| parse::otlp(text).map(Some), || None);
@@ -343,8 +343,8 @@ impl Judge {
         }
     }
 
-    fn relations_differ(&mut self, positions: &Relation, portfolio: &Relation) {
-        if positions.as_str().eq_ignore_ascii_case(portfolio.as_str()) {
+    fn relations_differ(&mut self, positions: &RelationName, portfolio: &RelationName) {
+        if positions.to_string().eq_ignore_ascii_case(&portfolio.to_string()) {
             // The defaults differ, so at least one of them was written.
             let written = [Key::RecoveryPortfolio, Key::RecoveryPositions].map(|key| self.place(key));
             let place =

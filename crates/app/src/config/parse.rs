@@ -5,7 +5,7 @@ use adapter_http::HandlerUrl;
 use domain::id::{GroupId, InstanceId};
 use domain::lease::{TTL_MAX, TTL_MIN};
 use domain::metrics::{WINDOW_MAX, WINDOW_MIN};
-use std::fmt;
+use domain::recovery::{RELATION_PART_LEN_MAX, RelationName, is_relation_part};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,9 +19,6 @@ const _: () = assert!(HEARTBEAT_MIN.as_nanos() * 3 <= TTL_MIN.as_nanos());
 /// Longest prefix of keys: it is sent with every request.
 const PREFIX_LEN_MAX: usize = 64;
 
-/// Longest identifier in bytes that PostgreSQL tells apart.
-const IDENTIFIER_LEN_MAX: usize = 63;
-
 /// A schema of PostgreSQL, which becomes part of statements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema(String);
@@ -34,10 +31,10 @@ impl Schema {
 
     /// Parses a name. PostgreSQL keeps the names that begin with `pg_` for itself.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if is_identifier(text) && !text.starts_with("pg_") && text != "information_schema" {
+        if is_relation_part(text) && !text.starts_with("pg_") && text != "information_schema" {
             Ok(Self(text.to_owned()))
         } else {
-            let one = format!("1 to {IDENTIFIER_LEN_MAX} of the characters A-Z a-z 0-9 _, no digit first");
+            let one = format!("1 to {RELATION_PART_LEN_MAX} of the characters A-Z a-z 0-9 _, no digit first");
             Err(format!(
                 "{}, not the name of a schema: {one}, and not PostgreSQL's own (pg_...)",
                 shown(text)
@@ -46,38 +43,12 @@ impl Schema {
     }
 }
 
-/// A table or view: `name` or `schema.name`, nothing else, so that it can be part of a statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Relation(String);
-
-impl Relation {
-    /// The name, with the schema if there is one.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Parses `name` or `schema.name`.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let parts: Vec<&str> = text.split('.').collect();
-        if parts.len() <= 2 && parts.into_iter().all(is_identifier) {
-            Ok(Self(text.to_owned()))
-        } else {
-            let one = format!("1 to {IDENTIFIER_LEN_MAX} of the characters A-Z a-z 0-9 _, no digit first");
-            Err(format!("{}, not NAME or SCHEMA.NAME, each {one}", shown(text)))
-        }
-    }
-}
-
-impl fmt::Display for Relation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-fn is_identifier(text: &str) -> bool {
-    text.len() <= IDENTIFIER_LEN_MAX
-        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+/// A table or view of recovery: `name` or `schema.name`.
+pub fn relation(text: &str) -> Result<RelationName, String> {
+    RelationName::parse(text).map_err(|_| {
+        let one = format!("1 to {RELATION_PART_LEN_MAX} of the characters A-Z a-z 0-9 _, no digit first");
+        format!("{}, not NAME or SCHEMA.NAME, each {one}", shown(text))
+    })
 }
 
 const ID: &str = "1 to 128 of the characters A-Z a-z 0-9 . _ : -";

@@ -48,8 +48,8 @@ fn value(config: &Config, key: Key) -> Result<Value, String> {
         Key::PostgresUrl => url(postgres?),
         Key::PostgresUrlFile => url_file(postgres?),
         Key::PostgresSchema => postgres.map(|_| text(config.postgres_schema.as_str())).map_err(str::to_owned),
-        Key::RecoveryPositions => Ok(text(config.positions.as_str())),
-        Key::RecoveryPortfolio => Ok(text(config.portfolio.as_str())),
+        Key::RecoveryPositions => Ok(text(&config.positions.to_string())),
+        Key::RecoveryPortfolio => Ok(text(&config.portfolio.to_string())),
         Key::MetricsWindow => Ok(serialised(&config.metrics_window)),
         Key::AlertsWebhook => {
             let url = config.alerts_webhook.as_ref().ok_or("alerts wait until they are scraped")?;

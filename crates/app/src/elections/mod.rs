@@ -126,7 +126,6 @@ impl Elections {
         }
         let mut led = led.filter(|led| led.epoch == notice.epoch)?;
         match notice.kind {
-            NoticeKind::Ready | NoticeKind::Lead { .. } => {}
             NoticeKind::Renew { sent } => led.deadline = led.deadline.max(self.deadline(sent)),
             NoticeKind::Resign => led.resigned = Some(notice.at),
             NoticeKind::Lost => {
@@ -144,6 +143,8 @@ impl Elections {
                 self.tell(led.span(HANDOVER, Some(LEADERSHIP), (resigned, notice.at)));
                 return None;
             }
+            // `Ready` and `Lead`, and what does not concern the span.
+            _ => {}
         }
         Some(led)
     }

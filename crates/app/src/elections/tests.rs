@@ -27,8 +27,8 @@ async fn a_lease_that_another_took_before_its_end_is_superseded() {
     opening.ttl = TTL;
     let database = FakeDatabase::new();
     let store = database.process(&opening);
-    let builder = Coordinator::builder(opening.id.clone(), opening.nonce, store.clone());
-    let coordinator = builder.ttl(TTL).start().expect("a valid start");
+    let builder = Coordinator::builder(store.clone());
+    let coordinator = builder.start().expect("a valid start");
     let (tell, mut spans) = mpsc::channel(8);
     let (_finish, finished) = oneshot::channel();
     tokio::spawn(Elections::new(&coordinator, store, TTL, tell).follow(finished));

@@ -25,23 +25,14 @@ impl Process {
     /// Of that id, in the database's one group. Connects when it is used.
     pub fn open(database: &Database, id: &str) -> Self {
         let opening = Opening::new(&GroupId::parse("default").expect("an id"), id);
-        let Opening { group, id, nonce, host, ttl, positions, portfolio } = opening.clone();
+        let identity = opening.identity();
         let (state, ledger): (Arc<dyn StateStore>, Arc<dyn SignalLedger>) = match database {
             Database::Sqlite(path) => {
-                let relation = |name: &str| adapter_sqlite::RelationName::parse(name).expect("a name");
-                let (positions, portfolio) = (relation(&positions), relation(&portfolio));
-                let path = path.clone();
-                let config = SqliteConfig { path, group, id, nonce, host, ttl, positions, portfolio };
-                let store = Arc::new(SqliteStore::new(config));
+                let store = Arc::new(SqliteStore::new(SqliteConfig::new(path, identity)));
                 (store.clone(), store)
             }
             Database::Postgres(url) => {
-                let relation = |name: &str| adapter_postgres::RelationName::parse(name).expect("a name");
-                let (positions, portfolio) = (relation(&positions), relation(&portfolio));
-                let url = url.clone();
-                let schema = adapter_postgres::SchemaName::default();
-                let config =
-                    PostgresConfig { url, group, id, nonce, host, ttl, schema, positions, portfolio };
+                let config = PostgresConfig::new(url, identity);
                 let store = Arc::new(PostgresStore::new(config).expect("the test's own URL"));
                 (store.clone(), store)
             }

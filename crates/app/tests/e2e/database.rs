@@ -1,9 +1,10 @@
 //! The state store's database, looked at and tampered with past the binary.
 
 use crate::wait::block_on;
-use adapter_postgres::{PostgresConfig, PostgresStore, SchemaName};
+use adapter_postgres::{PostgresConfig, PostgresStore};
 use adapter_sqlite::{SqliteConfig, SqliteStore};
 use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
+use domain::identity::Identity;
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ports::SignalLedger;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -108,38 +109,11 @@ impl Database {
         let group = GroupId::parse("default").expect("an id");
         let id = InstanceId::parse("the-test").expect("an id");
         let (nonce, host) = (Nonce::new(u128::MAX), "here".to_owned());
+        let identity = Identity { group, id, nonce, host, ttl: PATIENT_TTL };
         match self {
-            Self::Sqlite(path) => {
-                let relation = |name| adapter_sqlite::RelationName::parse(name).expect("a name");
-                let (positions, portfolio) = (relation("portfolio_positions"), relation("portfolio_state"));
-                let path = path.clone();
-                Arc::new(SqliteStore::new(SqliteConfig {
-                    path,
-                    group,
-                    id,
-                    nonce,
-                    host,
-                    ttl: PATIENT_TTL,
-                    positions,
-                    portfolio,
-                }))
-            }
+            Self::Sqlite(path) => Arc::new(SqliteStore::new(SqliteConfig::new(path, identity))),
             Self::Postgres(url) => {
-                let relation = |name| adapter_postgres::RelationName::parse(name).expect("a name");
-                let (positions, portfolio) = (relation("portfolio_positions"), relation("portfolio_state"));
-                let url = url.clone();
-                let schema = SchemaName::default();
-                let config = PostgresConfig {
-                    url,
-                    group,
-                    id,
-                    nonce,
-                    host,
-                    ttl: PATIENT_TTL,
-                    schema,
-                    positions,
-                    portfolio,
-                };
+                let config = PostgresConfig::new(url, identity);
                 Arc::new(PostgresStore::new(config).expect("the test's own URL"))
             }
         }

@@ -5,7 +5,8 @@ use super::listeners::{Hint, Listeners};
 use crate::{LeaderStores, Opening, TicketTamper};
 use async_trait::async_trait;
 use domain::id::{ClaimId, GroupId, InstanceId};
-use domain::ports::{Acquire, LeaderStore, StoreError, StoreIdentity, Ticket, TicketFault, TicketRenewal};
+use domain::identity::Identity;
+use domain::ports::{Acquire, LeaderStore, StoreError, Ticket, TicketFault, TicketRenewal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -186,9 +187,8 @@ impl FakeLeaderStore {
 
 #[async_trait]
 impl LeaderStore for FakeLeaderStore {
-    fn identity(&self) -> StoreIdentity {
-        let of = &self.opening;
-        StoreIdentity { group: of.group.clone(), id: of.id.clone(), nonce: of.nonce, ttl: of.ttl }
+    fn identity(&self) -> Identity {
+        self.opening.identity()
     }
 
     async fn acquire(&self, claim: ClaimId, void: Option<ClaimId>) -> Result<Acquire, StoreError> {

@@ -4,6 +4,7 @@ use super::database::Tables;
 use super::faults::Call;
 use super::state_store::FakeStateStore;
 use async_trait::async_trait;
+use domain::identity::Identity;
 use domain::lease::Token;
 use domain::ledger::{
     Actor, AuditEntry, FORGOTTEN, LimitReached, Limits, NOTE_LEN_MAX, NewSignal, Outcome, Paused, Signal,
@@ -11,7 +12,7 @@ use domain::ledger::{
 };
 use domain::ports::{
     AUDIT_READ_MAX, CLAIM_MAX, InFlight, ListQuery, Recorded, Report, Resolution, SIGNALS_READ_MAX,
-    SignalClaim, SignalLedger, StateStore, StoreError, StoreIdentity, Submit, Swept, Switch, Switched,
+    SignalClaim, SignalLedger, StateStore, StoreError, Submit, Swept, Switch, Switched,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -411,7 +412,7 @@ fn claims_since(signals: &[Signal], after_ms: i64) -> u32 {
 
 #[async_trait]
 impl SignalLedger for FakeStateStore {
-    fn identity(&self) -> StoreIdentity {
+    fn identity(&self) -> Identity {
         StateStore::identity(self)
     }
 

@@ -7,11 +7,12 @@ use super::portfolio::{POSITION, Relation, TOTALS};
 use crate::Opening;
 use async_trait::async_trait;
 use domain::id::{ClaimId, InstanceId, Nonce};
+use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token, Version};
 use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MEMBERS_READ_MAX, MemberStore, Migrate, Noted, OperatorRequests,
-    PortfolioSource, Release, Renewal, Schema, StateStore, StepDown, StoreError, StoreIdentity,
+    PortfolioSource, Release, Renewal, Schema, StateStore, StepDown, StoreError,
 };
 use domain::recovery::PortfolioRows;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -317,9 +318,8 @@ fn shortened(reason: &str) -> String {
 
 #[async_trait]
 impl StateStore for FakeStateStore {
-    fn identity(&self) -> StoreIdentity {
-        let of = &self.opening;
-        StoreIdentity { group: of.group.clone(), id: of.id.clone(), nonce: of.nonce, ttl: of.ttl }
+    fn identity(&self) -> Identity {
+        self.opening.identity()
     }
 
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {

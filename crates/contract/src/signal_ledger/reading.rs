@@ -1,9 +1,9 @@
 //! What is told of the ledger, and what is removed from it.
 
 use super::{accepted, claim, client, ids, record, signal, signal_about, submit, take_over};
-use crate::{CASE_TIME_MAX, Case, Opening, Process, Scene, StateStores, cases};
+use crate::{CASE_TIME_MAX, Case, Process, Scene, StateStores, cases};
 use domain::ledger::{Label, NewSignal, Outcome, Signal, SignalCounts, StateName, Totals};
-use domain::ports::{ListQuery, SIGNALS_READ_MAX, StoreIdentity, Swept};
+use domain::ports::{ListQuery, SIGNALS_READ_MAX, Swept};
 use std::time::Duration;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
@@ -28,8 +28,7 @@ async fn listed(process: &Process, query: &ListQuery) -> Vec<Signal> {
 
 async fn both_ports_say_what_they_were_opened_for(scene: Scene) {
     let process = scene.process("a").await;
-    let Opening { group, id, nonce, ttl, .. } = process.opening.clone();
-    let expected = StoreIdentity { group, id, nonce, ttl };
+    let expected = process.opening.identity();
     assert_eq!((process.state.identity(), process.ledger.identity()), (expected.clone(), expected));
 }
 

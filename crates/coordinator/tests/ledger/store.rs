@@ -1,4 +1,4 @@
-//! The store that a ledger is given: only that of its own coordinator is accepted.
+//! The store of a ledger: only the one of its coordinator is accepted.
 
 use super::{TTL, eventually};
 use contract::Opening;
@@ -12,7 +12,7 @@ async fn a_ledger_that_was_opened_for_another_process_is_refused() {
     let group = |name| GroupId::parse(name).expect("an id");
     let mine = Opening { ttl: TTL, ..Opening::new(&group("library"), "mine") };
     let store = database.process(&mine);
-    let builder = Coordinator::builder(mine.id.clone(), mine.nonce, store).ttl(TTL);
+    let builder = Coordinator::builder(store);
     let coordinator = builder.start().expect("a valid start");
     let ledger =
         |of: &Opening| Ledger::new(coordinator.clone(), database.process(of), LedgerSettings::default());
@@ -21,13 +21,14 @@ async fn a_ledger_that_was_opened_for_another_process_is_refused() {
         (Opening { group: group("another"), ..mine.clone() }, "the group"),
         (Opening { id, ..mine.clone() }, "the instance id"),
         (Opening { nonce, ..mine.clone() }, "the nonce"),
+        (Opening { host: "another".to_owned(), ..mine.clone() }, "the host"),
         (Opening { ttl: TTL * 2, ..mine.clone() }, "LEADER_TTL"),
     ] {
-        match ledger(&other).err().expect("it is refused") {
+        match ledger(&other).expect_err("it is refused") {
             StartError::Store { store, what: found, .. } => {
                 assert_eq!((store, found), ("signal ledger", what));
             }
-            StartError::Config(error) => panic!("{error}"),
+            other => panic!("{other}"),
         }
     }
     assert!(ledger(&mine).is_ok());

@@ -2,13 +2,15 @@
 
 mod recovery;
 mod scripted;
+mod spans;
+mod work;
 
 use contract::Opening;
 use contract::fake::{Call, FakeDatabase, FakeTickets, Fault};
 use coordinator::{Coordinator, Ended, Leader, NoticeKind, StartError, clock};
 use domain::id::{GroupId, InstanceId};
 use domain::member::MemberState;
-use domain::ports::{LeaderStore, MemberStore, Migrate, StateStore};
+use domain::ports::{LeaderStore, LeaseStore, MemberStore, Migrate, StateStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,7 +27,7 @@ fn opening(name: &str) -> Opening {
 
 fn start(database: &FakeDatabase, opening: &Opening) -> Coordinator {
     let store = database.process(opening);
-    Coordinator::builder(opening.id.clone(), opening.nonce, store).ttl(TTL).start().expect("a valid start")
+    Coordinator::builder(store).start().expect("a valid start")
 }
 
 async fn eventually<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -55,7 +57,7 @@ async fn work_runs_while_leading_and_is_dropped_at_a_step_down() {
     let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
     let (worker, counted) = (first.clone(), Arc::clone(&drops));
     let work = tokio::spawn(async move {
-        let run = worker.run_while_leader(|leader| {
+        let run = worker.run_while_leader(move |leader| {
             let (dropped, started) = (Dropped(Arc::clone(&counted)), started.clone());
             async move {
                 let _dropped = dropped;
@@ -66,21 +68,21 @@ async fn work_runs_while_leading_and_is_dropped_at_a_step_down() {
         run.await
     });
     let leader = eventually("the work starts", starts.recv()).await.expect("the work lives");
-    assert_eq!(leader.fence().expect("it leads").epoch.0, 1);
+    assert_eq!(leader.token().expect("it leads").epoch.0, 1);
     assert_eq!(leader.portfolio(), None, "there is nothing to recover unless the builder is given something");
 
     let second = start(&database, &opening("second"));
     reached(&second, MemberState::Standby).await;
     first.step_down("the test").await.expect("it leads");
-    assert_eq!(drops.load(Ordering::SeqCst), 1, "the work is stopped before the row is given back");
-    assert!(leader.fence().is_err(), "a token must not outlive its leadership");
+    assert_eq!(drops.load(Ordering::SeqCst), 1, "the work is stopped before the lease is released");
+    assert!(leader.token().is_err(), "a token must not outlive its leadership");
     reached(&second, MemberState::Active).await;
     first.step_down("again").await.expect_err("it does not lead any more");
 
     second.shutdown().await;
     let again = eventually("the work starts again", starts.recv()).await.expect("the work lives");
     assert!(again.epoch().0 >= 3, "epochs only grow");
-    assert!(leader.fence().is_err(), "a token of an earlier leadership is not one of the next");
+    assert!(leader.token().is_err(), "a token of an earlier leadership is not one of the next");
     first.shutdown().await;
     assert_eq!(eventually("the work ends", work).await.expect("no panic"), Err(Ended::Stopped));
     assert_eq!(drops.load(Ordering::SeqCst), 2);
@@ -89,7 +91,7 @@ async fn work_runs_while_leading_and_is_dropped_at_a_step_down() {
 #[tokio::test]
 async fn work_that_finishes_hands_its_result_out() {
     let coordinator = start(&FakeDatabase::new(), &opening("only"));
-    let run = coordinator.run_while_leader(|leader| async move { leader.epoch().0 });
+    let run = coordinator.run_while_leader(async |leader: Leader| leader.epoch().0);
     assert_eq!(eventually("the work ends", run).await, Ok(1));
     coordinator.shutdown().await;
 }
@@ -100,8 +102,7 @@ async fn a_leader_that_cannot_renew_stops_its_work_before_another_leads() {
     let opening = opening("cut-off");
     let store = database.process(&opening);
     let faults = store.faults().clone();
-    let first =
-        Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).start().expect("a valid start");
+    let first = Coordinator::builder(store).start().expect("a valid start");
     reached(&first, MemberState::Active).await;
     let second = start(&database, &self::opening("successor"));
     reached(&second, MemberState::Standby).await;
@@ -109,7 +110,7 @@ async fn a_leader_that_cannot_renew_stops_its_work_before_another_leads() {
     let drops = Arc::new(AtomicUsize::new(0));
     let (worker, counted, cut) = (first.clone(), Arc::clone(&drops), faults.clone());
     let work = tokio::spawn(async move {
-        let run = worker.run_while_leader(|_| {
+        let run = worker.run_while_leader(move |_| {
             cut.lasting(Fault::HangBefore);
             let dropped = Dropped(Arc::clone(&counted));
             async move {
@@ -136,15 +137,14 @@ async fn a_state_store_that_is_away_at_the_start_is_waited_for() {
     let store = database.process(&opening);
     let faults = store.faults().clone();
     faults.lasting(Fault::Refuse);
-    let coordinator =
-        Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).start().expect("a valid start");
+    let coordinator = Coordinator::builder(store).start().expect("a valid start");
     let refused = async {
         while !coordinator.ready().is_err_and(|why| why.contains("waiting for the state store")) {
             tokio::task::yield_now().await;
         }
     };
     eventually("it says what it waits for", refused).await;
-    assert!(coordinator.report().is_none(), "there is nothing to tell before the start is done");
+    assert!(coordinator.report().is_none(), "there is nothing to report before the start is done");
     faults.heal();
     reached(&coordinator, MemberState::Active).await;
     assert_eq!(coordinator.ready(), Ok(()));
@@ -156,7 +156,7 @@ async fn another_schema_ends_it_with_the_reason() {
     let database = FakeDatabase::new();
     let opening = opening("old");
     let store = database.process(&opening);
-    let builder = Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).migrate(Migrate::Check);
+    let builder = Coordinator::builder(store).migrate(Migrate::Check);
     let coordinator = builder.start().expect("a valid start");
     let ended = eventually("it ends", coordinator.ended()).await;
     assert_eq!(ended, Err(Ended::SchemaOlder { found: 0, needed: domain::SCHEMA_VERSION }));
@@ -185,9 +185,8 @@ async fn without_the_leader_store_it_falls_back_and_returns() {
     let opening = opening("fallback");
     let leader_store = tickets.process(&opening);
     let faults = leader_store.faults().clone();
-    let coordinator = Coordinator::builder(opening.id.clone(), opening.nonce, database.process(&opening))
+    let coordinator = Coordinator::builder(database.process(&opening))
         .leader_store(Arc::clone(&leader_store) as Arc<dyn LeaderStore>)
-        .ttl(TTL)
         .start()
         .expect("a valid start");
     reached(&coordinator, MemberState::Active).await;
@@ -205,14 +204,13 @@ async fn without_the_leader_store_it_falls_back_and_returns() {
 }
 
 #[tokio::test]
-async fn a_claim_whose_reply_is_lost_is_held_after_a_look() {
+async fn a_claim_whose_reply_is_lost_is_held_after_the_next_read() {
     let database = FakeDatabase::new();
     let opening = opening("lossy");
     let store = database.process(&opening);
     store.faults().next_of(Call::Claim, Fault::LoseReply);
     let faults = store.faults().clone();
-    let coordinator =
-        Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).start().expect("a valid start");
+    let coordinator = Coordinator::builder(store).start().expect("a valid start");
     reached(&coordinator, MemberState::Active).await;
     assert_eq!(coordinator.leadership().borrow().epoch.map(|epoch| epoch.0), Some(1), "one claim was enough");
     assert_eq!(faults.calls().iter().filter(|call| **call == Call::Claim).count(), 1);
@@ -226,19 +224,18 @@ async fn work_that_ends_because_leadership_did_is_started_again_with_the_next() 
     let opening = opening("paused");
     let store = database.process(&opening);
     let faults = store.faults().clone();
-    let coordinator =
-        Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).start().expect("a valid start");
+    let coordinator = Coordinator::builder(store).start().expect("a valid start");
     let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
     let (worker, cut) = (coordinator.clone(), faults.clone());
     let work = tokio::spawn(async move {
-        let run = worker.run_while_leader(async |leader: Leader| {
+        let run = worker.run_while_leader(async move |leader: Leader| {
             begun.send(leader.epoch()).expect("the test listens");
             if leader.epoch().0 > 1 {
                 return;
             }
             // A pause inside of one poll: the leadership ends in it, so nothing can drop this work before it returns.
             cut.lasting(Fault::HangBefore);
-            while leader.fence().is_ok() {
+            while leader.token().is_ok() {
                 std::thread::yield_now();
             }
             cut.heal();
@@ -256,7 +253,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// Blocks the caller, its runtime included, until this instance has told as many renewals.
+/// Blocks the caller, its runtime included, until this instance has reported as many renewals.
 fn block_until_renewed(notices: &mut tokio::sync::broadcast::Receiver<coordinator::Notice>, times: usize) {
     let began = std::time::Instant::now();
     let mut renewals = 0;
@@ -265,7 +262,7 @@ fn block_until_renewed(notices: &mut tokio::sync::broadcast::Receiver<coordinato
         match notices.try_recv().map(|notice| notice.kind) {
             Ok(NoticeKind::Renew { .. }) => renewals += 1,
             Ok(other) => panic!("{other:?} while the service blocks its runtime"),
-            // Between two looks.
+            // Between two polls.
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
@@ -281,9 +278,8 @@ fn a_service_that_blocks_its_runtime_keeps_its_lease() {
     let others = others.expect("a runtime");
     runtime().block_on(async {
         let opening = opening("blocking");
-        let first = Coordinator::builder(opening.id.clone(), opening.nonce, database.process(&opening))
+        let first = Coordinator::builder(database.process(&opening))
             .leader_store(tickets.process(&opening))
-            .ttl(TTL)
             .start()
             .expect("a valid start");
         let mut notices = first.notices();
@@ -326,10 +322,7 @@ fn a_runtime_that_is_shut_down_hands_over() {
     let its_own = runtime();
     let first = its_own.block_on(async {
         let first =
-            Coordinator::builder(opening.id, opening.nonce, Arc::clone(&store) as Arc<dyn StateStore>)
-                .ttl(TTL)
-                .start()
-                .expect("a valid start");
+            Coordinator::builder(Arc::clone(&store) as Arc<dyn StateStore>).start().expect("a valid start");
         reached(&first, MemberState::Active).await;
         first
     });
@@ -343,35 +336,57 @@ fn a_runtime_that_is_shut_down_hands_over() {
         reached(&second, MemberState::Active).await;
         let terms = store.history(2).await.expect("it answers");
         let reason = terms.last().and_then(|term| term.reason.as_deref());
-        assert_ne!(reason, Some("expired"), "the lease was given back: {terms:?}");
+        assert_ne!(reason, Some("expired"), "the lease was released: {terms:?}");
         second.shutdown().await;
     });
 }
 
 #[tokio::test]
-async fn a_store_that_was_opened_for_another_process_is_refused() {
+async fn a_leader_store_that_was_opened_for_another_process_is_refused() {
     let (database, tickets) = (FakeDatabase::new(), FakeTickets::new());
     let mine = opening("mine");
-    let refused = |state: &Opening, leader: &Opening| {
-        let builder = Coordinator::builder(mine.id.clone(), mine.nonce, database.process(state)).ttl(TTL);
-        let started = builder.leader_store(tickets.process(leader)).start();
-        match started.err().expect("it is refused") {
-            StartError::Store { store, what, .. } => (store, what),
-            StartError::Config(error) => panic!("{error}"),
-        }
+    let start = |leader: &Opening| {
+        let builder = Coordinator::builder(database.process(&mine));
+        builder.leader_store(tickets.process(leader)).start()
     };
     let group = GroupId::parse("another").expect("an id");
     let id = InstanceId::parse("another").expect("an id");
     let nonce = Opening::new(&group, "x").nonce;
-    let cases = [
+    for (other, what) in [
+        (Opening { group, ..mine.clone() }, "the group"),
         (Opening { id, ..mine.clone() }, "the instance id"),
         (Opening { nonce, ..mine.clone() }, "the nonce"),
+        (Opening { host: "another".to_owned(), ..mine.clone() }, "the host"),
         (Opening { ttl: TTL * 2, ..mine.clone() }, "LEADER_TTL"),
-    ];
-    for (other, what) in &cases {
-        assert_eq!(refused(other, &mine), ("state store", *what));
-        assert_eq!(refused(&mine, other), ("leader store", *what));
+    ] {
+        match start(&other).expect_err("it is refused") {
+            StartError::Store { store, what: found, .. } => {
+                assert_eq!((store, found), ("leader store", what));
+            }
+            other => panic!("{other}"),
+        }
     }
-    let other = Opening { group, ..mine.clone() };
-    assert_eq!(refused(&mine, &other), ("leader store", "the group"));
+    assert!(start(&mine).is_ok());
+}
+
+#[tokio::test]
+async fn a_coordinator_is_the_process_that_its_state_store_was_opened_for() {
+    let opening = opening("mine");
+    let store = FakeDatabase::new().process(&opening);
+    let coordinator = Coordinator::builder(Arc::clone(&store) as Arc<dyn StateStore>).start().expect("valid");
+    reached(&coordinator, MemberState::Active).await;
+    assert_eq!(coordinator.id(), &opening.id);
+    let seen = store.observe().await.expect("it answers");
+    assert_eq!(seen.version.token.claim, opening.nonce.claim(1), "the nonce of the claim");
+    let listed = eventually("it is listed", async {
+        loop {
+            if let Some(seen) = store.members().await.expect("it answers").pop() {
+                break seen.member;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let listed = listed.await;
+    assert_eq!((listed.id, listed.host), (opening.id, opening.host));
+    coordinator.shutdown().await;
 }

@@ -1,6 +1,6 @@
 //! Crash recovery as a port: nothing to recover, the portfolio of a store, and what a service loads itself.
 
-use super::{TTL, eventually, opening, reached, start};
+use super::{eventually, opening, reached, start};
 use async_trait::async_trait;
 use contract::fake::{Call, FakeDatabase};
 use coordinator::Coordinator;
@@ -16,7 +16,7 @@ async fn a_service_without_a_portfolio_leads_and_reads_none() {
     let opening = opening("no-desk");
     let store = database.process(&opening);
     let faults = store.faults().clone();
-    let builder = Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL);
+    let builder = Coordinator::builder(store);
     let coordinator = builder.start().expect("a valid start");
     let portfolio = coordinator.run_while_leader(async |leader| leader.portfolio().cloned());
     assert_eq!(eventually("it leads", portfolio).await, Ok(None));
@@ -29,7 +29,7 @@ async fn a_service_without_a_portfolio_leads_and_reads_none() {
 async fn the_work_gets_the_portfolio_of_the_store_that_the_builder_was_given() {
     let opening = opening("desk");
     let store = FakeDatabase::new().process(&opening);
-    let builder = Coordinator::builder(opening.id, opening.nonce, store.clone()).recovery(store).ttl(TTL);
+    let builder = Coordinator::builder(store.clone()).recovery(store);
     let coordinator = builder.start().expect("a valid start");
     let count =
         coordinator.run_while_leader(async |leader| leader.portfolio().map(|portfolio| portfolio.count));
@@ -58,8 +58,8 @@ async fn a_leader_whose_own_recovery_fails_halts_and_reports_the_finding() {
     let database = FakeDatabase::new();
     let opening = opening("warehouse");
     let warehouse = Arc::new(Warehouse { is_sound: AtomicBool::new(false) });
-    let builder = Coordinator::builder(opening.id.clone(), opening.nonce, database.process(&opening));
-    let first = builder.recovery(warehouse.clone()).ttl(TTL).start().expect("a valid start");
+    let builder = Coordinator::builder(database.process(&opening));
+    let first = builder.recovery(warehouse.clone()).start().expect("a valid start");
     reached(&first, MemberState::Halted).await;
     let fault = first.recovered().expect("it was called").expect_err("it fails");
     assert_eq!(fault.to_string(), "VALIDATION_FAILED: shelf 7 is listed twice");

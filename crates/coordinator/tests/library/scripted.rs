@@ -1,15 +1,16 @@
 //! The library on a store that is in memory but for its renewals, which follow a script.
 
-use super::{TTL, eventually, opening, reached};
+use super::{eventually, opening, reached};
 use async_trait::async_trait;
 use contract::fake::{FakeDatabase, FakeStateStore};
 use coordinator::{Coordinator, Ended, NoticeKind, clock};
 use domain::id::{InstanceId, Nonce};
+use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
 use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Release, Renewal, Schema,
-    StateStore, StepDown, StoreError, StoreIdentity,
+    StateStore, StepDown, StoreError,
 };
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ struct Scripted {
 
 #[async_trait]
 impl StateStore for Scripted {
-    fn identity(&self) -> StoreIdentity {
+    fn identity(&self) -> Identity {
         self.real.identity()
     }
     async fn migrate(&self, apply: Migrate) -> Result<Schema, StoreError> {
@@ -92,7 +93,7 @@ impl OperatorRequests for Scripted {
 }
 
 #[tokio::test]
-async fn a_third_renewal_that_is_superseded_ends_the_belief_and_is_counted() {
+async fn a_third_renewal_that_is_superseded_ends_the_leadership_and_is_counted() {
     let mut script = MockScript::new();
     let mut order = mockall::Sequence::new();
     script.expect_renewal().times(2).in_sequence(&mut order).returning(|| None);
@@ -101,8 +102,7 @@ async fn a_third_renewal_that_is_superseded_ends_the_belief_and_is_counted() {
     let opening = opening("scripted");
     let (real, breaks) = (FakeDatabase::new().process(&opening), Arc::default());
     let store = Arc::new(Scripted { real, script, breaks });
-    let coordinator =
-        Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).start().expect("a valid start");
+    let coordinator = Coordinator::builder(store).start().expect("a valid start");
     let mut notices = coordinator.notices();
     let mut renewed = 0;
     let lost = async {
@@ -110,7 +110,7 @@ async fn a_third_renewal_that_is_superseded_ends_the_belief_and_is_counted() {
             match notices.recv().await.expect("notices").kind {
                 NoticeKind::Renew { .. } => renewed += 1,
                 NoticeKind::Lost => return,
-                NoticeKind::Ready | NoticeKind::Lead { .. } | NoticeKind::Resign | NoticeKind::Resigned => {}
+                _ => {}
             }
         }
     };
@@ -128,8 +128,7 @@ async fn a_panic_of_the_election_ends_leadership_with_its_reason() {
     let opening = opening("panics");
     let (real, breaks) = (FakeDatabase::new().process(&opening), Arc::new(tokio::sync::Notify::new()));
     let store = Arc::new(Scripted { real, script, breaks: Arc::clone(&breaks) });
-    let coordinator =
-        Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).start().expect("a valid start");
+    let coordinator = Coordinator::builder(store).start().expect("a valid start");
     reached(&coordinator, MemberState::Active).await;
     let worker = coordinator.clone();
     let work = tokio::spawn(async move { worker.run_while_leader(|_| std::future::pending::<()>()).await });

@@ -1,7 +1,8 @@
 //! The ticket: the port to a leader store, which makes a failover fast.
 
-use super::{StoreError, StoreIdentity};
+use super::StoreError;
 use crate::id::{ClaimId, InstanceId};
+use crate::identity::Identity;
 use alloc::boxed::Box;
 use async_trait::async_trait;
 use core::time::Duration;
@@ -57,7 +58,7 @@ pub enum TicketRenewal {
 #[async_trait]
 pub trait LeaderStore: Send + Sync {
     /// What it was opened for.
-    fn identity(&self) -> StoreIdentity;
+    fn identity(&self) -> Identity;
 
     /// Acquires the ticket for `claim` if it is free, if it is already `claim`'s, or if it is the ticket
     /// of `void`, the lease's claim that is known to be over. One script at the store.

@@ -17,7 +17,7 @@
 //! - Every write is one statement at the store. Dropping the future leaves the effect unknown, never half done, and
 //!   never leaves an open transaction on a connection that is used again.
 //! - No method retries. The caller does, because only the caller knows the deadline.
-//! - Texts read from a store are hostile: ids pass [`InstanceId::from_stored`], numbers are range-checked.
+//! - Texts read from a store are hostile: ids pass [`InstanceId::from_stored`](crate::id::InstanceId::from_stored), numbers are range-checked.
 
 mod leader_store;
 mod lease_store;
@@ -40,24 +40,9 @@ pub use signal_ledger::{
 };
 pub use store_error::StoreError;
 
-use crate::id::{GroupId, InstanceId, Nonce};
+use crate::identity::Identity;
 use alloc::boxed::Box;
 use async_trait::async_trait;
-use core::time::Duration;
-
-/// The process, and the group, that a store was opened for. Claims, hints and tickets carry it, so the election refuses
-/// a store that was opened for another.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct StoreIdentity {
-    /// The group whose lease it is.
-    pub group: GroupId,
-    /// The instance.
-    pub id: InstanceId,
-    /// Which start of it.
-    pub nonce: Nonce,
-    /// LEADER_TTL, from which a store derives its timeouts.
-    pub ttl: Duration,
-}
 
 /// State of the database's schema after [`StateStore::migrate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,7 +76,7 @@ pub enum Migrate {
 #[async_trait]
 pub trait StateStore: LeaseStore + MemberStore + OperatorRequests {
     /// What it was opened for.
-    fn identity(&self) -> StoreIdentity;
+    fn identity(&self) -> Identity;
 
     /// Brings the schema to this binary's version, behind a lock so that several starting instances do it once, and
     /// creates the group's lease, open (`released`), when it is missing. The lease's epoch then starts at the highest

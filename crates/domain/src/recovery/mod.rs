@@ -10,6 +10,7 @@ mod fault;
 mod portfolio;
 mod raw;
 mod recovered;
+mod relation;
 mod validate;
 
 pub use backoff::backoff;
@@ -19,4 +20,5 @@ pub use portfolio::{
 };
 pub use raw::{PortfolioRows, RawPosition, RawTotals};
 pub use recovered::Recovered;
+pub use relation::{InvalidRelationName, RELATION_PART_LEN_MAX, RelationName, is_relation_part};
 pub use validate::{Judgement, TOLERANCE};

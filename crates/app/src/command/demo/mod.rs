@@ -5,14 +5,15 @@ mod child;
 mod tally;
 
 use crate::broker::Broker;
-use crate::compose::Stores;
+use crate::compose;
 use crate::config::{Config, Key, Origin};
 use crate::failure::Failure;
-use crate::identity::{DataDir, Identity};
+use crate::identity::{DataDir, identity};
 use child::{Children, Lead};
 use domain::id::InstanceId;
 use domain::ledger::{Actor, Instruction, Label, NewSignal, SignalId};
 use domain::ports::{Migrate, Submit};
+use leader_coordinator::Stores;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tally::Tally;
@@ -112,8 +113,8 @@ async fn rounds_of(
 
 async fn stores(config: &Config) -> Result<Stores, Failure> {
     let data_dir = DataDir::open(&config.data_dir).map_err(|error| Failure::other(error.to_string()))?;
-    let identity = Identity::new(InstanceId::parse("demo").expect("a word")).map_err(Failure::other)?;
-    let stores = Stores::new(config, &data_dir, &identity).map_err(Failure::other)?;
+    let identity = identity(config, InstanceId::parse("demo").expect("a word")).map_err(Failure::other)?;
+    let stores = compose::stores(config, &data_dir, &identity).map_err(Failure::other)?;
     super::ask("the embedded store", stores.state.migrate(Migrate::Apply)).await?;
     Ok(stores)
 }

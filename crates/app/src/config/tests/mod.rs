@@ -86,7 +86,7 @@ fn nothing_written_is_one_instance_on_this_host() {
         (Duration::from_secs(10), Duration::from_millis(3_333))
     );
     assert_eq!(
-        (config.positions.as_str(), config.portfolio.as_str()),
+        (config.positions.to_string().as_str(), config.portfolio.to_string().as_str()),
         ("portfolio_positions", "portfolio_state")
     );
     assert_eq!(config.metrics_window, 100);
@@ -145,7 +145,7 @@ fn every_setting_can_be_written_in_the_file() {
     assert_eq!(config.postgres.as_ref().map(StoreUrl::expose), Some("postgres://localhost/trading"));
     assert_eq!(config.postgres_schema.as_str(), "desk");
     assert_eq!(
-        (config.positions.as_str(), config.portfolio.as_str()),
+        (config.positions.to_string().as_str(), config.portfolio.to_string().as_str()),
         ("risk.open_positions", "risk.portfolio")
     );
     assert_eq!(config.metrics_window, 50);
@@ -311,7 +311,7 @@ fn ids_and_prefixes_have_no_characters_with_a_meaning() {
 fn relations_are_identifiers() {
     let load = |name: &str| from_file(&format!("[recovery]\npositions = '{name}'"));
     for fine in ["positions", "_p1", "risk.positions", &"p".repeat(63)] {
-        assert_eq!(load(fine).expect(fine).positions.as_str(), fine);
+        assert_eq!(load(fine).expect(fine).positions.to_string(), fine);
     }
     let long = "p".repeat(64);
     for wrong in

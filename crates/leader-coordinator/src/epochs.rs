@@ -23,7 +23,9 @@ const MODE: u32 = 0o600;
 /// Which store the epochs were seen in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
+    /// One SQLite file.
     Sqlite,
+    /// PostgreSQL.
     Postgres,
 }
 

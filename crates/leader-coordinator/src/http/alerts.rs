@@ -1,4 +1,4 @@
-//! What cannot wait for a scrape is posted when it happens, until it has arrived.
+//! Alerts that cannot wait for a scrape: each is posted at once, and again until it has arrived.
 
 use adapter_http::AlertWebhook;
 use domain::metrics::Urgent;
@@ -12,15 +12,15 @@ use tokio::time::sleep;
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Runs while whoever tells it what is `happening` lives. Of each thing that could not be told yet only the latest is kept, so a receiver
-/// that is away for hours costs nothing.
-pub async fn tell(mut happening: Receiver<(Urgent, i64)>, webhook: AlertWebhook) {
-    let mut untold: BTreeMap<Urgent, i64> = BTreeMap::new();
+/// Posts what `happening` receives until its senders are dropped. While the webhook does not answer, only the latest event
+/// of each kind is kept, so an outage of hours costs no memory.
+pub async fn post_alerts(mut happening: Receiver<(Urgent, i64)>, webhook: AlertWebhook) {
+    let mut pending: BTreeMap<Urgent, i64> = BTreeMap::new();
     let mut pause = PAUSE_MIN;
     loop {
-        if untold.is_empty() {
+        if pending.is_empty() {
             match happening.recv().await {
-                Ok((urgent, at_ms)) => untold.extend([(urgent, at_ms)]),
+                Ok((urgent, at_ms)) => pending.extend([(urgent, at_ms)]),
                 // Only the latest of each kind counts, and the latest are still to come.
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
@@ -28,20 +28,20 @@ pub async fn tell(mut happening: Receiver<(Urgent, i64)>, webhook: AlertWebhook)
         }
         loop {
             match happening.try_recv() {
-                Ok((urgent, at_ms)) => untold.extend([(urgent, at_ms)]),
+                Ok((urgent, at_ms)) => pending.extend([(urgent, at_ms)]),
                 Err(TryRecvError::Lagged(_)) => {}
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
-        let happened: Vec<(Urgent, i64)> = untold.iter().map(|(urgent, at_ms)| (*urgent, *at_ms)).collect();
+        let happened: Vec<(Urgent, i64)> = pending.iter().map(|(urgent, at_ms)| (*urgent, *at_ms)).collect();
         match webhook.post(&happened).await {
             Ok(()) => {
-                untold.clear();
+                pending.clear();
                 pause = PAUSE_MIN;
             }
             Err(why) => {
-                let told: Vec<String> = happened.iter().map(|(urgent, _)| urgent.to_string()).collect();
-                tracing::warn!("not told yet: {}: {why}", told.join("; "));
+                let named: Vec<String> = happened.iter().map(|(urgent, _)| urgent.to_string()).collect();
+                tracing::warn!("not posted yet: {}: {why}", named.join("; "));
                 sleep(pause).await;
                 pause = PAUSE_MAX.min(pause * 2);
             }

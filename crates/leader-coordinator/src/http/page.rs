@@ -1,4 +1,5 @@
-//! What the HTTP face shows: the coordinator and the state store, behind one trait.
+//! The backend of the pages: the coordinator, the instance table and the ledger. The program and embedding services use
+//! it, so that both serve the same pages.
 
 use adapter_http::{Backend, LeaderView, Pull, Reported};
 use adapter_otel::Exposition;
@@ -19,12 +20,12 @@ const LOOK_UP_AGAIN: Duration = Duration::from_secs(2);
 /// Lines of the audit that a signal's page shows: a signal has some ten.
 const AUDIT_LINES: u32 = 200;
 
-/// How signals reach whoever acts on them.
+/// How signals reach the service that executes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// The leader hands them to a handler.
+    /// The leader sends them to a handler.
     Pushed,
-    /// A service asks the leader for them.
+    /// The service claims them from the leader.
     Pulled,
 }
 
@@ -32,22 +33,21 @@ pub enum Delivery {
 pub struct Page {
     coordinator: Coordinator,
     members: Arc<dyn MemberStore>,
-    ledger: Ledger,
-    delivery: Delivery,
+    signals: Option<(Ledger, Delivery)>,
     exposition: Exposition,
     /// The leader whose address is known.
     leader: Mutex<Option<(InstanceId, String)>>,
 }
 
 impl Page {
+    /// The backend of one instance; without `signals` the signal API has nothing to answer.
     pub fn new(
         coordinator: Coordinator,
         members: Arc<dyn MemberStore>,
-        ledger: Ledger,
-        delivery: Delivery,
+        signals: Option<(Ledger, Delivery)>,
         exposition: Exposition,
     ) -> Self {
-        Self { coordinator, members, ledger, delivery, exposition, leader: Mutex::new(None) }
+        Self { coordinator, members, signals, exposition, leader: Mutex::new(None) }
     }
 
     /// Keeps the leader's address at hand, which only the instance table knows. Runs until it is dropped.
@@ -69,6 +69,11 @@ impl Page {
                 let _ = changed.await;
             }
         }
+    }
+
+    fn ledger(&self) -> Result<&Ledger, StoreError> {
+        let absent = || StoreError::Unavailable("this service keeps no signals".to_owned());
+        self.signals.as_ref().map(|(ledger, _)| ledger).ok_or_else(absent)
     }
 
     async fn address_of(&self, leader: &InstanceId) -> Option<String> {
@@ -110,11 +115,11 @@ impl Backend for Page {
     }
 
     async fn submit(&self, signal: &NewSignal, actor: &Actor) -> Result<Submit, StoreError> {
-        self.ledger.submit(signal, actor).await
+        self.ledger()?.submit(signal, actor).await
     }
 
     fn remembers_since_s(&self) -> i64 {
-        self.ledger.remembers_since_s()
+        self.signals.as_ref().map_or(i64::MIN, |(ledger, _)| ledger.remembers_since_s())
     }
 
     fn accepts_until_s(&self) -> i64 {
@@ -122,25 +127,28 @@ impl Backend for Page {
     }
 
     fn refused(&self, why: Refusal) {
-        self.ledger.refused(why);
+        if let Some((ledger, _)) = &self.signals {
+            ledger.refused(why);
+        }
     }
 
     async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<AuditEntry>)>, StoreError> {
-        match self.ledger.store().find(id).await? {
-            Some(signal) => Ok(Some((signal, self.ledger.store().audit(Some(id), AUDIT_LINES).await?))),
+        let store = self.ledger()?.store();
+        match store.find(id).await? {
+            Some(signal) => Ok(Some((signal, store.audit(Some(id), AUDIT_LINES).await?))),
             None => Ok(None),
         }
     }
 
     async fn signals(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError> {
-        self.ledger.store().list(query).await
+        self.ledger()?.store().list(query).await
     }
 
     async fn pull(&self, most: u16, wait: Duration) -> Result<Pull, StoreError> {
-        if self.delivery == Delivery::Pushed {
+        if matches!(self.signals, Some((_, Delivery::Pushed))) {
             return Ok(Pull::Pushed);
         }
-        match self.ledger.pull(most, wait).await {
+        match self.ledger()?.pull(most, wait).await {
             Ok(Pulled { epoch, claim }) => Ok(match claim {
                 SignalClaim::Claimed(signals) => Pull::Claimed { epoch, signals },
                 SignalClaim::Empty => Pull::Empty,
@@ -148,17 +156,17 @@ impl Backend for Page {
                 SignalClaim::Limited(limit) => Pull::Limited(limit),
                 SignalClaim::Fenced => Pull::NotLeading,
             }),
-            Err(NotNow::NotLeading) => Ok(Pull::NotLeading),
             Err(NotNow::Store(error)) => Err(error),
+            Err(_) => Ok(Pull::NotLeading),
         }
     }
 
     async fn report(&self, report: Report, actor: &Actor) -> Result<Reported, StoreError> {
-        match self.ledger.report(report, Some(actor)).await {
+        match self.ledger()?.report(report, Some(actor)).await {
             Ok(Recorded::Recorded) => Ok(Reported::Recorded),
             Ok(Recorded::Refused) => Ok(Reported::Refused),
-            Err(NotNow::NotLeading) => Ok(Reported::NotLeading),
             Err(NotNow::Store(error)) => Err(error),
+            Err(_) => Ok(Reported::NotLeading),
         }
     }
 }

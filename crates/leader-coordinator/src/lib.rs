@@ -67,6 +67,7 @@
 //! With `postgres` alone no SQLite is compiled. The crate needs Linux, because its clock is `CLOCK_BOOTTIME`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(

@@ -26,7 +26,7 @@
 //! coordinator
 //!     .run_while_leader(async |leader| {
 //!         // Refused: the leadership is over. The work is started again with the next leadership.
-//!         while let Ok(token) = leader.fence() {
+//!         while let Ok(token) = leader.token() {
 //!             // One effect, in a statement that checks `token`.
 //!             println!("acting under {token}");
 //!             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
@@ -52,7 +52,7 @@
 //!   leads.
 //!
 //! It is never enough that a process knows that it leads: it may be paused between that moment and its write. Call
-//! [`Leader::fence`] before every effect and put the token into the statement.
+//! [`Leader::token`] before every effect and put the token into the statement.
 //!
 //! # Features
 //! | feature | adds |

@@ -1,4 +1,4 @@
-//! Starting a coordinator.
+//! The settings of a coordinator, and its life from the start to the end: migration, election, heartbeats, goodbye.
 
 use crate::clock::{self, of_this_process};
 use crate::commits::Commits;
@@ -29,9 +29,9 @@ use tokio::time::{sleep, timeout};
 
 /// Notices kept for a slow listener; about a quarter of an hour of renewals.
 const NOTICES_KEPT: usize = 256;
-/// The same of what people are to know at once.
+/// The same for what operators must know at once.
 const URGENT_KEPT: usize = 64;
-/// A migration waits for other starting instances; one that takes longer talks to a dead connection.
+/// A migration waits for other starting instances; one that takes longer uses a dead connection.
 const MIGRATION_TIME_MAX: Duration = Duration::from_mins(1);
 /// Requests to hand over or stop that wait for the driver; one would do.
 const REQUESTS_KEPT: usize = 8;
@@ -109,7 +109,7 @@ impl Builder {
         self
     }
 
-    /// Settings beside LEADER_TTL that all instances of the group must agree on, for the instance table: when instances
+    /// Settings in addition to LEADER_TTL that all instances of the group must agree on, for the instance table: when instances
     /// differ, each logs it and raises an alert.
     #[must_use]
     pub fn published(mut self, settings: SharedSettings) -> Self {
@@ -138,7 +138,7 @@ impl Builder {
         self
     }
 
-    /// What metrics and alerts have to know of the group's signals: their limits and what one is worth.
+    /// What metrics and alerts need to know of the group's signals: their limits and the value of one.
     #[must_use]
     pub fn signals(mut self, signals: SignalsConfig) -> Self {
         self.signals = signals;
@@ -160,11 +160,10 @@ impl Builder {
         self
     }
 
-    /// Starts the election in the background, on a thread and a runtime of its own, and returns at once. The
-    /// runtime that this is called in runs everything else: start, crash recovery, heartbeats. The election ends,
-    /// with a handover, when that runtime is shut down.
-    /// A state store that cannot be reached is
-    /// tried until it can; see [`Coordinator::ended`] for what ends it for good.
+    /// Starts the election in the background, on its own thread and runtime, and returns at once. The
+    /// runtime that this is called in runs everything else: start, crash recovery, heartbeats. When that runtime is shut
+    /// down, the election hands over and ends. A state store that is unavailable is tried until it answers; see
+    /// [`Coordinator::ended`] for what ends the coordinator.
     ///
     /// # Errors
     /// [`StartError`] when LEADER_TTL or the heartbeat is out of range, or a store was opened for another process.
@@ -238,7 +237,7 @@ impl Builder {
             notices: broadcast::channel(NOTICES_KEPT).0,
             urgent: broadcast::channel(URGENT_KEPT).0,
             metrics: Mutex::new(metrics),
-            beating: AtomicBool::new(false),
+            heartbeat_running: AtomicBool::new(false),
             waiting_for: Mutex::new(None),
         }
     }
@@ -260,7 +259,7 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         if self.ended.borrow().is_none() {
-            // The election itself goes on until it has handed over, and says so.
+            // The election itself continues until it has handed over, and logs that.
             let why = "the runtime in which the coordinator was started was shut down".to_owned();
             self.ended.send_replace(Some(Err(Ended::Failed(why))));
         }
@@ -276,7 +275,7 @@ pub(crate) fn same(store: &'static str, its: &Identity, mine: &Identity) -> Resu
     }
 }
 
-/// The whole life: prepare, recover for readiness, elect and beat, say goodbye.
+/// The whole life: prepare, recover for readiness, elect and write heartbeats, leave the instance table.
 async fn run(
     elector: Elector,
     shared: Arc<Shared>,
@@ -289,34 +288,35 @@ async fn run(
         prepared = prepare(&shared, migrate) => prepared?,
         Some(_) = inbox.recv() => return Ok(()),
     }
-    // A standby that could not take over should say so before it is needed; the outcome is remembered. Beside
-    // the election: a slow portfolio must not keep this instance out of it, a leader recovers anyway.
+    // A standby that could not take over should report it before it is needed; the outcome is remembered. Not before
+    // the election: a slow recovery must not keep this instance out of it, and a leader recovers anyway.
     let readiness = Arc::clone(&shared);
     tokio::spawn(of_this_process(async move { recover(&readiness, Purpose::Readiness).await.map(drop) }));
     let driver = Driver::new(elector, Arc::clone(&shared), inbox, Handle::current());
     let mut election =
         Election::start(driver, Arc::clone(&shared), requests.clone()).map_err(Ended::Failed)?;
-    let mut beats = tokio::spawn(of_this_process(heartbeat(Arc::clone(&shared))));
+    let mut heartbeats = tokio::spawn(of_this_process(heartbeat(Arc::clone(&shared))));
     let (ran, in_use) = tokio::select! {
         biased;
         ran = election.ended() => (ran, None),
-        in_use = rival(&mut beats) => {
-            // Whoever was first stays: this process gives everything back and ends.
+        in_use = rival(&mut heartbeats) => {
+            // The first process stays: this one releases what it holds and ends.
             let _ = requests.send(Resign::Stop).await;
             (election.ended().await, Some(in_use))
         }
     };
     let goodbye = async {
-        // A beat under way would list this instance again afterwards. It is the last: the task sees that all is over.
-        if ran.is_ok() && !beats.is_finished() {
-            let _ = (&mut beats).await;
+        // A heartbeat under way would list this instance again afterwards. It is the last one, because the election has
+        // ended.
+        if ran.is_ok() && !heartbeats.is_finished() {
+            let _ = (&mut heartbeats).await;
         }
         leave(&shared).await
     };
     if let Ok(Err(error)) = timeout(shared.settings.heartbeat, goodbye).await {
         tracing::warn!("the instance table still lists this instance: {error}");
     }
-    beats.abort();
+    heartbeats.abort();
     ran.map_err(Ended::Failed)?;
     match in_use {
         Some(IdInUse { since_ms }) => {
@@ -326,15 +326,15 @@ async fn run(
     }
 }
 
-/// Another process has this one's id.
-async fn rival(beats: &mut JoinHandle<Result<(), IdInUse>>) -> IdInUse {
-    match beats.await {
+/// Waits until the heartbeats find that another process has this one's id.
+async fn rival(heartbeats: &mut JoinHandle<Result<(), IdInUse>>) -> IdInUse {
+    match heartbeats.await {
         Ok(Err(in_use)) => in_use,
         Ok(Ok(())) | Err(_) => pending().await,
     }
 }
 
-/// Until the state store is there and has our schema.
+/// Waits until the state store answers and has the schema of this binary.
 async fn prepare(shared: &Shared, migrate: Migrate) -> Result<(), Ended> {
     let needed = shared.settings.schema;
     let mut attempt = 0;

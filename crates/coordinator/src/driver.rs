@@ -1,6 +1,6 @@
 //! The loop around the elector: one event, one step, its commands. It makes no election decision.
 //!
-//! Every command runs as a task of its own with its timeout, so that one slow store never delays the other,
+//! Every command runs as a separate task with its timeout, so that one slow store never delays the other,
 //! nor the deadline. A task that is cut off at its timeout is dropped; the ports promise that this leaves
 //! nothing half done.
 
@@ -32,17 +32,17 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-/// How often the memory keeps how far the row has come. A backup that is newer than that, restored after every instance
+/// How often the memory keeps the lease's seq. A backup that is newer than that, restored after every instance
 /// was stopped, is not noticed. Each time costs two fsyncs.
 const KEEP_SEQ_EVERY: Duration = Duration::from_mins(1);
 
-/// What a finished task says. A sync is measured from just before the request to the answer or timeout.
+/// The result of a finished task. A sync is measured from just before the request to the answer or timeout.
 struct Answer {
     event: Event,
     sync: Option<(SyncResult, Duration)>,
 }
 
-/// Whose answer a task owes, should it not live to give it.
+/// The request that a task carries out, for the case that it panics before it answers.
 #[derive(Debug, Clone, Copy)]
 enum Owed {
     Lease(CallId),
@@ -63,7 +63,7 @@ pub(crate) struct Driver {
     leader_store: Trouble,
     /// The request to the state store that is under way, or was last.
     effect: Effect,
-    /// What the memory was given to keep.
+    /// The epochs that the memory was given last.
     kept: Epochs,
     /// When a seq was given to it last.
     kept_at: Option<Instant>,
@@ -97,8 +97,8 @@ impl Driver {
         }
     }
 
-    /// Runs until everything is given back after a stop. An error means that the kernel refuses timers:
-    /// then nothing can be promised, and belief ends by the clock that every reader compares with.
+    /// Runs until a stop has released everything. An error means that the kernel refuses timers:
+    /// then nothing can be promised, and the lease stops being valid by the clock that every reader compares with.
     pub(crate) async fn run(mut self) -> io::Result<()> {
         let mut alarm = Alarm::new()?;
         self.step(Event::Wakeup);
@@ -129,7 +129,7 @@ impl Driver {
                 None => pending().await,
             }
         };
-        // Answers first: what is known goes before what is guessed.
+        // Answers first: what is known comes before what is assumed.
         tokio::select! {
             biased;
             Some(finished) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
@@ -146,7 +146,7 @@ impl Driver {
         // Read after the event was received and before anything is sent: the contract of `Elector::step`.
         let now = clock::now();
         let commands = self.elector.step(now, event);
-        // Readers stop believing before anybody else is told that the row is open.
+        // Readers see that leadership is over before any other process can see that the lease is released.
         self.publish(now);
         self.remember();
         for command in commands {
@@ -161,7 +161,7 @@ impl Driver {
         }
     }
 
-    /// What others' rows show is kept beside the election: only a claim waits for it.
+    /// Keeps what leases of others have shown, while the election continues: only a claim waits for it.
     fn remember(&mut self) {
         let epochs = self.elector.epochs();
         if let Some(memory) = self.shared.epochs.clone()
@@ -254,7 +254,7 @@ impl Driver {
     fn drain(&mut self) {
         let mut works = self.shared.works.subscribe();
         self.spawn(Owed::Drain, async move {
-            // The sender lives in `shared`, which outlives this task; if it did not, no work would either.
+            // The sender is in `shared`, which outlives this task; if it did not, no work would exist either.
             let _ = works.wait_for(|running| *running == 0).await;
             Answer { event: Event::Drained, sync: None }
         });
@@ -294,7 +294,7 @@ impl Driver {
         answer.event
     }
 
-    /// A task panicked: a bug in an adapter. Its outcome is unknown, like a reply that was lost.
+    /// A task panicked: a bug in an adapter. Its outcome is unknown, as for a reply that was lost.
     fn made_up(&mut self, error: &JoinError) -> Answer {
         tracing::error!(%error, "a request ended without an answer; its outcome is unknown");
         let unknown = || StoreError::Unknown("the request's task failed".into());
@@ -308,7 +308,7 @@ impl Driver {
         Answer { event, sync: None }
     }
 
-    // --- telling ------------------------------------------------------------------------------------
+    // --- reports -----------------------------------------------------------------------------------
 
     fn epoch(&self, timeline: Timeline, epoch: Epoch) {
         self.shared.record(Fact::Epoch { timeline, epoch });
@@ -334,7 +334,7 @@ impl Driver {
                 tracing::error!(epoch = token.epoch.0, code = code.as_str(), "halted: nothing is traded");
             }
             Report::Lost { token, at, why } => {
-                // Whoever gets the notice finds it counted.
+                // A listener that gets the notice finds it counted.
                 self.lost(now, token.epoch, *why);
                 notice(NoticeKind::Lost, *at, token.epoch);
             }
@@ -353,7 +353,7 @@ impl Driver {
             }
             Report::Fault(fault) => {
                 self.shared.record(Fact::TicketFault);
-                tracing::warn!(%fault, "the leader store holds a lease nobody can have written; not waited for");
+                tracing::warn!(%fault, "the leader store holds a ticket that no instance can have written; it is not waited for");
             }
             Report::Stopped => tracing::info!("stopped: everything is given back"),
         }
@@ -365,7 +365,7 @@ impl Driver {
                 self.shared.record(Fact::SplitBrain);
                 tracing::error!(
                     epoch = epoch.0,
-                    "Self-demoting due to split-brain: the row names another leader"
+                    "Self-demoting due to split-brain: the lease names another leader"
                 );
             }
             LossReason::Expired => {
@@ -446,11 +446,11 @@ async fn lease_call(store: &dyn LeaseStore, request: LeaseRequest) -> Result<Lea
     }
 }
 
-/// The store answers from an older state than one that was seen, or may: `row` is what it remembered.
-fn forgotten(row: Token, now: Token) {
+/// The store answers from an older state than one that was seen, or may: `lease` is what it remembered.
+fn forgotten(lease: Token, now: Token) {
     tracing::error!(
-        found = row.epoch.0,
-        found_timeline = row.timeline.0,
+        found = lease.epoch.0,
+        found_timeline = lease.timeline.0,
         epoch = now.epoch.0,
         timeline = now.timeline.0,
         "the state store has forgotten (a standby was promoted, or a backup restored): signals from before are looked \
@@ -467,7 +467,7 @@ async fn ticket_call(store: &dyn LeaderStore, request: TicketRequest) -> Result<
     }
 }
 
-/// What the instance table calls it.
+/// The instance's state, as the instance table shows it.
 fn state(elector: &Elector) -> MemberState {
     match elector.role() {
         Role::Follower if elector.row().is_none() => MemberState::Starting,

@@ -1,4 +1,4 @@
-//! What an instance remembers of the fencing number when its store has forgotten it, and whether it can: an instance that
+//! The memory of the fencing number for the case that the store has forgotten it, and whether it works: an instance that
 //! cannot keep a number does not claim one, so it cannot lead.
 
 use crate::shared::Shared;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The most by which a remembered epoch can be above the lease row's: more terms than a group begins in 13 years at ten
+/// The most by which a remembered epoch can be above the lease's: more terms than a group begins in 13 years at ten
 /// a second. What is further away was never a group's number.
 const EPOCHS_FORGOTTEN_MAX: u64 = 1 << 32;
 
@@ -22,8 +22,8 @@ pub trait EpochMemory: Send + Sync {
     /// What was kept in earlier lives.
     fn kept(&self) -> Epochs;
 
-    /// Keeps the higher of each, and returns when that is durable. The error says why it is not: a claim that was to
-    /// follow is then not sent. It should name the place, the cause and what an operator does about it.
+    /// Keeps the higher of each, and returns when that is durable. The error is the reason why it is not: the claim
+    /// that it was kept for is then not sent. It should name the place, the cause and what an operator does about it.
     async fn keep(&self, epochs: Epochs) -> Result<(), String>;
 
     /// Whether [`keep`](Self::keep) would succeed now, with its error if not. Called with every heartbeat, so it should be
@@ -35,7 +35,7 @@ pub trait EpochMemory: Send + Sync {
 }
 
 /// Keeps the number of a claim before any store or service can see it: a process that is killed at any moment claims
-/// above it in its next life (M22). Answers whether the claim may be sent.
+/// above it in its next life (M22). Returns whether the claim may be sent.
 pub(crate) async fn keep_asked(shared: &Shared, now: Time, limit: Duration, request: &ClaimRequest) -> bool {
     let Some(memory) = &shared.epochs else { return true };
     let (token, seq) = (request.observed.token, request.observed.seq);
@@ -48,7 +48,7 @@ pub(crate) async fn keep_asked(shared: &Shared, now: Time, limit: Duration, requ
     kept.is_ok()
 }
 
-/// Keeps the number as granted before anything is done under it, so that an older copy of the row is noticed after a
+/// Keeps the number as granted before anything is done under it, so that an older copy of the lease is noticed after a
 /// restart. Leadership does not depend on that: as a claim, the number was kept.
 pub(crate) async fn keep_granted(shared: &Shared, now: Time, limit: Duration, token: Token) {
     let Some(memory) = &shared.epochs else { return };
@@ -72,7 +72,7 @@ pub(crate) async fn kept_within(
 /// Why this instance cannot lead, if it cannot. Logs when that begins, changes or ends.
 pub(crate) struct Ability {
     missing: watch::Sender<Option<String>>,
-    /// What this process remembers is absurd, until it ends: that the file can be written changes nothing.
+    /// What this process remembers is absurd, and remains so until it ends: that the file can be written changes nothing.
     is_damaged: AtomicBool,
 }
 
@@ -88,10 +88,10 @@ impl Ability {
         }
     }
 
-    /// Answers whether the epoch `known` may be claimed above, or reported, when the lease row has `row`: not when no group
-    /// can have reached it. Such a claim would spend the numbers that there are.
-    pub(crate) fn allows(&self, known: Epoch, row: Epoch) -> bool {
-        let refused = refuse_absurd(known, row);
+    /// Returns whether the epoch `known` may be claimed above, or reported, when the lease has `lease`: not when no group
+    /// can have reached it. Such a claim would use up the numbers that there are.
+    pub(crate) fn allows(&self, known: Epoch, lease: Epoch) -> bool {
+        let refused = refuse_absurd(known, lease);
         if refused.is_err() {
             self.is_damaged.store(true, Relaxed);
             self.set(&refused);

@@ -7,6 +7,7 @@
 //! Read in this order: [`lease`] (the row that decides), [`ports`] (what the stores promise), `election`
 //! (the state machine), then [`recovery`], [`ledger`], `metrics`, [`alert`] and [`catalog`].
 #![no_std]
+#![warn(missing_debug_implementations)]
 
 extern crate alloc;
 

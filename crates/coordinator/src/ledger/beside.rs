@@ -1,4 +1,4 @@
-//! Handlers' calls, and requests beside them.
+//! Handlers' calls that continue while the dispatcher waits for a request or for an event.
 
 use crate::leadership::Leadership;
 use domain::ports::{Answer, SignalLedger};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// Waits for `request`, and lets what is `running` go on meanwhile, so that a slow store holds up no handler. What
+/// Waits for `request` while what is `running` continues, so that a slow store holds up no handler. What
 /// ends is kept in `finished`, also when this is dropped.
 pub(super) async fn beside<R: Future, T>(
     running: &mut FuturesUnordered<R>,
@@ -30,11 +30,18 @@ pub(super) async fn beside<R: Future, T>(
 
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Woken {
+pub(super) enum Woken {
     /// There may be something to claim.
     ByHint,
     /// Something that was running has ended, the time has come, or leadership has changed.
     Otherwise,
+}
+
+#[cfg(feature = "crash-points")]
+impl crate::crash_point::Cancelled for Woken {
+    fn cancelled() -> Self {
+        Self::Otherwise
+    }
 }
 
 /// Waits until something that is `running` ends, which is kept in `finished` then; until leadership changes, `store`
@@ -64,7 +71,7 @@ async fn woken<R: Future>(
     Woken::Otherwise
 }
 
-/// Waits as [`woken`] does, and makes `request` afterwards if it is due by then, while what is `running` goes on.
+/// Waits as [`woken`] does, and makes `request` afterwards if it is due by then, while what is `running` continues.
 pub(super) async fn woken_then<R: Future, T>(
     running: &mut FuturesUnordered<R>,
     finished: &mut Vec<R::Output>,
@@ -80,7 +87,7 @@ pub(super) async fn woken_then<R: Future, T>(
     (woken, Some(beside(running, finished, request).await))
 }
 
-/// The handler's answer. One that does not come in time, or a panic, is no answer: nobody knows.
+/// The handler's answer. One that does not come in time, or a panic, is no answer: the outcome is unknown.
 pub(super) async fn answered(time_max: Duration, call: impl Future<Output = Answer>) -> Answer {
     match timeout(time_max, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(answer)) => answer,

@@ -1,4 +1,4 @@
-//! Signals as a service sees them: accepted anywhere, handed to the handler once, and nothing lost when something
+//! Signals as a service sees them: accepted on every instance, sent to the handler once, and none lost when something
 //! fails in between. On the in-memory stores that pass the contract suites.
 
 #[path = "../log/mod.rs"]
@@ -29,8 +29,8 @@ use tokio::time::timeout;
 const TTL: Duration = Duration::from_secs(1);
 /// A bound for what must happen at all, not for how fast.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// From one look to the next.
-const LOOK: Duration = Duration::from_millis(5);
+/// From one poll to the next.
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// Limits are the store's, and its contract suite has them.
 fn unlimited() -> LedgerSettings {
@@ -42,16 +42,16 @@ async fn eventually<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let looking = async {
+    let polling = async {
         while !is_so().await {
-            // Between two looks, until `what` is so.
-            tokio::time::sleep(LOOK).await;
+            // Between two polls, until `what` is so.
+            tokio::time::sleep(POLL_EVERY).await;
         }
     };
-    eventually(what, looking).await;
+    eventually(what, polling).await;
 }
 
-/// What a broker does with the next order of an instrument; it executes unless told otherwise.
+/// What a broker does with the next order of an instrument; it executes unless the test sets another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
     Executes,
@@ -121,7 +121,7 @@ impl SignalHandler for Broker {
                 self.executed(signal);
                 self.may_go_on.acquire().await.expect("never closed").forget();
             }
-            Mood::Says(outcome) => return Answer { outcome, note: "as told".to_owned() },
+            Mood::Says(outcome) => return Answer { outcome, note: "as the test set".to_owned() },
             Mood::Mute => {
                 self.executed(signal);
                 std::future::pending::<()>().await;
@@ -298,7 +298,7 @@ async fn what_the_handler_did_not_execute_is_handed_over_again() {
 }
 
 /// Every request of the leader's work once without an answer, done or not: everything is executed once, and nothing
-/// is in doubt, because nobody died.
+/// is in doubt, because no instance died.
 #[tokio::test]
 async fn a_lost_answer_of_the_ledger_leaves_no_doubt_and_no_duplicate() {
     for call in [Call::TakeOver, Call::ClaimSignals, Call::Settle] {

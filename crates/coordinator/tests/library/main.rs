@@ -74,7 +74,7 @@ async fn work_runs_while_leading_and_is_dropped_at_a_step_down() {
     let second = start(&database, &opening("second"));
     reached(&second, MemberState::Standby).await;
     first.step_down("the test").await.expect("it leads");
-    assert_eq!(drops.load(Ordering::SeqCst), 1, "the work is stopped before the row is given back");
+    assert_eq!(drops.load(Ordering::SeqCst), 1, "the work is stopped before the lease is released");
     assert!(leader.token().is_err(), "a token must not outlive its leadership");
     reached(&second, MemberState::Active).await;
     first.step_down("again").await.expect_err("it does not lead any more");
@@ -144,7 +144,7 @@ async fn a_state_store_that_is_away_at_the_start_is_waited_for() {
         }
     };
     eventually("it says what it waits for", refused).await;
-    assert!(coordinator.report().is_none(), "there is nothing to tell before the start is done");
+    assert!(coordinator.report().is_none(), "there is nothing to report before the start is done");
     faults.heal();
     reached(&coordinator, MemberState::Active).await;
     assert_eq!(coordinator.ready(), Ok(()));
@@ -204,7 +204,7 @@ async fn without_the_leader_store_it_falls_back_and_returns() {
 }
 
 #[tokio::test]
-async fn a_claim_whose_reply_is_lost_is_held_after_a_look() {
+async fn a_claim_whose_reply_is_lost_is_held_after_the_next_read() {
     let database = FakeDatabase::new();
     let opening = opening("lossy");
     let store = database.process(&opening);
@@ -253,7 +253,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// Blocks the caller, its runtime included, until this instance has told as many renewals.
+/// Blocks the caller, its runtime included, until this instance has reported as many renewals.
 fn block_until_renewed(notices: &mut tokio::sync::broadcast::Receiver<coordinator::Notice>, times: usize) {
     let began = std::time::Instant::now();
     let mut renewals = 0;
@@ -262,7 +262,7 @@ fn block_until_renewed(notices: &mut tokio::sync::broadcast::Receiver<coordinato
         match notices.try_recv().map(|notice| notice.kind) {
             Ok(NoticeKind::Renew { .. }) => renewals += 1,
             Ok(other) => panic!("{other:?} while the service blocks its runtime"),
-            // Between two looks.
+            // Between two polls.
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
@@ -336,7 +336,7 @@ fn a_runtime_that_is_shut_down_hands_over() {
         reached(&second, MemberState::Active).await;
         let terms = store.history(2).await.expect("it answers");
         let reason = terms.last().and_then(|term| term.reason.as_deref());
-        assert_ne!(reason, Some("expired"), "the lease was given back: {terms:?}");
+        assert_ne!(reason, Some("expired"), "the lease was released: {terms:?}");
         second.shutdown().await;
     });
 }
@@ -359,9 +359,9 @@ async fn a_leader_store_that_was_opened_for_another_process_is_refused() {
         (Opening { host: "another".to_owned(), ..mine.clone() }, "the host"),
         (Opening { ttl: TTL * 2, ..mine.clone() }, "LEADER_TTL"),
     ] {
-        match start(&other).err().expect("it is refused") {
+        match start(&other).expect_err("it is refused") {
             StartError::Store { store, what: found, .. } => {
-                assert_eq!((store, found), ("leader store", what))
+                assert_eq!((store, found), ("leader store", what));
             }
             other => panic!("{other}"),
         }

@@ -93,7 +93,7 @@ impl OperatorRequests for Scripted {
 }
 
 #[tokio::test]
-async fn a_third_renewal_that_is_superseded_ends_the_belief_and_is_counted() {
+async fn a_third_renewal_that_is_superseded_ends_the_leadership_and_is_counted() {
     let mut script = MockScript::new();
     let mut order = mockall::Sequence::new();
     script.expect_renewal().times(2).in_sequence(&mut order).returning(|| None);

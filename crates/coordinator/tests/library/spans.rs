@@ -66,12 +66,14 @@ impl Subscriber for Spans {
         let mut message = Fields(String::new());
         event.record(&mut message);
         let named = self.named.lock().expect("no panic");
-        let spans = ENTERED.with_borrow(|ids| {
-            ids.iter()
-                .map(|id| format!("{}: ", named[usize::try_from(*id).expect("small") - 1]))
-                .collect::<String>()
+        let mut line = String::new();
+        ENTERED.with_borrow(|ids| {
+            for id in ids {
+                line += &named[usize::try_from(*id).expect("a place") - 1];
+                line += ": ";
+            }
         });
-        self.lines.lock().expect("no panic").push(spans + &message.0);
+        self.lines.lock().expect("no panic").push(line + &message.0);
     }
 
     fn enter(&self, id: &Id) {

@@ -49,7 +49,7 @@ fn facts_missing(workspace: &Workspace) -> Result<Vec<String>, String> {
         match metadata.packages.iter().find(|package| package.name.as_str() == name) {
             Some(package) => problems.extend(missing(package)),
             None => {
-                problems.push(format!("{name} is not a member: correct the list in xtask/src/registry.rs"))
+                problems.push(format!("{name} is not a member: correct the list in xtask/src/registry.rs"));
             }
         }
     }

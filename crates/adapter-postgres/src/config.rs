@@ -1,4 +1,5 @@
-//! What a process says about itself and about its database.
+//! [`PostgresConfig`]: the identity of this process, its database, and the names of the relations. Every name
+//! that becomes part of a statement is checked here.
 
 use crate::hosts;
 use crate::names::SchemaName;
@@ -6,30 +7,31 @@ use domain::id::{GroupId, InstanceId, Nonce};
 use std::fmt;
 use std::time::Duration;
 
-/// Longest identifier PostgreSQL keeps, in bytes; it cuts longer ones without an error.
+/// Longest identifier that PostgreSQL keeps, in bytes. It truncates longer ones without an error.
 pub(crate) const IDENTIFIER_LEN_MAX: usize = 63;
 
 /// Configuration of a [`PostgresStore`](crate::PostgresStore). `Debug` shows no password.
 #[derive(Clone)]
 pub struct PostgresConfig {
-    /// As libpq has it: `postgres://user:password@host1:5432,host2:5432/db?target_session_attrs=read-write`.
-    /// Hosts are tried in turn; only a primary is accepted, whatever `target_session_attrs` says.
+    /// URL in libpq's form:
+    /// `postgres://user:password@host1:5432,host2:5432/db?target_session_attrs=read-write`. The store tries
+    /// the hosts in turn and accepts only a primary, whatever `target_session_attrs` says.
     pub url: String,
-    /// Whose lease row.
+    /// Election group of this process.
     pub group: GroupId,
-    /// This process.
+    /// Id of this instance.
     pub id: InstanceId,
-    /// This start of it.
+    /// Nonce of this start of the process.
     pub nonce: Nonce,
-    /// The host it runs on, for the history.
+    /// Host of this process, shown in the history.
     pub host: String,
-    /// LEADER_TTL. Bounds how long a statement of the election may take or hold a lock.
+    /// LEADER_TTL. It bounds how long a statement of the election may run or hold a lock.
     pub ttl: Duration,
-    /// Schema of the lease and of all other tables. What `search_path` says plays no part.
+    /// Schema of the lease and of all other tables; `search_path` has no effect.
     pub schema: SchemaName,
-    /// Relation of the open positions.
+    /// Relation with the open positions.
     pub positions: RelationName,
-    /// Relation of the portfolio row.
+    /// Relation with the portfolio row.
     pub portfolio: RelationName,
 }
 
@@ -49,10 +51,10 @@ impl fmt::Debug for PostgresConfig {
     }
 }
 
-/// A table or view, `name` or `schema.name`, exactly as PostgreSQL stores it (letters keep their case). A `name` alone is
-/// in [`PostgresConfig::schema`].
+/// Name of a table or view, `name` or `schema.name`, exactly as PostgreSQL stores it (letters keep their
+/// case). A `name` without a schema is in [`PostgresConfig::schema`].
 ///
-/// The only text that becomes part of a statement: its parts are letters, digits and underscores, and
+/// It is the only text that becomes part of a statement. Its parts are letters, digits and underscores, and
 /// they are quoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelationName {
@@ -60,7 +62,7 @@ pub struct RelationName {
     name: String,
 }
 
-/// The text does not name a relation.
+/// Error for a text that does not name a relation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a relation: `name` or `schema.name`, each 1 to 63 of A-Z a-z 0-9 _ and no digit first")]
 pub struct InvalidRelation(pub String);
@@ -79,7 +81,7 @@ impl RelationName {
         }
     }
 
-    /// As a statement has it: every part in double quotes. Without a schema of its own it is in `schema`.
+    /// The name for a statement: every part in double quotes. A name without a schema is in `schema`.
     pub(crate) fn quoted(&self, schema: &SchemaName) -> String {
         match &self.schema {
             Some(schema) => format!("\"{schema}\".\"{}\"", self.name),
@@ -97,7 +99,7 @@ impl fmt::Display for RelationName {
     }
 }
 
-/// Whether it can be quoted as it is and be what PostgreSQL stores.
+/// Whether PostgreSQL stores the quoted text unchanged.
 pub(crate) fn is_identifier(text: &str) -> bool {
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     starts_well
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_more_than_a_name_is_refused() {
+    fn a_text_that_is_more_than_a_name_is_refused() {
         let too_long = "a".repeat(64);
         for text in ["", ".", "a.", ".a", "a.b.c", "1a", "a b", "a\"b", "a;b", "a--", "é", too_long.as_str()]
         {

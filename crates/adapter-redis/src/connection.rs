@@ -232,7 +232,10 @@ impl Connection {
         match subscribed {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(unanswered(&self.endpoint, &error, limit)),
-            Err(_) => Err(StoreError::Unknown(format!("Redis at {}: the subscription was not confirmed", self.endpoint))),
+            Err(_) => Err(StoreError::Unknown(format!(
+                "Redis at {}: the subscription was not confirmed",
+                self.endpoint
+            ))),
         }
     }
 

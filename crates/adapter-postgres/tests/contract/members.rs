@@ -1,4 +1,4 @@
-//! The instance table's old lines.
+//! Cases about old lines of the instance table.
 
 use crate::cases;
 use crate::databases::{Databases, lead, opening};
@@ -32,7 +32,7 @@ fn line(opening: &Opening) -> Member {
     }
 }
 
-/// By the sweep of whoever leads: a heartbeat writes its own line and touches no other.
+/// The leader's sweep removes them; a heartbeat writes its own line and changes no other.
 async fn a_sweep_takes_the_lines_of_the_day_before_away(databases: &Databases) {
     let openings = ["dead", "quiet", "leader"].map(|id| opening("pruned", id));
     for opening in &openings {

@@ -78,7 +78,11 @@ pub async fn a_silent_server_leaves_one_request_unknown_and_refuses_the_rest() {
     if let Some(ticket) = a.back().await {
         let claim = ticket.claim.expect("ours");
         assert!(sent.contains(&claim), "a refused acquire was executed");
-        assert_eq!(a.acquire(claim, None).await, Ok(Acquire::Granted), "after an unknown outcome the caller tries again");
+        assert_eq!(
+            a.acquire(claim, None).await,
+            Ok(Acquire::Granted),
+            "after an unknown outcome the caller tries again"
+        );
     }
 }
 

@@ -159,7 +159,7 @@ pub(crate) async fn claim(lane: &Lane, me: &Identity, request: &ClaimRequest) ->
         .bind(request.holder.as_str())
         .bind(row::text(&me.host))
         .bind(row::milliseconds(request.ttl))
-        .bind(me.payload(Hint::Row))
+        .bind(me.payload(Hint::Lease))
         .bind(bigint(request.floor.0))
         .bind(request.forgotten);
     let Some(row) = lane.optional(statement).await? else {
@@ -184,7 +184,7 @@ pub(crate) async fn renew(
 ) -> Result<Renewal, StoreError> {
     let statement = bind_token(RENEW, me, token)
         .bind(bigint(seq.0))
-        .bind(me.payload(Hint::Row))
+        .bind(me.payload(Hint::Lease))
         .bind(i64::from(current.0))
         .bind(bigint(me.reached(token).0));
     let row = lane.one(statement).await?;
@@ -208,7 +208,7 @@ pub(crate) async fn release(
     let statement = bind_token(RELEASE, me, token)
         .bind(bigint(seq.0))
         .bind(row::text(reason))
-        .bind(me.payload(Hint::Row))
+        .bind(me.payload(Hint::Lease))
         .bind(bigint(me.reached(token).0));
     Ok(if lane.optional(statement).await?.is_some() { Release::Released } else { Release::Superseded })
 }
@@ -230,6 +230,6 @@ pub(crate) async fn note_forgotten(
     found: &Token,
     known: Epoch,
 ) -> Result<Noted, StoreError> {
-    let statement = bind_token(NOTE_FORGOTTEN, me, found).bind(bigint(known.0)).bind(me.payload(Hint::Row));
+    let statement = bind_token(NOTE_FORGOTTEN, me, found).bind(bigint(known.0)).bind(me.payload(Hint::Lease));
     Ok(if lane.optional(statement).await?.is_some() { Noted::Noted } else { Noted::Superseded })
 }

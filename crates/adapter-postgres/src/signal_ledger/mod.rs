@@ -11,7 +11,6 @@
 //!
 //! Statements that lock several signals, and may wait for one, lock them in the order of their fingerprints,
 //! so no two of them ever wait for each other.
-//! of them ever wait for each other.
 
 mod claim;
 mod operator;

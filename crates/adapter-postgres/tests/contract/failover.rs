@@ -110,7 +110,7 @@ async fn a_restarted_server_costs_one_answer_of_each_lane(_: &Databases) {
     let token = lead(&store, &opening).await;
     // Two idle sessions of each lane: after one is found dead, the other is probed.
     let polls = tokio::join!(store.observe(), store.observe(), store.counts(), store.counts());
-    assert!(matches!(looks, (Ok(_), Ok(_), Ok(_), Ok(_))), "{looks:?}");
+    assert!(matches!(polls, (Ok(_), Ok(_), Ok(_), Ok(_))), "{polls:?}");
     server.kill();
     server.start();
     let lost = store.renew(&token, Seq(1), token.timeline).await;

@@ -70,7 +70,7 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
         "a new group in a schema that is there"
     );
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current), "and again");
-    store.heartbeat(&member(&opening)).await.expect("beat");
+    store.heartbeat(&member(&opening)).await.expect("heartbeat");
     let token = lead(&store, &opening).await;
     assert!(matches!(store.renew(&token, Seq(1), token.timeline).await, Ok(Renewal::Renewed { .. })));
     RawPortfolio::read(&store).await.expect("portfolio");

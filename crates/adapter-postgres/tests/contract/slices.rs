@@ -302,7 +302,7 @@ async fn submitted_and_reported_signals_are_found_by_their_index(databases: &Dat
     assert!(matches!(claim, Ok(SignalClaim::Claimed(_))), "{claim:?}");
     let arguments =
         format!("{}, '{{new}}', '{{1}}', '{{done}}', ARRAY[NULL], 'x', 'x', 'hint'", plans.held());
-    let (rows, plan) = plans.rows(adapter_postgres::statements::SETTLE, &arguments).await;
+    let (rows, plan) = plans.rows(adapter_postgres::statements::RECORD, &arguments).await;
     assert!(rows < ROWS_MAX, "{rows} rows: {plan}");
     let counts = plans.store.counts().await.expect("the database is there");
     assert_eq!(counts.done, 901, "handed in, claimed and reported");

@@ -65,7 +65,7 @@ impl Script {
         let filled = [
             filled(statements::SUBMIT, &submit),
             filled(statements::CLAIM, &claim),
-            filled(statements::SETTLE, &settle),
+            filled(statements::RECORD, &settle),
         ];
         Self::of(&filled)
     }

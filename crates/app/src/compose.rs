@@ -1,8 +1,9 @@
-//! The only file that names concrete stores: from the configuration to the ports.
+//! [`Stores`]: the stores of a process. This is the only file that names concrete stores.
 
 use crate::config::Config;
 use crate::identity::{DataDir, Identity};
-/// Must listen to this process's tracing: it turns a cancelled synchronous commit into an unknown outcome.
+/// A layer for `tracing` that turns a cancelled synchronous commit into an unknown outcome. The process must
+/// install it.
 pub use adapter_postgres::CommitWarnings;
 use adapter_postgres::{PostgresConfig, PostgresStore};
 use adapter_redis::{RedisConfig, RedisStore};
@@ -11,18 +12,18 @@ use domain::ports::{LeaderStore, SignalLedger, StateStore};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A request to Redis never takes longer, however long the lease.
+/// Longest timeout of a request to Redis, however long LEADER_TTL is.
 const REDIS_REQUEST_MAX: Duration = Duration::from_secs(2);
 
 /// The stores of one process. Nothing is connected yet.
 pub struct Stores {
     /// Decides who leads.
     pub state: Arc<dyn StateStore>,
-    /// Keeps the signals; in the same database.
+    /// Keeps the signals, in the same database.
     pub ledger: Arc<dyn SignalLedger>,
-    /// Makes it fast.
+    /// Makes failover faster; optional.
     pub leader: Option<Arc<dyn LeaderStore>>,
-    /// What they are, for people; no secrets.
+    /// Description of the stores to print; contains no secrets.
     pub told: String,
     closing: Closing,
 }
@@ -38,10 +39,10 @@ enum Database {
 }
 
 impl Stores {
-    /// The stores that `config` names, as `identity` uses them.
+    /// The stores that `config` names, for the process `identity`.
     ///
     /// # Errors
-    /// A sentence about the setting that an adapter refuses.
+    /// A message about the setting that an adapter refuses.
     pub fn new(config: &Config, data_dir: &DataDir, identity: &Identity) -> Result<Self, String> {
         let redis = config.redis.as_ref().map(|redis| redis_store(config, redis, identity)).transpose()?;
         let (database, told) = match &config.postgres {
@@ -96,10 +97,10 @@ fn redis_store(
     store.map(Arc::new).map_err(|error| error.to_string())
 }
 
-/// What the adapter refuses of a URL of PostgreSQL, so that it is refused where settings are judged.
+/// Checks a URL of PostgreSQL as the adapter will, so that the check of the settings can refuse it.
 ///
 /// # Errors
-/// The reason, which shows no value of the URL.
+/// The reason; it shows no value of the URL.
 pub fn check_postgres_url(url: &str) -> Result<(), String> {
     adapter_postgres::check_url(url).map_err(|fault| fault.reason().to_owned())
 }

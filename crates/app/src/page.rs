@@ -1,4 +1,4 @@
-//! What the HTTP face shows: the coordinator and the state store, behind one trait.
+//! [`Page`]: the data of the HTTP pages, from the coordinator and the state store.
 
 use adapter_http::{Backend, LeaderView, Pull, Reported};
 use adapter_otel::Exposition;
@@ -13,18 +13,18 @@ use domain::ports::{ListQuery, Recorded, Report, SignalClaim, StateStore, StoreE
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How soon the leader's address is looked up again when the instance table did not have it.
-const LOOK_UP_AGAIN: Duration = Duration::from_secs(2);
+/// Pause before the leader's address is read again if the instance table did not contain it.
+const READ_AGAIN: Duration = Duration::from_secs(2);
 
-/// Lines of the audit that a signal's page shows: a signal has some ten.
+/// Most lines of the audit on a signal's page; a signal usually has about ten.
 const AUDIT_LINES: u32 = 200;
 
-/// How signals reach whoever acts on them.
+/// Way in which signals reach their handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// The leader hands them to a handler.
+    /// The leader sends them to a handler.
     Pushed,
-    /// A service asks the leader for them.
+    /// A service pulls them from the leader.
     Pulled,
 }
 
@@ -35,7 +35,7 @@ pub struct Page {
     ledger: Ledger,
     delivery: Delivery,
     exposition: Exposition,
-    /// The leader whose address is known.
+    /// The leader whose address is known, and the address.
     leader: Mutex<Option<(InstanceId, String)>>,
 }
 
@@ -50,7 +50,7 @@ impl Page {
         Self { coordinator, state, ledger, delivery, exposition, leader: Mutex::new(None) }
     }
 
-    /// Keeps the leader's address at hand, which only the instance table knows. Runs until it is dropped.
+    /// Keeps the leader's address up to date; only the instance table contains it. Runs until it is dropped.
     pub async fn follow_the_leader(&self) {
         let mut seen = self.coordinator.leadership();
         loop {
@@ -64,7 +64,7 @@ impl Page {
             // The sender lives as long as the coordinator.
             let changed = seen.wait_for(|now| now.leader != leader);
             if missing {
-                let _ = tokio::time::timeout(LOOK_UP_AGAIN, changed).await;
+                let _ = tokio::time::timeout(READ_AGAIN, changed).await;
             } else {
                 let _ = changed.await;
             }
@@ -72,7 +72,7 @@ impl Page {
     }
 
     async fn address_of(&self, leader: &InstanceId) -> Option<String> {
-        let members = tokio::time::timeout(LOOK_UP_AGAIN, self.state.members()).await.ok()?.ok()?;
+        let members = tokio::time::timeout(READ_AGAIN, self.state.members()).await.ok()?.ok()?;
         let line = members.into_iter().find(|seen| seen.member.id == *leader)?;
         Some(line.member.address)
     }

@@ -273,7 +273,7 @@ fn an_outage_is_told_once_and_what_waited_arrives_after_it() {
     receiver.becomes(Conduct::Takes);
     for what in ["spans", "metrics"] {
         until("it is taken again", || {
-            group.process("a").log().contains(&format!("OTLP: {what} are taken again")).then_some(())
+            group.process("a").log().contains(&format!("OTLP: {what} are accepted again")).then_some(())
         });
     }
     for (name, epoch) in [
@@ -290,7 +290,7 @@ fn an_outage_is_told_once_and_what_waited_arrives_after_it() {
     assert_eq!(group.process("a").wait_exit(PATIENCE).code(), Some(0));
     let log = group.process("a").log();
     for what in ["spans", "metrics"] {
-        for told in ["are not taken, which holds nothing up: ", "are taken again"] {
+        for told in ["are not accepted; the instance continues: ", "are accepted again"] {
             assert_eq!(log.matches(&format!("OTLP: {what} {told}")).count(), 1, "{what} {told} in\n{log}");
         }
     }

@@ -1,5 +1,5 @@
-//! Who calls. There are no tokens yet, and the listener is on loopback: whoever is on this host may do everything.
-//! A web page in a browser on this host may not, and it can reach loopback too.
+//! Checks of the caller. There are no tokens yet, and the listener is on loopback: every process on this host
+//! may do everything. A web page in a browser on this host can reach loopback too, but must not do anything.
 
 use axum::extract::Request;
 use axum::http::header::{HOST, HeaderName, ORIGIN};
@@ -11,17 +11,17 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Both ends of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {
-    /// Where it comes from.
+    /// Address of the client.
     pub(crate) remote: SocketAddr,
-    /// The address that it came in on.
+    /// Address on which the connection arrived.
     pub(crate) local: SocketAddr,
 }
 
-/// Why a request is refused, whatever it asks; `None` when it is not.
+/// The reason to refuse a request, whatever its path; `None` to accept it.
 ///
-/// A name that an attacker has pointed at this host (DNS rebinding) is not one of ours, so its pages cannot read
-/// what is here. What changes something comes from no page but our own: a browser says where it comes from, and
-/// everything that is no browser says nothing of the kind.
+/// A name that an attacker has pointed at this host (DNS rebinding) is not one of ours, so the attacker's
+/// pages cannot read from here. Only our own pages may change anything: a browser sends the origin of a page,
+/// and other clients send no origin.
 pub(crate) fn refusal(request: &Request) -> Option<&'static str> {
     let local = request.extensions().get::<Caller>().map(|caller| caller.local.ip());
     let authority = request.uri().authority().map(|authority| Some(authority.as_str()));
@@ -34,12 +34,12 @@ pub(crate) fn refusal(request: &Request) -> Option<&'static str> {
     }
     let changes_nothing = matches!(*request.method(), Method::GET | Method::HEAD);
     if !changes_nothing && !is_from_here(request.headers()) {
-        return Some("a page of another origin may not ask for this");
+        return Some("a page of another origin must not send this request");
     }
     None
 }
 
-/// Whether no browser says that a page of another origin sends this.
+/// Whether no header says that a page of another origin sends the request.
 fn is_from_here(headers: &HeaderMap) -> bool {
     let own = headers.get(HOST).and_then(|host| host.to_str().ok()).map(|host| format!("http://{host}"));
     let is_own = |origin: &str| own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(origin));
@@ -48,13 +48,13 @@ fn is_from_here(headers: &HeaderMap) -> bool {
         && values(headers, &SEC_FETCH_SITE).all(sites)
 }
 
-/// All headers of that name; `None` for one that is no text.
+/// All headers with that name; `None` for one that is not text.
 fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = Option<&'a str>> {
     headers.get_all(name).into_iter().map(|value| value.to_str().ok())
 }
 
-/// Whether a host, with or without a port, is loopback or the `local` address. Any port will do: a tunnel to this
-/// host has its own.
+/// Whether a host, with or without a port, is loopback or the `local` address. The port does not matter,
+/// because a tunnel to this host has a different one.
 fn is_ours(host: &str, local: Option<IpAddr>) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,

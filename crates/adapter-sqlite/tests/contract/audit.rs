@@ -53,7 +53,7 @@ async fn append_only(_: Arc<Files>) {
     assert_eq!(before.len(), 2);
     let line = "(number, group_id, at_ms, who, origin, what, attempt) VALUES (1, 'g', 1, 'x', 'x', 'x', 0)";
     for hostile in [
-        "UPDATE coordinator_audit SET who = 'somebody else'",
+        "UPDATE coordinator_audit SET who = 'another client'",
         "UPDATE coordinator_audit SET number = 9 WHERE number = 1",
         "DELETE FROM coordinator_audit",
         "DELETE FROM coordinator_audit WHERE number = 1",

@@ -153,7 +153,7 @@ impl Prints {
         Ok(Self { either, code })
     }
 
-    /// With what stands for a part of a text put in its place.
+    /// The page with the placeholders replaced by `fill`.
     pub fn filled(&self, fill: impl Fn(&str) -> String) -> Self {
         let fill = |parts: &Parts| Parts {
             texts: parts.texts.iter().map(|text| fill(text)).collect(),

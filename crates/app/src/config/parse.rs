@@ -215,9 +215,9 @@ mod tests {
         }
         for (text, advice) in [
             ("https://h:4318/s3cret", "let a proxy on this host speak TLS"),
-            ("http://s3cret:x@h:4318", "no user and password"),
+            ("http://s3cret:x@h:4318", "user and password"),
             ("h:4318", "http://"),
-            ("", "wanted"),
+            ("", "required"),
             ("http://h:4318/v1/metrics", "leave /v1/metrics or /v1/traces away"),
             ("http://h:4318/v1/traces/?s3cret", "leave /v1/metrics or /v1/traces away"),
         ] {

@@ -119,7 +119,7 @@ async fn faults_are_all_named_at_once_the_first_of_them_first() {
         "an offset is required",
         "A-Z a-z 0-9",
         "RFC 3339",
-        "in the payload too",
+        "the payload contains it too",
     ]) {
         assert!(detail.contains(part), "{detail} / {part}");
     }

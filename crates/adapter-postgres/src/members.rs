@@ -13,13 +13,13 @@ use sqlx::postgres::PgRow;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-/// More terms than a page shows.
+/// Most terms that one request reads; more than a page shows.
 const TERMS_READ_MAX: u32 = 10_000;
 
-/// $1 group, $2 id, $3 nonce, $4 host, $5 address, $6 status, $7 epoch, $8 fallback, $9 alerts,
-/// $10 version, $11 started, $12 settings, $13 why it cannot lead. `written` reads from `before`, so that it runs after it: `before` has the line
-/// as the last writer left it, under a lock.
-const BEAT: &str = "\
+/// $1 group, $2 id, $3 nonce, $4 host, $5 address, $6 status, $7 epoch, $8 fallback, $9 alerts, $10 version,
+/// $11 started, $12 settings, $13 why it cannot lead. `written` reads from `before`, so that it runs after
+/// it: `before` is the line as the last writer left it, under a lock.
+const HEARTBEAT: &str = "\
     WITH before AS (
         SELECT nonce, started_ms FROM coordinator_member WHERE group_id = $1 AND id = $2 FOR UPDATE),
     written AS (
@@ -41,8 +41,8 @@ const BEAT: &str = "\
 
 const LEAVE: &str = "DELETE FROM coordinator_member WHERE group_id = $1 AND id = $2 AND nonce = $3";
 
-/// $1 group, $2 limit, which leaves out the oldest heartbeats. The age is the difference of two times of the same clock.
-/// Lines of the day before are left to the sweep.
+/// $1 group, $2 limit, which leaves out the oldest heartbeats. The age is the difference of two readings of
+/// the same clock. Lines older than a day are left to the sweep.
 const MEMBERS: &str = "\
     SELECT left(id, 128) AS id, left(nonce, 32) AS nonce, left(host, 256) AS host,
            left(address, 256) AS address, left(status, 32) AS status, epoch, fallback, alerts::bigint,
@@ -53,7 +53,7 @@ const MEMBERS: &str = "\
           ORDER BY beat_at DESC LIMIT $2) AS latest
     ORDER BY latest.id COLLATE \"C\"";
 
-/// $1 group, $2 limit. By the order in which they were written: times may jump.
+/// $1 group, $2 limit. In the order in which the terms were written, because times may jump.
 const HISTORY: &str = "\
     SELECT tl, epoch, left(holder, 128) AS holder, left(host, 256) AS host,
            (extract(epoch FROM from_at) * 1000)::bigint AS from_ms,
@@ -68,16 +68,16 @@ const LEASE: &str = "\
             WHERE term.group_id = $1 AND term.claim = lease.claim ORDER BY term.ordinal DESC LIMIT 1) AS since_ms
     FROM coordinator_lease AS lease WHERE group_id = $1";
 
-/// `beaten`: whether this process wrote its line before.
+/// Writes this process's heartbeat. `written_before`: whether this process has written its line before.
 pub(crate) async fn heartbeat(
     lane: &Lane,
     me: &Process,
-    beaten: &AtomicBool,
+    written_before: &AtomicBool,
     member: &Member,
 ) -> Result<Heartbeat, StoreError> {
     let statement = me
         .names
-        .query(BEAT)
+        .query(HEARTBEAT)
         .bind(me.identity.group.as_str())
         .bind(member.id.as_str())
         .bind(member.nonce.to_string())
@@ -97,7 +97,7 @@ pub(crate) async fn heartbeat(
         Some(text) => Some((nonce(columns, text)?, columns.required("started_ms")?)),
         None => None,
     };
-    let ours = beaten.swap(true, Relaxed);
+    let ours = written_before.swap(true, Relaxed);
     Ok(Heartbeat {
         changes_last_hour: Columns::of("coordinator_term", &row).number("changes")?,
         displaced: before.filter(|(nonce, _)| ours && *nonce != member.nonce),

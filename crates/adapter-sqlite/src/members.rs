@@ -1,4 +1,4 @@
-//! The instance table and the history: what an operator reads.
+//! The instance table and the history, which the operator reads.
 
 use crate::config::SqliteConfig;
 use crate::fence::integer;
@@ -13,18 +13,18 @@ use domain::ports::{MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
 use std::time::Duration;
 
-/// What a heartbeat found on its way: the columns of [`Heartbeat`], not yet judged.
+/// Result of a heartbeat: the columns of [`Heartbeat`], not yet judged.
 pub(crate) struct Written {
     /// Terms begun in the last 60 minutes.
     pub(crate) changes_last_hour: u32,
-    /// Whose line it overwrote, if there was one.
+    /// Nonce and start of the process whose line it overwrote, if there was one.
     pub(crate) before: Option<(Nonce, i64)>,
-    /// When the store was last known to have forgotten.
+    /// Time at which the store was last found to have forgotten.
     pub(crate) forgot_ms: Option<i64>,
 }
 
 impl Written {
-    /// What a process with `nonce` concludes, which had written its line before or not.
+    /// The conclusion of the process with `nonce`. `written_before`: whether it had written its line before.
     pub(crate) fn judged(self, nonce: Nonce, written_before: bool) -> Heartbeat {
         let displaced = self.before.filter(|(other, _)| written_before && *other != nonce);
         Heartbeat { changes_last_hour: self.changes_last_hour, displaced, forgot_ms: self.forgot_ms }

@@ -1,4 +1,4 @@
-//! The servers that other tests stand on: they start, stop, pause and leave nothing behind.
+//! Tests of the servers that other tests need: they start, stop, pause, and leave nothing behind.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -62,7 +62,7 @@ async fn a_standby_follows_and_is_promoted_to_another_timeline() {
     backend::execute(&primary.url(), "INSERT INTO t VALUES (7)").await.unwrap();
     let followed = async {
         while backend::text(&standby.url(), "SELECT n::text FROM t").await.as_deref() != Some("7") {
-            // Between two looks: replication tells the standby's clients nothing.
+            // A pause between two polls, because replication does not notify the standby's clients.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

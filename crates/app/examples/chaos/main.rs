@@ -1,15 +1,15 @@
 //! Chaos with real processes: `cargo xtask chaos`.
 //!
-//! Three coordinators on a real Redis and a real PostgreSQL with a standby. Each reaches each store through a
-//! TCP proxy of its own. A client submits signals all the time, by HTTP to one instance after the other, the leader
-//! works through the ledger and sends them to a broker (a file in which everything stays that was ever sent), and
-//! meanwhile one fault after the other hits processes, network and stores; several at a time. In healed times, and
-//! at the end, exactly one instance must lead and every acknowledged signal must have been executed exactly once.
-//! What every process told is judged by the named invariants of `contract`. In quiet phases, with no fault for
-//! 3 LEADER_TTL before them, a term must not end: see [`quiet`].
+//! Three coordinators run on a real Redis and a real PostgreSQL with a standby. Each reaches each store
+//! through a separate TCP proxy. A client continuously submits signals by HTTP to one instance after the
+//! other. The leader processes the ledger and sends the signals to a broker (a file that keeps every order).
+//! During that time faults hit processes, network and stores, several at a time. In healed times, and at the
+//! end, exactly one instance must lead and every acknowledged signal must have been executed exactly once.
+//! The named invariants of `contract` judge the events of every process. In quiet phases, which begin after 3
+//! LEADER_TTL without a fault, a term must not end: see [`quiet`].
 //!
-//! Then the pattern that everybody uses (`naive.rs`) goes through the same kinds of faults, on the same
-//! servers, and its duplicates are told beside ours.
+//! Then the usual pattern (`naive.rs`) goes through the same kinds of faults, on the same servers, and the
+//! report shows its duplicates next to ours.
 //!
 //! With `--signals` it is another campaign, about the ledger alone: see [`signals`].
 
@@ -43,13 +43,13 @@ use storm::{Ground, Stop, Storm};
 use system::{Orders, System, Which};
 use tempfile::TempDir;
 
-/// The naive pattern gets this part of the faults, up to a limit: enough to show what it does.
+/// The naive pattern gets this part of the faults, up to a limit: enough to show its behaviour.
 const NAIVE_SHARE: u32 = 2;
 const NAIVE_FAULTS_MAX: u32 = 100;
-/// Exit code after Ctrl-C, as shells have it.
+/// Exit code after Ctrl-C, as in shells.
 const INTERRUPTED: u8 = 130;
 
-/// What was asked for.
+/// The command line.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Binary of the coordinator
@@ -58,17 +58,17 @@ struct Arguments {
     /// Binary of the naive pattern
     #[arg(long, required_unless_present = "signals")]
     naive: Option<PathBuf>,
-    /// How many faults
+    /// Number of faults
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     faults: u32,
-    /// Instead: so many signals, while the leader is killed, stopped and cut off every few seconds
+    /// Instead: number of signals, while the leader is killed, stopped and cut off every few seconds
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100000",
           conflicts_with_all = ["faults", "only"], value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     signals: Option<u64>,
-    /// The same seed draws the same faults [default: from the clock]
+    /// Seed; the same seed draws the same faults [default: from the clock]
     #[arg(long)]
     seed: Option<u64>,
-    /// Only faults of this kind; may be given several times [default: all]
+    /// Only faults of this kind; can be repeated [default: all]
     #[arg(long, value_name = "KIND", value_parser = Kind::parse)]
     only: Vec<Kind>,
     /// File for the figures, as JSON
@@ -76,17 +76,17 @@ struct Arguments {
     record: Option<PathBuf>,
 }
 
-/// What a campaign found.
+/// Result of a campaign.
 struct Findings {
-    /// For people.
+    /// Table to print.
     table: String,
-    /// For machines.
+    /// Record for the evidence.
     record: Value,
     /// Whether everything that must hold does.
     verdict: Verdict,
 }
 
-/// Of a campaign.
+/// Verdict of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Holds,
@@ -127,7 +127,7 @@ fn run(arguments: &Arguments, directory: &Path, interrupts: &Interrupts) -> Resu
     }
 }
 
-/// Every kind of fault against ours, and against what everybody writes.
+/// Every kind of fault, for the coordinator and for the usual pattern.
 fn faults(
     arguments: &Arguments,
     seed: u64,
@@ -172,7 +172,7 @@ fn conclude(arguments: &Arguments, findings: &Findings, directory: TempDir) -> E
     }
 }
 
-/// The logs stay, and where.
+/// Keeps the logs and prints their directory.
 fn keep(directory: TempDir) -> ExitCode {
     eprintln!("the logs are in {}", directory.keep().display());
     ExitCode::FAILURE

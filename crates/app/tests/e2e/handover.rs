@@ -1,4 +1,4 @@
-//! `coordinator step-down` where a handover makes no sense: refused with the reason, unless it is forced.
+//! Tests of `coordinator step-down` if a handover is useless: refused with the reason, unless it is forced.
 
 use crate::TTL;
 use crate::group::Group;
@@ -26,7 +26,7 @@ fn a_leader_without_a_successor_is_not_asked_unless_forced() {
 }
 
 #[test]
-fn a_leader_that_is_dead_is_named_at_once() {
+fn a_dead_leader_is_named_at_once() {
     let mut group = Group::embedded(TTL);
     group.start("a");
     group.wait_active("a");
@@ -43,7 +43,7 @@ fn a_leader_that_is_dead_is_named_at_once() {
 
 /// As with a full disk: the draft of the file of epochs cannot be created.
 #[test]
-fn an_instance_that_cannot_keep_its_number_is_no_candidate_and_says_why() {
+fn an_instance_that_cannot_keep_its_number_is_no_candidate_and_reports_why() {
     let mut group = Group::embedded(TTL);
     group.start("a");
     group.wait_active("a");
@@ -73,7 +73,7 @@ fn an_instance_that_cannot_keep_its_number_is_no_candidate_and_says_why() {
 }
 
 #[test]
-fn a_leader_that_leads_again_is_no_success() {
+fn a_handover_to_the_same_leader_is_a_failure() {
     let mut group = Group::embedded(TTL);
     group.start("a");
     group.wait_active("a");

@@ -7,17 +7,17 @@ use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt, TestcontainersError};
 use tokio::runtime::Runtime;
 
-/// An orderly stop that takes longer, in seconds, is cut short by a kill.
+/// Timeout of an orderly stop, in seconds; after it, the server is killed.
 const STOP_SECONDS_MAX: i32 = 20;
 
-/// What to run.
+/// Description of the container.
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) repository: &'static str,
     pub(super) tag: &'static str,
-    /// Inside.
+    /// Port inside the container.
     pub(super) port: u16,
-    /// Outside; fixed, because a port of the engine's choice changes with every start.
+    /// Port outside; fixed, because a port that the engine chooses changes with every start.
     pub(super) host_port: u16,
     pub(super) environment: Vec<(&'static str, &'static str)>,
     pub(super) arguments: Vec<String>,

@@ -1,4 +1,4 @@
-//! Clients that submit signals beside each other, as fast as they are acknowledged.
+//! [`Clients`]: clients that submit signals in parallel, as fast as they are acknowledged.
 
 use crate::fault::Dice;
 use crate::submission::{Doors, Said, Submission};
@@ -8,24 +8,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How many clients there are.
+/// Number of clients.
 pub const CLIENTS: u64 = 8;
-/// How many instruments. More than a leader works on at a time, so that it is never short of work.
+/// Number of instruments: more than a leader works on at a time, so that it always has work.
 pub const INSTRUMENTS: u64 = 50;
-/// From a failure to the next attempt, elsewhere.
+/// Pause after a failure before the next attempt, at another instance.
 const RETRY: Duration = Duration::from_millis(20);
 
 /// A signal that was acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// Its name.
+    /// Id of the signal.
     pub id: String,
-    /// What it is about.
+    /// Instrument of the signal.
     pub instrument: String,
 }
 
-/// The clients. Dropped: they submit no more.
-pub struct Crowd {
+/// The clients. When it is dropped, they submit no more.
+pub struct Clients {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<()>>,
 }
@@ -34,16 +34,16 @@ struct Shared {
     count: u64,
     begun: AtomicU64,
     done: AtomicU64,
-    /// Requests that were made for all of them.
+    /// Number of requests for all signals.
     attempts: AtomicU64,
     ending: AtomicBool,
-    /// Of each client, in its order.
+    /// Acknowledged signals of each client, in its order.
     acknowledged: Vec<Mutex<Vec<Acknowledged>>>,
     refused: Mutex<Vec<String>>,
 }
 
-impl Crowd {
-    /// Begins to submit `count` signals.
+impl Clients {
+    /// Starts submitting `count` signals.
     pub fn start(doors: &[SocketAddr], count: u64, dice: &Dice) -> Self {
         let shared = Arc::new(Shared {
             count,
@@ -63,34 +63,34 @@ impl Crowd {
         Self { shared, clients }
     }
 
-    /// How many are acknowledged.
+    /// Number of acknowledged signals.
     pub fn done(&self) -> u64 {
         self.shared.done.load(Relaxed)
     }
 
-    /// Whether nothing more will be submitted.
+    /// Whether no more signals will be submitted.
     pub fn is_done(&self) -> bool {
         self.clients.iter().all(JoinHandle::is_finished)
     }
 
-    /// What was acknowledged to each client, in its order.
+    /// The signals that were acknowledged to each client, in its order.
     pub fn acknowledged(&self) -> Vec<Vec<Acknowledged>> {
         self.shared.acknowledged.iter().map(|of| lock(of).clone()).collect()
     }
 
-    /// Ends it: what was acknowledged to each client in its order, what was refused although nothing was wrong with
-    /// it, and how many requests were made.
+    /// Ends the clients. Returns the signals that were acknowledged to each client in its order, valid
+    /// submissions that were refused, and the number of requests.
     pub fn end(self) -> (Vec<Vec<Acknowledged>>, Vec<String>, u64) {
         let refused = lock(&self.shared.refused).clone();
         (self.acknowledged(), refused, self.shared.attempts.load(Relaxed))
     }
 }
 
-impl Drop for Crowd {
+impl Drop for Clients {
     fn drop(&mut self) {
         self.shared.ending.store(true, Relaxed);
         for client in self.clients.drain(..) {
-            // One that panicked has said so.
+            // A client that panicked has printed its message.
             let _ = client.join();
         }
     }
@@ -116,12 +116,13 @@ fn submit(number: usize, mut doors: Doors, mut dice: Dice, shared: &Shared) {
                     shared.done.fetch_add(1, Relaxed);
                     break;
                 }
-                Said::Refused(told) => {
-                    lock(&shared.refused).push(told);
+                Said::Refused(message) => {
+                    lock(&shared.refused).push(message);
                     break;
                 }
                 Said::NotNow => {
-                    // At another one, as a client does that keeps trying; the faults decide when it succeeds.
+                    // The next attempt is at another instance, as by a client that keeps trying; the faults
+                    // decide when it succeeds.
                     at = (at + 1 + dice.index(doors.count() - 1)) % doors.count();
                     thread::sleep(RETRY);
                 }
@@ -131,6 +132,6 @@ fn submit(number: usize, mut doors: Doors, mut dice: Dice, shared: &Shared) {
 }
 
 fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that can panic runs under these locks.
+    // No code under these locks can panic.
     list.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -214,7 +214,7 @@ impl World {
 
     pub fn believes(&self, node: usize) -> Option<Token> {
         let at = self.clock(node, self.now);
-        Some(&self.nodes[node]).filter(|node| node.alive).and_then(|node| node.elector.believes(at))
+        Some(&self.nodes[node]).filter(|node| node.alive).and_then(|node| node.elector.valid_token(at))
     }
 
     /// When `node` wants to run next, by real time: a timer of the elector or the timeout of a call.

@@ -175,8 +175,8 @@ impl Evidence {
     pub fn violations(&self) -> Vec<Violation> {
         let signals = self.signals();
         let mut found = [
-            invariants::at_most_one_believer(&self.records, TTL),
-            invariants::no_belief_is_revived(&self.records, TTL),
+            invariants::at_most_one_valid_lease(&self.records, TTL),
+            invariants::no_ended_leadership_is_revived(&self.records, TTL),
             invariants::epochs_only_grow_between(&self.records, &self.promotions),
             self.history_agrees(),
             self.quiet.as_ref().map(Quiet::violations).unwrap_or_default(),

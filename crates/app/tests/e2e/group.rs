@@ -309,8 +309,8 @@ impl Group {
     fn judge(&mut self, found: Vec<Violation>) {
         self.instances.values_mut().for_each(Coordinator::kill);
         let records = self.records();
-        let believers = invariants::at_most_one_believer(&records, self.ttl);
-        let revived = invariants::no_belief_is_revived(&records, self.ttl);
+        let believers = invariants::at_most_one_valid_lease(&records, self.ttl);
+        let revived = invariants::no_ended_leadership_is_revived(&records, self.ttl);
         let history = self.history_agrees();
         invariants::assert_none(&[found, believers, revived, history].concat());
         self.judged = true;
@@ -351,7 +351,7 @@ impl Drop for Group {
 
 /// The judgement judges: two leaders of different groups, taken for one group, are told.
 #[test]
-#[should_panic(expected = "at most one believer")]
+#[should_panic(expected = "at most one valid lease")]
 fn two_believers_fail_a_test() {
     let mut group = Group::embedded(crate::TTL);
     for name in ["a", "b"] {

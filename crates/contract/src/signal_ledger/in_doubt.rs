@@ -1,4 +1,4 @@
-//! Doubt: what a former leader claimed and did not settle is never sent blindly.
+//! Signals in doubt: a signal that a former leader claimed without an outcome is never sent without a lookup.
 
 use super::{accepted, claim, claim_one, ids, record, signal_about, submit, take_over};
 use crate::{Case, LeaseColumn, Process, Scene, StateStores, Tamper, Value, cases};
@@ -12,19 +12,19 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         taking_over_marks_what_others_claimed,
         taking_over_again_tells_the_same,
         taking_over_marks_the_own_claims_that_are_not_in_flight,
-        what_others_claimed_is_not_in_flight_whatever_is_said,
-        a_doubt_is_not_claimed_until_it_is_resolved,
-        a_doubt_is_resolved_each_way,
-        a_late_resolution_of_an_earlier_doubt_is_refused,
-        a_doubt_outlives_the_leader_that_marked_it,
-        what_the_store_may_have_forgotten_is_asked_about_before_it_is_sent,
-        what_is_older_than_the_moment_is_asked_about_whenever_it_comes,
-        an_older_copy_of_the_own_row_accepts_no_effect_and_its_renewal_notes_the_moment,
+        a_signal_that_others_claimed_is_never_in_flight,
+        a_signal_in_doubt_is_not_claimed_until_it_is_resolved,
+        a_signal_in_doubt_is_resolved_each_way,
+        a_late_resolution_of_an_earlier_attempt_is_refused,
+        a_signal_stays_in_doubt_after_the_leader_that_marked_it,
+        a_signal_that_the_store_may_have_forgotten_is_in_doubt_before_it_is_sent,
+        a_signal_older_than_the_moment_is_in_doubt_whenever_it_is_submitted,
+        an_older_copy_of_the_own_lease_accepts_no_effect_and_its_renewal_notes_the_moment,
         a_release_of_an_older_copy_notes_the_moment,
     )
 }
 
-/// `a` claims the signals, then `b` leads. Their ids do not sort as they arrived.
+/// `a` claims the signals, then `b` leads. The order of their ids differs from their order of arrival.
 async fn orphaned(a: &Process, b: &Process, names: &[&str]) -> (Token, Vec<Signal>) {
     let old = a.lead().await;
     let mut signals = Vec::new();
@@ -39,10 +39,10 @@ async fn taking_over_marks_what_others_claimed(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let (token, claimed) = orphaned(&a, &b, &["z", "y"]).await;
     submit(&*a.ledger, "waiting").await;
-    let doubtful = take_over(&b, &token).await;
+    let in_doubt = take_over(&b, &token).await;
     let expected: Vec<Signal> =
         claimed.into_iter().map(|signal| Signal { state: SignalState::InDoubt, ..signal }).collect();
-    assert_eq!(doubtful, expected, "oldest first, each with its attempt");
+    assert_eq!(in_doubt, expected, "oldest first, each with its attempt");
     let counts = SignalCounts { received: 1, in_doubt: 2, ..SignalCounts::default() };
     assert_eq!(b.ledger.counts().await, Ok(counts));
 }
@@ -50,13 +50,13 @@ async fn taking_over_marks_what_others_claimed(scene: Scene) {
 async fn taking_over_again_tells_the_same(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let (token, _) = orphaned(&a, &b, &["s-1"]).await;
-    let doubtful = take_over(&b, &token).await;
-    assert_eq!(take_over(&b, &token).await, doubtful);
-    let lines = b.ledger.audit(Some(&doubtful[0].id), 10).await.expect("audit");
+    let in_doubt = take_over(&b, &token).await;
+    assert_eq!(take_over(&b, &token).await, in_doubt);
+    let lines = b.ledger.audit(Some(&in_doubt[0].id), 10).await.expect("audit");
     assert_eq!(lines.iter().filter(|line| line.what == "in_doubt").count(), 1, "{lines:?}");
 }
 
-/// A claim whose answer was lost: only the store knows of it. What is being worked on is left alone.
+/// The answer to a claim was lost: only the store knows of it. Signals in progress stay claimed.
 async fn taking_over_marks_the_own_claims_that_are_not_in_flight(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
@@ -65,32 +65,41 @@ async fn taking_over_marks_the_own_claims_that_are_not_in_flight(scene: Scene) {
     let lost = claim(&*process.ledger, &token).await;
     let working = claim(&*process.ledger, &token).await;
     let over = async |in_flight: InFlight<'_>| {
-        process.ledger.take_over(&token, in_flight).await.expect("take over").expect("the token is the row's")
+        process
+            .ledger
+            .take_over(&token, in_flight)
+            .await
+            .expect("take over")
+            .expect("the token holds the lease")
     };
-    assert_eq!(over(InFlight::All).await, [], "somebody else works on them");
+    assert_eq!(over(InFlight::All).await, [], "another task works on them");
     assert_eq!(ids(&over(InFlight::Only(std::slice::from_ref(&working.id))).await), ["lost"]);
     let record_one = async |of: &Signal, as_| record(&*process.ledger, &token, of, as_).await;
     assert_eq!(record_one(&working, Outcome::Done).await, Some(Recorded::Recorded));
     assert_eq!(record_one(&lost, Outcome::Received).await, Some(Recorded::Recorded));
     let again = claim(&*process.ledger, &token).await;
-    assert_eq!((&again.id, again.attempt), (&lost.id, 2), "not sent after all: it is sent now");
-    assert_eq!(record_one(&lost, Outcome::Done).await, Some(Recorded::Refused), "of the first attempt");
+    assert_eq!((&again.id, again.attempt), (&lost.id, 2), "it was not sent, so it is claimed again");
+    assert_eq!(
+        record_one(&lost, Outcome::Done).await,
+        Some(Recorded::Refused),
+        "a report of the first attempt"
+    );
     assert_eq!(record_one(&again, Outcome::Done).await, Some(Recorded::Recorded));
-    assert_eq!(take_over(&process, &token).await, [], "what is settled is left alone");
+    assert_eq!(take_over(&process, &token).await, [], "a finished signal is unchanged");
 }
 
-async fn what_others_claimed_is_not_in_flight_whatever_is_said(scene: Scene) {
+async fn a_signal_that_others_claimed_is_never_in_flight(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     for (name, n) in [("z", 0), ("y", 1)] {
         let (token, claimed) = orphaned(&a, &b, &[name]).await;
         let named = [claimed[0].id.clone()];
         let in_flight = if n == 0 { InFlight::All } else { InFlight::Only(&named) };
-        let doubtful = b.ledger.take_over(&token, in_flight).await.expect("take over");
-        assert_eq!(doubtful.expect("the token is the row's").len(), n + 1, "{in_flight:?}");
+        let in_doubt = b.ledger.take_over(&token, in_flight).await.expect("take over");
+        assert_eq!(in_doubt.expect("the token holds the lease").len(), n + 1, "{in_flight:?}");
     }
 }
 
-async fn a_doubt_is_not_claimed_until_it_is_resolved(scene: Scene) {
+async fn a_signal_in_doubt_is_not_claimed_until_it_is_resolved(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let (token, _) = orphaned(&a, &b, &["s-1"]).await;
     assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty, "not before the takeover either");
@@ -98,7 +107,7 @@ async fn a_doubt_is_not_claimed_until_it_is_resolved(scene: Scene) {
     assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty);
 }
 
-async fn a_doubt_is_resolved_each_way(scene: Scene) {
+async fn a_signal_in_doubt_is_resolved_each_way(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let (token, signals) = orphaned(&a, &b, &["done", "rejected", "again"]).await;
     submit(&*a.ledger, "later").await;
@@ -109,7 +118,7 @@ async fn a_doubt_is_resolved_each_way(scene: Scene) {
         assert_eq!(answer, Some(Recorded::Recorded), "{}", signal.id);
         for other in ways.into_iter().filter(|other| *other != as_) {
             let answer = record(&*b.ledger, &token, signal, other).await;
-            assert_eq!(answer, Some(Recorded::Refused), "{} is in doubt no more", signal.id);
+            assert_eq!(answer, Some(Recorded::Refused), "{} is no longer in doubt", signal.id);
         }
     }
     let counts = SignalCounts { received: 2, done: 1, rejected: 1, ..SignalCounts::default() };
@@ -120,14 +129,14 @@ async fn a_doubt_is_resolved_each_way(scene: Scene) {
 }
 
 /// A resolution whose answer was lost may arrive when the signal was sent again and is in doubt again. It must not
-/// put back to wait what may have been executed.
-async fn a_late_resolution_of_an_earlier_doubt_is_refused(scene: Scene) {
+/// return a signal to waiting that may have been executed.
+async fn a_late_resolution_of_an_earlier_attempt_is_refused(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     submit(&*process.ledger, "s-1").await;
     claim(&*process.ledger, &token).await;
     let first = take_over(&process, &token).await.remove(0);
-    record(&*process.ledger, &token, &first, Outcome::Received).await.expect("the token is the row's");
+    record(&*process.ledger, &token, &first, Outcome::Received).await.expect("the token holds the lease");
     claim(&*process.ledger, &token).await;
     let second = take_over(&process, &token).await.remove(0);
     assert_eq!((first.attempt, second.attempt), (1, 2));
@@ -136,7 +145,7 @@ async fn a_late_resolution_of_an_earlier_doubt_is_refused(scene: Scene) {
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
 }
 
-async fn a_doubt_outlives_the_leader_that_marked_it(scene: Scene) {
+async fn a_signal_stays_in_doubt_after_the_leader_that_marked_it(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let (second, _) = orphaned(&a, &b, &["s-1"]).await;
     take_over(&b, &second).await;
@@ -146,19 +155,19 @@ async fn a_doubt_outlives_the_leader_that_marked_it(scene: Scene) {
 
 /// `process` leads, and knows that the store has forgotten.
 async fn lead_after_forgetting(process: &Process) -> Token {
-    let request = ClaimRequest { forgotten: true, ..process.request(&process.look().await) };
+    let request = ClaimRequest { forgotten: true, ..process.request(&process.read_lease().await) };
     match process.state.claim(&request).await {
         Ok(Claim::Granted(token)) => token,
-        other => panic!("the row is as seen: {other:?}"),
+        other => panic!("the lease is unchanged: {other:?}"),
     }
 }
 
-async fn what_the_store_may_have_forgotten_is_asked_about_before_it_is_sent(scene: Scene) {
+async fn a_signal_that_the_store_may_have_forgotten_is_in_doubt_before_it_is_sent(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let waiting = submit(&*a.ledger, "waiting").await;
     let token = lead_after_forgetting(&b).await;
     assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty, "not even before the take-over");
-    let doubtful = take_over(&b, &token).await;
+    let in_doubt = take_over(&b, &token).await;
     let expected = Signal {
         state: SignalState::InDoubt,
         attempt: 1,
@@ -166,11 +175,11 @@ async fn what_the_store_may_have_forgotten_is_asked_about_before_it_is_sent(scen
         note: Some(FORGOTTEN.to_owned()),
         ..waiting
     };
-    assert_eq!(doubtful, [expected], "it may have been sent since it was received");
-    assert_eq!(take_over(&b, &token).await, doubtful);
+    assert_eq!(in_doubt, [expected], "it may have been sent since it was received");
+    assert_eq!(take_over(&b, &token).await, in_doubt);
     assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty);
-    assert_eq!(record(&*b.ledger, &token, &doubtful[0], Outcome::Received).await, Some(Recorded::Recorded));
-    assert_eq!(take_over(&b, &token).await, [], "it was asked about once");
+    assert_eq!(record(&*b.ledger, &token, &in_doubt[0], Outcome::Received).await, Some(Recorded::Recorded));
+    assert_eq!(take_over(&b, &token).await, [], "it becomes in doubt only once");
     let sent = claim(&*b.ledger, &token).await;
     assert_eq!((ids(std::slice::from_ref(&sent)), sent.attempt), (vec!["waiting"], 2));
     // The next time that the store forgets, it is in doubt again.
@@ -179,11 +188,11 @@ async fn what_the_store_may_have_forgotten_is_asked_about_before_it_is_sent(scen
     assert_eq!(ids(&take_over(&a, &again).await), ["waiting"]);
 }
 
-async fn what_is_older_than_the_moment_is_asked_about_whenever_it_comes(scene: Scene) {
+async fn a_signal_older_than_the_moment_is_in_doubt_whenever_it_is_submitted(scene: Scene) {
     let process = scene.process("a").await;
     let token = lead_after_forgetting(&process).await;
     assert_eq!(take_over(&process, &token).await, []);
-    // What is received in the very millisecond counts as older.
+    // A signal that is received in the same millisecond counts as older.
     tokio::time::sleep(Duration::from_millis(5)).await;
     submit(&*process.ledger, "again").await;
     let mut new = signal_about("new", "of another instrument");
@@ -191,13 +200,13 @@ async fn what_is_older_than_the_moment_is_asked_about_whenever_it_comes(scene: S
     accepted(&*process.ledger, &new).await;
     assert_eq!(claim(&*process.ledger, &token).await.id, new.id.expect("it has one"));
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
-    let doubtful = process.ledger.take_over(&token, InFlight::All).await.expect("take over");
-    assert_eq!(ids(&doubtful.expect("the token is the row's")), ["again"]);
+    let in_doubt = process.ledger.take_over(&token, InFlight::All).await.expect("take over");
+    assert_eq!(ids(&in_doubt.expect("the token holds the lease")), ["again"]);
 }
 
-/// Rule M23. A backup from the same term is restored while its leader lives: its row has the leader's token, and a seq
-/// that the leader has passed.
-async fn an_older_copy_of_the_own_row_accepts_no_effect_and_its_renewal_notes_the_moment(scene: Scene) {
+/// Rule M23. A backup from the same term is restored while its leader lives: its lease has the leader's token, and a
+/// seq that the leader has passed.
+async fn an_older_copy_of_the_own_lease_accepts_no_effect_and_its_renewal_notes_the_moment(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     submit(&*process.ledger, "held").await;
@@ -219,7 +228,7 @@ async fn an_older_copy_of_the_own_row_accepts_no_effect_and_its_renewal_notes_th
     assert_eq!(record(&*process.ledger, &token, &held, Outcome::Done).await, Some(Recorded::Recorded));
 }
 
-/// The lease is over, and its former leader gives the row back before another instance claims it.
+/// The lease is over, and its former leader releases it before another instance claims it.
 async fn a_release_of_an_older_copy_notes_the_moment(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let token = a.lead().await;
@@ -232,7 +241,7 @@ async fn a_release_of_an_older_copy_notes_the_moment(scene: Scene) {
     assert_eq!(ids(&take_over(&b, &next).await), ["waiting"]);
 }
 
-/// The lease row is as in a backup from when it had this seq.
+/// Sets the lease to the state of a backup with this seq.
 async fn restore(scene: &Scene, seq: i64) {
     let backup =
         Tamper::Lease { group: scene.group().clone(), column: LeaseColumn::Seq, value: Value::Number(seq) };

@@ -315,7 +315,7 @@ async fn a_foreign_value_is_a_fault(scene: Scene) {
     let hostile: [&[u8]; 8] = [
         b"",
         b" ",
-        b"somebody",
+        b"another",
         b"\xff\xfe\x00\x01 binary",
         b"00000000-0000-0000-0000-00000000000g a",
         b"00000000-0000-0000-0000-000000000001",

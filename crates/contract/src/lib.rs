@@ -53,8 +53,8 @@ use std::time::Duration;
 /// Longer than any case takes on a busy machine with two cores: a case that exceeds it hangs.
 pub const CASE_TIME_MAX: Duration = Duration::from_mins(2);
 
-/// How long a case waits for an event that should be fast (a hint, an expiry). It is not an assertion about speed:
-/// after this time the hint is lost.
+/// The time for which a case waits for an event that should be fast (a hint, an expiry). It is not an assertion about
+/// speed: after this time the hint is lost.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The interface between an adapter of `StateStore` and `SignalLedger` and the suites: one database.

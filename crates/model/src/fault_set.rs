@@ -111,7 +111,7 @@ pub struct FaultSet {
     pub clocks: Clocks,
 }
 
-/// Whether the clocks stay within the bound.
+/// States whether the clocks stay within the bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clocks {
     /// Within 500 ppm of true time.

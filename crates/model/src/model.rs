@@ -28,7 +28,7 @@ const JUMP: Duration = Duration::from_hours(1);
 const HEARTBEAT: Duration = Duration::from_nanos(10_000_000_000 / 3);
 /// Number of moments in a heartbeat at which a message in flight may arrive, in addition to the timers.
 const MOMENTS_IN_FLIGHT: u32 = 2;
-/// How long before a timer `JustBefore` stops.
+/// Distance to the timer at which `JustBefore` stops.
 const JUST_BEFORE: u64 = 1;
 /// The claim of a stuck ticket.
 const STUCK_CLAIM: u128 = 7;

@@ -19,7 +19,7 @@ struct Key {
     kept: bool,
 }
 
-/// How a ticket is stuck.
+/// The kind of a stuck ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stuck {
     /// Never renewed; expires at that real time, in nanoseconds.

@@ -147,7 +147,7 @@ impl Broker {
         self.state().fence.as_ref().is_some_and(|fence| fence.is_past(token.epoch, token.claim))
     }
 
-    /// When it reports the result of an accepted order.
+    /// The time when it reports the result of an accepted order.
     pub fn results(&self) -> Results {
         self.results
     }

@@ -13,9 +13,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How far the clock of Redis's host jumps back: every ticket then outlives any LEADER_TTL.
+/// The distance by which the clock of Redis's host jumps back: every ticket then outlives any LEADER_TTL.
 const REDIS_JUMP_BACK: Duration = Duration::from_hours(1);
-/// How far the database's clock jumps either way, at most.
+/// The largest jump of the database's clock, either way.
 const DATABASE_JUMP_MS_MAX: u64 = 7 * 86_400_000;
 
 impl World {

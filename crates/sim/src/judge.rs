@@ -74,7 +74,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Whether the judge keeps the events as text, in addition to the hash of the trace.
+/// States whether the judge keeps the events as text, in addition to the hash of the trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recording {
     /// For a replay.

@@ -33,7 +33,7 @@ struct State {
     troubles: Vec<(Trouble, Instant, Arc<Effect>)>,
 }
 
-/// Whether a reply reports a write.
+/// The kind of request that a reply answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
     /// A write: a synchronous standby must receive it first.

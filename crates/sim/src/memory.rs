@@ -12,7 +12,7 @@ pub struct Memory {
     keeps: Keeps,
 }
 
-/// Whether there is a data directory.
+/// Presence of a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeps {
     /// There is one.

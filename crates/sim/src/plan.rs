@@ -48,7 +48,7 @@ pub enum Receiver {
     Fencing,
 }
 
-/// When the broker reports the result of an accepted order.
+/// The time when the broker reports the result of an accepted order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Results {
     /// With the acceptance: the signal is then done.
@@ -99,11 +99,11 @@ pub struct Plan {
     pub flight_ms: u64,
     /// The kind of database.
     pub cluster: Cluster,
-    /// Whether there is a Redis.
+    /// Presence of a Redis.
     pub redis: Redis,
     /// The broker's treatment of former leaders.
     pub receiver: Receiver,
-    /// When the broker reports results.
+    /// The time when the broker reports results.
     pub results: Results,
     /// The behaviour of the handler and the operator.
     pub caution: Caution,

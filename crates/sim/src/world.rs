@@ -31,7 +31,7 @@ const QUIET_FIXED: Duration = Duration::from_mins(2);
 /// The part that grows with LEADER_TTL: late requests, orders in flight, an election, all steps for a signal in doubt
 /// (twice).
 const QUIET_TTLS: u32 = 30;
-/// How long a term is watched after the run is quiet.
+/// The time for which a term is watched after the run is quiet.
 const STABLE_TTLS: u32 = 5;
 
 /// The world; see the [module](self).

@@ -182,7 +182,7 @@ impl Evidence {
             self.quiet.as_ref().map(Quiet::violations).unwrap_or_default(),
         ]
         .concat();
-        let mut tell = |invariant, told: String| found.push(Violation { invariant, told });
+        let mut tell = |invariant, told: String| found.push(Violation { invariant, details: told });
         for id in &signals.duplicates {
             tell("no signal is executed twice", format!("{id}: {} times", self.executed[id]));
         }
@@ -217,7 +217,7 @@ impl Evidence {
     /// Every primary's history has growing epochs on each timeline, and between them they have every
     /// leadership that was told.
     fn history_agrees(&self) -> Vec<Violation> {
-        let violation = |told| Violation { invariant: "the history agrees", told };
+        let violation = |told| Violation { invariant: "the history agrees", details: told };
         let mut violations: Vec<Violation> = self.disorder.iter().cloned().map(violation).collect();
         let mut open: BTreeMap<(&str, u64), i32> = BTreeMap::new();
         for term in self.terms.values() {

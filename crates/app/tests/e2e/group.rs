@@ -318,7 +318,7 @@ impl Group {
 
     /// The database's own history has every leadership that was told, once, and its epochs only grow.
     fn history_agrees(&mut self) -> Vec<Violation> {
-        let violation = |told| Violation { invariant: "the history agrees", told };
+        let violation = |details| Violation { invariant: "the history agrees", details };
         let terms = self.database.terms();
         let mut violations = Vec::new();
         for lead in self.leads() {

@@ -9,15 +9,15 @@ use core::time::Duration;
 /// judged when it is full.
 pub const SAMPLES_MIN: usize = 20;
 
-/// How long the alert about a slow recovery stays after the recovery ended, so that an operator sees it before the
-/// next recovery.
+/// The time for which the alert about a slow recovery stays after the recovery ended, so that an operator sees it
+/// before the next recovery.
 pub const SLOW_RECOVERY_SHOWN: Duration = Duration::from_mins(15);
 
-/// How long the alert about a refused submission stays, so that an operator sees it before the next refusal.
+/// The time for which the alert about a refused submission stays, so that an operator sees it before the next refusal.
 pub const REFUSED_SHOWN: Duration = Duration::from_mins(10);
 
-/// How long the alert about a store that has forgotten stays. A day, as for expired signals: every shift of a trading
-/// day sees it once, also when it happened at night.
+/// The time for which the alert about a store that has forgotten stays. A day, as for expired signals: every shift of
+/// a trading day sees it once, also when it happened at night.
 pub const FORGOT_SHOWN: Duration = Duration::from_hours(24);
 
 /// The numbers above which an alert fires. The comparison is strict: a value equal to a limit does not exceed it.

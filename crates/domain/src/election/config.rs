@@ -12,7 +12,7 @@ const RETRIES_PER_HEARTBEAT: u32 = 8;
 /// After a step-down, the instance does not contend for this number of heartbeats, so that another instance can take
 /// over.
 const KEEP_OUT_HEARTBEATS: u32 = 3;
-/// How often a halted leader checks whether the portfolio was repaired.
+/// Interval at which a halted leader checks whether the portfolio was repaired.
 pub(super) const HALTED_RECHECK: Duration = Duration::from_secs(30);
 
 /// Use of a leader store.
@@ -36,7 +36,7 @@ pub struct Config {
     pub(super) remembered: Epochs,
 }
 
-/// What an instance remembers of the lease, even if its store has forgotten it (M22, M23).
+/// The memory of an instance about the lease, even if its store has forgotten it (M22, M23).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epochs {
     /// The highest epoch with which the group's lease was read. A lease with a lower epoch comes from an older copy
@@ -162,7 +162,7 @@ impl Config {
         self.heartbeat
     }
 
-    /// How long a grant is valid, counted from the send: `ttl - margin`.
+    /// The time for which a grant is valid, counted from the send: `ttl - margin`.
     pub(super) fn trust_window(&self) -> Duration {
         self.ttl.saturating_sub(margin(self.ttl))
     }
@@ -181,7 +181,7 @@ impl Config {
         self.heartbeat * KEEP_OUT_HEARTBEATS
     }
 
-    /// How long the leader's work may take to stop before the lease is released anyway.
+    /// The time that the leader's work may take to stop before the lease is released anyway.
     pub(super) fn drain(&self) -> Duration {
         self.heartbeat
     }

@@ -184,7 +184,7 @@ impl Elector {
         }
     }
 
-    /// The lease comes first: a candidate that needs no ticket claims in the same step.
+    /// The ticket lane comes first: a candidate that needs no ticket claims in the same step.
     fn advance_lanes(&mut self, now: Time, out: &mut Vec<Command>) {
         if let (_, ticket, cx) = self.lanes()
             && let Some(request) = ticket.work(now, cx)
@@ -345,7 +345,7 @@ impl Elector {
         }
     }
 
-    // --- the course of a leadership------------------------------------------------------------------
+    // --- the course of a leadership ------------------------------------------------------------------
 
     /// Ends a leadership whose deadline has passed. The lease stopped being valid at the deadline, even if the
     /// elector notices it late. Work that does not stop when requested is not awaited beyond the bound: its effects

@@ -18,11 +18,12 @@ pub(super) struct Context<'a> {
     pub(super) stopping: bool,
     /// No attempt to lead before this time.
     pub(super) keep_out: Time,
-    /// When a candidate claims the lease: with its ticket, or when waiting for a ticket no longer makes sense.
+    /// The time when a candidate claims the lease: with its ticket, or when waiting for a ticket no longer makes
+    /// sense.
     pub(super) claim: Due,
 }
 
-/// When there is work to do, if no event comes before.
+/// The time when there is work to do, if no event comes before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     /// At once.

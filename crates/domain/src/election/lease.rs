@@ -26,9 +26,9 @@ pub(super) struct LeaseLane {
     /// Hints of other instances.
     hints: Hints,
     call: Option<Call>,
-    /// When a leader sends its next renewal. No hint and no read moves it.
+    /// The time when a leader sends its next renewal. No hint and no read moves it.
     renew_at: Time,
-    /// When the lease is read if no hint comes.
+    /// The time when the lease is read if no hint comes.
     poll_at: Time,
     /// The last claim, release or note failed.
     write_failed: bool,
@@ -185,8 +185,8 @@ impl LeaseLane {
         ]
     }
 
-    /// When the lease is read without a hint. After a failed call, all work waits for the retry, so that a store that
-    /// is down gets few requests.
+    /// The time when the lease is read without a hint. After a failed call, all work waits for the retry, so that a
+    /// store that is down gets few requests.
     fn poll_due(&self, cx: Context) -> Due {
         if cx.stopping {
             Due::OnEvent
@@ -197,7 +197,7 @@ impl LeaseLane {
         }
     }
 
-    /// When a pending hint causes a read of the lease.
+    /// The time when a pending hint causes a read of the lease.
     fn hint_due(&self, cx: Context) -> Due {
         self.hints.due(cx.config).filter(|_| self.answered.is_some() && !cx.stopping).into()
     }
@@ -214,7 +214,7 @@ impl LeaseLane {
         }
     }
 
-    /// When there is work to do, if no event comes before.
+    /// The time when there is work to do, if no event comes before.
     pub(super) fn wakeup(&self, cx: Context) -> Option<Time> {
         self.due(cx).into_iter().filter_map(|(_, due)| due.time()).min()
     }

@@ -35,8 +35,8 @@ impl Reading {
         }
     }
 
-    /// How long to wait: the ttl of the lease plus the margin. On a new timeline the larger of the lease's ttl and
-    /// ours, because the promotion may have lost a later and longer grant (M19).
+    /// The wait until expiry: the ttl of the lease plus the margin. On a new timeline the larger of the lease's ttl
+    /// and ours, because the promotion may have lost a later and longer grant (M19).
     fn wait(&self, config: &Config) -> Duration {
         let ttl =
             if self.lease.on_current_timeline() { self.lease.ttl } else { self.lease.ttl.max(config.ttl) };

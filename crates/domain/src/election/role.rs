@@ -36,7 +36,7 @@ pub struct Leadership {
     pub token: Token,
     /// The end of the valid lease. Compare it with your own CLOCK_BOOTTIME before every act.
     pub deadline: Time,
-    /// What the leader may do at present.
+    /// The present phase, which decides whether the leader may act.
     pub phase: Phase,
 }
 

@@ -17,7 +17,7 @@ pub(super) struct TicketLane {
     seen: Option<Ticket>,
     /// The last call failed.
     unreachable: bool,
-    /// When the next request is due.
+    /// The time when the next request is due.
     next: Time,
     hints: Hints,
     call: Option<(CallId, TicketRequest)>,
@@ -64,7 +64,8 @@ impl TicketLane {
         }
     }
 
-    /// When a candidate claims the lease: when it holds the ticket, or when waiting for one no longer makes sense.
+    /// The time when a candidate claims the lease: when it holds the ticket, or when waiting for one no longer makes
+    /// sense.
     pub(super) fn lets_claim(&self, candidacy: &Candidacy, config: &Config) -> Due {
         let may_claim = config.ticket == TicketUse::None
             || self.mine == Some(candidacy.claim)
@@ -73,7 +74,7 @@ impl TicketLane {
         if may_claim { Due::Now } else { Due::At(candidacy.without_ticket) }
     }
 
-    /// When the next request is due.
+    /// The time when the next request is due.
     fn due(&self, cx: Context) -> Due {
         let unused = cx.config.ticket == TicketUse::None || *cx.role == Role::Stopped;
         if self.call.is_some() || unused {
@@ -87,7 +88,7 @@ impl TicketLane {
         }
     }
 
-    /// When there is work to do, if no event comes before.
+    /// The time when there is work to do, if no event comes before.
     pub(super) fn wakeup(&self, cx: Context) -> Option<Time> {
         self.due(cx).time()
     }

@@ -131,8 +131,8 @@ pub struct Snapshot {
     pub not_executing_since_ms: Option<i64>,
     /// Settings that differ between instances of the group.
     pub settings_differ: Vec<Differing>,
-    /// When the state store was last found to have forgotten, in unix milliseconds by its clock; `None` if it never
-    /// did and before the first heartbeat.
+    /// The time when the state store was last found to have forgotten, in unix milliseconds by its clock; `None` if
+    /// it never did and before the first heartbeat.
     pub store_forgot_ms: Option<i64>,
     /// The limits on sending.
     pub signal_limits: Limits,

@@ -4,8 +4,8 @@ use crate::recovery::RecoveryCode;
 use core::fmt;
 use core::time::Duration;
 
-/// How long an urgent event is shown, so that an operator sees it. By then Prometheus has fired the alert, and keeps
-/// it firing while the condition lasts.
+/// The time for which an urgent event is shown, so that an operator sees it. By then Prometheus has fired the alert,
+/// and keeps it firing while the condition lasts.
 pub const URGENT_SHOWN: Duration = Duration::from_mins(10);
 
 /// An event that an operator must know at once.

@@ -49,7 +49,7 @@ pub struct Node {
     /// The calls in progress and their timeouts by its own clock.
     lease_call: Option<(CallId, Time)>,
     ticket_call: Option<(CallId, Time)>,
-    /// When the state store last answered it, by its own clock.
+    /// The time when the state store last answered it, by its own clock.
     answered: Option<Time>,
     /// Events that arrived while it was paused.
     inbox: Vec<Event>,

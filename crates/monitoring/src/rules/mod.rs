@@ -118,7 +118,7 @@ pub struct ExportedRule {
     pub component: Component,
     /// The query; every series of its result is an alert.
     pub expr: fn() -> String,
-    /// How long the condition must hold.
+    /// The time for which the condition must hold.
     pub held_for: Duration,
     /// The condition in one line.
     pub summary: &'static str,

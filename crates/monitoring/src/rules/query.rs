@@ -11,8 +11,8 @@ const STARTED: &str = metric("process_start_time_seconds");
 /// Interval of evaluation of the rules; also the step of a query over their results.
 pub(super) const EVALUATED_EVERY: Duration = Duration::from_secs(30);
 
-/// How long an instance that is gone still counts. An alert about a dead machine fires for this time, even if the
-/// machine is no longer a target; an instance that was removed on purpose is forgotten after it.
+/// The time for which an instance that is gone still counts. An alert about a dead machine fires for this time, even
+/// if the machine is no longer a target; an instance that was removed on purpose is forgotten after it.
 pub(super) const REMEMBERED: Duration = Duration::from_hours(1);
 
 /// The worst value of a job's instances, all of which see the same group.

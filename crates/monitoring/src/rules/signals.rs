@@ -22,7 +22,7 @@ macro_rules! exposure {
 }
 pub(super) const EXPOSURE: &str = exposure!();
 
-/// How long the alert about a refused write fires, so that an operator sees it.
+/// The time for which the alert about a refused write fires, so that an operator sees it.
 const FENCED_WRITE_SHOWN: Duration = Duration::from_mins(10);
 
 /// Twice the largest timeout of a handler that can be configured.

@@ -25,7 +25,7 @@ pub enum Drawing {
     Chart {
         /// Grafana's name of the style.
         style: &'static str,
-        /// How the points are connected.
+        /// The interpolation between the points.
         joined: &'static str,
     },
     /// Side by side.

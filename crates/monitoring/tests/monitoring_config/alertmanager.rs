@@ -16,9 +16,9 @@ pub struct Route {
     receiver: &'static str,
     /// The reason, a comment in the file.
     reason: &'static str,
-    /// How long the first alert of a group waits for others.
+    /// The time for which the first alert of a group waits for others.
     wait: &'static str,
-    /// How long a change of the group waits.
+    /// The time for which a change of the group waits.
     interval: &'static str,
     /// The interval after which an unchanged group is sent again.
     repeat: &'static str,

@@ -135,6 +135,6 @@ impl Judgement {
     }
 
     fn tell(&mut self, invariant: &'static str, told: String) {
-        self.violations.push(Violation { invariant, told });
+        self.violations.push(Violation { invariant, details: told });
     }
 }

@@ -13,7 +13,7 @@ use domain::alert::FORGOT_SHOWN;
 /// The table.
 pub(super) const GROUP: Group = Group { name: "leadership", records: &[LEADERS, CHANGES], rules: &RULES };
 
-/// How long the alert about a short event fires, so that an operator sees it.
+/// The time for which the alert about a short event fires, so that an operator sees it.
 const EPISODE_SHOWN: Duration = Duration::from_mins(10);
 
 /// Period in which changes of leader are counted, as in the in-process rule.

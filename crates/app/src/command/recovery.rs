@@ -82,7 +82,7 @@ fn json(verdict: &Result<Portfolio, RecoveryFault>) -> CheckJson {
             total_risk_amount: None,
             margin_used: None,
             findings: fault.findings.clone(),
-            omitted: fault.omitted,
+            untold: fault.omitted,
         },
     }
 }

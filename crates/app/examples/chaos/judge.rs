@@ -176,14 +176,14 @@ impl Evidence {
     pub fn violations(&self) -> Vec<Violation> {
         let signals = self.signals();
         let mut found = [
-            invariants::at_most_one_believer(&self.records, TTL),
-            invariants::no_belief_is_revived(&self.records, TTL),
+            invariants::at_most_one_valid_lease(&self.records, TTL),
+            invariants::no_ended_leadership_is_revived(&self.records, TTL),
             invariants::epochs_only_grow_between(&self.records, &self.promotions),
             self.history_agrees(),
             self.quiet.as_ref().map(Quiet::violations).unwrap_or_default(),
         ]
         .concat();
-        let mut report = |invariant, told: String| found.push(Violation { invariant, told });
+        let mut report = |invariant, details: String| found.push(Violation { invariant, details });
         for id in &signals.duplicates {
             report("no signal is executed twice", format!("{id}: {} times", self.executed[id]));
         }
@@ -218,7 +218,7 @@ impl Evidence {
     /// Every primary's history has growing epochs on each timeline, and together they contain every term of
     /// the events.
     fn history_agrees(&self) -> Vec<Violation> {
-        let violation = |told| Violation { invariant: "the history agrees", told };
+        let violation = |details| Violation { invariant: "the history agrees", details };
         let mut violations: Vec<Violation> = self.disorder.iter().cloned().map(violation).collect();
         let mut open: BTreeMap<(&str, u64), i32> = BTreeMap::new();
         for term in self.terms.values() {

@@ -43,7 +43,7 @@ impl Quiet {
         let mut found = self.ended.clone();
         if self.judged == 0 {
             let told = format!("none, in {} phases: {:?}", self.total(), self.not_judged);
-            found.push(Violation { invariant: "a quiet phase is judged", told });
+            found.push(Violation { invariant: "a quiet phase is judged", details: told });
         }
         found
     }
@@ -97,8 +97,8 @@ impl Storm<'_> {
             self.seats.iter_mut().filter_map(|seat| Some(seat.process()?.record())).collect();
         let ended = one_term_lasts(&records, TTL, from, to);
         let quoted = |violation: Violation| {
-            let told = format!("{}; its log: {}", violation.told, loud(&log));
-            Violation { told, ..violation }
+            let told = format!("{}; its log: {}", violation.details, loud(&log));
+            Violation { details: told, ..violation }
         };
         let ended: Vec<Violation> = ended.into_iter().map(quoted).collect();
         let term = if ended.is_empty() { "the term lasted" } else { "the term ended" };

@@ -57,8 +57,8 @@ fn tell(verdict: &Result<Recovered, RecoveryFault>) -> Result<(), Failure> {
             for finding in &fault.findings {
                 line(format_args!("finding            {finding}"))?;
             }
-            if fault.untold > 0 {
-                line(format_args!("finding            and {} more", fault.untold))?;
+            if fault.omitted > 0 {
+                line(format_args!("finding            and {} more", fault.omitted))?;
             }
             line(format_args!("verdict            {}", fault.code))
         }
@@ -86,7 +86,7 @@ fn json(verdict: &Result<Recovered, RecoveryFault>) -> CheckJson {
             total_risk_amount: None,
             margin_used: None,
             findings: fault.findings.clone(),
-            untold: fault.untold,
+            untold: fault.omitted,
         },
     }
 }

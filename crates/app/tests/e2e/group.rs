@@ -309,8 +309,8 @@ impl Group {
     fn judge(&mut self, found: Vec<Violation>) {
         self.instances.values_mut().for_each(Coordinator::kill);
         let records = self.records();
-        let believers = invariants::at_most_one_believer(&records, self.ttl);
-        let revived = invariants::no_belief_is_revived(&records, self.ttl);
+        let believers = invariants::at_most_one_valid_lease(&records, self.ttl);
+        let revived = invariants::no_ended_leadership_is_revived(&records, self.ttl);
         let history = self.history_agrees();
         invariants::assert_none(&[found, believers, revived, history].concat());
         self.judged = true;
@@ -318,7 +318,7 @@ impl Group {
 
     /// The database's own history contains every term of the events once, and its epochs only grow.
     fn history_agrees(&mut self) -> Vec<Violation> {
-        let violation = |told| Violation { invariant: "the history agrees", told };
+        let violation = |details| Violation { invariant: "the history agrees", details };
         let terms = self.database.terms();
         let mut violations = Vec::new();
         for lead in self.leads() {
@@ -351,7 +351,7 @@ impl Drop for Group {
 
 /// Test of the judgement: it reports two leaders of different groups that are treated as one group.
 #[test]
-#[should_panic(expected = "at most one believer")]
+#[should_panic(expected = "at most one valid lease")]
 fn two_valid_leases_fail_a_test() {
     let mut group = Group::embedded(crate::TTL);
     for name in ["a", "b"] {

@@ -19,9 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// As many characters of a reason are kept.
+/// Maximum number of characters of a reason that are kept.
 const REASON_CHARS_MAX: usize = 256;
-/// What counts as recent change, in milliseconds.
+/// The period of recent changes of leader, in milliseconds.
 const HOUR_MS: i64 = 3_600_000;
 
 /// One process's stores on a [`FakeDatabase`]: [`StateStore`] and
@@ -34,7 +34,7 @@ pub struct FakeStateStore {
     pub(super) submitted: Hint,
     changed: Hint,
     has_beaten: AtomicBool,
-    /// How far the lease row has come, by what was acknowledged.
+    /// The last acknowledged write of the lease.
     reached: Mutex<Reached>,
 }
 
@@ -58,12 +58,12 @@ impl FakeStateStore {
         }
     }
 
-    /// What is to go wrong with this process's calls.
+    /// The injected faults of this process's calls.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// The seq that the row has reached for certain under this token.
+    /// The seq that the lease has certainly reached under this token.
     pub(super) fn reached(&self, token: &Token) -> Seq {
         self.known().of(token)
     }
@@ -153,7 +153,7 @@ impl FakeStateStore {
         Claim::Granted(token)
     }
 
-    /// The answer, and the moment that the group's row then has.
+    /// The answer, and the `forgot_ms` that the group's lease has then.
     fn do_renew(&self, token: &Token, seq: Seq, current: Timeline) -> (Renewal, Option<i64>) {
         let mut tables = self.database.tables();
         let timeline = tables.timeline;
@@ -172,7 +172,7 @@ impl FakeStateStore {
         if carried || older {
             noted.now(now_ms);
         }
-        // A claim is above the floor that it read, so a floor that is not below the epoch was noted since.
+        // A claim exceeds the floor that it read, so a floor that is not below the epoch was reported since.
         let forgotten = carried || older || noted.floor >= token.epoch;
         let forgot_ms = noted.at_ms;
         self.wake_others(&mut tables);
@@ -293,7 +293,7 @@ impl FakeStateStore {
     }
 }
 
-/// The row if `token` holds it and, for a numbered write, its seq is below.
+/// The lease if `token` holds it and, for a numbered write, its seq is smaller.
 fn writable<'a>(
     tables: &'a mut Tables,
     process: &FakeStateStore,
@@ -413,7 +413,7 @@ mod tests {
     use domain::ports::{InFlight, SignalLedger};
 
     #[tokio::test]
-    async fn a_renewal_carries_the_row_to_a_promoted_timeline_and_only_then_effects_pass() {
+    async fn a_renewal_carries_the_lease_to_a_promoted_timeline_and_only_then_effects_pass() {
         let database = FakeDatabase::new();
         let process = database.process(&Opening::new(&GroupId::parse("g").unwrap(), "a"));
         process.migrate(Migrate::Apply).await.unwrap();
@@ -425,9 +425,9 @@ mod tests {
             floor: Epoch(0),
             forgotten: false,
         };
-        let Claim::Granted(old) = process.claim(&request).await.unwrap() else { panic!("the row is open") };
+        let Claim::Granted(old) = process.claim(&request).await.unwrap() else { panic!("the lease is open") };
         database.promote_to(Timeline(2));
-        assert_eq!(process.take_over(&old, InFlight::All).await, Ok(None), "the row is not carried yet");
+        assert_eq!(process.take_over(&old, InFlight::All).await, Ok(None), "the lease is not carried yet");
         let renewed = Renewal::Renewed { timeline: Timeline(2), resign: None, forgotten: true };
         assert_eq!(process.renew(&old, Seq(1), Timeline(2)).await, Ok(renewed));
         assert_eq!(process.take_over(&old, InFlight::All).await, Ok(None), "the token is another one now");

@@ -1,4 +1,4 @@
-//! The history: who led, from when to when, and why it ended.
+//! The leadership history: each term with its leader, its begin and end, and the reason for its end.
 
 use super::members::until_older;
 use crate::{Case, Opening, Process, Scene, StateStores, cases};
@@ -89,7 +89,7 @@ async fn history_is_newest_first_and_limited(scene: Scene) {
 
 async fn a_lost_write_leaves_history_alone(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
-    let stale = a.request(&a.look().await);
+    let stale = a.request(&a.read_lease().await);
     let old = a.lead().await;
     b.lead().await;
     let before = terms(&a).await;

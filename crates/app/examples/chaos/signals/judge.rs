@@ -135,7 +135,7 @@ impl Judgement {
         }
     }
 
-    fn report(&mut self, invariant: &'static str, told: String) {
-        self.violations.push(Violation { invariant, told });
+    fn report(&mut self, invariant: &'static str, details: String) {
+        self.violations.push(Violation { invariant, details });
     }
 }

@@ -1,0 +1,65 @@
+//! The test binaries of the workspace: one call of cargo builds all of them with one set of features, and they are started
+//! without cargo, so that several run at once.
+
+use crate::workspace::Workspace;
+use cargo_metadata::{Artifact, Message};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What is built. Chaos is an example; it and the naive pattern are built as ordinary programs.
+const BUILD: [&str; 5] =
+    ["build", "--workspace", "--all-targets", "--locked", "--message-format=json-render-diagnostics"];
+
+/// A test binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binary {
+    /// The folder of its package below `crates`, which is its name.
+    pub package: String,
+    /// The name of the target.
+    pub target: String,
+    pub program: PathBuf,
+    /// The folder of its package, where cargo would start it.
+    pub folder: PathBuf,
+}
+
+impl Binary {
+    /// `package::target`, as the output names it.
+    pub fn name(&self) -> String {
+        format!("{}::{}", self.package, self.target)
+    }
+
+    /// Starts it as cargo does, with these arguments.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
+        command
+    }
+}
+
+/// Builds everything and returns the test binaries.
+pub fn build(workspace: &Workspace) -> Result<Vec<Binary>, String> {
+    let mut child = workspace
+        .cargo(&BUILD)
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cargo build: {error}"))?;
+    let messages = child.stdout.take().ok_or("cargo build has no output")?;
+    let mut binaries = Vec::new();
+    for message in Message::parse_stream(BufReader::new(messages)) {
+        match message.map_err(|error| format!("cargo build: {error}"))? {
+            Message::CompilerArtifact(artifact) => binaries.extend(binary(artifact)),
+            Message::TextLine(line) => println!("{line}"),
+            _ => {}
+        }
+    }
+    let status = child.wait().map_err(|error| format!("cargo build: {error}"))?;
+    if status.success() { Ok(binaries) } else { Err(format!("cargo build ended with {status}")) }
+}
+
+fn binary(artifact: Artifact) -> Option<Binary> {
+    let program = artifact.executable.filter(|_| artifact.profile.test)?.into_std_path_buf();
+    let folder = artifact.manifest_path.parent()?.as_std_path().to_owned();
+    let package = folder.file_name().and_then(|name| Path::new(name).to_str())?.to_owned();
+    Some(Binary { package, target: artifact.target.name, program, folder })
+}

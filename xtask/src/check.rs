@@ -3,7 +3,7 @@
 
 use crate::report::{Findings, Report, listed, one};
 use crate::workspace::{Workspace, output, run as run_command};
-use crate::{arrows, codegen, dashboards, evidence, links, manifests, proof, sources, words};
+use crate::{arrows, codegen, dashboards, evidence, links, manifests, proof, sources, words, workflows};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -36,6 +36,9 @@ pub fn quick_steps(report: &mut Report, workspace: &Workspace) {
         arrows::check(workspace)
     });
     report.step("links in *.md", "correct the path or the anchor", || links::check(workspace));
+    report.step("actions of the workflows", "pin it by the hash of its release", || {
+        workflows::check(workspace)
+    });
     report.step("words", words::REMEDY, || words::check(workspace));
     report.step(
         "dashboards",
@@ -81,7 +84,7 @@ fn remedy(step: &str) -> &'static str {
 }
 
 /// All crates are judged, also behind one that failed.
-const CLIPPY: [&str; 9] = [
+pub const CLIPPY: [&str; 9] = [
     "clippy",
     "--workspace",
     "--all-targets",

@@ -21,6 +21,7 @@ mod sources;
 mod stages;
 mod test;
 mod words;
+mod workflows;
 mod workspace;
 
 use std::process::ExitCode;

@@ -7,9 +7,8 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What is built. Chaos is an example; it and the naive pattern are built as ordinary programs.
-const BUILD: [&str; 5] =
-    ["build", "--workspace", "--all-targets", "--locked", "--message-format=json-render-diagnostics"];
+/// `cargo build` builds tests as tests, and examples (chaos is one) and binaries as ordinary programs too.
+const ALL: &str = "--all-targets";
 
 /// A test binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +37,20 @@ impl Binary {
 }
 
 /// Builds everything and returns the test binaries.
-pub fn build(workspace: &Workspace) -> Result<Vec<Binary>, String> {
-    let mut child = workspace
-        .cargo(&BUILD)
+pub fn build_all(workspace: &Workspace) -> Result<Vec<Binary>, String> {
+    run(workspace.cargo(&["build", "--workspace", ALL]))
+}
+
+/// Builds the tests of these targets, and returns them.
+pub fn build(workspace: &Workspace, targets: &[String]) -> Result<Vec<Binary>, String> {
+    let mut cargo = workspace.cargo(&["test", "--no-run", "--workspace"]);
+    cargo.args(targets);
+    run(cargo)
+}
+
+fn run(mut cargo: Command) -> Result<Vec<Binary>, String> {
+    let mut child = cargo
+        .args(["--locked", "--message-format=json-render-diagnostics"])
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| format!("cargo build: {error}"))?;

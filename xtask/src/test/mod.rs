@@ -4,7 +4,7 @@
 //! Nothing is skipped: what is not available is an error. The last line on standard output is `N passed, N failed`; each
 //! part of the proof counts as one.
 
-mod binaries;
+pub mod binaries;
 pub mod job;
 mod leftovers;
 mod plan;
@@ -12,7 +12,7 @@ mod provision;
 mod run;
 pub mod servers;
 pub mod summary;
-mod units;
+pub mod units;
 
 use crate::EXIT_USAGE;
 use crate::proof;
@@ -25,6 +25,8 @@ use std::process::ExitCode;
 
 /// How the test crates learn which servers to use: `containers` or `native`.
 pub const BACKEND_VARIABLE: &str = "COORDINATOR_TEST_BACKEND";
+/// How the testkit learns where the servers of a run share a data directory that is initialized once.
+const TEMPLATES_VARIABLE: &str = "COORDINATOR_TEST_TEMPLATES";
 
 /// The command `test`.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> ExitCode {
@@ -60,7 +62,7 @@ fn attempt(run: &Run, only: Option<Only>, plan: &Plan) -> Result<(), String> {
         run.use_servers(servers);
         // Built before everything else so that a compiler's daemon, if one is configured, is not taken for a process
         // that a test left behind.
-        run.stages.run("build", || binaries::build(run.workspace)).0?
+        run.stages.run("build", || binaries::build_all(run.workspace)).0?
     };
     let units = units::all(binaries)?;
     let orphans = leftovers::Orphans::adopt()?;

@@ -5,12 +5,13 @@ use super::plan::Stage;
 use super::servers::Servers;
 use super::summary::Summary;
 use super::units::{self, Unit};
-use super::{BACKEND_VARIABLE, many_signals};
+use super::{BACKEND_VARIABLE, TEMPLATES_VARIABLE, many_signals};
 use crate::check;
 use crate::proof::{self, Profile};
 use crate::stages::Stages;
 use crate::workspace::Workspace;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub struct Run<'a> {
     pub workspace: &'a Workspace,
     pub stages: Stages,
     servers: OnceLock<Servers>,
+    /// Where servers of one kind share their first data directory; removed at the end.
+    templates: Option<PathBuf>,
     found: Mutex<Found>,
 }
 
@@ -47,7 +50,11 @@ struct Found {
 impl<'a> Run<'a> {
     /// No stage has run yet.
     pub fn new(workspace: &'a Workspace, stages: Stages) -> Self {
-        Self { workspace, stages, servers: OnceLock::new(), found: Mutex::default() }
+        // What a run that was killed has left may be half a directory. Without the folder everything only takes longer.
+        let templates = workspace.target().join("tests/templates");
+        let _ = std::fs::remove_dir_all(&templates);
+        let templates = std::fs::create_dir_all(&templates).ok().map(|()| templates);
+        Self { workspace, stages, servers: OnceLock::new(), templates, found: Mutex::default() }
     }
 
     /// Every later stage uses them.
@@ -116,6 +123,9 @@ impl<'a> Run<'a> {
     fn prepare(&self, command: &mut Command) {
         let Some(servers) = self.servers.get() else { return };
         command.env(BACKEND_VARIABLE, servers.backend().as_str());
+        if let Some(templates) = &self.templates {
+            command.env(TEMPLATES_VARIABLE, templates);
+        }
         if let Some(path) = servers.path() {
             command.env::<_, OsString>("PATH", path);
         }
@@ -162,6 +172,9 @@ impl<'a> Run<'a> {
     pub fn conclude(self) -> ExitCode {
         let Found { summary, mut problems, mut took } =
             self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(templates) = &self.templates {
+            let _ = std::fs::remove_dir_all(templates);
+        }
         took.sort_by(|a, b| b.cmp(a));
         println!("\nthe slowest jobs of the tests:");
         for (took, name) in took.iter().take(SLOWEST) {

@@ -3,7 +3,7 @@
 
 use crate::test::BACKEND_VARIABLE;
 use crate::test::servers::Servers;
-use crate::workspace::{Workspace, run as run_command};
+use crate::workspace::{OF_THE_RUNNING_PACKAGE, Workspace, run as run_command};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -50,8 +50,10 @@ pub fn reported(outcome: Result<(), String>) -> ExitCode {
 /// The model check, or what of it the first argument names. It is built where and as it builds its mutants, so that the
 /// dependencies of both are compiled once.
 pub fn model_command(workspace: &Workspace, arguments: &[String]) -> Command {
-    let mut command =
-        workspace.cargo(&["run", "--release", "--quiet", "--locked", "--package", "model", "--"]);
+    let mut command = workspace.cargo(&["run", "--release", "--quiet", "--locked", "--package", "model"]);
+    // It calls cargo for its mutants.
+    let unset: String = OF_THE_RUNNING_PACKAGE.map(|variable| format!(", '-u', '{variable}'")).concat();
+    command.args(["--config", &format!("target.'cfg(unix)'.runner = ['env'{unset}]"), "--"]);
     command.env("CARGO_TARGET_DIR", workspace.root().join(MODEL_TARGET)).env("RUSTFLAGS", MODEL_FLAGS);
     with_fast_allocator(&mut command);
     if !arguments.first().is_some_and(|first| MODEL_COMMANDS.contains(&first.as_str())) {

@@ -4,7 +4,7 @@
 use crate::workspace::Workspace;
 use cargo_metadata::{Artifact, Message};
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// `cargo build` builds tests as tests, and examples (chaos is one) and binaries as ordinary programs too.
@@ -13,7 +13,6 @@ const ALL: &str = "--all-targets";
 /// A test binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binary {
-    /// The folder of its package below `crates`, which is its name.
     pub package: String,
     /// The name of the target.
     pub target: String,
@@ -70,6 +69,29 @@ fn run(mut cargo: Command) -> Result<Vec<Binary>, String> {
 fn binary(artifact: Artifact) -> Option<Binary> {
     let program = artifact.executable.filter(|_| artifact.profile.test)?.into_std_path_buf();
     let folder = artifact.manifest_path.parent()?.as_std_path().to_owned();
-    let package = folder.file_name().and_then(|name| Path::new(name).to_str())?.to_owned();
+    let id = &artifact.package_id.repr;
+    // No binary may be missing because of an id of an unknown form.
+    let package = package(id).unwrap_or(id).to_owned();
     Some(Binary { package, target: artifact.target.name, program, folder })
+}
+
+/// The name in cargo's id of a package, which has it only where the folder has another name.
+fn package(id: &str) -> Option<&str> {
+    let (path, version) = id.rsplit_once('#')?;
+    match version.split_once('@') {
+        Some((name, _)) => Some(name),
+        None => path.rsplit_once('/').map(|(_, folder)| folder),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_has_its_name_from_its_folder_or_from_the_id() {
+        assert_eq!(package("path+file:///work/crates/app#0.1.0"), Some("app"));
+        assert_eq!(package("path+file:///work/crates/library#coordinator@0.1.0"), Some("coordinator"));
+        assert_eq!(package("app 0.1.0"), None);
+    }
 }

@@ -19,10 +19,10 @@ pub enum Checks {
     None,
 }
 
-/// A stage; its name in the table of seconds is in [`super::run_stage`](super).
+/// A stage. [`Run::stage`](super::run::Run::stage) carries it out and has its name in the table of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Tests that rely on a quiet machine, one after the other.
+    /// Tests that rely on a quiet machine, few at once.
     QuietTests,
     /// All other tests and chaos, several at once.
     TestsAndChaos,

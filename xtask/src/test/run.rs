@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Jobs of the tests at once: they mostly wait, and more would cost healthy leaders their lease on two processors.
 const AT_ONCE: usize = 6;
+/// Of those that need a quiet machine.
+const QUIET_AT_ONCE: usize = 3;
 /// How many of the slowest jobs are listed at the end.
 const SLOWEST: usize = 12;
 /// The tests that need a binary with crash points in it. With the features of the whole workspace only three crates are
@@ -73,7 +75,9 @@ impl<'a> Run<'a> {
         match stage {
             Stage::QuietTests => {
                 self.stages.run("tests that need a quiet machine", || {
-                    job::run_all(self.jobs(units, Unit::is_quiet), 1, |ended| self.tested(&ended));
+                    job::run_all(self.jobs(units, Unit::is_quiet), QUIET_AT_ONCE, |ended| {
+                        self.tested(&ended)
+                    });
                 });
             }
             Stage::TestsAndChaos => {

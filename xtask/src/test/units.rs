@@ -8,8 +8,10 @@ use std::process::Command;
 
 /// The suite of which each test is a job: package and target. Its tests have their own servers and mostly wait.
 const SPLIT: (&str, &str) = ("app", "e2e");
-/// Tests that expect no alert and no warning but their own: neither chaos nor many other tests may keep the processors busy.
-const QUIET: [&str; 3] = ["alerts::", "panels::", "stability::"];
+/// Tests that expect no alert, no warning and no end of a term but their own, by the name of their unit: neither chaos nor
+/// many other tests may keep the processors busy.
+const QUIET: [&str; 4] =
+    ["app::e2e::alerts::", "app::e2e::panels::", "app::e2e::stability::", "coordinator::"];
 /// The tests that took longest when all were measured. They begin first, so that none of them is the last one to run.
 const LONG: [&str; 6] = [
     "alerts::",
@@ -39,7 +41,8 @@ impl Unit {
 
     /// Whether it needs a quiet machine.
     pub fn is_quiet(&self) -> bool {
-        self.starts_with(&QUIET)
+        let name = self.name();
+        QUIET.iter().any(|prefix| name.starts_with(prefix))
     }
 
     /// The command, which `prepare` completes.
@@ -53,8 +56,8 @@ impl Unit {
         Job { name: self.name(), command }
     }
 
-    fn starts_with(&self, prefixes: &[&str]) -> bool {
-        self.test.as_ref().is_some_and(|test| prefixes.iter().any(|prefix| test.starts_with(prefix)))
+    fn is_long(&self) -> bool {
+        self.test.as_ref().is_some_and(|test| LONG.iter().any(|prefix| test.starts_with(prefix)))
     }
 }
 
@@ -95,7 +98,7 @@ fn listed(output: &str) -> Vec<String> {
 /// The order in which jobs begin: the longest tests, then whole binaries, then the other tests.
 fn order(units: &mut [Unit]) {
     units.sort_by_key(|unit| match unit.test {
-        Some(_) if unit.starts_with(&LONG) => 0,
+        Some(_) if unit.is_long() => 0,
         None => 1,
         Some(_) => 2,
     });

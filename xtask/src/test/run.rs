@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
             Stage::QuietTests => {
                 self.stages.run("tests that need a quiet machine", || {
                     job::run_all(self.jobs(units, Unit::is_quiet), QUIET_AT_ONCE, |ended| {
-                        self.tested(&ended)
+                        self.tested(&ended);
                     });
                 });
             }

@@ -31,6 +31,9 @@ const OPEN_FROM: u16 = 1_024;
 /// How far apart two runs of one process begin to search for free ports: many times the three that each takes.
 const APART: u32 = 1_000;
 
+/// How many runs of this process have searched.
+static SEARCHES: AtomicU32 = AtomicU32::new(0);
+
 /// A store, as seen from an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
@@ -164,7 +167,6 @@ fn steady_addresses() -> impl Iterator<Item = SocketAddr> {
     let chosen_from = range.split_whitespace().next().and_then(|first| first.parse().ok());
     let many = u32::from(chosen_from.unwrap_or(CHOSEN_FROM_DEFAULT).saturating_sub(OPEN_FROM).max(1));
     // Pids are given out one after the other, and a process may have two runs: all of them begin far apart.
-    static SEARCHES: AtomicU32 = AtomicU32::new(0);
     let earlier = SEARCHES.fetch_add(1, Ordering::Relaxed);
     let start = std::process::id().wrapping_mul(97).wrapping_add(earlier.wrapping_mul(APART));
     let ports = (0..many).filter_map(move |step| u16::try_from(start.wrapping_add(step) % many).ok());

@@ -8,8 +8,8 @@
 //! The named invariants of `contract` judge the events of every process. In quiet phases, which begin after 3
 //! LEADER_TTL without a fault, a term must not end: see [`quiet`].
 //!
-//! Then the usual pattern (`naive.rs`) goes through the same kinds of faults, on the same servers, and the
-//! report shows its duplicates next to ours.
+//! At the same time the usual pattern (`naive.rs`) goes through the same kinds of faults on its own servers,
+//! and the table lists its duplicates next to ours.
 //!
 //! With `--signals` it is another campaign, about the ledger alone: see [`signals`].
 
@@ -36,8 +36,10 @@ use report::Report;
 use seat::Seat;
 use serde_json::Value;
 use servers::Servers;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Instant, SystemTime};
 use storm::{Ground, Stop, Storm};
 use system::{Orders, System, Which};
@@ -137,21 +139,28 @@ fn faults(
 ) -> Result<Findings, Stop> {
     let began = Instant::now();
     let kinds = if arguments.only.is_empty() { &Kind::ALL[..] } else { &arguments.only };
-    let mut storm = |which, program: &Path, faults| {
+    let storm = |which, program: &Path, faults, servers: &mut Servers, interrupts: &Interrupts| {
         let own = directory.join(format!("{which:?}").to_lowercase());
         std::fs::create_dir(&own).unwrap_or_else(|error| panic!("{}: {error}", own.display()));
         let system = System { which, program: program.to_owned(), orders: Orders::File(own.join("broker")) };
         let seats = Seat::three(servers);
         let doors: Vec<_> = seats.iter().map(Seat::address).collect();
         let client = Client::start(which, servers, &doors).map_err(Stop::Never)?;
-        let ground = Ground { servers: &mut *servers, dice: Dice::new(seed), directory: &own, interrupts };
+        let ground = Ground { servers, dice: Dice::new(seed), directory: &own, interrupts };
         let mut storm = Storm::gather(ground, system, seats, client)?;
         let outcome = storm.rage(faults, Deck::new(kinds, Dice::new(seed)));
         storm.finish(outcome)
     };
     let naive = arguments.naive.as_deref().expect("clap asks for it");
-    let ours = storm(Which::Coordinator, &arguments.coordinator, arguments.faults)?;
-    let naive = storm(Which::Naive, naive, (arguments.faults / NAIVE_SHARE).clamp(1, NAIVE_FAULTS_MAX))?;
+    let naive_faults = (arguments.faults / NAIVE_SHARE).clamp(1, NAIVE_FAULTS_MAX);
+    // Both mostly wait, so they run at the same time, each on its own servers.
+    let (ours, naive) = thread::scope(|scope| {
+        let naive = scope
+            .spawn(|| storm(Which::Naive, naive, naive_faults, &mut Servers::start(), &Interrupts::catch()));
+        let ours = storm(Which::Coordinator, &arguments.coordinator, arguments.faults, servers, interrupts);
+        (ours, naive.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    let (ours, naive) = (ours?, naive?);
     let report = Report::new(ours, naive, began.elapsed());
     let verdict = if report.violations.is_empty() { Verdict::Holds } else { Verdict::Violated };
     Ok(Findings { table: report.table(), record: report.record(), verdict })

@@ -6,6 +6,7 @@ use crate::system::{Orders, System};
 use contract::event::{EventKind, Record};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use testkit::process::{Coordinator, Launch};
 use testkit::proxy::{Mode, Proxy};
@@ -26,6 +27,12 @@ const HANDLER_TIMEOUT: &str = "COORDINATOR_SIGNALS_HANDLER_TIMEOUT";
 const CHOSEN_FROM_DEFAULT: u16 = 32_768;
 /// Only the superuser may listen below this port.
 const OPEN_FROM: u16 = 1_024;
+
+/// How far apart two runs of one process begin to search for free ports: many times the three that each takes.
+const APART: u32 = 1_000;
+
+/// How many runs of this process have searched.
+static SEARCHES: AtomicU32 = AtomicU32::new(0);
 
 /// A store, as seen from an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,8 +166,9 @@ fn steady_addresses() -> impl Iterator<Item = SocketAddr> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let chosen_from = range.split_whitespace().next().and_then(|first| first.parse().ok());
     let many = u32::from(chosen_from.unwrap_or(CHOSEN_FROM_DEFAULT).saturating_sub(OPEN_FROM).max(1));
-    // Process ids are assigned in order; parallel runs must begin at distant ports.
-    let start = std::process::id().wrapping_mul(97);
+    // Pids are given out one after the other, and a process may have two runs: all of them begin far apart.
+    let earlier = SEARCHES.fetch_add(1, Ordering::Relaxed);
+    let start = std::process::id().wrapping_mul(97).wrapping_add(earlier.wrapping_mul(APART));
     let ports = (0..many).filter_map(move |step| u16::try_from(start.wrapping_add(step) % many).ok());
     let addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, OPEN_FROM + port)));
     addresses.filter(|address| TcpListener::bind(address).is_ok())

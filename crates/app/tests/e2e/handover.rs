@@ -80,7 +80,12 @@ fn a_handover_to_the_same_leader_is_a_failure() {
     group.wait_lead(0);
     group.start("b");
     group.wait_ready("b");
-    group.process("b").signal(Signal::STOP);
+    // It is ready before its first heartbeat is written, and only an instance with a heartbeat can take over.
+    until("a heartbeat of b", || {
+        let instances = group.command(&["status", "--json"]).json()["instances"].to_string();
+        instances.contains("\"b\"").then_some(())
+    });
+    group.freeze("b");
     let said = group.command(&["step-down", "--reason", "kernel update"]);
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.stderr.contains("a leads again (epoch 2)"), "{said:?}");

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
@@ -137,7 +138,34 @@ fn arguments(more: &[String]) -> Vec<String> {
     settings.flat_map(|setting| ["-c".to_owned(), setting.to_owned()]).collect()
 }
 
+/// Names a folder in which the processes of one test run share a new data directory: a copy takes a tenth of the time of
+/// `initdb`. Without it every server is initialized.
+const TEMPLATES: &str = "COORDINATOR_TEST_TEMPLATES";
+
 fn initialise(programs: &Path, data: &Path) -> Result<(), String> {
+    let Some(folder) = std::env::var_os(TEMPLATES) else { return initdb(programs, data) };
+    let template = Path::new(&folder).join("data");
+    if template.exists() {
+        return copy_directory(&template, data);
+    }
+    initdb(programs, data)?;
+    // The directory of a server has a random name. The first of several servers wins the race, because no directory can be
+    // renamed to one that is not empty.
+    let server = data.parent().and_then(Path::file_name).ok_or("a data directory without a parent")?;
+    let own = Path::new(&folder).join(server);
+    copy_directory(data, &own)?;
+    if std::fs::rename(&own, &template).is_err() {
+        run(Command::new("rm").arg("-rf").arg("--").arg(&own))?;
+    }
+    Ok(())
+}
+
+/// The copy has the owners and the modes of the original.
+fn copy_directory(from: &Path, to: &Path) -> Result<(), String> {
+    run(Command::new("cp").arg("--archive").arg("--").arg(from).arg(to))
+}
+
+fn initdb(programs: &Path, data: &Path) -> Result<(), String> {
     let password = data.with_file_name("password");
     std::fs::write(&password, PASSWORD).map_err(|error| format!("{}: {error}", password.display()))?;
     let mut initdb = command(&programs.join("initdb"), User::Postgres);

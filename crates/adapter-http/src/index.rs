@@ -26,7 +26,7 @@ pub(crate) fn index(report: Option<&Report>, leader: &LeaderView) -> String {
     match report {
         Some(Report { snapshot, alerts }) => {
             rows.push(("Instance", snapshot.instance.to_string()));
-            rows.push(("Standing", snapshot.view.standing.to_string()));
+            rows.push(("State", snapshot.view.state.to_string()));
             rows.push(("Alerts", alerts.overall.as_str().to_owned()));
             rows.push(("Version", snapshot.version.clone()));
         }

@@ -1,18 +1,18 @@
 //! What a service says became of a signal: in its answer to the handler, or in a result that it hands in.
 
-use domain::ledger::{NOTE_LEN_MAX, Settlement};
+use domain::ledger::{NOTE_LEN_MAX, Outcome};
 
 /// The words for it, for whoever used another one.
 pub(crate) const OUTCOMES: &str = "done, sent, rejected, not_executed or unknown";
 
 /// The outcome of that name.
-pub(crate) fn outcome(text: &str) -> Option<Settlement> {
+pub(crate) fn outcome(text: &str) -> Option<Outcome> {
     match text {
-        "done" => Some(Settlement::Done),
-        "sent" => Some(Settlement::Sent),
-        "rejected" => Some(Settlement::Rejected),
-        "not_executed" => Some(Settlement::Received),
-        "unknown" => Some(Settlement::InDoubt),
+        "done" => Some(Outcome::Done),
+        "sent" => Some(Outcome::Sent),
+        "rejected" => Some(Outcome::Rejected),
+        "not_executed" => Some(Outcome::Received),
+        "unknown" => Some(Outcome::InDoubt),
         _ => None,
     }
 }

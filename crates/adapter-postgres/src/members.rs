@@ -5,7 +5,7 @@ use crate::row::{self, Columns, bigint};
 use crate::state_store::Identity;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
-use domain::member::{Beat, Health, Member, MemberSeen, Standing, Term};
+use domain::member::{Health, Heartbeat, Member, MemberSeen, MemberState, Term};
 use domain::ports::{MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
 use sqlx::postgres::PgRow;
@@ -62,12 +62,12 @@ const HISTORY: &str = "\
 const FORGOT: &str = "SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1";
 
 /// `beaten`: whether this process wrote its line before.
-pub(crate) async fn beat(
+pub(crate) async fn heartbeat(
     lane: &Lane,
     me: &Identity,
     beaten: &AtomicBool,
     member: &Member,
-) -> Result<Beat, StoreError> {
+) -> Result<Heartbeat, StoreError> {
     let statement = me
         .names
         .query(BEAT)
@@ -76,7 +76,7 @@ pub(crate) async fn beat(
         .bind(member.nonce.to_string())
         .bind(row::text(&member.host))
         .bind(row::text(&member.address))
-        .bind(member.standing.as_str())
+        .bind(member.state.as_str())
         .bind(bigint(member.epoch.0))
         .bind(member.fallback)
         .bind(i16::from(member.alerts.as_number()))
@@ -91,7 +91,7 @@ pub(crate) async fn beat(
         None => None,
     };
     let ours = beaten.swap(true, Relaxed);
-    Ok(Beat {
+    Ok(Heartbeat {
         changes_last_hour: Columns::of("coordinator_term", &row).number("changes")?,
         displaced: before.filter(|(nonce, _)| ours && *nonce != member.nonce),
         forgot_ms: Columns::of("coordinator_lease", &row).optional("forgot_ms")?,
@@ -127,14 +127,14 @@ pub(crate) async fn forgot_ms(lane: &Lane, me: &Identity) -> Result<Option<i64>,
 
 fn member_seen(row: &PgRow) -> Result<MemberSeen, StoreError> {
     let columns = Columns::of("coordinator_member", row);
-    let standing: &str = columns.required("status")?;
+    let state: &str = columns.required("status")?;
     let member = Member {
         id: columns.shown_id("id")?,
         nonce: nonce(columns, columns.required("nonce")?)?,
         host: columns.required("host")?,
         address: columns.required("address")?,
-        standing: Standing::parse(standing)
-            .ok_or_else(|| columns.corrupt("status", &format!("is {standing:?}")))?,
+        state: MemberState::parse(state)
+            .ok_or_else(|| columns.corrupt("status", &format!("is {state:?}")))?,
         epoch: Epoch(columns.number("epoch")?),
         fallback: columns.required("fallback")?,
         alerts: Health::from_number(columns.number("alerts")?),

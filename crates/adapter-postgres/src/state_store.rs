@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
 use domain::ledger::Actor;
-use domain::member::{Beat, Member, MemberSeen, Term};
+use domain::member::{Heartbeat, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown,
     StoreError, StoreIdentity,
@@ -195,8 +195,8 @@ impl StateStore for PostgresStore {
         lease::note_forgotten(&self.election, &self.me, found, known).await
     }
 
-    async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {
-        members::beat(&self.service, &self.me, &self.beaten, member).await
+    async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
+        members::heartbeat(&self.service, &self.me, &self.beaten, member).await
     }
 
     async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError> {

@@ -6,12 +6,12 @@ use crate::statement::Statement;
 use crate::stored::{Stored, TEXT_LEN_MAX, now_ms};
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
-use domain::member::{Beat, Health, Member, MemberSeen, Standing, Term};
+use domain::member::{Health, Heartbeat, Member, MemberSeen, MemberState, Term};
 use domain::ports::{MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
 use std::time::Duration;
 
-/// What a heartbeat found on its way: the columns of [`Beat`], not yet judged.
+/// What a heartbeat found on its way: the columns of [`Heartbeat`], not yet judged.
 pub(crate) struct Written {
     /// Terms begun in the last 60 minutes.
     pub(crate) changes_last_hour: u32,
@@ -23,14 +23,18 @@ pub(crate) struct Written {
 
 impl Written {
     /// What a process with `nonce` concludes, which had written its line before or not.
-    pub(crate) fn judged(self, nonce: Nonce, written_before: bool) -> Beat {
+    pub(crate) fn judged(self, nonce: Nonce, written_before: bool) -> Heartbeat {
         let displaced = self.before.filter(|(other, _)| written_before && *other != nonce);
-        Beat { changes_last_hour: self.changes_last_hour, displaced, forgot_ms: self.forgot_ms }
+        Heartbeat { changes_last_hour: self.changes_last_hour, displaced, forgot_ms: self.forgot_ms }
     }
 }
 
 /// Writes a member's line.
-pub(crate) async fn beat(session: &Session, group: &GroupId, member: &Member) -> Result<Written, StoreError> {
+pub(crate) async fn heartbeat(
+    session: &Session,
+    group: &GroupId,
+    member: &Member,
+) -> Result<Written, StoreError> {
     const SQL: &str = concat!(
         "INSERT INTO coordinator_member (group_id, id, nonce, host, address, status, epoch, fallback, ",
         "alerts, version, started_ms, settings, cannot_lead, beat_ms) VALUES (?1, ?2, ?3, substr(?4, 1, ?12), substr(?5, 1, ?12), ",
@@ -54,7 +58,7 @@ pub(crate) async fn beat(session: &Session, group: &GroupId, member: &Member) ->
         .bind(member.nonce.to_string())
         .bind(member.host.clone())
         .bind(member.address.clone())
-        .bind(member.standing.as_str())
+        .bind(member.state.as_str())
         .bind(integer(member.epoch.0))
         .bind(i64::from(member.fallback))
         .bind(i64::from(member.alerts.as_number()))
@@ -135,7 +139,7 @@ fn seen(stored: &Stored<'_>) -> Result<MemberSeen, StoreError> {
         nonce: stored.nonce("nonce")?,
         host: stored.text("host")?,
         address: stored.text("address")?,
-        standing: Standing::parse(&status).ok_or_else(|| stored.corrupt("status", "is not a standing"))?,
+        state: MemberState::parse(&status).ok_or_else(|| stored.corrupt("status", "is not a state"))?,
         epoch: Epoch(stored.number("epoch")?),
         fallback: stored.flag("fallback")?,
         alerts: Health::from_number(stored.number("alerts")?),

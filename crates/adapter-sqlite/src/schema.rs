@@ -62,7 +62,7 @@ pub(crate) async fn migrate(config: &SqliteConfig, apply: Migrate) -> Result<Sch
             bring_up_to_date(config, &mut connection).await?
         }
         Migrate::Check => {
-            let schema = standing(version(path, &mut connection).await?);
+            let schema = state(version(path, &mut connection).await?);
             if schema == Schema::Current {
                 is_whole(path, &mut connection).await?;
             }
@@ -194,7 +194,7 @@ fn kill_switch(config: &SqliteConfig) -> Statement {
     Statement::new(SQL).bind(config.group.as_str().to_owned())
 }
 
-fn standing(found: u32) -> Schema {
+fn state(found: u32) -> Schema {
     match found.cmp(&SCHEMA_VERSION) {
         std::cmp::Ordering::Less => Schema::Older { found },
         std::cmp::Ordering::Equal => Schema::Current,

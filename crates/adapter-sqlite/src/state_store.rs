@@ -8,7 +8,7 @@ use crate::{lease, members, portfolio, schema};
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
-use domain::member::{Beat, Member, MemberSeen, Term};
+use domain::member::{Heartbeat, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, StateStore, StepDown,
     StoreError, StoreIdentity,
@@ -127,8 +127,8 @@ impl StateStore for SqliteStore {
         lease::note_forgotten(&self.election, &self.config, found, known).await
     }
 
-    async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {
-        let written = members::beat(&self.work, &self.config.group, member).await?;
+    async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
+        let written = members::heartbeat(&self.work, &self.config.group, member).await?;
         let before = self.beaten.swap(true, Ordering::Relaxed);
         Ok(written.judged(member.nonce, before))
     }

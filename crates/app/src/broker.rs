@@ -9,7 +9,7 @@
 use async_trait::async_trait;
 use domain::id::ClaimId;
 use domain::lease::{Epoch, Token};
-use domain::ledger::{HandlerFence, Settlement, Signal};
+use domain::ledger::{HandlerFence, Outcome, Signal};
 use domain::ports::{Answer, SignalHandler};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -38,10 +38,10 @@ impl Broker {
     }
 
     /// Accepts an order. One write of one short line at the end of the file: whole or not at all.
-    fn accept(&self, signal: &Signal, token: &Token) -> io::Result<Settlement> {
+    fn accept(&self, signal: &Signal, token: &Token) -> io::Result<Outcome> {
         let (mut locked, mut fence) = self.gate()?;
         if fence.refuses(&name(signal), signal.attempt, token.epoch, token.claim) {
-            return Ok(Settlement::Received);
+            return Ok(Outcome::Received);
         }
         if fence.latest() != Some((token.epoch, token.claim)) {
             fence.see(token.epoch, token.claim);
@@ -50,21 +50,21 @@ impl Broker {
         let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
         file.write_all(format!("{} {}\n", signal.id, token.epoch).as_bytes())?;
         file.sync_data()?;
-        Ok(Settlement::Done)
+        Ok(Outcome::Done)
     }
 
     /// Whether there is an order for the signal. From now on this attempt of it is not accepted, nor anything of a smaller
     /// epoch or of this one under another claim.
-    fn find(&self, signal: &Signal, token: &Token) -> io::Result<Settlement> {
+    fn find(&self, signal: &Signal, token: &Token) -> io::Result<Outcome> {
         let (mut locked, mut fence) = self.gate()?;
         if fence.is_past(token.epoch, token.claim) {
-            return Ok(Settlement::InDoubt);
+            return Ok(Outcome::InDoubt);
         }
         fence.see(token.epoch, token.claim);
         fence.promise(name(signal), signal.attempt);
         keep(&mut locked, &fence)?;
         let has = self.orders()?.iter().any(|order| order == signal.id.as_str());
-        Ok(if has { Settlement::Done } else { Settlement::Received })
+        Ok(if has { Outcome::Done } else { Outcome::Received })
     }
 
     /// One at a time: the locked file with the fence, and the fence.
@@ -121,7 +121,7 @@ impl SignalHandler for Broker {
     }
 }
 
-fn answer(outcome: io::Result<Settlement>) -> Answer {
+fn answer(outcome: io::Result<Outcome>) -> Answer {
     match outcome {
         Ok(outcome) => Answer { outcome, note: "the test's broker".to_owned() },
         Err(error) => Answer::unknown(format!("the test's broker: {error}")),
@@ -161,19 +161,19 @@ mod tests {
         let folder = tempfile::tempdir().expect("a directory");
         let broker = Broker::new(folder.path().join("orders"));
         let two = attempt(2);
-        assert_eq!(broker.find(&attempt(1), &token(1)).expect("a file"), Settlement::Received);
-        assert_eq!(broker.accept(&two, &token(1)).expect("a file"), Settlement::Done);
-        assert_eq!(broker.accept(&attempt(1), &token(1)).expect("a file"), Settlement::Received, "too late");
+        assert_eq!(broker.find(&attempt(1), &token(1)).expect("a file"), Outcome::Received);
+        assert_eq!(broker.accept(&two, &token(1)).expect("a file"), Outcome::Done);
+        assert_eq!(broker.accept(&attempt(1), &token(1)).expect("a file"), Outcome::Received, "too late");
         assert_eq!(broker.orders().expect("a file"), ["s-1"]);
-        assert_eq!(broker.find(&two, &token(2)).expect("a file"), Settlement::Done);
+        assert_eq!(broker.find(&two, &token(2)).expect("a file"), Outcome::Done);
         assert_eq!(
             broker.accept(&attempt(3), &token(1)).expect("a file"),
-            Settlement::Received,
+            Outcome::Received,
             "a smaller epoch"
         );
         assert_eq!(
             broker.accept(&attempt(1), &token(2)).expect("a file"),
-            Settlement::Received,
+            Outcome::Received,
             "was looked up"
         );
         assert_eq!(broker.orders().expect("a file"), ["s-1"]);

@@ -251,11 +251,11 @@ async fn narrate(coordinator: Coordinator, mut finish: oneshot::Receiver<()>, ou
     loop {
         {
             let now = seen.borrow_and_update();
-            let leads = (now.leader.clone(), now.standing);
+            let leads = (now.leader.clone(), now.state);
             if now.started && told.as_ref() != Some(&leads) {
                 match &now.leader {
                     Some(leader) if *leader == me => {
-                        output.line(format_args!("  leader    this instance, {}", now.standing));
+                        output.line(format_args!("  leader    this instance, {}", now.state));
                     }
                     Some(leader) => output.line(format_args!("  leader    {leader}")),
                     None => output.line("  leader    none yet"),

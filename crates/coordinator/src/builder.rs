@@ -1,11 +1,11 @@
 //! Starting a coordinator.
 
-use crate::beat::{IdInUse, beat};
 use crate::clock::{self, of_this_process};
 use crate::commits::Commits;
 use crate::driver::Driver;
 use crate::election::Election;
 use crate::handle::Coordinator;
+use crate::heartbeat::{IdInUse, heartbeat};
 use crate::leadership::Leadership;
 use crate::memory::{Ability, EpochMemory};
 use crate::recover::{Purpose, recover};
@@ -366,7 +366,7 @@ async fn run(
     let driver = Driver::new(elector, Arc::clone(&shared), inbox, Handle::current());
     let mut election =
         Election::start(driver, Arc::clone(&shared), requests.clone()).map_err(Ended::Failed)?;
-    let mut beats = tokio::spawn(of_this_process(beat(Arc::clone(&shared))));
+    let mut beats = tokio::spawn(of_this_process(heartbeat(Arc::clone(&shared))));
     let (ran, in_use) = tokio::select! {
         biased;
         ran = election.ended() => (ran, None),

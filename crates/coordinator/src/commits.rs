@@ -5,7 +5,7 @@
 //! nothing about commits: the store or the network may be away. A claim does not: it also writes the file of epochs.
 
 use domain::commit_latency::{CommitLatency, Verdict};
-use domain::election::RowAnswer;
+use domain::election::LeaseAnswer;
 use domain::ports::{Renewal, StoreError};
 use domain::time::Time;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -54,9 +54,9 @@ impl Commits {
     }
 
     /// The last renewal ended after `took`; `None`: it was given up without an answer.
-    pub(crate) fn renewed(&self, answer: Option<&Result<RowAnswer, StoreError>>, took: Duration) {
+    pub(crate) fn renewed(&self, answer: Option<&Result<LeaseAnswer, StoreError>>, took: Duration) {
         let last = match answer {
-            Some(Ok(RowAnswer::Renewal(Renewal::Renewed { .. }))) => Renewed::Acknowledged(took),
+            Some(Ok(LeaseAnswer::Renewal(Renewal::Renewed { .. }))) => Renewed::Acknowledged(took),
             Some(Ok(_)) => Renewed::NotGranted,
             Some(Err(_)) => Renewed::Failed,
             None => Renewed::Unanswered(took),
@@ -159,7 +159,7 @@ mod tests {
         assert!(commits.why_lost(at(1)).contains("none was sent: this process was stopped"));
         commits.renewing(at(100));
         let granted = Renewal::Renewed { timeline: Timeline(1), resign: None, forgotten: false };
-        commits.renewed(Some(&Ok(RowAnswer::Renewal(granted))), Duration::from_millis(4));
+        commits.renewed(Some(&Ok(LeaseAnswer::Renewal(granted))), Duration::from_millis(4));
         assert_eq!(
             commits.why_lost(at(60_000)),
             "the last one was acknowledged after 4 ms and the next was not sent in time: this process was stopped, or had no \
@@ -174,7 +174,7 @@ mod tests {
         for _ in 0..200 {
             commits.renewed(None, slow);
             assert!(commits.why_lost(at(1)).starts_with("the last one had no answer for 9000 ms"));
-            commits.renewed(Some(&Ok(RowAnswer::Renewal(Renewal::OtherTimeline(Timeline(2))))), slow);
+            commits.renewed(Some(&Ok(LeaseAnswer::Renewal(Renewal::OtherTimeline(Timeline(2))))), slow);
             assert_eq!(
                 commits.why_lost(at(1)),
                 "the state store answered the last one and did not renew the lease"

@@ -9,7 +9,7 @@
 //! that the test has no expectation for does not compile there. What each cut leaves behind stands in
 //! docs/signals.md.
 //!
-//! Decision: not the crate `fail`. Its actions panic, sleep or return; a death without destructors and a
+//! Resolution: not the crate `fail`. Its actions panic, sleep or return; a death without destructors and a
 //! future dropped at its second suspension would both be callbacks of ours, beside a registry we do not need.
 
 #[cfg(feature = "crash-points")]

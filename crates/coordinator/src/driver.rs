@@ -13,11 +13,11 @@ use crate::recover::{Purpose, recover};
 use crate::shared::Shared;
 use crate::within::within;
 use domain::election::{
-    CallId, Command, Elector, Epochs, Event, LossReason, Phase, Report, Resign, Role, RowAnswer, RowRequest,
-    TicketAnswer, TicketRequest,
+    CallId, Command, Elector, Epochs, Event, LeaseAnswer, LeaseRequest, LossReason, Phase, Report, Resign,
+    Role, TicketAnswer, TicketRequest,
 };
 use domain::lease::{Epoch, Seq, Timeline, Token};
-use domain::member::Standing;
+use domain::member::MemberState;
 use domain::metrics::{Fact, SyncResult};
 use domain::ports::{Claim, LeaderStore, Noted, Renewal, StateStore, StoreError};
 use domain::recovery::RecoveryCode;
@@ -45,7 +45,7 @@ struct Answer {
 /// Whose answer a task owes, should it not live to give it.
 #[derive(Debug, Clone, Copy)]
 enum Owed {
-    Row(CallId),
+    Lease(CallId),
     Ticket(CallId),
     Recovery(CallId),
     Drain,
@@ -137,7 +137,7 @@ impl Driver {
             }
             Some(resign) = self.requests.recv() => Ok(Event::Resign(resign)),
             ring = ring => ring.map(|()| Event::Wakeup),
-            () = self.shared.state_store.changed() => Ok(Event::RowHint),
+            () = self.shared.state_store.changed() => Ok(Event::LeaseHint),
             () = ticket_hint => Ok(Event::TicketHint),
         }
     }
@@ -151,7 +151,7 @@ impl Driver {
         self.remember();
         for command in commands {
             match command {
-                Command::Row { call, timeout, request } => self.ask_row(call, now, timeout, request),
+                Command::Lease { call, timeout, request } => self.read_lease(call, now, timeout, request),
                 Command::Ticket { call, timeout, request } => self.ask_ticket(call, now, timeout, request),
                 Command::Recover { call, .. } => self.recover(call),
                 // The works see `draining` in what is published below, and stop.
@@ -189,24 +189,24 @@ impl Driver {
         self.owed.insert(handle.id(), owed);
     }
 
-    fn ask_row(&mut self, call: CallId, now: Time, limit: Duration, request: RowRequest) {
+    fn read_lease(&mut self, call: CallId, now: Time, limit: Duration, request: LeaseRequest) {
         let shared = Arc::clone(&self.shared);
-        let renews = matches!(request, RowRequest::Renew { .. });
-        self.effect = if request == RowRequest::Observe { Effect::Reads } else { Effect::Writes };
+        let renews = matches!(request, LeaseRequest::Renew { .. });
+        self.effect = if request == LeaseRequest::Observe { Effect::Reads } else { Effect::Writes };
         if renews {
             shared.commits.renewing(now);
         }
-        self.spawn(Owed::Row(call), async move {
+        self.spawn(Owed::Lease(call), async move {
             let may_be_sent = match &request {
-                RowRequest::Claim(request) => keep_asked(&shared, now, limit, request).await,
-                RowRequest::Note { found, known } => shared.ability.allows(*known, found.epoch),
-                RowRequest::Observe | RowRequest::Renew { .. } | RowRequest::Release { .. } => true,
+                LeaseRequest::Claim(request) => keep_asked(&shared, now, limit, request).await,
+                LeaseRequest::Note { found, known } => shared.ability.allows(*known, found.epoch),
+                LeaseRequest::Observe | LeaseRequest::Renew { .. } | LeaseRequest::Release { .. } => true,
             };
             if !may_be_sent {
-                return Answer { event: Event::Row { call, answer: Ok(RowAnswer::NotSent) }, sync: None };
+                return Answer { event: Event::Lease { call, answer: Ok(LeaseAnswer::NotSent) }, sync: None };
             }
             let started = Instant::now();
-            let answer = within(now, limit, row_call(&*shared.state_store, request)).await;
+            let answer = within(now, limit, lease_call(&*shared.state_store, request)).await;
             if renews {
                 shared.commits.renewed(answer.as_ref(), started.elapsed());
             }
@@ -216,10 +216,10 @@ impl Driver {
             };
             let result = if answer.is_ok() { SyncResult::Succeeded } else { SyncResult::Failed };
             let sync = Some((result, started.elapsed()));
-            if let Ok(RowAnswer::Claim(Claim::Granted(token))) = &answer {
+            if let Ok(LeaseAnswer::Claim(Claim::Granted(token))) = &answer {
                 keep_granted(&shared, now, limit, *token).await;
             }
-            Answer { event: Event::Row { call, answer }, sync }
+            Answer { event: Event::Lease { call, answer }, sync }
         });
     }
 
@@ -274,18 +274,18 @@ impl Driver {
             self.shared.record(Fact::Sync { result, took });
         }
         match &answer.event {
-            Event::Row { answer, .. } if *answer != Ok(RowAnswer::NotSent) => {
+            Event::Lease { answer, .. } if *answer != Ok(LeaseAnswer::NotSent) => {
                 self.state_store.answered(self.effect, answer.as_ref().err());
-                if let Ok(RowAnswer::Observed(row)) = answer {
+                if let Ok(LeaseAnswer::Observed(row)) = answer {
                     self.epoch(row.version.token.timeline, row.version.token.epoch);
                 }
             }
             Event::Ticket { answer, .. } => {
                 self.leader_store.answered(Effect::Writes, answer.as_ref().err());
             }
-            Event::Row { .. }
+            Event::Lease { .. }
             | Event::Wakeup
-            | Event::RowHint
+            | Event::LeaseHint
             | Event::TicketHint
             | Event::Recovered { .. }
             | Event::Drained
@@ -299,7 +299,7 @@ impl Driver {
         tracing::error!(%error, "a request ended without an answer; its outcome is unknown");
         let unknown = || StoreError::Unknown("the request's task failed".into());
         let event = match self.owed.remove(&error.id()) {
-            Some(Owed::Row(call)) => Event::Row { call, answer: Err(unknown()) },
+            Some(Owed::Lease(call)) => Event::Lease { call, answer: Err(unknown()) },
             Some(Owed::Ticket(call)) => Event::Ticket { call, answer: Err(unknown()) },
             Some(Owed::Recovery(call)) => Event::Recovered { call, answer: Err(RecoveryCode::DbUnavailable) },
             Some(Owed::Drain) => Event::Drained,
@@ -317,9 +317,9 @@ impl Driver {
     fn report(&mut self, now: Time, report: &Report) {
         let shared = Arc::clone(&self.shared);
         let notice = |kind, at, epoch| shared.notify(Notice { kind, at, epoch });
-        let row_epoch = || self.elector.row().map_or(Epoch(0), |row| row.version.token.epoch);
+        let lease_epoch = || self.elector.row().map_or(Epoch(0), |row| row.version.token.epoch);
         match report {
-            Report::Ready => notice(NoticeKind::Ready, now, row_epoch()),
+            Report::Ready => notice(NoticeKind::Ready, now, lease_epoch()),
             Report::Elected { token, sent } => {
                 self.epoch(token.timeline, token.epoch);
                 notice(NoticeKind::Lead { sent: *sent }, now, token.epoch);
@@ -389,7 +389,7 @@ impl Driver {
         let leadership = elector.leadership();
         let row = elector.row();
         let seen = Leadership {
-            standing: standing(elector),
+            state: state(elector),
             leader: elector.leader(now).cloned(),
             ticket_holder: elector.ticket().filter(|_| !elector.fallback()).map(|t| t.holder.clone()),
             epoch: leadership.map(|l| l.token.epoch).or(row.map(|row| row.version.token.epoch)),
@@ -410,27 +410,27 @@ impl Driver {
     }
 }
 
-async fn row_call(store: &dyn StateStore, request: RowRequest) -> Result<RowAnswer, StoreError> {
+async fn lease_call(store: &dyn StateStore, request: LeaseRequest) -> Result<LeaseAnswer, StoreError> {
     match request {
-        RowRequest::Observe => store.observe().await.map(RowAnswer::Observed),
-        RowRequest::Claim(request) => {
+        LeaseRequest::Observe => store.observe().await.map(LeaseAnswer::Observed),
+        LeaseRequest::Claim(request) => {
             let answer = store.claim(&request).await?;
             if let (true, Claim::Granted(token)) = (request.forgotten, &answer) {
                 forgotten(request.observed.token, *token);
             }
-            Ok(RowAnswer::Claim(answer))
+            Ok(LeaseAnswer::Claim(answer))
         }
-        RowRequest::Renew { token, seq, current } => {
+        LeaseRequest::Renew { token, seq, current } => {
             let answer = store.renew(&token, seq, current).await?;
             if let Renewal::Renewed { timeline, forgotten: true, .. } = answer {
                 forgotten(token, Token { timeline, ..token });
             }
-            Ok(RowAnswer::Renewal(answer))
+            Ok(LeaseAnswer::Renewal(answer))
         }
-        RowRequest::Release { token, seq, reason } => {
-            store.release(&token, seq, &reason).await.map(RowAnswer::Release)
+        LeaseRequest::Release { token, seq, reason } => {
+            store.release(&token, seq, &reason).await.map(LeaseAnswer::Release)
         }
-        RowRequest::Note { found, known } => {
+        LeaseRequest::Note { found, known } => {
             let noted = store.note_forgotten(&found, known).await?;
             if noted == Noted::Noted {
                 tracing::error!(
@@ -441,7 +441,7 @@ async fn row_call(store: &dyn StateStore, request: RowRequest) -> Result<RowAnsw
                      are sent"
                 );
             }
-            Ok(RowAnswer::Note(noted))
+            Ok(LeaseAnswer::Note(noted))
         }
     }
 }
@@ -468,15 +468,15 @@ async fn ticket_call(store: &dyn LeaderStore, request: TicketRequest) -> Result<
 }
 
 /// What the instance table calls it.
-fn standing(elector: &Elector) -> Standing {
+fn state(elector: &Elector) -> MemberState {
     match elector.role() {
-        Role::Follower if elector.row().is_none() => Standing::Starting,
-        Role::Follower | Role::Candidate(_) | Role::Stopped => Standing::Standby,
+        Role::Follower if elector.row().is_none() => MemberState::Starting,
+        Role::Follower | Role::Candidate(_) | Role::Stopped => MemberState::Standby,
         Role::Leader(leadership) => match leadership.phase {
-            Phase::Recovering { .. } => Standing::Recovering,
+            Phase::Recovering { .. } => MemberState::Recovering,
             // Draining is the last moment of an active leadership.
-            Phase::Active | Phase::Draining { .. } => Standing::Active,
-            Phase::Halted(_) => Standing::Halted,
+            Phase::Active | Phase::Draining { .. } => MemberState::Active,
+            Phase::Halted(_) => MemberState::Halted,
         },
     }
 }

@@ -94,7 +94,7 @@ impl Coordinator {
             return Err("the state store does not answer".into());
         }
         // A leader keeps its number as it is.
-        if let Some(why) = self.shared.ability.missing().filter(|_| !seen.standing.leads()) {
+        if let Some(why) = self.shared.ability.missing().filter(|_| !seen.state.leads()) {
             return Err(format!("this instance cannot lead: {why}"));
         }
         match &*self.shared.recovered.borrow() {

@@ -3,7 +3,7 @@
 use crate::clock;
 use domain::id::InstanceId;
 use domain::lease::{Epoch, Token};
-use domain::member::Standing;
+use domain::member::MemberState;
 use domain::recovery::Portfolio;
 use domain::time::Time;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leadership {
     /// What this instance is doing.
-    pub standing: Standing,
+    pub state: MemberState,
     /// Who leads by the lease row.
     pub leader: Option<InstanceId>,
     /// Who holds the ticket in the leader store.
@@ -41,7 +41,7 @@ pub struct Leadership {
 impl Leadership {
     pub(crate) fn unknown() -> Self {
         Self {
-            standing: Standing::Starting,
+            state: MemberState::Starting,
             leader: None,
             ticket_holder: None,
             epoch: None,
@@ -67,7 +67,7 @@ impl Leadership {
 
     /// The token under which this instance may act at `now`.
     pub(crate) fn active(&self, now: Time) -> Option<Token> {
-        let acting = self.standing == Standing::Active && !self.draining;
+        let acting = self.state == MemberState::Active && !self.draining;
         self.token(now).filter(|_| acting)
     }
 

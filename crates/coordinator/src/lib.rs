@@ -28,7 +28,6 @@
 //! [`Ledger`] (signals: accepted on any instance, acted on once by the leader),
 //! [`EpochMemory`] (the fencing number, whatever the store forgets), [`Notice`] (role changes in order), [`clock`] (the only clock of the election).
 
-mod beat;
 mod builder;
 pub mod clock;
 mod commits;
@@ -38,6 +37,7 @@ pub mod crash_point;
 mod driver;
 mod election;
 mod handle;
+mod heartbeat;
 mod leadership;
 mod ledger;
 mod memory;
@@ -46,11 +46,11 @@ mod recover;
 mod shared;
 mod within;
 
-pub use beat::beat_interval;
 pub use builder::{Builder, Ended, StartError};
 pub use domain;
 pub use domain::ledger::HandlerFence;
 pub use handle::{Coordinator, NotLeading};
+pub use heartbeat::heartbeat_interval;
 pub use leadership::{Leader, Leadership, LeadershipOver};
 pub use ledger::{
     HANDLER_TIME_DEFAULT, Ledger, LedgerSettings, NotNow, Pulled, RETENTION_DEFAULT, RETENTION_MIN,

@@ -82,7 +82,7 @@ impl Shared {
         let token = leadership.token(now);
         let lease_left = token.and(leadership.deadline()).map(|deadline| deadline.since(now));
         let view = View {
-            standing: leadership.standing,
+            state: leadership.state,
             is_leader: token.is_some(),
             leader_db: leadership.leader,
             leader_redis: leadership.ticket_holder,

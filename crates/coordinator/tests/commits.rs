@@ -6,7 +6,7 @@ use contract::Opening;
 use contract::fake::{Call, FakeDatabase, Fault, Faults};
 use coordinator::Coordinator;
 use domain::id::GroupId;
-use domain::member::Standing;
+use domain::member::MemberState;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -42,7 +42,7 @@ impl Observed {
         let builder = Coordinator::builder(opening.id, opening.nonce, store);
         let coordinator = builder.ttl(ttl).start().expect("a valid start");
         let mut seen = coordinator.leadership();
-        let active = seen.wait_for(|now| now.standing == Standing::Active);
+        let active = seen.wait_for(|now| now.state == MemberState::Active);
         timeout(PATIENCE, active).await.expect("it leads").expect("the coordinator lives");
         Self { coordinator, faults, lines, _subscribed: subscribed }
     }
@@ -64,7 +64,8 @@ impl Observed {
 
 #[tokio::test]
 async fn a_store_that_commits_slowly_is_reported_once_with_the_setting_to_change() {
-    let mut slow = Observed::start("slow", |faults| faults.lasting_of(Call::Beat, Fault::HoldReply)).await;
+    let mut slow =
+        Observed::start("slow", |faults| faults.lasting_of(Call::Heartbeat, Fault::HoldReply)).await;
     let faults = slow.faults.clone();
     let answering = tokio::spawn(async move {
         loop {
@@ -100,11 +101,11 @@ async fn a_store_that_does_not_answer_is_not_one_that_commits_slowly() {
     // A heartbeat is given up after one second; more than 300 ms would be slow.
     let ttl = TTL * 3;
     let away =
-        Observed::lasting("away", ttl, |faults| faults.lasting_of(Call::Beat, Fault::HangBefore)).await;
+        Observed::lasting("away", ttl, |faults| faults.lasting_of(Call::Heartbeat, Fault::HangBefore)).await;
     let count = |call| away.faults.calls().iter().filter(|made| **made == call).count();
     let many = async {
         // The third is sent when two are given up, and five commits are enough for a judgement.
-        while count(Call::Beat) < 3 || count(Call::Renew) < 5 {
+        while count(Call::Heartbeat) < 3 || count(Call::Renew) < 5 {
             tokio::task::yield_now().await;
         }
     };

@@ -9,7 +9,7 @@ use coordinator::{Coordinator, EpochMemory};
 use domain::election::Epochs;
 use domain::id::GroupId;
 use domain::lease::{Epoch, Seq};
-use domain::member::Standing;
+use domain::member::MemberState;
 use domain::ports::StateStore;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -62,7 +62,7 @@ fn start_in(database: &FakeDatabase, name: &str, kept: Epochs, broken: bool) -> 
 async fn a_number_is_kept_before_it_is_in_the_row_and_is_above_all_that_was_kept() {
     let (coordinator, memory) = start(Epochs { seen: Epoch(5), asked: Epoch(7), ..Epochs::NONE }, false);
     let mut leadership = coordinator.leadership();
-    let active = leadership.wait_for(|now| now.standing == Standing::Active);
+    let active = leadership.wait_for(|now| now.state == MemberState::Active);
     let epoch = timeout(LONG, active).await.expect("it leads").expect("it runs").epoch;
     assert_eq!(epoch, Some(Epoch(8)));
     let first = memory.calls.lock().expect("no panic")[0];
@@ -118,7 +118,7 @@ async fn a_number_that_cannot_be_kept_is_not_asked_for_and_is_no_fault_of_the_st
 
     memory.broken.store(false, Relaxed);
     let mut leadership = coordinator.leadership();
-    let active = leadership.wait_for(|now| now.standing == Standing::Active);
+    let active = leadership.wait_for(|now| now.state == MemberState::Active);
     timeout(LONG, active).await.expect("it leads").expect("it runs");
     wait_line(&mut lines, "this instance can lead again: its epochs can be kept").await;
     coordinator.shutdown().await;
@@ -131,7 +131,7 @@ async fn a_number_that_cannot_be_kept_is_not_asked_for_and_is_no_fault_of_the_st
 async fn an_instance_that_could_not_keep_its_number_says_so_in_the_instance_table() {
     let (coordinator, memory) = start(Epochs::NONE, false);
     let mut leadership = coordinator.leadership();
-    let active = leadership.wait_for(|now| now.standing == Standing::Active);
+    let active = leadership.wait_for(|now| now.state == MemberState::Active);
     timeout(LONG, active).await.expect("it leads").expect("it runs");
     for (broken, said) in [(true, Some("no space left on device")), (false, None)] {
         memory.broken.store(broken, Relaxed);
@@ -183,7 +183,7 @@ async fn a_follower_that_knows_more_ends_the_term_and_the_next_number_is_above_a
     let database = FakeDatabase::new();
     let (away, memory) = start_in(&database, "away", Epochs::NONE, false);
     let mut leadership = away.leadership();
-    let active = leadership.wait_for(|now| now.standing == Standing::Active);
+    let active = leadership.wait_for(|now| now.state == MemberState::Active);
     assert_eq!(timeout(LONG, active).await.expect("it leads").expect("it runs").epoch, Some(Epoch(1)));
     let (_subscribed, lines) = logged();
     let kept = Epochs { seen: Epoch(5), seq: Seq(9), asked: Epoch(6), ..Epochs::NONE };

@@ -6,7 +6,7 @@ use contract::fake::{Call, FakeDatabase, FakeStateStore, FakeTickets, Fault};
 use coordinator::{Coordinator, Ended, Leader, NoticeKind, StartError, clock};
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
-use domain::member::{Beat, Member, MemberSeen, Standing, Term};
+use domain::member::{Heartbeat, Member, MemberSeen, MemberState, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaderStore, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, StateStore,
     StepDown, StoreError, StoreIdentity,
@@ -34,9 +34,9 @@ async fn eventually<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("it never came to pass: {what}"))
 }
 
-async fn standing(coordinator: &Coordinator, wanted: Standing) {
+async fn reached(coordinator: &Coordinator, wanted: MemberState) {
     let mut seen = coordinator.leadership();
-    let reached = seen.wait_for(|now| now.standing == wanted);
+    let reached = seen.wait_for(|now| now.state == wanted);
     eventually(wanted.as_str(), reached).await.expect("the coordinator lives");
 }
 
@@ -72,11 +72,11 @@ async fn work_runs_while_leading_and_is_dropped_at_a_step_down() {
     assert!(leader.portfolio().expect("it was recovered").count == 0);
 
     let second = start(&database, &opening("second"));
-    standing(&second, Standing::Standby).await;
+    reached(&second, MemberState::Standby).await;
     first.step_down("the test").await.expect("it leads");
     assert_eq!(drops.load(Ordering::SeqCst), 1, "the work is stopped before the row is given back");
     assert!(leader.fence().is_err(), "a token must not outlive its leadership");
-    standing(&second, Standing::Active).await;
+    reached(&second, MemberState::Active).await;
     first.step_down("again").await.expect_err("it does not lead any more");
 
     second.shutdown().await;
@@ -104,9 +104,9 @@ async fn a_leader_that_cannot_renew_stops_its_work_before_another_leads() {
     let faults = store.faults().clone();
     let first =
         Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).start().expect("a valid start");
-    standing(&first, Standing::Active).await;
+    reached(&first, MemberState::Active).await;
     let second = start(&database, &self::opening("successor"));
-    standing(&second, Standing::Standby).await;
+    reached(&second, MemberState::Standby).await;
 
     let drops = Arc::new(AtomicUsize::new(0));
     let (worker, counted, cut) = (first.clone(), Arc::clone(&drops), faults.clone());
@@ -121,12 +121,12 @@ async fn a_leader_that_cannot_renew_stops_its_work_before_another_leads() {
         });
         run.await
     });
-    standing(&second, Standing::Active).await;
+    reached(&second, MemberState::Active).await;
     assert_eq!(drops.load(Ordering::SeqCst), 1, "the work was still there when another led");
     assert!(!first.leadership().borrow().is_active(clock::now()));
     faults.heal();
     second.shutdown().await;
-    standing(&first, Standing::Active).await;
+    reached(&first, MemberState::Active).await;
     first.shutdown().await;
     assert_eq!(eventually("the work ends", work).await.expect("no panic"), Err(Ended::Stopped));
 }
@@ -148,7 +148,7 @@ async fn a_state_store_that_is_away_at_the_start_is_waited_for() {
     eventually("it says what it waits for", refused).await;
     assert!(coordinator.report().is_none(), "there is nothing to tell before the start is done");
     faults.heal();
-    standing(&coordinator, Standing::Active).await;
+    reached(&coordinator, MemberState::Active).await;
     assert_eq!(coordinator.ready(), Ok(()));
     coordinator.shutdown().await;
 }
@@ -168,7 +168,7 @@ async fn another_schema_ends_it_with_the_reason() {
 async fn the_later_of_two_processes_with_one_id_ends() {
     let database = FakeDatabase::new();
     let first = start(&database, &opening("twin"));
-    standing(&first, Standing::Active).await;
+    reached(&first, MemberState::Active).await;
     // The instance table has milliseconds: the second process must be the later one.
     let begun = clock::calendar_ms();
     while clock::calendar_ms() <= begun {
@@ -177,7 +177,7 @@ async fn the_later_of_two_processes_with_one_id_ends() {
     let second = start(&database, &opening("twin"));
     let ended = eventually("the second ends", second.ended()).await;
     assert!(matches!(ended, Err(Ended::IdInUse { .. })), "{ended:?}");
-    assert_eq!(first.leadership().borrow().standing, Standing::Active);
+    assert_eq!(first.leadership().borrow().state, MemberState::Active);
     first.shutdown().await;
 }
 
@@ -192,7 +192,7 @@ async fn without_the_leader_store_it_falls_back_and_returns() {
         .ttl(TTL)
         .start()
         .expect("a valid start");
-    standing(&coordinator, Standing::Active).await;
+    reached(&coordinator, MemberState::Active).await;
     let epoch = coordinator.leadership().borrow().epoch;
     let mut seen = coordinator.leadership();
     faults.lasting(Fault::Refuse);
@@ -215,7 +215,7 @@ async fn a_claim_whose_reply_is_lost_is_held_after_a_look() {
     let faults = store.faults().clone();
     let coordinator =
         Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).start().expect("a valid start");
-    standing(&coordinator, Standing::Active).await;
+    reached(&coordinator, MemberState::Active).await;
     assert_eq!(coordinator.leadership().borrow().epoch.map(|epoch| epoch.0), Some(1), "one claim was enough");
     assert_eq!(faults.calls().iter().filter(|call| **call == Call::Claim).count(), 1);
     coordinator.shutdown().await;
@@ -289,16 +289,16 @@ fn a_service_that_blocks_its_runtime_keeps_its_lease() {
             .start()
             .expect("a valid start");
         let mut notices = first.notices();
-        standing(&first, Standing::Active).await;
+        reached(&first, MemberState::Active).await;
         let second = others.block_on_elsewhere(|| start(&database, &self::opening("waiting")));
-        standing(&second, Standing::Standby).await;
+        reached(&second, MemberState::Standby).await;
         while notices.try_recv().is_ok() {}
         block_until_renewed(&mut notices, RENEWALS);
         assert!(first.leadership().borrow().is_active(clock::now()));
         assert_eq!(second.leadership().borrow().leader.as_ref(), Some(first.id()));
         assert_eq!(second.leadership().borrow().epoch.map(|epoch| epoch.0), Some(1), "there was one term");
         first.shutdown().await;
-        standing(&second, Standing::Active).await;
+        reached(&second, MemberState::Active).await;
         second.shutdown().await;
     });
 }
@@ -332,7 +332,7 @@ fn a_runtime_that_is_shut_down_hands_over() {
                 .ttl(TTL)
                 .start()
                 .expect("a valid start");
-        standing(&first, Standing::Active).await;
+        reached(&first, MemberState::Active).await;
         first
     });
     drop(its_own);
@@ -342,7 +342,7 @@ fn a_runtime_that_is_shut_down_hands_over() {
         let ended = eventually("it says so", first.ended()).await;
         assert!(matches!(&ended, Err(Ended::Failed(why)) if why.contains("shut down")), "{ended:?}");
         let second = start(&database, &self::opening("next"));
-        standing(&second, Standing::Active).await;
+        reached(&second, MemberState::Active).await;
         let terms = store.history(2).await.expect("it answers");
         let reason = terms.last().and_then(|term| term.reason.as_deref());
         assert_ne!(reason, Some("expired"), "the lease was given back: {terms:?}");
@@ -421,8 +421,8 @@ impl StateStore for Scripted {
     async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
         self.real.note_forgotten(found, known).await
     }
-    async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {
-        self.real.beat(member).await
+    async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
+        self.real.heartbeat(member).await
     }
     async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError> {
         self.real.leave(id, nonce).await
@@ -486,7 +486,7 @@ async fn a_panic_of_the_election_ends_leadership_with_its_reason() {
     let store = Arc::new(Scripted { real, script, breaks: Arc::clone(&breaks) });
     let coordinator =
         Coordinator::builder(opening.id, opening.nonce, store).ttl(TTL).start().expect("a valid start");
-    standing(&coordinator, Standing::Active).await;
+    reached(&coordinator, MemberState::Active).await;
     let worker = coordinator.clone();
     let work = tokio::spawn(async move { worker.run_while_leader(|_| std::future::pending::<()>()).await });
     breaks.notify_one();

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 /// What an instance is doing, as the instance table shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum MemberState {
     /// Has not read the row yet.
     Starting,
     /// Elected, recovering the portfolio.
@@ -22,8 +22,8 @@ pub enum Standing {
     Halted,
 }
 
-impl Standing {
-    /// Every standing.
+impl MemberState {
+    /// Every state.
     pub const ALL: [Self; 5] = [Self::Starting, Self::Recovering, Self::Active, Self::Standby, Self::Halted];
 
     /// As the stores and the pages write it.
@@ -37,12 +37,12 @@ impl Standing {
         }
     }
 
-    /// The standing of that name.
+    /// The state of that name.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|standing| standing.as_str() == text)
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 
-    /// Whether an instance of this standing holds the lease.
+    /// Whether an instance of this state holds the lease.
     pub fn leads(self) -> bool {
         match self {
             Self::Recovering | Self::Active | Self::Halted => true,
@@ -51,7 +51,7 @@ impl Standing {
     }
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for MemberState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -110,7 +110,7 @@ pub struct Member {
     /// Where its page is, as a browser on another host would write it (`http://10.0.0.7:5000`).
     pub address: String,
     /// What it is doing.
-    pub standing: Standing,
+    pub state: MemberState,
     /// The epoch it knows.
     pub epoch: Epoch,
     /// Redis is unreachable for it.
@@ -138,7 +138,7 @@ pub struct MemberSeen {
 
 /// What a heartbeat learned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beat {
+pub struct Heartbeat {
     /// Terms that began in the last 60 minutes, by the store's clock.
     pub changes_last_hour: u32,
     /// Another live process writes under the same id: its nonce and start (unix milliseconds). Told when

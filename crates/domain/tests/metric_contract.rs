@@ -6,7 +6,7 @@ use domain::catalog::{CATALOG, Kind, Metric, Sample};
 use domain::id::InstanceId;
 use domain::lease::{Epoch, TTL_DEFAULT, Timeline};
 use domain::ledger::{Limits, Totals};
-use domain::member::Standing;
+use domain::member::MemberState;
 use domain::metrics::{
     Fact, Metrics, MetricsConfig, Refusal, SignalFact, SignalsConfig, Snapshot, SyncResult, View,
     WINDOW_DEFAULT,
@@ -61,7 +61,7 @@ fn metrics_of(signals: SignalsConfig) -> Metrics {
 fn fresh() -> Snapshot {
     metrics().snapshot(
         View {
-            standing: Standing::Starting,
+            state: MemberState::Starting,
             is_leader: false,
             leader_db: None,
             leader_redis: None,
@@ -117,7 +117,7 @@ fn full() -> Snapshot {
         metrics.record(fact);
     }
     let view = View {
-        standing: Standing::Active,
+        state: MemberState::Active,
         is_leader: true,
         leader_db: Some(me()),
         leader_redis: Some(me()),
@@ -265,7 +265,7 @@ fn an_epoch_of_zero_is_not_told() {
 /// What happens to one kind of fact shows in one counter.
 #[test]
 fn every_counter_of_signals_counts_one_kind_of_fact() {
-    use domain::ledger::Settlement::{Done, InDoubt, Received, Rejected};
+    use domain::ledger::Outcome::{Done, InDoubt, Received, Rejected};
     let facts = [
         ("coordinator_signals_received_total", SignalFact::Received),
         ("coordinator_signals_duplicates_prevented_total", SignalFact::DuplicatePrevented),

@@ -33,8 +33,8 @@ pub enum Action {
     Resume(usize),
     StepDown(usize),
     Stop(usize),
-    CutRow(usize),
-    RefuseRow(usize),
+    CutLease(usize),
+    RefuseLease(usize),
     CutTicket(usize),
     Mend(usize),
     StandbyLags,
@@ -97,8 +97,8 @@ const WITH_NUMBER: [(OfNumber, &str); 11] = [
     (Action::Resume, "resume"),
     (Action::StepDown, "step-down"),
     (Action::Stop, "stop"),
-    (Action::CutRow, "cut-from-postgres"),
-    (Action::RefuseRow, "refused-by-postgres"),
+    (Action::CutLease, "cut-from-postgres"),
+    (Action::RefuseLease, "refused-by-postgres"),
     (Action::CutTicket, "cut-from-redis"),
     (Action::Mend, "mend"),
 ];
@@ -117,8 +117,8 @@ impl Action {
             Self::Pause(_) => Fault::Pause,
             Self::StepDown(_) => Fault::StepDown,
             Self::Stop(_) => Fault::Stop,
-            Self::CutRow(_) => Fault::CutRow,
-            Self::RefuseRow(_) => Fault::RefuseRow,
+            Self::CutLease(_) => Fault::CutLease,
+            Self::RefuseLease(_) => Fault::RefuseLease,
             Self::CutTicket(_) => Fault::CutTicket,
             Self::Promote => Fault::Promote,
             Self::Restore => Fault::Restore,
@@ -168,8 +168,8 @@ impl Action {
             | Self::Resume(number)
             | Self::StepDown(number)
             | Self::Stop(number)
-            | Self::CutRow(number)
-            | Self::RefuseRow(number)
+            | Self::CutLease(number)
+            | Self::RefuseLease(number)
             | Self::CutTicket(number)
             | Self::Mend(number) => Some(number),
             Self::Go

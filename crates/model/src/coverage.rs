@@ -1,7 +1,7 @@
 //! What the explored states had in them: a role never taken or a command never given means that the model
 //! checks less than it says.
 
-use domain::election::{Command, LossReason, Phase, Report, Role, RowRequest, TicketRequest};
+use domain::election::{Command, LeaseRequest, LossReason, Phase, Report, Role, TicketRequest};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Every role and every command, by name.
@@ -120,12 +120,12 @@ fn role_index(role: &Role) -> usize {
 
 fn command_index(command: &Command) -> usize {
     match command {
-        Command::Row { request, .. } => match request {
-            RowRequest::Observe => 7,
-            RowRequest::Note { .. } => NOTE,
-            RowRequest::Claim(_) => 8,
-            RowRequest::Renew { .. } => 9,
-            RowRequest::Release { .. } => 10,
+        Command::Lease { request, .. } => match request {
+            LeaseRequest::Observe => 7,
+            LeaseRequest::Note { .. } => NOTE,
+            LeaseRequest::Claim(_) => 8,
+            LeaseRequest::Renew { .. } => 9,
+            LeaseRequest::Release { .. } => 10,
         },
         Command::Ticket { request, .. } => match request {
             TicketRequest::Acquire { .. } => 11,

@@ -3,7 +3,7 @@
 //! words.
 
 use crate::rule::Rule;
-use domain::election::{RowAnswer, RowRequest};
+use domain::election::{LeaseAnswer, LeaseRequest};
 use domain::id::{ClaimId, InstanceId};
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
 use domain::ports::{Claim, ClaimRequest, Noted, Release, Renewal};
@@ -187,24 +187,24 @@ impl Database {
     pub fn serve(
         &mut self,
         now: u64,
-        (request, reached): (&RowRequest, Seq),
+        (request, reached): (&LeaseRequest, Seq),
         broken: Option<Rule>,
-    ) -> (RowAnswer, Written) {
+    ) -> (LeaseAnswer, Written) {
         let before = (self.tables.token, self.tables.seq, self.tables.released);
         let (answer, written) = match request {
-            RowRequest::Observe => (RowAnswer::Observed(self.observe(now, broken)), Written::Nothing),
-            RowRequest::Claim(request) => {
+            LeaseRequest::Observe => (LeaseAnswer::Observed(self.observe(now, broken)), Written::Nothing),
+            LeaseRequest::Claim(request) => {
                 let (claim, written) = self.claim(request, broken);
-                (RowAnswer::Claim(claim), written)
+                (LeaseAnswer::Claim(claim), written)
             }
-            RowRequest::Renew { current, .. }
+            LeaseRequest::Renew { current, .. }
                 if *current != self.current && broken != Some(Rule::RenewalComparesTimeline) =>
             {
-                (RowAnswer::Renewal(Renewal::OtherTimeline(self.current)), Written::Nothing)
+                (LeaseAnswer::Renewal(Renewal::OtherTimeline(self.current)), Written::Nothing)
             }
-            RowRequest::Renew { token, seq, .. } => {
+            LeaseRequest::Renew { token, seq, .. } => {
                 let done = self.holds(token, *seq, WriteKind::Renewal, broken);
-                let older = self.tables.seq < reached && broken != Some(Rule::RenewalNotesOlderRow);
+                let older = self.tables.seq < reached && broken != Some(Rule::RenewalNotesOlderLease);
                 let forgotten = self.tables.token.timeline != self.current
                     || older
                     || self.tables.floor >= self.tables.token.epoch;
@@ -218,9 +218,9 @@ impl Database {
                 }
                 let renewed = Renewal::Renewed { timeline: self.current, resign: None, forgotten };
                 let answer = if done { renewed } else { Renewal::Superseded };
-                (RowAnswer::Renewal(answer), if done { Written::Renewed } else { Written::Nothing })
+                (LeaseAnswer::Renewal(answer), if done { Written::Renewed } else { Written::Nothing })
             }
-            RowRequest::Release { token, seq, .. } => {
+            LeaseRequest::Release { token, seq, .. } => {
                 let done = self.holds(token, *seq, WriteKind::Release, broken);
                 if done {
                     if self.tables.seq < reached {
@@ -230,9 +230,9 @@ impl Database {
                     self.tables.released = true;
                 }
                 let answer = if done { Release::Released } else { Release::Superseded };
-                (RowAnswer::Release(answer), if done { Written::Released } else { Written::Nothing })
+                (LeaseAnswer::Release(answer), if done { Written::Released } else { Written::Nothing })
             }
-            RowRequest::Note { found, known } => {
+            LeaseRequest::Note { found, known } => {
                 let row = &mut self.tables;
                 let noted = if row.token == *found && !row.released {
                     row.floor = row.floor.max(*known);
@@ -241,7 +241,7 @@ impl Database {
                 } else {
                     Noted::Superseded
                 };
-                (RowAnswer::Note(noted), Written::Nothing)
+                (LeaseAnswer::Note(noted), Written::Nothing)
             }
         };
         if written != Written::Nothing && broken == Some(Rule::ExpiryIsJudgedByFollowers) {
@@ -317,7 +317,7 @@ impl Database {
     }
 
     /// The result of the send, under the claim that made it.
-    pub fn settle(&mut self, claim: ClaimId) {
+    pub fn record(&mut self, claim: ClaimId) {
         if self.tables.signal == SignalState::Claimed(claim) {
             self.tables.signal = SignalState::Done;
         }

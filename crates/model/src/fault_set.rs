@@ -21,11 +21,11 @@ pub enum Fault {
     /// A request is carried out and its reply arrives at any later time.
     HoldReply,
     /// An instance reaches the state store no more: its requests are lost, until mended.
-    CutRow,
+    CutLease,
     /// An instance reaches the leader store no more, until mended.
     CutTicket,
     /// The state store refuses an instance's requests at once, until mended.
-    RefuseRow,
+    RefuseLease,
     /// An instance is killed; it may be started again under the same id.
     Crash,
     /// An instance is stopped and goes on at any later time.
@@ -79,8 +79,8 @@ impl Fault {
             | Self::Lose
             | Self::LoseReply
             | Self::HoldReply
-            | Self::CutRow
-            | Self::RefuseRow
+            | Self::CutLease
+            | Self::RefuseLease
             | Self::Crash
             | Self::Pause
             | Self::StepDown
@@ -153,7 +153,7 @@ pub const SETS: &[FaultSet] = &[
             Fault::Lose,
             Fault::LoseReply,
             Fault::HoldReply,
-            Fault::CutRow,
+            Fault::CutLease,
             Fault::JustBefore,
         ],
         budget: 2,
@@ -187,7 +187,7 @@ pub const SETS: &[FaultSet] = &[
         about: "clock rates 500 ppm apart in either direction, jumps of the database's clock",
         instances: 2,
         tickets: TicketUse::None,
-        faults: &[Fault::CutRow, Fault::LoseReply, Fault::Pause, Fault::DatabaseClock, Fault::JustBefore],
+        faults: &[Fault::CutLease, Fault::LoseReply, Fault::Pause, Fault::DatabaseClock, Fault::JustBefore],
         budget: 2,
         rates: DRIFT,
         horizon: 22,
@@ -199,7 +199,7 @@ pub const SETS: &[FaultSet] = &[
         about: "promotion of an asynchronous standby that lost the last writes",
         instances: 2,
         tickets: TicketUse::None,
-        faults: &[Fault::Promote, Fault::Hold, Fault::HoldReply, Fault::CutRow, Fault::StepDown],
+        faults: &[Fault::Promote, Fault::Hold, Fault::HoldReply, Fault::CutLease, Fault::StepDown],
         budget: 2,
         rates: EXACT,
         horizon: 22,
@@ -211,7 +211,7 @@ pub const SETS: &[FaultSet] = &[
         about: "the same, with a row left by somebody with a shorter LEADER_TTL",
         instances: 2,
         tickets: TicketUse::None,
-        faults: &[Fault::Promote, Fault::CutRow, Fault::Hold],
+        faults: &[Fault::Promote, Fault::CutLease, Fault::Hold],
         budget: 2,
         rates: EXACT,
         horizon: 24,
@@ -323,7 +323,7 @@ pub const SETS: &[FaultSet] = &[
         about: "a renewal that is under way while leaders change and a standby is promoted; three instances",
         instances: 3,
         tickets: TicketUse::None,
-        faults: &[Fault::Promote, Fault::Hold, Fault::CutRow, Fault::Lose],
+        faults: &[Fault::Promote, Fault::Hold, Fault::CutLease, Fault::Lose],
         budget: 2,
         rates: EXACT,
         horizon: 30,
@@ -374,8 +374,8 @@ pub const SETS: &[FaultSet] = &[
         faults: &[
             Fault::Hold,
             Fault::LoseReply,
-            Fault::CutRow,
-            Fault::RefuseRow,
+            Fault::CutLease,
+            Fault::RefuseLease,
             Fault::CutTicket,
             Fault::Crash,
             Fault::Pause,
@@ -398,7 +398,7 @@ pub const BEYOND: FaultSet = FaultSet {
     about: "clock rates 10,000 ppm apart, ten times what is promised",
     instances: 2,
     tickets: TicketUse::None,
-    faults: &[Fault::CutRow, Fault::Hold],
+    faults: &[Fault::CutLease, Fault::Hold],
     budget: 2,
     rates: TOO_MUCH,
     horizon: 22,

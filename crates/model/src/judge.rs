@@ -4,7 +4,7 @@ use crate::coverage::Seen;
 use crate::database::Written;
 use crate::fault_set::{Clocks, TTL};
 use crate::world::{Step, nanos};
-use domain::election::{Phase, RowAnswer};
+use domain::election::{LeaseAnswer, Phase};
 use domain::lease::{Epoch, Token};
 use domain::ports::Renewal;
 
@@ -20,9 +20,9 @@ pub enum Broken {
     /// S3: an epoch did not grow on its timeline.
     EpochDidNotGrow,
     /// S3: a believer's claim is not the row's, although no promotion lost it.
-    NotTheRow,
+    NotTheLease,
     /// M2: the row went back under one claim.
-    RowWentBack,
+    LeaseWentBack,
     /// The signal was sent twice, and no promotion lost the record of the first claim.
     SentTwice,
     /// M18: a release deleted the ticket of another claim.
@@ -49,16 +49,16 @@ pub enum Broken {
 
 impl Broken {
     /// What breaks if whoever gets this answer believes after it.
-    pub fn unless_heard(answer: &RowAnswer) -> Option<Self> {
+    pub fn unless_heard(answer: &LeaseAnswer) -> Option<Self> {
         match answer {
-            RowAnswer::Renewal(Renewal::Superseded) => Some(Self::NotHeard),
-            RowAnswer::Renewal(Renewal::Renewed { forgotten: true, .. }) => Some(Self::LedOn),
-            RowAnswer::Renewal(Renewal::Renewed { .. } | Renewal::OtherTimeline(_))
-            | RowAnswer::Observed(_)
-            | RowAnswer::Claim(_)
-            | RowAnswer::NotSent
-            | RowAnswer::Note(_)
-            | RowAnswer::Release(_) => None,
+            LeaseAnswer::Renewal(Renewal::Superseded) => Some(Self::NotHeard),
+            LeaseAnswer::Renewal(Renewal::Renewed { forgotten: true, .. }) => Some(Self::LedOn),
+            LeaseAnswer::Renewal(Renewal::Renewed { .. } | Renewal::OtherTimeline(_))
+            | LeaseAnswer::Observed(_)
+            | LeaseAnswer::Claim(_)
+            | LeaseAnswer::NotSent
+            | LeaseAnswer::Note(_)
+            | LeaseAnswer::Release(_) => None,
         }
     }
 }
@@ -72,7 +72,7 @@ impl Step<'_> {
             return;
         }
         // With clocks worse than promised this is to be seen, and everything else is to hold all the same.
-        if self.set.clocks == Clocks::Beyond && matches!(broken, Broken::TwoBelieve | Broken::NotTheRow) {
+        if self.set.clocks == Clocks::Beyond && matches!(broken, Broken::TwoBelieve | Broken::NotTheLease) {
             (self.saw)(Seen::Overlap);
             return;
         }
@@ -106,7 +106,7 @@ impl Step<'_> {
             self.breaks(Broken::ActiveTooSoon);
         }
         if lost {
-            self.breaks(Broken::NotTheRow);
+            self.breaks(Broken::NotTheLease);
         }
     }
 
@@ -152,7 +152,7 @@ impl Step<'_> {
                     None => self.world.epochs.push((token.timeline, token.epoch)),
                 }
             }
-            Written::Backwards => self.breaks(Broken::RowWentBack),
+            Written::Backwards => self.breaks(Broken::LeaseWentBack),
             Written::Nothing | Written::Renewed | Written::Released => {}
         }
     }

@@ -1,7 +1,7 @@
 //! What is in flight.
 
 use crate::world::name;
-use domain::election::{CallId, RowAnswer, RowRequest, TicketAnswer, TicketRequest};
+use domain::election::{CallId, LeaseAnswer, LeaseRequest, TicketAnswer, TicketRequest};
 use domain::lease::{Epoch, Seq, Token};
 use domain::ports::StoreError;
 use std::fmt;
@@ -36,16 +36,16 @@ pub struct Wrote {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Message {
     /// To the state store.
-    Row {
+    Lease {
         sender: Sender,
         call: CallId,
-        request: RowRequest,
+        request: LeaseRequest,
         knew: Knew,
     },
-    RowReply {
+    LeaseReply {
         sender: Sender,
         call: CallId,
-        answer: Result<RowAnswer, StoreError>,
+        answer: Result<LeaseAnswer, StoreError>,
         wrote: Option<Wrote>,
     },
     /// To the leader store.
@@ -59,7 +59,7 @@ pub enum Message {
         call: CallId,
         answer: Result<TicketAnswer, StoreError>,
     },
-    RowHint {
+    LeaseHint {
         sender: Sender,
     },
     TicketHint {
@@ -101,11 +101,11 @@ impl Message {
     /// Whose it is.
     pub fn sender(&self) -> Option<Sender> {
         match self {
-            Self::Row { sender, .. }
-            | Self::RowReply { sender, .. }
+            Self::Lease { sender, .. }
+            | Self::LeaseReply { sender, .. }
             | Self::Ticket { sender, .. }
             | Self::TicketReply { sender, .. }
-            | Self::RowHint { sender }
+            | Self::LeaseHint { sender }
             | Self::TicketHint { sender }
             | Self::Recovery { sender, .. }
             | Self::Drained { sender }
@@ -119,10 +119,10 @@ impl Message {
     /// Whether a store answers it.
     pub fn is_request(&self) -> bool {
         match self {
-            Self::Row { .. } | Self::Ticket { .. } | Self::Effect { .. } => true,
-            Self::RowReply { .. }
+            Self::Lease { .. } | Self::Ticket { .. } | Self::Effect { .. } => true,
+            Self::LeaseReply { .. }
             | Self::TicketReply { .. }
-            | Self::RowHint { .. }
+            | Self::LeaseHint { .. }
             | Self::TicketHint { .. }
             | Self::Recovery { .. }
             | Self::Drained { .. }
@@ -147,15 +147,15 @@ impl fmt::Display for Message {
         let who = self.sender().map(|sender| name(sender.node));
         let who = who.as_ref().map_or("somebody", |name| name.as_str());
         match self {
-            Self::Row { request, .. } => match request {
-                RowRequest::Observe => write!(f, "{who} looks at the row"),
-                RowRequest::Claim(_) => write!(f, "{who} claims the row"),
-                RowRequest::Renew { seq, .. } => write!(f, "{who} renews the row ({})", seq.0),
-                RowRequest::Release { seq, .. } => write!(f, "{who} releases the row ({})", seq.0),
-                RowRequest::Note { .. } => write!(f, "{who} notes that the store has forgotten"),
+            Self::Lease { request, .. } => match request {
+                LeaseRequest::Observe => write!(f, "{who} looks at the row"),
+                LeaseRequest::Claim(_) => write!(f, "{who} claims the row"),
+                LeaseRequest::Renew { seq, .. } => write!(f, "{who} renews the row ({})", seq.0),
+                LeaseRequest::Release { seq, .. } => write!(f, "{who} releases the row ({})", seq.0),
+                LeaseRequest::Note { .. } => write!(f, "{who} notes that the store has forgotten"),
             },
-            Self::RowReply { answer: Ok(_), .. } => write!(f, "the state store's answer to {who}"),
-            Self::RowReply { answer: Err(_), .. } => write!(f, "the state store refuses {who}"),
+            Self::LeaseReply { answer: Ok(_), .. } => write!(f, "the state store's answer to {who}"),
+            Self::LeaseReply { answer: Err(_), .. } => write!(f, "the state store refuses {who}"),
             Self::Ticket { request, .. } => match request {
                 TicketRequest::Acquire { .. } => write!(f, "{who} asks for the ticket"),
                 TicketRequest::Renew(_) => write!(f, "{who} renews the ticket"),
@@ -163,7 +163,7 @@ impl fmt::Display for Message {
                 TicketRequest::Inspect => write!(f, "{who} looks at the ticket"),
             },
             Self::TicketReply { .. } => write!(f, "the leader store's answer to {who}"),
-            Self::RowHint { .. } => write!(f, "{who} hears that the row was written"),
+            Self::LeaseHint { .. } => write!(f, "{who} hears that the row was written"),
             Self::TicketHint { .. } => write!(f, "{who} hears that the ticket was released"),
             Self::Recovery { .. } => write!(f, "{who} recovers"),
             Self::Drained { .. } => write!(f, "the work of {who} has stopped"),

@@ -12,7 +12,7 @@ use crate::message::Message;
 use crate::rule::Rule;
 use crate::tickets::Stuck;
 use crate::world::{Step, World, nanos};
-use domain::election::{Resign, RowRequest, TicketUse};
+use domain::election::{LeaseRequest, Resign, TicketUse};
 use domain::id::{ClaimId, InstanceId};
 use domain::recovery::RecoveryCode;
 use stateright::{Model, Property};
@@ -103,8 +103,8 @@ impl Model for ElectionModel {
                 unless(w, &[Broken::EpochKnown])
             }),
             Property::always("S3 epochs grow", |_, w| unless(w, &[Broken::EpochDidNotGrow])),
-            Property::always("S3 a believer's claim is the row's", |_, w| unless(w, &[Broken::NotTheRow])),
-            Property::always("the row does not go back", |_, w| unless(w, &[Broken::RowWentBack])),
+            Property::always("S3 a believer's claim is the row's", |_, w| unless(w, &[Broken::NotTheLease])),
+            Property::always("the row does not go back", |_, w| unless(w, &[Broken::LeaseWentBack])),
             Property::always("no signal is sent twice", |_, w| unless(w, &[Broken::SentTwice])),
             Property::always("a release deletes only its own ticket", |_, w| {
                 unless(w, &[Broken::TicketDeleted])
@@ -125,7 +125,7 @@ impl Model for ElectionModel {
 
 /// What may go wrong with the message whose turn it is.
 fn hot_faults(first: &Message, may: impl Fn(Fault) -> bool, actions: &mut Vec<Action>) {
-    let hint = matches!(first, Message::RowHint { .. } | Message::TicketHint { .. });
+    let hint = matches!(first, Message::LeaseHint { .. } | Message::TicketHint { .. });
     if may(Fault::Hold) && !hint {
         actions.push(Action::Hold);
     }
@@ -158,7 +158,7 @@ fn endings(world: &World, actions: &mut Vec<Action>) {
         if node.paused {
             actions.push(Action::Resume(who));
         }
-        if node.row_cut || node.row_refused || node.ticket_cut {
+        if node.lease_cut || node.lease_refused || node.ticket_cut {
             actions.push(Action::Mend(who));
         }
     }
@@ -173,7 +173,7 @@ impl ElectionModel {
                 .any(|who| held_by.is_some_and(|by| by != who) && world.believes(who).is_some()))
         {
             let renews = world.hot.front().and_then(|message| match message {
-                Message::Row { sender, request: RowRequest::Renew { .. }, .. } => Some(sender.node),
+                Message::Lease { sender, request: LeaseRequest::Renew { .. }, .. } => Some(sender.node),
                 _ => None,
             });
             let actions = match (renews.filter(|_| held_by.is_none()), world.hot.is_empty(), world.due()) {
@@ -198,7 +198,7 @@ impl ElectionModel {
     fn lead_unseen(&self, mut world: World) -> World {
         world = self.after(&world, Action::StandbyLags);
         for who in 1..world.nodes.len() {
-            world = self.after(&world, Action::CutRow(who));
+            world = self.after(&world, Action::CutLease(who));
         }
         while !(world.is_quiet() && world.believes(0).is_some()) {
             let action = match (world.hot.front(), world.due()) {
@@ -238,15 +238,15 @@ impl ElectionModel {
             actions.push(Action::JustBefore);
         }
         for (who, node) in world.nodes.iter().enumerate().filter(|(_, node)| node.alive && !node.paused) {
-            let whole = !node.row_cut && !node.row_refused;
+            let whole = !node.lease_cut && !node.lease_refused;
             let leads = node.elector.leadership().is_some();
             for (fault, action, possible) in [
                 (Fault::Crash, Action::Crash(who), true),
                 (Fault::Pause, Action::Pause(who), true),
                 (Fault::StepDown, Action::StepDown(who), leads),
                 (Fault::Stop, Action::Stop(who), true),
-                (Fault::CutRow, Action::CutRow(who), whole),
-                (Fault::RefuseRow, Action::RefuseRow(who), whole),
+                (Fault::CutLease, Action::CutLease(who), whole),
+                (Fault::RefuseLease, Action::RefuseLease(who), whole),
                 (Fault::CutTicket, Action::CutTicket(who), !node.ticket_cut),
             ] {
                 if possible && may(fault) {
@@ -317,12 +317,12 @@ impl ElectionModel {
                 step.resign(who, Resign::StepDown { reason: String::from("asked") });
             }
             Action::Stop(who) => step.resign(who, Resign::Stop),
-            Action::CutRow(who) => step.node(who).row_cut = true,
-            Action::RefuseRow(who) => step.node(who).row_refused = true,
+            Action::CutLease(who) => step.node(who).lease_cut = true,
+            Action::RefuseLease(who) => step.node(who).lease_refused = true,
             Action::CutTicket(who) => step.node(who).ticket_cut = true,
             Action::Mend(who) => {
                 let node = step.node(who);
-                (node.row_cut, node.row_refused, node.ticket_cut) = (false, false, false);
+                (node.lease_cut, node.lease_refused, node.ticket_cut) = (false, false, false);
             }
             Action::StandbyLags => Arc::make_mut(&mut step.world.database).standby_lags(),
             Action::Promote => Arc::make_mut(&mut step.world.database).promote(),

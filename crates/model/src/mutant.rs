@@ -52,8 +52,8 @@ pub enum New {
 /// See [`New::Text`].
 pub const SWITCHED: &str = "SWITCHED";
 
-const ROW: &str = "election/row.rs";
-const SIGHTING: &str = "election/sighting.rs";
+const ROW: &str = "election/lease.rs";
+const SIGHTING: &str = "election/reading.rs";
 const ELECTOR: &str = "election/elector.rs";
 
 const fn statement(
@@ -422,14 +422,14 @@ pub const MUTANTS: &[Mutant] = &[
         "renewals-note-no-older-row",
         "M23",
         "a renewal that finds the row behind what was acknowledged notes nothing",
-        Rule::RenewalNotesOlderRow,
+        Rule::RenewalNotesOlderLease,
         ("restore", 2),
     ),
     statement(
         "effect-without-a-lock",
         "effect",
         "an effect checks the row and writes later, without its lock in between",
-        Rule::EffectLocksRow,
+        Rule::EffectLocksLease,
         ("processes", 2),
     ),
     statement(

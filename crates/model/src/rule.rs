@@ -26,9 +26,9 @@ pub enum Rule {
     /// An effect needs the seq that was acknowledged to its sender (M23).
     EffectComparesReached,
     /// A renewal that finds a seq below the last acknowledged one notes that the store has forgotten (M23).
-    RenewalNotesOlderRow,
+    RenewalNotesOlderLease,
     /// An effect holds the row's lock from the check to the write.
-    EffectLocksRow,
+    EffectLocksLease,
     /// No rule reads the database's clock (M9).
     ExpiryIsJudgedByFollowers,
     /// What a former leader claimed is in doubt, never sent blindly.

@@ -2,7 +2,7 @@
 
 use crate::plan::{Results, Submission};
 use crate::world::{Acceptances, World};
-use domain::ledger::{Actor, Instruction, Label, NewSignal, Settlement, SignalId};
+use domain::ledger::{Actor, Instruction, Label, NewSignal, Outcome, SignalId};
 use domain::ports::{Recorded, Report, Submit};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl World {
     /// Reports to whoever leads, until that is answered.
     async fn report_result(self: Arc<Self>, id: SignalId, attempt: u32, result_in: Duration) {
         sleep(result_in).await;
-        let report = Report { id, attempt, settlement: Settlement::Done, note: None };
+        let report = Report { id, attempt, settlement: Outcome::Done, note: None };
         loop {
             if let Some(leader) = self.leader().and_then(|place| self.instance(place)) {
                 let reported = timeout(self.patience(), leader.report(report.clone())).await;

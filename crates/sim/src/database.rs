@@ -12,7 +12,7 @@ use contract::raw_portfolio::RawPortfolio;
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
 use domain::ledger::{Signal, SignalId};
-use domain::member::{Beat, Member, MemberSeen, Term};
+use domain::member::{Heartbeat, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, Migrate, Noted, PortfolioRows, Release, Renewal, Schema, SignalLedger, StateStore,
     StepDown, StoreError, StoreIdentity,
@@ -251,7 +251,7 @@ impl DatabaseClient {
     }
 
     /// Carries hints about the row for as long as it is polled.
-    pub async fn carry_row_hints(self: Arc<Self>) {
+    pub async fn carry_lease_hints(self: Arc<Self>) {
         loop {
             self.store.changed().await;
             if let Some(takes) = self.line.hint() {
@@ -386,9 +386,9 @@ impl StateStore for DatabaseClient {
         self.ask(move |store| async move { store.note_forgotten(&found, known).await }, written).await
     }
 
-    async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {
+    async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
         let member = member.clone();
-        self.ask(move |store| async move { store.beat(&member).await }, written).await
+        self.ask(move |store| async move { store.heartbeat(&member).await }, written).await
     }
 
     async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError> {

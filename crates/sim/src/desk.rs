@@ -17,7 +17,7 @@
 use crate::broker::Broker;
 use crate::judge::Judge;
 use crate::plan::{Caution, LEDGER_PATIENCE};
-use domain::ledger::{Settlement, SignalId};
+use domain::ledger::{Outcome, SignalId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,7 +52,7 @@ pub struct Verdict {
     /// Which attempt was looked into.
     pub attempt: u32,
     /// What it is to be.
-    pub settlement: Settlement,
+    pub settlement: Outcome,
 }
 
 impl Desk {
@@ -97,7 +97,7 @@ impl Desk {
                 Doubt::NothingUnderWay(from) if from >= Instant::now() => continue,
                 Doubt::Heard(_) | Doubt::NothingUnderWay(_) => {
                     let Ok(there) = broker.has(&id).await else { continue };
-                    let settlement = if there { Settlement::Done } else { Settlement::Received };
+                    let settlement = if there { Outcome::Done } else { Outcome::Received };
                     verdicts.push(Verdict { id: id.clone(), attempt, settlement });
                     Doubt::Decided
                 }

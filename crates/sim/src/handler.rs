@@ -7,7 +7,7 @@ use crate::plan::{Caution, Results};
 use async_trait::async_trait;
 use coordinator::clock::Process;
 use domain::lease::Token;
-use domain::ledger::{Settlement, Signal};
+use domain::ledger::{Outcome, Signal};
 use domain::ports::{Answer, SignalHandler};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,12 +31,12 @@ impl SignalHandler for Handler {
         let trap = self.trap.lock().unwrap_or_else(PoisonError::into_inner).take();
         match self.broker.send(&self.process, Order::of(signal, token), trap).await {
             Ok(()) => match self.broker.results() {
-                Results::AtOnce => said(Settlement::Done, "accepted"),
-                Results::Later => said(Settlement::Sent, "accepted, and not executed yet"),
+                Results::AtOnce => said(Outcome::Done, "accepted"),
+                Results::Later => said(Outcome::Sent, "accepted, and not executed yet"),
             },
-            Err(Failure::Refused) => said(Settlement::Received, "refused"),
+            Err(Failure::Refused) => said(Outcome::Received, "refused"),
             Err(Failure::NoAnswer) if self.caution == Caution::SilenceIsNo => {
-                said(Settlement::Received, "no answer")
+                said(Outcome::Received, "no answer")
             }
             Err(Failure::NoAnswer) => Answer::unknown("no answer"),
         }
@@ -45,8 +45,8 @@ impl SignalHandler for Handler {
     async fn lookup(&self, signal: &Signal, token: &Token) -> Answer {
         let not_there_is_no = self.broker.fences() || self.caution == Caution::Blind;
         match self.broker.lookup(Order::of(signal, token)).await {
-            Ok(true) => said(Settlement::Done, "it is there"),
-            Ok(false) if not_there_is_no => said(Settlement::Received, "it is not there"),
+            Ok(true) => said(Outcome::Done, "it is there"),
+            Ok(false) if not_there_is_no => said(Outcome::Received, "it is not there"),
             Ok(false) | Err(Failure::NoAnswer) => {
                 self.desk.bring(&signal.id, signal.attempt);
                 Answer::unknown("a person has to look into it")
@@ -56,6 +56,6 @@ impl SignalHandler for Handler {
     }
 }
 
-fn said(outcome: Settlement, note: &str) -> Answer {
+fn said(outcome: Outcome, note: &str) -> Answer {
     Answer { outcome, note: note.to_owned() }
 }

@@ -69,7 +69,7 @@ impl Instance {
             &world.knowledge[place],
         );
         let mut carriers = vec![
-            tokio::spawn(Arc::clone(&stores).carry_row_hints()),
+            tokio::spawn(Arc::clone(&stores).carry_lease_hints()),
             tokio::spawn(Arc::clone(&stores).carry_signal_hints()),
         ];
         let state: Arc<dyn StateStore> = stores.clone();

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::lease::Token;
 use domain::ledger::{Actor, AuditEntry, Limits, NewSignal, Signal, SignalCounts, SignalId, Totals};
 use domain::ports::{
-    Decision, InFlight, ListQuery, Recorded, Report, SignalClaim, SignalLedger, StateStore, StoreError,
+    InFlight, ListQuery, Recorded, Report, Resolution, SignalClaim, SignalLedger, StateStore, StoreError,
     StoreIdentity, Submit, Swept, Switch, Switched,
 };
 use std::collections::BTreeSet;
@@ -62,7 +62,7 @@ impl SignalLedger for DatabaseClient {
         self.ask(move |store| async move { store.claim_signals(&token, limits, most).await }, told).await
     }
 
-    async fn settle_by(
+    async fn record_by(
         &self,
         token: &Token,
         reports: &[Report],
@@ -87,7 +87,7 @@ impl SignalLedger for DatabaseClient {
             }
             effect(judge, answer)
         };
-        self.ask(move |store| async move { store.settle_by(&token, &reports, by.as_ref()).await }, told).await
+        self.ask(move |store| async move { store.record_by(&token, &reports, by.as_ref()).await }, told).await
     }
 
     async fn take_over(
@@ -107,16 +107,16 @@ impl SignalLedger for DatabaseClient {
         self.ask(work, unless_fenced("a taking over", token, self.acknowledged())).await
     }
 
-    async fn decide(&self, decision: &Decision) -> Result<Recorded, StoreError> {
+    async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError> {
         let decision = decision.clone();
-        let Decision { id, attempt, settlement, .. } = decision.clone();
+        let Resolution { id, attempt, settlement, .. } = decision.clone();
         let told = move |judge: &Judge, recorded: &Recorded| {
             judge.note(("decided", id.as_str(), attempt, settlement, recorded), || {
                 format!("decided that {id}, attempt {attempt}, is {settlement:?}: {recorded:?}")
             });
             Reply::Written
         };
-        self.ask(move |store| async move { store.decide(&decision).await }, told).await
+        self.ask(move |store| async move { store.resolve(&decision).await }, told).await
     }
 
     async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {

@@ -5,8 +5,8 @@ use crate::desk::Verdict;
 use crate::judge::Effect;
 use crate::plan::Caution;
 use crate::world::World;
-use domain::ledger::{Actor, Settlement, Signal, SignalId, StateName};
-use domain::ports::{Decision, ListQuery, Recorded, SIGNALS_READ_MAX, SignalLedger, StoreError, Switch};
+use domain::ledger::{Actor, Outcome, Signal, SignalId, StateName};
+use domain::ports::{ListQuery, Recorded, Resolution, SIGNALS_READ_MAX, SignalLedger, StoreError, Switch};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -26,7 +26,7 @@ impl World {
             let heard = self.instances().iter().map(|instance| instance.heard()).min().unwrap_or(asked);
             for verdict in self.desk.round(heard, &self.broker).await {
                 let thinking = Duration::from_millis(rng.below(self.plan.ttl_ms * THINKING_TTLS));
-                tokio::spawn(Arc::clone(&self).decide(verdict, thinking));
+                tokio::spawn(Arc::clone(&self).resolve(verdict, thinking));
             }
             for signal in self.listed(StateName::InDoubt).await {
                 self.desk.read(&signal.id, signal.attempt);
@@ -36,7 +36,7 @@ impl World {
                 && self.broker.has(&signal.id).await == Ok(true)
             {
                 let (id, attempt) = (signal.id, signal.attempt);
-                self.tell(&Verdict { id, attempt, settlement: Settlement::Done }, attempt).await;
+                self.tell(&Verdict { id, attempt, settlement: Outcome::Done }, attempt).await;
             }
             self.step_down_whom_the_broker_refuses();
             if self.is_healed() {
@@ -65,7 +65,7 @@ impl World {
     }
 
     /// Tells the ledger what was decided, until it answers.
-    async fn decide(self: Arc<Self>, verdict: Verdict, thinking: Duration) {
+    async fn resolve(self: Arc<Self>, verdict: Verdict, thinking: Duration) {
         let restores = self.desk.restores();
         sleep(thinking).await;
         while self.desk.restores() == restores {
@@ -94,8 +94,8 @@ impl World {
     async fn tell(&self, verdict: &Verdict, attempt: u32) -> Option<Recorded> {
         let Verdict { id, settlement, .. } = verdict.clone();
         let reason = "looked into".to_owned();
-        let decision = Decision { id, attempt, settlement, actor: person(), reason };
-        let recorded = self.answer(self.operator.decide(&decision)).await?;
+        let decision = Resolution { id, attempt, settlement, actor: person(), reason };
+        let recorded = self.answer(self.operator.resolve(&decision)).await?;
         let id = &verdict.id;
         self.judge.note(("told", id.as_str(), attempt, recorded), || {
             format!("the decision on {id}, attempt {attempt}, is answered: {recorded:?}")

@@ -7,9 +7,10 @@ use contract::Opening;
 use contract::fake::FakeDatabase;
 use contract::signal_ledger::{client, signal};
 use domain::id::GroupId;
-use domain::ledger::{Limits, Settlement};
+use domain::ledger::{Limits, Outcome};
 use domain::ports::{
-    Claim, ClaimRequest, Decision, InFlight, Migrate, Recorded, Report, SignalClaim, SignalLedger, StateStore,
+    Claim, ClaimRequest, InFlight, Migrate, Recorded, Report, Resolution, SignalClaim, SignalLedger,
+    StateStore,
 };
 use sim::fault::Kind;
 use sim::judge::Telling;
@@ -152,20 +153,20 @@ async fn a_late_report_or_decision_puts_back_nothing_that_was_sent_since() {
         Ok(SignalClaim::Claimed(signals)) => signals[0].attempt,
         other => panic!("{other:?}"),
     };
-    let settlement = Settlement::Received;
+    let settlement = Outcome::Received;
     let report = Report { id: id.clone(), attempt: 1, settlement, note: None };
     let decision =
-        Decision { id, attempt: 1, settlement, actor: actor.clone(), reason: "never sent".to_owned() };
+        Resolution { id, attempt: 1, settlement, actor: actor.clone(), reason: "never sent".to_owned() };
 
     assert_eq!(claims().await, 1, "claimed, and never sent");
     leader.take_over(&token, InFlight::Only(&[])).await.expect("in doubt");
     // Both are on their way more than once; the first of them is carried out.
-    assert_eq!(leader.decide(&decision).await, Ok(Recorded::Recorded));
+    assert_eq!(leader.resolve(&decision).await, Ok(Recorded::Recorded));
     assert_eq!(claims().await, 2, "claimed and sent; the broker's answer is lost");
-    assert_eq!(leader.decide(&decision).await, Ok(Recorded::Refused), "it is being sent");
+    assert_eq!(leader.resolve(&decision).await, Ok(Recorded::Refused), "it is being sent");
     leader.take_over(&token, InFlight::Only(&[])).await.expect("in doubt again");
-    assert_eq!(leader.decide(&decision).await, Ok(Recorded::Refused), "this is another doubt");
-    let reported = leader.settle(&token, std::slice::from_ref(&report)).await;
+    assert_eq!(leader.resolve(&decision).await, Ok(Recorded::Refused), "this is another doubt");
+    let reported = leader.record(&token, std::slice::from_ref(&report)).await;
     assert_eq!(reported, Ok(Some(vec![Recorded::Refused])), "this is another doubt");
 }
 

@@ -81,7 +81,7 @@ fn code_in_a_document_is_a_quotation() {
 #[test]
 fn identifiers_code_and_placeholders_in_rust_pass() {
     for text in [
-        "let told = beat(standing);",
+        "let told = heartbeat(standing);",
         "fn nobody_is_told<'a>(whoever: &'a str) -> char { 'b' }",
         "/// See [`told`](Self::told) and `so long`.",
         "/// ```\n/// let beside = told;\n/// ```",

@@ -11,7 +11,7 @@ use crate::outcome;
 use async_trait::async_trait;
 use axum::body::Body;
 use domain::lease::Token;
-use domain::ledger::{Settlement, Signal};
+use domain::ledger::{Outcome, Signal};
 use domain::ports::{Answer, SignalHandler};
 use exchange::{Failure, exchange};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName};
@@ -77,7 +77,7 @@ impl SignalHandler for HttpHandler {
         match exchange(url, request, self.config.timeout).await {
             Ok(reply) => executed(&reply),
             Err(Failure::NotConnected(why)) => {
-                Answer { outcome: Settlement::Received, note: outcome::note(&why) }
+                Answer { outcome: Outcome::Received, note: outcome::note(&why) }
             }
             Err(Failure::Unanswered(why)) => Answer::unknown(outcome::note(&why)),
         }

@@ -5,7 +5,7 @@
 use super::exchange::Reply;
 use crate::json::raw::{self, Member, NoObject, Plain};
 use crate::outcome;
-use domain::ledger::Settlement;
+use domain::ledger::Outcome;
 use domain::ports::Answer;
 use hyper::StatusCode;
 
@@ -20,9 +20,9 @@ pub(super) fn executed(reply: &Reply) -> Answer {
         Ok(Some((outcome, note))) => Answer { outcome, note: note.unwrap_or(status) },
         Ok(None) => {
             let outcome = match reply.status {
-                StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT => Settlement::Done,
-                StatusCode::ACCEPTED => Settlement::Sent,
-                _ => Settlement::InDoubt,
+                StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT => Outcome::Done,
+                StatusCode::ACCEPTED => Outcome::Sent,
+                _ => Outcome::InDoubt,
             };
             Answer { outcome, note: status }
         }
@@ -35,7 +35,7 @@ pub(super) fn executed(reply: &Reply) -> Answer {
 pub(super) fn found(reply: &Reply, attempt: u32) -> Answer {
     let status = reply.status_text();
     match outcome_of(reply) {
-        Ok(Some((Settlement::Received, _)))
+        Ok(Some((Outcome::Received, _)))
             if reply.status == StatusCode::OK && refused(reply) < Some(attempt) =>
         {
             in_doubt(&format!(
@@ -69,7 +69,7 @@ fn in_doubt(why: &str) -> Answer {
 ///
 /// # Errors
 /// What is wrong with the body, to be read after the status.
-fn outcome_of(reply: &Reply) -> Result<Option<(Settlement, Option<String>)>, String> {
+fn outcome_of(reply: &Reply) -> Result<Option<(Outcome, Option<String>)>, String> {
     if let Some(encoding) = &reply.encoding {
         return Err(format!("with a body in Content-Encoding {encoding}; send it without an encoding"));
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub(crate) struct StatusJson<'a> {
     this_instance: &'a str,
-    standing: &'static str,
+    state: &'static str,
     is_leader: bool,
     leader_db: Option<&'a str>,
     leader_redis: Option<&'a str>,
@@ -30,7 +30,7 @@ impl<'a> StatusJson<'a> {
         let view = &snapshot.view;
         Self {
             this_instance: snapshot.instance.as_str(),
-            standing: view.standing.as_str(),
+            state: view.state.as_str(),
             is_leader: view.is_leader,
             leader_db: view.leader_db.as_ref().map(InstanceId::as_str),
             leader_redis: view.leader_redis.as_ref().map(InstanceId::as_str),
@@ -51,7 +51,7 @@ pub struct InstanceJson<'a> {
     nonce: String,
     host: &'a str,
     address: &'a str,
-    standing: &'static str,
+    state: &'static str,
     epoch: u64,
     fallback: bool,
     alerts: &'static str,
@@ -69,7 +69,7 @@ impl<'a> From<&'a MemberSeen> for InstanceJson<'a> {
             nonce: member.nonce.to_string(),
             host: &member.host,
             address: &member.address,
-            standing: member.standing.as_str(),
+            state: member.state.as_str(),
             epoch: member.epoch.0,
             fallback: member.fallback,
             alerts: member.alerts.as_str(),

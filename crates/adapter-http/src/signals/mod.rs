@@ -27,7 +27,7 @@ use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use domain::ledger::{Actor, Fingerprint, LimitReached, NewSignal, Settlement, Signal, SignalId};
+use domain::ledger::{Actor, Fingerprint, LimitReached, NewSignal, Outcome, Signal, SignalId};
 use domain::ports::{CLAIM_MAX, Report, StoreError, Submit};
 use fields::{Fields, whole};
 use std::sync::Arc;
@@ -181,7 +181,7 @@ fn read_report(id: &SignalId, body: &[u8]) -> Result<Report, Problem> {
     fields.finish(report)
 }
 
-fn settlement(plain: &Plain) -> Result<Settlement, String> {
+fn settlement(plain: &Plain) -> Result<Outcome, String> {
     let Plain::Text(text) = plain else { return Err(format!("{OUTCOMES} is wanted")) };
     outcome(text.trim()).ok_or_else(|| format!("{OUTCOMES} is wanted"))
 }

@@ -8,7 +8,7 @@ use domain::alert;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::ledger::{Actor, AuditEntry, NewSignal, Paused, Signal, SignalId, Totals};
-use domain::member::{Health, Member, MemberSeen, Standing, Term};
+use domain::member::{Health, Member, MemberSeen, MemberState, Term};
 use domain::metrics::{Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
 use std::net::SocketAddr;
@@ -163,7 +163,7 @@ pub fn member(name: &str) -> MemberSeen {
         nonce: Nonce::new(11),
         host: "host".to_owned(),
         address: "http://127.0.0.1:5001".to_owned(),
-        standing: Standing::Active,
+        state: MemberState::Active,
         epoch: Epoch(7),
         fallback: false,
         alerts: Health::Warning,
@@ -188,7 +188,7 @@ fn metrics() -> Metrics {
 
 fn view() -> View {
     View {
-        standing: Standing::Standby,
+        state: MemberState::Standby,
         is_leader: false,
         leader_db: Some(id("b-2")),
         leader_redis: None,

@@ -5,7 +5,7 @@ use crate::ledger::claimed;
 use adapter_http::{HandlerUrl, HttpHandler, HttpHandlerConfig};
 use domain::id::ClaimId;
 use domain::lease::{Epoch, Timeline, Token};
-use domain::ledger::{Settlement, Signal};
+use domain::ledger::{Outcome, Signal};
 use domain::ports::{Answer, SignalHandler};
 use serde_json::Value;
 use std::time::Duration;
@@ -38,12 +38,12 @@ async fn execute(broker: &Broker, timeout: Duration) -> Answer {
     answer
 }
 
-async fn executed(status: &str, body: &str) -> (Settlement, String) {
+async fn executed(status: &str, body: &str) -> (Outcome, String) {
     let answer = execute(&Broker::answering(status, body).await, NEVER).await;
     (answer.outcome, answer.note)
 }
 
-async fn found(status: &str, body: &str) -> (Settlement, String) {
+async fn found(status: &str, body: &str) -> (Outcome, String) {
     let broker = Broker::answering(status, body).await;
     let answer = handler(&broker.url(""), NEVER).lookup(&signal(), &token()).await;
     (answer.outcome, answer.note)
@@ -77,7 +77,7 @@ async fn the_service_gets_the_signal_its_key_and_the_epoch() {
 
 #[tokio::test]
 async fn with_an_empty_body_the_status_says_it_and_most_say_nothing() {
-    use Settlement::{Done, InDoubt, Sent};
+    use Outcome::{Done, InDoubt, Sent};
     for (status, outcome) in [
         ("200 OK", Done),
         ("201 Created", Done),
@@ -156,12 +156,12 @@ async fn what_was_not_read_is_never_done() {
             let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
             let bytes = [head.as_bytes(), body].concat();
             let answer = execute(&Broker::start(Does::Answers(bytes.clone())).await, NEVER).await;
-            assert_eq!(answer.outcome, Settlement::InDoubt, "{what}: {answer:?}");
+            assert_eq!(answer.outcome, Outcome::InDoubt, "{what}: {answer:?}");
             assert!(answer.note.starts_with(&format!("HTTP {}", &status[..3])), "{what}: {}", answer.note);
             assert!(answer.note.contains(reason), "{what}: {}", answer.note);
             let broker = Broker::start(Does::Answers(bytes)).await;
             let found = handler(&broker.url(""), NEVER).lookup(&signal(), &token()).await;
-            assert_eq!(found.outcome, Settlement::InDoubt, "{what}: {found:?}");
+            assert_eq!(found.outcome, Outcome::InDoubt, "{what}: {found:?}");
             assert!(found.note.contains(reason), "{what}: {}", found.note);
         }
     }
@@ -173,9 +173,7 @@ async fn an_empty_body_is_done_when_the_head_says_that_it_is_empty() {
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     let cut = "HTTP/1.0 200 OK\r\n\r\n";
     let none = "HTTP/1.1 204 No Content\r\n\r\n";
-    for (bytes, outcome) in
-        [(chunked, Settlement::Done), (none, Settlement::Done), (cut, Settlement::InDoubt)]
-    {
+    for (bytes, outcome) in [(chunked, Outcome::Done), (none, Outcome::Done), (cut, Outcome::InDoubt)] {
         let answer = execute(&Broker::start(Does::Answers(bytes.into())).await, NEVER).await;
         assert_eq!(answer.outcome, outcome, "{bytes}: {answer:?}");
     }
@@ -183,7 +181,7 @@ async fn an_empty_body_is_done_when_the_head_says_that_it_is_empty() {
 
 #[tokio::test]
 async fn an_outcome_counts_whatever_the_status() {
-    use Settlement::{Done, InDoubt, Received, Rejected, Sent};
+    use Outcome::{Done, InDoubt, Received, Rejected, Sent};
     for (word, outcome) in [
         ("done", Done),
         ("sent", Sent),
@@ -218,9 +216,9 @@ async fn an_outcome_that_nobody_knows_is_no_success() {
         r#"{"outcome":"done","outcome":"done"}"#,
     ] {
         let (outcome, note) = executed("200 OK", body).await;
-        assert_eq!(outcome, Settlement::InDoubt, "{body}");
+        assert_eq!(outcome, Outcome::InDoubt, "{body}");
         assert!(note.starts_with("HTTP 200 with an outcome that is not done, sent"), "{note}");
-        assert_eq!(found("200 OK", body).await.0, Settlement::InDoubt, "{body}");
+        assert_eq!(found("200 OK", body).await.0, Outcome::InDoubt, "{body}");
     }
 }
 
@@ -230,10 +228,10 @@ async fn only_a_connection_that_was_never_made_means_not_executed() {
     let closed = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
     let handler = handler(&format!("http://{closed}"), NEVER);
     let answer = handler.execute(&signal(), &token()).await;
-    assert_eq!(answer.outcome, Settlement::Received, "{answer:?}");
+    assert_eq!(answer.outcome, Outcome::Received, "{answer:?}");
     assert!(answer.note.starts_with("could not connect: "), "{answer:?}");
     let answer = handler.lookup(&signal(), &token()).await;
-    assert_eq!(answer.outcome, Settlement::InDoubt, "who cannot ask knows nothing: {answer:?}");
+    assert_eq!(answer.outcome, Outcome::InDoubt, "who cannot ask knows nothing: {answer:?}");
     assert!(answer.note.starts_with("lookup: could not connect"), "{answer:?}");
 }
 
@@ -258,7 +256,7 @@ async fn an_answer_that_does_not_come_to_its_end_is_unknown() {
         Does::Babbles,
     ] {
         let answer = execute(&Broker::start(does).await, NEVER).await;
-        assert_eq!(answer.outcome, Settlement::InDoubt, "{answer:?}");
+        assert_eq!(answer.outcome, Outcome::InDoubt, "{answer:?}");
         assert!(!answer.note.is_empty());
     }
 }
@@ -272,7 +270,7 @@ async fn a_service_that_takes_too_long_is_not_waited_for() {
     // An answer is whole when all of it is there: the connection may go on.
     let whole = "HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"outcome\":\"done\"}";
     let answer = execute(&Broker::start(Does::Stalls(whole.into())).await, NEVER).await;
-    assert_eq!(answer.outcome, Settlement::Done);
+    assert_eq!(answer.outcome, Outcome::Done);
 }
 
 #[tokio::test]
@@ -281,14 +279,14 @@ async fn every_signal_has_a_connection_of_its_own() {
     let broker = Broker::start(Does::Stalls(kept)).await;
     let handler = handler(&broker.url(""), NEVER);
     for sent in 1..=3 {
-        assert_eq!(handler.execute(&signal(), &token()).await.outcome, Settlement::Done);
+        assert_eq!(handler.execute(&signal(), &token()).await.outcome, Outcome::Done);
         assert_eq!(broker.asked().len(), sent);
     }
 }
 
 #[tokio::test]
 async fn a_lookup_counts_when_it_is_200_with_an_outcome() {
-    use Settlement::{Done, InDoubt, Received, Rejected, Sent};
+    use Outcome::{Done, InDoubt, Received, Rejected, Sent};
     for (word, outcome) in [
         ("done", Done),
         ("sent", Sent),
@@ -316,15 +314,15 @@ async fn not_executed_counts_when_the_service_confirms_that_it_refuses_the_attem
         ["", ",\"attempt\":1", ",\"attempt\":\"2\"", ",\"attempt\":null", ",\"attempt\":2,\"attempt\":2"]
     {
         let (outcome, note) = found("200 OK", &format!("{{\"outcome\":\"not_executed\"{attempt}}}")).await;
-        assert_eq!(outcome, Settlement::InDoubt, "{attempt}");
+        assert_eq!(outcome, Outcome::InDoubt, "{attempt}");
         assert!(note.contains("without \"attempt\":2"), "{attempt}: {note}");
     }
     for attempt in [2, 3] {
         let (outcome, _) =
             found("200 OK", &format!("{{\"outcome\":\"not_executed\",\"attempt\":{attempt}}}")).await;
-        assert_eq!(outcome, Settlement::Received, "{attempt}");
+        assert_eq!(outcome, Outcome::Received, "{attempt}");
     }
-    assert_eq!(found("200 OK", "{\"outcome\":\"done\"}").await.0, Settlement::Done);
+    assert_eq!(found("200 OK", "{\"outcome\":\"done\"}").await.0, Outcome::Done);
 }
 
 #[tokio::test]

@@ -55,12 +55,12 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
     let answer = server.ask(&get("/status")).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     let expected = json!({
-        "this_instance": "a-1", "standing": "standby", "is_leader": false, "leader_db": "b-2",
+        "this_instance": "a-1", "state": "standby", "is_leader": false, "leader_db": "b-2",
         "leader_redis": null, "epoch": 7, "fallback": true, "alerts": answer.json()["alerts"], "signals": null,
         "store_forgot_at": null,
         "instances": [{
             "id": "b-2", "nonce": "00000000000000000000000b", "host": "host", "address": "http://127.0.0.1:5001",
-            "standing": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
+            "state": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
             "started": "2023-11-14T22:13:20.000+00:00", "cannot_lead": null, "heartbeat_age_ms": 1250,
         }],
     });

@@ -13,15 +13,15 @@
 //! of them ever wait for each other.
 
 mod claim;
-mod people;
+mod operator;
 mod read;
-mod settle;
+mod record;
 mod stored;
 mod submit;
 mod sweep;
 
 pub(crate) use claim::CLAIM;
-pub(crate) use settle::SETTLE;
+pub(crate) use record::SETTLE;
 pub(crate) use submit::SUBMIT;
 
 use crate::state_store::PostgresStore;
@@ -30,7 +30,7 @@ use domain::id::GroupId;
 use domain::lease::Token;
 use domain::ledger::{Actor, AuditEntry, Limits, NewSignal, Signal, SignalCounts, SignalId, Totals};
 use domain::ports::{
-    Decision, InFlight, ListQuery, Recorded, Report, SignalClaim, SignalLedger, StateStore, StoreError,
+    InFlight, ListQuery, Recorded, Report, Resolution, SignalClaim, SignalLedger, StateStore, StoreError,
     StoreIdentity, Submit, Swept, Switch, Switched,
 };
 use std::time::Duration;
@@ -58,13 +58,13 @@ impl SignalLedger for PostgresStore {
         claim::claim(self, token, limits, most).await
     }
 
-    async fn settle_by(
+    async fn record_by(
         &self,
         token: &Token,
         reports: &[Report],
         by: Option<&Actor>,
     ) -> Result<Option<Vec<Recorded>>, StoreError> {
-        settle::settle(self, token, reports, by).await
+        record::record(self, token, reports, by).await
     }
 
     async fn take_over(
@@ -75,12 +75,12 @@ impl SignalLedger for PostgresStore {
         claim::take_over(self, token, in_flight).await
     }
 
-    async fn decide(&self, decision: &Decision) -> Result<Recorded, StoreError> {
-        people::decide(self, decision).await
+    async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError> {
+        operator::resolve(self, decision).await
     }
 
     async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {
-        people::switch(self, to, actor, reason).await
+        operator::switch(self, to, actor, reason).await
     }
 
     async fn find(&self, id: &SignalId) -> Result<Option<Signal>, StoreError> {

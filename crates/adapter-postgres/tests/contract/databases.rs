@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use contract::{Opened, Opening, PATIENCE, Refused, StateStores, Tamper};
 use domain::id::{ClaimId, GroupId};
 use domain::lease::{Observation, Token};
-use domain::ledger::{Limits, Settlement, Signal};
+use domain::ledger::{Limits, Outcome, Signal};
 use domain::ports::{
     Claim, ClaimRequest, Migrate, Report, Schema, SignalClaim, SignalLedger, StateStore, StoreError,
 };
@@ -185,7 +185,7 @@ pub async fn claimed(store: &PostgresStore, token: &Token) -> Signal {
 }
 
 /// What was found out about a signal as it was claimed.
-pub fn report(of: &Signal, settlement: Settlement) -> Report {
+pub fn report(of: &Signal, settlement: Outcome) -> Report {
     Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None }
 }
 

@@ -6,7 +6,7 @@ use adapter_postgres::PostgresStore;
 use contract::Case;
 use contract::signal_ledger::{client, offer, signal};
 use domain::lease::{Seq, Timeline, Token};
-use domain::ledger::{Settlement, SignalState};
+use domain::ledger::{Outcome, SignalState};
 use domain::ports::{
     InFlight, Migrate, Recorded, Release, Renewal, Schema, SignalClaim, SignalLedger, StateStore, StoreError,
     Submit,
@@ -83,7 +83,7 @@ async fn a_promoted_standby_refuses_tokens_until_the_row_is_carried(_: &Database
     let doubted = store.take_over(&carried, InFlight::All).await.expect("an answer").expect("not fenced");
     let [doubted] = &doubted[..] else { panic!("one signal: {doubted:?}") };
     assert_eq!(doubted.state, SignalState::InDoubt);
-    let settled = store.settle(&carried, &[report(doubted, Settlement::Done)]).await;
+    let settled = store.record(&carried, &[report(doubted, Outcome::Done)]).await;
     assert_eq!(settled, Ok(Some(vec![Recorded::Recorded])));
 }
 

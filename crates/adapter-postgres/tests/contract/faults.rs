@@ -8,9 +8,9 @@ use adapter_postgres::PostgresStore;
 use contract::signal_ledger::{client, offer, signal};
 use contract::{Case, Opening};
 use domain::lease::Seq;
-use domain::ledger::{NewSignal, Settlement};
+use domain::ledger::{NewSignal, Outcome};
 use domain::ports::{
-    Claim, Decision, Migrate, Report, Schema, SignalClaim, SignalLedger, StateStore, StoreError, Submit,
+    Claim, Migrate, Report, Resolution, Schema, SignalClaim, SignalLedger, StateStore, StoreError, Submit,
     Switch,
 };
 use sqlx::Executor;
@@ -196,17 +196,17 @@ async fn a_repeated_answer_waits_for_the_standby_too(_: &Databases) {
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let token = lead(&store, &opening).await;
     offer(&*store, &signal("s-1")).await;
-    let done = [report(&claimed(&store, &token).await, Settlement::Done)];
-    store.settle(&token, &done).await.expect("settle");
+    let done = [report(&claimed(&store, &token).await, Outcome::Done)];
+    store.record(&token, &done).await.expect("settle");
     store.switch(Switch::Pause, &client(), "why").await.expect("pause");
     stall_commits(&databases).await;
     let settled = (store.clone(), done.clone());
-    let settled = async move { settled.0.settle(&token, &settled.1).await.map(|_| ()) };
+    let settled = async move { settled.0.record(&token, &settled.1).await.map(|_| ()) };
     cancelled(&databases, "a report", settled).await;
     let [Report { id, attempt, settlement, .. }] = done;
-    let decision = Decision { id, attempt, settlement, actor: client(), reason: String::new() };
+    let decision = Resolution { id, attempt, settlement, actor: client(), reason: String::new() };
     let decided = store.clone();
-    cancelled(&databases, "a decision", async move { decided.decide(&decision).await.map(|_| ()) }).await;
+    cancelled(&databases, "a decision", async move { decided.resolve(&decision).await.map(|_| ()) }).await;
     let paused = async move { store.switch(Switch::Pause, &client(), "why").await.map(|_| ()) };
     cancelled(&databases, "a pause", paused).await;
 }

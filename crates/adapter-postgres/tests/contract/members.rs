@@ -4,7 +4,7 @@ use crate::cases;
 use crate::databases::{Databases, lead, opening};
 use contract::{Case, Opening};
 use domain::lease::Epoch;
-use domain::member::{Health, Member, Standing};
+use domain::member::{Health, Member, MemberState};
 use domain::ports::{Migrate, Schema, SignalLedger, StateStore, Swept};
 use sqlx::Row;
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn line(opening: &Opening) -> Member {
         nonce: opening.nonce,
         host: opening.host.clone(),
         address: String::new(),
-        standing: Standing::Standby,
+        state: MemberState::Standby,
         epoch: Epoch(1),
         fallback: false,
         alerts: Health::Ok,
@@ -38,7 +38,7 @@ async fn a_sweep_takes_the_lines_of_the_day_before_away(databases: &Databases) {
     for opening in &openings {
         let store = databases.store(opening);
         assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
-        store.beat(&line(opening)).await.expect("beat");
+        store.heartbeat(&line(opening)).await.expect("beat");
     }
     databases
         .execute(
@@ -49,7 +49,7 @@ async fn a_sweep_takes_the_lines_of_the_day_before_away(databases: &Databases) {
         .await;
     let [_, _, leader] = &openings;
     let store = databases.store(leader);
-    store.beat(&line(leader)).await.expect("beat");
+    store.heartbeat(&line(leader)).await.expect("beat");
     assert_eq!(left(databases).await, ["dead", "leader", "quiet"]);
     let seen = store.members().await.expect("members");
     assert_eq!(seen.iter().map(|seen| seen.member.id.as_str()).collect::<Vec<_>>(), ["leader", "quiet"]);

@@ -4,9 +4,9 @@ use crate::cases;
 use crate::databases::{Databases, claim_signal, claimed, lead, opening, report};
 use contract::Case;
 use contract::signal_ledger::{client, offer, signal};
-use domain::ledger::{Fingerprint, NewSignal, Settlement, Signal, StateName};
+use domain::ledger::{Fingerprint, NewSignal, Outcome, Signal, StateName};
 use domain::ports::{
-    Decision, InFlight, ListQuery, Migrate, Recorded, Schema, SignalClaim, SignalLedger, StateStore, Submit,
+    InFlight, ListQuery, Migrate, Recorded, Resolution, Schema, SignalClaim, SignalLedger, StateStore, Submit,
 };
 use sqlx::Row;
 use std::fmt::Write;
@@ -144,16 +144,16 @@ async fn a_signal_of_version_1_goes_on_where_it_stood(databases: &Databases) {
     let doubted =
         store.take_over(&token, InFlight::Only(&in_flight)).await.expect("take over").expect("held");
     assert_eq!(doubted.iter().map(|doubt| doubt.id.as_str()).collect::<Vec<_>>(), ["claimed", "doubted"]);
-    let settled = store.settle(&token, &[report(&doubted[0], Settlement::Done)]).await;
+    let settled = store.record(&token, &[report(&doubted[0], Outcome::Done)]).await;
     assert_eq!(settled, Ok(Some(vec![Recorded::Recorded])));
-    let decision = Decision {
+    let decision = Resolution {
         id: doubted[1].id.clone(),
         attempt: 1,
-        settlement: Settlement::Rejected,
+        settlement: Outcome::Rejected,
         actor: client(),
         reason: "looked up".to_owned(),
     };
-    assert_eq!(store.decide(&decision).await, Ok(Recorded::Recorded));
+    assert_eq!(store.resolve(&decision).await, Ok(Recorded::Recorded));
     let back = claimed(&store, &token).await;
     assert_eq!((back.id.as_str(), back.attempt), ("back", 2));
     let again = NewSignal { id: Some(back.id), ..signal("s-1") };

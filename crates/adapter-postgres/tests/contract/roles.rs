@@ -7,10 +7,10 @@ use contract::raw_portfolio::RawPortfolio;
 use contract::signal_ledger::{client, offer, signal};
 use contract::{Case, Opening};
 use domain::lease::{Epoch, Seq};
-use domain::ledger::Settlement;
-use domain::member::{Health, Member, Standing};
+use domain::ledger::Outcome;
+use domain::member::{Health, Member, MemberState};
 use domain::ports::{
-    Decision, InFlight, Migrate, Noted, Recorded, Release, Renewal, Schema, SignalClaim, SignalLedger,
+    InFlight, Migrate, Noted, Recorded, Release, Renewal, Resolution, Schema, SignalClaim, SignalLedger,
     StateStore, Submit, Switch, Switched,
 };
 use sqlx::postgres::PgConnection;
@@ -48,7 +48,7 @@ fn member(opening: &Opening) -> Member {
         nonce: opening.nonce,
         host: opening.host.clone(),
         address: String::new(),
-        standing: Standing::Active,
+        state: MemberState::Active,
         epoch: Epoch(1),
         fallback: false,
         alerts: Health::Ok,
@@ -70,7 +70,7 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
         "a new group in a schema that is there"
     );
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current), "and again");
-    store.beat(&member(&opening)).await.expect("beat");
+    store.heartbeat(&member(&opening)).await.expect("beat");
     let token = lead(&store, &opening).await;
     assert!(matches!(store.renew(&token, Seq(1), token.timeline).await, Ok(Renewal::Renewed { .. })));
     RawPortfolio::read(&store).await.expect("portfolio");
@@ -82,18 +82,18 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     assert!(accepted.iter().all(|answer| matches!(answer, Submit::Accepted(_))), "{accepted:?}");
     assert!(matches!(offer(&store, &new[0]).await, Submit::Repeated(_)));
     let done = claimed(&store, &token).await;
-    let recorded = store.settle(&token, &[report(&done, Settlement::Done)]).await;
+    let recorded = store.record(&token, &[report(&done, Outcome::Done)]).await;
     assert_eq!(recorded, Ok(Some(vec![Recorded::Recorded])));
     let doubted = claimed(&store, &token).await;
     store.take_over(&token, InFlight::Only(&[])).await.expect("take over").expect("held");
-    let decision = Decision {
+    let decision = Resolution {
         id: doubted.id,
         attempt: 1,
-        settlement: Settlement::Rejected,
+        settlement: Outcome::Rejected,
         actor: client(),
         reason: String::new(),
     };
-    assert_eq!(store.decide(&decision).await, Ok(Recorded::Recorded));
+    assert_eq!(store.resolve(&decision).await, Ok(Recorded::Recorded));
     for to in [Switch::Pause, Switch::Resume] {
         assert_eq!(store.switch(to, &client(), "why").await, Ok(Switched::Turned));
     }

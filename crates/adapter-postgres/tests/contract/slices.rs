@@ -5,9 +5,9 @@ use crate::databases::{Databases, lead, opening, report};
 use contract::signal_ledger::{client, offer, signal, signal_about};
 use contract::{Case, PATIENCE};
 use domain::lease::Token;
-use domain::ledger::{Limits, NewSignal, Settlement};
+use domain::ledger::{Limits, NewSignal, Outcome};
 use domain::ports::{
-    CLAIM_MAX, Decision, InFlight, Migrate, Recorded, Schema, SignalClaim, SignalLedger, StateStore,
+    CLAIM_MAX, InFlight, Migrate, Recorded, Resolution, Schema, SignalClaim, SignalLedger, StateStore,
     StoreError, Submit, Switch,
 };
 use sqlx::postgres::{PgConnection, PgListener};
@@ -78,8 +78,8 @@ async fn reports_and_repetitions_in_opposite_order_do_not_wait_for_each_other(da
         repeated.expect("no deadlock");
         let Ok(SignalClaim::Claimed(claimed)) = claim else { panic!("{claim:?}") };
         assert_eq!(claimed.len(), new.len());
-        let reports: Vec<_> = claimed.iter().rev().map(|signal| report(signal, Settlement::Done)).collect();
-        let (settled, repeated) = tokio::join!(leader.settle(&token, &reports), other.submit(&new, &who));
+        let reports: Vec<_> = claimed.iter().rev().map(|signal| report(signal, Outcome::Done)).collect();
+        let (settled, repeated) = tokio::join!(leader.record(&token, &reports), other.submit(&new, &who));
         repeated.expect("no deadlock");
         let settled = settled.expect("no deadlock").expect("held");
         assert!(settled.iter().all(|answer| *answer == Recorded::Recorded), "{settled:?}");
@@ -173,21 +173,21 @@ async fn a_hint_is_given_when_something_waits_and_only_then(databases: &Database
     let claim = store.claim_signals(&token, Limits::NONE, 2).await;
     let Ok(SignalClaim::Claimed(claimed)) = claim else { panic!("{claim:?}") };
     told.push(hinted("a claim").await);
-    let back = [report(&claimed[0], Settlement::Received)];
+    let back = [report(&claimed[0], Outcome::Received)];
     for what in ["a signal that waits again", "and is reported twice"] {
-        store.settle(&token, &back).await.expect("settle");
+        store.record(&token, &back).await.expect("settle");
         told.push(hinted(what).await);
     }
     store.take_over(&token, InFlight::Only(&[])).await.expect("take over");
     told.push(hinted("a take-over").await);
-    let decision = Decision {
+    let decision = Resolution {
         id: claimed[1].id.clone(),
         attempt: 1,
-        settlement: Settlement::Received,
+        settlement: Outcome::Received,
         actor: client(),
         reason: String::new(),
     };
-    store.decide(&decision).await.expect("decide");
+    store.resolve(&decision).await.expect("decide");
     told.push(hinted("a decision to send again").await);
     for (to, what) in
         [(Switch::Pause, "a pause"), (Switch::Resume, "a resumption"), (Switch::Resume, "another")]

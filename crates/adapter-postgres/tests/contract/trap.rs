@@ -8,7 +8,7 @@ use contract::Case;
 use contract::raw_portfolio::RawPortfolio;
 use contract::signal_ledger::{client, offer};
 use domain::lease::Seq;
-use domain::ledger::Settlement;
+use domain::ledger::Outcome;
 use domain::ports::{InFlight, Migrate, Report, Schema, SignalLedger, StateStore, Submit};
 use sqlx::Row;
 use sqlx::postgres::PgPoolOptions;
@@ -87,8 +87,8 @@ async fn the_same_storm_loses_no_acknowledged_signal(databases: &Databases) {
         dropped_at(at, store.renew(&token, seq, token.timeline)).await;
         dropped_at(at, store.take_over(&token, InFlight::Only(&[]))).await;
         dropped_at(at, claim_signal(&store, &token)).await;
-        let done = Report { id: kept.id(), attempt: 1, settlement: Settlement::Done, note: None };
-        dropped_at(at, store.settle(&token, &[done])).await;
+        let done = Report { id: kept.id(), attempt: 1, settlement: Outcome::Done, note: None };
+        dropped_at(at, store.record(&token, &[done])).await;
         // The next request finds a session at once, whatever became of the others.
         let answer = offer(&store, &kept).await;
         assert!(matches!(answer, Submit::Accepted(_)), "{answer:?}");

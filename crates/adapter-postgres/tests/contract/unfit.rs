@@ -6,7 +6,7 @@ use adapter_postgres::{PostgresConfig, PostgresStore, SchemaName};
 use contract::raw_portfolio::RawPortfolio;
 use contract::signal_ledger::{client, offer, signal};
 use contract::{Case, Opening};
-use domain::ledger::Settlement;
+use domain::ledger::Outcome;
 use domain::ports::{Migrate, Recorded, Schema, SignalLedger, StateStore, StoreError};
 use testkit::backend::{self, pgbouncer};
 
@@ -48,7 +48,7 @@ async fn serve(store: &PostgresStore, opening: &Opening) {
     offer(store, &signal("s-1")).await;
     offer(store, &signal("s-1")).await;
     let signal = claimed(store, &token).await;
-    let settled = store.settle(&token, &[report(&signal, Settlement::Done)]).await;
+    let settled = store.record(&token, &[report(&signal, Outcome::Done)]).await;
     assert_eq!(settled, Ok(Some(vec![Recorded::Recorded])));
     store.take_over(&token, domain::ports::InFlight::All).await.expect("take over").expect("held");
     assert_eq!(store.audit(None, 10).await.map(|lines| lines.len()), Ok(3));
@@ -147,11 +147,11 @@ async fn a_note_that_cannot_be_stored_holds_up_no_result(databases: &Databases) 
     store.submit(&signals, &client()).await.expect("submit");
     let mut reports = Vec::new();
     for note in ["fine", "filled ✅", "fine"] {
-        let mut report = report(&claimed(&store, &token).await, Settlement::Done);
+        let mut report = report(&claimed(&store, &token).await, Outcome::Done);
         report.note = Some(note.to_owned());
         reports.push(report);
     }
-    assert_eq!(store.settle(&token, &reports).await, Ok(Some(vec![Recorded::Recorded; 3])));
+    assert_eq!(store.record(&token, &reports).await, Ok(Some(vec![Recorded::Recorded; 3])));
     let stored = store.find(&reports[1].id).await.expect("find").expect("there").note;
     assert_eq!(stored.as_deref(), Some("filled ?"));
 }

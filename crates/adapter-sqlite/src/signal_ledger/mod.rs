@@ -9,8 +9,8 @@ mod kill_switch;
 #[cfg(test)]
 mod plans;
 mod reading;
+mod record;
 mod row;
-mod settle;
 mod submit;
 mod sweep;
 
@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use domain::lease::Token;
 use domain::ledger::{Actor, AuditEntry, Limits, NewSignal, Signal, SignalCounts, SignalId, Totals};
 use domain::ports::{
-    Decision, InFlight, ListQuery, Recorded, Report, SignalClaim, SignalLedger, StateStore, StoreError,
+    InFlight, ListQuery, Recorded, Report, Resolution, SignalClaim, SignalLedger, StateStore, StoreError,
     StoreIdentity, Submit, Swept, Switch, Switched,
 };
 use std::time::Duration;
@@ -43,13 +43,13 @@ impl SignalLedger for SqliteStore {
         claim::claim(self, token, limits, most).await
     }
 
-    async fn settle_by(
+    async fn record_by(
         &self,
         token: &Token,
         reports: &[Report],
         by: Option<&Actor>,
     ) -> Result<Option<Vec<Recorded>>, StoreError> {
-        settle::settle(self, token, reports, by).await
+        record::record(self, token, reports, by).await
     }
 
     async fn take_over(
@@ -60,8 +60,8 @@ impl SignalLedger for SqliteStore {
         doubt::take_over(self, token, in_flight).await
     }
 
-    async fn decide(&self, decision: &Decision) -> Result<Recorded, StoreError> {
-        settle::decide(&self.work, &self.config, decision).await
+    async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError> {
+        record::resolve(&self.work, &self.config, decision).await
     }
 
     async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {

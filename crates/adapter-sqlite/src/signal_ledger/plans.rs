@@ -1,6 +1,6 @@
 //! How SQLite goes about the statements, as it says itself: a claim must not look at every signal.
 
-use super::{audit, claim, doubt, reading, settle, sweep};
+use super::{audit, claim, doubt, reading, record, sweep};
 use crate::config::SqliteConfig;
 use crate::schema::migrate;
 use crate::session::Session;
@@ -44,7 +44,7 @@ async fn a_claim_looks_only_at_what_it_needs() {
 async fn every_other_statement_has_its_index() {
     with_session(async |session| {
         for (sql, index) in [
-            (settle::SETTLE, "sqlite_autoindex_coordinator_signal_1 (group_id=? AND id=?"),
+            (record::SETTLE, "sqlite_autoindex_coordinator_signal_1 (group_id=? AND id=?"),
             (doubt::MARK, "coordinator_signal_state (group_id=? AND state=?"),
             (doubt::LIST, "coordinator_signal_state (group_id=? AND state=?"),
             (sweep::SIGNALS, "coordinator_signal_settled (group_id=? AND settled_ms<?"),

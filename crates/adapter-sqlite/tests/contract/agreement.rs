@@ -6,10 +6,10 @@ use contract::signal_ledger::client;
 use contract::{Case, Process, Scene, StateStores};
 use domain::lease::Token;
 use domain::ledger::{
-    Actor, AuditEntry, Fingerprint, Instruction, Label, Limits, NewSignal, Settlement, Signal, SignalId,
+    Actor, AuditEntry, Fingerprint, Instruction, Label, Limits, NewSignal, Outcome, Signal, SignalId,
 };
 use domain::ports::{
-    AUDIT_READ_MAX, Decision, InFlight, ListQuery, Report, SIGNALS_READ_MAX, SignalClaim, Submit, Switch,
+    AUDIT_READ_MAX, InFlight, ListQuery, Report, Resolution, SIGNALS_READ_MAX, SignalClaim, Submit, Switch,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ const STEPS: usize = 40;
 /// So few signals and names that they meet each other.
 const INSTRUCTIONS: u64 = 7;
 const NAMES: u64 = 5;
-const SETTLEMENTS: [Settlement; 5] =
-    [Settlement::Done, Settlement::Sent, Settlement::Rejected, Settlement::Received, Settlement::InDoubt];
+const SETTLEMENTS: [Outcome; 5] =
+    [Outcome::Done, Outcome::Sent, Outcome::Rejected, Outcome::Received, Outcome::InDoubt];
 /// Both clocks count milliseconds: what was settled before is older than now.
 const A_TICK: Duration = Duration::from_millis(2);
 
@@ -90,9 +90,9 @@ impl History {
         match self.dice.roll(20) {
             0..5 => self.submit().await,
             5..10 => self.claim().await,
-            10..14 => self.settle().await,
+            10..14 => self.record().await,
             14 | 15 => self.take_over().await,
-            16 => self.decide().await,
+            16 => self.resolve().await,
             17 => self.switch().await,
             18 => {
                 self.former = self.token;
@@ -175,7 +175,7 @@ impl History {
         (signal.id.clone(), attempt)
     }
 
-    async fn settle(&mut self) -> String {
+    async fn record(&mut self) -> String {
         let (mut reports, mut named) = (Vec::new(), BTreeSet::new());
         for _ in 0..self.dice.roll(4) {
             let (id, attempt) = self.some_attempt().await;
@@ -186,7 +186,7 @@ impl History {
             }
         }
         let token = self.some_token();
-        let answers = self.process.ledger.settle(&token, &reports).await;
+        let answers = self.process.ledger.record(&token, &reports).await;
         format!("settle {reports:#?}: {answers:?}")
     }
 
@@ -200,12 +200,12 @@ impl History {
         format!("take over, {in_flight:?}: {doubted:#?}")
     }
 
-    async fn decide(&mut self) -> String {
+    async fn resolve(&mut self) -> String {
         let (id, attempt) = self.some_attempt().await;
         let settlement = self.dice.of(&SETTLEMENTS);
         let actor = Actor { who: "asha".to_owned(), origin: "desk".to_owned() };
-        let decision = Decision { id, attempt, settlement, actor, reason: "seen".to_owned() };
-        format!("{decision:?}: {:?}", self.process.ledger.decide(&decision).await)
+        let decision = Resolution { id, attempt, settlement, actor, reason: "seen".to_owned() };
+        format!("{decision:?}: {:?}", self.process.ledger.resolve(&decision).await)
     }
 
     async fn switch(&mut self) -> String {

@@ -6,7 +6,7 @@ use adapter_sqlite::SqliteStore;
 use contract::signal_ledger::{client, offer, signal};
 use contract::{Case, TTL};
 use domain::lease::Seq;
-use domain::ledger::{Limits, NewSignal, Settlement, SignalId};
+use domain::ledger::{Limits, NewSignal, Outcome, SignalId};
 use domain::ports::{
     Claim, ClaimRequest, InFlight, Migrate, Report, Schema, SignalLedger, StateStore, Submit,
 };
@@ -137,12 +137,8 @@ async fn ledger(_: Arc<Files>) {
     for round in 0..ROUNDS {
         let new: Vec<NewSignal> = (0..TOGETHER).map(|n| signal(&format!("s-{round}-{n}"))).collect();
         let report = |attempt| {
-            let of = |new: &NewSignal| Report {
-                id: new.id(),
-                attempt,
-                settlement: Settlement::Rejected,
-                note: None,
-            };
+            let of =
+                |new: &NewSignal| Report { id: new.id(), attempt, settlement: Outcome::Rejected, note: None };
             new.iter().map(of).collect::<Vec<Report>>()
         };
         let (polls, patience) = drop_point(round);
@@ -162,14 +158,14 @@ async fn ledger(_: Arc<Files>) {
             _ => drop(over.await.unwrap()),
         }
         let (reports, later) = (report(1), report(2));
-        let settle = store.settle(&token, &reports);
+        let record = store.record(&token, &reports);
         match round % 4 {
-            3 => drop(interrupted(settle, polls, patience).await),
-            _ => drop(settle.await.unwrap()),
+            3 => drop(interrupted(record, polls, patience).await),
+            _ => drop(record.await.unwrap()),
         }
         // Stands behind the dropped call, on the same connection.
         store.counts().await.unwrap();
-        let (states, lines) = standing(&files, round).await;
+        let (states, lines) = state(&files, round).await;
         assert!(states.len() <= 1, "round {round}: {states:?}");
         let steps = match states.first().map(String::as_str) {
             None => 0,
@@ -188,14 +184,14 @@ async fn ledger(_: Arc<Files>) {
         }
         // Out of the way of the next round.
         store.claim_signals(&token, Limits::NONE, most).await.unwrap();
-        store.settle(&token, &reports).await.unwrap();
-        store.settle(&token, &later).await.unwrap();
+        store.record(&token, &reports).await.unwrap();
+        store.record(&token, &later).await.unwrap();
     }
     assert!(whole > 0 && nothing > 0, "the case must interrupt something: {whole} and {nothing}");
 }
 
 /// In which states the signals of a round are, and how many lines they have in the audit.
-async fn standing(files: &Files, round: u32) -> (Vec<String>, i64) {
+async fn state(files: &Files, round: u32) -> (Vec<String>, i64) {
     let mut shell = files.shell().await;
     let states = "SELECT DISTINCT state FROM coordinator_signal WHERE id LIKE ?1";
     let lines = "SELECT count(*) FROM coordinator_audit WHERE signal_id LIKE ?1";

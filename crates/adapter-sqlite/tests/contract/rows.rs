@@ -182,7 +182,7 @@ async fn members_are_bounded(_: Arc<Files>) {
         .await
         .unwrap();
     assert_eq!(store.members().await, Ok(vec![]), "a line of 1970 is not shown");
-    store.beat(&member("i")).await.unwrap();
+    store.heartbeat(&member("i")).await.unwrap();
     let lines = async || {
         sqlx::query_scalar::<_, String>("SELECT group_id || '/' || id FROM coordinator_member ORDER BY 1")
             .fetch_all(&mut files.shell().await)
@@ -207,7 +207,7 @@ fn member(id: &str) -> domain::member::Member {
         nonce: opening.nonce,
         host: opening.host,
         address: "http://127.0.0.1:5000".to_owned(),
-        standing: domain::member::Standing::Standby,
+        state: domain::member::MemberState::Standby,
         epoch: domain::lease::Epoch(0),
         fallback: false,
         alerts: domain::member::Health::Ok,

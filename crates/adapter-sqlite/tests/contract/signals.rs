@@ -5,7 +5,7 @@ use crate::files::Files;
 use contract::Case;
 use contract::signal_ledger::{client, offer, signal, signal_about};
 use domain::ledger::{
-    Fingerprint, Label, LimitReached, Limits, NewSignal, PAYLOAD_LEN_MAX, Settlement, SignalId, SignalState,
+    Fingerprint, Label, LimitReached, Limits, NewSignal, Outcome, PAYLOAD_LEN_MAX, SignalId, SignalState,
 };
 use domain::ports::{Report, SignalClaim, SignalLedger, StoreError, Submit, Swept, Switch, Switched};
 use std::sync::Arc;
@@ -43,10 +43,10 @@ async fn every_character(_: Arc<Files>) {
         let report = Report {
             id: accepted.id.clone(),
             attempt: 1,
-            settlement: Settlement::Done,
+            settlement: Outcome::Done,
             note: Some(note.clone() + "cut"),
         };
-        store.settle(&token, &[report]).await.unwrap();
+        store.record(&token, &[report]).await.unwrap();
         let found = store.find(&accepted.id).await.unwrap().unwrap();
         assert!(found.instruction == new.instruction && found.note.as_ref() == Some(&note), "found: {n}");
         let line = store.audit(Some(&accepted.id), 1).await.unwrap().remove(0);
@@ -117,8 +117,8 @@ async fn confirmed(_: Arc<Files>) {
     let new = signal("s-1");
     offer(&*store, &new).await;
     store.claim_signals(&token, Limits::NONE, 1).await.unwrap();
-    let report = Report { id: new.id(), attempt: 1, settlement: Settlement::Done, note: None };
-    store.settle(&token, std::slice::from_ref(&report)).await.unwrap();
+    let report = Report { id: new.id(), attempt: 1, settlement: Outcome::Done, note: None };
+    store.record(&token, std::slice::from_ref(&report)).await.unwrap();
     store.switch(Switch::Pause, &client(), "why").await.unwrap();
 
     let mut before = written().await;
@@ -126,7 +126,7 @@ async fn confirmed(_: Arc<Files>) {
         assert!(matches!(offer(&*store, &new).await, Submit::Repeated(_)));
         let after_submission = written().await;
         assert_ne!(after_submission, before, "{round}: a repetition");
-        store.settle(&token, std::slice::from_ref(&report)).await.unwrap();
+        store.record(&token, std::slice::from_ref(&report)).await.unwrap();
         let after_report = written().await;
         assert_ne!(after_report, after_submission, "{round}: a repeated report");
         let switched = store.switch(Switch::Pause, &client(), "why").await;

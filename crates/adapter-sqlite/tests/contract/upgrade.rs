@@ -6,7 +6,7 @@ use contract::{Case, TTL};
 use domain::SCHEMA_VERSION;
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::{
-    Instruction, Label, Limits, NewSignal, Paused, Settlement, Signal, SignalId, SignalState, StateName,
+    Instruction, Label, Limits, NewSignal, Outcome, Paused, Signal, SignalId, SignalState, StateName,
 };
 use domain::ports::{
     Claim, ClaimRequest, InFlight, ListQuery, Migrate, Recorded, Report, Schema, SignalClaim, SignalLedger,
@@ -146,22 +146,22 @@ async fn go_on(_: Arc<Files>) {
         .map(|signal| Report {
             id: signal.id.clone(),
             attempt: signal.attempt,
-            settlement: Settlement::Done,
+            settlement: Outcome::Done,
             note: None,
         })
         .collect();
     let recorded = Some(vec![Recorded::Recorded; 2]);
-    assert_eq!(store.settle(&token, &reports).await, Ok(recorded));
+    assert_eq!(store.record(&token, &reports).await, Ok(recorded));
     let mut claimed = Vec::new();
     while let SignalClaim::Claimed(signals) = claim().await {
         for signal in signals {
             let report = Report {
                 id: signal.id.clone(),
                 attempt: signal.attempt,
-                settlement: Settlement::Done,
+                settlement: Outcome::Done,
                 note: None,
             };
-            store.settle(&token, &[report]).await.unwrap();
+            store.record(&token, &[report]).await.unwrap();
             assert_eq!(signal.instruction.position.as_str().len(), signal.id.as_str().len().min(64));
             claimed.push(signal.id.as_str().to_owned());
         }

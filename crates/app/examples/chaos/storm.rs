@@ -106,7 +106,7 @@ impl<'a> Storm<'a> {
         for at in 0..storm.seats.len() {
             storm.start(at, Identity::Same);
         }
-        storm.settle()?;
+        storm.record()?;
         Ok(storm)
     }
 
@@ -144,7 +144,7 @@ impl<'a> Storm<'a> {
         if self.system.which == Which::Coordinator {
             self.client.go_on();
             self.judge_a_quiet_phase()?;
-            self.settle()?;
+            self.record()?;
         }
         Ok(())
     }
@@ -295,13 +295,13 @@ impl<'a> Storm<'a> {
     /// disturbs, and a quiet phase. The client rests but for that phase.
     fn calm(&mut self) -> Result<(), Stop> {
         self.heal_all();
-        self.settle()?;
+        self.record()?;
         if self.system.which == Which::Coordinator {
             self.hand_over()?;
             self.crash()?;
             self.client.go_on();
             self.quiet_phase()?;
-            self.settle()?;
+            self.record()?;
         }
         Ok(())
     }
@@ -316,7 +316,7 @@ impl<'a> Storm<'a> {
     }
 
     /// The client rests, everything it submitted is settled, and exactly one leads.
-    fn settle(&mut self) -> Result<(), Stop> {
+    fn record(&mut self) -> Result<(), Stop> {
         self.client.rest();
         self.until("the client's last signal is acknowledged", |storm| storm.client.rests())?;
         self.until("exactly one leads", Self::one_leads)?;

@@ -5,7 +5,7 @@ use crate::pgbench::{self, Client, Script};
 use adapter_postgres::{PostgresConfig, PostgresStore, RelationName, SchemaName};
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::lease::Token;
-use domain::ledger::{Actor, Instruction, Label, Limits, NewSignal, Settlement, Signal};
+use domain::ledger::{Actor, Instruction, Label, Limits, NewSignal, Outcome, Signal};
 use domain::ports::{
     Claim, ClaimRequest, Migrate, Recorded, Report, SignalClaim, SignalLedger, StateStore, Submit,
 };
@@ -155,7 +155,7 @@ async fn work(store: &PostgresStore, token: &Token, new: &[NewSignal], slice: us
         let claim = store.claim_signals(token, Limits::NONE, most).await.expect("the database is there");
         let SignalClaim::Claimed(claimed) = claim else { panic!("signals wait: {claim:?}") };
         let reports: Vec<Report> = claimed.into_iter().map(done).collect();
-        let recorded = store.settle(token, &reports).await.expect("the database is there");
+        let recorded = store.record(token, &reports).await.expect("the database is there");
         let recorded = recorded.expect("the lease is held");
         assert!(recorded.len() == new.len() && recorded.iter().all(|answer| *answer == Recorded::Recorded));
     }
@@ -163,7 +163,7 @@ async fn work(store: &PostgresStore, token: &Token, new: &[NewSignal], slice: us
 
 fn done(claimed: Signal) -> Report {
     let Signal { id, attempt, .. } = claimed;
-    Report { id, attempt, settlement: Settlement::Done, note: Some(pgbench::NOTE.to_owned()) }
+    Report { id, attempt, settlement: Outcome::Done, note: Some(pgbench::NOTE.to_owned()) }
 }
 
 fn store(database: &str) -> PostgresStore {

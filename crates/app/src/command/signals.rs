@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::{AuditJson, SignalJson};
-use domain::ledger::{Actor, AuditEntry, Settlement, Signal, SignalId, StateName, Totals};
-use domain::ports::{Decision, ListQuery, Recorded, Switch, Switched};
+use domain::ledger::{Actor, AuditEntry, Outcome, Signal, SignalId, StateName, Totals};
+use domain::ports::{ListQuery, Recorded, Resolution, Switch, Switched};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -37,9 +37,9 @@ async fn carry_out(stores: &Stores, command: &SignalsCommand) -> Result<(), Fail
         SignalsCommand::Show { id, json } => show(stores, id, form(*json)).await,
         SignalsCommand::Resolve { id, executed, not_executed: _, send_again, attempt, reason } => {
             let settlement = match (executed, send_again) {
-                (true, _) => Settlement::Done,
-                (false, true) => Settlement::Received,
-                (false, false) => Settlement::Rejected,
+                (true, _) => Outcome::Done,
+                (false, true) => Outcome::Received,
+                (false, false) => Outcome::Rejected,
             };
             resolve(stores, id, settlement, *attempt, reason).await
         }
@@ -223,7 +223,7 @@ fn lines(audit: &[AuditEntry]) -> String {
 async fn resolve(
     stores: &Stores,
     id: &SignalId,
-    settlement: Settlement,
+    settlement: Outcome,
     attempt: Option<u32>,
     reason: &str,
 ) -> Result<(), Failure> {
@@ -241,8 +241,8 @@ async fn resolve(
         }
     };
     let decision =
-        Decision { id: id.clone(), attempt, settlement, actor: person(), reason: reason.to_owned() };
-    let answer = ask(LEDGER, stores.ledger.decide(&decision)).await?;
+        Resolution { id: id.clone(), attempt, settlement, actor: person(), reason: reason.to_owned() };
+    let answer = ask(LEDGER, stores.ledger.resolve(&decision)).await?;
     match (answer, settlement.state()) {
         (Recorded::Recorded, StateName::Received) => {
             line(format_args!("{id} waits again: the leader sends it"))

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::{InstanceJson, rfc3339};
-use coordinator::{beat_interval, clock};
+use coordinator::{clock, heartbeat_interval};
 use domain::alert::FORGOT_SHOWN;
 use domain::lease::Observation;
 use domain::member::{Member, MemberSeen};
@@ -111,8 +111,8 @@ impl Seen {
 
     /// How many instances say that they lead, and are heard of.
     fn leaders(&self) -> usize {
-        let fresh = beat_interval(self.row.ttl) * BEATS_MISSED_MAX;
-        let leads = |seen: &&MemberSeen| seen.member.standing.leads() && seen.heartbeat_age <= fresh;
+        let fresh = heartbeat_interval(self.row.ttl) * BEATS_MISSED_MAX;
+        let leads = |seen: &&MemberSeen| seen.member.state.leads() && seen.heartbeat_age <= fresh;
         let held = self.members.iter().filter(leads);
         held.filter(|seen| self.leader_db() == Some(seen.member.id.as_str())).count()
     }
@@ -175,8 +175,8 @@ fn render(seen: &Seen, now_ms: i64) -> String {
 
 fn role(member: &Member) -> String {
     match member.cannot_lead {
-        Some(_) => format!("{}, cannot lead", member.standing),
-        None => member.standing.to_string(),
+        Some(_) => format!("{}, cannot lead", member.state),
+        None => member.state.to_string(),
     }
 }
 

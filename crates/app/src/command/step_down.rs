@@ -6,10 +6,10 @@ use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
-use coordinator::beat_interval;
+use coordinator::heartbeat_interval;
 use domain::id::InstanceId;
 use domain::lease::Token;
-use domain::member::{Member, MemberSeen, Standing, Term};
+use domain::member::{Member, MemberSeen, MemberState, Term};
 use domain::ports::StepDown;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -92,13 +92,13 @@ async fn candidates(
     stores: &Stores,
     holder: &InstanceId,
 ) -> Result<Result<String, String>, Failure> {
-    let fresh = beat_interval(config.leader_ttl) * BEATS_MISSED;
+    let fresh = heartbeat_interval(config.leader_ttl) * BEATS_MISSED;
     let until = Instant::now() + STARTING_MAX;
     loop {
         let members = ask("the state store", stores.state.members()).await?;
         let judged = judge(&members, holder, fresh);
         let starting =
-            |seen: &MemberSeen| seen.member.standing == Standing::Starting && seen.heartbeat_age <= fresh;
+            |seen: &MemberSeen| seen.member.state == MemberState::Starting && seen.heartbeat_age <= fresh;
         if judged.is_ok() || !members.iter().any(starting) || Instant::now() >= until {
             return Ok(judged);
         }
@@ -119,10 +119,10 @@ fn judge(members: &[MemberSeen], holder: &InstanceId, fresh: Duration) -> Result
         ));
     }
     // The line of a former leader follows a moment after the lease: it is only the lease that says who leads.
-    let can = |standing| matches!(standing, Standing::Standby | Standing::Recovering | Standing::Active);
+    let can = |state| matches!(state, MemberState::Standby | MemberState::Recovering | MemberState::Active);
     let others = members
         .iter()
-        .filter(|seen| seen.member.id != *holder && seen.heartbeat_age <= fresh && can(seen.member.standing));
+        .filter(|seen| seen.member.id != *holder && seen.heartbeat_age <= fresh && can(seen.member.state));
     let (unable, candidates): (Vec<_>, Vec<_>) =
         others.map(|seen| &seen.member).partition(|member| member.cannot_lead.is_some());
     if candidates.is_empty() {

@@ -1,4 +1,4 @@
-//! This instance's leaderships as spans, made of what the coordinator tells everybody: its notices, its standing, and
+//! This instance's leaderships as spans, made of what the coordinator tells everybody: its notices, its state, and
 //! the history in the state store.
 //!
 //! ```text
@@ -11,7 +11,7 @@
 use adapter_otel::{Attribute, Span};
 use coordinator::{Coordinator, Leadership, Notice, NoticeKind, clock};
 use domain::lease::{Epoch, margin};
-use domain::member::{Standing, Term};
+use domain::member::{MemberState, Term};
 use domain::ports::StateStore;
 use domain::time::Time;
 use std::future::pending;
@@ -64,7 +64,7 @@ pub struct Elections {
 }
 
 enum Next {
-    Judged(Standing),
+    Judged(MemberState),
     Told(Result<Notice, RecvError>),
     Finish,
 }
@@ -88,12 +88,12 @@ impl Elections {
             let claimed = led.as_ref().filter(|led| !led.taken_over).map(|led| led.epoch);
             let next = tokio::select! {
                 biased;
-                standing = judged(&mut self.seen, claimed) => Next::Judged(standing),
+                state = judged(&mut self.seen, claimed) => Next::Judged(state),
                 notice = self.notices.recv() => Next::Told(notice),
                 _ = &mut finish => Next::Finish,
             };
             led = match (next, led) {
-                (Next::Judged(standing), Some(led)) => Some(self.taken_over(led, standing).await),
+                (Next::Judged(state), Some(led)) => Some(self.taken_over(led, state).await),
                 (Next::Told(Ok(notice)), led) => self.told(notice, led).await,
                 // What was missed may have been its end.
                 (Next::Told(Err(RecvError::Lagged(_))), _) | (Next::Judged(_), None) => None,
@@ -149,10 +149,10 @@ impl Elections {
     }
 
     /// The portfolio was judged.
-    async fn taken_over(&self, mut led: Led, standing: Standing) -> Led {
+    async fn taken_over(&self, mut led: Led, state: MemberState) -> Led {
         let at = clock::now();
         led.gap_ms = self.term(led.epoch).await.and_then(|(term, before)| gap(&term, &before?));
-        let error = (standing == Standing::Halted).then(|| {
+        let error = (state == MemberState::Halted).then(|| {
             let fault = self.coordinator.recovered().and_then(Result::err);
             fault.map_or_else(|| "halted".to_owned(), |fault| fault.code.as_str().to_owned())
         });
@@ -246,14 +246,14 @@ impl Calendar {
 }
 
 /// Returns when the instance knows whether it may act under that epoch.
-async fn judged(seen: &mut watch::Receiver<Leadership>, epoch: Option<Epoch>) -> Standing {
+async fn judged(seen: &mut watch::Receiver<Leadership>, epoch: Option<Epoch>) -> MemberState {
     let Some(epoch) = epoch else { return pending().await };
     let judged = |now: &Leadership| {
-        now.epoch == Some(epoch) && matches!(now.standing, Standing::Active | Standing::Halted)
+        now.epoch == Some(epoch) && matches!(now.state, MemberState::Active | MemberState::Halted)
     };
-    let standing = seen.wait_for(judged).await.map(|now| now.standing);
-    match standing {
-        Ok(standing) => standing,
+    let state = seen.wait_for(judged).await.map(|now| now.state);
+    match state {
+        Ok(state) => state,
         // The coordinator is gone, which its notices tell too.
         Err(_) => pending().await,
     }

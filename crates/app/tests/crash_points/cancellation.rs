@@ -12,7 +12,7 @@ use crate::wait::{PATIENCE, block_on, until};
 use contract::signal_ledger::client;
 use coordinator::crash_point::dropped_at;
 use domain::lease::Token;
-use domain::ledger::{Limits, Settlement, Signal, SignalId};
+use domain::ledger::{Limits, Outcome, Signal, SignalId};
 use domain::ports::{CLAIM_MAX, InFlight, Migrate, Recorded, Report, Schema, SignalClaim, Switch};
 use testkit::backend;
 use tokio::time::timeout;
@@ -124,13 +124,13 @@ fn go_on(database: &Database, process: &Process, others: &Process, at: &str) {
     assert!(resumed.is_ok(), "{at}: {resumed:?}");
     let doubted = block_on(process.ledger.take_over(&token, InFlight::Only(&[]))).expect("the store answers");
     for signal in doubted.expect("the token is the row's") {
-        settle(process, &token, &signal, Settlement::Received, at);
+        record(process, &token, &signal, Outcome::Received, at);
     }
     loop {
         match block_on(process.ledger.claim_signals(&token, Limits::NONE, CLAIM_MAX)) {
             Ok(SignalClaim::Claimed(signals)) => {
                 for signal in signals {
-                    settle(process, &token, &signal, Settlement::Done, at);
+                    record(process, &token, &signal, Outcome::Done, at);
                 }
             }
             Ok(SignalClaim::Empty) => return,
@@ -139,8 +139,8 @@ fn go_on(database: &Database, process: &Process, others: &Process, at: &str) {
     }
 }
 
-fn settle(process: &Process, token: &Token, of: &Signal, settlement: Settlement, at: &str) {
+fn record(process: &Process, token: &Token, of: &Signal, settlement: Outcome, at: &str) {
     let report = Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None };
-    let answer = block_on(process.ledger.settle(token, &[report]));
+    let answer = block_on(process.ledger.record(token, &[report]));
     assert_eq!(answer, Ok(Some(vec![Recorded::Recorded])), "{at}");
 }

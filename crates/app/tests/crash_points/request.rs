@@ -5,9 +5,9 @@ use crate::process::Process;
 use crate::wait::block_on;
 use contract::signal_ledger::{client, signal};
 use domain::lease::{Seq, Token};
-use domain::ledger::{Limits, Settlement, SignalId};
+use domain::ledger::{Limits, Outcome, SignalId};
 use domain::ports::{
-    Claim, ClaimRequest, Decision, InFlight, Recorded, Release, Renewal, Report, SignalClaim, StepDown,
+    Claim, ClaimRequest, InFlight, Recorded, Release, Renewal, Report, Resolution, SignalClaim, StepDown,
     StoreError, Submit, Switch, Switched,
 };
 
@@ -76,23 +76,23 @@ impl Request {
                 matches!(claim, SignalClaim::Claimed(signals) if signals[0].id == *id)
             }
             Self::Settle => {
-                let (id, settlement) = (id.clone(), Settlement::Done);
+                let (id, settlement) = (id.clone(), Outcome::Done);
                 let report = Report { id, attempt: 1, settlement, note: None };
-                ledger.settle(token, &[report]).await? == Some(vec![Recorded::Recorded])
+                ledger.record(token, &[report]).await? == Some(vec![Recorded::Recorded])
             }
             Self::TakeOver => {
                 let doubted = ledger.take_over(token, InFlight::Only(&[])).await?;
                 doubted.is_some_and(|signals| signals.len() == 1)
             }
             Self::Decide => {
-                let decision = Decision {
+                let decision = Resolution {
                     id: id.clone(),
                     attempt: 1,
-                    settlement: Settlement::Rejected,
+                    settlement: Outcome::Rejected,
                     actor: client(),
                     reason: "tested".to_owned(),
                 };
-                ledger.decide(&decision).await? == Recorded::Recorded
+                ledger.resolve(&decision).await? == Recorded::Recorded
             }
             Self::Switch => ledger.switch(Switch::Pause, &client(), "tested").await? == Switched::Turned,
             Self::Counts => ledger.counts().await?.received == 1,

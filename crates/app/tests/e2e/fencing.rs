@@ -8,7 +8,7 @@ use crate::wait::{PATIENCE, block_on, until};
 use contract::event::EventKind;
 use contract::signal_ledger::{client, signal};
 use domain::lease::Token;
-use domain::ledger::{Limits, Settlement, Signal, SignalId, SignalState};
+use domain::ledger::{Limits, Outcome, Signal, SignalId, SignalState};
 use domain::ports::{InFlight, Recorded, Report, SignalClaim, SignalLedger, Submit};
 use std::slice::from_ref;
 use std::time::Duration;
@@ -83,7 +83,7 @@ fn superseded(mut group: Group, end: End) {
     assert_eq!(doubtful, from_ref(&taken.id), "what the old leader may have sent");
     let second = claimed(&*ledger, &current);
     assert_ne!(second.id, taken.id, "it is not sent again blindly");
-    let settled = block_on(ledger.settle(&current, &[report(&second, Settlement::Done)]));
+    let settled = block_on(ledger.record(&current, &[report(&second, Outcome::Done)]));
     assert_eq!(settled, Ok(Some(vec![Recorded::Recorded])));
 
     if end == End::Stopped {
@@ -126,7 +126,7 @@ fn claimed(ledger: &dyn SignalLedger, token: &Token) -> Signal {
     }
 }
 
-fn report(of: &Signal, settlement: Settlement) -> Report {
+fn report(of: &Signal, settlement: Outcome) -> Report {
     Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None }
 }
 
@@ -136,8 +136,8 @@ fn assert_refused(group: &Group, ledger: &dyn SignalLedger, old: &Token, taken: 
     let before = group.database.signals();
     assert!(before.is_some());
     assert_eq!(block_on(ledger.claim_signals(old, Limits::NONE, 1)), Ok(SignalClaim::Fenced));
-    for settlement in [Settlement::Done, Settlement::Sent, Settlement::Rejected, Settlement::Received] {
-        assert_eq!(block_on(ledger.settle(old, &[report(taken, settlement)])), Ok(None));
+    for settlement in [Outcome::Done, Outcome::Sent, Outcome::Rejected, Outcome::Received] {
+        assert_eq!(block_on(ledger.record(old, &[report(taken, settlement)])), Ok(None));
     }
     assert_eq!(block_on(ledger.take_over(old, InFlight::All)), Ok(None));
     assert_eq!(block_on(ledger.sweep(old, Duration::ZERO)), Ok(None));

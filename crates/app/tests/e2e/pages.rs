@@ -93,7 +93,7 @@ fn cluster(group: &mut Group, lead: &Lead) {
         assert_eq!(status["epoch"], lead.epoch);
         let instances = status["instances"].as_array().expect("a list");
         let listed: Vec<_> =
-            instances.iter().map(|one| (one["id"].as_str(), one["standing"].as_str())).collect();
+            instances.iter().map(|one| (one["id"].as_str(), one["state"].as_str())).collect();
         assert_eq!(listed, [(Some("a"), Some("active")), (Some("b"), Some("standby"))]);
         let history = group.json(name, "/history");
         let terms = history["terms"].as_array().expect("a list");

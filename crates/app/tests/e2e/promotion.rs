@@ -6,7 +6,7 @@ use crate::group::Group;
 use crate::wait::{block_on, until};
 use contract::signal_ledger::{client, signal};
 use domain::lease::{Timeline, Token};
-use domain::ledger::{Limits, Settlement, SignalState};
+use domain::ledger::{Limits, Outcome, SignalState};
 use domain::ports::{InFlight, Report, SignalClaim, Submit};
 use testkit::backend::{self, Postgres};
 
@@ -100,8 +100,8 @@ fn expect_new_timeline(mut group: Group, old: &Token, old_epoch: u64) {
     }
     let before = group.database.signals();
     assert_eq!(block_on(ledger.claim_signals(old, Limits::NONE, 1)), Ok(SignalClaim::Fenced));
-    let report = Report { id: taken, attempt: 1, settlement: Settlement::Done, note: None };
-    assert_eq!(block_on(ledger.settle(old, &[report])), Ok(None));
+    let report = Report { id: taken, attempt: 1, settlement: Outcome::Done, note: None };
+    assert_eq!(block_on(ledger.record(old, &[report])), Ok(None));
     assert_eq!(block_on(ledger.take_over(old, InFlight::All)), Ok(None));
     assert_eq!(group.database.signals(), before);
     // What waits may have been executed by a leader whose record the failover lost: it is looked up first.

@@ -37,7 +37,7 @@ fn a_null_halts_the_leader_until_it_is_put_right() {
     // It looks by itself, under the same leadership.
     group.wait_active("a");
     assert_eq!(group.metric("a", ERROR_CODE), Some(0.0));
-    assert_eq!(group.json("a", "/status")["standing"], "active");
+    assert_eq!(group.json("a", "/status")["state"], "active");
     group.wait_ready("a");
     assert_eq!(group.leads().len(), 1);
     assert_eq!(group.command(&["recovery", "check"]).code, Some(0));
@@ -161,7 +161,7 @@ fn halts(group: &mut Group, verdict: &Verdict) {
     assert_told(&group.command(&["recovery", "check"]), verdict);
     group.start("a");
     let lead = group.wait_lead(0);
-    until("the leader is halted", || (group.json("a", "/status")["standing"] == "halted").then_some(()));
+    until("the leader is halted", || (group.json("a", "/status")["state"] == "halted").then_some(()));
     let in_the_table = || group.database.text("SELECT status FROM coordinator_member WHERE id = 'a'");
     until("the instance table says so", || (in_the_table().as_deref() == Some("halted")).then_some(()));
     assert_eq!(group.metric("a", ERROR_CODE), Some(f64::from(verdict.code)));

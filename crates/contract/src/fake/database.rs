@@ -81,7 +81,7 @@ pub(super) struct Tables {
     pub(super) paused: BTreeMap<GroupId, Paused>,
     pub(super) audit: Vec<(GroupId, AuditEntry)>,
     pub(super) relations: BTreeMap<String, Relation>,
-    pub(super) row_listeners: Listeners,
+    pub(super) lease_listeners: Listeners,
     pub(super) signal_listeners: Listeners,
 }
 
@@ -114,7 +114,7 @@ impl FakeDatabase {
             paused: BTreeMap::new(),
             audit: Vec::new(),
             relations: BTreeMap::new(),
-            row_listeners: Listeners::default(),
+            lease_listeners: Listeners::default(),
             signal_listeners: Listeners::default(),
         })))
     }
@@ -138,9 +138,9 @@ impl FakeDatabase {
     pub fn fail_over(&self, received: &Snapshot, timeline: Timeline) {
         let mut tables = self.tables();
         let standby = received.0.clone();
-        let (row_listeners, signal_listeners) =
-            (std::mem::take(&mut tables.row_listeners), std::mem::take(&mut tables.signal_listeners));
-        *tables = Tables { timeline, row_listeners, signal_listeners, ..standby };
+        let (lease_listeners, signal_listeners) =
+            (std::mem::take(&mut tables.lease_listeners), std::mem::take(&mut tables.signal_listeners));
+        *tables = Tables { timeline, lease_listeners, signal_listeners, ..standby };
     }
 
     /// Sets the store's clock forward, or back when `by_ms` is negative.

@@ -33,7 +33,7 @@ pub enum Call {
     Release,
     RequestStepDown,
     NoteForgotten,
-    Beat,
+    Heartbeat,
     Leave,
     Members,
     History,
@@ -209,9 +209,9 @@ mod tests {
         let faults = Faults::default();
         faults.lasting(Fault::LoseRequest);
         for _ in 0..3 {
-            assert!(matches!(outcome(&faults, Call::Beat).await, (false, Err(StoreError::Unknown(_)))));
+            assert!(matches!(outcome(&faults, Call::Heartbeat).await, (false, Err(StoreError::Unknown(_)))));
         }
         faults.heal();
-        assert_eq!(outcome(&faults, Call::Beat).await, (true, Ok(())));
+        assert_eq!(outcome(&faults, Call::Heartbeat).await, (true, Ok(())));
     }
 }

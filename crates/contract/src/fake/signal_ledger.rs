@@ -6,11 +6,11 @@ use super::state_store::FakeStateStore;
 use async_trait::async_trait;
 use domain::lease::Token;
 use domain::ledger::{
-    Actor, AuditEntry, FORGOTTEN, LimitReached, Limits, NOTE_LEN_MAX, NewSignal, Paused, Settlement, Signal,
+    Actor, AuditEntry, FORGOTTEN, LimitReached, Limits, NOTE_LEN_MAX, NewSignal, Outcome, Paused, Signal,
     SignalCounts, SignalId, SignalState, StateName, Totals,
 };
 use domain::ports::{
-    AUDIT_READ_MAX, CLAIM_MAX, Decision, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX,
+    AUDIT_READ_MAX, CLAIM_MAX, InFlight, ListQuery, Recorded, Report, Resolution, SIGNALS_READ_MAX,
     SignalClaim, SignalLedger, StateStore, StoreError, StoreIdentity, Submit, Swept, Switch, Switched,
 };
 use std::collections::BTreeSet;
@@ -201,7 +201,7 @@ impl FakeStateStore {
         tables: &mut Tables,
         actor: &Actor,
         token: Token,
-        (id, attempt, as_, note): (&SignalId, u32, Settlement, Option<&str>),
+        (id, attempt, as_, note): (&SignalId, u32, Outcome, Option<&str>),
         may: impl Fn(&Signal) -> bool,
     ) -> Recorded {
         let now_ms = tables.now_ms();
@@ -221,13 +221,13 @@ impl FakeStateStore {
                 return false;
             }
             signal.state = match as_ {
-                Settlement::Done => SignalState::Done,
-                Settlement::Sent => SignalState::Sent(token),
-                Settlement::Rejected => SignalState::Rejected,
-                Settlement::Received => SignalState::Received,
-                Settlement::InDoubt => SignalState::InDoubt,
+                Outcome::Done => SignalState::Done,
+                Outcome::Sent => SignalState::Sent(token),
+                Outcome::Rejected => SignalState::Rejected,
+                Outcome::Received => SignalState::Received,
+                Outcome::InDoubt => SignalState::InDoubt,
             };
-            if as_ == Settlement::Received {
+            if as_ == Outcome::Received {
                 signal.claimed_ms = None;
             }
             signal.settled_ms = as_.state().is_final().then_some(now_ms);
@@ -236,7 +236,7 @@ impl FakeStateStore {
             }
             true
         });
-        if as_ == Settlement::Received {
+        if as_ == Outcome::Received {
             tables.signal_listeners.wake_all(&self.opening.group);
         }
         Recorded::Recorded
@@ -277,12 +277,12 @@ impl FakeStateStore {
         Some(in_doubt.take(SIGNALS_READ_MAX as usize).cloned().collect())
     }
 
-    fn do_decide(&self, decision: &Decision) -> Recorded {
-        let Decision { id, attempt, settlement, actor, reason } = decision;
+    fn do_decide(&self, decision: &Resolution) -> Recorded {
+        let Resolution { id, attempt, settlement, actor, reason } = decision;
         let mut tables = self.database.tables();
         match settlement {
-            Settlement::Done | Settlement::Rejected | Settlement::Received => {}
-            Settlement::Sent | Settlement::InDoubt => return Recorded::Refused,
+            Outcome::Done | Outcome::Rejected | Outcome::Received => {}
+            Outcome::Sent | Outcome::InDoubt => return Recorded::Refused,
         }
         let token = tables.leases.get(&self.opening.group).map(|lease| lease.token);
         let Some(token) = token else { return Recorded::Refused };
@@ -428,7 +428,7 @@ impl SignalLedger for FakeStateStore {
         self.faults.around(Call::ClaimSignals, || Ok(self.do_claim_signals(token, limits, most))).await
     }
 
-    async fn settle_by(
+    async fn record_by(
         &self,
         token: &Token,
         reports: &[Report],
@@ -445,7 +445,7 @@ impl SignalLedger for FakeStateStore {
         self.faults.around(Call::TakeOver, || Ok(self.do_take_over(token, in_flight))).await
     }
 
-    async fn decide(&self, decision: &Decision) -> Result<Recorded, StoreError> {
+    async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError> {
         self.faults.around(Call::Decide, || Ok(self.do_decide(decision))).await
     }
 

@@ -8,7 +8,7 @@ use crate::Opening;
 use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token, Version};
-use domain::member::{Beat, Member, MemberSeen, Term};
+use domain::member::{Heartbeat, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, MEMBERS_READ_MAX, Migrate, Noted, PortfolioRows, Release, Renewal, Schema,
     StateStore, StepDown, StoreError, StoreIdentity,
@@ -40,7 +40,7 @@ impl FakeStateStore {
         let (changed, submitted) = {
             let mut tables = database.tables();
             (
-                tables.row_listeners.add(&opening.group, opening.nonce),
+                tables.lease_listeners.add(&opening.group, opening.nonce),
                 tables.signal_listeners.add(&opening.group, opening.nonce),
             )
         };
@@ -70,7 +70,7 @@ impl FakeStateStore {
     }
 
     fn wake_others(&self, tables: &mut Tables) {
-        tables.row_listeners.wake_others(&self.opening.group, self.opening.nonce);
+        tables.lease_listeners.wake_others(&self.opening.group, self.opening.nonce);
     }
 
     fn do_migrate(&self, migrate: Migrate) -> Schema {
@@ -207,7 +207,7 @@ impl FakeStateStore {
         Noted::Noted
     }
 
-    fn do_beat(&self, member: &Member) -> Beat {
+    fn do_beat(&self, member: &Member) -> Heartbeat {
         let mut tables = self.database.tables();
         let now_ms = tables.now_ms();
         let key = (self.opening.group.clone(), member.id.clone());
@@ -220,7 +220,7 @@ impl FakeStateStore {
         let terms = tables.terms.get(&self.opening.group).into_iter().flatten();
         let recent = terms.filter(|term| term.from_ms > now_ms - HOUR_MS).count();
         let forgot_ms = tables.forgotten.get(&self.opening.group).and_then(|forgotten| forgotten.at_ms);
-        Beat { changes_last_hour: u32::try_from(recent).unwrap_or(u32::MAX), displaced, forgot_ms }
+        Heartbeat { changes_last_hour: u32::try_from(recent).unwrap_or(u32::MAX), displaced, forgot_ms }
     }
 
     fn do_leave(&self, id: &InstanceId, nonce: Nonce) {
@@ -335,8 +335,8 @@ impl StateStore for FakeStateStore {
         self.faults.around(Call::NoteForgotten, || Ok(self.do_note_forgotten(found, known))).await
     }
 
-    async fn beat(&self, member: &Member) -> Result<Beat, StoreError> {
-        self.faults.around(Call::Beat, || Ok(self.do_beat(member))).await
+    async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
+        self.faults.around(Call::Heartbeat, || Ok(self.do_beat(member))).await
     }
 
     async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError> {
@@ -420,7 +420,7 @@ mod tests {
             nonce: process.opening.nonce,
             host: String::new(),
             address: String::new(),
-            standing: domain::member::Standing::Standby,
+            state: domain::member::MemberState::Standby,
             epoch: Epoch(1),
             fallback: false,
             alerts: domain::member::Health::Ok,
@@ -429,9 +429,9 @@ mod tests {
             settings: domain::settings::SharedSettings::default(),
             cannot_lead: None,
         };
-        assert_eq!(a.beat(&line(&a)).await.unwrap().changes_last_hour, 1);
+        assert_eq!(a.heartbeat(&line(&a)).await.unwrap().changes_last_hour, 1);
         tokio::time::advance(MEMBER_AGE_MAX + Duration::from_secs(1)).await;
-        assert_eq!(b.beat(&line(&b)).await.unwrap().changes_last_hour, 0);
+        assert_eq!(b.heartbeat(&line(&b)).await.unwrap().changes_last_hour, 0);
         let listed: Vec<Member> = b.members().await.unwrap().into_iter().map(|seen| seen.member).collect();
         assert_eq!(listed, [line(&b)]);
     }

@@ -1,9 +1,9 @@
 //! Doubt: what a former leader claimed and did not settle is never sent blindly.
 
-use super::{accepted, claim, claim_one, ids, settle, signal_about, submit, take_over};
+use super::{accepted, claim, claim_one, ids, record, signal_about, submit, take_over};
 use crate::{Case, LeaseColumn, Process, Scene, StateStores, Tamper, Value, cases};
 use domain::lease::{Seq, Token};
-use domain::ledger::{FORGOTTEN, Settlement, Signal, SignalCounts, SignalState};
+use domain::ledger::{FORGOTTEN, Outcome, Signal, SignalCounts, SignalState};
 use domain::ports::{Claim, ClaimRequest, InFlight, Recorded, Release, Renewal, SignalClaim};
 use std::time::Duration;
 
@@ -69,13 +69,13 @@ async fn taking_over_marks_the_own_claims_that_are_not_in_flight(scene: Scene) {
     };
     assert_eq!(over(InFlight::All).await, [], "somebody else works on them");
     assert_eq!(ids(&over(InFlight::Only(std::slice::from_ref(&working.id))).await), ["lost"]);
-    let settle = async |of: &Signal, as_| settle(&*process.ledger, &token, of, as_).await;
-    assert_eq!(settle(&working, Settlement::Done).await, Some(Recorded::Recorded));
-    assert_eq!(settle(&lost, Settlement::Received).await, Some(Recorded::Recorded));
+    let record_one = async |of: &Signal, as_| record(&*process.ledger, &token, of, as_).await;
+    assert_eq!(record_one(&working, Outcome::Done).await, Some(Recorded::Recorded));
+    assert_eq!(record_one(&lost, Outcome::Received).await, Some(Recorded::Recorded));
     let again = claim(&*process.ledger, &token).await;
     assert_eq!((&again.id, again.attempt), (&lost.id, 2), "not sent after all: it is sent now");
-    assert_eq!(settle(&lost, Settlement::Done).await, Some(Recorded::Refused), "of the first attempt");
-    assert_eq!(settle(&again, Settlement::Done).await, Some(Recorded::Recorded));
+    assert_eq!(record_one(&lost, Outcome::Done).await, Some(Recorded::Refused), "of the first attempt");
+    assert_eq!(record_one(&again, Outcome::Done).await, Some(Recorded::Recorded));
     assert_eq!(take_over(&process, &token).await, [], "what is settled is left alone");
 }
 
@@ -103,12 +103,12 @@ async fn a_doubt_is_resolved_each_way(scene: Scene) {
     let (token, signals) = orphaned(&a, &b, &["done", "rejected", "again"]).await;
     submit(&*a.ledger, "later").await;
     take_over(&b, &token).await;
-    let ways = [Settlement::Done, Settlement::Rejected, Settlement::Received];
+    let ways = [Outcome::Done, Outcome::Rejected, Outcome::Received];
     for (signal, as_) in signals.iter().zip(ways) {
-        let answer = settle(&*b.ledger, &token, signal, as_).await;
+        let answer = record(&*b.ledger, &token, signal, as_).await;
         assert_eq!(answer, Some(Recorded::Recorded), "{}", signal.id);
         for other in ways.into_iter().filter(|other| *other != as_) {
-            let answer = settle(&*b.ledger, &token, signal, other).await;
+            let answer = record(&*b.ledger, &token, signal, other).await;
             assert_eq!(answer, Some(Recorded::Refused), "{} is in doubt no more", signal.id);
         }
     }
@@ -127,11 +127,11 @@ async fn a_late_resolution_of_an_earlier_doubt_is_refused(scene: Scene) {
     submit(&*process.ledger, "s-1").await;
     claim(&*process.ledger, &token).await;
     let first = take_over(&process, &token).await.remove(0);
-    settle(&*process.ledger, &token, &first, Settlement::Received).await.expect("the token is the row's");
+    record(&*process.ledger, &token, &first, Outcome::Received).await.expect("the token is the row's");
     claim(&*process.ledger, &token).await;
     let second = take_over(&process, &token).await.remove(0);
     assert_eq!((first.attempt, second.attempt), (1, 2));
-    let late = settle(&*process.ledger, &token, &first, Settlement::Received).await;
+    let late = record(&*process.ledger, &token, &first, Outcome::Received).await;
     assert_eq!(late, Some(Recorded::Refused));
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
 }
@@ -169,15 +169,12 @@ async fn what_the_store_may_have_forgotten_is_asked_about_before_it_is_sent(scen
     assert_eq!(doubtful, [expected], "it may have been sent since it was received");
     assert_eq!(take_over(&b, &token).await, doubtful);
     assert_eq!(claim_one(&*b.ledger, &token).await, SignalClaim::Empty);
-    assert_eq!(
-        settle(&*b.ledger, &token, &doubtful[0], Settlement::Received).await,
-        Some(Recorded::Recorded)
-    );
+    assert_eq!(record(&*b.ledger, &token, &doubtful[0], Outcome::Received).await, Some(Recorded::Recorded));
     assert_eq!(take_over(&b, &token).await, [], "it was asked about once");
     let sent = claim(&*b.ledger, &token).await;
     assert_eq!((ids(std::slice::from_ref(&sent)), sent.attempt), (vec!["waiting"], 2));
     // The next time that the store forgets, it is in doubt again.
-    settle(&*b.ledger, &token, &sent, Settlement::Received).await;
+    record(&*b.ledger, &token, &sent, Outcome::Received).await;
     let again = lead_after_forgetting(&a).await;
     assert_eq!(ids(&take_over(&a, &again).await), ["waiting"]);
 }
@@ -213,13 +210,13 @@ async fn an_older_copy_of_the_own_row_accepts_no_effect_and_its_renewal_notes_th
     restore(&scene, 5).await;
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Fenced);
     assert_eq!(process.ledger.take_over(&token, InFlight::All).await, Ok(None));
-    assert_eq!(settle(&*process.ledger, &token, &held, Settlement::Done).await, None);
+    assert_eq!(record(&*process.ledger, &token, &held, Outcome::Done).await, None);
     assert_eq!(process.ledger.sweep(&token, Duration::ZERO).await, Ok(None));
     assert_eq!(renew(10).await, renewed(true));
     assert_eq!(renew(11).await, renewed(true), "the first answer may be lost");
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
     assert_eq!(ids(&take_over(&process, &token).await), ["held", "waiting"]);
-    assert_eq!(settle(&*process.ledger, &token, &held, Settlement::Done).await, Some(Recorded::Recorded));
+    assert_eq!(record(&*process.ledger, &token, &held, Outcome::Done).await, Some(Recorded::Recorded));
 }
 
 /// The lease is over, and its former leader gives the row back before another instance claims it.

@@ -1,9 +1,9 @@
 //! The fence: no effect under a token that is not the row's, however the race goes.
 
-use super::{claim, claim_one, ids, report, settle, submit, take_over};
+use super::{claim, claim_one, ids, record, report, submit, take_over};
 use crate::{Case, Process, Scene, StateStores, cases};
 use domain::lease::{Epoch, Seq, Timeline, Token};
-use domain::ledger::{Settlement, Signal, SignalId, SignalState};
+use domain::ledger::{Outcome, Signal, SignalId, SignalState};
 use domain::ports::{Claim, InFlight, Recorded, SignalClaim};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,18 +32,12 @@ async fn assert_fenced(process: &Process, token: &Token, signals: &[Signal], why
         assert_eq!(ledger.take_over(token, in_flight).await, Ok(None), "{why}: {token}");
     }
     for signal in signals {
-        for as_ in [
-            Settlement::Done,
-            Settlement::Sent,
-            Settlement::Rejected,
-            Settlement::Received,
-            Settlement::InDoubt,
-        ] {
-            assert_eq!(settle(&**ledger, token, signal, as_).await, None, "{why}: {token}");
+        for as_ in [Outcome::Done, Outcome::Sent, Outcome::Rejected, Outcome::Received, Outcome::InDoubt] {
+            assert_eq!(record(&**ledger, token, signal, as_).await, None, "{why}: {token}");
         }
     }
-    let reports: Vec<_> = signals.iter().map(|signal| report(signal, Settlement::Done)).collect();
-    assert_eq!(ledger.settle(token, &reports).await, Ok(None), "{why}: {token}");
+    let reports: Vec<_> = signals.iter().map(|signal| report(signal, Outcome::Done)).collect();
+    assert_eq!(ledger.record(token, &reports).await, Ok(None), "{why}: {token}");
     assert_eq!(ledger.sweep(token, Duration::ZERO).await, Ok(None), "{why}: {token}");
     assert_eq!(ledger.counts().await, Ok(before), "{why}: nothing was written");
 }
@@ -119,7 +113,7 @@ async fn a_renewed_token_still_writes(scene: Scene) {
     process.state.renew(&token, Seq(1), token.timeline).await.expect("renewal");
     let claimed = claim(&*process.ledger, &token).await;
     process.state.renew(&token, Seq(2), token.timeline).await.expect("renewal");
-    let answer = settle(&*process.ledger, &token, &claimed, Settlement::Done).await;
+    let answer = record(&*process.ledger, &token, &claimed, Outcome::Done).await;
     assert_eq!(answer, Some(Recorded::Recorded));
 }
 
@@ -129,8 +123,8 @@ async fn a_result_is_recorded_by_the_claimer_only(scene: Scene) {
     submit(&*a.ledger, "s-1").await;
     let claimed = claim(&*a.ledger, &old).await;
     let new = b.lead().await;
-    for as_ in [Settlement::Done, Settlement::Received, Settlement::InDoubt] {
-        let answer = settle(&*b.ledger, &new, &claimed, as_).await;
+    for as_ in [Outcome::Done, Outcome::Received, Outcome::InDoubt] {
+        let answer = record(&*b.ledger, &new, &claimed, as_).await;
         assert_eq!(
             answer,
             Some(Recorded::Refused),
@@ -146,12 +140,12 @@ async fn the_result_of_what_was_sent_is_recorded_by_any_leader(scene: Scene) {
     let old = a.lead().await;
     submit(&*a.ledger, "s-1").await;
     let claimed = claim(&*a.ledger, &old).await;
-    settle(&*a.ledger, &old, &claimed, Settlement::Sent).await.expect("the token is the row's");
+    record(&*a.ledger, &old, &claimed, Outcome::Sent).await.expect("the token is the row's");
     let new = b.lead().await;
     assert_eq!(take_over(&b, &new).await, [], "nothing is in doubt about it");
     let found = b.ledger.find(&claimed.id).await.expect("find").expect("it is there");
     assert_eq!(found.state, SignalState::Sent(old));
-    let answer = settle(&*b.ledger, &new, &claimed, Settlement::Done).await;
+    let answer = record(&*b.ledger, &new, &claimed, Outcome::Done).await;
     assert_eq!(answer, Some(Recorded::Recorded));
 }
 
@@ -212,7 +206,7 @@ async fn an_effect_races_a_claim_and_is_before_it_or_fenced(scene: Scene) {
             }
             answer => panic!("race {race}: {answer:?}"),
         };
-        let done = settle(&*other.ledger, &new, &last, Settlement::Done).await;
+        let done = record(&*other.ledger, &new, &last, Outcome::Done).await;
         assert_eq!(done, Some(Recorded::Recorded), "race {race}");
         let afterwards = claim_one(&*leader.ledger, &token).await;
         assert_eq!(afterwards, SignalClaim::Fenced, "race {race}: afterwards");
@@ -233,7 +227,7 @@ async fn a_result_races_a_claim_and_is_before_it_or_fenced(scene: Scene) {
             let leader = leader.clone();
             async move {
                 head_start((race / 2) % HEAD_START_MAX).await;
-                settle(&*leader.ledger, &token, &claimed, Settlement::Done).await
+                record(&*leader.ledger, &token, &claimed, Outcome::Done).await
             }
         });
         let successor = tokio::spawn(supersede(other.clone(), race % HEAD_START_MAX));
@@ -249,7 +243,7 @@ async fn a_result_races_a_claim_and_is_before_it_or_fenced(scene: Scene) {
                     [id.as_str()],
                     "race {race}: a result that was refused leaves a doubt"
                 );
-                let done = settle(&*other.ledger, &new, &doubtful[0], Settlement::Done).await;
+                let done = record(&*other.ledger, &new, &doubtful[0], Outcome::Done).await;
                 assert_eq!(done, Some(Recorded::Recorded), "race {race}");
             }
             Some(Recorded::Refused) => panic!("race {race}: it was claimed under this token"),

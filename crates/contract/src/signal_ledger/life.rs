@@ -1,9 +1,9 @@
 //! The life of a signal while one leader stays.
 
-use super::{accepted, claim, claim_one, client, offer, report, settle, signal, signal_id, submit};
+use super::{accepted, claim, claim_one, client, offer, record, report, signal, signal_id, submit};
 use crate::{Case, PATIENCE, Scene, StateStores, cases};
 use domain::ledger::{
-    Fingerprint, Instruction, Label, Limits, NewSignal, PAYLOAD_LEN_MAX, Settlement, Signal, SignalCounts,
+    Fingerprint, Instruction, Label, Limits, NewSignal, Outcome, PAYLOAD_LEN_MAX, Signal, SignalCounts,
     SignalState, StateName,
 };
 use domain::ports::{CLAIM_MAX, InFlight, Recorded, SignalClaim, Submit};
@@ -115,7 +115,7 @@ async fn the_same_signal_is_told_where_it_stands(scene: Scene) {
     let claimed = claim(&*process.ledger, &token).await;
     assert_eq!(told().await, claimed);
     assert_eq!((claimed.state, claimed.attempt), (SignalState::Claimed(token), 1));
-    let recorded = settle(&*process.ledger, &token, &claimed, Settlement::Done).await;
+    let recorded = record(&*process.ledger, &token, &claimed, Outcome::Done).await;
     assert_eq!(recorded, Some(Recorded::Recorded));
     assert_eq!(told().await.state, SignalState::Done, "also afterwards");
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty, "and it is not sent again");
@@ -221,7 +221,7 @@ async fn a_repetition_is_in_the_way_of_no_effect(scene: Scene) {
         let (claimed, repeated) = tokio::join!(claim(&*leader.ledger, &token), offer(&*client.ledger, &new));
         assert_eq!(claimed.id, new.id(), "{n}");
         assert!(matches!(repeated, Submit::Repeated(_)), "{n}: {repeated:?}");
-        let settled = settle(&*leader.ledger, &token, &claimed, Settlement::Done);
+        let settled = record(&*leader.ledger, &token, &claimed, Outcome::Done);
         let (settled, repeated) = tokio::join!(settled, offer(&*client.ledger, &new));
         assert_eq!(settled, Some(Recorded::Recorded), "{n}");
         assert!(matches!(repeated, Submit::Repeated(_)), "{n}: {repeated:?}");
@@ -275,29 +275,29 @@ async fn a_signal_is_settled_once(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     for (id, first, second) in
-        [("s-1", Settlement::Done, Settlement::Rejected), ("s-2", Settlement::Rejected, Settlement::Done)]
+        [("s-1", Outcome::Done, Outcome::Rejected), ("s-2", Outcome::Rejected, Outcome::Done)]
     {
         let waiting = submit(&*process.ledger, id).await;
-        let settle = async |of: &Signal, as_| settle(&*process.ledger, &token, of, as_).await;
-        assert_eq!(settle(&waiting, first).await, Some(Recorded::Refused), "it was not claimed yet");
+        let record_one = async |of: &Signal, as_| record(&*process.ledger, &token, of, as_).await;
+        assert_eq!(record_one(&waiting, first).await, Some(Recorded::Refused), "it was not claimed yet");
         let claimed = claim(&*process.ledger, &token).await;
-        assert_eq!(settle(&claimed, first).await, Some(Recorded::Recorded));
-        assert_eq!(settle(&claimed, second).await, Some(Recorded::Refused), "a result is final");
+        assert_eq!(record_one(&claimed, first).await, Some(Recorded::Recorded));
+        assert_eq!(record_one(&claimed, second).await, Some(Recorded::Refused), "a result is final");
         let found = process.ledger.find(&claimed.id).await.expect("find").expect("it is there");
         assert_eq!(found.state.name(), first.state());
         assert!(found.settled_ms >= Some(claimed.received_ms), "{found:?}");
     }
     let unknown = Signal { id: signal_id("nobody-submitted-this"), ..submit(&*process.ledger, "s-3").await };
-    let answer = settle(&*process.ledger, &token, &unknown, Settlement::Done).await;
+    let answer = record(&*process.ledger, &token, &unknown, Outcome::Done).await;
     assert_eq!(answer, Some(Recorded::Refused));
     let counts = SignalCounts { done: 1, rejected: 1, received: 1, ..SignalCounts::default() };
     assert_eq!(process.ledger.counts().await, Ok(counts));
 }
 
-const SETTLEMENTS: [Settlement; 5] =
-    [Settlement::Done, Settlement::Sent, Settlement::Rejected, Settlement::Received, Settlement::InDoubt];
+const SETTLEMENTS: [Outcome; 5] =
+    [Outcome::Done, Outcome::Sent, Outcome::Rejected, Outcome::Received, Outcome::InDoubt];
 
-/// Every settlement from every state that a claim leads to: the store allows what [`Settlement::leads_from`] does.
+/// Every settlement from every state that a claim leads to: the store allows what [`Outcome::leads_from`] does.
 async fn a_signal_moves_on_as_its_settlement_leads(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
@@ -307,13 +307,13 @@ async fn a_signal_moves_on_as_its_settlement_leads(scene: Scene) {
             submit(&*process.ledger, &id).await;
             let claimed = claim(&*process.ledger, &token).await;
             if let Some(first) = first {
-                let moved = settle(&*process.ledger, &token, &claimed, first).await;
+                let moved = record(&*process.ledger, &token, &claimed, first).await;
                 assert_eq!(moved, Some(Recorded::Recorded), "{id}");
             }
-            let from = first.map_or(StateName::Claimed, Settlement::state);
+            let from = first.map_or(StateName::Claimed, Outcome::state);
             let allowed = second.leads_from(from) || second.state() == from;
             let expected = if allowed { Recorded::Recorded } else { Recorded::Refused };
-            assert_eq!(settle(&*process.ledger, &token, &claimed, second).await, Some(expected), "{id}");
+            assert_eq!(record(&*process.ledger, &token, &claimed, second).await, Some(expected), "{id}");
             let found = process.ledger.find(&claimed.id).await.expect("find").expect("it is there");
             assert_eq!(found.state.name(), if allowed { second.state() } else { from }, "{id}");
             assert_eq!(found.settled_ms.is_some(), found.state.name().is_final(), "{id}");
@@ -327,12 +327,12 @@ async fn a_signal_moves_on_as_its_settlement_leads(scene: Scene) {
 async fn clear(ledger: &dyn domain::ports::SignalLedger, token: &domain::lease::Token) {
     while let SignalClaim::Claimed(signals) = claim_one(ledger, token).await {
         for signal in signals {
-            settle(ledger, token, &signal, Settlement::Done).await;
+            record(ledger, token, &signal, Outcome::Done).await;
         }
     }
     let doubted = ledger.take_over(token, InFlight::Only(&[])).await.expect("take over");
     for signal in doubted.expect("the token is the row's") {
-        assert_eq!(settle(ledger, token, &signal, Settlement::Done).await, Some(Recorded::Recorded));
+        assert_eq!(record(ledger, token, &signal, Outcome::Done).await, Some(Recorded::Recorded));
     }
 }
 
@@ -341,12 +341,11 @@ async fn a_report_that_is_repeated_is_recorded_and_changes_nothing(scene: Scene)
     let token = process.lead().await;
     submit(&*process.ledger, "s-1").await;
     let claimed = claim(&*process.ledger, &token).await;
-    let noted =
-        domain::ports::Report { note: Some("order 7".to_owned()), ..report(&claimed, Settlement::Done) };
-    let once = process.ledger.settle(&token, std::slice::from_ref(&noted)).await;
+    let noted = domain::ports::Report { note: Some("order 7".to_owned()), ..report(&claimed, Outcome::Done) };
+    let once = process.ledger.record(&token, std::slice::from_ref(&noted)).await;
     assert_eq!(once, Ok(Some(vec![Recorded::Recorded])));
     let found = process.ledger.find(&claimed.id).await;
-    assert_eq!(process.ledger.settle(&token, &[noted]).await, once);
+    assert_eq!(process.ledger.record(&token, &[noted]).await, once);
     assert_eq!(process.ledger.find(&claimed.id).await, found);
     assert_eq!(found.expect("find").expect("it is there").note.as_deref(), Some("order 7"));
     let lines = process.ledger.audit(Some(&claimed.id), 10).await.expect("audit");
@@ -359,21 +358,18 @@ async fn a_report_about_another_attempt_is_refused(scene: Scene) {
     let token = process.lead().await;
     submit(&*process.ledger, "s-1").await;
     let first = claim(&*process.ledger, &token).await;
-    let back = settle(&*process.ledger, &token, &first, Settlement::Received).await;
+    let back = record(&*process.ledger, &token, &first, Outcome::Received).await;
     assert_eq!(back, Some(Recorded::Recorded));
-    let late = settle(&*process.ledger, &token, &first, Settlement::Done).await;
+    let late = record(&*process.ledger, &token, &first, Outcome::Done).await;
     assert_eq!(late, Some(Recorded::Refused), "it waits again");
     let second = claim(&*process.ledger, &token).await;
     assert_eq!((second.id.clone(), second.attempt), (first.id.clone(), 2));
     for settlement in SETTLEMENTS {
-        let late = settle(&*process.ledger, &token, &first, settlement).await;
+        let late = record(&*process.ledger, &token, &first, settlement).await;
         assert_eq!(late, Some(Recorded::Refused), "{settlement:?} of the first attempt");
     }
-    assert_eq!(
-        settle(&*process.ledger, &token, &second, Settlement::InDoubt).await,
-        Some(Recorded::Recorded)
-    );
-    let late = settle(&*process.ledger, &token, &first, Settlement::Received).await;
+    assert_eq!(record(&*process.ledger, &token, &second, Outcome::InDoubt).await, Some(Recorded::Recorded));
+    let late = record(&*process.ledger, &token, &first, Outcome::Received).await;
     assert_eq!(late, Some(Recorded::Refused), "the second attempt may have been executed");
 }
 
@@ -389,7 +385,7 @@ async fn many_reports_are_recorded_at_once_each_with_its_answer(scene: Scene) {
     let mut reports: Vec<_> =
         claimed.iter().enumerate().map(|(n, signal)| report(signal, settlement(n))).collect();
     reports[3].attempt = 9;
-    let answers = process.ledger.settle(&token, &reports).await.expect("settle").expect("not fenced");
+    let answers = process.ledger.record(&token, &reports).await.expect("settle").expect("not fenced");
     for (n, answer) in answers.iter().enumerate() {
         let expected = if n == 3 { Recorded::Refused } else { Recorded::Recorded };
         assert_eq!(*answer, expected, "{n}");
@@ -405,7 +401,7 @@ async fn many_reports_are_recorded_at_once_each_with_its_answer(scene: Scene) {
         expired: 0,
     };
     assert_eq!(process.ledger.counts().await, Ok(counts));
-    assert_eq!(process.ledger.settle(&token, &[]).await, Ok(Some(vec![])));
+    assert_eq!(process.ledger.record(&token, &[]).await, Ok(Some(vec![])));
 }
 
 async fn counts_follow_every_step(scene: Scene) {
@@ -420,8 +416,8 @@ async fn counts_follow_every_step(scene: Scene) {
     let first = claim(&*a.ledger, &token).await;
     let second = claim(&*a.ledger, &token).await;
     claim(&*a.ledger, &token).await;
-    settle(&*a.ledger, &token, &first, Settlement::Done).await;
-    settle(&*a.ledger, &token, &second, Settlement::Rejected).await;
+    record(&*a.ledger, &token, &first, Outcome::Done).await;
+    record(&*a.ledger, &token, &second, Outcome::Rejected).await;
     let before = SignalCounts { received: 1, claimed: 1, done: 1, rejected: 1, ..none };
     assert_eq!(b.ledger.counts().await, Ok(before));
     let successor = b.lead().await;

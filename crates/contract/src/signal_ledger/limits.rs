@@ -1,9 +1,9 @@
 //! Limits that hold below any strategy, and the kill switch.
 
-use super::{accepted, claim, client, ids, settle, signal, signal_about, submit, take_over};
+use super::{accepted, claim, client, ids, record, signal, signal_about, submit, take_over};
 use crate::{Case, PATIENCE, Process, Scene, StateStores, cases};
 use domain::lease::Token;
-use domain::ledger::{Actor, LimitReached, Limits, NewSignal, Settlement};
+use domain::ledger::{Actor, LimitReached, Limits, NewSignal, Outcome};
 use domain::ports::{SignalClaim, Switch, Switched};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +87,7 @@ async fn what_was_not_executed_counts_against_no_limit(scene: Scene) {
         let answer = claim_within(&process, &token, THREE_A_MINUTE, 1).await;
         let SignalClaim::Claimed(claimed) = answer else { panic!("attempt {attempt}: {answer:?}") };
         assert_eq!(claimed[0].attempt, attempt);
-        settle(&*process.ledger, &token, &claimed[0], Settlement::Received).await;
+        record(&*process.ledger, &token, &claimed[0], Outcome::Received).await;
     }
     assert_eq!(process.ledger.totals().await.map(|totals| totals.sent_last_day), Ok(0));
 }
@@ -145,7 +145,7 @@ async fn the_kill_switch_stops_claims_and_nothing_else(scene: Scene) {
     let nothing = claim_within(&process, &token, Limits::NONE, 1).await;
     assert_eq!(nothing, SignalClaim::Paused);
     submit(&*process.ledger, "accepted").await;
-    settle(&*process.ledger, &token, &out, Settlement::Done).await.expect("results are recorded");
+    record(&*process.ledger, &token, &out, Outcome::Done).await.expect("results are recorded");
     assert_eq!(take_over(&process, &token).await, []);
     let mut late = signal_about("late", "NIFTY");
     late.instruction.expires_ms = Some(1);

@@ -4,13 +4,13 @@ mod doubt;
 mod fence;
 mod life;
 mod limits;
-mod people;
+mod operator;
 mod reading;
 mod turn;
 
 use super::{Case, Process, StateStores};
 use domain::lease::Token;
-use domain::ledger::{Actor, Instruction, Label, Limits, NewSignal, Settlement, Signal, SignalId};
+use domain::ledger::{Actor, Instruction, Label, Limits, NewSignal, Outcome, Signal, SignalId};
 use domain::ports::{InFlight, Recorded, Report, SignalClaim, SignalLedger, Submit};
 
 /// Every case of the port.
@@ -21,7 +21,7 @@ pub fn suite<A: StateStores>() -> Vec<Case<A>> {
         fence::cases(),
         doubt::cases(),
         limits::cases(),
-        people::cases(),
+        operator::cases(),
         reading::cases(),
     ]
     .into_iter()
@@ -99,18 +99,18 @@ pub(super) async fn claim_one(ledger: &dyn SignalLedger, token: &Token) -> Signa
 }
 
 /// What was found out about the signal as it was claimed.
-fn report(of: &Signal, settlement: Settlement) -> Report {
+fn report(of: &Signal, settlement: Outcome) -> Report {
     Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None }
 }
 
 /// Records it; `None` when the token is fenced.
-async fn settle(
+async fn record(
     ledger: &dyn SignalLedger,
     token: &Token,
     of: &Signal,
-    settlement: Settlement,
+    settlement: Outcome,
 ) -> Option<Recorded> {
-    let answers = ledger.settle(token, &[report(of, settlement)]).await.expect("the store answers")?;
+    let answers = ledger.record(token, &[report(of, settlement)]).await.expect("the store answers")?;
     let [answer] = <[Recorded; 1]>::try_from(answers).expect("one answer for one report");
     Some(answer)
 }

@@ -1,8 +1,8 @@
 //! What is told of the ledger, and what is removed from it.
 
-use super::{accepted, claim, client, ids, settle, signal, signal_about, submit, take_over};
+use super::{accepted, claim, client, ids, record, signal, signal_about, submit, take_over};
 use crate::{CASE_TIME_MAX, Case, Opening, Process, Scene, StateStores, cases};
-use domain::ledger::{Label, NewSignal, Settlement, Signal, SignalCounts, StateName, Totals};
+use domain::ledger::{Label, NewSignal, Outcome, Signal, SignalCounts, StateName, Totals};
 use domain::ports::{ListQuery, SIGNALS_READ_MAX, StoreIdentity, Swept};
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn a_list_is_filtered(scene: Scene) {
         accepted(&*process.ledger, &signal_about(id, instrument)).await;
     }
     let first = claim(&*process.ledger, &token).await;
-    settle(&*process.ledger, &token, &first, Settlement::Done).await;
+    record(&*process.ledger, &token, &first, Outcome::Done).await;
     let nifty = Some(Label::parse("NIFTY").expect("a label"));
     for (state, instrument, expected) in [
         (None, nifty.clone(), &["n-2", "n-1"][..]),
@@ -93,11 +93,11 @@ async fn totals_tell_what_is_open(scene: Scene) {
         submit(&*process.ledger, id).await;
     }
     let done = claim(&*process.ledger, &token).await;
-    settle(&*process.ledger, &token, &done, Settlement::Done).await;
+    record(&*process.ledger, &token, &done, Outcome::Done).await;
     claim(&*process.ledger, &token).await;
     take_over(&process, &token).await;
     let sent = claim(&*process.ledger, &token).await;
-    settle(&*process.ledger, &token, &sent, Settlement::Sent).await;
+    record(&*process.ledger, &token, &sent, Outcome::Sent).await;
     claim(&*process.ledger, &token).await;
     let totals = process.ledger.totals().await.expect("totals");
     assert!(totals.oldest_received.is_some_and(|age| age < CASE_TIME_MAX), "{totals:?}");
@@ -120,10 +120,10 @@ async fn totals_tell_what_is_open(scene: Scene) {
 async fn finished_signals_are_removed_when_they_are_old(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
-    for (id, settlement) in [("done", Settlement::Done), ("rejected", Settlement::Rejected)] {
+    for (id, settlement) in [("done", Outcome::Done), ("rejected", Outcome::Rejected)] {
         submit(&*process.ledger, id).await;
         let claimed = claim(&*process.ledger, &token).await;
-        settle(&*process.ledger, &token, &claimed, settlement).await;
+        record(&*process.ledger, &token, &claimed, settlement).await;
     }
     let mut late = signal("late");
     late.instruction.expires_ms = Some(1);
@@ -156,7 +156,7 @@ async fn what_is_open_or_arose_lately_is_kept(scene: Scene) {
     claim(&*process.ledger, &token).await;
     take_over(&process, &token).await;
     let sent = claim(&*process.ledger, &token).await;
-    settle(&*process.ledger, &token, &sent, Settlement::Sent).await;
+    record(&*process.ledger, &token, &sent, Outcome::Sent).await;
     claim(&*process.ledger, &token).await;
     // It says that it arises far in the future: were it forgotten, it could be accepted, and sent, once more.
     let mut new = signal("z-future");
@@ -164,7 +164,7 @@ async fn what_is_open_or_arose_lately_is_kept(scene: Scene) {
     let future = accepted(&*process.ledger, &new).await;
     loop {
         let claimed = claim(&*process.ledger, &token).await;
-        settle(&*process.ledger, &token, &claimed, Settlement::Done).await;
+        record(&*process.ledger, &token, &claimed, Outcome::Done).await;
         if claimed.id == future.id {
             break;
         }

@@ -1,8 +1,8 @@
 //! Whose turn it is: the order of arrival within an instrument, and nobody waits for another instrument.
 
-use super::{accepted, claim, claim_one, client, ids, settle, signal_about, submit, take_over};
+use super::{accepted, claim, claim_one, client, ids, record, signal_about, submit, take_over};
 use crate::{Case, Scene, StateStores, cases};
-use domain::ledger::{Limits, NewSignal, Settlement, Signal, SignalCounts, SignalState};
+use domain::ledger::{Limits, NewSignal, Outcome, Signal, SignalCounts, SignalState};
 use domain::ports::{SignalClaim, SignalLedger};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -66,10 +66,10 @@ async fn a_claim_takes_the_oldest_of_each_instrument(scene: Scene) {
     assert_eq!(ids(&first), ["n-1", "b-1", "g-1"]);
     assert_eq!(claim_all(&*process.ledger, &token, 10).await, []);
     for signal in &first[1..] {
-        settle(&*process.ledger, &token, signal, Settlement::Done).await;
+        record(&*process.ledger, &token, signal, Outcome::Done).await;
     }
     assert_eq!(ids(&claim_all(&*process.ledger, &token, 10).await), ["b-2"], "n-1 holds up nobody but n-2");
-    settle(&*process.ledger, &token, &first[0], Settlement::Rejected).await;
+    record(&*process.ledger, &token, &first[0], Outcome::Rejected).await;
     assert_eq!(ids(&claim_all(&*process.ledger, &token, 10).await), ["n-2"]);
 }
 
@@ -95,10 +95,10 @@ async fn nothing_passes_a_signal_of_its_instrument(scene: Scene) {
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty, "the first is claimed");
     take_over(&process, &token).await;
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty, "the first is in doubt");
-    settle(&*process.ledger, &token, &first, Settlement::Received).await;
+    record(&*process.ledger, &token, &first, Outcome::Received).await;
     let again = claim(&*process.ledger, &token).await;
     assert_eq!(again.id, first.id, "the first is the first");
-    settle(&*process.ledger, &token, &again, Settlement::Done).await;
+    record(&*process.ledger, &token, &again, Outcome::Done).await;
     assert_eq!(claim(&*process.ledger, &token).await.id.as_str(), "second");
 }
 
@@ -109,7 +109,7 @@ async fn what_was_sent_lets_the_next_pass(scene: Scene) {
         accepted(&*process.ledger, &signal_about(id, "NIFTY")).await;
     }
     let first = claim(&*process.ledger, &token).await;
-    settle(&*process.ledger, &token, &first, Settlement::Sent).await;
+    record(&*process.ledger, &token, &first, Outcome::Sent).await;
     assert_eq!(claim(&*process.ledger, &token).await.id.as_str(), "second", "sent in order is what counts");
 }
 
@@ -197,7 +197,7 @@ async fn concurrent_claims_never_take_two_of_one_instrument(scene: Scene) {
                     assert!(last < Some(signal.arrival), "{signal:?} after {last:?}");
                     let at_once = ledger.list(&claimed_of(&signal)).await.expect("list");
                     assert_eq!(ids(&at_once), [signal.id.as_str()], "one of an instrument at a time");
-                    settle(&*ledger, &token, &signal, Settlement::Done).await.expect("not fenced");
+                    record(&*ledger, &token, &signal, Outcome::Done).await.expect("not fenced");
                 }
             }
         });

@@ -1,6 +1,6 @@
 //! The moment at which the store was found to have forgotten, as operators read it.
 
-use super::members::{beat, line};
+use super::members::{heartbeat, line};
 use crate::signal_ledger::{claim_one, submit};
 use crate::{Case, Process, Scene, StateStores, cases};
 use domain::lease::{Epoch, Seq};
@@ -20,7 +20,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
 async fn moment(process: &Process) -> Option<i64> {
     let read = process.state.forgot_ms().await.expect("the moment");
     assert_eq!(
-        beat(process, &line(process)).await.forgot_ms,
+        heartbeat(process, &line(process)).await.forgot_ms,
         read,
         "with the heartbeat of {}",
         process.opening.id

@@ -3,7 +3,7 @@
 use crate::{CASE_TIME_MAX, Case, Process, Scene, StateStores, cases};
 use domain::id::InstanceId;
 use domain::lease::Epoch;
-use domain::member::{Beat, Health, Member, Standing};
+use domain::member::{Health, Heartbeat, Member, MemberState};
 use domain::ports::MEMBERS_READ_MAX;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
@@ -11,7 +11,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         members_are_listed_by_id_as_they_beat,
         the_lines_of_dead_processes_hide_no_live_one,
         a_beat_replaces_the_line,
-        every_standing_and_status_survives,
+        every_state_and_status_survives,
         leaving_removes_the_own_line_only,
         a_beat_counts_the_changes_of_the_last_hour,
         two_processes_under_one_id_find_out,
@@ -25,7 +25,7 @@ pub(super) fn line(process: &Process) -> Member {
         nonce: opening.nonce,
         host: opening.host.clone(),
         address: format!("http://{}:5000", opening.host),
-        standing: Standing::Standby,
+        state: MemberState::Standby,
         epoch: Epoch(7),
         fallback: false,
         alerts: Health::Ok,
@@ -36,8 +36,8 @@ pub(super) fn line(process: &Process) -> Member {
     }
 }
 
-pub(super) async fn beat(process: &Process, member: &Member) -> Beat {
-    process.state.beat(member).await.expect("beat")
+pub(super) async fn heartbeat(process: &Process, member: &Member) -> Heartbeat {
+    process.state.heartbeat(member).await.expect("beat")
 }
 
 async fn listed(process: &Process) -> Vec<Member> {
@@ -48,7 +48,7 @@ async fn members_are_listed_by_id_as_they_beat(scene: Scene) {
     let (a, b, c) = (scene.process("a").await, scene.process("b").await, scene.process("c").await);
     assert_eq!(listed(&a).await, []);
     for process in [&c, &a, &b] {
-        beat(process, &line(process)).await;
+        heartbeat(process, &line(process)).await;
     }
     assert_eq!(listed(&b).await, [line(&a), line(&b), line(&c)]);
     for seen in b.state.members().await.expect("members") {
@@ -61,9 +61,9 @@ async fn the_lines_of_dead_processes_hide_no_live_one(scene: Scene) {
     let process = scene.process("z").await;
     for n in 0..MEMBERS_READ_MAX {
         let id = InstanceId::parse(&format!("dead-{n:04}")).expect("an id");
-        beat(&process, &Member { id, ..line(&process) }).await;
+        heartbeat(&process, &Member { id, ..line(&process) }).await;
     }
-    beat(&process, &line(&process)).await;
+    heartbeat(&process, &line(&process)).await;
     let listed = listed(&process).await;
     assert_eq!(listed.len(), MEMBERS_READ_MAX as usize);
     assert_eq!(listed.last(), Some(&line(&process)));
@@ -72,11 +72,11 @@ async fn the_lines_of_dead_processes_hide_no_live_one(scene: Scene) {
 
 async fn a_beat_replaces_the_line(scene: Scene) {
     let process = scene.process("a").await;
-    beat(&process, &line(&process)).await;
+    heartbeat(&process, &line(&process)).await;
     let changed = Member {
         host: "other's host".to_owned(),
         address: "https://10.0.0.7:5443".to_owned(),
-        standing: Standing::Active,
+        state: MemberState::Active,
         epoch: Epoch(8),
         fallback: true,
         alerts: Health::Critical,
@@ -87,18 +87,18 @@ async fn a_beat_replaces_the_line(scene: Scene) {
         cannot_lead: Some("the disk is full".to_owned()),
         ..line(&process)
     };
-    beat(&process, &changed).await;
+    heartbeat(&process, &changed).await;
     assert_eq!(listed(&process).await, [changed]);
-    beat(&process, &line(&process)).await;
+    heartbeat(&process, &line(&process)).await;
     assert_eq!(listed(&process).await, [line(&process)], "it can lead again");
 }
 
-async fn every_standing_and_status_survives(scene: Scene) {
+async fn every_state_and_status_survives(scene: Scene) {
     let process = scene.process("a").await;
-    for standing in Standing::ALL {
+    for state in MemberState::ALL {
         for alerts in [Health::Ok, Health::Warning, Health::Critical] {
-            let member = Member { standing, alerts, ..line(&process) };
-            beat(&process, &member).await;
+            let member = Member { state, alerts, ..line(&process) };
+            heartbeat(&process, &member).await;
             assert_eq!(listed(&process).await, [member]);
         }
     }
@@ -106,9 +106,9 @@ async fn every_standing_and_status_survives(scene: Scene) {
 
 async fn leaving_removes_the_own_line_only(scene: Scene) {
     let (a, restarted, b) = (scene.process("a").await, scene.process("a").await, scene.process("b").await);
-    beat(&a, &line(&a)).await;
-    beat(&b, &line(&b)).await;
-    beat(&restarted, &line(&restarted)).await;
+    heartbeat(&a, &line(&a)).await;
+    heartbeat(&b, &line(&b)).await;
+    heartbeat(&restarted, &line(&restarted)).await;
     a.state.leave(&a.opening.id, a.opening.nonce).await.expect("leave");
     assert_eq!(listed(&b).await, [line(&restarted), line(&b)], "the line is the restarted process's now");
     restarted.state.leave(&restarted.opening.id, restarted.opening.nonce).await.expect("leave");
@@ -118,24 +118,28 @@ async fn leaving_removes_the_own_line_only(scene: Scene) {
 
 async fn a_beat_counts_the_changes_of_the_last_hour(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
-    assert_eq!(beat(&a, &line(&a)).await.changes_last_hour, 0);
+    assert_eq!(heartbeat(&a, &line(&a)).await.changes_last_hour, 0);
     a.lead().await;
     b.lead().await;
-    assert_eq!(beat(&a, &line(&a)).await.changes_last_hour, 2);
+    assert_eq!(heartbeat(&a, &line(&a)).await.changes_last_hour, 2);
     let elsewhere = scene.neighbour().process("a").await;
-    assert_eq!(beat(&elsewhere, &line(&elsewhere)).await.changes_last_hour, 0, "of this group");
+    assert_eq!(heartbeat(&elsewhere, &line(&elsewhere)).await.changes_last_hour, 0, "of this group");
 }
 
 async fn two_processes_under_one_id_find_out(scene: Scene) {
     let (first, second) = (scene.process("a").await, scene.process("a").await);
     let line_of = |process: &Process, started_ms| Member { started_ms, ..line(process) };
     let (first_line, second_line) = (line_of(&first, 1_000), line_of(&second, 2_000));
-    assert_eq!(beat(&first, &first_line).await.displaced, None);
-    assert_eq!(beat(&first, &first_line).await.displaced, None);
-    assert_eq!(beat(&second, &second_line).await.displaced, None, "a restart finds a line and that is well");
-    let displaced = beat(&first, &first_line).await.displaced;
+    assert_eq!(heartbeat(&first, &first_line).await.displaced, None);
+    assert_eq!(heartbeat(&first, &first_line).await.displaced, None);
+    assert_eq!(
+        heartbeat(&second, &second_line).await.displaced,
+        None,
+        "a restart finds a line and that is well"
+    );
+    let displaced = heartbeat(&first, &first_line).await.displaced;
     assert_eq!(displaced, Some((second.opening.nonce, 2_000)), "the first had written it before");
-    let displaced = beat(&second, &second_line).await.displaced;
+    let displaced = heartbeat(&second, &second_line).await.displaced;
     assert_eq!(displaced, Some((first.opening.nonce, 1_000)));
     assert_eq!(listed(&first).await, [second_line], "the line is the latest writer's");
 }

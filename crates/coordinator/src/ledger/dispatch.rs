@@ -15,7 +15,7 @@ use crate::complaints::Complaints;
 use crate::crash_point::{CrashPoint, at};
 use crate::leadership::Leader;
 use domain::lease::Token;
-use domain::ledger::{FORGOTTEN, Limits, Settlement, Signal, SignalId, StateName};
+use domain::ledger::{FORGOTTEN, Limits, Outcome, Signal, SignalId, StateName};
 use domain::metrics::{Fact, SignalFact};
 use domain::ports::{
     Answer, CLAIM_MAX, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler,
@@ -131,7 +131,7 @@ impl<'a> Round<'a> {
                 return;
             }
             if !self.findings.is_empty() && self.settle_at <= now {
-                self.settle(token).await;
+                self.record(token).await;
             } else if acts && self.take_over_at <= now {
                 self.take_over(token).await;
             } else if acts && self.claim_at <= now && self.may_claim() {
@@ -157,7 +157,7 @@ impl<'a> Round<'a> {
     fn take_in(&mut self) {
         for finished in self.finished.drain(..) {
             let (signal, answer) = match finished {
-                Finished::LookedUp(signal, Answer { outcome: Settlement::InDoubt, note }) => {
+                Finished::LookedUp(signal, Answer { outcome: Outcome::InDoubt, note }) => {
                     tracing::warn!("signal {} stays in doubt: {note}", signal.id);
                     self.doubts.unresolved(&signal);
                     continue;
@@ -170,14 +170,14 @@ impl<'a> Round<'a> {
     }
 
     /// Records what was found out. What has no answer is recorded again: it stands so then, or the answer tells.
-    async fn settle(&mut self, token: Token) {
+    async fn record(&mut self, token: Token) {
         let mut ids = BTreeSet::new();
         // Of two findings about one signal the second waits for the next time.
         let some = self.findings.iter().take(self.settle_most);
         let once = some.take_while(|finding| ids.insert(&finding.signal.id));
         let reports: Vec<Report> = once.map(Finding::report).collect();
         let store = &self.ledger.store;
-        let settling = asked(store.settle(&token, &reports));
+        let settling = asked(store.record(&token, &reports));
         let answer = at(CrashPoint::Settle, beside(&mut self.running, &mut self.finished, settling)).await;
         match answer {
             Ok(Some(answers)) => {
@@ -216,12 +216,12 @@ impl<'a> Round<'a> {
             self.ledger.forget(&signal.id);
         }
         match settlement {
-            Settlement::Done if !handed_over => {
+            Outcome::Done if !handed_over => {
                 tracing::info!("signal {}: in doubt, and found to be executed", signal.id);
                 // A blind second send would have executed it twice.
                 self.ledger.record(SignalFact::DuplicatePrevented);
             }
-            Settlement::InDoubt => {
+            Outcome::InDoubt => {
                 self.not_executed.remove(&signal.id);
                 self.tell_not_executed();
                 let why = note.as_deref().unwrap_or_default();
@@ -229,11 +229,11 @@ impl<'a> Round<'a> {
                 self.doubts.add(signal);
                 return;
             }
-            Settlement::Received if handed_over => {
+            Outcome::Received if handed_over => {
                 self.not_executed.add(&signal.id, note.as_deref().unwrap_or_default());
                 self.claim_at = Instant::now() + self.not_executed.pause();
             }
-            Settlement::Done | Settlement::Sent | Settlement::Rejected | Settlement::Received => {
+            Outcome::Done | Outcome::Sent | Outcome::Rejected | Outcome::Received => {
                 self.not_executed.remove(&signal.id);
                 // The turn of the next signal of its instrument may have come.
                 self.claim_at = Instant::now();
@@ -272,7 +272,7 @@ impl<'a> Round<'a> {
                         // Nobody else's token has claimed anything since the first take-over, and of what was
                         // claimed under ours and answered, this attempt is none.
                         let note = Some("its claim had no answer, so it was never sent".to_owned());
-                        self.findings.push(Finding { signal, settlement: Settlement::Received, note });
+                        self.findings.push(Finding { signal, settlement: Outcome::Received, note });
                     } else {
                         self.found_in_doubt(&signal);
                         self.doubts.add(signal);
@@ -386,11 +386,11 @@ impl<'a> Round<'a> {
         self.running.push(Box::pin(async move {
             if leader.fence() != Ok(token) {
                 let note = "leadership ended before it was sent".to_owned();
-                return Finished::Executed(signal, Answer { outcome: Settlement::Received, note });
+                return Finished::Executed(signal, Answer { outcome: Outcome::Received, note });
             }
             if has_expired(signal.claimed_ms, signal.instruction.expires_ms, clock::now().since(asked_at)) {
                 let note = "it expired before it was sent".to_owned();
-                return Finished::Executed(signal, Answer { outcome: Settlement::Received, note });
+                return Finished::Executed(signal, Answer { outcome: Outcome::Received, note });
             }
             ledger.record(SignalFact::Sent { waited: waited(&signal) });
             let call = answered(ledger.settings.handler_time_max, handler.execute(&signal, &token));

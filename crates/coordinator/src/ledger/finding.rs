@@ -1,6 +1,6 @@
 //! The end of a handler's call, and what the dispatcher records of it.
 
-use domain::ledger::{Settlement, Signal};
+use domain::ledger::{Outcome, Signal};
 use domain::ports::{Answer, Report};
 
 /// What a handler's call ended with.
@@ -14,7 +14,7 @@ pub(super) enum Finished {
 /// An outcome that the ledger does not have yet.
 pub(super) struct Finding {
     pub(super) signal: Signal,
-    pub(super) settlement: Settlement,
+    pub(super) settlement: Outcome,
     pub(super) note: Option<String>,
 }
 

@@ -30,7 +30,7 @@ use crate::clock;
 use crate::crash_point::{CrashPoint, at};
 use crate::handle::Coordinator;
 use domain::lease::{Epoch, Token};
-use domain::ledger::{Actor, FORGOTTEN, Limits, NewSignal, Settlement, Signal, SignalId};
+use domain::ledger::{Actor, FORGOTTEN, Limits, NewSignal, Outcome, Signal, SignalId};
 use domain::metrics::{Fact, Refusal, SignalFact};
 use domain::ports::{Recorded, Report, SignalClaim, SignalHandler, SignalLedger, StoreError, Submit};
 use std::collections::BTreeMap;
@@ -242,7 +242,7 @@ impl Ledger {
         let report = |signal: &Signal| Report {
             id: signal.id.clone(),
             attempt: signal.attempt,
-            settlement: Settlement::Received,
+            settlement: Outcome::Received,
             note: note.clone(),
         };
         let reports: Vec<Report> = signals.iter().map(report).collect();
@@ -251,10 +251,10 @@ impl Ledger {
         // A row that was carried to a new timeline has the claims it had, under its new token.
         let held = self.coordinator.shared.leadership.borrow().token(clock::now());
         let token = held.filter(|held| held.claim == token.claim).unwrap_or(token);
-        match asked(self.store.settle(&token, &reports)).await {
+        match asked(self.store.record(&token, &reports)).await {
             Ok(Some(answers)) => {
                 for _ in answers.iter().filter(|answer| **answer == Recorded::Recorded) {
-                    self.settled(Settlement::Received);
+                    self.settled(Outcome::Received);
                 }
             }
             Ok(None) => self.write_was_fenced(&named),
@@ -272,7 +272,7 @@ impl Ledger {
         let (id, attempt, settlement) = (report.id.clone(), report.attempt, report.settlement);
         // A result that was still to come may be unknown now.
         self.touch(&id, report.attempt);
-        let Some(answers) = asked(self.store.settle_by(&token, &[report], by)).await? else {
+        let Some(answers) = asked(self.store.record_by(&token, &[report], by)).await? else {
             self.write_was_fenced(&format!("{id} (attempt {attempt})"));
             return Err(NotNow::NotLeading);
         };
@@ -310,7 +310,7 @@ impl Ledger {
     fn found_in_doubt(&self, signal: &Signal) {
         let why = signal.note.as_deref().filter(|note| *note == FORGOTTEN).unwrap_or("its leader is gone");
         tracing::error!("signal {} is in doubt: {why}", signal.id);
-        self.settled(Settlement::InDoubt);
+        self.settled(Outcome::InDoubt);
         self.touch(&signal.id, signal.attempt);
     }
 
@@ -327,7 +327,7 @@ impl Ledger {
         self.coordinator.shared.record(Fact::Signal(fact));
     }
 
-    fn settled(&self, settlement: Settlement) {
+    fn settled(&self, settlement: Outcome) {
         self.record(SignalFact::Settled(settlement));
         self.stirred.notify_one();
     }

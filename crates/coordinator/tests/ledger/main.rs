@@ -13,10 +13,10 @@ use contract::signal_ledger::{client, signal, signal_about};
 use coordinator::{Coordinator, Ledger, LedgerSettings, NotNow};
 use domain::id::GroupId;
 use domain::lease::Token;
-use domain::ledger::{Limits, Settlement, Signal, SignalCounts, SignalState};
+use domain::ledger::{Limits, Outcome, Signal, SignalCounts, SignalState};
 use domain::metrics::Snapshot;
 use domain::ports::{
-    Answer, CLAIM_MAX, Decision, InFlight, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler,
+    Answer, CLAIM_MAX, InFlight, Recorded, Report, Resolution, SIGNALS_READ_MAX, SignalClaim, SignalHandler,
     Submit, Switch,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +57,7 @@ enum Mood {
     Executes,
     /// Executes when it is allowed to.
     Waits,
-    Says(Settlement),
+    Says(Outcome),
     /// Executes, and never answers.
     Mute,
     Panics,
@@ -69,7 +69,7 @@ struct Broker {
     moods: Mutex<BTreeMap<String, Vec<Mood>>>,
     may_go_on: Semaphore,
     arrived: mpsc::UnboundedSender<String>,
-    lookup: Mutex<Settlement>,
+    lookup: Mutex<Outcome>,
     looked_up: Mutex<BTreeSet<String>>,
 }
 
@@ -81,7 +81,7 @@ impl Broker {
             moods: Mutex::default(),
             may_go_on: Semaphore::new(0),
             arrived,
-            lookup: Mutex::new(Settlement::InDoubt),
+            lookup: Mutex::new(Outcome::InDoubt),
             looked_up: Mutex::default(),
         };
         (Arc::new(broker), arrivals)
@@ -93,7 +93,7 @@ impl Broker {
         self.moods.lock().expect("no panic").insert(instrument.to_owned(), reversed);
     }
 
-    fn knows(&self, answer: Settlement) {
+    fn knows(&self, answer: Outcome) {
         *self.lookup.lock().expect("no panic") = answer;
     }
 
@@ -114,7 +114,7 @@ impl SignalHandler for Broker {
             let mut moods = self.moods.lock().expect("no panic");
             moods.get_mut(signal.instruction.instrument.as_str()).and_then(Vec::pop)
         };
-        let done = Answer { outcome: Settlement::Done, note: format!("order {}", signal.id) };
+        let done = Answer { outcome: Outcome::Done, note: format!("order {}", signal.id) };
         match mood.unwrap_or(Mood::Executes) {
             Mood::Executes => self.executed(signal),
             Mood::Waits => {
@@ -252,7 +252,7 @@ async fn no_answer_is_not_a_no() {
     let (database, (broker, _arrivals)) = (FakeDatabase::new(), Broker::new());
     broker.will("MUTE", &[Mood::Mute]);
     broker.will("PANICS", &[Mood::Panics]);
-    broker.will("UNKNOWN", &[Mood::Says(Settlement::InDoubt)]);
+    broker.will("UNKNOWN", &[Mood::Says(Outcome::InDoubt)]);
     let settings = LedgerSettings { handler_time_max: Duration::from_millis(50), ..unlimited() };
     let leader = Instance::with(&database, "leader", Some(broker.clone()), settings);
     for name in ["MUTE", "PANICS", "UNKNOWN"] {
@@ -265,14 +265,14 @@ async fn no_answer_is_not_a_no() {
     until("the page shows them", totals).await;
     // A person has asked the broker.
     let doubt = leader.find("MUTE").await;
-    let decision = Decision {
+    let decision = Resolution {
         id: doubt.id.clone(),
         attempt: doubt.attempt,
-        settlement: Settlement::Done,
+        settlement: Outcome::Done,
         actor: client(),
         reason: "it has it".to_owned(),
     };
-    assert_eq!(leader.ledger.store().decide(&decision).await, Ok(Recorded::Recorded));
+    assert_eq!(leader.ledger.store().resolve(&decision).await, Ok(Recorded::Recorded));
     leader.is("MUTE-2", SignalState::Done).await;
     assert_eq!(broker.orders(), ["MUTE", "MUTE-2"]);
 }
@@ -280,9 +280,9 @@ async fn no_answer_is_not_a_no() {
 #[tokio::test]
 async fn what_the_handler_did_not_execute_is_handed_over_again() {
     let (database, (broker, _arrivals)) = (FakeDatabase::new(), Broker::new());
-    broker.will("NIFTY", &[Mood::Says(Settlement::Received), Mood::Says(Settlement::Received)]);
-    broker.will("BANK", &[Mood::Says(Settlement::Rejected)]);
-    broker.will("GOLD", &[Mood::Says(Settlement::Sent)]);
+    broker.will("NIFTY", &[Mood::Says(Outcome::Received), Mood::Says(Outcome::Received)]);
+    broker.will("BANK", &[Mood::Says(Outcome::Rejected)]);
+    broker.will("GOLD", &[Mood::Says(Outcome::Sent)]);
     let leader = Instance::start(&database, "leader", Some(broker.clone()));
     for name in ["NIFTY", "BANK", "GOLD"] {
         leader.submit(name, name).await;
@@ -291,7 +291,7 @@ async fn what_the_handler_did_not_execute_is_handed_over_again() {
     assert_eq!(leader.find("NIFTY").await.attempt, 3);
     leader.is("BANK", SignalState::Rejected).await;
     until("it is sent", async || matches!(leader.state("GOLD").await, SignalState::Sent(_))).await;
-    let report = Report { id: signal("GOLD").id(), attempt: 1, settlement: Settlement::Done, note: None };
+    let report = Report { id: signal("GOLD").id(), attempt: 1, settlement: Outcome::Done, note: None };
     assert_eq!(leader.ledger.report(report, None).await, Ok(Recorded::Recorded), "its result comes later");
     assert_eq!(leader.state("GOLD").await, SignalState::Done);
     assert_eq!(broker.orders(), ["NIFTY"]);
@@ -341,9 +341,9 @@ async fn what_cannot_be_recorded_for_a_while_is_found_out_once() {
 #[tokio::test]
 async fn what_a_dead_leader_may_have_sent_is_looked_up_before_anything_else_of_its_instrument() {
     for (found, becomes) in [
-        (Settlement::Done, SignalState::Done),
-        (Settlement::Rejected, SignalState::Rejected),
-        (Settlement::Received, SignalState::Done),
+        (Outcome::Done, SignalState::Done),
+        (Outcome::Rejected, SignalState::Rejected),
+        (Outcome::Received, SignalState::Done),
     ] {
         let (database, (broker, mut arrivals)) = (FakeDatabase::new(), Broker::new());
         broker.will("NIFTY", &[Mood::Mute]);
@@ -362,9 +362,9 @@ async fn what_a_dead_leader_may_have_sent_is_looked_up_before_anything_else_of_i
         assert_eq!(next.state("s-1").await, becomes);
         let sent = broker.orders().iter().filter(|id| *id == "s-1").count();
         // The broker's word that it never executed it is taken: it says so although it did.
-        assert_eq!(sent, if found == Settlement::Received { 2 } else { 1 }, "{found:?}");
+        assert_eq!(sent, if found == Outcome::Received { 2 } else { 1 }, "{found:?}");
         let prevented = next.snapshot().counters.duplicates_prevented;
-        assert_eq!(prevented, u64::from(found == Settlement::Done));
+        assert_eq!(prevented, u64::from(found == Outcome::Done));
     }
 }
 
@@ -419,13 +419,13 @@ async fn a_service_pulls_from_the_leader_and_reports() {
     let pulled = eventually("it is pulled", pulled).await.expect("no panic").expect("it leads");
     let SignalClaim::Claimed(signals) = pulled.claim else { panic!("{pulled:?}") };
     let report = |settlement| Report { id: signals[0].id.clone(), attempt: 1, settlement, note: None };
-    let refused = follower.ledger.report(report(Settlement::Done), None).await;
+    let refused = follower.ledger.report(report(Outcome::Done), None).await;
     assert_eq!(refused, Err(NotNow::NotLeading));
     let token = signals[0].state.token().expect("it is claimed");
     let others = leader.ledger.store().take_over(&token, InFlight::All).await;
     assert_eq!(others, Ok(Some(vec![])), "the service works on it");
-    assert_eq!(leader.ledger.report(report(Settlement::Done), None).await, Ok(Recorded::Recorded));
-    assert_eq!(leader.ledger.report(report(Settlement::Rejected), None).await, Ok(Recorded::Refused));
+    assert_eq!(leader.ledger.report(report(Outcome::Done), None).await, Ok(Recorded::Recorded));
+    assert_eq!(leader.ledger.report(report(Outcome::Rejected), None).await, Ok(Recorded::Refused));
     let counts = SignalCounts { done: 1, ..SignalCounts::default() };
     assert_eq!(leader.ledger.store().counts().await, Ok(counts));
 }
@@ -487,6 +487,6 @@ async fn a_doubt_beyond_the_first_thousand_is_looked_up_and_counted() {
     let looked_up = || broker.looked_up.lock().expect("no panic").len();
     until("each is looked up", async || looked_up() == DOUBTS).await;
     assert_eq!(leader.snapshot().counters.signals_doubted, DOUBTS as u64);
-    broker.knows(Settlement::Done);
+    broker.knows(Outcome::Done);
     leader.is(ids.last().expect("a doubt"), SignalState::Done).await;
 }

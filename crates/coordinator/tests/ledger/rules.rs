@@ -6,7 +6,7 @@ use contract::fake::{Call, FakeDatabase, Fault};
 use contract::signal_ledger::signal;
 use coordinator::{Coordinator, NotNow};
 use domain::lease::Timeline;
-use domain::ledger::{Settlement, SignalState};
+use domain::ledger::{Outcome, SignalState};
 use domain::ports::{Recorded, Report};
 use std::sync::{Arc, Mutex};
 
@@ -110,7 +110,7 @@ async fn a_claim_that_a_failover_lost_calls_no_handler() {
     leader.is("before", SignalState::Done).await;
     leader.submit("s-0", "OTHER").await;
     leader.is("s-0", SignalState::Done).await;
-    *broker.lookup.lock().expect("no panic") = Settlement::Received;
+    *broker.lookup.lock().expect("no panic") = Outcome::Received;
     leader.faults.next_of(Call::ClaimSignals, Fault::HoldReply);
     let token = leader.coordinator.leadership().borrow().epoch;
     leader.submit("s-1", "NIFTY").await;
@@ -150,13 +150,13 @@ async fn nothing_is_claimed_before_the_take_over() {
 #[tokio::test]
 async fn what_the_handler_had_is_looked_up_and_not_sent_again() {
     let (database, (broker, _arrivals)) = (FakeDatabase::new(), Broker::new());
-    broker.will("GOLD", &[Mood::Says(Settlement::Sent)]);
-    broker.knows(Settlement::Done);
+    broker.will("GOLD", &[Mood::Says(Outcome::Sent)]);
+    broker.knows(Outcome::Done);
     let leader = Instance::start(&database, "leader", Some(broker.clone()));
     leader.submit("s-1", "GOLD").await;
     until("it is sent", async || matches!(leader.state("s-1").await, SignalState::Sent(_))).await;
     // The service does not know what became of it, and says so.
-    let report = Report { id: signal("s-1").id(), attempt: 1, settlement: Settlement::InDoubt, note: None };
+    let report = Report { id: signal("s-1").id(), attempt: 1, settlement: Outcome::InDoubt, note: None };
     assert_eq!(leader.ledger.report(report, None).await, Ok(Recorded::Recorded));
     // A claim without an answer lets the leader take over again at once.
     leader.faults.next_of(Call::ClaimSignals, Fault::LoseRequest);
@@ -172,7 +172,7 @@ async fn what_the_handler_had_is_looked_up_and_not_sent_again() {
 #[tokio::test]
 async fn a_signal_that_is_refused_again_and_again_delays_no_other_one_and_is_told() {
     let (database, (broker, _arrivals)) = (FakeDatabase::new(), Broker::new());
-    broker.will("NIFTY", &[Mood::Says(Settlement::Received); 1_000]);
+    broker.will("NIFTY", &[Mood::Says(Outcome::Received); 1_000]);
     let leader = Instance::start(&database, "leader", Some(broker.clone()));
     leader.submit("refused", "NIFTY").await;
     // The pause is longer than a second after the sixth answer.
@@ -184,7 +184,7 @@ async fn a_signal_that_is_refused_again_and_again_delays_no_other_one_and_is_tol
     leader.is("s-2", SignalState::Done).await;
     assert_eq!(broker.orders(), ["s-1", "s-2"]);
     assert!(leader.snapshot().not_executing_since_ms.is_some(), "another signal was executed");
-    broker.will("NIFTY", &[Mood::Says(Settlement::Rejected)]);
+    broker.will("NIFTY", &[Mood::Says(Outcome::Rejected)]);
     leader.submit("s-3", "GOLD").await;
     leader.is("refused", SignalState::Rejected).await;
     until("it is over", async || leader.snapshot().not_executing_since_ms.is_none()).await;

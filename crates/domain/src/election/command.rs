@@ -15,15 +15,15 @@ pub struct CallId(pub(super) u64);
 /// One output of [`Elector::step`](super::Elector::step).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Command {
-    /// Ask the state store; answer with [`Event::Row`](super::Event::Row).
-    Row {
+    /// Ask the state store; answer with [`Event::Lease`](super::Event::Lease).
+    Lease {
         /// To be given back with the answer.
         call: CallId,
         /// After this the answer is `Unknown`, and the request must not be sent any more if it was not yet. A
         /// renewal's ends with the lease.
         timeout: Duration,
         /// What to ask.
-        request: RowRequest,
+        request: LeaseRequest,
     },
     /// Ask the leader store; answer with [`Event::Ticket`](super::Event::Ticket).
     Ticket {
@@ -54,7 +54,7 @@ pub enum Command {
 
 /// A request to the state store; see [`StateStore`](crate::ports::StateStore).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum RowRequest {
+pub enum LeaseRequest {
     /// Read the row.
     Observe,
     /// Take the row.

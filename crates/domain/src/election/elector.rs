@@ -2,10 +2,10 @@
 
 use super::command::{CallId, Command, LossReason, Report};
 use super::config::{Config, Epochs, HALTED_RECHECK};
-use super::event::{Event, Resign, RowAnswer};
+use super::event::{Event, LeaseAnswer, Resign};
 use super::lane::{Attempt, Context, Due, LeaseNews};
+use super::lease::LeaseLane;
 use super::role::{Candidacy, Leadership, Phase, Role};
-use super::row::LeaseLane;
 use super::ticket::TicketLane;
 use crate::id::{ClaimId, InstanceId};
 use crate::lease::{Epoch, Observation, Token};
@@ -69,14 +69,14 @@ impl Elector {
         self.expire(now, &mut out);
         match event {
             Event::Wakeup => {}
-            Event::Row { call, answer } => self.lease_answered(now, call, answer, &mut out),
+            Event::Lease { call, answer } => self.lease_answered(now, call, answer, &mut out),
             Event::Ticket { call, answer } => {
                 let (_, ticket, cx) = self.lanes();
                 out.extend(
                     ticket.answered(now, call, answer, cx).map(|fault| Command::Report(Report::Fault(fault))),
                 );
             }
-            Event::RowHint => self.lease.hinted(),
+            Event::LeaseHint => self.lease.hinted(),
             // A follower has no use for the ticket before the lease is open, and then it requests it anyway: a request
             // now would only delay that one.
             Event::TicketHint if self.role == Role::Follower => {}
@@ -266,7 +266,7 @@ impl Elector {
         &mut self,
         now: Time,
         call: CallId,
-        answer: Result<RowAnswer, StoreError>,
+        answer: Result<LeaseAnswer, StoreError>,
         out: &mut Vec<Command>,
     ) {
         let first = self.row().is_none();

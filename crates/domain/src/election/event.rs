@@ -12,11 +12,11 @@ pub enum Event {
     /// Time has passed.
     Wakeup,
     /// The state store answered, or did not in time.
-    Row {
+    Lease {
         /// The call that is answered.
         call: CallId,
         /// What it said.
-        answer: Result<RowAnswer, StoreError>,
+        answer: Result<LeaseAnswer, StoreError>,
     },
     /// The leader store answered, or did not in time.
     Ticket {
@@ -26,7 +26,7 @@ pub enum Event {
         answer: Result<TicketAnswer, StoreError>,
     },
     /// Somebody may have written the row.
-    RowHint,
+    LeaseHint,
     /// Somebody may have released the ticket, or the leader store came back.
     TicketHint,
     /// Crash recovery of a new leader ended.
@@ -56,20 +56,20 @@ pub enum Resign {
 
 /// What the state store said, by request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum RowAnswer {
-    /// To [`RowRequest::Observe`](super::RowRequest::Observe).
+pub enum LeaseAnswer {
+    /// To [`LeaseRequest::Observe`](super::LeaseRequest::Observe).
     Observed(Observation),
-    /// To [`RowRequest::Claim`](super::RowRequest::Claim).
+    /// To [`LeaseRequest::Claim`](super::LeaseRequest::Claim).
     Claim(Claim),
-    /// To [`RowRequest::Claim`](super::RowRequest::Claim): it was not sent, because this instance could not keep its
-    /// epoch (M22). To [`RowRequest::Note`](super::RowRequest::Note): what this instance remembers cannot be. Says nothing
+    /// To [`LeaseRequest::Claim`](super::LeaseRequest::Claim): it was not sent, because this instance could not keep its
+    /// epoch (M22). To [`LeaseRequest::Note`](super::LeaseRequest::Note): what this instance remembers cannot be. Says nothing
     /// about the state store.
     NotSent,
-    /// To [`RowRequest::Renew`](super::RowRequest::Renew).
+    /// To [`LeaseRequest::Renew`](super::LeaseRequest::Renew).
     Renewal(Renewal),
-    /// To [`RowRequest::Release`](super::RowRequest::Release).
+    /// To [`LeaseRequest::Release`](super::LeaseRequest::Release).
     Release(Release),
-    /// To [`RowRequest::Note`](super::RowRequest::Note).
+    /// To [`LeaseRequest::Note`](super::LeaseRequest::Note).
     Note(Noted),
 }
 

@@ -32,10 +32,10 @@
 //!
 //! | rule | where |
 //! |---|---|
-//! | expiry by observation (M9, M14, M19) | `sighting.rs` |
-//! | deadline from the send (M13), late answers, carrying to a new timeline (M17, M20) | `row.rs` |
-//! | hints are rumours: bounded, and they delay nothing (M21) | `hints.rs`, `row.rs` |
-//! | a claim with an unknown outcome, never adopting a former row (M15) | `row.rs`, `Own` |
+//! | expiry by observation (M9, M14, M19) | `reading.rs` |
+//! | deadline from the send (M13), late answers, carrying to a new timeline (M17, M20) | `lease.rs` |
+//! | hints are rumours: bounded, and they delay nothing (M21) | `hints.rs`, `lease.rs` |
+//! | a claim with an unknown outcome, never adopting a former row (M15) | `lease.rs`, `Own` |
 //! | ticket before claim, at the latest one heartbeat without it, giving it back (M18) | `ticket.rs` |
 //! | the role, and everything that changes it | `elector.rs` |
 //! | drain before release, keep-out after a step-down, recovery before active | `elector.rs` |
@@ -46,13 +46,13 @@ mod elector;
 mod event;
 mod hints;
 mod lane;
+mod lease;
+mod reading;
 mod role;
-mod row;
-mod sighting;
 mod ticket;
 
-pub use command::{CallId, Command, LossReason, Report, RowRequest, TicketRequest};
+pub use command::{CallId, Command, LeaseRequest, LossReason, Report, TicketRequest};
 pub use config::{Config, Epochs, InvalidConfig, TicketUse};
 pub use elector::Elector;
-pub use event::{Event, Resign, RowAnswer, TicketAnswer};
+pub use event::{Event, LeaseAnswer, Resign, TicketAnswer};
 pub use role::{Leadership, Phase, Role};

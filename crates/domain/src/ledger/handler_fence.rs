@@ -11,7 +11,7 @@ use alloc::collections::BTreeMap;
 ///
 /// "There is no order for it" is not "there will be none": the order of a leader that was stopped just before it sent it
 /// may be on its way. A receiver that checks this fence in the same moment in which it executes an order may answer
-/// [`Settlement::Received`](super::Settlement::Received) to a lookup, and only such a receiver may.
+/// [`Outcome::Received`](super::Outcome::Received) to a lookup, and only such a receiver may.
 ///
 /// `Key` is what the receiver knows a signal by: its id, or its idempotency key. Keep [`latest`](Self::latest) and the
 /// [`promises`](Self::promises) over restarts.

@@ -33,4 +33,4 @@ pub use signal::{
     FORGOTTEN, INSTRUCTION_LABEL_LEN_MAX, Instruction, InvalidLabel, Label, NOTE_LEN_MAX, NewSignal,
     PAYLOAD_LEN_MAX, Signal, SignalId,
 };
-pub use state::{Settlement, SignalState, StateName};
+pub use state::{Outcome, SignalState, StateName};

@@ -98,7 +98,7 @@ impl fmt::Display for StateName {
 
 /// What is found out about a signal that was claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Settlement {
+pub enum Outcome {
     /// It was executed.
     Done,
     /// Its handler has it; the result is still to come.
@@ -112,7 +112,7 @@ pub enum Settlement {
     InDoubt,
 }
 
-impl Settlement {
+impl Outcome {
     /// The state that it leads to.
     pub const fn state(self) -> StateName {
         match self {
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn nothing_leads_out_of_a_final_state_or_back_from_what_was_sent() {
-        use Settlement::{Done, InDoubt, Received, Rejected, Sent};
+        use Outcome::{Done, InDoubt, Received, Rejected, Sent};
         for settlement in [Done, Sent, Rejected, Received, InDoubt] {
             for from in StateName::ALL.into_iter().filter(|name| name.is_final()) {
                 assert!(!settlement.leads_from(from), "{settlement:?} from {from}");

@@ -1,7 +1,7 @@
 //! What is measured of signals.
 
 use super::Counters;
-use crate::ledger::{Limits, Settlement};
+use crate::ledger::{Limits, Outcome};
 use core::fmt;
 use core::time::Duration;
 use rust_decimal::Decimal;
@@ -41,9 +41,9 @@ pub enum SignalFact {
         /// How long after it was accepted.
         waited: Duration,
     },
-    /// What became of it was recorded. That its handler has it ([`Settlement::Sent`]) is counted already, as
+    /// What became of it was recorded. That its handler has it ([`Outcome::Sent`]) is counted already, as
     /// [`Sent`](Self::Sent).
-    Settled(Settlement),
+    Settled(Outcome),
     /// A write to the ledger was refused because its token is not the lease row's any more. Once for every call.
     FencedWrite,
     /// A submission was refused.
@@ -111,11 +111,11 @@ impl Counters {
             SignalFact::DuplicatePrevented => &mut self.duplicates_prevented,
             SignalFact::Claimed => &mut self.signals_claimed,
             SignalFact::Sent { waited: _ } => &mut self.signals_sent,
-            SignalFact::Settled(Settlement::Done) => &mut self.signals_done,
-            SignalFact::Settled(Settlement::Rejected) => &mut self.signals_rejected,
-            SignalFact::Settled(Settlement::InDoubt) => &mut self.signals_doubted,
-            SignalFact::Settled(Settlement::Received) => &mut self.signals_not_executed,
-            SignalFact::Settled(Settlement::Sent) => return,
+            SignalFact::Settled(Outcome::Done) => &mut self.signals_done,
+            SignalFact::Settled(Outcome::Rejected) => &mut self.signals_rejected,
+            SignalFact::Settled(Outcome::InDoubt) => &mut self.signals_doubted,
+            SignalFact::Settled(Outcome::Received) => &mut self.signals_not_executed,
+            SignalFact::Settled(Outcome::Sent) => return,
             SignalFact::Refused(why) => &mut self.signals_refused[why.index()],
             SignalFact::FencedWrite => &mut self.fenced_writes,
         };

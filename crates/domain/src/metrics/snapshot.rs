@@ -6,7 +6,7 @@ use super::window::WindowStats;
 use crate::id::InstanceId;
 use crate::lease::Epoch;
 use crate::ledger::{Limits, Totals};
-use crate::member::Standing;
+use crate::member::MemberState;
 use crate::recovery::RecoveryCode;
 use crate::settings::Differing;
 use alloc::string::String;
@@ -18,7 +18,7 @@ use rust_decimal::Decimal;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     /// What this instance is doing.
-    pub standing: Standing,
+    pub state: MemberState,
     /// This instance believes that it leads.
     pub is_leader: bool,
     /// Who leads by the lease row; `None` when it is open or unknown.

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::lease::TTL_DEFAULT;
-use crate::ledger::Settlement;
-use crate::member::Standing;
+use crate::ledger::Outcome;
+use crate::member::MemberState;
 use rust_decimal::Decimal;
 
 pub(crate) const STARTED_MS: i64 = 1_700_000_000_000;
@@ -24,7 +24,7 @@ pub(crate) fn metrics(window: usize) -> Metrics {
 
 pub(crate) fn standby() -> View {
     View {
-        standing: Standing::Standby,
+        state: MemberState::Standby,
         is_leader: false,
         leader_db: None,
         leader_redis: None,
@@ -38,7 +38,7 @@ pub(crate) fn standby() -> View {
 
 pub(crate) fn leader() -> View {
     View {
-        standing: Standing::Active,
+        state: MemberState::Active,
         is_leader: true,
         leader_db: Some(id("me")),
         leader_redis: Some(id("me")),
@@ -134,11 +134,11 @@ fn what_is_done_with_signals_is_counted_by_its_kind() {
     let mut metrics = metrics(WINDOW_DEFAULT);
     let waited = Duration::from_millis(7);
     let settled = [
-        (Settlement::Done, 4),
-        (Settlement::Rejected, 5),
-        (Settlement::InDoubt, 6),
-        (Settlement::Received, 7),
-        (Settlement::Sent, 8),
+        (Outcome::Done, 4),
+        (Outcome::Rejected, 5),
+        (Outcome::InDoubt, 6),
+        (Outcome::Received, 7),
+        (Outcome::Sent, 8),
     ];
     let facts = [
         (SignalFact::Received, 1),

@@ -17,13 +17,13 @@ mod signal_ledger;
 
 pub use signal_handler::{Answer, SignalHandler};
 pub use signal_ledger::{
-    AUDIT_READ_MAX, CLAIM_MAX, Decision, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX,
+    AUDIT_READ_MAX, CLAIM_MAX, InFlight, ListQuery, Recorded, Report, Resolution, SIGNALS_READ_MAX,
     SignalClaim, SignalLedger, Submit, Swept, Switch, Switched,
 };
 
 use crate::id::{ClaimId, GroupId, InstanceId, Nonce};
 use crate::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
-use crate::member::{Beat, Member, MemberSeen, Term};
+use crate::member::{Heartbeat, Member, MemberSeen, Term};
 use crate::recovery::{RawPosition, RawTotals};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -186,7 +186,7 @@ pub trait StateStore: Send + Sync {
     async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError>;
 
     /// Writes this process's line of the instance table and answers what it learned on the way.
-    async fn beat(&self, member: &Member) -> Result<Beat, StoreError>;
+    async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError>;
 
     /// Removes this process's line, if it is still this process's: a clean goodbye.
     async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError>;
@@ -200,7 +200,7 @@ pub trait StateStore: Send + Sync {
 
     /// When the store was last known to have forgotten, unix milliseconds by its clock: a claim with
     /// [`ClaimRequest::forgotten`] and a renewal that carries the row to another timeline write it. `None` while that
-    /// never happened. [`Beat::forgot_ms`] is the same, read with the heartbeat.
+    /// never happened. [`Heartbeat::forgot_ms`] is the same, read with the heartbeat.
     async fn forgot_ms(&self) -> Result<Option<i64>, StoreError>;
 
     /// Hands the rows that recovery judges to `rows`, from one snapshot: one read-only REPEATABLE READ transaction on

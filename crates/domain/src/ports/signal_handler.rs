@@ -1,7 +1,7 @@
 //! Who acts on signals.
 
 use crate::lease::Token;
-use crate::ledger::{Settlement, Signal};
+use crate::ledger::{Outcome, Signal};
 use alloc::boxed::Box;
 use alloc::string::String;
 use async_trait::async_trait;
@@ -9,10 +9,10 @@ use async_trait::async_trait;
 /// What a handler says of a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What became of it. [`Settlement::Received`] is a promise: it was not executed, and nothing that was done so
+    /// What became of it. [`Outcome::Received`] is a promise: it was not executed, and nothing that was done so
     /// far will execute it later; the signal is then handed out again. Whoever is not sure says
-    /// [`Settlement::InDoubt`].
-    pub outcome: Settlement,
+    /// [`Outcome::InDoubt`].
+    pub outcome: Outcome,
     /// A broker's order id, or why; at most 256 characters are kept.
     pub note: String,
 }
@@ -20,7 +20,7 @@ pub struct Answer {
 impl Answer {
     /// Nobody knows, for this reason.
     pub fn unknown(why: impl Into<String>) -> Self {
-        Self { outcome: Settlement::InDoubt, note: why.into() }
+        Self { outcome: Outcome::InDoubt, note: why.into() }
     }
 }
 
@@ -43,7 +43,7 @@ pub trait SignalHandler: Send + Sync {
     /// which is what it does unless it is implemented: then a person decides.
     ///
     /// That nothing is found does not mean that nothing will come: the order of a leader that is gone, or that was
-    /// stopped just before it sent, may be on its way. [`Settlement::Received`] is for a receiver that refuses, from
+    /// stopped just before it sent, may be on its way. [`Outcome::Received`] is for a receiver that refuses, from
     /// this answer on, orders of a smaller epoch and orders of this signal's earlier attempts.
     /// [`HandlerFence`](crate::ledger::HandlerFence) decides what to refuse.
     async fn lookup(&self, _signal: &Signal, _token: &Token) -> Answer {

@@ -3,7 +3,7 @@
 use super::{StoreError, StoreIdentity};
 use crate::lease::Token;
 use crate::ledger::{
-    Actor, AuditEntry, Label, LimitReached, Limits, NewSignal, Settlement, Signal, SignalCounts, SignalId,
+    Actor, AuditEntry, Label, LimitReached, Limits, NewSignal, Outcome, Signal, SignalCounts, SignalId,
     StateName, Totals,
 };
 use alloc::boxed::Box;
@@ -53,7 +53,7 @@ pub struct Report {
     /// Which claim of it.
     pub attempt: u32,
     /// What.
-    pub settlement: Settlement,
+    pub settlement: Outcome,
     /// What the handler said; `None` leaves what was said before. At most 256 characters are kept.
     pub note: Option<String>,
 }
@@ -79,13 +79,13 @@ pub enum InFlight<'a> {
 
 /// What a person decides about a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct Resolution {
     /// Which signal.
     pub id: SignalId,
     /// Which claim of it the person has looked into.
     pub attempt: u32,
     /// What it is to be: done, rejected, or received to be sent (again).
-    pub settlement: Settlement,
+    pub settlement: Outcome,
     /// Who, and from where.
     pub actor: Actor,
     /// Why; at most 256 characters are kept.
@@ -180,23 +180,23 @@ pub trait SignalLedger: Send + Sync {
     /// Records what was found out, one answer for each report, in their order; `None` when `token` is fenced.
     ///
     /// A report is recorded when its attempt is the signal's latest and its settlement
-    /// [leads from](Settlement::leads_from) the signal's state, and, if the signal is claimed, it is claimed under
+    /// [leads from](Outcome::leads_from) the signal's state, and, if the signal is claimed, it is claimed under
     /// `token`. By the claim and not the whole token: a leader that carried its row to a new timeline has the claims
     /// it had. A report that is recorded already is recorded. `by` is who says so, for the audit; `None` is this
     /// process itself.
     ///
     /// # Panics
     /// May panic when a signal is in the reports twice.
-    async fn settle_by(
+    async fn record_by(
         &self,
         token: &Token,
         reports: &[Report],
         by: Option<&Actor>,
     ) -> Result<Option<Vec<Recorded>>, StoreError>;
 
-    /// [`settle_by`](Self::settle_by) of this process: what its own work found out.
-    async fn settle(&self, token: &Token, reports: &[Report]) -> Result<Option<Vec<Recorded>>, StoreError> {
-        self.settle_by(token, reports, None).await
+    /// [`record_by`](Self::record_by) of this process: what its own work found out.
+    async fn record(&self, token: &Token, reports: &[Report]) -> Result<Option<Vec<Recorded>>, StoreError> {
+        self.record_by(token, reports, None).await
     }
 
     /// Marks claimed signals as in doubt, and answers with the signals in doubt, oldest first, at most
@@ -213,7 +213,7 @@ pub trait SignalLedger: Send + Sync {
 
     /// Records what a person has decided: in_doubt -> done | rejected | received, sent -> done | rejected. Needs no
     /// leadership: that the attempt is the one the person has looked into is what makes it safe.
-    async fn decide(&self, decision: &Decision) -> Result<Recorded, StoreError>;
+    async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError>;
 
     /// Turns the kill switch, for everybody and for good: it outlives restarts and failovers.
     async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError>;

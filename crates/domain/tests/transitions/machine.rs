@@ -3,8 +3,8 @@
 //! from docs/protocol.md, so that a mistake would have to be made twice.
 
 use domain::election::{
-    CallId, Command, Config, Elector, Epochs, Event, LossReason, Phase, Report, Role, RowAnswer, RowRequest,
-    TicketAnswer, TicketRequest, TicketUse,
+    CallId, Command, Config, Elector, Epochs, Event, LeaseAnswer, LeaseRequest, LossReason, Phase, Report,
+    Role, TicketAnswer, TicketRequest, TicketUse,
 };
 use domain::id::{ClaimId, InstanceId, Nonce};
 use domain::lease::{Observation, Seq, Timeline, Token, Version, margin};
@@ -24,10 +24,10 @@ const AFTER_BOOT: Duration = Duration::from_secs(1_000);
 
 /// A request to the state store that was not answered yet.
 #[derive(Debug, Clone)]
-pub struct RowCall {
+pub struct LeaseCall {
     pub id: CallId,
     pub sent: Time,
-    pub request: RowRequest,
+    pub request: LeaseRequest,
 }
 
 /// What acknowledged requests allow to believe: under which claim, and until when.
@@ -41,7 +41,7 @@ struct Grant {
 pub struct Machine {
     pub elector: Elector,
     pub now: Time,
-    pub row: Option<RowCall>,
+    pub row: Option<LeaseCall>,
     pub ticket: Option<(CallId, TicketRequest)>,
     pub recovery: Option<CallId>,
     /// The row as last read, and the receipt of the first reply that showed that version.
@@ -129,9 +129,9 @@ impl Machine {
             self.let_go(before.leadership().map(|held| held.token.claim));
         }
         match event {
-            Event::Row { call, answer } => {
+            Event::Lease { call, answer } => {
                 if let Some(asked) = self.row.take_if(|asked| asked.id == *call) {
-                    self.row_answered(&asked, answer, holds, &mut meaning);
+                    self.lease_answered(&asked, answer, holds, &mut meaning);
                 }
             }
             Event::Ticket { call, .. } => {
@@ -143,21 +143,21 @@ impl Machine {
                 }
             }
             Event::Resign(_) => self.recovery = self.recovery.filter(|_| holds.is_none()),
-            Event::Wakeup | Event::RowHint | Event::TicketHint | Event::Drained => {}
+            Event::Wakeup | Event::LeaseHint | Event::TicketHint | Event::Drained => {}
         }
         meaning
     }
 
-    fn row_answered(
+    fn lease_answered(
         &mut self,
-        asked: &RowCall,
-        answer: &Result<RowAnswer, StoreError>,
+        asked: &LeaseCall,
+        answer: &Result<LeaseAnswer, StoreError>,
         holds: Option<Token>,
         meaning: &mut Meaning,
     ) {
         let superseded = Some((self.now, LossReason::Superseded));
         match answer {
-            Ok(RowAnswer::Observed(row)) => {
+            Ok(LeaseAnswer::Observed(row)) => {
                 self.observed(row);
                 let shown = row.version.token.claim;
                 match (holds, self.own) {
@@ -177,31 +177,31 @@ impl Machine {
                     (Some(_) | None, _) => {}
                 }
             }
-            Ok(RowAnswer::Claim(Claim::Granted(token))) => {
+            Ok(LeaseAnswer::Claim(Claim::Granted(token))) => {
                 self.renewed = Seq(0);
                 self.current = Some(token.timeline);
                 meaning.granted = Some(Grant { claim: token.claim, until: Self::belief(asked.sent) });
             }
-            Ok(RowAnswer::Claim(Claim::Lost)) => self.let_go(self.own.map(|(own, _)| own)),
-            Ok(RowAnswer::Renewal(Renewal::Renewed { forgotten: true, .. })) if holds.is_some() => {
+            Ok(LeaseAnswer::Claim(Claim::Lost)) => self.let_go(self.own.map(|(own, _)| own)),
+            Ok(LeaseAnswer::Renewal(Renewal::Renewed { forgotten: true, .. })) if holds.is_some() => {
                 meaning.lost = Some((self.now, LossReason::Forgotten));
                 self.let_go(holds.map(|mine| mine.claim));
             }
-            Ok(RowAnswer::Renewal(Renewal::Renewed { .. })) => {
+            Ok(LeaseAnswer::Renewal(Renewal::Renewed { .. })) => {
                 if let Some(grant) = self.grant.as_mut().filter(|_| holds.is_some()) {
                     grant.until = grant.until.max(Self::belief(asked.sent));
                 }
             }
-            Ok(RowAnswer::Renewal(Renewal::Superseded)) if holds.is_some() => {
+            Ok(LeaseAnswer::Renewal(Renewal::Superseded)) if holds.is_some() => {
                 meaning.lost = superseded;
                 self.let_go(holds.map(|mine| mine.claim));
             }
-            Ok(RowAnswer::Renewal(Renewal::OtherTimeline(current))) => self.current = Some(*current),
+            Ok(LeaseAnswer::Renewal(Renewal::OtherTimeline(current))) => self.current = Some(*current),
             Ok(
-                RowAnswer::NotSent
-                | RowAnswer::Renewal(Renewal::Superseded)
-                | RowAnswer::Release(_)
-                | RowAnswer::Note(_),
+                LeaseAnswer::NotSent
+                | LeaseAnswer::Renewal(Renewal::Superseded)
+                | LeaseAnswer::Release(_)
+                | LeaseAnswer::Note(_),
             )
             | Err(_) => {}
         }
@@ -258,7 +258,7 @@ impl Machine {
             .filter_map(|(place, command)| match command {
                 Command::Report(Report::Lost { at, why, .. }) => Some((place, *at, *why)),
                 Command::Report(_)
-                | Command::Row { .. }
+                | Command::Lease { .. }
                 | Command::Ticket { .. }
                 | Command::Recover { .. }
                 | Command::Drain { .. } => None,
@@ -287,11 +287,11 @@ impl Machine {
 
     fn may_be_sent(&mut self, command: &Command) -> Result<(), String> {
         match command {
-            Command::Row { call, timeout, request } => {
+            Command::Lease { call, timeout, request } => {
                 ensure(self.row.is_none(), "two calls to the state store at once")?;
                 ensure(*timeout <= TTL / 3, "a request may take longer than ttl / 3")?;
-                self.row_request(request)?;
-                self.row = Some(RowCall { id: *call, sent: self.now, request: request.clone() });
+                self.lease_request(request)?;
+                self.row = Some(LeaseCall { id: *call, sent: self.now, request: request.clone() });
             }
             Command::Ticket { call, timeout, request } => {
                 ensure(self.ticket.is_none(), "two calls to the leader store at once")?;
@@ -307,10 +307,10 @@ impl Machine {
         Ok(())
     }
 
-    fn row_request(&mut self, request: &RowRequest) -> Result<(), String> {
+    fn lease_request(&mut self, request: &LeaseRequest) -> Result<(), String> {
         match request {
-            RowRequest::Observe => Ok(()),
-            RowRequest::Claim(request) => {
+            LeaseRequest::Observe => Ok(()),
+            LeaseRequest::Claim(request) => {
                 self.own = Some((request.claim, self.now));
                 ensure(self.claims.insert(request.claim), "a claim is used twice")?;
                 let (row, since) = self.seen.as_ref().ok_or("a row is claimed that was never read")?;
@@ -321,13 +321,13 @@ impl Machine {
                 let open = row.released && here || self.now >= *since + ttl + margin(ttl);
                 ensure(open, "a row is claimed that was not seen released or expired")
             }
-            RowRequest::Renew { token, seq, current } => {
+            LeaseRequest::Renew { token, seq, current } => {
                 ensure(self.current == Some(*current), "a renewal names a timeline that was not learned")?;
                 ensure(self.elector.believes(self.now) == Some(*token), "a renewal without belief")?;
                 ensure(!self.released.contains(&token.claim), "a renewal after a release")?;
                 ensure(*seq > std::mem::replace(&mut self.renewed, *seq), "a renewal's seq does not grow")
             }
-            RowRequest::Note { found, known } => {
+            LeaseRequest::Note { found, known } => {
                 let (row, _) = self.seen.as_ref().ok_or("a row is reported that was never read")?;
                 let Version { current, token, seq } = row.version;
                 ensure(self.elector.leadership().is_none(), "a leader reports")?;
@@ -337,7 +337,7 @@ impl Machine {
                 ensure(*known == epochs.floor(), "less is reported than is known")?;
                 ensure(epochs.are_beyond(token, seq), "the row is not behind")
             }
-            RowRequest::Release { token, .. } => {
+            LeaseRequest::Release { token, .. } => {
                 self.released.insert(token.claim);
                 let Token { claim, .. } = token;
                 ensure(claim.is_from(Nonce::new(NONCE)), "another process's row is released")?;
@@ -378,18 +378,18 @@ impl Machine {
     }
 
     /// The answer to the call that is under way at the state store.
-    pub fn row_says(&self, answer: RowAnswer) -> Event {
-        self.row_result(Ok(answer))
+    pub fn lease_says(&self, answer: LeaseAnswer) -> Event {
+        self.lease_result(Ok(answer))
     }
 
     /// No answer to it in time.
-    pub fn row_is_silent(&self) -> Event {
-        self.row_result(Err(StoreError::Unknown("timed out".into())))
+    pub fn lease_is_silent(&self) -> Event {
+        self.lease_result(Err(StoreError::Unknown("timed out".into())))
     }
 
     /// Either.
-    pub fn row_result(&self, answer: Result<RowAnswer, StoreError>) -> Event {
-        Event::Row { call: self.row.as_ref().expect("a call to the state store is under way").id, answer }
+    pub fn lease_result(&self, answer: Result<LeaseAnswer, StoreError>) -> Event {
+        Event::Lease { call: self.row.as_ref().expect("a call to the state store is under way").id, answer }
     }
 
     /// The answer to the call that is under way at the leader store.

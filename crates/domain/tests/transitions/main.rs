@@ -15,7 +15,7 @@ mod table;
 mod walk;
 
 use domain::election::{
-    Epochs, Event, Resign, Role, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse,
+    Epochs, Event, LeaseAnswer, LeaseRequest, Resign, Role, TicketAnswer, TicketRequest, TicketUse,
 };
 use domain::lease::{Epoch, Observation, Seq};
 use domain::ports::{Acquire, ClaimRequest, Noted, Release, Renewal, StoreError};
@@ -69,8 +69,8 @@ fn a_follower_that_was_paused_reads_the_lease_before_it_takes_a_ticket() {
     machine.after(machine::TTL * 2);
     let commands = machine.commands(&Event::Wakeup);
     assert!(machine.ticket.is_none_or(|(_, asked)| asked == TicketRequest::Inspect), "{commands:?}");
-    assert!(matches!(machine.row.as_ref().map(|asked| &asked.request), Some(RowRequest::Observe)));
-    machine.row_answers(place::observed(place::theirs(2)));
+    assert!(matches!(machine.row.as_ref().map(|asked| &asked.request), Some(LeaseRequest::Observe)));
+    machine.lease_answers(place::observed(place::theirs(2)));
     assert!(matches!(machine.elector.role(), Role::Candidate(_)), "unchanged for two leases: open");
 }
 
@@ -80,9 +80,9 @@ fn a_claim_of_a_row_that_has_gone_back_says_that_the_store_has_forgotten() {
     let claims_after = |seqs: &[u64]| {
         let mut machine = place::watching();
         for seq in seqs {
-            machine.looking().row_answers(place::observed(place::theirs(*seq)));
-            if matches!(machine.row.as_ref().map(|asked| &asked.request), Some(RowRequest::Note { .. })) {
-                machine.row_answers(RowAnswer::Note(Noted::Noted));
+            machine.looking().lease_answers(place::observed(place::theirs(*seq)));
+            if matches!(machine.row.as_ref().map(|asked| &asked.request), Some(LeaseRequest::Note { .. })) {
+                machine.lease_answers(LeaseAnswer::Note(Noted::Noted));
             }
         }
         let last = *seqs.last().expect("one at least");
@@ -116,27 +116,27 @@ fn a_follower_that_remembers_a_later_row_reports_it_once_for_each_claim() {
         while asked(machine).is_none() {
             machine.until_wakeup().happens(&Event::Wakeup);
         }
-        assert_eq!(asked(machine), Some(RowRequest::Observe));
-        machine.row_answers(place::observed(row));
+        assert_eq!(asked(machine), Some(LeaseRequest::Observe));
+        machine.lease_answers(place::observed(row));
     };
     let row = |n, epoch, seq| place::row(place::foreign(n), epoch, seq);
     // A smaller epoch; a smaller seq; the same epoch under another claim, which has come further.
     for (n, epoch, seq) in [(1, 8, 70), (2, 9, 49), (3, 9, 99)] {
         let found = row(n, epoch, seq).version.token;
-        let note = Some(RowRequest::Note { found, known: Epoch(11) });
+        let note = Some(LeaseRequest::Note { found, known: Epoch(11) });
         shows(&mut machine, row(n, epoch, seq));
         assert_eq!(asked(&machine), note);
-        let no_answer = machine.row_is_silent();
+        let no_answer = machine.lease_is_silent();
         machine.happens(&no_answer);
         shows(&mut machine, row(n, epoch, seq));
         assert_eq!(asked(&machine), note, "no answer is not a no");
-        machine.row_answers(RowAnswer::Note(Noted::Noted));
+        machine.lease_answers(LeaseAnswer::Note(Noted::Noted));
         shows(&mut machine, row(n, epoch, seq + 1));
         assert_eq!(asked(&machine), None, "once");
     }
     for row in [row(2, 9, 50), row(4, 12, 0), Observation { released: true, ..row(5, 8, 1) }] {
         shows(&mut machine, row.clone());
-        assert!(!matches!(asked(&machine), Some(RowRequest::Note { .. })), "{row:?}");
+        assert!(!matches!(asked(&machine), Some(LeaseRequest::Note { .. })), "{row:?}");
         if asked(&machine).is_some() {
             break;
         }
@@ -155,18 +155,18 @@ fn a_claim_is_above_what_others_have_reported() {
 fn a_claim_that_was_not_sent_is_tried_again_after_a_heartbeat_with_the_same_number() {
     let mut machine = place::claiming();
     let request = |machine: &Machine| match machine.row.as_ref().map(|asked| asked.request.clone()) {
-        Some(RowRequest::Claim(request)) => Some(request),
+        Some(LeaseRequest::Claim(request)) => Some(request),
         _ => None,
     };
     let first = request(&machine).expect("a claim is under way");
-    machine.row_answers(RowAnswer::NotSent);
+    machine.lease_answers(LeaseAnswer::NotSent);
     assert_eq!(*machine.elector.role(), Role::Follower);
     assert!(machine.elector.state_store_answers(), "the state store is not to blame");
     let second = claim_of(machine.clone(), &place::open());
     assert_eq!((second.epoch(), second.floor), (first.epoch(), first.floor));
     assert_ne!(second.claim, first.claim);
     // The ticket is given back and the row is read again; a heartbeat is a third of LEADER_TTL.
-    machine.ticket_obeys().row_answers(place::observed(place::open()));
+    machine.ticket_obeys().lease_answers(place::observed(place::open()));
     machine.quietly(machine::TTL * 33 / 100);
     assert!(machine.row.is_none() && machine.ticket.is_none(), "not sooner");
     machine.quietly(machine::TTL / 50);
@@ -179,7 +179,8 @@ fn a_claim_that_was_not_sent_is_tried_again_after_a_heartbeat_with_the_same_numb
 fn a_renewal_that_is_answered_after_the_leadership_is_remembered() {
     let mut machine = place::active();
     machine.quietly(machine::TTL * 30).renewing();
-    let RowRequest::Renew { token, seq, current } = machine.row.as_ref().expect("a renewal").request.clone()
+    let LeaseRequest::Renew { token, seq, current } =
+        machine.row.as_ref().expect("a renewal").request.clone()
     else {
         panic!("a renewal is under way")
     };
@@ -188,7 +189,7 @@ fn a_renewal_that_is_answered_after_the_leadership_is_remembered() {
         .happens(&Event::Drained);
     assert_eq!(machine.elector.leadership(), None);
     let renewed = Renewal::Renewed { timeline: current, resign: None, forgotten: false };
-    machine.row_answers(RowAnswer::Renewal(renewed));
+    machine.lease_answers(LeaseAnswer::Renewal(renewed));
     let epochs = machine.elector.epochs();
     assert_eq!((epochs.seen, epochs.seq), (token.epoch, seq));
 }
@@ -200,9 +201,9 @@ fn claim_of(mut machine: Machine, row: &Observation) -> ClaimRequest {
             machine.ticket_obeys();
         }
         match machine.row.as_ref().map(|asked| asked.request.clone()) {
-            Some(RowRequest::Claim(request)) => return request,
-            Some(RowRequest::Observe) => machine.row_answers(place::observed(row.clone())),
-            Some(RowRequest::Note { .. }) => machine.row_answers(RowAnswer::Note(Noted::Noted)),
+            Some(LeaseRequest::Claim(request)) => return request,
+            Some(LeaseRequest::Observe) => machine.lease_answers(place::observed(row.clone())),
+            Some(LeaseRequest::Note { .. }) => machine.lease_answers(LeaseAnswer::Note(Noted::Noted)),
             Some(asked) => panic!("nothing is held: {asked:?}"),
             None => machine.until_wakeup().happens(&Event::Wakeup),
         };
@@ -225,12 +226,12 @@ fn late_answers() -> Vec<Event> {
         }
         halted.recovery.expect("it was waited for")
     };
-    let row_answers = [
+    let lease_answers = [
         place::observed(place::open()),
         place::observed(place::theirs(9)),
         place::granted(&place::claiming()),
         place::lost(),
-        RowAnswer::NotSent,
+        LeaseAnswer::NotSent,
         place::renewed(1, Some("late")),
         place::superseded(),
         place::released(Release::Released),
@@ -238,10 +239,10 @@ fn late_answers() -> Vec<Event> {
     let ticket_answers =
         [TicketAnswer::Acquire(Acquire::Granted), place::held(Ok(machine::TTL)), TicketAnswer::Released];
     let recoveries = [Ok(()), Err(RecoveryCode::DataCorrupt), Err(RecoveryCode::DbUnavailable)];
-    let rows = row_answers.map(|answer| Event::Row { call: row, answer: Ok(answer) });
+    let rows = lease_answers.map(|answer| Event::Lease { call: row, answer: Ok(answer) });
     let tickets = ticket_answers.map(|answer| Event::Ticket { call: ticket, answer: Ok(answer) });
     let recoveries = recoveries.map(|answer| Event::Recovered { call: recovery, answer });
-    let silence = [other.row_is_silent(), other.ticket_is_silent()];
+    let silence = [other.lease_is_silent(), other.ticket_is_silent()];
     rows.into_iter().chain(tickets).chain(recoveries).chain(silence).collect()
 }
 
@@ -253,11 +254,11 @@ fn claims_that_are_refused_one_after_the_other_come_once_in_a_heartbeat() {
     let mut sent = Vec::new();
     while sent.len() < 4 {
         let event = match machine.row.as_ref().map(|asked| asked.request.clone()) {
-            Some(RowRequest::Claim(_)) => {
+            Some(LeaseRequest::Claim(_)) => {
                 sent.push(machine.now);
-                machine.row_result(Err(StoreError::Unavailable("the disk is full".into())))
+                machine.lease_result(Err(StoreError::Unavailable("the disk is full".into())))
             }
-            Some(RowRequest::Observe) => machine.row_says(place::observed(place::open())),
+            Some(LeaseRequest::Observe) => machine.lease_says(place::observed(place::open())),
             _ => Event::Wakeup,
         };
         machine.happens(&event);
@@ -275,13 +276,13 @@ fn claims_that_are_refused_one_after_the_other_come_once_in_a_heartbeat() {
 #[test]
 fn the_seq_of_a_release_is_remembered() {
     let mut machine = place::giving_back();
-    let Some(RowRequest::Release { token, seq, .. }) =
+    let Some(LeaseRequest::Release { token, seq, .. }) =
         machine.row.as_ref().map(|asked| asked.request.clone())
     else {
         panic!("a release is under way");
     };
     assert!(machine.elector.epochs().seq < seq);
-    machine.row_answers(place::released(Release::Released));
+    machine.lease_answers(place::released(Release::Released));
     assert_eq!((machine.elector.epochs().seen, machine.elector.epochs().seq), (token.epoch, seq));
 }
 
@@ -290,15 +291,15 @@ fn the_seq_of_a_release_is_remembered() {
 fn a_release_that_had_no_answer_is_sent_again_with_its_reason() {
     let mut machine = place::giving_back();
     let asked = |machine: &Machine| machine.row.as_ref().map(|asked| asked.request.clone());
-    let Some(RowRequest::Release { token, seq, reason }) = asked(&machine) else {
+    let Some(LeaseRequest::Release { token, seq, reason }) = asked(&machine) else {
         panic!("a release is under way");
     };
-    let no_answer = machine.row_is_silent();
+    let no_answer = machine.lease_is_silent();
     machine.happens(&no_answer);
     let mut row = place::row(token.claim, token.epoch.0, seq.0 - 1);
     row.holder = Some(machine.elector.config().id().clone());
-    machine.until_wakeup().happens(&Event::Wakeup).row_answers(place::observed(row));
-    assert_eq!(asked(&machine), Some(RowRequest::Release { token, seq, reason }));
+    machine.until_wakeup().happens(&Event::Wakeup).lease_answers(place::observed(row));
+    assert_eq!(asked(&machine), Some(LeaseRequest::Release { token, seq, reason }));
 }
 
 /// Two instances that hand over in turn: the exclusion is for letting another one lead, which has happened then.
@@ -307,12 +308,12 @@ fn an_instance_that_handed_over_may_lead_again_after_the_next_term() {
     let mut machine = place::kept_out();
     let epoch = machine.elector.row().expect("it has read the lease").version.token.epoch.0;
     let next = |released| Observation { released, ..place::row(place::foreign(7), epoch + 1, 3) };
-    machine.looking().row_answers(place::observed(Observation {
+    machine.looking().lease_answers(place::observed(Observation {
         released: true,
         ..place::row(place::foreign(6), epoch, 99)
     }));
     assert!(matches!(machine.elector.role(), Role::Follower), "its own exclusion, and nobody has led since");
-    machine.looking().row_answers(place::observed(next(false)));
-    machine.looking().row_answers(place::observed(next(true)));
+    machine.looking().lease_answers(place::observed(next(false)));
+    machine.looking().lease_answers(place::observed(next(true)));
     assert!(matches!(machine.elector.role(), Role::Candidate(_)), "at once");
 }

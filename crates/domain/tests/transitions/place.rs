@@ -1,7 +1,7 @@
 //! How to get an elector into each of its states, through nothing but `step`, and what the stores may say.
 
 use super::machine::{Machine, NONCE, SCHEMA, TTL};
-use domain::election::{Event, Resign, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse};
+use domain::election::{Event, LeaseAnswer, LeaseRequest, Resign, TicketAnswer, TicketRequest, TicketUse};
 use domain::id::{ClaimId, InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
 use domain::ports::{Acquire, Claim, Release, Renewal, Ticket, TicketFault, TicketRenewal};
@@ -51,14 +51,14 @@ pub fn mine(machine: &Machine) -> Observation {
     row(token.claim, token.epoch.0, 1)
 }
 
-pub fn observed(row: Observation) -> RowAnswer {
-    RowAnswer::Observed(row)
+pub fn observed(row: Observation) -> LeaseAnswer {
+    LeaseAnswer::Observed(row)
 }
 
 /// The row of the claim that is under way, carried out.
 pub fn claimed(machine: &Machine) -> Observation {
     match machine.row.as_ref().map(|asked| &asked.request) {
-        Some(RowRequest::Claim(request)) => {
+        Some(LeaseRequest::Claim(request)) => {
             let token = request.observed.token;
             row(request.claim, token.epoch.next().0, 0)
         }
@@ -66,34 +66,34 @@ pub fn claimed(machine: &Machine) -> Observation {
     }
 }
 
-pub fn granted(machine: &Machine) -> RowAnswer {
-    RowAnswer::Claim(Claim::Granted(claimed(machine).version.token))
+pub fn granted(machine: &Machine) -> LeaseAnswer {
+    LeaseAnswer::Claim(Claim::Granted(claimed(machine).version.token))
 }
 
-pub fn lost() -> RowAnswer {
-    RowAnswer::Claim(Claim::Lost)
+pub fn lost() -> LeaseAnswer {
+    LeaseAnswer::Claim(Claim::Lost)
 }
 
-pub fn renewed(timeline: u32, resign: Option<&str>) -> RowAnswer {
+pub fn renewed(timeline: u32, resign: Option<&str>) -> LeaseAnswer {
     let resign = resign.map(str::to_owned);
-    RowAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign, forgotten: false })
+    LeaseAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign, forgotten: false })
 }
 
 /// The row was an older copy, or on an older timeline.
-pub fn renewed_forgotten(timeline: u32) -> RowAnswer {
-    RowAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign: None, forgotten: true })
+pub fn renewed_forgotten(timeline: u32) -> LeaseAnswer {
+    LeaseAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign: None, forgotten: true })
 }
 
-pub fn other_timeline(timeline: u32) -> RowAnswer {
-    RowAnswer::Renewal(Renewal::OtherTimeline(Timeline(timeline)))
+pub fn other_timeline(timeline: u32) -> LeaseAnswer {
+    LeaseAnswer::Renewal(Renewal::OtherTimeline(Timeline(timeline)))
 }
 
-pub fn superseded() -> RowAnswer {
-    RowAnswer::Renewal(Renewal::Superseded)
+pub fn superseded() -> LeaseAnswer {
+    LeaseAnswer::Renewal(Renewal::Superseded)
 }
 
-pub fn released(release: Release) -> RowAnswer {
-    RowAnswer::Release(release)
+pub fn released(release: Release) -> LeaseAnswer {
+    LeaseAnswer::Release(release)
 }
 
 pub fn ticket(claim: ClaimId, remaining: Result<Duration, TicketFault>) -> Ticket {
@@ -137,21 +137,21 @@ impl Machine {
     }
 
     /// An answer of the state store, a round trip later.
-    pub fn row_answers(&mut self, answer: RowAnswer) -> &mut Self {
-        let event = self.after(ROUND_TRIP).row_says(answer);
+    pub fn lease_answers(&mut self, answer: LeaseAnswer) -> &mut Self {
+        let event = self.after(ROUND_TRIP).lease_says(answer);
         self.happens(&event)
     }
 
     /// A look at the row is under way.
     pub fn looking(&mut self) -> &mut Self {
-        self.happens(&Event::RowHint);
-        assert!(matches!(self.row.as_ref().map(|asked| &asked.request), Some(RowRequest::Observe)));
+        self.happens(&Event::LeaseHint);
+        assert!(matches!(self.row.as_ref().map(|asked| &asked.request), Some(LeaseRequest::Observe)));
         self
     }
 
     /// A renewal is under way, and the ticket's is answered.
     pub fn renewing(&mut self) -> &mut Self {
-        while !matches!(self.row.as_ref().map(|asked| &asked.request), Some(RowRequest::Renew { .. })) {
+        while !matches!(self.row.as_ref().map(|asked| &asked.request), Some(LeaseRequest::Renew { .. })) {
             self.until_wakeup().happens(&Event::Wakeup);
             if self.ticket.is_some() {
                 self.ticket_obeys();
@@ -169,14 +169,15 @@ impl Machine {
                 self.ticket_obeys();
             }
             match self.row.as_ref().map(|asked| &asked.request) {
-                Some(RowRequest::Observe) => {
+                Some(LeaseRequest::Observe) => {
                     let row = self.elector.row().expect("it was read before").clone();
-                    self.row_answers(observed(row));
+                    self.lease_answers(observed(row));
                 }
-                Some(RowRequest::Renew { .. }) => {
-                    self.row_answers(renewed(1, None));
+                Some(LeaseRequest::Renew { .. }) => {
+                    self.lease_answers(renewed(1, None));
                 }
-                Some(RowRequest::Claim(_) | RowRequest::Release { .. } | RowRequest::Note { .. }) | None => {}
+                Some(LeaseRequest::Claim(_) | LeaseRequest::Release { .. } | LeaseRequest::Note { .. })
+                | None => {}
             }
         }
         self.now = self.now.max(until);
@@ -195,27 +196,27 @@ pub fn starting() -> Machine {
 
 pub fn watching() -> Machine {
     let mut machine = starting();
-    machine.row_answers(observed(theirs(2)));
+    machine.lease_answers(observed(theirs(2)));
     machine
 }
 
 /// The row is open, and this instance has just handed over.
 pub fn kept_out() -> Machine {
     let mut machine = giving_back();
-    let Some(RowRequest::Release { token, seq, .. }) = machine.row.as_ref().map(|asked| &asked.request)
+    let Some(LeaseRequest::Release { token, seq, .. }) = machine.row.as_ref().map(|asked| &asked.request)
     else {
         panic!("no release is under way");
     };
     let row = Observation { released: true, ..row(token.claim, token.epoch.0, seq.0) };
-    machine.ticket_obeys().row_answers(released(Release::Released));
-    machine.row_answers(observed(row));
+    machine.ticket_obeys().lease_answers(released(Release::Released));
+    machine.lease_answers(observed(row));
     machine
 }
 
 /// The ticket is asked for.
 pub fn waiting() -> Machine {
     let mut machine = starting();
-    machine.row_answers(observed(open()));
+    machine.lease_answers(observed(open()));
     machine
 }
 
@@ -228,7 +229,7 @@ pub fn claiming() -> Machine {
 /// The claim was not answered; a look is under way.
 pub fn doubting() -> Machine {
     let mut machine = claiming();
-    let event = machine.after(ROUND_TRIP).row_is_silent();
+    let event = machine.after(ROUND_TRIP).lease_is_silent();
     machine.happens(&event).ticket_obeys();
     machine.until_wakeup().happens(&Event::Wakeup);
     machine
@@ -237,7 +238,7 @@ pub fn doubting() -> Machine {
 pub fn recovering() -> Machine {
     let mut machine = claiming();
     let answer = granted(&machine);
-    machine.row_answers(answer);
+    machine.lease_answers(answer);
     machine
 }
 

@@ -5,7 +5,7 @@ use super::dice::Dice;
 use super::machine::{Machine, TTL};
 use super::place::{active, mine, observed, renewed};
 use super::walk::ticket_answer;
-use domain::election::{Event, RowRequest};
+use domain::election::{Event, LeaseRequest};
 use domain::time::Time;
 use std::time::Duration;
 
@@ -30,36 +30,36 @@ fn walk(seed: u64) {
     let token = machine.elector.leadership().expect("a leader").token;
     let hints_every =
         [20_000_000, 200_000_000, 1_300_000_000][usize::try_from(dice.below(3)).expect("below 3")];
-    let (mut hint_at, mut row_at, mut ticket_at) = (machine.now, None, None);
+    let (mut hint_at, mut lease_at, mut ticket_at) = (machine.now, None, None);
     let (mut renewals, mut reads) = (0, 0);
     while renewals < RENEWALS {
         let wakeup = machine.elector.next_wakeup();
-        let next = [Some(hint_at), row_at, ticket_at, wakeup].into_iter().flatten().min();
+        let next = [Some(hint_at), lease_at, ticket_at, wakeup].into_iter().flatten().min();
         machine.now = next.expect("a hint is always to come").max(machine.now);
-        let event = if row_at.is_some_and(|at| at <= machine.now) {
-            row_at = None;
-            row_says(&machine)
+        let event = if lease_at.is_some_and(|at| at <= machine.now) {
+            lease_at = None;
+            lease_says(&machine)
         } else if ticket_at.is_some_and(|at| at <= machine.now) {
             ticket_at = None;
             ticket_answer(&mut dice, &machine)
         } else if hint_at <= machine.now {
             hint_at = machine.now + Duration::from_nanos(1 + dice.below(2 * hints_every));
-            if dice.one_in(2) { Event::RowHint } else { Event::TicketHint }
+            if dice.one_in(2) { Event::LeaseHint } else { Event::TicketHint }
         } else {
             Event::Wakeup
         };
         machine.commands(&event);
         let held = machine.elector.leadership().map(|held| held.token);
         assert_eq!(held, Some(token), "seed {seed}: the term ended after {event:?} at {:?}", machine.now);
-        if let (None, Some(asked)) = (row_at, &machine.row) {
+        if let (None, Some(asked)) = (lease_at, &machine.row) {
             match asked.request {
-                RowRequest::Renew { .. } => renewals += 1,
-                RowRequest::Observe => reads += 1,
-                RowRequest::Claim(_) | RowRequest::Release { .. } | RowRequest::Note { .. } => {
+                LeaseRequest::Renew { .. } => renewals += 1,
+                LeaseRequest::Observe => reads += 1,
+                LeaseRequest::Claim(_) | LeaseRequest::Release { .. } | LeaseRequest::Note { .. } => {
                     panic!("seed {seed}: {asked:?}")
                 }
             }
-            row_at = Some(within_a_heartbeat(&mut dice, &machine));
+            lease_at = Some(within_a_heartbeat(&mut dice, &machine));
         }
         if ticket_at.is_none() && machine.ticket.is_some() {
             ticket_at = Some(within_a_heartbeat(&mut dice, &machine));
@@ -76,9 +76,9 @@ fn within_a_heartbeat(dice: &mut Dice, machine: &Machine) -> Time {
     machine.now + Duration::from_nanos(took)
 }
 
-fn row_says(machine: &Machine) -> Event {
-    machine.row_says(match machine.row.as_ref().map(|asked| &asked.request) {
-        Some(RowRequest::Renew { current, .. }) => renewed(current.0, None),
+fn lease_says(machine: &Machine) -> Event {
+    machine.lease_says(match machine.row.as_ref().map(|asked| &asked.request) {
+        Some(LeaseRequest::Renew { current, .. }) => renewed(current.0, None),
         _ => observed(mine(machine)),
     })
 }

@@ -7,8 +7,8 @@ use super::place::{
     starting, step_down, stopped, superseded, theirs, ticket, ticket_as_wished, waiting, watching,
 };
 use domain::election::{
-    Command, Elector, Event, LossReason, Phase, Report, Resign, Role, RowAnswer, RowRequest, TicketAnswer,
-    TicketRequest,
+    Command, Elector, Event, LeaseAnswer, LeaseRequest, LossReason, Phase, Report, Resign, Role,
+    TicketAnswer, TicketRequest,
 };
 use domain::id::Nonce;
 use domain::lease::{Observation, margin};
@@ -62,14 +62,14 @@ pub const STATES: [State; 12] = [
         name: "Follower, has not read the row (the first look is under way)",
         reach: starting,
         cases: &[
-            ("the row is another's", |m| m.row_says(observed(theirs(2)))),
-            ("the row is released", |m| m.row_says(observed(open()))),
-            ("the row is released, but on an earlier timeline", |m| m.row_says(observed(open_elsewhere()))),
+            ("the row is another's", |m| m.lease_says(observed(theirs(2)))),
+            ("the row is released", |m| m.lease_says(observed(open()))),
+            ("the row is released, but on an earlier timeline", |m| m.lease_says(observed(open_elsewhere()))),
             ("the row is released, its schema is not ours", |m| {
-                m.row_says(observed(Observation { schema: 2, ..open() }))
+                m.lease_says(observed(Observation { schema: 2, ..open() }))
             }),
-            ("no answer", |m| m.row_is_silent()),
-            ("a hint about the row", |_| Event::RowHint),
+            ("no answer", |m| m.lease_is_silent()),
+            ("a hint about the row", |_| Event::LeaseHint),
             ("asked to stop", |_| Event::Resign(Resign::Stop)),
         ],
     },
@@ -81,22 +81,22 @@ pub const STATES: [State; 12] = [
                 m.after(MOMENT);
                 Event::Wakeup
             }),
-            ("a hint about the row", |_| Event::RowHint),
+            ("a hint about the row", |_| Event::LeaseHint),
             ("a hint about the ticket", |_| Event::TicketHint),
             ("no hint for one and a half heartbeats", |m| {
                 m.until_wakeup().happens(&Event::Wakeup).ticket_obeys().until_wakeup();
                 Event::Wakeup
             }),
-            ("the look shows a renewal", |m| m.looking().row_says(observed(theirs(3)))),
+            ("the look shows a renewal", |m| m.looking().lease_says(observed(theirs(3)))),
             ("the look shows no change for ttl + margin", |m| {
                 let late = TTL + margin(TTL);
-                m.looking().after(late).row_says(observed(theirs(2)))
+                m.looking().after(late).lease_says(observed(theirs(2)))
             }),
-            ("the look shows it released", |m| m.looking().row_says(observed(open()))),
+            ("the look shows it released", |m| m.looking().lease_says(observed(open()))),
             ("the look shows it released, but on an earlier timeline", |m| {
-                m.looking().row_says(observed(open_elsewhere()))
+                m.looking().lease_says(observed(open_elsewhere()))
             }),
-            ("the look gets no answer", |m| m.looking().row_is_silent()),
+            ("the look gets no answer", |m| m.looking().lease_is_silent()),
             ("the ticket turns out to be this process's", |m| {
                 m.until_wakeup().happens(&Event::Wakeup);
                 let leftover = ticket(Nonce::new(NONCE).claim(99), Ok(TTL));
@@ -121,7 +121,7 @@ pub const STATES: [State; 12] = [
                 m.quietly(KEPT_OUT).after(200 * MOMENT);
                 Event::Wakeup
             }),
-            ("the look shows another's claim", |m| m.looking().row_says(observed(row(foreign(2), 6, 0)))),
+            ("the look shows another's claim", |m| m.looking().lease_says(observed(row(foreign(2), 6, 0)))),
         ],
     },
     State {
@@ -139,8 +139,8 @@ pub const STATES: [State; 12] = [
                 m.happens(&event).after(HEARTBEAT);
                 Event::Wakeup
             }),
-            ("a hint about the row", |_| Event::RowHint),
-            ("the look shows another's claim", |m| m.looking().row_says(observed(row(foreign(2), 5, 0)))),
+            ("a hint about the row", |_| Event::LeaseHint),
+            ("the look shows another's claim", |m| m.looking().lease_says(observed(row(foreign(2), 5, 0)))),
             ("asked to step down", |_| step_down()),
         ],
     },
@@ -148,19 +148,19 @@ pub const STATES: [State; 12] = [
         name: "Candidate, the claim is under way",
         reach: claiming,
         cases: &[
-            ("granted", |m| m.row_says(granted(m))),
+            ("granted", |m| m.lease_says(granted(m))),
             ("granted, but the answer comes after its deadline", |m| {
                 let answer = granted(m);
-                m.after(TTL).row_says(answer)
+                m.after(TTL).lease_says(answer)
             }),
-            ("lost", |m| m.row_says(lost())),
-            ("not sent, as its epoch cannot be kept", |m| m.row_says(RowAnswer::NotSent)),
-            ("no answer", |m| m.row_is_silent()),
-            ("a hint about the row", |_| Event::RowHint),
+            ("lost", |m| m.lease_says(lost())),
+            ("not sent, as its epoch cannot be kept", |m| m.lease_says(LeaseAnswer::NotSent)),
+            ("no answer", |m| m.lease_is_silent()),
+            ("a hint about the row", |_| Event::LeaseHint),
             ("asked to stop", |_| Event::Resign(Resign::Stop)),
             ("granted, after it was asked to stop", |m| {
                 let answer = granted(m);
-                m.happens(&Event::Resign(Resign::Stop)).row_says(answer)
+                m.happens(&Event::Resign(Resign::Stop)).lease_says(answer)
             }),
         ],
     },
@@ -168,13 +168,13 @@ pub const STATES: [State; 12] = [
         name: "Follower, its claim was not answered (a look is under way)",
         reach: doubting,
         cases: &[
-            ("the row carries that claim", |m| m.row_says(observed(carried_out(m)))),
+            ("the row carries that claim", |m| m.lease_says(observed(carried_out(m)))),
             ("the row carries that claim, its deadline has passed", |m| {
                 let row = carried_out(m);
-                m.after(TTL).row_says(observed(row))
+                m.after(TTL).lease_says(observed(row))
             }),
-            ("the row is as before", |m| m.row_says(observed(open()))),
-            ("the row carries another's claim", |m| m.row_says(observed(row(foreign(2), 5, 0)))),
+            ("the row is as before", |m| m.lease_says(observed(open()))),
+            ("the row carries another's claim", |m| m.lease_says(observed(row(foreign(2), 5, 0)))),
         ],
     },
     State {
@@ -191,7 +191,7 @@ pub const STATES: [State; 12] = [
             ("DATA_CORRUPT", |m| m.recovery_says(Err(RecoveryCode::DataCorrupt))),
             ("VALIDATION_FAILED", |m| m.recovery_says(Err(RecoveryCode::ValidationFailed))),
             ("asked to step down", |_| step_down()),
-            ("superseded", |m| m.renewing().row_says(superseded())),
+            ("superseded", |m| m.renewing().lease_says(superseded())),
             ("woken after the deadline", past_the_deadline),
         ],
     },
@@ -207,29 +207,29 @@ pub const STATES: [State; 12] = [
                 m.after(HEARTBEAT);
                 Event::Wakeup
             }),
-            ("renewed", |m| m.renewing().row_says(renewed(1, None))),
-            ("the store is on another timeline", |m| m.renewing().row_says(other_timeline(2))),
-            ("renewed, carried to a new timeline", |m| m.renewing().row_says(renewed_forgotten(2))),
-            ("renewed, with a request to hand over", |m| m.renewing().row_says(renewed(1, Some("deploy")))),
-            ("the renewal gets no answer", |m| m.renewing().row_is_silent()),
+            ("renewed", |m| m.renewing().lease_says(renewed(1, None))),
+            ("the store is on another timeline", |m| m.renewing().lease_says(other_timeline(2))),
+            ("renewed, carried to a new timeline", |m| m.renewing().lease_says(renewed_forgotten(2))),
+            ("renewed, with a request to hand over", |m| m.renewing().lease_says(renewed(1, Some("deploy")))),
+            ("the renewal gets no answer", |m| m.renewing().lease_is_silent()),
             ("the renewal is answered after the deadline", |m| {
-                m.renewing().after(TTL).row_says(renewed(1, None))
+                m.renewing().after(TTL).lease_says(renewed(1, None))
             }),
-            ("superseded", |m| m.renewing().row_says(superseded())),
+            ("superseded", |m| m.renewing().lease_says(superseded())),
             ("woken after the deadline", past_the_deadline),
-            ("a hint about the row", |_| Event::RowHint),
+            ("a hint about the row", |_| Event::LeaseHint),
             ("the look shows the row as its own", |m| {
                 let row = mine(m);
-                m.looking().row_says(observed(row))
+                m.looking().lease_says(observed(row))
             }),
             ("the look shows a request to hand over", |m| {
                 let row = Observation { resign: Some("deploy".into()), ..mine(m) };
-                m.looking().row_says(observed(row))
+                m.looking().lease_says(observed(row))
             }),
-            ("the look shows another's claim", |m| m.looking().row_says(observed(row(foreign(2), 6, 0)))),
+            ("the look shows another's claim", |m| m.looking().lease_says(observed(row(foreign(2), 6, 0)))),
             ("the look shows it released", |m| {
                 let row = Observation { released: true, ..mine(m) };
-                m.looking().row_says(observed(row))
+                m.looking().lease_says(observed(row))
             }),
             ("a hint about the ticket", |_| Event::TicketHint),
             ("the ticket is another's", |m| {
@@ -253,7 +253,7 @@ pub const STATES: [State; 12] = [
             ("recovery failed in the same way", |m| rechecked(m, Err(RecoveryCode::ValidationFailed))),
             ("recovery failed in another way", |m| rechecked(m, Err(RecoveryCode::DataCorrupt))),
             ("DB_UNAVAILABLE", |m| rechecked(m, Err(RecoveryCode::DbUnavailable))),
-            ("superseded", |m| m.renewing().row_says(superseded())),
+            ("superseded", |m| m.renewing().lease_says(superseded())),
             ("woken after the deadline", past_the_deadline),
         ],
     },
@@ -271,7 +271,7 @@ pub const STATES: [State; 12] = [
                 Event::Wakeup
             }),
             ("asked to step down again", |_| step_down()),
-            ("superseded", |m| m.renewing().row_says(superseded())),
+            ("superseded", |m| m.renewing().lease_says(superseded())),
             ("woken after the deadline", past_the_deadline),
         ],
     },
@@ -279,12 +279,12 @@ pub const STATES: [State; 12] = [
         name: "Follower, giving the row back (the release is under way)",
         reach: giving_back,
         cases: &[
-            ("released", |m| m.row_says(released(Release::Released))),
-            ("somebody else has it", |m| m.row_says(released(Release::Superseded))),
-            ("no answer", |m| m.row_is_silent()),
+            ("released", |m| m.lease_says(released(Release::Released))),
+            ("somebody else has it", |m| m.lease_says(released(Release::Superseded))),
+            ("no answer", |m| m.lease_is_silent()),
             ("asked to stop, then released", |m| {
                 m.ticket_obeys().happens(&Event::Resign(Resign::Stop));
-                m.row_says(released(Release::Released))
+                m.lease_says(released(Release::Released))
             }),
         ],
     },
@@ -296,7 +296,7 @@ pub const STATES: [State; 12] = [
                 m.after(TTL);
                 Event::Wakeup
             }),
-            ("a hint", |_| Event::RowHint),
+            ("a hint", |_| Event::LeaseHint),
             ("asked to step down", |_| step_down()),
         ],
     },
@@ -342,12 +342,12 @@ fn role(elector: &Elector) -> String {
 
 fn command(command: &Command) -> String {
     match command {
-        Command::Row { request, .. } => match request {
-            RowRequest::Observe => "look at the row".into(),
-            RowRequest::Claim(_) => "claim the row".into(),
-            RowRequest::Renew { .. } => "renew the row".into(),
-            RowRequest::Release { .. } => "release the row".into(),
-            RowRequest::Note { .. } => "note that the store has forgotten".into(),
+        Command::Lease { request, .. } => match request {
+            LeaseRequest::Observe => "look at the row".into(),
+            LeaseRequest::Claim(_) => "claim the row".into(),
+            LeaseRequest::Renew { .. } => "renew the row".into(),
+            LeaseRequest::Release { .. } => "release the row".into(),
+            LeaseRequest::Note { .. } => "note that the store has forgotten".into(),
         },
         Command::Ticket { request, .. } => match request {
             TicketRequest::Acquire { .. } => "ask for the ticket".into(),

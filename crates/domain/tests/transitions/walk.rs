@@ -10,7 +10,8 @@ use super::place::{
     step_down, superseded, ticket, ticket_as_wished,
 };
 use domain::election::{
-    Command, Event, LossReason, Report, Resign, RowAnswer, RowRequest, TicketAnswer, TicketRequest, TicketUse,
+    Command, Event, LeaseAnswer, LeaseRequest, LossReason, Report, Resign, TicketAnswer, TicketRequest,
+    TicketUse,
 };
 use domain::lease::{Observation, Timeline};
 use domain::ports::{Noted, Release, StoreError, TicketFault, TicketRenewal};
@@ -61,7 +62,7 @@ impl Seen {
             let Command::Report(report) = command else { continue };
             match report {
                 Report::Elected { .. } => {
-                    let look = matches!(event, Event::Row { answer: Ok(RowAnswer::Observed(_)), .. });
+                    let look = matches!(event, Event::Lease { answer: Ok(LeaseAnswer::Observed(_)), .. });
                     self.count(if look { "elected by a look" } else { "elected" });
                 }
                 Report::Renewed { .. } => self.count("renewed"),
@@ -120,7 +121,7 @@ fn walk(seed: u64, counts: &mut Seen) {
             Ok(commands) => counts.take_in(&event, &commands),
             Err(broken) => panic!("seed {seed}, event {number}: {broken}; the last events: {shown:#?}"),
         }
-        if matches!(event, Event::Row { .. } | Event::Ticket { .. } | Event::Recovered { .. }) {
+        if matches!(event, Event::Lease { .. } | Event::Ticket { .. } | Event::Recovered { .. }) {
             answered = Some(event);
         }
     }
@@ -140,10 +141,10 @@ fn time_passes(dice: &mut Dice, machine: &mut Machine) {
 
 fn pick(dice: &mut Dice, machine: &Machine) -> Event {
     let event = match dice.below(100) {
-        0..45 => machine.row.is_some().then(|| machine.row_result(row_answer(dice, machine))),
+        0..45 => machine.row.is_some().then(|| machine.lease_result(lease_answer(dice, machine))),
         45..65 => machine.ticket.is_some().then(|| ticket_answer(dice, machine)),
         65..75 => machine.recovery.is_some().then(|| machine.recovery_says(recovery(dice))),
-        75..80 => Some(Event::RowHint),
+        75..80 => Some(Event::LeaseHint),
         80..84 => Some(Event::TicketHint),
         84..87 => Some(Event::Drained),
         87 => Some(step_down()),
@@ -153,24 +154,24 @@ fn pick(dice: &mut Dice, machine: &Machine) -> Event {
     event.unwrap_or(Event::Wakeup)
 }
 
-fn row_answer(dice: &mut Dice, machine: &Machine) -> Result<RowAnswer, StoreError> {
+fn lease_answer(dice: &mut Dice, machine: &Machine) -> Result<LeaseAnswer, StoreError> {
     if dice.one_in(6) {
         let refused = StoreError::Unavailable("refused".into());
         let unknown = StoreError::Unknown("timed out".into());
         return Err(if dice.one_in(2) { refused } else { unknown });
     }
     Ok(match machine.row.as_ref().map(|asked| &asked.request) {
-        Some(RowRequest::Observe) => observed(some_row(dice, machine)),
-        Some(RowRequest::Claim(_)) if dice.one_in(4) => lost(),
-        Some(RowRequest::Claim(_)) => granted(machine),
-        Some(RowRequest::Renew { .. }) if dice.one_in(8) => superseded(),
-        Some(RowRequest::Renew { current, .. }) if dice.one_in(8) => other_timeline(current.0 + 1),
-        Some(RowRequest::Renew { current, .. }) if dice.one_in(8) => renewed_forgotten(current.0),
-        Some(RowRequest::Renew { current, .. }) => renewed(current.0, dice.one_in(16).then_some("deploy")),
-        Some(RowRequest::Release { .. }) if dice.one_in(4) => released(Release::Superseded),
-        Some(RowRequest::Release { .. }) => released(Release::Released),
-        Some(RowRequest::Note { .. }) if dice.one_in(4) => RowAnswer::Note(Noted::Superseded),
-        Some(RowRequest::Note { .. }) => RowAnswer::Note(Noted::Noted),
+        Some(LeaseRequest::Observe) => observed(some_row(dice, machine)),
+        Some(LeaseRequest::Claim(_)) if dice.one_in(4) => lost(),
+        Some(LeaseRequest::Claim(_)) => granted(machine),
+        Some(LeaseRequest::Renew { .. }) if dice.one_in(8) => superseded(),
+        Some(LeaseRequest::Renew { current, .. }) if dice.one_in(8) => other_timeline(current.0 + 1),
+        Some(LeaseRequest::Renew { current, .. }) if dice.one_in(8) => renewed_forgotten(current.0),
+        Some(LeaseRequest::Renew { current, .. }) => renewed(current.0, dice.one_in(16).then_some("deploy")),
+        Some(LeaseRequest::Release { .. }) if dice.one_in(4) => released(Release::Superseded),
+        Some(LeaseRequest::Release { .. }) => released(Release::Released),
+        Some(LeaseRequest::Note { .. }) if dice.one_in(4) => LeaseAnswer::Note(Noted::Superseded),
+        Some(LeaseRequest::Note { .. }) => LeaseAnswer::Note(Noted::Noted),
         None => unreachable!("picked only while a call is under way"),
     })
 }

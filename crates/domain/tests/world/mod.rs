@@ -4,7 +4,7 @@
 mod stores;
 
 use domain::election::{
-    CallId, Command, Config, Elector, Event, Phase, Report, Resign, RowRequest, TicketRequest, TicketUse,
+    CallId, Command, Config, Elector, Event, LeaseRequest, Phase, Report, Resign, TicketRequest, TicketUse,
 };
 use domain::id::{ClaimId, InstanceId, Nonce};
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
@@ -54,7 +54,7 @@ struct Instance {
 #[derive(Debug, Clone)]
 enum Happening {
     Deliver(Event),
-    RowArrives(CallId, RowRequest, Time),
+    LeaseArrives(CallId, LeaseRequest, Time),
     TicketArrives(CallId, TicketRequest, Time),
 }
 
@@ -198,7 +198,7 @@ impl World {
         while at < self.now + time {
             at = at + every;
             for name in &names {
-                self.push(name, at, Happening::Deliver(Event::RowHint));
+                self.push(name, at, Happening::Deliver(Event::LeaseHint));
                 self.push(name, at, Happening::Deliver(Event::TicketHint));
             }
         }
@@ -276,8 +276,8 @@ impl World {
             let (name, nonce, happening) = entry.remove();
             match happening {
                 Happening::Deliver(event) => self.deliver(&name, nonce, event),
-                Happening::RowArrives(call, request, timeout) => {
-                    self.row_arrives(&name, nonce, call, request, timeout);
+                Happening::LeaseArrives(call, request, timeout) => {
+                    self.lease_arrives(&name, nonce, call, request, timeout);
                 }
                 Happening::TicketArrives(call, request, timeout) => {
                     self.ticket_arrives(&name, nonce, call, request, timeout);
@@ -320,14 +320,14 @@ impl World {
 
     fn carry_out(&mut self, name: &str, command: Command) {
         match command {
-            Command::Row { call, timeout, request } => {
+            Command::Lease { call, timeout, request } => {
                 let at = self.now + LATENCY + self.delay_of(name, Store::Postgres);
                 let until = self.now + timeout;
                 if at >= until {
                     let answer = Err(StoreError::Unknown("timed out".into()));
-                    self.push(name, until, Happening::Deliver(Event::Row { call, answer }));
+                    self.push(name, until, Happening::Deliver(Event::Lease { call, answer }));
                 }
-                self.push(name, at, Happening::RowArrives(call, request, until));
+                self.push(name, at, Happening::LeaseArrives(call, request, until));
             }
             Command::Ticket { call, timeout, request } => {
                 let at = self.now + LATENCY + self.delay_of(name, Store::Redis);

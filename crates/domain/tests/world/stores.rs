@@ -1,63 +1,63 @@
 //! The stores of the world: one lease row and one ticket, by the words of the ports.
 
 use super::{Store, World};
-use domain::election::{CallId, Event, RowAnswer, RowRequest, TicketAnswer, TicketRequest};
+use domain::election::{CallId, Event, LeaseAnswer, LeaseRequest, TicketAnswer, TicketRequest};
 use domain::id::InstanceId;
 use domain::lease::{Seq, Token};
 use domain::ports::{Acquire, Claim, ClaimRequest, Noted, Release, Renewal, Ticket, TicketRenewal};
 use domain::time::Time;
 
 impl World {
-    pub(super) fn row_arrives(
+    pub(super) fn lease_arrives(
         &mut self,
         name: &str,
         nonce: u128,
         call: CallId,
-        request: RowRequest,
+        request: LeaseRequest,
         timeout: Time,
     ) {
         let writer = name.to_owned();
         self.arrives(
             (name, nonce, timeout),
             Store::Postgres,
-            |world| Ok(world.serve_row(&writer, request)),
-            |answer| Event::Row { call, answer },
+            |world| Ok(world.serve_lease(&writer, request)),
+            |answer| Event::Lease { call, answer },
         );
     }
 
-    fn serve_row(&mut self, writer: &str, request: RowRequest) -> RowAnswer {
+    fn serve_lease(&mut self, writer: &str, request: LeaseRequest) -> LeaseAnswer {
         match request {
-            RowRequest::Observe => RowAnswer::Observed(self.row.clone()),
-            RowRequest::Claim(request) => RowAnswer::Claim(self.serve_claim(writer, request)),
-            RowRequest::Renew { current, .. } if current != self.row.version.current => {
-                RowAnswer::Renewal(Renewal::OtherTimeline(self.row.version.current))
+            LeaseRequest::Observe => LeaseAnswer::Observed(self.row.clone()),
+            LeaseRequest::Claim(request) => LeaseAnswer::Claim(self.serve_claim(writer, request)),
+            LeaseRequest::Renew { current, .. } if current != self.row.version.current => {
+                LeaseAnswer::Renewal(Renewal::OtherTimeline(self.row.version.current))
             }
-            RowRequest::Renew { token, seq, .. } => {
+            LeaseRequest::Renew { token, seq, .. } => {
                 if !self.write(&token, seq) {
-                    return RowAnswer::Renewal(Renewal::Superseded);
+                    return LeaseAnswer::Renewal(Renewal::Superseded);
                 }
                 let (timeline, resign) = (self.row.version.current, self.row.resign.clone());
                 let carried = std::mem::replace(&mut self.row.version.token.timeline, timeline) != timeline;
                 let forgotten = carried || self.reported == Some(token.claim);
-                self.hint(writer, &Event::RowHint, Store::Postgres);
-                RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten })
+                self.hint(writer, &Event::LeaseHint, Store::Postgres);
+                LeaseAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten })
             }
-            RowRequest::Release { token, seq, .. } => {
+            LeaseRequest::Release { token, seq, .. } => {
                 if !self.write(&token, seq) {
-                    return RowAnswer::Release(Release::Superseded);
+                    return LeaseAnswer::Release(Release::Superseded);
                 }
                 self.row.released = true;
-                self.hint(writer, &Event::RowHint, Store::Postgres);
-                RowAnswer::Release(Release::Released)
+                self.hint(writer, &Event::LeaseHint, Store::Postgres);
+                LeaseAnswer::Release(Release::Released)
             }
-            RowRequest::Note { found, known } => {
+            LeaseRequest::Note { found, known } => {
                 if self.row.version.token != found || self.row.released {
-                    return RowAnswer::Note(Noted::Superseded);
+                    return LeaseAnswer::Note(Noted::Superseded);
                 }
                 self.row.floor = self.row.floor.max(known);
                 self.reported = Some(found.claim);
-                self.hint(writer, &Event::RowHint, Store::Postgres);
-                RowAnswer::Note(Noted::Noted)
+                self.hint(writer, &Event::LeaseHint, Store::Postgres);
+                LeaseAnswer::Note(Noted::Noted)
             }
         }
     }
@@ -72,7 +72,7 @@ impl World {
         self.row.version.seq = Seq(0);
         (self.row.released, self.row.ttl, self.row.resign) = (false, request.ttl, None);
         self.row.holder = Some(request.holder);
-        self.hint(writer, &Event::RowHint, Store::Postgres);
+        self.hint(writer, &Event::LeaseHint, Store::Postgres);
         Claim::Granted(token)
     }
 

@@ -5,7 +5,7 @@ use super::Step;
 use crate::database::Written;
 use crate::fault_set::{Fault, FaultSet};
 use crate::message::{Knew, Message, Sender, Wrote};
-use domain::election::{Epochs, Phase, Role, RowAnswer, RowRequest};
+use domain::election::{Epochs, LeaseAnswer, LeaseRequest, Phase, Role};
 use domain::lease::{Epoch, Reached, Seq, Token};
 use domain::ports::{Claim, Renewal};
 use std::sync::Arc;
@@ -61,19 +61,21 @@ impl FaultSet {
 
 impl Step<'_> {
     /// What `who` knows as it sends that request.
-    pub fn knew(&mut self, who: usize, request: &RowRequest) -> Knew {
+    pub fn knew(&mut self, who: usize, request: &LeaseRequest) -> Knew {
         if !self.set.restores() {
             return Memory::nothing().knew(None);
         }
         let memory = &mut self.node(who).memory;
         match request {
-            RowRequest::Observe | RowRequest::Note { .. } => memory.knew(None),
-            RowRequest::Claim(claim) => {
+            LeaseRequest::Observe | LeaseRequest::Note { .. } => memory.knew(None),
+            LeaseRequest::Claim(claim) => {
                 let knew = memory.knew(None);
                 memory.asked = memory.asked.max(claim.epoch());
                 knew
             }
-            RowRequest::Renew { token, .. } | RowRequest::Release { token, .. } => memory.knew(Some(token)),
+            LeaseRequest::Renew { token, .. } | LeaseRequest::Release { token, .. } => {
+                memory.knew(Some(token))
+            }
         }
     }
 
@@ -95,26 +97,26 @@ impl Step<'_> {
     }
 
     /// An answer of the state store reaches `to`, which is waiting for it: as the adapter passes it on to the elector.
-    pub fn remember(&mut self, to: Sender, answer: RowAnswer, wrote: Option<Wrote>) -> RowAnswer {
+    pub fn remember(&mut self, to: Sender, answer: LeaseAnswer, wrote: Option<Wrote>) -> LeaseAnswer {
         if !self.set.restores() {
             return answer;
         }
         let memory = &mut self.node(to.node).memory;
         match (answer, wrote) {
-            (RowAnswer::Observed(row), _) => {
+            (LeaseAnswer::Observed(row), _) => {
                 memory.shown((row.version.token.epoch, row.version.seq));
-                RowAnswer::Observed(row)
+                LeaseAnswer::Observed(row)
             }
-            (RowAnswer::Claim(Claim::Granted(token)), Some(wrote)) => {
+            (LeaseAnswer::Claim(Claim::Granted(token)), Some(wrote)) => {
                 memory.shown((token.epoch, Seq(0)));
                 memory.reached.claimed(&token, wrote.forgot_ms);
-                RowAnswer::Claim(Claim::Granted(token))
+                LeaseAnswer::Claim(Claim::Granted(token))
             }
-            (RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten }), Some(wrote)) => {
+            (LeaseAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten }), Some(wrote)) => {
                 let Wrote { token, seq, forgot_ms } = wrote;
                 memory.shown((token.epoch, seq));
                 let forgotten = memory.reached.renewed(&token, seq, forgot_ms, forgotten);
-                RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten })
+                LeaseAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten })
             }
             (answer, _) => answer,
         }
@@ -140,7 +142,7 @@ impl Step<'_> {
         for who in 0..self.world.nodes.len() {
             let node = &self.world.nodes[who];
             let Role::Leader(leadership) = node.elector.role() else { continue };
-            if leadership.phase != Phase::Active || !node.alive || node.paused || node.row_cut {
+            if leadership.phase != Phase::Active || !node.alive || node.paused || node.lease_cut {
                 continue;
             }
             let (sender, token) = (Sender { node: who, start: node.start }, leadership.token);

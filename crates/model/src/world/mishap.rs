@@ -8,9 +8,9 @@ use std::sync::Arc;
 impl World {
     /// An instance has been able to lead for as long as no fault happened.
     pub fn somebody_could_lead(&self) -> bool {
-        self.nodes
-            .iter()
-            .any(|node| node.alive && !node.paused && !node.row_cut && !node.row_refused && !node.stopping)
+        self.nodes.iter().any(|node| {
+            node.alive && !node.paused && !node.lease_cut && !node.lease_refused && !node.stopping
+        })
     }
 }
 
@@ -19,14 +19,14 @@ impl Step<'_> {
         let node = self.node(who);
         node.alive = false;
         node.inbox.clear();
-        (node.row_call, node.ticket_call) = (None, None);
+        (node.lease_call, node.ticket_call) = (None, None);
         // What was addressed to it finds nobody; what it sent may still arrive.
         self.world.held.retain(|message| !message.is_for(who));
     }
 
     pub fn restart(&mut self, who: usize) {
-        let (cut, ticket_cut) = (self.world.nodes[who].row_cut, self.world.nodes[who].ticket_cut);
-        let fresh = Node { row_cut: cut, ticket_cut, ..self.world.fresh_node(self.set, who) };
+        let (cut, ticket_cut) = (self.world.nodes[who].lease_cut, self.world.nodes[who].ticket_cut);
+        let fresh = Node { lease_cut: cut, ticket_cut, ..self.world.fresh_node(self.set, who) };
         self.world.nodes[who] = Arc::new(fresh);
     }
 
@@ -54,7 +54,7 @@ impl Step<'_> {
         if self.world.storm {
             for (node, of) in self.world.nodes.iter().enumerate().filter(|(_, of)| of.alive) {
                 let sender = Sender { node, start: of.start };
-                self.world.hot.extend([Message::RowHint { sender }, Message::TicketHint { sender }]);
+                self.world.hot.extend([Message::LeaseHint { sender }, Message::TicketHint { sender }]);
             }
         }
     }

@@ -40,14 +40,14 @@ pub struct Node {
     pub start: u8,
     pub alive: bool,
     pub paused: bool,
-    pub row_cut: bool,
-    pub row_refused: bool,
+    pub lease_cut: bool,
+    pub lease_refused: bool,
     pub ticket_cut: bool,
     stopping: bool,
     /// Recovery passed in this leadership.
     pub recovered: bool,
     /// The calls under way and when, by its own clock, they time out.
-    row_call: Option<(CallId, Time)>,
+    lease_call: Option<(CallId, Time)>,
     ticket_call: Option<(CallId, Time)>,
     /// When the state store last answered it, by its own clock.
     answered: Option<Time>,
@@ -180,12 +180,12 @@ impl World {
             start: self.starts,
             alive: true,
             paused: false,
-            row_cut: false,
-            row_refused: false,
+            lease_cut: false,
+            lease_refused: false,
             ticket_cut: false,
             stopping: false,
             recovered: false,
-            row_call: None,
+            lease_call: None,
             ticket_call: None,
             answered: None,
             inbox: Vec::new(),
@@ -223,7 +223,7 @@ impl World {
         if !state.alive || state.paused {
             return None;
         }
-        let calls = [state.row_call, state.ticket_call].into_iter().flatten().map(|(_, at)| at);
+        let calls = [state.lease_call, state.ticket_call].into_iter().flatten().map(|(_, at)| at);
         state.elector.next_wakeup().into_iter().chain(calls).min().map(|at| self.real(node, at))
     }
 
@@ -255,8 +255,8 @@ impl Step<'_> {
         let now = self.world.clock(due, self.world.now);
         let silence = || StoreError::Unknown(String::new());
         let node = self.node(due);
-        let event = if let Some((call, _)) = node.row_call.take_if(|(_, at)| *at <= now) {
-            Event::Row { call, answer: Err(silence()) }
+        let event = if let Some((call, _)) = node.lease_call.take_if(|(_, at)| *at <= now) {
+            Event::Lease { call, answer: Err(silence()) }
         } else if let Some((call, _)) = node.ticket_call.take_if(|(_, at)| *at <= now) {
             Event::Ticket { call, answer: Err(silence()) }
         } else {
@@ -277,7 +277,7 @@ impl Step<'_> {
         if let Event::Recovered { answer: Ok(()), .. } = &event {
             node.recovered = true;
         }
-        if let Event::Row { answer: Ok(_), .. } = &event {
+        if let Event::Lease { answer: Ok(_), .. } = &event {
             node.answered = Some(now);
         }
         let commands = node.elector.step(now, event);
@@ -292,14 +292,14 @@ impl Step<'_> {
         let start = self.world.nodes[who].start;
         let sender = Sender { node: who, start };
         match command {
-            Command::Row { call, timeout, request } => {
-                self.node(who).row_call = Some((call, now + timeout));
-                if self.world.nodes[who].row_refused {
+            Command::Lease { call, timeout, request } => {
+                self.node(who).lease_call = Some((call, now + timeout));
+                if self.world.nodes[who].lease_refused {
                     let answer = Err(StoreError::Unavailable(String::new()));
-                    self.world.hot.push_back(Message::RowReply { sender, call, answer, wrote: None });
-                } else if !self.world.nodes[who].row_cut {
+                    self.world.hot.push_back(Message::LeaseReply { sender, call, answer, wrote: None });
+                } else if !self.world.nodes[who].lease_cut {
                     let knew = self.knew(who, &request);
-                    self.world.hot.push_back(Message::Row { sender, call, request, knew });
+                    self.world.hot.push_back(Message::Lease { sender, call, request, knew });
                 }
             }
             Command::Ticket { call, timeout, request } => {
@@ -328,7 +328,7 @@ impl Step<'_> {
                 self.node(who).recovered = false;
             }
             Report::Activated { token } => {
-                if !self.world.nodes[who].row_cut {
+                if !self.world.nodes[who].lease_cut {
                     let sender = Sender { node: who, start: self.world.nodes[who].start };
                     let reached = self.world.nodes[who].memory.reached(token);
                     self.world.hot.push_back(Message::Effect { sender, token: *token, reached });
@@ -352,7 +352,7 @@ impl Step<'_> {
 
     /// A message arrives, with its reply at once unless the state store is slow.
     pub fn arrive(&mut self, message: Message) {
-        let slow = self.world.slow && matches!(message, Message::Row { .. });
+        let slow = self.world.slow && matches!(message, Message::Lease { .. });
         let Some(reply) = self.serve(message) else { return };
         if slow {
             let at = self.world.now + nanos(TTL / 3) - 1;
@@ -366,7 +366,7 @@ impl Step<'_> {
     pub fn serve(&mut self, message: Message) -> Option<Message> {
         let (now, rule) = (self.world.now, self.rule);
         match message {
-            Message::Row { sender, call, request, knew } => {
+            Message::Lease { sender, call, request, knew } => {
                 let database = Arc::make_mut(&mut self.world.database);
                 let forgot_ms = database.forgot_ms();
                 let (answer, written) = database.serve(now, (&request, knew.reached), rule);
@@ -374,9 +374,9 @@ impl Step<'_> {
                 self.judge_restore(written, forgot_ms, knew.row);
                 self.judge_write(written, knew.epoch);
                 if written != Written::Nothing {
-                    self.hint(sender.node, |sender| Message::RowHint { sender });
+                    self.hint(sender.node, |sender| Message::LeaseHint { sender });
                 }
-                Some(Message::RowReply { sender, call, answer: Ok(answer), wrote })
+                Some(Message::LeaseReply { sender, call, answer: Ok(answer), wrote })
             }
             Message::Ticket { sender, call, request } => {
                 let id = name(sender.node);
@@ -392,12 +392,12 @@ impl Step<'_> {
             Message::Effect { sender, token, reached } => self.effect(sender, token, reached),
             Message::EffectWrite { sender, token } => self.write_effect(sender, token),
             Message::Settle { token, reached } => {
-                self.settle(token, reached);
+                self.record(token, reached);
                 None
             }
-            Message::RowReply { .. }
+            Message::LeaseReply { .. }
             | Message::TicketReply { .. }
-            | Message::RowHint { .. }
+            | Message::LeaseHint { .. }
             | Message::TicketHint { .. }
             | Message::Recovery { .. }
             | Message::Drained { .. }
@@ -411,7 +411,8 @@ impl Step<'_> {
         }
         for (other, node) in self.world.nodes.iter().enumerate().filter(|(other, _)| *other != writer) {
             let hint = hint(Sender { node: other, start: node.start });
-            let cut = if matches!(hint, Message::RowHint { .. }) { node.row_cut } else { node.ticket_cut };
+            let cut =
+                if matches!(hint, Message::LeaseHint { .. }) { node.lease_cut } else { node.ticket_cut };
             if node.alive && !cut {
                 self.world.hot.push_back(hint);
             }
@@ -427,18 +428,18 @@ impl Step<'_> {
         }) else {
             return;
         };
-        let writes = matches!(&message, Message::RowReply { wrote: Some(_), .. });
+        let writes = matches!(&message, Message::LeaseReply { wrote: Some(_), .. });
         let node = self.node(sender.node);
         let mut told = None;
         let event = match message {
             // The driver has dropped a call that timed out, and its late answer with it.
-            Message::RowReply { call, answer, wrote, .. } => {
-                if node.row_call.take_if(|(under_way, _)| *under_way == call).is_none() {
+            Message::LeaseReply { call, answer, wrote, .. } => {
+                if node.lease_call.take_if(|(under_way, _)| *under_way == call).is_none() {
                     return;
                 }
                 let answer = answer.map(|answer| self.remember(sender, answer, wrote));
                 told = answer.as_ref().ok().and_then(Broken::unless_heard);
-                Event::Row { call, answer }
+                Event::Lease { call, answer }
             }
             Message::TicketReply { call, answer, .. } => {
                 if node.ticket_call.take_if(|(under_way, _)| *under_way == call).is_none() {
@@ -446,12 +447,12 @@ impl Step<'_> {
                 }
                 Event::Ticket { call, answer }
             }
-            Message::RowHint { .. } => Event::RowHint,
+            Message::LeaseHint { .. } => Event::LeaseHint,
             Message::TicketHint { .. } => Event::TicketHint,
             Message::Recovery { call, .. } => Event::Recovered { call, answer: Ok(()) },
             Message::Drained { .. } => Event::Drained,
             Message::Accepted { token, .. } => return self.send_signal(sender, token),
-            Message::Row { .. }
+            Message::Lease { .. }
             | Message::Ticket { .. }
             | Message::Effect { .. }
             | Message::EffectWrite { .. }

@@ -14,7 +14,7 @@ impl Step<'_> {
         if !self.world.database.admits(&token, reached, self.rule) {
             return None;
         }
-        if self.rule == Some(Rule::EffectLocksRow) {
+        if self.rule == Some(Rule::EffectLocksLease) {
             self.world.hot.push_back(Message::EffectWrite { sender, token });
             return None;
         }
@@ -46,9 +46,9 @@ impl Step<'_> {
     }
 
     /// The result of the send arrives at the ledger.
-    pub fn settle(&mut self, token: Token, reached: Seq) {
+    pub fn record(&mut self, token: Token, reached: Seq) {
         if self.world.database.admits(&token, reached, self.rule) {
-            Arc::make_mut(&mut self.world.database).settle(token.claim);
+            Arc::make_mut(&mut self.world.database).record(token.claim);
         }
     }
 }

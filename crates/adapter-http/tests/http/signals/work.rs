@@ -6,7 +6,7 @@ use crate::fake::{self, Fake, Server};
 use crate::ledger::{Ledger, claimed, signal_id};
 use adapter_http::{Pull, Reported};
 use domain::lease::Epoch;
-use domain::ledger::{LimitReached, Settlement};
+use domain::ledger::{LimitReached, Outcome};
 use domain::ports::{Report, StoreError};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -100,11 +100,11 @@ async fn a_claim_that_is_not_understood_claims_nothing() {
 async fn a_result_is_recorded_and_the_signal_shown() {
     let (server, ledger) = server(Ledger::of([claimed("n-1")])).await;
     for (body, settlement, note) in [
-        (r#"{"attempt":2,"outcome":"done","note":" order 42 "}"#, Settlement::Done, Some("order 42")),
-        (r#"{"attempt":"2","outcome":"sent","note":42}"#, Settlement::Sent, Some("42")),
-        (r#"{"attempt":2,"outcome":"rejected","note":null}"#, Settlement::Rejected, None),
-        (r#"{"attempt":2,"outcome":"not_executed"}"#, Settlement::Received, None),
-        (r#"{"attempt":2,"outcome":"unknown","note":"a\nb\u0000"}"#, Settlement::InDoubt, Some("a b ")),
+        (r#"{"attempt":2,"outcome":"done","note":" order 42 "}"#, Outcome::Done, Some("order 42")),
+        (r#"{"attempt":"2","outcome":"sent","note":42}"#, Outcome::Sent, Some("42")),
+        (r#"{"attempt":2,"outcome":"rejected","note":null}"#, Outcome::Rejected, None),
+        (r#"{"attempt":2,"outcome":"not_executed"}"#, Outcome::Received, None),
+        (r#"{"attempt":2,"outcome":"unknown","note":"a\nb\u0000"}"#, Outcome::InDoubt, Some("a b ")),
     ] {
         let answer = server.ask(post("/signals/n-1/result", &[], body)).await;
         assert_eq!((answer.status, &answer.json()["id"]), (200, &json!("n-1")), "{body}");

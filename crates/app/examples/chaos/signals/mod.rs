@@ -151,7 +151,7 @@ impl Campaign<'_> {
             if listed.is_empty() {
                 break;
             }
-            self.decide(&listed)?;
+            self.resolve(&listed)?;
         }
         self.seen.settling = began.elapsed();
         Ok(())
@@ -215,7 +215,7 @@ impl Campaign<'_> {
     }
 
     /// A person looks every one up in the service's books and settles it.
-    fn decide(&mut self, listed: &[Doubt]) -> Result<(), Stop> {
+    fn resolve(&mut self, listed: &[Doubt]) -> Result<(), Stop> {
         self.storm.tell(&format!("{} signals in doubt are settled by the command line", listed.len()));
         for doubt in listed {
             let executed = self.broker.certify(&doubt.key, doubt.attempt);

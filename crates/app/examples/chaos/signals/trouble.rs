@@ -86,7 +86,7 @@ impl Trouble {
     /// The service.
     pub fn broker(self: &Arc<Self>) -> HttpBroker {
         let (orders, lookups) = (Arc::clone(self), Arc::clone(self));
-        HttpBroker::with(move |order| orders.decide(order), move |key| !lookups.is_silent(key))
+        HttpBroker::with(move |order| orders.resolve(order), move |key| !lookups.is_silent(key))
     }
 
     /// How often each was met.
@@ -99,7 +99,7 @@ impl Trouble {
         number(key).is_multiple_of(self.silent_one_in)
     }
 
-    fn decide(&self, order: &Order) -> Conduct {
+    fn resolve(&self, order: &Order) -> Conduct {
         let mut dice = Dice::new(number(&order.key) ^ u64::from(order.attempt));
         let silent = self.is_silent(&order.key);
         // Most of what nobody can look up meets trouble, once: that is what persons are for.

@@ -1,9 +1,9 @@
 //! What people decide, and the audit of everything that was done.
 
-use super::{claim, claim_one, client, report, settle, signal, submit, take_over};
+use super::{claim, claim_one, client, record, report, signal, submit, take_over};
 use crate::{Case, Process, Scene, StateStores, cases};
-use domain::ledger::{Actor, Settlement, Signal, SignalState};
-use domain::ports::{Decision, Recorded, Report, SignalClaim};
+use domain::ledger::{Actor, Outcome, Signal, SignalState};
+use domain::ports::{Recorded, Report, Resolution, SignalClaim};
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("signal_ledger", Scene:
@@ -22,9 +22,9 @@ fn person() -> Actor {
     Actor { who: "asha".to_owned(), origin: "desk-1".to_owned() }
 }
 
-fn decision(of: &Signal, settlement: Settlement) -> Decision {
+fn decision(of: &Signal, settlement: Outcome) -> Resolution {
     let reason = "the broker says so".to_owned();
-    Decision { id: of.id.clone(), attempt: of.attempt, settlement, actor: person(), reason }
+    Resolution { id: of.id.clone(), attempt: of.attempt, settlement, actor: person(), reason }
 }
 
 /// A signal in doubt, and the process that leads.
@@ -46,7 +46,7 @@ async fn a_person_decides_a_doubt_without_any_leader(scene: Scene) {
     let token = leader.look().await.version.token;
     leader.state.release(&token, domain::lease::Seq(1), "stopped").await.expect("release");
     let desk = scene.process("desk").await;
-    let answer = desk.ledger.decide(&decision(&signal, Settlement::Done)).await;
+    let answer = desk.ledger.resolve(&decision(&signal, Outcome::Done)).await;
     assert_eq!(answer, Ok(Recorded::Recorded));
     let found = desk.ledger.find(&signal.id).await.expect("find").expect("it is there");
     assert_eq!((found.state, found.note.as_deref()), (SignalState::Done, Some("the broker says so")));
@@ -58,7 +58,7 @@ async fn a_person_decides_a_doubt_without_any_leader(scene: Scene) {
 async fn a_decision_to_send_again_lets_it_be_claimed(scene: Scene) {
     let (process, signal) = doubted(&scene, "s-1").await;
     let token = process.look().await.version.token;
-    let answer = process.ledger.decide(&decision(&signal, Settlement::Received)).await;
+    let answer = process.ledger.resolve(&decision(&signal, Outcome::Received)).await;
     assert_eq!(answer, Ok(Recorded::Recorded));
     let again = claim(&*process.ledger, &token).await;
     assert_eq!((&again.id, again.attempt), (&signal.id, 2));
@@ -67,12 +67,11 @@ async fn a_decision_to_send_again_lets_it_be_claimed(scene: Scene) {
 async fn only_what_is_in_doubt_or_sent_is_decided(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
-    let ways =
-        [Settlement::Done, Settlement::Rejected, Settlement::Received, Settlement::Sent, Settlement::InDoubt];
+    let ways = [Outcome::Done, Outcome::Rejected, Outcome::Received, Outcome::Sent, Outcome::InDoubt];
     let refused = async |of: &Signal, why: &str| {
         let before = state(&process, of).await;
         for settlement in ways.into_iter().filter(|way| way.state() != before.name()) {
-            let answer = process.ledger.decide(&decision(of, settlement)).await;
+            let answer = process.ledger.resolve(&decision(of, settlement)).await;
             assert_eq!(answer, Ok(Recorded::Refused), "{why}: {settlement:?}");
         }
         assert_eq!(state(&process, of).await, before, "{why}");
@@ -81,38 +80,38 @@ async fn only_what_is_in_doubt_or_sent_is_decided(scene: Scene) {
     refused(&waiting, "it waits").await;
     let claimed = claim(&*process.ledger, &token).await;
     refused(&claimed, "a leader has it").await;
-    settle(&*process.ledger, &token, &claimed, Settlement::Sent).await;
-    let back = process.ledger.decide(&decision(&claimed, Settlement::Received)).await;
+    record(&*process.ledger, &token, &claimed, Outcome::Sent).await;
+    let back = process.ledger.resolve(&decision(&claimed, Outcome::Received)).await;
     assert_eq!(back, Ok(Recorded::Refused), "what was sent is not sent again");
-    let done = process.ledger.decide(&decision(&claimed, Settlement::Rejected)).await;
+    let done = process.ledger.resolve(&decision(&claimed, Outcome::Rejected)).await;
     assert_eq!(done, Ok(Recorded::Recorded), "its result is decided");
     refused(&claimed, "it is settled").await;
     let unknown = Signal { id: super::signal_id("nobody-submitted-this"), ..claimed };
-    let answer = process.ledger.decide(&decision(&unknown, Settlement::Done)).await;
+    let answer = process.ledger.resolve(&decision(&unknown, Outcome::Done)).await;
     assert_eq!(answer, Ok(Recorded::Refused));
 }
 
 async fn a_decision_about_another_attempt_is_refused(scene: Scene) {
     let (process, first) = doubted(&scene, "s-1").await;
     let token = process.look().await.version.token;
-    process.ledger.decide(&decision(&first, Settlement::Received)).await.expect("decide");
+    process.ledger.resolve(&decision(&first, Outcome::Received)).await.expect("decide");
     claim(&*process.ledger, &token).await;
     let second = take_over(&process, &token).await.remove(0);
-    for settlement in [Settlement::Done, Settlement::Rejected, Settlement::Received] {
-        let late = process.ledger.decide(&decision(&first, settlement)).await;
+    for settlement in [Outcome::Done, Outcome::Rejected, Outcome::Received] {
+        let late = process.ledger.resolve(&decision(&first, settlement)).await;
         assert_eq!(late, Ok(Recorded::Refused), "the person looked into the first attempt");
     }
-    let answer = process.ledger.decide(&decision(&second, Settlement::Done)).await;
+    let answer = process.ledger.resolve(&decision(&second, Outcome::Done)).await;
     assert_eq!(answer, Ok(Recorded::Recorded));
 }
 
 async fn a_decision_that_is_repeated_is_recorded_once(scene: Scene) {
     let (process, signal) = doubted(&scene, "s-1").await;
-    let done = decision(&signal, Settlement::Done);
+    let done = decision(&signal, Outcome::Done);
     for _ in 0..2 {
-        assert_eq!(process.ledger.decide(&done).await, Ok(Recorded::Recorded));
+        assert_eq!(process.ledger.resolve(&done).await, Ok(Recorded::Recorded));
     }
-    let other = process.ledger.decide(&decision(&signal, Settlement::Rejected)).await;
+    let other = process.ledger.resolve(&decision(&signal, Outcome::Rejected)).await;
     assert_eq!(other, Ok(Recorded::Refused));
     let lines = process.ledger.audit(Some(&signal.id), 10).await.expect("audit");
     assert_eq!(lines.iter().filter(|line| line.what == "done").count(), 1, "{lines:?}");
@@ -125,9 +124,9 @@ async fn a_decision_and_the_leader_s_resolution_exclude_each_other(scene: Scene)
     for race in 0..RACES {
         let (process, signal) = doubted(&scene, &format!("s-{race}")).await;
         let token = process.look().await.version.token;
-        let looked_up = settle(&*process.ledger, &token, &signal, Settlement::Done);
-        let rejected = decision(&signal, Settlement::Rejected);
-        let (looked_up, decided) = tokio::join!(looked_up, process.ledger.decide(&rejected));
+        let looked_up = record(&*process.ledger, &token, &signal, Outcome::Done);
+        let rejected = decision(&signal, Outcome::Rejected);
+        let (looked_up, decided) = tokio::join!(looked_up, process.ledger.resolve(&rejected));
         let state = state(&process, &signal).await;
         match (looked_up, decided) {
             (Some(Recorded::Recorded), Ok(Recorded::Refused)) => assert_eq!(state, SignalState::Done),
@@ -145,16 +144,16 @@ async fn every_change_has_a_line_in_the_audit(scene: Scene) {
     let noted = Report {
         id: first.id.clone(),
         attempt: 1,
-        settlement: Settlement::Received,
+        settlement: Outcome::Received,
         note: Some("connection refused".to_owned()),
     };
-    process.ledger.settle(&token, &[noted]).await.expect("settle");
+    process.ledger.record(&token, &[noted]).await.expect("settle");
     let second = claim(&*process.ledger, &token).await;
-    settle(&*process.ledger, &token, &second, Settlement::InDoubt).await;
+    record(&*process.ledger, &token, &second, Outcome::InDoubt).await;
     // A service that was handed it says what became of it.
-    let sent = [report(&second, Settlement::Sent)];
-    process.ledger.settle_by(&token, &sent, Some(&client())).await.expect("settle");
-    process.ledger.decide(&decision(&second, Settlement::Done)).await.expect("decide");
+    let sent = [report(&second, Outcome::Sent)];
+    process.ledger.record_by(&token, &sent, Some(&client())).await.expect("settle");
+    process.ledger.resolve(&decision(&second, Outcome::Done)).await.expect("decide");
     // A repetition changes nothing.
     super::offer(&*process.ledger, &signal("s-1")).await;
 

@@ -6,7 +6,7 @@ use crate::recover::{Purpose, recover};
 use crate::shared::Shared;
 use domain::alert::Report;
 use domain::lease::Epoch;
-use domain::member::{Beat, Member};
+use domain::member::{Heartbeat, Member};
 use domain::metrics::Fact;
 use domain::ports::StoreError;
 use domain::settings::{Differing, SharedSettings};
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// The alert for a late heartbeat is at 30 s; three beats fit, however long the lease.
 const BEAT_MAX: Duration = Duration::from_secs(10);
 /// How often an instance with this LEADER_TTL writes its line of the instance table.
-pub fn beat_interval(ttl: Duration) -> Duration {
+pub fn heartbeat_interval(ttl: Duration) -> Duration {
     ttl.min(BEAT_MAX)
 }
 
@@ -33,10 +33,10 @@ pub(crate) struct IdInUse {
 }
 
 /// Beats until the coordinator stops; ends early only when another process owns the id.
-pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
+pub(crate) async fn heartbeat(shared: Arc<Shared>) -> Result<(), IdInUse> {
     shared.beating.store(true, Ordering::Relaxed);
     let _mark = Mark(&shared);
-    let interval = beat_interval(shared.settings.ttl);
+    let interval = heartbeat_interval(shared.settings.ttl);
     let mut seen = shared.leadership.subscribe();
     let mut ability = shared.ability.subscribe();
     let mut failing = false;
@@ -44,7 +44,7 @@ pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
     let mut differing = Vec::new();
     let mut rechecked = Instant::now();
     loop {
-        let standing = seen.borrow_and_update().standing;
+        let state = seen.borrow_and_update().state;
         if seen.borrow().stopped {
             return Ok(());
         }
@@ -78,17 +78,17 @@ pub(crate) async fn beat(shared: Arc<Shared>) -> Result<(), IdInUse> {
             rechecked = Instant::now();
             recheck(&shared).await;
         }
-        let changed = wait_for_change(&mut seen, standing);
+        let changed = wait_for_change(&mut seen, state);
         // The sender lives in `shared`, which this task holds.
         let able = async { drop(ability.changed().await) };
         tokio::select! { biased; () = sleep_until(next) => {}, () = changed => {}, () = able => {} }
     }
 }
 
-/// A standing that operators should see now rather than at the next beat.
-async fn wait_for_change(seen: &mut watch::Receiver<crate::Leadership>, standing: domain::member::Standing) {
+/// A state that operators should see now rather than at the next beat.
+async fn wait_for_change(seen: &mut watch::Receiver<crate::Leadership>, state: domain::member::MemberState) {
     // The sender lives in `shared`, which this task holds.
-    let _ = seen.wait_for(|now| now.standing != standing || now.stopped).await;
+    let _ = seen.wait_for(|now| now.state != state || now.stopped).await;
 }
 
 /// A standby whose disk is full should say so before it is needed.
@@ -103,7 +103,7 @@ async fn check_memory(shared: &Shared) {
     }));
 }
 
-async fn once(shared: &Shared) -> Result<Beat, StoreError> {
+async fn once(shared: &Shared) -> Result<Heartbeat, StoreError> {
     let settings = &shared.settings;
     let Report { snapshot, alerts } = shared.report();
     let member = Member {
@@ -111,7 +111,7 @@ async fn once(shared: &Shared) -> Result<Beat, StoreError> {
         nonce: settings.nonce,
         host: settings.host.clone(),
         address: settings.address.clone(),
-        standing: snapshot.view.standing,
+        state: snapshot.view.state,
         epoch: snapshot.view.epoch.unwrap_or(Epoch(0)),
         fallback: snapshot.view.fallback,
         alerts: alerts.overall,
@@ -121,7 +121,7 @@ async fn once(shared: &Shared) -> Result<Beat, StoreError> {
         cannot_lead: shared.ability.missing(),
     };
     let started = Instant::now();
-    let answer = timeout(settings.heartbeat, shared.state_store.beat(&member)).await;
+    let answer = timeout(settings.heartbeat, shared.state_store.heartbeat(&member)).await;
     if matches!(answer, Ok(Ok(_))) {
         shared.commits.committed(started.elapsed());
     }
@@ -131,7 +131,7 @@ async fn once(shared: &Shared) -> Result<Beat, StoreError> {
     }
 }
 
-fn heard(shared: &Shared, beat: &Beat) {
+fn heard(shared: &Shared, beat: &Heartbeat) {
     shared.record(Fact::Heartbeat { at_ms: clock::calendar_ms() });
     shared.record(Fact::ChangesLastHour(beat.changes_last_hour));
     if let Some(at_ms) = beat.forgot_ms {
@@ -172,7 +172,7 @@ async fn compare(shared: &Shared, interval: Duration, known: &mut Vec<Differing>
 /// A leader's recovery is the elector's business; a standby only wants to know whether it could lead.
 async fn recheck(shared: &Shared) {
     let failed = matches!(&*shared.recovered.borrow(), Some(Err(_)));
-    if failed && !shared.leadership.borrow().standing.leads() {
+    if failed && !shared.leadership.borrow().state.leads() {
         let _ = recover(shared, Purpose::Readiness).await;
     }
 }

@@ -1,12 +1,12 @@
 //! What people decide, and the kill switch. None of it needs a leader.
 
-use super::settle::{move_on, recorded};
+use super::record::{move_on, recorded};
 use super::{DISPATCH, no_switch};
 use crate::listen::{Hint, channel};
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
-use domain::ledger::{Actor, Settlement};
-use domain::ports::{Decision, Recorded, StoreError, Switch, Switched};
+use domain::ledger::{Actor, Outcome};
+use domain::ports::{Recorded, Resolution, StoreError, Switch, Switched};
 
 /// $1 group, $2 id, $3 attempt, $4 state, $5 reason, $6 who, $7 from where, $8 hint. As a report of the leader, and
 /// what leads from where is stricter.
@@ -49,11 +49,11 @@ const SWITCH: &str = concat!(
     ", $6) END FROM was"
 );
 
-pub(super) async fn decide(store: &PostgresStore, decision: &Decision) -> Result<Recorded, StoreError> {
-    let Decision { id, attempt, settlement, actor, reason } = decision;
+pub(super) async fn resolve(store: &PostgresStore, decision: &Resolution) -> Result<Recorded, StoreError> {
+    let Resolution { id, attempt, settlement, actor, reason } = decision;
     match settlement {
-        Settlement::Done | Settlement::Rejected | Settlement::Received => {}
-        Settlement::Sent | Settlement::InDoubt => return Ok(Recorded::Refused),
+        Outcome::Done | Outcome::Rejected | Outcome::Received => {}
+        Outcome::Sent | Outcome::InDoubt => return Ok(Recorded::Refused),
     }
     let statement = store
         .me

@@ -7,13 +7,13 @@ use core::time::Duration;
 
 /// The row as last read, and since when it has been seen unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Sighting {
+pub(super) struct Reading {
     pub(super) row: Observation,
     /// Receipt of the first reply that showed this version (M9, M14).
     pub(super) since: Time,
 }
 
-impl Sighting {
+impl Reading {
     /// Takes in a reply received at `now`: any difference in the version starts the wait anew.
     pub(super) fn update(seen: &mut Option<Self>, row: Observation, now: Time) {
         let since = match seen {

@@ -9,8 +9,8 @@ use crate::state_store::SqliteStore;
 use crate::statement::Statement;
 use crate::stored::{bytes, now_ms};
 use domain::lease::Token;
-use domain::ledger::{Actor, Settlement};
-use domain::ports::{Decision, Recorded, Report, StoreError};
+use domain::ledger::{Actor, Outcome};
+use domain::ports::{Recorded, Report, Resolution, StoreError};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ macro_rules! move_on {
     };
 }
 
-/// As `Settlement::leads_from` has it.
+/// As `Outcome::leads_from` has it.
 pub(super) const SETTLE: &str = move_on!(
     "(s.state = 'claimed' AND s.claim = ?4) \
      OR (s.state = 'sent' AND report.state IN ('done', 'rejected', 'in_doubt')) \
@@ -58,7 +58,7 @@ pub(super) const SETTLE: &str = move_on!(
 );
 
 /// See [`domain::ports::SignalLedger::settle`].
-pub(super) async fn settle(
+pub(super) async fn record(
     store: &SqliteStore,
     token: &Token,
     reports: &[Report],
@@ -71,7 +71,7 @@ pub(super) async fn settle(
         .map(|report| json_of(report.id.as_str(), report.attempt, report.settlement, report.note.as_deref()));
     let statement = effect(SETTLE, store, token);
     let by = by.map_or_else(|| actor::own(&store.config), actor::kept);
-    let recorded = record(&store.work, statement, all.collect(), by).await?;
+    let recorded = write(&store.work, statement, all.collect(), by).await?;
     if recorded.is_empty() && !may_still_act(store, token).await? {
         return Ok(None);
     }
@@ -82,20 +82,20 @@ pub(super) async fn settle(
 }
 
 /// See [`domain::ports::SignalLedger::decide`].
-pub(super) async fn decide(
+pub(super) async fn resolve(
     session: &Session,
     config: &SqliteConfig,
-    decision: &Decision,
+    decision: &Resolution,
 ) -> Result<Recorded, StoreError> {
     const SQL: &str = move_on!(
         "(s.state = 'in_doubt' AND report.state IN ('done', 'rejected', 'received')) \
          OR (s.state = 'sent' AND report.state IN ('done', 'rejected'))",
         "true"
     );
-    let Decision { id, attempt, settlement, actor, reason } = decision;
+    let Resolution { id, attempt, settlement, actor, reason } = decision;
     match settlement {
-        Settlement::Done | Settlement::Rejected | Settlement::Received => {}
-        Settlement::Sent | Settlement::InDoubt => return Ok(Recorded::Refused),
+        Outcome::Done | Outcome::Rejected | Outcome::Received => {}
+        Outcome::Sent | Outcome::InDoubt => return Ok(Recorded::Refused),
     }
     // Nothing is sent by a decision: no token.
     let statement = Statement::new(SQL)
@@ -105,17 +105,17 @@ pub(super) async fn decide(
         .bind(None::<String>)
         .bind(None::<i64>);
     let report = json!([json_of(id.as_str(), *attempt, *settlement, Some(reason))]);
-    let recorded = record(session, statement, report, actor::kept(actor)).await?;
+    let recorded = write(session, statement, report, actor::kept(actor)).await?;
     Ok(if recorded.is_empty() { Recorded::Refused } else { Recorded::Recorded })
 }
 
-fn json_of(id: &str, attempt: u32, settlement: Settlement, note: Option<&str>) -> Value {
+fn json_of(id: &str, attempt: u32, settlement: Outcome, note: Option<&str>) -> Value {
     let note = note.map(actor::note);
     json!({"id": id, "attempt": attempt, "state": settlement.state().as_str(), "note": note})
 }
 
 /// The ids of the signals that stand as they were reported.
-async fn record(
+async fn write(
     session: &Session,
     statement: Statement,
     reports: Value,

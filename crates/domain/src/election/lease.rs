@@ -1,13 +1,13 @@
 //! The lease as this instance knows it, and the requests to the state store: read, claim, renew, release. The renewal and
 //! the poll have a timer each, and only the renewal moves the renewal's.
 
-use super::command::{CallId, Command, RowRequest};
+use super::command::{CallId, Command, LeaseRequest};
 use super::config::{Config, Epochs};
-use super::event::RowAnswer;
+use super::event::LeaseAnswer;
 use super::hints::{Cause, Hints};
 use super::lane::{Attempt, Context, Due, LeaseNews, LeaseWork};
+use super::reading::Reading;
 use super::role::{Candidacy, Leadership, Role};
-use super::sighting::Sighting;
 use crate::id::ClaimId;
 use crate::lease::{Epoch, Observation, Seq, Timeline, Token};
 use crate::ports::{Claim, ClaimRequest, Noted, Release, Renewal, StoreError};
@@ -18,7 +18,7 @@ use core::ops::Range;
 /// What is known of the lease, and the call under way.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct LeaseLane {
-    seen: Option<Sighting>,
+    seen: Option<Reading>,
     /// What was seen is from before the own term that has just ended: read before running again.
     outdated: bool,
     /// This instance knows that the lease has changed, or may have: read it as soon as the lane is free.
@@ -230,7 +230,7 @@ impl LeaseLane {
         let (kind, request) = match (work, cx.role) {
             (LeaseWork::Release, _) => {
                 let PendingRelease { token, seq, reason } = self.release.clone()?;
-                (Kind::Release, RowRequest::Release { token, seq, reason })
+                (Kind::Release, LeaseRequest::Release { token, seq, reason })
             }
             (LeaseWork::Renew, Role::Leader(leadership)) => {
                 let term = self.term.as_mut()?;
@@ -239,25 +239,25 @@ impl LeaseLane {
                 // Not sent when its lease is over, however long a connection took (M17).
                 timeout = timeout.min(leadership.deadline.since(now));
                 let (token, seq, current) = (leadership.token, term.seq, term.current);
-                (Kind::Renew(token, seq), RowRequest::Renew { token, seq, current })
+                (Kind::Renew(token, seq), LeaseRequest::Renew { token, seq, current })
             }
             (LeaseWork::Note, _) => {
                 let found = self.behind.take()?;
-                (Kind::Note(found.claim), RowRequest::Note { found, known: self.epochs.floor() })
+                (Kind::Note(found.claim), LeaseRequest::Note { found, known: self.epochs.floor() })
             }
             (LeaseWork::Claim, Role::Candidate(candidacy)) => {
-                (Kind::Claim, RowRequest::Claim(self.claim(now, candidacy, cx.config)?))
+                (Kind::Claim, LeaseRequest::Claim(self.claim(now, candidacy, cx.config)?))
             }
             (LeaseWork::Read(cause), _) => {
                 self.hints.answered_by(cause, now, cx.config);
                 self.read = false;
-                (Kind::Read, RowRequest::Observe)
+                (Kind::Read, LeaseRequest::Observe)
             }
             // Due in these roles only.
             (LeaseWork::Renew | LeaseWork::Claim, _) => return None,
         };
         self.call = Some(Call { id, sent: now, kind });
-        Some(Command::Row { call: id, timeout, request })
+        Some(Command::Lease { call: id, timeout, request })
     }
 
     fn claim(&mut self, now: Time, candidacy: &Candidacy, config: &Config) -> Option<ClaimRequest> {
@@ -295,11 +295,11 @@ impl LeaseLane {
         &mut self,
         now: Time,
         id: CallId,
-        answer: Result<RowAnswer, StoreError>,
+        answer: Result<LeaseAnswer, StoreError>,
         cx: Context,
     ) -> LeaseNews {
         let Some(call) = self.call.take_if(|call| call.id == id) else { return LeaseNews::Nothing };
-        if answer == Ok(RowAnswer::NotSent) {
+        if answer == Ok(LeaseAnswer::NotSent) {
             return self.not_sent(&call);
         }
         self.answered = answer.is_ok().then_some(now);
@@ -313,11 +313,11 @@ impl LeaseLane {
         }
     }
 
-    fn succeeded(&mut self, now: Time, call: &Call, answer: RowAnswer, cx: Context) -> LeaseNews {
+    fn succeeded(&mut self, now: Time, call: &Call, answer: LeaseAnswer, cx: Context) -> LeaseNews {
         match answer {
-            RowAnswer::Observed(row) => self.observed(now, row, cx),
-            RowAnswer::Claim(Claim::Granted(token)) => self.granted(now, token, Seq(0), token.timeline, cx),
-            RowAnswer::Claim(Claim::Lost) => {
+            LeaseAnswer::Observed(row) => self.observed(now, row, cx),
+            LeaseAnswer::Claim(Claim::Granted(token)) => self.granted(now, token, Seq(0), token.timeline, cx),
+            LeaseAnswer::Claim(Claim::Lost) => {
                 if let Some(own) = &mut self.own {
                     own.abandoned = true;
                 }
@@ -325,8 +325,8 @@ impl LeaseLane {
                 LeaseNews::AttemptFailed(Attempt::Lost)
             }
             // Taken in before: the state store did not answer.
-            RowAnswer::NotSent => LeaseNews::Nothing,
-            RowAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten }) => {
+            LeaseAnswer::NotSent => LeaseNews::Nothing,
+            LeaseAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten }) => {
                 // Also when the term has ended since: a backup from before this renewal must be noticed (M23).
                 if let Kind::Renew(token, seq) = call.kind {
                     self.epochs.saw(token, seq);
@@ -337,19 +337,19 @@ impl LeaseLane {
                 self.renew_at = call.sent + cx.config.heartbeat;
                 LeaseNews::Renewed { timeline, sent: call.sent, forgotten, resign }
             }
-            RowAnswer::Renewal(Renewal::Superseded) => LeaseNews::Superseded,
-            RowAnswer::Renewal(Renewal::OtherTimeline(current)) => {
+            LeaseAnswer::Renewal(Renewal::Superseded) => LeaseNews::Superseded,
+            LeaseAnswer::Renewal(Renewal::OtherTimeline(current)) => {
                 self.on_timeline(now, current);
                 LeaseNews::Nothing
             }
-            RowAnswer::Note(noted) => {
+            LeaseAnswer::Note(noted) => {
                 match (noted, &call.kind) {
                     (Noted::Noted, Kind::Note(claim)) => self.noted = Some(*claim),
                     (Noted::Noted | Noted::Superseded, _) => self.read = true,
                 }
                 LeaseNews::Nothing
             }
-            RowAnswer::Release(release) => {
+            LeaseAnswer::Release(release) => {
                 self.read = true;
                 match (release, self.release.take()) {
                     // A backup from before this release is noticed (M23).
@@ -418,7 +418,7 @@ impl LeaseLane {
         let behind = holds && !cx.stopping && self.epochs.are_beyond(token, seq);
         let own = self.own.is_some_and(|own| own.claim == token.claim);
         self.behind = behind.then_some(token);
-        Sighting::update(&mut self.seen, row, now);
+        Reading::update(&mut self.seen, row, now);
         self.outdated = false;
         if let Role::Leader(leadership) = cx.role {
             if leadership.token.claim != token.claim || released {

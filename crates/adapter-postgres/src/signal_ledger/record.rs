@@ -31,7 +31,7 @@ pub(super) use recorded;
 ///
 /// `asked` has the signals under a lock, as they are and not as the statement's snapshot has them. The lock is also a
 /// write, whose commit waits for the synchronous standby: what stands already is told as durably as what is new.
-/// What leads from where is `Settlement::leads_from`. By the claim and not the whole token: a leader that carried
+/// What leads from where is `Outcome::leads_from`. By the claim and not the whole token: a leader that carried
 /// its row to a new timeline has the claims it had. That the token is the row's, the fence has checked.
 pub(crate) const SETTLE: &str = concat!(
     with_fence!(
@@ -68,7 +68,7 @@ pub(crate) const SETTLE: &str = concat!(
     " ON true"
 );
 
-pub(super) async fn settle(
+pub(super) async fn record(
     store: &PostgresStore,
     token: &Token,
     reports: &[Report],

@@ -79,7 +79,11 @@ fn a_leader_that_leads_again_is_no_success() {
     group.wait_active("a");
     group.wait_lead(0);
     group.start("b");
-    group.wait_ready("b");
+    until("the instance table lists b as a standby", || {
+        let status = group.json("a", "/status");
+        let instances = status["instances"].as_array().expect("a list");
+        instances.iter().any(|one| one["id"] == "b" && one["state"] == "standby").then_some(())
+    });
     group.process("b").signal(Signal::STOP);
     let said = group.command(&["step-down", "--reason", "kernel update"]);
     assert_eq!(said.code, Some(1), "{said:?}");

@@ -95,8 +95,8 @@ impl Host for Container {
                 let options = KillContainerOptionsBuilder::new().signal(signal).build();
                 engine.kill_container(container.id(), Some(options))
             };
-            // The engine reaches the first process only, and PostgreSQL's sessions say goodbye when that has gone. So it
-            // is frozen until they are killed. In a paused container nothing can be executed.
+            // The engine's signals reach the first process only, and PostgreSQL's sessions send a goodbye after its
+            // end. So it is frozen until they are killed. In a paused container nothing can be executed.
             if !self.paused {
                 kill("SIGSTOP").await.map_err(|error| sentence(&error))?;
                 let others = ExecCommand::new(KILL_OTHERS).with_cmd_ready_condition(CmdWaitFor::exit());

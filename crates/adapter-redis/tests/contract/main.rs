@@ -12,14 +12,16 @@ use adapter_redis::RedisStore;
 use contract::{Case, LeaderStores, Opening, TicketTamper, leader_store};
 use domain::id::GroupId;
 use domain::ports::LeaderStore;
-use server::{Operator, Server};
+use server::Operator;
 use std::process::ExitCode;
 use std::sync::Arc;
+use testkit::backend;
 
-/// The server of the suite. This adapter's own cases start separate ones, because they disturb them.
+/// The server of the suite, in a container or a child process. This adapter's own cases start child processes, because
+/// they configure them, freeze them and connect them to each other.
 struct Redis {
     operator: Operator,
-    server: Server,
+    server: backend::Redis,
 }
 
 #[async_trait::async_trait]
@@ -51,8 +53,8 @@ macro_rules! own {
 
 fn main() -> ExitCode {
     let redis = async {
-        let server = Server::start(&[]).await;
-        Redis { operator: server.operator().await, server }
+        let server = backend::redis();
+        Redis { operator: Operator::connect(&server.url()).await, server }
     };
     let own = own![
         tickets::prefixes_are_apart,

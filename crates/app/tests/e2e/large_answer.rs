@@ -32,7 +32,7 @@ const SENDING: &str = "\
 
 #[test]
 fn a_leader_that_is_stopped_while_it_reads_its_claim_is_superseded() {
-    let servers = Servers::start();
+    let servers = Servers::start_without_relay();
     let mut group = without_limits(&servers);
     let proxy = block_on(Proxy::start(servers.postgres.address()));
     let leader = through(&group, &servers, &proxy, "a");
@@ -62,7 +62,7 @@ fn a_leader_that_is_stopped_while_it_reads_its_claim_is_superseded() {
 
 #[test]
 fn a_leader_that_is_stopped_while_it_reads_what_it_takes_over_is_superseded() {
-    let servers = Servers::start();
+    let servers = Servers::start_without_relay();
     let mut group = without_limits(&servers);
     group.start("a");
     group.wait_active("a");

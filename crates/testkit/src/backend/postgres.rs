@@ -89,10 +89,12 @@ fn start(way: Way, settings: &[&str]) -> Postgres {
         Way::Container { host } => {
             let ready = ready(&host, port);
             let arguments = arguments(&settings);
+            let engine_host = host.clone();
             let make = move || {
                 Container::new(Image {
                     repository: KIND.image,
                     tag: KIND.tag,
+                    host: engine_host,
                     port: PORT,
                     host_port: port,
                     environment: vec![("POSTGRES_PASSWORD", PASSWORD)],

@@ -55,12 +55,13 @@ pub fn redis() -> Redis {
             },
             ready,
         ),
-        Way::Container { .. } => Server::start(
+        Way::Container { host } => Server::start(
             KIND.name,
             move || {
                 Container::new(Image {
                     repository: KIND.image,
                     tag: KIND.tag,
+                    host,
                     port: PORT,
                     host_port: port,
                     environment: Vec::new(),

@@ -27,28 +27,33 @@ pub const REMEDY: &str =
 
 /// The manifests and the packages; then the API, if the program for that is installed.
 pub fn check(workspace: &Workspace) -> Findings {
-    let packages = MetadataCommand::new()
-        .current_dir(workspace.root())
-        .no_deps()
-        .other_options(["--locked".to_owned()])
-        .exec()
-        .map_err(|error| vec![format!("cargo metadata: {error}")])?
-        .packages;
-    let mut problems = Vec::new();
-    for name in PUBLISHED {
-        match packages.iter().find(|package| package.name.as_str() == name) {
-            Some(package) => problems.extend(missing(package)),
-            None => {
-                problems.push(format!("{name} is not a member: correct the list in xtask/src/registry.rs"))
-            }
-        }
-    }
+    let mut problems = facts_missing(workspace).map_err(|problem| vec![problem])?;
     match packaged(workspace).and_then(|()| files_left_out(workspace)) {
         Ok(left_out) => problems.extend(left_out),
         Err(problem) => problems.push(problem),
     }
     let api = public_api(workspace)?;
     listed(problems, api)
+}
+
+/// The facts that the manifests of the published crates lack.
+fn facts_missing(workspace: &Workspace) -> Result<Vec<String>, String> {
+    let metadata = MetadataCommand::new()
+        .current_dir(workspace.root())
+        .no_deps()
+        .other_options(["--locked".to_owned()])
+        .exec()
+        .map_err(|error| format!("cargo metadata: {error}"))?;
+    let mut problems = Vec::new();
+    for name in PUBLISHED {
+        match metadata.packages.iter().find(|package| package.name.as_str() == name) {
+            Some(package) => problems.extend(missing(package)),
+            None => {
+                problems.push(format!("{name} is not a member: correct the list in xtask/src/registry.rs"));
+            }
+        }
+    }
+    Ok(problems)
 }
 
 /// What the manifest of a published crate lacks.
@@ -133,5 +138,12 @@ mod tests {
         let found = missing(&package(FACADE, &format!(r#","keywords":{words},"categories":["a"]"#)));
         assert!(found.contains(&format!("{FACADE} has no 1 to 5 keywords")), "{found:?}");
         assert!(!found.iter().any(|problem| problem.contains("categories")), "{found:?}");
+    }
+
+    #[test]
+    fn the_packages_of_this_checkout_are_complete() {
+        let workspace = Workspace::find().expect("tests run under cargo");
+        assert_eq!(facts_missing(&workspace), Ok(Vec::new()));
+        assert_eq!(files_left_out(&workspace), Ok(Vec::new()));
     }
 }

@@ -12,6 +12,7 @@ use domain::lease::TTL_DEFAULT;
 use domain::metrics::SignalsConfig;
 use domain::ports::{Migrate, Recovery};
 use domain::settings::SharedSettings;
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -205,6 +206,19 @@ impl Builder {
         };
         create(&directory)?;
         EpochFile::open(&directory, self.database.kind(), group).map(Some).map_err(StartError::Epochs)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { group, database, id, ttl, data_dir, .. } = self;
+        f.debug_struct("Builder")
+            .field("group", group)
+            .field("database", database)
+            .field("id", id)
+            .field("ttl", ttl)
+            .field("data_dir", data_dir)
+            .finish_non_exhaustive()
     }
 }
 

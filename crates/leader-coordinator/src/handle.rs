@@ -2,6 +2,7 @@
 
 use crate::stores::Stores;
 use domain::identity::Identity;
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -85,5 +86,11 @@ impl Deref for Coordinator {
 
     fn deref(&self) -> &Self::Target {
         &self.driver
+    }
+}
+
+impl fmt::Debug for Coordinator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coordinator").field("identity", &self.identity).finish_non_exhaustive()
     }
 }

@@ -52,7 +52,7 @@
 //!   leads.
 //!
 //! It is never enough that a process knows that it leads: it may be paused between that moment and its write. Call
-//! [`Leader::fence`] before every effect and put the token into the statement.
+//! [`Leader::token`] before every effect and put the token into the statement.
 //!
 //! # Features
 //! | feature | adds |
@@ -67,6 +67,7 @@
 //! With `postgres` alone no SQLite is compiled. The crate needs Linux, because its clock is `CLOCK_BOOTTIME`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(

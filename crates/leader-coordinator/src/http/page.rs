@@ -11,6 +11,7 @@ use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId};
 use domain::member::{MemberSeen, Term};
 use domain::metrics::Refusal;
 use domain::ports::{ListQuery, MemberStore, Recorded, Report, SignalClaim, StoreError, Submit};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -80,6 +81,12 @@ impl Page {
         let members = tokio::time::timeout(LOOK_UP_AGAIN, self.members.members()).await.ok()?.ok()?;
         let line = members.into_iter().find(|seen| seen.member.id == *leader)?;
         Some(line.member.address)
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page").field("instance", self.coordinator.id()).finish_non_exhaustive()
     }
 }
 

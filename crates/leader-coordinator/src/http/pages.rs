@@ -6,6 +6,7 @@ use adapter_http::SignalPages;
 use adapter_otel::Exposition;
 use axum::Router;
 use coordinator::Ledger;
+use std::fmt;
 use std::sync::Arc;
 
 /// Settings of the pages; see [`Coordinator::pages`].
@@ -62,5 +63,15 @@ impl Pages {
         });
         let pages = adapter_http::Pages { hosts, signals: served, ..adapter_http::Pages::default() };
         Ok(adapter_http::router(page, pages))
+    }
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { coordinator, hosts, signals: _ } = self;
+        f.debug_struct("Pages")
+            .field("coordinator", coordinator)
+            .field("hosts", hosts)
+            .finish_non_exhaustive()
     }
 }

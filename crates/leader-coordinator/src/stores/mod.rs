@@ -21,6 +21,7 @@ use crate::epochs::StoreKind;
 use crate::error::OpenError;
 use domain::identity::Identity;
 use domain::ports::{LeaderStore, Recovery, SignalLedger, StateStore};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -141,6 +142,12 @@ impl Stores {
         if let Some(redis) = &self.redis {
             redis.close().await;
         }
+    }
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").field("identity", &self.state.identity()).finish_non_exhaustive()
     }
 }
 

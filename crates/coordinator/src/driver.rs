@@ -6,8 +6,9 @@
 
 use crate::clock::{self, Alarm, of_this_process};
 use crate::complaints::{Effect, Trouble};
+use crate::keep::{keep_asked, keep_granted};
 use crate::leadership::Leadership;
-use crate::memory::{keep_asked, keep_granted, kept_within};
+use crate::memory::kept_within;
 use crate::notice::{Notice, NoticeKind};
 use crate::recover::{Purpose, recover};
 use crate::shared::Shared;
@@ -353,9 +354,9 @@ impl Driver {
             }
             Report::Fault(fault) => {
                 self.shared.record(Fact::TicketFault);
-                tracing::warn!(%fault, "the leader store holds a ticket that no instance can have written; it is not waited for");
+                tracing::warn!(%fault, "the leader store holds a ticket that no instance can have written; ignored");
             }
-            Report::Stopped => tracing::info!("stopped: everything is given back"),
+            Report::Stopped => tracing::info!("stopped: everything is released"),
         }
     }
 
@@ -378,7 +379,7 @@ impl Driver {
             LossReason::Forgotten => {
                 tracing::warn!(
                     epoch = epoch.0,
-                    "given back: the state store has forgotten, and the next epoch is larger"
+                    "releasing the lease: the state store has forgotten, and the next epoch is larger"
                 );
             }
         }
@@ -436,8 +437,8 @@ async fn lease_call(store: &dyn LeaseStore, request: LeaseRequest) -> Result<Lea
                 tracing::error!(
                     found = found.epoch.0,
                     known = known.0,
-                    "the state store has forgotten (a backup was restored): its lease row is behind one that this instance \
-                     has seen. The leader is asked to give the lease back; signals from before are looked up before they \
+                    "the state store has forgotten (a backup was restored): its lease is behind one that this instance \
+                     has seen. The leader will release the lease; signals from before are looked up before they \
                      are sent"
                 );
             }

@@ -64,7 +64,7 @@ impl Coordinator {
         self.shared.urgent.subscribe()
     }
 
-    /// Metrics and alerts of this moment; `None` before the lease row was read for the first time.
+    /// Metrics and alerts of this moment; `None` before the lease was read for the first time.
     pub fn report(&self) -> Option<Report> {
         let started = self.shared.leadership.borrow().started;
         started.then(|| self.shared.report())

@@ -53,6 +53,7 @@ mod election;
 mod error;
 mod handle;
 mod heartbeat;
+mod keep;
 mod leader;
 mod leadership;
 mod ledger;

@@ -1,6 +1,7 @@
 //! Handlers' calls that continue while the dispatcher waits for a request or for an event.
 
 use crate::leadership::Leadership;
+use domain::ledger::Signal;
 use domain::ports::{Answer, SignalLedger};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -9,6 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::Instrument;
 
 /// Waits for `request` while what is `running` continues, so that a slow store holds up no handler. What
 /// ends is kept in `finished`, also when this is dropped.
@@ -87,9 +89,14 @@ pub(super) async fn woken_then<R: Future, T>(
     (woken, Some(beside(running, finished, request).await))
 }
 
-/// The handler's answer. One that does not come in time, or a panic, is no answer: the outcome is unknown.
-pub(super) async fn answered(time_max: Duration, call: impl Future<Output = Answer>) -> Answer {
-    match timeout(time_max, AssertUnwindSafe(call).catch_unwind()).await {
+/// The handler's answer to a call about `signal`. One that does not come in time, or a panic, is no answer: the outcome is unknown.
+pub(super) async fn answered(
+    signal: &Signal,
+    time_max: Duration,
+    call: impl Future<Output = Answer>,
+) -> Answer {
+    let span = tracing::info_span!("signal", id = %signal.id, attempt = signal.attempt);
+    match timeout(time_max, AssertUnwindSafe(call).catch_unwind()).instrument(span).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_panic)) => Answer::unknown("the handler panicked"),
         Err(_) => Answer::unknown(format!("the handler did not answer within {time_max:?}")),

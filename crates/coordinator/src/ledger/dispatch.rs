@@ -27,7 +27,6 @@ use futures_util::stream::FuturesUnordered;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::Instrument;
 
 /// Pause after a failure, so that a leader that has work does not overload a store in trouble.
 const RETRY: Duration = Duration::from_millis(200);
@@ -394,8 +393,8 @@ impl<'a> Round<'a> {
                 return Finished::Executed(signal, Answer { outcome: Outcome::Received, note });
             }
             ledger.record(SignalFact::Sent { waited: waited(&signal) });
-            let call = answered(ledger.settings.handler_time_max, handler.execute(&signal, &token));
-            let answer = at(CrashPoint::Handle, call.instrument(span(&signal))).await;
+            let call = answered(&signal, ledger.settings.handler_time_max, handler.execute(&signal, &token));
+            let answer = at(CrashPoint::Handle, call).await;
             Finished::Executed(signal, answer)
         }));
     }
@@ -415,8 +414,8 @@ impl<'a> Round<'a> {
                         Answer::unknown("leadership ended before it was looked up"),
                     );
                 }
-                let call = answered(time_max, handler.lookup(&signal, &token));
-                let answer = at(CrashPoint::LookUp, call.instrument(span(&signal))).await;
+                let call = answered(&signal, time_max, handler.lookup(&signal, &token));
+                let answer = at(CrashPoint::LookUp, call).await;
                 Finished::LookedUp(signal, answer)
             }));
         }
@@ -486,11 +485,6 @@ impl<'a> Round<'a> {
             *at = (*at).max(later);
         }
     }
-}
-
-/// Around each call of the handler.
-fn span(signal: &Signal) -> tracing::Span {
-    tracing::info_span!("signal", id = %signal.id, attempt = signal.attempt)
 }
 
 /// Leaves what the handler refused, and what has no recorded outcome, to the next leader.

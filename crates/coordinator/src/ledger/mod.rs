@@ -147,7 +147,7 @@ impl fmt::Debug for Ledger {
 impl Ledger {
     /// The ledger `store` of the coordinator's group. Give the coordinator's metrics the same limits
     /// ([`Builder::signals`](crate::Builder::signals)), and use the very object that the coordinator has as its state
-    /// store: with another one, the ledger does not know how far the lease row has come (rule M23).
+    /// store: with another one, the ledger does not know how far the lease has come (rule M23).
     ///
     /// # Errors
     /// [`StartError::Store`] when the store was opened for another group or process than the coordinator.

@@ -1,4 +1,4 @@
-//! A service that nests the pages under a path of its own, over real sockets.
+//! A service that nests the pages under its own path, over real sockets.
 
 use axum::Router;
 use axum::routing::get;

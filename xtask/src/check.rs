@@ -3,7 +3,9 @@
 
 use crate::report::{Findings, Report, listed, one};
 use crate::workspace::{Workspace, output, run as run_command};
-use crate::{arrows, codegen, dashboards, evidence, links, manifests, proof, registry, sources, words, workflows};
+use crate::{
+    arrows, codegen, dashboards, evidence, links, manifests, proof, registry, sources, words, workflows,
+};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 

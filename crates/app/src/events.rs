@@ -35,7 +35,7 @@ pub async fn print(mut notices: Receiver<Notice>, mut finish: oneshot::Receiver<
                 Err(error) => tracing::error!("an event was not printed: {error}"),
             },
             Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "events were missed because standard output is read too slowly")
+                tracing::warn!(missed, "events were missed because standard output is read too slowly");
             }
             Err(RecvError::Closed) => return,
         }

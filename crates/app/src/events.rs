@@ -36,7 +36,7 @@ pub async fn print(mut notices: Receiver<Notice>, mut finish: oneshot::Receiver<
                 None => {}
             },
             Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "events were missed because standard output is read too slowly")
+                tracing::warn!(missed, "events were missed because standard output is read too slowly");
             }
             Err(RecvError::Closed) => return,
         }

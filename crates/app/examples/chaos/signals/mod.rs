@@ -201,7 +201,7 @@ impl Campaign<'_> {
                     self.seen.decided.extend(observed.unanswered);
                     return Ok(observed.listed);
                 }
-                Ok(Open { open, .. }) => {
+                Ok(Remaining { open, .. }) => {
                     let message = format!("{open} signals are open and nothing moves for {PATIENCE:?}");
                     return Err(Stop::Never(message));
                 }
@@ -210,11 +210,11 @@ impl Campaign<'_> {
         }
     }
 
-    fn observe(&mut self) -> Result<Open, String> {
+    fn observe(&mut self) -> Result<Remaining, String> {
         let open = ledger::open(&self.storm.servers.primary.url())?;
         let listed = self.operator.listed()?;
         let unanswered = self.broker.unanswered().difference(&self.seen.decided).cloned().collect();
-        Ok(Open { open, listed, unanswered })
+        Ok(Remaining { open, listed, unanswered })
     }
 
     /// The operator looks each one up in the service's orders and resolves it.
@@ -235,7 +235,7 @@ impl Campaign<'_> {
 
 /// The open signals at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Open {
+struct Remaining {
     /// Open signals without those in doubt and those that wait behind one.
     open: u64,
     /// Signals in doubt, as listed by the instances.
@@ -244,20 +244,20 @@ struct Open {
     unanswered: BTreeSet<(String, u32)>,
 }
 
-impl Open {
+impl Remaining {
     fn names(&self) -> BTreeSet<(String, u32)> {
         self.listed.iter().map(InDoubt::key_and_attempt).collect()
     }
 
     fn disagreements(&self) -> Vec<String> {
         let names = self.names();
-        let named = |what, one: &(String, u32)| format!("{}, attempt {}: {what}", one.0, one.1);
+        let fault = |what, one: &(String, u32)| format!("{}, attempt {}: {what}", one.0, one.1);
         let listed =
-            names.difference(&self.unanswered).map(|one| named("listed, but the broker answered", one));
+            names.difference(&self.unanswered).map(|one| fault("listed, but the broker answered", one));
         let asked = self
             .unanswered
             .difference(&names)
-            .map(|one| named("not answered by the broker, and not listed", one));
+            .map(|one| fault("not answered by the broker, and not listed", one));
         listed.chain(asked).collect()
     }
 }

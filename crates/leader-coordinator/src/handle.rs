@@ -44,6 +44,9 @@ impl Coordinator {
 
     /// The ledger of the group's signals. Spawn [`Ledger::run`](coordinator::Ledger::run) on every instance; the leader
     /// then executes the signals.
+    ///
+    /// # Panics
+    /// Never: all stores are opened with one identity.
     #[cfg(feature = "signals")]
     pub fn ledger(&self, settings: coordinator::LedgerSettings) -> coordinator::Ledger {
         let store = Arc::clone(&self.stores.ledger);

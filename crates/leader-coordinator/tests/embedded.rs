@@ -1,4 +1,4 @@
-//! A service that nests the pages under a path of its own, over real sockets.
+//! A service that nests the pages under its own path, over real sockets.
 
 use axum::Router;
 use axum::routing::get;
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// Longest wait for an event, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn an_embedding_service_serves_the_pages_and_executes_signals() {

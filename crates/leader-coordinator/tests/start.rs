@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Longest wait for an event, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Nothing listens there.
 const NOWHERE: &str = "postgres://desk@127.0.0.1:1/trading";
 

@@ -45,10 +45,10 @@ pub fn described(config: &Config) -> String {
     }
 }
 
-/// Checks a URL of PostgreSQL where settings are judged, before a store is opened.
+/// Checks a URL of PostgreSQL as the adapter will, so that the check of the settings can refuse it.
 ///
 /// # Errors
-/// The reason, which shows no value of the URL.
+/// The reason; it shows no value of the URL.
 pub fn check_postgres_url(url: &str) -> Result<(), String> {
     Postgres::check_url(url)
 }

@@ -1,4 +1,4 @@
-//! `--events-json`: role changes as JSON lines, for checkers outside the process.
+//! `--events-json`: prints role changes as JSON lines, for checkers outside the process.
 
 use crate::lines::Lines;
 use coordinator::{Notice, NoticeKind, clock};
@@ -13,15 +13,15 @@ struct Line {
     ev: &'static str,
     t: u64,
     epoch: u64,
-    /// When the renewal, or the claim that won, was sent.
+    /// Time at which the renewal, or the claim that was granted, was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     t0: Option<u64>,
-    /// When it was confirmed.
+    /// Time at which it was confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     t1: Option<u64>,
 }
 
-/// Prints every notice until `finish` is given, and then what is left.
+/// Prints every notice until `finish` is sent, and then those that are left.
 pub async fn print(mut notices: Receiver<Notice>, mut finish: oneshot::Receiver<()>, output: Lines) {
     loop {
         let next = tokio::select! {
@@ -35,7 +35,9 @@ pub async fn print(mut notices: Receiver<Notice>, mut finish: oneshot::Receiver<
                 Some(Err(error)) => tracing::error!("an event is not printed: {error}"),
                 None => {}
             },
-            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "events were read too slowly"),
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "events were missed because standard output is read too slowly")
+            }
             Err(RecvError::Closed) => return,
         }
     }

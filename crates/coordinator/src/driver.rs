@@ -318,7 +318,7 @@ impl Driver {
     fn report(&mut self, now: Time, report: &Report) {
         let shared = Arc::clone(&self.shared);
         let notice = |kind, at, epoch| shared.notify(Notice { kind, at, epoch });
-        let lease_epoch = || self.elector.row().map_or(Epoch(0), |row| row.version.token.epoch);
+        let lease_epoch = || self.elector.observed_lease().map_or(Epoch(0), |row| row.version.token.epoch);
         match report {
             Report::Ready => notice(NoticeKind::Ready, now, lease_epoch()),
             Report::Elected { token, sent } => {
@@ -388,7 +388,7 @@ impl Driver {
     fn publish(&self, now: Time) {
         let elector = &self.elector;
         let leadership = elector.leadership();
-        let row = elector.row();
+        let row = elector.observed_lease();
         let seen = Leadership {
             state: state(elector),
             leader: elector.leader(now).cloned(),
@@ -471,7 +471,7 @@ async fn ticket_call(store: &dyn LeaderStore, request: TicketRequest) -> Result<
 /// The instance's state, as the instance table shows it.
 fn state(elector: &Elector) -> MemberState {
     match elector.role() {
-        Role::Follower if elector.row().is_none() => MemberState::Starting,
+        Role::Follower if elector.observed_lease().is_none() => MemberState::Starting,
         Role::Follower | Role::Candidate(_) | Role::Stopped => MemberState::Standby,
         Role::Leader(leadership) => match leadership.phase {
             Phase::Recovering { .. } => MemberState::Recovering,

@@ -192,7 +192,7 @@ async fn a_follower_that_knows_more_ends_the_term_and_the_next_number_is_above_a
         now.is_active(coordinator::clock::now()) && now.epoch.is_some_and(|epoch| epoch > Epoch(1))
     });
     assert_eq!(timeout(LONG, next).await.expect("it leads again").expect("it runs").epoch, Some(Epoch(7)));
-    assert!(memory.store.forgot_ms().await.expect("a moment").is_some());
+    assert!(memory.store.lease().await.expect("the lease").forgot_ms.is_some());
     let terms = memory.store.history(9).await.expect("history");
     assert_eq!(terms.iter().map(|term| term.epoch).collect::<Vec<_>>(), [Epoch(7), Epoch(1)]);
     assert_eq!(terms[1].reason.as_deref(), Some("the state store has forgotten"));

@@ -1,4 +1,5 @@
-//! The group's fencing number as this data directory remembers it, in a file that survives the store.
+//! The group's largest epochs and their claim as this data directory remembers them, in a file that survives
+//! the loss of the store.
 
 use async_trait::async_trait;
 use coordinator::EpochMemory;
@@ -13,14 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What the file begins with.
+/// First line of the file.
 const FORMAT: &str = "coordinator epochs, format 1";
-/// The most that a number in it can be: at ten terms, or ten renewals, a second a group reaches it after 3,400 years.
+/// Largest number in the file. At ten terms, or ten renewals, a second, a group reaches it after 3,400 years.
 const NUMBER_MAX: u64 = 1 << 40;
-/// Only the owner reads and writes.
+/// Only the owner may read and write.
 const MODE: u32 = 0o600;
 
-/// Which store the epochs were seen in.
+/// The store in which the epochs were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
     /// One SQLite file.
@@ -30,7 +31,7 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
-    /// With what the names of the files begin.
+    /// Prefix of the files' names.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Sqlite => "epochs-sqlite-",
@@ -51,21 +52,24 @@ impl StoreKind {
 pub struct EpochFile {
     path: PathBuf,
     kept: Epochs,
-    /// What this process has kept, for a file that is deleted while it runs.
+    /// The latest content written by this process, to restore a file that is deleted while it runs.
     latest: Arc<Mutex<Epochs>>,
-    /// The last durable write failed: only one that succeeds proves that the next one can.
+    /// Whether the last durable write failed. Only a successful durable write proves that the next one can
+    /// succeed.
     has_failed: Arc<AtomicBool>,
 }
 
 impl EpochFile {
-    /// Reads the files of `group` in `directory`; none is there before the first claim. A group that was moved from one
-    /// kind of store to the other keeps its numbers growing, and the new store has not forgotten what it never had.
+    /// Reads the files of `group` in `directory`; before the first claim there are none. If a group was moved
+    /// from one kind of store to the other, its numbers continue to grow, and the new store has not forgotten
+    /// what it never had.
     ///
     /// # Errors
-    /// When one cannot be read, or is not what this binary writes: a number that is too low would be dangerous.
+    /// If a file cannot be read, or this binary did not write it: a number that is too low would be
+    /// dangerous.
     pub fn open(directory: &Path, store: StoreKind, group: &GroupId) -> Result<Self, String> {
         let kept_of = |kind: StoreKind| {
-            // A group's name is one of a file too: it has no slash, and is short enough.
+            // A group's name is valid as a file name: it has no slash, and is short enough.
             let path = directory.join(format!("{}{group}", kind.prefix()));
             read(&path)
                 .map(|kept| Self {
@@ -82,7 +86,7 @@ impl EpochFile {
         Ok(Self { kept, latest: Arc::new(Mutex::new(own.kept)), ..own })
     }
 
-    /// A file that belongs to no group: the names of those begin with a [`StoreKind::prefix`].
+    /// A file that belongs to no group: the names of groups' files begin with a [`StoreKind::prefix`].
     fn beside(&self, what: &str) -> PathBuf {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         self.path.with_file_name(format!("{what}-{name}"))
@@ -92,7 +96,7 @@ impl EpochFile {
         Fault::Unwritable { path: self.path.clone(), error }
     }
 
-    /// Until it is dropped, no other process writes the file or its draft.
+    /// Locks the file. Until the lock is dropped, no other process writes the file or its draft.
     fn lock(&self) -> io::Result<File> {
         let lock = OpenOptions::new().create(true).append(true).mode(MODE).open(self.beside("lock"))?;
         flock(&lock, FlockOperation::LockExclusive)?;
@@ -128,7 +132,7 @@ impl EpochFile {
         Ok(())
     }
 
-    /// Durable when it returns. Under the lock.
+    /// Replaces the file. Durable when it returns. Requires the lock.
     fn replace(&self, epochs: Epochs) -> io::Result<()> {
         self.draft(epochs)?.sync_all()?;
         fs::rename(self.beside("draft"), &self.path)?;
@@ -136,9 +140,9 @@ impl EpochFile {
         File::open(directory)?.sync_all()
     }
 
-    /// Reads the file, and creates a file of its size in its directory. Writes it again if it was deleted. Not synced, so
-    /// that it costs the disk nothing, unless a synced write has failed: a
-    /// disk or a quota that is full refuses the write itself.
+    /// Reads the file, and creates a file of its size in its directory. Writes it again if it was deleted. It
+    /// does not sync, so that it costs the disk nothing, unless a synced write has failed: a full disk or
+    /// quota refuses the write itself.
     fn try_write(&self) -> Result<(), Fault> {
         if !self.path.exists() {
             self.write(Epochs::NONE)?;
@@ -179,14 +183,14 @@ async fn blocking(task: impl FnOnce() -> Result<(), Fault> + Send + 'static) -> 
     }
 }
 
-/// What is wrong with a file, and what an operator does about it.
+/// A fault of a file, with the remedy for the operator.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
     #[error(
         "the file of epochs {} cannot be written: {error}. {}", .path.display(), remedy(.error)
     )]
     Unwritable { path: PathBuf, error: io::Error },
-    #[error("the file of epochs {} cannot be read: {error}. This user must be able to read it", .path.display())]
+    #[error("the file of epochs {} cannot be read: {error}. Give this user the permission to read it", .path.display())]
     Unreadable { path: PathBuf, error: io::Error },
     #[error(
         "the file of epochs {} is damaged: {what}. Stop the instance, then replace the file with that of another instance \
@@ -195,17 +199,15 @@ enum Fault {
     )]
     Damaged { path: PathBuf, what: String },
     #[error(
-        "the lease row's {what} is {number}, which no group reaches: repair the row, and then start the instances again"
+        "the lease has the {what} {number}, which no group can reach: repair its row, and then start the instances again"
     )]
     Absurd { what: &'static str, number: u64 },
 }
 
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "Make room there: nothing needs a restart"
-        }
-        _ => "This user must be able to create files in its directory: nothing needs a restart",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "Make room there; no restart is needed",
+        _ => "This user must be able to create files in its directory; no restart is needed",
     }
 }
 
@@ -225,7 +227,7 @@ fn read(path: &Path) -> Result<Epochs, Fault> {
         let number = line.strip_prefix(name).and_then(|number| number.trim_start().parse::<u64>().ok());
         match number {
             Some(number) if number <= NUMBER_MAX => Ok(number),
-            Some(number) => Err(damaged(format!("{name} is {number}, which no group reaches"))),
+            Some(number) => Err(damaged(format!("{name} is {number}, which no group can reach"))),
             None => Err(damaged(format!("it has no number {name}"))),
         }
     };
@@ -233,7 +235,7 @@ fn read(path: &Path) -> Result<Epochs, Fault> {
     let claim = match lines.next().map(|line| line.strip_prefix("claim ").and_then(ClaimId::parse)) {
         Some(Some(claim)) => claim,
         Some(None) => return Err(damaged("it has no claim".to_owned())),
-        // Written by an earlier version.
+        // An earlier version wrote the file.
         None => ClaimId::NIL,
     };
     Ok(Epochs { seen: Epoch(seen), claim, seq: Seq(seq), asked: Epoch(asked) })
@@ -273,7 +275,8 @@ mod tests {
         assert_eq!(moved.kept(), expected, "numbers grow, and the other store has forgotten nothing");
     }
 
-    /// What [`EpochMemory::keep`], [`EpochMemory::check`] and the start of a process say of a file with this content.
+    /// Results of [`EpochMemory::keep`], [`EpochMemory::check`] and the start of a process for a file with
+    /// this content.
     async fn said_of(content: &str) -> [Result<(), String>; 3] {
         let directory = tempfile::tempdir().unwrap();
         let open = || EpochFile::open(directory.path(), StoreKind::Sqlite, &group());
@@ -292,7 +295,7 @@ mod tests {
             (format!("{FORMAT}\nseen 9\nseq x\nasked 9\n"), "it has no number seq"),
             (
                 format!("{FORMAT}\nseen {}\nseq 0\nasked 9\n", u64::MAX),
-                "seen is 18446744073709551615, which no group reaches",
+                "seen is 18446744073709551615, which no group can reach",
             ),
             (format!("{FORMAT}\nseen 9\nseq 1\nasked 9\nclaim x\n"), "it has no claim"),
             (format!("{FORMAT}\nseen 9\nseq 1\nasked {}\n", i64::MAX), "asked is 9223372036854775807, which"),
@@ -319,7 +322,7 @@ mod tests {
         for said in [file.check().await, file.keep(epochs(1, 1)).await] {
             let said = said.unwrap_err();
             assert!(said.contains("epochs-sqlite-g cannot be written: Is a directory"), "{said}");
-            assert!(said.contains("nothing needs a restart"), "{said}");
+            assert!(said.contains("no restart is needed"), "{said}");
         }
         fs::remove_dir(in_the_way).unwrap();
         assert_eq!(file.check().await, Ok(()));
@@ -351,14 +354,14 @@ mod tests {
         let file = EpochFile::open(directory.path(), StoreKind::Sqlite, &group()).unwrap();
         file.keep(epochs(3, 4)).await.unwrap();
         let said = file.keep(epochs(NUMBER_MAX + 1, 4)).await.unwrap_err();
-        assert!(said.contains("the lease row's epoch is 1099511627777"), "{said}");
+        assert!(said.contains("the lease has the epoch 1099511627777"), "{said}");
         assert_eq!(read(&file.path).unwrap(), epochs(3, 4), "the file is as it was");
     }
 
     #[test]
     fn a_full_disk_has_a_remedy() {
         for code in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT] {
-            assert_eq!(remedy(&code.into()), "Make room there: nothing needs a restart");
+            assert_eq!(remedy(&code.into()), "Make room there; no restart is needed");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `coordinator migrate`: the database's schema.
+//! `coordinator migrate`: updates or checks the database's schema.
 
 use super::{ask, open};
 use crate::compose;
@@ -8,7 +8,7 @@ use crate::output::line;
 use domain::SCHEMA_VERSION;
 use domain::ports::{Migrate, Schema};
 
-/// Brings the schema up to date, or only tells its state.
+/// Brings the schema up to date, or only prints its state.
 pub async fn migrate(config: &Config, how: Migrate) -> Result<(), Failure> {
     let stores = open(config)?;
     let answer = ask("the state store", stores.state.migrate(how)).await;

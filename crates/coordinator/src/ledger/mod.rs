@@ -359,7 +359,7 @@ impl Ledger {
     }
 
     fn settled(&self, settlement: Outcome) {
-        self.record(SignalFact::Settled(settlement));
+        self.record(SignalFact::Recorded(settlement));
         self.stirred.notify_one();
     }
 

@@ -7,7 +7,7 @@ use coordinator::{Coordinator, Ended, NoticeKind, clock};
 use domain::id::{InstanceId, Nonce};
 use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
-use domain::member::{Heartbeat, Member, MemberSeen, MemberState, Term};
+use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Release, Renewal, Schema,
     StateStore, StepDown, StoreError,
@@ -80,8 +80,8 @@ impl MemberStore for Scripted {
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
         self.real.history(limit).await
     }
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
-        self.real.forgot_ms().await
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        self.real.lease().await
     }
 }
 

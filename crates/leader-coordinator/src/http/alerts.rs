@@ -1,4 +1,5 @@
-//! Alerts that cannot wait for a scrape: each is posted at once, and again until it has arrived.
+//! Posts alerts that cannot wait for a scrape to the webhook when they happen, and repeats them until they
+//! arrive.
 
 use adapter_http::AlertWebhook;
 use domain::metrics::Urgent;
@@ -8,7 +9,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::sleep;
 
-/// After a first failure; doubles up to [`PAUSE_MAX`].
+/// Pause after the first failure; it doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -21,7 +22,7 @@ pub async fn post_alerts(mut happening: Receiver<(Urgent, i64)>, webhook: AlertW
         if pending.is_empty() {
             match happening.recv().await {
                 Ok((urgent, at_ms)) => pending.extend([(urgent, at_ms)]),
-                // Only the latest of each kind counts, and the latest are still to come.
+                // Only the latest of each kind counts, and the latest have not been received yet.
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
             }

@@ -1,5 +1,4 @@
-//! The backend of the pages: the coordinator, the instance table and the ledger. The program and embedding services use
-//! it, so that both serve the same pages.
+//! [`Page`]: the data of the HTTP pages, from the coordinator and the state store.
 
 use adapter_http::{Backend, LeaderView, Pull, Reported};
 use adapter_otel::Exposition;
@@ -15,18 +14,18 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How soon the leader's address is looked up again when the instance table did not have it.
-const LOOK_UP_AGAIN: Duration = Duration::from_secs(2);
+/// Pause before the leader's address is read again if the instance table did not contain it.
+const READ_AGAIN: Duration = Duration::from_secs(2);
 
-/// Lines of the audit that a signal's page shows: a signal has some ten.
+/// Most lines of the audit on a signal's page; a signal usually has about ten.
 const AUDIT_LINES: u32 = 200;
 
-/// How signals reach the service that executes them.
+/// Way in which signals reach their handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// The leader sends them to a handler.
     Pushed,
-    /// The service claims them from the leader.
+    /// A service pulls them from the leader.
     Pulled,
 }
 
@@ -36,7 +35,7 @@ pub struct Page {
     members: Arc<dyn MemberStore>,
     signals: Option<(Ledger, Delivery)>,
     exposition: Exposition,
-    /// The leader whose address is known.
+    /// The leader whose address is known, and the address.
     leader: Mutex<Option<(InstanceId, String)>>,
 }
 
@@ -51,7 +50,7 @@ impl Page {
         Self { coordinator, members, signals, exposition, leader: Mutex::new(None) }
     }
 
-    /// Keeps the leader's address at hand, which only the instance table knows. Runs until it is dropped.
+    /// Keeps the leader's address up to date; only the instance table contains it. Runs until it is dropped.
     pub async fn follow_the_leader(&self) {
         let mut seen = self.coordinator.leadership();
         loop {
@@ -65,7 +64,7 @@ impl Page {
             // The sender lives as long as the coordinator.
             let changed = seen.wait_for(|now| now.leader != leader);
             if missing {
-                let _ = tokio::time::timeout(LOOK_UP_AGAIN, changed).await;
+                let _ = tokio::time::timeout(READ_AGAIN, changed).await;
             } else {
                 let _ = changed.await;
             }
@@ -78,7 +77,7 @@ impl Page {
     }
 
     async fn address_of(&self, leader: &InstanceId) -> Option<String> {
-        let members = tokio::time::timeout(LOOK_UP_AGAIN, self.members.members()).await.ok()?.ok()?;
+        let members = tokio::time::timeout(READ_AGAIN, self.members.members()).await.ok()?.ok()?;
         let line = members.into_iter().find(|seen| seen.member.id == *leader)?;
         Some(line.member.address)
     }

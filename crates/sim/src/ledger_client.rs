@@ -10,8 +10,8 @@ use domain::identity::Identity;
 use domain::lease::Token;
 use domain::ledger::{Actor, AuditEntry, Limits, NewSignal, Signal, SignalCounts, SignalId, Totals};
 use domain::ports::{
-    InFlight, LeaseStore, ListQuery, MemberStore, OperatorRequests, Recorded, Report, Resolution,
-    SignalClaim, SignalLedger, StateStore, StoreError, Submit, Swept, Switch, Switched,
+    InFlight, ListQuery, Recorded, Report, Resolution, SignalClaim, SignalLedger, StateStore, StoreError,
+    Submit, Swept, Switch, Switched,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

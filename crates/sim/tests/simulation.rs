@@ -9,8 +9,8 @@ use contract::signal_ledger::{client, signal};
 use domain::id::GroupId;
 use domain::ledger::{Limits, Outcome};
 use domain::ports::{
-    Claim, ClaimRequest, InFlight, LeaseStore, MemberStore, Migrate, OperatorRequests, Recorded, Report,
-    Resolution, SignalClaim, SignalLedger, StateStore,
+    Claim, ClaimRequest, InFlight, LeaseStore, Migrate, Recorded, Report, Resolution, SignalClaim,
+    SignalLedger, StateStore,
 };
 use sim::fault::Kind;
 use sim::judge::Recording;

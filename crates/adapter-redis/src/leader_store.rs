@@ -59,7 +59,7 @@ impl RedisStore {
             channel,
         };
         let requests = Link::new(dial(None, config.identity.ttl / HEARTBEATS_PER_TTL), hints.clone());
-        // A hint only makes things fast, so nobody waits for what this connection would notice sooner.
+        // A hint only saves time, so no caller waits for an error that this connection would notice sooner.
         let messages = Link::new(dial(Some(config.channel()), config.identity.ttl), hints.clone());
         Ok(Self { config, key, hints, requests, messages })
     }

@@ -6,8 +6,8 @@ use domain::recovery::RelationName;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long a statement waits for another process's write, at most. Writes take milliseconds: beyond this
-/// somebody holds the file (a backup, an open shell) and the caller should hear of it.
+/// How long a statement waits for another process's write, at most. Writes take milliseconds. After this
+/// time another program holds the file (a backup, an open shell), and the caller gets an error.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Shortest wait: a quarter of the shortest LEADER_TTL.
 pub(crate) const LOCK_WAIT_MIN: Duration = Duration::from_millis(250);

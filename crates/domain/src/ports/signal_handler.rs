@@ -38,8 +38,8 @@ pub trait SignalHandler: Send + Sync {
     /// forgotten, two leaders may have one number).
     async fn execute(&self, signal: &Signal, token: &Token) -> Answer;
 
-    /// What became of a signal that may have been sent by somebody who is gone. A handler that cannot know says so,
-    /// which is what it does unless it is implemented: then a person decides.
+    /// Looks up a signal that a former leader may have sent. The default answers that the handler cannot know; an
+    /// operator then decides.
     ///
     /// That nothing is found does not mean that nothing will come: the order of a leader that is gone, or that was
     /// stopped just before it sent, may be on its way. [`Outcome::Received`] is for a receiver that refuses, from

@@ -195,7 +195,7 @@ pub trait SignalLedger: Send + Sync {
         by: Option<&Actor>,
     ) -> Result<Option<Vec<Recorded>>, StoreError>;
 
-    /// [`record_by`](Self::record_by) of this process, with the outcomes of its own work.
+    /// [`record_by`](Self::record_by) of this process, with the outcomes of signals that it sent.
     async fn record(&self, token: &Token, reports: &[Report]) -> Result<Option<Vec<Recorded>>, StoreError> {
         self.record_by(token, reports, None).await
     }

@@ -46,7 +46,8 @@ const NOTHING: Limits = Limits { per_minute: Some(0), per_day: Some(0) };
 /// Works whenever this instance leads; returns why the coordinator ended.
 pub(super) async fn run(ledger: &Ledger, handler: Option<&dyn SignalHandler>) -> Ended {
     loop {
-        let work = |leader| Round::new(ledger, handler, leader).lead();
+        // Boxed once for each leadership: the future of a round is large.
+        let work = |leader| Box::pin(Round::new(ledger, handler, leader).lead());
         match at(CrashPoint::Lead, ledger.coordinator.run_until_handed_over(work)).await {
             Ok(()) => {}
             Err(ended) => return ended,

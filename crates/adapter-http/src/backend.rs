@@ -5,7 +5,7 @@ use domain::alert;
 use domain::id::InstanceId;
 use domain::lease::Epoch;
 use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalId};
-use domain::member::{MemberSeen, Term};
+use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::metrics::Refusal;
 use domain::ports::{ListQuery, Report, StoreError, Submit};
 use std::time::Duration;
@@ -30,6 +30,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The leader, as far as this instance knows.
     fn leader(&self) -> LeaderView;
+
+    /// The lease, as operators see it.
+    async fn lease(&self) -> Result<LeaseSeen, StoreError>;
 
     /// The instance table.
     async fn members(&self) -> Result<Vec<MemberSeen>, StoreError>;

@@ -93,8 +93,8 @@ async fn status(State(backend): Shared) -> Result<Response, Problem> {
     let Some(report) = backend.status() else {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the coordinator is starting"));
     };
-    let members = backend.members().await?;
-    Ok(Json(StatusJson::new(&report, &members)).into_response())
+    let (lease, members) = (backend.lease().await?, backend.members().await?);
+    Ok(Json(StatusJson::new(&report, lease, &members)).into_response())
 }
 
 #[derive(Deserialize)]

@@ -135,7 +135,10 @@ pub enum Command {
         rounds: Option<u32>,
     },
     /// Show the instances and the leader; exit 0 only if exactly one instance leads
-    #[command(after_help = "Example:\n  coordinator status --watch")]
+    #[command(
+        after_help = "Exit code: 0 if exactly one live instance leads and acts; 1 if not, or if the state\n\
+            store does not answer.\n\nExample:\n  coordinator status --watch"
+    )]
     Status {
         /// Print JSON
         #[arg(long)]

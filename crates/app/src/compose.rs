@@ -52,3 +52,8 @@ pub fn described(config: &Config) -> String {
 pub fn check_postgres_url(url: &str) -> Result<(), String> {
     Postgres::check_url(url)
 }
+
+/// The state store's name for an operator.
+pub fn state_store(config: &Config) -> &'static str {
+    if config.postgres.is_some() { "PostgreSQL" } else { "The embedded store" }
+}

@@ -6,7 +6,7 @@ use crate::recover::{Purpose, recover};
 use crate::shared::Shared;
 use domain::alert::Report;
 use domain::lease::Epoch;
-use domain::member::{Heartbeat, Member};
+use domain::member::{HEARTBEAT_INTERVAL_MAX, Heartbeat, Member, heartbeat_interval};
 use domain::metrics::Fact;
 use domain::ports::StoreError;
 use domain::settings::{Differing, SharedSettings};
@@ -15,14 +15,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-
-/// The alert for a late heartbeat is at 30 s; three heartbeats fit, however long LEADER_TTL is.
-const INTERVAL_MAX: Duration = Duration::from_secs(10);
-
-/// How often an instance with this LEADER_TTL writes its line of the instance table.
-pub fn heartbeat_interval(ttl: Duration) -> Duration {
-    ttl.min(INTERVAL_MAX)
-}
 
 /// How often a standby whose recovery failed tries again whether it could take over now.
 const RECHECK: Duration = Duration::from_secs(30);
@@ -150,7 +142,8 @@ async fn compare(shared: &Shared, interval: Duration, known: &mut Vec<Differing>
     let Ok(Ok(members)) = timeout(shared.settings.heartbeat, shared.state_store.members()).await else {
         return;
     };
-    let live = members.into_iter().filter(|seen| seen.heartbeat_age < interval.max(INTERVAL_MAX) * 3);
+    let live =
+        members.into_iter().filter(|seen| seen.heartbeat_age < interval.max(HEARTBEAT_INTERVAL_MAX) * 3);
     let instances: Vec<_> = live.map(|seen| (seen.member.id, seen.member.settings)).collect();
     let differing = SharedSettings::differing(&instances);
     if differing == *known {

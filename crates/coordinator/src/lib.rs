@@ -68,7 +68,6 @@ pub use domain;
 pub use domain::ledger::HandlerFence;
 pub use error::{Ended, LeadershipOver, NoRandomness, NotLeading, StartError};
 pub use handle::Coordinator;
-pub use heartbeat::heartbeat_interval;
 pub use leader::Leader;
 pub use leadership::Leadership;
 pub use ledger::{

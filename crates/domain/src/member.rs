@@ -98,6 +98,14 @@ impl Health {
     }
 }
 
+/// The alert for a late heartbeat is at 30 s; three heartbeats fit, however long LEADER_TTL is.
+pub const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(10);
+
+/// How often an instance with this LEADER_TTL writes its entry in the instance table.
+pub fn heartbeat_interval(ttl: Duration) -> Duration {
+    ttl.min(HEARTBEAT_INTERVAL_MAX)
+}
+
 /// One process's entry in the instance table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {

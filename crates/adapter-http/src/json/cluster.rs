@@ -5,7 +5,8 @@ use super::totals::TotalsJson;
 use crate::backend::LeaderView;
 use domain::alert::Report;
 use domain::id::InstanceId;
-use domain::member::{MemberSeen, Term};
+use domain::member::{LeaseSeen, MemberSeen, Term, heartbeat_interval};
+use domain::overview::{Facts, InstanceView, Known, Overview};
 use serde::Serialize;
 
 /// The group as one instance sees it.
@@ -25,9 +26,20 @@ pub(crate) struct StatusJson<'a> {
 }
 
 impl<'a> StatusJson<'a> {
-    pub(crate) fn new(report: &'a Report, members: &'a [MemberSeen]) -> Self {
+    pub(crate) fn new(report: &'a Report, lease: LeaseSeen, members: &'a [MemberSeen]) -> Self {
         let Report { snapshot, alerts } = report;
         let view = &snapshot.view;
+        let now_ms = snapshot.now_ms;
+        let overview = Overview::of(&Facts {
+            now_ms,
+            state_store: "the state store".into(),
+            heartbeat: heartbeat_interval(view.ttl),
+            lease: Known::read(lease, now_ms),
+            members: Known::read(members.to_vec(), now_ms),
+            ticket: None,
+            totals: Known::default(),
+            signal_value: snapshot.signal_value,
+        });
         Self {
             this_instance: snapshot.instance.as_str(),
             state: view.state.as_str(),
@@ -39,7 +51,7 @@ impl<'a> StatusJson<'a> {
             alerts: alerts.overall.as_str(),
             signals: TotalsJson::of(snapshot),
             store_forgot_at: snapshot.store_forgot_ms.and_then(rfc3339),
-            instances: members.iter().map(InstanceJson::from).collect(),
+            instances: InstanceJson::all(members, &overview),
         }
     }
 }
@@ -51,7 +63,10 @@ pub struct InstanceJson<'a> {
     nonce: String,
     host: &'a str,
     address: &'a str,
+    /// What it is, judged by its heartbeat and the lease.
     state: &'static str,
+    /// What it was at its last heartbeat, by its own report.
+    last_reported: &'static str,
     epoch: u64,
     fallback: bool,
     alerts: &'static str,
@@ -61,15 +76,17 @@ pub struct InstanceJson<'a> {
     heartbeat_age_ms: u64,
 }
 
-impl<'a> From<&'a MemberSeen> for InstanceJson<'a> {
-    fn from(seen: &'a MemberSeen) -> Self {
+impl<'a> InstanceJson<'a> {
+    /// `view` says what the instance is, which can differ from what its entry says.
+    pub fn new(seen: &'a MemberSeen, view: &InstanceView) -> Self {
         let member = &seen.member;
         Self {
             id: member.id.as_str(),
             nonce: member.nonce.to_string(),
             host: &member.host,
             address: &member.address,
-            state: member.state.as_str(),
+            state: view.state.as_str(),
+            last_reported: member.state.as_str(),
             epoch: member.epoch.0,
             fallback: member.fallback,
             alerts: member.alerts.as_str(),
@@ -78,6 +95,12 @@ impl<'a> From<&'a MemberSeen> for InstanceJson<'a> {
             cannot_lead: member.cannot_lead.as_deref(),
             heartbeat_age_ms: u64::try_from(seen.heartbeat_age.as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// Every instance of the table, in its order.
+    pub fn all(members: &'a [MemberSeen], overview: &Overview) -> Vec<Self> {
+        let view_of = |seen: &MemberSeen| overview.instances.iter().find(|view| view.id == seen.member.id);
+        members.iter().filter_map(|seen| Some(Self::new(seen, view_of(seen)?))).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use domain::alert;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::ledger::{Actor, AuditEntry, NewSignal, Paused, Signal, SignalId, Totals};
-use domain::member::{Health, Member, MemberSeen, MemberState, Term};
+use domain::member::{Health, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::metrics::{Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
 use std::net::SocketAddr;
@@ -30,6 +30,7 @@ pub struct Fake {
     pub exposition: Result<String, String>,
     pub ready: Result<(), String>,
     pub leader: LeaderView,
+    pub lease: LeaseSeen,
     pub members: Vec<MemberSeen>,
     pub store: Result<(), StoreError>,
     pub ledger: Arc<Ledger>,
@@ -56,6 +57,7 @@ impl Default for Fake {
             exposition: Ok(EXPOSITION.to_owned()),
             ready: Ok(()),
             leader: LeaderView::default(),
+            lease: lease("b-2"),
             members: vec![member("b-2")],
             store: Ok(()),
             ledger: Arc::default(),
@@ -83,6 +85,10 @@ impl Backend for Fake {
 
     fn leader(&self) -> LeaderView {
         self.leader.clone()
+    }
+
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        Ok(self.lease.clone())
     }
 
     async fn members(&self) -> Result<Vec<MemberSeen>, StoreError> {
@@ -286,5 +292,18 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A lease that `holder` renewed a second ago, in the epoch of [`member`].
+pub fn lease(holder: &str) -> LeaseSeen {
+    LeaseSeen {
+        holder: Some(InstanceId::parse(holder).expect("an id")),
+        epoch: Epoch(7),
+        released: false,
+        ttl: Duration::from_secs(10),
+        renewed_age: Duration::from_secs(1),
+        since_ms: Some(1_700_000_000_000),
+        forgot_ms: None,
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::client::{get, request};
 use crate::fake::{self, Fake, Server};
+use domain::member::LeaseSeen;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 #[tokio::test]
 async fn the_process_is_alive_whatever_the_backend_says() {
@@ -60,11 +62,22 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
         "store_forgot_at": null,
         "instances": [{
             "id": "b-2", "nonce": "00000000000000000000000b", "host": "host", "address": "http://127.0.0.1:5001",
-            "state": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
+            "state": "active", "last_reported": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
             "started": "2023-11-14T22:13:20.000+00:00", "cannot_lead": null, "heartbeat_age_ms": 1250,
         }],
     });
     assert_eq!(answer.json(), expected);
+}
+
+/// A killed leader wrote `active` into the instance table, and its lease has ended since.
+#[tokio::test]
+async fn an_instance_whose_lease_has_ended_is_not_active() {
+    for (renewed_s, state) in [(6, "active"), (7, "stale"), (10, "stale"), (600, "stale")] {
+        let lease = LeaseSeen { renewed_age: Duration::from_secs(renewed_s), ..fake::lease("b-2") };
+        let server = Server::start(Fake { lease, ..Fake::default() }).await;
+        let instance = server.ask(&get("/status")).await.json()["instances"][0].clone();
+        assert_eq!((&instance["state"], &instance["last_reported"]), (&json!(state), &json!("active")));
+    }
 }
 
 #[tokio::test]

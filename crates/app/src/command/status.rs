@@ -2,23 +2,21 @@
 
 use super::table::{date, table, visible};
 use super::{ask, open, print_json};
+use crate::compose;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::{InstanceJson, rfc3339};
-use coordinator::{clock, heartbeat_interval};
+use coordinator::clock;
 use domain::alert::FORGOT_SHOWN;
-use domain::lease::Observation;
-use domain::member::{Member, MemberSeen};
+use domain::member::{LeaseSeen, MemberSeen, heartbeat_interval};
+use domain::overview::{Facts, InstanceView, Known, Overview, Phrase};
 use domain::ports::Ticket;
 use leader_coordinator::Stores;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// Heartbeats that an instance may miss. The interval is known, and an instance that missed more is not
-/// counted.
-const HEARTBEATS_MISSED_MAX: u32 = 2;
 /// Longest pause between two reads of `--watch`: ages grow although nothing happens.
 const WATCH_PERIOD: Duration = Duration::from_secs(2);
 /// Shortest pause between two reads, however many hints arrive.
@@ -33,17 +31,20 @@ pub enum Form {
     Json,
 }
 
-/// Answers of the stores at one moment.
+/// Answers of the stores at one moment, and what follows from them.
 struct Seen {
-    row: Observation,
+    lease: LeaseSeen,
     ticket: Option<Result<Option<Ticket>, Failure>>,
     members: Vec<MemberSeen>,
-    forgot_ms: Option<i64>,
+    /// The moment, unix milliseconds.
+    now_ms: i64,
+    overview: Overview,
 }
 
 #[derive(Serialize)]
 struct StatusJson<'a> {
     exactly_one_leads: bool,
+    sentence: String,
     leader_db: Option<&'a str>,
     leader_redis: Option<&'a str>,
     redis: Option<&'static str>,
@@ -52,29 +53,28 @@ struct StatusJson<'a> {
     instances: Vec<InstanceJson<'a>>,
 }
 
-/// Prints the status once; an error unless exactly one instance leads.
+/// Prints the status once; an error unless exactly one live instance leads and acts.
 pub async fn status(config: &Config, form: Form, watch: bool) -> Result<(), Failure> {
     let stores = open(config)?;
-    let shown = if watch { follow(&stores, form).await } else { once(&stores, form).await };
+    let shown = if watch { follow(config, &stores, form).await } else { once(config, &stores, form).await };
     stores.close().await;
     shown
 }
 
-async fn once(stores: &Stores, form: Form) -> Result<(), Failure> {
-    let seen = look(stores).await?;
+async fn once(config: &Config, stores: &Stores, form: Form) -> Result<(), Failure> {
+    let seen = read(config, stores).await?;
     print(&seen, form)?;
-    if seen.leaders() == 1 {
-        Ok(())
-    } else {
-        Err(Failure::other(format!("{} instances lead; it should be exactly one", seen.leaders())))
+    match seen.overview.inactive() {
+        None => Ok(()),
+        Some(reason) => Err(Failure::other(reason)),
     }
 }
 
 /// Prints the status until it is interrupted. If a store does not answer, that is printed and the store is
 /// read again.
-async fn follow(stores: &Stores, form: Form) -> Result<(), Failure> {
+async fn follow(config: &Config, stores: &Stores, form: Form) -> Result<(), Failure> {
     loop {
-        match look(stores).await {
+        match read(config, stores).await {
             Ok(seen) => print(&seen, form)?,
             Err(failure) => eprintln!("{}", failure.message),
         }
@@ -87,21 +87,35 @@ async fn follow(stores: &Stores, form: Form) -> Result<(), Failure> {
     }
 }
 
-async fn look(stores: &Stores) -> Result<Seen, Failure> {
-    let row = ask("the state store", stores.state.observe()).await?;
+async fn read(config: &Config, stores: &Stores) -> Result<Seen, Failure> {
+    let lease = ask("the state store", stores.state.lease()).await?;
     let members = ask("the state store", stores.state.members()).await?;
-    let forgot_ms = ask("the state store", stores.state.lease()).await?.forgot_ms;
+    let totals = ask("the state store", stores.ledger.totals()).await?;
     let ticket = match &stores.leader {
         Some(leader) => Some(ask("Redis", leader.inspect()).await),
         None => None,
     };
-    Ok(Seen { row, ticket, members, forgot_ms })
+    let now_ms = clock::calendar_ms();
+    let holder = |answer: &Result<Option<Ticket>, Failure>| match answer {
+        Ok(ticket) => Known::read(ticket.as_ref().map(|ticket| ticket.holder.clone()), now_ms),
+        Err(_) => Known::away(now_ms),
+    };
+    let overview = Overview::of(&Facts {
+        now_ms,
+        state_store: compose::state_store(config).into(),
+        heartbeat: heartbeat_interval(lease.ttl),
+        lease: Known::read(lease.clone(), now_ms),
+        members: Known::read(members.clone(), now_ms),
+        ticket: ticket.as_ref().map(holder),
+        totals: Known::read(totals, now_ms),
+        signal_value: config.signals.value_rupees,
+    });
+    Ok(Seen { lease, ticket, members, now_ms, overview })
 }
 
 impl Seen {
     fn leader_db(&self) -> Option<&str> {
-        let holder = self.row.holder.as_ref().filter(|_| !self.row.released);
-        holder.map(domain::id::InstanceId::as_str)
+        self.overview.leader.holder().map(|(id, _)| id.as_str())
     }
 
     fn leader_redis(&self) -> Option<&str> {
@@ -111,48 +125,45 @@ impl Seen {
         }
     }
 
-    /// Number of instances that report that they lead and whose heartbeat is fresh.
-    fn leaders(&self) -> usize {
-        let fresh = heartbeat_interval(self.row.ttl) * HEARTBEATS_MISSED_MAX;
-        let leads = |seen: &&MemberSeen| seen.member.state.leads() && seen.heartbeat_age <= fresh;
-        let held = self.members.iter().filter(leads);
-        held.filter(|seen| self.leader_db() == Some(seen.member.id.as_str())).count()
+    fn in_words(&self, phrase: &Phrase) -> String {
+        phrase.render(self.now_ms, |at_ms| format!("{} UTC", date(at_ms)))
     }
 }
 
 fn print(seen: &Seen, form: Form) -> Result<(), Failure> {
     match form {
         Form::Json => print_json(&StatusJson {
-            exactly_one_leads: seen.leaders() == 1,
+            exactly_one_leads: seen.overview.acts(),
+            sentence: seen.in_words(&seen.overview.sentence),
             leader_db: seen.leader_db(),
             leader_redis: seen.leader_redis(),
             redis: seen.ticket.as_ref().map(|answer| if answer.is_ok() { "answers" } else { "unreachable" }),
-            epoch: seen.row.version.token.epoch.0,
-            store_forgot_at: seen.forgot_ms.and_then(rfc3339),
-            instances: seen.members.iter().map(InstanceJson::from).collect(),
+            epoch: seen.lease.epoch.0,
+            store_forgot_at: seen.lease.forgot_ms.and_then(rfc3339),
+            instances: InstanceJson::all(&seen.members, &seen.overview),
         }),
-        Form::Table => line(render(seen, clock::calendar_ms())),
+        Form::Table => line(render(seen)),
     }
 }
 
-/// `now_ms` is unix milliseconds.
-fn render(seen: &Seen, now_ms: i64) -> String {
-    let rows: Vec<Vec<String>> = seen
-        .members
-        .iter()
-        .map(|MemberSeen { member, heartbeat_age }| {
-            vec![
-                member.id.to_string(),
-                role(member),
-                member.epoch.to_string(),
-                format!("{:.1} s", heartbeat_age.as_secs_f64()),
-                if member.fallback { "yes" } else { "no" }.to_owned(),
-                member.alerts.as_str().to_owned(),
-                visible(&member.host),
-                visible(&member.address),
-            ]
-        })
-        .collect();
+fn render(seen: &Seen) -> String {
+    let alerts = |view: &InstanceView| {
+        let member = seen.members.iter().find(|seen| seen.member.id == view.id);
+        member.map_or("", |seen| seen.member.alerts.as_str()).to_owned()
+    };
+    let row = |view: &InstanceView| {
+        vec![
+            view.id.to_string(),
+            role(view),
+            view.epoch.to_string(),
+            format!("{:.1} s", view.heartbeat_age.as_secs_f64()),
+            if view.fallback { "yes" } else { "no" }.to_owned(),
+            alerts(view),
+            visible(&view.host),
+            visible(&view.address),
+        ]
+    };
+    let rows: Vec<Vec<String>> = seen.overview.instances.iter().map(row).collect();
     let header = ["INSTANCE", "ROLE", "EPOCH", "HEARTBEAT", "FALLBACK", "ALERTS", "HOST", "PAGE"];
     let redis = match &seen.ticket {
         None => "not used".to_owned(),
@@ -160,29 +171,28 @@ fn render(seen: &Seen, now_ms: i64) -> String {
         Some(Ok(_)) => seen.leader_redis().unwrap_or("none").to_owned(),
     };
     let held = seen.leader_db().unwrap_or("none");
-    let forgot = store_forgot(seen.forgot_ms, now_ms).unwrap_or_default();
-    let unable: Vec<String> = seen
-        .members
-        .iter()
-        .filter_map(|seen| Some((&seen.member.id, seen.member.cannot_lead.as_deref()?)))
-        .map(|(id, why)| format!("\n{id} cannot lead: {}", visible(why)))
-        .collect();
-    let unable = unable.concat();
+    let forgot = store_forgot(seen.lease.forgot_ms, seen.now_ms).unwrap_or_default();
+    let unable = |view: &InstanceView| {
+        let why = view.cannot_lead.as_deref()?;
+        Some(format!("\n{} cannot lead: {}", view.id, visible(why)))
+    };
+    let unable: String = seen.overview.instances.iter().filter_map(unable).collect();
     format!(
-        "{}\n\nleader in the state store  {held} (epoch {})\nleader in Redis            {redis}{forgot}{unable}",
+        "{}\n\n{}\n\nleader in the state store  {held} (epoch {})\nleader in Redis            {redis}{forgot}{unable}",
+        seen.in_words(&seen.overview.sentence),
         table(&header, &rows),
-        seen.row.version.token.epoch
+        seen.lease.epoch
     )
 }
 
-fn role(member: &Member) -> String {
-    match member.cannot_lead {
-        Some(_) => format!("{}, cannot lead", member.state),
-        None => member.state.to_string(),
+fn role(view: &InstanceView) -> String {
+    match view.cannot_lead {
+        Some(_) => format!("{}, cannot lead", view.state.as_str()),
+        None => view.state.as_str().to_owned(),
     }
 }
 
-/// The line about the loss, while the alert StoreForgot fires.
+/// The line about a loss, for as long as the alert StoreForgot fires.
 fn store_forgot(forgot_ms: Option<i64>, now_ms: i64) -> Option<String> {
     let at_ms = forgot_ms?;
     let ago_ms = u128::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(0);

@@ -34,6 +34,7 @@ on_both!(
     a_step_down_hands_over_to_another,
     a_terminated_leader_hands_over_and_ends_well,
     a_stopped_leader_has_lost_when_it_wakes,
+    a_killed_leader_is_not_shown_as_active,
     a_handover_does_not_wait_for_the_lease_to_end,
 );
 
@@ -95,6 +96,35 @@ fn a_terminated_leader_hands_over_and_ends_well(group: impl FnOnce(Duration) -> 
     });
     let listed = said.json()["instances"].to_string();
     assert!(!listed.contains(&format!("\"id\":\"{}\"", first.name)), "it left the instance table: {listed}");
+    group.finish();
+}
+
+/// No instance is left, and the instance table still says that the leader is active.
+fn a_killed_leader_is_not_shown_as_active(group: impl FnOnce(Duration) -> Group) {
+    let mut group = group(TTL);
+    group.start("a");
+    group.wait_active("a");
+    let said = until("status shows the leader", || {
+        Some(group.command(&["status", "--json"])).filter(|said| said.code == Some(0))
+    });
+    assert_eq!(said.json()["instances"][0]["state"], "active");
+    group.process("a").kill();
+    let said = until("status notices the missed renewal", || {
+        Some(group.command(&["status", "--json"])).filter(|said| said.code == Some(1))
+    });
+    // Which of the two depends on the moment of the read.
+    let reasons = ["a has missed a renewal of its lease", "0 instances lead; it should be exactly one"];
+    assert!(reasons.iter().any(|reason| said.stderr.contains(reason)), "{said:?}");
+    let shown = said.json();
+    assert_eq!(shown["exactly_one_leads"], false);
+    assert_eq!(
+        (&shown["instances"][0]["state"], &shown["instances"][0]["last_reported"]),
+        (&"stale".into(), &"active".into())
+    );
+    let said = until("the lease ends", || {
+        Some(group.command(&["status"])).filter(|said| said.stderr.contains("0 instances lead"))
+    });
+    assert!(said.stdout.starts_with("No instance leads since "), "{said:?}");
     group.finish();
 }
 

@@ -22,6 +22,7 @@ pub use problem::{Money, Problem};
 
 use crate::ledger::Totals;
 use crate::member::{Health, LeaseSeen, MemberSeen};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -77,9 +78,22 @@ impl Overview {
     /// Whether exactly one live instance leads and acts: it holds a valid lease that it renews, it is active, and its
     /// heartbeat is recent.
     pub fn acts(&self) -> bool {
-        let LeaderView::Leads { id, .. } = &self.leader else { return false };
-        let active = |view: &&InstanceView| view.state == InstanceState::Active;
-        let mut acting = self.instances.iter().filter(active);
-        acting.next().is_some_and(|view| view.id == *id) && acting.next().is_none()
+        self.inactive().is_none()
+    }
+
+    /// Why no instance acts, in a few words; `None` if exactly one does.
+    pub fn inactive(&self) -> Option<String> {
+        let id = match &self.leader {
+            LeaderView::Leads { id, .. } => id,
+            LeaderView::Overdue { id, .. } => return Some(format!("{id} has missed a renewal of its lease")),
+            LeaderView::Vacant { .. } => return Some("0 instances lead; it should be exactly one".into()),
+            LeaderView::Unknown { .. } => return Some("the leader is unknown".into()),
+        };
+        let state = self.instances.iter().find(|view| view.id == *id).map(|view| view.state);
+        match state {
+            Some(InstanceState::Active) => None,
+            Some(state) => Some(format!("{id} leads and does not act: it is {}", state.as_str())),
+            None => Some(format!("{id} leads and is not in the instance table")),
+        }
     }
 }

@@ -7,7 +7,7 @@ use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
 use domain::alert;
 use domain::id::InstanceId;
 use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId};
-use domain::member::{MemberSeen, Term};
+use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::metrics::Refusal;
 use domain::ports::{ListQuery, MemberStore, Recorded, Report, SignalClaim, StoreError, Submit};
 use std::fmt;
@@ -110,6 +110,10 @@ impl Backend for Page {
         let address = known.filter(|(id, _)| Some(id) == seen.leader.as_ref()).map(|(_, address)| address);
         let active = seen.is_active(clock::now());
         LeaderView { active, id: seen.leader, address, epoch: seen.epoch }
+    }
+
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        self.members.lease().await
     }
 
     async fn members(&self) -> Result<Vec<MemberSeen>, StoreError> {

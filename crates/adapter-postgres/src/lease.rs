@@ -69,7 +69,7 @@ const RENEW: &str = concat!(
         RETURNING true AS done, left(resign, 256) AS resign,
             lease.forgot_ms AS forgot_ms,
             (SELECT before.tl <> lease.tl OR before.seq < $8 FROM before) OR lease.epoch_floor >= lease.epoch AS found)
-     SELECT here.tl AS current, coalesce(done, false) AS done, forgot_ms, coalesce(found, false) AS found, resign,
+     SELECT here.tl AS current, EXISTS (SELECT FROM before) AS present, coalesce(done, false) AS done, forgot_ms, coalesce(found, false) AS found, resign,
             CASE WHEN done THEN pg_notify(",
     channel!(),
     ", $6) END FROM here LEFT JOIN renewed ON true"
@@ -118,12 +118,7 @@ const NOTE_FORGOTTEN: &str = concat!(
 
 pub(crate) async fn observe(lane: &Lane, me: &Process) -> Result<Observation, StoreError> {
     let found = lane.optional(me.names.query(OBSERVE).bind(me.identity.group.as_str())).await?;
-    let row = found.ok_or_else(|| {
-        StoreError::Corrupt(format!(
-            "{TABLE} has no row for group {}: run `coordinator migrate`",
-            me.identity.group
-        ))
-    })?;
+    let row = found.ok_or_else(|| missing(me))?;
     let columns = Columns::of(TABLE, &row);
     let token = Token {
         timeline: Timeline(columns.number("tl")?),
@@ -147,6 +142,13 @@ pub(crate) async fn observe(lane: &Lane, me: &Process) -> Result<Observation, St
         floor: Epoch(columns.number("epoch_floor")?),
         schema: Columns::of("coordinator_schema", &row).number("version")?,
     })
+}
+
+fn missing(me: &Process) -> StoreError {
+    StoreError::Corrupt(format!(
+        "{TABLE} has no row for group {}: run `coordinator migrate`",
+        me.identity.group
+    ))
 }
 
 pub(crate) async fn claim(lane: &Lane, me: &Process, request: &ClaimRequest) -> Result<Claim, StoreError> {
@@ -194,7 +196,10 @@ pub(crate) async fn renew(
         let resign = columns.optional("resign")?;
         return Ok(Renewal::Renewed { timeline, resign, forgotten });
     }
-    Ok(if timeline == current { Renewal::Superseded } else { Renewal::OtherTimeline(timeline) })
+    if timeline != current {
+        return Ok(Renewal::OtherTimeline(timeline));
+    }
+    if columns.required::<bool>("present")? { Ok(Renewal::Superseded) } else { Err(missing(me)) }
 }
 
 pub(crate) async fn release(

@@ -21,13 +21,7 @@ pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<
         .bind(i64::try_from(ID_LEN_MAX).expect("a short length"))
         .bind(TEXT_LEN_MAX);
     let rows = session.fetch(statement).await?;
-    let row = rows.first().ok_or_else(|| {
-        StoreError::Corrupt(format!(
-            "{} has no lease row for the group {}: `coordinator migrate` creates it",
-            config.path.display(),
-            config.identity.group
-        ))
-    })?;
+    let row = rows.first().ok_or_else(|| missing(config))?;
     let stored = Stored::new("coordinator_lease", row);
     let token = Token {
         timeline: Timeline(stored.number("tl")?),
@@ -121,7 +115,9 @@ pub(crate) async fn renew(
             return Ok(Some(Renewed { resign, forgot_ms, found }));
         }
     }
-    Ok(None)
+    const ROW: &str = "SELECT 1 FROM coordinator_lease WHERE group_id = ?1";
+    let row = session.fetch(Statement::new(ROW).bind(config.identity.group.as_str().to_owned())).await?;
+    if row.is_empty() { Err(missing(config)) } else { Ok(None) }
 }
 
 /// The row after a renewal.
@@ -186,6 +182,14 @@ pub(crate) async fn note_forgotten(
     );
     let statement = fenced(SQL, &config.identity.group, found).bind(integer(known.0));
     Ok(if session.execute(statement).await? == 1 { Noted::Noted } else { Noted::Superseded })
+}
+
+fn missing(config: &SqliteConfig) -> StoreError {
+    StoreError::Corrupt(format!(
+        "{} has no lease row for the group {}: `coordinator migrate` creates it",
+        config.path.display(),
+        config.identity.group
+    ))
 }
 
 /// An epoch that has a successor.

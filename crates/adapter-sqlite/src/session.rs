@@ -170,7 +170,8 @@ impl Session {
                 // instance sees. It stays open, and with it the lock: no instance opens the files that are there now
                 // before all have left the old ones. The last one that is closed in order writes what `-wal` had into
                 // its file.
-                return Err(StoreError::Unavailable(self.lost.report(&gone)));
+                // `Corrupt`: it ends the term of a leader.
+                return Err(StoreError::Corrupt(self.lost.report(&gone)));
             } else if open.files != now {
                 // The file was turned to WAL since: the next connection has all three.
                 slot.open = None;

@@ -10,7 +10,7 @@ use crate::leadership::Leadership;
 use crate::memory::{Ability, EpochMemory};
 use crate::recover::{Purpose, recover};
 use crate::shared::{Settings, Shared};
-use domain::election::{Config, Elector, InvalidConfig, Resign, TicketUse};
+use domain::election::{Config, Elector, Epochs, InvalidConfig, Resign, TicketUse};
 use domain::id::InstanceId;
 use domain::identity::{Difference, Identity};
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
@@ -279,6 +279,7 @@ impl Builder {
             recovery: self.recovery,
             epochs: self.epochs,
             ability: Ability::new(),
+            remembered: watch::Sender::new(Epochs::NONE),
             leadership: watch::channel(Leadership::unknown()).0,
             works: watch::channel(0).0,
             recovered: watch::channel(None).0,

@@ -4,8 +4,8 @@
 use crate::shared::Shared;
 use crate::within::within;
 use async_trait::async_trait;
-use domain::election::Epochs;
-use domain::lease::{Epoch, Seq, Token};
+use domain::election::{Epochs, LeaseAnswer};
+use domain::lease::{Epoch, Seq, Token, Version};
 use domain::ports::ClaimRequest;
 use domain::time::Time;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,35 +17,56 @@ use tokio::sync::watch;
 const EPOCHS_FORGOTTEN_MAX: u64 = 1 << 32;
 
 /// Keeps an instance's epochs over its restarts (M22). Without one they are remembered while the process runs.
+///
+/// Instances of a group may share a place. What one of them keeps, the others learn from [`keep`](Self::keep) and
+/// [`check`](Self::check): no claim is sent before its instance knows everything that was kept there.
 #[async_trait]
 pub trait EpochMemory: Send + Sync {
     /// What was kept in earlier lives.
     fn kept(&self) -> Epochs;
 
-    /// Keeps the higher of each, and returns when that is durable. The error says why it is not: a claim that was to
-    /// follow is then not sent. It should name the place, the cause and what an operator does about it.
-    async fn keep(&self, epochs: Epochs) -> Result<(), String>;
+    /// Keeps the higher of each, and returns what was kept there before when that is durable. Reading and keeping must be
+    /// one step for instances that share the place. If what was kept before is higher, the claim that was to follow is not
+    /// sent; the instance claims above it. The error says why nothing was kept: the claim is then not sent either. It
+    /// should name the place, the cause and what an operator does about it.
+    async fn keep(&self, epochs: Epochs) -> Result<Epochs, String>;
 
     /// Whether [`keep`](Self::keep) would succeed now, with its error if not. Called with every heartbeat, so it should be
     /// cheap. An instance whose memory fails shows the error in the instance table, and `step-down` does not count it as
-    /// a candidate. Always `Ok` unless implemented.
-    async fn check(&self) -> Result<(), String> {
-        Ok(())
+    /// a candidate. Returns what is kept now: a leader whose lease is behind it gives the lease back. Returns
+    /// [`Epochs::NONE`] unless implemented, which is enough for a place that no other instance uses.
+    async fn check(&self) -> Result<Epochs, String> {
+        Ok(Epochs::NONE)
     }
 }
 
 /// Keeps the number of a claim before any store or service can see it: a process that is killed at any moment claims
-/// above it in its next life (M22). Answers whether the claim may be sent.
-pub(crate) async fn keep_asked(shared: &Shared, now: Time, limit: Duration, request: &ClaimRequest) -> bool {
-    let Some(memory) = &shared.epochs else { return true };
+/// above it in its next life (M22). An error is the answer to a claim that may not be sent.
+pub(crate) async fn keep_asked(
+    shared: &Shared,
+    now: Time,
+    limit: Duration,
+    request: &ClaimRequest,
+) -> Result<(), LeaseAnswer> {
+    let Some(memory) = &shared.epochs else { return Ok(()) };
     let (token, seq) = (request.observed.token, request.observed.seq);
     let epochs = Epochs { seen: token.epoch, claim: token.claim, seq, asked: request.epoch() };
     if !shared.ability.allows(request.floor, request.observed.token.epoch) {
-        return false;
+        return Err(LeaseAnswer::NotSent);
     }
-    let kept = kept_within(now, limit, &**memory, epochs).await;
-    shared.ability.found(&kept);
-    kept.is_ok()
+    let before = kept_within(now, limit, &**memory, epochs).await;
+    shared.ability.found(&before);
+    match before {
+        Ok(before) if is_outdated(request, before) => Err(LeaseAnswer::Outdated(before)),
+        Ok(_) => Ok(()),
+        Err(_) => Err(LeaseAnswer::NotSent),
+    }
+}
+
+/// Whether another instance has kept something that this claim does not say.
+fn is_outdated(request: &ClaimRequest, before: Epochs) -> bool {
+    let Version { token, seq, .. } = request.observed;
+    before.floor() >= request.epoch() || before.are_beyond(token, seq) && !request.forgotten
 }
 
 /// Keeps the number as granted before anything is done under it, so that an older copy of the row is noticed after a
@@ -53,8 +74,8 @@ pub(crate) async fn keep_asked(shared: &Shared, now: Time, limit: Duration, requ
 pub(crate) async fn keep_granted(shared: &Shared, now: Time, limit: Duration, token: Token) {
     let Some(memory) = &shared.epochs else { return };
     let epochs = Epochs { seen: token.epoch, claim: token.claim, seq: Seq(0), asked: token.epoch };
-    let kept = kept_within(now, limit, &**memory, epochs).await;
-    shared.ability.found(&kept);
+    let before = kept_within(now, limit, &**memory, epochs).await;
+    shared.remembered(&before);
 }
 
 pub(crate) async fn kept_within(
@@ -62,7 +83,7 @@ pub(crate) async fn kept_within(
     limit: Duration,
     memory: &dyn EpochMemory,
     epochs: Epochs,
-) -> Result<(), String> {
+) -> Result<Epochs, String> {
     let stalled = || {
         Err(format!("the epochs were not written within {limit:?}: the disk of the data directory is slow"))
     };
@@ -82,7 +103,7 @@ impl Ability {
     }
 
     /// The outcome of keeping epochs, or of the check whether they could be kept.
-    pub(crate) fn found(&self, kept: &Result<(), String>) {
+    pub(crate) fn found<T>(&self, kept: &Result<T, String>) {
         if !self.is_damaged.load(Relaxed) {
             self.set(kept);
         }
@@ -99,7 +120,7 @@ impl Ability {
         refused.is_ok()
     }
 
-    fn set(&self, kept: &Result<(), String>) {
+    fn set<T>(&self, kept: &Result<T, String>) {
         self.missing.send_if_modified(|known| {
             let now = kept.as_ref().err();
             if known.as_ref() == now {

@@ -6,6 +6,7 @@ use crate::leadership::Leadership;
 use crate::memory::{Ability, EpochMemory};
 use crate::notice::Notice;
 use domain::alert::Report;
+use domain::election::Epochs;
 use domain::id::{InstanceId, Nonce};
 use domain::metrics::{Fact, Metrics, Urgent, View};
 use domain::ports::{LeaderStore, Recovery, StateStore, StoreError};
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) epochs: Option<Arc<dyn EpochMemory>>,
     /// Whether the epochs can be kept.
     pub(crate) ability: Ability,
+    /// What the epochs' memory was last seen to have: another instance may have kept more.
+    pub(crate) remembered: watch::Sender<Epochs>,
     pub(crate) leadership: watch::Sender<Leadership>,
     /// How many pieces of leader's work are running.
     pub(crate) works: watch::Sender<usize>,
@@ -67,6 +70,17 @@ impl Shared {
     /// Nobody may be listening; that is fine.
     pub(crate) fn notify(&self, notice: Notice) {
         let _ = self.notices.send(notice);
+    }
+
+    /// The outcome of keeping epochs, or of a check: what the memory has is for the elector.
+    pub(crate) fn remembered(&self, kept: &Result<Epochs, String>) {
+        self.ability.found(kept);
+        let Ok(kept) = *kept else { return };
+        self.remembered.send_if_modified(|known| {
+            let before = *known;
+            *known = kept.and(before);
+            *known != before
+        });
     }
 
     /// The election has ended: nothing is held any more, and waiters see it.

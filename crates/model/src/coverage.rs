@@ -144,6 +144,7 @@ fn command_index(command: &Command) -> usize {
             Report::Lost { why: LossReason::Superseded, .. } => 22,
             Report::Lost { why: LossReason::Expired, .. } => 23,
             Report::Lost { why: LossReason::Forgotten, .. } => 24,
+            Report::Lost { why: LossReason::Damaged, .. } => 30,
             Report::Draining { .. } => 25,
             Report::Resigning { .. } => 26,
             Report::Released { .. } => 27,

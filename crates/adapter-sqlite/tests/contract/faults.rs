@@ -62,7 +62,7 @@ async fn deleted(_: Arc<Files>) {
         std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
     }
     let answer = store.observe().await;
-    let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
+    let Err(StoreError::Corrupt(told)) = answer else { panic!("{answer:?}") };
     assert!(told.contains("coordinator.db"), "{told}");
     assert!(!files.path().exists(), "it is not made anew behind everybody's back");
 }
@@ -74,7 +74,7 @@ async fn side_file(_: Arc<Files>) {
         store.submit_one(&signal_ledger::signal("kept"), &signal_ledger::client()).await.unwrap();
         std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
         let answer = store.submit_one(&signal_ledger::signal("lost"), &signal_ledger::client()).await;
-        let Err(StoreError::Unavailable(told)) = answer else { panic!("{end}: {answer:?}") };
+        let Err(StoreError::Corrupt(told)) = answer else { panic!("{end}: {answer:?}") };
         assert!(told.contains(end) && told.contains("deleted or replaced"), "{told}");
         store.close().await;
         let again = files.migrated("j").await;
@@ -127,7 +127,7 @@ async fn replaced(_: Arc<Files>) {
     }
     // The old file stays locked, so nobody leads on the new one before this process has left it.
     let answer = store.renew(&token, Seq(2), token.timeline).await;
-    let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
+    let Err(StoreError::Corrupt(told)) = answer else { panic!("{answer:?}") };
     assert!(told.contains("deleted or replaced"), "{told}");
     let beside = unopened(&files, "j");
     assert!(matches!(beside.observe().await, Err(StoreError::Unavailable(_))), "not before all have left");

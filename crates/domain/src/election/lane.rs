@@ -90,6 +90,8 @@ pub(super) enum LeaseNews {
     CarriedOver(Timeline),
     /// Another instance holds the lease, or nobody.
     Superseded,
+    /// The store has answered a renewal, and cannot have the lease.
+    Damaged,
     /// The lease of that token is free for others.
     Released(Token),
 }

@@ -290,20 +290,20 @@ async fn a_leader_gives_the_lease_back_when_another_instance_has_kept_a_later_on
 #[tokio::test]
 async fn a_leader_whose_lease_is_missing_ends_its_term_at_once_and_names_what_is_missing() {
     let database = FakeDatabase::new();
+    let (_subscribed, mut lines) = logged();
     let (coordinator, _) = start_in(&database, "a", Epochs::NONE, false);
     leads_at(&coordinator, Epoch(1)).await;
-    let (_subscribed, mut lines) = logged();
     let group = GroupId::parse("g").expect("a group");
     database.tamper(&Tamper::DeleteLease { group }).await.expect("an operator may do that");
     let lost =
         "lost: the state store is damaged or was replaced, so nothing that it acknowledged counts any more";
     wait_line(&mut lines, lost).await;
     assert!(!coordinator.leadership().borrow().is_active(coordinator::clock::now()), "nothing may act");
+    coordinator.shutdown().await;
     let lines = lines.borrow();
     assert!(
         lines.iter().any(|line| line == "state store: coordinator_lease has no row of this group"),
         "{lines:?}"
     );
     assert!(!lines.iter().any(|line| line.contains("split-brain")), "{lines:?}");
-    coordinator.shutdown().await;
 }

@@ -39,6 +39,7 @@ pub const NAMES: [&str; 33] = [
     "two believers",
     "the end of a run",
     "command note that the store has forgotten",
+    "report lost, damaged",
 ];
 
 /// What coverage counts.
@@ -58,6 +59,8 @@ const TAIL: usize = 31;
 /// Only an instance that missed a claim leaves another one something to note, and a promotion must have lost that claim:
 /// more faults than each run has.
 const NOTE: usize = 32;
+/// No store of the model is damaged.
+const DAMAGED: usize = 33;
 
 /// How often each was seen.
 #[derive(Debug)]
@@ -99,7 +102,8 @@ impl Coverage {
 
     /// What was never seen.
     pub fn missing(&self) -> Vec<&'static str> {
-        let unseen = |index: &usize| ![OVERLAP, NOTE].contains(index) && self.0[*index].load(Relaxed) == 0;
+        let unseen =
+            |index: &usize| ![OVERLAP, NOTE, DAMAGED].contains(index) && self.0[*index].load(Relaxed) == 0;
         (0..NAMES.len()).filter(unseen).map(|index| NAMES[index]).collect()
     }
 }
@@ -144,7 +148,7 @@ fn command_index(command: &Command) -> usize {
             Report::Lost { why: LossReason::Superseded, .. } => 22,
             Report::Lost { why: LossReason::Expired, .. } => 23,
             Report::Lost { why: LossReason::Forgotten, .. } => 24,
-            Report::Lost { why: LossReason::Damaged, .. } => 30,
+            Report::Lost { why: LossReason::Damaged, .. } => DAMAGED,
             Report::Draining { .. } => 25,
             Report::Resigning { .. } => 26,
             Report::Released { .. } => 27,

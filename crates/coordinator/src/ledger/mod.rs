@@ -21,6 +21,7 @@ mod doubts;
 mod expiry;
 mod finding;
 mod not_executed;
+mod slots;
 
 #[cfg(feature = "crash-points")]
 pub(crate) use beside::Woken;

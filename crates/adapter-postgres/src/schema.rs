@@ -3,7 +3,7 @@
 //! The version is a row of ours and not sqlx's table, because the database may belong to an application
 //! that has migrations of its own there.
 
-use crate::database;
+use crate::database::{self, Remains};
 use crate::error;
 use crate::fence::timeline;
 use crate::hosts::Hosts;
@@ -37,6 +37,12 @@ const IN_SCHEMA: &str = "SELECT set_config('search_path', quote_ident($1) || ', 
 const SCHEMA_IS_THERE: &str = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS found";
 
 const HAS_SCHEMA: &str = "SELECT to_regclass('coordinator_schema') IS NOT NULL AS found";
+/// The version's table alone was dropped: the others say which version it was.
+const CREATE_VERSION: &str = "\
+    CREATE TABLE coordinator_schema (
+        version integer NOT NULL CHECK (version >= 0),
+        one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row)
+    )";
 const VERSION: &str = "SELECT max(version)::bigint AS version FROM coordinator_schema";
 const SET_VERSION: &str = "\
     INSERT INTO coordinator_schema (version) VALUES ($1)
@@ -97,8 +103,9 @@ pub(crate) async fn migrate(
 /// What `coordinator migrate --check` answers; writes nothing.
 async fn check(connection: &mut PgConnection, me: &Process) -> Result<Schema, StoreError> {
     database::is_nowhere_else(connection, me).await?;
-    let schema = judge(found(connection, me).await?);
-    if schema == Schema::Current {
+    let found = found(connection, me).await?;
+    let schema = judge(found);
+    if schema == Schema::Current || found == 0 && database::remains(connection, me).await? == Remains::Part {
         database::is_whole(connection, me).await?;
     }
     Ok(schema)
@@ -113,7 +120,18 @@ async fn bring_up_to_date(
     run(connection, sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK)).await?;
     database::is_nowhere_else(connection, me).await?;
     enter_schema(connection, me).await?;
-    let found = found(connection, me).await?;
+    let mut found = found(connection, me).await?;
+    if found == 0 {
+        match database::remains(connection, me).await? {
+            Remains::Nothing => {}
+            Remains::AllButTheVersion => {
+                script(connection, CREATE_VERSION).await?;
+                run(connection, me.names.query(SET_VERSION).bind(i64::from(SCHEMA_VERSION))).await?;
+                found = SCHEMA_VERSION;
+            }
+            Remains::Part => database::is_whole(connection, me).await?,
+        }
+    }
     let schema = match judge(found) {
         Schema::Newer { found } => Schema::Newer { found },
         Schema::Current | Schema::Older { .. } => {

@@ -23,6 +23,8 @@ pub fn cases() -> Vec<Case<Databases>> {
         a_note_that_cannot_be_stored_holds_up_no_result,
         a_role_without_the_timelines_functions_is_refused,
         a_dropped_table_is_named_and_the_advice_works,
+        a_database_whose_tables_were_all_dropped_is_migrated_again,
+        a_schema_that_lost_its_version_and_a_table_is_refused_and_the_advice_works,
         a_pooler_in_session_mode_as_it_is_shipped_works,
         a_pooler_that_shares_sessions_is_refused,
     )
@@ -200,6 +202,43 @@ async fn a_dropped_table_is_named_and_the_advice_works(databases: &Databases) {
         assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current), "{table}");
         serve(&store, &opening).await;
     }
+}
+
+/// Functions are not dropped with the tables. That everything is gone is no reason to refuse, nor that the version alone is.
+async fn a_database_whose_tables_were_all_dropped_is_migrated_again(databases: &Databases) {
+    let all = "coordinator_lease, coordinator_member, coordinator_term, coordinator_signal, coordinator_dispatch, \
+               coordinator_audit";
+    for dropped in [format!("{all}, coordinator_schema"), "coordinator_schema".to_owned()] {
+        let database = databases.another().await;
+        let opening = opening("dropped", "a");
+        let store = database.store(&opening);
+        assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+        database.execute(&format!("DROP TABLE {dropped}")).await;
+        assert_eq!(store.migrate(Migrate::Check).await, Ok(Schema::Older { found: 0 }), "{dropped}");
+        assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current), "{dropped}");
+        assert_eq!(store.migrate(Migrate::Check).await, Ok(Schema::Current), "{dropped}");
+        serve(&store, &opening).await;
+    }
+}
+
+/// What was in a table that is missing cannot be made up, whether the version is known or not.
+async fn a_schema_that_lost_its_version_and_a_table_is_refused_and_the_advice_works(databases: &Databases) {
+    let database = databases.another().await;
+    let opening = opening("dropped", "a");
+    let store = database.store(&opening);
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    database.execute("DROP TABLE coordinator_schema, coordinator_signal").await;
+    for apply in [Migrate::Check, Migrate::Apply] {
+        let answer = store.migrate(apply).await;
+        let Err(StoreError::Corrupt(message)) = answer else { panic!("{answer:?}") };
+        assert!(message.contains("has lost coordinator_signal, coordinator_schema,"), "{message}");
+        if apply == Migrate::Apply {
+            let advice = message.split('`').find(|part| part.starts_with("DROP TABLE")).expect("statements");
+            database.execute(advice).await;
+        }
+    }
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    serve(&store, &opening).await;
 }
 
 async fn a_pooler_in_session_mode_as_it_is_shipped_works(databases: &Databases) {

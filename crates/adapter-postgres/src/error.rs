@@ -80,19 +80,25 @@ fn reported_by_server(reported: &PgDatabaseError) -> StoreError {
         return StoreError::Unknown(format!("the server ended the session: {told}"));
     }
     match code {
-        "25006" | "55000" => StoreError::Unavailable(format!("PostgreSQL is a standby (read-only): {told}")),
+        // The timeline of a standby cannot be read.
+        "55000" => StoreError::Unavailable(format!("PostgreSQL is a standby (read-only): {told}")),
+        // A session that was opened on a primary. The next one is asked which of the two it is.
+        "25006" => StoreError::Unavailable(format!(
+            "PostgreSQL is read-only (default_transaction_read_only is on, or it became a standby): {told}"
+        )),
         "42501" => {
             StoreError::Unavailable(format!("this role lacks a right (see the shipped GRANTs): {told}"))
         }
-        "42P01" | "42703" | "42883" | "3F000" | "42804" => StoreError::Corrupt(format!(
-            "the schema is not ours (`coordinator migrate --check` says what is wrong): {told}"
-        )),
         // Timeouts of the server and of poolers, deadlocks, serialisation failures. The server itself has
         // rolled back, but a pooler sends 57014 and 08xxx too, and what a timeout is to lead to is to ask
         // again: Unknown says so and is never wrong.
         "55P03" | "57014" | "40001" | "40P01" => StoreError::Unknown(format!("a lock or a timeout: {told}")),
         // The class, by `get`: what a pooler sends as a code may be anything.
         _ => match code.get(..2) {
+            // Our statements are fixed, so what they name or create is not as this version needs it. A definite refusal.
+            Some("42" | "3F") => StoreError::Corrupt(format!(
+                "the schema is not ours (`coordinator migrate --check` says what is wrong): {told}"
+            )),
             // Data exceptions and constraints: a value in the tables that cannot be worked with.
             Some("22" | "23") => StoreError::Corrupt(told),
             // Out of disk, memory or connections; a foreign server that is away. Rolled back.

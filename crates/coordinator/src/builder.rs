@@ -288,6 +288,7 @@ impl Builder {
             metrics: Mutex::new(metrics),
             beating: AtomicBool::new(false),
             waiting_for: Mutex::new(None),
+            store_fault: Mutex::default(),
         }
     }
 }

@@ -286,6 +286,7 @@ impl Driver {
             // The state store has said nothing.
             Event::Lease { answer: Ok(LeaseAnswer::NotSent | LeaseAnswer::Outdated(_)), .. } => {}
             Event::Lease { answer, .. } => {
+                self.shared.state_store_answered(answer.as_ref().err());
                 self.state_store.answered(self.effect, answer.as_ref().err());
                 if let Ok(LeaseAnswer::Observed(row)) = answer {
                     self.epoch(row.version.token.timeline, row.version.token.epoch);

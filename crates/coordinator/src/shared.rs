@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) beating: AtomicBool,
     /// What the start is waiting for.
     pub(crate) waiting_for: Mutex<Option<String>>,
+    /// Why the election's last request to the state store failed, if it did.
+    pub(crate) store_fault: Mutex<Option<StoreError>>,
 }
 
 impl Shared {
@@ -114,6 +116,20 @@ impl Shared {
 
     pub(crate) fn not_started_because(&self, error: &StoreError) {
         *self.waiting_for.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+    }
+
+    /// The outcome of a request of the election to the state store.
+    pub(crate) fn state_store_answered(&self, error: Option<&StoreError>) {
+        *self.store_fault.lock().unwrap_or_else(PoisonError::into_inner) = error.cloned();
+    }
+
+    /// What is wrong with the state store, when its last answer was none that can be used.
+    pub(crate) fn why_no_store(&self) -> String {
+        match &*self.store_fault.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(StoreError::Unknown(why)) => format!("the state store does not answer: {why}"),
+            Some(error) => format!("the state store cannot be used: {error}"),
+            None => "the state store does not answer".into(),
+        }
     }
 
     pub(crate) fn why_not_started(&self) -> String {

@@ -5,7 +5,7 @@ use domain::election::{Command, LeaseRequest, LossReason, Phase, Report, Role, T
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Every role and every command, by name.
-pub const NAMES: [&str; 33] = [
+pub const NAMES: [&str; 34] = [
     "role follower",
     "role candidate",
     "role leader, recovering",

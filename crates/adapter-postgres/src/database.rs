@@ -49,11 +49,11 @@ const MISSING: &str = "\
     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c
                       WHERE c.relname = name AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $2))";
 
-/// $1 names, $2 schema. Whether they are of the current version, by columns that it brought.
+/// $1 names, $2 schema. Whether those that cannot be made up are there in the current version, by columns that it brought.
 const REMAINING: &str = "\
     SELECT count(DISTINCT c.relname) AS tables,
-           count(*) FILTER (WHERE (c.relname, a.attname) IN (('coordinator_lease', 'epoch_floor'),
-               ('coordinator_member', 'cannot_lead'), ('coordinator_signal', 'asked_ms'))) = 3 AS current
+           count(DISTINCT c.relname) FILTER (WHERE (c.relname, a.attname) IN (('coordinator_lease', 'epoch_floor'),
+               ('coordinator_audit', 'number'), ('coordinator_signal', 'asked_ms'))) = 3 AS current
     FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -137,9 +137,9 @@ pub(crate) async fn is_nowhere_else(connection: &mut PgConnection, me: &Process)
 pub(crate) enum Remains {
     /// No table, as before the first migration. Functions may have outlived theirs.
     Nothing,
-    /// Every other table of the current version, so that the version is known.
-    AllButTheVersion,
-    /// Tables of the current version, and not all, or of another one.
+    /// The tables that hold what cannot be made up, in the current version.
+    WhatMatters,
+    /// Others of our tables.
     Part,
 }
 
@@ -152,19 +152,29 @@ pub(crate) async fn remains(connection: &mut PgConnection, me: &Process) -> Resu
     let (tables, current): (i64, bool) = (columns.required("tables")?, columns.required("current")?);
     Ok(match usize::try_from(tables) {
         Ok(0) => Remains::Nothing,
-        Ok(tables) if tables + 1 == TABLES.len() && current => Remains::AllButTheVersion,
+        Ok(_) | Err(_) if current => Remains::WhatMatters,
         Ok(_) | Err(_) => Remains::Part,
     })
 }
 
-/// Refuses a schema of the current version of which a table was dropped. The version says that there is nothing to
-/// migrate, and what was in the table cannot be made up.
-pub(crate) async fn is_whole(connection: &mut PgConnection, me: &Process) -> Result<(), StoreError> {
+/// The tables that a schema of the current version has lost.
+pub(crate) async fn missing(
+    connection: &mut PgConnection,
+    me: &Process,
+) -> Result<Vec<&'static str>, StoreError> {
     let schema = me.names.schema();
     let rows = sqlx::query(MISSING).bind(&TABLES[..]).bind(schema.as_str()).fetch_all(&mut *connection).await;
     let rows = rows.map_err(|error| error::after_sending(&error))?;
-    let missing: Vec<&str> =
+    let missing: Vec<String> =
         rows.iter().map(|row| Columns::of("pg_class", row).required("name")).collect::<Result<_, _>>()?;
+    Ok(TABLES.into_iter().filter(|table| missing.iter().any(|name| name == table)).collect())
+}
+
+/// Refuses a schema of the current version that has lost a table. The version says that there is nothing to migrate, and
+/// what was in the table cannot be made up.
+pub(crate) async fn is_whole(connection: &mut PgConnection, me: &Process) -> Result<(), StoreError> {
+    let schema = me.names.schema();
+    let missing = missing(connection, me).await?;
     if missing.is_empty() {
         return Ok(());
     }

@@ -23,6 +23,13 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0003_forgotten_and_settings.sql"),
 ];
 
+/// In the form of the current version, which the migrations gave them.
+const REPAIRS: [(&str, &str); 3] = [
+    ("coordinator_member", include_str!("../migrations/repair_member.sql")),
+    ("coordinator_term", include_str!("../migrations/repair_term.sql")),
+    ("coordinator_dispatch", include_str!("../migrations/repair_dispatch.sql")),
+];
+
 /// Serialises migrations of all groups of a database: "coordina" in ASCII.
 const LOCK: i64 = 0x636f_6f72_6469_6e61;
 
@@ -106,6 +113,14 @@ async fn check(connection: &mut PgConnection, me: &Process) -> Result<Schema, St
     let found = found(connection, me).await?;
     let schema = judge(found);
     if schema == Schema::Current || found == 0 && database::remains(connection, me).await? == Remains::Part {
+        let missing = database::missing(connection, me).await?;
+        if !missing.is_empty() && missing.iter().all(|table| repair_of(table).is_some()) {
+            return Err(StoreError::Corrupt(format!(
+                "schema {} has lost {}: run `coordinator migrate`, which creates it again",
+                me.names.schema(),
+                missing.join(", ")
+            )));
+        }
         database::is_whole(connection, me).await?;
     }
     Ok(schema)
@@ -124,7 +139,7 @@ async fn bring_up_to_date(
     if found == 0 {
         match database::remains(connection, me).await? {
             Remains::Nothing => {}
-            Remains::AllButTheVersion => {
+            Remains::WhatMatters => {
                 script(connection, CREATE_VERSION).await?;
                 run(connection, me.names.query(SET_VERSION).bind(i64::from(SCHEMA_VERSION))).await?;
                 found = SCHEMA_VERSION;
@@ -136,6 +151,9 @@ async fn bring_up_to_date(
         Schema::Newer { found } => Schema::Newer { found },
         Schema::Current | Schema::Older { .. } => {
             apply_from(connection, me, found).await?;
+            for statements in database::missing(connection, me).await?.into_iter().filter_map(repair_of) {
+                script(connection, statements).await?;
+            }
             database::is_whole(connection, me).await?;
             let ttl_ms = row::milliseconds(me.identity.ttl);
             run(connection, me.names.query(CREATE_ROW).bind(me.identity.group.as_str()).bind(ttl_ms)).await?;
@@ -150,6 +168,11 @@ async fn bring_up_to_date(
     };
     script(connection, "COMMIT").await?;
     Ok(schema)
+}
+
+/// What creates a table again that was dropped, where what was in it comes back, is in another table, or is not missed.
+fn repair_of(table: &str) -> Option<&'static str> {
+    REPAIRS.into_iter().find(|(name, _)| *name == table).map(|(_, statements)| statements)
 }
 
 /// Makes the schema the place of the migration; creates it when it is absent.

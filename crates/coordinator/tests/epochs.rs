@@ -27,6 +27,8 @@ struct Memory {
     /// What is kept, by every instance that shares the place.
     place: Arc<Mutex<Epochs>>,
     broken: AtomicBool,
+    /// A check shows nothing: what others have kept is learned with a claim alone.
+    blind: AtomicBool,
     calls: Mutex<Vec<(Epochs, Epoch)>>,
 }
 
@@ -39,17 +41,23 @@ impl EpochMemory for Memory {
     async fn keep(&self, epochs: Epochs) -> Result<Epochs, String> {
         let row = self.store.observe().await.expect("a row").version.token.epoch;
         self.calls.lock().expect("no panic").push((epochs, row));
-        let before = self.check().await?;
+        self.works()?;
         let mut place = self.place.lock().expect("no panic");
-        *place = place.and(epochs);
+        let before = *place;
+        *place = before.and(epochs);
         Ok(before)
     }
 
     async fn check(&self) -> Result<Epochs, String> {
-        if self.broken.load(Relaxed) {
-            return Err("no space left on device".to_owned());
-        }
-        Ok(*self.place.lock().expect("no panic"))
+        self.works()?;
+        let blind = self.blind.load(Relaxed);
+        Ok(if blind { Epochs::NONE } else { *self.place.lock().expect("no panic") })
+    }
+}
+
+impl Memory {
+    fn works(&self) -> Result<(), String> {
+        if self.broken.load(Relaxed) { Err("no space left on device".to_owned()) } else { Ok(()) }
     }
 }
 
@@ -76,6 +84,7 @@ fn start_sharing(
         kept,
         place,
         broken: broken.into(),
+        blind: AtomicBool::new(false),
         calls: Mutex::default(),
     });
     let builder = Coordinator::builder(store).epochs(memory.clone());
@@ -249,6 +258,7 @@ async fn a_claim_is_above_what_another_instance_has_kept_in_the_same_place_since
     let (first, _) = start_sharing(&database, "first", &place, false);
     leads_at(&first, Epoch(1)).await;
     let (second, memory) = start_sharing(&database, "second", &place, false);
+    memory.blind.store(true, Relaxed);
     let ready = async {
         while second.ready().is_err() {
             tokio::task::yield_now().await;
@@ -257,7 +267,6 @@ async fn a_claim_is_above_what_another_instance_has_kept_in_the_same_place_since
     timeout(LONG, ready).await.expect("it has read the lease");
     let noted = memory.store.forgot_ms().await.expect("an answer");
     assert_eq!(noted, None);
-    // The lease is released, so the second instance claims long before its next heartbeat.
     *place.lock().expect("no panic") = later_terms();
     first.shutdown().await;
     leads_at(&second, Epoch(5)).await;

@@ -24,7 +24,7 @@ impl Awaited {
 }
 
 impl Arriving {
-    pub(crate) fn new(body: Body) -> (Body, Awaited) {
+    pub(crate) fn watched(body: Body) -> (Body, Awaited) {
         let awaited = Awaited::default();
         (Body::new(Self { body, awaited: awaited.clone() }), awaited)
     }

@@ -100,7 +100,7 @@ fn announced_len(request: &Request) -> u64 {
 async fn answer(limit: Duration, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let (head, body) = request.into_parts();
-    let (body, awaited) = Arriving::new(body);
+    let (body, awaited) = Arriving::watched(body);
     let request = Request::from_parts(head, body);
     // A task of its own catches a panic; in a set, it ends when the client goes away and this is dropped.
     let mut task = JoinSet::new();

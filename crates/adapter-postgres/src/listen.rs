@@ -168,7 +168,7 @@ impl Hints {
                     tracing::debug!(group = %self.me.identity.group, "lost the connection for hints: {lost}");
                 }
                 Err(error) => {
-                    tracing::debug!(group = %self.me.identity.group, "no connection for hints: {error}")
+                    tracing::debug!(group = %self.me.identity.group, "no connection for hints: {error}");
                 }
             }
             sleep(pause).await;

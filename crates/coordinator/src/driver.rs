@@ -284,7 +284,14 @@ impl Driver {
         }
         match &answer.event {
             // The state store has said nothing.
-            Event::Lease { answer: Ok(LeaseAnswer::NotSent | LeaseAnswer::Outdated(_)), .. } => {}
+            Event::Lease { answer: Ok(LeaseAnswer::NotSent | LeaseAnswer::Outdated(_)), .. }
+            | Event::Wakeup
+            | Event::LeaseHint
+            | Event::Remembered(_)
+            | Event::TicketHint
+            | Event::Recovered { .. }
+            | Event::Drained
+            | Event::Resign(_) => {}
             Event::Lease { answer, .. } => {
                 self.shared.state_store_answered(answer.as_ref().err());
                 self.state_store.answered(self.effect, answer.as_ref().err());
@@ -295,13 +302,6 @@ impl Driver {
             Event::Ticket { answer, .. } => {
                 self.leader_store.answered(Effect::Writes, answer.as_ref().err());
             }
-            Event::Wakeup
-            | Event::LeaseHint
-            | Event::Remembered(_)
-            | Event::TicketHint
-            | Event::Recovered { .. }
-            | Event::Drained
-            | Event::Resign(_) => {}
         }
         answer.event
     }

@@ -45,7 +45,7 @@ fn remember(shared: &Shared, purpose: Purpose, outcome: &Result<Recovered, Recov
                     tracing::debug!(positions, ?took, "the portfolio can be recovered");
                 }
                 (Purpose::Lead | Purpose::Readiness, None) => {
-                    tracing::debug!(?took, "no portfolio to recover")
+                    tracing::debug!(?took, "no portfolio to recover");
                 }
             }
             Ok(positions.unwrap_or(0))

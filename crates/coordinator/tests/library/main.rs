@@ -390,7 +390,7 @@ async fn a_leader_store_that_was_opened_for_another_process_is_refused() {
     ] {
         match start(&other).err().expect("it is refused") {
             StartError::Store { store, what: found, .. } => {
-                assert_eq!((store, found), ("leader store", what))
+                assert_eq!((store, found), ("leader store", what));
             }
             StartError::Config(error) => panic!("{error}"),
         }

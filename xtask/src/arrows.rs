@@ -1,6 +1,6 @@
 //! The layers: every arrow points at `domain`, adapters never know each other or the driver, only what people and
-//! outside tools read knows `monitoring`, and only `app` names adapters, those of stores in one file. Judged on what
-//! cargo says the manifests mean.
+//! outside tools read knows `monitoring`, and only the facade opens stores, in one folder. Judged on what cargo says the
+//! manifests mean.
 
 use crate::report::{Findings, listed};
 use crate::workspace::Workspace;
@@ -16,6 +16,10 @@ const MACROS_ONLY: &str = "async-trait";
 
 /// The paths of adapters that compete for a port. The other adapters are faces of the program.
 const STORES: [&str; 3] = ["adapter_redis::", "adapter_postgres::", "adapter_sqlite::"];
+/// The sources that use stores.
+const FACADE_AND_APP: [&str; 2] = ["crates/app/src/", "crates/leader-coordinator/src/"];
+/// The only place that names their adapters.
+const OPENS_STORES: &str = "crates/leader-coordinator/src/stores/";
 
 /// A crate of the workspace.
 struct Crate {
@@ -57,6 +61,8 @@ enum Layer {
     Contract,
     /// Servers for tests.
     Testkit,
+    /// The one crate that a service depends on.
+    Facade,
     App,
     Proof,
     Commands,
@@ -71,6 +77,7 @@ impl Layer {
             "adapter-http" | "adapter-otel" => Some(Self::Face),
             "contract" => Some(Self::Contract),
             "testkit" => Some(Self::Testkit),
+            "leader-coordinator" => Some(Self::Facade),
             "app" => Some(Self::App),
             "model" | "sim" => Some(Self::Proof),
             "xtask" => Some(Self::Commands),
@@ -86,7 +93,8 @@ impl Layer {
             Self::Monitoring | Self::Driver | Self::Store | Self::Contract => other == Self::Domain,
             Self::Face => matches!(other, Self::Domain | Self::Monitoring),
             Self::Testkit => matches!(other, Self::Domain | Self::Contract),
-            Self::App => matches!(other, Self::Domain | Self::Driver | Self::Store | Self::Face),
+            Self::Facade => matches!(other, Self::Domain | Self::Driver | Self::Store | Self::Face),
+            Self::App => matches!(other, Self::Domain | Self::Driver | Self::Face | Self::Facade),
             Self::Proof => matches!(other, Self::Domain | Self::Driver | Self::Contract),
         }
     }
@@ -98,7 +106,7 @@ impl Layer {
             Self::Domain | Self::Driver | Self::Store | Self::Contract | Self::Testkit | Self::Proof => {
                 other != Self::Monitoring
             }
-            Self::Monitoring | Self::Face | Self::App => true,
+            Self::Monitoring | Self::Face | Self::Facade | Self::App => true,
         }
     }
 
@@ -116,8 +124,11 @@ impl Layer {
             }
             Self::Contract => "suites and fakes know the domain only: what needs a server is in testkit",
             Self::Testkit => "the testkit knows the domain and the suites",
+            Self::Facade => {
+                "the facade composes the domain, the driver and adapters; contract and testkit are for tests"
+            }
             Self::App => {
-                "the app composes the domain, the driver and adapters; contract and testkit are for tests"
+                "the app knows the facade, which opens the stores, the driver, and the pages and telemetry"
             }
             Self::Proof => {
                 "the model and the simulation prove the domain and the driver, with fakes: no store and no server that exists"
@@ -131,7 +142,7 @@ impl Layer {
 pub fn check(workspace: &Workspace) -> Findings {
     let crates = load(workspace).map_err(|problem| vec![problem])?;
     let mut found = problems(&crates);
-    found.extend(stores_named_outside_compose(workspace).map_err(|problem| vec![problem])?);
+    found.extend(stores_named_elsewhere(workspace).map_err(|problem| vec![problem])?);
     listed(found, format!("{} crates", crates.len()))
 }
 
@@ -206,15 +217,17 @@ fn wrong_in_domain(dependency: &Dependency) -> Option<&'static str> {
         .then_some("the domain is no_std: default-features = false and no feature `std`")
 }
 
-/// Inside the app only one file names the adapter of a store, so that a store is exchanged in one place.
-fn stores_named_outside_compose(workspace: &Workspace) -> Result<Vec<String>, String> {
+/// What ships of the app and of the facade names the adapter of a store in one folder only, so that a store is exchanged
+/// in one place.
+fn stores_named_elsewhere(workspace: &Workspace) -> Result<Vec<String>, String> {
     let mut problems = Vec::new();
     for file in workspace.files(&["rs"])? {
-        let in_app = file.path.strip_prefix("crates/app/src/");
-        if in_app.is_some_and(|path| !path.starts_with("compose")) {
+        if FACADE_AND_APP.iter().any(|source| file.path.starts_with(source))
+            && !file.path.starts_with(OPENS_STORES)
+        {
             let named = file.text.lines().zip(1..).filter(|(line, _)| names_a_store(line));
             problems.extend(named.map(|(_, number)| {
-                format!("{}:{number}: only crates/app/src/compose.rs names the adapter of a store", file.path)
+                format!("{}:{number}: only {OPENS_STORES} names the adapter of a store", file.path)
             }));
         }
     }
@@ -258,7 +271,8 @@ mod tests {
             of("contract", vec![ours("domain"), others("tokio")]),
             of("testkit", vec![ours("contract"), others("sqlx")]),
             of("sim", vec![ours("coordinator"), ours("contract"), others("tokio")]),
-            of("app", vec![ours("domain"), ours("coordinator"), ours("adapter-redis")]),
+            of("leader-coordinator", vec![ours("domain"), ours("coordinator"), ours("adapter-redis")]),
+            of("app", vec![ours("domain"), ours("leader-coordinator"), for_tests(ours("adapter-redis"))]),
             of("xtask", vec![others("cargo_metadata")]),
         ];
         assert_eq!(problems(&graph), Vec::<String>::new());
@@ -275,6 +289,11 @@ mod tests {
             ("adapter-redis", ours("coordinator")),
             ("adapter-redis", ours("testkit")),
             ("app", ours("testkit")),
+            ("app", ours("adapter-redis")),
+            ("leader-coordinator", ours("monitoring")),
+            ("leader-coordinator", ours("contract")),
+            ("adapter-redis", ours("leader-coordinator")),
+            ("coordinator", ours("leader-coordinator")),
             ("contract", ours("testkit")),
             ("contract", others("sqlx")),
             ("sim", ours("testkit")),

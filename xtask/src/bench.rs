@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: the figures of the README, as ratios measured in one run on this machine.
-//! Never part of the tests: durations are reported, not judged.
+//! `cargo xtask bench`: measures the figures of the README, as ratios within one run on this machine. It is
+//! no part of the tests: durations are reported, not judged.
 
 use crate::EXIT_USAGE;
 use crate::proof;
@@ -23,7 +23,7 @@ minutes, and wants a machine that has nothing else to do. The servers are starte
 away with it; `bench renewals` and `bench signals` need PostgreSQL installed here, as they switch its
 durability on.";
 
-/// What is measured.
+/// The measurement to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
     Election,
@@ -53,13 +53,13 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> ExitCode {
 fn measure(workspace: &Workspace, subject: Subject) -> Result<(), String> {
     let servers = Servers::provide(workspace)?;
     println!("{servers}");
-    // What is measured is what users build; what measures the election need not be quick.
+    // The measured program is built as users build it; the measuring program need not be fast.
     run_command(&mut workspace.cargo(&["build", "--release", "--locked", "--package", "app"]))?;
     let binary = workspace.target().join("release/coordinator");
     let (examples, profile): (&[&str], _) = match subject {
         Subject::Election => (&["figures", "renewals"], None),
         Subject::Renewals => (&["renewals"], None),
-        // It has the adapter in itself, and is a client that must not hold up what it waits for.
+        // It contains the adapter, and as a client it must not delay what it measures.
         Subject::Signals => (&["signals_figures"], Some("--release")),
     };
     for example in examples {

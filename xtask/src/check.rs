@@ -1,8 +1,11 @@
 //! `cargo xtask check`: everything that can be judged without running the tests. Only reads.
+//! `cargo xtask ci`: the same, together with the tests.
 
 use crate::report::{Findings, Report, listed, one};
 use crate::workspace::{Workspace, output, run as run_command};
-use crate::{arrows, codegen, dashboards, evidence, links, manifests, proof, sources, words};
+use crate::{
+    arrows, codegen, dashboards, evidence, links, manifests, proof, registry, sources, words, workflows,
+};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -11,6 +14,16 @@ pub const FIX: &str = "`cargo xtask fix`, then read the difference before you co
 /// Quick steps first, so that a slip is reported within a second.
 pub fn run(workspace: &Workspace) -> ExitCode {
     let mut report = Report::default();
+    quick_steps(&mut report, workspace);
+    for (name, mut command) in commands(workspace) {
+        report.step(name, remedy(name), || one(run_command(&mut command)));
+    }
+    report.step("generated files", "`cargo xtask codegen`", || codegen::fresh(workspace));
+    report.finish()
+}
+
+/// Steps that compile nothing.
+pub fn quick_steps(report: &mut Report, workspace: &Workspace) {
     report.step("compiler", "install Rust with clippy and rustfmt", compiler);
     report.step("file lengths", "split the file: one main type each", || sources::lengths(workspace));
     report.step(
@@ -25,6 +38,9 @@ pub fn run(workspace: &Workspace) -> ExitCode {
         arrows::check(workspace)
     });
     report.step("links in *.md", "correct the path or the anchor", || links::check(workspace));
+    report.step("actions of the workflows", "pin it by the hash of its release", || {
+        workflows::check(workspace)
+    });
     report.step("words", words::REMEDY, || words::check(workspace));
     report.step(
         "dashboards",
@@ -32,23 +48,46 @@ pub fn run(workspace: &Workspace) -> ExitCode {
         || dashboards::check(workspace),
     );
     report.step("format", FIX, || one(run_command(&mut workspace.cargo(&["fmt", "--all", "--check"]))));
-    report.step("clippy", FIX, || one(run_command(&mut workspace.cargo(&CLIPPY))));
-    report.step("clippy, on virtual time", FIX, || one(run_command(&mut proof::sim_clippy(workspace))));
-    report.step("domain without std", "keep `std` out of the domain and of what it depends on", || {
-        domain_without_std(workspace)
-    });
-    report.step("documentation builds", "repair the doc comment that is named above", || {
-        let mut doc = workspace.cargo(&["doc", "--no-deps", "--workspace", "--locked", "--keep-going"]);
-        one(run_command(doc.env("RUSTDOCFLAGS", "-D warnings")))
-    });
-    report.step("generated files", "`cargo xtask codegen`", || codegen::fresh(workspace));
     report.step("evidence", "`cargo xtask codegen`", || one(evidence::fresh(workspace)));
-    report.step("licences and sources", "see the reasons in deny.toml", || dependencies_allowed(workspace));
-    report.finish()
+    report.step("ready for a registry", registry::REMEDY, || registry::check(workspace));
+    report.step(NO_STD, remedy(NO_STD), || domain_without_std(workspace));
+    report.step(LICENCES, remedy(LICENCES), || Ok(dependencies_are_checked(workspace)));
+}
+
+const NO_STD: &str = "domain without std";
+const LICENCES: &str = "licences, sources and advisories";
+
+/// Steps that are a command each, by name: those that compile, and cargo-deny.
+pub fn commands(workspace: &Workspace) -> Vec<(&'static str, Command)> {
+    let mut doc = workspace.cargo(&["doc", "--no-deps", "--workspace", "--locked", "--keep-going"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    let mut commands = vec![
+        ("clippy", workspace.cargo(&CLIPPY)),
+        ("clippy, on virtual time", proof::sim_clippy(workspace)),
+        ("documentation builds", doc),
+    ];
+    if let Some(target) = target_without_std() {
+        let arguments = ["check", "--package", "domain", "--locked", "--target", &target];
+        commands.push((NO_STD, workspace.cargo(&arguments)));
+    }
+    if has_cargo_deny(workspace) {
+        let arguments = ["deny", "--all-features", "check", "advisories", "bans", "licenses", "sources"];
+        commands.push((LICENCES, workspace.cargo(&arguments)));
+    }
+    commands
+}
+
+fn remedy(step: &str) -> &'static str {
+    match step {
+        NO_STD => "keep `std` out of the domain and of what it depends on",
+        LICENCES => "see the reasons in deny.toml",
+        "documentation builds" => "repair the doc comment that is named above",
+        _ => FIX,
+    }
 }
 
 /// All crates are judged, also behind one that failed.
-const CLIPPY: [&str; 9] = [
+pub const CLIPPY: [&str; 9] = [
     "clippy",
     "--workspace",
     "--all-targets",
@@ -68,24 +107,17 @@ fn compiler() -> Findings {
         .map_err(|problem| vec![problem])
 }
 
-/// Builds the domain for an installed target that has no std, which proves it; without such a target the
-/// words in its source have to do, and the remark says so.
+/// Reads the source of the domain. [`commands`] builds it for an installed target that has no std, which proves it;
+/// without such a target the words in its source have to do, and the remark says so.
 fn domain_without_std(workspace: &Workspace) -> Findings {
     let problems = sources::std_in_domain(workspace).map_err(|problem| vec![problem])?;
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    match target_without_std() {
-        Some(target) => {
-            let arguments = ["check", "--package", "domain", "--locked", "--target", &target];
-            run_command(&mut workspace.cargo(&arguments)).map_err(|problem| vec![problem])?;
-            Ok(format!("compiled for {target}"))
-        }
+    let remark = match target_without_std() {
+        Some(target) => format!("is also compiled for {target}"),
         None => {
-            Ok("by its words only; `rustup target add x86_64-unknown-none` lets the compiler judge"
-                .to_owned())
+            "by its words only; `rustup target add x86_64-unknown-none` lets the compiler judge".to_owned()
         }
-    }
+    };
+    listed(problems, remark)
 }
 
 /// An installed target that has `core` but no `std`.
@@ -107,19 +139,13 @@ fn has_library(directory: &Path, prefix: &str) -> bool {
 
 /// cargo-deny is a separate program that takes minutes to build. It is used where it is installed (CI installs it);
 /// otherwise a remark reports its absence.
-fn dependencies_allowed(workspace: &Workspace) -> Findings {
-    if output(&mut workspace.cargo(&["deny", "--version"])).is_err() {
-        return listed(
-            Vec::new(),
-            "NOT CHECKED: cargo-deny is not installed (`cargo install --locked cargo-deny`)".into(),
-        );
+fn dependencies_are_checked(workspace: &Workspace) -> String {
+    if has_cargo_deny(workspace) {
+        return String::new();
     }
-    one(run_command(&mut workspace.cargo(&[
-        "deny",
-        "--all-features",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ])))
+    "NOT CHECKED: cargo-deny is not installed (`cargo install --locked cargo-deny`)".to_owned()
+}
+
+fn has_cargo_deny(workspace: &Workspace) -> bool {
+    output(&mut workspace.cargo(&["deny", "--version"])).is_ok()
 }

@@ -7,8 +7,9 @@
 
 use crate::evidence;
 use crate::report::{Findings, Report, listed, one};
+use crate::test::job::Job;
 use crate::test::summary::Summary;
-use crate::workspace::{Workspace, output};
+use crate::workspace::Workspace;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,16 +88,17 @@ pub fn run(workspace: &Workspace) -> ExitCode {
 
 /// Writes all generated files and reports which ones changed.
 pub fn write(workspace: &Workspace) -> Findings {
-    let mut problems = Vec::new();
-    let mut changed: Vec<&str> = Vec::new();
-    for generator in &GENERATORS {
-        let before = contents(workspace, generator);
-        match generate(workspace, generator, Mode::Write) {
-            Ok(()) if contents(workspace, generator) == before => {}
-            Ok(()) => changed.extend(generator.files),
-            Err(problem) => problems.push(problem),
-        }
-    }
+    let all = |workspace| GENERATORS.iter().map(|generator| contents(workspace, generator)).collect();
+    let before: Vec<Vec<Option<String>>> = all(workspace);
+    let problems = generate(workspace, Mode::Write);
+    let after: Vec<Vec<Option<String>>> = all(workspace);
+    let changed: Vec<&str> = GENERATORS
+        .iter()
+        .zip(before.iter().zip(&after))
+        .filter(|(_, (before, after))| before != after)
+        .flat_map(|(generator, _)| generator.files)
+        .copied()
+        .collect();
     let remark =
         if changed.is_empty() { "nothing changed".into() } else { format!("wrote {}", changed.join(", ")) };
     listed(problems, remark)
@@ -104,8 +106,7 @@ pub fn write(workspace: &Workspace) -> Findings {
 
 /// Compares all generated files with what the generators would write.
 pub fn fresh(workspace: &Workspace) -> Findings {
-    let compare = |generator| generate(workspace, generator, Mode::Compare).err();
-    listed(GENERATORS.iter().filter_map(compare).collect(), format!("{} generators", GENERATORS.len()))
+    listed(generate(workspace, Mode::Compare), format!("{} generators", GENERATORS.len()))
 }
 
 #[derive(Clone, Copy)]
@@ -114,18 +115,38 @@ enum Mode {
     Compare,
 }
 
-fn generate(workspace: &Workspace, generator: &Generator, mode: Mode) -> Result<(), String> {
-    let Generator { what, files, package, test } = generator;
-    let mut cargo = workspace.cargo(&["test", "--locked", "--package", package, "--test", test]);
+/// Runs all generators with one call of cargo, which has the features of the whole workspace as the tests have: calls for
+/// single packages would compile most dependencies once more. Returns what went wrong.
+fn generate(workspace: &Workspace, mode: Mode) -> Vec<String> {
+    let mut cargo = workspace.cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    cargo.args(GENERATORS.iter().flat_map(|generator| ["--test", generator.test]));
     match mode {
         Mode::Write => cargo.env(UPDATE_VARIABLE, "1"),
         Mode::Compare => cargo.env_remove(UPDATE_VARIABLE),
     };
-    let said = output(&mut cargo).map_err(|problem| format!("{what} ({}): {problem}", files.join(", ")))?;
-    if Summary::of_binary(test, &said).passed() == 0 {
-        return Err(format!("{what}: no test ran in {package}/tests/{test}.rs, so nothing was generated"));
+    let ended = Job { name: "generators".to_owned(), command: cargo }.run();
+    let summary = Summary::of_cargo(&ended.name, &ended.output);
+    let mut problems = Vec::new();
+    if ended.outcome.is_err() || summary.failed() > 0 {
+        problems.push(ended.output.clone());
     }
-    Ok(())
+    for Generator { what, files, package, test } in &GENERATORS {
+        let ran = summary.binaries().iter().any(|(binary, passed)| ran_in(binary, test) && *passed > 0);
+        if !ran && problems.is_empty() {
+            let files = files.join(", ");
+            problems.push(format!(
+                "{what} ({files}): no test ran in {package}/tests/{test}, so nothing was generated"
+            ));
+        }
+    }
+    problems
+}
+
+/// Whether cargo's announcement `Running tests/NAME.rs (target/debug/deps/NAME-HASH)` is of that test.
+fn ran_in(announced: &str, test: &str) -> bool {
+    announced.rsplit_once('/').is_some_and(|(_, file)| {
+        file.trim_end_matches(')').rsplit_once('-').is_some_and(|(name, _)| name == test)
+    })
 }
 
 fn contents(workspace: &Workspace, generator: &Generator) -> Vec<Option<String>> {
@@ -139,4 +160,26 @@ fn contents(workspace: &Workspace, generator: &Generator) -> Vec<Option<String>>
     let mut files: Vec<PathBuf> = generator.files.iter().flat_map(|path| below(path)).collect();
     files.sort();
     files.iter().map(|file| fs::read_to_string(file).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generator_is_known_by_what_cargo_announces() {
+        let announced =
+            "Running tests/crash_points/document.rs (target/debug/deps/crash_table-e08874f9f78c7f92)";
+        assert!(ran_in(announced, "crash_table"));
+        assert!(!ran_in(announced, "table"));
+        assert!(!ran_in("Doc-tests domain", "crash_table"));
+    }
+
+    /// One call of cargo runs the tests of a name in all packages.
+    #[test]
+    fn each_generator_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<&str> =
+            GENERATORS.iter().map(|generator| generator.test).collect();
+        assert_eq!(names.len(), GENERATORS.len());
+    }
 }

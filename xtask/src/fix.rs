@@ -1,12 +1,12 @@
-//! `cargo xtask fix`: what a machine can repair. Writes; `check` then judges the result.
+//! `cargo xtask fix`: repairs what can be repaired automatically. It writes; `check` then judges the result.
 
 use crate::codegen;
 use crate::report::{Report, one};
 use crate::workspace::{Workspace, run as run_command};
 use std::process::ExitCode;
 
-/// Only suggestions that the compiler calls applicable by machine. A checkout with changes is the normal case
-/// for this command, so clippy's own refusal is answered here.
+/// Applies only suggestions that the compiler marks as applicable by machine. A checkout with changes is the
+/// normal case for this command, so clippy's own refusal is overridden here.
 const CLIPPY_FIX: [&str; 7] =
     ["clippy", "--fix", "--allow-dirty", "--allow-staged", "--workspace", "--all-targets", "--keep-going"];
 

@@ -1,11 +1,11 @@
-//! Relative links in Markdown files lead somewhere: the file exists, and the heading, where one is named.
+//! Checks that relative links in Markdown files are valid: the file exists, and the heading, if one is named.
 
 use crate::report::{Findings, listed};
 use crate::workspace::{SourceFile, Workspace};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-/// Follows every relative link of every Markdown file.
+/// Checks every relative link of every Markdown file.
 pub fn check(workspace: &Workspace) -> Findings {
     let documents = workspace.files(&["md"]).map_err(|problem| vec![problem])?;
     let found = problems(&documents, &|path| workspace.root().join(path).exists());
@@ -45,12 +45,12 @@ fn follow(
         (Some(anchor), Some(known)) if !known.iter().any(|heading| heading == anchor) => {
             Err("no such heading")
         }
-        // A line of a source file (`#L12`) is for the reader's page, not for us.
+        // The page that shows the file uses a line of a source file (`#L12`); it is not checked.
         (Some(_) | None, Some(_) | None) => Ok(()),
     }
 }
 
-/// The path from the root, or `None` when it climbs above it.
+/// The path from the root, or `None` if it is above the root.
 fn resolve(from: &Path, path: &str) -> Option<PathBuf> {
     let mut resolved = match path.strip_prefix('/') {
         Some(_) => PathBuf::new(),
@@ -82,7 +82,7 @@ fn links(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// The line without `code`, which may show what a link looks like.
+/// The line without `code`, which may contain an example of a link.
 fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect()
 }
@@ -99,8 +99,8 @@ fn prose(text: &str) -> impl Iterator<Item = (&str, usize)> {
     })
 }
 
-/// The anchors that a forge gives to the headings of a document: lower case, spaces to hyphens, punctuation
-/// dropped, and a number behind a repeated one.
+/// The anchors of a document's headings, as a forge generates them: lower case, spaces as hyphens, without
+/// punctuation, and a number after a repeated one.
 fn anchors(text: &str) -> Vec<String> {
     let mut slugs: Vec<String> = Vec::new();
     let mut anchors = Vec::new();

@@ -6,6 +6,7 @@
 mod arrows;
 mod bench;
 mod check;
+mod ci;
 mod codegen;
 mod dashboards;
 mod evidence;
@@ -15,11 +16,13 @@ mod manifests;
 mod nightly;
 mod proof;
 mod quick;
+mod registry;
 mod report;
 mod sources;
 mod stages;
 mod test;
 mod words;
+mod workflows;
 mod workspace;
 
 use std::process::ExitCode;
@@ -40,7 +43,7 @@ enum Run {
 }
 
 /// A new command is a line here and a module that does it.
-const COMMANDS: [Command; 12] = [
+const COMMANDS: [Command; 13] = [
     Command {
         name: "check",
         does: "reads everything, changes nothing: style, layers, links, docs",
@@ -64,8 +67,13 @@ const COMMANDS: [Command; 12] = [
     Command { name: "codegen", does: "writes the generated files anew", run: Run::Alone(codegen::run) },
     Command {
         name: "test",
-        does: "finds or installs the servers, then builds and tests everything",
-        run: Run::Alone(test::run),
+        does: "finds or installs the servers, then builds and tests everything; `test --only tests | proofs`",
+        run: Run::With(test::run),
+    },
+    Command {
+        name: "ci",
+        does: "`check` and `test` together, which takes less time than one after the other",
+        run: Run::Alone(ci::run),
     },
     Command {
         name: "bench",

@@ -1,4 +1,5 @@
-//! Every version stands once, in the root manifest, below a comment that says why it is needed.
+//! Checks the manifests: every version is in the root manifest only, below a comment that says why the
+//! dependency is needed.
 
 use crate::report::{Findings, listed};
 use crate::workspace::{SourceFile, Workspace};

@@ -1,14 +1,19 @@
 //! `cargo xtask quick`: the verdict on a change within two minutes. It starts no server and judges the crates that
 //! changed and those that depend on them. `cargo xtask check` and `cargo xtask test` judge everything.
 
-use crate::check::FIX;
+use crate::check::{CLIPPY, FIX};
 use crate::proof;
 use crate::report::{Findings, Report, listed, one};
+use crate::test::binaries::{self, Binary};
+use crate::test::job;
+use crate::test::summary::Summary;
+use crate::test::units::Unit;
 use crate::workspace::{Workspace, output, run as run_command};
 use crate::{links, sources, words};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
+use std::sync::Mutex;
 
 /// Test binaries that start servers: package and target.
 const WITH_SERVERS: [(&str, &str); 7] = [
@@ -20,6 +25,8 @@ const WITH_SERVERS: [(&str, &str); 7] = [
     ("monitoring", "exported_rules"),
     ("testkit", "backend"),
 ];
+/// Test binaries at once. Some wait for timeouts, so more of them than processors.
+const AT_ONCE: usize = 4;
 /// Changes of these concern every crate.
 const EVERYWHERE: [&str; 4] = ["Cargo.toml", "Cargo.lock", "clippy.toml", ".cargo/"];
 /// The package that the simulation tests.
@@ -67,7 +74,9 @@ fn judge(workspace: &Workspace, since: &str, packages: &[Package]) -> ExitCode {
     if packages.is_empty() {
         return report.finish();
     }
-    report.step("clippy", FIX, || one(run_command(&mut clippy(workspace, packages))));
+    // With the features of the whole workspace, as `check` and `test` have them: with those of some packages most
+    // dependencies would be compiled once more. What did not change is not judged again.
+    report.step("clippy", FIX, || one(run_command(&mut workspace.cargo(&CLIPPY))));
     // Generated files are compared by tests.
     report.step(
         "tests without servers",
@@ -83,50 +92,45 @@ fn judge(workspace: &Workspace, since: &str, packages: &[Package]) -> ExitCode {
     report.finish()
 }
 
-fn clippy(workspace: &Workspace, packages: &[Package]) -> Command {
-    let mut clippy = workspace.cargo(&["clippy", "--all-targets", "--locked", "--keep-going"]);
-    clippy.args(packages.iter().flat_map(|package| ["--package", package.name.as_str()]));
-    clippy.args(["--", "-Dwarnings"]);
-    clippy
-}
-
-/// All tests of packages whose tests need no server, with one call of cargo; of the others what needs none, each by a
-/// separate call: `--test NAME` would find that name in all packages.
+/// Builds the tests that need no server, with one call of cargo, and runs those of these packages. Prints only failures.
 fn tests(workspace: &Workspace, packages: &[Package]) -> Findings {
-    let (with_servers, without): (Vec<&Package>, Vec<&Package>) = packages
-        .iter()
-        .partition(|package| WITH_SERVERS.iter().any(|(name, _)| *name == package.name.as_str()));
-    let mut problems = Vec::new();
-    if !without.is_empty() {
-        let mut cargo = test(workspace);
-        cargo.args(without.iter().flat_map(|package| ["--package", package.name.as_str()]));
-        problems.extend(run_command(&mut cargo).err());
-    }
-    for package in with_servers {
-        let mut cargo = test(workspace);
-        cargo.args(["--package", package.name.as_str()]).args(targets_without_servers(package));
-        problems.extend(run_command(&mut cargo).err());
-    }
-    listed(problems, String::new())
+    let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    let metadata = metadata(workspace).map_err(|problem| vec![problem])?;
+    let built = binaries::build(workspace, &targets_without_servers(&metadata.packages));
+    let binaries = built.map_err(|problem| vec![problem])?;
+    let wanted =
+        binaries.into_iter().filter(|binary| needs_no_server(binary) && names.contains(&&*binary.package));
+    let jobs: Vec<_> = wanted.map(|binary| Unit { binary, test: None }.job(|_| {})).collect();
+    let count = jobs.len();
+    let problems = Mutex::new(Vec::new());
+    job::run_all(jobs, AT_ONCE, |ended| {
+        let summary = Summary::of_binary(&ended.name, &ended.output);
+        if summary.failed() > 0 || ended.outcome.is_err() {
+            println!("{}", ended.output);
+            problems.lock().expect("no thread panics").push(format!("{} failed", ended.name));
+        }
+    });
+    listed(problems.into_inner().expect("no thread panics"), format!("{count} test binaries"))
 }
 
-fn test(workspace: &Workspace) -> Command {
-    workspace.cargo(&["test", "--quiet", "--locked", "--no-fail-fast"])
-}
-
-fn targets_without_servers(package: &Package) -> Vec<String> {
-    let needs_server = |target: &str| WITH_SERVERS.contains(&(package.name.as_str(), target));
-    let mut arguments = Vec::new();
-    for target in &package.targets {
-        if target.is_lib() {
-            arguments.push("--lib".to_owned());
-        } else if target.is_bin() {
-            arguments.extend(["--bin".to_owned(), target.name.clone()]);
-        } else if target.is_test() && !needs_server(&target.name) {
-            arguments.extend(["--test".to_owned(), target.name.clone()]);
+/// What cargo builds: cargo selects test binaries by name in all packages, so of two with the same name both are built, and
+/// [`needs_no_server`] selects again.
+fn targets_without_servers(packages: &[Package]) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for package in packages {
+        for target in package.targets.iter().filter(|target| target.is_test()) {
+            let needs_server = WITH_SERVERS.contains(&(package.name.as_str(), target.name.as_str()));
+            if !needs_server && target.required_features.is_empty() {
+                names.insert(target.name.clone());
+            }
         }
     }
-    arguments
+    let tests = names.into_iter().flat_map(|name| ["--test".to_owned(), name]);
+    ["--lib", "--bins"].map(str::to_owned).into_iter().chain(tests).collect()
+}
+
+fn needs_no_server(binary: &Binary) -> bool {
+    !WITH_SERVERS.contains(&(binary.package.as_str(), binary.target.as_str()))
 }
 
 /// The packages with a change since `revision`, and all that depend on them.
@@ -213,6 +217,23 @@ mod tests {
     fn a_page_concerns_no_crate() {
         assert!(affected_by("docs/signals.md").is_empty());
         assert!(affected_by("crates/application").is_empty());
+    }
+
+    #[test]
+    fn tests_with_servers_are_neither_built_nor_run() {
+        let metadata = metadata(&Workspace::find().expect("cargo runs this test")).expect("a workspace");
+        let targets = targets_without_servers(&metadata.packages);
+        assert!(targets.contains(&"scenarios".to_owned()), "{targets:?}");
+        assert!(!targets.contains(&"e2e".to_owned()), "{targets:?}");
+        let binary = |package: &str| Binary {
+            package: package.to_owned(),
+            target: "contract".to_owned(),
+            program: "/bin/true".into(),
+            folder: "/".into(),
+        };
+        // Both have the same name.
+        assert!(needs_no_server(&binary("adapter-sqlite")));
+        assert!(!needs_no_server(&binary("adapter-postgres")));
     }
 
     #[test]

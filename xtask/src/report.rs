@@ -23,8 +23,8 @@ pub struct Report {
 impl Report {
     /// Runs `work` under the name `step`; `remedy` is printed when it fails.
     pub fn step(&mut self, step: &'static str, remedy: &'static str, work: impl FnOnce() -> Findings) {
-        let findings = self.stages.run(step, work);
-        let seconds = self.stages.last_s();
+        let (findings, took) = self.stages.run(step, work);
+        let seconds = took.as_secs_f64();
         match findings {
             Ok(remark) if remark.is_empty() => println!("   ok ({seconds:.1} s)"),
             Ok(remark) => println!("   ok ({seconds:.1} s): {remark}"),
@@ -36,6 +36,11 @@ impl Report {
                 self.failures.push(Failure { step, problems, remedy });
             }
         }
+    }
+
+    /// The stages so far, for a command that goes on; all failures, when there are any.
+    pub fn go_on(self) -> Result<Stages, ExitCode> {
+        if self.failures.is_empty() { Ok(self.stages) } else { Err(self.finish()) }
     }
 
     /// Prints all failures again, and what to do about each.

@@ -1,11 +1,11 @@
-//! Rules about the text of source files: how long, and what needs a reason next to it.
+//! Checks the text of source files: their length, and marks that need a reason next to them.
 
 use crate::report::{Findings, listed};
 use crate::workspace::{SourceFile, Workspace};
 
-/// More than this is a file with two subjects.
+/// A longer file has two subjects.
 const LINES_MAX: usize = 500;
-/// The aim. Longer files are named so that their next editor thinks of splitting them.
+/// The aim. Longer files are listed, so that the next editor considers a split.
 const LINES_AIM: usize = 300;
 
 /// Fails above [`LINES_MAX`] lines and names the files above [`LINES_AIM`].
@@ -27,7 +27,7 @@ pub fn lengths(workspace: &Workspace) -> Findings {
     listed(problems, remark)
 }
 
-/// What may not be in the source, or not without a reason.
+/// Marks that the source must not contain, or not without a reason.
 struct Mark {
     /// Assembled from halves where this file would find itself.
     text: &'static str,
@@ -39,7 +39,7 @@ struct Mark {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Anywhere,
-    /// Tests and the crates for them: elsewhere waiting is a feature, here it is hoping.
+    /// Tests and the crates for them: there, a wait must have a reason.
     Tests,
 }
 
@@ -101,7 +101,7 @@ const MARKS: [Mark; 8] = [
     },
 ];
 
-/// How far down an attribute over several lines may carry its reason.
+/// Lines of an attribute within which its reason may follow.
 const ATTRIBUTE_LINES_MAX: usize = 6;
 
 /// Finds [`MARKS`] in all Rust files.
@@ -134,7 +134,7 @@ fn marks_in(file: &SourceFile) -> Vec<String> {
     problems
 }
 
-/// Everything below it is test code; past the end when the file has none.
+/// All lines from here on are test code; past the end if the file has none.
 fn first_line_of_tests(file: &SourceFile, lines: &[&str]) -> usize {
     let all = file.path.contains("/tests/") || file.path.ends_with("/tests.rs");
     if all || ["crates/contract/", "crates/testkit/"].iter().any(|tests| file.path.starts_with(tests)) {
@@ -170,16 +170,16 @@ fn attribute_has_reason(lines: &[&str]) -> bool {
     lines[..=end].iter().any(|line| line.contains("reason = ") || line.contains(concat!("ig", "nore = \"")))
 }
 
-/// The leader's work, every wait of which a test can cut (see `crates/coordinator/src/crash_point.rs`).
+/// The leader's work, in which a test can cut every wait (see `crates/coordinator/src/crash_point.rs`).
 const CUT_FILE: &str = "crates/coordinator/src/ledger/dispatch.rs";
-/// How a wait ends there.
+/// The end of a wait in that file.
 const WAIT: &str = ".await";
-/// Waits that are none by their name: nothing could cut them.
+/// Waits in the form of a name, which a test could not cut.
 const HIDDEN_WAITS: [&str; 5] = ["select!", "join!", "poll_fn(", ".poll(", "spawn("];
 
-/// Every `.await` is directly that of an `at(CrashPoint::NAME, ..)`, or of a function of this file that is called on
-/// `self`, whose own waits are seen. Every name is used once: at two places it would be cut at the first only. That
-/// the test has an expectation for every name, its compiler sees.
+/// Checks that every `.await` is that of an `at(CrashPoint::NAME, ..)`, or of a function of this file that is
+/// called on `self`, whose own waits are checked too. Every name is used once, because only the first of two
+/// places would be cut. The compiler checks that the test has an expectation for every name.
 fn uncut_waits(file: &SourceFile) -> Vec<String> {
     let code: Vec<&str> =
         file.text.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code)).collect();
@@ -224,7 +224,7 @@ fn is_own_call(code: &str, all: &str) -> bool {
     is_name && all.contains(&format!("async fn {own}("))
 }
 
-/// What stands before the parentheses that end `code`, and what stands in them.
+/// The text before the parentheses that end `code`, and the text in them.
 fn last_call(code: &str) -> Option<(&str, &str)> {
     let call = code.trim_end().strip_suffix(')')?;
     let mut depth = 1;
@@ -239,7 +239,7 @@ fn last_call(code: &str) -> Option<(&str, &str)> {
     Some((&call[..open], &call[open + 1..]))
 }
 
-/// Words in the domain that would bring std back.
+/// Words in the domain that would require std.
 pub fn std_in_domain(workspace: &Workspace) -> Result<Vec<String>, String> {
     let files = workspace.files(&["rs"])?;
     let domain: Vec<_> = files.iter().filter(|file| file.path.starts_with("crates/domain/src/")).collect();

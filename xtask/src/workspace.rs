@@ -8,6 +8,20 @@ use std::process::Command;
 /// Directories that hold no source: build output, git's own, the data of a started instance.
 const NOT_SOURCE: [&str; 3] = ["target", ".git", "coordinator-data"];
 
+/// What `cargo run` sets for the program that it starts. The build script of `ring` asks cargo to run it again when one of
+/// them changes, and then ring, the TLS library and everything above them are compiled anew: so a cargo that is started by
+/// another one must not see them.
+pub const OF_THE_RUNNING_PACKAGE: [&str; 8] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+];
+
 /// The root of the checkout.
 pub struct Workspace {
     root: PathBuf,
@@ -48,6 +62,9 @@ impl Workspace {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.args(arguments).current_dir(&self.root).env("CARGO_TERM_COLOR", "never");
+        for variable in OF_THE_RUNNING_PACKAGE {
+            command.env_remove(variable);
+        }
         command
     }
 
@@ -117,4 +134,18 @@ fn show(command: &Command) -> String {
         shown.push_str(&argument.to_string_lossy());
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nested_cargo_does_not_see_the_package_that_runs() {
+        let workspace = Workspace::find().expect("cargo runs this test");
+        let cargo = workspace.cargo(&["build"]);
+        for variable in OF_THE_RUNNING_PACKAGE {
+            assert!(cargo.get_envs().any(|(name, value)| name == variable && value.is_none()), "{variable}");
+        }
+    }
 }

@@ -1,9 +1,9 @@
-//! Whether a client would rather have Prometheus text or JSON.
+//! Content negotiation of the metrics: whether a client prefers Prometheus text or JSON.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 
-/// More ranges than this in a header are not read: a scraper sends five.
+/// Most ranges that are read from a header; a scraper sends five.
 const RANGES_MAX: usize = 32;
 
 /// A form of the metrics.
@@ -16,8 +16,8 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// The preferred form: text only when it is wanted more than JSON. Without a header, and when neither
-    /// is wanted, JSON.
+    /// The preferred form: text only if the client prefers it to JSON. Without a header, and if the client
+    /// accepts neither, JSON.
     pub(crate) fn preferred(headers: &HeaderMap) -> Self {
         let ranges: Vec<_> = headers
             .get_all(ACCEPT)
@@ -33,7 +33,8 @@ impl Form {
     }
 }
 
-/// How much a form is wanted, in thousandths: the best range that names it, else its family, else anything.
+/// The weight of a form in thousandths: that of the best range that names it, else of its family, else of any
+/// type.
 fn weight(ranges: &[(String, u16)], types: &[&str], family: &str) -> u16 {
     let best = |names: &[&str]| {
         ranges.iter().filter(|(name, _)| names.contains(&name.as_str())).map(|(_, weight)| *weight).max()
@@ -41,7 +42,7 @@ fn weight(ranges: &[(String, u16)], types: &[&str], family: &str) -> u16 {
     best(types).or_else(|| best(&[family])).or_else(|| best(&["*/*"])).unwrap_or(0)
 }
 
-/// A media range and its weight in thousandths; `None` when the weight is malformed.
+/// A media range and its weight in thousandths; `None` if the weight is malformed.
 fn range(text: &str) -> Option<(String, u16)> {
     let mut parts = text.split(';').map(str::trim);
     let name = parts.next()?.to_ascii_lowercase();
@@ -49,7 +50,7 @@ fn range(text: &str) -> Option<(String, u16)> {
     Some((name, weight.map_or(Some(1_000), thousandths)?))
 }
 
-/// A weight as RFC 9110 writes it: `0`, `1`, or with up to three decimals.
+/// A weight as in RFC 9110: `0`, `1`, or with up to three decimals.
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if !decimals.bytes().all(|byte| byte.is_ascii_digit()) || decimals.len() > 3 {
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_else_gets_json() {
+    fn other_clients_get_json() {
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
         let script = "application/json, text/plain, */*";
         for header in [browser, script, "*/*", "application/json", "text/html", "", ",;,", "text/plain;q=0"] {

@@ -1,4 +1,4 @@
-//! What the HTTP face asks of the instance behind it.
+//! [`Backend`]: the interface of the HTTP pages to the instance behind them.
 
 use async_trait::async_trait;
 use domain::alert;
@@ -12,22 +12,23 @@ use std::time::Duration;
 
 /// The instance behind the pages.
 ///
-/// The plain methods answer from memory, at once. The async ones read or write a store; they are dropped when
-/// they take too long or the client goes away, so they must be cancellation safe. A panic becomes a 500.
+/// The plain methods answer from memory, at once. The async ones read or write a store. Their futures are
+/// dropped if they take too long or the client disconnects, so they must be cancellation safe. A panic
+/// becomes a 500.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// Metrics and alerts of this moment; `None` before start-up is done.
     fn status(&self) -> Option<alert::Report>;
 
-    /// The metrics of one report as Prometheus text (format 0.0.4), or why there are none. Asked only
-    /// after [`Backend::status`] answered.
+    /// The metrics of one report as Prometheus text (format 0.0.4), or why there are none. Called only after
+    /// [`Backend::status`] returned a report.
     fn exposition(&self) -> Result<String, String>;
 
-    /// Whether this instance could take over leadership now; the error says why not, on one line.
-    /// That it leads, or does not, is no reason: that would block rolling updates.
+    /// Whether this instance could take over leadership now; the error says why not, on one line. Whether it
+    /// leads is no reason: that would block rolling updates.
     fn ready(&self) -> Result<(), String>;
 
-    /// Who leads, as far as this instance knows.
+    /// The leader, as far as this instance knows.
     fn leader(&self) -> LeaderView;
 
     /// The instance table.
@@ -36,77 +37,80 @@ pub trait Backend: Send + Sync + 'static {
     /// The latest terms, newest first, at most `limit` of them.
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError>;
 
-    /// Stores a signal before it is acknowledged, on whichever instance it arrives.
+    /// Stores a signal before it is acknowledged. Any instance can do this.
     async fn submit(&self, signal: &NewSignal, actor: &Actor) -> Result<Submit, StoreError>;
 
-    /// From when on every signal is remembered, unix seconds. One with an older timestamp is refused: its first
-    /// acceptance may have been forgotten, and it would be sent a second time.
+    /// Start of the time in which every signal is remembered, in unix seconds. A signal with an older
+    /// timestamp is refused: its first acceptance may have been forgotten, and it would be sent a second
+    /// time.
     fn remembers_since_s(&self) -> i64;
 
-    /// Until when a signal may be dated, unix seconds: a little after the present.
+    /// Latest accepted timestamp of a signal, in unix seconds: a little after the present.
     fn accepts_until_s(&self) -> i64;
 
-    /// A submission was refused for that reason: a trade that was missed.
+    /// Counts a submission that was refused for that reason: each is a missed trade.
     fn refused(&self, why: Refusal);
 
-    /// The signal of that name, and its lines of the audit, newest first.
+    /// The signal with that id, and its audit, newest first.
     async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<AuditEntry>)>, StoreError>;
 
     /// Signals, the latest first.
     async fn signals(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError>;
 
-    /// Claims up to `most` signals for the caller, who sends them. When nothing can be claimed it may wait until
-    /// that changes, for at most `wait`.
+    /// Claims up to `most` signals for the caller, which executes them. If nothing can be claimed, it may
+    /// wait until that changes, for at most `wait`.
     ///
-    /// The claim of a dropped call may be granted nevertheless: the caller finds it among the claimed signals.
+    /// The claim of a dropped call may be granted nevertheless: the caller finds it among the claimed
+    /// signals.
     async fn pull(&self, most: u16, wait: Duration) -> Result<Pull, StoreError>;
 
-    /// Records what became of a signal that was pulled, as `actor` says.
+    /// Records the outcome of a signal that was pulled, as reported by `actor`.
     async fn report(&self, report: Report, actor: &Actor) -> Result<Reported, StoreError>;
 }
 
-/// Who leads, as far as one instance knows.
+/// The leader, as far as one instance knows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LeaderView {
-    /// This instance leads, and has recovered: it is the one that acts.
+    /// Whether this instance leads and has recovered, and so is the one that acts.
     pub active: bool,
-    /// Who leads; `None` when nobody does or it is unknown.
+    /// The leader; `None` if no instance leads or the leader is unknown.
     pub id: Option<InstanceId>,
-    /// Where the leader's page is, as the instance table has it.
+    /// Address of the leader's page, from the instance table.
     pub address: Option<String>,
-    /// The latest epoch seen.
+    /// Latest epoch that this instance has seen.
     pub epoch: Option<Epoch>,
 }
 
-/// Answer to somebody who wants signals to send.
+/// Answer to a service that pulls signals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pull {
-    /// These are the caller's, each to be sent once.
+    /// The caller must execute each of these signals once.
     Claimed {
-        /// The epoch they were claimed in, which whoever executes them can compare.
+        /// Epoch of the claim, which the service can compare.
         epoch: Epoch,
         /// At least one.
         signals: Vec<Signal>,
     },
-    /// Nothing waits whose turn it is.
+    /// No signal can be claimed now.
     Empty,
     /// The kill switch is on.
     Paused,
-    /// Something waits, and this limit holds it.
+    /// A signal waits, and this limit delays it.
     Limited(LimitReached),
-    /// This instance is not the one that acts.
+    /// This instance is not the active leader.
     NotLeading,
-    /// Signals are handed to a handler that is configured, so nobody pulls them.
+    /// A handler is configured, so no service can pull signals.
     Pushed,
 }
 
-/// Answer to a result that is handed in.
+/// Answer to a reported outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reported {
-    /// It stands so, durably.
+    /// The signal has this outcome, durably.
     Recorded,
-    /// It does not lead on from where the signal stands, or is about another attempt, or there is no such signal.
+    /// The outcome cannot follow the signal's state, or concerns another attempt, or the signal does not
+    /// exist.
     Refused,
-    /// This instance is not the one that acts.
+    /// This instance is not the active leader.
     NotLeading,
 }

@@ -1,5 +1,5 @@
-//! Who calls. There are no tokens yet, and the listener is on loopback: whoever is on this host may do everything.
-//! A web page in a browser on this host may not, and it can reach loopback too.
+//! Checks of the caller. There are no tokens yet, and the listener is on loopback: every process on this host
+//! may do everything. A web page in a browser on this host can reach loopback too, but must not do anything.
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{HOST, HeaderName, ORIGIN};
@@ -29,7 +29,7 @@ impl Caller {
     }
 }
 
-/// Why a request is refused, whatever it asks; `None` when it is not.
+/// The reason to refuse a request, whatever its path; `None` to accept it.
 ///
 /// A name that an attacker has pointed at this host (DNS rebinding) is not one of ours, so its pages cannot read
 /// what is here. What changes something comes from no page but our own: a browser says where it comes from, and
@@ -45,12 +45,12 @@ pub(crate) fn refusal(request: &Request, caller: Caller, names: &[String]) -> Op
     }
     let changes_nothing = matches!(*request.method(), Method::GET | Method::HEAD);
     if !changes_nothing && !is_from_here(request.headers()) {
-        return Some("a page of another origin may not ask for this");
+        return Some("a page of another origin must not send this request");
     }
     None
 }
 
-/// Whether no browser says that a page of another origin sends this.
+/// Whether no header says that a page of another origin sends the request.
 fn is_from_here(headers: &HeaderMap) -> bool {
     let own = headers.get(HOST).and_then(|host| host.to_str().ok()).map(|host| format!("http://{host}"));
     let is_own = |origin: &str| own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(origin));
@@ -59,7 +59,7 @@ fn is_from_here(headers: &HeaderMap) -> bool {
         && values(headers, &SEC_FETCH_SITE).all(sites)
 }
 
-/// All headers of that name; `None` for one that is no text.
+/// All headers with that name; `None` for one that is not text.
 fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = Option<&'a str>> {
     headers.get_all(name).into_iter().map(|value| value.to_str().ok())
 }

@@ -1,4 +1,4 @@
-//! What holds for every request, whatever it asks.
+//! [`guard`]: the checks and limits of every request, whatever its path.
 
 use crate::arriving::Arriving;
 use crate::backend::Backend;
@@ -18,14 +18,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Largest request body in bytes, but for a submission.
+/// Largest request body in bytes, except for a submission.
 pub(crate) const BODY_LEN_MAX: usize = 64 * 1024;
 
-/// Largest body of a signal's submission: the largest payload, escapes in it, and the other fields.
+/// Largest body of a submission: the largest payload with escapes, and the other fields.
 pub(crate) const SUBMISSION_LEN_MAX: usize = 96 * 1024;
 const _: () = assert!(SUBMISSION_LEN_MAX >= PAYLOAD_LEN_MAX + PAYLOAD_LEN_MAX / 2);
 
-/// What the guard knows beside the request.
+/// State of the guard in addition to the request.
 #[derive(Clone)]
 pub(crate) struct Gate {
     pages: Arc<Pages>,
@@ -50,7 +50,7 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
     let mut response = match refused(&request, caller, &gate.pages.hosts) {
         Some(problem) => {
             let mut response = problem.into_response();
-            // A body may still be to come and nobody will read it.
+            // Part of the body may not have arrived yet, and it will not be read.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             response
         }
@@ -86,14 +86,14 @@ fn misses_the_route(request: &Request, signals: SignalPages) -> bool {
     signals == SignalPages::Served && sends && !is_another
 }
 
-/// The body has more than `most` bytes.
+/// Error for a body of more than `most` bytes.
 pub(crate) fn too_large(most: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a request body has at most {most} bytes here"))
 }
 
 fn announced_len(request: &Request) -> u64 {
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    // What is announced is a number, or hyper would have refused it; one beyond u64 it refuses too.
+    // The announced length is a number; hyper refuses everything else, also a number beyond u64.
     length.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
@@ -102,14 +102,14 @@ async fn answer(limit: Duration, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let (body, awaited) = Arriving::watched(body);
     let request = Request::from_parts(head, body);
-    // A task of its own catches a panic; in a set, it ends when the client goes away and this is dropped.
+    // A separate task catches a panic. In a set, the task ends if the client disconnects and this is dropped.
     let mut task = JoinSet::new();
     task.spawn(next.run(request));
     match timeout(limit, task.join_next()).await {
         Ok(Some(Ok(response))) => response,
         Ok(Some(Err(error))) => {
             tracing::error!(path, %error, "answering a request failed");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "answering failed; the log says more")
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer failed; the log contains the reason")
                 .into_response()
         }
         Ok(None) => unreachable!("the set has one task"),

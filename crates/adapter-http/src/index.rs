@@ -1,4 +1,4 @@
-//! The page for people: who this is, who leads, and where the rest is.
+//! The start page for the operator: this instance, the leader, and links to the other pages.
 
 use crate::backend::LeaderView;
 use crate::pages::{Prefix, SignalPages};
@@ -8,16 +8,16 @@ use domain::metrics::Snapshot;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Nothing is loaded from elsewhere and no script or style stands in the page itself.
+/// The page loads nothing from elsewhere and contains no script or style.
 pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'self'";
 
 const PATHS: [(&str, &str); 8] = [
     ("/status", "the instances and the leader in both stores"),
-    ("/history", "who led from when to when"),
+    ("/history", "the terms of the leaders"),
     ("/signals", "the signals, the latest first"),
     ("/coordinator/metrics", "metrics and alerts as JSON"),
     ("/metrics", "metrics for Prometheus"),
-    ("/leader", "200 on the active leader, 503 elsewhere"),
+    ("/leader", "200 on the active leader, 503 on other instances"),
     ("/readyz", "200 while this instance could take over"),
     ("/livez", "200 while this process serves"),
 ];
@@ -41,7 +41,7 @@ pub(crate) fn index(
         }
         None => rows.push(("Instance", "starting".to_owned())),
     }
-    rows.push(("Leader", leader.id.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string)));
+    rows.push(("Leader", leader.id.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)));
     rows.extend(leader.address.clone().map(|address| ("Its page", address)));
     rows.extend(leader.epoch.map(|epoch| ("Epoch", epoch.to_string())));
     rows.extend(report.into_iter().flat_map(|report| signal_rows(&report.snapshot)));
@@ -63,7 +63,7 @@ pub(crate) fn index(
     page
 }
 
-/// What an operator has to see of the ledger first; nothing before it was counted.
+/// The rows about the ledger that the operator needs first; none before the ledger was counted.
 fn signal_rows(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
     let Some(totals) = &snapshot.totals else { return Vec::new() };
     let aged = |count: u64, oldest: Option<Duration>, word: &str| {
@@ -85,14 +85,14 @@ fn signal_rows(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
         ("Expired in the last day", totals.expired_last_day.to_string()),
     ];
     let switch = match &totals.paused {
-        Some(paused) => format!("on: nothing is sent. {} (by {})", paused.reason, paused.who),
+        Some(paused) => format!("on: no signal is sent. {} (by {})", paused.reason, paused.who),
         None => "off".to_owned(),
     };
     rows.push(("Kill switch", switch));
     rows
 }
 
-/// Text as it may stand between tags.
+/// Escapes a text for a place between tags.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

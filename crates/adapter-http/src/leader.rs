@@ -1,4 +1,5 @@
-//! Who leads: the page of that name, and the answer of an instance that would have to lead and does not.
+//! The page `/leader`, and the answer of an instance that is not the active leader to requests that only the
+//! leader serves.
 
 use crate::backend::LeaderView;
 use crate::json::cluster::LeaderJson;
@@ -8,12 +9,12 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::id::InstanceId;
 
-/// The leader's id, and the address of its page.
+/// Headers with the leader's id and the address of its page.
 const LEADER: HeaderName = HeaderName::from_static("coordinator-leader");
 const LEADER_ADDRESS: HeaderName = HeaderName::from_static("coordinator-leader-address");
 
-/// 200 on the active leader, 503 elsewhere.
-pub(crate) fn told(view: &LeaderView) -> Response {
+/// 200 on the active leader, 503 on other instances.
+pub(crate) fn answer(view: &LeaderView) -> Response {
     if view.active { named(Json(LeaderJson::from(view)).into_response(), view) } else { elsewhere(view) }
 }
 
@@ -21,7 +22,7 @@ pub(crate) fn told(view: &LeaderView) -> Response {
 pub(crate) fn elsewhere(view: &LeaderView) -> Response {
     let detail = match &view.id {
         Some(id) => format!("this instance is not the active leader; {id} holds the lease"),
-        None => "nobody is known to lead".to_owned(),
+        None => "no leader is known".to_owned(),
     };
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         .with("active", false)
@@ -35,7 +36,7 @@ fn named(mut response: Response, view: &LeaderView) -> Response {
     let names =
         [(LEADER, view.id.as_ref().map(InstanceId::as_str)), (LEADER_ADDRESS, view.address.as_deref())];
     for (name, value) in names {
-        // An address is what another process wrote: one that is no header value is only in the body.
+        // Another process wrote the address. If it is no valid header value, only the body contains it.
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
             response.headers_mut().insert(name, value);
         }

@@ -1,9 +1,9 @@
-//! The HTTP face of one instance: health, leader, cluster, history, metrics, signals, and a page for people. And what
-//! it sends itself: signals to a service, alerts that cannot wait to a webhook, and bodies that others made.
+//! The HTTP side of one instance: pages for health, leader, cluster, history, metrics and signals, an index
+//! for the operator, and HTTP clients that send signals to a service, urgent alerts to a webhook, and
+//! prepared bodies to a receiver.
 //!
-//! The pages know nothing but a [`Backend`]. They never delay an election: requests, time and connections are
-//! bounded by [`Limits`], and every use of a store goes through the backend, which has connections of its own for
-//! it.
+//! The pages use only a [`Backend`]. They never delay an election: [`Limits`] bounds requests, time and
+//! connections, and the backend uses separate connections to the stores for them.
 //!
 //! | path | answers |
 //! |---|---|
@@ -18,13 +18,13 @@
 //! | `/signals?state=&instrument=&before=&limit=` | signals, the latest first |
 //! | `/signals/{id}` | one signal and its audit |
 //! | `POST /signals/claim` | signals for the caller to execute, where no handler is configured |
-//! | `POST /signals/{id}/result` | what became of one of them |
-//! | `/` | an index for people |
+//! | `POST /signals/{id}/result` | the outcome of one of them |
+//! | `/` | an index for the operator |
 //!
 //! Errors are problem documents (RFC 9457). The two metrics paths answer
 //! `{"error": "Coordinator not initialized"}` before start-up is done, as their users expect.
 //!
-//! Whoever reaches the listener may do everything, so it belongs on loopback. Pages of other origins in a browser
+//! Every client that reaches the listener may do everything, so it must be on loopback. Pages of other origins in a browser
 //! on this host are refused (403), and so are names for this host that are not ours.
 
 mod accept;

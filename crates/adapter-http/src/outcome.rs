@@ -1,11 +1,12 @@
-//! What a service says became of a signal: in its answer to the handler, or in a result that it hands in.
+//! Parses the outcome that a service reports: in its answer to the handler, or as the result of a signal that
+//! it pulled.
 
 use domain::ledger::{NOTE_LEN_MAX, Outcome};
 
-/// The words for it, for whoever used another one.
+/// The valid outcomes, for a message about another word.
 pub(crate) const OUTCOMES: &str = "done, sent, rejected, not_executed or unknown";
 
-/// The outcome of that name.
+/// The outcome with that name.
 pub(crate) fn outcome(text: &str) -> Option<Outcome> {
     match text {
         "done" => Some(Outcome::Done),
@@ -17,8 +18,8 @@ pub(crate) fn outcome(text: &str) -> Option<Outcome> {
     }
 }
 
-/// A note on one line, as long as the ledger keeps it. A note is never a reason to refuse an outcome: a result
-/// that is lost is worse than one whose note was mended.
+/// A note on one line, cut to the length that the ledger stores. A note is never a reason to refuse an
+/// outcome: a lost result is worse than a changed note.
 pub(crate) fn note(text: &str) -> String {
     text.trim().chars().take(NOTE_LEN_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

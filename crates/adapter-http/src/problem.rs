@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 has them.
+//! [`Problem`]: error answers by RFC 9457.
 
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
@@ -8,10 +8,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// Seconds after which a client may ask again what a store did not answer: one heartbeat, roughly.
+/// Seconds after which a client may repeat a request that a store did not answer: about one heartbeat.
 const RETRY_AFTER_S: &str = "3";
 
-/// Why a request was refused, for the log. It travels with the response as an extension.
+/// The reason for a refusal, for the log. It is an extension of the response.
 #[derive(Debug, Clone)]
 pub(crate) struct Why(pub(crate) String);
 
@@ -20,17 +20,17 @@ pub(crate) struct Why(pub(crate) String);
 pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
-    /// As JSON text: a signal's payload keeps its numbers as they are written.
+    /// As JSON text, so that a signal's payload keeps its numbers as they were written.
     more: Vec<(&'static str, Box<RawValue>)>,
 }
 
 impl Problem {
-    /// A problem that is no more than its status, with a sentence about this case.
+    /// A problem with a status and a sentence about this case.
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), more: Vec::new() }
     }
 
-    /// Adds a member beside the standard ones.
+    /// Adds a member to the standard ones.
     pub(crate) fn with(mut self, name: &'static str, value: impl Serialize) -> Self {
         let value = to_raw_value(&value).expect("our documents have text for keys, so they are JSON");
         self.more.push((name, value));
@@ -66,7 +66,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A store that is silent may answer later; one that answers nonsense needs a person.
+/// A store that does not answer may answer later; invalid data needs the operator.
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let status = match error {

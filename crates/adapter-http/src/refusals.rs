@@ -1,5 +1,5 @@
-//! Submissions that were refused. Each is a trade that was missed, and a chart reads no answer: every refusal is counted,
-//! and logged unless a flood of them would fill the log.
+//! Counts and logs refused submissions. Each is a missed trade, and a chart reads no answer. Every refusal is
+//! counted, and logged unless a flood of them would fill the log.
 
 use crate::backend::Backend;
 use crate::outcome;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Lines in the log within [`WINDOW`]: more than a desk makes by mistake.
+/// Most lines in the log within [`WINDOW`]: more than a desk causes by mistake.
 const LINES_MAX: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -21,7 +21,7 @@ pub(crate) struct Refusals {
     lines: Mutex<Lines>,
 }
 
-/// What was logged in the present window.
+/// Lines that were logged in the current window.
 #[derive(Default)]
 struct Lines {
     since: Option<Instant>,
@@ -29,10 +29,10 @@ struct Lines {
     left_out: u64,
 }
 
-/// What to do with one more refusal.
+/// Treatment of one more refusal.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
-    /// Log it, after this number of refusals that were left out.
+    /// Log it, after this number of refusals that were not logged.
     Write(u64),
     LeaveOut,
 }
@@ -71,7 +71,7 @@ impl Refusals {
         tracing::warn!(status = status.as_u16(), origin, "refused a submission: {why}");
         if left_out > 0 {
             tracing::warn!(
-                "refused {left_out} more submissions since the line before; the metric counts them"
+                "refused {left_out} more submissions since the previous line; the metric counts all of them"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Which path answers what.
+//! Routes: the handler of each path.
 
 use crate::accept::Form;
 use crate::backend::Backend;
@@ -22,12 +22,12 @@ use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
 
-/// Most terms one answer carries: at the fastest flapping that alerts, a hundred hours.
+/// Most terms in one answer: a hundred hours at the highest rate of changes that fires no alert.
 pub const HISTORY_LIMIT_MAX: u32 = 1_000;
-/// Terms unless asked otherwise.
+/// Default number of terms.
 pub const HISTORY_LIMIT_DEFAULT: u32 = 50;
 
-/// What Prometheus calls its text format.
+/// Content type of Prometheus' text format.
 const EXPOSITION_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 pub(crate) type Shared = State<Arc<dyn Backend>>;
@@ -86,7 +86,7 @@ async fn readyz(State(backend): Shared) -> Result<Response, Problem> {
 }
 
 async fn leader(State(backend): Shared) -> Response {
-    leader::told(&backend.leader())
+    leader::answer(&backend.leader())
 }
 
 async fn status(State(backend): Shared) -> Result<Response, Problem> {
@@ -142,14 +142,14 @@ fn json_page(report: &Report) -> Response {
 fn text(backend: &dyn Backend) -> Response {
     let problem = |detail| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response();
     match backend.exposition() {
-        // An empty page would make every alert on these metrics silent.
+        // An empty page would silence every alert on these metrics.
         Ok(text) if text.trim().is_empty() => problem("there are no metrics".to_owned()),
         Ok(text) => ([(CONTENT_TYPE, EXPOSITION_TYPE)], text).into_response(),
         Err(reason) => problem(reason),
     }
 }
 
-/// As users of the metrics paths know it, so no problem document.
+/// The answer that existing users of the metrics paths expect, so no problem document.
 fn not_initialized() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "Coordinator not initialized" }))).into_response()
 }
@@ -171,6 +171,6 @@ async fn method_not_allowed(
     Extension(prefix): Extension<Prefix>,
 ) -> Problem {
     let remedy = signals::remedy(&method, signals, &prefix);
-    let detail = format!("{}{} does not take {method}{remedy}", prefix.0, uri.path());
+    let detail = format!("{}{} does not support {method}{remedy}", prefix.0, uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

@@ -1,4 +1,4 @@
-//! Connections: how many, how long, and how they end.
+//! Serves connections: their number, their timeouts, and their end.
 
 use crate::backend::Backend;
 use crate::caller::Caller;
@@ -22,31 +22,31 @@ use tokio::time::{sleep, timeout};
 /// Largest request head in bytes: far more than a scraper or a browser sends.
 const HEAD_LEN_MAX: usize = 16 * 1024;
 
-/// Pause after a failed accept: with no file descriptor left, asking again at once would only burn a core.
+/// Pause after a failed accept. Without a free file descriptor, an immediate retry would only use a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// From a request to its answer. A store's own deadlines are shorter.
+/// Timeout from a request to its answer. A store's own timeouts are shorter.
 pub(crate) const ANSWER_TIME_DEFAULT: Duration = Duration::from_secs(5);
 
-/// What one client may take from this process.
+/// Limits on what clients may use of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// From the start of a connection, or from the last answer, to the end of the next request's head.
+    /// Time from the start of a connection, or from the last answer, to the end of the next request's head.
     pub head: Duration,
-    /// From the request to the answer.
+    /// Time from the request to the answer.
     pub answer: Duration,
-    /// How long a client may take none of the answer's bytes.
+    /// Longest time in which a client accepts no byte of the answer.
     pub stalled_write: Duration,
-    /// How long open requests may go on after shutdown began.
+    /// Time for open requests after shutdown began.
     pub drain: Duration,
-    /// Connections at a time; further ones wait in the listener's queue and take no file descriptor.
+    /// Connections at a time. Further ones wait in the listener's queue and use no file descriptor.
     pub connections: usize,
 }
 
 impl Default for Limits {
-    /// A head comes within 5 s and so does an answer (a store's own deadlines are shorter); a client that
-    /// reads nothing for 5 s has gone. 128 connections are ten times what scrapers, probes and people need,
-    /// and far below the usual 1,024 file descriptors, which the stores' connections need too.
+    /// 5 s for a head and 5 s for an answer (a store's own timeouts are shorter); a client that reads nothing
+    /// for 5 s is gone. 128 connections are ten times what scrapers, probes and operators need, and far fewer
+    /// than the usual 1,024 file descriptors, which the stores' connections need too.
     fn default() -> Self {
         Self {
             head: Duration::from_secs(5),
@@ -58,7 +58,7 @@ impl Default for Limits {
     }
 }
 
-/// Serves the pages until `shutdown` resolves, then lets open requests end. With the default [`Limits`].
+/// Serves the pages with the default [`Limits`] until `shutdown` resolves, then lets open requests end.
 ///
 /// Dropping the future closes every connection at once.
 pub async fn serve(listener: TcpListener, backend: Arc<dyn Backend>, shutdown: impl Future) {
@@ -106,7 +106,7 @@ async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, Ca
             Ok((Caller { remote: Some(remote), local }, stream))
         }) {
             Ok((caller, stream)) => return (stream, caller, permit),
-            // The client gave up while it waited.
+            // The client disconnected while it waited.
             Err(error)
                 if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
             Err(error) => {
@@ -117,7 +117,8 @@ async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, Ca
     }
 }
 
-/// One connection until it ends, or until its present request is answered once `closed` has no sender.
+/// Serves one connection until it ends, or, once `closed` has no sender, until its current request is
+/// answered.
 async fn connection(
     limits: Limits,
     stream: TcpStream,
@@ -131,7 +132,7 @@ async fn connection(
     let mut connection = pin!(builder.serve_connection(io, TowerToHyperService::new(router)));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        // Never a value: the channel only closes.
+        // There is never a value: the channel only closes.
         _ = closed.changed() => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -1,4 +1,4 @@
-//! Bodies of somebody else's making, posted below one address.
+//! [`Upload`]: posts prepared bodies to paths under one address.
 
 use crate::handler::HandlerUrl;
 use crate::handler::exchange::{Failure, exchange};
@@ -8,17 +8,17 @@ use hyper::{Method, Request, StatusCode};
 use std::fmt;
 use std::time::Duration;
 
-/// From the start of a call to the end of its answer.
+/// Timeout of a call, from its start to the end of its answer.
 const TIME_MAX: Duration = Duration::from_secs(5);
-/// What a client is told that is welcome later.
+/// Statuses with which a receiver requests that the client try again later.
 const PASSING: [StatusCode; 2] = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
 
-/// Why a body is not known to be taken, in a sentence.
+/// The reason why a body may not have been accepted, as a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotTaken {
-    /// The same body may be taken later.
+    /// The receiver may accept the same body later.
     Failed(String),
-    /// Its receiver will not have this one (a status of 400 to 499, but for 408 and 429).
+    /// The receiver refuses this body (a status of 400 to 499, except for 408 and 429).
     Refused(String),
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for NotTaken {
     }
 }
 
-/// Posts bodies of one type to paths below an address.
+/// Posts bodies of one type to paths under an address.
 #[derive(Debug, Clone)]
 pub struct Upload {
     base: HandlerUrl,
@@ -37,19 +37,19 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Posts bodies of `content_type` below `base`; connects to nothing yet.
+    /// Posts bodies of `content_type` under `base`; connects to nothing yet.
     pub fn new(base: HandlerUrl, content_type: &'static str) -> Self {
         Self { base, content_type }
     }
 
-    /// Posts `body` to `path`, which begins with a slash, and waits for the answer, for 5 s in all. Cancellation safe:
-    /// the connection is cut.
+    /// Posts `body` to `path`, which begins with a slash, and waits for the answer, for 5 s in total.
+    /// Cancellation safe: the connection is closed.
     ///
     /// # Errors
-    /// [`NotTaken`] when it was not taken, or may not have arrived.
+    /// [`NotTaken`] if the receiver did not accept it, or it may not have arrived.
     ///
     /// # Panics
-    /// When `path` or the content type has characters that HTTP does not allow there.
+    /// If `path` or the content type has characters that HTTP does not allow there.
     pub async fn post(&self, path: &str, body: Vec<u8>) -> Result<(), NotTaken> {
         let request = Request::builder()
             .method(Method::POST)

@@ -1,4 +1,4 @@
-//! What cannot wait for a scrape, posted to an Alertmanager the moment it happens.
+//! [`AlertWebhook`]: posts alerts that cannot wait for a scrape to an Alertmanager when they happen.
 
 use crate::handler::HandlerUrl;
 use crate::handler::exchange::{Failure, exchange};
@@ -14,11 +14,11 @@ use monitoring::urgent;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// From the start of a call to the end of its answer.
+/// Timeout of a call, from its start to the end of its answer.
 const TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Posts alerts as Alertmanager's API takes them (`/api/v2/alerts`: a list of labels and annotations), so that they
-/// go where its routes send them. Anything else that reads such a list will do.
+/// Posts alerts in the form of Alertmanager's API (`/api/v2/alerts`: a list of labels and annotations), so
+/// that its routes deliver them. Any other receiver of such a list works too.
 #[derive(Debug, Clone)]
 pub struct AlertWebhook {
     url: HandlerUrl,
@@ -27,16 +27,16 @@ pub struct AlertWebhook {
 }
 
 impl AlertWebhook {
-    /// Posts to `url` what happens on `instance` of `group`; connects to nothing yet.
+    /// Posts the events on `instance` of `group` to `url`; connects to nothing yet.
     pub fn new(url: HandlerUrl, group: GroupId, instance: InstanceId) -> Self {
         Self { url, group, instance }
     }
 
-    /// Posts in one request what happened, each with its time in unix milliseconds. Cancellation safe: what was
-    /// posted twice is one alert.
+    /// Posts the events in one request, each with its time in unix milliseconds. Cancellation safe: an event
+    /// that is posted twice is one alert.
     ///
     /// # Errors
-    /// Why it may not have arrived, in a sentence: post it again.
+    /// Why the request may not have arrived, as a sentence. Post it again.
     ///
     /// # Panics
     /// Never: the URL was checked when it was parsed.
@@ -58,7 +58,8 @@ impl AlertWebhook {
 
     fn alert(&self, urgent: Urgent, at_ms: i64) -> Value {
         let rule = urgent::rule(urgent);
-        // From now: it may have been on its way for hours, and what is over is not told to anybody.
+        // Starts now: the event may have waited for hours, and Alertmanager does not notify about an alert
+        // that is over.
         let from_ms = at_ms.max(Timestamp::now().as_millisecond());
         let shown_ms = i64::try_from(URGENT_SHOWN.as_millis()).unwrap_or(i64::MAX);
         json!({

@@ -1,4 +1,4 @@
-//! A stream whose other end must go on reading.
+//! [`WriteDeadline`]: a stream whose other end must continue to read.
 
 use std::io;
 use std::pin::Pin;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Fails a write that makes no progress for a time. A client that asks and never reads would otherwise hold
-/// its connection, and the answer, for ever.
+/// Fails a write that makes no progress for a time. Otherwise a client that never reads would hold its
+/// connection, and the answer, for ever.
 pub(crate) struct WriteDeadline<S> {
     stream: S,
     after: Duration,
@@ -21,7 +21,7 @@ impl<S> WriteDeadline<S> {
         Self { stream, after, deadline: None }
     }
 
-    /// Passes a finished operation on; an unfinished one fails when it has waited for too long.
+    /// Passes on a finished operation. An unfinished one fails after it has waited too long.
     fn within<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.deadline = None;

@@ -1,8 +1,8 @@
 //! The histograms, for which OpenTelemetry has no observable instrument.
 //!
-//! Its synchronous one would be a second set of counts beside the snapshot's, updated at other moments, so
-//! that in one scrape `_count` and the counter of the same syncs could disagree. The registry takes any
-//! collector; this one copies the buckets of one of the snapshot's histograms.
+//! Its synchronous instrument would keep a second set of counts in addition to the snapshot's, updated at
+//! other times, so that in one scrape `_count` and the counter of the same syncs could disagree. The registry
+//! accepts any collector; this one copies the buckets of one of the snapshot's histograms.
 
 use crate::scrape::Current;
 use domain::catalog::Metric;
@@ -19,7 +19,7 @@ pub(crate) struct Durations {
 }
 
 impl Durations {
-    /// For `metric`, which stands at `index` of the catalog.
+    /// A collector for `metric`, which is at `index` in the catalog.
     pub(crate) fn new(metric: &Metric, index: usize, current: Current) -> prometheus::Result<Self> {
         let desc = Desc::new(metric.name.to_owned(), metric.help.to_owned(), Vec::new(), HashMap::new())?;
         Ok(Self { desc, index, current })

@@ -1,4 +1,4 @@
-//! The text of a scrape.
+//! [`Exposition`]: the Prometheus text of a scrape.
 
 use crate::durations::Durations;
 use crate::scrape::{Current, Scrape};
@@ -13,39 +13,40 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-/// What the text is, for the header `Content-Type`.
+/// Value of the header `Content-Type`.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The pipeline could not be set up.
+/// Error if the pipeline could not be set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
-    /// The exporter was refused.
+    /// The SDK refused the exporter.
     #[error("the metrics exporter could not be built: {0}")]
     Exporter(String),
-    /// A metric was refused.
+    /// The SDK refused a metric.
     #[error("the metric {name} could not be registered: {reason}")]
     Metric {
-        /// Its name.
+        /// Name of the metric.
         name: &'static str,
-        /// Why.
+        /// Reason.
         reason: String,
     },
 }
 
-/// There is no text that could be believed. The endpoint answers 500.
+/// Error if no reliable text can be produced. The endpoint answers 500.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    /// Reading a metric panicked, with this message.
+    /// Reading a metric panicked with this message.
     #[error("a metric could not be read: {0}")]
     Panicked(String),
-    /// A metric has another number of series than were read: the provider is shut down or dropped some.
-    #[error("the metrics provider is dead: {name} has {told} of {expected} series")]
+    /// The number of a metric's series differs from the number that was read: the provider is shut down or
+    /// dropped some.
+    #[error("the metrics provider is dead: {name} has {found} of {expected} series")]
     Incomplete {
-        /// The metric.
+        /// Name of the metric.
         name: &'static str,
-        /// How many series it would have had in the text.
-        told: usize,
-        /// How many were read from the snapshot.
+        /// Number of series in the text.
+        found: usize,
+        /// Number of series that were read from the snapshot.
         expected: usize,
     },
     /// The text could not be written.
@@ -53,25 +54,26 @@ pub enum RenderError {
     Encode(String),
 }
 
-/// Turns reports into Prometheus text. One for a process: building it sets up the whole pipeline.
+/// Renders reports as Prometheus text. A process should have only one, because building it sets up the whole
+/// pipeline.
 pub struct Exposition {
     catalog: &'static [Metric],
     registry: Registry,
     provider: SdkMeterProvider,
     current: Current,
-    /// Two scrapes at a time would find each other's values.
+    /// Serialises scrapes: two at a time would use each other's values.
     scraping: Mutex<()>,
 }
 
 impl Exposition {
-    /// The pipeline for every metric of the catalog, on a registry of its own.
+    /// Sets up the pipeline for every metric of the catalog, on a separate registry.
     pub fn new() -> Result<Self, BuildError> {
         Self::of(CATALOG)
     }
 
     fn of(catalog: &'static [Metric]) -> Result<Self, BuildError> {
         let registry = Registry::new();
-        // The names are the contract: nothing is to be added to them, and no series says where it is from.
+        // The names are the contract: nothing may be added to them, and no series may contain its origin.
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .without_counter_suffixes()
@@ -80,7 +82,7 @@ impl Exposition {
             .scope_info_enabled(false)
             .build()
             .map_err(|error| BuildError::Exporter(error.to_string()))?;
-        // An empty resource: the default one reads the environment.
+        // An empty resource, because the default one reads the environment.
         let resource = Resource::builder_empty().build();
         let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build();
         let current = Current::default();
@@ -92,19 +94,19 @@ impl Exposition {
         Ok(Self { catalog, registry, provider, current, scraping: Mutex::new(()) })
     }
 
-    /// The text of `report`, in the format of [`CONTENT_TYPE`]. Calls wait for each other; none does
-    /// any IO.
+    /// The text of `report`, in the format of [`CONTENT_TYPE`]. Calls wait for each other; none does any IO.
     ///
-    /// Never an empty or partial text: if a metric panics or one that was read is not in the text, that is
-    /// a [`RenderError`]. After a panic inside the provider, or its shutdown, every call fails.
+    /// The text is never empty or partial: if a metric panics, or one that was read is not in the text, the
+    /// result is a [`RenderError`]. After a panic inside the provider, or its shutdown, every call fails.
     pub fn render(&self, report: &Report) -> Result<String, RenderError> {
         let families = self.gather(report)?;
         TextEncoder::new().encode_to_string(&families).map_err(|error| RenderError::Encode(error.to_string()))
     }
 
-    /// Shuts the provider down: from then on every [`render`](Self::render) fails. Repeating it is harmless.
+    /// Shuts the provider down: from then on every [`render`](Self::render) fails. Repeated calls are
+    /// harmless.
     pub fn shutdown(&self) {
-        // An error means that it was shut down or dead before: nothing is left to do.
+        // An error means that it was shut down or failed before: nothing is left to do.
         let _ = self.provider.shutdown();
     }
 
@@ -116,9 +118,9 @@ impl Exposition {
             self.current.with(|scrape| complete(self.catalog, scrape, &families))?;
             Ok(families)
         };
-        // What a panic may leave behind is a poisoned provider, which the check for completeness finds.
+        // A panic may leave a poisoned provider, which the check for completeness detects.
         let families = catch_unwind(AssertUnwindSafe(scrape));
-        // Whatever happened, no later scrape finds these values.
+        // In any case, no later scrape may use these values.
         self.current.set(Scrape::default());
         families.unwrap_or_else(|panic| Err(RenderError::Panicked(message(panic.as_ref()))))
     }
@@ -134,7 +136,7 @@ fn register(
 ) -> prometheus::Result<()> {
     let current = current.clone();
     match metric.kind {
-        // The SDK keeps callbacks of its own accord; the handles it returns carry nothing.
+        // The SDK itself keeps the callbacks; the handles that it returns have no use.
         Kind::Counter(_) | Kind::LabelledCounter { .. } => drop(
             meter
                 .f64_observable_counter(metric.name)
@@ -164,14 +166,14 @@ fn observe(current: &Current, index: usize, instrument: &dyn AsyncInstrument<f64
     });
 }
 
-/// Whether everything that was read is there. A dead provider is silent in the registry: it leaves out its
-/// metrics, and a scraper would take that for the truth.
+/// Checks that everything that was read is in the text. The registry omits the metrics of a failed provider,
+/// and a scraper would treat that as the truth.
 fn complete(catalog: &[Metric], scrape: &Scrape, families: &[MetricFamily]) -> Result<(), RenderError> {
     for (metric, expected) in catalog.iter().zip(scrape.series()) {
         let family = families.iter().find(|family| family.name() == metric.name);
-        let told = family.map_or(0, |family| family.get_metric().len());
-        if told != expected {
-            return Err(RenderError::Incomplete { name: metric.name, told, expected });
+        let found = family.map_or(0, |family| family.get_metric().len());
+        if found != expected {
+            return Err(RenderError::Incomplete { name: metric.name, found, expected });
         }
     }
     Ok(())
@@ -195,19 +197,19 @@ mod tests {
         for _ in 0..2 {
             exposition.shutdown();
             let error = exposition.render(&fixture::fresh()).unwrap_err();
-            assert!(matches!(error, RenderError::Incomplete { told: 0, .. }), "{error}");
+            assert!(matches!(error, RenderError::Incomplete { found: 0, .. }), "{error}");
         }
     }
 
     #[test]
-    fn a_callback_that_panics_is_an_error_then_and_ever_after() {
+    fn a_callback_that_panics_is_an_error_now_and_later() {
         let exposition = Exposition::new().unwrap();
         let meter = exposition.provider.meter("test");
         meter.u64_observable_gauge("faulty").with_callback(|_| panic!("out of order")).build();
         let first = exposition.render(&fixture::fresh()).unwrap_err();
         assert_eq!(first, RenderError::Panicked("out of order".to_owned()));
         let second = exposition.render(&fixture::fresh()).unwrap_err();
-        assert!(matches!(second, RenderError::Incomplete { told: 0, .. }), "{second}");
+        assert!(matches!(second, RenderError::Incomplete { found: 0, .. }), "{second}");
     }
 
     #[test]
@@ -235,6 +237,6 @@ mod tests {
         }];
         let exposition = Exposition::of(&MISNAMED).unwrap();
         let error = exposition.render(&fixture::fresh()).unwrap_err();
-        assert_eq!(error, RenderError::Incomplete { name: MISNAMED[0].name, told: 0, expected: 1 });
+        assert_eq!(error, RenderError::Incomplete { name: MISNAMED[0].name, found: 0, expected: 1 });
     }
 }

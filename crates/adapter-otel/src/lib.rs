@@ -1,15 +1,14 @@
-//! Prometheus text from one snapshot, through OpenTelemetry instruments; the same as OTLP, and spans as OTLP.
+//! Renders one report as Prometheus text through OpenTelemetry instruments, and as OTLP; also spans as OTLP.
 //!
 //! ```text
 //! domain::alert::Report -> Scrape -> observable instruments -> registry -> text
 //!                                     -> OTLP, with spans
 //! ```
 //!
-//! Every metric, its name, kind, labels and the way it is read stand in [`domain::catalog`]; this
-//! crate only carries them over. [`Exposition::render`] reads everything out of one snapshot before the
-//! first instrument is asked, so that a scrape never mixes two moments, and hands out a text only when
-//! everything that was read is in it. [`Otlp`] writes the bodies of requests; who sends them, and when, is not known
-//! here.
+//! [`domain::catalog`] defines every metric: its name, kind, labels and value; this crate only exports them.
+//! [`Exposition::render`] reads all values from one report before the first instrument is read, so that a
+//! scrape never mixes two moments, and returns a text only if it contains every value. [`Otlp`] writes the
+//! bodies of requests; it neither sends nor schedules them.
 
 mod durations;
 mod exposition;

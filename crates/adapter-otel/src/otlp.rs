@@ -1,8 +1,8 @@
-//! Reports and spans as OTLP has them: the bodies of requests over HTTP.
+//! [`Otlp`]: reports and spans as OTLP, the bodies of requests over HTTP.
 //!
-//! The messages are filled from the [catalog](domain::catalog) as the text of a scrape is, and not by the
-//! OpenTelemetry SDK's reader: that one has no instrument for a histogram that was counted already, and asks its
-//! instruments one after the other, so that two metrics of one push could be of two moments.
+//! The messages are filled from the [catalog](domain::catalog), as the text of a scrape is, and not by the
+//! OpenTelemetry SDK's reader: it has no instrument for a histogram that was counted already, and reads its
+//! instruments one after the other, so that two metrics of one push could be of different times.
 
 use crate::exposition::{RenderError, message};
 use crate::scrape::{Point, Scrape};
@@ -28,28 +28,28 @@ use std::panic::catch_unwind;
 
 const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 
-/// Something that took its time. Spans of one trace belong together.
+/// An operation with a duration. Spans with the same trace belong together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Span {
-    /// Of which trace; not all zeros.
+    /// Id of the trace; not all zeros.
     pub trace: [u8; 16],
-    /// Which of its spans; not all zeros.
+    /// Id of the span; not all zeros.
     pub id: [u8; 8],
-    /// In which span it began; `None`: the trace begins with it.
+    /// Id of the span in which it began; `None`: the first span of the trace.
     pub parent: Option<[u8; 8]>,
-    /// What it was.
+    /// Name of the operation.
     pub name: &'static str,
-    /// From when, unix nanoseconds.
+    /// Begin, in unix nanoseconds.
     pub from_ns: u64,
-    /// Until when, unix nanoseconds.
+    /// End, in unix nanoseconds.
     pub to_ns: u64,
-    /// What else is known.
+    /// Further facts.
     pub attributes: Vec<(&'static str, Attribute)>,
-    /// Why it did not end well, if it did not.
+    /// Why it failed, if it did.
     pub error: Option<String>,
 }
 
-/// A value that a span carries.
+/// Value of an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attribute {
     /// A text.
@@ -66,14 +66,14 @@ pub struct Otlp {
 }
 
 impl Otlp {
-    /// What the bodies are, for the header `Content-Type`.
+    /// Value of the header `Content-Type`.
     pub const CONTENT_TYPE: &str = "application/x-protobuf";
-    /// Where metrics are posted to, below the receiver's address.
+    /// Path of metrics, under the receiver's address.
     pub const METRICS_PATH: &str = "/v1/metrics";
-    /// Where spans are posted to, below the receiver's address.
+    /// Path of spans, under the receiver's address.
     pub const TRACES_PATH: &str = "/v1/traces";
 
-    /// For `instance` of `group`, which runs `version`: every body says so.
+    /// For `instance` of `group` with the version `version`; every body contains them.
     pub fn new(group: &GroupId, instance: &InstanceId, version: &str) -> Self {
         let attributes = [
             ("service.name", "coordinator"),
@@ -91,13 +91,13 @@ impl Otlp {
     /// Every metric that a scrape of `report` shows, under the same name, with the same values. Does no IO.
     ///
     /// # Errors
-    /// [`RenderError::Panicked`] when a metric could not be read: then none is told.
+    /// [`RenderError::Panicked`] if a metric could not be read: then none is exported.
     pub fn metrics(&self, report: &Report) -> Result<Vec<u8>, RenderError> {
         let metrics = catch_unwind(|| {
             let snapshot = &report.snapshot;
             let times = Times { from_ns: nanos(snapshot.started_ms), at_ns: nanos(snapshot.now_ms) };
             let scrape = Scrape::read(CATALOG, report);
-            let told = CATALOG.iter().enumerate().filter_map(|(index, metric)| {
+            let metrics = CATALOG.iter().enumerate().filter_map(|(index, metric)| {
                 Some(Metric {
                     name: metric.name.to_owned(),
                     description: metric.help.to_owned(),
@@ -106,7 +106,7 @@ impl Otlp {
                     ..Metric::default()
                 })
             });
-            told.collect()
+            metrics.collect()
         });
         let metrics = metrics.map_err(|panic| RenderError::Panicked(message(panic.as_ref())))?;
         let scope = ScopeMetrics { scope: Some(self.scope.clone()), metrics, ..ScopeMetrics::default() };
@@ -131,14 +131,14 @@ impl Otlp {
     }
 }
 
-/// Since when is counted, and when it was looked at: unix nanoseconds.
+/// Start of the counters and time of the report, in unix nanoseconds.
 #[derive(Debug, Clone, Copy)]
 struct Times {
     from_ns: u64,
     at_ns: u64,
 }
 
-/// The metric at `index` of the catalog; `None` when there is nothing to tell.
+/// The metric at `index` of the catalog; `None` if it has no value.
 fn data(kind: Kind, scrape: &Scrape, index: usize, times: Times) -> Option<Data> {
     let numbers = || scrape.points(index).iter().map(|point| number(point, times)).collect::<Vec<_>>();
     match kind {
@@ -175,7 +175,8 @@ fn number(point: &Point, times: Times) -> NumberDataPoint {
     }
 }
 
-/// Each bucket has its own count here, where the text of a scrape has them added up; the last one is without a bound.
+/// Each bucket has a separate count here, whereas the text of a scrape has cumulative counts; the last one
+/// has no bound.
 fn distribution(histogram: &domain::metrics::Histogram, times: Times) -> HistogramDataPoint {
     let (bounds, mut up_to): (Vec<f64>, Vec<u64>) =
         histogram.cumulative().map(|(bound, up_to)| (bound.as_secs_f64(), up_to)).unzip();
@@ -219,7 +220,7 @@ fn pair(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
-/// Unix milliseconds as nanoseconds; a clock before 1970 is shown as 1970.
+/// Unix milliseconds as nanoseconds; a time before 1970 becomes 1970.
 fn nanos(unix_ms: i64) -> u64 {
     u64::try_from(unix_ms).unwrap_or(0).saturating_mul(1_000_000)
 }

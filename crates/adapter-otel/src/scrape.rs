@@ -1,4 +1,4 @@
-//! What one scrape tells: every metric of the catalog, read from one report.
+//! [`Scrape`]: the values of every metric of the catalog, read from one report.
 
 use domain::alert::Report;
 use domain::catalog::{Kind, Metric, Sample};
@@ -6,18 +6,18 @@ use domain::metrics::{Histogram, unit};
 use opentelemetry::KeyValue;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The values of the metrics, in the order of the catalog they were read with.
+/// The values of the metrics, in the order of the catalog.
 #[derive(Debug, Default)]
-pub(crate) struct Scrape(Vec<Told>);
+pub(crate) struct Scrape(Vec<Reading>);
 
-/// What one metric tells.
+/// The value of one metric.
 #[derive(Debug)]
-enum Told {
+enum Reading {
     Points(Vec<Point>),
     Histogram(Histogram),
 }
 
-/// One value and its labels. A float for counters too: it is one in the text anyway.
+/// One value and its labels. Counters are floats too, as in the text.
 #[derive(Debug, Clone)]
 pub(crate) struct Point {
     pub(crate) labels: Vec<KeyValue>,
@@ -26,35 +26,35 @@ pub(crate) struct Point {
 
 impl Scrape {
     pub(crate) fn read(catalog: &[Metric], report: &Report) -> Self {
-        Self(catalog.iter().map(|metric| Told::read(metric, report)).collect())
+        Self(catalog.iter().map(|metric| Reading::read(metric, report)).collect())
     }
 
     /// The points of the metric at `index` of the catalog; none for a histogram.
     pub(crate) fn points(&self, index: usize) -> &[Point] {
         match self.0.get(index) {
-            Some(Told::Points(points)) => points,
-            Some(Told::Histogram(_)) | None => &[],
+            Some(Reading::Points(points)) => points,
+            Some(Reading::Histogram(_)) | None => &[],
         }
     }
 
     /// The histogram at `index` of the catalog.
     pub(crate) fn histogram(&self, index: usize) -> Option<&Histogram> {
         match self.0.get(index) {
-            Some(Told::Histogram(histogram)) => Some(histogram),
-            Some(Told::Points(_)) | None => None,
+            Some(Reading::Histogram(histogram)) => Some(histogram),
+            Some(Reading::Points(_)) | None => None,
         }
     }
 
-    /// How many series each metric of the catalog must have in the text.
+    /// Number of series that each metric of the catalog must have in the text.
     pub(crate) fn series(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().map(|told| match told {
-            Told::Points(points) => points.len(),
-            Told::Histogram(_) => 1,
+        self.0.iter().map(|reading| match reading {
+            Reading::Points(points) => points.len(),
+            Reading::Histogram(_) => 1,
         })
     }
 }
 
-impl Told {
+impl Reading {
     fn read(metric: &Metric, report: &Report) -> Self {
         let Report { snapshot, alerts } = report;
         let plain = |value| Point { labels: Vec::new(), value };
@@ -77,19 +77,19 @@ fn labelled(names: &[&'static str], sample: Sample) -> Point {
     Point { labels, value: sample.value }
 }
 
-/// The scrape that is going on, where the instruments find it; empty in between.
+/// The current scrape, which the instruments read; empty between scrapes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Current(Arc<Mutex<Scrape>>);
 
 impl Current {
-    /// Puts `scrape` in place of the last one.
+    /// Replaces the last scrape.
     pub(crate) fn set(&self, scrape: Scrape) {
-        // A scrape is only ever replaced whole, so there is nothing a panic could have left half done.
+        // A scrape is always replaced as a whole, so a panic leaves nothing half done.
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = scrape;
     }
 
-    /// Lets `look` read the scrape.
-    pub(crate) fn with<T>(&self, look: impl FnOnce(&Scrape) -> T) -> T {
-        look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Calls `read` with the scrape.
+    pub(crate) fn with<T>(&self, read: impl FnOnce(&Scrape) -> T) -> T {
+        read(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

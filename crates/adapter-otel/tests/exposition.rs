@@ -1,4 +1,4 @@
-//! The text as a scraper reads it: against the contract, against promtool, from scrape to scrape.
+//! Tests of the text as a scraper reads it: by the contract, by promtool, and from scrape to scrape.
 
 mod fixture;
 
@@ -20,7 +20,7 @@ const SENT_AFTER: &str = "coordinator_signals_received_to_sent_seconds";
 struct Family {
     kind: String,
     help: String,
-    /// What stands between the braces (nothing without them), and the value.
+    /// Text between the braces (empty without them), and the value.
     samples: BTreeMap<String, f64>,
 }
 
@@ -34,7 +34,7 @@ fn scrape(report: &Report) -> Families {
     render(&Exposition::new().expect("a pipeline"), report)
 }
 
-/// The families of a text; a series of a histogram belongs to the family whose `# TYPE` precedes it.
+/// The families of a text. A series of a histogram belongs to the family whose `# TYPE` precedes it.
 fn parse(text: &str) -> Families {
     let mut families = Families::new();
     let mut name = String::new();
@@ -203,7 +203,7 @@ fn what_is_no_longer_true_vanishes_at_the_next_scrape() {
     assert!(leaders(&report).is_empty());
     report.snapshot.view.leader_db = Some(fixture::id("me"));
     assert_eq!(leaders(&report), [db]);
-    // Without labels too: a leader that is one no longer has no margin.
+    // A series without labels disappears too: an instance that is no longer leader has no margin.
     report.snapshot.view.is_leader = false;
     assert!(!render(&exposition, &report).contains_key("coordinator_lease_margin_seconds"));
 }
@@ -235,7 +235,7 @@ fn a_hostile_version_cannot_break_out_of_its_label() {
     assert_eq!(info.keys().collect::<Vec<_>>(), [r#"{instance_id="me",version="1\"} 1\nup{x=\"\\"}"#]);
 }
 
-/// What promtool has to say is about names that the contract fixes, and nothing else.
+/// promtool may only complain about names that the contract fixes.
 #[test]
 fn promtool_prints_the_nine_lines_about_the_contracts_own_names() {
     let text = Exposition::new().expect("a pipeline").render(&fixture::full()).expect("a text");

@@ -1,4 +1,5 @@
-//! What is pushed, decoded with the messages of OTLP: the same as the text of a scrape of the same snapshot.
+//! Tests of the pushed bodies, decoded with OTLP's messages: they equal the text of a scrape of the same
+//! snapshot.
 
 mod fixture;
 
@@ -18,9 +19,9 @@ use std::collections::BTreeMap;
 const STARTED_NS: u64 = 1_700_000_000_000_000_000;
 const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 
-/// Types by name, and values by series, as the text has them.
+/// Types by name, and values by series, as in the text.
 #[derive(Debug, Default, PartialEq)]
-struct Told {
+struct Exported {
     types: BTreeMap<String, String>,
     series: BTreeMap<String, f64>,
 }
@@ -29,56 +30,56 @@ fn otlp() -> Otlp {
     Otlp::new(&GroupId::parse("desk").expect("an id"), &fixture::id("me"), "1.2.3")
 }
 
-fn scraped(report: &Report) -> Told {
+fn scraped(report: &Report) -> Exported {
     let text = Exposition::new().expect("a pipeline").render(report).expect("a text");
-    let mut told = Told::default();
+    let mut exported = Exported::default();
     for line in text.lines() {
         if let Some(line) = line.strip_prefix("# TYPE ") {
             let (name, kind) = line.split_once(' ').expect("a name and a type");
-            told.types.insert(name.to_owned(), kind.to_owned());
+            exported.types.insert(name.to_owned(), kind.to_owned());
         } else if !line.starts_with('#') {
             let (series, value) = line.rsplit_once(' ').expect("a series and a value");
-            told.series.insert(series.to_owned(), value.parse().expect("a number"));
+            exported.series.insert(series.to_owned(), value.parse().expect("a number"));
         }
     }
-    told
+    exported
 }
 
-fn pushed(report: &Report) -> Told {
+fn pushed(report: &Report) -> Exported {
     let body = otlp().metrics(report).expect("readable metrics");
     let request = ExportMetricsServiceRequest::decode(body.as_slice()).expect("OTLP");
     let [resource] = request.resource_metrics.as_slice() else { panic!("one resource: {request:?}") };
     let [scope] = resource.scope_metrics.as_slice() else { panic!("one scope: {request:?}") };
-    let mut told = Told::default();
+    let mut exported = Exported::default();
     for metric in &scope.metrics {
         let name = metric.name.as_str();
         assert!(!metric.description.is_empty() && !metric.unit.is_empty(), "{metric:?}");
         let kind = match metric.data.as_ref().expect("data") {
             Data::Gauge(gauge) => {
-                told.numbers(name, &gauge.data_points);
+                exported.numbers(name, &gauge.data_points);
                 "gauge"
             }
             Data::Sum(sum) => {
                 assert!(sum.is_monotonic && sum.aggregation_temporality == CUMULATIVE, "{metric:?}");
-                told.numbers(name, &sum.data_points);
+                exported.numbers(name, &sum.data_points);
                 "counter"
             }
             Data::Histogram(histogram) => {
                 assert_eq!(histogram.aggregation_temporality, CUMULATIVE);
                 let [point] = histogram.data_points.as_slice() else { panic!("one series: {metric:?}") };
-                told.histogram(name, point);
+                exported.histogram(name, point);
                 "histogram"
             }
             other => panic!("no metric of ours: {other:?}"),
         };
-        assert_eq!(told.types.insert(name.to_owned(), kind.to_owned()), None, "{name} is there twice");
+        assert_eq!(exported.types.insert(name.to_owned(), kind.to_owned()), None, "{name} is there twice");
     }
-    told
+    exported
 }
 
-impl Told {
+impl Exported {
     fn numbers(&mut self, name: &str, points: &[NumberDataPoint]) {
-        assert!(!points.is_empty(), "{name} says nothing, so it is left out");
+        assert!(!points.is_empty(), "{name} has no value, so it must be left out");
         for point in points {
             assert_eq!(point.start_time_unix_nano, STARTED_NS, "{name}");
             let Some(Number::AsDouble(value)) = point.value else { panic!("no float: {point:?}") };
@@ -90,7 +91,7 @@ impl Told {
         }
     }
 
-    /// With the buckets added up, as the text has them.
+    /// Adds the buckets up, as in the text.
     fn histogram(&mut self, name: &str, point: &HistogramDataPoint) {
         let bounds = point.explicit_bounds.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
         assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);

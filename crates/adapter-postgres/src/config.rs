@@ -1,4 +1,5 @@
-//! What a process says about itself and about its database.
+//! [`PostgresConfig`]: the identity of this process, its database, and the names of the relations. Every name
+//! that becomes part of a statement is checked here.
 
 use crate::hosts;
 use crate::names::SchemaName;
@@ -9,8 +10,9 @@ use std::fmt;
 /// Configuration of a [`PostgresStore`](crate::PostgresStore). `Debug` shows no password.
 #[derive(Clone)]
 pub struct PostgresConfig {
-    /// As libpq has it: `postgres://user:password@host1:5432,host2:5432/db?target_session_attrs=read-write`.
-    /// Hosts are tried in turn; only a primary is accepted, whatever `target_session_attrs` says.
+    /// URL in libpq's form:
+    /// `postgres://user:password@host1:5432,host2:5432/db?target_session_attrs=read-write`. The store tries
+    /// the hosts in turn and accepts only a primary, whatever `target_session_attrs` says.
     pub url: String,
     /// The process that opens the store. Its LEADER_TTL bounds how long a statement of the election may take or hold a
     /// lock.

@@ -1,7 +1,8 @@
-//! Whether a database can hold a group at all, checked before the schema is: its encoding, the functions that give the
-//! timeline, the pooler in front of it, tables that are missing, and the same group in another schema.
+//! Checks whether a database can hold a group, before the schema is checked: its encoding, the functions that
+//! return the timeline, the pooler in front of it, missing tables, and the same group in another schema.
 //!
-//! Each refusal is [`StoreError::Corrupt`], which ends the start, and names the remedy: waiting would not help.
+//! Each refusal is [`StoreError::Corrupt`], which ends the start, and names the remedy: waiting would not
+//! help.
 
 use crate::error;
 use crate::hosts::Hosts;
@@ -13,15 +14,15 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
 const ENCODING: &str = "SELECT getdatabaseencoding() AS encoding, current_database() AS name";
 
-/// The functions that give the timeline; NULL: the server does not have it.
+/// The functions that return the timeline; NULL: the server does not have the function.
 ///
-/// There is no other source. `pg_control_checkpoint()` still names the former timeline after a promotion, until the
-/// first checkpoint has ended, and in that time a token of the former primary would pass the fence.
+/// There is no other source. After a promotion, `pg_control_checkpoint()` still returns the former timeline
+/// until the first checkpoint has ended, and in that time a token of the former primary would pass the fence.
 const FUNCTIONS: &str = "\
     SELECT name, has_function_privilege(to_regprocedure(name), 'EXECUTE') AS allowed, quote_ident(current_user) AS role
     FROM unnest(ARRAY['pg_catalog.pg_current_wal_lsn()', 'pg_catalog.pg_walfile_name(pg_lsn)']) AS name";
 
-/// Every other table of that name, and whether this role can read its groups.
+/// Every other table with the name of the lease table, and whether this role can read its groups.
 const ELSEWHERE: &str = "\
     SELECT n.nspname AS schema, quote_ident(n.nspname) AS quoted,
            has_schema_privilege(n.oid, 'USAGE')
@@ -33,7 +34,7 @@ const ELSEWHERE: &str = "\
       AND n.nspname <> $1
     ORDER BY n.nspname";
 
-/// The tables of a schema of the current version.
+/// The tables of the current version of the schema.
 const TABLES: [&str; 7] = [
     "coordinator_lease",
     "coordinator_member",
@@ -59,7 +60,7 @@ const REMAINING: &str = "\
     LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     WHERE n.nspname = $2 AND c.relname = ANY ($1::text[])";
 
-/// $1 schema. What is left of ours.
+/// $1 schema. The tables of ours that remain.
 const LEFT: &str = "\
     SELECT (SELECT coalesce(string_agg(format('%I.%I', $1::text, relname), ', ' ORDER BY relname), '')
             FROM pg_catalog.pg_class WHERE relnamespace = n.oid AND relkind IN ('r', 'p')
@@ -68,7 +69,7 @@ const LEFT: &str = "\
             FROM pg_catalog.pg_proc WHERE pronamespace = n.oid AND proname LIKE 'coordinator\\_%') AS functions
     FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1";
 
-/// Refuses a database whose texts or whose timeline cannot be relied on.
+/// Refuses a database whose encoding or whose timeline is unsuitable.
 pub(crate) async fn is_suitable(connection: &mut PgConnection) -> Result<(), StoreError> {
     let row = sqlx::query(ENCODING).fetch_one(&mut *connection).await;
     let row = row.map_err(|error| error::after_sending(&error))?;
@@ -76,7 +77,7 @@ pub(crate) async fn is_suitable(connection: &mut PgConnection) -> Result<(), Sto
     let (encoding, name): (&str, &str) = (columns.required("encoding")?, columns.required("name")?);
     if encoding != "UTF8" {
         return Err(StoreError::Corrupt(format!(
-            "database {name} has encoding {encoding}, which has no place for every character of a result: \
+            "database {name} has encoding {encoding}, which cannot store every character of a result: \
              create one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and use that"
         )));
     }
@@ -88,13 +89,13 @@ pub(crate) async fn is_suitable(connection: &mut PgConnection) -> Result<(), Sto
             Some(true) => {}
             Some(false) => {
                 return Err(StoreError::Corrupt(format!(
-                    "this role may not execute {function}, which gives the timeline: \
-                     GRANT EXECUTE ON FUNCTION {function} TO {role} (no other function gives it in time)"
+                    "this role may not execute {function}, which returns the timeline: \
+                     GRANT EXECUTE ON FUNCTION {function} TO {role} (no other function returns it in time)"
                 )));
             }
             None => {
                 return Err(StoreError::Corrupt(format!(
-                    "this server has no function {function}, which gives the timeline: it cannot be used"
+                    "this server has no function {function}, which returns the timeline: use a server that has it"
                 )));
             }
         }
@@ -195,11 +196,12 @@ pub(crate) async fn is_whole(connection: &mut PgConnection, me: &Process) -> Res
     )))
 }
 
-/// Refuses a pooler that hands a session to another client between two statements: limits, warnings, hints and
-/// transactions of one request would belong to another.
+/// Refuses a pooler that gives the session to another client between two statements: timeouts, warnings,
+/// hints and transactions of one request would affect another.
 ///
-/// Two connections are open at the same time. If one ever has the server process that the other has, or its own
-/// changes, sessions are shared. Statements without parameters only: prepared ones fail at such a pooler.
+/// Two connections are open at the same time. If one of them ever has the server process of the other, or its
+/// own changes, sessions are shared. The check uses only statements without parameters: prepared ones fail at
+/// such a pooler.
 pub(crate) async fn has_sessions(hosts: &Hosts, connection: &mut PgConnection) -> Result<(), StoreError> {
     for _ in 0..POOLER_PROBES {
         let (mut other, _) = hosts.connect_plainly().await?;
@@ -211,12 +213,12 @@ pub(crate) async fn has_sessions(hosts: &Hosts, connection: &mut PgConnection) -
             Ok::<_, sqlx::Error>(before != theirs && before == after)
         };
         let probed = probed.await;
-        // It holds nothing; that it ends in an orderly way matters to nothing.
+        // The connection holds nothing, so a failure to close it has no effect.
         let _ = other.close().await;
         match probed {
             Ok(true) => {}
             Ok(false) => return Err(StoreError::Corrupt(POOLER.to_owned())),
-            // In statement mode no transaction is allowed.
+            // In statement mode a transaction is not allowed.
             Err(sqlx::Error::Database(reported)) if reported.code().as_deref() == Some("08P01") => {
                 return Err(StoreError::Corrupt(format!("{}: {POOLER}", reported.message())));
             }
@@ -226,9 +228,9 @@ pub(crate) async fn has_sessions(hosts: &Hosts, connection: &mut PgConnection) -
     Ok(())
 }
 
-/// How often it is tried: other clients of the pooler may take what would have been seen.
+/// Number of probes. Traffic of the pooler's other clients may hide a shared session from one probe.
 const POOLER_PROBES: usize = 2;
-/// What a pooler in the wrong mode is answered with.
+/// Message for a pooler in the wrong mode.
 pub(crate) const POOLER: &str = "the connection goes through a pooler in transaction or statement mode (PgBouncer's \
     pool_mode), which hands one server session to several clients: set pool_mode = session for this database, or connect \
     to PostgreSQL directly";

@@ -1,5 +1,5 @@
-//! What an error of sqlx lets the caller conclude. No message holds a password: the server never sends
-//! one, and URLs are not quoted.
+//! Translation of sqlx's errors: what the caller may conclude. No message contains a password: the server
+//! never sends one, and URLs are not quoted.
 
 use crate::database::POOLER;
 use domain::ports::StoreError;
@@ -7,10 +7,10 @@ use domain::recovery::RelationName;
 use sqlx::Error;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-/// Longest text of the server that becomes part of a message, in characters.
+/// Longest text of the server that a message quotes, in characters.
 const MESSAGE_LEN_MAX: usize = 300;
 
-/// Why a session could not be opened. Nothing was asked yet, so it is never in doubt.
+/// The reason why a session could not be opened. No request was sent yet, so no outcome is in doubt.
 pub(crate) fn while_connecting(error: &Error) -> String {
     let Error::Database(reported) = error else {
         return shortened(&error.to_string());
@@ -20,7 +20,7 @@ pub(crate) fn while_connecting(error: &Error) -> String {
         "28P01" | "28000" => " (check user, password and pg_hba.conf)",
         "3D000" => " (create the database, or correct its name in the URL)",
         "42501" => " (GRANT CONNECT to this role)",
-        "53300" => " (raise max_connections, or look for clients that hold too many)",
+        "53300" => " (raise max_connections, or find the clients that hold too many)",
         "26000" | "42P05" => return format!("{} [{code}]: {POOLER}", shortened(reported.message())),
         "08P01" if reported.message().contains("startup parameter") => {
             " (PgBouncer: leave `options` out of the URL, or name it in ignore_startup_parameters)"
@@ -31,24 +31,24 @@ pub(crate) fn while_connecting(error: &Error) -> String {
     format!("{} [{code}]{advice}", shortened(reported.message()))
 }
 
-/// What the failure of a statement that was sent means.
+/// Translates the failure of a statement that was sent.
 ///
-/// An answer of severity ERROR means that the statement was rolled back. Whatever else ended it (a broken
-/// connection, FATAL, PANIC) leaves open whether the server had committed.
+/// An answer of severity ERROR means that the statement was rolled back. After any other failure (a broken
+/// connection, FATAL, PANIC) it is unknown whether the server had committed.
 pub(crate) fn after_sending(error: &Error) -> StoreError {
     match error {
         Error::Database(reported) => match reported.try_downcast_ref::<PgDatabaseError>() {
             Some(reported) => reported_by_server(reported),
             None => StoreError::Unknown(shortened(reported.message())),
         },
-        // A value that does not fit its Rust type: the schema is not ours.
+        // The value does not fit its Rust type, so the schema is not ours.
         Error::ColumnDecode { .. }
         | Error::ColumnNotFound(_)
         | Error::ColumnIndexOutOfBounds { .. }
         | Error::Decode(_)
         | Error::TypeNotFound { .. }
         | Error::RowNotFound => StoreError::Corrupt(shortened(&error.to_string())),
-        // An argument that could not be encoded never left this process.
+        // The argument could not be encoded, so nothing was sent.
         Error::Encode(_) | Error::InvalidArgument(_) => {
             StoreError::Unavailable(shortened(&error.to_string()))
         }
@@ -56,8 +56,8 @@ pub(crate) fn after_sending(error: &Error) -> StoreError {
     }
 }
 
-/// What the failure of a look at a recovery relation means: a missing relation or column is the team's to
-/// repair, and is named.
+/// Translates the failure of a read of a recovery relation. A missing relation or column is named, because
+/// the team must repair it.
 pub(crate) fn while_recovering(error: &Error, relation: &RelationName) -> StoreError {
     match error {
         Error::Database(reported)
@@ -71,39 +71,42 @@ pub(crate) fn while_recovering(error: &Error, relation: &RelationName) -> StoreE
 
 fn reported_by_server(reported: &PgDatabaseError) -> StoreError {
     let (code, text) = (reported.code(), shortened(reported.message()));
-    let told = format!("{text} [{code}]");
-    // A prepared statement that another client's session has, or a transaction that no session keeps.
+    let message = format!("{text} [{code}]");
+    // A prepared statement that another client's session has, or a transaction that the pooler does not keep
+    // in one session.
     if matches!(code, "26000" | "42P05") || code == "08P01" && text.contains("statement pooling mode") {
-        return StoreError::Unknown(format!("{told}: {POOLER}"));
+        return StoreError::Unknown(format!("{message}: {POOLER}"));
     }
     if !matches!(reported.severity(), PgSeverity::Error) {
-        return StoreError::Unknown(format!("the server ended the session: {told}"));
+        return StoreError::Unknown(format!("the server ended the session: {message}"));
     }
     match code {
         // The timeline of a standby cannot be read.
-        "55000" => StoreError::Unavailable(format!("PostgreSQL is a standby (read-only): {told}")),
+        "55000" => StoreError::Unavailable(format!("PostgreSQL is a standby (read-only): {message}")),
         // A session that was opened on a primary. The next one is asked which of the two it is.
         "25006" => StoreError::Unavailable(format!(
-            "PostgreSQL is read-only (default_transaction_read_only is on, or it became a standby): {told}"
+            "PostgreSQL is read-only (default_transaction_read_only is on, or it became a standby): {message}"
         )),
         "42501" => {
-            StoreError::Unavailable(format!("this role lacks a right (see the shipped GRANTs): {told}"))
+            StoreError::Unavailable(format!("this role lacks a right (see the shipped GRANTs): {message}"))
         }
         // Timeouts of the server and of poolers, deadlocks, serialisation failures. The server itself has
-        // rolled back, but a pooler sends 57014 and 08xxx too, and what a timeout is to lead to is to ask
-        // again: Unknown says so and is never wrong.
-        "55P03" | "57014" | "40001" | "40P01" => StoreError::Unknown(format!("a lock or a timeout: {told}")),
-        // The class, by `get`: what a pooler sends as a code may be anything.
+        // rolled back, but a pooler sends 57014 and 08xxx too, and after a timeout the caller must request
+        // again. Unknown leads to that, and is never wrong.
+        "55P03" | "57014" | "40001" | "40P01" => {
+            StoreError::Unknown(format!("a lock or a timeout: {message}"))
+        }
+        // The class of the code. `get`, because a pooler may send any text as a code.
         _ => match code.get(..2) {
             // Our statements are fixed, so what they name or create is not as this version needs it. A definite refusal.
             Some("42" | "3F") => StoreError::Corrupt(format!(
-                "the schema is not ours (`coordinator migrate --check` says what is wrong): {told}"
+                "the schema is not ours (`coordinator migrate --check` says what is wrong): {message}"
             )),
             // Data exceptions and constraints: a value in the tables that cannot be worked with.
-            Some("22" | "23") => StoreError::Corrupt(told),
+            Some("22" | "23") => StoreError::Corrupt(message),
             // Out of disk, memory or connections; a foreign server that is away. Rolled back.
-            Some("53" | "HV") => StoreError::Unavailable(told),
-            Some(_) | None => StoreError::Unknown(told),
+            Some("53" | "HV") => StoreError::Unavailable(message),
+            Some(_) | None => StoreError::Unknown(message),
         },
     }
 }

@@ -1,12 +1,12 @@
-//! The one check of a fencing token.
+//! The one check of a fencing token. Every fenced statement begins with it.
 
 use crate::pool::Statement;
 use crate::row;
 use crate::state_store::Process;
 use domain::lease::{Seq, Token};
 
-/// The server's timeline as a bigint: the first 8 hexadecimal digits of a WAL file's name. On a standby
-/// the call fails, which is what we want: fail closed.
+/// The server's timeline as a bigint: the first 8 hexadecimal digits of a WAL file's name. On a standby the
+/// call fails, and so does the statement: a standby must grant nothing.
 macro_rules! timeline {
     () => {
         "(SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint)"
@@ -14,16 +14,17 @@ macro_rules! timeline {
 }
 pub(crate) use timeline;
 
-/// A statement that begins with `fence`: one row while the token `$1` to `$4` is the lease row's, the row is not
-/// released, is on the server's timeline and has at least the seq `$5` (see [`bind_fence`]); no row otherwise.
+/// A statement that begins with `fence`: one row if the token `$1` to `$4` holds the lease, the lease is not
+/// released, is on the server's timeline and has at least the seq `$5` (see [`bind_fence`]); no row
+/// otherwise.
 ///
-/// FOR SHARE makes a claim that comes later wait until this statement is committed, and makes this
-/// statement wait for a claim that came before and look again at what it left (READ COMMITTED). FOR KEY
-/// SHARE lets a claim pass, and WHERE EXISTS without a lock believes the row of the statement's start.
-/// It is RECURSIVE for those that follow and need it; this one is not.
-/// The timeline is compared so that a token that survived on a promoted standby, whose row may be an old
-/// one, is refused until its holder has carried the row over. The seq is compared for the same reason: a row that is
-/// behind what was acknowledged is an older copy, which a backup or a crash of the server has brought back (M23).
+/// With FOR SHARE, a later claim waits until this statement is committed, and this statement waits for an
+/// earlier claim and then reads the row again (READ COMMITTED). FOR KEY SHARE would let a claim pass, and
+/// WHERE EXISTS without a lock would use the row as it was when the statement began. The statement is
+/// RECURSIVE for those that follow and need it; the fence itself does not.
+/// The timeline is compared because a token may survive on a promoted standby, whose row may be old: it is
+/// refused until its holder has carried the row over. The seq is compared for the same reason: a row with a
+/// seq lower than the acknowledged one is an older copy, restored by a backup or a crash of the server (M23).
 macro_rules! with_fence {
     ($($rest:tt)+) => {
         concat!(

@@ -1,28 +1,29 @@
-//! How often hints are passed on. Every role of a database may send them, as many as it likes, so a hint is a rumour: it
-//! costs one read, and a storm of them costs no more reads than the rate below.
+//! [`HintGate`]: the rate at which hints are passed on. Every role of a database may send any number of
+//! hints, so a hint is only a request to read once, and a storm of hints causes no more reads than the rate
+//! below.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// Hints that are passed on at once, as many as come with a handover or a small batch of signals.
+/// Hints that are passed on at once: enough for a handover or a small batch of signals.
 const BURST: u32 = 16;
 
-/// Where hints of one kind arrive. [`Notify::notify_one`] keeps one hint for the next caller that waits, which is what the
-/// port promises about cancellation; many hints become one.
+/// Where hints of one kind arrive. [`Notify::notify_one`] keeps one hint for the next caller that waits, as
+/// the port promises about cancellation. Several hints become one.
 #[derive(Debug)]
 pub(crate) struct HintGate {
     arrived: Notify,
     pace: Mutex<Pace>,
 }
 
-/// When the next hint may be passed on.
+/// The time at which the next hint may be passed on.
 #[derive(Debug)]
 struct Pace {
-    /// The mean time between two hints that are passed on in a storm.
+    /// Mean time between two hints that are passed on in a storm.
     pause: Duration,
-    /// When all that was passed on would have been passed on at that rate.
+    /// Time at which all hints so far would have been passed on at that rate.
     paid_until: Instant,
 }
 
@@ -42,12 +43,12 @@ impl HintGate {
         Self { arrived: Notify::new(), pace: Mutex::new(Pace { pause, paid_until: Instant::now() }) }
     }
 
-    /// A hint has come.
+    /// Records a hint.
     pub(crate) fn open(&self) {
         self.arrived.notify_one();
     }
 
-    /// Resolves when a hint has come and may be passed on. Dropped before, it has taken no hint.
+    /// Resolves when a hint has come and may be passed on. If the future is dropped before, the hint remains.
     pub(crate) async fn pass(&self) {
         let due = self.pace().due();
         sleep_until(due).await;
@@ -56,7 +57,7 @@ impl HintGate {
     }
 
     fn pace(&self) -> std::sync::MutexGuard<'_, Pace> {
-        // Nothing can panic while it is held.
+        // Nothing can panic while the lock is held.
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -90,7 +91,7 @@ mod tests {
                 }
             })
             .count();
-        assert_eq!(at_once, BURST as usize, "after a quiet time none of a few waits");
+        assert_eq!(at_once, BURST as usize, "after a quiet time a few hints pass at once");
         assert!(pace.due() > now);
     }
 
@@ -100,9 +101,9 @@ mod tests {
         let passes = async || timeout(Duration::ZERO, gate.pass()).await.is_ok();
         gate.open();
         gate.pace().paid_until += Duration::from_hours(1);
-        assert!(!passes().await, "it has to wait");
+        assert!(!passes().await, "the hint must wait");
         gate.pace().paid_until -= Duration::from_hours(1);
-        assert!(passes().await, "and is there afterwards");
-        assert!(!passes().await, "it was one");
+        assert!(passes().await, "the hint passes afterwards");
+        assert!(!passes().await, "there was only one hint");
     }
 }

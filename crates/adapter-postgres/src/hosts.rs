@@ -1,7 +1,7 @@
-//! The hosts of a libpq-style URL, and the one of them that is a primary.
+//! The hosts of a libpq-style URL, and the search for the one that is a primary.
 //!
-//! sqlx rejects URLs with several hosts, so they are split here. Whatever a host says its role is, every
-//! new session is asked: a standby and a read-only session are refused.
+//! sqlx rejects URLs with several hosts, so this module splits them. It queries the role of every new
+//! session, and refuses a standby and a read-only session.
 
 use crate::error;
 use domain::id::InstanceId;
@@ -13,22 +13,22 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// More hosts than a cluster has; each costs its share of the time to connect.
+/// Most hosts in a URL; more than a cluster has. Each costs its share of the time to connect.
 const HOSTS_MAX: usize = 8;
-/// Longest wait for one host: a host that does not answer in this time is as good as away, however long
+/// Longest wait for one host. A host that does not answer in this time counts as unreachable, however long
 /// LEADER_TTL is.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Longest `application_name` that PostgreSQL keeps, in bytes.
 const APPLICATION_NAME_LEN_MAX: usize = 63;
-/// The server asks a silent client after this many seconds whether it still lives, so that the session of
-/// a client that lost power does not stay for the two hours that are the system's default.
+/// Seconds of silence after which the server probes the client, so that the session of a client that lost
+/// power does not remain for two hours, the system's default.
 const KEEPALIVE_IDLE_S: &str = "10";
-/// Seconds between those questions.
+/// Seconds between two probes.
 const KEEPALIVE_INTERVAL_S: &str = "5";
-/// Unanswered questions after which the server ends the session.
+/// Unanswered probes after which the server ends the session.
 const KEEPALIVE_COUNT: &str = "3";
 
-/// What sqlx understands. `target_session_attrs` is ours.
+/// Parameters that sqlx accepts. This module handles `target_session_attrs` itself.
 const PARAMETERS: [&str; 15] = [
     "sslmode",
     "ssl-mode",
@@ -47,36 +47,36 @@ const PARAMETERS: [&str; 15] = [
     "options",
 ];
 
-/// The URL cannot be used. The message shows neither the URL nor a password.
+/// Error for a URL that cannot be used. The message shows neither the URL nor a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the PostgreSQL URL cannot be used: {0}")]
 pub struct InvalidUrl(String);
 
 impl InvalidUrl {
-    /// What is wrong, without the words around it.
+    /// The reason alone, without the beginning of the message.
     pub fn reason(&self) -> &str {
         &self.0
     }
 }
 
-/// Judges a URL as [`PostgresStore::new`](crate::PostgresStore::new) does, without a store.
+/// Checks a URL as [`PostgresStore::new`](crate::PostgresStore::new) does, without creating a store.
 pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
     let nobody = InstanceId::from_stored("check");
     Hosts::parse(url, &nobody).map(|_| ())
 }
 
-/// How long a session's opening may take, and its statements at the server.
+/// Timeouts for opening a session and, at the server, for its statements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionLimits {
-    /// Opening it, over all hosts.
+    /// Opening the session, over all hosts.
     pub connect: Duration,
-    /// Waiting for a row that somebody else has locked.
+    /// Waiting for a row that another session has locked.
     pub lock: Duration,
-    /// One statement; the commit's wait for a synchronous standby is not in it.
+    /// One statement. The commit's wait for a synchronous standby is not included.
     pub statement: Duration,
-    /// Doing nothing inside a transaction: a stopped process must not block its successor.
+    /// Idling inside a transaction: a stopped process must not block its successor.
     pub idle_in_transaction: Duration,
-    /// Taking none of what the server sends.
+    /// Waiting for the client to acknowledge what the server sends.
     pub unanswered: Duration,
 }
 
@@ -84,17 +84,17 @@ pub(crate) struct SessionLimits {
 #[derive(Debug)]
 pub(crate) struct Hosts {
     list: Vec<Host>,
-    /// Where the last primary was found: the next search starts there.
+    /// Index of the host where the last primary was found. The next search starts there.
     first: AtomicUsize,
 }
 
-/// One host and all that it takes to open a session there.
+/// One host with the options to open a session there.
 pub(crate) struct Host {
     label: String,
     pub(crate) options: PgConnectOptions,
 }
 
-/// `{:?}` of sqlx's options prints the password.
+/// The `Debug` of sqlx's options would print the password.
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.label)
@@ -102,7 +102,7 @@ impl std::fmt::Debug for Host {
 }
 
 impl Hosts {
-    /// Splits `url`.
+    /// Splits `url` into its hosts.
     pub(crate) fn parse(url: &str, id: &InstanceId) -> Result<Self, InvalidUrl> {
         let parts = Parts::of(url)?;
         let query = parts.query_for_sqlx()?;
@@ -113,7 +113,7 @@ impl Hosts {
             .split(',')
             .map(|host| {
                 let url = format!("postgres://{}{host}{}?{query}", parts.user, parts.path);
-                // The error of the URL parser may quote parts of it; its own words are enough.
+                // The URL parser's error may quote parts of the URL, so the message does not contain it.
                 let options = PgConnectOptions::from_str(&url).map_err(|_| {
                     InvalidUrl(
                         "not of the form postgres://user:password@host:port/database \
@@ -123,7 +123,8 @@ impl Hosts {
                 })?;
                 let label = if host.is_empty() { "the default host".to_owned() } else { host.to_owned() };
                 let options = options.application_name(&application).disable_statement_logging();
-                // A startup parameter that PgBouncer refuses as it is shipped; `admission` sets it.
+                // PgBouncer's default configuration refuses this startup parameter; `admission` sets it
+                // instead.
                 let options = options.extra_float_digits(None);
                 Ok(Host { label, options })
             })
@@ -134,8 +135,8 @@ impl Hosts {
         Ok(Self { list: hosts, first: AtomicUsize::new(0) })
     }
 
-    /// A new session on the first host that is a primary, with `limits` set, and which host that is.
-    /// Always [`StoreError::Unavailable`] when it fails: nothing was asked yet.
+    /// Opens a session on the first host that is a primary and sets `limits`. Returns the session and its
+    /// host. Every failure is [`StoreError::Unavailable`], because no request was sent yet.
     pub(crate) async fn connect(&self, limits: SessionLimits) -> Result<(PgConnection, &Host), StoreError> {
         let first = self.first.load(Relaxed);
         let bound = self.bound_of_each(limits.connect);
@@ -144,7 +145,7 @@ impl Hosts {
         for turn in 0..self.list.len() {
             let at = (first + turn) % self.list.len();
             let host = &self.list[at];
-            // Where a caller that gives up during this attempt begins its next search.
+            // If the caller drops this attempt, its next search begins at the next host.
             self.first.store(at + 1, Relaxed);
             let refusal = match timeout(bound, host.open(limits)).await {
                 Ok(Ok(connection)) => {
@@ -159,7 +160,7 @@ impl Hosts {
         Err(StoreError::Unavailable(format!("PostgreSQL at {}", refusals.join("; "))))
     }
 
-    /// A connection to the host where the last primary was found, with nothing set.
+    /// Opens a connection to the host where the last primary was found, and sets nothing.
     pub(crate) async fn connect_plainly(&self) -> Result<(PgConnection, &Host), StoreError> {
         let host = &self.list[self.first.load(Relaxed) % self.list.len()];
         let unavailable =
@@ -186,20 +187,21 @@ impl Host {
     }
 }
 
-/// Asks a new session whether it is on a primary and sets its limits, in one round trip.
+/// The statement that queries whether a new session is on a primary and sets its timeouts, in one round trip.
 ///
-/// By `set_config` and not in the startup packet, which connection poolers refuse, and without parameters, because a
-/// prepared statement may fail at a pooler before it can be recognised. READ COMMITTED is what
-/// the fence rests on, whatever the database's default is; warnings must arrive for
-/// [`CommitWarnings`](crate::CommitWarnings) to see them. synchronous_commit is left to the server, unless it is
-/// off: then an answer would not even say that the primary keeps what it acknowledges. Numbers that recovery reads as
-/// texts are exact with extra_float_digits above 0.
+/// It uses `set_config` and not the startup packet, which connection poolers refuse, and no parameters,
+/// because a prepared statement may fail at a pooler before the pooler can be recognised. The fence requires
+/// READ COMMITTED, whatever the database's default is. Warnings must arrive for
+/// [`CommitWarnings`](crate::CommitWarnings) to see them. synchronous_commit is left to the server, unless it
+/// is off: with off, an answer would not even mean that the primary keeps what it acknowledges. Numbers that
+/// recovery reads as texts are exact with extra_float_digits above 0.
 ///
-/// Statements are not planned for each call: which index serves them does not depend on their arguments, and planning
-/// took longer than carrying out (a third of a signal's time). How long a plan is kept, `pool` says.
+/// The server reuses the plans of statements: the right index does not depend on the arguments, and planning
+/// took longer than execution (a third of a signal's time). `pool` says how long a plan is kept.
 ///
-/// tcp_user_timeout ends a session whose client takes no answer (it was stopped, or cut off): no other limit of the
-/// server applies while it sends, and all that time the session keeps its locks.
+/// tcp_user_timeout ends a session whose client does not acknowledge an answer (the client was stopped or cut
+/// off). No other timeout of the server applies while it sends, and the session keeps its locks all that
+/// time.
 fn admission(limits: SessionLimits) -> String {
     let SessionLimits { connect: _, lock, statement, idle_in_transaction, unanswered } = limits;
     let [lock, statement, idle, unanswered] =
@@ -221,7 +223,7 @@ fn admission(limits: SessionLimits) -> String {
     )
 }
 
-/// Sets the limits of a session; refuses one that cannot write.
+/// Sets the timeouts of a session; refuses a session that cannot write.
 async fn admit(session: &mut PgConnection, limits: SessionLimits) -> Result<(), String> {
     let admission = sqlx::raw_sql(AssertSqlSafe(admission(limits)));
     let row: PgRow = session.fetch_one(admission).await.map_err(|error| error::while_connecting(&error))?;
@@ -235,7 +237,7 @@ async fn admit(session: &mut PgConnection, limits: SessionLimits) -> Result<(), 
     Ok(())
 }
 
-/// `url` without user, password and parameters, for people.
+/// `url` without user, password and parameters, safe to print.
 pub(crate) fn without_secrets(url: &str) -> String {
     let public = url.split(['?', '#']).next().unwrap_or_default();
     match (public.rsplit_once('@'), public.split_once("://")) {
@@ -245,7 +247,7 @@ pub(crate) fn without_secrets(url: &str) -> String {
     }
 }
 
-/// A URL cut at its joints, nothing decoded.
+/// A URL split into its parts; nothing is decoded.
 struct Parts<'u> {
     /// `user:password@` or nothing.
     user: &'u str,
@@ -267,8 +269,8 @@ impl<'u> Parts<'u> {
         Ok(Self { user, hosts, path, query })
     }
 
-    /// The parameters without `target_session_attrs`; an unknown one is an error, because sqlx would print
-    /// it, value and all, and go on.
+    /// The parameters without `target_session_attrs`. An unknown parameter is an error, because sqlx would
+    /// print it with its value and continue.
     fn query_for_sqlx(&self) -> Result<String, InvalidUrl> {
         let mut kept = Vec::new();
         for parameter in self.query.split('&').filter(|parameter| !parameter.is_empty()) {
@@ -279,7 +281,7 @@ impl<'u> Parts<'u> {
             if key == "target_session_attrs" {
                 if !matches!(value, "read-write" | "primary") {
                     return Err(InvalidUrl(
-                        "target_session_attrs can only be read-write or primary: nothing works on a standby"
+                        "target_session_attrs can only be read-write or primary: a standby cannot be used"
                             .to_owned(),
                     ));
                 }
@@ -357,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_without_showing_the_password() {
+    fn an_invalid_url_is_refused_without_showing_the_password() {
         let many = format!("postgres://{}", ["h"; 9].join(","));
         for url in [
             "mysql://u:s3cret@h/db",
@@ -377,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_for_people_has_no_secrets() {
+    fn a_url_in_a_message_has_no_secrets() {
         assert_eq!(without_secrets("postgres://u:p@ss@h1,h2/db?password=x"), "postgres://***@h1,h2/db");
         assert_eq!(without_secrets("postgres://h1/db"), "postgres://h1/db");
         assert_eq!(without_secrets("u:secret"), "***");

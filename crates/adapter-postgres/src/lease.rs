@@ -1,21 +1,22 @@
-//! The lease row: read, claimed, renewed, released, each in one statement.
+//! The statements on the lease: read, claim, renew, release, each in one statement.
 //!
-//! Every write says `pg_notify` in its last SELECT, over the row it has written: the hint is part of the
-//! same commit, and there is none when nothing was written (a CTE that nobody reads would not run).
+//! Every write calls `pg_notify` in its last SELECT, over the row that it has written: the hint is part of
+//! the same commit, and nothing is sent if nothing was written (a CTE that no other part reads would not
+//! run).
 
 use crate::fence::{bind_token, timeline};
 use crate::listen::{Hint, channel};
 use crate::pool::Lane;
 use crate::row::{self, Columns, bigint, uuid};
 use crate::state_store::Process;
-use domain::id::InstanceId;
+use domain::id::{GroupId, InstanceId};
 use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
 use domain::ports::{Claim, ClaimRequest, Noted, Release, Renewal, StepDown, StoreError};
 use std::time::Duration;
 
-const TABLE: &str = "coordinator_lease";
+pub(crate) const TABLE: &str = "coordinator_lease";
 
-/// $1 group. Texts are cut at the server: a hostile row must not become megabytes here.
+/// $1 group. Texts are cut at the server, so that a hostile row cannot send megabytes.
 const OBSERVE: &str = concat!(
     "SELECT tl, epoch, claim, seq, left(holder, 128) AS holder, released, ttl_ms, left(resign, 256) AS resign, epoch_floor,
             (SELECT version FROM coordinator_schema)::bigint AS version, ",
@@ -24,9 +25,9 @@ const OBSERVE: &str = concat!(
      FROM coordinator_lease WHERE group_id = $1"
 );
 
-/// $1 group, $2 to $6 the row as observed (tl, epoch, claim, seq, current timeline), $7 the new claim,
-/// $8 holder, $9 its host, $10 ttl in ms, $11 hint, $12 the epoch that the new one is above (M22),
-/// $13 whether the store has forgotten. The moment only ever grows.
+/// $1 group, $2 to $6 the row as read (tl, epoch, claim, seq, current timeline), $7 the new claim, $8 holder,
+/// $9 its host, $10 ttl in ms, $11 hint, $12 the epoch that the new one must exceed (M22), $13 whether the
+/// store has forgotten. `forgot_ms` never decreases.
 const CLAIM: &str = concat!(
     "WITH here AS (SELECT ",
     timeline!(),
@@ -39,9 +40,12 @@ const CLAIM: &str = concat!(
         FROM here
         WHERE group_id = $1 AND lease.tl = $2 AND epoch = $3 AND claim = $4 AND seq = $5 AND here.tl = $6
         RETURNING lease.tl, epoch, forgot_ms),
+     before AS MATERIALIZED (
+        SELECT renewed_at + ttl_ms * interval '1 millisecond' AS ended_at FROM coordinator_lease WHERE group_id = $1),
      ended AS (
-        UPDATE coordinator_term SET to_at = now(), reason = 'expired'
-        FROM taken WHERE group_id = $1 AND to_at IS NULL),
+        UPDATE coordinator_term
+        SET to_at = greatest(from_at, least(now(), before.ended_at)), reason = 'expired'
+        FROM taken, before WHERE group_id = $1 AND to_at IS NULL),
      begun AS (
         INSERT INTO coordinator_term (group_id, tl, epoch, claim, holder, host, from_at)
         SELECT $1, tl, epoch, $7, $8, $9, now() FROM taken)
@@ -50,10 +54,11 @@ const CLAIM: &str = concat!(
     ", $11) FROM taken"
 );
 
-/// $1 to $4 token, $5 seq, $6 hint, $7 the server's timeline as the sender knows it (M20), $8 the seq that the row has
-/// reached for certain (M23). Carries the row to the timeline.
-/// What the server has forgotten after a promotion, a restore or a crash is not known, so the moment is noted in the
-/// same statement. A claim is above the floor that it read, so a floor that is not below the epoch was noted since. One row always: the server's timeline, and with it what was renewed, if it was.
+/// $1 to $4 token, $5 seq, $6 hint, $7 the server's timeline as the sender knows it (M20), $8 the seq that
+/// the row has certainly reached (M23). Carries the row to the timeline.
+/// What the server has forgotten after a promotion, a restore or a crash is unknown, so the same statement
+/// notes the moment. A claim is above the floor that it read, so a floor that is not below the epoch was
+/// noted since. It always returns one row: the server's timeline and, if the lease was renewed, the renewal.
 const RENEW: &str = concat!(
     "WITH here AS (SELECT ",
     timeline!(),
@@ -75,8 +80,9 @@ const RENEW: &str = concat!(
     ", $6) END FROM here LEFT JOIN renewed ON true"
 );
 
-/// $1 to $4 token, $5 seq, $6 reason, $7 hint, $8 the seq that the row has reached for certain (M23). Does not carry the row to another timeline: on a promoted
-/// standby that had lost a later claim, that would open the row while the later holder still believes.
+/// $1 to $4 token, $5 seq, $6 reason, $7 hint, $8 the seq that the row has certainly reached (M23). Does not
+/// carry the row to another timeline: on a promoted standby that had lost a later claim, that would release
+/// the lease while the later holder still has a valid lease.
 const RELEASE: &str = concat!(
     "WITH released AS (
         UPDATE coordinator_lease SET seq = $5, released = true, renewed_at = now(),
@@ -92,7 +98,8 @@ const RELEASE: &str = concat!(
     ", $7) FROM released"
 );
 
-/// $1 to $4 token, $5 reason, $6 hint. Touches neither seq nor timeline: it is not the holder's write.
+/// $1 to $4 token, $5 reason, $6 hint. Changes neither seq nor timeline, because it is not the holder's
+/// write.
 const REQUEST_STEP_DOWN: &str = concat!(
     "WITH asked AS (
         UPDATE coordinator_lease SET resign = $5
@@ -103,7 +110,7 @@ const REQUEST_STEP_DOWN: &str = concat!(
     ", $6) FROM asked"
 );
 
-/// $1 to $4 token, $5 the epoch that the sender knows of, $6 hint. Touches neither seq nor timeline.
+/// $1 to $4 token, $5 the epoch that the sender knows of, $6 hint. Changes neither seq nor timeline.
 const NOTE_FORGOTTEN: &str = concat!(
     "WITH noted AS (
         UPDATE coordinator_lease
@@ -116,9 +123,14 @@ const NOTE_FORGOTTEN: &str = concat!(
     ", $6) FROM noted"
 );
 
+/// The group has no lease: its row was deleted, or the group was never created.
+pub(crate) fn no_lease(group: &GroupId) -> StoreError {
+    StoreError::Corrupt(format!("{TABLE} has no row for group {group}: run `coordinator migrate`"))
+}
+
 pub(crate) async fn observe(lane: &Lane, me: &Process) -> Result<Observation, StoreError> {
     let found = lane.optional(me.names.query(OBSERVE).bind(me.identity.group.as_str())).await?;
-    let row = found.ok_or_else(|| missing(me))?;
+    let row = found.ok_or_else(|| no_lease(&me.identity.group))?;
     let columns = Columns::of(TABLE, &row);
     let token = Token {
         timeline: Timeline(columns.number("tl")?),
@@ -144,13 +156,6 @@ pub(crate) async fn observe(lane: &Lane, me: &Process) -> Result<Observation, St
     })
 }
 
-fn missing(me: &Process) -> StoreError {
-    StoreError::Corrupt(format!(
-        "{TABLE} has no row for group {}: run `coordinator migrate`",
-        me.identity.group
-    ))
-}
-
 pub(crate) async fn claim(lane: &Lane, me: &Process, request: &ClaimRequest) -> Result<Claim, StoreError> {
     let Version { current, token, seq } = request.observed;
     let statement = bind_token(CLAIM, me, &token)
@@ -160,7 +165,7 @@ pub(crate) async fn claim(lane: &Lane, me: &Process, request: &ClaimRequest) -> 
         .bind(request.holder.as_str())
         .bind(row::text(&me.identity.host))
         .bind(row::milliseconds(request.ttl))
-        .bind(me.payload(Hint::Row))
+        .bind(me.payload(Hint::Lease))
         .bind(bigint(request.floor.0))
         .bind(request.forgotten);
     let Some(row) = lane.optional(statement).await? else {
@@ -185,7 +190,7 @@ pub(crate) async fn renew(
 ) -> Result<Renewal, StoreError> {
     let statement = bind_token(RENEW, me, token)
         .bind(bigint(seq.0))
-        .bind(me.payload(Hint::Row))
+        .bind(me.payload(Hint::Lease))
         .bind(i64::from(current.0))
         .bind(bigint(me.reached(token).0));
     let row = lane.one(statement).await?;
@@ -199,7 +204,11 @@ pub(crate) async fn renew(
     if timeline != current {
         return Ok(Renewal::OtherTimeline(timeline));
     }
-    if columns.required::<bool>("present")? { Ok(Renewal::Superseded) } else { Err(missing(me)) }
+    if columns.required::<bool>("present")? {
+        Ok(Renewal::Superseded)
+    } else {
+        Err(no_lease(&me.identity.group))
+    }
 }
 
 pub(crate) async fn release(
@@ -212,7 +221,7 @@ pub(crate) async fn release(
     let statement = bind_token(RELEASE, me, token)
         .bind(bigint(seq.0))
         .bind(row::text(reason))
-        .bind(me.payload(Hint::Row))
+        .bind(me.payload(Hint::Lease))
         .bind(bigint(me.reached(token).0));
     Ok(if lane.optional(statement).await?.is_some() { Release::Released } else { Release::Superseded })
 }
@@ -234,6 +243,6 @@ pub(crate) async fn note_forgotten(
     found: &Token,
     known: Epoch,
 ) -> Result<Noted, StoreError> {
-    let statement = bind_token(NOTE_FORGOTTEN, me, found).bind(bigint(known.0)).bind(me.payload(Hint::Row));
+    let statement = bind_token(NOTE_FORGOTTEN, me, found).bind(bigint(known.0)).bind(me.payload(Hint::Lease));
     Ok(if lane.optional(statement).await?.is_some() { Noted::Noted } else { Noted::Superseded })
 }

@@ -1,30 +1,30 @@
 //! [`StateStore`](domain::ports::StateStore) and [`SignalLedger`](domain::ports::SignalLedger) on
 //! PostgreSQL.
 //!
-//! The map:
+//! Modules:
 //!
-//! - [`PostgresConfig`] (`config`): the URL, who this process is, the relations of the portfolio.
-//! - `hosts`: the hosts of the URL, and the one of them that is a primary.
-//! - `pool`: lanes of connections. A connection whose request was dropped or failed is closed, never
-//!   handed on, so there is no such thing as a connection with somebody else's transaction in it.
+//! - [`PostgresConfig`] (`config`): the URL, the identity of this process, the relations of the portfolio.
+//! - `hosts`: the hosts of the URL, and the search for the one that is a primary.
+//! - `pool`: lanes of connections. A connection whose request was dropped or failed is closed and never
+//!   reused, so no request ever finds another request's open transaction.
 //! - [`PostgresStore`] (`state_store`): one lane for the election, one for everything else, one listener.
-//! - `lease`: the row that decides; every write is one statement.
-//! - `names`: the schema, with which every statement's names are qualified.
-//! - `fence`: the one SQL fragment that checks a token; used by every fenced statement.
-//! - `database`: what makes a database unfit, said before the schema is touched.
+//! - `lease`: the row that decides who leads; every write is one statement.
+//! - `names`: the schema, which qualifies the names in every statement.
+//! - `fence`: the one SQL fragment that checks a token; every fenced statement uses it.
+//! - `database`: the reasons to refuse a database, checked before the schema is touched.
 //! - `members`, `portfolio`, `schema`: the rest of `StateStore`.
-//! - `signal_ledger`: the effects, every one fenced; [`ROLES`] has the rights that it needs.
-//! - `listen`: hints by LISTEN; `hint_gate`: how many are passed on.
-//! - `row`, `error`: values and errors of the server, judged.
-//! - [`CommitWarnings`] (`warning`): the sign of a synchronous commit that was cancelled.
+//! - `signal_ledger`: the effects, all fenced; [`ROLES`] has the rights that it needs.
+//! - `listen`: hints by LISTEN; `hint_gate`: the rate at which they are passed on.
+//! - `row`, `error`: checks of the server's values and errors.
+//! - [`CommitWarnings`] (`warning`): detection of a synchronous commit that was cancelled.
 //!
 //! # What is not detected
-//! When an operator cancels (`pg_cancel_backend`) a commit that waits for a synchronous standby, the
-//! server answers success and a warning, which sqlx only logs. [`CommitWarnings`] makes it
-//! [`StoreError::Unknown`](domain::ports::StoreError::Unknown); a process that does not install it takes
-//! such a commit for a success. `pg_terminate_backend` breaks the connection, which is always unknown.
-//! Either way the row is on the primary and a later look finds it: that it may be missing on the standby
-//! is only told once, and after a promotion by the timeline.
+//! When an operator cancels (`pg_cancel_backend`) a commit that waits for a synchronous standby, the server
+//! answers success and a warning, which sqlx only logs. [`CommitWarnings`] turns it into
+//! [`StoreError::Unknown`](domain::ports::StoreError::Unknown); a process that does not install it treats
+//! such a commit as a success. `pg_terminate_backend` breaks the connection, and the outcome is always
+//! unknown. In both cases the row is on the primary, and a later poll finds it. That it may be missing on the
+//! standby is reported only once, and after a promotion by the timeline.
 
 mod config;
 mod database;
@@ -44,18 +44,18 @@ mod signal_ledger;
 mod state_store;
 mod warning;
 
-/// A script for psql: a role that may do what the service does, and no more.
+/// Script for psql. It creates a role with exactly the rights that the service needs.
 pub const ROLES: &str = include_str!("../sql/roles.sql");
 
-/// Texts for a benchmark that measures what the database alone can do with them. Not an interface.
+/// Statements for a benchmark of the database alone. Not part of the public interface.
 #[doc(hidden)]
 pub mod statements {
-    /// Stores new signals; the arguments are described beside the text.
+    /// Stores new signals; a comment at the statement describes its arguments.
     pub const SUBMIT: &str = crate::signal_ledger::SUBMIT;
     /// Claims signals.
     pub const CLAIM: &str = crate::signal_ledger::CLAIM;
-    /// Records results.
-    pub const SETTLE: &str = crate::signal_ledger::SETTLE;
+    /// Records outcomes of attempts.
+    pub const RECORD: &str = crate::signal_ledger::RECORD;
 }
 
 pub use config::PostgresConfig;

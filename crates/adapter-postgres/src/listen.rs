@@ -1,4 +1,4 @@
-//! Hints by LISTEN and NOTIFY: fast, and never needed.
+//! Hints by LISTEN and NOTIFY. They make reactions faster; correctness never depends on them.
 
 use crate::hint_gate::HintGate;
 use crate::hosts::{Hosts, SessionLimits};
@@ -14,24 +14,25 @@ use tokio::runtime::{Handle, Id};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-/// How long a silent connection is trusted: a cut that sends no reset is noticed after it.
+/// Longest trust in a silent connection. A cut that sends no reset is detected after this time.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// Longest answer to the question whether the connection lives, and to LISTEN.
+/// Longest wait for the answer to a probe, and to LISTEN.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// First pause before the next attempt to connect; it doubles up to [`PAUSE_MAX`].
+/// First pause before the next attempt to connect. It doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// Longest pause: hints are back this soon after the database is.
+/// Longest pause. Hints arrive again at the latest this long after the database has returned.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Mean time between two reads of the lease for which a storm of hints is the cause.
-const ROW_PAUSE: Duration = Duration::from_millis(250);
-/// As [`ROW_PAUSE`], for signals, which may come quickly.
+/// Mean time between two reads of the lease during a storm of hints.
+const LEASE_PAUSE: Duration = Duration::from_millis(250);
+/// As [`LEASE_PAUSE`], for signals, which may come in quick succession.
 const SIGNAL_PAUSE: Duration = Duration::from_millis(20);
 /// Digits of a nonce.
 const NONCE_LEN: usize = 24;
 
-/// The group's channel, in SQL, with the group in `$1`. Of the very table: [`Names`](crate::names::Names) qualifies its
-/// name, and channels belong to a database. Hashed: a channel's name has 63 bytes at most.
+/// The group's channel in SQL, with the group in `$1`. It includes the qualified name of the table
+/// ([`Names`](crate::names::Names) qualifies it), because channels belong to a database and not to a schema.
+/// It is hashed, because a channel's name has at most 63 bytes.
 macro_rules! channel {
     () => {
         "'coordinator_' || md5('coordinator_lease ' || $1)"
@@ -39,34 +40,34 @@ macro_rules! channel {
 }
 pub(crate) use channel;
 
-/// What happened.
+/// Event that a hint announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hint {
-    /// The lease row was claimed, renewed or released.
-    Row,
-    /// Somebody asked the holder to hand over.
+    /// An instance has claimed, renewed or released the lease.
+    Lease,
+    /// An operator requested that the holder hand over.
     Resign,
-    /// A signal waits that did not before, or claims are granted again.
+    /// A new signal waits, or claims are granted again.
     Signal,
 }
 
 impl Hint {
-    const ALL: [Self; 3] = [Self::Row, Self::Resign, Self::Signal];
+    const ALL: [Self; 3] = [Self::Lease, Self::Resign, Self::Signal];
 
     fn as_str(self) -> &'static str {
         match self {
-            Self::Row => "row",
+            Self::Lease => "row",
             Self::Resign => "resign",
             Self::Signal => "signal",
         }
     }
 
-    /// The payload of a notification: what happened, and which process start did it.
+    /// The payload of a notification: the event, and the nonce of the process that caused it.
     pub(crate) fn payload(self, by: Nonce) -> String {
         format!("{} {by}", self.as_str())
     }
 
-    /// Reads a payload; `None` when nothing of ours would write it.
+    /// Parses a payload; `None` if this adapter cannot have written it.
     fn parse(payload: &str) -> Option<(Self, &str)> {
         let (kind, by) = payload.split_once(' ')?;
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -76,7 +77,7 @@ impl Hint {
     }
 }
 
-/// The background task that listens, started by the first who waits.
+/// The background task that listens. The first caller that waits starts it.
 pub(crate) struct Listener {
     hints: Arc<Hints>,
     hosts: Arc<Hosts>,
@@ -84,10 +85,10 @@ pub(crate) struct Listener {
     task: Mutex<Life>,
 }
 
-/// The life of the task.
+/// State of the task.
 enum Life {
     Unused,
-    /// On the runtime of that id, which drives the connection.
+    /// Running on the runtime of that id, which drives the connection.
     Running(JoinHandle<()>, Id),
     Stopped,
 }
@@ -95,25 +96,25 @@ enum Life {
 impl Listener {
     pub(crate) fn new(me: Process, hosts: Arc<Hosts>, limits: SessionLimits) -> Self {
         let hints =
-            Arc::new(Hints { me, row: HintGate::new(ROW_PAUSE), signal: HintGate::new(SIGNAL_PAUSE) });
+            Arc::new(Hints { me, lease: HintGate::new(LEASE_PAUSE), signal: HintGate::new(SIGNAL_PAUSE) });
         Self { hints, hosts, limits, task: Mutex::new(Life::Unused) }
     }
 
-    /// Resolves when the row may have been written by another process.
+    /// Resolves when another process may have written the lease.
     ///
-    /// The task belongs on the runtime of the election, which waits here: what runs elsewhere may be blocked.
-    pub(crate) async fn row(&self) {
+    /// The task must run on the runtime of the election, which waits here: another runtime may be blocked.
+    pub(crate) async fn lease(&self) {
         self.start(Some(Handle::current().id()));
-        self.hints.row.pass().await;
+        self.hints.lease.pass().await;
     }
 
-    /// Resolves when a signal may wait that did not before.
+    /// Resolves when a new signal may be waiting.
     pub(crate) async fn signal(&self) {
         self.start(None);
         self.hints.signal.pass().await;
     }
 
-    /// Ends the task and its connection. Who waits, waits for ever.
+    /// Ends the task and its connection. Callers that wait then wait for ever.
     pub(crate) fn stop(&self) {
         let mut life = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if let Life::Running(task, _) = std::mem::replace(&mut *life, Life::Stopped) {
@@ -121,12 +122,13 @@ impl Listener {
         }
     }
 
-    /// Starts the task on this runtime unless it runs; with `only`, unless it runs on the runtime of that id.
+    /// Starts the task on this runtime unless it is running. With `only`: unless it is running on the runtime
+    /// of that id.
     fn start(&self, only: Option<Id>) {
         let mut life = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         match &*life {
             Life::Stopped => return,
-            // It never ends; if it did, its runtime was shut down.
+            // The task never returns. If it has ended, its runtime was shut down.
             Life::Running(task, on) if !task.is_finished() => {
                 if only.is_none_or(|only| only == *on) {
                     return;
@@ -150,7 +152,7 @@ impl Drop for Listener {
 /// Where hints arrive.
 struct Hints {
     me: Process,
-    row: HintGate,
+    lease: HintGate,
     signal: HintGate,
 }
 
@@ -161,8 +163,8 @@ impl Hints {
             match self.connect(hosts, limits).await {
                 Ok(listener) => {
                     pause = PAUSE_MIN;
-                    // Something may have happened while nobody listened.
-                    self.row.open();
+                    // An event may have been missed while the connection was down.
+                    self.lease.open();
                     self.signal.open();
                     let lost = self.listen(listener).await;
                     tracing::debug!(group = %self.me.identity.group, "lost the connection for hints: {lost}");
@@ -176,8 +178,8 @@ impl Hints {
         }
     }
 
-    /// A listening connection to the primary. `PgListener` only works on sqlx's pool, so it gets one of
-    /// its own, with a single connection, on the host that was found.
+    /// Opens a listening connection to the primary. `PgListener` only works on sqlx's pool, so it gets a
+    /// separate pool with a single connection, on the host that was found.
     async fn connect(&self, hosts: &Hosts, limits: SessionLimits) -> Result<PgListener, String> {
         let (found, host) = hosts.connect(limits).await.map_err(|error| error.to_string())?;
         let options = host.options.clone();
@@ -190,7 +192,7 @@ impl Hints {
         let listening = async {
             found.close().await?;
             let mut listener = PgListener::connect_with(&pool).await?;
-            // A lost connection is our business: the next one may have to go to another host.
+            // This task reconnects: the next connection may have to go to another host.
             listener.eager_reconnect(false);
             let channel: String =
                 sqlx::query_scalar(AssertSqlSafe(self.me.names.sql(concat!("SELECT ", channel!()))))
@@ -226,9 +228,9 @@ impl Hints {
     fn deliver(&self, payload: &str) {
         match Hint::parse(payload) {
             // This process knows what it wrote.
-            Some((Hint::Row, by)) if by == self.me.identity.nonce.to_string() => {}
+            Some((Hint::Lease, by)) if by == self.me.identity.nonce.to_string() => {}
             // A request to hand over may come from this very process, for the elector in it.
-            Some((Hint::Row | Hint::Resign, _)) => self.row.open(),
+            Some((Hint::Lease | Hint::Resign, _)) => self.lease.open(),
             Some((Hint::Signal, _)) => self.signal.open(),
             None => {}
         }
@@ -261,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_its_own_writes_of_the_row_leave_a_process_asleep() {
+    async fn only_its_own_writes_of_the_lease_leave_a_process_asleep() {
         let (mine, other) = (Nonce::new(1), Nonce::new(2));
         let identity = domain::identity::Identity {
             group: domain::id::GroupId::parse("g").unwrap(),
@@ -272,11 +274,11 @@ mod tests {
         };
         let me =
             Process { identity, names: Arc::new(Names::new(SchemaName::default())), reached: Arc::default() };
-        let hints = Hints { me, row: HintGate::new(ROW_PAUSE), signal: HintGate::new(SIGNAL_PAUSE) };
+        let hints = Hints { me, lease: HintGate::new(LEASE_PAUSE), signal: HintGate::new(SIGNAL_PAUSE) };
         let woken = async |gate: &HintGate| timeout(Duration::ZERO, gate.pass()).await.is_ok();
         for (hint, by, row, signal) in [
-            (Hint::Row, mine, false, false),
-            (Hint::Row, other, true, false),
+            (Hint::Lease, mine, false, false),
+            (Hint::Lease, other, true, false),
             (Hint::Resign, mine, true, false),
             (Hint::Resign, other, true, false),
             (Hint::Signal, mine, false, true),
@@ -284,7 +286,7 @@ mod tests {
         ] {
             hints.deliver(&hint.payload(by));
             assert_eq!(
-                (woken(&hints.row).await, woken(&hints.signal).await),
+                (woken(&hints.lease).await, woken(&hints.signal).await),
                 (row, signal),
                 "{hint:?} by {by}"
             );

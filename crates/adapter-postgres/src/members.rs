@@ -1,24 +1,25 @@
 //! The instance table and the history.
 
+use crate::lease::{self, no_lease};
 use crate::pool::Lane;
 use crate::row::{self, Columns, bigint};
 use crate::state_store::Process;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
-use domain::member::{Health, Heartbeat, Member, MemberSeen, MemberState, Term};
+use domain::member::{Health, Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::ports::{MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
 use sqlx::postgres::PgRow;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-/// More terms than a page shows.
+/// Most terms that one request reads; more than a page shows.
 const TERMS_READ_MAX: u32 = 10_000;
 
-/// $1 group, $2 id, $3 nonce, $4 host, $5 address, $6 status, $7 epoch, $8 fallback, $9 alerts,
-/// $10 version, $11 started, $12 settings, $13 why it cannot lead. `written` reads from `before`, so that it runs after it: `before` has the line
-/// as the last writer left it, under a lock.
-const BEAT: &str = "\
+/// $1 group, $2 id, $3 nonce, $4 host, $5 address, $6 status, $7 epoch, $8 fallback, $9 alerts, $10 version,
+/// $11 started, $12 settings, $13 why it cannot lead. `written` reads from `before`, so that it runs after
+/// it: `before` is the line as the last writer left it, under a lock.
+const HEARTBEAT: &str = "\
     WITH before AS (
         SELECT nonce, started_ms FROM coordinator_member WHERE group_id = $1 AND id = $2 FOR UPDATE),
     written AS (
@@ -40,8 +41,8 @@ const BEAT: &str = "\
 
 const LEAVE: &str = "DELETE FROM coordinator_member WHERE group_id = $1 AND id = $2 AND nonce = $3";
 
-/// $1 group, $2 limit, which leaves out the oldest heartbeats. The age is the difference of two times of the same clock.
-/// Lines of the day before are left to the sweep.
+/// $1 group, $2 limit, which leaves out the oldest heartbeats. The age is the difference of two readings of
+/// the same clock. Lines older than a day are left to the sweep.
 const MEMBERS: &str = "\
     SELECT left(id, 128) AS id, left(nonce, 32) AS nonce, left(host, 256) AS host,
            left(address, 256) AS address, left(status, 32) AS status, epoch, fallback, alerts::bigint,
@@ -52,25 +53,31 @@ const MEMBERS: &str = "\
           ORDER BY beat_at DESC LIMIT $2) AS latest
     ORDER BY latest.id COLLATE \"C\"";
 
-/// $1 group, $2 limit. By the order in which they were written: times may jump.
+/// $1 group, $2 limit. In the order in which the terms were written, because times may jump.
 const HISTORY: &str = "\
     SELECT tl, epoch, left(holder, 128) AS holder, left(host, 256) AS host,
            (extract(epoch FROM from_at) * 1000)::bigint AS from_ms,
            (extract(epoch FROM to_at) * 1000)::bigint AS to_ms, left(reason, 256) AS reason
     FROM coordinator_term WHERE group_id = $1 ORDER BY ordinal DESC LIMIT $2";
 
-const FORGOT: &str = "SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1";
+/// $1 group. The age is the difference of two times of the same clock.
+const LEASE: &str = "\
+    SELECT left(holder, 128) AS holder, epoch, released, ttl_ms, forgot_ms,
+           greatest(0, (extract(epoch FROM now() - renewed_at) * 1000)::bigint) AS age_ms,
+           (SELECT (extract(epoch FROM term.from_at) * 1000)::bigint FROM coordinator_term AS term
+            WHERE term.group_id = $1 AND term.claim = lease.claim ORDER BY term.ordinal DESC LIMIT 1) AS since_ms
+    FROM coordinator_lease AS lease WHERE group_id = $1";
 
-/// `beaten`: whether this process wrote its line before.
+/// Writes this process's heartbeat. `written_before`: whether this process has written its line before.
 pub(crate) async fn heartbeat(
     lane: &Lane,
     me: &Process,
-    beaten: &AtomicBool,
+    written_before: &AtomicBool,
     member: &Member,
 ) -> Result<Heartbeat, StoreError> {
     let statement = me
         .names
-        .query(BEAT)
+        .query(HEARTBEAT)
         .bind(me.identity.group.as_str())
         .bind(member.id.as_str())
         .bind(member.nonce.to_string())
@@ -90,7 +97,7 @@ pub(crate) async fn heartbeat(
         Some(text) => Some((nonce(columns, text)?, columns.required("started_ms")?)),
         None => None,
     };
-    let ours = beaten.swap(true, Relaxed);
+    let ours = written_before.swap(true, Relaxed);
     Ok(Heartbeat {
         changes_last_hour: Columns::of("coordinator_term", &row).number("changes")?,
         displaced: before.filter(|(nonce, _)| ours && *nonce != member.nonce),
@@ -122,9 +129,19 @@ pub(crate) async fn history(lane: &Lane, me: &Process, limit: u32) -> Result<Vec
     rows.iter().map(term).collect()
 }
 
-pub(crate) async fn forgot_ms(lane: &Lane, me: &Process) -> Result<Option<i64>, StoreError> {
-    let row = lane.optional(me.names.query(FORGOT).bind(me.identity.group.as_str())).await?;
-    row.map_or(Ok(None), |row| Columns::of("coordinator_lease", &row).optional("forgot_ms"))
+pub(crate) async fn lease(lane: &Lane, me: &Process) -> Result<LeaseSeen, StoreError> {
+    let row = lane.optional(me.names.query(LEASE).bind(me.identity.group.as_str())).await?;
+    let row = row.ok_or_else(|| no_lease(&me.identity.group))?;
+    let columns = Columns::of(lease::TABLE, &row);
+    Ok(LeaseSeen {
+        holder: columns.optional::<&str>("holder")?.map(InstanceId::from_stored),
+        epoch: Epoch(columns.number("epoch")?),
+        released: columns.required("released")?,
+        ttl: Duration::from_millis(columns.number("ttl_ms")?),
+        renewed_age: Duration::from_millis(columns.number("age_ms")?),
+        since_ms: columns.optional("since_ms")?,
+        forgot_ms: columns.optional("forgot_ms")?,
+    })
 }
 
 fn member_seen(row: &PgRow) -> Result<MemberSeen, StoreError> {

@@ -1,7 +1,7 @@
-//! The schema of the tables, and statements in which every name of ours is qualified with it.
+//! The schema of the tables, and statements in which each of our names is qualified with it.
 //!
-//! Every statement of this crate is made here or is part of the migration, which sets its own search path. So what
-//! `search_path` says, for the role, the database or the session, decides nothing.
+//! Every statement of this crate is made here or is part of the migration, which sets its own search path.
+//! The `search_path` of the role, the database or the session therefore has no effect.
 
 use crate::pool::Statement;
 use domain::recovery::{RELATION_PART_LEN_MAX, is_relation_part};
@@ -10,16 +10,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// How the names of our tables, sequences and functions begin. No column and no alias begins like this.
+/// Prefix of our tables, sequences and functions. No column and no alias begins with it.
 const PREFIX: &str = "coordinator_";
 
-/// A schema, exactly as PostgreSQL stores its name (letters keep their case).
+/// Name of a schema, exactly as PostgreSQL stores it (letters keep their case).
 ///
-/// It becomes part of statements: letters, digits and underscores, and it is quoted.
+/// It becomes part of statements. It consists of letters, digits and underscores, and it is quoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaName(String);
 
-/// The text does not name a schema.
+/// Error for a text that does not name a schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not the name of a schema: 1 to 63 of A-Z a-z 0-9 _, no digit first, and none of PostgreSQL's own (pg_...)"
@@ -59,7 +59,8 @@ impl fmt::Display for SchemaName {
 #[derive(Debug)]
 pub(crate) struct Names {
     schema: SchemaName,
-    /// A constant statement with its names qualified. There are as many as the crate has statements.
+    /// Each constant statement with its qualified form. The map has at most one entry for each statement of
+    /// the crate.
     known: RwLock<HashMap<&'static str, Arc<str>>>,
 }
 
@@ -72,14 +73,14 @@ impl Names {
         &self.schema
     }
 
-    /// The statement on the tables of the schema.
+    /// The statement, qualified.
     pub(crate) fn query<'q>(&self, statement: &'static str) -> Statement<'q> {
         sqlx::query(AssertSqlSafe(self.sql(statement)))
     }
 
-    /// The statement's text.
+    /// The qualified text.
     pub(crate) fn sql(&self, statement: &'static str) -> Arc<str> {
-        // Nothing can panic while it is held: a poisoned map is whole.
+        // Nothing can panic while the lock is held: a poisoned map is whole.
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(statement).cloned();
         known.unwrap_or_else(|| {
             let qualified: Arc<str> = self.qualified(statement).into();
@@ -91,8 +92,8 @@ impl Names {
         })
     }
 
-    /// `statement` with every whole word that begins with [`PREFIX`] behind the quoted schema. Also in a literal
-    /// (`'coordinator_signal_arrival_seq'`), where the server reads a qualified name as well.
+    /// `statement`, with the quoted schema before every whole word that begins with [`PREFIX`], also in a
+    /// literal (`'coordinator_signal_arrival_seq'`), where the server accepts a qualified name too.
     pub(crate) fn qualified(&self, statement: &str) -> String {
         let mut qualified = String::with_capacity(statement.len() + 512);
         let mut rest = statement;
@@ -144,7 +145,7 @@ mod tests {
             ),
         ] {
             assert_eq!(&*names.sql(statement), expected);
-            assert_eq!(&*names.sql(statement), expected, "the second time it is known");
+            assert_eq!(&*names.sql(statement), expected, "the second time it comes from the map");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What recovery reads: open positions and the portfolio row, out of one snapshot.
+//! The data that recovery reads: open positions and the portfolio row, from one snapshot.
 
 use crate::config::quoted;
 use crate::error;
@@ -10,17 +10,18 @@ use domain::recovery::{PortfolioRows, RawPosition, RawTotals, RelationName};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor};
 
-/// The one transaction of this adapter beside the migration. It runs on a session that is closed if the
-/// future is dropped, so it cannot be left open for somebody else.
+/// The one transaction of this adapter in addition to the migration. It runs on a session that is closed if
+/// the future is dropped, so no later request can find it open.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const CURSOR: &str = "coordinator_positions";
-/// Rows of one request, each at most 7 kB. Whatever their number, the server holds no long answer for a client that
-/// has stopped, and a client that is slow with a long answer is not idle in its transaction: the next request comes soon.
+/// Rows of one request, each at most 7 kB. Whatever the number of rows, the server holds no long answer for a
+/// client that has stopped. A client that is slow with a long answer is not idle in its transaction, because
+/// its next request comes soon.
 const ROWS_AT_ONCE: usize = 500;
-/// There must be exactly one row: two are enough to see that there are more.
+/// Rows of the portfolio relation that are read. There must be exactly one; two are enough to detect more.
 const TOTALS_READ_MAX: usize = 2;
 
-/// As text, cut at the server: every value that can be right is far shorter than 256 characters.
+/// Columns as text, cut at the server: every valid value is far shorter than 256 characters.
 const POSITION_COLUMNS: &str = "\
     left(position_id::text, 256) AS position_id, left(instrument::text, 256) AS instrument,
     left(status::text, 256) AS status, left(quantity::text, 256) AS quantity,
@@ -76,8 +77,8 @@ async fn read_snapshot(
     Ok(())
 }
 
-/// The statement's only dynamic parts are a [`RelationName`], quoted, and constants. It is not kept: a relation may
-/// change between two recoveries.
+/// Reads all rows of a statement. Its only dynamic parts are a [`RelationName`], quoted, and constants. It is
+/// not prepared, because a relation may change between two recoveries.
 async fn all(
     connection: &mut PgConnection,
     statement: String,

@@ -1,4 +1,5 @@
-//! Reading what anybody may have written: every column is range-checked and named when it is wrong.
+//! Columns of rows that any role may have written: every value is range-checked, and an error names the
+//! column.
 
 use domain::id::{ClaimId, InstanceId};
 use domain::ports::StoreError;
@@ -8,12 +9,12 @@ use sqlx::{Decode, Type};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Longest text for people (hosts, addresses, reasons, versions) that is read or written, in characters.
+/// Longest text for display (hosts, addresses, reasons, versions) that is read or written, in characters.
 pub(crate) const TEXT_LEN_MAX: usize = 256;
-/// Longest name or origin of whoever does something, in characters.
+/// Longest name or origin of an actor, in characters.
 const ACTOR_LEN_MAX: usize = 128;
 
-/// A row of a table, for reading.
+/// Reads the columns of one row of a table.
 #[derive(Clone, Copy)]
 pub(crate) struct Columns<'r> {
     table: &'static str,
@@ -52,7 +53,7 @@ impl<'r> Columns<'r> {
         Ok(ClaimId::from_u128(self.required::<Uuid>(column)?.as_u128()))
     }
 
-    /// An id, shown, never compared.
+    /// An id for display; it is never compared.
     pub(crate) fn shown_id(self, column: &'static str) -> Result<InstanceId, StoreError> {
         Ok(InstanceId::from_stored(self.required(column)?))
     }
@@ -63,33 +64,33 @@ impl<'r> Columns<'r> {
     }
 }
 
-/// A counter of the domain as a bigint. No row can carry a number beyond bigint, so it becomes -1, which
-/// no row carries either: whatever compares with it finds nothing.
+/// A counter of the domain as a bigint. No row can contain a number beyond bigint, so such a number becomes
+/// -1, which no row contains either: a comparison finds nothing.
 pub(crate) fn bigint(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(-1)
 }
 
-/// A duration as a statement has it; an absurd LEADER_TTL is refused by the schema.
+/// A duration as an argument, in ms. The schema refuses an absurd LEADER_TTL.
 pub(crate) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The claim as PostgreSQL keeps it.
+/// The claim as PostgreSQL stores it.
 pub(crate) fn uuid(claim: ClaimId) -> Uuid {
     Uuid::from_u128(claim.as_u128())
 }
 
-/// A text for people as it can be stored.
+/// A text for display, cut so that it can be stored.
 pub(crate) fn text(text: &str) -> String {
     cut(text, TEXT_LEN_MAX)
 }
 
-/// An actor's name or origin as it can be stored.
+/// An actor's name or origin, cut so that it can be stored.
 pub(crate) fn actor(text: &str) -> String {
     cut(text, ACTOR_LEN_MAX)
 }
 
-/// As much of a text as can be stored: so many characters, and without the one PostgreSQL has no place for.
+/// Cuts a text to `len_max` characters and removes NUL, which PostgreSQL cannot store.
 fn cut(text: &str, len_max: usize) -> String {
     text.chars().take(len_max).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect()
 }

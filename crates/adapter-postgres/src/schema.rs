@@ -1,7 +1,7 @@
 //! The schema and its version.
 //!
-//! The version is a row of ours and not sqlx's table, because the database may belong to an application
-//! that has migrations of its own there.
+//! The version is a row in a table of ours and not sqlx's migration table, because the database may belong to
+//! an application that uses sqlx's table for its own migrations.
 
 use crate::database::{self, Remains};
 use crate::error;
@@ -16,7 +16,7 @@ use domain::recovery::RelationName;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor};
 
-/// One statement list per version, the first brings nothing to version 1.
+/// One list of statements per version. The first creates version 1 in an empty schema.
 const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0001_coordinator.sql"),
     include_str!("../migrations/0002_signals.sql"),
@@ -30,15 +30,17 @@ const REPAIRS: [(&str, &str); 3] = [
     ("coordinator_dispatch", include_str!("../migrations/repair_dispatch.sql")),
 ];
 
-/// Serialises migrations of all groups of a database: "coordina" in ASCII.
+/// Advisory lock that serialises the migrations of all groups of a database: "coordina" in ASCII.
 const LOCK: i64 = 0x636f_6f72_6469_6e61;
 
-/// READ COMMITTED (set on every session): each statement after the lock sees what the last holder of the
-/// lock committed. The limits are for one migration with others waiting behind it, not for the election.
+/// READ COMMITTED (set on every session): each statement after the lock sees what the previous holder of the
+/// lock committed. The timeouts allow for one migration while others wait for it; the election does not use
+/// them.
 const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '30s'";
 
-/// The migration's statements name no schema; this says where they are carried out, in its transaction and whatever the
-/// role's search_path is. Temporary tables come last, and the server's own names first without being named.
+/// The migration's statements name no schema. This statement sets the schema for the migration's transaction,
+/// whatever the role's search_path is. Temporary tables come last; the server's own names come first without
+/// being listed.
 const IN_SCHEMA: &str = "SELECT set_config('search_path', quote_ident($1) || ', pg_temp', true)";
 /// $1 schema.
 const SCHEMA_IS_THERE: &str = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS found";
@@ -55,8 +57,8 @@ const SET_VERSION: &str = "\
     INSERT INTO coordinator_schema (version) VALUES ($1)
     ON CONFLICT (one_row) DO UPDATE SET version = excluded.version";
 
-/// $1 group, $2 ttl in ms. Open, on the server's timeline, at the highest epoch the history knows: a row
-/// that was deleted and comes back must not repeat an epoch.
+/// $1 group, $2 ttl in ms. Creates a released lease on the server's timeline, with the highest epoch in the
+/// history, because a row that was deleted and created again must not repeat an epoch.
 const CREATE_ROW: &str = concat!(
     "INSERT INTO coordinator_lease (group_id, tl, epoch, claim, seq, released, ttl_ms)
      SELECT $1, ",
@@ -66,7 +68,7 @@ const CREATE_ROW: &str = concat!(
      ON CONFLICT (group_id) DO NOTHING"
 );
 
-/// $1 group. The kill switch is as the audit's last word about it: deleting the row must not turn it off.
+/// $1 group. Sets the kill switch as the audit last recorded it: deleting the row must not turn it off.
 const CREATE_SWITCH: &str = "\
     INSERT INTO coordinator_dispatch (group_id, paused_at, reason, changed_by, changed_from)
     SELECT $1, CASE last.what WHEN 'paused' THEN last.at END, left(last.note, 256), left(last.who, 128),
@@ -76,15 +78,15 @@ const CREATE_SWITCH: &str = "\
         WHERE group_id = $1 AND signal_id IS NULL ORDER BY number DESC LIMIT 1) AS last ON true
     ON CONFLICT (group_id) DO NOTHING";
 
-/// Relations of the recovery that we create when they are wanted and absent. A relation of any other
-/// name is the team's own.
+/// Relations of the recovery that the migration creates if they are configured and absent. A relation with
+/// any other name belongs to the team.
 const DEFAULTS: [(&str, &str); 2] = [
     (RelationName::POSITIONS_DEFAULT, include_str!("../migrations/default_positions.sql")),
     (RelationName::PORTFOLIO_DEFAULT, include_str!("../migrations/default_portfolio.sql")),
 ];
 
-/// Runs in one transaction on a session that is closed if the future is dropped: nothing stays half done,
-/// and a caller that gave up finds out by calling again.
+/// Runs in one transaction, on a session that is closed if the future is dropped. Nothing stays half done,
+/// and a caller that stopped waiting learns the outcome from the next call.
 pub(crate) async fn migrate(
     lane: &Lane,
     hosts: &Hosts,
@@ -187,7 +189,7 @@ async fn enter_schema(connection: &mut PgConnection, me: &Process) -> Result<(),
     run(connection, sqlx::query(IN_SCHEMA).bind(schema.as_str())).await
 }
 
-/// What `found` means to this binary.
+/// Compares the version `found` with that of this binary.
 fn judge(found: u32) -> Schema {
     match found.cmp(&SCHEMA_VERSION) {
         std::cmp::Ordering::Less => Schema::Older { found },

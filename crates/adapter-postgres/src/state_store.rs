@@ -11,7 +11,7 @@ use domain::id::{InstanceId, Nonce};
 use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
 use domain::ledger::Actor;
-use domain::member::{Heartbeat, Member, MemberSeen, Term};
+use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
     Renewal, Schema, StateStore, StepDown, StoreError,
@@ -21,19 +21,19 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A renewal and a look at the row; what comes late waits.
+/// Sessions for the election: a renewal and a read of the lease. Further requests wait.
 const ELECTION_SESSIONS: usize = 2;
-/// Heartbeat, page, ledger and recovery of one process at the same time.
+/// Sessions for heartbeat, page, ledger and recovery of one process at the same time.
 const SERVICE_SESSIONS: usize = 4;
-/// Longest statement outside of the election: recovery may read a view over another server's tables.
+/// Timeout of a statement outside of the election. Recovery may read a view over another server's tables.
 const SERVICE_STATEMENT_MAX: Duration = Duration::from_secs(10);
-/// Longest opening of a session outside of the election, over all hosts. Not a share of LEADER_TTL: a
-/// short one would leave TLS to a host far away no time, although nothing here has to be so quick.
+/// Timeout for opening a session outside of the election, over all hosts. It is not a share of LEADER_TTL: a
+/// short one would leave no time for TLS to a distant host, although nothing here must be that quick.
 const SERVICE_CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for a free session outside of the election.
 const SERVICE_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long an abandoned request outside of the election keeps its place. Those of the election need
-/// none: they all write the one row, so all but one end at `lock_timeout`.
+/// How long a request outside of the election keeps its place after its caller stopped waiting. Requests of
+/// the election need no such time: they all write the one row, so all but one end at `lock_timeout`.
 const SERVICE_LINGER: Duration = Duration::from_secs(30);
 
 /// This process, as every statement of it needs it.
@@ -42,7 +42,7 @@ pub(crate) struct Process {
     pub identity: Identity,
     /// Statements on its tables.
     pub names: Arc<Names>,
-    /// How far the lease row has come, by what was acknowledged.
+    /// The seq that the lease has reached according to acknowledged writes.
     pub reached: Arc<Mutex<Reached>>,
 }
 
@@ -63,16 +63,16 @@ impl Process {
     }
 
     fn known(&self) -> MutexGuard<'_, Reached> {
-        // It is whole after every change.
+        // The value is whole after every change.
         self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What others are told when this process wrote something.
+    /// Payload of the notification about a write of this process.
     pub(crate) fn payload(&self, hint: Hint) -> String {
         hint.payload(self.identity.nonce)
     }
 
-    /// Who does what this process does by itself.
+    /// Actor of what this process does automatically.
     pub(crate) fn actor(&self) -> Actor {
         Actor { who: self.identity.id.as_str().to_owned(), origin: self.identity.host.clone() }
     }
@@ -80,20 +80,21 @@ impl Process {
 
 /// [`StateStore`] and [`SignalLedger`](domain::ports::SignalLedger) of one process on PostgreSQL.
 ///
-/// Connects when it is used, at most with 2 sessions for the election, 4 for everything else and 1 for
-/// hints (2 while it looks for the primary). Every method is cancellation safe: a dropped future closes its connection.
+/// It connects at first use, with at most 2 sessions for the election, 4 for everything else and 1 for hints
+/// (2 during the search for the primary). Every method is cancellation safe: a dropped future closes its
+/// connection.
 pub struct PostgresStore {
     pub(crate) me: Process,
     /// Observe, claim, renew, release; nothing else.
     pub(crate) election: Lane,
-    /// Everything else.
+    /// Sessions for everything else.
     pub(crate) service: Lane,
     pub(crate) listener: Listener,
     hosts: Arc<Hosts>,
     positions: RelationName,
     portfolio: RelationName,
     /// Whether this process has written its line of the instance table.
-    beaten: AtomicBool,
+    written_before: AtomicBool,
 }
 
 impl PostgresStore {
@@ -112,7 +113,7 @@ impl PostgresStore {
             lock: ttl / 6,
             statement: ttl / 4,
             idle_in_transaction: ttl / 4,
-            // Gone before a successor, which waits for a whole TTL, needs what the session has locked.
+            // The session must end before a successor, which waits for a whole TTL, needs what it has locked.
             unanswered: ttl / 2,
         };
         let service =
@@ -147,11 +148,11 @@ impl PostgresStore {
             me,
             positions,
             portfolio,
-            beaten: AtomicBool::new(false),
+            written_before: AtomicBool::new(false),
         })
     }
 
-    /// Ends the listener and all idle sessions; every later request is [`StoreError::Unavailable`].
+    /// Ends the listener and all idle sessions. Every later request is [`StoreError::Unavailable`].
     pub async fn close(&self) {
         self.listener.stop();
         self.election.close().await;
@@ -193,14 +194,14 @@ impl LeaseStore for PostgresStore {
     }
 
     async fn changed(&self) {
-        self.listener.row().await;
+        self.listener.lease().await;
     }
 }
 
 #[async_trait]
 impl MemberStore for PostgresStore {
     async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
-        members::heartbeat(&self.service, &self.me, &self.beaten, member).await
+        members::heartbeat(&self.service, &self.me, &self.written_before, member).await
     }
 
     async fn leave(&self, id: &InstanceId, nonce: Nonce) -> Result<(), StoreError> {
@@ -215,8 +216,8 @@ impl MemberStore for PostgresStore {
         members::history(&self.service, &self.me, limit).await
     }
 
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
-        members::forgot_ms(&self.service, &self.me).await
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        members::lease(&self.service, &self.me).await
     }
 }
 

@@ -1,10 +1,10 @@
-//! The sign of a synchronous commit that was cancelled.
+//! Detection of a synchronous commit that was cancelled.
 //!
-//! When a commit waits for a synchronous standby and somebody cancels the wait, PostgreSQL answers
-//! success, with a warning (SQLSTATE 01000): the effect is on the primary, and may be lost with it. sqlx
-//! gives notices to `tracing` and to nobody else, so a layer listens there and tells the request whose
-//! poll brought the warning in. None of our statements warns otherwise, so any warning makes a request in
-//! doubt; that is independent of the server's language, and never wrong.
+//! When a commit waits for a synchronous standby and an operator cancels the wait, PostgreSQL answers success
+//! with a warning (SQLSTATE 01000): the effect is on the primary, and may be lost with it. sqlx reports
+//! notices only to `tracing`, so a layer receives them there and marks the request that was being polled. No
+//! statement of ours causes another warning, so any warning makes the outcome of a request unknown. This does
+//! not depend on the server's language, and is never wrong.
 
 use crate::error;
 use domain::ports::StoreError;
@@ -14,20 +14,20 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// Where sqlx sends the server's notices.
+/// Target under which sqlx logs the server's notices.
 const NOTICES: &str = "sqlx::postgres::notice";
 
-/// Said instead of a success.
+/// Message of the error that replaces the success.
 const MESSAGE: &str =
     "PostgreSQL answered with a warning: the commit may not have reached the synchronous standby";
 
 tokio::task_local! {
-    /// Whether the server warned during the request that is being polled.
+    /// Whether the server sent a warning during the request that is being polled.
     static WARNED: Cell<bool>;
 }
 
-/// A layer of `tracing_subscriber` that lets a cancelled synchronous commit count as unknown, not as
-/// success. Install it once per process, with no filter in front of it that hides warnings of the target
+/// A layer of `tracing_subscriber` that makes a cancelled synchronous commit count as unknown, not as
+/// success. Install it once per process, without a filter in front of it that hides warnings of the target
 /// `sqlx::postgres::notice`. It writes nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CommitWarnings;
@@ -36,13 +36,13 @@ impl<S: Subscriber> Layer<S> for CommitWarnings {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         if metadata.target() == NOTICES && *metadata.level() <= Level::WARN {
-            // Outside of a request (while connecting) there is nothing to be in doubt about.
+            // Outside of a request (while connecting) no outcome can be in doubt.
             let _ = WARNED.try_with(|warned| warned.set(true));
         }
     }
 }
 
-/// Runs a request, judges its error, and looks for warnings while it runs.
+/// Runs a request and translates its error; a warning during the request is an error too.
 pub(crate) async fn watch<T>(request: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
     let watched = async {
         let answer = request.await;

@@ -1,27 +1,28 @@
-//! Where Redis is and whose ticket is kept there.
+//! [`RedisConfig`]: the URL of Redis, and the group and instance that use it. No text made here shows a
+//! password.
 
 use domain::identity::Identity;
 use fred::types::config::Config;
 use std::fmt;
 use std::time::Duration;
 
-/// Prefix of every key and channel unless configured.
+/// Default prefix of every key and channel.
 pub const PREFIX_DEFAULT: &str = "coordinator";
 
-/// The schemes that are accepted; fred would take any other one for a single server without TLS.
+/// Accepted schemes. fred would treat any other scheme as a single server without TLS.
 const SCHEMES: [&str; 6] =
     ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
 
-/// Everything a [`RedisStore`](crate::RedisStore) needs.
+/// Configuration of a [`RedisStore`](crate::RedisStore).
 #[derive(Clone)]
 pub struct RedisConfig {
-    /// Where Redis is. `rediss` instead of `redis` means TLS with the system's root certificates:
+    /// URL of Redis. `rediss` instead of `redis` means TLS with the system's root certificates:
     /// - `redis://[user:password@]host[:port][/database]`: one server,
     /// - `redis-sentinel://[user:password@]host[:port][/database]?sentinelServiceName=NAME[&node=host:port]`
     ///   `[&sentinelUsername=U&sentinelPassword=P]`: the primary that the sentinels know,
     /// - `redis-cluster://[user:password@]host[:port][?node=host:port]`: a cluster.
     ///
-    /// A character out of `/ ? # @` in a user, password or query value is written percent-encoded.
+    /// In a user, a password or a query value, each of the characters `/ ? # @` must be percent-encoded.
     pub url: String,
     /// First part of every key and channel, so that several systems can share a Redis.
     pub prefix: String,
@@ -33,12 +34,12 @@ pub struct RedisConfig {
 }
 
 impl RedisConfig {
-    /// The URL without user, password and query: fit for people and logs.
+    /// The URL without user, password and query, which is safe to print and log.
     pub fn masked_url(&self) -> String {
         masked(&self.url)
     }
 
-    /// The lease key. Every script touches this one key alone, so a cluster needs no hash tag in it.
+    /// The lease key. Every script uses only this key, so a cluster needs no hash tag in it.
     pub(crate) fn key(&self) -> String {
         format!("{}:{}:leader", self.prefix, self.identity.group)
     }
@@ -60,12 +61,12 @@ impl fmt::Debug for RedisConfig {
     }
 }
 
-/// The URL names no Redis. The message says what is wrong with it and shows nothing of a password.
+/// Error for a URL that names no Redis. The message says what is wrong and shows no part of a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a Redis URL: {0}")]
 pub struct InvalidUrl(pub String);
 
-/// Reads the URL into fred's configuration. For `rediss` it also reads the system's root certificates.
+/// Parses the URL into fred's configuration. For `rediss` it also reads the system's root certificates.
 pub(crate) fn parse(url: &str) -> Result<Config, InvalidUrl> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(InvalidUrl("it does not start with redis:// or rediss://".to_owned()));
@@ -75,7 +76,7 @@ pub(crate) fn parse(url: &str) -> Result<Config, InvalidUrl> {
     }
     let (_, tail) = split_authority(rest);
     if tail.contains('@') {
-        // Else the first half of a password would become the host, and hosts are printed.
+        // Otherwise the first half of a password would become the host, and messages print hosts.
         return Err(InvalidUrl(
             "a user, password or query value has one of / ? # @ in it: write it percent-encoded".to_owned(),
         ));
@@ -83,19 +84,19 @@ pub(crate) fn parse(url: &str) -> Result<Config, InvalidUrl> {
     Config::from_url(url).map_err(|error| InvalidUrl(error.details().to_owned()))
 }
 
-/// `host:port` of every server the URL names.
+/// `host:port` of every server in the URL.
 pub(crate) fn endpoint(config: &Config) -> String {
     let hosts: Vec<String> =
         config.server.hosts().iter().map(|server| format!("{}:{}", server.host, server.port)).collect();
     hosts.join(",")
 }
 
-/// Splits what follows `://` into the authority and the rest.
+/// Splits the text after `://` into the authority and the rest.
 fn split_authority(rest: &str) -> (&str, &str) {
     rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
 }
 
-/// Shows scheme, hosts and path; when in doubt where a password ends, nothing.
+/// Scheme, hosts and path of a URL. If the end of a password is unclear, the result is empty.
 fn masked(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return "***".to_owned() };
     let (authority, tail) = split_authority(rest);
@@ -116,7 +117,7 @@ mod tests {
     use fred::types::config::ServerConfig;
 
     #[test]
-    fn every_form_becomes_the_configuration_it_means() {
+    fn every_form_of_url_is_parsed() {
         let single = parse("redis://me:p%40ss@10.0.0.1:7000/3").unwrap();
         assert!(single.server.is_centralized() && single.tls.is_none());
         assert_eq!(endpoint(&single), "10.0.0.1:7000");
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_redis_url_is_refused_without_showing_it() {
+    fn an_invalid_url_is_refused_without_being_shown() {
         for url in [
             "",
             "secret",

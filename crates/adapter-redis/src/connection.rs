@@ -1,8 +1,8 @@
-//! One connection to Redis, and requests on it that are sent once or not at all.
+//! One connection to Redis. A request on it is sent once or not at all.
 //!
-//! fred can reconnect and send commands again by itself. Both are switched off here: a client is one
-//! connection, and when that ends, so does every request on it. The next connection is another client's
-//! (`link`), so no acquire is carried out after its caller has given up.
+//! fred can reconnect and repeat commands automatically; this module disables both. A client is one
+//! connection, and when the connection ends, so does every request on it. The next connection belongs to a
+//! new client (`link`), so Redis never executes an acquire after its caller has stopped waiting.
 
 use crate::error::{explained, refused, unanswered};
 use crate::link::{RECONNECT_DELAY, Task};
@@ -20,31 +20,31 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// An attempt may take this many request timeouts beyond one for each server of the URL: a sentinel leads
-/// to a primary, a cluster node to its peers.
+/// Request timeouts that an attempt to connect may take, in addition to one for each server of the URL: a
+/// sentinel leads to a primary, a cluster node to its peers.
 const ATTEMPT_STEPS: u32 = 4;
-/// Requests that may wait for the connection's task. The election has one or two.
+/// Requests that may wait for the connection's task. The election has one or two at a time.
 const REQUESTS_QUEUED_MAX: usize = 64;
-/// Messages that may wait to be read; dropping one only makes the next hint stand for it.
+/// Messages that may wait in the queue. If one is dropped, the next hint serves the same purpose.
 const MESSAGES_QUEUED_MAX: usize = 8;
 
-/// How to connect.
+/// Parameters of a connection.
 pub(crate) struct Dial {
-    /// fred's configuration. Never printed: its `Debug` shows the password.
+    /// fred's configuration. It must never be printed: its `Debug` shows the password.
     pub(crate) config: Config,
     /// The servers, for messages.
     pub(crate) endpoint: String,
-    /// Limit of one request.
+    /// Timeout of one request.
     pub(crate) request_timeout: Duration,
-    /// How often a connection on which nothing else is answered is tried.
+    /// Interval between PINGs of a connection that answers no other request.
     pub(crate) ping_every: Duration,
-    /// The lease key's slot, by which a cluster routes.
+    /// Slot of the lease key, by which a cluster routes.
     pub(crate) slot: u16,
-    /// The channel to listen to, which makes the connection one that only listens.
+    /// Channel to subscribe to. With a channel, the connection only receives hints.
     pub(crate) channel: Option<String>,
 }
 
-/// What fred's task of a connection ends with.
+/// Result of fred's task for a connection.
 type Driven = Result<(), Error>;
 
 /// A connection and the task that drives it.
@@ -54,26 +54,27 @@ pub(crate) struct Line {
     messages: broadcast::Receiver<Message>,
 }
 
-/// How a connection was lost.
+/// How the connection was lost.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Loss {
-    /// It was closed: the server may be back at once.
+    /// It was closed. The server may be available again at once.
     #[error("{0}")]
     Ended(String),
-    /// The server is silent, or is not what it was.
+    /// The server does not answer, or its role has changed.
     #[error("{0}")]
-    Doubtful(String),
+    Replace(String),
 }
 
 impl Line {
-    /// Connects, listens if it is to, and waits until a PING is answered; if not, says why.
+    /// Connects, subscribes if there is a channel, and waits until the server answers a PING. The error says
+    /// why not.
     pub(crate) async fn connect(dial: &Dial) -> Result<Self, String> {
         let client = dial.client();
         let messages = client.message_rx();
         let steps =
             u32::try_from(dial.config.server.hosts().len()).unwrap_or(0).saturating_add(ATTEMPT_STEPS);
         let limit = dial.request_timeout.saturating_mul(steps);
-        // Requests wait in the client until it is connected, so there is nothing to miss in between.
+        // Until the client is connected, it queues requests, so no message is missed in between.
         let mut driver = Task(client.connect());
         let connection = Arc::new(Connection::new(client, dial));
         let ready = async {
@@ -89,29 +90,29 @@ impl Line {
         Ok(Self { connection, driver, messages })
     }
 
-    /// Passes messages on until the connection ends, fails to answer a PING, or is in doubt.
+    /// Passes messages on until the connection ends, does not answer a PING, or must be replaced.
     pub(crate) async fn until_lost(&mut self, dial: &Dial, hints: &Hints) -> Loss {
         let mut tried = Instant::now();
         loop {
             let due = ping_due(dial.ping_every, tried, self.connection.answered());
             tokio::select! {
                 end = &mut self.driver.0 => return Loss::Ended(dial.end(end)),
-                () = self.connection.doubt.notified() => {
-                    return Loss::Doubtful(format!("Redis at {}: connecting anew", dial.endpoint));
+                () = self.connection.replace.notified() => {
+                    return Loss::Replace(format!("Redis at {}: reconnecting", dial.endpoint));
                 }
                 message = self.messages.recv() => match message {
                     Ok(message) => hints.message(&message.value),
-                    Err(broadcast::error::RecvError::Lagged(_)) => hints.look_again(),
-                    // The client holds the sender and the connection holds the client.
+                    Err(broadcast::error::RecvError::Lagged(_)) => hints.poll_again(),
+                    // The client holds the sender, and the connection holds the client.
                     Err(broadcast::error::RecvError::Closed) => {
-                        return Loss::Ended(format!("Redis at {}: connection ended", dial.endpoint));
+                        return Loss::Ended(format!("Redis at {}: the connection ended", dial.endpoint));
                     }
                 },
                 () = sleep_until(due) => {
-                    // What was answered during the sleep has put the PING off.
+                    // A request that was answered during the sleep has postponed the PING.
                     if ping_due(dial.ping_every, tried, self.connection.answered()) <= Instant::now() {
                         if let Err(error) = self.connection.ping(dial.request_timeout).await {
-                            return Loss::Doubtful(reason(error));
+                            return Loss::Replace(reason(error));
                         }
                         tried = Instant::now();
                     }
@@ -122,7 +123,7 @@ impl Line {
 }
 
 impl Dial {
-    /// A client for one connection.
+    /// Creates the client of one connection.
     fn client(&self) -> Client {
         let performance = PerformanceConfig {
             default_command_timeout: self.request_timeout,
@@ -137,63 +138,64 @@ impl Dial {
             tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
             ..ConnectionConfig::default()
         };
-        // No reconnect policy: the connection's end is the client's.
+        // There is no reconnect policy: when the connection ends, the client ends.
         Client::new(self.config.clone(), Some(performance), Some(connection), None)
     }
 
-    /// Why the driver ended.
+    /// The reason why the driver ended.
     fn end(&self, end: Result<Driven, JoinError>) -> String {
         match end {
-            Ok(Ok(())) => explained(&self.endpoint, "connection ended"),
+            Ok(Ok(())) => explained(&self.endpoint, "the connection ended"),
             Ok(Err(error)) => explained(&self.endpoint, error.details()),
             Err(error) => explained(&self.endpoint, &error.to_string()),
         }
     }
 }
 
-/// Sends requests and says what came of them.
+/// Sends requests and returns their outcomes.
 pub(crate) struct Connection {
     client: Client,
     endpoint: String,
-    /// The slot by which a cluster routes what this connection sends.
+    /// Slot by which a cluster routes the requests of this connection.
     slot: u16,
     listens: bool,
-    /// Told when the connection had better be replaced.
-    doubt: Notify,
-    /// When a request was last answered, a PING not being one.
+    /// Notified when the connection must be replaced.
+    replace: Notify,
+    /// Time of the last answer to a request; PINGs do not count.
     answered: watch::Sender<Option<Instant>>,
 }
 
 impl Connection {
     fn new(client: Client, dial: &Dial) -> Self {
         let listens = dial.channel.is_some();
-        // fred subscribes at the node of the client's own name; a PING has to go the same way.
+        // fred subscribes at the node of the client's own name, so a PING must go to the same node.
         let slot = if listens { redis_keyslot(client.id().as_bytes()) } else { dial.slot };
         let answered = watch::Sender::new(None);
-        Self { client, endpoint: dial.endpoint.clone(), slot, listens, doubt: Notify::new(), answered }
+        Self { client, endpoint: dial.endpoint.clone(), slot, listens, replace: Notify::new(), answered }
     }
 
     fn answered(&self) -> Option<Instant> {
         *self.answered.borrow()
     }
 
-    /// Sends one command, once. After a refusal nothing was changed; after a silence or a loss anything may have.
-    /// A dropped call still ends at its own limit, so that a silent connection is noticed in any case.
-    pub(crate) async fn ask(
+    /// Sends one command, once. After a refusal nothing has changed; after a timeout or a loss anything may
+    /// have changed. If the caller drops the call, it still runs until its timeout, so that a silent
+    /// connection is always detected.
+    pub(crate) async fn request(
         self: Arc<Self>,
         command: &'static str,
         arguments: Vec<Value>,
         limit: Duration,
     ) -> Result<Frame, StoreError> {
-        let asking = tokio::spawn(async move {
+        let request = tokio::spawn(async move {
             let answer = self.send(command, arguments, limit).await;
-            // A refusal is an answer too: somebody is there.
+            // A refusal is also an answer: the server is alive.
             if !matches!(answer, Err(StoreError::Unknown(_))) {
                 self.answered.send_replace(Some(Instant::now()));
             }
             answer
         });
-        asking.await.unwrap_or_else(|error| Err(StoreError::Unknown(error.to_string())))
+        request.await.unwrap_or_else(|error| Err(StoreError::Unknown(error.to_string())))
     }
 
     async fn send(
@@ -207,50 +209,54 @@ impl Connection {
         match self.client.with_options(&options).custom_raw(command, arguments).await {
             Ok(Frame::SimpleError { data: reply, .. }) => {
                 if reply.contains("READONLY") {
-                    // The primary became a replica under the connection; its successor is somewhere else.
-                    self.doubt.notify_one();
+                    // The primary of this connection became a replica; the new primary is at another address.
+                    self.replace.notify_one();
                 }
                 Err(refused(&self.endpoint, &reply))
             }
             Ok(frame) => Ok(frame),
             Err(error) => {
                 if *error.kind() == ErrorKind::Timeout {
-                    self.doubt.notify_one();
+                    self.replace.notify_one();
                 }
                 Err(unanswered(&self.endpoint, &error, limit))
             }
         }
     }
 
-    /// Redis answers a SUBSCRIBE by messages of its own; the PING that follows it tells whether it is in force.
+    /// Redis answers a SUBSCRIBE with separate messages. The PING that follows shows whether the subscription
+    /// is active.
     async fn subscribe(&self, channel: &str, limit: Duration) -> Result<(), StoreError> {
         let options = Options { timeout: Some(limit), ..Options::default() };
         let subscribed = timeout(limit, self.client.with_options(&options).subscribe(channel)).await;
         match subscribed {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(unanswered(&self.endpoint, &error, limit)),
-            Err(_) => Err(StoreError::Unknown(format!("Redis at {}: no subscription", self.endpoint))),
+            Err(_) => Err(StoreError::Unknown(format!(
+                "Redis at {}: the subscription was not confirmed",
+                self.endpoint
+            ))),
         }
     }
 
-    /// A connection that listens is answered by an array, any other by a simple string.
+    /// Redis answers a PING on a subscribed connection with an array, on any other with a simple string.
     async fn ping(&self, limit: Duration) -> Result<(), StoreError> {
         match (self.send("PING", Vec::new(), limit).await?, self.listens) {
             (Frame::Array { .. }, true) | (Frame::SimpleString { .. }, false) => Ok(()),
-            _ => Err(refused(&self.endpoint, "it does not take the subscription (NOPERM)")),
+            _ => Err(refused(&self.endpoint, "it refuses the subscription (NOPERM)")),
         }
     }
 }
 
-/// When the next PING is due: a while after the last one, and not while requests are answered as often as that.
-/// They may come half a pause late: the election's, one a heartbeat, are not to be doubled by their jitter.
+/// Time of the next PING: `every` after the last one, or after the last answered request. A request may be
+/// half an interval late: jitter in the election's requests, one per heartbeat, must not cause extra PINGs.
 fn ping_due(every: Duration, tried: Instant, answered: Option<Instant>) -> Instant {
     let every = every.max(RECONNECT_DELAY);
     let idle = tried + every;
     answered.map_or(idle, |answered| idle.max(answered + every + every / 2))
 }
 
-/// The sentence of an error.
+/// The message of an error.
 fn reason(error: StoreError) -> String {
     match error {
         StoreError::Unavailable(why) | StoreError::Unknown(why) | StoreError::Corrupt(why) => why,
@@ -264,27 +270,27 @@ mod tests {
     const EVERY: Duration = Duration::from_secs(2);
 
     #[test]
-    fn an_idle_connection_is_tried_every_time() {
+    fn an_idle_connection_gets_a_ping_every_interval() {
         let tried = Instant::now();
         assert_eq!(ping_due(EVERY, tried, None), tried + EVERY);
-        // The requests ended long ago.
+        // The last answered request was long ago.
         assert_eq!(ping_due(EVERY, tried + 2 * EVERY, Some(tried)), tried + 3 * EVERY);
         assert_eq!(ping_due(Duration::ZERO, tried, None), tried + RECONNECT_DELAY);
     }
 
     #[test]
-    fn requests_that_are_answered_stand_for_pings_even_if_a_little_late() {
+    fn answered_requests_replace_pings_even_if_a_little_late() {
         let tried = Instant::now();
         let mut answered = tried;
         for gap in [EVERY, EVERY / 2, EVERY * 3 / 2, EVERY] {
             let due = ping_due(EVERY, tried, Some(answered));
             answered += gap;
-            assert!(answered <= due, "a PING before the next request");
+            assert!(answered <= due, "the PING is due before the next request");
         }
     }
 
     #[test]
-    fn a_silence_after_requests_is_looked_into() {
+    fn a_silence_after_requests_leads_to_a_ping() {
         let tried = Instant::now();
         let answered = tried + 10 * EVERY;
         assert_eq!(ping_due(EVERY, tried, Some(answered)), answered + EVERY * 3 / 2);

@@ -1,41 +1,43 @@
-//! From fred's errors and Redis' refusals to what the caller may conclude, and what a person can do.
+//! Translation of fred's errors and Redis' refusals: what the caller may conclude, and what the operator can
+//! do.
 
 use domain::ports::StoreError;
 use fred::error::{Error, ErrorKind};
 use std::time::Duration;
 
-/// A refusal quotes this much of what Redis said: enough for any of its own sentences.
+/// Characters of Redis' reply that a message quotes; enough for every reply that Redis itself writes.
 const QUOTE_LEN_MAX: usize = 200;
 
-/// What to do, by a part of what Redis or fred says. The first that is found counts. Inside a script Redis 6
-/// puts its own words before the code, so the code can stand anywhere.
+/// Advice by a part of the reply of Redis or fred. The first match counts. Inside a script, Redis 6 puts its
+/// own words before the code, so the code can be anywhere in the reply.
 const ADVICE: [(&str, &str); 17] = [
     ("WRONGPASS", CREDENTIALS),
     ("NOAUTH", CREDENTIALS),
     ("NOPERM", "give its ACL user the commands, the keys and the channel of this group"),
-    ("LOADING", "it is still reading its data: wait"),
+    ("LOADING", "it is still loading its data: wait"),
     ("READONLY", "it is a replica: point the URL at the primary, or use redis-sentinel://"),
     ("MASTERDOWN", "it is a replica without its primary: point the URL at the primary"),
-    ("MISCONF", "it cannot save its data and takes no writes: look at its log and its disk"),
-    ("OOM", "it is full: raise its maxmemory or let it evict"),
-    ("NOREPLICAS", "it has fewer replicas than min-replicas-to-write asks for"),
-    ("CLUSTERDOWN", "its cluster misses slots: look at CLUSTER INFO"),
+    ("MISCONF", "it cannot save its data and refuses writes: check its log and its disk"),
+    ("OOM", "it is full: raise its maxmemory or allow it to evict keys"),
+    ("NOREPLICAS", "it has fewer replicas than min-replicas-to-write requires"),
+    ("CLUSTERDOWN", "its cluster lacks slots: read CLUSTER INFO"),
     ("MOVED", "it is part of a cluster: use redis-cluster://"),
     ("cluster support disabled", "it is not part of a cluster: use redis://"),
-    ("BUSY", "somebody's script keeps it busy: SCRIPT KILL ends it"),
+    ("BUSY", "another client's script keeps it busy: SCRIPT KILL ends it"),
     ("DENIED", "it is in protected mode: give it a password or an address to bind"),
-    ("InvalidCertificate", "its certificate is not one this host trusts for that name"),
-    ("timed out", "it does not answer: it hangs, a firewall is between, or only one side speaks TLS"),
-    ("ConnectionRefused", "nothing listens there: start it or correct the URL"),
+    ("InvalidCertificate", "this host does not trust its certificate for that name"),
+    ("timed out", "it does not answer: it hangs, a firewall blocks it, or only one side speaks TLS"),
+    ("ConnectionRefused", "no server listens there: start it or correct the URL"),
 ];
 const CREDENTIALS: &str = "check user and password in the URL (redis://USER:PASSWORD@HOST)";
 
-/// Redis refused a command: an error reply. Each of our scripts writes at its very end, so nothing was changed.
+/// Translates an error reply: Redis refused the command. Each of our scripts writes only in its last step, so
+/// nothing has changed.
 pub(crate) fn refused(endpoint: &str, reply: &str) -> StoreError {
     StoreError::Unavailable(explained(endpoint, reply))
 }
 
-/// The request was handed to the connection and no answer came: it may have been carried out.
+/// Translates a missing answer: the request was sent, and Redis may have executed it.
 pub(crate) fn unanswered(endpoint: &str, error: &Error, waited: Duration) -> StoreError {
     StoreError::Unknown(match error.kind() {
         ErrorKind::Timeout => format!("Redis at {endpoint} was silent for {} ms", waited.as_millis()),
@@ -43,7 +45,7 @@ pub(crate) fn unanswered(endpoint: &str, error: &Error, waited: Duration) -> Sto
     })
 }
 
-/// A sentence with the words of Redis or fred, and what to do if that is known.
+/// A message that quotes Redis or fred, with advice if there is any.
 pub(crate) fn explained(endpoint: &str, words: &str) -> String {
     let quote: String = words.chars().filter(|c| !c.is_control()).take(QUOTE_LEN_MAX).collect();
     match ADVICE.iter().find(|(sign, _)| words.contains(sign)) {
@@ -75,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_is_not_a_no() {
+    fn a_missing_answer_is_unknown_and_not_a_refusal() {
         let waited = Duration::from_millis(300);
         let silent = unanswered("h:1", &Error::new(ErrorKind::Timeout, "Request timed out."), waited);
         assert_eq!(silent, StoreError::Unknown("Redis at h:1 was silent for 300 ms".to_owned()));

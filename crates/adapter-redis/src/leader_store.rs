@@ -1,4 +1,4 @@
-//! The port on Redis: four scripts over one key.
+//! [`RedisStore`]: the port `LeaderStore` on Redis, as four scripts over one key.
 
 use crate::config::{InvalidUrl, RedisConfig, endpoint, parse};
 use crate::connection::Dial;
@@ -15,8 +15,8 @@ use fred::util::redis_keyslot;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// A script with the look at the key before it. It is sent whole every time: Redis compiles it once, a few
-/// hundred bytes a heartbeat are nothing, and there is no "unknown script" to handle after a restart, a
+/// A script, preceded by the part that reads the key. Every request sends the whole text: Redis compiles it
+/// once, a few hundred bytes a heartbeat cost nothing, and no "unknown script" can occur after a restart, a
 /// failover or SCRIPT FLUSH.
 macro_rules! script {
     ($name:literal) => {
@@ -29,13 +29,13 @@ const RENEW: &str = script!("renew");
 const RELEASE: &str = script!("release");
 const INSPECT: &str = script!("inspect");
 
-/// LEADER_TTL is split into this many heartbeats; an idle connection for requests is tried once in each.
+/// Heartbeats in LEADER_TTL. The idle connection for requests is checked once per heartbeat.
 const HEARTBEATS_PER_TTL: u32 = 3;
 
 /// The [`LeaderStore`] of one group on Redis.
 ///
-/// Two connections, which come up at first use and then come back by themselves: one for requests, one that
-/// listens for hints. Dropping the store closes them.
+/// It has two connections: one sends requests, the other receives hints. Both open at first use and reconnect
+/// automatically. Dropping the store closes them.
 pub struct RedisStore {
     config: RedisConfig,
     key: String,
@@ -45,7 +45,7 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Reads the URL; connects at first use.
+    /// Reads the URL. The store connects at first use.
     pub fn new(config: RedisConfig) -> Result<Self, InvalidUrl> {
         let parsed = parse(&config.url)?;
         let hints = Arc::new(Hints::new(config.identity.nonce));
@@ -59,20 +59,20 @@ impl RedisStore {
             channel,
         };
         let requests = Link::new(dial(None, config.identity.ttl / HEARTBEATS_PER_TTL), hints.clone());
-        // A hint only makes things fast, so nobody waits for what this connection would notice sooner.
+        // A hint only saves time, so no caller waits for an error that this connection would notice sooner.
         let messages = Link::new(dial(Some(config.channel()), config.identity.ttl), hints.clone());
         Ok(Self { config, key, hints, requests, messages })
     }
 
-    /// Closes both connections. Every later request is [`StoreError::Unavailable`], and
-    /// [`changed`](LeaderStore::changed) resolves for nothing that happens after it.
-    /// Dropping the future may leave a connection open until the store is dropped.
+    /// Closes both connections. Every later request returns [`StoreError::Unavailable`], and
+    /// [`changed`](LeaderStore::changed) does not resolve for later events. If the future is dropped, a
+    /// connection may stay open until the store is dropped.
     pub async fn close(&self) {
         self.requests.close().await;
         self.messages.close().await;
     }
 
-    /// Runs a script once, within the request timeout, the wait for a connection included.
+    /// Runs a script once. The request timeout includes the wait for a connection.
     async fn run<const N: usize>(
         &self,
         script: &'static str,
@@ -83,18 +83,18 @@ impl RedisStore {
         let connection = self.requests.connection(deadline).await?;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            // fred takes zero for no limit.
+            // For fred, zero means no timeout.
             return Err(StoreError::Unavailable("Redis: connected too late for this request".to_owned()));
         }
         let keys = [Value::from_static_str(script), Value::from(1), Value::from(self.key.as_str())];
-        connection.ask("EVAL", keys.into_iter().chain(arguments).collect(), left).await
+        connection.request("EVAL", keys.into_iter().chain(arguments).collect(), left).await
     }
 
     fn answer(&self, frame: &Frame) -> Result<Answer, StoreError> {
         ticket::answer(frame, self.config.identity.ttl)
     }
 
-    /// LEADER_TTL as PX and PEXPIRE take it.
+    /// LEADER_TTL in milliseconds, for PX and PEXPIRE.
     fn ttl_ms(&self) -> Value {
         // LEADER_TTL is at most five minutes; at least 1, because 0 is an error for PX.
         Value::from(i64::try_from(self.config.identity.ttl.as_millis()).unwrap_or(i64::MAX).max(1))
@@ -134,7 +134,7 @@ impl LeaderStore for RedisStore {
             Value::from(self.hints.own()),
         ];
         if let Some(refusal) = ticket::hint_refusal(&self.run(RELEASE, arguments).await?)? {
-            tracing::warn!(channel = %self.config.channel(), "Redis: a hint was not published: {refusal}");
+            tracing::warn!(channel = %self.config.channel(), "Redis: the hint was not published: {refusal}");
         }
         Ok(())
     }

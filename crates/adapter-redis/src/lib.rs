@@ -1,19 +1,21 @@
-//! LeaderStore on Redis: the ticket, its hints and its faults.
+//! `LeaderStore` on Redis: the ticket (an advisory lock that only orders attempts), its hints and its faults.
 //!
-//! - [`RedisConfig`]: where Redis is and whose ticket is kept there,
+//! - [`RedisConfig`]: the URL of Redis, and the group and instance that use it,
 //! - [`RedisStore`]: the port; four scripts over one key, `PREFIX:GROUP:leader` = `instance claim`,
-//! - `ticket`: reads what the key holds, which anybody may have written,
-//! - `link`: a connection that comes back by itself, and tells at once that it is away,
+//! - `ticket`: parses the key's value, which any client of Redis may have written,
+//! - `link`: a connection that is reopened automatically and refuses requests at once while it is down,
 //! - `connection`: one connection, on which a request is sent once or not at all,
-//! - `watch`: hints, from the channel `PREFIX:GROUP:hints` and from connections that came back,
-//! - `error`: what a failure means and what a person can do about it.
+//! - `watch`: hints, from the channel `PREFIX:GROUP:hints` and from connections that were reopened,
+//! - `error`: what a failure means and what the operator can do about it.
 //!
-//! What is to be known about the deployments:
-//! - Sentinel: every reconnect asks the sentinels of the URL anew and takes only what calls itself a primary.
-//! - Cluster: the connection is up only while every primary of it is reachable, so a failover of any of them is
-//!   a time without tickets. Like every loss of Redis that costs speed and never safety.
-//! - ACL: a user for this adapter needs [`ACL_COMMANDS`], the key `~PREFIX:GROUP:leader` and the channel
-//!   `&PREFIX:GROUP:hints`; with Sentinel also `+role`, with a cluster `+cluster`, with a database in the URL `+select`.
+//! Deployments:
+//! - Sentinel: every reconnect queries the sentinels of the URL again and accepts only a server that reports
+//!   the role of a primary.
+//! - Cluster: the connection is up only while every primary of the cluster is reachable, so there are no
+//!   tickets during a failover of any of them. Like every loss of Redis, that costs speed and never safety.
+//! - ACL: the Redis user needs [`ACL_COMMANDS`], the key `~PREFIX:GROUP:leader` and the channel
+//!   `&PREFIX:GROUP:hints`; with Sentinel also `+role`, with a cluster `+cluster`, with a database in the URL
+//!   `+select`.
 
 mod config;
 mod connection;
@@ -26,6 +28,7 @@ mod watch;
 pub use config::{InvalidUrl, PREFIX_DEFAULT, RedisConfig};
 pub use leader_store::RedisStore;
 
-/// What a Redis user needs for this adapter, as `ACL SETUSER` takes it; everything else can stay forbidden.
+/// Commands that the Redis user needs, in the syntax of `ACL SETUSER`. Every other command can stay
+/// forbidden.
 pub const ACL_COMMANDS: &str = "+ping +eval +type +strlen +getrange +pttl +set +pexpire +del +publish +subscribe \
                                 +client|id +info";

@@ -1,4 +1,5 @@
-//! A connection that is kept up: what a request finds, and the task that connects again and again.
+//! [`Link`]: a connection that a background task reopens after every loss, and the state that a request
+//! finds.
 
 use crate::connection::{Connection, Dial, Line, Loss};
 use crate::watch::Hints;
@@ -9,11 +10,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// Pause between two attempts to connect: a Redis that is back is noticed well within a second, and one that
-/// is away costs four refused connections a second.
+/// Pause between two attempts to connect. A returning Redis is noticed well within a second, and a missing
+/// one costs four refused connections a second.
 pub(crate) const RECONNECT_DELAY: Duration = Duration::from_millis(250);
 
-/// A connection that is kept up, from the first use until it is closed or dropped.
+/// A connection that is reopened after every loss, from first use until it is closed or dropped.
 pub(crate) struct Link {
     dial: Arc<Dial>,
     hints: Arc<Hints>,
@@ -21,36 +22,37 @@ pub(crate) struct Link {
     life: Mutex<Life>,
 }
 
-/// The task that keeps a link up.
+/// The task that reopens the connection.
 enum Life {
     Unused,
     Running(Task<()>),
     Closed,
 }
 
-/// What a request finds.
+/// State of the connection, as a request finds it.
 enum State {
-    /// The first attempt, or the first one after a loss, has not ended: worth waiting for.
+    /// The first attempt, or the first one after a loss, is under way: requests wait for it.
     Connecting,
     Up(Arc<Connection>),
-    /// The last attempt failed, and why.
+    /// The last attempt failed; the text says why.
     Down(String),
 }
 
 impl Link {
-    /// Does nothing yet.
+    /// Creates the link without connecting.
     pub(crate) fn new(dial: Dial, hints: Arc<Hints>) -> Self {
         let state = Arc::new(watch::Sender::new(State::Connecting));
         Self { dial: Arc::new(dial), hints, state, life: Mutex::new(Life::Unused) }
     }
 
-    /// Connects in the background, for ever, from the first call on. Must be called within a runtime, which drives
-    /// the connection; when it is shut down, the next call starts anew on its own.
+    /// Starts the background task at the first call; the task never gives up. Must be called within a
+    /// runtime, which drives the connection. After that runtime was shut down, the next call starts a new
+    /// task on the caller's runtime.
     pub(crate) fn start(&self) {
         let mut life = self.life();
         let starts = match &*life {
             Life::Unused => true,
-            // It never ends, so its runtime did.
+            // The task never ends, so its runtime was shut down.
             Life::Running(task) => task.0.is_finished(),
             Life::Closed => false,
         };
@@ -61,8 +63,8 @@ impl Link {
         }
     }
 
-    /// The connection. Waits until `deadline` only for an attempt that is under way; what is known to be down
-    /// is told at once.
+    /// Returns the connection. It waits until `deadline` only while an attempt is under way, and returns an
+    /// error at once if the connection is down.
     pub(crate) async fn connection(&self, deadline: Instant) -> Result<Arc<Connection>, StoreError> {
         self.start();
         let mut state = self.state.subscribe();
@@ -79,19 +81,19 @@ impl Link {
         }
     }
 
-    /// Ends the connection for good: every later request is unavailable.
+    /// Ends the connection for good. Every later request is unavailable.
     pub(crate) async fn close(&self) {
         let before = std::mem::replace(&mut *self.life(), Life::Closed);
         if let Life::Running(mut task) = before {
             task.0.abort();
-            // Aborted or ended, both is over.
+            // Whether the task was aborted or had ended: it is over.
             let _ = (&mut task.0).await;
         }
         self.state.send_replace(State::Down(format!("Redis at {}: closed", self.dial.endpoint)));
     }
 
     fn life(&self) -> MutexGuard<'_, Life> {
-        // Nothing that can panic runs under this lock.
+        // No code under this lock can panic.
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,17 +104,17 @@ async fn keep_up(dial: Arc<Dial>, hints: Arc<Hints>, state: Arc<watch::Sender<St
             Ok(mut line) => {
                 tracing::info!(endpoint = %dial.endpoint, listens = dial.channel.is_some(), "Redis: connected");
                 state.send_replace(State::Up(line.connection.clone()));
-                // Whatever happened while it was down was not heard.
-                hints.look_again();
+                // Messages were missed while the connection was down.
+                hints.poll_again();
                 let loss = line.until_lost(&dial, &hints).await;
                 tracing::warn!(endpoint = %dial.endpoint, listens = dial.channel.is_some(), "{loss}");
                 state.send_replace(match loss {
                     Loss::Ended(_) => State::Connecting,
-                    Loss::Doubtful(why) => State::Down(why),
+                    Loss::Replace(why) => State::Down(why),
                 });
             }
             Err(why) => {
-                // Told once, and not four times a second.
+                // Logged once, not four times a second.
                 if matches!(*state.borrow(), State::Down(_)) {
                     tracing::debug!(listens = dial.channel.is_some(), "{why}");
                 } else {
@@ -125,7 +127,7 @@ async fn keep_up(dial: Arc<Dial>, hints: Arc<Hints>, state: Arc<watch::Sender<St
     }
 }
 
-/// A task that ends with its handle.
+/// A task that is aborted when its handle is dropped.
 pub(crate) struct Task<T>(pub(crate) JoinHandle<T>);
 
 impl<T> Drop for Task<T> {

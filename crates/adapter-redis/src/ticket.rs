@@ -1,26 +1,26 @@
-//! The lease key's value, `instance claim`, and the scripts' answers about it. Anybody can write the key, so
-//! nothing read from it is trusted.
+//! The lease key's value, `instance claim`, and the scripts' answers about it. Any client of Redis can write
+//! the key, so this module trusts nothing that it reads from it.
 
 use domain::id::{ClaimId, InstanceId};
 use domain::ports::{StoreError, Ticket, TicketFault};
 use fred::interfaces::Resp3Frame as Frame;
 use std::time::Duration;
 
-/// What a script found or did.
+/// Answer of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The ticket is the caller's, for LEADER_TTL from now.
+    /// The caller holds the ticket, for LEADER_TTL from now.
     Mine,
-    /// It is not; whose it is, if anybody's.
+    /// The caller does not hold it. Contains the holder's ticket, if there is one.
     NotMine(Option<Ticket>),
 }
 
-/// The value to write.
+/// The value that the scripts write.
 pub(crate) fn value(claim: ClaimId, id: &InstanceId) -> String {
     format!("{id} {claim}")
 }
 
-/// Reads the answer of acquire, renew and inspect: `[1]`, `[0]` or `[0, type, length, remaining ms, head]`.
+/// Parses the answer of acquire, renew and inspect: `[1]`, `[0]` or `[0, type, length, remaining ms, head]`.
 pub(crate) fn answer(frame: &Frame, ttl: Duration) -> Result<Answer, StoreError> {
     let Frame::Array { data, .. } = frame else { return Err(corrupt()) };
     match data.as_slice() {
@@ -40,7 +40,8 @@ pub(crate) fn answer(frame: &Frame, ttl: Duration) -> Result<Answer, StoreError>
     }
 }
 
-/// Reads the answer of release: `[deleted, why the hint was not published]`, the latter empty if it was.
+/// Parses the answer of release, `[deleted, reason]`. The reason says why the hint was not published; it is
+/// empty if it was.
 pub(crate) fn hint_refusal(frame: &Frame) -> Result<Option<String>, StoreError> {
     let Frame::Array { data, .. } = frame else { return Err(corrupt()) };
     match data.as_slice() {
@@ -52,15 +53,15 @@ pub(crate) fn hint_refusal(frame: &Frame) -> Result<Option<String>, StoreError> 
     }
 }
 
-/// The key as the scripts show it.
+/// The key as a script returns it.
 struct Stored<'a> {
-    /// The key's type.
+    /// Type of the key.
     kind: &'a [u8],
     /// Length of the whole value in bytes.
     length: i64,
-    /// -1: the key never expires.
+    /// Milliseconds until the key expires; -1 if it never expires.
     remaining_ms: i64,
-    /// Its first 512 bytes.
+    /// First 512 bytes of the value.
     head: &'a [u8],
 }
 
@@ -78,7 +79,7 @@ impl Stored<'_> {
         }
     }
 
-    /// Only exactly what [`value`] writes is one of ours.
+    /// Accepts only the exact form that [`value`] writes.
     fn parse(&self) -> Option<(ClaimId, InstanceId)> {
         if usize::try_from(self.length) != Ok(self.head.len()) {
             return None;
@@ -94,14 +95,14 @@ impl Stored<'_> {
     }
 }
 
-/// A value that is not ours, for people.
+/// Text to display for a value that this adapter did not write.
 fn shown(head: &[u8]) -> InstanceId {
     InstanceId::from_stored(&String::from_utf8_lossy(head))
 }
 
-/// Redis broke its own rules.
+/// Error for an answer that the script cannot return.
 pub(crate) fn corrupt() -> StoreError {
-    StoreError::Corrupt("Redis answered the lease script with something it cannot return".to_owned())
+    StoreError::Corrupt("Redis returned an answer that the lease script cannot produce".to_owned())
 }
 
 #[cfg(test)]
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_exactly_our_form_is_ours() {
+    fn only_our_exact_form_is_a_ticket() {
         for value in [
             String::new(),
             CLAIM.to_owned(),

@@ -1,14 +1,14 @@
-//! Hints: "look again", without saying what happened.
+//! Hints: requests to poll again. A hint does not say what happened.
 
 use domain::id::Nonce;
 use fred::types::Value;
 use tokio::sync::Notify;
 
-/// What arrived since the last look. Many hints are one: each only says that looking is worth it.
+/// Hints that arrived since the last poll. They are merged into one, because each only requests a poll.
 pub(crate) struct Hints {
-    /// This process's start, as its own hints carry it.
+    /// This process's start, which its own hints contain.
     nonce: String,
-    /// Keeps one permit while nobody waits, so that nothing that arrives in between is lost.
+    /// Keeps one permit while no caller waits, so that a hint in between is not lost.
     pending: Notify,
 }
 
@@ -17,24 +17,25 @@ impl Hints {
         Self { nonce: nonce.to_string(), pending: Notify::new() }
     }
 
-    /// What this process's own hints say.
+    /// The payload of this process's own hints.
     pub(crate) fn own(&self) -> &str {
         &self.nonce
     }
 
-    /// A message of the channel: a hint unless it is this process's own. Whatever else it says, it is one.
+    /// Handles a message of the channel. Any payload is a hint, unless it is this process's own.
     pub(crate) fn message(&self, payload: &Value) {
         if payload.as_bytes() != Some(self.nonce.as_bytes()) {
-            self.look_again();
+            self.poll_again();
         }
     }
 
-    /// Something may have been missed: a connection came up, messages were dropped.
-    pub(crate) fn look_again(&self) {
+    /// Requests a poll because messages may have been missed: a connection was opened, or messages were
+    /// dropped.
+    pub(crate) fn poll_again(&self) {
         self.pending.notify_one();
     }
 
-    /// Resolves at the next hint. Dropping the future gives the hint to the next call.
+    /// Resolves at the next hint. If the future is dropped, the next call receives the hint.
     pub(crate) async fn next(&self) {
         self.pending.notified().await;
     }
@@ -47,20 +48,20 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     #[test]
-    fn a_hint_of_another_process_is_kept_for_the_next_look() {
+    fn a_hint_of_another_process_is_kept_for_the_next_poll() {
         let (mine, other) = (Hints::new(Nonce::new(1)), Hints::new(Nonce::new(2)));
         mine.message(&Value::from(other.own()));
         mine.message(&Value::Bytes(fred::bytes::Bytes::from_static(b"\xff")));
-        assert!(hinted(&mine), "two hints that nobody waited for");
-        assert!(!hinted(&mine), "are one");
+        assert!(hinted(&mine), "two hints without a caller that waits");
+        assert!(!hinted(&mine), "are merged into one");
     }
 
     #[test]
-    fn my_own_hint_is_none() {
+    fn an_own_hint_is_ignored() {
         let mine = Hints::new(Nonce::new(1));
         mine.message(&Value::from(mine.own()));
         assert!(!hinted(&mine));
-        mine.look_again();
+        mine.poll_again();
         assert!(hinted(&mine));
     }
 

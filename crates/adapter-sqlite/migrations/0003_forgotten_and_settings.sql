@@ -13,4 +13,25 @@ ALTER TABLE coordinator_lease ADD COLUMN epoch_floor INTEGER NOT NULL DEFAULT 0;
 -- Why an instance cannot lead, if it cannot: its epochs cannot be kept.
 ALTER TABLE coordinator_member ADD COLUMN cannot_lead TEXT;
 
+-- A term that was not released ends with its lease, or with the next claim if that is earlier: the time to the next term
+-- had no leader.
+DROP TRIGGER coordinator_lease_claimed;
+CREATE TRIGGER coordinator_lease_claimed AFTER UPDATE OF claim ON coordinator_lease
+WHEN NEW.claim <> OLD.claim
+BEGIN
+    UPDATE coordinator_term
+       SET to_ms = max(from_ms, min(CAST(round(unixepoch('subsec') * 1000) AS INTEGER),
+                                    coalesce(CAST(round(unixepoch(OLD.renewed_at, 'subsec') * 1000) AS INTEGER) + OLD.ttl_ms,
+                                             9223372036854775807))),
+           reason = 'expired'
+     WHERE group_id = NEW.group_id AND to_ms IS NULL;
+    INSERT INTO coordinator_term (group_id, tl, epoch, claim, holder, host, from_ms)
+    VALUES (NEW.group_id, NEW.tl, NEW.epoch, NEW.claim, NEW.holder, NEW.host,
+            CAST(round(unixepoch('subsec') * 1000) AS INTEGER));
+    DELETE FROM coordinator_term
+     WHERE group_id = NEW.group_id
+       AND id <= (SELECT id FROM coordinator_term WHERE group_id = NEW.group_id
+                   ORDER BY id DESC LIMIT 1 OFFSET 10000);
+END;
+
 UPDATE coordinator_schema SET version = 3;

@@ -1,4 +1,4 @@
-//! Where the database is, and which process opens it.
+//! [`SqliteConfig`]: the database file, the group and the identity of this process.
 
 use domain::identity::Identity;
 use domain::lease::TTL_MIN;
@@ -6,21 +6,22 @@ use domain::recovery::RelationName;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long a statement waits for another process's write, at most. Writes take milliseconds: beyond this
-/// somebody holds the file (a backup, an open shell) and the caller should hear of it.
+/// How long a statement waits for another process's write, at most. Writes take milliseconds. After this
+/// time another program holds the file (a backup, an open shell), and the caller gets an error.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
-/// And at least: LEADER_TTL's quarter at its shortest.
+/// Shortest wait: a quarter of the shortest LEADER_TTL.
 pub(crate) const LOCK_WAIT_MIN: Duration = Duration::from_millis(250);
-/// A request is given up after a third of LEADER_TTL. Waiting a quarter leaves SQLite the time to say
-/// "busy", which is a clear no, where a timeout would be an unknown.
+/// Part of LEADER_TTL that a statement waits. A request times out after a third of LEADER_TTL; with a
+/// quarter, SQLite has the time to answer "busy", which is a definite refusal, where a timeout would leave
+/// the outcome unknown.
 const LOCK_WAIT_PER_TTL: u32 = 4;
 const _: () = assert!(LOCK_WAIT_MIN.as_nanos() * LOCK_WAIT_PER_TTL as u128 == TTL_MIN.as_nanos());
 const _: () = assert!(LOCK_WAIT_MIN.as_nanos() < LOCK_WAIT_MAX.as_nanos());
 
-/// One process's view of one group in one file.
+/// Configuration of a [`SqliteStore`](crate::SqliteStore): one process, one group, one file.
 #[derive(Debug, Clone)]
 pub struct SqliteConfig {
-    /// The database file; its directory is created by the migration.
+    /// The database file. The migration creates its directory.
     pub path: PathBuf,
     /// The process that opens the store.
     pub identity: Identity,
@@ -81,7 +82,7 @@ mod tests {
     use std::path::Path;
 
     impl SqliteConfig {
-        /// A process of the group `g` with a database in `directory`.
+        /// Configuration of a process of the group `g` with a database in `directory`.
         pub(crate) fn sample(directory: &Path) -> Self {
             let identity = Identity {
                 group: GroupId::parse("g").unwrap(),
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_file_is_told_before_the_request_times_out() {
+    fn a_busy_file_is_reported_before_the_request_times_out() {
         for ttl in [TTL_MIN, TTL_DEFAULT, TTL_MAX] {
             let mut config = SqliteConfig::sample(Path::new("unused"));
             config.identity.ttl = ttl;

@@ -1,4 +1,4 @@
-//! What SQLite's result codes mean to a caller, and what an operator can do about them.
+//! Translation of SQLite's result codes: what the caller may conclude, and what the operator can do.
 
 use domain::ports::StoreError;
 use std::path::Path;
@@ -20,12 +20,13 @@ const MISMATCH: i32 = 20;
 const AUTH: i32 = 23;
 const NOTADB: i32 = 26;
 
-/// What the caller may conclude from `error`, in words that name the file.
+/// Translates `error` into what the caller may conclude; the message names the file.
 pub(crate) fn judge(path: &Path, error: &sqlx::Error) -> StoreError {
     let path = path.display();
-    let sqlx::Error::Database(told) = error else {
+    let sqlx::Error::Database(reported) = error else {
         return match error {
-            // Raised before anything is sent: a path that is no text, no thread for the connection.
+            // These errors occur before anything is sent: the path is no text, or the connection has no
+            // thread.
             sqlx::Error::Io(_) | sqlx::Error::Configuration(_) | sqlx::Error::Encode(_) => {
                 StoreError::Unavailable(format!("{path} cannot be used: {error}"))
             }
@@ -33,41 +34,41 @@ pub(crate) fn judge(path: &Path, error: &sqlx::Error) -> StoreError {
         };
     };
     match code(error) {
-        // In WAL mode the write lock is taken before the statement does anything, and a commit needs no
-        // further lock: whoever hears "busy" has changed nothing.
+        // In WAL mode a statement acquires the write lock before it does anything, and a commit needs no
+        // further lock: after "busy", nothing has changed.
         BUSY | LOCKED | PROTOCOL => StoreError::Unavailable(format!(
-            "{path} is locked by another connection: {told}. Close open shells and backups of it"
+            "{path} is locked by another connection: {reported}. Close open shells and backups of it"
         )),
-        // The frame that would commit was not written: nothing was changed.
+        // SQLite did not write the frame that would commit, so nothing has changed.
         FULL => StoreError::Unavailable(format!(
-            "{path} cannot grow: {told}. The disk or a quota is full: make room, nothing needs a restart"
+            "{path} cannot grow: {reported}. The disk or a quota is full: make room, nothing needs a restart"
         )),
         READONLY | PERM | AUTH => StoreError::Unavailable(format!(
-            "{path} cannot be written: {told}. The file and its directory must be writable by this user"
+            "{path} cannot be written: {reported}. The file and its directory must be writable by this user"
         )),
         CANTOPEN => StoreError::Unavailable(format!(
-            "{path} cannot be opened: {told}. Its directory must exist and be writable; \
+            "{path} cannot be opened: {reported}. Its directory must exist and be writable; \
              `coordinator migrate` creates the file"
         )),
         NOTADB => StoreError::Corrupt(format!(
-            "{path} is not a SQLite database: {told}. Move it away or choose another --data-dir"
+            "{path} is not a SQLite database: {reported}. Move it away or choose another --data-dir"
         )),
         CORRUPT => StoreError::Corrupt(format!(
-            "{path} is damaged: {told}. Stop every instance and restore the file from a backup"
+            "{path} is damaged: {reported}. Stop every instance and restore the file from a backup"
         )),
-        // Our statements are fixed, so what does not compile or fit is a schema that is not ours.
+        // Our statements are constant. If one does not compile or fit, the schema is not ours.
         ERROR | CONSTRAINT | MISMATCH => StoreError::Corrupt(format!(
-            "{path} is not as this version needs it: {told}. `coordinator migrate --check` says what is missing"
+            "{path} is not as this version needs it: {reported}. `coordinator migrate --check` says what is missing"
         )),
-        // A statement that is refused for its size did nothing.
-        TOOBIG => StoreError::Unavailable(format!("{path}: {told}. Send less at once")),
+        // SQLite refused the statement for its size, so nothing has changed.
+        TOOBIG => StoreError::Unavailable(format!("{path}: {reported}. Send less at once")),
         // A failed write or sync may still reach the disk, and recovery after a crash would find it.
-        IOERR => StoreError::Unknown(format!("{path}: {told}. Check the disk")),
-        _ => StoreError::Unknown(format!("{path}: {told}")),
+        IOERR => StoreError::Unknown(format!("{path}: {reported}. Check the disk")),
+        _ => StoreError::Unknown(format!("{path}: {reported}")),
     }
 }
 
-/// A file beside the database cannot be used, before anything was done.
+/// Error for a file next to the database that cannot be used; nothing was done.
 pub(crate) fn path_unusable(path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Unavailable(format!(
         "{} cannot be used: {error}. It and its directory must be writable by this user",
@@ -75,15 +76,15 @@ pub(crate) fn path_unusable(path: &Path, error: &std::io::Error) -> StoreError {
     ))
 }
 
-/// Whether another connection's lock was in the way: nothing was done, the connection is as good as before.
+/// Whether another connection held the lock. Nothing was done, and the connection remains usable.
 pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     code(error) == BUSY
 }
 
-/// The primary result code, 0 when the error is not SQLite's.
+/// The primary result code; 0 if the error is not SQLite's.
 fn code(error: &sqlx::Error) -> i32 {
-    let sqlx::Error::Database(told) = error else { return 0 };
-    told.code().and_then(|code| code.parse::<i32>().ok()).map_or(0, |code| code & 0xff)
+    let sqlx::Error::Database(reported) = error else { return 0 };
+    reported.code().and_then(|code| code.parse::<i32>().ok()).map_or(0, |code| code & 0xff)
 }
 
 #[cfg(test)]
@@ -92,7 +93,7 @@ mod tests {
     use sqlx::ConnectOptions;
     use sqlx::sqlite::SqliteConnectOptions;
 
-    /// SQLite's own error for `sql` on a new file, and what we make of it.
+    /// The translation of SQLite's own error for `sql` on a new file.
     async fn judged(sql: &'static str) -> StoreError {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("c.db");
@@ -105,18 +106,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_disk_is_a_clear_no_that_says_what_to_do() {
+    async fn a_full_disk_is_a_refusal_with_advice() {
         let full = "CREATE TABLE t (x); PRAGMA max_page_count = 2; INSERT INTO t VALUES (zeroblob(100000))";
-        let StoreError::Unavailable(told) = judged(full).await else { panic!("nothing was written") };
-        assert!(told.contains("make room"), "{told}");
+        let StoreError::Unavailable(reported) = judged(full).await else { panic!("nothing was written") };
+        assert!(reported.contains("make room"), "{reported}");
     }
 
     #[tokio::test]
-    async fn a_file_that_must_not_be_written_is_a_clear_no() {
-        let StoreError::Unavailable(told) = judged("PRAGMA query_only = 1; CREATE TABLE t (x)").await else {
+    async fn a_read_only_file_is_a_refusal() {
+        let StoreError::Unavailable(reported) = judged("PRAGMA query_only = 1; CREATE TABLE t (x)").await
+        else {
             panic!("nothing was written")
         };
-        assert!(told.contains("must be writable"), "{told}");
+        assert!(reported.contains("must be writable"), "{reported}");
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
-//! The condition under which a token may write.
+//! The condition under which a token may write. Every fenced statement contains it.
 //!
-//! SQLite needs no row lock for it. A statement that writes takes the one write lock of the file first
-//! and reads the newest state after, so between this condition and the effect in the same statement
-//! nobody can claim: a superseded or released token changes nothing, whatever the timing.
+//! SQLite needs no row lock for it. A statement that writes first acquires the one write lock of the file and
+//! then reads the newest state, so no instance can claim between this condition and the effect in the same
+//! statement. A superseded or released token changes nothing, whatever the timing.
 
 use crate::state_store::SqliteStore;
 use crate::statement::Statement;
@@ -10,18 +10,19 @@ use domain::id::GroupId;
 use domain::lease::{Seq, Timeline, Token};
 use domain::ports::StoreError;
 
-/// SQLite has no standbys that could be promoted: one timeline, for ever.
+/// SQLite has no standbys that could be promoted, so there is only one timeline.
 pub(crate) const TIMELINE: Timeline = Timeline(1);
 
-/// The row of `coordinator_lease` is the token's and not released. Arguments ?1 to ?4 by [`fenced`].
+/// The token holds the lease, and the lease is not released. Arguments ?1 to ?4 by [`fenced`].
 macro_rules! holds {
     () => {
         "group_id = ?1 AND tl = ?2 AND epoch = ?3 AND claim = ?4 AND released = 0"
     };
 }
 
-/// The token may have effects: it holds the row, on the current timeline, and the row has at least the seq ?5. A row
-/// that is behind what was acknowledged is an older copy, which a backup has brought back (M23). Arguments by [`effect`].
+/// The token may have effects: it holds the lease, on the current timeline, and the lease has at least the
+/// seq ?5. A row with a seq lower than the acknowledged one is an older copy, restored from a backup (M23).
+/// Arguments by [`effect`].
 macro_rules! may_act {
     () => {
         concat!(
@@ -34,13 +35,13 @@ macro_rules! may_act {
 
 pub(crate) use {holds, may_act};
 
-/// Binds what [`may_act`] asks for; further arguments start at ?6.
+/// Binds the arguments of [`may_act`]; further arguments start at ?6.
 pub(crate) fn effect(sql: &'static str, store: &SqliteStore, token: &Token) -> Statement {
     let Seq(reached) = store.reached(token);
     fenced(sql, &store.config.identity.group, token).bind(integer(reached))
 }
 
-/// Binds what [`holds`] asks for; further arguments start at ?5.
+/// Binds the arguments of [`holds`]; further arguments start at ?5.
 pub(crate) fn fenced(sql: &'static str, group: &GroupId, token: &Token) -> Statement {
     Statement::new(sql)
         .bind(group.as_str().to_owned())
@@ -49,14 +50,14 @@ pub(crate) fn fenced(sql: &'static str, group: &GroupId, token: &Token) -> State
         .bind(token.claim.to_string())
 }
 
-/// Whether the token may have effects now. One that may now could at any moment since it was granted: a lost
-/// token never comes back.
+/// Whether the token may have effects now. If it may now, it always could since it was granted: a lost token
+/// never becomes valid again.
 pub(crate) async fn may_still_act(store: &SqliteStore, token: &Token) -> Result<bool, StoreError> {
     const SQL: &str = concat!("SELECT 1 WHERE ", may_act!());
     Ok(!store.work.fetch(effect(SQL, store, token)).await?.is_empty())
 }
 
-/// As SQLite keeps numbers. One that is too large becomes the largest, which no row's epoch can have.
+/// A number as SQLite stores it. A larger one becomes the largest, which no row's epoch can have.
 pub(crate) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

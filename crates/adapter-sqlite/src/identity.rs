@@ -1,8 +1,9 @@
 //! The identity of a database's three files, and the lock that makes all processes open the same three.
 //!
-//! A commit is in `-wal` before it is in the file, and the locks are in `-shm`. A process that holds a deleted one
-//! goes on without an error: its commits are lost with it, and a process that starts then opens others. Invariant:
-//! while any connection of any process is open, the lock file names the three files, and all have these open.
+//! A commit is in `-wal` before it is in the file, and the locks are in `-shm`. A process that has a deleted
+//! file open continues without an error: its commits are lost with the file, and a process that starts then
+//! opens other files. Invariant: while any connection of any process is open, the lock file names the three
+//! files, and every process has these open.
 
 use crate::error::path_unusable;
 use domain::ports::StoreError;
@@ -12,30 +13,30 @@ use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What the names of the three files end with.
+/// Suffixes of the three files.
 const ENDS: [&str; 3] = ["", "-wal", "-shm"];
-/// What the name of the lock file ends with.
+/// Suffix of the lock file.
 const LOCK_END: &str = "-lock";
-/// Three lines of two numbers are shorter.
+/// Longest record, in bytes; three lines of two numbers are shorter.
 const RECORD_BYTES_MAX: u64 = 256;
 
-/// Only the user reads signals and the portfolio.
+/// Mode of new files: only the user may read signals and the portfolio.
 const FILE_MODE: u32 = 0o600;
-/// The bits of group and others.
+/// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
 /// Device and inode.
 type FileId = (u64, u64);
 
-/// The identities; `None` for a file that does not exist.
+/// The identities of the three files; `None` for a file that does not exist.
 ///
-/// It only reads the directory. Opening and closing the database file here would drop the locks that SQLite
-/// holds on it in this process: that is how POSIX locks work.
+/// Reading them uses only the directory. Opening and closing the database file here would drop the locks that
+/// SQLite holds on it in this process, as POSIX locks require.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity([Option<FileId>; 3]);
 
 impl Identity {
-    /// Reads it now.
+    /// Reads the identities now.
     pub(crate) fn of(path: &Path) -> Self {
         Self(ENDS.map(|end| {
             let seen = fs::metadata(name(path, end)).ok()?;
@@ -43,12 +44,12 @@ impl Identity {
         }))
     }
 
-    /// Whether the database itself is there.
+    /// Whether the database file exists.
     pub(crate) fn exists(self) -> bool {
         self.0[0].is_some()
     }
 
-    /// The first file that `self` has and `now` has not, or has another of.
+    /// The first file of `self` that is missing in `now` or has another identity there.
     pub(crate) fn gone(self, now: Self, path: &Path) -> Option<PathBuf> {
         let pairs = self.0.into_iter().zip(now.0).zip(ENDS);
         pairs
@@ -57,9 +58,9 @@ impl Identity {
             .map(|(_, end)| name(path, end))
     }
 
-    /// Creates the database empty, when it is missing, so that no other user ever has it open: SQLite would create it with
-    /// the permissions of the umask, and gives those of the database to `-wal` and `-shm`. Under the lock, and only as a
-    /// new file: no connection of this process has it open.
+    /// Creates an empty database file if it is missing, so that no other user can ever open it: SQLite would
+    /// create it with the permissions of the umask, and gives the database's permissions to `-wal` and
+    /// `-shm`. Requires the lock, and only creates a new file: no connection of this process has it open.
     pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
         match OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(path_unusable(path, &error)),
@@ -67,7 +68,8 @@ impl Identity {
         }
     }
 
-    /// Takes the permissions of group and others away. Files of another user keep theirs: the store works with them.
+    /// Removes the permissions of group and others. Files of another user keep theirs: the store works with
+    /// them.
     pub(crate) fn tighten(path: &Path) {
         for file in ENDS.map(|end| name(path, end)) {
             if fs::metadata(&file).is_ok_and(|seen| seen.mode() & OTHERS != 0)
@@ -86,7 +88,7 @@ impl Identity {
         })
     }
 
-    /// `None` for a text that is not a record: nobody has finished opening the files.
+    /// `None` for a text that is not a record: no process has finished opening the files.
     fn parse(text: &str) -> Option<Self> {
         let mut ids = [None; 3];
         let mut lines = text.lines();
@@ -98,8 +100,8 @@ impl Identity {
     }
 }
 
-/// A `-wal` that a crash has left belongs to the file that the record names. SQLite would write it into another one, for
-/// example a backup that was put in its place, and mix the two.
+/// A `-wal` that a crash has left belongs to the file that the record names. SQLite would write it into
+/// another file, for example into a restored backup, and mix the two.
 fn refuse_foreign_log(file: &mut File, path: &Path) -> Result<(), StoreError> {
     let mut text = String::new();
     let read = file.take(RECORD_BYTES_MAX).read_to_string(&mut text);
@@ -115,12 +117,13 @@ fn refuse_foreign_log(file: &mut File, path: &Path) -> Result<(), StoreError> {
     let (path, log) = (path.display(), name(path, ENDS[1]));
     let log = log.display();
     Err(StoreError::Unavailable(format!(
-        "{path} was replaced, and {log} belongs to the file before. Put that file back, or delete {log} if {path} is a \
+        "{path} was replaced, and {log} belongs to the former file. Put that file back, or delete {log} if {path} is a \
          backup that you have restored: what was committed since is lost then"
     )))
 }
 
-/// Two names of one file would have a `-wal` and a lock each: two leaders.
+/// Refuses a file with several names. Each name would have its own `-wal` and its own lock, and so its own
+/// leader.
 pub(crate) fn refuse_other_names(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
         Ok(seen) if seen.nlink() > 1 => Err(StoreError::Unavailable(format!(
@@ -133,17 +136,18 @@ pub(crate) fn refuse_other_names(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// The lock of one connection. The kernel releases it with the process.
+/// The lock of one connection. The kernel releases it when the process ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
-    /// What the lock file says; `None` for the first connection, which writes it.
+    /// Content of the lock file; `None` for the first connection, which writes it.
     record: Option<Identity>,
 }
 
 impl Lock {
-    /// Takes the lock before the database is opened: alone if no connection is open anywhere, otherwise shared, and
-    /// then the three files must be those of the record. `None`: another process is just opening them.
+    /// Acquires the lock before the database is opened: exclusively if no connection is open anywhere,
+    /// otherwise shared, and then the three files must be those of the record. `None`: another process is
+    /// opening them at this moment.
     pub(crate) fn take(path: &Path) -> Result<Option<Self>, StoreError> {
         let failed = |error: io::Error| path_unusable(&name(path, LOCK_END), &error);
         let mut file = OpenOptions::new()
@@ -180,9 +184,10 @@ impl Lock {
         }
     }
 
-    /// Shares the lock once the database is open and was read. The first connection records the three files. For a later
-    /// one the answer is whether it has those of the record: the last of the others may have closed them, and SQLite
-    /// deleted `-wal` and `-shm` then, after the lock was taken and before this connection had opened them.
+    /// Makes the lock shared once the database is open and was read. The first connection records the three
+    /// files. For a later connection the result says whether it has the files of the record: after the lock
+    /// was acquired and before this connection opened the files, the last of the others may have closed them,
+    /// and SQLite deletes `-wal` and `-shm` then.
     pub(crate) fn share(&mut self, path: &Path, identity: Identity) -> Result<bool, StoreError> {
         if let Some(record) = self.record {
             return Ok(record.gone(identity, path).is_none());

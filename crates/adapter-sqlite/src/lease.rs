@@ -1,4 +1,4 @@
-//! The statements on the lease row, which decide who leads.
+//! The statements on the lease, which decide who leads.
 
 use crate::config::SqliteConfig;
 use crate::fence::{TIMELINE, fenced, holds, integer};
@@ -9,6 +9,15 @@ use domain::id::{ID_LEN_MAX, InstanceId};
 use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
 use domain::ports::{ClaimRequest, Noted, Release, StepDown, StoreError};
 use std::time::Duration;
+
+/// The group has no lease: its row was deleted, or the group was never created.
+pub(crate) fn no_lease(config: &SqliteConfig) -> StoreError {
+    StoreError::Corrupt(format!(
+        "{} has no lease row for the group {}: `coordinator migrate` creates it",
+        config.path.display(),
+        config.identity.group
+    ))
+}
 
 /// See [`domain::ports::LeaseStore::observe`].
 pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<Observation, StoreError> {
@@ -21,7 +30,7 @@ pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<
         .bind(i64::try_from(ID_LEN_MAX).expect("a short length"))
         .bind(TEXT_LEN_MAX);
     let rows = session.fetch(statement).await?;
-    let row = rows.first().ok_or_else(|| missing(config))?;
+    let row = rows.first().ok_or_else(|| no_lease(config))?;
     let stored = Stored::new("coordinator_lease", row);
     let token = Token {
         timeline: Timeline(stored.number("tl")?),
@@ -39,7 +48,7 @@ pub(crate) async fn observe(session: &Session, config: &SqliteConfig) -> Result<
     })
 }
 
-/// See [`domain::ports::LeaseStore::claim`]. With a token: the row's `forgot_ms`.
+/// See [`domain::ports::StateStore::claim`]. Returns the token and the row's `forgot_ms`.
 pub(crate) async fn claim(
     session: &Session,
     config: &SqliteConfig,
@@ -75,9 +84,9 @@ pub(crate) async fn claim(
     Ok(Some((token, Stored::new("coordinator_lease", row).maybe_number("forgot_ms")?)))
 }
 
-/// See [`domain::ports::LeaseStore::renew`]. A row that is behind what was acknowledged is an older copy. It is renewed by
-/// a statement of its own, which also notes the moment. With the answer: the row's `forgot_ms`, and whether it was found
-/// to be an older copy.
+/// See [`domain::ports::StateStore::renew`]. A row with a seq lower than the acknowledged one is an older
+/// copy. A separate statement renews it and also notes the moment. Returns also the row's `forgot_ms`, and
+/// whether the row was found to be an older copy.
 pub(crate) async fn renew(
     session: &Session,
     config: &SqliteConfig,
@@ -111,20 +120,21 @@ pub(crate) async fn renew(
         if let Some(row) = session.fetch(statement).await?.first() {
             let stored = Stored::new("coordinator_lease", row);
             let (resign, forgot_ms) = (stored.maybe_text("resign")?, stored.maybe_number("forgot_ms")?);
-            // A claim is above the floor that it read, so a floor that is not below the epoch was noted since.
+            // A claim is above the floor that it read, so a floor that is not below the epoch was noted
+            // since.
             let found = found || stored.maybe_number("noted")? == Some(1);
             return Ok(Some(Renewed { resign, forgot_ms, found }));
         }
     }
     let row = session.fetch(Statement::new(ROW).bind(config.identity.group.as_str().to_owned())).await?;
-    if row.is_empty() { Err(missing(config)) } else { Ok(None) }
+    if row.is_empty() { Err(no_lease(config)) } else { Ok(None) }
 }
 
-/// The row after a renewal.
+/// The lease after a renewal.
 pub(crate) struct Renewed {
     pub(crate) resign: Option<String>,
     pub(crate) forgot_ms: Option<i64>,
-    /// It was an older copy, or another instance has noted that it is one.
+    /// The row was an older copy, or another instance has noted that it is one.
     pub(crate) found: bool,
 }
 
@@ -184,18 +194,12 @@ pub(crate) async fn note_forgotten(
     Ok(if session.execute(statement).await? == 1 { Noted::Noted } else { Noted::Superseded })
 }
 
-fn missing(config: &SqliteConfig) -> StoreError {
-    StoreError::Corrupt(format!(
-        "{} has no lease row for the group {}: `coordinator migrate` creates it",
-        config.path.display(),
-        config.identity.group
-    ))
-}
-
-/// An epoch that has a successor.
+/// The epoch of the row, which must have a successor.
 fn epoch(stored: &Stored<'_>) -> Result<Epoch, StoreError> {
     match stored.number::<u64>("epoch")? {
-        epoch if integer(epoch) == i64::MAX => Err(stored.corrupt("epoch", "is the last number there is")),
+        epoch if integer(epoch) == i64::MAX => {
+            Err(stored.corrupt("epoch", "is the largest number, so no epoch can follow"))
+        }
         epoch => Ok(Epoch(epoch)),
     }
 }
@@ -205,5 +209,5 @@ fn ttl(stored: &Stored<'_>) -> Result<Duration, StoreError> {
     if (TTL_MIN..=TTL_MAX).contains(&ttl) {
         return Ok(ttl);
     }
-    Err(stored.corrupt("ttl_ms", format_args!("is {}: not from 1 s to 300 s", ttl.as_millis())))
+    Err(stored.corrupt("ttl_ms", format_args!("is {} ms, not from 1 s to 300 s", ttl.as_millis())))
 }

@@ -1,20 +1,21 @@
-//! The report that a file of the database was deleted or replaced under the instances that have it open. Shared by the
-//! connections of a store, which all find it, with every call: the operator reads it once, and again while it lasts.
+//! The report that a file of the database was deleted or replaced while instances have it open. The
+//! connections of a store share it, because each of them finds the loss with every call: the log contains the
+//! report once, and repeats it while the loss lasts.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The report is repeated after this time: no later than an operator who has just opened the log would wait for it.
+/// Pause before the report is repeated: short enough for an operator who has just opened the log.
 const REPEAT_AFTER: Duration = Duration::from_mins(1);
 
-/// The file that was reported last, and when.
+/// The file that was reported last, and the time of the report.
 #[derive(Debug, Default)]
 pub(crate) struct LostFiles(Mutex<Option<(PathBuf, Instant)>>);
 
 impl LostFiles {
-    /// What an operator reads about a file that is gone; logs it unless it was logged within a minute.
+    /// Returns the message about a missing file. Logs it unless it was logged within the last minute.
     pub(crate) fn report(&self, gone: &Path) -> String {
         let message = format!(
             "{} was deleted or replaced while instances have it open: nothing is acknowledged any more. Stop every instance \
@@ -28,7 +29,7 @@ impl LostFiles {
     }
 
     fn is_due(&self, gone: &Path, now: Instant) -> bool {
-        // It is whole after every change.
+        // The value is whole after every change.
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = last.as_ref().is_none_or(|(file, at)| file != gone || now >= *at + REPEAT_AFTER);
         if is_due {

@@ -1,28 +1,30 @@
-//! The instance table and the history: what an operator reads.
+//! The instance table and the history, which the operator reads.
 
+use crate::config::SqliteConfig;
 use crate::fence::integer;
+use crate::lease::no_lease;
 use crate::session::Session;
 use crate::statement::Statement;
 use crate::stored::{Stored, TEXT_LEN_MAX, now_ms};
-use domain::id::{GroupId, InstanceId, Nonce};
+use domain::id::{GroupId, ID_LEN_MAX, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
-use domain::member::{Health, Heartbeat, Member, MemberSeen, MemberState, Term};
+use domain::member::{Health, Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::ports::{MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
 use std::time::Duration;
 
-/// What a heartbeat found on its way: the columns of [`Heartbeat`], not yet judged.
+/// Result of a heartbeat: the columns of [`Heartbeat`], not yet judged.
 pub(crate) struct Written {
     /// Terms begun in the last 60 minutes.
     pub(crate) changes_last_hour: u32,
-    /// Whose line it overwrote, if there was one.
+    /// Nonce and start of the process whose line it overwrote, if there was one.
     pub(crate) before: Option<(Nonce, i64)>,
-    /// When the store was last known to have forgotten.
+    /// Time at which the store was last found to have forgotten.
     pub(crate) forgot_ms: Option<i64>,
 }
 
 impl Written {
-    /// What a process with `nonce` concludes, which had written its line before or not.
+    /// The conclusion of the process with `nonce`. `written_before`: whether it had written its line before.
     pub(crate) fn judged(self, nonce: Nonce, written_before: bool) -> Heartbeat {
         let displaced = self.before.filter(|(other, _)| written_before && *other != nonce);
         Heartbeat { changes_last_hour: self.changes_last_hour, displaced, forgot_ms: self.forgot_ms }
@@ -125,11 +127,32 @@ pub(crate) async fn history(session: &Session, group: &GroupId, limit: u32) -> R
     session.fetch(statement).await?.iter().map(|row| term(&Stored::new("coordinator_term", row))).collect()
 }
 
-/// See [`domain::ports::MemberStore::forgot_ms`].
-pub(crate) async fn forgot_ms(session: &Session, group: &GroupId) -> Result<Option<i64>, StoreError> {
-    const SQL: &str = "SELECT forgot_ms FROM coordinator_lease WHERE group_id = ?1";
-    let rows = session.fetch(Statement::new(SQL).bind(group.as_str().to_owned())).await?;
-    rows.first().map_or(Ok(None), |row| Stored::new("coordinator_lease", row).maybe_number("forgot_ms"))
+/// See [`domain::ports::MemberStore::lease`].
+pub(crate) async fn lease(session: &Session, config: &SqliteConfig) -> Result<LeaseSeen, StoreError> {
+    const SQL: &str = concat!(
+        "SELECT substr(CAST(holder AS TEXT), 1, ?2) AS holder, epoch, released, ttl_ms, forgot_ms, ",
+        // NULL before the first claim.
+        "coalesce(max(0, ",
+        now_ms!(),
+        " - CAST(round(unixepoch(renewed_at, 'subsec') * 1000) AS INTEGER)), 0) AS age_ms, ",
+        "(SELECT from_ms FROM coordinator_term AS term WHERE term.group_id = ?1 AND term.claim = lease.claim ",
+        "ORDER BY term.id DESC LIMIT 1) AS since_ms FROM coordinator_lease AS lease WHERE group_id = ?1"
+    );
+    let statement = Statement::new(SQL)
+        .bind(config.identity.group.as_str().to_owned())
+        .bind(i64::try_from(ID_LEN_MAX).expect("a short length"));
+    let rows = session.fetch(statement).await?;
+    let row = rows.first().ok_or_else(|| no_lease(config))?;
+    let stored = Stored::new("coordinator_lease", row);
+    Ok(LeaseSeen {
+        holder: stored.maybe_text("holder")?.map(|text| InstanceId::from_stored(&text)),
+        epoch: Epoch(stored.number("epoch")?),
+        released: stored.flag("released")?,
+        ttl: Duration::from_millis(stored.number("ttl_ms")?),
+        renewed_age: Duration::from_millis(stored.number("age_ms")?),
+        since_ms: stored.maybe_number("since_ms")?,
+        forgot_ms: stored.maybe_number("forgot_ms")?,
+    })
 }
 
 fn seen(stored: &Stored<'_>) -> Result<MemberSeen, StoreError> {

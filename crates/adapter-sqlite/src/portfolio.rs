@@ -1,4 +1,4 @@
-//! The positions and the portfolio row, for recovery to judge.
+//! The positions and the portfolio row, which recovery checks.
 
 use crate::config::SqliteConfig;
 use crate::session::Session;
@@ -9,11 +9,12 @@ use domain::recovery::{PortfolioRows, RawPosition, RawTotals};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
 
-/// Longest value that is read as it is, in characters; no decimal that recovery accepts is longer. A
-/// longer one is replaced by a text that is never a number: cut short it could pass for another value.
+/// Longest value that is read unchanged, in characters; every decimal that recovery accepts is shorter. A
+/// longer value is replaced by a text that is never a number, because a truncated one could pass for another
+/// value.
 const VALUE_LEN_MAX: usize = 256;
 
-/// Rows of the portfolio relation that are read: one too many is enough to know.
+/// Rows of the portfolio relation that are read. There must be exactly one; two are enough to detect more.
 const TOTALS_READ_MAX: usize = 2;
 
 const POSITION_COLUMNS: [&str; 7] =
@@ -22,8 +23,8 @@ const TOTALS_COLUMNS: [&str; 2] = ["total_risk_amount", "margin_used"];
 
 /// See [`domain::ports::PortfolioSource::portfolio`].
 ///
-/// One statement over both relations, so it reads one snapshot without a transaction that a dropped
-/// future could leave open.
+/// One statement reads both relations from one snapshot, without a transaction that a dropped future could
+/// leave open.
 pub(crate) async fn portfolio(
     session: &Session,
     config: &SqliteConfig,
@@ -62,8 +63,8 @@ fn statement(config: &SqliteConfig) -> Statement {
         columns(&TOTALS_COLUMNS),
         config.portfolio(),
     );
-    // Names of relations cannot be arguments; `RelationName` accepts only identifiers. What does not fit into the
-    // connection's cache is sorted in a temporary file.
+    // Names of relations cannot be arguments; `RelationName` accepts only identifiers. What does not fit into
+    // the connection's cache is sorted in a temporary file.
     Statement::new(AssertSqlSafe(format!(
         "SELECT * FROM ({positions}) UNION ALL SELECT * FROM ({totals}) ORDER BY relation, c0 COLLATE BINARY"
     )))
@@ -81,7 +82,7 @@ fn columns(names: &[&str]) -> String {
     all.enumerate().map(|(i, text)| format!("{text} AS c{i}")).collect::<Vec<_>>().join(", ")
 }
 
-/// SQLite tells which table or column is missing, but not that recovery is configurable.
+/// Adds to the error which settings name the relations. SQLite only names the missing table or column.
 fn named(config: &SqliteConfig, error: StoreError) -> StoreError {
     match error {
         StoreError::Corrupt(told) => StoreError::Corrupt(format!(

@@ -1,4 +1,4 @@
-//! The schema: whose file it is, which version it has, and how it comes up to date.
+//! The schema: ownership of the file, version, and migration.
 
 use crate::config::SqliteConfig;
 use crate::error::{is_busy, judge};
@@ -16,31 +16,31 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// "COOR": marks a file as ours (`PRAGMA application_id`, written by the first migration).
+/// "COOR", which marks a file as ours (`PRAGMA application_id`, written by the first migration).
 const APPLICATION_ID: i64 = 0x434f_4f52;
 
-/// What brings the schema from version `index` to `index + 1`.
+/// Statements that bring the schema from version `index` to `index + 1`.
 const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0001_lease_members_history_signals.sql"),
     include_str!("../migrations/0002_signals.sql"),
     include_str!("../migrations/0003_forgotten_and_settings.sql"),
 ];
 
-/// The relations that recovery reads unless configured, and what creates them.
+/// Default relations of recovery, with the statements that create them.
 const PORTFOLIO_RELATIONS: [(&str, &str); 2] = [
     (RelationName::POSITIONS_DEFAULT, include_str!("../migrations/portfolio_positions.sql")),
     (RelationName::PORTFOLIO_DEFAULT, include_str!("../migrations/portfolio_state.sql")),
 ];
 
-/// How often a new file is asked again to turn to WAL while another process writes to it or turns it. This
-/// statement reads first and then wants to write, for which SQLite never waits: two such would wait for
-/// each other.
+/// Pause between two attempts to turn a new file to WAL while another process writes to it or turns it. The
+/// statement reads first and then needs to write; SQLite never waits in this case, because two such
+/// statements would wait for each other.
 const WAL_RETRY: Duration = Duration::from_millis(5);
 
 /// See [`domain::ports::StateStore::migrate`].
 ///
-/// It works on a connection of its own: a dropped future closes it, and SQLite rolls back what it had
-/// begun. No other statement can ever run inside the transaction.
+/// It works on a separate connection: a dropped future closes it, and SQLite rolls back what it had begun. No
+/// other statement can ever run inside the transaction.
 pub(crate) async fn migrate(config: &SqliteConfig, apply: Migrate) -> Result<Schema, StoreError> {
     let path = config.path.as_path();
     let options = options(path, config.lock_wait());
@@ -76,8 +76,8 @@ pub(crate) async fn migrate(config: &SqliteConfig, apply: Migrate) -> Result<Sch
     Ok(schema)
 }
 
-/// Refuses a file that says it belongs to another application. One that says nothing may be new, or
-/// hold the portfolio tables that a team created before the first start.
+/// Refuses a file that is marked as another application's. A file without a mark may be new, or contain the
+/// portfolio tables that a team created before the first start.
 pub(crate) async fn refuse_foreign(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let found: i64 = one(path, connection, "PRAGMA application_id").await?;
     if found == 0 || found == APPLICATION_ID {
@@ -103,8 +103,8 @@ async fn create_directory(path: &Path) -> Result<(), StoreError> {
     })
 }
 
-/// WAL mode: readers never wait for the writer nor the writer for them. It is a property of the file,
-/// and stays.
+/// Turns the file to WAL mode, in which readers and the writer never wait for each other. It is a lasting
+/// property of the file.
 async fn turn_to_wal(
     path: &Path,
     connection: &mut SqliteConnection,
@@ -134,7 +134,7 @@ fn no_wal(path: &Path) -> StoreError {
     ))
 }
 
-/// Everything in one transaction, whose write lock the starting instances wait for in turn.
+/// Migrates in one transaction. Starting instances wait in turn for its write lock.
 async fn bring_up_to_date(
     config: &SqliteConfig,
     connection: &mut SqliteConnection,
@@ -164,8 +164,8 @@ async fn bring_up_to_date(
     Ok(Schema::Current)
 }
 
-/// The group's row, open, unless it is there. Its epoch starts where the history ends, so that a deleted
-/// row does not bring old tokens back.
+/// Creates the group's lease, released, unless it exists. Its epoch starts where the history ends, so that
+/// deleting the row does not make old tokens valid again.
 fn open_row(config: &SqliteConfig) -> Statement {
     const SQL: &str = concat!(
         "INSERT INTO coordinator_lease (group_id, tl, epoch, claim, seq, released, ttl_ms, renewed_at) ",
@@ -181,8 +181,8 @@ fn open_row(config: &SqliteConfig) -> Statement {
         .bind(millis_up(config.identity.ttl))
 }
 
-/// The group's kill switch, unless it is there. It stands as the audit says it was turned last, so that a
-/// deleted row does not let signals out.
+/// Creates the group's kill switch unless it exists. It is set as the audit last recorded it, so that
+/// deleting the row does not resume the delivery of signals.
 fn kill_switch(config: &SqliteConfig) -> Statement {
     const SQL: &str = "INSERT INTO coordinator_dispatch (group_id, paused_reason, paused_by, paused_ms, \
          changed_by, changed_from, changed_why) \
@@ -203,7 +203,7 @@ fn state(found: u32) -> Schema {
     }
 }
 
-/// The tables of a file of the current version.
+/// Tables of a file of the current version.
 const TABLES: [&str; 7] = [
     "coordinator_lease",
     "coordinator_member",
@@ -214,8 +214,8 @@ const TABLES: [&str; 7] = [
     "coordinator_schema",
 ];
 
-/// Refuses a file of the current version of which a table was dropped. The version says that there is nothing to
-/// migrate, and what was in the table cannot be made up.
+/// Refuses a file of the current version from which a table was dropped. By its version, there is nothing to
+/// migrate, and the lost content cannot be restored.
 async fn is_whole(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let mut missing = Vec::new();
     for table in TABLES {
@@ -236,7 +236,7 @@ async fn is_whole(path: &Path, connection: &mut SqliteConnection) -> Result<(), 
     )))
 }
 
-/// The version of the schema, 0 when there is none.
+/// The version of the schema; 0 if there is none.
 async fn version(path: &Path, connection: &mut SqliteConnection) -> Result<u32, StoreError> {
     if !exists(path, connection, "coordinator_schema").await? {
         return Ok(0);

@@ -1,4 +1,4 @@
-//! One connection to the file.
+//! [`Session`]: one connection to the file.
 
 use crate::config::{LOCK_WAIT_MIN, SqliteConfig};
 use crate::error::{is_busy, judge};
@@ -16,26 +16,28 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// KiB of pages each connection keeps: the working set is a few dozen pages, and three connections of a
-/// process that may take 25 MB are not to be noticed.
+/// Page cache of each connection, in KiB. The working set is a few dozen pages, and the process, which may
+/// use 25 MB, has three connections.
 const CACHE_KIB: u32 = 256;
-/// Prepared statements each connection keeps; the busiest has some thirty.
+/// Prepared statements that each connection keeps; the busiest connection has about thirty.
 const STATEMENTS_MAX: usize = 40;
-/// Bytes to which the write-ahead log is cut after a checkpoint, so that one burst does not keep its size.
+/// Size in bytes to which the write-ahead log is cut after a checkpoint, so that one burst does not keep its
+/// size.
 const LOG_BYTES_MAX: u32 = 4 << 20;
 
-/// How long SQLite itself waits for another connection's write before we ask again. Its pauses grow from 1
-/// to 100 ms, so under a flood of writes from elsewhere it asks ever more rarely; starting over keeps the
-/// pauses below 10 ms, and a renewal gets its turn. A dropped call holds up the next one no longer.
+/// How long SQLite itself waits for another connection's write before this module tries again. SQLite's
+/// pauses grow from 1 to 100 ms, so during constant writes by other processes it would try ever less often.
+/// Starting over keeps the pauses below 10 ms, so that a renewal gets its turn, and a dropped call does not
+/// delay the next one longer than this.
 const LOCK_ROUND: Duration = Duration::from_millis(10);
 const _: () = assert!(LOCK_ROUND.as_millis() < LOCK_WAIT_MIN.as_millis());
 
 /// A connection that is opened when it is first needed, and again after it failed.
 ///
-/// It runs single statements only, one at a time, in the order of the calls. A dropped future therefore
-/// leaves either nothing or a whole statement, which SQLite's thread finishes by itself: there is no
-/// transaction that could stay open. As with every lock, a caller must poll or drop what it began before
-/// it awaits another call: a future that is kept and not polled keeps the connection.
+/// It runs only single statements, one at a time, in the order of the calls. A dropped future therefore
+/// leaves either nothing or a whole statement, which SQLite's thread finishes: there is no transaction that
+/// could stay open. As with every lock, a caller must poll or drop a future before it awaits another call: a
+/// future that is kept and not polled keeps the connection.
 pub(crate) struct Session {
     path: PathBuf,
     options: SqliteConnectOptions,
@@ -44,7 +46,7 @@ pub(crate) struct Session {
     slot: Mutex<Slot>,
 }
 
-/// The connection and how many there were before it.
+/// The connection, and the number of connections before it.
 struct Slot {
     open: Option<Open>,
     openings: u64,
@@ -53,11 +55,11 @@ struct Slot {
 struct Open {
     connection: SqliteConnection,
     files: Identity,
-    /// Held as long as the connection: dropped after it.
+    /// Released after the connection is dropped.
     _lock: Lock,
 }
 
-/// What an answer came from: grows with every reconnection.
+/// The connection that gave an answer; grows with every reconnect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Opening(u64);
 
@@ -73,7 +75,7 @@ impl Session {
         }
     }
 
-    /// Runs a write and tells how many rows it changed (triggers not counted). It is durable then.
+    /// Runs a write. Returns how many rows it changed (triggers not counted), once the change is durable.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
         let mut slot = self.slot.lock().await;
         let give_up = Instant::now() + self.lock_wait;
@@ -92,14 +94,14 @@ impl Session {
 
     /// Runs a statement to its end and returns its rows.
     ///
-    /// Also for a write with RETURNING, and never `fetch_one` or `fetch_optional` for that: SQLite hands
-    /// out the rows before it commits, and those stop at the first row, so a commit that fails after it
-    /// (a full disk) would go unnoticed and an effect be acknowledged that is not there.
+    /// A write with RETURNING must use this too, and never `fetch_one` or `fetch_optional`: SQLite returns
+    /// the rows before it commits, and those methods stop at the first row, so a commit that fails after it
+    /// (a full disk) would go unnoticed and a missing effect would be acknowledged.
     pub(crate) async fn fetch(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
         self.fetch_from(statement).await.map(|(rows, _)| rows)
     }
 
-    /// As [`Self::fetch`], and which opening of the connection answered.
+    /// As [`Self::fetch`]; returns also which connection answered.
     pub(crate) async fn fetch_from(
         &self,
         statement: Statement,
@@ -120,8 +122,8 @@ impl Session {
         }
     }
 
-    /// Runs a read to its end and hands each row to `take`, a few at a time in memory, whatever their number. Stops at
-    /// the first error of `take`.
+    /// Runs a read to its end and passes each row to `take`. Only a few rows are in memory at a time. Stops
+    /// at the first error of `take`.
     pub(crate) async fn each(
         &self,
         statement: Statement,
@@ -152,8 +154,8 @@ impl Session {
         }
     }
 
-    /// Closes the connection, waiting for its thread; the last one of the machine folds the log into the
-    /// file. A later call opens it again.
+    /// Closes the connection and waits for its thread. The last connection on the machine moves the log into
+    /// the file. A later call opens the connection again.
     pub(crate) async fn close(&self) {
         if let Some(open) = self.slot.lock().await.open.take()
             && let Err(error) = open.connection.close().await
@@ -166,14 +168,14 @@ impl Session {
         let now = Identity::of(&self.path);
         if let Some(open) = &slot.open {
             if let Some(gone) = open.files.gone(now, &self.path) {
-                // A connection to a deleted or replaced file would go on working, and with it a leader that no other
-                // instance sees. It stays open, and with it the lock: no instance opens the files that are there now
-                // before all have left the old ones. The last one that is closed in order writes what `-wal` had into
-                // its file.
-                // `Corrupt`: it ends the term of a leader.
+                // A connection to a deleted or replaced file would continue to work, and so would a leader
+                // that no other instance sees. The connection stays open and keeps the lock: no instance
+                // opens the current files before all have left the old ones. The last connection that is
+                // closed in order writes the content of `-wal` into its file.
+                // `Corrupt` ends the term of a leader.
                 return Err(StoreError::Corrupt(self.lost.report(&gone)));
             } else if open.files != now {
-                // The file was turned to WAL since: the next connection has all three.
+                // The file was turned to WAL since: the next connection has all three files.
                 slot.open = None;
             }
         }
@@ -199,7 +201,7 @@ impl Session {
         }
     }
 
-    /// `None` when the last other connection was closed in the middle of it, and its files with it.
+    /// `None` if the last other connection was closed during the call, and its files were deleted with it.
     async fn try_open(&self) -> Result<Option<Open>, StoreError> {
         let mut lock = lock(&self.path, self.lock_wait).await?;
         refuse_other_names(&self.path)?;
@@ -219,8 +221,8 @@ impl Session {
         Ok(agrees.then_some(Open { connection, files, _lock: lock }))
     }
 
-    /// The answer rests on files that are still there. Otherwise what was written may be lost with them, so nothing is
-    /// acknowledged.
+    /// Checks that the files behind an answer still exist. Otherwise a write may be lost with them, so it is
+    /// not acknowledged.
     fn kept(&self, slot: &Slot) -> Result<(), StoreError> {
         let gone = slot.open.as_ref().and_then(|open| open.files.gone(Identity::of(&self.path), &self.path));
         gone.map_or(Ok(()), |gone| Err(StoreError::Unknown(self.lost.report(&gone))))
@@ -229,7 +231,7 @@ impl Session {
     fn judged<T>(&self, slot: &mut Slot, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
         result.map_err(|error| {
             if !is_busy(&error) {
-                // Whatever it was, a fresh connection does not carry it on.
+                // A new connection is free of the failure, whatever it was.
                 slot.open = None;
             }
             judge(&self.path, &error)
@@ -237,7 +239,8 @@ impl Session {
     }
 }
 
-/// The lock of a connection that is about to be opened. Waits while another process opens or closes the files.
+/// Acquires the lock of a connection before it is opened. Waits while another process opens or closes the
+/// files.
 pub(crate) async fn lock(path: &Path, patience: Duration) -> Result<Lock, StoreError> {
     let give_up = Instant::now() + patience;
     loop {
@@ -256,15 +259,15 @@ pub(crate) async fn lock(path: &Path, patience: Duration) -> Result<Lock, StoreE
     }
 }
 
-/// How every connection is opened.
+/// Options with which every connection is opened.
 pub(crate) fn options(path: &Path, lock_wait: Duration) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         // Only the migration creates the file: an instance that lost it must not start a new history.
         .create_if_missing(false)
         .busy_timeout(lock_wait)
-        // FULL: every commit is on the disk before it is acknowledged. With less, a grant or an accepted
-        // signal could vanish with the power, and a second leader or a lost signal would be the price.
+        // FULL: every commit is on the disk before it is acknowledged. Otherwise a power failure could remove
+        // a grant or an accepted signal, and so cause a second leader or a lost signal.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .pragma("cache_size", format!("-{CACHE_KIB}"))
@@ -273,7 +276,7 @@ pub(crate) fn options(path: &Path, lock_wait: Duration) -> SqliteConnectOptions 
         .disable_statement_logging()
 }
 
-/// Opens the file and refuses another application's.
+/// Opens the file and refuses one of another application.
 pub(crate) async fn connect(
     path: &Path,
     options: &SqliteConnectOptions,
@@ -292,7 +295,7 @@ mod tests {
     use sqlx::Row;
 
     #[tokio::test]
-    async fn every_connection_is_as_the_promises_need_it() {
+    async fn every_connection_has_the_required_settings() {
         let directory = tempfile::tempdir().unwrap();
         let config = SqliteConfig::sample(directory.path());
         assert_eq!(migrate(&config, Migrate::Apply).await, Ok(Schema::Current));

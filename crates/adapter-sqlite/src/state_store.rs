@@ -1,4 +1,4 @@
-//! The store: three connections, and the port on them.
+//! [`SqliteStore`]: three connections, and the ports on them.
 
 use crate::config::SqliteConfig;
 use crate::fence::TIMELINE;
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::id::{InstanceId, Nonce};
 use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
-use domain::member::{Heartbeat, Member, MemberSeen, Term};
+use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
     Renewal, Schema, StateStore, StepDown, StoreError,
@@ -18,14 +18,14 @@ use domain::recovery::PortfolioRows;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// One process's store for one group. Nothing is opened before it is needed.
+/// Both ports of one process for one group; connections open when they are needed.
 ///
-/// Implements [`StateStore`] and [`domain::ports::SignalLedger`]. Three connections: the lease has its
-/// own, so that neither a page nor the ledger ever stands before a renewal; everything else shares the
-/// second (SQLite writes one after the other in any case); the third only reads what has changed.
+/// Implements [`StateStore`] and [`domain::ports::SignalLedger`]. The lease has a separate connection, so
+/// that neither a page nor the ledger ever delays a renewal. Everything else shares the second connection
+/// (SQLite serialises writes in any case). The third only reads what has changed.
 ///
-/// Calls on one connection take turns: poll or drop a call before awaiting the next one. Every call may
-/// be dropped at any point; what it was writing is then written as a whole or not at all.
+/// Calls on one connection take turns: poll or drop a call before awaiting the next one. Every call may be
+/// dropped at any point; what it was writing is then written as a whole or not at all.
 pub struct SqliteStore {
     pub(crate) config: SqliteConfig,
     election: Session,
@@ -34,16 +34,16 @@ pub struct SqliteStore {
     of_row: Reader,
     of_signals: Reader,
     /// Whether this process has written its line of the instance table.
-    beaten: AtomicBool,
-    /// How far the lease row has come, by what was acknowledged.
+    written_before: AtomicBool,
+    /// The seq that the lease has reached according to acknowledged writes.
     reached: Mutex<Reached>,
 }
 
 impl SqliteStore {
-    /// A store that opens its file when it is first used.
+    /// Creates the store; it opens its file at first use.
     pub fn new(mut config: SqliteConfig) -> Self {
-        // The same file for good, whatever becomes of the working directory; and SQLite takes a name
-        // such as `file:x` or `:memory:` for something else than a path.
+        // An absolute path names the same file even if the working directory changes. In addition, SQLite
+        // does not treat a name such as `file:x` or `:memory:` as a path.
         config.path = std::path::absolute(&config.path).unwrap_or(config.path);
         let lost = Arc::default();
         Self {
@@ -52,27 +52,27 @@ impl SqliteStore {
             watch: Watch::new(&config, &lost),
             of_row: Reader::of(Subject::Lease),
             of_signals: Reader::of(Subject::Signals),
-            beaten: AtomicBool::new(false),
+            written_before: AtomicBool::new(false),
             reached: Mutex::default(),
             config,
         }
     }
 
-    /// Closes every connection. The last process to do so folds the log into the file, which then is
-    /// all there is to copy. A call that comes later opens its connection again.
+    /// Closes every connection. The last process to do so moves the log into the file, which is then complete
+    /// for a copy. A later call opens its connection again.
     pub async fn close(&self) {
         self.watch.close().await;
         self.work.close().await;
         self.election.close().await;
     }
 
-    /// The seq that the row has reached for certain under this token.
+    /// The seq that the lease has certainly reached under this token.
     pub(crate) fn reached(&self, token: &Token) -> Seq {
         self.known().of(token)
     }
 
     fn known(&self) -> MutexGuard<'_, Reached> {
-        // It is whole after every change.
+        // The value is whole after every change.
         self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -136,7 +136,7 @@ impl LeaseStore for SqliteStore {
 impl MemberStore for SqliteStore {
     async fn heartbeat(&self, member: &Member) -> Result<Heartbeat, StoreError> {
         let written = members::heartbeat(&self.work, &self.config.identity.group, member).await?;
-        let before = self.beaten.swap(true, Ordering::Relaxed);
+        let before = self.written_before.swap(true, Ordering::Relaxed);
         Ok(written.judged(member.nonce, before))
     }
 
@@ -152,8 +152,8 @@ impl MemberStore for SqliteStore {
         members::history(&self.work, &self.config.identity.group, limit).await
     }
 
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
-        members::forgot_ms(&self.work, &self.config.identity.group).await
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        members::lease(&self.work, &self.config).await
     }
 }
 

@@ -1,4 +1,5 @@
-//! Values read back from the file, which anybody may have written.
+//! Values read from the file, which any process may have written: each is checked, and an error names the
+//! column.
 
 use domain::id::{ClaimId, InstanceId, Nonce};
 use domain::ports::StoreError;
@@ -7,8 +8,8 @@ use sqlx::sqlite::SqliteRow;
 use std::fmt;
 use std::time::Duration;
 
-/// Longest free text (a reason, a host, an address) that is kept or read back, in characters. The SQL
-/// cuts it, so that megabytes never leave the file.
+/// Longest free text (a reason, a host, an address) that is written or read, in characters. The SQL cuts it,
+/// so that megabytes are never read.
 pub(crate) const TEXT_LEN_MAX: i64 = 256;
 
 /// Milliseconds since 1970 by SQLite's clock, the same value throughout one statement.
@@ -18,15 +19,15 @@ macro_rules! now_ms {
     };
 }
 
-/// The same instant for people.
+/// The same instant as text.
 macro_rules! now_text {
     () => {
         "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
     };
 }
 
-/// A text column, cut to so many bytes when it has more, so that megabytes never leave the file. `substr` of a
-/// text would end at a NUL character, and of an empty blob it is NULL.
+/// A text column, cut to `$max` bytes, so that megabytes are never read. `substr` of a text would end at a
+/// NUL character, and of an empty blob it is NULL.
 macro_rules! bytes {
     ($column:literal, $max:literal) => {
         concat!(
@@ -48,13 +49,13 @@ macro_rules! bytes {
 
 pub(crate) use {bytes, now_ms, now_text};
 
-/// As the file keeps LEADER_TTL: whole milliseconds, rounded up, because others wait for what is stored
-/// and must not wait too short.
+/// LEADER_TTL as it is stored: whole milliseconds, rounded up, because other instances wait for the stored
+/// value and must not wait too short.
 pub(crate) fn millis_up(ttl: Duration) -> i64 {
     i64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
 }
 
-/// A row, and the table to name when a value in it cannot be.
+/// A row, and the table that an error about one of its values names.
 pub(crate) struct Stored<'r> {
     row: &'r SqliteRow,
     table: &'static str,
@@ -65,7 +66,7 @@ impl<'r> Stored<'r> {
         Self { row, table }
     }
 
-    /// A whole number in the range of `T`; NULL is not one.
+    /// A whole number in the range of `T`; NULL is an error.
     pub(crate) fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, StoreError> {
         self.maybe_number(column)?.ok_or_else(|| self.corrupt(column, "is NULL"))
     }
@@ -93,12 +94,12 @@ impl<'r> Stored<'r> {
         }
     }
 
-    /// A text; NULL is not one.
+    /// A text; NULL is an error.
     pub(crate) fn text(&self, column: &'static str) -> Result<String, StoreError> {
         self.maybe_text(column)?.ok_or_else(|| self.corrupt(column, "is NULL"))
     }
 
-    /// A text or NULL. Bytes that are no UTF-8 become the replacement character.
+    /// A text or NULL. Bytes that are not UTF-8 become the replacement character.
     pub(crate) fn maybe_text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
         let Ok(bytes) = self.row.try_get::<Option<Vec<u8>>, _>(column) else {
             return Err(self.corrupt(column, "is not a text"));
@@ -106,7 +107,7 @@ impl<'r> Stored<'r> {
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    /// A text to the byte; bytes that are no UTF-8 are not one.
+    /// A text without any change; bytes that are not UTF-8 are an error.
     pub(crate) fn exact(&self, column: &'static str) -> Result<String, StoreError> {
         let Ok(bytes) = self.row.try_get::<Option<Vec<u8>>, _>(column) else {
             return Err(self.corrupt(column, "is not a text"));
@@ -115,12 +116,12 @@ impl<'r> Stored<'r> {
         String::from_utf8(bytes).map_err(|_| self.corrupt(column, "is not UTF-8"))
     }
 
-    /// An instance's id, made fit to be shown.
+    /// An instance's id, sanitised for display.
     pub(crate) fn instance(&self, column: &'static str) -> Result<InstanceId, StoreError> {
         self.text(column).map(|text| InstanceId::from_stored(&text))
     }
 
-    /// A claim, in exactly the form in which it is written: statements compare it as text.
+    /// A claim in exactly the form in which it is written, because statements compare it as text.
     pub(crate) fn claim(&self, column: &'static str) -> Result<ClaimId, StoreError> {
         let text = self.text(column)?;
         u128::from_str_radix(&text.replace('-', ""), 16)
@@ -140,7 +141,7 @@ impl<'r> Stored<'r> {
             .ok_or_else(|| self.corrupt(column, "is not 24 hexadecimal digits"))
     }
 
-    /// The fault in that column.
+    /// The error that names the column.
     pub(crate) fn corrupt(&self, column: &'static str, fault: impl fmt::Display) -> StoreError {
         StoreError::Corrupt(format!("{}.{column} {fault}", self.table))
     }

@@ -1,16 +1,17 @@
-//! Hints: did another process write to the lease, or to the signals?
+//! Hints: whether another process wrote to the lease or to the signals.
 //!
-//! SQLite cannot call another process, the kernel can: it tells who watches a directory (inotify) that a file in it
-//! was written. That comes a moment too early, as a writer syncs what it wrote before others see its commit. So a
-//! waiter looks at once, and again after pauses that double until the next write. A look costs a glance into shared
-//! memory: has any other connection committed since this one last asked (`PRAGMA data_version`)? It is asked on a
-//! connection which itself never writes: nobody waits, nobody asks, and no task runs in the background. What
-//! changed while nobody waited is still changed at the next question, so no hint is lost.
+//! SQLite cannot notify another process, but the kernel can: it reports to a process that watches a directory
+//! (inotify) that a file in it was written. The report comes a moment too early, because a writer syncs
+//! before others see its commit. So a waiter polls at once, and again after pauses that double until the next
+//! write. A poll reads only shared memory: has any other connection committed since this one last polled
+//! (`PRAGMA data_version`)? It uses a connection that itself never writes. While no caller waits, no poll
+//! happens, and no task runs in the background. A change that happens in that time is found by the next poll,
+//! so no hint is lost.
 //!
 //! Most commits are heartbeats, which concern neither the election nor the dispatcher. After a commit the
-//! process therefore reads two marks, once for all its waiters and at most once per [`REST`]: the lease, and the
-//! number of the group's last audit line. Triggers write an audit line for every change of a signal and of the kill
-//! switch. A waiter wakes only when its own mark changed.
+//! process therefore reads two marks, once for all its waiters and at most once per [`REST`]: the lease, and
+//! the number of the group's last audit line. Triggers write an audit line for every change of a signal and
+//! of the kill switch. A waiter wakes only when its own mark changed.
 
 use crate::config::SqliteConfig;
 use crate::lost_files::LostFiles;
@@ -30,28 +31,31 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// The shortest time between two reads of the marks: 200 reads a second at most, however many commits there are.
+/// Shortest time between two reads of the marks: at most 200 reads a second, however many commits there are.
 /// The read after a quiet time is immediate, so only a busy ledger waits, and no longer than a sync takes.
 const REST: Duration = Duration::from_millis(5);
-/// Both marks. Either is NULL when its row is missing; a text of any size in the row costs a bounded answer.
+/// Reads both marks. Either is NULL if its row is missing. A text of any size in the row has an answer of
+/// bounded size.
 const MARKS: &str = "SELECT \
      (SELECT format('%s %s %s %s %s %s', tl, epoch, substr(claim, 1, 37), seq, released, \
                     quote(substr(CAST(resign AS TEXT), 1, ?2))) \
         FROM coordinator_lease WHERE group_id = ?1) AS lease, \
      (SELECT max(number) FROM coordinator_audit WHERE group_id = ?1) AS signals";
-/// Between the first look after a write and the second: about the time a disk takes to sync.
+/// Pause between the first poll after a write and the second: about the time that a disk takes to sync.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
-/// Between two looks while nobody writes: what the kernel did not tell is noticed so late.
+/// Longest pause between two polls while no process writes. A change that the kernel did not report is
+/// noticed after this time.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// The same where the kernel tells nothing, as its limit of watches is reached: fifty looks a second cost about a
-/// hundredth of a core.
-const PAUSE_UNTOLD: Duration = Duration::from_millis(20);
-/// How long it waits after a failure: the file may be away for hours, and hints only make things fast.
+/// Pause between two polls if the kernel reports nothing, because its limit of watches is reached. Fifty
+/// polls a second use about a hundredth of a core.
+const PAUSE_UNREPORTED: Duration = Duration::from_millis(20);
+/// Pause after a failure. The file may be missing for hours, and hints only make reactions faster.
 const RETRY: Duration = Duration::from_secs(1);
-/// Of events at once. What they say does not matter, so one that is cut off does not either.
+/// Bytes of events that are read at once. Their content does not matter, so one that is cut off does not
+/// matter either.
 const EVENTS_BYTES: usize = 4096;
 
-/// The watch on one file.
+/// Watches one file for several waiters.
 pub(crate) struct Watch {
     session: Session,
     directory: PathBuf,
@@ -65,13 +69,13 @@ struct Last {
     /// The commit whose marks these are; `None` before the first read.
     found: Option<(Opening, i64)>,
     opening: Option<Opening>,
-    /// When the marks were read; `None` before the first time.
+    /// Time at which the marks were read; `None` before the first read.
     read_at: Option<Instant>,
     lease: Mark<String>,
     signals: Mark<i64>,
 }
 
-/// One mark, and how often it changed.
+/// One mark, and the number of its changes.
 struct Mark<T> {
     value: Option<T>,
     news: u64,
@@ -84,7 +88,7 @@ impl<T> Default for Mark<T> {
 }
 
 impl<T: PartialEq> Mark<T> {
-    /// Counts `value` if it differs, or if the connection is new and cannot say what it missed.
+    /// Counts `value` if it differs, or if the connection is new and may have missed a change.
     fn set(&mut self, value: Option<T>, opening: Option<Opening>, now: Opening) {
         if opening != Some(now) || self.value != value {
             self.value = value;
@@ -96,18 +100,18 @@ impl<T: PartialEq> Mark<T> {
 /// The subject of a reader's hints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// The lease row, for the election.
+    /// The lease, for the election.
     Lease,
     /// The signals and the kill switch, for the dispatcher.
     Signals,
 }
 
-/// One kind of waiter. Two waiters of one kind share the news: one of them gets it.
+/// One kind of waiter. If two waiters of one kind wait, one of them receives the hint.
 pub(crate) struct Reader {
     subject: Subject,
-    /// How many changes of the subject it has returned.
+    /// Number of changes of the subject that it has returned.
     seen: sync::Mutex<u64>,
-    /// Not shared, as one reader's events are not another's. `None` until it can be had.
+    /// Not shared, because one reader's events are not another's. `None` until the kernel grants a watch.
     writes: Mutex<Option<Writes>>,
 }
 
@@ -116,9 +120,9 @@ impl Reader {
         Self { subject, seen: sync::Mutex::default(), writes: Mutex::default() }
     }
 
-    /// Whether `news` is new to it; marks it as seen.
+    /// Whether `news` is new to this reader; marks it as seen.
     fn see(&self, news: u64) -> bool {
-        // Nothing can panic while it is held: a poisoned value is whole.
+        // Nothing can panic while the lock is held: a poisoned value is whole.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = *seen < news;
         *seen = news.max(*seen);
@@ -126,20 +130,20 @@ impl Reader {
     }
 }
 
-/// The kernel's word of what is written in one directory.
+/// The kernel's reports of writes in one directory.
 struct Writes(AsyncFd<OwnedFd>);
 
 impl Writes {
     fn of(directory: &Path) -> io::Result<Self> {
         let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         inotify::add_watch(&watch, directory, WatchFlags::MODIFY | WatchFlags::CREATE)?;
-        // Its successor is an unsafe function whose demand (the descriptor stays what it is while it is registered)
-        // an `OwnedFd` that never leaves this type keeps.
+        // The replacement is an unsafe function. It requires that the descriptor stays the same while it is
+        // registered, which holds for an `OwnedFd` that never leaves this type.
         #[allow(deprecated)]
         AsyncFd::with_interest(watch, Interest::READABLE).map(Self)
     }
 
-    /// Resolves when something was written since the last time. Cancellation safe.
+    /// Resolves when a process has written since the last call. Cancellation safe.
     async fn next(&self) -> io::Result<()> {
         let mut events = [0; EVENTS_BYTES];
         let read = |watch: &OwnedFd| Ok(rustix::io::read(watch, &mut events)?);
@@ -157,16 +161,16 @@ impl Watch {
         }
     }
 
-    /// Resolves when `reader` has not yet seen a change of its subject, or a new connection, which
-    /// cannot say what it missed. The first call of a reader therefore resolves at once.
+    /// Resolves when `reader` has not yet seen a change of its subject, or after a reconnect, which may have
+    /// missed a change. The first call of a reader therefore resolves at once.
     ///
-    /// Cancellation safe: nothing is marked as told before it is returned.
+    /// Cancellation safe: a change is marked as seen only when it is returned.
     pub(crate) async fn next(&self, reader: &Reader) {
         // Two waiters of one kind take turns at the kernel's events.
         let mut writes = reader.writes.lock().await;
         let mut pause = PAUSE_MIN;
         loop {
-            // Before the look: what is written after it is told.
+            // The watch must exist before the poll, so that it reports every later write.
             if writes.is_none() {
                 *writes = Writes::of(&self.directory)
                     .inspect_err(
@@ -174,7 +178,7 @@ impl Watch {
                     )
                     .ok();
             }
-            match self.look(reader.subject).await {
+            match self.poll(reader.subject).await {
                 Ok(news) if reader.see(news) => return,
                 Ok(_) => pause = self.wait(&mut writes, pause).await,
                 Err(error) => {
@@ -185,18 +189,18 @@ impl Watch {
         }
     }
 
-    /// Waits for a write, at most for `pause`. Returns the next pause.
+    /// Waits for a write, for at most `pause`. Returns the next pause.
     async fn wait(&self, writes: &mut Option<Writes>, pause: Duration) -> Duration {
         let Some(kernel) = writes else {
-            sleep(PAUSE_UNTOLD).await;
-            return PAUSE_UNTOLD;
+            sleep(PAUSE_UNREPORTED).await;
+            return PAUSE_UNREPORTED;
         };
         match timeout(pause, kernel.next()).await {
             Ok(Ok(())) => PAUSE_MIN,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "the watch on the database's directory ended");
                 *writes = None;
-                PAUSE_UNTOLD
+                PAUSE_UNREPORTED
             }
             Err(_) => PAUSE_MAX.min(pause * 2),
         }
@@ -206,15 +210,16 @@ impl Watch {
         self.session.close().await;
     }
 
-    /// How often the subject changed. Reads the marks only after a commit, and never twice within [`REST`].
-    async fn look(&self, subject: Subject) -> Result<u64, StoreError> {
+    /// The number of changes of the subject. Reads the marks only after a commit, and never twice within
+    /// [`REST`].
+    async fn poll(&self, subject: Subject) -> Result<u64, StoreError> {
         let mut last = self.last.lock().await;
         if let Some(at) = last.read_at {
             sleep_until(at + REST).await;
         }
         let (rows, opening) = self.session.fetch_from(Statement::new("PRAGMA data_version")).await?;
         let version = rows.first().and_then(|row| row.try_get::<i64, _>(0).ok()).unwrap_or_default();
-        // The number means something on its own connection only.
+        // The number is only comparable on its own connection.
         if last.found != Some((opening, version)) {
             self.read_marks(&mut last, (opening, version)).await?;
         }
@@ -224,7 +229,7 @@ impl Watch {
         })
     }
 
-    /// Reads the marks of `found` or of a later commit, after which they are read once more.
+    /// Reads the marks of the commit `found` or of a later one; in that case they are read once more.
     async fn read_marks(&self, last: &mut Last, found: (Opening, i64)) -> Result<(), StoreError> {
         let statement = Statement::new(MARKS).bind(self.group.clone()).bind(TEXT_LEN_MAX);
         last.read_at = Some(Instant::now());
@@ -246,11 +251,11 @@ mod tests {
     use std::task::Poll;
     use tokio::task::yield_now;
 
-    /// Whether the kernel has something to tell by now.
-    async fn told(writes: &Writes) -> bool {
-        let mut told = std::pin::pin!(writes.next());
+    /// Whether the kernel has a report by now.
+    async fn reported(writes: &Writes) -> bool {
+        let mut reported = std::pin::pin!(writes.next());
         for _ in 0..10 {
-            if std::future::poll_fn(|context| Poll::Ready(told.as_mut().poll(context))).await.is_ready() {
+            if std::future::poll_fn(|context| Poll::Ready(reported.as_mut().poll(context))).await.is_ready() {
                 return true;
             }
             yield_now().await;
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_kernel_tells_of_a_commit_and_not_of_looks() {
+    async fn the_kernel_reports_a_commit_and_not_a_poll() {
         let directory = tempfile::tempdir().expect("a directory");
         let config = SqliteConfig::sample(directory.path());
         crate::schema::migrate(&config, Migrate::Apply).await.expect("a file");
@@ -268,13 +273,13 @@ mod tests {
             || session.execute(Statement::new("UPDATE coordinator_schema SET version = version + 1"));
         commit().await.expect("a commit");
         let watch = Watch::new(&config, &Arc::default());
-        watch.look(Subject::Lease).await.expect("a look opens the connection");
+        watch.poll(Subject::Lease).await.expect("a poll opens the connection");
         let writes = Writes::of(directory.path()).expect("the kernel watches");
         for _ in 0..3 {
-            watch.look(Subject::Lease).await.expect("a look");
+            watch.poll(Subject::Lease).await.expect("a poll");
         }
-        assert!(!told(&writes).await, "a look is no write, or waiters would wake themselves");
+        assert!(!reported(&writes).await, "a poll writes nothing, or waiters would wake themselves");
         commit().await.expect("a commit");
-        timeout(PATIENCE, writes.next()).await.expect("the commit is told").expect("the watch lives");
+        timeout(PATIENCE, writes.next()).await.expect("the commit is reported").expect("the watch lives");
     }
 }

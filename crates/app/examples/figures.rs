@@ -1,7 +1,7 @@
-//! The figures of the README, measured on real processes and real stores: `cargo xtask bench`.
+//! Measures the figures of the README on real processes and real stores: `cargo xtask bench`.
 //!
-//! Takes the path of the binary to be measured. Prints each figure with its limit and the ratio to it; it
-//! judges nothing and asserts nothing, because machines differ and are noisy.
+//! The argument is the path of the binary to measure. It prints each figure with its limit and the ratio to
+//! it. It judges and asserts nothing, because machines differ and measurements vary.
 
 use adapter_postgres::{PostgresConfig, PostgresStore};
 use contract::event::EventKind;
@@ -21,15 +21,15 @@ use testkit::proxy::{Direction, Mode, Proxy};
 
 /// LEADER_TTL of the failovers: short, because each waits for it.
 const TTL: Duration = Duration::from_secs(2);
-/// LEADER_TTL of the steady state, as the promise names it.
+/// LEADER_TTL of the steady state, as in the promise.
 const TTL_STEADY: Duration = Duration::from_secs(5);
 const STEADY: Duration = Duration::from_secs(30);
 const CRASHES: usize = 15;
 const HANDOVERS: usize = 15;
 const CUTS: usize = 5;
-/// For what has to happen at all.
+/// Timeout of every wait.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Two heartbeats: every follower has seen a renewal of the leader that is killed next.
+/// Two heartbeats: every standby instance has read a renewal of the leader that is killed next.
 const SETTLE: Duration = Duration::from_millis(1500);
 
 fn main() {
@@ -51,20 +51,20 @@ fn main() {
     steady(&program, &redis, &postgres, &runtime);
 }
 
-/// Three instances, and which of them leads.
+/// Three instances and their stores.
 struct Group {
     launch: Launch,
     members: Vec<Coordinator>,
     arguments: Vec<String>,
     program: PathBuf,
-    /// The group's name in the stores.
+    /// Name of the group in the stores.
     name: String,
 }
 
 impl Group {
     fn new(program: &Path, redis: &Redis, database: &str, ttl: Duration) -> Self {
         let ttl = format!("{}ms", ttl.as_millis());
-        // Every database is new, so one prefix for all would still be another group's ticket.
+        // Every database is new, so with one prefix for all, the ticket would still belong to another group.
         let name = database.rsplit('/').next().unwrap_or("figures").to_owned();
         let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
         let redis = redis.url();
@@ -90,19 +90,19 @@ impl Group {
         Self { launch, members, arguments, program: program.to_owned(), name: name.to_owned() }
     }
 
-    /// The place of the one that answers 200 on /leader.
+    /// The index of the instance that answers 200 on /leader.
     fn leader(&self) -> usize {
         loop {
             let leads = |member: &Coordinator| member.get("/leader").is_ok_and(|answer| answer.status == 200);
             if let Some(place) = self.members.iter().position(leads) {
                 return place;
             }
-            // Measured by the events, not by this look.
+            // The events are measured, not this poll.
             sleep(Duration::from_millis(20));
         }
     }
 
-    /// The first to lead after `after`, and since when.
+    /// The first instance to lead after `after`; returns the begin of its term.
     fn next_lead(&mut self, after: u64) -> u64 {
         let place = self.leader();
         let events = self.members[place].record().events;
@@ -128,7 +128,7 @@ fn crashes(name: &str, group: &mut Group) {
         fresh.wait_for(EventKind::Ready, PATIENCE);
         group.members.push(fresh);
     }
-    tell(name, &mut past, "ms", 15.0);
+    print(name, &mut past, "ms", 15.0);
 }
 
 fn handovers(group: &mut Group) {
@@ -148,10 +148,11 @@ fn handovers(group: &mut Group) {
         let next = group.next_lead(resigned.t);
         gaps.push(ms(next - resigned.t));
     }
-    tell("handover, Redis + PostgreSQL", &mut gaps, "ms", 5.0);
+    print("handover, Redis + PostgreSQL", &mut gaps, "ms", 5.0);
 }
 
-/// A leader that is cut off from PostgreSQL: from the end of its belief to the beginning of the next.
+/// Cuts a leader off from PostgreSQL, and measures from the end of its valid lease to the begin of the next
+/// term.
 fn cuts(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::runtime::Runtime) {
     let mut gaps = Vec::new();
     let mut accepted = 0;
@@ -173,13 +174,13 @@ fn cuts(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::run
     }
     gaps.sort_by(f64::total_cmp);
     println!(
-        "leader cut off from PostgreSQL: its successor appeared {:.1} ms (least of {CUTS}) after it had stopped believing",
+        "leader cut off from PostgreSQL: its successor appeared {:.1} ms (least of {CUTS}) after its valid lease had ended",
         gaps[0]
     );
     println!("effects sent under the token of such a leader: {accepted} of {CUTS} accepted");
 }
 
-/// The fencing token in the lease row.
+/// The fencing token of the lease.
 async fn token(database: &str, group: &str) -> Token {
     let query = format!(
         "select tl || ' ' || epoch || ' ' || claim from coordinator_lease where group_id = '{group}'"
@@ -193,7 +194,7 @@ async fn token(database: &str, group: &str) -> Token {
     Token { timeline, epoch, claim }
 }
 
-/// Whether the database accepts an effect under `token`: the claim of a signal that waits.
+/// Whether the database accepts an effect under `token`: the claim of a waiting signal.
 async fn effect(database: &str, group: &str, token: &Token) -> bool {
     let identity = Identity {
         group: GroupId::parse(group).expect("an id"),
@@ -218,7 +219,7 @@ fn steady(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::r
     let before = (requests(redis), statements(&group));
     sleep(STEADY);
     let after = (requests(redis), statements(&group));
-    // A float holds any number of requests that fits into half a minute.
+    // A float represents any number of requests in half a minute.
     #[allow(clippy::cast_precision_loss, reason = "small numbers")]
     let rate = |before: u64, after: u64| (after - before) as f64 / STEADY.as_secs_f64() / 3.0;
     one("steady state, requests to Redis", rate(before.0, after.0), "a second and instance", 1.0);
@@ -227,7 +228,7 @@ fn steady(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::r
     one("resident memory, the largest of three", resident, "MB", 25.0);
 }
 
-/// Requests that Redis was sent: scripts and pings. What a script calls is not a request.
+/// Requests that Redis received: scripts and pings. Commands inside a script are not requests.
 fn requests(redis: &Redis) -> u64 {
     let Reply::Value(text) = redis.command(&["INFO", "commandstats"]) else { panic!("INFO answers a text") };
     let text = String::from_utf8_lossy(&text).into_owned();
@@ -238,8 +239,8 @@ fn requests(redis: &Redis) -> u64 {
     text.lines().filter_map(calls).sum()
 }
 
-/// Statements that PostgreSQL was sent, by the instances' own count of syncs, and a heartbeat every LEADER_TTL.
-/// (The server's transaction counter also counts the notifications it delivers.)
+/// Statements that PostgreSQL received: the instances' own count of syncs, and a heartbeat every LEADER_TTL.
+/// (The server's transaction counter also counts the notifications that it delivers.)
 fn statements(group: &Group) -> u64 {
     let syncs = |member: &Coordinator| {
         let text = member.get("/metrics").expect("it listens").body;
@@ -250,7 +251,7 @@ fn statements(group: &Group) -> u64 {
     group.members.iter().map(|member| syncs(member) + uptime).sum()
 }
 
-/// Since this process started.
+/// Time since this process started.
 fn now() -> Duration {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     START.get_or_init(std::time::Instant::now).elapsed()
@@ -258,7 +259,7 @@ fn now() -> Duration {
 
 fn resident_mb(member: &Coordinator) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", member.pid())).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells it");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel reports it");
     let kilobytes: f64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
     kilobytes / 1024.0
 }
@@ -267,12 +268,12 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).expect("a short time")
 }
 
-#[allow(clippy::cast_precision_loss, reason = "for a person")]
+#[allow(clippy::cast_precision_loss, reason = "for a operator")]
 fn ms(nanos: u64) -> f64 {
     nanos as f64 / 1e6
 }
 
-fn tell(name: &str, values: &mut [f64], unit: &str, limit: f64) {
+fn print(name: &str, values: &mut [f64], unit: &str, limit: f64) {
     values.sort_by(f64::total_cmp);
     let median = values[values.len() / 2];
     let (least, most) = (values[0], values[values.len() - 1]);

@@ -1,13 +1,13 @@
-//! What everybody writes: `SET key id NX PX ttl`, a task that renews, a flag that the work looks at.
+//! The usual pattern: `SET key id NX PX ttl`, a task that renews, and a flag that the work reads.
 //!
-//! Not a straw man. The renewal compares before it extends, in a script; the flag falls when the renewal is
-//! refused, and when the lease that was granted last has run out; every request has a limit; the flag is asked
-//! before a signal is read and again before it is sent; a mark that could not be set is set again and not
-//! forgotten. What it lacks is a token that the database checks, and a claim before the order is sent, and
-//! that shows when a process stands still, when Redis forgets, and when a process dies in between.
+//! It is a fair implementation. The renewal compares before it extends, in a script. The flag is cleared when
+//! the renewal is refused, and when the last granted lease has expired. Every request has a timeout. The flag
+//! is read before a signal is read and again before it is sent. A mark that could not be set is set again and
+//! not forgotten. It lacks a token that the database checks, and a claim before the order is sent. That shows
+//! when a process stops, when Redis loses data, and when a process dies in between.
 //!
-//! `cargo xtask chaos` runs it under the faults that the coordinator goes through. Its arguments are the
-//! coordinator's, as far as it has a use for them.
+//! `cargo xtask chaos` runs it under the same faults as the coordinator. Its arguments are those of the
+//! coordinator that it needs.
 
 use clap::Parser;
 use fred::clients::Client;
@@ -29,9 +29,9 @@ const RENEW: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then
     return redis.call('PEXPIRE', KEYS[1], ARGV[2]) else return 0 end";
 const NEXT: &str = "SELECT id FROM naive_signal WHERE NOT done ORDER BY arrival LIMIT 1";
 const MARK: &str = "UPDATE naive_signal SET done = true WHERE id = $1";
-/// From "nothing to do" to the next look.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// From one attempt to connect to the next, in milliseconds.
+/// Pause between two polls if there is nothing to do.
+const POLL_AGAIN: Duration = Duration::from_millis(20);
+/// Pause between two attempts to connect, in milliseconds.
 const RECONNECT_MS: u32 = 100;
 
 /// The coordinator's arguments.
@@ -55,7 +55,7 @@ struct Arguments {
     group: String,
     #[arg(long)]
     instance_id: String,
-    /// Where orders go
+    /// File for the orders
     #[arg(long, env = "COORDINATOR_TEST_BROKER")]
     broker: PathBuf,
 }
@@ -68,7 +68,7 @@ fn millis(text: &str) -> Result<Duration, String> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
-    tell("ready");
+    print_event("ready");
     let until = Arc::new(Mutex::new(Instant::now()));
     let (url, limit) = (arguments.postgres.clone(), arguments.leader_ttl);
     let database = Database { url, limit, connection: None };
@@ -79,13 +79,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Takes the key when it is free, and keeps it. Runs for ever.
+/// Acquires the key when it is free, and renews it. Runs for ever.
 async fn elect(arguments: &Arguments, until: &Mutex<Instant>) -> Result<(), fred::error::Error> {
     let ttl = arguments.leader_ttl;
     let performance = PerformanceConfig { default_command_timeout: ttl / 3, ..PerformanceConfig::default() };
     let policy = ReconnectPolicy::new_constant(0, RECONNECT_MS);
     let client = Client::new(Config::from_url(&arguments.redis)?, Some(performance), None, Some(policy));
-    // It connects again by itself, for ever.
+    // The client reconnects automatically, for ever.
     let _connection = client.connect();
     let key = format!("naive:{}:leader", arguments.group);
     let px = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
@@ -103,37 +103,38 @@ async fn elect(arguments: &Arguments, until: &Mutex<Instant>) -> Result<(), fred
                 client.set(&key, me, expiration, Some(SetOptions::NX), false).await;
             set.map(|set| set.is_some())
         };
-        // No answer is no refusal: what was granted last goes on to its end, and no further.
+        // A missing answer is no refusal: the last granted lease continues to its end, and not longer.
         if let Ok(holds) = answer {
             *until.lock().unwrap_or_else(PoisonError::into_inner) = if holds { asked + ttl } else { asked };
         }
         let holds = leads(until);
         if holds != led {
-            tell(if holds { "lead" } else { "lost" });
+            print_event(if holds { "lead" } else { "lost" });
         } else if holds {
-            tell("renew");
+            print_event("renew");
         }
         // A third of the lease: two renewals may fail.
         sleep(ttl / 3).await;
     }
 }
 
-/// The flag, as people have it: up until the lease that was granted last has run out.
+/// The flag: set until the last granted lease has expired.
 fn leads(until: &Mutex<Instant>) -> bool {
     Instant::now() < *until.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends what waits, and marks it, for as long as the flag is up. Runs for ever.
+/// Sends waiting signals and marks them while the flag is set. Runs for ever.
 async fn work(mut database: Database, broker: PathBuf, me: String, until: Arc<Mutex<Instant>>) {
     let leads = || leads(&until);
     let mut to_mark: Option<String> = None;
     loop {
         if let Some(id) = to_mark.take() {
-            // Whoever leads by then does not know of it, so it is marked whether this one leads or not.
+            // The next leader does not know of the order, so it is marked whether or not this process still
+            // leads.
             if database.run(MARK, Some(&id)).await.is_err() {
                 to_mark = Some(id);
-                // The database is away: it says nowhere when it is back.
-                sleep(LOOK_AGAIN).await;
+                // The database is unreachable, and does not announce its return.
+                sleep(POLL_AGAIN).await;
             }
             continue;
         }
@@ -144,13 +145,13 @@ async fn work(mut database: Database, broker: PathBuf, me: String, until: Arc<Mu
                     to_mark = Some(id);
                 }
             }
-            // A poll, as people write it.
-            Some(_) | None => sleep(LOOK_AGAIN).await,
+            // The usual poll.
+            Some(_) | None => sleep(POLL_AGAIN).await,
         }
     }
 }
 
-/// One connection, made anew after every failure.
+/// One connection, opened again after every failure.
 struct Database {
     url: String,
     limit: Duration,
@@ -158,7 +159,7 @@ struct Database {
 }
 
 impl Database {
-    /// Runs a statement; the id in its first row, if any.
+    /// Runs a statement; returns the id in its first row, if any.
     async fn run(&mut self, sql: &'static str, id: Option<&str>) -> Result<Option<String>, sqlx::Error> {
         let asked = timeout(self.limit, ask(&self.url, self.connection.take(), sql, id)).await;
         let (connection, id) = asked.map_err(io::Error::from)??;
@@ -182,14 +183,14 @@ async fn ask(
     Ok((connection, row.map(|row| row.get("id"))))
 }
 
-/// The broker is a file in which everything stays that was ever sent.
+/// Sends an order to the broker, a file that keeps every order.
 fn send(broker: &PathBuf, id: &str, me: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(broker)?;
     file.write_all(format!("{id} {me}\n").as_bytes())?;
     file.sync_data()
 }
 
-/// One line of what happens, as `coordinator run --events-json` prints it. There is no epoch.
-fn tell(ev: &str) {
+/// Prints an event as `coordinator run --events-json` does. There is no epoch.
+fn print_event(ev: &str) {
     println!("{{\"ev\":\"{ev}\",\"t\":{},\"epoch\":0}}", monotonic_nanos());
 }

@@ -1,11 +1,12 @@
-//! How long a leader's renewals take with and without HTTP load: `cargo xtask bench renewals`.
+//! Measures a leader's renewals with and without HTTP load: `cargo xtask bench renewals`.
 //!
-//! Takes the path of the binary to be measured. Three instances, LEADER_TTL 1 s (a renewal every 333 ms), on Redis with a
-//! PostgreSQL whose durability is on, and then on SQLite, which is always durable. Blocks of renewals without and with
-//! load alternate, so that a machine that becomes slower meets both. The load is four clients that request the leader's
-//! pages as fast as it answers. Prints both 99th percentiles, their difference in ms and their ratio; the goal is a
-//! difference below 5 ms. It judges nothing, because machines differ and are noisy. It takes about 7 minutes and should
-//! be run with nothing else on the machine: the load average is printed.
+//! The argument is the path of the binary to measure. Three instances with LEADER_TTL 1 s (a renewal every
+//! 333 ms) run on Redis with a PostgreSQL with all durability settings on, and then on SQLite, which is
+//! always durable. Blocks of renewals without and with load alternate, so that a machine that becomes slower
+//! affects both. The load is four clients that request the leader's pages as fast as it answers. It prints
+//! both 99th percentiles, their difference in ms and their ratio; the goal is a difference below 5 ms. It
+//! judges nothing, because machines differ and measurements vary. It takes about 7 minutes and should run
+//! alone on the machine: it prints the load average.
 
 use contract::event::EventKind;
 use std::path::{Path, PathBuf};
@@ -16,20 +17,20 @@ use testkit::backend::{self, Postgres};
 use testkit::http;
 use testkit::process::{Coordinator, Launch};
 
-/// The shortest LEADER_TTL, because then a leader renews most often.
+/// The shortest LEADER_TTL, with which a leader renews most often.
 const TTL: &str = "1s";
-/// What a database may switch off and lose with the power: each is `on` here.
+/// Settings that a database may turn off and lose data in a power failure: each is `on` here.
 const DURABLE: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
-/// Of each kind, without and with load.
+/// Number of blocks, each without and with load.
 const BLOCKS: usize = 6;
-/// In a block: 300 of each kind, so the 99th percentile is not a single renewal.
+/// Renewals in a block: 300 of each kind, so that the 99th percentile is not a single renewal.
 const RENEWALS: usize = 50;
-/// Clients of the load, and what each requests in turn.
+/// Clients of the load.
 const CLIENTS: usize = 4;
 const PAGES: [&str; 3] = ["/metrics", "/coordinator/metrics", "/status"];
-/// Most that the two percentiles should be apart.
+/// Largest desired difference of the two percentiles.
 const GOAL_MS: f64 = 5.0;
-/// For what has to happen at all.
+/// Timeout of every wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() {
@@ -63,7 +64,7 @@ fn load_average() -> String {
     average.split(' ').next().unwrap_or("unknown").to_owned()
 }
 
-/// Three instances on these stores; the renewals of the one that leads.
+/// Measures the renewals of the leader of three instances on these stores.
 fn measure(name: &str, program: &Path, stores: &[String], data: Option<&Path>) {
     let launch = Launch::new(program, "instance").argument("--leader-ttl").argument(TTL);
     let launch = stores.iter().fold(launch, Launch::argument);
@@ -76,7 +77,7 @@ fn measure(name: &str, program: &Path, stores: &[String], data: Option<&Path>) {
     let leader = &mut members[place];
     let (mut without, mut with) = (Vec::new(), Vec::new());
     let (mut answered, mut loaded) = (0, Duration::ZERO);
-    // The first renewals meet plans and caches that are not there yet.
+    // The first renewals meet cold plans and caches.
     renewals(leader);
     for _ in 0..BLOCKS {
         without.extend(renewals(leader));
@@ -98,7 +99,7 @@ fn measure(name: &str, program: &Path, stores: &[String], data: Option<&Path>) {
     );
 }
 
-/// The place of the one that answers 200 on /leader.
+/// The index of the instance that answers 200 on /leader.
 fn leader_of(members: &[Coordinator]) -> usize {
     let began = Instant::now();
     loop {
@@ -107,19 +108,19 @@ fn leader_of(members: &[Coordinator]) -> usize {
             return place;
         }
         assert!(began.elapsed() < PATIENCE, "no instance leads");
-        // Between two looks; nothing is measured yet.
+        // A pause between two polls; nothing is measured yet.
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// A block of renewals while clients request pages, and how many they got.
+/// A block of renewals while clients request pages, and the number of pages that they received.
 fn under_load(leader: &mut Coordinator) -> (Vec<f64>, u64) {
     let (address, over, answered) = (leader.address(), AtomicBool::new(false), AtomicU64::new(0));
     let took = thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
                 for page in PAGES.iter().cycle().take_while(|_| !over.load(Relaxed)) {
-                    // An answer or none: it is only load.
+                    // The result does not matter: it is only load.
                     let answer = http::request(&address, "GET", page, &[], "");
                     answered.fetch_add(u64::from(answer.is_ok()), Relaxed);
                 }
@@ -132,7 +133,7 @@ fn under_load(leader: &mut Coordinator) -> (Vec<f64>, u64) {
     (took, answered.into_inner())
 }
 
-/// From the request to its acknowledgement, in ms, of the next [`RENEWALS`] that begin from now on.
+/// Milliseconds from the request to its acknowledgement, for the next [`RENEWALS`] renewals.
 fn renewals(leader: &mut Coordinator) -> Vec<f64> {
     let from = testkit::process::monotonic_nanos();
     let mut took = Vec::with_capacity(RENEWALS);
@@ -155,7 +156,7 @@ impl Spread {
         Self(values)
     }
 
-    /// The least value that this many in a hundred do not exceed.
+    /// The smallest value that this many in a hundred do not exceed.
     fn part(&self, in_a_hundred: usize) -> f64 {
         let rank = (self.0.len() * in_a_hundred).div_ceil(100);
         self.0[rank.saturating_sub(1)]

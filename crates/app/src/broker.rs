@@ -1,10 +1,11 @@
-//! The broker of the demonstration and of the tests: a file that keeps every order that it receives, also one that comes
-//! twice.
+//! The broker of the demonstration and of the tests: a file that keeps every order that it receives,
+//! including one that it receives twice.
 //!
-//! It shows what a receiver of orders can do for us. It remembers the largest epoch of a request or lookup, with the
-//! leader's claim, and the attempts that were looked up in that epoch. It refuses orders of a smaller epoch, orders of the same epoch
-//! under another claim, and those attempts. So when it answers that it has no order for a signal, none can come any more:
-//! not from a leader that was stopped just before it sent, and not from the same leader, whose request took too long.
+//! It shows what a receiver of orders should do. It remembers the largest epoch of a request or lookup, with
+//! the leader's claim, and the attempts that were looked up in that epoch. It refuses orders of a smaller
+//! epoch, orders of the same epoch under another claim, and those attempts. So if it answers that it has no
+//! order for a signal, none can arrive later: neither from a leader that was stopped just before it sent, nor
+//! from the same leader, whose request took too long.
 
 use async_trait::async_trait;
 use domain::id::ClaimId;
@@ -15,7 +16,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::PathBuf;
 
-/// A file with a line for every order: its name and the epoch.
+/// A file with a line for every order: the signal's name and the epoch.
 #[derive(Debug, Clone)]
 pub struct Broker {
     path: PathBuf,
@@ -37,7 +38,8 @@ impl Broker {
         }
     }
 
-    /// Accepts an order. One write of one short line at the end of the file: whole or not at all.
+    /// Accepts an order. It is one write of one short line at the end of the file, so it is written as a
+    /// whole or not at all.
     fn accept(&self, signal: &Signal, token: &Token) -> io::Result<Outcome> {
         let (mut locked, mut fence) = self.gate()?;
         if fence.refuses(&name(signal), signal.attempt, token.epoch, token.claim) {
@@ -53,8 +55,8 @@ impl Broker {
         Ok(Outcome::Done)
     }
 
-    /// Whether there is an order for the signal. From now on this attempt of it is not accepted, nor anything of a smaller
-    /// epoch or of this one under another claim.
+    /// Whether there is an order for the signal. From now on the broker refuses this attempt, every order of
+    /// a smaller epoch, and every order of this epoch under another claim.
     fn find(&self, signal: &Signal, token: &Token) -> io::Result<Outcome> {
         let (mut locked, mut fence) = self.gate()?;
         if fence.is_past(token.epoch, token.claim) {
@@ -67,7 +69,7 @@ impl Broker {
         Ok(if has { Outcome::Done } else { Outcome::Received })
     }
 
-    /// One at a time: the locked file with the fence, and the fence.
+    /// Locks the file of the fence, so that one request at a time uses it, and reads the fence.
     fn gate(&self) -> io::Result<(File, HandlerFence<String>)> {
         let path = self.path.with_extension("epoch");
         let mut file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path)?;
@@ -78,7 +80,7 @@ impl Broker {
     }
 }
 
-/// Durable when it returns: nothing is answered before.
+/// Writes the fence. It is durable when this returns, and no request is answered before.
 fn keep(file: &mut File, fence: &HandlerFence<String>) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
@@ -86,19 +88,20 @@ fn keep(file: &mut File, fence: &HandlerFence<String>) -> io::Result<()> {
     file.sync_data()
 }
 
-/// What the fence knows a signal by.
+/// The name by which the fence knows a signal.
 fn name(signal: &Signal) -> String {
     signal.id.as_str().to_owned()
 }
 
-/// A line with the epoch and the claim of the latest leader, then one for each lookup: the signal and its attempt.
+/// The text of the fence: a line with the epoch and the claim of the latest leader, then one for each lookup:
+/// the signal and its attempt.
 fn written(fence: &HandlerFence<String>) -> String {
     let latest = fence.latest().map(|(epoch, claim)| format!("{epoch} {claim}\n"));
     let promises = fence.promises().map(|(id, attempt)| format!("{id} {attempt}\n"));
     latest.into_iter().chain(promises).collect()
 }
 
-/// The fence of such a text; `None` before the first lookup.
+/// Parses the text of a fence; `None` before the first lookup.
 fn read(text: &str) -> Option<HandlerFence<String>> {
     let mut lines = text.lines().filter_map(|line| line.split_once(' '));
     let (epoch, claim) = lines.next()?;
@@ -109,7 +112,7 @@ fn read(text: &str) -> Option<HandlerFence<String>> {
     Some(fence)
 }
 
-/// A failed write may have left a line: nobody knows.
+/// After a failed write it is unknown whether the file has the line.
 #[async_trait]
 impl SignalHandler for Broker {
     async fn execute(&self, signal: &Signal, token: &Token) -> Answer {
@@ -155,7 +158,8 @@ mod tests {
         }
     }
 
-    /// The request of attempt 1 took too long: the same leader looks it up and sends attempt 2 before it arrives.
+    /// The request of attempt 1 took too long. The same leader looks the signal up and sends attempt 2 before
+    /// the request arrives.
     #[test]
     fn an_attempt_that_was_looked_up_comes_too_late() {
         let folder = tempfile::tempdir().expect("a directory");

@@ -8,72 +8,73 @@ use domain::ports::SIGNALS_READ_MAX;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Lines of history unless asked otherwise: a screen.
+/// Default number of terms in the history: one screen.
 const HISTORY_LIMIT_DEFAULT: u32 = 20;
-/// Signals that are listed unless asked otherwise: a screen.
+/// Default number of signals in a list: one screen.
 const SIGNALS_LIMIT_DEFAULT: u32 = 20;
 /// Most rounds of a demonstration: an hour or two.
 const ROUNDS_MAX: u32 = 1_000;
-/// How a command line without a verdict about a signal is refused.
+/// Part of clap's error about a `resolve` without a verdict.
 const NO_VERDICT: &str = "\n  <--executed|--not-executed>\n";
-/// What such a command line may say.
-const VERDICTS: &str = "\nVerdicts:\n  --executed                                it is done\n  \
+/// Verdicts that such a command line may contain; printed after the error.
+const VERDICTS: &str = "\nVerdicts:\n  --executed                                the signal is done\n  \
     --not-executed                            it is rejected and never sent\n  \
-    --not-executed --send-again --attempt N   the leader sends it now\n";
+    --not-executed --send-again --attempt N   the leader sends it again\n";
 /// Longest reason in characters; the store keeps no more.
 const REASON_LEN_MAX: usize = 256;
 
-/// What was typed.
+/// The parsed command line.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "coordinator",
     version,
-    about = "Runs a service on several machines and lets exactly one of them act.",
+    about = "Runs a service on several machines; exactly one instance at a time leads and acts.",
     after_help = "Examples:\n  coordinator\n  coordinator run --listen 127.0.0.1:5001\n  coordinator status\n\n\
                   Settings come from the --config file, then the environment (COORDINATOR_..., LEADER_TTL), \
-                  then flags; the later wins."
+                  then flags; a later source overrides an earlier one."
 )]
 pub struct Cli {
-    /// Settings that every command takes.
+    /// Settings that every command accepts.
     #[command(flatten)]
     pub flags: Flags,
-    /// What to do; `run` when there is none.
+    /// The command; without one, `run`.
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 impl Cli {
-    /// Reads the arguments, the program's name first. The error is either a usage error or the help or
-    /// version that was asked for.
+    /// Parses the arguments; the first is the program's name. The error is a usage error, or the requested
+    /// help or version.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
         Self::try_parse_from(args).map_err(|error| {
             let (mut text, exit_code) = (error.render().to_string(), error.exit_code());
             if exit_code != 0 && text.contains(NO_VERDICT) {
                 text.push_str(VERDICTS);
             }
-            // Only an error repeats what was typed. Help names URLs as examples.
+            // Only an error repeats the arguments. Help contains URLs as examples.
             let text = if exit_code == 0 { text } else { mask_urls(&text) };
             Stop { text, exit_code: u8::try_from(exit_code).unwrap_or(2) }
         })
     }
 
-    /// What to do.
+    /// The command; `run` if there is none.
     pub fn chosen(&self) -> Command {
         self.command.clone().unwrap_or_default()
     }
 }
 
-/// There is nothing to run: a text to print, and the exit code (0 for help, 2 for a usage error).
+/// A command line without a command to run: the text to print, and the exit code (0 for help, 2 for a usage
+/// error).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
-    /// For standard output when the exit code is 0, else for standard error. Passwords are masked.
+    /// Text for standard output if the exit code is 0, otherwise for standard error. Passwords are masked.
     pub text: String,
     /// The exit code of the process.
     pub exit_code: u8,
 }
 
-/// Settings as they were typed. They are judged together with the file and the environment, so that all
-/// faults are told at once.
+/// Settings as they were written. They are checked together with the file and the environment, so that all
+/// faults are reported at once.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub struct Flags {
@@ -83,31 +84,32 @@ pub struct Flags {
     /// Directory of the instance's identity and of the embedded store [default: ./coordinator-data]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<String>,
-    /// Redis, which makes failover fast [default: none]
+    /// URL of Redis, which makes failover faster [default: none]
     #[arg(long, global = true, value_name = "URL")]
     pub redis: Option<Secret>,
-    /// File that has the URL of Redis on its one line, readable by its owner only [default: none]
+    /// File that contains the URL of Redis on one line; only its owner may have permissions [default: none]
     #[arg(long, global = true, value_name = "FILE")]
     pub redis_url_file: Option<String>,
-    /// PostgreSQL, which decides who leads [default: none, the embedded store decides]
+    /// URL of PostgreSQL, which decides who leads [default: none, the embedded store decides]
     #[arg(long, global = true, value_name = "URL")]
     pub postgres: Option<Secret>,
-    /// File that has the URL of PostgreSQL on its one line, readable by its owner only [default: none]
+    /// File that contains the URL of PostgreSQL on one line; only its owner may have permissions [default:
+    /// none]
     #[arg(long, global = true, value_name = "FILE")]
     pub postgres_url_file: Option<String>,
-    /// Schema of the tables in PostgreSQL, whatever `search_path` says [default: public]
+    /// Schema of the tables in PostgreSQL; `search_path` has no effect [default: public]
     #[arg(long, global = true, value_name = "NAME")]
     pub postgres_schema: Option<String>,
-    /// Group of which one instance leads [default: default]
+    /// Election group; exactly one of its instances leads [default: default]
     #[arg(long, global = true, value_name = "NAME")]
     pub group: Option<String>,
-    /// How long leadership outlives its holder: seconds, or as 10s or 1500ms [default: 10s]
+    /// Time to live of the lease after its last renewal: seconds, or as 10s or 1500ms [default: 10s]
     #[arg(long, global = true, value_name = "TTL")]
     pub leader_ttl: Option<String>,
-    /// Address and port of the page, loopback only [default: 127.0.0.1:5000]
+    /// Address and port of the HTTP page, loopback only [default: 127.0.0.1:5000]
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
-    /// Name of this instance [default: UUID-PID]
+    /// Id of this instance [default: UUID-PID]
     #[arg(long, global = true, value_name = "NAME")]
     pub instance_id: Option<String>,
     /// Where the leader sends signals: http://HOST:PORT/PATH [default: none, a service pulls them]
@@ -115,37 +117,37 @@ pub struct Flags {
     pub handler: Option<String>,
 }
 
-/// What to do.
+/// A command.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Run one instance (this is the default)
     #[command(after_help = "Example:\n  coordinator run --listen 127.0.0.1:5001 --leader-ttl 3s")]
     Run {
-        /// Print what happens on standard output, one JSON object a line
+        /// Print role changes on standard output, one JSON object a line
         #[arg(long)]
         events_json: bool,
     },
-    /// Run three instances, kill the leader again and again, and tell how long each failover took
+    /// Run three instances, kill the leader again and again, and print the time of each failover
     #[command(after_help = "Example:\n  coordinator demo --rounds 3")]
     Demo {
-        /// End after this many failovers; without it, only when interrupted
+        /// End after this many failovers; without it, run until interrupted
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(ROUNDS_MAX)))]
         rounds: Option<u32>,
     },
-    /// Show the instances and who leads; exit 0 only when exactly one leads
+    /// Show the instances and the leader; exit 0 only if exactly one instance leads
     #[command(after_help = "Example:\n  coordinator status --watch")]
     Status {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Go on and show every change, until interrupted
+        /// Keep running and show every change, until interrupted
         #[arg(long)]
         watch: bool,
     },
-    /// Show who led from when to when, and why it ended
+    /// Show the terms of the leaders: begin, end, and why they ended
     #[command(after_help = "Example:\n  coordinator history --limit 50 --json")]
     History {
-        /// How many leaderships, the latest first
+        /// Number of terms, the latest first
         #[arg(long, value_name = "N", default_value_t = HISTORY_LIMIT_DEFAULT,
               value_parser = clap::value_parser!(u32).range(1..=i64::from(HISTORY_LIMIT_MAX)))]
         limit: u32,
@@ -153,41 +155,41 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Hand leadership over to another instance and wait for it
+    /// Hand leadership over to another instance, and wait for it to lead
     #[command(after_help = "Example:\n  coordinator step-down --reason \"kernel update\"")]
     StepDown {
-        /// Why, for the history: 1 to 256 characters
+        /// Reason for the history: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
-        /// Also when no instance can take over, or the leader's heartbeat is late
+        /// Request it even if no instance can take over, or the leader's heartbeat is late
         #[arg(long)]
         force: bool,
     },
-    /// Look after crash recovery
+    /// Check crash recovery
     #[command(after_help = "Example:\n  coordinator recovery check")]
     Recovery {
-        /// What to do about it.
+        /// The command about recovery.
         #[command(subcommand)]
         command: RecoveryCommand,
     },
-    /// Look after signals
+    /// List, inspect and resolve signals; pause and resume their delivery
     #[command(after_help = "Example:\n  coordinator signals list --state in_doubt")]
     Signals {
-        /// What to do about them.
+        /// The command about signals.
         #[command(subcommand)]
         command: SignalsCommand,
     },
     /// Bring the database's schema up to date, as every start does
     #[command(after_help = "Example:\n  coordinator migrate --check")]
     Migrate {
-        /// Change nothing: only tell the schema's state
+        /// Change nothing; only print the state of the schema
         #[arg(long)]
         check: bool,
     },
-    /// Look after the configuration
+    /// Check the configuration
     #[command(after_help = "Example:\n  coordinator config check --config coordinator.toml")]
     Config {
-        /// What to do about it.
+        /// The command about the configuration.
         #[command(subcommand)]
         command: ConfigCommand,
     },
@@ -199,10 +201,10 @@ impl Default for Command {
     }
 }
 
-/// What to do about recovery.
+/// A command about recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum RecoveryCommand {
-    /// Judge the portfolio in the database as a new leader would; changes nothing
+    /// Check the portfolio in the database as a new leader would; changes nothing
     #[command(after_help = "Example:\n  coordinator recovery check --json")]
     Check {
         /// Print JSON
@@ -211,22 +213,22 @@ pub enum RecoveryCommand {
     },
 }
 
-/// What to do about signals.
+/// A command about signals.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum SignalsCommand {
-    /// List signals, the latest first, and say what is open
+    /// List signals, the latest first, and summarise what is open
     #[command(after_help = "Example:\n  coordinator signals list --state in_doubt --limit 50 --json")]
     List {
-        /// Only those in this state
+        /// Only signals in this state
         #[arg(long, value_name = "STATE", value_parser = state)]
         state: Option<StateName>,
-        /// Only those of this instrument
+        /// Only signals of this instrument
         #[arg(long, value_name = "NAME", value_parser = label)]
         instrument: Option<Label>,
-        /// Only those that arrived before this number: the next page
+        /// Only signals that arrived before this number; prints the next page
         #[arg(long, value_name = "ARRIVAL")]
         before: Option<u64>,
-        /// How many
+        /// Number of signals
         #[arg(long, value_name = "N", default_value_t = SIGNALS_LIMIT_DEFAULT,
               value_parser = clap::value_parser!(u32).range(1..=i64::from(SIGNALS_READ_MAX)))]
         limit: u32,
@@ -234,63 +236,63 @@ pub enum SignalsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show one signal, and everything that was done about it
+    /// Show one signal and its audit
     #[command(after_help = "Example:\n  coordinator signals show s-1")]
     Show {
-        /// Its name
+        /// Id of the signal
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Decide what became of a signal in doubt, after you have asked the broker
+    /// Resolve a signal in doubt, after you have queried the broker
     #[command(
         group = clap::ArgGroup::new("verdict").required(true).multiple(true),
         after_help = "Example:\n  coordinator signals resolve s-1 --executed --reason \"order 4711 at the broker\"\n  \
                             coordinator signals resolve s-1 --not-executed --send-again --attempt 1 --reason \"no order at the broker\""
     )]
     Resolve {
-        /// Its name
+        /// Id of the signal
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
-        /// It was executed: it is done
+        /// The signal was executed: it becomes done
         #[arg(long, group = "verdict", conflicts_with = "not_executed")]
         executed: bool,
-        /// It was not executed, and must not be any more: it is rejected
+        /// The signal was not executed, and must not be executed any more: it becomes rejected
         #[arg(long, group = "verdict")]
         not_executed: bool,
-        /// It was certainly not executed, and the leader is to send it now
+        /// The signal was certainly not executed, and the leader must send it again
         #[arg(long, requires_all = ["not_executed", "attempt"], conflicts_with = "executed")]
         send_again: bool,
-        /// The claim you have looked into, as `show` prints it; may be left out while there was only one, and nothing
-        /// is to be sent again
+        /// The attempt that you have checked, as `show` prints it; may be left out if there was only one and
+        /// nothing is sent again
         #[arg(long, value_name = "N")]
         attempt: Option<u32>,
-        /// Why, for the audit: 1 to 256 characters
+        /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
     },
-    /// The kill switch: no signal is sent any more, whoever leads, until it is resumed
-    #[command(after_help = "Example:\n  coordinator signals pause --reason \"the broker has trouble\"")]
+    /// Turn the kill switch on: no leader sends any signal until it is resumed
+    #[command(after_help = "Example:\n  coordinator signals pause --reason \"broker outage\"")]
     Pause {
-        /// Why, for the audit: 1 to 256 characters
+        /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
     },
-    /// Turn the kill switch off: signals that wait are sent
-    #[command(after_help = "Example:\n  coordinator signals resume --reason \"the broker is well again\"")]
+    /// Turn the kill switch off: the leader sends the waiting signals
+    #[command(after_help = "Example:\n  coordinator signals resume --reason \"broker works again\"")]
     Resume {
-        /// Why, for the audit: 1 to 256 characters
+        /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
     },
 }
 
-/// What to do about the configuration.
+/// A command about the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum ConfigCommand {
-    /// Check every setting and print the effective ones, secrets masked
+    /// Check every setting and print the effective values, secrets masked
     #[command(after_help = "Example:\n  LEADER_TTL=5s coordinator config check --config coordinator.toml")]
     Check,
 }
@@ -330,7 +332,7 @@ mod tests {
         parse(line).expect(line).chosen()
     }
 
-    /// Every command and subcommand, the program itself first.
+    /// Every command and subcommand; the program itself is first.
     fn commands() -> Vec<clap::Command> {
         fn collect(command: &clap::Command, into: &mut Vec<clap::Command>) {
             into.push(command.clone());
@@ -370,14 +372,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_command_it_runs() {
+    fn the_default_command_is_run() {
         assert_eq!(command("coordinator"), Command::Run { events_json: false });
         assert_eq!(command("coordinator --listen 127.0.0.1:5001"), Command::Run { events_json: false });
         assert_eq!(command("coordinator run --events-json"), Command::Run { events_json: true });
     }
 
     #[test]
-    fn settings_are_taken_before_and_after_the_command_and_not_judged() {
+    fn settings_are_accepted_before_and_after_the_command_and_not_checked() {
         for line in [
             "coordinator --group a --leader-ttl soon status",
             "coordinator status --group a --leader-ttl soon",
@@ -391,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_is_understood() {
+    fn every_command_is_parsed() {
         assert_eq!(command("coordinator demo"), Command::Demo { rounds: None });
         assert_eq!(command("coordinator demo --rounds 3"), Command::Demo { rounds: Some(3) });
         assert_eq!(command("coordinator status --json"), Command::Status { json: true, watch: false });
@@ -448,12 +450,12 @@ mod tests {
         }
         let long = format!("coordinator step-down --reason {}", "x".repeat(257));
         assert_eq!(parse(&long).expect_err("too long").exit_code, 2);
-        let help = parse("coordinator --help").expect_err("help is no run").text;
+        let help = parse("coordinator --help").expect_err("help runs no command").text;
         assert!(help.contains("http://HOST:PORT/PATH"), "its examples are not masked: {help}");
     }
 
     #[test]
-    fn a_mistyped_url_is_not_quoted_back() {
+    fn a_mistyped_url_is_not_printed() {
         let wrong =
             ["run postgres://u:canary@h/db", "--redis=redis://:canary@h run x", "--rediss=redis://:canary@h"];
         for line in wrong {

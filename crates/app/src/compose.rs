@@ -1,130 +1,54 @@
-//! The only file that names concrete stores: from the configuration to the ports.
+//! From the configuration to the stores of this process.
 
 use crate::config::Config;
-use crate::identity::DataDir;
-/// Must listen to this process's tracing: it turns a cancelled synchronous commit into an unknown outcome.
-pub use adapter_postgres::CommitWarnings;
-use adapter_postgres::{PostgresConfig, PostgresStore};
-use adapter_redis::{RedisConfig, RedisStore};
-use adapter_sqlite::{SqliteConfig, SqliteStore};
+use crate::identity::{DataDir, database_in};
 use domain::identity::Identity;
-use domain::ports::{LeaderStore, Recovery, SignalLedger, StateStore};
-use std::sync::Arc;
-use std::time::Duration;
+/// Must listen to this process's tracing: it turns a cancelled synchronous commit into an unknown outcome.
+pub use leader_coordinator::CommitWarnings;
+use leader_coordinator::{Database, OpenError, Postgres, Redis, Sqlite, Stores};
 
-/// A request to Redis never takes longer, however long the lease.
-const REDIS_REQUEST_MAX: Duration = Duration::from_secs(2);
-
-/// The stores of one process. Nothing is connected yet.
-pub struct Stores {
-    /// Decides who leads.
-    pub state: Arc<dyn StateStore>,
-    /// Keeps the signals; in the same database.
-    pub ledger: Arc<dyn SignalLedger>,
-    /// The portfolio that a new leader judges; in the same database.
-    pub recovery: Arc<dyn Recovery>,
-    /// Makes it fast.
-    pub leader: Option<Arc<dyn LeaderStore>>,
-    /// What they are, for people; no secrets.
-    pub told: String,
-    closing: Closing,
-}
-
-struct Closing {
-    database: Database,
-    redis: Option<Arc<RedisStore>>,
-}
-
-enum Database {
-    Postgres(Arc<PostgresStore>),
-    Sqlite(Arc<SqliteStore>),
-}
-
-impl Stores {
-    /// The stores that `config` names, as `identity` uses them.
-    ///
-    /// # Errors
-    /// A sentence about the setting that an adapter refuses.
-    pub fn new(config: &Config, data_dir: &DataDir, identity: &Identity) -> Result<Self, String> {
-        let redis = config.redis.as_ref().map(|redis| redis_store(config, redis, identity)).transpose()?;
-        let (database, told) = match &config.postgres {
-            Some(url) => {
-                let store = postgres_store(config, url.expose(), identity)?;
-                (Database::Postgres(Arc::new(store)), format!("PostgreSQL {url}"))
-            }
-            None => {
-                let store = sqlite_store(config, data_dir, identity)?;
-                let told = format!("embedded SQLite {}", data_dir.database().display());
-                (Database::Sqlite(Arc::new(store)), told)
-            }
-        };
-        let told = match &config.redis {
-            Some(redis) => format!("{told}, Redis {}", redis.url),
-            None => format!("{told}, no Redis"),
-        };
-        let (state, ledger, recovery) = match &database {
-            Database::Postgres(store) => ports(store),
-            Database::Sqlite(store) => ports(store),
-        };
-        let leader = redis.as_ref().map(|store| Arc::clone(store) as Arc<dyn LeaderStore>);
-        Ok(Self { state, ledger, recovery, leader, told, closing: Closing { database, redis } })
-    }
-
-    /// Closes every connection.
-    pub async fn close(&self) {
-        match &self.closing.database {
-            Database::Postgres(store) => store.close().await,
-            Database::Sqlite(store) => store.close().await,
-        }
-        if let Some(redis) = &self.closing.redis {
-            redis.close().await;
-        }
-    }
-}
-
-type Ports = (Arc<dyn StateStore>, Arc<dyn SignalLedger>, Arc<dyn Recovery>);
-
-/// The ports that one database implements.
-fn ports<S: StateStore + SignalLedger + Recovery + 'static>(store: &Arc<S>) -> Ports {
-    (Arc::clone(store) as _, Arc::clone(store) as _, Arc::clone(store) as _)
-}
-
-fn redis_store(
-    config: &Config,
-    redis: &crate::config::Redis,
-    identity: &Identity,
-) -> Result<Arc<RedisStore>, String> {
-    let store = RedisStore::new(RedisConfig {
-        url: redis.url.expose().to_owned(),
-        prefix: redis.prefix.clone(),
-        identity: identity.clone(),
-        request_timeout: config.heartbeat.min(REDIS_REQUEST_MAX),
-    });
-    store.map(Arc::new).map_err(|error| error.to_string())
-}
-
-/// What the adapter refuses of a URL of PostgreSQL, so that it is refused where settings are judged.
+/// The stores that `config` names, opened for `identity`. Nothing is connected yet.
 ///
 /// # Errors
-/// The reason, which shows no value of the URL.
+/// A sentence about the setting that a store refuses.
+pub fn stores(config: &Config, data_dir: &DataDir, identity: &Identity) -> Result<Stores, String> {
+    open(config, data_dir, identity).map_err(|error| error.to_string())
+}
+
+fn open(config: &Config, data_dir: &DataDir, identity: &Identity) -> Result<Stores, OpenError> {
+    let (positions, portfolio) = (config.positions.to_string(), config.portfolio.to_string());
+    let database: Database = match &config.postgres {
+        Some(url) => Postgres::new(url.expose())
+            .schema(config.postgres_schema.as_str())
+            .portfolio_relations(positions, portfolio)
+            .into(),
+        None => Sqlite::new(data_dir.database()).portfolio_relations(positions, portfolio).into(),
+    };
+    let stores = Stores::open(&database, identity)?;
+    match &config.redis {
+        Some(redis) => {
+            stores.with_redis(&Redis::new(redis.url.expose()).prefix(&*redis.prefix), config.heartbeat)
+        }
+        None => Ok(stores),
+    }
+}
+
+/// The stores in words, for an operator; no secrets.
+pub fn described(config: &Config) -> String {
+    let database = match &config.postgres {
+        Some(url) => format!("PostgreSQL {url}"),
+        None => format!("embedded SQLite {}", database_in(&config.data_dir).display()),
+    };
+    match &config.redis {
+        Some(redis) => format!("{database}, Redis {}", redis.url),
+        None => format!("{database}, no Redis"),
+    }
+}
+
+/// Checks a URL of PostgreSQL as the adapter will, so that the check of the settings can refuse it.
+///
+/// # Errors
+/// The reason; it shows no value of the URL.
 pub fn check_postgres_url(url: &str) -> Result<(), String> {
-    adapter_postgres::check_url(url).map_err(|fault| fault.reason().to_owned())
-}
-
-fn postgres_store(config: &Config, url: &str, identity: &Identity) -> Result<PostgresStore, String> {
-    let schema = adapter_postgres::SchemaName::parse(config.postgres_schema.as_str());
-    let store = PostgresStore::new(PostgresConfig {
-        schema: schema.map_err(|error| error.to_string())?,
-        positions: config.positions.clone(),
-        portfolio: config.portfolio.clone(),
-        ..PostgresConfig::new(url, identity.clone())
-    });
-    store.map_err(|error| error.to_string())
-}
-
-fn sqlite_store(config: &Config, data_dir: &DataDir, identity: &Identity) -> Result<SqliteStore, String> {
-    SqliteConfig::new(data_dir.database(), identity.clone())
-        .with_relations(&config.positions, &config.portfolio)
-        .map(SqliteStore::new)
-        .map_err(|error| error.to_string())
+    Postgres::check_url(url)
 }

@@ -1,9 +1,9 @@
-//! Who this process is: a uuid kept in the data directory, the process id, and a nonce.
+//! The identity of this process: a uuid kept in the data directory, the process id, and a nonce.
 
 use crate::config::Config;
-use crate::epochs::{EpochFile, StoreKind};
 use domain::id::{GroupId, InstanceId};
 use domain::identity::Identity;
+use leader_coordinator::{EpochFile, StoreKind};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
@@ -11,23 +11,28 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// The layout of the data directory that this binary reads and writes.
+/// Layout of the data directory that this binary reads and writes.
 const FORMAT: &str = "coordinator data directory, format 1";
-/// Holds the format and the uuid, a line each.
+/// File with the format and the uuid, a line each.
 const FILE: &str = "instance";
-/// Begins the names of its drafts.
+/// Prefix of its drafts.
 const DRAFT: &str = "instance.";
-/// The embedded store.
+/// File of the embedded store.
 const DATABASE: &str = "coordinator.db";
-/// How the names of our other files begin: drafts of the identity, the store with its side files, and the epochs.
+/// Prefixes of our other files: drafts of the identity, the store with its side files, and the epochs.
 const OURS: [&str; 5] = [DRAFT, DATABASE, "epochs-", "lock-epochs-", "draft-epochs-"];
 
-/// Permissions of the data directory: signals and the portfolio concern one user only.
+/// Permissions of the data directory: only one user needs the signals and the portfolio.
 const DIRECTORY_MODE: u32 = 0o700;
 /// Permissions of a file in it.
 const FILE_MODE: u32 = 0o600;
-/// The bits of group and others.
+/// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
+
+/// The embedded store of the data directory `path`.
+pub fn database_in(path: &Path) -> PathBuf {
+    path.join(DATABASE)
+}
 
 /// The data directory, opened.
 #[derive(Debug, Clone)]
@@ -36,31 +41,31 @@ pub struct DataDir {
     uuid: Uuid,
 }
 
-/// The data directory cannot be used.
+/// Error for a data directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// Not there and not to be made, or not writable.
+    /// It does not exist and cannot be created, or it is not writable.
     #[error("the data directory {path} cannot be used: {error} (choose another with --data-dir)")]
     Io {
-        /// Which.
+        /// Path of the directory.
         path: String,
-        /// Why.
+        /// Reason.
         error: io::Error,
     },
-    /// Made by another version, or not ours.
+    /// Another version or another program has written it.
     #[error(
-        "the data directory {path} says {found:?} where this binary expects {FORMAT:?}: it belongs to another version (choose another with --data-dir)"
+        "the data directory {path} has the format {found:?}, and this binary expects {FORMAT:?}: it belongs to another version (choose another with --data-dir)"
     )]
     Foreign {
-        /// Which.
+        /// Path of the directory.
         path: String,
-        /// What its first line says.
+        /// First line of its file.
         found: String,
     },
 }
 
 impl DataDir {
-    /// Opens the directory, and makes it when it is missing. Several processes may do so at once.
+    /// Opens the directory, and creates it if it is missing. Several processes may do so at the same time.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         let failed = |error| DataDirError::Io { path: path.display().to_string(), error };
         fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(failed)?;
@@ -83,7 +88,7 @@ impl DataDir {
         }
     }
 
-    /// The file appears whole or not at all, and the first process's stays.
+    /// Writes the file as a whole or not at all. If several processes write, the first one's file remains.
     fn write_identity(directory: &Path, file: &Path) -> io::Result<()> {
         let uuid = Uuid::new_v4();
         let draft = directory.join(format!("{DRAFT}{uuid}"));
@@ -98,12 +103,12 @@ impl DataDir {
         }
     }
 
-    /// Where the embedded store is.
+    /// Path of the embedded store.
     pub fn database(&self) -> PathBuf {
-        self.path.join(DATABASE)
+        database_in(&self.path)
     }
 
-    /// The epochs of `group` in that kind of store, as they are remembered here.
+    /// The epochs of `group` in that kind of store, as this directory remembers them.
     pub fn epochs(&self, store: StoreKind, group: &GroupId) -> Result<EpochFile, String> {
         EpochFile::open(&self.path, store, group)
     }
@@ -115,14 +120,15 @@ impl DataDir {
     }
 }
 
-/// Takes the permissions of group and others away from a directory that has nothing but our files in it, or none. One
-/// with other files in it (a home, /tmp, the directory that a service was started in) keeps its permissions, because
-/// other users may need them; so does one that belongs to another user. The start does not fail for it.
+/// Removes the permissions of group and others from a directory that contains only our files, or none. A
+/// directory with other files (a home, /tmp, the directory in which a service was started) keeps its
+/// permissions, because other users may need them; so does one that belongs to another user. The start does
+/// not fail because of it.
 fn tighten_directory(path: &Path) {
     if !open_to_others(path) {
         return;
     }
-    // One that cannot be listed may have any files in it.
+    // A directory that cannot be listed may contain any files.
     let foreign = foreign_file(path).unwrap_or_else(|_| Some(OsString::from("?")));
     if foreign.is_none() && fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE)).is_ok() {
         return;
@@ -130,7 +136,7 @@ fn tighten_directory(path: &Path) {
     let why = match foreign {
         Some(name) => {
             let name = name.to_string_lossy();
-            format!("they are left as they are, because {name:?} in it is not a file of coordinator")
+            format!("they are not changed, because {name:?} in it is not a file of coordinator")
         }
         None => "they cannot be changed by this user".to_owned(),
     };
@@ -151,7 +157,7 @@ fn foreign_file(directory: &Path) -> io::Result<Option<OsString>> {
     Ok(None)
 }
 
-/// As [`tighten_directory`], of a file of ours.
+/// As [`tighten_directory`], for one of our files.
 fn tighten_file(path: &Path) {
     if open_to_others(path) && fs::set_permissions(path, fs::Permissions::from_mode(FILE_MODE)).is_err() {
         let path = path.display();
@@ -165,10 +171,8 @@ fn open_to_others(path: &Path) -> bool {
 
 /// This start of the process as instance `id`, with a fresh nonce.
 pub fn identity(config: &Config, id: InstanceId) -> Result<Identity, String> {
-    let nonce = coordinator::fresh_nonce()
-        .map_err(|error| format!("the operating system gives no randomness: {error}"))?;
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Ok(Identity { group: config.group.clone(), id, nonce, host, ttl: config.leader_ttl })
+    leader_coordinator::identity(config.group.clone(), Some(id), config.leader_ttl)
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -209,7 +213,7 @@ mod tests {
         fs::metadata(path).expect("it exists").mode() & 0o7777
     }
 
-    /// What is logged while `action` runs.
+    /// The text that is logged while `action` runs.
     fn logged(action: impl FnOnce()) -> String {
         let log = Log::default();
         let subscriber =
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_or_empty_directory_and_one_of_ours_is_closed_without_a_word() {
+    fn a_new_or_empty_directory_and_one_of_ours_is_closed_without_a_message() {
         let directory = tempfile::tempdir().expect("a directory");
         for (name, files) in [
             ("empty", &[][..]),
@@ -269,7 +273,7 @@ mod tests {
             let path = directory.path();
             fs::write(path.join("service.py"), "").expect("written");
             fs::set_permissions(path, fs::Permissions::from_mode(open)).expect("opened");
-            // At the second start our files are there as well.
+            // At the second start our files exist as well.
             for _ in 0..2 {
                 let lines = logged(|| drop(DataDir::open(path).expect("a usable directory")));
                 assert_eq!(mode(path), open);

@@ -1,5 +1,6 @@
-//! Standard output and standard error of an instance: a thread of their own writes them, so that a reader that is slow,
-//! stopped or gone neither delays nor ends anything. What does not fit into the queue is dropped and counted.
+//! [`Lines`]: standard output and standard error of an instance. A separate thread writes them, so that a
+//! reader that is slow, stopped or gone neither delays nor ends anything. What does not fit into the queue is
+//! dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,9 +9,9 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_
 use std::thread;
 use std::time::Duration;
 
-/// Texts that wait for a slow reader: some minutes of a busy instance, and about 1 MB.
+/// Texts in the queue for a slow reader: some minutes of a busy instance, and about 1 MB.
 const QUEUED: usize = 4_096;
-/// How long the last texts may take to be read when the process ends.
+/// Longest wait for the last texts to be read when the process ends.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Writes texts in order, in the background. Clones write to the same output.
@@ -23,31 +24,31 @@ pub struct Lines {
 #[derive(Debug)]
 enum Message {
     Text(Vec<u8>),
-    /// Everything before it was written.
+    /// Notifies when everything before it was written.
     Flush(Sender<()>),
 }
 
 impl Lines {
-    /// To `output`, which logs call `name`. Without a thread everything is dropped.
+    /// Writes to `output`, whose name in logs is `name`. Without a thread everything is dropped.
     pub fn to(name: &'static str, output: impl Write + Send + 'static) -> Self {
         let (queue, messages) = sync_channel(QUEUED);
         let dropped = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&dropped);
         let writer = thread::Builder::new().name("output".to_owned());
-        // Fails when the system has no thread left, which the election's own start reports.
+        // Fails if the system has no thread left, which the election's own start reports.
         let _ = writer.spawn(move || write_all(name, output, &messages, &counted));
         Self { queue, dropped }
     }
 
-    /// A line, or several. Returns at once.
+    /// Writes a line, or several. Returns at once.
     pub fn line(&self, text: impl std::fmt::Display) {
         self.send(format!("{text}\n").into_bytes());
     }
 
-    /// Waits until everything so far was written, for 1 s at most.
+    /// Waits until everything so far was written, for at most 1 s.
     pub fn flush(&self) {
         let (done, written) = channel();
-        // A queue that is full is one that is not read.
+        // If the queue is full, the output is not being read.
         if self.queue.try_send(Message::Flush(done)).is_ok() {
             let _ = written.recv_timeout(FLUSH_TIME_MAX);
         }
@@ -81,7 +82,7 @@ fn write_all(name: &str, mut output: impl Write, messages: &Receiver<Message>, d
         let text = match message {
             Message::Text(text) => text,
             Message::Flush(done) => {
-                // Not awaited any more after a second.
+                // The caller stops waiting after a second.
                 let _ = done.send(());
                 continue;
             }
@@ -95,7 +96,7 @@ fn write_all(name: &str, mut output: impl Write, messages: &Receiver<Message>, d
                 }
             }
             (Err(error), false) => {
-                tracing::warn!("{name} cannot be written, which holds nothing up: {error}");
+                tracing::warn!("{name} cannot be written; the instance continues: {error}");
             }
             (Err(_), true) => {}
         }
@@ -110,10 +111,10 @@ mod tests {
     use std::io::{Read, pipe};
 
     #[test]
-    fn a_reader_that_does_not_read_holds_nobody_up_and_gets_what_fits_in_order() {
+    fn a_reader_that_does_not_read_delays_nothing_and_gets_what_fits_in_order() {
         let (mut reader, writer) = pipe().expect("a pipe");
         let lines = Lines::to("the pipe", writer);
-        // More than the pipe and the queue take together: the writer would block for ever.
+        // More than the pipe and the queue can hold together: the writer would block for ever.
         for number in 0..QUEUED * 20 {
             lines.line(number);
         }
@@ -122,7 +123,7 @@ mod tests {
         reader.read_to_string(&mut text).expect("the writer ends with its queue");
         let numbers: Vec<usize> = text.lines().map(|line| line.parse().expect("a number")).collect();
         assert!(numbers.len() >= QUEUED && numbers.is_sorted(), "{} lines", numbers.len());
-        // Not by the counter: the writer, once it runs, reports what was dropped and counts from 0.
+        // The counter is useless here: when the writer runs, it reports the dropped lines and counts from 0.
         assert!(numbers.len() < QUEUED * 20, "the queue has an end");
     }
 

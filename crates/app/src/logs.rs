@@ -1,4 +1,4 @@
-//! Logs on standard error: for a person on a terminal, JSON otherwise. `RUST_LOG` filters them.
+//! Logs on standard error: text on a terminal, JSON otherwise. `RUST_LOG` filters them.
 
 use crate::compose::CommitWarnings;
 use crate::lines::Lines;
@@ -7,9 +7,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-/// Installs the logs of this process. Nothing below `info` unless `RUST_LOG` says so; libraries only warn.
-/// `errors` drops lines rather than wait for a reader: a renewal must not stand behind a terminal. A panic is logged in
-/// the same way, for the same reason.
+/// Installs the logs of this process. The default level is `info`, and `warn` for libraries; `RUST_LOG`
+/// changes it. `errors` drops lines rather than wait for a reader, because a renewal must not wait for a
+/// terminal. A panic is logged in the same way, for the same reason.
 pub fn init(errors: &Lines) {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,coordinator=info,app=info,adapter_http=info"));

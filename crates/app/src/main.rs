@@ -6,19 +6,16 @@ mod command;
 mod compose;
 mod config;
 mod elections;
-mod epochs;
 mod events;
 mod failure;
 mod identity;
 mod lines;
 mod logs;
 mod output;
-mod page;
 mod run;
 mod secret;
 mod stops;
 mod telemetry;
-mod urgent;
 
 use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand};
 use command::{Form, Wanted};
@@ -30,7 +27,7 @@ use run::Output;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::process::ExitCode;
 
-/// The election has a thread of its own; these serve pages, signals and everything else.
+/// Threads that serve pages, signals and everything else. The election has a separate thread.
 const THREADS: usize = 2;
 
 fn main() -> ExitCode {
@@ -41,7 +38,8 @@ fn main() -> ExitCode {
     exit_code
 }
 
-/// A core dump would hold payloads of signals and passwords. A system that forbids this loses nothing else.
+/// Disables core dumps, which would contain payloads of signals and passwords. A failure has no other effect,
+/// so it is ignored.
 fn no_core_dumps() {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
@@ -63,11 +61,11 @@ fn carry_out_all(errors: &Lines) -> ExitCode {
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(carry_out(&cli.chosen(), &cli.flags, errors));
-            // Whoever does not read our output does not keep us from ending.
+            // A reader that does not read our output must not prevent the end of the process.
             runtime.shutdown_background();
             outcome
         }
-        Err(error) => Err(Failure::other(format!("the runtime does not start: {error}"))),
+        Err(error) => Err(Failure::other(format!("the runtime did not start: {error}"))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,7 +85,7 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
     let form = |json: bool| if json { Form::Json } else { Form::Table };
     match command {
         Command::Run { events_json } => {
-            run::run(&config, if *events_json { Output::Events } else { Output::People }, errors).await
+            run::run(&config, if *events_json { Output::Events } else { Output::Text }, errors).await
         }
         Command::Demo { rounds } => command::demo(&config, *rounds).await,
         Command::Status { json, watch } => command::status(&config, form(*json), *watch).await,
@@ -107,7 +105,7 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
     }
 }
 
-/// All faults at once, a line each.
+/// Loads the configuration. The error has all faults, a line each.
 fn configuration(flags: &Flags) -> Result<Config, Failure> {
     config::load_from_process(flags).map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();

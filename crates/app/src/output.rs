@@ -1,18 +1,19 @@
-//! What commands print.
+//! Standard output of commands.
 
 use crate::failure::Failure;
 use std::fmt::Display;
 use std::io::{ErrorKind, Write, stdout};
 
-/// As a shell tells of a process that SIGPIPE has ended.
+/// Exit code that a shell reports for a process that SIGPIPE has ended.
 const UNREAD: u8 = 141;
 
-/// A line, or several.
+/// Prints a line, or several.
 pub fn line(text: impl Display) -> Result<(), Failure> {
     write(format!("{text}\n"))
 }
 
-/// A text as it is. Whoever reads may have enough of it, as `head` does: then the command ends without a word.
+/// Prints a text unchanged. If the reader has closed the pipe, as `head` does, the command ends without a
+/// message.
 pub fn write(text: impl Display) -> Result<(), Failure> {
     let mut output = stdout().lock();
     let written = write!(output, "{text}").and_then(|()| output.flush());

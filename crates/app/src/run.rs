@@ -1,17 +1,14 @@
-//! `coordinator run`: one instance, from its first line to its goodbye.
+//! `coordinator run`: one instance, from its start to its end.
 
 use crate::broker::Broker;
-use crate::compose::Stores;
+use crate::compose;
 use crate::config::{Config, Signals};
-use crate::epochs::{EpochFile, StoreKind};
 use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, identity};
 use crate::lines::Lines;
-use crate::page::{Delivery, Page};
 use crate::stops::Stops;
 use crate::telemetry::Telemetry;
-use crate::urgent;
 use adapter_http::{AlertWebhook, HandlerUrl, HttpHandler, HttpHandlerConfig, Limits};
 use adapter_otel::Exposition;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
@@ -19,6 +16,8 @@ use domain::identity::Identity;
 use domain::metrics::SignalsConfig;
 use domain::ports::SignalHandler;
 use domain::settings::SharedSettings;
+use leader_coordinator::http::{Delivery, Page, post_alerts};
+use leader_coordinator::{EpochFile, StoreKind, Stores};
 use rustix::process::{Resource, getrlimit};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,33 +28,35 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Where a demonstration's leader writes what it does; not a setting for users.
+/// Environment variable with the file to which a demonstration's leader writes its orders; not a setting for
+/// users.
 pub const DEMO_BROKER: &str = "COORDINATOR_TEST_BROKER";
 
-/// How long the last lines may take to be read.
-const TELLING_TIME_MAX: Duration = Duration::from_secs(1);
+/// Longest wait for the last lines to be read.
+const PRINTING_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// File descriptors that HTTP leaves to others: 24 for the stores (on PostgreSQL 8 and Redis 4; on SQLite 14), 32 for
-/// signals at their handler, 16 for the process itself (runtimes, timers, streams, the listener).
+/// File descriptors that are reserved for other uses than HTTP: 24 for the stores (on PostgreSQL 8 and Redis
+/// 4; on SQLite 14), 32 for signals at their handler, 16 for the process itself (runtimes, timers, streams,
+/// the listener).
 const DESCRIPTORS_KEPT: u64 = 24 + 32 + 16;
-/// And at least so many connections: probes and an operator get an answer.
+/// Fewest connections, so that probes and the operator get an answer.
 const CONNECTIONS_MIN: usize = 8;
 
-/// The work and the coordinator end for one reason at about one time, if they have one.
+/// Time within which the work and the coordinator end if they end for the same reason.
 const ENDS_TOGETHER_MAX: Duration = Duration::from_secs(1);
 
-/// What `run` prints on standard output.
+/// Content of standard output of `run`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// Who it is, where its page is, who leads.
-    People,
+    /// For the operator: this instance, its page, and the leader.
+    Text,
     /// Role changes, one JSON object a line.
     Events,
 }
 
-/// Runs until a signal or until it cannot go on.
+/// Runs until a signal, or until the instance cannot continue.
 pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), Failure> {
-    // First: a signal during the start must not end the process without a word either.
+    // First, because a signal during the start must not end the process without a message either.
     let mut stops =
         Stops::catch().map_err(|error| Failure::other(format!("signals cannot be received: {error}")))?;
     let printed = Lines::to("standard output", std::io::stdout());
@@ -65,24 +66,24 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let id = config.instance_id.clone().unwrap_or_else(|| data_dir.instance());
     let identity = identity(config, id).map_err(Failure::other)?;
     let (listener, address) = listen(config.listen).await?;
-    let stores = Stores::new(config, &data_dir, &identity).map_err(Failure::usage)?;
+    let stores = compose::stores(config, &data_dir, &identity).map_err(Failure::usage)?;
     let page_url = format!("http://{address}");
     // Standard output may belong to the events.
-    let greeted = if output == Output::People { &printed } else { errors };
-    greeted.line(greeting(&identity, &page_url, config, &stores));
+    let greeted = if output == Output::Text { &printed } else { errors };
+    greeted.line(greeting(&identity, &page_url, config, &compose::described(config)));
 
     let coordinator = start(config, &stores, &page_url, epochs)?;
     let (finish, finished) = oneshot::channel();
     let telling = match output {
         Output::Events => tokio::spawn(events::print(coordinator.notices(), finished, printed.clone())),
-        Output::People => tokio::spawn(narrate(coordinator.clone(), finished, printed.clone())),
+        Output::Text => tokio::spawn(narrate(coordinator.clone(), finished, printed.clone())),
     };
     let ledger = Ledger::new(coordinator.clone(), Arc::clone(&stores.ledger), ledger_settings(config))
         .map_err(|error| Failure::other(error.to_string()))?;
     let (handler, delivery) = handler(config)?;
     let urgent = config.alerts_webhook.clone().map(|url| {
         let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone());
-        tokio::spawn(urgent::tell(coordinator.urgent(), webhook))
+        tokio::spawn(post_alerts(coordinator.urgent(), webhook))
     });
     let telemetry = config.telemetry_otlp.clone();
     let telemetry =
@@ -90,7 +91,8 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let worker = ledger.clone();
     let mut working = tokio::spawn(async move { worker.run(handler).await });
     let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
-    let page = Arc::new(Page::new(coordinator.clone(), stores.state.clone(), ledger, delivery, exposition));
+    let page =
+        Arc::new(Page::new(coordinator.clone(), stores.state.clone(), Some((ledger, delivery)), exposition));
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
     let limits = http_limits();
@@ -102,10 +104,11 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
         );
 
     let ended = tokio::select! {
-        ended = until_told_to_stop(&coordinator, &mut stops) => ended,
-        // An instance that leads and does not act would be worse than none: another one is to take over.
+        ended = until_asked_to_stop(&coordinator, &mut stops) => ended,
+        // An instance that leads and does not act would be worse than no leader: another instance must take
+        // over.
         why = dead(&mut working, &coordinator) => {
-            tracing::error!("the work on signals ended: {why}; giving leadership back");
+            tracing::error!("the work on signals ended: {why}; releasing the lease");
             coordinator.shutdown().await;
             Err(Ended::Failed(format!("the work on signals ended: {why}")))
         }
@@ -113,7 +116,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     following.abort();
     working.abort();
     closing.notify_one();
-    // A page that is being read may fail; the coordinator's own outcome is what counts.
+    // A page that is being read may fail; the coordinator's own outcome counts.
     let _ = served.await;
     if let Some(telemetry) = telemetry {
         telemetry.finish().await;
@@ -122,9 +125,10 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     if let Some(urgent) = urgent {
         urgent.abort();
     }
-    // Everything that happened is told, unless nobody reads it. The receiver is gone when it is told already.
+    // All notices are printed, unless the output is not read. The receiver has ended if it has printed them
+    // already.
     let _ = finish.send(());
-    let _ = timeout(TELLING_TIME_MAX, telling).await;
+    let _ = timeout(PRINTING_TIME_MAX, telling).await;
     printed.flush();
     ended.map_err(|ended| failure(&ended))
 }
@@ -134,12 +138,12 @@ fn failure(ended: &Ended) -> Failure {
         Ended::SchemaNewer { .. } | Ended::SchemaOlder { .. } | Ended::Corrupt(_) | Ended::IdInUse { .. } => {
             Failure::usage(ended.to_string())
         }
-        Ended::Stopped | Ended::Failed(_) => Failure::other(ended.to_string()),
+        _ => Failure::other(ended.to_string()),
     }
 }
 
-/// Resolves when the work has panicked, or could not go on though the coordinator does. That it ends with the
-/// coordinator is told by the coordinator.
+/// Resolves if the work has panicked, or could not continue although the coordinator does. If the coordinator
+/// has ended as well, the coordinator reports it.
 async fn dead(working: &mut JoinHandle<Ended>, coordinator: &Coordinator) -> String {
     match working.await {
         Err(panicked) => panicked.to_string(),
@@ -152,7 +156,7 @@ async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure
     let listener = TcpListener::bind(wanted).await.map_err(|error| {
         let hint = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
-                ": another instance, or another program, has this port; choose another with --listen 127.0.0.1:PORT"
+                ": another instance or program uses this port; choose another one with --listen 127.0.0.1:PORT"
             }
             _ => "",
         };
@@ -183,7 +187,7 @@ fn start(
     builder.start().map_err(|error| Failure::usage(error.to_string()))
 }
 
-/// What all instances of a group must agree on. Addresses may hold credentials in their path.
+/// Settings that all instances of a group must share. Addresses may contain credentials in their path.
 fn published(signals: &Signals) -> SharedSettings {
     let limit = |limit: Option<u32>| limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
     let address = |url: &Option<HandlerUrl>| url.as_ref().map(ToString::to_string);
@@ -196,17 +200,16 @@ fn published(signals: &Signals) -> SharedSettings {
 }
 
 fn ledger_settings(config: &Config) -> LedgerSettings {
-    LedgerSettings {
-        limits: config.signals.limits,
-        handler_time_max: config.signals.handler_timeout,
-        retention: config.signals.retention,
-    }
+    LedgerSettings::default()
+        .with_limits(config.signals.limits)
+        .with_handler_time_max(config.signals.handler_timeout)
+        .with_retention(config.signals.retention)
 }
 
-/// Who acts on signals.
+/// The handler of signals.
 fn handler(config: &Config) -> Result<(Option<Arc<dyn SignalHandler>>, Delivery), Failure> {
     if let Some(path) = std::env::var_os(DEMO_BROKER).map(PathBuf::from) {
-        // An instance of a demonstration does not outlive it.
+        // An instance of a demonstration ends with the demonstration.
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
             .map_err(|error| Failure::other(error.to_string()))?;
         return Ok((Some(Arc::new(Broker::new(path))), Delivery::Pushed));
@@ -225,15 +228,15 @@ fn handler(config: &Config) -> Result<(Option<Arc<dyn SignalHandler>>, Delivery)
     })
 }
 
-fn greeting(identity: &Identity, page_url: &str, config: &Config, stores: &Stores) -> String {
+fn greeting(identity: &Identity, page_url: &str, config: &Config, stores: &str) -> String {
     format!(
         "coordinator {} on {}\n  instance  {}\n  page      {page_url}\n  stores    {}\n  signals   {}\n  group     {}, LEADER_TTL {:?}",
         env!("CARGO_PKG_VERSION"),
         identity.host,
         identity.id,
-        stores.told,
+        stores,
         match &config.signals.handler {
-            Some(url) => format!("POST {page_url}/signals, handed to {url}"),
+            Some(url) => format!("POST {page_url}/signals, sent to {url}"),
             None => format!("POST {page_url}/signals, pulled from the leader's /signals/claim"),
         },
         config.group,
@@ -241,7 +244,7 @@ fn greeting(identity: &Identity, page_url: &str, config: &Config, stores: &Store
     )
 }
 
-/// Says who leads, whenever that changes.
+/// Prints the leader whenever it changes.
 async fn narrate(coordinator: Coordinator, mut finish: oneshot::Receiver<()>, output: Lines) {
     let mut seen = coordinator.leadership();
     let me = coordinator.id().clone();
@@ -268,20 +271,20 @@ async fn narrate(coordinator: Coordinator, mut finish: oneshot::Receiver<()>, ou
     }
 }
 
-/// The first signal asks for a clean end, the second does not wait for it.
-async fn until_told_to_stop(coordinator: &Coordinator, stops: &mut Stops) -> Result<(), Ended> {
+/// The first signal requests a clean end; the second one ends the process at once.
+async fn until_asked_to_stop(coordinator: &Coordinator, stops: &mut Stops) -> Result<(), Ended> {
     tokio::select! {
         ended = coordinator.ended() => return ended,
-        () = stops.asked() => tracing::info!("stopping: giving leadership back first; once more to stop at once"),
+        () = stops.asked() => tracing::info!("stopping after a release of the lease; a second signal stops at once"),
     }
     tokio::select! {
         () = coordinator.shutdown() => {}
-        () = stops.asked() => tracing::warn!("stopped at once; the lease runs out by itself"),
+        () = stops.asked() => tracing::warn!("stopped at once; the lease expires without a release"),
     }
     Ok(())
 }
 
-/// As many HTTP connections as leave `descriptors` enough for everything else.
+/// Number of HTTP connections that leaves enough of `descriptors` for everything else.
 fn connections_max(descriptors: Option<u64>) -> usize {
     let most = Limits::default().connections;
     let left = descriptors
@@ -293,11 +296,14 @@ fn connections_max(descriptors: Option<u64>) -> usize {
 fn http_limits() -> Limits {
     let descriptors = getrlimit(Resource::Nofile).current;
     let connections = connections_max(descriptors);
-    let told = descriptors.map_or_else(|| "any number of".to_owned(), |all| all.to_string());
-    tracing::info!(connections, "HTTP: at most {connections} connections at a time; {told} file descriptors");
+    let allowed = descriptors.map_or_else(|| "any number of".to_owned(), |all| all.to_string());
+    tracing::info!(
+        connections,
+        "HTTP: at most {connections} connections at a time; {allowed} file descriptors"
+    );
     if descriptors.is_some_and(|all| all < DESCRIPTORS_KEPT + CONNECTIONS_MIN as u64) {
         tracing::warn!(
-            "{told} file descriptors (RLIMIT_NOFILE) are few for a leader under load: allow at least {}",
+            "{allowed} file descriptors (RLIMIT_NOFILE) are too few for a leader under load: allow at least {}",
             DESCRIPTORS_KEPT + CONNECTIONS_MIN as u64
         );
     }

@@ -1,24 +1,24 @@
-//! Texts that no output may show.
+//! [`Secret`]: a text that no output may show.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-/// What stands in an output where a secret would.
+/// Text that replaces a secret in outputs.
 pub const MASK: &str = "***";
 
-/// A text that may be or contain a secret, as it came from outside. It shows itself as [`MASK`]; whoever
-/// needs it asks for it by name.
+/// A text from outside that may be or contain a secret. Every output of it is [`MASK`]; only
+/// [`Secret::expose`] returns it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text out of every output.
+    /// Hides a text from every output.
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// The text itself: for the connection it opens, never for a message.
+    /// The text itself: only for opening the connection, never for a message.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -44,8 +44,8 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Replaces everything behind the scheme of every URL in `text`: for messages of others that may quote
-/// what was typed, where no more is known about it.
+/// Replaces everything after the scheme of every URL in `text`. For messages of other programs, which may
+/// quote the command line.
 pub fn mask_urls(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -53,7 +53,7 @@ pub fn mask_urls(text: &str) -> String {
         let (before, url) = rest.split_at(at + "://".len());
         masked.push_str(before);
         masked.push_str(MASK);
-        // A quote may belong to the password; a blank ends what was one argument.
+        // A quote may belong to the password; a blank ends the argument.
         rest = &url[url.find(char::is_whitespace).unwrap_or(url.len())..];
     }
     masked.push_str(rest);
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_shows_itself_to_nobody() {
+    fn a_secret_is_never_shown() {
         let secret: Secret = "canary".parse().expect("never fails");
         assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
         assert_eq!(secret.expose(), "canary");

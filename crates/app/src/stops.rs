@@ -1,11 +1,12 @@
-//! The signals that an instance receives: which of them end it, with a handover, and which do not.
+//! [`Stops`]: the operating system's signals that end an instance after a handover, and those that it
+//! ignores.
 
 use rustix::process::Signal;
 use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// They would end a process that does not catch them; this one hands over first.
+/// Signals that would end a process that does not catch them. This process hands over first.
 const STOPPING: [Signal; 9] = [
     Signal::TERM,
     Signal::INT,
@@ -17,20 +18,20 @@ const STOPPING: [Signal; 9] = [
     Signal::IO,
     Signal::XCPU,
 ];
-/// They would end it too, and mean something else: a terminal that closes, a tool that rotates logs, a debugging habit,
-/// a file that may not grow.
+/// Signals that would also end it, but that have another purpose: a terminal that closes, a tool that rotates
+/// logs, a debugging habit, a file that may not grow.
 const IGNORED: [Signal; 4] = [Signal::HUP, Signal::USR1, Signal::USR2, Signal::XFSZ];
-/// Signals that wait to be seen; one would do.
+/// Signals that wait in the queue; one would be enough.
 const KEPT: usize = 4;
 
-/// The signals that ask this process to stop.
+/// The signals that request a stop.
 pub struct Stops(mpsc::Receiver<()>);
 
 impl Stops {
-    /// From now on no signal that can be caught ends this process.
+    /// Catches every signal that can be caught, so that none ends this process directly.
     ///
     /// # Errors
-    /// When the operating system refuses.
+    /// If the operating system refuses.
     pub fn catch() -> io::Result<Self> {
         let (asked, asks) = mpsc::channel(KEPT);
         for which in STOPPING {
@@ -38,7 +39,7 @@ impl Stops {
             let asked = asked.clone();
             tokio::spawn(async move {
                 while arrives.recv().await.is_some() {
-                    // Full: it was asked already.
+                    // Full: a stop was requested already.
                     let _ = asked.try_send(());
                 }
             });
@@ -54,7 +55,7 @@ impl Stops {
         Ok(Self(asks))
     }
 
-    /// Waits for the next signal that asks to stop. Cancellation safe.
+    /// Waits for the next signal that requests a stop. Cancellation safe.
     pub async fn asked(&mut self) {
         if self.0.recv().await.is_none() {
             // The tasks that send end with the runtime.

@@ -1,5 +1,5 @@
-//! Metrics and spans are pushed to a receiver of OTLP, beside the scrape. Nothing waits for it: what it does not take
-//! in time is dropped.
+//! Pushes metrics and spans to a receiver of OTLP, in addition to the scrape. The instance never waits for
+//! it: what the receiver does not accept in time is dropped.
 
 use crate::config::Config;
 use crate::elections::Elections;
@@ -15,23 +15,25 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// Between two pushes of the metrics; also how soon spans are tried again.
+/// Pause between two pushes of the metrics, and before spans are sent again.
 const EVERY: Duration = Duration::from_secs(15);
-/// How long the last push may take, when leadership is given back already.
+/// Timeout of the last push, after the release of the lease.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(2);
-/// Spans that wait for a push that is going on.
+/// Spans that wait while a push is under way.
 const SPANS_QUEUED: usize = 64;
-/// Spans that an absent receiver may get later, a few for each leadership; of more the oldest are dropped.
+/// Spans kept for a receiver that does not answer, a few for each leadership. Beyond this number the oldest
+/// are dropped.
 const SPANS_KEPT: usize = 256;
 
-/// The pushing of one process.
+/// The pushes of one process.
 pub struct Telemetry {
     finish: oneshot::Sender<()>,
     pushing: JoinHandle<()>,
 }
 
 impl Telemetry {
-    /// Pushes to `receiver` what `coordinator` of the instance `id` tells, until [`finish`](Self::finish).
+    /// Pushes the metrics and spans of `coordinator` in the instance `id` to `receiver`, until
+    /// [`finish`](Self::finish).
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -50,16 +52,16 @@ impl Telemetry {
             coordinator: coordinator.clone(),
             otlp: Otlp::new(&config.group, id, env!("CARGO_PKG_VERSION")),
             upload: Upload::new(receiver, Otlp::CONTENT_TYPE),
-            untold: VecDeque::new(),
+            unsent: VecDeque::new(),
             metrics: Outage::of("metrics"),
             spans: Outage::of("spans"),
         };
         Self { finish, pushing: tokio::spawn(push.run(spans)) }
     }
 
-    /// Pushes what there is left, for 2 s at the most. Call it when leadership is given back.
+    /// Pushes the rest, for at most 2 s. Call it after the release of the lease.
     pub async fn finish(mut self) {
-        // The receiver is gone when the coordinator is.
+        // The receiver has ended if the coordinator has ended.
         let _ = self.finish.send(());
         if timeout(FLUSH_TIME_MAX, &mut self.pushing).await.is_err() {
             self.pushing.abort();
@@ -72,18 +74,18 @@ struct Push {
     otlp: Otlp,
     upload: Upload,
     /// The oldest first.
-    untold: VecDeque<Span>,
+    unsent: VecDeque<Span>,
     metrics: Outage,
     spans: Outage,
 }
 
 impl Push {
-    /// Ends with a last push when nobody makes spans any more.
+    /// Ends with a last push when the sender of spans is dropped.
     async fn run(mut self, mut spans: mpsc::Receiver<Span>) {
         let mut seen = self.coordinator.leadership();
         tokio::select! {
             biased;
-            // Before that there is nothing to tell.
+            // Before the start there are no metrics.
             _ = seen.wait_for(|seen| seen.started) => {}
             _ = spans.recv() => return,
         }
@@ -94,7 +96,7 @@ impl Push {
                 biased;
                 span = spans.recv() => match span {
                     Some(span) => {
-                        self.untold.push_back(span);
+                        self.unsent.push_back(span);
                         true
                     }
                     None => false,
@@ -105,7 +107,7 @@ impl Push {
                 }
             };
             while let Ok(span) = spans.try_recv() {
-                self.untold.push_back(span);
+                self.unsent.push_back(span);
             }
             self.push_spans().await;
             if !more {
@@ -124,22 +126,22 @@ impl Push {
     }
 
     async fn push_spans(&mut self) {
-        let beyond = self.untold.len().saturating_sub(SPANS_KEPT);
-        self.untold.drain(..beyond);
-        if self.untold.is_empty() {
+        let beyond = self.unsent.len().saturating_sub(SPANS_KEPT);
+        self.unsent.drain(..beyond);
+        if self.unsent.is_empty() {
             return;
         }
-        let body = self.otlp.traces(self.untold.make_contiguous());
+        let body = self.otlp.traces(self.unsent.make_contiguous());
         let pushed = self.upload.post(Otlp::TRACES_PATH, body).await;
         self.spans.tell(pushed.as_ref().err());
-        // Those that are refused would be so again, and hold up all that come after them.
+        // A refused span would be refused again, and delay all later ones.
         if !matches!(pushed, Err(NotTaken::Failed(_))) {
-            self.untold.clear();
+            self.unsent.clear();
         }
     }
 }
 
-/// Whether a push is known to fail: its beginning and its end are told, not every try.
+/// Whether a push is known to fail. The log shows the begin and the end of an outage, not every attempt.
 struct Outage {
     what: &'static str,
     lasts: bool,
@@ -154,9 +156,9 @@ impl Outage {
         let what = self.what;
         match error {
             Some(why) if !self.lasts => {
-                tracing::warn!("OTLP: {what} are not taken, which holds nothing up: {why}");
+                tracing::warn!("OTLP: {what} are not accepted; the instance continues: {why}");
             }
-            None if self.lasts => tracing::info!("OTLP: {what} are taken again"),
+            None if self.lasts => tracing::info!("OTLP: {what} are accepted again"),
             Some(_) | None => {}
         }
         self.lasts = error.is_some();

@@ -1,38 +1,38 @@
-//! What a process reports about its role (`coordinator run --events-json`), as values: [`invariants`](crate::invariants)
-//! judges them, whether a real process or a simulated one reported them.
+//! Reports of a process about its role (`coordinator run --events-json`), as values.
+//! [`invariants`](crate::invariants) judges them, from real and from simulated processes.
 
-/// A role change that a process told.
+/// A role change that a process reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
-    /// What happened.
+    /// The kind.
     pub kind: EventKind,
-    /// When, CLOCK_MONOTONIC nanoseconds.
+    /// The time, in CLOCK_MONOTONIC nanoseconds.
     pub t: u64,
-    /// Under which epoch.
+    /// The epoch.
     pub epoch: u64,
-    /// Of a leadership's begin or renewal: when the request that was acknowledged was sent.
+    /// For the begin or renewal of a leadership: the time when the acknowledged request was sent.
     pub sent: Option<u64>,
 }
 
-/// What happened.
+/// The kind of a role change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// The row was read for the first time.
+    /// The lease was read for the first time.
     Ready,
-    /// Belief begins.
+    /// The process holds a valid lease from now on.
     Lead,
-    /// Belief goes on.
+    /// The lease was renewed.
     Renew,
-    /// Belief ended without being given back.
+    /// The lease is no longer valid, without a release.
     Lost,
-    /// Belief ended on purpose.
+    /// The lease is no longer valid, on purpose.
     Resign,
-    /// The row is open for others.
+    /// The lease is open for others.
     Resigned,
 }
 
 impl EventKind {
-    /// The event of that name, as `--events-json` writes it.
+    /// The event of that name, as in `--events-json`.
     pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "ready" => Self::Ready,
@@ -46,13 +46,13 @@ impl EventKind {
     }
 }
 
-/// What one process told, in its order, and when it ended.
+/// The reports of one process, in order, and its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Whose.
+    /// The name of the process.
     pub name: String,
-    /// What it told.
+    /// Its reports.
     pub events: Vec<Event>,
-    /// When it was known to be dead, CLOCK_MONOTONIC nanoseconds; `None` while it lives.
+    /// The time when it was known to be dead, in CLOCK_MONOTONIC nanoseconds; `None` while it lives.
     pub ended: Option<u64>,
 }

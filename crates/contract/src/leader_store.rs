@@ -1,4 +1,4 @@
-//! The suite of [`LeaderStore`].
+//! The contract suite of [`LeaderStore`].
 
 use super::scene::fresh_group;
 use super::{Case, LeaderStores, Opening, PATIENCE, TTL, TicketTamper, cases};
@@ -14,14 +14,14 @@ use tokio::task::JoinSet;
 pub fn suite<A: LeaderStores>() -> Vec<Case<A>> {
     cases!("leader_store", Scene:
         a_free_ticket_is_granted_and_shown,
-        a_held_ticket_is_told_with_its_holder,
-        the_same_claim_may_ask_again,
+        a_held_ticket_is_answered_with_its_holder,
+        the_same_claim_may_request_again,
         a_ticket_belongs_to_an_acquisition_not_to_a_process,
         the_ticket_of_a_void_claim_is_taken,
         of_16_concurrent_acquisitions_one_is_granted,
-        a_renewal_is_the_holders_alone,
+        only_the_holder_renews,
         a_renewal_extends_the_ticket,
-        a_release_is_the_holders_alone,
+        only_the_holder_releases,
         a_late_release_leaves_a_newer_ticket,
         a_ticket_expires,
         groups_have_their_own_tickets,
@@ -71,19 +71,19 @@ impl Process {
         self.opening.nonce.claim(self.claims.fetch_add(1, Relaxed) + 1)
     }
 
-    /// Takes the free ticket.
+    /// Acquires the free ticket.
     async fn acquired(&self) -> ClaimId {
         let claim = self.fresh_claim();
         assert_eq!(self.store.acquire(claim, None).await, Ok(Acquire::Granted));
         claim
     }
 
-    /// The ticket there is.
+    /// The present ticket.
     async fn ticket(&self) -> Ticket {
         self.store.inspect().await.expect("inspect").expect("there is a ticket")
     }
 
-    /// That the ticket is that claim's, with a remaining time that can be.
+    /// Asserts that the ticket belongs to that claim, with a possible remaining time.
     async fn assert_holds(&self, holder: &Self, claim: ClaimId) {
         assert_is(&self.ticket().await, &holder.opening.id, claim);
     }
@@ -97,7 +97,7 @@ fn assert_is(ticket: &Ticket, holder: &InstanceId, claim: ClaimId) {
 fn held(answer: Result<Acquire, StoreError>) -> Ticket {
     match answer {
         Ok(Acquire::Held(ticket)) => ticket,
-        other => panic!("somebody else has the ticket: {other:?}"),
+        other => panic!("another claim has the ticket: {other:?}"),
     }
 }
 
@@ -108,14 +108,14 @@ async fn a_free_ticket_is_granted_and_shown(scene: Scene) {
     b.assert_holds(&a, claim).await;
 }
 
-async fn a_held_ticket_is_told_with_its_holder(scene: Scene) {
+async fn a_held_ticket_is_answered_with_its_holder(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let claim = a.acquired().await;
     assert_is(&held(b.store.acquire(b.fresh_claim(), None).await), &a.opening.id, claim);
     b.assert_holds(&a, claim).await;
 }
 
-async fn the_same_claim_may_ask_again(scene: Scene) {
+async fn the_same_claim_may_request_again(scene: Scene) {
     let a = scene.process("a").await;
     let claim = a.acquired().await;
     assert_eq!(
@@ -165,12 +165,12 @@ async fn of_16_concurrent_acquisitions_one_is_granted(scene: Scene) {
     }
 }
 
-async fn a_renewal_is_the_holders_alone(scene: Scene) {
+async fn only_the_holder_renews(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     assert_eq!(
         b.store.renew(b.fresh_claim()).await,
         Ok(TicketRenewal::Lost(None)),
-        "and it takes no free ticket"
+        "a renewal does not acquire a free ticket"
     );
     assert_eq!(b.store.inspect().await, Ok(None));
     let claim = a.acquired().await;
@@ -192,15 +192,15 @@ async fn a_renewal_extends_the_ticket(scene: Scene) {
     assert!(TTL / 2 < after && after <= TTL, "{after:?}");
 }
 
-async fn a_release_is_the_holders_alone(scene: Scene) {
+async fn only_the_holder_releases(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
-    b.store.release(b.fresh_claim()).await.expect("nothing to release is well");
+    b.store.release(b.fresh_claim()).await.expect("a release without a ticket is no error");
     let claim = a.acquired().await;
-    b.store.release(b.fresh_claim()).await.expect("nothing of its own to release is well");
+    b.store.release(b.fresh_claim()).await.expect("a release of another's ticket is no error");
     b.assert_holds(&a, claim).await;
     a.store.release(claim).await.expect("release");
     assert_eq!(b.store.inspect().await, Ok(None));
-    a.store.release(claim).await.expect("releasing twice is well");
+    a.store.release(claim).await.expect("a second release is no error");
 }
 
 async fn a_late_release_leaves_a_newer_ticket(scene: Scene) {
@@ -208,7 +208,7 @@ async fn a_late_release_leaves_a_newer_ticket(scene: Scene) {
     let older = a.acquired().await;
     a.store.release(older).await.expect("release");
     let newer = a.acquired().await;
-    a.store.release(older).await.expect("a release that was under way for long");
+    a.store.release(older).await.expect("a late release");
     a.assert_holds(&a, newer).await;
 }
 
@@ -217,12 +217,12 @@ async fn a_ticket_expires(scene: Scene) {
     let claim = a.acquired().await;
     let gone = async {
         while b.store.inspect().await != Ok(None) {
-            // Between two looks: an expired key sends no message that could be waited for.
+            // Between two reads: an expired key sends no message to wait for.
             tokio::time::sleep(TTL_MIN / 20).await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.expect("a ticket nobody renews goes away");
-    assert_eq!(a.store.renew(claim).await, Ok(TicketRenewal::Lost(None)), "what is over is not renewed");
+    tokio::time::timeout(PATIENCE, gone).await.expect("a ticket without renewals expires");
+    assert_eq!(a.store.renew(claim).await, Ok(TicketRenewal::Lost(None)), "an expired ticket is not renewed");
     b.acquired().await;
     assert!(matches!(a.store.renew(claim).await, Ok(TicketRenewal::Lost(Some(_)))));
 }
@@ -237,13 +237,12 @@ async fn groups_have_their_own_tickets(scene: Scene) {
     here.assert_holds(&here, claim).await;
 }
 
-/// How long no hint must come before the earlier ones count as delivered; a later one only makes the case
-/// easier.
+/// Without a hint for this long, the earlier ones count as delivered. A later hint only makes the case easier.
 const QUIET: Duration = Duration::from_millis(300);
-/// Between two releases that are to wake a listener which may not be connected yet.
+/// Interval between two releases that must wake a listener which may not be connected yet.
 const NUDGE: Duration = Duration::from_millis(200);
 
-/// Releases as `writer` until `listener` was woken, then takes what is still on its way.
+/// Releases as `writer` until `listener` was woken, then consumes the hints in flight.
 async fn listening(writer: &Process, listener: &Process) {
     let woken = async {
         while tokio::time::timeout(NUDGE, listener.store.changed()).await.is_err() {
@@ -251,12 +250,12 @@ async fn listening(writer: &Process, listener: &Process) {
             writer.store.release(claim).await.expect("release");
         }
     };
-    tokio::time::timeout(PATIENCE, woken).await.expect("a listener is woken by some release");
+    tokio::time::timeout(PATIENCE, woken).await.expect("a listener is woken by a release");
     while tokio::time::timeout(QUIET, listener.store.changed()).await.is_ok() {}
 }
 
 async fn assert_hinted(listener: &Process) {
-    // The release came before the wait: the hint has to be kept for it.
+    // The release came before the wait: the store must keep the hint.
     tokio::time::timeout(PATIENCE, listener.store.changed()).await.expect("a release wakes a listener");
 }
 
@@ -275,19 +274,19 @@ async fn a_release_that_deletes_nothing_hints(scene: Scene) {
     assert_hinted(&b).await;
 }
 
-/// That every answer about the key tells of the fault, and that none of them is an error or a wait.
+/// Asserts that every answer about the key reports the fault, and that no call fails or hangs.
 async fn assert_fault(process: &Process, claim: Option<ClaimId>, fault: TicketFault) {
     let asked = process.fresh_claim();
     let inspected = process.ticket().await;
     let refused = held(process.store.acquire(asked, None).await);
     let Ok(TicketRenewal::Lost(Some(lost))) = process.store.renew(asked).await else {
-        panic!("a renewal by another claim tells the ticket");
+        panic!("a renewal by another claim must answer with the ticket");
     };
     for ticket in [inspected, refused, lost] {
         assert_eq!((ticket.claim, ticket.remaining), (claim, Err(fault)));
     }
-    process.store.release(asked).await.expect("a release of what is not its own is well");
-    assert_eq!(process.ticket().await.remaining, Err(fault), "and leaves it");
+    process.store.release(asked).await.expect("a release of another's ticket is no error");
+    assert_eq!(process.ticket().await.remaining, Err(fault), "the release leaves it");
 }
 
 async fn a_ticket_without_expiry_is_a_fault(scene: Scene) {
@@ -316,7 +315,7 @@ async fn a_foreign_value_is_a_fault(scene: Scene) {
     let hostile: [&[u8]; 8] = [
         b"",
         b" ",
-        b"somebody",
+        b"another",
         b"\xff\xfe\x00\x01 binary",
         b"00000000-0000-0000-0000-00000000000g a",
         b"00000000-0000-0000-0000-000000000001",

@@ -1,17 +1,18 @@
-//! The definition of the ports, as tests: what every adapter of a port must do, as named cases.
+//! The definition of the ports, as tests: named cases that every adapter of a port must pass.
 //!
-//! - [`state_store`], [`leader_store`], [`signal_ledger`]: one suite per port, run against every adapter and against the
-//!   fakes. Where two adapters could differ, there is a case.
-//! - [`fake`]: the ports in memory, shared by several "processes", with faults on demand.
-//! - [`event`]: what a process reports about its role, as values.
-//! - [`invariants`]: named judgements over the events of several processes.
-//! - [`raw_portfolio`]: what recovery reads, all rows at once.
+//! - [`state_store`], [`leader_store`], [`signal_ledger`]: one suite per port, run against every adapter and against
+//! the
+//!   fakes. There is a case wherever two adapters could differ.
+//! - [`fake`]: the ports in memory, shared by several "processes", with injected faults.
+//! - [`event`]: the reports of a process about its role, as values.
+//! - [`invariants`]: named invariants over the events of several processes.
+//! - [`raw_portfolio`]: all rows that recovery reads, at once.
 //!
-//! No server is started here: the crate `testkit` does that. The simulation and the tests of the driver therefore build
+//! This crate starts no server: the crate `testkit` does that. So the simulation and the tests of the driver build
 //! without a database client and without containers.
 //!
-//! An adapter's `tests/contract.rs` (with `harness = false` in its manifest) starts its server once and
-//! runs the suites that concern it:
+//! An adapter's `tests/contract.rs` (with `harness = false` in its manifest) starts its server once and runs its
+//! suites:
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -23,8 +24,8 @@
 //! }
 //! ```
 //!
-//! Cases run beside each other on one runtime; each plays in a group of its own, or, where it touches
-//! what all groups share, in a database of its own ([`StateStores::fresh`]).
+//! Cases run concurrently on one runtime. Each has a separate group or, if it changes data that all groups share, a
+//! separate database ([`StateStores::fresh`]).
 
 pub mod event;
 pub mod fake;
@@ -49,48 +50,48 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longer than any case takes on a busy machine with two cores: beyond it, it hangs.
+/// Longer than any case takes on a busy machine with two cores: a case that exceeds it hangs.
 pub const CASE_TIME_MAX: Duration = Duration::from_mins(2);
 
-/// How long a case waits for what is only promised to be fast (a hint, an expiry). Not an assertion
-/// about speed: whoever exceeds it has lost the hint.
+/// The time for which a case waits for an event that should be fast (a hint, an expiry). It is not an assertion about
+/// speed: after this time the hint is lost.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What an adapter of `StateStore` and `SignalLedger` lends to the suites: one database.
+/// The interface between an adapter of `StateStore` and `SignalLedger` and the suites: one database.
 #[async_trait]
 pub trait StateStores: Send + Sync + 'static {
-    /// Another database of the same kind, empty: not even a schema.
+    /// Another database of the same kind: empty and without a schema.
     async fn fresh(&self) -> Arc<dyn StateStores>;
 
-    /// What one process of the group would open: its own connections, nothing shared but the database.
+    /// The connection of one process of the group; processes share only the database.
     async fn open(&self, opening: &Opening) -> Opened;
 
-    /// What an operator, or an attacker with the database's password, does to the tables behind our
-    /// back. An SQL adapter executes `what.to_string()`. [`Refused`] only when a constraint of the
-    /// schema forbids it; any other failure is a fault of the test and panics.
+    /// Writes to the tables directly, as an operator or an attacker with the database's password could. An SQL
+    /// adapter executes `what.to_string()`. Returns [`Refused`] only if a constraint of the schema forbids the write;
+    /// any other failure is a fault of the test and panics.
     async fn tamper(&self, what: &Tamper) -> Result<(), Refused>;
 }
 
-/// What an adapter of `LeaderStore` lends to the suite: one server.
+/// The interface between an adapter of `LeaderStore` and the suite: one server.
 #[async_trait]
 pub trait LeaderStores: Send + Sync + 'static {
-    /// What one process of the group would open.
+    /// The connection of one process of the group.
     async fn open(&self, opening: &Opening) -> Arc<dyn LeaderStore>;
 
-    /// Writes into the group's key behind our back. A Redis adapter sends `what.commands(key)`.
+    /// Writes to the group's key directly. A Redis adapter sends `what.commands(key)`.
     async fn tamper(&self, group: &GroupId, what: &TicketTamper);
 }
 
 type Run<A> = Box<dyn FnOnce(Arc<A>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-/// A named promise about `A`.
+/// A named guarantee about `A`.
 pub struct Case<A> {
     name: String,
     run: Run<A>,
 }
 
 impl<A: 'static> Case<A> {
-    /// A case of an adapter's own.
+    /// An additional case of an adapter.
     pub fn new<F>(name: &str, run: impl FnOnce(Arc<A>) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -99,13 +100,13 @@ impl<A: 'static> Case<A> {
     }
 }
 
-/// The body of an adapter's `tests/contract.rs`: starts the adapter, runs the cases (with the filters and
-/// flags of the command line, as `cargo test` passes them), drops the adapter, and tells how it went.
+/// The body of an adapter's `tests/contract.rs`: starts the adapter, runs the cases (with the filters and flags of
+/// the command line, as `cargo test` passes them), drops the adapter, and returns the result.
 ///
-/// `start` is not even polled when nothing is to be run (`--list`).
+/// `start` is not polled if no case runs (`--list`).
 ///
 /// # Panics
-/// When no runtime can be had.
+/// If there is no runtime.
 pub fn main<A: Send + Sync + 'static>(
     start: impl Future<Output = A>,
     suites: impl IntoIterator<Item = Vec<Case<A>>>,
@@ -126,7 +127,7 @@ pub fn main<A: Send + Sync + 'static>(
     let adapter = Arc::new(runtime.block_on(start));
     let trials = cases.map(|case| trial(case, &runtime, &adapter)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    // The stores' tasks end with the runtime, and only then does the server go away.
+    // The stores' tasks end with the runtime, and the server stops only after that.
     if let Some(runtime) = Arc::into_inner(runtime) {
         runtime.shutdown_timeout(PATIENCE);
     }
@@ -147,7 +148,7 @@ fn trial<A: Send + Sync + 'static>(
     })
 }
 
-/// A suite from its case functions: `cases!(StateStores, "state_store": a, b, c)`.
+/// Builds a suite from its case functions: `cases!(StateStores, "state_store": a, b, c)`.
 macro_rules! cases {
     ($prefix:literal, $scene:ty: $($case:ident),* $(,)?) => {
         vec![$($crate::Case::new(

@@ -1,9 +1,9 @@
-//! Every row that a store hands to recovery, at once. The product never holds them all; a test has few.
+//! Every row that a store passes to recovery, collected. The product never holds all rows; a test has few.
 
 use domain::ports::{PortfolioSource, StoreError};
 use domain::recovery::{PortfolioRows, RawPosition, RawTotals};
 
-/// What a store handed over, in its order.
+/// The rows that a store passed on, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RawPortfolio {
     /// The positions.
@@ -23,16 +23,16 @@ impl PortfolioRows for RawPortfolio {
 }
 
 impl RawPortfolio {
-    /// Reads it.
+    /// Reads the portfolio of `store`.
     ///
     /// # Errors
-    /// The store's.
+    /// The error of the store.
     pub async fn read(store: &(impl PortfolioSource + ?Sized)) -> Result<Self, StoreError> {
         let mut read = Self::default();
         store.portfolio(&mut read).await.map(|()| read)
     }
 
-    /// Hands the rows over, as a store does.
+    /// Passes on the rows, like a store.
     pub fn hand_to(&self, rows: &mut dyn PortfolioRows) {
         for position in &self.positions {
             rows.position(position);

@@ -1,4 +1,4 @@
-//! Where a case plays: a group of its own, and the processes that take part.
+//! The scene of a case: a separate group, and its processes.
 
 use super::{Refused, StateStores, Tamper};
 use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
@@ -10,25 +10,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// LEADER_TTL of a case that does not care: so long that nothing expires while it runs.
+/// LEADER_TTL of a case that does not depend on it: nothing expires during the case.
 pub const TTL: Duration = Duration::from_mins(5);
 
-/// What sets one start of one process apart; the adapter makes its configuration of it.
+/// The identity of one start of a process; the adapter makes its configuration from it.
 #[derive(Debug, Clone)]
 pub struct Opening {
     /// The case's group.
     pub group: GroupId,
     /// The process's id.
     pub id: InstanceId,
-    /// Which start of it.
+    /// The start of the process.
     pub nonce: Nonce,
-    /// The host it says it runs on.
+    /// The host that it reports.
     pub host: String,
     /// Its LEADER_TTL.
     pub ttl: Duration,
-    /// Relation of the open positions.
+    /// The relation of the open positions.
     pub positions: String,
-    /// Relation of the portfolio row.
+    /// The relation of the portfolio row.
     pub portfolio: String,
 }
 
@@ -48,10 +48,10 @@ impl Opening {
         (relation(&self.positions), relation(&self.portfolio))
     }
 
-    /// A process start nobody had before, with the default relations.
+    /// A new start of a process, with the default relations.
     ///
     /// # Panics
-    /// When `id` is not an id.
+    /// If `id` is not an id.
     pub fn new(group: &GroupId, id: &str) -> Self {
         Self {
             group: group.clone(),
@@ -65,7 +65,7 @@ impl Opening {
     }
 }
 
-/// The ports on one database, as one process has them.
+/// The ports on one database, as one process opens them.
 pub struct Opened {
     /// The lease, members, history.
     pub state: Arc<dyn StateStore>,
@@ -82,12 +82,12 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// A group that no other case has, named after the case.
+    /// A new group, named after the case.
     pub fn new(case: &str, stores: Arc<impl StateStores>) -> Self {
         Self { stores, group: fresh_group(case) }
     }
 
-    /// The same in a database of its own, in which nothing was migrated yet.
+    /// The same in a separate database, which was not migrated yet.
     #[must_use]
     pub async fn in_fresh_database(&self) -> Self {
         Self { stores: self.stores.fresh().await, group: self.group.clone() }
@@ -112,20 +112,20 @@ impl Scene {
     /// The process of that opening, after its migration.
     ///
     /// # Panics
-    /// When the migration fails.
+    /// If the migration fails.
     pub async fn start(&self, opening: Opening) -> Process {
         let process = self.open(opening).await;
         assert_eq!(process.state.migrate(Migrate::Apply).await, Ok(Schema::Current), "migration at start");
         process
     }
 
-    /// The process of that opening before any migration.
+    /// The process of that opening, before any migration.
     pub async fn open(&self, opening: Opening) -> Process {
         let Opened { state, ledger, portfolio } = self.stores.open(&opening).await;
         Process { opening, state, ledger, portfolio, claims: AtomicU32::new(0) }
     }
 
-    /// Does `what` to the database behind our back.
+    /// Applies `what` to the database directly.
     pub async fn tamper(&self, what: Tamper) -> Result<(), Refused> {
         self.stores.tamper(&what).await
     }
@@ -133,7 +133,7 @@ impl Scene {
 
 /// One process of the group.
 pub struct Process {
-    /// What it was started with.
+    /// Its identity.
     pub opening: Opening,
     /// Its state store.
     pub state: Arc<dyn StateStore>,
@@ -145,20 +145,20 @@ pub struct Process {
 }
 
 impl Process {
-    /// A claim id that was never used.
+    /// A claim id that was not used before.
     pub fn fresh_claim(&self) -> ClaimId {
         self.opening.nonce.claim(self.claims.fetch_add(1, Relaxed) + 1)
     }
 
-    /// The row as it is.
+    /// The present lease.
     ///
     /// # Panics
-    /// When it cannot be read.
-    pub async fn look(&self) -> Observation {
+    /// If it cannot be read.
+    pub async fn read_lease(&self) -> Observation {
         self.state.observe().await.expect("observe")
     }
 
-    /// A claim of the row as it was `seen`.
+    /// A claim of the lease in the version `seen`.
     pub fn request(&self, seen: &Observation) -> ClaimRequest {
         ClaimRequest {
             observed: seen.version,
@@ -170,20 +170,20 @@ impl Process {
         }
     }
 
-    /// Claims the row as it is now, whoever holds it: the store leaves it to the core to judge expiry.
+    /// Claims the present lease, even from another holder: the store leaves the judgement of expiry to the core.
     ///
     /// # Panics
-    /// When the claim is not granted.
+    /// If the claim is not granted.
     pub async fn lead(&self) -> Token {
-        let request = self.request(&self.look().await);
+        let request = self.request(&self.read_lease().await);
         match self.state.claim(&request).await {
             Ok(Claim::Granted(token)) => token,
-            other => panic!("{} claims the row as it is: {other:?}", self.opening.id),
+            other => panic!("{} claims the present lease: {other:?}", self.opening.id),
         }
     }
 }
 
-/// Numbers groups and process starts of this test process.
+/// Numbers the groups and process starts of this test process.
 static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 pub(super) fn fresh_group(case: &str) -> GroupId {

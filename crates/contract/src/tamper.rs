@@ -1,10 +1,10 @@
-//! What somebody with the store's password does behind our back.
+//! Direct writes to a store, as an operator or an attacker with its password could make them.
 
 use domain::id::GroupId;
 use std::fmt;
 use std::time::Duration;
 
-/// The schema's constraints forbid it: the best answer to a hostile write.
+/// The schema's constraints forbid the write: the best answer to a hostile write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused(pub String);
 
@@ -26,13 +26,13 @@ pub enum LeaseColumn {
     Timeline,
     /// `epoch`, a number.
     Epoch,
-    /// `claim`; only NULL can be written to it in every store's form.
+    /// `claim`; only NULL has the same form in every store.
     Claim,
     /// `seq`, a number.
     Seq,
     /// `holder`, a text.
     Holder,
-    /// `released`; only NULL can be written to it in every store's form.
+    /// `released`; only NULL has the same form in every store.
     Released,
     /// `ttl_ms`, a number.
     TtlMs,
@@ -41,7 +41,7 @@ pub enum LeaseColumn {
 }
 
 impl LeaseColumn {
-    /// As the tables call it.
+    /// The name of the column.
     pub fn name(self) -> &'static str {
         match self {
             Self::Timeline => "tl",
@@ -56,24 +56,24 @@ impl LeaseColumn {
     }
 }
 
-/// A write behind our back. `Display` is one SQL statement that PostgreSQL and SQLite both understand.
+/// A direct write. `Display` gives one SQL statement that PostgreSQL and SQLite both accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tamper {
-    /// Overwrites a column of the group's lease row.
+    /// Overwrites a column of the group's lease.
     Lease {
-        /// Whose row.
+        /// The group of the lease.
         group: GroupId,
-        /// Which column.
+        /// The column.
         column: LeaseColumn,
-        /// With what.
+        /// The new value.
         value: Value,
     },
-    /// Deletes the group's lease row.
+    /// Deletes the group's lease.
     DeleteLease {
-        /// Whose row.
+        /// The group of the lease.
         group: GroupId,
     },
-    /// Says that the schema has this version. Concerns every group of the database.
+    /// Sets the version of the schema. Affects every group of the database.
     SchemaVersion(u32),
     /// Creates a table of text columns.
     CreateRelation {
@@ -84,7 +84,7 @@ pub enum Tamper {
     },
     /// Inserts rows; `None` is NULL.
     Insert {
-        /// Into which relation.
+        /// The relation.
         relation: String,
         /// The columns given.
         columns: Vec<&'static str>,
@@ -139,21 +139,21 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// A write into the leader store's key behind our back.
+/// A direct write to the leader store's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TicketTamper {
-    /// Takes the expiry away from the key as it is.
+    /// Removes the expiry from the key.
     Persist,
-    /// Lets the key as it is expire so far away.
+    /// Sets the expiry of the key to this time from now.
     Expire(Duration),
-    /// Replaces it by a string that expires.
+    /// Replaces it with a string that expires.
     Text(Vec<u8>, Duration),
-    /// Replaces it by a list.
+    /// Replaces it with a list.
     List,
 }
 
 impl TicketTamper {
-    /// The Redis commands that do it to `key`.
+    /// The Redis commands for the write to `key`.
     pub fn commands(&self, key: &str) -> Vec<Vec<Vec<u8>>> {
         let millis = |duration: &Duration| duration.as_millis().to_string().into_bytes();
         let key = key.as_bytes().to_vec();

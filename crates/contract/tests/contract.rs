@@ -1,4 +1,4 @@
-//! The fakes keep the contracts that the real adapters keep.
+//! The contract suites, run against the fakes.
 
 use contract::fake::{FakeDatabase, FakeTickets};
 use contract::{

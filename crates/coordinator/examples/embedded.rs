@@ -39,12 +39,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Runs on one instance at a time, and is dropped when it is somebody else's turn.
+/// Runs on one instance at a time, and is dropped when the leadership of this instance ends.
 async fn lead(leader: Leader) {
     println!("leading in epoch {}", leader.epoch());
-    // A token that cannot be had any more ends the work, and `run_while_leader` calls it again with the next leadership;
-    // one that can goes into the statement of the effect.
-    while let Ok(token) = leader.fence() {
+    // While this instance leads, the token goes into the statement of each effect. Afterwards there is none: the work ends,
+    // and `run_while_leader` calls it again with the next leadership.
+    while let Ok(token) = leader.token() {
         println!("acting under {token}");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -1,22 +1,23 @@
-//! Starting a coordinator.
+//! The settings of a coordinator, and its life from the start to the end: migration, election, heartbeats, goodbye.
 
 use crate::clock::{self, of_this_process};
 use crate::commits::Commits;
 use crate::driver::Driver;
 use crate::election::Election;
+use crate::error::{Ended, StartError};
 use crate::handle::Coordinator;
 use crate::heartbeat::{IdInUse, heartbeat};
 use crate::leadership::Leadership;
 use crate::memory::{Ability, EpochMemory};
 use crate::recover::{Purpose, recover};
 use crate::shared::{Settings, Shared};
-use domain::election::{Config, Elector, Epochs, InvalidConfig, Resign, TicketUse};
-use domain::id::InstanceId;
+use domain::election::{Config, Elector, Epochs, Resign, TicketUse};
 use domain::identity::{Difference, Identity};
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
 use domain::ports::{LeaderStore, Migrate, NothingToRecover, Recovery, Schema, StateStore, StoreError};
 use domain::recovery::backoff;
 use domain::settings::SharedSettings;
+use std::fmt;
 use std::future::pending;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -28,9 +29,9 @@ use tokio::time::{sleep, timeout};
 
 /// Notices kept for a slow listener; about a quarter of an hour of renewals.
 const NOTICES_KEPT: usize = 256;
-/// The same of what people are to know at once.
+/// The same for what operators must know at once.
 const URGENT_KEPT: usize = 64;
-/// A migration waits for other starting instances; one that takes longer talks to a dead connection.
+/// A migration waits for other starting instances; one that takes longer uses a dead connection.
 const MIGRATION_TIME_MAX: Duration = Duration::from_mins(1);
 /// Requests to hand over or stop that wait for the driver; one would do.
 const REQUESTS_KEPT: usize = 8;
@@ -52,71 +53,23 @@ pub struct Builder {
     epochs: Option<Arc<dyn EpochMemory>>,
 }
 
-/// A coordinator, or the ledger on it, was not started: a setting cannot be meant.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// LEADER_TTL or the heartbeat is out of range.
-    #[error(transparent)]
-    Config(#[from] InvalidConfig),
-    /// The leader store or the ledger was opened with another [`Identity`] than the state store, from which the
-    /// coordinator takes its own: its claims, hints, timeouts and audit lines would be another's.
-    #[error(
-        "the {store} was opened with {what} {found}, but the state store with {expected}: open both with one identity"
-    )]
-    Store {
-        /// Which store.
-        store: &'static str,
-        /// Which setting differs.
-        what: &'static str,
-        /// Its value in that store.
-        found: String,
-        /// Its value in the state store.
-        expected: String,
-    },
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }
 
-/// A coordinator ended, or could not start, for a reason that another try will not change.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
-    /// The database was migrated by a newer binary.
-    #[error("the database has schema {found}, this binary writes schema {needed}: start the newer binary")]
-    SchemaNewer {
-        /// In the database.
-        found: u32,
-        /// By this binary.
-        needed: u32,
-    },
-    /// The database is older than this binary, which was told not to migrate.
-    #[error("the database has schema {found}, this binary needs {needed}: run `coordinator migrate`")]
-    SchemaOlder {
-        /// In the database.
-        found: u32,
-        /// By this binary.
-        needed: u32,
-    },
-    /// The state store cannot be used.
-    #[error("the state store cannot be used: {0}")]
-    Corrupt(String),
-    /// Two live processes use one id, and the other was first.
-    #[error(
-        "another live process, started at unix time {since_s}, uses the instance id {id}: give this one another"
-    )]
-    IdInUse {
-        /// The id.
-        id: InstanceId,
-        /// When the other process started, unix seconds.
-        since_s: i64,
-    },
-    /// It was asked to stop, and did.
-    #[error("the coordinator was stopped")]
-    Stopped,
-    /// The kernel or the runtime failed.
-    #[error("the election cannot run: {0}")]
-    Failed(String),
+impl Coordinator {
+    /// Settings for the instance that `state_store` was opened for: the group, the id, the nonce, the host and LEADER_TTL
+    /// are those of its [`Identity`](domain::identity::Identity). Draw the nonce with
+    /// [`fresh_nonce`](crate::fresh_nonce), and open every other store of the process with the same identity.
+    pub fn builder(state_store: Arc<dyn StateStore>) -> Builder {
+        Builder::new(state_store)
+    }
 }
 
 impl Builder {
-    pub(crate) fn new(state_store: Arc<dyn StateStore>) -> Self {
+    fn new(state_store: Arc<dyn StateStore>) -> Self {
         Self {
             identity: state_store.identity(),
             state_store,
@@ -156,7 +109,7 @@ impl Builder {
         self
     }
 
-    /// Settings beside LEADER_TTL that all instances of the group must agree on, for the instance table: when instances
+    /// Settings in addition to LEADER_TTL that all instances of the group must agree on, for the instance table: when instances
     /// differ, each logs it and raises an alert.
     #[must_use]
     pub fn published(mut self, settings: SharedSettings) -> Self {
@@ -185,7 +138,7 @@ impl Builder {
         self
     }
 
-    /// What metrics and alerts have to know of the group's signals: their limits and what one is worth.
+    /// What metrics and alerts need to know of the group's signals: their limits and the value of one.
     #[must_use]
     pub fn signals(mut self, signals: SignalsConfig) -> Self {
         self.signals = signals;
@@ -207,11 +160,10 @@ impl Builder {
         self
     }
 
-    /// Starts the election in the background, on a thread and a runtime of its own, and returns at once. The
-    /// runtime that this is called in runs everything else: start, crash recovery, heartbeats. The election ends,
-    /// with a handover, when that runtime is shut down.
-    /// A state store that cannot be reached is
-    /// tried until it can; see [`Coordinator::ended`] for what ends it for good.
+    /// Starts the election in the background, on its own thread and runtime, and returns at once. The
+    /// runtime that this is called in runs everything else: start, crash recovery, heartbeats. When that runtime is shut
+    /// down, the election hands over and ends. A state store that is unavailable is tried until it answers; see
+    /// [`Coordinator::ended`] for what ends the coordinator.
     ///
     /// # Errors
     /// [`StartError`] when LEADER_TTL or the heartbeat is out of range, or a store was opened for another process.
@@ -286,7 +238,7 @@ impl Builder {
             notices: broadcast::channel(NOTICES_KEPT).0,
             urgent: broadcast::channel(URGENT_KEPT).0,
             metrics: Mutex::new(metrics),
-            beating: AtomicBool::new(false),
+            heartbeat_running: AtomicBool::new(false),
             waiting_for: Mutex::new(None),
             store_fault: Mutex::default(),
         }
@@ -309,7 +261,7 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         if self.ended.borrow().is_none() {
-            // The election itself goes on until it has handed over, and says so.
+            // The election itself continues until it has handed over, and logs that.
             let why = "the runtime in which the coordinator was started was shut down".to_owned();
             self.ended.send_replace(Some(Err(Ended::Failed(why))));
         }
@@ -325,7 +277,7 @@ pub(crate) fn same(store: &'static str, its: &Identity, mine: &Identity) -> Resu
     }
 }
 
-/// The whole life: prepare, recover for readiness, elect and beat, say goodbye.
+/// The whole life: prepare, recover for readiness, elect and write heartbeats, leave the instance table.
 async fn run(
     elector: Elector,
     shared: Arc<Shared>,
@@ -338,34 +290,35 @@ async fn run(
         prepared = prepare(&shared, migrate) => prepared?,
         Some(_) = inbox.recv() => return Ok(()),
     }
-    // A standby that could not take over should say so before it is needed; the outcome is remembered. Beside
-    // the election: a slow portfolio must not keep this instance out of it, a leader recovers anyway.
+    // A standby that could not take over should report it before it is needed; the outcome is remembered. Not before
+    // the election: a slow recovery must not keep this instance out of it, and a leader recovers anyway.
     let readiness = Arc::clone(&shared);
     tokio::spawn(of_this_process(async move { recover(&readiness, Purpose::Readiness).await.map(drop) }));
     let driver = Driver::new(elector, Arc::clone(&shared), inbox, Handle::current());
     let mut election =
         Election::start(driver, Arc::clone(&shared), requests.clone()).map_err(Ended::Failed)?;
-    let mut beats = tokio::spawn(of_this_process(heartbeat(Arc::clone(&shared))));
+    let mut heartbeats = tokio::spawn(of_this_process(heartbeat(Arc::clone(&shared))));
     let (ran, in_use) = tokio::select! {
         biased;
         ran = election.ended() => (ran, None),
-        in_use = rival(&mut beats) => {
-            // Whoever was first stays: this process gives everything back and ends.
+        in_use = rival(&mut heartbeats) => {
+            // The first process stays: this one releases what it holds and ends.
             let _ = requests.send(Resign::Stop).await;
             (election.ended().await, Some(in_use))
         }
     };
     let goodbye = async {
-        // A beat under way would list this instance again afterwards. It is the last: the task sees that all is over.
-        if ran.is_ok() && !beats.is_finished() {
-            let _ = (&mut beats).await;
+        // A heartbeat under way would list this instance again afterwards. It is the last one, because the election has
+        // ended.
+        if ran.is_ok() && !heartbeats.is_finished() {
+            let _ = (&mut heartbeats).await;
         }
         leave(&shared).await
     };
     if let Ok(Err(error)) = timeout(shared.settings.heartbeat, goodbye).await {
         tracing::warn!("the instance table still lists this instance: {error}");
     }
-    beats.abort();
+    heartbeats.abort();
     ran.map_err(Ended::Failed)?;
     match in_use {
         Some(IdInUse { since_ms }) => {
@@ -375,15 +328,15 @@ async fn run(
     }
 }
 
-/// Another process has this one's id.
-async fn rival(beats: &mut JoinHandle<Result<(), IdInUse>>) -> IdInUse {
-    match beats.await {
+/// Waits until the heartbeats find that another process has this one's id.
+async fn rival(heartbeats: &mut JoinHandle<Result<(), IdInUse>>) -> IdInUse {
+    match heartbeats.await {
         Ok(Err(in_use)) => in_use,
         Ok(Ok(())) | Err(_) => pending().await,
     }
 }
 
-/// Until the state store is there and has our schema.
+/// Waits until the state store answers and has the schema of this binary.
 async fn prepare(shared: &Shared, migrate: Migrate) -> Result<(), Ended> {
     let needed = shared.settings.schema;
     let mut attempt = 0;
@@ -394,7 +347,7 @@ async fn prepare(shared: &Shared, migrate: Migrate) -> Result<(), Ended> {
             Ok(Schema::Current) => return Ok(()),
             Ok(Schema::Newer { found }) => return Err(Ended::SchemaNewer { found, needed }),
             Ok(Schema::Older { found }) => return Err(Ended::SchemaOlder { found, needed }),
-            Err(StoreError::Corrupt(error)) => return Err(Ended::Corrupt(error)),
+            Err(error @ StoreError::Corrupt(_)) => return Err(Ended::Corrupt(error)),
             Err(error @ (StoreError::Unavailable(_) | StoreError::Unknown(_))) => {
                 attempt += 1;
                 let wait = backoff(attempt);

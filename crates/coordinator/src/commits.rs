@@ -1,8 +1,9 @@
 //! What this process knows about the state store's commits, for the operator: whether they are slow for this LEADER_TTL,
 //! and why a term ended without a renewal. Used by the driver and the heartbeat; no election rule reads it.
 //!
-//! Renewals and heartbeats count once they are acknowledged, because each is one small commit. One without an answer says
-//! nothing about commits: the store or the network may be away. A claim does not: it also writes the file of epochs.
+//! Renewals and heartbeats count once they are acknowledged, because each is one small commit. One without an answer shows
+//! nothing about commits: the store or the network may be unavailable. A claim does not count: it also writes the file of
+//! epochs.
 
 use domain::commit_latency::{CommitLatency, Verdict};
 use domain::election::LeaseAnswer;
@@ -37,7 +38,7 @@ enum Renewed {
     NotGranted,
     /// It failed; the store's error is logged when it begins.
     Failed,
-    /// It was given up after that time.
+    /// It was abandoned after that time.
     Unanswered(Duration),
 }
 
@@ -53,7 +54,7 @@ impl Commits {
         known.last = Renewed::Sent(at);
     }
 
-    /// The last renewal ended after `took`; `None`: it was given up without an answer.
+    /// The last renewal ended after `took`; `None`: it was abandoned without an answer.
     pub(crate) fn renewed(&self, answer: Option<&Result<LeaseAnswer, StoreError>>, took: Duration) {
         let last = match answer {
             Some(Ok(LeaseAnswer::Renewal(Renewal::Renewed { .. }))) => Renewed::Acknowledged(took),
@@ -64,7 +65,7 @@ impl Commits {
         self.known().last = last;
         match last {
             Renewed::Acknowledged(took) => self.committed(took),
-            // Nothing was written, or the store may be away: it is not known to be slow.
+            // Nothing was written, or the store may be unavailable: it is not known to be slow.
             Renewed::Unanswered(_)
             | Renewed::NotGranted
             | Renewed::Failed
@@ -118,7 +119,7 @@ impl Commits {
         }
     }
 
-    /// What a panicked recorder knew is still right.
+    /// After a panic of a recorder, what it knew is still right.
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

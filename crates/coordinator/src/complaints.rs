@@ -76,14 +76,14 @@ impl Trouble {
         }
     }
 
-    /// Answers whether that is to be logged.
+    /// Returns whether to log it.
     fn fails(&mut self, of: Effect, message: String, now: Instant) -> bool {
         let is_new = self.last.as_ref().is_none_or(|last| last.message != message);
         self.last = Some(Failure { message, of, at: now });
         is_new
     }
 
-    /// Answers whether that is to be logged. An instance that has stopped writing knows by its reads, after a while.
+    /// Returns whether to log it. For an instance that has stopped writing, its reads prove it after a while.
     fn ends(&mut self, effect: Effect, now: Instant) -> bool {
         let proves = |last: &Failure| {
             effect == Effect::Writes || last.of == Effect::Reads || now >= last.at + REPEAT_AFTER

@@ -1,16 +1,15 @@
 //! Crash points: every wait of the leader's work (`ledger/dispatch.rs`), and the acceptance of a signal, has a name,
 //! under which a test can cut it. Not for users: the module is public for the tests of the binary.
 //!
-//! An ordinary build has only the names: [`at`] hands back the future it is given. With the package feature
-//! `crash-points`, which is for tests and off unless asked for, the environment variable [`VARIABLE`] says
+//! An ordinary build has only the names: [`at`] returns the future it is given. With the package feature
+//! `crash-points`, which is for tests and off by default, the environment variable [`VARIABLE`] sets
 //! where to cut and how: `claim:killed-before,retry:dropped` (see [`Cut`]).
 //!
-//! `cargo xtask check` fails when an `.await` of the dispatch is not under a point of its own, and a point
-//! that the test has no expectation for does not compile there. What each cut leaves behind stands in
-//! docs/signals.md.
+//! `cargo xtask check` fails when an `.await` of the dispatch is not under its own point, and a point
+//! that the test has no expectation for does not compile there. docs/signals.md lists what each cut leaves behind.
 //!
 //! Resolution: not the crate `fail`. Its actions panic, sleep or return; a death without destructors and a
-//! future dropped at its second suspension would both be callbacks of ours, beside a registry we do not need.
+//! future dropped at its second suspension would both be our own callbacks, in a registry that we do not need.
 
 #[cfg(feature = "crash-points")]
 pub use cutting::{Cancelled, at};
@@ -46,21 +45,21 @@ crash_points! {
     Lead = "lead",
     /// What former leaders left becomes in doubt.
     TakeOver = "take-over",
-    /// The handler is asked what became of a signal in doubt.
+    /// The handler looks up a signal in doubt.
     LookUp = "look-up",
     /// The next signals are claimed.
     Claim = "claim",
     /// The handler executes a signal.
     Handle = "handle",
-    /// What was found out is recorded.
+    /// Outcomes are recorded.
     Settle = "settle",
-    /// Nothing is to be done until something happens.
+    /// Nothing can be done until an event comes.
     Wait = "wait",
     /// What is old is removed.
     Sweep = "sweep",
 }
 
-/// The environment variable that says what to cut. Absent from the binary without the feature.
+/// The environment variable that sets what to cut. Absent from the binary without the feature.
 pub const VARIABLE: &str = "COORDINATOR_TEST_CRASH_POINT";
 
 /// How a wait is cut.
@@ -71,8 +70,8 @@ pub enum Cut {
     /// The process is killed when it is over: the answer is there, and nothing was done with it.
     KilledAfter,
     /// Its future is dropped: the first time at its first suspension (with its answer, if that came without
-    /// one), the second time at its second, and so on. One that is not suspended that often ends as ever.
-    /// The work goes on as after a request whose answer was lost.
+    /// one), the second time at its second, and so on. One that is not suspended that often ends normally.
+    /// The work continues as after a request whose answer was lost.
     Dropped,
 }
 
@@ -116,14 +115,13 @@ pub async fn dropped_at<F: Future>(suspension: u32, future: F) -> Option<F::Outp
 #[cfg(feature = "crash-points")]
 mod cutting {
     use super::{CrashPoint, Cut, VARIABLE, dropped_at};
-    use crate::Ended;
-    use crate::ledger::Woken;
+    use crate::error::Ended;
     use domain::ports::{Answer, StoreError};
     use rustix::process::{Signal, getpid, kill_process};
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-    /// What the work is told in place of the answer of a future that was dropped.
+    /// What the work gets in place of the answer of a future that was dropped.
     pub trait Cancelled {
         /// As after a request that was cancelled at its deadline: it may have been carried out.
         fn cancelled() -> Self;
@@ -144,12 +142,6 @@ mod cutting {
     impl Cancelled for Answer {
         fn cancelled() -> Self {
             Self::unknown("dropped at a crash point")
-        }
-    }
-
-    impl Cancelled for Woken {
-        fn cancelled() -> Self {
-            Self::Otherwise
         }
     }
 
@@ -190,7 +182,7 @@ mod cutting {
                     return answer;
                 }
                 planned.drops.store(suspension, Relaxed);
-                tell(point, format_args!("dropped at suspension {suspension}"));
+                print(point, format_args!("dropped at suspension {suspension}"));
                 Cancelled::cancelled()
             }
         }
@@ -198,14 +190,14 @@ mod cutting {
 
     /// As `kill -9`: no destructor runs and no buffer is written.
     fn die(point: CrashPoint, cut: Cut) -> ! {
-        tell(point, format_args!("{}", cut.name()));
+        print(point, format_args!("{}", cut.name()));
         let _ = kill_process(getpid(), Signal::KILL);
         // Only if the kernel refused, which it does not for a process's own signal.
         std::process::abort()
     }
 
-    /// For the test, which looks for it to know that the point was reached.
-    fn tell(point: CrashPoint, what: std::fmt::Arguments<'_>) {
+    /// For the test, which finds by this line that the point was reached.
+    fn print(point: CrashPoint, what: std::fmt::Arguments<'_>) {
         eprintln!("crash point {}: {what}", point.name());
     }
 
@@ -238,7 +230,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_point_and_every_cut_has_a_name_of_its_own() {
+    fn every_point_and_every_cut_has_its_own_name() {
         let points: BTreeSet<_> = CrashPoint::ALL.iter().map(|point| point.name()).collect();
         let cuts: BTreeSet<_> = Cut::ALL.iter().map(|cut| cut.name()).collect();
         assert_eq!((points.len(), cuts.len()), (CrashPoint::ALL.len(), Cut::ALL.len()));

@@ -1,13 +1,14 @@
 //! The loop around the elector: one event, one step, its commands. It makes no election decision.
 //!
-//! Every command runs as a task of its own with its timeout, so that one slow store never delays the other,
+//! Every command runs as a separate task with its timeout, so that one slow store never delays the other,
 //! nor the deadline. A task that is cut off at its timeout is dropped; the ports promise that this leaves
 //! nothing half done.
 
 use crate::clock::{self, Alarm, of_this_process};
 use crate::complaints::{Effect, Trouble};
+use crate::keep::{keep_asked, keep_granted};
 use crate::leadership::Leadership;
-use crate::memory::{keep_asked, keep_granted, kept_within};
+use crate::memory::kept_within;
 use crate::notice::{Notice, NoticeKind};
 use crate::recover::{Purpose, recover};
 use crate::shared::Shared;
@@ -32,17 +33,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-/// How often the memory keeps how far the row has come. A backup that is newer than that, restored after every instance
+/// How often the memory keeps the lease's seq. A backup that is newer than that, restored after every instance
 /// was stopped, is not noticed. Each time costs two fsyncs.
 const KEEP_SEQ_EVERY: Duration = Duration::from_mins(1);
 
-/// What a finished task says. A sync is measured from just before the request to the answer or timeout.
+/// The result of a finished task. A sync is measured from just before the request to the answer or timeout.
 struct Answer {
     event: Event,
     sync: Option<(SyncResult, Duration)>,
 }
 
-/// Whose answer a task owes, should it not live to give it.
+/// The request that a task carries out, for the case that it panics before it answers.
 #[derive(Debug, Clone, Copy)]
 enum Owed {
     Lease(CallId),
@@ -63,7 +64,7 @@ pub(crate) struct Driver {
     leader_store: Trouble,
     /// The request to the state store that is under way, or was last.
     effect: Effect,
-    /// What the memory was given to keep.
+    /// The epochs that the memory was given last.
     kept: Epochs,
     /// When a seq was given to it last.
     kept_at: Option<Instant>,
@@ -100,8 +101,8 @@ impl Driver {
         }
     }
 
-    /// Runs until everything is given back after a stop. An error means that the kernel refuses timers:
-    /// then nothing can be promised, and belief ends by the clock that every reader compares with.
+    /// Runs until a stop has released everything. An error means that the kernel refuses timers:
+    /// then nothing can be promised, and the lease stops being valid by the clock that every reader compares with.
     pub(crate) async fn run(mut self) -> io::Result<()> {
         let mut alarm = Alarm::new()?;
         self.step(Event::Wakeup);
@@ -132,7 +133,7 @@ impl Driver {
                 None => pending().await,
             }
         };
-        // Answers first: what is known goes before what is guessed.
+        // Answers first: what is known comes before what is assumed.
         tokio::select! {
             biased;
             Some(finished) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
@@ -150,7 +151,7 @@ impl Driver {
         // Read after the event was received and before anything is sent: the contract of `Elector::step`.
         let now = clock::now();
         let commands = self.elector.step(now, event);
-        // Readers stop believing before anybody else is told that the row is open.
+        // Readers see that leadership is over before any other process can see that the lease is released.
         self.publish(now);
         self.remember();
         for command in commands {
@@ -165,7 +166,7 @@ impl Driver {
         }
     }
 
-    /// What others' rows show is kept beside the election: only a claim waits for it.
+    /// Keeps what leases of others have shown, while the election continues: only a claim waits for it.
     fn remember(&mut self) {
         let epochs = self.elector.epochs();
         if let Some(memory) = self.shared.epochs.clone()
@@ -263,7 +264,7 @@ impl Driver {
     fn drain(&mut self) {
         let mut works = self.shared.works.subscribe();
         self.spawn(Owed::Drain, async move {
-            // The sender lives in `shared`, which outlives this task; if it did not, no work would either.
+            // The sender is in `shared`, which outlives this task; if it did not, no work would exist either.
             let _ = works.wait_for(|running| *running == 0).await;
             Answer { event: Event::Drained, sync: None }
         });
@@ -306,7 +307,7 @@ impl Driver {
         answer.event
     }
 
-    /// A task panicked: a bug in an adapter. Its outcome is unknown, like a reply that was lost.
+    /// A task panicked: a bug in an adapter. Its outcome is unknown, as for a reply that was lost.
     fn made_up(&mut self, error: &JoinError) -> Answer {
         tracing::error!(%error, "a request ended without an answer; its outcome is unknown");
         let unknown = || StoreError::Unknown("the request's task failed".into());
@@ -320,7 +321,7 @@ impl Driver {
         Answer { event, sync: None }
     }
 
-    // --- telling ------------------------------------------------------------------------------------
+    // --- reports -----------------------------------------------------------------------------------
 
     fn epoch(&self, timeline: Timeline, epoch: Epoch) {
         self.shared.record(Fact::Epoch { timeline, epoch });
@@ -329,7 +330,7 @@ impl Driver {
     fn report(&mut self, now: Time, report: &Report) {
         let shared = Arc::clone(&self.shared);
         let notice = |kind, at, epoch| shared.notify(Notice { kind, at, epoch });
-        let lease_epoch = || self.elector.row().map_or(Epoch(0), |row| row.version.token.epoch);
+        let lease_epoch = || self.elector.observed_lease().map_or(Epoch(0), |row| row.version.token.epoch);
         match report {
             Report::Ready => notice(NoticeKind::Ready, now, lease_epoch()),
             Report::Elected { token, sent } => {
@@ -346,7 +347,7 @@ impl Driver {
                 tracing::error!(epoch = token.epoch.0, code = code.as_str(), "halted: nothing is traded");
             }
             Report::Lost { token, at, why } => {
-                // Whoever gets the notice finds it counted.
+                // A listener that gets the notice finds it counted.
                 self.lost(now, token.epoch, *why);
                 notice(NoticeKind::Lost, *at, token.epoch);
             }
@@ -365,9 +366,9 @@ impl Driver {
             }
             Report::Fault(fault) => {
                 self.shared.record(Fact::TicketFault);
-                tracing::warn!(%fault, "the leader store holds a lease nobody can have written; not waited for");
+                tracing::warn!(%fault, "the leader store holds a ticket that no instance can have written; ignored");
             }
-            Report::Stopped => tracing::info!("stopped: everything is given back"),
+            Report::Stopped => tracing::info!("stopped: everything is released"),
         }
     }
 
@@ -377,7 +378,7 @@ impl Driver {
                 self.shared.record(Fact::SplitBrain);
                 tracing::error!(
                     epoch = epoch.0,
-                    "Self-demoting due to split-brain: the row names another leader"
+                    "Self-demoting due to split-brain: the lease names another leader"
                 );
             }
             LossReason::Expired => {
@@ -396,7 +397,7 @@ impl Driver {
             LossReason::Forgotten => {
                 tracing::warn!(
                     epoch = epoch.0,
-                    "given back: the state store has forgotten, and the next epoch is larger"
+                    "releasing the lease: the state store has forgotten, and the next epoch is larger"
                 );
             }
         }
@@ -405,7 +406,7 @@ impl Driver {
     fn publish(&self, now: Time) {
         let elector = &self.elector;
         let leadership = elector.leadership();
-        let row = elector.row();
+        let row = elector.observed_lease();
         let seen = Leadership {
             state: state(elector),
             leader: elector.leader(now).cloned(),
@@ -454,8 +455,8 @@ async fn lease_call(store: &dyn LeaseStore, request: LeaseRequest) -> Result<Lea
                 tracing::error!(
                     found = found.epoch.0,
                     known = known.0,
-                    "the state store has forgotten (a backup was restored): its lease row is behind one that this instance \
-                     has seen. The leader is asked to give the lease back; signals from before are looked up before they \
+                    "the state store has forgotten (a backup was restored): its lease is behind one that this instance \
+                     has seen. The leader will release the lease; signals from before are looked up before they \
                      are sent"
                 );
             }
@@ -464,11 +465,11 @@ async fn lease_call(store: &dyn LeaseStore, request: LeaseRequest) -> Result<Lea
     }
 }
 
-/// The store answers from an older state than one that was seen, or may: `row` is what it remembered.
-fn forgotten(row: Token, now: Token) {
+/// The store answers from an older state than one that was seen, or may: `lease` is what it remembered.
+fn forgotten(lease: Token, now: Token) {
     tracing::error!(
-        found = row.epoch.0,
-        found_timeline = row.timeline.0,
+        found = lease.epoch.0,
+        found_timeline = lease.timeline.0,
         epoch = now.epoch.0,
         timeline = now.timeline.0,
         "the state store has forgotten (a standby was promoted, or a backup restored): signals from before are looked \
@@ -485,10 +486,10 @@ async fn ticket_call(store: &dyn LeaderStore, request: TicketRequest) -> Result<
     }
 }
 
-/// What the instance table calls it.
+/// The instance's state, as the instance table shows it.
 fn state(elector: &Elector) -> MemberState {
     match elector.role() {
-        Role::Follower if elector.row().is_none() => MemberState::Starting,
+        Role::Follower if elector.observed_lease().is_none() => MemberState::Starting,
         Role::Follower | Role::Candidate(_) | Role::Stopped => MemberState::Standby,
         Role::Leader(leadership) => match leadership.phase {
             Phase::Recovering { .. } => MemberState::Recovering,

@@ -1,7 +1,7 @@
 //! The election's own thread: the driver, its timers, and every connection that it opens run on a runtime that
 //! nothing else uses. A service that blocks its runtime, or keeps it busy, delays no renewal.
 //!
-//! Whatever the driver calls must stay short, because the thread has no other: what computes or reads for long
+//! Everything that the driver calls must be short, because all of it runs on this one thread: what computes or reads for long
 //! (crash recovery) runs on the runtime that started the coordinator. In a simulation all processes share one
 //! runtime with virtual time, so the driver is a task of it there.
 
@@ -67,7 +67,7 @@ impl Election {
         let outcome = (&mut self.outcome).await;
         #[cfg(not(simulated))]
         if let Some(thread) = self.thread.take() {
-            // The outcome is the last that the thread does; a panic before it is in the outcome.
+            // The outcome is the last action of the thread; a panic before it is in the outcome.
             let _ = thread.join();
         }
         outcome.unwrap_or_else(|_| Err("the election's thread panicked".to_owned()))
@@ -90,7 +90,7 @@ fn own_thread(driver: Driver, shared: &Shared, ended: oneshot::Sender<Outcome>) 
             let outcome = outcome_of(runtime.block_on(async { tokio::spawn(driver.run()).await }));
             // First, since closing connections may take a moment.
             shared.over();
-            // A question to the file system may be under way; it is not waited for.
+            // A request to the file system may be under way; it is not waited for.
             runtime.shutdown_background();
             outcome
         }

@@ -1,8 +1,10 @@
-//! The handle that a service holds.
+//! The handle that a service holds: it reports, and it runs the service's work under leaderships. It decides nothing; the
+//! driver does. Work must have ended, or be near its end, before the lease can be valid for another instance.
 
-use crate::builder::{Builder, Ended};
 use crate::clock::{self, Alarm};
-use crate::leadership::{Leader, Leadership};
+use crate::error::{Ended, NotLeading};
+use crate::leader::{Leader, Until};
+use crate::leadership::Leadership;
 use crate::notice::Notice;
 use crate::shared::Shared;
 use domain::alert::Report;
@@ -10,11 +12,14 @@ use domain::election::Resign;
 use domain::id::InstanceId;
 use domain::lease::{Token, margin};
 use domain::metrics::Urgent;
-use domain::ports::StateStore;
 use domain::recovery::{Recovered, RecoveryFault};
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::sync::DropGuard;
+use tracing::Instrument;
 
 /// One instance of one group, running in the background. Clones are the same instance.
 ///
@@ -26,20 +31,18 @@ pub struct Coordinator {
     pub(crate) ended: watch::Sender<Option<Result<(), Ended>>>,
 }
 
-/// A step-down was asked of an instance that does not lead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this instance does not lead, so it has nothing to hand over")]
-pub struct NotLeading;
+impl fmt::Debug for Coordinator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let leadership = self.shared.leadership.borrow();
+        f.debug_struct("Coordinator")
+            .field("id", self.id())
+            .field("leadership", &*leadership)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Coordinator {
-    /// Settings for the instance that `state_store` was opened for: the group, the id, the nonce, the host and LEADER_TTL
-    /// are those of its [`Identity`](domain::identity::Identity). Draw the nonce with
-    /// [`fresh_nonce`](crate::fresh_nonce), and open every other store of the process with the same identity.
-    pub fn builder(state_store: Arc<dyn StateStore>) -> Builder {
-        Builder::new(state_store)
-    }
-
-    /// Who this instance is.
+    /// The id of this instance.
     pub fn id(&self) -> &InstanceId {
         &self.shared.settings.id
     }
@@ -55,13 +58,13 @@ impl Coordinator {
         self.shared.notices.subscribe()
     }
 
-    /// What people are to know at once, from now on, each with its time in unix milliseconds. A listener that lags 64
+    /// What operators must know at once, from now on, each with its time in unix milliseconds. A listener that lags 64
     /// behind loses the oldest; the metrics count them all.
     pub fn urgent(&self) -> broadcast::Receiver<(Urgent, i64)> {
         self.shared.urgent.subscribe()
     }
 
-    /// Metrics and alerts of this moment; `None` before the lease row was read for the first time.
+    /// Metrics and alerts of this moment; `None` before the lease was read for the first time.
     pub fn report(&self) -> Option<Report> {
         let started = self.shared.leadership.borrow().started;
         started.then(|| self.shared.report())
@@ -72,7 +75,7 @@ impl Coordinator {
         self.shared.recovered.borrow().clone()
     }
 
-    /// Whether this instance could take over if the leader vanished now.
+    /// Whether this instance could take over if the leader were gone now.
     ///
     /// # Errors
     /// Why not, in a sentence.
@@ -94,7 +97,7 @@ impl Coordinator {
         if !seen.state_store_answers {
             return Err(self.shared.why_no_store());
         }
-        // A leader keeps its number as it is.
+        // A leader has its number already.
         if let Some(why) = self.shared.ability.missing().filter(|_| !seen.state.leads()) {
             return Err(format!("this instance cannot lead: {why}"));
         }
@@ -104,70 +107,63 @@ impl Coordinator {
         }
     }
 
-    /// Runs `work` whenever this instance is the active leader, and drops it when it is not any more, a
+    /// Whether this instance is the active leader now. For display and for routing requests: before an effect, take the
+    /// [`Leader::token`].
+    pub fn is_leader(&self) -> bool {
+        self.shared.leadership.borrow().is_active(clock::now())
+    }
+
+    /// Runs `work` whenever this instance is the active leader, and drops it when it no longer is, one
     /// margin before the deadline at the latest. Returns what `work` returns, if this instance still leads then.
     ///
-    /// Work that ends after its leadership, because [`Leader::fence`] refused, has no result: as if it had been
-    /// dropped, `work` is called again with the next leadership.
+    /// If the work ends after its leadership, because [`Leader::token`] refused, its result is discarded: as if it had
+    /// been dropped, `work` is called again with the next leadership.
     ///
-    /// Dropping takes effect at the next `.await` of the work: work that computes for long, or that leaves
-    /// tasks behind, must ask [`Leader::fence`] before every effect. Cancellation safe: dropping this future
-    /// drops the work.
+    /// Dropping takes effect at the next `.await` of the work. Work that computes for long must take the
+    /// [`Leader::token`] before every effect. Tasks that it spawns must do so too; they should also end with
+    /// [`Leader::cancellation_token`] or [`Leader::lost`]. Cancellation safe: dropping this future drops the work.
+    ///
+    /// In a spawned task, give it an `async move` closure: the compiler does not prove that the future of a closure that
+    /// borrows from its task is `Send`.
     ///
     /// # Errors
-    /// [`Ended::Stopped`] after a clean stop, else why the coordinator cannot go on.
-    pub async fn run_while_leader<W, F, T>(&self, mut work: W) -> Result<T, Ended>
-    where
-        W: FnMut(Leader) -> F,
-        F: Future<Output = T>,
-    {
-        let mut alarm = Alarm::new().map_err(|error| Ended::Failed(error.to_string()))?;
+    /// [`Ended::Stopped`] after a clean stop, otherwise why the coordinator cannot continue.
+    pub async fn run_while_leader<T>(&self, mut work: impl AsyncFnMut(Leader) -> T) -> Result<T, Ended> {
+        let mut alarm = new_alarm()?;
         loop {
-            if let Some(done) = self.lead_once(&mut work, Until::HandedOver, &mut alarm).await? {
+            let term = self.next_term().await?;
+            let work = work(term.leader.clone());
+            if let Some(done) = term.run(work, Until::HandedOver, &mut alarm).await? {
                 return Ok(done);
             }
         }
     }
 
-    /// As [`run_while_leader`](Self::run_while_leader), but the work sees a handover itself ([`Leader::fence`] says
-    /// no) and may finish what it has begun ([`Leader::held`] says yes): it is dropped when the deadline is near, or
-    /// when the row was given back because it took too long. Returns when the work does, and when it was dropped.
-    pub(crate) async fn run_until_handed_over<W, F>(&self, mut work: W) -> Result<(), Ended>
+    /// As [`run_while_leader`](Self::run_while_leader), but the work finds out about a handover itself ([`Leader::token`]
+    /// refuses) and may finish what it has begun ([`Leader::held`] does not): it is dropped when the deadline is near, or
+    /// when the lease was released because it took too long. Returns when the work does, and when it was dropped.
+    // Not `AsyncFnMut`: a future of one that borrows is not known to be `Send` for every lifetime.
+    pub(crate) async fn run_until_handed_over<F>(&self, work: impl FnOnce(Leader) -> F) -> Result<(), Ended>
     where
-        W: FnMut(Leader) -> F,
         F: Future<Output = ()>,
     {
-        let mut alarm = Alarm::new().map_err(|error| Ended::Failed(error.to_string()))?;
-        self.lead_once(&mut work, Until::Deadline, &mut alarm).await.map(drop)
+        let mut alarm = new_alarm()?;
+        let term = self.next_term().await?;
+        let work = work(term.leader.clone());
+        term.run(work, Until::Deadline, &mut alarm).await.map(drop)
     }
 
-    /// Waits for a leadership and works under it; `None` when the leadership ended before the work.
-    async fn lead_once<W, F, T>(
-        &self,
-        work: &mut W,
-        until: Until,
-        alarm: &mut Alarm,
-    ) -> Result<Option<T>, Ended>
-    where
-        W: FnMut(Leader) -> F,
-        F: Future<Output = T>,
-    {
+    /// Waits until work may begin under a leadership.
+    async fn next_term(&self) -> Result<Term<'_>, Ended> {
         let token = self.activated().await?;
         let recovered = self.recovered().and_then(Result::ok);
-        let leader = Leader { token, state: self.leadership(), recovered };
-        let running = Running::begin(&self.shared.works);
-        let done = tokio::select! {
-            biased;
-            over = self.over(token, until, alarm) => over.map(|()| None),
-            // A poll may have begun under the leadership and ended after it.
-            done = work(leader.clone()) => Ok(leader.fence().is_ok().then_some(done)),
-        };
-        drop(running);
-        done
+        let leader = Leader::new(token, self.leadership(), recovered, self.shared.settings.ttl);
+        let cancels = leader.ended.clone().drop_guard();
+        Ok(Term { leader, _cancels: cancels, _running: Running::begin(&self.shared.works) })
     }
 
-    /// Hands over: the work is stopped, the row given back, and this instance stays out for three heartbeats.
-    /// Returns when the row was given back or leadership ended otherwise.
+    /// Hands over: the work is stopped, the lease released, and this instance does not claim it for three heartbeats.
+    /// Returns when the lease was released or leadership ended otherwise.
     ///
     /// # Errors
     /// [`NotLeading`] when this instance does not lead.
@@ -182,19 +178,19 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Hands over if it leads, gives everything back and ends. Returns when that is done; it takes at most a
+    /// Hands over if it leads, releases what it holds and ends. Returns when that is done; it takes at most a
     /// few heartbeats, also when the stores do not answer.
     pub async fn shutdown(&self) {
         // Fails when it has ended already.
         let _ = self.requests.send(Resign::Stop).await;
-        // An error was told to whoever asked for `ended`.
+        // Callers of `ended` get the error.
         let _ = self.ended().await;
     }
 
-    /// Returns when the coordinator has ended, by [`shutdown`](Self::shutdown) or for good reason.
+    /// Returns when the coordinator has ended, by [`shutdown`](Self::shutdown) or with an error.
     ///
     /// # Errors
-    /// Why it cannot go on.
+    /// Why it cannot continue.
     pub async fn ended(&self) -> Result<(), Ended> {
         let mut ended = self.ended.subscribe();
         let outcome = ended.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
@@ -205,7 +201,7 @@ impl Coordinator {
         }
     }
 
-    /// Work is not begun, and not gone on with, when the deadline is nearer than this.
+    /// Work is not begun when the deadline is nearer than this.
     fn notice_period(&self) -> Duration {
         margin(self.shared.settings.ttl)
     }
@@ -228,37 +224,42 @@ impl Coordinator {
             let _ = seen.changed().await;
         }
     }
+}
 
-    /// Returns when the leadership of `token` is over or is about to be.
-    async fn over(&self, token: Token, until: Until, alarm: &mut Alarm) -> Result<(), Ended> {
-        let mut seen = self.leadership();
-        loop {
-            let until = {
-                let seen = seen.borrow_and_update();
-                let soon = clock::now() + self.notice_period();
-                let goes_on = match until {
-                    Until::HandedOver => seen.active(soon),
-                    Until::Deadline => seen.token(soon),
-                };
-                goes_on.filter(|now| now.claim == token.claim).and(seen.deadline())
-            };
-            let Some(until) = until.map(|deadline| deadline - self.notice_period()) else { return Ok(()) };
-            tokio::select! {
-                biased;
-                _ = seen.changed() => {}
-                rung = alarm.at(until) => rung.map_err(|error| Ended::Failed(error.to_string()))?,
-            }
+/// A leadership while work runs under it. When it is dropped, the tasks of the work are cancelled, and then the work
+/// counts as ended.
+struct Term<'a> {
+    leader: Leader,
+    _cancels: DropGuard,
+    _running: Running<'a>,
+}
+
+impl Term<'_> {
+    /// Runs `work` until it or the leadership ends; `None` when the leadership ended before the work.
+    async fn run<T>(
+        self,
+        work: impl Future<Output = T>,
+        until: Until,
+        alarm: &mut Alarm,
+    ) -> Result<Option<T>, Ended> {
+        let term = tracing::info_span!("term", epoch = self.leader.epoch().0);
+        tokio::select! {
+            biased;
+            over = self.leader.over(until, alarm) => over.map(|()| None).map_err(failed),
+            // A poll may have begun under the leadership and ended after it.
+            done = work.instrument(term) => Ok(self.leader.token().is_ok().then_some(done)),
         }
     }
 }
 
-/// When work under a leadership is dropped, at the latest.
-#[derive(Debug, Clone, Copy)]
-enum Until {
-    /// When it is being handed over.
-    HandedOver,
-    /// When its deadline is near, or it was given back.
-    Deadline,
+fn new_alarm() -> Result<Alarm, Ended> {
+    Alarm::new().map_err(failed)
+}
+
+/// The kernel has no timer left.
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` has it")]
+fn failed(error: io::Error) -> Ended {
+    Ended::Failed(error.to_string())
 }
 
 /// Counts a piece of work for as long as it lives, also when it is dropped in the middle.

@@ -1,5 +1,5 @@
 //! The heartbeat: this process's line of the instance table, for operators. No election rule reads it, and
-//! it runs beside the driver, so that it can neither delay nor be delayed by a renewal.
+//! it runs on another runtime than the driver, so that it can neither delay nor be delayed by a renewal.
 
 use crate::clock;
 use crate::recover::{Purpose, recover};
@@ -16,25 +16,26 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// The alert for a late heartbeat is at 30 s; three beats fit, however long the lease.
-const BEAT_MAX: Duration = Duration::from_secs(10);
+/// The alert for a late heartbeat is at 30 s; three heartbeats fit, however long LEADER_TTL is.
+const INTERVAL_MAX: Duration = Duration::from_secs(10);
+
 /// How often an instance with this LEADER_TTL writes its line of the instance table.
 pub fn heartbeat_interval(ttl: Duration) -> Duration {
-    ttl.min(BEAT_MAX)
+    ttl.min(INTERVAL_MAX)
 }
 
-/// How often a standby whose recovery failed looks again whether it could take over now.
+/// How often a standby whose recovery failed tries again whether it could take over now.
 const RECHECK: Duration = Duration::from_secs(30);
 
-/// Another live process uses this instance's id, and it was there first.
+/// Another live process uses this instance's id, and it was first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IdInUse {
     pub(crate) since_ms: i64,
 }
 
-/// Beats until the coordinator stops; ends early only when another process owns the id.
+/// Writes heartbeats until the coordinator stops; ends early only when another process uses the id.
 pub(crate) async fn heartbeat(shared: Arc<Shared>) -> Result<(), IdInUse> {
-    shared.beating.store(true, Ordering::Relaxed);
+    shared.heartbeat_running.store(true, Ordering::Relaxed);
     let _mark = Mark(&shared);
     let interval = heartbeat_interval(shared.settings.ttl);
     let mut seen = shared.leadership.subscribe();
@@ -52,14 +53,14 @@ pub(crate) async fn heartbeat(shared: Arc<Shared>) -> Result<(), IdInUse> {
         check_memory(&shared).await;
         ability.mark_unchanged();
         failing = match once(&shared).await {
-            Ok(beat) => {
-                heard(&shared, &beat);
+            Ok(heartbeat) => {
+                heard(&shared, &heartbeat);
                 compare(&shared, interval, &mut differing).await;
-                let before = std::mem::replace(&mut rival, beat.displaced);
-                // Once may be the line of a dead process that a restored database brought back; a dead process
+                let before = std::mem::replace(&mut rival, heartbeat.displaced);
+                // The first time may be the line of a dead process that a restored database brought back; a dead process
                 // does not write it again.
-                if let Some((_, since_ms)) = beat.displaced
-                    && before == beat.displaced
+                if let Some((_, since_ms)) = heartbeat.displaced
+                    && before == heartbeat.displaced
                     && since_ms < shared.settings.started_ms
                 {
                     return Err(IdInUse { since_ms });
@@ -73,25 +74,25 @@ pub(crate) async fn heartbeat(shared: Arc<Shared>) -> Result<(), IdInUse> {
                 true
             }
         };
-        // While beats fail the portfolio cannot be read either.
+        // While heartbeats fail, a recovery from the same database fails too.
         if !failing && rechecked.elapsed() >= RECHECK {
             rechecked = Instant::now();
             recheck(&shared).await;
         }
         let changed = wait_for_change(&mut seen, state);
-        // The sender lives in `shared`, which this task holds.
+        // The sender is in `shared`, which this task holds.
         let able = async { drop(ability.changed().await) };
         tokio::select! { biased; () = sleep_until(next) => {}, () = changed => {}, () = able => {} }
     }
 }
 
-/// A state that operators should see now rather than at the next beat.
+/// Waits for a state that operators should see now rather than at the next heartbeat.
 async fn wait_for_change(seen: &mut watch::Receiver<crate::Leadership>, state: domain::member::MemberState) {
-    // The sender lives in `shared`, which this task holds.
+    // The sender is in `shared`, which this task holds.
     let _ = seen.wait_for(|now| now.state != state || now.stopped).await;
 }
 
-/// A standby whose disk is full should say so before it is needed.
+/// Checks whether this instance could keep an epoch: a standby whose disk is full should report it before it is needed.
 async fn check_memory(shared: &Shared) {
     let Some(memory) = &shared.epochs else { return };
     let time_max = shared.settings.heartbeat;
@@ -131,26 +132,26 @@ async fn once(shared: &Shared) -> Result<Heartbeat, StoreError> {
     }
 }
 
-fn heard(shared: &Shared, beat: &Heartbeat) {
+fn heard(shared: &Shared, heartbeat: &Heartbeat) {
     shared.record(Fact::Heartbeat { at_ms: clock::calendar_ms() });
-    shared.record(Fact::ChangesLastHour(beat.changes_last_hour));
-    if let Some(at_ms) = beat.forgot_ms {
+    shared.record(Fact::ChangesLastHour(heartbeat.changes_last_hour));
+    if let Some(at_ms) = heartbeat.forgot_ms {
         shared.record(Fact::StoreForgot(at_ms));
     }
-    if beat.displaced.is_some() {
+    if heartbeat.displaced.is_some() {
         let id = &shared.settings.id;
-        tracing::warn!("another process was started with the id {id}: it will be told to stop");
+        tracing::warn!("another process was started with the id {id}: it will find that out and stop");
     }
 }
 
-/// Compares the settings of the instances that beat. Logs a difference once, and when it changes or ends.
+/// Compares the settings of the live instances. Logs a difference once, and when it changes or ends.
 async fn compare(shared: &Shared, interval: Duration, known: &mut Vec<Differing>) {
-    // Without an answer what was known stays: it is read again with the next heartbeat.
+    // Without an answer nothing changes: the table is read again with the next heartbeat.
     let Ok(Ok(members)) = timeout(shared.settings.heartbeat, shared.state_store.members()).await else {
         return;
     };
-    let beats = members.into_iter().filter(|seen| seen.heartbeat_age < interval.max(BEAT_MAX) * 3);
-    let instances: Vec<_> = beats.map(|seen| (seen.member.id, seen.member.settings)).collect();
+    let live = members.into_iter().filter(|seen| seen.heartbeat_age < interval.max(INTERVAL_MAX) * 3);
+    let instances: Vec<_> = live.map(|seen| (seen.member.id, seen.member.settings)).collect();
     let differing = SharedSettings::differing(&instances);
     if differing == *known {
         return;
@@ -169,7 +170,7 @@ async fn compare(shared: &Shared, interval: Duration, known: &mut Vec<Differing>
     shared.record(Fact::SettingsDiffer(differing));
 }
 
-/// A leader's recovery is the elector's business; a standby only wants to know whether it could lead.
+/// Tries a failed recovery again on a standby, to find out whether it could lead. The elector repeats a leader's.
 async fn recheck(shared: &Shared) {
     let failed = matches!(&*shared.recovered.borrow(), Some(Err(_)));
     if failed && !shared.leadership.borrow().state.leads() {
@@ -177,11 +178,11 @@ async fn recheck(shared: &Shared) {
     }
 }
 
-/// Says that the beat has ended, however it ended.
+/// Records that the heartbeats have ended, in whatever way.
 struct Mark<'a>(&'a Shared);
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
-        self.0.beating.store(false, Ordering::Relaxed);
+        self.0.heartbeat_running.store(false, Ordering::Relaxed);
     }
 }

@@ -1,24 +1,21 @@
-//! What a service may know and hold of the leadership.
+//! The election as this process sees it: the value that the driver publishes after each step.
 
-use crate::clock;
 use domain::id::InstanceId;
 use domain::lease::{Epoch, Token};
 use domain::member::MemberState;
-use domain::recovery::{Portfolio, Recovered};
 use domain::time::Time;
-use tokio::sync::watch;
 
-/// The election as this process sees it. A value of the past: what it grants ends at its deadline, so ask
+/// The election as this process sees it. A value of the past: what it grants ends at its deadline, so call
 /// [`Leadership::is_active`] at the moment of acting.
-// Independent observations, each of which an operator reads by itself.
+// Independent observations, each of which an operator reads separately.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leadership {
     /// What this instance is doing.
     pub state: MemberState,
-    /// Who leads by the lease row.
+    /// The holder of the lease.
     pub leader: Option<InstanceId>,
-    /// Who holds the ticket in the leader store.
+    /// The holder of the ticket in the leader store.
     pub ticket_holder: Option<InstanceId>,
     /// The latest epoch seen.
     pub epoch: Option<Epoch>,
@@ -30,9 +27,9 @@ pub struct Leadership {
     pub foreign_schema: Option<u32>,
     /// Work is being stopped for a handover.
     pub draining: bool,
-    /// Everything was given back; this instance takes no part any more.
+    /// This instance has released what it held, and takes no part any more.
     pub stopped: bool,
-    /// The row was read: this instance knows where it stands.
+    /// The lease was read at least once.
     pub started: bool,
     pub(crate) held: Option<(Token, Time)>,
 }
@@ -70,53 +67,8 @@ impl Leadership {
         self.token(now).filter(|_| acting)
     }
 
-    /// When belief ends unless it is renewed before; only while there is a leadership.
+    /// When the lease stops being valid unless it is renewed before; only while there is a leadership.
     pub fn deadline(&self) -> Option<Time> {
         self.held.map(|(_, deadline)| deadline)
-    }
-}
-
-/// The leadership is over; nothing may be done in its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this instance does not lead any more")]
-pub struct LeadershipOver;
-
-/// A leadership in hand: only [`Coordinator::run_while_leader`](crate::Coordinator::run_while_leader) gives
-/// one out, and only while this instance is the active leader.
-#[derive(Debug, Clone)]
-pub struct Leader {
-    pub(crate) token: Token,
-    pub(crate) state: watch::Receiver<Leadership>,
-    pub(crate) recovered: Option<Recovered>,
-}
-
-impl Leader {
-    /// The fencing token, checked against the clock now. Take it anew for every effect, and write the effect
-    /// through a statement that checks it: between this answer and the write anything may happen, and only
-    /// the database can refuse.
-    ///
-    /// # Errors
-    /// [`LeadershipOver`] when the deadline has passed or another leadership has begun.
-    pub fn fence(&self) -> Result<Token, LeadershipOver> {
-        let token = self.state.borrow().active(clock::now());
-        token.filter(|token| token.claim == self.token.claim).ok_or(LeadershipOver)
-    }
-
-    /// The token until the deadline, also while leadership is being handed over: for recording what became of
-    /// what was begun before. Nothing is begun under it.
-    pub(crate) fn held(&self) -> Result<Token, LeadershipOver> {
-        let token = self.state.borrow().token(clock::now());
-        token.filter(|token| token.claim == self.token.claim).ok_or(LeadershipOver)
-    }
-
-    /// The epoch of this leadership.
-    pub fn epoch(&self) -> Epoch {
-        self.token.epoch
-    }
-
-    /// The portfolio as it was recovered before this leadership became active; `None` unless the coordinator was built
-    /// with the [recovery](crate::Builder::recovery) of one.
-    pub fn portfolio(&self) -> Option<&Portfolio> {
-        self.recovered.as_ref().and_then(Recovered::portfolio)
     }
 }

@@ -1,8 +1,8 @@
 //! Lead from at most one process: leader election with fencing for services that must act exactly once.
 //!
-//! A [`Coordinator`] runs the election of [`domain`] in the background on the stores it is given. The
+//! A [`Coordinator`] runs the election of [`domain`] in the background on the stores of its [`Builder`]. The
 //! service runs its work through [`Coordinator::run_while_leader`] and writes every effect under
-//! [`Leader::fence`], so that the database refuses what a former leader still has in flight.
+//! [`Leader::token`], so that the database refuses what a former leader still has in flight.
 //!
 //! ```no_run
 //! # use std::sync::Arc;
@@ -13,19 +13,34 @@
 //! let coordinator = Coordinator::builder(store).start()?;
 //! coordinator
 //!     .run_while_leader(async |leader| {
-//!         println!("leading in epoch {}", leader.epoch());
-//!         // act; `leader.fence()` before every effect
-//!         std::future::pending::<()>().await
+//!         while let Ok(token) = leader.token() {
+//!             // one effect, in a statement that checks `token`
+//!         }
 //!     })
 //!     .await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! What the pieces are: [`Builder`] (settings and start), `driver` (the loop around the elector; decides
-//! nothing), `election` (its thread), `beat` (the instance table), `recover` (crash recovery), [`Leadership`] (what is known now),
-//! [`Ledger`] (signals: accepted on any instance, acted on once by the leader),
-//! [`EpochMemory`] (the fencing number, whatever the store forgets), [`Notice`] (role changes in order), [`clock`] (the only clock of the election).
+//! | part | subject |
+//! |---|---|
+//! | [`Builder`] | settings and start |
+//! | `driver` | the loop around the elector, which decides nothing; `election` is its thread |
+//! | `heartbeat` | the instance table |
+//! | `recover` | crash recovery: nothing, or the [`Recovery`](domain::ports::Recovery) of the builder |
+//! | [`Leader`] | one leadership, in the hands of the work that runs under it |
+//! | [`Leadership`] | the latest state of this instance |
+//! | [`Ledger`] | signals: accepted on every instance, executed once by the leader |
+//! | [`EpochMemory`] | the fencing number, which never decreases although the store forgets |
+//! | [`Notice`] | role changes in order |
+//! | [`clock`] | the only clock of the election |
+
+#![warn(missing_debug_implementations)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "coordinator needs Linux: its clock is CLOCK_BOOTTIME, which counts the time that a machine is suspended"
+);
 
 mod builder;
 pub mod clock;
@@ -35,8 +50,11 @@ mod complaints;
 pub mod crash_point;
 mod driver;
 mod election;
+mod error;
 mod handle;
 mod heartbeat;
+mod keep;
+mod leader;
 mod leadership;
 mod ledger;
 mod memory;
@@ -45,12 +63,14 @@ mod recover;
 mod shared;
 mod within;
 
-pub use builder::{Builder, Ended, StartError};
+pub use builder::Builder;
 pub use domain;
 pub use domain::ledger::HandlerFence;
-pub use handle::{Coordinator, NotLeading};
+pub use error::{Ended, LeadershipOver, NoRandomness, NotLeading, StartError};
+pub use handle::Coordinator;
 pub use heartbeat::heartbeat_interval;
-pub use leadership::{Leader, Leadership, LeadershipOver};
+pub use leader::Leader;
+pub use leadership::Leadership;
 pub use ledger::{
     HANDLER_TIME_DEFAULT, Ledger, LedgerSettings, NotNow, Pulled, RETENTION_DEFAULT, RETENTION_MIN,
 };
@@ -62,9 +82,9 @@ use domain::id::Nonce;
 /// Random bits that no other process start has.
 ///
 /// # Errors
-/// When the operating system has no randomness to give.
-pub fn fresh_nonce() -> Result<Nonce, getrandom::Error> {
+/// When the operating system has no random bits to give.
+pub fn fresh_nonce() -> Result<Nonce, NoRandomness> {
     let mut random = [0_u8; 16];
-    getrandom::fill(&mut random)?;
+    getrandom::fill(&mut random).map_err(NoRandomness)?;
     Ok(Nonce::new(u128::from_le_bytes(random)))
 }

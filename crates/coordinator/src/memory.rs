@@ -1,18 +1,16 @@
-//! What an instance remembers of the fencing number when its store has forgotten it, and whether it can: an instance that
+//! The memory of the fencing number for the case that the store has forgotten it, and whether it works: an instance that
 //! cannot keep a number does not claim one, so it cannot lead.
 
-use crate::shared::Shared;
 use crate::within::within;
 use async_trait::async_trait;
-use domain::election::{Epochs, LeaseAnswer};
-use domain::lease::{Epoch, Seq, Token, Version};
-use domain::ports::ClaimRequest;
+use domain::election::Epochs;
+use domain::lease::Epoch;
 use domain::time::Time;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The most by which a remembered epoch can be above the lease row's: more terms than a group begins in 13 years at ten
+/// The most by which a remembered epoch can be above the lease's: more terms than a group begins in 13 years at ten
 /// a second. What is further away was never a group's number.
 const EPOCHS_FORGOTTEN_MAX: u64 = 1 << 32;
 
@@ -40,44 +38,7 @@ pub trait EpochMemory: Send + Sync {
     }
 }
 
-/// Keeps the number of a claim before any store or service can see it: a process that is killed at any moment claims
-/// above it in its next life (M22). An error is the answer to a claim that may not be sent.
-pub(crate) async fn keep_asked(
-    shared: &Shared,
-    now: Time,
-    limit: Duration,
-    request: &ClaimRequest,
-) -> Result<(), LeaseAnswer> {
-    let Some(memory) = &shared.epochs else { return Ok(()) };
-    let (token, seq) = (request.observed.token, request.observed.seq);
-    let epochs = Epochs { seen: token.epoch, claim: token.claim, seq, asked: request.epoch() };
-    if !shared.ability.allows(request.floor, request.observed.token.epoch) {
-        return Err(LeaseAnswer::NotSent);
-    }
-    let before = kept_within(now, limit, &**memory, epochs).await;
-    shared.ability.found(&before);
-    match before {
-        Ok(before) if is_outdated(request, before) => Err(LeaseAnswer::Outdated(before)),
-        Ok(_) => Ok(()),
-        Err(_) => Err(LeaseAnswer::NotSent),
-    }
-}
-
-/// Whether another instance has kept something that this claim does not say.
-fn is_outdated(request: &ClaimRequest, before: Epochs) -> bool {
-    let Version { token, seq, .. } = request.observed;
-    before.floor() >= request.epoch() || before.are_beyond(token, seq) && !request.forgotten
-}
-
-/// Keeps the number as granted before anything is done under it, so that an older copy of the row is noticed after a
-/// restart. Leadership does not depend on that: as a claim, the number was kept.
-pub(crate) async fn keep_granted(shared: &Shared, now: Time, limit: Duration, token: Token) {
-    let Some(memory) = &shared.epochs else { return };
-    let epochs = Epochs { seen: token.epoch, claim: token.claim, seq: Seq(0), asked: token.epoch };
-    let before = kept_within(now, limit, &**memory, epochs).await;
-    shared.remembered(&before);
-}
-
+/// Keeps `epochs` unless that takes longer than `limit` from `now`.
 pub(crate) async fn kept_within(
     now: Time,
     limit: Duration,
@@ -93,7 +54,7 @@ pub(crate) async fn kept_within(
 /// Why this instance cannot lead, if it cannot. Logs when that begins, changes or ends.
 pub(crate) struct Ability {
     missing: watch::Sender<Option<String>>,
-    /// What this process remembers is absurd, until it ends: that the file can be written changes nothing.
+    /// What this process remembers is absurd, and remains so until it ends: that the file can be written changes nothing.
     is_damaged: AtomicBool,
 }
 
@@ -109,10 +70,10 @@ impl Ability {
         }
     }
 
-    /// Answers whether the epoch `known` may be claimed above, or reported, when the lease row has `row`: not when no group
-    /// can have reached it. Such a claim would spend the numbers that there are.
-    pub(crate) fn allows(&self, known: Epoch, row: Epoch) -> bool {
-        let refused = refuse_absurd(known, row);
+    /// Returns whether the epoch `known` may be claimed above, or reported, when the lease has `lease`: not when no group
+    /// can have reached it. Such a claim would use up the numbers that there are.
+    pub(crate) fn allows(&self, known: Epoch, lease: Epoch) -> bool {
+        let refused = refuse_absurd(known, lease);
         if refused.is_err() {
             self.is_damaged.store(true, Relaxed);
             self.set(&refused);

@@ -5,34 +5,36 @@ use domain::time::Time;
 
 /// A role change with its time on this process's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Notice {
     /// What happened.
     pub kind: NoticeKind,
     /// When: of an expired leadership its deadline, however late that was noticed.
     pub at: Time,
-    /// Under which epoch; 0 before any is known.
+    /// The epoch; 0 before any is known.
     pub epoch: Epoch,
 }
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NoticeKind {
-    /// The row was read for the first time.
+    /// The lease was read for the first time.
     Ready,
-    /// Belief begins.
+    /// This instance has a valid lease.
     Lead {
         /// When the claim that won it was sent.
         sent: Time,
     },
-    /// Belief goes on: sent then, confirmed at [`Notice::at`].
+    /// The lease remains valid: the renewal was confirmed at [`Notice::at`].
     Renew {
         /// When it was sent.
         sent: Time,
     },
-    /// Belief ended without being given back.
+    /// The valid lease ended without a release.
     Lost,
-    /// Belief ended on purpose; the row is given back next.
+    /// This instance ended its leadership on purpose; the release follows.
     Resign,
-    /// The row is open for others.
+    /// The lease is released: other instances may claim it.
     Resigned,
 }

@@ -8,6 +8,7 @@ use domain::ports::StoreError;
 use domain::recovery::{Recovered, RecoveryFault};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
 /// A database that does not deliver a few rows in this time is not available. Well above the 2 s that
 /// already count as critical, so that a slow recovery is reported as slow and not as failed.
@@ -26,7 +27,8 @@ pub(crate) enum Purpose {
 /// Cancellation safe: it only reads.
 pub(crate) async fn recover(shared: &Shared, purpose: Purpose) -> Result<Recovered, RecoveryFault> {
     let started = Instant::now();
-    let answer = timeout(RECOVERY_TIME_MAX, shared.recovery.recover()).await;
+    let span = tracing::info_span!("recovery", ?purpose);
+    let answer = timeout(RECOVERY_TIME_MAX, shared.recovery.recover()).instrument(span).await;
     let outcome = answer.unwrap_or_else(|_| {
         Err(StoreError::Unknown(format!("the recovery did not end within {RECOVERY_TIME_MAX:?}")).into())
     });

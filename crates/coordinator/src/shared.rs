@@ -1,4 +1,4 @@
-//! What the driver, the beat and the handle have in common.
+//! The state that the driver, the heartbeat and the handle share: settings, stores and the channels to listeners.
 
 use crate::clock;
 use crate::commits::Commits;
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 
-/// What was decided at the start and does not change.
+/// Settings of the start, which do not change.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) id: InstanceId,
@@ -51,17 +51,17 @@ pub(crate) struct Shared {
     /// With its time, unix milliseconds.
     pub(crate) urgent: broadcast::Sender<(Urgent, i64)>,
     pub(crate) metrics: Mutex<Metrics>,
-    /// How the state store's commits do.
+    /// The latencies of the state store's commits.
     pub(crate) commits: Commits,
-    pub(crate) beating: AtomicBool,
-    /// What the start is waiting for.
+    pub(crate) heartbeat_running: AtomicBool,
+    /// What the start waits for.
     pub(crate) waiting_for: Mutex<Option<String>>,
     /// Why the election's last request to the state store failed, if it did.
     pub(crate) store_fault: Mutex<Option<StoreError>>,
 }
 
 impl Shared {
-    /// Nobody may be listening to what is urgent; that is fine.
+    /// There may be no listener for what is urgent; that is not an error.
     pub(crate) fn record(&self, fact: Fact) {
         let urgent = self.metrics().record(fact);
         if let Some(urgent) = urgent {
@@ -69,7 +69,7 @@ impl Shared {
         }
     }
 
-    /// Nobody may be listening; that is fine.
+    /// There may be no listener; that is not an error.
     pub(crate) fn notify(&self, notice: Notice) {
         let _ = self.notices.send(notice);
     }
@@ -104,7 +104,7 @@ impl Shared {
             leader_db: leadership.leader,
             leader_redis: leadership.ticket_holder,
             fallback: leadership.fallback,
-            heartbeat_running: self.beating.load(Ordering::Relaxed),
+            heartbeat_running: self.heartbeat_running.load(Ordering::Relaxed),
             lease_left,
             ttl: self.settings.ttl,
             epoch: leadership.epoch.filter(|epoch| epoch.0 > 0),
@@ -140,7 +140,7 @@ impl Shared {
         }
     }
 
-    /// The fold of a panicked recorder is still the fold of all facts before.
+    /// After a panic of a recorder the metrics are still those of all facts before.
     fn metrics(&self) -> MutexGuard<'_, Metrics> {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The outcome of `call`, or `None` when it is not there `limit` after `sent`.
+/// The outcome of `call`, or `None` when it has not come `limit` after `sent`.
 ///
 /// The clock is compared before each poll, because the runtime polls a future before its timer: a renewal that waited
 /// for a connection in a process that was stopped must not be sent when its lease is over (M17).

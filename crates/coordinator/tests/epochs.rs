@@ -225,7 +225,7 @@ async fn a_follower_that_knows_more_ends_the_term_and_the_next_number_is_above_a
         now.is_active(coordinator::clock::now()) && now.epoch.is_some_and(|epoch| epoch > Epoch(1))
     });
     assert_eq!(timeout(LONG, next).await.expect("it leads again").expect("it runs").epoch, Some(Epoch(7)));
-    assert!(memory.store.forgot_ms().await.expect("a moment").is_some());
+    assert!(memory.store.lease().await.expect("the lease").forgot_ms.is_some());
     let terms = memory.store.history(9).await.expect("history");
     assert_eq!(terms.iter().map(|term| term.epoch).collect::<Vec<_>>(), [Epoch(7), Epoch(1)]);
     assert_eq!(terms[1].reason.as_deref(), Some("the state store has forgotten"));
@@ -265,13 +265,13 @@ async fn a_claim_is_above_what_another_instance_has_kept_in_the_same_place_since
         }
     };
     timeout(LONG, ready).await.expect("it has read the lease");
-    let noted = memory.store.forgot_ms().await.expect("an answer");
+    let noted = memory.store.lease().await.expect("the lease").forgot_ms;
     assert_eq!(noted, None);
     *place.lock().expect("no panic") = later_terms();
     first.shutdown().await;
     leads_at(&second, Epoch(5)).await;
     assert!(
-        memory.store.forgot_ms().await.expect("an answer").is_some(),
+        memory.store.lease().await.expect("the lease").forgot_ms.is_some(),
         "what was sent before is looked up"
     );
     let asked: Vec<Epoch> =
@@ -288,7 +288,7 @@ async fn a_leader_gives_the_lease_back_when_another_instance_has_kept_a_later_on
     leads_at(&coordinator, Epoch(1)).await;
     *place.lock().expect("no panic") = later_terms();
     leads_at(&coordinator, Epoch(5)).await;
-    assert!(memory.store.forgot_ms().await.expect("an answer").is_some());
+    assert!(memory.store.lease().await.expect("the lease").forgot_ms.is_some());
     let terms = memory.store.history(9).await.expect("history");
     assert_eq!(terms.iter().map(|term| term.epoch).collect::<Vec<_>>(), [Epoch(5), Epoch(1)]);
     assert_eq!(terms[1].reason.as_deref(), Some("the state store has forgotten"));

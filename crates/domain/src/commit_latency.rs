@@ -1,24 +1,26 @@
-//! How long the state store takes to commit, judged against LEADER_TTL. Used by the driver for renewals and heartbeats.
+//! Latency of the state store's commits, compared with LEADER_TTL. The driver uses it for renewals and heartbeats.
 //!
-//! A term ends when no renewal is acknowledged within LEADER_TTL, so a store that commits slowly ends terms of healthy
-//! leaders. Invariant: one [`Verdict`] when the store becomes slow and one when it is fast again, however many commits
-//! there are in between.
+//! A term ends when no renewal is acknowledged within LEADER_TTL, so a store that commits slowly ends terms of
+//! healthy leaders. Invariant: one [`Verdict`] when the store becomes slow and one when it is fast again, regardless
+//! of the number of commits between them.
 
 use alloc::collections::VecDeque;
 use core::fmt;
 use core::time::Duration;
 
-/// Commits that are judged together, the latest ones. The second slowest of 100 is their 99th percentile (nearest rank).
+/// Number of latest commits that are judged together. The second slowest of 100 is their 99th percentile (nearest
+/// rank).
 const WINDOW: usize = 100;
-/// Fewer commits say nothing. A leader has as many within its first LEADER_TTL.
+/// Fewer commits give no verdict. A leader makes this number within its first LEADER_TTL.
 const SAMPLES_MIN: usize = 5;
-/// A commit is slow from this part of LEADER_TTL on. A renewal is sent every third of LEADER_TTL and given up after another
-/// one. A tenth is three times below that, and a stall is often several times longer than the 99th percentile.
+/// A commit is slow if it takes more than LEADER_TTL / 10. A leader sends a renewal every LEADER_TTL / 3, and each
+/// one times out after LEADER_TTL / 3. A tenth is about three times less than that, and a stall often takes several
+/// times the 99th percentile.
 const SLOW_PART: u32 = 10;
-/// Commits are fast again below this part of LEADER_TTL. Half of [`SLOW_PART`]'s, so that a store at the limit is reported
-/// once and not with every commit.
+/// The store is fast again below LEADER_TTL / 20. The gap to [`SLOW_PART`] lets a store near the limit be reported
+/// once instead of with every commit.
 const FAST_PART: u32 = 20;
-/// The commits that explain the end of a term: those of about three LEADER_TTLs.
+/// Number of commits that explain the end of a term: those of about three LEADER_TTLs.
 const RECENT: usize = 10;
 
 const _: () = assert!(SAMPLES_MIN < WINDOW && RECENT < WINDOW && SLOW_PART < FAST_PART);
@@ -33,13 +35,13 @@ pub struct CommitLatency {
 }
 
 impl CommitLatency {
-    /// Nothing is committed yet. `ttl` is LEADER_TTL.
+    /// No commits yet. `ttl` is LEADER_TTL.
     pub fn new(ttl: Duration) -> Self {
         Self { ttl, took: VecDeque::with_capacity(WINDOW), slow: false }
     }
 
-    /// Takes a commit into account that was acknowledged after `took`. Answers when this changes how the store is judged.
-    /// One that had no answer does not count: a store that is away is not a store that commits slowly.
+    /// Records a commit that was acknowledged after `took`, and returns the verdict if it changes. Commits without an
+    /// answer are not recorded: an unreachable store is not a slow store.
     pub fn record(&mut self, took: Duration) -> Option<Verdict> {
         if self.took.len() == WINDOW {
             self.took.pop_front();
@@ -60,7 +62,7 @@ impl CommitLatency {
         self.took.iter().rev().take(RECENT).max().copied()
     }
 
-    /// One outlier is no habit of the store, and may be the first statement of a new connection. So not the slowest.
+    /// The second slowest commit. The slowest may be an outlier, or the first statement of a new connection.
     fn slowness(&self) -> Option<Slowness> {
         if self.took.len() < SAMPLES_MIN {
             return None;
@@ -77,27 +79,27 @@ impl CommitLatency {
     }
 }
 
-/// A change of how the state store is judged.
+/// A change of the verdict on the state store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Commits take more than a tenth of LEADER_TTL.
     Slow(Slowness),
-    /// They take less than half of that.
+    /// Commits take less than LEADER_TTL / 20 again.
     FastAgain(Slowness),
 }
 
-/// How slow the latest commits are.
+/// Measured latency of the latest commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slowness {
-    /// The second slowest of them: their 99th percentile when there are 100.
+    /// The second slowest commit: the 99th percentile of 100.
     pub took: Duration,
-    /// How many there are, from 5 to 100.
+    /// The number of commits, from 5 to 100.
     pub samples: usize,
-    /// More than this is slow: a tenth of LEADER_TTL.
+    /// The limit above which commits are slow: LEADER_TTL / 10.
     pub limit: Duration,
 }
 
-/// `p99 of the last 100 is 120 ms`, or before there are as many `the second slowest of the first 7 is 120 ms`.
+/// `p99 of the last 100 is 120 ms`, or with fewer than 100 commits `the second slowest of the first 7 is 120 ms`.
 impl fmt::Display for Slowness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (which, order) =
@@ -148,7 +150,7 @@ mod tests {
     fn a_slow_store_is_reported_again_only_after_it_was_fast() {
         let mut latency = CommitLatency::new(TTL);
         assert_eq!(judged(&mut latency, [1_100; 5]).len(), 1);
-        // The slow ones leave the window. What follows is not slow, and not fast either.
+        // The slow commits leave the window. The commits that follow are between the two limits.
         assert_eq!(judged(&mut latency, [501; 300]), []);
         assert_eq!(judged(&mut latency, [1_100; 5]), []);
         let fast = Slowness { took: ms(500), samples: 100, limit: ms(1_000) };

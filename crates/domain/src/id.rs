@@ -1,10 +1,10 @@
-//! Names of things: instances, groups, claims. Parsed once at the edge, trusted afterwards.
+//! Identifiers of instances, groups and claims. They are parsed once at the edge and trusted afterwards.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use core::fmt;
 
-/// Longest id, in bytes, that any store or page has to carry.
+/// Longest id in bytes.
 pub const ID_LEN_MAX: usize = 128;
 
 /// An id was empty, too long, or had a character outside `[A-Za-z0-9._:-]`.
@@ -20,7 +20,7 @@ fn parse(text: &str) -> Result<String, InvalidId> {
     if !text.is_empty() && text.len() <= ID_LEN_MAX && text.chars().all(allowed) {
         Ok(text.to_owned())
     } else {
-        // The error is printed: it shows the start of the text, never megabytes of it.
+        // The error is printed: it shows only the start of the text.
         Err(InvalidId(text.chars().take(ID_LEN_MAX).collect()))
     }
 }
@@ -61,15 +61,15 @@ id! {
 }
 
 impl InstanceId {
-    /// An id read from a store, which anybody may have written: characters that an id cannot have
-    /// become `?`, an overlong text is cut, an empty one reads `?`. Only ever shown, never compared.
+    /// An id read from a store, which any client may have written. Characters that an id cannot have become `?`, an
+    /// overlong text is cut, an empty one becomes `?`. For display only; never compared.
     pub fn from_stored(text: &str) -> Self {
         let shown: String = text.chars().take(ID_LEN_MAX).map(|c| if allowed(c) { c } else { '?' }).collect();
         Self(if shown.is_empty() { "?".to_owned() } else { shown })
     }
 }
 
-/// What sets one process start apart from every other: 96 random bits drawn when it starts.
+/// Identifies one start of a process: 96 random bits drawn at the start.
 ///
 /// A restarted process, even under the same [`InstanceId`], has another nonce, so it can never take
 /// its former claim for its own (protocol rule M15).
@@ -102,7 +102,7 @@ const CLAIM_TEXT_LEN: usize = 36;
 pub struct ClaimId(u128);
 
 impl ClaimId {
-    /// The claim of a row that nobody has claimed yet.
+    /// The claim of a lease that no instance has claimed yet.
     pub const NIL: Self = Self(0);
 
     /// From the 128 bits of the stored uuid.
@@ -124,13 +124,13 @@ impl ClaimId {
         self.0
     }
 
-    /// Whether this process made the claim.
+    /// True if this process made the claim.
     pub fn is_from(self, nonce: Nonce) -> bool {
         self.0 >> 32 == nonce.0
     }
 }
 
-/// As a uuid is written: 8-4-4-4-12 hexadecimal digits.
+/// The form of a uuid: 8-4-4-4-12 hexadecimal digits.
 impl fmt::Display for ClaimId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let b = self.0;

@@ -1,16 +1,17 @@
-//! The pure core of `coordinator`: what it means to lead, and when.
+//! The pure core of `coordinator`: it decides which instance may lead, and until when.
 //!
-//! No clock, no IO, no logging, no randomness: `no_std` makes the compiler the judge of that. Time comes in
-//! as an argument, randomness as a [`id::Nonce`] drawn when the process started, and everything that is to
-//! happen goes out as a value.
+//! It has no clock, no IO, no logging and no randomness; `no_std` makes the compiler enforce that. Time is an
+//! argument, randomness is an [`id::Nonce`] drawn at the start of the process, and every action is returned as a
+//! value.
 //!
-//! Read in this order: [`lease`] (the row that decides), [`ports`] (what the stores promise), `election`
-//! (the state machine), then [`recovery`], [`ledger`], `metrics`, [`alert`] and [`catalog`].
+//! Read in this order: [`lease`] (the lease that decides which instance leads), [`ports`] (the guarantees of the
+//! stores), `election` (the state machine), then [`recovery`], [`ledger`], `metrics`, [`alert`] and [`catalog`].
 #![no_std]
+#![warn(missing_debug_implementations)]
 
 extern crate alloc;
 
-/// Version of the tables that this code reads and writes. An instance contends only on exactly this one.
+/// Version of the tables that this code reads and writes. An instance contends only if the database has this version.
 pub const SCHEMA_VERSION: u32 = 3;
 
 pub mod alert;
@@ -23,6 +24,7 @@ pub mod lease;
 pub mod ledger;
 pub mod member;
 pub mod metrics;
+pub mod overview;
 pub mod ports;
 pub mod recovery;
 pub mod settings;

@@ -1,4 +1,4 @@
-//! The instance table and the leadership history: what an operator reads. No election rule reads them.
+//! The instance table and the leadership history, for operators. No election rule reads them.
 
 use crate::id::{InstanceId, Nonce};
 use crate::lease::{Epoch, Timeline};
@@ -7,18 +7,18 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
-/// What an instance is doing, as the instance table shows it.
+/// The state of an instance, as the instance table shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MemberState {
-    /// Has not read the row yet.
+    /// Has not read the lease yet.
     Starting,
-    /// Elected, recovering the portfolio.
+    /// Leads and recovers the portfolio.
     Recovering,
-    /// Elected and recovered: the one that acts.
+    /// Leads, has recovered, and acts.
     Active,
     /// Ready to take over.
     Standby,
-    /// Elected, but the portfolio cannot be trusted: nothing is traded.
+    /// Leads, but the portfolio cannot be trusted: it does not trade.
     Halted,
 }
 
@@ -26,7 +26,7 @@ impl MemberState {
     /// Every state.
     pub const ALL: [Self; 5] = [Self::Starting, Self::Recovering, Self::Active, Self::Standby, Self::Halted];
 
-    /// As the stores and the pages write it.
+    /// The text that stores and pages write.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -42,7 +42,7 @@ impl MemberState {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 
-    /// Whether an instance of this state holds the lease.
+    /// True if an instance in this state holds the lease.
     pub fn leads(self) -> bool {
         match self {
             Self::Recovering | Self::Active | Self::Halted => true,
@@ -57,20 +57,20 @@ impl fmt::Display for MemberState {
     }
 }
 
-/// The worst alert of an instance, or how bad one alert is. Ordered: the worst wins.
+/// The severity of one alert, or of an instance's worst alert. Ordered by severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Health {
     /// Nothing to do.
     #[default]
     Ok,
-    /// Look into it.
+    /// Should be investigated.
     Warning,
     /// Act now.
     Critical,
 }
 
 impl Health {
-    /// As the JSON page writes it.
+    /// The text in the JSON page.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -79,7 +79,7 @@ impl Health {
         }
     }
 
-    /// As Prometheus and the instance table carry it: 0, 1, 2.
+    /// The number in Prometheus and in the instance table: 0, 1, 2.
     pub fn as_number(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -98,71 +98,91 @@ impl Health {
     }
 }
 
-/// One process's line of the instance table.
+/// One process's entry in the instance table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Who.
+    /// The id of the instance.
     pub id: InstanceId,
-    /// Which start of it.
+    /// The start of the process.
     pub nonce: Nonce,
-    /// On which host.
+    /// The host.
     pub host: String,
-    /// Where its page is, as a browser on another host would write it (`http://10.0.0.7:5000`).
+    /// The URL of its page, as a browser on another host opens it (`http://10.0.0.7:5000`).
     pub address: String,
-    /// What it is doing.
+    /// Its state.
     pub state: MemberState,
-    /// The epoch it knows.
+    /// The latest epoch that it knows.
     pub epoch: Epoch,
-    /// Redis is unreachable for it.
+    /// True if it cannot reach Redis.
     pub fallback: bool,
     /// Its worst alert.
     pub alerts: Health,
     /// Its version.
     pub version: String,
-    /// When it started, unix milliseconds.
+    /// The time of its start, in unix milliseconds.
     pub started_ms: i64,
-    /// The settings that all instances must agree on.
+    /// The settings that must be equal on all instances.
     pub settings: SharedSettings,
-    /// Why it cannot lead, if it cannot; at most 256 characters are kept.
+    /// The reason why it cannot lead, if it cannot; at most 256 characters are kept.
     pub cannot_lead: Option<String>,
 }
 
-/// A line of the instance table as another process reads it.
+/// An entry of the instance table as another process reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberSeen {
-    /// The line.
+    /// The entry.
     pub member: Member,
-    /// How long ago it was written, by the store's clock (both ends, so no clocks are compared).
+    /// The age of the entry by the store's clock, which wrote and reads it, so no two clocks are compared.
     pub heartbeat_age: Duration,
 }
 
-/// What a heartbeat learned.
+/// The lease as the state store has it, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseSeen {
+    /// The instance that holds it or held it last; `None` before the first claim.
+    pub holder: Option<InstanceId>,
+    /// The epoch of that claim.
+    pub epoch: Epoch,
+    /// The holder has released it.
+    pub released: bool,
+    /// LEADER_TTL of the holder.
+    pub ttl: Duration,
+    /// How long ago it was claimed, renewed or released, by the store's clock (both ends, so no clocks are compared).
+    pub renewed_age: Duration,
+    /// When the claim was made, unix milliseconds by the store's clock.
+    pub since_ms: Option<i64>,
+    /// When the store was last known to have forgotten, unix milliseconds by its clock. `None` while that never happened.
+    pub forgot_ms: Option<i64>,
+}
+
+/// The answer to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
     /// Terms that began in the last 60 minutes, by the store's clock.
     pub changes_last_hour: u32,
-    /// Another live process writes under the same id: its nonce and start (unix milliseconds). Told when
-    /// the line carried another nonce although this process had written it before.
+    /// Another live process that writes under the same id: its nonce and start (unix milliseconds). Set if the entry
+    /// carried another nonce although this process had written it before.
     pub displaced: Option<(Nonce, i64)>,
-    /// As [`MemberStore::forgot_ms`](crate::ports::MemberStore::forgot_ms) answers.
+    /// The answer of [`StateStore::forgot_ms`](crate::ports::StateStore::forgot_ms).
     pub forgot_ms: Option<i64>,
 }
 
-/// One leadership, from claim to release or to the next claim.
+/// One term, from claim to release or to the next claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
-    /// On which timeline it began. After a promotion a renewal carries the lease to another one, and the term ends.
+    /// The timeline on which it began. After a promotion a renewal carries the lease to another one, and the term
+    /// ends.
     pub timeline: Timeline,
-    /// Its number.
+    /// Its epoch.
     pub epoch: Epoch,
-    /// Who led.
+    /// The instance that led.
     pub holder: InstanceId,
-    /// On which host.
+    /// Its host.
     pub host: String,
-    /// From when, unix milliseconds by the store's clock.
+    /// The start of the term, in unix milliseconds by the store's clock.
     pub from_ms: i64,
-    /// Until when; `None` while it lasts.
+    /// The end of the term; `None` while it lasts.
     pub to_ms: Option<i64>,
-    /// Why it ended: the reason of the release, or `expired`.
+    /// The reason for its end: the reason of the release, or `expired`.
     pub reason: Option<String>,
 }

@@ -1,5 +1,6 @@
-//! The settings that all instances of a group must agree on, as each instance publishes them in the instance table. Used
-//! by the heartbeat, which compares them. Never a secret: a setting that can hold credentials is published as a hash.
+//! The settings that all instances of a group must agree on, as each instance publishes them in the instance table.
+//! The heartbeat compares them. Invariant: never a secret; a setting that can hold credentials is published as a
+//! hash.
 
 use crate::id::InstanceId;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -11,17 +12,16 @@ use sha2::{Digest, Sha256};
 /// Longest text of an instance's settings in characters. A longer one was not written by this system.
 pub const SHARED_SETTINGS_LEN_MAX: usize = 1_024;
 
-/// Names of settings and their values as they are published, in the order of the names. Written
-/// `name=value;name=value`.
+/// Names of settings and their published values, ordered by name. Written `name=value;name=value`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SharedSettings(BTreeMap<String, String>);
 
-/// A setting that instances of a group have different values of.
+/// A setting that differs between instances of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Differing {
-    /// Its name.
+    /// The name of the setting.
     pub setting: String,
-    /// Each value as it is published, and which instances have it.
+    /// Each published value, with the instances that have it.
     pub values: Vec<(String, Vec<InstanceId>)>,
 }
 
@@ -39,7 +39,7 @@ impl SharedSettings {
         match value {
             None => self.with(name, "unset"),
             Some(value) => {
-                // Sixteen digits tell values apart and say nothing of them.
+                // Sixteen digits distinguish values without revealing them.
                 let hash = Sha256::digest(value.as_bytes());
                 let digits: String = hash.iter().take(8).fold(String::new(), |mut text, byte| {
                     write!(text, "{byte:02x}").expect("a String takes everything");
@@ -50,7 +50,7 @@ impl SharedSettings {
         }
     }
 
-    /// As it is published.
+    /// The published text.
     pub fn written(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.0 {
@@ -60,16 +60,16 @@ impl SharedSettings {
         text
     }
 
-    /// Reads what an instance published. Unreadable parts are left out: an instance table may hold the lines of newer
-    /// versions.
+    /// Parses the text that an instance published. Unreadable parts are left out: an instance table may hold entries
+    /// of newer versions.
     pub fn parse(text: &str) -> Self {
         let text: String = text.chars().take(SHARED_SETTINGS_LEN_MAX).collect();
         let pairs = text.split(';').filter_map(|pair| pair.split_once('='));
         Self(pairs.map(|(name, value)| (clean(name), clean(value))).collect())
     }
 
-    /// The settings that not all of `instances` have the same value of. An instance that does not publish a setting,
-    /// because it is of an older version, is not compared.
+    /// The settings that differ between `instances`. An instance that does not publish a setting, because its version
+    /// is older, is not compared.
     pub fn differing(instances: &[(InstanceId, Self)]) -> Vec<Differing> {
         let names: BTreeSet<&String> = instances.iter().flat_map(|(_, settings)| settings.0.keys()).collect();
         let mut all = Vec::new();
@@ -90,7 +90,7 @@ impl SharedSettings {
 }
 
 impl Differing {
-    /// Which instances have which value: `a, b: 60; c: 120`.
+    /// The instances of each value: `a, b: 60; c: 120`.
     pub fn instances(&self) -> String {
         let mut text = String::new();
         for (value, ids) in &self.values {
@@ -102,7 +102,7 @@ impl Differing {
     }
 }
 
-/// Without what separates settings.
+/// The text without separator characters.
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c == ';' || c == '=' || c.is_control() { ' ' } else { c }).collect()
 }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_written_text_is_parsed_to_the_same_settings() {
         let all = settings(Some("http://user:secret@127.0.0.1:1/orders"), "10s");
         assert_eq!(SharedSettings::parse(&all.written()), all);
         assert!(!all.written().contains("secret"), "{}", all.written());
@@ -140,7 +140,7 @@ mod tests {
             SharedSettings::differing(&[(id("a"), a), (id("b"), b.clone()), (id("c"), b), (id("d"), older)]);
         assert_eq!(differing.len(), 1, "{differing:?}");
         assert_eq!(differing[0].setting, "signals.handler");
-        let told = differing[0].instances();
-        assert!(told.starts_with("a: ") && told.ends_with("; b, c: unset"), "{told}");
+        let instances = differing[0].instances();
+        assert!(instances.starts_with("a: ") && instances.ends_with("; b, c: unset"), "{instances}");
     }
 }

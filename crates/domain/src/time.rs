@@ -3,17 +3,17 @@
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
-/// Nanoseconds on CLOCK_BOOTTIME, which goes on while the machine is suspended.
+/// Nanoseconds on CLOCK_BOOTTIME, which continues while the machine is suspended.
 ///
-/// Only ever compared with other times of the same machine's boot. No rule reads another clock: not a
-/// store's, and not the calendar's.
+/// Compare it only with other times of the same boot of the same machine. No rule reads another clock: neither a
+/// store's clock nor the system clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(u64);
 
 impl Time {
     /// The earliest time.
     pub const ZERO: Self = Self(0);
-    /// Later than anything that happens.
+    /// Later than every event.
     pub const FAR: Self = Self(u64::MAX);
 
     /// From nanoseconds since boot.
@@ -26,7 +26,7 @@ impl Time {
         self.0
     }
 
-    /// How long `earlier` is ago; zero when it is not.
+    /// The duration since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -34,7 +34,7 @@ impl Time {
 
 impl Add<Duration> for Time {
     type Output = Self;
-    /// Saturates: an absurd duration is far away, never in the past.
+    /// Saturates: an absurd duration gives [`Time::FAR`], never the past.
     fn add(self, after: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)))
     }

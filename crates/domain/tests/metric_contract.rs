@@ -1,4 +1,4 @@
-//! The catalog against the contract that dashboards and rules rely on.
+//! The catalog, compared with the contract of existing dashboards and rules.
 
 use core::time::Duration;
 use domain::alert::evaluate;
@@ -16,7 +16,7 @@ use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 
 const CONTRACT: &str = include_str!("../testdata/metric-contract.json");
-/// How many of the contract's entries are metrics of ours; the others are recording rules.
+/// Number of the contract's entries that are our metrics; the others are recording rules.
 const METRICS: usize = 28;
 const STARTED_MS: i64 = 1_700_000_000_000;
 
@@ -42,7 +42,7 @@ fn me() -> InstanceId {
 }
 
 fn metrics() -> Metrics {
-    // Limits are shown only when there are some.
+    // Limits are exported only if there are some.
     metrics_of(SignalsConfig { limits: Limits::NONE, ..SignalsConfig::default() })
 }
 
@@ -57,7 +57,7 @@ fn metrics_of(signals: SignalsConfig) -> Metrics {
     })
 }
 
-/// A process that has only just started.
+/// A process that has just started.
 fn fresh() -> Snapshot {
     metrics().snapshot(
         View {
@@ -80,7 +80,7 @@ fn differing() -> Vec<Differing> {
     SharedSettings::differing(&[(me(), of("10s")), (InstanceId::parse("other").expect("an id"), of("20s"))])
 }
 
-/// Different numbers everywhere, so that none is taken for another.
+/// Different numbers everywhere, so that a mix-up shows.
 fn totals() -> Totals {
     Totals {
         received: 5,
@@ -96,7 +96,7 @@ fn totals() -> Totals {
     }
 }
 
-/// A leader to which everything has happened once.
+/// A leader that has had every event once.
 fn full() -> Snapshot {
     let limits = Limits { per_minute: Some(2), per_day: Some(15) };
     let mut metrics = metrics_of(SignalsConfig { limits, value: Decimal::new(25_000_050, 2) });
@@ -128,7 +128,7 @@ fn full() -> Snapshot {
     metrics.snapshot(view, STARTED_MS + 2_000)
 }
 
-fn is_told(metric: &Metric, snapshot: &Snapshot) -> bool {
+fn is_exported(metric: &Metric, snapshot: &Snapshot) -> bool {
     match metric.kind {
         Kind::Counter(_) | Kind::Histogram(_) => true,
         Kind::Gauge(read) => read(snapshot).is_some(),
@@ -138,7 +138,7 @@ fn is_told(metric: &Metric, snapshot: &Snapshot) -> bool {
     }
 }
 
-/// What a metric with labels says; nothing for the others.
+/// The samples of a metric with labels; empty for the others.
 fn samples(metric: &Metric, snapshot: &Snapshot) -> Vec<Sample> {
     match metric.kind {
         Kind::LabelledGauge { read, .. } | Kind::LabelledCounter { read, .. } => read(snapshot),
@@ -148,7 +148,7 @@ fn samples(metric: &Metric, snapshot: &Snapshot) -> Vec<Sample> {
 }
 
 #[test]
-fn the_catalog_has_every_metric_of_the_contract_as_it_is_there() {
+fn the_catalog_has_every_metric_of_the_contract_unchanged() {
     let contract = contract();
     assert_eq!(contract.len(), METRICS);
     for (name, metric) in &contract {
@@ -159,12 +159,12 @@ fn the_catalog_has_every_metric_of_the_contract_as_it_is_there() {
             label_names(metric["labels"].as_str().expect("a string")),
             "labels of {name}"
         );
-        assert_eq!(ours.emitted(), metric["emitted"], "when {name} is told");
+        assert_eq!(ours.emitted(), metric["emitted"], "when {name} is exported");
     }
 }
 
 #[test]
-fn what_goes_beyond_the_contract_is_called_ours() {
+fn metrics_beyond_the_contract_have_our_prefix() {
     let contract = contract();
     for metric in CATALOG.iter().filter(|metric| !contract.contains_key(metric.name)) {
         assert!(metric.name.starts_with("coordinator_"), "{}", metric.name);
@@ -172,7 +172,7 @@ fn what_goes_beyond_the_contract_is_called_ours() {
 }
 
 #[test]
-fn names_are_there_once_and_every_metric_explains_itself() {
+fn names_are_unique_and_every_metric_has_a_help_text() {
     let names: BTreeSet<_> = CATALOG.iter().map(|metric| metric.name).collect();
     assert_eq!(names.len(), CATALOG.len());
     for metric in CATALOG {
@@ -181,19 +181,19 @@ fn names_are_there_once_and_every_metric_explains_itself() {
 }
 
 #[test]
-fn a_fresh_process_tells_exactly_what_is_always_told() {
+fn a_fresh_process_exports_exactly_the_metrics_that_are_always_exported() {
     let fresh = fresh();
     for metric in CATALOG {
         let always = matches!(metric.emitted(), "always" | "from 0");
-        assert_eq!(is_told(metric, &fresh), always, "{} is told {}", metric.name, metric.emitted());
+        assert_eq!(is_exported(metric, &fresh), always, "{} is exported {}", metric.name, metric.emitted());
     }
 }
 
 #[test]
-fn a_leader_with_a_history_tells_everything() {
+fn a_leader_with_a_history_exports_every_metric() {
     let full = full();
     for metric in CATALOG {
-        assert!(is_told(metric, &full), "{}", metric.name);
+        assert!(is_exported(metric, &full), "{}", metric.name);
     }
 }
 
@@ -209,10 +209,11 @@ fn every_sample_has_a_value_for_every_label() {
 }
 
 #[test]
-fn the_contract_s_alert_status_tells_the_contract_s_alerts_and_ours_the_others() {
-    let told =
+fn the_alert_status_of_the_contract_has_its_alerts_and_ours_has_the_others() {
+    let exported =
         |name| samples(find(name), &full()).into_iter().flat_map(|sample| sample.labels).collect::<Vec<_>>();
-    let (contract, further) = (told("portfolio_manager_alert_status"), told("coordinator_alert_status"));
+    let (contract, further) =
+        (exported("portfolio_manager_alert_status"), exported("coordinator_alert_status"));
     assert_eq!(contract, ["db_sync_failure_rate", "leadership_changes", "heartbeat_staleness"]);
     let all: Vec<_> = evaluate(&full()).all.iter().map(|alert| alert.name.to_owned()).collect();
     assert_eq!([contract, further].concat(), all);
@@ -222,7 +223,7 @@ fn the_contract_s_alert_status_tells_the_contract_s_alerts_and_ours_the_others()
 fn values_are_in_the_unit_of_their_name() {
     let full = full();
     let value = |name| match find(name).kind {
-        Kind::Gauge(read) => read(&full).expect("told"),
+        Kind::Gauge(read) => read(&full).expect("exported"),
         Kind::Counter(_)
         | Kind::LabelledCounter { .. }
         | Kind::LabelledGauge { .. }
@@ -256,13 +257,13 @@ fn values_are_in_the_unit_of_their_name() {
 }
 
 #[test]
-fn an_epoch_of_zero_is_not_told() {
+fn an_epoch_of_zero_is_not_exported() {
     let mut nobody_led = fresh();
     nobody_led.view.epoch = Some(Epoch(0));
-    assert!(!is_told(find("portfolio_manager_leader_epoch"), &nobody_led));
+    assert!(!is_exported(find("portfolio_manager_leader_epoch"), &nobody_led));
 }
 
-/// What happens to one kind of fact shows in one counter.
+/// Every kind of fact increments exactly one counter.
 #[test]
 fn every_counter_of_signals_counts_one_kind_of_fact() {
     use domain::ledger::Outcome::{Done, InDoubt, Received, Rejected};
@@ -271,10 +272,10 @@ fn every_counter_of_signals_counts_one_kind_of_fact() {
         ("coordinator_signals_duplicates_prevented_total", SignalFact::DuplicatePrevented),
         ("coordinator_signals_claimed_total", SignalFact::Claimed),
         ("coordinator_signals_sent_total", SignalFact::Sent { waited: Duration::ZERO }),
-        ("coordinator_signals_done_total", SignalFact::Settled(Done)),
-        ("coordinator_signals_rejected_total", SignalFact::Settled(Rejected)),
-        ("coordinator_signals_doubted_total", SignalFact::Settled(InDoubt)),
-        ("coordinator_signals_not_executed_total", SignalFact::Settled(Received)),
+        ("coordinator_signals_done_total", SignalFact::Recorded(Done)),
+        ("coordinator_signals_rejected_total", SignalFact::Recorded(Rejected)),
+        ("coordinator_signals_doubted_total", SignalFact::Recorded(InDoubt)),
+        ("coordinator_signals_not_executed_total", SignalFact::Recorded(Received)),
         ("coordinator_fenced_writes_total", SignalFact::FencedWrite),
     ];
     for (counted, fact) in facts {
@@ -289,21 +290,21 @@ fn every_counter_of_signals_counts_one_kind_of_fact() {
 }
 
 #[test]
-fn signals_are_told_by_every_state_in_which_they_are_not_finished() {
+fn signals_are_exported_for_every_unfinished_state() {
     let Kind::LabelledGauge { read, .. } = find("coordinator_signals").kind else { panic!("it has a label") };
-    let told: Vec<_> =
+    let exported: Vec<_> =
         read(&full()).into_iter().map(|sample| (sample.labels.concat(), sample.value)).collect();
     let expected = [("received", 5.0), ("claimed", 1.0), ("sent", 2.0), ("in_doubt", 3.0)];
-    assert_eq!(told, expected.map(|(state, n)| (state.to_owned(), n)));
+    assert_eq!(exported, expected.map(|(state, n)| (state.to_owned(), n)));
 }
 
 #[test]
-fn an_age_is_told_only_while_there_is_something_of_that_age() {
+fn an_age_is_exported_only_while_a_signal_has_that_age() {
     let mut settled = full();
     let none = Totals { oldest_received: None, oldest_in_doubt: None, ..totals() };
     settled.totals = Some(none);
     for name in ["coordinator_signals_oldest_waiting_seconds", "coordinator_signals_oldest_in_doubt_seconds"]
     {
-        assert!(!is_told(find(name), &settled), "{name}");
+        assert!(!is_exported(find(name), &settled), "{name}");
     }
 }

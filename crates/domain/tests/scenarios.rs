@@ -1,9 +1,8 @@
-//! The stories in `scenarios/*.txt`, told by the shipped state machine.
+//! The scenarios in `scenarios/*.txt`, run by the shipped state machine.
 //!
-//! Each file: the story in a sentence, then what is done and what must be true (`at 12s expect leader b`),
-//! then, below the line of dashes, everything that happened. The expectations are written by hand; what
-//! happened is written by `cargo xtask codegen` (`UPDATE_GENERATED=1`), which cannot bless a broken
-//! expectation or a broken invariant: those fail either way.
+//! Each file has a summary, then actions and expectations (`at 12s expect leader b`), then, below a line of dashes,
+//! the trace. The expectations are written by hand. `cargo xtask codegen` (`UPDATE_GENERATED=1`) writes the trace; it
+//! cannot accept a failed expectation or a broken invariant, which fail either way.
 
 mod world;
 
@@ -16,34 +15,34 @@ use world::{Reach, Store, World};
 const LINE: &str = "----";
 
 #[test]
-fn every_story_goes_as_told() {
+fn every_scenario_has_its_trace() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut files: Vec<_> = std::fs::read_dir(&folder)
-        .expect("the folder of stories")
+        .expect("the folder of scenarios")
         .map(|entry| entry.expect("a readable folder").path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "txt"))
         .collect();
     files.sort();
-    assert!(files.len() >= 13, "stories went missing: {files:?}");
-    let failures: Vec<String> = files.iter().filter_map(|file| tell(file).err()).collect();
+    assert!(files.len() >= 13, "scenarios are missing: {files:?}");
+    let failures: Vec<String> = files.iter().filter_map(|file| run(file).err()).collect();
     assert!(failures.is_empty(), "\n{}", failures.join("\n\n"));
 }
 
-/// Plays one file; the error is what to show.
-fn tell(file: &Path) -> Result<(), String> {
+/// Runs one file; the error is the text to show.
+fn run(file: &Path) -> Result<(), String> {
     let name = file.file_name().expect("a file").to_string_lossy().into_owned();
-    let text = std::fs::read_to_string(file).expect("a readable story");
-    let (script, told) = text.split_once(LINE).unwrap_or((&text, ""));
+    let text = std::fs::read_to_string(file).expect("a readable scenario");
+    let (script, recorded) = text.split_once(LINE).unwrap_or((&text, ""));
     let trace = play(script).map_err(|fault| format!("{name}: {fault}"))?;
     let happened = format!("{}\n", trace.join("\n"));
-    if told.trim_start_matches('-').trim_start_matches('\n') == happened {
+    if recorded.trim_start_matches('-').trim_start_matches('\n') == happened {
         return Ok(());
     }
     if std::env::var_os("UPDATE_GENERATED").is_some() {
-        std::fs::write(file, format!("{script}{LINE}\n{happened}")).expect("a writable story");
+        std::fs::write(file, format!("{script}{LINE}\n{happened}")).expect("a writable scenario");
         return Ok(());
     }
-    Err(format!("{name} goes differently now (cargo xtask codegen writes it down):\n{happened}"))
+    Err(format!("{name} has another trace now (cargo xtask codegen writes it):\n{happened}"))
 }
 
 fn play(script: &str) -> Result<Vec<String>, String> {
@@ -73,7 +72,7 @@ fn play(script: &str) -> Result<Vec<String>, String> {
 
 fn act(world: &mut World, words: &[&str]) -> Result<(), String> {
     if words.first() != Some(&"expect") {
-        world.tell(&format!("-- {}", words.join(" ")));
+        world.log(&format!("-- {}", words.join(" ")));
     }
     match words {
         ["end"] => {}
@@ -110,13 +109,13 @@ fn act(world: &mut World, words: &[&str]) -> Result<(), String> {
         }
         ["expect", "leader", name] => expect(world, &format!("{name} Active"))?,
         ["expect", "halted", name] => expect(world, &format!("{name} Halted"))?,
-        ["expect", "nobody"] => expect(world, "")?,
-        ["expect", "somebody"] => {
-            if world.believers().len() != 1 {
-                return Err("nobody leads".into());
+        ["expect", "no", "leader"] => expect(world, "")?,
+        ["expect", "a", "leader"] => {
+            if world.leaders().len() != 1 {
+                return Err("no instance leads".into());
             }
         }
-        _ => return Err("no such thing can happen in a story".into()),
+        _ => return Err("unknown action in a scenario".into()),
     }
     Ok(())
 }
@@ -129,7 +128,7 @@ fn expect(world: &World, expected: &str) -> Result<(), String> {
         Phase::Draining { .. } => "Draining",
     };
     let found: Vec<String> =
-        world.believers().into_iter().map(|(name, p)| format!("{name} {}", phase(p))).collect();
+        world.leaders().into_iter().map(|(name, p)| format!("{name} {}", phase(p))).collect();
     let found = found.join(", ");
     if found == expected { Ok(()) } else { Err(format!("found {found:?}")) }
 }

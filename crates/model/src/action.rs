@@ -1,4 +1,4 @@
-//! The choices, in words: a story is a list of them, a line each.
+//! Actions of the model, and their text form: a counterexample is a list of actions, one per line.
 
 use crate::fault_set::Fault;
 use domain::recovery::RecoveryCode;
@@ -7,25 +7,25 @@ use std::fmt;
 /// One choice of the model. Instances and held messages are numbered from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// The message whose turn it is arrives, and its reply.
+    /// The first message in the queue arrives, and its reply.
     Go,
-    /// It is held back.
+    /// The first message is held back.
     Hold,
-    /// It is lost.
+    /// The first message is lost.
     Lose,
-    /// It is carried out; its reply is lost.
+    /// The first message is carried out; its reply is lost.
     LoseReply,
-    /// It is carried out; its reply is held back.
+    /// The first message is carried out; its reply is held back.
     HoldReply,
-    /// The crash recovery whose turn it is fails.
+    /// The first crash recovery in the queue fails.
     FailRecovery(RecoveryCode),
-    /// The first due timer rings.
+    /// The first due timer fires.
     Timer,
-    /// Time goes on to the next timer.
+    /// Time advances to the next timer.
     Tick,
-    /// Time goes on to just before the next timer.
+    /// Time advances to just before the next timer.
     JustBefore,
-    /// What was held back arrives.
+    /// A message that was held back arrives.
     Arrive(usize),
     Crash(usize),
     Restart(usize),
@@ -50,7 +50,7 @@ pub enum Action {
     StuckTicket,
     KeptTicket,
     TicketWithoutExpiry,
-    /// From now on every instance gets hints all the time, although nothing was written.
+    /// From now on every instance gets hints continuously, without any write.
     HintStorm,
     /// From now on the state store takes almost a heartbeat for each answer.
     SlowStore,
@@ -104,7 +104,7 @@ const WITH_NUMBER: [(OfNumber, &str); 11] = [
 ];
 
 impl Action {
-    /// The fault it begins, if it begins one.
+    /// The fault that the action begins, if it begins one.
     pub fn costs(self) -> Option<Fault> {
         Some(match self {
             Self::Hold => Fault::Hold,
@@ -143,12 +143,12 @@ impl Action {
         })
     }
 
-    /// Whether a fault that began earlier ends with it.
+    /// True if the action ends a fault that began earlier.
     pub fn ends_a_fault(self) -> bool {
         matches!(self, Self::Arrive(_) | Self::Restart(_) | Self::Resume(_) | Self::Mend(_))
     }
 
-    /// Reads a line of a story.
+    /// Parses a line of a counterexample.
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once(' ') {
             None => PLAIN.iter().find(|(_, name)| *name == text).map(|(action, _)| *action),
@@ -206,7 +206,7 @@ impl fmt::Display for Action {
             None => PLAIN.iter().find(|(action, _)| action == self).map(|(_, name)| *name),
             Some(number) => WITH_NUMBER.iter().find(|(of, _)| of(number) == *self).map(|(_, name)| *name),
         };
-        let name = found.expect("every action is in one of the tables, which a test goes through");
+        let name = found.expect("every action is in one of the tables; a test covers all");
         match self.number() {
             None => f.write_str(name),
             Some(number) => write!(f, "{name} {number}"),
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_read_back_as_its_action() {
+    fn every_name_is_parsed_as_its_action() {
         let numbered = WITH_NUMBER.iter().map(|(of, _)| of(3));
         for action in PLAIN.iter().map(|(action, _)| *action).chain(numbered) {
             assert_eq!(Action::parse(&action.to_string()), Some(action));

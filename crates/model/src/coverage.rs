@@ -1,5 +1,5 @@
-//! What the explored states had in them: a role never taken or a command never given means that the model
-//! checks less than it says.
+//! Coverage of the explored states: a role that never occurred or a command that was never given means that the model
+//! checks less than it claims.
 
 use domain::election::{Command, LeaseRequest, LossReason, Phase, Report, Role, TicketRequest};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,14 +13,14 @@ pub const NAMES: [&str; 34] = [
     "role leader, halted",
     "role leader, draining",
     "role stopped",
-    "command observe the row",
-    "command claim the row",
-    "command renew the row",
-    "command release the row",
+    "command read the lease",
+    "command claim the lease",
+    "command renew the lease",
+    "command release the lease",
     "command acquire the ticket",
     "command renew the ticket",
     "command release the ticket",
-    "command inspect the ticket",
+    "command read the ticket",
     "command recover",
     "command drain",
     "report ready",
@@ -36,33 +36,33 @@ pub const NAMES: [&str; 34] = [
     "report released",
     "report ticket fault",
     "report stopped",
-    "two believers",
+    "two valid leases",
     "the end of a run",
     "command note that the store has forgotten",
     "report lost, damaged",
 ];
 
-/// What coverage counts.
+/// The items that coverage counts.
 #[derive(Debug)]
 pub enum Seen<'a> {
     Command(&'a Command),
     Role(&'a Role),
-    /// Two believe at once, where clocks are worse than promised.
+    /// Two instances hold a valid lease at once, where clocks exceed the bound.
     Overlap,
-    /// It was asked whether somebody leads in the end.
+    /// The check at the end of a run: exactly one instance leads.
     Tail,
 }
 
-/// Where [`NAMES`] has it; to be seen only where clocks are worse than promised.
+/// The index in [`NAMES`] of the item that occurs only where clocks exceed the bound.
 const OVERLAP: usize = 30;
 const TAIL: usize = 31;
-/// Only an instance that missed a claim leaves another one something to note, and a promotion must have lost that claim:
-/// more faults than each run has.
+/// The index of the note. It occurs only if one instance missed a claim and a promotion lost that claim, which needs
+/// more faults than a run has.
 const NOTE: usize = 32;
 /// No store of the model is damaged.
 const DAMAGED: usize = 33;
 
-/// How often each was seen.
+/// Number of occurrences of each item.
 #[derive(Debug)]
 pub struct Coverage([AtomicU64; NAMES.len()]);
 
@@ -83,24 +83,24 @@ impl Coverage {
         self.0[which].fetch_add(1, Relaxed);
     }
 
-    /// Adds what another exploration saw.
+    /// Adds the counts of another exploration.
     pub fn add(&self, other: &Self) {
         for (own, more) in self.0.iter().zip(&other.0) {
             own.fetch_add(more.load(Relaxed), Relaxed);
         }
     }
 
-    /// How often two believed at once.
+    /// Number of times that two instances held a valid lease at once.
     pub fn overlaps(&self) -> u64 {
         self.0[OVERLAP].load(Relaxed)
     }
 
-    /// How often it was asked whether somebody leads in the end.
+    /// Number of checks at the end of a run.
     pub fn tails(&self) -> u64 {
         self.0[TAIL].load(Relaxed)
     }
 
-    /// What was never seen.
+    /// The items that never occurred.
     pub fn missing(&self) -> Vec<&'static str> {
         let unseen =
             |index: &usize| ![OVERLAP, NOTE, DAMAGED].contains(index) && self.0[*index].load(Relaxed) == 0;

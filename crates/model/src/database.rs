@@ -1,6 +1,5 @@
-//! The state store of the model: one lease row and one signal, by the words of the ports, and a standby that
-//! may lag. Every statement is atomic, as it is in the real ones; the contract suites hold those to the same
-//! words.
+//! The state store of the model: one lease and one signal, by the rules of the ports, and a standby that may lag.
+//! Every statement is atomic, as in the real stores; the contract suites test the real ones against the same rules.
 
 use crate::rule::Rule;
 use domain::election::{LeaseAnswer, LeaseRequest};
@@ -9,21 +8,21 @@ use domain::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
 use domain::ports::{Claim, ClaimRequest, Noted, Release, Renewal};
 use std::time::Duration;
 
-/// Version of the schema that everybody in the model speaks.
+/// Version of the schema in the model.
 pub const SCHEMA: u32 = 1;
 
-/// What one statement of the election changed, for the judges.
+/// The change that one statement of the election made, for the judges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
     Nothing,
     Claimed(Token),
     Renewed,
     Released,
-    /// A write that no rule allows: the row went back to an earlier state under one claim.
+    /// A write that no rule allows: the lease went back to an earlier state under one claim.
     Backwards,
 }
 
-/// Where the one signal stands.
+/// The state of the signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SignalState {
     Received,
@@ -32,7 +31,7 @@ pub enum SignalState {
     Done,
 }
 
-/// What a failover keeps or loses.
+/// The data that a failover keeps or loses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Tables {
     token: Token,
@@ -42,32 +41,33 @@ struct Tables {
     holder: Option<InstanceId>,
     signal: SignalState,
     floor: Epoch,
-    /// When the store was found to have forgotten, by a count of these; kept in sets in which a backup may be restored.
+    /// Number of times that the store was found to have forgotten; kept in sets in which a backup may be restored.
     forgot_ms: Option<i64>,
-    /// The signal was put in doubt since.
+    /// The signal was set to in doubt since then.
     asked: bool,
 }
 
-/// A primary, and its standby as of when replication stopped.
+/// A primary, and its standby as of the end of replication.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Database {
     current: Timeline,
     tables: Tables,
     standby: Option<Box<Tables>>,
     backup: Option<Box<Tables>>,
-    /// How many promotions there have been.
+    /// Number of promotions so far.
     pub promotions: u8,
-    /// How often a promotion, or a restore that could not be noticed, lost the record that the signal was claimed.
+    /// Number of promotions, or of restores that no instance could notice, that lost the record of the signal's
+    /// claim.
     pub lost_claims: u8,
-    /// When the row was last written by the database's own clock, nanoseconds. Kept only where a broken rule
-    /// reads it, so that it does not tell equal states apart.
+    /// The time of the last write of the lease by the database's own clock, in nanoseconds. Kept only if a broken
+    /// rule reads it, so that it does not make equal states differ.
     written_at: Option<i128>,
-    /// By how much the database's clock was set forward, nanoseconds.
+    /// Offset by which the database's clock was set forward, in nanoseconds.
     pub clock_offset: i64,
 }
 
 impl Database {
-    /// A row that nobody has claimed yet.
+    /// A lease that no instance has claimed yet.
     pub fn new(ttl: Duration) -> Self {
         let token = Token { timeline: Timeline(1), epoch: Epoch(0), claim: ClaimId::NIL };
         let tables = Tables {
@@ -93,7 +93,7 @@ impl Database {
         }
     }
 
-    /// A row whose holder died long ago and had a shorter lease than anybody has now.
+    /// A lease whose holder died long ago and had a shorter LEADER_TTL than every present instance.
     pub fn left_by(holder: InstanceId, claim: ClaimId, ttl: Duration) -> Self {
         let mut database = Self::new(ttl);
         database.tables.token = Token { timeline: Timeline(1), epoch: Epoch(1), claim };
@@ -110,8 +110,8 @@ impl Database {
         self.tables.released
     }
 
-    /// How far the row has come.
-    pub fn row(&self) -> (Epoch, Seq) {
+    /// The epoch and seq of the lease.
+    pub fn lease(&self) -> (Epoch, Seq) {
         (self.tables.token.epoch, self.tables.seq)
     }
 
@@ -119,17 +119,18 @@ impl Database {
         self.tables.forgot_ms
     }
 
-    /// A backup is taken.
+    /// Takes a backup.
     pub fn back_up(&mut self) {
         self.backup = Some(Box::new(self.tables.clone()));
     }
 
-    /// Whether there is a backup, and whether it differs from what is there.
+    /// `None` without a backup, else true if the backup differs from the present data.
     pub fn backup_differs(&self) -> Option<bool> {
         self.backup.as_ref().map(|backup| **backup != self.tables)
     }
 
-    /// The backup replaces what is there, on the same timeline. Whether it lacks that the signal was claimed.
+    /// Replaces the present data with the backup, on the same timeline. Returns true if the backup lacks the signal's
+    /// claim.
     pub fn restore(&mut self) -> bool {
         let Some(backup) = self.backup.clone() else { return false };
         let lost = backup.signal == SignalState::Received && self.tables.signal != SignalState::Received;
@@ -142,7 +143,7 @@ impl Database {
         self.tables.asked = false;
     }
 
-    /// The standby stops receiving: what is written from now on, it does not have.
+    /// The standby stops receiving: it misses all later writes.
     pub fn standby_lags(&mut self) {
         self.standby = Some(Box::new(self.tables.clone()));
     }
@@ -151,7 +152,7 @@ impl Database {
         self.standby.is_some()
     }
 
-    /// The standby becomes the primary, on a new timeline, with what it has.
+    /// The standby becomes the primary, on a new timeline, with the data that it has.
     pub fn promote(&mut self) {
         self.current = Timeline(self.current.0 + 1);
         self.promotions += 1;
@@ -163,18 +164,18 @@ impl Database {
     }
 
     pub fn observe(&self, now: u64, broken: Option<Rule>) -> Observation {
-        let row = &self.tables;
+        let lease = &self.tables;
         let by_its_clock = broken == Some(Rule::ExpiryIsJudgedByFollowers)
             && self.written_at.is_some_and(|at| {
-                self.clock(now) - at >= i128::try_from(row.ttl.as_nanos()).unwrap_or(i128::MAX)
+                self.clock(now) - at >= i128::try_from(lease.ttl.as_nanos()).unwrap_or(i128::MAX)
             });
         Observation {
-            version: Version { current: self.current, token: row.token, seq: row.seq },
-            released: row.released || by_its_clock,
-            ttl: row.ttl,
-            holder: row.holder.clone(),
+            version: Version { current: self.current, token: lease.token, seq: lease.seq },
+            released: lease.released || by_its_clock,
+            ttl: lease.ttl,
+            holder: lease.holder.clone(),
             resign: None,
-            floor: row.floor,
+            floor: lease.floor,
             schema: SCHEMA,
         }
     }
@@ -183,7 +184,7 @@ impl Database {
         i128::from(now) + i128::from(self.clock_offset)
     }
 
-    /// Carries `request` out, whose sender knows that the row has come at least to `reached` under its token.
+    /// Carries `request` out. Its sender knows that the lease has reached at least `reached` under its token.
     pub fn serve(
         &mut self,
         now: u64,
@@ -233,9 +234,9 @@ impl Database {
                 (LeaseAnswer::Release(answer), if done { Written::Released } else { Written::Nothing })
             }
             LeaseRequest::Note { found, known } => {
-                let row = &mut self.tables;
-                let noted = if row.token == *found && !row.released {
-                    row.floor = row.floor.max(*known);
+                let lease = &mut self.tables;
+                let noted = if lease.token == *found && !lease.released {
+                    lease.floor = lease.floor.max(*known);
                     self.forgot();
                     Noted::Noted
                 } else {
@@ -253,22 +254,22 @@ impl Database {
     }
 
     fn claim(&mut self, request: &ClaimRequest, broken: Option<Rule>) -> (Claim, Written) {
-        let row = &self.tables;
+        let lease = &self.tables;
         let observed = request.observed;
-        let same_seq = observed.seq == row.seq || broken == Some(Rule::ClaimComparesSeq);
+        let same_seq = observed.seq == lease.seq || broken == Some(Rule::ClaimComparesSeq);
         let same_timeline = observed.current == self.current || broken == Some(Rule::ClaimComparesTimeline);
-        let same_token = observed.token == row.token || broken == Some(Rule::ClaimComparesToken);
+        let same_token = observed.token == lease.token || broken == Some(Rule::ClaimComparesToken);
         if !(same_seq && same_timeline && same_token) {
             return (Claim::Lost, Written::Nothing);
         }
-        let next = if broken == Some(Rule::ClaimRaisesEpoch) { row.token.epoch } else { request.epoch() };
+        let next = if broken == Some(Rule::ClaimRaisesEpoch) { lease.token.epoch } else { request.epoch() };
         let token = Token { timeline: self.current, epoch: next, claim: request.claim };
         self.tables.token = token;
         self.tables.seq = Seq(0);
         self.tables.released = false;
         self.tables.ttl = request.ttl;
         self.tables.holder = Some(request.holder.clone());
-        // A promotion is noted too, and judged without it: see `lost_claims`.
+        // A promotion counts as forgetting too; `lost_claims` covers it.
         if request.forgotten && observed.current == observed.token.timeline {
             self.forgot();
         }
@@ -276,27 +277,28 @@ impl Database {
     }
 
     fn holds(&self, token: &Token, seq: Seq, kind: WriteKind, broken: Option<Rule>) -> bool {
-        let row = &self.tables;
-        let anybody = kind == WriteKind::Release && broken == Some(Rule::ReleaseComparesClaim);
+        let lease = &self.tables;
+        let any_claim = kind == WriteKind::Release && broken == Some(Rule::ReleaseComparesClaim);
         let any_seq = kind == WriteKind::Renewal && broken == Some(Rule::RenewalComparesSeq);
-        (row.token == *token || anybody) && (row.seq < seq || any_seq) && !row.released
+        (lease.token == *token || any_claim) && (lease.seq < seq || any_seq) && !lease.released
     }
 
-    /// The fence: whether an effect under `token` is accepted now.
+    /// The fence: true if it accepts an effect under `token` now.
     pub fn admits(&self, token: &Token, reached: Seq, broken: Option<Rule>) -> bool {
-        let row = &self.tables;
+        let lease = &self.tables;
         let same = if broken == Some(Rule::EffectComparesClaim) {
-            row.token.epoch == token.epoch
+            lease.token.epoch == token.epoch
         } else {
-            row.token == *token
+            lease.token == *token
         };
-        let current = row.token.timeline == self.current || broken == Some(Rule::EffectComparesTimeline);
-        let held = !row.released || broken == Some(Rule::EffectRefusesReleased);
-        let as_far = row.seq >= reached || broken == Some(Rule::EffectComparesReached);
+        let current = lease.token.timeline == self.current || broken == Some(Rule::EffectComparesTimeline);
+        let held = !lease.released || broken == Some(Rule::EffectRefusesReleased);
+        let as_far = lease.seq >= reached || broken == Some(Rule::EffectComparesReached);
         same && current && held && as_far
     }
 
-    /// A new leader's first effect: what others claimed is in doubt, then the signal is claimed if it waits.
+    /// A new leader's first effect: signals that other leaders claimed become in doubt, then it claims the signal if
+    /// it waits.
     pub fn take_over_and_claim(&mut self, token: &Token, broken: Option<Rule>) -> SignalState {
         if matches!(self.tables.signal, SignalState::Claimed(_)) {
             let blindly = broken == Some(Rule::TakeOverDoubts);
@@ -316,7 +318,7 @@ impl Database {
         self.tables.signal
     }
 
-    /// The result of the send, under the claim that made it.
+    /// Records the result of the send, under the claim that sent it.
     pub fn record(&mut self, claim: ClaimId) {
         if self.tables.signal == SignalState::Claimed(claim) {
             self.tables.signal = SignalState::Done;

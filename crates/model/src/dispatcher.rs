@@ -1,6 +1,6 @@
-//! The mutants of the dispatcher and of the driver: one rule of `crates/coordinator` taken away, each of which the tests
-//! in `crates/coordinator/tests/ledger/rules.rs` must notice. As those of the elector, they are text edits of a copy of
-//! the sources, each behind a switch (see `workshop`). One build has them all.
+//! Mutants of the dispatcher and the driver. Each removes one rule of `crates/coordinator`, and the tests in
+//! `crates/coordinator/tests/ledger/rules.rs` must notice it. Like the mutants of the elector, they are text edits of
+//! a copy of the sources, each behind a switch (see `workshop`). One build contains all of them.
 
 use crate::mutant::{Edit, New, also, instead};
 use crate::workshop;
@@ -17,10 +17,10 @@ const RULES: &str = "rules::";
 const DISPATCH: &str = "ledger/dispatch.rs";
 const DRIVER: &str = "driver.rs";
 
-/// One rule taken away.
+/// A mutant: one rule removed.
 struct Mutant {
     name: &'static str,
-    /// What the mutant does, in a sentence.
+    /// The effect of the mutant, in a sentence.
     does: &'static str,
     edits: &'static [Edit],
     /// The test of the rule, which must fail.
@@ -30,19 +30,19 @@ struct Mutant {
 const MUTANTS: [Mutant; 6] = [
     Mutant {
         name: "no-fence-before-the-handler",
-        does: "a claimed signal is sent without checking the fence after the claim's answer",
+        does: "a claimed signal is sent without a check of the fence after the claim's answer",
         edits: &[Edit {
             file: DISPATCH,
-            old: "if leader.fence() != Ok(token) {\n                let note = \"leadership ended before it was sent\"",
+            old: "if leader.token() != Ok(token) {\n                let note = \"leadership ended before it was sent\"",
             new: New::Text(
-                "if !SWITCHED && leader.fence() != Ok(token) {\n                let note = \"leadership ended before it was sent\"",
+                "if !SWITCHED && leader.token() != Ok(token) {\n                let note = \"leadership ended before it was sent\"",
             ),
         }],
         test: "rules::a_claim_that_is_answered_during_a_handover_calls_no_handler",
     },
     Mutant {
         name: "claim-before-the-take-over",
-        does: "a new leader claims before it has taken over what former leaders left",
+        does: "a new leader claims before it has taken over the signals of former leaders",
         edits: &[instead(
             DISPATCH,
             "self.taken_over == Some(self.under) && self.has_room()",
@@ -71,13 +71,13 @@ const MUTANTS: [Mutant; 6] = [
     },
     Mutant {
         name: "earlier-attempts-are-forgotten",
-        does: "a signal that the handler had counts as one whose claim was lost",
+        does: "a signal that the handler has received counts as one whose claim was lost",
         edits: &[instead(DISPATCH, "!self.ledger.has_touched(&signal)", "true")],
         test: "rules::what_the_handler_had_is_looked_up_and_not_sent_again",
     },
     Mutant {
         name: "leadership-published-last",
-        does: "the driver carries its commands out before readers see that leadership is over",
+        does: "the driver carries its commands out before readers can see that its leadership has ended",
         edits: &[
             instead(DRIVER, "self.publish(now);", ""),
             also(
@@ -90,7 +90,8 @@ const MUTANTS: [Mutant; 6] = [
     },
 ];
 
-/// Builds the mutants and runs the tests with each; an error when one is not noticed, or when the tests fail without any.
+/// Builds the mutants and runs the tests with each. Returns an error if a mutant is not noticed or the tests fail
+/// without a mutant.
 pub fn mutants(root: &Path, folder: &Path) -> Result<Value, String> {
     let root = root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
     let sources = folder.join("dispatcher");
@@ -119,14 +120,15 @@ pub fn mutants(root: &Path, folder: &Path) -> Result<Value, String> {
     if missed.is_empty() { Ok(json!(table)) } else { Err(format!("not noticed: {}", missed.join(", "))) }
 }
 
-/// How the tests of the rules ended.
+/// Result of the tests of the rules.
 enum Ran {
     Passed,
-    /// These failed.
+    /// The names of the failed tests.
     Failed(Vec<String>),
 }
 
-/// Runs them on the copy. What it depends on is built already for the tests of the workspace, so both share a folder.
+/// Runs the tests on the copy. Its dependencies are already built for the tests of the workspace, so both share a
+/// folder.
 fn run(root: &Path, sources: &Path, mutant: Option<&str>) -> Result<Ran, String> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(TESTS).arg(RULES).current_dir(sources).stdin(Stdio::null());
@@ -142,13 +144,13 @@ fn run(root: &Path, sources: &Path, mutant: Option<&str>) -> Result<Ran, String>
     })
 }
 
-/// `None` when no test has run.
+/// `None` if no test has run.
 fn judged(succeeded: bool, said: &str) -> Option<Ran> {
     if succeeded {
         let some = said.contains("test result: ok.") && !said.contains("ok. 0 passed");
         return some.then_some(Ran::Passed);
     }
-    // The list after the last `failures:` has one name a line.
+    // The list after the last `failures:` has one name per line.
     let (_, list) = said.split("test result: FAILED").next()?.rsplit_once("failures:")?;
     let failed: Vec<String> = list.split_whitespace().map(str::to_owned).collect();
     (!failed.is_empty()).then_some(Ran::Failed(failed))
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_tests_that_ran_count() {
+    fn a_run_without_tests_has_no_result() {
         assert!(matches!(
             judged(true, "running 8 tests\ntest result: ok. 8 passed; 0 failed"),
             Some(Ran::Passed)
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_edit_and_every_test_is_there_once() {
+    fn every_edit_applies_once_and_every_test_exists() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let read = |path: &str| std::fs::read_to_string(crates.join(path)).expect(path);
         let rules = read("coordinator/tests/ledger/rules.rs");

@@ -1,10 +1,10 @@
-//! Running the checker: over all fault sets, and over all mutants.
+//! Runs of the checker: over all fault sets, and over all mutants.
 
 use crate::coverage::Coverage;
 use crate::fault_set::{self, BEYOND, Clocks, FaultSet, SETS};
 use crate::model::ElectionModel;
 use crate::mutant::{Change, MUTANTS, Mutant};
-use crate::{story, workshop};
+use crate::{counterexample, workshop};
 use serde_json::{Value, json};
 use stateright::{Checker, HasDiscoveries, Model};
 use std::path::Path;
@@ -16,29 +16,29 @@ use std::time::{Duration, Instant};
 const NIGHTLY_STATES: usize = 10_000_000;
 /// Steps explored of one set in CI, breadth first.
 const CI_STATES: usize = 2_000_000;
-/// Steps explored of one set depth first, beside those breadth first: only long runs come to the question who
-/// leads in the end.
+/// Steps explored of one set depth first, in addition to those breadth first: only long runs reach the check which
+/// instance leads at the end.
 const DEEP_STATES: usize = 400_000;
-/// What the two lengths promise, in distinct states.
+/// Minimum of distinct states in all sets, for each length.
 const CI_STATES_MIN: usize = 1_000_000;
 const NIGHTLY_STATES_MIN: usize = 50_000_000;
-/// A mutant that is not noticed within this is not noticed.
+/// A mutant must be noticed within this number of states.
 const MUTANT_STATES_MAX: usize = 3_000_000;
-/// Mutants at a time, one thread each.
+/// Number of mutants checked at a time, one thread each.
 const MUTANTS_AT_ONCE: usize = 2;
-/// Between two looks at a mutant that is being checked.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Interval between two polls of a running check.
+const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// How far to go.
+/// Extent of an exploration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
-    /// Breadth first, deeper than any mutant hides.
+    /// Breadth first, deeper than the depth at which every mutant is noticed.
     Ci,
     /// One more fault in a run, ten times as many states.
     Nightly,
 }
 
-/// Explores `only`, or all sets; an error when anything breaks, or something was never seen.
+/// Explores `only`, or all sets. Returns an error if a property breaks or an item of the coverage never occurred.
 pub fn check(only: Option<&str>, length: Length, folder: &Path) -> Result<Value, String> {
     let sets: Vec<&FaultSet> = match only {
         Some(name) => vec![fault_set::find(name).ok_or_else(|| unknown_set(name))?],
@@ -56,9 +56,9 @@ pub fn check(only: Option<&str>, length: Length, folder: &Path) -> Result<Value,
         let missing = coverage.missing();
         let promised = if length == Length::Nightly { NIGHTLY_STATES_MIN } else { CI_STATES_MIN };
         if states < promised {
-            problems.push(format!("only {states} states, where {promised} are promised: let a set grow"));
+            problems.push(format!("only {states} states instead of {promised}: enlarge a set"));
         }
-        problems.extend(missing.iter().map(|name| format!("never seen in any state: {name}")));
+        problems.extend(missing.iter().map(|name| format!("never occurred: {name}")));
     }
     println!("{states} distinct states");
     if !problems.is_empty() {
@@ -79,7 +79,7 @@ struct Explored {
     figures: Value,
 }
 
-/// Explores one set breadth first, for the shortest counterexamples, then in part depth first, for the ends of
+/// Explores one set breadth first, for the shortest counterexamples, then partly depth first, to reach the ends of
 /// runs.
 fn explore(set: &FaultSet, length: Length, all: &Arc<Coverage>, folder: &Path) -> Result<Explored, String> {
     let (extra, states_max) = match length {
@@ -103,18 +103,21 @@ fn explore(set: &FaultSet, length: Length, all: &Arc<Coverage>, folder: &Path) -
     all.add(&own);
     let (states, tails) = (broad.unique_state_count(), own.tails());
     let whole = broad.state_count() < states_max;
-    let end = if whole { "all there are" } else { "breadth first" };
+    let end = if whole { "complete" } else { "breadth first" };
     println!(
         "{name:<17} {states:>9} states ({end}), {tails} ends of runs, {budget} faults in a run, {:.0?}: {about}",
         started.elapsed()
     );
     if tails == 0 {
-        broken.push("no run came to its end, so nobody asked who leads after it".to_owned());
+        broken.push("no run reached its end, so the leader after it was not checked".to_owned());
     }
     if clocks == Clocks::Beyond {
-        println!("{name:<17} two believed at once in {} steps, as they must there", own.overlaps());
+        println!(
+            "{name:<17} two instances held valid leases at once in {} steps, as expected in this set",
+            own.overlaps()
+        );
         if own.overlaps() == 0 {
-            broken.push("two never believe at once: the model's clocks are not what they say".to_owned());
+            broken.push("two instances never hold valid leases at once: the model's clocks do not have the configured rates".to_owned());
         }
     }
     let figures = json!({
@@ -129,21 +132,21 @@ fn explore(set: &FaultSet, length: Length, all: &Arc<Coverage>, folder: &Path) -
     Ok(Explored { states, broken, figures })
 }
 
-/// What broke, each with its story, printed and kept.
+/// The broken properties, each with its counterexample, which is printed and saved.
 fn counterexamples(checker: &impl Checker<ElectionModel>, folder: &Path) -> Result<Vec<String>, String> {
     let mut broken = Vec::new();
     for (property, path) in checker.discoveries() {
         let path = path.into_vec();
-        println!("{}", story::tell(checker.model(), property, &path));
-        let file = story::save(checker.model(), (property, property), &path, folder)?;
-        broken.push(format!("{property}; play it again: cargo xtask model replay {}", file.display()));
+        println!("{}", counterexample::text_of(checker.model(), property, &path));
+        let file = counterexample::save(checker.model(), (property, property), &path, folder)?;
+        broken.push(format!("{property}; replay it: cargo xtask model replay {}", file.display()));
     }
     Ok(broken)
 }
 
 // --- mutants ------------------------------------------------------------------------------------------
 
-/// Builds the mutants and checks each; an error when one is not noticed.
+/// Builds the mutants and checks each. Returns an error if one is not noticed.
 pub fn mutants(root: &Path, folder: &Path) -> Result<Value, String> {
     eprintln!("building the mutants in {}", folder.join("mutants").display());
     let program = workshop::build(root, &folder.join("mutants"))?;
@@ -160,7 +163,7 @@ pub fn mutants(root: &Path, folder: &Path) -> Result<Value, String> {
             if running.is_empty() {
                 break;
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(POLL_EVERY);
             continue;
         };
         let (mutant, child) = running.swap_remove(at);
@@ -190,7 +193,7 @@ fn start(program: &Path, mutant: &Mutant, folder: &Path) -> Result<std::process:
         .map_err(|error| format!("{}: {error}", program.display()))
 }
 
-/// Between the parts of a verdict.
+/// Separator between the parts of a verdict.
 const APART: &str = " | ";
 
 fn line(mutant: &Mutant, said: &str) -> Option<Value> {
@@ -207,7 +210,7 @@ fn line(mutant: &Mutant, said: &str) -> Option<Value> {
     }))
 }
 
-/// Explores with the rule taken away and tells the property that broke, in one line.
+/// Explores with the rule removed and prints the broken property, in one line.
 pub fn mutant(name: &str, folder: &Path) -> Result<(), String> {
     let mutant = MUTANTS.iter().find(|mutant| mutant.name == name).ok_or("there is no such mutant")?;
     let set = fault_set::find(mutant.set).ok_or_else(|| unknown_set(mutant.set))?;
@@ -225,12 +228,12 @@ pub fn mutant(name: &str, folder: &Path) -> Result<(), String> {
         .spawn_bfs()
         .join();
     let states = checker.unique_state_count();
-    // Two may break in the same step; the first by name is as good as the other.
+    // Two may break in the same step; take the first by name.
     match checker.discoveries().into_iter().min_by_key(|(property, _)| *property) {
         Some((property, path)) => {
             let path = path.into_vec();
-            // On what ships, the same choices break nothing, as far as they can be made at all.
-            story::save(checker.model(), (name, story::NOTHING), &path, folder)?;
+            // With the shipped rules, the same actions break nothing, as far as they are possible at all.
+            counterexample::save(checker.model(), (name, counterexample::NOTHING), &path, folder)?;
             println!("{property}{APART}depth {}{APART}{states} states", path.len() - 1);
             Ok(())
         }

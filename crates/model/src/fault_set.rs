@@ -1,15 +1,15 @@
-//! What may go wrong in one exploration. A set is small enough that everything in it is tried in every
-//! place and every order, up to its budget.
+//! Fault sets: the faults that one exploration may inject. A set is small enough that the exploration tries every
+//! fault at every place and in every order, up to its budget.
 
 use domain::election::TicketUse;
 use std::time::Duration;
 
 /// LEADER_TTL in the model; the margin is 12 ms.
 pub const TTL: Duration = Duration::from_secs(10);
-/// A shorter LEADER_TTL, of a former configuration.
+/// A shorter LEADER_TTL, from an earlier configuration.
 pub const SHORT_TTL: Duration = Duration::from_secs(4);
 
-/// One kind of fault. Each use of one costs one of the set's budget, its end costs nothing.
+/// One kind of fault. Each use takes one from the set's budget; its end takes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// A request, a reply or a leader's work is held back and arrives at any later time.
@@ -20,49 +20,49 @@ pub enum Fault {
     LoseReply,
     /// A request is carried out and its reply arrives at any later time.
     HoldReply,
-    /// An instance reaches the state store no more: its requests are lost, until mended.
+    /// An instance cannot reach the state store: its requests are lost until the link is restored.
     CutLease,
-    /// An instance reaches the leader store no more, until mended.
+    /// An instance cannot reach the leader store until the link is restored.
     CutTicket,
-    /// The state store refuses an instance's requests at once, until mended.
+    /// The state store refuses an instance's requests at once, until it recovers.
     RefuseLease,
     /// An instance is killed; it may be started again under the same id.
     Crash,
-    /// An instance is stopped and goes on at any later time.
+    /// An instance is paused and resumes at any later time.
     Pause,
-    /// The operator asks the leader to hand over.
+    /// The operator requests a handover.
     StepDown,
-    /// An instance is asked to stop for good.
+    /// An instance receives a request to stop.
     Stop,
-    /// Crash recovery fails: the database is away, or the data is corrupt.
+    /// Crash recovery fails: the database is unreachable, or the data is corrupt.
     FailRecovery,
-    /// A standby that lags becomes the primary.
+    /// A lagging standby becomes the primary.
     Promote,
-    /// A backup is restored, on the same timeline. What was under way stays under way.
+    /// A backup is restored, on the same timeline. Messages in flight stay in flight.
     Restore,
     /// The database's clock jumps forward by an hour.
     DatabaseClock,
-    /// Redis forgets everything.
+    /// Redis loses all data.
     Flush,
-    /// A Redis replica that lags becomes the primary.
+    /// A lagging Redis replica becomes the primary.
     RedisFailover,
     /// The clock of Redis's host jumps forward: every ticket expires.
     RedisClockForward,
-    /// The clock of Redis's host jumps back: every ticket lives an hour longer.
+    /// The clock of Redis's host jumps back: every ticket lasts an hour longer.
     RedisClockBack,
-    /// Somebody who does not lead has the ticket: until it expires, for ever, or in a key without expiry.
+    /// A process that does not lead has the ticket: until it expires, forever, or in a key without expiry.
     StuckTicket,
-    /// Time goes on to just before the next timer, so that what is in flight arrives just before it.
+    /// Time advances to just before the next timer, so that messages in flight arrive just before it.
     JustBefore,
-    /// Hints without end that mean nothing.
+    /// Continuous hints without any write.
     HintStorm,
     /// The state store takes almost a heartbeat for each answer.
     SlowStore,
 }
 
 impl Fault {
-    /// Whether a term must outlive it: the state store answers every request within a heartbeat, nobody asked for a
-    /// handover, and every process runs.
+    /// True if a term must survive the fault: the state store answers every request within a heartbeat, no handover
+    /// is requested, and every process runs.
     pub fn leaves_terms_alone(self) -> bool {
         match self {
             Self::CutTicket
@@ -96,52 +96,52 @@ impl Fault {
 #[derive(Debug, Clone)]
 pub struct FaultSet {
     pub name: &'static str,
-    /// What it is about, for the report.
+    /// Description for the report.
     pub about: &'static str,
     pub instances: u8,
     pub tickets: TicketUse,
     pub faults: &'static [Fault],
-    /// Faults in one run, at most. A long exploration allows one more.
+    /// Maximum number of faults in one run. A long exploration allows one more.
     pub budget: u8,
-    /// Clock rates of the instances in ppm, a list for each beginning.
+    /// Clock rates of the instances in ppm, one list for each initial state.
     pub rates: &'static [[i32; 3]],
-    /// Faults may begin this long, in tenths of LEADER_TTL.
+    /// Faults may begin until this time, in tenths of LEADER_TTL.
     pub horizon: u32,
     pub beginning: Beginning,
     pub clocks: Clocks,
 }
 
-/// Whether the clocks keep what is promised of them.
+/// States whether the clocks stay within the bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clocks {
     /// Within 500 ppm of true time.
     AsPromised,
-    /// Worse: two may believe at once, and nothing else may break.
+    /// Beyond the bound: two instances may hold a valid lease at once, and no other property may break.
     Beyond,
 }
 
-/// The row at the beginning.
+/// The lease at the beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beginning {
-    /// Nobody has led yet.
+    /// No instance has led yet.
     Unclaimed,
-    /// Left by somebody with a shorter LEADER_TTL who died.
+    /// Left by an instance with a shorter LEADER_TTL, which died.
     LeftByShortTtl,
-    /// One instance has handed over to another while its last renewal is still under way, and the standby has seen
-    /// neither the renewal nor what came after it.
+    /// One instance has handed over to another while its last renewal is still in flight. The standby has received
+    /// neither the renewal nor any later write.
     HandedOverWithRenewalUnderWay,
-    /// One instance leads, and its effect is under way. The other was cut off before the claim and has not seen it, and
-    /// neither has the standby.
+    /// One instance leads, and its effect is in flight. The other was cut off before the claim and has not read it,
+    /// and the standby has not received it.
     LeadsUnseen,
 }
 
 const EXACT: &[[i32; 3]] = &[[0, 0, 0]];
-/// The bound that the margin covers, in the directions that hurt.
+/// The bound that the margin covers, in the critical directions.
 const DRIFT: &[[i32; 3]] = &[[-500, 500, 0], [500, -500, 0], [500, 500, -500]];
-/// Beyond the bound.
+/// Rates beyond the bound.
 const TOO_MUCH: &[[i32; 3]] = &[[-5_000, 5_000, 0]];
 
-/// Every exploration in which nothing may break.
+/// Every exploration in which no property may break.
 pub const SETS: &[FaultSet] = &[
     FaultSet {
         name: "network",
@@ -208,7 +208,7 @@ pub const SETS: &[FaultSet] = &[
     },
     FaultSet {
         name: "short-lease",
-        about: "the same, with a row left by somebody with a shorter LEADER_TTL",
+        about: "the same, with a lease left by an instance with a shorter LEADER_TTL",
         instances: 2,
         tickets: TicketUse::None,
         faults: &[Fault::Promote, Fault::CutLease, Fault::Hold],
@@ -241,7 +241,7 @@ pub const SETS: &[FaultSet] = &[
     },
     FaultSet {
         name: "stuck-tickets",
-        about: "the ticket in the hands of somebody who does not lead, and the leader dies",
+        about: "a process that does not lead holds the ticket, and the leader dies",
         instances: 2,
         tickets: TicketUse::Redis,
         faults: &[Fault::StuckTicket, Fault::Crash],
@@ -253,7 +253,7 @@ pub const SETS: &[FaultSet] = &[
     },
     FaultSet {
         name: "late-releases",
-        about: "leaders that come back, and what they sent in their former leadership",
+        about: "leaders that lead again, and late requests of their former leadership",
         instances: 2,
         tickets: TicketUse::Redis,
         faults: &[Fault::StepDown, Fault::Hold, Fault::Crash],
@@ -277,7 +277,7 @@ pub const SETS: &[FaultSet] = &[
     },
     FaultSet {
         name: "steady",
-        about: "hint storms and a slow state store, which end no term",
+        about: "hint storms and a slow state store, which must not end a term",
         instances: 2,
         tickets: TicketUse::None,
         faults: &[Fault::HintStorm, Fault::SlowStore, Fault::JustBefore, Fault::DatabaseClock],
@@ -289,7 +289,7 @@ pub const SETS: &[FaultSet] = &[
     },
     FaultSet {
         name: "steady-with-redis",
-        about: "the same with Redis, whatever Redis does",
+        about: "the same with Redis under all of its faults",
         instances: 2,
         tickets: TicketUse::Redis,
         faults: &[
@@ -308,7 +308,7 @@ pub const SETS: &[FaultSet] = &[
     },
     FaultSet {
         name: "paused-followers",
-        about: "a follower that was stopped for longer than a lease, with Redis",
+        about: "a follower that was paused for longer than a lease, with Redis",
         instances: 2,
         tickets: TicketUse::Redis,
         faults: &[Fault::Pause, Fault::HintStorm],
@@ -320,7 +320,7 @@ pub const SETS: &[FaultSet] = &[
     },
     FaultSet {
         name: "carry",
-        about: "a renewal that is under way while leaders change and a standby is promoted; three instances",
+        about: "a renewal in flight while leaders change and a standby is promoted; three instances",
         instances: 3,
         tickets: TicketUse::None,
         faults: &[Fault::Promote, Fault::Hold, Fault::CutLease, Fault::Lose],
@@ -332,7 +332,7 @@ pub const SETS: &[FaultSet] = &[
     },
     FaultSet {
         name: "unseen",
-        about: "a standby is promoted that lacks the leader's claim, and the next claimer has not seen it either",
+        about: "a standby is promoted that lacks the leader's claim, and the next claimer has not read it either",
         instances: 2,
         tickets: TicketUse::None,
         faults: &[Fault::Promote, Fault::Hold, Fault::HoldReply],
@@ -356,7 +356,7 @@ pub const SETS: &[FaultSet] = &[
     },
     FaultSet {
         name: "restore-again",
-        about: "the same backup, once or more often, from before anybody led, and requests that are late",
+        about: "a backup from before the first leader, restored once or more often, and late requests",
         instances: 2,
         tickets: TicketUse::None,
         faults: &[Fault::Restore, Fault::Hold],
@@ -391,11 +391,11 @@ pub const SETS: &[FaultSet] = &[
     },
 ];
 
-/// Clocks worse than promised: at most one believer does not hold here, and must be seen not to; everything
-/// else does.
+/// Clocks beyond the bound. Here the property of at most one valid lease must be seen to break, and every other
+/// property must hold.
 pub const BEYOND: FaultSet = FaultSet {
     name: "beyond-the-margin",
-    about: "clock rates 10,000 ppm apart, ten times what is promised",
+    about: "clock rates 10,000 ppm apart, ten times the bound",
     instances: 2,
     tickets: TicketUse::None,
     faults: &[Fault::CutLease, Fault::Hold],

@@ -1,4 +1,4 @@
-//! The judges: what must hold of every state and of every write.
+//! The judges: the properties that must hold in every state and after every write.
 
 use crate::coverage::Seen;
 use crate::database::Written;
@@ -8,20 +8,20 @@ use domain::election::{LeaseAnswer, Phase};
 use domain::lease::{Epoch, Token};
 use domain::ports::Renewal;
 
-/// What the model checks every state for. The first that breaks is kept.
+/// The properties that the model checks in every state. The first that breaks is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Broken {
-    /// S1: two believe at once.
-    TwoBelieve,
-    /// S1: belief in a leadership that was over came back.
+    /// S1: two instances hold a valid lease at once.
+    TwoValidLeases,
+    /// S1: a leadership that was over became valid again.
     Revived,
     /// S2: an effect of a superseded or released token was accepted.
     StaleEffect,
     /// S3: an epoch did not grow on its timeline.
     EpochDidNotGrow,
-    /// S3: a believer's claim is not the row's, although no promotion lost it.
+    /// S3: the claim of an instance with a valid lease differs from the lease's, although no promotion lost it.
     NotTheLease,
-    /// M2: the row went back under one claim.
+    /// M2: the lease went back under one claim.
     LeaseWentBack,
     /// The signal was sent twice, and no promotion lost the record of the first claim.
     SentTwice,
@@ -29,30 +29,31 @@ pub enum Broken {
     TicketDeleted,
     /// Leadership became active before recovery passed.
     ActiveTooSoon,
-    /// An instance that was asked to stop became leader.
+    /// An instance that had received a request to stop became leader.
     LedAfterStop,
-    /// Rule 4: the row said that somebody else leads, and the belief went on.
-    NotHeard,
-    /// M23: a renewal said that the store has forgotten, and the belief went on.
-    LedOn,
-    /// M22: a claim's epoch is not above all that its instance was shown and has requested.
+    /// Rule 4: an instance read that another one leads, and its lease stayed valid.
+    LedAfterSuperseded,
+    /// M23: a renewal reported that the store has forgotten, and the lease stayed valid.
+    LedAfterForgotten,
+    /// M22: a claim's epoch does not exceed every epoch that its instance has read or requested.
     EpochKnown,
-    /// An instance asks to be woken at once, and does nothing.
+    /// An instance requests an immediate wakeup and then does nothing.
     Spins,
-    /// Stability: a term ended although the state store answered in time and no process was stopped or asked.
+    /// Stability: a term ended although the state store answered in time, no process was paused and no handover was
+    /// requested.
     TermEnded,
-    /// Rule 1: an instance took the ticket on the strength of a row that it read more than a lease ago.
+    /// Rule 1: an instance took the ticket on the basis of a read that is older than a lease.
     TicketBeforeRead,
-    /// L1: faults were over for long, and nobody leads.
-    Nobody,
+    /// L1: the faults ended long ago, and no instance leads.
+    NoLeader,
 }
 
 impl Broken {
-    /// What breaks if whoever gets this answer believes after it.
-    pub fn unless_heard(answer: &LeaseAnswer) -> Option<Self> {
+    /// The property that breaks if the receiver of this answer still holds a valid lease after it.
+    pub fn if_ignored(answer: &LeaseAnswer) -> Option<Self> {
         match answer {
-            LeaseAnswer::Renewal(Renewal::Superseded) => Some(Self::NotHeard),
-            LeaseAnswer::Renewal(Renewal::Renewed { forgotten: true, .. }) => Some(Self::LedOn),
+            LeaseAnswer::Renewal(Renewal::Superseded) => Some(Self::LedAfterSuperseded),
+            LeaseAnswer::Renewal(Renewal::Renewed { forgotten: true, .. }) => Some(Self::LedAfterForgotten),
             LeaseAnswer::Renewal(Renewal::Renewed { .. } | Renewal::OtherTimeline(_))
             | LeaseAnswer::Observed(_)
             | LeaseAnswer::Claim(_)
@@ -66,26 +67,27 @@ impl Broken {
 
 impl Step<'_> {
     pub fn breaks(&mut self, broken: Broken) {
-        // What was granted before a restore may still be valid, and the restored row may be open: S1 needs a store that
-        // keeps what it acknowledged. For longer than a lease two must not believe.
+        // A grant from before a restore may still be valid, and the restored lease may be open: S1 needs a store that
+        // keeps acknowledged writes. After one lease, two must not be valid at once.
         let restored = self.world.restored.is_some_and(|at| self.world.now <= at + nanos(TTL));
-        if restored && broken == Broken::TwoBelieve {
+        if restored && broken == Broken::TwoValidLeases {
             return;
         }
-        // With clocks worse than promised this is to be seen, and everything else is to hold all the same.
-        if self.set.clocks == Clocks::Beyond && matches!(broken, Broken::TwoBelieve | Broken::NotTheLease) {
+        // With clocks beyond the bound, this must occur, and every other property must hold.
+        if self.set.clocks == Clocks::Beyond && matches!(broken, Broken::TwoValidLeases | Broken::NotTheLease)
+        {
             (self.saw)(Seen::Overlap);
             return;
         }
         self.world.broken.get_or_insert(broken);
     }
 
-    /// After every action: what must hold of this state.
+    /// Checks the properties of this state after every action.
     pub fn judge(&mut self) {
         let tokens: Vec<Option<Token>> =
-            (0..self.world.nodes.len()).map(|who| self.world.believes(who)).collect();
+            (0..self.world.nodes.len()).map(|who| self.world.valid_token(who)).collect();
         if tokens.iter().flatten().count() > 1 {
-            self.breaks(Broken::TwoBelieve);
+            self.breaks(Broken::TwoValidLeases);
         }
         for (who, token) in tokens.into_iter().enumerate() {
             self.judge_belief(who, token);
@@ -100,7 +102,7 @@ impl Step<'_> {
         let phase = node.elector.leadership().map(|leadership| &leadership.phase);
         let too_soon = phase == Some(&Phase::Active) && !node.recovered;
         let is_row = database.token().claim == token.claim && !database.released();
-        // A promotion since the row was last written under this claim may have lost that.
+        // A promotion since the last write under this claim may have lost it.
         let written = self.world.written.contains(&(token.claim, database.promotions));
         let lost = !is_row && written;
         if too_soon {
@@ -112,25 +114,25 @@ impl Step<'_> {
     }
 
     fn judge_belief(&mut self, who: usize, token: Option<Token>) {
-        let believed = self.world.nodes[who].believed;
-        match (token, believed) {
+        let last_valid = self.world.nodes[who].last_valid;
+        match (token, last_valid) {
             (Some(token), Some((claim, true))) if claim == token.claim => self.breaks(Broken::Revived),
             (Some(token), Some((claim, _))) if claim == token.claim => {}
-            (Some(token), _) => self.node(who).believed = Some((token.claim, false)),
-            (None, Some((claim, false))) => self.node(who).believed = Some((claim, true)),
+            (Some(token), _) => self.node(who).last_valid = Some((token.claim, false)),
+            (None, Some((claim, false))) => self.node(who).last_valid = Some((claim, true)),
             (None, _) => {}
         }
     }
 
     pub fn judge_absence(&mut self) {
         (self.saw)(Seen::Tail);
-        let nobody = (0..self.world.nodes.len()).all(|who| self.world.believes(who).is_none());
-        if nobody && self.world.somebody_could_lead() {
-            self.breaks(Broken::Nobody);
+        let no_leader = (0..self.world.nodes.len()).all(|who| self.world.valid_token(who).is_none());
+        if no_leader && self.world.an_instance_could_lead() {
+            self.breaks(Broken::NoLeader);
         }
     }
 
-    /// What a statement wrote, whose sender knew of no larger epoch than `knew`.
+    /// Checks a statement's write. Its sender knew no epoch above `knew`.
     pub fn judge_write(&mut self, written: Written, knew: Epoch) {
         if written != Written::Nothing {
             let (claim, promotions) = (self.world.database.token().claim, self.world.database.promotions);
@@ -143,7 +145,8 @@ impl Step<'_> {
                 if self.set.restores() && token.epoch <= knew {
                     self.breaks(Broken::EpochKnown);
                 }
-                // Nobody is sure to know a term that a restore has taken back and in which only others took part.
+                // An instance need not know a term that a restore took back and in which only other instances took
+                // part.
                 let restored = self.world.restored.is_some();
                 let known = self.world.epochs.iter_mut().find(|(timeline, _)| *timeline == token.timeline);
                 match known {

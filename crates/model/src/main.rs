@@ -1,11 +1,12 @@
-//! The model check of the election: the very [`Elector`](domain::election::Elector) that ships, in every order
-//! of everything that may happen to it, up to a number of faults in a run. Run it by `cargo xtask model`.
+//! The model check of the election. It explores the shipped [`Elector`](domain::election::Elector) under every order
+//! of events, up to a number of faults in a run. Run it with `cargo xtask model`.
 //!
-//! Read in this order: `fault_set` (what is explored), `model` (the choices in a state), `world` (a state, and
-//! what befalls it), `judge` (what must hold), `database` and `tickets` (the stores), `mutant` and
-//! `dispatcher` (the test of the test).
+//! Read in this order: `fault_set` (the faults explored), `model` (the possible actions in a state), `world` (a state
+//! and its events), `judge` (the properties), `database` and `tickets` (the stores), `mutant` and `dispatcher` (the
+//! test of the check itself).
 
 mod action;
+mod counterexample;
 mod coverage;
 mod database;
 mod dispatcher;
@@ -16,7 +17,6 @@ mod message;
 mod model;
 mod mutant;
 mod rule;
-mod story;
 mod tickets;
 mod workshop;
 mod world;
@@ -27,7 +27,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Explores the election's state machine exhaustively, within bounds, and tells what breaks.
+/// Explore the election's state machine exhaustively, within bounds, and report broken properties
 #[derive(Parser)]
 #[command(name = "model", after_help = "Example: cargo xtask model --set failover")]
 struct Arguments {
@@ -37,37 +37,37 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
-    /// Explores every fault set: nothing may break.
+    /// Explore every fault set: no property may break
     Check {
-        /// This fault set only.
+        /// Only this fault set
         #[arg(long)]
         set: Option<String>,
-        /// One more fault in a run, and at least 50 million states in all.
+        /// One more fault in a run, and at least 50 million states in all
         #[arg(long)]
         nightly: bool,
-        /// Writes the figures there, as JSON.
+        /// Write the figures to this file, as JSON
         #[arg(long)]
         record: Option<PathBuf>,
     },
-    /// Takes one rule away after the other, of the election, the statements and the dispatcher: each must be noticed.
+    /// Remove one rule after the other of the election, the statements and the dispatcher: each must be noticed
     Mutants {
-        /// Writes the figures there, as JSON.
+        /// Write the figures to this file, as JSON
         #[arg(long)]
         record: Option<PathBuf>,
     },
-    /// The dispatcher's part of `mutants` alone.
+    /// Only the dispatcher's part of `mutants`
     Dispatcher,
-    /// Explores with one rule taken away; `mutants` calls this in the build that it makes.
+    /// Explore with one rule removed; `mutants` calls this in the build that it makes
     #[command(hide = true)]
     Mutant {
-        /// Which.
+        /// The mutant's name
         name: String,
-        /// Where its story goes.
+        /// The folder for its counterexample
         folder: PathBuf,
     },
-    /// Plays a saved counterexample again, and tells what breaks now.
+    /// Replay a saved counterexample and report the broken property, if any
     Replay {
-        /// The story.
+        /// The counterexample
         file: PathBuf,
     },
 }
@@ -99,12 +99,12 @@ fn mutants() -> Result<serde_json::Value, String> {
     Ok(figures)
 }
 
-/// The checkout this program was built from.
+/// The checkout from which this program was built.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Where counterexamples and mutants go.
+/// The folder for counterexamples and mutants.
 fn folder() -> PathBuf {
     root().join("target/model")
 }
@@ -116,7 +116,7 @@ fn save(record: Option<PathBuf>, figures: &serde_json::Value) -> Result<(), Stri
 
 fn replay(file: &Path) -> Result<(), String> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let (found, said) = story::replay(&text)?;
+    let (found, said) = counterexample::replay(&text)?;
     println!("{found}");
-    if found == said { Ok(()) } else { Err(format!("the story says: {said}")) }
+    if found == said { Ok(()) } else { Err(format!("the counterexample expects: {said}")) }
 }

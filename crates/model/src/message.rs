@@ -1,4 +1,4 @@
-//! What is in flight.
+//! Messages in flight.
 
 use crate::world::name;
 use domain::election::{CallId, LeaseAnswer, LeaseRequest, TicketAnswer, TicketRequest};
@@ -6,25 +6,25 @@ use domain::lease::{Epoch, Seq, Token};
 use domain::ports::StoreError;
 use std::fmt;
 
-/// A process: an instance and which start of it.
+/// A process: the instance and the number of its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sender {
     pub node: usize,
     pub start: u8,
 }
 
-/// What the sender of a request was shown when it sent it. Nothing, in sets in which no backup is restored.
+/// The values that the sender of a request had read when it sent it. Empty in sets in which no backup is restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Knew {
-    /// The latest row.
-    pub row: (Epoch, Seq),
-    /// The largest epoch, also of those that it requested.
+    /// The latest lease.
+    pub lease: (Epoch, Seq),
+    /// The largest epoch, including those that it requested.
     pub epoch: Epoch,
-    /// The seq that the row has reached for certain under the request's token.
+    /// The seq that the lease has certainly reached under the request's token.
     pub reached: Seq,
 }
 
-/// What a write of the row comes to, for its sender's adapter.
+/// Result of a write of the lease, for its sender's adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Wrote {
     pub token: Token,
@@ -32,10 +32,10 @@ pub struct Wrote {
     pub forgot_ms: Option<i64>,
 }
 
-/// One message, or one piece of work that ends some time.
+/// One message, or one piece of work that ends at some time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Message {
-    /// To the state store.
+    /// A request to the state store.
     Lease {
         sender: Sender,
         call: CallId,
@@ -48,7 +48,7 @@ pub enum Message {
         answer: Result<LeaseAnswer, StoreError>,
         wrote: Option<Wrote>,
     },
-    /// To the leader store.
+    /// A request to the leader store.
     Ticket {
         sender: Sender,
         call: CallId,
@@ -65,7 +65,7 @@ pub enum Message {
     TicketHint {
         sender: Sender,
     },
-    /// Crash recovery is under way.
+    /// Crash recovery is in progress.
     Recovery {
         sender: Sender,
         call: CallId,
@@ -74,31 +74,31 @@ pub enum Message {
     Drained {
         sender: Sender,
     },
-    /// To the ledger: take over and claim the signal.
+    /// A request to the ledger: take over and claim the signal.
     Effect {
         sender: Sender,
         token: Token,
         reached: Seq,
     },
-    /// The second half of an effect that does not hold the row's lock; only a mutant has it.
+    /// The second half of an effect that does not hold the lock of the lease; only a mutant has it.
     EffectWrite {
         sender: Sender,
         token: Token,
     },
-    /// The signal is this leader's to send.
+    /// The ledger has given the signal to this leader.
     Accepted {
         sender: Sender,
         token: Token,
     },
-    /// To the ledger: it was sent.
-    Settle {
+    /// A request to the ledger: record that it was sent.
+    Record {
         token: Token,
         reached: Seq,
     },
 }
 
 impl Message {
-    /// Whose it is.
+    /// The sender of the message, if it has one.
     pub fn sender(&self) -> Option<Sender> {
         match self {
             Self::Lease { sender, .. }
@@ -112,11 +112,11 @@ impl Message {
             | Self::Effect { sender, .. }
             | Self::EffectWrite { sender, .. }
             | Self::Accepted { sender, .. } => Some(*sender),
-            Self::Settle { .. } => None,
+            Self::Record { .. } => None,
         }
     }
 
-    /// Whether a store answers it.
+    /// True if a store answers it.
     pub fn is_request(&self) -> bool {
         match self {
             Self::Lease { .. } | Self::Ticket { .. } | Self::Effect { .. } => true,
@@ -128,14 +128,14 @@ impl Message {
             | Self::Drained { .. }
             | Self::EffectWrite { .. }
             | Self::Accepted { .. }
-            | Self::Settle { .. } => false,
+            | Self::Record { .. } => false,
         }
     }
 
-    /// Whether it is addressed to that instance, so that nobody is there to take it when the process is dead.
+    /// True if it is addressed to that instance, so that a dead process cannot receive it.
     pub fn is_for(&self, node: usize) -> bool {
         let reaches_a_store = match self {
-            Self::EffectWrite { .. } | Self::Settle { .. } => true,
+            Self::EffectWrite { .. } | Self::Record { .. } => true,
             other => other.is_request(),
         };
         !reaches_a_store && self.sender().is_some_and(|sender| sender.node == node)
@@ -145,32 +145,32 @@ impl Message {
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = self.sender().map(|sender| name(sender.node));
-        let who = who.as_ref().map_or("somebody", |name| name.as_str());
+        let who = who.as_ref().map_or("a process", |name| name.as_str());
         match self {
             Self::Lease { request, .. } => match request {
-                LeaseRequest::Observe => write!(f, "{who} looks at the row"),
-                LeaseRequest::Claim(_) => write!(f, "{who} claims the row"),
-                LeaseRequest::Renew { seq, .. } => write!(f, "{who} renews the row ({})", seq.0),
-                LeaseRequest::Release { seq, .. } => write!(f, "{who} releases the row ({})", seq.0),
-                LeaseRequest::Note { .. } => write!(f, "{who} notes that the store has forgotten"),
+                LeaseRequest::Observe => write!(f, "{who} reads the lease"),
+                LeaseRequest::Claim(_) => write!(f, "{who} claims the lease"),
+                LeaseRequest::Renew { seq, .. } => write!(f, "{who} renews the lease ({})", seq.0),
+                LeaseRequest::Release { seq, .. } => write!(f, "{who} releases the lease ({})", seq.0),
+                LeaseRequest::Note { .. } => write!(f, "{who} reports that the store has forgotten"),
             },
             Self::LeaseReply { answer: Ok(_), .. } => write!(f, "the state store's answer to {who}"),
             Self::LeaseReply { answer: Err(_), .. } => write!(f, "the state store refuses {who}"),
             Self::Ticket { request, .. } => match request {
-                TicketRequest::Acquire { .. } => write!(f, "{who} asks for the ticket"),
+                TicketRequest::Acquire { .. } => write!(f, "{who} requests the ticket"),
                 TicketRequest::Renew(_) => write!(f, "{who} renews the ticket"),
                 TicketRequest::Release(_) => write!(f, "{who} releases the ticket"),
-                TicketRequest::Inspect => write!(f, "{who} looks at the ticket"),
+                TicketRequest::Inspect => write!(f, "{who} reads the ticket"),
             },
             Self::TicketReply { .. } => write!(f, "the leader store's answer to {who}"),
-            Self::LeaseHint { .. } => write!(f, "{who} hears that the row was written"),
-            Self::TicketHint { .. } => write!(f, "{who} hears that the ticket was released"),
+            Self::LeaseHint { .. } => write!(f, "{who} gets a hint about the lease"),
+            Self::TicketHint { .. } => write!(f, "{who} gets a hint about the ticket"),
             Self::Recovery { .. } => write!(f, "{who} recovers"),
             Self::Drained { .. } => write!(f, "the work of {who} has stopped"),
             Self::Effect { .. } => write!(f, "{who} takes over and claims the signal"),
             Self::EffectWrite { .. } => write!(f, "the claim of {who} is written"),
-            Self::Accepted { .. } => write!(f, "{who} has the signal, and sends it if it believes"),
-            Self::Settle { .. } => f.write_str("the result of the send"),
+            Self::Accepted { .. } => write!(f, "{who} has the signal, and sends it if its lease is valid"),
+            Self::Record { .. } => f.write_str("the result of the send"),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The model as the checker sees it: which choices there are in a state, and where each leads.
+//! The model for the checker: the possible actions in a state, and the state after each.
 //!
-//! Left alone, a world runs in one way: messages arrive at once and in order, timers ring when they are due.
-//! Everything else is a fault, of which a run has a few, in every place and every order. A fault's end (what
-//! was held back arrives, what was paused goes on) is tried at every later moment and costs nothing.
+//! Without faults a world runs in only one way: messages arrive at once and in order, timers fire when they are due.
+//! Everything else is a fault. A run has a few faults, at every place and in every order. The end of a fault (a held
+//! message arrives, a paused instance resumes) is tried at every later moment and takes nothing from the budget.
 
 use crate::action::Action;
 use crate::coverage::Coverage;
@@ -19,21 +19,21 @@ use stateright::{Model, Property};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long after the last fault somebody leads at the latest. One LEADER_TTL for the lease to run out, half
-/// of one until a follower without hints looks again, a heartbeat for a ticket that nobody gives back, one for
-/// an answer that never comes, and half of one for margins and round trips.
+/// Longest time after the last fault until an instance leads: one LEADER_TTL until the lease expires, half of one
+/// until a follower without hints polls again, a heartbeat for a ticket that is not released, one for an answer that
+/// does not come, and half of one for margins and round trips.
 const RECOVERED_AFTER_MAX: Duration = Duration::from_millis(2_700 * 10 + 100);
-/// By how much a clock that jumps, jumps.
+/// Size of a clock's jump.
 const JUMP: Duration = Duration::from_hours(1);
 const HEARTBEAT: Duration = Duration::from_nanos(10_000_000_000 / 3);
-/// At how many moments of a heartbeat a message that is in flight may arrive, beside the timers.
+/// Number of moments in a heartbeat at which a message in flight may arrive, in addition to the timers.
 const MOMENTS_IN_FLIGHT: u32 = 2;
-/// How long before a timer `JustBefore` stops.
+/// Distance to the timer at which `JustBefore` stops.
 const JUST_BEFORE: u64 = 1;
-/// The claim of the ticket of somebody who is stuck.
+/// The claim of a stuck ticket.
 const STUCK_CLAIM: u128 = 7;
 
-/// One exploration of one fault set, with at most one rule of the stores broken.
+/// One exploration of one fault set, with at most one broken rule of the stores.
 pub struct ElectionModel {
     pub set: FaultSet,
     pub broken: Option<Rule>,
@@ -92,38 +92,44 @@ impl Model for ElectionModel {
             !world.broken.is_some_and(|found| broken.contains(&found))
         }
         vec![
-            Property::always("S1 at most one believes", |_, w| unless(w, &[Broken::TwoBelieve])),
-            Property::always("S1 belief does not come back", |_, w| unless(w, &[Broken::Revived])),
-            Property::always("S2 no stale effect is accepted", |_, w| unless(w, &[Broken::StaleEffect])),
-            Property::always("told to be superseded, nobody believes", |_, w| unless(w, &[Broken::NotHeard])),
-            Property::always("told that the store forgot, nobody believes", |_, w| {
-                unless(w, &[Broken::LedOn])
+            Property::always("S1 at most one instance holds a valid lease", |_, w| {
+                unless(w, &[Broken::TwoValidLeases])
             }),
-            Property::always("S3 a claim is above all that its instance knows", |_, w| {
+            Property::always("S1 an ended leadership does not become valid again", |_, w| {
+                unless(w, &[Broken::Revived])
+            }),
+            Property::always("S2 no stale effect is accepted", |_, w| unless(w, &[Broken::StaleEffect])),
+            Property::always("a superseded leader stops at once", |_, w| {
+                unless(w, &[Broken::LedAfterSuperseded])
+            }),
+            Property::always("a leader stops at once when the store has forgotten", |_, w| {
+                unless(w, &[Broken::LedAfterForgotten])
+            }),
+            Property::always("S3 a claim exceeds every epoch that its instance knows", |_, w| {
                 unless(w, &[Broken::EpochKnown])
             }),
             Property::always("S3 epochs grow", |_, w| unless(w, &[Broken::EpochDidNotGrow])),
-            Property::always("S3 a believer's claim is the row's", |_, w| unless(w, &[Broken::NotTheLease])),
-            Property::always("the row does not go back", |_, w| unless(w, &[Broken::LeaseWentBack])),
+            Property::always("S3 a leader's claim is the claim of the lease", |_, w| {
+                unless(w, &[Broken::NotTheLease])
+            }),
+            Property::always("the lease does not go back", |_, w| unless(w, &[Broken::LeaseWentBack])),
             Property::always("no signal is sent twice", |_, w| unless(w, &[Broken::SentTwice])),
             Property::always("a release deletes only its own ticket", |_, w| {
                 unless(w, &[Broken::TicketDeleted])
             }),
-            Property::always("nobody acts before recovery", |_, w| unless(w, &[Broken::ActiveTooSoon])),
-            Property::always("nobody leads after a stop", |_, w| unless(w, &[Broken::LedAfterStop])),
-            Property::always("nobody spins", |_, w| unless(w, &[Broken::Spins])),
-            Property::always("a term does not end while nothing is wrong", |_, w| {
-                unless(w, &[Broken::TermEnded])
-            }),
-            Property::always("nobody takes a ticket before it has read the row", |_, w| {
+            Property::always("no instance acts before recovery", |_, w| unless(w, &[Broken::ActiveTooSoon])),
+            Property::always("no instance leads after a stop", |_, w| unless(w, &[Broken::LedAfterStop])),
+            Property::always("no instance spins", |_, w| unless(w, &[Broken::Spins])),
+            Property::always("a term does not end without a fault", |_, w| unless(w, &[Broken::TermEnded])),
+            Property::always("no instance takes a ticket before it has read the lease", |_, w| {
                 unless(w, &[Broken::TicketBeforeRead])
             }),
-            Property::always("L1 somebody leads in the end", |_, w| unless(w, &[Broken::Nobody])),
+            Property::always("L1 an instance leads in the end", |_, w| unless(w, &[Broken::NoLeader])),
         ]
     }
 }
 
-/// What may go wrong with the message whose turn it is.
+/// The faults that may affect the first message in the queue.
 fn hot_faults(first: &Message, may: impl Fn(Fault) -> bool, actions: &mut Vec<Action>) {
     let hint = matches!(first, Message::LeaseHint { .. } | Message::TicketHint { .. });
     if may(Fault::Hold) && !hint {
@@ -147,7 +153,7 @@ fn hot_faults(first: &Message, may: impl Fn(Fault) -> bool, actions: &mut Vec<Ac
     }
 }
 
-/// Faults that may end now.
+/// The faults that may end now.
 fn endings(world: &World, actions: &mut Vec<Action>) {
     actions.extend((0..world.held.len()).map(Action::Arrive));
     for (who, node) in world.nodes.iter().enumerate() {
@@ -165,12 +171,13 @@ fn endings(world: &World, actions: &mut Vec<Action>) {
 }
 
 impl ElectionModel {
-    /// Left alone until the first leader renews; that renewal is held, the standby lags, and the leader hands over.
+    /// Runs without faults until the first leader renews. Then that renewal is held, the standby lags, and the leader
+    /// hands over.
     fn hand_over_with_renewal_under_way(&self, mut world: World) -> World {
         let mut held_by = None;
         while !(world.is_quiet()
             && (0..world.nodes.len())
-                .any(|who| held_by.is_some_and(|by| by != who) && world.believes(who).is_some()))
+                .any(|who| held_by.is_some_and(|by| by != who) && world.valid_token(who).is_some()))
         {
             let renews = world.hot.front().and_then(|message| match message {
                 Message::Lease { sender, request: LeaseRequest::Renew { .. }, .. } => Some(sender.node),
@@ -188,19 +195,19 @@ impl ElectionModel {
             for action in actions {
                 world = self.after(&world, action);
             }
-            assert!(world.now < self.horizon(), "the handover does not come about");
+            assert!(world.now < self.horizon(), "the handover does not happen");
         }
         world.budget = self.set.budget;
         world
     }
 
-    /// The standby lags and all but the first instance are cut off. That one leads, and its effect is held.
+    /// The standby lags and every instance but the first is cut off. The first one leads, and its effect is held.
     fn lead_unseen(&self, mut world: World) -> World {
         world = self.after(&world, Action::StandbyLags);
         for who in 1..world.nodes.len() {
             world = self.after(&world, Action::CutLease(who));
         }
-        while !(world.is_quiet() && world.believes(0).is_some()) {
+        while !(world.is_quiet() && world.valid_token(0).is_some()) {
             let action = match (world.hot.front(), world.due()) {
                 (Some(Message::Effect { .. }), _) => Action::Hold,
                 (Some(_), _) => Action::Go,
@@ -214,7 +221,7 @@ impl ElectionModel {
         world
     }
 
-    /// The world after `action`, which is not judged.
+    /// The world after `action`, without a check of its properties.
     fn after(&self, world: &World, action: Action) -> World {
         let mut next = world.clone();
         let coverage = &self.coverage;
@@ -228,7 +235,7 @@ impl ElectionModel {
         nanos(TTL) / 10 * u64::from(self.set.horizon)
     }
 
-    /// The end of a run: faults are over, and it is known who leads after them.
+    /// The time of the end of a run: faults are over, and the check can say which instance leads.
     fn finish(&self, world: &World) -> u64 {
         self.horizon().max(world.last_fault + nanos(RECOVERED_AFTER_MAX) + 1)
     }
@@ -345,8 +352,8 @@ impl ElectionModel {
         }
     }
 
-    /// When anything can happen next: the next timer. Sooner while something is in flight, or hints storm, which may
-    /// arrive between two timers.
+    /// The next time at which an event can happen: the next timer, or an earlier moment if messages are in flight or
+    /// hints storm.
     fn next_instant(world: &World) -> u64 {
         let calm = world.held.is_empty() && !world.storm;
         let longest = if calm { HEARTBEAT } else { HEARTBEAT / MOMENTS_IN_FLIGHT };
@@ -365,7 +372,7 @@ fn hot(step: &mut Step<'_>, message: Message, action: Action) {
             let reply = step.serve(message);
             step.world.held.extend(reply);
         }
-        // The only other one that comes here is `Go`.
+        // `Go` is the only other action that reaches this point.
         _ => step.arrive(message),
     }
 }

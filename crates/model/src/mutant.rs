@@ -1,28 +1,28 @@
-//! The mutants: one rule of the election or of a statement taken away, each of which the check must notice. A
-//! check that notices none is worth nothing; this is the test of the test.
+//! Mutants: each removes one rule of the election or of a statement, and the check must notice it. They test the
+//! check itself: a check that notices no mutant proves nothing.
 //!
-//! Rules of the stores are switched in the model's own store. Rules of the elector are text edits of a copy
-//! of the `domain` crate (see `workshop`): the sources that ship contain no switch. Those of the dispatcher are in
+//! Rules of the stores are switched in the model's own store. Rules of the elector are text edits of a copy of the
+//! `domain` crate (see `workshop`), so the shipped sources contain no switch. The mutants of the dispatcher are in
 //! `dispatcher`.
 
 use crate::rule::Rule;
 
-/// One rule taken away.
+/// A mutant: one rule removed.
 #[derive(Debug, Clone, Copy)]
 pub struct Mutant {
     pub name: &'static str,
-    /// The rule of docs/protocol.md, where it has a number.
+    /// The rule of docs/protocol.md, if it has a number.
     pub rule: &'static str,
-    /// What the mutant does, in a sentence.
+    /// The effect of the mutant, in a sentence.
     pub does: &'static str,
     pub change: Change,
-    /// The fault set that is to notice it.
+    /// The fault set that must notice it.
     pub set: &'static str,
-    /// With how many faults in a run.
+    /// The number of faults in a run.
     pub budget: u8,
 }
 
-/// How the rule is taken away.
+/// The way in which the rule is removed.
 #[derive(Debug, Clone, Copy)]
 pub enum Change {
     Statement(Rule),
@@ -32,28 +32,28 @@ pub enum Change {
 /// An edit of one source file of the crate that has the rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Edit {
-    /// Below the crate's `src`.
+    /// The path below the crate's `src`.
     pub file: &'static str,
-    /// An expression or whole statements; stands in the file exactly once.
+    /// An expression or whole statements; occurs exactly once in the file.
     pub old: &'static str,
     pub new: New,
 }
 
-/// What an edit puts there while its mutant is switched on.
+/// The replacement while the mutant is switched on.
 #[derive(Debug, Clone, Copy)]
 pub enum New {
     Instead(&'static str),
-    /// Statements after the old ones.
+    /// Statements that follow the old ones.
     Also(&'static str),
-    /// The new text as it is, with [`SWITCHED`] where it asks whether the mutant is switched on.
+    /// The new text unchanged, with [`SWITCHED`] in place of the test whether the mutant is switched on.
     Text(&'static str),
 }
 
-/// See [`New::Text`].
+/// The placeholder in [`New::Text`].
 pub const SWITCHED: &str = "SWITCHED";
 
-const ROW: &str = "election/lease.rs";
-const SIGHTING: &str = "election/reading.rs";
+const LEASE: &str = "election/lease.rs";
+const READING: &str = "election/reading.rs";
 const ELECTOR: &str = "election/elector.rs";
 
 const fn statement(
@@ -84,21 +84,21 @@ pub const fn also(file: &'static str, old: &'static str, new: &'static str) -> E
     Edit { file, old, new: New::Also(new) }
 }
 
-/// All of them.
+/// Every mutant.
 pub const MUTANTS: &[Mutant] = &[
     // --- the elector --------------------------------------------------------------------------------
     elector(
         "renewal-deadline-from-reply",
         "M13",
-        "a renewal lets its holder believe from the reply on, not from the send",
-        &[instead(ELECTOR, "sent + self.config.belief()", "now + self.config.belief()")],
+        "the deadline after a renewal counts from the reply, not from the send",
+        &[instead(ELECTOR, "sent + self.config.trust_window()", "now + self.config.trust_window()")],
         ("network", 2),
     ),
     elector(
         "claim-deadline-from-reply",
         "M13",
-        "a claim lets its holder believe from the reply on, not from the send",
-        &[instead(ROW, "own.sent + cx.config.belief()", "now + cx.config.belief()")],
+        "the deadline after a claim counts from the reply, not from the send",
+        &[instead(LEASE, "own.sent + cx.config.trust_window()", "now + cx.config.trust_window()")],
         ("network", 2),
     ),
     elector(
@@ -107,27 +107,27 @@ pub const MUTANTS: &[Mutant] = &[
         "no allowance for clocks that run at different rates",
         &[
             instead("election/config.rs", "self.ttl.saturating_sub(margin(self.ttl))", "self.ttl"),
-            instead(SIGHTING, "ttl + margin(ttl)", "ttl"),
+            instead(READING, "ttl + margin(ttl)", "ttl"),
         ],
         ("clocks", 2),
     ),
     elector(
-        "adopt-own-old-row",
+        "adopt-own-old-lease",
         "M15",
-        "a restarted process takes the row of its former life for its own",
+        "a restarted process takes the lease of its former run for its own",
         &[also(
-            ROW,
+            LEASE,
             "self.outdated = false;\n",
-            "if self.own.is_none() && self.seen().and_then(|row| row.holder.as_ref()) == Some(&cx.config.id) {
+            "if self.own.is_none() && self.seen().and_then(|lease| lease.holder.as_ref()) == Some(&cx.config.id) {
                 self.own = Some(Own { claim: token.claim, sent: now, abandoned: false });
             }",
         )],
         ("processes", 2),
     ),
     elector(
-        "belief-outlives-errors",
+        "lease-outlives-errors",
         "rule 4",
-        "while the state store does not answer, the deadline is put off",
+        "while the state store does not answer, the deadline moves",
         &[
             instead(ELECTOR, "now < leadership.deadline", "now < leadership.deadline || !self.lease.answered()"),
             instead(ELECTOR, "now >= deadline", "deadline <= now && self.lease.answered()"),
@@ -142,7 +142,7 @@ pub const MUTANTS: &[Mutant] = &[
     elector(
         "renewals-after-the-deadline",
         "M17",
-        "a leader whose deadline passed goes on renewing and believes again when one succeeds",
+        "a leader whose deadline passed continues to renew and leads again when a renewal succeeds",
         &[
             instead(ELECTOR, "now >= deadline", "deadline <= now && now == Time::FAR"),
             instead(
@@ -156,55 +156,55 @@ pub const MUTANTS: &[Mutant] = &[
     elector(
         "released-on-any-timeline",
         "M10",
-        "a released row is open at once, also after a promotion",
-        &[instead(SIGHTING, "self.row.released && self.row.on_current_timeline()", "self.row.released")],
+        "a released lease is open at once, also after a promotion",
+        &[instead(READING, "self.lease.released && self.lease.on_current_timeline()", "self.lease.released")],
         ("failover", 2),
     ),
     elector(
         "age-ignores-the-store's-timeline",
         "M9",
-        "a row counts as unchanged across a promotion",
+        "a lease counts as unchanged across a promotion",
         &[instead(
-            SIGHTING,
-            "before.row.version == row.version",
-            "(before.row.version.token, before.row.version.seq) == (row.version.token, row.version.seq)",
+            READING,
+            "before.lease.version == lease.version",
+            "(before.lease.version.token, before.lease.version.seq) == (lease.version.token, lease.version.seq)",
         )],
         ("failover", 2),
     ),
     elector(
         "age-ignores-renewals",
         "M3",
-        "the age of a row is counted by its epoch, whatever its write count",
-        &[instead(SIGHTING, "before.row.version == row.version", "before.row.version.token == row.version.token")],
+        "the age of a lease is counted by its epoch alone, without its write count",
+        &[instead(READING, "before.lease.version == lease.version", "before.lease.version.token == lease.version.token")],
         ("network", 1),
     ),
     elector(
         "age-from-the-request",
         "M14",
-        "the age of a row is counted from the request that showed it, not from the reply",
-        &[instead(ROW, "self.observed(now, row, cx)", "self.observed(call.sent, row, cx)")],
+        "the age of a lease is counted from the request that read it, not from the reply",
+        &[instead(LEASE, "self.observed(now, lease, cx)", "self.observed(call.sent, lease, cx)")],
         ("network", 2),
     ),
     elector(
         "short-wait-after-a-promotion",
         "M19",
-        "after a promotion the row's own ttl is waited for, though a longer grant may have been lost",
-        &[instead(SIGHTING, "self.row.ttl.max(config.ttl)", "self.row.ttl")],
+        "after a promotion a follower waits for the ttl of the lease, though a longer grant may have been lost",
+        &[instead(READING, "self.lease.ttl.max(config.ttl)", "self.lease.ttl")],
         ("short-lease", 2),
     ),
     elector(
-        "claim-at-sight",
+        "claim-without-waiting",
         "expiry",
-        "a row that somebody holds is claimed without waiting",
-        &[instead(SIGHTING, "self.since + self.wait(config)", "self.since")],
+        "a held lease is claimed without waiting",
+        &[instead(READING, "self.since + self.wait(config)", "self.since")],
         ("network", 1),
     ),
     elector(
-        "given-up-claims-come-back",
+        "abandoned-claims-come-back",
         "expiry",
-        "a claim that was let go is believed again when a look shows it",
+        "an abandoned claim becomes valid again when a read shows it",
         &[instead(
-            ROW,
+            LEASE,
             "own.abandoned || now >= deadline || cx.stopping || now < cx.keep_out",
             "now >= deadline || cx.stopping",
         )],
@@ -213,18 +213,18 @@ pub const MUTANTS: &[Mutant] = &[
     elector(
         "a-stopping-instance-leads",
         "rule 6",
-        "a claim that is granted after the process was asked to stop is believed",
+        "a claim that is granted after a request to stop becomes valid",
         &[instead(
-            ROW,
+            LEASE,
             "own.abandoned || now >= deadline || cx.stopping || now < cx.keep_out",
             "own.abandoned || now >= deadline || now < cx.keep_out",
         )],
         ("processes", 2),
     ),
     elector(
-        "release-before-belief-ends",
+        "release-before-the-lease-ends",
         "rule 6",
-        "a handover gives the row back and only then stops believing",
+        "a handover releases the lease before it stops being valid",
         &[instead(
             ELECTOR,
             "self.let_go(Some(reason));",
@@ -233,23 +233,23 @@ pub const MUTANTS: &[Mutant] = &[
         ("processes", 1),
     ),
     elector(
-        "superseded-is-not-heard",
+        "superseded-is-ignored",
         "rule 4",
-        "a leader that is told that it was superseded waits for its deadline",
+        "a leader that reads that it was superseded waits for its deadline",
         &[instead(ELECTOR, "self.lose(now, LossReason::Superseded, out),", "{}")],
         ("failover", 2),
     ),
     elector(
         "active-before-recovery",
         "rule 7",
-        "a new leader acts at once",
+        "a new leader acts before recovery",
         &[instead(ELECTOR, "Phase::Recovering { attempt: 0 }", "Phase::Active")],
         ("network", 1),
     ),
     elector(
         "halted-leaders-act",
         "rule 7",
-        "a leader whose data is corrupt acts all the same",
+        "a leader whose data is corrupt acts nevertheless",
         &[instead(ELECTOR, "leadership.phase = Phase::Halted(code);", "leadership.phase = Phase::Active;")],
         ("processes", 1),
     ),
@@ -263,35 +263,35 @@ pub const MUTANTS: &[Mutant] = &[
     elector(
         "no-claim-without-a-ticket",
         "rule 2",
-        "an open row is claimed with a ticket only, however long somebody sits on it",
+        "an open lease is claimed only with a ticket, even if a stuck process holds it",
         &[instead("election/ticket.rs", "Due::At(candidacy.without_ticket)", "Due::OnEvent")],
         ("stuck-tickets", 2),
     ),
     elector(
-        "a-poll-puts-off-the-renewal",
+        "a-poll-delays-the-renewal",
         "M21",
         "every answer of the state store moves the next renewal, a read's too",
-        &[also(ROW, "self.poll_at = now + cx.config.slow_poll();\n", "self.renew_at = self.poll_at;")],
+        &[also(LEASE, "self.poll_at = now + cx.config.slow_poll();\n", "self.renew_at = self.poll_at;")],
         ("steady", 2),
     ),
     elector(
-        "a-hint-puts-off-the-renewal",
+        "a-hint-delays-the-renewal",
         "M21",
         "a read that a hint causes counts as a renewal",
-        &[also(ROW, "self.read = false;\n", "self.renew_at = now + cx.config.heartbeat;")],
+        &[also(LEASE, "self.read = false;\n", "self.renew_at = now + cx.config.heartbeat;")],
         ("steady", 2),
     ),
     elector(
         "a-hint-goes-before-the-renewal",
         "M21",
-        "a leader reads the row because of a hint although its renewal is about to fall due",
-        &[instead(ROW, "at.max(now) + config.retry() > self.renew_at", "at.max(now) == Time::FAR")],
+        "a leader reads the lease because of a hint although its renewal is about to fall due",
+        &[instead(LEASE, "at.max(now) + config.retry() > self.renew_at", "at.max(now) == Time::FAR")],
         ("steady", 2),
     ),
     elector(
-        "a-hint-is-believed",
+        "a-hint-is-last_valid",
         "M21",
-        "a leader takes a hint for the news that another instance leads",
+        "a leader treats a hint as proof that another instance leads",
         &[instead(ELECTOR, "self.lease.hinted()", "self.lose(now, LossReason::Superseded, &mut out)")],
         ("steady", 1),
     ),
@@ -299,42 +299,42 @@ pub const MUTANTS: &[Mutant] = &[
         "renewals-counted-from-the-answer",
         "stability",
         "the next renewal falls due a heartbeat after the last one's answer, not after its send",
-        &[instead(ROW, "call.sent + cx.config.heartbeat", "now + cx.config.heartbeat")],
+        &[instead(LEASE, "call.sent + cx.config.heartbeat", "now + cx.config.heartbeat")],
         ("steady", 2),
     ),
     elector(
         "first-renewal-counted-from-the-answer",
         "stability",
         "the first renewal falls due a heartbeat after the claim's answer, not after its send",
-        &[instead(ROW, "sent_at + cx.config.heartbeat", "now + cx.config.heartbeat")],
+        &[instead(LEASE, "sent_at + cx.config.heartbeat", "now + cx.config.heartbeat")],
         ("steady", 2),
     ),
     elector(
-        "a-ticket-before-the-row-is-read",
+        "a-ticket-before-the-lease-is-read",
         "rule 1",
-        "a follower that was stopped for longer than a lease takes the ticket before it reads the row",
-        &[instead(ROW, "self.answered? + cx.config.ttl", "self.answered.map(|_| Time::FAR)?")],
+        "a follower that was paused for longer than a lease takes the ticket before it reads the lease",
+        &[instead(LEASE, "self.answered? + cx.config.ttl", "self.answered.map(|_| Time::FAR)?")],
         ("paused-followers", 1),
     ),
     elector(
-        "epoch-from-the-row-alone",
+        "epoch-from-the-lease-alone",
         "M22",
-        "a claim's epoch is one above the row's, whatever its instance has seen",
-        &[instead(ROW, "self.epochs.floor().max(reported)", "Epoch(0)")],
+        "a claim's epoch is one above the lease's, even if its instance has read a larger one",
+        &[instead(LEASE, "self.epochs.floor().max(reported)", "Epoch(0)")],
         ("restore", 2),
     ),
     elector(
-        "an-older-row-is-claimed-as-any-other",
+        "an-older-lease-is-claimed-without-a-note",
         "M23",
-        "an instance that has seen a later row neither reports it nor notes in its claim that the store has forgotten",
+        "an instance that has read a later lease neither reports it nor notes in its claim that the store has forgotten",
         &[
-            instead(ROW, "self.epochs.are_beyond(observed.token, observed.seq)", "false"),
-            instead(ROW, "!cx.stopping && self.epochs.are_beyond(token, seq)", "false"),
+            instead(LEASE, "self.epochs.are_beyond(observed.token, observed.seq)", "false"),
+            instead(LEASE, "!cx.stopping && self.epochs.are_beyond(token, seq)", "false"),
         ],
         ("restore-again", 1),
     ),
     elector(
-        "forgotten-leaders-lead-on",
+        "forgotten-leaders-continue",
         "M23",
         "a leader whose renewal finds that the store has forgotten keeps the lease",
         &[Edit { file: ELECTOR, old: "if forgotten {", new: New::Text("if forgotten && !SWITCHED {") }],
@@ -344,7 +344,7 @@ pub const MUTANTS: &[Mutant] = &[
     statement(
         "claim-compares-no-seq",
         "M3",
-        "a claim compares the epoch alone and beats a renewal",
+        "a claim compares the epoch alone and wins over a renewal",
         Rule::ClaimComparesSeq,
         ("network", 2),
     ),
@@ -358,7 +358,7 @@ pub const MUTANTS: &[Mutant] = &[
     statement(
         "claim-compares-no-token",
         "claim",
-        "a claim does not compare the row's token",
+        "a claim does not compare the token of the lease",
         Rule::ClaimComparesToken,
         ("network", 2),
     ),
@@ -386,7 +386,7 @@ pub const MUTANTS: &[Mutant] = &[
     statement(
         "release-compares-no-claim",
         "release",
-        "a late release opens a successor's row",
+        "a late release opens a successor's lease",
         Rule::ReleaseComparesClaim,
         ("processes", 2),
     ),
@@ -400,7 +400,7 @@ pub const MUTANTS: &[Mutant] = &[
     statement(
         "effect-on-any-timeline",
         "M10",
-        "an effect is accepted under a row that a promotion brought back",
+        "an effect is accepted under a lease that a promotion brought back",
         Rule::EffectComparesTimeline,
         ("late-effects", 3),
     ),
@@ -412,37 +412,37 @@ pub const MUTANTS: &[Mutant] = &[
         ("processes", 2),
     ),
     statement(
-        "effect-on-an-older-row",
+        "effect-on-an-older-lease",
         "M23",
-        "an effect is accepted under a row that is behind what was acknowledged to its sender",
+        "an effect is accepted under a lease that is behind the write acknowledged to its sender",
         Rule::EffectComparesReached,
         ("restore", 2),
     ),
     statement(
-        "renewals-note-no-older-row",
+        "renewals-report-no-older-lease",
         "M23",
-        "a renewal that finds the row behind what was acknowledged notes nothing",
+        "a renewal that finds the lease behind the acknowledged write reports nothing",
         Rule::RenewalNotesOlderLease,
         ("restore", 2),
     ),
     statement(
         "effect-without-a-lock",
         "effect",
-        "an effect checks the row and writes later, without its lock in between",
+        "an effect checks the lease and writes later, without holding its lock",
         Rule::EffectLocksLease,
         ("processes", 2),
     ),
     statement(
         "expiry-by-the-database's-clock",
         "M9",
-        "a row is open when the database's clock says so",
+        "a lease is open when the database's clock says so",
         Rule::ExpiryIsJudgedByFollowers,
         ("clocks", 1),
     ),
     statement(
         "send-blindly-after-a-takeover",
         "effect",
-        "what a former leader claimed is sent again",
+        "a signal that a former leader claimed is sent again",
         Rule::TakeOverDoubts,
         ("network", 2),
     ),
@@ -454,9 +454,9 @@ pub const MUTANTS: &[Mutant] = &[
         ("late-releases", 3),
     ),
     statement(
-        "anybody-releases-the-ticket",
+        "any-claim-releases-the-ticket",
         "M18",
-        "a release deletes whatever ticket there is",
+        "a release deletes any ticket",
         Rule::TicketReleaseComparesClaim,
         ("tickets", 2),
     ),

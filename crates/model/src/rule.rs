@@ -1,37 +1,37 @@
-//! The rules of the stores' statements, each of which a mutant breaks.
+//! Rules of the stores' statements; a mutant breaks each of them.
 
 /// A rule of a statement. The shipped statements keep all of them; a mutant breaks one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
-    /// A claim compares the row's write count, not its epoch alone (M3).
+    /// A claim compares the write count of the lease, not only its epoch (M3).
     ClaimComparesSeq,
-    /// A claim compares the store's present timeline with the one that was observed.
+    /// A claim compares the store's present timeline with the observed one.
     ClaimComparesTimeline,
-    /// A claim compares the row's token with the one that was observed.
+    /// A claim compares the token of the lease with the observed one.
     ClaimComparesToken,
     /// A claim raises the epoch.
     ClaimRaisesEpoch,
     /// A late renewal does not win over a later write (M2).
     RenewalComparesSeq,
-    /// A renewal compares the store's present timeline with the one that its sender knew (M20).
+    /// A renewal compares the store's present timeline with the one that its sender knows (M20).
     RenewalComparesTimeline,
     /// A release compares the token.
     ReleaseComparesClaim,
-    /// An effect compares the claim, not the epoch alone (M11).
+    /// An effect compares the claim, not only the epoch (M11).
     EffectComparesClaim,
-    /// An effect needs a row on the store's present timeline (M10).
+    /// An effect needs a lease on the store's present timeline (M10).
     EffectComparesTimeline,
-    /// An effect is refused once the row is released.
+    /// The fence refuses an effect once the lease is released.
     EffectRefusesReleased,
     /// An effect needs the seq that was acknowledged to its sender (M23).
     EffectComparesReached,
-    /// A renewal that finds a seq below the last acknowledged one notes that the store has forgotten (M23).
+    /// A renewal that finds a seq below the last acknowledged one reports that the store has forgotten (M23).
     RenewalNotesOlderLease,
-    /// An effect holds the row's lock from the check to the write.
+    /// An effect holds the lock of the lease from the check to the write.
     EffectLocksLease,
     /// No rule reads the database's clock (M9).
     ExpiryIsJudgedByFollowers,
-    /// What a former leader claimed is in doubt, never sent blindly.
+    /// A signal that a former leader claimed becomes in doubt and is never sent without a lookup.
     TakeOverDoubts,
     /// A ticket belongs to one acquisition, not to a process (M18).
     TicketIsPerClaim,

@@ -13,33 +13,33 @@ const COUNTER_BITS: u32 = 32;
 struct Key {
     holder: InstanceId,
     claim: ClaimId,
-    /// By real time, nanoseconds; a jump of the clock moves it. `None`: never.
+    /// Expiry by real time, in nanoseconds; a jump of the clock moves it. `None`: never.
     expires: Option<u64>,
-    /// Somebody who does not lead renews it all the time.
+    /// A process that does not lead renews it continuously.
     kept: bool,
 }
 
-/// How a ticket is stuck.
+/// The kind of a stuck ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stuck {
-    /// Never renewed; gone at that real time, nanoseconds.
+    /// Never renewed; expires at that real time, in nanoseconds.
     Until(u64),
-    /// Renewed all the time.
+    /// Renewed continuously.
     Kept,
     /// The key has no expiry.
     WithoutExpiry,
 }
 
-/// One Redis.
+/// The data of one Redis.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Tickets {
     key: Option<Key>,
-    /// What a failover to a replica would come back with.
+    /// The data of a lagging replica, which a failover makes current.
     replica: Option<Box<Option<Key>>>,
 }
 
 impl Tickets {
-    /// Restarted without persistence, or flushed.
+    /// Redis is restarted without persistence, or flushed.
     pub fn flush(&mut self) {
         self.key = None;
     }
@@ -58,19 +58,19 @@ impl Tickets {
         }
     }
 
-    /// The clock of its host is set forward: whatever expires, has expired.
+    /// The clock of its host is set forward: every key with an expiry has expired.
     pub fn clock_forward(&mut self) {
         self.key.take_if(|key| key.expires.is_some());
     }
 
-    /// The clock of its host is set back by `by`: the key lives as much longer.
+    /// The clock of its host is set back by `by`: the key lasts longer by the same time.
     pub fn clock_back(&mut self, by: Duration) {
         if let Some(Key { expires: Some(expires), .. }) = &mut self.key {
             *expires += u64::try_from(by.as_nanos()).unwrap_or(u64::MAX / 2);
         }
     }
 
-    /// Somebody who does not lead has it and does not give it back.
+    /// A process that does not lead has the ticket and does not release it.
     pub fn stuck(&mut self, holder: InstanceId, claim: ClaimId, how: Stuck) {
         let expires = match how {
             Stuck::Until(time) => Some(time),
@@ -83,7 +83,7 @@ impl Tickets {
         self.key.is_none()
     }
 
-    /// Carries `request` out. The second answer is true when it deleted the ticket of another claim.
+    /// Carries `request` out. The second value is true if it deleted the ticket of another claim.
     pub fn serve(
         &mut self,
         now: u64,

@@ -1,17 +1,17 @@
-//! Where mutants are made: a copy of the sources with every edit in it, each behind a switch that an environment
-//! variable sets. Nothing of it is in the sources that ship.
+//! The build of the mutants: a copy of the sources with every edit, each behind a switch that an environment variable
+//! sets. The shipped sources contain no switch.
 
 use crate::mutant::{Change, Edit, MUTANTS, New, SWITCHED};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Names the mutant that is switched on in a mutated build.
+/// The environment variable that names the mutant to switch on.
 pub const SWITCH: &str = "COORDINATOR_MUTANT";
 
-/// The shipped domain has no std; its copy, which is a test, has.
+/// The shipped domain has no std; its copy needs it for the switch.
 const STD: &str = "\nextern crate std;\n";
-/// The switch, as the copy has it.
+/// The switch in the copy.
 const SWITCH_MODULE: &str = r#"
 /// Which rule is taken away, by the environment; read once.
 pub(crate) fn mutant(name: &str) -> bool {
@@ -20,7 +20,7 @@ pub(crate) fn mutant(name: &str) -> bool {
 }
 "#;
 
-/// Copies the sources below `root` into `folder`, edits them, builds, and tells where the program is.
+/// Copies the sources below `root` into `folder`, edits and builds them, and returns the path of the program.
 pub fn build(root: &Path, folder: &Path) -> Result<PathBuf, String> {
     let sources = folder.join("sources");
     copy_crates(root, &sources, &["domain", "model"])?;
@@ -44,7 +44,7 @@ pub fn build(root: &Path, folder: &Path) -> Result<PathBuf, String> {
     Ok(target.join("release/model"))
 }
 
-/// A workspace in `sources` that has these crates of ours alone.
+/// Creates a workspace in `sources` with only these crates.
 pub fn copy_crates(root: &Path, sources: &Path, names: &[&str]) -> Result<(), String> {
     if sources.exists() {
         fs::remove_dir_all(sources).map_err(|error| format!("{}: {error}", sources.display()))?;
@@ -58,8 +58,8 @@ pub fn copy_crates(root: &Path, sources: &Path, names: &[&str]) -> Result<(), St
     write(&sources.join("Cargo.toml"), &of_copied_members(&manifest)?)
 }
 
-/// Makes every edit in the crate whose sources are in `folder`, each behind its mutant's switch. `before` stands before the
-/// switch.
+/// Makes every edit in the crate whose sources are in `folder`, each behind its mutant's switch. `before` precedes
+/// the switch.
 pub fn mutate<'m>(
     folder: &Path,
     mutants: impl IntoIterator<Item = (&'m str, &'m [Edit])>,
@@ -72,11 +72,11 @@ pub fn mutate<'m>(
     }
     let lib = folder.join("lib.rs");
     let text = read(&lib)?;
-    // The lints are for what ships: an edit has parentheses too many.
+    // The lints apply to the shipped code: an edit may have unnecessary parentheses.
     write(&lib, &format!("#![allow(warnings)]\n{text}{before}{SWITCH_MODULE}"))
 }
 
-/// The workspace's manifest with the members that are copied.
+/// The workspace's manifest with only the copied members.
 fn of_copied_members(manifest: &str) -> Result<String, String> {
     let members = r#"members = ["crates/*", "xtask"]"#;
     let default = r#"default-members = ["crates/app"]"#;
@@ -95,7 +95,7 @@ fn apply(folder: &Path, name: &str, edit: &Edit) -> Result<(), String> {
     if text.matches(old).count() != 1 {
         let times = text.matches(old).count();
         return Err(format!(
-            "{name}: {old:?} is {times} times in {file}; it must be there once: adapt the mutant in crates/model/src"
+            "{name}: {old:?} occurs {times} times in {file}; it must occur once: adapt the mutant in crates/model/src"
         ));
     }
     let switch = format!("crate::mutant({name:?})");

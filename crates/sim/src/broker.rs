@@ -1,5 +1,6 @@
-//! A broker that accepts whatever arrives and never asks whether it came before: what it accepted twice was
-//! done twice. One that fences refuses what a former leader sends (see [`HandlerFence`]), and does not de-duplicate either.
+//! A broker that accepts every order and never removes duplicates: an order that it accepted twice was executed
+//! twice. A fencing broker refuses orders of former leaders (see [`HandlerFence`]), and does not remove duplicates
+//! either.
 
 use crate::judge::{Effect, Judge};
 use crate::order::Order;
@@ -14,67 +15,67 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-/// One way that nothing is wrong with takes less than this, in milliseconds.
+/// One way without a fault takes less than this, in milliseconds.
 const USUAL_MS: u64 = 4;
-/// One in so many orders is held up between the last look at the fence and the wire, as a thread that the
-/// kernel puts aside there would hold it up.
+/// One order in this number is held up between the last check of the fence and the wire, as the kernel may hold up a
+/// thread there.
 const HELD_UP_ONCE_IN: u64 = 8;
-/// Of a broker that is away, one in so many connections is refused, and the sender knows that nothing was sent.
+/// While the broker is away, one connection in this number is refused, and the sender knows that nothing was sent.
 const REFUSED_ONCE_IN: u64 = 2;
 
-/// What is wrong with it.
+/// A fault of the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ailment {
-    /// Nobody can connect.
+    /// No client can connect.
     Away,
-    /// Orders and questions take up to the longest flight.
+    /// Orders and queries take up to the longest flight.
     Slow,
-    /// It accepts, and its answers are lost.
+    /// It accepts orders, and its answers are lost.
     LosesReplies,
 }
 
-/// Why there is no good answer.
+/// Failure of an order or a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// This order, or question, was refused for good.
+    /// The order or query was refused, finally.
     Refused,
-    /// Nothing was heard. The order may have been accepted, or may be still on its way.
+    /// No answer. The order may have been accepted, or may still be in flight.
     NoAnswer,
 }
 
-/// What happens to a process in the middle of a send.
+/// A fault that a process has in the middle of a send.
 pub struct Trap {
-    /// When.
+    /// The moment of the send.
     pub moment: Moment,
-    /// What.
+    /// The action.
     pub spring: Box<dyn FnOnce() + Send>,
 }
 
 /// A moment of a send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// After the last look at the fence, before the order is on the wire.
+    /// After the last check of the fence, before the order is on the wire.
     BeforeTheWire,
     /// Just after the order is on the wire.
     OnTheWire,
 }
 
-/// What the broker accepted of one signal.
+/// The acceptances of one signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Accepted {
-    /// How often.
+    /// The number of acceptances.
     pub times: u64,
-    /// Its place, the first time, among everything that was accepted.
+    /// The position of the first acceptance among all acceptances.
     pub first: u64,
 }
 
-/// See the [module](self).
+/// The broker of one run; see the [module](self).
 #[derive(Debug)]
 pub struct Broker {
     judge: Arc<Judge>,
     flight_max: Duration,
     results: Results,
-    /// Every acceptance, for whoever reports results.
+    /// Every acceptance, for the service that reports results.
     accepts: mpsc::UnboundedSender<(SignalId, u32)>,
     state: Mutex<State>,
 }
@@ -84,18 +85,18 @@ struct State {
     rng: Rng,
     accepted: BTreeMap<SignalId, Accepted>,
     acceptances: u64,
-    /// From the begin of a send until it is accepted, refused or lost.
+    /// Orders from the beginning of a send until they are accepted, refused or lost.
     under_way: BTreeMap<u64, Order>,
     sends: u64,
-    /// Two signals of one instrument that were under way at once.
+    /// Pairs of signals of one instrument that were in flight at once.
     overlaps: Vec<(SignalId, SignalId)>,
-    /// `None`: everything is accepted.
+    /// `None`: every order is accepted.
     fence: Option<HandlerFence<SignalId>>,
     ailments: Vec<(Ailment, Instant, Arc<Effect>)>,
 }
 
 impl Broker {
-    /// The plan's, with the signals and attempts that it accepts.
+    /// The broker of the plan, with the signals and attempts that it accepts.
     pub fn new(judge: Arc<Judge>, plan: &Plan) -> (Arc<Self>, mpsc::UnboundedReceiver<(SignalId, u32)>) {
         let fence = match plan.receiver {
             Receiver::Plain => None,
@@ -116,12 +117,12 @@ impl Broker {
         (Arc::new(Self { judge, flight_max, results, accepts, state }), accepted)
     }
 
-    /// From now on, for `lasting`.
+    /// Begins a fault that lasts for `lasting`.
     pub fn ail(&self, ailment: Ailment, lasting: Duration, effect: Arc<Effect>) {
         self.state().ailments.push((ailment, Instant::now() + lasting, effect));
     }
 
-    /// Well again; what is on its way stays on its way.
+    /// Ends all faults; orders in flight stay in flight.
     pub fn heal(&self) {
         self.state().ailments.clear();
     }
@@ -131,28 +132,28 @@ impl Broker {
         self.state().accepted.clone()
     }
 
-    /// Pairs of signals of one instrument of which the second was sent while the first was under way.
+    /// Pairs of signals of one instrument of which the second was sent while the first was in flight.
     pub fn overlaps(&self) -> Vec<(SignalId, SignalId)> {
         self.state().overlaps.clone()
     }
 
-    /// Whether it says that something was not executed only when it never will be.
+    /// True if it reports "not executed" only for attempts that it will never execute.
     pub fn fences(&self) -> bool {
         self.state().fence.is_some()
     }
 
-    /// Whether it fences, and refuses whatever a leader with this token sends.
+    /// True if it fences and refuses every order of a leader with this token.
     pub fn refuses_leader(&self, token: &Token) -> bool {
         self.state().fence.as_ref().is_some_and(|fence| fence.is_past(token.epoch, token.claim))
     }
 
-    /// Whether an accepted order is executed by that, or its result is still to come.
+    /// The time when it reports the result of an accepted order.
     pub fn results(&self) -> Results {
         self.results
     }
 
-    /// Sends an order from `process`. Once called it goes its way, whoever waits for the answer: unless the
-    /// process is stopped, or dies, before the order is on the wire.
+    /// Sends an order from `process`. Once called, the order is sent even if the caller stops waiting, unless the
+    /// process is paused or dies before the order is on the wire.
     ///
     /// # Errors
     /// [`Failure`]: a refused order was not executed and never will be.
@@ -188,18 +189,18 @@ impl Broker {
         answered.await.unwrap_or(Err(Failure::NoAnswer))
     }
 
-    /// Whether an order for that signal was accepted, for a program that asks under `order`'s epoch. What is on its
-    /// way is not known; one that fences will not accept `order` any more once it has said no.
+    /// Returns whether an order for that signal was accepted, to a program that queries under `order`'s epoch. Orders
+    /// in flight are not included. A fencing broker does not accept `order` any more once it has answered no.
     ///
     /// # Errors
-    /// [`Failure`]: who comes with an epoch of the past is told nothing.
+    /// [`Failure`]: a query under an old epoch gets no answer.
     pub async fn lookup(self: &Arc<Self>, order: Order) -> Result<bool, Failure> {
         let (answer, answered) = oneshot::channel();
         tokio::spawn(Arc::clone(self).question(order, answer));
         answered.await.unwrap_or(Err(Failure::NoAnswer))
     }
 
-    /// Whether an order for that signal was accepted, for a person before a screen.
+    /// Returns whether an order for that signal was accepted, to an operator.
     ///
     /// # Errors
     /// [`Failure::NoAnswer`].
@@ -217,7 +218,7 @@ impl Broker {
         Ok(self.state().accepted.contains_key(id))
     }
 
-    /// The order is under way as long as the result lives.
+    /// Notes the order as in flight while the result of this function is alive.
     fn begin(self: &Arc<Self>, order: &Order) -> UnderWay {
         let mut state = self.state();
         let others = state.under_way.values().filter(|other| {
@@ -244,7 +245,7 @@ impl Broker {
         if let Some(effect) = self.ailment(Ailment::Away) {
             self.judge.took_effect(&effect);
             if self.state().rng.once_in(REFUSED_ONCE_IN) {
-                // Whoever asked may have gone away; also below.
+                // The caller may have stopped waiting; also below.
                 let _ = answer.send(Err(Failure::Refused));
             }
             return;
@@ -277,7 +278,7 @@ impl Broker {
         let accepted = state.accepted.entry(id.clone()).or_insert(Accepted { times: 0, first });
         accepted.times += 1;
         let times = accepted.times;
-        // Nobody listens any more when the run is over.
+        // After the end of the run there is no receiver.
         let _ = self.accepts.send((id.clone(), order.attempt));
         self.judge.note(("accepted", id.as_str(), times), || {
             format!("the broker accepts {id}, attempt {} (time {times})", order.attempt)
@@ -313,12 +314,12 @@ impl Broker {
             self.judge.took_effect(&effect);
             return;
         }
-        // An answer may be old when it arrives.
+        // An answer may be outdated when it arrives.
         self.travel().await;
         let _ = answer.send(known);
     }
 
-    /// One way.
+    /// The delay of one way.
     async fn travel(&self) {
         let (slow, mut takes_ms) = {
             let mut state = self.state();
@@ -332,7 +333,7 @@ impl Broker {
         sleep(Duration::from_millis(takes_ms)).await;
     }
 
-    /// The answer to an order, which is not slow: what takes long is the way there.
+    /// The delay of the answer to an order. It is not slow: the order itself takes the time.
     async fn travel_back(&self) {
         let takes_ms = self.state().rng.below(USUAL_MS);
         sleep(Duration::from_millis(takes_ms)).await;
@@ -347,7 +348,7 @@ impl Broker {
     }
 }
 
-/// An order that was not accepted, refused or lost yet. It is lost when the process dies that was to send it.
+/// An order that was not accepted, refused or lost yet. It is lost when its process dies.
 #[derive(Debug)]
 struct UnderWay {
     broker: Arc<Broker>,

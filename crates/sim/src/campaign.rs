@@ -1,8 +1,8 @@
-//! Many seeds on all cores. Each is played on one thread from start to end, so the result of a seed does not
-//! depend on how many there are.
+//! A campaign: many seeds on all cores. Each seed runs on one thread from start to end, so its result does not depend
+//! on the number of seeds.
 
 use crate::cli::Arguments;
-use crate::judge::Telling;
+use crate::judge::Recording;
 use crate::outcome::Outcome;
 use crate::plan::{Plan, Wishes};
 use crate::shrink::shrink;
@@ -17,17 +17,17 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often progress is told.
+/// Interval between reports of the progress.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// Where failing schedules go, from the root of the checkout.
+/// Folder for failing schedules, from the root of the checkout.
 const FAILURES: &str = "target/sim/failures";
-/// So many failures are shrunk and saved; a bug that breaks every seed does not need them all.
+/// Maximum number of failures that are shrunk and saved: a bug that breaks every seed does not need them all.
 const FAILURES_SAVED_MAX: u64 = 10;
 
-/// Does what the command line says.
+/// Runs the command line.
 ///
 /// # Errors
-/// When a file cannot be read or written, with its name.
+/// If a file cannot be read or written, with its name.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     match &arguments.replay {
         Some(file) => replay(file),
@@ -38,8 +38,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
 fn replay(file: &Path) -> Result<ExitCode, Box<dyn Error>> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let plan: Plan = text.parse().map_err(|error| format!("{}: {error}", file.display()))?;
-    let outcome = play(&plan, Telling::Everything);
-    for line in &outcome.story {
+    let outcome = play(&plan, Recording::Everything);
+    for line in &outcome.events {
         println!("{line}");
     }
     println!("trace {:016x}", outcome.trace);
@@ -69,8 +69,8 @@ fn play_all(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
                         return;
                     }
                     let plan = Plan::draw(seed, &wishes);
-                    let outcome = play(&plan, Telling::Nothing);
-                    // Nobody listens any more only when saving a failure failed.
+                    let outcome = play(&plan, Recording::Nothing);
+                    // The receiver is gone only if saving a failure failed.
                     if done.send((plan, outcome)).is_err() {
                         return;
                     }
@@ -87,13 +87,13 @@ fn play_all(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     }
     let never = tally.never();
     for kind in &never {
-        println!("FAILED {kind} never took effect: play more seeds");
+        println!("FAILED {kind} never took effect: run more seeds");
     }
     Ok(if tally.failed == 0 && never.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn collect(outcomes: &mpsc::Receiver<(Plan, Outcome)>, tally: &mut Tally) -> Result<(), Box<dyn Error>> {
-    let mut told = Instant::now();
+    let mut reported_at = Instant::now();
     for (plan, outcome) in outcomes {
         tally.add(&outcome);
         if let Some(violation) = outcome.violations.first() {
@@ -103,8 +103,8 @@ fn collect(outcomes: &mpsc::Receiver<(Plan, Outcome)>, tally: &mut Tally) -> Res
                 println!("  replay it: cargo xtask sim --replay {}", file.display());
             }
         }
-        if told.elapsed() >= PROGRESS {
-            told = Instant::now();
+        if reported_at.elapsed() >= PROGRESS {
+            reported_at = Instant::now();
             let (seeds, faults, failed) = (tally.seeds, tally.faults_total(), tally.failed);
             eprintln!(
                 "{seeds} seeds, {faults} faults, {} s simulated, {failed} failed",
@@ -115,7 +115,7 @@ fn collect(outcomes: &mpsc::Receiver<(Plan, Outcome)>, tally: &mut Tally) -> Res
     Ok(())
 }
 
-/// Shrunk, with what it breaks as a remark.
+/// Saves the shrunk plan, with the broken invariants as a comment.
 fn save(plan: &Plan, outcome: &Outcome) -> Result<PathBuf, Box<dyn Error>> {
     let file = Path::new(FAILURES).join(format!("{}.txt", plan.seed));
     let small = shrink(plan);

@@ -1,10 +1,10 @@
-//! The command line.
+//! The command line of the simulation.
 
 use crate::plan::Caution;
 use clap::Parser;
 use std::path::PathBuf;
 
-/// Plays seeds, and fails when an invariant does not hold in one or a kind of fault never happened.
+/// Run seeds, and fail if an invariant does not hold in one or a kind of fault never took effect
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask sim",
@@ -12,29 +12,30 @@ use std::path::PathBuf;
                   cargo xtask sim --replay target/sim/failures/17.txt"
 )]
 pub struct Arguments {
-    /// How many seeds to play.
+    /// Number of seeds
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub seeds: u64,
-    /// The first of them.
+    /// The first seed
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub first: u64,
-    /// Play seeds until so many minutes have passed, whatever --seeds says.
+    /// Run seeds for this number of minutes, regardless of --seeds
     #[arg(long, value_name = "N")]
     pub minutes: Option<u64>,
-    /// How many faults the schedule of a seed has; not every one finds something to break.
+    /// Number of faults in the schedule of a seed; not every fault takes effect
     #[arg(long, value_name = "N", default_value_t = 130)]
     pub faults_per_seed: usize,
-    /// How many coordinators; drawn from the seed unless given.
+    /// Number of coordinators; by default drawn from the seed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=5))]
     pub instances: Option<u64>,
-    /// What the handler and the person at the desk do with what they cannot know: careful, or one of the mistakes
-    /// blind, silence-is-no, hasty and latest-attempt, to see them found; no-memory deploys without data directories.
+    /// Behaviour of the handler and the operator when they cannot know an outcome: careful, or one of the mistakes
+    /// blind, silence-is-no, hasty and latest-attempt, which the simulation must find; no-memory deploys without data
+    /// directories
     #[arg(long, value_name = "NAME", default_value = "careful")]
     pub caution: Caution,
-    /// Play one saved schedule, and tell what happens.
+    /// Run one saved schedule and print its events
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "minutes", "first"])]
     pub replay: Option<PathBuf>,
-    /// Write the sums as JSON to this file.
+    /// Write the totals as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Who comes to the instances from outside: clients that submit, and the service to which a broker tells results.
+//! Clients of the instances: those that submit signals, and the service to which a broker reports results.
 
 use crate::plan::{Results, Submission};
 use crate::world::{Acceptances, World};
@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// A result that comes later comes sooner than this.
+/// A later result comes within this number of LEADER_TTL.
 const RESULT_TTLS: u64 = 2;
-/// When signals arose, unix seconds.
+/// The timestamp of signals, in unix seconds.
 const AROSE_S: i64 = 1_700_000_000;
 
 impl World {
-    /// Submits one signal to one instance after the other, always under the same id, until one says that it
-    /// is durable.
+    /// Submits one signal to one instance after the other, always under the same id, until an instance answers that
+    /// it is durable.
     ///
     /// # Panics
-    /// When the plan has no signal of that number.
+    /// If the plan has no signal of that number.
     pub async fn client(self: Arc<Self>, number: usize, begin: Instant) {
         let Submission { at_ms, instrument } = self.plan.signals[number];
         sleep_until(begin + Duration::from_millis(at_ms)).await;
@@ -43,7 +43,7 @@ impl World {
         self.acknowledged().insert(id);
     }
 
-    /// The service beside the leader to which the broker tells results, if it does not tell them at once.
+    /// The service on the leader's host to which the broker reports results, unless it reports them at once.
     pub async fn report_results(self: Arc<Self>, mut accepted: Acceptances) {
         let mut rng = self.rng(&[32]);
         while let Some((id, attempt)) = accepted.recv().await {
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// Reports to whoever leads, until that is answered.
+    /// Reports to the present leader until it answers.
     async fn report_result(self: Arc<Self>, id: SignalId, attempt: u32, result_in: Duration) {
         sleep(result_in).await;
         let report = Report { id, attempt, settlement: Outcome::Done, note: None };

@@ -1,7 +1,8 @@
-//! The database of a run: the contract-tested fake, behind a server that restarts, stalls and fails over.
+//! The database of a run: the fake that passes the contract suites, behind a server that restarts, stalls and fails
+//! over.
 
 use crate::judge::{Judge, Known};
-use crate::knowledge::{Knowledge, Row};
+use crate::knowledge::{Age, Knowledge};
 use crate::line::{Line, Reply};
 use crate::restores::Copied;
 use crate::server::Server;
@@ -13,7 +14,7 @@ use domain::id::{GroupId, InstanceId, Nonce};
 use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
 use domain::ledger::{Signal, SignalId};
-use domain::member::{Heartbeat, Member, MemberSeen, Term};
+use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
     Renewal, Schema, SignalLedger, StateStore, StepDown, StoreError,
@@ -24,12 +25,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Everything of one run.
+/// The database of one run.
 #[derive(Debug)]
 pub struct Database {
-    /// What is stored.
+    /// The stored data.
     pub fake: FakeDatabase,
-    /// Who answers.
+    /// The server that answers.
     pub server: Arc<Server>,
     group: GroupId,
     judge: Arc<Judge>,
@@ -39,28 +40,28 @@ pub struct Database {
 #[derive(Debug)]
 struct History {
     timeline: Timeline,
-    /// Counts promotions and restores: a standby of an earlier history cannot be promoted.
+    /// Number of promotions and restores: a standby of an earlier history cannot be promoted.
     branch: u64,
-    /// By how much the database's clock was set, milliseconds.
+    /// The offset by which the database's clock was set, in milliseconds.
     clock_ms: i64,
-    /// For each restore, what the backup lacked.
+    /// For each restore, the records that the backup lacked.
     restores: Vec<BTreeMap<SignalId, Lost>>,
-    /// Signals of which a failover has lost a record, and the most that it has lost.
+    /// Signals of which a failover has lost a record, with the largest loss.
     lost: BTreeMap<SignalId, Lost>,
 }
 
-/// What a failover or a restore has lost of a signal.
+/// The loss of a failover or a restore for one signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lost {
-    /// What became of the same attempt.
+    /// The outcome of an attempt.
     Result,
-    /// That it was claimed: it is claimed, and sent, again.
+    /// The claim: the signal is claimed and sent again.
     Claim,
-    /// That it was ever submitted.
+    /// The submission.
     Submission,
 }
 
-/// A standby, with what it has received.
+/// A standby, with the data that it has received.
 #[derive(Debug)]
 pub struct Standby {
     branch: u64,
@@ -68,7 +69,7 @@ pub struct Standby {
     known: Known,
 }
 
-/// A backup of everything.
+/// A backup of all data.
 #[derive(Debug)]
 pub struct Backup {
     timeline: Timeline,
@@ -79,7 +80,7 @@ pub struct Backup {
 }
 
 impl Database {
-    /// An empty one.
+    /// An empty database.
     pub fn new(group: GroupId, judge: Arc<Judge>) -> Arc<Self> {
         let history = Mutex::new(History {
             timeline: Timeline(1),
@@ -91,14 +92,14 @@ impl Database {
         Arc::new(Self { fake: FakeDatabase::new(), server: Server::new(), group, judge, history })
     }
 
-    /// What a standby has that received everything until now.
+    /// A standby that has received all data until now.
     pub fn standby(&self) -> Standby {
         let branch = self.history().branch;
         Standby { branch, snapshot: self.fake.snapshot(), known: self.judge.known() }
     }
 
-    /// The primary dies, and the standby takes over after `down`. `None`, and nothing happens, when another
-    /// was promoted or a backup restored since: this one has followed a history that is gone.
+    /// The primary dies, and the standby takes over after `down`. Returns `None` without effect if another standby
+    /// was promoted or a backup restored since: this standby has followed a history that is gone.
     pub fn promote(&self, standby: &Standby, down: Duration) -> Option<()> {
         let mut history = self.history();
         if standby.branch != history.branch {
@@ -121,7 +122,7 @@ impl Database {
         Some(())
     }
 
-    /// Everything as it is now; `lease` is in it.
+    /// A backup of the present data, with `lease`.
     pub fn back_up(&self, lease: Copied) -> Backup {
         let (timeline, clock_ms) = {
             let history = self.history();
@@ -130,8 +131,8 @@ impl Database {
         Backup { timeline, clock_ms, snapshot: self.fake.snapshot(), known: self.judge.known(), lease }
     }
 
-    /// The server stops, and starts after `down` with what is in `backup`, on the same timeline. `None`, and nothing
-    /// happens, when a standby was promoted since the backup.
+    /// The server stops and starts after `down` with the data of `backup`, on the same timeline. Returns `None`
+    /// without effect if a standby was promoted since the backup.
     pub fn restore(&self, backup: &Backup, down: Duration) -> Option<()> {
         let mut history = self.history();
         if backup.timeline != history.timeline {
@@ -142,11 +143,11 @@ impl Database {
         let lacks = |signal: Signal| lost(&signal, copied).map(|lost| (signal.id, lost));
         history.restores.push(self.fake.signals(&self.group).into_iter().filter_map(lacks).collect());
         self.fake.fail_over(&backup.snapshot, backup.timeline);
-        // The clock is the machine's, which goes on.
+        // The clock belongs to the machine, so it continues.
         self.fake.jump_clock(history.clock_ms - backup.clock_ms);
         self.judge.restored(&backup.known, backup.lease);
         self.server.restart(down);
-        let (epoch, seq) = backup.lease.row;
+        let (epoch, seq) = backup.lease.age;
         self.judge.note(("restored", epoch, seq), || {
             format!("a backup is restored: the lease has epoch {epoch} and seq {}", seq.0)
         });
@@ -160,20 +161,19 @@ impl Database {
         self.fake.jump_clock(by_ms);
     }
 
-    /// For each restore that `which` picks by its number, what it has lost of that signal; the most of these.
+    /// The largest loss of that signal in the restores that `which` selects by number.
     pub fn lost_by_restores(&self, id: &SignalId, which: impl Fn(usize) -> bool) -> Option<Lost> {
         let history = self.history();
         let picked = history.restores.iter().enumerate().filter(|(number, _)| which(*number));
         picked.filter_map(|(_, lost)| lost.get(id).copied()).max()
     }
 
-    /// What failovers have lost of that signal: what follows from it is the documented limit of asynchronous
-    /// replication.
+    /// The loss of that signal in failovers: its consequences are the documented limit of asynchronous replication.
     pub fn lost(&self, id: &SignalId) -> Option<Lost> {
         self.history().lost.get(id).copied()
     }
 
-    /// The group's signals as they are stored.
+    /// The group's signals as stored.
     pub fn signals(&self) -> Vec<Signal> {
         self.fake.signals(&self.group)
     }
@@ -192,7 +192,7 @@ fn lost(signal: &Signal, received: &[Signal]) -> Option<Lost> {
     }
 }
 
-/// One process's state store and ledger (for this, see `ledger_client.rs`).
+/// One process's state store and ledger (for the ledger, see `ledger_client.rs`).
 #[derive(Debug)]
 pub struct DatabaseClient {
     store: Arc<FakeStateStore>,
@@ -204,7 +204,7 @@ pub struct DatabaseClient {
 }
 
 impl DatabaseClient {
-    /// For the process of that opening, over `line`; what it is shown goes into `knowledge`.
+    /// For the process of that opening, over `line`; the leases that it reads go into `knowledge`.
     pub fn new(
         database: &Arc<Database>,
         opening: &Opening,
@@ -221,23 +221,23 @@ impl DatabaseClient {
         })
     }
 
-    /// The lease as it is stored, over no line; `None` while there is none.
+    /// The lease as stored, without a line; `None` if there is none.
     pub async fn stored_lease(&self) -> Option<Copied> {
         let observed = self.store.observe().await.ok()?;
-        let forgot_ms = self.store.forgot_ms().await.ok()?;
-        Some(Copied { row: (observed.version.token.epoch, observed.version.seq), forgot_ms })
+        let forgot_ms = self.store.lease().await.ok()?.forgot_ms;
+        Some(Copied { age: (observed.version.token.epoch, observed.version.seq), forgot_ms })
     }
 
-    /// What this process's effects are compared with.
-    pub(crate) fn acknowledged(&self) -> Row {
+    /// The write with which this process's effects are compared.
+    pub(crate) fn acknowledged(&self) -> Age {
         self.knowledge.last_acknowledged()
     }
 
-    /// As [`Self::ask`], for a request that writes the lease: with the `forgot_ms` that the lease then has.
+    /// Like [`Self::ask`], for a request that writes the lease: returns also the `forgot_ms` that the lease has then.
     async fn ask_lease<T, F>(
         &self,
         work: impl FnOnce(Arc<FakeStateStore>) -> F + Send + 'static,
-        told: impl Fn(&Judge, &T, Option<i64>) -> Reply + Send + 'static,
+        report: impl Fn(&Judge, &T, Option<i64>) -> Reply + Send + 'static,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -245,14 +245,14 @@ impl DatabaseClient {
     {
         let with_moment = async |store: Arc<FakeStateStore>| {
             let answer = work(Arc::clone(&store)).await?;
-            Ok((answer, store.forgot_ms().await?))
+            Ok((answer, store.lease().await?.forgot_ms))
         };
-        let told =
-            move |judge: &Judge, (answer, forgot_ms): &(T, Option<i64>)| told(judge, answer, *forgot_ms);
-        Ok(self.ask(with_moment, told).await?.0)
+        let report =
+            move |judge: &Judge, (answer, forgot_ms): &(T, Option<i64>)| report(judge, answer, *forgot_ms);
+        Ok(self.ask(with_moment, report).await?.0)
     }
 
-    /// Carries hints about the row for as long as it is polled.
+    /// Carries hints about the lease while it is polled.
     pub async fn carry_lease_hints(self: Arc<Self>) {
         loop {
             self.store.changed().await;
@@ -263,7 +263,7 @@ impl DatabaseClient {
         }
     }
 
-    /// Carries hints about signals for as long as it is polled.
+    /// Carries hints about signals while it is polled.
     pub async fn carry_signal_hints(self: Arc<Self>) {
         loop {
             self.store.submitted().await;
@@ -279,16 +279,16 @@ impl DatabaseClient {
         self.submitted.notified().await;
     }
 
-    /// Who is told what was done.
+    /// The judge, which receives every result.
     pub(crate) fn judge(&self) -> &Judge {
         &self.database.judge
     }
 
-    /// Asks, and tells the judge what was done, at the moment it is done.
+    /// Carries out a request, and reports the result to the judge at the moment of its execution.
     pub(crate) async fn ask<T, F>(
         &self,
         work: impl FnOnce(Arc<FakeStateStore>) -> F + Send + 'static,
-        told: impl Fn(&Judge, &T) -> Reply + Send + 'static,
+        report: impl Fn(&Judge, &T) -> Reply + Send + 'static,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -296,16 +296,16 @@ impl DatabaseClient {
     {
         let (store, judge) = (Arc::clone(&self.store), Arc::clone(&self.database.judge));
         let done = async move { work(store).await };
-        self.line.carry(&self.database.server, done, move |answer| told(&judge, answer)).await
+        self.line.carry(&self.database.server, done, move |answer| report(&judge, answer)).await
     }
 }
 
-/// What was only looked at.
+/// The reply to a read.
 pub(crate) fn read<T>(_: &Judge, _: &T) -> Reply {
     Reply::Read
 }
 
-/// What was written, if only once more.
+/// The reply to a write, even a repeated one.
 pub(crate) fn written<T>(_: &Judge, _: &T) -> Reply {
     Reply::Written
 }
@@ -331,9 +331,9 @@ impl LeaseStore for DatabaseClient {
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
         let request = request.clone();
-        let (knew, epoch) = (self.knowledge.row(), self.knowledge.epoch());
+        let (knew, epoch) = (self.knowledge.age(), self.knowledge.epoch());
         self.knowledge.asks(request.epoch());
-        let told = move |judge: &Judge, answer: &Claim, forgot_ms| match answer {
+        let report = move |judge: &Judge, answer: &Claim, forgot_ms| match answer {
             Claim::Granted(token) => {
                 judge.granted(*token, epoch);
                 judge.lease_written(knew, forgot_ms);
@@ -341,7 +341,7 @@ impl LeaseStore for DatabaseClient {
             }
             Claim::Lost => Reply::Read,
         };
-        let claim = self.ask_lease(move |store| async move { store.claim(&request).await }, told).await?;
+        let claim = self.ask_lease(move |store| async move { store.claim(&request).await }, report).await?;
         if let Claim::Granted(token) = claim {
             self.knowledge.acknowledged((token.epoch, Seq(0)));
         }
@@ -350,8 +350,8 @@ impl LeaseStore for DatabaseClient {
 
     async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
         let token = *token;
-        let knew = self.knowledge.row();
-        let told = move |judge: &Judge, answer: &Renewal, forgot_ms| match answer {
+        let knew = self.knowledge.age();
+        let report = move |judge: &Judge, answer: &Renewal, forgot_ms| match answer {
             Renewal::Renewed { timeline, .. } => {
                 judge.carried(token, *timeline);
                 judge.lease_written(knew, forgot_ms);
@@ -360,7 +360,7 @@ impl LeaseStore for DatabaseClient {
             Renewal::Superseded | Renewal::OtherTimeline(_) => Reply::Read,
         };
         let renews = move |store: Arc<FakeStateStore>| async move { store.renew(&token, seq, current).await };
-        let renewal = self.ask_lease(renews, told).await?;
+        let renewal = self.ask_lease(renews, report).await?;
         if let Renewal::Renewed { .. } = renewal {
             self.knowledge.acknowledged((token.epoch, seq));
         }
@@ -369,16 +369,16 @@ impl LeaseStore for DatabaseClient {
 
     async fn release(&self, token: &Token, seq: Seq, reason: &str) -> Result<Release, StoreError> {
         let (token, reason) = (*token, reason.to_owned());
-        let (knew, row) = (self.knowledge.last_acknowledged(), (token.epoch, seq));
-        let told = move |judge: &Judge, answer: &Release, forgot_ms| match answer {
+        let (knew, age) = (self.knowledge.last_acknowledged(), (token.epoch, seq));
+        let report = move |judge: &Judge, answer: &Release, forgot_ms| match answer {
             Release::Released => {
                 judge.released();
-                judge.lease_released(knew, row, forgot_ms);
+                judge.lease_released(knew, age, forgot_ms);
                 Reply::Written
             }
             Release::Superseded => Reply::Read,
         };
-        self.ask_lease(move |store| async move { store.release(&token, seq, &reason).await }, told).await
+        self.ask_lease(move |store| async move { store.release(&token, seq, &reason).await }, report).await
     }
 
     async fn note_forgotten(&self, found: &Token, known: Epoch) -> Result<Noted, StoreError> {
@@ -411,8 +411,8 @@ impl MemberStore for DatabaseClient {
         self.ask(move |store| async move { store.history(limit).await }, read).await
     }
 
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
-        self.ask(|store| async move { store.forgot_ms().await }, read).await
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        self.ask(|store| async move { store.lease().await }, read).await
     }
 }
 

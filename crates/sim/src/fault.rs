@@ -1,4 +1,4 @@
-//! What can go wrong, as values that are printed, saved and read again.
+//! Faults, as values that can be printed, saved and parsed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ macro_rules! kinds {
             /// Every kind, in the order of the report.
             pub const ALL: &[Self] = &[$(Self::$kind),*];
 
-            /// As schedules and reports write it.
+            /// The name in schedules and reports.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name),* }
             }
@@ -22,25 +22,25 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// SIGKILL; back under the same id after a while.
+    /// SIGKILL; restarted under the same id after a while.
     Kill = "kill",
-    /// SIGKILL, and back at once under the same id.
+    /// SIGKILL, and restarted at once under the same id.
     RestartSameId = "restart-same-id",
-    /// SIGKILL, and back at once under another id.
+    /// SIGKILL, and restarted at once under another id.
     RestartNewId = "restart-new-id",
     /// SIGSTOP for less than a lease.
     PauseShort = "pause-short",
     /// SIGSTOP for longer than a lease.
     PausePastLease = "pause-past-lease",
-    /// SIGSTOP between the last look at the fence and the send to the broker.
+    /// SIGSTOP between the last check of the fence and the send to the broker.
     PauseMidSend = "pause-mid-send",
     /// SIGKILL between the send to the broker and its answer.
     KillMidSend = "kill-mid-send",
-    /// The operator stops an instance, and starts it again.
+    /// The operator stops an instance and starts it again.
     CleanStop = "clean-stop",
-    /// The operator asks the leader to hand over.
+    /// The operator requests a handover.
     StepDown = "step-down",
-    /// A clock gets another rate, within what the kernel may slew.
+    /// The rate of a clock changes, within the bound of the kernel.
     ClockRate = "clock-rate",
     /// No connection to the database.
     DbRefuse = "db-refuse",
@@ -50,7 +50,7 @@ kinds! {
     DbRepliesLost = "db-replies-lost",
     /// Requests to the database and its replies take up to a heartbeat each.
     DbSlow = "db-slow",
-    /// Requests to the database arrive long after their asker gave up.
+    /// Requests to the database arrive long after their sender's timeout.
     DbLate = "db-late",
     /// Hints of the database are lost.
     DbHintsLost = "db-hints-lost",
@@ -66,52 +66,52 @@ kinds! {
     RedisLate = "redis-late",
     /// As for the database.
     RedisHintsLost = "redis-hints-lost",
-    /// Redis restarts and has forgotten everything.
+    /// Redis restarts without its data.
     RedisRestart = "redis-restart",
     /// FLUSHALL.
     RedisFlush = "redis-flush",
-    /// A replica takes over that has not heard the latest.
+    /// A replica takes over that lacks the latest writes.
     RedisFailover = "redis-failover",
     /// The clock of Redis's host jumps forward: tickets expire at once.
     RedisClockForward = "redis-clock-forward",
-    /// The clock of Redis's host jumps back: tickets last far too long.
+    /// The clock of Redis's host jumps back: tickets last far longer than their ttl.
     RedisClockBack = "redis-clock-back",
-    /// Somebody writes into the key what no ticket looks like.
+    /// A client writes a value into the key that is not a ticket.
     RedisHostile = "redis-hostile",
     /// The database restarts: connections break, what is in flight is unknown.
     DbRestart = "db-restart",
-    /// The synchronous standby stalls: nothing is acknowledged until it is back.
+    /// The synchronous standby stalls: no write is acknowledged until it continues.
     DbStall = "db-stall",
-    /// A standby is promoted that has not got the latest writes.
+    /// A standby is promoted that lacks the latest writes.
     DbFailoverLoss = "db-failover-loss",
-    /// A standby is promoted that has everything.
+    /// A standby is promoted that has every write.
     DbFailoverKeep = "db-failover-keep",
     /// The database's clock jumps.
     DbClockJump = "db-clock-jump",
     /// A backup is restored on the same timeline while instances run. It is taken when the fault begins.
     DbRestore = "db-restore",
-    /// The same while every instance is stopped.
+    /// The same while all instances are stopped.
     DbRestoreStopped = "db-restore-stopped",
-    /// The portfolio is corrupted, and mended later.
+    /// The portfolio is corrupted, and repaired later.
     PortfolioCorrupt = "portfolio-corrupt",
-    /// The broker refuses.
+    /// The broker refuses connections.
     BrokerAway = "broker-away",
-    /// Orders are long on their way to the broker.
+    /// Orders take long to reach the broker.
     BrokerSlow = "broker-slow",
-    /// The broker accepts and its answers are lost.
+    /// The broker accepts orders and its answers are lost.
     BrokerRepliesLost = "broker-replies-lost",
-    /// The operator pauses all sending, and resumes it later.
+    /// The operator pauses all sending and resumes it later.
     KillSwitch = "kill-switch",
 }
 
-/// What a kind of fault acts on.
+/// The target of a kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// Whoever leads.
+    /// The leader.
     Leader,
-    /// Some instance.
+    /// An instance.
     Instance,
-    /// The way between instances and a store.
+    /// The line between instances and a store.
     Line(Store, Trouble),
     /// The leader store's server.
     Redis,
@@ -132,7 +132,7 @@ pub enum Store {
     Redis,
 }
 
-/// What is wrong with a line.
+/// A fault of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trouble {
     /// No connection.
@@ -141,16 +141,16 @@ pub enum Trouble {
     Silent,
     /// Replies are lost.
     LoseReplies,
-    /// Either way takes up to a heartbeat.
+    /// Each way takes up to a heartbeat.
     Slow,
-    /// Requests arrive after their asker gave up.
+    /// Requests arrive after their sender's timeout.
     Late,
     /// Hints are lost.
     LoseHints,
 }
 
 impl Kind {
-    /// What it acts on.
+    /// The target of this kind.
     pub fn target(self) -> Target {
         match self {
             Self::StepDown | Self::PauseMidSend | Self::KillMidSend => Target::Leader,
@@ -199,12 +199,12 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Whom a fault hits.
+/// The victim of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Victim {
-    /// Every instance and the operator, or a server as such.
+    /// Every instance and the operator, or a server itself.
     All,
-    /// Whoever leads then; the first instance when nobody does.
+    /// The leader at that time; the first instance if there is none.
     Leader,
     /// The instance in that place.
     Place(usize),
@@ -215,15 +215,15 @@ pub enum Victim {
 /// One fault of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fault {
-    /// When it begins, milliseconds after the start.
+    /// The beginning, in milliseconds after the start.
     pub at_ms: u64,
-    /// What happens.
+    /// The kind.
     pub kind: Kind,
-    /// To whom.
+    /// The victim.
     pub victim: Victim,
-    /// How long it lasts, or until when what it began is finished.
+    /// The duration, in milliseconds.
     pub for_ms: u64,
-    /// Whatever else is to be drawn for it.
+    /// Random number for the details.
     pub draw: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The handler of one simulated process, as somebody would write it for a broker.
+//! The handler of one simulated process, written like a handler for a real broker.
 
 use crate::broker::{Broker, Failure, Trap};
 use crate::desk::Desk;
@@ -11,17 +11,17 @@ use domain::ledger::{Outcome, Signal};
 use domain::ports::{Answer, SignalHandler};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// See the [module](self).
+/// The handler; see the [module](self).
 pub struct Handler {
-    /// Whose.
+    /// The process that it belongs to.
     pub process: Process,
-    /// To send to.
+    /// The broker that it sends to.
     pub broker: Arc<Broker>,
-    /// For what is in doubt.
+    /// The desk for signals in doubt.
     pub desk: Arc<Desk>,
-    /// A fault that waits for the next send.
+    /// A fault that is triggered by the next send.
     pub trap: Arc<Mutex<Option<Trap>>>,
-    /// What is done about what cannot be known.
+    /// The behaviour when an outcome cannot be known.
     pub caution: Caution,
 }
 
@@ -45,13 +45,13 @@ impl SignalHandler for Handler {
     async fn lookup(&self, signal: &Signal, token: &Token) -> Answer {
         let not_there_is_no = self.broker.fences() || self.caution == Caution::Blind;
         match self.broker.lookup(Order::of(signal, token)).await {
-            Ok(true) => said(Outcome::Done, "it is there"),
-            Ok(false) if not_there_is_no => said(Outcome::Received, "it is not there"),
+            Ok(true) => said(Outcome::Done, "the broker has it"),
+            Ok(false) if not_there_is_no => said(Outcome::Received, "the broker does not have it"),
             Ok(false) | Err(Failure::NoAnswer) => {
                 self.desk.bring(&signal.id, signal.attempt);
-                Answer::unknown("a person has to look into it")
+                Answer::unknown("an operator must check it")
             }
-            Err(Failure::Refused) => Answer::unknown("another leader has come"),
+            Err(Failure::Refused) => Answer::unknown("another instance leads"),
         }
     }
 }

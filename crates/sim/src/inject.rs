@@ -1,4 +1,4 @@
-//! Doing what a schedule says.
+//! Injection of the faults of a schedule.
 
 use crate::broker::{Ailment, Moment, Trap};
 use crate::fault::{Fault, Kind, Store, Target, Victim};
@@ -13,13 +13,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How far the clock of Redis's host jumps back: every ticket then outlives any LEADER_TTL.
+/// The distance by which the clock of Redis's host jumps back: every ticket then outlives any LEADER_TTL.
 const REDIS_JUMP_BACK: Duration = Duration::from_hours(1);
-/// How far the database's clock jumps either way, at most.
+/// The largest jump of the database's clock, either way.
 const DATABASE_JUMP_MS_MAX: u64 = 7 * 86_400_000;
 
 impl World {
-    /// Begins a fault; what it does later it does by itself.
+    /// Begins a fault; later steps run automatically.
     pub async fn inject(self: &Arc<Self>, fault: &Fault) {
         let effect = Effect::new(fault.kind);
         self.judge.note(fault, || format!("fault: {fault}"));
@@ -42,7 +42,7 @@ impl World {
         }
     }
 
-    /// Never empty.
+    /// The places that the fault hits; never empty.
     fn places_hit(&self, fault: &Fault) -> Vec<usize> {
         match fault.victim {
             Victim::All => (0..self.plan.instances).collect(),
@@ -86,13 +86,13 @@ impl World {
             Kind::CleanStop => {
                 self.judge.took_effect(&effect);
                 let coordinator = instance.coordinator.clone();
-                // Whoever supervises it starts it again.
+                // Its supervisor starts it again.
                 tokio::spawn(instance.process.gate(async move { coordinator.shutdown().await }));
             }
             Kind::StepDown => {
                 let (judge, coordinator) = (Arc::clone(&self.judge), instance.coordinator.clone());
                 tokio::spawn(instance.process.gate(async move {
-                    if coordinator.step_down("the operator says so").await.is_ok() {
+                    if coordinator.step_down("requested by the operator").await.is_ok() {
                         judge.took_effect(&effect);
                     }
                 }));
@@ -122,15 +122,15 @@ impl World {
             return;
         }
         self.judge.took_effect(effect);
-        self.judge.note(("pause", instance.id.as_str()), || format!("{} is stopped", instance.id));
+        self.judge.note(("pause", instance.id.as_str()), || format!("{} is paused", instance.id));
         instance.process.stop();
         let (world, instance) = (Arc::clone(self), Arc::clone(instance));
         self.later(async move {
             sleep(length).await;
-            world.judge.note(("resume", instance.id.as_str()), || format!("{} goes on", instance.id));
+            world.judge.note(("resume", instance.id.as_str()), || format!("{} resumes", instance.id));
             instance.process.resume();
-            // Before it has had a chance to notice how late it is.
-            world.judge.check_beliefs();
+            // Before it can notice how late it is.
+            world.judge.check_leases();
         });
     }
 
@@ -202,8 +202,8 @@ impl World {
         self.judge.took_effect(&effect);
     }
 
-    /// A standby receives nothing more and is promoted after `lag`. A synchronous one may still receive for a
-    /// part of that, but acknowledges nothing: which of the writes it has is not known to who waits for them.
+    /// A standby stops receiving and is promoted after `lag`. A synchronous one may still receive for a part of that
+    /// time but acknowledges nothing: clients that wait for a write do not know whether the standby has it.
     async fn fail_over_late(&self, lag: Duration, down: Duration, effect: &Effect) {
         let server = &self.database.server;
         let received_for = match self.plan.cluster {
@@ -226,14 +226,14 @@ impl World {
     }
 
     async fn corrupt_portfolio(&self, draw: u64) {
-        // A second total is corrupt; other totals do not add up.
+        // A second row of totals is corrupt; wrong totals are inconsistent.
         if draw.is_multiple_of(2) {
             self.database.fake.empty("portfolio_state");
         }
         self.write_totals("17").await;
     }
 
-    /// As it was: no positions, and totals of nothing.
+    /// Restores the initial portfolio: no positions, and totals of zero.
     pub async fn mend_portfolio(&self) {
         self.database.fake.empty("portfolio_state");
         self.write_totals("0").await;

@@ -1,4 +1,4 @@
-//! One simulated process: the real coordinator, the leader's work on it, and what watches both.
+//! One simulated process: the real coordinator, the leader's work, and its observer.
 
 use crate::broker::Trap;
 use crate::database::DatabaseClient;
@@ -8,7 +8,7 @@ use crate::redis::RedisClient;
 use crate::world::World;
 use contract::Opening;
 use contract::event::{Event, EventKind, Record};
-use contract::invariants::no_belief_is_revived;
+use contract::invariants::no_ended_leadership_is_revived;
 use coordinator::clock::Process;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings, Notice, NoticeKind};
 use domain::id::{InstanceId, Nonce};
@@ -21,33 +21,33 @@ use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// A clock since boot shows at most this when a process starts: a month, in seconds.
+/// Maximum of a boot clock when a process starts: a month, in seconds.
 const UPTIME_S_MAX: u64 = 30 * 86_400;
 
-/// A start of a process in its place.
+/// One start of a process in its place.
 pub struct Instance {
-    /// Under which id.
+    /// The id.
     pub id: InstanceId,
-    /// Of this start: every claim is made with it.
+    /// The nonce of this start: all its claims contain it.
     pub nonce: Nonce,
-    /// What can be stopped and killed.
+    /// The handle to pause and kill the process.
     pub process: Process,
-    /// The real one.
+    /// The real coordinator.
     pub coordinator: Coordinator,
-    /// A fault that waits for the next send.
+    /// A fault that is triggered by the next send.
     pub trap: Arc<Mutex<Option<Trap>>>,
     ledger: Ledger,
-    /// Answered a question that was asked then.
+    /// The time of the latest query that it answered.
     heard: Arc<Mutex<Instant>>,
-    /// Outside the process: its hints, and its observer.
+    /// Tasks outside the process: its hints, and its observer.
     carriers: Vec<JoinHandle<()>>,
 }
 
 impl Instance {
-    /// Starts one in `place`, the `start`th there.
+    /// Starts an instance in `place`, the `start`th there.
     ///
     /// # Panics
-    /// When the plan's LEADER_TTL is out of range, or there is no such place.
+    /// If the plan's LEADER_TTL is out of range, or there is no such place.
     pub fn start(world: &Arc<World>, place: usize, start: u64, id: InstanceId) -> Arc<Self> {
         let mut rng = world.rng(&[10, place as u64, start]);
         let boot = Time::from_nanos(rng.between(1, UPTIME_S_MAX * 1_000) * 1_000_000);
@@ -91,11 +91,8 @@ impl Instance {
             coordinator.clone(),
             world.plan.ttl(),
         )));
-        let settings = LedgerSettings {
-            limits: Limits::NONE,
-            handler_time_max: world.patience(),
-            ..LedgerSettings::default()
-        };
+        let settings =
+            LedgerSettings::default().with_limits(Limits::NONE).with_handler_time_max(world.patience());
         let ledger = Ledger::new(coordinator.clone(), stores, settings).expect("its own store");
         let trap = Arc::new(Mutex::new(None));
         let handler: Arc<dyn SignalHandler> = Arc::new(Handler {
@@ -111,7 +108,7 @@ impl Instance {
         Arc::new(Self { id, nonce, process, coordinator, trap, ledger, heard, carriers })
     }
 
-    /// Whether it leads actively, by its own clock.
+    /// True if it leads actively, by its own clock.
     pub fn acts(&self) -> bool {
         self.coordinator.leadership().borrow().is_active(self.process.now())
     }
@@ -123,37 +120,37 @@ impl Instance {
         self.carriers.iter().for_each(JoinHandle::abort);
     }
 
-    /// Why it ended by itself.
+    /// The reason why it ended without a request.
     pub async fn ended(&self) -> Result<(), Ended> {
         self.coordinator.ended().await
     }
 
-    /// A client's request to this instance; `None` when the process dies before it answers, or the store
-    /// does not. Waits as long as the process is stopped: it is for the client to give up.
+    /// A client's request to this instance. `None` if the process dies before it answers, or the store does not
+    /// answer. Waits while the process is paused: the client must set its own timeout.
     pub async fn submit(&self, signal: NewSignal, client: Actor) -> Option<Submit> {
         let (answer, answered) = oneshot::channel();
         let ledger = self.ledger.clone();
         tokio::spawn(self.process.gate(async move {
             let said = ledger.submit(&signal, &client).await;
-            // The client may have given up.
+            // The client may have timed out.
             let _ = answer.send(said.ok());
         }));
         answered.await.ok().flatten()
     }
 
-    /// What a service beside this instance reports; `None` when nobody knows whether it was recorded, or when this
-    /// instance does not lead.
+    /// A report of a service on this instance's host. `None` if it is unknown whether the report was recorded, or if
+    /// this instance does not lead.
     pub async fn report(&self, report: Report) -> Option<Recorded> {
         let (answer, answered) = oneshot::channel();
         let ledger = self.ledger.clone();
         tokio::spawn(self.process.gate(async move {
-            // Whoever asked may have gone away.
+            // The caller may have stopped waiting.
             let _ = answer.send(ledger.report(report, None).await.ok());
         }));
         answered.await.ok().flatten()
     }
 
-    /// The operator asks whether it is there.
+    /// The operator queries whether the process runs.
     pub fn ask(&self) {
         let (heard, asked) = (Arc::clone(&self.heard), Instant::now());
         tokio::spawn(self.process.gate(async move {
@@ -161,20 +158,20 @@ impl Instance {
         }));
     }
 
-    /// When the latest question was asked that it answered.
+    /// The time of the latest query that it answered.
     pub fn heard(&self) -> Instant {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A clock rate between `most_ppm` too slow and as much too fast.
+/// A clock rate between `-most_ppm` and `most_ppm`.
 pub fn drawn_rate(most_ppm: u32, draw: u64) -> i32 {
     let most = i64::from(most_ppm);
     let rate = i64::try_from(draw % (u64::from(most_ppm) * 2 + 1)).unwrap_or(most) - most;
     i32::try_from(rate).unwrap_or(0)
 }
 
-/// Judges beliefs at every change of this instance's, and at the end whether any was revived.
+/// Judges the leadership of this instance at every change, and at the end whether an ended one became valid again.
 async fn observe(judge: Arc<Judge>, name: String, coordinator: Coordinator, ttl: Duration) {
     let mut notices = coordinator.notices();
     let mut seen = coordinator.leadership();
@@ -184,12 +181,12 @@ async fn observe(judge: Arc<Judge>, name: String, coordinator: Coordinator, ttl:
             biased;
             notice = notices.recv() => match notice {
                 Ok(notice) => {
-                    judge.note((&record.name, format!("{:?}", notice.kind)), || told(&record.name, &notice));
+                    judge.note((&record.name, format!("{:?}", notice.kind)), || details(&record.name, &notice));
                     record.events.push(event(&notice));
                     judge_revival(&judge, &mut record, ttl);
                 }
                 Err(broadcast::error::RecvError::Lagged(lost)) => {
-                    judge.violation("the observer hears every notice", format!("{lost} lost"));
+                    judge.violation("the observer receives every notice", format!("{lost} lost"));
                 }
                 Err(broadcast::error::RecvError::Closed) => return,
             },
@@ -197,17 +194,17 @@ async fn observe(judge: Arc<Judge>, name: String, coordinator: Coordinator, ttl:
                 if changed.is_err() {
                     return;
                 }
-                judge.check_beliefs();
+                judge.check_leases();
             }
         }
     }
 }
 
-/// Judges the latest notice, and then forgets all but what the next one is to be judged by: of a leadership
-/// that goes on, its latest grant.
+/// Judges the latest notice, and then drops every notice except the one that the next is compared with: the latest
+/// grant of a leadership that continues.
 fn judge_revival(judge: &Judge, record: &mut Record, ttl: Duration) {
-    for violation in no_belief_is_revived(std::slice::from_ref(record), ttl) {
-        judge.violation(violation.invariant, violation.told);
+    for violation in no_ended_leadership_is_revived(std::slice::from_ref(record), ttl) {
+        judge.violation(violation.invariant, violation.details);
     }
     let grant = record.events.pop().filter(|latest| match latest.kind {
         EventKind::Lead | EventKind::Renew => true,
@@ -225,10 +222,11 @@ fn event(notice: &Notice) -> Event {
         NoticeKind::Lost => (EventKind::Lost, None),
         NoticeKind::Resign => (EventKind::Resign, None),
         NoticeKind::Resigned => (EventKind::Resigned, None),
+        kind => unreachable!("the checker does not know {kind:?}"),
     };
     Event { kind, t: notice.at.as_nanos(), epoch: notice.epoch.0, sent: sent.map(Time::as_nanos) }
 }
 
-fn told(name: &str, notice: &Notice) -> String {
+fn details(name: &str, notice: &Notice) -> String {
     format!("{name}: {:?}, epoch {}", notice.kind, notice.epoch)
 }

@@ -1,12 +1,12 @@
-//! Watches a run: what happened, what took effect, and which invariant did not hold.
+//! The judge of a run: it records events and effects, and reports every broken invariant.
 //!
-//! Beliefs are judged by the very values that services read ([`Leadership`]) on each process's own clock, at
-//! every change of any of them, at every claim that a database grants, and whenever a process is continued.
-//! Stopped processes are judged like the others: what they would believe if they ran now.
+//! The judge reads the same values as services ([`Leadership`]), on each process's own clock: at every change of any
+//! of them, at every claim that a database grants, and whenever a process resumes. It judges paused processes by the
+//! lease that they would hold if they ran now.
 
 use crate::fault::Kind;
 use crate::kill_switch::{KillSwitch, Pause, Turn};
-use crate::knowledge::Row;
+use crate::knowledge::Age;
 use crate::plan::Cluster;
 use crate::restores::{Copied, Found, Restores};
 use coordinator::Leadership;
@@ -24,83 +24,85 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 const KILL_SWITCH: &str = "no claim after an acknowledged pause";
-const ONE_BELIEVER: &str = "at most one believer";
-const NO_OTHER_BELIEVER: &str = "nobody believes when a claim is granted";
+const ONE_VALID_LEASE: &str = "at most one valid lease";
+const NO_OTHER_VALID_LEASE: &str = "no other valid lease when a claim is granted";
 const EPOCHS_GROW: &str = "epochs grow on a timeline";
-const NOTICED: &str = "a restored backup is noticed when the lease is written next";
+const NOTICED: &str = "a restored backup is noticed at the next write of the lease";
 const NO_EFFECT: &str = "no effect before a restored backup is noticed";
 
-/// Why an invariant may fail.
+/// Reason why an invariant may fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Excuse {
-    /// An asynchronous failover lost the very record.
+    /// An asynchronous failover lost the record concerned.
     Failover,
-    /// A restored backup lacks the very record, or brought back a lease that is open while its holder still believes.
+    /// A restored backup lacks the record concerned, or brought back a lease that is open while its holder's is still
+    /// valid.
     Restore,
-    /// The restored lease is as late as the latest that the next leader was shown, so no protocol could notice.
+    /// The restored lease is as late as the latest that the next leader had read, so no protocol could notice the
+    /// restore.
     Unnoticeable,
 }
 
 impl Excuse {
-    /// As the report has it.
+    /// The text in the report.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Failover => "an asynchronous failover lost its record",
             Self::Restore => "a restored backup lacks its record, or its lease is open",
-            Self::Unnoticeable => "the next leader had seen no later lease than the restored one",
+            Self::Unnoticeable => "the next leader had read no later lease than the restored one",
         }
     }
 }
 
-/// How often an invariant was excused, and why.
+/// Number of times that an invariant was excused, by reason.
 pub type Excused = BTreeMap<(Excuse, &'static str), u64>;
 
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which.
+    /// The invariant.
     pub invariant: &'static str,
-    /// When, milliseconds after the start.
+    /// The time, in milliseconds after the start.
     pub at_ms: u64,
-    /// Who and what.
-    pub told: String,
+    /// The details.
+    pub details: String,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {} ms: {}", self.invariant, self.at_ms, self.told)
+        write!(f, "{} at {} ms: {}", self.invariant, self.at_ms, self.details)
     }
 }
 
-/// Whether what happens is written down, beside being folded into the trace's hash.
+/// States whether the judge keeps the events as text, in addition to the hash of the trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Telling {
-    /// For a replay that somebody reads.
+pub enum Recording {
+    /// For a replay.
     Everything,
-    /// For the many runs that nobody reads.
+    /// For campaigns.
     Nothing,
 }
 
-/// A fault of the schedule, so that it is counted once, when it first takes effect.
+/// A fault of the schedule. It is counted once, when it first takes effect.
 #[derive(Debug)]
 pub struct Effect {
     kind: Kind,
     counted: AtomicBool,
 }
 
-/// Several faults hit the same thing; each counts by itself.
+/// If several faults hit the same target, each is counted.
 impl Effect {
-    /// Of a fault that has not taken effect yet.
+    /// A fault that has not taken effect yet.
     pub fn new(kind: Kind) -> Arc<Self> {
         Arc::new(Self { kind, counted: AtomicBool::new(false) })
     }
 }
 
-/// See the [module](self).
+/// The judge; see the [module](self).
 #[derive(Debug)]
 pub struct Judge {
     start: Instant,
-    telling: Telling,
+    recording: Recording,
     cluster: Cluster,
     ttl: Duration,
     state: Mutex<State>,
@@ -109,15 +111,15 @@ pub struct Judge {
 #[derive(Debug, Default)]
 struct State {
     hash: DefaultHasher,
-    story: Vec<String>,
+    events: Vec<String>,
     violations: Vec<Violation>,
     faults: BTreeMap<Kind, u64>,
-    believers: Vec<Believer>,
+    watched: Vec<Watched>,
     /// The highest epoch granted on each timeline.
     epochs: BTreeMap<Timeline, Epoch>,
-    /// The token granted or carried last, until it is released.
+    /// The token that was granted or carried last, until it is released.
     granted: Option<Token>,
-    /// The timeline that a promotion began last.
+    /// The timeline of the last promotion.
     promoted: Option<Timeline>,
     kill_switch: KillSwitch,
     restores: Restores,
@@ -126,41 +128,41 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Believer {
+struct Watched {
     name: String,
     nonce: Nonce,
     process: Process,
     seen: watch::Receiver<Leadership>,
 }
 
-/// What the judge knows of a database at one moment, for a standby that has only that.
+/// The judge's knowledge of a database at one moment, for a standby that has only the data of that moment.
 #[derive(Debug, Clone)]
 pub struct Known {
     granted: Option<Token>,
     paused: bool,
 }
 
-/// What is left when a run is over.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// What happened, if it was written down.
-    pub story: Vec<String>,
-    /// Equal for equal runs.
+    /// The events, if they were kept.
+    pub events: Vec<String>,
+    /// The hash of the trace: equal for equal runs.
     pub trace: u64,
-    /// What did not hold.
+    /// The broken invariants.
     pub violations: Vec<Violation>,
-    /// What was excused.
+    /// The excused ones.
     pub excused: Excused,
-    /// How many faults of each kind took effect.
+    /// Number of faults that took effect, by kind.
     pub faults: BTreeMap<Kind, u64>,
-    /// How many claims were granted.
+    /// Number of granted claims.
     pub elections: u64,
 }
 
 impl Judge {
-    /// Begins now.
-    pub fn new(telling: Telling, cluster: Cluster, ttl: Duration) -> Arc<Self> {
-        Arc::new(Self { start: Instant::now(), telling, cluster, ttl, state: Mutex::default() })
+    /// A judge whose run begins now.
+    pub fn new(recording: Recording, cluster: Cluster, ttl: Duration) -> Arc<Self> {
+        Arc::new(Self { start: Instant::now(), recording, cluster, ttl, state: Mutex::default() })
     }
 
     /// Milliseconds since the start.
@@ -168,17 +170,17 @@ impl Judge {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Takes down that something happened: `what` goes into the trace, its sentence into the story.
+    /// Records an event: `what` goes into the hash of the trace, the sentence into the text.
     pub fn note(&self, what: impl Hash, sentence: impl FnOnce() -> String) {
         let at_ms = self.elapsed_ms();
         let mut state = self.state();
         (at_ms, what).hash(&mut state.hash);
-        if self.telling == Telling::Everything {
-            state.story.push(format!("{at_ms:>8} ms  {}", sentence()));
+        if self.recording == Recording::Everything {
+            state.events.push(format!("{at_ms:>8} ms  {}", sentence()));
         }
     }
 
-    /// The fault has taken effect; counted the first time.
+    /// Records that the fault has taken effect; counted the first time.
     pub fn took_effect(&self, effect: &Effect) {
         if effect.counted.swap(true, Ordering::Relaxed) {
             return;
@@ -187,40 +189,40 @@ impl Judge {
         self.note(("effect", effect.kind), || format!("{} takes effect", effect.kind));
     }
 
-    /// `invariant` does not hold.
-    pub fn violation(&self, invariant: &'static str, told: String) {
+    /// Records that `invariant` does not hold.
+    pub fn violation(&self, invariant: &'static str, details: String) {
         let at_ms = self.elapsed_ms();
-        self.note(invariant, || format!("VIOLATION {invariant}: {told}"));
-        self.state().violations.push(Violation { invariant, at_ms, told });
+        self.note(invariant, || format!("VIOLATION {invariant}: {details}"));
+        self.state().violations.push(Violation { invariant, at_ms, details });
     }
 
-    /// A process has started; what it publishes is watched until its death.
+    /// A process has started; the judge watches its leadership until its death.
     pub fn watch(&self, name: &str, nonce: Nonce, process: &Process, seen: watch::Receiver<Leadership>) {
-        let believer = Believer { name: name.to_owned(), nonce, process: process.clone(), seen };
+        let watched = Watched { name: name.to_owned(), nonce, process: process.clone(), seen };
         let mut state = self.state();
-        state.believers.retain(|believer| !believer.process.is_dead());
-        state.believers.push(believer);
+        state.watched.retain(|watched| !watched.process.is_dead());
+        state.watched.push(watched);
     }
 
-    /// S1: at most one process believes.
-    pub fn check_beliefs(&self) {
+    /// S1: at most one process holds a valid lease.
+    pub fn check_leases(&self) {
         let names: Vec<String> =
-            self.state().believers.iter().filter(|one| one.believes()).map(|one| one.name.clone()).collect();
+            self.state().watched.iter().filter(|one| one.leads()).map(|one| one.name.clone()).collect();
         if names.len() > 1 {
-            self.overlap(ONE_BELIEVER, names.join(" and "));
+            self.overlap(ONE_VALID_LEASE, names.join(" and "));
         }
     }
 
-    fn overlap(&self, invariant: &'static str, told: String) {
+    fn overlap(&self, invariant: &'static str, details: String) {
         if self.state().restores.may_overlap(self.ttl) {
             self.excuse(invariant, Excuse::Restore);
         } else {
-            self.violation(invariant, told);
+            self.violation(invariant, details);
         }
     }
 
-    /// The database granted `token` to an instance that had seen no larger epoch than `knew`, and requested none: nobody
-    /// else may believe by now, and epochs grow, on a timeline (S3) and for every instance (M22).
+    /// The database granted `token` to an instance that had read no epoch above `knew` and requested none. No other
+    /// instance may hold a valid lease now, and epochs grow, on a timeline (S3) and for every instance (M22).
     pub fn granted(&self, token: Token, knew: Epoch) {
         let (others, before, restored) = {
             let mut state = self.state();
@@ -228,24 +230,24 @@ impl Judge {
             state.granted = Some(token);
             let highest = state.epochs.entry(token.timeline).or_insert(Epoch(0));
             let before = std::mem::replace(highest, token.epoch.max(*highest));
-            let others = state.believers.iter().filter(|one| one.believes() && !one.made(token.claim));
+            let others = state.watched.iter().filter(|one| one.leads() && !one.made(token.claim));
             (others.map(|one| one.name.clone()).collect::<Vec<String>>(), before, state.restores.any())
         };
         self.note(("granted", token), || format!("the database grants {token}"));
         if !others.is_empty() {
-            self.overlap(NO_OTHER_BELIEVER, others.join(" and "));
+            self.overlap(NO_OTHER_VALID_LEASE, others.join(" and "));
         }
         if token.epoch <= knew {
-            let told = format!("epoch {} of an instance that knows {knew}", token.epoch);
-            self.violation("a claim's epoch is above all that its instance knows", told);
+            let details = format!("epoch {} of an instance that knows {knew}", token.epoch);
+            self.violation("a claim's epoch exceeds every epoch that its instance knows", details);
         }
         if before >= token.epoch {
-            // Nobody is sure to know a term that a restore has taken back and in which only others took part.
+            // An instance need not know a term that a restore took back and in which only other instances took part.
             if restored && knew < before {
                 return self.excuse(EPOCHS_GROW, Excuse::Unnoticeable);
             }
-            let told = format!("epoch {} after {before} on timeline {}", token.epoch, token.timeline.0);
-            self.violation(EPOCHS_GROW, told);
+            let details = format!("epoch {} after {before} on timeline {}", token.epoch, token.timeline.0);
+            self.violation(EPOCHS_GROW, details);
         }
     }
 
@@ -254,44 +256,44 @@ impl Judge {
         self.state().granted
     }
 
-    /// The lease was written by an instance that had been shown `knew`: it must have noticed a restore since (M23).
-    pub fn lease_written(&self, knew: Row, forgot_ms: Option<i64>) {
+    /// An instance that had read `knew` wrote the lease: it must have noticed a restore since (M23).
+    pub fn lease_written(&self, knew: Age, forgot_ms: Option<i64>) {
         let found = self.state().restores.lease_written(knew, forgot_ms);
         self.judge_restore(NOTICED, found, knew);
     }
 
-    /// The lease was released as `row` by an instance to which the write of `acknowledged` was acknowledged.
-    pub fn lease_released(&self, acknowledged: Row, row: Row, forgot_ms: Option<i64>) {
-        let found = self.state().restores.lease_released(acknowledged, row, forgot_ms);
+    /// An instance released the lease as `age`; its last acknowledged write was `acknowledged`.
+    pub fn lease_released(&self, acknowledged: Age, age: Age, forgot_ms: Option<i64>) {
+        let found = self.state().restores.lease_released(acknowledged, age, forgot_ms);
         self.judge_restore(NOTICED, found, acknowledged);
     }
 
-    fn judge_restore(&self, invariant: &'static str, found: Found, (epoch, seq): Row) {
+    fn judge_restore(&self, invariant: &'static str, found: Found, (epoch, seq): Age) {
         match found {
             Found::Nothing => {}
             Found::Unknowable => self.excuse(invariant, Excuse::Unnoticeable),
             Found::Overlooked => {
-                let told = format!("by an instance that knows epoch {epoch} and seq {}", seq.0);
-                self.violation(invariant, told);
+                let details = format!("by an instance that knows epoch {epoch} and seq {}", seq.0);
+                self.violation(invariant, details);
             }
         }
     }
 
-    /// The database carried the row of `token` to `timeline`.
+    /// The database carried the lease of `token` to `timeline`.
     pub fn carried(&self, token: Token, timeline: Timeline) {
         self.state().granted = Some(Token { timeline, ..token });
     }
 
-    /// The database opened the row.
+    /// The database released the lease.
     pub fn released(&self) {
         self.state().granted = None;
     }
 
-    /// The database wrote an effect under `token`: only the latest may, while it is not released and the row is
-    /// on the present timeline (S2).
+    /// The database wrote an effect under `token`. Only the latest token may write, while it is not released and the
+    /// lease is on the present timeline (S2).
     ///
-    /// And nothing may be written under a lease that is older than the one that was `acknowledged` to the writer (M23).
-    pub fn effect(&self, what: &'static str, token: Token, acknowledged: Row) {
+    /// No effect may be written under a lease that is older than the write `acknowledged` to its sender (M23).
+    pub fn effect(&self, what: &'static str, token: Token, acknowledged: Age) {
         let (granted, promoted, found) = {
             let mut state = self.state();
             let found = state.restores.effect(acknowledged);
@@ -311,7 +313,7 @@ impl Judge {
         }
     }
 
-    /// The database has granted a claim of signals: only while no pause holds that was acknowledged.
+    /// The database has granted a claim of signals, which is allowed only without an acknowledged pause.
     pub fn claims_signals(&self, token: Token) {
         let pause = self.state().kill_switch.claims();
         match pause {
@@ -324,30 +326,30 @@ impl Judge {
         }
     }
 
-    /// The database has turned the kill switch.
+    /// The database has switched the kill switch.
     pub fn turned(&self, to: Switch) -> Turn {
         self.note(("kill switch", to), || format!("the kill switch: {to:?}"));
         self.state().kill_switch.turned(to)
     }
 
-    /// Whoever asked for that pause has its answer.
+    /// The client that requested this pause has its answer.
     pub fn pause_is_acknowledged(&self, pause: Turn) {
         self.note("pause acknowledged", || "the pause is acknowledged".to_owned());
         self.state().kill_switch.acknowledged(pause);
     }
 
-    /// `invariant` does not hold, and `why` excuses it.
+    /// Records that `invariant` does not hold and that `why` excuses it.
     pub fn excuse(&self, invariant: &'static str, why: Excuse) {
         *self.state().excused.entry((why, invariant)).or_default() += 1;
     }
 
-    /// What is known of the database as it is now.
+    /// The present knowledge of the database.
     pub fn known(&self) -> Known {
         let state = self.state();
         Known { granted: state.granted, paused: state.kill_switch.is_paused() }
     }
 
-    /// The database is now what it was when only that was known of it, on another timeline.
+    /// The database has returned to the state of `known`, on another timeline.
     pub fn failed_over(&self, known: &Known, timeline: Timeline) {
         let mut state = self.state();
         state.granted = known.granted;
@@ -355,7 +357,7 @@ impl Judge {
         state.kill_switch.failed_over(known.paused);
     }
 
-    /// The database is now what it was when a backup was taken and only that was known of it, on the same timeline.
+    /// The database has returned to a backup in the state of `known`, on the same timeline.
     pub fn restored(&self, known: &Known, lease: Copied) {
         let mut state = self.state();
         state.granted = known.granted;
@@ -368,11 +370,11 @@ impl Judge {
         self.state().restores.unnoticed().clone()
     }
 
-    /// The end.
+    /// The results at the end.
     pub fn findings(&self) -> Findings {
         let mut state = self.state();
         Findings {
-            story: std::mem::take(&mut state.story),
+            events: std::mem::take(&mut state.events),
             trace: state.hash.finish(),
             violations: state.violations.clone(),
             excused: state.excused.clone(),
@@ -386,8 +388,8 @@ impl Judge {
     }
 }
 
-impl Believer {
-    fn believes(&self) -> bool {
+impl Watched {
+    fn leads(&self) -> bool {
         let deadline = self.seen.borrow().deadline();
         !self.process.is_dead() && deadline.is_some_and(|deadline| self.process.now() < deadline)
     }

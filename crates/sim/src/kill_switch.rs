@@ -1,37 +1,37 @@
-//! What the judge knows of the kill switch: once a pause was acknowledged, no claim is granted until a resumption is
-//! carried out.
+//! The judge's record of the kill switch. Once a pause was acknowledged, no claim may be granted until a resumption
+//! is carried out.
 
 use domain::ports::Switch;
 
-/// See the [module](self).
+/// The record; see the [module](self).
 #[derive(Debug, Default)]
 pub struct KillSwitch {
     paused: bool,
-    /// How often it was turned off: a pause that was carried out before the latest time holds no more.
+    /// Number of times that it was turned off: a pause from before the latest one no longer applies.
     resumes: u64,
     acknowledged: Pause,
 }
 
-/// A pause that whoever asked for it knows of.
+/// State of the last acknowledged pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pause {
-    /// There is none, or it was taken back.
+    /// There is none, or it was ended.
     #[default]
     None,
-    /// It holds.
+    /// It applies.
     Holds,
-    /// A failover to a standby that had not heard of it has lost it.
+    /// A failover to a standby without it has lost it.
     Lost,
-    /// A backup was restored that lacks it.
+    /// A restored backup lacks it.
     Forgotten,
 }
 
-/// Which resumptions a pause comes after.
+/// The number of resumptions before a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Turn(u64);
 
 impl KillSwitch {
-    /// The database has turned it.
+    /// The database has switched it.
     pub fn turned(&mut self, to: Switch) -> Turn {
         self.paused = to == Switch::Pause;
         if to == Switch::Resume {
@@ -41,29 +41,29 @@ impl KillSwitch {
         Turn(self.resumes)
     }
 
-    /// Whoever asked for that pause has its answer.
+    /// The client that requested this pause has its answer.
     pub fn acknowledged(&mut self, pause: Turn) {
         if pause.0 == self.resumes {
             self.acknowledged = Pause::Holds;
         }
     }
 
-    /// A claim is granted: in spite of which pause.
+    /// The pause that applies when a claim is granted.
     pub fn claims(&self) -> Pause {
         self.acknowledged
     }
 
-    /// Whether it is on in the database.
+    /// True if it is on in the database.
     pub fn is_paused(&self) -> bool {
         self.paused
     }
 
-    /// A standby was promoted in which it is `paused`.
+    /// A standby was promoted; `paused` is its state there.
     pub fn failed_over(&mut self, paused: bool) {
         self.goes_back(paused, Pause::Lost);
     }
 
-    /// A backup was restored in which it is `paused`.
+    /// A backup was restored; `paused` is its state there.
     pub fn restored(&mut self, paused: bool) {
         self.goes_back(paused, Pause::Forgotten);
     }

@@ -1,62 +1,60 @@
-//! What the instance in one place was shown of the lease: the measure of what it must notice after a restore.
+//! The judge's record of the leases that instances in one place have read: what they must notice after a restore.
 //!
-//! This record is the judge's own. It does not read what the product keeps (`memory.rs`), so that a product that forgets
-//! too much is found.
+//! The record is independent of the product's own (`memory.rs`), so that it reveals a product that forgets too much.
 
 use domain::lease::{Epoch, Seq};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The lease, as far as its age is concerned: a smaller value is an older copy.
-pub type Row = (Epoch, Seq);
+/// Age of a lease: a smaller value is an older copy.
+pub type Age = (Epoch, Seq);
 
-/// Before the first claim.
-pub const UNCLAIMED: Row = (Epoch(0), Seq(0));
-/// What a process that is killed was shown in its last minute may be lost with it (docs/signals.md, "When the store has
-/// forgotten").
+/// The lease before the first claim.
+pub const UNCLAIMED: Age = (Epoch(0), Seq(0));
+/// A kill may lose the last minute of a process's reads (docs/signals.md, "When the store has forgotten").
 const LOST_BY_KILL: Duration = Duration::from_mins(1);
 
-/// See the [module](self).
+/// The record of one place; see the [module](self).
 #[derive(Debug)]
 pub struct Knowledge(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Rising in time and in row: what an answer showed, since the process in this place started.
-    shown: Vec<(Instant, Row)>,
-    /// Survives every process here.
-    kept: Row,
+    /// The reads since the process in this place started, rising in time and age.
+    shown: Vec<(Instant, Age)>,
+    /// The reads that survive every process here.
+    kept: Age,
     /// The largest epoch that was requested here. It is on disk before the request is sent (M22).
     asked: Epoch,
     /// The latest write that was acknowledged to the present process.
-    acknowledged: Row,
+    acknowledged: Age,
 }
 
 impl Knowledge {
-    /// Of a place where nothing ran yet.
+    /// The record of a place where no process has run yet.
     pub fn new() -> Self {
         let (shown, kept, acknowledged) = (Vec::new(), UNCLAIMED, UNCLAIMED);
         Self(Mutex::new(State { shown, kept, asked: Epoch(0), acknowledged }))
     }
 
-    /// An answer showed the lease as `row`.
-    pub fn shown(&self, row: Row) {
+    /// An answer contained the lease `age`.
+    pub fn shown(&self, age: Age) {
         let now = Instant::now();
         let mut state = self.state();
-        if row <= state.row() {
+        if age <= state.age() {
             return;
         }
         let old = state.shown.iter().filter(|(at, _)| *at + LOST_BY_KILL <= now).count();
         state.shown.drain(..old.saturating_sub(1));
-        state.shown.push((now, row));
+        state.shown.push((now, age));
     }
 
-    /// A claim or a renewal that wrote `row` was acknowledged.
-    pub fn acknowledged(&self, row: Row) {
-        self.shown(row);
+    /// A claim or a renewal that wrote `age` was acknowledged.
+    pub fn acknowledged(&self, age: Age) {
+        self.shown(age);
         let mut state = self.state();
-        state.acknowledged = row.max(state.acknowledged);
+        state.acknowledged = age.max(state.acknowledged);
     }
 
     /// A claim of this epoch is sent.
@@ -65,33 +63,33 @@ impl Knowledge {
         state.asked = epoch.max(state.asked);
     }
 
-    /// The latest row that the present process has been shown, or an earlier one here.
-    pub fn row(&self) -> Row {
-        self.state().row()
+    /// The latest lease that the present process has read, or an earlier one here.
+    pub fn age(&self) -> Age {
+        self.state().age()
     }
 
-    /// The latest write that was acknowledged to the present process: what its effects are compared with (M23).
-    pub fn last_acknowledged(&self) -> Row {
+    /// The latest write that was acknowledged to the present process. Its effects are compared with it (M23).
+    pub fn last_acknowledged(&self) -> Age {
         self.state().acknowledged
     }
 
-    /// The largest epoch that was shown or requested here: the next claim is above it (M22).
+    /// The largest epoch that was read or requested here: the next claim exceeds it (M22).
     pub fn epoch(&self) -> Epoch {
         let state = self.state();
-        state.row().0.max(state.asked)
+        state.age().0.max(state.asked)
     }
 
-    /// The process has ended in an orderly way: everything is on disk.
+    /// The process has stopped in an orderly way: all its reads are on disk.
     pub fn process_ended(&self) {
         let mut state = self.state();
-        state.kept = state.row();
+        state.kept = state.age();
     }
 
-    /// The process is gone, whether it had ended before or not.
+    /// The process is gone, after an orderly stop or without one.
     pub fn process_is_gone(&self) {
         let now = Instant::now();
         let mut state = self.state();
-        let durable = state.shown.iter().rfind(|(at, _)| *at + LOST_BY_KILL <= now).map(|(_, row)| *row);
+        let durable = state.shown.iter().rfind(|(at, _)| *at + LOST_BY_KILL <= now).map(|(_, age)| *age);
         state.kept = durable.unwrap_or(UNCLAIMED).max(state.kept);
         state.shown.clear();
         state.acknowledged = UNCLAIMED;
@@ -103,8 +101,8 @@ impl Knowledge {
 }
 
 impl State {
-    fn row(&self) -> Row {
-        self.shown.last().map_or(self.kept, |(_, row)| (*row).max(self.kept))
+    fn age(&self) -> Age {
+        self.shown.last().map_or(self.kept, |(_, age)| (*age).max(self.kept))
     }
 }
 

@@ -3,22 +3,22 @@
 use crate::database::{DatabaseClient, read, written};
 use crate::judge::Judge;
 use crate::kill_switch::Turn;
-use crate::knowledge::Row;
+use crate::knowledge::Age;
 use crate::line::Reply;
 use async_trait::async_trait;
 use domain::identity::Identity;
 use domain::lease::Token;
 use domain::ledger::{Actor, AuditEntry, Limits, NewSignal, Signal, SignalCounts, SignalId, Totals};
 use domain::ports::{
-    InFlight, LeaseStore, ListQuery, MemberStore, OperatorRequests, Recorded, Report, Resolution,
-    SignalClaim, SignalLedger, StateStore, StoreError, Submit, Swept, Switch, Switched,
+    InFlight, ListQuery, Recorded, Report, Resolution, SignalClaim, SignalLedger, StateStore, StoreError,
+    Submit, Swept, Switch, Switched,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Tells the judge that something was written under that token, unless it was fenced.
-fn unless_fenced<T>(what: &'static str, token: Token, knew: Row) -> impl Fn(&Judge, &Option<T>) -> Reply {
+/// Reports to the judge a write under that token, unless it was fenced.
+fn unless_fenced<T>(what: &'static str, token: Token, knew: Age) -> impl Fn(&Judge, &Option<T>) -> Reply {
     move |judge, answer| match answer {
         Some(_) => {
             judge.effect(what, token, knew);
@@ -36,7 +36,7 @@ impl SignalLedger for DatabaseClient {
 
     async fn submit(&self, signals: &[NewSignal], actor: &Actor) -> Result<Vec<Submit>, StoreError> {
         let (signals, actor) = (signals.to_vec(), actor.clone());
-        // Also a repetition waits until the standby has the first acceptance: the port promises it.
+        // A repetition too waits until the standby has the first acceptance: the port guarantees that.
         self.ask(move |store| async move { store.submit(&signals, &actor).await }, written).await
     }
 
@@ -47,7 +47,7 @@ impl SignalLedger for DatabaseClient {
         most: u16,
     ) -> Result<SignalClaim, StoreError> {
         let (token, knew) = (*token, self.acknowledged());
-        let told = move |judge: &Judge, answer: &SignalClaim| match answer {
+        let report = move |judge: &Judge, answer: &SignalClaim| match answer {
             SignalClaim::Claimed(signals) => {
                 judge.effect("a claim", token, knew);
                 judge.claims_signals(token);
@@ -60,7 +60,7 @@ impl SignalLedger for DatabaseClient {
                 Reply::Read
             }
         };
-        self.ask(move |store| async move { store.claim_signals(&token, limits, most).await }, told).await
+        self.ask(move |store| async move { store.claim_signals(&token, limits, most).await }, report).await
     }
 
     async fn record_by(
@@ -72,13 +72,13 @@ impl SignalLedger for DatabaseClient {
         let (token, reports, by) = (*token, reports.to_vec(), by.cloned());
         let ids: BTreeSet<&SignalId> = reports.iter().map(|report| &report.id).collect();
         if ids.len() < reports.len() {
-            // An adapter may panic.
-            self.judge().violation("a signal is in the reports once", format!("{reports:?}"));
-            return Err(StoreError::Unavailable("a signal is in the reports twice".to_owned()));
+            // An adapter may panic here.
+            self.judge().violation("a signal occurs once in the reports", format!("{reports:?}"));
+            return Err(StoreError::Unavailable("a signal occurs twice in the reports".to_owned()));
         }
-        let effect = unless_fenced("a settlement", token, self.acknowledged());
+        let effect = unless_fenced("an outcome", token, self.acknowledged());
         let about = reports.clone();
-        let told = move |judge: &Judge, answer: &Option<Vec<Recorded>>| {
+        let report = move |judge: &Judge, answer: &Option<Vec<Recorded>>| {
             for (Report { id, attempt, settlement, .. }, recorded) in
                 about.iter().zip(answer.iter().flatten())
             {
@@ -88,7 +88,8 @@ impl SignalLedger for DatabaseClient {
             }
             effect(judge, answer)
         };
-        self.ask(move |store| async move { store.record_by(&token, &reports, by.as_ref()).await }, told).await
+        self.ask(move |store| async move { store.record_by(&token, &reports, by.as_ref()).await }, report)
+            .await
     }
 
     async fn take_over(
@@ -105,36 +106,36 @@ impl SignalLedger for DatabaseClient {
             let in_flight = mine.as_deref().map_or(InFlight::All, InFlight::Only);
             store.take_over(&token, in_flight).await
         };
-        self.ask(work, unless_fenced("a taking over", token, self.acknowledged())).await
+        self.ask(work, unless_fenced("a takeover", token, self.acknowledged())).await
     }
 
     async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError> {
         let decision = decision.clone();
         let Resolution { id, attempt, settlement, .. } = decision.clone();
-        let told = move |judge: &Judge, recorded: &Recorded| {
+        let report = move |judge: &Judge, recorded: &Recorded| {
             judge.note(("decided", id.as_str(), attempt, settlement, recorded), || {
                 format!("decided that {id}, attempt {attempt}, is {settlement:?}: {recorded:?}")
             });
             Reply::Written
         };
-        self.ask(move |store| async move { store.resolve(&decision).await }, told).await
+        self.ask(move |store| async move { store.resolve(&decision).await }, report).await
     }
 
     async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {
         let (actor, reason) = (actor.clone(), reason.to_owned());
         let turn = Arc::new(Mutex::new(Turn::default()));
-        let told = {
+        let report = {
             let turn = Arc::clone(&turn);
             move |judge: &Judge, _: &Switched| {
                 *turn.lock().unwrap_or_else(PoisonError::into_inner) = judge.turned(to);
-                // Also what was so already is told only when the standby has it.
+                // A state that was reached earlier is returned only when the standby has it.
                 Reply::Written
             }
         };
         let work = move |store: Arc<contract::fake::FakeStateStore>| async move {
             store.switch(to, &actor, &reason).await
         };
-        let answer = self.ask(work, told).await?;
+        let answer = self.ask(work, report).await?;
         if to == Switch::Pause {
             let turn = *turn.lock().unwrap_or_else(PoisonError::into_inner);
             self.judge().pause_is_acknowledged(turn);
@@ -167,8 +168,8 @@ impl SignalLedger for DatabaseClient {
 
     async fn sweep(&self, token: &Token, keep: Duration) -> Result<Option<Swept>, StoreError> {
         let token = *token;
-        let told = unless_fenced("a sweep", token, self.acknowledged());
-        self.ask(move |store| async move { store.sweep(&token, keep).await }, told).await
+        let report = unless_fenced("a sweep", token, self.acknowledged());
+        self.ask(move |store| async move { store.sweep(&token, keep).await }, report).await
     }
 
     async fn submitted(&self) {

@@ -1,17 +1,18 @@
-//! Deterministic simulation: the real driver on virtual time, simulated stores, and faults by the million.
+//! Deterministic simulation: the real driver on virtual time, simulated stores, and many faults.
 //!
-//! A `plan::Plan` is drawn from a seed: a world (how many instances, LEADER_TTL, the kind of database) and a
-//! schedule of faults. `world::play` plays it on one thread in virtual time: several real coordinators, each
-//! in a `coordinator::clock::Process` that can be stopped and killed and has a clock of its own; the
-//! contract-tested fakes behind lines that lose, delay and refuse; a broker that never de-duplicates; an operator
-//! who decides what is in doubt. The `judge` watches. Equal plans give equal traces, so a seed and a commit
-//! reproduce a failure; `shrink` makes its schedule small.
+//! A `plan::Plan` is drawn from a seed: a world (number of instances, LEADER_TTL, kind of database) and a schedule of
+//! faults. `world::play` runs it on one thread in virtual time: several real coordinators, each in a
+//! `coordinator::clock::Process` that can be paused and killed and has its own clock; the fakes that pass the
+//! contract suites, behind lines that lose, delay and refuse requests; a broker that never removes duplicates; and an
+//! operator who resolves signals in doubt. The `judge` watches the run. Equal plans give equal traces, so a seed and
+//! a commit reproduce a failure; `shrink` makes its schedule small.
 //!
-//! What is real: the election, the driver, the beat, the handle, the ledger with its dispatcher. What is simulated:
-//! stores, network, clocks, processes, handler, broker, clients, people. What is not here: SQL and its locks (the
-//! contract suites), two primaries alive at once (a documented limit), a clock that the margin does not cover.
+//! Real parts: the election, the driver, the heartbeat, the handle, the ledger with its dispatcher. Simulated parts:
+//! stores, network, clocks, processes, handler, broker, clients, operators. Not covered: SQL and its locks (the
+//! contract suites test them), two primaries alive at once (a documented limit), and a clock beyond the margin (the
+//! model check covers it).
 //!
-//! Only with `--cfg simulated`, as `cargo xtask sim` builds it; its tests run by
+//! The crate compiles only with `--cfg simulated`, as `cargo xtask sim` builds it. Command for its tests:
 //! `RUSTFLAGS="--cfg simulated --cfg tokio_unstable" CARGO_TARGET_DIR=target/sim cargo test --release -p sim`.
 #![cfg(simulated)]
 

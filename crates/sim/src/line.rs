@@ -1,7 +1,6 @@
-//! The way between one instance and one store: how long requests and replies take, and what becomes of them.
+//! The line between one instance and one store: delays and losses of requests and replies.
 //!
-//! A request that has left is on its own: the store carries it out whether its asker still waits, has given
-//! up, is stopped or is dead.
+//! The store carries out a request that was sent, even if its sender has timed out, is paused or is dead.
 
 use crate::fault::Trouble;
 use crate::judge::{Effect, Judge};
@@ -14,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-/// One way of a request that nothing is wrong with takes less than this, in milliseconds.
+/// One way of a request without a fault takes less than this, in milliseconds.
 const USUAL_MS: u64 = 3;
 
 /// One instance's line to one store.
@@ -22,9 +21,9 @@ const USUAL_MS: u64 = 3;
 pub struct Line {
     state: Mutex<State>,
     judge: Arc<Judge>,
-    /// What `Slow` adds to either way at most.
+    /// Longest delay that `Slow` adds to each way.
     slow_ms: u64,
-    /// What `Late` adds to a request at most.
+    /// Longest delay that `Late` adds to a request.
     late_ms: u64,
 }
 
@@ -34,16 +33,16 @@ struct State {
     troubles: Vec<(Trouble, Instant, Arc<Effect>)>,
 }
 
-/// Whether a reply tells of something that was written.
+/// The kind of request that a reply answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
-    /// It was: a synchronous standby has to have it first.
+    /// A write: a synchronous standby must receive it first.
     Written,
-    /// Nothing was.
+    /// No write.
     Read,
 }
 
-/// What becomes of one request.
+/// The fate of one request.
 enum Fate {
     Refused,
     Lost,
@@ -51,23 +50,23 @@ enum Fate {
 }
 
 impl Line {
-    /// A line with its own randomness.
+    /// A line with its own random numbers.
     pub fn new(judge: Arc<Judge>, rng: Rng, slow_ms: u64, late: Duration) -> Self {
         let late_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
         Self { state: Mutex::new(State { rng, troubles: Vec::new() }), judge, slow_ms, late_ms }
     }
 
-    /// From now on, for `lasting`, the line has `trouble`.
+    /// From now on, for `lasting`, the line has the fault `trouble`.
     pub fn trouble(&self, trouble: Trouble, lasting: Duration, effect: Arc<Effect>) {
         self.state().troubles.push((trouble, Instant::now() + lasting, effect));
     }
 
-    /// Nothing is wrong any more. What is late stays late.
+    /// Ends all faults. Late requests stay late.
     pub fn heal(&self) {
         self.state().troubles.clear();
     }
 
-    /// How long a hint takes, or `None` when it is lost.
+    /// The delay of a hint, or `None` if it is lost.
     pub fn hint(&self) -> Option<Duration> {
         let mut state = self.state();
         if let Some(effect) = state.loses_hints() {
@@ -78,7 +77,7 @@ impl Line {
         Some(Duration::from_millis(state.rng.below(USUAL_MS)))
     }
 
-    /// Carries a request to `server`, has `work` done there, and carries its answer back.
+    /// Carries a request to `server`, executes `work` there, and carries its answer back.
     pub async fn carry<T, F>(
         &self,
         server: &Arc<Server>,
@@ -107,12 +106,12 @@ impl Line {
             pass(back).await;
             let broken = || Err(StoreError::Unknown("the connection broke (simulated)".to_owned()));
             let said = done.filter(|_| connection.is_alive()).unwrap_or_else(broken);
-            // The asker may have gone away.
+            // The sender may be gone.
             let _ = answer.send(said);
         });
         match answered.await {
             Ok(said) => said,
-            // The reply was lost, which nobody is told.
+            // The reply was lost; the sender is not notified.
             Err(_) => pending().await,
         }
     }
@@ -150,7 +149,7 @@ impl Line {
 }
 
 impl State {
-    /// The latest trouble with requests that has not ended.
+    /// The latest active fault of requests.
     fn present_trouble(&mut self) -> Option<(Trouble, Arc<Effect>)> {
         let now = Instant::now();
         self.troubles.retain(|(_, until, _)| now < *until);
@@ -167,7 +166,7 @@ impl State {
 }
 
 async fn pass(time: Duration) {
-    // Even no time at all would cost a turn of the timer's wheel.
+    // Even a delay of zero would cost a turn of the timer's wheel.
     if !time.is_zero() {
         sleep(time).await;
     }

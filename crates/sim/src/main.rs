@@ -1,4 +1,4 @@
-//! Deterministic simulation; run it by `cargo xtask sim`.
+//! Deterministic simulation; run it with `cargo xtask sim`.
 
 use std::process::ExitCode;
 
@@ -12,9 +12,9 @@ fn main() -> ExitCode {
     })
 }
 
-/// An ordinary build has real clocks, with which nothing can be simulated.
+/// An ordinary build has real clocks and cannot simulate.
 #[cfg(not(simulated))]
 fn main() -> ExitCode {
-    eprintln!("sim: run it by `cargo xtask sim`");
+    eprintln!("sim: run it with `cargo xtask sim`");
     ExitCode::from(2)
 }

@@ -1,28 +1,28 @@
-//! What the data directory in one place remembers of the lease row: it survives every process that runs there.
+//! The data directory of one place: the memory of the lease that survives every process there.
 
 use async_trait::async_trait;
 use coordinator::EpochMemory;
 use domain::election::Epochs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// See the [module](self).
+/// The memory; see the [module](self).
 #[derive(Debug)]
 pub struct Memory {
     kept: Mutex<Epochs>,
     keeps: Keeps,
 }
 
-/// Whether there is a data directory.
+/// Presence of a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeps {
-    /// There is.
+    /// There is one.
     Everything,
     /// There is none, or it is emptied at every start.
     Nothing,
 }
 
 impl Memory {
-    /// Of a place where nothing ran yet.
+    /// The memory of a place where no process has run yet.
     pub fn new(keeps: Keeps) -> Self {
         Self { kept: Mutex::new(Epochs::NONE), keeps }
     }

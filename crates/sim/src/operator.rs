@@ -1,5 +1,5 @@
-//! The operator: a person with a command line of his own, whose requests get lost like everybody's, so that he
-//! repeats them until they are answered.
+//! The operator, with a separate command line. Its requests may be lost like all others, so the operator repeats them
+//! until they are answered.
 
 use crate::desk::Verdict;
 use crate::judge::Effect;
@@ -11,18 +11,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// From the broker's word to the command that tells of it less than this passes.
+/// Longest time between the broker's answer and the command that reports it, in LEADER_TTL.
 const THINKING_TTLS: u64 = 2;
 
 impl World {
-    /// Asks everybody whether they are there, looks into what is in doubt, and decides; for ever.
+    /// Queries every process, checks signals in doubt and decides on them, forever.
     pub async fn operate(self: Arc<Self>) {
         let mut rng = self.rng(&[31]);
         loop {
             let asked = Instant::now();
             self.instances().iter().for_each(|instance| instance.ask());
             sleep(self.patience()).await;
-            // Whoever died has nothing to say any more; whoever was started meanwhile has sent nothing.
+            // A dead process has nothing to send; a process started since then has sent nothing.
             let heard = self.instances().iter().map(|instance| instance.heard()).min().unwrap_or(asked);
             for verdict in self.desk.round(heard, &self.broker).await {
                 let thinking = Duration::from_millis(rng.below(self.plan.ttl_ms * THINKING_TTLS));
@@ -36,18 +36,18 @@ impl World {
                 && self.broker.has(&signal.id).await == Ok(true)
             {
                 let (id, attempt) = (signal.id, signal.attempt);
-                self.tell(&Verdict { id, attempt, settlement: Outcome::Done }, attempt).await;
+                self.decide(&Verdict { id, attempt, settlement: Outcome::Done }, attempt).await;
             }
             self.step_down_whom_the_broker_refuses();
             if self.is_healed() {
                 // An earlier request to pause may have arrived only now.
-                self.answer(self.operator.switch(Switch::Resume, &person(), "all is well")).await;
+                self.answer(self.operator.switch(Switch::Resume, &operator(), "the market is normal")).await;
             }
         }
     }
 
-    /// After a restore a leader may have an epoch that a broker that fences has seen already under another claim, or a
-    /// smaller one, if it never saw the forgotten terms. The next leader has a larger one (docs/signals.md).
+    /// After a restore a leader may have an epoch that a fencing broker has already seen under another claim, or a
+    /// smaller one if it never read the forgotten terms. The next leader has a larger epoch (docs/signals.md).
     fn step_down_whom_the_broker_refuses(&self) {
         let Some(leader) = self.leader().and_then(|place| self.instance(place)) else { return };
         let token = self.judge.granted_last().filter(|token| token.claim.is_from(leader.nonce));
@@ -64,7 +64,7 @@ impl World {
         self.answer(self.operator.list(&query)).await.unwrap_or_default()
     }
 
-    /// Tells the ledger what was decided, until it answers.
+    /// Sends the decision to the ledger until the ledger answers.
     async fn resolve(self: Arc<Self>, verdict: Verdict, thinking: Duration) {
         let restores = self.desk.restores();
         sleep(thinking).await;
@@ -77,27 +77,27 @@ impl World {
                 | Caution::Hasty
                 | Caution::NoMemory => Some(verdict.attempt),
             };
-            let told = match attempt {
-                Some(attempt) => self.tell(&verdict, attempt).await,
+            let recorded = match attempt {
+                Some(attempt) => self.decide(&verdict, attempt).await,
                 None => None,
             };
-            match told {
-                // The ledger speaks of another attempt than was looked into, so that one is named next time.
+            match recorded {
+                // The ledger now has another attempt than the one checked, and this mistake names that one next time.
                 Some(Recorded::Refused) if self.plan.caution == Caution::LatestAttempt => {}
-                Some(Recorded::Recorded | Recorded::Refused) => return self.desk.is_told(&verdict),
+                Some(Recorded::Recorded | Recorded::Refused) => return self.desk.is_answered(&verdict),
                 None => {}
             }
             sleep(self.patience() / 2).await;
         }
     }
 
-    async fn tell(&self, verdict: &Verdict, attempt: u32) -> Option<Recorded> {
+    async fn decide(&self, verdict: &Verdict, attempt: u32) -> Option<Recorded> {
         let Verdict { id, settlement, .. } = verdict.clone();
         let reason = "looked into".to_owned();
-        let decision = Resolution { id, attempt, settlement, actor: person(), reason };
+        let decision = Resolution { id, attempt, settlement, actor: operator(), reason };
         let recorded = self.answer(self.operator.resolve(&decision)).await?;
         let id = &verdict.id;
-        self.judge.note(("told", id.as_str(), attempt, recorded), || {
+        self.judge.note(("decision answered", id.as_str(), attempt, recorded), || {
             format!("the decision on {id}, attempt {attempt}, is answered: {recorded:?}")
         });
         Some(recorded)
@@ -108,7 +108,7 @@ impl World {
         found.map(|signal| signal.attempt)
     }
 
-    /// Nothing is to be sent for a while.
+    /// Pauses sending for `length`.
     pub async fn pause_for(self: Arc<Self>, length: Duration, effect: Arc<Effect>) {
         self.turn(Switch::Pause).await;
         self.judge.took_effect(&effect);
@@ -116,19 +116,19 @@ impl World {
         self.turn(Switch::Resume).await;
     }
 
-    /// Turns the kill switch, and asks until it is answered.
+    /// Switches the kill switch, and repeats the request until it is answered.
     async fn turn(&self, to: Switch) {
-        while self.answer(self.operator.switch(to, &person(), "a look at the market")).await.is_none() {
+        while self.answer(self.operator.switch(to, &operator(), "unclear market")).await.is_none() {
             sleep(self.patience() / 2).await;
         }
     }
 
-    /// `None`: there was none in time.
+    /// The answer; `None` if there was none in time.
     async fn answer<T>(&self, request: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
         timeout(self.patience(), request).await.ok().and_then(Result::ok)
     }
 }
 
-fn person() -> Actor {
+fn operator() -> Actor {
     Actor { who: "operator".to_owned(), origin: "desk".to_owned() }
 }

@@ -1,26 +1,26 @@
-//! What a broker receives.
+//! An order for the broker.
 
 use domain::id::ClaimId;
 use domain::lease::{Epoch, Token};
 use domain::ledger::{Label, Signal, SignalId};
 
-/// One attempt of a signal, on its way to the broker or asked about there.
+/// One attempt of a signal, sent to the broker or looked up there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// Which signal.
+    /// The signal.
     pub id: SignalId,
-    /// What it is about.
+    /// The instrument.
     pub instrument: Label,
-    /// Which claim of it.
+    /// The attempt.
     pub attempt: u32,
-    /// Under which epoch it is sent, or asked about.
+    /// The epoch of the leader that sends it or looks it up.
     pub epoch: Epoch,
-    /// And under which claim.
+    /// The claim of that leader.
     pub claim: ClaimId,
 }
 
 impl Order {
-    /// The signal's latest attempt.
+    /// The order for the signal's latest attempt.
     pub fn of(signal: &Signal, token: &Token) -> Self {
         let (id, instrument) = (signal.id.clone(), signal.instruction.instrument.clone());
         Self { id, instrument, attempt: signal.attempt, epoch: token.epoch, claim: token.claim }

@@ -1,4 +1,4 @@
-//! What a run comes to.
+//! The result of a run.
 
 use crate::broker::Accepted;
 use crate::database::Lost;
@@ -11,39 +11,39 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const DUPLICATE: &str = "each signal once at the broker";
 const LOSS: &str = "no acknowledged signal is lost";
-const UNSETTLED: &str = "every acknowledged signal is settled";
+const WITHOUT_RESULT: &str = "every acknowledged signal has a result";
 const OVERLAP: &str = "one signal of an instrument at the broker at a time";
-const ORDER: &str = "signals of an instrument arrive at the broker in their order";
+const ORDER: &str = "signals of an instrument arrive at the broker in order of arrival";
 
-/// See the [module](self).
+/// The result; see the [module](self).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Equal for equal plans.
+    /// The hash of the trace: equal for equal plans.
     pub trace: u64,
-    /// What happened, if it was to be told.
-    pub story: Vec<String>,
-    /// What did not hold.
+    /// The events as text, if they were kept.
+    pub events: Vec<String>,
+    /// The broken invariants.
     pub violations: Vec<Violation>,
-    /// How many faults of each kind took effect.
+    /// Number of faults that took effect, by kind.
     pub faults: BTreeMap<Kind, u64>,
-    /// Virtual time.
+    /// Virtual time, in milliseconds.
     pub simulated_ms: u64,
-    /// Claims that were granted.
+    /// Number of granted claims.
     pub elections: u64,
     /// Signals whose submission was acknowledged.
     pub signals: u64,
-    /// Signals that the broker accepted more than once, and nothing excuses that.
+    /// Signals that the broker accepted more than once without an excuse.
     pub duplicates: u64,
     /// Acknowledged signals that the broker never accepted.
     pub losses: u64,
     /// Acknowledged signals that are not done in the ledger.
-    pub unsettled: u64,
-    /// How often an invariant did not hold, and something excuses it.
+    pub without_result: u64,
+    /// Number of times that an invariant did not hold with an excuse.
     pub excused: Excused,
 }
 
 impl Outcome {
-    /// Judges what became of every signal.
+    /// Judges the outcome of every signal.
     pub fn of(world: &World) -> Self {
         let acknowledged = world.acknowledged().clone();
         let mut outcome = Self { signals: acknowledged.len() as u64, ..Self::default() };
@@ -57,12 +57,12 @@ impl Outcome {
         let excuses = Excuses { world, unnoticed: world.judge.unnoticed_restores() };
         for id in accepted.keys().chain(&acknowledged).collect::<BTreeSet<_>>() {
             let times = accepted.get(id).map_or(0, |accepted| accepted.times);
-            let unsettled = acknowledged.contains(id) && !done.contains(id);
-            // Each with what excuses it.
+            let without_result = acknowledged.contains(id) && !done.contains(id);
+            // Each with its excuse.
             let wrongs = [
                 (times > 1, DUPLICATE, excuses.duplicate(id), &mut outcome.duplicates),
                 (times == 0, LOSS, excuses.submission(id), &mut outcome.losses),
-                (unsettled, UNSETTLED, excuses.submission(id), &mut outcome.unsettled),
+                (without_result, WITHOUT_RESULT, excuses.submission(id), &mut outcome.without_result),
             ];
             for (wrong, invariant, excuse, count) in wrongs {
                 if let Some(why) = excuse.filter(|_| wrong) {
@@ -78,12 +78,12 @@ impl Outcome {
         }
         judge_order(world, &excuses);
         outcome.simulated_ms = world.judge.elapsed_ms();
-        let Findings { story, trace, violations, excused, faults, elections } = world.judge.findings();
-        Self { trace, story, violations, faults, elections, excused, ..outcome }
+        let Findings { events, trace, violations, excused, faults, elections } = world.judge.findings();
+        Self { trace, events, violations, faults, elections, excused, ..outcome }
     }
 }
 
-/// What excuses what became of one signal.
+/// The possible excuses for one signal.
 struct Excuses<'a> {
     world: &'a World,
     /// Restores that no protocol could notice.
@@ -91,7 +91,7 @@ struct Excuses<'a> {
 }
 
 impl Excuses<'_> {
-    /// What a failover has lost of that signal, where failovers may lose anything.
+    /// The loss of that signal in failovers, if the cluster may lose data.
     fn lost_by_failover(&self, id: &SignalId) -> Option<Lost> {
         self.world.database.lost(id).filter(|_| self.world.plan.cluster == Cluster::Asynchronous)
     }
@@ -100,7 +100,7 @@ impl Excuses<'_> {
         self.world.database.lost_by_restores(id, |_| true)
     }
 
-    /// The ledger has forgotten the signal itself.
+    /// The store has forgotten the signal itself.
     fn submission(&self, id: &SignalId) -> Option<Excuse> {
         let forgotten = Some(Lost::Submission);
         if self.lost_by_failover(id) == forgotten {
@@ -109,14 +109,15 @@ impl Excuses<'_> {
         (self.lost_by_restore(id) == forgotten).then_some(Excuse::Restore)
     }
 
-    /// What may have been executed before the store forgot it is looked up first. No protocol can know a signal again
-    /// whose submission was lost, and that is submitted once more with a timestamp after the loss, by a database's clock
-    /// that was set back. And none can look up what it cannot know to be forgotten.
+    /// A signal that may have been executed before the store forgot it is looked up first. There are two excuses: no
+    /// protocol can recognise a signal whose submission was lost and that is submitted again with a timestamp after
+    /// the loss, by a database's clock that was set back; and none can look up a signal without knowing that it was
+    /// forgotten.
     fn duplicate(&self, id: &SignalId) -> Option<Excuse> {
         self.submission(id).filter(|_| self.clock_was_set()).or_else(|| self.unnoticed(id))
     }
 
-    /// A forgotten submission comes later than what arrived after it.
+    /// A forgotten submission is accepted again after later arrivals.
     fn order(&self, id: &SignalId) -> Option<Excuse> {
         let by_failover = self.lost_by_failover(id).map(|_| Excuse::Failover);
         by_failover.or_else(|| self.submission(id)).or_else(|| self.unnoticed(id))
@@ -132,20 +133,20 @@ impl Excuses<'_> {
     }
 }
 
-/// Judges the order in which the broker got signals of one instrument: one after the other, as they arrived.
+/// Judges the order in which the broker received signals of one instrument: one after the other, in order of arrival.
 fn judge_order(world: &World, excuses: &Excuses<'_>) {
-    let judge = |invariant, first: &SignalId, second: &SignalId, told| match excuses
+    let judge = |invariant, first: &SignalId, second: &SignalId, details| match excuses
         .order(first)
         .or_else(|| excuses.order(second))
     {
         Some(why) => world.judge.excuse(invariant, why),
-        None => world.judge.violation(invariant, told),
+        None => world.judge.violation(invariant, details),
     };
     for (first, second) in world.broker.overlaps() {
         judge(OVERLAP, &first, &second, format!("{second} was sent while {first} was under way"));
     }
     let accepted = world.broker.accepted();
-    // Of each instrument, among those that arrived before, the one that the broker accepted last.
+    // For each instrument, the earlier arrival that the broker accepted last.
     let mut latest: BTreeMap<Label, (SignalId, u64)> = BTreeMap::new();
     for signal in world.database.signals() {
         let Some(Accepted { first: place, .. }) = accepted.get(&signal.id).copied() else { continue };

@@ -1,135 +1,135 @@
-//! What a run is made of: a world and a schedule of faults, both drawn from one seed; read and written as text.
+//! The plan of a run: a world and a schedule of faults, both drawn from one seed, with a text form.
 
 use crate::fault::{Fault, Kind, Store, Target, Victim};
 use crate::rng::Rng;
 use std::time::Duration;
 
-/// One in so many gaps between faults is a long one, so that work gets done in between.
+/// One gap between faults in this number is a long one, so that work completes in it.
 const QUIET_ONCE_IN: u64 = 12;
-/// One in so many schedules has a restored backup: rare, because everything after the backup is then forgotten.
+/// One schedule in this number restores a backup; only one, because the data after the backup is then forgotten.
 const RESTORE_ONCE_IN: u64 = 2;
-/// A backup is older than this, in LEADER_TTL, ...
+/// Maximum age of a recent backup, in LEADER_TTL.
 const BACKUP_TTLS_SHORT: u64 = 2;
-/// ... or up to this old.
+/// Maximum age of an old backup, in LEADER_TTL.
 const BACKUP_TTLS_LONG: u64 = 60;
-/// The kernel slews a clock by at most this, and the election's margin is made for it.
+/// Maximum rate error of a clock that the kernel corrects; the margin of the election covers it.
 const CLOCK_PPM: u32 = 500;
-/// One in so many brokers tells results later.
+/// One broker in this number reports results later.
 const RESULTS_LATER_ONCE_IN: u64 = 4;
-/// One in so many LEADER_TTL is a long one.
+/// One LEADER_TTL in this number is a long one.
 const LONG_TTL_ONCE_IN: u64 = 10;
-/// Before the first fault everybody starts and somebody is elected.
+/// Time before the first fault, in LEADER_TTL: every instance starts and one is elected.
 pub const QUIET_START_TTLS: u32 = 3;
-/// One of so many faults is followed by a signal, so that some are always under way.
+/// One signal is submitted for this number of faults, so that some are always in progress.
 const FAULTS_PER_SIGNAL: usize = 2;
-/// Signals are about so many instruments at most: few, so that several of each wait for their turn.
+/// Maximum number of instruments: few, so that several signals of each wait for their turn.
 const INSTRUMENTS_MAX: u64 = 3;
-/// One in so many faults of the ways to the database hits the operator's alone.
+/// One fault of the lines to the database in this number hits only the operator's line.
 const OPERATOR_ONCE_IN: u64 = 8;
-/// A request to the ledger that takes longer is not waited for (`ANSWER_TIME_MAX` of the library).
+/// Timeout of a request to the ledger (`ANSWER_TIME_MAX` of the library).
 pub const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How the database's standby is fed.
+/// Replication to the database's standby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cluster {
-    /// A write is acknowledged when the standby has it: a promotion loses what was not acknowledged.
+    /// A write is acknowledged when the standby has it: a promotion loses only unacknowledged writes.
     Synchronous,
     /// A write is acknowledged at once: a promotion may lose it, which is the documented limit.
     Asynchronous,
 }
 
-/// What the broker does with orders of former leaders.
+/// The broker's treatment of orders of former leaders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Receiver {
-    /// Accepts whatever arrives.
+    /// Accepts every order.
     Plain,
-    /// Refuses epochs smaller than the largest that it has seen, and attempts of which it has said that it does
-    /// not have them: a lookup may answer at once that a signal was not executed.
+    /// Refuses epochs below the largest one seen, and attempts that it reported as not received: a lookup may answer
+    /// at once that a signal was not executed.
     Fencing,
 }
 
-/// When the broker says what became of an order that it has accepted.
+/// The time when the broker reports the result of an accepted order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Results {
-    /// With the acceptance: a signal is done then.
+    /// With the acceptance: the signal is then done.
     AtOnce,
-    /// To a service beside the leader, which reports it: a signal is sent, and done later.
+    /// To a service on the leader's host, which reports it: the signal is sent, and done later.
     Later,
 }
 
-/// What the handler and the person at the desk do with what they cannot know, and how instances are deployed. All but the first are mistakes that
-/// whoever judges must find out.
+/// The behaviour of the handler and the operator when they cannot know an outcome, and the deployment of instances.
+/// All but the first are mistakes that the judge must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Caution {
-    /// What is not certain is not said.
+    /// They report only what is certain.
     Careful,
-    /// A handler that says of what the broker does not have (yet) that it was not executed.
+    /// The handler reports a signal that the broker does not have (yet) as not executed.
     Blind,
-    /// A handler that takes a broker's silence for a no.
+    /// The handler treats a missing answer of the broker as "not executed".
     SilenceIsNo,
-    /// A person who asks the broker once, and does not wait for what may be on its way.
+    /// The operator queries the broker once, and does not wait for orders in flight.
     Hasty,
-    /// A person whose decision names whatever attempt is the latest when it is told, not the one looked into.
+    /// The operator's decision names the latest attempt instead of the one checked.
     LatestAttempt,
-    /// Instances without a data directory: a restart forgets how far the lease had come.
+    /// Instances have no data directory: a restart loses the memory of the lease.
     NoMemory,
 }
 
 /// A signal that a client submits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Submission {
-    /// When, milliseconds after the start.
+    /// The time of the submission, in milliseconds after the start.
     pub at_ms: u64,
-    /// About which instrument.
+    /// The number of the instrument.
     pub instrument: u64,
 }
 
-/// Everything that decides how a run goes.
+/// The complete input of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Latencies, clocks and nonces come from it.
+    /// The seed of latencies, clocks and nonces.
     pub seed: u64,
-    /// How many coordinators.
+    /// Number of coordinators.
     pub instances: usize,
     /// LEADER_TTL.
     pub ttl_ms: u64,
-    /// By how much a clock's rate may be wrong.
+    /// Maximum error of a clock's rate.
     pub clock_ppm: u32,
-    /// The longest that an order is on its way to the broker, which the operator knows.
+    /// Longest flight of an order to the broker, which the operator knows.
     pub flight_ms: u64,
     /// The kind of database.
     pub cluster: Cluster,
-    /// Whether there is a Redis.
+    /// Presence of a Redis.
     pub redis: Redis,
-    /// The kind of broker.
+    /// The broker's treatment of former leaders.
     pub receiver: Receiver,
-    /// Another thing about it.
+    /// The time when the broker reports results.
     pub results: Results,
-    /// The handler and the person at the desk.
+    /// The behaviour of the handler and the operator.
     pub caution: Caution,
-    /// What is submitted.
+    /// The submissions.
     pub signals: Vec<Submission>,
-    /// What goes wrong, in order of time.
+    /// The faults, in order of time.
     pub faults: Vec<Fault>,
 }
 
-/// Whether a leader store takes part.
+/// Use of a leader store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Redis {
-    /// It does.
+    /// With a leader store.
     Present,
     /// The database alone.
     Absent,
 }
 
-/// What the command line may set.
+/// The settings of the command line.
 #[derive(Debug, Clone, Copy)]
 pub struct Wishes {
-    /// How many faults a schedule has.
+    /// Number of faults in a schedule.
     pub faults: usize,
-    /// How many coordinators; drawn when not given.
+    /// Number of coordinators; drawn if not given.
     pub instances: Option<usize>,
-    /// The handler and the person at the desk.
+    /// The behaviour of the handler and the operator.
     pub caution: Caution,
 }
 
@@ -138,15 +138,16 @@ impl Plan {
     pub fn draw(seed: u64, wishes: &Wishes) -> Self {
         let mut rng = Rng::new(seed, &[1]);
         let drawn = rng.pick(&[2, 3, 3, 3, 4, 5]);
-        // Mostly short: less simulated time passes between faults. Now and then long, since the waits that
-        // do not grow with LEADER_TTL then have another proportion to it.
+        // Mostly short, so that less simulated time passes between faults. Sometimes long, because waits that do not
+        // grow with LEADER_TTL then have another proportion to it.
         let ttl_ms = match rng.below(LONG_TTL_ONCE_IN) {
             0 => rng.pick(&[10_000, 60_000]),
             _ => rng.pick(&[1_000, 1_000, 1_200, 1_500, 1_500, 2_000, 2_000, 3_000, 5_000]),
         };
         let cluster = rng.pick(&[Cluster::Synchronous, Cluster::Asynchronous]);
         let redis = if rng.once_in(8) { Redis::Absent } else { Redis::Present };
-        // Epochs go back when a failover loses elections, and then nobody can say when such a broker accepts again.
+        // Epochs go back when a failover loses elections, and then it is undefined when such a broker accepts orders
+        // again.
         let fences = cluster == Cluster::Synchronous && rng.once_in(2);
         let instances = wishes.instances.unwrap_or(drawn);
         let mut plan = Self {
@@ -177,12 +178,12 @@ impl Plan {
         self.ttl_ms / 3
     }
 
-    /// The longest that an order is on its way to the broker.
+    /// The longest flight of an order to the broker.
     pub fn flight_max(&self) -> Duration {
         Duration::from_millis(self.flight_ms)
     }
 
-    /// The longest that a request to a store is on its way: longer than anybody waits for its answer.
+    /// The longest flight of a request to a store: longer than the timeout of its sender.
     pub fn late_max(&self) -> Duration {
         self.ttl() * 3 + LEDGER_PATIENCE
     }
@@ -207,7 +208,7 @@ impl Plan {
         self.schedule_restore();
     }
 
-    /// A restore is drawn apart from the other faults, so that most of a schedule is judged without its excuses.
+    /// Draws the restore separately from the other faults, so that most of a schedule is judged without its excuses.
     fn schedule_restore(&mut self) {
         let mut rng = Rng::new(self.seed, &[3]);
         if self.faults.is_empty() || !rng.once_in(RESTORE_ONCE_IN) {
@@ -217,7 +218,7 @@ impl Plan {
         let kind = rng.pick(&[Kind::DbRestore, Kind::DbRestoreStopped]);
         let (at_ms, draw) = (self.faults[at].at_ms, rng.draw() % 1_000_000);
         let for_ms = self.length_ms(kind, &mut rng);
-        // A backup of an earlier timeline is not restored, so no standby is promoted in between.
+        // A backup of an earlier timeline is not restored, so no standby is promoted between backup and restore.
         self.faults.retain(|fault| {
             let promotes = matches!(fault.kind, Kind::DbFailoverLoss | Kind::DbFailoverKeep);
             let over = fault.at_ms + if fault.kind == Kind::DbFailoverLoss { fault.for_ms } else { 0 };
@@ -227,12 +228,12 @@ impl Plan {
         self.faults.insert(at, Fault { at_ms, kind, victim: Victim::All, for_ms, draw });
     }
 
-    /// Whether it may be drawn as one of many.
+    /// True if it may be drawn as one of many.
     fn is_possible(&self, kind: Kind) -> bool {
         match kind.target() {
             Target::Redis | Target::Line(Store::Redis, _) => self.redis == Redis::Present,
             Target::Database => match kind {
-                // Nobody waits for an asynchronous standby.
+                // An asynchronous standby cannot delay acknowledgements.
                 Kind::DbStall => self.cluster == Cluster::Synchronous,
                 Kind::DbRestore | Kind::DbRestoreStopped => false,
                 _ => true,

@@ -1,4 +1,4 @@
-//! The leader store of a run: the contract-tested fake, behind a server that restarts.
+//! The leader store of a run: the fake that passes the contract suites, behind a server that restarts.
 
 use crate::line::{Line, Reply};
 use crate::server::Server;
@@ -11,12 +11,12 @@ use domain::ports::{Acquire, LeaderStore, StoreError, Ticket, TicketRenewal};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Everything of one run.
+/// The leader store of one run.
 #[derive(Debug)]
 pub struct Redis {
-    /// What is stored.
+    /// The stored data.
     pub fake: FakeTickets,
-    /// Who answers.
+    /// The server that answers.
     pub server: Arc<Server>,
 }
 
@@ -43,7 +43,7 @@ impl RedisClient {
         Arc::new(Self { store: redis.fake.process(opening), redis, line, changed: Notify::new() })
     }
 
-    /// Carries hints for as long as it is polled.
+    /// Carries hints while it is polled.
     pub async fn carry_hints(self: Arc<Self>) {
         loop {
             self.store.changed().await;
@@ -63,7 +63,7 @@ impl RedisClient {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let store = Arc::clone(&self.store);
-        // Redis acknowledges at once; its replicas follow when they do.
+        // Redis acknowledges at once; its replicas follow later.
         self.line.carry(&self.redis.server, async move { work(store).await }, |_| Reply::Read).await
     }
 }

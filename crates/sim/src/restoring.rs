@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How many LEADER_TTL an orderly stop may take before the instance is killed.
+/// Longest time for an orderly stop, in LEADER_TTL; then the instance is killed.
 const STOP_TTLS: u32 = 3;
-/// One of so many stops of all instances is a SIGKILL.
+/// One stop of all instances in this number is a SIGKILL.
 const KILLED_ONCE_IN: u64 = 3;
 
 impl World {
-    /// Takes a backup now and restores it when the fault's time is over. Nothing happens if a standby was promoted in
+    /// Takes a backup now and restores it at the end of the fault's time. No effect if a standby was promoted in
     /// between, because a backup of an earlier timeline does not start as a primary of the present one.
     pub async fn restore_later(self: Arc<Self>, fault: Fault, effect: Arc<Effect>) {
         let Some(lease) = self.operator.stored_lease().await else { return };
@@ -26,7 +26,8 @@ impl World {
         }
         let down = Duration::from_millis(fault.draw % self.plan.heartbeat_ms());
         if self.database.restore(&backup, down).is_some() {
-            // Whoever restores looks into every doubt anew: what was found out is about attempts that are forgotten.
+            // After a restore the operator checks every signal in doubt anew: earlier findings are about forgotten
+            // attempts.
             self.desk.start_anew();
             self.judge.took_effect(&effect);
         }

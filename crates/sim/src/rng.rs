@@ -1,12 +1,12 @@
-//! Randomness that a seed repeats (splitmix64).
+//! Random numbers that a seed repeats (splitmix64).
 
-/// A stream of numbers that depends on its seed alone.
+/// A stream of numbers that depends only on its seed.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// The stream of `purpose` under `seed`. Every purpose has a stream of its own, so that leaving out a
-    /// fault moves as little of the rest as possible: schedules shrink better.
+    /// The stream of `purpose` under `seed`. Every purpose has a separate stream, so that removing a fault changes
+    /// few other draws: schedules shrink better.
     pub fn new(seed: u64, purpose: &[u64]) -> Self {
         let mut rng = Self(seed);
         for part in purpose {
@@ -23,17 +23,17 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// Below `limit`, which is above zero.
+    /// A number below `limit`, which is above zero.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.draw() % limit
     }
 
-    /// Both ends included.
+    /// A number between both ends, included.
     pub fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.below(most - least + 1)
     }
 
-    /// Whether something that happens once in `times` happens now.
+    /// True once in `times` calls on average.
     pub fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
@@ -41,7 +41,7 @@ impl Rng {
     /// One of `choices`.
     ///
     /// # Panics
-    /// When there is none.
+    /// If there are none.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         let at = self.below(choices.len() as u64);
         choices[usize::try_from(at).expect("below the length of a slice")]

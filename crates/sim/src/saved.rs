@@ -1,4 +1,4 @@
-//! A plan as a text file: what a failing seed leaves behind, and what `--replay` reads.
+//! The text form of a plan: a failing seed is saved with it, and `--replay` reads it.
 
 use crate::fault::Fault;
 use crate::plan::{Caution, Cluster, Plan, Receiver, Redis, Results, Submission};
@@ -31,8 +31,8 @@ impl fmt::Display for Plan {
         writeln!(f, "broker {}", name(&RECEIVERS, &self.receiver))?;
         writeln!(f, "results {}", name(&RESULTS, &self.results))?;
         writeln!(f, "caution {}", name(&CAUTIONS, &self.caution))?;
-        let told = |signal: &Submission| format!("signal {} of {}", signal.at_ms, signal.instrument);
-        self.signals.iter().try_for_each(|signal| writeln!(f, "{}", told(signal)))?;
+        let submission = |signal: &Submission| format!("signal {} of {}", signal.at_ms, signal.instrument);
+        self.signals.iter().try_for_each(|signal| writeln!(f, "{}", submission(signal)))?;
         self.faults.iter().try_for_each(|fault| writeln!(f, "{fault}"))
     }
 }
@@ -45,8 +45,7 @@ impl FromStr for Caution {
     }
 }
 
-/// Lines that begin with `#` are remarks. Plans of before brokers differed, and of before there were instruments, say
-/// nothing about them.
+/// Lines that begin with `#` are comments. Older plans lack the settings for brokers and instruments.
 impl FromStr for Plan {
     type Err = String;
 

@@ -1,4 +1,4 @@
-//! A store's server as its clients meet it: there or not, and the same as before or not.
+//! The server of a store: it may be down, and a restart breaks its connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ pub struct Server(watch::Sender<State>);
 
 #[derive(Debug, Clone, Copy)]
 struct State {
-    /// Counts restarts and failovers: a connection of an earlier one is broken.
+    /// Number of restarts and failovers: a connection of an earlier one is broken.
     incarnation: u64,
-    /// Refuses connections until then.
+    /// The server refuses connections until this time.
     down_until: Instant,
-    /// For so many reasons nothing that is written is acknowledged.
+    /// Number of active stalls; during a stall no write is acknowledged.
     stalls: u32,
 }
 
@@ -27,7 +27,7 @@ pub struct Connection {
 }
 
 impl Server {
-    /// One that is up.
+    /// A server that is up.
     pub fn new() -> Arc<Self> {
         let state = State { incarnation: 0, down_until: Instant::now(), stalls: 0 };
         Arc::new(Self(watch::channel(state).0))
@@ -40,7 +40,7 @@ impl Server {
         up.then(|| Connection { incarnation: state.incarnation, server: self.0.subscribe() })
     }
 
-    /// Connections break, and for `down` there are no new ones.
+    /// Breaks all connections and refuses new ones for `down`.
     pub fn restart(&self, down: Duration) {
         self.0.send_modify(|state| {
             state.incarnation += 1;
@@ -48,17 +48,17 @@ impl Server {
         });
     }
 
-    /// The standby receives nothing: what is written is not acknowledged until [`Self::flow`]. Stalls add up.
+    /// The standby stops receiving: writes are not acknowledged until [`Self::flow`]. Stalls add up.
     pub fn stall(&self) {
         self.0.send_modify(|state| state.stalls += 1);
     }
 
-    /// One stall is over.
+    /// Ends one stall.
     pub fn flow(&self) {
         self.0.send_modify(|state| state.stalls = state.stalls.saturating_sub(1));
     }
 
-    /// Up and well at once.
+    /// Ends all faults at once.
     pub fn heal(&self) {
         self.0.send_modify(|state| {
             state.down_until = Instant::now();
@@ -68,12 +68,12 @@ impl Server {
 }
 
 impl Connection {
-    /// Whether it did not break: if it did, whoever had asked something does not know what became of it.
+    /// True if the connection did not break. If it broke, the sender of a request does not know its outcome.
     pub fn is_alive(&self) -> bool {
         self.server.borrow().incarnation == self.incarnation
     }
 
-    /// Returns when the standby has what was written, or when nobody is left to say so.
+    /// Returns when the standby has the write, or when the simulation is over.
     pub async fn replicated(&self) {
         let mine = self.incarnation;
         let over = |state: &State| state.stalls == 0 || state.incarnation != mine;

@@ -1,14 +1,14 @@
-//! Making a failing schedule small: leave out what is not needed for the same failure, then shorten the rest.
+//! Shrinks a failing schedule: it removes entries that the failure does not need, then shortens the rest.
 
-use crate::judge::Telling;
+use crate::judge::Recording;
 use crate::plan::Plan;
 use crate::world::play;
 
-/// Runs that a shrink may cost; at some ten milliseconds each a failure is told within half a minute.
+/// Maximum number of runs for one shrink. At about ten milliseconds each, it ends within half a minute.
 const RUNS_MAX: usize = 600;
 
-/// A plan that breaks the same invariant as `plan`, and has no fault or signal that could be left out alone.
-/// `plan` itself when it breaks none.
+/// A plan that breaks the same invariant as `plan`, and in which every single fault and signal is necessary. Returns
+/// `plan` itself if it breaks no invariant.
 pub fn shrink(plan: &Plan) -> Plan {
     let Some(invariant) = broken(plan) else { return plan.clone() };
     let mut search = Search { best: plan.clone(), invariant, runs: 0 };
@@ -20,7 +20,7 @@ pub fn shrink(plan: &Plan) -> Plan {
 }
 
 fn broken(plan: &Plan) -> Option<&'static str> {
-    play(plan, Telling::Nothing).violations.first().map(|violation| violation.invariant)
+    play(plan, Recording::Nothing).violations.first().map(|violation| violation.invariant)
 }
 
 struct Search {
@@ -30,7 +30,7 @@ struct Search {
 }
 
 impl Search {
-    /// Keeps `plan` if it fails in the same way.
+    /// Keeps `plan` if it breaks the same invariant.
     fn try_out(&mut self, plan: Plan) -> bool {
         self.runs += 1;
         let fails = broken(&plan) == Some(self.invariant);
@@ -40,7 +40,7 @@ impl Search {
         fails
     }
 
-    /// Delta debugging: leaves out halves, then quarters, and so on down to single entries.
+    /// Delta debugging: removes halves, then quarters, and so on down to single entries.
     fn drop_some<T>(&mut self, list: impl Fn(&mut Plan) -> &mut Vec<T>) {
         let mut chunk = list(&mut self.best).len().div_ceil(2);
         while chunk > 0 {

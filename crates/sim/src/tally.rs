@@ -1,4 +1,4 @@
-//! The sum of many runs, as a table and as JSON.
+//! The totals of many runs, as a table and as JSON.
 
 use crate::fault::Kind;
 use crate::judge::{Excuse, Excused};
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// See the [module](self).
+/// The totals; see the [module](self).
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Runs.
+    /// Number of runs.
     pub seeds: u64,
-    /// Of which failed.
+    /// Number of failed runs.
     pub failed: u64,
-    /// Of all runs, so that two campaigns can be compared at a glance.
+    /// A hash over all runs, so that two campaigns can be compared at a glance.
     traces: u64,
     faults: BTreeMap<Kind, u64>,
     simulated_ms: u64,
@@ -24,12 +24,12 @@ pub struct Tally {
     signals: u64,
     duplicates: u64,
     losses: u64,
-    unsettled: u64,
+    without_result: u64,
     excused: Excused,
 }
 
 impl Tally {
-    /// Adds a run. The sum does not depend on the order.
+    /// Adds a run. The result does not depend on the order.
     pub fn add(&mut self, outcome: &Outcome) {
         self.seeds += 1;
         self.failed += u64::from(!outcome.violations.is_empty());
@@ -42,23 +42,23 @@ impl Tally {
         self.signals += outcome.signals;
         self.duplicates += outcome.duplicates;
         self.losses += outcome.losses;
-        self.unsettled += outcome.unsettled;
+        self.without_result += outcome.without_result;
         for (excuse, times) in &outcome.excused {
             *self.excused.entry(*excuse).or_default() += times;
         }
     }
 
-    /// Kinds that never took effect.
+    /// Kinds of fault that never took effect.
     pub fn never(&self) -> Vec<Kind> {
         Kind::ALL.iter().copied().filter(|kind| !self.faults.contains_key(kind)).collect()
     }
 
-    /// Faults that took effect.
+    /// Number of faults that took effect.
     pub fn faults_total(&self) -> u64 {
         self.faults.values().sum()
     }
 
-    /// Virtual time, whole seconds.
+    /// Virtual time, in whole seconds.
     pub fn simulated_seconds(&self) -> u64 {
         self.simulated_ms / 1_000
     }
@@ -68,7 +68,7 @@ impl Tally {
         these.map(|((_, invariant), times)| (*invariant, *times)).collect()
     }
 
-    /// For `--record`.
+    /// The record for `--record`.
     pub fn json(&self, wall: Duration) -> serde_json::Value {
         let faults: serde_json::Map<String, serde_json::Value> =
             self.faults.iter().map(|(kind, times)| (kind.name().to_owned(), (*times).into())).collect();
@@ -82,7 +82,7 @@ impl Tally {
             "signals": self.signals,
             "duplicates": self.duplicates,
             "losses": self.losses,
-            "unsettled": self.unsettled,
+            "unsettled": self.without_result,
             "excused": self.excused_by(Excuse::Failover),
             "excused_by_restores": self.excused_by(Excuse::Restore),
             "excused_unnoticeable": self.excused_by(Excuse::Unnoticeable),
@@ -97,15 +97,15 @@ impl fmt::Display for Tally {
         for kind in Kind::ALL {
             writeln!(f, "  {kind:<20} {:>12}", self.faults.get(kind).copied().unwrap_or(0))?;
         }
-        writeln!(f, "  {:<20} {:>12}", "together", self.faults_total())?;
+        writeln!(f, "  {:<20} {:>12}", "total", self.faults_total())?;
         let days = self.simulated_seconds() / SECONDS_PER_DAY;
         writeln!(f, "seeds      {:>12}   failed {}", self.seeds, self.failed)?;
         writeln!(f, "traces     {:>16x}", self.traces)?;
         writeln!(f, "simulated  {:>12} s ({days} days)", self.simulated_seconds())?;
         writeln!(f, "elections  {:>12}", self.elections)?;
         writeln!(f, "signals    {:>12}", self.signals)?;
-        let (duplicates, losses, unsettled) = (self.duplicates, self.losses, self.unsettled);
-        write!(f, "duplicates {duplicates}, losses {losses}, unsettled {unsettled}")?;
+        let (duplicates, losses, without_result) = (self.duplicates, self.losses, self.without_result);
+        write!(f, "duplicates {duplicates}, losses {losses}, without a result {without_result}")?;
         for ((why, invariant), times) in &self.excused {
             write!(f, "\nexcused    {times:>12}   {invariant}: {}", why.reason())?;
         }

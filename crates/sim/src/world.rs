@@ -4,7 +4,7 @@ use crate::broker::Broker;
 use crate::database::{Database, DatabaseClient};
 use crate::desk::Desk;
 use crate::instance::Instance;
-use crate::judge::{Judge, Telling};
+use crate::judge::{Judge, Recording};
 use crate::knowledge::Knowledge;
 use crate::line::Line;
 use crate::memory::{Keeps, Memory};
@@ -25,49 +25,50 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// What does not grow with LEADER_TTL when a run is to settle: a start whose migration was lost (60 s), a
-/// halted leader that looks again (30 s), a recovery without an answer (10 s) and its backoff (5 s).
-const SETTLE_FIXED: Duration = Duration::from_mins(2);
-/// What grows with it: requests that are late, orders on their way, an election, a doubt's whole way (twice).
-const SETTLE_TTLS: u32 = 30;
-/// How long a term is watched after everything has settled.
+/// The time until a run is quiet, without the part that grows with LEADER_TTL: a start whose migration was lost (60
+/// s), the interval of a halted leader's checks (30 s), a recovery without an answer (10 s) and its backoff (5 s).
+const QUIET_FIXED: Duration = Duration::from_mins(2);
+/// The part that grows with LEADER_TTL: late requests, orders in flight, an election, all steps for a signal in doubt
+/// (twice).
+const QUIET_TTLS: u32 = 30;
+/// The time for which a term is watched after the run is quiet.
 const STABLE_TTLS: u32 = 5;
 
-/// See the [module](self).
+/// The world; see the [module](self).
 pub struct World {
-    /// What is to happen.
+    /// The plan.
     pub plan: Plan,
-    /// Whose leader is elected.
+    /// The group of the instances.
     pub group: GroupId,
-    /// Watches.
+    /// The judge.
     pub judge: Arc<Judge>,
     /// The state store.
     pub database: Arc<Database>,
-    /// Place by place.
+    /// The lines to the database, by place.
     pub database_lines: Vec<Arc<Line>>,
-    /// Place by place: the data directory.
+    /// The data directories, by place.
     pub memories: Vec<Arc<Memory>>,
-    /// Place by place: what the judge expects an instance there to know.
+    /// The judge's records of the reads of instances, by place.
     pub knowledge: Vec<Arc<Knowledge>>,
     /// The leader store, if there is one.
     pub redis: Option<Arc<Redis>>,
-    /// Place by place.
+    /// The lines to the leader store, by place.
     pub redis_lines: Vec<Arc<Line>>,
-    /// Where signals go.
+    /// The broker.
     pub broker: Arc<Broker>,
-    /// Where doubts go.
+    /// The desk for signals in doubt.
     pub desk: Arc<Desk>,
     /// The operator's command line.
     pub operator: Arc<DatabaseClient>,
-    /// Its way to the database.
+    /// The operator's line to the database.
     pub operator_line: Arc<Line>,
     healed: AtomicBool,
-    /// No instance is started.
+    /// No instance may be started.
     closed: AtomicBool,
     places: Mutex<Vec<Place>>,
     /// Signals whose submission was acknowledged.
     acknowledged: Mutex<BTreeSet<SignalId>>,
-    /// What faults have begun and not finished.
+    /// The unfinished tasks of faults.
     unfinished: Mutex<Vec<AbortHandle>>,
 }
 
@@ -82,37 +83,37 @@ struct Place {
     id: Option<InstanceId>,
 }
 
-/// Under which id a process is started again.
+/// The id under which a process is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
-    /// The one it had.
+    /// The same id.
     Same,
-    /// One that nobody had.
+    /// A new id.
     New,
 }
 
-/// Plays `plan` from its start to its verdict.
+/// Runs `plan` from its start to its verdict.
 ///
 /// # Panics
-/// When no runtime can be had.
-pub fn play(plan: &Plan, telling: Telling) -> Outcome {
+/// If there is no runtime.
+pub fn play(plan: &Plan, recording: Recording) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
-        // In which order those are woken who wait for the same thing.
+        // The order in which tasks that wait for the same event are woken.
         .rng_seed(RngSeed::from_bytes(&plan.seed.to_le_bytes()))
         .build()
         .expect("a runtime without any IO needs nothing of the system");
     runtime.block_on(async {
-        let (world, accepted) = World::new(plan.clone(), telling);
+        let (world, accepted) = World::new(plan.clone(), recording);
         world.run(accepted).await
     })
 }
 
 impl World {
-    /// With what its broker will accept.
-    fn new(plan: Plan, telling: Telling) -> (Arc<Self>, Acceptances) {
-        let judge = Judge::new(telling, plan.cluster, plan.ttl());
+    /// The world of a plan, with the acceptances of its broker.
+    fn new(plan: Plan, recording: Recording) -> (Arc<Self>, Acceptances) {
+        let judge = Judge::new(recording, plan.cluster, plan.ttl());
         let group = GroupId::parse("sim").expect("an id");
         let line = |store: u64, place: usize| {
             let rng = Rng::new(plan.seed, &[store, place as u64]);
@@ -166,7 +167,7 @@ impl World {
         }
         self.let_faults_end(begin).await;
         self.heal().await;
-        let limit = Instant::now() + SETTLE_FIXED + self.plan.ttl() * SETTLE_TTLS;
+        let limit = Instant::now() + QUIET_FIXED + self.plan.ttl() * QUIET_TTLS;
         while !self.is_settled() && Instant::now() < limit {
             sleep(self.plan.ttl() / 4).await;
         }
@@ -175,29 +176,29 @@ impl World {
         Outcome::of(&self)
     }
 
-    /// Randomness of this run for one purpose.
+    /// Random numbers of this run for one purpose.
     pub fn rng(&self, purpose: &[u64]) -> Rng {
         Rng::new(self.plan.seed, purpose)
     }
 
-    /// How long anybody waits for an answer.
+    /// The timeout of clients.
     pub fn patience(&self) -> Duration {
         self.plan.ttl() / 3
     }
 
     // --- processes ----------------------------------------------------------------------------------
 
-    /// Who is in that place, if anybody is.
+    /// The instance in that place, if there is one.
     pub fn instance(&self, place: usize) -> Option<Arc<Instance>> {
         self.places().get(place)?.instance.clone()
     }
 
-    /// Everybody who is there.
+    /// All instances.
     pub fn instances(&self) -> Vec<Arc<Instance>> {
         self.places().iter().filter_map(|place| place.instance.clone()).collect()
     }
 
-    /// The place of whoever leads actively now.
+    /// The place of the instance that leads actively now.
     pub fn leader(&self) -> Option<usize> {
         self.places().iter().position(|place| place.instance.as_ref().is_some_and(|one| one.acts()))
     }
@@ -205,7 +206,7 @@ impl World {
     /// Starts a process in an empty place.
     ///
     /// # Panics
-    /// When there is no such place.
+    /// If there is no such place.
     pub fn start(self: &Arc<Self>, place: usize, identity: Identity) {
         let (start, id) = {
             let mut places = self.places();
@@ -228,7 +229,7 @@ impl World {
         tokio::spawn(Arc::clone(self).supervise(place, instance));
     }
 
-    /// Kills whoever is in `place`; `None` when nobody is.
+    /// Kills the instance in `place`; `None` if there is none.
     pub fn kill(&self, place: usize) -> Option<()> {
         let instance = self.places().get_mut(place)?.instance.take()?;
         instance.kill();
@@ -237,7 +238,7 @@ impl World {
         Some(())
     }
 
-    /// As a service manager does it: what ends by itself is started again, a moment later.
+    /// Acts as the service manager: an instance that has ended is started again, a moment later.
     async fn supervise(self: Arc<Self>, place: usize, instance: Arc<Instance>) {
         let outcome = instance.ended().await;
         if instance.process.is_dead() {
@@ -249,10 +250,10 @@ impl World {
         }
         let identity = match outcome {
             Ok(()) | Err(Ended::Stopped) => Identity::Same,
-            // A line of the dead came back, or arrived late.
+            // An entry of a dead process came back, or arrived late.
             Err(Ended::IdInUse { .. }) => Identity::New,
             Err(error) => {
-                self.judge.violation("a coordinator ends only when it is told to", format!("{error}"));
+                self.judge.violation("a coordinator ends only on request", format!("{error}"));
                 Identity::Same
             }
         };
@@ -261,16 +262,16 @@ impl World {
         self.start(place, identity);
     }
 
-    /// What a fault has begun, to be stopped when faults are.
+    /// Runs a task of a fault, which stops when the faults do.
     pub fn later(&self, work: impl Future<Output = ()> + Send + 'static) {
         let handle = tokio::spawn(work).abort_handle();
         self.unfinished().push(handle);
     }
 
-    /// Faults that last are given their time, but not for ever.
+    /// Gives lasting faults their time, but not forever.
     async fn let_faults_end(&self, begin: Instant) {
         let ends = self.plan.faults.iter().map(|fault| fault.at_ms + fault.for_ms).max().unwrap_or(0);
-        // Everybody is up by then, also when there are no faults.
+        // By then every instance is up, even in a plan without faults.
         let ends = Duration::from_millis(ends).max(self.plan.ttl() * plan::QUIET_START_TTLS);
         sleep_until(begin + ends).await;
     }
@@ -285,24 +286,24 @@ impl World {
         self.broker.heal();
         if let Some(redis) = &self.redis {
             redis.server.heal();
-            // What somebody wrote into the key is deleted by an operator.
+            // An operator deletes a foreign value in the key.
             redis.fake.flush();
         }
         for instance in self.instances() {
             instance.trap.lock().unwrap_or_else(PoisonError::into_inner).take();
             instance.process.resume();
         }
-        self.judge.check_beliefs();
+        self.judge.check_leases();
         self.open();
         self.healed.store(true, Ordering::Relaxed);
     }
 
-    /// Whether no instance may be started, because all were stopped for a restore.
+    /// True if no instance may be started, because all were stopped for a restore.
     pub fn set_closed(&self, closed: bool) {
         self.closed.store(closed, Ordering::Relaxed);
     }
 
-    /// Whether every fault is over.
+    /// True if every fault is over.
     pub fn is_healed(&self) -> bool {
         self.healed.load(Ordering::Relaxed)
     }
@@ -328,7 +329,7 @@ impl World {
         }
     }
 
-    /// Faults are over, and whatever was late has arrived: from then on no term ends (docs/protocol.md, Stability).
+    /// Faults are over and late messages have arrived: from now on no term may end (docs/protocol.md, Stability).
     async fn judge_stability(&self) {
         sleep(self.plan.late_max()).await;
         let leads = || {
@@ -340,7 +341,7 @@ impl World {
         let after = leads();
         if before.is_some() && before != after {
             let seen = format!("{before:?} led, and {STABLE_TTLS} LEADER_TTL later {after:?}");
-            self.judge.violation("a term does not end while nothing is wrong", seen);
+            self.judge.violation("a term does not end without a fault", seen);
         }
     }
 
@@ -358,7 +359,7 @@ impl World {
     }
 }
 
-/// The operator opens the ledger as a command does, which takes no part in the election.
+/// Opens the ledger for the operator's commands, which take no part in the election.
 fn operators(group: &GroupId, ttl: Duration) -> Opening {
     Opening {
         group: group.clone(),

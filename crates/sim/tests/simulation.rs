@@ -1,4 +1,4 @@
-//! What the simulation promises of itself: equal runs are equal, and a mistake is found, shrunk and replayed.
+//! Tests of the simulation itself: equal plans give equal runs, and a mistake is found, shrunk and replayed.
 //!
 //! `RUSTFLAGS="--cfg simulated --cfg tokio_unstable" CARGO_TARGET_DIR=target/sim cargo test --release -p sim`
 #![cfg(simulated)]
@@ -9,19 +9,19 @@ use contract::signal_ledger::{client, signal};
 use domain::id::GroupId;
 use domain::ledger::{Limits, Outcome};
 use domain::ports::{
-    Claim, ClaimRequest, InFlight, LeaseStore, MemberStore, Migrate, OperatorRequests, Recorded, Report,
-    Resolution, SignalClaim, SignalLedger, StateStore,
+    Claim, ClaimRequest, InFlight, LeaseStore, Migrate, Recorded, Report, Resolution, SignalClaim,
+    SignalLedger, StateStore,
 };
 use sim::fault::Kind;
-use sim::judge::Telling;
+use sim::judge::Recording;
 use sim::plan::{Caution, Plan, Receiver, Submission, Wishes};
 use sim::shrink::shrink;
 use sim::world::play;
 use std::time::Duration;
 
-/// Short runs: a debug build plays them.
+/// Short runs, because a debug build executes them.
 const FAULTS: usize = 40;
-/// Enough for the rarest mistake, ten times over.
+/// Ten times the number that finds the rarest mistake.
 const MISTAKE_SEEDS: u64 = 2_000;
 
 fn wishes(caution: Caution) -> Wishes {
@@ -31,24 +31,24 @@ fn wishes(caution: Caution) -> Wishes {
 #[test]
 fn the_same_seed_gives_the_same_run_on_any_thread_and_another_seed_another() {
     let careful = wishes(Caution::Careful);
-    let first = play(&Plan::draw(7, &careful), Telling::Nothing);
-    let again = std::thread::spawn(move || play(&Plan::draw(7, &careful), Telling::Nothing));
+    let first = play(&Plan::draw(7, &careful), Recording::Nothing);
+    let again = std::thread::spawn(move || play(&Plan::draw(7, &careful), Recording::Nothing));
     assert_eq!(first, again.join().expect("a run does not panic"));
-    assert_ne!(first.trace, play(&Plan::draw(8, &careful), Telling::Nothing).trace);
+    assert_ne!(first.trace, play(&Plan::draw(8, &careful), Recording::Nothing).trace);
 }
 
 #[test]
-fn telling_the_story_does_not_change_it() {
+fn keeping_the_events_does_not_change_the_run() {
     let plan = Plan::draw(3, &wishes(Caution::Careful));
-    let (told, silent) = (play(&plan, Telling::Everything), play(&plan, Telling::Nothing));
-    assert_eq!(told.trace, silent.trace);
-    assert!(!told.story.is_empty());
+    let (kept, silent) = (play(&plan, Recording::Everything), play(&plan, Recording::Nothing));
+    assert_eq!(kept.trace, silent.trace);
+    assert!(!kept.events.is_empty());
 }
 
 #[test]
 fn careful_work_passes_and_faults_take_effect() {
     for seed in 0..10 {
-        let outcome = play(&Plan::draw(seed, &wishes(Caution::Careful)), Telling::Nothing);
+        let outcome = play(&Plan::draw(seed, &wishes(Caution::Careful)), Recording::Nothing);
         assert_eq!(outcome.violations, [], "seed {seed}");
         assert!(
             outcome.faults.values().sum::<u64>() > FAULTS as u64 / 2,
@@ -59,52 +59,52 @@ fn careful_work_passes_and_faults_take_effect() {
     }
 }
 
-/// Every mistake of a handler or of a person is found, and the schedule that shows it is made small.
+/// The judge finds every mistake of a handler or an operator, and the shrunk schedule is small.
 fn is_found_shrunk_and_replayed(mistake: Caution) {
-    let twice = |plan: &Plan| play(plan, Telling::Nothing).duplicates > 0;
+    let twice = |plan: &Plan| play(plan, Recording::Nothing).duplicates > 0;
     let wishes = wishes(mistake);
     let mut plans = (0..MISTAKE_SEEDS).map(|seed| Plan::draw(seed, &wishes));
-    let plan = plans.find(twice).expect("one of these seeds shows it");
+    let plan = plans.find(twice).expect("one of these seeds reveals it");
 
     let small = shrink(&plan);
     assert!(small.faults.len() < plan.faults.len() / 3, "{small}");
-    let replayed: Plan = small.to_string().parse().expect("what was written can be read");
+    let replayed: Plan = small.to_string().parse().expect("a written plan can be parsed");
     assert_eq!(replayed, small);
-    let outcome = play(&replayed, Telling::Nothing);
-    assert_eq!(outcome.violations, play(&small, Telling::Nothing).violations);
+    let outcome = play(&replayed, Recording::Nothing);
+    assert_eq!(outcome.violations, play(&small, Recording::Nothing).violations);
     assert!(outcome.duplicates > 0, "{:?}", outcome.violations);
 
     let careful = Plan { caution: Caution::Careful, ..small };
-    assert_eq!(play(&careful, Telling::Nothing).violations, [], "the schedule alone breaks nothing");
+    assert_eq!(play(&careful, Recording::Nothing).violations, [], "the schedule alone breaks nothing");
 }
 
 #[test]
-fn a_lookup_that_takes_not_yet_for_no_is_found() {
+fn a_lookup_that_reports_not_yet_as_no_is_found() {
     is_found_shrunk_and_replayed(Caution::Blind);
 }
 
 #[test]
-fn a_handler_that_takes_silence_for_no_is_found() {
+fn a_handler_that_treats_no_answer_as_no_is_found() {
     is_found_shrunk_and_replayed(Caution::SilenceIsNo);
 }
 
 #[test]
-fn a_person_who_does_not_wait_for_what_is_on_its_way_is_found() {
+fn an_operator_who_does_not_wait_for_orders_in_flight_is_found() {
     is_found_shrunk_and_replayed(Caution::Hasty);
 }
 
-/// The judge of restores is no good if it never finds anything: take away what the next leader notices them by.
+/// The judge of restores must be able to fail: without data directories, the next leader cannot notice a restore.
 #[test]
-fn a_restored_backup_that_nobody_notices_is_found() {
-    let noticed = "a restored backup is noticed when the lease is written next";
+fn a_restored_backup_that_no_leader_notices_is_found() {
+    let noticed = "a restored backup is noticed at the next write of the lease";
     let overlooked = |plan: &Plan| {
-        play(plan, Telling::Nothing).violations.iter().any(|broken| broken.invariant == noticed)
+        play(plan, Recording::Nothing).violations.iter().any(|broken| broken.invariant == noticed)
     };
     let mut plans = (0..MISTAKE_SEEDS).map(|seed| Plan::draw(seed, &wishes(Caution::NoMemory)));
-    let plan = plans.find(overlooked).expect("one of these seeds shows it");
+    let plan = plans.find(overlooked).expect("one of these seeds reveals it");
     assert!(plan.faults.iter().any(|fault| fault.kind == Kind::DbRestoreStopped), "{plan}");
     let with_memory = Plan { caution: Caution::Careful, ..plan };
-    assert_eq!(play(&with_memory, Telling::Nothing).violations, []);
+    assert_eq!(play(&with_memory, Recording::Nothing).violations, []);
 }
 
 #[test]
@@ -113,28 +113,28 @@ fn a_plan_that_breaks_nothing_is_not_shrunk() {
     assert_eq!(shrink(&plan), plan);
 }
 
-/// The judge of beliefs is no good if it never finds anything: take away what the election relies on.
+/// The judge of valid leases must be able to fail: the clocks of this run exceed the bound of the election.
 #[test]
-fn clocks_that_the_margin_does_not_cover_are_found() {
+fn clocks_beyond_the_margin_are_found() {
     let two_believe = |seed| {
         let plan = Plan { clock_ppm: 300_000, ..Plan::draw(seed, &wishes(Caution::Careful)) };
-        play(&plan, Telling::Nothing)
+        play(&plan, Recording::Nothing)
             .violations
             .iter()
-            .any(|broken| broken.invariant == "at most one believer")
+            .any(|broken| broken.invariant == "at most one valid lease")
     };
     assert!((0..50).any(two_believe));
 }
 
-/// A report, or a decision, that is late is about an attempt that is over: it must not put back what was sent since.
+/// A late report or decision is about an attempt that is over: it must not affect a later attempt.
 #[tokio::test]
-async fn a_late_report_or_decision_puts_back_nothing_that_was_sent_since() {
+async fn a_late_report_or_decision_does_not_affect_a_later_attempt() {
     let database = FakeDatabase::new();
     let group = GroupId::parse("g").expect("an id");
     let opening = Opening { ttl: Duration::from_secs(1), ..Opening::new(&group, "a") };
     let leader = database.process(&opening);
     leader.migrate(Migrate::Apply).await.expect("a schema");
-    let observed = leader.observe().await.expect("the row").version;
+    let observed = leader.observe().await.expect("the lease").version;
     let (holder, claim) = (opening.id.clone(), opening.nonce.claim(1));
     let request = ClaimRequest {
         observed,
@@ -144,11 +144,11 @@ async fn a_late_report_or_decision_puts_back_nothing_that_was_sent_since() {
         floor: domain::lease::Epoch(0),
         forgotten: false,
     };
-    let Ok(Claim::Granted(token)) = leader.claim(&request).await else { panic!("the row is open") };
+    let Ok(Claim::Granted(token)) = leader.claim(&request).await else { panic!("the lease is open") };
     let actor = client();
     let new = signal("s");
     let id = new.id();
-    leader.submit_one(&new, &actor).await.expect("it is taken");
+    leader.submit_one(&new, &actor).await.expect("it is accepted");
     let claims = async || match leader.claim_signals(&token, Limits::NONE, 1).await {
         Ok(SignalClaim::Claimed(signals)) => signals[0].attempt,
         other => panic!("{other:?}"),
@@ -160,18 +160,18 @@ async fn a_late_report_or_decision_puts_back_nothing_that_was_sent_since() {
 
     assert_eq!(claims().await, 1, "claimed, and never sent");
     leader.take_over(&token, InFlight::Only(&[])).await.expect("in doubt");
-    // Both are on their way more than once; the first of them is carried out.
+    // Both are in flight more than once; the first copy is carried out.
     assert_eq!(leader.resolve(&decision).await, Ok(Recorded::Recorded));
     assert_eq!(claims().await, 2, "claimed and sent; the broker's answer is lost");
     assert_eq!(leader.resolve(&decision).await, Ok(Recorded::Refused), "it is being sent");
     leader.take_over(&token, InFlight::Only(&[])).await.expect("in doubt again");
-    assert_eq!(leader.resolve(&decision).await, Ok(Recorded::Refused), "this is another doubt");
+    assert_eq!(leader.resolve(&decision).await, Ok(Recorded::Refused), "another attempt is in doubt");
     let reported = leader.record(&token, std::slice::from_ref(&report)).await;
-    assert_eq!(reported, Ok(Some(vec![Recorded::Refused])), "this is another doubt");
+    assert_eq!(reported, Ok(Some(vec![Recorded::Refused])), "another attempt is in doubt");
 }
 
 #[test]
-fn a_plan_of_before_there_were_instruments_is_read() {
+fn a_plan_without_instruments_is_parsed() {
     let old = "seed 1\ninstances 2\nttl-ms 1000\nflight-ms 100\ncaution blind\nsignal 3000\nat 1 kill 0 for 1 draw 0";
     let plan: Plan = old.parse().expect("a plan");
     assert_eq!(
@@ -181,8 +181,8 @@ fn a_plan_of_before_there_were_instruments_is_read() {
 }
 
 #[test]
-fn what_is_not_a_plan_is_refused_with_the_line() {
-    for (text, told) in [
+fn an_invalid_plan_is_refused_with_its_line() {
+    for (text, kept) in [
         ("seed 1", "names its seed"),
         ("seed 1\ninstances 2\nttl-ms 1000\nat 1 meteor all for 1 draw 0", "meteor"),
         ("seed x", "not a number"),
@@ -190,6 +190,6 @@ fn what_is_not_a_plan_is_refused_with_the_line() {
         ("colour red", "colour"),
     ] {
         let error = text.parse::<Plan>().expect_err(text);
-        assert!(error.contains(told), "{error}");
+        assert!(error.contains(kept), "{error}");
     }
 }

@@ -1,13 +1,14 @@
-//! One HTTP request, for tests that look at a process from outside.
+//! A blocking HTTP client for tests that query a process from outside.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// A test's own look is not what is tested for slowness.
+/// Timeout of a test's own request; generous, because its speed is not under test.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
-/// More than any page of ours, so that a runaway answer fails the test instead of filling the memory.
+/// Largest answer: more than any of our pages, so that an endless answer fails the test instead of filling
+/// the memory.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// An answer.
@@ -17,12 +18,12 @@ pub struct Response {
     pub status: u16,
     /// Names in lower case, values as sent.
     pub headers: Vec<(String, String)>,
-    /// The body as text; what is not UTF-8 is replaced.
+    /// The body as text; bytes that are not UTF-8 are replaced.
     pub body: String,
 }
 
 impl Response {
-    /// The first header of that name, given in lower case.
+    /// The first header with that name, given in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(has, _)| has == name).map(|(_, value)| value.as_str())
     }
@@ -30,16 +31,16 @@ impl Response {
     /// The body as JSON.
     ///
     /// # Panics
-    /// When it is not.
+    /// If it is not JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.body))
     }
 }
 
-/// Asks `address` (host and port) once, on a connection of its own. Blocks.
+/// Sends one request to `address` (host and port), on a separate connection. Blocks.
 ///
 /// # Errors
-/// When nobody listens there, or what comes back is not HTTP.
+/// If no server listens there, or the answer is not HTTP.
 pub fn request(
     address: &str,
     method: &str,
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_taken_apart() {
+    fn an_answer_is_parsed() {
         let answer =
             "HTTP/1.0 503 Service Unavailable\r\nContent-Type: application/json\r\n\r\n{\"a\": \"b:\\r\\n\"}";
         let response = parse(answer).unwrap();

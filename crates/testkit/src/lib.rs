@@ -1,14 +1,14 @@
-//! Real servers, processes and links for the tests that need them. Suites, fakes and invariants, which need none, are in
-//! the crate `contract`.
+//! Real servers, processes and links for the tests that need them. Suites, fakes and invariants, which need
+//! none, are in the crate `contract`.
 //!
 //! - [`backend`]: real Redis and PostgreSQL servers, in containers or as child processes.
 //! - [`proxy`]: a TCP proxy that swallows, delays and cuts.
 //! - [`process`]: the `coordinator` binary as a child process whose events a test reads.
 //! - [`premise`]: whether a process and its store were quick enough for a promise about a healthy leader.
 //! - [`monitor`]: a real Prometheus or Alertmanager as a child process.
-//! - [`http`]: one request, asked from outside.
+//! - [`http`]: a blocking HTTP client.
 //!
-//! Everything here is for tests, so what cannot be set up panics with a sentence that says what to do.
+//! Everything here is for tests, so a failed set-up panics with a sentence that says what to do.
 
 pub mod backend;
 pub mod broker;

@@ -1,4 +1,4 @@
-//! A Prometheus or an Alertmanager of the test's own, with a file of the caller's.
+//! A Prometheus or an Alertmanager for one test, with the caller's configuration.
 
 use crate::backend::free_port;
 use crate::http::{self, Response};
@@ -9,16 +9,16 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Debian's package of each, and the program in it.
+/// Debian's package of each; the program has the same name.
 pub const PROMETHEUS: &str = "prometheus";
 /// See [`PROMETHEUS`].
 pub const ALERTMANAGER: &str = "prometheus-alertmanager";
-/// What is not ready by then will not be: it usually takes half a second.
+/// Timeout of a start, which usually takes half a second.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(20);
+/// Pause between two polls.
+const POLL: Duration = Duration::from_millis(20);
 
-/// A child process that listens. Dropped: it is killed, and what it stored is removed.
+/// A child process that listens. Dropping it kills it and removes its files.
 #[derive(Debug)]
 pub struct Monitor {
     process: Child,
@@ -29,18 +29,18 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// A Prometheus; returns when it is ready.
+    /// Starts a Prometheus; returns when it is ready.
     ///
     /// # Panics
-    /// When it cannot be started, with what it said.
+    /// If it cannot be started, with its output.
     pub fn prometheus(config: &Path, further: &[String]) -> Self {
         Self::start(PROMETHEUS, config, "--storage.tsdb.path", further)
     }
 
-    /// An Alertmanager that converses with no other; returns when it is ready.
+    /// Starts an Alertmanager without peers; returns when it is ready.
     ///
     /// # Panics
-    /// When it cannot be started, with what it said.
+    /// If it cannot be started, with its output.
     pub fn alertmanager(config: &Path) -> Self {
         Self::start(ALERTMANAGER, config, "--storage.path", &["--cluster.listen-address=".to_owned()])
     }
@@ -51,7 +51,7 @@ impl Monitor {
         let log = directory.path().join("log");
         let output = File::create(&log).expect("a log");
         let address = format!("127.0.0.1:{}", free_port());
-        // Killed with the test, however that ends.
+        // Killed with the test, however the test ends.
         let process = Command::new("setpriv")
             .args(["--pdeathsig", "SIGKILL", "--", program])
             .arg(format!("--config.file={}", config.display()))
@@ -69,22 +69,22 @@ impl Monitor {
             let ended = started.process.try_wait().expect("a child can be waited for");
             assert!(
                 ended.is_none(),
-                "{program} has to be on PATH (Debian's package `{program}`), and ended:\n{}",
+                "{program} must be on PATH (Debian's package `{program}`), and ended:\n{}",
                 started.said()
             );
             assert!(began.elapsed() < PATIENCE, "{program} is never ready:\n{}", started.said());
-            // Between two looks; the loop ends with the state, not with the time.
-            sleep(LOOK);
+            // A pause between two polls. The state ends the loop, not the time.
+            sleep(POLL);
         }
         started
     }
 
-    /// Where it listens: host and port.
+    /// Its address: host and port.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Its answer, if that is 200.
+    /// Its answer, if the status is 200.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> Option<Response> {
         let json = [("Content-Type", "application/json")];
         let answer = http::request(&self.address, method, path, &json, body).ok()?;
@@ -98,7 +98,7 @@ impl Monitor {
 
 impl Drop for Monitor {
     fn drop(&mut self) {
-        // Whatever fails here is of no interest beside what the test found.
+        // A failure here is less important than the result of the test.
         let _ = self.process.kill();
         let _ = self.process.wait();
         if std::thread::panicking() {

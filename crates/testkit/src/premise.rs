@@ -1,13 +1,14 @@
-//! The premise of stability: while the state store answers every request within a heartbeat and the process runs, a term
-//! does not end. A [`Watch`] measures both for one leader, so that a term that ended on a starved machine is not taken for
-//! a fault of the election, and a fault of the election is not explained away.
+//! The premise of stability: while the state store answers every request within a heartbeat and the process
+//! runs, a term does not end. A [`Watch`] measures both for one leader, so that a term that ended on a
+//! starved machine does not count as a fault of the election, and a fault of the election is not excused.
 //!
-//! - The store's answers are what the leader exports: requests that failed or had no answer, and their durations.
-//! - Whether the process runs is what the kernel says of the leader's election thread: for how long it was ready and had
-//!   no processor. The leader's log cannot say it, because a renewal that the elector forgets looks the same there.
+//! - The leader exports the store's answers: requests that failed or had no answer, and their durations.
+//! - The kernel reports whether the process runs: how long the leader's election thread was ready and had no
+//!   processor. The leader's log cannot show it, because a renewal that the elector forgets appears the same
+//!   there.
 //!
-//! The limits are stricter than the premise: what is within them is within the premise for certain, whatever the order of
-//! requests. What is beyond them may be within it, and is not judged.
+//! The limits are stricter than the premise: values within them are certainly within the premise, whatever
+//! the order of requests. Values beyond them may be within it, and are not judged.
 
 use crate::process::Coordinator;
 use domain::lease::margin;
@@ -23,7 +24,7 @@ const THREAD: &str = "election";
 const DURATIONS: &str = "portfolio_manager_db_sync_duration_seconds";
 const FAILURES: &str = "portfolio_manager_db_sync_failure_total";
 
-/// What a leader has to stay below.
+/// Limits for a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     ttl: Duration,
@@ -35,10 +36,10 @@ impl Limits {
         Self { ttl }
     }
 
-    /// How long the election thread may wait for a processor in one LEADER_TTL if every answer takes at most `answer`;
-    /// `None` when such an answer alone is too slow. A renewal falls due one heartbeat after the last one was sent. Then
-    /// an earlier request may have to end, and the renewal needs its answer; what is left of the lease is for the
-    /// processor.
+    /// Longest time that the election thread may wait for a processor in one LEADER_TTL if every answer takes
+    /// at most `answer`; `None` if such an answer alone is too slow. A renewal is due one heartbeat after the
+    /// last one was sent. Then an earlier request may have to end, and the renewal needs its answer; the rest
+    /// of the lease is for the processor.
     fn wait(self, answer: Duration) -> Option<Duration> {
         let heartbeat = self.ttl / HEARTBEATS;
         let left = self.ttl.checked_sub(margin(self.ttl) + heartbeat + answer * 2)?;
@@ -49,27 +50,29 @@ impl Limits {
 /// Whether the premise held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Premise {
-    /// Within every limit.
+    /// Every value was within its limit.
     Held,
-    /// Beyond one.
+    /// A value was beyond its limit.
     Broken(Broken),
 }
 
-/// Why it did not.
+/// The reason why it did not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Broken {
-    /// So many requests to the state store failed or had no answer in time.
+    /// This number of requests to the state store failed or had no answer in time.
     Failed(u64),
-    /// An answer of the state store took up to this, by the exported bound; `None`: longer than every bound.
+    /// An answer of the state store took up to this time, by the exported bound; `None`: longer than every
+    /// bound.
     Slow(Option<Duration>),
-    /// Within one LEADER_TTL the election thread waited that long for a processor, or was not observed for that long.
+    /// Within one LEADER_TTL the election thread waited this long for a processor, or was not observed for
+    /// this long.
     Starved(Duration),
     /// The leader's page or thread could not be read.
     Unknown,
 }
 
 impl Broken {
-    /// The same for every amount, to count by.
+    /// The same name for every amount, for counting.
     pub fn name(self) -> &'static str {
         match self {
             Self::Failed(_) => "requests to the state store failed",
@@ -104,7 +107,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins with this leader.
+    /// Begins to measure this leader.
     pub fn begin(leader: &Coordinator, limits: Limits) -> Self {
         let schedstat = thread_of(leader.pid()).map(|thread| thread.join("schedstat"));
         let before = answers_of(leader);
@@ -113,25 +116,26 @@ impl Watch {
         watch
     }
 
-    /// Reads how long the thread has waited. Call it at least every tenth of a heartbeat: a wait counts where it ends.
+    /// Reads how long the thread has waited. Call it at least every tenth of a heartbeat, because a wait
+    /// counts when it ends.
     pub fn sample(&mut self) {
         let waited = self.schedstat.as_deref().and_then(waited);
         self.waits.add(self.began.elapsed(), waited);
     }
 
-    /// Judges what has passed. Call it a heartbeat after the time that is judged, when its requests have their answers.
+    /// Judges the measured time. Call it a heartbeat after that time, when its requests have their answers.
     pub fn end(mut self, leader: &Coordinator) -> Premise {
         self.sample();
         self.waits.judge(self.limits, self.before.as_ref(), answers_of(leader).as_ref())
     }
 }
 
-/// Of the store, as a leader counts them since its start.
+/// Answers of the store since the start of a leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Answers {
     failed: u64,
     all: u64,
-    /// For each exported bound, ascending: how many took at most that long.
+    /// For each exported bound, ascending: number of answers that took at most that long.
     within: Vec<(Duration, u64)>,
 }
 
@@ -153,7 +157,7 @@ impl Answers {
         Some(Self { failed: number(FAILURES)?, all: number(&format!("{DURATIONS}_count"))?, within })
     }
 
-    /// The least bound that no answer since `before` exceeded.
+    /// The smallest bound that no answer since `before` exceeded.
     fn slowest_since(&self, before: &Self) -> Option<Duration> {
         let all = self.all.saturating_sub(before.all);
         let both = self.within.iter().zip(&before.within);
@@ -162,7 +166,7 @@ impl Answers {
     }
 }
 
-/// How long the thread has waited for a processor since its start, at some times.
+/// Waits of the thread for a processor since its start, at several times.
 #[derive(Debug, Default)]
 struct Waits {
     /// The time of the sample, and the wait by then.
@@ -178,12 +182,13 @@ impl Waits {
         }
     }
 
-    /// The longest wait in any `window`, as far as samples show it, and never less.
+    /// The longest wait in any `window`: an upper bound from the samples, never too small.
     fn longest_in(&self, window: Duration) -> Duration {
         let mut longest = Duration::ZERO;
         let mut first = 0;
         for &(at, waited) in &self.samples {
-            // The last sample before the window: what was counted after it may have passed within the window.
+            // The last sample before the window, because what was counted after it may have passed within the
+            // window.
             while self.samples.get(first + 1).is_some_and(|(next, _)| *next + window <= at) {
                 first += 1;
             }
@@ -211,7 +216,8 @@ impl Waits {
         let Some(limit) = slowest.and_then(|slowest| limits.wait(slowest)) else {
             return Premise::Broken(Broken::Slow(slowest));
         };
-        // Where the observer did not run, the whole machine may have stood still, which the kernel counts nowhere.
+        // If the observer did not run, the whole machine may have stood still, which the kernel does not
+        // count.
         let waited = self.longest_in(limits.ttl).max(self.longest_gap());
         if waited > limit { Premise::Broken(Broken::Starved(waited)) } else { Premise::Held }
     }
@@ -239,7 +245,7 @@ mod tests {
         Limits::new(Duration::from_secs(1))
     }
 
-    /// This many answers up to 100 ms, up to 250 ms, up to 500 ms, and longer than every bound.
+    /// Answers: number up to 100 ms, up to 250 ms, up to 500 ms, and longer than every bound.
     fn answers(failed: u64, [quick, medium, slow, slower]: [u64; 4]) -> Answers {
         let within = domain::metrics::BOUNDS.map(|bound| {
             let counted = [(ms(100), quick), (ms(250), medium), (ms(500), slow)];

@@ -1,4 +1,5 @@
-//! The `coordinator` binary as a child process, as an operator runs it, with its events as values.
+//! [`Coordinator`]: the `coordinator` binary as a child process, as an operator runs it, with its events as
+//! values.
 
 use crate::backend::free_port;
 use crate::http::{self, Response};
@@ -16,10 +17,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Between two looks at a process that is on its way out.
+/// Pause between two polls of a process that is ending.
 const POLL: Duration = Duration::from_millis(5);
 
-/// How to start a process.
+/// Options of a process.
 #[derive(Debug, Clone)]
 pub struct Launch {
     program: PathBuf,
@@ -32,52 +33,53 @@ pub struct Launch {
 
 impl Launch {
     /// `coordinator run --events-json` of that binary (`env!("CARGO_BIN_EXE_coordinator")`), on a free port
-    /// and in a data directory of its own.
+    /// and in a separate data directory.
     pub fn new(program: impl Into<PathBuf>, name: &str) -> Self {
         let (port, data_dir, arguments, environment) = (None, None, Vec::new(), Vec::new());
         Self { program: program.into(), name: name.to_owned(), port, data_dir, arguments, environment }
     }
 
-    /// Listens on this port, so that whoever knew the process before finds its successor there.
+    /// Listens on this port, so that a client of the former process finds its successor there.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self
     }
 
-    /// Shares a data directory, which stays the caller's.
+    /// Uses this data directory, which the caller owns.
     #[must_use]
     pub fn data_dir(mut self, path: &Path) -> Self {
         self.data_dir = Some(path.to_owned());
         self
     }
 
-    /// One more argument.
+    /// Adds an argument.
     #[must_use]
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
         self
     }
 
-    /// One more environment variable.
+    /// Adds an environment variable.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Starts it. Returns at once: [`Coordinator::wait_for`] `Ready`.
+    /// Starts it and returns at once: [`Coordinator::wait_for`] `Ready`.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub fn start(&self) -> Coordinator {
         let own =
             tempfile::Builder::new().prefix("coordinator-test-").tempdir().expect("a temporary directory");
         let port = self.port.unwrap_or_else(free_port);
         let mut command = self.command(port, own.path());
-        let (told, told_events) = channel();
+        let (event_sender, event_receiver) = channel();
         let (spawned, child) = channel();
-        // The kernel kills the child when the thread that started it ends: this one ends with its output.
+        // The kernel kills the child when the thread that started it ends. This thread ends with the child's
+        // output.
         let reader = thread::spawn(move || {
             let mut child = match command.spawn() {
                 Ok(child) => child,
@@ -85,7 +87,7 @@ impl Launch {
             };
             let output = child.stdout.take().expect("it is piped");
             if spawned.send(child).is_ok() {
-                read(output, &told);
+                read(output, &event_sender);
             }
         });
         let child = child.recv().expect("the process starts");
@@ -95,7 +97,7 @@ impl Launch {
             port,
             own,
             data_dir: self.data_dir.clone(),
-            told: told_events,
+            printed: event_receiver,
             events: Vec::new(),
             waited: 0,
             ended: None,
@@ -110,7 +112,7 @@ impl Launch {
         command.args(["--pdeathsig", "SIGKILL", "--"]).arg(&self.program).args(["run", "--events-json"]);
         command.arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--data-dir").arg(data_dir);
         command.args(&self.arguments);
-        // Settings of whoever runs the tests are not the test's.
+        // The settings of the user who runs the tests must not reach the process.
         let foreign = |name: &str| name.starts_with("COORDINATOR_") || name == "LEADER_TTL";
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(foreign)) {
             command.env_remove(name);
@@ -121,7 +123,7 @@ impl Launch {
     }
 }
 
-/// A running process. Dropped: it is killed, and its directory removed.
+/// A running process. Dropping it kills it and removes its directory.
 #[derive(Debug)]
 pub struct Coordinator {
     name: String,
@@ -129,16 +131,16 @@ pub struct Coordinator {
     port: u16,
     own: TempDir,
     data_dir: Option<PathBuf>,
-    told: Receiver<Event>,
+    printed: Receiver<Event>,
     events: Vec<Event>,
-    /// How many events [`Self::wait_for`] has passed.
+    /// Number of events that [`Self::wait_for`] has passed.
     waited: usize,
     ended: Option<u64>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Coordinator {
-    /// Where it serves HTTP: host and port.
+    /// Its HTTP address: host and port.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -159,10 +161,10 @@ impl Coordinator {
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    /// The next event of that kind after the one that was waited for last. Blocks.
+    /// The next event of that kind after the last one that was waited for. Blocks.
     ///
     /// # Panics
-    /// When it does not come within `patience`, or the process ends before; with its log.
+    /// If it does not come within `patience`, or the process ends before; with the log.
     pub fn wait_for(&mut self, kind: EventKind, patience: Duration) -> Event {
         let began = Instant::now();
         loop {
@@ -173,14 +175,14 @@ impl Coordinator {
                 return event;
             }
             self.waited = self.events.len();
-            match self.told.recv_timeout(patience.saturating_sub(began.elapsed())) {
+            match self.printed.recv_timeout(patience.saturating_sub(began.elapsed())) {
                 Ok(event) => self.events.push(event),
                 Err(error) => {
                     let why = match error {
                         RecvTimeoutError::Timeout => "not within the patience",
                         RecvTimeoutError::Disconnected => "the process has ended",
                     };
-                    panic!("{}: no {kind:?}: {why}; told {:?}\n{}", self.name, self.events, self.log());
+                    panic!("{}: no {kind:?}: {why}; events {:?}\n{}", self.name, self.events, self.log());
                 }
             }
         }
@@ -189,23 +191,23 @@ impl Coordinator {
     /// Sends a signal. Stopping (`STOP`) takes effect in microseconds, after this returns.
     ///
     /// # Panics
-    /// When the process is gone.
+    /// If the process has ended.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the process is there to be signalled");
     }
 
-    /// Kills it, as `kill -9` does, and waits until it is gone.
+    /// Kills the process with SIGKILL, and waits until it has ended.
     pub fn kill(&mut self) {
-        // It fails only when the process is gone already.
+        // It fails only if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.note_end();
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the process ends.
     ///
     /// # Panics
-    /// When it does not within `patience`, with its log.
+    /// If it does not end within `patience`; with the log.
     pub fn wait_exit(&mut self, patience: Duration) -> ExitStatus {
         let began = Instant::now();
         loop {
@@ -213,15 +215,15 @@ impl Coordinator {
                 return status;
             }
             assert!(began.elapsed() < patience, "{} does not end\n{}", self.name, self.log());
-            // Between two looks: std's wait has no time limit.
+            // A pause between two polls, because std's wait has no timeout.
             thread::sleep(POLL);
         }
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     ///
     /// # Panics
-    /// When the kernel does not know the process.
+    /// If the kernel does not know the process.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().expect("a child can be waited for");
         if status.is_some() {
@@ -230,30 +232,30 @@ impl Coordinator {
         status
     }
 
-    /// What it has told so far, for [`contract::invariants`].
+    /// Its events so far, for [`contract::invariants`].
     pub fn record(&mut self) -> Record {
         if self.ended.is_some()
             && let Some(reader) = self.reader.take()
         {
-            // Everything it told is read before its record is complete.
+            // Everything that it printed is read before its record is complete.
             let _ = reader.join();
         }
-        self.events.extend(self.told.try_iter());
+        self.events.extend(self.printed.try_iter());
         Record { name: self.name.clone(), events: self.events.clone(), ended: self.ended }
     }
 
-    /// GET from its HTTP server.
+    /// Sends a GET to its HTTP server.
     ///
     /// # Errors
-    /// When it does not listen.
+    /// If it does not listen.
     pub fn get(&self, path: &str) -> std::io::Result<Response> {
         http::request(&self.address(), "GET", path, &[], "")
     }
 
-    /// POST of a JSON document to its HTTP server.
+    /// Sends a POST with a JSON document to its HTTP server.
     ///
     /// # Errors
-    /// When it does not listen.
+    /// If it does not listen.
     pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> std::io::Result<Response> {
         let json = [("Content-Type", "application/json")];
         let headers: Vec<(&str, &str)> = json.iter().chain(headers).copied().collect();
@@ -271,19 +273,19 @@ impl Drop for Coordinator {
     }
 }
 
-/// CLOCK_MONOTONIC, as the events' times are.
+/// CLOCK_MONOTONIC, the clock of the events' times.
 pub fn monotonic_nanos() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let nanos = Duration::try_from(now).map(|since| since.as_nanos()).unwrap_or_default();
     u64::try_from(nanos).unwrap_or(u64::MAX)
 }
 
-/// Passes on the events among the lines; a process tells a few per second, so nothing piles up.
-fn read(output: ChildStdout, told: &Sender<Event>) {
+/// Passes on the events among the lines. A process prints a few per second, so the channel stays short.
+fn read(output: ChildStdout, events: &Sender<Event>) {
     for line in BufReader::new(output).lines().map_while(Result::ok) {
         if let Some(event) = parse(&line) {
-            // Nobody listens any more when the test is over.
-            let _ = told.send(event);
+            // The test is over if this fails.
+            let _ = events.send(event);
         }
     }
 }
@@ -301,7 +303,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// A program that tells what a coordinator would.
+    /// A program that prints what a coordinator would print.
     fn pretender(name: &str, script: &str) -> Launch {
         Launch::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixture/pretender"), name)
             .environment("PRETEND", script)
@@ -331,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_waited_for_and_a_stopped_process_is_killed() {
+    fn wait_exit_returns_and_a_stopped_process_is_killed() {
         let endless = "echo '{\"ev\":\"ready\",\"t\":1,\"epoch\":0}'; while :; do sleep 0.01; done";
         let mut process = pretender("a", &format!("trap 'exit 7' TERM; {endless}")).start();
         process.wait_for(EventKind::Ready, PATIENCE);
@@ -349,7 +351,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "the process has ended")]
-    fn an_event_that_cannot_come_is_told_at_once() {
+    fn an_event_that_cannot_come_is_reported_at_once() {
         pretender("a", "exit 0").start().wait_for(EventKind::Lead, PATIENCE);
     }
 }

@@ -1,8 +1,7 @@
-//! A TCP proxy between a client and its server, whose faults are switched while connections are open.
+//! A TCP proxy between a client and its server, whose faults can change while connections are open.
 //!
-//! It breaks nothing that a network would not break: a direction of a connection that once lost bytes
-//! stays silent for good, so that a later reply is never taken for an earlier one. New connections follow
-//! the mode of the moment.
+//! It does only what a network can do: a direction of a connection that once lost bytes stays silent for
+//! good, so that a later reply never passes for an earlier one. New connections follow the current mode.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -16,10 +15,10 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// Bytes read at once.
 const CHUNK: usize = 16 * 1024;
-/// Between two attempts to get the own port back after [`Mode::Refuse`].
+/// Pause between two attempts to listen on the port again after [`Mode::Refuse`].
 const REBIND: Duration = Duration::from_millis(10);
 
-/// Which bytes a fault concerns.
+/// Bytes that a fault affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From the client to the server.
@@ -36,28 +35,29 @@ impl Direction {
     }
 }
 
-/// What the proxy does.
+/// Behaviour of the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Forwards everything.
     Pass,
-    /// Nobody listens: open connections are closed, new ones are refused.
+    /// The proxy does not listen: it closes open connections, and new ones are refused.
     Refuse,
     /// Bytes disappear. Connections are accepted and stay open.
     Swallow(Direction),
-    /// Bytes are kept until the mode changes, and then go on late: what a network does that comes back.
+    /// Bytes are kept until the mode changes, and are then forwarded late, as by a network that recovers.
     Hold(Direction),
-    /// Bytes go on that much later. What is sent before an answer came queues up behind it.
+    /// Bytes are forwarded this much later. What is sent before an answer came waits behind it.
     Delay(Duration),
-    /// So many more bytes go through, over all connections; the connection on which the next one comes is
-    /// closed, and so is every later one.
+    /// This number of further bytes is forwarded, over all connections. The connection on which the next byte
+    /// comes is closed, and so is every later one.
     CutAfter(Direction, u64),
-    /// After about this many more bytes, over all connections, the proxy reads no more until the mode changes. The
-    /// connections stay open and the sender's buffers fill, as with a receiver that is stopped in the middle of a message.
+    /// After about this number of further bytes, over all connections, the proxy reads no more until the mode
+    /// changes. The connections stay open and the sender's buffers fill, as if the receiver were stopped in
+    /// the middle of a message.
     StallAfter(Direction, u64),
 }
 
-/// A running proxy. Dropped: it stops listening and closes its connections.
+/// A running proxy. When it is dropped, it stops listening and closes its connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -76,7 +76,7 @@ impl Proxy {
     /// Listens on a free port of the loopback interface and forwards to `target`, a host and port.
     ///
     /// # Panics
-    /// When it cannot listen.
+    /// If it cannot listen.
     pub async fn start(target: impl Into<String>) -> Self {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port on the loopback interface");
@@ -92,17 +92,17 @@ impl Proxy {
         Self { address, orders, acceptor: tokio::spawn(acceptor.run(listener, received)) }
     }
 
-    /// Where clients connect.
+    /// Address for clients.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Changes the mode for open and for new connections; in force when this returns.
+    /// Changes the mode for open and new connections; it is in force when this returns.
     pub async fn set(&self, mode: Mode) {
         self.order(Order::Switch(mode)).await;
     }
 
-    /// Closes every open connection; new ones are welcome.
+    /// Closes every open connection; new ones are accepted.
     pub async fn close_all(&self) {
         self.order(Order::CloseAll).await;
     }
@@ -129,7 +129,7 @@ struct Acceptor {
     address: SocketAddr,
     target: String,
     mode: watch::Sender<Mode>,
-    /// What [`Mode::CutAfter`] and [`Mode::StallAfter`] still let through.
+    /// Bytes that [`Mode::CutAfter`] and [`Mode::StallAfter`] still forward.
     budget: Arc<AtomicU64>,
     connections: JoinSet<()>,
 }
@@ -142,7 +142,7 @@ impl Acceptor {
                 order = orders.recv() => {
                     let Some((order, done)) = order else { return };
                     self.obey(order, &mut listener).await;
-                    // Whoever ordered may have gone meanwhile.
+                    // The caller may have stopped waiting.
                     let _ = done.send(());
                 }
                 Some(client) = accept(listener.as_ref()) => self.connect(client),
@@ -170,7 +170,7 @@ impl Acceptor {
                 while mode != Mode::Refuse && listener.is_none() {
                     *listener = TcpListener::bind(self.address).await.ok();
                     if listener.is_none() {
-                        // Between two tries for a port that somebody may still hold.
+                        // A pause between two attempts to get a port that another process may still use.
                         tokio::time::sleep(REBIND).await;
                     }
                 }
@@ -183,7 +183,7 @@ impl Acceptor {
         let line = |direction| Line { direction, mode: self.mode.subscribe(), budget: self.budget.clone() };
         let (requests, replies) = (line(Direction::Requests), line(Direction::Replies));
         self.connections.spawn(async move {
-            // A server that is not there: the client's connection is closed at once.
+            // Without a server, the client's connection is closed at once.
             let Ok(server) = TcpStream::connect(target).await else { return };
             let ((from_client, to_client), (from_server, to_server)) =
                 (client.into_split(), server.into_split());
@@ -194,10 +194,10 @@ impl Acceptor {
     }
 }
 
-/// The next client; never when nobody listens.
+/// The next client; never resolves while the proxy does not listen.
 async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {
     match listener {
-        // A client that is gone before it was accepted is no concern of ours.
+        // A client that disconnects before it is accepted is ignored.
         Some(listener) => listener.accept().await.ok().map(|(client, _)| client),
         None => std::future::pending().await,
     }
@@ -219,13 +219,13 @@ impl Line {
             let mode = self.mode_to_act_on().await;
             silent |= matches!(mode, Mode::Swallow(direction) if direction.covers(self.direction));
             if silent && length == 0 {
-                // Nobody learns of the end either, until the other direction ends or all are closed.
+                // The end is hidden too, until the other direction ends or all connections are closed.
                 std::future::pending::<()>().await;
             } else if silent {
                 continue;
             }
             if let Mode::Delay(delay) = mode {
-                // The delay is the fault that was asked for.
+                // The delay that the test requires.
                 tokio::time::sleep(delay).await;
             }
             if length == 0 {
@@ -233,7 +233,7 @@ impl Line {
             }
             let allowed = self.allowed(mode, length);
             if matches!(mode, Mode::StallAfter(..)) {
-                // What was read at once goes on whole.
+                // Bytes that were read at once are forwarded together.
                 to.write_all(&chunk[..length]).await?;
                 continue;
             }
@@ -244,7 +244,7 @@ impl Line {
         }
     }
 
-    /// The present mode, once it does not hold this direction.
+    /// The current mode, as soon as it does not hold this direction.
     async fn mode_to_act_on(&mut self) -> Mode {
         let (direction, budget) = (self.direction, &self.budget);
         let passes = |mode: &Mode| match *mode {
@@ -254,12 +254,12 @@ impl Line {
         };
         match self.mode.wait_for(passes).await {
             Ok(mode) => *mode,
-            // The proxy is gone, and this task with it.
+            // The proxy has been dropped, and this task ends with it.
             Err(_) => Mode::Refuse,
         }
     }
 
-    /// How many of `length` bytes may go on.
+    /// Number of bytes, of `length`, that may be forwarded.
     fn allowed(&self, mode: Mode, length: usize) -> usize {
         let counted = match mode {
             Mode::CutAfter(direction, _) | Mode::StallAfter(direction, _) => direction.covers(self.direction),
@@ -279,12 +279,12 @@ impl Line {
 mod tests {
     use super::*;
 
-    /// Longer than anything on the loopback interface takes: beyond it, it hangs.
+    /// Timeout: longer than anything on the loopback interface takes.
     const PATIENCE: Duration = Duration::from_secs(30);
-    /// How long nothing must come to count as silence.
+    /// Time without any byte that counts as silence.
     const SILENCE: Duration = Duration::from_millis(100);
 
-    /// A server that answers every byte with itself, and counts.
+    /// A server that returns every byte and counts them.
     async fn echo() -> (String, Arc<AtomicU64>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -309,7 +309,7 @@ mod tests {
         TcpStream::connect(proxy.address()).await.expect("the proxy listens")
     }
 
-    /// What comes back for `text`: all of it, or less when the connection is closed before.
+    /// The answer to `text`: all of it, or less if the connection is closed before.
     async fn ask(client: &mut TcpStream, text: &str) -> String {
         let mut answer = Vec::new();
         let _ = client.write_all(text.as_bytes()).await;
@@ -330,7 +330,7 @@ mod tests {
     async fn until_received(received: &AtomicU64, bytes: u64) {
         let all = async {
             while received.load(Relaxed) < bytes {
-                // Between two looks at a counter that the peer's task raises.
+                // A pause between two polls of a counter that the peer's task raises.
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_passes_both_ways_and_delays() {
+    async fn it_forwards_both_ways_and_delays() {
         let (server, _) = echo().await;
         let proxy = Proxy::start(server).await;
         let mut client = connect(&proxy).await;
@@ -356,7 +356,7 @@ mod tests {
         let mut client = connect(&proxy).await;
         assert_eq!(ask(&mut client, "a").await, "a");
         proxy.set(Mode::Refuse).await;
-        assert_eq!(ask(&mut client, "b").await, "", "open connections are closed");
+        assert_eq!(ask(&mut client, "b").await, "", "the open connection was not closed");
         assert!(TcpStream::connect(proxy.address()).await.is_err());
         proxy.set(Mode::Pass).await;
         assert_eq!(ask(&mut connect(&proxy).await, "c").await, "c");
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn swallowed_replies_were_carried_out() {
+    async fn requests_with_swallowed_replies_were_executed() {
         let (server, received) = echo().await;
         let proxy = Proxy::start(server).await;
         proxy.set(Mode::Swallow(Direction::Replies)).await;
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stalled_receiver_takes_nothing_and_loses_nothing() {
+    async fn a_stalled_receiver_reads_nothing_and_loses_nothing() {
         let (server, received) = echo().await;
         let proxy = Proxy::start(server).await;
         let mut client = connect(&proxy).await;
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closing_all_leaves_the_door_open() {
+    async fn after_closing_all_new_connections_are_accepted() {
         let (server, _) = echo().await;
         let proxy = Proxy::start(server).await;
         let mut client = connect(&proxy).await;

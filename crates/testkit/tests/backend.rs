@@ -1,9 +1,13 @@
-//! The servers that other tests stand on: they start, stop, pause and leave nothing behind.
+//! Tests of the servers that other tests need: they start, stop, pause, and leave nothing behind.
 
+use sqlx::{Connection, PgConnection};
 use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 use testkit::backend::{self, Reply};
+
+/// A stop that is followed by a kill reaches at least one of them in time.
+const SESSIONS: usize = 20;
 
 fn value(text: &str) -> Reply {
     Reply::Value(text.as_bytes().to_vec())
@@ -34,6 +38,51 @@ fn redis_survives_a_pause_and_forgets_on_a_restart() {
     assert!(TcpStream::connect(address).is_err(), "gone with its guard");
 }
 
+#[test]
+fn a_paused_redis_can_be_stopped_killed_and_removed() {
+    let redis = backend::redis();
+    for end in [backend::Redis::stop, backend::Redis::kill] {
+        redis.pause();
+        end(&redis);
+        redis.resume();
+        assert!(TcpStream::connect(redis.address()).is_err());
+        redis.start();
+        redis.resume();
+        assert_eq!(redis.command(&["PING"]), Reply::Status("PONG".to_owned()));
+    }
+    redis.pause();
+    let address = redis.address();
+    drop(redis);
+    assert!(TcpStream::connect(address).is_err(), "gone with its guard");
+}
+
+#[test]
+fn servers_are_open_to_this_machine_only() {
+    let (redis, postgres) = (backend::redis(), backend::postgres());
+    for address in [redis.address(), postgres.address()] {
+        TcpStream::connect(&address).expect("the server listens");
+        // Another loopback address stands for every other address of this machine. An engine on another machine opens
+        // its own ports to this one.
+        if let Some(port) = address.strip_prefix("127.0.0.1:") {
+            assert!(TcpStream::connect(format!("127.0.0.2:{port}")).is_err(), "{address} only");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_postgres_sends_its_sessions_no_goodbye() {
+    let postgres = backend::postgres();
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        sessions.push(PgConnection::connect(&postgres.url()).await.unwrap());
+    }
+    postgres.kill();
+    for mut session in sessions {
+        let error = sqlx::raw_sql("SELECT 1").execute(&mut session).await.expect_err("the server has ended");
+        assert!(error.as_database_error().is_none(), "{error}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_keeps_its_data_over_a_stop_a_kill_and_a_pause() {
     let postgres = backend::postgres();
@@ -62,7 +111,7 @@ async fn a_standby_follows_and_is_promoted_to_another_timeline() {
     backend::execute(&primary.url(), "INSERT INTO t VALUES (7)").await.unwrap();
     let followed = async {
         while backend::text(&standby.url(), "SELECT n::text FROM t").await.as_deref() != Some("7") {
-            // Between two looks: replication tells the standby's clients nothing.
+            // A pause between two polls, because replication does not notify the standby's clients.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

@@ -1,8 +1,8 @@
-//! What a query may ask for: the series and labels in the tables of docs/metrics.md.
+//! The series and labels that a query may use: those in the tables of docs/metrics.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Labels that Prometheus gives to everything it scrapes.
+/// Labels that Prometheus adds to every scraped series.
 const SCRAPED: [&str; 2] = ["job", "instance"];
 /// The series in which a histogram is exported.
 const HISTOGRAM: [&str; 3] = ["_bucket", "_sum", "_count"];
@@ -13,7 +13,7 @@ const BOUND: &str = "le";
 pub struct Known(BTreeMap<String, BTreeSet<String>>);
 
 impl Known {
-    /// The rows of all tables whose first cell is a name: `| name | type | unit | labels |`.
+    /// Reads the rows of all tables whose first cell is a name: `| name | type | unit | labels |`.
     pub fn of(page: &str) -> Self {
         let mut known = BTreeMap::new();
         for line in page.lines() {
@@ -32,7 +32,7 @@ impl Known {
         Self(known)
     }
 
-    /// The labels of the series of that name.
+    /// The labels of the series with that name.
     pub fn labels(&self, name: &str) -> Option<&BTreeSet<String>> {
         self.0.get(name)
     }

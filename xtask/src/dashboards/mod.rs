@@ -1,7 +1,9 @@
-//! The dashboards of Grafana, judged without one: what it would refuse, draw over something else or leave empty.
+//! Checks the dashboards of Grafana without Grafana: what it would refuse, draw over another panel, or leave
+//! empty.
 //!
-//! A file that Grafana reads at its start is not refused loudly: the dashboard is missing, or a panel shows "No data" when
-//! an operator needs it. So everything is checked here, and queries by a parser of PromQL.
+//! Grafana does not report a file that it refuses at its start: the dashboard is missing, or a panel shows
+//! "No data" when an operator needs it. So this module checks everything, and reads queries with a parser of
+//! PromQL.
 
 mod known;
 mod model;
@@ -50,7 +52,7 @@ fn judged(file: &SourceFile, model: &Value, known: &Known, interval: Duration) -
     problems.into_iter().map(|problem| format!("{}: {problem}", file.path)).collect()
 }
 
-/// What there is to ask for, and how often it changes.
+/// The series that exist, and the interval of their samples.
 fn context(workspace: &Workspace) -> Result<(Known, Duration), String> {
     let read = |path: &str| {
         fs::read_to_string(workspace.root().join(path)).map_err(|error| format!("{path}: {error}"))

@@ -1,4 +1,4 @@
-//! The model of one dashboard: what it lacks, and what its panels lack.
+//! Checks the model of one dashboard: missing parts of the dashboard and of its panels.
 
 use super::known::Known;
 use super::query::{self, Scope};
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 /// Grafana's grid.
 const COLUMNS: u64 = 24;
-/// Older models are migrated at every start, and some of what we use did not exist.
+/// Older models are migrated at every start, and lack features that the dashboards use.
 const SCHEMA_VERSION_MIN: u64 = 36;
-/// The variable that says which Prometheus is asked.
+/// The variable that names the Prometheus to query.
 const DATASOURCE: &str = "datasource";
-/// What every dashboard lets its reader choose.
+/// Variables that the reader of every dashboard can choose.
 const VARIABLES: [&str; 3] = [DATASOURCE, "job", "instance"];
 
-/// Collects what is wrong.
+/// Collects the faults.
 pub struct Lint<'a> {
     known: &'a Known,
     variables: Vec<&'a str>,
@@ -25,7 +25,7 @@ pub struct Lint<'a> {
 }
 
 impl<'a> Lint<'a> {
-    /// What is wrong with `model`, when samples come every `interval`.
+    /// The faults of `model`, with a sample every `interval`.
     pub fn of(model: &'a Value, known: &'a Known, interval: Duration) -> Vec<String> {
         if model.get("dashboard").is_some() {
             return vec!["is wrapped in `dashboard`, which Grafana does not read from a file".to_owned()];
@@ -97,7 +97,7 @@ impl<'a> Lint<'a> {
         }
     }
 
-    /// The panels of the dashboard or of a row that is folded, which has a separate grid.
+    /// The panels of the dashboard, or of a folded row, which has a separate grid.
     fn panels(&mut self, panels: &Value) {
         let mut taken: Vec<(Area, String)> = Vec::new();
         for panel in list(panels) {
@@ -163,7 +163,7 @@ impl<'a> Lint<'a> {
     }
 }
 
-/// Where a panel is drawn.
+/// Place of a panel.
 struct Area {
     left: u64,
     top: u64,

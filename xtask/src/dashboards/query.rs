@@ -1,27 +1,27 @@
-//! One query of a dashboard: Grafana's variables in it are put in, then it is read as Prometheus reads it.
+//! Reads one query of a dashboard: replaces Grafana's variables and parses the result as Prometheus does.
 
 use super::known::Known;
 use promql_parser::label::Matchers;
 use promql_parser::parser::{Expr, VectorSelector, parse};
 use promql_parser::util::{ExprVisitor, walk_expr};
 
-/// The label that keeps groups apart.
+/// The label that separates groups.
 const JOB: &str = "job";
-/// In place of variables that are durations, which Grafana makes itself.
+/// Replaces variables that are durations, which Grafana computes.
 const DURATIONS: [(&str, &str); 3] = [("__rate_interval", "2m"), ("__interval", "30s"), ("__range", "1h")];
-/// In place of what the reader chose.
+/// Replaces variables that the reader has chosen.
 const CHOSEN: &str = "chosen";
 
-/// What a query asks for.
+/// Subject of a query.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Something about the job that the reader chose.
+    /// The job that the reader has chosen.
     Job,
-    /// Which jobs there are.
+    /// All jobs.
     AllJobs,
 }
 
-/// What is wrong with `expr`, which may use `variables`.
+/// The faults of `expr`, which may use `variables`.
 pub fn problems(expr: &str, scope: Scope, variables: &[&str], known: &Known) -> Vec<String> {
     if expr.trim().is_empty() {
         return vec!["the query is empty".to_owned()];
@@ -72,7 +72,7 @@ impl ExprVisitor for Selectors {
     }
 }
 
-/// With something in place of every variable. `$1` is not one: `label_replace` reads it.
+/// The query with a value for every variable. `$1` is none: `label_replace` uses it.
 fn substituted(expr: &str, variables: &[&str]) -> Result<String, String> {
     let mut whole = String::new();
     let mut rest = expr;
@@ -94,7 +94,7 @@ fn substituted(expr: &str, variables: &[&str]) -> Result<String, String> {
     Ok(whole + rest)
 }
 
-/// The variable that a text begins with, as it is written and without braces and format: `{job:raw}` is `job`.
+/// The variable at the begin of a text: as written, and without braces and format (`{job:raw}` is `job`).
 fn variable(text: &str) -> (&str, &str) {
     let word = |text: &str| text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
     match text.strip_prefix('{').and_then(|inner| Some((inner, inner.find('}')?))) {

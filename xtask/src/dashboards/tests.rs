@@ -1,4 +1,4 @@
-//! A sound dashboard passes; with one thing broken, that is found and nothing else.
+//! Tests that a valid dashboard passes, and that each of its faults is found alone.
 
 use super::*;
 use serde_json::json;
@@ -54,7 +54,7 @@ fn a_sound_dashboard_passes() {
     assert_eq!(found(&sound()), Vec::<String>::new());
 }
 
-/// The place that is broken, its broken value, and the problem that is reported.
+/// The changed place, its invalid value, and the reported problem.
 fn slips() -> Vec<(&'static str, Value, &'static str)> {
     let elsewhere = json!({ "type": "prometheus", "uid": "prometheus" });
     vec![
@@ -132,7 +132,7 @@ fn a_wrapper_and_an_id_are_found() {
     assert_eq!(found(&empty), ["has no panels"]);
 }
 
-/// A folded row has its panels inside, on a grid of their own.
+/// A folded row contains its panels, on a separate grid.
 #[test]
 fn panels_in_a_folded_row_are_judged() {
     let mut model = sound();
@@ -151,7 +151,7 @@ fn the_interval_is_read() {
     assert_eq!(scrape_interval("global: {}\n"), None);
 }
 
-/// A slip in finding the files would make them pass by seeing nothing.
+/// Without files the checks would pass, so this test requires them.
 #[test]
 fn the_real_dashboards_are_read_and_pass() {
     let workspace = Workspace::find().expect("tests run under cargo");

@@ -1,5 +1,5 @@
-//! The section about long runs: the finished records of `cargo xtask nightly` that were put beside the other records. It
-//! says exactly what was run, and nothing about a record that is not there.
+//! The section about long runs: the finished records of `cargo xtask nightly` that are next to the other
+//! records. It states exactly what was run, and nothing about a missing record.
 
 use super::page::number;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// The files, and what each is called.
+/// The files, and the name of each.
 const RECORDS: [(&str, &str, &str); 2] =
     [("nightly-sim.json", "simulation", "seeds"), ("nightly-chaos.json", "chaos", "faults")];
 const HEAD: &str = "\n## Long runs\n\n\

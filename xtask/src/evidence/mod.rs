@@ -1,5 +1,5 @@
-//! `cargo xtask evidence`: runs the proof, keeps what each part found in docs/evidence/*.json, and writes
-//! docs/evidence.md from these records. `cargo xtask check` fails when the page is not what the records say.
+//! `cargo xtask evidence`: runs the proof, keeps the results of each part in docs/evidence/*.json, and writes
+//! docs/evidence.md from these records. `cargo xtask check` fails if the page differs from the records.
 
 mod long;
 mod page;
@@ -32,7 +32,7 @@ const PARTS: [(Part, &str); 5] = [
     (Part::Signals, "signals"),
 ];
 
-/// The command: all parts, or the first argument's alone with the others handed on to it.
+/// The command: runs all parts, or only that of the first argument with the other arguments.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> ExitCode {
     let outcome = record(workspace, arguments).and_then(|()| render(workspace));
     proof::reported(outcome.inspect(|()| println!("wrote {PAGE}")))
@@ -82,7 +82,7 @@ fn measure(workspace: &Workspace, part: Part, rest: &[String]) -> Result<(), Str
     fs::write(&path, format!("{record:#}\n")).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The commit that was measured; a plus says that files were changed since.
+/// The commit that was measured; a plus means that files were changed since.
 pub fn commit(workspace: &Workspace) -> Result<String, String> {
     let git = |arguments: &[&str]| output(Command::new("git").args(arguments).current_dir(workspace.root()));
     let commit = git(&["rev-parse", "--short=12", "HEAD"])?;

@@ -104,7 +104,7 @@ fn mutants(record: &Record) -> String {
         text,
         "A check that cannot fail proves nothing. Each line of the table removes one rule; the check detected all **{}**\n\
          mutants. The tests replay the counterexample of each mutant against the shipped rules, where these allow its events\n\
-         ([crates/model/stories](../crates/model/stories)).\n\n\
+         ([crates/model/counterexamples](../crates/model/counterexamples)).\n\n\
          | mutant | rule | what it does | violated property | steps to the violation | states explored |\n\
          |---|---|---|---|---|---|",
         table.len()

@@ -1,9 +1,10 @@
-//! `cargo xtask nightly`: the simulation and chaos for longer than one sitting, in parts that are recorded one by one.
+//! `cargo xtask nightly`: the simulation and chaos for longer than one session, in parts that are recorded
+//! one by one.
 //!
-//! A part is one run of the program that `cargo xtask sim` or `cargo xtask chaos` starts, under seeds that follow from its
-//! number. It is counted when it has ended, and only then: a run that is killed leaves an interrupted part in the record,
-//! which the next run plays again from its first seed. The invariant: every seed or fault from the first to the last is in
-//! exactly one counted part, and all parts are of one commit.
+//! A part is one run of the program that `cargo xtask sim` or `cargo xtask chaos` starts, with seeds that
+//! follow from its number. It is counted only when it has ended: a run that is killed leaves an interrupted
+//! part in the record, which the next run repeats from its first seed. Invariant: every seed or fault from
+//! the first to the last is in exactly one counted part, and all parts are of one commit.
 
 mod record;
 
@@ -24,8 +25,8 @@ usage: cargo xtask nightly sim   [--faults N] [--part SEEDS] [--first SEED] [--r
 
 Runs parts until N faults were counted (simulation: 100,000,000; chaos: 20,000), and keeps a record of each: its seeds
 or faults from .. to, commit, machine, beginning, end and result. Start the same command again after it was stopped or
-killed: it goes on with the first part that was not counted. It stops at the first part that finds something. A record
-is of one commit without changes, so use a checkout in which nobody works (`git worktree add`). A finished record goes
+killed: it continues with the first part that was not counted. It stops at the first part with a violation. A record
+is of one commit without changes, so use a separate checkout (`git worktree add`). A finished record goes
 into docs/evidence as nightly-sim.json or nightly-chaos.json; then run `cargo xtask codegen`.
 
   --part     size of a part: seeds of the simulation (25,000, some 6 minutes), faults of chaos (500, some 15 minutes)
@@ -33,10 +34,10 @@ into docs/evidence as nightly-sim.json or nightly-chaos.json; then run `cargo xt
   --record   the record's file (target/nightly/sim.json, target/nightly/chaos.json)
   --parts    end after that many parts, although the record is not complete";
 
-/// What is run.
+/// The program to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Campaign {
-    /// A part is a number of seeds; how many faults take effect is known afterwards.
+    /// A part is a number of seeds; the number of effective faults is known afterwards.
     Sim,
     /// A part is a number of faults, drawn from one seed.
     Chaos,
@@ -65,7 +66,7 @@ impl Campaign {
     }
 }
 
-/// What was asked for.
+/// The command line.
 struct Wishes {
     campaign: Campaign,
     faults: u64,
@@ -92,7 +93,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> ExitCode {
 
 impl Wishes {
     fn parse(workspace: &Workspace, arguments: &[String]) -> Result<Self, String> {
-        let (name, mut rest) = arguments.split_first().ok_or("`sim` or `chaos` is wanted")?;
+        let (name, mut rest) = arguments.split_first().ok_or("`sim` or `chaos` is required")?;
         let campaigns = [Campaign::Sim, Campaign::Chaos];
         let known = campaigns.into_iter().find(|campaign| campaign.name() == name);
         let campaign = known.ok_or_else(|| format!("{name:?} is neither `sim` nor `chaos`"))?;
@@ -102,7 +103,7 @@ impl Wishes {
         while let [option, value, further @ ..] = rest {
             let number = || match value.parse::<u64>() {
                 Ok(number) if number > 0 => Ok(number),
-                _ => Err(format!("{option} {value:?}: a number above 0 is wanted")),
+                _ => Err(format!("{option} {value:?}: a number above 0 is required")),
             };
             match option.as_str() {
                 "--faults" => wishes.faults = number()?,
@@ -128,7 +129,7 @@ fn go_on(workspace: &Workspace, wishes: &Wishes) -> Result<(), String> {
     let mut record = Record::open(path, campaign, &here, wishes.part, wishes.first, &now()?)?;
     println!("{}", record.state());
     record.refuse_after_a_failure()?;
-    // Before the first part begins: its beginning is in the record.
+    // Before the first part begins, because the record contains the time of its begin.
     match wishes.campaign {
         Campaign::Sim => run_command(&mut proof::sim_build(workspace))?,
         Campaign::Chaos => drop(proof::built_chaos_command(workspace, &[])?),
@@ -149,9 +150,9 @@ fn go_on(workspace: &Workspace, wishes: &Wishes) -> Result<(), String> {
     record.refuse_after_a_failure()
 }
 
-/// Plays a part. An error means that it was not played: a server that does not start, a full disk.
+/// Runs a part. An error means that it did not run: a server did not start, or the disk is full.
 fn part(workspace: &Workspace, wishes: &Wishes, record: &Record, from: u64, to: u64) -> Result<Done, String> {
-    // A name of this process's: a part that outlives a killed run writes elsewhere.
+    // The name contains this process's id: a part that outlives a killed run writes elsewhere.
     let name = format!("{}-{from}-{}.json", wishes.campaign.name(), std::process::id());
     let figures = record.directory().join(name);
     let mut arguments = match wishes.campaign {
@@ -180,8 +181,8 @@ fn part(workspace: &Workspace, wishes: &Wishes, record: &Record, from: u64, to: 
     Ok(Done { result, figures: figures_of })
 }
 
-/// The same command, which the kernel kills when this process ends: a run that is killed must not go on unseen beside the
-/// next one. `cargo run` replaces itself by the program, which keeps this.
+/// The same command, which the kernel kills when this process ends: a killed run must not continue in
+/// parallel with the next one. `cargo run` replaces itself by the program, which keeps this setting.
 fn dies_with_us(command: &Command) -> Command {
     let mut bound = Command::new("setpriv");
     bound.args(["--pdeathsig", "SIGKILL", "--"]).arg(command.get_program()).args(command.get_args());
@@ -197,7 +198,7 @@ fn dies_with_us(command: &Command) -> Command {
     bound
 }
 
-/// The commit; refused with changes, because a record names what can be checked out.
+/// The commit; refused if files are changed, because a record must name a commit that can be checked out.
 fn unchanged_commit(workspace: &Workspace) -> Result<String, String> {
     let commit = commit(workspace)?;
     if commit.ends_with('+') {
@@ -212,7 +213,7 @@ fn now() -> Result<String, String> {
     output(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"])).map(|now| now.trim().to_owned())
 }
 
-/// What it runs on, without a name of the host.
+/// The machine, without the name of the host.
 fn machine() -> Result<String, String> {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -222,7 +223,7 @@ fn machine() -> Result<String, String> {
     Ok(format!("{processors} processors ({model}), Linux {}", kernel.trim()))
 }
 
-/// The directory of a file, which is made if it is not there.
+/// The directory of a file; created if it does not exist.
 fn directory_of(path: &Path) -> Result<PathBuf, String> {
     let directory = path.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or(Path::new("."));
     fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;

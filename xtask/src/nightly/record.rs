@@ -1,5 +1,5 @@
-//! The record of a campaign in parts: a JSON file that is replaced as a whole, so that it is complete whenever this
-//! process is killed. One process at a time has it, by a lock on a file beside it.
+//! The record of a campaign in parts: a JSON file that is replaced as a whole, so that it is complete
+//! whenever this process is killed. A lock on a file next to it allows only one process at a time.
 
 use super::directory_of;
 use serde_json::{Map, Value, json};
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// A part that has ended.
 pub struct Done {
-    /// Whether anything broke.
+    /// Whether there was a violation.
     pub result: String,
-    /// What the program counted.
+    /// The counts of the program.
     pub figures: Value,
 }
 
@@ -25,10 +25,11 @@ pub struct Record {
 }
 
 impl Record {
-    /// Opens the record, or begins one. A part that was under way when the last run ended becomes an interrupted one.
+    /// Opens the record, or begins one. A part that was under way when the last run ended becomes an
+    /// interrupted one.
     ///
     /// # Errors
-    /// When another process has it, or it is of another campaign, commit, size of parts or first seed.
+    /// If another process has it, or it is of another campaign, commit, size of parts or first seed.
     pub fn open(
         path: &Path,
         campaign: &str,
@@ -66,7 +67,7 @@ impl Record {
         Ok(record)
     }
 
-    /// For the files of parts.
+    /// Directory for the files of parts.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -79,7 +80,7 @@ impl Record {
         self.value["of"][name].as_u64().unwrap_or_default()
     }
 
-    /// Of all counted parts.
+    /// The sums of all counted parts.
     pub fn faults(&self) -> u64 {
         self.value["totals"]["faults_total"].as_u64().unwrap_or_default()
     }
@@ -96,7 +97,7 @@ impl Record {
         self.number("first") + u64::try_from(self.parts().len()).unwrap_or(u64::MAX)
     }
 
-    /// What was found stays the last word of a record.
+    /// A violation ends a record: no further part follows.
     pub fn refuse_after_a_failure(&self) -> Result<(), String> {
         match self.parts().iter().find(|part| part["result"] != "nothing broke") {
             None => Ok(()),
@@ -110,7 +111,7 @@ impl Record {
         }
     }
 
-    /// A part begins.
+    /// Records the begin of a part.
     pub fn begin(&mut self, now: &str, machine: &str) -> Result<(), String> {
         let (from, to) = self.next();
         let mut running = json!({ "from": from, "to": to, "began": now, "machine": machine });
@@ -121,7 +122,7 @@ impl Record {
         self.write()
     }
 
-    /// The part that was begun has ended: from now on it counts.
+    /// Records the end of the part: from now on it counts.
     pub fn count(&mut self, done: Done, now: &str) -> Result<(), String> {
         let mut part = self.value["running"].take();
         part["ended"] = now.into();
@@ -142,7 +143,7 @@ impl Record {
         self.write()
     }
 
-    /// For people.
+    /// The record as a line to print.
     pub fn state(&self) -> String {
         let (from, _) = self.next();
         let interrupted = self.value["interrupted"].as_array().map_or(0, Vec::len);
@@ -156,7 +157,7 @@ impl Record {
         )
     }
 
-    /// Replaces the file. After a crash of the machine it is the old one or the new one.
+    /// Replaces the file. After a crash of the machine the file is the old or the new one.
     fn write(&self) -> Result<(), String> {
         let new = self.path.with_extension("new");
         let problem = |error: std::io::Error| format!("{}: {error}", new.display());
@@ -174,7 +175,7 @@ fn push(list: &mut Value, item: Value) {
     }
 }
 
-/// Adds counts, also those in objects (faults by their kind). What is not a whole number has no sum and is left out.
+/// Adds counts, also those in objects (faults by their kind). A value that is not a whole number is left out.
 fn add(totals: &mut Value, figures: &Value) {
     let Some(figures) = figures.as_object() else { return };
     if !totals.is_object() {
@@ -231,7 +232,7 @@ mod tests {
         record.count(done(100), NOW).unwrap();
         assert_eq!(record.next(), (15, 24));
         record.begin(NOW, "a machine").unwrap();
-        // Killed here, with whatever the part has found.
+        // The test kills the part here, after it has found something.
         drop(record);
         let mut record = place.open("sim", "abc").unwrap();
         assert_eq!((record.next(), record.faults()), ((15, 24), 100));

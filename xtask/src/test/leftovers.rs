@@ -60,9 +60,12 @@ impl Orphans {
     }
 }
 
-/// Kills everything that descends from this program.
-pub fn end_descendants() {
-    descendants().iter().for_each(kill);
+/// Kills a child of this program and everything that descends from it.
+pub fn end_family(child: u32) {
+    let all = processes();
+    let own = i32::try_from(child).unwrap_or_default();
+    all.iter().filter(|process| process.pid == own).for_each(kill);
+    descendants_of(own, &all).iter().for_each(kill);
 }
 
 fn kill(process: &Process) {

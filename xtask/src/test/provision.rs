@@ -1,9 +1,9 @@
-//! Installs Debian packages when this machine lets us.
+//! Installs Debian packages if the user has the rights.
 
 use crate::workspace::{Workspace, output, run};
 use std::process::Command;
 
-/// Installs `packages` without starting any service, or says what a person has to do instead.
+/// Installs `packages` without starting any service, or says what the operator must do instead.
 pub fn install(workspace: &Workspace, packages: &[&str]) -> Result<(), String> {
     let by_hand = format!("apt-get install --no-install-recommends {}", packages.join(" "));
     if output(Command::new("apt-get").arg("--version")).is_err() {

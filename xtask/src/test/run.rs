@@ -1,87 +1,223 @@
-//! Runs `cargo test` under a time limit, passing on every line and reading along.
+//! One run of the tests: carries out the stages, from two threads at once, and adds up what they found.
 
-use super::leftovers;
+use super::job::{self, Ended, Job};
+use super::plan::Stage;
+use super::servers::Servers;
 use super::summary::Summary;
-use std::io::{BufRead, BufReader, PipeReader};
-use std::process::Command;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use super::units::{self, Unit};
+use super::{BACKEND_VARIABLE, TEMPLATES_VARIABLE, many_signals};
+use crate::check;
+use crate::proof::{self, Profile};
+use crate::stages::Stages;
+use crate::workspace::Workspace;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
-/// The whole of CI has 60 minutes on two cores; a build from nothing takes up to 20 of them.
-const RUN_MAX: Duration = Duration::from_mins(35);
-/// How often the end of cargo is looked for while nothing is printed.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Lines that cargo wrote before it ended are in the pipe by then; a process left behind may hold the pipe
-/// open for ever, so its end is not waited for.
-const DRAIN_MAX: Duration = Duration::from_secs(1);
+/// Jobs of the tests at once: they mostly wait, and more would cost healthy leaders their lease on two processors.
+const AT_ONCE: usize = 6;
+/// Of those that need a quiet machine.
+const QUIET_AT_ONCE: usize = 3;
+/// How many of the slowest jobs are listed at the end.
+const SLOWEST: usize = 12;
+/// The tests that need a binary with crash points in it. With the features of the whole workspace only three crates are
+/// compiled again for it.
+const CRASH_POINTS: [&str; 7] =
+    ["test", "--locked", "--workspace", "--features", "app/crash-points", "--test", "crash_points"];
+/// All documentation tests.
+const DOC_TESTS: [&str; 5] = ["test", "--locked", "--workspace", "--no-fail-fast", "--doc"];
 
-/// Runs `cargo` to its end. Both of its streams share one pipe, so that a summary line is seen behind the
-/// announcement it belongs to. Also returns a fault other than failed tests.
-pub fn tests(cargo: &mut Command) -> Result<(Summary, Option<String>), String> {
-    let (reader, writer) = std::io::pipe().map_err(|error| format!("a pipe for the tests: {error}"))?;
-    let second = writer.try_clone().map_err(|error| format!("a pipe for the tests: {error}"))?;
-    let mut child =
-        cargo.stdout(writer).stderr(second).spawn().map_err(|error| format!("cargo test: {error}"))?;
-    // The command keeps its copies of the pipe; drop them, so that the pipe ends with the last test process.
-    cargo.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+/// The run.
+pub struct Run<'a> {
+    pub workspace: &'a Workspace,
+    pub stages: Stages,
+    servers: OnceLock<Servers>,
+    /// Where servers of one kind share their first data directory; removed at the end.
+    templates: Option<PathBuf>,
+    found: Mutex<Found>,
+}
 
-    let lines = lines_of(reader);
-    let mut summary = Summary::default();
-    let started = Instant::now();
-    let status = loop {
-        pass_on(&lines, &mut summary, LOOK_EVERY);
-        match child.try_wait().map_err(|error| format!("cargo test: {error}"))? {
-            Some(status) => break status,
-            None if started.elapsed() < RUN_MAX => {}
-            None => {
-                let problem = format!(
-                    "no end after {} min; last: {}",
-                    RUN_MAX.as_secs() / 60,
-                    summary.running().unwrap_or("cargo")
-                );
-                leftovers::end_descendants();
-                // It was just killed: it ends at once, and its status says nothing that we do not know.
-                let _ = child.wait();
-                summary.end();
-                return Ok((summary, Some(problem)));
+/// What the stages found.
+#[derive(Default)]
+struct Found {
+    summary: Summary,
+    /// Faults other than failed tests.
+    problems: Vec<String>,
+    /// Of each job.
+    took: Vec<(Duration, String)>,
+}
+
+impl<'a> Run<'a> {
+    /// No stage has run yet.
+    pub fn new(workspace: &'a Workspace, stages: Stages) -> Self {
+        // What a run that was killed has left may be half a directory. Without the folder everything only takes longer.
+        let templates = workspace.target().join("tests/templates");
+        let _ = std::fs::remove_dir_all(&templates);
+        let templates = std::fs::create_dir_all(&templates).ok().map(|()| templates);
+        Self { workspace, stages, servers: OnceLock::new(), templates, found: Mutex::default() }
+    }
+
+    /// Every later stage uses them.
+    pub fn use_servers(&self, servers: Servers) {
+        // Called once.
+        let _ = self.servers.set(servers);
+    }
+
+    /// A fault other than a failed test.
+    pub fn problem(&self, problem: String) {
+        self.found().problems.push(problem);
+    }
+
+    /// Carries out a stage.
+    pub fn stage(&self, stage: Stage, units: &[Unit]) {
+        match stage {
+            Stage::QuietTests => {
+                self.stages.run("tests that need a quiet machine", || {
+                    job::run_all(self.jobs(units, Unit::is_quiet), QUIET_AT_ONCE, |ended| {
+                        self.tested(&ended);
+                    });
+                });
+            }
+            Stage::TestsAndChaos => {
+                self.stages.run("tests, and chaos", || self.tests_and_chaos(units));
+            }
+            Stage::ManySignals => {
+                self.part(Job { name: "chaos, signals".to_owned(), command: self.chaos(&many_signals()) });
+            }
+            Stage::CrashPoints => self.cargo_tests("crash points", self.workspace.cargo(&CRASH_POINTS)),
+            Stage::Checks => {
+                for (name, command) in check::commands(self.workspace) {
+                    self.part(Job { name: name.to_owned(), command }.at_low_priority());
+                }
+            }
+            Stage::DocTests => self.cargo_tests("documentation tests", self.workspace.cargo(&DOC_TESTS)),
+            Stage::SimulationTests => {
+                self.cargo_tests("simulation, its tests", proof::sim_tests(self.workspace));
+            }
+            Stage::Simulation => self.proof("simulation", proof::sim_command(self.workspace, &[])),
+            Stage::Model => self.proof("model check", proof::model_command(self.workspace, &[])),
+            Stage::Mutants => {
+                self.proof("mutants", proof::model_command(self.workspace, &["mutants".to_owned()]));
             }
         }
+    }
+
+    /// Chaos begins first, because it takes longest; it is one more job at once.
+    fn tests_and_chaos(&self, units: &[Unit]) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.part(Job { name: "chaos".to_owned(), command: self.chaos(&[]) }));
+            job::run_all(self.jobs(units, |unit| !unit.is_quiet()), AT_ONCE, |ended| self.tested(&ended));
+        });
+    }
+
+    fn jobs(&self, units: &[Unit], wanted: impl Fn(&Unit) -> bool) -> Vec<Job> {
+        let jobs = units.iter().filter(|unit| wanted(unit));
+        jobs.map(|unit| unit.job(|command| self.prepare(command))).collect()
+    }
+
+    fn chaos(&self, arguments: &[String]) -> Command {
+        let mut command = proof::chaos_command(self.workspace, Profile::Debug, arguments);
+        self.prepare(&mut command);
+        command
+    }
+
+    /// Which servers a command uses, and where they are.
+    fn prepare(&self, command: &mut Command) {
+        let Some(servers) = self.servers.get() else { return };
+        command.env(BACKEND_VARIABLE, servers.backend().as_str());
+        if let Some(templates) = &self.templates {
+            command.env(TEMPLATES_VARIABLE, templates);
+        }
+        if let Some(path) = servers.path() {
+            command.env::<_, OsString>("PATH", path);
+        }
+    }
+
+    /// A call of cargo that builds and runs tests.
+    fn cargo_tests(&self, name: &str, mut command: Command) {
+        self.prepare(&mut command);
+        let job = Job { name: name.to_owned(), command };
+        let job = if name == "crash points" { job } else { job.at_low_priority() };
+        let (ended, _) = self.stages.run(name, || job.run());
+        print(&ended);
+        self.found().add(&ended, Summary::of_cargo(&ended.name, &ended.output));
+    }
+
+    fn proof(&self, name: &str, command: Command) {
+        self.part(Job { name: name.to_owned(), command }.at_low_priority());
+    }
+
+    /// A separate program, which passed or failed.
+    fn part(&self, job: Job) {
+        let name = job.name.clone();
+        let (ended, _) = self.stages.run(&name, || job.run());
+        print(&ended);
+        self.found().summary.part(&ended.name, ended.outcome);
+    }
+
+    /// A unit of the tests.
+    fn tested(&self, ended: &Ended) {
+        print(ended);
+        let mut summary = Summary::of_binary(&ended.name, &ended.output);
+        if units::is_one_test(&ended.name) && summary.passed() + summary.failed() != 1 {
+            summary.part(&ended.name, Err("is not one test".to_owned()));
+        }
+        self.found().add(ended, summary);
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        // Nothing that can panic runs under this lock.
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Prints the tables, what failed and the last line.
+    pub fn conclude(self) -> ExitCode {
+        let Found { summary, mut problems, mut took } =
+            self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(templates) = &self.templates {
+            let _ = std::fs::remove_dir_all(templates);
+        }
+        took.sort_by(|a, b| b.cmp(a));
+        println!("\nthe slowest jobs of the tests:");
+        for (took, name) in took.iter().take(SLOWEST) {
+            println!("{:>6.1} s  {name}", took.as_secs_f64());
+        }
+        println!("\n{}", self.stages);
+        for binary in summary.failed_binaries() {
+            println!("failed: {binary}");
+        }
+        if summary.passed() == 0 {
+            problems.push("not a single test passed".to_owned());
+        }
+        for problem in &problems {
+            println!("error: {problem}");
+        }
+        println!("{} passed, {} failed", summary.passed(), summary.failed());
+        if summary.failed() == 0 && problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+impl Found {
+    /// Adds a job whose output `summary` was read from.
+    fn add(&mut self, ended: &Ended, summary: Summary) {
+        self.took.push((ended.took, ended.name.clone()));
+        if let Err(why) = &ended.outcome
+            && summary.failed() == 0
+        {
+            self.problems.push(format!("{}: {why}", ended.name));
+        }
+        self.summary.add(summary);
+    }
+}
+
+/// The whole output at once.
+fn print(ended: &Ended) {
+    let Ended { name, output, outcome, took } = ended;
+    let verdict = match outcome {
+        Ok(()) => "ok".to_owned(),
+        Err(why) => format!("FAILED: {why}"),
     };
-    pass_on(&lines, &mut summary, DRAIN_MAX);
-    summary.end();
-    let unexplained = !status.success() && summary.failed() == 0;
-    Ok((summary, unexplained.then(|| format!("cargo test ended with {status}"))))
-}
-
-/// Prints and reads lines until none has come for `quiet`.
-fn pass_on(lines: &Receiver<String>, summary: &mut Summary, quiet: Duration) {
-    loop {
-        match lines.recv_timeout(quiet) {
-            Ok(line) => {
-                println!("{line}");
-                summary.read(&line);
-            }
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
-        }
-    }
-}
-
-fn lines_of(reader: PipeReader) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    // Not joined: it lives until the last holder of the pipe is gone, at most as long as this program.
-    std::thread::spawn(move || send_lines(reader, &sender));
-    receiver
-}
-
-fn send_lines(reader: PipeReader, to: &Sender<String>) {
-    let mut reader = BufReader::new(reader);
-    let mut line = Vec::new();
-    // Tests may print bytes that are not text.
-    while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-        let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
-        if to.send(text).is_err() {
-            return;
-        }
-        line.clear();
-    }
+    println!("---- {name}\n{}\n---- {name}: {verdict} ({:.1} s)", output.trim_end(), took.as_secs_f64());
 }

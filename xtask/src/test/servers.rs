@@ -1,7 +1,8 @@
-//! Which Redis and PostgreSQL the tests use, and that everything else they start is there.
+//! Selects the Redis and PostgreSQL of the tests, and checks that everything else that the tests start is
+//! installed.
 //!
-//! A container engine that answers and has the images is taken first, because there the versions are the
-//! ones users run; else servers installed on this machine; else they are installed.
+//! A container engine that answers and has the images comes first, because its versions are those that users
+//! run; then servers that are installed on this machine; otherwise they are installed.
 
 use super::BACKEND_VARIABLE;
 use super::provision;
@@ -12,9 +13,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The images that the testkit starts; pulled beforehand, so that the first test does not wait for a registry.
+/// The images that the testkit starts. They are pulled in advance, so that the first test does not wait for a
+/// registry.
 const IMAGES: [&str; 2] = ["redis:7", "postgres:15"];
-/// A dead engine may accept a connection and say nothing.
+/// Timeout for an engine that accepts a connection and does not answer.
 const ENGINE_ANSWER_MAX: &str = "20s";
 /// Both images together are about 150 MB.
 const PULL_MAX: &str = "300s";
@@ -25,7 +27,7 @@ const POSTGRESQL_MAJOR_MIN: u32 = 15;
 
 const POSTGRES: &str = "postgres";
 
-/// Where the tests' servers come from.
+/// Source of the tests' servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     /// Started by the testkit in containers.
@@ -35,7 +37,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// As [`BACKEND_VARIABLE`] carries it.
+    /// The value of [`BACKEND_VARIABLE`].
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Containers => "containers",
@@ -48,22 +50,22 @@ impl Backend {
     }
 }
 
-/// What tests start.
+/// A program that tests start.
 struct Program {
-    /// All in one directory; the first is what it is known by.
+    /// Its programs, all in one directory; the first is its name in messages.
     names: &'static [&'static str],
-    /// Debian's packages that bring it.
+    /// Debian's packages that contain it.
     packages: &'static [&'static str],
 }
 
-/// The servers are needed in addition to containers: some suites stop a server by signal or promote a standby,
-/// which they do to processes.
+/// The servers are needed in addition to containers: some suites stop a server by signal or promote a
+/// standby, which requires processes.
 const PROGRAMS: [Program; 7] = [
     // SQLite and ring are compiled from C.
     Program { names: &["cc"], packages: &["gcc", "libc6-dev"] },
     Program { names: &["prometheus", "promtool"], packages: &["prometheus"] },
     Program { names: &["prometheus-alertmanager", "amtool"], packages: &["prometheus-alertmanager"] },
-    // Judges docker/compose.yaml; asks no engine.
+    // Checks docker/compose.yaml; it needs no engine.
     Program { names: &["docker-compose"], packages: &["docker-compose"] },
     Program { names: &["redis-server"], packages: &["redis-server"] },
     Program { names: &[POSTGRES, "initdb", "pg_basebackup"], packages: &["postgresql"] },
@@ -73,13 +75,13 @@ const PROGRAMS: [Program; 7] = [
 /// Everything the tests start, found.
 pub struct Servers {
     backend: Backend,
-    /// Why this backend.
+    /// The reason for this backend.
     because: String,
     found: Vec<PathBuf>,
 }
 
 impl Servers {
-    /// Finds or installs what is needed. An error is a sentence for the person at the keyboard.
+    /// Finds or installs what is needed. The error is a sentence for the operator.
     pub fn provide(workspace: &Workspace) -> Result<Self, String> {
         let (backend, because) = choose(env::var(BACKEND_VARIABLE).ok(), engine)?;
         let packages: Vec<&str> = missing().iter().flat_map(|program| program.packages).copied().collect();
@@ -98,12 +100,12 @@ impl Servers {
         Ok(Self { backend, because, found })
     }
 
-    /// The backend chosen.
+    /// The selected backend.
     pub fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// PATH with the directories of all programs found, when that differs from what it is.
+    /// PATH with the directories of all programs that were found, if that differs from the current one.
     pub fn path(&self) -> Option<OsString> {
         let mut directories = search_path();
         let known = directories.len();
@@ -124,7 +126,7 @@ impl fmt::Display for Servers {
     }
 }
 
-/// What the environment says goes; else containers where `engine` answers.
+/// The variable decides; otherwise containers, if `engine` answers.
 fn choose(
     forced: Option<String>,
     engine: impl FnOnce() -> Result<String, String>,
@@ -144,7 +146,7 @@ fn choose(
     }
 }
 
-/// Asks the container engine, and sees to the images.
+/// Queries the container engine, and pulls missing images.
 fn engine() -> Result<String, String> {
     if find(&["docker"]).is_none() {
         return Err("no container engine: there is no `docker` on PATH".to_owned());
@@ -172,7 +174,7 @@ fn missing() -> Vec<&'static Program> {
 }
 
 /// The first of `names`, in a directory that has them all: on PATH, or where Debian keeps PostgreSQL. A
-/// PostgreSQL that is too old counts as absent.
+/// PostgreSQL that is too old counts as missing.
 fn find(names: &[&str]) -> Option<PathBuf> {
     let mut directories = search_path().into_iter().chain(postgresql_directories());
     let suits = |directory: &PathBuf| {
@@ -204,7 +206,7 @@ fn major(postgres: &Path) -> Option<u32> {
     parse_major(&output(Command::new(postgres).arg("--version")).ok()?)
 }
 
-/// Out of `postgres (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)`.
+/// The version in `postgres (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)`.
 fn parse_major(version: &str) -> Option<u32> {
     let number = version.split_whitespace().nth(2)?;
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()

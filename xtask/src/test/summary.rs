@@ -14,6 +14,8 @@ pub struct Summary {
     failed: usize,
     /// Binaries with a failed test, and those that died.
     failed_binaries: Vec<String>,
+    /// Each binary that ran, as it was announced, and how many of its tests passed.
+    binaries: Vec<(String, usize)>,
     /// The binary that runs, as it was announced, and its summary lines so far.
     running: Option<(String, Vec<String>)>,
 }
@@ -24,6 +26,17 @@ impl Summary {
         let mut summary = Self { running: Some((name.to_owned(), Vec::new())), ..Self::default() };
         output.lines().for_each(|line| summary.read(line));
         summary.end();
+        summary
+    }
+
+    /// Reads what a call of `cargo test` wrote. If no binary ran, the call is one failure.
+    pub fn of_cargo(name: &str, output: &str) -> Self {
+        let mut summary = Self::default();
+        output.lines().for_each(|line| summary.read(line));
+        summary.end();
+        if summary.passed + summary.failed == 0 {
+            summary.part(name, Err("no test ran".to_owned()));
+        }
         summary
     }
 
@@ -50,7 +63,9 @@ impl Summary {
         let skipped = if binary.starts_with(DOC_TESTS) { 0 } else { results.len().saturating_sub(1) };
         let own = &results[skipped..];
         let failed = if own.is_empty() { 1 } else { own.iter().map(|result| count(result, "failed")).sum() };
-        self.passed += own.iter().map(|result| count(result, "passed")).sum::<usize>();
+        let passed = own.iter().map(|result| count(result, "passed")).sum::<usize>();
+        self.binaries.push((binary.clone(), passed));
+        self.passed += passed;
         self.failed += failed;
         if failed > 0 {
             self.failed_binaries.push(binary);
@@ -75,9 +90,9 @@ impl Summary {
         self.failed_binaries.extend(other.failed_binaries);
     }
 
-    /// The binary that runs, if one does.
-    pub fn running(&self) -> Option<&str> {
-        self.running.as_ref().map(|(binary, _)| binary.as_str())
+    /// Each binary that ran, as it was announced, and how many of its tests passed.
+    pub fn binaries(&self) -> &[(String, usize)] {
+        &self.binaries
     }
 
     /// Tests that passed.
@@ -125,6 +140,13 @@ test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         output.lines().for_each(|line| summary.read(line));
         summary.end();
         summary
+    }
+
+    #[test]
+    fn a_call_of_cargo_without_tests_is_a_failure() {
+        assert_eq!(Summary::of_cargo("a", "error: could not compile\n").failed(), 1);
+        let good = Summary::of_cargo("a", GOOD);
+        assert_eq!((good.passed(), good.failed()), (5, 0));
     }
 
     fn counts(output: &str) -> (usize, usize) {

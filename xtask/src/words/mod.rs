@@ -1,5 +1,5 @@
-//! The word list of the language rules: `cargo xtask check` refuses its words in the texts of [`ENFORCED`], and
-//! `cargo xtask words` counts them everywhere.
+//! The word list of the language rules: `cargo xtask check` refuses its words, and `cargo xtask words`
+//! counts them.
 //!
 //! Code, quotations of output in code, identifiers and generated sections are exempt by their form ([`text`]); other
 //! exemptions are in [`list`].
@@ -31,9 +31,6 @@ enum Kind {
 const KINDS: [(Kind, &str); 3] =
     [(Kind::Document, "documents"), (Kind::Comment, "comments"), (Kind::Literal, "literals")];
 
-/// What `cargo xtask check` refuses the words in. To widen the scope, add a kind here.
-const ENFORCED: [Kind; 1] = [Kind::Document];
-
 /// What to do about a refused word.
 pub const REMEDY: &str = "use the words behind the second colon; exemptions are in xtask/src/words/list.rs";
 
@@ -50,13 +47,7 @@ struct Place {
 /// The step of `cargo xtask check`.
 pub fn check(workspace: &Workspace) -> Findings {
     let places = places(workspace).map_err(|problem| vec![problem])?;
-    let (refused, left): (Vec<_>, Vec<_>) =
-        places.into_iter().partition(|place| ENFORCED.contains(&place.kind));
-    let remark = match left.len() {
-        0 => String::new(),
-        more => format!("{more} more where they are only counted: `cargo xtask words`"),
-    };
-    listed(refused.iter().map(described).collect(), remark)
+    listed(places.iter().map(described).collect(), String::new())
 }
 
 /// `cargo xtask words [PATH]`: counts by crate and by word, or the places below a path.

@@ -1,4 +1,4 @@
-//! One request and its answer, on a connection of their own.
+//! One request and its answer, on a separate connection.
 
 use super::HandlerUrl;
 use axum::body::{Body, Bytes, to_bytes};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-/// Largest answer in bytes: an outcome and a note are two lines.
+/// Largest answer in bytes; an outcome and a note are two lines.
 const ANSWER_LEN_MAX: usize = 64 * 1024;
 /// Largest head of an answer in bytes.
 const HEAD_LEN_MAX: usize = 16 * 1024;
@@ -23,7 +23,7 @@ pub(crate) struct Reply {
     pub(crate) body: Bytes,
     /// The `Content-Encoding`, unless it is `identity`.
     pub(crate) encoding: Option<String>,
-    /// The head says where the body ends, so that an empty body was not cut off.
+    /// Whether the head says where the body ends, so that an empty body was not cut off.
     pub(crate) is_delimited: bool,
 }
 
@@ -33,16 +33,17 @@ impl Reply {
     }
 }
 
-/// Why there is none.
+/// The reason why there is no answer.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// There was never a connection, so not a byte was sent.
+    /// There was no connection, so nothing was sent.
     NotConnected(String),
     /// The request may have arrived.
     Unanswered(String),
 }
 
-/// Sends a request and reads the whole answer, all of it within `time`. When it is dropped the connection is cut.
+/// Sends a request and reads the whole answer within `time`. If the future is dropped, the connection is
+/// closed.
 pub(crate) async fn exchange(
     url: &HandlerUrl,
     mut request: Request<Body>,
@@ -65,7 +66,7 @@ pub(crate) async fn exchange(
 }
 
 async fn converse(stream: TcpStream, request: Request<Body>) -> Result<Reply, String> {
-    // Only costs time when it fails.
+    // A failure only costs time.
     let _ = stream.set_nodelay(true);
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_LEN_MAX);
@@ -88,7 +89,7 @@ async fn converse(stream: TcpStream, request: Request<Body>) -> Result<Reply, St
         })?;
         Ok(Reply { status, body, encoding, is_delimited })
     });
-    // The connection moves the bytes; when it ends first, the answer is there or will never be.
+    // The connection moves the bytes. If it ends first, the answer has arrived or never will.
     tokio::select! {
         biased;
         reply = &mut reply => reply,

@@ -1,4 +1,4 @@
-//! Signals are handed to a service by HTTP.
+//! [`HttpHandler`]: sends signals to a service by HTTP.
 
 pub(crate) mod exchange;
 mod url;
@@ -21,43 +21,45 @@ use verdict::{executed, found};
 
 /// The signal's fingerprint: the same for every attempt.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// The leader's epoch. A service that has seen a larger one can refuse this.
+/// The leader's epoch. A service that has seen a larger one can refuse the request.
 const EPOCH: HeaderName = HeaderName::from_static("coordinator-epoch");
-/// The leader's claim of the lease. A service that has seen the same epoch under another one can refuse this: after the
-/// store has forgotten, two leaders may have one number.
+/// The leader's claim of the lease. A service that has seen the same epoch under another claim can refuse the
+/// request: after the store has forgotten, two leaders may have the same epoch.
 const CLAIM: HeaderName = HeaderName::from_static("coordinator-claim");
-/// Which claim of the signal this is about.
+/// Number of the signal's attempt that the request belongs to.
 const ATTEMPT: HeaderName = HeaderName::from_static("coordinator-attempt");
 
-/// Where signals go.
+/// Addresses of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpHandlerConfig {
     /// Signals are posted here.
     pub execute: HandlerUrl,
-    /// Below it, under its fingerprint, the service tells what became of a signal; `None` when it cannot tell.
+    /// Under this address and the signal's fingerprint, the service returns the outcome of a signal; `None`
+    /// if it has no lookup.
     pub lookup: Option<HandlerUrl>,
-    /// From the start of a call to the end of its answer.
+    /// Time from the start of a call to the end of its answer.
     pub timeout: Duration,
 }
 
-/// Hands each signal to a service, in one request on a connection of its own: no client that repeats a request by
-/// itself is in between.
+/// Sends each signal to a service, in one request on a separate connection, so that no client library repeats
+/// a request automatically.
 ///
-/// A service says what became of a signal in a JSON object with an `outcome`: `done`, `sent`, `rejected`,
-/// `not_executed` or `unknown`, with a `note` if it likes. An empty body with 200, 201 or 204 is done, with 202 sent.
-/// Everything else is unknown, but for a connection that was never made: then nothing was executed.
+/// A service answers with a JSON object with an `outcome`: `done`, `sent`, `rejected`, `not_executed` or
+/// `unknown`, and optionally a `note`. An empty body with 200, 201 or 204 means done, with 202 sent.
+/// Everything else is unknown, except if no connection was made: then nothing was executed.
 ///
-/// The outcome that a lookup answers has to be as certain. `not_executed` is for a service that refuses, from this answer
-/// on, orders of a smaller `Coordinator-Epoch`, orders of the same epoch under another `Coordinator-Claim`, and orders of
-/// this signal's attempts up to the one that is looked up (`Coordinator-Attempt`): each of them may still be on its way.
-/// The service confirms the last with `"attempt"` in its answer; without it the signal stays in doubt.
+/// The outcome of a lookup must be as certain. A service may answer `not_executed` only if, from this answer
+/// on, it refuses orders of a smaller `Coordinator-Epoch`, orders of the same epoch under another
+/// `Coordinator-Claim`, and orders of this signal's attempts up to the requested one (`Coordinator-Attempt`):
+/// each of them may still be on its way. The service confirms the last point with `"attempt"` in its answer;
+/// without it the signal stays in doubt.
 #[derive(Debug, Clone)]
 pub struct HttpHandler {
     config: HttpHandlerConfig,
 }
 
 impl HttpHandler {
-    /// A handler; connects to nothing yet.
+    /// Creates a handler; connects to nothing yet.
     pub fn new(config: HttpHandlerConfig) -> Self {
         Self { config }
     }

@@ -1,39 +1,39 @@
-//! Where a service is.
+//! [`HandlerUrl`]: the address of a service.
 
 use domain::ledger::Fingerprint;
 use hyper::Uri;
 use std::fmt;
 
-/// HTTP's port unless the URL has one.
+/// HTTP's default port.
 const PORT_DEFAULT: u16 = 80;
 
 /// An `http` URL: host, port, path and query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandlerUrl {
-    /// As a connection wants it, an IPv6 address without its brackets.
+    /// Host for a connection; an IPv6 address has no brackets.
     host: String,
     port: u16,
-    /// As it was written, for the Host header.
+    /// Host and port as written, for the Host header.
     authority: String,
     path: String,
     query: Option<String>,
 }
 
 impl HandlerUrl {
-    /// Parses a URL. The error says what is wanted, on one line, and repeats nothing of the URL: it may hold a
-    /// secret.
+    /// Parses a URL. The error says what is required, on one line, and repeats nothing of the URL, which may
+    /// contain a secret.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = |wanted: &str| Err(wanted.to_owned());
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return wrong(
-                "a URL of printable ASCII without spaces is wanted; percent-encode everything else",
+                "a URL of printable ASCII without spaces is required; percent-encode everything else",
             );
         }
         if text.contains('#') {
-            return wrong("a URL without a # part is wanted: that part is never sent");
+            return wrong("a URL without a # part is required: that part is never sent");
         }
         let Ok(uri) = text.parse::<Uri>() else {
-            return wrong("that is no URL; one like http://127.0.0.1:8080/execute is wanted");
+            return wrong("that is no URL; one like http://127.0.0.1:8080/execute is required");
         };
         match uri.scheme_str() {
             Some("http") => {}
@@ -43,13 +43,13 @@ impl HandlerUrl {
                      the proxy's http address",
                 );
             }
-            Some(_) | None => return wrong("a URL that begins with http:// is wanted"),
+            Some(_) | None => return wrong("a URL that begins with http:// is required"),
         }
-        let Some(authority) = uri.authority() else { return wrong("a host is wanted after http://") };
+        let Some(authority) = uri.authority() else { return wrong("a host is required after http://") };
         if authority.as_str().contains('@') {
             return wrong(
-                "no user and password may stand in the URL, because it is shown in logs and on pages: let the \
-                 service listen where only this host reaches it, or let a proxy on this host add them",
+                "the URL must not contain a user and password, because it is shown in logs and on pages: let the \
+                 service listen on an address that only this host can reach, or let a proxy on this host add them",
             );
         }
         let host = authority.host();
@@ -57,12 +57,12 @@ impl HandlerUrl {
             None => PORT_DEFAULT,
             Some(port) => match port.parse() {
                 Ok(port) if port > 0 => port,
-                _ => return wrong("a port from 1 to 65535 is wanted after the host"),
+                _ => return wrong("a port from 1 to 65535 is required after the host"),
             },
         };
         let name = host.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(host);
         if name.is_empty() {
-            return wrong("a host is wanted after http://");
+            return wrong("a host is required after http://");
         }
         Ok(Self {
             host: name.to_owned(),
@@ -85,17 +85,17 @@ impl HandlerUrl {
         &self.authority
     }
 
-    /// Path and query, as a request's first line has them.
+    /// Path and query, as in the first line of a request.
     pub(crate) fn target(&self) -> String {
         self.with_query(self.path.clone())
     }
 
-    /// The same of a signal below this path.
+    /// Path and query for the lookup of a signal under this URL.
     pub(super) fn target_of(&self, fingerprint: &Fingerprint) -> String {
         self.target_below(&format!("/{fingerprint}"))
     }
 
-    /// The same of a path below this one.
+    /// Path and query for a path under this URL.
     pub(crate) fn target_below(&self, path: &str) -> String {
         self.with_query(format!("{}{path}", self.path.trim_end_matches('/')))
     }
@@ -161,18 +161,18 @@ mod tests {
             ("ftp://s3cret/", "begins with http://"),
             ("/s3cret", "begins with http://"),
             ("s3cret:8080", "http://"),
-            ("http:///s3cret", "wanted"),
-            ("http://:80/s3cret", "wanted"),
+            ("http:///s3cret", "required"),
+            ("http://:80/s3cret", "required"),
             ("http://s3cret:/", "a port from 1 to 65535"),
             ("http://s3cret:0/", "a port from 1 to 65535"),
             ("http://s3cret:65536/", "a port from 1 to 65535"),
-            ("http://s3cret:x/", "wanted"),
+            ("http://s3cret:x/", "required"),
             ("http://h/s3cret#x", "# part"),
             ("http://h/ s3cret", "printable ASCII"),
             ("http://h/s3cret\r\nX: y", "printable ASCII"),
             ("http://h/₹s3cret", "printable ASCII"),
-            ("http://[s3cret/", "wanted"),
-            ("", "wanted"),
+            ("http://[s3cret/", "required"),
+            ("", "required"),
         ] {
             let error = HandlerUrl::parse(text).expect_err(text);
             assert!(error.contains(advice) && !error.contains("s3cret"), "{text}: {error}");

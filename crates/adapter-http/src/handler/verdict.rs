@@ -1,6 +1,6 @@
-//! What the answer of a service says became of a signal. Used by the handler for both calls. The invariant: `done` is
-//! read from an outcome, or from an answer that is certainly empty. An answer that is not understood is never a
-//! success: services write refusals in many forms.
+//! Reads a service's answer as an outcome, for both calls of the handler. Invariant: `done` requires an
+//! outcome, or an answer that is certainly empty. An answer that is not understood is never a success,
+//! because services write refusals in many forms.
 
 use super::exchange::Reply;
 use crate::json::raw::{self, Member, NoObject, Plain};
@@ -30,8 +30,9 @@ pub(super) fn executed(reply: &Reply) -> Answer {
     }
 }
 
-/// The answer to a lookup of this attempt, which counts when it is 200 with an outcome. `not_executed` must also name the
-/// attempt: so a service confirms that it refuses this attempt from now on, which may still be on its way.
+/// The answer to a lookup of this attempt; it counts if it is a 200 with an outcome. `not_executed` must also
+/// name the attempt: so a service confirms that it refuses this attempt, which may still be on its way, from
+/// now on.
 pub(super) fn found(reply: &Reply, attempt: u32) -> Answer {
     let status = reply.status_text();
     match outcome_of(reply) {
@@ -51,7 +52,7 @@ pub(super) fn found(reply: &Reply, attempt: u32) -> Answer {
     }
 }
 
-/// The attempt that the body names: the service refuses it and all before it.
+/// The attempt that the body names: the service refuses it and all earlier ones.
 fn refused(reply: &Reply) -> Option<u32> {
     let members = raw::members(std::str::from_utf8(&reply.body).ok()?).ok()?;
     let mut attempts = members.iter().filter(|(name, _)| name == "attempt").map(|(_, raw)| Plain::of(raw));
@@ -65,10 +66,10 @@ fn in_doubt(why: &str) -> Answer {
     Answer::unknown(outcome::note(why))
 }
 
-/// The outcome and the note that the body has; `None` when the body is certainly empty.
+/// The outcome and the note in the body; `None` if the body is certainly empty.
 ///
 /// # Errors
-/// What is wrong with the body, to be read after the status.
+/// The fault of the body, as a continuation of the status.
 fn outcome_of(reply: &Reply) -> Result<Option<(Outcome, Option<String>)>, String> {
     if let Some(encoding) = &reply.encoding {
         return Err(format!("with a body in Content-Encoding {encoding}; send it without an encoding"));
@@ -134,7 +135,7 @@ fn not_an_object(text: &str, fault: &NoObject) -> String {
             format!("with a body that is not JSON, which has no NaN and no Infinity: {why}")
         }
         NoObject::Malformed(why) => format!("with a body that is not JSON: {why}"),
-        // serde_json says so too of a text that begins with no value at all.
+        // serde_json returns the same error for a text that does not begin with any value.
         NoObject::AnotherKind if serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() => {
             "with a body that is not JSON".into()
         }

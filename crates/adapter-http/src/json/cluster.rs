@@ -81,7 +81,7 @@ impl<'a> From<&'a MemberSeen> for InstanceJson<'a> {
     }
 }
 
-/// The leaderships of the group.
+/// The terms of the group's leaders.
 #[derive(Debug, Serialize)]
 pub(crate) struct HistoryJson<'a> {
     terms: Vec<TermJson<'a>>,
@@ -89,7 +89,7 @@ pub(crate) struct HistoryJson<'a> {
 }
 
 impl<'a> HistoryJson<'a> {
-    /// The report is of the instance that answers; `None` before start-up is done.
+    /// `report` is that of the instance that answers; `None` before start-up is done.
     pub(crate) fn new(terms: &'a [Term], report: Option<&Report>) -> Self {
         let forgot_ms = report.and_then(|report| report.snapshot.store_forgot_ms);
         Self {
@@ -99,7 +99,7 @@ impl<'a> HistoryJson<'a> {
     }
 }
 
-/// One leadership; `to` and `reason` are null while it lasts.
+/// One term; `to` and `reason` are null while it lasts.
 #[derive(Debug, Serialize)]
 pub struct TermJson<'a> {
     timeline: u32,
@@ -125,7 +125,7 @@ impl<'a> From<&'a Term> for TermJson<'a> {
     }
 }
 
-/// Who leads; the same members stand in the problem document of an instance that does not.
+/// The leader. The problem document of an instance that does not lead has the same members.
 #[derive(Debug, Serialize)]
 pub(crate) struct LeaderJson<'a> {
     active: bool,

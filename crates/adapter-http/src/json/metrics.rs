@@ -1,4 +1,4 @@
-//! The JSON of `/coordinator/metrics`. Its keys are a contract with dashboards that exist already.
+//! The JSON of `/coordinator/metrics`. Existing dashboards depend on its keys.
 
 use super::rfc3339;
 use domain::alert::{Alert, Alerts, Report};
@@ -9,7 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
-/// One report as JSON. Latencies without a sample are 0.0; anything else unknown is null.
+/// One report as JSON. Latencies without a sample are 0.0; every other unknown value is null.
 #[derive(Debug, Serialize)]
 pub struct MetricsJson<'a> {
     db_sync_success: u64,

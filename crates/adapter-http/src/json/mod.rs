@@ -1,4 +1,4 @@
-//! The documents as they go over the wire.
+//! The JSON documents of the pages.
 
 pub mod cluster;
 pub mod metrics;
@@ -9,8 +9,8 @@ pub mod totals;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-/// A time as RFC 3339 with offset, to the millisecond: `2025-11-29T10:15:30.250+00:00`. `None` when it is
-/// beyond the years 1 to 9999, which no clock says.
+/// A time in RFC 3339 with offset, to the millisecond: `2025-11-29T10:15:30.250+00:00`. `None` outside of the
+/// years 1 to 9999, which no clock shows.
 pub fn rfc3339(unix_ms: i64) -> Option<String> {
     let at = Timestamp::from_millisecond(unix_ms).ok()?;
     Some(format!("{:.3}", at.display_with_offset(Offset::UTC)))

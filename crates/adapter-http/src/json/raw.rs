@@ -1,25 +1,26 @@
-//! JSON as it was written. Numbers are never read: a price keeps its digits, 1.10 stays 1.10.
+//! JSON in its original form. Numbers are never parsed: a price keeps its digits, 1.10 stays 1.10.
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// Levels of a payload. Readers stop at 128 (serde_json does), and in a list a payload stands three levels deep.
+/// Most levels of a payload. Readers stop at 128 (serde_json does), and in a list a payload is three levels
+/// deep.
 pub(crate) const DEPTH_MAX: usize = 100;
 
 /// The name and the value of a member.
 pub(crate) type Member<'a> = (String, &'a RawValue);
 
-/// Why a text is no object.
+/// The reason why a text is not an object.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoObject {
-    /// It is not JSON at all, for this reason.
+    /// It is not JSON, for this reason.
     Malformed(String),
-    /// It is JSON of another kind, or malformed from its start.
+    /// It is another kind of JSON, or malformed from its start.
     AnotherKind,
 }
 
-/// The members of an object in the order they stand in, those of the same name too.
+/// The members of an object in their order; members with the same name are all included.
 pub(crate) fn members(json: &str) -> Result<Vec<Member<'_>>, NoObject> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let read = deserializer.deserialize_map(Members).and_then(|members| deserializer.end().map(|()| members));
@@ -47,16 +48,16 @@ impl<'de> Visitor<'de> for Members {
     }
 }
 
-/// A value that is no list and no object.
+/// A value that is neither a list nor an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Plain {
     /// A string.
     Text(String),
     /// A number, as it was written.
     Number(String),
-    /// Null, or nothing at all.
+    /// Null, or no value.
     Null,
-    /// Something else.
+    /// Any other value.
     Other,
 }
 
@@ -72,19 +73,19 @@ impl Plain {
     }
 }
 
-/// Why a value has no canonical form.
+/// The reason why a value has no canonical form.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unclear {
-    /// A member of this name stands there twice.
+    /// It has two members with this name.
     Twice(String),
-    /// More than [`DEPTH_MAX`] levels.
+    /// It has more than [`DEPTH_MAX`] levels.
     TooDeep,
-    /// A string is no text: half of a surrogate pair.
+    /// A string contains half of a surrogate pair.
     NoText,
 }
 
-/// An object of these members in its canonical form: names sorted, no spaces, each character escaped only where
-/// it must be, numbers as they were written. Equal forms are what makes a repetition one.
+/// An object of these members in its canonical form: names sorted, no spaces, a character escaped only if it
+/// must be, numbers as they were written. A repetition is recognised by an equal form.
 pub(crate) fn canonical(members: Vec<Member<'_>>) -> Result<String, Unclear> {
     let mut text = String::new();
     write_object(members, 1, &mut text)?;
@@ -108,7 +109,7 @@ fn write_object(mut members: Vec<Member<'_>>, depth: usize, into: &mut String) -
     Ok(())
 }
 
-/// The text was found to be JSON before, but for what its strings say.
+/// The text was checked to be JSON before, except for the content of its strings.
 fn write_value(value: &RawValue, above: usize, into: &mut String) -> Result<(), Unclear> {
     let (json, depth) = (value.get(), above + 1);
     match json.as_bytes().first() {
@@ -152,7 +153,7 @@ mod tests {
                       \"a\" : { \"z\" : \"\\u00e9\\/\\u0000\" , \"y\" : [ ] , \"x\" : [ true , false , null ] } } ";
         let tight = r#"{"a":{"x":[true,false,null],"y":[],"z":"é/\u0000"},"ab":{},"b":[1.10,-0,1E+2,48500.05,1e999999]}"#;
         assert_eq!(canonical_of(loose).as_deref(), Ok(tight));
-        assert_eq!(canonical_of(tight).as_deref(), Ok(tight), "it is its own canonical form");
+        assert_eq!(canonical_of(tight).as_deref(), Ok(tight), "a canonical form does not change");
         assert_eq!(canonical_of("{}").as_deref(), Ok("{}"));
     }
 
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_values_are_told_apart() {
+    fn plain_values_are_distinguished() {
         let plain = |json: &str| Plain::of(&RawValue::from_string(json.to_owned()).expect("JSON"));
         assert_eq!(plain("\"a\\n\""), Plain::Text("a\n".to_owned()));
         assert_eq!(plain("-1.50"), Plain::Number("-1.50".to_owned()));

@@ -6,7 +6,7 @@ use domain::ledger::{AuditEntry, Signal};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// A signal as the ledger has it.
+/// A signal in the ledger.
 #[derive(Debug, Serialize)]
 pub struct SignalJson<'a> {
     id: &'a str,
@@ -27,7 +27,7 @@ pub struct SignalJson<'a> {
     note: Option<&'a str>,
 }
 
-/// A payload is JSON, or whatever somebody else wrote into the store.
+/// A payload is JSON, or any text that another program wrote into the store.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Payload<'a> {
@@ -61,7 +61,7 @@ impl<'a> From<&'a Signal> for SignalJson<'a> {
 }
 
 impl SignalJson<'_> {
-    /// As it is handed to whoever executes it in this epoch.
+    /// The signal as it is sent to a service in this epoch.
     pub(crate) fn in_epoch(mut self, epoch: Epoch) -> Self {
         self.epoch = Some(epoch.0);
         self
@@ -96,7 +96,7 @@ impl<'a> From<&'a AuditEntry> for AuditJson<'a> {
     }
 }
 
-/// A signal and what was done to it.
+/// A signal and its audit.
 #[derive(Debug, Serialize)]
 pub(crate) struct StoryJson<'a> {
     #[serde(flatten)]
@@ -123,7 +123,7 @@ impl<'a> ListJson<'a> {
     }
 }
 
-/// Signals for whoever pulls, or why there are none.
+/// Signals for a service that pulls, or the reason why there are none.
 #[derive(Debug, Serialize)]
 pub(crate) struct PullJson<'a> {
     epoch: Option<u64>,

@@ -1,4 +1,4 @@
-//! What an operator has to know of the ledger, as `/status` tells it.
+//! The JSON of the ledger's totals in `/status`.
 
 use super::rfc3339;
 use domain::ledger::Paused;
@@ -6,7 +6,7 @@ use domain::metrics::Snapshot;
 use serde::Serialize;
 use std::time::Duration;
 
-/// The ledger as it was last counted. Rupees are texts: a JSON number is a float for most readers.
+/// The totals at the last count. Rupees are texts, because most readers parse a JSON number as a float.
 #[derive(Debug, Serialize)]
 pub struct TotalsJson<'a> {
     received: u64,
@@ -26,7 +26,7 @@ pub struct TotalsJson<'a> {
 }
 
 impl<'a> TotalsJson<'a> {
-    /// `None` before the ledger was counted.
+    /// `None` before the ledger was first counted.
     pub(crate) fn of(snapshot: &'a Snapshot) -> Option<Self> {
         let totals = snapshot.totals.as_ref()?;
         let ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
@@ -49,7 +49,7 @@ impl<'a> TotalsJson<'a> {
     }
 }
 
-/// The kill switch, when it is on.
+/// The kill switch, if it is on.
 #[derive(Debug, Serialize)]
 struct PausedJson<'a> {
     reason: &'a str,

@@ -1,4 +1,4 @@
-//! The fields of a request's body, and everything that is wrong with them at once.
+//! The fields of a request's body, and all their faults at once.
 
 use super::placeholder::placeholder;
 use crate::json::raw::{self, Member, NoObject, Plain};
@@ -7,13 +7,13 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// More faults are not listed: nobody reads them, and an attacker's body would be answered with a larger one.
+/// Most faults in an answer. Otherwise the answer to an attacker's body could be larger than the body.
 const FAULTS_MAX: usize = 20;
-/// Characters of a field's name that are shown: more than any name of ours has.
+/// Most characters of a field's name that are shown; more than any of our names has.
 const NAME_CHARS_MAX: usize = 64;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
-/// What a body looks like, for a client that sent something else.
+/// Example of a body, for a client that sent something else.
 const EXAMPLE: &str = r#"send a JSON object such as {"instrument":"NIFTY","signal_type":"EXIT","position":"Long_1","timestamp":"2025-11-29T10:15:30+05:30"}"#;
 
 fn not_an_object(text: &str, fault: &NoObject) -> String {
@@ -30,14 +30,14 @@ fn not_an_object(text: &str, fault: &NoObject) -> String {
     format!("{why}; {EXAMPLE}")
 }
 
-/// What is wrong with one field.
+/// The fault of one field.
 #[derive(Debug, Serialize)]
 struct Fault {
     field: String,
     detail: String,
 }
 
-/// The members of the body that nobody has taken yet, and the faults found so far.
+/// The members of the body that were not read yet, and the faults so far.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
     members: Vec<Member<'a>>,
@@ -45,16 +45,17 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of a JSON object. One that is written twice is a fault: which of the two is meant?
+    /// Reads the fields of a JSON object. A field that is written twice is a fault, because its value is
+    /// unclear.
     pub(super) fn read(body: &'a [u8]) -> Result<Self, Problem> {
         let wrong = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
         let text =
             std::str::from_utf8(body).map_err(|error| wrong(format!("the body is not UTF-8: {error}")))?;
-        // Some clients write one before a text in UTF-8.
+        // Some clients write a byte order mark before a text in UTF-8.
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let mut members = raw::members(text).map_err(|fault| wrong(not_an_object(text, &fault)))?;
         let mut fields = Self { members: Vec::new(), faults: Vec::new() };
-        // Stable: the first of a name stays the first.
+        // The sort is stable: the first member with a name stays the first.
         members.sort_by(|(a, _), (b, _)| a.cmp(b));
         members.dedup_by(|(name, _), (first, _)| {
             let twice = name == first;
@@ -67,19 +68,19 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    /// Takes a field out; null is as good as nothing.
+    /// Removes and returns a field; null counts as missing.
     pub(super) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         let at = self.members.iter().position(|(own, _)| own == name)?;
         let (_, value) = self.members.remove(at);
         (Plain::of(value) != Plain::Null).then_some(value)
     }
 
-    /// Takes everything out that is left.
+    /// Removes and returns all fields that are left.
     pub(super) fn take_rest(&mut self) -> Vec<Member<'a>> {
         std::mem::take(&mut self.members)
     }
 
-    /// A field that has to be there; `parse` says what is wanted.
+    /// A field that must exist; the error of `parse` says what is required.
     pub(super) fn required<T>(
         &mut self,
         name: &str,
@@ -97,7 +98,7 @@ impl<'a> Fields<'a> {
             .ok()
     }
 
-    /// A field that may be missing; `parse` says what is wanted.
+    /// A field that may be missing; the error of `parse` says what is required.
     pub(super) fn optional<T>(
         &mut self,
         name: &str,
@@ -110,7 +111,7 @@ impl<'a> Fields<'a> {
         parse(&Plain::of(given)).map_err(|wanted| self.fault(name, wanted)).ok()
     }
 
-    /// Whether a placeholder was sent in place of a value, which is a fault.
+    /// Whether a value is an unfilled placeholder, which is a fault.
     fn holds_placeholder(&mut self, name: &str, given: Option<&RawValue>) -> bool {
         let found = given.and_then(|given| placeholder(given.get())).map(str::to_owned);
         if let Some(placeholder) = &found {
@@ -119,7 +120,7 @@ impl<'a> Fields<'a> {
         found.is_some()
     }
 
-    /// Notes what is wrong with a field.
+    /// Records the fault of a field.
     pub(super) fn fault(&mut self, field: &str, detail: impl Into<String>) {
         if self.faults.len() < FAULTS_MAX {
             let field = field.chars().take(NAME_CHARS_MAX).collect();
@@ -127,14 +128,14 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Notes every field that is left: `known` says which there are.
+    /// Records a fault for every field that is left; `known` lists the valid ones.
     pub(super) fn refuse_rest(&mut self, known: &str) {
         for (name, _) in self.take_rest() {
             self.fault(&name, format!("unknown; the fields are {known}"));
         }
     }
 
-    /// What was read, unless something is wrong: then 422, which names all of it.
+    /// The parsed value, or 422 with all faults.
     pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Problem> {
         match (value, self.faults.first()) {
             (Some(value), None) => Ok(value),
@@ -158,11 +159,11 @@ pub(super) fn whole(least: u32, most: u32) -> impl Fn(&Plain) -> Result<u32, Str
         };
         number
             .filter(|number| (least..=most).contains(number))
-            .ok_or_else(|| format!("a whole number from {least} to {most} is wanted"))
+            .ok_or_else(|| format!("a whole number from {least} to {most} is required"))
     }
 }
 
 fn digits(text: &str) -> Option<u32> {
-    // `parse` alone would take a sign.
+    // `parse` alone would accept a sign.
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

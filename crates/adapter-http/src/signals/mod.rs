@@ -1,4 +1,4 @@
-//! Signals over HTTP: handed in, listed, shown, pulled, and settled.
+//! The paths of signals: submit, list, show, claim, and record results.
 
 mod fields;
 mod placeholder;
@@ -34,10 +34,10 @@ use fields::{Fields, whole};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where signals are.
+/// Path of the signals.
 pub(crate) const PATH: &str = "/signals";
 
-/// Longest wait for something to claim. The answer has to come within its time, store included.
+/// Longest wait for a claim, in milliseconds. The answer, store included, must come within its timeout.
 const WAIT_MS_MAX: u32 = 4_000;
 const _: () =
     assert!(Duration::from_millis(WAIT_MS_MAX as u64).as_millis() < ANSWER_TIME_DEFAULT.as_millis());
@@ -45,7 +45,7 @@ const _: () =
 pub(crate) fn routes() -> Router<Arc<dyn Backend>> {
     Router::new()
         .route(PATH, get(list).post(submit.layer(DefaultBodyLimit::max(SUBMISSION_LEN_MAX))))
-        // A signal may have any name, this one too.
+        // A signal may have any id, including "claim".
         .route("/signals/claim", post(pull).get(one_named_claim))
         .route("/signals/{id}", get(one))
         .route("/signals/{id}/result", post(report))
@@ -87,13 +87,13 @@ async fn submit(
     }
 }
 
-/// Whatever is wrong with the store, the request may be sent again: neither a client nor a service must give it up.
+/// The client may repeat the request after any fault of the store, and should not stop trying.
 #[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
 fn again(error: StoreError) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
-/// Whoever is at the other end of the connection.
+/// The client at the other end of the connection.
 fn client(caller: Caller) -> Actor {
     let origin = caller.remote.map_or_else(|| "unknown".to_owned(), |remote| remote.to_string());
     Actor { who: "client".to_owned(), origin }
@@ -124,22 +124,22 @@ async fn list(
 }
 
 async fn one(State(backend): Shared, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
-    story(&*backend, &named(id)?).await
+    shown(&*backend, &named(id)?).await
 }
 
 async fn one_named_claim(State(backend): Shared) -> Result<Response, Problem> {
-    story(&*backend, &SignalId::parse("claim").expect("letters are an id")).await
+    shown(&*backend, &SignalId::parse("claim").expect("letters are an id")).await
 }
 
-async fn story(backend: &dyn Backend, id: &SignalId) -> Result<Response, Problem> {
+async fn shown(backend: &dyn Backend, id: &SignalId) -> Result<Response, Problem> {
     let (signal, audit) = backend.signal(id).await?.ok_or_else(|| unknown(id))?;
     Ok(Json(StoryJson::new(&signal, &audit)).into_response())
 }
 
-/// What is no id is the name of no signal.
+/// A text that is not an id belongs to no signal.
 fn named(id: Result<Path<String>, PathRejection>) -> Result<SignalId, Problem> {
     let id = id.ok().and_then(|Path(id)| SignalId::parse(&id).ok());
-    id.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no signal can have that name"))
+    id.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no signal can have that id"))
 }
 
 fn unknown(id: &SignalId) -> Problem {
@@ -164,7 +164,7 @@ async fn pull(State(backend): Shared, body: Body) -> Result<Response, Problem> {
         Pull::NotLeading => Ok(leader::elsewhere(&backend.leader())),
         Pull::Pushed => Err(Problem::new(
             StatusCode::CONFLICT,
-            "signals are handed to the handler that is configured, so nobody can claim them here",
+            "the leader sends signals to the configured handler, so they cannot be claimed here",
         )),
     }
 }
@@ -187,7 +187,7 @@ async fn report(
     if reported == Reported::Recorded {
         return Ok(Json(signal).into_response());
     }
-    let detail = "the result does not lead on from where the signal stands, or it is about another attempt";
+    let detail = "the result cannot follow the signal's state, or it concerns another attempt";
     Err(Problem::new(StatusCode::CONFLICT, detail).with("signal", signal))
 }
 
@@ -203,22 +203,22 @@ fn read_report(id: &SignalId, body: &[u8]) -> Result<Report, Problem> {
 }
 
 fn settlement(plain: &Plain) -> Result<Outcome, String> {
-    let Plain::Text(text) = plain else { return Err(format!("{OUTCOMES} is wanted")) };
-    outcome(text.trim()).ok_or_else(|| format!("{OUTCOMES} is wanted"))
+    let Plain::Text(text) = plain else { return Err(format!("{OUTCOMES} is required")) };
+    outcome(text.trim()).ok_or_else(|| format!("{OUTCOMES} is required"))
 }
 
-/// A broker's order id may be a number.
+/// The note of a result; a broker's order id may be a number.
 fn note_text(plain: &Plain) -> Result<String, String> {
     match plain {
         Plain::Text(text) | Plain::Number(text) => Ok(note(text)),
-        Plain::Null | Plain::Other => Err("a text is wanted".to_owned()),
+        Plain::Null | Plain::Other => Err("a text is required".to_owned()),
     }
 }
 
-/// The body, once all of it has come.
+/// The body, once all of it has arrived.
 fn whole_body(body: Body, most: usize) -> Result<Bytes, Problem> {
     body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(most),
-        status => Problem::new(status, "the body did not come to its end"),
+        status => Problem::new(status, "the body is incomplete"),
     })
 }

@@ -1,6 +1,6 @@
-//! Placeholders that a chart left in a message instead of filling them.
+//! Finds placeholders that a chart left unfilled in a message.
 
-/// Longest name of a placeholder in bytes; `{{strategy.order.alert_message}}` has 28.
+/// Longest name of a placeholder, in bytes; `{{strategy.order.alert_message}}` has 28.
 const NAME_LEN_MAX: usize = 64;
 
 /// The first placeholder in the text, such as `{{ticker}}` or `{{plot("High")}}`, with its braces.

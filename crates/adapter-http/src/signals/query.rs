@@ -1,4 +1,4 @@
-//! Which signals to list, out of a request's query; and the other way round, for the next page.
+//! The query of the list of signals, and the path of the next page.
 
 use crate::problem::Problem;
 use axum::http::StatusCode;
@@ -6,15 +6,15 @@ use domain::ledger::{Label, Signal, StateName};
 use domain::ports::{ListQuery, SIGNALS_READ_MAX};
 use std::fmt::Write;
 
-/// Signals in one answer unless asked otherwise.
+/// Default number of signals in one answer.
 pub const SIGNALS_LIMIT_DEFAULT: u32 = 50;
 /// Most signals in one answer.
 pub const SIGNALS_LIMIT_MAX: u32 = SIGNALS_READ_MAX;
 
-/// Characters of a parameter that an answer repeats.
+/// Most characters of a parameter that an answer repeats.
 const SHOWN_CHARS_MAX: usize = 64;
 
-/// Reads the parameters. Each may stand there once.
+/// Parses the parameters. Each may occur once.
 pub(super) fn read(parameters: &[(String, String)]) -> Result<ListQuery, Problem> {
     let mut query = ListQuery { state: None, instrument: None, before: None, limit: SIGNALS_LIMIT_DEFAULT };
     let mut seen = Vec::new();
@@ -33,7 +33,7 @@ pub(super) fn read(parameters: &[(String, String)]) -> Result<ListQuery, Problem
             "state" => {
                 let states = StateName::ALL.map(StateName::as_str).join(", ");
                 query.state = Some(
-                    StateName::parse(value).ok_or_else(|| wrong(&format!("one of {states} is wanted")))?,
+                    StateName::parse(value).ok_or_else(|| wrong(&format!("one of {states} is required")))?,
                 );
             }
             "instrument" => {
@@ -42,12 +42,12 @@ pub(super) fn read(parameters: &[(String, String)]) -> Result<ListQuery, Problem
             }
             "before" => {
                 let before = number().and_then(|number| number.try_into().ok());
-                query.before = Some(before.ok_or_else(|| wrong("the arrival of a signal is wanted"))?);
+                query.before = Some(before.ok_or_else(|| wrong("the arrival of a signal is required"))?);
             }
             "limit" => {
                 let limit = number().and_then(|number| u32::try_from(number).ok());
                 let limit = limit.filter(|limit| (1..=SIGNALS_LIMIT_MAX).contains(limit));
-                let wanted = format!("a whole number from 1 to {SIGNALS_LIMIT_MAX} is wanted");
+                let wanted = format!("a whole number from 1 to {SIGNALS_LIMIT_MAX} is required");
                 query.limit = limit.ok_or_else(|| wrong(&wanted))?;
             }
             _ => return Err(wrong("unknown; the parameters are state, instrument, before and limit")),
@@ -56,7 +56,7 @@ pub(super) fn read(parameters: &[(String, String)]) -> Result<ListQuery, Problem
     Ok(query)
 }
 
-/// The path of the page after this one; `None` when this one is not full.
+/// The path of the next page; `None` if this one is not full.
 pub(super) fn next(query: &ListQuery, page: &[Signal]) -> Option<String> {
     let last = page.last().filter(|_| page.len() >= query.limit as usize)?;
     let mut path = String::from("/signals?");

@@ -1,4 +1,4 @@
-//! A submitted signal, read.
+//! Parses a submitted signal.
 
 use super::fields::Fields;
 use super::placeholder::placeholder;
@@ -11,10 +11,10 @@ use domain::ledger::{INSTRUCTION_LABEL_LEN_MAX, Instruction, Label, NewSignal, P
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-/// Reads a signal out of a request's body. Fields that are not ours belong to the payload: charts send flat
-/// objects. Its timestamp has to be within `accepted_s` (unix seconds): one that arose before may have been forgotten, and
-/// one from after it is dated wrongly. `expires_at` may be far away, which is as good as no expiry. One that
-/// has expired is not: that it was missed is to be seen in the ledger, where somebody is told of it.
+/// Parses a signal from a request's body. Unknown fields belong to the payload, because charts send flat
+/// objects. The timestamp must be within `accepted_s` (unix seconds): an older signal may have been
+/// forgotten, and a later timestamp is wrong. `expires_at` may be far in the future. A signal that has
+/// expired already is accepted too, so that the ledger shows the missed signal and an alert reports it.
 pub(super) fn read(body: &[u8], accepted_s: RangeInclusive<i64>) -> Result<NewSignal, Problem> {
     let mut fields = Fields::read(body)?;
     let instrument = fields.required("instrument", label);
@@ -70,8 +70,8 @@ fn payload<'a>(fields: &mut Fields<'a>) -> Vec<Member<'a>> {
         fields.fault(
             "payload",
             match fault {
-                NoObject::AnotherKind => "a JSON object is wanted",
-                // It was JSON before, so it is a name that is no text.
+                NoObject::AnotherKind => "a JSON object is required",
+                // The payload was checked to be JSON before, so the fault is in a name.
                 NoObject::Malformed(_) => NO_TEXT,
             },
         );
@@ -81,14 +81,14 @@ fn payload<'a>(fields: &mut Fields<'a>) -> Vec<Member<'a>> {
 
 const NO_TEXT: &str = "a string in it is half of a surrogate pair";
 
-/// The payload with the fields that are not ours, in its canonical form.
+/// The payload and the unknown fields in their canonical form.
 fn canonical<'a>(mut payload: Vec<Member<'a>>, fields: &mut Fields<'a>) -> Option<String> {
     let mut rest = fields.take_rest();
     let own: BTreeSet<String> = payload.iter().map(|(name, _)| name.clone()).collect();
     rest.retain(|(name, _)| {
         let twice = own.contains(name);
         if twice {
-            fields.fault(name, "it stands in the payload too: write it once");
+            fields.fault(name, "the payload contains it too: write it once");
         }
         !twice
     });
@@ -99,7 +99,7 @@ fn canonical<'a>(mut payload: Vec<Member<'a>>, fields: &mut Fields<'a>) -> Optio
             Some(placeholder) => format!("the placeholder {placeholder} was not filled"),
         },
         Err(Unclear::Twice(name)) => {
-            format!("{:?} is in it twice", name.chars().take(64).collect::<String>())
+            format!("{:?} occurs twice", name.chars().take(64).collect::<String>())
         }
         Err(Unclear::TooDeep) => format!("it has more than {DEPTH_MAX} levels"),
         Err(Unclear::NoText) => NO_TEXT.to_owned(),
@@ -109,19 +109,19 @@ fn canonical<'a>(mut payload: Vec<Member<'a>>, fields: &mut Fields<'a>) -> Optio
 }
 
 fn label(plain: &Plain) -> Result<Label, String> {
-    text(plain)
-        .and_then(|text| Label::parse(text.trim()).ok())
-        .ok_or_else(|| format!("a text of 1 to {INSTRUCTION_LABEL_LEN_MAX} characters on one line is wanted"))
+    text(plain).and_then(|text| Label::parse(text.trim()).ok()).ok_or_else(|| {
+        format!("a text of 1 to {INSTRUCTION_LABEL_LEN_MAX} characters on one line is required")
+    })
 }
 
 fn id(plain: &Plain) -> Result<SignalId, String> {
     let text = text(plain).unwrap_or_default();
-    // A client would take them for steps through the path of the signal's address.
+    // A client would treat them as steps in the path of the signal's address.
     if matches!(text, "." | "..") {
-        return Err("a name that a path can end with is wanted, not dots alone".to_owned());
+        return Err("an id that a path can end with is required, not dots alone".to_owned());
     }
     SignalId::parse(text)
-        .map_err(|_| format!("1 to {ID_LEN_MAX} of the characters A-Z a-z 0-9 . _ : - are wanted"))
+        .map_err(|_| format!("1 to {ID_LEN_MAX} of the characters A-Z a-z 0-9 . _ : - are required"))
 }
 
 /// A string, or a whole number as it was written.

@@ -1,22 +1,21 @@
-//! Points in time as people, charts and programs write them.
+//! Parses points in time in the forms that operators, charts and programs write.
 
 use crate::json::raw::Plain;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
-/// Numbers from here on are milliseconds, below it seconds. As seconds it is the year 5138, as milliseconds 1973:
-/// no signal is from either.
+/// Numbers from here on are milliseconds, smaller ones seconds. In seconds it is the year 5138, in
+/// milliseconds 1973: no signal is from either.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
-/// 9999-12-31, after which no date is written.
+/// 9999-12-31, the last date that can be written.
 const UNIX_MS_MAX: i64 = 253_402_300_799_999;
 
 const WANTED: &str =
-    "RFC 3339 with an offset (2025-11-29T10:15:30+05:30), or unix seconds or milliseconds, is wanted";
-const LOCAL: &str =
-    "a local time does not say when it is: an offset is wanted, as in 2025-11-29T10:15:30+05:30";
-const FAR: &str = "beyond the year 9999: seconds or milliseconds since 1970 are wanted";
+    "RFC 3339 with an offset (2025-11-29T10:15:30+05:30), or unix seconds or milliseconds, is required";
+const LOCAL: &str = "a local time is ambiguous: an offset is required, as in 2025-11-29T10:15:30+05:30";
+const FAR: &str = "beyond the year 9999: seconds or milliseconds since 1970 are required";
 
-/// Unix milliseconds.
+/// Parses a time to unix milliseconds.
 pub(super) fn unix_ms(plain: &Plain) -> Result<i64, String> {
     let text = match plain {
         Plain::Text(text) | Plain::Number(text) => text.trim(),
@@ -28,13 +27,13 @@ pub(super) fn unix_ms(plain: &Plain) -> Result<i64, String> {
     if at_ms > UNIX_MS_MAX { Err(FAR.to_owned()) } else { Ok(at_ms) }
 }
 
-/// Digits, perhaps with decimals, which milliseconds have no use for.
+/// Parses digits with optional decimals; those of milliseconds are ignored.
 fn from_number(text: &str) -> Result<i64, String> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
     if decimals.is_empty() || decimals.contains('.') {
         return Err(WANTED.to_owned());
     }
-    // A number of digits only that does not fit is a very large one.
+    // Digits that do not fit are a very large number.
     let whole: i64 = whole.parse().map_err(|_| FAR.to_owned())?;
     if whole >= MILLISECONDS_FROM {
         return Ok(whole);
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_no_moment_is_refused_with_the_reason() {
+    fn a_text_that_is_no_time_is_refused_with_the_reason() {
         for local in ["2025-11-29T10:15:30", "2025-11-29 10:15", "2025-11-29"] {
             assert_eq!(text(local), Err(LOCAL.to_owned()), "{local}");
         }

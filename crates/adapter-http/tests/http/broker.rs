@@ -1,26 +1,26 @@
-//! A service that does with a connection what a test wants, and remembers what it was asked.
+//! [`Broker`]: a service that handles connections as a test requires, and records the requests.
 
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What it does with every connection.
+/// Treatment of every connection.
 #[derive(Clone)]
 pub enum Does {
     /// Reads the request, writes this, and closes.
     Answers(Vec<u8>),
-    /// Closes without a look at the request.
+    /// Closes without reading the request.
     CutsAtOnce,
     /// Reads the request and closes.
     CutsAfterReading,
-    /// Reads the request, writes this, and goes on for ever.
+    /// Reads the request, writes this, and keeps the connection open for ever.
     Stalls(Vec<u8>),
     /// Reads the request, and then writes for ever.
     Babbles,
 }
 
-/// The service; it ends with this value.
+/// The service; it ends when this value is dropped.
 pub struct Broker {
     port: u16,
     asked: Arc<Mutex<Vec<String>>>,
@@ -47,7 +47,7 @@ impl Broker {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Every connection's request as it came; empty for one that was not read.
+    /// Every connection's request as it arrived; empty if it was not read.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("no panic").clone()
     }
@@ -70,7 +70,7 @@ async fn serve(listener: TcpListener, does: Does, asked: Arc<Mutex<Vec<String>>>
         asked.lock().expect("no panic").push(request);
         match &does {
             Does::CutsAtOnce | Does::CutsAfterReading => {}
-            // The client may have gone.
+            // The client may have disconnected.
             Does::Answers(bytes) => drop(stream.write_all(bytes).await),
             Does::Stalls(bytes) => {
                 drop(stream.write_all(bytes).await);
@@ -85,7 +85,7 @@ async fn serve(listener: TcpListener, does: Does, asked: Arc<Mutex<Vec<String>>>
     }
 }
 
-/// The head and as much of a body as it announces.
+/// Reads the head, and the body to the announced length.
 async fn read(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     loop {

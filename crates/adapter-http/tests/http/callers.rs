@@ -1,4 +1,4 @@
-//! A web page in a browser on this host reaches loopback too, and may nothing.
+//! Cases of web pages in a browser on this host: they reach loopback too, and must not do anything.
 
 use crate::client::{Answer, get};
 use crate::fake::{Fake, Server};
@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 const BODY: &str = r#"{"instrument":"NIFTY","signal_type":"EXIT","position":"1","timestamp":1764411330}"#;
 
-/// A request with exactly these headers.
+/// Sends a request with exactly these headers.
 async fn ask(server: &Server, line: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let headers: String = headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
     let length = body.len();
@@ -41,9 +41,13 @@ async fn a_page_of_another_origin_can_submit_nothing() {
             ask(&server, &format!("POST {path} HTTP/1.1"), &headers, BODY).await.problem(403);
         }
         ask(&server, "OPTIONS /signals HTTP/1.1", &headers, "").await.problem(403);
-        assert_eq!(ask(&server, "GET /status HTTP/1.1", &headers, "").await.status, 200, "a link is no harm");
+        assert_eq!(
+            ask(&server, "GET /status HTTP/1.1", &headers, "").await.status,
+            200,
+            "a link is harmless"
+        );
     }
-    // The one own origin beside another one is no better.
+    // Our own origin together with a foreign one is refused too.
     let own = format!("http://{host}");
     let both = [("Host", host.as_str()), ("Origin", &own), ("Origin", "https://evil.example")];
     ask(&server, "POST /signals HTTP/1.1", &both, BODY).await.problem(403);
@@ -84,14 +88,14 @@ async fn a_name_that_is_not_ours_is_refused_whatever_is_asked() {
     ] {
         for line in ["GET /status HTTP/1.1", "GET /livez HTTP/1.0", "POST /signals HTTP/1.1"] {
             let answer = ask(&server, line, headers, BODY).await;
-            // Two of them are no HTTP to begin with, for hyper.
+            // hyper rejects two of them as invalid HTTP.
             if answer.status != 400 {
                 let detail = answer.problem(403)["detail"].clone();
                 assert!(detail.as_str().is_some_and(|text| text.contains("a proxy in front")), "{detail}");
             }
         }
     }
-    // In absolute form it is the line that counts.
+    // In absolute form the request line counts.
     let host = [("Host", "localhost")];
     ask(&server, "GET http://evil.example/status HTTP/1.1", &host, "").await.problem(403);
     assert_eq!(ask(&server, "GET http://localhost:5000/status HTTP/1.1", &host, "").await.status, 200);

@@ -1,4 +1,4 @@
-//! The smallest HTTP client: it sends what a test wants, and reads what comes.
+//! A minimal HTTP client: it sends what a test requires, and reads the answer.
 
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
@@ -25,7 +25,7 @@ pub fn post(path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec
     [request("POST", path, &headers).as_bytes(), body.as_ref()].concat()
 }
 
-/// An answer, as it was read until the server closed the connection.
+/// An answer, read until the server closed the connection.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -40,8 +40,8 @@ impl Answer {
         Self::parse(&String::from_utf8(bytes).expect("text"))
     }
 
-    /// Reads to the end of the body that the head announces: a server that leaves a request's body unread may
-    /// cut the connection after it.
+    /// Reads to the end of the body that the head announces. A server that does not read a request's body may
+    /// cut the connection after its answer.
     pub async fn read_one(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
         loop {

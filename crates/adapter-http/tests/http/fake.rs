@@ -1,4 +1,4 @@
-//! A backend made of plain values, and a server on a free port.
+//! [`Fake`]: a backend made of plain values, and a server on a free port.
 
 use crate::client::Answer;
 use crate::ledger::Ledger;
@@ -24,7 +24,7 @@ use tokio::time::sleep;
 pub const EXPOSITION: &str = "# TYPE portfolio_manager_is_leader gauge\nportfolio_manager_is_leader 0\n";
 const STARTED_MS: i64 = 1_700_000_000_000;
 
-/// What the backend answers.
+/// Answers of the backend.
 pub struct Fake {
     pub snapshot: Option<Snapshot>,
     pub exposition: Result<String, String>,
@@ -33,15 +33,15 @@ pub struct Fake {
     pub members: Vec<MemberSeen>,
     pub store: Result<(), StoreError>,
     pub ledger: Arc<Ledger>,
-    /// Instead of the exposition.
+    /// Panic instead of returning the exposition.
     pub panics: bool,
-    /// Never answers from the store, and tells that it was asked.
+    /// Never answers from the store, and notifies the test of each request.
     pub silent: Option<mpsc::UnboundedSender<()>>,
-    /// How many ask the store at a time.
+    /// Number of concurrent requests to the store.
     pub load: Arc<Load>,
 }
 
-/// Counts who is inside.
+/// Counts the concurrent requests.
 #[derive(Default)]
 pub struct Load {
     now: AtomicUsize,
@@ -49,7 +49,7 @@ pub struct Load {
 }
 
 impl Default for Fake {
-    /// A healthy follower of `b-2`.
+    /// A healthy standby; `b-2` leads.
     fn default() -> Self {
         Self {
             snapshot: Some(snapshot()),
@@ -73,7 +73,7 @@ impl Backend for Fake {
     }
 
     fn exposition(&self) -> Result<String, String> {
-        assert!(!self.panics, "a callback panicked, as the test wants");
+        assert!(!self.panics, "a callback panicked, as the test requires");
         self.exposition.clone()
     }
 
@@ -92,13 +92,13 @@ impl Backend for Fake {
         }
         let now = self.load.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.load.most.fetch_max(now, Ordering::SeqCst);
-        // Work, during which others come in if they may.
+        // Other requests arrive during this pause, if they may.
         sleep(Duration::from_millis(5)).await;
         self.load.now.fetch_sub(1, Ordering::SeqCst);
         self.store.clone().map(|()| self.members.clone())
     }
 
-    /// As many terms as asked for.
+    /// Returns as many terms as requested.
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
         self.store.clone()?;
         let term = |back: u32| Term {
@@ -200,7 +200,7 @@ fn view() -> View {
     }
 }
 
-/// A ledger with something of everything, and limits.
+/// A ledger with signals in every state, and limits.
 pub fn counted_snapshot() -> Snapshot {
     let mut snapshot = snapshot();
     let paused =
@@ -241,7 +241,7 @@ fn snapshot() -> Snapshot {
     metrics.snapshot(view(), STARTED_MS + 11_000)
 }
 
-/// A server on a free port; it ends with this value.
+/// A server on a free port; it ends when this value is dropped.
 pub struct Server {
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,

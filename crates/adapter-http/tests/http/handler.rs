@@ -1,4 +1,4 @@
-//! What the handler makes of everything that a service may do.
+//! Cases of the handler with every kind of answer of a service.
 
 use crate::broker::{Broker, Does};
 use crate::ledger::claimed;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// Long enough never to end a test.
+/// Longer than any test.
 const NEVER: Duration = Duration::from_hours(1);
 const SOON: Duration = Duration::from_millis(50);
 
@@ -34,7 +34,7 @@ fn signal() -> Signal {
 
 async fn execute(broker: &Broker, timeout: Duration) -> Answer {
     let answer = handler(&broker.url(""), timeout).execute(&signal(), &token()).await;
-    assert_eq!(broker.asked().len(), 1, "it is sent once, whatever comes back");
+    assert_eq!(broker.asked().len(), 1, "the request is sent once, whatever the answer");
     answer
 }
 
@@ -113,9 +113,10 @@ async fn with_an_empty_body_the_status_says_it_and_most_say_nothing() {
     assert_eq!(refused, (InDoubt, note.to_owned()));
 }
 
-/// Real bytes of services that refused an order, or that are no order service: none of it is an execution.
+/// Real answers of services that refused an order, or that are not order services: none of them is an
+/// execution.
 #[tokio::test]
-async fn what_was_not_read_is_never_done() {
+async fn an_answer_that_is_not_understood_is_never_done() {
     let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0x56, 0xca];
     let plain = "Content-Type: application/json\r\n";
     let latin = b"{\"outcome\":\"rejected\",\"note\":\"refus\xe9\"}";
@@ -167,7 +168,7 @@ async fn what_was_not_read_is_never_done() {
     }
 }
 
-/// Nobody can tell an empty body without a length from one that was cut off.
+/// An empty body without a length could be one that was cut off.
 #[tokio::test]
 async fn an_empty_body_is_done_when_the_head_says_that_it_is_empty() {
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
@@ -204,7 +205,7 @@ async fn an_outcome_counts_whatever_the_status() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_nobody_knows_is_no_success() {
+async fn an_unknown_outcome_is_no_success() {
     for body in [
         r#"{"outcome":"failed"}"#,
         r#"{"outcome":"Done"}"#,
@@ -224,14 +225,14 @@ async fn an_outcome_that_nobody_knows_is_no_success() {
 
 #[tokio::test]
 async fn only_a_connection_that_was_never_made_means_not_executed() {
-    // A port that was free a moment ago: nobody listens on it.
+    // The port was free a moment ago, so no server listens on it.
     let closed = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
     let handler = handler(&format!("http://{closed}"), NEVER);
     let answer = handler.execute(&signal(), &token()).await;
     assert_eq!(answer.outcome, Outcome::Received, "{answer:?}");
     assert!(answer.note.starts_with("could not connect: "), "{answer:?}");
     let answer = handler.lookup(&signal(), &token()).await;
-    assert_eq!(answer.outcome, Outcome::InDoubt, "who cannot ask knows nothing: {answer:?}");
+    assert_eq!(answer.outcome, Outcome::InDoubt, "without a lookup the outcome is unknown: {answer:?}");
     assert!(answer.note.starts_with("lookup: could not connect"), "{answer:?}");
 }
 
@@ -267,14 +268,14 @@ async fn a_service_that_takes_too_long_is_not_waited_for() {
         let answer = execute(&Broker::start(Does::Stalls(begun.into())).await, SOON).await;
         assert_eq!(answer, Answer::unknown("no answer within 50 ms"));
     }
-    // An answer is whole when all of it is there: the connection may go on.
+    // An answer is complete when all of it has arrived; the connection may stay open.
     let whole = "HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"outcome\":\"done\"}";
     let answer = execute(&Broker::start(Does::Stalls(whole.into())).await, NEVER).await;
     assert_eq!(answer.outcome, Outcome::Done);
 }
 
 #[tokio::test]
-async fn every_signal_has_a_connection_of_its_own() {
+async fn every_signal_has_a_separate_connection() {
     let kept = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n".to_vec();
     let broker = Broker::start(Does::Stalls(kept)).await;
     let handler = handler(&broker.url(""), NEVER);
@@ -307,7 +308,7 @@ async fn a_lookup_counts_when_it_is_200_with_an_outcome() {
     }
 }
 
-/// The attempt that is looked up may still be on its way, sent by this very leader under this very epoch.
+/// This very leader may have sent the attempt under this very epoch, and it may still be on its way.
 #[tokio::test]
 async fn not_executed_counts_when_the_service_confirms_that_it_refuses_the_attempt() {
     for attempt in

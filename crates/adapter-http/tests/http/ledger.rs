@@ -13,13 +13,13 @@ use std::time::Duration;
 
 pub const RECEIVED_MS: i64 = 1_764_411_331_250;
 
-/// What was handed in, and what was asked.
+/// Submitted signals, and the arguments of calls.
 pub struct Ledger {
     pub signals: Mutex<Vec<Signal>>,
     pub actors: Mutex<Vec<Actor>>,
     pub pulls: Mutex<Vec<(u16, Duration)>>,
     pub reports: Mutex<Vec<(Report, Actor)>>,
-    /// The answer to whoever pulls.
+    /// The answer to a service that pulls.
     pub pull: Pull,
     /// The answer to a result.
     pub reported: Reported,
@@ -117,7 +117,7 @@ pub fn signal_id(id: &str) -> SignalId {
     SignalId::parse(id).expect("an id")
 }
 
-/// A signal that waits.
+/// A waiting signal.
 pub fn signal(id: &str, instrument: &str, arrival: u64) -> Signal {
     let label = |text| Label::parse(text).expect("a label");
     let instruction = Instruction {

@@ -1,4 +1,4 @@
-//! What one client may not do to the others.
+//! Cases of the limits: one client must not block others.
 
 use crate::client::{Answer, get, request};
 use crate::fake::{Fake, Server};
@@ -10,11 +10,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// Long enough never to end a test.
+/// Longer than any test.
 const NEVER: Duration = Duration::from_hours(1);
 const SOON: Duration = Duration::from_millis(50);
 
-/// Every limit out of the way.
+/// Limits that no test reaches.
 const WIDE: Limits =
     Limits { head: NEVER, answer: NEVER, stalled_write: NEVER, drain: NEVER, connections: 16 };
 
@@ -26,7 +26,7 @@ async fn a_head_that_never_ends_is_cut() {
         let mut stream = server.connect().await;
         stream.write_all(begun.as_bytes()).await.expect("sent");
         let mut rest = Vec::new();
-        // Ends only because the server closes; with a reset when it had unread bytes.
+        // It ends only because the server closes; with a reset if the server had unread bytes.
         let _ = stream.read_to_end(&mut rest).await;
         assert!(!rest.starts_with(b"HTTP/1.1 200"), "{begun:?}");
     }
@@ -38,7 +38,7 @@ async fn an_idle_connection_is_cut() {
     let server = Server::start_within(Limits { head: SOON, ..WIDE }, Fake::default()).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
-    // The client did not ask to close; the answer is complete and then the server ends the connection.
+    // The client did not request a close. The answer is complete, and then the server ends the connection.
     assert_eq!(Answer::read(&mut stream).await.status, 200);
 }
 
@@ -60,7 +60,7 @@ async fn a_large_body_is_refused_unread() {
     let server = Server::start_within(WIDE, Fake::default()).await;
     for method in ["GET", "POST"] {
         let head = request(method, "/status", &[("Content-Length", "65537")]);
-        // Not one byte of the body is sent: the answer and the close come without it.
+        // The client sends no byte of the body: the server answers and closes without it.
         let answer = server.ask(&head).await;
         assert_eq!((answer.status, answer.header("content-type")), (413, Some("application/problem+json")));
     }
@@ -75,7 +75,7 @@ async fn an_endless_body_does_not_keep_the_connection() {
     let mut stream = server.connect().await;
     let head = "GET /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).await.expect("sent");
-    // Until the server has closed; the limits above never do.
+    // Until the server has closed; the limits above never cause that.
     while stream.write_all(b"400\r\n").await.is_ok() && stream.write_all(&[b'x'; 0x400]).await.is_ok() {
         if stream.write_all(b"\r\n").await.is_err() {
             break;
@@ -100,7 +100,7 @@ async fn a_client_that_does_not_read_is_cut() {
     let server = Server::start_within(limits, Fake { exposition, ..Fake::default() }).await;
     let mut deaf = server.connect().await;
     deaf.write_all(get("/metrics").as_bytes()).await.expect("sent");
-    // There is room for one connection only: this one is served because the other was cut.
+    // There is room for only one connection, so this one is served because the other was cut.
     assert_eq!(server.ask(&get("/livez")).await.status, 200);
     drop(deaf);
 }
@@ -129,7 +129,7 @@ async fn a_client_that_goes_away_makes_room_at_once() {
     was_asked.recv().await.expect("served");
     let mut second = server.connect().await;
     second.write_all(get("/status").as_bytes()).await.expect("queued by the kernel");
-    // The store would never have answered the first.
+    // The store would never have answered the first request.
     drop(first);
     was_asked.recv().await.expect("served in the place that became free");
 }

@@ -1,4 +1,5 @@
-//! The HTTP face over real sockets, with a backend made of plain values; and the handler against a raw one.
+//! Tests of the pages over real sockets with a backend made of plain values, and of the handler against a raw
+//! service.
 
 mod broker;
 mod callers;

@@ -1,4 +1,4 @@
-//! Every path over a real socket, with a backend made of plain values.
+//! Cases of every path over a real socket, with a backend made of plain values.
 
 use crate::client::{get, request};
 use crate::fake::{self, Fake, Server};
@@ -68,7 +68,7 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
 }
 
 #[tokio::test]
-async fn the_ledger_is_told_once_it_was_counted() {
+async fn the_ledger_is_shown_once_it_was_counted() {
     let snapshot = Some(fake::counted_snapshot());
     let server = Server::start(Fake { snapshot, ..Fake::default() }).await;
     let expected = json!({
@@ -87,7 +87,7 @@ async fn the_ledger_is_told_once_it_was_counted() {
         "<dt>Signals in doubt</dt><dd>3, the oldest in doubt for 90 s</dd>",
         "<dt>Sent in the last minute</dt><dd>6 of at most 10</dd>",
         "<dt>Sent in the last day</dt><dd>7, no limit</dd>",
-        "<dt>Kill switch</dt><dd>on: nothing is sent. &lt;b&gt;fat finger&lt;/b&gt; (by asha)</dd>",
+        "<dt>Kill switch</dt><dd>on: no signal is sent. &lt;b&gt;fat finger&lt;/b&gt; (by asha)</dd>",
     ] {
         assert!(page.contains(row), "{row} in {page}");
     }
@@ -107,7 +107,7 @@ async fn the_history_has_a_limit() {
     ], "store_forgot_at": null });
     let mut head = answer.json();
     let terms = head["terms"].as_array_mut().expect("a list");
-    assert_eq!(terms.len(), 50, "the fake has as many terms as it is asked for");
+    assert_eq!(terms.len(), 50, "the fake returns as many terms as requested");
     terms.truncate(2);
     assert_eq!(head, expected);
 
@@ -228,7 +228,7 @@ async fn the_json_has_exactly_the_keys_of_the_contract() {
 async fn the_json_says_what_the_snapshot_says() {
     let server = Server::start(Fake::default()).await;
     let body = server.ask(&get("/coordinator/metrics")).await.json();
-    // Four syncs of 10, 20, 30 and 40 ms, the last failed; one recovery of 12.5 ms with 3 positions.
+    // Four syncs of 10, 20, 30 and 40 ms, the last of which failed; one recovery of 12.5 ms with 3 positions.
     assert_eq!([&body["db_sync_success"], &body["db_sync_failure"], &body["db_sync_total"]], [3, 1, 4]);
     assert_eq!(body["db_sync_failure_rate"], 0.25);
     let latencies =
@@ -270,7 +270,7 @@ async fn before_start_up_is_done_the_metrics_are_not_there() {
 }
 
 #[tokio::test]
-async fn a_dead_metrics_provider_is_500_and_never_an_empty_200() {
+async fn a_failed_metrics_provider_is_500_and_never_an_empty_200() {
     for exposition in [Err("the registry is gone".to_owned()), Ok(String::new()), Ok("\n".to_owned())] {
         let server = Server::start(Fake { exposition, ..Fake::default() }).await;
         server.ask(&get("/metrics")).await.problem(500);
@@ -287,7 +287,7 @@ async fn a_panic_is_500_and_the_next_request_is_answered() {
 }
 
 #[tokio::test]
-async fn the_front_page_is_text_from_everybody_and_code_from_nobody() {
+async fn the_front_page_shows_foreign_text_and_runs_no_foreign_code() {
     let mut view = fake::leading("b-2");
     view.address = Some("http://x/<script>alert(1)</script>'\"&\u{1b}".to_owned());
     let server = Server::start(Fake { leader: view, ..Fake::default() }).await;
@@ -299,7 +299,7 @@ async fn the_front_page_is_text_from_everybody_and_code_from_nobody() {
     let escaped = "<dd>http://x/&lt;script&gt;alert(1)&lt;/script&gt;&#39;&quot;&amp;\u{fffd}</dd>";
     assert!(answer.body.contains(escaped), "{}", answer.body);
     assert!(!answer.body.contains("<script"), "{}", answer.body);
-    // What is no header value is not sent as one.
+    // A text that is no valid header value is not sent as one.
     assert_eq!(server.ask(&get("/leader")).await.header("coordinator-leader-address"), None);
 }
 
@@ -337,7 +337,7 @@ async fn unknown_paths_and_methods_are_problems_too() {
 }
 
 #[tokio::test]
-async fn the_paths_of_signals_take_their_methods_only() {
+async fn the_paths_of_signals_support_only_their_methods() {
     let server = Server::start(Fake::default()).await;
     for (method, path, allow) in [
         ("PUT", "/signals", "GET,HEAD,POST"),

@@ -1,4 +1,4 @@
-//! What cannot wait, as an Alertmanager gets it.
+//! Cases of urgent alerts as an Alertmanager receives them.
 
 use crate::broker::Broker;
 use adapter_http::{AlertWebhook, HandlerUrl};
@@ -16,7 +16,7 @@ fn webhook(broker: &Broker) -> AlertWebhook {
 }
 
 #[tokio::test]
-async fn one_request_tells_all_that_happened() {
+async fn one_request_posts_all_events() {
     let broker = Broker::answering("200 OK", "").await;
     let corrupt = Urgent::RecoveryFailed(RecoveryCode::DataCorrupt);
     let told = webhook(&broker).post(&[(Urgent::FencedWrite, AT_MS), (corrupt, AT_MS)]).await;
@@ -42,12 +42,12 @@ async fn one_request_tells_all_that_happened() {
     assert_eq!(alerts[1]["annotations"]["runbook_url"], rule.runbook());
     assert_eq!(alerts[0]["startsAt"], "2025-11-29T10:15:30.250+00:00");
     let ends = alerts[0]["endsAt"].as_str().expect("a time");
-    assert!(ends > "2026-01-01", "{ends}: an alert that is over when it arrives is told to nobody");
+    assert!(ends > "2026-01-01", "{ends}: Alertmanager notifies about no alert that is over when it arrives");
     assert_eq!(alerts.as_array().map(Vec::len), Some(2));
 }
 
 #[tokio::test]
-async fn what_was_not_taken_is_an_error() {
+async fn a_refused_body_is_an_error() {
     let broker = Broker::answering("503 Service Unavailable", "").await;
     let told = webhook(&broker).post(&[(Urgent::SplitBrain, AT_MS)]).await;
     assert_eq!(told, Err("HTTP 503".to_owned()));

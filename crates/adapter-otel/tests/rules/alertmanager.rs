@@ -1,11 +1,12 @@
-//! Who hears of which alert, and which alert silences which, by Alertmanager itself.
+//! Tests of Alertmanager's routes and inhibitions: the receiver of each alert, and the alerts that it
+//! silences.
 
 use crate::running::{Alert, Alertmanager};
 use crate::{said, shipped};
 use std::process::Command;
 use testkit::monitor::ALERTMANAGER;
 
-/// What amtool says about the shipped file.
+/// The output of amtool about the shipped file.
 #[track_caller]
 fn amtool(arguments: &[&str], labels: &[&str]) -> String {
     let file = shipped("alertmanager/alertmanager.yml");
@@ -19,12 +20,12 @@ fn amtool_takes_the_configuration() {
 }
 
 #[test]
-fn every_severity_has_a_receiver_of_its_own() {
+fn every_severity_has_its_own_receiver() {
     for (labels, receiver) in [
         (["severity=critical", "alertname=NoLeader"], "critical"),
         (["severity=warning", "alertname=SignalsPaused"], "warning"),
         (["severity=none", "alertname=Watchdog"], "watchdog"),
-        // Somebody hears of it all the same.
+        // A receiver gets alerts of other systems too.
         (["severity=page", "alertname=OfAnotherSystem"], "other"),
         (["component=signals", "alertname=WithoutSeverity"], "other"),
     ] {
@@ -41,7 +42,7 @@ fn alert<const N: usize>(name: &'static str, labels: [(&'static str, &'static st
     Alert::new(name, &labels)
 }
 
-/// The file of the page compared `alertname`, which the two tiers never share.
+/// The page's file compared `alertname`, which the two severities never share.
 #[test]
 fn a_critical_alert_silences_the_warning_about_the_same_condition_of_the_same_job_and_no_other() {
     let condition = ("condition", "signals_waiting");
@@ -49,7 +50,7 @@ fn a_critical_alert_silences_the_warning_about_the_same_condition_of_the_same_jo
     let warning = alert("SignalsWaiting", [JOB, condition, WARNING]);
     let of_another_job = alert("SignalsWaiting", [("job", "staging"), condition, WARNING]);
     let of_another_condition = alert("SignalsPaused", [JOB, ("condition", "signals_paused"), WARNING]);
-    // Of another system, whose alerts know no conditions.
+    // Alerts of another system, which have no conditions.
     let others_critical = alert("DiskFull", [JOB, CRITICAL]);
     let others_warning = alert("DiskFilling", [JOB, WARNING]);
     let posted =
@@ -57,16 +58,16 @@ fn a_critical_alert_silences_the_warning_about_the_same_condition_of_the_same_jo
 
     let alertmanager = Alertmanager::start();
     alertmanager.post(&posted);
-    let told = alertmanager.until_silenced(&warning, posted.len());
+    let alerts = alertmanager.until_silenced(&warning, posted.len());
 
-    assert_eq!(told.silenced_by(&warning), [told.fingerprint(&critical)]);
+    assert_eq!(alerts.silenced_by(&warning), [alerts.fingerprint(&critical)]);
     for loud in [&critical, &of_another_job, &of_another_condition, &others_critical, &others_warning] {
-        assert_eq!(told.silenced_by(loud), Vec::<&str>::new(), "{loud:?}");
+        assert_eq!(alerts.silenced_by(loud), Vec::<&str>::new(), "{loud:?}");
     }
 }
 
 #[test]
-fn an_instance_that_is_down_is_told_once_and_the_others_and_the_group_are_told_all_the_same() {
+fn an_instance_that_is_down_silences_its_other_alerts_and_no_others() {
     let instance = ("instance", "coordinator-1:5000");
     let stale = ("condition", "heartbeat_staleness");
     let down = alert("InstanceDown", [JOB, instance, ("condition", "instance_down"), CRITICAL]);
@@ -78,10 +79,10 @@ fn an_instance_that_is_down_is_told_once_and_the_others_and_the_group_are_told_a
 
     let alertmanager = Alertmanager::start();
     alertmanager.post(&posted);
-    let told = alertmanager.until_silenced(&heartbeat, posted.len());
+    let alerts = alertmanager.until_silenced(&heartbeat, posted.len());
 
-    assert_eq!(told.silenced_by(&heartbeat), [told.fingerprint(&down)]);
+    assert_eq!(alerts.silenced_by(&heartbeat), [alerts.fingerprint(&down)]);
     for loud in [&down, &of_another, &of_the_group, &of_another_job] {
-        assert_eq!(told.silenced_by(loud), Vec::<&str>::new(), "{loud:?}");
+        assert_eq!(alerts.silenced_by(loud), Vec::<&str>::new(), "{loud:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! `docker/compose.yaml`: that it is one, and that it fits the files beside it.
+//! Tests of `docker/compose.yaml`: it is valid, and fits the other files.
 
 use crate::{said, shipped};
 use std::path::Path;
@@ -8,7 +8,7 @@ fn text(path: &str) -> String {
     std::fs::read_to_string(shipped(path)).expect("a shipped file")
 }
 
-/// What stands in `text` behind `begin`, as often as it is there, up to a character that is none of a name or path.
+/// Each text in `text` that follows `begin`, up to a character that does not belong to a name or path.
 fn behind<'t>(text: &'t str, begin: &str) -> Vec<&'t str> {
     let ends = |c: char| !(c.is_ascii_alphanumeric() || "./_-".contains(c));
     let found: Vec<_> =
@@ -17,7 +17,7 @@ fn behind<'t>(text: &'t str, begin: &str) -> Vec<&'t str> {
     found
 }
 
-/// By its schema; no engine is asked.
+/// Checks the schema; no engine is needed.
 #[test]
 fn docker_compose_takes_the_file() {
     let file = shipped("compose.yaml");
@@ -27,7 +27,7 @@ fn docker_compose_takes_the_file() {
     );
 }
 
-/// A container would find an empty directory in place of what is not there.
+/// A container would find an empty directory in place of a missing file.
 #[test]
 fn everything_that_is_mounted_is_there() {
     let compose = text("compose.yaml");
@@ -65,7 +65,7 @@ fn prometheus_finds_every_instance_and_alertmanager() {
     assert!(prometheus.contains("- alertmanager:9093") && compose.contains("\n  alertmanager:\n"));
 }
 
-/// As the comments promise: from this machine alone, and the program in an image of its own has no rights.
+/// As the comments promise: only this machine reaches the ports, and the program in its image has no rights.
 #[test]
 fn nothing_is_open_to_other_machines() {
     let compose = text("compose.yaml");

@@ -1,5 +1,5 @@
-//! The committed files of Prometheus and Alertmanager, judged by their own programs. What they say is the domain's
-//! (`monitoring::rules`); that they are spoken rightly about the text of this crate is shown here.
+//! Tests of the committed files of Prometheus and Alertmanager with these programs. The content is generated
+//! by `monitoring::rules`; these tests show that it is correct for the text of this crate.
 
 mod alertmanager;
 mod compose;
@@ -9,10 +9,10 @@ mod running;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Ends the names of files with promtool's unit tests; the others hold rules.
+/// Suffix of files with promtool's unit tests; the others contain rules.
 const TESTS: &str = "_test.yml";
 
-/// A file or directory that is shipped for use in containers.
+/// A shipped file or directory for use in containers.
 fn shipped(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker").join(path)
 }
@@ -24,7 +24,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// The files of one kind, of which there is at least one.
+/// The files of one kind; there is at least one.
 fn files_of(kind: fn(&str) -> bool) -> Vec<PathBuf> {
     let mut files = files();
     files.retain(|file| file.to_str().is_some_and(kind));
@@ -32,13 +32,13 @@ fn files_of(kind: fn(&str) -> bool) -> Vec<PathBuf> {
     files
 }
 
-/// What a program says that has to succeed.
+/// The output of a program that must succeed.
 #[track_caller]
 fn said(command: &mut Command, package: &str) -> String {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output();
     let output = output.unwrap_or_else(|error| {
-        panic!("{program} has to be on PATH, it is in Debian's package `{package}`: {error}")
+        panic!("{program} must be on PATH; it is in Debian's package `{package}`: {error}")
     });
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{program} said:\n{said}");
@@ -70,7 +70,7 @@ fn every_file_of_rules_has_its_tests() {
     }
 }
 
-/// The configuration names the files of rules one by one, and promtool counts what it finds behind the names.
+/// The configuration lists the files of rules one by one, and promtool counts the files that it finds.
 #[test]
 fn promtool_takes_the_configuration_and_finds_every_file_of_rules() {
     let file = shipped("prometheus/prometheus.yml");

@@ -1,4 +1,5 @@
-//! The queries on the pages about alerts, by promtool: what somebody copies in a hurry has to be one.
+//! Checks the queries in the runbooks with promtool: an operator who copies one in a hurry must get a valid
+//! query.
 
 use crate::promtool;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! An Alertmanager that runs with the shipped file, as it is, for one test.
+//! [`Alertmanager`]: an Alertmanager that runs with the shipped file, unchanged, for one test.
 
 use crate::shipped;
 use serde_json::{Value, json};
@@ -6,48 +6,49 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use testkit::monitor::Monitor;
 
-/// What has not come by then will not come: it usually takes half a second.
+/// An alert usually takes half a second. One that has not come after this time will not come.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(20);
+/// Pause between two polls.
+const POLL: Duration = Duration::from_millis(20);
 
-/// Ends with its value.
+/// Ends when it is dropped.
 pub struct Alertmanager(Monitor);
 
 impl Alertmanager {
-    /// It needs no secret to start: those are read when something is sent. What it sends in a test goes nowhere.
+    /// It needs no secret to start, because secrets are read when something is sent. What it sends in a test
+    /// goes nowhere.
     pub fn start() -> Self {
         Self(Monitor::alertmanager(&shipped("alertmanager/alertmanager.yml")))
     }
 
-    /// As Prometheus posts alerts that fire.
+    /// Posts alerts that fire, as Prometheus does.
     pub fn post(&self, alerts: &[&Alert]) {
         let alerts: Vec<Value> = alerts.iter().map(|alert| json!({"labels": alert.0})).collect();
         let answer = self.0.ask("POST", "/api/v2/alerts", &Value::from(alerts).to_string());
         answer.expect("it takes the alerts");
     }
 
-    /// All alerts at a moment at which that one is silenced. Which ones are is judged for the answer, so that all of
-    /// it is about that moment.
-    pub fn until_silenced(&self, silenced: &Alert, posted: usize) -> Told {
+    /// All alerts at a moment at which that one is silenced. Alertmanager computes the silenced ones for the
+    /// answer, so the whole answer is about that moment.
+    pub fn until_silenced(&self, silenced: &Alert, posted: usize) -> Alerts {
         until("the alert is silenced", || {
-            let told = Told(self.0.ask("GET", "/api/v2/alerts", "").expect("an answer").json());
-            let all = told.0.as_array().is_some_and(|alerts| alerts.len() == posted);
-            (all && !told.silenced_by(silenced).is_empty()).then_some(told)
+            let alerts = Alerts(self.0.ask("GET", "/api/v2/alerts", "").expect("an answer").json());
+            let all = alerts.0.as_array().is_some_and(|alerts| alerts.len() == posted);
+            (all && !alerts.silenced_by(silenced).is_empty()).then_some(alerts)
         })
     }
 }
 
-/// Looks until there is something to return.
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+/// Polls until there is a value.
+fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
-        if let Some(seen) = look() {
+        if let Some(seen) = poll() {
             return seen;
         }
         assert!(began.elapsed() < PATIENCE, "never: {what}");
-        // Between two looks; the loop ends with the state, not with the time.
-        sleep(LOOK);
+        // A pause between two polls. The state ends the loop, not the time.
+        sleep(POLL);
     }
 }
 
@@ -65,10 +66,10 @@ impl Alert {
     }
 }
 
-/// What Alertmanager says of its alerts.
-pub struct Told(Value);
+/// Alertmanager's answer about its alerts.
+pub struct Alerts(Value);
 
-impl Told {
+impl Alerts {
     /// The fingerprints of the alerts that silence it.
     pub fn silenced_by(&self, alert: &Alert) -> Vec<&str> {
         let by = self.find(alert)["status"]["inhibitedBy"].as_array().expect("a list");
@@ -81,6 +82,6 @@ impl Told {
 
     fn find(&self, alert: &Alert) -> &Value {
         let mut all = self.0.as_array().expect("a list").iter();
-        all.find(|told| told["labels"] == alert.0).expect("an alert that was posted")
+        all.find(|alerts| alerts["labels"] == alert.0).expect("an alert that was posted")
     }
 }

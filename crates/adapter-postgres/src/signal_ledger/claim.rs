@@ -1,4 +1,4 @@
-//! Whose turn it is, and what a former leader left.
+//! Claims of signals, and the take-over of what a former leader left.
 
 use super::stored::{held, signal, signal_columns, signal_with, small_columns};
 use super::{DISPATCH, SIGNALS, no_switch};
@@ -11,14 +11,15 @@ use domain::ports::{CLAIM_MAX, InFlight, SIGNALS_READ_MAX, SignalClaim, StoreErr
 use sqlx::postgres::PgRow;
 use std::collections::BTreeMap;
 
-/// Signals that one claim expires: so many take a fraction of a statement's longest time. What is left waits for
-/// the next claim, and is not claimed.
+/// Signals that one claim expires, which takes a fraction of a statement's timeout. The rest waits for the
+/// next claim, and is not claimed until then.
 const EXPIRE_MAX: i64 = 1_000;
-/// The same of signals that one take-over puts in doubt because the store has forgotten.
+/// Signals that one take-over puts in doubt because the store has forgotten.
 const ASK_MAX: i64 = 1_000;
 
-/// A signal that may have been executed before the store forgot, and was not asked about since. No clock is compared:
-/// `asked_ms` is the moment up to which the signal is known not to have been executed (see `SUBMIT`).
+/// A signal that may have been executed before the store forgot, and about which the handler was not queried
+/// since. No clock is compared: `asked_ms` is the moment up to which the signal is known not to have been
+/// executed (see `SUBMIT`).
 macro_rules! unasked {
     () => {
         "(t.state = 'received' AND EXISTS (
@@ -27,19 +28,21 @@ macro_rules! unasked {
     };
 }
 
-/// $6 most, $7 and $8 limits of a minute and a day or NULL, $9 who, $10 from where, $11 how many to expire.
+/// $6 most, $7 and $8 limits of a minute and a day or NULL, $9 actor, $10 origin, $11 how many to expire.
 ///
-/// `head` goes from one instrument to the next by the index, and takes the oldest of each that has not expired;
-/// what waits behind it is not looked at. `turn` leaves out the instruments of which one is out, and signals that
-/// are to be asked about first.
+/// `head` goes from one instrument to the next by the index, and takes the oldest signal of each that has not
+/// expired; it does not read those behind it. `turn` leaves out the instruments with a signal under way, and
+/// signals about which the handler must be queried first.
 ///
-/// Everything up to there, the limits' counts included, is one snapshot, and what it allows may be history when it
-/// is carried out. So `granted` counts the claim in the row that holds the kill switch, and only if that row is as
-/// the snapshot has it: of two claims at the same time the later one finds another count, when it was waiting for
-/// the lock, and claims nothing. So does a claim that a pause has overtaken. All that follows reads from `granted`.
+/// Everything up to there, the limits' counts included, is one snapshot, which may be outdated when the claim
+/// is carried out. So `granted` counts the claim in the row that holds the kill switch, and only if that row
+/// is as the snapshot has it: of two claims at the same time the later one, after its wait for the lock,
+/// finds another count and claims nothing. A claim that a pause has overtaken claims nothing either. All that
+/// follows reads from `granted`.
 ///
-/// The claim's time is the clock's and not the statement's, which may have waited: limits count from when it is
-/// sent. `due` comes last because it waits for nobody (and reads from `s` for this reason alone).
+/// The claim's time is the clock's and not the statement's, which may have waited: limits count from when the
+/// signal is sent. `due` comes last because it waits for no lock (and it reads from `s` for this reason
+/// alone).
 pub(crate) const CLAIM: &str = concat!(
     with_fence!(
         "clock AS (SELECT floor(extract(epoch FROM now()) * 1000)::bigint AS now_ms),
@@ -113,17 +116,18 @@ pub(crate) const CLAIM: &str = concat!(
     " FROM (VALUES (1)) AS always LEFT JOIN s ON true ORDER BY s.arrival"
 );
 
-/// $1 group, $2 ids. The payloads of what [`CLAIM`] has claimed, read when it holds no lock any more; they never change.
+/// $1 group, $2 ids. The payloads of what [`CLAIM`] has claimed, read when it holds no lock any more; they
+/// never change.
 const PAYLOADS: &str = "\
     SELECT s.id, CASE WHEN octet_length(s.payload) <= 65536 THEN s.payload END AS payload
     FROM coordinator_signal AS s WHERE s.group_id = $1 AND s.id = ANY ($2)";
 
-/// $6 whether somebody else works on the token's own claims, $7 ids of those being worked on, $8 who, $9 from
-/// where, $10 what is said of signals that the store may have forgotten, $11 how many of them at once. What is in doubt is
-/// read by [`IN_DOUBT`] afterwards, when no lock is held any more.
+/// $6 whether another dispatcher works on the token's own claims, $7 ids of those being worked on, $8 actor,
+/// $9 origin, $10 note for signals that the store may have forgotten, $11 how many of them at once.
+/// [`IN_DOUBT`] reads what is in doubt afterwards, when no lock is held any more.
 ///
-/// What the store may have forgotten may have been executed: it is in doubt as if it had been claimed when it was
-/// received. What is in doubt already will be asked about as it is.
+/// What the store may have forgotten may have been executed: it is in doubt as if it had been claimed when it
+/// was received. For signals that are already in doubt, the handler will be queried in any case.
 const TAKE_OVER: &str = concat!(with_fence!(
     "forgotten AS (
             SELECT t.group_id, t.id FROM fence, coordinator_signal AS t
@@ -197,7 +201,7 @@ pub(super) async fn claim(
     })
 }
 
-/// The signals that were claimed, with their payloads.
+/// The claimed signals with their payloads.
 async fn claimed(store: &PostgresStore, rows: &[PgRow]) -> Result<Vec<Signal>, StoreError> {
     let id = |row: &PgRow| Columns::of(SIGNALS, row).optional::<String>("id");
     let ids: Vec<String> = rows.iter().filter_map(|row| id(row).transpose()).collect::<Result<_, _>>()?;

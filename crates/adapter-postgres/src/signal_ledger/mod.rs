@@ -1,16 +1,16 @@
-//! The effects.
+//! The signal ledger.
 //!
 //! - `submit`: new signals, before they are acknowledged.
-//! - `claim`: whose turn it is, and what a former leader left.
-//! - `settle`: what was found out. Every statement of these two and of `sweep` begins with the fence.
-//! - `people`: decisions and the kill switch.
-//! - `read`: what is told; `sweep`: what is removed; `stored`: a row as a signal.
+//! - `claim`: claims of signals, and the take-over of what a former leader left.
+//! - `record`: outcomes of attempts. Every statement of these two and of `sweep` begins with the fence.
+//! - `operator`: decisions of the operator and the kill switch.
+//! - `read`: what clients and operators read; `sweep`: removal of old signals; `stored`: a row as a signal.
 //!
-//! Every write is one statement. The audit is written by triggers, out of `changed_by` and `changed_from`, which
-//! every statement that moves a signal sets.
+//! Every write is one statement. Triggers write the audit from `changed_by` and `changed_from`, which every
+//! statement that moves a signal sets.
 //!
-//! Statements that lock several signals, and may wait for one, lock them in the order of their fingerprints: no two
-//! of them ever wait for each other.
+//! Statements that lock several signals, and may wait for one, lock them in the order of their fingerprints,
+//! so no two of them ever wait for each other.
 
 mod claim;
 mod operator;
@@ -21,7 +21,7 @@ mod submit;
 mod sweep;
 
 pub(crate) use claim::CLAIM;
-pub(crate) use record::SETTLE;
+pub(crate) use record::RECORD;
 pub(crate) use submit::SUBMIT;
 
 use crate::state_store::PostgresStore;
@@ -113,7 +113,7 @@ impl SignalLedger for PostgresStore {
     }
 }
 
-/// Nothing is claimed without the kill switch's row: it may have been on.
+/// Nothing is claimed without the kill switch's row: the switch may have been on.
 fn no_switch(group: &GroupId) -> StoreError {
     StoreError::Corrupt(format!("{DISPATCH} has no row for group {group}: run `coordinator migrate`"))
 }

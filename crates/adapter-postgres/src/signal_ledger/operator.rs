@@ -1,4 +1,4 @@
-//! What people decide, and the kill switch. None of it needs a leader.
+//! Decisions of the operator, and the kill switch. They need no leader.
 
 use super::record::{move_on, recorded};
 use super::{DISPATCH, no_switch};
@@ -8,8 +8,8 @@ use crate::state_store::PostgresStore;
 use domain::ledger::{Actor, Outcome};
 use domain::ports::{Recorded, Resolution, StoreError, Switch, Switched};
 
-/// $1 group, $2 id, $3 attempt, $4 state, $5 reason, $6 who, $7 from where, $8 hint. As a report of the leader, and
-/// what leads from where is stricter.
+/// $1 group, $2 id, $3 attempt, $4 state, $5 reason, $6 actor, $7 origin, $8 hint. As a report of the leader,
+/// with stricter rules for the state that a signal may leave.
 const DECIDE: &str = concat!(
     "WITH asked AS (
         SELECT group_id, id, attempt, state AS was, $4::text AS state, $5::text AS note, 1 AS n
@@ -31,8 +31,8 @@ const DECIDE: &str = concat!(
     recorded!()
 );
 
-/// $1 group, $2 whether it is to be on, $3 reason, $4 who, $5 from where, $6 hint. The lock is a write too:
-/// that it is so already is told as durably as a new turn.
+/// $1 group, $2 whether it must be on, $3 reason, $4 actor, $5 origin, $6 hint. The lock is a write too: if
+/// the switch is already in that position, the answer is as durable as that to a new turn.
 ///
 /// It waits for a claim that was granted and is not committed, and every later claim sees it: see `CLAIM`.
 const SWITCH: &str = concat!(

@@ -1,4 +1,4 @@
-//! What is told.
+//! Reads of signals, audit and totals.
 
 use super::stored::{id, signal, signal_columns, state_name};
 use super::{AUDIT, DISPATCH, SIGNALS, no_switch};
@@ -47,9 +47,9 @@ const COUNTS: &str = "\
     SELECT left(state, 32) AS state, count(*) AS signals FROM coordinator_signal
     WHERE group_id = $1 GROUP BY coordinator_signal.state";
 
-/// $1 group. A subquery for each figure, so that each has its index: no finished signal is looked at that was
-/// claimed or expired longer ago than a day. The oldest that waits is the first that arrived; `+ 0`, because the
-/// server would otherwise look for it in the order of arrival, past everything that is finished.
+/// $1 group. A subquery for each figure, so that each uses an index: no finished signal is read that was
+/// claimed or expired more than a day ago. The oldest that waits is the first that arrived; `+ 0`, because
+/// the server would otherwise search for it in the order of arrival, past everything that is finished.
 const TOTALS: &str = "\
     SELECT (SELECT count(*) FROM coordinator_signal WHERE group_id = $1 AND state = 'received') AS received,
            (SELECT count(*) FROM coordinator_signal WHERE group_id = $1 AND state = 'claimed') AS claimed,
@@ -80,7 +80,7 @@ pub(super) async fn list(store: &PostgresStore, query: &ListQuery) -> Result<Vec
     let ListQuery { state, instrument, before, limit } = query;
     let mut sql = LIST.to_owned();
     if let Some(state) = state {
-        // One of our own words, and part of the text so that a partial index can be seen to fit.
+        // One of our own words. It is part of the text so that the planner can use a partial index.
         sql.push_str(" AND s.state = '");
         sql.push_str(state.as_str());
         sql.push('\'');
@@ -161,7 +161,7 @@ pub(super) async fn totals(store: &PostgresStore) -> Result<Totals, StoreError> 
     let paused = match dispatch.optional("paused_ms")? {
         None => None,
         Some(since_ms) => Some(Paused {
-            // By hand, with nothing said.
+            // Turned directly in the database, without a reason.
             reason: dispatch.optional("reason")?.unwrap_or_default(),
             who: dispatch.optional("changed_by")?.unwrap_or_default(),
             since_ms,

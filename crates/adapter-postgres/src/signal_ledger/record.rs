@@ -1,4 +1,4 @@
-//! What was found out about attempts.
+//! Records the outcomes of attempts.
 
 use super::stored::held;
 use crate::fence::{bind_fence, with_fence};
@@ -9,7 +9,7 @@ use domain::lease::Token;
 use domain::ledger::Actor;
 use domain::ports::{Recorded, Report, StoreError};
 
-/// Where a signal moves to, out of `asked`. What waits again counts against no limit.
+/// Moves each signal to the state in `asked`. A signal that waits again counts against no limit.
 macro_rules! move_on {
     () => {
         "state = asked.state, note = coalesce(asked.note, t.note),
@@ -19,7 +19,7 @@ macro_rules! move_on {
 }
 pub(super) use move_on;
 
-/// Which of `asked` stand so now: those that moved, and those that were there already.
+/// Which of `asked` have the requested state now: those that moved, and those that had it already.
 macro_rules! recorded {
     () => {
         "(SELECT n FROM moved UNION ALL SELECT n FROM asked WHERE was = state AND attempt > 0) AS recorded"
@@ -27,13 +27,14 @@ macro_rules! recorded {
 }
 pub(super) use recorded;
 
-/// An array each of $6 ids, $7 attempts, $8 states, $9 notes or NULL; $10 who, $11 from where, $12 hint.
+/// An array each of $6 ids, $7 attempts, $8 states, $9 notes or NULL; $10 actor, $11 origin, $12 hint.
 ///
-/// `asked` has the signals under a lock, as they are and not as the statement's snapshot has them. The lock is also a
-/// write, whose commit waits for the synchronous standby: what stands already is told as durably as what is new.
-/// What leads from where is `Outcome::leads_from`. By the claim and not the whole token: a leader that carried
-/// its row to a new timeline has the claims it had. That the token is the row's, the fence has checked.
-pub(crate) const SETTLE: &str = concat!(
+/// `asked` has the signals under a lock, as they are and not as the statement's snapshot has them. The lock
+/// is also a write, whose commit waits for the synchronous standby: the answer about a state that a signal
+/// has already is as durable as the answer about a new one. `Outcome::leads_from` says which states an
+/// outcome may follow. The claim is compared and not the whole token, because a leader that carried its lease
+/// to a new timeline keeps its claims. The fence has checked that the token holds the lease.
+pub(crate) const RECORD: &str = concat!(
     with_fence!(
         "asked AS (
             SELECT t.group_id, t.id, t.attempt, t.state AS was, report.state, report.note, report.n
@@ -78,7 +79,7 @@ pub(super) async fn record(
     if !matches!(answer, Err(StoreError::Corrupt(_))) {
         return answer;
     }
-    // One of them cannot be stored as it is: nothing was. It must not hold up the others.
+    // One of the notes cannot be stored as it is, so nothing was recorded. It must not delay the others.
     let mut answers = Vec::with_capacity(reports.len());
     let mut fault = None;
     for report in reports {
@@ -97,15 +98,15 @@ pub(super) async fn record(
     fault.map_or(Ok(Some(answers)), Err)
 }
 
-/// How a note is stored.
+/// Form in which a note is stored.
 #[derive(Clone, Copy)]
 enum Notes {
     AsTheyAre,
-    /// Every other character as `?`: a result that is lost is worse than one whose note was mended.
+    /// With `?` for every other character: a lost result is worse than a changed note.
     InAscii,
 }
 
-/// In one statement; nothing is recorded when it fails with [`StoreError::Corrupt`].
+/// Records all in one statement; records nothing if it fails with [`StoreError::Corrupt`].
 async fn together(
     store: &PostgresStore,
     token: &Token,
@@ -119,7 +120,7 @@ async fn together(
         Notes::InAscii => row::text(note).replace(|c: char| !c.is_ascii(), "?"),
     };
     let notes = reports.iter().map(|report| report.note.as_deref().map(stored));
-    let statement = bind_fence(SETTLE, &store.me, token)
+    let statement = bind_fence(RECORD, &store.me, token)
         .bind(reports.iter().map(|report| report.id.as_str().to_owned()).collect::<Vec<_>>())
         .bind(reports.iter().map(|report| i64::from(report.attempt)).collect::<Vec<_>>())
         .bind(reports.iter().map(|report| report.settlement.state().as_str()).collect::<Vec<_>>())

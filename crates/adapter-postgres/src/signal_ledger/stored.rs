@@ -1,4 +1,4 @@
-//! A row of the table as a signal.
+//! Reads a row of the signal table as a signal.
 
 use super::SIGNALS;
 use crate::row::Columns;
@@ -11,11 +11,11 @@ use sqlx::postgres::PgRow;
 
 const _: () = assert!(PAYLOAD_LEN_MAX == 65_536 && INSTRUCTION_LABEL_LEN_MAX == 64, "as SQL has it below");
 
-/// A signal's columns but the payload, with alias `s`. Texts are cut at the server, one character beyond what can be
-/// right. Times are unix milliseconds, under the names of their columns.
+/// A signal's columns without the payload, with alias `s`. Texts are cut at the server, one character beyond
+/// the longest valid length. Times are unix milliseconds, under the names of their columns.
 ///
-/// A statement that locks a row answers with no more than these: while the server sends, it keeps the locks, and a client
-/// that was stopped takes nothing off its hands (see `hosts`).
+/// A statement that locks a row returns no more than these: while the server sends, it keeps the locks, and a
+/// client that was stopped receives nothing (see `hosts`).
 macro_rules! small_columns {
     () => {
         "left(s.id, 129) AS id, left(s.instrument, 65) AS instrument, left(s.signal_type, 65) AS signal_type,
@@ -28,7 +28,7 @@ macro_rules! small_columns {
 }
 pub(super) use small_columns;
 
-/// [`small_columns`] and the payload, which is not fetched when it is too long to be right.
+/// [`small_columns`] and the payload, which is not fetched if it is longer than allowed.
 macro_rules! signal_columns {
     () => {
         concat!(
@@ -67,7 +67,7 @@ pub(super) fn signal_with(row: &PgRow, payload: String) -> Result<Signal, StoreE
     })
 }
 
-/// Whether the fence let the statement through.
+/// Whether the fence accepted the token.
 pub(super) fn held(row: &PgRow) -> Result<bool, StoreError> {
     Columns::of("coordinator_lease", row).required("held")
 }

@@ -1,4 +1,4 @@
-//! New signals.
+//! Stores new signals, and answers repetitions.
 
 use super::SIGNALS;
 use super::read::FIND;
@@ -11,25 +11,26 @@ use domain::ports::{StoreError, Submit};
 use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
 
-/// $1 group; an array each of $2 ids, $3 whether the sender chose them, $4 fingerprints, $5 instruments, $6 signal
-/// types, $7 positions, $8 timestamps, $9 payloads, $10 expiries; $11 who, $12 from where, $13 hint.
+/// $1 group; an array each of $2 ids, $3 whether the sender chose them, $4 fingerprints, $5 instruments, $6
+/// signal types, $7 positions, $8 timestamps, $9 payloads, $10 expiries; $11 actor, $12 origin, $13 hint.
 ///
-/// The update of a repetition changes nothing, and is there because it writes: its commit waits for the
-/// synchronous standby as the first one did, and PostgreSQL's log is in order, so when it is there, the
-/// first is too. A statement that only reads would acknowledge a signal whose commit was cancelled while it
-/// waited, which is visible here and not yet there.
+/// The update of a repeated signal changes nothing. It exists because it writes: its commit waits for the
+/// synchronous standby as the first one did, and PostgreSQL's log is in order, so when the standby has it, it
+/// has the first commit too. A statement that only reads would acknowledge a signal whose commit was
+/// cancelled while it waited, which is visible on the primary and not yet on the standby.
 ///
-/// Numbered in the order of the request, written in the order of fingerprints: two requests with the same signals
-/// in another order do not wait for each other. A row with another number than this statement gave was there before.
+/// Signals are numbered in the order of the request and written in the order of fingerprints: two requests
+/// with the same signals in another order do not wait for each other. A row with another number than this
+/// statement assigned was there before.
 ///
-/// Nothing is written, and no row answers, when one of the ids belongs to another signal.
+/// If one of the ids belongs to another signal, nothing is written and no row is returned.
 ///
-/// A signal that arose after the store last forgot was not executed before: `asked_ms` says so. One that is older by its
-/// own timestamp may have been submitted, executed and forgotten.
+/// A signal that arose after the store last forgot was not executed before: `asked_ms` says so. One that is
+/// older by its own timestamp may have been submitted, executed and forgotten.
 ///
-/// `n` is always in that range. It is said because the planner does not know the arrays' lengths: it takes ten for
-/// granted, for which it reads a table of a thousand signals as a whole. With a range it reckons with fewer, and
-/// looks each up in its index. So it is in `settle`.
+/// `n` is always in that range. The condition exists because the planner does not know the arrays' lengths:
+/// it assumes ten, for which it reads a whole table of a thousand signals. With a range it estimates fewer,
+/// and finds each by the index. The statement in `record` has the same condition.
 pub(crate) const SUBMIT: &str = concat!(
     "WITH numbered AS MATERIALIZED (
         SELECT new.*, nextval('coordinator_signal_arrival_seq') AS arrival
@@ -66,22 +67,23 @@ pub(crate) const SUBMIT: &str = concat!(
      FROM numbered JOIN s ON s.fingerprint = numbered.fingerprint ORDER BY numbered.n"
 );
 
-/// $1 group, $2 id, $3 fingerprint: whether the id is another signal's. Writes for the reason that [`SUBMIT`] has.
+/// $1 group, $2 id, $3 fingerprint: whether the id belongs to another signal. Writes for the reason in
+/// [`SUBMIT`].
 const NAMESAKE: &str = "UPDATE coordinator_signal SET note = note WHERE group_id = $1 AND id = $2 AND fingerprint <> $3 RETURNING 1";
 
-/// How often a signal is offered whose id is another's in one moment and nobody's in the next. Once is enough
-/// unless another submission, or the sweep, passes in between.
+/// Attempts to store a signal whose id first belongs to another signal and then to none. One is enough unless
+/// another submission, or the sweep, interferes.
 const OFFERS_MAX: u32 = 3;
 
-/// A signal with what makes it one.
+/// A new signal with its fingerprint and expiry.
 struct New<'s> {
     signal: &'s NewSignal,
     id: String,
     fingerprint: String,
 }
 
-/// In one statement. Only when two of the signals are the same, or one has another's id, in several: the slice is
-/// halved until what disturbs it stands alone, so that one of a thousand costs some ten statements.
+/// Stores the signals in one statement if possible. If two of them are the same, or one has another's id, the
+/// slice is halved until that signal is alone, so that one in a thousand costs some ten statements.
 pub(super) async fn submit(
     store: &PostgresStore,
     signals: &[NewSignal],
@@ -93,12 +95,12 @@ pub(super) async fn submit(
     while answers.len() < new.len() {
         let rest = &new[answers.len()..];
         let slice = &rest[..width.min(rest.len())];
-        let told = match slice {
+        let answer = match slice {
             [one] => alone(store, one, actor).await.map(|answer| Some(vec![answer])),
             _ if are_distinct(slice) => together(store, slice, actor).await,
             _ => Ok(None),
         };
-        match told {
+        match answer {
             Ok(Some(more)) => {
                 answers.extend(more);
                 width = width.saturating_mul(2);
@@ -130,7 +132,7 @@ fn are_distinct(new: &[New<'_>]) -> bool {
     ids.len() == new.len() && fingerprints.len() == new.len()
 }
 
-/// [`SUBMIT`] of signals that are distinct; `None` when nothing was written because an id is another signal's.
+/// [`SUBMIT`] for distinct signals; `None` if nothing was written because an id belongs to another signal.
 async fn together(
     store: &PostgresStore,
     new: &[New<'_>],
@@ -154,7 +156,7 @@ async fn together(
         .bind(row::actor(&actor.who))
         .bind(row::actor(&actor.origin))
         .bind(store.me.payload(Hint::Signal));
-    // An id may be taken while the statement runs, which only the index sees.
+    // Another statement may take an id while this one runs; only the index detects that.
     let Some(rows) = store.service.all_unless_taken(statement).await? else { return Ok(None) };
     if rows.is_empty() {
         return Ok(None);
@@ -188,10 +190,13 @@ async fn alone(store: &PostgresStore, new: &New<'_>, actor: &Actor) -> Result<Su
             return Ok(Submit::Conflict(other));
         }
     }
-    Err(StoreError::Unknown(format!("signal {} is another's in one moment and nobody's in the next", new.id)))
+    Err(StoreError::Unknown(format!(
+        "signal {} had its id taken and released by others, repeatedly: submit it again",
+        new.id
+    )))
 }
 
-/// What a row of [`SUBMIT`] says. Its payload is the request's, or is read afterwards.
+/// Reads a row of [`SUBMIT`]. The payload is the request's, or is read afterwards.
 async fn answer(store: &PostgresStore, row: &PgRow, new: &New<'_>) -> Result<Submit, StoreError> {
     let columns = Columns::of(SIGNALS, row);
     let offered = &new.signal.instruction;

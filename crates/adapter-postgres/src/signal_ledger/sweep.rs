@@ -1,4 +1,4 @@
-//! What is removed.
+//! Removes old signals and instances.
 
 use super::SIGNALS;
 use super::stored::held;
@@ -9,15 +9,16 @@ use domain::lease::Token;
 use domain::ports::{StoreError, Swept};
 use std::time::Duration;
 
-/// Signals that one sweep removes: a fraction of a statement's longest time, and nobody waits long behind it.
+/// Signals that one sweep removes: a fraction of a statement's timeout, so that no other statement waits
+/// long.
 const SWEEP_MAX: i64 = 1_000;
-/// Longer than any signal is old, and short enough for the server's calendar.
+/// Longer than the age of any signal, and short enough for the server's calendar.
 const KEEP_MAX: Duration = Duration::from_hours(1_000 * 365 * 24);
 
-/// $6 how long to keep, in ms, $7 limit, $8 who, $9 from where, which the audit's trigger reads out of the
-/// transaction's settings: a row that is gone cannot tell it. Rows that somebody has locked are left for next time,
-/// so that this waits for nobody. One that arose lately by its own timestamp is kept: were it forgotten, it could be
-/// submitted, and sent, once more.
+/// $6 how long to keep, in ms, $7 limit, $8 actor, $9 origin, which the audit's trigger reads from the
+/// transaction's settings, because a deleted row cannot contain them. Rows that another session has locked
+/// are left for the next sweep, so that this one never waits. A signal whose own timestamp is recent is kept:
+/// if it were forgotten, it could be submitted, and sent, once more.
 const SWEEP: &str = with_fence!(
     "actor AS MATERIALIZED (
         SELECT set_config('coordinator.changed_by', $8, true), set_config('coordinator.changed_from', $9, true)),

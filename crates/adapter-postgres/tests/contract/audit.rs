@@ -1,4 +1,4 @@
-//! The audit: every change has its line, and no line changes.
+//! Cases about the audit: every change has its line, and no line changes.
 
 use crate::cases;
 use crate::databases::{Databases, claim_signal, claimed, lead, opening};
@@ -10,21 +10,21 @@ use testkit::backend;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("audit":
-        it_only_grows_for_its_owner_too,
+        it_only_grows_even_for_its_owner,
         a_change_by_hand_has_its_line,
         without_the_kill_switch_s_row_nothing_is_claimed,
         a_kill_switch_that_was_deleted_comes_back_as_it_was,
     )
 }
 
-async fn it_only_grows_for_its_owner_too(databases: &Databases) {
+async fn it_only_grows_even_for_its_owner(databases: &Databases) {
     let database = databases.another().await;
     let store = database.store(&opening("owned", "a"));
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     offer(&store, &signal("s-1")).await;
     for statement in [
-        "UPDATE coordinator_audit SET who = 'nobody'",
-        "UPDATE coordinator_audit SET who = 'nobody' WHERE false",
+        "UPDATE coordinator_audit SET who = 'forger'",
+        "UPDATE coordinator_audit SET who = 'forger' WHERE false",
         "DELETE FROM coordinator_audit",
         "TRUNCATE coordinator_audit",
         "TRUNCATE coordinator_audit, coordinator_signal RESTART IDENTITY CASCADE",
@@ -63,7 +63,7 @@ async fn a_change_by_hand_has_its_line(databases: &Databases) {
             "deleted postgres postgres",
         ]
     );
-    let paused = store.totals().await.expect("totals").paused.expect("by hand, but paused");
+    let paused = store.totals().await.expect("totals").paused.expect("paused");
     assert_eq!((paused.who.as_str(), paused.reason.as_str()), ("", ""));
 }
 
@@ -102,13 +102,13 @@ async fn a_kill_switch_that_was_deleted_comes_back_as_it_was(databases: &Databas
     databases.execute(delete).await;
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let after = store.totals().await.expect("totals").paused;
-    // The line in the audit was written a moment later than the row.
+    // The line in the audit was written a moment after the row.
     assert_eq!(
         after.as_ref().map(|paused| (&paused.reason, &paused.who)),
         before.as_ref().map(|paused| (&paused.reason, &paused.who)),
     );
     assert!(after.is_some());
-    assert_eq!(store.switch(Switch::Resume, &client(), "well again").await, Ok(Switched::Turned));
+    assert_eq!(store.switch(Switch::Resume, &client(), "broker works again").await, Ok(Switched::Turned));
     databases.execute(delete).await;
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     assert_eq!(store.totals().await.expect("totals").paused, None);

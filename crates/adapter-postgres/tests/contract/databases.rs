@@ -1,4 +1,4 @@
-//! Databases on one server, lent to the suites.
+//! [`Databases`]: databases on one server, for the suites.
 
 use adapter_postgres::{PostgresConfig, PostgresStore};
 use async_trait::async_trait;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use testkit::backend::{self, Postgres, postgres};
 
-/// The constraints of `{table}`'s columns go, but for its key's, so that the suite reads what they would
-/// refuse. `postgres::hostile` has the database with its constraints.
+/// Drops the constraints of `{table}`'s columns, except for its key's, so that the suite reads values that
+/// they would refuse. The cases in `hostile` keep the constraints.
 const DROP_CONSTRAINTS: &str = "
     DO $$ DECLARE name text; BEGIN
         FOR name IN SELECT conname FROM pg_constraint WHERE conrelid = '{table}'::regclass AND contype = 'c' LOOP
@@ -52,12 +52,12 @@ impl Databases {
         Self { server: Arc::new(server), url }
     }
 
-    /// Another, empty database on the same server.
+    /// Creates another, empty database on the same server.
     pub async fn another(&self) -> Self {
         Self { server: self.server.clone(), url: self.server.create_database().await }
     }
 
-    /// Its name on the server.
+    /// Name of the database on the server.
     pub fn name(&self) -> &str {
         self.url.rsplit('/').next().expect("a URL ends in the database")
     }
@@ -67,12 +67,12 @@ impl Databases {
         self.server.address()
     }
 
-    /// As the superuser reaches it.
+    /// URL for the superuser.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// As a role with that password reaches it.
+    /// URL for a role with that password.
     pub fn url_as(&self, user: &str, password: &str) -> String {
         format!("postgres://{user}:{password}@{}/{}", self.server.address(), self.name())
     }
@@ -82,7 +82,7 @@ impl Databases {
         PostgresStore::new(config(&self.url, opening)).expect("a good URL")
     }
 
-    /// A superuser's connection, past the store.
+    /// A connection as superuser, without the store.
     pub async fn admin(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.expect("an administrator's connection")
     }
@@ -98,12 +98,12 @@ impl Databases {
         rows.iter().map(|row| row.get(0)).collect()
     }
 
-    /// Lets every value into a table.
+    /// Drops the constraints of a table, so that it accepts every value.
     pub async fn drop_constraints(&self, table: &str) {
         self.execute(&DROP_CONSTRAINTS.replace("{table}", table)).await;
     }
 
-    /// Asks as superuser until the answer has a row.
+    /// Queries as superuser until the answer has a row.
     pub async fn until(&self, question: &str) -> PgRow {
         let mut admin = self.admin().await;
         let asked = async {
@@ -112,7 +112,7 @@ impl Databases {
                 if let Some(row) = found.unwrap_or_else(|error| panic!("{question}: {error}")) {
                     return row;
                 }
-                // Only between two questions: it is the answer that ends the wait.
+                // A pause between two queries. The answer ends the wait, not the pause.
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -136,13 +136,13 @@ impl StateStores for Databases {
     }
 }
 
-/// The configuration an opening asks for, on `url`.
+/// The configuration that an opening requires, on `url`.
 pub fn config(url: &str, opening: &Opening) -> PostgresConfig {
     let (positions, portfolio) = opening.relations();
     PostgresConfig { positions, portfolio, ..PostgresConfig::new(url, opening.identity()) }
 }
 
-/// Makes every later commit wait for a standby that does not exist. For a server of the case's own.
+/// Makes every later commit wait for a standby that does not exist. Only for a case with a separate server.
 pub async fn stall_commits(databases: &Databases) {
     let mut admin = databases.admin().await;
     for statement in [
@@ -160,7 +160,7 @@ pub fn opening(group: &str, id: &str) -> Opening {
     Opening::new(&GroupId::parse(group).expect("a case's group"), id)
 }
 
-/// Claims the row as it is seen now.
+/// Claims the lease as it is now.
 pub async fn lead(store: &PostgresStore, opening: &Opening) -> Token {
     let seen = store.observe().await.expect("observe");
     match store.claim(&request(&seen, opening, 1)).await {
@@ -174,7 +174,7 @@ pub async fn claim_signal(store: &PostgresStore, token: &Token) -> Result<Signal
     store.claim_signals(token, Limits::NONE, 1).await
 }
 
-/// Claims the next signal, which there is.
+/// Claims the next signal; there must be one.
 pub async fn claimed(store: &PostgresStore, token: &Token) -> Signal {
     match claim_signal(store, token).await {
         Ok(SignalClaim::Claimed(mut signals)) if signals.len() == 1 => signals.remove(0),
@@ -182,12 +182,12 @@ pub async fn claimed(store: &PostgresStore, token: &Token) -> Signal {
     }
 }
 
-/// What was found out about a signal as it was claimed.
+/// The report of an outcome about a signal as it was claimed.
 pub fn report(of: &Signal, settlement: Outcome) -> Report {
     Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None }
 }
 
-/// The process's `n`th claim.
+/// The `n`th claim of this process.
 pub fn request(seen: &Observation, opening: &Opening, n: u32) -> ClaimRequest {
     let claim: ClaimId = opening.nonce.claim(n);
     ClaimRequest {

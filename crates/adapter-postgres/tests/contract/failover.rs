@@ -1,4 +1,4 @@
-//! Standbys: refused while they are, and what a promoted one has to say about tokens.
+//! Cases with standbys: the store refuses a standby, and a promoted one refuses old tokens.
 
 use crate::cases;
 use crate::databases::{Databases, claim_signal, config, lead, opening, report};
@@ -17,8 +17,8 @@ pub fn cases() -> Vec<Case<Databases>> {
     cases!("failover":
         a_standby_is_unavailable_and_the_next_host_is_taken,
         a_promoted_standby_refuses_tokens_until_the_row_is_carried,
-        a_release_on_a_promoted_standby_does_not_look_current,
-        a_server_that_came_back_costs_one_answer_of_each_lane,
+        a_release_on_a_promoted_standby_does_not_appear_current,
+        a_restarted_server_costs_one_answer_of_each_lane,
     )
 }
 
@@ -40,8 +40,8 @@ async fn a_standby_is_unavailable_and_the_next_host_is_taken(_: &Databases) {
     lead(&store, &opening).await;
 }
 
-/// A standby of a server on which a process leads with a signal waiting, promoted; and that process's
-/// store and token there.
+/// Promotes the standby of a server on which a process leads and a signal waits. Returns that process's store
+/// and token on the promoted server.
 async fn promoted(group: &str) -> (Postgres, PostgresStore, Token) {
     let primary = native_postgres();
     let opening = opening(group, "a");
@@ -59,21 +59,25 @@ async fn a_promoted_standby_refuses_tokens_until_the_row_is_carried(_: &Database
     let (_server, store, old) = promoted("carried").await;
     let seen = store.observe().await.expect("observe");
     assert_eq!(seen.version.token, old, "the row came along");
-    assert_eq!(store.forgot_ms().await, Ok(None), "no instance has found it yet");
+    assert_eq!(store.lease().await.map(|lease| lease.forgot_ms), Ok(None), "no instance has found it yet");
     assert_eq!(store.history(1).await.expect("history")[0].timeline, old.timeline);
     assert_eq!(seen.version.current, Timeline(old.timeline.0 + 1), "a promotion begins a timeline");
     assert!(!seen.on_current_timeline());
     assert_eq!(claim_signal(&store, &old).await, Ok(SignalClaim::Fenced), "the row may be an old one");
 
     let carried = Token { timeline: seen.version.current, ..old };
-    assert_eq!(claim_signal(&store, &carried).await, Ok(SignalClaim::Fenced), "nobody has carried it yet");
-    // Sent before the promotion, carried out after it (M20).
+    assert_eq!(
+        claim_signal(&store, &carried).await,
+        Ok(SignalClaim::Fenced),
+        "no instance has carried it yet"
+    );
+    // Sent before the promotion, executed after it (M20).
     let late = store.renew(&old, Seq(1), old.timeline).await;
     assert_eq!(late, Ok(Renewal::OtherTimeline(carried.timeline)));
     assert_eq!(store.observe().await.expect("observe").version, seen.version, "nothing was written");
     let answer = store.renew(&old, Seq(1), carried.timeline).await;
     assert_eq!(answer, Ok(Renewal::Renewed { timeline: carried.timeline, resign: None, forgotten: true }));
-    assert!(store.forgot_ms().await.expect("the moment").is_some(), "the renewal noted it");
+    assert!(store.lease().await.expect("the lease").forgot_ms.is_some(), "the renewal noted it");
     assert_eq!(claim_signal(&store, &old).await, Ok(SignalClaim::Fenced), "that token is of the past now");
     assert_eq!(
         claim_signal(&store, &carried).await,
@@ -87,7 +91,7 @@ async fn a_promoted_standby_refuses_tokens_until_the_row_is_carried(_: &Database
     assert_eq!(settled, Ok(Some(vec![Recorded::Recorded])));
 }
 
-async fn a_release_on_a_promoted_standby_does_not_look_current(_: &Databases) {
+async fn a_release_on_a_promoted_standby_does_not_appear_current(_: &Databases) {
     let (_server, store, old) = promoted("released").await;
     assert_eq!(store.release(&old, Seq(1), "late").await, Ok(Release::Released));
     let seen = store.observe().await.expect("observe");
@@ -98,19 +102,19 @@ async fn a_release_on_a_promoted_standby_does_not_look_current(_: &Databases) {
     assert_eq!((token.timeline, token.epoch), (seen.version.current, old.epoch.next()));
 }
 
-async fn a_server_that_came_back_costs_one_answer_of_each_lane(_: &Databases) {
+async fn a_restarted_server_costs_one_answer_of_each_lane(_: &Databases) {
     let server = native_postgres();
     let opening = opening("restarted", "a");
     let store = PostgresStore::new(config(&server.url(), &opening)).unwrap();
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let token = lead(&store, &opening).await;
-    // Two idle sessions of each lane: the one that is found dead speaks for the other.
-    let looks = tokio::join!(store.observe(), store.observe(), store.counts(), store.counts());
-    assert!(matches!(looks, (Ok(_), Ok(_), Ok(_), Ok(_))), "{looks:?}");
+    // Two idle sessions of each lane: after one is found dead, the other is probed.
+    let polls = tokio::join!(store.observe(), store.observe(), store.counts(), store.counts());
+    assert!(matches!(polls, (Ok(_), Ok(_), Ok(_), Ok(_))), "{polls:?}");
     server.kill();
     server.start();
     let lost = store.renew(&token, Seq(1), token.timeline).await;
-    assert!(matches!(lost, Err(StoreError::Unknown(_))), "used a moment ago, so not asked: {lost:?}");
+    assert!(matches!(lost, Err(StoreError::Unknown(_))), "used a moment ago, so it was not probed: {lost:?}");
     let answer = store.renew(&token, Seq(2), token.timeline).await;
     assert!(matches!(answer, Ok(Renewal::Renewed { .. })), "one answer, not two: {answer:?}");
     let lost = store.submit_one(&signal("s-1"), &client()).await;

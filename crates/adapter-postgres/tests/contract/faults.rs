@@ -1,4 +1,4 @@
-//! What is away, locked, forbidden or in doubt, and what the caller may conclude.
+//! Cases with servers that are unreachable, locked, forbidden or in doubt: what the caller may conclude.
 
 use crate::cases;
 use crate::databases::{
@@ -21,7 +21,7 @@ use testkit::backend::{free_port, postgres};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("faults":
-        nobody_listening_is_unavailable,
+        a_missing_server_is_unavailable,
         a_wrong_password_is_unavailable_and_not_shown,
         a_missing_database_is_unavailable,
         a_read_only_role_is_unavailable,
@@ -30,7 +30,7 @@ pub fn cases() -> Vec<Case<Databases>> {
         an_effect_waits_for_a_claim_and_goes_on_without_it,
         a_locked_row_is_unknown_and_unchanged,
         a_cancelled_synchronous_commit_is_unknown,
-        a_repeated_answer_waits_for_the_standby_too,
+        a_repeated_record_also_waits_for_the_standby,
         a_closed_store_is_unavailable,
     )
 }
@@ -50,7 +50,7 @@ async fn assert_unavailable(url: &str, words: &str) {
     }
 }
 
-async fn nobody_listening_is_unavailable(_: &Databases) {
+async fn a_missing_server_is_unavailable(_: &Databases) {
     let url = format!("postgres://postgres:{SECRET}@127.0.0.1:{}/postgres", free_port());
     assert_unavailable(&url, "refused").await;
 }
@@ -74,12 +74,13 @@ async fn a_read_only_role_is_unavailable(databases: &Databases) {
 }
 
 async fn a_role_without_rights_is_unavailable(databases: &Databases) {
-    databases.execute("CREATE ROLE nobody_special LOGIN PASSWORD 'p'").await;
-    assert_unavailable(&databases.url_as("nobody_special", "p"), "lacks a right").await;
+    databases.execute("CREATE ROLE role_without_rights LOGIN PASSWORD 'p'").await;
+    assert_unavailable(&databases.url_as("role_without_rights", "p"), "lacks a right").await;
 }
 
-/// A leader's claim of a signal that meets a row lock: somebody is superseding the leader and ends with `end`.
-/// The database's default isolation is one under which the fence would fail with an error.
+/// Runs a leader's claim of a signal that meets a row lock: another instance supersedes the leader and ends
+/// its transaction with `end`. The database's default isolation is one under which the fence would fail with
+/// an error.
 async fn effect_meets_a_claim(databases: &Databases, end: &'static str) -> Result<SignalClaim, StoreError> {
     let database = databases.another().await;
     let name = database.name();
@@ -117,7 +118,7 @@ async fn an_effect_waits_for_a_claim_and_goes_on_without_it(databases: &Database
     assert!(matches!(answer, Ok(SignalClaim::Claimed(_))), "{answer:?}");
 }
 
-/// Of which a lock may take a sixth and a connection a third, which is enough on a busy machine.
+/// A lock may take a sixth of it and a connection a third, which is enough on a busy machine.
 const LOCKED_TTL: Duration = Duration::from_secs(6);
 
 async fn a_locked_row_is_unknown_and_unchanged(databases: &Databases) {
@@ -137,18 +138,19 @@ async fn a_locked_row_is_unknown_and_unchanged(databases: &Databases) {
         claim_signal(&store, &token).await.map(|_| ()),
     ];
     for answer in answers {
-        // SQLSTATE 55P03: lock_timeout, which is the shortest of the session's limits.
+        // SQLSTATE 55P03: lock_timeout, the shortest of the session's timeouts.
         assert!(
             matches!(&answer, Err(StoreError::Unknown(message)) if message.contains("55P03")),
             "{answer:?}"
         );
     }
-    assert_eq!(store.observe().await, Ok(before.clone()), "a look needs no lock");
+    assert_eq!(store.observe().await, Ok(before.clone()), "a read needs no lock");
     stopped.execute("ROLLBACK").await.expect("the lock is gone");
     assert!(matches!(store.claim(&request(&before, &opening, 3)).await, Ok(Claim::Granted(_))));
 }
 
-/// Ends the wait for the standby of `call`'s commit; what is acknowledged then must not look like a success.
+/// Cancels the wait of `call`'s commit for the standby. The server's acknowledgement must not count as a
+/// success.
 async fn cancelled(
     databases: &Databases,
     what: &str,
@@ -171,7 +173,8 @@ async fn a_cancelled_synchronous_commit_is_unknown(_: &Databases) {
     let another = NewSignal { id: signal("s-1").id, ..signal("another") };
     let mut longer = signal("s-1");
     longer.instruction.payload.push(' ');
-    // All but the first find it here, and nobody is told of it before the standby has it.
+    // All but the first find the signal on this server, and none may be acknowledged before the standby has
+    // it.
     for (what, new) in [
         ("first", signal("s-1")),
         ("retry", signal("s-1")),
@@ -188,8 +191,9 @@ async fn a_cancelled_synchronous_commit_is_unknown(_: &Databases) {
     }
 }
 
-/// What stands already is told as durably as what is new: the one who asks again may have been told nothing.
-async fn a_repeated_answer_waits_for_the_standby_too(_: &Databases) {
+/// The answer about an outcome that is recorded already must be as durable as the first one: the caller may
+/// not have received the first.
+async fn a_repeated_record_also_waits_for_the_standby(_: &Databases) {
     let databases = Databases::on(postgres());
     let opening = opening("synchronous", "a");
     let store = Arc::new(databases.store(&opening));

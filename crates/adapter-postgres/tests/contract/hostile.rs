@@ -1,4 +1,4 @@
-//! Rows that nobody of ours wrote.
+//! Cases with rows that no instance wrote.
 
 use crate::cases;
 use crate::databases::{Databases, claimed, lead, opening};
@@ -58,7 +58,7 @@ async fn a_row_of_16_mib_is_shown_cut(databases: &Databases) {
     assert_eq!(seen.resign, Some("r".repeat(256)));
 }
 
-/// A column of `coordinator_signal` and what it cannot be.
+/// Columns of `coordinator_signal`, each with a value that it must not have.
 const IMPOSSIBLE: [(&str, &str); 17] = [
     ("state", "'paid'"),
     ("state", "NULL"),
@@ -87,10 +87,10 @@ async fn a_signal_that_cannot_be_is_corrupt_and_named(databases: &Databases) {
     database.drop_constraints("coordinator_signal").await;
     let token = lead(&store, &opening).await;
     let all = ListQuery { state: None, instrument: None, before: None, limit: 10 };
-    // Which no answer shows.
+    // Columns that no answer shows.
     let unseen = |column| matches!(column, "changed_by" | "fingerprint");
     let mut admin = database.admin().await;
-    // The audit is not what this is about: it has no line for an attempt or a state that is NULL.
+    // This case is not about the audit, which has no line for an attempt or a state that is NULL.
     admin.execute("ALTER TABLE coordinator_signal DISABLE TRIGGER USER").await.expect("no triggers");
     for (n, (column, value)) in IMPOSSIBLE.into_iter().enumerate().filter(|(_, (column, _))| !unseen(*column))
     {

@@ -1,5 +1,5 @@
-//! A client that takes no answer, as a process that was stopped or cut off: what it asked for last must not hold up its
-//! successor.
+//! Cases with a client that does not receive an answer, because it was stopped or cut off: its last request
+//! must not delay its successor.
 
 use crate::cases;
 use crate::databases::{Databases, config, lead, opening};
@@ -17,13 +17,13 @@ use tokio::sync::watch;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("large":
-        a_claim_whose_answer_is_not_taken_holds_up_no_successor,
-        a_take_over_whose_answer_is_not_taken_holds_up_no_successor,
-        a_repetition_whose_answer_is_not_taken_holds_up_no_successor,
+        a_claim_whose_answer_is_not_received_delays_no_successor,
+        a_take_over_whose_answer_is_not_received_delays_no_successor,
+        a_repetition_whose_answer_is_not_received_delays_no_successor,
     )
 }
 
-/// More than the buffers of a connection hold, all in all.
+/// More than all buffers of a connection together can hold.
 const PAYLOAD_BYTES: usize = 60_000;
 
 fn many() -> Vec<NewSignal> {
@@ -35,7 +35,7 @@ fn many() -> Vec<NewSignal> {
     (0..CLAIM_MAX).map(large).collect()
 }
 
-/// What the leader asks for last.
+/// The last request of the leader.
 #[derive(Clone, Copy)]
 enum Last {
     Claim,
@@ -43,11 +43,11 @@ enum Last {
     Repetition,
 }
 
-/// What a socket of the link takes in at most, about: a small part of the answer.
+/// Approximate size of the socket buffer of the link: a small part of the answer.
 const BUFFER_BYTES: u32 = 16 * 1024;
 
-/// A way to the server on which, once `stopped`, what the server sends is not taken: the connections stay open, and what
-/// fits no buffer stays with the server. A `Proxy` would take it and keep it.
+/// A link to the server. Once `stopped`, it receives nothing from the server: the connections stay open, and
+/// what fits no buffer stays at the server. A `Proxy` would receive and keep it.
 async fn link(server: String, stopped: watch::Receiver<bool>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -88,9 +88,9 @@ async fn relay(mut client: TcpStream, mut server: TcpStream, mut stopped: watch:
     tokio::join!(replies, requests).1.ok();
 }
 
-/// The leader asks through a link on which no answer comes back any more from the moment on in which the server works on
-/// it, and the link does not break.
-async fn holds_up_no_successor(databases: &Databases, last: Last) {
+/// The leader's last request goes through a link that delivers no answer from the moment at which the server
+/// works on it, and the link does not break.
+async fn delays_no_successor(databases: &Databases, last: Last) {
     let database = databases.another().await;
     let (stop, stopped) = watch::channel(false);
     let link = link(databases.address(), stopped).await;
@@ -100,7 +100,8 @@ async fn holds_up_no_successor(databases: &Databases, last: Last) {
     let successor = database.store(&second);
     assert_eq!(successor.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let token = lead(&leader, &first).await;
-    // Each is prepared: what is asked for below is carried out without another answer to its client.
+    // Each statement is prepared already, so the server needs no further answer from the client to carry it
+    // out.
     assert_eq!(leader.claim_signals(&token, Limits::NONE, CLAIM_MAX).await, Ok(SignalClaim::Empty));
     leader.take_over(&token, InFlight::All).await.expect("take over").expect("held");
     leader.submit(&many(), &client()).await.expect("submit");
@@ -110,7 +111,7 @@ async fn holds_up_no_successor(databases: &Databases, last: Last) {
             matches!(claim, Ok(SignalClaim::Claimed(claimed)) if claimed.len() == usize::from(CLAIM_MAX))
         );
     }
-    // The server waits with the statement until nothing comes back any more.
+    // A lock makes the statement wait at the server until the link delivers nothing any more.
     let mut gate = database.admin().await;
     gate.execute("BEGIN; LOCK TABLE coordinator_signal IN EXCLUSIVE MODE").await.expect("a lock");
     let asked = tokio::spawn({
@@ -128,7 +129,7 @@ async fn holds_up_no_successor(databases: &Databases, last: Last) {
     database.until(waits).await;
     stop.send(true).expect("the link is there");
     gate.execute("ROLLBACK").await.expect("the lock is gone");
-    // Whatever it is, it is over or sends: it waits for no lock.
+    // The statement has ended or is sending: it waits for no lock.
     database.until(&format!("SELECT 1 WHERE NOT EXISTS ({waits})")).await;
 
     let token = lead(&successor, &second).await;
@@ -139,19 +140,19 @@ async fn holds_up_no_successor(databases: &Databases, last: Last) {
     asked.abort();
     let again = successor.submit(&many(), &client()).await.expect("submit");
     assert!(again.iter().all(|answer| matches!(answer, Submit::Repeated(_))));
-    // Sessions of this server still have the lease row locked: none.
+    // No session of this server has the lease row locked any more.
     let locked = "SELECT 1 FROM coordinator_lease WHERE group_id = 'large' FOR UPDATE NOWAIT";
     gate.execute(sqlx::raw_sql(AssertSqlSafe(locked))).await.expect("it is not locked");
 }
 
-async fn a_claim_whose_answer_is_not_taken_holds_up_no_successor(databases: &Databases) {
-    holds_up_no_successor(databases, Last::Claim).await;
+async fn a_claim_whose_answer_is_not_received_delays_no_successor(databases: &Databases) {
+    delays_no_successor(databases, Last::Claim).await;
 }
 
-async fn a_take_over_whose_answer_is_not_taken_holds_up_no_successor(databases: &Databases) {
-    holds_up_no_successor(databases, Last::TakeOver).await;
+async fn a_take_over_whose_answer_is_not_received_delays_no_successor(databases: &Databases) {
+    delays_no_successor(databases, Last::TakeOver).await;
 }
 
-async fn a_repetition_whose_answer_is_not_taken_holds_up_no_successor(databases: &Databases) {
-    holds_up_no_successor(databases, Last::Repetition).await;
+async fn a_repetition_whose_answer_is_not_received_delays_no_successor(databases: &Databases) {
+    delays_no_successor(databases, Last::Repetition).await;
 }

@@ -1,4 +1,4 @@
-//! Requests that the server carries out later than what was asked of it after them.
+//! Cases with requests that the server executes after requests that were sent later.
 
 use crate::cases;
 use crate::databases::{Databases, claim_signal, lead, opening};
@@ -19,7 +19,7 @@ pub fn cases() -> Vec<Case<Databases>> {
     )
 }
 
-/// So one take-over after a claim without an answer is not enough: whoever has nothing to do takes over again.
+/// One take-over after a claim without an answer is therefore not enough: an idle leader takes over again.
 async fn a_dropped_claim_may_arrive_after_the_take_over(databases: &Databases) {
     let database = databases.another().await;
     let opening = opening("late", "late-1");
@@ -52,9 +52,9 @@ async fn a_dropped_claim_may_arrive_after_the_take_over(databases: &Databases) {
     assert_eq!(found.len(), 1, "{found:?}");
 }
 
-/// A claim for which one signal waits, limited to one a minute, that waits for the switch's row while somebody does
-/// `meanwhile` to the group.
-async fn overtaken(databases: &Databases, meanwhile: &'static str) -> (Databases, PostgresStore, Token) {
+/// Starts a claim for which one signal waits, limited to one a minute. The claim waits for the switch's row
+/// while another session does `meddling` to the group.
+async fn overtaken(databases: &Databases, meddling: &'static str) -> (Databases, PostgresStore, Token) {
     let database = databases.another().await;
     let opening = opening("overtaken", "overtaken-1");
     let store = Arc::new(database.store(&opening));
@@ -65,7 +65,7 @@ async fn overtaken(databases: &Databases, meanwhile: &'static str) -> (Databases
 
     let mut admin = database.admin().await;
     admin.execute("BEGIN").await.expect("begin");
-    admin.execute(sqlx::raw_sql(meanwhile)).await.expect(meanwhile);
+    admin.execute(sqlx::raw_sql(meddling)).await.expect(meddling);
     let claim = tokio::spawn({
         let store = Arc::clone(&store);
         let limits = Limits { per_minute: Some(1), per_day: None };
@@ -78,11 +78,11 @@ async fn overtaken(databases: &Databases, meanwhile: &'static str) -> (Databases
         )
         .await;
     admin.execute("COMMIT").await.expect("commit");
-    assert_eq!(claim.await.expect("no panic"), Ok(SignalClaim::Empty), "what it was to be is history");
+    assert_eq!(claim.await.expect("no panic"), Ok(SignalClaim::Empty), "its snapshot is outdated");
     (database, Arc::into_inner(store).expect("the claim has ended"), token)
 }
 
-/// The other one took the second signal: when it looked, the first one's instrument was busy.
+/// The other claim took the second signal, because the first one's instrument was busy when it read.
 async fn a_claim_that_another_one_overtook_claims_nothing(databases: &Databases) {
     let (_database, store, token) = overtaken(
         databases,

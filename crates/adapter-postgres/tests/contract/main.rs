@@ -1,4 +1,4 @@
-//! The suites of both ports against a real PostgreSQL, and what only PostgreSQL can do wrong.
+//! The suites of both ports against a real PostgreSQL, and cases that only PostgreSQL needs.
 
 mod audit;
 mod databases;
@@ -23,7 +23,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
-    // As a process that embeds the store installs it.
+    // A process that embeds the store installs this layer.
     tracing_subscriber::registry().with(adapter_postgres::CommitWarnings).init();
     let suites = [
         state_store::suite(),

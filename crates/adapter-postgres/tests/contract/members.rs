@@ -1,4 +1,4 @@
-//! The instance table's old lines.
+//! Cases about old lines of the instance table.
 
 use crate::cases;
 use crate::databases::{Databases, lead, opening};
@@ -32,13 +32,13 @@ fn line(opening: &Opening) -> Member {
     }
 }
 
-/// By the sweep of whoever leads: a heartbeat writes its own line and touches no other.
+/// The leader's sweep removes them; a heartbeat writes its own line and changes no other.
 async fn a_sweep_takes_the_lines_of_the_day_before_away(databases: &Databases) {
     let openings = ["dead", "quiet", "leader"].map(|id| opening("pruned", id));
     for opening in &openings {
         let store = databases.store(opening);
         assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
-        store.heartbeat(&line(opening)).await.expect("beat");
+        store.heartbeat(&line(opening)).await.expect("heartbeat");
     }
     databases
         .execute(
@@ -49,7 +49,7 @@ async fn a_sweep_takes_the_lines_of_the_day_before_away(databases: &Databases) {
         .await;
     let [_, _, leader] = &openings;
     let store = databases.store(leader);
-    store.heartbeat(&line(leader)).await.expect("beat");
+    store.heartbeat(&line(leader)).await.expect("heartbeat");
     assert_eq!(left(databases).await, ["dead", "leader", "quiet"]);
     let seen = store.members().await.expect("members");
     assert_eq!(seen.iter().map(|seen| seen.member.id.as_str()).collect::<Vec<_>>(), ["leader", "quiet"]);

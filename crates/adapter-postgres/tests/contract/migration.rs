@@ -1,4 +1,4 @@
-//! From version 1: every signal is kept, and goes on where it stood.
+//! Cases of the migration from version 1: every signal is kept and continues from its state.
 
 use crate::cases;
 use crate::databases::{Databases, claim_signal, claimed, lead, opening, report};
@@ -15,14 +15,14 @@ pub fn cases() -> Vec<Case<Databases>> {
     cases!("migration":
         every_signal_of_version_1_is_kept,
         a_body_of_version_1_may_be_anything,
-        a_signal_of_version_1_goes_on_where_it_stood,
+        a_signal_of_version_1_continues_from_its_state,
     )
 }
 
 const VERSION_1: &str = include_str!("../../migrations/0001_coordinator.sql");
 const ALL: ListQuery = ListQuery { state: None, instrument: None, before: None, limit: 100 };
 
-/// A database of version 1 with these signals: id, body, state, whether it was ever claimed.
+/// Creates a database of version 1 with these signals: id, body, state, whether it was ever claimed.
 async fn version_1(databases: &Databases, signals: &[(&str, &str, &str, bool)]) -> Databases {
     let mut statements = format!(
         "{VERSION_1};
@@ -86,7 +86,7 @@ async fn every_signal_of_version_1_is_kept(databases: &Databases) {
     assert_eq!(store.totals().await.expect("its kill switch is there").paused, None);
 }
 
-/// They are what this program computes.
+/// Asserts that the stored fingerprints equal those that this program computes.
 async fn assert_fingerprints(database: &Databases, signals: &[Signal]) {
     let stored = database
         .until("SELECT array_agg(fingerprint::text ORDER BY arrival) AS stored FROM coordinator_signal")
@@ -126,7 +126,7 @@ async fn a_body_of_version_1_may_be_anything(databases: &Databases) {
     assert_fingerprints(&database, &kept).await;
 }
 
-async fn a_signal_of_version_1_goes_on_where_it_stood(databases: &Databases) {
+async fn a_signal_of_version_1_continues_from_its_state(databases: &Databases) {
     let database = version_1(databases, &STATES).await;
     let opening = opening("old", "a");
     let store = database.store(&opening);

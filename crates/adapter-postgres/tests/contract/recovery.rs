@@ -1,4 +1,4 @@
-//! Recovery over relations that are the team's own.
+//! Cases of recovery from relations that belong to the team.
 
 use crate::cases;
 use crate::databases::{Databases, opening};
@@ -15,7 +15,7 @@ pub fn cases() -> Vec<Case<Databases>> {
     )
 }
 
-/// The books in one database, a view over them in another.
+/// The books are in one database, and a view over them in another.
 async fn a_view_over_foreign_tables_is_read_exactly(databases: &Databases) {
     let (books, service) = (databases.another().await, databases.another().await);
     books
@@ -28,7 +28,7 @@ async fn a_view_over_foreign_tables_is_read_exactly(databases: &Databases) {
              CREATE TABLE totals (risk numeric, margin numeric); INSERT INTO totals VALUES (100000.005, 'NaN')",
         )
         .await;
-    // Where the server finds itself, which is not where the test finds it when it runs in a container.
+    // The server's own address, which differs from the test's view of it if the server runs in a container.
     let itself = service.until("SELECT host(inet_server_addr()) AS host, inet_server_port() AS port").await;
     let (host, port) = (itself.get::<String, _>("host"), itself.get::<i32, _>("port"));
     service
@@ -78,7 +78,7 @@ async fn a_view_over_foreign_tables_is_read_exactly(databases: &Databases) {
     assert_eq!(book.totals[0].total_risk_amount.as_deref(), Some("100000.005"));
     assert_eq!(book.totals[0].margin_used.as_deref(), Some("NaN"));
 
-    // The books' owner renames a column: the foreign table is there, its column is not.
+    // The books' owner renames a column: the foreign table exists, its column does not.
     books.execute("ALTER TABLE trades RENAME COLUMN risk TO exposure").await;
     match RawPortfolio::read(&store).await {
         Err(StoreError::Corrupt(message)) => assert!(message.contains("risk"), "{message}"),
@@ -104,8 +104,8 @@ async fn a_view_of_the_default_name_is_left_alone(databases: &Databases) {
     assert_eq!(kind.get::<String, _>(0), "v");
 }
 
-/// The totals are a view that counts positions, in the same snapshot whatever is committed in between:
-/// a position that another session adds between the two reads is in both or in neither.
+/// The totals are a view that counts positions. Whatever is committed between the two reads, they use the
+/// same snapshot: a position that another session adds in between is in both or in neither.
 async fn both_relations_are_read_from_one_snapshot(databases: &Databases) {
     let database = databases.another().await;
     database

@@ -1,4 +1,4 @@
-//! The shipped role: it runs the service, and it cannot touch what the audit says.
+//! Cases with the shipped role: it can run the service, and it cannot change the audit.
 
 use crate::cases;
 use crate::databases::{Databases, claimed, config, lead, opening, report};
@@ -24,13 +24,13 @@ pub fn cases() -> Vec<Case<Databases>> {
     )
 }
 
-/// A migrated database with the role, of which `user` is a member; and how that one reaches it.
+/// Creates a migrated database with the role and a `user` in it. Returns the database and the user's URL.
 async fn with_role(databases: &Databases, user: &str) -> (Databases, String) {
     let database = databases.another().await;
     assert_eq!(database.store(&opening("migrated", "a")).migrate(Migrate::Apply).await, Ok(Schema::Current));
     database.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
     {
-        // Roles belong to the whole server, and cases run beside each other.
+        // Roles belong to the whole server, and cases run in parallel.
         let mut admin = databases.admin().await;
         admin.execute("SELECT pg_advisory_lock(1)").await.expect("a lock");
         for _ in 0..2 {
@@ -70,7 +70,7 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
         "a new group in a schema that is there"
     );
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current), "and again");
-    store.heartbeat(&member(&opening)).await.expect("beat");
+    store.heartbeat(&member(&opening)).await.expect("heartbeat");
     let token = lead(&store, &opening).await;
     assert!(matches!(store.renew(&token, Seq(1), token.timeline).await, Ok(Renewal::Renewed { .. })));
     RawPortfolio::read(&store).await.expect("portfolio");
@@ -117,7 +117,7 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     store.leave(&opening.id, opening.nonce).await.expect("leave");
 }
 
-/// What would hide or forge something. Each is refused for want of a right (SQLSTATE 42501).
+/// Statements that would hide or forge something. The role lacks the right for each (SQLSTATE 42501).
 const FORBIDDEN: [&str; 27] = [
     "INSERT INTO coordinator_audit (group_id, who, origin, what) VALUES ('g', 'x', 'x', 'done')",
     "UPDATE coordinator_audit SET who = 'x'",
@@ -155,7 +155,7 @@ async fn the_shipped_role_cannot_rewrite_the_ledger(databases: &Databases) {
     lead(&store, &opening("guarded", "a")).await;
     offer(&store, &signal("s-1")).await;
     let mut session = PgConnection::connect(&url).await.expect("a session");
-    // Where a forger would like the lines to go, and whence he would like them to come.
+    // A forger would redirect the lines and forge their source in this way.
     session
         .execute(
             "CREATE TEMPORARY TABLE coordinator_audit (LIKE public.coordinator_audit INCLUDING ALL);
@@ -163,7 +163,7 @@ async fn the_shipped_role_cannot_rewrite_the_ledger(databases: &Databases) {
              CREATE TEMPORARY TABLE forgery (LIKE public.coordinator_signal)",
         )
         .await
-        .expect("temporary tables are everybody's");
+        .expect("every role may create temporary tables");
     session
         .execute("UPDATE coordinator_signal SET state = 'rejected', settled_at = now()")
         .await

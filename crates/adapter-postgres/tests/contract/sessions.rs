@@ -1,4 +1,4 @@
-//! Sessions at the server: how many, in which state, and that hints find their way back.
+//! Cases about sessions at the server: their number, their state, and hints after a reconnect.
 
 use crate::cases;
 use crate::databases::{Databases, lead, opening, stall_commits};
@@ -13,7 +13,7 @@ use std::future::Future;
 use std::time::Duration;
 use testkit::backend::postgres;
 
-/// Enough to open a session with an unoptimised SCRAM; eight of them are less than the 10 s after which the
+/// Enough to open a session with an unoptimised SCRAM. Eight of them are less than the 10 s after which the
 /// server ends a statement that waits for a lock.
 const CALLER_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -21,23 +21,24 @@ pub fn cases() -> Vec<Case<Databases>> {
     cases!("sessions":
         dropped_reads_leave_no_open_transaction,
         dropped_migrations_lose_no_acknowledged_signal,
-        stalled_commits_do_not_pile_up_at_the_server,
-        a_listener_that_was_cut_off_hints_after_it_is_back,
+        stalled_commits_do_not_accumulate_at_the_server,
+        a_listener_that_was_cut_off_hints_after_it_reconnects,
         the_listener_ends_with_the_store,
-        a_database_that_does_not_wait_for_its_disk_is_made_to,
+        a_database_that_does_not_wait_for_its_disk_is_made_to_wait,
     )
 }
 
-/// A signal of that number.
+/// The signal number `n`.
 pub fn signal(n: u64) -> NewSignal {
     signal_ledger::signal(&format!("s-{n}"))
 }
 
-/// How often a call is dropped, a little later each time, from at once to after its end.
+/// Number of dropped calls. Each is dropped a little later than the one before: from at once to after its
+/// end.
 const DROPS: u64 = 60;
 
-/// Timers have a grain of a millisecond, in which a local server answers several statements: so the work
-/// before the drop is counted in turns of the runtime.
+/// Drops the call after that many turns of the runtime. Timers have a resolution of a millisecond, in which a
+/// local server answers several statements, so the case counts turns instead.
 async fn dropped_after<F: Future>(turns: u64, call: F) {
     let turns = async {
         for _ in 0..turns {
@@ -63,8 +64,8 @@ async fn dropped_reads_leave_no_open_transaction(databases: &Databases) {
         .await;
 }
 
-/// The migration is the one transaction that writes: on its session, a later INSERT would be acknowledged
-/// and not committed.
+/// The migration is the one transaction that writes. If it were left open, a later INSERT on its session
+/// would be acknowledged and not committed.
 async fn dropped_migrations_lose_no_acknowledged_signal(databases: &Databases) {
     let database = databases.another().await;
     let (store, witness) = (database.store(&opening("half", "a")), database.store(&opening("half", "b")));
@@ -77,9 +78,9 @@ async fn dropped_migrations_lose_no_acknowledged_signal(databases: &Databases) {
     }
 }
 
-/// A commit that waits for a standby that is away outlives its client. Callers give up and try again, and
-/// must not fill the server with sessions that wait.
-async fn stalled_commits_do_not_pile_up_at_the_server(_: &Databases) {
+/// A commit that waits for an unreachable standby outlives its client. Callers that stop waiting and try
+/// again must not fill the server with waiting sessions.
+async fn stalled_commits_do_not_accumulate_at_the_server(_: &Databases) {
     let databases = Databases::on(postgres());
     let store = databases.store(&opening("stalled", "stalled-1"));
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
@@ -91,14 +92,14 @@ async fn stalled_commits_do_not_pile_up_at_the_server(_: &Databases) {
         .until("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'coordinator stalled-1'")
         .await;
     let sessions: i64 = row.get(0);
-    assert!((1..=4).contains(&sessions), "{sessions} sessions of 8 callers that gave up");
+    assert!((1..=4).contains(&sessions), "{sessions} sessions of 8 callers that stopped waiting");
 }
 
 async fn woken(store: &impl StateStore) {
     tokio::time::timeout(PATIENCE, store.changed()).await.expect("a hint");
 }
 
-async fn a_listener_that_was_cut_off_hints_after_it_is_back(databases: &Databases) {
+async fn a_listener_that_was_cut_off_hints_after_it_reconnects(databases: &Databases) {
     let store = databases.store(&opening("cut-off", "cut-off-1"));
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     woken(&store).await;
@@ -130,7 +131,7 @@ async fn the_listener_ends_with_the_store(databases: &Databases) {
         .await;
 }
 
-async fn a_database_that_does_not_wait_for_its_disk_is_made_to(databases: &Databases) {
+async fn a_database_that_does_not_wait_for_its_disk_is_made_to_wait(databases: &Databases) {
     let database = databases.another().await;
     database
         .execute(

@@ -1,4 +1,5 @@
-//! Many signals in one statement: what waits for what, and what is stored when something goes wrong.
+//! Cases with several signals in one statement: which statement waits for which, and what is stored after an
+//! error.
 
 use crate::cases;
 use crate::databases::{Databases, lead, opening, report};
@@ -19,11 +20,11 @@ pub fn cases() -> Vec<Case<Databases>> {
         slices_in_opposite_order_do_not_wait_for_each_other,
         reports_and_repetitions_in_opposite_order_do_not_wait_for_each_other,
         a_slice_that_cannot_be_stored_is_not_stored_in_part,
-        what_was_stored_before_an_error_is_told,
+        what_was_stored_before_an_error_is_reported,
         a_slice_with_conflicts_is_answered_one_by_one,
         a_hint_is_given_when_something_waits_and_only_then,
-        a_claim_looks_at_no_backlog,
-        what_is_handed_in_and_reported_is_looked_up_by_its_index,
+        a_claim_reads_no_backlog,
+        submitted_and_reported_signals_are_found_by_their_index,
         a_plan_of_the_empty_table_is_not_kept,
     )
 }
@@ -34,7 +35,7 @@ fn several(round: usize) -> Vec<NewSignal> {
     (0..usize::from(CLAIM_MAX)).map(|n| signal(&format!("s-{round}-{n}"))).collect()
 }
 
-/// A deadlock ends one of the two with an error.
+/// A deadlock would end one of the two with an error.
 async fn slices_in_opposite_order_do_not_wait_for_each_other(databases: &Databases) {
     let (a, b) = (databases.store(&opening("opposite", "a")), databases.store(&opening("opposite", "b")));
     assert_eq!(a.migrate(Migrate::Apply).await, Ok(Schema::Current));
@@ -86,7 +87,7 @@ async fn reports_and_repetitions_in_opposite_order_do_not_wait_for_each_other(da
     }
 }
 
-/// One that PostgreSQL has no place for.
+/// A signal that PostgreSQL cannot store.
 fn unstorable() -> NewSignal {
     let mut new = signal("nul");
     new.instruction.payload.push('\0');
@@ -101,16 +102,16 @@ async fn a_slice_that_cannot_be_stored_is_not_stored_in_part(databases: &Databas
     assert_eq!(store.counts().await.map(|counts| counts.received), Ok(0));
 }
 
-/// A slice with repetitions in itself is stored in parts: an error then does not mean that nothing was.
-async fn what_was_stored_before_an_error_is_told(databases: &Databases) {
+/// A slice that repeats a signal is stored in parts, so an error does not mean that nothing was stored.
+async fn what_was_stored_before_an_error_is_reported(databases: &Databases) {
     let store = databases.store(&opening("in-parts", "a"));
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
     let answer = store.submit(&[signal("s-1"), signal("s-1"), unstorable()], &client()).await;
-    assert!(matches!(&answer, Err(StoreError::Unknown(told)) if told.contains("1 of 3")), "{answer:?}");
+    assert!(matches!(&answer, Err(StoreError::Unknown(hints)) if hints.contains("1 of 3")), "{answer:?}");
     assert_eq!(store.counts().await.map(|counts| counts.received), Ok(1));
 }
 
-/// Wherever in the slice, and however many: as if each had been submitted by itself.
+/// As if each signal had been submitted alone, whatever the place and the number of the conflicts.
 async fn a_slice_with_conflicts_is_answered_one_by_one(databases: &Databases) {
     let store = databases.store(&opening("disturbed", "a"));
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
@@ -165,21 +166,21 @@ async fn a_hint_is_given_when_something_waits_and_only_then(databases: &Database
             hints += 1;
         }
     };
-    let mut told = Vec::new();
+    let mut hints = Vec::new();
     store.submit(&[signal("s-1"), signal("s-2")], &client()).await.expect("submit");
-    told.push(hinted("two new signals").await);
+    hints.push(hinted("two new signals").await);
     offer(&store, &signal("s-1")).await;
-    told.push(hinted("a repetition").await);
+    hints.push(hinted("a repetition").await);
     let claim = store.claim_signals(&token, Limits::NONE, 2).await;
     let Ok(SignalClaim::Claimed(claimed)) = claim else { panic!("{claim:?}") };
-    told.push(hinted("a claim").await);
+    hints.push(hinted("a claim").await);
     let back = [report(&claimed[0], Outcome::Received)];
     for what in ["a signal that waits again", "and is reported twice"] {
         store.record(&token, &back).await.expect("settle");
-        told.push(hinted(what).await);
+        hints.push(hinted(what).await);
     }
     store.take_over(&token, InFlight::Only(&[])).await.expect("take over");
-    told.push(hinted("a take-over").await);
+    hints.push(hinted("a take-over").await);
     let decision = Resolution {
         id: claimed[1].id.clone(),
         attempt: 1,
@@ -188,17 +189,17 @@ async fn a_hint_is_given_when_something_waits_and_only_then(databases: &Database
         reason: String::new(),
     };
     store.resolve(&decision).await.expect("decide");
-    told.push(hinted("a decision to send again").await);
+    hints.push(hinted("a decision to send again").await);
     for (to, what) in
         [(Switch::Pause, "a pause"), (Switch::Resume, "a resumption"), (Switch::Resume, "another")]
     {
         store.switch(to, &client(), "why").await.expect("switch");
-        told.push(hinted(what).await);
+        hints.push(hinted(what).await);
     }
     store.sweep(&token, Duration::ZERO).await.expect("sweep");
-    told.push(hinted("a sweep").await);
-    let hints: Vec<usize> = told.iter().map(|(_, hints)| *hints).collect();
-    assert_eq!(hints, [1, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0], "{told:?}");
+    hints.push(hinted("a sweep").await);
+    let hints: Vec<usize> = hints.iter().map(|(_, hints)| *hints).collect();
+    assert_eq!(hints, [1, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0], "{hints:?}");
 }
 
 /// Finished signals, and those that wait behind the first of an instrument; `$1` in all.
@@ -211,12 +212,13 @@ const BACKLOG: &str = "
            CASE WHEN n % 10 > 0 THEN now() - interval '2 days' END
     FROM generate_series(1, $1) AS n;
     ANALYZE coordinator_signal";
-/// Rows that a claim of 10 instruments may look at in a table of 20,000: each a few times, and little beside.
+/// Rows that a claim of 10 instruments may read in a table of 20,000: each of the 10 a few times, and a few
+/// more.
 const CLAIM_ROWS_MAX: i64 = 200;
 /// Rows that one new or reported signal may need.
 const ROWS_MAX: i64 = 5;
 
-/// What a statement is planned for that is used often, with what is in the table.
+/// Plans of frequent statements, for the current content of the table.
 struct Plans {
     store: adapter_postgres::PostgresStore,
     token: Token,
@@ -236,13 +238,14 @@ impl Plans {
         Self { store, token, admin }
     }
 
-    /// The group, the token and the seq that the row has reached, as a statement begins with them.
+    /// The group, the token and the seq of the lease: the first arguments of a fenced statement.
     fn held(&self) -> String {
         let claim = uuid::Uuid::from_u128(self.token.claim.as_u128());
         format!("'backlog', {}, {}, '{claim}', 0", self.token.timeline.0, self.token.epoch.0)
     }
 
-    /// Carries a statement out; how many rows of signals it has looked at, as the server says, and its plan.
+    /// Executes a statement. Returns the number of signal rows that it read according to the server, and its
+    /// plan.
     async fn rows(&mut self, statement: &str, arguments: &str) -> (i64, String) {
         let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE asked ({arguments})");
         self.run(&format!("PREPARE asked AS {statement}")).await;
@@ -271,7 +274,7 @@ impl Plans {
     }
 }
 
-async fn a_claim_looks_at_no_backlog(databases: &Databases) {
+async fn a_claim_reads_no_backlog(databases: &Databases) {
     let mut plans = Plans::with(databases, 20_000).await;
     for n in 0..10 {
         offer(&plans.store, &signal_about(&format!("new-{n}"), &format!("new-{n}"))).await;
@@ -282,8 +285,8 @@ async fn a_claim_looks_at_no_backlog(databases: &Databases) {
     assert!(rows < CLAIM_ROWS_MAX, "{rows} rows: {plan}");
 }
 
-/// In a table that is read as a whole as soon as the planner expects more than a few.
-async fn what_is_handed_in_and_reported_is_looked_up_by_its_index(databases: &Databases) {
+/// In a table that the planner reads as a whole as soon as it expects more than a few rows.
+async fn submitted_and_reported_signals_are_found_by_their_index(databases: &Databases) {
     let mut plans = Plans::with(databases, 1_000).await;
     let fingerprint = "f".repeat(64);
     for (id, chosen) in [(fingerprint.as_str(), false), ("new", true)] {
@@ -299,18 +302,18 @@ async fn what_is_handed_in_and_reported_is_looked_up_by_its_index(databases: &Da
     assert!(matches!(claim, Ok(SignalClaim::Claimed(_))), "{claim:?}");
     let arguments =
         format!("{}, '{{new}}', '{{1}}', '{{done}}', ARRAY[NULL], 'x', 'x', 'hint'", plans.held());
-    let (rows, plan) = plans.rows(adapter_postgres::statements::SETTLE, &arguments).await;
+    let (rows, plan) = plans.rows(adapter_postgres::statements::RECORD, &arguments).await;
     assert!(rows < ROWS_MAX, "{rows} rows: {plan}");
     let counts = plans.store.counts().await.expect("the database is there");
     assert_eq!(counts.done, 901, "handed in, claimed and reported");
 }
 
-/// One at a time into a new table, of which nothing tells the server that it grows.
+/// Signals that are submitted one at a time into a new table whose growth the server does not notice.
 const MANY: u64 = 600;
-/// A few to a page, so that the table grows as one with many does.
+/// A few payloads fill a page, so that the table grows as one with more rows does.
 const PAYLOAD_BYTES: usize = 1_500;
 
-/// A plan of the empty table reads all rows for each signal: half of `MANY` in the mean.
+/// A plan of the empty table reads all rows for each signal: on average half of `MANY`.
 async fn a_plan_of_the_empty_table_is_not_kept(databases: &Databases) {
     let database = databases.another().await;
     let store = database.store(&opening("grows", "a"));
@@ -321,7 +324,7 @@ async fn a_plan_of_the_empty_table_is_not_kept(databases: &Databases) {
         new.instruction.payload = format!("{{\"note\":\"{}\"}}", "x".repeat(PAYLOAD_BYTES));
         offer(&store, &new).await;
     }
-    // A session counts for others once it has ended.
+    // The server counts the reads of a session once it has ended.
     store.close().await;
     let mut admin = database.admin().await;
     let others = "SELECT count(*) FROM pg_stat_activity
@@ -337,5 +340,5 @@ async fn a_plan_of_the_empty_table_is_not_kept(databases: &Databases) {
     .expect("statistics");
     let rows = u64::try_from(rows).expect("a count");
     assert!(rows > 0, "it is counted");
-    assert!(rows < MANY * MANY / 4, "{rows} rows looked at for {MANY} signals");
+    assert!(rows < MANY * MANY / 4, "{rows} rows read for {MANY} signals");
 }

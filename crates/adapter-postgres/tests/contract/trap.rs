@@ -1,5 +1,6 @@
-//! The trap of sqlx's pool: a `begin()` that is dropped leaves its connection inside a transaction that nobody ends.
-//! Later writes on it are acknowledged, and never committed.
+//! Shows the fault of sqlx's pool: a `begin()` that is dropped leaves its connection inside an open
+//! transaction. Later writes on it are acknowledged and never committed. The adapter's lanes must not have
+//! the fault.
 
 use crate::cases;
 use crate::databases::{Databases, claim_signal, lead, opening};
@@ -17,21 +18,23 @@ use std::task::Poll;
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("trap":
-        a_pool_as_people_write_it_loses_acknowledged_writes,
+        the_usual_pool_loses_acknowledged_writes,
         the_same_storm_loses_no_acknowledged_signal,
     )
 }
 
-/// Rounds of dropped requests; in each they are dropped one suspension later, up to the last, and then from the
-/// first again. The pool gets twice as many: it opens fewer sessions, and has to be seen failing.
+/// Rounds of dropped requests. Each round drops them one suspension later, up to the last one, and then
+/// starts with the first again. The pool gets twice as many rounds, because it opens fewer sessions and must
+/// be seen to fail.
 const ROUNDS: u32 = 48;
-/// Storms over the pool: the first is usually enough.
+/// Most storms over the pool. The first is usually enough.
 const STORMS_MAX: u32 = 100;
-/// At least as many as a request has on a session that is open.
+/// At least the number of suspensions that a request has on an open session.
 const SUSPENSIONS_MAX: u32 = 6;
-const _: () = assert!(ROUNDS > 4 * SUSPENSIONS_MAX, "each drop meets each state that the one before left");
+const _: () =
+    assert!(ROUNDS > 4 * SUSPENSIONS_MAX, "every drop meets every state that the drop before it left");
 
-/// Drops a request when it is suspended for that time; one that is not suspended so often ends.
+/// Drops a request at its `suspension`th suspension; a request with fewer suspensions ends.
 async fn dropped_at<F: Future>(suspension: u32, request: F) {
     let mut request = pin!(request);
     let mut left = suspension;
@@ -45,13 +48,14 @@ async fn dropped_at<F: Future>(suspension: u32, request: F) {
     .await;
 }
 
-/// What the other case would tell of a store that falls into the trap.
-async fn a_pool_as_people_write_it_loses_acknowledged_writes(databases: &Databases) {
+/// What the other case would report about a store with the fault.
+async fn the_usual_pool_loses_acknowledged_writes(databases: &Databases) {
     let database = databases.another().await;
     database.execute("CREATE TABLE effect (id bigint)").await;
     let pool = PgPoolOptions::new().max_connections(1).connect(database.url()).await.expect("a pool");
     let (mut acknowledged, mut there) = (0, 0);
-    // On a busy machine the server answers before the drop, so it takes as many storms as it takes.
+    // On a busy machine the server answers before the drop, so the case repeats the storm until a write is
+    // lost.
     for _ in 0..STORMS_MAX {
         for round in 0..2 * ROUNDS {
             dropped_at(1 + round % SUSPENSIONS_MAX, pool.begin()).await;
@@ -65,7 +69,10 @@ async fn a_pool_as_people_write_it_loses_acknowledged_writes(databases: &Databas
         }
     }
     println!("sqlx's pool: {} of {acknowledged} acknowledged writes are lost", acknowledged - there);
-    assert!(there < acknowledged, "{there} of {acknowledged}: sqlx is mended, and its pool would do");
+    assert!(
+        there < acknowledged,
+        "{there} of {acknowledged}: sqlx has repaired the fault, and its pool could be used"
+    );
     pool.close().await;
 }
 
@@ -80,7 +87,7 @@ async fn the_same_storm_loses_no_acknowledged_signal(databases: &Databases) {
         let at = 1 + round % SUSPENSIONS_MAX;
         let (seq, kept, doomed) =
             (Seq(u64::from(round) + 1), signal(round.into()), signal((ROUNDS + round).into()));
-        // What opens a transaction, and what a leader does all the time.
+        // The request that opens a transaction, and those that a leader sends all the time.
         dropped_at(at, store.migrate(Migrate::Apply)).await;
         dropped_at(at, RawPortfolio::read(&store)).await;
         dropped_at(at, store.submit_one(&doomed, &client())).await;
@@ -89,7 +96,7 @@ async fn the_same_storm_loses_no_acknowledged_signal(databases: &Databases) {
         dropped_at(at, claim_signal(&store, &token)).await;
         let done = Report { id: kept.id(), attempt: 1, settlement: Outcome::Done, note: None };
         dropped_at(at, store.record(&token, &[done])).await;
-        // The next request finds a session at once, whatever became of the others.
+        // The next request finds a session at once, whatever happened to the others.
         let answer = offer(&store, &kept).await;
         assert!(matches!(answer, Submit::Accepted(_)), "{answer:?}");
         acknowledged.push(kept.id().as_str().to_owned());
@@ -99,7 +106,7 @@ async fn the_same_storm_loses_no_acknowledged_signal(databases: &Databases) {
     acknowledged.retain(|id| !there.contains(id));
     println!("our lanes: {} of {all} acknowledged signals are lost", acknowledged.len());
     assert_eq!(acknowledged, [""; 0], "acknowledged but lost");
-    // The server would end such a session by itself only long after this has stopped waiting.
+    // The server would end such a session only long after this test has stopped waiting.
     database
         .until(
             "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_activity

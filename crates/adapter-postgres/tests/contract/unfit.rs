@@ -1,4 +1,4 @@
-//! Databases that cannot hold a group, and poolers: what works and what is refused by name.
+//! Cases with databases that cannot hold a group, and with poolers: what works, and what is refused by name.
 
 use crate::cases;
 use crate::databases::{Databases, claimed, config, lead, opening, report};
@@ -15,12 +15,12 @@ use testkit::backend::{self, pgbouncer};
 
 pub fn cases() -> Vec<Case<Databases>> {
     cases!("unfit":
-        a_search_path_decides_nothing,
+        a_search_path_has_no_effect,
         a_group_is_in_one_schema_of_a_database,
         a_group_that_may_be_in_another_schema_is_refused,
         the_roles_are_granted_in_the_schema_that_is_set,
         a_database_of_another_encoding_is_refused,
-        a_note_that_cannot_be_stored_holds_up_no_result,
+        a_note_that_cannot_be_stored_delays_no_result,
         a_role_without_the_timelines_functions_is_refused,
         a_dropped_table_is_named_and_the_advice_works,
         a_dropped_table_without_which_nothing_is_lost_is_created_again,
@@ -36,7 +36,7 @@ fn store_in(url: &str, schema: &str, opening: &Opening) -> PostgresStore {
     PostgresStore::new(PostgresConfig { schema, ..config(url, opening) }).expect("a good URL")
 }
 
-/// The message of a refusal that ends the start, whether or not the start may write.
+/// The message of a refusal that ends the start, both with and without the right to write.
 async fn refusal(store: &PostgresStore) -> String {
     let checked = store.migrate(Migrate::Check).await;
     let applied = store.migrate(Migrate::Apply).await;
@@ -47,7 +47,7 @@ async fn refusal(store: &PostgresStore) -> String {
     }
 }
 
-/// Leads, takes a signal through its life, and reads everything once.
+/// Leads, processes a signal, and reads everything once.
 async fn serve(store: &PostgresStore, opening: &Opening) {
     let token = lead(store, opening).await;
     store.renew(&token, domain::lease::Seq(1), token.timeline).await.expect("renew");
@@ -68,7 +68,7 @@ async fn serve(store: &PostgresStore, opening: &Opening) {
     assert_eq!(store.history(10).await.map(|terms| terms.len()), Ok(1));
 }
 
-async fn a_search_path_decides_nothing(databases: &Databases) {
+async fn a_search_path_has_no_effect(databases: &Databases) {
     let database = databases.another().await;
     for path in ["\"$user\", decoy, public", "decoy", "nowhere"] {
         database.execute("CREATE SCHEMA IF NOT EXISTS decoy").await;
@@ -98,7 +98,7 @@ async fn a_group_is_in_one_schema_of_a_database(databases: &Databases) {
     let other = crate::databases::opening("another", "a");
     let second = store_in(database.url(), "public", &other);
     assert_eq!(second.migrate(Migrate::Apply).await, Ok(Schema::Current), "another group may be there");
-    assert_eq!(first.migrate(Migrate::Apply).await, Ok(Schema::Current), "and the first one goes on");
+    assert_eq!(first.migrate(Migrate::Apply).await, Ok(Schema::Current), "and the first one continues");
 }
 
 async fn a_group_that_may_be_in_another_schema_is_refused(databases: &Databases) {
@@ -141,8 +141,8 @@ async fn a_database_of_another_encoding_is_refused(databases: &Databases) {
     }
 }
 
-/// As a constraint or a trigger of the team's own may refuse one.
-async fn a_note_that_cannot_be_stored_holds_up_no_result(databases: &Databases) {
+/// As a constraint or a trigger of the team may refuse one.
+async fn a_note_that_cannot_be_stored_delays_no_result(databases: &Databases) {
     let database = databases.another().await;
     let opening = opening("noted", "a");
     let store = database.store(&opening);
@@ -188,7 +188,7 @@ async fn a_dropped_table_is_named_and_the_advice_works(databases: &Databases) {
         let store = database.store(&opening);
         assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
         database.execute(&format!("DROP TABLE coordinator_{table}")).await;
-        // A statement that needs the table must not advise what would not help.
+        // A statement that needs the table must not give useless advice.
         if let Err(error) = store.observe().await {
             assert!(!error.to_string().contains("run `coordinator migrate`"), "{error}");
         }

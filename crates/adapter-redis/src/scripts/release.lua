@@ -1,5 +1,5 @@
 -- ARGV: my claim, the channel of hints, my nonce.
--- A hint that may not be published (ACL) must not turn a release that happened into an error: it is told.
+-- A hint that must not be published (ACL) does not turn a successful release into an error; the answer reports it.
 local deleted = 0
 if owner == ARGV[1] then
   deleted = redis.call('DEL', key)

@@ -1,4 +1,4 @@
-//! Hints from other processes and from connections that came back.
+//! Cases with hints from other processes and from reopened connections.
 
 use crate::peer::Peer;
 use crate::server::{Operator, Server, eventually};
@@ -8,7 +8,7 @@ use domain::ports::LeaderStore;
 use std::future::Future;
 use tokio::time::timeout;
 
-/// At the start two connections come up, and each may leave a hint. This many rounds are more than those.
+/// At the start two connections open, and each may leave a hint. This number of rounds exceeds them.
 const ROUNDS: usize = 5;
 
 pub async fn a_lost_connection_hints_when_it_is_back() {
@@ -41,7 +41,7 @@ pub async fn a_restarted_server_hints_and_is_listened_to_again() {
     reach(&a, || async { b.release(b.claim()).await.expect("release") }).await;
 }
 
-/// Does it until the hints can come from nothing else.
+/// Repeats until the hints can only come from the expected source.
 pub async fn reach<H: Future<Output = ()>>(store: &RedisStore, mut hint: impl FnMut() -> H) {
     for _ in 0..ROUNDS {
         hint().await;
@@ -49,7 +49,7 @@ pub async fn reach<H: Future<Output = ()>>(store: &RedisStore, mut hint: impl Fn
     }
 }
 
-/// Waits until so many connections listen to the group's channel.
+/// Waits until `count` connections listen to the group's channel.
 pub async fn listening(operator: &Operator, group: &str, count: i64) {
     let channel = format!("coordinator:{group}:hints");
     eventually("the stores listen", || async {

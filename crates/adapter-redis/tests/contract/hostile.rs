@@ -1,10 +1,11 @@
-//! What is in the key may have been written by anybody: it is an answer, never an error, never fetched whole.
+//! Cases with hostile keys: any client may have written the value. It is an answer, never an error, and never
+//! fetched whole.
 
 use crate::peer::{Peer, key};
 use crate::server::Server;
 use domain::ports::{Acquire, LeaderStore, Ticket, TicketFault, TicketRenewal};
 
-/// As large as the whole process may be, a few times over, when every look fetched it.
+/// Several times the memory that the process may use, if every poll fetched the value.
 const HUGE: usize = 8 << 20;
 const OURS: &str = "intruder 01234567-89ab-cdef-0123-456789abcdef";
 
@@ -33,7 +34,7 @@ pub async fn other_types_and_our_own_form_with_a_tail_are_faults() {
     assert_fault(&a, TicketFault::TooLong).await;
 }
 
-pub async fn a_value_that_is_not_ours_is_not_mine_though_my_claim_is_in_it() {
+pub async fn a_foreign_value_is_not_my_ticket_though_my_claim_is_in_it() {
     let server = Server::start(&[]).await;
     let operator = server.operator().await;
     let a = Peer::new(&server.url(), "desk", "a");
@@ -47,7 +48,7 @@ pub async fn a_value_that_is_not_ours_is_not_mine_though_my_claim_is_in_it() {
         format!("<a> {claim}"),
         format!("a {claim} "),
         format!("{} {claim}", "a".repeat(129)),
-        // Its first 512 bytes end in the claim.
+        // The first 512 bytes end in the claim.
         format!("{} {claim}{}", "a".repeat(512 - 37), "x"),
     ];
     for value in forms {
@@ -58,7 +59,7 @@ pub async fn a_value_that_is_not_ours_is_not_mine_though_my_claim_is_in_it() {
         a.release(claim).await.expect("release");
         assert_eq!(operator.text(&format!("GET {key}")).await, value, "changed");
     }
-    // As ours, whoever wrote it, it is mine.
+    // A value in our exact form is our ticket, whichever client wrote it.
     operator.run(&["SET", &key, &format!("a {claim}"), "PX", "9999"]).await;
     assert_eq!(a.renew(claim).await, Ok(TicketRenewal::Renewed));
 }
@@ -73,12 +74,12 @@ pub async fn a_huge_value_is_never_fetched() {
     a.inspect().await.expect("an answer");
     held(a.acquire(a.claim(), None).await.expect("acquire"));
     a.renew(a.claim()).await.expect("an answer");
-    // INFO's own answers are in it: a few kilobytes.
+    // This includes INFO's own answers: a few kilobytes.
     let bytes = operator.number("INFO stats", "total_net_output_bytes:").await - before;
     assert!(bytes < 64 << 10, "{bytes} bytes were sent");
 }
 
-pub async fn a_void_ticket_is_taken_whatever_its_expiry() {
+pub async fn a_superseded_ticket_is_taken_whatever_its_expiry() {
     let server = Server::start(&[]).await;
     let operator = server.operator().await;
     let (a, b) = (Peer::new(&server.url(), "desk", "a"), Peer::new(&server.url(), "desk", "b"));
@@ -93,10 +94,10 @@ pub async fn a_void_ticket_is_taken_whatever_its_expiry() {
     }
 }
 
-/// Asks for the ticket in every way: told as a fault, and left as it is.
+/// Requests the ticket in every way: the fault is reported, and the key is left unchanged.
 async fn assert_fault(a: &Peer, fault: TicketFault) {
     let claim = a.claim();
-    let seen = a.inspect().await.expect("inspect").expect("something is there");
+    let seen = a.inspect().await.expect("inspect").expect("a value");
     assert_eq!(seen.remaining, Err(fault), "{seen:?}");
     assert_eq!(held(a.acquire(claim, None).await.expect("acquire")), seen);
     let Ok(TicketRenewal::Lost(Some(lost))) = a.renew(claim).await else { panic!("{fault}: not lost") };
@@ -108,6 +109,6 @@ async fn assert_fault(a: &Peer, fault: TicketFault) {
 fn held(answer: Acquire) -> Ticket {
     match answer {
         Acquire::Held(ticket) => ticket,
-        Acquire::Granted => panic!("granted over what is there"),
+        Acquire::Granted => panic!("granted over another client's value"),
     }
 }

@@ -1,4 +1,4 @@
-//! Redis refuses, is silent, is away, and comes back.
+//! Cases in which Redis refuses, does not answer, stops and starts again.
 
 use crate::peer::{Peer, unavailable};
 use crate::server::{Operator, Server, eventually};
@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-pub async fn a_wrong_password_is_told_without_showing_it() {
+pub async fn a_wrong_password_is_reported_without_being_shown() {
     let server = Server::start(&["--requirepass", "right-secret"]).await;
     for url in ["redis://:wrong-secret@", "redis://user:wrong-secret@", "redis://"] {
         let a = Peer::new(&format!("{url}127.0.0.1:{}", server.port()), "desk", "a");
@@ -18,28 +18,28 @@ pub async fn a_wrong_password_is_told_without_showing_it() {
     right.take().await;
 }
 
-pub async fn a_server_without_tls_gets_no_password_when_tls_is_asked_for() {
+pub async fn a_server_without_tls_gets_no_password_if_the_url_requests_tls() {
     let server = Server::start(&["--requirepass", "secret"]).await;
     let address = format!("secret@127.0.0.1:{}", server.port());
-    // The server waits for the end of a command and the client for a handshake: both until the limit.
+    // The server waits for the end of a command and the client for a handshake: both until the timeout.
     unavailable(Peer::new(&format!("rediss://:{address}"), "desk", "a").inspect().await);
     let operator = Operator::connect(&format!("redis://:{address}")).await;
     let commands = operator.text("INFO commandstats").await;
     assert!(commands.contains("cmdstat_auth:calls=1,"), "only the test's own: {commands}");
 }
 
-pub async fn a_server_that_is_not_there_is_found_when_it_comes() {
+pub async fn a_server_that_starts_later_is_found() {
     let mut server = Server::start(&[]).await;
     server.stop();
     let a = Peer::new(&server.url(), "desk", "a");
     let message = unavailable(a.acquire(a.claim(), None).await);
-    assert!(message.contains("nothing listens"), "{message}");
+    assert!(message.contains("no server listens"), "{message}");
     assert!(server.start_again().await);
-    assert_eq!(a.back().await, None, "the acquire was carried out after it was refused");
+    assert_eq!(a.back().await, None, "the acquire was executed after it was refused");
     a.take().await;
 }
 
-pub async fn nothing_is_sent_late_to_a_restarted_server() {
+pub async fn a_restarted_server_receives_no_late_request() {
     let mut server = Server::start(&[]).await;
     let a = Peer::new(&server.url(), "desk", "a");
     let claim = a.take().await;
@@ -61,7 +61,7 @@ pub async fn a_silent_server_leaves_one_request_unknown_and_refuses_the_rest() {
     let unknown = a.claim();
     let answer = a.acquire(unknown, None).await;
     assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
-    // The first refusal may come a moment later than the silence is noticed; from then on nothing is sent.
+    // The first refusal may come a moment after the timeout is noticed. From then on the store sends nothing.
     let mut sent = vec![unknown];
     loop {
         let claim = a.claim();
@@ -77,8 +77,12 @@ pub async fn a_silent_server_leaves_one_request_unknown_and_refuses_the_rest() {
     server.resume();
     if let Some(ticket) = a.back().await {
         let claim = ticket.claim.expect("ours");
-        assert!(sent.contains(&claim), "a refused acquire was carried out");
-        assert_eq!(a.acquire(claim, None).await, Ok(Acquire::Granted), "unknown means: ask again");
+        assert!(sent.contains(&claim), "a refused acquire was executed");
+        assert_eq!(
+            a.acquire(claim, None).await,
+            Ok(Acquire::Granted),
+            "after an unknown outcome the caller tries again"
+        );
     }
 }
 
@@ -87,8 +91,9 @@ pub async fn a_dropped_request_still_finds_the_server_silent() {
     let a = Peer::new(&server.url(), "desk", "a");
     a.inspect().await.unwrap();
     server.pause();
-    // Nobody waits for any of these; the silence is noticed all the same, long before an idle connection is tried.
-    eventually("the silence is noticed", || async { asked_at_once(a.inspect()).map(unavailable) }).await;
+    // No caller waits for these requests. The store notices the missing answer anyway, long before it checks
+    // an idle connection.
+    eventually("the silence is noticed", || async { polled_once(a.inspect()).map(unavailable) }).await;
     server.resume();
     a.back().await;
 }
@@ -109,8 +114,8 @@ pub async fn refusals_change_nothing_and_pass() {
     operator.line("REPLICAOF 127.0.0.1 1").await;
     let message = unavailable(a.acquire(a.claim(), None).await);
     assert!(message.contains("replica"), "{message}");
-    // Behind a name or sentinels the next connection leads to the new primary.
-    eventually("it connects anew", || async {
+    // Behind a name or sentinels, the next connection leads to the new primary.
+    eventually("it reconnects", || async {
         (operator.number("INFO stats", "total_connections_received:").await > connections).then_some(())
     })
     .await;
@@ -136,8 +141,8 @@ pub async fn a_closed_or_dropped_store_has_no_connections() {
     .await;
 }
 
-/// Asks and goes away without waiting; `None` when the answer would have taken a wait.
-fn asked_at_once<T>(asked: impl Future<Output = T>) -> Option<T> {
+/// Polls a request once and drops it; `None` if the request had to wait.
+fn polled_once<T>(asked: impl Future<Output = T>) -> Option<T> {
     match pin!(asked).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => Some(answer),
         Poll::Pending => None,

@@ -1,4 +1,4 @@
-//! One process of a group, as a case plays it.
+//! [`Peer`]: one process of a group, as the cases control it.
 
 use adapter_redis::{PREFIX_DEFAULT, RedisConfig, RedisStore};
 use domain::id::{ClaimId, GroupId, InstanceId, Nonce};
@@ -8,9 +8,10 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-/// LEADER_TTL of the cases here: nothing expires while one runs.
+/// LEADER_TTL of these cases. No ticket expires while a case runs.
 pub const TTL: Duration = Duration::from_mins(5);
-/// Of one request. Short, because some cases let it pass; long enough for an answer on a busy machine.
+/// Timeout of one request. Short, because some cases wait for it; long enough for an answer on a busy
+/// machine.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 static STARTS: AtomicU32 = AtomicU32::new(1);
@@ -29,19 +30,19 @@ impl Peer {
         Self { store: RedisStore::new(config).expect("a URL"), nonce, claims: AtomicU32::new(0) }
     }
 
-    /// A claim that was never used.
+    /// Returns a claim that no request has used.
     pub fn claim(&self) -> ClaimId {
         self.nonce.claim(self.claims.fetch_add(1, Relaxed) + 1)
     }
 
-    /// Takes the free ticket.
+    /// Acquires the free ticket.
     pub async fn take(&self) -> ClaimId {
         let claim = self.claim();
         assert_eq!(self.store.acquire(claim, None).await, Ok(Acquire::Granted));
         claim
     }
 
-    /// Whose ticket it is.
+    /// The claim that holds the ticket.
     pub async fn holder(&self) -> Option<ClaimId> {
         self.store.inspect().await.expect("inspect").and_then(|ticket| ticket.claim)
     }
@@ -60,7 +61,7 @@ impl Deref for Peer {
     }
 }
 
-/// A start of the process `id` that nobody had before.
+/// Configuration of a new start of the process `id`.
 pub fn config(url: &str, group: &str, id: &str) -> RedisConfig {
     RedisConfig {
         url: url.to_owned(),

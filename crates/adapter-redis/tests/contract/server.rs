@@ -1,4 +1,4 @@
-//! Real Redis servers as child processes on free ports, which a case may stop, freeze and misconfigure.
+//! Real Redis servers as child processes on free ports. A case may stop, freeze and misconfigure its own.
 
 use contract::PATIENCE;
 use fred::clients::Client;
@@ -13,12 +13,12 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-/// Between two looks at something that is awaited.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// A port that was free a moment ago may be taken by now; so often in a row it is not.
+/// Pause between two polls of an awaited condition.
+const POLL_EVERY: Duration = Duration::from_millis(20);
+/// Attempts to start. A port that was free a moment ago may be taken by now, but not this often in a row.
 const STARTS_MAX: usize = 5;
 
-/// One server. Ends, and leaves nothing, when dropped.
+/// One server. Dropping it ends the process and removes its files.
 pub struct Server {
     child: Option<Child>,
     dir: TempDir,
@@ -43,7 +43,7 @@ impl Server {
         panic!("redis-server {arguments:?} does not start: try it by hand")
     }
 
-    /// Starts the stopped server on the same port with nothing in it; false when it ended at once.
+    /// Starts the stopped server, empty, on the same port; false if it ended at once.
     pub async fn start_again(&mut self) -> bool {
         assert!(self.child.is_none(), "the server is still running");
         let child = Command::new("redis-server")
@@ -77,12 +77,12 @@ impl Server {
         }
     }
 
-    /// Freezes the server: connections stay, nothing answers.
+    /// Freezes the server: connections stay open, and it does not answer.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets a frozen server go on.
+    /// Lets a frozen server continue.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
@@ -95,7 +95,7 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// A client of the test's own.
+    /// A separate client for the test.
     pub async fn operator(&self) -> Operator {
         Operator::connect(&self.url()).await
     }
@@ -113,19 +113,19 @@ impl Drop for Server {
     }
 }
 
-/// Does to a server what an operator or an attacker does.
+/// Sends the commands of an operator or an attacker.
 pub struct Operator {
     client: Client,
     driver: ConnectHandle,
 }
 
 impl Operator {
-    /// A server that is being promoted closes what connects just then: the next one it takes.
+    /// A server that is being promoted closes new connections. It accepts the next one.
     pub async fn connect(url: &str) -> Self {
-        // fred's default waits for ever, also on a connection that Redis has closed.
+        // fred's default waits for ever, even on a connection that Redis has closed.
         let limits = PerformanceConfig { default_command_timeout: PATIENCE, ..PerformanceConfig::default() };
         let config = Config::from_url(url).expect("a URL");
-        eventually("the server takes connections", || async {
+        eventually("the server accepts connections", || async {
             let client = Client::new(config.clone(), Some(limits.clone()), None, None);
             let driver = client.init().await.ok()?;
             Some(Self { client, driver })
@@ -133,12 +133,12 @@ impl Operator {
         .await
     }
 
-    /// Sends one command and panics when it is refused.
+    /// Sends one command and panics if the server refuses it.
     pub async fn run<W: AsRef<[u8]>>(&self, words: &[W]) -> Value {
-        self.ask(words).await.unwrap_or_else(|error| panic!("{error}"))
+        self.request(words).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    async fn ask<W: AsRef<[u8]>>(&self, words: &[W]) -> Result<Value, String> {
+    async fn request<W: AsRef<[u8]>>(&self, words: &[W]) -> Result<Value, String> {
         let mut words = words.iter().map(AsRef::as_ref);
         let name = String::from_utf8(words.next().expect("a command").to_vec()).expect("its name");
         let command = CustomCommand::new(name.as_str(), ClusterHash::FirstKey, false);
@@ -146,13 +146,13 @@ impl Operator {
         self.client.custom(command, arguments).await.map_err(|error| format!("{name}: {error}"))
     }
 
-    /// Whether the server says `part` of its replication; not so when it cannot be asked just now.
+    /// Whether the server's replication state contains `part`; false if the server does not answer.
     pub async fn replicates(&self, part: &str) -> bool {
-        let answer = self.ask(&["INFO", "replication"]).await;
+        let answer = self.request(&["INFO", "replication"]).await;
         answer.is_ok_and(|answer| answer.as_string().is_some_and(|text| text.contains(part)))
     }
 
-    /// The same for a line of words without spaces in them.
+    /// As [`Self::run`], for a line of words without spaces in them.
     pub async fn line(&self, line: &str) -> Value {
         self.run(&line.split_whitespace().collect::<Vec<_>>()).await
     }
@@ -162,7 +162,7 @@ impl Operator {
         self.line(line).await.as_string().unwrap_or_default()
     }
 
-    /// The number behind `name` in an answer of several lines.
+    /// The number after `name` in an answer of several lines.
     pub async fn number(&self, line: &str, name: &str) -> u64 {
         let text = self.text(line).await;
         let number = text.lines().find_map(|line| line.strip_prefix(name)).expect("the answer has that line");
@@ -176,15 +176,15 @@ impl Drop for Operator {
     }
 }
 
-/// Looks until there is something to see.
+/// Polls until there is a value.
 pub async fn eventually<T, L: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> L) -> T {
     let looking = async {
         loop {
             if let Some(seen) = look().await {
                 return seen;
             }
-            // Redis announces none of what is awaited here: look again after a pause, within PATIENCE.
-            tokio::time::sleep(LOOK_EVERY).await;
+            // Redis announces none of the awaited conditions: poll again after a pause, within PATIENCE.
+            tokio::time::sleep(POLL_EVERY).await;
         }
     };
     tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never: {what}"))

@@ -1,4 +1,4 @@
-//! What the suite of the port cannot know: keys, scripts, and what a Redis user needs.
+//! Cases that the port's suite does not cover: keys, scripts, and the rights of a Redis user.
 
 use crate::hints::{listening, reach};
 use crate::peer::{Peer, config, key, unavailable};
@@ -37,7 +37,7 @@ pub async fn a_flushed_script_cache_or_database_is_no_error() {
     assert_eq!(a.acquire(claim, None).await, Ok(Acquire::Granted));
 }
 
-pub async fn the_documented_acl_is_enough_and_less_is_told() {
+pub async fn the_documented_acl_is_enough_and_a_smaller_one_is_reported() {
     let server = Server::start(&[]).await;
     let operator = server.operator().await;
     let scope = "on >pw resetkeys ~coordinator:desk:leader resetchannels &coordinator:desk:hints -@all";
@@ -55,7 +55,7 @@ pub async fn the_documented_acl_is_enough_and_less_is_told() {
     let message = unavailable(other.acquire(other.claim(), None).await);
     assert!(message.contains("give its ACL user"), "{message}");
 
-    // Without the channel the release still happens; only its hint is missing.
+    // Without the channel the release still succeeds; only its hint is missing.
     let claim = a.take().await;
     operator.line("ACL SETUSER desk resetchannels").await;
     a.release(claim).await.expect("the key was deleted");

@@ -1,11 +1,11 @@
-//! Sentinel and Cluster, with real ones.
+//! Cases with Sentinel and with Cluster, on real servers.
 
 use crate::hints::{listening, reach};
 use crate::peer::Peer;
 use crate::server::{Server, eventually};
 use domain::ports::{LeaderStore, TicketRenewal};
 
-/// Slots of a cluster.
+/// Number of slots of a cluster.
 const SLOTS: u32 = 16_384;
 
 pub async fn a_cluster_takes_tickets_and_hints() {
@@ -23,7 +23,7 @@ pub async fn a_cluster_takes_tickets_and_hints() {
     }
 
     let url = format!("redis-cluster://127.0.0.1:{}?node=127.0.0.1:{}", first.port(), second.port());
-    // Enough groups that both nodes have some.
+    // Enough groups for both nodes to hold some.
     for group in ["desk", "desk2", "desk3", "desk4"] {
         let (a, b) = (Peer::new(&url, group, "a"), Peer::new(&url, group, "b"));
         a.back().await;
@@ -65,14 +65,14 @@ pub async fn sentinels_lead_to_the_next_primary() {
     let claim = a.take().await;
     assert_eq!(b.holder().await, Some(claim));
     primary.stop();
-    // A promotion closes all connections, the test's own too.
+    // A promotion closes all connections, the test's own included.
     eventually("the replica is the primary", || async {
         replica.operator().await.replicates("role:master").await.then_some(())
     })
     .await;
     a.back().await;
     b.back().await;
-    // The ticket may or may not have reached the replica in time: either way it can be had.
+    // The ticket may or may not have reached the replica in time. In both cases it can be acquired.
     let next = b.claim();
     b.acquire(next, Some(claim)).await.expect("acquire");
     assert_eq!(b.holder().await, Some(next));
@@ -80,7 +80,7 @@ pub async fn sentinels_lead_to_the_next_primary() {
     reach(&a, || async { b.release(next).await.expect("release") }).await;
 }
 
-/// A sentinel that alone decides that the primary is gone.
+/// Starts a sentinel that alone decides that the primary is down.
 async fn sentinel(primary: u16) -> (tempfile::NamedTempFile, Server) {
     let file = tempfile::NamedTempFile::new().expect("a file for the sentinel");
     let text = format!(

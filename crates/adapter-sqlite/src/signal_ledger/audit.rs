@@ -1,4 +1,4 @@
-//! Who did what: the lines that the tables' triggers wrote.
+//! Reads the audit, whose lines the tables' triggers write.
 
 use super::actor::{ACTOR_LEN_MAX, cut, note};
 use crate::session::Session;

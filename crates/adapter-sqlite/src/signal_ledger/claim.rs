@@ -1,4 +1,4 @@
-//! Whose turn it is, and the claim.
+//! Claims signals and expires late ones.
 
 use super::actor;
 use super::kill_switch::{is_open, missing};
@@ -10,8 +10,9 @@ use domain::lease::Token;
 use domain::ledger::{LimitReached, Limits, StateName};
 use domain::ports::{CLAIM_MAX, SignalClaim, StoreError};
 
-/// A signal that may have been executed before the store forgot, and was not asked about since. No clock is compared:
-/// `asked_ms` is the moment up to which the signal is known not to have been executed (see the submission).
+/// A signal that may have been executed before the store forgot, and about which the handler was not queried
+/// since. No clock is compared: `asked_ms` is the moment up to which the signal is known not to have been
+/// executed (see the submission).
 macro_rules! unasked {
     ($signal:literal) => {
         concat!(
@@ -23,12 +24,13 @@ macro_rules! unasked {
 }
 pub(super) use unasked;
 
-/// The oldest signal that waits of each instrument that is not busy; none when the token may not act or the kill
+/// The oldest waiting signal of each instrument that is not busy; none if the token may not act or the kill
 /// switch is on.
 ///
-/// It steps from one instrument with waiting signals to the next in the index, so thousands that wait for one
-/// instrument, or are finished, cost nothing. Which index is said, because the file's owner may have run ANALYZE:
-/// the write lock is held meanwhile.
+/// The query goes from one instrument with waiting signals to the next by the index, so thousands of signals
+/// that wait for one instrument, or are finished, cost nothing. The statement names the index, because the
+/// file's owner may have run ANALYZE, which could change the plan, and the write lock is held during the
+/// query.
 macro_rules! turns {
     () => {
         concat!(
@@ -50,7 +52,7 @@ macro_rules! turns {
             "AND NOT EXISTS (SELECT 1 FROM coordinator_signal INDEXED BY coordinator_signal_busy ",
             "WHERE group_id = ?1 AND state IN ('claimed', 'in_doubt') ",
             "AND coordinator_signal.instrument = waiting.instrument)), ",
-            // What is to be asked about first keeps its place, and nobody claims it.
+            // A signal about which the handler must be queried first keeps its place, and is not claimed.
             "ready(arrival) AS MATERIALIZED (SELECT turn.arrival FROM turn JOIN coordinator_signal AS t ",
             "ON t.arrival = turn.arrival WHERE NOT ",
             unasked!("t"),
@@ -59,7 +61,7 @@ macro_rules! turns {
     };
 }
 
-/// What is left of a limit; NULL without one. No more claims are counted than the limit has.
+/// The rest of a limit; NULL without a limit. It counts no more claims than the limit has.
 macro_rules! left {
     ($limit:literal, $window_ms:literal) => {
         concat!(
@@ -86,9 +88,11 @@ macro_rules! left_this_day {
     };
 }
 
-/// Expires what is due and claims whose turn it is, at once. A negative LIMIT would be none at all.
+/// Expires late signals and claims those whose turn it is, in one statement. A negative LIMIT would mean no
+/// limit at all.
 ///
-/// A thousand expire at a time: the others are passed over, and the write lock is not held for long.
+/// It expires at most a thousand at a time, and skips the other late ones, so that the write lock is not held
+/// for long.
 pub(super) const CLAIM: &str = concat!(
     "WITH ",
     turns!(),
@@ -113,12 +117,12 @@ pub(super) const CLAIM: &str = concat!(
     may_act!(),
     " RETURNING ",
     signal_columns!(without payload),
-    // That of the thousand that expired nobody will see.
+    // No caller reads the payload of a signal that expired.
     ", CASE WHEN state <> 'claimed' THEN NULL WHEN octet_length(payload) <= 65537 THEN payload \
      ELSE substr(CAST(payload AS BLOB), 1, 65537) END AS payload"
 );
 
-/// Why nothing was claimed.
+/// The reason why nothing was claimed.
 pub(super) const WHY: &str = concat!(
     "WITH ",
     turns!(),
@@ -157,10 +161,10 @@ pub(super) async fn claim(
         return Ok(SignalClaim::Claimed(claimed));
     }
     let why = store.work.fetch(statement(WHY)).await?;
-    let row = why.first().ok_or_else(|| StoreError::Unknown("a question answered no row".to_owned()))?;
+    let row = why.first().ok_or_else(|| StoreError::Unknown("a query returned no row".to_owned()))?;
     let stored = Stored::new("coordinator_dispatch", row);
     if !stored.flag("holds")? {
-        // A token that is lost now may have held then, if anything expired under it.
+        // A token that is lost now may still have been valid when the statement expired signals under it.
         return Ok(if rows.is_empty() { SignalClaim::Fenced } else { SignalClaim::Empty });
     }
     if !stored.flag("has_switch")? {
@@ -175,7 +179,7 @@ pub(super) async fn claim(
     } else if !stored.flag("this_minute")? {
         SignalClaim::Limited(LimitReached::PerMinute)
     } else {
-        // It came, or was let go, after the claim: the next one finds it.
+        // The signal came, or was released, after the claim: the next claim finds it.
         SignalClaim::Empty
     })
 }

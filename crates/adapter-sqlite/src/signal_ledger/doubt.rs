@@ -1,4 +1,4 @@
-//! Taking over what others claimed.
+//! Takes over what other claims left, and lists what is in doubt.
 
 use super::actor;
 use super::claim::unasked;
@@ -9,7 +9,7 @@ use domain::lease::Token;
 use domain::ledger::{FORGOTTEN, Signal, SignalId};
 use domain::ports::{InFlight, SIGNALS_READ_MAX, StoreError};
 
-/// ?6 is the own claims that are worked on, NULL for all of them.
+/// ?6: ids of the token's own claims that are being worked on; NULL for all of them.
 pub(super) const MARK: &str = concat!(
     "UPDATE coordinator_signal SET state = 'in_doubt', changed_by = ?7, changed_from = ?8, ",
     "asked_ms = (SELECT forgot_ms FROM coordinator_lease WHERE group_id = ?1) ",
@@ -18,8 +18,8 @@ pub(super) const MARK: &str = concat!(
     may_act!()
 );
 
-/// What the store may have forgotten is in doubt, as if it had been claimed when it was received. ?6 who, ?7 from
-/// where, ?8 what is said of it. A thousand at a time: nobody claims the others meanwhile.
+/// Signals that the store may have forgotten are in doubt, as if they had been claimed when they were
+/// received. ?6 actor, ?7 origin, ?8 note. A thousand at a time; the others are not claimed until their turn.
 const ASK: &str = concat!(
     "UPDATE coordinator_signal SET state = 'in_doubt', attempt = attempt + 1, claimed_ms = received_ms, ",
     "asked_ms = (SELECT forgot_ms FROM coordinator_lease WHERE group_id = ?1), note = ?8, ",
@@ -30,7 +30,7 @@ const ASK: &str = concat!(
     may_act!()
 );
 
-/// The oldest doubts; none when the token is fenced.
+/// The oldest signals in doubt; none if the token is fenced.
 pub(super) const LIST: &str = concat!(
     "SELECT ",
     signal_columns!(),
@@ -41,8 +41,8 @@ pub(super) const LIST: &str = concat!(
 
 /// See [`domain::ports::SignalLedger::take_over`].
 ///
-/// Three statements, each fenced: when the last is never run, the signals are in doubt all the same, and whoever
-/// asks next is told of them.
+/// Three statements, each fenced. If the last one never runs, the signals are in doubt anyway, and the next
+/// call returns them.
 pub(super) async fn take_over(
     store: &SqliteStore,
     token: &Token,

@@ -1,4 +1,4 @@
-//! The kill switch.
+//! The kill switch: its position, and the statements that turn it.
 
 use super::actor;
 use crate::config::SqliteConfig;
@@ -8,14 +8,14 @@ use crate::stored::{Stored, now_ms};
 use domain::ledger::Actor;
 use domain::ports::{StoreError, Switch, Switched};
 
-/// Something in the group's row says that it is on.
+/// True if any column of the group's row says that the switch is on.
 macro_rules! is_on {
     () => {
         "coalesce(paused_ms, paused_reason, paused_by) IS NOT NULL"
     };
 }
 
-/// Claims may be granted: the group's row is there, and nothing in it says otherwise.
+/// Claims may be granted: the group's row exists, and no column of it says otherwise.
 macro_rules! is_open {
     () => {
         concat!(
@@ -27,7 +27,7 @@ macro_rules! is_open {
 }
 pub(super) use {is_on, is_open};
 
-/// There is no row of the group: nothing is claimed.
+/// The error if the group has no row: nothing is claimed.
 pub(super) fn missing(config: &SqliteConfig) -> StoreError {
     StoreError::Corrupt(format!(
         "{}: coordinator_dispatch has no row for the group {}, so nothing is claimed: \
@@ -39,7 +39,8 @@ pub(super) fn missing(config: &SqliteConfig) -> StoreError {
 
 /// See [`domain::ports::SignalLedger::switch`].
 ///
-/// `confirmed` is 0 when it was turned. Otherwise it counts, so that the answer waits for the disk.
+/// `confirmed` is 0 if the switch was turned. Otherwise it is counted up, so that the answer waits for the
+/// disk.
 pub(super) async fn switch(
     session: &Session,
     config: &SqliteConfig,
@@ -47,7 +48,7 @@ pub(super) async fn switch(
     actor: &Actor,
     reason: &str,
 ) -> Result<Switched, StoreError> {
-    /// Who, from where and why: of this turn, if it is one.
+    /// Actor, origin and reason of this turn, if it is one.
     macro_rules! turned {
         ($if:expr) => {
             concat!(

@@ -1,5 +1,5 @@
-//! The ledger of signals. Every effect is one statement whose condition is the fence, and the table's triggers
-//! write its lines of the audit with it.
+//! The signal ledger. Every effect is one statement whose condition is the fence, and the table's triggers
+//! write its audit lines in the same statement.
 
 mod actor;
 mod audit;

@@ -1,4 +1,4 @@
-//! How SQLite goes about the statements, as it says itself: a claim must not look at every signal.
+//! Tests of SQLite's query plans: no statement may read every signal.
 
 use super::{audit, claim, doubt, reading, record, sweep};
 use crate::config::SqliteConfig;
@@ -24,7 +24,7 @@ async fn with_session(then: impl AsyncFnOnce(&Session)) {
 }
 
 #[tokio::test]
-async fn a_claim_looks_only_at_what_it_needs() {
+async fn a_claim_reads_only_what_it_needs() {
     with_session(async |session| {
         for sql in [claim::CLAIM, claim::WHY] {
             let plan = plan(session, sql).await;
@@ -44,7 +44,7 @@ async fn a_claim_looks_only_at_what_it_needs() {
 async fn every_other_statement_has_its_index() {
     with_session(async |session| {
         for (sql, index) in [
-            (record::SETTLE, "sqlite_autoindex_coordinator_signal_1 (group_id=? AND id=?"),
+            (record::RECORD, "sqlite_autoindex_coordinator_signal_1 (group_id=? AND id=?"),
             (doubt::MARK, "coordinator_signal_state (group_id=? AND state=?"),
             (doubt::LIST, "coordinator_signal_state (group_id=? AND state=?"),
             (sweep::SIGNALS, "coordinator_signal_settled (group_id=? AND settled_ms<?"),

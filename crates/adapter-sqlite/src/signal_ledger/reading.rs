@@ -1,4 +1,4 @@
-//! What is told of the ledger.
+//! Reads of signals, counts and totals.
 
 use super::actor::{ACTOR_LEN_MAX, cut, note};
 use super::kill_switch::missing;
@@ -50,7 +50,7 @@ pub(super) async fn list(
     query: &ListQuery,
 ) -> Result<Vec<Signal>, StoreError> {
     let ListQuery { state, instrument, before, limit } = query;
-    // Each its own, so that each has its index.
+    // Each filter has a separate statement, so that each uses an index.
     let sql = match (state, instrument) {
         (None, None) => LIST_ALL,
         (Some(_), None) => LIST_STATE,
@@ -70,14 +70,14 @@ pub(super) async fn list(
     session.fetch(statement).await?.iter().map(read).collect()
 }
 
-/// Something about the group's signals of one kind.
+/// One value about the group's signals of one kind.
 macro_rules! of {
     ($what:literal, $filter:expr) => {
         concat!("(SELECT ", $what, " FROM coordinator_signal WHERE group_id = ?1 AND ", $filter, ")")
     };
 }
 
-/// Each state on its own: the index says how many without a look at what they are.
+/// A separate count for each state, which the index answers without reading the signals.
 pub(super) const COUNTS: &str = concat!(
     "SELECT ",
     of!("count(*)", "state = 'received'"),
@@ -99,7 +99,7 @@ pub(super) const COUNTS: &str = concat!(
 /// See [`domain::ports::SignalLedger::counts`].
 pub(super) async fn counts(session: &Session, group: &GroupId) -> Result<SignalCounts, StoreError> {
     let rows = session.fetch(Statement::new(COUNTS).bind(group.as_str().to_owned())).await?;
-    let row = rows.first().ok_or_else(|| StoreError::Unknown("a count answered no row".to_owned()))?;
+    let row = rows.first().ok_or_else(|| StoreError::Unknown("a count returned no row".to_owned()))?;
     let stored = stored(row);
     Ok(SignalCounts {
         received: stored.number("received")?,
@@ -112,7 +112,7 @@ pub(super) async fn counts(session: &Session, group: &GroupId) -> Result<SignalC
     })
 }
 
-/// All of it as it is at one moment.
+/// All figures at one moment.
 pub(super) const TOTALS: &str = concat!(
     "SELECT coordinator_dispatch.group_id IS NOT NULL AS has_switch, paused_ms, ",
     bytes!("paused_reason", "1024"),
@@ -168,7 +168,7 @@ pub(super) async fn totals(session: &Session, config: &SqliteConfig) -> Result<T
     })
 }
 
-/// Paused as soon as anything says so.
+/// Paused if any column says so.
 fn paused(stored: &Stored<'_>) -> Result<Option<Paused>, StoreError> {
     let (since_ms, reason, who) = (
         stored.maybe_number::<i64>("paused_ms")?,

@@ -1,4 +1,4 @@
-//! What became of signals, as a leader reports it or a person decides it.
+//! Records the outcomes of attempts that a leader reports, and the decisions of the operator.
 
 use super::actor;
 use super::row::stored;
@@ -14,9 +14,10 @@ use domain::ports::{Recorded, Report, Resolution, StoreError};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Moves signals on as the reports in ?6 say, if they lead from where the signals stand and `$fence` holds, and
-/// answers with the ids of those that stand so now. One that stood so before is only counted, so that the answer
-/// waits for the disk. ?1 is the group, ?2 to ?4 the token of whoever sends, ?7 and ?8 who reports.
+/// Moves signals to the states in the reports ?6 if these may follow the signals' states and `$fence` holds,
+/// and returns the ids of the signals that have the reported state now. A signal that had it before is only
+/// counted up, so that the answer waits for the disk. ?1 is the group, ?2 to ?4 the token of the sender, ?7
+/// and ?8 the reporter.
 macro_rules! move_on {
     ($leads:literal, $fence:expr) => {
         concat!(
@@ -49,15 +50,15 @@ macro_rules! move_on {
     };
 }
 
-/// As `Outcome::leads_from` has it.
-pub(super) const SETTLE: &str = move_on!(
+/// The same rules as `Outcome::leads_from`.
+pub(super) const RECORD: &str = move_on!(
     "(s.state = 'claimed' AND s.claim = ?4) \
      OR (s.state = 'sent' AND report.state IN ('done', 'rejected', 'in_doubt')) \
      OR (s.state = 'in_doubt' AND report.state IN ('done', 'sent', 'rejected', 'received'))",
     may_act!()
 );
 
-/// See [`domain::ports::SignalLedger::settle`].
+/// See [`domain::ports::SignalLedger::record`].
 pub(super) async fn record(
     store: &SqliteStore,
     token: &Token,
@@ -69,7 +70,7 @@ pub(super) async fn record(
     let all = reports
         .iter()
         .map(|report| json_of(report.id.as_str(), report.attempt, report.settlement, report.note.as_deref()));
-    let statement = effect(SETTLE, store, token);
+    let statement = effect(RECORD, store, token);
     let by = by.map_or_else(|| actor::own(&store.config), actor::kept);
     let recorded = write(&store.work, statement, all.collect(), by).await?;
     if recorded.is_empty() && !may_still_act(store, token).await? {
@@ -81,7 +82,7 @@ pub(super) async fn record(
     Ok(Some(reports.iter().map(answer).collect()))
 }
 
-/// See [`domain::ports::SignalLedger::decide`].
+/// See [`domain::ports::SignalLedger::resolve`].
 pub(super) async fn resolve(
     session: &Session,
     config: &SqliteConfig,
@@ -97,7 +98,7 @@ pub(super) async fn resolve(
         Outcome::Done | Outcome::Rejected | Outcome::Received => {}
         Outcome::Sent | Outcome::InDoubt => return Ok(Recorded::Refused),
     }
-    // Nothing is sent by a decision: no token.
+    // A decision sends nothing, so it has no token.
     let statement = Statement::new(SQL)
         .bind(config.identity.group.as_str().to_owned())
         .bind(None::<i64>)
@@ -114,7 +115,7 @@ fn json_of(id: &str, attempt: u32, settlement: Outcome, note: Option<&str>) -> V
     json!({"id": id, "attempt": attempt, "state": settlement.state().as_str(), "note": note})
 }
 
-/// The ids of the signals that stand as they were reported.
+/// The ids of the signals that have the reported state.
 async fn write(
     session: &Session,
     statement: Statement,

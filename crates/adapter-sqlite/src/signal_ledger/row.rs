@@ -1,4 +1,4 @@
-//! A row of `coordinator_signal`.
+//! Reads a row of `coordinator_signal`.
 
 use crate::stored::Stored;
 use domain::lease::{Epoch, Timeline, Token};
@@ -8,8 +8,8 @@ use domain::ledger::{
 use domain::ports::StoreError;
 use sqlx::sqlite::SqliteRow;
 
-/// What [`read`] needs. A text is cut one byte beyond its limit, so that a longer one is noticed without being
-/// read.
+/// Columns that [`read`] needs. A text is cut one byte beyond its limit, so that a longer one is detected
+/// without being read.
 macro_rules! signal_columns {
     () => {
         concat!(
@@ -43,15 +43,15 @@ pub(super) use signal_columns;
 const _: () = assert!(domain::id::ID_LEN_MAX == 128);
 const _: () = assert!(domain::ledger::INSTRUCTION_LABEL_LEN_MAX * 4 == 256);
 const _: () = assert!(PAYLOAD_LEN_MAX == 65_536);
-// And as many as the longest note has.
+// The longest note has this many bytes.
 const _: () = assert!(NOTE_LEN_MAX * 4 == 1_024);
 
-/// The table, to name it when a value in it cannot be.
+/// Names the table in errors about its values.
 pub(super) fn stored(row: &SqliteRow) -> Stored<'_> {
     Stored::new("coordinator_signal", row)
 }
 
-/// A signal out of [`signal_columns`].
+/// The signal of a row with [`signal_columns`].
 pub(super) fn read(row: &SqliteRow) -> Result<Signal, StoreError> {
     let stored = stored(row);
     let id = SignalId::parse(&stored.exact("id")?).map_err(|fault| stored.corrupt("id", fault))?;

@@ -1,4 +1,4 @@
-//! New signals, and those that were there before.
+//! Stores new signals, and answers repetitions.
 
 use super::actor;
 use super::row::{read, signal_columns, stored};
@@ -13,12 +13,11 @@ use std::collections::{BTreeMap, HashMap};
 
 /// See [`domain::ports::SignalLedger::submit`].
 ///
-/// A signal that arose after the store last forgot was not executed before: `asked_ms` says so. One that is older by its
-/// own timestamp may have been submitted, executed and forgotten.
+/// A signal that arose after the store last forgot was not executed before: `asked_ms` says so. One that is
+/// older by its own timestamp may have been submitted, executed and forgotten.
 ///
-/// One statement for all of them: they are stored as a whole or not at all. A signal that meets another one's id
-/// or fingerprint counts there that it came again, which makes the answer wait for the disk like that to a new
-/// one.
+/// One statement stores all signals or none. If a signal has the id or the fingerprint of a stored one, the
+/// stored one is counted up, so that the answer waits for the disk as it does for a new signal.
 pub(super) async fn submit(
     session: &Session,
     config: &SqliteConfig,
@@ -70,8 +69,8 @@ fn refuse_longer_payloads(signals: &[NewSignal]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The rows that have the fingerprint of a signal without a name, where that name, its fingerprint, is somebody
-/// else's: the statement met only the latter. Hardly ever any.
+/// Rows with the fingerprint of a signal that has no name, if that name (its fingerprint) belongs to another
+/// signal: the statement found only the latter. This hardly ever happens.
 async fn first_of_unnamed(
     session: &Session,
     config: &SqliteConfig,
@@ -125,7 +124,7 @@ impl<'n> Offer<'n> {
     }
 }
 
-/// The rows that the offers met or made, by their arrival.
+/// The rows that the offers found or created, by their arrival.
 #[derive(Default)]
 struct Met {
     rows: BTreeMap<u64, Row>,
@@ -136,12 +135,12 @@ struct Met {
 struct Row {
     fingerprint: String,
     signal: Signal,
-    /// It is not there before the offer that made it, in the order of the offers.
-    is_to_come: bool,
+    /// The row does not exist before the offer that created it, in the order of the offers.
+    comes_later: bool,
 }
 
 impl Met {
-    /// A row comes once for each offer that made or met it, in any order.
+    /// Adds rows. A row is returned once for each offer that created or found it, in any order.
     fn add(&mut self, rows: &[SqliteRow]) -> Result<(), StoreError> {
         for row in rows {
             let (signal, fingerprint) = (read(row)?, stored(row).text("fingerprint")?);
@@ -149,19 +148,19 @@ impl Met {
             let arrival = signal.arrival;
             self.of_id.insert(signal.id.as_str().to_owned(), arrival);
             self.of_fingerprint.insert(fingerprint.clone(), arrival);
-            let row = self.rows.entry(arrival).or_insert(Row { fingerprint, signal, is_to_come: false });
-            row.is_to_come |= is_new;
+            let row = self.rows.entry(arrival).or_insert(Row { fingerprint, signal, comes_later: false });
+            row.comes_later |= is_new;
         }
         Ok(())
     }
 
-    /// What each offer is told: the rules of the port, one offer after the other.
+    /// The answer to each offer, by the rules of the port, one offer after the other.
     fn answers(mut self, offers: &[Offer<'_>]) -> Result<Vec<Submit>, StoreError> {
         offers
             .iter()
             .map(|offer| {
                 self.answer(offer)
-                    .ok_or_else(|| StoreError::Unknown(format!("{} vanished: ask again", offer.id)))
+                    .ok_or_else(|| StoreError::Unknown(format!("{} vanished: submit it again", offer.id)))
             })
             .collect()
     }
@@ -171,18 +170,19 @@ impl Met {
         let of_fingerprint = self.of_fingerprint.get(&offer.fingerprint).copied();
         if let Some(made) = of_id.filter(|arrival| of_fingerprint == Some(*arrival))
             && let Some(row) = self.rows.get_mut(&made)
-            && row.is_to_come
+            && row.comes_later
         {
-            row.is_to_come = false;
+            row.comes_later = false;
             return Some(Submit::Accepted(row.signal.clone()));
         }
-        // A name that was given belongs to one signal; without one the fingerprint says which it is.
+        // A name that the sender chose belongs to one signal. Without a name, the fingerprint identifies the
+        // signal.
         let order = match offer.new.id {
             Some(_) => [of_id, of_fingerprint],
             None => [of_fingerprint, of_id],
         };
         let there = order.into_iter().flatten().filter_map(|arrival| self.rows.get(&arrival));
-        let first = there.into_iter().find(|row| !row.is_to_come)?;
+        let first = there.into_iter().find(|row| !row.comes_later)?;
         let is_same =
             first.fingerprint == offer.fingerprint && first.signal.instruction == offer.new.instruction;
         let signal = first.signal.clone();

@@ -1,4 +1,4 @@
-//! Removing what nobody needs any more.
+//! Removes old signals and instances.
 
 use super::actor;
 use crate::fence::{effect, may_act, may_still_act};
@@ -8,11 +8,11 @@ use domain::lease::Token;
 use domain::ports::{StoreError, Swept};
 use std::time::Duration;
 
-/// Signals, and lines of the instance table, that one call removes at most: a few dozen milliseconds for which
-/// nobody else can write.
+/// Most signals, and most lines of the instance table, that one call removes. No other process can write for
+/// these few dozen milliseconds.
 const SWEEP_MAX: i64 = 1_000;
 
-/// A trigger takes the rows away: a DELETE could not tell the audit who.
+/// A trigger deletes the rows, because a DELETE could not pass the actor to the audit.
 pub(super) const SIGNALS: &str = concat!(
     "UPDATE coordinator_signal SET swept = 1, changed_by = ?8, changed_from = ?9 WHERE arrival IN (",
     "SELECT arrival FROM coordinator_signal WHERE group_id = ?1 AND settled_ms < ",
@@ -23,7 +23,7 @@ pub(super) const SIGNALS: &str = concat!(
     may_act!()
 );
 
-/// Lines of instances that nobody is shown any more.
+/// Lines of instances that are no longer shown.
 pub(super) const MEMBERS: &str = concat!(
     "DELETE FROM coordinator_member WHERE group_id = ?1 AND id IN (",
     "SELECT id FROM coordinator_member WHERE group_id = ?1 AND beat_ms < ",
@@ -34,7 +34,8 @@ pub(super) const MEMBERS: &str = concat!(
 
 /// See [`domain::ports::SignalLedger::sweep`].
 ///
-/// Two statements, each fenced: what the first removed stays removed, and the next call goes on.
+/// Two statements, each fenced: if the second fails, what the first removed stays removed, and the next call
+/// continues.
 pub(super) async fn sweep(
     store: &SqliteStore,
     token: &Token,

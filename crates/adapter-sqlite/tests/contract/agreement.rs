@@ -1,4 +1,5 @@
-//! Random histories, here and in memory: both stores give the same answers and end in the same place.
+//! Random histories on this store and on the fake in memory: both give the same answers and end in the same
+//! state.
 
 use crate::files::Files;
 use contract::fake::FakeDatabase;
@@ -21,22 +22,22 @@ pub fn suite() -> Vec<Case<Files>> {
 
 const HISTORIES: u64 = 25;
 const STEPS: usize = 40;
-/// So few signals and names that they meet each other.
+/// Few signals and names, so that they often coincide.
 const INSTRUCTIONS: u64 = 7;
 const NAMES: u64 = 5;
 const SETTLEMENTS: [Outcome; 5] =
     [Outcome::Done, Outcome::Sent, Outcome::Rejected, Outcome::Received, Outcome::InDoubt];
-/// Both clocks count milliseconds: what was settled before is older than now.
+/// Both clocks count milliseconds: what was recorded before is older than now.
 const A_TICK: Duration = Duration::from_millis(2);
 
 async fn histories(_: Arc<Files>) {
     let (here, memory) = (Arc::new(Files::new()), Arc::new(FakeDatabase::new()));
     for seed in 0..HISTORIES {
-        let told = History::new(here.clone(), seed).await.told().await;
-        let expected = History::new(memory.clone(), seed).await.told().await;
+        let message = History::new(here.clone(), seed).await.message().await;
+        let expected = History::new(memory.clone(), seed).await.message().await;
         for step in 0..expected.len() {
             let before = &expected[step.saturating_sub(5)..step];
-            assert_eq!(told[step], expected[step], "history {seed}, step {step}, after {before:#?}");
+            assert_eq!(message[step], expected[step], "history {seed}, step {step}, after {before:#?}");
         }
     }
 }
@@ -61,7 +62,7 @@ impl Dice {
     }
 }
 
-/// One process of a new group, and what happens to it.
+/// One process of a new group, and the events of its history.
 struct History {
     process: Process,
     token: Token,
@@ -76,14 +77,14 @@ impl History {
         Self { process, token, former: token, dice: Dice(seed) }
     }
 
-    /// Every answer, and where it all ends.
-    async fn told(mut self) -> Vec<String> {
-        let mut told = Vec::with_capacity(STEPS + 1);
+    /// Runs the history. Returns every answer and the final state.
+    async fn message(mut self) -> Vec<String> {
+        let mut message = Vec::with_capacity(STEPS + 1);
         for _ in 0..STEPS {
-            told.push(self.step().await);
+            message.push(self.step().await);
         }
-        told.push(self.end().await);
-        told
+        message.push(self.end().await);
+        message
     }
 
     async fn step(&mut self) -> String {
@@ -100,7 +101,8 @@ impl History {
                 "another leadership".to_owned()
             }
             _ => {
-                // Both clocks go on, so that what was settled just now is old: nothing is waited for.
+                // Both clocks advance, so that what was recorded just now is old. The pause waits for nothing
+                // else.
                 tokio::time::sleep(A_TICK).await;
                 let token = self.some_token();
                 let swept = self.process.ledger.sweep(&token, Duration::ZERO).await;
@@ -109,7 +111,7 @@ impl History {
         }
     }
 
-    /// The row's, or hardly ever the one before.
+    /// The token of the lease, or rarely the one before.
     fn some_token(&mut self) -> Token {
         if self.dice.one_in(12) { self.former } else { self.token }
     }
@@ -136,7 +138,7 @@ impl History {
             position: label(format!("p-{which}")),
             timestamp_s: 1,
             payload: format!("{{\"variant\":{variant}}}"),
-            // A third of them has expired from the start.
+            // A third of the signals has expired from the start.
             expires_ms: (which % 3 == 2).then_some(1),
         };
         let variant = u64::from(self.dice.one_in(8));
@@ -164,11 +166,11 @@ impl History {
         }
     }
 
-    /// A signal that is there, mostly, and its latest attempt, mostly.
+    /// Usually a stored signal with its latest attempt.
     async fn some_attempt(&mut self) -> (SignalId, u32) {
         let there = self.all().await;
         if there.is_empty() || self.dice.one_in(20) {
-            return (SignalId::parse("nobody").expect("an id"), 1);
+            return (SignalId::parse("unknown").expect("an id"), 1);
         }
         let signal = &there[usize::try_from(self.dice.roll(there.len() as u64)).expect("a short list")];
         let attempt = if self.dice.one_in(8) { signal.attempt + 1 } else { signal.attempt };
@@ -219,7 +221,7 @@ impl History {
         self.process.ledger.list(&query).await.expect("list")
     }
 
-    /// Signals in their order, counts, and the audit: of each signal, and of the kill switch.
+    /// The final state: signals in their order, counts, and the audit of each signal and of the kill switch.
     async fn end(&self) -> String {
         let ledger = &self.process.ledger;
         let signals: Vec<_> = self.all().await.iter().map(shown).collect();
@@ -236,7 +238,7 @@ impl History {
     }
 }
 
-/// A signal without its times and its token, which differ.
+/// A signal without its times and its token, which differ between the stores.
 fn shown(signal: &Signal) -> impl std::fmt::Debug + use<> {
     let Signal { id, instruction, arrival: _, state, attempt, received_ms: _, claimed_ms, settled_ms, note } =
         signal.clone();

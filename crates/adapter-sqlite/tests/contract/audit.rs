@@ -1,4 +1,4 @@
-//! The audit and the kill switch against hands in the file.
+//! Cases of the audit and the kill switch after manual changes of the file.
 
 use crate::files::{Files, opening};
 use adapter_sqlite::SqliteStore;
@@ -39,7 +39,7 @@ pub async fn lead(store: &SqliteStore, n: u32) -> Token {
 }
 
 /// What, who, and how often it was claimed by then; the latest line first.
-async fn told(store: &SqliteStore) -> Vec<(String, String, u32)> {
+async fn message(store: &SqliteStore) -> Vec<(String, String, u32)> {
     let lines = store.audit(None, 100).await.unwrap();
     lines.into_iter().map(|line| (line.what, line.actor.who, line.attempt)).collect()
 }
@@ -53,15 +53,15 @@ async fn append_only(_: Arc<Files>) {
     assert_eq!(before.len(), 2);
     let line = "(number, group_id, at_ms, who, origin, what, attempt) VALUES (1, 'g', 1, 'x', 'x', 'x', 0)";
     for hostile in [
-        "UPDATE coordinator_audit SET who = 'somebody else'",
+        "UPDATE coordinator_audit SET who = 'another client'",
         "UPDATE coordinator_audit SET number = 9 WHERE number = 1",
         "DELETE FROM coordinator_audit",
         "DELETE FROM coordinator_audit WHERE number = 1",
         &format!("INSERT OR REPLACE INTO coordinator_audit {line}"),
         &format!("INSERT INTO coordinator_audit {line} ON CONFLICT DO UPDATE SET who = 'x'"),
     ] {
-        let told = files.sql(hostile).await.expect_err(hostile).to_string();
-        assert!(told.contains("the audit is append-only"), "{hostile}: {told}");
+        let message = files.sql(hostile).await.expect_err(hostile).to_string();
+        assert!(message.contains("the audit is append-only"), "{hostile}: {message}");
     }
     assert_eq!(store.audit(None, 10).await.unwrap(), before);
 }
@@ -87,7 +87,7 @@ async fn shell(_: Arc<Files>) {
         ("done", "root"),
         ("received", "client"),
     ];
-    assert_eq!(told(&store).await, lines.map(|(what, who)| (what.to_owned(), who.to_owned(), 0)));
+    assert_eq!(message(&store).await, lines.map(|(what, who)| (what.to_owned(), who.to_owned(), 0)));
 }
 
 async fn no_switch(_: Arc<Files>) {
@@ -107,14 +107,15 @@ async fn no_switch(_: Arc<Files>) {
             store.totals().await.map(|_| ()),
         ];
         for answer in answers {
-            let Err(StoreError::Corrupt(told)) = answer else { panic!("{gone}: {answer:?}") };
-            assert!(told.contains("coordinator_dispatch") && told.contains(named), "{told}");
-            assert!(told.contains("`coordinator migrate"), "{told}");
+            let Err(StoreError::Corrupt(message)) = answer else { panic!("{gone}: {answer:?}") };
+            assert!(message.contains("coordinator_dispatch") && message.contains(named), "{message}");
+            assert!(message.contains("`coordinator migrate"), "{message}");
         }
-        assert_eq!(store.counts().await.unwrap().received, 1, "everything else goes on");
+        assert_eq!(store.counts().await.unwrap().received, 1, "everything else continues");
         assert_eq!(store.take_over(&token, InFlight::All).await, Ok(Some(vec![])));
     }
-    // A table that was built anew without its constraints: whatever says that it is on, it is on.
+    // The table was created again without its constraints. If any column says that the switch is on, it is
+    // on.
     for (column, value) in [("paused_ms", "7"), ("paused_reason", "''"), ("paused_by", "'x'")] {
         files
             .sql(&format!(
@@ -148,7 +149,7 @@ async fn hostile_lines(_: Arc<Files>) {
     assert!(line.what.len() < 20, "{}", line.what);
     files.sql(&insert("who, origin, what, signal_id", "'', '', '', 'a b'")).await.unwrap();
     let answer = store.audit(None, 1).await;
-    let Err(StoreError::Corrupt(told)) = answer else { panic!("{answer:?}") };
-    assert!(told.contains("coordinator_audit.signal_id"), "{told}");
+    let Err(StoreError::Corrupt(message)) = answer else { panic!("{answer:?}") };
+    assert!(message.contains("coordinator_audit.signal_id"), "{message}");
     assert_eq!(store.audit(Some(&SignalId::parse("s").unwrap()), 1).await, Ok(vec![]));
 }

@@ -1,4 +1,4 @@
-//! The file is busy, goes away, or comes back as another.
+//! Cases in which the file is busy, is missing, or is replaced.
 
 use crate::files::{Files, opening};
 use adapter_sqlite::SqliteStore;
@@ -19,7 +19,7 @@ pub fn suite() -> Vec<Case<Files>> {
     ]
 }
 
-/// A store that says "busy" soon.
+/// A store whose timeout for a busy file is short.
 async fn impatient(files: &Files, id: &str) -> SqliteStore {
     files.migrated(id).await.close().await;
     unopened(files, id)
@@ -44,13 +44,13 @@ async fn locked_elsewhere(_: Arc<Files>) {
         store.claim(&request).await.map(|_| ()),
         store.submit_one(&signal, &signal_ledger::client()).await.map(|_| ()),
     ] {
-        let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
-        assert!(told.contains("is locked") && told.contains("coordinator.db"), "{told}");
+        let Err(StoreError::Unavailable(message)) = answer else { panic!("{answer:?}") };
+        assert!(message.contains("is locked") && message.contains("coordinator.db"), "{message}");
     }
     assert_eq!(store.observe().await.unwrap().resign, None, "readers do not wait and see what is committed");
     sqlx::raw_sql("ROLLBACK").execute(&mut shell).await.unwrap();
 
-    assert_eq!(store.counts().await.unwrap().received, 0, "the refused signal is not there");
+    assert_eq!(store.counts().await.unwrap().received, 0, "the refused signal is not stored");
     assert!(matches!(store.claim(&request).await, Ok(Claim::Granted(_))), "nor was the claim carried out");
 }
 
@@ -62,9 +62,9 @@ async fn deleted(_: Arc<Files>) {
         std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
     }
     let answer = store.observe().await;
-    let Err(StoreError::Corrupt(told)) = answer else { panic!("{answer:?}") };
-    assert!(told.contains("coordinator.db"), "{told}");
-    assert!(!files.path().exists(), "it is not made anew behind everybody's back");
+    let Err(StoreError::Corrupt(message)) = answer else { panic!("{answer:?}") };
+    assert!(message.contains("coordinator.db"), "{message}");
+    assert!(!files.path().exists(), "the store creates no new file");
 }
 
 async fn side_file(_: Arc<Files>) {
@@ -74,8 +74,8 @@ async fn side_file(_: Arc<Files>) {
         store.submit_one(&signal_ledger::signal("kept"), &signal_ledger::client()).await.unwrap();
         std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
         let answer = store.submit_one(&signal_ledger::signal("lost"), &signal_ledger::client()).await;
-        let Err(StoreError::Corrupt(told)) = answer else { panic!("{end}: {answer:?}") };
-        assert!(told.contains(end) && told.contains("deleted or replaced"), "{told}");
+        let Err(StoreError::Corrupt(message)) = answer else { panic!("{end}: {answer:?}") };
+        assert!(message.contains(end) && message.contains("deleted or replaced"), "{message}");
         store.close().await;
         let again = files.migrated("j").await;
         assert_eq!(again.counts().await.unwrap().received, 1, "{end}: what was acknowledged is kept");
@@ -85,7 +85,9 @@ async fn side_file(_: Arc<Files>) {
 async fn other_files(_: Arc<Files>) {
     let files = Files::new();
     let store = impatient(&files, "i").await;
-    let Ok(Claim::Granted(_)) = store.claim(&request(&store).await).await else { panic!("the row is open") };
+    let Ok(Claim::Granted(_)) = store.claim(&request(&store).await).await else {
+        panic!("the released lease was not granted")
+    };
     for end in ["-wal", "-shm"] {
         std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
     }
@@ -93,8 +95,8 @@ async fn other_files(_: Arc<Files>) {
     for answer in
         [other.observe().await.map(drop), other.migrate(domain::ports::Migrate::Apply).await.map(drop)]
     {
-        let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
-        assert!(told.contains("-wal is not the file that other instances have open"), "{told}");
+        let Err(StoreError::Unavailable(message)) = answer else { panic!("{answer:?}") };
+        assert!(message.contains("-wal is not the file that other instances have open"), "{message}");
     }
 }
 
@@ -116,7 +118,7 @@ async fn replaced(_: Arc<Files>) {
     let (files, other) = (Files::new(), Files::new());
     let store = impatient(&files, "i").await;
     let Ok(Claim::Granted(token)) = store.claim(&request(&store).await).await else {
-        panic!("the row is open")
+        panic!("the released lease was not granted")
     };
     assert!(matches!(store.renew(&token, Seq(1), token.timeline).await, Ok(Renewal::Renewed { .. })));
 
@@ -125,25 +127,26 @@ async fn replaced(_: Arc<Files>) {
     for end in ["-wal", "-shm"] {
         std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
     }
-    // The old file stays locked, so nobody leads on the new one before this process has left it.
+    // The old file stays locked, so no instance leads on the new one before this process has left the old
+    // one.
     let answer = store.renew(&token, Seq(2), token.timeline).await;
-    let Err(StoreError::Corrupt(told)) = answer else { panic!("{answer:?}") };
-    assert!(told.contains("deleted or replaced"), "{told}");
-    let beside = unopened(&files, "j");
-    assert!(matches!(beside.observe().await, Err(StoreError::Unavailable(_))), "not before all have left");
+    let Err(StoreError::Corrupt(message)) = answer else { panic!("{answer:?}") };
+    assert!(message.contains("deleted or replaced"), "{message}");
+    let second = unopened(&files, "j");
+    assert!(matches!(second.observe().await, Err(StoreError::Unavailable(_))), "not before all have left");
     store.close().await;
-    assert_ne!(beside.observe().await.unwrap().version.token, token, "the row of the new file");
+    assert_ne!(second.observe().await.unwrap().version.token, token, "the row of the new file");
 }
 
-/// Two directories with one file each have a `-wal` and a lock each.
+/// Two directories with one file each would have a `-wal` and a lock each.
 async fn hard_link(_: Arc<Files>) {
     let (files, other) = (Files::new(), Files::new());
     files.migrated("i").await.close().await;
     std::fs::create_dir_all(other.path().parent().unwrap()).unwrap();
     std::fs::hard_link(files.path(), other.path()).unwrap();
     let answer = unopened(&other, "j").observe().await;
-    let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
-    assert!(told.contains("hard links"), "{told}");
+    let Err(StoreError::Unavailable(message)) = answer else { panic!("{answer:?}") };
+    assert!(message.contains("hard links"), "{message}");
 }
 
 async fn request(store: &SqliteStore) -> ClaimRequest {

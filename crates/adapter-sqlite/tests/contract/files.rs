@@ -1,4 +1,4 @@
-//! A database file in a directory of its own, which goes away with it.
+//! [`Files`]: a database file in a temporary directory, which is removed when it is dropped.
 
 use adapter_sqlite::{SqliteConfig, SqliteStore};
 use async_trait::async_trait;
@@ -26,12 +26,12 @@ impl Files {
         self.directory.path().join("coordinator-data").join("coordinator.db")
     }
 
-    /// What a process of the group `g` would open.
+    /// The store of a process of the group `g`.
     pub fn store(&self, id: &str) -> Arc<SqliteStore> {
         Arc::new(SqliteStore::new(self.config(&opening(id))))
     }
 
-    /// The same, after its migration.
+    /// The store after its migration.
     pub async fn migrated(&self, id: &str) -> Arc<SqliteStore> {
         let store = self.store(id);
         assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
@@ -44,7 +44,7 @@ impl Files {
         config.with_relations(&positions, &portfolio).expect("names without a schema")
     }
 
-    /// A connection as `sqlite3 coordinator.db` has it.
+    /// A connection as `sqlite3 coordinator.db` opens it.
     pub async fn shell(&self) -> SqliteConnection {
         SqliteConnectOptions::new()
             .filename(self.path())
@@ -55,7 +55,7 @@ impl Files {
             .expect("a shell on the database")
     }
 
-    /// What somebody types into it.
+    /// Executes a text as an operator would in a shell.
     pub async fn sql(&self, text: &str) -> Result<(), sqlx::Error> {
         sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut self.shell().await).await.map(|_| ())
     }
@@ -81,7 +81,7 @@ impl StateStores for Files {
         /// SQLITE_CONSTRAINT, the low byte of every code of that kind.
         const CONSTRAINT: i32 = 19;
         let Err(error) = self.sql(&what.to_string()).await else { return Ok(()) };
-        let code = error.as_database_error().and_then(|told| told.code()?.parse::<i32>().ok());
+        let code = error.as_database_error().and_then(|message| message.code()?.parse::<i32>().ok());
         assert_eq!(code.map(|code| code & 0xff), Some(CONSTRAINT), "{what}: {error}");
         Err(Refused(error.to_string()))
     }

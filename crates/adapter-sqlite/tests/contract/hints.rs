@@ -1,4 +1,4 @@
-//! Hints between two processes on one file.
+//! Cases of hints between two processes on one file.
 
 use crate::files::Files;
 use contract::{Case, PATIENCE, signal_ledger};
@@ -19,9 +19,10 @@ pub fn suite() -> Vec<Case<Files>> {
     ]
 }
 
-/// The shortest time between two reads of what has changed.
+/// Shortest time between two reads of what has changed.
 const REST: Duration = Duration::from_millis(5);
-/// How long no hint must come. One that comes later makes a case easier than meant; it never fails for it.
+/// Time in which no hint must come. A hint that comes later only makes the case less strict; it never makes
+/// it fail.
 const QUIET: Duration = Duration::from_millis(300);
 const WRITES: u32 = 20;
 
@@ -92,16 +93,17 @@ async fn dropped_waiter(_: Arc<Files>) {
     store.changed().await;
     for polls in 0..20 {
         renew(&files).await;
-        // The drop is to hit the look and not the rest before it. If it does not, the case is only easier.
+        // The drop should hit the poll and not the pause before it. If it does not, the case is only less
+        // strict.
         tokio::time::sleep(REST).await;
-        if !told_within(polls, store.changed()).await {
+        if !hinted_within(polls, store.changed()).await {
             timeout(PATIENCE, store.changed()).await.expect("the hint is still to be had");
         }
     }
 }
 
-/// Polls a waiter so often and drops it; whether it had its hint by then.
-async fn told_within(polls: u32, waiter: impl Future<Output = ()>) -> bool {
+/// Polls a waiter `polls` times and drops it. Returns whether it had its hint by then.
+async fn hinted_within(polls: u32, waiter: impl Future<Output = ()>) -> bool {
     let mut waiter = std::pin::pin!(waiter);
     for _ in 0..polls {
         let polled = std::future::poll_fn(|context| Poll::Ready(waiter.as_mut().poll(context))).await;

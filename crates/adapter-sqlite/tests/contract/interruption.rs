@@ -1,4 +1,5 @@
-//! Futures that are dropped at any point: nothing acknowledged is lost, nothing is left half done.
+//! Cases in which futures are dropped at any point: nothing acknowledged is lost, and nothing is left half
+//! done.
 
 use crate::audit::lead;
 use crate::files::{Files, opening};
@@ -25,7 +26,7 @@ pub fn suite() -> Vec<Case<Files>> {
     ]
 }
 
-/// Rounds of each case: every await point of the calls is hit many times.
+/// Rounds of each case: together they hit every await point of the calls several times.
 const ROUNDS: u32 = 200;
 
 /// Polls `future` until it is ready, or drops it after `polls` wake-ups or at `patience`.
@@ -43,7 +44,7 @@ async fn interrupted<F: Future>(future: F, polls: u32, patience: Duration) -> Op
     tokio::time::timeout(patience, bounded).await.ok().flatten()
 }
 
-/// A drop point that wanders over the whole length of a call.
+/// A drop point that moves over the whole length of a call.
 fn drop_point(round: u32) -> (u32, Duration) {
     (round % 7, Duration::from_micros(u64::from(round.wrapping_mul(7919) % 4000)))
 }
@@ -63,13 +64,13 @@ async fn signals(_: Arc<Files>) {
             }
             None => dropped += 1,
         }
-        // The next caller gets the very connection that the dropped call used.
+        // The next call gets the very connection that the dropped call used.
         let kept = signal(&format!("kept-{round}"));
         assert!(matches!(offer(&*store, &kept).await, Submit::Accepted(_)));
         acknowledged.insert(kept.id());
     }
     assert!(dropped > 0, "the case must interrupt something");
-    // As after a crash: what counts is what another process finds. Not closed first, on purpose.
+    // What another process finds counts, as after a crash. The store is intentionally not closed first.
     let durable: BTreeSet<_> = sqlx::query_scalar::<_, String>("SELECT id FROM coordinator_signal")
         .fetch_all(&mut files.shell().await)
         .await
@@ -109,7 +110,7 @@ async fn claims(_: Arc<Files>) {
             forgotten: false,
         };
         let answer = interrupted(store.claim(&request), polls, patience).await;
-        // A read on the same connection stands behind the dropped write.
+        // A read on the same connection runs after the dropped write.
         let after = store.observe().await.unwrap();
         let history = store.history(u32::MAX).await.unwrap();
         if after.version.token.claim == claim {
@@ -125,11 +126,11 @@ async fn claims(_: Arc<Files>) {
     }
 }
 
-/// Signals that go through one call.
+/// Signals in one call.
 const TOGETHER: usize = 5;
 
-/// Each call of the leader's is dropped somewhere. Whatever was begun then stands for all the signals of the call
-/// and has its lines in the audit, or for none.
+/// Each call of the leader is dropped somewhere. What it had begun then applies to all signals of the call
+/// and has its lines in the audit, or to none.
 async fn ledger(_: Arc<Files>) {
     let files = Files::new();
     let store = files.migrated("i").await;
@@ -164,7 +165,7 @@ async fn ledger(_: Arc<Files>) {
             3 => drop(interrupted(record, polls, patience).await),
             _ => drop(record.await.unwrap()),
         }
-        // Stands behind the dropped call, on the same connection.
+        // Runs after the dropped call, on the same connection.
         store.counts().await.unwrap();
         let (states, lines) = state(&files, round).await;
         assert!(states.len() <= 1, "round {round}: {states:?}");
@@ -173,7 +174,7 @@ async fn ledger(_: Arc<Files>) {
             Some("received") => 1,
             Some("claimed") => 2,
             Some("in_doubt") => 3,
-            // Straight from claimed, when nobody took over.
+            // Directly from claimed, if no take-over was in between.
             Some("rejected") => lines / i64::try_from(TOGETHER).unwrap(),
             other => panic!("round {round}: {other:?}"),
         };
@@ -183,7 +184,7 @@ async fn ledger(_: Arc<Files>) {
         } else {
             nothing += 1;
         }
-        // Out of the way of the next round.
+        // Claims the rest, so that the next round starts clean.
         store.claim_signals(&token, Limits::NONE, most).await.unwrap();
         store.record(&token, &reports).await.unwrap();
         store.record(&token, &later).await.unwrap();
@@ -191,7 +192,7 @@ async fn ledger(_: Arc<Files>) {
     assert!(whole > 0 && nothing > 0, "the case must interrupt something: {whole} and {nothing}");
 }
 
-/// In which states the signals of a round are, and how many lines they have in the audit.
+/// The states of the signals of a round, and the number of their lines in the audit.
 async fn state(files: &Files, round: u32) -> (Vec<String>, i64) {
     let mut shell = files.shell().await;
     let states = "SELECT DISTINCT state FROM coordinator_signal WHERE id LIKE ?1";

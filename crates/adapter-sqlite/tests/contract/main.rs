@@ -1,4 +1,4 @@
-//! The suites of both ports on real files, and what only this adapter can get wrong.
+//! The suites of both ports on real files, and cases that only this adapter needs.
 
 mod agreement;
 mod audit;

@@ -1,4 +1,4 @@
-//! The first start, and files that are not ours.
+//! Cases of the first start, and of files that are not ours.
 
 use crate::files::{Files, opening};
 use adapter_sqlite::SqliteStore;
@@ -10,17 +10,17 @@ use sqlx::Row;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// As many instances as anybody starts with one command.
+/// Instances that start at the same time; as many as an operator starts with one command.
 const STARTERS: usize = 8;
 
-/// How long a writer keeps the file: well below what a start waits.
-const IN_THE_WAY: Duration = Duration::from_millis(200);
+/// How long a writer holds the file: much shorter than a start waits.
+const WRITER_HOLDS: Duration = Duration::from_millis(200);
 
 pub fn suite() -> Vec<Case<Files>> {
     vec![
         Case::new("migration::many_starters_on_a_new_file_all_succeed", many_starters),
         Case::new("migration::it_waits_for_a_writer_of_a_new_file", writer_of_a_new_file),
-        Case::new("migration::looking_creates_nothing", looking_creates_nothing),
+        Case::new("migration::checking_creates_nothing", checking_creates_nothing),
         Case::new("migration::a_later_start_changes_nothing", a_later_start_changes_nothing),
         Case::new("migration::tables_of_the_team_are_left_alone", tables_of_the_team),
         Case::new("migration::a_view_of_the_team_is_left_alone", a_view_of_the_team),
@@ -47,8 +47,8 @@ async fn many_starters(_: Arc<Files>) {
     for starter in starters {
         let (schema, seen) = starter.await.expect("no panic");
         assert_eq!(schema, Ok(Schema::Current));
-        let seen = seen.expect("the row");
-        assert!(seen.released, "nobody has led yet");
+        let seen = seen.expect("the lease");
+        assert!(seen.released, "no instance has led yet");
         assert_eq!(seen.schema, SCHEMA_VERSION);
     }
     let mut shell = files.shell().await;
@@ -72,18 +72,19 @@ async fn writer_of_a_new_file(_: Arc<Files>) {
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut shell).await.unwrap();
     let store = files.store("i");
     let migration = tokio::spawn(async move { store.migrate(Migrate::Apply).await });
-    // Long enough to be in the way, short enough to be waited for; a slow machine only weakens the case.
-    tokio::time::sleep(IN_THE_WAY).await;
+    // Long enough to block the start, short enough for the start to wait. A slow machine only makes the case
+    // less strict.
+    tokio::time::sleep(WRITER_HOLDS).await;
     sqlx::raw_sql("COMMIT").execute(&mut shell).await.unwrap();
     assert_eq!(migration.await.expect("no panic"), Ok(Schema::Current));
 }
 
-async fn looking_creates_nothing(_: Arc<Files>) {
+async fn checking_creates_nothing(_: Arc<Files>) {
     let files = Files::new();
     let store = files.store("i");
     assert_eq!(store.migrate(Migrate::Check).await, Ok(Schema::Older { found: 0 }));
     assert!(!files.path().parent().unwrap().exists());
-    // Nor does using it: an instance that lost its file does not begin a new history.
+    // Using it creates no file either: an instance that lost its file does not begin a new history.
     assert!(matches!(store.observe().await, Err(StoreError::Unavailable(_))));
     assert!(!files.path().exists());
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
@@ -131,8 +132,10 @@ async fn other_relations(_: Arc<Files>) {
         Opening { positions: "select".to_owned(), portfolio: "my_totals".to_owned(), ..opening("i") };
     let store = SqliteStore::new(files.config(&opening));
     assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
-    let Err(StoreError::Corrupt(told)) = RawPortfolio::read(&store).await else { panic!("nothing to read") };
-    assert!(told.contains("select") && told.contains("no such table"), "{told}");
+    let Err(StoreError::Corrupt(message)) = RawPortfolio::read(&store).await else {
+        panic!("there was a portfolio to read")
+    };
+    assert!(message.contains("select") && message.contains("no such table"), "{message}");
     files
         .sql(
             "CREATE TABLE \"select\" (position_id, instrument, status, quantity, entry_price, \
@@ -150,8 +153,8 @@ async fn foreign_application(_: Arc<Files>) {
     let before = std::fs::read(files.path()).unwrap();
     let store = files.store("i");
     for answer in [store.migrate(Migrate::Apply).await, store.migrate(Migrate::Check).await] {
-        let Err(StoreError::Corrupt(told)) = answer else { panic!("{answer:?}") };
-        assert!(told.contains("another application") && told.contains("coordinator.db"), "{told}");
+        let Err(StoreError::Corrupt(message)) = answer else { panic!("{answer:?}") };
+        assert!(message.contains("another application") && message.contains("coordinator.db"), "{message}");
     }
     assert!(matches!(store.observe().await, Err(StoreError::Corrupt(_))));
     assert!(before == std::fs::read(files.path()).unwrap(), "it was not written to");
@@ -163,18 +166,18 @@ async fn no_database(_: Arc<Files>) {
     let text = "a letter to a friend, longer than the header of a database. ".repeat(20);
     std::fs::write(files.path(), &text).unwrap();
     let answer = files.store("i").migrate(Migrate::Apply).await;
-    let Err(StoreError::Corrupt(told)) = answer else { panic!("{answer:?}") };
-    assert!(told.contains("is not a SQLite database") && told.contains("coordinator.db"), "{told}");
+    let Err(StoreError::Corrupt(message)) = answer else { panic!("{answer:?}") };
+    assert!(message.contains("is not a SQLite database") && message.contains("coordinator.db"), "{message}");
     assert_eq!(std::fs::read_to_string(files.path()).unwrap(), text);
 }
 
 async fn no_directory(_: Arc<Files>) {
     let files = Files::new();
     let directory = files.path().parent().unwrap().to_owned();
-    std::fs::write(&directory, "in the way").unwrap();
+    std::fs::write(&directory, "a file").unwrap();
     let answer = files.store("i").migrate(Migrate::Apply).await;
-    let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
-    assert!(told.contains(&directory.display().to_string()), "{told}");
+    let Err(StoreError::Unavailable(message)) = answer else { panic!("{answer:?}") };
+    assert!(message.contains(&directory.display().to_string()), "{message}");
 }
 
 async fn dropped_table(_: Arc<Files>) {
@@ -210,5 +213,5 @@ async fn newer_schema(_: Arc<Files>) {
         .fetch_one(&mut files.shell().await)
         .await
         .unwrap();
-    assert_eq!(rows, 0, "not even the group's row was put back");
+    assert_eq!(rows, 0, "not even the group's lease was created again");
 }

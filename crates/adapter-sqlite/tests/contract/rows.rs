@@ -1,4 +1,4 @@
-//! Values that somebody else wrote, and rows that pile up.
+//! Cases of values that another process wrote, and of tables that grow.
 
 use crate::audit::lead;
 use crate::files::{Files, opening};
@@ -22,7 +22,7 @@ pub fn suite() -> Vec<Case<Files>> {
     ]
 }
 
-/// What no lease row can hold, by the column that the fault has to name.
+/// Values that no lease can have, by the column that the error must name.
 const BAD: [(&str, &str); 17] = [
     ("tl", "NULL"),
     ("tl", "-1"),
@@ -48,8 +48,8 @@ async fn schema_refuses(_: Arc<Files>) {
     let store = files.migrated("i").await;
     let before = store.observe().await.unwrap();
     for (column, value) in BAD {
-        let told = files.sql(&format!("UPDATE coordinator_lease SET {column} = {value}")).await;
-        assert!(told.is_err(), "{column} = {value}");
+        let message = files.sql(&format!("UPDATE coordinator_lease SET {column} = {value}")).await;
+        assert!(message.is_err(), "{column} = {value}");
     }
     assert_eq!(store.observe().await.unwrap(), before);
 }
@@ -70,19 +70,23 @@ async fn rebuilt_table(_: Arc<Files>) {
     for (column, value) in BAD.into_iter().chain([upper]) {
         files.sql(&format!("UPDATE coordinator_lease SET {column} = {value}")).await.unwrap();
         let answer = store.observe().await;
-        let Err(StoreError::Corrupt(told)) = &answer else { panic!("{column} = {value}: {answer:?}") };
-        assert!(told.contains(&format!("coordinator_lease.{column} ")), "{column} = {value}: {told}");
+        let Err(StoreError::Corrupt(message)) = &answer else { panic!("{column} = {value}: {answer:?}") };
+        assert!(message.contains(&format!("coordinator_lease.{column} ")), "{column} = {value}: {message}");
         files
             .sql("DELETE FROM coordinator_lease; INSERT INTO coordinator_lease SELECT * FROM kept")
             .await
             .unwrap();
     }
     files.sql("DELETE FROM coordinator_lease").await.unwrap();
-    let Err(StoreError::Corrupt(told)) = store.observe().await else { panic!("there is no row") };
-    assert!(told.contains("no lease row for the group g"), "{told}");
+    let Err(StoreError::Corrupt(message)) = store.observe().await else {
+        panic!("the lease was read without a row")
+    };
+    assert!(message.contains("no lease row for the group g"), "{message}");
     files.sql("DROP TABLE coordinator_lease").await.unwrap();
-    let Err(StoreError::Corrupt(told)) = store.observe().await else { panic!("there is no table") };
-    assert!(told.contains("coordinator_lease") && told.contains("coordinator migrate"), "{told}");
+    let Err(StoreError::Corrupt(message)) = store.observe().await else {
+        panic!("the lease was read without a table")
+    };
+    assert!(message.contains("coordinator_lease") && message.contains("coordinator migrate"), "{message}");
 }
 
 async fn hostile_texts(_: Arc<Files>) {
@@ -161,7 +165,7 @@ async fn term_again(_: Arc<Files>) {
     let files = Files::new();
     let store = files.migrated("i").await;
     lead(&store, 1).await;
-    // As after a restore of the row alone from a backup.
+    // As after a restore of this one row from a backup.
     files.sql(&format!("UPDATE coordinator_lease SET epoch = 0, claim = '{}'", ClaimId::NIL)).await.unwrap();
     lead(&store, 2).await;
     let history = store.history(10).await.unwrap();
@@ -193,7 +197,7 @@ async fn members_are_bounded(_: Arc<Files>) {
     let old = lead(&store, 1).await;
     let token = lead(&store, 2).await;
     assert_eq!(store.sweep(&old, Duration::ZERO).await, Ok(None));
-    assert_eq!(lines().await, ["g/i", "g/old", "other/old"], "nor does a fenced token");
+    assert_eq!(lines().await, ["g/i", "g/old", "other/old"], "a fenced token removes nothing");
     let swept = Swept { signals: 0, members: 1 };
     assert_eq!(store.sweep(&token, Duration::ZERO).await, Ok(Some(swept)));
     assert_eq!(lines().await, ["g/i", "other/old"]);

@@ -1,4 +1,4 @@
-//! Signals to the byte, their windows of time, and what is in a row that somebody else wrote.
+//! Cases of signals: exact bytes, time windows, and values that another process wrote.
 
 use crate::audit::lead;
 use crate::files::Files;
@@ -19,7 +19,7 @@ pub fn suite() -> Vec<Case<Files>> {
         Case::new("signals::a_name_that_is_a_fingerprint_hides_no_first_acceptance", named_as_another),
         Case::new("signals::what_stands_already_is_told_after_a_write", confirmed),
         Case::new("signals::limits_are_windows_that_slide", windows),
-        Case::new("signals::many_that_expired_hold_up_nobody", many_expired),
+        Case::new("signals::many_that_expired_hold_up_nobody", a_thousand_expired),
         Case::new("signals::a_rebuilt_table_is_judged_column_by_column", rebuilt_table),
     ]
 }
@@ -36,7 +36,7 @@ async fn every_character(_: Arc<Files>) {
         let Submit::Accepted(accepted) = offer(&*store, &new).await else { panic!("it is new") };
         assert!(accepted.instruction == new.instruction, "accepted: {n}");
         let Ok(SignalClaim::Claimed(claimed)) = store.claim_signals(&token, Limits::NONE, 1).await else {
-            panic!("it waits")
+            panic!("the signal was not claimed")
         };
         assert!(claimed[0].instruction == new.instruction, "claimed: {n}");
         let note: String = some.iter().take(256).collect();
@@ -80,12 +80,12 @@ async fn too_long(_: Arc<Files>) {
     let mut long = signal("long");
     long.instruction.payload = "x".repeat(PAYLOAD_LEN_MAX + 1);
     let answer = store.submit(&[signal("before"), long, signal("after")], &client()).await;
-    let Err(StoreError::Unavailable(told)) = answer else { panic!("{answer:?}") };
-    assert!(told.contains("long has 65537 bytes"), "{told}");
+    let Err(StoreError::Unavailable(message)) = answer else { panic!("{answer:?}") };
+    assert!(message.contains("long has 65537 bytes"), "{message}");
     assert_eq!(store.counts().await.unwrap().received, 0);
 }
 
-/// Somebody called his signal by the fingerprint of another one.
+/// A client named its signal with the fingerprint of another one.
 async fn named_as_another(_: Arc<Files>) {
     let files = Files::new();
     let store = files.migrated("i").await;
@@ -94,7 +94,8 @@ async fn named_as_another(_: Arc<Files>) {
     let squatter = NewSignal { id: Some(its_name), ..signal("squatter") };
     let Submit::Accepted(squatter) = offer(&*store, &squatter).await else { panic!("it is new") };
     assert_eq!(offer(&*store, &unnamed).await, Submit::Conflict(squatter.clone()), "its name is taken");
-    // In one batch: before the first acceptance the name is in the way, after it the fingerprint says who it is.
+    // In one batch: before the first acceptance the name is taken, after it the fingerprint identifies the
+    // signal.
     let batch = [unnamed.clone(), signal("s-1"), unnamed.clone()];
     let answers = store.submit(&batch, &client()).await.unwrap();
     let [Submit::Conflict(with), Submit::Accepted(first), Submit::Repeated(again)] = &answers[..] else {
@@ -104,7 +105,7 @@ async fn named_as_another(_: Arc<Files>) {
     assert_eq!(offer(&*store, &unnamed).await, Submit::Repeated(first.clone()), "it was accepted as s-1");
 }
 
-/// Whether the file was written to: SQLite writes nothing when a row stays as it is, and then waits for no disk.
+/// Whether the file was written: SQLite writes nothing if a row stays as it is, and then waits for no disk.
 async fn confirmed(_: Arc<Files>) {
     let files = Files::new();
     let store = files.migrated("i").await;
@@ -145,7 +146,7 @@ async fn windows(_: Arc<Files>) {
     store.submit(&new, &client()).await.unwrap();
     let limits = Limits { per_minute: Some(1), per_day: Some(2) };
     let claim = async || store.claim_signals(&token, limits, 10).await.unwrap();
-    // So long ago that a slow machine does not push a claim out of its window.
+    // Far enough in the past that a slow machine does not push a claim out of its window.
     let claimed_ago = async |ms: i64| {
         let ago = format!("CAST(unixepoch('subsec') * 1000 AS INTEGER) - {ms}");
         let last = "arrival = (SELECT max(arrival) FROM coordinator_signal WHERE state = 'claimed')";
@@ -155,7 +156,7 @@ async fn windows(_: Arc<Files>) {
     assert_eq!(claim().await, SignalClaim::Limited(LimitReached::PerMinute));
     claimed_ago(60_001).await;
     assert!(matches!(claim().await, SignalClaim::Claimed(some) if some.len() == 1));
-    assert_eq!(claim().await, SignalClaim::Limited(LimitReached::PerDay), "the day before the minute");
+    assert_eq!(claim().await, SignalClaim::Limited(LimitReached::PerDay), "the limit of the day comes first");
     let totals = store.totals().await.unwrap();
     assert_eq!((totals.sent_last_minute, totals.sent_last_day), (1, 2));
     claimed_ago(86_400_001).await;
@@ -163,8 +164,8 @@ async fn windows(_: Arc<Files>) {
     assert_eq!(claim().await, SignalClaim::Limited(LimitReached::PerDay));
 }
 
-/// More than one claim expires stand before the one whose turn it is.
-async fn many_expired(_: Arc<Files>) {
+/// More signals than one claim expires come before the one whose turn it is.
+async fn a_thousand_expired(_: Arc<Files>) {
     let files = Files::new();
     let store = files.migrated("i").await;
     let token = lead(&store, 1).await;
@@ -187,7 +188,7 @@ async fn many_expired(_: Arc<Files>) {
     assert_eq!((counts.received, counts.expired, counts.claimed), (0, 2_500, 1));
 }
 
-/// What no signal can hold, by the column that the fault has to name.
+/// Values that no signal can have, by the column that the error must name.
 const BAD: [(&str, &str); 22] = [
     ("id", "NULL"),
     ("id", "'a b'"),
@@ -208,7 +209,7 @@ const BAD: [(&str, &str); 22] = [
     ("state", "'Claimed'"),
     ("attempt", "-1"),
     ("attempt", "4294967296"),
-    // Some claims have no letter of their own; all have a zero, in the number within the process.
+    // Some claims have no letter in their nonce; all have a zero, in the number within the process.
     ("claim", "upper(replace(claim, '0', 'a'))"),
     ("epoch", "NULL"),
     ("received_ms", "NULL"),
@@ -221,9 +222,9 @@ async fn rebuilt_table(_: Arc<Files>) {
     offer(&*store, &signal("s-1")).await;
     store.claim_signals(&token, Limits::NONE, 1).await.unwrap();
     for (column, value) in BAD {
-        let told = files.sql(&format!("UPDATE coordinator_signal SET {column} = {value}")).await;
+        let message = files.sql(&format!("UPDATE coordinator_signal SET {column} = {value}")).await;
         let by_the_code = ["id", "instrument", "signal_type", "position", "payload", "claim"];
-        assert!(value != "NULL" && by_the_code.contains(&column) || told.is_err(), "{column} = {value}");
+        assert!(value != "NULL" && by_the_code.contains(&column) || message.is_err(), "{column} = {value}");
         files.sql("DELETE FROM coordinator_signal").await.unwrap();
         let instrument = Label::parse("s-1").unwrap();
         let mut again = signal("s-1");
@@ -245,8 +246,8 @@ async fn rebuilt_table(_: Arc<Files>) {
     for (column, value) in BAD {
         files.sql(&format!("UPDATE coordinator_signal SET {column} = {value}")).await.unwrap();
         let answer = store.list(&query).await;
-        let Err(StoreError::Corrupt(told)) = &answer else { panic!("{column} = {value}: {answer:?}") };
-        assert!(told.contains(&format!("coordinator_signal.{column} ")), "{column} = {value}: {told}");
+        let Err(StoreError::Corrupt(message)) = &answer else { panic!("{column} = {value}: {answer:?}") };
+        assert!(message.contains(&format!("coordinator_signal.{column} ")), "{column} = {value}: {message}");
         files
             .sql("DELETE FROM coordinator_signal; INSERT INTO coordinator_signal SELECT * FROM kept")
             .await

@@ -1,4 +1,4 @@
-//! A file of version 1 and what it becomes.
+//! Cases of the migration of a file of version 1.
 
 use crate::files::{Files, opening};
 use contract::signal_ledger::{client, offer, signal};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub fn suite() -> Vec<Case<Files>> {
     vec![
         Case::new("upgrade::signals_of_version_1_are_kept_in_every_state", every_state),
-        Case::new("upgrade::signals_of_version_1_go_on_living", go_on),
+        Case::new("upgrade::signals_of_version_1_go_on_living", continues),
         Case::new("upgrade::times_that_are_none_stop_no_migration", no_times),
         Case::new("upgrade::a_broken_view_of_the_team_stops_no_migration", broken_view),
         Case::new("upgrade::a_kill_switch_that_was_deleted_stands_as_it_was_turned", kill_switch),
@@ -39,7 +39,7 @@ const SIGNALS: &str = "\
     ('g', 'in_doubt', '{}', 'in_doubt', 1, 5, '00000000-0000-0000-0000-0000000000c1', \
      '2025-11-29T10:15:39.000Z', '2025-11-29T10:15:40.000Z', NULL)";
 
-/// A file of version 1 with those signals, of which the last that arrived was deleted.
+/// A file of version 1 with those signals; the last one that arrived was deleted.
 async fn version_1(signals: &str) -> Files {
     let files = Files::new();
     std::fs::create_dir_all(files.path().parent().unwrap()).unwrap();
@@ -110,8 +110,8 @@ async fn every_state(_: Arc<Files>) {
     assert_eq!(listed(&*store).await, expected);
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.received, counts.claimed, counts.in_doubt), (1, 1, 1));
-    let Submit::Accepted(next) = offer(&*store, &signal("next")).await else { panic!("it is new") };
-    assert_eq!(next.arrival, 8, "also the number of the deleted one is not given again");
+    let Submit::Accepted(next) = offer(&*store, &signal("next")).await else { panic!("it was not accepted") };
+    assert_eq!(next.arrival, 8, "not even the number of the deleted one is reused");
     assert_eq!(files.migrated("j").await.counts().await.unwrap().done, 1, "once only");
 }
 
@@ -119,8 +119,8 @@ fn opening_claim() -> domain::id::ClaimId {
     domain::id::ClaimId::from_u128(0xc1)
 }
 
-/// A name is taken for good, doubts are resolved, and what waits is claimed one after the other.
-async fn go_on(_: Arc<Files>) {
+/// Names stay taken, signals in doubt are resolved, and what waits is claimed in order.
+async fn continues(_: Arc<Files>) {
     let long = "x".repeat(128);
     let one_more = "'{}', 'received', NULL, NULL, NULL, '2025-11-29T10:16:00.000Z', NULL, NULL)";
     let files = version_1(&format!("{SIGNALS}, ('g', '{long}', {one_more}")).await;
@@ -136,7 +136,9 @@ async fn go_on(_: Arc<Files>) {
         floor: Epoch(0),
         forgotten: false,
     };
-    let Ok(Claim::Granted(token)) = store.claim(&request).await else { panic!("as it was seen") };
+    let Ok(Claim::Granted(token)) = store.claim(&request).await else {
+        panic!("the lease was claimed as it was read")
+    };
     let claim = async || store.claim_signals(&token, Limits::NONE, 10).await.unwrap();
     assert_eq!(claim().await, SignalClaim::Empty, "one of theirs is claimed, one in doubt");
     let doubted = store.take_over(&token, InFlight::Only(&[])).await.unwrap().unwrap();
@@ -180,7 +182,7 @@ async fn no_times(_: Arc<Files>) {
     assert_eq!((counts.claimed, counts.done, counts.in_doubt, counts.received), (1, 1, 1, 1));
     let done = store.find(&SignalId::parse("b").unwrap()).await.unwrap().unwrap();
     assert_eq!((done.state.name(), done.attempt, done.claimed_ms), (StateName::Done, 0, None));
-    assert!(done.received_ms > 1_764_411_300_000, "the migration's time: {done:?}");
+    assert!(done.received_ms > 1_764_411_300_000, "the time of the migration: {done:?}");
 }
 
 async fn broken_view(_: Arc<Files>) {
@@ -195,7 +197,9 @@ async fn kill_switch(_: Arc<Files>) {
     let store = files.migrated("i").await;
     assert_eq!(store.totals().await.unwrap().paused, None);
     assert_eq!(store.switch(Switch::Pause, &client(), "trouble").await, Ok(Switched::Turned));
-    let Some(Paused { since_ms, .. }) = store.totals().await.unwrap().paused else { panic!("it is on") };
+    let Some(Paused { since_ms, .. }) = store.totals().await.unwrap().paused else {
+        panic!("the kill switch is off")
+    };
     for restored in [Some("trouble"), None] {
         files.sql("DELETE FROM coordinator_dispatch WHERE group_id = 'g'").await.unwrap();
         let again = files.migrated("j").await;
@@ -207,5 +211,5 @@ async fn kill_switch(_: Arc<Files>) {
         }
     }
     let what: Vec<String> = store.audit(None, 10).await.unwrap().into_iter().map(|line| line.what).collect();
-    assert_eq!(what, ["deleted", "resumed", "deleted", "paused"], "putting it back changes nothing");
+    assert_eq!(what, ["deleted", "resumed", "deleted", "paused"], "creating it again changes nothing");
 }

@@ -1,5 +1,5 @@
-//! The client: submits signals all the time, each again and again under the same id until it is acknowledged,
-//! as whoever must not lose one does.
+//! The client: submits signals continuously, each repeatedly under the same id until it is acknowledged, as a
+//! client that must not lose a signal does.
 
 use crate::servers::{Servers, block_on, connect};
 use crate::submission::{Doors, Said, Submission};
@@ -13,19 +13,19 @@ use testkit::proxy::Proxy;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// The table of the pattern that everybody uses.
+/// The table of the usual pattern.
 const NAIVE_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS naive_signal (
     id text PRIMARY KEY, arrival bigserial, done boolean NOT NULL DEFAULT false)";
-/// They submit beside each other: so many signals that the leader is at one of them at any time, which is when
-/// a fault does most.
+/// Submitters in parallel. With this number the leader works on a signal at any time, which is when a fault
+/// has the largest effect.
 const SUBMITTERS: [char; 3] = ['x', 'y', 'z'];
-/// What the signals are about: some of one instrument wait for each other, whoever submitted them.
+/// Instruments of the signals. Signals of one instrument wait for each other, whichever submitter sent them.
 const INSTRUMENTS: [&str; 5] = ["NIFTY", "BANKNIFTY", "FINNIFTY", "SENSEX", "GOLDM"];
-/// From an acknowledgement to the same submitter's next signal.
+/// Pause after an acknowledgement before the same submitter's next signal.
 const PAUSE: Duration = Duration::from_millis(30);
-/// What the client of the table waits for an acknowledgement before it asks again.
+/// Timeout of the table's client for an acknowledgement; then it tries again.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
-/// From a failure to the next attempt.
+/// Pause after a failure before the next attempt.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Whether signals are submitted.
@@ -36,35 +36,35 @@ enum Pace {
     End,
 }
 
-/// The running client. Dropped: it submits no more.
+/// The running client. When it is dropped, it submits no more.
 pub struct Client {
     tally: Arc<Mutex<Tally>>,
     pace: watch::Sender<Pace>,
     submitters: Vec<Submitter>,
-    /// To PostgreSQL, of the one who submits there.
+    /// Proxy to PostgreSQL of a client that submits there.
     way: Option<Proxy>,
 }
 
-/// What came of the submissions.
+/// Results of the submissions.
 #[derive(Debug, Default)]
 struct Tally {
     acknowledged: Vec<String>,
     refused: Vec<String>,
 }
 
-/// One signal after the other.
+/// Submits one signal after the other.
 struct Submitter {
     resting: watch::Receiver<Pace>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Client {
-    /// Begins: at the instances' `doors`, or in the naive pattern's table.
+    /// Starts submitting: at the instances' `doors`, or in the naive pattern's table.
     ///
     /// # Errors
-    /// What the database said.
+    /// The database's error.
     pub fn start(which: Which, servers: &Servers, doors: &[SocketAddr]) -> Result<Self, String> {
-        let mut client = Self::nobody();
+        let mut client = Self::idle();
         let table = match which {
             Which::Coordinator => None,
             Which::Naive => {
@@ -87,13 +87,14 @@ impl Client {
         Ok(client)
     }
 
-    /// A client that submits nothing: somebody else does.
-    pub fn nobody() -> Self {
+    /// A client that submits nothing, because another part of the program does.
+    pub fn idle() -> Self {
         let pace = watch::Sender::new(Pace::Submit);
         Self { tally: Arc::default(), pace, submitters: Vec::new(), way: None }
     }
 
-    /// Lets it finish the signals it is at. It rests until [`Self::go_on`]; ask [`Self::rests`].
+    /// Lets it finish its current signals. It rests until [`Self::go_on`]; [`Self::rests`] says whether it
+    /// does.
     pub fn rest(&self) {
         self.pace.send_replace(Pace::Rest);
     }
@@ -103,7 +104,7 @@ impl Client {
         self.submitters.iter().all(|submitter| *submitter.resting.borrow() == Pace::Rest)
     }
 
-    /// It submits again.
+    /// Resumes submitting.
     pub fn go_on(&self) {
         self.pace.send_replace(Pace::Submit);
     }
@@ -113,12 +114,12 @@ impl Client {
         lock(&self.tally).acknowledged.clone()
     }
 
-    /// What was refused although nothing was wrong with it.
+    /// Valid submissions that were refused.
     pub fn refused(&self) -> Vec<String> {
         lock(&self.tally).refused.clone()
     }
 
-    /// Its way to PostgreSQL, if it has one, leads to another server.
+    /// If it has a proxy to PostgreSQL, the proxy forwards to another server.
     pub fn retarget(&self, primary: &str) {
         if let Some(way) = &self.way {
             block_on(way.retarget(primary));
@@ -130,7 +131,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.pace.send_replace(Pace::End);
         for thread in self.submitters.iter_mut().filter_map(|submitter| submitter.thread.take()) {
-            // A submitter that panicked has said so.
+            // A submitter that panicked has printed its message.
             let _ = thread.join();
         }
     }
@@ -165,12 +166,12 @@ fn submit_for_ever(
                     lock(tally).acknowledged.push(submission.id);
                     break;
                 }
-                Said::Refused(told) => {
-                    lock(tally).refused.push(told);
+                Said::Refused(message) => {
+                    lock(tally).refused.push(message);
                     break;
                 }
                 Said::NotNow if *pace.borrow() == Pace::End => return,
-                // As a client does that keeps trying; the faults decide when it succeeds.
+                // As a client that keeps trying; the faults decide when it succeeds.
                 Said::NotNow => thread::sleep(RETRY),
             }
         }
@@ -180,20 +181,20 @@ fn submit_for_ever(
 }
 
 fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
-    // Nothing that can panic runs under this lock.
+    // No code under this lock can panic.
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where signals are submitted.
+/// Destination of submissions.
 enum Sink {
-    /// At the instances, one after the other.
+    /// The instances, one after the other.
     Doors { doors: Doors, next: usize },
-    /// In the naive pattern's table.
+    /// The naive pattern's table.
     Table { url: String, connection: Option<PgConnection> },
 }
 
 impl Sink {
-    /// Submits it once.
+    /// Submits a signal once.
     fn submit(&mut self, submission: &Submission) -> Said {
         match self {
             Self::Doors { doors, next } => {

@@ -1,46 +1,48 @@
-//! The faults, and in which order they come: a deck of all kinds, shuffled anew when it is empty, so that
-//! every kind occurs in a run that is long enough for one deck.
+//! The faults and their order: a deck of all kinds, which is shuffled again when it is empty, so that every
+//! kind occurs in a run of at least one deck.
 
 use domain::lease::TTL_MIN;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// LEADER_TTL of every run: the shortest there is, so that a fault of the same length hits hardest.
+/// LEADER_TTL of every run: the shortest allowed, because a fault of the same length then has the largest
+/// effect.
 pub const TTL: Duration = TTL_MIN;
 
-/// What a standby without synchronous replication lacks, in milliseconds: a bad moment, not a broken standby.
+/// Commits that a standby without synchronous replication lacks, in milliseconds: a bad moment, not a broken
+/// standby.
 const LAG_MS: (u64, u64) = (200, 1_500);
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Of one instance, or of its network.
+    /// A fault of one instance, or of its network.
     Instance(Whom, Harm),
-    /// Of Redis.
+    /// A fault of Redis.
     Redis(RedisFault),
-    /// Of PostgreSQL or its standby.
+    /// A fault of PostgreSQL or its standby.
     Postgres(PostgresFault),
 }
 
-/// Which instance. When none such is free, another.
+/// The affected instance. If none of that kind is free, another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
-    /// The one that leads.
+    /// The leader.
     Leader,
-    /// One that does not.
+    /// An instance that does not lead.
     Follower,
-    /// Whichever.
+    /// Any instance.
     Any,
 }
 
-/// What is done to an instance.
+/// The fault of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Harm {
-    /// `kill -9`; started again later, under its old id or a new one.
+    /// `kill -9`; a new process starts later, under the old id or a new one.
     Kill,
     /// SIGSTOP, and later SIGCONT.
     Stop,
-    /// A twentieth of a processor, as under a CPU quota: it runs for 5 ms, then stands still for 95 ms.
+    /// A twentieth of a processor, as under a CPU quota: it runs for 5 ms, then stops for 95 ms.
     Starve,
     /// It loses both stores.
     CutBoth,
@@ -48,63 +50,62 @@ pub enum Harm {
     CutPostgres,
     /// It loses Redis only.
     CutRedis,
-    /// Its requests arrive, at one store or both, and no reply comes back.
+    /// Its requests arrive, at one store or both, and no reply arrives.
     CutReplies,
     /// Its requests do not arrive, at one store or both.
     CutRequests,
     /// What it sends to PostgreSQL, or what comes back, arrives late.
     Late,
-    /// Its connections to PostgreSQL end after some more bytes, in the middle of a message.
+    /// Everything between it and both stores is slow.
     CutMidway,
     /// Everything between it and both stores is slow.
     Slow,
 }
 
-/// What is done to Redis.
+/// The fault of Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedisFault {
-    /// It stops running, and runs on.
+    /// It stops running, and continues later.
     Pause,
     /// It is killed and starts again empty.
     RestartEmpty,
-    /// It is killed and starts again with what it had saved.
+    /// It is killed and starts again with the data that it had saved.
     RestartSaved,
     /// FLUSHALL.
     Flush,
-    /// The clock of its host jumps ahead. To Redis that means that every key whose expiry is passed is gone,
-    /// and so it is done: by moving the expiry of every key to now.
+    /// The clock of its host jumps ahead. For Redis that means that every key with an expiry has expired. It
+    /// is simulated by moving the expiry of every key to now.
     ClockAhead,
-    /// The clock of its host jumps back by an hour, and later ahead again: done by moving the expiry of every
-    /// key by an hour, and then to now.
+    /// The clock of its host jumps back by an hour, and later ahead again. It is simulated by moving the
+    /// expiry of every key by an hour, and later to now.
     ClockBack,
 }
 
-/// What is done to PostgreSQL.
+/// The fault of PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PostgresFault {
-    /// It and its sessions stop running, and run on.
+    /// It and its sessions stop running, and continue later.
     Pause,
     /// It is shut down (mode fast) and started again.
     Restart,
-    /// It ends without a goodbye (SIGKILL, which leaves it even less than the stop that it calls immediate)
-    /// and recovers from its log.
+    /// It is killed with SIGKILL, which is harsher than its immediate stop, and recovers from its log.
     Crash,
     /// Every transaction is read-only (`default_transaction_read_only`).
     ReadOnly,
-    /// Every session is ended, and somebody else holds all connections there are.
+    /// Every session is ended, and another client holds all connections.
     Exhausted,
-    /// It is shut down and its standby, which has everything, takes its place.
+    /// It is shut down, and its standby, which has all data, replaces it.
     Promotion,
-    /// Replication stops, it goes on for a while and is killed, and its standby, which lacks that while, takes
-    /// its place.
+    /// Replication stops; the primary runs for a while and is killed; its standby, which lacks the data of
+    /// that while, replaces it.
     PromotionWithLoss,
-    /// The same with a standby that is synchronous: while replication stands still no commit is answered, so
-    /// nothing that anybody knows of is lost, and nothing is excused.
+    /// The same with a synchronous standby: while replication is stopped, no commit is answered, so nothing
+    /// that was acknowledged is lost, and nothing is excused.
     PromotionSynchronous,
 }
 
 impl Kind {
-    /// All that are drawn.
+    /// All kinds that are drawn.
     pub const ALL: [Self; 28] = [
         Self::Instance(Whom::Leader, Harm::Kill),
         Self::Instance(Whom::Any, Harm::Kill),
@@ -136,7 +137,7 @@ impl Kind {
         Self::Postgres(PostgresFault::PromotionSynchronous),
     ];
 
-    /// For people and for the record.
+    /// Name for output and for the record.
     pub fn name(self) -> String {
         match self {
             Self::Instance(whom, harm) => format!("{}, {}", harm.name(), whom.name()),
@@ -145,10 +146,10 @@ impl Kind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with that name.
     ///
     /// # Errors
-    /// All names, when it is none of them.
+    /// All names, if there is no such kind.
     pub fn parse(name: &str) -> Result<Self, String> {
         let names = || Self::ALL.map(|kind| format!("\n  {}", kind.name())).concat();
         Self::ALL
@@ -157,7 +158,7 @@ impl Kind {
             .ok_or_else(|| format!("it is one of{}", names()))
     }
 
-    /// How long it lasts; nothing when it is over at once.
+    /// Duration of the fault; zero if it is over at once.
     pub fn lasting(self, dice: &mut Dice) -> Duration {
         match self {
             Self::Redis(RedisFault::Flush | RedisFault::ClockAhead)
@@ -224,8 +225,8 @@ impl PostgresFault {
     }
 }
 
-/// Random numbers from a seed (SplitMix64): the same faults in the same order for the same seed. When they
-/// hit what, the machine decides.
+/// Random numbers from a seed (SplitMix64): the same faults in the same order for the same seed. Their timing
+/// depends on the machine.
 #[derive(Debug, Clone)]
 pub struct Dice {
     state: u64,
@@ -248,21 +249,21 @@ impl Dice {
     /// One of `choices`.
     ///
     /// # Panics
-    /// When there is none.
+    /// If there is none.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.index(choices.len())]
     }
 
-    /// A place among `count`.
+    /// An index below `count`.
     ///
     /// # Panics
-    /// When there is none.
+    /// If `count` is 0.
     pub fn index(&mut self, count: usize) -> usize {
         let count = u64::try_from(count).expect("a handful");
         usize::try_from(self.below(count)).expect("below the length")
     }
 
-    /// Whether it is the one in so many.
+    /// True with a probability of 1 in `many`.
     pub fn one_in(&mut self, many: u64) -> bool {
         self.below(many) == 0
     }
@@ -272,7 +273,7 @@ impl Dice {
         self.next() % bound
     }
 
-    /// Dice for somebody else.
+    /// Separate dice for another part.
     pub fn fork(&mut self) -> Self {
         Self { state: self.next() }
     }
@@ -282,7 +283,7 @@ impl Dice {
         Duration::from_millis(least + self.next() % (most - least + 1))
     }
 
-    /// How long a fault lasts: half a lease to twenty of them, mostly short.
+    /// Duration of a fault: half a LEADER_TTL to twenty of them, mostly short.
     pub fn lasting(&mut self) -> Duration {
         let ttl = u64::try_from(TTL.as_millis()).expect("a second");
         let (least, most) = match self.next() % 20 {
@@ -311,12 +312,12 @@ pub struct Deck {
 }
 
 impl Deck {
-    /// Of these kinds, in the order that `dice` give.
+    /// A deck of these kinds, in the order that `dice` give.
     pub fn new(kinds: &[Kind], dice: Dice) -> Self {
         Self { dice, kinds: kinds.to_vec(), cards: VecDeque::new() }
     }
 
-    /// The first that fits; those before it keep their places for later.
+    /// The first kind that fits; those before it keep their places for later.
     pub fn draw(&mut self, fits: impl Fn(Kind) -> bool) -> Option<Kind> {
         if self.cards.is_empty() {
             let mut fresh = self.kinds.clone();

@@ -1,4 +1,4 @@
-//! Ctrl-C ends a run in an orderly way: whatever was started is ended.
+//! Ends a run in an orderly way after Ctrl-C: every process that was started is ended.
 
 use crate::servers::runtime;
 use crate::storm::Stop;
@@ -6,34 +6,34 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Where SIGINT and SIGTERM arrive.
+/// Receives SIGINT and SIGTERM.
 pub struct Interrupts(Receiver<()>);
 
 impl Interrupts {
-    /// From now on they do not end this process by themselves.
+    /// From now on these signals do not end this process directly.
     ///
     /// # Panics
-    /// When the kernel refuses.
+    /// If the kernel refuses.
     pub fn catch() -> Self {
-        let (told, interrupts) = channel();
+        let (sender, interrupts) = channel();
         let _entered = runtime().enter();
         for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
             let mut arrivals = signal(kind).expect("a handler for a signal");
-            let told = told.clone();
+            let sender = sender.clone();
             runtime().spawn(async move {
                 while arrivals.recv().await.is_some() {
-                    // Nobody listens any more at the very end.
-                    let _ = told.send(());
+                    // At the very end there is no receiver.
+                    let _ = sender.send(());
                 }
             });
         }
         Self(interrupts)
     }
 
-    /// Lets time pass.
+    /// Waits.
     ///
     /// # Errors
-    /// When somebody interrupts.
+    /// If the operator interrupts.
     pub fn wait(&self, time: Duration) -> Result<(), Stop> {
         match self.0.recv_timeout(time) {
             Err(RecvTimeoutError::Timeout) => Ok(()),

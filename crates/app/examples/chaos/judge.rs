@@ -1,4 +1,4 @@
-//! What a run left behind, and the judgement over it.
+//! The evidence of a run, and the judgement.
 
 use crate::fault::TTL;
 use crate::quiet::Quiet;
@@ -9,10 +9,10 @@ use domain::lease::margin;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// What a handover is to take at most; the limit of `cargo xtask bench`.
+/// Longest handover; the limit of `cargo xtask bench`.
 const HANDOVER_MAX: Duration = Duration::from_millis(5);
 
-/// A line of the database's own history.
+/// A term in the database's own history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
     timeline: u64,
@@ -22,10 +22,10 @@ pub struct Term {
 }
 
 impl Term {
-    /// All there are in the database at `url`, in their order.
+    /// All terms in the database at `url`, in their order.
     ///
     /// # Panics
-    /// When the server does not answer.
+    /// If the server does not answer.
     pub fn all(url: &str) -> Vec<Self> {
         let lines =
             "SELECT tl || ' ' || epoch || ' ' || claim, holder FROM coordinator_term ORDER BY ordinal";
@@ -39,36 +39,37 @@ impl Term {
     }
 }
 
-/// What a run left behind.
+/// The evidence of a run.
 pub struct Evidence {
     pub began: Instant,
     pub faults: BTreeMap<String, u32>,
     /// Signals that were acknowledged to the client.
     pub acknowledged: Vec<String>,
-    /// What was refused although nothing was wrong with it.
+    /// Valid submissions that were refused.
     pub refused: Vec<String>,
-    /// How often the broker was sent each signal.
+    /// Number of orders of each signal at the broker.
     pub executed: BTreeMap<String, u32>,
-    /// Signals whose submission a promoted standby lacked, with asynchronous replication: no protocol can know of them,
-    /// so their loss is counted apart. A second execution has no excuse: what may have been executed is looked up first.
+    /// Signals whose submission a promoted standby lacked, with asynchronous replication. No protocol can
+    /// know of them, so their loss is counted separately. A second execution is never excused, because what
+    /// may have been executed is looked up first.
     excusable: BTreeSet<String>,
-    /// Signals that waited for something at the end, and for what.
+    /// Signals without an outcome at the end, and their states.
     pub unsettled: Vec<(String, String)>,
     pub records: Vec<Record>,
-    /// When the first fault began.
+    /// Time of the first fault.
     pub first_fault: u64,
-    /// Every leadership that any primary's history had, by its claim.
+    /// Every term in the history of any primary, by its claim.
     terms: BTreeMap<String, Term>,
-    /// Of the histories.
+    /// Disorder in the histories.
     disorder: BTreeSet<String>,
-    /// When each standby took the primary's place.
+    /// Times at which a standby replaced the primary.
     pub promotions: Vec<u64>,
     pub ended_by_themselves: Vec<String>,
-    /// What did not happen although everything was healed.
+    /// The condition that did not become true after all faults were healed.
     pub never: Option<String>,
-    /// When a leader was killed or stopped and nothing else was wrong, and until when that was so.
+    /// Times at which a leader was killed or stopped without another fault, and the end of that state.
     alone: Vec<(u64, u64)>,
-    /// Of the campaign that has quiet phases.
+    /// Results of the quiet phases, in the campaign that has them.
     pub quiet: Option<Quiet>,
 }
 
@@ -96,20 +97,20 @@ impl Default for Evidence {
 }
 
 impl Evidence {
-    /// The leader goes, and nothing else is wrong.
+    /// The leader was killed or stopped, and there is no other fault.
     pub fn left_alone(&mut self, now: u64) {
         self.alone.push((now, u64::MAX));
     }
 
-    /// Something else happens.
+    /// Another fault begins.
     pub fn disturbed(&mut self, now: u64) {
         if let Some((_, until)) = self.alone.last_mut() {
             *until = now.min(*until);
         }
     }
 
-    /// From the end of a leader to the next leadership, as multiples of LEADER_TTL and margin. Told and not
-    /// judged: this machine does other things too.
+    /// From the end of a leader to the next term, as multiples of LEADER_TTL and margin. Reported and not
+    /// judged, because other programs run on this machine too.
     pub fn takeovers(&self) -> Vec<f64> {
         let leads = self.times(EventKind::Lead);
         let next = |after: u64| leads.iter().copied().find(|&t| t > after);
@@ -119,8 +120,8 @@ impl Evidence {
             .collect()
     }
 
-    /// From the end of a leader's belief to the next leadership, when leadership was given back, as multiples of
-    /// 5 ms: before the first fault, and in healed times, when not every connection for hints is back.
+    /// From the end of a leader's valid lease to the next term if the lease was released, as multiples of 5
+    /// ms: before the first fault, and in healed times, when some connections for hints may still be missing.
     pub fn handovers(&self) -> (Vec<f64>, Vec<f64>) {
         let leads = self.times(EventKind::Lead);
         let next = |after: u64| leads.iter().copied().find(|&t| t > after);
@@ -133,7 +134,7 @@ impl Evidence {
         (ratios(before), ratios(after))
     }
 
-    /// How many leaderships there were.
+    /// Number of terms.
     pub fn elections(&self) -> usize {
         self.times(EventKind::Lead).len()
     }
@@ -150,7 +151,7 @@ impl Evidence {
         self.excusable.insert(id);
     }
 
-    /// What became of the signals.
+    /// The outcomes of the signals.
     pub fn signals(&self) -> Signals {
         let times = |id: &String| self.executed.get(id).copied().unwrap_or(0);
         let unsettled: BTreeSet<&String> = self.unsettled.iter().map(|(id, _)| id).collect();
@@ -160,7 +161,7 @@ impl Evidence {
             never.into_iter().partition(|id| unsettled.contains(*id));
         let (excused_lost, lost): (Vec<&String>, Vec<&String>) =
             lost.into_iter().partition(|id| self.excusable.contains(*id));
-        // What was executed and still waits for its record is not settled either.
+        // A signal that was executed and waits for its record has no outcome either.
         let unsettled = waiting.len() + unsettled.iter().filter(|id| times(id) > 0).count();
         Signals {
             acknowledged: self.acknowledged.len(),
@@ -171,40 +172,40 @@ impl Evidence {
         }
     }
 
-    /// Everything that must hold and does not, of the coordinator.
+    /// Every violation by the coordinator.
     pub fn violations(&self) -> Vec<Violation> {
         let signals = self.signals();
         let mut found = [
-            invariants::at_most_one_believer(&self.records, TTL),
-            invariants::no_belief_is_revived(&self.records, TTL),
+            invariants::at_most_one_valid_lease(&self.records, TTL),
+            invariants::no_ended_leadership_is_revived(&self.records, TTL),
             invariants::epochs_only_grow_between(&self.records, &self.promotions),
             self.history_agrees(),
             self.quiet.as_ref().map(Quiet::violations).unwrap_or_default(),
         ]
         .concat();
-        let mut tell = |invariant, told: String| found.push(Violation { invariant, told });
+        let mut report = |invariant, details: String| found.push(Violation { invariant, details });
         for id in &signals.duplicates {
-            tell("no signal is executed twice", format!("{id}: {} times", self.executed[id]));
+            report("no signal is executed twice", format!("{id}: {} times", self.executed[id]));
         }
         for id in &signals.losses {
-            tell("no acknowledged signal is lost", id.clone());
+            report("no acknowledged signal is lost", id.clone());
         }
-        for told in &self.refused {
-            tell("no good submission is refused", told.clone());
+        for refusal in &self.refused {
+            report("no valid submission is refused", refusal.clone());
         }
         for (id, state) in &self.unsettled {
-            tell("every signal is settled in the end", format!("{id} is {state}"));
+            report("every signal has an outcome in the end", format!("{id} is {state}"));
         }
         if let Some(what) = &self.never {
-            tell("it works again when the faults have stopped", what.clone());
+            report("the system works again after the faults", what.clone());
         }
         for end in &self.ended_by_themselves {
-            tell("no instance ends by itself", end.clone());
+            report("no instance ends unexpectedly", end.clone());
         }
         found
     }
 
-    /// Takes a primary's history, in its order.
+    /// Adds a primary's history, in its order.
     pub fn learn(&mut self, history: Vec<Term>) {
         for two in history.windows(2).filter(|two| two[0].timeline == two[1].timeline) {
             if two[0].epoch >= two[1].epoch {
@@ -214,10 +215,10 @@ impl Evidence {
         self.terms.extend(history.into_iter().map(|term| (term.claim.clone(), term)));
     }
 
-    /// Every primary's history has growing epochs on each timeline, and between them they have every
-    /// leadership that was told.
+    /// Every primary's history has growing epochs on each timeline, and together they contain every term of
+    /// the events.
     fn history_agrees(&self) -> Vec<Violation> {
-        let violation = |told| Violation { invariant: "the history agrees", told };
+        let violation = |details| Violation { invariant: "the history agrees", details };
         let mut violations: Vec<Violation> = self.disorder.iter().cloned().map(violation).collect();
         let mut open: BTreeMap<(&str, u64), i32> = BTreeMap::new();
         for term in self.terms.values() {
@@ -228,9 +229,9 @@ impl Evidence {
                 let left = open.entry((&record.name, lead.epoch)).or_default();
                 *left -= 1;
                 if *left < 0 {
-                    let told =
+                    let fault =
                         format!("{} led under epoch {}, which no history has", record.name, lead.epoch);
-                    violations.push(violation(told));
+                    violations.push(violation(fault));
                 }
             }
         }
@@ -238,15 +239,15 @@ impl Evidence {
     }
 }
 
-/// What became of the signals.
+/// The outcomes of the signals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signals {
     pub acknowledged: usize,
     /// Executed more than once.
     pub duplicates: Vec<String>,
-    /// Acknowledged, never executed, and nobody will.
+    /// Acknowledged, not executed, and without any process that will execute them.
     pub losses: Vec<String>,
-    /// Still waiting for something.
+    /// Signals without an outcome.
     pub unsettled: usize,
     /// Lost because a promoted standby lacked the submission.
     pub excused: usize,

@@ -1,15 +1,15 @@
 //! Chaos with real processes: `cargo xtask chaos`.
 //!
-//! Three coordinators on a real Redis and a real PostgreSQL with a standby. Each reaches each store through a
-//! TCP proxy of its own. A client submits signals all the time, by HTTP to one instance after the other, the leader
-//! works through the ledger and sends them to a broker (a file in which everything stays that was ever sent), and
-//! meanwhile one fault after the other hits processes, network and stores; several at a time. In healed times, and
-//! at the end, exactly one instance must lead and every acknowledged signal must have been executed exactly once.
-//! What every process told is judged by the named invariants of `contract`. In quiet phases, with no fault for
-//! 3 LEADER_TTL before them, a term must not end: see [`quiet`].
+//! Three coordinators run on a real Redis and a real PostgreSQL with a standby. Each reaches each store
+//! through a separate TCP proxy. A client continuously submits signals by HTTP to one instance after the
+//! other. The leader processes the ledger and sends the signals to a broker (a file that keeps every order).
+//! During that time faults hit processes, network and stores, several at a time. In healed times, and at the
+//! end, exactly one instance must lead and every acknowledged signal must have been executed exactly once.
+//! The named invariants of `contract` judge the events of every process. In quiet phases, which begin after 3
+//! LEADER_TTL without a fault, a term must not end: see [`quiet`].
 //!
-//! Then the pattern that everybody uses (`naive.rs`) goes through the same kinds of faults, on the same
-//! servers, and its duplicates are told beside ours.
+//! At the same time the usual pattern (`naive.rs`) goes through the same kinds of faults on its own servers,
+//! and the table lists its duplicates next to ours.
 //!
 //! With `--signals` it is another campaign, about the ledger alone: see [`signals`].
 
@@ -36,20 +36,22 @@ use report::Report;
 use seat::Seat;
 use serde_json::Value;
 use servers::Servers;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Instant, SystemTime};
 use storm::{Ground, Stop, Storm};
 use system::{Orders, System, Which};
 use tempfile::TempDir;
 
-/// The naive pattern gets this part of the faults, up to a limit: enough to show what it does.
+/// The naive pattern gets this part of the faults, up to a limit: enough to show its behaviour.
 const NAIVE_SHARE: u32 = 2;
 const NAIVE_FAULTS_MAX: u32 = 100;
-/// Exit code after Ctrl-C, as shells have it.
+/// Exit code after Ctrl-C, as in shells.
 const INTERRUPTED: u8 = 130;
 
-/// What was asked for.
+/// The command line.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Binary of the coordinator
@@ -58,17 +60,17 @@ struct Arguments {
     /// Binary of the naive pattern
     #[arg(long, required_unless_present = "signals")]
     naive: Option<PathBuf>,
-    /// How many faults
+    /// Number of faults
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     faults: u32,
-    /// Instead: so many signals, while the leader is killed, stopped and cut off every few seconds
+    /// Instead: number of signals, while the leader is killed, stopped and cut off every few seconds
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100000",
           conflicts_with_all = ["faults", "only"], value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     signals: Option<u64>,
-    /// The same seed draws the same faults [default: from the clock]
+    /// Seed; the same seed draws the same faults [default: from the clock]
     #[arg(long)]
     seed: Option<u64>,
-    /// Only faults of this kind; may be given several times [default: all]
+    /// Only faults of this kind; can be repeated [default: all]
     #[arg(long, value_name = "KIND", value_parser = Kind::parse)]
     only: Vec<Kind>,
     /// File for the figures, as JSON
@@ -76,17 +78,17 @@ struct Arguments {
     record: Option<PathBuf>,
 }
 
-/// What a campaign found.
+/// Result of a campaign.
 struct Findings {
-    /// For people.
+    /// Table to print.
     table: String,
-    /// For machines.
+    /// Record for the evidence.
     record: Value,
     /// Whether everything that must hold does.
     verdict: Verdict,
 }
 
-/// Of a campaign.
+/// Verdict of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Holds,
@@ -127,7 +129,7 @@ fn run(arguments: &Arguments, directory: &Path, interrupts: &Interrupts) -> Resu
     }
 }
 
-/// Every kind of fault against ours, and against what everybody writes.
+/// Every kind of fault, for the coordinator and for the usual pattern.
 fn faults(
     arguments: &Arguments,
     seed: u64,
@@ -137,21 +139,28 @@ fn faults(
 ) -> Result<Findings, Stop> {
     let began = Instant::now();
     let kinds = if arguments.only.is_empty() { &Kind::ALL[..] } else { &arguments.only };
-    let mut storm = |which, program: &Path, faults| {
+    let storm = |which, program: &Path, faults, servers: &mut Servers, interrupts: &Interrupts| {
         let own = directory.join(format!("{which:?}").to_lowercase());
         std::fs::create_dir(&own).unwrap_or_else(|error| panic!("{}: {error}", own.display()));
         let system = System { which, program: program.to_owned(), orders: Orders::File(own.join("broker")) };
         let seats = Seat::three(servers);
         let doors: Vec<_> = seats.iter().map(Seat::address).collect();
         let client = Client::start(which, servers, &doors).map_err(Stop::Never)?;
-        let ground = Ground { servers: &mut *servers, dice: Dice::new(seed), directory: &own, interrupts };
+        let ground = Ground { servers, dice: Dice::new(seed), directory: &own, interrupts };
         let mut storm = Storm::gather(ground, system, seats, client)?;
         let outcome = storm.rage(faults, Deck::new(kinds, Dice::new(seed)));
         storm.finish(outcome)
     };
     let naive = arguments.naive.as_deref().expect("clap asks for it");
-    let ours = storm(Which::Coordinator, &arguments.coordinator, arguments.faults)?;
-    let naive = storm(Which::Naive, naive, (arguments.faults / NAIVE_SHARE).clamp(1, NAIVE_FAULTS_MAX))?;
+    let naive_faults = (arguments.faults / NAIVE_SHARE).clamp(1, NAIVE_FAULTS_MAX);
+    // Both mostly wait, so they run at the same time, each on its own servers.
+    let (ours, naive) = thread::scope(|scope| {
+        let naive = scope
+            .spawn(|| storm(Which::Naive, naive, naive_faults, &mut Servers::start(), &Interrupts::catch()));
+        let ours = storm(Which::Coordinator, &arguments.coordinator, arguments.faults, servers, interrupts);
+        (ours, naive.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    let (ours, naive) = (ours?, naive?);
     let report = Report::new(ours, naive, began.elapsed());
     let verdict = if report.violations.is_empty() { Verdict::Holds } else { Verdict::Violated };
     Ok(Findings { table: report.table(), record: report.record(), verdict })
@@ -172,7 +181,7 @@ fn conclude(arguments: &Arguments, findings: &Findings, directory: TempDir) -> E
     }
 }
 
-/// The logs stay, and where.
+/// Keeps the logs and prints their directory.
 fn keep(directory: TempDir) -> ExitCode {
     eprintln!("the logs are in {}", directory.keep().display());
     ExitCode::FAILURE

@@ -1,8 +1,8 @@
-//! Quiet phases: no fault is active and none was for a while, so a term must not end. The client goes on submitting.
+//! Quiet phases: no fault is active or was recently, so a term must not end. The client continues to submit.
 //!
-//! A phase is judged only if the premise of stability held in it, by what the leader exports and the kernel counts
-//! ([`testkit::premise`]). Phases in which it did not hold are counted with the reason. A run in which no phase was judged
-//! fails: it shows nothing.
+//! A phase is judged only if the premise of stability held in it, according to the leader's metrics and the
+//! kernel's counts ([`testkit::premise`]). Phases in which it did not hold are counted by the reason. A run
+//! without a judged phase fails, because it shows nothing.
 
 use crate::fault::TTL;
 use crate::storm::{Stop, Storm};
@@ -12,43 +12,43 @@ use std::time::{Duration, Instant};
 use testkit::premise::{Limits, Premise, Watch};
 use testkit::process::monotonic_nanos;
 
-/// From the end of the last fault to the beginning of a phase: what it left behind (dead connections, a standby that
-/// catches up) is over by then.
+/// Time from the end of the last fault to the begin of a phase. Its consequences (dead connections, a standby
+/// that catches up) are over by then.
 const AFTER_FAULT: Duration = TTL.saturating_mul(3);
-/// How long a phase lasts: several renewals in each of several leases.
+/// Duration of a phase: several renewals in each of several leases.
 const LASTS: Duration = TTL.saturating_mul(6);
-/// After a phase, until the requests of its last heartbeat have their answers.
+/// Pause after a phase, until the requests of its last heartbeat have their answers.
 const ANSWERS: Duration = TTL.saturating_mul(2).checked_div(3).expect("it is divided by three");
-/// Between two samples of the leader's thread.
+/// Pause between two samples of the leader's thread.
 const SAMPLE: Duration = Duration::from_millis(25);
 /// Further phases at the end of a run in which none was judged.
 const TRIES_MAX: u32 = 10;
 /// Lines of the log that a violation quotes.
 const LINES_MAX: usize = 8;
 
-/// What the quiet phases of a run showed.
+/// Results of the quiet phases of a run.
 #[derive(Debug, Default)]
 pub struct Quiet {
     /// Phases in which the premise held.
     pub judged: u32,
-    /// Phases in which it did not, by the reason.
+    /// Phases in which the premise did not hold, by the reason.
     pub not_judged: BTreeMap<&'static str, u32>,
     /// Terms that ended in judged phases.
     pub ended: Vec<Violation>,
 }
 
 impl Quiet {
-    /// Everything that must hold and does not.
+    /// Every violation.
     pub fn violations(&self) -> Vec<Violation> {
         let mut found = self.ended.clone();
         if self.judged == 0 {
             let told = format!("none, in {} phases: {:?}", self.total(), self.not_judged);
-            found.push(Violation { invariant: "a quiet phase is judged", told });
+            found.push(Violation { invariant: "a quiet phase is judged", details: told });
         }
         found
     }
 
-    /// All phases.
+    /// Number of phases.
     pub fn total(&self) -> u32 {
         self.judged + self.not_judged.values().sum::<u32>()
     }
@@ -68,7 +68,7 @@ impl Storm<'_> {
     /// One phase. Every fault has ended, and every process has been started.
     ///
     /// # Errors
-    /// When somebody interrupts, or an instance never takes part.
+    /// If the operator interrupts, or an instance never takes part.
     pub fn quiet_phase(&mut self) -> Result<(), Stop> {
         self.until("every instance takes part", |storm| {
             let takes_part = |seat: &mut crate::seat::Seat| {
@@ -87,7 +87,8 @@ impl Storm<'_> {
         self.watched(&mut watch, LASTS)?;
         let to = monotonic_nanos();
         self.watched(&mut watch, ANSWERS)?;
-        // A process that has ended by itself is replaced by another, and is a violation whatever the premise.
+        // A process that has ended unexpectedly is replaced by another, and is a violation whatever the
+        // premise.
         let same = self.seats[leader].process().filter(|process| process.pid() == id);
         let Some(process) = same else { return Ok(()) };
         let premise = watch.end(process);
@@ -96,12 +97,12 @@ impl Storm<'_> {
             self.seats.iter_mut().filter_map(|seat| Some(seat.process()?.record())).collect();
         let ended = one_term_lasts(&records, TTL, from, to);
         let quoted = |violation: Violation| {
-            let told = format!("{}; its log: {}", violation.told, loud(&log));
-            Violation { told, ..violation }
+            let told = format!("{}; its log: {}", violation.details, loud(&log));
+            Violation { details: told, ..violation }
         };
         let ended: Vec<Violation> = ended.into_iter().map(quoted).collect();
         let term = if ended.is_empty() { "the term lasted" } else { "the term ended" };
-        self.tell(&match premise {
+        self.print(&match premise {
             Premise::Held => format!("quiet for {} s: {term}", LASTS.as_secs()),
             Premise::Broken(broken) => format!("quiet, not judged: {broken}; {term}"),
         });
@@ -109,7 +110,7 @@ impl Storm<'_> {
         Ok(())
     }
 
-    /// Phases until one is judged, if none was.
+    /// Runs phases until one is judged, if none was.
     ///
     /// # Errors
     /// As [`Self::quiet_phase`].
@@ -133,7 +134,7 @@ impl Storm<'_> {
     }
 }
 
-/// What a log complains about.
+/// The warnings and errors of a log.
 fn loud(log: &str) -> String {
     let loud = |line: &&str| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
     let lines: Vec<&str> = log.lines().filter(loud).take(LINES_MAX).collect();

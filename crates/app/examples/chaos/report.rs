@@ -1,4 +1,4 @@
-//! The table for people and the record for machines.
+//! The printed table, and the record for the evidence.
 
 use crate::judge::{Evidence, Signals};
 use contract::invariants::Violation;
@@ -15,20 +15,20 @@ pub struct Report {
     ours: Evidence,
     naive: Evidence,
     signals: (Signals, Signals),
-    /// What must hold and does not.
+    /// All violations.
     pub violations: Vec<Violation>,
     wall: Duration,
 }
 
 impl Report {
-    /// Judges the first; counts the second.
+    /// Judges the first run; counts in the second.
     pub fn new(ours: Evidence, naive: Evidence, wall: Duration) -> Self {
         let signals = (ours.signals(), naive.signals());
         let violations = ours.violations();
         Self { ours, naive, signals, violations, wall }
     }
 
-    /// For people.
+    /// The table to print.
     pub fn table(&self) -> String {
         let mut text = format!("\n{:<36}{:>14}{:>14}\n", "", "coordinator", "naive");
         let mut line = |name: &str, ours: String, naive: String| {
@@ -51,24 +51,24 @@ impl Report {
             naive.duplicates.len().to_string(),
         );
         line("lost", ours.losses.len().to_string(), naive.losses.len().to_string());
-        line("unsettled", ours.unsettled.to_string(), naive.unsettled.to_string());
+        line("without an outcome", ours.unsettled.to_string(), naive.unsettled.to_string());
         line("lost because a standby lacked it", ours.excused.to_string(), naive.excused.to_string());
         let figures = Figures::of(&self.ours);
-        let _ = writeln!(text, "\nratios of the coordinator to its limits, told and not judged");
+        let _ = writeln!(text, "\nratios of the coordinator to its limits, reported and not judged");
         let _ = writeln!(
             text,
             "takeover to LEADER_TTL + margin, nothing else wrong: {}",
-            figures.takeovers.told()
+            figures.takeovers.shown()
         );
         let _ = writeln!(
             text,
             "handover to 5 ms, before the first fault:            {}",
-            figures.handovers.told()
+            figures.handovers.shown()
         );
         let _ = writeln!(
             text,
             "handover to 5 ms, just after faults:                 {}",
-            figures.after_faults.told()
+            figures.after_faults.shown()
         );
         if let Some(quiet) = &self.ours.quiet {
             let (judged, total, ended) = (quiet.judged, quiet.total(), quiet.ended.len());
@@ -81,11 +81,11 @@ impl Report {
             }
         }
         let _ = writeln!(text, "took {} s", self.wall.as_secs());
-        tell_violations(&mut text, &self.violations);
+        print_violations(&mut text, &self.violations);
         text
     }
 
-    /// For machines.
+    /// The record.
     pub fn record(&self) -> Value {
         let (ours, naive) = &self.signals;
         let Figures { takeovers, handovers, after_faults } = Figures::of(&self.ours);
@@ -121,7 +121,7 @@ impl Report {
     }
 }
 
-/// What is measured of the coordinator.
+/// Measured values of the coordinator.
 struct Figures {
     takeovers: Spread,
     handovers: Spread,
@@ -139,23 +139,23 @@ impl Figures {
     }
 }
 
-/// The first of each invariant, and how many there are.
-pub fn tell_violations(text: &mut String, violations: &[Violation]) {
-    let mut told: BTreeMap<&str, usize> = BTreeMap::new();
+/// Prints the first violations of each invariant, and their number.
+pub fn print_violations(text: &mut String, violations: &[Violation]) {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for violation in violations {
-        let times = told.entry(violation.invariant).or_default();
+        let times = counts.entry(violation.invariant).or_default();
         *times += 1;
         if *times <= VIOLATIONS_SHOWN {
             // Writing to a String does not fail.
             let _ = writeln!(text, "VIOLATION {violation}");
         }
     }
-    for (invariant, times) in told.into_iter().filter(|(_, times)| *times > VIOLATIONS_SHOWN) {
+    for (invariant, times) in counts.into_iter().filter(|(_, times)| *times > VIOLATIONS_SHOWN) {
         let _ = writeln!(text, "and {} more: {invariant}", times - VIOLATIONS_SHOWN);
     }
 }
 
-/// Measured ratios; `None` when there is none.
+/// Measured ratios; may be empty.
 pub struct Spread {
     count: usize,
     pub median: Option<f64>,
@@ -163,15 +163,15 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of these.
+    /// Creates it from these ratios.
     pub fn of(mut ratios: Vec<f64>) -> Self {
         ratios.sort_by(f64::total_cmp);
         let median = ratios.get(ratios.len() / 2).copied();
         Self { count: ratios.len(), median, most: ratios.last().copied() }
     }
 
-    /// For people.
-    pub fn told(&self) -> String {
+    /// Text to print.
+    pub fn shown(&self) -> String {
         match (self.median, self.most) {
             (Some(median), Some(most)) => {
                 format!("median {median:.2}, most {most:.2}, of {}", self.count)

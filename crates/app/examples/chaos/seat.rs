@@ -1,4 +1,4 @@
-//! A place for an instance: its own ways to both stores, and the process that has it at the moment.
+//! [`Seat`]: a place for an instance, with separate proxies to both stores, and its current process.
 
 use crate::fault::TTL;
 use crate::servers::{Servers, block_on};
@@ -6,55 +6,62 @@ use crate::system::{Orders, System};
 use contract::event::{EventKind, Record};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use testkit::process::{Coordinator, Launch};
 use testkit::proxy::{Mode, Proxy};
 
 /// The group of the coordinators.
 pub const GROUP: &str = "chaos";
-/// How long the leader waits for a service's answer. What takes longer is in doubt.
+/// Timeout of the leader for a service's answer. After it, the signal is in doubt.
 pub const HANDLER_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Where the leader of a demonstration sends its orders.
+/// Environment variable with the file to which a demonstration's leader sends its orders.
 const BROKER: &str = "COORDINATOR_TEST_BROKER";
-/// Of these two the defaults are for a trader and not for a storm.
+/// Limits whose defaults suit a trader and not this test.
 const LIMITS: [&str; 2] = ["COORDINATOR_SIGNALS_MAX_PER_MINUTE", "COORDINATOR_SIGNALS_MAX_PER_DAY"];
 const LOOKUP: &str = "COORDINATOR_SIGNALS_LOOKUP";
 const HANDLER_TIMEOUT: &str = "COORDINATOR_SIGNALS_HANDLER_TIMEOUT";
 
-/// The first port that is nobody's by the kernel's choice, unless it says otherwise.
+/// Default begin of the ports that the kernel assigns.
 const CHOSEN_FROM_DEFAULT: u16 = 32_768;
-/// Below it only the superuser may listen.
+/// Only the superuser may listen below this port.
 const OPEN_FROM: u16 = 1_024;
+
+/// How far apart two runs of one process begin to search for free ports: many times the three that each takes.
+const APART: u32 = 1_000;
+
+/// How many runs of this process have searched.
+static SEARCHES: AtomicU32 = AtomicU32::new(0);
 
 /// A store, as seen from an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
-    /// The tickets.
+    /// Redis, with the tickets.
     Redis,
-    /// The row.
+    /// PostgreSQL, with the lease.
     Postgres,
 }
 
 impl Store {
-    /// Both.
+    /// Both stores.
     pub const BOTH: [Self; 2] = [Self::Redis, Self::Postgres];
 }
 
-/// Under which id the next process of a seat starts.
+/// Id of the next process of a seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
-    /// That of the last.
+    /// The id of the last process.
     Same,
-    /// One that nobody had.
+    /// A new id.
     New,
 }
 
-/// The place.
+/// A place for an instance.
 pub struct Seat {
-    /// Its letter.
+    /// Letter of the seat.
     pub letter: char,
-    /// It outlives every process: whoever submits signals there finds the next one.
+    /// It is the same for every process, so that clients find the next one there.
     address: SocketAddr,
     generation: u32,
     redis: Proxy,
@@ -63,7 +70,7 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// Three that nobody has yet.
+    /// Three seats without processes.
     pub fn three(servers: &Servers) -> Vec<Self> {
         let seat = |(letter, address)| {
             let redis = block_on(Proxy::start(servers.redis.address()));
@@ -73,17 +80,17 @@ impl Seat {
         ['a', 'b', 'c'].into_iter().zip(steady_addresses()).map(seat).collect()
     }
 
-    /// Where its process serves HTTP.
+    /// HTTP address of its process.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The process.
+    /// The current process.
     pub fn process(&mut self) -> Option<&mut Coordinator> {
         self.process.as_mut()
     }
 
-    /// The id of the present or the next process.
+    /// The id of the current or the next process.
     pub fn id(&self) -> String {
         format!("{}{}", self.letter, self.generation)
     }
@@ -117,7 +124,7 @@ impl Seat {
         self.process = Some(arguments.concat().into_iter().fold(launch, Launch::argument).start());
     }
 
-    /// Kills the process, if there is one, and puts what it told away.
+    /// Kills the process, if there is one, and archives its events.
     pub fn vacate(&mut self, archive: &mut Archive) {
         if let Some(mut process) = self.process.take() {
             process.kill();
@@ -125,20 +132,20 @@ impl Seat {
         }
     }
 
-    /// When the belief that the process told last began to be true: of two that say they lead, the later one
-    /// is right. `None` when it does not say so.
-    pub fn believes_since(&mut self) -> Option<u64> {
+    /// Begin of the process' last valid lease. If two processes report that they lead, the later one is
+    /// right. `None` if it reports none.
+    pub fn leads_since(&mut self) -> Option<u64> {
         let last = self.process.as_mut()?.record().events.pop()?;
         matches!(last.kind, EventKind::Lead | EventKind::Renew).then_some(last.t)
     }
 
-    /// The process answers 200 on /leader: it leads, and acts.
+    /// Whether the process answers 200 on /leader: it leads, and acts.
     pub fn acts(&self) -> bool {
         let answer = self.process.as_ref().map(|process| process.get("/leader"));
         answer.is_some_and(|answer| answer.is_ok_and(|answer| answer.status == 200))
     }
 
-    /// What the way to a store does from now on.
+    /// Sets the mode of the proxy to a store.
     pub fn set(&self, store: Store, mode: Mode) {
         let proxy = match store {
             Store::Redis => &self.redis,
@@ -147,26 +154,27 @@ impl Seat {
         block_on(proxy.set(mode));
     }
 
-    /// The way to PostgreSQL leads to another server.
+    /// The proxy to PostgreSQL forwards to another server.
     pub fn retarget(&self, primary: &str) {
         block_on(self.postgres.retarget(primary));
     }
 }
 
-/// Free addresses that stay free while nobody has them: below those that the kernel gives to whoever connects
-/// somewhere, and from another start for every process that looks.
+/// Free addresses that stay free: they are below the ports that the kernel assigns to clients, and every
+/// process starts its search at a different one.
 fn steady_addresses() -> impl Iterator<Item = SocketAddr> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let chosen_from = range.split_whitespace().next().and_then(|first| first.parse().ok());
     let many = u32::from(chosen_from.unwrap_or(CHOSEN_FROM_DEFAULT).saturating_sub(OPEN_FROM).max(1));
-    // Pids are given out one after the other; runs beside each other begin far apart.
-    let start = std::process::id().wrapping_mul(97);
+    // Pids are given out one after the other, and a process may have two runs: all of them begin far apart.
+    let earlier = SEARCHES.fetch_add(1, Ordering::Relaxed);
+    let start = std::process::id().wrapping_mul(97).wrapping_add(earlier.wrapping_mul(APART));
     let ports = (0..many).filter_map(move |step| u16::try_from(start.wrapping_add(step) % many).ok());
     let addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, OPEN_FROM + port)));
     addresses.filter(|address| TcpListener::bind(address).is_ok())
 }
 
-/// What processes that are gone have told.
+/// Events of processes that have ended.
 pub struct Archive {
     directory: PathBuf,
     /// In the order of their ends.
@@ -174,7 +182,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Logs go into `directory`.
+    /// Writes logs into `directory`.
     pub fn new(directory: &Path) -> Self {
         Self { directory: directory.to_owned(), records: Vec::new() }
     }

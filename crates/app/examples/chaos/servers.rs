@@ -1,4 +1,4 @@
-//! Redis, PostgreSQL and its standby, and the harness's own looks into them.
+//! [`Servers`]: Redis, PostgreSQL and its standby, and the harness's own queries.
 
 use crate::fault::TTL;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -13,27 +13,27 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Connections that PostgreSQL has: what three instances, the client and the harness use, and some more.
+/// Connections of PostgreSQL: enough for three instances, the client and the harness, and some more.
 const CONNECTIONS: &str = "max_connections=60";
-/// A standby looks for its primary again this soon.
+/// Interval at which a standby tries to reach its primary again.
 const RETRIEVE: &str = "wal_retrieve_retry_interval=200ms";
-/// By this name the harness knows its own sessions.
+/// Application name of the harness's own sessions.
 const OURS: &str = "chaos";
-/// A look of the harness's own at a healthy server.
-const LOOK_TIME_MAX: Duration = Duration::from_secs(10);
-/// Between two attempts to take the connection that somebody gave back.
+/// Timeout of the harness's own query to a healthy server.
+const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
+/// Pause between two attempts to take a connection that another client has closed.
 const GRAB_AGAIN: Duration = Duration::from_millis(20);
-/// By how much a host's clock jumps back.
+/// Time by which a host's clock jumps back.
 const CLOCK_JUMP: Duration = Duration::from_hours(1);
 
 const _: () = assert!(CLOCK_JUMP.as_millis() > 20 * TTL.as_millis(), "longer than any fault lasts");
 
-/// Runs what is asynchronous, on one runtime: a proxy's task outlives the call that started it.
+/// Runs a future on one runtime, because a proxy's task outlives the call that started it.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime().block_on(future)
 }
 
-/// The runtime of everything asynchronous here.
+/// The runtime of all futures here.
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
@@ -43,26 +43,26 @@ pub fn runtime() -> &'static Runtime {
 
 /// The servers of all runs.
 pub struct Servers {
-    /// Without persistence unless it is told to save.
+    /// Without persistence unless [`Self::save_redis`] turns it on.
     pub redis: Redis,
-    /// Where everybody writes.
+    /// The primary, which accepts writes.
     pub primary: Postgres,
     standby: Postgres,
-    /// The standby reaches its primary through it.
+    /// The standby reaches its primary through this proxy.
     replication: Proxy,
 }
 
-/// How a primary ends before its standby takes its place.
+/// End of a primary before its standby replaces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// In an orderly way, so that the standby gets everything.
+    /// Orderly, so that the standby receives everything.
     Stopped,
-    /// As a power cut would have it.
+    /// As by a power failure.
     Killed,
 }
 
 impl Servers {
-    /// Starts them.
+    /// Starts the servers.
     pub fn start() -> Self {
         let redis = backend::redis();
         let primary = backend::native_postgres_with(&[CONNECTIONS, RETRIEVE]);
@@ -71,23 +71,23 @@ impl Servers {
         Self { redis, primary, standby, replication }
     }
 
-    /// The standby rests: nothing of this run needs it, and it takes a part of the processors.
+    /// Stops the standby: this run does not need it, and it would use the processors.
     pub fn rest_standby(&self) {
         self.standby.stop();
     }
 
-    /// The URL under which a client of that proxy finds the primary.
+    /// The URL of the primary for a client of that proxy.
     pub fn primary_through(&self, proxy: &Proxy) -> String {
         self.primary.url().replacen(&self.primary.address(), &proxy.address().to_string(), 1)
     }
 
-    /// What the standby is sent from now on gets lost.
+    /// Discards everything that the primary sends to the standby from now on.
     pub fn cut_replication(&self) {
         block_on(self.replication.set(Mode::Swallow(Direction::Replies)));
     }
 
-    /// The primary ends and the standby takes its place. Nobody who goes through a proxy reaches the new
-    /// primary before the proxy is told. [`Self::bury`] has to follow.
+    /// Ends the primary, and the standby replaces it. No client of a proxy reaches the new primary before the
+    /// proxy is changed. [`Self::bury`] must follow.
     pub fn promote(&mut self, end: End) {
         match end {
             End::Stopped => self.primary.stop(),
@@ -97,10 +97,11 @@ impl Servers {
         std::mem::swap(&mut self.primary, &mut self.standby);
     }
 
-    /// Looks into the old primary, which nobody else can reach, and puts a new standby in its place.
-    pub fn bury<T>(&mut self, look: impl FnOnce(&str) -> T) -> T {
+    /// Calls `read` with the URL of the old primary, which no other client can reach, and puts a new standby
+    /// in its place.
+    pub fn bury<T>(&mut self, read: impl FnOnce(&str) -> T) -> T {
         self.standby.start();
-        let seen = look(&self.standby.url());
+        let seen = read(&self.standby.url());
         block_on(self.replication.retarget(self.primary.address()));
         block_on(self.replication.set(Mode::Pass));
         self.standby = self.primary.standby_through(self.replication.address().port());
@@ -112,7 +113,7 @@ impl Servers {
         self.configure("ALTER SYSTEM SET synchronous_standby_names = '*'");
     }
 
-    /// Whether every transaction of the primary is read-only.
+    /// Sets whether every transaction of the primary is read-only.
     pub fn set_access(&self, access: Access) {
         let change = match access {
             Access::ReadOnly => "ALTER SYSTEM SET default_transaction_read_only = on",
@@ -122,13 +123,13 @@ impl Servers {
     }
 
     fn configure(&self, change: &str) {
-        // One by one: ALTER SYSTEM cannot be in a transaction with anything else.
+        // One by one: ALTER SYSTEM cannot be in a transaction with another statement.
         for statement in [change, "SELECT pg_reload_conf()"] {
             ask(&self.primary.url(), statement).expect("the primary answers the harness");
         }
     }
 
-    /// Ends every session and takes every connection there is, until the guard is dropped.
+    /// Ends every session and takes all connections, until the guard is dropped.
     pub fn exhaust(&self) -> Hoard {
         let url = self.primary.url();
         let end_all = format!(
@@ -141,14 +142,14 @@ impl Servers {
             loop {
                 match options(&url).connect().await {
                     Ok(connection) => hoard.push(connection),
-                    // The fault that was asked for lasts until the guard is dropped.
+                    // The fault lasts until the guard is dropped.
                     Err(_) => tokio::time::sleep(GRAB_AGAIN).await,
                 }
             }
         }))
     }
 
-    /// Redis keeps what it has over a restart, or does not.
+    /// Sets whether Redis keeps its data over a restart.
     pub fn save_redis(&self, memory: Memory) {
         if memory == Memory::Empty {
             self.redis.command(&["FLUSHALL"]);
@@ -156,7 +157,7 @@ impl Servers {
         self.redis.command(&["SAVE"]);
     }
 
-    /// What a jump of the clock of Redis's host does to its keys.
+    /// Applies the effect of a clock jump on Redis's host to its keys.
     pub fn jump_redis_clock(&self, jump: Jump) {
         let Reply::List(keys) = self.redis.command(&["KEYS", "*"]) else { return };
         for key in keys {
@@ -166,7 +167,7 @@ impl Servers {
                 (Jump::Back, Reply::Number(left)) if left > 0 => {
                     (CLOCK_JUMP.as_millis() + u128::from(left.unsigned_abs())).to_string()
                 }
-                // It has expired since it was listed.
+                // The key has expired since it was listed.
                 (Jump::Back, _) => continue,
             };
             self.redis.command(&[b"PEXPIRE".as_slice(), &key, remaining.as_bytes()]);
@@ -174,34 +175,34 @@ impl Servers {
     }
 }
 
-/// What the primary lets its clients do.
+/// Operations that the primary allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Read.
+    /// Reads only.
     ReadOnly,
-    /// Everything.
+    /// Reads and writes.
     Writable,
 }
 
-/// What Redis knows after a restart.
+/// Redis's data after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
-    /// Nothing.
+    /// No data.
     Empty,
-    /// What it knew.
+    /// The data before the restart.
     Kept,
 }
 
-/// Where a clock jumps to.
+/// Direction of a clock jump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Jump {
     /// Beyond every expiry.
     Ahead,
-    /// An hour.
+    /// Back by an hour.
     Back,
 }
 
-/// All connections of a server. Dropped: they are free again.
+/// All connections of a server. When it is dropped, they are free again.
 pub struct Hoard(JoinHandle<()>);
 
 impl Drop for Hoard {
@@ -210,10 +211,11 @@ impl Drop for Hoard {
     }
 }
 
-/// The rows of a query as pairs of texts (NULL is empty); of what has only one column the second is empty.
+/// The rows of a query as pairs of texts (NULL is empty). If there is only one column, the second text is
+/// empty.
 ///
 /// # Errors
-/// What went wrong, in a sentence.
+/// The failure, as a sentence.
 pub fn ask(url: &str, query: &str) -> Result<Vec<(String, String)>, String> {
     let looked = async {
         let mut connection = options(url).connect().await?;
@@ -221,7 +223,7 @@ pub fn ask(url: &str, query: &str) -> Result<Vec<(String, String)>, String> {
         let _ = connection.close().await;
         Ok::<_, sqlx::Error>(rows)
     };
-    let rows = match block_on(async { timeout(LOOK_TIME_MAX, looked).await }) {
+    let rows = match block_on(async { timeout(QUERY_TIME_MAX, looked).await }) {
         Ok(answer) => answer.map_err(|error| format!("{query}: {error}"))?,
         Err(_) => return Err(format!("{query}: no answer")),
     };
@@ -235,10 +237,10 @@ fn options(url: &str) -> PgConnectOptions {
     PgConnectOptions::from_str(url).expect("the server's own URL").application_name(OURS)
 }
 
-/// A connection of the harness's own.
+/// A separate connection for the harness.
 ///
 /// # Errors
-/// When there is none to be had.
+/// If no connection is available.
 pub async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
     options(url).connect().await
 }

@@ -15,25 +15,25 @@ use std::time::{Duration, Instant};
 use testkit::process::monotonic_nanos;
 use testkit::proxy::Mode;
 
-/// From one fault to the next, in milliseconds: one a second, so that two or three overlap.
+/// Pause from one fault to the next, in milliseconds: about one a second, so that two or three overlap.
 const GAP_MS: (u64, u64) = (400, 1_400);
-/// So many faults, and then everything is healed and looked at.
+/// Number of faults after which everything is healed and checked.
 const CALM_EVERY: u32 = 20;
 /// Handovers before the first fault.
 const HANDOVERS: usize = 5;
-/// After the faults have stopped, what has not happened by then never will: many times what it takes.
+/// Timeout after the faults have ended: many times what any condition takes.
 pub const PATIENCE: Duration = Duration::from_mins(1);
-/// The same for the naive pattern, of which nothing is expected.
+/// The same for the naive pattern, which need not recover.
 const PATIENCE_NAIVE: Duration = Duration::from_secs(15);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(20);
+/// Pause between two polls.
+const POLL: Duration = Duration::from_millis(20);
 
-/// Why a run ended early.
+/// The reason why a run ended early.
 #[derive(Debug)]
 pub enum Stop {
     /// Ctrl-C.
     Interrupted,
-    /// What should have happened never did.
+    /// A condition never became true.
     Never(String),
 }
 
@@ -41,21 +41,21 @@ pub enum Stop {
 pub struct Active {
     pub fault: Fault,
     pub until: Instant,
-    /// What ends with it.
+    /// Dropped at the end of the fault.
     pub guard: Option<Guard>,
 }
 
-/// A fault and what it is done to.
+/// A fault and its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The process on that seat, or its ways.
+    /// The process on that seat, or its proxies.
     Instance(usize, Harm),
     Redis(RedisFault),
     Postgres(PostgresFault),
 }
 
 impl Fault {
-    /// Whether both are done to the same: then they are not at the same time.
+    /// Whether both have the same target: then they must not overlap.
     fn collides(self, other: Self) -> bool {
         match (self, other) {
             (Self::Instance(one, _), Self::Instance(another, _)) => one == another,
@@ -78,21 +78,21 @@ pub struct Storm<'a> {
     interrupts: &'a Interrupts,
 }
 
-/// What every run stands on.
+/// What all runs share.
 pub struct Ground<'a> {
     pub servers: &'a mut Servers,
-    /// Decides what the faults are like.
+    /// Decides the details of the faults.
     pub dice: Dice,
-    /// For the logs.
+    /// Directory for the logs.
     pub directory: &'a Path,
     pub interrupts: &'a Interrupts,
 }
 
 impl<'a> Storm<'a> {
-    /// Starts the system on its seats, and waits until it works and the client's first signals are settled.
+    /// Starts the system on its seats, and waits until it works and the client's first signals have outcomes.
     ///
     /// # Errors
-    /// When it never does.
+    /// If that never happens.
     pub fn gather(
         ground: Ground<'a>,
         system: System,
@@ -110,10 +110,10 @@ impl<'a> Storm<'a> {
         Ok(storm)
     }
 
-    /// Some handovers while everything is well, so many faults, and then everything is healed.
+    /// Some handovers without faults, then that number of faults, and then everything is healed.
     ///
     /// # Errors
-    /// When somebody interrupts, or the system does not work again after the faults have stopped.
+    /// If the operator interrupts, or the system does not work again after the faults.
     pub fn rage(&mut self, faults: u32, mut deck: Deck) -> Result<(), Stop> {
         if self.system.which == Which::Coordinator {
             self.evidence.quiet = Some(Quiet::default());
@@ -149,15 +149,16 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    /// Everything ends. Returns what the judge needs, also when something never happened; the servers go on.
+    /// Ends the run. Returns the evidence for the judgement, also if a condition never became true. The
+    /// servers keep running.
     ///
     /// # Errors
-    /// When somebody interrupted.
+    /// If the operator interrupted.
     pub fn finish(mut self, outcome: Result<(), Stop>) -> Result<Evidence, Stop> {
         self.evidence.never = match outcome {
             Ok(()) => None,
             Err(Stop::Never(what)) => {
-                self.tell(&format!("never: {what}"));
+                self.print(&format!("never: {what}"));
                 Some(what)
             }
             Err(Stop::Interrupted) => return Err(Stop::Interrupted),
@@ -188,15 +189,15 @@ impl<'a> Storm<'a> {
         Ok(self.evidence)
     }
 
-    /// Says what happens.
-    pub fn tell(&self, what: &str) {
+    /// Prints an event.
+    pub fn print(&self, what: &str) {
         let (who, since) = (self.system.which.name(), self.evidence.began.elapsed().as_secs_f64());
         eprintln!("{who:<11} {since:>8.1} s  {what}");
     }
 
-    /// The seat of the instance that says it leads; of several, the one that said so last.
+    /// The seat of the instance that reports that it leads; of several, the last one.
     pub fn leader(&mut self) -> Option<usize> {
-        let since = self.seats.iter_mut().enumerate().map(|(at, seat)| (seat.believes_since(), at));
+        let since = self.seats.iter_mut().enumerate().map(|(at, seat)| (seat.leads_since(), at));
         since.filter(|(since, _)| since.is_some()).max().map(|(_, at)| at)
     }
 
@@ -207,7 +208,7 @@ impl<'a> Storm<'a> {
 
     // --- faults ---------------------------------------------------------------------------------------
 
-    /// What a fault of that kind may be done to now.
+    /// Possible targets of a fault of that kind now.
     fn candidates(&self, kind: Kind) -> Vec<Fault> {
         let all = match kind {
             Kind::Instance(_, harm) => (0..self.seats.len()).map(|at| Fault::Instance(at, harm)).collect(),
@@ -234,7 +235,7 @@ impl<'a> Storm<'a> {
             Fault::Instance(at, _) => format!(" ({})", self.seats[at].id()),
             Fault::Redis(_) | Fault::Postgres(_) => String::new(),
         };
-        self.tell(&format!("{number} {}{who}, {:.1} s", kind.name(), lasts.as_secs_f64()));
+        self.print(&format!("{number} {}{who}, {:.1} s", kind.name(), lasts.as_secs_f64()));
         *self.evidence.faults.entry(kind.name()).or_default() += 1;
         self.evidence.disturbed(monotonic_nanos());
         let goes = match fault {
@@ -251,10 +252,10 @@ impl<'a> Storm<'a> {
         }
     }
 
-    /// Lets time pass, in which faults end.
+    /// Waits; faults end in that time.
     ///
     /// # Errors
-    /// When somebody interrupts.
+    /// If the operator interrupts.
     pub fn pass(&mut self, time: Duration) -> Result<(), Stop> {
         let until = Instant::now() + time;
         loop {
@@ -263,7 +264,7 @@ impl<'a> Storm<'a> {
                 let over = self.active.remove(at);
                 self.heal(over);
             }
-            self.look_after_processes();
+            self.check_processes();
             let next = self.active.iter().map(|fault| fault.until).min().unwrap_or(until).min(until);
             if Instant::now() >= until {
                 return Ok(());
@@ -272,8 +273,8 @@ impl<'a> Storm<'a> {
         }
     }
 
-    /// A process that ends although nobody ended it is a finding.
-    fn look_after_processes(&mut self) {
+    /// A process that ends although the harness has not ended it is a finding.
+    fn check_processes(&mut self) {
         for at in 0..self.seats.len() {
             let seat = &mut self.seats[at];
             let id = seat.id();
@@ -283,7 +284,7 @@ impl<'a> Storm<'a> {
             let starving = |active: &Active| active.fault == Fault::Instance(at, Harm::Starve);
             self.active.retain(|active| !starving(active));
             self.seats[at].vacate(&mut self.archive);
-            self.tell(&format!("{id} has ended by itself: {status}"));
+            self.print(&format!("{id} has ended unexpectedly: {status}"));
             self.evidence.ended_by_themselves.push(format!("{id}: {status}"));
             self.start(at, Identity::New);
         }
@@ -291,8 +292,8 @@ impl<'a> Storm<'a> {
 
     // --- healed times ---------------------------------------------------------------------------------
 
-    /// Ends every fault and waits until the system works again; then a handover and a crash that nothing
-    /// disturbs, and a quiet phase. The client rests but for that phase.
+    /// Ends every fault and waits until the system works again; then a handover and a crash without any other
+    /// fault, and a quiet phase. The client rests except in that phase.
     fn calm(&mut self) -> Result<(), Stop> {
         self.heal_all();
         self.record()?;
@@ -311,22 +312,22 @@ impl<'a> Storm<'a> {
         for over in std::mem::take(&mut self.active) {
             self.heal(over);
         }
-        self.look_after_processes();
-        self.tell("healed");
+        self.check_processes();
+        self.print("healed");
     }
 
-    /// The client rests, everything it submitted is settled, and exactly one leads.
+    /// The client rests, all its signals have outcomes, and exactly one instance leads.
     fn record(&mut self) -> Result<(), Stop> {
         self.client.rest();
         self.until("the client's last signal is acknowledged", |storm| storm.client.rests())?;
         self.until("exactly one leads", Self::one_leads)?;
-        self.until("every signal is settled", |storm| {
+        self.until("every signal has an outcome", |storm| {
             ask(&storm.servers.primary.url(), storm.system.which.unsettled())
                 .is_ok_and(|open| open.is_empty())
         })
     }
 
-    /// Whether one leads and acts, and no other.
+    /// Whether exactly one instance leads and acts.
     pub fn one_leads(&mut self) -> bool {
         match self.system.which {
             Which::Coordinator => self.seats.iter().filter(|seat| seat.acts()).count() == 1,
@@ -334,12 +335,12 @@ impl<'a> Storm<'a> {
         }
     }
 
-    /// SIGTERM of the leader: its Resign and the next Lead say how long nobody led.
+    /// SIGTERM of the leader: its Resign and the next Lead show the time without a leader.
     fn hand_over(&mut self) -> Result<(), Stop> {
         let Some(leader) = self.leader() else { return Ok(()) };
         let process = self.seats[leader].process().expect("a seat that leads has a process");
         process.signal(Signal::TERM);
-        self.until("the leader ends when it is told to", |storm| {
+        self.until("the leader ends after SIGTERM", |storm| {
             storm.seats[leader].process().is_none_or(|process| process.exited().is_some())
         })?;
         self.seats[leader].vacate(&mut self.archive);
@@ -351,7 +352,7 @@ impl<'a> Storm<'a> {
         })
     }
 
-    /// `kill -9` of the leader, when nothing else is wrong.
+    /// `kill -9` of the leader, without any other fault.
     fn crash(&mut self) -> Result<(), Stop> {
         let Some(leader) = self.leader() else { return Ok(()) };
         self.evidence.left_alone(monotonic_nanos());
@@ -362,32 +363,32 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    /// Waits for something that is to happen soon, as everything is well.
+    /// Waits for a condition that must become true soon, because there is no fault.
     ///
     /// # Errors
-    /// When it does not, or somebody interrupts.
-    pub fn until(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> bool) -> Result<(), Stop> {
+    /// If it does not, or the operator interrupts.
+    pub fn until(&mut self, what: &str, mut condition: impl FnMut(&mut Self) -> bool) -> Result<(), Stop> {
         let patience = match self.system.which {
             Which::Coordinator => PATIENCE,
             Which::Naive => PATIENCE_NAIVE,
         };
         let began = Instant::now();
-        while !look(self) {
+        while !condition(self) {
             if began.elapsed() > patience {
                 return match self.system.which {
                     Which::Coordinator => Err(Stop::Never(format!("{what}: not within {patience:?}"))),
                     Which::Naive => {
-                        self.tell(&format!("never: {what}"));
+                        self.print(&format!("never: {what}"));
                         Ok(())
                     }
                 };
             }
-            self.interrupts.wait(LOOK)?;
+            self.interrupts.wait(POLL)?;
         }
         Ok(())
     }
 
-    /// Every way to PostgreSQL leads to the present primary.
+    /// Every proxy to PostgreSQL forwards to the current primary.
     pub fn retarget(&self) {
         let primary = self.servers.primary.address();
         for seat in &self.seats {
@@ -396,7 +397,7 @@ impl<'a> Storm<'a> {
         self.client.retarget(&primary);
     }
 
-    /// The ways of a seat to these stores do that.
+    /// Sets the mode of a seat's proxies to these stores.
     pub fn set(&self, at: usize, stores: &[Store], mode: Mode) {
         for &store in stores {
             self.seats[at].set(store, mode);

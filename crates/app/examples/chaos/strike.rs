@@ -1,4 +1,4 @@
-//! How each fault is done, and undone.
+//! Begins and ends each fault.
 
 use crate::fault::{Harm, PostgresFault, RedisFault};
 use crate::judge::Term;
@@ -14,36 +14,36 @@ use std::time::Duration;
 use testkit::process::monotonic_nanos;
 use testkit::proxy::{Direction, Mode};
 
-/// A CPU quota's period, and how much of it a starving process runs.
+/// Period of a CPU quota, and the part of it in which a starving process runs.
 const QUOTA_PERIOD: Duration = Duration::from_millis(100);
 const QUOTA: Duration = Duration::from_millis(5);
-/// Delays of slow replies, in milliseconds: from a long way to one that no heartbeat bears.
+/// Delays of slow replies, in milliseconds: from a distant server to one that no heartbeat tolerates.
 const SLOW_MS: (u64, u64) = (20, 500);
-/// Bytes that go through before a connection is cut: within the first few messages, and not between two.
+/// Bytes that are forwarded before a connection is cut: within the first few messages, and not between two.
 const CUT_AFTER_BYTES: [u64; 8] = [0, 1, 7, 50, 130, 333, 700, 1_501];
 
-/// How long a synchronous standby is cut off before its primary dies.
+/// Time for which a synchronous standby is cut off before its primary dies.
 const UNANSWERED: Duration = Duration::from_millis(500);
 
-/// What ends when it is dropped.
+/// Ends when it is dropped.
 pub enum Guard {
-    /// Connections that somebody holds.
+    /// Connections that are held.
     Hoard(#[expect(dead_code, reason = "held, to be dropped")] Hoard),
     /// A process that hardly runs.
     Starving(#[expect(dead_code, reason = "held, to be dropped")] Starving),
 }
 
-/// Whether the standby has everything that was answered.
+/// Whether the standby has every commit that was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replication {
-    /// It may lack the last of it.
+    /// It may lack the last commits.
     Asynchronous,
-    /// It has.
+    /// It has all of them.
     Synchronous,
 }
 
 impl Storm<'_> {
-    /// Does it.
+    /// Begins a fault.
     pub fn strike(&mut self, fault: Fault) -> Option<Guard> {
         match fault {
             Fault::Instance(at, harm) => self.strike_instance(at, harm),
@@ -121,9 +121,9 @@ impl Storm<'_> {
         None
     }
 
-    /// Undoes it.
+    /// Ends a fault.
     pub fn heal(&mut self, over: Active) {
-        // What ends by being dropped ends first.
+        // A guard ends first, when it is dropped.
         drop(over.guard);
         match over.fault {
             Fault::Instance(at, harm) => self.heal_instance(at, harm),
@@ -169,7 +169,7 @@ impl Storm<'_> {
             PostgresFault::PromotionWithLoss => self.promote(End::Killed, Replication::Asynchronous),
             PostgresFault::PromotionSynchronous => {
                 self.servers.cut_replication();
-                // The time in which commits are made and not answered is the fault.
+                // The fault is the time in which commits are made and not answered.
                 thread::sleep(UNANSWERED);
                 self.promote(End::Killed, Replication::Synchronous);
             }
@@ -183,7 +183,7 @@ impl Storm<'_> {
         }
     }
 
-    /// The standby takes the primary's place; what it lacks is taken down.
+    /// The standby replaces the primary; the harness records what it lacks.
     fn promote(&mut self, end: End, replication: Replication) {
         let which = self.system.which;
         let written = |url: &str| ask(url, which.ledger()).expect("the server answers the harness");
@@ -201,7 +201,7 @@ impl Storm<'_> {
             before.into_iter().map(|(id, _)| id).filter(|id| !kept.contains(id)).collect();
         if !lost.is_empty() {
             let which = format!("{replication:?}").to_lowercase();
-            self.tell(&format!("the {which} standby lacks the submission of {} signals", lost.len()));
+            self.print(&format!("the {which} standby lacks the submission of {} signals", lost.len()));
         }
         match replication {
             Replication::Asynchronous => {
@@ -209,13 +209,13 @@ impl Storm<'_> {
                     self.evidence.excuse(id);
                 }
             }
-            // Nobody was told of it.
+            // No client received an acknowledgement of it.
             Replication::Synchronous => {}
         }
     }
 }
 
-/// A process that runs for 5 ms in every 100. Dropped: it runs on.
+/// A process that runs for 5 ms in every 100. When it is dropped, the process runs normally.
 pub struct Starving {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -224,11 +224,11 @@ pub struct Starving {
 impl Starving {
     fn new(pid: u32) -> Self {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process has an id");
-        let (stop, told) = channel::<()>();
+        let (stop, stopped) = channel::<()>();
         let thread = thread::spawn(move || {
-            // The process is a child that nobody has waited for, so its id is not another's.
+            // The process is a child that was not waited for, so its id belongs to no other process.
             let send = |signal| kill_process(pid, signal);
-            let over = |time| told.recv_timeout(time) != Err(RecvTimeoutError::Timeout);
+            let over = |time| stopped.recv_timeout(time) != Err(RecvTimeoutError::Timeout);
             loop {
                 let _ = send(Signal::STOP);
                 let ended = over(QUOTA_PERIOD.saturating_sub(QUOTA));

@@ -1,32 +1,32 @@
-//! A signal as users submit it: by HTTP, to any instance, again and again until it is acknowledged.
+//! Submits a signal as users do: by HTTP, to any instance, repeatedly until it is acknowledged.
 
 use crate::wire::Wire;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-/// What a client waits for an acknowledgement before it asks somebody else.
+/// Timeout of a client for an acknowledgement; then it tries another instance.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// A signal, ready to be sent. Whoever sends it again sends the same.
+/// A signal, ready to be sent. Every repetition sends the same signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
-    /// Its name.
+    /// Id of the signal.
     pub id: String,
-    /// What it is about.
+    /// Instrument of the signal.
     pub instrument: String,
     body: String,
 }
 
 impl Submission {
-    /// One that arises now.
+    /// A signal that arises now.
     pub fn new(id: String, instrument: String) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let body = json!({
             "id": id,
             "instrument": instrument,
             "signal_type": "BASE_ENTRY",
-            // With the instrument and the time it makes the signal one of its own.
+            // With the instrument and the time, it makes the signal unique.
             "position": id,
             "timestamp": now.as_secs(),
             "payload": { "price": "24310.55", "quantity": 50 },
@@ -35,32 +35,32 @@ impl Submission {
     }
 }
 
-/// What an instance said of a submission.
+/// Answer of an instance to a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
-    /// It is durable.
+    /// The signal is durable.
     Acknowledged,
-    /// Nothing, or that it cannot tell: again, anywhere.
+    /// No answer, or an uncertain one: try again at any instance.
     NotNow,
-    /// That something is wrong with it, which is not so.
+    /// A refusal, although the submission is valid.
     Refused(String),
 }
 
-/// Where the instances accept signals.
+/// The instances that accept signals.
 pub struct Doors(Vec<Wire>);
 
 impl Doors {
-    /// The doors at these addresses; nothing is connected yet.
+    /// The instances at these addresses; nothing is connected yet.
     pub fn new(addresses: &[SocketAddr]) -> Self {
         Self(addresses.iter().map(|&address| Wire::new(address, ANSWER_TIME_MAX)).collect())
     }
 
-    /// How many there are.
+    /// Number of instances.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Submits it once, at one of them.
+    /// Submits a signal once, at one of them.
     pub fn submit(&mut self, at: usize, submission: &Submission) -> Said {
         let Ok(answer) = self.0[at].ask("POST", "/signals", &submission.body) else { return Said::NotNow };
         let named = || answer.body.contains(&format!("\"id\":\"{}\"", submission.id));

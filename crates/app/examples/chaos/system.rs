@@ -1,23 +1,23 @@
-//! What is put under chaos: the coordinator, or the pattern that everybody uses. Everything else (servers,
-//! faults, proxies, the client that submits) is the same for both.
+//! The system under chaos: the coordinator, or the usual pattern. Everything else (servers, faults, proxies,
+//! the client) is the same for both.
 
 use std::path::PathBuf;
 
 /// A program that turns signals into orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct System {
-    /// Which.
+    /// Kind of the system.
     pub which: Which,
-    /// Its binary.
+    /// Path of its binary.
     pub program: PathBuf,
-    /// Where its orders go.
+    /// Destination of its orders.
     pub orders: Orders,
 }
 
-/// Which of the two.
+/// One of the two systems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// `coordinator run`, whose leader works through the ledger.
+    /// `coordinator run`, whose leader processes the ledger.
     Coordinator,
     /// `naive`: a key with an expiry, and a flag.
     Naive,
@@ -26,14 +26,14 @@ pub enum Which {
 /// A broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Orders {
-    /// A file in which everything stays that was ever sent.
+    /// A file that keeps every order.
     File(PathBuf),
     /// The URL of a service.
     Http(String),
 }
 
 impl Which {
-    /// For people.
+    /// Name to print.
     pub fn name(self) -> &'static str {
         match self {
             Self::Coordinator => "coordinator",
@@ -41,7 +41,8 @@ impl Which {
         }
     }
 
-    /// Every signal with its state, as two columns: a standby that takes the primary's place may lack signals.
+    /// Query for every signal with its state, as two columns: a standby that replaces the primary may lack
+    /// signals.
     pub fn ledger(self) -> &'static str {
         match self {
             Self::Coordinator => "SELECT id, state FROM coordinator_signal",
@@ -49,7 +50,7 @@ impl Which {
         }
     }
 
-    /// Signals that wait for something, as two columns.
+    /// Query for signals without an outcome, as two columns.
     pub fn unsettled(self) -> &'static str {
         match self {
             Self::Coordinator => {

@@ -1,10 +1,10 @@
-//! HTTP/1.1 on a connection that is kept open, as a client does that has much to say.
+//! HTTP/1.1 on a connection that is kept open, as a client with frequent requests uses it.
 
 use std::io::{BufRead, BufReader, Error, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Largest answer in bytes: a page of the list, with all it may carry.
+/// Largest answer in bytes: a full page of the list.
 const BODY_LEN_MAX: usize = 16 * 1024 * 1024;
 
 /// An answer.
@@ -16,7 +16,7 @@ pub struct Answer {
     pub body: String,
 }
 
-/// The way to one server. It connects when there is something to ask, and again after a failure.
+/// A connection to one server. It is opened by a request, and again after a failure.
 pub struct Wire {
     address: SocketAddr,
     patience: Duration,
@@ -24,15 +24,15 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A server at `address` that is waited for as long as `patience`; nothing is connected yet.
+    /// A server at `address` with the timeout `patience`; nothing is connected yet.
     pub fn new(address: SocketAddr, patience: Duration) -> Self {
         Self { address, patience, open: None }
     }
 
-    /// Asks once. After an error nobody knows whether the request arrived.
+    /// Sends one request. After an error it is unknown whether the request arrived.
     ///
     /// # Errors
-    /// When nobody listens there, nothing is said in time, or what comes back is not HTTP.
+    /// If no server listens there, there is no answer in time, or the answer is not HTTP.
     pub fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<Answer> {
         let mut stream = match self.open.take() {
             Some(stream) => stream,
@@ -55,7 +55,7 @@ impl Wire {
     }
 }
 
-/// The answer, and whether the connection is good for another one.
+/// The answer, and whether the connection can be reused.
 fn read(stream: &mut BufReader<TcpStream>) -> Result<(Answer, bool)> {
     let first = line(stream)?;
     let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -79,7 +79,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> Result<(Answer, bool)> {
     Ok((Answer { status, body: String::from_utf8_lossy(&body).into_owned() }, stays))
 }
 
-/// Without its end; a line that the end of the connection cut is an error.
+/// A line without its end; a line that the end of the connection cut is an error.
 fn line(stream: &mut BufReader<TcpStream>) -> Result<String> {
     let mut line = String::new();
     stream.read_line(&mut line)?;

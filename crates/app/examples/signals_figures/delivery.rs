@@ -1,4 +1,4 @@
-//! Signals posted to a coordinator, until they are at its handler.
+//! Measures signals from the POST at a coordinator to its handler.
 
 use crate::figure::{Spread, count};
 use contract::event::EventKind;
@@ -12,20 +12,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use testkit::broker::HttpBroker;
 use testkit::process::{Coordinator, Launch};
 
-/// Between a signal's end and the next one's beginning.
+/// Pause between the end of a signal and the begin of the next.
 pub const PAUSE: Duration = Duration::from_millis(5);
-/// Before what is measured, so that connections are open and statements prepared.
+/// Signals before the measured ones, so that connections are open and statements prepared.
 const FIRST: usize = 50;
 const SIGNALS: usize = 1_000;
 const INSTRUMENTS: usize = 100;
 const CLIENTS: usize = 8;
 const SIGNALS_OF_A_CLIENT: usize = 250;
-/// From a POST to its signal at the handler.
+/// Limit from a POST to the signal at the handler.
 const LIMIT_MS: f64 = 10.0;
-/// For what has to happen at all.
+/// Timeout of every wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A coordinator to be measured.
+/// A coordinator to measure.
 pub struct Service {
     name: &'static str,
     arguments: Vec<String>,
@@ -42,7 +42,7 @@ impl Service {
         self
     }
 
-    /// One that leads and hands signals over. Its limits hold nothing back, and have to be counted all the same.
+    /// Starts an instance that leads and sends signals. Its limits are never reached, but must be counted.
     fn start(&self, program: &Path, broker: &HttpBroker, signals: usize) -> Coordinator {
         let launch = self.arguments.iter().fold(Launch::new(program, self.name), Launch::argument);
         let launch = launch.argument("--handler").argument(broker.url());
@@ -54,7 +54,7 @@ impl Service {
     }
 }
 
-/// One signal after the other, on an idle service.
+/// Measures one signal after the other, on an idle service.
 pub fn latency(program: &Path, service: &Service) {
     let broker = HttpBroker::start();
     let coordinator = service.start(program, &broker, FIRST + SIGNALS);
@@ -76,7 +76,7 @@ pub fn latency(program: &Path, service: &Service) {
     );
 }
 
-/// As many as several clients at a time get through.
+/// Measures the rate of several parallel clients.
 pub fn rate(program: &Path, service: &Service) {
     let broker = HttpBroker::start();
     let total = CLIENTS * SIGNALS_OF_A_CLIENT;
@@ -108,7 +108,8 @@ pub fn rate(program: &Path, service: &Service) {
     );
 }
 
-/// Hands in a signal on a connection of its own, as charts and curl do; when its first byte was written.
+/// Submits a signal on a separate connection, as charts and curl do. Returns the time at which its first byte
+/// was written.
 fn post(address: &str, number: usize) -> Instant {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
     let body = json!({

@@ -1,6 +1,6 @@
 //! Measured values, in order.
 
-/// Values of one thing that was measured several times.
+/// Values of one quantity that was measured several times.
 #[derive(Debug)]
 pub struct Spread {
     /// Sorted, at least one.
@@ -17,7 +17,7 @@ impl FromIterator<f64> for Spread {
 }
 
 impl Spread {
-    /// The least value that so many in a hundred do not exceed.
+    /// The smallest value that this many in a hundred do not exceed.
     pub fn part(&self, in_a_hundred: usize) -> f64 {
         let rank = (self.values.len() * in_a_hundred).div_ceil(100);
         self.values[rank.saturating_sub(1)]
@@ -36,7 +36,7 @@ impl Spread {
     }
 }
 
-/// So many, for a rate.
+/// A number as a float, for a rate.
 #[allow(clippy::cast_precision_loss, reason = "small numbers")]
 pub fn count(number: usize) -> f64 {
     number as f64

@@ -1,11 +1,13 @@
-//! The figures of the README about signals, measured on real processes and real stores: `cargo xtask bench signals`.
+//! Measures the figures of the README about signals on real processes and real stores: `cargo xtask bench
+//! signals`.
 //!
-//! Takes the path of the binary to be measured. Prints each figure as a ratio of two things measured in this run, or
-//! of one and its limit; it judges nothing and asserts nothing, because machines differ and are noisy.
+//! The argument is the path of the binary to measure. It prints each figure as a ratio of two quantities
+//! measured in this run, or of one and its limit. It judges and asserts nothing, because machines differ and
+//! measurements vary.
 //!
-//! - `throughput`: what the adapter makes of its statements, beside `pgbench`, which only sends them.
-//! - `delivery`: from a signal's POST to its arrival at the handler, and how many a second.
-//! - `figure`: medians and the like.
+//! - `throughput`: the adapter compared with `pgbench`, which only sends the same statements.
+//! - `delivery`: time from a signal's POST to its arrival at the handler, and the rate per second.
+//! - `figure`: medians and percentiles.
 
 mod delivery;
 mod figure;
@@ -20,9 +22,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 use testkit::backend::{self, Postgres};
 
-/// What a database is that may be lost with the power, and ours must not be: each is `on` here.
+/// Settings that a database may turn off and lose data in a power failure: each is `on` here.
 const DURABLE: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
-/// As many writes as there are signals in a figure of delivery.
+/// Number of writes, equal to the number of signals in a figure of delivery.
 const DISK_WRITES: usize = 1_000;
 /// A page of the database.
 const PAGE: [u8; 8192] = [7; 8192];
@@ -38,7 +40,7 @@ fn main() {
     println!("{processors} processors, {}, one run", load());
     println!("PostgreSQL on this machine with {} on, all else as it comes\n", DURABLE.join(", "));
 
-    throughput::tell(&postgres, &runtime);
+    throughput::measure(&postgres, &runtime);
     println!();
     disk();
     let database = || runtime.block_on(postgres.create_database());
@@ -64,14 +66,14 @@ async fn assert_durable(postgres: &Postgres) {
     }
 }
 
-/// How busy the machine is: figures of a busy one are worth little.
+/// The load of the machine: figures of a busy machine mean little.
 fn load() -> String {
     let average = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     format!("load average {}", average.split(' ').next().unwrap_or("unknown"))
 }
 
-/// What the disk alone takes: every signal waits for it at least twice on its way, when it is accepted and when it is
-/// claimed. Beside the servers' data, which are in the temporary directory too.
+/// Measures the disk alone: every signal waits for it at least twice on its way, when it is accepted and when
+/// it is claimed. The file is next to the servers' data, which are in the temporary directory too.
 fn disk() {
     let mut file: File = tempfile::tempfile().expect("a temporary file");
     let mut write = || {

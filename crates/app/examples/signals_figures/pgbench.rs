@@ -8,7 +8,7 @@ use std::process::Command;
 use testkit::backend::{self, Postgres};
 use uuid::Uuid;
 
-/// What the statements are given. The adapter is given the same.
+/// Arguments of the statements, the same as the adapter's.
 pub const GROUP: &str = "bench";
 pub const INSTANCE: &str = "bench-1";
 pub const HOST: &str = "bench";
@@ -20,16 +20,17 @@ pub const PAYLOAD: &str = r#"{"price":"24310.55","quantity":"75","strategy":"tre
 pub const NOTE: &str = "order 4711";
 pub const INSTRUMENTS: usize = 100;
 pub const AROSE_S: i64 = 1_800_000_000;
-/// Most signals that a claim expires, as the adapter has it; none of these do.
+/// Most signals that a claim expires, the same as the adapter's; none of these expire.
 const EXPIRE_MAX: &str = "1000";
-/// As the adapter's own notification.
+/// The same as the adapter's notification.
 const HINT: &str = "signal 000000000000000000000001";
 
-/// The program that came with this server; otherwise a sentence that says what to install.
+/// The program of this server's version; otherwise a sentence that says what to install.
 pub async fn find(postgres: &Postgres) -> Result<PathBuf, String> {
     let query = "SELECT setting FROM pg_config WHERE name = 'BINDIR'";
-    let directory =
-        backend::text(&postgres.url(), query).await.ok_or("the server does not tell its programs")?;
+    let directory = backend::text(&postgres.url(), query)
+        .await
+        .ok_or("the server does not report the directory of its programs")?;
     let program = PathBuf::from(directory).join("pgbench");
     if program.is_file() {
         return Ok(program);
@@ -46,7 +47,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Accepts, claims and settles `slice` signals at a time.
+    /// Accepts, claims and records `slice` signals at a time.
     pub fn of_the_adapter(slice: usize) -> Self {
         let values = Values { slice };
         let token = ["(:group::text)", "(:tl::bigint)", "(:epoch::bigint)", "(:claim::uuid)"];
@@ -61,26 +62,26 @@ impl Script {
         let claim_own = vec![most, no_limit(), no_limit()];
         let expire_max = vec![format!("{expire_max}::bigint")];
         let claim = [token.to_vec(), claim_own, own.clone(), expire_max].concat();
-        let settle = [token.to_vec(), values.settled(), own, vec![hint]].concat();
+        let record = [token.to_vec(), values.recorded(), own, vec![hint]].concat();
         let filled = [
             filled(statements::SUBMIT, &submit),
             filled(statements::CLAIM, &claim),
-            filled(statements::SETTLE, &settle),
+            filled(statements::RECORD, &record),
         ];
         Self::of(&filled)
     }
 
-    /// Only the expressions that stand for the adapter's arrays: what they cost is no part of the statements.
+    /// Only the expressions that replace the adapter's arrays; their cost is no part of the statements.
     pub fn of_the_expressions(slice: usize) -> Self {
         let values = Values { slice };
         let counted = |arrays: Vec<String>| {
             let counts: Vec<String> = arrays.iter().map(|array| format!("cardinality({array})")).collect();
             format!("SELECT {}", counts.join(" + "))
         };
-        Self::of(&[counted(values.submitted()), counted(values.settled())])
+        Self::of(&[counted(values.submitted()), counted(values.recorded())])
     }
 
-    /// As many statements as [`Self::of_the_expressions`] has, of nothing.
+    /// The same number of statements as [`Self::of_the_expressions`], without content.
     pub fn of_nothing() -> Self {
         Self::of(&["SELECT 1".to_owned(), "SELECT 1".to_owned()])
     }
@@ -90,7 +91,7 @@ impl Script {
     }
 }
 
-/// SQL for the arrays that the adapter binds, each out of the number of the iteration.
+/// SQL for the arrays that the adapter binds, each made from the number of the iteration.
 struct Values {
     slice: usize,
 }
@@ -112,7 +113,7 @@ impl Values {
         ]
     }
 
-    fn settled(&self) -> Vec<String> {
+    fn recorded(&self) -> Vec<String> {
         vec![
             self.array("text", &self.fingerprint()),
             self.array("bigint", "1::bigint"),
@@ -128,7 +129,7 @@ impl Values {
         }
     }
 
-    /// As unlike its neighbours as a real one, so that it goes to as distant a place of the index.
+    /// As different from its neighbours as a real one, so that it is at a distant place in the index.
     fn fingerprint(&self) -> String {
         format!("encode(sha256(convert_to({}::text, 'UTF8')), 'hex')", self.number())
     }
@@ -145,15 +146,15 @@ fn variable(name: &str) -> String {
     format!("(:{name}::text)")
 }
 
-/// Puts the first of `arguments` where the statement has `$1`, and so on.
+/// Replaces `$1` in the statement with the first of `arguments`, and so on.
 fn filled(statement: &str, arguments: &[String]) -> String {
     let numbered = arguments.iter().enumerate().rev();
-    // The last first: `$1` is the beginning of `$10`.
+    // The last first, because `$1` is the beginning of `$10`.
     numbered
         .fold(statement.to_owned(), |text, (at, argument)| text.replace(&format!("${}", at + 1), argument))
 }
 
-/// One client of a database that was made ready for it.
+/// One client of a prepared database.
 pub struct Client<'a> {
     pub program: &'a PathBuf,
     pub database: &'a str,
@@ -163,14 +164,14 @@ pub struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// Runs a script so many times; iterations a second, the opening of the connection not counted.
+    /// Runs a script `times` times; returns iterations a second, without the opening of the connection.
     pub fn run(&self, script: &Script, slice: usize, times: usize) -> f64 {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         file.write_all(script.text.as_bytes()).expect("room for a script");
         let Token { timeline, epoch, claim } = self.token;
         let mut command = Command::new(self.program);
         command.args(["--protocol=prepared", "--no-vacuum", "--client=1", "--jobs=1"]);
-        // As the adapter's sessions have it: otherwise pgbench's are planned for each call.
+        // As in the adapter's sessions: otherwise pgbench's statements are planned for each call.
         command.env("PGOPTIONS", "-c plan_cache_mode=force_generic_plan");
         command.arg(format!("--transactions={times}")).arg("--file").arg(file.path());
         let numbers = [("i", self.after), ("most", slice)].map(|(name, number)| (name, number.to_string()));

@@ -1,4 +1,4 @@
-//! Accept, claim and done: the adapter beside pgbench.
+//! Accept, claim and done: the adapter compared with pgbench.
 
 use crate::figure::{Spread, count};
 use crate::pgbench::{self, Client, Script};
@@ -15,22 +15,22 @@ use std::time::{Duration, Instant};
 use testkit::backend::{self, Postgres};
 use tokio::runtime::Runtime;
 
-/// Longer than a run, so that no session is asked whether it lives.
+/// Longer than a run, so that no session is probed.
 const TTL: Duration = Duration::from_mins(5);
-/// Each of both.
+/// Runs of each.
 const RUNS: usize = 7;
-/// Finished signals that are there before, on both sides, so that the tables and what the planner knows of them are
-/// as in a database that is used.
+/// Finished signals before the run, on both sides, so that the tables and the planner's statistics are as in
+/// a used database.
 const BEFORE: usize = 1_000;
-/// At least so much of pgbench's rate.
+/// Desired part of pgbench's rate.
 const WANTED: f64 = 0.70;
 
-/// How signals are handed in, claimed and settled.
+/// Number of signals in a call and of calls in a run.
 struct Shape {
     name: &'static str,
-    /// So many at a time.
+    /// Signals at a time.
     slice: usize,
-    /// So many times in a run.
+    /// Calls in a run.
     times: usize,
 }
 
@@ -40,7 +40,7 @@ const SHAPES: [Shape; 2] = [
 ];
 
 /// Measures and prints.
-pub fn tell(postgres: &Postgres, runtime: &Runtime) {
+pub fn measure(postgres: &Postgres, runtime: &Runtime) {
     let program = match runtime.block_on(pgbench::find(postgres)) {
         Ok(program) => program,
         Err(sentence) => return println!("accept + claim + done: {sentence}"),
@@ -84,7 +84,7 @@ fn compare(shape: &Shape, program: &PathBuf, postgres: &Postgres, runtime: &Runt
     );
 }
 
-/// A fresh database whose lease is held.
+/// A new database with a held lease.
 struct Ready {
     database: String,
     token: Token,
@@ -105,7 +105,7 @@ impl Ready {
             floor: domain::lease::Epoch(0),
             forgotten: false,
         };
-        let Ok(Claim::Granted(token)) = store.claim(&request).await else { panic!("nobody else is there") };
+        let Ok(Claim::Granted(token)) = store.claim(&request).await else { panic!("the lease is free") };
         work(&store, &token, &signals(0..BEFORE), pgbench::INSTRUMENTS).await;
         store.close().await;
         for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
@@ -115,11 +115,11 @@ impl Ready {
     }
 
     fn client<'a>(&'a self, program: &'a PathBuf, shape: &Shape) -> Client<'a> {
-        // A slice begins with a signal's number, so the first one is beyond all that are there.
+        // A slice begins with a signal's number, so the first one is beyond all existing signals.
         Client { program, database: &self.database, token: self.token, after: BEFORE / shape.slice }
     }
 
-    /// Both sides have done the same.
+    /// Asserts that both sides have done the same.
     async fn assert_done(&self, shape: &Shape) {
         let query = "SELECT count(*)::text FROM coordinator_signal WHERE state = 'done'";
         let done = backend::text(&self.database, query).await;
@@ -127,7 +127,7 @@ impl Ready {
     }
 }
 
-/// Signals a second of the adapter, in a task as in a service; the opening of the connection is not counted.
+/// Signals a second of the adapter, in a task as in a service; without the opening of the connection.
 async fn adapter(shape: &Shape, postgres: &Postgres) -> f64 {
     let ready = Ready::new(postgres).await;
     let (store, token, slice) = (store(&ready.database), ready.token, shape.slice);
@@ -146,7 +146,7 @@ async fn adapter(shape: &Shape, postgres: &Postgres) -> f64 {
     total / took.as_secs_f64()
 }
 
-/// All signals through the port, `slice` at a time.
+/// Processes all signals through the port, `slice` at a time.
 async fn work(store: &PostgresStore, token: &Token, new: &[NewSignal], slice: usize) {
     let actor = Actor { who: pgbench::WHO.to_owned(), origin: pgbench::ORIGIN.to_owned() };
     let most = u16::try_from(slice).expect("a slice is at most what one claim takes");
@@ -179,7 +179,7 @@ fn store(database: &str) -> PostgresStore {
     store.expect("a good URL")
 }
 
-/// Without names of their own, as most are handed in.
+/// Signals without names, as most clients submit them.
 fn signals(numbers: std::ops::Range<usize>) -> Vec<NewSignal> {
     let label = |text: &str| Label::parse(text).expect("a short text");
     let new = |number: usize| {

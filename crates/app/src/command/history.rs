@@ -1,19 +1,19 @@
-//! `coordinator history`: who led, from when to when, why it ended, and when the state store has forgotten.
+//! `coordinator history`: the terms of the leaders, and when the state store has forgotten.
 
 use super::table::{date, table, visible};
 use super::{ask, open, print_json};
 use crate::command::status::Form;
-use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::TermJson;
 use domain::member::Term;
+use leader_coordinator::Stores;
 
-/// Of the moment at which it was found.
+/// Text for the moment at which the loss was found.
 const STORE_FORGOT: &str = "the store forgot: a standby was promoted or a backup restored";
 
-/// Prints the latest `limit` leaderships, newest first.
+/// Prints the latest `limit` terms, newest first.
 pub async fn history(config: &Config, form: Form, limit: u32) -> Result<(), Failure> {
     let stores = open(config)?;
     let answer = read(&stores, limit).await;
@@ -27,18 +27,18 @@ pub async fn history(config: &Config, form: Form, limit: u32) -> Result<(), Fail
 
 async fn read(stores: &Stores, limit: u32) -> Result<(Vec<Term>, Option<i64>), Failure> {
     let terms = ask("the state store", stores.state.history(limit)).await?;
-    let forgot_ms = ask("the state store", stores.state.forgot_ms()).await?;
+    let forgot_ms = ask("the state store", stores.state.lease()).await?.forgot_ms;
     Ok((terms, forgot_ms))
 }
 
-/// Whether the moment is within what is shown: when `limit` leaves older terms out, it may belong among these.
+/// Whether to show the moment. If `limit` leaves older terms out, it may belong among these.
 fn is_among(at_ms: i64, terms: &[Term], limit: u32) -> bool {
     let complete = u32::try_from(terms.len()).is_ok_and(|len| len < limit);
     complete || terms.last().is_some_and(|oldest| oldest.from_ms <= at_ms)
 }
 
-/// The moment at which the store was found to have forgotten is a line between the terms. The claim that finds it begins
-/// its term within the same second, so that term is above the line.
+/// The moment at which the store was found to have forgotten is a line between the terms. The claim that
+/// finds it begins its term within the same second, so that term is above the line.
 fn render(terms: &[Term], forgot_ms: Option<i64>) -> String {
     let mut rows: Vec<Vec<String>> = terms
         .iter()
@@ -84,7 +84,7 @@ mod tests {
         }
     }
 
-    /// The line of the table on which it is said; the first one is the header.
+    /// The line of the table with the moment; the first line is the header.
     fn line_of(forgot_ms: Option<i64>) -> Option<usize> {
         let table = render(&[term(3, 20_500), term(2, 10_000), term(1, 0)], forgot_ms);
         table.lines().position(|line| line.contains(STORE_FORGOT))
@@ -98,7 +98,7 @@ mod tests {
         {
             assert_eq!(is_among(at_ms, &terms, limit), expected, "{at_ms} with a limit of {limit}");
         }
-        assert!(is_among(0, &[], 20), "nobody has led since");
+        assert!(is_among(0, &[], 20), "no instance has led since");
     }
 
     #[test]

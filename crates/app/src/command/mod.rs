@@ -1,4 +1,4 @@
-//! Commands that look at or change the group through its stores, whether instances run or not.
+//! Commands that read or change the group through its stores, whether instances run or not.
 
 mod demo;
 mod history;
@@ -17,28 +17,29 @@ pub use signals::signals;
 pub use status::{Form, status};
 pub use step_down::{Wanted, step_down};
 
-use crate::compose::Stores;
+use crate::compose;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::identity::{DataDir, identity};
 use crate::output::line;
 use domain::id::InstanceId;
 use domain::ports::StoreError;
+use leader_coordinator::Stores;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// A person waits: longer than this no store is waited for.
+/// Timeout for an answer of a store; an operator waits for the command.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// The stores, opened as nobody in particular: this process takes no part in the election.
+/// Opens the stores under a temporary id, because this process takes no part in the election.
 fn open(config: &Config) -> Result<Stores, Failure> {
     let data_dir = DataDir::open(&config.data_dir).map_err(|error| Failure::usage(error.to_string()))?;
     let id = InstanceId::parse(&format!("command-{}", std::process::id())).expect("a word and a number");
     let identity = identity(config, id).map_err(Failure::other)?;
-    Stores::new(config, &data_dir, &identity).map_err(Failure::usage)
+    compose::stores(config, &data_dir, &identity).map_err(Failure::usage)
 }
 
-/// The answer of a store, in time, or a failure that says which store did not give it.
+/// The answer of a store, or a failure that names the store that failed or did not answer in time.
 async fn ask<T>(what: &str, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
     match timeout(ANSWER_TIME_MAX, answer).await {
         Ok(Ok(answer)) => Ok(answer),

@@ -1,4 +1,4 @@
-//! `coordinator recovery check`: the portfolio, judged as a new leader would judge it. Read-only.
+//! `coordinator recovery check`: checks the portfolio as a new leader would. Read-only.
 
 use super::{ask, open, print_json};
 use crate::command::status::Form;
@@ -8,7 +8,7 @@ use crate::output::line;
 use domain::recovery::{Recovered, RecoveryFault};
 use serde::Serialize;
 
-/// Above this the portfolio is outside what was validated: a warning, not a failure.
+/// Number of positions up to which recovery was validated. More are a warning, not a failure.
 const POSITIONS_VALIDATED: u64 = 50;
 
 #[derive(Serialize)]
@@ -22,7 +22,7 @@ struct CheckJson {
     untold: usize,
 }
 
-/// Prints positions, sums and verdict; the exit code is the error code of the recovery (1, 2, 3).
+/// Prints positions, sums and verdict. The exit code is the error code of the recovery (1, 2, 3).
 pub async fn check_recovery(config: &Config, form: Form) -> Result<(), Failure> {
     let stores = open(config)?;
     let answer = ask("the state store", async { Ok(stores.recovery.recover().await) }).await;
@@ -33,7 +33,7 @@ pub async fn check_recovery(config: &Config, form: Form) -> Result<(), Failure> 
         Form::Table => tell(&verdict)?,
     }
     verdict.map(drop).map_err(|fault| Failure {
-        message: format!("recovery would fail with {}: nothing would be traded", fault.code),
+        message: format!("recovery would fail with {}: a new leader would not trade", fault.code),
         exit_code: fault.code.as_number(),
     })
 }
@@ -57,8 +57,8 @@ fn tell(verdict: &Result<Recovered, RecoveryFault>) -> Result<(), Failure> {
             for finding in &fault.findings {
                 line(format_args!("finding            {finding}"))?;
             }
-            if fault.untold > 0 {
-                line(format_args!("finding            and {} more", fault.untold))?;
+            if fault.omitted > 0 {
+                line(format_args!("finding            and {} more", fault.omitted))?;
             }
             line(format_args!("verdict            {}", fault.code))
         }
@@ -86,7 +86,7 @@ fn json(verdict: &Result<Recovered, RecoveryFault>) -> CheckJson {
             total_risk_amount: None,
             margin_used: None,
             findings: fault.findings.clone(),
-            untold: fault.untold,
+            untold: fault.omitted,
         },
     }
 }

@@ -1,25 +1,25 @@
-//! `coordinator signals`: what is in the ledger, what became of a signal in doubt, and the kill switch.
+//! `coordinator signals`: lists signals, resolves those in doubt, and turns the kill switch.
 
 use super::table::{date, table, visible};
 use super::{ask, open, print_json};
 use crate::cli::SignalsCommand;
 use crate::command::status::Form;
-use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::{AuditJson, SignalJson};
 use domain::ledger::{Actor, AuditEntry, Outcome, Signal, SignalId, StateName, Totals};
 use domain::ports::{ListQuery, Recorded, Resolution, Switch, Switched};
+use leader_coordinator::Stores;
 use serde::Serialize;
 use std::time::Duration;
 
-/// What the ledger is called in messages.
+/// Name of the ledger in messages.
 const LEDGER: &str = "the ledger";
-/// Lines of the audit that are shown of one signal: it has some ten.
+/// Most lines of the audit that are shown for one signal; it usually has about ten.
 const AUDIT_LINES: u32 = 200;
 
-/// Carries the command out, on the stores themselves: whether instances run or not.
+/// Runs the command on the stores, whether instances run or not.
 pub async fn signals(config: &Config, command: &SignalsCommand) -> Result<(), Failure> {
     let stores = open(config)?;
     let outcome = carry_out(&stores, command).await;
@@ -94,7 +94,7 @@ async fn list(stores: &Stores, query: &ListQuery, form: Form) -> Result<(), Fail
             line(format_args!("{}\n", summary(&totals)))?;
             line(rows(&signals))?;
             if let Some(last) = signals.last().filter(|_| signals.len() == query.limit as usize) {
-                line(format_args!("\nmay go on: --before {}", last.arrival))?;
+                line(format_args!("\nfor the next page: --before {}", last.arrival))?;
             }
             Ok(())
         }
@@ -125,7 +125,7 @@ fn summary(totals: &Totals) -> String {
         lines.push(format!("PAUSED since {since} UTC by {who}: {reason}; nothing is sent"));
     }
     if totals.in_doubt > 0 {
-        lines.push("in doubt: ask the broker, then `coordinator signals resolve ID ...`".to_owned());
+        lines.push("in doubt: query the broker, then `coordinator signals resolve ID ...`".to_owned());
     }
     lines.join("\n")
 }
@@ -170,7 +170,7 @@ async fn show(stores: &Stores, id: &SignalId, form: Form) -> Result<(), Failure>
             tell(&signal)?;
             line(format_args!("\n{}", lines(&audit)))?;
             if audit.len() == AUDIT_LINES as usize {
-                line(format_args!("\nthe latest {AUDIT_LINES} changes; there may be older ones"))?;
+                line(format_args!("\nthese are the latest {AUDIT_LINES} changes; there may be older ones"))?;
             }
             Ok(())
         }
@@ -231,17 +231,17 @@ async fn resolve(
     let attempt = match attempt {
         Some(attempt) => attempt,
         None if signal.attempt <= 1 => signal.attempt,
-        // It may have been sent once more since somebody looked.
+        // It may have been sent again after the operator queried the broker.
         None => {
             return Err(Failure::usage(format!(
-                "{id} was claimed {} times: say with --attempt which claim you have looked into (see `coordinator \
+                "{id} was claimed {} times: state with --attempt which attempt you have checked (see `coordinator \
                  signals show {id}`)",
                 signal.attempt
             )));
         }
     };
     let decision =
-        Resolution { id: id.clone(), attempt, settlement, actor: person(), reason: reason.to_owned() };
+        Resolution { id: id.clone(), attempt, settlement, actor: operator(), reason: reason.to_owned() };
     let answer = ask(LEDGER, stores.ledger.resolve(&decision)).await?;
     match (answer, settlement.state()) {
         (Recorded::Recorded, StateName::Received) => {
@@ -251,8 +251,8 @@ async fn resolve(
         (Recorded::Refused, wanted) => {
             let signal = found(stores, id).await?;
             Err(Failure::usage(format!(
-                "{id} is {} (attempt {}), which cannot become {wanted} by attempt {attempt}: only what is in doubt \
-                 is decided, or the result of what was sent",
+                "{id} is {} (attempt {}), which cannot become {wanted} by attempt {attempt}: only a signal in doubt \
+                 can be resolved, or one that was sent and has no result",
                 signal.state.name(),
                 signal.attempt
             )))
@@ -261,21 +261,21 @@ async fn resolve(
 }
 
 async fn switch(stores: &Stores, to: Switch, reason: &str) -> Result<(), Failure> {
-    let turned = ask(LEDGER, stores.ledger.switch(to, &person(), reason)).await?;
+    let turned = ask(LEDGER, stores.ledger.switch(to, &operator(), reason)).await?;
     let told = match (to, turned) {
         (Switch::Pause, Switched::Turned) => {
-            "paused: no signal is claimed from now on; what is claimed already may still be sent (`coordinator signals list \
+            "paused: no signal is claimed from now on; signals that are already claimed may still be sent (`coordinator signals list \
              --state claimed`)"
         }
-        (Switch::Pause, Switched::Unchanged) => "it was paused already; the first reason stays",
+        (Switch::Pause, Switched::Unchanged) => "it was paused already; the first reason remains",
         (Switch::Resume, Switched::Turned) => "resumed: signals that wait are sent",
         (Switch::Resume, Switched::Unchanged) => "it was not paused",
     };
     line(told)
 }
 
-/// Whoever types, as this host knows him.
-fn person() -> Actor {
+/// The operator, by the user's name and this host.
+fn operator() -> Actor {
     let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     let who = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

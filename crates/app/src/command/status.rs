@@ -1,8 +1,7 @@
-//! `coordinator status`: the instances, and who leads by both stores.
+//! `coordinator status`: the instances, and the leader according to both stores.
 
 use super::table::{date, table, visible};
 use super::{ask, open, print_json};
-use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
@@ -12,18 +11,20 @@ use domain::alert::FORGOT_SHOWN;
 use domain::lease::Observation;
 use domain::member::{Member, MemberSeen};
 use domain::ports::Ticket;
+use leader_coordinator::Stores;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// Instances beat at a known interval; one that missed two beats is not counted on.
-const BEATS_MISSED_MAX: u32 = 2;
-/// `--watch` looks again this often when no hint comes: ages grow though nothing happens.
+/// Heartbeats that an instance may miss. The interval is known, and an instance that missed more is not
+/// counted.
+const HEARTBEATS_MISSED_MAX: u32 = 2;
+/// Longest pause between two reads of `--watch`: ages grow although nothing happens.
 const WATCH_PERIOD: Duration = Duration::from_secs(2);
-/// And not more often than this when hints pour in.
+/// Shortest pause between two reads, however many hints arrive.
 const WATCH_PERIOD_MIN: Duration = Duration::from_millis(100);
 
-/// How the status is shown.
+/// Form of the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// A table.
@@ -32,7 +33,7 @@ pub enum Form {
     Json,
 }
 
-/// What the stores say at one moment.
+/// Answers of the stores at one moment.
 struct Seen {
     row: Observation,
     ticket: Option<Result<Option<Ticket>, Failure>>,
@@ -51,7 +52,7 @@ struct StatusJson<'a> {
     instances: Vec<InstanceJson<'a>>,
 }
 
-/// Prints the status once; an error when not exactly one instance leads.
+/// Prints the status once; an error unless exactly one instance leads.
 pub async fn status(config: &Config, form: Form, watch: bool) -> Result<(), Failure> {
     let stores = open(config)?;
     let shown = if watch { follow(&stores, form).await } else { once(&stores, form).await };
@@ -69,7 +70,8 @@ async fn once(stores: &Stores, form: Form) -> Result<(), Failure> {
     }
 }
 
-/// Until it is interrupted. A store that is away is told and tried again.
+/// Prints the status until it is interrupted. If a store does not answer, that is printed and the store is
+/// read again.
 async fn follow(stores: &Stores, form: Form) -> Result<(), Failure> {
     loop {
         match look(stores).await {
@@ -80,7 +82,7 @@ async fn follow(stores: &Stores, form: Form) -> Result<(), Failure> {
             line("")?;
         }
         sleep(WATCH_PERIOD_MIN).await;
-        // A hint or the period: either way it is time to look again.
+        // Read again after a hint or after the period.
         let _ = timeout(WATCH_PERIOD, stores.state.changed()).await;
     }
 }
@@ -88,7 +90,7 @@ async fn follow(stores: &Stores, form: Form) -> Result<(), Failure> {
 async fn look(stores: &Stores) -> Result<Seen, Failure> {
     let row = ask("the state store", stores.state.observe()).await?;
     let members = ask("the state store", stores.state.members()).await?;
-    let forgot_ms = ask("the state store", stores.state.forgot_ms()).await?;
+    let forgot_ms = ask("the state store", stores.state.lease()).await?.forgot_ms;
     let ticket = match &stores.leader {
         Some(leader) => Some(ask("Redis", leader.inspect()).await),
         None => None,
@@ -109,9 +111,9 @@ impl Seen {
         }
     }
 
-    /// How many instances say that they lead, and are heard of.
+    /// Number of instances that report that they lead and whose heartbeat is fresh.
     fn leaders(&self) -> usize {
-        let fresh = heartbeat_interval(self.row.ttl) * BEATS_MISSED_MAX;
+        let fresh = heartbeat_interval(self.row.ttl) * HEARTBEATS_MISSED_MAX;
         let leads = |seen: &&MemberSeen| seen.member.state.leads() && seen.heartbeat_age <= fresh;
         let held = self.members.iter().filter(leads);
         held.filter(|seen| self.leader_db() == Some(seen.member.id.as_str())).count()
@@ -155,9 +157,9 @@ fn render(seen: &Seen, now_ms: i64) -> String {
     let redis = match &seen.ticket {
         None => "not used".to_owned(),
         Some(Err(failure)) => failure.message.clone(),
-        Some(Ok(_)) => seen.leader_redis().unwrap_or("nobody").to_owned(),
+        Some(Ok(_)) => seen.leader_redis().unwrap_or("none").to_owned(),
     };
-    let held = seen.leader_db().unwrap_or("nobody");
+    let held = seen.leader_db().unwrap_or("none");
     let forgot = store_forgot(seen.forgot_ms, now_ms).unwrap_or_default();
     let unable: Vec<String> = seen
         .members
@@ -180,7 +182,7 @@ fn role(member: &Member) -> String {
     }
 }
 
-/// The line about it, for as long as the alert StoreForgot fires.
+/// The line about the loss, while the alert StoreForgot fires.
 fn store_forgot(forgot_ms: Option<i64>, now_ms: i64) -> Option<String> {
     let at_ms = forgot_ms?;
     let ago_ms = u128::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(0);

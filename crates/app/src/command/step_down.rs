@@ -1,8 +1,7 @@
-//! `coordinator step-down`: a planned handover, asked of the leader through the state store.
+//! `coordinator step-down`: requests a planned handover from the leader through the state store.
 
 use super::table::visible;
 use super::{ask, open};
-use crate::compose::Stores;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
@@ -11,39 +10,40 @@ use domain::id::InstanceId;
 use domain::lease::Token;
 use domain::member::{Member, MemberSeen, MemberState, Term};
 use domain::ports::StepDown;
+use leader_coordinator::Stores;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// A look at the history when no hint came.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// Terms read to find the one before and the one after.
+/// Pause between two reads of the history.
+const READ_AGAIN: Duration = Duration::from_millis(50);
+/// Terms that are read to find the requested one and its successor.
 const TERMS_READ: u32 = 8;
 
-/// A heartbeat that is older than this many intervals is not one of a process that runs.
-const BEATS_MISSED: u32 = 3;
+/// Age of a heartbeat, in intervals, above which the process counts as dead.
+const HEARTBEATS_MISSED: u32 = 3;
 
-/// How long an instance that starts is waited for.
+/// Longest wait for an instance that is starting.
 const STARTING_MAX: Duration = Duration::from_secs(2);
 
-/// When leadership is to be handed over.
+/// Condition for a handover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// When another instance can take over from a leader that lives.
+    /// Only if the leader is alive and another instance can take over.
     WithSuccessor,
     /// In any case.
     Always,
 }
 
-/// What counts as the success of a handover.
+/// Success of a handover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
     /// Another instance leads.
     AnotherLeader,
-    /// There was no other instance that could: the same one may lead again.
+    /// No other instance could lead, so the same one may lead again.
     AnyLeader,
 }
 
-/// Requests a handover from the leader, waits for the next one, and prints it with the gap.
+/// Requests a handover from the leader, waits for the next one, and prints it with the time without a leader.
 pub async fn step_down(config: &Config, reason: &str, wanted: Wanted) -> Result<(), Failure> {
     let stores = open(config)?;
     let outcome = hand_over(config, &stores, reason, wanted).await;
@@ -55,7 +55,7 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str, wanted: Wante
     let row = ask("the state store", stores.state.observe()).await?;
     let token = row.version.token;
     let Some(holder) = row.holder.filter(|_| !row.released) else {
-        return Err(Failure::other("nobody leads, so there is nothing to hand over"));
+        return Err(Failure::other("no instance leads, so there is no leadership to hand over"));
     };
     let (candidates, expected) = match (candidates(config, stores, &holder).await?, wanted) {
         (Ok(candidates), _) => (format!("; {candidates} can take over"), Expected::AnotherLeader),
@@ -72,8 +72,9 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str, wanted: Wante
             )));
         }
     }
-    // The leader drains for a heartbeat, then another claims; if nobody else is there, it comes back itself
-    // after three heartbeats. A leader that is gone is replaced when its lease has run out.
+    // The leader drains for a heartbeat, then another instance claims. If there is no other instance, the
+    // same one leads again after three heartbeats. A leader that has died is replaced when its lease has
+    // expired.
     let patience = config.leader_ttl * 3;
     let until = Instant::now() + patience;
     while Instant::now() < until {
@@ -81,18 +82,19 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str, wanted: Wante
         if let Some(next) = successor(&terms, &token) {
             return tell(&terms, &token, next, &holder, expected);
         }
-        let _ = timeout(LOOK_AGAIN, stores.state.changed()).await;
+        let _ = timeout(READ_AGAIN, stores.state.changed()).await;
     }
-    Err(Failure::other(format!("nobody has taken over within {patience:?}; see `coordinator status`")))
+    Err(Failure::other(format!("no instance has taken over within {patience:?}; see `coordinator status`")))
 }
 
-/// What [`judge`] says of the instance table. Before it refuses it waits for instances that are starting.
+/// The result of [`judge`] for the instance table. Before it refuses, it waits for instances that are
+/// starting.
 async fn candidates(
     config: &Config,
     stores: &Stores,
     holder: &InstanceId,
 ) -> Result<Result<String, String>, Failure> {
-    let fresh = heartbeat_interval(config.leader_ttl) * BEATS_MISSED;
+    let fresh = heartbeat_interval(config.leader_ttl) * HEARTBEATS_MISSED;
     let until = Instant::now() + STARTING_MAX;
     loop {
         let members = ask("the state store", stores.state.members()).await?;
@@ -102,23 +104,23 @@ async fn candidates(
         if judged.is_ok() || !members.iter().any(starting) || Instant::now() >= until {
             return Ok(judged);
         }
-        // Until the next look; the loop ends with the state or with its limit.
-        sleep(LOOK_AGAIN).await;
+        // A pause until the next read; the loop ends with the state or by its timeout.
+        sleep(READ_AGAIN).await;
     }
 }
 
-/// The instances that can take over from `holder`, or why a handover makes no sense. A heartbeat older than `fresh` is
-/// a dead process's.
+/// The number of instances that can take over from `holder`, or why a handover is useless. A process whose
+/// heartbeat is older than `fresh` counts as dead.
 fn judge(members: &[MemberSeen], holder: &InstanceId, fresh: Duration) -> Result<String, String> {
     let leader = members.iter().find(|seen| seen.member.id == *holder);
     if let Some(age) = leader.map(|seen| seen.heartbeat_age).filter(|age| *age > fresh) {
         return Err(format!(
             "{holder} is dead or cut off: its last heartbeat is {} s old, so it cannot hand over; another instance \
-             leads when the lease has run out (--force requests it all the same)",
+             leads when the lease has expired (--force requests the handover anyway)",
             age.as_secs()
         ));
     }
-    // The line of a former leader follows a moment after the lease: it is only the lease that says who leads.
+    // The line of a former leader changes a moment after the lease, and only the lease says who leads.
     let can = |state| matches!(state, MemberState::Standby | MemberState::Recovering | MemberState::Active);
     let others = members
         .iter()
@@ -139,12 +141,13 @@ fn judge(members: &[MemberSeen], holder: &InstanceId, fresh: Duration) -> Result
     Ok(candidates.iter().map(|member| member.id.as_str()).collect::<Vec<_>>().join(", "))
 }
 
-/// The newest term of that epoch: a leader may have carried its row to a later timeline since it began.
+/// Whether the term is the newest of that epoch. A leader may have carried its lease to a later timeline
+/// since the term began.
 fn is(term: &Term, token: &Token) -> bool {
     term.epoch == token.epoch
 }
 
-/// The term that came next. Newest first, so it stands just before the one asked for.
+/// The term that came next. The newest term is first, so it is just before the requested one.
 fn successor<'a>(terms: &'a [Term], token: &Token) -> Option<&'a Term> {
     let asked = terms.iter().position(|term| is(term, token))?;
     asked.checked_sub(1).map(|next| &terms[next])

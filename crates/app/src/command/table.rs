@@ -1,8 +1,8 @@
-//! Columns for a terminal.
+//! Tables, dates and foreign texts for a terminal.
 
 use std::ops::RangeInclusive;
 
-/// Lines up `rows` under `header`, two spaces between columns, none at the end.
+/// Aligns `rows` under `header`, with two spaces between columns and none at the end of a line.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
@@ -18,7 +18,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     std::iter::once(head).chain(body).collect::<Vec<_>>().join("\n")
 }
 
-/// Unix milliseconds as a person reads them, in UTC; `-` when the number is no date.
+/// Unix milliseconds as a date in UTC; `-` if the number is no date.
 pub fn date(unix_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(unix_ms)
         .map_or_else(|_| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
@@ -28,7 +28,8 @@ pub fn date(unix_ms: i64) -> String {
 const BIDIRECTIONAL: [RangeInclusive<char>; 3] =
     ['\u{200e}'..='\u{200f}', '\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
 
-/// A text that another program wrote, fit for a terminal: what would move the cursor, or cannot be seen, is escaped.
+/// A text from another program, made safe for a terminal: characters that move the cursor or are invisible
+/// are escaped.
 pub fn visible(text: &str) -> String {
     let moves = |c: char| c.is_control() || BIDIRECTIONAL.iter().any(|range| range.contains(&c));
     let show = |c: char| if moves(c) { c.escape_default().to_string() } else { c.to_string() };

@@ -1,16 +1,16 @@
-//! What is wrong with the configuration, and where.
+//! [`Fault`]: an error in the configuration, with its place.
 
 use std::fmt;
 
-/// Longest text from outside that a message shows, in characters.
+/// Most characters of an outside text that a message shows.
 const SHOWN_MAX: usize = 80;
 
-/// Where a value comes from.
+/// Source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody set it.
+    /// The default: no value was written.
     Default,
-    /// The configuration file, by path, and the place in it: a key, or a line and column.
+    /// The configuration file: its path, and a key or a line and column.
     File(String, String),
     /// The environment variable of that name.
     Environment(String),
@@ -18,7 +18,7 @@ pub enum Origin {
     Flag(&'static str),
 }
 
-/// On one line, whatever the names contain.
+/// On one line, whatever characters the names contain.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -30,17 +30,17 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong: where it was written, and what is allowed there.
+/// One error: where the value was written, and what is allowed there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where.
+    /// Place of the value.
     pub origin: Origin,
-    /// What, on one line, without any secret.
+    /// Description on one line, without any secret.
     pub message: String,
 }
 
 impl Fault {
-    /// A fault.
+    /// Creates a fault.
     pub fn new(origin: Origin, message: impl Into<String>) -> Self {
         Self { origin, message: message.into() }
     }
@@ -52,8 +52,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A value as a message shows it: cut, escaped, and not at all when it looks like a URL in the wrong place,
-/// which may carry a password.
+/// A value for a message: cut and escaped. A value that looks like a URL is not shown, because it may contain
+/// a password.
 pub fn shown(value: &str) -> String {
     if value.contains("://") || value.contains('@') {
         return "a value like a URL (not shown)".to_owned();
@@ -63,7 +63,7 @@ pub fn shown(value: &str) -> String {
     format!("{start:?}{rest}")
 }
 
-/// A name as a message shows it: cut and escaped.
+/// A name for a message: cut and escaped.
 pub fn one_line(name: &str) -> String {
     name.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect()
 }

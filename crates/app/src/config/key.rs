@@ -1,31 +1,32 @@
-//! Every setting by name: the only place where the names of file, environment and flags are written.
+//! [`Key`]: every setting by name. The names in the file, the environment and the flags are written only
+//! here.
 
 use std::net::IpAddr;
 
 /// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
-    /// Group of which one instance leads.
+    /// Election group.
     Group,
-    /// Name of this instance.
+    /// Id of this instance.
     InstanceId,
     /// Address of the page.
     Listen,
     /// Directory of the identity and the embedded store.
     DataDir,
-    /// Life of a lease.
+    /// Time to live of the lease.
     LeaderTtl,
     /// Time between renewals.
     Heartbeat,
-    /// Redis.
+    /// URL of Redis.
     RedisUrl,
-    /// The file that has the URL of Redis.
+    /// File that contains the URL of Redis.
     RedisUrlFile,
-    /// Beginning of every key in Redis.
+    /// Prefix of every key in Redis.
     RedisPrefix,
-    /// PostgreSQL.
+    /// URL of PostgreSQL.
     PostgresUrl,
-    /// The file that has the URL of PostgreSQL.
+    /// File that contains the URL of PostgreSQL.
     PostgresUrlFile,
     /// Schema of the tables in PostgreSQL.
     PostgresSchema,
@@ -33,25 +34,25 @@ pub enum Key {
     RecoveryPositions,
     /// Relation with the portfolio's totals.
     RecoveryPortfolio,
-    /// How many syncs the rolling window holds.
+    /// Number of syncs in the rolling window.
     MetricsWindow,
-    /// Where what cannot wait is posted to.
+    /// Receiver of urgent alerts.
     AlertsWebhook,
-    /// Where metrics and spans are pushed to.
+    /// Receiver of metrics and spans.
     TelemetryOtlp,
-    /// Where signals are sent to.
+    /// Receiver of signals.
     SignalsHandler,
-    /// Where it is asked what became of a signal.
+    /// Address of the handler's lookup.
     SignalsLookup,
-    /// How long a handler may take.
+    /// Timeout of the handler.
     SignalsHandlerTimeout,
-    /// How many signals may be sent in a minute.
+    /// Most signals that are sent in a minute.
     SignalsMaxPerMinute,
-    /// How many signals may be sent in a day.
+    /// Most signals that are sent in a day.
     SignalsMaxPerDay,
-    /// What a signal puts at risk.
+    /// Amount that one signal puts at risk.
     SignalsValueRupees,
-    /// How long finished signals are kept.
+    /// Retention of finished signals.
     SignalsRetentionDays,
 }
 
@@ -114,7 +115,8 @@ impl Key {
         }
     }
 
-    /// Its environment variables: `COORDINATOR_` and its name in the file, and where tradition has another.
+    /// Its environment variables: `COORDINATOR_` and its name in the file, and a second one where another
+    /// name is customary.
     pub fn in_environment(self) -> Vec<String> {
         let own = format!("{PREFIX}{}", self.in_file().replace('.', "_").to_ascii_uppercase());
         match self {
@@ -132,14 +134,14 @@ impl Key {
     }
 }
 
-/// How the names of our environment variables begin.
+/// Prefix of our environment variables.
 pub const PREFIX: &str = "COORDINATOR_";
 
-/// The name under which the time to live of a leader is known elsewhere.
+/// Customary name of the time to live of the lease.
 pub const LEADER_TTL: &str = "LEADER_TTL";
 
-/// Whether Kubernetes (or a docker link) injects the variable for a Service that is called `coordinator`: the address of
-/// the Service and of each of its ports. Only what has exactly that shape.
+/// Whether Kubernetes (or a docker link) injects the variable for a Service called `coordinator`: the address
+/// of the Service and of each of its ports. Only a variable of exactly that form.
 pub fn is_of_a_service(variable: &str, value: &str) -> bool {
     let is_port = |text: &str| text.parse::<u16>().is_ok();
     let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
@@ -168,8 +170,8 @@ pub fn is_of_a_service(variable: &str, value: &str) -> bool {
     }
 }
 
-/// Whether a variable that begins like ours is no setting: what `exec` hands to its child, and what tests
-/// tell each other.
+/// Whether a variable with our prefix is not a setting: `exec` sets it for its child, or a test for another
+/// process.
 pub fn is_no_setting(variable: &str) -> bool {
     matches!(variable, "COORDINATOR_FENCE" | "COORDINATOR_EPOCH") || variable.starts_with("COORDINATOR_TEST_")
 }

@@ -1,4 +1,4 @@
-//! Collects what was written in the file, the environment and the flags, and finds what nobody knows.
+//! Collects the settings from the file, the environment and the flags, and reports unknown names.
 
 use super::fault::{Fault, Origin};
 use super::key::{self, Key};
@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use toml::{Table, Value};
 
-/// Everything that was written.
+/// All values that were written.
 #[derive(Default)]
 pub struct Layers {
-    /// What was written about each setting and where; the later wins.
+    /// The values of each setting with their places; a later one overrides an earlier one.
     pub written: BTreeMap<Key, Vec<(Origin, String)>>,
-    /// What could not be attributed to a setting.
+    /// Values and names that belong to no setting.
     pub faults: Vec<Fault>,
 }
 
@@ -42,12 +42,12 @@ impl Layers {
         let table = match text.parse::<Table>() {
             Ok(table) => table,
             Err(error) => {
-                // The error's own rendering quotes the line, which may hold a password.
+                // The error's own text quotes the line, which may contain a password.
                 let at = error.span().map_or(0, |span| span.start);
                 let place = line_and_column(text, at);
                 self.faults.push(Fault::new(
                     Origin::File(path.to_owned(), place),
-                    "not TOML: a value that is no number stands in quotes, and a key occurs once",
+                    "not TOML: put a value that is not a number in quotes, and write each key once",
                 ));
                 return;
             }
@@ -86,7 +86,7 @@ impl Layers {
         }
     }
 
-    /// The environment has no order, so faults are told in the order of names.
+    /// The environment has no order, so faults are reported in the order of names.
     fn environment(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) {
         let known: BTreeMap<String, Key> = Key::ALL
             .into_iter()
@@ -163,7 +163,7 @@ fn unknown(origin: Origin, kind: &str, meant: Option<&str>) -> Fault {
     Fault::new(origin, format!("unknown {kind}{hint}"))
 }
 
-/// Where byte `at` of `text` is, for people: counted from 1.
+/// The place of byte `at` in `text`: line and column, counted from 1.
 fn line_and_column(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;

@@ -1,8 +1,8 @@
-//! The configuration: a TOML file, under the environment, under the flags.
+//! The configuration: flags override the environment, which overrides a TOML file.
 //!
-//! [`load`] goes from what was written to a [`Config`] or to all faults at once; it reads no more than the files that
-//! `url_file` names. Every value that was written is judged, also one that a later source overrides: a fault that does
-//! not matter today would matter on the day the flag is dropped.
+//! [`load`] returns a [`Config`] or all faults at once; it reads only the files that `url_file` names. It
+//! checks every value, even one that a later source overrides: such a fault would take effect when the flag
+//! is removed.
 
 mod fault;
 mod key;
@@ -38,27 +38,27 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Port of the page unless configured.
+/// Default port of the page.
 const PORT_DEFAULT: u16 = 5000;
-/// Largest configuration file in bytes: a hundred times what all settings take.
+/// Largest configuration file, in bytes: a hundred times the size of all settings.
 const FILE_LEN_MAX: u64 = 256 * 1024;
 
-// A lease is worth having only while it lasts longer than its margins, whatever TTL is allowed.
+// A lease is useful only if it lasts longer than its margins, whatever TTL is configured.
 const _: () = assert!(TTL_MIN.as_nanos() > 2 * margin(TTL_MIN).as_nanos());
 const _: () = assert!(TTL_MAX.as_nanos() > 2 * margin(TTL_MAX).as_nanos());
 
-/// Every setting, judged. No output of it shows a secret.
+/// Every setting, checked. No output of it shows a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Group of which one instance leads.
+    /// Election group.
     pub group: GroupId,
-    /// Name of this instance; `None`: made from the identity in the data directory and the process id.
+    /// Id of this instance; `None`: made from the identity in the data directory and the process id.
     pub instance_id: Option<InstanceId>,
-    /// Where the page listens, a loopback address; port 0: any free one.
+    /// Address of the page, a loopback address; port 0: any free port.
     pub listen: SocketAddr,
     /// Directory of the identity and the embedded store.
     pub data_dir: PathBuf,
-    /// LEADER_TTL: how long leadership outlives its holder.
+    /// LEADER_TTL: time to live of the lease after its last renewal.
     pub leader_ttl: Duration,
     /// Time between renewals, at most a third of `leader_ttl`.
     pub heartbeat: Duration,
@@ -66,7 +66,7 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// PostgreSQL; `None`: the embedded store decides.
     pub postgres: Option<StoreUrl>,
-    /// Schema of the tables in PostgreSQL, whatever `search_path` says.
+    /// Schema of the tables in PostgreSQL; `search_path` has no effect.
     pub postgres_schema: Schema,
     /// Relation with the open positions.
     pub positions: RelationName,
@@ -74,34 +74,34 @@ pub struct Config {
     pub portfolio: RelationName,
     /// How many syncs the rolling window of the metrics holds.
     pub metrics_window: usize,
-    /// Where what cannot wait for a scrape is posted to; `None`: nowhere.
+    /// Receiver of urgent alerts, which cannot wait for a scrape; `None`: they are not posted.
     pub alerts_webhook: Option<HandlerUrl>,
-    /// Where metrics and spans are pushed to; `None`: nowhere.
+    /// Receiver of metrics and spans; `None`: they are not pushed.
     pub telemetry_otlp: Option<HandlerUrl>,
-    /// Who acts on signals, and within which limits.
+    /// The handler of signals, and its limits.
     pub signals: Signals,
-    /// Where the values that were written come from.
+    /// Places of the values that were written.
     origins: BTreeMap<Key, Origin>,
 }
 
-/// How Redis is used.
+/// Settings of Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redis {
-    /// Where it is.
+    /// URL of Redis.
     pub url: StoreUrl,
-    /// Beginning of every key.
+    /// Prefix of every key.
     pub prefix: String,
 }
 
 impl Config {
-    /// Where the value of a setting comes from.
+    /// Place of the value of a setting.
     pub fn origin(&self, key: Key) -> &Origin {
         self.origins.get(&key).unwrap_or(&Origin::Default)
     }
 }
 
-/// Reads the file that the flags name and the environment of this process, and [`load`]s them.
-/// The caller prints the faults, one a line, and exits with 2.
+/// Reads the environment of this process and the file that the flags name, and [`load`]s them. The caller
+/// prints the faults, one a line, and exits with 2.
 pub fn load_from_process(flags: &Flags) -> Result<Config, Vec<Fault>> {
     let environment = std::env::vars_os();
     let Some(path) = &flags.config else { return load(None, environment, flags) };
@@ -116,7 +116,8 @@ pub fn load_from_process(flags: &Flags) -> Result<Config, Vec<Fault>> {
     }
 }
 
-/// Judges everything that was written and all faults at once. `file` is the path, for messages, and the text.
+/// Checks all values that were written, and returns all faults at once. `file` is the path, for messages, and
+/// the text.
 pub fn load(
     file: Option<(&str, &str)>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -183,7 +184,8 @@ pub fn load(
     }
 }
 
-/// The longest heartbeat: two of them may be lost before the lease is. Whole milliseconds, as it is written.
+/// The longest heartbeat: two renewals may be lost before the lease expires. Whole milliseconds, as in the
+/// file.
 fn heartbeat_max(ttl: Duration) -> Duration {
     Duration::from_millis(u64::try_from(ttl.as_millis() / 3).expect("a TTL is at most TTL_MAX"))
 }
@@ -197,17 +199,18 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// A setting has a fault, which is kept.
+/// A setting has a fault, which was recorded.
 struct Refused;
 
-/// Turns texts into values and keeps the faults.
+/// Parses texts into values and records the faults.
 struct Judge {
     written: BTreeMap<Key, Vec<(Origin, String)>>,
     faults: Vec<Fault>,
 }
 
 impl Judge {
-    /// The value written last, or the default when none was written; `None` when the last one is wrong.
+    /// The value that was written last, or the default if none was written; `None` if the last one is
+    /// invalid.
     fn take<T>(
         &mut self,
         key: Key,
@@ -228,8 +231,8 @@ impl Judge {
         last
     }
 
-    /// The address of a store, written itself or in a file of its own: not both, because the one that is not meant
-    /// would be used one day.
+    /// The URL of a store, written as a setting or in a separate file. Both are refused, because one day the
+    /// wrong one would be used.
     fn store(&mut self, engine: Engine, url: Key, file: Key) -> Result<Option<StoreUrl>, Refused> {
         if self.written.contains_key(&url) && self.written.contains_key(&file) {
             let message = format!(
@@ -246,7 +249,7 @@ impl Judge {
         Ok(written.ok_or(Refused)?.or(read.ok_or(Refused)?))
     }
 
-    /// Whether the address of a store was written, in either way.
+    /// Whether the URL of a store was written, in either way.
     fn names(&self, engine: Engine) -> bool {
         let keys = match engine {
             Engine::Redis => [Key::RedisUrl, Key::RedisUrlFile],
@@ -255,13 +258,13 @@ impl Judge {
         keys.iter().any(|key| self.written.contains_key(key))
     }
 
-    /// Where each value that was written comes from: the last place.
+    /// The place of each value that was written: the last one.
     fn origins(&self) -> BTreeMap<Key, Origin> {
         let last = |(key, written): (&Key, &Vec<(Origin, String)>)| Some((*key, written.last()?.0.clone()));
         self.written.iter().filter_map(last).collect()
     }
 
-    /// The place where a value was written that contradicts another one.
+    /// The place of a value that contradicts another one.
     fn place(&self, key: Key) -> Origin {
         self.origins().remove(&key).unwrap_or(Origin::Default)
     }
@@ -291,7 +294,7 @@ impl Judge {
         if self.written.contains_key(&Key::SignalsLookup) && !self.written.contains_key(&Key::SignalsHandler)
         {
             let message =
-                "means nothing without signals.handler: whoever pulls signals knows what became of them";
+                "has no effect without signals.handler: a service that pulls signals knows their outcomes";
             self.faults.push(Fault::new(self.place(Key::SignalsLookup), message));
         }
         Some(Signals {
@@ -306,20 +309,20 @@ impl Judge {
 
     fn a_prefix_needs_redis(&mut self) {
         if self.written.contains_key(&Key::RedisPrefix) && !self.names(Engine::Redis) {
-            let message = "means nothing without redis.url (COORDINATOR_REDIS_URL, --redis)";
+            let message = "has no effect without redis.url (COORDINATOR_REDIS_URL, --redis)";
             self.faults.push(Fault::new(self.place(Key::RedisPrefix), message));
         }
     }
 
     fn a_schema_needs_postgres(&mut self) {
         if self.written.contains_key(&Key::PostgresSchema) && !self.names(Engine::Postgres) {
-            let message = "means nothing without postgres.url (COORDINATOR_POSTGRES_URL, --postgres)";
+            let message = "has no effect without postgres.url (COORDINATOR_POSTGRES_URL, --postgres)";
             self.faults.push(Fault::new(self.place(Key::PostgresSchema), message));
         }
     }
 
-    /// Redis suggests instances on several hosts, and an embedded store is shared by one host only: two data
-    /// directories would have two leaders, and both would hand out the same signal.
+    /// Redis suggests instances on several hosts, but only one host shares an embedded store: two data
+    /// directories would have two leaders, and both would deliver the same signal.
     fn redis_needs_postgres(&mut self) {
         if self.names(Engine::Redis) && !self.names(Engine::Postgres) {
             let message = "needs postgres.url (COORDINATOR_POSTGRES_URL, --postgres): without PostgreSQL the embedded \

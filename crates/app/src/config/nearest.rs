@@ -1,28 +1,28 @@
-//! "Did you mean": the known name that a mistyped one is nearest to.
+//! "Did you mean": finds the known name that is nearest to a mistyped one.
 
-/// At most this many letters are wrong in a mistyped name; beyond it a guess would be no help.
+/// Most wrong letters of a mistyped name. Beyond this number a guess would not help.
 const DISTANCE_MAX: usize = 3;
 
 /// Longest name that is compared: twice our longest.
 const LEN_MAX: usize = 64;
 
-/// The nearest of `known`, when it is near enough to be meant.
+/// The nearest of `known`, if it is near enough.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > LEN_MAX {
         return None;
     }
     known
         .map(|known| (distance(name, known), known))
-        // A short name must not be all wrong.
+        // At least one letter of a short name must be right.
         .filter(|(distance, known)| *distance <= DISTANCE_MAX.min(known.len() / 2))
         .min()
         .map(|(_, known)| known)
 }
 
-/// How many letters must be put in, taken out or replaced to get from `a` to `b` (Levenshtein).
+/// Number of letters to insert, remove or replace to get from `a` to `b` (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
-    // Distances from the part of `a` that was read to every beginning of `b`.
+    // Distances from the part of `a` so far to every beginning of `b`.
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, letter) in a.chars().enumerate() {
         let mut diagonal = row[0];
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn guesses_only_what_is_near() {
+    fn guesses_only_a_near_name() {
         let known = ["group", "listen", "leader_ttl", "redis.url"];
         let guess = |name| nearest(name, known.into_iter());
         assert_eq!(guess("leader-ttl"), Some("leader_ttl"));

@@ -1,4 +1,5 @@
-//! From the text of a setting to its value. Every error says what is allowed, behind "is".
+//! Parses the texts of settings. Every error says what is allowed, and completes a sentence that begins with
+//! "is".
 
 use super::fault::shown;
 use adapter_http::HandlerUrl;
@@ -10,13 +11,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Shortest heartbeat: more than ten renewals a second would load the store and make nothing safer.
+/// Shortest heartbeat. More than ten renewals a second would load the store without making anything safer.
 pub const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 
 // The shortest lease leaves room for the shortest heartbeat.
 const _: () = assert!(HEARTBEAT_MIN.as_nanos() * 3 <= TTL_MIN.as_nanos());
 
-/// Longest prefix of keys: it is sent with every request.
+/// Longest prefix of keys, in characters; every request contains it.
 const PREFIX_LEN_MAX: usize = 64;
 
 /// A schema of PostgreSQL, which becomes part of statements.
@@ -29,7 +30,7 @@ impl Schema {
         &self.0
     }
 
-    /// Parses a name. PostgreSQL keeps the names that begin with `pg_` for itself.
+    /// Parses a name. PostgreSQL reserves the names that begin with `pg_`.
     pub fn parse(text: &str) -> Result<Self, String> {
         if is_relation_part(text) && !text.starts_with("pg_") && text != "information_schema" {
             Ok(Self(text.to_owned()))
@@ -53,13 +54,13 @@ pub fn relation(text: &str) -> Result<RelationName, String> {
 
 const ID: &str = "1 to 128 of the characters A-Z a-z 0-9 . _ : -";
 
-/// Where alerts are posted to.
+/// The address to which alerts are posted.
 pub fn webhook(text: &str) -> Result<HandlerUrl, String> {
     HandlerUrl::parse(text)
         .map_err(|why| format!("not an address such as http://127.0.0.1:9093/api/v2/alerts: {why}"))
 }
 
-/// Where a receiver of OTLP is.
+/// The address of a receiver of OTLP.
 pub fn otlp(text: &str) -> Result<HandlerUrl, String> {
     let wrong = |why: &str| format!("not an address such as http://127.0.0.1:4318: {why}");
     let path = text.split(['?', '#']).next().unwrap_or(text).trim_end_matches('/');
@@ -74,12 +75,12 @@ pub fn group(text: &str) -> Result<GroupId, String> {
     GroupId::parse(text).map_err(|_| format!("{}, not {ID}", shown(text)))
 }
 
-/// The name of an instance.
+/// The id of an instance.
 pub fn instance(text: &str) -> Result<InstanceId, String> {
     InstanceId::parse(text).map_err(|_| format!("{}, not {ID}", shown(text)))
 }
 
-/// A prefix of keys: the characters of an id, which have no meaning in a pattern or a hash tag.
+/// A prefix of keys. It has the characters of an id, which have no meaning in a pattern or a hash tag.
 pub fn prefix(text: &str) -> Result<String, String> {
     match GroupId::parse(text) {
         Ok(_) if text.len() <= PREFIX_LEN_MAX => Ok(text.to_owned()),
@@ -90,14 +91,14 @@ pub fn prefix(text: &str) -> Result<String, String> {
     }
 }
 
-/// Where the page listens.
+/// The address of the page.
 pub fn listen(text: &str) -> Result<SocketAddr, String> {
     let Ok(address) = text.parse::<SocketAddr>() else {
         return Err(format!("{}, not IP-ADDRESS:PORT such as 127.0.0.1:5000 or [::1]:5000", shown(text)));
     };
     if !address.ip().to_canonical().is_loopback() {
         return Err(format!(
-            "{address}, which other hosts can reach: this version has no tokens yet, so that only loopback \
+            "{address}, which other hosts can reach: this version has no tokens yet, so only loopback \
              addresses (127.0.0.1, [::1]) are allowed"
         ));
     }
@@ -112,24 +113,24 @@ pub fn directory(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
-/// The life of a lease.
+/// The time to live of the lease.
 pub fn ttl(text: &str) -> Result<Duration, String> {
     duration(text, TTL_MIN, TTL_MAX)
 }
 
-/// The time between renewals. Its upper limit depends on the life of the lease.
+/// The time between renewals. Its upper limit depends on the time to live of the lease.
 pub fn heartbeat(text: &str) -> Result<Duration, String> {
     duration(text, HEARTBEAT_MIN, TTL_MAX / 3)
 }
 
-/// How many syncs the rolling window holds.
+/// The number of syncs in the rolling window.
 pub fn window(text: &str) -> Result<usize, String> {
     let fits = |window: &usize| (WINDOW_MIN..=WINDOW_MAX).contains(window);
     let window = text.parse().ok().filter(fits);
     window.ok_or_else(|| format!("{}, not a whole number from {WINDOW_MIN} to {WINDOW_MAX}", shown(text)))
 }
 
-/// Seconds, perhaps with decimals down to a millisecond, or a number with its unit: `10`, `10s`, `2.5s`, `1500ms`.
+/// Seconds, with up to three decimals, or a number with its unit: `10`, `10s`, `2.5s`, `1500ms`.
 pub fn duration(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
     let parse =
         |number: &str| number.bytes().all(|b| b.is_ascii_digit()).then(|| number.parse().ok()).flatten();
@@ -155,7 +156,7 @@ pub fn duration(text: &str, min: Duration, max: Duration) -> Result<Duration, St
     })
 }
 
-/// A duration as the configuration writes it. Parts of a millisecond are cut.
+/// A duration as the configuration writes it. Parts of a millisecond are cut off.
 pub fn written(duration: Duration) -> String {
     match duration.subsec_millis() {
         0 => format!("{}s", duration.as_secs()),
@@ -185,9 +186,9 @@ mod tests {
         }
         for (text, advice) in [
             ("https://h:4318/s3cret", "let a proxy on this host speak TLS"),
-            ("http://s3cret:x@h:4318", "no user and password"),
+            ("http://s3cret:x@h:4318", "user and password"),
             ("h:4318", "http://"),
-            ("", "wanted"),
+            ("", "required"),
             ("http://h:4318/v1/metrics", "leave /v1/metrics or /v1/traces away"),
             ("http://h:4318/v1/traces/?s3cret", "leave /v1/metrics or /v1/traces away"),
         ] {

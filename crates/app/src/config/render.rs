@@ -1,4 +1,4 @@
-//! The effective configuration as a file that says where each value comes from.
+//! Prints the effective configuration as a file with the source of each value.
 
 use super::Config;
 use super::key::Key;
@@ -8,8 +8,8 @@ use super::store_url::StoreUrl;
 use serde::Serialize;
 use toml::Value;
 
-/// The effective configuration as TOML, each value with its origin as a comment, secrets masked. The same
-/// configuration comes out when the secrets are put back and it is read as a file.
+/// The effective configuration as TOML, each value with its source as a comment, secrets masked. With the
+/// secrets put back, it is a file that results in the same configuration.
 pub fn render(config: &Config) -> String {
     let mut lines = vec!["# The effective configuration, and where each value comes from.".to_owned()];
     let mut section = None;
@@ -27,7 +27,7 @@ pub fn render(config: &Config) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The value, or what happens without it.
+/// The value, or the behaviour without it.
 fn value(config: &Config, key: Key) -> Result<Value, String> {
     let redis = config.redis.as_ref().ok_or("the state store elects without Redis");
     let postgres = config.postgres.as_ref().ok_or("the embedded store in data_dir decides");
@@ -35,7 +35,7 @@ fn value(config: &Config, key: Key) -> Result<Value, String> {
         Key::Group => Ok(text(config.group.as_str())),
         Key::InstanceId => {
             let id =
-                config.instance_id.as_ref().ok_or("made of the identity in data_dir and the process id")?;
+                config.instance_id.as_ref().ok_or("made from the identity in data_dir and the process id")?;
             Ok(text(id.as_str()))
         }
         Key::Listen => Ok(text(&config.listen.to_string())),
@@ -52,11 +52,11 @@ fn value(config: &Config, key: Key) -> Result<Value, String> {
         Key::RecoveryPortfolio => Ok(text(&config.portfolio.to_string())),
         Key::MetricsWindow => Ok(serialised(&config.metrics_window)),
         Key::AlertsWebhook => {
-            let url = config.alerts_webhook.as_ref().ok_or("alerts wait until they are scraped")?;
+            let url = config.alerts_webhook.as_ref().ok_or("alerts are reported only by scrapes")?;
             Ok(text(&url.to_string()))
         }
         Key::TelemetryOtlp => {
-            let url = config.telemetry_otlp.as_ref().ok_or("metrics wait until they are scraped")?;
+            let url = config.telemetry_otlp.as_ref().ok_or("metrics are reported only by scrapes")?;
             Ok(text(&url.to_string()))
         }
         Key::SignalsHandler => {
@@ -65,8 +65,7 @@ fn value(config: &Config, key: Key) -> Result<Value, String> {
             Ok(text(&url.to_string()))
         }
         Key::SignalsLookup => {
-            let url =
-                config.signals.lookup.as_ref().ok_or("a person decides what became of signals in doubt")?;
+            let url = config.signals.lookup.as_ref().ok_or("the operator resolves signals in doubt")?;
             Ok(text(&url.to_string()))
         }
         Key::SignalsHandlerTimeout => Ok(text(&written(config.signals.handler_timeout))),
@@ -77,7 +76,7 @@ fn value(config: &Config, key: Key) -> Result<Value, String> {
     }
 }
 
-/// The address of a store, when it was written itself.
+/// The URL of a store, if it is a setting.
 fn url(url: &StoreUrl) -> Result<Value, String> {
     match url.file() {
         None => Ok(serialised(url)),
@@ -85,7 +84,7 @@ fn url(url: &StoreUrl) -> Result<Value, String> {
     }
 }
 
-/// The file that has the address of a store.
+/// The file that contains the URL of a store.
 fn url_file(url: &StoreUrl) -> Result<Value, String> {
     match url.file() {
         Some(path) => Ok(text(&path.to_string_lossy())),

@@ -1,4 +1,4 @@
-//! The section `[signals]`: who acts on signals, and within which limits.
+//! The section `[signals]`: the handler of signals, and its limits.
 
 use super::fault::shown;
 use super::parse;
@@ -8,28 +8,28 @@ use domain::ledger::Limits;
 use rust_decimal::Decimal;
 use std::time::Duration;
 
-/// Shortest time for a handler.
+/// Shortest timeout of a handler.
 const HANDLER_TIME_MIN: Duration = Duration::from_millis(100);
-/// Longest: what takes longer answers "sent" and reports its result later.
+/// Longest timeout of a handler. A handler that takes longer answers "sent" and reports the result later.
 const HANDLER_TIME_MAX: Duration = Duration::from_mins(5);
-/// Longest retention in days: ten years.
+/// Longest retention, in days: ten years.
 const RETENTION_DAYS_MAX: u64 = 3_653;
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
-/// How signals are acted on.
+/// Settings of the section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signals {
-    /// Where they are sent to; `None`: a service pulls them.
+    /// The URL to which signals are sent; `None`: a service pulls them.
     pub handler: Option<HandlerUrl>,
-    /// Where it is asked what became of one in doubt; `None`: a person decides.
+    /// The URL of the lookup for signals in doubt; `None`: the operator resolves them.
     pub lookup: Option<HandlerUrl>,
-    /// A handler that takes longer has not answered.
+    /// Timeout of the handler.
     pub handler_timeout: Duration,
-    /// How many may be sent.
+    /// Limits on the number of signals.
     pub limits: Limits,
-    /// What one signal puts at risk, in rupees.
+    /// Amount that one signal puts at risk, in rupees.
     pub value_rupees: Decimal,
-    /// How long finished signals are kept.
+    /// Retention of finished signals.
     pub retention: Duration,
 }
 
@@ -38,26 +38,26 @@ impl Signals {
     pub const RETENTION_DEFAULT: Duration = RETENTION_DEFAULT;
     pub const LIMITS_DEFAULT: Limits = Limits::DEFAULT;
 
-    /// The retention in whole days, as it is written.
+    /// The retention in whole days, as in the file.
     pub fn retention_days(&self) -> u64 {
         self.retention.as_secs() / SECONDS_A_DAY
     }
 }
 
-/// The address of a handler.
+/// The URL of a handler.
 pub fn url(text: &str) -> Result<HandlerUrl, String> {
     HandlerUrl::parse(text).map_err(|why| format!("not a handler's address: {why}"))
 }
 
-/// A time for a handler.
+/// The timeout of a handler.
 pub fn handler_timeout(text: &str) -> Result<Duration, String> {
     parse::duration(text, HANDLER_TIME_MIN, HANDLER_TIME_MAX)
 }
 
-/// The word for "no limit", in the file too.
+/// The word for "no limit", also in the file.
 pub const NO_LIMIT: &str = "none";
 
-/// A number of signals, or none at all to be counted.
+/// A number of signals; `None` for no limit.
 pub fn limit(text: &str) -> Result<Option<u32>, String> {
     if text == NO_LIMIT {
         return Ok(None);
@@ -66,7 +66,7 @@ pub fn limit(text: &str) -> Result<Option<u32>, String> {
     number.map_err(|_| format!("{}, not a whole number of signals, nor {NO_LIMIT:?}", shown(text)))
 }
 
-/// An amount of rupees, exactly.
+/// An amount of rupees, exact.
 pub fn rupees(text: &str) -> Result<Decimal, String> {
     let amount = text.parse::<Decimal>().ok().filter(|amount| !amount.is_sign_negative());
     amount.ok_or_else(|| format!("{}, not an amount in rupees such as 100000 or \"99999.50\"", shown(text)))

@@ -1,4 +1,4 @@
-//! The address of a store, which may carry a password.
+//! [`StoreUrl`]: the URL of a store, which may contain a password.
 
 use super::fault::shown;
 use super::url_file;
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Longest URL in bytes: several hosts and every option, with room.
+/// Longest URL in bytes: enough for several hosts and every option.
 const LEN_MAX: usize = 2_048;
 
 /// A kind of store.
@@ -37,23 +37,24 @@ impl Engine {
     }
 }
 
-/// The address of a store, checked for its shape. Every output of it has the password masked.
+/// The URL of a store, checked for its form. The password is masked in every output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreUrl {
     url: Secret,
-    /// The file that it was read from; `None` when it was written itself.
+    /// The file that it was read from; `None` if it was a setting.
     file: Option<PathBuf>,
 }
 
 impl StoreUrl {
-    /// Checks the scheme and the shape. The error says what is allowed, behind "is", and shows nothing of
-    /// `text`.
+    /// Checks the scheme and the form. The error says what is allowed, completes a sentence that begins with
+    /// "is", and shows nothing of `text`.
     pub fn parse(engine: Engine, text: &str) -> Result<Self, String> {
         check(engine, text).map_err(|what| format!("{what} (the value is not shown)"))?;
         Ok(Self { url: Secret::new(text.to_owned()), file: None })
     }
 
-    /// Reads the file at `path` and [`parse`](Self::parse)s its one line. The error shows nothing of the content.
+    /// Reads the file at `path` and [`parse`](Self::parse)s its one line. The error shows nothing of the
+    /// content.
     pub fn read(engine: Engine, path: &str) -> Result<Self, String> {
         let text = url_file::read(path)?;
         let url = Self::parse(engine, &text)
@@ -61,18 +62,18 @@ impl StoreUrl {
         Ok(Self { file: Some(PathBuf::from(path)), ..url })
     }
 
-    /// The file that it was read from; `None` when it was written itself.
+    /// The file that it was read from; `None` if it was a setting.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// The URL with its password: for the connection it opens, never for a message.
+    /// The URL with its password: only for opening the connection, never for a message.
     pub fn expose(&self) -> &str {
         self.url.expose()
     }
 }
 
-/// The password, and every option that may be one, as `***`.
+/// Prints `***` in place of the password and of every option that may contain one.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = Parts::of(self.url.expose());
@@ -80,7 +81,7 @@ impl fmt::Display for StoreUrl {
         match (parts.login, parts.login.and_then(|login| login.split_once(':'))) {
             (None, _) => {}
             (Some(_), Some((user, _))) => write!(f, "{user}:{MASK}@")?,
-            // Redis's own tools take a lone word for the password.
+            // Redis's own tools treat a single word before `@` as the password.
             (Some(_), None) if parts.scheme.starts_with("redis") => write!(f, "{MASK}@")?,
             (Some(user), None) => write!(f, "{user}@")?,
         }
@@ -106,7 +107,7 @@ impl Serialize for StoreUrl {
     }
 }
 
-/// The parts of a URL, none of them decoded.
+/// The parts of a URL; none of them is decoded.
 struct Parts<'a> {
     scheme: &'a str,
     login: Option<&'a str>,
@@ -128,7 +129,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Names are decoded by the drivers, so an encoded one may be any.
+/// Whether an option may contain a secret. The drivers decode names, so an encoded name may be any.
 fn may_be_secret(option: &str) -> bool {
     let option = option.to_ascii_lowercase();
     ["pass", "secret", "token", "key", "%"].iter().any(|part| option.contains(part))
@@ -146,7 +147,8 @@ fn check(engine: Engine, text: &str) -> Result<(), String> {
     if !engine.schemes().contains(&parts.scheme) {
         return Err(format!("not of one of the schemes {}", engine.schemes().join(", ")));
     }
-    // The end of the login is not certain then: a part of the password would be taken for a host and shown.
+    // The end of the login is uncertain then, and a part of the password might be treated as a host and
+    // printed.
     let encode = "a URL with one of / ? # @ in the user or the password, which must be percent-encoded";
     if parts.login.is_some_and(|login| login.contains('@')) || text.contains('#') {
         return Err(encode.to_owned());
@@ -178,7 +180,7 @@ fn check_redis(parts: &Parts<'_>, shape: String) -> Result<(), String> {
 }
 
 fn check_postgres(parts: &Parts<'_>, shape: String) -> Result<(), String> {
-    // A host may be given as an option: the directory of the server's socket.
+    // The host may be an option: the directory of the server's socket.
     let host_is_option = parts.hosts.is_empty() && parts.options.split('&').any(|o| o.starts_with("host="));
     if !host_is_option && !parts.hosts.split(',').all(is_host_and_port) {
         return Err(shape);
@@ -193,7 +195,7 @@ fn check_postgres(parts: &Parts<'_>, shape: String) -> Result<(), String> {
 /// A name, an IPv4 address, an IPv6 address in brackets, or an encoded socket directory; a port may follow.
 fn is_host_and_port(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
-        // The colons of an address in brackets are no ports.
+        // The colons inside brackets are part of the address.
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (text, None),
     };
@@ -288,7 +290,7 @@ mod tests {
             "postgres://a,,canary/db",
             "postgres://a:x,canary/db",
             "mysql://canary/db",
-            // What the driver refuses when it runs.
+            // The driver refuses this one when it connects.
             "postgres://h/db?connect_timeout=canary",
             "postgres://h/db?application_name=canary",
             "postgres://h/db?pass%77ord=canary",
@@ -305,7 +307,7 @@ mod tests {
             assert!(!fault.contains("canary") && !fault.contains("ary"), "{text}: {fault}");
         }
         let standby = StoreUrl::parse(Engine::Postgres, "postgres://h/db?target_session_attrs=any");
-        assert!(standby.expect_err("nothing works there").contains("read-write or primary"));
+        assert!(standby.expect_err("a standby cannot be used").contains("read-write or primary"));
         let long = format!("redis://{}", "h".repeat(LEN_MAX));
         assert!(StoreUrl::parse(Engine::Redis, &long).expect_err("too long").contains("2048 bytes"));
     }

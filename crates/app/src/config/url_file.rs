@@ -1,5 +1,6 @@
-//! The file that has the address of a store, so that a password is neither on a command line nor in the environment.
-//! Used where settings are judged. Invariant: no message shows anything of the file's content.
+//! Reads the file that contains the URL of a store, so that a password is neither on a command line nor in
+//! the environment. The check of the settings uses it. Invariant: no message shows anything of the file's
+//! content.
 
 use super::fault::shown;
 use rustix::fs::OFlags;
@@ -7,26 +8,26 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
-/// Largest file in bytes: more than the longest URL that is accepted, which is then refused by name.
+/// Largest file, in bytes: larger than the longest accepted URL, so that a longer URL is refused as such.
 const FILE_LEN_MAX: u64 = 16 * 1024;
-/// Longest path in bytes that Linux opens.
+/// Longest path that Linux opens, in bytes.
 const PATH_LEN_MAX: usize = 4_096;
-/// The permissions of group and others.
+/// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
-/// The permissions of any file, without its type.
+/// Permission bits of any file, without its type.
 const PERMISSIONS: u32 = 0o7777;
 
 /// Reads the one line of the file at `path`. A newline at its end is not part of it.
 ///
 /// # Errors
-/// What is wrong with the file and what to do, behind "is".
+/// The fault of the file and the remedy; completes a sentence that begins with "is".
 pub fn read(path: &str) -> Result<String, String> {
     if path.is_empty() || path.len() > PATH_LEN_MAX || path.contains("://") {
         return Err(format!("{}, not the path of a file", shown(path)));
     }
     let unreadable = |error: io::Error| format!("{}, a file that cannot be read: {error}", shown(path));
     let file = open(path).map_err(unreadable)?;
-    // Asked of the open file: a path can name another one a moment later.
+    // Queries the open file, because the path can name another one a moment later.
     let seen = file.metadata().map_err(unreadable)?;
     if !seen.is_file() {
         return Err(format!("{}, not a regular file", shown(path)));
@@ -59,7 +60,8 @@ pub fn read(path: &str) -> Result<String, String> {
     Ok(line.to_owned())
 }
 
-/// Never waits: a pipe that no process writes to is refused like any other that is not a file.
+/// Opens the file and never waits: a pipe without a writer is refused, as everything that is not a regular
+/// file.
 fn open(path: &str) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag of open(2) is an int");
     OpenOptions::new().read(true).custom_flags(flags).open(path)

@@ -1,11 +1,11 @@
-//! This instance's leaderships as spans, made of what the coordinator tells everybody: its notices, its state, and
-//! the history in the state store.
+//! Exports this instance's leaderships as spans, from the coordinator's notices, its state, and the history
+//! in the state store.
 //!
 //! ```text
-//! takeover        from when the claim was sent until it may act, or until it is known that it may not
-//! ├─ recovery     from when the claim was granted until the portfolio was judged
-//! └─ leadership   from when the claim was granted until belief ended
-//!    └─ handover  from when belief ended until the row was open for others
+//! takeover        from the sent claim until the instance may act, or until it knows that it may not
+//! ├─ recovery     from the grant of the claim until the portfolio was checked
+//! └─ leadership   from the grant of the claim until the end of the valid lease
+//!    └─ handover  from the end of the valid lease until the lease was released or expired
 //! ```
 
 use adapter_otel::{Attribute, Span};
@@ -22,38 +22,39 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// A look at the history; what it does not tell in time is left out.
-const LOOK_TIME_MAX: Duration = Duration::from_secs(1);
-/// Terms read to find one and the one before.
+/// Timeout for a read of the history. What it does not return in time is left out.
+const READ_TIME_MAX: Duration = Duration::from_secs(1);
+/// Terms that are read to find one and its predecessor.
 const TERMS_READ: u32 = 8;
-/// Why a term ended whose holder did not give it back: nobody knows when its holder was gone.
+/// Reason for the end of a term whose holder did not release the lease: it is unknown when the holder
+/// stopped.
 const EXPIRED: &str = "expired";
 
-/// What the spans of one leadership have in common.
+/// Values that the spans of one leadership share.
 struct Led {
     trace: Uuid,
     calendar: Calendar,
     epoch: Epoch,
     sent: Time,
     granted: Time,
-    /// When belief ends unless another renewal is told.
+    /// End of the valid lease, unless another renewal is reported.
     deadline: Time,
-    /// The time without a leader before it, in milliseconds, if the former one gave the row back.
+    /// Milliseconds without a leader before it, if the former leader released the lease.
     gap_ms: Option<i64>,
-    /// Whether the takeover is over and told.
+    /// Whether the takeover has ended and its span was made.
     taken_over: bool,
-    /// When it was given up; the row is not known to be open yet.
+    /// Time of the resignation; the release of the lease is not confirmed yet.
     resigned: Option<Time>,
 }
 
-/// Unix nanoseconds of times, by one reading of both clocks, so that they keep their distances.
+/// Converts times to unix nanoseconds with one reading of both clocks, so that intervals stay exact.
 #[derive(Clone, Copy)]
 struct Calendar {
     now: Time,
     unix_ns: u64,
 }
 
-/// Makes the spans. Only ever waits for the coordinator and for a look at the history.
+/// Makes the spans. It only ever waits for the coordinator and for a read of the history.
 pub struct Elections {
     coordinator: Coordinator,
     notices: Receiver<Notice>,
@@ -65,12 +66,12 @@ pub struct Elections {
 
 enum Next {
     Judged(MemberState),
-    Told(Result<Notice, RecvError>),
+    Notice(Result<Notice, RecvError>),
     Finish,
 }
 
 impl Elections {
-    /// Follows the leaderships from now on, of a lease of `ttl`. A span that `spans` has no room for is dropped.
+    /// Follows all later leaderships, with a lease of `ttl`. A span for which `spans` has no room is dropped.
     pub fn new(
         coordinator: &Coordinator,
         members: Arc<dyn MemberStore>,
@@ -81,7 +82,7 @@ impl Elections {
         Self { coordinator: coordinator.clone(), notices, seen, members, ttl, spans }
     }
 
-    /// Runs until `finish` is given and what was told before is made into spans.
+    /// Runs until `finish` is sent, and then makes spans of all earlier notices.
     pub async fn follow(mut self, mut finish: oneshot::Receiver<()>) {
         let mut led: Option<Led> = None;
         loop {
@@ -89,15 +90,15 @@ impl Elections {
             let next = tokio::select! {
                 biased;
                 state = judged(&mut self.seen, claimed) => Next::Judged(state),
-                notice = self.notices.recv() => Next::Told(notice),
+                notice = self.notices.recv() => Next::Notice(notice),
                 _ = &mut finish => Next::Finish,
             };
             led = match (next, led) {
                 (Next::Judged(state), Some(led)) => Some(self.taken_over(led, state).await),
-                (Next::Told(Ok(notice)), led) => self.told(notice, led).await,
-                // What was missed may have been its end.
-                (Next::Told(Err(RecvError::Lagged(_))), _) | (Next::Judged(_), None) => None,
-                (Next::Told(Err(RecvError::Closed)) | Next::Finish, led) => {
+                (Next::Notice(Ok(notice)), led) => self.noticed(notice, led).await,
+                // The end of the leadership may be among the missed notices.
+                (Next::Notice(Err(RecvError::Lagged(_))), _) | (Next::Judged(_), None) => None,
+                (Next::Notice(Err(RecvError::Closed)) | Next::Finish, led) => {
                     if let Some(led) = led {
                         self.unacknowledged(&led);
                     }
@@ -107,7 +108,7 @@ impl Elections {
         }
     }
 
-    async fn told(&self, notice: Notice, led: Option<Led>) -> Option<Led> {
+    async fn noticed(&self, notice: Notice, led: Option<Led>) -> Option<Led> {
         if let NoticeKind::Lead { sent } = notice.kind {
             if let Some(former) = led {
                 self.unacknowledged(&former);
@@ -126,12 +127,11 @@ impl Elections {
         }
         let mut led = led.filter(|led| led.epoch == notice.epoch)?;
         match notice.kind {
-            NoticeKind::Ready | NoticeKind::Lead { .. } => {}
             NoticeKind::Renew { sent } => led.deadline = led.deadline.max(self.deadline(sent)),
             NoticeKind::Resign => led.resigned = Some(notice.at),
             NoticeKind::Lost => {
                 let end = if notice.at >= led.deadline { EXPIRED } else { "superseded" };
-                let lost = Some("not given back".to_owned());
+                let lost = Some("not released".to_owned());
                 self.over(&led, notice.at, &[("coordinator.end", end)], lost);
                 return None;
             }
@@ -144,11 +144,13 @@ impl Elections {
                 self.tell(led.span(HANDOVER, Some(LEADERSHIP), (resigned, notice.at)));
                 return None;
             }
+            // `Ready` and `Lead`, and what does not concern the span.
+            _ => {}
         }
         Some(led)
     }
 
-    /// The portfolio was judged.
+    /// The portfolio was checked.
     async fn taken_over(&self, mut led: Led, state: MemberState) -> Led {
         let at = clock::now();
         led.gap_ms = self.term(led.epoch).await.and_then(|(term, before)| gap(&term, &before?));
@@ -162,10 +164,10 @@ impl Elections {
         led
     }
 
-    /// Belief ended at `at`.
+    /// The valid lease ended at `at`.
     fn over(&self, led: &Led, at: Time, end: &[(&'static str, &str)], error: Option<String>) {
         if !led.taken_over {
-            let early = Some("it ended before it might act".to_owned());
+            let early = Some("it ended before the instance could act".to_owned());
             self.tell(Span { error: early, ..led.span(TAKEOVER, None, (led.sent, at)) });
         }
         let mut span = led.with_gap(led.span(LEADERSHIP, Some(TAKEOVER), (led.granted, at)));
@@ -173,7 +175,7 @@ impl Elections {
         self.tell(Span { error, ..span });
     }
 
-    /// It was given up, and the row is not known to be open: it is when the lease has run out.
+    /// The leader has resigned, and its release was not confirmed: the lease ends when it expires.
     fn unacknowledged(&self, led: &Led) {
         if let Some(resigned) = led.resigned {
             let error = Some("the release was not acknowledged".to_owned());
@@ -182,7 +184,7 @@ impl Elections {
     }
 
     fn tell(&self, span: Span) {
-        // Full: the receiver is slow, and nothing waits for it. Closed: nobody pushes any more.
+        // Full: the receiver is slow, and the instance does not wait for it. Closed: the pushes have ended.
         let _ = self.spans.try_send(span);
     }
 
@@ -190,9 +192,9 @@ impl Elections {
         sent + self.ttl.saturating_sub(margin(self.ttl))
     }
 
-    /// The term of that epoch and the one before, if the state store tells in time.
+    /// The term of that epoch and its predecessor, if the state store answers in time.
     async fn term(&self, epoch: Epoch) -> Option<(Term, Option<Term>)> {
-        let terms = timeout(LOOK_TIME_MAX, self.members.history(TERMS_READ)).await.ok()?.ok()?;
+        let terms = timeout(READ_TIME_MAX, self.members.history(TERMS_READ)).await.ok()?.ok()?;
         let mut terms = terms.into_iter().skip_while(|term| term.epoch != epoch);
         Some((terms.next()?, terms.next()))
     }
@@ -254,7 +256,7 @@ async fn judged(seen: &mut watch::Receiver<Leadership>, epoch: Option<Epoch>) ->
     let state = seen.wait_for(judged).await.map(|now| now.state);
     match state {
         Ok(state) => state,
-        // The coordinator is gone, which its notices tell too.
+        // The coordinator has ended, which its notices report too.
         Err(_) => pending().await,
     }
 }

@@ -35,7 +35,7 @@ async fn a_lease_that_another_took_before_its_end_is_superseded() {
     let takeover = next(&mut spans, "takeover").await;
     assert_eq!(takeover.error, None);
 
-    // Against every rule; a renewal in between wins.
+    // No instance may do this; a renewal in between would win.
     let store = database.process(&other);
     for attempt in 1.. {
         let observed = store.observe().await.expect("it answers").version;

@@ -1,8 +1,9 @@
-//! Every request to the ledger and every write of the lease, dropped at every suspension that it has, those of the
-//! client's library included: at its first, then at its second, until it ends before it is dropped.
+//! Tests that drop every request to the ledger and every write of the lease at each of its suspensions, those
+//! in the client's library included: first at the first, then at the second, until the request ends before it
+//! is dropped.
 //!
-//! After each drop the store is as before or as after the whole request, and never in between; the same store goes
-//! on working; and what it acknowledges then is found by a connection of somebody else's.
+//! After each drop the store is as before or as after the whole request, and never in between; the same store
+//! continues to work; and another connection finds what it acknowledges then.
 
 use crate::database::Database;
 use crate::process::Process;
@@ -17,13 +18,13 @@ use domain::ports::{CLAIM_MAX, InFlight, Migrate, Recorded, Report, Schema, Sign
 use testkit::backend;
 use tokio::time::timeout;
 
-/// More suspensions than any request has; to open a connection takes the most.
+/// More suspensions than any request has; opening a connection has the most.
 const SUSPENSIONS_MAX: u32 = 200;
 
-/// How the process stands when it makes the request.
+/// Connections of the process before the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Connections {
-    /// None is open yet: to open one is part of the request.
+    /// None is open: the request opens one.
     Cold,
     /// One for the lease and one for the rest are open and idle.
     Warm,
@@ -61,7 +62,7 @@ fn every_suspension(database: &Database, request: Request) {
     }
 }
 
-/// Makes the request and drops it at that suspension; whether it came to that.
+/// Makes the request and drops it at that suspension. Returns whether it reached that suspension.
 fn is_dropped(
     database: &Database,
     others: &Process,
@@ -81,7 +82,7 @@ fn is_dropped(
     let sessions = process.sessions(database);
 
     let answer = block_on(dropped_at(suspension, request.make(&process, &prepared)));
-    // What only reads may go on in the background, as the wait for hints does.
+    // A request that only reads may continue in the background, as the wait for hints does.
     if answer.is_none() && before != after {
         rest(database, &process, sessions);
     }
@@ -94,8 +95,8 @@ fn is_dropped(
     answer.is_none()
 }
 
-/// Waits until nothing of a dropped request is under way. SQLite's statements take turns on one connection of each
-/// kind; PostgreSQL's session of a dropped request ends when its statement has.
+/// Waits until the dropped request has ended. SQLite's statements take turns on one connection of each kind;
+/// PostgreSQL's session of a dropped request ends when its statement has ended.
 fn rest(database: &Database, process: &Process, sessions_before: u64) {
     match database {
         Database::Sqlite(_) => {
@@ -108,8 +109,8 @@ fn rest(database: &Database, process: &Process, sessions_before: u64) {
     }
 }
 
-/// The same store takes signals and the row, acknowledges it, and it is there; it hears of others' signals.
-/// Afterwards nothing waits.
+/// The same store accepts a signal and the lease and acknowledges both, and the database has them; the store
+/// also receives hints about others' signals. Afterwards no signal waits.
 fn go_on(database: &Database, process: &Process, others: &Process, at: &str) {
     let id = SignalId::parse(&format!("{at}-later")).expect("an id");
     submit(process, &id);
@@ -119,11 +120,11 @@ fn go_on(database: &Database, process: &Process, others: &Process, at: &str) {
     assert!(hint.is_ok(), "{at}: no hint of a signal that was submitted");
     let token = process.lead();
     assert_eq!(View::of(database, &id).epoch, token.epoch.0, "{at}: acknowledged");
-    // A dropped switch may have been turned.
+    // The dropped request may have turned the switch.
     let resumed = block_on(process.ledger.switch(Switch::Resume, &client(), "tested"));
     assert!(resumed.is_ok(), "{at}: {resumed:?}");
     let doubted = block_on(process.ledger.take_over(&token, InFlight::Only(&[]))).expect("the store answers");
-    for signal in doubted.expect("the token is the row's") {
+    for signal in doubted.expect("the token holds the lease") {
         record(process, &token, &signal, Outcome::Received, at);
     }
     loop {

@@ -1,14 +1,14 @@
-//! Every wait of the leader's work is cut in every way, with real processes on real stores: nothing is sent twice,
-//! nothing is lost, and what a cut leaves behind is what [`table`] says. The table is printed into
+//! Tests that cut every wait of the leader's work in every way, with real processes on real stores: nothing
+//! is sent twice, nothing is lost, and a cut leaves behind what [`table`] states. The table is generated into
 //! docs/signals.md.
 //!
-//! - [`stage`], [`process`], [`request`]: what the tests are written with.
-//! - [`cancellation`]: the same question one level below, at every suspension inside of the adapters.
+//! - [`stage`], [`process`], [`request`]: helpers of the tests.
+//! - [`cancellation`]: the same at every suspension inside of the adapters.
 //!
 //! Needs the binary that can be cut: `cargo test -p app --features crash-points --test crash_points`.
 
 mod cancellation;
-// It has what other tests need.
+// It contains items that only other tests use.
 #[allow(dead_code)]
 #[path = "../e2e/database.rs"]
 mod database;
@@ -16,10 +16,10 @@ mod process;
 mod quick;
 mod request;
 mod stage;
-// The document has the rest.
+// The document uses the rest.
 #[allow(dead_code)]
 mod table;
-// It has what other tests need.
+// It contains items that only other tests use.
 #[allow(dead_code)]
 #[path = "../e2e/wait.rs"]
 mod wait;
@@ -33,7 +33,7 @@ use table::{Provoked, expectation, provoked};
 use testkit::process::Signal;
 use wait::{PATIENCE, block_on, until};
 
-/// Signals that wait while requests are dropped: a dropped settlement uses one up.
+/// Signals that wait while requests are dropped. A dropped record uses one up.
 const WAITING: usize = 12;
 
 #[test]
@@ -80,8 +80,8 @@ fn a_late_claim_is_found_on_redis_and_postgresql() {
     late_claim(&servers.stage("late"));
 }
 
-/// So many points are tried beside each other: most of the time a run waits for a killed leader's lease to end, and
-/// two cores are not to cost a living one its own.
+/// Points that are tested in parallel. Most of the time a run waits for a killed leader's lease to end; more
+/// points would take the processor from a healthy leader on two cores.
 const POINTS_AT_ONCE: usize = 5;
 
 fn at_every_point(stage: impl Fn(&str) -> Stage + Sync, cut: impl Fn(&Stage, CrashPoint) + Sync) {
@@ -95,7 +95,7 @@ fn at_every_point(stage: impl Fn(&str) -> Stage + Sync, cut: impl Fn(&Stage, Cra
     }
 }
 
-/// As the variable has it.
+/// The plan in the form of the variable.
 fn plan(point: CrashPoint, cut: Cut) -> String {
     format!("{}:{}", point.name(), cut.name())
 }
@@ -119,14 +119,14 @@ fn killed(stage: &Stage, point: CrashPoint, cut: Cut) {
         }
     }
     let status = doomed.0.wait_exit(PATIENCE);
-    let told = format!("crash point {}: {}\n", point.name(), cut.name());
-    assert!(doomed.0.log().contains(&told), "ended with {status} elsewhere than at {told}");
+    let line = format!("crash point {}: {}\n", point.name(), cut.name());
+    assert!(doomed.0.log().contains(&line), "ended with {status} elsewhere than at {line}");
     assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{status}");
     let expected = expectation(point);
     stage.assert_stands(match cut {
         Cut::KilledBefore => &expected.before,
         Cut::KilledAfter => &expected.after,
-        Cut::Dropped => panic!("a dropped request kills nobody"),
+        Cut::Dropped => panic!("a dropped request kills no process"),
     });
     let written = stage.states().contains_key(POSTED);
 
@@ -164,20 +164,20 @@ fn dropped(stage: &Stage, point: CrashPoint) {
         assert!([200, 201].contains(accepted));
         signals += 1;
     }
-    let told = format!("crash point {}: dropped", point.name());
-    until(&format!("{point:?} is dropped"), || leader.0.log().contains(&told).then_some(()));
+    let line = format!("crash point {}: dropped", point.name());
+    until(&format!("{point:?} is dropped"), || leader.0.log().contains(&line).then_some(()));
     stage.wait_done(signals);
     stage.judge(&[former, leader.stop()]);
 }
 
-/// What a claim leaves that reaches the ledger after the take-over that followed its loss: claimed under the token of
-/// the leader that runs, which was never told. It was never sent, so it is sent now.
+/// A claim that reaches the ledger after the take-over that followed its loss: it is claimed under the token
+/// of the running leader, which did not receive the answer. The signal was never sent, so it is sent now.
 fn late_claim(stage: &Stage) {
     let former = stage.leave_behind();
     let leader = Instance::start(&stage.worker("leader"));
     stage.wait_done(table::SIGNALS.len());
     let (ledger, token) = (stage.database.ledger(), stage.database.token());
-    // The leader is after the same signals: until the test has one of them.
+    // The leader claims the same signals, so the test repeats until it has one of them.
     let mut submitted = 0;
     let late = until("a claim in the leader's name", || {
         submitted += 1;
@@ -190,6 +190,10 @@ fn late_claim(stage: &Stage) {
     });
     stage.wait_done(table::SIGNALS.len() + submitted);
     let found = block_on(ledger.find(&late.id)).expect("the database answers").expect("it is there");
-    assert_eq!(found.attempt, late.attempt + 1, "the late claim was given up, and it was claimed again");
+    assert_eq!(
+        found.attempt,
+        late.attempt + 1,
+        "the late claim was released, and the signal was claimed again"
+    );
     stage.judge(&[former, leader.stop()]);
 }

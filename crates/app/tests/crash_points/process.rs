@@ -1,4 +1,4 @@
-//! What one process has of the state store, without the process: the real adapters, in the test's own hands.
+//! [`Process`]: the real adapters of one process, which the test controls directly.
 
 use crate::database::Database;
 use crate::wait::block_on;
@@ -13,7 +13,7 @@ use domain::ports::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// The connections of one process.
+/// The stores of one process.
 pub struct Process {
     pub state: Arc<dyn StateStore>,
     pub ledger: Arc<dyn SignalLedger>,
@@ -22,7 +22,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Of that id, in the database's one group. Connects when it is used.
+    /// The process with that id in the database's one group. It connects at first use.
     pub fn open(database: &Database, id: &str) -> Self {
         let opening = Opening::new(&GroupId::parse("default").expect("an id"), id);
         let identity = opening.identity();
@@ -40,7 +40,7 @@ impl Process {
         Self { state, ledger, opening, claims: AtomicU32::new(0) }
     }
 
-    /// A claim of the row as it is now.
+    /// A claim of the lease as it is now.
     pub fn claim_request(&self) -> ClaimRequest {
         let observed = block_on(self.state.observe()).expect("the store answers").version;
         let claim = self.opening.nonce.claim(self.claims.fetch_add(1, Relaxed) + 1);
@@ -54,7 +54,7 @@ impl Process {
         }
     }
 
-    /// Takes the row, whoever has it.
+    /// Acquires the lease, whichever instance holds it.
     pub fn lead(&self) -> Token {
         match block_on(self.state.claim(&self.claim_request())) {
             Ok(Claim::Granted(token)) => token,
@@ -62,7 +62,7 @@ impl Process {
         }
     }
 
-    /// How many sessions it has at the server; SQLite has no server.
+    /// Number of its sessions at the server; 0 for SQLite, which has no server.
     pub fn sessions(&self, database: &Database) -> u64 {
         let count = match database {
             Database::Sqlite(_) => return 0,

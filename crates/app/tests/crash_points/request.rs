@@ -1,4 +1,4 @@
-//! The requests that are dropped: how each is prepared, made, and what it changes.
+//! The requests that are dropped: their preparation, their execution, and their effect.
 
 use crate::database::Database;
 use crate::process::Process;
@@ -44,7 +44,7 @@ impl Request {
         Self::StepDown,
     ];
 
-    /// Brings the signal `id` and the row to where the request starts from.
+    /// Brings the signal `id` and the lease to the start of the request.
     pub fn prepare(self, others: &Process, id: &SignalId) -> Prepared {
         let token = others.lead();
         let ledger = &others.ledger;
@@ -63,7 +63,7 @@ impl Request {
         Prepared { token, id: id.clone(), claim: others.claim_request() }
     }
 
-    /// Makes it; whether the answer is the one to be had from there.
+    /// Makes the request; returns whether the answer is the expected one.
     pub async fn make(self, process: &Process, prepared: &Prepared) -> Result<bool, StoreError> {
         let Prepared { token, id, claim } = prepared;
         let (state, ledger) = (&process.state, &process.ledger);
@@ -109,7 +109,7 @@ impl Request {
         })
     }
 
-    /// What was there before, changed as the whole request changes it.
+    /// `before`, changed as the whole request changes it.
     pub fn changes(self, before: &View) -> View {
         let mut after = before.clone();
         let becomes = |state: &str| Some(state.to_owned());
@@ -130,17 +130,17 @@ impl Request {
     }
 }
 
-/// What a request is made with.
+/// Arguments of a request.
 pub struct Prepared {
     pub token: Token,
     pub id: SignalId,
     claim: ClaimRequest,
 }
 
-/// What the requests change, as a connection of somebody else's reads it.
+/// Everything that the requests change, read by another connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
-    /// The state of the signal; `None` when there is none.
+    /// The state of the signal; `None` if it does not exist.
     pub signal: Option<String>,
     pub epoch: u64,
     seq: u64,
@@ -185,7 +185,7 @@ impl View {
     }
 }
 
-/// Submits a signal, which is acknowledged.
+/// Submits a signal and asserts the acknowledgement.
 pub fn submit(process: &Process, id: &SignalId) {
     let answer = block_on(process.ledger.submit_one(&signal(id.as_str()), &client()));
     assert!(matches!(answer, Ok(Submit::Accepted(_))), "{answer:?}");

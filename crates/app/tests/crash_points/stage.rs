@@ -1,4 +1,4 @@
-//! A group with its stores and its broker, and what is found there before and after a cut.
+//! [`Stage`]: a group with its stores and its broker, and its state before and after a cut.
 
 use crate::database::Database;
 use crate::quick;
@@ -18,9 +18,10 @@ use tempfile::TempDir;
 use testkit::backend::{self, Postgres, Redis};
 use testkit::process::{Coordinator, Launch, Signal};
 
-/// Long enough that busy cores do not cost a leader its lease, short enough to wait for the end of a killed one's.
+/// Long enough that busy cores do not cost a leader its lease, and short enough to wait for the end of a
+/// killed leader's lease.
 const TTL: Duration = Duration::from_secs(3);
-/// Where an instance's leader writes what it does.
+/// Environment variable with the file to which an instance's leader writes its orders.
 const BROKER: &str = "COORDINATOR_TEST_BROKER";
 
 /// A Redis and a PostgreSQL for several stages.
@@ -36,7 +37,7 @@ impl Servers {
         Self { redis: backend::redis(), postgres }
     }
 
-    /// A group in a database of its own, with a ticket of its own.
+    /// A group with a separate database and a separate ticket.
     pub fn stage(&self, name: &str) -> Stage {
         let url = quick::login(&block_on(self.postgres.create_database()));
         let settings = vec![
@@ -51,15 +52,15 @@ impl Servers {
 /// One group.
 pub struct Stage {
     pub database: Database,
-    /// Of every instance, in its environment.
+    /// Environment variables of every instance.
     settings: Vec<(&'static str, String)>,
-    /// When the signals that clients post arose.
+    /// Timestamp of the signals that clients post.
     arose_s: i64,
     directory: TempDir,
 }
 
 impl Stage {
-    /// On the embedded store, in a directory of its own.
+    /// On the embedded store, in a separate directory.
     pub fn embedded() -> Self {
         Self::new(|data| Database::Sqlite(data.join("coordinator.db")), Vec::new())
     }
@@ -71,13 +72,13 @@ impl Stage {
         Self { database: database(directory.path().join("data")), settings, arose_s, directory }
     }
 
-    /// An instance that works through the ledger when it leads.
+    /// An instance that processes the ledger when it leads.
     pub fn worker(&self, name: &str) -> Launch {
         let broker = self.broker();
         self.idler(name).environment(BROKER, broker.to_str().expect("the directory's name is text"))
     }
 
-    /// As [`Self::worker`], cut as `plan` has it.
+    /// As [`Self::worker`], cut according to `plan`.
     pub fn cut_worker(&self, name: &str, plan: &str) -> Launch {
         self.worker(name).environment(VARIABLE, plan)
     }
@@ -94,7 +95,8 @@ impl Stage {
         self.settings.iter().fold(launch, |launch, (name, value)| launch.environment(name, value))
     }
 
-    /// A former leader comes, leaves [`SIGNALS`] as they are described there, and gives leadership back.
+    /// A former leader acquires the lease, leaves [`SIGNALS`] in the described states, and releases the
+    /// lease.
     pub fn leave_behind(&self) -> Record {
         let mut former = Instance::start(&self.idler("former"));
         former.0.wait_for(EventKind::Lead, PATIENCE);
@@ -113,14 +115,14 @@ impl Stage {
         former.stop()
     }
 
-    /// Submits a signal, past the instances.
+    /// Submits a signal directly to the ledger.
     pub fn submit(&self, id: &str) {
         let answer = block_on(self.database.ledger().submit_one(&signal(id), &client()));
         assert!(matches!(answer, Ok(Submit::Accepted(_))), "{answer:?}");
     }
 
-    /// Submits a signal to an instance, as a client does; the status of the answer, `None` without one. What is
-    /// submitted under one name is the same each time.
+    /// Submits a signal to an instance, as a client does. Returns the status of the answer, `None` without an
+    /// answer. A signal with the same name is the same each time.
     pub fn post(&self, instance: &Instance, id: &str) -> Option<u16> {
         let body = serde_json::json!({
             "id": id,
@@ -139,7 +141,7 @@ impl Stage {
         words.map(|words| (words[0].to_owned(), words[1].to_owned())).collect()
     }
 
-    /// Waits until that many signals are done, and no other is there.
+    /// Waits until that number of signals is done, and no other signal exists.
     pub fn wait_done(&self, signals: usize) {
         until(&format!("{signals} signals are done"), || {
             let states = self.states();
@@ -147,7 +149,7 @@ impl Stage {
         });
     }
 
-    /// That [`SIGNALS`] stand so.
+    /// Asserts the states of [`SIGNALS`].
     #[track_caller]
     pub fn assert_stands(&self, expected: &[Stands; 3]) {
         let (states, orders) = (self.states(), self.orders());
@@ -161,8 +163,8 @@ impl Stage {
         }
     }
 
-    /// That everything that was accepted is done, that the broker has it once and nothing else, and that at
-    /// most one instance believed at any instant.
+    /// Asserts that every accepted signal is done, that the broker has each once and nothing else, and that
+    /// at most one instance had a valid lease at any instant.
     #[track_caller]
     pub fn judge(&self, records: &[Record]) {
         let (states, mut orders) = (self.states(), self.orders());
@@ -183,7 +185,7 @@ impl Stage {
     }
 }
 
-/// An instance that says what it said when the test fails.
+/// An instance that prints its log if the test fails.
 pub struct Instance(pub Coordinator);
 
 impl Instance {
@@ -196,7 +198,7 @@ impl Instance {
         until("the page answers", || self.0.get("/livez").is_ok().then_some(()));
     }
 
-    /// Ends it cleanly; what it told.
+    /// Ends it cleanly; returns its events.
     pub fn stop(mut self) -> Record {
         self.0.signal(Signal::TERM);
         assert_eq!(self.0.wait_exit(PATIENCE).code(), Some(0));

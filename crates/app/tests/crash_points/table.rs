@@ -1,21 +1,21 @@
-//! What each cut leaves behind: written once, judged by the processes' test, printed into docs/signals.md.
+//! The state after each cut: written once, asserted by the process tests, generated into docs/signals.md.
 //!
-//! A new crash point does not compile here until somebody says what it leaves.
+//! A new crash point does not compile here until its state is added.
 
 use coordinator::crash_point::CrashPoint;
 
-/// The signals of every run, in their order of arrival, when the leader that is cut starts. Each is about another
+/// The signals of every run, in order of arrival, when the leader that is cut starts. Each has a different
 /// instrument, so that none waits for another.
 pub const SIGNALS: [(&str, &str); 3] = [
     ("sent", "claimed by a former leader, which had sent it and did not record that"),
     ("unsent", "claimed by a former leader, which had not sent it yet"),
-    ("new", "received, and nobody had it"),
+    ("new", "received, and not claimed"),
 ];
 
-/// How a signal stands: in the ledger and at the broker.
+/// State of a signal in the ledger and at the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stands {
-    /// Its state in the ledger; one of several where a request may have arrived or not.
+    /// Its state in the ledger; one of several if a request may or may not have arrived.
     pub states: &'static [&'static str],
     /// Whether the broker has it.
     pub at: Broker,
@@ -28,28 +28,28 @@ pub enum Broker {
     HasNot,
 }
 
-/// What is awaited at a point, and what a cut there leaves of [`SIGNALS`].
+/// The wait at a point, and the state of [`SIGNALS`] after a cut there.
 pub struct Expectation {
-    /// What is waited for.
+    /// What the leader waits for.
     pub awaits: &'static str,
     /// After the process was killed instead of beginning to wait.
     pub before: [Stands; 3],
-    /// After the process was killed when the wait was over.
+    /// After the process was killed at the end of the wait.
     pub after: [Stands; 3],
-    /// What happens next, elsewhere.
+    /// What the next leader, or the client, does.
     pub next: &'static str,
-    /// What the same instance does when the wait was dropped in the middle.
+    /// What the same instance does after the wait was dropped in the middle.
     pub dropped: &'static str,
 }
 
-/// What makes an instance come by a point.
+/// The event that brings an instance to a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provoked {
-    /// That it leads.
+    /// The instance leads.
     Leading,
-    /// A client that submits a signal to it.
+    /// A client submits a signal to it.
     Submission,
-    /// That it is asked to stop: the wait is over then, and no sooner.
+    /// The instance is asked to stop. The wait is over then, and not earlier.
     Stop,
 }
 
@@ -66,7 +66,7 @@ const FOUND: [Stands; 3] = [CLAIMED_AND_SENT, CLAIMED, RECEIVED];
 /// When nothing is left to do.
 const ALL_DONE: [Stands; 3] = [DONE, DONE, DONE];
 
-/// How an instance is brought to a point, so that it is killed before or after it.
+/// The event that brings an instance to a point, so that it is killed before or after it.
 pub fn provoked(point: CrashPoint, before: bool) -> Provoked {
     match point {
         CrashPoint::Accept => Provoked::Submission,
@@ -82,7 +82,7 @@ pub fn provoked(point: CrashPoint, before: bool) -> Provoked {
     }
 }
 
-/// What is to be expected at a point.
+/// The expected state at a point.
 pub fn expectation(point: CrashPoint) -> Expectation {
     match point {
         CrashPoint::Accept => Expectation {
@@ -104,7 +104,7 @@ pub fn expectation(point: CrashPoint) -> Expectation {
             awaits: "`take_over`: what former leaders left becomes in doubt",
             before: FOUND,
             after: [DOUBTED_AND_SENT, DOUBTED, RECEIVED],
-            next: "takes over again, which tells what is in doubt already, and looks it up",
+            next: "takes over again, which returns what is in doubt already, and looks it up",
             dropped: "takes over again",
         },
         CrashPoint::Claim => Expectation {
@@ -112,13 +112,13 @@ pub fn expectation(point: CrashPoint) -> Expectation {
             before: [DOUBTED_AND_SENT, DOUBTED, RECEIVED],
             after: [DOUBTED_AND_SENT, DOUBTED, CLAIMED],
             next: "finds that the broker has no order for what was claimed: it waits again, and is sent",
-            dropped: "takes over: what arrived of the claim was never handed over, so it waits again",
+            dropped: "takes over: what arrived of the claim was never sent, so it waits again",
         },
         CrashPoint::Handle => Expectation {
             awaits: "the handler executes the signal",
             before: [DOUBTED_AND_SENT, DOUBTED, CLAIMED],
             after: [DOUBTED_AND_SENT, DOUBTED, CLAIMED_AND_SENT],
-            next: "asks the broker, which has the order or not, and goes by that",
+            next: "queries the broker and follows its answer",
             dropped: "it has no answer, so the signal is in doubt and looked up",
         },
         CrashPoint::LookUp => Expectation {
@@ -129,18 +129,18 @@ pub fn expectation(point: CrashPoint) -> Expectation {
             dropped: "it stays in doubt, and is looked up again soon",
         },
         CrashPoint::Settle => Expectation {
-            awaits: "`settle`: what became of signals is recorded",
+            awaits: "`record`: the outcomes of signals are recorded",
             before: [DOUBTED_AND_SENT, DOUBTED, CLAIMED_AND_SENT],
             after: [DOUBTED_AND_SENT, DOUBTED, DONE],
             next: "finds at the broker what was not recorded: it is done, and not sent again",
-            dropped: "records it again, which changes nothing when it stands so",
+            dropped: "records it again, which changes nothing if it is recorded already",
         },
         CrashPoint::Wait => Expectation {
-            awaits: "the end of a handler's call, a hint, or the time to look again",
+            awaits: "the end of a handler's call, a hint, or the time of the next poll",
             before: [DOUBTED_AND_SENT, DOUBTED, CLAIMED],
             after: [DOUBTED_AND_SENT, DOUBTED, CLAIMED_AND_SENT],
             next: "looks up what was claimed and is not recorded",
-            dropped: "looks what there is to do, without a hint",
+            dropped: "polls for work without a hint",
         },
         CrashPoint::Sweep => Expectation {
             awaits: "`sweep`: old signals and old lines of the instance table are removed",

@@ -1,5 +1,5 @@
-//! Faults of a group that Prometheus and Alertmanager watch: the right alert reaches the receiver, and is over when
-//! the fault is.
+//! Tests of faults of a group that Prometheus and Alertmanager watch: the right alert reaches the receiver,
+//! and ends when the fault ends.
 
 use crate::double::{Double, Member};
 use crate::signals::accepted;
@@ -7,10 +7,11 @@ use crate::watched::Watched;
 use std::collections::BTreeSet;
 use testkit::broker::{Conduct, HttpBroker};
 
-/// What any loss of a leader may bring along: the shares of time without one are of minutes here, not of a month.
+/// Alerts that any loss of a leader may cause, because the shares of time without one are of minutes here,
+/// not of a month.
 const BUDGET: [&str; 2] = ["LeaderSLOFastBurn", "LeaderSLOSlowBurn"];
-/// What is slow while other tests keep both cores busy is told, and rightly; an instance that starts slowly has no
-/// heartbeat yet where its predecessor's is old.
+/// Alerts that may fire, correctly, while other tests keep both cores busy; and an instance that starts
+/// slowly has no heartbeat yet while its predecessor's is old.
 const SLOW: [&str; 7] = [
     "HighDBSyncLatencyP95",
     "CriticalDBSyncLatencyP99",
@@ -27,14 +28,14 @@ impl Watched {
         self.monitoring.wait_firing(alert);
     }
 
-    /// And is over; nothing fired meanwhile but it and what it may bring along.
+    /// The alert ends. No other alert fired in between, except those in `along`.
     fn ends(self, alert: &str, along: &[&str]) {
         self.monitoring.wait_resolved(alert);
-        let told = self.monitoring.told().ever;
+        let fired = self.monitoring.notified().ever;
         let known = ["Watchdog", alert].into_iter().chain(BUDGET).chain(SLOW).chain(along.iter().copied());
         let known: BTreeSet<String> = known.map(str::to_owned).collect();
-        let others: Vec<&String> = told.difference(&known).collect();
-        assert!(others.is_empty(), "{others:?} fired beside {alert}");
+        let others: Vec<&String> = fired.difference(&known).collect();
+        assert!(others.is_empty(), "{others:?} fired in addition to {alert}");
         self.group.finish();
     }
 }
@@ -46,7 +47,7 @@ fn a_leader_that_is_killed() {
     watched.fires("InstanceDown");
     watched.group.wait_lead(lead.epoch);
     watched.replace(&lead.name, "successor");
-    // On a busy machine the failover may take longer than the little that two minutes are here.
+    // On a busy machine the failover may take longer than the short time that represents two minutes here.
     watched.ends("InstanceDown", &["NoLeader"]);
 }
 

@@ -1,4 +1,4 @@
-//! Calls and configurations that cannot be meant: a sentence for each fault, and exit 2.
+//! Tests of invalid command lines and configurations: a sentence for each fault, and exit 2.
 
 use crate::TTL;
 use crate::command::{BINARY, coordinator};
@@ -14,7 +14,7 @@ fn an_unknown_flag() {
 }
 
 #[test]
-fn two_faults_of_a_file_are_both_told() {
+fn two_faults_of_a_file_are_both_reported() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("coordinator.toml");
     std::fs::write(&file, "grup = \"g\"\nleader_ttl = \"soon\"\n").expect("written");
@@ -43,7 +43,7 @@ fn settings_that_contradict_each_other() {
         "a third of leader_ttl (3s",
         "at most 1s",
     ]);
-    check("[redis]\nprefix = \"p\"").refused(&["redis.prefix", "means nothing without redis.url"]);
+    check("[redis]\nprefix = \"p\"").refused(&["redis.prefix", "has no effect without redis.url"]);
     check("[redis]\nurl = \"redis://h\"").refused(&["redis.url", "needs postgres.url", "leave Redis out"]);
     let twice =
         coordinator(&["run"]).environment("LEADER_TTL", "3").environment("COORDINATOR_LEADER_TTL", "4");
@@ -53,9 +53,9 @@ fn settings_that_contradict_each_other() {
 #[test]
 fn a_lease_that_is_too_short_or_too_long() {
     for wrong in ["0.5", "0", "301", "-1", "ten"] {
-        let told = format!("LEADER_TTL: is \"{wrong}\"");
+        let message = format!("LEADER_TTL: is \"{wrong}\"");
         for command in [&["run"][..], &["config", "check"], &["demo", "--rounds", "1"]] {
-            coordinator(command).environment("LEADER_TTL", wrong).run().refused(&[&told, "1s to 300s"]);
+            coordinator(command).environment("LEADER_TTL", wrong).run().refused(&[&message, "1s to 300s"]);
         }
     }
 }
@@ -79,7 +79,7 @@ fn an_address_that_others_could_reach() {
 }
 
 #[test]
-fn a_url_with_a_password_is_not_quoted_back() {
+fn a_url_with_a_password_is_not_printed() {
     let url = "postgres://u:canary-5521@h/db?oops=#";
     for arguments in [["run", "--postgres", url], ["run", "--redis", url], ["status", "--postgress", url]] {
         let said = coordinator(&arguments).run();
@@ -107,9 +107,9 @@ fn a_url_file_that_other_users_can_read() {
     assert!(checked.stdout.contains("url_file has postgres://u:***@127.0.0.1:1/db"), "{checked:?}");
 }
 
-/// As by `| head`, which ends when it has enough; the exit code is the one of a process that SIGPIPE ends.
+/// As with `| head`, which ends when it has enough. The exit code is that of a process that SIGPIPE ends.
 #[test]
-fn an_output_that_nobody_reads_is_no_reason_to_panic() {
+fn an_output_that_is_not_read_causes_no_panic() {
     let group = Group::embedded(TTL);
     group.carry_out(&["migrate"]);
     let data = group.data_dir();
@@ -122,7 +122,7 @@ fn an_output_that_nobody_reads_is_no_reason_to_panic() {
         &["history", "--json"],
         &["recovery", "check"],
         &["signals", "list"],
-        &["signals", "pause", "--reason", "nobody reads it"],
+        &["signals", "pause", "--reason", "its output is not read"],
     ];
     for arguments in commands {
         let (reader, writer) = std::io::pipe().expect("a pipe");

@@ -1,4 +1,4 @@
-//! Starts that cannot work until somebody changes something: a sentence, and exit 2.
+//! Tests of starts that fail until the operator changes something: a sentence, and exit 2.
 
 use crate::TTL;
 use crate::command::{Said, coordinator};
@@ -9,7 +9,7 @@ use domain::SCHEMA_VERSION;
 use std::path::Path;
 use std::slice::from_ref;
 
-/// Starts an instance that must not go on.
+/// Starts an instance that must end.
 fn run(data_dir: &Path) -> Said {
     let data_dir = data_dir.to_str().expect("the directory's name is text");
     coordinator(&["run", "--listen", "127.0.0.1:0", "--data-dir", data_dir]).run()
@@ -60,7 +60,7 @@ fn newer_schema(group: Group) {
 }
 
 #[test]
-fn an_older_schema_is_told_by_the_check_and_left_alone() {
+fn an_older_schema_is_reported_by_the_check_and_not_changed() {
     let servers = Servers::start();
     let group = servers.group(TTL);
     group.command(&["migrate", "--check"]).refused(&["schema 0", "coordinator migrate"]);
@@ -71,7 +71,7 @@ fn an_older_schema_is_told_by_the_check_and_left_alone() {
     group.finish();
 }
 
-/// Rule 8: what the binary does not understand it does not write, also when it was there first.
+/// Rule 8: the binary does not write what it does not understand, even if it was there first.
 #[test]
 fn a_schema_that_changes_under_a_standby_keeps_it_from_leading() {
     let servers = Servers::start();

@@ -1,4 +1,4 @@
-//! Stores that are not there yet, or not for us: the process waits, says for what, and goes on when it can.
+//! Tests of stores that are unreachable or refuse the process: it waits, says why, and continues when it can.
 
 use crate::TTL;
 use crate::database::Database;
@@ -13,7 +13,7 @@ fn group(postgres: &Postgres, url: &str) -> Group {
     Group::new(TTL, |_| Database::Postgres(postgres.url()), &["--postgres", url])
 }
 
-/// Alive, not ready, and it says why.
+/// The process is alive and not ready, and says why.
 fn expect_waiting(group: &mut Group, why: &str) {
     until(&format!("it says {why:?}"), || {
         let ready = group.process("a").get("/readyz").ok()?;
@@ -47,7 +47,7 @@ fn an_unreachable_postgresql_is_waited_for() {
 }
 
 #[test]
-fn a_wrong_password_is_told_and_never_shown() {
+fn a_wrong_password_is_reported_and_never_shown() {
     let postgres = backend::postgres();
     let url = postgres.url();
     let wrong = url.replace(":testkit@", &format!(":{WRONG_PASSWORD}@"));
@@ -70,7 +70,7 @@ fn a_wrong_password_is_told_and_never_shown() {
         said.push(format!("{:?}", group.command(command)));
     }
 
-    // Somebody makes it the right one.
+    // The operator changes the password to the wrong one, which makes it valid.
     block_on(backend::execute(&url, &format!("ALTER USER postgres PASSWORD '{WRONG_PASSWORD}'")))
         .expect("no constraint forbids it");
     group.database = Database::Postgres(wrong);
@@ -92,7 +92,7 @@ fn a_standby_as_the_only_host_never_leads() {
     let mut group = group(&standby, &standby.url());
     group.start("a");
     expect_waiting(&mut group, "standby");
-    // It becomes a primary, and only then somebody leads.
+    // An instance leads only after the standby has become a primary.
     let promoted = now();
     block_on(standby.promote());
     let lead = group.wait_lead(0);

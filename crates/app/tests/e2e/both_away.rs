@@ -1,4 +1,4 @@
-//! Redis and PostgreSQL fail together and come back in either order.
+//! Tests in which Redis and PostgreSQL fail together and return in either order.
 
 use crate::TTL;
 use crate::group::Group;
@@ -33,7 +33,7 @@ fn redis_comes_back_first() {
     lose_and_stay_without_leader(&mut group, &first);
     servers.redis.start();
     group.wait_fallback(false);
-    assert_eq!(group.leads(), from_ref(&first), "Redis alone makes nobody a leader");
+    assert_eq!(group.leads(), from_ref(&first), "Redis alone makes no instance a leader");
     let returned = now();
     servers.postgres.start();
     expect_leader_since(&mut group, &first, returned);
@@ -42,7 +42,7 @@ fn redis_comes_back_first() {
 
 fn expect_undisturbed_with_redis(mut group: Group) {
     let before = group.leads();
-    let leader = before.last().expect("somebody leads").clone();
+    let leader = before.last().expect("an instance leads").clone();
     group.wait_fallback(false);
     group.wait_renewals(&leader.name);
     assert_eq!(group.leads(), before);

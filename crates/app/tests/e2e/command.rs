@@ -1,4 +1,4 @@
-//! The binary, called once and run to its end.
+//! Runs the binary once, to its end.
 
 use crate::wait::{PATIENCE, block_on};
 use std::process::Stdio;
@@ -8,10 +8,10 @@ use tokio::time::timeout;
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_coordinator");
 
-/// What a call said and how it ended.
+/// Output and exit code of a run.
 #[derive(Debug)]
 pub struct Said {
-    /// The exit code; `None` when a signal ended it.
+    /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
@@ -24,7 +24,7 @@ impl Said {
         serde_json::from_str(line).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
-    /// That it ended with 2 and told all of `parts` on standard error.
+    /// Asserts that it ended with 2 and printed all of `parts` on standard error.
     #[track_caller]
     pub fn refused(&self, parts: &[&str]) {
         assert_eq!(self.code, Some(2), "{self:?}");
@@ -34,14 +34,14 @@ impl Said {
     }
 }
 
-/// A call to be made.
+/// A command line to run.
 pub struct Call {
     command: Command,
 }
 
-/// `coordinator ARGUMENTS`, without the settings of whoever runs the tests.
+/// `coordinator ARGUMENTS`, without the settings of the user who runs the tests.
 pub fn coordinator(arguments: &[&str]) -> Call {
-    // A test that is killed takes its calls with it.
+    // If the test is killed, the process ends too.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "SIGKILL", "--", BINARY]).args(arguments);
     let foreign = |name: &str| name.starts_with("COORDINATOR_") || name == "LEADER_TTL";
@@ -53,7 +53,7 @@ pub fn coordinator(arguments: &[&str]) -> Call {
 }
 
 impl Call {
-    /// With one more environment variable.
+    /// Adds an environment variable.
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self

@@ -1,4 +1,4 @@
-//! Only the leader is cut off from PostgreSQL; Redis and everybody else see nothing.
+//! Tests in which only the leader is cut off from PostgreSQL; Redis and the other instances notice nothing.
 
 use crate::TTL;
 use crate::servers::Servers;
@@ -44,7 +44,7 @@ fn cut_off_leader(mode: Mode) {
     let next = group.wait_lead(first.epoch);
     let lost = group.wait_event("a", EventKind::Lost, first.epoch);
     assert_ne!(next.name, "a");
-    assert!(lost.t <= next.t, "{next:?} led before the one cut off had stopped believing at {}", lost.t);
+    assert!(lost.t <= next.t, "{next:?} led before the one cut off had lost its valid lease at {}", lost.t);
     assert_eq!(group.status_of("a", "/leader"), Some(503));
     assert_eq!(group.status_of("a", "/readyz"), Some(503), "it could not take over");
     group.wait_renewals(&next.name);

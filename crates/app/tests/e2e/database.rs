@@ -1,4 +1,4 @@
-//! The state store's database, looked at and tampered with past the binary.
+//! [`Database`]: the state store's database, which a test reads and changes without the binary.
 
 use crate::wait::block_on;
 use adapter_postgres::{PostgresConfig, PostgresStore};
@@ -14,21 +14,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use testkit::backend;
 
-/// Of the test's own store, which elects nobody: it only says how long a statement may take.
+/// LEADER_TTL of the test's own store, which takes no part in the election; it only bounds a statement.
 const PATIENT_TTL: Duration = Duration::from_mins(1);
-/// Longer than any write of an instance that runs.
+/// Longer than any write of a running instance.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
-/// Shorter than a lease, and longer than the writes of the instances that are not stopped.
+/// Shorter than a lease, and longer than the writes of the instances that run.
 const LOCK_PROBE: Duration = Duration::from_millis(500);
 
-/// Where the lease row is.
+/// The database with the lease.
 #[derive(Debug, Clone)]
 pub enum Database {
     Sqlite(PathBuf),
     Postgres(String),
 }
 
-/// A line of the database's own history.
+/// A term in the database's own history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
     pub timeline: u64,
@@ -52,7 +52,7 @@ impl Database {
         }
     }
 
-    /// The first column of the first row, a text or NULL; `None` also when there is no row.
+    /// The first column of the first row, a text or NULL; `None` also if there is no row.
     pub fn text(&self, query: &str) -> Option<String> {
         match self {
             Self::Sqlite(path) => block_on(async {
@@ -66,7 +66,7 @@ impl Database {
         }
     }
 
-    /// The token that the row carries.
+    /// The token of the lease.
     pub fn token(&self) -> Token {
         let row = self.text("SELECT tl || ' ' || epoch || ' ' || claim FROM coordinator_lease");
         let row = row.expect("a migrated group has a row");
@@ -79,7 +79,7 @@ impl Database {
         }
     }
 
-    /// Every leadership, in the order in which they began.
+    /// Every term, in the order of their begin.
     pub fn terms(&self) -> Vec<Term> {
         let order = match self {
             Self::Sqlite(_) => "id",
@@ -96,7 +96,7 @@ impl Database {
         lines.as_deref().map(|lines| lines.split(',').map(term).collect()).unwrap_or_default()
     }
 
-    /// Every signal with its state and the claim it was last taken under: what an effect would change.
+    /// Every signal with its state and its latest claim: everything that an effect would change.
     pub fn signals(&self) -> Option<String> {
         self.text(
             "SELECT string_agg(id || ' ' || state || ' ' || coalesce(CAST(claim AS text), '-'), ',' ORDER BY arrival)
@@ -104,7 +104,7 @@ impl Database {
         )
     }
 
-    /// The fenced statements of the real adapter, on connections of the test's own.
+    /// The fenced statements of the real adapter, on separate connections.
     pub fn ledger(&self) -> Arc<dyn SignalLedger> {
         let group = GroupId::parse("default").expect("an id");
         let id = InstanceId::parse("the-test").expect("an id");
@@ -119,8 +119,8 @@ impl Database {
         }
     }
 
-    /// Whether nobody who is stopped has the one lock that SQLite has for writing. PostgreSQL ends the
-    /// statement of a stopped client by itself.
+    /// Whether no stopped process holds SQLite's one lock for writing. PostgreSQL ends the statement of a
+    /// stopped client automatically.
     pub fn is_free(&self) -> bool {
         match self {
             Self::Sqlite(path) => block_on(async {

@@ -1,4 +1,4 @@
-//! The demonstration, as a newcomer runs it.
+//! Test of the demonstration as a newcomer runs it.
 
 use crate::command::coordinator;
 use std::fs;
@@ -13,7 +13,7 @@ fn one_round_ends_well_and_leaves_nothing_behind() {
     assert!(said.stdout.contains("3 signals accepted, 3 executed, 0 lost, 0 executed twice"), "{said:?}");
     let left: Vec<_> = fs::read_dir(own).expect("a directory").collect();
     assert!(left.is_empty(), "{left:?}");
-    // Its instances have their data directory, under the directory of this test, among their arguments.
+    // Its instances have their data directory, which is under this test's directory, among their arguments.
     let running: Vec<String> = fs::read_dir("/proc")
         .expect("the kernel's list of processes")
         .flatten()

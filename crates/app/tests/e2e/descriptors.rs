@@ -1,4 +1,5 @@
-//! A process with few file descriptors: clients of the pages take what they may, and the election keeps its own.
+//! Test of a process with few file descriptors: clients of the pages use their share, and the election keeps
+//! its own.
 
 use crate::TTL;
 use crate::servers::Servers;
@@ -9,9 +10,9 @@ use testkit::process::Launch;
 
 /// Starts the binary with few file descriptors.
 const FEW: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/testdata/few-descriptors");
-/// More than the process has descriptors.
+/// More clients than the process has descriptors.
 const CLIENTS: usize = 100;
-/// Ends every session of the group, as a restart or a cut does; they are opened again.
+/// Ends every session of the group, as a restart or a cut does. The instances open them again.
 const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'coordinator %'";
 
 #[test]
@@ -32,7 +33,7 @@ fn idle_clients_leave_the_election_its_connections() {
     let address = group.process("a").address();
     let clients: Vec<TcpStream> =
         (0..CLIENTS).map(|_| TcpStream::connect(&address).expect("the listener's queue takes it")).collect();
-    // The clients are accepted now, or some are: the renewals go on either way.
+    // Some or all of the clients are accepted now. The renewals continue in either case.
     group.assert_undisturbed(&lead);
     for _ in 0..3 {
         let before = group.events("a").len();

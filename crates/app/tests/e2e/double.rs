@@ -1,22 +1,22 @@
-//! Another member of the job, as Prometheus sees it: what no instance says that works.
+//! [`Double`]: another member of the job for Prometheus, with metrics that no working instance exports.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::spawn;
 
-/// What it says of itself.
+/// The metrics of the member.
 #[derive(Debug, Clone, Copy)]
 pub struct Member {
     pub leads: bool,
     /// Whether its heartbeat task runs.
     pub beats: bool,
-    /// How many seconds its clock is ahead.
+    /// Seconds by which its clock is ahead.
     pub ahead_s: i64,
 }
 
 impl Member {
-    /// Nothing is wrong with it.
+    /// Without any fault.
     pub const STANDBY: Self = Self { leads: false, beats: true, ahead_s: 0 };
 
     /// It never syncs with the database.
@@ -46,14 +46,14 @@ impl Double {
         spawn(move || {
             for stream in listener.incoming().flatten() {
                 let member = *asked.lock().unwrap_or_else(PoisonError::into_inner);
-                // A scraper that vanished comes again.
+                // A scraper that disconnected connects again.
                 let _ = serve(stream, &member.metrics());
             }
         });
         Self { address, says }
     }
 
-    /// What it says from now on.
+    /// Sets the metrics from now on.
     pub fn is(&self, member: Member) {
         *self.says.lock().unwrap_or_else(PoisonError::into_inner) = member;
     }

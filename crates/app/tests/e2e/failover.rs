@@ -1,4 +1,4 @@
-//! How leadership passes on, on both kinds of state store.
+//! Tests of every change of the leader, on both kinds of state store.
 
 use crate::TTL;
 use crate::group::{Group, THREE};
@@ -8,13 +8,13 @@ use contract::event::EventKind;
 use std::time::Duration;
 use testkit::process::Signal;
 
-/// A lease that nobody would wait for.
+/// A lease whose end no test waits for.
 const LONG_TTL: Duration = Duration::from_secs(40);
-/// What two readings of a clock, one after the other, may differ by when the process is interrupted between
-/// them. Events are converted from one clock to another that way.
+/// Possible difference of two readings of a clock, one after the other, if the process is interrupted in
+/// between. Events are converted from one clock to another in this way.
 const CLOCK_READING: Duration = Duration::from_millis(5);
 
-/// Every case on both kinds of state store.
+/// Runs every case on both kinds of state store.
 macro_rules! on_both {
     ($($case:ident),* $(,)?) => {
         mod on_the_embedded_store {
@@ -69,9 +69,9 @@ fn a_step_down_hands_over_to_another(group: impl FnOnce(Duration) -> Group) {
     assert_ne!(next.name, first.name);
     group.wait_event(&first.name, EventKind::Resign, first.epoch);
     group.wait_event(&first.name, EventKind::Resigned, first.epoch);
-    // As long as it could have come back.
+    // The time in which the old leader could have led again.
     group.wait_renewals(&next.name);
-    assert_eq!(group.leads(), [first.clone(), next.clone()], "the old leader stays out");
+    assert_eq!(group.leads(), [first.clone(), next.clone()], "the old leader does not lead again");
     group.expect_only_leader(&next);
     let reason = format!("SELECT reason FROM coordinator_term WHERE epoch = {}", first.epoch);
     assert_eq!(group.database.text(&reason).as_deref(), Some("kernel update"));
@@ -94,7 +94,7 @@ fn a_terminated_leader_hands_over_and_ends_well(group: impl FnOnce(Duration) -> 
         Some(group.command(&["status", "--json"])).filter(|said| said.code == Some(0))
     });
     let listed = said.json()["instances"].to_string();
-    assert!(!listed.contains(&format!("\"id\":\"{}\"", first.name)), "it said goodbye: {listed}");
+    assert!(!listed.contains(&format!("\"id\":\"{}\"", first.name)), "it left the instance table: {listed}");
     group.finish();
 }
 
@@ -105,7 +105,7 @@ fn a_stopped_leader_has_lost_when_it_wakes(group: impl FnOnce(Duration) -> Group
     group.freeze(&first.name);
     let next = group.wait_lead(first.epoch);
     assert_ne!(next.name, first.name);
-    // So long that a `lost` at the waking could not be taken for one at the deadline.
+    // Long enough to distinguish a `lost` at the waking from one at the deadline.
     group.wait_renewals(&next.name);
     let woken = now();
     group.process(&first.name).signal(Signal::CONT);
@@ -116,18 +116,18 @@ fn a_stopped_leader_has_lost_when_it_wakes(group: impl FnOnce(Duration) -> Group
     assert!(lost.t.abs_diff(deadline) < nanos(CLOCK_READING), "lost at {}, not {deadline}", lost.t);
     assert!(deadline <= next.t, "{next:?} led before the stopped leader's deadline {deadline}");
     group.wait_renewals(&next.name);
-    assert_eq!(group.leads(), [first, next.clone()], "the woken one takes nothing back");
+    assert_eq!(group.leads(), [first, next.clone()], "the woken leader does not lead again");
     group.expect_only_leader(&next);
     group.finish();
 }
 
-/// A released row is open at once: nobody waits until it has been unchanged for a lease.
+/// A released lease can be acquired at once: no instance waits until it has been unchanged for a TTL.
 fn a_handover_does_not_wait_for_the_lease_to_end(group: impl FnOnce(Duration) -> Group) {
     let mut group = group(LONG_TTL);
     let first = group.start_three();
     let lease_end = group.deadline(&first.name);
     group.process(&first.name).signal(Signal::TERM);
     let next = group.wait_lead(first.epoch);
-    assert!(next.t < lease_end, "{next:?} waited for the end of a lease that was given back");
+    assert!(next.t < lease_end, "{next:?} waited for the end of a lease that was released");
     group.finish();
 }

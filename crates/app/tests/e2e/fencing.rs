@@ -1,5 +1,5 @@
-//! A superseded token changes nothing: the real fenced statements, against the database that real processes
-//! elect on. No timing is involved, so a leader that is only stopped is fenced like a dead one.
+//! Tests that a superseded token changes nothing: the real fenced statements, on the database of real
+//! processes. They depend on no timing, so a stopped leader is fenced like a dead one.
 
 use crate::TTL;
 use crate::group::Group;
@@ -14,12 +14,12 @@ use std::slice::from_ref;
 use std::time::Duration;
 use testkit::process::Signal as Unix;
 
-/// How the first leader goes.
+/// The end of the first leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// As SIGKILL has it.
+    /// By SIGKILL.
     Killed,
-    /// As SIGSTOP has it: it wakes up later.
+    /// By SIGSTOP; it continues later.
     Stopped,
 }
 
@@ -62,14 +62,14 @@ fn superseded(mut group: Group, end: End) {
     submit(&*ledger, &["s-1", "s-2", "s-3"]);
     let old = group.database.token();
     assert_eq!(old.epoch.0, first.epoch);
-    // In the leader's name: taken, and not settled when the leader goes.
+    // Claimed in the leader's name, and without a recorded outcome when the leader stops.
     let taken = claimed(&*ledger, &old);
     match end {
         End::Killed => group.process(&first.name).kill(),
         End::Stopped => group.freeze(&first.name),
     }
     let next = group.wait_lead(first.epoch);
-    // The new leader's own work takes over what the old one may have sent.
+    // The new leader's own work takes over the signals that the old one may have sent.
     until("it is in doubt", || {
         let found = block_on(ledger.find(&taken.id)).expect("the database answers");
         found.filter(|signal| signal.state == SignalState::InDoubt)
@@ -78,9 +78,9 @@ fn superseded(mut group: Group, end: End) {
 
     let current = group.database.token();
     assert_eq!(current.epoch.0, next.epoch);
-    let doubtful = block_on(ledger.take_over(&current, InFlight::All)).expect("the database answers");
-    let doubtful: Vec<SignalId> = doubtful.expect("the token is current").into_iter().map(|s| s.id).collect();
-    assert_eq!(doubtful, from_ref(&taken.id), "what the old leader may have sent");
+    let in_doubt = block_on(ledger.take_over(&current, InFlight::All)).expect("the database answers");
+    let in_doubt: Vec<SignalId> = in_doubt.expect("the token is current").into_iter().map(|s| s.id).collect();
+    assert_eq!(in_doubt, from_ref(&taken.id), "what the old leader may have sent");
     let second = claimed(&*ledger, &current);
     assert_ne!(second.id, taken.id, "it is not sent again blindly");
     let settled = block_on(ledger.record(&current, &[report(&second, Outcome::Done)]));
@@ -91,7 +91,7 @@ fn superseded(mut group: Group, end: End) {
         group.wait_event(&first.name, EventKind::Lost, first.epoch);
         assert_refused(&group, &*ledger, &old, &taken);
         let third = claimed(&*ledger, &current);
-        assert!(third.id != taken.id && third.id != second.id, "the current token goes on: {third:?}");
+        assert!(third.id != taken.id && third.id != second.id, "the current token still works: {third:?}");
     }
     group.finish();
 }
@@ -107,7 +107,7 @@ fn given_back(mut group: Group) {
     let taken = claimed(&*ledger, &old);
     group.process("a").signal(Unix::TERM);
     assert_eq!(group.process("a").wait_exit(PATIENCE).code(), Some(0));
-    assert_eq!(group.database.token(), old, "nobody has claimed since");
+    assert_eq!(group.database.token(), old, "no instance has claimed the lease since");
     assert_refused(&group, &*ledger, &old, &taken);
     group.finish();
 }
@@ -130,7 +130,7 @@ fn report(of: &Signal, settlement: Outcome) -> Report {
     Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None }
 }
 
-/// Every statement under that token is fenced, and the ledger stays as it is.
+/// Asserts that every statement under that token is fenced and that the ledger does not change.
 #[track_caller]
 fn assert_refused(group: &Group, ledger: &dyn SignalLedger, old: &Token, taken: &Signal) {
     let before = group.database.signals();

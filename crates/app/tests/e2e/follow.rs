@@ -1,4 +1,5 @@
-//! Follows a page about an alert: runs its commands and queries in its order, and judges what they print.
+//! Follows the runbook of an alert: runs its commands and queries in order, and compares what they print with
+//! the page.
 
 use crate::command::Said;
 use crate::monitoring::windows_faster;
@@ -18,12 +19,12 @@ fn rule(alert: &str) -> &'static ExportedRule {
 }
 
 impl Watched {
-    /// Waits until the condition of the alert is there: what its query asks for. For how long is not waited for.
+    /// Waits until the condition of the alert, its query, is true; not for its duration.
     pub fn raised(&self, alert: &str) {
         until(&format!("the condition of {alert}"), || (!self.condition(alert)?.is_empty()).then_some(()));
     }
 
-    /// Waits until it is gone.
+    /// Waits until the condition is false.
     pub fn over(&self, alert: &str) {
         until(&format!("the end of {alert}"), || self.condition(alert)?.is_empty().then_some(()));
     }
@@ -32,19 +33,20 @@ impl Watched {
         self.series(&(rule(alert).expr)())
     }
 
-    /// Waits until the condition of the alert is there and follows its page, where a person has nothing to do.
+    /// Waits until the condition of the alert is true, and follows its page. For pages on which the operator
+    /// has nothing to do.
     pub fn follow(&mut self, alert: &'static str) {
         self.follow_with(alert, |_, _| {});
     }
 
-    /// As [`Self::follow`]; what a person does at a step is done when its commands and queries were run.
-    pub fn follow_with(&mut self, alert: &'static str, person: impl FnMut(&mut Self, usize)) {
+    /// As [`Self::follow`]. `operator` acts at a step after the step's commands and queries have run.
+    pub fn follow_with(&mut self, alert: &'static str, operator: impl FnMut(&mut Self, usize)) {
         self.raised(alert);
-        self.steps(alert, person);
+        self.steps(alert, operator);
     }
 
-    /// Follows the page, whether the condition is there or not.
-    pub fn steps(&mut self, alert: &'static str, mut person: impl FnMut(&mut Self, usize)) {
+    /// Follows the page, whether or not the condition is true.
+    pub fn steps(&mut self, alert: &'static str, mut operator: impl FnMut(&mut Self, usize)) {
         let runbook = rule(alert).runbook();
         let page = Page::read(runbook.rsplit('/').next().unwrap_or_default());
         let mut reader = Reader { alert, listing: None };
@@ -55,35 +57,35 @@ impl Watched {
             for block in step {
                 reader.run(self, block);
             }
-            person(self, number + 1);
+            operator(self, number + 1);
         }
         for block in &page.escalation {
             reader.run(self, block);
         }
         let pauses = |block: &Block| block.text.starts_with("coordinator signals pause");
         if page.blocks().any(pauses) {
-            // Whether it was on or not, it is not to be on at the next page.
+            // The kill switch must be off at the next page.
             self.group.carry_out(&["signals", "resume", "--reason", "the next page"]);
         }
         self.followed.push(alert);
     }
 
-    /// That these pages were followed, and nothing else is wrong.
+    /// Asserts that these pages were followed and that no other fault was found.
     pub fn finish(self, pages: &[&str]) {
         assert_eq!(self.followed, pages);
         self.group.finish();
     }
 
-    /// What Prometheus answers to a query of a rule or a page; `None` while it does not.
+    /// Prometheus' answer to a query of a rule or a page; `None` while it does not answer.
     fn series(&self, query: &str) -> Option<Vec<Value>> {
         self.monitoring.query(&windows_faster(query))?.as_array().cloned()
     }
 }
 
-/// On the way down a page.
+/// The current position on a page.
 struct Reader {
     alert: &'static str,
-    /// The arguments of the last command that listed signals.
+    /// Arguments of the last command that listed signals.
     listing: Option<Vec<String>>,
 }
 
@@ -121,17 +123,17 @@ impl Reader {
             prints.of_command(&printed, said.code).then_some(()).ok_or(format!("{said:?}"))
         };
         if arguments.iter().any(|word| word == "--reason") {
-            // It changes something, so it is not repeated.
+            // The command changes something, so it is not repeated.
             run().unwrap_or_else(|printed| panic!("not {what}: {printed}"));
         } else {
             Self::wait(what, run);
         }
     }
 
-    /// Whoever only looks may look again.
-    fn wait(what: &str, mut look: impl FnMut() -> Result<(), String>) {
+    /// Repeats a command that only reads until its sentence is true.
+    fn wait(what: &str, mut attempt: impl FnMut() -> Result<(), String>) {
         let mut last = String::new();
-        until(what, || match look() {
+        until(what, || match attempt() {
             Ok(()) => Some(()),
             Err(printed) => {
                 if printed != last {
@@ -143,7 +145,7 @@ impl Reader {
         });
     }
 
-    /// The first signal that is listed now as the page listed them last.
+    /// The first signal in the list that the page printed last, read again now.
     fn signal(&self, watched: &Watched, what: &str) -> Filled {
         let listing = self.listing.as_ref().unwrap_or_else(|| panic!("{what}: no signals were listed"));
         let listing: Vec<String> = listing.iter().cloned().chain(["--json".to_owned()]).collect();
@@ -154,10 +156,10 @@ impl Reader {
     }
 }
 
-/// What a page writes for the id, the attempt and the instrument of a signal.
+/// Placeholders of the page for the id, the attempt and the instrument of a signal.
 const PLACES: [&str; 3] = ["ID", "N", "NAME"];
 
-/// What is written in their places.
+/// Values of the placeholders.
 struct Filled([String; 3]);
 
 impl Filled {
@@ -187,7 +189,7 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// A series as Prometheus writes it, with its value.
+/// A series in Prometheus' notation, with its value.
 fn written(series: &Value) -> String {
     let labels = series["metric"].as_object().into_iter().flatten();
     // JSON quotes a text as Prometheus does.

@@ -1,4 +1,4 @@
-//! Several instances of one group, what they told, and the judgement at the end.
+//! [`Group`]: several instances of one group, their events, and the judgement at the end.
 
 use crate::command::{BINARY, Call, Said, coordinator};
 use crate::database::Database;
@@ -13,17 +13,17 @@ use std::time::Duration;
 use tempfile::TempDir;
 use testkit::process::{Coordinator, Launch, Signal};
 
-/// Renewals after which a leadership counts as going on.
+/// Renewals after which a term counts as stable.
 const RENEWALS: usize = 3;
 /// The three instances of most tests.
 pub const THREE: [&str; 3] = ["a", "b", "c"];
 
-/// A leadership as its holder told it.
+/// A term, from the events of its holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lead {
     pub name: String,
     pub epoch: u64,
-    /// Since when, CLOCK_MONOTONIC nanoseconds.
+    /// Begin of the term, in CLOCK_MONOTONIC nanoseconds.
     pub t: u64,
 }
 
@@ -31,18 +31,18 @@ pub struct Lead {
 pub struct Group {
     pub ttl: Duration,
     pub database: Database,
-    /// Which stores, for instances and commands alike.
+    /// Arguments that name the stores, for instances and commands.
     arguments: Vec<String>,
-    /// Environment variables, for instances and commands alike.
+    /// Environment variables, for instances and commands.
     settings: Vec<(String, String)>,
     instances: BTreeMap<String, Coordinator>,
-    /// Of commands, and of every instance when the store is embedded.
+    /// Data directory of commands, and of every instance if the store is embedded.
     directory: TempDir,
     judged: bool,
 }
 
 impl Group {
-    /// No instance yet. The database may be in the data directory that commands use.
+    /// Creates a group without instances. The database may be in the data directory that commands use.
     pub fn new(ttl: Duration, database: impl FnOnce(&Path) -> Database, arguments: &[&str]) -> Self {
         let directory = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
         let directory = directory.expect("a temporary directory");
@@ -54,24 +54,24 @@ impl Group {
         Self { ttl, database, arguments, settings, instances: BTreeMap::new(), directory, judged: false }
     }
 
-    /// One more environment variable for every instance that is started and every command that is called from now on.
+    /// Adds an environment variable for all instances and commands that are started from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.push((name.to_owned(), value.to_owned()));
     }
 
-    /// On the embedded store, in one data directory.
+    /// A group on the embedded store, in one data directory.
     pub fn embedded(ttl: Duration) -> Self {
         Self::new(ttl, |data| Database::Sqlite(data.join("coordinator.db")), &[])
     }
 
     // --- instances ----------------------------------------------------------------------------------
 
-    /// How an instance of this group is started.
+    /// The launch of an instance of this group.
     pub fn launch(&self, name: &str) -> Launch {
         self.launch_with(name, &self.arguments)
     }
 
-    /// How one is started that reaches PostgreSQL in another way.
+    /// The launch of an instance that reaches PostgreSQL under another URL.
     pub fn launch_through(&self, name: &str, url: &str) -> Launch {
         let Database::Postgres(own) = &self.database else { panic!("the store is embedded") };
         let through = |argument: &String| if argument == own { url.to_owned() } else { argument.clone() };
@@ -88,19 +88,19 @@ impl Group {
         }
     }
 
-    /// Starts an instance under that id; returns at once.
+    /// Starts an instance with that id; returns at once.
     pub fn start(&mut self, name: &str) {
         let launch = self.launch(name);
         self.start_as(name, &launch);
     }
 
-    /// Starts an instance in its own way; returns at once.
+    /// Starts an instance with that launch; returns at once.
     pub fn start_as(&mut self, name: &str, launch: &Launch) {
         let process = launch.clone().argument("--instance-id").argument(name).start();
         assert!(self.instances.insert(name.to_owned(), process).is_none(), "a name is used once");
     }
 
-    /// Starts three, waits until each of them takes part, and tells who leads.
+    /// Starts three instances, waits until each of them takes part, and returns the leader.
     pub fn start_three(&mut self) -> Lead {
         for name in THREE {
             self.start(name);
@@ -126,8 +126,8 @@ impl Group {
         self.instances.get_mut(name).unwrap_or_else(|| panic!("{name} was started"))
     }
 
-    /// Stops an instance as SIGSTOP does, but not while it has SQLite's only lock for writing: nobody could
-    /// lead then, whatever the protocol.
+    /// Stops an instance with SIGSTOP, but not while it holds SQLite's only lock for writing: no instance
+    /// could lead then, whatever the protocol.
     pub fn freeze(&mut self, name: &str) {
         let database = self.database.clone();
         until("stopped outside of a write", || {
@@ -140,13 +140,13 @@ impl Group {
         });
     }
 
-    /// The names of those that run.
+    /// The names of the running instances.
     pub fn alive(&mut self) -> Vec<String> {
         let alive = |process: &mut Coordinator| process.record().ended.is_none();
         self.instances.iter_mut().filter_map(|(name, process)| alive(process).then(|| name.clone())).collect()
     }
 
-    // --- what they told -----------------------------------------------------------------------------
+    // --- events -------------------------------------------------------------------------------------
 
     fn records(&mut self) -> Vec<Record> {
         self.instances.values_mut().map(Coordinator::record).collect()
@@ -156,7 +156,7 @@ impl Group {
         self.process(name).record().events
     }
 
-    /// Every leadership, in the order of their beginnings.
+    /// Every term, in the order of their begin.
     pub fn leads(&mut self) -> Vec<Lead> {
         let mut leads = Vec::new();
         for Record { name, events, .. } in self.records() {
@@ -167,7 +167,7 @@ impl Group {
         leads
     }
 
-    /// Waits for the first leadership above that epoch.
+    /// Waits for the first term above that epoch.
     pub fn wait_lead(&mut self, epoch: u64) -> Lead {
         until(&format!("a leader above epoch {epoch}"), || {
             self.leads().into_iter().find(|lead| lead.epoch > epoch)
@@ -194,7 +194,7 @@ impl Group {
         });
     }
 
-    /// Waits until a leader has renewed some more.
+    /// Waits for several more renewals of a leader.
     pub fn wait_renewals(&mut self, name: &str) {
         let renewals = |group: &mut Self| {
             group.events(name).iter().filter(|event| event.kind == EventKind::Renew).count()
@@ -203,13 +203,13 @@ impl Group {
         until(&format!("renewals of {name}"), || (renewals(self) >= before + RENEWALS).then_some(()));
     }
 
-    /// When the last leadership that an instance told ends unless it is renewed.
+    /// Time at which the last term of an instance ends unless it is renewed.
     pub fn deadline(&mut self, name: &str) -> u64 {
         let last = self.events(name).into_iter().rev().find_map(|event| event.sent);
         last.expect("it led") + nanos(self.ttl) - nanos(margin(self.ttl))
     }
 
-    /// That this leadership is the only one there has been, and goes on.
+    /// Asserts that this term is the only one so far, and is stable.
     pub fn assert_undisturbed(&mut self, lead: &Lead) {
         self.wait_renewals(&lead.name);
         assert_eq!(self.leads(), from_ref(lead));
@@ -218,7 +218,7 @@ impl Group {
         assert_eq!(ended, None, "{lead:?}");
     }
 
-    /// Waits until everything agrees that this instance leads, and nobody else.
+    /// Waits until every source agrees that this instance leads, and no other.
     pub fn expect_only_leader(&mut self, lead: &Lead) {
         self.wait_active(&lead.name);
         for name in self.alive().into_iter().filter(|name| *name != lead.name) {
@@ -237,14 +237,14 @@ impl Group {
         });
     }
 
-    /// Of commands, and of every instance when the store is embedded.
+    /// Data directory of commands, and of every instance if the store is embedded.
     pub fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
     // --- pages and commands -------------------------------------------------------------------------
 
-    /// The status code of a page; `None` when it does not listen yet.
+    /// The status code of a page; `None` if it does not listen yet.
     pub fn status_of(&mut self, name: &str, path: &str) -> Option<u16> {
         self.process(name).get(path).ok().map(|answer| answer.status)
     }
@@ -255,14 +255,14 @@ impl Group {
         answer.unwrap_or_else(|error| panic!("{name} does not answer {path}: {error}")).json()
     }
 
-    /// A metric without labels; `None` when it is absent.
+    /// A metric without labels; `None` if it is absent.
     pub fn metric(&mut self, name: &str, metric: &str) -> Option<f64> {
         let answer = self.process(name).get("/metrics").ok()?;
         let value = answer.body.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
         value.map(|value| value.parse().unwrap_or_else(|_| panic!("{metric} is {value}")))
     }
 
-    /// Waits until every instance that runs says so about Redis.
+    /// Waits until every running instance reports this fallback mode.
     pub fn wait_fallback(&mut self, fallback: bool) {
         for name in self.alive() {
             until(&format!("fallback_mode of {name} is {fallback}"), || {
@@ -271,7 +271,7 @@ impl Group {
         }
     }
 
-    /// A command on the group's stores.
+    /// Runs a command on the group's stores.
     #[track_caller]
     pub fn command(&self, arguments: &[&str]) -> Said {
         let data = self.data_dir();
@@ -282,7 +282,7 @@ impl Group {
         self.settings.iter().fold(coordinator(&all), set).run()
     }
 
-    /// A command that has to succeed.
+    /// Runs a command that must succeed.
     #[track_caller]
     pub fn carry_out(&self, arguments: &[&str]) {
         let said = self.command(arguments);
@@ -291,15 +291,15 @@ impl Group {
 
     // --- the judgement ------------------------------------------------------------------------------
 
-    /// Kills what runs and judges everything that was told.
+    /// Kills the running instances and judges all events.
     #[track_caller]
     pub fn finish(mut self) {
         let epochs_only_grow = invariants::epochs_only_grow(&self.records());
         self.judge(epochs_only_grow);
     }
 
-    /// As [`Self::finish`], where the database was replaced by a standby of its own: epochs grow on each
-    /// timeline, as the history has it.
+    /// As [`Self::finish`], if a standby with its own history has replaced the database: epochs grow on each
+    /// timeline, according to the history.
     #[track_caller]
     pub fn finish_across_timelines(mut self) {
         self.judge(Vec::new());
@@ -309,16 +309,16 @@ impl Group {
     fn judge(&mut self, found: Vec<Violation>) {
         self.instances.values_mut().for_each(Coordinator::kill);
         let records = self.records();
-        let believers = invariants::at_most_one_believer(&records, self.ttl);
-        let revived = invariants::no_belief_is_revived(&records, self.ttl);
+        let believers = invariants::at_most_one_valid_lease(&records, self.ttl);
+        let revived = invariants::no_ended_leadership_is_revived(&records, self.ttl);
         let history = self.history_agrees();
         invariants::assert_none(&[found, believers, revived, history].concat());
         self.judged = true;
     }
 
-    /// The database's own history has every leadership that was told, once, and its epochs only grow.
+    /// The database's own history contains every term of the events once, and its epochs only grow.
     fn history_agrees(&mut self) -> Vec<Violation> {
-        let violation = |told| Violation { invariant: "the history agrees", told };
+        let violation = |details| Violation { invariant: "the history agrees", details };
         let terms = self.database.terms();
         let mut violations = Vec::new();
         for lead in self.leads() {
@@ -337,22 +337,22 @@ impl Group {
 }
 
 impl Drop for Group {
-    /// What a failed test needs: everything that the processes said.
+    /// Prints what a failed test needs: the logs of all processes.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert!(self.judged, "the test does not end in Group::finish");
             return;
         }
         for (name, process) in &mut self.instances {
-            eprintln!("--- {name} told {:#?}\n--- {name} said\n{}", process.record(), process.log());
+            eprintln!("--- {name} events {:#?}\n--- {name} log\n{}", process.record(), process.log());
         }
     }
 }
 
-/// The judgement judges: two leaders of different groups, taken for one group, are told.
+/// Test of the judgement: it reports two leaders of different groups that are treated as one group.
 #[test]
-#[should_panic(expected = "at most one believer")]
-fn two_believers_fail_a_test() {
+#[should_panic(expected = "at most one valid lease")]
+fn two_valid_leases_fail_a_test() {
     let mut group = Group::embedded(crate::TTL);
     for name in ["a", "b"] {
         let launch = group.launch(name).argument("--group").argument(format!("group-{name}"));

@@ -1,4 +1,4 @@
-//! `coordinator step-down` where a handover makes no sense: refused with the reason, unless it is forced.
+//! Tests of `coordinator step-down` if a handover is useless: refused with the reason, unless it is forced.
 
 use crate::TTL;
 use crate::group::Group;
@@ -26,7 +26,7 @@ fn a_leader_without_a_successor_is_not_asked_unless_forced() {
 }
 
 #[test]
-fn a_leader_that_is_dead_is_named_at_once() {
+fn a_dead_leader_is_named_at_once() {
     let mut group = Group::embedded(TTL);
     group.start("a");
     group.wait_active("a");
@@ -43,7 +43,7 @@ fn a_leader_that_is_dead_is_named_at_once() {
 
 /// As with a full disk: the draft of the file of epochs cannot be created.
 #[test]
-fn an_instance_that_cannot_keep_its_number_is_no_candidate_and_says_why() {
+fn an_instance_that_cannot_keep_its_number_is_no_candidate_and_reports_why() {
     let mut group = Group::embedded(TTL);
     group.start("a");
     group.wait_active("a");
@@ -73,14 +73,18 @@ fn an_instance_that_cannot_keep_its_number_is_no_candidate_and_says_why() {
 }
 
 #[test]
-fn a_leader_that_leads_again_is_no_success() {
+fn a_handover_to_the_same_leader_is_a_failure() {
     let mut group = Group::embedded(TTL);
     group.start("a");
     group.wait_active("a");
     group.wait_lead(0);
     group.start("b");
-    group.wait_ready("b");
-    group.process("b").signal(Signal::STOP);
+    until("the instance table lists b as a standby", || {
+        let status = group.json("a", "/status");
+        let instances = status["instances"].as_array().expect("a list");
+        instances.iter().any(|one| one["id"] == "b" && one["state"] == "standby").then_some(())
+    });
+    group.freeze("b");
     let said = group.command(&["step-down", "--reason", "kernel update"]);
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.stderr.contains("a leads again (epoch 2)"), "{said:?}");

@@ -1,14 +1,15 @@
-//! Somebody writes into Redis what this system never would: it is counted, not obeyed.
+//! Tests in which another client writes into Redis what this system never writes: it is counted and has no
+//! other effect.
 
 use crate::TTL;
 use crate::servers::Servers;
 use crate::wait::until;
 use testkit::backend::{Redis, Reply};
 
-/// Well formed, of an instance that does not exist.
-const FOREIGN: &str = "nobody 00000000-0000-0000-0000-000000000001";
+/// A well-formed ticket of an instance that does not exist.
+const FOREIGN: &str = "foreign 00000000-0000-0000-0000-000000000001";
 const FAULTS: &str = "coordinator_ticket_faults_total";
-/// The largest that a hostile neighbour would bother to write.
+/// Larger than any ticket that another client would plausibly write.
 const HUGE: usize = 8 * 1024 * 1024;
 
 #[test]
@@ -52,7 +53,7 @@ fn is_counted_and_not_obeyed(put: impl Fn(&Redis, &[u8])) {
         counted.then_some(())
     });
     group.assert_undisturbed(&first);
-    // Whatever the leader has made of the key, the successor finds it broken again.
+    // Whatever the leader has done with the key, the successor finds a broken ticket again.
     group.process(&first.name).kill();
     put(&servers.redis, key.as_bytes());
     let lease_end = group.deadline(&first.name);

@@ -1,6 +1,6 @@
-//! A leader that is stopped in the middle of a large answer of PostgreSQL: the server waits until the leader reads on, for
-//! which it has no time limit, and what that session has locked stays locked. It must not be the lease: another instance
-//! takes over, and no signal is executed twice.
+//! Tests in which a leader is stopped in the middle of a large answer of PostgreSQL. The server waits without
+//! a timeout until the leader reads on, and the locks of that session remain. The lease must not be among
+//! them: another instance takes over, and no signal is executed twice.
 
 use crate::TTL;
 use crate::group::Group;
@@ -17,13 +17,14 @@ use testkit::http;
 use testkit::process::{Launch, Signal as Unix};
 use testkit::proxy::{Direction, Mode, Proxy};
 
-/// All of them are more than the buffers of a connection hold: a server's grow to 4 MB at most, a client's that does
-/// not read stay at 128 KiB.
+/// Size of one payload. All of them are more than the buffers of a connection hold: a server's grow to at
+/// most 4 MB, and those of a client that does not read stay at 128 KiB.
 const PAYLOAD_BYTES: usize = 60_000;
-/// Of all replies to the leader, before it stops reading: what its heartbeats need until then, and a small part of the
-/// large answer.
+/// Bytes of all replies that the leader reads before it stops: enough for its heartbeats until then, and a
+/// small part of the large answer.
 const READ_BYTES: u64 = 256 * 1024;
-/// For each session that waits until its client reads: how many locks of the lease's row, or of any of its rows, it has.
+/// For each session that waits until its client reads: its number of locks of the lease table or of any of
+/// its rows.
 const SENDING: &str = "\
     SELECT (SELECT count(*) FROM pg_locks AS l
             WHERE l.pid = a.pid AND l.relation = 'coordinator_lease'::regclass AND l.mode <> 'AccessShareLock')::text
@@ -31,7 +32,7 @@ const SENDING: &str = "\
 
 #[test]
 fn a_leader_that_is_stopped_while_it_reads_its_claim_is_superseded() {
-    let servers = Servers::start();
+    let servers = Servers::start_without_relay();
     let mut group = without_limits(&servers);
     let proxy = block_on(Proxy::start(servers.postgres.address()));
     let leader = through(&group, &servers, &proxy, "a");
@@ -61,13 +62,13 @@ fn a_leader_that_is_stopped_while_it_reads_its_claim_is_superseded() {
 
 #[test]
 fn a_leader_that_is_stopped_while_it_reads_what_it_takes_over_is_superseded() {
-    let servers = Servers::start();
+    let servers = Servers::start_without_relay();
     let mut group = without_limits(&servers);
     group.start("a");
     group.wait_active("a");
     let ledger = group.database.ledger();
     submit_all(&*ledger);
-    // In the leader's name: it may have executed them when it goes.
+    // Claimed in the leader's name: the leader may have executed them when it stops.
     let claim = block_on(ledger.claim_signals(&group.database.token(), Limits::NONE, CLAIM_MAX));
     assert!(matches!(claim, Ok(SignalClaim::Claimed(claimed)) if claimed.len() == usize::from(CLAIM_MAX)));
     let proxy = block_on(Proxy::start(servers.postgres.address()));
@@ -93,7 +94,7 @@ fn a_leader_that_is_stopped_while_it_reads_what_it_takes_over_is_superseded() {
     group.finish();
 }
 
-/// The service of these tests takes all signals at once.
+/// The service of these tests claims all signals at once.
 fn without_limits(servers: &Servers) -> Group {
     let mut group = servers.group(TTL);
     for limit in ["COORDINATOR_SIGNALS_MAX_PER_MINUTE", "COORDINATOR_SIGNALS_MAX_PER_DAY"] {
@@ -107,7 +108,7 @@ fn through(group: &Group, servers: &Servers, proxy: &Proxy, name: &str) -> Launc
     group.launch_through(name, &url)
 }
 
-/// As many as one claim hands out, each of another instrument.
+/// Submits as many signals as one claim grants, each with another instrument.
 fn submit_all(ledger: &dyn SignalLedger) {
     let large = |n: u16| {
         let mut new = signal(&format!("s-{n}"));
@@ -126,23 +127,24 @@ fn stop_while_it_reads(group: &mut Group, name: &str) {
     assert_eq!(locks, "0", "the lease is locked for as long as {name} does not read");
 }
 
-/// What a service gets that asks the instance at `address` for everything there is.
+/// The answer to a service that claims all signals at the instance at `address`.
 fn claim_at(address: &str) -> Value {
     let body = json!({ "max": CLAIM_MAX, "wait_ms": 0 }).to_string();
     let json = [("Content-Type", "application/json")];
     let answer = http::request(address, "POST", "/signals/claim", &json, &body);
-    // What did not answer has handed out nothing.
+    // An instance that did not answer has granted no signal.
     answer.map_or(Value::Null, |answer| answer.json())
 }
 
-/// The id and the attempt of every signal that a claim handed out.
+/// The id and the attempt of every signal that a claim granted.
 fn ids(claimed: &Value) -> Vec<(String, u64)> {
     let signals = claimed["signals"].as_array().map_or(&[][..], Vec::as_slice);
     let one = |signal: &Value| Some((signal["id"].as_str()?.to_owned(), signal["attempt"].as_u64()?));
     signals.iter().map(|signal| one(signal).expect("a signal with id and attempt")).collect()
 }
 
-/// All are in doubt at the new leader. The service knows that it never got them, says so and gets each of them once.
+/// All signals are in doubt at the new leader. The service reports that it did not receive them, and receives
+/// each of them once.
 fn each_is_executed_once(group: &mut Group, name: &str) {
     let all = u64::from(CLAIM_MAX);
     let in_state = |group: &Group, state: &str| {
@@ -151,7 +153,7 @@ fn each_is_executed_once(group: &mut Group, name: &str) {
     };
     until("all are in doubt", || (in_state(group, "in_doubt") == all).then_some(()));
     let address = group.process(name).address();
-    assert_eq!(ids(&claim_at(&address)), [], "what is in doubt is not handed out");
+    assert_eq!(ids(&claim_at(&address)), [], "a signal in doubt is not granted");
     let report = |group: &mut Group, id: &str, attempt: u64, outcome: &str| {
         let result = json!({ "attempt": attempt, "outcome": outcome });
         let answer = group.process(name).post(&format!("/signals/{id}/result"), &[], &result);

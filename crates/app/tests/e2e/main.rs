@@ -1,24 +1,27 @@
-//! The binary, from outside: real processes, real stores, real signals.
+//! Tests of the binary from outside: real processes, real stores, real signals.
 //!
-//! Every test has servers, data directories and ports of its own, and ends in [`group::Group::finish`]: at
-//! most one instance believed at any instant, epochs only grew, and the database's own history says the same.
-//! Nothing here asserts how long something took: only what happened, in which order. What is waited for is
-//! waited for with [`wait::PATIENCE`], and what every process said is printed when a test fails.
+//! Every test has separate servers, data directories and ports, and ends in [`group::Group::finish`]: at most
+//! one instance had a valid lease at any instant, epochs only grew, and the database's own history agrees. No
+//! test asserts a duration, only events and their order. Every wait has the timeout [`wait::PATIENCE`], and a
+//! failed test prints the logs of all processes.
 //!
-//! - [`group`], [`database`], [`servers`], [`command`], [`wait`]: what the tests are written with.
+//! - [`group`], [`database`], [`servers`], [`command`], [`wait`]: helpers of the tests.
 //! - [`failover`]: kill, stop, terminate, step down; on the embedded store and on Redis with PostgreSQL.
 //! - [`redis_away`], [`postgres_away`], [`both_away`], [`hostile_ticket`], [`cut_off`]: stores that fail.
 //! - [`large_answer`]: a leader that is stopped in the middle of a large answer.
 //! - [`fencing`], [`promotion`]: superseded tokens are refused, also on another timeline.
-//! - [`recovery`]: nobody acts on a portfolio that cannot be trusted.
-//! - [`bad_call`], [`bad_store`], [`bad_start`]: what is the user's to change, and what is waited for.
-//! - [`signals`]: accepted anywhere, executed once, whatever dies in between.
-//! - [`alerts`], [`panels`], with [`watched`], [`monitoring`] and [`double`]: what a real Prometheus and Alertmanager tell
-//!   of a group.
-//! - [`runbooks`], with [`runbook`] and [`follow`]: what the pages about alerts say is printed during the fault is printed.
-//! - [`telemetry`]: what a receiver of OTLP is pushed, and that nothing waits for it.
-//! - [`stability`]: while nothing is wrong a term does not end.
-//! - [`handover`], [`stops`], [`output`], [`descriptors`]: what an operator and an operating system do to a process.
+//! - [`recovery`]: no instance acts on an invalid portfolio.
+//! - [`bad_call`], [`bad_store`], [`bad_start`]: faults that the operator must repair, and those that a start
+//!   waits for.
+//! - [`signals`]: accepted by any instance, executed once, whatever process dies in between.
+//! - [`alerts`], [`panels`], with [`watched`], [`monitoring`] and [`double`]: the alerts and dashboards of a
+//!   real Prometheus and Alertmanager.
+//! - [`runbooks`], with [`runbook`] and [`follow`]: the commands of the runbooks print what the pages say,
+//!   during the fault.
+//! - [`telemetry`]: the pushes to a receiver of OTLP, for which no instance waits.
+//! - [`stability`]: without a fault, a term does not end.
+//! - [`handover`], [`stops`], [`output`], [`descriptors`]: actions of the operator and of the operating
+//!   system on a process.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 
 mod alerts;

@@ -1,5 +1,5 @@
-//! A Prometheus and an Alertmanager that watch a group with the shipped files, only faster: every duration in them is
-//! divided by [`FASTER`], and names of hosts are the test's.
+//! [`Monitoring`]: a Prometheus and an Alertmanager that watch a group with the shipped files, only faster:
+//! every duration in them is divided by [`FASTER`], and the names of hosts are the test's.
 
 use crate::wait::until;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,14 +9,14 @@ use tempfile::TempDir;
 use testkit::broker::HttpBroker;
 use testkit::monitor::Monitor;
 
-/// A minute is six seconds, a scrape every three.
+/// A minute is six seconds, and a scrape happens every three.
 const FASTER: u64 = 10;
 /// The job in the shipped files.
 pub const JOB: &str = "portfolio_manager";
 
-/// Both, and who receives what they tell.
+/// Both programs, and the receiver of their notifications.
 pub struct Monitoring {
-    /// Takes notifications as a broker takes orders.
+    /// Receives notifications as a broker receives orders.
     receiver: HttpBroker,
     prometheus: Monitor,
     _alertmanager: Monitor,
@@ -46,50 +46,50 @@ impl Monitoring {
         started
     }
 
-    /// What Prometheus answers to a query now: a list of series, perhaps empty. `None` when it refuses.
+    /// Prometheus' answer to a query now: a list of series, possibly empty. `None` if it refuses.
     pub fn query(&self, query: &str) -> Option<serde_json::Value> {
         let encoded = query.bytes().fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02X}"));
         let mut answer = self.prometheus.ask("GET", &format!("/api/v1/query?query={encoded}"), "")?.json();
         Some(answer["data"]["result"].take())
     }
 
-    /// Waits until the receiver was told that it fires.
+    /// Waits until the receiver was notified that the alert fires.
     pub fn wait_firing(&self, alert: &str) {
-        until(&format!("{alert} fires"), || self.told().firing.contains(alert).then_some(()));
+        until(&format!("{alert} fires"), || self.notified().firing.contains(alert).then_some(()));
     }
 
-    /// Waits until the receiver was told that it is over.
+    /// Waits until the receiver was notified that the alert is over.
     pub fn wait_resolved(&self, alert: &str) {
-        until(&format!("{alert} is resolved"), || (!self.told().firing.contains(alert)).then_some(()));
+        until(&format!("{alert} is resolved"), || (!self.notified().firing.contains(alert)).then_some(()));
     }
 
-    /// What the receiver was told so far.
-    pub fn told(&self) -> Told {
-        let mut told = Told::default();
+    /// All notifications of the receiver so far.
+    pub fn notified(&self) -> Notified {
+        let mut notified = Notified::default();
         let mut open: BTreeMap<String, String> = BTreeMap::new();
         for notification in self.receiver.orders() {
             for alert in notification.body["alerts"].as_array().into_iter().flatten() {
                 let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
                 let (name, id) = (text(&alert["labels"]["alertname"]), text(&alert["fingerprint"]));
                 if alert["status"] == "firing" {
-                    told.ever.insert(name.clone());
+                    notified.ever.insert(name.clone());
                     open.insert(id, name);
                 } else {
                     open.remove(&id);
                 }
             }
         }
-        told.firing = open.into_values().collect();
-        told
+        notified.firing = open.into_values().collect();
+        notified
     }
 }
 
 /// Names of alerts.
 #[derive(Debug, Default)]
-pub struct Told {
-    /// That fire as far as the receiver knows.
+pub struct Notified {
+    /// Alerts that fire as far as the receiver knows.
     pub firing: BTreeSet<String>,
-    /// That ever did.
+    /// Alerts that have ever fired.
     pub ever: BTreeSet<String>,
 }
 
@@ -127,7 +127,7 @@ fn start_prometheus(directory: &Path, targets: &[String], alertmanager: &str) ->
     let text = text.replace("coordinator-1:5000", &first).replace("alertmanager:9093", alertmanager);
     let config = directory.join("prometheus.yml");
     fs::write(&config, faster(&text)).expect("written");
-    // A minute: what fired before Alertmanager was discovered is sent then.
+    // One minute: alerts that fired before Alertmanager was discovered are sent then.
     Monitor::prometheus(&config, &[format!("--rules.alert.resend-delay={}s", 60 / FASTER)])
 }
 

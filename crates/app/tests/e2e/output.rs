@@ -1,4 +1,5 @@
-//! Standard output and standard error that are full, closed or not read: an instance starts, leads and ends as ever.
+//! Tests with standard output and standard error that are full, closed or not read: an instance starts, leads
+//! and ends as usual.
 
 use crate::TTL;
 use crate::command::BINARY;
@@ -9,10 +10,10 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use testkit::http;
 
-/// What a pipe holds unless it is changed (pipe(7)).
+/// Default size of a pipe (pipe(7)).
 const PIPE_BYTES: usize = 65_536;
 
-/// An instance that is started by a shell.
+/// An instance that a shell starts.
 struct Instance {
     child: Child,
     address: String,
@@ -20,14 +21,14 @@ struct Instance {
 }
 
 impl Instance {
-    /// `redirections` as a shell has them.
+    /// `redirections` in the syntax of a shell.
     fn start(arguments: &[&str], redirections: &str, stdout: Stdio, stderr: Stdio) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         drop(listener);
         let data = tempfile::tempdir().expect("a directory");
         let ttl = format!("{}ms", TTL.as_millis());
-        // A test that is killed takes its instance with it.
+        // If the test is killed, the instance ends too.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "SIGKILL", "--", "sh", "-c"]);
         command.arg(format!("exec \"$0\" \"$@\" {redirections}")).args([BINARY, "run", "--listen", &address]);
@@ -44,7 +45,7 @@ impl Instance {
         });
     }
 
-    /// Asks it to stop; it ends well.
+    /// Requests a stop and asserts a clean end.
     fn stop(mut self, what: &str) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
@@ -55,14 +56,14 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // It fails when it has ended.
+        // It fails if the instance has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
         assert!(self.data.path().exists(), "the directory outlives the instance");
     }
 }
 
-/// A pipe that has no room, and its reader, who does not read.
+/// A full pipe with its reader, which does not read.
 fn full_pipe() -> (PipeReader, Stdio) {
     let (reader, mut writer) = pipe().expect("a pipe");
     writer.write_all(&vec![b' '; PIPE_BYTES]).expect("a pipe holds as much");
@@ -84,7 +85,7 @@ fn outputs_that_are_closed_or_full_from_the_start() {
 }
 
 #[test]
-fn pipes_that_nobody_reads_from_the_start() {
+fn pipes_that_are_not_read_from_the_start() {
     for arguments in [&[][..], &["--events-json"]] {
         let ((_out, stdout), (_err, stderr)) = (full_pipe(), full_pipe());
         let what = format!("{arguments:?}, full pipes");
@@ -109,9 +110,9 @@ fn a_reader_that_goes_away_ends_nothing() {
     }
 }
 
-/// The sentence is lost and the exit code is not.
+/// The message is lost, and the exit code is not.
 #[test]
-fn a_failure_that_cannot_be_told_keeps_its_exit_code() {
+fn a_failure_that_cannot_be_printed_keeps_its_exit_code() {
     for arguments in [&["run", "--nonsense"][..], &["config", "check", "--leader-ttl", "soon"]] {
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$0\" \"$@\" 2>/dev/full", BINARY]).args(arguments).stdin(Stdio::null());

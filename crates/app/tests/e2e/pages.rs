@@ -1,4 +1,4 @@
-//! What a running pair answers over HTTP.
+//! Tests of the HTTP pages of a running pair.
 
 use crate::TTL;
 use crate::group::{Group, Lead};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 const CONTRACT: &str = include_str!("../../../domain/testdata/metric-contract.json");
-/// How many of the contract's entries are metrics of ours; the others are recording rules.
+/// Number of the contract's entries that are metrics; the others are recording rules.
 const METRICS: usize = 28;
 
 /// The keys of the source page's `get_metrics()`, and `recovery`.
@@ -38,7 +38,7 @@ const KEYS: [&str; 22] = [
 ];
 const RECOVERY_KEYS: [&str; 6] =
     ["time_ms", "success_count", "failure_count", "error_code", "positions_recovered", "last_recovery"];
-/// Those of the page; there may be more.
+/// The alerts of the page; there may be more.
 const ALERTS: [&str; 3] = ["db_sync_failure_rate", "leadership_changes", "heartbeat_staleness"];
 const ALERT_KEYS: [&str; 5] = ["status", "value", "threshold_warning", "threshold_critical", "message"];
 
@@ -109,7 +109,8 @@ fn cluster(group: &mut Group, lead: &Lead) {
 }
 
 fn json_metrics(group: &mut Group, lead: &Lead) {
-    // The last of what is null at first: the heartbeat, and the leader in Redis as others see it.
+    // The last values that are null at first: the heartbeat, and the leader in Redis as seen by other
+    // instances.
     for name in ["a", "b"] {
         until("everything is known", || {
             let metrics = group.json(name, "/coordinator/metrics");
@@ -144,7 +145,7 @@ fn keys(object: &Value) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Every metric of the contract with its type, on the leader; the same text on both paths.
+/// Every metric of the contract with its type, on the leader; both paths return the same text.
 fn text_metrics(group: &mut Group, lead: &Lead) {
     let address = group.process(&lead.name).address();
     let accept = [("Accept", "text/plain;version=0.0.4")];

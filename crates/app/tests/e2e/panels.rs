@@ -1,5 +1,5 @@
-//! Dashboards on what a real Prometheus has scraped: ours, and the one that users brought along, its queries as they
-//! are. Every panel has data.
+//! Tests of dashboards on data that a real Prometheus has scraped: ours, and the users' existing one with its
+//! queries unchanged. Every panel has data.
 
 use crate::TTL;
 use crate::group::Group;
@@ -12,14 +12,14 @@ use serde_json::Value;
 use testkit::broker::{Conduct, HttpBroker, Order};
 
 const OURS: &str = include_str!("../../../../docker/grafana/dashboards/coordinator.json");
-/// Of the source page, unchanged.
+/// The dashboard of the source page, unchanged.
 const SOURCE: &str = include_str!("testdata/source-dashboard.json");
 
-/// Whose orders are executed and never answered.
+/// Instrument whose orders are executed and never answered.
 const DOUBTFUL: &str = "NIFTY";
-/// Whose orders are not executed, and the handler says so.
+/// Instrument whose orders the handler reports as not executed.
 const REFUSED: &str = "GOLD";
-/// As after a failover or a restore, the second before this one: signals are dated in whole seconds.
+/// As after a failover or a restore in the previous second: signals are dated in whole seconds.
 const FORGOT: &str = "UPDATE coordinator_lease SET forgot_ms = (floor(extract(epoch FROM clock_timestamp()))::bigint - 1) * 1000";
 
 #[test]
@@ -39,12 +39,12 @@ fn every_panel_has_data() {
         group.launch(name).environment("COORDINATOR_SIGNALS_RETENTION_DAYS", days)
     };
     let (mut watched, lead) = Watched::of(servers, group, launch, &[]);
-    // First: a signal that waits while the store forgets is looked up before it is sent, and then nothing is refused.
-    // The leader notices, and the next term sends.
+    // This comes first, because a signal that waits while the store forgets is looked up before it is sent,
+    // and then the handler refuses nothing. The leader notices the loss, and the next term sends.
     watched.group.database.execute(FORGOT);
     let lead = watched.group.wait_lead(lead.epoch);
-    // One done, one in doubt, one that waits for it, and one that is not executed, so that whatever is only told at
-    // times is told now.
+    // One signal is done, one in doubt, one waits for it, and one is not executed, so that every metric that
+    // is exported only at times has a value now.
     for (id, instrument) in [("s-1", "BANKNIFTY"), ("s-2", DOUBTFUL), ("s-3", DOUBTFUL), ("s-4", REFUSED)] {
         accepted(&mut watched.group, &lead.name, id, instrument);
     }
@@ -58,7 +58,7 @@ fn every_panel_has_data() {
     watched.group.finish();
 }
 
-/// Waits until each panel with queries has data, and counts them.
+/// Waits until each panel with queries has data; returns their number.
 fn filled(dashboard: &Value, monitoring: &Monitoring) -> usize {
     let panels = dashboard["panels"].as_array().expect("panels");
     let nested = panels.iter().flat_map(|panel| panel["panels"].as_array().into_iter().flatten());
@@ -76,7 +76,7 @@ fn filled(dashboard: &Value, monitoring: &Monitoring) -> usize {
         .count()
 }
 
-/// With what Grafana puts in.
+/// The query with the values that Grafana inserts.
 fn query(target: &Value) -> String {
     let filled = [
         ("$job", JOB),

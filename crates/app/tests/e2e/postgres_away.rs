@@ -1,4 +1,4 @@
-//! PostgreSQL fails: nobody leads without it, and somebody does again when it is back.
+//! Tests in which PostgreSQL fails: no instance leads without it, and one leads again when it has returned.
 
 use crate::TTL;
 use crate::group::{Group, Lead};
@@ -8,7 +8,7 @@ use contract::event::EventKind;
 use std::slice::from_ref;
 use testkit::backend::Postgres;
 
-/// Failed requests after which an instance has tried, and not only not tried yet.
+/// Failed requests after which an instance has certainly tried.
 const FAILURES: f64 = 3.0;
 
 #[test]
@@ -38,11 +38,12 @@ fn away_and_back(away: impl FnOnce(&Postgres), back: impl FnOnce(&Postgres)) {
     group.finish();
 }
 
-/// The leader stops believing at its deadline, and then nobody believes although everybody has tried.
+/// The leader loses its valid lease at its deadline, and then no instance has one although every instance has
+/// tried.
 pub fn lose_and_stay_without_leader(group: &mut Group, first: &Lead) {
     let lost = group.wait_event(&first.name, EventKind::Lost, first.epoch);
     let deadline = group.deadline(&first.name);
-    assert!(lost.t <= deadline, "believed until {}, beyond its deadline {deadline}", lost.t);
+    assert!(lost.t <= deadline, "valid until {}, beyond its deadline {deadline}", lost.t);
     for name in group.alive() {
         let failures = |group: &mut Group| {
             group.metric(&name, "portfolio_manager_db_sync_failure_total").unwrap_or_default()
@@ -56,13 +57,13 @@ pub fn lose_and_stay_without_leader(group: &mut Group, first: &Lead) {
     assert_eq!(group.leads(), from_ref(first));
 }
 
-/// Somebody leads, and did not before the database came back.
+/// Asserts that an instance leads, and did not before the database had returned.
 pub fn expect_leader_since(group: &mut Group, first: &Lead, returned: u64) {
     let next = group.wait_lead(first.epoch);
     assert!(next.t >= returned, "{next:?} led while the database was away");
     group.wait_renewals(&next.name);
-    // A claim that was under way when the database vanished may have been carried out, and been followed by
-    // another: the last leadership is the one that lasts.
-    let last = group.leads().pop().expect("somebody leads");
+    // A claim that was under way when the database failed may have been executed, and another may have
+    // followed: the last term is the one that lasts.
+    let last = group.leads().pop().expect("an instance leads");
     group.expect_only_leader(&last);
 }

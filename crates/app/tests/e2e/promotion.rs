@@ -1,4 +1,4 @@
-//! A standby takes the primary's place: another timeline, on which no token of the old one is worth anything.
+//! Tests in which a standby replaces the primary: it has another timeline, on which no old token is valid.
 
 use crate::TTL;
 use crate::database::Database;
@@ -30,7 +30,7 @@ impl Pair {
         Group::new(TTL, |_| Database::Postgres(self.primary.url()), &["--postgres", &url])
     }
 
-    /// The primary dies, and with it whoever is named; the standby has everything that was written.
+    /// Kills the primary, and the instance `dies_too`; the standby has everything that was written.
     fn promote(&self, group: &mut Group, dies_too: Option<&str>) {
         let lsn = "SELECT pg_current_wal_lsn()::text";
         let written = block_on(backend::text(&self.primary.url(), lsn)).expect("a primary writes");
@@ -70,7 +70,7 @@ fn a_dead_leader_is_replaced() {
     expect_new_timeline(group, &old, first.epoch);
 }
 
-/// Submits two signals and takes one in the leader's name. Returns the leader's token.
+/// Submits two signals and claims one in the leader's name. Returns the leader's token.
 fn prepare(group: &Group) -> Token {
     let ledger = group.database.ledger();
     for id in ["s-1", "s-2"] {
@@ -82,7 +82,7 @@ fn prepare(group: &Group) -> Token {
 }
 
 fn expect_new_timeline(mut group: Group, old: &Token, old_epoch: u64) {
-    let current = until("the row is on the new timeline", || {
+    let current = until("the lease is on the new timeline", || {
         let token = group.database.token();
         (token.timeline > old.timeline).then_some(token)
     });
@@ -92,7 +92,7 @@ fn expect_new_timeline(mut group: Group, old: &Token, old_epoch: u64) {
     let ledger = group.database.ledger();
     let taken = signal("s-1").id();
     if current.claim != old.claim {
-        // The new leader's own work takes over what the old one may have sent.
+        // The new leader's own work takes over the signals that the old one may have sent.
         until("it is in doubt", || {
             let found = block_on(ledger.find(&taken)).expect("the database answers");
             found.filter(|signal| signal.state == SignalState::InDoubt)
@@ -104,10 +104,11 @@ fn expect_new_timeline(mut group: Group, old: &Token, old_epoch: u64) {
     assert_eq!(block_on(ledger.record(old, &[report])), Ok(None));
     assert_eq!(block_on(ledger.take_over(old, InFlight::All)), Ok(None));
     assert_eq!(group.database.signals(), before);
-    // What waits may have been executed by a leader whose record the failover lost: it is looked up first.
+    // A waiting signal may have been executed by a leader whose record the failover lost, so it is looked up
+    // first.
     assert_eq!(block_on(ledger.claim_signals(&current, Limits::NONE, 1)), Ok(SignalClaim::Empty));
 
-    let last = group.leads().pop().expect("somebody led");
+    let last = group.leads().pop().expect("an instance led");
     group.wait_renewals(&last.name);
     assert_eq!(group.leads().pop(), Some(last.clone()), "it is quiet again");
     group.expect_only_leader(&last);
@@ -115,7 +116,8 @@ fn expect_new_timeline(mut group: Group, old: &Token, old_epoch: u64) {
     group.finish_across_timelines();
 }
 
-/// What the store forgot is where operators look for it: both commands, the pages, a metric and an alert of every instance.
+/// The loss is shown where operators read it: by both commands, on the pages, and in a metric and an alert of
+/// every instance.
 fn expect_shown(group: &mut Group, current: &Token) {
     const FORGOT: &str = "a standby was promoted or a backup restored";
     let noted = group.database.text("SELECT forgot_ms::text FROM coordinator_lease");
@@ -132,7 +134,7 @@ fn expect_shown(group: &mut Group, current: &Token) {
     assert!(moment.is_string(), "{moment}");
 
     for name in group.alive() {
-        // It comes with the next heartbeat.
+        // It is shown with the next heartbeat.
         until(&format!("{name} shows the moment"), || {
             let shown_s = group.metric(&name, "coordinator_store_forgot_timestamp_seconds")?;
             ((shown_s - noted_s).abs() < 0.001).then_some(())

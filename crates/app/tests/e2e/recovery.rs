@@ -1,4 +1,5 @@
-//! Crash recovery: a portfolio that cannot be trusted halts the leader; put right, it becomes active.
+//! Tests of crash recovery: an invalid portfolio halts the leader; after its repair, the leader becomes
+//! active.
 
 use crate::TTL;
 use crate::command::Said;
@@ -13,12 +14,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use testkit::backend;
 use testkit::broker::{Conduct, HttpBroker, Order};
 
-/// The contract's code and what the pages and the command must say about it.
+/// The contract's code, and what the pages and the command must show about it.
 struct Verdict<'a> {
     code: i32,
     name: &'static str,
-    /// What the finding must contain.
-    told: &'a [&'a str],
+    /// Texts that the finding must contain.
+    texts: &'a [&'a str],
 }
 
 const ERROR_CODE: &str = "portfolio_manager_recovery_error_code";
@@ -31,10 +32,10 @@ fn a_null_halts_the_leader_until_it_is_put_right() {
         "INSERT INTO portfolio_positions VALUES ('P-1', 'NIFTY', 'open', NULL, '100', '10.50', '5');
          UPDATE portfolio_state SET total_risk_amount = '10.50', margin_used = '5'",
     );
-    let told = ["position \"P-1\"", "quantity", "NULL"];
-    halts(&mut group, &Verdict { code: 2, name: "DATA_CORRUPT", told: &told });
+    let texts = ["position \"P-1\"", "quantity", "NULL"];
+    halts(&mut group, &Verdict { code: 2, name: "DATA_CORRUPT", texts: &texts });
     group.database.execute("UPDATE portfolio_positions SET quantity = '50'");
-    // It looks by itself, under the same leadership.
+    // The leader checks again automatically, in the same term.
     group.wait_active("a");
     assert_eq!(group.metric("a", ERROR_CODE), Some(0.0));
     assert_eq!(group.json("a", "/status")["state"], "active");
@@ -57,11 +58,11 @@ fn a_failed_recovery_is_posted_until_it_has_arrived() {
     two_positions(&group.database, "100000.02");
     let launch = group.launch("a").environment("COORDINATOR_ALERTS_WEBHOOK", &receiver.url());
     group.start_as("a", &launch);
-    let told = receiver.wait_orders(1, PATIENCE).body;
-    let labels = &told[0]["labels"];
-    assert_eq!(labels["alertname"], "RecoveryValidationFailed", "{told}");
+    let posted = receiver.wait_orders(1, PATIENCE).body;
+    let labels = &posted[0]["labels"];
+    assert_eq!(labels["alertname"], "RecoveryValidationFailed", "{posted}");
     assert_eq!((labels["severity"].as_str(), labels["instance_id"].as_str()), (Some("critical"), Some("a")));
-    assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!(posted.as_array().map(Vec::len), Some(1), "{posted}");
     group.finish();
 }
 
@@ -74,8 +75,8 @@ fn a_nan_halts_the_leader() {
         "INSERT INTO portfolio_positions VALUES ('P-9', 'NIFTY', 'open', 50, 100, 'NaN', 5);
          UPDATE portfolio_state SET total_risk_amount = 10, margin_used = 5",
     );
-    let told = ["position \"P-9\"", "risk_amount", "NaN"];
-    halts(&mut group, &Verdict { code: 2, name: "DATA_CORRUPT", told: &told });
+    let texts = ["position \"P-9\"", "risk_amount", "NaN"];
+    halts(&mut group, &Verdict { code: 2, name: "DATA_CORRUPT", texts: &texts });
     group.finish();
 }
 
@@ -84,8 +85,8 @@ fn sums_that_are_two_paise_off_halt_the_leader() {
     let mut group = Group::embedded(TTL);
     assert_eq!(group.command(&["migrate"]).code, Some(0));
     two_positions(&group.database, "100000.02");
-    let told = ["sum to 100000,", "total_risk_amount is 100000.02", "differ by 0.02"];
-    halts(&mut group, &Verdict { code: 3, name: "VALIDATION_FAILED", told: &told });
+    let texts = ["sum to 100000,", "total_risk_amount is 100000.02", "differ by 0.02"];
+    halts(&mut group, &Verdict { code: 3, name: "VALIDATION_FAILED", texts: &texts });
     group.finish();
 }
 
@@ -155,10 +156,10 @@ fn two_positions(database: &Database, total_risk: &str) {
     ));
 }
 
-/// The command says so before, and a leader is elected, halted, and says so everywhere.
+/// The command reports the fault before; then a leader is elected and halted, and every page shows it.
 #[track_caller]
 fn halts(group: &mut Group, verdict: &Verdict) {
-    assert_told(&group.command(&["recovery", "check"]), verdict);
+    assert_reported(&group.command(&["recovery", "check"]), verdict);
     group.start("a");
     let lead = group.wait_lead(0);
     until("the leader is halted", || (group.json("a", "/status")["state"] == "halted").then_some(()));
@@ -170,22 +171,22 @@ fn halts(group: &mut Group, verdict: &Verdict) {
     assert_eq!(group.status_of("a", "/livez"), Some(200));
     let ready = group.process("a").get("/readyz").expect("it listens");
     assert!(ready.status == 503 && ready.body.contains(verdict.name), "{ready:?}");
-    // It stays the leader: the others would fail the same way.
+    // It remains the leader, because the other instances would fail in the same way.
     group.wait_renewals("a");
     assert_eq!(group.leads(), [lead]);
     assert!(!group.events("a").iter().any(|event| event.kind == EventKind::Resign));
-    assert_told(&group.command(&["recovery", "check"]), verdict);
+    assert_reported(&group.command(&["recovery", "check"]), verdict);
 }
 
 #[track_caller]
-fn assert_told(said: &Said, verdict: &Verdict) {
+fn assert_reported(said: &Said, verdict: &Verdict) {
     assert_eq!(said.code, Some(verdict.code), "{said:?}");
-    for part in verdict.told.iter().chain([&verdict.name]) {
+    for part in verdict.texts.iter().chain([&verdict.name]) {
         assert!(said.stdout.contains(part), "nothing about {part:?} in {said:?}");
     }
 }
 
-/// Positions are judged while they are read, on either store.
+/// Positions are checked while they are read, on both stores.
 #[test]
 fn a_hundred_thousand_positions_need_no_more_memory_than_none() {
     let servers = Servers::start();
@@ -197,10 +198,10 @@ fn a_hundred_thousand_positions_need_no_more_memory_than_none() {
     }
 }
 
-/// Pages, buffers and luck; the rows as values would be 50 MB.
+/// Pages, buffers and variation; the rows as values would be 50 MB.
 const PEAK_MORE_KB: u64 = 16 * 1_024;
 
-/// The peak of a leader's resident memory when it has judged that many positions.
+/// The peak of a leader's resident memory after it has checked that number of positions.
 fn peak_kb(mut group: Group, positions: u32) -> u64 {
     assert_eq!(group.command(&["migrate"]).code, Some(0));
     group.database.execute(&format!(

@@ -1,4 +1,4 @@
-//! Redis fails: leader and epoch stay what they are, and a failover still works.
+//! Tests in which Redis fails: leader and epoch do not change, and a failover still works.
 
 use crate::TTL;
 use crate::group::Group;
@@ -6,7 +6,7 @@ use crate::servers::Servers;
 use crate::wait::until;
 use testkit::backend::{Redis, Reply};
 
-/// Redis goes away in one way, comes back, and nobody's leadership is touched.
+/// Redis fails in one way and returns, and no term ends.
 fn away_and_back(away: impl FnOnce(&Redis), back: impl FnOnce(&Redis)) {
     let servers = Servers::start();
     let mut group = servers.group(TTL);
@@ -23,7 +23,7 @@ fn away_and_back(away: impl FnOnce(&Redis), back: impl FnOnce(&Redis)) {
     group.finish();
 }
 
-/// Waits until the leader has its ticket (again) and says so.
+/// Waits until the leader has its ticket again and reports it.
 fn wait_ticket(group: &mut Group, leader: &str) {
     until("the leader has the ticket", || {
         (group.json(leader, "/coordinator/metrics")["current_leader_redis"] == leader).then_some(())
@@ -66,7 +66,7 @@ fn flushed() {
 }
 
 #[test]
-fn a_leader_killed_meanwhile_is_replaced() {
+fn a_leader_killed_during_the_outage_is_replaced() {
     let servers = Servers::start();
     let mut group = servers.group(TTL);
     let first = group.start_three();

@@ -1,20 +1,20 @@
-//! A page about an alert: its commands and queries, and what it says that they print. How that is written is in
-//! CONTRIBUTING.md (A new alert).
+//! [`Page`]: the runbook of an alert, with its commands and queries, and its sentences about what they print.
+//! CONTRIBUTING.md (A new alert) describes the form.
 
 use std::fs;
 use std::path::Path;
 
-/// The pages.
+/// Directory of the pages.
 const PAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/runbooks");
 
-/// What there is to run on a page, in its order.
+/// The blocks of a page, in order.
 #[derive(Debug)]
 pub struct Page {
-    /// Before the steps.
+    /// Blocks before the steps.
     pub before: Vec<Block>,
-    /// Of each step, from the first on.
+    /// Blocks of each step.
     pub steps: Vec<Vec<Block>>,
-    /// When it is escalated.
+    /// Blocks under "When to escalate".
     pub escalation: Vec<Block>,
 }
 
@@ -34,7 +34,7 @@ pub enum Kind {
 }
 
 impl Page {
-    /// The page in that file of docs/runbooks.
+    /// Reads the page with that name in docs/runbooks.
     pub fn read(file: &str) -> Self {
         let path = Path::new(PAGES).join(file);
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -85,31 +85,31 @@ fn blocks(text: &str) -> Result<Vec<Block>, String> {
 /// What a page says that a command or a query prints.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prints {
-    /// One of these is the case.
+    /// One of these alternatives is true.
     either: Vec<Parts>,
-    /// With what the command ends.
+    /// Exit code of the command.
     code: i32,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Parts {
-    /// What is somewhere on a line. `...` in it is anything.
+    /// Texts that are somewhere on a line. `...` stands for any text.
     texts: Vec<String>,
-    /// What the values of a query are.
+    /// Conditions on the values of a query.
     values: Vec<Comparison>,
 }
 
-/// How a value compares with a number.
+/// Comparison of a value with a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Comparison {
     sign: &'static str,
     number: f64,
 }
 
-/// Longer ones first: each is looked for at the beginning.
+/// Longer signs come first, because each is compared with the beginning of the text.
 const SIGNS: [&str; 4] = ["<=", ">=", "<", ">"];
 const EQUAL: &str = "";
-/// Between what may be printed.
+/// Separator of alternatives.
 const ALTERNATIVE: &str = ", or ";
 
 impl Comparison {
@@ -153,7 +153,7 @@ impl Prints {
         Ok(Self { either, code })
     }
 
-    /// With what stands for a part of a text put in its place.
+    /// The page with the placeholders replaced by `fill`.
     pub fn filled(&self, fill: impl Fn(&str) -> String) -> Self {
         let fill = |parts: &Parts| Parts {
             texts: parts.texts.iter().map(|text| fill(text)).collect(),
@@ -200,7 +200,7 @@ impl Parts {
     }
 }
 
-/// Up to a full stop or a colon that is not quoted.
+/// The text up to a full stop or a colon that is not quoted.
 fn sentence(text: &str) -> String {
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let paragraph = paragraph.split_whitespace().collect::<Vec<_>>().join(" ") + " ";
@@ -212,7 +212,7 @@ fn sentence(text: &str) -> String {
     end.map_or(paragraph.as_str(), |(at, _)| &paragraph[..at]).trim().to_owned()
 }
 
-/// Whether a line has the text, whatever stands for `...`. How many spaces there are does not matter.
+/// Whether a line contains the text, with any text in place of `...`, and any number of spaces.
 fn is_in(text: &str, printed: &str) -> bool {
     let on_line = |line: &str| {
         let line = line.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,5 +1,5 @@
-//! Signals from outside: accepted on any instance, executed once by a real service that is asked over HTTP, found out
-//! about when a leader dies, decided by a person at the command line.
+//! Tests of signals from outside: any instance accepts them, a real service executes each once and is queried
+//! over HTTP when a leader dies, and the operator resolves the rest at the command line.
 
 use crate::TTL;
 use crate::group::{Group, THREE};
@@ -11,10 +11,10 @@ use testkit::broker::{Conduct, HttpBroker, Order};
 use testkit::http::{self, Response};
 use testkit::process::{Launch, Signal};
 
-/// Longer than any test: an order whose answer is not waited for.
+/// Longer than any test: an order whose answer is not awaited.
 const NEVER: Duration = Duration::from_mins(10);
 
-/// Long after the handler's timeout, which is 1 s there.
+/// Much longer than the handler's timeout, which is 1 s there.
 const LATE: Duration = Duration::from_secs(4);
 
 /// A signal that arose just now.
@@ -27,7 +27,7 @@ pub fn post(group: &mut Group, name: &str, body: &Value) -> Response {
     group.process(name).post("/signals", &[], body).expect("it listens")
 }
 
-/// Submits one, which is accepted.
+/// Submits a signal and asserts that it is accepted.
 pub fn accepted(group: &mut Group, name: &str, id: &str, instrument: &str) {
     let answer = post(group, name, &submission(id, instrument));
     assert_eq!(answer.status, 201, "{answer:?}");
@@ -42,7 +42,7 @@ fn wait_state(group: &mut Group, name: &str, id: &str, wanted: &str) {
     until(&format!("{id} is {wanted}"), || (state(group, name, id) == wanted).then_some(()));
 }
 
-/// How an instance is started that hands signals to `broker`, and asks it about those in doubt.
+/// The launch of an instance that sends signals to `broker`, and queries it about those in doubt.
 fn with_lookup(group: &Group, name: &str, broker: &HttpBroker) -> Launch {
     without_lookup(group, name, broker).environment("COORDINATOR_SIGNALS_LOOKUP", &broker.url())
 }
@@ -83,14 +83,14 @@ fn a_signal_is_accepted_by_any_instance_and_executed_once() {
         }
         let shown = group.json("c", "/signals/s-1");
         assert_eq!((&shown["fingerprint"], shown["attempt"].as_u64()), (&json!(order.key), Some(1)));
-        let mut told: Vec<&str> = shown["audit"]
+        let mut steps: Vec<&str> = shown["audit"]
             .as_array()
             .expect("lines")
             .iter()
             .filter_map(|line| line["what"].as_str())
             .collect();
-        told.reverse();
-        assert_eq!(told, ["received", "claimed", "done"]);
+        steps.reverse();
+        assert_eq!(steps, ["received", "claimed", "done"]);
         assert_eq!(broker.times().into_iter().collect::<Vec<_>>(), [("s-1".to_owned(), 1)]);
         let prevented: f64 = THREE
             .iter()
@@ -101,8 +101,8 @@ fn a_signal_is_accepted_by_any_instance_and_executed_once() {
     });
 }
 
-/// No crash and no other leader: the leader's own request takes too long, and arrives after the lookup and after the next
-/// attempt.
+/// Without a crash and without another leader: the leader's own request takes too long, and arrives after the
+/// lookup and after the next attempt.
 #[test]
 fn an_attempt_that_arrives_after_its_lookup_is_not_executed() {
     on_both(|mut group| {
@@ -144,21 +144,21 @@ fn what_a_killed_leader_had_sent_is_looked_up_and_not_sent_again() {
         broker.wait_orders(1, PATIENCE);
         accepted(&mut group, next, "behind", "NIFTY");
         group.process(&leader.name).kill();
-        accepted(&mut group, next, "while-nobody-leads", "BANK");
-        for id in ["on-its-way", "behind", "while-nobody-leads"] {
+        accepted(&mut group, next, "without-a-leader", "BANK");
+        for id in ["on-its-way", "behind", "without-a-leader"] {
             wait_state(&mut group, next, id, "done");
         }
         assert!(broker.lookups() > 0);
         let orders: Vec<String> = broker.orders().into_iter().map(|order| order.id).collect();
         assert_eq!(orders.len(), 3, "{orders:?}");
-        let nifty: Vec<&String> = orders.iter().filter(|id| *id != "while-nobody-leads").collect();
+        let nifty: Vec<&String> = orders.iter().filter(|id| *id != "without-a-leader").collect();
         assert_eq!(nifty, ["on-its-way", "behind"], "in order of arrival");
         group.finish();
     });
 }
 
 #[test]
-fn without_a_lookup_a_person_decides() {
+fn without_a_lookup_the_operator_decides() {
     on_both(|mut group| {
         let conduct = |order: &Order| match order.id.as_str() {
             "cut" => Conduct::ExecutesAndCuts,
@@ -173,9 +173,13 @@ fn without_a_lookup_a_person_decides() {
             accepted(&mut group, "a", id, id);
             accepted(&mut group, "a", &format!("{id}-next"), id);
             wait_state(&mut group, "a", id, "in_doubt");
-            assert_eq!(state(&mut group, "a", &format!("{id}-next")), "received", "nothing passes a doubt");
+            assert_eq!(
+                state(&mut group, "a", &format!("{id}-next")),
+                "received",
+                "no signal overtakes one in doubt"
+            );
         }
-        until("the alert is told", || {
+        until("the alert is shown", || {
             let alerts = group.json("a", "/coordinator/metrics")["alerts"].clone();
             (alerts["signals_in_doubt"]["status"] == "CRITICAL").then_some(())
         });
@@ -198,8 +202,9 @@ fn without_a_lookup_a_person_decides() {
         stale.refused(&["failed is in_doubt (attempt 1)", "by attempt 7"]);
         let again = group.command(&[&["signals", "resolve", "cut", "--not-executed"][..], &reason].concat());
         again.refused(&["cut is done"]);
-        let unknown = group.command(&[&["signals", "resolve", "nobody", "--executed"][..], &reason].concat());
-        unknown.refused(&["there is no signal nobody"]);
+        let unknown =
+            group.command(&[&["signals", "resolve", "unknown", "--executed"][..], &reason].concat());
+        unknown.refused(&["there is no signal unknown"]);
         let rejected =
             group.command(&[&["signals", "resolve", "failed", "--not-executed"][..], &reason].concat());
         assert_eq!(rejected.stdout.trim(), "failed is rejected", "{rejected:?}");
@@ -229,7 +234,7 @@ fn a_decision_to_send_again_sends_it_once_more() {
     accepted(&mut group, "a", "s-1", "NIFTY");
     wait_state(&mut group, "a", "s-1", "in_doubt");
     let again = ["signals", "resolve", "s-1", "--not-executed", "--send-again", "--reason", "no order there"];
-    // Without the claim it is about it may be about one that nobody has looked into.
+    // Without the attempt, the decision could concern one that the operator has not checked.
     assert_eq!(group.command(&again).code, Some(2));
     let said = group.command(&[&again[..], &["--attempt", "1"]].concat());
     assert_eq!(said.stdout.trim(), "s-1 waits again: the leader sends it", "{said:?}");
@@ -250,21 +255,21 @@ fn the_kill_switch_outlives_its_leader() {
         }
         let leader = group.wait_lead(0);
         group.wait_active(&leader.name);
-        let said = group.command(&["signals", "pause", "--reason", "the broker has trouble"]);
+        let said = group.command(&["signals", "pause", "--reason", "broker outage"]);
         assert_eq!(said.code, Some(0), "{said:?}");
         let next = if leader.name == "a" { "b" } else { "a" };
         accepted(&mut group, &leader.name, "s-1", "NIFTY");
         group.process(&leader.name).kill();
         group.wait_active(next);
         accepted(&mut group, next, "s-2", "NIFTY");
-        until("the page tells it", || {
+        until("the page shows it", || {
             let paused = group.json(next, "/status")["signals"]["paused"]["reason"].clone();
-            (paused == "the broker has trouble").then_some(())
+            (paused == "broker outage").then_some(())
         });
         let listed = group.command(&["signals", "list"]);
         assert!(listed.stdout.contains("PAUSED") && listed.stdout.contains("waiting 2"), "{listed:?}");
         assert_eq!(broker.orders(), [], "nothing was sent");
-        let said = group.command(&["signals", "resume", "--reason", "well again"]);
+        let said = group.command(&["signals", "resume", "--reason", "broker works again"]);
         assert_eq!(said.stdout.trim(), "resumed: signals that wait are sent", "{said:?}");
         for id in ["s-1", "s-2"] {
             wait_state(&mut group, next, id, "done");
@@ -274,7 +279,7 @@ fn the_kill_switch_outlives_its_leader() {
 }
 
 #[test]
-fn nothing_is_acknowledged_while_the_database_is_away() {
+fn nothing_is_acknowledged_while_the_database_is_down() {
     let servers = Servers::start();
     let mut group = servers.group(TTL);
     let broker = HttpBroker::start();
@@ -298,7 +303,7 @@ fn a_service_pulls_signals_from_the_leader_only() {
     on_both(|mut group| {
         let lead = group.start_pair();
         assert_eq!(lead.name, "a");
-        // As a chart sends it: no content type, numbers as texts, fields of its own.
+        // As a chart sends it: no content type, numbers as texts, additional fields.
         let address = group.process("b").address();
         let now_s = coordinator::clock::calendar_ms() / 1_000;
         let text = format!(
@@ -334,7 +339,7 @@ fn a_service_pulls_signals_from_the_leader_only() {
 }
 
 #[test]
-fn a_limit_holds_what_waits_and_tells_it() {
+fn a_limit_delays_signals_and_is_shown() {
     let mut group = Group::embedded(TTL);
     let broker = HttpBroker::start();
     let launch = with_lookup(&group, "a", &broker).environment("COORDINATOR_SIGNALS_MAX_PER_DAY", "2");
@@ -344,12 +349,12 @@ fn a_limit_holds_what_waits_and_tells_it() {
         accepted(&mut group, "a", id, id);
     }
     broker.wait_orders(2, PATIENCE);
-    until("the page tells it", || {
+    until("the page shows it", || {
         let alerts = group.json("a", "/coordinator/metrics")["alerts"].clone();
         (alerts["signals_limited"]["status"] == "WARNING").then_some(())
     });
     assert_eq!(state(&mut group, "a", "s-3"), "received");
-    // A restart is no way around it.
+    // A restart does not reset the limit.
     group.process("a").signal(Signal::TERM);
     group.process("a").wait_exit(PATIENCE);
     let launch = with_lookup(&group, "b", &broker).environment("COORDINATOR_SIGNALS_MAX_PER_DAY", "2");
@@ -371,10 +376,10 @@ fn what_expires_is_a_missed_trade_and_an_alert() {
     late["expires_at"] = json!("2020-01-01T00:00:00Z");
     assert_eq!(post(&mut group, "a", &late).status, 201);
     wait_state(&mut group, "a", "s-1", "expired");
-    until("the alert is told", || {
+    until("the alert is shown", || {
         let alerts = group.json("a", "/coordinator/metrics")["alerts"].clone();
         (alerts["signals_expired"]["status"] == "CRITICAL").then_some(())
     });
-    assert_eq!(post(&mut group, "a", &late).status, 200, "and its repetition is one");
+    assert_eq!(post(&mut group, "a", &late).status, 200, "a repetition is recognised");
     group.finish();
 }

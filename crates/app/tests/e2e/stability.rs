@@ -1,5 +1,6 @@
-//! While the state store answers and nobody asks for a handover, a term does not end; and a quiet group is quiet to read:
-//! one term in the history, no warning in a log, no alert. Whatever is committed, submitted or notified.
+//! Tests of a group without faults: while the state store answers and no handover is requested, a term does
+//! not end, whatever is committed, submitted or notified. The history has one term, the logs have no warning,
+//! and no alert fires.
 
 use crate::TTL;
 use crate::group::{Group, Lead, THREE};
@@ -12,27 +13,27 @@ use std::time::Duration;
 use testkit::backend;
 use testkit::broker::HttpBroker;
 
-/// Three in a LEADER_TTL: four of it, and one more.
+/// Three per LEADER_TTL: four LEADER_TTLs, and one more.
 const RENEWALS: usize = 13;
-/// Between two signals of the client that submits many: 20 a second.
+/// Pause between two signals of the client that submits 20 a second.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Notifications of the storm for each look at the renewals.
+/// Notifications of the storm for each poll of the renewals.
 const STORM: &str = r#"DO $$ BEGIN FOR i IN 1..200 LOOP PERFORM pg_notify((SELECT 'coordinator_' || md5('"public".coordinator_lease default')), 'row ' || lpad(to_hex(i), 24, '0')); END LOOP; END $$"#;
 
 fn renewals(group: &mut Group, name: &str) -> usize {
     group.events(name).iter().filter(|event| event.kind == EventKind::Renew).count()
 }
 
-/// Does `something` again and again for more than four LEADER_TTLs of this leader's renewals, and judges.
+/// Does `something` repeatedly for more than four LEADER_TTLs of this leader's renewals, and judges.
 fn stays_quiet(mut group: Group, names: &[&str], lead: &Lead, mut something: impl FnMut(&mut Group)) {
     let before = renewals(&mut group, &lead.name);
-    // On a busy machine a start may complain that a first connection takes long; the quiet begins after it.
+    // On a busy machine a start may log that a first connection takes long. The quiet time begins after it.
     let started: Vec<usize> = names.iter().map(|name| group.process(name).log().len()).collect();
     until("renewals", || {
         something(&mut group);
         (renewals(&mut group, &lead.name) >= before + RENEWALS).then_some(())
     });
-    assert_eq!(group.leads(), std::slice::from_ref(lead), "one term, as the instances told it");
+    assert_eq!(group.leads(), std::slice::from_ref(lead), "one term, according to the events");
     let history = group.command(&["history", "--json"]);
     assert_eq!(history.json().as_array().map(Vec::len), Some(1), "{history:?}");
     for (name, started) in names.iter().zip(started) {
@@ -43,7 +44,7 @@ fn stays_quiet(mut group: Group, names: &[&str], lead: &Lead, mut something: imp
             .collect();
         assert!(loud.is_empty(), "{name}: {loud:#?}");
         let alerts = &group.json(name, "/coordinator/metrics")["alerts"];
-        // Each alert, and what is the worst of them.
+        // Each alert, and the worst status of all.
         let fires = |alert: &&Value| alert["status"].as_str().or(alert.as_str()) != Some("OK");
         let firing: Vec<&Value> = alerts.as_object().expect("alerts").values().filter(fires).collect();
         assert!(firing.is_empty(), "{name}: {firing:#?}");
@@ -92,7 +93,8 @@ fn the_readmes_set_up_without_a_handler() {
 fn ten_idle_instances() {
     const TEN: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
     on_both(|mut group| {
-        // The start of ten processes at once may take the processor from the first recovery, which is then slow.
+        // The start of ten processes at once may take the processor from the first recovery, which is then
+        // slow.
         group.start(TEN[0]);
         group.wait_active(TEN[0]);
         for name in &TEN[1..] {
@@ -126,15 +128,16 @@ fn twenty_signals_a_second_to_a_follower() {
     });
 }
 
-/// Any role that may connect may notify: what it says must be worth a bounded number of reads and no renewal.
+/// Any role that may connect may notify. Its notifications may cause a bounded number of reads, and must not
+/// delay a renewal.
 #[test]
 fn a_storm_of_notifications_by_a_role_without_rights() {
     let servers = Servers::start();
     let mut group = servers.group(TTL);
     let (lead, _) = three(&mut group);
-    group.database.execute("CREATE ROLE nobody_in_particular LOGIN PASSWORD 'x'");
+    group.database.execute("CREATE ROLE without_rights LOGIN PASSWORD 'x'");
     let (_, place) = servers.url.rsplit_once('@').expect("a URL with a user");
-    let url = format!("postgres://nobody_in_particular:x@{place}");
+    let url = format!("postgres://without_rights:x@{place}");
     stays_quiet(group, &THREE, &lead, |_| {
         block_on(backend::execute(&url, STORM)).expect("anybody may notify");
     });

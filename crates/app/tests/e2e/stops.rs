@@ -1,4 +1,4 @@
-//! Signals of the operating system: those that end an instance end it with a handover, the others do not end it.
+//! Tests of the operating system's signals: some end an instance with a handover, the others do not end it.
 
 use crate::TTL;
 use crate::group::Group;

@@ -1,4 +1,4 @@
-//! What is pushed by OTLP: to a receiver that takes it, and to one that does not.
+//! Tests of the OTLP pushes: to a receiver that accepts them, and to one that does not.
 
 use crate::TTL;
 use crate::group::{Group, Lead};
@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use testkit::process::Signal;
 
-/// What a receiver does with what arrives.
+/// Treatment of what arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Conduct {
     Takes,
@@ -45,11 +45,11 @@ impl Receiver {
     fn start(conduct: Conduct) -> Self {
         let conduct = Arc::new(Mutex::new(conduct));
         let arrived = Arc::new(Mutex::new(Vec::new()));
-        let (how, told) = (Arc::clone(&conduct), Arc::clone(&arrived));
+        let (how, bodies) = (Arc::clone(&conduct), Arc::clone(&arrived));
         let router = Router::new().fallback(async move |uri: Uri, body: Bytes| {
             let became = *how.lock().expect("no test panics here");
             let arrived = Arrived { path: uri.path().to_owned(), body, became };
-            told.lock().expect("no test panics here").push(arrived);
+            bodies.lock().expect("no test panics here").push(arrived);
             match became {
                 Conduct::Takes => StatusCode::OK,
                 Conduct::Refuses => StatusCode::INTERNAL_SERVER_ERROR,
@@ -83,7 +83,7 @@ impl Receiver {
         *self.conduct.lock().expect("no test panics here") = conduct;
     }
 
-    /// The bodies that came to `path` and had that fate.
+    /// The bodies that arrived at `path` and had that treatment.
     fn bodies(&self, path: &str, fate: Conduct) -> Vec<Bytes> {
         let arrived = self.arrived.lock().expect("no test panics here");
         let of = arrived.iter().filter(|arrived| arrived.path == path && arrived.became == fate);
@@ -96,7 +96,8 @@ impl Receiver {
         });
     }
 
-    /// The spans that were taken of an instance, by their names and epochs; one pushed again counts once.
+    /// The accepted spans of an instance, by their names and epochs; a span that was pushed again counts
+    /// once.
     fn spans(&self, name: &str) -> BTreeMap<(String, u64), Span> {
         let mut spans = BTreeMap::new();
         for body in self.bodies("/v1/traces", Conduct::Takes) {
@@ -166,7 +167,7 @@ fn number(span: &Span, key: &str) -> u64 {
     }
 }
 
-/// The types that a scrape of `/metrics` shows, by name.
+/// The types in a scrape of `/metrics`, by name.
 fn scraped(group: &mut Group, name: &str) -> BTreeMap<String, String> {
     let text = group.process(name).get("/metrics").expect("it listens").body;
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
@@ -194,8 +195,8 @@ fn a_takeover_and_a_step_down_are_spans_and_metrics_have_the_names_of_a_scrape()
     assert_eq!(handover.start_time_unix_nano, leadership.end_time_unix_nano);
     assert_eq!(text(&leadership, "coordinator.end").as_deref(), Some("released"));
     assert_eq!(text(&leadership, "coordinator.reason").as_deref(), Some("kernel update"));
-    assert_eq!(value(&leadership.attributes, "coordinator.gap_ms"), None, "nobody led before");
-    // As long as the events say that it led.
+    assert_eq!(value(&leadership.attributes, "coordinator.gap_ms"), None, "no instance led before");
+    // The duration according to the events.
     let resign = group.wait_event(&first.name, EventKind::Resign, first.epoch);
     let led = leadership.end_time_unix_nano - leadership.start_time_unix_nano;
     assert_eq!(led, resign.t - first.t);
@@ -208,7 +209,8 @@ fn a_takeover_and_a_step_down_are_spans_and_metrics_have_the_names_of_a_scrape()
     );
     assert_eq!(group.database.text(&gap), Some(number(&takeover, "coordinator.gap_ms").to_string()));
 
-    // A metric that comes or goes with what is known may be in one of the two; of its type they agree.
+    // A metric that appears or disappears with its value may be in only one of the two; they agree on the
+    // type.
     let (pushed, scraped) = (receiver.wait_metrics(&first.name), scraped(&mut group, &first.name));
     for (name, kind) in &pushed {
         assert_eq!(scraped.get(name).map_or(*kind, String::as_str), *kind, "{name}");
@@ -217,7 +219,7 @@ fn a_takeover_and_a_step_down_are_spans_and_metrics_have_the_names_of_a_scrape()
         assert_eq!(pushed.get(name).copied(), Some(kind.as_str()), "{name}");
     }
 
-    // What ends with the process is told before it ends.
+    // A span that ends with the process is exported before the process ends.
     group.process(&next.name).signal(Signal::TERM);
     assert_eq!(group.process(&next.name).wait_exit(PATIENCE).code(), Some(0));
     let last = receiver.spans(&next.name);
@@ -226,7 +228,7 @@ fn a_takeover_and_a_step_down_are_spans_and_metrics_have_the_names_of_a_scrape()
 }
 
 #[test]
-fn a_leader_that_wakes_past_its_deadline_tells_that_it_expired() {
+fn a_leader_that_wakes_past_its_deadline_exports_that_it_expired() {
     let receiver = Receiver::start(Conduct::Takes);
     let (mut group, lead) = receiver.group(&["a"]);
     group.start("b");
@@ -241,39 +243,40 @@ fn a_leader_that_wakes_past_its_deadline_tells_that_it_expired() {
 }
 
 #[test]
-fn a_receiver_that_hangs_holds_nothing_up() {
+fn a_receiver_that_hangs_delays_nothing() {
     let receiver = Receiver::start(Conduct::Hangs);
     let (mut group, lead) = receiver.group(&["a", "b"]);
     receiver.wait_bodies("/v1/metrics", Conduct::Hangs, 2);
     group.assert_undisturbed(&lead);
     group.process(&lead.name).signal(Signal::TERM);
-    // The other leads while the last push of this one still hangs, or after it was given up; then it ends well.
+    // The other instance leads while the last push of this one still waits, or after it timed out. Then this
+    // one ends well.
     let next = group.wait_lead(lead.epoch);
     assert_eq!(group.process(&lead.name).wait_exit(PATIENCE).code(), Some(0));
     let events = group.events(&lead.name);
     let resigned = events.iter().find(|event| event.kind == EventKind::Resigned);
-    assert!(resigned.is_some(), "leadership was given back: {events:?}");
+    assert!(resigned.is_some(), "the lease was released: {events:?}");
     group.expect_only_leader(&next);
     group.finish();
 }
 
 #[test]
-fn an_outage_is_told_once_and_what_waited_arrives_after_it() {
+fn an_outage_is_logged_once_and_delayed_pushes_arrive_after_it() {
     let receiver = Receiver::start(Conduct::Refuses);
     let (mut group, first) = receiver.group(&["a"]);
-    // Nobody else is there, so it has to be forced, and the leadership comes back by itself.
+    // There is no other instance, so the handover must be forced, and the same instance leads again.
     group.carry_out(&["step-down", "--force", "--reason", "kernel update"]);
     let second = group.wait_lead(first.epoch);
     group.wait_active("a");
     receiver.wait_bodies("/v1/traces", Conduct::Refuses, 3);
     receiver.wait_bodies("/v1/metrics", Conduct::Refuses, 1);
-    until("the refusals are told", || {
-        group.process("a").log().contains("metrics are not taken").then_some(())
+    until("the refusals are logged", || {
+        group.process("a").log().contains("metrics are not accepted").then_some(())
     });
     receiver.becomes(Conduct::Takes);
     for what in ["spans", "metrics"] {
-        until("it is taken again", || {
-            group.process("a").log().contains(&format!("OTLP: {what} are taken again")).then_some(())
+        until("it is accepted again", || {
+            group.process("a").log().contains(&format!("OTLP: {what} are accepted again")).then_some(())
         });
     }
     for (name, epoch) in [
@@ -290,8 +293,8 @@ fn an_outage_is_told_once_and_what_waited_arrives_after_it() {
     assert_eq!(group.process("a").wait_exit(PATIENCE).code(), Some(0));
     let log = group.process("a").log();
     for what in ["spans", "metrics"] {
-        for told in ["are not taken, which holds nothing up: ", "are taken again"] {
-            assert_eq!(log.matches(&format!("OTLP: {what} {told}")).count(), 1, "{what} {told} in\n{log}");
+        for text in ["are not accepted; the instance continues: ", "are accepted again"] {
+            assert_eq!(log.matches(&format!("OTLP: {what} {text}")).count(), 1, "{what} {text} in\n{log}");
         }
     }
     group.finish();

@@ -1,4 +1,4 @@
-//! Waiting for a state, never for a time.
+//! Waits for a state, never for a time.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::OnceLock;
@@ -6,28 +6,28 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
-/// What has not come by then will not come: many times what anything here takes on an idle machine.
+/// Timeout of every wait: many times what anything here takes on an idle machine.
 pub const PATIENCE: Duration = Duration::from_mins(2);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(20);
+/// Pause between two polls.
+const POLL: Duration = Duration::from_millis(20);
 
-/// Looks until there is something to return.
+/// Polls until there is a value.
 ///
 /// # Panics
-/// When there is nothing for [`PATIENCE`].
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+/// If there is none within [`PATIENCE`].
+pub fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
-        if let Some(seen) = look() {
+        if let Some(seen) = poll() {
             return seen;
         }
         assert!(began.elapsed() < PATIENCE, "never: {what}");
-        // Between two looks; the loop above ends with the state, not with the time.
-        sleep(LOOK);
+        // A pause between two polls. The state ends the loop, not the time.
+        sleep(POLL);
     }
 }
 
-/// CLOCK_MONOTONIC nanoseconds, as the events' times are.
+/// CLOCK_MONOTONIC nanoseconds, the unit of the events' times.
 pub fn now() -> u64 {
     let now = Duration::try_from(clock_gettime(ClockId::Monotonic)).expect("a clock since boot");
     nanos(now)
@@ -38,7 +38,7 @@ pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).expect("shorter than 584 years")
 }
 
-/// Runs what is asynchronous, on one runtime for all tests: a proxy's task outlives the call that started it.
+/// Runs a future on one runtime for all tests, because a proxy's task outlives the call that started it.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| {

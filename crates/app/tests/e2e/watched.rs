@@ -1,4 +1,4 @@
-//! A group of three that a Prometheus watches.
+//! [`Watched`]: a group of three instances that a Prometheus watches.
 
 use crate::TTL;
 use crate::group::{Group, Lead, THREE};
@@ -23,7 +23,7 @@ impl Watched {
         Self::with(&[], &[])
     }
 
-    /// With settings for every instance, and further targets beside the three.
+    /// With settings for every instance, and targets in addition to the three.
     pub fn with(settings: &[(&str, &str)], further: &[String]) -> (Self, Lead) {
         let servers = Servers::start();
         let mut group = servers.group(TTL);
@@ -33,7 +33,7 @@ impl Watched {
         Self::of(servers, group, Group::launch, further)
     }
 
-    /// Instances of a group on those servers, each started in its own way; the first one leads.
+    /// Instances of a group on those servers, each with its own launch; the first one leads.
     pub fn of(
         servers: Servers,
         mut group: Group,
@@ -54,7 +54,7 @@ impl Watched {
         (Self { monitoring: Monitoring::start(&targets), group, followed: Vec::new(), servers }, lead)
     }
 
-    /// Starts an instance in the place of one that is gone.
+    /// Starts an instance that replaces one that has ended.
     pub fn replace(&mut self, name: &str, successor: &str) {
         let address = self.group.process(name).address();
         let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("it has a port");

@@ -14,27 +14,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The schema version the fakes speak.
+/// The schema version of the fakes.
 pub(super) const SCHEMA: u32 = domain::SCHEMA_VERSION;
-/// Lines of the instance table older than this are left out, and removed by a leader.
+/// Entries of the instance table older than this are left out, and removed by a leader.
 pub(super) const MEMBER_AGE_MAX: Duration = Duration::from_hours(24);
-/// What the store's clock shows when the database is created: some day in 2023.
+/// The store's clock when the database is created: a day in 2023.
 const CREATED_MS: i64 = 1_700_000_000_000;
 
 /// A database that several processes open. Clones are the same database.
 #[derive(Debug, Clone)]
 pub struct FakeDatabase(Arc<Mutex<Tables>>);
 
-/// What a database held at one moment: what a standby has that received nothing since.
+/// The data of a database at one moment: the data of a standby that has received nothing since.
 #[derive(Debug, Clone)]
 pub struct Snapshot(Tables);
 
-/// What a group's signals may have been through before the store forgot it.
+/// The record of what the store may have forgotten about a group's signals.
 #[derive(Debug, Clone)]
 pub(super) struct Forgotten {
-    /// When; `None`: it never has.
+    /// The time when it was found to have forgotten; `None`: never.
     pub(super) at_ms: Option<i64>,
-    /// Arrivals of signals that were put in doubt since, or arose after it.
+    /// Arrivals of signals that became in doubt since, or were submitted with a later timestamp.
     pub(super) asked: BTreeSet<u64>,
     /// The highest epoch that an instance has reported.
     pub(super) floor: Epoch,
@@ -52,14 +52,14 @@ impl Forgotten {
         self.asked.clear();
     }
 
-    /// The signal is submitted. One that arose after that moment was not executed before.
+    /// Takes in a submission. A signal with a timestamp after that time was not executed before.
     pub(super) fn submitted(&mut self, signal: &Signal) {
         if self.at_ms.is_some_and(|at| signal.instruction.timestamp_s > at / 1000) {
             self.asked.insert(signal.arrival);
         }
     }
 
-    /// Whether it may have been executed before, and was not asked about since.
+    /// True if it may have been executed before and has not become in doubt since.
     pub(super) fn is_unasked(&self, signal: &Signal) -> bool {
         self.at_ms.is_some() && !self.asked.contains(&signal.arrival)
     }
@@ -68,10 +68,10 @@ impl Forgotten {
 #[derive(Debug, Clone)]
 pub(super) struct Tables {
     created: Instant,
-    /// How far somebody has set the store's clock away from the true time.
+    /// The offset of the store's clock from the true time.
     clock_jump_ms: i64,
     pub(super) timeline: Timeline,
-    /// `None`: nobody has migrated yet.
+    /// `None`: not migrated yet.
     pub(super) schema: Option<u32>,
     pub(super) leases: BTreeMap<GroupId, Lease>,
     pub(super) terms: BTreeMap<GroupId, Vec<Term>>,
@@ -85,7 +85,7 @@ pub(super) struct Tables {
     pub(super) signal_listeners: Listeners,
 }
 
-/// The lease row.
+/// The lease.
 #[derive(Debug, Clone)]
 pub(super) struct Lease {
     pub(super) token: Token,
@@ -94,12 +94,14 @@ pub(super) struct Lease {
     pub(super) ttl: Duration,
     pub(super) holder: Option<String>,
     pub(super) resign: Option<String>,
-    /// A column that somebody set to what cannot be.
+    /// When it was claimed, renewed or released, unix milliseconds.
+    pub(super) renewed_ms: i64,
+    /// A column that was set to an impossible value.
     pub(super) corrupt: Option<LeaseColumn>,
 }
 
 impl FakeDatabase {
-    /// An empty one, without a schema, on timeline 1.
+    /// An empty database, without a schema, on timeline 1.
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Tables {
             created: Instant::now(),
@@ -119,22 +121,22 @@ impl FakeDatabase {
         })))
     }
 
-    /// What one process opens: both ports on one object, with faults of its own.
+    /// The connection of one process: both ports on one object, with separate faults.
     pub fn process(&self, opening: &Opening) -> Arc<FakeStateStore> {
         Arc::new(FakeStateStore::new(self.clone(), opening))
     }
 
-    /// Promotes: from now on the store is on `timeline`; rows stay on theirs.
+    /// Promotes: from now on the store is on `timeline`; leases stay on theirs.
     pub fn promote_to(&self, timeline: Timeline) {
         self.tables().timeline = timeline;
     }
 
-    /// All of it as it is now.
+    /// A copy of the present data.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot(self.tables().clone())
     }
 
-    /// Promotes a standby that has only `received`: whatever was written since is gone. Who listens stays.
+    /// Promotes a standby that has only `received`: later writes are lost. Listeners stay.
     pub fn fail_over(&self, received: &Snapshot, timeline: Timeline) {
         let mut tables = self.tables();
         let standby = received.0.clone();
@@ -152,7 +154,7 @@ impl FakeDatabase {
     /// Deletes every row of `relation`.
     ///
     /// # Panics
-    /// When there is no such relation.
+    /// If there is no such relation.
     pub fn empty(&self, relation: &str) {
         self.tables().relations.get_mut(relation).expect("a relation that was created").delete_rows();
     }
@@ -163,7 +165,7 @@ impl FakeDatabase {
     }
 
     pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
-        // A case that panicked inside says so itself; the tables are whole after every statement.
+        // A case that panicked inside reports that itself; the tables are consistent after every statement.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -188,20 +190,21 @@ impl Tables {
         CREATED_MS.saturating_add(age).saturating_add(self.clock_jump_ms)
     }
 
-    /// The fence: whether `token` is the row's, not released, on the current timeline, and the row has at least the seq
-    /// that it has `reached`.
+    /// The fence: true if `token` holds the lease, which is not released and on the current timeline, and the lease
+    /// has at least the seq that it has `reached`.
     pub(super) fn admits(&self, group: &GroupId, token: &Token, reached: Seq) -> bool {
-        let row = self.holds(group, token);
-        token.timeline == self.timeline && row.is_some_and(|lease| lease.seq >= reached)
+        let lease = self.holds(group, token);
+        token.timeline == self.timeline && lease.is_some_and(|lease| lease.seq >= reached)
     }
 
-    /// The row if `token` holds it.
+    /// The lease if `token` holds it.
     pub(super) fn holds(&self, group: &GroupId, token: &Token) -> Option<&Lease> {
         self.leases.get(group).filter(|lease| lease.token == *token && !lease.released)
     }
 
-    /// The group's open row, at the highest epoch that history knows.
+    /// Creates the group's open lease, at the highest epoch in the history.
     pub(super) fn create_lease(&mut self, group: &GroupId, ttl: Duration) {
+        let renewed_ms = self.now_ms();
         let known = self.terms.get(group).into_iter().flatten().map(|term| term.epoch).max();
         let token = Token { timeline: self.timeline, epoch: known.unwrap_or(Epoch(0)), claim: ClaimId::NIL };
         self.leases.entry(group.clone()).or_insert(Lease {
@@ -211,11 +214,12 @@ impl Tables {
             ttl,
             holder: None,
             resign: None,
+            renewed_ms,
             corrupt: None,
         });
     }
 
-    /// Removes the group's lines of the instance table that are older than a day; how many.
+    /// Removes the group's entries of the instance table that are older than a day; returns their number.
     pub(super) fn forget_old_members(&mut self, group: &GroupId) -> u64 {
         let before = self.members.len();
         self.members.retain(|(of, _), (_, at)| of != group || at.elapsed() <= MEMBER_AGE_MAX);
@@ -225,10 +229,10 @@ impl Tables {
     fn tamper(&mut self, what: &Tamper) {
         match what {
             Tamper::Lease { group, column, value } => {
-                self.leases.get_mut(group).expect("the case's row").overwrite(*column, value);
+                self.leases.get_mut(group).expect("the case's lease").overwrite(*column, value);
             }
             Tamper::DeleteLease { group } => {
-                self.leases.remove(group).expect("the case's row");
+                self.leases.remove(group).expect("the case's lease");
             }
             Tamper::SchemaVersion(version) => self.schema = Some(*version),
             Tamper::CreateRelation { name, columns } => {

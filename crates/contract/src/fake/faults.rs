@@ -1,28 +1,28 @@
-//! Faults on demand, between a caller and its store.
+//! Injected faults, between a caller and its store.
 
 use domain::ports::StoreError;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, watch};
 
-/// What goes wrong with a call.
+/// A fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// Refused before anything is done: [`StoreError::Unavailable`].
+    /// Refused before execution: [`StoreError::Unavailable`].
     Refuse,
-    /// Lost on the way there: [`StoreError::Unknown`], and nothing is done.
+    /// The request is lost: [`StoreError::Unknown`], without execution.
     LoseRequest,
     /// Carried out, but the answer is lost: [`StoreError::Unknown`].
     LoseReply,
-    /// Lost on the way there, and the caller waits for ever.
+    /// The request is lost, and the caller waits forever.
     HangBefore,
-    /// Carried out, and the caller waits for ever.
+    /// Carried out, and the caller waits forever.
     HangAfter,
     /// Carried out, and the answer arrives after [`Faults::deliver`].
     HoldReply,
 }
 
-/// Which call, for faults that are to hit one kind only.
+/// A method of a port, for faults that hit only one kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is a method of a port, under its name")]
 pub enum Call {
@@ -37,7 +37,7 @@ pub enum Call {
     Leave,
     Members,
     History,
-    ForgotMs,
+    Lease,
     Portfolio,
     Submit,
     ClaimSignals,
@@ -64,7 +64,7 @@ pub struct Faults(Arc<Mutex<Planned>>, Arc<Held>);
 /// Answers that are held back.
 #[derive(Debug)]
 struct Held {
-    /// How many are being held.
+    /// Number of answers held back.
     count: watch::Sender<usize>,
     may_arrive: Semaphore,
 }
@@ -77,35 +77,35 @@ impl Default for Held {
 
 #[derive(Debug, Default)]
 struct Planned {
-    /// Each hits once; `None` hits whatever call comes next.
+    /// Each hits once; `None` hits any next call.
     once: VecDeque<(Option<Call>, Fault)>,
-    /// Hit until healed; the latest wins.
+    /// Active until healed; the latest wins.
     lasting: Vec<(Option<Call>, Fault)>,
     calls: Vec<Call>,
 }
 
 impl Faults {
-    /// The next call, whichever it is, meets `fault`. Several queue up.
+    /// The next call of any kind gets `fault`. Several queue up.
     pub fn next(&self, fault: Fault) {
         self.planned().once.push_back((None, fault));
     }
 
-    /// The next `call` meets `fault`. Several queue up.
+    /// The next `call` gets `fault`. Several queue up.
     pub fn next_of(&self, call: Call, fault: Fault) {
         self.planned().once.push_back((Some(call), fault));
     }
 
-    /// Every call meets `fault` until [`Self::heal`].
+    /// Every call gets `fault` until [`Self::heal`].
     pub fn lasting(&self, fault: Fault) {
         self.planned().lasting.push((None, fault));
     }
 
-    /// Every `call` meets `fault` until [`Self::heal`].
+    /// Every `call` gets `fault` until [`Self::heal`].
     pub fn lasting_of(&self, call: Call, fault: Fault) {
         self.planned().lasting.push((Some(call), fault));
     }
 
-    /// No more faults, planned ones included. Calls that hang already go on hanging.
+    /// Removes all faults, planned ones included. Calls that already hang stay so.
     pub fn heal(&self) {
         let mut planned = self.planned();
         planned.once.clear();
@@ -120,7 +120,7 @@ impl Faults {
         self.1.count.subscribe().wait_for(|held| *held > 0).await.expect("the sender is ours");
     }
 
-    /// One answer that is held back arrives.
+    /// Delivers one answer that is held back.
     pub fn deliver(&self) {
         self.1.may_arrive.add_permits(1);
     }
@@ -130,7 +130,7 @@ impl Faults {
         self.planned().calls.clone()
     }
 
-    /// Carries out `call` by `work`, or lets it fail as planned.
+    /// Carries out `call` with `work`, or lets it fail as planned.
     pub(super) async fn around<T>(
         &self,
         call: Call,

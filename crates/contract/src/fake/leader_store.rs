@@ -16,7 +16,7 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Default)]
 pub struct FakeTickets(Arc<Mutex<Keys>>);
 
-/// What a leader store held at one moment.
+/// The data of a leader store at one moment.
 #[derive(Debug, Clone)]
 pub struct TicketSnapshot(BTreeMap<GroupId, Key>);
 
@@ -45,19 +45,19 @@ impl FakeTickets {
         Self::default()
     }
 
-    /// What one process opens, with faults of its own.
+    /// The connection of one process, with separate faults.
     pub fn process(&self, opening: &Opening) -> Arc<FakeLeaderStore> {
         let changed = self.keys().listeners.add(&opening.group, opening.nonce);
         let (tickets, opening, faults) = (self.clone(), opening.clone(), Faults::default());
         Arc::new(FakeLeaderStore { tickets, opening, faults, changed })
     }
 
-    /// Forgets every key: a restart without persistence, a FLUSHALL, an eviction.
+    /// Deletes every key, like a restart without persistence, a FLUSHALL or an eviction.
     pub fn flush(&self) {
         self.keys().keys.clear();
     }
 
-    /// The keys as they are now: what a replica has that received nothing since.
+    /// A copy of the present keys: the data of a replica that has received nothing since.
     pub fn snapshot(&self) -> TicketSnapshot {
         TicketSnapshot(self.keys().keys.clone())
     }
@@ -67,12 +67,12 @@ impl FakeTickets {
         self.keys().keys = received.0;
     }
 
-    /// The clock of the store's host jumps forward: keys expire that much earlier.
+    /// The clock of the store's host jumps forward: keys expire earlier by the same time.
     pub fn jump_clock_forward(&self, by: Duration) {
         self.move_expiries(|expires| expires.checked_sub(by).unwrap_or_else(Instant::now));
     }
 
-    /// The clock of the store's host jumps back: keys live that much longer.
+    /// The clock of the store's host jumps back: keys last longer by the same time.
     pub fn jump_clock_back(&self, by: Duration) {
         self.move_expiries(|expires| expires + by);
     }
@@ -107,7 +107,7 @@ impl Key {
         }
     }
 
-    /// As a process with that LEADER_TTL judges it.
+    /// The ticket, as a process with that LEADER_TTL reads it.
     fn ticket(&self, ttl: Duration) -> Ticket {
         let remaining = match self.expires.map(|expires| expires.saturating_duration_since(Instant::now())) {
             None => Err(TicketFault::NoExpiry),
@@ -142,7 +142,7 @@ pub struct FakeLeaderStore {
 }
 
 impl FakeLeaderStore {
-    /// What is to go wrong with this process's calls.
+    /// The injected faults of this process's calls.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
@@ -209,11 +209,11 @@ impl LeaderStore for FakeLeaderStore {
     }
 
     async fn inspect(&self) -> Result<Option<Ticket>, StoreError> {
-        let look = || {
+        let inspect = || {
             let mut keys = self.tickets.keys();
             Ok(keys.live(&self.opening.group).map(|key| key.ticket(self.opening.ttl)))
         };
-        self.faults.around(Call::TicketInspect, look).await
+        self.faults.around(Call::TicketInspect, inspect).await
     }
 
     async fn changed(&self) {

@@ -1,13 +1,13 @@
-//! Who is to be woken when a process writes.
+//! Listeners: the processes that a write must wake.
 
 use domain::id::{GroupId, Nonce};
 use std::sync::{Arc, Weak};
 use tokio::sync::Notify;
 
-/// One process's kept hint: [`Notify`] remembers one that came while nobody waited.
+/// One process's stored hint: [`Notify`] keeps one that came without a waiting task.
 pub(super) type Hint = Arc<Notify>;
 
-/// The hints of every process that is still there.
+/// The hints of every live process.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Listeners(Vec<(GroupId, Nonce, Weak<Notify>)>);
 

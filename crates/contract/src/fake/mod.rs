@@ -1,5 +1,5 @@
-//! The ports in memory: several "processes" share one [`FakeDatabase`] or one [`FakeTickets`], each call
-//! is done in one step, and any call can be made to fail ([`Faults`]).
+//! The ports in memory: several "processes" share one [`FakeDatabase`] or one [`FakeTickets`], each call is executed
+//! in one step, and any call can be made to fail ([`Faults`]).
 //!
 //! They pass the same suites as the real adapters (`tests/contract.rs`). Time is tokio's, so a test with a
 //! paused clock decides when a ticket expires and how old a heartbeat is.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub(super) const POSITION: [&str; 7] =
     ["position_id", "instrument", "status", "quantity", "entry_price", "risk_amount", "margin_used"];
 pub(super) const TOTALS: [&str; 2] = ["total_risk_amount", "margin_used"];
-/// So many rows show that there is more than one.
+/// This number of rows shows that there is more than one.
 const TOTALS_READ_MAX: usize = 2;
 
 type Row = BTreeMap<String, Option<String>>;
@@ -36,7 +36,7 @@ impl Relation {
         self.rows.clear();
     }
 
-    /// Hands over the rows that are not closed, ordered by id.
+    /// Passes on the rows that are not closed, ordered by id.
     pub(super) fn positions(&self, name: &str, to: &mut dyn PortfolioRows) -> Result<(), StoreError> {
         self.require(name, &POSITION)?;
         let mut open: Vec<RawPosition> = self.rows.iter().map(position).filter(is_open).collect();
@@ -47,7 +47,7 @@ impl Relation {
         Ok(())
     }
 
-    /// Hands over the rows of the portfolio.
+    /// Passes on the rows of the portfolio.
     pub(super) fn totals(&self, name: &str, to: &mut dyn PortfolioRows) -> Result<(), StoreError> {
         self.require(name, &TOTALS)?;
         let totals = |row: &Row| RawTotals {

@@ -17,7 +17,7 @@ use domain::ports::{
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// As many characters of an actor are kept.
+/// Maximum number of characters of an actor that are kept.
 const ACTOR_CHARS_MAX: usize = 128;
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
@@ -65,7 +65,7 @@ impl FakeStateStore {
         Submit::Accepted(signal)
     }
 
-    /// What this instance does itself.
+    /// The actor of this instance's own changes.
     fn own(&self) -> Actor {
         Actor { who: self.opening.id.as_str().to_owned(), origin: self.opening.host.clone() }
     }
@@ -97,7 +97,7 @@ impl FakeStateStore {
         tables.audit.push((self.opening.group.clone(), entry));
     }
 
-    /// Writes `change` to the signals it wants, each with a line in the audit; how many.
+    /// Applies `change` to the signals that it selects, each with a line in the audit log; returns their number.
     fn change(
         &self,
         tables: &mut Tables,
@@ -174,7 +174,7 @@ impl FakeStateStore {
 
     fn do_settle(&self, token: &Token, reports: &[Report], by: Option<&Actor>) -> Option<Vec<Recorded>> {
         let distinct: BTreeSet<&SignalId> = reports.iter().map(|report| &report.id).collect();
-        assert_eq!(distinct.len(), reports.len(), "a signal is in the reports twice: {reports:?}");
+        assert_eq!(distinct.len(), reports.len(), "a signal occurs twice in the reports: {reports:?}");
         let mut tables = self.database.tables();
         if !tables.admits(&self.opening.group, token, self.reached(token)) {
             return None;
@@ -196,7 +196,7 @@ impl FakeStateStore {
         Some(answers.collect())
     }
 
-    /// Moves a signal to its settled state, if its attempt is the latest and `may` agrees.
+    /// Moves a signal to the state of an outcome, if its attempt is the latest and `may` agrees.
     fn move_on(
         &self,
         tables: &mut Tables,

@@ -6,10 +6,10 @@ use super::listeners::Hint;
 use super::portfolio::{POSITION, Relation, TOTALS};
 use crate::Opening;
 use async_trait::async_trait;
-use domain::id::{InstanceId, Nonce};
+use domain::id::{ClaimId, InstanceId, Nonce};
 use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token, Version};
-use domain::member::{Heartbeat, Member, MemberSeen, Term};
+use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MEMBERS_READ_MAX, MemberStore, Migrate, Noted, OperatorRequests,
     PortfolioSource, Release, Renewal, Schema, StateStore, StepDown, StoreError,
@@ -17,10 +17,11 @@ use domain::ports::{
 use domain::recovery::PortfolioRows;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// As many characters of a reason are kept.
+/// Maximum number of characters of a reason that are kept.
 const REASON_CHARS_MAX: usize = 256;
-/// What counts as recent change, in milliseconds.
+/// The period of recent changes of leader, in milliseconds.
 const HOUR_MS: i64 = 3_600_000;
 
 /// One process's stores on a [`FakeDatabase`]: [`StateStore`] and
@@ -33,7 +34,7 @@ pub struct FakeStateStore {
     pub(super) submitted: Hint,
     changed: Hint,
     has_beaten: AtomicBool,
-    /// How far the lease row has come, by what was acknowledged.
+    /// The last acknowledged write of the lease.
     reached: Mutex<Reached>,
 }
 
@@ -57,12 +58,12 @@ impl FakeStateStore {
         }
     }
 
-    /// What is to go wrong with this process's calls.
+    /// The injected faults of this process's calls.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// The seq that the row has reached for certain under this token.
+    /// The seq that the lease has certainly reached under this token.
     pub(super) fn reached(&self, token: &Token) -> Seq {
         self.known().of(token)
     }
@@ -122,6 +123,8 @@ impl FakeStateStore {
             return Claim::Lost;
         }
         let token = Token { timeline, epoch: request.epoch(), claim: request.claim };
+        let ended_ms =
+            lease.renewed_ms.saturating_add(i64::try_from(lease.ttl.as_millis()).unwrap_or(i64::MAX));
         *lease = Lease {
             token,
             seq: Seq(0),
@@ -129,13 +132,14 @@ impl FakeStateStore {
             ttl: request.ttl,
             holder: Some(request.holder.as_str().to_owned()),
             resign: None,
+            renewed_ms: now_ms,
             corrupt: None,
         };
         if request.forgotten {
             tables.forgotten.entry(group.clone()).or_default().now(now_ms);
         }
         let terms = tables.terms.entry(group.clone()).or_default();
-        close(terms, now_ms, "expired");
+        close(terms, now_ms.min(ended_ms), "expired");
         terms.push(Term {
             timeline,
             epoch: token.epoch,
@@ -149,7 +153,7 @@ impl FakeStateStore {
         Claim::Granted(token)
     }
 
-    /// The answer, and the moment that the group's row then has.
+    /// The answer, and the `forgot_ms` that the group's lease has then.
     fn do_renew(
         &self,
         token: &Token,
@@ -164,18 +168,19 @@ impl FakeStateStore {
         if !tables.leases.contains_key(&self.opening.group) {
             return Err(StoreError::Corrupt("coordinator_lease has no row of this group".to_owned()));
         }
+        let now_ms = tables.now_ms();
         let Some(lease) = writable(&mut tables, self, token, Some(seq)) else {
             return Ok((Renewal::Superseded, None));
         };
+        lease.renewed_ms = now_ms;
         let older = std::mem::replace(&mut lease.seq, seq) < self.reached(token);
         let carried = std::mem::replace(&mut lease.token.timeline, timeline) != timeline;
         let resign = lease.resign.as_deref().map(shortened);
-        let now_ms = tables.now_ms();
         let noted = tables.forgotten.entry(self.opening.group.clone()).or_default();
         if carried || older {
             noted.now(now_ms);
         }
-        // A claim is above the floor that it read, so a floor that is not below the epoch was noted since.
+        // A claim exceeds the floor that it read, so a floor that is not below the epoch was reported since.
         let forgotten = carried || older || noted.floor >= token.epoch;
         let forgot_ms = noted.at_ms;
         self.wake_others(&mut tables);
@@ -188,6 +193,7 @@ impl FakeStateStore {
         let Some(lease) = writable(&mut tables, self, token, Some(seq)) else { return Release::Superseded };
         let older = std::mem::replace(&mut lease.seq, seq) < self.reached(token);
         lease.released = true;
+        lease.renewed_ms = now_ms;
         if older {
             tables.forgotten.entry(self.opening.group.clone()).or_default().now(now_ms);
         }
@@ -261,6 +267,24 @@ impl FakeStateStore {
         tables.terms.get(&self.opening.group).into_iter().flatten().rev().take(limit).cloned().collect()
     }
 
+    fn do_lease(&self) -> Result<LeaseSeen, StoreError> {
+        let tables = self.database.tables();
+        let group = &self.opening.group;
+        let missing = || StoreError::Corrupt("the schema or the group's lease is missing".into());
+        let lease = tables.leases.get(group).ok_or_else(missing)?;
+        let age_ms = tables.now_ms().saturating_sub(lease.renewed_ms);
+        let of_claim = tables.terms.get(group).and_then(|terms| terms.last());
+        Ok(LeaseSeen {
+            holder: lease.holder.as_deref().map(InstanceId::from_stored),
+            epoch: lease.token.epoch,
+            released: lease.released,
+            ttl: lease.ttl,
+            renewed_age: Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)),
+            since_ms: of_claim.filter(|_| lease.token.claim != ClaimId::NIL).map(|term| term.from_ms),
+            forgot_ms: tables.forgotten.get(group).and_then(|forgotten| forgotten.at_ms),
+        })
+    }
+
     fn do_forgot_ms(&self) -> Option<i64> {
         self.database.tables().forgotten.get(&self.opening.group)?.at_ms
     }
@@ -277,7 +301,7 @@ impl FakeStateStore {
     }
 }
 
-/// The row if `token` holds it and, for a numbered write, its seq is below.
+/// The lease if `token` holds it and, for a numbered write, its seq is smaller.
 fn writable<'a>(
     tables: &'a mut Tables,
     process: &FakeStateStore,
@@ -291,7 +315,7 @@ fn writable<'a>(
 
 fn close(terms: &mut [Term], now_ms: i64, reason: &str) {
     if let Some(open) = terms.last_mut().filter(|term| term.to_ms.is_none()) {
-        open.to_ms = Some(now_ms);
+        open.to_ms = Some(now_ms.max(open.from_ms));
         open.reason = Some(reason.to_owned());
     }
 }
@@ -371,8 +395,8 @@ impl MemberStore for FakeStateStore {
         self.faults.around(Call::History, || Ok(self.do_history(limit))).await
     }
 
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
-        self.faults.around(Call::ForgotMs, || Ok(self.do_forgot_ms())).await
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        self.faults.around(Call::Lease, || self.do_lease()).await
     }
 }
 
@@ -395,10 +419,9 @@ mod tests {
     use super::*;
     use domain::id::GroupId;
     use domain::ports::{InFlight, SignalLedger};
-    use std::time::Duration;
 
     #[tokio::test]
-    async fn a_renewal_carries_the_row_to_a_promoted_timeline_and_only_then_effects_pass() {
+    async fn a_renewal_carries_the_lease_to_a_promoted_timeline_and_only_then_effects_pass() {
         let database = FakeDatabase::new();
         let process = database.process(&Opening::new(&GroupId::parse("g").unwrap(), "a"));
         process.migrate(Migrate::Apply).await.unwrap();
@@ -410,9 +433,9 @@ mod tests {
             floor: Epoch(0),
             forgotten: false,
         };
-        let Claim::Granted(old) = process.claim(&request).await.unwrap() else { panic!("the row is open") };
+        let Claim::Granted(old) = process.claim(&request).await.unwrap() else { panic!("the lease is open") };
         database.promote_to(Timeline(2));
-        assert_eq!(process.take_over(&old, InFlight::All).await, Ok(None), "the row is not carried yet");
+        assert_eq!(process.take_over(&old, InFlight::All).await, Ok(None), "the lease is not carried yet");
         let renewed = Renewal::Renewed { timeline: Timeline(2), resign: None, forgotten: true };
         assert_eq!(process.renew(&old, Seq(1), Timeline(2)).await, Ok(renewed));
         assert_eq!(process.take_over(&old, InFlight::All).await, Ok(None), "the token is another one now");

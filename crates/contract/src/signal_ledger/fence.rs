@@ -1,4 +1,4 @@
-//! The fence: no effect under a token that is not the row's, however the race goes.
+//! The fence: no effect under a token that does not hold the lease, in any order of concurrent requests.
 
 use super::{claim, claim_one, ids, record, report, submit, take_over};
 use crate::{Case, Process, Scene, StateStores, cases};
@@ -17,13 +17,13 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         a_fenced_token_expires_nothing,
         a_renewed_token_still_writes,
         a_result_is_recorded_by_the_claimer_only,
-        the_result_of_what_was_sent_is_recorded_by_any_leader,
+        the_result_of_a_sent_signal_is_recorded_by_any_leader,
         an_effect_races_a_claim_and_is_before_it_or_fenced,
         a_result_races_a_claim_and_is_before_it_or_fenced,
     )
 }
 
-/// Every method that takes a token, about a waiting, a claimed and an in-doubt signal.
+/// Asserts that every method with a token is fenced, for a waiting, a claimed and an in-doubt signal.
 async fn assert_fenced(process: &Process, token: &Token, signals: &[Signal], why: &str) {
     let ledger = &process.ledger;
     let before = ledger.counts().await.expect("counts");
@@ -44,25 +44,25 @@ async fn assert_fenced(process: &Process, token: &Token, signals: &[Signal], why
 
 /// A leader with one signal in doubt, one claimed and one waiting.
 async fn busy_leader(process: &Process) -> (Token, Vec<Signal>) {
-    for id in ["doubtful", "claimed", "waiting"] {
+    for id in ["in_doubt", "claimed", "waiting"] {
         submit(&*process.ledger, id).await;
     }
     let first = process.lead().await;
     claim(&*process.ledger, &first).await;
     let token = process.lead().await;
     let mut signals = take_over(process, &token).await;
-    assert_eq!(ids(&signals), ["doubtful"]);
+    assert_eq!(ids(&signals), ["in_doubt"]);
     signals.push(claim(&*process.ledger, &token).await);
     signals.extend(process.ledger.find(&super::signal_id("waiting")).await.expect("find"));
-    assert_eq!(ids(&signals), ["doubtful", "claimed", "waiting"]);
+    assert_eq!(ids(&signals), ["in_doubt", "claimed", "waiting"]);
     (token, signals)
 }
 
 async fn a_token_that_was_never_granted_is_fenced(scene: Scene) {
     let process = scene.process("a").await;
     let signal = submit(&*process.ledger, "s-1").await;
-    let token = process.look().await.version.token;
-    assert_fenced(&process, &token, &[signal], "nobody has led yet").await;
+    let token = process.read_lease().await.version.token;
+    assert_fenced(&process, &token, &[signal], "no instance has led yet").await;
 }
 
 async fn a_forged_token_is_fenced(scene: Scene) {
@@ -83,14 +83,14 @@ async fn a_released_token_is_fenced(scene: Scene) {
     let process = scene.process("a").await;
     let (token, signals) = busy_leader(&process).await;
     process.state.release(&token, Seq(1), "planned").await.expect("release");
-    assert_fenced(&process, &token, &signals, "it was given back").await;
+    assert_fenced(&process, &token, &signals, "it was released").await;
 }
 
 async fn a_superseded_token_is_fenced(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let (token, signals) = busy_leader(&a).await;
     b.lead().await;
-    assert_fenced(&a, &token, &signals, "somebody else claimed the row").await;
+    assert_fenced(&a, &token, &signals, "another instance claimed the lease").await;
 }
 
 async fn a_fenced_token_expires_nothing(scene: Scene) {
@@ -128,30 +128,30 @@ async fn a_result_is_recorded_by_the_claimer_only(scene: Scene) {
         assert_eq!(
             answer,
             Some(Recorded::Refused),
-            "the row's token, but not the one that claimed the signal"
+            "the token holds the lease, but did not claim the signal"
         );
     }
     assert_eq!(ids(&take_over(&b, &new).await), ["s-1"]);
 }
 
-/// That it was sent is known; whoever leads when its result comes records it.
-async fn the_result_of_what_was_sent_is_recorded_by_any_leader(scene: Scene) {
+/// A signal that is known to be sent: the leader at the time of its result records it.
+async fn the_result_of_a_sent_signal_is_recorded_by_any_leader(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let old = a.lead().await;
     submit(&*a.ledger, "s-1").await;
     let claimed = claim(&*a.ledger, &old).await;
-    record(&*a.ledger, &old, &claimed, Outcome::Sent).await.expect("the token is the row's");
+    record(&*a.ledger, &old, &claimed, Outcome::Sent).await.expect("the token holds the lease");
     let new = b.lead().await;
-    assert_eq!(take_over(&b, &new).await, [], "nothing is in doubt about it");
+    assert_eq!(take_over(&b, &new).await, [], "it is not in doubt");
     let found = b.ledger.find(&claimed.id).await.expect("find").expect("it is there");
     assert_eq!(found.state, SignalState::Sent(old));
     let answer = record(&*b.ledger, &new, &claimed, Outcome::Done).await;
     assert_eq!(answer, Some(Recorded::Recorded));
 }
 
-/// How many races are run; each begins a little later than the one before, and then from the start again.
+/// Number of races; each begins slightly later than the one before, and then from the start again.
 const RACES: u32 = 50;
-/// So many steps of the scheduler one side is late, at most.
+/// Maximum delay of one side, in steps of the scheduler.
 const HEAD_START_MAX: u32 = 10;
 
 async fn head_start(steps: u32) {
@@ -160,16 +160,16 @@ async fn head_start(steps: u32) {
     }
 }
 
-/// The successor's claim and, right after its grant, what it finds in doubt.
+/// The successor's claim and the signals in doubt right after its grant.
 async fn supersede(process: Arc<Process>, late: u32) -> (Token, Vec<Signal>) {
-    let request = process.request(&process.look().await);
+    let request = process.request(&process.read_lease().await);
     head_start(late).await;
     let token = match process.state.claim(&request).await {
         Ok(Claim::Granted(token)) => token,
-        other => panic!("an effect does not change the row's version: {other:?}"),
+        other => panic!("an effect does not change the version of the lease: {other:?}"),
     };
-    let doubtful = take_over(&process, &token).await;
-    (token, doubtful)
+    let in_doubt = take_over(&process, &token).await;
+    (token, in_doubt)
 }
 
 async fn an_effect_races_a_claim_and_is_before_it_or_fenced(scene: Scene) {
@@ -187,19 +187,19 @@ async fn an_effect_races_a_claim_and_is_before_it_or_fenced(scene: Scene) {
         });
         let successor = tokio::spawn(supersede(other.clone(), race % HEAD_START_MAX));
         let (effect, successor) = (effect.await.expect("no panic"), successor.await.expect("no panic"));
-        let (new, doubtful) = successor;
+        let (new, in_doubt) = successor;
         let last = match effect {
             SignalClaim::Claimed(signals) => {
                 assert_eq!(ids(&signals), [id.as_str()]);
                 assert_eq!(
-                    ids(&doubtful),
+                    ids(&in_doubt),
                     [id.as_str()],
-                    "race {race}: an effect before the claim is seen after it"
+                    "race {race}: the claim finds an effect from before it"
                 );
-                doubtful[0].clone()
+                in_doubt[0].clone()
             }
             SignalClaim::Fenced => {
-                assert_eq!(doubtful, [], "race {race}: fenced means that nothing was written");
+                assert_eq!(in_doubt, [], "race {race}: a fenced request writes nothing");
                 let claimed = claim(&*other.ledger, &new).await;
                 assert_eq!((&claimed.id, claimed.state), (&id, SignalState::Claimed(new)));
                 claimed
@@ -232,18 +232,18 @@ async fn a_result_races_a_claim_and_is_before_it_or_fenced(scene: Scene) {
         });
         let successor = tokio::spawn(supersede(other.clone(), race % HEAD_START_MAX));
         let (result, successor) = (result.await.expect("no panic"), successor.await.expect("no panic"));
-        let (new, doubtful) = successor;
+        let (new, in_doubt) = successor;
         match result {
             Some(Recorded::Recorded) => {
-                assert_eq!(doubtful, [], "race {race}: a recorded result is not in doubt");
+                assert_eq!(in_doubt, [], "race {race}: a recorded result is not in doubt");
             }
             None => {
                 assert_eq!(
-                    ids(&doubtful),
+                    ids(&in_doubt),
                     [id.as_str()],
-                    "race {race}: a result that was refused leaves a doubt"
+                    "race {race}: a refused result leaves the signal in doubt"
                 );
-                let done = record(&*other.ledger, &new, &doubtful[0], Outcome::Done).await;
+                let done = record(&*other.ledger, &new, &in_doubt[0], Outcome::Done).await;
                 assert_eq!(done, Some(Recorded::Recorded), "race {race}");
             }
             Some(Recorded::Refused) => panic!("race {race}: it was claimed under this token"),

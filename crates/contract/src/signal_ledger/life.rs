@@ -1,4 +1,4 @@
-//! The life of a signal while one leader stays.
+//! The life of a signal under one leader.
 
 use super::{accepted, claim, claim_one, client, offer, record, report, signal, signal_id, submit};
 use crate::{Case, PATIENCE, Scene, StateStores, cases};
@@ -14,21 +14,21 @@ use tokio::task::JoinSet;
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("signal_ledger", Scene:
         a_new_signal_is_accepted_without_a_leader,
-        a_signal_without_a_name_is_called_by_its_fingerprint,
+        a_signal_without_an_id_has_its_fingerprint_as_id,
         a_payload_is_kept_to_the_byte,
         every_part_of_an_instruction_is_kept,
-        the_same_signal_is_told_where_it_stands,
-        the_same_signal_under_another_name_is_a_repetition,
+        the_same_signal_is_answered_with_its_state,
+        the_same_signal_under_another_id_is_a_repetition,
         the_same_id_with_another_instruction_is_a_conflict,
         the_same_fingerprint_with_another_payload_is_a_conflict,
         many_are_submitted_at_once_each_with_its_answer,
         of_8_concurrent_submissions_one_is_accepted,
         of_8_concurrent_names_of_one_signal_one_is_accepted,
-        a_repetition_is_in_the_way_of_no_effect,
+        a_repetition_blocks_no_effect,
         groups_have_their_own_signals,
-        concurrent_claims_never_hand_out_one_signal_twice,
-        a_signal_is_settled_once,
-        a_signal_moves_on_as_its_settlement_leads,
+        concurrent_claims_never_claim_one_signal_twice,
+        a_signal_gets_one_final_outcome,
+        a_signal_changes_its_state_as_its_outcome_allows,
         a_report_that_is_repeated_is_recorded_and_changes_nothing,
         a_report_about_another_attempt_is_refused,
         many_reports_are_recorded_at_once_each_with_its_answer,
@@ -54,11 +54,15 @@ async fn a_new_signal_is_accepted_without_a_leader(scene: Scene) {
     };
     assert_eq!(accepted, expected);
     assert!(accepted.received_ms > 1_600_000_000_000, "the store's clock: {accepted:?}");
-    assert_eq!(offer(&*b.ledger, &new).await, Submit::Repeated(expected.clone()), "durable for everybody");
+    assert_eq!(
+        offer(&*b.ledger, &new).await,
+        Submit::Repeated(expected.clone()),
+        "durable for every process"
+    );
     assert_eq!(b.ledger.find(&new.id()).await, Ok(Some(expected)));
 }
 
-async fn a_signal_without_a_name_is_called_by_its_fingerprint(scene: Scene) {
+async fn a_signal_without_an_id_has_its_fingerprint_as_id(scene: Scene) {
     let process = scene.process("a").await;
     let new = NewSignal { id: None, ..signal("s-1") };
     let accepted = accepted(&*process.ledger, &new).await;
@@ -80,7 +84,7 @@ async fn a_payload_is_kept_to_the_byte(scene: Scene) {
         let same = |signal: &Signal| signal.instruction == new.instruction;
         assert!(matches!(offer(&*process.ledger, &new).await, Submit::Accepted(signal) if same(&signal)));
         assert!(matches!(offer(&*process.ledger, &new).await, Submit::Repeated(signal) if same(&signal)));
-        assert!(same(&claim(&*process.ledger, &token).await), "what is sent is what was submitted");
+        assert!(same(&claim(&*process.ledger, &token).await), "the claimed payload equals the submitted one");
     }
 }
 
@@ -103,25 +107,25 @@ async fn every_part_of_an_instruction_is_kept(scene: Scene) {
     assert_eq!((claimed.id, claimed.instruction), (accepted.id, accepted.instruction));
 }
 
-async fn the_same_signal_is_told_where_it_stands(scene: Scene) {
+async fn the_same_signal_is_answered_with_its_state(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     let accepted = submit(&*process.ledger, "s-1").await;
-    let told = async || match offer(&*process.ledger, &signal("s-1")).await {
+    let answered = async || match offer(&*process.ledger, &signal("s-1")).await {
         Submit::Repeated(signal) => signal,
         other => panic!("it was accepted before: {other:?}"),
     };
-    assert_eq!(told().await, accepted);
+    assert_eq!(answered().await, accepted);
     let claimed = claim(&*process.ledger, &token).await;
-    assert_eq!(told().await, claimed);
+    assert_eq!(answered().await, claimed);
     assert_eq!((claimed.state, claimed.attempt), (SignalState::Claimed(token), 1));
     let recorded = record(&*process.ledger, &token, &claimed, Outcome::Done).await;
     assert_eq!(recorded, Some(Recorded::Recorded));
-    assert_eq!(told().await.state, SignalState::Done, "also afterwards");
-    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty, "and it is not sent again");
+    assert_eq!(answered().await.state, SignalState::Done, "also afterwards");
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty, "it is not sent again");
 }
 
-async fn the_same_signal_under_another_name_is_a_repetition(scene: Scene) {
+async fn the_same_signal_under_another_id_is_a_repetition(scene: Scene) {
     let process = scene.process("a").await;
     let accepted = submit(&*process.ledger, "s-1").await;
     for id in [Some(signal_id("another")), None] {
@@ -130,7 +134,7 @@ async fn the_same_signal_under_another_name_is_a_repetition(scene: Scene) {
     }
     let taken = submit(&*process.ledger, "taken").await;
     let again = NewSignal { id: Some(taken.id.clone()), ..signal("s-1") };
-    assert_eq!(offer(&*process.ledger, &again).await, Submit::Conflict(taken), "another signal's name");
+    assert_eq!(offer(&*process.ledger, &again).await, Submit::Conflict(taken), "another signal's id");
     assert_eq!(process.ledger.counts().await.map(|counts| counts.received), Ok(2));
 }
 
@@ -157,7 +161,7 @@ async fn the_same_fingerprint_with_another_payload_is_a_conflict(scene: Scene) {
     }
 }
 
-/// Also with repetitions and conflicts among themselves and with what is there.
+/// Includes repetitions of and conflicts with each other and with stored signals.
 async fn many_are_submitted_at_once_each_with_its_answer(scene: Scene) {
     let process = scene.process("a").await;
     let before = submit(&*process.ledger, "s-0").await;
@@ -182,7 +186,7 @@ async fn many_are_submitted_at_once_each_with_its_answer(scene: Scene) {
     let mut last = three.arrival;
     for (new, answer) in all.iter().zip(&answers) {
         let Submit::Accepted(signal) = answer else { panic!("{answer:?}") };
-        assert!(signal.id == new.id() && signal.arrival > last, "in their order: {signal:?}");
+        assert!(signal.id == new.id() && signal.arrival > last, "in order of arrival: {signal:?}");
         last = signal.arrival;
     }
     assert_eq!(process.ledger.counts().await.map(|counts| counts.received), Ok(504));
@@ -211,8 +215,8 @@ async fn concurrently(scene: &Scene, new: impl Fn(usize) -> NewSignal) {
     assert_eq!(counts, Ok(SignalCounts { received: 1, ..SignalCounts::default() }));
 }
 
-/// A repetition may write at the store; a claim and a result that meet it there go on all the same.
-async fn a_repetition_is_in_the_way_of_no_effect(scene: Scene) {
+/// A repetition may write to the store; a concurrent claim and result must succeed nevertheless.
+async fn a_repetition_blocks_no_effect(scene: Scene) {
     let (leader, client) = (scene.process("a").await, scene.process("b").await);
     let token = leader.lead().await;
     for n in 0..50 {
@@ -221,9 +225,9 @@ async fn a_repetition_is_in_the_way_of_no_effect(scene: Scene) {
         let (claimed, repeated) = tokio::join!(claim(&*leader.ledger, &token), offer(&*client.ledger, &new));
         assert_eq!(claimed.id, new.id(), "{n}");
         assert!(matches!(repeated, Submit::Repeated(_)), "{n}: {repeated:?}");
-        let settled = record(&*leader.ledger, &token, &claimed, Outcome::Done);
-        let (settled, repeated) = tokio::join!(settled, offer(&*client.ledger, &new));
-        assert_eq!(settled, Some(Recorded::Recorded), "{n}");
+        let recorded = record(&*leader.ledger, &token, &claimed, Outcome::Done);
+        let (recorded, repeated) = tokio::join!(recorded, offer(&*client.ledger, &new));
+        assert_eq!(recorded, Some(Recorded::Recorded), "{n}");
         assert!(matches!(repeated, Submit::Repeated(_)), "{n}: {repeated:?}");
     }
 }
@@ -240,7 +244,7 @@ async fn groups_have_their_own_signals(scene: Scene) {
     assert_eq!(claim_one(&*here.ledger, &token).await, SignalClaim::Fenced, "a token is of one group");
 }
 
-async fn concurrent_claims_never_hand_out_one_signal_twice(scene: Scene) {
+async fn concurrent_claims_never_claim_one_signal_twice(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     for n in 0..8 {
@@ -263,15 +267,15 @@ async fn concurrent_claims_never_hand_out_one_signal_twice(scene: Scene) {
                     assert!(handed_out.insert(signal.id.clone()), "{} twice", signal.id);
                 }
             }
-            // A claim that met another one may find nothing; the signal is still there for the next.
+            // A claim that met another one may find nothing; the signal is still available to the next.
             SignalClaim::Empty => {}
-            other => panic!("the token holds the row: {other:?}"),
+            other => panic!("the token holds the lease: {other:?}"),
         }
     }
     assert_eq!(handed_out.len(), 8, "none is lost");
 }
 
-async fn a_signal_is_settled_once(scene: Scene) {
+async fn a_signal_gets_one_final_outcome(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     for (id, first, second) in
@@ -287,7 +291,7 @@ async fn a_signal_is_settled_once(scene: Scene) {
         assert_eq!(found.state.name(), first.state());
         assert!(found.settled_ms >= Some(claimed.received_ms), "{found:?}");
     }
-    let unknown = Signal { id: signal_id("nobody-submitted-this"), ..submit(&*process.ledger, "s-3").await };
+    let unknown = Signal { id: signal_id("never-submitted"), ..submit(&*process.ledger, "s-3").await };
     let answer = record(&*process.ledger, &token, &unknown, Outcome::Done).await;
     assert_eq!(answer, Some(Recorded::Refused));
     let counts = SignalCounts { done: 1, rejected: 1, received: 1, ..SignalCounts::default() };
@@ -297,8 +301,8 @@ async fn a_signal_is_settled_once(scene: Scene) {
 const SETTLEMENTS: [Outcome; 5] =
     [Outcome::Done, Outcome::Sent, Outcome::Rejected, Outcome::Received, Outcome::InDoubt];
 
-/// Every settlement from every state that a claim leads to: the store allows what [`Outcome::leads_from`] does.
-async fn a_signal_moves_on_as_its_settlement_leads(scene: Scene) {
+/// Every outcome from every state that a claim leads to: the store allows the same as [`Outcome::leads_from`].
+async fn a_signal_changes_its_state_as_its_outcome_allows(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     for first in [None].into_iter().chain(SETTLEMENTS.map(Some)) {
@@ -317,21 +321,21 @@ async fn a_signal_moves_on_as_its_settlement_leads(scene: Scene) {
             let found = process.ledger.find(&claimed.id).await.expect("find").expect("it is there");
             assert_eq!(found.state.name(), if allowed { second.state() } else { from }, "{id}");
             assert_eq!(found.settled_ms.is_some(), found.state.name().is_final(), "{id}");
-            // Out of the way of the next: an expired or final signal is not claimed.
+            // So that it does not block the next one: an expired or final signal is not claimed.
             clear(&*process.ledger, &token).await;
         }
     }
 }
 
-/// Settles whatever waits or is in doubt.
+/// Brings every waiting or in-doubt signal to a final state.
 async fn clear(ledger: &dyn domain::ports::SignalLedger, token: &domain::lease::Token) {
     while let SignalClaim::Claimed(signals) = claim_one(ledger, token).await {
         for signal in signals {
             record(ledger, token, &signal, Outcome::Done).await;
         }
     }
-    let doubted = ledger.take_over(token, InFlight::Only(&[])).await.expect("take over");
-    for signal in doubted.expect("the token is the row's") {
+    let in_doubt = ledger.take_over(token, InFlight::Only(&[])).await.expect("take over");
+    for signal in in_doubt.expect("the token holds the lease") {
         assert_eq!(record(ledger, token, &signal, Outcome::Done).await, Some(Recorded::Recorded));
     }
 }
@@ -352,7 +356,7 @@ async fn a_report_that_is_repeated_is_recorded_and_changes_nothing(scene: Scene)
     assert_eq!(lines.iter().filter(|line| line.what == "done").count(), 1, "{lines:?}");
 }
 
-/// What a former attempt says must not touch a later one: that would send it twice, or lose it.
+/// A report of a former attempt must not affect a later one: the signal would be sent twice, or lost.
 async fn a_report_about_another_attempt_is_refused(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
@@ -385,7 +389,7 @@ async fn many_reports_are_recorded_at_once_each_with_its_answer(scene: Scene) {
     let mut reports: Vec<_> =
         claimed.iter().enumerate().map(|(n, signal)| report(signal, settlement(n))).collect();
     reports[3].attempt = 9;
-    let answers = process.ledger.record(&token, &reports).await.expect("settle").expect("not fenced");
+    let answers = process.ledger.record(&token, &reports).await.expect("record").expect("not fenced");
     for (n, answer) in answers.iter().enumerate() {
         let expected = if n == 3 { Recorded::Refused } else { Recorded::Recorded };
         assert_eq!(*answer, expected, "{n}");
@@ -425,10 +429,10 @@ async fn counts_follow_every_step(scene: Scene) {
     assert_eq!(b.ledger.counts().await, Ok(SignalCounts { claimed: 0, in_doubt: 1, ..before }));
 }
 
-/// Between two submissions that are to wake a listener which may not be connected yet.
+/// Interval between two submissions that must wake a listener which may not be connected yet.
 const NUDGE: Duration = Duration::from_millis(200);
 
-/// The leader hears of a submission to another process, and of one to its own.
+/// The leader gets a hint about a submission to another process, and about one to its own.
 async fn a_submission_hints(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     for (from, name) in [(&a, "other"), (&b, "own")] {
@@ -442,6 +446,6 @@ async fn a_submission_hints(scene: Scene) {
         tokio::time::timeout(PATIENCE, woken).await.expect("a submission wakes the leader");
         submit(&*from.ledger, &format!("{name}-kept")).await;
         let kept = tokio::time::timeout(PATIENCE, b.ledger.submitted()).await;
-        kept.expect("a hint nobody waited for is kept");
+        kept.expect("a hint without a waiting task is kept");
     }
 }

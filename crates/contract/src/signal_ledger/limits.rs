@@ -1,4 +1,4 @@
-//! Limits that hold below any strategy, and the kill switch.
+//! Limits that apply to every strategy, and the kill switch.
 
 use super::{accepted, claim, client, ids, record, signal, signal_about, submit, take_over};
 use crate::{Case, PATIENCE, Process, Scene, StateStores, cases};
@@ -11,15 +11,15 @@ use tokio::task::JoinSet;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("signal_ledger", Scene:
-        a_limit_lets_so_many_through_and_no_more,
+        a_limit_allows_its_number_of_claims_and_no_more,
         a_limit_holds_over_a_change_of_leader,
-        what_was_not_executed_counts_against_no_limit,
-        a_limit_of_zero_lets_nothing_through,
+        an_attempt_that_was_not_executed_counts_against_no_limit,
+        a_limit_of_zero_allows_no_claim,
         an_empty_ledger_is_empty_and_not_limited,
         concurrent_claims_together_keep_a_limit,
-        the_kill_switch_stops_claims_and_nothing_else,
+        the_kill_switch_stops_only_claims,
         the_kill_switch_outlives_the_leader_and_the_process,
-        the_kill_switch_is_turned_once,
+        the_kill_switch_is_switched_once,
         once_a_pause_is_acknowledged_no_claim_is_granted,
         a_resumption_hints,
         groups_have_their_own_kill_switch,
@@ -37,11 +37,11 @@ async fn claim_within(process: &Process, token: &Token, limits: Limits, most: u1
     process.ledger.claim_signals(token, limits, most).await.expect("the store answers")
 }
 
-fn person() -> Actor {
+fn operator() -> Actor {
     Actor { who: "operator".to_owned(), origin: "desk-1".to_owned() }
 }
 
-async fn a_limit_lets_so_many_through_and_no_more(scene: Scene) {
+async fn a_limit_allows_its_number_of_claims_and_no_more(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     waiting(&process, 6).await;
@@ -79,7 +79,7 @@ async fn a_limit_holds_over_a_change_of_leader(scene: Scene) {
     assert_eq!(more, SignalClaim::Limited(LimitReached::PerMinute));
 }
 
-async fn what_was_not_executed_counts_against_no_limit(scene: Scene) {
+async fn an_attempt_that_was_not_executed_counts_against_no_limit(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     submit(&*process.ledger, "s-1").await;
@@ -92,7 +92,7 @@ async fn what_was_not_executed_counts_against_no_limit(scene: Scene) {
     assert_eq!(process.ledger.totals().await.map(|totals| totals.sent_last_day), Ok(0));
 }
 
-async fn a_limit_of_zero_lets_nothing_through(scene: Scene) {
+async fn a_limit_of_zero_allows_no_claim(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     waiting(&process, 1).await;
@@ -110,7 +110,7 @@ async fn an_empty_ledger_is_empty_and_not_limited(scene: Scene) {
     assert_eq!(claim_within(&process, &token, none, 1).await, SignalClaim::Empty);
 }
 
-/// Whoever claims, and however many at a time.
+/// For any claimers and any number of signals per claim.
 async fn concurrent_claims_together_keep_a_limit(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
@@ -135,12 +135,12 @@ async fn concurrent_claims_together_keep_a_limit(scene: Scene) {
     assert_eq!(claimers.join_all().await.into_iter().sum::<usize>(), 13);
 }
 
-async fn the_kill_switch_stops_claims_and_nothing_else(scene: Scene) {
+async fn the_kill_switch_stops_only_claims(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     waiting(&process, 2).await;
     let out = claim(&*process.ledger, &token).await;
-    let answer = process.ledger.switch(Switch::Pause, &person(), "broker has trouble").await;
+    let answer = process.ledger.switch(Switch::Pause, &operator(), "broker has an outage").await;
     assert_eq!(answer, Ok(Switched::Turned));
     let nothing = claim_within(&process, &token, Limits::NONE, 1).await;
     assert_eq!(nothing, SignalClaim::Paused);
@@ -153,9 +153,9 @@ async fn the_kill_switch_stops_claims_and_nothing_else(scene: Scene) {
     assert_eq!(claim_within(&process, &token, Limits::NONE, 1).await, SignalClaim::Paused);
     assert_eq!(process.ledger.counts().await.map(|counts| counts.expired), Ok(1), "time goes on");
     let paused = process.ledger.totals().await.expect("totals").paused.expect("it is on");
-    assert_eq!((paused.reason.as_str(), paused.who.as_str()), ("broker has trouble", "operator"));
+    assert_eq!((paused.reason.as_str(), paused.who.as_str()), ("broker has an outage", "operator"));
     assert!(paused.since_ms >= out.received_ms);
-    process.ledger.switch(Switch::Resume, &person(), "well again").await.expect("resume");
+    process.ledger.switch(Switch::Resume, &operator(), "well again").await.expect("resume");
     assert_eq!(process.ledger.totals().await.expect("totals").paused, None);
     assert_eq!(claim(&*process.ledger, &token).await.id.as_str(), "s-1");
 }
@@ -163,7 +163,7 @@ async fn the_kill_switch_stops_claims_and_nothing_else(scene: Scene) {
 async fn the_kill_switch_outlives_the_leader_and_the_process(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     a.lead().await;
-    b.ledger.switch(Switch::Pause, &person(), "why").await.expect("pause");
+    b.ledger.switch(Switch::Pause, &operator(), "why").await.expect("pause");
     waiting(&a, 1).await;
     let again = scene.process("a").await;
     let token = again.lead().await;
@@ -171,9 +171,9 @@ async fn the_kill_switch_outlives_the_leader_and_the_process(scene: Scene) {
     assert_eq!(nothing, SignalClaim::Paused);
 }
 
-async fn the_kill_switch_is_turned_once(scene: Scene) {
+async fn the_kill_switch_is_switched_once(scene: Scene) {
     let process = scene.process("a").await;
-    let turn = async |to, why| process.ledger.switch(to, &person(), why).await;
+    let turn = async |to, why| process.ledger.switch(to, &operator(), why).await;
     assert_eq!(turn(Switch::Resume, "nothing to resume").await, Ok(Switched::Unchanged));
     assert_eq!(turn(Switch::Pause, "first").await, Ok(Switched::Turned));
     assert_eq!(turn(Switch::Pause, "second").await, Ok(Switched::Unchanged));
@@ -181,13 +181,13 @@ async fn the_kill_switch_is_turned_once(scene: Scene) {
     assert_eq!(paused.reason, "first");
     assert_eq!(turn(Switch::Resume, "x".repeat(300).as_str()).await, Ok(Switched::Turned));
     let lines = process.ledger.audit(None, 10).await.expect("audit");
-    let told: Vec<_> = lines.iter().map(|line| (line.what.as_str(), line.note.as_deref())).collect();
+    let shown: Vec<_> = lines.iter().map(|line| (line.what.as_str(), line.note.as_deref())).collect();
     let cut = "x".repeat(256);
-    assert_eq!(told, [("resumed", Some(cut.as_str())), ("paused", Some("first"))]);
-    assert!(lines.iter().all(|line| line.actor == person() && line.signal.is_none()), "{lines:?}");
+    assert_eq!(shown, [("resumed", Some(cut.as_str())), ("paused", Some("first"))]);
+    assert!(lines.iter().all(|line| line.actor == operator() && line.signal.is_none()), "{lines:?}");
 }
 
-/// How many pauses race with claims.
+/// Number of races between pauses and claims.
 const RACES: usize = 30;
 
 async fn once_a_pause_is_acknowledged_no_claim_is_granted(scene: Scene) {
@@ -212,26 +212,26 @@ async fn once_a_pause_is_acknowledged_no_claim_is_granted(scene: Scene) {
         for _ in 0..race % 10 {
             tokio::task::yield_now().await;
         }
-        desk.ledger.switch(Switch::Pause, &person(), "stop").await.expect("pause");
+        desk.ledger.switch(Switch::Pause, &operator(), "stop").await.expect("pause");
         let acknowledged = desk.ledger.counts().await.expect("counts").claimed;
         racing.await.expect("no panic");
         let afterwards = desk.ledger.counts().await.expect("counts").claimed;
         assert_eq!(afterwards, acknowledged, "race {race}: claimed after the pause was acknowledged");
-        desk.ledger.switch(Switch::Resume, &person(), "go on").await.expect("resume");
+        desk.ledger.switch(Switch::Resume, &operator(), "go on").await.expect("resume");
     }
 }
 
-/// Between two resumptions that are to wake a listener which may not be connected yet.
+/// Interval between two resumptions that must wake a listener which may not be connected yet.
 const NUDGE: Duration = Duration::from_millis(200);
 
 async fn a_resumption_hints(scene: Scene) {
     let (leader, desk) = (scene.process("a").await, scene.process("b").await);
     let woken = async {
         loop {
-            desk.ledger.switch(Switch::Pause, &person(), "stop").await.expect("pause");
-            // What the pause itself may have said.
+            desk.ledger.switch(Switch::Pause, &operator(), "stop").await.expect("pause");
+            // A hint of the pause itself.
             while tokio::time::timeout(Duration::ZERO, leader.ledger.submitted()).await.is_ok() {}
-            desk.ledger.switch(Switch::Resume, &person(), "go on").await.expect("resume");
+            desk.ledger.switch(Switch::Resume, &operator(), "go on").await.expect("resume");
             if tokio::time::timeout(NUDGE, leader.ledger.submitted()).await.is_ok() {
                 return;
             }
@@ -243,10 +243,10 @@ async fn a_resumption_hints(scene: Scene) {
 async fn groups_have_their_own_kill_switch(scene: Scene) {
     let here = scene.process("a").await;
     let elsewhere = scene.neighbour().process("a").await;
-    elsewhere.ledger.switch(Switch::Pause, &person(), "there").await.expect("pause");
+    elsewhere.ledger.switch(Switch::Pause, &operator(), "there").await.expect("pause");
     let token = here.lead().await;
     submit(&*here.ledger, "s-1").await;
     let claimed = claim_within(&here, &token, Limits::NONE, 1).await;
     assert!(matches!(claimed, SignalClaim::Claimed(some) if ids(&some) == ["s-1"]));
-    assert_eq!(here.ledger.audit(None, 10).await.expect("audit").len(), 2, "its own lines only");
+    assert_eq!(here.ledger.audit(None, 10).await.expect("audit").len(), 2, "only its own lines");
 }

@@ -1,7 +1,7 @@
-//! The suite of [`SignalLedger`]: never twice, never lost.
+//! The contract suite of [`SignalLedger`]: no signal is executed twice or lost.
 
-mod doubt;
 mod fence;
+mod in_doubt;
 mod life;
 mod limits;
 mod operator;
@@ -19,7 +19,7 @@ pub fn suite<A: StateStores>() -> Vec<Case<A>> {
         life::cases(),
         turn::cases(),
         fence::cases(),
-        doubt::cases(),
+        in_doubt::cases(),
         limits::cases(),
         operator::cases(),
         reading::cases(),
@@ -29,21 +29,21 @@ pub fn suite<A: StateStores>() -> Vec<Case<A>> {
     .collect()
 }
 
-/// When the signals of the suite arose: long ago, so that they can be old.
+/// The timestamp of the suite's signals: long ago, so that they can be old.
 const AROSE_S: i64 = 1_700_000_000;
 
-/// A signal of that name, about an instrument of the same name: nothing stands before it.
+/// A signal of that id, for an instrument of the same name, so that no other signal blocks it.
 ///
 /// # Panics
-/// When it is not an id.
+/// If it is not an id.
 pub fn signal(id: &str) -> NewSignal {
     signal_about(id, id)
 }
 
-/// A signal of that name about that instrument.
+/// A signal of that id for that instrument.
 ///
 /// # Panics
-/// When one of them cannot be.
+/// If one of them is not valid.
 pub fn signal_about(id: &str, instrument: &str) -> NewSignal {
     let label = |text: &str| Label::parse(text).expect("a case's label");
     let instruction = Instruction {
@@ -61,15 +61,15 @@ fn signal_id(id: &str) -> SignalId {
     SignalId::parse(id).expect("a case's signal id")
 }
 
-/// Whoever submits.
+/// The actor that submits.
 pub fn client() -> Actor {
     Actor { who: "client".to_owned(), origin: "127.0.0.1:4711".to_owned() }
 }
 
-/// Submits one signal; the answer.
+/// Submits one signal and returns the answer.
 ///
 /// # Panics
-/// When the store gives none.
+/// If the store does not answer.
 pub async fn offer(ledger: &dyn SignalLedger, new: &NewSignal) -> Submit {
     ledger.submit_one(new, &client()).await.expect("the store answers")
 }
@@ -86,11 +86,11 @@ async fn accepted(ledger: &dyn SignalLedger, new: &NewSignal) -> Signal {
     }
 }
 
-/// Claims the next signal, which there is.
+/// Claims the next signal; there must be one.
 async fn claim(ledger: &dyn SignalLedger, token: &Token) -> Signal {
     match claim_one(ledger, token).await {
         SignalClaim::Claimed(mut signals) if signals.len() == 1 => signals.remove(0),
-        other => panic!("a signal waits and {token} holds the row: {other:?}"),
+        other => panic!("a signal waits and {token} holds the lease: {other:?}"),
     }
 }
 
@@ -98,12 +98,12 @@ pub(super) async fn claim_one(ledger: &dyn SignalLedger, token: &Token) -> Signa
     ledger.claim_signals(token, Limits::NONE, 1).await.expect("the store answers")
 }
 
-/// What was found out about the signal as it was claimed.
+/// The report of an outcome for the signal as claimed.
 fn report(of: &Signal, settlement: Outcome) -> Report {
     Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None }
 }
 
-/// Records it; `None` when the token is fenced.
+/// Records the outcome; `None` if the token is fenced.
 async fn record(
     ledger: &dyn SignalLedger,
     token: &Token,
@@ -115,10 +115,10 @@ async fn record(
     Some(answer)
 }
 
-/// Takes over while nothing is being worked on.
+/// Takes over while no signal is in progress.
 async fn take_over(process: &Process, token: &Token) -> Vec<Signal> {
-    let doubted = process.ledger.take_over(token, InFlight::Only(&[])).await.expect("take over");
-    doubted.expect("the token is the row's")
+    let in_doubt = process.ledger.take_over(token, InFlight::Only(&[])).await.expect("take over");
+    in_doubt.expect("the token holds the lease")
 }
 
 fn ids(signals: &[Signal]) -> Vec<&str> {

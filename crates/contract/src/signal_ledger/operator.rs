@@ -1,4 +1,4 @@
-//! What people decide, and the audit of everything that was done.
+//! Decisions of operators, and the audit log of every change.
 
 use super::{claim, claim_one, client, record, report, signal, submit, take_over};
 use crate::{Case, Process, Scene, StateStores, cases};
@@ -7,9 +7,9 @@ use domain::ports::{Recorded, Report, Resolution, SignalClaim};
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("signal_ledger", Scene:
-        a_person_decides_a_doubt_without_any_leader,
+        an_operator_resolves_a_signal_in_doubt_without_any_leader,
         a_decision_to_send_again_lets_it_be_claimed,
-        only_what_is_in_doubt_or_sent_is_decided,
+        only_a_signal_in_doubt_or_sent_is_resolved,
         a_decision_about_another_attempt_is_refused,
         a_decision_that_is_repeated_is_recorded_once,
         a_decision_and_the_leader_s_resolution_exclude_each_other,
@@ -18,17 +18,17 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     )
 }
 
-fn person() -> Actor {
+fn operator() -> Actor {
     Actor { who: "asha".to_owned(), origin: "desk-1".to_owned() }
 }
 
 fn decision(of: &Signal, settlement: Outcome) -> Resolution {
-    let reason = "the broker says so".to_owned();
-    Resolution { id: of.id.clone(), attempt: of.attempt, settlement, actor: person(), reason }
+    let reason = "according to the broker".to_owned();
+    Resolution { id: of.id.clone(), attempt: of.attempt, settlement, actor: operator(), reason }
 }
 
 /// A signal in doubt, and the process that leads.
-async fn doubted(scene: &Scene, id: &str) -> (Process, Signal) {
+async fn in_doubt(scene: &Scene, id: &str) -> (Process, Signal) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     submit(&*process.ledger, id).await;
@@ -41,30 +41,30 @@ async fn state(process: &Process, of: &Signal) -> SignalState {
     process.ledger.find(&of.id).await.expect("find").expect("it is there").state
 }
 
-async fn a_person_decides_a_doubt_without_any_leader(scene: Scene) {
-    let (leader, signal) = doubted(&scene, "s-1").await;
-    let token = leader.look().await.version.token;
+async fn an_operator_resolves_a_signal_in_doubt_without_any_leader(scene: Scene) {
+    let (leader, signal) = in_doubt(&scene, "s-1").await;
+    let token = leader.read_lease().await.version.token;
     leader.state.release(&token, domain::lease::Seq(1), "stopped").await.expect("release");
     let desk = scene.process("desk").await;
     let answer = desk.ledger.resolve(&decision(&signal, Outcome::Done)).await;
     assert_eq!(answer, Ok(Recorded::Recorded));
     let found = desk.ledger.find(&signal.id).await.expect("find").expect("it is there");
-    assert_eq!((found.state, found.note.as_deref()), (SignalState::Done, Some("the broker says so")));
+    assert_eq!((found.state, found.note.as_deref()), (SignalState::Done, Some("according to the broker")));
     let line = desk.ledger.audit(Some(&signal.id), 1).await.expect("audit").remove(0);
-    assert_eq!((line.actor, line.what.as_str(), line.attempt), (person(), "done", 1));
-    assert_eq!(line.note.as_deref(), Some("the broker says so"));
+    assert_eq!((line.actor, line.what.as_str(), line.attempt), (operator(), "done", 1));
+    assert_eq!(line.note.as_deref(), Some("according to the broker"));
 }
 
 async fn a_decision_to_send_again_lets_it_be_claimed(scene: Scene) {
-    let (process, signal) = doubted(&scene, "s-1").await;
-    let token = process.look().await.version.token;
+    let (process, signal) = in_doubt(&scene, "s-1").await;
+    let token = process.read_lease().await.version.token;
     let answer = process.ledger.resolve(&decision(&signal, Outcome::Received)).await;
     assert_eq!(answer, Ok(Recorded::Recorded));
     let again = claim(&*process.ledger, &token).await;
     assert_eq!((&again.id, again.attempt), (&signal.id, 2));
 }
 
-async fn only_what_is_in_doubt_or_sent_is_decided(scene: Scene) {
+async fn only_a_signal_in_doubt_or_sent_is_resolved(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     let ways = [Outcome::Done, Outcome::Rejected, Outcome::Received, Outcome::Sent, Outcome::InDoubt];
@@ -79,34 +79,34 @@ async fn only_what_is_in_doubt_or_sent_is_decided(scene: Scene) {
     let waiting = submit(&*process.ledger, "s-1").await;
     refused(&waiting, "it waits").await;
     let claimed = claim(&*process.ledger, &token).await;
-    refused(&claimed, "a leader has it").await;
+    refused(&claimed, "a leader has claimed it").await;
     record(&*process.ledger, &token, &claimed, Outcome::Sent).await;
     let back = process.ledger.resolve(&decision(&claimed, Outcome::Received)).await;
-    assert_eq!(back, Ok(Recorded::Refused), "what was sent is not sent again");
+    assert_eq!(back, Ok(Recorded::Refused), "a sent signal is not sent again");
     let done = process.ledger.resolve(&decision(&claimed, Outcome::Rejected)).await;
-    assert_eq!(done, Ok(Recorded::Recorded), "its result is decided");
-    refused(&claimed, "it is settled").await;
-    let unknown = Signal { id: super::signal_id("nobody-submitted-this"), ..claimed };
+    assert_eq!(done, Ok(Recorded::Recorded), "its outcome is recorded");
+    refused(&claimed, "it is final").await;
+    let unknown = Signal { id: super::signal_id("never-submitted"), ..claimed };
     let answer = process.ledger.resolve(&decision(&unknown, Outcome::Done)).await;
     assert_eq!(answer, Ok(Recorded::Refused));
 }
 
 async fn a_decision_about_another_attempt_is_refused(scene: Scene) {
-    let (process, first) = doubted(&scene, "s-1").await;
-    let token = process.look().await.version.token;
+    let (process, first) = in_doubt(&scene, "s-1").await;
+    let token = process.read_lease().await.version.token;
     process.ledger.resolve(&decision(&first, Outcome::Received)).await.expect("decide");
     claim(&*process.ledger, &token).await;
     let second = take_over(&process, &token).await.remove(0);
     for settlement in [Outcome::Done, Outcome::Rejected, Outcome::Received] {
         let late = process.ledger.resolve(&decision(&first, settlement)).await;
-        assert_eq!(late, Ok(Recorded::Refused), "the person looked into the first attempt");
+        assert_eq!(late, Ok(Recorded::Refused), "the operator checked the first attempt");
     }
     let answer = process.ledger.resolve(&decision(&second, Outcome::Done)).await;
     assert_eq!(answer, Ok(Recorded::Recorded));
 }
 
 async fn a_decision_that_is_repeated_is_recorded_once(scene: Scene) {
-    let (process, signal) = doubted(&scene, "s-1").await;
+    let (process, signal) = in_doubt(&scene, "s-1").await;
     let done = decision(&signal, Outcome::Done);
     for _ in 0..2 {
         assert_eq!(process.ledger.resolve(&done).await, Ok(Recorded::Recorded));
@@ -117,13 +117,13 @@ async fn a_decision_that_is_repeated_is_recorded_once(scene: Scene) {
     assert_eq!(lines.iter().filter(|line| line.what == "done").count(), 1, "{lines:?}");
 }
 
-/// How many times a person and the leader settle one doubt differently at the same time.
+/// Number of times that an operator and the leader resolve one signal differently at the same time.
 const RACES: usize = 30;
 
 async fn a_decision_and_the_leader_s_resolution_exclude_each_other(scene: Scene) {
     for race in 0..RACES {
-        let (process, signal) = doubted(&scene, &format!("s-{race}")).await;
-        let token = process.look().await.version.token;
+        let (process, signal) = in_doubt(&scene, &format!("s-{race}")).await;
+        let token = process.read_lease().await.version.token;
         let looked_up = record(&*process.ledger, &token, &signal, Outcome::Done);
         let rejected = decision(&signal, Outcome::Rejected);
         let (looked_up, decided) = tokio::join!(looked_up, process.ledger.resolve(&rejected));
@@ -147,12 +147,12 @@ async fn every_change_has_a_line_in_the_audit(scene: Scene) {
         settlement: Outcome::Received,
         note: Some("connection refused".to_owned()),
     };
-    process.ledger.record(&token, &[noted]).await.expect("settle");
+    process.ledger.record(&token, &[noted]).await.expect("record");
     let second = claim(&*process.ledger, &token).await;
     record(&*process.ledger, &token, &second, Outcome::InDoubt).await;
-    // A service that was handed it says what became of it.
+    // A service that pulled it reports its outcome.
     let sent = [report(&second, Outcome::Sent)];
-    process.ledger.record_by(&token, &sent, Some(&client())).await.expect("settle");
+    process.ledger.record_by(&token, &sent, Some(&client())).await.expect("record");
     process.ledger.resolve(&decision(&second, Outcome::Done)).await.expect("decide");
     // A repetition changes nothing.
     super::offer(&*process.ledger, &signal("s-1")).await;
@@ -160,13 +160,13 @@ async fn every_change_has_a_line_in_the_audit(scene: Scene) {
     let mut lines = process.ledger.audit(Some(&accepted.id), 10).await.expect("audit");
     lines.reverse();
     let own = Actor { who: "a".to_owned(), origin: process.opening.host.clone() };
-    let told: Vec<_> = lines
+    let shown: Vec<_> = lines
         .iter()
         .map(|line| (line.what.as_str(), &line.actor, line.attempt, line.note.as_deref()))
         .collect();
-    let (client, person) = (client(), person());
+    let (client, desk) = (client(), operator());
     assert_eq!(
-        told,
+        shown,
         [
             ("received", &client, 0, None),
             ("claimed", &own, 1, None),
@@ -174,7 +174,7 @@ async fn every_change_has_a_line_in_the_audit(scene: Scene) {
             ("claimed", &own, 2, None),
             ("in_doubt", &own, 2, None),
             ("sent", &client, 2, None),
-            ("done", &person, 2, Some("the broker says so")),
+            ("done", &desk, 2, Some("according to the broker")),
         ]
     );
     assert!(lines.iter().all(|line| line.epoch == Some(token.epoch)), "{lines:?}");

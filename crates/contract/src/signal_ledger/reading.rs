@@ -1,4 +1,4 @@
-//! What is told of the ledger, and what is removed from it.
+//! Reads of the ledger, and the removal of old signals.
 
 use super::{accepted, claim, client, ids, record, signal, signal_about, submit, take_over};
 use crate::{CASE_TIME_MAX, Case, Process, Scene, StateStores, cases};
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("signal_ledger", Scene:
-        both_ports_say_what_they_were_opened_for,
+        both_ports_report_their_identity,
         signals_are_listed_the_latest_first,
         a_list_is_filtered,
         a_list_is_read_page_by_page,
-        totals_tell_what_is_open,
+        totals_count_open_signals,
         finished_signals_are_removed_when_they_are_old,
-        what_is_open_or_arose_lately_is_kept,
+        an_open_or_recent_signal_is_kept,
         more_than_one_sweep_removes_everything,
     )
 }
@@ -26,7 +26,7 @@ async fn listed(process: &Process, query: &ListQuery) -> Vec<Signal> {
     process.ledger.list(query).await.expect("list")
 }
 
-async fn both_ports_say_what_they_were_opened_for(scene: Scene) {
+async fn both_ports_report_their_identity(scene: Scene) {
     let process = scene.process("a").await;
     let expected = process.opening.identity();
     assert_eq!((process.state.identity(), process.ledger.identity()), (expected.clone(), expected));
@@ -80,7 +80,7 @@ async fn a_list_is_read_page_by_page(scene: Scene) {
     assert_eq!(ids(&all), ["s-6", "s-5", "s-4", "s-3", "s-2", "s-1", "s-0"]);
 }
 
-async fn totals_tell_what_is_open(scene: Scene) {
+async fn totals_count_open_signals(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     let none = Totals::default();
@@ -88,7 +88,7 @@ async fn totals_tell_what_is_open(scene: Scene) {
     let mut late = signal("late");
     late.instruction.expires_ms = Some(1);
     accepted(&*process.ledger, &late).await;
-    for id in ["done", "doubted", "sent", "claimed", "waiting"] {
+    for id in ["done", "in_doubt", "sent", "claimed", "waiting"] {
         submit(&*process.ledger, id).await;
     }
     let done = claim(&*process.ledger, &token).await;
@@ -128,13 +128,13 @@ async fn finished_signals_are_removed_when_they_are_old(scene: Scene) {
     late.instruction.expires_ms = Some(1);
     let late = accepted(&*process.ledger, &late).await;
     super::claim_one(&*process.ledger, &token).await;
-    assert_eq!(process.ledger.sweep(&token, YEAR).await, Ok(Some(Swept::default())), "settled just now");
-    // By the store's clock, of which two looks may be the same millisecond.
+    assert_eq!(process.ledger.sweep(&token, YEAR).await, Ok(Some(Swept::default())), "finished just now");
+    // By the store's clock; two reads of it may be in the same millisecond.
     let removed = async {
         let mut removed = 0;
         while removed < 3 {
             let swept = process.ledger.sweep(&token, Duration::ZERO).await.expect("sweep");
-            removed += swept.expect("the token is the row's").signals;
+            removed += swept.expect("the token holds the lease").signals;
             tokio::task::yield_now().await;
         }
         removed
@@ -143,13 +143,13 @@ async fn finished_signals_are_removed_when_they_are_old(scene: Scene) {
     assert_eq!(process.ledger.counts().await, Ok(SignalCounts::default()));
     assert_eq!(process.ledger.find(&late.id).await, Ok(None));
     let line = process.ledger.audit(Some(&late.id), 1).await.expect("audit").remove(0);
-    assert_eq!(line.what, "deleted", "the audit remembers it");
+    assert_eq!(line.what, "deleted", "the audit log keeps it");
 }
 
-async fn what_is_open_or_arose_lately_is_kept(scene: Scene) {
+async fn an_open_or_recent_signal_is_kept(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
-    for id in ["doubted", "sent", "claimed", "waiting"] {
+    for id in ["in_doubt", "sent", "claimed", "waiting"] {
         submit(&*process.ledger, id).await;
     }
     claim(&*process.ledger, &token).await;
@@ -157,7 +157,7 @@ async fn what_is_open_or_arose_lately_is_kept(scene: Scene) {
     let sent = claim(&*process.ledger, &token).await;
     record(&*process.ledger, &token, &sent, Outcome::Sent).await;
     claim(&*process.ledger, &token).await;
-    // It says that it arises far in the future: were it forgotten, it could be accepted, and sent, once more.
+    // Its timestamp is far in the future: if it were removed, it could be accepted, and sent, once more.
     let mut new = signal("z-future");
     new.instruction.timestamp_s = 32_503_680_000;
     let future = accepted(&*process.ledger, &new).await;
@@ -176,8 +176,8 @@ async fn what_is_open_or_arose_lately_is_kept(scene: Scene) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(crate::PATIENCE, removed).await.expect("what is finished and old goes");
-    assert_eq!(ids(&listed(&process, &ALL).await), ["z-future", "claimed", "sent", "doubted"]);
+    tokio::time::timeout(crate::PATIENCE, removed).await.expect("finished and old signals are removed");
+    assert_eq!(ids(&listed(&process, &ALL).await), ["z-future", "claimed", "sent", "in_doubt"]);
 }
 
 async fn more_than_one_sweep_removes_everything(scene: Scene) {

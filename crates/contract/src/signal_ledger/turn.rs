@@ -1,4 +1,5 @@
-//! Whose turn it is: the order of arrival within an instrument, and nobody waits for another instrument.
+//! The turn of a signal: signals of one instrument keep their order of arrival, and no signal waits for another
+//! instrument.
 
 use super::{accepted, claim, claim_one, client, ids, record, signal_about, submit, take_over};
 use crate::{Case, Scene, StateStores, cases};
@@ -13,12 +14,12 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("signal_ledger", Scene:
         signals_are_claimed_in_order_of_arrival,
         a_claim_takes_the_oldest_of_each_instrument,
-        a_claim_takes_no_more_than_asked,
-        nothing_passes_a_signal_of_its_instrument,
-        what_was_sent_lets_the_next_pass,
-        an_expired_signal_is_told_and_lets_the_next_pass,
-        an_expiry_that_has_not_come_changes_nothing,
-        what_expired_in_doubt_is_not_sent_again,
+        a_claim_takes_no_more_than_requested,
+        no_signal_passes_an_earlier_one_of_its_instrument,
+        a_sent_signal_lets_the_next_pass,
+        an_expired_signal_is_reported_and_lets_the_next_pass,
+        an_expiry_in_the_future_changes_nothing,
+        a_signal_that_expired_in_doubt_is_not_sent_again,
         concurrent_claims_never_take_two_of_one_instrument,
     )
 }
@@ -27,7 +28,7 @@ async fn claim_all(ledger: &dyn SignalLedger, token: &domain::lease::Token, most
     match ledger.claim_signals(token, Limits::NONE, most).await {
         Ok(SignalClaim::Claimed(signals)) => signals,
         Ok(SignalClaim::Empty) => Vec::new(),
-        other => panic!("{token} holds the row: {other:?}"),
+        other => panic!("{token} holds the lease: {other:?}"),
     }
 }
 
@@ -68,12 +69,12 @@ async fn a_claim_takes_the_oldest_of_each_instrument(scene: Scene) {
     for signal in &first[1..] {
         record(&*process.ledger, &token, signal, Outcome::Done).await;
     }
-    assert_eq!(ids(&claim_all(&*process.ledger, &token, 10).await), ["b-2"], "n-1 holds up nobody but n-2");
+    assert_eq!(ids(&claim_all(&*process.ledger, &token, 10).await), ["b-2"], "n-1 holds up only n-2");
     record(&*process.ledger, &token, &first[0], Outcome::Rejected).await;
     assert_eq!(ids(&claim_all(&*process.ledger, &token, 10).await), ["n-2"]);
 }
 
-async fn a_claim_takes_no_more_than_asked(scene: Scene) {
+async fn a_claim_takes_no_more_than_requested(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     let names = ["z", "y", "x", "w", "v"];
@@ -85,7 +86,7 @@ async fn a_claim_takes_no_more_than_asked(scene: Scene) {
     assert_eq!(ids(&claim_all(&*process.ledger, &token, u16::MAX).await), ["w", "v"]);
 }
 
-async fn nothing_passes_a_signal_of_its_instrument(scene: Scene) {
+async fn no_signal_passes_an_earlier_one_of_its_instrument(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     for id in ["first", "second"] {
@@ -97,12 +98,12 @@ async fn nothing_passes_a_signal_of_its_instrument(scene: Scene) {
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty, "the first is in doubt");
     record(&*process.ledger, &token, &first, Outcome::Received).await;
     let again = claim(&*process.ledger, &token).await;
-    assert_eq!(again.id, first.id, "the first is the first");
+    assert_eq!(again.id, first.id, "the first keeps its place");
     record(&*process.ledger, &token, &again, Outcome::Done).await;
     assert_eq!(claim(&*process.ledger, &token).await.id.as_str(), "second");
 }
 
-async fn what_was_sent_lets_the_next_pass(scene: Scene) {
+async fn a_sent_signal_lets_the_next_pass(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     for id in ["first", "second"] {
@@ -110,7 +111,7 @@ async fn what_was_sent_lets_the_next_pass(scene: Scene) {
     }
     let first = claim(&*process.ledger, &token).await;
     record(&*process.ledger, &token, &first, Outcome::Sent).await;
-    assert_eq!(claim(&*process.ledger, &token).await.id.as_str(), "second", "sent in order is what counts");
+    assert_eq!(claim(&*process.ledger, &token).await.id.as_str(), "second", "only the order of sends counts");
 }
 
 fn expiring(id: &str, at_ms: i64) -> NewSignal {
@@ -119,7 +120,7 @@ fn expiring(id: &str, at_ms: i64) -> NewSignal {
     new
 }
 
-async fn an_expired_signal_is_told_and_lets_the_next_pass(scene: Scene) {
+async fn an_expired_signal_is_reported_and_lets_the_next_pass(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     let late = accepted(&*process.ledger, &expiring("late", 1_700_000_000_000)).await;
@@ -135,35 +136,35 @@ async fn an_expired_signal_is_told_and_lets_the_next_pass(scene: Scene) {
     assert_eq!(process.ledger.counts().await, Ok(counts));
 }
 
-async fn an_expiry_that_has_not_come_changes_nothing(scene: Scene) {
+async fn an_expiry_in_the_future_changes_nothing(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     accepted(&*process.ledger, &expiring("in-time", 32_503_680_000_000)).await;
     assert_eq!(claim(&*process.ledger, &token).await.id.as_str(), "in-time");
 }
 
-/// What was claimed in time and is in doubt may have been executed: it does not silently become expired.
-async fn what_expired_in_doubt_is_not_sent_again(scene: Scene) {
+/// A signal that was claimed in time and is in doubt may have been executed: it must not become expired.
+async fn a_signal_that_expired_in_doubt_is_not_sent_again(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
     let now_ms = submit(&*process.ledger, "clock").await.received_ms;
     claim(&*process.ledger, &token).await;
     let new = accepted(&*process.ledger, &expiring("s-1", now_ms + 60_000)).await;
     assert_eq!(claim(&*process.ledger, &token).await.id, new.id);
-    let doubted = take_over(&process, &token).await;
-    assert_eq!(ids(&doubted), ["clock", "s-1"]);
+    let in_doubt = take_over(&process, &token).await;
+    assert_eq!(ids(&in_doubt), ["clock", "s-1"]);
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
     assert_eq!(process.ledger.counts().await.map(|counts| (counts.in_doubt, counts.expired)), Ok((2, 0)));
 }
 
-/// How many signals go through in the race, about how many instruments, with how many claimers.
+/// Number of signals in the race, of instruments, and of claimers.
 const RACE_SIGNALS: usize = 120;
 const RACE_INSTRUMENTS: usize = 3;
 const RACE_CLAIMERS: usize = 4;
 
-/// Claims race with each other and with submissions. Two signals of one instrument are never out at the same time,
-/// and what one client submitted after the other goes in that order. (Of two clients' submissions at the same time
-/// the one may be numbered first and be there second.)
+/// Claims race with each other and with submissions. Two signals of one instrument are never in progress at the same
+/// time, and the signals of one client keep their order. (Of two concurrent submissions of different clients, the one
+/// with the smaller number may become visible second.)
 async fn concurrent_claims_never_take_two_of_one_instrument(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
@@ -182,12 +183,12 @@ async fn concurrent_claims_never_take_two_of_one_instrument(scene: Scene) {
                         return;
                     }
                 }
-                // The fakes answer at once: without this nobody else would get his turn.
+                // The fakes answer at once: without this no other task would run.
                 tokio::task::yield_now().await;
                 for signal in claimed {
                     let client = signal.id.as_str().rsplit_once('-').expect("client and number").0;
                     let last = {
-                        let mut out = out.lock().expect("nobody panics with it");
+                        let mut out = out.lock().expect("no task panics with it");
                         let of =
                             out.entry(format!("{client} {}", signal.instruction.instrument)).or_default();
                         let last = of.last().copied();
@@ -207,7 +208,7 @@ async fn concurrent_claims_never_take_two_of_one_instrument(scene: Scene) {
         let process = scene.process(&format!("client-{n}")).await;
         submitters.spawn(async move {
             for number in 0..RACE_SIGNALS / RACE_INSTRUMENTS {
-                // Each client about another instrument each time, so that submissions of one race too.
+                // Each client uses another instrument each time, so that submissions for one instrument race too.
                 let instrument = format!("i-{}", (n + number) % RACE_INSTRUMENTS);
                 let new = signal_about(&format!("s-{n}-{number}"), &instrument);
                 process.ledger.submit(&[new], &client()).await.expect("submit");
@@ -217,7 +218,7 @@ async fn concurrent_claims_never_take_two_of_one_instrument(scene: Scene) {
     submitters.join_all().await;
     submitted.store(true, Relaxed);
     claimers.join_all().await;
-    let sent: usize = out.lock().expect("nobody panics with it").values().map(Vec::len).sum();
+    let sent: usize = out.lock().expect("no task panics with it").values().map(Vec::len).sum();
     assert_eq!(sent, RACE_SIGNALS);
 }
 

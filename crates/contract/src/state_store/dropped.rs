@@ -1,8 +1,7 @@
-//! Dropped futures: a caller that gives up in the middle of a write leaves nothing behind that would
-//! swallow the next one.
+//! Dropped futures: a caller that is cancelled in the middle of a write must not affect the next write.
 //!
-//! The trap: a future dropped at the wrong `await` hands a connection with an open transaction back to the
-//! pool, and later writes on it are acknowledged and never committed.
+//! The fault that these cases find: a future dropped at the wrong `await` returns a connection with an open
+//! transaction to the pool, and later writes on it are acknowledged and never committed.
 
 use crate::raw_portfolio::RawPortfolio;
 use crate::signal_ledger::{client, signal};
@@ -16,18 +15,18 @@ use std::task::Poll;
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("state_store", Scene:
         dropped_renewals_lose_no_acknowledged_one,
-        dropped_claims_lock_nobody_out,
+        dropped_claims_block_no_instance,
         dropped_portfolio_reads_leave_no_transaction_behind,
         dropped_submissions_lose_no_acknowledged_signal,
     )
 }
 
-/// How often a future is dropped, at a later poll each time and then from the first again.
+/// Number of dropped futures, each at a later poll than the one before, and then from the first again.
 const DROPS: u32 = 60;
 /// More polls than any of the writes needs.
 const POLLS_MAX: u32 = 12;
 
-/// Polls `future` to its `polls`th suspension and drops it there; `Some` when it was ready before.
+/// Polls `future` to its `polls`th suspension and drops it there; `Some` if it was ready before.
 async fn dropped_after<F: Future>(polls: u32, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
@@ -52,35 +51,35 @@ async fn dropped_renewals_lose_no_acknowledged_one(scene: Scene) {
         seq = seq.next();
         match a.state.renew(&token, seq, token.timeline).await {
             Ok(Renewal::Renewed { .. }) => {
-                assert_eq!(b.look().await.version.seq, seq, "acknowledged, so it is there");
+                assert_eq!(b.read_lease().await.version.seq, seq, "an acknowledged write is stored");
             }
             Ok(refused @ (Renewal::Superseded | Renewal::OtherTimeline(_))) => {
-                panic!("nobody else writes, and {seq:?} is the highest: {refused:?}")
+                panic!("no other process writes, and {seq:?} is the highest: {refused:?}")
             }
-            // A refusal is honest; the next round asks again.
+            // A refusal is allowed; the next round requests again.
             Err(_) => {}
         }
     }
     b.lead().await;
 }
 
-async fn dropped_claims_lock_nobody_out(scene: Scene) {
+async fn dropped_claims_block_no_instance(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     for round in 0..DROPS {
-        let request = a.request(&b.look().await);
+        let request = a.request(&b.read_lease().await);
         let _ = dropped_after(round % POLLS_MAX, a.state.claim(&request)).await;
-        // The dropped claim may still arrive between the look and the claim: then look again.
+        // The dropped claim may still arrive between the read and the claim: then read again.
         let mut tries = 0;
         loop {
-            let request = b.request(&b.look().await);
+            let request = b.request(&b.read_lease().await);
             if matches!(b.state.claim(&request).await, Ok(domain::ports::Claim::Granted(_))) {
                 break;
             }
             tries += 1;
-            assert!(tries < 10, "one dropped claim is in the way at most once");
+            assert!(tries < 10, "a dropped claim interferes at most once");
         }
-        let row = a.look().await;
-        assert_eq!(row.holder.as_ref(), Some(&b.opening.id), "granted, so it is there");
+        let lease = a.read_lease().await;
+        assert_eq!(lease.holder.as_ref(), Some(&b.opening.id), "a granted claim is stored");
     }
 }
 
@@ -91,7 +90,7 @@ async fn dropped_portfolio_reads_leave_no_transaction_behind(scene: Scene) {
         let signal = signal(&format!("s-{round}"));
         if let Ok(Submit::Accepted(_)) = a.ledger.submit_one(&signal, &client()).await {
             let again = b.ledger.submit_one(&signal, &client()).await;
-            assert!(matches!(again, Ok(Submit::Repeated(_))), "acknowledged, so it is there: {again:?}");
+            assert!(matches!(again, Ok(Submit::Repeated(_))), "an acknowledged signal is stored: {again:?}");
         }
     }
     assert!(a.ledger.counts().await.expect("counts").received > 0, "not every submission may fail");
@@ -107,7 +106,7 @@ async fn dropped_submissions_lose_no_acknowledged_signal(scene: Scene) {
         if let Ok(Submit::Accepted(_)) = a.ledger.submit_one(&signal, &client()).await {
             acknowledged += 1;
             let again = b.ledger.submit_one(&signal, &client()).await;
-            assert!(matches!(again, Ok(Submit::Repeated(_))), "acknowledged, so it is there: {again:?}");
+            assert!(matches!(again, Ok(Submit::Repeated(_))), "an acknowledged signal is stored: {again:?}");
         }
     }
     assert!(acknowledged > 0, "not every submission may fail");

@@ -1,4 +1,4 @@
-//! Hints: another process's write wakes the waiting one, soon; and one that nobody waited for is kept.
+//! Hints: another process's write wakes the waiting one soon, and a hint without a waiting task is kept.
 
 use crate::{Case, PATIENCE, Process, Scene, StateStores, cases};
 use domain::lease::{Seq, Token};
@@ -15,23 +15,23 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     )
 }
 
-/// How long no hint must come before the earlier ones count as delivered. If one comes later still, the
-/// case is easier than meant; it never fails for it.
+/// Without a hint for this long, the earlier ones count as delivered. A later hint makes the case easier than
+/// intended, but never fails it.
 const QUIET: Duration = Duration::from_millis(300);
-/// A store may hint for other groups' writes too, which go on: so many hints are taken, then it is enough.
+/// A store may also hint for other groups' writes, which continue: the case consumes at most this number of hints.
 const HINTS_TAKEN_MAX: u32 = 20;
-/// Between two writes that are to wake a listener which may not be connected yet.
+/// Interval between two writes that must wake a listener which may not be connected yet.
 const NUDGE: Duration = Duration::from_millis(200);
 
-/// Repeats `write` until `listener` was woken once, so that its listening is known to be set up, then
-/// takes the hints that are still on their way. What is left is a listener without a pending hint.
+/// Repeats `write` until `listener` was woken once, which proves that it listens, then consumes the hints in flight.
+/// The listener then has no pending hint.
 async fn warm_up<F: Future<Output = ()>>(listener: &Process, mut write: impl FnMut() -> F) {
     let woken = async {
         while tokio::time::timeout(NUDGE, listener.state.changed()).await.is_err() {
             write().await;
         }
     };
-    tokio::time::timeout(PATIENCE, woken).await.expect("a listener is woken by some write");
+    tokio::time::timeout(PATIENCE, woken).await.expect("a listener is woken by a write");
     for _ in 0..HINTS_TAKEN_MAX {
         if tokio::time::timeout(QUIET, listener.state.changed()).await.is_err() {
             break;
@@ -51,10 +51,10 @@ async fn listening(writer: &Process, listener: &Process) -> Token {
 }
 
 async fn token_seq(process: &Process) -> Seq {
-    process.look().await.version.seq
+    process.read_lease().await.version.seq
 }
 
-/// The write came before the wait: the hint has to be kept for it.
+/// The write came before the wait: the store must keep the hint.
 async fn assert_hinted(listener: &Process, by: &str) {
     let hinted = tokio::time::timeout(PATIENCE, listener.state.changed()).await;
     assert!(hinted.is_ok(), "{by} does not wake a listener");
@@ -97,7 +97,7 @@ async fn a_step_down_hints(scene: Scene) {
 async fn a_dropped_wait_loses_no_hint(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let token = listening(&a, &b).await;
-    // A wait that is polled once and dropped, as a `select!` does it over and over.
+    // A wait that is polled once and dropped, as a `select!` does repeatedly.
     let once = tokio::time::timeout(Duration::ZERO, b.state.changed()).await;
     let seq = token_seq(&a).await;
     a.state.renew(&token, seq.next(), token.timeline).await.expect("renewal");

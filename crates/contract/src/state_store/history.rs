@@ -1,7 +1,8 @@
-//! The history: who led, from when to when, and why it ended.
+//! The leadership history: each term with its leader, its begin and end, and the reason for its end.
 
-use crate::{Case, Process, Scene, StateStores, cases};
-use domain::lease::{Epoch, Seq, Token};
+use super::members::until_older;
+use crate::{Case, Opening, Process, Scene, StateStores, cases};
+use domain::lease::{Epoch, Seq, TTL_MIN, Token};
 use domain::member::Term;
 use domain::ports::Release;
 
@@ -9,6 +10,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("state_store", Scene:
         a_claim_opens_a_term,
         a_claim_closes_the_expired_term_before,
+        a_term_that_expired_ends_with_its_lease,
         a_release_closes_the_term_with_its_reason,
         history_is_newest_first_and_limited,
         a_lost_write_leaves_history_alone,
@@ -45,6 +47,21 @@ async fn a_claim_closes_the_expired_term_before(scene: Scene) {
     assert_eq!((terms[0].to_ms, &terms[0].reason), (None, &None));
 }
 
+/// The group had no leader from then to the next claim, and the history shows it.
+async fn a_term_that_expired_ends_with_its_lease(scene: Scene) {
+    let short = scene.start(Opening { ttl: TTL_MIN, ..Opening::new(scene.group(), "a") }).await;
+    let b = scene.process("b").await;
+    short.lead().await;
+    until_older(&b, TTL_MIN).await;
+    b.lead().await;
+    let terms = terms(&b).await;
+    let ended = terms[1].to_ms.expect("the former term has ended");
+    let ttl_ms = i64::try_from(TTL_MIN.as_millis()).expect("a short time");
+    // Stores keep the two times with microseconds and round each to a millisecond.
+    assert!((ended - terms[1].from_ms - ttl_ms).abs() <= 1, "it was never renewed: {terms:?}");
+    assert!(ended <= terms[0].from_ms, "{terms:?}");
+}
+
 async fn a_release_closes_the_term_with_its_reason(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let token = a.lead().await;
@@ -72,7 +89,7 @@ async fn history_is_newest_first_and_limited(scene: Scene) {
 
 async fn a_lost_write_leaves_history_alone(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
-    let stale = a.request(&a.look().await);
+    let stale = a.request(&a.read_lease().await);
     let old = a.lead().await;
     b.lead().await;
     let before = terms(&a).await;

@@ -1,5 +1,5 @@
-//! A lease row that this system cannot have written: refused by the schema, or told as corrupt, never
-//! believed.
+//! A lease that this system cannot have written: the schema refuses it, or the store reports it as corrupt and never
+//! uses it.
 
 use crate::{Case, LeaseColumn, Process, Scene, StateStores, Tamper, Value, cases};
 use domain::id::{ID_LEN_MAX, InstanceId};
@@ -36,14 +36,14 @@ async fn a_column_that_is_null_is_corrupt_and_named(scene: Scene) {
         if write(&scene, column, Value::Null).await {
             assert_corrupt(&process, column, &Value::Null).await;
         } else {
-            process.look().await;
+            process.read_lease().await;
         }
     }
 }
 
 async fn a_number_out_of_range_is_corrupt_and_named(scene: Scene) {
     use LeaseColumn::{Epoch, Seq, Timeline, TtlMs};
-    // A value in range first: the statement itself works, so that a refusal is the constraint's.
+    // A value in range first: it shows that the statement works, so a refusal comes from the constraint.
     let columns: [(LeaseColumn, i64, &[i64]); 4] = [
         (Timeline, 1, &[-1, i64::from(u32::MAX) + 1, i64::MAX]),
         (Epoch, 41, &[-1, i64::MIN]),
@@ -56,12 +56,12 @@ async fn a_number_out_of_range_is_corrupt_and_named(scene: Scene) {
             let process = scene.process("a").await;
             process.lead().await;
             assert!(write(&scene, column, Value::Number(fine)).await, "{} = {fine}", column.name());
-            process.look().await;
+            process.read_lease().await;
             let value = Value::Number(*number);
             if write(&scene, column, value.clone()).await {
                 assert_corrupt(&process, column, &value).await;
             } else {
-                process.look().await;
+                process.read_lease().await;
             }
         }
     }
@@ -74,11 +74,11 @@ async fn a_holder_is_shown_escaped_and_cut(scene: Scene) {
     let long = "x".repeat(200);
     for text in hostile.into_iter().chain([long.as_str()]) {
         if write(&scene, LeaseColumn::Holder, Value::Text(text.to_owned())).await {
-            let holder = process.look().await.holder;
+            let holder = process.read_lease().await.holder;
             assert_eq!(holder, Some(InstanceId::from_stored(text)));
             assert!(holder.is_some_and(|holder| holder.as_str().len() <= ID_LEN_MAX));
         } else {
-            process.look().await;
+            process.read_lease().await;
         }
     }
 }
@@ -87,8 +87,12 @@ async fn a_resign_reason_is_shown_cut(scene: Scene) {
     let process = scene.process("a").await;
     process.lead().await;
     if write(&scene, LeaseColumn::Resign, Value::Text("y".repeat(10_000))).await {
-        assert_eq!(process.look().await.resign, Some("y".repeat(256)), "as many as a request keeps");
+        assert_eq!(
+            process.read_lease().await.resign,
+            Some("y".repeat(256)),
+            "the length that a request keeps"
+        );
     } else {
-        process.look().await;
+        process.read_lease().await;
     }
 }

@@ -2,19 +2,21 @@
 
 use crate::{CASE_TIME_MAX, Case, Process, Scene, StateStores, cases};
 use domain::id::InstanceId;
-use domain::lease::Epoch;
-use domain::member::{Health, Heartbeat, Member, MemberState};
-use domain::ports::MEMBERS_READ_MAX;
+use domain::lease::{Epoch, Seq};
+use domain::member::{Health, Heartbeat, LeaseSeen, Member, MemberState};
+use domain::ports::{MEMBERS_READ_MAX, Release, Renewal};
+use std::time::Duration;
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("state_store", Scene:
-        members_are_listed_by_id_as_they_beat,
+        members_are_listed_by_id_with_their_heartbeats,
         the_lines_of_dead_processes_hide_no_live_one,
-        a_beat_replaces_the_line,
+        a_heartbeat_replaces_the_line,
         every_state_and_status_survives,
         leaving_removes_the_own_line_only,
-        a_beat_counts_the_changes_of_the_last_hour,
-        two_processes_under_one_id_find_out,
+        a_heartbeat_counts_the_changes_of_the_last_hour,
+        two_processes_with_one_id_are_detected,
+        the_lease_is_shown_with_the_age_of_its_last_write,
     )
 }
 
@@ -37,14 +39,14 @@ pub(super) fn line(process: &Process) -> Member {
 }
 
 pub(super) async fn heartbeat(process: &Process, member: &Member) -> Heartbeat {
-    process.state.heartbeat(member).await.expect("beat")
+    process.state.heartbeat(member).await.expect("heartbeat")
 }
 
 async fn listed(process: &Process) -> Vec<Member> {
     process.state.members().await.expect("members").into_iter().map(|seen| seen.member).collect()
 }
 
-async fn members_are_listed_by_id_as_they_beat(scene: Scene) {
+async fn members_are_listed_by_id_with_their_heartbeats(scene: Scene) {
     let (a, b, c) = (scene.process("a").await, scene.process("b").await, scene.process("c").await);
     assert_eq!(listed(&a).await, []);
     for process in [&c, &a, &b] {
@@ -56,7 +58,7 @@ async fn members_are_listed_by_id_as_they_beat(scene: Scene) {
     }
 }
 
-/// A service that crashes again and again under fresh ids leaves that many lines in a day.
+/// A service that crashes repeatedly under fresh ids leaves many entries in a day.
 async fn the_lines_of_dead_processes_hide_no_live_one(scene: Scene) {
     let process = scene.process("z").await;
     for n in 0..MEMBERS_READ_MAX {
@@ -70,7 +72,7 @@ async fn the_lines_of_dead_processes_hide_no_live_one(scene: Scene) {
     assert!(listed.is_sorted_by_key(|member| member.id.clone()));
 }
 
-async fn a_beat_replaces_the_line(scene: Scene) {
+async fn a_heartbeat_replaces_the_line(scene: Scene) {
     let process = scene.process("a").await;
     heartbeat(&process, &line(&process)).await;
     let changed = Member {
@@ -110,13 +112,17 @@ async fn leaving_removes_the_own_line_only(scene: Scene) {
     heartbeat(&b, &line(&b)).await;
     heartbeat(&restarted, &line(&restarted)).await;
     a.state.leave(&a.opening.id, a.opening.nonce).await.expect("leave");
-    assert_eq!(listed(&b).await, [line(&restarted), line(&b)], "the line is the restarted process's now");
+    assert_eq!(
+        listed(&b).await,
+        [line(&restarted), line(&b)],
+        "the line belongs to the restarted process now"
+    );
     restarted.state.leave(&restarted.opening.id, restarted.opening.nonce).await.expect("leave");
     assert_eq!(listed(&b).await, [line(&b)]);
     restarted.state.leave(&restarted.opening.id, restarted.opening.nonce).await.expect("leaving twice");
 }
 
-async fn a_beat_counts_the_changes_of_the_last_hour(scene: Scene) {
+async fn a_heartbeat_counts_the_changes_of_the_last_hour(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     assert_eq!(heartbeat(&a, &line(&a)).await.changes_last_hour, 0);
     a.lead().await;
@@ -126,7 +132,7 @@ async fn a_beat_counts_the_changes_of_the_last_hour(scene: Scene) {
     assert_eq!(heartbeat(&elsewhere, &line(&elsewhere)).await.changes_last_hour, 0, "of this group");
 }
 
-async fn two_processes_under_one_id_find_out(scene: Scene) {
+async fn two_processes_with_one_id_are_detected(scene: Scene) {
     let (first, second) = (scene.process("a").await, scene.process("a").await);
     let line_of = |process: &Process, started_ms| Member { started_ms, ..line(process) };
     let (first_line, second_line) = (line_of(&first, 1_000), line_of(&second, 2_000));
@@ -135,11 +141,51 @@ async fn two_processes_under_one_id_find_out(scene: Scene) {
     assert_eq!(
         heartbeat(&second, &second_line).await.displaced,
         None,
-        "a restart finds a line and that is well"
+        "a restart finds an old line, which is no error"
     );
     let displaced = heartbeat(&first, &first_line).await.displaced;
     assert_eq!(displaced, Some((second.opening.nonce, 2_000)), "the first had written it before");
     let displaced = heartbeat(&second, &second_line).await.displaced;
     assert_eq!(displaced, Some((first.opening.nonce, 1_000)));
     assert_eq!(listed(&first).await, [second_line], "the line is the latest writer's");
+}
+
+/// Waits until the lease is older than `age` by the store's clock.
+pub(super) async fn until_older(process: &Process, age: Duration) -> LeaseSeen {
+    loop {
+        let lease = process.state.lease().await.expect("the lease");
+        if lease.renewed_age > age {
+            return lease;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn the_lease_is_shown_with_the_age_of_its_last_write(scene: Scene) {
+    let (a, b) = (scene.process("a").await, scene.process("b").await);
+    let open = b.state.lease().await.expect("the lease");
+    assert_eq!((&open.holder, open.epoch, open.released), (&None, Epoch(0), true), "it was never claimed");
+    assert_eq!((open.since_ms, open.forgot_ms), (None, None));
+    let token = a.lead().await;
+    let age = Duration::from_millis(50);
+    let led = until_older(&b, age).await;
+    assert_eq!((led.holder.as_ref(), led.epoch, led.released), (Some(&a.opening.id), Epoch(1), false));
+    assert_eq!(led.ttl, a.opening.ttl);
+    let term = a.state.history(1).await.expect("history").remove(0);
+    assert_eq!(led.since_ms, Some(term.from_ms), "since the claim");
+    until_older(&b, age * 4).await;
+    // A renewal makes it young again. On a busy machine the read may come late, so the next renewal is read.
+    let mut seq = Seq(0);
+    let after = loop {
+        seq = seq.next();
+        let renewed = a.state.renew(&token, seq, token.timeline).await;
+        assert!(matches!(renewed, Ok(Renewal::Renewed { .. })), "{renewed:?}");
+        let after = b.state.lease().await.expect("the lease");
+        if after.renewed_age < age * 4 {
+            break after;
+        }
+    };
+    assert_eq!(after.since_ms, led.since_ms, "a renewal begins no term");
+    assert_eq!(a.state.release(&token, seq.next(), "planned").await, Ok(Release::Released));
+    assert!(b.state.lease().await.expect("the lease").released);
 }

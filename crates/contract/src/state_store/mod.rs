@@ -1,4 +1,4 @@
-//! The suite of [`StateStore`](domain::ports::StateStore).
+//! The contract suite of [`StateStore`](domain::ports::StateStore).
 
 mod dropped;
 mod forgotten;

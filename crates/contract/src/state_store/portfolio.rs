@@ -1,4 +1,4 @@
-//! What recovery reads: every doubtful row reaches the domain, exactly as it is stored.
+//! The rows that recovery reads: the store passes on every row that the domain must validate, exactly as stored.
 
 use crate::raw_portfolio::RawPortfolio;
 use crate::{Case, Opening, Process, Scene, StateStores, Tamper, cases};
@@ -12,11 +12,11 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         the_default_relations_keep_decimals_exactly,
         texts_and_nulls_come_as_they_are_stored,
         closed_positions_are_left_out_in_any_letter_case,
-        unknown_and_null_statuses_are_kept_to_be_judged,
-        two_totals_are_enough_to_see_that_there_is_more_than_one,
-        no_totals_are_no_error_here,
+        unknown_and_null_statuses_are_kept_for_validation,
+        two_totals_are_enough_to_show_more_than_one,
+        missing_totals_are_no_error_here,
         positions_come_in_the_order_of_their_ids_bytes,
-        every_position_is_judged_however_many_there_are,
+        every_position_is_validated_for_any_number_of_positions,
         two_rows_of_one_id_are_found_among_many,
         a_missing_relation_is_named,
         a_missing_column_is_named,
@@ -27,7 +27,7 @@ const POSITION: [&str; 7] =
     ["position_id", "instrument", "status", "quantity", "entry_price", "risk_amount", "margin_used"];
 const TOTALS: [&str; 2] = ["total_risk_amount", "margin_used"];
 
-/// A process whose relations are the case's own, of text columns, named `{group's serial}_...`.
+/// A process whose relations belong to the case, with text columns, named `{group's serial}_...`.
 struct Book {
     scene: Scene,
     process: Process,
@@ -49,7 +49,7 @@ impl Book {
 
     async fn insert(&self, relation: &str, columns: &[&'static str], rows: Vec<Vec<Option<String>>>) {
         let what = Tamper::Insert { relation: relation.to_owned(), columns: columns.to_vec(), rows };
-        self.scene.tamper(what).await.expect("the application writes its books");
+        self.scene.tamper(what).await.expect("the application writes its relations");
     }
 
     async fn positions(&self, rows: &[[Option<&str>; 7]]) {
@@ -112,7 +112,7 @@ async fn the_default_relations_are_created_empty_with_one_zero_total(scene: Scen
 async fn the_default_relations_keep_decimals_exactly(scene: Scene) {
     let scene = scene.in_fresh_database().await;
     let process = scene.process("a").await;
-    // No binary float has these values.
+    // No binary float has exactly these values.
     let exact = ["0.1", "123456789012.34", "99999.99", "0.01"];
     let row = [
         Some("p-1"),
@@ -169,14 +169,14 @@ async fn closed_positions_are_left_out_in_any_letter_case(scene: Scene) {
     assert_eq!(sorted(book.read().await.positions), open);
 }
 
-async fn unknown_and_null_statuses_are_kept_to_be_judged(scene: Scene) {
+async fn unknown_and_null_statuses_are_kept_for_validation(scene: Scene) {
     let book = Book::new(scene).await;
     let rows = [with_status("p-1", None), with_status("p-2", Some("")), with_status("p-3", Some("closed?"))];
     book.positions(&rows).await;
     assert_eq!(sorted(book.read().await.positions), rows.map(raw));
 }
 
-async fn two_totals_are_enough_to_see_that_there_is_more_than_one(scene: Scene) {
+async fn two_totals_are_enough_to_show_more_than_one(scene: Scene) {
     let book = Book::new(scene).await;
     book.totals(&[[Some("1"), Some("1")]; 2]).await;
     assert_eq!(book.read().await.totals.len(), 2);
@@ -184,14 +184,14 @@ async fn two_totals_are_enough_to_see_that_there_is_more_than_one(scene: Scene) 
     assert_eq!(book.read().await.totals.len(), 2);
 }
 
-async fn no_totals_are_no_error_here(scene: Scene) {
+async fn missing_totals_are_no_error_here(scene: Scene) {
     let book = Book::new(scene).await;
     assert_eq!(book.read().await, RawPortfolio::default());
 }
 
 async fn positions_come_in_the_order_of_their_ids_bytes(scene: Scene) {
     let book = Book::new(scene).await;
-    // A language's order puts `a` before `B`, and a number's 9 before 10.
+    // The collation of a language puts `a` before `B`, and a numeric one 9 before 10.
     let ids = ["a", "B", "10", "b", "9", "A", "a.1", "a", "_", "a-1"];
     book.positions(&ids.map(|id| with_status(id, Some("open")))).await;
     let read: Vec<String> = book
@@ -204,10 +204,10 @@ async fn positions_come_in_the_order_of_their_ids_bytes(scene: Scene) {
     assert_eq!(read, ["10", "9", "A", "B", "_", "a", "a", "a-1", "a.1", "b"]);
 }
 
-/// More than a page of any client.
+/// More than one page of any client.
 const POSITIONS: usize = 12_001;
 
-/// Sound positions of one rupee at risk and no margin, the greatest id first.
+/// Valid positions of one rupee at risk and no margin, the greatest id first.
 fn many(count: usize) -> Vec<Vec<Option<String>>> {
     let row = |n| {
         let id = format!("p-{n:05}");
@@ -222,7 +222,7 @@ async fn judged(book: &Book) -> Result<u64, Vec<String>> {
     judgement.verdict().map(|portfolio| portfolio.count).map_err(|fault| fault.findings)
 }
 
-async fn every_position_is_judged_however_many_there_are(scene: Scene) {
+async fn every_position_is_validated_for_any_number_of_positions(scene: Scene) {
     let book = Book::new(scene).await;
     let total = POSITIONS.to_string();
     book.totals(&[[Some(&total), Some("0")]]).await;
@@ -274,7 +274,7 @@ async fn a_missing_relation_is_named(scene: Scene) {
 async fn a_missing_column_is_named(scene: Scene) {
     let lacking: Vec<&'static str> = POSITION.into_iter().filter(|column| *column != "risk_amount").collect();
     let book = Book::with_columns(scene, &lacking, &TOTALS).await;
-    // A row, because an engine that takes an unknown quoted name for a text would only then give itself away.
+    // With a row, because an engine that reads an unknown quoted name as a text shows its mistake only then.
     let row = vec![["p-1"; 6].map(|value| Some(value.to_owned())).to_vec()];
     book.insert(&book.process.opening.positions, &lacking, row).await;
     assert_names(&book.process, "risk_amount").await;

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::unix::AsyncFd;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
-/// A thread is not put aside between two reads of a clock several times in a row.
+/// Reads of which the least difference counts: a thread is not preempted between two reads several times in a row.
 const READS: usize = 3;
 /// A machine is not suspended and resumed within this; a smaller difference is the reading's own time.
 const SUSPEND_NANOS_MIN: u64 = 10_000_000;
@@ -36,7 +36,7 @@ pub fn monotonic_nanos(time: Time) -> u64 {
 
 /// For how long the machine has been suspended since boot, in nanoseconds.
 fn suspended() -> u64 {
-    // What passes between the two reads is added to the difference: the least of a few is the truest.
+    // The time between the two reads is added to the difference: the least of a few is the most exact.
     let differences = (0..READS).map(|_| {
         let monotonic = from_timespec(clock_gettime(ClockId::Monotonic)).as_nanos();
         now().as_nanos().saturating_sub(monotonic)
@@ -44,7 +44,7 @@ fn suspended() -> u64 {
     differences.min().unwrap_or(0)
 }
 
-/// Unix milliseconds, for people. No rule reads them.
+/// Unix milliseconds, for operators. No rule reads them.
 pub fn calendar_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -58,6 +58,7 @@ fn from_timespec(time: Timespec) -> Time {
 }
 
 /// Wakes at a [`Time`], also when it passed during a suspend.
+#[derive(Debug)]
 pub(crate) struct Alarm(AsyncFd<OwnedFd>);
 
 impl Alarm {

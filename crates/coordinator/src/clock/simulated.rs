@@ -1,9 +1,9 @@
 //! Clocks of a simulation: many processes on one runtime whose time is virtual, each with a clock that has
 //! its own rate and zero, and each of which can be stopped, continued and killed.
 //!
-//! Whose clock is read is decided by who is being polled: every task of a process runs inside a [`Gated`],
+//! The task that is being polled decides whose clock is read: every task of a process runs inside a [`Gated`],
 //! which names the process for the time of each poll. A stopped process is not polled, a killed one never
-//! again; what others do meanwhile, and the time, goes on. That is what SIGSTOP, SIGCONT and SIGKILL do.
+//! again; other processes, and the time, continue. That is what SIGSTOP, SIGCONT and SIGKILL do.
 
 use domain::time::Time;
 use std::cell::RefCell;
@@ -17,11 +17,11 @@ use tokio::time::{Instant, sleep_until};
 /// Where the calendar of a machine begins when it boots. Machines boot at different times, so their calendars
 /// disagree by weeks: no rule may read them.
 const CALENDAR_START_MS: i64 = 1_700_000_000_000;
-/// A clock's rate error is told in parts per million of the true time.
+/// A clock's rate error is given in parts per million of the true time.
 const MILLION: i128 = 1_000_000;
 
 thread_local! {
-    /// Whose task is being polled on this thread.
+    /// The process whose task is being polled on this thread.
     static CURRENT: RefCell<Option<Process>> = const { RefCell::new(None) };
 }
 
@@ -54,7 +54,7 @@ impl Process {
         Self(Arc::new(Mutex::new(State { life, since, shown, rate_ppm, stopped_tasks })))
     }
 
-    /// What the process's clock shows; it goes on while the process is stopped, and after its death.
+    /// What the process's clock shows; it continues while the process is stopped, and after its death.
     pub fn now(&self) -> Time {
         self.state().now()
     }
@@ -181,7 +181,7 @@ pub fn now() -> Time {
     current().now()
 }
 
-/// Unix milliseconds, for people. No rule reads them.
+/// Unix milliseconds, for operators. No rule reads them.
 pub fn calendar_ms() -> i64 {
     let since_start = current().now().as_nanos() / 1_000_000;
     CALENDAR_START_MS.saturating_add_unsigned(since_start)
@@ -192,7 +192,7 @@ fn current() -> Process {
 }
 
 /// Wakes at a [`Time`] of the process that waits. A change of the clock's rate during the wait lets it ring
-/// late, by at most what the rates differ over the wait; nothing rests on an alarm that rings on time.
+/// late, by at most what the rates differ over the wait; no rule needs an alarm that rings on time.
 pub(crate) struct Alarm;
 
 impl Alarm {

@@ -1,6 +1,7 @@
-//! Handlers' calls, and requests beside them.
+//! Handlers' calls that continue while the dispatcher waits for a request or for an event.
 
 use crate::leadership::Leadership;
+use domain::ledger::Signal;
 use domain::ports::{Answer, SignalLedger};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -9,8 +10,9 @@ use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::Instrument;
 
-/// Waits for `request`, and lets what is `running` go on meanwhile, so that a slow store holds up no handler. What
+/// Waits for `request` while what is `running` continues, so that a slow store holds up no handler. What
 /// ends is kept in `finished`, also when this is dropped.
 pub(super) async fn beside<R: Future, T>(
     running: &mut FuturesUnordered<R>,
@@ -30,11 +32,18 @@ pub(super) async fn beside<R: Future, T>(
 
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Woken {
+pub(super) enum Woken {
     /// There may be something to claim.
     ByHint,
     /// Something that was running has ended, the time has come, or leadership has changed.
     Otherwise,
+}
+
+#[cfg(feature = "crash-points")]
+impl crate::crash_point::Cancelled for Woken {
+    fn cancelled() -> Self {
+        Self::Otherwise
+    }
 }
 
 /// Waits until something that is `running` ends, which is kept in `finished` then; until leadership changes, `store`
@@ -64,7 +73,7 @@ async fn woken<R: Future>(
     Woken::Otherwise
 }
 
-/// Waits as [`woken`] does, and makes `request` afterwards if it is due by then, while what is `running` goes on.
+/// Waits as [`woken`] does, and makes `request` afterwards if it is due by then, while what is `running` continues.
 pub(super) async fn woken_then<R: Future, T>(
     running: &mut FuturesUnordered<R>,
     finished: &mut Vec<R::Output>,
@@ -80,9 +89,14 @@ pub(super) async fn woken_then<R: Future, T>(
     (woken, Some(beside(running, finished, request).await))
 }
 
-/// The handler's answer. One that does not come in time, or a panic, is no answer: nobody knows.
-pub(super) async fn answered(time_max: Duration, call: impl Future<Output = Answer>) -> Answer {
-    match timeout(time_max, AssertUnwindSafe(call).catch_unwind()).await {
+/// The handler's answer to a call about `signal`. One that does not come in time, or a panic, is no answer: the outcome is unknown.
+pub(super) async fn answered(
+    signal: &Signal,
+    time_max: Duration,
+    call: impl Future<Output = Answer>,
+) -> Answer {
+    let span = tracing::info_span!("signal", id = %signal.id, attempt = signal.attempt);
+    match timeout(time_max, AssertUnwindSafe(call).catch_unwind()).instrument(span).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_panic)) => Answer::unknown("the handler panicked"),
         Err(_) => Answer::unknown(format!("the handler did not answer within {time_max:?}")),

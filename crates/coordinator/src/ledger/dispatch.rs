@@ -1,6 +1,6 @@
-//! The leader's work: signals from the ledger to the handler, and what became of them back.
+//! The leader's work: it sends signals from the ledger to the handler, and records their outcomes in the ledger.
 //!
-//! One request to the ledger is under way at a time; any number of handlers' calls go on beside it, one for an
+//! One request to the ledger is under way at a time; any number of handlers' calls continue during it, one for an
 //! instrument. Nothing is spawned: everything ends with the future of the leadership.
 
 use super::beside::{Woken, answered, beside, woken_then};
@@ -10,11 +10,11 @@ use super::finding::{Finding, Finished, named};
 use super::not_executed::NotExecuted;
 use super::slots::{CLAIM_LATE_MAX, IN_FLIGHT_MAX, LOOKUPS_MAX, NOTHING};
 use super::{LOOK_AGAIN, Ledger, asked, waited};
-use crate::builder::Ended;
 use crate::clock;
 use crate::complaints::Complaints;
 use crate::crash_point::{CrashPoint, at};
-use crate::leadership::Leader;
+use crate::error::Ended;
+use crate::leader::Leader;
 use domain::lease::Token;
 use domain::ledger::{FORGOTTEN, Outcome, Signal, SignalId, StateName};
 use domain::metrics::{Fact, SignalFact};
@@ -29,11 +29,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// After a failure, so that a store in trouble is not pressed by a leader that has work.
+/// Pause after a failure, so that a leader that has work does not overload a store in trouble.
 const RETRY: Duration = Duration::from_millis(200);
-/// How often old signals and old lines of the instance table are looked for.
+/// How often old signals and old lines of the instance table are removed.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
-/// How often a leader asks which doubts are still there: people settle them.
+/// How often a leader reads which signals are still in doubt: operators resolve them.
 const DOUBTS_EVERY: Duration = Duration::from_secs(10);
 
 /// Works whenever this instance leads; returns why the coordinator ended.
@@ -50,10 +50,10 @@ pub(super) async fn run(ledger: &Ledger, handler: Option<&dyn SignalHandler>) ->
 /// The work of one leadership.
 struct Round<'a> {
     ledger: &'a Ledger,
-    /// `None`: somebody else pulls.
+    /// `None`: a service pulls.
     handler: Option<&'a dyn SignalHandler>,
     leader: Leader,
-    /// Claimed under this leadership and not settled yet.
+    /// Claimed under this leadership, without a recorded outcome.
     in_flight: BTreeMap<SignalId, u32>,
     running: FuturesUnordered<BoxFuture<'a, Finished>>,
     /// What ended while a request was under way.
@@ -62,9 +62,9 @@ struct Round<'a> {
     doubts: Doubts,
     /// Under this token everything that others left was taken over.
     taken_over: Option<Token>,
-    /// And we know of all of it; what comes in doubt later is our own.
+    /// And all of it is known here; what comes in doubt later is from this leadership.
     baseline: Option<Token>,
-    /// The token of the moment; it changes when the row is carried over a failover.
+    /// The current token; it changes when the lease is carried over a failover.
     under: Token,
     take_over_at: Instant,
     /// A claim that had no answer may arrive until then.
@@ -76,7 +76,7 @@ struct Round<'a> {
     arrival: u64,
     probe_at: Instant,
     settle_at: Instant,
-    /// So many are recorded in one request.
+    /// Most outcomes that one request records.
     settle_most: usize,
     sweep_at: Instant,
     complaints: Complaints,
@@ -110,14 +110,14 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Until leadership is over. While it is being handed over nothing is begun; what is under way is finished.
+    /// Works until leadership is over. During a handover nothing is begun, and what is under way is finished.
     async fn lead(mut self) {
         while let Ok(token) = self.leader.held() {
             self.take_in();
             let now = Instant::now();
-            let acts = self.leader.fence().is_ok();
+            let acts = self.leader.token().is_ok();
             if self.under != token {
-                // A failover: what it brings back is looked at before anything else is done.
+                // A failover: what it brings back is taken over before anything else is done.
                 (self.under, self.take_over_at) = (token, now);
             }
             if !acts && self.running.is_empty() && self.findings.is_empty() {
@@ -169,10 +169,10 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Records what was found out. What has no answer is recorded again: it stands so then, or the answer tells.
+    /// Records outcomes. If the store does not answer, the same reports are sent again; recording is idempotent.
     async fn record(&mut self, token: Token) {
         let mut ids = BTreeSet::new();
-        // Of two findings about one signal the second waits for the next time.
+        // Of two findings about one signal the second waits for the next request.
         let some = self.findings.iter().take(self.settle_most);
         let once = some.take_while(|finding| ids.insert(&finding.signal.id));
         let reports: Vec<Report> = once.map(Finding::report).collect();
@@ -189,7 +189,7 @@ impl<'a> Round<'a> {
             }
             Ok(None) => self.fenced(&format!("the outcome of {}", named(&reports))),
             Err(error) => {
-                // Should it be for one of them (a corrupt row), it is not to hold up the others.
+                // If one of them is the cause (a corrupt row), it must not hold up the others.
                 self.settle_most = 1;
                 self.findings.rotate_left(1);
                 self.settle_at = Instant::now() + RETRY;
@@ -200,13 +200,13 @@ impl<'a> Round<'a> {
 
     fn settled(&mut self, finding: Finding, answer: Recorded) {
         let Finding { signal, settlement, note } = finding;
-        // What was found out of a former attempt says nothing of one that is under way.
+        // The outcome of a former attempt shows nothing about one that is under way.
         let handed_over = self.in_flight.get(&signal.id) == Some(&signal.attempt);
         if handed_over {
             self.in_flight.remove(&signal.id);
         }
         if answer == Recorded::Refused {
-            // A person has decided about it meanwhile, or a failover has lost the claim.
+            // An operator has resolved it before, or a failover has lost the claim.
             tracing::warn!("signal {}: {settlement:?} of attempt {} was refused", signal.id, signal.attempt);
             self.doubts.settled(&signal);
             return;
@@ -223,7 +223,7 @@ impl<'a> Round<'a> {
             }
             Outcome::InDoubt => {
                 self.not_executed.remove(&signal.id);
-                self.tell_not_executed();
+                self.report_not_executed();
                 let why = note.as_deref().unwrap_or_default();
                 tracing::error!("signal {} is in doubt: {why}", signal.id);
                 self.doubts.add(signal);
@@ -239,11 +239,11 @@ impl<'a> Round<'a> {
                 self.claim_at = Instant::now();
             }
         }
-        self.tell_not_executed();
+        self.report_not_executed();
         self.doubts.settled(&signal);
     }
 
-    /// What former leaders left, and what a claim left whose answer was lost.
+    /// Takes over what former leaders left, and what a claim left whose answer was lost.
     async fn take_over(&mut self, token: Token) {
         let mine: Vec<SignalId> = self.in_flight.keys().cloned().collect();
         let in_flight = match self.handler {
@@ -256,7 +256,7 @@ impl<'a> Round<'a> {
                 self.take_over_at = Instant::now() + DOUBTS_EVERY;
                 self.taken_over = Some(token);
                 let ours = self.baseline == Some(token);
-                // A full answer has the oldest doubts, and not all of them.
+                // A full answer has the oldest signals in doubt, and not all of them.
                 let full = signals.len() >= SIGNALS_READ_MAX as usize;
                 let until = signals.last().filter(|_| full).map(|last| last.arrival);
                 if until.is_none() {
@@ -269,8 +269,8 @@ impl<'a> Round<'a> {
                     }
                     let forgotten = signal.note.as_deref() == Some(FORGOTTEN);
                     if ours && self.handler.is_some() && !forgotten && !self.ledger.has_touched(&signal) {
-                        // Nobody else's token has claimed anything since the first take-over, and of what was
-                        // claimed under ours and answered, this attempt is none.
+                        // No other token has claimed anything since the first take-over, and this attempt is not among
+                        // those that were claimed under this token and answered.
                         let note = Some("its claim had no answer, so it was never sent".to_owned());
                         self.findings.push(Finding { signal, settlement: Outcome::Received, note });
                     } else {
@@ -313,7 +313,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Whether somebody here is at it already.
+    /// Whether this leadership works on it already.
     fn knows(&self, signal: &Signal) -> bool {
         let found_out = self.findings.iter().any(|finding| finding.signal.id == signal.id);
         found_out || self.in_flight.contains_key(&signal.id) || self.doubts.knows(signal)
@@ -326,7 +326,7 @@ impl<'a> Round<'a> {
         };
         let most = u16::try_from(most).unwrap_or(CLAIM_MAX);
         self.not_executed.prune();
-        self.tell_not_executed();
+        self.report_not_executed();
         self.claim_at = Instant::now() + self.not_executed.pause().max(LOOK_AGAIN);
         let asked_at = clock::now();
         let claiming = asked(self.ledger.store.claim_signals(&token, limits, most));
@@ -371,20 +371,20 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn tell_not_executed(&self) {
+    fn report_not_executed(&self) {
         self.ledger.coordinator.shared.record(Fact::NotExecuting(self.not_executed.since_ms()));
     }
 
-    /// Begins the handler's call. The fence is looked at when it is polled first: the answer to the claim may have
+    /// Begins the handler's call. The first poll checks the token: the answer to the claim may have
     /// been on its way for longer than the lease, and a failover that the leader survived may have lost the claim.
-    /// Likewise whether it has expired since.
+    /// It also checks whether the signal has expired since.
     fn hand_over(&mut self, token: Token, signal: Signal, asked_at: Time) {
         let Some(handler) = self.handler else { return };
         self.ledger.touch(&signal.id, signal.attempt);
         self.in_flight.insert(signal.id.clone(), signal.attempt);
         let (ledger, leader) = (self.ledger, self.leader.clone());
         self.running.push(Box::pin(async move {
-            if leader.fence() != Ok(token) {
+            if leader.token() != Ok(token) {
                 let note = "leadership ended before it was sent".to_owned();
                 return Finished::Executed(signal, Answer { outcome: Outcome::Received, note });
             }
@@ -393,14 +393,13 @@ impl<'a> Round<'a> {
                 return Finished::Executed(signal, Answer { outcome: Outcome::Received, note });
             }
             ledger.record(SignalFact::Sent { waited: waited(&signal) });
-            let call = answered(ledger.settings.handler_time_max, handler.execute(&signal, &token));
+            let call = answered(&signal, ledger.settings.handler_time_max, handler.execute(&signal, &token));
             let answer = at(CrashPoint::Handle, call).await;
             Finished::Executed(signal, answer)
         }));
     }
 
-    /// Begins the lookups that are due. As for [`hand_over`](Self::hand_over), the fence is checked when a call is polled
-    /// first: a lookup raises the epoch that its receiver accepts.
+    /// Begins the lookups that are due. As for [`hand_over`](Self::hand_over), the first poll checks the token: a lookup raises the epoch that its receiver accepts.
     fn look_up(&mut self, token: Token) {
         let Some(handler) = self.handler else { return };
         let time_max = self.ledger.settings.handler_time_max;
@@ -409,20 +408,20 @@ impl<'a> Round<'a> {
         {
             let leader = self.leader.clone();
             self.running.push(Box::pin(async move {
-                if leader.fence() != Ok(token) {
+                if leader.token() != Ok(token) {
                     return Finished::LookedUp(
                         signal,
                         Answer::unknown("leadership ended before it was looked up"),
                     );
                 }
-                let call = answered(time_max, handler.lookup(&signal, &token));
+                let call = answered(&signal, time_max, handler.lookup(&signal, &token));
                 let answer = at(CrashPoint::LookUp, call).await;
                 Finished::LookedUp(signal, answer)
             }));
         }
     }
 
-    /// When there is nothing else to do, or when that has not been so for long.
+    /// Whether to remove old signals: when there is nothing else to do, or when there always was for long.
     fn sweep_is_due(&self, now: Instant) -> bool {
         let idle = self.running.is_empty() && self.doubts.next_due().is_none();
         self.sweep_at <= now && (idle || self.sweep_at + SWEEP_EVERY <= now)
@@ -447,7 +446,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Until something is to be done.
+    /// Waits until there is something to do.
     async fn wait(&mut self, acts: bool) {
         let settle = (!self.findings.is_empty()).then_some(self.settle_at);
         let probe = self.probes().then_some(self.probe_at);
@@ -476,7 +475,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// The token was refused: over, or the row is not carried to a new timeline yet. The loop looks which.
+    /// The ledger refused the token: leadership is over, or the lease is not carried to a new timeline yet. The loop finds
+    /// out which.
     fn fenced(&mut self, what: &str) {
         self.ledger.record(SignalFact::FencedWrite);
         tracing::warn!("the ledger refused a write of this leadership: {what}");
@@ -487,7 +487,7 @@ impl<'a> Round<'a> {
     }
 }
 
-/// What the handler refused, and what has no recorded outcome, is the next leader's affair.
+/// Leaves what the handler refused, and what has no recorded outcome, to the next leader.
 impl Drop for Round<'_> {
     fn drop(&mut self) {
         for (id, attempt) in &self.in_flight {

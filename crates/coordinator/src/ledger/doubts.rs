@@ -1,4 +1,5 @@
-//! The signals in doubt that a leader knows of, and when to look each of them up.
+//! The signals in doubt that a leader knows of, and when to look each of them up. Used by the dispatcher. The invariant:
+//! however many there are, each of them is looked up again and again.
 
 use super::asked;
 use domain::lease::Token;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 /// First pause after a lookup without a result; it doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_secs(1);
-/// Longest pause: soon after a broker is back, it is asked.
+/// Longest pause: the lookups reach a broker soon after it is available again.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// Doubts beyond the take-over's answer that are read at a time; with the largest payloads 6.4 MiB.
@@ -28,7 +29,7 @@ struct Doubt {
 /// How often a doubt is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lookups {
-    /// Until it is settled.
+    /// Until it is resolved.
     Repeated,
     /// Once: its page will be read again.
     Once,
@@ -52,12 +53,12 @@ impl Doubts {
         self.known.get(&signal.id).is_some_and(|doubt| doubt.signal.attempt == signal.attempt)
     }
 
-    /// A signal in doubt, to be looked up now unless it is known.
+    /// Adds a signal in doubt whose lookup is due now, unless it is known.
     pub(super) fn add(&mut self, signal: Signal) {
         self.insert(signal, Lookups::Repeated);
     }
 
-    /// A signal in doubt that a page has shown, to be looked up now and to be forgotten when that has no result.
+    /// Adds a signal in doubt that a page has shown. Its lookup is due now; without a result the signal is removed.
     pub(super) fn add_for_one_lookup(&mut self, signal: Signal) {
         self.insert(signal, Lookups::Once);
     }
@@ -105,7 +106,7 @@ impl Doubts {
         }
     }
 
-    /// Forgets those that are not among `these`, which are all that there are: somebody else has settled them.
+    /// Forgets those that are not among `these`, which are all that there are: an operator or a service has resolved them.
     pub(super) fn keep(&mut self, these: &[Signal]) {
         let ids: BTreeSet<&SignalId> = these.iter().map(|signal| &signal.id).collect();
         self.known.retain(|id, doubt| doubt.due.is_none() || ids.contains(id));
@@ -145,7 +146,7 @@ impl Doubts {
         is_new
     }
 
-    /// When the next one is to be looked up.
+    /// When the next lookup is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.known.values().filter_map(|doubt| doubt.due).min()
     }

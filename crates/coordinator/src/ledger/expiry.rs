@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Whether a signal that was claimed then, and expires then, by the store's clock, must not be sent any more, so long
-/// after the claim was asked for. No clock is compared with another one's.
+/// Whether a signal must not be sent any more: `claimed_ms` and `expires_ms` are times by the store's clock, and
+/// `since_asked` is the time since the claim was requested, by this process's clock. The two clocks are not compared.
 pub(super) fn has_expired(claimed_ms: Option<i64>, expires_ms: Option<i64>, since_asked: Duration) -> bool {
     expires_ms.zip(claimed_ms).is_some_and(|(expires_ms, claimed_ms)| {
         since_asked >= Duration::from_millis(u64::try_from(expires_ms - claimed_ms).unwrap_or(0))

@@ -1,19 +1,19 @@
 //! Signals on any instance, acted on by the leader, each exactly once.
 //!
 //! A [`Ledger`] is a coordinator and the ledger of its group. Every instance accepts signals through it and runs
-//! [`Ledger::run`] in the background; on whichever leads, that hands them to the [`SignalHandler`], or lets
-//! [`Ledger::pull`] hand them out to a service beside this one.
+//! [`Ledger::run`] in the background. On the leader, that sends them to the [`SignalHandler`]; without a handler, a service
+//! in another process gets them from [`Ledger::pull`].
 //!
 //! What makes it safe, in the order in which it happens:
 //!
-//! 1. **Take over first.** Whatever an earlier leadership may have sent comes back in doubt and is looked up.
-//! 2. **Claim, look at the fence, hand over.** The claim is durable before the handler is called, so a crash at any
-//!    later point leaves a signal that somebody looks into.
-//! 3. **Record under the same token**, and ask again until there is an answer. The report names the attempt, so a
+//! 1. **Take over first.** Every signal that an earlier leadership may have sent is in doubt and is looked up.
+//! 2. **Claim, check the token, send.** The claim is durable before the handler is called, so a crash at any
+//!    later point leaves a signal that the next leader finds.
+//! 3. **Record under the same token**, and send the report again until there is an answer. The report names the attempt, so a
 //!    late one touches no later attempt.
-//! 4. **No answer to a claim:** it may arrive late. What is claimed under our token and was never handed over was
-//!    never sent; it waits again.
-//! 5. **No answer from the handler** is not a no: in doubt, looked up, or left to a person.
+//! 4. **No answer to a claim:** it may arrive late. What is claimed under this leader's token and did not reach the
+//!    handler was never sent; it waits again.
+//! 5. **No answer from the handler** is not a refusal: the signal is in doubt, and looked up, or left to an operator.
 
 mod beside;
 mod dispatch;
@@ -23,18 +23,17 @@ mod finding;
 mod not_executed;
 mod slots;
 
-#[cfg(feature = "crash-points")]
-pub(crate) use beside::Woken;
-
-use crate::builder::{Ended, StartError, same};
+use crate::builder::same;
 use crate::clock;
 use crate::crash_point::{CrashPoint, at};
+use crate::error::{Ended, StartError};
 use crate::handle::Coordinator;
 use domain::lease::{Epoch, Token};
 use domain::ledger::{Actor, FORGOTTEN, Limits, NewSignal, Outcome, Signal, SignalId};
 use domain::metrics::{Fact, Refusal, SignalFact};
 use domain::ports::{Recorded, Report, SignalClaim, SignalHandler, SignalLedger, StoreError, Submit};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -46,21 +45,22 @@ pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 pub const HANDLER_TIME_DEFAULT: Duration = Duration::from_secs(10);
 /// How long finished signals are kept unless configured: more than a year, so that last year's can be compared.
 pub const RETENTION_DEFAULT: Duration = Duration::from_hours(400 * 24);
-/// And at least: beyond the longest window of the limits, and long enough for anybody's retries.
+/// The shortest retention: beyond the longest window of the limits, and long enough for every client's retries.
 pub const RETENTION_MIN: Duration = Duration::from_hours(7 * 24);
-/// Signals older than the retention are refused this much earlier than they may be forgotten: by so much a host's
-/// clock may be off the database's.
+/// Signals older than the retention are refused this much earlier than they may be forgotten: a host's clock may differ
+/// from the database's by as much.
 const CLOCK_SLACK: Duration = Duration::from_hours(24);
 const _: () = assert!(RETENTION_MIN.as_secs() > 2 * CLOCK_SLACK.as_secs());
-/// Unless something happens, totals are read again after so long at the latest.
+/// Longest time between two reads of the totals.
 const TOTALS_EVERY: Duration = Duration::from_secs(5);
-/// And not sooner after the last time than this, however much happens.
+/// Shortest time between two reads of the totals.
 const TOTALS_PAUSE: Duration = Duration::from_millis(500);
-/// A look at the ledger when no hint came: hints make it fast and may be lost, and what expires does so unseen.
+/// Time between two polls of the ledger when no hint comes: hints may be lost, and an expiry sends none.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How signals are acted on.
+/// How signals are executed. Begin with the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LedgerSettings {
     /// How many may be sent.
     pub limits: Limits,
@@ -81,7 +81,27 @@ impl Default for LedgerSettings {
     }
 }
 
-/// Signals that a service was handed to work on.
+impl LedgerSettings {
+    /// Sets [`limits`](Self::limits).
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Sets [`handler_time_max`](Self::handler_time_max).
+    #[must_use]
+    pub fn with_handler_time_max(self, handler_time_max: Duration) -> Self {
+        Self { handler_time_max, ..self }
+    }
+
+    /// Sets [`retention`](Self::retention).
+    #[must_use]
+    pub fn with_retention(self, retention: Duration) -> Self {
+        Self { retention, ..self }
+    }
+}
+
+/// Signals that a service has claimed to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulled {
     /// Under which epoch.
@@ -90,10 +110,11 @@ pub struct Pulled {
     pub claim: SignalClaim,
 }
 
-/// This instance does not lead actively, so it hands nothing out and records nothing.
+/// This instance claims and records nothing for a service now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotNow {
-    /// Ask the leader.
+    /// Another instance leads, or none: send the request to the leader.
     #[error("this instance is not the active leader")]
     NotLeading,
     /// The ledger did not answer.
@@ -107,17 +128,27 @@ pub struct Ledger {
     pub(crate) coordinator: Coordinator,
     pub(crate) store: Arc<dyn SignalLedger>,
     pub(crate) settings: LedgerSettings,
-    /// Something happened that changes the totals.
+    /// Notified by every event that changes the totals.
     stirred: Arc<Notify>,
-    /// The latest attempt of each signal that was handed out here, reported here, or found in doubt: of those it
-    /// must never be said that they were not sent. Without the ones that are final.
+    /// The latest attempt of each signal that was sent or pulled here, reported here, or found in doubt: those must never
+    /// be recorded as not sent. Without the ones that are final.
     touched: Arc<Mutex<BTreeMap<SignalId, u32>>>,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Ledger");
+        shown
+            .field("coordinator", &self.coordinator)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Ledger {
     /// The ledger `store` of the coordinator's group. Give the coordinator's metrics the same limits
     /// ([`Builder::signals`](crate::Builder::signals)), and use the very object that the coordinator has as its state
-    /// store: with another one, the ledger does not know how far the lease row has come (rule M23).
+    /// store: with another one, the ledger does not know how far the lease has come (rule M23).
     ///
     /// # Errors
     /// [`StartError::Store`] when the store was opened for another group or process than the coordinator.
@@ -128,11 +159,11 @@ impl Ledger {
     ) -> Result<Self, StartError> {
         same("signal ledger", &store.identity(), &coordinator.shared.state_store.identity())?;
         let retention = settings.retention.max(RETENTION_MIN);
-        let settings = LedgerSettings { retention, ..settings };
+        let settings = settings.with_retention(retention);
         Ok(Self { coordinator, store, settings, stirred: Arc::default(), touched: Arc::default() })
     }
 
-    /// The store, for everything that only reads, and for what people decide.
+    /// The store, for everything that only reads, and for the decisions of operators.
     pub fn store(&self) -> &Arc<dyn SignalLedger> {
         &self.store
     }
@@ -163,7 +194,7 @@ impl Ledger {
     /// [`accepts_until_s`](Self::accepts_until_s).
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: it was not accepted. [`StoreError::Unknown`]: nobody knows; submit it again.
+    /// [`StoreError::Unavailable`]: it was not accepted. [`StoreError::Unknown`]: it may have been; submit it again.
     pub async fn submit(&self, signal: &NewSignal, actor: &Actor) -> Result<Submit, StoreError> {
         let answer = at(CrashPoint::Accept, asked(self.store.submit_one(signal, actor))).await?;
         match &answer {
@@ -192,14 +223,14 @@ impl Ledger {
     }
 
     /// Claims up to `most` signals for a service that works on them itself, waiting up to `wait` for the first.
-    /// Not beside a handler: [`run`](Self::run) with one would take a claim under way here for one of its own that was
-    /// lost, and hand the signal over once more.
+    /// Not together with a handler: [`run`](Self::run) with one would take a claim under way here for its own lost claim,
+    /// and send the signal once more.
     ///
-    /// Each must be [reported](Self::report), and none be worked on twice, also when the answer to this call was
-    /// lost: what was claimed is listed as such, and is in doubt when leadership changes.
+    /// Each must be [reported](Self::report), and none be executed twice, also when the answer to this call was
+    /// lost: what was claimed is listed as claimed, and is in doubt when leadership changes.
     ///
     /// # Errors
-    /// [`NotNow::NotLeading`], also when leadership ends meanwhile.
+    /// [`NotNow::NotLeading`], also when leadership ends during the call.
     pub async fn pull(&self, most: u16, wait: Duration) -> Result<Pulled, NotNow> {
         let until = Instant::now() + wait;
         loop {
@@ -226,7 +257,7 @@ impl Ledger {
                 }
                 claim @ (SignalClaim::Empty | SignalClaim::Paused | SignalClaim::Limited(_)) => {
                     let again = until.min(Instant::now() + LOOK_AGAIN);
-                    // A hint may be for somebody else, and may be lost: look again either way.
+                    // A hint may be for another instance, and may be lost: claim again either way.
                     let _: Result<(), _> = timeout_at(again, self.store.submitted()).await;
                     if Instant::now() >= until {
                         return Ok(Pulled { epoch: token.epoch, claim });
@@ -236,7 +267,7 @@ impl Ledger {
         }
     }
 
-    /// Records that claimed signals were never handed out, so that they wait again instead of being in doubt. If the
+    /// Records that claimed signals never reached the service, so that they wait again instead of being in doubt. If the
     /// ledger refuses or does not answer, the next leader finds them claimed and in doubt.
     async fn give_back(&self, token: Token, signals: &[Signal]) {
         let note = Some("leadership ended before it was handed out".to_owned());
@@ -249,7 +280,7 @@ impl Ledger {
         let reports: Vec<Report> = signals.iter().map(report).collect();
         let named = finding::named(&reports);
         tracing::warn!("leadership ended before claimed signals were handed out: {named}");
-        // A row that was carried to a new timeline has the claims it had, under its new token.
+        // A lease that was carried to a new timeline has the claims it had, under its new token.
         let held = self.coordinator.shared.leadership.borrow().token(clock::now());
         let token = held.filter(|held| held.claim == token.claim).unwrap_or(token);
         match asked(self.store.record(&token, &reports)).await {
@@ -263,15 +294,15 @@ impl Ledger {
         }
     }
 
-    /// Records what a service says of a signal that it pulled, or whose result it had not known before. `by` is the
-    /// service, for the audit; `None` is this process.
+    /// Records the outcome that a service reports of a signal that it pulled, or whose outcome it had not known before. `by`
+    /// is the service, for the audit; `None` is this process.
     ///
     /// # Errors
-    /// [`NotNow::NotLeading`], also when leadership ends meanwhile.
+    /// [`NotNow::NotLeading`], also when leadership ends during the call.
     pub async fn report(&self, report: Report, by: Option<&Actor>) -> Result<Recorded, NotNow> {
         let token = self.active().ok_or(NotNow::NotLeading)?;
         let (id, attempt, settlement) = (report.id.clone(), report.attempt, report.settlement);
-        // A result that was still to come may be unknown now.
+        // A report of an unknown outcome must not be taken for a lost claim.
         self.touch(&id, report.attempt);
         let Some(answers) = asked(self.store.record_by(&token, &[report], by)).await? else {
             self.write_was_fenced(&format!("{id} (attempt {attempt})"));
@@ -287,7 +318,7 @@ impl Ledger {
         Ok(answer)
     }
 
-    /// The outcome of these signals was refused.
+    /// The ledger refused the outcomes of these signals.
     fn write_was_fenced(&self, named: &str) {
         self.record(SignalFact::FencedWrite);
         tracing::warn!("the ledger refused a write of this leadership: the outcome of {named}");
@@ -329,7 +360,7 @@ impl Ledger {
     }
 
     fn settled(&self, settlement: Outcome) {
-        self.record(SignalFact::Settled(settlement));
+        self.record(SignalFact::Recorded(settlement));
         self.stirred.notify_one();
     }
 
@@ -337,7 +368,7 @@ impl Ledger {
         loop {
             match asked(self.store.totals()).await {
                 Ok(totals) => self.coordinator.shared.record(Fact::Ledger(totals)),
-                // Old numbers would go on being told. That the store is away, the election says.
+                // Old totals would remain exported. The election logs that the store is unavailable.
                 Err(error) => {
                     tracing::debug!("the ledger's totals: {error}");
                     self.coordinator.shared.record(Fact::LedgerUnknown);
@@ -349,7 +380,7 @@ impl Ledger {
     }
 }
 
-/// Nobody counts any more when it is dropped, and the last numbers are not told as if they were true.
+/// When it is dropped, the totals are not counted any more, so the last ones are not exported as if they were current.
 struct Uncounted<'a>(&'a Ledger);
 
 impl Drop for Uncounted<'_> {
@@ -364,7 +395,7 @@ fn waited(signal: &Signal) -> Duration {
     Duration::from_millis(u64::try_from(waited_ms).unwrap_or(0))
 }
 
-/// The answer, in time.
+/// The answer, or an unknown outcome after [`ANSWER_TIME_MAX`].
 async fn asked<T>(request: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let silent = |_| Err(StoreError::Unknown(format!("nothing was said for {ANSWER_TIME_MAX:?}")));
     timeout(ANSWER_TIME_MAX, request).await.unwrap_or_else(silent)

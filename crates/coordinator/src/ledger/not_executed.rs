@@ -1,5 +1,5 @@
 //! The signals that the handler answered for that it did not execute them, and how long the leader waits before it sends
-//! again. Used by the dispatcher. The invariant: a signal whose handler goes on answering so is sent at most every
+//! again. Used by the dispatcher. The invariant: a signal whose handler keeps answering so is sent at most every
 //! [`PAUSE_MAX`], and is not forgotten while it is sent again and again.
 
 use crate::clock;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// First pause after such an answer; it doubles with each further one for the same signal, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(50);
-/// Longest pause: a handler that is back is given work this soon.
+/// Longest pause: a handler that is available again gets work after this time at the latest.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A signal that was not sent for this long has expired or is held up by something else.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(90);
@@ -46,7 +46,7 @@ impl NotExecuted {
         }
     }
 
-    /// Something else became of the signal.
+    /// The signal has another outcome.
     pub(super) fn remove(&mut self, id: &SignalId) {
         self.0.remove(id);
     }

@@ -1,4 +1,4 @@
-//! Signals as a service sees them: accepted anywhere, handed to the handler once, and nothing lost when something
+//! Signals as a service sees them: accepted on every instance, sent to the handler once, and none lost when something
 //! fails in between. On the in-memory stores that pass the contract suites.
 
 #[path = "../log/mod.rs"]
@@ -30,12 +30,12 @@ use tokio::time::timeout;
 const TTL: Duration = Duration::from_secs(1);
 /// A bound for what must happen at all, not for how fast.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// From one look to the next.
-const LOOK: Duration = Duration::from_millis(5);
+/// From one poll to the next.
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// Limits are the store's, and its contract suite has them.
 fn unlimited() -> LedgerSettings {
-    LedgerSettings { limits: Limits::NONE, ..LedgerSettings::default() }
+    LedgerSettings::default().with_limits(Limits::NONE)
 }
 
 async fn eventually<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -43,16 +43,16 @@ async fn eventually<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let looking = async {
+    let polling = async {
         while !is_so().await {
-            // Between two looks, until `what` is so.
-            tokio::time::sleep(LOOK).await;
+            // Between two polls, until `what` is so.
+            tokio::time::sleep(POLL_EVERY).await;
         }
     };
-    eventually(what, looking).await;
+    eventually(what, polling).await;
 }
 
-/// What a broker does with the next order of an instrument; it executes unless told otherwise.
+/// What a broker does with the next order of an instrument; it executes unless the test sets another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
     Executes,
@@ -125,7 +125,7 @@ impl SignalHandler for Broker {
                 self.executed(signal);
                 self.may_go_on.acquire().await.expect("never closed").forget();
             }
-            Mood::Says(outcome) => return Answer { outcome, note: "as told".to_owned() },
+            Mood::Says(outcome) => return Answer { outcome, note: "as the test set".to_owned() },
             Mood::Mute => {
                 self.executed(signal);
                 std::future::pending::<()>().await;
@@ -260,7 +260,7 @@ async fn no_answer_is_not_a_no() {
     broker.will("MUTE", &[Mood::Mute]);
     broker.will("PANICS", &[Mood::Panics]);
     broker.will("UNKNOWN", &[Mood::Says(Outcome::InDoubt)]);
-    let settings = LedgerSettings { handler_time_max: Duration::from_millis(50), ..unlimited() };
+    let settings = unlimited().with_handler_time_max(Duration::from_millis(50));
     let leader = Instance::with(&database, "leader", Some(broker.clone()), settings);
     for name in ["MUTE", "PANICS", "UNKNOWN"] {
         leader.submit(name, name).await;
@@ -305,7 +305,7 @@ async fn what_the_handler_did_not_execute_is_handed_over_again() {
 }
 
 /// Every request of the leader's work once without an answer, done or not: everything is executed once, and nothing
-/// is in doubt, because nobody died.
+/// is in doubt, because no instance died.
 #[tokio::test]
 async fn a_lost_answer_of_the_ledger_leaves_no_doubt_and_no_duplicate() {
     for call in [Call::TakeOver, Call::ClaimSignals, Call::Settle] {
@@ -451,7 +451,7 @@ async fn what_expires_is_told_also_when_nobody_pulls() {
 async fn a_signal_from_before_what_is_remembered_is_told_apart() {
     let database = FakeDatabase::new();
     let week = Duration::from_hours(7 * 24);
-    let settings = LedgerSettings { retention: Duration::ZERO, ..unlimited() };
+    let settings = unlimited().with_retention(Duration::ZERO);
     let instance = Instance::with(&database, "leader", None, settings);
     let since_s = instance.ledger.remembers_since_s();
     let now_s = coordinator::clock::calendar_ms() / 1_000;

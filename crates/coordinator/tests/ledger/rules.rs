@@ -217,7 +217,7 @@ async fn readers_stop_believing_before_anything_is_done_about_it() {
         let found = seen.iter().find(|(message, _)| message.contains(text)).map(|(_, active)| *active);
         found.unwrap_or_else(|| panic!("no line says {text:?}: {seen:?}"))
     };
-    assert!(active_at("active: leading"), "whoever is told of it can act");
+    assert!(active_at("active: leading"), "a reader of the line can act");
     assert!(!active_at("handing over"), "nothing is begun any more when the work is stopped");
     assert!(!active_at("released"));
     // The fixture is shared with the driver's subscriber: let go of the coordinator.

@@ -1,4 +1,4 @@
-//! The store that a ledger is given: only that of its own coordinator is accepted.
+//! The store of a ledger: only the one of its coordinator is accepted.
 
 use super::{TTL, eventually};
 use contract::Opening;
@@ -24,11 +24,11 @@ async fn a_ledger_that_was_opened_for_another_process_is_refused() {
         (Opening { host: "another".to_owned(), ..mine.clone() }, "the host"),
         (Opening { ttl: TTL * 2, ..mine.clone() }, "LEADER_TTL"),
     ] {
-        match ledger(&other).err().expect("it is refused") {
+        match ledger(&other).expect_err("it is refused") {
             StartError::Store { store, what: found, .. } => {
                 assert_eq!((store, found), ("signal ledger", what));
             }
-            StartError::Config(error) => panic!("{error}"),
+            other => panic!("{other}"),
         }
     }
     assert!(ledger(&mine).is_ok());

@@ -2,6 +2,8 @@
 
 mod recovery;
 mod scripted;
+mod spans;
+mod work;
 
 use contract::Opening;
 use contract::fake::{Call, FakeDatabase, FakeTickets, Fault};
@@ -55,7 +57,7 @@ async fn work_runs_while_leading_and_is_dropped_at_a_step_down() {
     let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
     let (worker, counted) = (first.clone(), Arc::clone(&drops));
     let work = tokio::spawn(async move {
-        let run = worker.run_while_leader(|leader| {
+        let run = worker.run_while_leader(move |leader| {
             let (dropped, started) = (Dropped(Arc::clone(&counted)), started.clone());
             async move {
                 let _dropped = dropped;
@@ -66,21 +68,21 @@ async fn work_runs_while_leading_and_is_dropped_at_a_step_down() {
         run.await
     });
     let leader = eventually("the work starts", starts.recv()).await.expect("the work lives");
-    assert_eq!(leader.fence().expect("it leads").epoch.0, 1);
+    assert_eq!(leader.token().expect("it leads").epoch.0, 1);
     assert_eq!(leader.portfolio(), None, "there is nothing to recover unless the builder is given something");
 
     let second = start(&database, &opening("second"));
     reached(&second, MemberState::Standby).await;
     first.step_down("the test").await.expect("it leads");
-    assert_eq!(drops.load(Ordering::SeqCst), 1, "the work is stopped before the row is given back");
-    assert!(leader.fence().is_err(), "a token must not outlive its leadership");
+    assert_eq!(drops.load(Ordering::SeqCst), 1, "the work is stopped before the lease is released");
+    assert!(leader.token().is_err(), "a token must not outlive its leadership");
     reached(&second, MemberState::Active).await;
     first.step_down("again").await.expect_err("it does not lead any more");
 
     second.shutdown().await;
     let again = eventually("the work starts again", starts.recv()).await.expect("the work lives");
     assert!(again.epoch().0 >= 3, "epochs only grow");
-    assert!(leader.fence().is_err(), "a token of an earlier leadership is not one of the next");
+    assert!(leader.token().is_err(), "a token of an earlier leadership is not one of the next");
     first.shutdown().await;
     assert_eq!(eventually("the work ends", work).await.expect("no panic"), Err(Ended::Stopped));
     assert_eq!(drops.load(Ordering::SeqCst), 2);
@@ -89,7 +91,7 @@ async fn work_runs_while_leading_and_is_dropped_at_a_step_down() {
 #[tokio::test]
 async fn work_that_finishes_hands_its_result_out() {
     let coordinator = start(&FakeDatabase::new(), &opening("only"));
-    let run = coordinator.run_while_leader(|leader| async move { leader.epoch().0 });
+    let run = coordinator.run_while_leader(async |leader: Leader| leader.epoch().0);
     assert_eq!(eventually("the work ends", run).await, Ok(1));
     coordinator.shutdown().await;
 }
@@ -108,7 +110,7 @@ async fn a_leader_that_cannot_renew_stops_its_work_before_another_leads() {
     let drops = Arc::new(AtomicUsize::new(0));
     let (worker, counted, cut) = (first.clone(), Arc::clone(&drops), faults.clone());
     let work = tokio::spawn(async move {
-        let run = worker.run_while_leader(|_| {
+        let run = worker.run_while_leader(move |_| {
             cut.lasting(Fault::HangBefore);
             let dropped = Dropped(Arc::clone(&counted));
             async move {
@@ -173,7 +175,7 @@ async fn a_state_store_that_is_away_at_the_start_is_waited_for() {
         }
     };
     eventually("it says what it waits for", refused).await;
-    assert!(coordinator.report().is_none(), "there is nothing to tell before the start is done");
+    assert!(coordinator.report().is_none(), "there is nothing to report before the start is done");
     faults.heal();
     reached(&coordinator, MemberState::Active).await;
     assert_eq!(coordinator.ready(), Ok(()));
@@ -233,7 +235,7 @@ async fn without_the_leader_store_it_falls_back_and_returns() {
 }
 
 #[tokio::test]
-async fn a_claim_whose_reply_is_lost_is_held_after_a_look() {
+async fn a_claim_whose_reply_is_lost_is_held_after_the_next_read() {
     let database = FakeDatabase::new();
     let opening = opening("lossy");
     let store = database.process(&opening);
@@ -257,14 +259,14 @@ async fn work_that_ends_because_leadership_did_is_started_again_with_the_next() 
     let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
     let (worker, cut) = (coordinator.clone(), faults.clone());
     let work = tokio::spawn(async move {
-        let run = worker.run_while_leader(async |leader: Leader| {
+        let run = worker.run_while_leader(async move |leader: Leader| {
             begun.send(leader.epoch()).expect("the test listens");
             if leader.epoch().0 > 1 {
                 return;
             }
             // A pause inside of one poll: the leadership ends in it, so nothing can drop this work before it returns.
             cut.lasting(Fault::HangBefore);
-            while leader.fence().is_ok() {
+            while leader.token().is_ok() {
                 std::thread::yield_now();
             }
             cut.heal();
@@ -282,7 +284,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// Blocks the caller, its runtime included, until this instance has told as many renewals.
+/// Blocks the caller, its runtime included, until this instance has reported as many renewals.
 fn block_until_renewed(notices: &mut tokio::sync::broadcast::Receiver<coordinator::Notice>, times: usize) {
     let began = std::time::Instant::now();
     let mut renewals = 0;
@@ -291,7 +293,7 @@ fn block_until_renewed(notices: &mut tokio::sync::broadcast::Receiver<coordinato
         match notices.try_recv().map(|notice| notice.kind) {
             Ok(NoticeKind::Renew { .. }) => renewals += 1,
             Ok(other) => panic!("{other:?} while the service blocks its runtime"),
-            // Between two looks.
+            // Between two polls.
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
@@ -365,7 +367,7 @@ fn a_runtime_that_is_shut_down_hands_over() {
         reached(&second, MemberState::Active).await;
         let terms = store.history(2).await.expect("it answers");
         let reason = terms.last().and_then(|term| term.reason.as_deref());
-        assert_ne!(reason, Some("expired"), "the lease was given back: {terms:?}");
+        assert_ne!(reason, Some("expired"), "the lease was released: {terms:?}");
         second.shutdown().await;
     });
 }
@@ -388,11 +390,11 @@ async fn a_leader_store_that_was_opened_for_another_process_is_refused() {
         (Opening { host: "another".to_owned(), ..mine.clone() }, "the host"),
         (Opening { ttl: TTL * 2, ..mine.clone() }, "LEADER_TTL"),
     ] {
-        match start(&other).err().expect("it is refused") {
+        match start(&other).expect_err("it is refused") {
             StartError::Store { store, what: found, .. } => {
                 assert_eq!((store, found), ("leader store", what));
             }
-            StartError::Config(error) => panic!("{error}"),
+            other => panic!("{other}"),
         }
     }
     assert!(start(&mine).is_ok());

@@ -7,7 +7,7 @@ use coordinator::{Coordinator, Ended, NoticeKind, clock};
 use domain::id::{InstanceId, Nonce};
 use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
-use domain::member::{Heartbeat, Member, MemberSeen, MemberState, Term};
+use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Release, Renewal, Schema,
     StateStore, StepDown, StoreError,
@@ -80,8 +80,8 @@ impl MemberStore for Scripted {
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
         self.real.history(limit).await
     }
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError> {
-        self.real.forgot_ms().await
+    async fn lease(&self) -> Result<LeaseSeen, StoreError> {
+        self.real.lease().await
     }
 }
 
@@ -93,7 +93,7 @@ impl OperatorRequests for Scripted {
 }
 
 #[tokio::test]
-async fn a_third_renewal_that_is_superseded_ends_the_belief_and_is_counted() {
+async fn a_third_renewal_that_is_superseded_ends_the_leadership_and_is_counted() {
     let mut script = MockScript::new();
     let mut order = mockall::Sequence::new();
     script.expect_renewal().times(2).in_sequence(&mut order).returning(|| None);
@@ -110,7 +110,7 @@ async fn a_third_renewal_that_is_superseded_ends_the_belief_and_is_counted() {
             match notices.recv().await.expect("notices").kind {
                 NoticeKind::Renew { .. } => renewed += 1,
                 NoticeKind::Lost => return,
-                NoticeKind::Ready | NoticeKind::Lead { .. } | NoticeKind::Resign | NoticeKind::Resigned => {}
+                _ => {}
             }
         }
     };

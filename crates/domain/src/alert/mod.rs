@@ -1,8 +1,8 @@
-//! Alerts, evaluated in process. They report; they never protect: protection is the fence.
+//! Alerts, evaluated in process. Alerts only report; the fence protects.
 //!
-//! [`RULES`] is the only place where a limit is written. A rule names a condition, says above which number
-//! it warns or is critical, and how it is read from a [`Snapshot`]; [`evaluate`] applies all of them. What
-//! Prometheus evaluates for a group is rendered by the crate `monitoring`.
+//! [`RULES`] is the only place where a limit is written. A rule names a condition, the numbers above which it warns
+//! or is critical, and the function that reads it from a [`Snapshot`]; [`evaluate`] applies all rules. The crate
+//! `monitoring` renders the rules that Prometheus evaluates for a group.
 //! Readers get a [`Report`]: the snapshot and the alerts that it fires.
 
 mod condition;
@@ -23,24 +23,24 @@ use alloc::vec::Vec;
 pub struct Alert {
     /// The rule's name.
     pub name: &'static str,
-    /// How bad it is.
+    /// The severity.
     pub status: Health,
-    /// What is compared with the limits; `None` while it is unknown.
+    /// The number that is compared with the limits; `None` while it is unknown.
     pub value: Option<f64>,
-    /// Above this it warns.
+    /// The alert warns above this number.
     pub threshold_warning: Option<f64>,
-    /// Above this it is critical.
+    /// The alert is critical above this number.
     pub threshold_critical: Option<f64>,
-    /// The state of affairs in a sentence, for a person.
+    /// The condition as a sentence for the operator.
     pub message: String,
 }
 
 /// Every alert at one moment, in the order of [`RULES`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Alerts {
-    /// The worst of all.
+    /// The worst status of all alerts.
     pub overall: Health,
-    /// One for every rule.
+    /// One alert for every rule.
     pub all: Vec<Alert>,
 }
 

@@ -5,26 +5,27 @@ use crate::member::Health;
 use crate::metrics::Snapshot;
 use core::time::Duration;
 
-/// Fewer syncs than this are not judged: one failure in three is bad luck, not a rate. A smaller window is
+/// Minimum number of syncs for a verdict: one failure in three is not a rate yet. A window with a smaller capacity is
 /// judged when it is full.
 pub const SAMPLES_MIN: usize = 20;
 
-/// A slow recovery is told for this long after it ended: until somebody has looked, not until the next one.
+/// The time for which the alert about a slow recovery stays after the recovery ended, so that an operator sees it
+/// before the next recovery.
 pub const SLOW_RECOVERY_SHOWN: Duration = Duration::from_mins(15);
 
-/// A refused submission is shown for this long: until an operator has seen it, not until the next one.
+/// The time for which the alert about a refused submission stays, so that an operator sees it before the next refusal.
 pub const REFUSED_SHOWN: Duration = Duration::from_mins(10);
 
-/// That the state store has forgotten is shown for this long, as expired signals are: every shift of a trading day sees
-/// it once, also when it happened at night.
+/// The time for which the alert about a store that has forgotten stays. A day, as for expired signals: every shift of
+/// a trading day sees it once, also when it happened at night.
 pub const FORGOT_SHOWN: Duration = Duration::from_hours(24);
 
-/// Numbers above which a condition is told. Strict: a value on its limit is still on the better side.
+/// The numbers above which an alert fires. The comparison is strict: a value equal to a limit does not exceed it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    /// Above this: [`Health::Warning`].
+    /// The status is [`Health::Warning`] above this.
     pub warning: Option<f64>,
-    /// Above this: [`Health::Critical`].
+    /// The status is [`Health::Critical`] above this.
     pub critical: Option<f64>,
 }
 
@@ -38,11 +39,11 @@ impl Limits {
     }
 
     const fn both(warning: f64, critical: f64) -> Self {
-        assert!(warning < critical, "what is critical is above what warns");
+        assert!(warning < critical, "the critical limit is above the warning limit");
         Self { warning: Some(warning), critical: Some(critical) }
     }
 
-    /// What `value` is, by these limits.
+    /// The status of `value` under these limits.
     pub fn judge(self, value: f64) -> Health {
         let above = |limit: Option<f64>| limit.is_some_and(|limit| value > limit);
         if above(self.critical) {
@@ -55,14 +56,15 @@ impl Limits {
     }
 }
 
-/// One alert: a condition, when it is told, and where it is read.
+/// One alert: a condition, its limits, and the function that reads it.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
-    /// Its name in the JSON page and in the label `alert`.
+    /// The name in the JSON page and in the label `alert`.
     pub name: &'static str,
-    /// Above which numbers it is told. A condition that is or is not the case reads 1 or 0, limit 0.
+    /// The limits above which the alert fires. A condition that holds or does not hold reads 1 or 0 and has the limit
+    /// 0.
     pub limits: Limits,
-    /// How it is read.
+    /// The function that reads the condition.
     pub read: fn(&Snapshot) -> Reading,
 }
 
@@ -70,7 +72,7 @@ const fn rule(name: &'static str, limits: Limits, read: fn(&Snapshot) -> Reading
     Rule { name, limits, read }
 }
 
-/// Every alert that is evaluated in process. The first three are the ones dashboards know by name.
+/// Every alert that is evaluated in process. Dashboards know the first three by name.
 pub const RULES: [Rule; 20] = [
     // Share of failed syncs in the window.
     rule("db_sync_failure_rate", Limits::both(0.05, 0.10), condition::db_sync_failure_rate),
@@ -84,26 +86,26 @@ pub const RULES: [Rule; 20] = [
     // Milliseconds.
     rule("sync_latency_p95", Limits::warning(100.0), condition::sync_latency_p95),
     rule("sync_latency_p99", Limits::critical(500.0), condition::sync_latency_p99),
-    // The code of the error, 0 without one.
+    // The code of the error; 0 without an error.
     rule("recovery_failed", Limits::critical(0.0), condition::recovery_failed),
     // Milliseconds.
     rule("recovery_time", Limits::both(500.0, 2_000.0), condition::recovery_time),
     // Positions.
     rule("positions_beyond_validated_range", Limits::warning(50.0), condition::positions),
-    // Signals of which nobody knows whether they were executed: money waits for a person.
+    // Signals in doubt: they may have been executed, and an operator must resolve them.
     rule("signals_in_doubt", Limits::critical(0.0), condition::signals_in_doubt),
-    // Seconds. A leader sends within seconds, and a failover takes a lease: what waits for a minute is held up, and
-    // after five the price that it was meant for is gone.
+    // Seconds. A leader sends within seconds, and a failover takes one lease. A signal that waits for a minute is
+    // held up; after five minutes its price is gone.
     rule("signals_waiting", Limits::both(60.0, 300.0), condition::signals_waiting),
     rule("signals_paused", Limits::warning(0.0), condition::signals_paused),
     rule("signals_limited", Limits::warning(0.0), condition::signals_limited),
     // Signals of the last 24 hours. One missed trade is one too many.
     rule("signals_expired", Limits::critical(0.0), condition::signals_expired),
-    // A submission that was refused within the time that it is shown: one missed trade is one too many.
+    // A submission refused within the last ten minutes: every missed trade is critical.
     rule("submission_refused", Limits::warning(0.0), condition::submission_refused),
-    // Seconds. A handler that is restarted is back within a minute.
+    // Seconds. A handler that restarts answers again within a minute.
     rule("handler_not_executing", Limits::warning(60.0), condition::handler_not_executing),
-    // The store has forgotten within the time that it is shown: an order may have been executed without a record.
+    // The store has forgotten within the last 24 hours: an order may have been executed without a record.
     rule("store_forgot", Limits::critical(0.0), condition::store_forgot),
     // Settings.
     rule("settings_differ", Limits::warning(0.0), condition::settings_differ),

@@ -1,4 +1,4 @@
-//! The metrics that dashboards and rules know already, as `testdata/metric-contract.json` has them.
+//! The metrics that existing dashboards and rules use, as listed in `testdata/metric-contract.json`.
 
 use super::{Kind, Metric, Sample, alert_status, is_main, metric};
 use crate::alert::Alerts;
@@ -74,14 +74,14 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "portfolio_manager_leader_epoch",
         "1",
-        "Fencing epoch of the lease row: grows by 1 with every change of leader, survives restarts.",
+        "Fencing epoch of the lease: grows by 1 with every change of leader, survives restarts.",
         Kind::Gauge(|s| s.view.epoch.filter(|epoch| epoch.0 > 0).map(|epoch| unit::count(epoch.0))),
     )
     .only("once known, never 0"),
     metric(
         "portfolio_manager_is_leader",
         "1",
-        "1 while this instance believes that it leads, else 0.",
+        "1 while this instance leads (its lease is valid), else 0.",
         Kind::Gauge(|s| Some(flag(s.view.is_leader))),
     ),
     metric(
@@ -118,7 +118,7 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "portfolio_manager_last_heartbeat_timestamp",
         "s",
-        "Unix time of the last heartbeat, in seconds; leaders and followers beat.",
+        "Unix time of the last heartbeat, in seconds; leaders and followers write heartbeats.",
         Kind::Gauge(|s| s.last_heartbeat_ms.map(unit::seconds)),
     )
     .only("once a heartbeat happened"),

@@ -1,4 +1,4 @@
-//! What is told of the election beyond the contract.
+//! Metrics of the election beyond the contract.
 
 use super::{Kind, Metric, Sample, alert_status, is_main, metric};
 use crate::metrics::{Snapshot, unit};
@@ -15,7 +15,7 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "coordinator_lease_margin_seconds",
         "s",
-        "Time until this leader stops believing unless the lease is renewed.",
+        "Time until the lease of this leader ends unless it is renewed.",
         Kind::Gauge(|s| s.view.lease_left.filter(|_| s.view.is_leader).map(|left| left.as_secs_f64())),
     )
     .only("only on a leader"),
@@ -36,7 +36,7 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "coordinator_ticket_faults_total",
         "1",
-        "Tickets met in Redis that this system cannot have written.",
+        "Tickets found in Redis that this system cannot have written.",
         Kind::Counter(|s| s.counters.ticket_faults),
     ),
 ];

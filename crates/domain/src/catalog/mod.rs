@@ -1,7 +1,8 @@
-//! Every metric this process tells: name, kind, labels, unit, help, when, and how it is read.
+//! Every metric that this process exports: name, kind, labels, unit, help, condition of export, and the function that
+//! reads it.
 //!
-//! Names and types of the `portfolio_manager_` metrics are a contract with dashboards and rules that exist
-//! already (`testdata/metric-contract.json`); everything beyond it is called `coordinator_`.
+//! Names and types of the `portfolio_manager_` metrics are a contract with existing dashboards and rules
+//! (`testdata/metric-contract.json`). The names of all other metrics begin with `coordinator_`.
 
 mod contract;
 mod election;
@@ -13,32 +14,32 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// How a metric behaves and is read.
+/// The type of a metric and the function that reads it.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// Only grows, from 0 when the process starts.
+    /// A value that only grows, from 0 at the start of the process.
     Counter(fn(&Snapshot) -> u64),
-    /// A counter for each set of labels, all of them from 0 when the process starts.
+    /// A counter for each set of labels; every set begins at 0 when the process starts.
     LabelledCounter {
         /// The names of the labels.
         labels: &'static [&'static str],
         /// The counts.
         read: fn(&Snapshot) -> Vec<Sample>,
     },
-    /// Goes up and down; `None` while it is unknown, and then it is not told at all.
+    /// A value that goes up and down; `None` while it is unknown, and then the metric is not exported.
     Gauge(fn(&Snapshot) -> Option<f64>),
-    /// A gauge for each set of labels; a set that is not read any more is not told any more.
+    /// A gauge for each set of labels. A set that `read` no longer returns is no longer exported.
     LabelledGauge {
         /// The names of the labels.
         labels: &'static [&'static str],
-        /// What is the case.
+        /// The present values.
         read: fn(&Snapshot) -> Vec<Sample>,
     },
-    /// A gauge of what the alerts say, for each set of labels; without names of labels it is one value.
+    /// A gauge that is read from the alerts, for each set of labels. Without label names it has one value.
     AlertGauge {
         /// The names of the labels.
         labels: &'static [&'static str],
-        /// What the alerts say.
+        /// The values that the alerts give.
         read: fn(&Alerts) -> Vec<Sample>,
     },
     /// A distribution, from 0 when the process starts.
@@ -46,7 +47,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As Prometheus writes it.
+    /// The type as Prometheus writes it.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Counter(_) | Self::LabelledCounter { .. } => "counter",
@@ -68,19 +69,19 @@ pub struct Sample {
 /// One metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
-    /// Its name, exactly as it is told.
+    /// The name, exactly as exported.
     pub name: &'static str,
-    /// Its unit in the notation of UCUM; `1` when it has none.
+    /// The unit in UCUM notation; `1` when it has none.
     pub unit: &'static str,
-    /// What it says.
+    /// The help text: what the value means.
     pub help: &'static str,
-    /// How it behaves and is read.
+    /// The type and the function that reads it.
     pub kind: Kind,
     when: Option<&'static str>,
 }
 
 impl Metric {
-    /// When it is told: `always`, `from 0`, or since when.
+    /// The condition under which it is exported: `always`, `from 0`, or the event after which it first appears.
     pub fn emitted(&self) -> &'static str {
         self.when.unwrap_or(match self.kind {
             Kind::Gauge(_) | Kind::LabelledGauge { .. } | Kind::AlertGauge { .. } => "always",
@@ -88,7 +89,7 @@ impl Metric {
         })
     }
 
-    /// The names of its labels.
+    /// The names of the labels.
     pub fn labels(&self) -> &'static [&'static str] {
         match self.kind {
             Kind::LabelledGauge { labels, .. }
@@ -114,7 +115,7 @@ pub const CATALOG: &[Metric] = &ALL;
 const PARTS: [&[Metric]; 3] = [contract::METRICS, election::METRICS, signals::METRICS];
 const ALL: [Metric; PARTS[0].len() + PARTS[1].len() + PARTS[2].len()] = joined();
 
-/// The parts in one array; the compiler stops when their lengths do not add up to it.
+/// Joins the parts into one array. If their lengths do not add up to `METRICS`, the compiler stops.
 const fn joined<const METRICS: usize>() -> [Metric; METRICS] {
     let mut all = [PARTS[0][0]; METRICS];
     let (mut part, mut at) = (0, 0);
@@ -130,16 +131,16 @@ const fn joined<const METRICS: usize>() -> [Metric; METRICS] {
     all
 }
 
-/// The alerts that `portfolio_manager_alert_status` is defined for; all others are told by
-/// `coordinator_alert_status`.
+/// The alerts of `portfolio_manager_alert_status`, fixed by the contract. `coordinator_alert_status` has all others.
 const CONTRACT_ALERTS: [&str; 3] = ["db_sync_failure_rate", "leadership_changes", "heartbeat_staleness"];
 
 fn is_main(alert: &str) -> bool {
     CONTRACT_ALERTS.contains(&alert)
 }
 
-fn alert_status(alerts: &Alerts, tells: fn(&str) -> bool) -> Vec<Sample> {
-    let told = alerts.all.iter().filter(|alert| tells(alert.name));
-    told.map(|alert| Sample { labels: vec![alert.name.to_string()], value: alert.status.as_number().into() })
+fn alert_status(alerts: &Alerts, covers: fn(&str) -> bool) -> Vec<Sample> {
+    let covered = alerts.all.iter().filter(|alert| covers(alert.name));
+    covered
+        .map(|alert| Sample { labels: vec![alert.name.to_string()], value: alert.status.as_number().into() })
         .collect()
 }

@@ -1,6 +1,7 @@
-//! What is told of signals: how they stand in the group, and what this process did with them.
+//! Metrics of signals: their states in the group, and what this process did with them.
 //!
-//! How they stand is what the ledger said when it was last counted. A group that several instances count is told
+//! The states are from the last count of the ledger. If several instances count one group, each exports the same
+//! numbers: take the maximum, not the sum. Counters of what a process did are its own: take the sum.
 //! several times: take the largest, not the sum. What a process did is counted by it alone: take the sum.
 
 use super::{Kind, Metric, Sample, metric};
@@ -31,7 +32,7 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "coordinator_signals_oldest_in_doubt_seconds",
         "s",
-        "Age of the oldest doubt, since its signal was claimed.",
+        "Age of the oldest signal in doubt, since it was claimed.",
         Kind::Gauge(|s| Some(s.totals.as_ref()?.oldest_in_doubt?.as_secs_f64())),
     )
     .only("only while one is in doubt"),
@@ -105,7 +106,7 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "coordinator_signals_sent_total",
         "1",
-        "Signals that this process handed to a handler or a service, once for every attempt.",
+        "Signals that this process sent to a handler or a service, once for every attempt.",
         Kind::Counter(|s| s.counters.signals_sent),
     ),
     metric(
@@ -117,7 +118,7 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "coordinator_signals_rejected_total",
         "1",
-        "Signals that this process recorded as not executed, for good.",
+        "Signals that this process recorded as not executed, finally.",
         Kind::Counter(|s| s.counters.signals_rejected),
     ),
     metric(
@@ -141,20 +142,20 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "coordinator_handler_not_executing_seconds",
         "s",
-        "How long the handler has answered for one and the same signal that it did not execute it.",
+        "How long the handler has answered for the same signal that it did not execute it.",
         Kind::Gauge(|s| Some(unit::seconds(s.not_executing_ms()?))),
     )
-    .only("only while a signal is sent again and again"),
+    .only("only while a signal is sent repeatedly"),
     metric(
         "coordinator_fenced_writes_total",
         "1",
-        "Writes to the ledger that the state store refused because their token was not the lease row's any more.",
+        "Writes to the ledger that the state store refused because their token was superseded.",
         Kind::Counter(|s| s.counters.fenced_writes),
     ),
     metric(
         "coordinator_signals_received_to_sent_seconds",
         "s",
-        "How long signals waited from their acceptance until they were sent.",
+        "Time that signals waited from their acceptance until they were sent.",
         Kind::Histogram(|s| &s.sent_after),
     ),
 ];

@@ -1,4 +1,4 @@
-//! What an elector wants done.
+//! Commands: the outputs of an elector, which the driver carries out.
 
 use crate::id::ClaimId;
 use crate::lease::{Epoch, Seq, Timeline, Token};
@@ -8,78 +8,78 @@ use crate::time::Time;
 use alloc::string::String;
 use core::time::Duration;
 
-/// Sets one call apart from every other of this process, so that a late answer is recognised.
+/// Identifies one call of this process, so that the elector recognises a late answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub(super) u64);
 
 /// One output of [`Elector::step`](super::Elector::step).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Command {
-    /// Ask the state store; answer with [`Event::Lease`](super::Event::Lease).
+    /// Send a request to the state store; answer with [`Event::Lease`](super::Event::Lease).
     Lease {
-        /// To be given back with the answer.
+        /// The id that the answer must carry.
         call: CallId,
-        /// After this the answer is `Unknown`, and the request must not be sent any more if it was not yet. A
-        /// renewal's ends with the lease.
+        /// After this time the answer is `Unknown`, and a request that was not sent yet must not be sent. The timeout
+        /// of a renewal is never later than the end of the lease.
         timeout: Duration,
-        /// What to ask.
+        /// The request.
         request: LeaseRequest,
     },
-    /// Ask the leader store; answer with [`Event::Ticket`](super::Event::Ticket).
+    /// Send a request to the leader store; answer with [`Event::Ticket`](super::Event::Ticket).
     Ticket {
-        /// To be given back with the answer.
+        /// The id that the answer must carry.
         call: CallId,
-        /// After this the answer is `Unknown`.
+        /// After this time the answer is `Unknown`.
         timeout: Duration,
-        /// What to ask.
+        /// The request.
         request: TicketRequest,
     },
-    /// Load and judge the portfolio; answer with [`Event::Recovered`](super::Event::Recovered).
+    /// Load and validate the portfolio; answer with [`Event::Recovered`](super::Event::Recovered).
     Recover {
-        /// To be given back with the answer.
+        /// The id that the answer must carry.
         call: CallId,
-        /// Under which leadership.
+        /// The token of the leadership that recovers.
         token: Token,
     },
     /// Stop the leader's work by `until` at the latest; answer with [`Event::Drained`](super::Event::Drained).
     Drain {
-        /// Whose work.
+        /// The token of the leadership whose work must stop.
         token: Token,
-        /// When the row is let go all the same.
+        /// The time at which the elector releases the lease even if the work has not stopped.
         until: Time,
     },
-    /// Tell people and metrics. Nothing to answer.
+    /// Report to logs and metrics. Needs no answer.
     Report(Report),
 }
 
 /// A request to the state store; see [`LeaseStore`](crate::ports::LeaseStore).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LeaseRequest {
-    /// Read the row.
+    /// Read the lease.
     Observe,
-    /// Take the row.
+    /// Claim the lease.
     Claim(ClaimRequest),
-    /// Keep the row.
+    /// Renew the lease.
     Renew {
-        /// My token.
+        /// The token of this instance.
         token: Token,
         /// The new sequence number.
         seq: Seq,
         /// The store's timeline as the sender knows it; on any other the renewal writes nothing (M20).
         current: Timeline,
     },
-    /// Give the row back.
+    /// Release the lease.
     Release {
-        /// My token.
+        /// The token of this instance.
         token: Token,
         /// The new sequence number.
         seq: Seq,
-        /// For the history.
+        /// The reason, for the history.
         reason: String,
     },
-    /// Report that the store has forgotten: the row is behind one that was seen (M23).
+    /// Report that the store has forgotten: the lease is behind one that this instance has read (M23).
     Note {
-        /// The token that the row was found with.
+        /// The token of the lease as read.
         found: Token,
         /// The highest epoch that this instance knows of.
         known: Epoch,
@@ -89,96 +89,97 @@ pub enum LeaseRequest {
 /// A request to the leader store; see [`LeaderStore`](crate::ports::LeaderStore).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TicketRequest {
-    /// Take the ticket.
+    /// Acquire the ticket.
     Acquire {
-        /// For this claim.
+        /// The claim that the ticket is for.
         claim: ClaimId,
-        /// Whose ticket is void.
+        /// The claim whose ticket is void.
         void: Option<ClaimId>,
     },
-    /// Keep the ticket.
+    /// Renew the ticket.
     Renew(ClaimId),
-    /// Give the ticket back.
+    /// Release the ticket.
     Release(ClaimId),
-    /// See who has it.
+    /// Read the ticket.
     Inspect,
 }
 
-/// Something that people or metrics should know.
+/// An event for the log and the metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Report {
-    /// The row was read for the first time: able to take over.
+    /// The instance has read the lease for the first time and can take over.
     Ready,
-    /// Leadership begins; nothing may act on it before it is active.
+    /// Leadership begins; the instance must not act before it is active.
     Elected {
         /// The new token.
         token: Token,
-        /// When the request that won it was sent.
+        /// The time when the request that won it was sent.
         sent: Time,
     },
-    /// Leadership goes on.
+    /// The lease was renewed.
     Renewed {
-        /// The token, whose timeline a promotion may have changed.
+        /// The token; a promotion may have changed its timeline.
         token: Token,
-        /// When the renewal was sent.
+        /// The time when the renewal was sent.
         sent: Time,
     },
-    /// Crash recovery passed: act.
+    /// Crash recovery passed: the instance may act.
     Activated {
-        /// Under this token.
+        /// The token of the leadership.
         token: Token,
     },
-    /// Crash recovery failed: lead, and do not act.
+    /// Crash recovery failed: the instance leads but must not act.
     Halted {
-        /// Under this token.
+        /// The token of the leadership.
         token: Token,
-        /// Why.
+        /// The kind of failure.
         code: RecoveryCode,
     },
-    /// Leadership ended without being given back.
+    /// Leadership ended without a release.
     Lost {
-        /// Which.
+        /// The token of the leadership.
         token: Token,
-        /// When belief ended: the deadline if it passed, else the moment the row said so.
+        /// The time when the lease stopped being valid: its deadline, or the moment at which the instance read that
+        /// it was superseded.
         at: Time,
-        /// Why.
+        /// The reason.
         why: LossReason,
     },
-    /// The leader's work is asked to stop.
+    /// The elector has requested that the leader's work stop.
     Draining {
-        /// Which leadership.
+        /// The token of the leadership.
         token: Token,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Belief ended on purpose; the row is given back next.
+    /// The lease is no longer valid, on purpose; the release follows.
     Resigning {
-        /// Which leadership.
+        /// The token of the leadership.
         token: Token,
-        /// When belief ended.
+        /// The time when the lease stopped being valid.
         at: Time,
     },
-    /// The row is open for others.
+    /// The lease is open for others.
     Released {
-        /// Which leadership.
+        /// The token of the leadership.
         token: Token,
     },
-    /// A ticket was seen that this system cannot have written.
+    /// The instance read a ticket that this system cannot have written.
     Fault(TicketFault),
-    /// Everything was given back; the elector does nothing any more.
+    /// The lease and the ticket are released; the elector does nothing more.
     Stopped,
 }
 
-/// Why leadership was lost.
+/// Reason why leadership was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LossReason {
-    /// The row says that somebody else leads.
+    /// Another instance holds the lease.
     Superseded,
     /// No renewal was acknowledged in time.
     Expired,
     /// The state store answered a renewal with [`Corrupt`](crate::ports::StoreError::Corrupt): it is not the store that
     /// granted the lease, or cannot keep it.
     Damaged,
-    /// The state store has forgotten: the next claim has a number above all that services have seen (M23).
+    /// The state store has forgotten. The next claim gets an epoch above every epoch that services have seen (M23).
     Forgotten,
 }

@@ -1,25 +1,26 @@
-//! What an elector is told once.
+//! Settings of an elector, and the epochs that it remembers.
 
 use crate::id::{ClaimId, InstanceId, Nonce};
 use crate::lease::{Epoch, Seq, TTL_MAX, TTL_MIN, Token, margin};
 use core::cmp::Ordering;
 use core::time::Duration;
 
-/// Heartbeats in a lease: two may fail before the third decides.
+/// Heartbeats in a lease: two may fail before the third one decides.
 const HEARTBEATS_PER_TTL: u32 = 3;
-/// Tries in a heartbeat when a store fails: quick enough to notice its return, slow enough not to be load.
+/// Retries in a heartbeat while a store fails: frequent enough to notice its return, rare enough to add no load.
 const RETRIES_PER_HEARTBEAT: u32 = 8;
-/// A step-down keeps the instance out for this many heartbeats, so that somebody else can take over.
+/// After a step-down, the instance does not contend for this number of heartbeats, so that another instance can take
+/// over.
 const KEEP_OUT_HEARTBEATS: u32 = 3;
-/// How often a halted leader looks whether the portfolio was put right.
+/// Interval at which a halted leader checks whether the portfolio was repaired.
 pub(super) const HALTED_RECHECK: Duration = Duration::from_secs(30);
 
-/// Whether a leader store takes part.
+/// Use of a leader store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TicketUse {
     /// The state store alone: no ticket, never in fallback.
     None,
-    /// A ticket is taken before the row is claimed.
+    /// A candidate acquires a ticket before it claims the lease.
     Redis,
 }
 
@@ -35,43 +36,46 @@ pub struct Config {
     pub(super) remembered: Epochs,
 }
 
-/// What an instance remembers of the lease row, whatever its store has forgotten (M22, M23).
+/// The memory of an instance about the lease, even if its store has forgotten it (M22, M23).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epochs {
-    /// The highest epoch that the group's row was seen with. A row below it is one that the store has brought back.
+    /// The highest epoch with which the group's lease was read. A lease with a lower epoch comes from an older copy
+    /// of the store.
     pub seen: Epoch,
-    /// The claim of the first row that was seen with that epoch; [`ClaimId::NIL`] when it is not known. A row with the same
-    /// epoch under another claim is one that the store has brought back, or that was claimed after that.
+    /// The claim of the first lease that was read with that epoch; [`ClaimId::NIL`] when it is not known. A lease
+    /// with the same epoch under another claim comes from an older copy of the store, or was claimed after one was
+    /// restored.
     pub claim: ClaimId,
-    /// The highest seq that a row with that epoch and claim was seen with.
+    /// The highest seq that was read with that epoch and claim.
     pub seq: Seq,
     /// The highest epoch that this instance has tried to claim. The claim may or may not have been granted.
     pub asked: Epoch,
 }
 
 impl Epochs {
-    /// Of an instance that has never read the lease.
+    /// The epochs of an instance that has never read the lease.
     pub const NONE: Self = Self { seen: Epoch(0), claim: ClaimId::NIL, seq: Seq(0), asked: Epoch(0) };
 
-    /// What the next claim must be above.
+    /// The epoch that the next claim must exceed.
     pub fn floor(self) -> Epoch {
         self.seen.max(self.asked)
     }
 
-    /// The row was seen with this token and `seq`.
+    /// Takes in a lease that was read with this token and `seq`.
     pub(super) fn saw(&mut self, token: Token, seq: Seq) {
         *self = self.and(Self { seen: token.epoch, claim: token.claim, seq, ..Self::NONE });
     }
 
-    /// Whether another row was seen that is later than one with this token and `seq`, or as late. This row is an older copy
-    /// then, or follows one: of a backup that was restored, of a standby that was promoted, or of a database that lost
-    /// commits when it crashed.
+    /// True if the instance has read another lease that is later than one with this token and `seq`, or as late. Then
+    /// this lease is an older copy or was claimed on top of one: a backup was restored, a standby was promoted, or
+    /// the database lost commits when it crashed.
     pub fn are_beyond(self, token: Token, seq: Seq) -> bool {
         let same_claim = self.claim == token.claim || self.claim == ClaimId::NIL;
         token.epoch < self.seen || token.epoch == self.seen && (!same_claim || seq < self.seq)
     }
 
-    /// The later row and the higher number of the two. Of two rows with one epoch under different claims it is this one's.
+    /// The later lease and the higher epoch of the two values. For two leases with one epoch under different claims,
+    /// the one of `self`.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let asked = self.asked.max(other.asked);
@@ -85,10 +89,10 @@ impl Epochs {
     }
 }
 
-/// A setting that would break a promise.
+/// A setting that would break a guarantee.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidConfig {
-    /// LEADER_TTL out of range.
+    /// LEADER_TTL is out of range.
     #[error("LEADER_TTL is {0:?}; it must be 1 s to 300 s")]
     Ttl(Duration),
     /// The heartbeat leaves too little of the lease for a retry.
@@ -96,16 +100,16 @@ pub enum InvalidConfig {
         "the heartbeat is {heartbeat:?}; it must be above zero and at most a third of LEADER_TTL ({ttl:?})"
     )]
     Heartbeat {
-        /// As configured.
+        /// The configured heartbeat.
         heartbeat: Duration,
-        /// As configured.
+        /// The configured LEADER_TTL.
         ttl: Duration,
     },
 }
 
 impl Config {
-    /// Settings with a heartbeat of a third of `ttl`. `schema` is the schema version this binary needs;
-    /// `nonce` must have been drawn for this very process start.
+    /// Settings with `heartbeat = ttl / 3`. `schema` is the schema version that this binary needs. `nonce` must have
+    /// been drawn for this start of the process.
     pub fn new(
         id: InstanceId,
         nonce: Nonce,
@@ -127,7 +131,7 @@ impl Config {
         })
     }
 
-    /// The same with another heartbeat.
+    /// The same settings with another heartbeat.
     pub fn with_heartbeat(mut self, heartbeat: Duration) -> Result<Self, InvalidConfig> {
         if heartbeat.is_zero() || heartbeat > self.ttl / HEARTBEATS_PER_TTL {
             return Err(InvalidConfig::Heartbeat { heartbeat, ttl: self.ttl });
@@ -136,14 +140,14 @@ impl Config {
         Ok(self)
     }
 
-    /// The same for an instance that remembers these epochs from an earlier life of its process (M22).
+    /// The same settings for an instance that remembers these epochs from an earlier run of its process (M22).
     #[must_use]
     pub fn remembering(mut self, epochs: Epochs) -> Self {
         self.remembered = epochs;
         self
     }
 
-    /// Who this is.
+    /// The id of this instance.
     pub fn id(&self) -> &InstanceId {
         &self.id
     }
@@ -153,13 +157,13 @@ impl Config {
         self.ttl
     }
 
-    /// How often the row is renewed; also the longest that one request may take.
+    /// The interval between renewals; also the timeout of one request.
     pub fn heartbeat(&self) -> Duration {
         self.heartbeat
     }
 
-    /// How long a grant lets its holder believe, counted from the send.
-    pub(super) fn belief(&self) -> Duration {
+    /// The time for which a grant is valid, counted from the send: `ttl - margin`.
+    pub(super) fn trust_window(&self) -> Duration {
         self.ttl.saturating_sub(margin(self.ttl))
     }
 
@@ -167,8 +171,8 @@ impl Config {
         self.heartbeat / RETRIES_PER_HEARTBEAT
     }
 
-    /// A look at the row when no hint came: rarer than the leader's heartbeat, so that with hints working
-    /// there is no polling.
+    /// The interval at which a follower reads the lease without a hint. It is longer than the leader's heartbeat, so
+    /// that working hints make polling unnecessary.
     pub(super) fn slow_poll(&self) -> Duration {
         self.heartbeat * 3 / 2
     }
@@ -177,7 +181,7 @@ impl Config {
         self.heartbeat * KEEP_OUT_HEARTBEATS
     }
 
-    /// How long the leader's work may take to stop before the row is let go all the same.
+    /// The time that the leader's work may take to stop before the lease is released anyway.
     pub(super) fn drain(&self) -> Duration {
         self.heartbeat
     }

@@ -1,4 +1,4 @@
-//! The state machine: one value, one function.
+//! The elector: the state machine of one instance, one value with one function.
 
 use super::command::{CallId, Command, LossReason, Report};
 use super::config::{Config, Epochs, HALTED_RECHECK};
@@ -24,28 +24,29 @@ pub struct Elector {
     lease: LeaseLane,
     ticket: TicketLane,
     recovery: RecoveryLane,
-    /// No attempt before this: after a step-down, or after a lost race.
+    /// No attempt to lead before this time: set by a step-down or a lost race.
     keep_out: Time,
-    /// The epoch of the term that this instance handed over. When another term has followed it, nothing keeps it out.
+    /// The epoch of the term that this instance handed over. Once another term has followed it, the instance may
+    /// contend again.
     handed_over: Option<Epoch>,
     stopping: bool,
     claims: u32,
     calls: u64,
 }
 
-/// Crash recovery of the present leadership.
+/// State of the crash recovery of the present leadership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum RecoveryLane {
-    /// Passed, or there is no leadership.
+    /// Recovery has passed, or there is no leadership.
     Idle,
-    /// To be (re)tried then.
+    /// To be tried at that time.
     Due(Time),
-    /// Under way.
+    /// In progress.
     Waiting(CallId),
 }
 
 impl Elector {
-    /// A follower that knows nothing. The first `step(now, Event::Wakeup)` makes it look.
+    /// A follower that has read nothing. The first `step(now, Event::Wakeup)` makes it read the lease.
     pub fn new(config: Config) -> Self {
         Self {
             lease: LeaseLane::new(config.remembered),
@@ -61,11 +62,11 @@ impl Elector {
         }
     }
 
-    /// Takes in one event at `now` and answers with what is to be done, in order.
+    /// Takes in one event at `now` and returns the commands to carry out, in order.
     #[must_use]
     pub fn step(&mut self, now: Time, event: Event) -> Vec<Command> {
         let mut out = Vec::new();
-        // Before anything else: an answer that comes after the deadline cannot save the belief.
+        // Before anything else: an answer that arrives after the deadline must not extend the lease.
         self.expire(now, &mut out);
         match event {
             Event::Wakeup => {}
@@ -78,8 +79,8 @@ impl Elector {
             }
             Event::LeaseHint => self.lease.hinted(),
             Event::Remembered(epochs) => self.lease.learn(epochs),
-            // A follower has no use for the ticket before the lease is open, and then it requests it anyway: a request
-            // now would only delay that one.
+            // A follower has no use for the ticket before the lease is open, and then it requests it anyway. A
+            // request now would only delay that one.
             Event::TicketHint if self.role == Role::Follower => {}
             Event::TicketHint => self.ticket.hinted(),
             Event::Recovered { call, answer } => self.recovered(now, call, answer, &mut out),
@@ -90,7 +91,8 @@ impl Elector {
         out
     }
 
-    /// When to step with [`Event::Wakeup`] if nothing happens before; `None`: only an event changes anything.
+    /// The time at which to step with [`Event::Wakeup`] if no event comes before; `None` if only an event can change
+    /// anything.
     pub fn next_wakeup(&self) -> Option<Time> {
         let cx = self.context();
         let leadership = self.leadership().map(|leadership| match leadership.phase {
@@ -102,7 +104,7 @@ impl Elector {
             RecoveryLane::Idle | RecoveryLane::Waiting(_) => None,
         };
         let candidacy = match self.role {
-            // The answer to a call under way comes first.
+            // The answer to a call in progress comes first.
             Role::Follower if !self.lease.is_busy() => {
                 self.lease.contention(cx).filter(|when| !when.is_empty()).map(|when| when.start)
             }
@@ -112,17 +114,17 @@ impl Elector {
         [leadership, recovery, candidacy].into_iter().chain(lanes).flatten().min()
     }
 
-    /// What this instance is. A leadership in it is only good until its deadline.
+    /// The role of this instance. A leadership in it is valid only until its deadline.
     pub fn role(&self) -> &Role {
         &self.role
     }
 
-    /// The epochs to be remembered.
+    /// The epochs that the instance must remember.
     pub fn epochs(&self) -> Epochs {
         self.lease.epochs()
     }
 
-    /// The leadership held, good until its deadline.
+    /// The leadership that this instance holds, valid until its deadline.
     pub fn leadership(&self) -> Option<&Leadership> {
         match &self.role {
             Role::Leader(leadership) => Some(leadership),
@@ -130,38 +132,39 @@ impl Elector {
         }
     }
 
-    /// The token this instance may act under at `now`, if any. Rule S1 is about this answer.
-    pub fn believes(&self, now: Time) -> Option<Token> {
+    /// The token under which this instance may act at `now`, if its lease is valid then. Rule S1 is about this
+    /// answer.
+    pub fn valid_token(&self, now: Time) -> Option<Token> {
         self.leadership().filter(|leadership| now < leadership.deadline).map(|leadership| leadership.token)
     }
 
-    /// The row as last read by this instance.
-    pub fn row(&self) -> Option<&Observation> {
+    /// The lease as last read by this instance.
+    pub fn observed_lease(&self) -> Option<&Observation> {
         self.lease.seen()
     }
 
-    /// The ticket as last seen by this instance.
+    /// The ticket as last read by this instance.
     pub fn ticket(&self) -> Option<&Ticket> {
         self.ticket.seen()
     }
 
-    /// Who leads by the row at `now`: this instance while it believes, else the holder of a row that is
-    /// neither released nor seen to have expired. For people.
+    /// The leader at `now`: this instance while its lease is valid, else the holder of a lease that is neither
+    /// released nor observed to have expired. For display only.
     pub fn leader(&self, now: Time) -> Option<&InstanceId> {
-        if self.believes(now).is_some() {
+        if self.valid_token(now).is_some() {
             return Some(&self.config.id);
         }
-        self.row()
-            .filter(|row| !row.released && !self.lease.is_open(now, &self.config))
-            .and_then(|row| row.holder.as_ref())
+        self.observed_lease()
+            .filter(|lease| !lease.released && !self.lease.is_open(now, &self.config))
+            .and_then(|lease| lease.holder.as_ref())
     }
 
-    /// The state store answered the last request.
+    /// True if the state store answered the last request.
     pub fn state_store_answers(&self) -> bool {
         self.lease.answered()
     }
 
-    /// The leader store is configured and did not answer last time. Changes nothing about who leads.
+    /// True if the leader store is configured and did not answer the last request. Has no effect on who leads.
     pub fn fallback(&self) -> bool {
         self.ticket.is_unreachable()
     }
@@ -171,7 +174,7 @@ impl Elector {
         &self.config
     }
 
-    /// Sends what is due. Every answer has been taken in before, so this sees one consistent state.
+    /// Sends what is due. It runs after every answer is taken in, so it sees one consistent state.
     fn advance(&mut self, now: Time, out: &mut Vec<Command>) {
         self.advance_recovery(now, out);
         self.advance_candidacy(now);
@@ -182,7 +185,7 @@ impl Elector {
         }
     }
 
-    /// The ticket first: a candidate that needs none claims in the same step.
+    /// The ticket lane comes first: a candidate that needs no ticket claims in the same step.
     fn advance_lanes(&mut self, now: Time, out: &mut Vec<Command>) {
         if let (_, ticket, cx) = self.lanes()
             && let Some(request) = ticket.work(now, cx)
@@ -209,7 +212,7 @@ impl Elector {
         Context { config, role, stopping: *stopping, keep_out: *keep_out, claim }
     }
 
-    /// Both lanes to be changed, and what they may read.
+    /// Both lanes for a change, and the values that they may read.
     fn lanes(&mut self) -> (&mut LeaseLane, &mut TicketLane, Context<'_>) {
         let claim = self.context().claim;
         let Self { config, role, stopping, keep_out, lease, ticket, .. } = self;
@@ -227,7 +230,7 @@ impl Elector {
         self.config.nonce.claim(self.claims)
     }
 
-    /// Up to a quarter of a heartbeat, other for every process and every attempt.
+    /// A delay of up to a quarter of a heartbeat, different for every process and every attempt.
     fn jitter(&self) -> Duration {
         // The nonce is random; the multiplication spreads it and the counter over the upper bits.
         const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
@@ -239,18 +242,18 @@ impl Elector {
 
     // --- becoming the leader ------------------------------------------------------------------------
 
-    /// Follower to candidate when the lease is open; back when it is not any more.
+    /// Makes a follower a candidate when the lease is open, and a follower again when it no longer is.
     fn advance_candidacy(&mut self, now: Time) {
         let go = self.lease.contention(self.context()).is_some_and(|when| when.contains(&now));
         match self.role {
             Role::Follower if go => {
-                let Some(void) = self.row().map(|row| row.version.token.claim) else { return };
+                let Some(void) = self.observed_lease().map(|lease| lease.version.token.claim) else { return };
                 let claim = self.next_claim();
                 let without_ticket = now + self.config.heartbeat;
                 self.role = Role::Candidate(Candidacy { claim, void, without_ticket });
                 self.ticket.hurry(now);
             }
-            // While the claim is under way its answer decides.
+            // While a claim is in progress, its answer decides.
             Role::Candidate(_) if !go && !self.lease.is_claiming() => self.abandon_candidacy(),
             Role::Follower | Role::Candidate(_) | Role::Leader(_) | Role::Stopped => {}
         }
@@ -270,7 +273,7 @@ impl Elector {
         answer: Result<LeaseAnswer, StoreError>,
         out: &mut Vec<Command>,
     ) {
-        let first = self.row().is_none();
+        let first = self.observed_lease().is_none();
         let (lease, _, cx) = self.lanes();
         let news = lease.take_answer(now, call, answer, cx);
         match news {
@@ -279,11 +282,11 @@ impl Elector {
             LeaseNews::AttemptFailed(attempt) => {
                 if matches!(self.role, Role::Candidate(_)) {
                     let pause = match attempt {
-                        // Do not run into the same door at once.
+                        // Do not compete again at once.
                         Attempt::Lost => self.jitter(),
                         // The ticket is for instances that can lead.
                         Attempt::NotSent => self.config.heartbeat,
-                        // The next read shows whether it was carried out.
+                        // The next read shows whether the claim was carried out.
                         Attempt::Unknown => Duration::ZERO,
                     };
                     self.keep_out = self.keep_out.max(now + pause);
@@ -293,9 +296,9 @@ impl Elector {
             LeaseNews::Renewed { timeline, sent, forgotten, resign } => {
                 let Role::Leader(leadership) = &mut self.role else { return };
                 leadership.token.timeline = timeline;
-                leadership.deadline = leadership.deadline.max(sent + self.config.belief());
+                leadership.deadline = leadership.deadline.max(sent + self.config.trust_window());
                 let token = leadership.token;
-                // Signals from before may be sent once more: not under the epoch of this term (M23).
+                // Earlier signals may be sent once more, but not under the epoch of this term (M23).
                 if forgotten {
                     self.lose(now, LossReason::Forgotten, out);
                 } else {
@@ -304,7 +307,7 @@ impl Elector {
                 }
             }
             LeaseNews::StillMine { resign } => self.requested_to_resign(now, resign, out),
-            // It is released under its new timeline.
+            // The lease is released under its new timeline.
             LeaseNews::CarriedOver(timeline) => {
                 let Role::Leader(leadership) = &mut self.role else { return };
                 leadership.token.timeline = timeline;
@@ -317,18 +320,18 @@ impl Elector {
             }
             LeaseNews::Released(token) => out.push(Command::Report(Report::Released { token })),
         }
-        let epoch = self.row().map(|row| row.version.token.epoch);
+        let epoch = self.observed_lease().map(|lease| lease.version.token.epoch);
         if self.handed_over.is_some_and(|handed_over| epoch > Some(handed_over)) {
             self.handed_over = None;
             self.keep_out = self.keep_out.min(now);
         }
-        if first && self.row().is_some() {
+        if first && self.observed_lease().is_some() {
             out.push(Command::Report(Report::Ready));
         }
     }
 
     fn elected(&mut self, now: Time, token: Token, sent: Time, deadline: Time, out: &mut Vec<Command>) {
-        // Granted by an earlier claim than the one that is prepared.
+        // An earlier claim than the present candidacy's was granted.
         if let Role::Candidate(candidacy) = self.role
             && candidacy.claim != token.claim
         {
@@ -347,10 +350,11 @@ impl Elector {
         }
     }
 
-    // --- the life of a leadership -------------------------------------------------------------------
+    // --- the course of a leadership ------------------------------------------------------------------
 
-    /// Leadership is over by the deadline. Belief ended there, however late this is noticed. Work that does
-    /// not stop when asked is not waited for beyond the bound: its effects are fenced.
+    /// Ends a leadership whose deadline has passed. The lease stopped being valid at the deadline, even if the
+    /// elector notices it late. Work that does not stop when requested is not awaited beyond the bound: its effects
+    /// are fenced.
     fn expire(&mut self, now: Time, out: &mut Vec<Command>) {
         let Some(leadership) = self.leadership() else { return };
         let deadline = leadership.deadline;
@@ -361,7 +365,7 @@ impl Elector {
         }
     }
 
-    /// Leadership is over. Told first; the stores are told afterwards, by `advance`.
+    /// Ends the leadership and reports it first; `advance` sends the requests to the stores afterwards.
     fn lose(&mut self, at: Time, why: LossReason, out: &mut Vec<Command>) {
         let Some(token) = self.leadership().map(|leadership| leadership.token) else { return };
         out.push(Command::Report(Report::Lost { token, at, why }));
@@ -374,7 +378,7 @@ impl Elector {
         self.let_go(reason.map(String::from));
     }
 
-    /// Back to following; the row is given back with `reason` unless somebody else has it.
+    /// Returns to following. The lease is released with `reason` unless another instance holds it.
     fn let_go(&mut self, reason: Option<String>) {
         if let Role::Leader(leadership) = &self.role {
             self.lease.end_term(leadership, reason);
@@ -384,7 +388,7 @@ impl Elector {
         self.recovery = RecoveryLane::Idle;
     }
 
-    /// Asked to hand over or to stop: the work first, then the row.
+    /// Handles a request to hand over or to stop: first the work stops, then the lease is released.
     fn resign(&mut self, now: Time, why: Resign, out: &mut Vec<Command>) {
         let reason = match why {
             Resign::StepDown { reason } => reason,
@@ -411,7 +415,7 @@ impl Elector {
         }
     }
 
-    /// The work has stopped: stop believing, then give the row back.
+    /// The work has stopped: the lease stops being valid, then it is released.
     fn drained(&mut self, now: Time, out: &mut Vec<Command>) {
         let Some(leadership) = self.leadership() else { return };
         let Phase::Draining { reason, .. } = &leadership.phase else { return };
@@ -426,7 +430,7 @@ impl Elector {
     // --- crash recovery -----------------------------------------------------------------------------
 
     fn advance_recovery(&mut self, now: Time, out: &mut Vec<Command>) {
-        let (RecoveryLane::Due(at), Some(token)) = (self.recovery, self.believes(now)) else { return };
+        let (RecoveryLane::Due(at), Some(token)) = (self.recovery, self.valid_token(now)) else { return };
         if now < at {
             return;
         }
@@ -453,7 +457,7 @@ impl Elector {
                 self.recovery = RecoveryLane::Idle;
                 out.push(Command::Report(Report::Activated { token }));
             }
-            // Nothing was judged: try again, and stay what we were.
+            // The portfolio was not judged: try again and keep the phase.
             Err(RecoveryCode::DbUnavailable) => {
                 let attempt = match &mut leadership.phase {
                     Phase::Recovering { attempt } => {
@@ -464,7 +468,7 @@ impl Elector {
                 };
                 self.recovery = RecoveryLane::Due(now + backoff(attempt));
             }
-            // Every instance would fail the same way: stay, halted, and look again now and then.
+            // Every instance would fail in the same way: keep the lease, halted, and check again periodically.
             Err(code @ (RecoveryCode::DataCorrupt | RecoveryCode::ValidationFailed)) => {
                 if leadership.phase != Phase::Halted(code) {
                     out.push(Command::Report(Report::Halted { token, code }));

@@ -1,4 +1,4 @@
-//! What happens to an elector.
+//! Events: the inputs of an elector.
 
 use super::command::CallId;
 use super::config::Epochs;
@@ -12,61 +12,61 @@ use alloc::string::String;
 pub enum Event {
     /// Time has passed.
     Wakeup,
-    /// The state store answered, or did not in time.
+    /// The state store answered, or did not answer in time.
     Lease {
         /// The call that is answered.
         call: CallId,
-        /// What it said.
+        /// The answer.
         answer: Result<LeaseAnswer, StoreError>,
     },
-    /// The leader store answered, or did not in time.
+    /// The leader store answered, or did not answer in time.
     Ticket {
         /// The call that is answered.
         call: CallId,
-        /// What it said.
+        /// The answer.
         answer: Result<TicketAnswer, StoreError>,
     },
-    /// Somebody may have written the row.
+    /// An instance may have written the lease.
     LeaseHint,
     /// The instance's memory has these epochs: another instance that shares it may have kept more (M22).
     Remembered(Epochs),
-    /// Somebody may have released the ticket, or the leader store came back.
+    /// An instance may have released the ticket, or the leader store is reachable again.
     TicketHint,
     /// Crash recovery of a new leader ended.
     Recovered {
         /// The call that is answered.
         call: CallId,
-        /// Passed, or why not.
+        /// The result: passed, or the reason for the failure.
         answer: Result<(), RecoveryCode>,
     },
-    /// The leader's work has stopped, as [`Command::Drain`](super::Command::Drain) asked.
+    /// The leader's work has stopped, as [`Command::Drain`](super::Command::Drain) requested.
     Drained,
-    /// The operator or the process wants to let go.
+    /// The operator or the process requests the end of the leadership.
     Resign(Resign),
 }
 
-/// Why leadership is given up on purpose.
+/// Reason to end a leadership on purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Resign {
     /// Hand over and stay as a follower.
     StepDown {
-        /// For the history.
+        /// The reason, for the history.
         reason: String,
     },
-    /// The process ends.
+    /// The process is stopping.
     Stop,
 }
 
-/// What the state store said, by request.
+/// Answers of the state store, by request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LeaseAnswer {
     /// To [`LeaseRequest::Observe`](super::LeaseRequest::Observe).
     Observed(Observation),
     /// To [`LeaseRequest::Claim`](super::LeaseRequest::Claim).
     Claim(Claim),
-    /// To [`LeaseRequest::Claim`](super::LeaseRequest::Claim): it was not sent, because this instance could not keep its
-    /// epoch (M22). To [`LeaseRequest::Note`](super::LeaseRequest::Note): what this instance remembers cannot be. Says nothing
-    /// about the state store.
+    /// To [`LeaseRequest::Claim`](super::LeaseRequest::Claim): not sent, because this instance could not store its
+    /// epoch (M22). To [`LeaseRequest::Note`](super::LeaseRequest::Note): not sent, because the epochs that this
+    /// instance remembers are impossible. Does not count as an answer of the state store.
     NotSent,
     /// To [`LeaseRequest::Claim`](super::LeaseRequest::Claim): it was not sent, because the instance's memory has these epochs,
     /// and the claim is not above them, or does not say what they show (M22, M23). Says nothing about the state store.
@@ -79,7 +79,7 @@ pub enum LeaseAnswer {
     Note(Noted),
 }
 
-/// What the leader store said, by request.
+/// Answers of the leader store, by request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TicketAnswer {
     /// To [`TicketRequest::Acquire`](super::TicketRequest::Acquire).

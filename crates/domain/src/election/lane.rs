@@ -1,6 +1,6 @@
-//! What the two lanes have in common. A lane is what this instance knows of one store, with at most one request to it
-//! under way. It changes nothing but itself: it says what is due, sends it, and returns what the answer means. Only the
-//! elector changes the role.
+//! The parts that both lanes share. A lane holds what this instance knows of one store, with at most one call to it
+//! in progress. A lane changes only itself: it computes what is due, sends it, and returns the meaning of the answer.
+//! Only the elector changes the role.
 
 use super::config::Config;
 use super::hints::Cause;
@@ -9,20 +9,21 @@ use crate::lease::{Timeline, Token};
 use crate::time::Time;
 use alloc::string::String;
 
-/// What a lane may read of the rest of the elector.
+/// The values of the elector that a lane may read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) config: &'a Config,
     pub(super) role: &'a Role,
-    /// The process is to end: nothing new begins.
+    /// The process is stopping: nothing new begins.
     pub(super) stopping: bool,
-    /// No attempt to lead before this.
+    /// No attempt to lead before this time.
     pub(super) keep_out: Time,
-    /// When a candidate claims the lease: with its ticket, or when waiting for one makes no sense any more.
+    /// The time when a candidate claims the lease: with its ticket, or when waiting for a ticket no longer makes
+    /// sense.
     pub(super) claim: Due,
 }
 
-/// When there is something to do, if no event comes before.
+/// The time when there is work to do, if no event comes before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     /// At once.
@@ -42,7 +43,7 @@ impl Due {
         }
     }
 
-    /// When to wake for it; what is due at once is due since the beginning.
+    /// The wakeup time. Work that is due at once has been due since [`Time::ZERO`].
     pub(super) fn time(self) -> Option<Time> {
         match self {
             Self::Now => Some(Time::ZERO),
@@ -58,50 +59,50 @@ impl From<Option<Time>> for Due {
     }
 }
 
-/// What to send to the state store.
+/// Work of the lease lane: a request to the state store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LeaseWork {
-    /// Give up a lease.
+    /// Release a lease.
     Release,
-    /// Keep the lease.
+    /// Renew the lease.
     Renew,
     /// Report that the store has forgotten.
     Note,
-    /// Take the lease.
+    /// Claim the lease.
     Claim,
     /// Read the lease, for this cause.
     Read(Cause),
 }
 
-/// What an answer of the state store means.
+/// Meaning of an answer of the state store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LeaseNews {
-    /// Nothing that concerns the role.
+    /// No effect on the role.
     Nothing,
-    /// This instance leads until `deadline`, by a claim sent at `sent`.
+    /// This instance leads until `deadline`, under a claim that was sent at `sent`.
     Granted { token: Token, sent: Time, deadline: Time },
     /// The attempt to lead has ended without a term.
     AttemptFailed(Attempt),
-    /// A renewal sent at `sent` was carried out.
+    /// A renewal that was sent at `sent` was carried out.
     Renewed { timeline: Timeline, sent: Time, forgotten: bool, resign: Option<String> },
-    /// The leader's own lease was read: it is unchanged, but somebody may have requested a handover.
+    /// The leader has read its own lease: it is unchanged. `resign` holds a request to hand over.
     StillMine { resign: Option<String> },
     /// A renewal whose answer was lost has carried the lease to this timeline.
     CarriedOver(Timeline),
-    /// Another instance holds the lease, or nobody.
+    /// Another instance holds the lease, or it is released.
     Superseded,
     /// The store has answered a renewal, and cannot have the lease.
     Damaged,
-    /// The lease of that token is free for others.
+    /// The lease of that token is open for others.
     Released(Token),
 }
 
-/// How an attempt to lead has ended.
+/// Result of a failed attempt to lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attempt {
-    /// Another instance was quicker, or the grant was learned too late.
+    /// Another instance was quicker, or the answer came too late.
     Lost,
-    /// The state store did not answer; the claim may have been carried out.
+    /// The state store did not answer; it may have carried out the claim.
     Unknown,
     /// This instance cannot store the epoch of a claim.
     NotSent,

@@ -1,5 +1,5 @@
-//! The lease as this instance knows it, and the requests to the state store: read, claim, renew, release. The renewal and
-//! the poll have a timer each, and only the renewal moves the renewal's.
+//! The lease as this instance knows it, and the requests to the state store: read, claim, renew, release. The renewal
+//! and the poll have separate timers, and only the renewal moves the timer of the renewal.
 
 use super::call::{Call, Kind, Own, PendingRelease, Term};
 use super::command::{CallId, Command, LeaseRequest};
@@ -16,44 +16,44 @@ use crate::time::Time;
 use alloc::string::String;
 use core::ops::Range;
 
-/// What is known of the lease, and the call under way.
+/// State of the lease lane: what is known of the lease, and the call in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct LeaseLane {
     seen: Option<Reading>,
-    /// What was seen is from before the own term that has just ended: read before running again.
+    /// The last read is older than the term that has just ended: read the lease before contending again.
     outdated: bool,
-    /// This instance knows that the lease has changed, or may have: read it as soon as the lane is free.
+    /// This instance knows that the lease has changed or may have changed: read it as soon as the lane is free.
     read: bool,
-    /// Others say so.
+    /// Hints of other instances.
     hints: Hints,
     call: Option<Call>,
-    /// When a leader sends its next renewal. No hint and no read moves it.
+    /// The time when a leader sends its next renewal. No hint and no read moves it.
     renew_at: Time,
-    /// When the lease is read if no hint comes.
+    /// The time when the lease is read if no hint comes.
     poll_at: Time,
     /// The last claim, release or note failed.
     write_failed: bool,
-    /// The last call succeeded, then. `None`: it failed, or there was none.
+    /// The time of the last call if it succeeded; `None` if it failed or there was none.
     answered: Option<Time>,
     own: Option<Own>,
-    /// The own term, while this instance leads.
+    /// The term of this instance, while it leads.
     term: Option<Term>,
-    /// A lease that is to be released as soon as the lane is free.
+    /// A lease to release as soon as the lane is free.
     release: Option<PendingRelease>,
-    /// Why a lease was to be released whose release had no answer: for the history, when it is released again.
+    /// The reason of a release that had no answer: for the history, when the release is sent again.
     unreleased: Option<String>,
-    /// Another instance holds the lease under this token, and the lease is behind one that was seen: to be reported.
+    /// The token of another instance's lease that is behind one that was read: to be reported.
     behind: Option<Token>,
     /// The claim for which that was reported.
     noted: Option<ClaimId>,
-    /// What this instance claims is above them, whatever the store has forgotten (M22).
+    /// The epochs that this instance's claims exceed, even if the store has forgotten them (M22).
     epochs: Epochs,
     /// What the instance's memory has shown while a call was under way, whose answer may be from before that.
     learned: Epochs,
 }
 
 impl LeaseLane {
-    /// Of an instance that remembers these epochs and has not read the lease.
+    /// The lane of an instance that remembers these epochs and has not read the lease.
     pub(super) fn new(epochs: Epochs) -> Self {
         Self {
             seen: None,
@@ -78,15 +78,15 @@ impl LeaseLane {
 
     /// The lease as last read.
     pub(super) fn seen(&self) -> Option<&Observation> {
-        self.seen.as_ref().map(|sighting| &sighting.row)
+        self.seen.as_ref().map(|reading| &reading.lease)
     }
 
-    /// What the next claim is above, whatever the store shows.
+    /// The epochs that the next claim must exceed, independent of the store.
     pub(super) fn epochs(&self) -> Epochs {
         self.epochs
     }
 
-    /// Nothing under way and nothing to be released.
+    /// No call in progress and no release pending.
     pub(super) fn is_quiet(&self) -> bool {
         self.call.is_none() && self.release.is_none()
     }
@@ -95,7 +95,7 @@ impl LeaseLane {
         self.call.is_some()
     }
 
-    /// A claim is under way: its answer decides.
+    /// A claim is in progress: its answer decides.
     pub(super) fn is_claiming(&self) -> bool {
         self.call.as_ref().is_some_and(|call| call.kind == Kind::Claim)
     }
@@ -126,7 +126,7 @@ impl LeaseLane {
         self.read |= Epochs { asked: known.asked, ..self.epochs } != known;
     }
 
-    /// Whether another instance may claim the lease at `now`, by what was read.
+    /// True if another instance may claim the lease at `now`, according to the last read.
     pub(super) fn is_open(&self, now: Time, config: &Config) -> bool {
         self.opens(config).is_some_and(|at| now >= at)
     }
@@ -135,16 +135,17 @@ impl LeaseLane {
         self.seen.as_ref().filter(|_| !self.outdated).map(|seen| seen.opens(config))
     }
 
-    /// When this instance may go for the lease: it is open, the schema is ours, nothing keeps this instance out, and the
-    /// state store answered last time and not long ago (else a ticket would be taken that cannot be used).
+    /// The period in which this instance may contend for the lease: the lease is open, the schema matches, no
+    /// exclusion applies, and the state store answered the last request recently (otherwise the instance would hold a
+    /// ticket that it cannot use).
     pub(super) fn contention(&self, cx: Context) -> Option<Range<Time>> {
         let opens = self.opens(cx.config)?.max(cx.keep_out);
         let stale = self.answered? + cx.config.ttl;
-        let schema = self.seen().is_some_and(|row| row.schema == cx.config.schema);
+        let schema = self.seen().is_some_and(|lease| lease.schema == cx.config.schema);
         (schema && !cx.stopping && self.release.is_none()).then_some(opens..stale)
     }
 
-    /// What there is to do, the more urgent first.
+    /// The work of the lane, the most urgent first.
     fn due(&self, cx: Context) -> [(LeaseWork, Due); 6] {
         if self.call.is_some() || *cx.role == Role::Stopped {
             return [(LeaseWork::Release, Due::OnEvent); 6];
@@ -162,8 +163,8 @@ impl LeaseLane {
         ]
     }
 
-    /// When the lease is read without a hint. After a failed call everything waits for the retry, so that a store that is
-    /// down is not hammered.
+    /// The time when the lease is read without a hint. After a failed call, all work waits for the retry, so that a
+    /// store that is down gets few requests.
     fn poll_due(&self, cx: Context) -> Due {
         if cx.stopping {
             Due::OnEvent
@@ -174,14 +175,14 @@ impl LeaseLane {
         }
     }
 
-    /// When the hint that is pending, if one is, has the lease read.
+    /// The time when a pending hint causes a read of the lease.
     fn hint_due(&self, cx: Context) -> Due {
         self.hints.due(cx.config).filter(|_| self.answered.is_some() && !cx.stopping).into()
     }
 
-    /// A leader whose renewal is near leaves a hint to it: its answer says all that a read would. So a read that a hint
-    /// causes is sent at least an eighth of a heartbeat before the renewal falls due: when the state store takes almost
-    /// a heartbeat for each of the two, the renewal is still answered before the deadline (stability).
+    /// Lets a renewal that is near answer a hint: the answer contains all that a read would. A read for a hint is
+    /// sent at least an eighth of a heartbeat before the renewal is due. If the state store takes almost a heartbeat
+    /// for each of the two, the renewal is still answered before the deadline (stability).
     fn leave_hint_to_renewal(&mut self, now: Time, config: &Config) {
         if self.term.is_some()
             && let Some(at) = self.hints.due(config)
@@ -191,18 +192,18 @@ impl LeaseLane {
         }
     }
 
-    /// When there is something to send, if no event comes before.
+    /// The time when there is work to do, if no event comes before.
     pub(super) fn wakeup(&self, cx: Context) -> Option<Time> {
         self.due(cx).into_iter().filter_map(|(_, due)| due.time()).min()
     }
 
-    /// What is to be sent now.
+    /// The request to send now.
     pub(super) fn work(&mut self, now: Time, cx: Context) -> Option<LeaseWork> {
         self.leave_hint_to_renewal(now, cx.config);
         self.due(cx).into_iter().find(|(_, due)| due.is_reached(now)).map(|(work, _)| work)
     }
 
-    /// The request for this work, which is under way from now on.
+    /// Builds the request for this work and notes it as in progress.
     pub(super) fn send(&mut self, now: Time, id: CallId, work: LeaseWork, cx: Context) -> Option<Command> {
         let mut timeout = cx.config.heartbeat;
         let (kind, request) = match (work, cx.role) {
@@ -214,7 +215,7 @@ impl LeaseLane {
                 let term = self.term.as_mut()?;
                 term.seq = term.seq.next();
                 self.hints.answered_by(Cause::Timer, now, cx.config);
-                // Not sent when its lease is over, however long a connection took (M17).
+                // Not sent after the end of its lease, even if connecting took long (M17).
                 timeout = timeout.min(leadership.deadline.since(now));
                 let (token, seq, current) = (leadership.token, term.seq, term.current);
                 (Kind::Renew(token, seq), LeaseRequest::Renew { token, seq, current })
@@ -231,7 +232,7 @@ impl LeaseLane {
                 self.read = false;
                 (Kind::Read, LeaseRequest::Observe)
             }
-            // Due in these roles only.
+            // Due only in these roles.
             (LeaseWork::Renew | LeaseWork::Claim, _) => return None,
         };
         self.call = Some(Call { id, sent: now, kind });
@@ -239,8 +240,8 @@ impl LeaseLane {
     }
 
     fn claim(&mut self, now: Time, candidacy: &Candidacy, config: &Config) -> Option<ClaimRequest> {
-        let row = self.seen()?;
-        let (observed, reported) = (row.version, row.floor);
+        let lease = self.seen()?;
+        let (observed, reported) = (lease.version, lease.floor);
         let other_timeline = observed.token.timeline != observed.current && observed.token.epoch > Epoch(0);
         let request = ClaimRequest {
             observed,
@@ -256,7 +257,7 @@ impl LeaseLane {
         Some(request)
     }
 
-    /// The term has ended. With a reason the lease is released; without one another instance has it.
+    /// Ends the term. With a reason the lease is released; without one, another instance holds it.
     pub(super) fn end_term(&mut self, leadership: &Leadership, reason: Option<String>) {
         if let Some(own) = &mut self.own {
             own.abandoned = true;
@@ -268,7 +269,7 @@ impl LeaseLane {
         self.outdated = true;
     }
 
-    /// Takes in the answer to the call under way. An answer to another one means nothing.
+    /// Takes in the answer to the call in progress. An answer to another call has no effect.
     pub(super) fn take_answer(
         &mut self,
         now: Time,
@@ -309,13 +310,13 @@ impl LeaseLane {
 
     fn succeeded(&mut self, now: Time, call: &Call, answer: LeaseAnswer, cx: Context) -> LeaseNews {
         match answer {
-            LeaseAnswer::Observed(row) => self.observed(now, row, cx),
+            LeaseAnswer::Observed(lease) => self.observed(now, lease, cx),
             LeaseAnswer::Claim(Claim::Granted(token)) => self.granted(now, token, Seq(0), token.timeline, cx),
             LeaseAnswer::Claim(Claim::Lost) => self.refused(),
-            // Taken in before: the state store did not answer.
+            // Handled before: the state store did not answer.
             LeaseAnswer::NotSent | LeaseAnswer::Outdated(_) => LeaseNews::Nothing,
             LeaseAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten }) => {
-                // Also when the term has ended since: a backup from before this renewal must be noticed (M23).
+                // Also if the term has ended since: a backup from before this renewal must be noticed (M23).
                 if let Kind::Renew(token, seq) = call.kind {
                     self.epochs.saw(token, seq);
                 }
@@ -346,7 +347,7 @@ impl LeaseLane {
             LeaseAnswer::Release(release) => {
                 self.read = true;
                 match (release, self.release.take()) {
-                    // A backup from before this release is noticed (M23).
+                    // So that a backup from before this release is noticed (M23).
                     (Release::Released, Some(PendingRelease { token, seq, .. })) => {
                         self.epochs.saw(token, seq);
                         LeaseNews::Released(token)
@@ -357,8 +358,8 @@ impl LeaseLane {
         }
     }
 
-    /// The epoch could not be stored, so the claim was not sent and its number is free; or what is remembered cannot be
-    /// true, so it was not reported.
+    /// The request was not sent. A claim's epoch could not be stored, so its number is free; or the remembered epochs
+    /// are impossible, so they were not reported.
     fn not_sent(&mut self, call: &Call) -> LeaseNews {
         if let Kind::Note(claim) = call.kind {
             self.noted = Some(claim);
@@ -372,15 +373,16 @@ impl LeaseLane {
         LeaseNews::AttemptFailed(Attempt::NotSent)
     }
 
-    /// No answer is not a no: the deadline stays, and the same is requested again. A damaged store has answered: what it
+    /// No answer is not a refusal: the deadline stays, and the same request is sent again. A damaged store has answered: what it
     /// acknowledged counts no more.
     fn failed(&mut self, now: Time, call: &Call, error: &StoreError, config: &Config) -> LeaseNews {
         let is_damaged = matches!(error, StoreError::Corrupt(_));
-        // Refused at once: not again before the retry. Timed out: that time has passed already.
+        // After an immediate refusal, wait for the retry. After a timeout, that time has already passed.
         let retry_at = now.max(call.sent + config.retry());
         self.poll_at = retry_at;
         if matches!(call.kind, Kind::Claim | Kind::Release | Kind::Note(_)) {
-            // A store may answer reads and refuse writes, like one whose disk is full: each claim costs an epoch.
+            // A store may answer reads and refuse writes, for example when its disk is full. Each claim uses up an
+            // epoch.
             if core::mem::replace(&mut self.write_failed, true) {
                 self.poll_at = retry_at.max(call.sent + config.heartbeat);
             }
@@ -391,12 +393,12 @@ impl LeaseLane {
                 self.read = true;
                 return LeaseNews::AttemptFailed(Attempt::Unknown);
             }
-            // When the next read shows the lease as ours, it is released again; a stopping process leaves it to expire.
+            // If the next read shows the lease as ours, it is released again. A stopping process lets it expire.
             Kind::Release => {
                 self.unreleased = self.release.take().map(|release| release.reason);
                 self.read = true;
             }
-            // The next read shows whether it is still to be reported.
+            // The next read shows whether it must still be reported.
             Kind::Note(_) => self.read = true,
             Kind::Renew(..) => {
                 self.renew_at = retry_at;
@@ -411,19 +413,20 @@ impl LeaseLane {
         LeaseNews::Nothing
     }
 
-    fn observed(&mut self, now: Time, row: Observation, cx: Context) -> LeaseNews {
-        let (token, seq, released) = (row.version.token, row.version.seq, row.released);
-        let current = row.version.current;
-        let resign = row.resign.clone();
+    fn observed(&mut self, now: Time, lease: Observation, cx: Context) -> LeaseNews {
+        let (token, seq, released) = (lease.version.token, lease.version.seq, lease.released);
+        let current = lease.version.current;
+        let resign = lease.resign.clone();
         self.epochs.saw(token, seq);
-        // On another timeline, or open, the next claim finds it. A leader that carries the lease over finds it too.
+        // On another timeline, or when the lease is open, the next claim finds it. A leader that carries its lease
+        // over finds it too.
         let holds = !released && token.timeline == current && self.noted != Some(token.claim);
         let behind = holds && !cx.stopping && self.epochs.are_beyond(token, seq);
         // A leader's renewal finds an older copy of its own lease. That another lease was later, only it knows.
         let behind = behind && (self.term.is_none() || self.epochs.are_beyond(token, Seq(u64::MAX)));
         let own = self.own.is_some_and(|own| own.claim == token.claim);
         self.behind = behind.then_some(token);
-        Reading::update(&mut self.seen, row, now);
+        Reading::update(&mut self.seen, lease, now);
         self.outdated = false;
         if let Role::Leader(leadership) = cx.role {
             if leadership.token.claim != token.claim || released {
@@ -435,15 +438,15 @@ impl LeaseLane {
                 LeaseNews::StillMine { resign }
             }
         } else if own && !released {
-            // Our last claim, of which we did not know that it was carried out, or which we let go.
+            // Our last claim, which was not known to be carried out, or which was abandoned.
             self.granted(now, token, seq, current, cx)
         } else {
             LeaseNews::Nothing
         }
     }
 
-    /// The state store is on this timeline. When a standby was promoted, a leader carries its lease over at once; it
-    /// learned of the promotion while its lease was valid, and only then it may (M17, M20).
+    /// Notes the state store's timeline. After a promotion, a leader carries its lease over at once; it must have
+    /// learned of the promotion while its lease was valid (M17, M20).
     fn on_timeline(&mut self, now: Time, current: Timeline) {
         if let Some(term) = &mut self.term
             && term.current != current
@@ -453,14 +456,15 @@ impl LeaseLane {
         }
     }
 
-    /// The lease is ours, by the answer to the claim or by a read after an unknown outcome. The deadline
-    /// counts from the original send either way (M13); past it, or unwanted, the lease is released.
+    /// Handles a granted lease, learned from the answer to the claim or from a read after an unknown outcome. Either
+    /// way the deadline counts from the original send (M13). A lease past its deadline, or an unwanted one, is
+    /// released.
     fn granted(&mut self, now: Time, token: Token, seq: Seq, current: Timeline, cx: Context) -> LeaseNews {
         self.epochs.saw(token, seq);
         let Some(own) = self.own.as_mut().filter(|own| own.claim == token.claim) else {
             return LeaseNews::Nothing;
         };
-        let deadline = own.sent + cx.config.belief();
+        let deadline = own.sent + cx.config.trust_window();
         if own.abandoned || now >= deadline || cx.stopping || now < cx.keep_out {
             // It was over already, and its release was answered: an older copy of the row shows it again.
             let why = if own.abandoned {

@@ -1,11 +1,11 @@
 //! The election: a pure state machine, stepped by a driver.
 //!
 //! ```text
-//!             row open: ticket, then claim         recovery passed
+//!             lease open: ticket, then claim       recovery passed
 //!  Follower ───────► Candidate ───────► Leader(Recovering) ───────► Leader(Active)
 //!     ▲  ▲               │                 │   │ corrupt or inconsistent   │
 //!     │  └───────────────┘                 │   └────► Leader(Halted) ──────┤
-//!     │     lost the race                  │            (checked again)    │ asked to hand over
+//!     │     lost the race                  │            (checked again)    │ handover requested
 //!     │                                    ▼                               ▼
 //!     └──────────── deadline passed, or superseded ◄──────────── Leader(Draining) ─► released
 //! ```
@@ -21,22 +21,23 @@
 //! - A command with a [`CallId`] gets exactly one answer event with the same id: what the store said, or
 //!   [`StoreError::Unknown`](crate::ports::StoreError::Unknown) when its timeout ran out or the task
 //!   carrying it out failed. At most one call per store is under way; an answer with another id is ignored.
-//! - At [`Elector::next_wakeup`] the driver calls `step(now, Event::Wakeup)`. Waking early does no harm;
-//!   waking late never lengthens a belief, because every reader compares the deadline with its own clock.
-//! - A dropped hint costs time only.
+//! - At [`Elector::next_wakeup`] the driver calls `step(now, Event::Wakeup)`. An early wakeup is harmless. A late
+//! wakeup never
+//!   lengthens a lease, because every reader compares the deadline with its own clock.
+//! - A dropped hint costs only time.
 //!
-//! Same configuration and same events: same state and same commands. The value is `Clone + Eq + Hash`, so a
-//! model checker explores the very one that ships.
+//! The same configuration and events give the same state and commands. The value is `Clone + Eq + Hash`, so the model
+//! checker explores the state machine that ships.
 //!
-//! # Where each rule of docs/protocol.md lives
+//! # Where each rule of docs/protocol.md is implemented
 //!
 //! | rule | where |
 //! |---|---|
 //! | expiry by observation (M9, M14, M19) | `reading.rs` |
 //! | deadline from the send (M13), late answers, carrying to a new timeline (M17, M20) | `lease.rs` |
-//! | hints are rumours: bounded, and they delay nothing (M21) | `hints.rs`, `lease.rs` |
+//! | hints prove nothing: bounded, and they delay nothing (M21) | `hints.rs`, `lease.rs` |
 //! | a claim with an unknown outcome, never adopting a former row (M15) | `lease.rs`, `Own` |
-//! | ticket before claim, at the latest one heartbeat without it, giving it back (M18) | `ticket.rs` |
+//! | ticket before claim, at the latest one heartbeat without it, release of the ticket (M18) | `ticket.rs` |
 //! | the role, and everything that changes it | `elector.rs` |
 //! | drain before release, keep-out after a step-down, recovery before active | `elector.rs` |
 

@@ -1,44 +1,45 @@
-//! Expiry by observation: how long a row has looked the same, on this process's own clock.
+//! Expiry by observation: how long the lease has been unchanged, measured on this process's own clock.
 
 use super::config::Config;
 use crate::lease::{Observation, margin};
 use crate::time::Time;
 use core::time::Duration;
 
-/// The row as last read, and since when it has been seen unchanged.
+/// The lease as last read, and the time since when it has been observed unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Reading {
-    pub(super) row: Observation,
-    /// Receipt of the first reply that showed this version (M9, M14).
+    pub(super) lease: Observation,
+    /// Receipt of the first answer that showed this version (M9, M14).
     pub(super) since: Time,
 }
 
 impl Reading {
-    /// Takes in a reply received at `now`: any difference in the version starts the wait anew.
-    pub(super) fn update(seen: &mut Option<Self>, row: Observation, now: Time) {
+    /// Takes in an answer received at `now`. Any difference in the version restarts the wait.
+    pub(super) fn update(seen: &mut Option<Self>, lease: Observation, now: Time) {
         let since = match seen {
-            Some(before) if before.row.version == row.version => before.since,
+            Some(before) if before.lease.version == lease.version => before.since,
             Some(_) | None => now,
         };
-        *seen = Some(Self { row, since });
+        *seen = Some(Self { lease, since });
     }
 
-    /// From when on the row may be claimed.
+    /// The time from which the lease may be claimed.
     ///
-    /// A released row is open at once, but only on its own timeline: after a promotion it may be an old
-    /// copy of a row that has been claimed since (M10).
+    /// A released lease is open at once, but only on its own timeline. After a promotion it may be an old copy of a
+    /// lease that has been claimed since (M10).
     pub(super) fn opens(&self, config: &Config) -> Time {
-        if self.row.released && self.row.on_current_timeline() {
+        if self.lease.released && self.lease.on_current_timeline() {
             self.since
         } else {
             self.since + self.wait(config)
         }
     }
 
-    /// The row's own ttl and the margin. On a new timeline the larger of the row's ttl and ours: the
-    /// promotion may have lost a later and longer grant (M19).
+    /// The wait until expiry: the ttl of the lease plus the margin. On a new timeline the larger of the lease's ttl
+    /// and ours, because the promotion may have lost a later and longer grant (M19).
     fn wait(&self, config: &Config) -> Duration {
-        let ttl = if self.row.on_current_timeline() { self.row.ttl } else { self.row.ttl.max(config.ttl) };
+        let ttl =
+            if self.lease.on_current_timeline() { self.lease.ttl } else { self.lease.ttl.max(config.ttl) };
         ttl + margin(ttl)
     }
 }

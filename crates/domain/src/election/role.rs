@@ -1,4 +1,4 @@
-//! What an elector is.
+//! Roles of an elector.
 
 use crate::id::ClaimId;
 use crate::lease::Token;
@@ -6,16 +6,16 @@ use crate::recovery::RecoveryCode;
 use crate::time::Time;
 use alloc::string::String;
 
-/// What an elector is at this moment.
+/// The present role of an elector.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Watches the row.
+    /// Watches the lease.
     Follower,
-    /// The row is open: going for it.
+    /// The lease is open and the elector contends for it.
     Candidate(Candidacy),
-    /// Holds the row.
+    /// Holds the lease.
     Leader(Leadership),
-    /// Gave everything back and does nothing any more.
+    /// Has released everything and does nothing more.
     Stopped,
 }
 
@@ -23,40 +23,40 @@ pub enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Candidacy {
     pub(super) claim: ClaimId,
-    /// The row's claim that is over; its ticket is void.
+    /// The claim of the last holder; its ticket is void.
     pub(super) void: ClaimId,
-    /// From when on the row is claimed without a ticket.
+    /// The time from which the elector claims the lease without a ticket.
     pub(super) without_ticket: Time,
 }
 
-/// The row as its holder knows it.
+/// The lease as its holder knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Leadership {
     /// The fencing token.
     pub token: Token,
-    /// Belief ends here: compare with your own CLOCK_BOOTTIME before every act.
+    /// The end of the valid lease. Compare it with your own CLOCK_BOOTTIME before every act.
     pub deadline: Time,
-    /// What the leadership is good for.
+    /// The present phase, which decides whether the leader may act.
     pub phase: Phase,
 }
 
-/// What a leadership is good for.
+/// Phase of a leadership.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// The portfolio is being recovered; nothing may act.
+    /// The portfolio is being recovered; the leader must not act.
     Recovering {
         /// Failed attempts so far.
         attempt: u32,
     },
-    /// Act.
+    /// The leader may act.
     Active,
-    /// The portfolio cannot be trusted; nothing may act.
+    /// The portfolio cannot be trusted; the leader must not act.
     Halted(RecoveryCode),
-    /// The work is being stopped; the row is given back after it.
+    /// The work is being stopped; then the lease is released.
     Draining {
-        /// For the history.
+        /// The reason, for the history.
         reason: String,
-        /// When renewals stop, whether the work has or not.
+        /// The time at which renewals stop, even if the work has not stopped.
         until: Time,
     },
 }

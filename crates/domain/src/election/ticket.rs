@@ -1,5 +1,5 @@
-//! The ticket as this instance knows it, and the requests to the leader store: an advisory lock that lets one instance at
-//! a time go for an open lease. Nothing here decides who leads.
+//! The ticket as this instance knows it, and the requests to the leader store. The ticket is an advisory lock that
+//! lets one instance at a time contend for an open lease. Nothing here decides who leads.
 
 use super::command::{CallId, Command, TicketRequest};
 use super::config::{Config, TicketUse};
@@ -11,28 +11,28 @@ use crate::id::ClaimId;
 use crate::ports::{Acquire, StoreError, Ticket, TicketFault, TicketRenewal};
 use crate::time::Time;
 
-/// What is known of the ticket, and the call under way.
+/// State of the ticket lane: what is known of the ticket, and the call in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct TicketLane {
     seen: Option<Ticket>,
     /// The last call failed.
     unreachable: bool,
-    /// When the next request is due.
+    /// The time when the next request is due.
     next: Time,
     hints: Hints,
     call: Option<(CallId, TicketRequest)>,
-    /// The claim a ticket was last requested for; it may be held, acknowledged or not.
+    /// The claim that a ticket was last requested for. This process may hold it, acknowledged or not.
     requested: Option<ClaimId>,
-    /// The claim whose ticket is held, as far as is known.
+    /// The claim whose ticket this process holds, as far as it knows.
     mine: Option<ClaimId>,
-    /// A ticket that may be held and is not wanted: to be released.
+    /// A ticket that this process may hold and does not want: to be released.
     release: Option<ClaimId>,
-    /// The ticket shown cannot be waited for.
+    /// Waiting for the ticket that was read makes no sense.
     faulty: bool,
 }
 
 impl TicketLane {
-    /// The ticket as last seen.
+    /// The ticket as last read.
     pub(super) fn seen(&self) -> Option<&Ticket> {
         self.seen.as_ref()
     }
@@ -42,7 +42,7 @@ impl TicketLane {
         self.unreachable
     }
 
-    /// Nothing under way, and nothing to be released that could be.
+    /// No call in progress, and no release pending that could be sent.
     pub(super) fn is_quiet(&self) -> bool {
         self.call.is_none() && (self.release.is_none() || self.unreachable)
     }
@@ -51,12 +51,12 @@ impl TicketLane {
         self.hints.arrived();
     }
 
-    /// A candidate wants its ticket at once.
+    /// Makes the next request due at once, for a candidate.
     pub(super) fn hurry(&mut self, now: Time) {
         self.next = now;
     }
 
-    /// The ticket of `claim`, if it was ever requested, is not wanted any more.
+    /// Abandons the ticket of `claim`, if it was ever requested.
     pub(super) fn abandon(&mut self, claim: ClaimId) {
         if self.requested == Some(claim) {
             self.release = Some(claim);
@@ -64,16 +64,17 @@ impl TicketLane {
         }
     }
 
-    /// When a candidate claims the lease: when it has the ticket, or when waiting for one makes no sense.
+    /// The time when a candidate claims the lease: when it holds the ticket, or when waiting for one no longer makes
+    /// sense.
     pub(super) fn lets_claim(&self, candidacy: &Candidacy, config: &Config) -> Due {
-        let settled = config.ticket == TicketUse::None
+        let may_claim = config.ticket == TicketUse::None
             || self.mine == Some(candidacy.claim)
             || self.unreachable
             || self.faulty;
-        if settled { Due::Now } else { Due::At(candidacy.without_ticket) }
+        if may_claim { Due::Now } else { Due::At(candidacy.without_ticket) }
     }
 
-    /// When the next request is sent.
+    /// The time when the next request is due.
     fn due(&self, cx: Context) -> Due {
         let unused = cx.config.ticket == TicketUse::None || *cx.role == Role::Stopped;
         if self.call.is_some() || unused {
@@ -87,12 +88,12 @@ impl TicketLane {
         }
     }
 
-    /// When there is something to send, if no event comes before.
+    /// The time when there is work to do, if no event comes before.
     pub(super) fn wakeup(&self, cx: Context) -> Option<Time> {
         self.due(cx).time()
     }
 
-    /// The request that is to be sent now.
+    /// The request to send now.
     pub(super) fn work(&self, now: Time, cx: Context) -> Option<TicketRequest> {
         if !self.due(cx).is_reached(now) {
             return None;
@@ -107,17 +108,17 @@ impl TicketLane {
             Role::Leader(leadership) if self.mine == Some(leadership.token.claim) => {
                 TicketRequest::Renew(leadership.token.claim)
             }
-            // Redis forgot it, or was away when the lease was won: take it when it is free.
+            // Redis lost it, or was unreachable when this instance won the lease: acquire it when it is free.
             Role::Leader(leadership) => TicketRequest::Acquire { claim: leadership.token.claim, void: None },
             Role::Follower | Role::Candidate(_) | Role::Stopped => TicketRequest::Inspect,
         })
     }
 
-    /// Sends the request, which is under way from now on.
+    /// Builds the request and notes it as in progress.
     pub(super) fn send(&mut self, now: Time, id: CallId, request: TicketRequest, cx: Context) -> Command {
         self.call = Some((id, request));
         match request {
-            // Not what the timer is for: releasing an old ticket puts off no renewal of the present one.
+            // The timer is for renewals of the present ticket: releasing an old one must not delay them.
             TicketRequest::Release(_) => {}
             TicketRequest::Acquire { .. } | TicketRequest::Renew(_) | TicketRequest::Inspect => {
                 let cause = if now < self.next { Cause::Hint } else { Cause::Timer };
@@ -131,7 +132,7 @@ impl TicketLane {
         Command::Ticket { call: id, timeout: cx.config.heartbeat, request }
     }
 
-    /// Takes in the answer to the call under way, and returns what cannot be explained about the ticket.
+    /// Takes in the answer to the call in progress, and returns the fault of the ticket, if it has one.
     pub(super) fn answered(
         &mut self,
         now: Time,
@@ -179,7 +180,7 @@ impl TicketLane {
                 self.seen.take_if(|seen| seen.claim == Some(claim));
                 None
             }
-            // A driver that answers a call with another call's answer has a bug; it is no answer.
+            // A driver that answers a call with the answer to another call has a bug; treat it as no answer.
             (
                 TicketAnswer::Acquire(Acquire::Granted)
                 | TicketAnswer::Renewal(TicketRenewal::Renewed)
@@ -197,14 +198,14 @@ impl TicketLane {
         self.seen = ticket;
         let fault = remaining.and_then(Result::err);
         self.faulty = fault.is_some();
-        // A candidate requests it again when it has run out; a hint of its release comes earlier.
+        // A candidate requests the ticket again when it has expired; a hint about its release comes earlier.
         if let (Some(Ok(remaining)), Role::Candidate(_)) = (remaining, cx.role) {
             self.next = now + remaining.max(cx.config.retry());
         }
         fault
     }
 
-    /// It may have been carried out: a ticket that is not wanted any more is released either way.
+    /// The request may have been carried out: an unwanted ticket is released in either case.
     fn failed(&mut self, now: Time, request: TicketRequest, cx: Context) {
         self.next = now + cx.config.retry();
         if let TicketRequest::Acquire { claim, .. } = request
@@ -214,7 +215,7 @@ impl TicketLane {
         }
     }
 
-    /// A ticket of this process that it has no use for is released: the lease wins over the ticket.
+    /// Releases a ticket of this process that it does not need: the lease wins over the ticket.
     fn drop_unwanted(&mut self, cx: Context) {
         let shown = self.seen.as_ref().and_then(|ticket| ticket.claim);
         let held = self.mine.or(shown.filter(|claim| claim.is_from(cx.config.nonce)));

@@ -1,36 +1,36 @@
-//! Who did what to a signal. The stores append a line with every change, in the change's own statement, and
-//! never change or delete one.
+//! The audit log of the ledger. The stores append a line with every change, in the statement of the change, and never
+//! change or delete a line.
 
 use super::SignalId;
 use crate::lease::Epoch;
 use alloc::string::String;
 
-/// Who does something, and from where.
+/// The actor of a change, and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// A client, a person, an instance; at most 128 characters are kept.
+    /// A client, an operator or an instance; at most 128 characters are kept.
     pub who: String,
-    /// A network address, a host; at most 128 characters are kept.
+    /// A network address or a host; at most 128 characters are kept.
     pub origin: String,
 }
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// Counts the lines of the database.
+    /// The number of the line, unique in the database.
     pub number: u64,
-    /// When, unix milliseconds by the state store's clock.
+    /// The time of the change, in unix milliseconds by the state store's clock.
     pub at_ms: i64,
-    /// Who, and from where.
+    /// The actor.
     pub actor: Actor,
-    /// The lease row's epoch at that moment.
+    /// The epoch of the lease at that moment.
     pub epoch: Option<Epoch>,
     /// The state that a signal reached, `deleted`, or `paused` and `resumed` for the kill switch.
     pub what: String,
-    /// Which signal; `None` for the kill switch.
+    /// The signal; `None` for the kill switch.
     pub signal: Option<SignalId>,
-    /// Which claim of it, 0 before the first.
+    /// The attempt; 0 before the first claim.
     pub attempt: u32,
-    /// What was said: a reason, a broker's order id.
+    /// A note: a reason, or a broker's order id.
     pub note: Option<String>,
 }

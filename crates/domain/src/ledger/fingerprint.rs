@@ -1,11 +1,11 @@
-//! What makes two submissions one signal, whatever they are called.
+//! The identity of a signal: two submissions with the same fingerprint are one signal, whatever their ids.
 
 use super::Instruction;
 use core::fmt;
 use sha2::{Digest, Sha256};
 
-/// SHA-256 over instrument, signal type, position and timestamp (unix seconds), each on a line of its own. None
-/// of them contains a line break, so no two instructions share a text. Anybody can compute it:
+/// SHA-256 over instrument, signal type, position and timestamp (unix seconds), each on a separate line. None of them
+/// contains a line break, so no two instructions have the same text. The value can be computed in a shell:
 ///
 /// ```sh
 /// printf 'NIFTY\nBASE_ENTRY\nLong_1\n1764411330\n' | sha256sum
@@ -54,13 +54,13 @@ mod tests {
     }
 
     #[test]
-    fn is_what_sha256sum_prints() {
+    fn equals_the_output_of_sha256sum() {
         let expected = "f3cf0ef24f784b2f0c9c2ffa478b5a13864e02ca72f3c846cfd41e1f9d0b64d2";
         assert_eq!(Fingerprint::of(&instruction()).to_string(), expected);
     }
 
     #[test]
-    fn every_part_of_it_counts_and_nothing_else() {
+    fn depends_on_every_part_and_on_nothing_else() {
         let label = |text| Label::parse(text).unwrap();
         let base = Fingerprint::of(&instruction());
         for other in [

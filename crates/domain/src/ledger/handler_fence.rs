@@ -1,19 +1,19 @@
-//! What a receiver of orders remembers so that a leader of the past cannot reach it. Embedding services use it in their
-//! [`SignalHandler`](crate::ports::SignalHandler); the demonstration's broker and the tests' broker use the same value.
-//! A change must keep this: after [`promise`](HandlerFence::promise), no order that a leader had sent before is accepted
-//! under that attempt, ever.
+//! The state that a receiver of orders keeps so that a former leader cannot reach it. Embedding services use it in
+//! their [`SignalHandler`](crate::ports::SignalHandler); the broker of the demonstration and the broker of the tests
+//! use the same value. Invariant: after [`promise`](HandlerFence::promise), no order that a leader sent earlier is
+//! accepted under that attempt.
 
 use crate::id::ClaimId;
 use crate::lease::Epoch;
 use alloc::collections::BTreeMap;
 
-/// The latest leader that a receiver of orders has seen, and what the receiver promised not to execute.
+/// The latest leader that a receiver of orders has seen, and the attempts that the receiver promised not to execute.
 ///
-/// "There is no order for it" is not "there will be none": the order of a leader that was stopped just before it sent it
-/// may be on its way. A receiver that checks this fence in the same moment in which it executes an order may answer
-/// [`Outcome::Received`](super::Outcome::Received) to a lookup, and only such a receiver may.
+/// "There is no order for it" does not mean "there will be none": the order of a leader that was paused just before
+/// it sent the order may still arrive. Only a receiver that checks this fence in the same moment in which it executes
+/// an order may answer [`Outcome::Received`](super::Outcome::Received) to a lookup.
 ///
-/// `Key` is what the receiver knows a signal by: its id, or its idempotency key. Keep [`latest`](Self::latest) and the
+/// `Key` identifies a signal at the receiver: its id or its idempotency key. Keep [`latest`](Self::latest) and the
 /// [`promises`](Self::promises) over restarts.
 ///
 /// ```
@@ -39,28 +39,28 @@ pub struct HandlerFence<Key> {
 }
 
 impl<Key> Default for HandlerFence<Key> {
-    /// No leader was seen and nothing was promised.
+    /// No leader seen and no promise made.
     fn default() -> Self {
         Self { latest: None, promised: BTreeMap::new() }
     }
 }
 
 impl<Key: Ord> HandlerFence<Key> {
-    /// The fence of a receiver that restarts and kept [`latest`](Self::latest). It makes its [`promises`](Self::promises)
-    /// again.
+    /// The fence of a receiver that restarts and has kept [`latest`](Self::latest). The receiver then repeats its
+    /// [`promises`](Self::promises).
     pub fn resumed(epoch: Epoch, claim: ClaimId) -> Self {
         Self { latest: Some((epoch, claim)), promised: BTreeMap::new() }
     }
 
-    /// The largest epoch that was seen, and the claim under which it was seen first.
+    /// The largest epoch seen, and the claim under which it was seen first.
     pub fn latest(&self) -> Option<(Epoch, ClaimId)> {
         self.latest
     }
 
-    /// Remembers the leader of a request, whatever the request is about, before anything is promised to it. An epoch that
-    /// was seen under another claim changes nothing: two leaders may have one number after the store has forgotten. With a
-    /// larger epoch all promises end: every order that they are about is refused by its epoch from now on, and attempts
-    /// are counted anew after the store has forgotten.
+    /// Remembers the leader of any request, before the receiver promises it anything. An epoch that was seen under
+    /// another claim changes nothing: two leaders may have the same epoch after the store has forgotten. A larger
+    /// epoch ends all promises: every order that they concern is refused by its epoch from now on, and attempts
+    /// restart at 1 after the store has forgotten.
     pub fn see(&mut self, epoch: Epoch, claim: ClaimId) {
         if self.latest.is_none_or(|(latest, _)| epoch > latest) {
             self.latest = Some((epoch, claim));
@@ -68,18 +68,19 @@ impl<Key: Ord> HandlerFence<Key> {
         }
     }
 
-    /// Whether a later leader was seen, or another one with the same epoch.
+    /// True if a later leader was seen, or another leader with the same epoch.
     pub fn is_past(&self, epoch: Epoch, claim: ClaimId) -> bool {
         self.latest.is_some_and(|latest| epoch < latest.0 || (epoch == latest.0 && claim != latest.1))
     }
 
-    /// Promises that this attempt of the signal, and all before it, will not be executed.
+    /// Promises that this attempt of the signal and all earlier attempts will not be executed.
     pub fn promise(&mut self, signal: Key, attempt: u32) {
         let promised = self.promised.entry(signal).or_default();
         *promised = attempt.max(*promised);
     }
 
-    /// Whether an order must not be executed: its leader is of the past, or its attempt is promised not to be executed.
+    /// True if an order must not be executed: its leader is a former one, or its attempt is promised not to be
+    /// executed.
     pub fn refuses(&self, signal: &Key, attempt: u32, epoch: Epoch, claim: ClaimId) -> bool {
         self.is_past(epoch, claim) || self.promised.get(signal).is_some_and(|promised| attempt <= *promised)
     }
@@ -101,9 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_of_the_past_is_refused_also_under_the_same_number() {
+    fn a_former_leader_is_refused_even_with_the_same_epoch() {
         let mut fence = HandlerFence::<u8>::default();
-        assert!(!fence.is_past(Epoch(0), A), "the first leader that comes");
+        assert!(!fence.is_past(Epoch(0), A), "the first leader");
         fence.see(Epoch(5), A);
         fence.see(Epoch(4), b());
         fence.see(Epoch(5), b());
@@ -111,11 +112,11 @@ mod tests {
         for (epoch, claim, past) in [(4, A, true), (5, A, false), (5, b(), true), (6, b(), false)] {
             assert_eq!(fence.is_past(Epoch(epoch), claim), past, "epoch {epoch}, claim {claim}");
         }
-        assert_eq!(HandlerFence::<u8>::resumed(Epoch(5), A), fence, "it is the same after a restart");
+        assert_eq!(HandlerFence::<u8>::resumed(Epoch(5), A), fence, "unchanged after a restart");
     }
 
     #[test]
-    fn a_promise_holds_for_the_attempt_and_all_before_it() {
+    fn a_promise_holds_for_the_attempt_and_all_earlier_ones() {
         let mut fence = HandlerFence::default();
         fence.promise('x', 2);
         fence.promise('x', 1);
@@ -123,10 +124,7 @@ mod tests {
             assert_eq!(fence.refuses(&signal, attempt, Epoch(9), A), refused, "{signal} {attempt}");
         }
         fence.see(Epoch(10), A);
-        assert!(fence.refuses(&'x', 2, Epoch(9), A), "by its epoch");
-        assert!(
-            !fence.refuses(&'x', 1, Epoch(10), A),
-            "attempts are counted anew after the store has forgotten"
-        );
+        assert!(fence.refuses(&'x', 2, Epoch(9), A), "refused by its epoch");
+        assert!(!fence.refuses(&'x', 1, Epoch(10), A), "attempts restart at 1 after the store has forgotten");
     }
 }

@@ -1,23 +1,23 @@
-//! Limits on sending that hold below any strategy, and what the ledger counts.
+//! Limits on sending that apply to every strategy, and the counts of the ledger.
 
 use alloc::string::String;
 use core::time::Duration;
 
-/// How many signals may be sent at most. By the state store's clock, over every leader: the claim that would be
-/// one too many is not granted, and the signal waits.
+/// Maximum number of signals sent, by the state store's clock and over all leaders. The store refuses a claim beyond
+/// the limit, and the signal waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// In any 60 seconds; `None`: any number.
+    /// In any 60 seconds; `None`: unlimited.
     pub per_minute: Option<u32>,
-    /// In any 24 hours; `None`: any number.
+    /// In any 24 hours; `None`: unlimited.
     pub per_day: Option<u32>,
 }
 
 impl Limits {
-    /// Unless configured: far more than any strategy of a dozen trades a year means, and few enough that an operator
-    /// can stop one that has gone mad.
+    /// The default: far more than a strategy with a dozen trades a year needs, and low enough for an operator to stop
+    /// a strategy that malfunctions.
     pub const DEFAULT: Self = Self { per_minute: Some(60), per_day: Some(1_000) };
-    /// Any number.
+    /// Unlimited.
     pub const NONE: Self = Self { per_minute: None, per_day: None };
 }
 
@@ -28,7 +28,7 @@ impl Default for Limits {
     }
 }
 
-/// Which limit lets nothing through.
+/// The limit that is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LimitReached {
     /// [`Limits::per_minute`].
@@ -37,57 +37,57 @@ pub enum LimitReached {
     PerDay,
 }
 
-/// The kill switch is on: nothing is claimed, whoever leads, until somebody turns it off.
+/// The kill switch is on: no instance claims a signal until an operator turns it off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paused {
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// By whom.
+    /// The operator who turned it on.
     pub who: String,
-    /// Since when, unix milliseconds by the state store's clock.
+    /// The time since it is on, in unix milliseconds by the state store's clock.
     pub since_ms: i64,
 }
 
-/// How many signals of the group are in each state.
+/// Number of the group's signals in each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SignalCounts {
     /// Durable and waiting.
     pub received: u64,
-    /// Taken by a leader.
+    /// Claimed by a leader.
     pub claimed: u64,
-    /// At their handlers, results still to come.
+    /// At their handlers; the results are pending.
     pub sent: u64,
     /// Executed.
     pub done: u64,
-    /// Not executed.
+    /// Rejected without execution.
     pub rejected: u64,
-    /// Not sent in time.
+    /// Not sent before they expired.
     pub expired: u64,
-    /// Outcome unknown.
+    /// In doubt: the outcome is unknown.
     pub in_doubt: u64,
 }
 
-/// What an operator has to know of the ledger at one moment. Cheap to ask for: finished signals are not counted.
+/// Counts of the ledger at one moment, for operators. The query is cheap: finished signals are not counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Totals {
     /// Signals that wait.
     pub received: u64,
-    /// Signals that a leader has taken.
+    /// Signals that a leader has claimed.
     pub claimed: u64,
-    /// Signals at their handlers, results still to come.
+    /// Signals at their handlers; the results are pending.
     pub sent: u64,
-    /// Signals of which nobody knows whether they were executed.
+    /// Signals in doubt: they may have been executed.
     pub in_doubt: u64,
     /// Age of the oldest signal that waits, since it was accepted.
     pub oldest_received: Option<Duration>,
-    /// Age of the oldest doubt, since the signal was claimed.
+    /// Age of the oldest signal in doubt, since it was claimed.
     pub oldest_in_doubt: Option<Duration>,
     /// Signals that expired in the last 24 hours: trades that were missed.
     pub expired_last_day: u32,
     /// Claims of the last 60 seconds, without those known not to have been executed.
     pub sent_last_minute: u32,
-    /// Claims of the last 24 hours, likewise.
+    /// Claims of the last 24 hours, without those known not to have been executed.
     pub sent_last_day: u32,
-    /// The kill switch, when it is on.
+    /// The kill switch, if it is on.
     pub paused: Option<Paused>,
 }

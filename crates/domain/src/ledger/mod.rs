@@ -1,4 +1,4 @@
-//! Signals: what is to be done exactly once, and where each of them stands.
+//! Signals: instructions that must be executed exactly once, and their states.
 //!
 //! ```text
 //! submit ──▶ received ──claim──▶ claimed(token) ──────────▶ done | rejected
@@ -7,16 +7,16 @@
 //!            │                    │    │                               │
 //!            ├── not executed ────┘    └─ no answer, or leader gone ──▶ in_doubt
 //!            │                                                          │
-//!            └──────────────── looked up, or decided by a person ───────┘
+//!            └──────────────── looked up, or operator resolves it ──────┘
 //! ```
 //!
-//! What the states mean for money: `received` was certainly not sent. `claimed` may have been: the claim is
-//! written before the handler is called, so a crash at any later point finds it. `sent` certainly was, and its
-//! result is still to come. `in_doubt` may have been, and nobody who knows is there: it is never sent again
-//! blindly, and nothing later for its instrument is sent before it. The others are final.
+//! Meaning of the states for money: `received` was certainly not sent. `claimed` may have been sent: the claim is
+//! written before the handler is called, so it survives a crash at any later point. `sent` was certainly sent, and
+//! its result is pending. `in_doubt` may have been executed: it is never sent again without a lookup or a decision,
+//! and no later signal for its instrument is sent before it. The other states are final.
 //!
-//! Each claim of a signal has a number, its *attempt*. Whatever is reported or decided about a signal names the
-//! attempt that it is about, so an answer that comes late never touches a later attempt.
+//! Each claim of a signal has a number, its *attempt*. Every report or decision about a signal names its attempt, so
+//! a late answer never affects a later attempt.
 
 mod audit;
 mod fingerprint;

@@ -1,4 +1,4 @@
-//! A signal, as it is submitted and as the ledger has it.
+//! A signal: as a client submits it, and as the ledger keeps it.
 
 use super::{Fingerprint, SignalState};
 use crate::id::{InstanceId, InvalidId};
@@ -13,17 +13,17 @@ pub const INSTRUCTION_LABEL_LEN_MAX: usize = 64;
 /// Longest note (a broker's order id, a reason) in characters; a longer one is cut.
 pub const NOTE_LEN_MAX: usize = 256;
 
-/// The name of a signal: 1 to 128 characters out of `[A-Za-z0-9._:-]`.
+/// The id of a signal: 1 to 128 characters out of `[A-Za-z0-9._:-]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SignalId(InstanceId);
 
 impl SignalId {
-    /// Parses a signal's name.
+    /// Parses a signal's id.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         InstanceId::parse(text).map(Self)
     }
 
-    /// The name as text.
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -39,15 +39,15 @@ impl fmt::Display for SignalId {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label(String);
 
-/// A text is not a [`Label`].
+/// The text is not a [`Label`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a text of 1 to {INSTRUCTION_LABEL_LEN_MAX} characters on one line is wanted, without spaces around it"
+    "the text must have 1 to {INSTRUCTION_LABEL_LEN_MAX} characters on one line, without spaces at either end"
 )]
 pub struct InvalidLabel;
 
 impl Label {
-    /// Parses it as it stands; trimming is for the edge to decide.
+    /// Parses the text unchanged; the caller decides about trimming.
     pub fn parse(text: &str) -> Result<Self, InvalidLabel> {
         let long = text.chars().count() > INSTRUCTION_LABEL_LEN_MAX;
         if text.is_empty() || long || text.trim() != text || text.contains(char::is_control) {
@@ -68,34 +68,34 @@ impl fmt::Display for Label {
     }
 }
 
-/// What is to be done. Two submissions are the same signal when these are equal.
+/// An instruction to execute. Two submissions are the same signal if their fingerprints are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Instruction {
-    /// What it is about. Signals of one instrument are sent in their order of arrival, one after the other.
+    /// The instrument. Signals of one instrument are sent one after the other, in their order of arrival.
     pub instrument: Label,
-    /// What kind of signal it is.
+    /// The kind of signal.
     pub signal_type: Label,
-    /// Which position it is about.
+    /// The position that it concerns.
     pub position: Label,
-    /// When it arose, by whoever made it: unix seconds.
+    /// The time of its origin according to its client, in unix seconds.
     pub timestamp_s: i64,
-    /// Whatever the handler needs beside: a JSON object of at most [`PAYLOAD_LEN_MAX`] bytes. Opaque here.
+    /// Further data for the handler: a JSON object of at most [`PAYLOAD_LEN_MAX`] bytes. Opaque to this system.
     pub payload: String,
-    /// From when on it must not be sent any more, unix milliseconds by the state store's clock.
+    /// The time after which it must not be sent, in unix milliseconds by the state store's clock.
     pub expires_ms: Option<i64>,
 }
 
-/// A signal to be accepted.
+/// A submitted signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSignal {
-    /// The name its sender gave it, if any.
+    /// The id that its client gave it, if any.
     pub id: Option<SignalId>,
-    /// What is to be done.
+    /// The instruction to execute.
     pub instruction: Instruction,
 }
 
 impl NewSignal {
-    /// The name it will have: the given one, else its fingerprint.
+    /// The id that it will have: the given one, else its fingerprint.
     ///
     /// # Panics
     /// Never: a fingerprint is an id.
@@ -107,38 +107,38 @@ impl NewSignal {
     }
 }
 
-/// A signal as the ledger has it. Times are unix milliseconds by the state store's clock.
+/// A signal in the ledger. Times are unix milliseconds by the state store's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signal {
-    /// Its name.
+    /// Its id.
     pub id: SignalId,
-    /// What is to be done.
+    /// The instruction to execute.
     pub instruction: Instruction,
-    /// Order of arrival in its group.
+    /// Its order of arrival in the group.
     pub arrival: u64,
-    /// Where it stands.
+    /// Its state.
     pub state: SignalState,
-    /// How often it was claimed: the number of the latest claim, 0 before the first.
+    /// The number of the latest claim; 0 before the first.
     pub attempt: u32,
-    /// When it was accepted.
+    /// The time when it was accepted.
     pub received_ms: i64,
-    /// When it was last claimed.
+    /// The time of its last claim.
     pub claimed_ms: Option<i64>,
-    /// When it reached a final state.
+    /// The time when it reached a final state.
     pub settled_ms: Option<i64>,
-    /// What was said of it last: a broker's order id, or why it stands where it stands.
+    /// The last note: a broker's order id, or the reason for its state.
     pub note: Option<String>,
 }
 
 impl Signal {
-    /// What tells it from every other signal, under every name; the idempotency key for its handler.
+    /// The fingerprint: identifies the signal under every id, and is the idempotency key for its handler.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.instruction)
     }
 }
 
-/// What is said of a signal that is in doubt because the store has forgotten: nobody here claimed it, and it may have
-/// been executed all the same.
+/// The note of a signal that is in doubt because the store has forgotten: this store has no claim of it, but it may
+/// have been executed.
 pub const FORGOTTEN: &str = "the store has forgotten: it may have been executed before";
 
 #[cfg(test)]

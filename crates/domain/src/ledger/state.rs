@@ -1,29 +1,29 @@
-//! Where a signal stands, and how it moves on.
+//! States of a signal and the transitions between them.
 
 use crate::lease::Token;
 use core::fmt;
 
-/// Where a signal stands. See the [module](super) for what each means.
+/// The state of a signal. The [module](super) explains each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SignalState {
     /// Durable and waiting.
     Received,
-    /// Taken by a leader that may or may not have sent it.
+    /// Claimed by a leader that may or may not have sent it.
     Claimed(Token),
-    /// Its handler has it; the result is still to come.
+    /// At its handler; the result is pending.
     Sent(Token),
     /// Executed.
     Done,
-    /// Known not to have been executed, for good.
+    /// Known not to have been executed; final.
     Rejected,
-    /// It was not sent before it expired, and never will be.
+    /// Not sent before it expired; final.
     Expired,
-    /// Its outcome has to be looked up, or decided by a person.
+    /// May have been executed: a lookup or an operator must resolve it.
     InDoubt,
 }
 
 impl SignalState {
-    /// Its name, without the token.
+    /// The name of the state, without the token.
     pub fn name(self) -> StateName {
         match self {
             Self::Received => StateName::Received,
@@ -36,7 +36,7 @@ impl SignalState {
         }
     }
 
-    /// The token under which it is being worked on.
+    /// The token under which a leader works on it.
     pub fn token(self) -> Option<Token> {
         match self {
             Self::Claimed(token) | Self::Sent(token) => Some(token),
@@ -59,11 +59,11 @@ pub enum StateName {
 }
 
 impl StateName {
-    /// Every name, in the order in which a signal may come by them.
+    /// Every name, in the order in which a signal may reach them.
     pub const ALL: [Self; 7] =
         [Self::Received, Self::Claimed, Self::Sent, Self::Done, Self::Rejected, Self::Expired, Self::InDoubt];
 
-    /// As it is written.
+    /// The name as text.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Received => "received",
@@ -81,7 +81,7 @@ impl StateName {
         Self::ALL.into_iter().find(|name| name.as_str() == text)
     }
 
-    /// Whether nothing is to happen to it any more.
+    /// True if the signal cannot change its state any more.
     pub fn is_final(self) -> bool {
         match self {
             Self::Done | Self::Rejected | Self::Expired => true,
@@ -96,24 +96,24 @@ impl fmt::Display for StateName {
     }
 }
 
-/// What is found out about a signal that was claimed.
+/// The outcome of a claimed signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It was executed.
     Done,
-    /// Its handler has it; the result is still to come.
+    /// Its handler has it; the result is pending.
     Sent,
-    /// It was not executed and will not be.
+    /// It was not executed and never will be.
     Rejected,
-    /// It was certainly not executed and never will be by what was done so far: it waits for its next claim. Not
+    /// The attempt was certainly not executed and never will be: the signal waits for its next claim. Not allowed
     /// once it is sent.
     Received,
-    /// Nobody knows.
+    /// It may have been executed.
     InDoubt,
 }
 
 impl Outcome {
-    /// The state that it leads to.
+    /// The state that the outcome leads to.
     pub const fn state(self) -> StateName {
         match self {
             Self::Done => StateName::Done,
@@ -124,8 +124,8 @@ impl Outcome {
         }
     }
 
-    /// Whether a signal in state `from` may move on so. The stores' statements say the same; the contract suite
-    /// compares them.
+    /// True if a signal in state `from` may take this outcome. The stores' statements implement the same rule; the
+    /// contract suite compares them.
     pub fn leads_from(self, from: StateName) -> bool {
         match from {
             StateName::Claimed => true,
@@ -155,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leads_out_of_a_final_state_or_back_from_what_was_sent() {
+    fn no_outcome_leads_out_of_a_final_state_or_back_from_sent() {
         use Outcome::{Done, InDoubt, Received, Rejected, Sent};
-        for settlement in [Done, Sent, Rejected, Received, InDoubt] {
+        for outcome in [Done, Sent, Rejected, Received, InDoubt] {
             for from in StateName::ALL.into_iter().filter(|name| name.is_final()) {
-                assert!(!settlement.leads_from(from), "{settlement:?} from {from}");
+                assert!(!outcome.leads_from(from), "{outcome:?} from {from}");
             }
-            assert!(!settlement.leads_from(StateName::Received), "only a claim leads on from received");
+            assert!(!outcome.leads_from(StateName::Received), "only a claim leads out of received");
         }
         assert!(!Received.leads_from(StateName::Sent));
     }

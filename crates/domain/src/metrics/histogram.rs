@@ -1,12 +1,12 @@
-//! How long something took, since the process started, in buckets that can be summed over instances.
+//! Histogram of durations since the start of the process, with buckets that can be summed over instances.
 
 use core::time::Duration;
 
-/// Upper bounds of the buckets, ascending; what took longer is only counted. For syncs they include the limits
-/// of the latency alerts (100 and 500 ms), so that a quantile over the cluster is exact where it matters, and end
-/// at the deadline of a request under the longest usual lease. A signal is sent within milliseconds of its
-/// acceptance, or after a failover, which takes a lease (10 s by default); the age of one that waits longer is
-/// told by a gauge of its own.
+/// Upper bounds of the buckets, ascending; longer durations count only in the total. For syncs the bounds include the
+/// limits of the latency alerts (100 and 500 ms), so that a quantile over the cluster is exact there, and end at the
+/// timeout of a request under the longest usual lease. A signal is sent within milliseconds of its acceptance, or
+/// after a failover, which takes one lease (10 s by default). A separate gauge has the age of a signal that waits
+/// longer.
 pub const BOUNDS: [Duration; 13] = [
     Duration::from_millis(1),
     Duration::from_micros(2_500),
@@ -23,7 +23,7 @@ pub const BOUNDS: [Duration; 13] = [
     Duration::from_secs(10),
 ];
 
-/// Counts by [`BOUNDS`], with the number and the sum of all.
+/// Counts by [`BOUNDS`], with the number and the sum of all durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Histogram {
     counts: [u64; BOUNDS.len()],
@@ -41,12 +41,12 @@ impl Histogram {
         }
     }
 
-    /// How many durations were recorded.
+    /// The number of recorded durations.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// All durations together.
+    /// The sum of all durations.
     pub fn sum(&self) -> Duration {
         self.sum
     }
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_includes_its_bound_and_the_rest_is_only_counted() {
+    fn a_bucket_includes_its_bound_and_longer_durations_count_only_in_the_total() {
         let mut histogram = Histogram::default();
         for ms in [1, 100, 101, 10_001] {
             histogram.record(Duration::from_millis(ms));

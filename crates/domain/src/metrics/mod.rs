@@ -1,17 +1,16 @@
-//! What is measured: facts go in, one consistent value comes out.
+//! Measurements: the fold of facts into one consistent snapshot.
 //!
-//! The driver [`record`](Metrics::record)s a [`Fact`] whenever something happened and takes a
-//! [`Snapshot`] whenever somebody asks. Nothing else is kept: the JSON page, the Prometheus text and the
-//! alerts are three readings of the same snapshot and cannot disagree. This module knows no alert:
-//! `alert::Report` joins a snapshot with the alerts that it fires.
+//! The driver [`record`](Metrics::record)s a [`Fact`] at every event and takes a [`Snapshot`] for every request. The
+//! JSON page, the Prometheus text and the alerts all read the same snapshot, so they always agree. This module knows
+//! no alerts: `alert::Report` joins a snapshot with the alerts that it fires.
 //!
 //! ```text
 //! Fact -> Metrics (counters, window, histograms) + View -> Snapshot -> alert::Report -> catalog -> Prometheus text
 //!                                                                                   -> JSON, pages
 //! ```
 //!
-//! The [catalogue](crate::catalog) lists every metric with the way it is read from a report: a metric is added there
-//! and nowhere else.
+//! The [catalogue](crate::catalog) lists every metric with the function that reads it from a report. A metric is
+//! added only there.
 
 mod fingerprint;
 mod histogram;
@@ -38,94 +37,94 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use window::Window;
 
-/// How a sync with the state store (a claim or a renewal of the row, or a look at it) ended.
+/// Result of a sync with the state store (a claim, a renewal or a read of the lease).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SyncResult {
-    /// The store answered, whatever it said.
+    /// The store answered, with any answer.
     Succeeded,
-    /// It did not, or not in time.
+    /// The store did not answer, or not in time.
     Failed,
 }
 
-/// Something that happened.
+/// An event that the metrics count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// A sync with the state store ended.
     Sync {
-        /// How.
+        /// The result.
         result: SyncResult,
-        /// After how long: until the answer, or until it was given up.
+        /// The duration until the answer or the timeout.
         took: Duration,
     },
-    /// A token was seen in the row, or granted to this process.
+    /// This process read a token in the lease, or was granted one.
     Epoch {
         /// The token's timeline.
         timeline: Timeline,
         /// The token's epoch.
         epoch: Epoch,
     },
-    /// This process found its lease superseded and stopped believing.
+    /// This process found its lease superseded and stopped leading.
     SplitBrain,
-    /// A ticket was met that this system cannot have written.
+    /// This process read a ticket that this system cannot have written.
     TicketFault,
     /// A recovery ended.
     Recovery {
-        /// How many positions came back, or why none did.
+        /// The number of recovered positions, or the reason for the failure.
         outcome: Result<u32, RecoveryCode>,
-        /// How long it took.
+        /// The duration.
         took: Duration,
-        /// When it ended, unix milliseconds.
+        /// The end, in unix milliseconds.
         at_ms: i64,
     },
-    /// This process's line of the instance table was written.
+    /// This process wrote its entry in the instance table.
     Heartbeat {
-        /// When, unix milliseconds.
+        /// The time, in unix milliseconds.
         at_ms: i64,
     },
     /// The history table counts this many changes of leader in the last 60 minutes.
     ChangesLastHour(u32),
     /// The ledger was counted.
     Ledger(Totals),
-    /// The ledger could not be counted, or is not counted by this process any more: what it said last is no longer
-    /// told. A doubt that has been settled since must not go on alarming, and one that has arisen must not hide
-    /// behind an old 0.
+    /// The ledger could not be counted, or this process no longer counts it: the last counts are no longer exported.
+    /// A signal in doubt that was resolved since must not keep an alert firing, and a new one must not be hidden by
+    /// an old 0.
     LedgerUnknown,
     /// This process did something with a signal.
     Signal(SignalFact),
     /// A submission was refused.
     Refused {
-        /// Why.
+        /// The reason.
         why: Refusal,
-        /// When, unix milliseconds.
+        /// The time, in unix milliseconds.
         at_ms: i64,
     },
-    /// Since when (unix milliseconds) the handler has answered for one and the same signal that it did not execute it;
-    /// `None` when there is no such signal.
+    /// The time (unix milliseconds) since when the handler has answered for the same signal that it did not execute
+    /// it; `None` without such a signal.
     NotExecuting(Option<i64>),
-    /// Settings that instances of the group have different values of.
+    /// Settings that differ between instances of the group.
     SettingsDiffer(Vec<Differing>),
-    /// The state store has forgotten; when, unix milliseconds by its clock. An earlier moment than the known one is what
-    /// an older backup says, and changes nothing.
+    /// The state store has forgotten, at this time (unix milliseconds by its clock). A time earlier than the known
+    /// one comes from an older backup and changes nothing.
     StoreForgot(i64),
 }
 
-/// What stays the same while the process lives.
+/// The values that stay the same during the life of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsConfig {
-    /// Syncs that rates and latencies look back on. Outside [`WINDOW_MIN`] to [`WINDOW_MAX`] the nearest
-    /// of them is taken; the configuration refuses such a value before it comes here.
+    /// The number of syncs in the window for rates and latencies, clamped to [`WINDOW_MIN`] to [`WINDOW_MAX`]. The
+    /// configuration refuses a value outside this range earlier.
     pub window: usize,
-    /// When the process started, unix milliseconds.
+    /// The start of the process, in unix milliseconds.
     pub started_ms: i64,
     /// This instance.
     pub instance: InstanceId,
     /// Its version.
     pub version: String,
-    /// What may be sent, and what a signal is worth.
+    /// The limits on sending, and the value of a signal.
     pub signals: SignalsConfig,
 }
 
-/// The fold of all facts so far. Its memory is bounded by the window.
+/// The fold of all facts so far. The window bounds its memory.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     config: MetricsConfig,
@@ -146,7 +145,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Nothing has happened yet.
+    /// No facts yet.
     pub fn new(config: MetricsConfig) -> Self {
         Self {
             window: Window::new(config.window),
@@ -167,7 +166,7 @@ impl Metrics {
         }
     }
 
-    /// Takes a fact into account; what it is to people, if it cannot wait for them to ask.
+    /// Takes in a fact. Returns an [`Urgent`] if operators should not have to wait for the next scrape.
     pub fn record(&mut self, fact: Fact) -> Option<Urgent> {
         let urgent = self.urgent(&fact);
         match fact {
@@ -197,7 +196,7 @@ impl Metrics {
         urgent
     }
 
-    /// A recovery that goes on failing for the same reason is tried again and again, and told once.
+    /// A recovery that keeps failing for the same reason is retried, and reported once.
     fn urgent(&self, fact: &Fact) -> Option<Urgent> {
         match fact {
             Fact::SplitBrain => Some(Urgent::SplitBrain),
@@ -222,7 +221,7 @@ impl Metrics {
         }
     }
 
-    /// Everything there is to report at `now_ms` (unix milliseconds), except the alerts.
+    /// A snapshot at `now_ms` (unix milliseconds), without alerts.
     pub fn snapshot(&self, view: View, now_ms: i64) -> Snapshot {
         Snapshot {
             now_ms,
@@ -257,9 +256,10 @@ impl Metrics {
         self.sync_duration.record(took);
     }
 
-    /// The epoch counts the changes of leader, also those nobody here saw happen. What is not later than
-    /// the latest token is a late answer. On a new timeline the same epoch is the same leader, who carried
-    /// the row over; another epoch is at least one change, however many the promotion lost.
+    /// Counts changes of leader by the growth of the epoch, so that changes which this process did not observe count
+    /// too. A token that is not later than the latest one comes from a late answer. On a new timeline, the same epoch
+    /// means the same leader, which carried the lease over; another epoch counts as one change, even if the promotion
+    /// lost several.
     fn token(&mut self, timeline: Timeline, epoch: Epoch) {
         let changes = match self.latest {
             None => 0,

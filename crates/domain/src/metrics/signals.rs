@@ -1,4 +1,4 @@
-//! What is measured of signals.
+//! Measurements of signals.
 
 use super::Counters;
 use crate::ledger::{Limits, Outcome};
@@ -6,16 +6,16 @@ use core::fmt;
 use core::time::Duration;
 use rust_decimal::Decimal;
 
-/// Rupees at risk with one signal unless configured: one lakh, which is the usual 2 % of a capital of 50 lakh. Who
-/// has configured nothing is to see money of the right size, not 0.
+/// Default for the rupees at risk with one signal: one lakh (100,000 rupees), which is the usual 2 % of a capital of
+/// 50 lakh. Without configuration, operators see an amount of the right order of magnitude instead of 0.
 pub const SIGNAL_VALUE_DEFAULT: Decimal = Decimal::from_parts(100_000, 0, 0, false, 0);
 
-/// What the metrics know of signals beside the facts.
+/// Settings of the signal metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignalsConfig {
-    /// How many may be sent.
+    /// The limits on sending.
     pub limits: Limits,
-    /// What one of them is worth, in rupees.
+    /// The value of one signal, in rupees.
     pub value: Decimal,
 }
 
@@ -25,45 +25,44 @@ impl Default for SignalsConfig {
     }
 }
 
-/// Something that this process did with a signal.
+/// An action of this process on a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SignalFact {
-    /// It was submitted here and accepted.
+    /// A client submitted it here and it was accepted.
     Received,
-    /// It was not executed a second time: it was submitted here and had been accepted before, or it was in doubt and
-    /// was found to be executed.
+    /// A second execution was prevented: the signal was submitted here again, or it was in doubt and a lookup found
+    /// that it was executed.
     DuplicatePrevented,
     /// It was claimed.
     Claimed,
-    /// It was handed to its handler, or to the service that pulls signals. Once for every attempt, whatever comes
-    /// of it.
+    /// It was sent to its handler, or to the service that pulls signals. Counted once for every attempt, whatever its
+    /// outcome.
     Sent {
-        /// How long after it was accepted.
+        /// The time since it was accepted.
         waited: Duration,
     },
-    /// What became of it was recorded. That its handler has it ([`Outcome::Sent`]) is counted already, as
-    /// [`Sent`](Self::Sent).
-    Settled(Outcome),
-    /// A write to the ledger was refused because its token is not the lease row's any more. Once for every call.
+    /// Its outcome was recorded. [`Outcome::Sent`] is not counted here, because [`Sent`](Self::Sent) has counted it.
+    Recorded(Outcome),
+    /// The store refused a write to the ledger because its token was superseded. Counted once for every call.
     FencedWrite,
     /// A submission was refused.
     Refused(Refusal),
 }
 
-/// Why a submission was refused.
+/// Reason for the refusal of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// Its body is not what was announced: not JSON, not an object (400).
+    /// The body is malformed: not JSON, or not an object (400).
     Malformed,
-    /// It comes from where no submission may come from (403).
+    /// Its origin may not submit (403).
     Forbidden,
-    /// Another signal has its id or its fingerprint (409).
+    /// Another signal has the same id or fingerprint (409).
     Conflict,
-    /// It is too large (413).
+    /// The body is too large (413).
     TooLarge,
     /// A field is missing or wrong (422).
     Invalid,
-    /// For another reason of the client's making.
+    /// Another error of the client.
     Other,
 }
 
@@ -72,7 +71,7 @@ impl Refusal {
     pub const ALL: [Self; 6] =
         [Self::Malformed, Self::Forbidden, Self::Conflict, Self::TooLarge, Self::Invalid, Self::Other];
 
-    /// As the label `reason` carries it.
+    /// The value of the label `reason`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -84,7 +83,7 @@ impl Refusal {
         }
     }
 
-    /// Where its count is.
+    /// The position of its count.
     const fn index(self) -> usize {
         match self {
             Self::Malformed => 0,
@@ -104,18 +103,18 @@ impl fmt::Display for Refusal {
 }
 
 impl Counters {
-    /// Counts what was done with a signal.
+    /// Counts an action on a signal.
     pub(super) fn signal(&mut self, fact: SignalFact) {
         let counter = match fact {
             SignalFact::Received => &mut self.signals_received,
             SignalFact::DuplicatePrevented => &mut self.duplicates_prevented,
             SignalFact::Claimed => &mut self.signals_claimed,
             SignalFact::Sent { waited: _ } => &mut self.signals_sent,
-            SignalFact::Settled(Outcome::Done) => &mut self.signals_done,
-            SignalFact::Settled(Outcome::Rejected) => &mut self.signals_rejected,
-            SignalFact::Settled(Outcome::InDoubt) => &mut self.signals_doubted,
-            SignalFact::Settled(Outcome::Received) => &mut self.signals_not_executed,
-            SignalFact::Settled(Outcome::Sent) => return,
+            SignalFact::Recorded(Outcome::Done) => &mut self.signals_done,
+            SignalFact::Recorded(Outcome::Rejected) => &mut self.signals_rejected,
+            SignalFact::Recorded(Outcome::InDoubt) => &mut self.signals_doubted,
+            SignalFact::Recorded(Outcome::Received) => &mut self.signals_not_executed,
+            SignalFact::Recorded(Outcome::Sent) => return,
             SignalFact::Refused(why) => &mut self.signals_refused[why.index()],
             SignalFact::FencedWrite => &mut self.fenced_writes,
         };

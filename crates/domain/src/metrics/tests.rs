@@ -1,4 +1,4 @@
-//! The fold of facts.
+//! Tests of the fold of facts.
 
 use super::*;
 use crate::lease::TTL_DEFAULT;
@@ -57,19 +57,19 @@ fn changes(tokens: &[(u32, u64)]) -> u64 {
 }
 
 #[test]
-fn the_first_token_only_sets_the_base() {
+fn the_first_token_counts_no_change() {
     assert_eq!(changes(&[]), 0);
     assert_eq!(changes(&[(1, 41)]), 0);
 }
 
 #[test]
-fn the_growth_of_the_epoch_counts_changes_nobody_here_saw() {
+fn the_growth_of_the_epoch_counts_changes_that_this_process_did_not_observe() {
     assert_eq!(changes(&[(1, 41), (1, 41), (1, 42)]), 1);
     assert_eq!(changes(&[(1, 41), (1, 46)]), 5);
 }
 
 #[test]
-fn late_answers_count_nothing() {
+fn late_answers_count_no_change() {
     assert_eq!(changes(&[(1, 41), (1, 43), (1, 42), (1, 43)]), 2);
     assert_eq!(changes(&[(1, 9), (2, 10), (1, 9), (2, 10)]), 1);
 }
@@ -130,10 +130,10 @@ fn a_heartbeat_in_the_future_is_fresh() {
 }
 
 #[test]
-fn what_is_done_with_signals_is_counted_by_its_kind() {
+fn actions_on_signals_are_counted_by_kind() {
     let mut metrics = metrics(WINDOW_DEFAULT);
     let waited = Duration::from_millis(7);
-    let settled = [
+    let recorded = [
         (Outcome::Done, 4),
         (Outcome::Rejected, 5),
         (Outcome::InDoubt, 6),
@@ -147,8 +147,8 @@ fn what_is_done_with_signals_is_counted_by_its_kind() {
         (SignalFact::Sent { waited }, 9),
         (SignalFact::FencedWrite, 10),
     ];
-    let settled = settled.map(|(settlement, times)| (SignalFact::Settled(settlement), times));
-    for (fact, times) in facts.into_iter().chain(settled) {
+    let recorded = recorded.map(|(outcome, times)| (SignalFact::Recorded(outcome), times));
+    for (fact, times) in facts.into_iter().chain(recorded) {
         for _ in 0..times {
             metrics.record(Fact::Signal(fact));
         }
@@ -168,24 +168,24 @@ fn what_is_done_with_signals_is_counted_by_its_kind() {
     };
     assert_eq!(snapshot.counters, expected);
     assert_eq!((snapshot.sent_after.count(), snapshot.sent_after.sum()), (9, waited * 9));
-    assert_eq!(snapshot.sync_duration.count(), 0, "a signal is no sync");
+    assert_eq!(snapshot.sync_duration.count(), 0, "a signal is not a sync");
 }
 
 #[test]
-fn the_ledger_is_told_as_it_was_counted_last_until_it_cannot_be_counted() {
+fn the_snapshot_has_the_last_counts_of_the_ledger_until_a_count_fails() {
     let mut metrics = metrics(WINDOW_DEFAULT);
-    let mut told = |fact| {
+    let mut totals_after = |fact| {
         metrics.record(fact);
         metrics.snapshot(standby(), STARTED_MS).totals
     };
     let waiting = |received| Totals { received, ..Totals::default() };
-    assert_eq!(told(Fact::Ledger(waiting(2))), Some(waiting(2)));
-    assert_eq!(told(Fact::Ledger(waiting(0))), Some(waiting(0)));
-    assert_eq!(told(Fact::LedgerUnknown), None);
+    assert_eq!(totals_after(Fact::Ledger(waiting(2))), Some(waiting(2)));
+    assert_eq!(totals_after(Fact::Ledger(waiting(0))), Some(waiting(0)));
+    assert_eq!(totals_after(Fact::LedgerUnknown), None);
 }
 
 #[test]
-fn what_may_have_been_sent_and_has_no_result_is_exposed_to_the_paisa() {
+fn the_exposure_of_signals_without_result_is_exact_to_the_paisa() {
     let mut metrics = metrics(WINDOW_DEFAULT);
     metrics.config.signals.value = "100000.05".parse().unwrap();
     assert_eq!(metrics.snapshot(standby(), STARTED_MS).signals_exposure(), None);
@@ -205,7 +205,7 @@ fn a_signal_is_worth_a_lakh_unless_configured() {
 }
 
 #[test]
-fn what_is_urgent_is_told_when_it_happens_and_a_failure_that_goes_on_once() {
+fn urgent_events_are_returned_at_once_and_a_repeated_failure_only_once() {
     let mut metrics = metrics(20);
     let recovery = |outcome| Fact::Recovery { outcome, took: Duration::from_millis(3), at_ms: STARTED_MS };
     let corrupt = Urgent::RecoveryFailed(RecoveryCode::DataCorrupt);

@@ -1,4 +1,4 @@
-//! Conversions into the units that dashboards read. The only place where a measure becomes a float.
+//! Conversions into the units of dashboards. The only place where a measurement becomes a float.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -21,13 +21,13 @@ pub fn seconds(millis: i64) -> f64 {
     millis / 1e3
 }
 
-/// A count. Exact up to 2^53, as far as Prometheus itself counts.
+/// A count. Exact up to 2^53, the range of Prometheus itself.
 #[allow(clippy::cast_precision_loss)]
 pub fn count(count: u64) -> f64 {
     count as f64
 }
 
-/// An amount of money, for a chart. Its decimal text is exact, and reading that rounds once.
+/// An amount of money for a chart. Its decimal text is exact; parsing it rounds once.
 ///
 /// # Panics
 /// Never: the text of a decimal is a number.
@@ -35,11 +35,11 @@ pub fn rupees(amount: Decimal) -> f64 {
     amount.to_string().parse().expect("the text of a decimal is a number")
 }
 
-/// A unix time in milliseconds as an operator reads it: `2023-11-14 22:13:20 UTC`. A time before 1970 is shown as its
-/// first second.
+/// A unix time in milliseconds in the form for operators: `2023-11-14 22:13:20 UTC`. A time before 1970 is shown as
+/// 1970-01-01 00:00:00.
 pub fn utc(unix_ms: i64) -> String {
     const DAY_S: i64 = 86_400;
-    /// The calendar repeats after 400 years, so the loops below are short for every number.
+    /// The calendar repeats after 400 years, so the loops below are short for every input.
     const CYCLE_YEARS: i64 = 400;
     const CYCLE_DAYS: i64 = CYCLE_YEARS * 365 + 97;
     let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -95,7 +95,7 @@ mod tests {
             assert_eq!(utc(unix_s * 1_000), format!("{expected} UTC"), "{unix_s}");
         }
         assert_eq!(utc(i64::MIN), utc(0));
-        assert!(utc(i64::MAX).ends_with(" UTC"), "a hostile number ends too");
+        assert!(utc(i64::MAX).ends_with(" UTC"), "the loops end for every input");
     }
 
     #[test]

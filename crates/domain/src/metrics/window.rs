@@ -1,17 +1,17 @@
-//! The last syncs: what the failure rate and the latencies are taken from.
+//! The window of the last syncs, from which the failure rate and the latencies are computed.
 //!
-//! A rate over the process's whole life would hide an outage behind yesterday's successes.
+//! A rate over the whole life of the process would hide an outage behind earlier successes.
 
 use super::SyncResult;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Syncs looked back on unless configured: about five minutes of heartbeats at the default lease.
+/// Default size of the window: about five minutes of heartbeats at the default lease.
 pub const WINDOW_DEFAULT: usize = 100;
-/// A window holds at least the last sync.
+/// Smallest window: the last sync.
 pub const WINDOW_MIN: usize = 1;
-/// More would hide an outage for hours, and every snapshot sorts it.
+/// Largest window. A larger one would hide an outage for hours, and every snapshot sorts it.
 pub const WINDOW_MAX: usize = 10_000;
 
 const _: () = assert!(WINDOW_MIN <= WINDOW_DEFAULT && WINDOW_DEFAULT <= WINDOW_MAX);
@@ -24,13 +24,13 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// An empty window of `capacity` syncs, brought between [`WINDOW_MIN`] and [`WINDOW_MAX`].
+    /// An empty window of `capacity` syncs, clamped to [`WINDOW_MIN`] to [`WINDOW_MAX`].
     pub(super) fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(WINDOW_MIN, WINDOW_MAX);
         Self { syncs: VecDeque::with_capacity(capacity), capacity }
     }
 
-    /// Adds a sync; the oldest gives way.
+    /// Adds a sync; if the window is full, the oldest is removed.
     pub(super) fn push(&mut self, result: SyncResult, took: Duration) {
         if self.syncs.len() == self.capacity {
             self.syncs.pop_front();
@@ -49,16 +49,16 @@ impl Window {
     }
 }
 
-/// What the window says at one moment.
+/// Statistics of the window at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowStats {
-    /// How many syncs the window can hold.
+    /// The number of syncs that the window can hold.
     pub capacity: usize,
-    /// How many it holds.
+    /// The number of syncs in it.
     pub samples: usize,
-    /// How many of them failed.
+    /// The number of failed syncs.
     pub failures: usize,
-    /// How long they took, failures included; `None` without a sample.
+    /// The latencies, failures included; `None` without a sample.
     pub latency: Option<Latency>,
 }
 
@@ -75,7 +75,7 @@ impl WindowStats {
 /// Durations of the syncs in the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latency {
-    /// Their mean, to the nanosecond below.
+    /// The mean, rounded down to the nanosecond.
     pub avg: Duration,
     /// The shortest.
     pub min: Duration,
@@ -83,9 +83,9 @@ pub struct Latency {
     pub max: Duration,
     /// The median.
     pub p50: Duration,
-    /// 95 of 100 took at most this.
+    /// The 95th percentile.
     pub p95: Duration,
-    /// 99 of 100 took at most this.
+    /// The 99th percentile.
     pub p99: Duration,
 }
 
@@ -106,8 +106,8 @@ impl Latency {
     }
 }
 
-/// The value at index `percent / 100 * (n - 1)` of `sorted`, which is not empty; between two ranks on the
-/// straight line between them. In whole numbers: no float decides on which side of a limit it lands.
+/// The value at index `percent / 100 * (n - 1)` of `sorted`, which is not empty; linear between two ranks. Computed
+/// in integers, so that no rounding of floats decides on which side of a limit a value is.
 fn percentile(sorted: &[Duration], percent: u32) -> Duration {
     let hundredths = (sorted.len() - 1) * percent as usize;
     let (rank, between) = (hundredths / 100, hundredths % 100);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_known_without_a_sample() {
+    fn without_a_sample_there_are_no_statistics() {
         let empty = WindowStats { capacity: 100, samples: 0, failures: 0, latency: None };
         assert_eq!(window(100, []), empty);
         assert_eq!(empty.failure_rate().to_bits(), 0.0_f64.to_bits());
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_lie_on_the_line_between_closest_ranks() {
+    fn percentiles_are_linear_between_closest_ranks() {
         // n = 4: indexes 1.5, 2.85 and 2.97 of [10, 20, 30, 40], given in another order.
         let four = good([40, 10, 30, 20]).unwrap();
         assert_eq!(
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_count_for_the_latency_too() {
+    fn the_latency_includes_failures() {
         let stats = window(100, [(SyncResult::Succeeded, ms(10)), (SyncResult::Failed, ms(3_000))]);
         assert_eq!((stats.samples, stats.failures), (2, 1));
         assert_eq!(stats.latency.unwrap().max, ms(3_000));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_after_ten_thousand_good_syncs_shows_whole_once_the_window_is_full_of_it() {
+    fn an_outage_after_ten_thousand_good_syncs_is_a_rate_of_one_once_it_fills_the_window() {
         let mut window = Window::new(WINDOW_DEFAULT);
         for _ in 0..10_000 {
             window.push(SyncResult::Succeeded, ms(5));

@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use crate::id::{InstanceId, Nonce};
-use crate::member::{Heartbeat, Member, MemberSeen, Term};
+use crate::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use async_trait::async_trait;
@@ -23,12 +23,11 @@ pub trait MemberStore: Send + Sync {
     /// those with the oldest heartbeats: the lines of dead processes never hide a live one.
     async fn members(&self) -> Result<Vec<MemberSeen>, StoreError>;
 
-    /// The latest terms, newest first, at most `limit`.
+    /// The latest terms, newest first, at most `limit`. A term that was not released ends with its lease
+    /// (`renewed + ttl`), or with the next claim if that is earlier: the time to the next term had no leader.
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError>;
 
-    /// When the store was last known to have forgotten, unix milliseconds by its clock: a claim with
-    /// [`ClaimRequest::forgotten`](super::ClaimRequest::forgotten) and a renewal that carries the lease to another
-    /// timeline write it. `None` while that never happened. [`Heartbeat::forgot_ms`] is the same, read with the
-    /// heartbeat.
-    async fn forgot_ms(&self) -> Result<Option<i64>, StoreError>;
+    /// The lease as operators see it, with the age of its last write by the store's clock. A store that forgets (a
+    /// standby was promoted, an older backup restored) shows in [`LeaseSeen::forgot_ms`].
+    async fn lease(&self) -> Result<LeaseSeen, StoreError>;
 }

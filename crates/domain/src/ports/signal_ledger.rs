@@ -1,4 +1,4 @@
-//! The ledger of signals.
+//! The ledger of signals: the port of the dispatcher, of clients and of operators to the state store.
 
 use super::StoreError;
 use crate::identity::Identity;
@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use async_trait::async_trait;
 use core::time::Duration;
 
-/// Most signals that one claim takes: more than any handler works on at a time.
+/// Most signals that one claim takes: more than any handler executes at a time.
 pub const CLAIM_MAX: u16 = 100;
 /// Most signals that one answer carries: with the largest payloads 64 MiB.
 pub const SIGNALS_READ_MAX: u32 = 1_000;
@@ -34,69 +34,69 @@ pub enum Submit {
 /// Answer to a claim of signals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignalClaim {
-    /// Mine to send, each once: at least one, in order of arrival, no two of one instrument.
+    /// The claimer must send each of these once: at least one, in order of arrival, no two of one instrument.
     Claimed(Vec<Signal>),
-    /// Nothing waits whose turn it is.
+    /// No signal waits whose turn it is.
     Empty,
     /// The kill switch is on.
     Paused,
-    /// Something waits, and this limit holds it.
+    /// A signal waits, and this limit holds it.
     Limited(LimitReached),
-    /// The token is not the row's; nothing was written.
+    /// The token is not the lease's; nothing was written.
     Fenced,
 }
 
-/// What was found out about one attempt of a signal.
+/// The outcome of one attempt of a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// Which signal.
     pub id: SignalId,
     /// Which claim of it.
     pub attempt: u32,
-    /// What.
+    /// The outcome.
     pub settlement: Outcome,
-    /// What the handler said; `None` leaves what was said before. At most 256 characters are kept.
+    /// The handler's note; `None` leaves the former note. At most 256 characters are kept.
     pub note: Option<String>,
 }
 
 /// Answer to a report or a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Recorded {
-    /// It stands so, durably; now, or already when it was asked for.
+    /// The outcome is durable; this call or an earlier one recorded it.
     Recorded,
-    /// The signal is not in a state that this leads from, or another attempt is under way, or another leader has
+    /// The signal is not in a state that allows this outcome, or another attempt is under way, or another leader has
     /// it; nothing was written.
     Refused,
 }
 
-/// Which of a token's own claims are being worked on at the moment.
+/// Which of a token's own claims are being executed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InFlight<'a> {
     /// These. Another one under the token is a claim whose answer was lost.
     Only(&'a [SignalId]),
-    /// Whatever is claimed: somebody outside of this process works on it.
+    /// All claimed signals: a service outside of this process executes them.
     All,
 }
 
-/// What a person decides about a signal.
+/// The decision of an operator about a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
     /// Which signal.
     pub id: SignalId,
-    /// Which claim of it the person has looked into.
+    /// Which claim of it the operator has examined.
     pub attempt: u32,
-    /// What it is to be: done, rejected, or received to be sent (again).
+    /// The decision: done, rejected, or received, which sends it (again).
     pub settlement: Outcome,
-    /// Who, and from where.
+    /// The operator, and the host of the request.
     pub actor: Actor,
-    /// Why; at most 256 characters are kept.
+    /// The reason; at most 256 characters are kept.
     pub reason: String,
 }
 
 /// The kill switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Switch {
-    /// Nothing is claimed any more.
+    /// No signal is claimed any more.
     Pause,
     /// Claims are granted again.
     Resume,
@@ -105,9 +105,9 @@ pub enum Switch {
 /// Answer to the kill switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Switched {
-    /// It is turned.
+    /// The switch was turned.
     Turned,
-    /// It was so already; nothing was written.
+    /// The switch was in this position already; nothing was written.
     Unchanged,
 }
 
@@ -120,11 +120,11 @@ pub struct ListQuery {
     pub instrument: Option<Label>,
     /// Only those that arrived before this one ([`Signal::arrival`]): the next page.
     pub before: Option<u64>,
-    /// At most so many, [`SIGNALS_READ_MAX`] in any case.
+    /// Most signals in the answer; never more than [`SIGNALS_READ_MAX`].
     pub limit: u32,
 }
 
-/// What was removed.
+/// The numbers of removed lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Swept {
     /// Finished signals.
@@ -137,7 +137,7 @@ pub struct Swept {
 ///
 /// Every method that takes a token writes only while the lease row carries exactly that token, is not released and
 /// is on the current timeline, checked in the same statement under a lock that makes a concurrent claim wait (FOR
-/// SHARE): no timing is involved. A fenced token is told apart from everything else.
+/// SHARE): no timing is involved. A fenced token has its own answer.
 ///
 /// Every change of a signal or of the kill switch appends a line to the audit, in the same statement.
 #[async_trait]
@@ -149,8 +149,8 @@ pub trait SignalLedger: Send + Sync {
     /// of them are stored, or none when there is an error.
     ///
     /// A signal is a repetition when its fingerprint was accepted before with an equal
-    /// [`Instruction`](crate::ledger::Instruction), whatever it is called, and a conflict when only its id or only its fingerprint was. Both
-    /// are told only when the first acceptance is as durable as a new one would be: a retry after
+    /// [`Instruction`](crate::ledger::Instruction), whatever its id is, and a conflict when only its id or only its
+    /// fingerprint was. Both are answered only when the first acceptance is as durable as a new one would be: a retry after
     /// [`StoreError::Unknown`] must not be acknowledged for a commit that a failover can still lose.
     async fn submit(&self, signals: &[NewSignal], actor: &Actor) -> Result<Vec<Submit>, StoreError>;
 
@@ -166,11 +166,11 @@ pub trait SignalLedger: Send + Sync {
     /// Claims up to `most` signals (at least 1, at most [`CLAIM_MAX`]): received -> claimed(token), attempt + 1.
     ///
     /// Of each instrument only the oldest that waits, and none while another one of that instrument is claimed or
-    /// in doubt, by whomever. None while the kill switch is on: once a pause was acknowledged, no claim is granted.
+    /// in doubt, under any token. None while the kill switch is on: once a pause was acknowledged, no claim is granted.
     /// Never more than `limits` allow, however many claim at the same time. A signal that has expired by the
     /// store's clock is expired instead, whatever else the answer is, unless the token is fenced.
     ///
-    /// Of two claims at the same time one may be told [`SignalClaim::Empty`] although something waits.
+    /// Of two claims at the same time one may get [`SignalClaim::Empty`] although a signal waits.
     async fn claim_signals(
         &self,
         token: &Token,
@@ -178,13 +178,13 @@ pub trait SignalLedger: Send + Sync {
         most: u16,
     ) -> Result<SignalClaim, StoreError>;
 
-    /// Records what was found out, one answer for each report, in their order; `None` when `token` is fenced.
+    /// Records outcomes, one answer for each report, in their order; `None` when `token` is fenced.
     ///
     /// A report is recorded when its attempt is the signal's latest and its settlement
     /// [leads from](Outcome::leads_from) the signal's state, and, if the signal is claimed, it is claimed under
-    /// `token`. By the claim and not the whole token: a leader that carried its row to a new timeline has the claims
-    /// it had. A report that is recorded already is recorded. `by` is who says so, for the audit; `None` is this
-    /// process itself.
+    /// `token`. By the claim and not the whole token: a leader that carried its lease to a new timeline has the
+    /// claims it had. A repeated report is answered as recorded. `by` is the author of the report, for the audit; `None` is
+    /// this process.
     ///
     /// # Panics
     /// May panic when a signal is in the reports twice.
@@ -195,7 +195,7 @@ pub trait SignalLedger: Send + Sync {
         by: Option<&Actor>,
     ) -> Result<Option<Vec<Recorded>>, StoreError>;
 
-    /// [`record_by`](Self::record_by) of this process: what its own work found out.
+    /// [`record_by`](Self::record_by) of this process, with the outcomes of signals that it sent.
     async fn record(&self, token: &Token, reports: &[Report]) -> Result<Option<Vec<Recorded>>, StoreError> {
         self.record_by(token, reports, None).await
     }
@@ -204,22 +204,22 @@ pub trait SignalLedger: Send + Sync {
     /// [`SIGNALS_READ_MAX`]; `None` when `token` is fenced. The leader never sends them blindly.
     ///
     /// All claims of other tokens are marked, and those of `token` that are not in flight: a claim whose answer was
-    /// lost leaves a signal claimed that nobody else would ever look at. It may reach the ledger later than a
-    /// take-over that was sent after it, so ask again now and then. A signal that was sent stays so.
+    /// lost leaves a claimed signal that no other part of the system would find. Such a claim may reach the ledger later
+    /// than a take-over that was sent after it, so repeat the call from time to time. A signal in the state `sent` keeps it.
     async fn take_over(
         &self,
         token: &Token,
         in_flight: InFlight<'_>,
     ) -> Result<Option<Vec<Signal>>, StoreError>;
 
-    /// Records what a person has decided: in_doubt -> done | rejected | received, sent -> done | rejected. Needs no
-    /// leadership: that the attempt is the one the person has looked into is what makes it safe.
+    /// Records the decision of an operator: in_doubt -> done | rejected | received, sent -> done | rejected. Needs no
+    /// leadership: it is safe because the attempt must be the one that the operator has examined.
     async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError>;
 
-    /// Turns the kill switch, for everybody and for good: it outlives restarts and failovers.
+    /// Turns the kill switch, for all instances and permanently: it outlives restarts and failovers.
     async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError>;
 
-    /// The signal of that name.
+    /// The signal with that id.
     async fn find(&self, id: &SignalId) -> Result<Option<Signal>, StoreError>;
 
     /// Signals, the latest first.
@@ -229,14 +229,14 @@ pub trait SignalLedger: Send + Sync {
     /// [`AUDIT_READ_MAX`].
     async fn audit(&self, of: Option<&SignalId>, limit: u32) -> Result<Vec<AuditEntry>, StoreError>;
 
-    /// How many signals are in each state. Looks at every signal.
+    /// How many signals are in each state. Reads every signal.
     async fn counts(&self) -> Result<SignalCounts, StoreError>;
 
-    /// What an operator has to know. Looks at open signals, and at those claimed in the last 24 hours.
+    /// What an operator needs to know. Reads the open signals, and those claimed in the last 24 hours.
     async fn totals(&self) -> Result<Totals, StoreError>;
 
-    /// Removes finished signals that were settled, and arose by their own timestamp, longer than `keep` ago, and
-    /// lines of instances that are older than a day; some thousand at most, so ask again. `None` when `token` is
+    /// Removes finished signals whose outcome was recorded, and that arose by their own timestamp, longer than `keep` ago,
+    /// and lines of instances that are older than a day; some thousand at most, so call it again. `None` when `token` is
     /// fenced.
     async fn sweep(&self, token: &Token, keep: Duration) -> Result<Option<Swept>, StoreError>;
 

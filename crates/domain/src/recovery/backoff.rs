@@ -1,9 +1,9 @@
-//! How long to wait before the database is asked again.
+//! Backoff between attempts to read the database.
 
 use core::time::Duration;
 
-/// How long to wait after `attempt` failed attempts in a row before the next one: 1, 2, 4 s, then 5 s
-/// every time. The first failed attempt is number 1; nothing has failed at 0, so nothing is waited for.
+/// The wait after `attempt` failed attempts in a row: 1, 2, 4 s, then 5 s every time. The first failed attempt is
+/// number 1; for 0 there is no wait.
 pub fn backoff(attempt: u32) -> Duration {
     Duration::from_secs(match attempt {
         0 => 0,

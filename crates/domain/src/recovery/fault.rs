@@ -1,19 +1,18 @@
-//! Why a portfolio cannot be trusted.
+//! Faults of a recovery: reasons why a portfolio cannot be trusted.
 
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// The kind of a failed recovery. The numbers and names are a contract with dashboards and alerts;
-/// 0 stands for none.
+/// The kind of a failed recovery. The numbers and names are a contract with dashboards and alerts; 0 means none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecoveryCode {
-    /// The database gave no answer: worth another try, see [`super::backoff`].
+    /// The database did not answer. A retry may help, see [`super::backoff`].
     DbUnavailable = 1,
-    /// A row cannot be what it says. Trying again does not help; a person has to look.
+    /// A row has an impossible value. A retry does not help; an operator must repair the data.
     DataCorrupt = 2,
-    /// The rows are sound but do not add up to the portfolio's own totals.
+    /// The rows are valid, but their sums differ from the portfolio's own totals.
     ValidationFailed = 3,
 }
 
@@ -21,7 +20,7 @@ impl RecoveryCode {
     /// Every code.
     pub const ALL: [Self; 3] = [Self::DbUnavailable, Self::DataCorrupt, Self::ValidationFailed];
 
-    /// As the JSON page and the logs write it.
+    /// The text in the JSON page and in the logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DbUnavailable => "DB_UNAVAILABLE",
@@ -30,7 +29,7 @@ impl RecoveryCode {
         }
     }
 
-    /// As Prometheus carries it: 1, 2, 3.
+    /// The number in Prometheus: 1, 2, 3.
     pub fn as_number(self) -> u8 {
         self as u8
     }
@@ -42,26 +41,26 @@ impl fmt::Display for RecoveryCode {
     }
 }
 
-/// More findings than this are counted and not told: a wrong relation makes one for every row.
+/// Further findings are only counted: a wrong relation gives one for every row.
 pub const FINDINGS_MAX: usize = 20;
 
-/// A failed recovery: nothing may be traded on this portfolio.
+/// A failed recovery: the leader must not trade on this portfolio.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {}{}", .findings.join("; "), Untold(*.untold))]
+#[error("{code}: {}{}", .findings.join("; "), Omitted(*.omitted))]
 pub struct RecoveryFault {
-    /// Its kind.
+    /// The kind.
     pub code: RecoveryCode,
-    /// What is wrong, one sentence each: the row and column, or both figures and their difference. Stored
-    /// texts are quoted and escaped. At least one, at most [`FINDINGS_MAX`].
+    /// The findings, one sentence each: the row and column, or both figures and their difference. Stored texts are
+    /// quoted and escaped. At least one, at most [`FINDINGS_MAX`].
     pub findings: Vec<String>,
-    /// How many further findings there were.
-    pub untold: usize,
+    /// The number of further findings.
+    pub omitted: usize,
 }
 
 impl RecoveryFault {
     /// A failed recovery with one finding, for a service's own [`Recovery`](crate::ports::Recovery).
     pub fn new(code: RecoveryCode, finding: impl Into<String>) -> Self {
-        Self { code, findings: vec![finding.into()], untold: 0 }
+        Self { code, findings: vec![finding.into()], omitted: 0 }
     }
 }
 
@@ -74,7 +73,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// One more. Its text is made only if it is kept.
+    /// Adds a finding. Its text is built only if it is kept.
     pub(super) fn add(&mut self, finding: impl FnOnce() -> String) {
         if self.listed.len() < FINDINGS_MAX {
             self.listed.push(finding());
@@ -87,22 +86,22 @@ impl Findings {
         self.listed.is_empty()
     }
 
-    /// The fault that they are.
+    /// The fault with these findings.
     pub(super) fn into_fault(self, code: RecoveryCode) -> RecoveryFault {
-        RecoveryFault { code, findings: self.listed, untold: self.more }
+        RecoveryFault { code, findings: self.listed, omitted: self.more }
     }
 
-    /// Bytes of text that are kept.
+    /// The number of bytes of text kept.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.listed.capacity() * size_of::<String>() + self.listed.iter().map(String::capacity).sum::<usize>()
     }
 }
 
-/// The tail of the message: nothing, or how many findings it leaves out.
-struct Untold(usize);
+/// The end of the message: empty, or the number of findings that it leaves out.
+struct Omitted(usize);
 
-impl fmt::Display for Untold {
+impl fmt::Display for Omitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => Ok(()),
@@ -119,8 +118,8 @@ mod tests {
 
     #[test]
     fn codes_are_the_contract() {
-        let told: Vec<_> = RecoveryCode::ALL.map(|code| (code.as_number(), code.as_str())).into();
-        assert_eq!(told, [(1, "DB_UNAVAILABLE"), (2, "DATA_CORRUPT"), (3, "VALIDATION_FAILED")]);
+        let codes: Vec<_> = RecoveryCode::ALL.map(|code| (code.as_number(), code.as_str())).into();
+        assert_eq!(codes, [(1, "DB_UNAVAILABLE"), (2, "DATA_CORRUPT"), (3, "VALIDATION_FAILED")]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Crash recovery: what a new leader must be able to trust before it acts.
+//! Crash recovery: a new leader validates the portfolio before it acts.
 //!
-//! The port is [`Recovery`](crate::ports::Recovery), and the portfolio of a trading desk is one implementation of it. A
-//! store reads every row from one snapshot of the database, every column as text, and passes one after the other to a
-//! [`Judgement`], which makes a [`Portfolio`] of them or reports in a [`RecoveryFault`] why nothing may be traded.
-//! Nothing grows with the number of rows. Amounts are exact decimals from the text to the comparison.
+//! A state store reads every row from one snapshot of the database, every column as text, and passes one row after
+//! the other to a [`Judgement`]. The result is a [`Portfolio`], or a [`RecoveryFault`] with the reasons why the
+//! leader must not trade. Memory does not grow with the number of rows. Amounts are exact decimals from the text to
+//! the comparison.
 
 mod backoff;
 mod fault;

@@ -6,23 +6,23 @@ use alloc::vec::Vec;
 use core::fmt;
 use rust_decimal::Decimal;
 
-/// What a new leader may act on: open positions, every one of which was judged, and totals that agree with them.
+/// The portfolio that a new leader may act on: open positions, every one of which was validated, and totals that
+/// agree with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Portfolio {
     /// Number of open positions.
     pub count: u64,
-    /// Every open position, ordered by id. `None` when there are more than [`POSITIONS_KEPT_MAX`]: they were judged and
-    /// are not kept, so read them from the relation.
+    /// Every open position, ordered by id. `None` if there are more than [`POSITIONS_KEPT_MAX`]: they were validated
+    /// and are not kept, so read them from the relation.
     pub positions: Option<Vec<Position>>,
-    /// Rupees at risk, as the portfolio row has it; within a paisa of the positions' sum.
+    /// Rupees at risk according to the portfolio row; within a paisa of the positions' sum.
     pub total_risk_amount: Decimal,
-    /// Rupees of margin used, as the portfolio row has it; within a paisa of the positions' sum.
+    /// Rupees of margin used according to the portfolio row; within a paisa of the positions' sum.
     pub margin_used: Decimal,
 }
 
-/// A portfolio keeps all of its positions up to this number, 20 times the range that was validated (50), and none of
-/// them above it. So an instance needs less than 1 MB for any portfolio, and no service takes a part of it for the
-/// whole.
+/// A portfolio keeps all of its positions up to this number, 20 times the validated range (50), and none above it. So
+/// an instance needs less than 1 MB for any portfolio, and no service mistakes a part for the whole.
 pub const POSITIONS_KEPT_MAX: usize = 1_000;
 
 /// A position that is at least partly open.
@@ -30,13 +30,13 @@ pub const POSITIONS_KEPT_MAX: usize = 1_000;
 pub struct Position {
     /// Its name, unique in the portfolio.
     pub id: PositionId,
-    /// What is held: 1 to [`INSTRUMENT_LEN_MAX`] characters, none of them a control character.
+    /// The instrument: 1 to [`INSTRUMENT_LEN_MAX`] characters, none of them a control character.
     pub instrument: String,
-    /// How much of it is open.
+    /// The status: fully or partly open.
     pub status: PositionStatus,
-    /// Above zero.
+    /// The quantity, above zero.
     pub quantity: Decimal,
-    /// Rupees for one, above zero.
+    /// Rupees for one unit, above zero.
     pub entry_price: Decimal,
     /// Rupees lost when the stop is hit, zero or more.
     pub risk_amount: Decimal,
@@ -44,15 +44,15 @@ pub struct Position {
     pub margin_used: Decimal,
 }
 
-/// Longest instrument name in characters: far beyond any exchange's, short enough for every page.
+/// Longest instrument name in characters: longer than any exchange's, and short enough for every page.
 pub const INSTRUMENT_LEN_MAX: usize = 128;
 
 /// The status of a position that recovery loads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PositionStatus {
-    /// All of it.
+    /// Fully open.
     Open,
-    /// Some of it was closed.
+    /// Partly closed.
     Partial,
 }
 

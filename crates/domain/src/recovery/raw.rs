@@ -1,9 +1,9 @@
-//! The rows of the two relations before they are judged, and their receiver.
+//! Raw rows of the portfolio, before validation.
 
 use alloc::string::String;
 
-/// A position as the database has it, every column as text (`None`: NULL), so that nothing is rounded or
-/// refused before it is judged here.
+/// A position as the database has it, every column as text (`None`: NULL), so that no value is rounded or refused
+/// before validation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RawPosition {
     /// Column position_id.

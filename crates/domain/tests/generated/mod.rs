@@ -1,13 +1,13 @@
-//! Files that are written by a test and committed: `cargo xtask codegen` writes them, `cargo test` compares.
+//! Files that a test generates and the repository contains: `cargo xtask codegen` writes them, `cargo test` compares.
 
 use std::path::{Path, PathBuf};
 
-/// Of the repository.
+/// The root of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// That each file, named from the root, is as it should be; or makes it so, when that is asked for.
+/// Compares each file, named from the root, with its wanted text; or writes it if `UPDATE_GENERATED` is set.
 #[track_caller]
 pub fn assert_fresh<File: AsRef<str>, Text: AsRef<str>>(files: impl IntoIterator<Item = (File, Text)>) {
     let named = files.into_iter().filter(|(file, wanted)| is_stale(file.as_ref(), wanted.as_ref()));
@@ -23,7 +23,7 @@ fn is_stale(file: &str, wanted: &str) -> bool {
     if std::env::var_os("UPDATE_GENERATED").is_none() {
         return true;
     }
-    std::fs::create_dir_all(path.parent().expect("it is in a directory")).expect("a writable repository");
+    std::fs::create_dir_all(path.parent().expect("a path below the root")).expect("a writable repository");
     std::fs::write(&path, wanted).expect("a writable file");
     false
 }

@@ -1,4 +1,4 @@
-//! How to get an elector into each of its states, through nothing but `step`, and what the stores may say.
+//! Setup: brings an elector into each of its states, through `step` alone, and builds the answers of the stores.
 
 use super::machine::{Machine, NONCE, SCHEMA, TTL};
 use domain::election::{Event, LeaseAnswer, LeaseRequest, Resign, TicketAnswer, TicketRequest, TicketUse};
@@ -10,59 +10,59 @@ use std::time::Duration;
 
 /// From a request to its answer.
 const ROUND_TRIP: Duration = Duration::from_millis(2);
-/// Where the store is, unless a standby was promoted.
+/// The store's timeline, unless a standby was promoted.
 const HERE: Timeline = Timeline(1);
 
-// --- what the stores may say ------------------------------------------------------------------------
+// --- answers of the stores --------------------------------------------------------------------------
 
 /// A claim of another process start.
 pub fn foreign(n: u32) -> ClaimId {
     Nonce::new(NONCE + 1).claim(n)
 }
 
-/// The row as held under `claim`.
-pub fn row(claim: ClaimId, epoch: u64, seq: u64) -> Observation {
+/// The lease as held under `claim`.
+pub fn lease(claim: ClaimId, epoch: u64, seq: u64) -> Observation {
     let token = Token { timeline: HERE, epoch: Epoch(epoch), claim };
-    let holder = InstanceId::parse("somebody").ok();
+    let holder = InstanceId::parse("other").ok();
     let version = Version { current: HERE, token, seq: Seq(seq) };
     Observation { version, released: false, ttl: TTL, holder, resign: None, floor: Epoch(0), schema: SCHEMA }
 }
 
-/// Another process's row, renewed `seq` times.
+/// Another process's lease, renewed `seq` times.
 pub fn theirs(seq: u64) -> Observation {
-    row(foreign(1), 4, seq)
+    lease(foreign(1), 4, seq)
 }
 
-/// Another process's row, given back.
+/// Another process's lease, released.
 pub fn open() -> Observation {
     Observation { released: true, ..theirs(2) }
 }
 
 /// The same on a standby that was promoted since.
 pub fn open_elsewhere() -> Observation {
-    let mut row = open();
-    row.version.current = Timeline(2);
-    row
+    let mut lease = open();
+    lease.version.current = Timeline(2);
+    lease
 }
 
-/// The row as this process holds it, by the last claim it sent.
+/// The lease as this process holds it, under the last claim that it sent.
 pub fn mine(machine: &Machine) -> Observation {
     let token = machine.elector.leadership().expect("a leadership").token;
-    row(token.claim, token.epoch.0, 1)
+    lease(token.claim, token.epoch.0, 1)
 }
 
-pub fn observed(row: Observation) -> LeaseAnswer {
-    LeaseAnswer::Observed(row)
+pub fn observed(lease: Observation) -> LeaseAnswer {
+    LeaseAnswer::Observed(lease)
 }
 
-/// The row of the claim that is under way, carried out.
+/// The lease after the claim in progress, carried out.
 pub fn claimed(machine: &Machine) -> Observation {
-    match machine.row.as_ref().map(|asked| &asked.request) {
+    match machine.lease.as_ref().map(|call| &call.request) {
         Some(LeaseRequest::Claim(request)) => {
             let token = request.observed.token;
-            row(request.claim, token.epoch.next().0, 0)
+            lease(request.claim, token.epoch.next().0, 0)
         }
-        other => panic!("no claim is under way: {other:?}"),
+        other => panic!("no claim is in progress: {other:?}"),
     }
 }
 
@@ -79,7 +79,7 @@ pub fn renewed(timeline: u32, resign: Option<&str>) -> LeaseAnswer {
     LeaseAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign, forgotten: false })
 }
 
-/// The row was an older copy, or on an older timeline.
+/// The lease was an older copy, or on an older timeline.
 pub fn renewed_forgotten(timeline: u32) -> LeaseAnswer {
     LeaseAnswer::Renewal(Renewal::Renewed { timeline: Timeline(timeline), resign: None, forgotten: true })
 }
@@ -97,7 +97,7 @@ pub fn released(release: Release) -> LeaseAnswer {
 }
 
 pub fn ticket(claim: ClaimId, remaining: Result<Duration, TicketFault>) -> Ticket {
-    let holder = InstanceId::parse("somebody").expect("an id");
+    let holder = InstanceId::parse("other").expect("an id");
     Ticket { holder, claim: Some(claim), remaining }
 }
 
@@ -105,7 +105,7 @@ pub fn held(remaining: Result<Duration, TicketFault>) -> TicketAnswer {
     TicketAnswer::Acquire(Acquire::Held(ticket(foreign(1), remaining)))
 }
 
-/// The answer that does not surprise: there is no ticket but this process's.
+/// The expected answer: there is no ticket but this process's.
 pub fn ticket_as_wished(request: TicketRequest) -> TicketAnswer {
     match request {
         TicketRequest::Acquire { .. } => TicketAnswer::Acquire(Acquire::Granted),
@@ -115,7 +115,7 @@ pub fn ticket_as_wished(request: TicketRequest) -> TicketAnswer {
     }
 }
 
-// --- ways through time --------------------------------------------------------------------------------
+// --- passing of time ----------------------------------------------------------------------------------
 
 impl Machine {
     pub fn after(&mut self, time: Duration) -> &mut Self {
@@ -123,15 +123,15 @@ impl Machine {
         self
     }
 
-    /// To when it asked to be woken, without waking it.
+    /// Advances to the requested wakeup, without stepping.
     pub fn until_wakeup(&mut self) -> &mut Self {
         self.now = self.elector.next_wakeup().expect("it waits for a time");
         self
     }
 
-    /// The answer to the ticket request that is under way, a round trip later.
+    /// The answer to the ticket request in progress, a round trip later.
     pub fn ticket_obeys(&mut self) -> &mut Self {
-        let (_, request) = self.ticket.expect("a call to the leader store is under way");
+        let (_, request) = self.ticket.expect("a call to the leader store is in progress");
         let event = self.after(ROUND_TRIP).ticket_says(ticket_as_wished(request));
         self.happens(&event)
     }
@@ -142,16 +142,16 @@ impl Machine {
         self.happens(&event)
     }
 
-    /// A look at the row is under way.
-    pub fn looking(&mut self) -> &mut Self {
+    /// A read of the lease is in progress.
+    pub fn reading(&mut self) -> &mut Self {
         self.happens(&Event::LeaseHint);
-        assert!(matches!(self.row.as_ref().map(|asked| &asked.request), Some(LeaseRequest::Observe)));
+        assert!(matches!(self.lease.as_ref().map(|call| &call.request), Some(LeaseRequest::Observe)));
         self
     }
 
-    /// A renewal is under way, and the ticket's is answered.
+    /// A renewal of the lease is in progress, and the ticket's is answered.
     pub fn renewing(&mut self) -> &mut Self {
-        while !matches!(self.row.as_ref().map(|asked| &asked.request), Some(LeaseRequest::Renew { .. })) {
+        while !matches!(self.lease.as_ref().map(|call| &call.request), Some(LeaseRequest::Renew { .. })) {
             self.until_wakeup().happens(&Event::Wakeup);
             if self.ticket.is_some() {
                 self.ticket_obeys();
@@ -160,7 +160,7 @@ impl Machine {
         self
     }
 
-    /// Both stores answer what nobody is surprised by until `time` has passed.
+    /// Both stores give the expected answers until `time` has passed.
     pub fn quietly(&mut self, time: Duration) -> &mut Self {
         let until = self.now + time;
         while self.elector.next_wakeup().is_some_and(|at| at < until) {
@@ -168,10 +168,10 @@ impl Machine {
             if self.ticket.is_some() {
                 self.ticket_obeys();
             }
-            match self.row.as_ref().map(|asked| &asked.request) {
+            match self.lease.as_ref().map(|call| &call.request) {
                 Some(LeaseRequest::Observe) => {
-                    let row = self.elector.row().expect("it was read before").clone();
-                    self.lease_answers(observed(row));
+                    let lease = self.elector.observed_lease().expect("it was read before").clone();
+                    self.lease_answers(observed(lease));
                 }
                 Some(LeaseRequest::Renew { .. }) => {
                     self.lease_answers(renewed(1, None));
@@ -187,7 +187,7 @@ impl Machine {
 
 // --- the states -----------------------------------------------------------------------------------------
 
-/// The first look is under way; nobody has a ticket.
+/// The first read is in progress; there is no ticket.
 pub fn starting() -> Machine {
     let mut machine = Machine::new(TicketUse::Redis);
     machine.happens(&Event::Wakeup).ticket_obeys();
@@ -200,20 +200,20 @@ pub fn watching() -> Machine {
     machine
 }
 
-/// The row is open, and this instance has just handed over.
+/// The lease is open, and this instance has just handed over.
 pub fn kept_out() -> Machine {
-    let mut machine = giving_back();
-    let Some(LeaseRequest::Release { token, seq, .. }) = machine.row.as_ref().map(|asked| &asked.request)
+    let mut machine = releasing();
+    let Some(LeaseRequest::Release { token, seq, .. }) = machine.lease.as_ref().map(|call| &call.request)
     else {
-        panic!("no release is under way");
+        panic!("no release is in progress");
     };
-    let row = Observation { released: true, ..row(token.claim, token.epoch.0, seq.0) };
+    let lease = Observation { released: true, ..lease(token.claim, token.epoch.0, seq.0) };
     machine.ticket_obeys().lease_answers(released(Release::Released));
-    machine.lease_answers(observed(row));
+    machine.lease_answers(observed(lease));
     machine
 }
 
-/// The ticket is asked for.
+/// The ticket is requested.
 pub fn waiting() -> Machine {
     let mut machine = starting();
     machine.lease_answers(observed(open()));
@@ -226,8 +226,8 @@ pub fn claiming() -> Machine {
     machine
 }
 
-/// The claim was not answered; a look is under way.
-pub fn doubting() -> Machine {
+/// The claim was not answered; a read is in progress.
+pub fn claim_unanswered() -> Machine {
     let mut machine = claiming();
     let event = machine.after(ROUND_TRIP).lease_is_silent();
     machine.happens(&event).ticket_obeys();
@@ -263,8 +263,8 @@ pub fn draining() -> Machine {
     machine
 }
 
-/// The release is under way.
-pub fn giving_back() -> Machine {
+/// The release is in progress.
+pub fn releasing() -> Machine {
     let mut machine = draining();
     machine.after(ROUND_TRIP).happens(&Event::Drained);
     machine

@@ -1,5 +1,5 @@
-//! Stability: while the state store answers every request within a heartbeat, no handover is requested and the process
-//! runs, a term does not end. Hints may come as often as they like, and the leader store may say or leave out anything.
+//! Stability: while the state store answers every request within a heartbeat, no handover is requested and the
+//! process runs, a term does not end. Hints may come at any rate, and the leader store may give any answer or none.
 
 use super::dice::Dice;
 use super::machine::{Machine, TTL};
@@ -10,9 +10,9 @@ use domain::time::Time;
 use std::time::Duration;
 
 const WALKS: u64 = 100;
-/// Renewals that each walk sees: some thirty leases.
+/// Renewals in each walk: about thirty leases.
 const RENEWALS: u32 = 100;
-/// Requests that hints may cause, in number and for each heartbeat that passes: what docs/protocol.md promises.
+/// Requests that hints may cause, at once and for each heartbeat that passes, as docs/protocol.md guarantees.
 const HINTED_REQUESTS_MAX: u32 = 8;
 const HEARTBEAT_NANOS: u64 = TTL.as_secs() * 1_000_000_000 / 3;
 
@@ -35,7 +35,7 @@ fn walk(seed: u64) {
     while renewals < RENEWALS {
         let wakeup = machine.elector.next_wakeup();
         let next = [Some(hint_at), lease_at, ticket_at, wakeup].into_iter().flatten().min();
-        machine.now = next.expect("a hint is always to come").max(machine.now);
+        machine.now = next.expect("a hint always follows").max(machine.now);
         let event = if lease_at.is_some_and(|at| at <= machine.now) {
             lease_at = None;
             lease_says(&machine)
@@ -51,12 +51,12 @@ fn walk(seed: u64) {
         machine.commands(&event);
         let held = machine.elector.leadership().map(|held| held.token);
         assert_eq!(held, Some(token), "seed {seed}: the term ended after {event:?} at {:?}", machine.now);
-        if let (None, Some(asked)) = (lease_at, &machine.row) {
-            match asked.request {
+        if let (None, Some(call)) = (lease_at, &machine.lease) {
+            match call.request {
                 LeaseRequest::Renew { .. } => renewals += 1,
                 LeaseRequest::Observe => reads += 1,
                 LeaseRequest::Claim(_) | LeaseRequest::Release { .. } | LeaseRequest::Note { .. } => {
-                    panic!("seed {seed}: {asked:?}")
+                    panic!("seed {seed}: {call:?}")
                 }
             }
             lease_at = Some(within_a_heartbeat(&mut dice, &machine));
@@ -66,18 +66,18 @@ fn walk(seed: u64) {
         }
     }
     let heartbeats = u32::try_from(machine.now.since(began).as_nanos() / u128::from(HEARTBEAT_NANOS));
-    let most = HINTED_REQUESTS_MAX * (heartbeats.expect("not that many") + 2);
+    let most = HINTED_REQUESTS_MAX * (heartbeats.expect("fits") + 2);
     assert!(reads <= most, "seed {seed}: hints caused {reads} reads, more than {most}");
 }
 
-/// Half of the answers take as long as they may.
+/// Half of the answers take the longest allowed time.
 fn within_a_heartbeat(dice: &mut Dice, machine: &Machine) -> Time {
     let took = if dice.one_in(2) { HEARTBEAT_NANOS - 1 } else { dice.below(HEARTBEAT_NANOS) };
     machine.now + Duration::from_nanos(took)
 }
 
 fn lease_says(machine: &Machine) -> Event {
-    machine.lease_says(match machine.row.as_ref().map(|asked| &asked.request) {
+    machine.lease_says(match machine.lease.as_ref().map(|call| &call.request) {
         Some(LeaseRequest::Renew { current, .. }) => renewed(current.0, None),
         _ => observed(mine(machine)),
     })

@@ -1,10 +1,11 @@
-//! The table of docs/protocol.md: in which state what happens, what the elector is then, what it wants done.
+//! The table of docs/protocol.md: for each state and event, the next state and the commands.
 
 use super::machine::{Machine, NONCE, TTL};
 use super::place::{
-    active, claiming, doubting, draining, foreign, giving_back, granted, halted, held, kept_out, lost, mine,
-    observed, open, open_elsewhere, other_timeline, recovering, released, renewed, renewed_forgotten, row,
-    starting, step_down, stopped, superseded, theirs, ticket, ticket_as_wished, waiting, watching,
+    active, claim_unanswered, claiming, draining, foreign, granted, halted, held, kept_out, lease, lost,
+    mine, observed, open, open_elsewhere, other_timeline, recovering, released, releasing, renewed,
+    renewed_forgotten, starting, step_down, stopped, superseded, theirs, ticket, ticket_as_wished, waiting,
+    watching,
 };
 use domain::election::{
     Command, Elector, Epochs, Event, LeaseAnswer, LeaseRequest, LossReason, Phase, Report, Resign, Role,
@@ -17,7 +18,7 @@ use domain::recovery::RecoveryCode;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// What happens, and how: leads up to it and returns it.
+/// A name and a function that leads up to an event and returns it.
 type Case = (&'static str, fn(&mut Machine) -> Event);
 
 pub struct State {
@@ -26,25 +27,21 @@ pub struct State {
     cases: &'static [Case],
 }
 
-/// Long enough for nothing to be due.
+/// A time in which nothing becomes due.
 const MOMENT: Duration = Duration::from_millis(1);
-/// A third of the lease.
+/// LEADER_TTL / 3.
 const HEARTBEAT: Duration = Duration::from_millis(3_334);
-/// Not quite three of them.
+/// Slightly less than three heartbeats.
 const KEPT_OUT: Duration = Duration::from_millis(9_900);
-/// Such that a renewal is due, and the work of a handover has some time left.
+/// A delay after which a renewal is due and the work of a handover has some time left.
 const LATE: Duration = Duration::from_millis(3_331);
 
-/// Everything, as Markdown.
+/// The whole table, as Markdown.
 pub fn render() -> String {
     let mut text = String::new();
     for state in &STATES {
-        writeln!(
-            text,
-            "\n**{}**\n\n| what happens | it is then | and wants done |\n|---|---|---|",
-            state.name
-        )
-        .expect("a string takes all");
+        writeln!(text, "\n**{}**\n\n| event | next state | commands |\n|---|---|---|", state.name)
+            .expect("a string takes all");
         for (name, lead_up) in state.cases {
             let mut machine = (state.reach)();
             let event = lead_up(&mut machine);
@@ -59,44 +56,46 @@ pub fn render() -> String {
 
 pub const STATES: [State; 12] = [
     State {
-        name: "Follower, has not read the row (the first look is under way)",
+        name: "Follower, has not read the lease (the first read is in progress)",
         reach: starting,
         cases: &[
-            ("the row is another's", |m| m.lease_says(observed(theirs(2)))),
-            ("the row is released", |m| m.lease_says(observed(open()))),
-            ("the row is released, but on an earlier timeline", |m| m.lease_says(observed(open_elsewhere()))),
-            ("the row is released, its schema is not ours", |m| {
+            ("the lease is another's", |m| m.lease_says(observed(theirs(2)))),
+            ("the lease is released", |m| m.lease_says(observed(open()))),
+            ("the lease is released, but on an earlier timeline", |m| {
+                m.lease_says(observed(open_elsewhere()))
+            }),
+            ("the lease is released, its schema is not ours", |m| {
                 m.lease_says(observed(Observation { schema: 2, ..open() }))
             }),
             ("no answer", |m| m.lease_is_silent()),
-            ("a hint about the row", |_| Event::LeaseHint),
-            ("asked to stop", |_| Event::Resign(Resign::Stop)),
+            ("a hint about the lease", |_| Event::LeaseHint),
+            ("stop requested", |_| Event::Resign(Resign::Stop)),
         ],
     },
     State {
-        name: "Follower, the row is another's",
+        name: "Follower, the lease is another's",
         reach: watching,
         cases: &[
             ("woken, nothing is due", |m| {
                 m.after(MOMENT);
                 Event::Wakeup
             }),
-            ("a hint about the row", |_| Event::LeaseHint),
+            ("a hint about the lease", |_| Event::LeaseHint),
             ("a hint about the ticket", |_| Event::TicketHint),
             ("no hint for one and a half heartbeats", |m| {
                 m.until_wakeup().happens(&Event::Wakeup).ticket_obeys().until_wakeup();
                 Event::Wakeup
             }),
-            ("the look shows a renewal", |m| m.looking().lease_says(observed(theirs(3)))),
-            ("the look shows no change for ttl + margin", |m| {
+            ("the read shows a renewal", |m| m.reading().lease_says(observed(theirs(3)))),
+            ("the read shows no change for ttl + margin", |m| {
                 let late = TTL + margin(TTL);
-                m.looking().after(late).lease_says(observed(theirs(2)))
+                m.reading().after(late).lease_says(observed(theirs(2)))
             }),
-            ("the look shows it released", |m| m.looking().lease_says(observed(open()))),
-            ("the look shows it released, but on an earlier timeline", |m| {
-                m.looking().lease_says(observed(open_elsewhere()))
+            ("the read shows the lease released", |m| m.reading().lease_says(observed(open()))),
+            ("the read shows the lease released, but on an earlier timeline", |m| {
+                m.reading().lease_says(observed(open_elsewhere()))
             }),
-            ("the look gets no answer", |m| m.looking().lease_is_silent()),
+            ("the read gets no answer", |m| m.reading().lease_is_silent()),
             ("the ticket turns out to be this process's", |m| {
                 m.until_wakeup().happens(&Event::Wakeup);
                 let leftover = ticket(Nonce::new(NONCE).claim(99), Ok(TTL));
@@ -105,12 +104,12 @@ pub const STATES: [State; 12] = [
             ("the leader store does not answer", |m| {
                 m.until_wakeup().happens(&Event::Wakeup).ticket_is_silent()
             }),
-            ("asked to step down", |_| step_down()),
-            ("asked to stop", |_| Event::Resign(Resign::Stop)),
+            ("step-down requested", |_| step_down()),
+            ("stop requested", |_| Event::Resign(Resign::Stop)),
         ],
     },
     State {
-        name: "Follower, the row is open, kept out after a step-down",
+        name: "Follower, the lease is open, kept out after a step-down",
         reach: kept_out,
         cases: &[
             ("woken before three heartbeats are over", |m| {
@@ -121,7 +120,7 @@ pub const STATES: [State; 12] = [
                 m.quietly(KEPT_OUT).after(200 * MOMENT);
                 Event::Wakeup
             }),
-            ("the look shows another's claim", |m| m.looking().lease_says(observed(row(foreign(2), 6, 0)))),
+            ("the read shows another's claim", |m| m.reading().lease_says(observed(lease(foreign(2), 6, 0)))),
         ],
     },
     State {
@@ -139,13 +138,13 @@ pub const STATES: [State; 12] = [
                 m.happens(&event).after(HEARTBEAT);
                 Event::Wakeup
             }),
-            ("a hint about the row", |_| Event::LeaseHint),
-            ("the look shows another's claim", |m| m.looking().lease_says(observed(row(foreign(2), 5, 0)))),
-            ("asked to step down", |_| step_down()),
+            ("a hint about the lease", |_| Event::LeaseHint),
+            ("the read shows another's claim", |m| m.reading().lease_says(observed(lease(foreign(2), 5, 0)))),
+            ("step-down requested", |_| step_down()),
         ],
     },
     State {
-        name: "Candidate, the claim is under way",
+        name: "Candidate, the claim is in progress",
         reach: claiming,
         cases: &[
             ("granted", |m| m.lease_says(granted(m))),
@@ -155,27 +154,27 @@ pub const STATES: [State; 12] = [
             }),
             ("lost", |m| m.lease_says(lost())),
             ("not sent, as its memory has a later term", |m| m.lease_says(LeaseAnswer::Outdated(later()))),
-            ("not sent, as its epoch cannot be kept", |m| m.lease_says(LeaseAnswer::NotSent)),
+            ("not sent, as its epoch cannot be stored", |m| m.lease_says(LeaseAnswer::NotSent)),
             ("no answer", |m| m.lease_is_silent()),
-            ("a hint about the row", |_| Event::LeaseHint),
-            ("asked to stop", |_| Event::Resign(Resign::Stop)),
-            ("granted, after it was asked to stop", |m| {
+            ("a hint about the lease", |_| Event::LeaseHint),
+            ("stop requested", |_| Event::Resign(Resign::Stop)),
+            ("granted, after a stop was requested", |m| {
                 let answer = granted(m);
                 m.happens(&Event::Resign(Resign::Stop)).lease_says(answer)
             }),
         ],
     },
     State {
-        name: "Follower, its claim was not answered (a look is under way)",
-        reach: doubting,
+        name: "Follower, its claim was not answered (a read is in progress)",
+        reach: claim_unanswered,
         cases: &[
-            ("the row carries that claim", |m| m.lease_says(observed(carried_out(m)))),
-            ("the row carries that claim, its deadline has passed", |m| {
-                let row = carried_out(m);
-                m.after(TTL).lease_says(observed(row))
+            ("the lease carries that claim", |m| m.lease_says(observed(carried_out(m)))),
+            ("the lease carries that claim, its deadline has passed", |m| {
+                let lease = carried_out(m);
+                m.after(TTL).lease_says(observed(lease))
             }),
-            ("the row is as before", |m| m.lease_says(observed(open()))),
-            ("the row carries another's claim", |m| m.lease_says(observed(row(foreign(2), 5, 0)))),
+            ("the lease is as before", |m| m.lease_says(observed(open()))),
+            ("the lease carries another's claim", |m| m.lease_says(observed(lease(foreign(2), 5, 0)))),
         ],
     },
     State {
@@ -191,7 +190,7 @@ pub const STATES: [State; 12] = [
             }),
             ("DATA_CORRUPT", |m| m.recovery_says(Err(RecoveryCode::DataCorrupt))),
             ("VALIDATION_FAILED", |m| m.recovery_says(Err(RecoveryCode::ValidationFailed))),
-            ("asked to step down", |_| step_down()),
+            ("step-down requested", |_| step_down()),
             ("superseded", |m| m.renewing().lease_says(superseded())),
             ("woken after the deadline", past_the_deadline),
         ],
@@ -213,7 +212,7 @@ pub const STATES: [State; 12] = [
             ("renewed, carried to a new timeline", |m| m.renewing().lease_says(renewed_forgotten(2))),
             ("renewed, with a request to hand over", |m| m.renewing().lease_says(renewed(1, Some("deploy")))),
             ("the renewal is answered by a damaged store", |m| m.renewing().lease_result(Err(damaged()))),
-            ("a read is answered by a damaged store", |m| m.looking().lease_result(Err(damaged()))),
+            ("a read is answered by a damaged store", |m| m.reading().lease_result(Err(damaged()))),
             ("its memory has a later term", |_| Event::Remembered(later())),
             ("the renewal gets no answer", |m| m.renewing().lease_is_silent()),
             ("the renewal is answered after the deadline", |m| {
@@ -221,19 +220,19 @@ pub const STATES: [State; 12] = [
             }),
             ("superseded", |m| m.renewing().lease_says(superseded())),
             ("woken after the deadline", past_the_deadline),
-            ("a hint about the row", |_| Event::LeaseHint),
-            ("the look shows the row as its own", |m| {
-                let row = mine(m);
-                m.looking().lease_says(observed(row))
+            ("a hint about the lease", |_| Event::LeaseHint),
+            ("the read shows the lease as its own", |m| {
+                let lease = mine(m);
+                m.reading().lease_says(observed(lease))
             }),
-            ("the look shows a request to hand over", |m| {
-                let row = Observation { resign: Some("deploy".into()), ..mine(m) };
-                m.looking().lease_says(observed(row))
+            ("the read shows a request to hand over", |m| {
+                let lease = Observation { resign: Some("deploy".into()), ..mine(m) };
+                m.reading().lease_says(observed(lease))
             }),
-            ("the look shows another's claim", |m| m.looking().lease_says(observed(row(foreign(2), 6, 0)))),
-            ("the look shows it released", |m| {
-                let row = Observation { released: true, ..mine(m) };
-                m.looking().lease_says(observed(row))
+            ("the read shows another's claim", |m| m.reading().lease_says(observed(lease(foreign(2), 6, 0)))),
+            ("the read shows the lease released", |m| {
+                let lease = Observation { released: true, ..mine(m) };
+                m.reading().lease_says(observed(lease))
             }),
             ("a hint about the ticket", |_| Event::TicketHint),
             ("the ticket is another's", |m| {
@@ -241,8 +240,8 @@ pub const STATES: [State; 12] = [
                 m.ticket_says(TicketAnswer::Renewal(TicketRenewal::Lost(Some(ticket(foreign(1), Ok(TTL))))))
             }),
             ("the leader store does not answer", |m| m.happens(&Event::TicketHint).ticket_is_silent()),
-            ("asked to step down", |_| step_down()),
-            ("asked to stop", |_| Event::Resign(Resign::Stop)),
+            ("step-down requested", |_| step_down()),
+            ("stop requested", |_| Event::Resign(Resign::Stop)),
         ],
     },
     State {
@@ -274,19 +273,19 @@ pub const STATES: [State; 12] = [
                 m.after(LATE);
                 Event::Wakeup
             }),
-            ("asked to step down again", |_| step_down()),
+            ("step-down requested again", |_| step_down()),
             ("superseded", |m| m.renewing().lease_says(superseded())),
             ("woken after the deadline", past_the_deadline),
         ],
     },
     State {
-        name: "Follower, giving the row back (the release is under way)",
-        reach: giving_back,
+        name: "Follower, releasing the lease (the release is in progress)",
+        reach: releasing,
         cases: &[
             ("released", |m| m.lease_says(released(Release::Released))),
-            ("somebody else has it", |m| m.lease_says(released(Release::Superseded))),
+            ("another instance holds it", |m| m.lease_says(released(Release::Superseded))),
             ("no answer", |m| m.lease_is_silent()),
-            ("asked to stop, then released", |m| {
+            ("stop requested, then released", |m| {
                 m.ticket_obeys().happens(&Event::Resign(Resign::Stop));
                 m.lease_says(released(Release::Released))
             }),
@@ -301,19 +300,19 @@ pub const STATES: [State; 12] = [
                 Event::Wakeup
             }),
             ("a hint", |_| Event::LeaseHint),
-            ("asked to step down", |_| step_down()),
+            ("step-down requested", |_| step_down()),
         ],
     },
 ];
 
 fn acquire(machine: &Machine) -> TicketRequest {
-    machine.ticket.expect("the ticket is asked for").1
+    machine.ticket.expect("the ticket is requested").1
 }
 
-/// The row as the unanswered claim left it: its epoch is one above the row that was claimed.
+/// The lease after the unanswered claim: its epoch is one above the lease that was claimed.
 fn carried_out(machine: &Machine) -> Observation {
     let (claim, _) = machine.own.expect("it was sent");
-    row(claim, open().version.token.epoch.next().0, 0)
+    lease(claim, open().version.token.epoch.next().0, 0)
 }
 
 fn damaged() -> StoreError {
@@ -330,7 +329,7 @@ fn past_the_deadline(machine: &mut Machine) -> Event {
     Event::Wakeup
 }
 
-/// Recovery was tried again and ended so.
+/// Recovery was tried again, with this result.
 fn rechecked(machine: &mut Machine, answer: Result<(), RecoveryCode>) -> Event {
     machine.quietly(Duration::from_secs(30)).happens(&Event::Wakeup).recovery_says(answer)
 }
@@ -356,25 +355,25 @@ fn role(elector: &Elector) -> String {
 fn command(command: &Command) -> String {
     match command {
         Command::Lease { request, .. } => match request {
-            LeaseRequest::Observe => "look at the row".into(),
-            LeaseRequest::Claim(_) => "claim the row".into(),
-            LeaseRequest::Renew { .. } => "renew the row".into(),
-            LeaseRequest::Release { .. } => "release the row".into(),
+            LeaseRequest::Observe => "read the lease".into(),
+            LeaseRequest::Claim(_) => "claim the lease".into(),
+            LeaseRequest::Renew { .. } => "renew the lease".into(),
+            LeaseRequest::Release { .. } => "release the lease".into(),
             LeaseRequest::Note { .. } => "note that the store has forgotten".into(),
         },
         Command::Ticket { request, .. } => match request {
-            TicketRequest::Acquire { .. } => "ask for the ticket".into(),
+            TicketRequest::Acquire { .. } => "request the ticket".into(),
             TicketRequest::Renew(_) => "renew the ticket".into(),
-            TicketRequest::Release(_) => "give the ticket back".into(),
-            TicketRequest::Inspect => "look at the ticket".into(),
+            TicketRequest::Release(_) => "release the ticket".into(),
+            TicketRequest::Inspect => "read the ticket".into(),
         },
         Command::Recover { .. } => "recover the portfolio".into(),
         Command::Drain { .. } => "stop the work".into(),
-        Command::Report(report) => format!("*{}*", told(report)),
+        Command::Report(report) => format!("*{}*", name_of(report)),
     }
 }
 
-fn told(report: &Report) -> &'static str {
+fn name_of(report: &Report) -> &'static str {
     match report {
         Report::Ready => "ready",
         Report::Elected { .. } => "elected",

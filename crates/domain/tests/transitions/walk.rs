@@ -1,12 +1,12 @@
-//! Random walks: whatever comes in whatever order, the properties of [`Machine::step`] hold.
+//! Random walks: the properties of [`Machine::step`] hold for every sequence of events.
 //!
-//! The stores of a walk owe nothing to anybody: a claim may be granted and the next look show another's row.
-//! What two instances may believe at once is for the stories to judge; here one is held against itself.
+//! The stores of a walk need not be consistent: a claim may be granted and the next read show another's lease. The
+//! scenarios check what two instances may do at once; a walk checks one instance.
 
 use super::dice::Dice;
 use super::machine::{Machine, SCHEMA, TTL};
 use super::place::{
-    foreign, granted, held, lost, observed, other_timeline, released, renewed, renewed_forgotten, row,
+    foreign, granted, held, lease, lost, observed, other_timeline, released, renewed, renewed_forgotten,
     step_down, superseded, ticket, ticket_as_wished,
 };
 use domain::election::{
@@ -21,12 +21,12 @@ use std::time::Duration;
 
 const WALKS: u64 = 2_000;
 const EVENTS: usize = 200;
-/// Steps that a failure shows.
+/// Number of steps that a failure shows.
 const SHOWN: usize = 12;
-/// A walk in which something never happens says nothing about it.
+/// Minimum count of every report: a walk without it would test nothing.
 const OFTEN: u32 = 100;
 
-/// How often what was reported, over all walks.
+/// Count of every report over all walks.
 #[derive(Debug, Default)]
 pub struct Seen(BTreeMap<&'static str, u32>);
 
@@ -34,7 +34,7 @@ impl Seen {
     pub fn assert_everything_happened(&self) {
         let wanted = [
             "elected",
-            "elected by a look",
+            "elected by a read",
             "renewed",
             "activated",
             "halted",
@@ -63,8 +63,8 @@ impl Seen {
             let Command::Report(report) = command else { continue };
             match report {
                 Report::Elected { .. } => {
-                    let look = matches!(event, Event::Lease { answer: Ok(LeaseAnswer::Observed(_)), .. });
-                    self.count(if look { "elected by a look" } else { "elected" });
+                    let read = matches!(event, Event::Lease { answer: Ok(LeaseAnswer::Observed(_)), .. });
+                    self.count(if read { "elected by a read" } else { "elected" });
                 }
                 Report::Renewed { .. } => self.count("renewed"),
                 Report::Activated { .. } => self.count("activated"),
@@ -143,7 +143,7 @@ fn time_passes(dice: &mut Dice, machine: &mut Machine) {
 
 fn pick(dice: &mut Dice, machine: &Machine) -> Event {
     let event = match dice.below(100) {
-        0..45 => machine.row.is_some().then(|| machine.lease_result(lease_answer(dice, machine))),
+        0..45 => machine.lease.is_some().then(|| machine.lease_result(lease_answer(dice, machine))),
         45..65 => machine.ticket.is_some().then(|| ticket_answer(dice, machine)),
         65..75 => machine.recovery.is_some().then(|| machine.recovery_says(recovery(dice))),
         75..80 => Some(Event::LeaseHint),
@@ -170,7 +170,7 @@ fn lease_answer(dice: &mut Dice, machine: &Machine) -> Result<LeaseAnswer, Store
             unknown
         });
     }
-    Ok(match machine.row.as_ref().map(|asked| &asked.request) {
+    Ok(match machine.lease.as_ref().map(|call| &call.request) {
         Some(LeaseRequest::Observe) => observed(some_row(dice, machine)),
         Some(LeaseRequest::Claim(_)) if dice.one_in(4) => lost(),
         Some(LeaseRequest::Claim(_)) if dice.one_in(16) => {
@@ -185,7 +185,7 @@ fn lease_answer(dice: &mut Dice, machine: &Machine) -> Result<LeaseAnswer, Store
         Some(LeaseRequest::Release { .. }) => released(Release::Released),
         Some(LeaseRequest::Note { .. }) if dice.one_in(4) => LeaseAnswer::Note(Noted::Superseded),
         Some(LeaseRequest::Note { .. }) => LeaseAnswer::Note(Noted::Noted),
-        None => unreachable!("picked only while a call is under way"),
+        None => unreachable!("picked only while a call is in progress"),
     })
 }
 
@@ -200,14 +200,14 @@ fn kept_elsewhere(dice: &mut Dice, machine: &Machine) -> Epochs {
     }
 }
 
-/// The row as it was, as its holder would have left it, as another would have, or as nobody expects it.
+/// The lease unchanged, or after a release, after another's claim, or in an unexpected version.
 fn some_row(dice: &mut Dice, machine: &Machine) -> Observation {
-    let before = machine.elector.row().cloned().unwrap_or_else(|| row(foreign(1), 1, 0));
+    let before = machine.elector.observed_lease().cloned().unwrap_or_else(|| lease(foreign(1), 1, 0));
     let epoch = before.version.token.epoch;
     let mut shown = match (dice.below(8), machine.own) {
         (0..3, _) => before,
-        (3..6, Some((own, _))) => row(own, epoch.0.max(1), dice.below(3)),
-        (6, _) => row(foreign(u32::try_from(epoch.0).unwrap_or(0)), epoch.next().0, 0),
+        (3..6, Some((own, _))) => lease(own, epoch.0.max(1), dice.below(3)),
+        (6, _) => lease(foreign(u32::try_from(epoch.0).unwrap_or(0)), epoch.next().0, 0),
         (_, _) => {
             let mut renewed = before;
             renewed.version.seq = renewed.version.seq.next();
@@ -228,7 +228,7 @@ pub fn ticket_answer(dice: &mut Dice, machine: &Machine) -> Event {
     if dice.one_in(6) {
         return machine.ticket_is_silent();
     }
-    let (_, request) = machine.ticket.expect("picked only while a call is under way");
+    let (_, request) = machine.ticket.expect("picked only while a call is in progress");
     let claim = machine.own.map(|(own, _)| own).filter(|_| dice.one_in(4)).unwrap_or(foreign(1));
     let remaining = match dice.below(6) {
         0 => Err(TicketFault::NoExpiry),

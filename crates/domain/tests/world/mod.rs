@@ -1,5 +1,5 @@
-//! A small world for stories: electors in virtual time, one lease row, one ticket, and faults by name.
-//! The stores here follow the ports' words; the contract suites hold the real ones to the same words.
+//! A small world for scenarios: electors in virtual time, one lease, one ticket, and faults by name. The stores here
+//! follow the rules of the ports; the contract suites test the real stores against the same rules.
 
 mod stores;
 
@@ -14,11 +14,11 @@ use domain::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// One way to a store, and the time a recovery or a drain takes.
+/// Latency of one way to a store; also the duration of a recovery or a drain.
 const LATENCY: Duration = Duration::from_millis(1);
 const SCHEMA: u32 = 1;
 
-/// How a store behaves for one instance.
+/// Behaviour of a store for one instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reach {
     /// Answers.
@@ -26,13 +26,13 @@ pub enum Reach {
     Up,
     /// Refuses connections.
     Down,
-    /// Swallows requests.
+    /// Ignores requests.
     Silent,
-    /// Carries requests out and swallows the replies.
+    /// Carries requests out and drops the replies.
     ReplyLost,
 }
 
-/// Which store.
+/// The two stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Store {
     Redis,
@@ -58,14 +58,14 @@ enum Happening {
     TicketArrives(CallId, TicketRequest, Time),
 }
 
-/// The whole of it.
+/// The whole world.
 pub struct World {
     now: Time,
     ttl: Duration,
     tickets: TicketUse,
     instances: BTreeMap<String, Instance>,
-    row: Observation,
-    /// The claim whose row was reported to be behind.
+    lease: Observation,
+    /// The claim whose lease was reported to be behind.
     reported: Option<ClaimId>,
     standby: Option<Observation>,
     ticket: Option<(InstanceId, ClaimId, Time)>,
@@ -75,7 +75,7 @@ pub struct World {
     order: u64,
     starts: u128,
     hints: bool,
-    /// What happened, a line each.
+    /// The trace: one line per event.
     pub trace: Vec<String>,
     /// Broken invariants; must stay empty.
     pub violations: Vec<String>,
@@ -86,7 +86,7 @@ impl World {
     pub fn new(ttl: Duration, tickets: TicketUse) -> Self {
         let token = Token { timeline: Timeline(1), epoch: Epoch(0), claim: ClaimId::NIL };
         let version = Version { current: Timeline(1), token, seq: Seq(0) };
-        let row = Observation {
+        let lease = Observation {
             version,
             released: true,
             ttl,
@@ -100,7 +100,7 @@ impl World {
             ttl,
             tickets,
             instances: BTreeMap::new(),
-            row,
+            lease,
             reported: None,
             standby: None,
             ticket: None,
@@ -116,23 +116,23 @@ impl World {
         }
     }
 
-    fn story_time(at: Time) -> f64 {
+    fn scenario_time(at: Time) -> f64 {
         at.since(Time::from_nanos(1_000_000_000_000)).as_secs_f64()
     }
 
     /// Writes a line of the trace at the present time.
-    pub fn tell(&mut self, line: &str) {
-        let at = Self::story_time(self.now);
+    pub fn log(&mut self, line: &str) {
+        let at = Self::scenario_time(self.now);
         self.trace.push(format!("{at:9.3}  {line}"));
     }
 
-    // --- what a story can do --------------------------------------------------------------------
+    // --- actions of a scenario ------------------------------------------------------------------
 
     pub fn start(&mut self, name: &str) {
         self.starts += 1;
-        let id = InstanceId::parse(name).expect("a story's names are ids");
+        let id = InstanceId::parse(name).expect("a scenario's names are ids");
         let config = Config::new(id, Nonce::new(self.starts), self.ttl, self.tickets, SCHEMA)
-            .expect("a story's ttl is in range");
+            .expect("a scenario's ttl is in range");
         let instance = Instance {
             elector: Elector::new(config),
             nonce: self.starts,
@@ -177,7 +177,7 @@ impl World {
         self.instance(name).recovery = outcome;
     }
 
-    /// For one instance, or for all that there are and will be (`*`).
+    /// For one instance, or for all present and future ones (`*`).
     pub fn reach(&mut self, name: &str, store: Store, reach: Reach) {
         self.reach.insert((name.to_owned(), store), reach);
     }
@@ -190,8 +190,8 @@ impl World {
         self.hints = on;
     }
 
-    /// Every instance gets a hint about the lease and one about the ticket each `every`, for `time`, although nothing
-    /// was written.
+    /// Every instance gets a hint about the lease and one about the ticket each `every`, for `time`, without any
+    /// write.
     pub fn storm(&mut self, every: Duration, time: Duration) {
         let names: Vec<String> = self.instances.keys().cloned().collect();
         let mut at = self.now;
@@ -204,46 +204,47 @@ impl World {
         }
     }
 
-    /// Redis forgets everything.
+    /// Redis loses all data.
     pub fn flush(&mut self) {
         self.ticket = None;
     }
 
-    /// Somebody else's ticket, held for `remaining`.
+    /// The ticket of a process outside the world, held for `remaining`.
     pub fn foreign_ticket(&mut self, name: &str, remaining: Duration) {
-        let id = InstanceId::parse(name).expect("a story's names are ids");
+        let id = InstanceId::parse(name).expect("a scenario's names are ids");
         self.ticket = Some((id, ClaimId::from_u128(u128::MAX), self.now + remaining));
     }
 
-    /// The asynchronous standby stops receiving: what is written from now on, it does not have.
+    /// The asynchronous standby stops receiving: it misses all later writes.
     pub fn standby_lags(&mut self) {
-        self.standby = Some(self.row.clone());
+        self.standby = Some(self.lease.clone());
     }
 
     /// The standby becomes the primary, on a new timeline.
     pub fn promote(&mut self) {
-        let timeline = Timeline(self.row.version.current.0 + 1);
-        self.row = self.standby.take().unwrap_or_else(|| self.row.clone());
-        self.row.version.current = timeline;
+        let timeline = Timeline(self.lease.version.current.0 + 1);
+        self.lease = self.standby.take().unwrap_or_else(|| self.lease.clone());
+        self.lease.version.current = timeline;
     }
 
-    /// Writes an effect under the last token that `name` held, believed or not, as a stuck request would.
+    /// Writes an effect under the last token that `name` held, valid or not, as a stuck request would.
     pub fn effect(&self, name: &str) -> &'static str {
         let Some(token) = self.instances[name].last_token else { return "has no token" };
-        let holds = self.row.version.token == token && !self.row.released && self.row.on_current_timeline();
+        let holds =
+            self.lease.version.token == token && !self.lease.released && self.lease.on_current_timeline();
         if holds { "accepted" } else { "fenced" }
     }
 
-    /// Who believes to lead now, with the phase.
-    pub fn believers(&self) -> Vec<(&str, &Phase)> {
-        let believing = self.instances.iter().filter(|(_, i)| i.elector.believes(self.now).is_some());
-        believing.filter_map(|(name, i)| i.elector.leadership().map(|l| (name.as_str(), &l.phase))).collect()
+    /// The instances that hold a valid lease now, with their phases.
+    pub fn leaders(&self) -> Vec<(&str, &Phase)> {
+        let leading = self.instances.iter().filter(|(_, i)| i.elector.valid_token(self.now).is_some());
+        leading.filter_map(|(name, i)| i.elector.leadership().map(|l| (name.as_str(), &l.phase))).collect()
     }
 
-    /// Lets time pass until `until` after the story's beginning.
+    /// Advances the time until `until` after the start of the scenario.
     pub fn run_until(&mut self, until: Duration) {
         let until = Time::from_nanos(1_000_000_000_000) + until;
-        assert!(until >= self.now, "a story goes forward");
+        assert!(until >= self.now, "a scenario goes forward");
         while let Some(next) = self.next_time().filter(|at| *at <= until) {
             self.now = self.now.max(next);
             self.happen();
@@ -252,10 +253,10 @@ impl World {
         self.check();
     }
 
-    // --- how it works ---------------------------------------------------------------------------
+    // --- implementation -------------------------------------------------------------------------
 
     fn instance(&mut self, name: &str) -> &mut Instance {
-        self.instances.get_mut(name).unwrap_or_else(|| panic!("the story has no running instance {name}"))
+        self.instances.get_mut(name).unwrap_or_else(|| panic!("the scenario has no running instance {name}"))
     }
 
     fn wakeups(&self) -> impl Iterator<Item = (Time, &String)> {
@@ -268,7 +269,7 @@ impl World {
         queued.into_iter().chain(self.wakeups().map(|(at, _)| at)).min()
     }
 
-    /// The next thing at `now`: what is queued before what is due.
+    /// The next event at `now`: queued events before due wakeups.
     fn happen(&mut self) {
         if let Some(entry) = self.queue.first_entry()
             && entry.key().0 <= self.now
@@ -291,7 +292,7 @@ impl World {
             self.step(&name, Event::Wakeup);
             let after = &self.instance(&name).elector;
             let progress = *after != before || after.next_wakeup().is_none_or(|at| at > self.now);
-            assert!(progress, "{name} asks to be woken and does nothing: {before:?}");
+            assert!(progress, "{name} requests a wakeup and does nothing: {before:?}");
         }
     }
 
@@ -310,7 +311,7 @@ impl World {
         let commands = instance.elector.step(now, event);
         let fallback = instance.elector.fallback();
         if std::mem::replace(&mut instance.fallback, fallback) != fallback {
-            self.tell(&format!("{name}  fallback {fallback}"));
+            self.log(&format!("{name}  fallback {fallback}"));
         }
         for command in commands {
             self.carry_out(name, command);
@@ -355,7 +356,7 @@ impl World {
         let line = match report {
             Report::Renewed { token, .. } => {
                 let before = self.instance(name).last_token.replace(*token);
-                // Renewals are the quiet part of every story; only a carried row is news.
+                // Every scenario has many renewals; only one that carries the lease over is of interest.
                 if before.is_none_or(|before| before.timeline == token.timeline) {
                     return;
                 }
@@ -372,7 +373,7 @@ impl World {
             Report::Activated { .. } => "active".into(),
             Report::Halted { code, .. } => format!("halted: {code:?}"),
             Report::Lost { at, why, .. } => {
-                format!("lost: {why:?}, belief ended at {:.3}", Self::story_time(*at))
+                format!("lost: {why:?}, lease ended at {:.3}", Self::scenario_time(*at))
             }
             Report::Draining { reason, .. } => format!("draining: {reason}"),
             Report::Resigning { .. } => "resigning".into(),
@@ -380,7 +381,7 @@ impl World {
             Report::Fault(fault) => format!("ticket fault: {fault}"),
             Report::Stopped => "stopped".into(),
         };
-        self.tell(&format!("{name}  {line}"));
+        self.log(&format!("{name}  {line}"));
     }
 
     fn push(&mut self, name: &str, at: Time, happening: Happening) {
@@ -403,7 +404,7 @@ impl World {
         self.extra_delay.get(&(name.to_owned(), store)).copied().unwrap_or_default()
     }
 
-    /// Everybody but `writer` hears of a write.
+    /// Every instance except `writer` gets a hint about a write.
     fn hint(&mut self, writer: &str, event: &Event, store: Store) {
         if !self.hints {
             return;
@@ -416,8 +417,8 @@ impl World {
         }
     }
 
-    /// Carries `request` out unless the store is away, and sends or loses the reply. To a request that arrives after
-    /// its timeout there is none: the timeout has answered it.
+    /// Carries `request` out unless the store is unreachable, and sends or drops the reply. A request that arrives
+    /// after its timeout gets no reply, because the timeout has answered it.
     fn arrives<A>(
         &mut self,
         (name, nonce, timeout): (&str, u128, Time),
@@ -455,12 +456,12 @@ impl World {
         }
     }
 
-    /// S1: at most one believes, at every instant that anything happens.
+    /// S1: at most one instance holds a valid lease, at every event.
     fn check(&mut self) {
-        let believers: Vec<String> = self.believers().iter().map(|(name, _)| (*name).to_owned()).collect();
-        if believers.len() > 1 {
-            let at = Self::story_time(self.now);
-            self.violations.push(format!("{at:.3}: {} believe at once", believers.join(" and ")));
+        let leaders: Vec<String> = self.leaders().iter().map(|(name, _)| (*name).to_owned()).collect();
+        if leaders.len() > 1 {
+            let at = Self::scenario_time(self.now);
+            self.violations.push(format!("{at:.3}: {} hold valid leases at once", leaders.join(" and ")));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The stores of the world: one lease row and one ticket, by the words of the ports.
+//! The stores of the world: one lease and one ticket, by the rules of the ports.
 
 use super::{Store, World};
 use domain::election::{CallId, Event, LeaseAnswer, LeaseRequest, TicketAnswer, TicketRequest};
@@ -27,17 +27,17 @@ impl World {
 
     fn serve_lease(&mut self, writer: &str, request: LeaseRequest) -> LeaseAnswer {
         match request {
-            LeaseRequest::Observe => LeaseAnswer::Observed(self.row.clone()),
+            LeaseRequest::Observe => LeaseAnswer::Observed(self.lease.clone()),
             LeaseRequest::Claim(request) => LeaseAnswer::Claim(self.serve_claim(writer, request)),
-            LeaseRequest::Renew { current, .. } if current != self.row.version.current => {
-                LeaseAnswer::Renewal(Renewal::OtherTimeline(self.row.version.current))
+            LeaseRequest::Renew { current, .. } if current != self.lease.version.current => {
+                LeaseAnswer::Renewal(Renewal::OtherTimeline(self.lease.version.current))
             }
             LeaseRequest::Renew { token, seq, .. } => {
                 if !self.write(&token, seq) {
                     return LeaseAnswer::Renewal(Renewal::Superseded);
                 }
-                let (timeline, resign) = (self.row.version.current, self.row.resign.clone());
-                let carried = std::mem::replace(&mut self.row.version.token.timeline, timeline) != timeline;
+                let (timeline, resign) = (self.lease.version.current, self.lease.resign.clone());
+                let carried = std::mem::replace(&mut self.lease.version.token.timeline, timeline) != timeline;
                 let forgotten = carried || self.reported == Some(token.claim);
                 self.hint(writer, &Event::LeaseHint, Store::Postgres);
                 LeaseAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten })
@@ -46,15 +46,15 @@ impl World {
                 if !self.write(&token, seq) {
                     return LeaseAnswer::Release(Release::Superseded);
                 }
-                self.row.released = true;
+                self.lease.released = true;
                 self.hint(writer, &Event::LeaseHint, Store::Postgres);
                 LeaseAnswer::Release(Release::Released)
             }
             LeaseRequest::Note { found, known } => {
-                if self.row.version.token != found || self.row.released {
+                if self.lease.version.token != found || self.lease.released {
                     return LeaseAnswer::Note(Noted::Superseded);
                 }
-                self.row.floor = self.row.floor.max(known);
+                self.lease.floor = self.lease.floor.max(known);
                 self.reported = Some(found.claim);
                 self.hint(writer, &Event::LeaseHint, Store::Postgres);
                 LeaseAnswer::Note(Noted::Noted)
@@ -63,24 +63,24 @@ impl World {
     }
 
     fn serve_claim(&mut self, writer: &str, request: ClaimRequest) -> Claim {
-        if self.row.version != request.observed {
+        if self.lease.version != request.observed {
             return Claim::Lost;
         }
         let token =
-            Token { timeline: self.row.version.current, epoch: request.epoch(), claim: request.claim };
-        self.row.version.token = token;
-        self.row.version.seq = Seq(0);
-        (self.row.released, self.row.ttl, self.row.resign) = (false, request.ttl, None);
-        self.row.holder = Some(request.holder);
+            Token { timeline: self.lease.version.current, epoch: request.epoch(), claim: request.claim };
+        self.lease.version.token = token;
+        self.lease.version.seq = Seq(0);
+        (self.lease.released, self.lease.ttl, self.lease.resign) = (false, request.ttl, None);
+        self.lease.holder = Some(request.holder);
         self.hint(writer, &Event::LeaseHint, Store::Postgres);
         Claim::Granted(token)
     }
 
     /// The guards of every write under a claim.
     fn write(&mut self, token: &Token, seq: Seq) -> bool {
-        let mine = self.row.version.token == *token && !self.row.released && self.row.version.seq < seq;
+        let mine = self.lease.version.token == *token && !self.lease.released && self.lease.version.seq < seq;
         if mine {
-            self.row.version.seq = seq;
+            self.lease.version.seq = seq;
         }
         mine
     }

@@ -1,5 +1,5 @@
-//! What one instance was shown of the lease, in sets in which a backup may be restored. In all other sets nothing is
-//! recorded, so that it does not tell equal states apart.
+//! The instance's knowledge of the lease, in sets in which a backup may be restored. In all other sets it stays
+//! empty, so that it does not make equal states differ.
 
 use super::Step;
 use crate::database::Written;
@@ -13,54 +13,55 @@ use std::sync::Arc;
 /// See the [module](self).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Memory {
-    /// As the adapters keep it, in the process.
+    /// The value that the adapters keep in the process.
     reached: Reached,
-    /// The latest row that an answer showed: the judge's own record, which does not read the elector's.
-    pub row: (Epoch, Seq),
+    /// The latest lease in an answer. The judge's own record, independent of the elector's.
+    pub lease: (Epoch, Seq),
     /// The largest epoch that was requested.
     pub asked: Epoch,
 }
 
 impl Memory {
     pub fn nothing() -> Self {
-        Self { reached: Reached::default(), row: (Epoch(0), Seq(0)), asked: Epoch(0) }
+        Self { reached: Reached::default(), lease: (Epoch(0), Seq(0)), asked: Epoch(0) }
     }
 
-    /// What the next process in the same data directory has: epochs are kept at once, seqs once in a minute (M22).
+    /// The value that the next process in the same data directory reads: epochs are stored at once, seqs once a
+    /// minute (M22).
     pub fn after_a_crash(&self) -> Self {
-        Self { reached: Reached::default(), row: (self.row.0, Seq(0)), asked: self.asked }
+        Self { reached: Reached::default(), lease: (self.lease.0, Seq(0)), asked: self.asked }
     }
 
-    /// The seq that the row has reached for certain under this token.
+    /// The seq that the lease has certainly reached under this token.
     pub fn reached(&self, token: &Token) -> Seq {
         self.reached.of(token)
     }
 
-    /// For a request that is sent under that token, if under any.
+    /// The knowledge for a request under that token, or without one.
     pub fn knew(&self, token: Option<&Token>) -> Knew {
         let reached = token.map_or(Seq(0), |token| self.reached(token));
-        Knew { row: self.row, epoch: self.row.0.max(self.asked), reached }
+        Knew { lease: self.lease, epoch: self.lease.0.max(self.asked), reached }
     }
 
-    /// The epochs of the elector of a process that was killed, as they are on disk.
+    /// The epochs on disk of a process that was killed.
     pub fn kept(epochs: Epochs) -> Epochs {
         Epochs { seq: Seq(0), ..epochs }
     }
 
-    fn shown(&mut self, row: (Epoch, Seq)) {
-        self.row = self.row.max(row);
+    fn shown(&mut self, lease: (Epoch, Seq)) {
+        self.lease = self.lease.max(lease);
     }
 }
 
 impl FaultSet {
-    /// Whether a backup may be restored.
+    /// True if a backup may be restored.
     pub fn restores(&self) -> bool {
         self.faults.contains(&Fault::Restore)
     }
 }
 
 impl Step<'_> {
-    /// What `who` knows as it sends that request.
+    /// The knowledge of `who` when it sends that request.
     pub fn knew(&mut self, who: usize, request: &LeaseRequest) -> Knew {
         if !self.set.restores() {
             return Memory::nothing().knew(None);
@@ -79,33 +80,33 @@ impl Step<'_> {
         }
     }
 
-    /// What the row is after a write, for the adapter that sent it.
+    /// The lease after a write, for the adapter that sent it.
     pub fn wrote(&self, written: Written) -> Option<Wrote> {
         let database = &self.world.database;
         let wrote =
-            || Wrote { token: database.token(), seq: database.row().1, forgot_ms: database.forgot_ms() };
+            || Wrote { token: database.token(), seq: database.lease().1, forgot_ms: database.forgot_ms() };
         (self.set.restores() && written != Written::Nothing).then(wrote)
     }
 
-    /// The row was written by an instance that had been shown `row`; before that the store's `forgot_ms` was `before`.
-    pub fn judge_restore(&mut self, written: Written, before: Option<i64>, row: (Epoch, Seq)) {
+    /// Checks a write of an instance that had read `lease`. The store's `forgot_ms` was `before` the write.
+    pub fn judge_restore(&mut self, written: Written, before: Option<i64>, lease: (Epoch, Seq)) {
         if self.world.database.forgot_ms() != before {
             self.world.unnoticed = None;
         } else if matches!(written, Written::Claimed(_) | Written::Renewed) {
-            self.writes_unaware(row);
+            self.writes_unaware(lease);
         }
     }
 
-    /// An answer of the state store reaches `to`, which is waiting for it: as the adapter passes it on to the elector.
+    /// Takes in an answer of the state store to `to`, as the adapter passes it on to the elector.
     pub fn remember(&mut self, to: Sender, answer: LeaseAnswer, wrote: Option<Wrote>) -> LeaseAnswer {
         if !self.set.restores() {
             return answer;
         }
         let memory = &mut self.node(to.node).memory;
         match (answer, wrote) {
-            (LeaseAnswer::Observed(row), _) => {
-                memory.shown((row.version.token.epoch, row.version.seq));
-                LeaseAnswer::Observed(row)
+            (LeaseAnswer::Observed(lease), _) => {
+                memory.shown((lease.version.token.epoch, lease.version.seq));
+                LeaseAnswer::Observed(lease)
             }
             (LeaseAnswer::Claim(Claim::Granted(token)), Some(wrote)) => {
                 memory.shown((token.epoch, Seq(0)));
@@ -122,20 +123,20 @@ impl Step<'_> {
         }
     }
 
-    /// The state store goes back to the backup, on the same timeline. What was under way stays under way.
+    /// The state store returns to the backup, on the same timeline. Messages in flight stay in flight.
     pub fn restore(&mut self) {
         let now = self.world.now;
         let lost = Arc::make_mut(&mut self.world.database).restore();
         self.world.restored = Some(now);
-        self.world.unnoticed = Some((self.world.database.row(), lost));
-        // The judges go by the row that there is now.
+        self.world.unnoticed = Some((self.world.database.lease(), lost));
+        // The judges use the lease as it is now.
         self.world.latest = self.world.database.token().claim;
         self.world.written.clear();
-        self.leaders_look();
+        self.leaders_check_for_signals();
     }
 
-    /// After a restore the leaders' dispatchers look whether a signal waits.
-    pub fn leaders_look(&mut self) {
+    /// After a restore, the leaders' dispatchers check whether a signal waits.
+    pub fn leaders_check_for_signals(&mut self) {
         if self.world.restored.is_none() {
             return;
         }
@@ -151,11 +152,11 @@ impl Step<'_> {
         }
     }
 
-    /// `who`, to which `row` was shown or acknowledged, writes under the restored row before anybody has noted that it
-    /// is an older one. If it could not know that, what was executed may be executed again.
-    pub fn writes_unaware(&mut self, row: (Epoch, Seq)) {
+    /// `who`, which had read or been acknowledged `lease`, writes under the restored lease before any instance has
+    /// reported that it is an older one. If it could not know that, an executed signal may be executed again.
+    pub fn writes_unaware(&mut self, lease: (Epoch, Seq)) {
         if let Some((restored, lost)) = self.world.unnoticed
-            && row <= restored
+            && lease <= restored
             && lost
         {
             Arc::make_mut(&mut self.world.database).lost_claims += 1;

@@ -1,4 +1,5 @@
-//! What happens to a world from outside: crashes, restarts, pauses, requests to let go, late answers, storms of hints.
+//! External events of a world: crashes, restarts, pauses, requests to stop or hand over, late answers, storms of
+//! hints.
 
 use super::{Node, Step, World};
 use crate::message::{Message, Sender};
@@ -6,8 +7,8 @@ use domain::election::{Event, Resign};
 use std::sync::Arc;
 
 impl World {
-    /// An instance has been able to lead for as long as no fault happened.
-    pub fn somebody_could_lead(&self) -> bool {
+    /// True if an instance has been able to lead since the last fault.
+    pub fn an_instance_could_lead(&self) -> bool {
         self.nodes.iter().any(|node| {
             node.alive && !node.paused && !node.lease_cut && !node.lease_refused && !node.stopping
         })
@@ -20,7 +21,7 @@ impl Step<'_> {
         node.alive = false;
         node.inbox.clear();
         (node.lease_call, node.ticket_call) = (None, None);
-        // What was addressed to it finds nobody; what it sent may still arrive.
+        // Messages to it have no receiver; messages from it may still arrive.
         self.world.held.retain(|message| !message.is_for(who));
     }
 
@@ -46,7 +47,7 @@ impl Step<'_> {
         self.step(who, Event::Resign(why));
     }
 
-    /// What arrives without anybody's choice: late answers, and a storm's hints.
+    /// Messages that arrive as time passes, without an action: late answers, and the hints of a storm.
     pub fn time_passed(&mut self) {
         let now = self.world.now;
         let arrived = self.world.late.extract_if(.., |(at, _)| *at <= now).map(|(_, reply)| reply);

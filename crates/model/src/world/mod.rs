@@ -1,4 +1,4 @@
-//! One state of the model: electors, stores, what is in flight, and what the judges remember.
+//! One state of the model: electors, stores, messages in flight, and the records of the judges.
 
 mod memory;
 mod mishap;
@@ -24,19 +24,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What every instance's clock shows at the beginning, nanoseconds.
+/// The time of every instance's clock at the beginning, in nanoseconds.
 const BASE: u64 = 1_000_000_000_000;
 const PPM: i128 = 1_000_000;
-/// Nobody's claim, of a holder of former times.
+/// The claim of a former holder.
 const FORMER: u128 = u128::MAX;
 
-/// A process, and what its machine does to it.
-// Each is a fault of its own, and they combine.
+/// A process, and the faults of its machine.
+// Each flag is a separate fault, and they combine.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Node {
     pub elector: Elector,
-    /// Which start of the group it is; a restart is another.
+    /// The number of the start in the group; each restart has a new one.
     pub start: u8,
     pub alive: bool,
     pub paused: bool,
@@ -46,32 +46,32 @@ pub struct Node {
     stopping: bool,
     /// Recovery passed in this leadership.
     pub recovered: bool,
-    /// The calls under way and when, by its own clock, they time out.
+    /// The calls in progress and their timeouts by its own clock.
     lease_call: Option<(CallId, Time)>,
     ticket_call: Option<(CallId, Time)>,
-    /// When the state store last answered it, by its own clock.
+    /// The time when the state store last answered it, by its own clock.
     answered: Option<Time>,
-    /// What arrived while it was paused.
+    /// Events that arrived while it was paused.
     inbox: Vec<Event>,
     pub memory: Memory,
-    /// The last claim believed in, and whether that is over.
-    pub believed: Option<(ClaimId, bool)>,
+    /// The last claim that was valid, and whether it is over.
+    pub last_valid: Option<(ClaimId, bool)>,
 }
 
 /// One state.
-// The flags are faults that are on, and they combine.
+// The flags are active faults, and they combine.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct World {
-    /// Real time since the beginning, nanoseconds.
+    /// Real time since the beginning, in nanoseconds.
     pub now: u64,
     pub nodes: Vec<Arc<Node>>,
     rates: [i32; 3],
-    /// Hints arrive, or none does.
+    /// True if hints arrive.
     pub hints: bool,
-    /// Sent and not decided about yet, in order.
+    /// Messages without a decision yet, in order.
     pub hot: VecDeque<Message>,
-    /// Arrives at any time.
+    /// Messages that may arrive at any time.
     pub held: Vec<Message>,
     pub database: Arc<Database>,
     pub tickets: Tickets,
@@ -79,25 +79,26 @@ pub struct World {
     pub storm: bool,
     /// [`Fault::SlowStore`] is on.
     pub slow: bool,
-    /// Its answers on their way, and when they arrive.
+    /// The answers of the slow store in flight, and their times of arrival.
     pub late: Vec<(u64, Message)>,
     /// A fault happened that may end a term.
     harmed: bool,
     pub budget: u8,
-    /// When the last fault began or ended.
+    /// The time when the last fault began or ended.
     pub last_fault: u64,
     starts: u8,
-    /// The claim granted last, in any history of the database.
+    /// The latest granted claim, in any history of the database.
     pub latest: ClaimId,
-    /// For each claim that was granted, how many promotions there had been when its row was last written.
+    /// For each granted claim, the number of promotions when its lease was last written.
     pub written: Vec<(ClaimId, u8)>,
     /// Highest epoch on each timeline.
     pub epochs: Vec<(Timeline, Epoch)>,
-    /// When a backup was restored last.
+    /// The time of the last restore.
     pub restored: Option<u64>,
-    /// The row that it brought back, and whether that lacks a claim of the signal, until somebody notes it.
+    /// The lease that a restore brought back, and whether it lacks a claim of the signal, until an instance reports
+    /// it.
     unnoticed: Option<((Epoch, Seq), bool)>,
-    /// How often the signal was sent.
+    /// Number of times that the signal was sent.
     sent: u8,
     pub broken: Option<Broken>,
 }
@@ -111,7 +112,7 @@ pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The world of `set`, stepped by what the model chooses.
+/// The world of `set`, stepped by the actions of the model.
 pub struct Step<'a> {
     pub world: &'a mut World,
     pub set: &'a FaultSet,
@@ -190,11 +191,11 @@ impl World {
             answered: None,
             inbox: Vec::new(),
             memory,
-            believed: None,
+            last_valid: None,
         }
     }
 
-    /// What the clock of `node` shows at real time `real`.
+    /// The time of `node`'s clock at real time `real`.
     pub fn clock(&self, node: usize, real: u64) -> Time {
         let real = i128::from(real);
         let shown = i128::from(BASE) + real + real * i128::from(self.rates[node]) / PPM;
@@ -212,12 +213,12 @@ impl World {
         real
     }
 
-    pub fn believes(&self, node: usize) -> Option<Token> {
+    pub fn valid_token(&self, node: usize) -> Option<Token> {
         let at = self.clock(node, self.now);
-        Some(&self.nodes[node]).filter(|node| node.alive).and_then(|node| node.elector.believes(at))
+        Some(&self.nodes[node]).filter(|node| node.alive).and_then(|node| node.elector.valid_token(at))
     }
 
-    /// When `node` wants to run next, by real time: a timer of the elector or the timeout of a call.
+    /// The next wakeup of `node`, by real time: a timer of the elector or the timeout of a call.
     fn timer(&self, node: usize) -> Option<u64> {
         let state = &self.nodes[node];
         if !state.alive || state.paused {
@@ -227,18 +228,18 @@ impl World {
         state.elector.next_wakeup().into_iter().chain(calls).min().map(|at| self.real(node, at))
     }
 
-    /// The next instant at which somebody wants to run.
+    /// The next wakeup of any instance.
     pub fn next_timer(&self) -> Option<u64> {
         let late = self.late.iter().map(|(at, _)| *at);
         (0..self.nodes.len()).filter_map(|node| self.timer(node)).chain(late).min()
     }
 
-    /// The first instance that wants to run now.
+    /// The first instance whose wakeup is due.
     pub fn due(&self) -> Option<usize> {
         (0..self.nodes.len()).find(|node| self.timer(*node).is_some_and(|at| at <= self.now))
     }
 
-    /// Nothing is decided about any more at this instant.
+    /// No message waits for a decision at this moment.
     pub fn is_quiet(&self) -> bool {
         self.hot.is_empty() && self.due().is_none()
     }
@@ -249,7 +250,7 @@ impl Step<'_> {
         Arc::make_mut(&mut self.world.nodes[node])
     }
 
-    /// The first thing that is due happens: a timeout before a timer.
+    /// Fires the first due timer: a timeout before a timer.
     pub fn timer(&mut self) {
         let Some(due) = self.world.due() else { return };
         let now = self.world.clock(due, self.world.now);
@@ -362,7 +363,7 @@ impl Step<'_> {
         }
     }
 
-    /// What `message` does at a store, and the reply; or, for what is not a request, the message itself.
+    /// The effect of `message` at a store, and the reply; for other messages, the message itself.
     pub fn serve(&mut self, message: Message) -> Option<Message> {
         let (now, rule) = (self.world.now, self.rule);
         match message {
@@ -371,7 +372,7 @@ impl Step<'_> {
                 let forgot_ms = database.forgot_ms();
                 let (answer, written) = database.serve(now, (&request, knew.reached), rule);
                 let wrote = self.wrote(written);
-                self.judge_restore(written, forgot_ms, knew.row);
+                self.judge_restore(written, forgot_ms, knew.lease);
                 self.judge_write(written, knew.epoch);
                 if written != Written::Nothing {
                     self.hint(sender.node, |sender| Message::LeaseHint { sender });
@@ -391,7 +392,7 @@ impl Step<'_> {
             }
             Message::Effect { sender, token, reached } => self.effect(sender, token, reached),
             Message::EffectWrite { sender, token } => self.write_effect(sender, token),
-            Message::Settle { token, reached } => {
+            Message::Record { token, reached } => {
                 self.record(token, reached);
                 None
             }
@@ -419,7 +420,7 @@ impl Step<'_> {
         }
     }
 
-    /// What is addressed to a process reaches it, if it is still that process.
+    /// Delivers a message to its process, if that process still runs.
     fn deliver(&mut self, message: Message) {
         let sender = message.sender();
         let Some(sender) = sender.filter(|to| {
@@ -430,7 +431,7 @@ impl Step<'_> {
         };
         let writes = matches!(&message, Message::LeaseReply { wrote: Some(_), .. });
         let node = self.node(sender.node);
-        let mut told = None;
+        let mut if_ignored = None;
         let event = match message {
             // The driver has dropped a call that timed out, and its late answer with it.
             Message::LeaseReply { call, answer, wrote, .. } => {
@@ -438,7 +439,7 @@ impl Step<'_> {
                     return;
                 }
                 let answer = answer.map(|answer| self.remember(sender, answer, wrote));
-                told = answer.as_ref().ok().and_then(Broken::unless_heard);
+                if_ignored = answer.as_ref().ok().and_then(Broken::if_ignored);
                 Event::Lease { call, answer }
             }
             Message::TicketReply { call, answer, .. } => {
@@ -456,7 +457,7 @@ impl Step<'_> {
             | Message::Ticket { .. }
             | Message::Effect { .. }
             | Message::EffectWrite { .. }
-            | Message::Settle { .. } => return,
+            | Message::Record { .. } => return,
         };
         let node = self.node(sender.node);
         if node.paused {
@@ -464,11 +465,11 @@ impl Step<'_> {
             return;
         }
         self.step(sender.node, event);
-        if let Some(broken) = told.filter(|_| self.world.believes(sender.node).is_some()) {
+        if let Some(broken) = if_ignored.filter(|_| self.world.valid_token(sender.node).is_some()) {
             self.breaks(broken);
         }
         if writes {
-            self.leaders_look();
+            self.leaders_check_for_signals();
         }
     }
 
@@ -479,7 +480,7 @@ impl Step<'_> {
         }
     }
 
-    /// Whether the set has this fault and the budget one more.
+    /// True if the set has this fault and the budget allows one more.
     pub fn spend(&mut self, fault: Fault) -> bool {
         let may = self.set.faults.contains(&fault) && self.world.budget > 0;
         if may {

@@ -9,7 +9,7 @@ use domain::lease::{Seq, Token};
 use std::sync::Arc;
 
 impl Step<'_> {
-    /// The statement of an effect: check and write in one, under the row's lock.
+    /// The statement of an effect: check and write in one, under the lock of the lease.
     pub fn effect(&mut self, sender: Sender, token: Token, reached: Seq) -> Option<Message> {
         if !self.world.database.admits(&token, reached, self.rule) {
             return None;
@@ -32,16 +32,16 @@ impl Step<'_> {
         mine.then_some(Message::Accepted { sender, token })
     }
 
-    /// The ledger gave the signal to this leader: it is sent if the leader still believes, and recorded.
+    /// The ledger gave the signal to this leader, which sends it if its lease is still valid, and records the result.
     pub fn send_signal(&mut self, to: Sender, token: Token) {
-        let believes = self.world.believes(to.node).is_some_and(|now| now.claim == token.claim);
-        if believes && !self.world.nodes[to.node].paused {
+        let valid_token = self.world.valid_token(to.node).is_some_and(|now| now.claim == token.claim);
+        if valid_token && !self.world.nodes[to.node].paused {
             self.world.sent += 1;
             if self.world.sent > 1 + self.world.database.lost_claims {
                 self.breaks(Broken::SentTwice);
             }
             let reached = self.world.nodes[to.node].memory.reached(&token);
-            self.world.hot.push_back(Message::Settle { token, reached });
+            self.world.hot.push_back(Message::Record { token, reached });
         }
     }
 

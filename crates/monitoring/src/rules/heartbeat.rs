@@ -1,4 +1,4 @@
-//! Alerts about heartbeats: of each instance, whether it leads or not.
+//! Alerts about heartbeats of each instance, leading or not.
 
 use super::lookup::{critical, metric, warning};
 use super::query::{REMEMBERED, answering};
@@ -7,13 +7,14 @@ use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
-/// The table.
+/// The group of these rules.
 pub(super) const GROUP: Group = Group { name: "heartbeat", records: &[AGE], rules: &RULES };
 
-/// Clocks of machines that follow a time server differ by milliseconds. Above so many seconds, one of them does not.
+/// Maximum difference between the clocks of machines that follow a time server, in seconds; usually it is
+/// milliseconds.
 const SKEW_MAX_S: u8 = 5;
 
-/// New settings are rolled out instance by instance, and each may take a lease to be back.
+/// New settings are rolled out instance by instance, and each instance may need one lease to restart.
 const SETTINGS_ROLL_OUT: Duration = Duration::from_mins(2);
 
 const SETTINGS_DIFFER: &str = metric("coordinator_settings_differ");
@@ -32,10 +33,10 @@ const RULES: [ExportedRule; 5] = [
         expr: || older_than(critical("heartbeat_staleness")),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: the last heartbeat was {{ $value | humanizeDuration }} ago",
-        description: "The instance is dead, stands still, or does not reach the database. One that was removed on \
-                      purpose is told until it has not been seen for an hour.",
-        impact: "If it led, another one leads by now, and a signal that it had in hand may be in doubt. There is one \
-                 instance less to take over: when the last is gone, signals are missed.",
+        description: "The instance is dead, is paused, or does not reach the database. For an instance that \
+            was removed on purpose, the alert fires until it has been gone for an hour.",
+        impact: "If it led, another instance leads by now, and a signal that it was sending may be in doubt. \
+            There is one instance less to take over: when the last one is gone, signals are missed.",
     },
     ExportedRule {
         alert: "DelayedHeartbeat",
@@ -45,8 +46,9 @@ const RULES: [ExportedRule; 5] = [
         expr: || older_than(warning("heartbeat_staleness")),
         held_for: Duration::from_mins(2),
         summary: "{{ $labels.instance }}: the last heartbeat was {{ $value | humanizeDuration }} ago",
-        description: "Instances beat several times in that time, so some heartbeats were late or failed.",
-        impact: "None yet. If it stops beating and leads, the leader changes, and signals wait meanwhile.",
+        description: "Instances write several heartbeats in that time, so some were late or failed.",
+        impact: "None yet. If the leader's heartbeats stop, the leader changes, and signals wait until \
+            another instance leads.",
     },
     ExportedRule {
         alert: "LeaderHeartbeatStopped",
@@ -55,10 +57,11 @@ const RULES: [ExportedRule; 5] = [
         component: Component::HaCoordination,
         expr: || format!("{IS_LEADER} == 1\nand on (job, instance) {RUNNING} == 0"),
         held_for: Duration::from_secs(30),
-        summary: "{{ $labels.instance }}: it leads and its heartbeat does not run",
-        description: "The task that beats has ended while the instance leads. A leader that works has one, so this \
-                      process is broken, also if it seems to act.",
-        impact: "Its lease will run out. Until another one leads, signals wait, and exits leave their positions open.",
+        summary: "{{ $labels.instance }}: it leads and its heartbeat has stopped",
+        description: "The heartbeat task has ended while the instance leads. A healthy leader has one, so \
+            this process is broken even if it seems to act.",
+        impact: "Its lease will expire. Until another instance leads, signals wait, and exits leave their \
+            positions open.",
     },
     ExportedRule {
         alert: "SettingsDiffer",
@@ -70,10 +73,10 @@ const RULES: [ExportedRule; 5] = [
         },
         held_for: SETTINGS_ROLL_OUT,
         summary: "{{ $labels.job }}: instances have different values of {{ $labels.setting }}",
-        description: "The instances and their values: {{ $labels.instances }}. A value that may hold credentials is \
-                      shown as a hash. What the group does depends on which of them leads.",
-        impact: "After the next change of leader signals may go to another service or to none, or more may be sent than \
-                 is wanted.",
+        description: "The instances and their values: {{ $labels.instances }}. A value that may hold \
+            credentials is shown as a hash. The behaviour of the group depends on which of them leads.",
+        impact: "After the next change of leader, signals may be sent to another service or to none, or more \
+            signals may be sent than intended.",
     },
     ExportedRule {
         alert: "ClockSkew",
@@ -83,16 +86,18 @@ const RULES: [ExportedRule; 5] = [
         expr: || format!("-{} > {SKEW_MAX_S}", AGE.record),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: its last heartbeat is {{ $value | humanizeDuration }} in the future",
-        description: "The clock of the instance is ahead of Prometheus's, or Prometheus's is behind. Leases, and the \
-                      time after which a signal is not sent, do not follow either of them.",
-        impact: "None by itself. A dead instance is told that much later, and times on different machines cannot be \
-                 compared when somebody has to find out what happened.",
+        description: "The clock of the instance is ahead of the clock of Prometheus, or the clock of \
+            Prometheus is behind. Leases, and the time after which a signal is not sent, do not depend on \
+            either clock.",
+        impact: "None directly. The alert about a dead instance fires later by the same time, and times on \
+            different machines cannot be compared during an investigation.",
     },
 ];
 
-/// Seconds since the last heartbeat. While an instance answers, as of the moment when it was asked: by the time of
-/// the evaluation, a heartbeat of ten seconds that is scraped twice a minute would look more than 30 seconds old.
-/// While it does not answer, the age goes on growing. Before the first heartbeat there is none.
+/// Seconds since the last heartbeat. While an instance answers, the age is measured at the time of the scrape:
+/// measured at the time of the evaluation, a heartbeat of ten seconds that is scraped twice a minute would look more
+/// than 30 seconds old. While the instance does not answer, the age keeps growing. Before the first heartbeat there
+/// is none.
 fn age() -> String {
     format!(
         "{}\nor\ntime() - last_over_time({LAST_HEARTBEAT}[{}])",

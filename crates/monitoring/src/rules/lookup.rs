@@ -1,9 +1,9 @@
-//! Names of metrics and limits of rules, looked up while the compiler runs: an unknown one does not compile.
+//! Lookup of metric names and rule limits at compile time: an unknown name does not compile.
 
 use domain::alert::{Limits, RULES};
 use domain::catalog::CATALOG;
 
-/// The name, which the catalog has.
+/// The name, if the catalog has it.
 pub(super) const fn metric(name: &'static str) -> &'static str {
     let mut n = 0;
     while n < CATALOG.len() {
@@ -15,12 +15,12 @@ pub(super) const fn metric(name: &'static str) -> &'static str {
     panic!("the catalog has no metric of that name")
 }
 
-/// Above which number the rule in process of that name warns.
+/// The number above which the in-process rule of that name warns.
 pub(super) const fn warning(rule: &str) -> f64 {
     limits(rule).warning.expect("the rule warns")
 }
 
-/// Above which number the rule in process of that name is critical.
+/// The number above which the in-process rule of that name is critical.
 pub(super) const fn critical(rule: &str) -> f64 {
     limits(rule).critical.expect("the rule can be critical")
 }

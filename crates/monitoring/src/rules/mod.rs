@@ -1,13 +1,13 @@
-//! Alerts that Prometheus evaluates: the table that `docker/prometheus/rules` is generated from.
+//! Alerts that Prometheus evaluates: the table from which `docker/prometheus/rules` is generated.
 //!
-//! The rules in process see one instance and stop with it. These see the group, also when an instance is gone, and
-//! bring the money and the page that says what to do. Metrics are named and limits read through `lookup`, so that
-//! a metric that is renamed stops the compiler and no limit stands twice.
+//! The in-process rules see one instance and stop with it. These rules see the group, even when an instance is gone,
+//! and add the impact in money and the runbook. Metric names and limits are read through `lookup`, so that a renamed
+//! metric does not compile and no limit is written twice.
 //!
-//! A rule tells of a job (all instances of a group, as they are scraped), not of an instance: three instances that
-//! see the same doubt are one alert. What is wrong with an instance, such as that it is down, is told of that one.
+//! A rule is about a job (all scraped instances of a group), not about an instance: three instances that report the
+//! same signal in doubt give one alert. A rule about one instance, such as that it is down, names that instance.
 //!
-//! A further group of rules is a module with a table, a line in [`GROUPS`], and its cases in the test
+//! To add a group of rules, add a module with a table, a line in [`GROUPS`], and its cases in the test
 //! `exported_rules`, which writes the files.
 
 mod heartbeat;
@@ -23,33 +23,33 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
-/// Every group of rules, each a file of its own.
+/// Every group of rules; each has a separate file.
 pub const GROUPS: [Group; 6] =
     [leadership::GROUP, heartbeat::GROUP, sync::GROUP, recovery::GROUP, signals::GROUP, monitoring::GROUP];
 
-/// The job that Prometheus scrapes the instances of a group as.
+/// The Prometheus job of a group's instances.
 pub const JOB: &str = "portfolio_manager";
 
-/// Where the pages about alerts are, from the root of the repository. The only place that says so: who serves them
-/// elsewhere writes that address here.
+/// The path of the runbooks, from the root of the repository. It is written only here: to serve them elsewhere,
+/// replace it with that address.
 pub const RUNBOOKS: &str = "docs/runbooks";
 
-/// In an annotation, the rupees of the job's signals that were or may have been sent and have no result.
+/// In an annotation: rupees of the job's signals that were or may have been sent and have no result.
 pub const EXPOSURE: &str = signals::EXPOSURE;
 
-/// How bad it is, in the label `severity`.
+/// The severity, in the label `severity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
-    /// Nothing is wrong.
+    /// No problem.
     None,
-    /// Look into it.
+    /// Should be investigated.
     Warning,
     /// Act now.
     Critical,
 }
 
 impl Severity {
-    /// As the label carries it.
+    /// The value of the label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -59,21 +59,21 @@ impl Severity {
     }
 }
 
-/// What it is about, in the label `component`.
+/// The component, in the label `component`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Component {
     /// The election.
     HaCoordination,
-    /// What a new leader does before it acts.
+    /// The actions of a new leader before it is active.
     CrashRecovery,
     /// The ledger of signals.
     Signals,
-    /// Whether anything would be told at all.
+    /// The monitoring itself.
     Monitoring,
 }
 
 impl Component {
-    /// As the label carries it.
+    /// The value of the label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HaCoordination => "ha_coordination",
@@ -87,11 +87,11 @@ impl Component {
 /// Rules that are evaluated together, one after the other.
 #[derive(Debug, Clone, Copy)]
 pub struct Group {
-    /// Its name, and its file's.
+    /// The name, also of its file.
     pub name: &'static str,
-    /// What it keeps first, for its rules and for dashboards.
+    /// The recording rules, for these rules and for dashboards; evaluated first.
     pub records: &'static [Recording],
-    /// Its rules.
+    /// The alerts.
     pub rules: &'static [ExportedRule],
 }
 
@@ -109,27 +109,27 @@ pub struct Recording {
 pub struct ExportedRule {
     /// Its name.
     pub alert: &'static str,
-    /// What is wrong, in the label `condition`. Two alerts that tell the same thing at two severities share it, so
+    /// The condition, in the label `condition`. Two alerts about the same condition with two severities share it, so
     /// that the worse one silences the other.
     pub condition: &'static str,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What it is about.
+    /// The component.
     pub component: Component,
     /// The query; every series of its result is an alert.
     pub expr: fn() -> String,
-    /// For how long it has to hold.
+    /// The time for which the condition must hold.
     pub held_for: Duration,
-    /// What is the case, in one line.
+    /// The condition in one line.
     pub summary: &'static str,
-    /// What that means.
+    /// An explanation of the condition.
     pub description: &'static str,
-    /// What it means in money.
+    /// The impact in money.
     pub impact: &'static str,
 }
 
 impl ExportedRule {
-    /// Names and values of its labels.
+    /// The names and values of its labels.
     pub fn labels(&self) -> [(&'static str, &'static str); 3] {
         [
             ("severity", self.severity.as_str()),
@@ -138,7 +138,7 @@ impl ExportedRule {
         ]
     }
 
-    /// Names and templates of its annotations.
+    /// The names and templates of its annotations.
     pub fn annotations(&self) -> [(&'static str, String); 4] {
         [
             ("summary", self.summary.to_string()),
@@ -148,13 +148,13 @@ impl ExportedRule {
         ]
     }
 
-    /// The page that says what to do.
+    /// The path of the runbook.
     pub fn runbook(&self) -> String {
         format!("{RUNBOOKS}/{}.md", kebab(self.alert))
     }
 }
 
-/// A duration as Prometheus writes it, in whole minutes if it is some.
+/// A duration in the notation of Prometheus, in whole minutes if possible.
 pub fn written(duration: Duration) -> String {
     match duration.as_secs() {
         minutes if minutes > 0 && minutes % 60 == 0 => format!("{}m", minutes / 60),
@@ -162,8 +162,8 @@ pub fn written(duration: Duration) -> String {
     }
 }
 
-/// `DBSyncStalledP95` as `db-sync-stalled-p95`: a word begins at a capital after a small letter or digit, and at
-/// the last one of several.
+/// `DBSyncStalledP95` as `db-sync-stalled-p95`: a word begins at a capital after a small letter or digit, and at the
+/// last of several capitals.
 fn kebab(name: &str) -> String {
     let mut kebab = String::new();
     let mut before = None;

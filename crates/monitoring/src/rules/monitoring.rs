@@ -1,7 +1,7 @@
-//! Alerts about instances that do not answer, and about being told at all.
+//! Alerts about instances that do not answer, and about the monitoring itself.
 //!
-//! `up` and the start of a process are told by every program that Prometheus scrapes, so they are asked for of
-//! [`JOB`] alone. The metrics of ours are asked for of every job.
+//! Every program that Prometheus scrapes exports `up` and its start time, so these queries select [`JOB`]. The
+//! queries of our own metrics select every job.
 
 use super::lookup::metric;
 use super::{Component, ExportedRule, Group, JOB, Severity, written};
@@ -10,13 +10,13 @@ use alloc::string::String;
 use core::time::Duration;
 use domain::member::Health;
 
-/// The table.
+/// The group of these rules.
 pub(super) const GROUP: Group = Group { name: "monitoring", records: &[], rules: &RULES };
 
-/// Starts are counted over this time.
+/// Period in which starts are counted.
 const STARTS_COUNTED: Duration = Duration::from_mins(15);
 
-/// So many starts are an update that was taken back. More are a process that does not stay.
+/// Two starts can be an update that was rolled back. More starts mean a process that keeps ending.
 const STARTS_MAX: u8 = 2;
 
 const IS_LEADER: &str = metric("portfolio_manager_is_leader");
@@ -31,11 +31,11 @@ const RULES: [ExportedRule; 5] = [
         component: Component::HaCoordination,
         expr: || format!("{OVERALL} == {}", Health::Critical.as_number()),
         held_for: Duration::from_mins(1),
-        summary: "{{ $labels.instance }}: it says that something is critical",
-        description: "The worst of the alerts that the instance evaluates itself is CRITICAL. Its own list says which \
-                      one, and why.",
-        impact: "As that alert's own. If Prometheus does not tell the same by another alert, it is something that \
-                 only the instance sees, such as no heartbeat since its start.",
+        summary: "{{ $labels.instance }}: it reports a critical condition",
+        description: "The worst of the alerts that the instance evaluates itself is CRITICAL. Its list of \
+            alerts says which one, and why.",
+        impact: "The impact of that alert. If Prometheus fires no alert about the same condition, only the \
+            instance can measure it, for example that there was no heartbeat since its start.",
     },
     ExportedRule {
         alert: "InstanceDown",
@@ -45,9 +45,10 @@ const RULES: [ExportedRule; 5] = [
         expr: || format!("up{{job=\"{JOB}\"}} == 0"),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: it does not answer",
-        description: "Prometheus gets no metrics from it: it is dead, or cannot be reached, or cannot tell them.",
-        impact: "If it led, another one leads by now, and a signal that it had in hand may be in doubt. There is one \
-                 instance less to take over: when the last is gone, signals are missed.",
+        description: "Prometheus gets no metrics from it: the instance is dead, cannot be reached, or cannot \
+            export its metrics.",
+        impact: "If it led, another instance leads by now, and a signal that it was sending may be in doubt. \
+            There is one instance less to take over: when the last one is gone, signals are missed.",
     },
     ExportedRule {
         alert: "InstanceRestarting",
@@ -57,10 +58,10 @@ const RULES: [ExportedRule; 5] = [
         expr: || format!("{} > {STARTS_MAX}", starts()),
         held_for: Duration::ZERO,
         summary: "{{ $labels.instance }}: starts within 15 minutes: {{ $value }}",
-        description: "The process does not stay: it crashes, or something stops it. What it counts begins at 0 each \
-                      time, so other alerts about it see less than there is.",
-        impact: "Each time that it leads when it ends, signals wait for a new leader, and one that it had in hand may \
-                 be in doubt.",
+        description: "The process restarts repeatedly: it crashes, or another program stops it. Its counters \
+            begin at 0 each time, so other alerts about it underestimate the problem.",
+        impact: "Each time that it leads when it ends, signals wait for a new leader, and a signal that it \
+            was sending may be in doubt.",
     },
     ExportedRule {
         alert: "CoordinatorMetricsAbsent",
@@ -69,10 +70,11 @@ const RULES: [ExportedRule; 5] = [
         component: Component::Monitoring,
         expr: absent,
         held_for: Duration::from_mins(2),
-        summary: "{{ $labels.job }}: there are no metrics of it",
-        description: "Prometheus has no target of that job, or none that tells whether it leads. All other alerts \
-                      about it are blind.",
-        impact: "A trade in doubt, held up or missed would not be told. Whether anything is wrong is not known.",
+        summary: "{{ $labels.job }}: Prometheus has no metrics of this job",
+        description: "Prometheus has no target of that job, or no target that exports whether it leads. No \
+            other alert about the job can fire.",
+        impact: "No alert would fire for a trade in doubt, held up or missed. It is unknown whether there is \
+            one.",
     },
     ExportedRule {
         alert: "Watchdog",
@@ -82,14 +84,13 @@ const RULES: [ExportedRule; 5] = [
         expr: || String::from("vector(1)"),
         held_for: Duration::ZERO,
         summary: "Alerts are evaluated and sent",
-        description: "It always fires. Who receives it raises the alarm when it does not come: then Prometheus, \
-                      Alertmanager or the way from it is broken.",
-        impact: "None while it comes. When it does not, no other alert would come either.",
+        description: "This alert always fires. Its receiver raises the alarm when the alert stops arriving: \
+            then Prometheus, Alertmanager or the connection from them is broken.",
+        impact: "None while the alert arrives. When it does not arrive, no other alert would arrive either.",
     },
 ];
 
-/// How many processes of an instance started lately: each follows another, except the first that was seen, which
-/// counts if it is young.
+/// Number of recent starts of an instance's processes. The first process that was scraped counts only if it is young.
 fn starts() -> String {
     let started = format!("{STARTED}{{job=\"{JOB}\"}}[{}]", written(STARTS_COUNTED));
     let seconds = STARTS_COUNTED.as_secs();

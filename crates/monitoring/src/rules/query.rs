@@ -1,4 +1,4 @@
-//! Parts of queries that several groups of rules are made of.
+//! Parts of queries that several groups of rules share.
 
 use super::lookup::metric;
 use super::written;
@@ -8,32 +8,33 @@ use core::time::Duration;
 
 const STARTED: &str = metric("process_start_time_seconds");
 
-/// Rules are evaluated so often, and a query that looks at each of their results takes steps of it.
+/// Interval of evaluation of the rules; also the step of a query over their results.
 pub(super) const EVALUATED_EVERY: Duration = Duration::from_secs(30);
 
-/// How long an instance that is gone is still reckoned with. A machine that stands still is told for that long, also
-/// when it is no target any more; an instance that was removed for good is forgotten after it.
+/// The time for which an instance that is gone still counts. An alert about a dead machine fires for this time, even
+/// if the machine is no longer a target; an instance that was removed on purpose is forgotten after it.
 pub(super) const REMEMBERED: Duration = Duration::from_hours(1);
 
-/// What the instances of a job tell, at its worst: each of them looks at the same group.
+/// The worst value of a job's instances, all of which see the same group.
 pub(super) fn worst(series: &str) -> String {
     format!("max by (job) ({series})")
 }
 
-/// The group is above that limit, as the worst of its instances tells.
+/// The groups in which the worst value of the instances is above that limit.
 pub(super) fn above(series: &str, limit: f64) -> String {
     format!("{} > {limit}", worst(series))
 }
 
-/// The series of instances that answered the last time they were asked.
+/// The series of instances that answered the last scrape.
 pub(super) fn answering(series: &str) -> String {
     format!("{series} unless on (job, instance) up == 0")
 }
 
-/// The groups in which a counter grew within the window, on the instance where it grew most.
+/// The groups in which a counter grew within the window; the value of the instance where it grew most.
 ///
-/// `increase` compares a window's samples, so a counter that restarted and stands where it stood shows no growth,
-/// and one whose first sample is above 0 neither. But all that a process counts that is younger than the window
+/// `increase` compares the samples in a window, so it shows no growth for a counter that restarted and reached its
+/// old value, nor for a counter whose first sample is above 0. A process that is younger than the window has counted
+/// everything within it.
 /// was counted within it.
 pub(super) fn grew(counter: &str, window: Duration) -> String {
     let (range, seconds) = (written(window), window.as_secs());
@@ -43,8 +44,8 @@ pub(super) fn grew(counter: &str, window: Duration) -> String {
     ))
 }
 
-/// By how much the counter of each process grew within the window, as the whole number that it is: `increase`
-/// stretches what it saw to the whole window. What a process counted that ended within the window is left out.
+/// The growth of each process's counter within the window, as a whole number: `increase` extrapolates to the whole
+/// window. Counts of a process that ended within the window are left out.
 pub(super) fn growth(counter: &str, window: Duration) -> String {
     let (range, seconds) = (written(window), window.as_secs());
     format!(

@@ -9,14 +9,13 @@ use core::time::Duration;
 use domain::alert::SLOW_RECOVERY_SHOWN;
 use domain::recovery::RecoveryCode;
 
-/// The table.
+/// The group of these rules.
 pub(super) const GROUP: Group = Group { name: "recovery", records: &[], rules: &RULES };
 
-/// Failures are looked back on for this long: those that repeat are counted in it, and one after which a recovery
-/// passed is forgotten after it.
+/// Period for failures: repeated failures are counted in it, and a failure before a success is forgotten after it.
 const LOOKED_BACK: Duration = Duration::from_hours(1);
 
-/// So many failures within [`LOOKED_BACK`] are not bad luck.
+/// Number of failures within [`LOOKED_BACK`] above which a failure is not an exception.
 const REPEATED: u8 = 2;
 
 const TIME_MS: &str = metric("portfolio_manager_recovery_time_ms");
@@ -34,8 +33,8 @@ const RULES: [ExportedRule; 8] = [
         expr: || failed_with(RecoveryCode::DbUnavailable),
         held_for: Duration::from_secs(30),
         summary: "{{ $labels.instance }}: the recovery failed with DB_UNAVAILABLE",
-        description: "It was elected and cannot read its portfolio from the database. It tries again, with growing \
-                      pauses, and does not act before it has passed.",
+        description: "The instance was elected and cannot read its portfolio from the database. It tries \
+            again, with growing pauses, and does not act before a recovery has passed.",
         impact: "Trading is halted: signals wait, and are missed when they expire. Exits leave their positions open.",
     },
     ExportedRule {
@@ -46,9 +45,9 @@ const RULES: [ExportedRule; 8] = [
         expr: || failed_with(RecoveryCode::DataCorrupt),
         held_for: Duration::from_secs(30),
         summary: "{{ $labels.instance }}: the recovery failed with DATA_CORRUPT",
-        description: "Rows of the portfolio in the database cannot be what was written: a value is missing, or is \
-                      none. Every instance would fail in the same way, so the leader stays, and is halted.",
-        impact: "Trading is halted until somebody has corrected the rows. What the positions are is not known.",
+        description: "Rows of the portfolio in the database are impossible: a value is missing or invalid. \
+            Every instance would fail in the same way, so the leader keeps the lease, halted.",
+        impact: "Trading is halted until an operator has corrected the rows. The true positions are unknown.",
     },
     ExportedRule {
         alert: "RecoveryValidationFailed",
@@ -58,10 +57,10 @@ const RULES: [ExportedRule; 8] = [
         expr: || failed_with(RecoveryCode::ValidationFailed),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: the recovery failed with VALIDATION_FAILED",
-        description: "Risk or margin of the positions do not add up to what the portfolio says. Every instance would \
-                      fail in the same way, so the leader stays, and is halted.",
-        impact: "Trading is halted until somebody has found out which of the two sums is true and taken \
-                 responsibility for it.",
+        description: "The sums of risk or margin of the positions differ from the portfolio's totals. Every \
+            instance would fail in the same way, so the leader keeps the lease, halted.",
+        impact: "Trading is halted until an operator has found out which of the two sums is true and has \
+            taken responsibility for it.",
     },
     ExportedRule {
         alert: "RecoveryFailures",
@@ -71,8 +70,8 @@ const RULES: [ExportedRule; 8] = [
         expr: failed_lately,
         held_for: Duration::from_mins(5),
         summary: "{{ $labels.instance }}: recoveries that failed since its start: {{ $value }}",
-        description: "It is told until a recovery has passed and an hour has gone by after that.",
-        impact: "None any more, if one has passed since. Until then nothing is traded.",
+        description: "The alert fires until a recovery has passed and one more hour is over.",
+        impact: "None, if a recovery has passed since. Until then no instance trades.",
     },
     ExportedRule {
         alert: "RepeatedRecoveryFailures",
@@ -82,7 +81,8 @@ const RULES: [ExportedRule; 8] = [
         expr: || format!("(\n{}\n) >= {REPEATED}", growth(FAILURES, LOOKED_BACK)),
         held_for: Duration::ZERO,
         summary: "{{ $labels.instance }}: recoveries that failed within an hour: {{ $value }}",
-        description: "Trying again does not help: the database stays away, or the portfolio in it is not in order.",
+        description: "Retries do not help: the database stays unreachable, or the portfolio in it is corrupt \
+            or inconsistent.",
         impact: "Trading is halted: signals wait, and are missed when they expire. Exits leave their positions open.",
     },
     ExportedRule {
@@ -93,8 +93,9 @@ const RULES: [ExportedRule; 8] = [
         expr: || took_more_than(warning("recovery_time")),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: the last recovery took {{ $value | printf \"%.0f\" }} ms",
-        description: "A usual portfolio takes less than 100 ms. It is told for 15 minutes after the recovery.",
-        impact: "Signals waited for that long after the change of leader.",
+        description: "A usual portfolio takes less than 100 ms. The alert fires for 15 minutes after the \
+            recovery.",
+        impact: "Signals waited for that time after the change of leader.",
     },
     ExportedRule {
         alert: "CriticalRecoveryTime",
@@ -104,8 +105,10 @@ const RULES: [ExportedRule; 8] = [
         expr: || took_more_than(critical("recovery_time")),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: the last recovery took {{ $value | printf \"%.0f\" }} ms",
-        description: "The database is too slow to take over in time. It is told for 15 minutes after the recovery.",
-        impact: "Signals waited for that long after the change of leader, and will after the next: prices moved on.",
+        description: "The database is too slow for a takeover in time. The alert fires for 15 minutes after \
+            the recovery.",
+        impact: "Signals waited for that time after the change of leader, and will wait after the next one: \
+            their prices move on.",
     },
     ExportedRule {
         alert: "PositionsBeyondValidatedRange",
@@ -115,17 +118,19 @@ const RULES: [ExportedRule; 8] = [
         expr: || format!("{POSITIONS} > {}", warning("positions_beyond_validated_range")),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: {{ $value }} positions were recovered",
-        description: "They were recovered in full. How long that takes was measured up to 50 positions.",
-        impact: "None by itself. If nobody meant to hold so many, more money is in the market than was meant.",
+        description: "They were recovered in full. The duration of a recovery was measured up to 50 \
+            positions.",
+        impact: "None directly. If this number of positions was not intended, more money is in the market \
+            than intended.",
     },
 ];
 
-/// The code goes back to 0 when a recovery passes.
+/// The code returns to 0 when a recovery passes.
 fn failed_with(code: RecoveryCode) -> String {
     format!("{FAILURES} > 0\nand on (job, instance) {ERROR_CODE} == {}", code.as_number())
 }
 
-/// The counter never falls while the process lives, so what ends it is that a recovery has passed.
+/// The counter never falls while the process lives, so the alert ends when a recovery has passed.
 fn failed_lately() -> String {
     let seconds = LOOKED_BACK.as_secs();
     format!(

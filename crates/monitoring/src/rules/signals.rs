@@ -8,10 +8,10 @@ use alloc::string::String;
 use core::time::Duration;
 use domain::alert::REFUSED_SHOWN;
 
-/// The table.
+/// The group of these rules.
 pub(super) const GROUP: Group = Group { name: "signals", records: &[], rules: &RULES };
 
-/// As [`super::EXPOSURE`], to be put between other text. Without the metric, it says so.
+/// Like [`super::EXPOSURE`], for use inside other text. It has a text for a missing metric.
 macro_rules! exposure {
     () => {
         concat!(
@@ -22,10 +22,10 @@ macro_rules! exposure {
 }
 pub(super) const EXPOSURE: &str = exposure!();
 
-/// A refused write is told for this long: until somebody has looked, not until the next one.
+/// The time for which the alert about a refused write fires, so that an operator sees it.
 const FENCED_WRITE_SHOWN: Duration = Duration::from_mins(10);
 
-/// Twice the longest time of a handler that can be configured.
+/// Twice the largest timeout of a handler that can be configured.
 const CLAIMED_LONG: Duration = Duration::from_mins(10);
 
 const SIGNALS: &str = metric("coordinator_signals");
@@ -50,12 +50,11 @@ const RULES: [ExportedRule; 11] = [
         expr: || above(&format!("{SIGNALS}{{state=\"in_doubt\"}}"), critical("signals_in_doubt")),
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: signals in doubt: {{ $value }}",
-        description: "Nobody knows whether they were executed: their leader was gone, or their handler gave no \
-                      answer, between the claim and the result. They are not sent again, and nothing later for \
-                      their instruments is sent, until somebody has asked the broker and decided.",
+        description: "They may have been executed: their leader was gone, or their handler gave no answer, \
+            between the claim and the result. They are not sent again, and no later signal for their \
+            instruments is sent, until an operator has checked the broker and resolved them.",
         impact: concat!(
-            "Each is a trade that stands in the market unnoticed, or one that was missed. Claimed, sent or in \
-             doubt are ",
+            "Each is an unnoticed trade in the market, or a missed one. Claimed, sent or in doubt are ",
             exposure!(),
             "."
         ),
@@ -68,9 +67,9 @@ const RULES: [ExportedRule; 11] = [
         expr: || waiting_above(warning("signals_waiting")),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.job }}: a signal has waited for {{ $value | humanizeDuration }}",
-        description: "It is durable and not sent. Nobody leads, the leader's handler is slow, a limit is used up, \
-                      or an earlier signal of its instrument is not settled.",
-        impact: "The price that it was meant for moves on; when it expires, the trade is missed.",
+        description: "It is durable and not sent. Either no instance leads, or the leader's handler is slow, \
+            a limit is used up, or an earlier signal of its instrument has no result.",
+        impact: "Its price moves on; when it expires, the trade is missed.",
     },
     ExportedRule {
         alert: "SignalsWaitingLong",
@@ -80,8 +79,9 @@ const RULES: [ExportedRule; 11] = [
         expr: || waiting_above(critical("signals_waiting")),
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: a signal has waited for {{ $value | humanizeDuration }}",
-        description: "It is durable and not sent, for longer than a failover or a busy handler explains.",
-        impact: "The price that it was meant for is gone. If it is an exit, its position is still open.",
+        description: "It is durable and not sent. A failover or a busy handler does not explain such a long \
+            wait.",
+        impact: "Its price is gone. If it is an exit, its position is still open.",
     },
     ExportedRule {
         alert: "SignalsClaimedLong",
@@ -90,13 +90,13 @@ const RULES: [ExportedRule; 11] = [
         component: Component::Signals,
         expr: || above(&format!("{SIGNALS}{{state=\"claimed\"}}"), 0.0),
         held_for: CLAIMED_LONG,
-        summary: "{{ $labels.job }}: signals are claimed all the time: {{ $value }}",
-        description: "For ten minutes there was always one that was handed out and has no result, for longer than a \
-                      handler may take. A service that claims signals itself may have lost the answer to its claim, \
-                      or have died with a signal in hand: nobody else is given it, and nothing later for its \
-                      instrument is sent. Where signals come one upon the other this can be a busy day.",
-        impact: "A trade that was perhaps never made, and whoever looks at doubts does not see it. If it is an exit, \
-                 its position may still be open.",
+        summary: "{{ $labels.job }}: signals have been claimed without a result: {{ $value }}",
+        description: "For ten minutes there was always a claimed signal without a result, which is longer \
+            than a handler may take. A service that claims signals itself may have lost the answer to its \
+            claim, or may have died after its claim: no other service gets the signal, and no later signal \
+            for its instrument is sent. On a day with many signals this can be normal.",
+        impact: "A trade that was perhaps never made, and that the list of signals in doubt does not show. \
+            If it is an exit, its position may still be open.",
     },
     ExportedRule {
         alert: "SignalsPaused",
@@ -106,8 +106,8 @@ const RULES: [ExportedRule; 11] = [
         expr: || above(PAUSED, warning("signals_paused")),
         held_for: Duration::from_mins(5),
         summary: "{{ $labels.job }}: the kill switch is on, no signal is sent",
-        description: "Somebody turned it on, and it stays on over restarts and failovers until somebody turns it \
-                      off. Signals are accepted and wait.",
+        description: "An operator turned it on, and it stays on over restarts and failovers until an \
+            operator turns it off. Signals are accepted and wait.",
         impact: "Entries are missed when they expire, and exits leave their positions open.",
     },
     ExportedRule {
@@ -118,10 +118,10 @@ const RULES: [ExportedRule; 11] = [
         expr: limit_used_up,
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.job }}: signals wait because a limit is used up: {{ $value }} were sent",
-        description: "As many signals were sent within a minute or a day as the configuration allows. The others \
-                      wait until the oldest of those is out of the window.",
-        impact: "If the signals are meant, they are late, or missed when they expire. If they are not, the limit is \
-                 what keeps the money.",
+        description: "The number of signals sent within a minute or a day has reached the configured limit. \
+            The others wait until the oldest of those is out of the window.",
+        impact: "If the signals are intended, they are late, or missed when they expire. If they are not, \
+            the limit protects the money.",
     },
     ExportedRule {
         alert: "SignalExpired",
@@ -131,7 +131,7 @@ const RULES: [ExportedRule; 11] = [
         expr: || above(EXPIRED, critical("signals_expired")),
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: signals that expired unsent in the last 24 hours: {{ $value }}",
-        description: "They were accepted, and could not be sent before the time after which they must not be.",
+        description: "They were accepted and expired before they could be sent.",
         impact: "Each is a trade that was missed. If it was an exit, its position is still open.",
     },
     ExportedRule {
@@ -142,9 +142,9 @@ const RULES: [ExportedRule; 11] = [
         expr: || grew(REFUSED, REFUSED_SHOWN),
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: a submitted signal was refused",
-        description: "A client submitted a signal that an instance cannot accept: not JSON, a field that is missing or \
-                      wrong, a placeholder that was not filled, another signal under its name, or a Host header of a \
-                      proxy. The client may read no answer, and charts do not submit it again.",
+        description: "A client submitted a signal that an instance cannot accept: not JSON, a field that is \
+            missing or wrong, a placeholder that was not filled, another signal with its id, or a Host \
+            header of a proxy. The client may not read the answer, and charts do not submit a signal again.",
         impact: "A trade that was missed. If it was an exit, its position is still open.",
     },
     ExportedRule {
@@ -155,8 +155,8 @@ const RULES: [ExportedRule; 11] = [
         expr: || above(NOT_EXECUTING, warning("handler_not_executing")),
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: the handler has not executed a signal for {{ $value | humanizeDuration }}",
-        description: "The handler answers each time that it did not execute the signal, or no connection to it can be \
-                      made. The leader sends the signal again, at most every 30 seconds.",
+        description: "The handler answers each time that it did not execute the signal, or the leader cannot \
+            connect to it. The leader sends the signal again, at most every 30 seconds.",
         impact: "The trade is late and is missed when the signal expires. If it is an exit, its position is still open.",
     },
     ExportedRule {
@@ -167,10 +167,10 @@ const RULES: [ExportedRule; 11] = [
         expr: || grew(FENCED_WRITES, FENCED_WRITE_SHOWN),
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: a write of a former leadership was refused",
-        description: "An instance wrote to the ledger under a token that is not the lease row's any more, and the \
-                      state store refused it: another one had taken over while it stood still, or the database \
-                      was failed over.",
-        impact: "None by this write: it changed nothing. A signal that this instance had in hand may be in doubt now.",
+        description: "An instance wrote to the ledger under a superseded token, and the state store refused \
+            it: another instance had taken over while it was paused, or the database had failed over.",
+        impact: "None by this write: it changed nothing. A signal that this instance was sending may be in \
+            doubt now.",
     },
     ExportedRule {
         alert: "SignalLedgerUncounted",
@@ -180,17 +180,17 @@ const RULES: [ExportedRule; 11] = [
         expr: || worst(&format!("{IS_LEADER} == 1 unless on (job, instance) {SIGNALS}")),
         held_for: Duration::from_mins(5),
         summary: "{{ $labels.job }}: the leader does not count its signals",
-        description: "It leads and cannot read the ledger, so that all other alerts about signals are blind.",
-        impact: "A trade in doubt, held up or missed would not be told.",
+        description: "It leads and cannot read the ledger, so no other alert about signals can fire.",
+        impact: "No alert would fire for a trade in doubt, held up or missed.",
     },
 ];
 
-/// While the kill switch is on, waiting is what was asked for.
+/// While the kill switch is on, the operator wants signals to wait.
 fn waiting_above(limit: f64) -> String {
     format!("{}\nunless on (job) {}", above(OLDEST_WAITING, limit), above(PAUSED, warning("signals_paused")))
 }
 
-/// An instance's limits and counts are compared with each other: while a new limit is rolled out, instances differ.
+/// An instance's limits are compared with its own counts: while a new limit is rolled out, instances differ.
 fn limit_used_up() -> String {
     worst(&format!(
         "\n  (\n    {SENT_LAST_MINUTE} >= {LIMIT_PER_MINUTE}\n    or {SENT_LAST_DAY} >= {LIMIT_PER_DAY}\n  )\n  \

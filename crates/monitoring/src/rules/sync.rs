@@ -1,4 +1,4 @@
-//! Alerts about the syncs with the state store, and about Redis being away.
+//! Alerts about the syncs with the state store, and about an unreachable Redis.
 
 use super::lookup::{critical, metric, warning};
 use super::{Component, ExportedRule, Group, Severity, written};
@@ -7,10 +7,10 @@ use alloc::string::String;
 use core::time::Duration;
 use domain::alert::SAMPLES_MIN;
 
-/// The table.
+/// The group of these rules.
 pub(super) const GROUP: Group = Group { name: "sync", records: &[], rules: &RULES };
 
-/// A leader renews every few seconds: for this long without an attempt, it does not even try.
+/// A leader renews every few seconds: without an attempt in this time, it does not try at all.
 const STALLED_AFTER: Duration = Duration::from_mins(5);
 
 const FAILURE_RATE: &str = metric("portfolio_manager_db_sync_failure_rate");
@@ -29,10 +29,10 @@ const RULES: [ExportedRule; 6] = [
         expr: || judged(FAILURE_RATE, critical("db_sync_failure_rate")),
         held_for: Duration::from_mins(2),
         summary: "{{ $labels.instance }}: {{ $value | humanizePercentage }} of the syncs with the database fail",
-        description: "Of the last syncs that this instance attempted, so many failed or were not answered in time. A \
-                      leader that cannot renew its lease stops acting before it runs out.",
-        impact: "Each change of leader holds signals up for seconds. If no instance reaches the database, nothing is \
-                 sent: signals are missed when they expire.",
+        description: "This share of the last syncs that this instance attempted failed or had no answer in \
+            time. A leader that cannot renew its lease stops acting before the lease expires.",
+        impact: "Each change of leader delays signals for seconds. If no instance reaches the database, no \
+            signal is sent: signals are missed when they expire.",
     },
     ExportedRule {
         alert: "ElevatedDBSyncFailureRate",
@@ -42,9 +42,10 @@ const RULES: [ExportedRule; 6] = [
         expr: || judged(FAILURE_RATE, warning("db_sync_failure_rate")),
         held_for: Duration::from_mins(5),
         summary: "{{ $labels.instance }}: {{ $value | humanizePercentage }} of the syncs with the database fail",
-        description: "Of the last syncs that this instance attempted, so many failed or were not answered in time. \
-                      The lease is still renewed, by another attempt.",
-        impact: "None yet. If it gets worse, the leader changes, and signals wait meanwhile.",
+        description: "This share of the last syncs that this instance attempted failed or had no answer in \
+            time. Other attempts still renew the lease.",
+        impact: "None yet. If it gets worse, the leader changes, and signals wait until another instance \
+            leads.",
     },
     ExportedRule {
         alert: "HighDBSyncLatencyP95",
@@ -54,8 +55,9 @@ const RULES: [ExportedRule; 6] = [
         expr: || judged(P95, warning("sync_latency_p95")),
         held_for: Duration::from_mins(5),
         summary: "{{ $labels.instance }}: one sync in twenty takes {{ $value | printf \"%.0f\" }} ms or more",
-        description: "The database, or the network to it, is slow for this instance. Failed syncs are counted in.",
-        impact: "None yet. Each signal waits for as many milliseconds longer as the database takes.",
+        description: "The database, or the network to it, is slow for this instance. Failed syncs are \
+            included.",
+        impact: "None yet. Each signal waits longer by the same time.",
     },
     ExportedRule {
         alert: "CriticalDBSyncLatencyP99",
@@ -77,10 +79,10 @@ const RULES: [ExportedRule; 6] = [
         expr: stalled,
         held_for: Duration::from_mins(5),
         summary: "{{ $labels.instance }}: it leads and attempts no sync with the database",
-        description: "It says that it leads, and its count of syncs has stood still for five minutes. Failure rate \
-                      and latencies look as they did then, so nothing else would tell.",
-        impact: "The lease has run out by now, so another instance may lead already, and nothing that this one does \
-                 is accepted. If no other leads, signals are missed.",
+        description: "It reports that it leads, and its count of syncs has not changed for five minutes. \
+            Failure rate and latencies keep their old values, so no other alert fires.",
+        impact: "The lease has expired by now, so another instance may already lead, and the fence refuses \
+            every write of this one. If no other instance leads, signals are missed.",
     },
     ExportedRule {
         alert: "FallbackModeActive",
@@ -90,13 +92,13 @@ const RULES: [ExportedRule; 6] = [
         expr: || format!("sum by (job) ({FALLBACK}) > {}", warning("fallback_mode")),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.job }}: instances that do not reach Redis: {{ $value }}",
-        description: "For them the database alone elects. That is as safe and slower: a failover is noticed when the \
-                      lease has run out, not at once.",
-        impact: "None while the leader lives. When it dies, signals wait for some seconds longer.",
+        description: "For them the election uses the database alone. It is as safe but slower: a failover is \
+            noticed when the lease has expired, not at once.",
+        impact: "None while the leader lives. When it dies, signals wait some seconds longer.",
     },
 ];
 
-/// As in process, one failure in three is bad luck, not a rate. How many samples the window holds is not exported; a
+/// As in process, a small number of samples is not judged. The number of samples in the window is not exported; a
 /// process that has attempted enough syncs has enough of them in it.
 fn judged(series: &str, limit: f64) -> String {
     format!("{series} > {limit}\nunless on (job, instance) {SYNCS} < {SAMPLES_MIN}")

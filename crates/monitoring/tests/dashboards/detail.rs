@@ -1,4 +1,4 @@
-//! Where a reader looks who wants to know more than whether all is well.
+//! Panels with details, for a reader who needs more than the overview.
 
 use crate::overview::statuses;
 use crate::panel::{Panel, lines, table};
@@ -22,9 +22,9 @@ pub fn panels() -> Vec<Panel> {
             ],
         )
         .sized(12, 12)
-        .says_of_itself(
-            "What the instances judge themselves, the worst of them for each condition. `GET /coordinator/metrics` of an \
-             instance has the value, the limits and a sentence about it.",
+        .described(
+            "The alerts that the instances evaluate themselves; the worst value of the instances for each \
+            condition. `GET /coordinator/metrics` of an instance has the value, the limits and a message.",
         ),
         table(
             "Processes",
@@ -41,24 +41,24 @@ pub fn panels() -> Vec<Panel> {
             ],
         )
         .sized(12, 12)
-        .says_of_itself(
-            "Which process runs behind each address, in which version, since when. An instance that restarts again and again \
-             takes signals with it each time: they wait, or are in doubt.",
+        .described(
+            "The process behind each address, with its version and start time. An instance that restarts \
+            repeatedly interrupts its signals each time: they wait, or are in doubt.",
         )
         .runbooks(&["InstanceRestarting"]),
         lines("DB Syncs per Second", "ops")
-            .says_of_itself(
-                "Syncs with the state store, of all instances. A leader that attempts none does not renew its lease, and \
-                 signals wait until another one leads.",
+            .described(
+                "Syncs with the state store, of all instances. A leader that attempts none does not renew \
+                its lease, and signals wait until another instance leads.",
             )
             .runbooks(&["DBSyncStalled"])
             .query("attempted", "sum(rate(portfolio_manager_db_sync_total{$here}[$__rate_interval]))")
             .query("answered", "sum(rate(portfolio_manager_db_sync_success_total{$here}[$__rate_interval]))")
             .query("failed", "sum(rate(portfolio_manager_db_sync_failure_total{$here}[$__rate_interval]))"),
         lines("DB Sync Duration of the Group", "s")
-            .says_of_itself(
-                "The same as the latency above, over all instances and exact for the time that is shown, not for the last \
-                 syncs of each. Slow renewals use up the lease.",
+            .described(
+                "The same as the latency above, over all instances and exact for the displayed time range \
+                instead of the last syncs of each. Slow renewals use up the lease.",
             )
             .runbooks(&["HighDBSyncLatencyP95"])
             .query("p50", &of_the_group("0.5"))

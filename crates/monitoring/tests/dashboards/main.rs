@@ -1,7 +1,8 @@
-//! The dashboard of Grafana and what provisions it: the files in `docker/grafana`.
+//! The dashboard of Grafana and its provisioning: the files in `docker/grafana`.
 //!
-//! `cargo xtask codegen` writes them, `cargo test` compares; `cargo xtask check` lints what was written. Every limit is
-//! read from [`domain::alert::RULES`], every metric is in the catalog, and every page that is linked is an alert's.
+//! `cargo xtask codegen` writes them, `cargo test` compares, and `cargo xtask check` lints the result. Every limit is
+//! read from [`domain::alert::RULES`], every metric is in the catalog, and every linked page is the runbook of an
+//! alert.
 
 mod board;
 mod detail;
@@ -27,7 +28,7 @@ const SHOWN_BY_A_RULE: [&str; 2] =
     ["portfolio_manager_leadership_changes", "portfolio_manager_last_heartbeat_timestamp"];
 
 #[test]
-fn the_files_are_what_the_tables_say() {
+fn the_files_match_the_tables() {
     let dashboard = serde_json::to_string_pretty(&board::dashboard()).expect("a model is JSON") + "\n";
     assert_fresh([
         ("docker/grafana/dashboards/coordinator.json", dashboard.as_str()),
@@ -36,7 +37,7 @@ fn the_files_are_what_the_tables_say() {
     ]);
 }
 
-/// Every name in a query that could be ours, also in the annotations and the variables.
+/// Every name in a query that could be ours, including the annotations and the variables.
 fn named(model: &Value) -> BTreeSet<String> {
     match model {
         Value::String(text) => {
@@ -50,7 +51,7 @@ fn named(model: &Value) -> BTreeSet<String> {
     }
 }
 
-/// The contract names the recording rules too.
+/// The contract also names the recording rules.
 fn recording_rules() -> BTreeSet<String> {
     let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../domain/testdata/metric-contract.json");
     let contract = std::fs::read_to_string(contract).expect("the contract");
@@ -61,7 +62,7 @@ fn recording_rules() -> BTreeSet<String> {
 
 #[test]
 fn every_name_is_in_the_catalog_or_a_recording_rule_of_the_contract() {
-    let told = CATALOG.iter().map(|metric| match metric.kind {
+    let exported = CATALOG.iter().map(|metric| match metric.kind {
         Kind::Histogram(_) => format!("{}_bucket", metric.name),
         Kind::Counter(_)
         | Kind::LabelledCounter { .. }
@@ -69,7 +70,7 @@ fn every_name_is_in_the_catalog_or_a_recording_rule_of_the_contract() {
         | Kind::LabelledGauge { .. }
         | Kind::AlertGauge { .. } => metric.name.to_owned(),
     });
-    let known: BTreeSet<String> = told.chain(recording_rules()).collect();
+    let known: BTreeSet<String> = exported.chain(recording_rules()).collect();
     let unknown: Vec<_> = named(&board::dashboard()).difference(&known).cloned().collect();
     assert_eq!(unknown, Vec::<String>::new());
 }
@@ -86,9 +87,9 @@ fn every_metric_is_shown() {
     }
 }
 
-/// A reader hovers over a panel in a hurry: sentences, and nothing that a substitution left over.
+/// A reader hovers over a panel in a hurry: it must have full sentences, without leftovers of a substitution.
 #[test]
-fn every_panel_explains_itself() {
+fn every_panel_has_a_description() {
     for panel in board::sections().iter().flat_map(|section| &section.panels) {
         let (title, about) = (panel.title(), panel.about());
         assert!(about.ends_with('.') && !about.contains("  "), "{title}: {about}");

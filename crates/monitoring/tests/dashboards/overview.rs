@@ -1,11 +1,11 @@
-//! Is everything well, who leads, and is every instance there.
+//! The overview: the overall status, the leader, and the state of every instance.
 
 use crate::panel::{Panel, Says, bars, lines, names, stat, table};
 use crate::table::{label, label_of, value};
 use crate::zones::{BLUE, GREEN, RED, YELLOW, Zones};
 use domain::member::Health;
 
-/// The three statuses as they are told.
+/// The three statuses as exported.
 pub fn statuses() -> [Says; 3] {
     [(Health::Ok, GREEN), (Health::Warning, YELLOW), (Health::Critical, RED)]
         .map(|(status, colour)| Says(status.as_number(), status.as_str(), colour))
@@ -22,10 +22,10 @@ fn now() -> Vec<Panel> {
     vec![
         stat("Overall Alert Status", "none")
             .sized(8, 4)
-            .says_of_itself(
-                "The worst of what an instance tells of itself and of the alerts that Prometheus fires, which also see \
-                 an instance that is gone. CRITICAL: money is at risk now. \"Alerts Firing\" below says which alert it \
-                 is; its page says what to do.",
+            .described(
+                "The worst status of the instances' own alerts and of the alerts that Prometheus fires, \
+                which also cover an instance that is gone. CRITICAL: money is at risk now. \"Alerts Firing\" \
+                below names the alert; its runbook has the steps.",
             )
             .runbooks(&["OverallStatusCritical", "CoordinatorMetricsAbsent"])
             .query(
@@ -37,20 +37,20 @@ fn now() -> Vec<Panel> {
             .mapped(statuses()),
         names("Current Leader")
             .sized(8, 4)
-            .says_of_itself(
-                "Whom the database names: its row decides, Redis only follows. While nobody leads no signal is sent, and \
-                 one that expires meanwhile is a missed trade. Two names are a change of leader that not every \
-                 instance has seen yet.",
+            .described(
+                "The leader according to the database, whose lease decides; Redis only follows. While no \
+                instance leads, no signal is sent, and a signal that expires in that time is a missed trade. \
+                Two names mean a change of leader that not every instance has read yet.",
             )
             .runbooks(&["NoLeader"])
             .query("{{leader}}", "max by (leader) (portfolio_manager_leader_info{$group, store=\"db\"})")
-            .query("nobody", "max(portfolio_manager_current_leader_db{$group}) == 0")
+            .query("no leader", "max(portfolio_manager_current_leader_db{$group}) == 0")
             .zones(Zones::exactly_one()),
         stat("Instance Status", "none")
             .sized(8, 4)
-            .says_of_itself(
-                "One for each instance. DOWN did not answer the last scrape. With one instance left the next failure \
-                 leaves no leader, and every signal then is a missed trade.",
+            .described(
+                "One value for each instance. DOWN: the instance did not answer the last scrape. With one \
+                instance left, the next failure leaves no leader, and every signal then is a missed trade.",
             )
             .runbooks(&["InstanceDown", "MultipleLeaders"])
             .query("{{instance}}", "1 + portfolio_manager_is_leader{$here} or up{$here} == 0")
@@ -61,19 +61,19 @@ fn now() -> Vec<Panel> {
 fn over_time() -> Vec<Panel> {
     vec![
         lines("DB Sync Failure Rate (%)", "percentunit")
-            .says_of_itself(
-                "Share of the last syncs of each instance with the state store that failed. A leader that cannot renew \
-                 stops acting when its lease runs out, so signals are late and may be missed. Duplicates are not to be \
-                 feared: the fence refuses whoever lost the lease.",
+            .described(
+                "Share of the last syncs of each instance with the state store that failed. A leader that \
+                cannot renew stops acting when its lease expires, so signals are late and may be missed. \
+                There are no duplicates: the fence refuses an instance that lost the lease.",
             )
             .runbooks(&["HighDBSyncFailureRate", "ElevatedDBSyncFailureRate"])
             .query("{{instance}}", "portfolio_manager_db_sync_failure_rate{$here}")
             .zones(Zones::of("db_sync_failure_rate")),
         lines("DB Sync Latency (ms) - p50, p95, p99", "ms")
-            .says_of_itself(
-                "How long the last syncs of each instance took, failures included. The yellow line is for p95, the red \
-                 one for p99. Slow renewals use up the lease, and a leader that loses it sends nothing until another \
-                 one has taken over.",
+            .described(
+                "Durations of the last syncs of each instance, failures included. The yellow line is for \
+                p95, the red one for p99. Slow renewals use up the lease, and a leader that loses it sends \
+                nothing until another instance has taken over.",
             )
             .runbooks(&["HighDBSyncLatencyP95", "CriticalDBSyncLatencyP99"])
             .query("p50 {{instance}}", "portfolio_manager_db_sync_p50_latency_ms{$here}")
@@ -81,17 +81,18 @@ fn over_time() -> Vec<Panel> {
             .query("p99 {{instance}}", "portfolio_manager_db_sync_p99_latency_ms{$here}")
             .zones(Zones::of_two("sync_latency_p95", "sync_latency_p99")),
         bars("Leadership Changes per Hour", "short")
-            .says_of_itself(
-                "Changes of leader in the hour before each point, counted by the group and exact over restarts. During \
-                 every change signals wait, up to a lease after a crash; too many of them and signals are missed.",
+            .described(
+                "Changes of leader in the hour before each point, counted for the group and exact over \
+                restarts. During every change signals wait, up to one lease after a crash; with too many \
+                changes, signals are missed.",
             )
             .runbooks(&["ExcessiveLeadershipFlapping", "LeadershipFlapping"])
             .query("in the last hour", "job:portfolio_manager_leadership_changes:increase1h{$group}")
             .zones(Zones::of("leadership_changes")),
         lines("Heartbeat Staleness", "s")
-            .says_of_itself(
-                "Time since the last heartbeat of each instance. It goes on growing while an instance is down. A leader \
-                 whose heartbeat is stale sends nothing, and its signals wait for another one.",
+            .described(
+                "Time since the last heartbeat of each instance. It keeps growing while an instance is down. \
+                A leader whose heartbeat is stale sends nothing, and its signals wait for another leader.",
             )
             .runbooks(&["StaleHeartbeat", "DelayedHeartbeat"])
             .query("{{instance}}", "instance:portfolio_manager_heartbeat_age:seconds{$here}")
@@ -99,7 +100,7 @@ fn over_time() -> Vec<Panel> {
     ]
 }
 
-/// A store that names nobody contradicts nobody.
+/// A store that names no leader contradicts no other store.
 const MATCH: &str = "max by (instance) (\n  \
     portfolio_manager_current_leader_redis{$here} == bool portfolio_manager_current_leader_db{$here}\n  \
     and on (job, instance) portfolio_manager_current_leader_redis{$here} > 0\n  \
@@ -122,14 +123,15 @@ fn leader_status_comparison() -> Panel {
             value("Match", MATCH).mapped([
                 Says(0, "NO", RED),
                 Says(1, "yes", GREEN),
-                Says(2, "a store names nobody", BLUE),
+                Says(2, "a store names no leader", BLUE),
             ]),
         ],
     )
-    .says_of_itself(
-        "Whom each store names, as each instance sees it. NO for longer than a minute is a split-brain: the instance that \
-         only Redis names has lost, and the fence refuses its writes, so nothing is traded twice by it. Until Redis follows, \
-         whoever asks Redis for the leader asks the wrong one.",
+    .described(
+        "The leader that each store names, as each instance reads it. NO for longer than a minute is a \
+        split-brain: the instance that only Redis names does not hold the lease, and the fence refuses its \
+        writes, so it cannot execute a trade twice. Until Redis follows, a client that queries Redis for the \
+        leader gets the wrong one.",
     )
     .runbooks(&["SplitBrainDetected"])
 }
@@ -148,14 +150,14 @@ fn instance_health() -> Panel {
             value("Last Heartbeat", &each("instance:portfolio_manager_heartbeat_age:seconds"))
                 .unit("s")
                 .zones(Zones::of("heartbeat_staleness")),
-            value("Fallback Mode", &each("portfolio_manager_fallback_mode"))
-                .mapped(yes_or_no(YELLOW, GREEN)),
+            value("Fallback Mode", &each("portfolio_manager_fallback_mode")).mapped(yes_or_no(YELLOW, GREEN)),
         ],
     )
-    .says_of_itself(
-        "One line for each instance, also for one that is down: of it only the age of its last heartbeat is known. In \
-         fallback mode an instance elects by the database alone, which is as safe and slower. A leader without a \
-         heartbeat is about to lose its lease, and signals wait until another one leads.",
+    .described(
+        "One line for each instance, even for one that is down: then only the age of its last heartbeat is \
+        known. In fallback mode the election of an instance uses only the database, which is as safe but \
+        slower. A leader without a heartbeat is about to lose its lease, and signals wait until another \
+        instance leads.",
     )
     .runbooks(&["InstanceDown", "LeaderHeartbeatStopped", "FallbackModeActive", "ClockSkew"])
 }
@@ -173,8 +175,8 @@ fn alerts_firing() -> Panel {
         ],
     )
     .absent("none")
-    .says_of_itself(
-        "What Prometheus tells at this moment; empty while nothing is wrong. Each alert has a page of its own, which says \
-         what it means in money and what to do.",
+    .described(
+        "The alerts that Prometheus fires at this moment; empty without a problem. Each alert has a runbook \
+        with the impact in money and the steps.",
     )
 }

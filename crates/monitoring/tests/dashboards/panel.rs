@@ -1,37 +1,38 @@
-//! One panel: what it asks, how it is drawn, and what it says of itself.
+//! One panel: its queries, its drawing, and its description.
 
 use crate::table::Column;
 use crate::zones::Zones;
 use monitoring::rules::GROUPS;
 use serde_json::{Value, json};
 
-/// In a query: the job that the reader chose. For what the group as a whole is, whoever tells it.
+/// In a query: the selected job. For values of the whole group, from any of its instances.
 const GROUP: (&str, &str) = ("$group", r#"job="$job""#);
-/// In a query: the job and the instances that the reader chose.
+/// In a query: the selected job and instances.
 const HERE: (&str, &str) = ("$here", r#"job="$job", instance=~"$instance""#);
 
-/// Where Grafana serves what is mounted below its own `public` directory, as [`crate::provisioning`] says.
+/// The path at which Grafana serves files that are mounted below its `public` directory, as [`crate::provisioning`]
+/// configures it.
 const SERVED: &str = "/public";
 
-/// How a panel is drawn.
-pub enum Look {
+/// The drawing of a panel.
+pub enum Drawing {
     /// The latest value of each series.
     Stat {
-        /// `name` shows what a series is called instead of its value.
+        /// `name` shows the name of a series instead of its value.
         text: &'static str,
     },
     /// Over time.
     Chart {
-        /// As Grafana calls it.
+        /// Grafana's name of the style.
         style: &'static str,
-        /// How the points are joined.
+        /// The interpolation between the points.
         joined: &'static str,
     },
     /// Side by side.
     Table(Vec<Column>),
 }
 
-/// A number, and what it says.
+/// A number and the text shown for it.
 #[derive(Clone, Copy)]
 pub struct Says(pub u8, pub &'static str, pub &'static str);
 
@@ -40,12 +41,12 @@ struct Target {
     legend: &'static str,
 }
 
-/// A panel in the making.
+/// A panel under construction.
 pub struct Panel {
     pub width: u32,
     pub height: u32,
     title: &'static str,
-    look: Look,
+    drawing: Drawing,
     unit: &'static str,
     about: &'static str,
     runbooks: &'static [&'static str],
@@ -57,41 +58,41 @@ pub struct Panel {
 
 /// Small: the latest values.
 pub fn stat(title: &'static str, unit: &'static str) -> Panel {
-    panel(title, unit, (6, 4), Look::Stat { text: "auto" })
+    panel(title, unit, (6, 4), Drawing::Stat { text: "auto" })
 }
 
-/// Small: what the latest series are called.
+/// Small: the names of the latest series.
 pub fn names(title: &'static str) -> Panel {
-    panel(title, "none", (6, 4), Look::Stat { text: "name" })
+    panel(title, "none", (6, 4), Drawing::Stat { text: "name" })
 }
 
 /// Half of the width: lines.
 pub fn lines(title: &'static str, unit: &'static str) -> Panel {
-    panel(title, unit, (12, 8), Look::Chart { style: "line", joined: "linear" })
+    panel(title, unit, (12, 8), Drawing::Chart { style: "line", joined: "linear" })
 }
 
-/// Half of the width: a number that stays until it changes.
+/// Half of the width: a number that stays constant until it changes.
 pub fn steps(title: &'static str, unit: &'static str) -> Panel {
-    panel(title, unit, (12, 8), Look::Chart { style: "line", joined: "stepAfter" })
+    panel(title, unit, (12, 8), Drawing::Chart { style: "line", joined: "stepAfter" })
 }
 
 /// Half of the width: bars.
 pub fn bars(title: &'static str, unit: &'static str) -> Panel {
-    panel(title, unit, (12, 8), Look::Chart { style: "bars", joined: "linear" })
+    panel(title, unit, (12, 8), Drawing::Chart { style: "bars", joined: "linear" })
 }
 
-/// The whole width: a line for each instance, or whatever the first column is.
+/// The whole width: a line for each instance, or for each value of the first column.
 pub fn table(title: &'static str, columns: Vec<Column>) -> Panel {
     let targets = columns.iter().filter_map(Column::expr).map(|expr| target(expr, "")).collect();
-    Panel { targets, ..panel(title, "none", (24, 6), Look::Table(columns)) }
+    Panel { targets, ..panel(title, "none", (24, 6), Drawing::Table(columns)) }
 }
 
-fn panel(title: &'static str, unit: &'static str, size: (u32, u32), look: Look) -> Panel {
+fn panel(title: &'static str, unit: &'static str, size: (u32, u32), drawing: Drawing) -> Panel {
     Panel {
         width: size.0,
         height: size.1,
         title,
-        look,
+        drawing,
         unit,
         about: "",
         runbooks: &[],
@@ -107,17 +108,17 @@ fn target(expr: &str, legend: &'static str) -> Target {
 }
 
 impl Panel {
-    /// What it means, in money where it does.
-    pub fn says_of_itself(self, about: &'static str) -> Self {
+    /// Sets the description: the meaning, with the impact in money.
+    pub fn described(self, about: &'static str) -> Self {
         Self { about, ..self }
     }
 
-    /// The alerts that are told of what it shows.
+    /// Sets the alerts about the panel's values.
     pub fn runbooks(self, runbooks: &'static [&'static str]) -> Self {
         Self { runbooks, ..self }
     }
 
-    /// A query, and what its series are called.
+    /// Adds a query, with the name of its series.
     pub fn query(mut self, legend: &'static str, expr: &str) -> Self {
         self.targets.push(target(expr, legend));
         self
@@ -131,7 +132,7 @@ impl Panel {
         Self { says: says.into(), ..self }
     }
 
-    /// What it says in place of a value that is not told; by default that it is unknown.
+    /// Sets the text for a missing value; by default that it is unknown.
     pub fn absent(self, absent: &'static str) -> Self {
         Self { absent, ..self }
     }
@@ -148,11 +149,11 @@ impl Panel {
         self.about
     }
 
-    /// As Grafana reads it.
+    /// The panel as Grafana reads it.
     pub fn model(&self, id: usize, at: (u32, u32)) -> Value {
         let mut model = json!({
             "id": id,
-            "type": self.look.kind(),
+            "type": self.drawing.kind(),
             "title": self.title,
             "description": self.description(),
             "datasource": datasource(),
@@ -161,7 +162,7 @@ impl Panel {
             "fieldConfig": { "defaults": self.defaults(), "overrides": [] },
             "options": self.options(),
         });
-        if let Look::Table(columns) = &self.look {
+        if let Drawing::Table(columns) = &self.drawing {
             model["transformations"] = Column::transformations(columns);
             model["fieldConfig"]["overrides"] = Column::overrides(columns);
         }
@@ -179,14 +180,14 @@ impl Panel {
     }
 
     fn target(&self, target: &Target, id: char) -> Value {
-        let over_time = matches!(self.look, Look::Chart { .. });
+        let over_time = matches!(self.drawing, Drawing::Chart { .. });
         json!({
             "refId": id.to_string(),
             "datasource": datasource(),
             "editorMode": "code",
             "expr": target.expr,
             "legendFormat": target.legend,
-            "format": if matches!(self.look, Look::Table(_)) { "table" } else { "time_series" },
+            "format": if matches!(self.drawing, Drawing::Table(_)) { "table" } else { "time_series" },
             "instant": !over_time,
             "range": over_time,
         })
@@ -200,7 +201,7 @@ impl Panel {
             "thresholds": self.zones.of_values(),
             "color": { "mode": "thresholds" },
         });
-        if let Look::Chart { style, joined } = self.look {
+        if let Drawing::Chart { style, joined } = self.drawing {
             defaults["thresholds"] = self.zones.on_a_chart();
             defaults["color"]["mode"] = "palette-classic".into();
             defaults["custom"] = json!({
@@ -208,7 +209,7 @@ impl Panel {
                 "lineInterpolation": joined,
                 "lineWidth": 2,
                 "fillOpacity": if style == "bars" { 60 } else { 0 },
-                // A gap is what was not known.
+                // A gap means that the value was unknown.
                 "spanNulls": false,
                 "axisSoftMin": 0,
                 "axisSoftMax": self.zones.axis_max(),
@@ -220,8 +221,8 @@ impl Panel {
 
     fn options(&self) -> Value {
         let judged = self.zones.judge() || !self.says.is_empty();
-        match &self.look {
-            Look::Stat { text } => json!({
+        match &self.drawing {
+            Drawing::Stat { text } => json!({
                 "reduceOptions": { "calcs": ["lastNotNull"], "fields": "", "values": false },
                 "textMode": text,
                 "colorMode": if judged { "background" } else { "none" },
@@ -229,16 +230,16 @@ impl Panel {
                 "justifyMode": "auto",
                 "orientation": "auto",
             }),
-            Look::Chart { .. } => json!({
+            Drawing::Chart { .. } => json!({
                 "legend": { "showLegend": true, "displayMode": "list", "placement": "bottom", "calcs": ["lastNotNull"] },
                 "tooltip": { "mode": "multi", "sort": "desc" },
             }),
-            Look::Table(_) => json!({ "showHeader": true, "cellHeight": "sm" }),
+            Drawing::Table(_) => json!({ "showHeader": true, "cellHeight": "sm" }),
         }
     }
 }
 
-impl Look {
+impl Drawing {
     fn kind(&self) -> &'static str {
         match self {
             Self::Stat { .. } => "stat",
@@ -248,7 +249,7 @@ impl Look {
     }
 }
 
-/// The source that the reader chose.
+/// The data source that the reader selected.
 pub fn datasource() -> Value {
     json!({ "type": "prometheus", "uid": "${datasource}" })
 }
@@ -264,12 +265,12 @@ pub fn mappings(says: &[Says]) -> Value {
     json!([{ "type": "value", "options": texts.collect::<serde_json::Map<_, _>>() }])
 }
 
-/// A document of this repository, as Grafana's reader reaches it.
+/// The address of a document of this repository for a reader of Grafana.
 pub fn served(path: &str) -> String {
     if path.contains("://") { path.to_owned() } else { format!("{SERVED}/{path}") }
 }
 
-/// The page of that alert.
+/// The runbook of that alert.
 pub fn runbook(alert: &str) -> String {
     let rule = GROUPS.iter().flat_map(|group| group.rules).find(|rule| rule.alert == alert);
     served(&rule.unwrap_or_else(|| panic!("there is no alert {alert}")).runbook())

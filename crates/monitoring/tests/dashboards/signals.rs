@@ -1,5 +1,5 @@
-//! What the signals are doing, and what that is in money. What the group is, all instances tell: the largest counts. What
-//! a process did, it tells alone: the sum counts.
+//! Panels about the signals and their value in money. All instances export the state of the group: the dashboard
+//! takes the maximum. Each process exports its own actions: the dashboard takes the sum.
 
 use crate::panel::{Panel, Says, lines, stat, steps};
 use crate::zones::{GREEN, YELLOW, Zones};
@@ -14,32 +14,33 @@ pub fn panels() -> Vec<Panel> {
 fn now() -> Vec<Panel> {
     vec![
         stat("Exposure", "currencyINR")
-            .says_of_itself(
-                "The financial impact: rupees of the signals that were sent, or may have been, and have no result yet, at signals.value_rupees each. In \
-                 good order it rises for the moments of a trade and falls back to nothing.",
+            .described(
+                "The financial impact: rupees of the signals that were or may have been sent and have no \
+                result yet, at signals.value_rupees each. Normally it rises for the moments of a trade and \
+                returns to zero.",
             )
             .runbooks(&["SignalsInDoubt"])
             .query("", "max(coordinator_signals_exposure_rupees{$group})"),
         stat("Signals in Doubt", "short")
-            .says_of_itself(
-                "Signals of which nobody knows whether they were executed. Each is a trade that stands in the market \
-                 unnoticed, or one that was missed, until a person has asked the broker and decided.",
+            .described(
+                "Signals that may have been executed. Each is an unnoticed trade in the market, or a missed \
+                one, until an operator has checked the broker and resolved it.",
             )
             .runbooks(&["SignalsInDoubt"])
             .query("", "max(coordinator_signals{$group, state=\"in_doubt\"})")
             .zones(Zones::of_whole("signals_in_doubt")),
         stat("Signals Expired in 24 Hours", "short")
-            .says_of_itself(
-                "Accepted, and not sent before the time after which they must not be. Each is a missed trade; of an exit \
-                 the position is still open.",
+            .described(
+                "Signals that were accepted and expired before they were sent. Each is a missed trade; for \
+                an exit the position is still open.",
             )
             .runbooks(&["SignalExpired"])
             .query("", "max(coordinator_signals_expired_last_day{$group})")
             .zones(Zones::of_whole("signals_expired")),
         stat("Kill Switch", "none")
-            .says_of_itself(
-                "While it is ON no signal is sent, on any instance: entries are missed when they expire, and exits leave \
-                 their positions open.",
+            .described(
+                "While it is ON, no instance sends a signal: entries are missed when they expire, and exits \
+                leave their positions open.",
             )
             .runbooks(&["SignalsPaused"])
             .query("", "max(coordinator_signals_paused{$group})")
@@ -50,42 +51,43 @@ fn now() -> Vec<Panel> {
 fn over_time() -> Vec<Panel> {
     vec![
         steps("Signals by State", "short")
-            .says_of_itself(
-                "Signals of the group that are not finished: received ones wait, claimed and sent ones are on their way, and \
-                 of those in doubt nobody knows. No line at all means that the ledger could not be counted.",
+            .described(
+                "Signals of the group that are not finished: received ones wait, claimed and sent ones are \
+                in progress, and those in doubt may have been executed. No line at all means that the ledger \
+                could not be counted.",
             )
             .runbooks(&["SignalLedgerUncounted"])
             .query("{{state}}", "max by (state) (coordinator_signals{$group})"),
         lines("Oldest Signal Waiting", "s")
-            .says_of_itself(
-                "How long the oldest signal has waited to be sent; no line while none waits. The price that it was meant \
-                 for moves on meanwhile.",
+            .described(
+                "Age of the oldest signal that waits to be sent; no line while none waits. Its price moves \
+                on in that time.",
             )
             .runbooks(&["SignalsWaiting", "SignalsWaitingLong"])
             .absent("none waits, or the ledger is not counted")
             .query("waiting", "max(coordinator_signals_oldest_waiting_seconds{$group})")
             .zones(Zones::of("signals_waiting")),
         lines("Handler Does Not Execute", "s")
-            .says_of_itself(
-                "How long the handler has answered for one and the same signal that it did not execute it; no line while \
-                 there is no such signal. The trade is late.",
+            .described(
+                "How long the handler has answered for the same signal that it did not execute it; no line \
+                without such a signal. The trade is late.",
             )
             .runbooks(&["HandlerNotExecuting"])
-            .absent("no signal is refused again and again")
+            .absent("no signal is refused repeatedly")
             .query("refused", "max(coordinator_handler_not_executing_seconds{$group})")
             .zones(Zones::of("handler_not_executing")),
         lines("Oldest Doubt", "s")
-            .says_of_itself(
-                "How long ago the oldest signal in doubt was claimed; no line while there is no doubt. All that time its \
-                 position may be open without anybody watching it.",
+            .described(
+                "Time since the claim of the oldest signal in doubt; no line while none is in doubt. In that \
+                time its position may be open without supervision.",
             )
             .runbooks(&["SignalsInDoubt"])
             .absent("none is in doubt, or the ledger is not counted")
             .query("in doubt", "max(coordinator_signals_oldest_in_doubt_seconds{$group})"),
         steps("Signals Sent, and the Limits", "short")
-            .says_of_itself(
-                "Signals sent in the last minute and day, and how many may be. A limit that is used up holds signals back: \
-                 it keeps the money if they are not meant, and delays trades if they are.",
+            .described(
+                "Signals sent in the last minute and day, and the limits. A limit that is used up holds \
+                signals back: it protects the money if they are not intended, and delays trades if they are.",
             )
             .runbooks(&["SignalLimitReached"])
             .query("sent in a minute", "max(coordinator_signals_sent_last_minute{$group})")
@@ -100,31 +102,35 @@ fn done() -> Vec<Panel> {
         |did: &str| format!("round(sum(increase(coordinator_signals_{did}_total{{$here}}[$__range])))");
     let waited = |share: &str| {
         let buckets = "coordinator_signals_received_to_sent_seconds_bucket{$here}[$__range]";
-        // Of no signals there is no share: not a number is not shown.
+        // Without signals the share is not a number, which is not shown.
         format!("histogram_quantile({share}, sum by (le) (increase({buckets}))) >= 0")
     };
     vec![
         stat("Signals Received", "short")
-            .says_of_itself("Signals that the instances accepted, in the time that is shown.")
+            .described("Signals that the instances accepted, in the displayed range.")
             .query("", &counted("received")),
         stat("Submissions Refused", "short")
-            .says_of_itself(
-                "Submissions that the instances refused, by reason, in the time that is shown. Each is a trade that was \
-                 missed, and its client may not know.",
+            .described(
+                "Submissions that the instances refused, by reason, in the displayed range. Each is a missed \
+                trade, and its client may not know.",
             )
             .runbooks(&["SubmissionRefused"])
-            .query("{{reason}}", "round(sum by (reason) (increase(coordinator_signals_refused_total{$here}[$__range])))"),
+            .query(
+                "{{reason}}",
+                "round(sum by (reason) (increase(coordinator_signals_refused_total{$here}[$__range])))",
+            ),
         stat("Duplicates Prevented", "short")
-            .says_of_itself(
-                "Signals that were not executed a second time, in the time that is shown: submitted again, or in doubt and \
-                 found to be executed. Each would have been about a lakh of rupees at risk twice.",
+            .described(
+                "Signals whose second execution was prevented, in the displayed range: submitted again, or \
+                in doubt and found to be executed. Each would have risked about one lakh (100,000) rupees \
+                twice.",
             )
             .query("", &counted("duplicates_prevented")),
         stat("What Became of Signals", "short")
             .sized(12, 4)
-            .says_of_itself(
-                "What the instances did with signals, in the time that is shown. Sent counts every attempt. Not executed \
-                 are those that are sent again, rejected those that are not.",
+            .described(
+                "Actions of the instances on signals, in the displayed range. Sent counts every attempt. Not \
+                executed signals are sent again; rejected ones are not.",
             )
             .query("claimed", &counted("claimed"))
             .query("sent", &counted("sent"))
@@ -134,9 +140,9 @@ fn done() -> Vec<Panel> {
             .query("not executed", &counted("not_executed")),
         stat("Time from Received to Sent", "s")
             .sized(24, 4)
-            .says_of_itself(
-                "How long signals waited before they were sent, in the time that is shown. Usually milliseconds; a lease \
-                 when a leader died meanwhile. The market moves for as long.",
+            .described(
+                "Time that signals waited before they were sent, in the displayed range. Usually \
+                milliseconds, or one lease after a crash of the leader. The market moves in that time.",
             )
             .runbooks(&["SignalsWaiting"])
             .absent("none was sent")

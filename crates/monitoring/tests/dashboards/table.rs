@@ -1,4 +1,4 @@
-//! The columns of a table: each is a label or the value of a query, and all queries are merged into lines by the labels
+//! The columns of a table: each is a label or the value of a query. All queries are merged into lines by the labels
 //! that they share.
 
 use crate::panel::{Says, mappings};
@@ -15,7 +15,7 @@ pub struct Column {
 }
 
 enum From {
-    /// A label, of a query whose value nobody needs, or of another column's query.
+    /// A label of a query whose value is not shown, or of another column's query.
     Label { name: &'static str, expr: Option<String> },
     /// The value of a query.
     Value { expr: String },
@@ -60,7 +60,7 @@ impl Column {
         }
     }
 
-    /// Merged into lines, the fields in order and under their titles, all others left out.
+    /// Merges the queries into lines, with the fields in order and under their titles; hides all other fields.
     pub fn transformations(columns: &[Self]) -> Value {
         let fields = fields(columns);
         let (mut left_out, mut order, mut titles) = (Map::new(), Map::new(), Map::new());
@@ -79,7 +79,7 @@ impl Column {
         ])
     }
 
-    /// How the values of each column are shown.
+    /// The format of the values of each column.
     pub fn overrides(columns: &[Self]) -> Value {
         let values = columns.iter().filter(|column| matches!(column.from, From::Value { .. }));
         values.map(Self::shown).collect()
@@ -100,13 +100,13 @@ impl Column {
     }
 }
 
-/// For each column the field that it shows, and the value that nobody needs.
+/// For each column the field that it shows, and the value field to hide.
 fn fields(columns: &[Column]) -> Vec<(String, Option<String>)> {
     let only = columns.iter().filter(|column| column.expr().is_some()).count() == 1;
     let mut ids = 'A'..;
     let mut next = || {
         let id = ids.next().expect("fewer queries than letters");
-        // Grafana numbers values only when there are several.
+        // Grafana numbers values only if there are several.
         if only { "Value".to_owned() } else { format!("Value #{id}") }
     };
     let field = |column: &Column| match &column.from {

@@ -1,4 +1,4 @@
-//! From which value on a panel is yellow or red. Limits come from the rules, never from here.
+//! Zones: the values from which a panel is yellow or red. The limits come from the rules.
 
 use domain::alert::{Limits, RULES};
 use serde_json::{Value, json};
@@ -10,10 +10,10 @@ pub const BLUE: &str = "blue";
 /// Grey.
 const UNKNOWN: &str = "#808080";
 
-/// Some more than the last limit, so that its line is on the picture while all is well.
+/// The axis extends beyond the last limit by this factor, so that its line is always visible.
 const ROOM_ABOVE: f64 = 1.2;
 
-/// A colour, and further ones from a value on.
+/// A colour, and further colours from a value on.
 #[derive(Clone)]
 pub struct Zones {
     base: &'static str,
@@ -21,35 +21,35 @@ pub struct Zones {
 }
 
 impl Zones {
-    /// Nothing is judged.
+    /// No zones.
     pub fn none() -> Self {
         Self { base: GREEN, steps: Vec::new() }
     }
 
-    /// As the rule of that name judges. Grafana colours from a limit on, the rule tells above it: a value exactly on a
-    /// limit is coloured and not told.
+    /// The zones of the rule of that name. Grafana colours from a limit on, and the rule fires above it: a value
+    /// equal to a limit is coloured without an alert.
     pub fn of(rule: &str) -> Self {
         Self::between(limits(rule))
     }
 
-    /// As the rule judges whole numbers: those above a limit begin at the next one.
+    /// The zones of the rule for whole numbers: the zone above a limit begins at the next number.
     pub fn of_whole(rule: &str) -> Self {
         let Limits { warning, critical } = limits(rule);
         let next = |limit: Option<f64>| limit.map(|limit| limit + 1.0);
         Self::between(Limits { warning: next(warning), critical: next(critical) })
     }
 
-    /// Yellow as one rule warns, red as the other is critical.
+    /// Yellow from the limit of the first rule, red from the limit of the second.
     pub fn of_two(warns: &str, is_critical: &str) -> Self {
         Self::between(Limits { warning: limits(warns).warning, critical: limits(is_critical).critical })
     }
 
-    /// Yellow as soon as there is one.
+    /// Yellow from 1 on.
     pub fn any() -> Self {
         Self { base: GREEN, steps: vec![(1.0, YELLOW)] }
     }
 
-    /// Good when there is exactly one.
+    /// Green at exactly 1.
     pub fn exactly_one() -> Self {
         Self { base: RED, steps: vec![(1.0, GREEN), (2.0, RED)] }
     }
@@ -60,28 +60,28 @@ impl Zones {
         Self { base: GREEN, steps }
     }
 
-    /// How a chart draws them: every limit as a line, what is beyond it shaded.
+    /// The drawing on a chart: every limit as a line, the area beyond it shaded.
     pub fn style(&self) -> &'static str {
         if self.judge() { "line+area" } else { "off" }
     }
 
-    /// How far the axis reaches at least.
+    /// Minimum range of the axis.
     pub fn axis_max(&self) -> Option<f64> {
         self.steps.last().map(|(limit, _)| limit * ROOM_ABOVE)
     }
 
-    /// Whether there is anything to colour.
+    /// True if there are colours.
     pub fn judge(&self) -> bool {
         !self.steps.is_empty()
     }
 
-    /// For a chart, as Grafana reads them.
+    /// The thresholds for a chart, as Grafana reads them.
     pub fn on_a_chart(&self) -> Value {
         model(&[(None, self.base)], &self.steps)
     }
 
-    /// For single values, as Grafana reads them. It colours what is not there like what is below everything, and that must
-    /// not look well.
+    /// The thresholds for single values, as Grafana reads them. Grafana colours a missing value like the lowest zone,
+    /// which must not be green.
     pub fn of_values(&self) -> Value {
         model(&[(None, UNKNOWN), (Some(0.0), self.base)], &self.steps)
     }

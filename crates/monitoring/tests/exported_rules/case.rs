@@ -1,62 +1,62 @@
-//! A situation, and which alerts fire in it.
+//! A case: a situation, and the alerts that fire in it.
 
 use monitoring::rules::{EXPOSURE, ExportedRule, GROUPS};
 
 pub use monitoring::rules::JOB;
 
-/// Two instances that look at the same group, so that an alert for each of them would show.
+/// Two instances of the same group, so that a rule that fires once per instance is noticed.
 pub const INSTANCES: [&str; 2] = ["a:5000", "b:5000"];
 
-/// What is told instead of a value that is not there.
+/// The text for a missing value.
 pub const UNKNOWN_RUPEES: &str = "an unknown number of rupees";
 
-/// Series over time, and what is looked at in them.
+/// Series over time, and the expected alerts.
 pub struct Case {
-    /// What is the case, for the reader of the file.
+    /// The situation, for readers of the file.
     pub name: &'static str,
     pub series: Vec<Series>,
-    pub looks: Vec<Look>,
+    pub checks: Vec<Check>,
 }
 
-/// One series; promtool takes a value every [`super::yaml::INTERVAL_S`] seconds.
+/// One series; promtool reads a value every [`super::yaml::INTERVAL_S`] seconds.
 pub struct Series {
-    /// With its labels.
+    /// The name with its labels.
     pub name: String,
-    /// In promtool's notation: `1+0x10` is 1 and ten times 1 more, `_` is no value.
+    /// The values in promtool's notation: `1+0x10` is 1 and ten times 1 more, `_` is no value.
     pub values: String,
 }
 
-/// One alert at one moment.
-pub struct Look {
+/// One alert at one time.
+pub struct Check {
     pub at_minutes: u32,
     pub alert: &'static str,
-    pub fires: Vec<Told>,
+    pub fires: Vec<Firing>,
 }
 
-/// An alert as it is told.
-pub struct Told {
-    /// Its labels beside those that its rule gives it.
+/// A firing alert.
+pub struct Firing {
+    /// Its labels in addition to those of its rule.
     pub labels: &'static [(&'static str, &'static str)],
-    /// In place of `$value`, as a person reads it.
+    /// The text of `$value` for an operator.
     pub value: &'static str,
-    /// In place of the exposure.
+    /// The text of the exposure.
     pub rupees: &'static str,
 }
 
 pub fn case(
     name: &'static str,
     series: impl IntoIterator<Item = Vec<Series>>,
-    looks: impl Into<Vec<Look>>,
+    checks: impl Into<Vec<Check>>,
 ) -> Case {
-    Case { name, series: series.into_iter().flatten().collect(), looks: looks.into() }
+    Case { name, series: series.into_iter().flatten().collect(), checks: checks.into() }
 }
 
-/// The same on every instance.
+/// The same values on every instance.
 pub fn everywhere(metric: &str, values: &str) -> Vec<Series> {
     INSTANCES.map(|instance| series(metric, instance, values)).into()
 }
 
-/// These values on each of the [`INSTANCES`].
+/// These values, one for each of the [`INSTANCES`].
 pub fn each(metric: &str, values: [&str; 2]) -> Vec<Series> {
     let [a, b] = INSTANCES;
     vec![series(metric, a, values[0]), series(metric, b, values[1])]
@@ -73,38 +73,38 @@ pub fn labelled(metric: &str, labels: &[(&str, &str)], values: &str) -> Series {
     Series { name: format!("{metric}{{{}}}", labels.join(",")), values: values.to_owned() }
 }
 
-/// It fires for [`JOB`], and says `value`.
-pub fn fires(at_minutes: u32, alert: &'static str, value: &'static str) -> Look {
+/// The alert fires for [`JOB`], with `value`.
+pub fn fires(at_minutes: u32, alert: &'static str, value: &'static str) -> Check {
     fires_for(&[("job", JOB)], at_minutes, alert, value)
 }
 
-/// It fires for the first of the [`INSTANCES`], and says `value`.
-pub fn fires_for_a(at_minutes: u32, alert: &'static str, value: &'static str) -> Look {
+/// The alert fires for the first of the [`INSTANCES`], with `value`.
+pub fn fires_for_a(at_minutes: u32, alert: &'static str, value: &'static str) -> Check {
     fires_for(&[("job", JOB), ("instance", INSTANCES[0])], at_minutes, alert, value)
 }
 
-/// It fires for these labels only, and says `value`.
+/// The alert fires only for these labels, with `value`.
 pub fn fires_for(
     labels: &'static [(&'static str, &'static str)],
     at_minutes: u32,
     alert: &'static str,
     value: &'static str,
-) -> Look {
-    Look { at_minutes, alert, fires: vec![Told { labels, value, rupees: UNKNOWN_RUPEES }] }
+) -> Check {
+    Check { at_minutes, alert, fires: vec![Firing { labels, value, rupees: UNKNOWN_RUPEES }] }
 }
 
-/// Nothing of the group fires, at any of these times.
-pub fn all_quiet(group: &str, at_minutes: &[u32]) -> Vec<Look> {
+/// No alert of the group fires at any of these times.
+pub fn all_quiet(group: &str, at_minutes: &[u32]) -> Vec<Check> {
     let rules = GROUPS.iter().filter(|known| known.name == group).flat_map(|group| group.rules);
     rules.flat_map(|rule| at_minutes.iter().map(|at| quiet(*at, rule.alert))).collect()
 }
 
-/// It does not fire.
-pub fn quiet(at_minutes: u32, alert: &'static str) -> Look {
-    Look { at_minutes, alert, fires: Vec::new() }
+/// The alert does not fire.
+pub fn quiet(at_minutes: u32, alert: &'static str) -> Check {
+    Check { at_minutes, alert, fires: Vec::new() }
 }
 
-impl Told {
+impl Firing {
     /// The annotations of `rule`, as Prometheus writes them.
     pub fn annotations(&self, rule: &ExportedRule) -> Vec<(&'static str, String)> {
         rule.annotations().into_iter().map(|(name, template)| (name, self.fill(&template))).collect()
@@ -117,7 +117,7 @@ impl Told {
         while let Some((before, from)) = rest.split_once("{{") {
             let (what, after) = from.split_once("}}").expect("it is closed");
             filled.push_str(before);
-            // Only the first word: how a value is written is for the case to say.
+            // Only the first word: the case gives the format of the value.
             filled.push_str(self.word(what.trim().split(' ').next().expect("a word")));
             rest = after;
         }
@@ -130,6 +130,6 @@ impl Told {
         }
         let label =
             word.strip_prefix("$labels.").and_then(|name| self.labels.iter().find(|label| label.0 == name));
-        label.unwrap_or_else(|| panic!("{word} in a text: say here what stands in its place")).1
+        label.unwrap_or_else(|| panic!("{word} in a text: add its value here")).1
     }
 }

@@ -1,4 +1,4 @@
-//! Alerts about heartbeats: when they fire, and when they do not.
+//! Cases of the alerts about heartbeats.
 //!
 //! A series is scraped every 30 seconds, so `-10+30x60` is a heartbeat that is always 10 seconds old.
 
@@ -20,8 +20,8 @@ pub fn cases() -> Vec<Case> {
     all
 }
 
-/// Of `a`; the other one beats.
-fn beats(values: &str) -> Vec<Series> {
+/// Heartbeats of `a`; the other instance's are recent.
+fn heartbeats(values: &str) -> Vec<Series> {
     each("portfolio_manager_last_heartbeat_timestamp", [values, "-10+30x400"])
 }
 
@@ -29,11 +29,11 @@ fn answers(values: &str) -> Vec<Series> {
     each("up", [values, "1+0x400"])
 }
 
-/// One instance's heartbeat is as old as it may be, the other's as far in the future; the one that follows does not
-/// beat at all.
+/// One instance's heartbeat has the maximum age, the other's is in the future by the maximum; the follower has no
+/// heartbeat task.
 fn healthy() -> Case {
     case(
-        "a healthy system that stands exactly on every threshold is quiet",
+        "a healthy system exactly at every threshold is quiet",
         [
             each("portfolio_manager_last_heartbeat_timestamp", ["-30+30x60", "5+30x60"]),
             everywhere("up", "1+0x60"),
@@ -44,7 +44,7 @@ fn healthy() -> Case {
     )
 }
 
-/// Both instances see it; it is one alert.
+/// Both instances export the difference; there is one alert.
 fn differing() -> Case {
     const DIFFERS: &[(&str, &str)] =
         &[("job", JOB), ("setting", "leader_ttl"), ("instances", "a: 10s; b: 20s")];
@@ -59,7 +59,7 @@ fn differing() -> Case {
     };
     let [a, b] = INSTANCES;
     case(
-        "settings that differ are told after two minutes, with the instances, until they agree",
+        "settings that differ fire after two minutes, with the instances, until they agree",
         [vec![seen(a, "1+0x20 _x20"), seen(b, "1+0x20 _x20")]],
         [
             quiet(1, "SettingsDiffer"),
@@ -72,23 +72,23 @@ fn differing() -> Case {
 fn old() -> [Case; 5] {
     [
         case(
-            "a heartbeat that is older than half a minute is told after two minutes",
-            [beats("-31+30x60"), answers("1+0x60")],
+            "a heartbeat that is older than half a minute fires after two minutes",
+            [heartbeats("-31+30x60"), answers("1+0x60")],
             [quiet(1, DELAYED), fires_for_a(2, DELAYED, "31s"), quiet(20, STALE)],
         ),
         case(
             "a minute is not more than a minute",
-            [beats("-60+30x60"), answers("1+0x60")],
+            [heartbeats("-60+30x60"), answers("1+0x60")],
             [fires_for_a(20, DELAYED, "1m 0s"), quiet(20, STALE)],
         ),
         case(
-            "one that is older is told at both severities, so that one can silence the other",
-            [beats("-61+30x60"), answers("1+0x60")],
+            "an older one fires at both severities, so that one can silence the other",
+            [heartbeats("-61+30x60"), answers("1+0x60")],
             [quiet(0, STALE), fires_for_a(1, STALE, "1m 1s"), fires_for_a(2, DELAYED, "1m 1s")],
         ),
         case(
-            "an instance that answers and beats no more is told",
-            [beats("-10+30x10 290+0x50"), answers("1+0x60")],
+            "an instance that answers without heartbeats fires",
+            [heartbeats("-10+30x10 290+0x50"), answers("1+0x60")],
             [
                 quiet(5, DELAYED),
                 quiet(6, STALE),
@@ -97,8 +97,8 @@ fn old() -> [Case; 5] {
             ],
         ),
         case(
-            "before the first heartbeat there is none that could be old",
-            [beats("_x60"), answers("1+0x60")],
+            "before the first heartbeat there is no age",
+            [heartbeats("_x60"), answers("1+0x60")],
             [quiet(1, STALE), quiet(20, STALE), quiet(20, DELAYED)],
         ),
     ]
@@ -108,8 +108,8 @@ fn dead() -> [Case; 5] {
     let metric = "portfolio_manager_last_heartbeat_timestamp";
     [
         case(
-            "an instance that is down gets older, minute by minute, and beats again when it is back",
-            [beats("-10+30x20 stale _x20 1250+30x40"), answers("1+0x20 0+0x20 1+0x40")],
+            "an instance that is down has an older heartbeat each minute, and a new one when it is back",
+            [heartbeats("-10+30x20 stale _x20 1250+30x40"), answers("1+0x20 0+0x20 1+0x40")],
             [
                 quiet(10, DELAYED),
                 quiet(11, STALE),
@@ -121,24 +121,24 @@ fn dead() -> [Case; 5] {
             ],
         ),
         case(
-            "it is down, whatever Prometheus still has of it",
-            [beats("-10+30x20 _x60"), answers("1+0x20 0+0x60")],
+            "it is down, whatever samples Prometheus still has",
+            [heartbeats("-10+30x20 _x60"), answers("1+0x20 0+0x60")],
             [fires_for_a(13, STALE, "3m 10s"), fires_for_a(14, DELAYED, "4m 10s")],
         ),
         case(
-            "an instance that is no target any more is told until it has not been seen for an hour",
-            [beats("-10+30x20 stale"), answers("1+0x20 stale")],
+            "an instance that is no longer a target fires until it has been gone for an hour",
+            [heartbeats("-10+30x20 stale"), answers("1+0x20 stale")],
             [fires_for_a(13, STALE, "3m 10s"), fires_for_a(70, STALE, "1h 0m 10s"), quiet(71, STALE)],
         ),
         case(
             "a restart that is over within a minute is quiet",
-            [beats("-10+30x20 stale 650+30x40"), answers("1+0x20 0 1+0x40")],
+            [heartbeats("-10+30x20 stale 650+30x40"), answers("1+0x20 0 1+0x40")],
             [quiet(11, STALE), quiet(12, STALE), quiet(13, DELAYED)],
         ),
         case(
-            "groups are told apart",
+            "groups are independent",
             [
-                beats("-10+30x60"),
+                heartbeats("-10+30x60"),
                 vec![labelled(metric, STAGING, "-10+30x20 stale"), labelled("up", STAGING, "1+0x20 0+0x40")],
                 everywhere("up", "1+0x60"),
             ],
@@ -153,11 +153,11 @@ fn stopped() -> [Case; 3] {
     let runs = |values| each("portfolio_manager_heartbeat_running", [values, "1+0x60"]);
     [
         case(
-            "a leader whose heartbeat does not run is told after half a minute",
+            "a leader whose heartbeat has stopped fires after half a minute",
             [leads("1+0x60"), runs("1+0x3 0+0x50")],
             [quiet(2, alert), fires_for_a(3, alert, "1")],
         ),
-        case("one that follows is not", [leads("0+0x60"), runs("0+0x60")], [quiet(5, alert)]),
+        case("a follower does not fire", [leads("0+0x60"), runs("0+0x60")], [quiet(5, alert)]),
         case(
             "a leader of one group and a follower of another are two",
             [
@@ -178,13 +178,13 @@ fn skewed() -> [Case; 2] {
     let alert = "ClockSkew";
     [
         case(
-            "a heartbeat more than five seconds in the future is told after a minute",
-            [beats("6+30x60"), answers("1+0x60")],
+            "a heartbeat more than five seconds in the future fires after a minute",
+            [heartbeats("6+30x60"), answers("1+0x60")],
             [quiet(0, alert), fires_for_a(1, alert, "6s")],
         ),
         case(
-            "an instance that is down has no clock, whatever its last heartbeat said",
-            [beats("10+30x20 stale"), answers("1+0x20 0+0x60")],
+            "an instance that is down has no clock, whatever its last heartbeat was",
+            [heartbeats("10+30x20 stale"), answers("1+0x20 0+0x60")],
             [fires_for_a(10, alert, "10s"), quiet(12, alert), fires_for_a(13, STALE, "2m 50s")],
         ),
     ]

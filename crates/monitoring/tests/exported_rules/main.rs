@@ -1,9 +1,9 @@
-//! The alerts of Prometheus: [`monitoring::rules`] as the files in `docker/prometheus/rules`, and what holds
-//! for each of them.
+//! The alerts of Prometheus: [`monitoring::rules`] as the files in `docker/prometheus/rules`, and the rules for each
+//! of them.
 //!
-//! `cargo xtask codegen` writes the files, `cargo test` compares. For every group there are two: its rules, and
-//! promtool's unit tests of them, made from the [cases](case::Case). That promtool agrees with both is tested in
-//! `adapter-otel`, beside the text that they are about. All alerts together are a [page], docs/alerts.md.
+//! `cargo xtask codegen` writes the files, `cargo test` compares. Every group has two: its rules, and promtool's unit
+//! tests of them, made from the [cases](case::Case). A test in `adapter-otel` runs promtool on both, next to the text
+//! that they are about. All alerts together are a [page], docs/alerts.md.
 
 mod case;
 #[path = "../../../domain/tests/generated/mod.rs"]
@@ -45,8 +45,8 @@ fn rules() -> impl Iterator<Item = &'static ExportedRule> {
     GROUPS.iter().flat_map(|group| group.rules)
 }
 
-/// One that does not always fires: that it comes is the news.
-fn tells_of_trouble(rule: &ExportedRule) -> bool {
+/// False for the watchdog, which always fires: its absence is the alarm.
+fn is_about_a_problem(rule: &ExportedRule) -> bool {
     rule.severity != Severity::None
 }
 
@@ -55,7 +55,7 @@ fn recordings() -> impl Iterator<Item = &'static Recording> {
 }
 
 #[test]
-fn the_files_are_what_the_tables_say() {
+fn the_files_match_the_tables() {
     let files = GROUPS.iter().flat_map(|group| {
         [
             (format!("{RULES_DIRECTORY}/{}.yml", group.name), yaml::rules(group)),
@@ -69,16 +69,16 @@ fn the_files_are_what_the_tables_say() {
 fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_quiet() {
     for group in &GROUPS {
         let cases = cases(group.name);
-        let looks = || cases.iter().flat_map(|case| &case.looks);
+        let checks = || cases.iter().flat_map(|case| &case.checks);
         for rule in group.rules {
-            let about = || looks().filter(|look| look.alert == rule.alert);
-            assert!(about().any(|look| !look.fires.is_empty()), "{} never fires", rule.alert);
-            let quiet = about().any(|look| look.fires.is_empty());
-            assert_eq!(quiet, tells_of_trouble(rule), "whether {} is ever quiet", rule.alert);
+            let about = || checks().filter(|check| check.alert == rule.alert);
+            assert!(about().any(|check| !check.fires.is_empty()), "{} never fires", rule.alert);
+            let quiet = about().any(|check| check.fires.is_empty());
+            assert_eq!(quiet, is_about_a_problem(rule), "whether {} is ever quiet", rule.alert);
         }
-        for look in looks() {
-            let known = group.rules.iter().any(|rule| rule.alert == look.alert);
-            assert!(known, "{} is not in the group {}", look.alert, group.name);
+        for check in checks() {
+            let known = group.rules.iter().any(|rule| rule.alert == check.alert);
+            assert!(known, "{} is not in the group {}", check.alert, group.name);
         }
     }
 }
@@ -86,18 +86,18 @@ fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_quiet() {
 #[test]
 fn one_case_of_every_group_is_a_healthy_system_in_which_nothing_fires() {
     for group in &GROUPS {
-        let of_trouble = group.rules.iter().filter(|rule| tells_of_trouble(rule));
-        let all: BTreeSet<_> = of_trouble.map(|rule| rule.alert).collect();
+        let about_problems = group.rules.iter().filter(|rule| is_about_a_problem(rule));
+        let all: BTreeSet<_> = about_problems.map(|rule| rule.alert).collect();
         let healthy = cases(group.name).into_iter().any(|case| {
-            let looks = case.looks.iter().filter(|look| all.contains(look.alert));
-            looks.clone().all(|look| look.fires.is_empty())
-                && looks.map(|look| look.alert).collect::<BTreeSet<_>>() == all
+            let checks = case.checks.iter().filter(|check| all.contains(check.alert));
+            checks.clone().all(|check| check.fires.is_empty())
+                && checks.map(|check| check.alert).collect::<BTreeSet<_>>() == all
         });
         assert!(healthy, "the group {} has no healthy system", group.name);
     }
 }
 
-/// A page: what the alert means in money, what to do, and when to call for help.
+/// A page has the impact in money, the steps, and when to escalate.
 #[test]
 fn every_alert_has_a_page_that_is_about_it() {
     for (rule, (path, page)) in rules().zip(pages()) {
@@ -109,14 +109,14 @@ fn every_alert_has_a_page_that_is_about_it() {
 }
 
 #[test]
-fn no_page_is_about_an_alert_that_is_gone() {
+fn every_page_is_about_an_existing_alert() {
     let known: BTreeSet<_> = rules().map(|rule| root().join(rule.runbook())).collect();
     let pages = std::fs::read_dir(root().join(RUNBOOKS)).expect("the pages");
     let pages: BTreeSet<_> = pages.map(|page| page.expect("an entry").path()).collect();
     assert_eq!(pages.difference(&known).collect::<Vec<_>>(), Vec::<&PathBuf>::new());
 }
 
-/// What an operator copies in a hurry is a command of ours, complete with what it does not do without.
+/// An operator copies commands in a hurry: they must be ours, with their required arguments.
 #[test]
 fn the_commands_on_the_pages_are_ours() {
     for (path, page) in pages() {
@@ -146,12 +146,12 @@ fn blocks<'a>(page: &'a str, language: &str) -> impl Iterator<Item = &'a str> {
 }
 
 #[test]
-fn names_are_there_once() {
+fn names_are_unique() {
     let names: BTreeSet<_> = rules().map(|rule| rule.alert).collect();
     assert_eq!(names.len(), rules().count());
 }
 
-/// The worse one silences the other by the condition that they share, so they have to differ in how bad they are.
+/// The worse of two alerts silences the other by the condition that they share, so their severities must differ.
 #[test]
 fn alerts_of_one_condition_differ_in_severity() {
     let mut seen: BTreeMap<_, Vec<Severity>> = BTreeMap::new();
@@ -162,7 +162,7 @@ fn alerts_of_one_condition_differ_in_severity() {
     }
 }
 
-/// The rules in process and those of Prometheus call the same thing by one name.
+/// The in-process rules and those of Prometheus use the same name for the same condition.
 #[test]
 fn every_rule_in_process_about_signals_is_exported() {
     for rule in RULES.iter().filter(|rule| rule.name.starts_with("signals_")) {
@@ -170,9 +170,9 @@ fn every_rule_in_process_about_signals_is_exported() {
     }
 }
 
-/// In queries, in texts, on pages and in the cases alike.
+/// In queries, texts, pages and cases.
 #[test]
-fn every_metric_that_is_named_is_in_the_catalog() {
+fn every_named_metric_is_in_the_catalog() {
     let known: BTreeSet<_> = CATALOG.iter().map(|metric| metric.name).collect();
     let mut texts: Vec<String> = rules().map(|rule| (rule.expr)()).collect();
     texts.extend(recordings().map(|recording| (recording.expr)()));
@@ -192,7 +192,7 @@ fn every_metric_that_is_named_is_in_the_catalog() {
     }
 }
 
-/// Dashboards ask for them by name.
+/// Dashboards query them by name.
 #[test]
 fn the_recorded_series_are_those_of_the_contract() {
     let contract: BTreeMap<String, serde_json::Value> = serde_json::from_str(CONTRACT).expect("JSON");
@@ -203,7 +203,7 @@ fn the_recorded_series_are_those_of_the_contract() {
 
 /// One alert for a group, not one for each of its instances.
 #[test]
-fn alerts_about_signals_tell_of_a_group() {
+fn alerts_about_signals_are_about_a_group() {
     for rule in rules().filter(|rule| rule.component == Component::Signals) {
         let expr = (rule.expr)();
         assert!(expr.starts_with("max by (job) ("), "{}: {expr}", rule.alert);

@@ -1,7 +1,7 @@
-//! Alerts about instances that do not answer, and about being told at all: when they fire, and when they do not.
+//! Cases of the alerts about instances that do not answer, and about the monitoring itself.
 
 use super::case::{
-    Case, Look, Series, Told, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires, fires_for_a,
+    Case, Check, Firing, Series, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires, fires_for_a,
     labelled, quiet,
 };
 
@@ -26,11 +26,11 @@ fn other(metric: &str, values: &str) -> Vec<Series> {
     vec![labelled(metric, &[("job", "other"), ("instance", "a:5000")], values)]
 }
 
-/// Something warns, and an update was taken back: two starts. A program of another job does not stay.
+/// A condition warns, and an update was rolled back: two starts. A program of another job keeps restarting.
 fn healthy() -> Case {
-    let quiet = all_quiet("monitoring", &[1, 5, 12, 30]).into_iter().filter(|look| look.alert != WATCHDOG);
+    let quiet = all_quiet("monitoring", &[1, 5, 12, 30]).into_iter().filter(|check| check.alert != WATCHDOG);
     case(
-        "a healthy system that stands exactly on every threshold is quiet, but for the watchdog",
+        "a healthy system exactly at every threshold is quiet, except for the watchdog",
         [
             everywhere("up", "1+0x60"),
             each("portfolio_manager_is_leader", ["1+0x60", "0+0x60"]),
@@ -43,16 +43,16 @@ fn healthy() -> Case {
     )
 }
 
-fn always(at_minutes: u32) -> Look {
-    Look {
+fn always(at_minutes: u32) -> Check {
+    Check {
         at_minutes,
         alert: WATCHDOG,
-        fires: vec![Told { labels: &[], value: "1", rupees: UNKNOWN_RUPEES }],
+        fires: vec![Firing { labels: &[], value: "1", rupees: UNKNOWN_RUPEES }],
     }
 }
 
 fn watchdog() -> Case {
-    case("the watchdog fires when there is nothing at all", [], [always(0), always(30)])
+    case("the watchdog fires without any series", [], [always(0), always(30)])
 }
 
 fn overall() -> [Case; 2] {
@@ -60,7 +60,7 @@ fn overall() -> [Case; 2] {
     let status = |values| each("portfolio_manager_overall_alert_status", [values, "0+0x60"]);
     [
         case(
-            "what an instance itself calls critical is told after a minute",
+            "a critical alert of an instance itself fires after a minute",
             [status("0+0x3 2+0x20 0+0x30")],
             [quiet(2, alert), fires_for_a(3, alert, "2"), fires_for_a(12, alert, "2"), quiet(13, alert)],
         ),
@@ -72,7 +72,7 @@ fn down() -> [Case; 3] {
     let alert = "InstanceDown";
     [
         case(
-            "an instance that does not answer is told after a minute, for as long as it is a target",
+            "an instance that does not answer fires after a minute, while it is a target",
             [answers("1+0x3 0+0x40 stale")],
             [quiet(2, alert), fires_for_a(3, alert, "0"), fires_for_a(22, alert, "0"), quiet(23, alert)],
         ),
@@ -81,7 +81,11 @@ fn down() -> [Case; 3] {
             [answers("1+0x3 0 1+0x40")],
             [quiet(2, alert), quiet(3, alert)],
         ),
-        case("what is not ours is not told", [answers("1+0x60"), other("up", "0+0x60")], [quiet(10, alert)]),
+        case(
+            "a program of another job does not fire",
+            [answers("1+0x60"), other("up", "0+0x60")],
+            [quiet(10, alert)],
+        ),
     ]
 }
 
@@ -90,7 +94,7 @@ fn restarting() -> [Case; 5] {
     let started = |values| each("process_start_time_seconds", [values, "-3600+0x60"]);
     [
         case(
-            "the third start within fifteen minutes is told",
+            "the third start within fifteen minutes fires",
             [started("-3600+0x9 300+0x3 stale 450+0x3 stale 600+0x60")],
             [quiet(9, alert), fires_for_a(11, alert, "3"), fires_for_a(19, alert, "3"), quiet(21, alert)],
         ),
@@ -110,7 +114,7 @@ fn restarting() -> [Case; 5] {
             [quiet(10, alert), quiet(20, alert), quiet(36, alert)],
         ),
         case(
-            "what is not ours is not told",
+            "a program of another job does not fire",
             [started("-3600+0x60"), other("process_start_time_seconds", "0+30x60")],
             [quiet(10, alert)],
         ),
@@ -121,19 +125,19 @@ fn absent() -> [Case; 5] {
     let alert = "CoordinatorMetricsAbsent";
     let leads = |values| each("portfolio_manager_is_leader", [values, values]);
     [
-        case("a job without targets is told after two minutes", [], [quiet(1, alert), fires(2, alert, "1")]),
+        case("a job without targets fires after two minutes", [], [quiet(1, alert), fires(2, alert, "1")]),
         case(
-            "targets that all lost their metrics are told",
+            "a job whose targets all lost their metrics fires",
             [everywhere("up", "1+0x60"), leads("0+0x10 stale")],
             [quiet(5, alert), quiet(7, alert), fires(8, alert, "1")],
         ),
         case(
-            "targets that were all removed are told",
+            "a job whose targets were all removed fires",
             [everywhere("up", "1+0x10 stale"), leads("0+0x10 stale")],
             [quiet(7, alert), fires(8, alert, "1")],
         ),
         case(
-            "one instance that tells is enough",
+            "one instance that exports its metrics is enough",
             [answers("0+0x60"), each("portfolio_manager_is_leader", ["_x60", "0+0x60"])],
             [quiet(10, alert)],
         ),

@@ -1,4 +1,4 @@
-//! Alerts about crash recovery: when they fire, and when they do not.
+//! Cases of the alerts about crash recovery.
 
 use super::case::{Case, INSTANCES, Series, all_quiet, case, each, fires_for_a, labelled, quiet};
 
@@ -18,7 +18,7 @@ pub fn cases() -> Vec<Case> {
     all
 }
 
-/// Of `a`; the other one follows and recovered nothing.
+/// The series of `a`; the other instance follows and has recovered nothing.
 fn of_a(metric: &str, values: &str) -> Vec<Series> {
     each(metric, [values, "_x60"])
 }
@@ -39,8 +39,8 @@ fn started(values: &str) -> Vec<Series> {
     of_a("process_start_time_seconds", values)
 }
 
-/// One instance leads, as slowly as may be and with as many positions; another failed once, and passed more than an
-/// hour ago.
+/// One instance leads; its recovery was as slow and its positions as many as the limits allow. Another failed once,
+/// and passed more than an hour ago.
 fn healthy() -> Case {
     case(
         "a healthy system that stands exactly on every threshold is quiet",
@@ -56,7 +56,7 @@ fn healthy() -> Case {
     )
 }
 
-/// A failure at the minute 2, and what follows.
+/// A failure at minute 2, and later values.
 fn failed(alert: &'static str, code: &'static str, others: [&'static str; 2]) -> [Case; 4] {
     let coded = |code: &str| error_code(&format!("0+0x3 {code}+0x60"));
     let [one, other] = others;
@@ -64,17 +64,17 @@ fn failed(alert: &'static str, code: &'static str, others: [&'static str; 2]) ->
     let namesake = labelled("portfolio_manager_recovery_error_code", &namesake, &format!("{code}+0x60"));
     [
         case(
-            "a recovery that failed is told, until one passes",
+            "a failed recovery fires until one passes",
             [failure_count("0+0x3 1+0x56"), error_code(&format!("0+0x3 {code}+0x16 0+0x40"))],
             [quiet(2, alert), fires_for_a(3, alert, "1"), fires_for_a(10, alert, "1"), quiet(11, alert)],
         ),
         case(
-            "with another code it is another alert, whatever is told of a namesake in another group",
+            "with another code it is another alert, independent of a namesake in another group",
             [failure_count("0+0x3 1+0x60"), coded(one), vec![namesake]],
             [quiet(20, alert)],
         ),
         case(
-            "an error that no failure goes with is not told",
+            "an error code without a failure does not fire",
             [failure_count("0+0x60"), coded(code)],
             [quiet(20, alert)],
         ),
@@ -86,12 +86,12 @@ fn failures() -> [Case; 3] {
     let alert = "RecoveryFailures";
     [
         case(
-            "failures are told after five minutes, while none has passed",
+            "failures fire after five minutes, while no recovery has passed",
             [failure_count("0+0x3 1+0x400"), error_code("0+0x3 1+0x400"), ended("_x3 110+0x400")],
             [quiet(6, alert), fires_for_a(7, alert, "1"), fires_for_a(100, alert, "1")],
         ),
         case(
-            "and until one has passed and an hour has gone by",
+            "they fire until one has passed and an hour is over",
             [failure_count("1+0x400"), error_code("1+0x20 0+0x400"), ended("0+0x20 630+0x400")],
             [fires_for_a(5, alert, "1"), fires_for_a(70, alert, "1"), quiet(71, alert)],
         ),
@@ -107,7 +107,7 @@ fn repeated() -> [Case; 5] {
     let alert = "RepeatedRecoveryFailures";
     [
         case(
-            "the second failure within an hour is told",
+            "the second failure within an hour fires",
             [failure_count("4+0x200 5+0x60 6+0x300"), started("-90000+0x600")],
             [
                 quiet(105, alert),
@@ -118,7 +118,7 @@ fn repeated() -> [Case; 5] {
             ],
         ),
         case(
-            "a second one after an hour is not",
+            "a second failure after an hour does not fire",
             [failure_count("4+0x200 5+0x130 6+0x200"), started("-90000+0x600")],
             [quiet(110, alert), quiet(166, alert), quiet(200, alert)],
         ),
@@ -145,7 +145,7 @@ fn slow() -> [Case; 4] {
     let took = |values| of_a("portfolio_manager_recovery_time_ms", values);
     [
         case(
-            "a slow recovery is told for fifteen minutes",
+            "a slow recovery fires for fifteen minutes",
             [took("_x3 501+0x60"), ended("_x3 120+0x60")],
             [
                 quiet(2, warns),
@@ -161,7 +161,7 @@ fn slow() -> [Case; 4] {
             [fires_for_a(1, warns, "2000"), quiet(5, critical)],
         ),
         case(
-            "more is critical, for fifteen minutes",
+            "a slower one is critical, for fifteen minutes",
             [took("2001+0x60"), ended("0+0x60")],
             [
                 quiet(0, critical),
@@ -172,7 +172,7 @@ fn slow() -> [Case; 4] {
             ],
         ),
         case(
-            "a fast one ends it",
+            "a fast recovery ends it",
             [took("2001+0x5 90+0x60"), ended("0+0x5 180+0x60")],
             [fires_for_a(2, critical, "2001"), quiet(4, critical), quiet(4, warns)],
         ),
@@ -184,10 +184,10 @@ fn positions() -> [Case; 2] {
     let recovered = |values| of_a("portfolio_manager_positions_recovered", values);
     [
         case(
-            "more than fifty positions are told after a minute",
+            "more than fifty positions fire after a minute",
             [recovered("51+0x60")],
             [quiet(0, alert), fires_for_a(1, alert, "51")],
         ),
-        case("before a recovery none are known", [recovered("_x60")], [quiet(10, alert)]),
+        case("before a recovery the number is unknown", [recovered("_x60")], [quiet(10, alert)]),
     ]
 }

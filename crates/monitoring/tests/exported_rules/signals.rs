@@ -1,7 +1,7 @@
-//! Alerts about signals: when they fire, and when they do not.
+//! Cases of the alerts about signals.
 
 use super::case::{
-    Case, INSTANCES, JOB, Look, Series, Told, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires,
+    Case, Check, Firing, INSTANCES, JOB, Series, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires,
     labelled, quiet, series,
 };
 
@@ -26,11 +26,11 @@ fn signals(state: &str, values: &str) -> Vec<Series> {
     INSTANCES.map(|instance| labelled("coordinator_signals", &of(instance), values)).into()
 }
 
-/// Signals come and go; the oldest waits exactly as long as it may, each limit has one left, and writes were
-/// refused an hour ago.
+/// Signals come and go. The oldest waits exactly as long as allowed, each limit allows one more signal, and writes
+/// were refused an hour ago.
 fn healthy() -> Case {
     case(
-        "a healthy system that stands exactly on every threshold is quiet",
+        "a healthy system exactly at every threshold is quiet",
         [
             signals("received", "1+0x60"),
             signals("claimed", "0+0x9 2+0x8 0+0x60"),
@@ -55,35 +55,35 @@ fn healthy() -> Case {
 }
 
 fn in_doubt() -> [Case; 3] {
-    let told = |labels, rupees| Told { labels, value: "2", rupees };
+    let firing = |labels, rupees| Firing { labels, value: "2", rupees };
     let staging = [("job", "staging"), ("instance", "c:5000"), ("state", "in_doubt")];
     [
         case(
-            "a signal in doubt is told at once, once for the group, with the money that is open",
+            "a signal in doubt fires at once, once for the group, with the exposure",
             [
                 signals("in_doubt", "0 2+0x20"),
                 everywhere("coordinator_signals_exposure_rupees", "0 300000+0x20"),
             ],
             [
                 quiet(0, "SignalsInDoubt"),
-                Look {
+                Check {
                     at_minutes: 1,
                     alert: "SignalsInDoubt",
-                    fires: vec![told(&[("job", JOB)], "300000 rupees")],
+                    fires: vec![firing(&[("job", JOB)], "300000 rupees")],
                 },
             ],
         ),
         case(
-            "groups are told apart",
+            "groups are independent",
             [signals("in_doubt", "0+0x20"), vec![labelled("coordinator_signals", &staging, "2+0x20")]],
-            [Look {
+            [Check {
                 at_minutes: 1,
                 alert: "SignalsInDoubt",
-                fires: vec![told(&[("job", "staging")], UNKNOWN_RUPEES)],
+                fires: vec![firing(&[("job", "staging")], UNKNOWN_RUPEES)],
             }],
         ),
         case(
-            "signals in other states are no doubt, and one that is resolved is none any more",
+            "signals in other states, and one that is resolved, do not fire",
             [signals("received", "5+0x20"), signals("sent", "5+0x20"), signals("in_doubt", "1+0x4 0+0x20")],
             [fires(1, "SignalsInDoubt", "1"), quiet(5, "SignalsInDoubt")],
         ),
@@ -95,7 +95,7 @@ fn waiting() -> [Case; 5] {
     let paused = |values| everywhere("coordinator_signals_paused", values);
     [
         case(
-            "a signal that waits for more than a minute is told after another one",
+            "a signal that waits for more than a minute fires after another one",
             [oldest("61+0x20"), paused("0+0x20")],
             [quiet(0, "SignalsWaiting"), fires(1, "SignalsWaiting", "1m 1s"), quiet(1, "SignalsWaitingLong")],
         ),
@@ -105,7 +105,7 @@ fn waiting() -> [Case; 5] {
             [fires(5, "SignalsWaiting", "5m 0s"), quiet(5, "SignalsWaitingLong")],
         ),
         case(
-            "a signal that waits for longer is told at both severities, so that one can silence the other",
+            "a signal that waits for longer fires at both severities, so that one can silence the other",
             [oldest("301+0x20"), paused("0+0x20")],
             [
                 fires(0, "SignalsWaitingLong", "5m 1s"),
@@ -114,7 +114,7 @@ fn waiting() -> [Case; 5] {
             ],
         ),
         case(
-            "while the kill switch is on, waiting is what was asked for",
+            "while the kill switch is on, signals wait without an alert",
             [oldest("301+0x40"), paused("1+0x20 0+0x20")],
             [
                 quiet(5, "SignalsWaiting"),
@@ -133,7 +133,7 @@ fn waiting() -> [Case; 5] {
 
 fn claimed() -> Case {
     case(
-        "a signal that is claimed and never settled is told after ten minutes, and not when it is settled before",
+        "a signal that is claimed without a result fires after ten minutes, and not when it gets a result before",
         [signals("claimed", "1+0x18 0 1+0x40")],
         [
             quiet(9, "SignalsClaimedLong"),
@@ -147,12 +147,12 @@ fn paused() -> [Case; 2] {
     let paused = |values| everywhere("coordinator_signals_paused", values);
     [
         case(
-            "a kill switch that stays on is told after five minutes",
+            "a kill switch that stays on fires after five minutes",
             [paused("1+0x20")],
             [quiet(4, "SignalsPaused"), fires(5, "SignalsPaused", "1")],
         ),
         case(
-            "a kill switch that is turned on and off again is not",
+            "a kill switch that is turned on and off again does not fire",
             [paused("0+0x2 1+0x8 0+0x20")],
             [quiet(5, "SignalsPaused"), quiet(12, "SignalsPaused")],
         ),
@@ -171,22 +171,22 @@ fn limited() -> [Case; 5] {
     };
     [
         case(
-            "a signal that waits behind the limit of a minute is told",
+            "a signal that waits behind the limit of a minute fires",
             [signals("received", "1+0x20"), sent("10+0x20", "10+0x20"), limits()],
             [quiet(0, alert), fires(1, alert, "10")],
         ),
         case(
-            "a signal that waits behind the limit of a day is told",
+            "a signal that waits behind the limit of a day fires",
             [signals("received", "1+0x20"), sent("0+0x20", "100+0x20"), limits()],
             [quiet(0, alert), fires(1, alert, "100")],
         ),
         case(
-            "a limit that is used up while nothing waits has done its work",
+            "a limit that is used up while no signal waits does not fire",
             [signals("received", "0+0x20"), sent("10+0x20", "100+0x20"), limits()],
             [quiet(5, alert)],
         ),
         case(
-            "signals that wait while each limit has one left wait for something else",
+            "signals that wait while no limit is used up do not fire",
             [signals("received", "9+0x20"), sent("9+0x20", "99+0x20"), limits()],
             [quiet(5, alert)],
         ),
@@ -202,19 +202,19 @@ fn expired() -> [Case; 2] {
     let expired = |values| everywhere("coordinator_signals_expired_last_day", values);
     [
         case(
-            "a missed trade is told at once",
+            "a missed trade fires at once",
             [expired("0 1+0x20")],
             [quiet(0, "SignalExpired"), fires(1, "SignalExpired", "1")],
         ),
         case(
-            "it is told until a day has passed",
+            "it fires until a day has passed",
             [expired("3+0x8 0+0x8")],
             [fires(4, "SignalExpired", "3"), quiet(5, "SignalExpired")],
         ),
     ]
 }
 
-/// Only the second instance's counter moves.
+/// Only the counter of the second instance grows.
 fn fenced_write() -> [Case; 7] {
     let alert = "FencedWrite";
     let counter = |values: &str| {
@@ -229,12 +229,12 @@ fn fenced_write() -> [Case; 7] {
     };
     [
         case(
-            "a refused write is told for ten minutes",
+            "a refused write fires for ten minutes",
             [counter("0+0x10 1+0x50"), started("-3600+0x60")],
             [quiet(5, alert), fires(6, alert, "1"), fires(14, alert, "1"), quiet(16, alert)],
         ),
         case(
-            "writes that were refused long ago are not told",
+            "writes that were refused long ago do not fire",
             [counter("9+0x60"), started("-3600+0x60")],
             [quiet(0, alert), quiet(5, alert), quiet(30, alert)],
         ),
@@ -244,12 +244,12 @@ fn fenced_write() -> [Case; 7] {
             [quiet(9, alert), quiet(10, alert), quiet(11, alert), quiet(20, alert)],
         ),
         case(
-            "a counter that stands after the restart where it stood before has grown",
+            "a counter that has the same value after a restart has grown",
             [counter("1+0x19 1+0x40"), started("-3600+0x19 600+0x40")],
             [quiet(9, alert), fires(10, alert, "1"), fires(19, alert, "1"), quiet(20, alert)],
         ),
         case(
-            "a counter that grew less after the restart than it stood at before has grown too",
+            "a counter with a smaller value after a restart has grown too",
             [counter("9+0x19 0+0x9 2+0x30"), started("-3600+0x19 600+0x40")],
             [quiet(14, alert), fires(15, alert, "1"), fires(19, alert, "1")],
         ),
@@ -280,7 +280,7 @@ fn refused() -> [Case; 2] {
     let started = |values: &str| vec![series("process_start_time_seconds", b, values)];
     [
         case(
-            "a refused submission is told for ten minutes",
+            "a refused submission fires for ten minutes",
             [
                 vec![counter("conflict", "0+0x10 1+0x50"), counter("malformed", "3+0x60")],
                 started("-3600+0x60"),
@@ -298,7 +298,7 @@ fn refused() -> [Case; 2] {
 fn not_executing() -> Case {
     let alert = "HandlerNotExecuting";
     case(
-        "a handler that has not executed a signal for more than a minute is told until it does",
+        "a handler that has not executed a signal for more than a minute fires until it executes it",
         [vec![series("coordinator_handler_not_executing_seconds", INSTANCES[0], "60 61 400 _x20")]],
         [quiet(0, alert), fires(1, alert, "6m 40s"), quiet(8, alert)],
     )
@@ -317,12 +317,12 @@ fn uncounted() -> [Case; 4] {
     let [a, b] = INSTANCES;
     [
         case(
-            "a leader that has not counted its signals for five minutes is told",
+            "a leader that has not counted its signals for five minutes fires",
             [leader(a, "1+0x20"), leader(b, "0+0x20")],
             [quiet(4, alert), fires(5, alert, "1")],
         ),
         case(
-            "that another instance counts them does not help: it would not if the leader's database is away",
+            "it fires even if another instance counts them, because the leader's database may be unreachable",
             [leader(a, "1+0x20"), leader(b, "0+0x20"), counted(b, "0+0x20")],
             [fires(5, alert, "1")],
         ),
@@ -332,7 +332,7 @@ fn uncounted() -> [Case; 4] {
             [quiet(8, alert)],
         ),
         case(
-            "without a leader it is not this that is wrong",
+            "without a leader this alert does not fire",
             [leader(a, "0+0x20"), leader(b, "0+0x20")],
             [quiet(8, alert)],
         ),

@@ -1,4 +1,4 @@
-//! Alerts about syncs with the state store: when they fire, and when they do not.
+//! Cases of the alerts about syncs with the state store.
 
 use super::case::{
     Case, INSTANCES, Series, all_quiet, case, each, everywhere, fires, fires_for, fires_for_a, labelled,
@@ -14,7 +14,7 @@ pub fn cases() -> Vec<Case> {
     all
 }
 
-/// Of `a`; the other one has nothing to tell.
+/// The series of `a`; the other instance has no problem.
 fn of_a(metric: &str, values: &str) -> Vec<Series> {
     each(metric, [values, "0+0x60"])
 }
@@ -29,10 +29,10 @@ fn few_in_another_group() -> Vec<Series> {
     vec![labelled("portfolio_manager_db_sync_total", &labels, "3+0x60")]
 }
 
-/// Rates and latencies are as high as they may be, and the leader attempts a sync now and then.
+/// Rates and latencies are at their limits, and the leader attempts a sync occasionally.
 fn healthy() -> Case {
     case(
-        "a healthy system that stands exactly on every threshold is quiet",
+        "a healthy system exactly at every threshold is quiet",
         [
             everywhere("portfolio_manager_db_sync_failure_rate", "0.05+0x60"),
             everywhere("portfolio_manager_db_sync_p95_latency_ms", "100+0x60"),
@@ -50,7 +50,7 @@ fn failure_rate() -> [Case; 5] {
     let rate = |values| of_a("portfolio_manager_db_sync_failure_rate", values);
     [
         case(
-            "more than one failure in twenty is told after five minutes",
+            "more than one failure in twenty fires after five minutes",
             [rate("0.06+0x60"), syncs("100+3x60")],
             [quiet(4, warns), fires_for_a(5, warns, "6%"), quiet(20, critical)],
         ),
@@ -60,7 +60,7 @@ fn failure_rate() -> [Case; 5] {
             [fires_for_a(5, warns, "10%"), quiet(20, critical)],
         ),
         case(
-            "more is critical after two minutes",
+            "a higher rate is critical after two minutes",
             [rate("0.11+0x60"), syncs("100+3x60"), few_in_another_group()],
             [quiet(1, critical), fires_for_a(2, critical, "11%"), fires_for_a(5, warns, "11%")],
         ),
@@ -70,7 +70,7 @@ fn failure_rate() -> [Case; 5] {
             [quiet(5, critical), quiet(10, warns), fires_for_a(13, critical, "100%")],
         ),
         case(
-            "it is over when the window is good again, whatever failed before",
+            "it ends when the window is good again, even after earlier failures",
             [
                 rate("0.5+0x10 0.01+0x50"),
                 syncs("100+3x60"),
@@ -86,12 +86,12 @@ fn latency() -> [Case; 4] {
     let (warns, critical) = ("HighDBSyncLatencyP95", "CriticalDBSyncLatencyP99");
     [
         case(
-            "a 95th percentile above 100 ms is told after five minutes",
+            "a 95th percentile above 100 ms fires after five minutes",
             [of_a(p95, "101+0x60"), syncs("100+3x60"), few_in_another_group()],
             [quiet(4, warns), fires_for_a(5, warns, "101")],
         ),
         case(
-            "a 99th percentile above 500 ms is told after two minutes",
+            "a 99th percentile above 500 ms fires after two minutes",
             [of_a(p99, "501+0x60"), syncs("100+3x60"), few_in_another_group()],
             [quiet(1, critical), fires_for_a(2, critical, "501")],
         ),
@@ -116,22 +116,22 @@ fn stalled() -> [Case; 4] {
     let attempts = |values| each("portfolio_manager_db_sync_total", [values, "100+3x60"]);
     [
         case(
-            "a leader that attempts no sync is told five minutes after that was five minutes ago",
+            "a leader without a sync for five minutes fires after five more minutes",
             [leads("1+0x60"), attempts("70+3x10 100+0x50")],
             [quiet(9, alert), quiet(14, alert), fires_for_a(15, alert, "1")],
         ),
         case(
-            "one that follows is not, and neither is one whose namesake in another group attempts none",
+            "a follower does not fire, nor does an instance whose namesake in another group attempts none",
             [each("portfolio_manager_is_leader", ["0+0x60", "1+0x60"]), attempts("100+0x60"), namesake],
             [quiet(20, alert)],
         ),
         case(
-            "attempts that fail are attempts",
+            "failed attempts count as attempts",
             [leads("1+0x60"), attempts("100+1x60"), of_a("portfolio_manager_db_sync_failure_rate", "1+0x60")],
             [quiet(20, alert)],
         ),
         case(
-            "a process that restarted counts from 0, and goes on",
+            "a process that restarted counts from 0 and continues",
             [leads("1+0x60"), attempts("70+3x20 0+3x40")],
             [quiet(11, alert), quiet(20, alert)],
         ),
@@ -143,17 +143,13 @@ fn fallback() -> [Case; 3] {
     let metric = "portfolio_manager_fallback_mode";
     [
         case(
-            "Redis away is told after a minute, once for the group",
+            "an unreachable Redis fires after a minute, once for the group",
             [everywhere(metric, "0+0x3 1+0x20")],
             [quiet(2, alert), fires(3, alert, "2")],
         ),
+        case("it fires if one instance cannot reach it", [of_a(metric, "1+0x20")], [fires(1, alert, "1")]),
         case(
-            "it is told if one instance does not reach it",
-            [of_a(metric, "1+0x20")],
-            [fires(1, alert, "1")],
-        ),
-        case(
-            "groups are told apart",
+            "groups are independent",
             [
                 everywhere(metric, "0+0x20"),
                 vec![labelled(metric, &[("job", "staging"), ("instance", "c:5000")], "1+0x20")],

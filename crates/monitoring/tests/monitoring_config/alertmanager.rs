@@ -3,24 +3,24 @@
 use crate::HEAD;
 use monitoring::rules::Severity;
 
-/// Told when an instance cannot be scraped.
+/// The alert about an instance that cannot be scraped.
 pub const INSTANCE_DOWN: &str = "InstanceDown";
-/// What an instance that cannot be scraped is told for as well, because its heartbeat only grows older. What is told
-/// of the group, that nobody leads for instance, is not among them.
+/// Further alerts that a dead instance causes, because its heartbeat only grows older. Alerts about the group, such
+/// as that no instance leads, are not among them.
 pub const OF_A_DEAD_INSTANCE: [&str; 2] = ["DelayedHeartbeat", "StaleHeartbeat"];
 
-/// Who hears of alerts of one severity, and when.
+/// The route of one severity: the receiver and the times.
 pub struct Route {
-    /// Which alerts.
+    /// The severity.
     pub severity: Severity,
     receiver: &'static str,
-    /// Why it is so.
+    /// The reason, a comment in the file.
     reason: &'static str,
-    /// How long the first alert of a group waits for others.
+    /// The time for which the first alert of a group waits for others.
     wait: &'static str,
-    /// How long a change of the group waits.
+    /// The time for which a change of the group waits.
     interval: &'static str,
-    /// When a group that has not changed is told again.
+    /// The interval after which an unchanged group is sent again.
     repeat: &'static str,
 }
 
@@ -29,7 +29,7 @@ pub const ROUTES: [Route; 3] = [
     Route {
         severity: Severity::Critical,
         receiver: "critical",
-        reason: "At once: signals are lost or doubled while somebody waits.",
+        reason: "At once: signals may be lost or executed twice.",
         wait: "0s",
         interval: "1m",
         repeat: "1h",
@@ -45,14 +45,14 @@ pub const ROUTES: [Route; 3] = [
     Route {
         severity: Severity::None,
         receiver: "watchdog",
-        reason: "The watchdog always fires. Who receives it raises the alarm when it has not come for 15 minutes.",
+        reason: "The watchdog always fires. Its receiver raises the alarm when it has not arrived for 15 minutes.",
         wait: "0s",
         interval: "1m",
         repeat: "5m",
     },
 ];
 
-/// The file.
+/// The file as text.
 pub fn file() -> String {
     let routes = ROUTES.each_ref().map(route).concat();
     let dead = OF_A_DEAD_INSTANCE.join("|");
@@ -69,12 +69,12 @@ route:
   repeat_interval: 12h
   routes:
 {routes}inhibit_rules:
-  # The worse one silences the other: two alerts about the same thing share the label `condition`. Labels that are
-  # missing on both sides are equal to Alertmanager, so it has to be there.
+  # The worse alert silences the other: two alerts about the same condition share the label `condition`. Alertmanager
+  # treats labels that both alerts lack as equal, so the label must be present.
   - source_matchers: ['severity = \"critical\"', 'condition =~ \".+\"']
     target_matchers: ['severity = \"warning\"']
     equal: [job, condition]
-  # An instance that is down is told once. What is told of other instances, or of the group, is told all the same.
+  # A dead instance gives only one alert. Alerts about other instances, or about the group, are sent regardless.
   - source_matchers: ['alertname = \"{INSTANCE_DOWN}\"', 'instance =~ \".+\"']
     target_matchers: ['alertname =~ \"{dead}\"']
     equal: [job, instance]
@@ -97,7 +97,7 @@ fn route(route: &Route) -> String {
     )
 }
 
-/// To a person's telephone, to a channel that all read, and to programs.
+/// The receivers: an operator's telephone, a shared channel, and programs.
 const RECEIVERS: &str = r"receivers:
   - name: critical
     pagerduty_configs:

@@ -3,14 +3,14 @@
 use crate::HEAD;
 use monitoring::rules::{GROUPS, JOB};
 
-/// The instances of the group, as they are called in docker compose. Their port stays in the label `instance`: two
-/// instances of one host are two.
+/// The instances of the group by their names in docker compose. The port stays in the label `instance`, so two
+/// instances on one host are distinct.
 const INSTANCES: [&str; 3] = ["coordinator-1:5000", "coordinator-2:5000", "coordinator-3:5000"];
-/// Where alerts are sent to.
+/// The address that receives alerts.
 const ALERTMANAGER: &str = "alertmanager:9093";
-/// The rules' `for` and windows are written for this interval, and tested with it.
+/// The `for` and windows of the rules are written for this interval, and tested with it.
 const INTERVAL: &str = "30s";
-/// Below the interval. An instance answers in milliseconds, and one that takes longer than this is down.
+/// The timeout is below the interval. An instance answers in milliseconds; one that takes longer than this is down.
 const TIMEOUT: &str = "10s";
 
 /// The file.
@@ -18,7 +18,7 @@ pub fn file() -> String {
     let rules = GROUPS.map(|group| format!("  - rules/{}.yml\n", group.name)).concat();
     let instances = INSTANCES.map(|instance| format!("          - {instance}\n")).concat();
     format!(
-        "{HEAD}# Alerts, dashboard and pages ask for the job `{JOB}`: one job is one group of instances. Add another
+        "{HEAD}# Alerts, dashboard and pages select the job `{JOB}`: one job is one group of instances. Add another
 # group as another job.
 global:
   scrape_interval: {INTERVAL}

@@ -1,4 +1,4 @@
-//! Containers or child processes.
+//! The choice between containers and child processes.
 
 use std::env;
 use std::io::{Read, Write};
@@ -9,10 +9,11 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 const VARIABLE: &str = "COORDINATOR_TEST_BACKEND";
-/// An engine on this machine answers a ping at once; one that does not is of no use to tests.
+/// Timeout for a ping of the engine. An engine on this machine answers at once; a slow one is of no use to
+/// tests.
 const ENGINE_ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Where a server comes from.
+/// Source of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Way {
     /// A container, reached under this host.
@@ -29,11 +30,11 @@ pub(super) struct Kind {
     pub(super) tag: &'static str,
     /// The programs that a native server needs, all in one directory.
     pub(super) programs: &'static [&'static str],
-    /// The Debian package that has them.
+    /// The Debian package that contains them.
     pub(super) package: &'static str,
 }
 
-/// The way for `kind`, decided and told once.
+/// The way for `kind`. It is decided once, and printed on stderr.
 pub(super) fn way(kind: &Kind, decided: &'static OnceLock<Way>) -> Way {
     decided
         .get_or_init(|| match decide(kind) {
@@ -55,7 +56,7 @@ impl Way {
     }
 }
 
-/// The native way, whatever the variable says: for what containers cannot do.
+/// The native way, whatever the variable says: for tests that containers cannot serve.
 pub(super) fn native(kind: &Kind) -> Result<Way, String> {
     programs(kind).map(|directory| Way::Native { directory }).ok_or_else(|| {
         format!("{} is not installed here: apt-get install {}", kind.programs.join(" and "), kind.package)
@@ -83,7 +84,8 @@ fn decide(kind: &Kind) -> Result<(Way, &'static str), String> {
     }
 }
 
-/// The first directory that has all programs: of PATH, else of Debian's PostgreSQL versions, newest first.
+/// The first directory that has all programs: of PATH, otherwise of Debian's PostgreSQL versions, newest
+/// first.
 fn programs(kind: &Kind) -> Option<PathBuf> {
     let path: Vec<PathBuf> =
         env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
@@ -103,7 +105,7 @@ fn has_all(directory: &Path, programs: &[&str]) -> bool {
     programs.iter().all(|program| directory.join(program).is_file())
 }
 
-/// A container engine that answered.
+/// A container engine that has answered.
 struct Engine {
     address: Address,
 }
@@ -131,7 +133,7 @@ impl Engine {
         self.status(&format!("/images/{}:{}/json", kind.image, kind.tag)) == Some(200)
     }
 
-    /// The status of a GET, `None` when nothing like HTTP answers in time.
+    /// The status of a GET; `None` if there is no HTTP answer in time.
     fn status(&self, path: &str) -> Option<u16> {
         match &self.address {
             Address::Unix(socket) => {
@@ -155,7 +157,7 @@ fn status(mut stream: impl Read + Write, path: &str) -> Option<u16> {
     std::str::from_utf8(&line).ok()?.split(' ').nth(1)?.parse().ok()
 }
 
-/// Where testcontainers would look.
+/// The addresses at which testcontainers searches.
 fn addresses() -> Vec<Address> {
     if let Ok(host) = env::var("DOCKER_HOST") {
         let unix = host.strip_prefix("unix://").map(|path| Address::Unix(path.into()));

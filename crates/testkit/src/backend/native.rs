@@ -1,4 +1,4 @@
-//! A server as a child process, with a directory of its own.
+//! A server as a child process, with a separate directory.
 
 use super::server::Host;
 use super::watchdog::Watchdog;
@@ -10,22 +10,23 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// An orderly stop that takes longer is cut short by a kill.
+/// Timeout of an orderly stop; after it, the server is killed.
 const STOP_TIME_MAX: Duration = Duration::from_secs(20);
-/// Signals take effect in microseconds; a process that they do not reach is stuck in the kernel.
+/// Timeout of a signal. Signals take effect in microseconds; a process that does not react is stuck in the
+/// kernel.
 const SIGNAL_TIME_MAX: Duration = Duration::from_secs(10);
-/// Between two looks at a process that is on its way out.
+/// Pause between two polls of a process that is ending.
 const POLL: Duration = Duration::from_millis(2);
-/// So much of a log says why a server did not start.
+/// Bytes of a log that are printed when a server does not start.
 const LOG_TAIL_BYTES: usize = 2_000;
-/// Removes the directory $1 and what a killed PostgreSQL leaves in the kernel: its postmaster.pid names the
-/// shared memory segment in line 7. The retry is for a server that is still writing its last file.
+/// Removes the directory $1 and what a killed PostgreSQL leaves in the kernel: its postmaster.pid contains
+/// the shared memory segment in line 7. The retry is for a server that is still writing its last file.
 const CLEAN_UP: &str = r#"
 shm=$(sed -n '7s/.* //p' "$1/data/postmaster.pid" 2>/dev/null)
 [ -z "$shm" ] || ipcrm -m "$shm" 2>/dev/null
 for i in 1 2 3; do rm -rf -- "$1" && break; sleep 1; done"#;
 
-/// As whom a program runs when the tests run as root.
+/// User of a program if the tests run as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum User {
     Ours,
@@ -46,12 +47,12 @@ pub(super) fn command(program: &Path, user: User) -> Command {
     if user.must_change() {
         command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
     }
-    // A Ctrl-C is for the test, which then stops its servers.
+    // Ctrl-C must reach only the test, which then stops its servers.
     command.arg("--").arg(program).process_group(0).stdin(Stdio::null());
     command
 }
 
-/// Runs a command to its end; its output is the error.
+/// Runs a command to its end. If it fails, its output is the error.
 pub(super) fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
     if output.status.success() {
@@ -67,7 +68,7 @@ pub(super) fn tail(text: &str) -> &str {
     (from..text.len()).find(|&at| text.is_char_boundary(at)).map_or("", |at| &text[at..])
 }
 
-/// A temporary directory that goes away with its owner, and also when the whole process is killed.
+/// A temporary directory that is removed with its owner, and also if the whole process is killed.
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
@@ -97,7 +98,7 @@ impl Drop for Directory {
     }
 }
 
-/// What to run, and how it is told to end.
+/// The program, and the signal that ends it.
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) path: PathBuf,
@@ -106,14 +107,15 @@ pub(super) struct Program {
     pub(super) stop: Signal,
 }
 
-/// A child process and the processes it has started itself.
+/// A child process and its descendants.
 #[derive(Debug)]
 pub(super) struct Native {
     program: Program,
     child: Option<Child>,
-    /// While it is paused: kills the stopped processes if this process is killed, since nothing else would.
+    /// While the server is paused: kills the stopped processes if this process is killed, because nothing
+    /// else would.
     paused: Option<Watchdog>,
-    // Dropped last: the server is gone by then.
+    // Dropped last: the server has ended by then.
     directory: Directory,
 }
 
@@ -171,14 +173,14 @@ impl Host for Native {
     fn kill(&mut self) -> Result<(), String> {
         let family = self.family();
         for pid in &family {
-            // It may be gone by now, which is what is wanted.
+            // The process may have ended, which is the purpose.
             let _ = kill_process(*pid, Signal::KILL);
         }
         if let Some(mut child) = self.child.take() {
             child.wait().map_err(|error| error.to_string())?;
         }
         self.paused = None;
-        // A restart would find the data directory in use while one of them lives.
+        // After a restart, the data directory would be in use while one of them is alive.
         if until(SIGNAL_TIME_MAX, || family.iter().all(|pid| state(*pid).is_none())) {
             Ok(())
         } else {
@@ -187,7 +189,7 @@ impl Host for Native {
     }
 
     fn pause(&mut self) -> Result<(), String> {
-        // The parent first, so that no further child appears unseen.
+        // The parent first, so that no further child appears unnoticed.
         let parent: Vec<Pid> = self.child.iter().map(Pid::from_child).collect();
         for pid in parent {
             let _ = kill_process(pid, Signal::STOP);
@@ -226,25 +228,25 @@ impl Host for Native {
 
 impl Drop for Native {
     fn drop(&mut self) {
-        // Its data goes away with it, so there is nothing to be orderly about.
+        // The data is removed with the server, so an orderly stop is unnecessary.
         let _ = self.kill();
     }
 }
 
-/// Whether `condition` came true in time.
+/// Whether `condition` became true in time.
 fn until(time_max: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
     while !condition() {
         if began.elapsed() > time_max {
             return false;
         }
-        // Between two looks: a process that ends tells nobody but its parent's wait.
+        // A pause between two polls, because a process that ends notifies only its parent.
         thread::sleep(POLL);
     }
     true
 }
 
-/// A process, its children, their children, and so on.
+/// A process and all its descendants.
 fn family(root: Pid) -> Vec<Pid> {
     let parents: Vec<(Pid, Pid)> = std::fs::read_dir("/proc")
         .into_iter()
@@ -262,13 +264,13 @@ fn family(root: Pid) -> Vec<Pid> {
     family
 }
 
-/// The state letter of a process; `None` when it is gone, or dead and not yet waited for.
+/// The state letter of a process; `None` if it has ended, or is dead and not yet waited for.
 fn state(pid: Pid) -> Option<char> {
     stat(pid).map(|(state, _)| state).filter(|state| !matches!(state, 'Z' | 'X'))
 }
 
-/// State letter and parent, from the kernel's line, in which the name may contain anything but stands in
-/// parentheses.
+/// State letter and parent from the kernel's line, in which the name is in parentheses and may contain any
+/// character.
 fn stat(pid: Pid) -> Option<(char, i32)> {
     let line = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     let mut fields = line.rsplit_once(')')?.1.split_whitespace();

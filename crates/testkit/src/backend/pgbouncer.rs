@@ -1,4 +1,4 @@
-//! A PgBouncer of the test's own, in front of a PostgreSQL.
+//! A PgBouncer for one test, in front of a PostgreSQL.
 
 use super::choice::{Kind, Way, native};
 use super::free_port;
@@ -14,22 +14,22 @@ const KIND: Kind = Kind {
     image: "",
     tag: "",
     programs: &["pgbouncer"],
-    // Needed beside containers too: it is a child process always.
+    // Needed in addition to containers, because it always is a child process.
     package: "pgbouncer",
 };
 
-/// A running PgBouncer. Dropped: it ends.
+/// A running PgBouncer. It ends when it is dropped.
 #[derive(Debug)]
 pub struct PgBouncer {
     port: u16,
     _server: Server,
 }
 
-/// Starts a PgBouncer as it is shipped, with that `pool_mode`, in front of the PostgreSQL at `address`, to which it lets
-/// everybody as the superuser.
+/// Starts a PgBouncer with its default configuration and that `pool_mode`, in front of the PostgreSQL at
+/// `address`. It connects every client as the superuser.
 ///
 /// # Panics
-/// When it is not installed, with a sentence that says what to install.
+/// If it is not installed, with a sentence that says what to install.
 pub fn pgbouncer(address: &str, pool_mode: &str) -> PgBouncer {
     let Way::Native { directory } = native(&KIND).unwrap_or_else(|sentence| panic!("{sentence}")) else {
         unreachable!("a native way is native")
@@ -55,7 +55,7 @@ pub fn pgbouncer(address: &str, pool_mode: &str) -> PgBouncer {
 }
 
 impl PgBouncer {
-    /// Where clients find the database of that name.
+    /// URL for clients of the database of that name.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }

@@ -1,4 +1,4 @@
-//! A Redis of the test's own.
+//! A Redis for one test.
 
 use super::choice::{Kind, Way, way};
 use super::container::{Container, Image};
@@ -12,10 +12,10 @@ use std::sync::OnceLock;
 static WAY: OnceLock<Way> = OnceLock::new();
 const KIND: Kind =
     Kind { name: "Redis", image: "redis", tag: "7", programs: &["redis-server"], package: "redis-server" };
-/// Where it listens inside a container.
+/// Port inside a container.
 const PORT: u16 = 6379;
 
-/// A running Redis without persistence: a restart forgets everything, which is what the protocol must bear.
+/// A running Redis without persistence: a restart loses all data, which the protocol must tolerate.
 #[derive(Debug)]
 pub struct Redis {
     host: String,
@@ -26,7 +26,7 @@ pub struct Redis {
 /// Starts a Redis.
 ///
 /// # Panics
-/// When none can be had, with a sentence that says what to install.
+/// If none is available, with a sentence that says what to install.
 pub fn redis() -> Redis {
     let port = free_port();
     let way = way(&KIND, &WAY);
@@ -55,16 +55,18 @@ pub fn redis() -> Redis {
             },
             ready,
         ),
-        Way::Container { .. } => Server::start(
+        Way::Container { host } => Server::start(
             KIND.name,
             move || {
                 Container::new(Image {
                     repository: KIND.image,
                     tag: KIND.tag,
+                    host,
                     port: PORT,
                     host_port: port,
                     environment: Vec::new(),
-                    // From inside its network the test is a stranger, whom it would refuse.
+                    // Inside the container's network the test is a remote client, which protected mode would
+                    // refuse.
                     arguments: ["redis-server", "--protected-mode", "no"]
                         .map(str::to_owned)
                         .into_iter()
@@ -79,7 +81,7 @@ pub fn redis() -> Redis {
 }
 
 impl Redis {
-    /// Where clients find it.
+    /// URL for clients.
     pub fn url(&self) -> String {
         format!("redis://{}:{}", self.host, self.port)
     }
@@ -89,36 +91,37 @@ impl Redis {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Sends a command past every adapter.
+    /// Sends a command without any adapter.
     ///
     /// # Panics
-    /// When the server does not answer. An error answer is a [`Reply::Error`].
+    /// If the server does not answer. An error answer is a [`Reply::Error`].
     pub fn command(&self, arguments: &[impl AsRef<[u8]>]) -> Reply {
         command(&self.address(), arguments)
             .unwrap_or_else(|error| panic!("Redis at {}: {error}", self.address()))
     }
 
-    /// Ends it in an orderly way.
+    /// Ends the server in an orderly way.
     pub fn stop(&self) {
         self.server.order(Order::Stop);
     }
 
-    /// Starts it again on the same port after [`Self::stop`] or [`Self::kill`], empty; returns when it answers.
+    /// Starts the server again on the same port after [`Self::stop`] or [`Self::kill`], empty; returns when
+    /// it answers.
     pub fn start(&self) {
         self.server.order(Order::Start);
     }
 
-    /// Ends it as a power cut would.
+    /// Ends the server as a power failure would.
     pub fn kill(&self) {
         self.server.order(Order::Kill);
     }
 
-    /// Stops it from running; its connections stay open and silent.
+    /// Stops the server from running; its connections stay open without answers.
     pub fn pause(&self) {
         self.server.order(Order::Pause);
     }
 
-    /// Lets it run on; it then works off what was sent meanwhile.
+    /// Lets the server run again; it then processes what was sent during the pause.
     pub fn resume(&self) {
         self.server.order(Order::Resume);
     }

@@ -1,30 +1,30 @@
-//! The little of Redis's protocol that a test needs to look behind an adapter's back.
+//! The part of Redis's protocol that a test needs to query a server without an adapter.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// A test's own look is not what is tested for slowness.
+/// Timeout of a test's own queries; generous, because their speed is not under test.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// A server's answer.
+/// An answer of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// A status, such as `OK`.
     Status(String),
-    /// An error, as the server words it.
+    /// An error with the server's text.
     Error(String),
     /// A whole number.
     Number(i64),
     /// A value.
     Value(Vec<u8>),
-    /// No such value.
+    /// The value does not exist.
     Nil,
     /// Several answers.
     List(Vec<Reply>),
 }
 
-/// Sends one command on a connection of its own.
+/// Sends one command on a separate connection.
 pub(super) fn command(address: &str, arguments: &[impl AsRef<[u8]>]) -> std::io::Result<Reply> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;

@@ -1,37 +1,37 @@
 //! The guard of one server: a thread that owns it.
 //!
-//! The kernel kills a native server when the *thread* that started it ends, and a container is driven by a
-//! runtime; a thread that lives as long as the guard gives both a home, whatever thread a test calls from.
+//! The kernel kills a native server when the *thread* that started it ends, and a container needs a runtime.
+//! A thread that exists as long as the guard serves both, whatever thread a test calls from.
 
 use super::native::tail;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A server that has not become ready by then will not: fails with its log instead of hanging.
+/// Timeout of a start; then the test fails with the server's log instead of hanging.
 const READY_TIME_MAX: Duration = Duration::from_mins(1);
-/// Between two looks at a server that starts.
+/// Pause between two polls of a server that starts.
 const READY_POLL: Duration = Duration::from_millis(10);
 
-/// What can be done to a running server.
+/// Operations on a running server.
 pub(super) trait Host {
-    /// Starts it, or starts it again.
+    /// Starts the server, or starts it again.
     fn start(&mut self) -> Result<(), String>;
-    /// That it has not ended by itself.
+    /// Fails if the server has ended unexpectedly.
     fn check(&mut self) -> Result<(), String>;
-    /// Ends it in an orderly way.
+    /// Ends the server in an orderly way.
     fn stop(&mut self) -> Result<(), String>;
-    /// Ends it as a power cut would, without a goodbye.
+    /// Ends the server as a power failure would.
     fn kill(&mut self) -> Result<(), String>;
-    /// Stops it from running; its connections stay.
+    /// Stops the server from running; its connections stay open.
     fn pause(&mut self) -> Result<(), String>;
-    /// Lets it run on.
+    /// Lets the server run again.
     fn resume(&mut self) -> Result<(), String>;
-    /// The end of its log, for error messages.
+    /// The end of the server's log, for error messages.
     fn log(&self) -> String;
 }
 
-/// What a guard asks of its thread.
+/// Order of a guard to its thread.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Order {
     Start,
@@ -43,7 +43,7 @@ pub(super) enum Order {
 
 type Answer = Result<(), String>;
 
-/// The guard. Dropped: the server and its files are gone when the drop returns.
+/// The guard. When a drop returns, the server and its files are gone.
 #[derive(Debug)]
 pub(super) struct Server {
     orders: Option<mpsc::Sender<(Order, mpsc::Sender<Answer>)>>,
@@ -51,23 +51,23 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Makes the host on its own thread, starts it and waits until `ready` says so.
+    /// Creates the host on a separate thread, starts it, and waits until `ready` confirms.
     pub(super) fn start<H: Host>(
         name: &str,
         make: impl FnOnce() -> Result<H, String> + Send + 'static,
         ready: impl Fn() -> Answer + Send + 'static,
     ) -> Self {
         let (orders, received) = mpsc::channel();
-        let (told, started) = mpsc::channel();
+        let (outcome, started) = mpsc::channel();
         let thread = thread::Builder::new()
             .name(format!("testkit {name}"))
             .spawn(move || match make().and_then(|mut host| start(&mut host, &ready).map(|()| host)) {
                 Ok(host) => {
-                    let _ = told.send(Ok(()));
+                    let _ = outcome.send(Ok(()));
                     obey(host, &ready, &received);
                 }
                 Err(sentence) => {
-                    let _ = told.send(Err(sentence));
+                    let _ = outcome.send(Err(sentence));
                 }
             })
             .expect("a thread for the server's guard");
@@ -78,7 +78,7 @@ impl Server {
         Self { orders: Some(orders), thread: Some(thread) }
     }
 
-    /// Carries out the order and waits until it is done.
+    /// Executes the order and waits until it is complete.
     pub(super) fn order(&self, order: Order) {
         let (answer, answered) = mpsc::channel();
         let orders = self.orders.as_ref().expect("the guard's thread ends with the guard");
@@ -93,7 +93,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Without orders to come the thread drops the host, which removes the server, and ends.
+        // Without further orders the thread drops the host, which removes the server, and ends.
         drop(self.orders.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -128,7 +128,7 @@ fn start(host: &mut impl Host, ready: &impl Fn() -> Answer) -> Answer {
             let why = ended.err().unwrap_or(not_yet);
             return Err(format!("{why}\n{}", tail(&host.log())));
         }
-        // Between two tries: a server says nowhere that it is ready.
+        // A pause between two attempts, because a server does not announce that it is ready.
         thread::sleep(READY_POLL);
     }
 }

@@ -1,4 +1,4 @@
-//! What the broker has executed, and what it never will.
+//! The orders that the broker has executed, and those that it refuses.
 
 use super::Order;
 use domain::id::ClaimId;
@@ -6,16 +6,17 @@ use domain::lease::Epoch;
 use domain::ledger::HandlerFence;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// An order that will not be executed: a later leader was here, or a look-up has said that this attempt is none.
+/// Refusal of an order: a later leader has sent a request, or a lookup has confirmed that this attempt will
+/// not be executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TurnedAway;
 
-/// What a look-up tells.
+/// Answer to a lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     /// There is an order.
     Executed,
-    /// There is none, and this attempt will be none any more.
+    /// There is no order, and this attempt will be refused from now on.
     NeverWillBe,
 }
 
@@ -23,7 +24,7 @@ pub(super) enum Found {
 #[derive(Default)]
 pub(super) struct Books {
     pub(super) executed: Vec<Order>,
-    /// By the signal's name.
+    /// Number of executions, by the signal's name.
     pub(super) times: HashMap<String, usize>,
     pub(super) lookups: u64,
     pub(super) answered: BTreeSet<(String, u32)>,
@@ -35,7 +36,7 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Every request is heard of, whatever becomes of it.
+    /// Records the leader of every request, whatever its outcome.
     pub(super) fn hear(&mut self, epoch: Epoch, claim: ClaimId) {
         self.fence.see(epoch, claim);
     }
@@ -49,7 +50,7 @@ impl Books {
         Ok(())
     }
 
-    /// Executes the order, unless it must not be any more: whatever was told between its arrival and now counts.
+    /// Executes the order, unless an answer between its arrival and now forbids it.
     pub(super) fn execute(&mut self, order: Order) -> Result<(), TurnedAway> {
         self.admit(&order)?;
         *self.times.entry(order.id.clone()).or_default() += 1;
@@ -58,7 +59,7 @@ impl Books {
         Ok(())
     }
 
-    /// What became of the signal; from now on that stays true for this attempt and all before it.
+    /// The outcome of the signal, which from now on stays true for this attempt and all earlier ones.
     pub(super) fn look_up(&mut self, key: &str, attempt: u32) -> Found {
         if self.keys.contains(key) {
             return Found::Executed;
@@ -80,22 +81,26 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_not_to_be_executed_never_is() {
+    fn an_attempt_that_was_denied_is_never_executed() {
         let mut books = Books::default();
         assert_eq!(books.look_up("k", 1), Found::NeverWillBe);
-        assert_eq!(books.execute(order(1, 1)), Err(TurnedAway), "it was on its way");
+        assert_eq!(books.execute(order(1, 1)), Err(TurnedAway), "it was on its way during the lookup");
         assert_eq!(books.execute(order(1, 2)), Ok(()), "a later attempt is another order");
         assert_eq!(books.look_up("k", 2), Found::Executed);
         assert_eq!((books.times["s-1"], books.turned_away), (1, 1));
     }
 
     #[test]
-    fn a_later_leader_keeps_a_former_one_out() {
+    fn a_former_leader_is_refused_after_a_later_one() {
         let mut books = Books::default();
         books.hear(Epoch(2), ClaimId::NIL);
         assert_eq!(books.execute(order(1, 1)), Err(TurnedAway));
         assert_eq!(books.execute(order(2, 1)), Ok(()));
-        assert_eq!(books.execute(order(2, 1)), Ok(()), "what comes twice is executed twice, and counted");
+        assert_eq!(
+            books.execute(order(2, 1)),
+            Ok(()),
+            "an order that arrives twice is executed twice and counted"
+        );
         assert_eq!(books.times["s-1"], 2);
     }
 }

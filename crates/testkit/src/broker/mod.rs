@@ -1,9 +1,10 @@
-//! A broker that takes orders by HTTP, as a service beside the coordinator does: it keeps every order it is sent and
-//! never asks whether it came before, so what stands there twice was sent twice.
+//! A broker that accepts orders by HTTP, as a service next to the coordinator does. It keeps every order that
+//! it receives and never checks for repetitions, so an order that it has twice was sent twice.
 //!
-//! Its look-up may say that an order will not come any more, because it keeps that promise: it remembers the largest
-//! epoch of any request and refuses orders of a smaller one and of the same one under another claim, and it refuses the attempts of a signal of which it said
-//! that they will not be executed. Both are looked at in the same moment in which an order is executed.
+//! Its lookup may answer that an order will not be executed any more, because the broker keeps that promise:
+//! it remembers the largest epoch of any request, refuses orders of a smaller epoch and orders of the same
+//! epoch under another claim, and refuses the attempts of a signal about which it has given that answer. It
+//! checks both in the same step in which it executes an order.
 
 mod books;
 mod serve;
@@ -20,25 +21,25 @@ use std::time::{Duration, Instant};
 /// An order as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// The signal's name.
+    /// Name of the signal.
     pub id: String,
-    /// Its instrument.
+    /// Instrument of the signal.
     pub instrument: String,
-    /// The Idempotency-Key.
+    /// Value of Idempotency-Key.
     pub key: String,
-    /// Which leadership sent it.
+    /// Epoch of the leader that sent it.
     pub epoch: u64,
-    /// And under which claim of the lease; nil when the request did not say so.
+    /// The leader's claim of the lease; nil if the request did not contain it.
     pub claim: ClaimId,
-    /// Which claim of the signal.
+    /// Attempt of the signal.
     pub attempt: u32,
     /// The whole body.
     pub body: serde_json::Value,
-    /// When its last byte was here.
+    /// Time at which its last byte arrived.
     pub at: Instant,
 }
 
-/// What the broker does with a request.
+/// Treatment of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conduct {
     /// Executes the order and answers with this status and body.
@@ -49,14 +50,14 @@ pub enum Conduct {
     ExecutesAndCuts,
     /// Cuts the connection, and executes nothing.
     Cuts,
-    /// Executes the order and answers after so long.
+    /// Executes the order and answers after this pause.
     ExecutesSlowly(Duration),
-    /// Executes the order after so long, unless it has become one that must not be, and answers then.
+    /// Executes the order after this pause unless it must be refused by then, and answers.
     ExecutesLate(Duration),
 }
 
 impl Conduct {
-    /// Executes the order and says so.
+    /// Executes the order and confirms it.
     pub fn done() -> Self {
         Self::Executes(200, String::new())
     }
@@ -75,12 +76,12 @@ struct Shared {
 
 impl Shared {
     fn books(&self) -> MutexGuard<'_, Books> {
-        // A test's own closure that panicked under this lock has failed its test already.
+        // A test's closure that panicked under this lock has failed its test already.
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// See the [module](self). Dropped: it takes no more orders.
+/// See the [module](self). When it is dropped, it accepts no more orders.
 pub struct HttpBroker {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -88,18 +89,19 @@ pub struct HttpBroker {
 }
 
 impl HttpBroker {
-    /// One that executes everything.
+    /// A broker that executes every order.
     ///
     /// # Panics
-    /// When no port of loopback is free.
+    /// If no port of loopback is free.
     pub fn start() -> Self {
         Self::with(|_| Conduct::done(), |_| true)
     }
 
-    /// One that does with each order what `decide` says, and whose look-up answers for the keys that it `knows`.
+    /// A broker that treats each order as `decide` returns, and whose lookup answers for the keys that it
+    /// `knows`.
     ///
     /// # Panics
-    /// When no port of loopback is free.
+    /// If no port of loopback is free.
     pub fn with(
         decide: impl Fn(&Order) -> Conduct + Send + Sync + 'static,
         knows: impl Fn(&str) -> bool + Send + Sync + 'static,
@@ -118,56 +120,56 @@ impl HttpBroker {
         Self { address, shared, accepting: Some(accepting) }
     }
 
-    /// Where orders go, and look-ups below it.
+    /// URL for orders; lookups are below it.
     pub fn url(&self) -> String {
         format!("http://{}/orders", self.address)
     }
 
-    /// Every order that was executed, in the order in which that happened.
+    /// Every order that was executed, in the order of execution.
     pub fn orders(&self) -> Vec<Order> {
         self.shared.books().executed.clone()
     }
 
-    /// How often each signal was executed, by its name.
+    /// Number of executions of each signal, by its name.
     pub fn times(&self) -> HashMap<String, usize> {
         self.shared.books().times.clone()
     }
 
-    /// The names of the signals that were executed, in the order in which that happened.
+    /// The names of the executed signals, in the order of execution.
     pub fn executed(&self) -> Vec<String> {
         self.shared.books().executed.iter().map(|order| order.id.clone()).collect()
     }
 
-    /// How many look-ups there were.
+    /// Number of lookups.
     pub fn lookups(&self) -> u64 {
         self.shared.books().lookups
     }
 
-    /// The keys and attempts that were looked up and that it told about.
+    /// The keys and attempts that were looked up and that it answered.
     pub fn answered(&self) -> BTreeSet<(String, u32)> {
         self.shared.books().answered.clone()
     }
 
-    /// The keys and attempts that were looked up and that it said nothing about.
+    /// The keys and attempts that were looked up and that it did not answer.
     pub fn unanswered(&self) -> BTreeSet<(String, u32)> {
         self.shared.books().unanswered.clone()
     }
 
-    /// How many orders came too late to be executed.
+    /// Number of orders that arrived too late to be executed.
     pub fn turned_away(&self) -> u64 {
         self.shared.books().turned_away
     }
 
-    /// What a person is told who asks about a signal, whether its look-up knows it or not: `true` when it was
-    /// executed. When it was not, this attempt will not be any more.
+    /// The answer to an operator who queries a signal, whether or not the lookup knows it: `true` if it was
+    /// executed. If it was not, this attempt will not be executed any more.
     pub fn certify(&self, key: &str, attempt: u32) -> bool {
         self.shared.books().look_up(key, attempt) == Found::Executed
     }
 
-    /// Waits until `count` orders were executed; the last of them.
+    /// Waits until `count` orders were executed, and returns the last of them.
     ///
     /// # Panics
-    /// When that does not come to pass within `patience`.
+    /// If that takes longer than `patience`.
     pub fn wait_orders(&self, count: usize, patience: Duration) -> Order {
         let books = self.shared.books();
         let waiting =

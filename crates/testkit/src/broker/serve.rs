@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-/// A client that says nothing for so long has gone.
+/// Longest silence of a client; after it, the client counts as gone.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Largest request body: more than any signal.
 const BODY_LEN_MAX: u64 = 1 << 20;
-/// Longest request head: one that goes on is no client of ours.
+/// Longest request head; no client of ours sends more.
 const HEAD_LEN_MAX: u64 = 1 << 16;
 
-/// Takes clients until the broker is dropped.
+/// Accepts clients until the broker is dropped.
 pub(super) fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     for stream in listener.incoming() {
         if shared.ending.load(Relaxed) {
@@ -26,9 +26,9 @@ pub(super) fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         let Ok(stream) = stream else { continue };
         let shared = Arc::clone(shared);
-        // Not joined: it ends with its one request.
+        // Not joined: the thread ends with its one request.
         std::thread::spawn(move || {
-            // A client that vanished in the middle is the client's business.
+            // A client that disconnects early is no fault of the broker.
             let _ = serve(stream, &shared);
         });
     }
@@ -97,7 +97,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     }
 }
 
-/// Does with the order what the test wants.
+/// Treats the order as the test requires.
 fn carry_out(stream: &mut TcpStream, shared: &Shared, order: Order) -> std::io::Result<()> {
     let execute = |order| {
         let executed = shared.books().execute(order);
@@ -108,26 +108,26 @@ fn carry_out(stream: &mut TcpStream, shared: &Shared, order: Order) -> std::io::
         Conduct::Executes(status, body) => reply(stream, execute(order), status, &body),
         Conduct::Refuses(status, body) => answer(stream, status, &body),
         Conduct::ExecutesAndCuts => {
-            // Whether it was executed or not, nobody is told.
+            // The client gets no answer, whether the order was executed or not.
             let _ = execute(order);
             stream.shutdown(Shutdown::Both)
         }
         Conduct::Cuts => stream.shutdown(Shutdown::Both),
         Conduct::ExecutesSlowly(pause) => {
             let executed = execute(order);
-            // The slowness that was asked for.
+            // The delay that the test requires.
             std::thread::sleep(pause);
             reply(stream, executed, 200, "")
         }
         Conduct::ExecutesLate(pause) => {
-            // The lateness that was asked for.
+            // The delay that the test requires.
             std::thread::sleep(pause);
             reply(stream, execute(order), 200, "")
         }
     }
 }
 
-/// The answer to an order that was executed, or to one that came too late for that.
+/// The answer to an order that was executed, or that arrived too late.
 fn reply(
     stream: &mut TcpStream,
     executed: Result<(), TurnedAway>,
@@ -137,8 +137,8 @@ fn reply(
     match executed {
         Ok(()) => answer(stream, status, body),
         Err(TurnedAway) => {
-            let told = r#"{"outcome": "not_executed", "note": "a later leader or a look-up was here"}"#;
-            answer(stream, 409, told)
+            let document = r#"{"outcome": "not_executed", "note": "a later leader or a lookup was here"}"#;
+            answer(stream, 409, document)
         }
     }
 }

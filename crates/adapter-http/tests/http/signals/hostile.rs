@@ -1,4 +1,4 @@
-//! Bodies that nobody sends by accident.
+//! Cases of bodies that no client sends by accident.
 
 use super::{body, server, submission};
 use crate::client::{Answer, get, post, request};
@@ -69,7 +69,7 @@ async fn depth_is_limited_and_numbers_are_not_read() {
     for levels in [100, 129, 40_000] {
         assert_eq!(server.ask(nested(levels)).await.problem(422)["field"], "payload", "{levels}");
     }
-    // The deepest of all can be read back, in a list too, by a reader that stops at 128 levels.
+    // A reader that stops at 128 levels can read the deepest payload, in a list too.
     let listed = server.ask(get("/signals")).await.json();
     assert_eq!(listed["signals"][0]["instrument"], "NIFTY");
 
@@ -92,7 +92,7 @@ async fn hostile_texts_stay_texts() {
     assert!(!answer.body.contains(['\0', '\n']), "{}", answer.body);
     assert_eq!(answer.json()["instrument"], texts["instrument"]);
     assert_eq!(answer.json()["payload"], texts["payload"]);
-    // Half of a surrogate pair is no text.
+    // Half of a surrogate pair is not text.
     let half = format!("{{{HEAD},\"a\":\"\\ud800\"}}");
     assert_eq!(server.ask(post("/signals", &[], half)).await.problem(422)["field"], "payload");
 }
@@ -117,12 +117,12 @@ async fn an_answer_is_not_much_larger_than_its_request() {
 async fn a_large_request_is_refused_announced_or_not() {
     let (server, ledger) = server(Ledger::default()).await;
     for (path, len) in [("/signals", 98_305), ("/signals/claim", 65_537), ("/signals/x/result", 65_537)] {
-        // Not one byte of the body is sent.
+        // The client sends no byte of the body.
         server.ask(request("POST", path, &[("Content-Length", &len.to_string())])).await.problem(413);
         let head = request("POST", path, &[("Transfer-Encoding", "chunked")]);
         let mut stream = server.connect().await;
         stream.write_all(format!("{head}{len:x}\r\n{}", " ".repeat(len)).as_bytes()).await.expect("sent");
-        // The end never comes; the answer does.
+        // The body never ends; the server answers anyway.
         Answer::read_one(&mut stream).await.problem(413);
     }
     assert!(ledger.signals.lock().expect("no panic").is_empty());
@@ -136,7 +136,7 @@ async fn a_body_that_breaks_off_stores_nothing() {
     stream.write_all(&whole[..whole.len() - 1]).await.expect("sent");
     stream.shutdown().await.expect("half closed");
     let mut rest = Vec::new();
-    // The server answers or cuts, and is done with it either way.
+    // The server answers or cuts the connection, and is finished in either case.
     let _ = stream.read_to_end(&mut rest).await;
     assert!(ledger.signals.lock().expect("no panic").is_empty());
 }

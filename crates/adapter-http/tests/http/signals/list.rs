@@ -1,4 +1,4 @@
-//! Signals shown, one or many.
+//! Cases of lists of signals and of single signals.
 
 use super::server;
 use crate::client::get;
@@ -13,7 +13,7 @@ fn ids(page: &Value) -> Vec<&str> {
     signals.iter().map(|signal| signal["id"].as_str().expect("an id")).collect()
 }
 
-/// Two for the instrument with letters that a URL cannot have, one for another.
+/// Two signals for an instrument with letters that a URL must encode, one for another.
 fn three() -> [Signal; 3] {
     [signal("a-1", "M&M ₹", 1), signal("b-1", "BANK", 2), signal("a-2", "M&M ₹", 3)]
 }
@@ -101,7 +101,7 @@ async fn one_signal_comes_with_its_audit() {
     });
     assert_eq!((answer.status, answer.json()), (200, expected));
     assert_eq!(server.ask(get("/signals/n%2D1")).await.status, 200);
-    assert_eq!(server.ask(get("/signals/claim")).await.json()["id"], "claim", "a name as good as any");
+    assert_eq!(server.ask(get("/signals/claim")).await.json()["id"], "claim", "claim is a valid id");
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_signal_that_is_not_there_is_404() {
 }
 
 #[tokio::test]
-async fn a_payload_that_somebody_else_wrote_is_shown_as_text() {
+async fn a_payload_that_another_program_wrote_is_shown_as_text() {
     let mut signal = signal("n-1", "NIFTY", 1);
     signal.instruction.payload = "{\"a\":1},\"state\":\"done\"".to_owned();
     signal.instruction.timestamp_s = i64::MAX;

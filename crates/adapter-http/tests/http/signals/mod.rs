@@ -1,4 +1,4 @@
-//! Signals over real sockets.
+//! Tests of the paths of signals over real sockets.
 
 mod hostile;
 mod list;
@@ -12,14 +12,14 @@ use crate::ledger::Ledger;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// A server with this ledger behind it.
+/// A server with this ledger.
 async fn server(ledger: Ledger) -> (Server, Arc<Ledger>) {
     let ledger = Arc::new(ledger);
     let server = Server::start(Fake { ledger: Arc::clone(&ledger), ..Fake::default() }).await;
     (server, ledger)
 }
 
-/// A submission with these fields changed; null takes one away.
+/// A submission with these fields changed; null removes a field.
 fn body(changes: &Value) -> Value {
     let mut body = json!({
         "instrument": "NIFTY", "signal_type": "BASE_ENTRY", "position": "Long_1",

@@ -1,4 +1,4 @@
-//! Submissions that are refused: each is counted by its reason, and its answer names the remedy.
+//! Cases of refused submissions: each is counted by its reason, and its answer names the remedy.
 
 use super::{body, server, submission};
 use crate::client::{Answer, post, request};
@@ -32,7 +32,7 @@ async fn every_refusal_of_a_submission_is_counted_by_its_reason() {
         let counted = std::mem::take(&mut *ledger.refused.lock().expect("no panic"));
         assert_eq!(counted, [why], "{status}");
     }
-    // Other requests are nobody's trade.
+    // Other requests are no trades.
     server.ask(post("/signals/claim", &[], "x")).await.problem(400);
     assert!(ledger.refused.lock().expect("no panic").is_empty());
 }

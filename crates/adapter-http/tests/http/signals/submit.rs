@@ -1,4 +1,4 @@
-//! What is accepted, as what, and what is answered.
+//! Cases of accepted submissions and their answers.
 
 use super::{body, server, submission};
 use crate::client::{get, post};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const FINGERPRINT: &str = "f3cf0ef24f784b2f0c9c2ffa478b5a13864e02ca72f3c846cfd41e1f9d0b64d2";
 
 #[tokio::test]
-async fn a_signal_is_accepted_once_and_told_again() {
+async fn a_signal_is_accepted_once_and_shown_again() {
     let (server, ledger) = server(Ledger::default()).await;
     let request = post(
         "/signals",
@@ -65,7 +65,8 @@ async fn a_flat_body_becomes_the_payload_and_keeps_its_text() {
     }
     assert!(answer.body.contains(&format!("\"payload\":{canonical},")), "{}", answer.body);
 
-    // The same in another order and with other spaces is a repetition; what came back can be handed in again.
+    // The same content in another order and with other spaces is a repetition; the shown signal can be
+    // submitted again.
     let nested = format!(
         r#"{{"id":"17","position":"1","payload":{canonical},"signal_type":"EXIT","instrument":"500325","timestamp":"1764411330000"}}"#
     );
@@ -75,7 +76,7 @@ async fn a_flat_body_becomes_the_payload_and_keeps_its_text() {
     // A digit more is another instruction.
     let answer = server.ask(post("/signals", &[], nested.replace("1.10", "1.1"))).await;
     let problem = answer.problem(409);
-    assert!(answer.body.contains("\"stop\":1.10"), "the existing one, as it is: {}", answer.body);
+    assert!(answer.body.contains("\"stop\":1.10"), "the existing one, unchanged: {}", answer.body);
     assert_eq!(problem["signal"]["id"], "17");
 }
 
@@ -115,18 +116,18 @@ async fn faults_are_all_named_at_once_the_first_of_them_first() {
         "1 to 64 characters",
         "1 to 64 characters",
         "missing: a text",
-        "an offset is wanted",
+        "an offset is required",
         "A-Z a-z 0-9",
         "RFC 3339",
-        "in the payload too",
+        "the payload contains it too",
     ]) {
         assert!(detail.contains(part), "{detail} / {part}");
     }
     assert!(ledger.signals.lock().expect("no panic").is_empty());
 }
 
-/// It is accepted, and the leader expires it: a missed trade is to be told to somebody who looks, which whoever sends
-/// signals does not. And its repetition is a repetition, whenever it comes.
+/// It is accepted, and the leader expires it: an alert must report a missed trade to the operator, because
+/// the sender of signals does not read answers. Its repetition is a repetition at any time.
 #[tokio::test]
 async fn a_signal_that_has_expired_already_is_accepted() {
     let (server, _) = server(Ledger::default()).await;
@@ -182,7 +183,7 @@ async fn what_may_have_been_forgotten_is_refused() {
 
 #[tokio::test]
 async fn nothing_is_acknowledged_that_is_not_stored() {
-    // The schema may not be there yet, or a table was dropped: the client submits the signal again.
+    // The schema may not exist yet, or a table was dropped: the client submits the signal again.
     let schema = StoreError::Corrupt("the schema is not ours".to_owned());
     for error in
         [StoreError::Unavailable("refused".to_owned()), StoreError::Unknown("timeout".to_owned()), schema]
@@ -197,11 +198,11 @@ async fn nothing_is_acknowledged_that_is_not_stored() {
 #[tokio::test]
 async fn a_payload_has_a_largest_size() {
     let (server, _) = server(Ledger::default()).await;
-    // {"a":"..."} has eight bytes beside the text.
+    // {"a":"..."} has eight bytes in addition to the text.
     let filled = |len: usize| submission(&body(&json!({ "payload": { "a": "x".repeat(len - 8) } })));
     assert_eq!(server.ask(filled(PAYLOAD_LEN_MAX)).await.status, 201);
     assert_eq!(server.ask(filled(PAYLOAD_LEN_MAX + 1)).await.problem(413)["field"], "payload");
-    // Spaces and escapes do not count: it is the canonical form that is kept.
+    // Spaces and escapes do not count, because the canonical form is stored.
     let spread = body(&json!({ "position": "Long_2" })).to_string() + &" ".repeat(80 * 1024);
     assert_eq!(server.ask(post("/signals", &[], spread)).await.status, 201);
 }

@@ -1,4 +1,4 @@
-//! Signals that a service claims by itself, and what it says became of them.
+//! Cases of signals that a service pulls, and of the results that it reports.
 
 use super::server;
 use crate::client::{get, post, request};
@@ -34,7 +34,7 @@ async fn claimed_signals_come_with_their_epoch() {
 }
 
 #[tokio::test]
-async fn without_a_signal_the_reason_is_told() {
+async fn without_a_signal_the_answer_states_the_reason() {
     for (pull, why) in [
         (Pull::Empty, "empty"),
         (Pull::Paused, "paused"),
@@ -49,7 +49,7 @@ async fn without_a_signal_the_reason_is_told() {
 }
 
 #[tokio::test]
-async fn only_the_leader_gives_signals_away_and_only_without_a_handler() {
+async fn only_the_leader_grants_claims_and_only_without_a_handler() {
     let ledger = Arc::new(Ledger {
         pull: Pull::NotLeading,
         reported: Reported::NotLeading,
@@ -120,7 +120,7 @@ async fn a_result_is_recorded_and_the_signal_shown() {
 }
 
 #[tokio::test]
-async fn a_result_that_is_refused_shows_where_the_signal_stands() {
+async fn a_refused_result_shows_the_state_of_the_signal() {
     let ledger = Ledger { reported: Reported::Refused, ..Ledger::of([claimed("n-1")]) };
     let (server, _) = server(ledger).await;
     let result = r#"{"attempt":1,"outcome":"done"}"#;
@@ -157,7 +157,7 @@ async fn a_result_that_is_not_understood_changes_nothing() {
 #[tokio::test]
 async fn a_store_that_cannot_record_is_503() {
     let result = r#"{"attempt":2,"outcome":"done"}"#;
-    // The second: a table was dropped.
+    // The second error: a table was dropped.
     for error in
         [StoreError::Unknown("timeout".to_owned()), StoreError::Corrupt("the schema is not ours".to_owned())]
     {

@@ -1,41 +1,41 @@
-//! The judgement over the ledger, the service's books and what was acknowledged.
+//! Judges the ledger, the service's orders, and the acknowledged signals.
 
-use super::crowd::Acknowledged;
+use super::clients::Acknowledged;
 use super::ledger::Ledger;
 use contract::invariants::Violation;
 use std::collections::HashMap;
 
 const AGREE: &str = "ledger and broker agree";
 const ORDER: &str = "signals of one instrument are executed in order of arrival";
-const AUDIT: &str = "the audit tells every step";
+const AUDIT: &str = "the audit has every step";
 const LISTED: &str = "what is in doubt is listed, and nothing else";
 
-/// What was found.
+/// Result of the judgement.
 #[derive(Debug, Clone, Default)]
 pub struct Judgement {
     /// Executed more than once.
     pub duplicates: usize,
-    /// Acknowledged, not executed, and nobody will.
+    /// Acknowledged, not executed, and without any process that will execute them.
     pub lost: usize,
-    /// Executed before one that arrived earlier.
+    /// Executed before a signal that arrived earlier.
     pub out_of_order: usize,
-    /// Steps that the audit does not tell.
+    /// Steps that are missing in the audit.
     pub gaps: usize,
     pub violations: Vec<Violation>,
 }
 
-/// What may stand in the ledger.
+/// States that the ledger may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Doubts, and what waits behind them.
+    /// Signals in doubt, and those that wait behind them.
     BeforeDecisions,
-    /// Nothing but what is done.
+    /// Only signals that are done.
     AtTheEnd,
 }
 
 impl Judgement {
-    /// When nothing is open but doubts, and what waits behind them. `executed` are the names of the signals that the
-    /// service has executed, in that order.
+    /// Judges when only signals in doubt, and those that wait behind them, are open. `executed` are the ids
+    /// of the signals that the service has executed, in that order.
     pub fn before_decisions(
         ledger: &Ledger,
         acknowledged: &[Vec<Acknowledged>],
@@ -44,12 +44,12 @@ impl Judgement {
         Self::of(Stage::BeforeDecisions, ledger, acknowledged, executed)
     }
 
-    /// When nothing is open.
+    /// Judges when nothing is open.
     pub fn at_the_end(ledger: &Ledger, acknowledged: &[Vec<Acknowledged>], executed: &[String]) -> Self {
         Self::of(Stage::AtTheEnd, ledger, acknowledged, executed)
     }
 
-    /// What held earlier as little as it does now is told once.
+    /// Adds an earlier judgement; a violation that is in both is reported once.
     pub fn add(&mut self, earlier: Option<&Self>) {
         for violation in earlier.into_iter().flat_map(|earlier| &earlier.violations) {
             if !self.violations.contains(violation) {
@@ -58,10 +58,10 @@ impl Judgement {
         }
     }
 
-    /// The list of doubts and the books did not agree.
-    pub fn disagree(&mut self, told: &[String]) {
-        for told in told {
-            self.tell(LISTED, told.clone());
+    /// Adds disagreements between the list of signals in doubt and the service's orders.
+    pub fn disagree(&mut self, disagreements: &[String]) {
+        for disagreement in disagreements {
+            self.report(LISTED, disagreement.clone());
         }
     }
 
@@ -76,7 +76,7 @@ impl Judgement {
         for id in acknowledged.iter().flatten().map(|signal| signal.id.as_str()) {
             let Some(entry) = ledger.signals.get(id) else {
                 judgement.lost += 1;
-                judgement.tell(AGREE, format!("{id} was acknowledged and is not in the ledger"));
+                judgement.report(AGREE, format!("{id} was acknowledged and is not in the ledger"));
                 continue;
             };
             let fits = match stage {
@@ -91,25 +91,26 @@ impl Judgement {
             if !fits {
                 let settled = !matches!(entry.state.as_str(), "received" | "claimed" | "sent" | "in_doubt");
                 judgement.lost += usize::from(settled && times(id) == 0);
-                let told =
+                let fault =
                     format!("{id} is {} in the ledger and was executed {} times", entry.state, times(id));
-                judgement.tell(AGREE, told);
+                judgement.report(AGREE, fault);
             }
         }
         for id in places.keys().filter(|id| !ledger.signals.contains_key(**id)) {
-            judgement.tell(AGREE, format!("{id} was executed and is not in the ledger"));
+            judgement.report(AGREE, format!("{id} was executed and is not in the ledger"));
         }
         for one_client in acknowledged {
             judgement.order(ledger, one_client, &places);
         }
         judgement.gaps = ledger.gaps.len();
-        for (id, told) in &ledger.gaps {
-            judgement.tell(AUDIT, format!("{id}: {told}"));
+        for (id, fault) in &ledger.gaps {
+            judgement.report(AUDIT, format!("{id}: {fault}"));
         }
         judgement
     }
 
-    /// One client submits its signals one after the other, so those of one instrument have to be executed so.
+    /// A client submits its signals one after the other, so those of one instrument must be executed in that
+    /// order.
     fn order(&mut self, ledger: &Ledger, one_client: &[Acknowledged], places: &HashMap<&str, Vec<usize>>) {
         let mut latest: HashMap<&str, (&str, u64, Option<usize>)> = HashMap::new();
         for Acknowledged { id, instrument } in one_client {
@@ -118,23 +119,23 @@ impl Judgement {
             let before = latest.insert(instrument, (id, entry.arrival, place));
             let Some((earlier, arrival, earlier_place)) = before else { continue };
             if arrival >= entry.arrival {
-                self.tell(ORDER, format!("{id} arrived before {earlier}, which was acknowledged before"));
+                self.report(ORDER, format!("{id} arrived before {earlier}, which was acknowledged before"));
             }
-            // What is executed has everything before it executed.
+            // A signal may be executed only after everything before it was executed.
             let in_order = match (earlier_place, place) {
                 (Some(earlier), Some(place)) => earlier < place,
                 (Some(_) | None, None) => true,
-                // It may be in doubt no more than its successors wait.
+                // If its successors wait, the signal may be in doubt.
                 (None, Some(_)) => false,
             };
             if !in_order {
                 self.out_of_order += 1;
-                self.tell(ORDER, format!("{instrument}: {id} was executed before {earlier}"));
+                self.report(ORDER, format!("{instrument}: {id} was executed before {earlier}"));
             }
         }
     }
 
-    fn tell(&mut self, invariant: &'static str, told: String) {
-        self.violations.push(Violation { invariant, told });
+    fn report(&mut self, invariant: &'static str, details: String) {
+        self.violations.push(Violation { invariant, details });
     }
 }

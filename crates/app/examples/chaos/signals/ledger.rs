@@ -1,17 +1,17 @@
-//! What the database has, past every instance.
+//! Reads the database without any instance.
 
 use crate::servers::ask;
 use std::collections::BTreeMap;
 
-/// What is open, but for doubts and what waits behind one.
+/// Signals that are open, without those in doubt and those that wait behind one.
 const OPEN: &str = "SELECT count(*)::text FROM coordinator_signal AS s
     WHERE s.state IN ('claimed', 'sent') OR s.state = 'received' AND s.instrument NOT IN (
         SELECT instrument FROM coordinator_signal WHERE state = 'in_doubt')";
 
 const ALL: &str = "SELECT id, state || ' ' || arrival FROM coordinator_signal";
 
-/// Each line of the audit with the one before it about the same signal; here are those that do not follow from it,
-/// and signals of which the last line is not what the ledger says.
+/// Compares each line of the audit with the line before it about the same signal. Returns lines that do not
+/// follow, and signals whose state differs from their last line.
 const GAPS: &str = "WITH line AS (
         SELECT signal_id, number, what, attempt,
                lag(what) OVER of_signal AS before, lag(attempt) OVER of_signal AS attempt_before,
@@ -29,42 +29,42 @@ const GAPS: &str = "WITH line AS (
     FROM coordinator_signal AS s LEFT JOIN line ON line.signal_id = s.id AND line.last
     WHERE line.what IS DISTINCT FROM s.state OR line.attempt IS DISTINCT FROM s.attempt";
 
-/// How many signals somebody still works on, or will without anybody's help.
+/// Number of signals that a process works on, or will without the operator.
 ///
 /// # Errors
-/// What the database said.
+/// The database's error.
 pub fn open(url: &str) -> Result<u64, String> {
     let rows = ask(url, OPEN)?;
     let count = rows.first().and_then(|(count, _)| count.parse().ok());
     count.ok_or_else(|| format!("{OPEN}: no number"))
 }
 
-/// A signal as the ledger has it.
+/// A signal in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its state, by name.
+    /// Name of its state.
     pub state: String,
-    /// Its number in order of arrival.
+    /// Its number in the order of arrival.
     pub arrival: u64,
 }
 
-/// Everything at one moment.
+/// The ledger at one moment.
 pub struct Ledger {
-    /// By name.
+    /// Signals by id.
     pub signals: BTreeMap<String, Entry>,
-    /// Signals whose audit does not tell how they came to be what they are, and why.
+    /// Signals whose audit does not explain their state, and why.
     pub gaps: Vec<(String, String)>,
 }
 
 impl Ledger {
-    /// Reads it.
+    /// Reads the ledger.
     ///
     /// # Errors
-    /// What the database said.
+    /// The database's error.
     pub fn read(url: &str) -> Result<Self, String> {
-        let entry = |(id, told): (String, String)| {
-            let (state, arrival) = told.split_once(' ').ok_or_else(|| format!("{id} is {told:?}"))?;
-            let arrival = arrival.parse().map_err(|_| format!("{id} is {told:?}"))?;
+        let entry = |(id, columns): (String, String)| {
+            let (state, arrival) = columns.split_once(' ').ok_or_else(|| format!("{id} is {columns:?}"))?;
+            let arrival = arrival.parse().map_err(|_| format!("{id} is {columns:?}"))?;
             Ok((id, Entry { state: state.to_owned(), arrival }))
         };
         let signals = ask(url, ALL)?.into_iter().map(entry).collect::<Result<_, String>>()?;

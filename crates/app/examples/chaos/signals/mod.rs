@@ -1,19 +1,21 @@
-//! Many signals, and a leader that never has peace: `cargo xtask chaos --signals`.
+//! A campaign with several thousand signals, and a leader that is disturbed all the time: `cargo xtask chaos
+//! --signals`.
 //!
-//! A crowd of clients submits them, each to whichever instance comes to mind. Every few seconds the leader is killed,
-//! stopped for longer than its lease, or cut off from its stores. Signals are handed to a service by HTTP: most
-//! orders it executes at once, some meet trouble, and of a few signals its look-up never says a word.
+//! Several clients submit the signals, each to a random instance. Every few seconds the leader is killed,
+//! stopped for longer than its lease, or cut off from its stores. The leader sends the signals to a service
+//! by HTTP. The service executes most orders at once, some meet trouble, and about a few signals its lookup
+//! never answers.
 //!
-//! When all are acknowledged everything is healed. What waits is waited for; then the signals in doubt, as the
-//! instances list them, must be those of which the service was asked in vain, and no other. A person settles them
-//! by the command line, after a look into the service's books, until nothing is open. Then every signal must have
-//! been executed exactly once, those of one client and one instrument in their order, and the audit must tell
-//! every step of each.
+//! When all are acknowledged, every fault is healed. The harness waits for the remaining signals. Then the
+//! signals in doubt, as listed by the instances, must be exactly those about which the service did not
+//! answer. The operator resolves them at the command line with the help of the service's orders, until
+//! nothing is open. Then every signal must have been executed exactly once, those of one client and one
+//! instrument in their order, and the audit must contain every step of each.
 
-mod crowd;
+mod clients;
 mod judge;
 mod ledger;
-mod person;
+mod operator;
 mod report;
 mod trouble;
 
@@ -24,10 +26,10 @@ use crate::seat::Seat;
 use crate::storm::{Ground, PATIENCE, Stop, Storm};
 use crate::system::{Orders, System, Which};
 use crate::{Findings, Verdict};
-use crowd::{Acknowledged, Crowd};
+use clients::{Acknowledged, Clients};
 use judge::Judgement;
 use ledger::Ledger;
-use person::{Doubt, Person};
+use operator::{InDoubt, Operator};
 use report::Report;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -37,7 +39,7 @@ use testkit::broker::HttpBroker;
 use testkit::process::monotonic_nanos;
 use trouble::Trouble;
 
-/// What is done to the leader.
+/// The faults of the leader.
 const KINDS: [Kind; 5] = [
     Kind::Instance(Whom::Leader, Harm::Kill),
     Kind::Instance(Whom::Leader, Harm::Stop),
@@ -45,47 +47,48 @@ const KINDS: [Kind; 5] = [
     Kind::Instance(Whom::Leader, Harm::CutPostgres),
     Kind::Instance(Whom::Leader, Harm::CutRedis),
 ];
-/// How long it lasts, in milliseconds: beyond the lease in any case, and a successor begins to work meanwhile.
+/// Duration of a fault, in milliseconds: always longer than the lease, so that a successor begins to work
+/// during it.
 const LASTING_MS: (u64, u64) = (1_200, 2_600);
 const _: () = assert!(Duration::from_millis(LASTING_MS.0).as_millis() > TTL.as_millis());
-/// From the begin of one fault to the next, in milliseconds: one is over before the next begins.
+/// Time from the begin of one fault to the next, in milliseconds: one ends before the next begins.
 const GAP_MS: (u64, u64) = (3_200, 4_800);
 const _: () = assert!(GAP_MS.0 > LASTING_MS.1);
-/// Between two looks at what is still open.
-const LOOK: Duration = Duration::from_millis(200);
+/// Pause between two polls of what is open.
+const POLL: Duration = Duration::from_millis(200);
 
-/// What was seen on the way.
+/// Observations during the campaign.
 #[derive(Default)]
 pub struct Seen {
-    /// From the first submission until the last acknowledgement.
+    /// Time from the first submission until the last acknowledgement.
     pub submitting: Duration,
-    /// And until nothing was open.
-    pub settling: Duration,
-    /// What a person has decided about, by key and attempt.
+    /// Time from then until nothing was open.
+    pub finishing: Duration,
+    /// Decisions of the operator, by key and attempt.
     pub decided: BTreeSet<(String, u32)>,
-    /// How many of these were executed.
+    /// Number of these that were executed.
     pub found_executed: usize,
-    /// Lists that were compared with the service's books.
+    /// Number of lists that were compared with the service's orders.
     pub lists: u32,
-    /// What the lists and the books did not agree on, and what a command said that it should not.
+    /// Disagreements between the lists and the orders, and unexpected output of commands.
     pub disagreements: Vec<String>,
-    /// What was in the ledger when everything but the doubts was settled.
+    /// The judgement when only signals in doubt were left.
     pub before_decisions: Option<Judgement>,
 }
 
 /// The campaign.
 struct Campaign<'a> {
     storm: Storm<'a>,
-    crowd: Crowd,
+    clients: Clients,
     broker: HttpBroker,
-    person: Person,
+    operator: Operator,
     seen: Seen,
 }
 
-/// Runs it.
+/// Runs the campaign.
 ///
 /// # Errors
-/// When somebody interrupts, or the system never begins to work.
+/// If the operator interrupts, or the system never begins to work.
 pub fn run(ground: Ground<'_>, program: PathBuf, count: u64) -> Result<Findings, Stop> {
     let began = Instant::now();
     ground.servers.rest_standby();
@@ -95,15 +98,15 @@ pub fn run(ground: Ground<'_>, program: PathBuf, count: u64) -> Result<Findings,
     let system = System { which: Which::Coordinator, program: program.clone(), orders };
     let seats = Seat::three(ground.servers);
     let doors: Vec<_> = seats.iter().map(Seat::address).collect();
-    let person = Person::new(program, ground.servers.primary.url(), ground.directory, &doors);
+    let operator = Operator::new(program, ground.servers.primary.url(), ground.directory, &doors);
     let dice = ground.dice.clone();
-    let storm = Storm::gather(ground, system, seats, Client::nobody())?;
-    let crowd = Crowd::start(&doors, count, &dice);
-    let mut campaign = Campaign { storm, crowd, broker, person, seen: Seen::default() };
+    let storm = Storm::gather(ground, system, seats, Client::idle())?;
+    let clients = Clients::start(&doors, count, &dice);
+    let mut campaign = Campaign { storm, clients, broker, operator, seen: Seen::default() };
     let outcome = campaign.run(&dice);
-    let Campaign { storm, crowd, broker, seen, .. } = campaign;
+    let Campaign { storm, clients, broker, seen, .. } = campaign;
     let url = storm.servers.primary.url();
-    let (acknowledged, refused, attempts) = crowd.end();
+    let (acknowledged, refused, attempts) = clients.end();
     let mut evidence = storm.finish(outcome)?;
     evidence.refused = refused;
     let ledger = Ledger::read(&url).map_err(Stop::Never)?;
@@ -114,7 +117,7 @@ pub fn run(ground: Ground<'_>, program: PathBuf, count: u64) -> Result<Findings,
     Ok(Findings { table: report.table(), record: report.record(), verdict })
 }
 
-/// Everything that must hold at the end.
+/// Judges everything that must hold at the end.
 fn judge(
     evidence: &mut Evidence,
     ledger: &Ledger,
@@ -146,24 +149,24 @@ impl Campaign<'_> {
                 let ledger = Ledger::read(&self.storm.servers.primary.url()).map_err(Stop::Never)?;
                 let executed = self.broker.executed();
                 self.seen.before_decisions =
-                    Some(Judgement::before_decisions(&ledger, &self.crowd.acknowledged(), &executed));
+                    Some(Judgement::before_decisions(&ledger, &self.clients.acknowledged(), &executed));
             }
             if listed.is_empty() {
                 break;
             }
             self.resolve(&listed)?;
         }
-        self.seen.settling = began.elapsed();
+        self.seen.finishing = began.elapsed();
         Ok(())
     }
 
-    /// One fault after the other, always the leader's, until every signal is acknowledged.
+    /// Causes one fault of the leader after the other until every signal is acknowledged.
     fn harry(&mut self, dice: &Dice) -> Result<(), Stop> {
         let mut deck = Deck::new(&KINDS, dice.clone());
         self.storm.evidence.first_fault = monotonic_nanos();
         let mut stuck = Stuck::new();
-        while !self.crowd.is_done() {
-            let done = self.crowd.done();
+        while !self.clients.is_done() {
+            let done = self.clients.done();
             if stuck.is(&done) {
                 return Err(Stop::Never(format!(
                     "no signal was acknowledged for {PATIENCE:?}, after {done}"
@@ -179,50 +182,50 @@ impl Campaign<'_> {
         Ok(())
     }
 
-    /// Waits until nothing is open but doubts, and what waits behind one, and the instances' list of doubts is what
-    /// the service was asked in vain. Returns the list.
-    fn quiet(&mut self) -> Result<Vec<Doubt>, Stop> {
+    /// Waits until only signals in doubt, and those that wait behind one, are open, and the instances' list
+    /// of signals in doubt equals those about which the service did not answer. Returns the list.
+    fn quiet(&mut self) -> Result<Vec<InDoubt>, Stop> {
         let mut stuck = Stuck::new();
         loop {
-            self.storm.pass(LOOK)?;
-            let look = self.look();
-            let stuck = stuck.is(&look);
-            match look {
-                Ok(look) if look.open == 0 && look.names() == look.in_vain => {
+            self.storm.pass(POLL)?;
+            let observed = self.observe();
+            let stuck = stuck.is(&observed);
+            match observed {
+                Ok(observed) if observed.open == 0 && observed.names() == observed.unanswered => {
                     self.seen.lists += 1;
-                    return Ok(look.listed);
+                    return Ok(observed.listed);
                 }
                 Ok(_) | Err(_) if !stuck => {}
-                Ok(look) if look.open == 0 => {
-                    self.seen.disagreements.extend(look.disagreements());
-                    self.seen.decided.extend(look.in_vain);
-                    return Ok(look.listed);
+                Ok(observed) if observed.open == 0 => {
+                    self.seen.disagreements.extend(observed.disagreements());
+                    self.seen.decided.extend(observed.unanswered);
+                    return Ok(observed.listed);
                 }
-                Ok(Look { open, .. }) => {
-                    let told = format!("{open} signals are open and nothing moves for {PATIENCE:?}");
-                    return Err(Stop::Never(told));
+                Ok(Remaining { open, .. }) => {
+                    let message = format!("{open} signals are open and nothing moves for {PATIENCE:?}");
+                    return Err(Stop::Never(message));
                 }
-                Err(told) => return Err(Stop::Never(told)),
+                Err(message) => return Err(Stop::Never(message)),
             }
         }
     }
 
-    fn look(&mut self) -> Result<Look, String> {
+    fn observe(&mut self) -> Result<Remaining, String> {
         let open = ledger::open(&self.storm.servers.primary.url())?;
-        let listed = self.person.listed()?;
-        let in_vain = self.broker.unanswered().difference(&self.seen.decided).cloned().collect();
-        Ok(Look { open, listed, in_vain })
+        let listed = self.operator.listed()?;
+        let unanswered = self.broker.unanswered().difference(&self.seen.decided).cloned().collect();
+        Ok(Remaining { open, listed, unanswered })
     }
 
-    /// A person looks every one up in the service's books and settles it.
-    fn resolve(&mut self, listed: &[Doubt]) -> Result<(), Stop> {
-        self.storm.tell(&format!("{} signals in doubt are settled by the command line", listed.len()));
+    /// The operator looks each one up in the service's orders and resolves it.
+    fn resolve(&mut self, listed: &[InDoubt]) -> Result<(), Stop> {
+        self.storm.print(&format!("{} signals in doubt are resolved at the command line", listed.len()));
         for doubt in listed {
             let executed = self.broker.certify(&doubt.key, doubt.attempt);
             self.seen.found_executed += usize::from(executed);
             self.seen.decided.insert(doubt.key_and_attempt());
-            if let Err(told) = self.person.resolve(doubt, executed) {
-                self.seen.disagreements.push(told);
+            if let Err(message) = self.operator.resolve(doubt, executed) {
+                self.seen.disagreements.push(message);
             }
             self.storm.pass(Duration::ZERO)?;
         }
@@ -230,28 +233,31 @@ impl Campaign<'_> {
     }
 }
 
-/// What is open at one moment.
+/// The open signals at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Look {
-    /// But for doubts and what waits behind one.
+struct Remaining {
+    /// Open signals without those in doubt and those that wait behind one.
     open: u64,
-    /// Doubts, as the instances list them.
-    listed: Vec<Doubt>,
-    /// Key and attempt of those that the service was asked about in vain.
-    in_vain: BTreeSet<(String, u32)>,
+    /// Signals in doubt, as listed by the instances.
+    listed: Vec<InDoubt>,
+    /// Key and attempt of the signals about which the service did not answer.
+    unanswered: BTreeSet<(String, u32)>,
 }
 
-impl Look {
+impl Remaining {
     fn names(&self) -> BTreeSet<(String, u32)> {
-        self.listed.iter().map(Doubt::key_and_attempt).collect()
+        self.listed.iter().map(InDoubt::key_and_attempt).collect()
     }
 
     fn disagreements(&self) -> Vec<String> {
         let names = self.names();
-        let told = |what, one: &(String, u32)| format!("{}, attempt {}: {what}", one.0, one.1);
-        let listed = names.difference(&self.in_vain).map(|one| told("listed, and never asked about", one));
-        let asked =
-            self.in_vain.difference(&names).map(|one| told("asked about in vain, and not listed", one));
+        let fault = |what, one: &(String, u32)| format!("{}, attempt {}: {what}", one.0, one.1);
+        let listed =
+            names.difference(&self.unanswered).map(|one| fault("listed, but the broker answered", one));
+        let asked = self
+            .unanswered
+            .difference(&names)
+            .map(|one| fault("not answered by the broker, and not listed", one));
         listed.chain(asked).collect()
     }
 }

@@ -1,21 +1,21 @@
-//! The table for people and the record for machines.
+//! The printed table, and the record for the evidence.
 
 use super::Seen;
-use super::crowd::{CLIENTS, INSTRUMENTS};
+use super::clients::{CLIENTS, INSTRUMENTS};
 use super::judge::Judgement;
 use super::trouble::Trouble;
 use crate::judge::Evidence;
-use crate::report::{Spread, tell_violations};
+use crate::report::{Spread, print_violations};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::broker::HttpBroker;
 
-/// Everything that is told.
+/// Everything in the report.
 pub struct Report {
     pub count: u64,
-    /// Requests that were made to submit them.
+    /// Number of requests to submit the signals.
     pub attempts: u64,
     pub evidence: Evidence,
     pub judgement: Judgement,
@@ -26,21 +26,21 @@ pub struct Report {
 }
 
 impl Report {
-    /// For people.
+    /// The table to print.
     pub fn table(&self) -> String {
         let mut text = String::from("\n");
         let mut line = |name: &str, value: String| {
             // Writing to a String does not fail.
             let _ = writeln!(text, "{name:<48}{value:>12}");
         };
-        let Seen { submitting, settling, decided, found_executed, lists, .. } = &self.seen;
+        let Seen { submitting, finishing, decided, found_executed, lists, .. } = &self.seen;
         line("signals acknowledged", self.evidence.acknowledged.len().to_string());
         line(
             &format!("  requests of {CLIENTS} clients, {INSTRUMENTS} instruments"),
             self.attempts.to_string(),
         );
         line("  seconds until all were acknowledged", submitting.as_secs().to_string());
-        line("  and until all were settled", settling.as_secs().to_string());
+        line("  and until all had outcomes", finishing.as_secs().to_string());
         line("  acknowledged a second", self.rate().to_string());
         line("faults of the leader", self.evidence.faults.values().sum::<u32>().to_string());
         for (kind, count) in &self.evidence.faults {
@@ -51,25 +51,28 @@ impl Report {
         for (ill, met) in self.trouble.met() {
             line(&format!("  {ill}"), met.to_string());
         }
-        line("orders that came too late and were turned away", self.broker.turned_away().to_string());
-        line("doubts that the look-up settled", self.broker.answered().len().to_string());
-        line("doubts listed for a person", decided.len().to_string());
-        line("  executed, says the broker", found_executed.to_string());
+        line("orders that arrived too late and were refused", self.broker.turned_away().to_string());
+        line("in doubt, resolved by the lookup", self.broker.answered().len().to_string());
+        line("in doubt, resolved by the operator", decided.len().to_string());
+        line("  executed according to the broker", found_executed.to_string());
         line("  sent again", (decided.len() - found_executed).to_string());
-        line("  lists compared with the broker's books", lists.to_string());
+        line("  lists compared with the orders of the broker", lists.to_string());
         line("executed more than once", self.judgement.duplicates.to_string());
         line("lost", self.judgement.lost.to_string());
         line("executed out of order", self.judgement.out_of_order.to_string());
         line("steps missing in the audit", self.judgement.gaps.to_string());
         let takeovers = Spread::of(self.evidence.takeovers());
-        let _ =
-            writeln!(text, "\ntakeover to LEADER_TTL + margin, told and not judged: {}", takeovers.told());
+        let _ = writeln!(
+            text,
+            "\ntakeover to LEADER_TTL + margin, reported and not judged: {}",
+            takeovers.shown()
+        );
         let _ = writeln!(text, "took {} s", self.wall.as_secs());
-        tell_violations(&mut text, &self.judgement.violations);
+        print_violations(&mut text, &self.judgement.violations);
         text
     }
 
-    /// For machines.
+    /// The record.
     pub fn record(&self) -> Value {
         let takeovers = Spread::of(self.evidence.takeovers());
         let troubles: Map<String, Value> =
@@ -81,7 +84,7 @@ impl Report {
             "clients": CLIENTS,
             "instruments": INSTRUMENTS,
             "seconds_until_acknowledged": self.seen.submitting.as_secs(),
-            "seconds_until_settled": self.seen.settling.as_secs(),
+            "seconds_until_settled": self.seen.finishing.as_secs(),
             "signals_a_second": self.rate(),
             "faults": self.evidence.faults,
             "faults_total": self.evidence.faults.values().sum::<u32>(),
@@ -109,7 +112,7 @@ impl Report {
         acknowledged / self.seen.submitting.as_secs().max(1)
     }
 
-    /// Every leadership but the first took over from somebody.
+    /// Number of terms after the first: each took over from another leader.
     fn takeovers(&self) -> usize {
         self.evidence.elections().saturating_sub(1)
     }

@@ -1,4 +1,4 @@
-//! The service that signals are handed to, and what is wrong with it now and then.
+//! The service that receives the signals, and its troubles.
 
 use crate::fault::Dice;
 use crate::seat::HANDLER_TIME_MAX;
@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 use testkit::broker::{Conduct, HttpBroker, Order};
 
-/// One order in so many meets trouble.
+/// One order in this number meets trouble.
 const TROUBLED_ONE_IN: u64 = 500;
-/// About so many signals of a run are never told of by the look-up.
+/// Approximate number of signals in a run about which the lookup never answers.
 const SILENT_IN_A_RUN: u64 = 20;
-/// Longer than the leader waits for an answer.
+/// Longer than the leader's timeout for an answer.
 const SLOW: Duration = HANDLER_TIME_MAX.saturating_mul(3).checked_div(2).expect("it is divided by two");
 
-/// What goes wrong with an order.
+/// The trouble of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ill {
     ExecutedAndCut,
@@ -27,7 +27,7 @@ pub enum Ill {
 }
 
 impl Ill {
-    /// All there are.
+    /// All troubles.
     pub const ALL: [Self; 7] = [
         Self::ExecutedAndCut,
         Self::Cut,
@@ -37,11 +37,11 @@ impl Ill {
         Self::Late,
         Self::NotExecuted,
     ];
-    /// Those after which nobody knows.
-    const DOUBTFUL: [Self; 6] =
+    /// Troubles after which the outcome is unknown.
+    const IN_DOUBT: [Self; 6] =
         [Self::ExecutedAndCut, Self::Cut, Self::ExecutedAndFailed, Self::Busy, Self::Slow, Self::Late];
 
-    /// For people and for the record.
+    /// Name for output and for the record.
     pub fn name(self) -> &'static str {
         match self {
             Self::ExecutedAndCut => "executed, connection cut",
@@ -69,7 +69,7 @@ impl Ill {
     }
 }
 
-/// Decides by the signal's key, so that the same trouble meets it wherever it comes from.
+/// Decides by the signal's key, so that a signal meets the same trouble whichever leader sends it.
 #[derive(Debug)]
 pub struct Trouble {
     silent_one_in: u64,
@@ -89,12 +89,12 @@ impl Trouble {
         HttpBroker::with(move |order| orders.resolve(order), move |key| !lookups.is_silent(key))
     }
 
-    /// How often each was met.
+    /// Number of orders that met each trouble.
     pub fn met(&self) -> impl Iterator<Item = (&'static str, u32)> {
         Ill::ALL.into_iter().zip(&self.met).map(|(ill, met)| (ill.name(), met.load(Relaxed)))
     }
 
-    /// Whether the look-up never tells of it.
+    /// Whether the lookup never answers about the signal.
     fn is_silent(&self, key: &str) -> bool {
         number(key).is_multiple_of(self.silent_one_in)
     }
@@ -102,7 +102,7 @@ impl Trouble {
     fn resolve(&self, order: &Order) -> Conduct {
         let mut dice = Dice::new(number(&order.key) ^ u64::from(order.attempt));
         let silent = self.is_silent(&order.key);
-        // Most of what nobody can look up meets trouble, once: that is what persons are for.
+        // Most signals without a lookup meet trouble once, because the operator must resolve such signals.
         let troubled = match (silent, order.attempt) {
             (true, 1) => !dice.one_in(4),
             (true, _) => false,
@@ -111,7 +111,7 @@ impl Trouble {
         if !troubled {
             return Conduct::done();
         }
-        let ill = dice.pick(if silent { &Ill::DOUBTFUL[..] } else { &Ill::ALL });
+        let ill = dice.pick(if silent { &Ill::IN_DOUBT[..] } else { &Ill::ALL });
         if let Some(at) = Ill::ALL.iter().position(|one| *one == ill) {
             self.met[at].fetch_add(1, Relaxed);
         }
@@ -119,7 +119,7 @@ impl Trouble {
     }
 }
 
-/// The first digits of a fingerprint, which are as good as drawn.
+/// The first digits of a fingerprint, which are distributed as random numbers.
 fn number(key: &str) -> u64 {
     key.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(1)
 }

@@ -1,4 +1,4 @@
-//! The instances of the demonstration: processes of this very binary.
+//! [`Children`]: the instances of the demonstration, which are processes of this binary.
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -12,9 +12,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// What a child may take to say goodbye before it is killed.
-const GOODBYE: Duration = Duration::from_secs(5);
-/// Lines of children that wait to be read; they say a few a second.
+/// Time that a child has to end before it is killed.
+const END_TIME_MAX: Duration = Duration::from_secs(5);
+/// Lines of children that wait in the queue. A child writes a few a second.
 const LINES_KEPT: usize = 1024;
 
 /// A line of `--events-json`.
@@ -26,11 +26,11 @@ struct Line {
     t0: Option<u64>,
 }
 
-/// Somebody leads.
+/// An instance that leads.
 #[derive(Debug, Clone, Copy)]
 pub struct Lead {
     child: usize,
-    /// Since when, CLOCK_MONOTONIC nanoseconds.
+    /// Begin of its leadership, in CLOCK_MONOTONIC nanoseconds.
     pub t: u64,
     pub epoch: u64,
 }
@@ -38,22 +38,22 @@ pub struct Lead {
 /// A leader that was killed.
 #[derive(Debug, Clone, Copy)]
 pub struct Killed {
-    /// When, CLOCK_MONOTONIC nanoseconds.
+    /// Time of the kill, in CLOCK_MONOTONIC nanoseconds.
     pub t: u64,
-    /// When its last acknowledged renewal was sent.
+    /// Time at which its last acknowledged renewal was sent.
     renewed: u64,
 }
 
 impl Killed {
-    /// How long after the last lease ran out, in milliseconds.
-    #[allow(clippy::cast_precision_loss)] // For a person: nobody reads nanoseconds here.
+    /// Milliseconds from the end of the killed leader's lease until `t`.
+    #[allow(clippy::cast_precision_loss)] // Printed in milliseconds.
     pub fn past_lease_ms(&self, t: u64, ttl: Duration) -> f64 {
         let end = self.renewed.saturating_add(u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX));
         (t as f64 - end as f64) / 1e6
     }
 }
 
-/// All of them, dead ones included: a name belongs to one start.
+/// All instances, dead ones included: each start has a new name.
 pub struct Children {
     data_dir: PathBuf,
     broker: PathBuf,
@@ -87,9 +87,9 @@ impl Children {
         }
     }
 
-    /// Starts one more.
+    /// Starts another instance.
     pub fn start(&mut self) -> Result<(), Failure> {
-        let failed = |error: std::io::Error| Failure::other(format!("an instance does not start: {error}"));
+        let failed = |error: std::io::Error| Failure::other(format!("an instance did not start: {error}"));
         let program = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(program);
         let settings =
@@ -100,7 +100,7 @@ impl Children {
         let mut child = command
             .env_remove("LEADER_TTL")
             .env(crate::run::DEMO_BROKER, &self.broker)
-            // Nobody waits for a limit while he watches.
+            // The demonstration must not wait for the limit of signals.
             .env("COORDINATOR_SIGNALS_MAX_PER_MINUTE", "none")
             .env("COORDINATOR_SIGNALS_MAX_PER_DAY", "none")
             .args(["run", "--events-json", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -121,7 +121,7 @@ impl Children {
             let mut lines = BufReader::new(out).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 if let Ok(line) = serde_json::from_str(&line) {
-                    // Nobody hears it any more when the demonstration is over.
+                    // The demonstration is over if this fails.
                     let _ = said.send((name, Said::Event(line))).await;
                 }
             }
@@ -139,10 +139,10 @@ impl Children {
         Ok(())
     }
 
-    /// Waits until one of them leads.
+    /// Waits until an instance leads.
     pub async fn next_lead(&mut self, patience: Duration) -> Result<Lead, Failure> {
         let lead = async {
-            // The sender lives in `self`, so this ends with a lead or by patience.
+            // The sender is a field of `self`, so this ends with a leader or by the timeout.
             while let Some((child, said)) = self.heard.recv().await {
                 if let Some(lead) = self.hear(child, said) {
                     return Some(lead);
@@ -154,7 +154,7 @@ impl Children {
             .await
             .ok()
             .flatten()
-            .ok_or_else(|| Failure::other(format!("nobody led within {patience:?}")))
+            .ok_or_else(|| Failure::other(format!("no instance led within {patience:?}")))
     }
 
     fn hear(&mut self, child: usize, said: Said) -> Option<Lead> {
@@ -172,13 +172,13 @@ impl Children {
         }
     }
 
-    /// Kills the leader the hard way.
+    /// Kills the leader with SIGKILL.
     pub fn kill(&mut self, leader: &Lead) -> Result<Killed, Failure> {
         while let Ok((child, said)) = self.heard.try_recv() {
             self.hear(child, said);
         }
         let mut child =
-            self.running.remove(&leader.child).ok_or_else(|| Failure::other("the leader is gone"))?;
+            self.running.remove(&leader.child).ok_or_else(|| Failure::other("the leader has ended"))?;
         let t = coordinator::clock::monotonic_nanos(coordinator::clock::now());
         child
             .start_kill()
@@ -187,14 +187,14 @@ impl Children {
         Ok(Killed { t, renewed: self.renewed.get(&leader.child).copied().unwrap_or(t) })
     }
 
-    /// A short name for a person.
+    /// A short name to print.
     pub fn name(&self, lead: &Lead) -> String {
         let pid = self.running.get(&lead.child).and_then(Child::id);
         let number = lead.child + 1;
         pid.map_or_else(|| format!("instance {number}"), |pid| format!("instance {number} (pid {pid})"))
     }
 
-    /// Where the pages are, as far as the children have said it.
+    /// The addresses of the pages that the children have announced.
     pub async fn pages(&mut self) -> String {
         let all = async {
             while self.pages.len() < self.running.len() {
@@ -203,20 +203,20 @@ impl Children {
             }
         };
         // A page that is not known is left out.
-        let _ = timeout(GOODBYE, all).await;
+        let _ = timeout(END_TIME_MAX, all).await;
         self.pages.values().cloned().collect::<Vec<_>>().join(" ")
     }
 
-    /// Ends every child: asked first, killed when it takes too long.
+    /// Ends every child with SIGTERM, and after a timeout with SIGKILL.
     pub async fn stop(&mut self) {
         for child in self.running.values() {
             if let Some(pid) = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) {
-                // It may have ended by itself.
+                // The child may have ended already.
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
         }
         for (_, mut child) in std::mem::take(&mut self.running) {
-            if timeout(GOODBYE, child.wait()).await.is_err() {
+            if timeout(END_TIME_MAX, child.wait()).await.is_err() {
                 // Killed on drop.
                 drop(child);
             }

@@ -1,11 +1,11 @@
-//! `coordinator demo`: three instances, a leader that is killed again and again, and signals that must each
-//! be acted on exactly once all the same.
+//! `coordinator demo`: three instances, a leader that is killed again and again, and signals each of which
+//! must be executed exactly once.
 
 mod child;
 mod tally;
 
 use crate::broker::Broker;
-use crate::compose::Stores;
+use crate::compose;
 use crate::config::{Config, Key, Origin};
 use crate::failure::Failure;
 use crate::identity::{DataDir, identity};
@@ -13,24 +13,25 @@ use child::{Children, Lead};
 use domain::id::InstanceId;
 use domain::ledger::{Actor, Instruction, Label, NewSignal, SignalId};
 use domain::ports::{Migrate, Submit};
+use leader_coordinator::Stores;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tally::Tally;
 use tokio::signal::ctrl_c;
 use tokio::time::{sleep, timeout};
 
-/// The lease of the demonstration unless one is configured: short enough to watch.
+/// LEADER_TTL of the demonstration unless one is configured: short enough to watch.
 const TTL: Duration = Duration::from_secs(2);
-/// Time to look at the page before the next kill.
+/// Pause before the next kill, to see the page.
 const CALM: Duration = Duration::from_secs(2);
-/// Signals sent while somebody leads, and while nobody does.
+/// Signals sent while an instance leads, and while none leads.
 const SIGNALS_LED: u32 = 2;
 const SIGNALS_LEADERLESS: u32 = 1;
-/// A failover that takes longer than this many leases is a failure.
+/// Longest failover, in LEADER_TTLs; a longer one is a failure.
 const PATIENCE_TTLS: u32 = 10;
 
-/// Runs `rounds` rounds, or until it is interrupted. Fails when a round did not have exactly one leader, or
-/// when a signal was lost or executed twice.
+/// Runs `rounds` rounds, or until it is interrupted. Fails if a round did not have exactly one leader, or if
+/// a signal was lost or executed twice.
 pub async fn demo(config: &Config, rounds: Option<u32>) -> Result<(), Failure> {
     let directory = Directory::new()?;
     let outcome = tokio::select! {
@@ -52,10 +53,10 @@ async fn play(config: &Config, rounds: Option<u32>, directory: &Path) -> Result<
     let broker = directory.join("broker");
     let stores = stores(&config).await?;
     println!(
-        "Three instances on one embedded store, LEADER_TTL {:?}. A killed leader is replaced when its",
+        "Three instances on one embedded store, LEADER_TTL {:?}. Another instance replaces a killed leader when its",
         config.leader_ttl
     );
-    println!("lease has run out; every signal must reach the broker once, whoever leads.\n");
+    println!("lease has expired; every signal must reach the broker exactly once.\n");
     let mut children = Children::new(&config, &broker);
     for _ in 0..3 {
         children.start()?;
@@ -91,7 +92,7 @@ async fn rounds_of(
         tally.failover(took);
         if next.t < killed.t || next.epoch <= leader.epoch {
             tally.fault(format!(
-                "round {round}: {} led before {} was gone",
+                "round {round}: {} led before {} had ended",
                 children.name(&next),
                 children.name(&leader)
             ));
@@ -113,12 +114,12 @@ async fn rounds_of(
 async fn stores(config: &Config) -> Result<Stores, Failure> {
     let data_dir = DataDir::open(&config.data_dir).map_err(|error| Failure::other(error.to_string()))?;
     let identity = identity(config, InstanceId::parse("demo").expect("a word")).map_err(Failure::other)?;
-    let stores = Stores::new(config, &data_dir, &identity).map_err(Failure::other)?;
+    let stores = compose::stores(config, &data_dir, &identity).map_err(Failure::other)?;
     super::ask("the embedded store", stores.state.migrate(Migrate::Apply)).await?;
     Ok(stores)
 }
 
-/// Accepts `count` signals, leader or not: durable before it is counted.
+/// Submits `count` signals, with or without a leader. A signal is counted when it is durable.
 async fn submit(stores: &Stores, tally: &mut Tally, count: u32) -> Result<(), Failure> {
     let actor = Actor { who: "demo".to_owned(), origin: "this terminal".to_owned() };
     for _ in 0..count {
@@ -127,7 +128,7 @@ async fn submit(stores: &Stores, tally: &mut Tally, count: u32) -> Result<(), Fa
         match super::ask("the ledger", stores.ledger.submit_one(&signal, &actor)).await? {
             Submit::Accepted(_) => tally.accepted.push(id.to_string()),
             Submit::Repeated(_) | Submit::Conflict(_) => {
-                tally.fault(format!("{id} was there before it was sent"));
+                tally.fault(format!("{id} existed before it was submitted"));
             }
         }
     }
@@ -148,7 +149,7 @@ fn signal(number: usize) -> NewSignal {
     NewSignal { id: Some(id), instruction }
 }
 
-/// Waits until the leader has worked through the ledger.
+/// Waits until the leader has processed every signal.
 async fn settled(config: &Config, stores: &Stores, tally: &mut Tally) -> Result<(), Failure> {
     let done = async {
         loop {
@@ -162,20 +163,20 @@ async fn settled(config: &Config, stores: &Stores, tally: &mut Tally) -> Result<
     match timeout(config.leader_ttl * PATIENCE_TTLS, done).await {
         Ok(settled) => settled,
         Err(_) => {
-            tally.fault("signals were left unsettled".into());
+            tally.fault("some signals have no outcome".into());
             Ok(())
         }
     }
 }
 
-/// A directory of the demonstration's own, removed with it.
+/// A temporary directory, removed at the end.
 struct Directory(PathBuf);
 
 impl Directory {
     fn new() -> Result<Self, Failure> {
         let path = std::env::temp_dir().join(format!("coordinator-demo-{}", std::process::id()));
         std::fs::create_dir_all(&path)
-            .map_err(|error| Failure::other(format!("cannot make {}: {error}", path.display())))?;
+            .map_err(|error| Failure::other(format!("cannot create {}: {error}", path.display())))?;
         Ok(Self(path))
     }
 }
@@ -183,7 +184,7 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("{} is left behind: {error}", self.0.display());
+            eprintln!("{} was not removed: {error}", self.0.display());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the demonstration counts, and its verdict.
+//! The counts of the demonstration, and its verdict.
 
 use crate::broker::Broker;
 use crate::failure::Failure;
@@ -28,7 +28,7 @@ impl Tally {
         self.faults.push(fault);
     }
 
-    /// Compares what was accepted with what the broker has, and says it.
+    /// Compares the accepted signals with the broker's orders, and prints the result.
     pub fn verdict(mut self) -> Result<(), Failure> {
         let orders = self.broker.orders().map_err(|error| Failure::other(format!("the broker: {error}")))?;
         let mut counted: BTreeMap<&str, usize> = BTreeMap::new();

@@ -23,7 +23,7 @@ fn from_file(file: &str) -> Result<Config, Vec<Fault>> {
 
 /// The faults as they are printed.
 #[track_caller]
-fn told(result: Result<Config, Vec<Fault>>) -> Vec<String> {
+fn lines(result: Result<Config, Vec<Fault>>) -> Vec<String> {
     let faults = result.expect_err("faults");
     faults.iter().map(ToString::to_string).inspect(|line| assert!(!line.contains('\n'), "{line:?}")).collect()
 }
@@ -36,12 +36,12 @@ fn secret(text: &str) -> Option<Secret> {
 /// Both stores; a setting of Redis may follow.
 const BOTH: &str = "[postgres]\nurl = \"postgres://h/d\"\n[redis]\nurl = \"redis://h\"\n";
 
-/// The settings that [`FULL`] has: a store's address is in it, so it is in no file.
+/// The settings in [`FULL`]. It contains the URLs of the stores, so it contains no files of URLs.
 fn all_of_full() -> impl Iterator<Item = Key> {
     Key::ALL.into_iter().filter(|key| !matches!(key, Key::RedisUrlFile | Key::PostgresUrlFile))
 }
 
-/// Every setting, written in the file.
+/// Every setting, in the form of the file.
 const FULL: &str = r#"
 group = "desk"
 instance_id = "a-1"
@@ -75,7 +75,7 @@ retention_days = 30
 "#;
 
 #[test]
-fn nothing_written_is_one_instance_on_this_host() {
+fn an_empty_configuration_is_one_instance_on_this_host() {
     let config = load(None, [], &Flags::default()).expect("defaults are sound");
     assert_eq!(config.group.as_str(), "default");
     assert_eq!((config.instance_id, config.redis, config.postgres), (None, None, None));
@@ -100,12 +100,12 @@ fn nothing_written_is_one_instance_on_this_host() {
 }
 
 #[test]
-fn signals_are_judged_like_everything_else() {
+fn the_section_of_signals_is_checked() {
     let file = "[signals]\nlookup = \"http://127.0.0.1:1/\"\nmax_per_minute = \"many\"\nmax_per_day = -1\n\
                 value_rupees = \"a lakh\"\nretention_days = 6\nhandler_timeout = \"1h\"\nhandle = 1";
-    let lines = told(from_file(file));
+    let faults = lines(from_file(file));
     for (name, why) in [
-        ("signals.lookup", "means nothing without signals.handler"),
+        ("signals.lookup", "has no effect without signals.handler"),
         ("signals.max_per_minute", "not a whole number of signals, nor \"none\""),
         ("signals.max_per_day", "not a whole number of signals"),
         ("signals.value_rupees", "not an amount in rupees"),
@@ -113,19 +113,19 @@ fn signals_are_judged_like_everything_else() {
         ("signals.handler_timeout", "a time from 100ms to 300s"),
         ("signals.handle", "did you mean signals.handler?"),
     ] {
-        assert!(lines.iter().any(|line| line.contains(name) && line.contains(why)), "{name}: {lines:#?}");
+        assert!(faults.iter().any(|line| line.contains(name) && line.contains(why)), "{name}: {faults:#?}");
     }
     for url in ["https://broker/orders", "orders", "http://user:canary@h/"] {
-        let lines = told(from_file(&format!("[signals]\nhandler = {url:?}")));
-        assert!(lines[0].contains("signals.handler") && !lines[0].contains(CANARY), "{lines:?}");
+        let faults = lines(from_file(&format!("[signals]\nhandler = {url:?}")));
+        assert!(faults[0].contains("signals.handler") && !faults[0].contains(CANARY), "{faults:?}");
     }
 }
 
 #[test]
 fn a_webhook_is_an_address_without_a_secret() {
     for url in ["https://hooks/x", "alertmanager:9093", "http://user:canary@h/"] {
-        let lines = told(from_file(&format!("[alerts]\nwebhook = {url:?}")));
-        assert!(lines[0].contains("alerts.webhook") && !lines[0].contains(CANARY), "{lines:?}");
+        let faults = lines(from_file(&format!("[alerts]\nwebhook = {url:?}")));
+        assert!(faults[0].contains("alerts.webhook") && !faults[0].contains(CANARY), "{faults:?}");
     }
 }
 
@@ -234,7 +234,7 @@ fn every_flag_is_a_setting() {
 }
 
 #[test]
-fn the_life_of_a_lease_is_from_one_second_to_five_minutes() {
+fn the_ttl_of_a_lease_is_from_one_second_to_five_minutes() {
     for (written, ms) in
         [("1", 1_000), ("1s", 1_000), ("1000ms", 1_000), ("300", 300_000), ("300000ms", 300_000)]
     {
@@ -243,7 +243,7 @@ fn the_life_of_a_lease_is_from_one_second_to_five_minutes() {
     }
     let wrong = ["0", "999ms", "301", "300001ms", "", "s", "ms", "-1", "+5", "1.5555s", "10 s", "10m", "ten"];
     for written in wrong.into_iter().chain(["18446744073709551616", "18446744073709551615"]) {
-        let faults = told(from_file(&format!("leader_ttl = \"{written}\"")));
+        let faults = lines(from_file(&format!("leader_ttl = \"{written}\"")));
         let allowed = "not a time from 1s to 300s, written as 10, 10s or 1500ms";
         assert_eq!(faults, [format!("coordinator.toml:leader_ttl: is {written:?}, {allowed}")]);
     }
@@ -257,16 +257,16 @@ fn the_heartbeat_is_at_most_a_third_of_the_lease() {
     assert_eq!(load("9s", "3s").expect("a third").heartbeat, Duration::from_secs(3));
     load("10s", "3333ms").expect("just below a third");
     assert_eq!(
-        told(load("10s", "3334ms")),
+        lines(load("10s", "3334ms")),
         [
             "coordinator.toml:heartbeat: is 3334ms, more than a third of leader_ttl (10s, coordinator.toml:leader_ttl): \
           at most 3333ms"
         ]
     );
-    assert!(told(load("10s", "99ms"))[0].contains("from 100ms to 100s"));
-    // One fault, not a second one against a lease nobody wrote.
-    assert_eq!(told(load("ten", "5s")).len(), 1);
-    let by_default = told(from_file("heartbeat = 4"));
+    assert!(lines(load("10s", "99ms"))[0].contains("from 100ms to 100s"));
+    // One fault, and not a second one about a TTL that was not written.
+    assert_eq!(lines(load("ten", "5s")).len(), 1);
+    let by_default = lines(from_file("heartbeat = 4"));
     assert!(by_default[0].contains("leader_ttl (10s, default)"), "{by_default:?}");
 }
 
@@ -275,22 +275,22 @@ fn both_names_of_the_lease_must_agree() {
     let variables = |own, other| [("COORDINATOR_LEADER_TTL", own), ("LEADER_TTL", other)];
     with("", &variables("10", "10000ms"), &Flags::default()).expect("the same");
     assert_eq!(
-        told(with("", &variables("10", "20"), &Flags::default())),
+        lines(with("", &variables("10", "20"), &Flags::default())),
         ["environment LEADER_TTL: contradicts environment COORDINATOR_LEADER_TTL: set one of them"]
     );
 }
 
 #[test]
-fn only_loopback_addresses_are_listened_on() {
+fn only_loopback_addresses_are_accepted() {
     for fine in ["127.0.0.1:5000", "127.8.8.8:0", "[::1]:65535", "[::ffff:127.0.0.1]:1"] {
         from_file(&format!("listen = \"{fine}\"")).expect(fine);
     }
     for open in ["0.0.0.0:5000", "[::]:5000", "10.0.0.7:5000", "[::ffff:10.0.0.7]:5000"] {
-        let faults = told(from_file(&format!("listen = \"{open}\"")));
+        let faults = lines(from_file(&format!("listen = \"{open}\"")));
         assert!(faults[0].contains("this version has no tokens yet"), "{faults:?}");
     }
     for wrong in ["", "5000", "localhost:5000", "127.0.0.1", "127.0.0.1:65536"] {
-        let faults = told(from_file(&format!("listen = \"{wrong}\"")));
+        let faults = lines(from_file(&format!("listen = \"{wrong}\"")));
         assert!(faults[0].contains("such as 127.0.0.1:5000"), "{faults:?}");
     }
 }
@@ -299,12 +299,12 @@ fn only_loopback_addresses_are_listened_on() {
 fn ids_and_prefixes_have_no_characters_with_a_meaning() {
     for key in ["group = ", "instance_id = ", &format!("{BOTH}prefix = ")] {
         for wrong in ["", "a b", "a/b", "{a}", "a*", "\u{20b9}"] {
-            assert_eq!(told(from_file(&format!("{key}\"{wrong}\""))).len(), 1, "{key}{wrong}");
+            assert_eq!(lines(from_file(&format!("{key}\"{wrong}\""))).len(), 1, "{key}{wrong}");
         }
     }
     let prefix = |length| from_file(&format!("{BOTH}prefix = \"{}\"", "p".repeat(length)));
     prefix(64).expect("as long as allowed");
-    assert_eq!(told(prefix(65)).len(), 1);
+    assert_eq!(lines(prefix(65)).len(), 1);
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn relations_are_identifiers() {
     for wrong in
         ["", ".", "a.", ".a", "a.b.c", "1a", "a b", "a;drop table a", "a\"", "a-b", "\u{20b9}", &long]
     {
-        let faults = told(load(wrong));
+        let faults = lines(load(wrong));
         assert!(faults[0].contains("not NAME or SCHEMA.NAME"), "{faults:?}");
     }
 }
@@ -334,11 +334,11 @@ fn the_window_has_limits() {
 #[test]
 fn contradictions_are_refused() {
     assert_eq!(
-        told(from_file("[redis]\nprefix = \"p\"")),
-        ["coordinator.toml:redis.prefix: means nothing without redis.url (COORDINATOR_REDIS_URL, --redis)"]
+        lines(from_file("[redis]\nprefix = \"p\"")),
+        ["coordinator.toml:redis.prefix: has no effect without redis.url (COORDINATOR_REDIS_URL, --redis)"]
     );
     assert_eq!(
-        told(from_file("[recovery]\npositions = \"Portfolio_State\"")),
+        lines(from_file("[recovery]\npositions = \"Portfolio_State\"")),
         [
             "coordinator.toml:recovery.positions: positions and portfolio are the same relation, Portfolio_State"
         ]
@@ -348,7 +348,7 @@ fn contradictions_are_refused() {
 #[test]
 fn unknown_names_are_refused_with_a_guess() {
     assert_eq!(
-        told(from_file("grup = 1\ncolour = 2\nurl = \"x\"\n[redis]\nuri = 3\n[reddis]\nurl = 4")),
+        lines(from_file("grup = 1\ncolour = 2\nurl = \"x\"\n[redis]\nuri = 3\n[reddis]\nurl = 4")),
         [
             "coordinator.toml:colour: unknown key",
             "coordinator.toml:grup: unknown key; did you mean group?",
@@ -366,7 +366,7 @@ fn unknown_names_are_refused_with_a_guess() {
         ("COORDINATOR_FENCES", "x"),
     ];
     assert_eq!(
-        told(with("", &variables, &Flags::default())),
+        lines(with("", &variables, &Flags::default())),
         [
             "environment COORDINATOR_: unknown variable",
             "environment COORDINATOR_FENCES: unknown variable",
@@ -378,28 +378,28 @@ fn unknown_names_are_refused_with_a_guess() {
 #[test]
 fn values_have_the_right_type() {
     for wrong in ["1.5", "true", "1979-05-27", "[1]", "{ a = 1 }"] {
-        let faults = told(from_file(&format!("leader_ttl = {wrong}")));
+        let faults = lines(from_file(&format!("leader_ttl = {wrong}")));
         assert_eq!(faults, ["coordinator.toml:leader_ttl: is neither a text in quotes nor a whole number"]);
     }
-    let faults = told(from_file("redis = \"redis://h\""));
+    let faults = lines(from_file("redis = \"redis://h\""));
     assert_eq!(faults, ["coordinator.toml:redis: is a section: write [redis] above its keys"]);
 }
 
 #[test]
-fn a_file_that_is_not_toml_is_told_with_its_place_and_the_rest_is_still_judged() {
+fn a_file_that_is_not_toml_is_reported_with_its_place_and_the_rest_is_still_checked() {
     let file = "group = \"g\"\n[redis]\nurl = redis://:canary@h\n";
-    let faults = told(with(file, &[("LEADER_TTL", "0")], &Flags::default()));
+    let faults = lines(with(file, &[("LEADER_TTL", "0")], &Flags::default()));
     assert!(faults[0].starts_with("coordinator.toml:line 3, column "), "{faults:?}");
     assert!(faults[1].starts_with("environment LEADER_TTL: is \"0\""), "{faults:?}");
-    assert!(told(from_file("group = \"a\"\ngroup = \"b\""))[0].starts_with("coordinator.toml:line 2"));
+    assert!(lines(from_file("group = \"a\"\ngroup = \"b\""))[0].starts_with("coordinator.toml:line 2"));
 }
 
 #[test]
-fn all_faults_are_told_at_once_also_those_that_are_overridden() {
+fn all_faults_are_reported_at_once_including_overridden_ones() {
     let file = "group = \"a b\"\nleader_ttl = 0\nnonsense = 1\n[recovery]\nportfolio = \"1\"";
     let variables = [("COORDINATOR_GROUP", "c d"), ("COORDINATOR_METRICS_WINDOW", "0")];
     let flags = Flags { group: Some("fine".to_owned()), listen: Some("here".to_owned()), ..Flags::default() };
-    let faults = told(with(file, &variables, &flags));
+    let faults = lines(with(file, &variables, &flags));
     let places: Vec<_> = faults.iter().map(|fault| fault.split(": ").next().unwrap_or_default()).collect();
     assert_eq!(
         places,
@@ -417,15 +417,15 @@ fn all_faults_are_told_at_once_also_those_that_are_overridden() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_not_text_is_a_fault_and_not_a_panic() {
+fn text_that_is_not_utf_8_is_a_fault_and_not_a_panic() {
     use std::os::unix::ffi::OsStringExt;
     let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     let variables = [
         (bytes(b"COORDINATOR_GROUP"), bytes(b"\xff")),
         (bytes(b"COORDINATOR_\xff\n"), bytes(b"x")),
-        (bytes(b"\xff"), bytes(b"somebody else's")),
+        (bytes(b"\xff"), bytes(b"of another program")),
     ];
-    let faults = told(load(None, variables, &Flags::default()));
+    let faults = lines(load(None, variables, &Flags::default()));
     assert_eq!(faults[0], "environment COORDINATOR_GROUP: is not UTF-8 text");
     assert_eq!(faults[1], "environment COORDINATOR_\u{fffd}\\n: unknown variable");
     assert_eq!(faults.len(), 2);
@@ -433,12 +433,12 @@ fn what_is_not_text_is_a_fault_and_not_a_panic() {
 
 #[test]
 fn names_cannot_break_the_line() {
-    let faults = told(load(Some(("a\nb", "\"x\\ny\" = 1")), [], &Flags::default()));
+    let faults = lines(load(Some(("a\nb", "\"x\\ny\" = 1")), [], &Flags::default()));
     assert_eq!(faults, ["a\\nb:x\\ny: unknown key"]);
 }
 
 #[test]
-fn the_rendering_is_a_configuration_again() {
+fn the_printed_configuration_can_be_read_again() {
     for file in [FULL, "", "leader_ttl = \"1001ms\"", "data_dir = \"a \\\"b\\n# c\""] {
         let config = from_file(file).expect(file);
         let mut again = from_file(&render(&config)).expect("the rendering is sound");
@@ -466,7 +466,7 @@ fn a_file_that_cannot_be_read_is_a_fault_of_the_flag() {
 }
 
 #[test]
-fn variables_that_kubernetes_sets_for_a_service_are_let_pass() {
+fn variables_that_kubernetes_sets_for_a_service_are_ignored() {
     let injected = [
         ("COORDINATOR_SERVICE_HOST", "10.0.0.1"),
         ("COORDINATOR_SERVICE_PORT", "5000"),

@@ -1,4 +1,4 @@
-//! No secret leaves the configuration, in errors or when it is shown.
+//! Tests that the configuration never shows a secret, in errors or when it is printed.
 
 use super::*;
 
@@ -15,7 +15,8 @@ fn no_secret_appears_in_any_error() {
         "postgres://u:canary@h",
     ];
     for text in urls {
-        // In the place of every setting, in every source; a text that looks like no secret may be shown there.
+        // The secret is in the place of every setting, in every source. A text that does not look like a
+        // secret may be shown there.
         let sections = [Key::RedisUrl, Key::PostgresUrl];
         let keys = Key::ALL.into_iter().filter(|key| text != CANARY || sections.contains(key));
         for key in keys {
@@ -28,11 +29,11 @@ fn no_secret_appears_in_any_error() {
             let flags = Flags { redis: secret(text), postgres: secret(text), ..Flags::default() };
             let faults = with(&file, &variables, &flags).expect_err("unknown names at least");
             assert!(
-                !format!("{faults:?} {flags:?} {:?}", told(Err(faults.clone()))).contains(CANARY),
+                !format!("{faults:?} {flags:?} {:?}", lines(Err(faults.clone()))).contains(CANARY),
                 "{faults:?}"
             );
             let unquoted = format!("{}\n{key:?} = {text}", "\n".repeat(3));
-            let faults = told(with(&unquoted, &variables, &flags));
+            let faults = lines(with(&unquoted, &variables, &flags));
             assert!(!format!("{faults:?}").contains(CANARY), "{faults:?}");
         }
     }

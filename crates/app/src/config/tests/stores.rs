@@ -1,4 +1,4 @@
-//! Which stores go together.
+//! Tests of the combinations of stores.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn redis_without_postgres_is_refused_with_the_reason_and_the_remedy() {
         (load(None, [], &flags), "--redis"),
     ];
     for (result, place) in loads {
-        let faults = told(result);
+        let faults = lines(result);
         assert_eq!(faults.len(), 1, "{faults:?}");
         for part in [place, "every data_dir would have a leader", "Set postgres.url"] {
             assert!(faults[0].contains(part), "{part}: {faults:?}");

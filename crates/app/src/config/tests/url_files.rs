@@ -1,4 +1,4 @@
-//! Addresses of stores that are read from files.
+//! Tests of URLs of stores that are read from files.
 
 use super::*;
 use std::fs::{self, Permissions};
@@ -15,7 +15,7 @@ impl Files {
         Self(tempfile::tempdir().expect("a temporary directory"))
     }
 
-    /// Writes a file; its path.
+    /// Writes a file and returns its path.
     fn with(&self, name: &str, content: &[u8], mode: u32) -> String {
         let path = self.0.path().join(name);
         fs::write(&path, content).expect("written");
@@ -26,7 +26,7 @@ impl Files {
 
 /// The only fault of `postgres.url_file = path`.
 fn fault(path: &str) -> String {
-    let faults = told(from_file(&format!("[postgres]\nurl_file = {path:?}")));
+    let faults = lines(from_file(&format!("[postgres]\nurl_file = {path:?}")));
     assert_eq!(faults.len(), 1, "{faults:?}");
     let fault = faults[0].strip_prefix("coordinator.toml:postgres.url_file: is ").expect("the place");
     assert!(!fault.contains(CANARY), "{fault}");
@@ -92,7 +92,7 @@ fn an_address_is_written_or_in_a_file_and_not_both() {
     let path = files.with("p", POSTGRES.as_bytes(), 0o600);
     let variables = [("COORDINATOR_POSTGRES_URL_FILE", path.as_str())];
     assert_eq!(
-        told(with("[postgres]\nurl = \"postgres://h/d\"", &variables, &Flags::default())),
+        lines(with("[postgres]\nurl = \"postgres://h/d\"", &variables, &Flags::default())),
         [
             "environment COORDINATOR_POSTGRES_URL_FILE: contradicts postgres.url (coordinator.toml:postgres.url): set \
              postgres.url or postgres.url_file, not both"
@@ -104,7 +104,7 @@ fn an_address_is_written_or_in_a_file_and_not_both() {
         postgres_url_file: Some(path),
         ..Flags::default()
     };
-    let faults = told(load(None, [], &flags));
+    let faults = lines(load(None, [], &flags));
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert!(faults[0].starts_with("--redis-url-file: contradicts redis.url (--redis)"), "{faults:?}");
 }
@@ -139,8 +139,8 @@ fn what_is_not_one_url_is_refused_without_being_shown() {
         (b"postgres://u:canary\xff@h/d", "not UTF-8"),
         (&vec![b'c'; 16 * 1024 + 1], "larger than 16384 bytes"),
     ] {
-        let told = fault(&files.with("p", content, 0o600));
-        assert!(told.contains(why), "{told}");
+        let message = fault(&files.with("p", content, 0o600));
+        assert!(message.contains(why), "{message}");
     }
 }
 
@@ -151,12 +151,12 @@ fn what_is_not_a_readable_file_is_refused() {
     assert!(fault(&directory).contains("not a regular file"));
     assert!(fault(&format!("{directory}/missing")).contains("cannot be read: No such file"));
     assert!(fault("").contains("not the path of a file"));
-    // A pipe that no process writes to must not hold up the start.
+    // A pipe without a writer must not block the start.
     let pipe = format!("{directory}/pipe");
     let made = std::process::Command::new("mkfifo").arg("-m").arg("600").arg(&pipe).status();
     assert!(made.expect("coreutils").success());
     assert!(fault(&pipe).contains("not a regular file"));
-    // The URL itself, in the wrong place.
+    // The URL itself, in the place of the file's path.
     for url in [POSTGRES, "u:canary@h/d"] {
         assert!(fault(url).starts_with("a value like a URL (not shown)"), "{}", fault(url));
     }
@@ -166,7 +166,7 @@ fn what_is_not_a_readable_file_is_refused() {
 fn a_file_counts_as_its_store() {
     let files = Files::new();
     let redis = files.with("r", REDIS.as_bytes(), 0o600);
-    let faults = told(from_file(&format!("[redis]\nurl_file = {redis:?}")));
+    let faults = lines(from_file(&format!("[redis]\nurl_file = {redis:?}")));
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert!(faults[0].starts_with("coordinator.toml:redis.url_file: needs postgres.url"), "{faults:?}");
     let postgres = files.with("p", POSTGRES.as_bytes(), 0o600);

@@ -1,4 +1,4 @@
-//! Instances that Prometheus does not reach, or not for long.
+//! Runbook tests with instances that Prometheus does not reach, or only for a short time.
 
 use crate::TTL;
 use crate::group::THREE;
@@ -12,7 +12,7 @@ use testkit::proxy::{Mode, Proxy};
 pub const UNREACHED: [&str; 2] = ["CoordinatorMetricsAbsent", "Watchdog"];
 pub const RESTARTED: [&str; 1] = ["InstanceRestarting"];
 
-/// Each instance is reached through a proxy, once there is a way.
+/// Prometheus reaches each instance through a proxy, once the proxy forwards.
 #[test]
 fn instances_that_are_not_reached() {
     let servers = Servers::start();

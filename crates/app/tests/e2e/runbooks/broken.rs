@@ -1,4 +1,4 @@
-//! An instance that is broken in ways that none of ours is: a double, as Prometheus sees it.
+//! Runbook test with faults that no instance of ours has: a double exports their metrics to Prometheus.
 
 use crate::double::{Double, Member};
 use crate::watched::Watched;
@@ -6,7 +6,7 @@ use std::slice::from_ref;
 
 pub const BROKEN: [&str; 4] = ["ClockSkew", "DBSyncStalled", "LeaderHeartbeatStopped", "MultipleLeaders"];
 
-/// Of a clock that the alert is about.
+/// Seconds by which the clock is ahead in the alert's condition.
 const AHEAD_S: i64 = 60;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Instances and databases that are gone.
+//! Runbook tests with instances and databases that are down.
 
 use crate::watched::Watched;
 
@@ -14,7 +14,7 @@ pub const DATABASE_STOPPED: [&str; 3] = ["NoLeader", "LeaderSLOFastBurn", "Leade
 /// More changes of the leader in an hour than any alert allows.
 const HANDOVERS: usize = 11;
 
-/// A leader is killed, and the others hand over to each other while it is away.
+/// The leader is killed, and the others hand over to each other while it is down.
 #[test]
 fn a_leader_that_is_killed() {
     let (mut watched, lead) = Watched::start();
@@ -42,7 +42,7 @@ fn postgresql_that_is_stopped() {
     watched.servers.postgres.stop();
     watched.follow_with("NoLeader", |watched, step| {
         if step == 1 {
-            // What the others are about goes on when there is a leader again.
+            // The conditions of the other alerts remain until there is a leader again.
             watched.raised("LeaderSLOSlowBurn");
             watched.raised("LeaderSLOFastBurn");
             watched.servers.postgres.start();

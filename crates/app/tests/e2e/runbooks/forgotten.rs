@@ -1,4 +1,4 @@
-//! A backup that is restored while instances run.
+//! Runbook test with a backup that is restored while instances run.
 
 use crate::signals::accepted;
 use crate::watched::Watched;
@@ -6,7 +6,7 @@ use crate::watched::Watched;
 pub const FORGOTTEN: [&str; 1] = ["StoreForgot"];
 
 const BACK_UP: &str = "CREATE TABLE backup AS SELECT * FROM coordinator_lease";
-/// As it was, timeline included: the server is the same.
+/// The row as it was, timeline included, because the server is the same.
 const RESTORE: &str = "\
     UPDATE coordinator_lease AS lease
     SET epoch = backup.epoch, claim = backup.claim, seq = backup.seq, holder = backup.holder,
@@ -24,7 +24,7 @@ fn a_backup_is_restored_while_instances_run() {
     assert!(latest.epoch > first.epoch);
     accepted(&mut watched.group, &latest.name, "s-1", "NIFTY");
     watched.group.database.execute(RESTORE);
-    // The number that services fence with does not go back.
+    // The number that services compare does not decrease.
     watched.group.wait_lead(latest.epoch);
     watched.follow("StoreForgot");
     watched.finish(&FORGOTTEN);

@@ -1,4 +1,4 @@
-//! A handler that cannot be reached, and an instance that was given another one.
+//! Runbook test with a handler that is unreachable, and an instance with a different handler.
 
 use crate::TTL;
 use crate::group::Group;
@@ -8,7 +8,7 @@ use crate::watched::Watched;
 
 pub const HANDLER: [&str; 2] = ["SettingsDiffer", "HandlerNotExecuting"];
 
-/// Nothing listens on the port for `discard` of this host.
+/// No server listens on this host's port for `discard`.
 const HANDLED_BY: &str = "http://127.0.0.1:9/orders";
 const HANDLED_ELSEWHERE: &str = "http://127.0.0.1:9/other";
 

@@ -1,4 +1,4 @@
-//! Signals that nobody comes for, that must not be sent, or that nobody can count.
+//! Runbook tests with signals that no service claims, that must not be sent, or that cannot be counted.
 
 use crate::TTL;
 use crate::group::{Group, THREE};
@@ -19,12 +19,12 @@ pub const UNCLAIMED: [&str; 7] = [
 ];
 pub const UNCOUNTED: [&str; 1] = ["SignalLedgerUncounted"];
 
-/// Of all that was claimed until now, in the eyes of the limits.
+/// Moves all claims so far out of the limits' windows.
 const LONG_AGO: &str = "UPDATE coordinator_signal SET claimed_at = claimed_at - interval '1 hour'";
-/// Longer than what any alert allows.
+/// Longer than any alert allows.
 const WAITED: &str = "UPDATE coordinator_signal SET received_at = received_at - interval '6 minutes'";
 
-/// A service claims signals, one a minute at most, and not always.
+/// A service claims signals, at most one a minute, and not always.
 #[test]
 fn signals_that_are_held_up() {
     let (mut watched, _) = Watched::with(&[("COORDINATOR_SIGNALS_MAX_PER_MINUTE", "1")], &[]);
@@ -50,7 +50,7 @@ fn signals_that_are_held_up() {
     }
     watched.group.database.execute(LONG_AGO);
 
-    watched.group.carry_out(&["signals", "pause", "--reason", "the broker has trouble"]);
+    watched.group.carry_out(&["signals", "pause", "--reason", "broker outage"]);
     watched.follow("SignalsPaused");
     watched.over("SignalsPaused");
 
@@ -72,7 +72,7 @@ fn signals_that_are_held_up() {
     watched.finish(&UNCLAIMED);
 }
 
-/// As a service does, of whoever leads.
+/// Claims as a service does, from the leader.
 fn claim(watched: &mut Watched, id: &str) {
     until(&format!("{id} is claimed"), || {
         THREE.into_iter().find(|name| {

@@ -1,4 +1,4 @@
-//! Signals of which nobody knows what became of them, and leaders that are superseded.
+//! Runbook test with signals whose outcome is unknown, and leaders that are superseded.
 
 use crate::signals::accepted;
 use crate::watched::Watched;
@@ -7,13 +7,13 @@ use testkit::broker::{Conduct, HttpBroker, Order};
 pub const IN_DOUBT: [&str; 4] =
     ["OverallStatusCritical", "SignalsInDoubt", "SplitBrainEpisode", "FencedWrite"];
 
-/// In doubt at first. The page decides one in each way.
+/// Signals that are in doubt first. The page resolves each in a different way.
 const DOUBTFUL: [&str; 3] = ["s-1", "s-2", "s-3"];
-/// Leaders that are superseded: one in two or three has nothing to write before it finds out.
+/// Most leaders that are superseded: one in two or three has nothing to write before it notices.
 const ATTEMPTS: usize = 20;
-/// As if another instance had taken over.
+/// As if another instance had acquired the lease.
 const SUPERSEDE: &str = "\
-    UPDATE coordinator_lease SET epoch = epoch + 1, seq = seq + 1, holder = 'nobody', claim = gen_random_uuid()";
+    UPDATE coordinator_lease SET epoch = epoch + 1, seq = seq + 1, holder = 'another', claim = gen_random_uuid()";
 
 #[test]
 fn signals_in_doubt_and_leaders_that_are_superseded() {
@@ -30,7 +30,7 @@ fn signals_in_doubt_and_leaders_that_are_superseded() {
     watched.follow("SignalsInDoubt");
     watched.over("SignalsInDoubt");
 
-    // Its renewal finds it out as well, and may come before it has a signal to claim.
+    // The leader's renewal notices it as well, and may come before the leader has a signal to claim.
     for attempt in 0.. {
         watched.group.database.execute(SUPERSEDE);
         let id = format!("after-{attempt}");

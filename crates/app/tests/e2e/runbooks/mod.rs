@@ -1,7 +1,7 @@
-//! The pages about alerts are followed while their fault is there: every command and query is run, and what the page
-//! says that it prints is printed ([`crate::runbook`] reads a page, [`crate::follow`] runs it).
+//! Tests that follow the runbooks during their fault: every command and query is run and prints what the page
+//! says ([`crate::runbook`] reads a page, [`crate::follow`] runs it).
 //!
-//! Each test has its faults and a list of the pages that it follows. No page is in none of the lists.
+//! Each test has its faults and a list of the pages that it follows. Every page is in one of the lists.
 
 mod absent;
 mod broken;
@@ -34,7 +34,7 @@ const FOLLOWED: [&[&str]; 13] = [
     &slow::SLOW,
 ];
 
-/// One that fails here needs a fault: a test beside the others, or a page more in one of them.
+/// A page that fails here needs a fault: a new test, or an entry in the list of an existing one.
 #[test]
 fn every_page_is_followed_once() {
     let followed: Vec<&str> = FOLLOWED.into_iter().flatten().copied().collect();

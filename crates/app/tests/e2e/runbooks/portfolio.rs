@@ -1,4 +1,4 @@
-//! A portfolio that is large, slow, locked, corrupt, or does not add up.
+//! Runbook tests with a portfolio that is large, slow, locked, corrupt, or does not add up.
 
 use crate::TTL;
 use crate::group::Group;
@@ -18,25 +18,25 @@ pub const NOT_IN_ORDER: [&str; 8] = [
     "RepeatedRecoveryFailures",
 ];
 
-/// The default table, behind a view that is as slow as `pace` says.
+/// The default table, behind a view that takes as long as `pace` says.
 const SLOW_VIEW: &str = "\
     CREATE TABLE pace (seconds double precision);
     INSERT INTO pace VALUES (0);
     CREATE VIEW positions AS SELECT * FROM portfolio_positions
         WHERE (SELECT pg_sleep(seconds)::text FROM pace) IS NOT NULL";
-/// One more than were validated.
+/// One position more than were validated.
 const MANY: &str = "\
     INSERT INTO portfolio_positions
         SELECT 'P-' || no, 'NIFTY', 'open', 1, 100, 0, 0 FROM generate_series(1, 51) AS no";
-/// As the page about it has it.
+/// As in its runbook.
 const CORRUPT: &str = "INSERT INTO portfolio_positions VALUES ('Long_1', 'NIFTY', 'open', -5, 100, 0, 0)";
-/// As the page about it has it.
+/// As in its runbook.
 const UNSUMMED: &str =
     "INSERT INTO portfolio_positions VALUES ('Long_1', 'NIFTY', 'open', 5, 100, 100000, 0)";
 const NONE: &str = "DELETE FROM portfolio_positions";
 
 #[test]
-fn a_portfolio_that_is_not_in_order() {
+fn a_portfolio_with_faults() {
     let servers = Servers::start();
     let mut group = servers.group(TTL);
     group.carry_out(&["migrate"]);
@@ -74,7 +74,7 @@ fn a_portfolio_that_is_not_in_order() {
             }
         });
     }
-    // The leader that is halted looks again, and so does the one that was.
+    // The leader that is halted checks again, and so does the former one.
     watched.over("RecoveryValidationFailed");
     watched.over("RecoveryDataCorrupt");
     watched.follow("RecoveryFailures");
@@ -87,7 +87,7 @@ fn step_down(watched: &Watched) {
     watched.group.carry_out(&["step-down", "--reason", "another one recovers"]);
 }
 
-/// A session that keeps everybody from the positions until it is dropped.
+/// A session that blocks the positions for all others until it is dropped.
 struct Lock(Option<PgConnection>);
 
 impl Lock {
@@ -104,7 +104,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         if let Some(session) = self.0.take() {
-            // Whatever fails here ends the session as well.
+            // A failure here ends the session as well.
             let _ = block_on(session.close());
         }
     }

@@ -1,4 +1,4 @@
-//! Redis, without which everything goes on.
+//! Runbook tests with Redis, without which the group continues.
 
 use crate::watched::Watched;
 use std::io::{Read, Write};
@@ -12,16 +12,16 @@ use testkit::backend::{Redis, Reply};
 
 pub const REDIS: [&str; 3] = ["TicketFault", "SplitBrainDetected", "FallbackModeActive"];
 
-/// Well formed, of an instance that does not exist.
-const FOREIGN: &str = "nobody 00000000-0000-0000-0000-000000000001";
-/// How long a foreign ticket lasts: not longer than a lease.
+/// A well-formed ticket of an instance that does not exist.
+const FOREIGN: &str = "foreign 00000000-0000-0000-0000-000000000001";
+/// Lifetime of a foreign ticket: not longer than a lease.
 const LASTS_MS: u32 = 2_000;
-/// Between two of its writes: many within a lease.
+/// Pause between two of its writes; there are many within a lease.
 const AGAIN: Duration = Duration::from_millis(20);
 const HOUR_MS: &str = "3600000";
 
 #[test]
-fn redis_that_somebody_else_writes_to_and_that_is_stopped() {
+fn redis_with_a_foreign_writer_and_then_stopped() {
     let (mut watched, _) = Watched::start();
     let key = watched.servers.ticket_key();
     let forget = |redis: &Redis| {
@@ -59,7 +59,7 @@ fn write(redis: &Redis, key: &str, lasts_ms: &str) {
     assert!(!matches!(answer, Reply::Error(_)), "{answer:?}");
 }
 
-/// Writes a foreign ticket again and again until it is dropped.
+/// Writes a foreign ticket repeatedly until it is dropped.
 struct Usurper {
     ends: Arc<AtomicBool>,
     writing: Option<JoinHandle<()>>,
@@ -78,7 +78,7 @@ impl Usurper {
             while !ended.load(Relaxed) {
                 stream.write_all(command.as_bytes()).expect("Redis runs");
                 assert!(stream.read(&mut answer).expect("an answer") > 0);
-                // The leader takes the ticket back meanwhile, if it can.
+                // In this pause the leader acquires the ticket again, if it can.
                 sleep(AGAIN);
             }
         });
@@ -90,7 +90,7 @@ impl Drop for Usurper {
     fn drop(&mut self) {
         self.ends.store(true, Relaxed);
         if let Some(writing) = self.writing.take() {
-            // What it panicked of is on standard error.
+            // The reason of its panic is on standard error.
             let _ = writing.join();
         }
     }

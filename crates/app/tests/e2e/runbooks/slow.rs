@@ -1,4 +1,4 @@
-//! An instance whose way to the database is slow, and then cut.
+//! Runbook test with an instance whose link to the database is slow, and then cut.
 
 use crate::TTL;
 use crate::group::Group;
@@ -15,11 +15,11 @@ pub const SLOW: [&str; 4] = [
     "HighDBSyncFailureRate",
 ];
 
-/// In each direction: more than what is critical for both, and less than a sync is waited for.
+/// Delay in each direction: more than the critical threshold for both, and less than the timeout of a sync.
 const DELAY: Duration = Duration::from_millis(350);
-/// Syncs that rates and latencies look back on: few, so that they change within seconds.
+/// Number of syncs in the window of rates and latencies: few, so that they change within seconds.
 const WINDOW: (&str, &str) = ("COORDINATOR_METRICS_WINDOW", "10");
-/// The one that is cut off: another one leads.
+/// The instance that is cut off; another one leads.
 const FAR: &str = "c";
 
 #[test]

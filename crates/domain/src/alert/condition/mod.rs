@@ -1,4 +1,5 @@
-//! What each rule looks at: a number, or why there is none, and a sentence about it.
+//! The conditions of the alert rules. Each one reads a snapshot and returns a number, or the reason why there is
+//! none, with a message for the operator.
 
 mod signals;
 
@@ -14,26 +15,26 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// What a rule found in a snapshot. Every message is a sentence for a person.
+/// The result of reading one condition from a snapshot. Every message is a full sentence for the operator.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
-    /// A number for the rule's limits.
+    /// A number to compare with the rule's limits.
     Measured {
         /// The number.
         value: f64,
-        /// What it says.
+        /// The number in a sentence.
         message: String,
     },
-    /// Nothing that could be judged, and nothing wrong with that: it is OK.
+    /// The condition cannot be judged, and that is normal: the alert is OK.
     Undecided {
-        /// A number that is known and not judged.
+        /// A known number that is not compared with the limits.
         value: Option<f64>,
-        /// Why it is not judged.
+        /// The reason why it is not judged.
         message: String,
     },
-    /// What should be known by now is not: it is critical.
+    /// A number that must be known by now is missing: the alert is critical.
     Missing {
-        /// What is missing.
+        /// A sentence that names what is missing.
         message: String,
     },
 }
@@ -47,7 +48,7 @@ impl Reading {
         Self::Undecided { value, message: message.into() }
     }
 
-    /// A condition that is the case (`yes`, as 1) or is not (`no`, as 0).
+    /// A condition that holds (`yes`, value 1) or does not hold (`no`, value 0).
     fn whether(it_is: bool, yes: impl Into<String>, no: impl Into<String>) -> Self {
         Self::Measured {
             value: if it_is { 1.0 } else { 0.0 },
@@ -56,7 +57,7 @@ impl Reading {
     }
 }
 
-/// The moment is by the store's clock and may be in the future of this one's: it is recent then.
+/// The moment comes from the store's clock. If it is in the future of this process's clock, it counts as recent.
 pub(super) fn store_forgot(snapshot: &Snapshot) -> Reading {
     let Some(at_ms) = snapshot.store_forgot_ms else {
         return Reading::whether(false, "", "the state store is not known to have forgotten anything");
@@ -74,16 +75,16 @@ pub(super) fn store_forgot(snapshot: &Snapshot) -> Reading {
 }
 
 pub(super) fn settings_differ(snapshot: &Snapshot) -> Reading {
-    let told: Vec<String> = snapshot
+    let message: Vec<String> = snapshot
         .settings_differ
         .iter()
         .map(|differing| format!("{} ({})", differing.setting, differing.instances()))
         .collect();
-    match told.len() {
+    match message.len() {
         0 => Reading::measured(0.0, "all instances have the same settings".to_string()),
         n => Reading::measured(
             unit::count(n as u64),
-            format!("instances of this group are configured differently: {}", told.join(", ")),
+            format!("instances of this group are configured differently: {}", message.join(", ")),
         ),
     }
 }
@@ -91,10 +92,10 @@ pub(super) fn settings_differ(snapshot: &Snapshot) -> Reading {
 pub(super) fn db_sync_failure_rate(snapshot: &Snapshot) -> Reading {
     let window = &snapshot.window;
     let rate = window.failure_rate();
-    let told = format!("{} of the last {} syncs failed", window.failures, window.samples);
+    let message = format!("{} of the last {} syncs failed", window.failures, window.samples);
     match few_samples(snapshot) {
-        Some(few) => Reading::undecided(Some(rate), format!("{told}; {few}")),
-        None => Reading::measured(rate, told),
+        Some(few) => Reading::undecided(Some(rate), format!("{message}; {few}")),
+        None => Reading::measured(rate, message),
     }
 }
 
@@ -108,7 +109,7 @@ pub(super) fn leadership_changes(snapshot: &Snapshot) -> Reading {
     }
 }
 
-/// Before the first heartbeat a start-up may take as long as one lease; after that, silence is the alarm.
+/// Before the first heartbeat, a start-up may take as long as one lease. After that, a missing heartbeat is critical.
 pub(super) fn heartbeat_staleness(snapshot: &Snapshot) -> Reading {
     if let Some(age_ms) = snapshot.heartbeat_age_ms() {
         let age = unit::seconds(age_ms);
@@ -128,11 +129,11 @@ pub(super) fn heartbeat_stopped(snapshot: &Snapshot) -> Reading {
     let view = &snapshot.view;
     Reading::whether(
         view.is_leader && !view.heartbeat_running,
-        "this instance leads and its heartbeat does not run: the lease will run out",
+        "this instance leads and its heartbeat has stopped: the lease will expire",
         if view.heartbeat_running {
-            "the heartbeat runs"
+            "the heartbeat is running"
         } else {
-            "the heartbeat does not run; not the leader"
+            "the heartbeat has stopped; this instance is not the leader"
         },
     )
 }
@@ -153,7 +154,7 @@ pub(super) fn split_brain(snapshot: &Snapshot) -> Reading {
 pub(super) fn fallback_mode(snapshot: &Snapshot) -> Reading {
     Reading::whether(
         snapshot.view.fallback,
-        "Redis is unreachable: the database alone elects, more slowly",
+        "Redis is unreachable: the election uses the database alone and is slower",
         "not in fallback mode",
     )
 }
@@ -166,16 +167,16 @@ pub(super) fn sync_latency_p99(snapshot: &Snapshot) -> Reading {
     sync_latency(snapshot, "99 %", |latency| latency.p99)
 }
 
-/// A high percentile of a few samples is their maximum, so that one slow first connection would alarm.
+/// A high percentile of a few samples is their maximum, so one slow first connection would fire the alert.
 fn sync_latency(snapshot: &Snapshot, share: &str, percentile: fn(&Latency) -> Duration) -> Reading {
     let Some(latency) = &snapshot.window.latency else {
         return Reading::undecided(None, "no sync yet");
     };
     let value = unit::millis(percentile(latency));
-    let told = format!("{share} of the last {} syncs took at most {value:.1} ms", snapshot.window.samples);
+    let message = format!("{share} of the last {} syncs took at most {value:.1} ms", snapshot.window.samples);
     match few_samples(snapshot) {
-        Some(few) => Reading::undecided(Some(value), format!("{told}; {few}")),
-        None => Reading::measured(value, told),
+        Some(few) => Reading::undecided(Some(value), format!("{message}; {few}")),
+        None => Reading::measured(value, message),
     }
 }
 
@@ -195,25 +196,25 @@ pub(super) fn recovery_time(snapshot: &Snapshot) -> Reading {
         return Reading::undecided(None, "no recovery has run");
     };
     let value = unit::millis(last.took);
-    let told = format!("the last recovery took {value:.1} ms");
+    let message = format!("the last recovery took {value:.1} ms");
     let ago_ms = u128::try_from(snapshot.now_ms.saturating_sub(last.at_ms)).unwrap_or(0);
     if ago_ms > SLOW_RECOVERY_SHOWN.as_millis() {
-        Reading::undecided(Some(value), format!("{told}, {} minutes ago", ago_ms / 60_000))
+        Reading::undecided(Some(value), format!("{message}, {} minutes ago", ago_ms / 60_000))
     } else {
-        Reading::measured(value, told)
+        Reading::measured(value, message)
     }
 }
 
 pub(super) fn positions(snapshot: &Snapshot) -> Reading {
     match snapshot.positions_recovered {
-        None => Reading::undecided(None, "no positions were recovered yet"),
+        None => Reading::undecided(None, "no positions have been recovered yet"),
         Some(positions) => {
             Reading::measured(positions.into(), format!("{positions} positions were recovered"))
         }
     }
 }
 
-/// Why the window is not judged yet, if it is not.
+/// The message for a window with too few samples to be judged; `None` if it has enough.
 fn few_samples(snapshot: &Snapshot) -> Option<String> {
     let needed = SAMPLES_MIN.min(snapshot.window.capacity);
     (snapshot.window.samples < needed).then(|| format!("judged from {needed} samples on"))

@@ -1,4 +1,5 @@
-//! What the rules about signals look at. All of it was counted in the ledger: before that, nothing is judged.
+//! The conditions of the alert rules about signals. They read counts of the ledger; before the first count, no rule
+//! is judged.
 
 use super::Reading;
 use crate::alert::rules::REFUSED_SHOWN;
@@ -9,18 +10,18 @@ use alloc::string::String;
 
 pub(in crate::alert) fn signals_in_doubt(snapshot: &Snapshot) -> Reading {
     once_counted(snapshot, |totals| {
-        let doubts = format!("{} may or may not have been executed", signals(totals.in_doubt));
+        let in_doubt = format!("{} may or may not have been executed", signals(totals.in_doubt));
         Reading::measured(
             unit::count(totals.in_doubt),
             match totals.oldest_in_doubt {
-                Some(oldest) => format!("{doubts}; the oldest was claimed {} s ago", oldest.as_secs()),
-                None => doubts,
+                Some(oldest) => format!("{in_doubt}; the oldest was claimed {} s ago", oldest.as_secs()),
+                None => in_doubt,
             },
         )
     })
 }
 
-/// How long the oldest has waited. While the kill switch is on, waiting is what was asked for.
+/// The age of the oldest signal that waits. While the kill switch is on, the operator wants signals to wait.
 pub(in crate::alert) fn signals_waiting(snapshot: &Snapshot) -> Reading {
     once_counted(snapshot, |totals| {
         let Some(oldest) = totals.oldest_received else {
@@ -28,12 +29,12 @@ pub(in crate::alert) fn signals_waiting(snapshot: &Snapshot) -> Reading {
         };
         let value = oldest.as_secs_f64();
         let waiting = signals(totals.received);
-        let told = format!("{waiting} not sent; the oldest has waited for {} s", oldest.as_secs());
+        let message = format!("{waiting} not sent; the oldest has waited for {} s", oldest.as_secs());
         match &totals.paused {
             Some(_) => {
-                Reading::undecided(Some(value), format!("{told}; not judged while the kill switch is on"))
+                Reading::undecided(Some(value), format!("{message}; not judged while the kill switch is on"))
             }
-            None => Reading::measured(value, told),
+            None => Reading::measured(value, message),
         }
     })
 }
@@ -49,7 +50,7 @@ pub(in crate::alert) fn signals_paused(snapshot: &Snapshot) -> Reading {
     })
 }
 
-/// A limit that is used up is what limits are for, until something waits behind it.
+/// A limit that is used up works as intended; the alert fires only when signals wait because of it.
 pub(in crate::alert) fn signals_limited(snapshot: &Snapshot) -> Reading {
     once_counted(snapshot, |totals| {
         let waiting = signals(totals.received);
@@ -74,24 +75,27 @@ pub(in crate::alert) fn signals_expired(snapshot: &Snapshot) -> Reading {
     })
 }
 
-/// A refused submission is a trade that was missed, and its client may read no answer.
+/// A refused submission is a missed trade, and its client may not read the answer.
 pub(in crate::alert) fn submission_refused(snapshot: &Snapshot) -> Reading {
     let Some((why, at_ms)) = snapshot.last_refused else {
         return Reading::whether(false, "", "no submission was refused");
     };
     let ago_ms = u128::try_from(snapshot.now_ms.saturating_sub(at_ms)).unwrap_or(0);
     let n = snapshot.counters.signals_refused.iter().sum();
-    let told =
+    let message =
         format!("{} refused since the start; the last one {} s ago: {why}", signals(n), ago_ms / 1_000);
-    Reading::whether(ago_ms <= REFUSED_SHOWN.as_millis(), told.clone(), told)
+    Reading::whether(ago_ms <= REFUSED_SHOWN.as_millis(), message.clone(), message)
 }
 
 pub(in crate::alert) fn handler_not_executing(snapshot: &Snapshot) -> Reading {
     match snapshot.not_executing_ms() {
-        None => Reading::measured(0.0, "the handler refuses no signal again and again".into()),
+        None => Reading::measured(0.0, "the handler is not refusing the same signal repeatedly".into()),
         Some(ms) => Reading::measured(
             unit::seconds(ms),
-            format!("the handler has not executed a signal for {} s; it is sent again and again", ms / 1_000),
+            format!(
+                "the handler has answered for {} s that it did not execute the same signal; the leader keeps sending it",
+                ms / 1_000
+            ),
         ),
     }
 }
@@ -100,7 +104,7 @@ fn once_counted(snapshot: &Snapshot, read: impl FnOnce(&Totals) -> Reading) -> R
     snapshot.totals.as_ref().map_or_else(|| Reading::undecided(None, "the signals were not counted"), read)
 }
 
-/// The limit that lets nothing through, in words: the day's if it is both, since it lasts longer.
+/// The limit that is used up, in words. If both are, the daily limit, because it lasts longer.
 fn used_up(totals: &Totals, limits: Limits) -> Option<String> {
     let by = |limit: Option<u32>, sent: u32, of: &str| {
         let limit = limit.filter(|limit| sent >= *limit)?;

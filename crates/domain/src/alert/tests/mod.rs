@@ -1,4 +1,4 @@
-//! Every rule at its limits: on the limit it is quiet, just above it is told.
+//! Every rule at its limits: a value equal to the limit does not fire, a value just above it does.
 
 mod signals;
 
@@ -12,7 +12,7 @@ use core::time::Duration;
 
 const NOW_MS: i64 = STARTED_MS + 3_600_000;
 
-/// The rule of that name on what is left after `facts`.
+/// The alert of that name after `facts`.
 fn alert(name: &str, facts: impl IntoIterator<Item = Fact>) -> Alert {
     let mut metrics = metrics(WINDOW_DEFAULT);
     for fact in facts {
@@ -50,7 +50,7 @@ fn same(value: Option<f64>, expected: f64) -> bool {
 }
 
 #[test]
-fn failure_rate_is_told_above_5_and_above_10_percent() {
+fn failure_rate_alerts_above_5_and_above_10_percent() {
     for (failed, expected) in
         [(0, Fine), (5, Fine), (6, Warning), (10, Warning), (11, Critical), (100, Critical)]
     {
@@ -94,17 +94,17 @@ fn a_total_outage_after_ten_thousand_good_syncs_is_a_rate_of_one() {
 }
 
 #[test]
-fn leadership_changes_are_told_above_3_and_above_10_an_hour() {
+fn leadership_changes_alert_above_3_and_above_10_an_hour() {
     for (changes, expected) in [(0, Fine), (3, Fine), (4, Warning), (10, Warning), (11, Critical)] {
-        let told = alert("leadership_changes", [Fact::ChangesLastHour(changes)]);
-        assert_eq!((told.status, same(told.value, changes.into())), (expected, true));
+        let found = alert("leadership_changes", [Fact::ChangesLastHour(changes)]);
+        assert_eq!((found.status, same(found.value, changes.into())), (expected, true));
     }
     let unknown = alert("leadership_changes", []);
     assert_eq!((unknown.status, unknown.value), (Fine, None));
 }
 
 #[test]
-fn heartbeats_are_told_above_30_and_above_60_seconds() {
+fn old_heartbeats_alert_above_30_and_above_60_seconds() {
     for (age_ms, expected) in [
         (0, Fine),
         (30_000, Fine),
@@ -113,8 +113,8 @@ fn heartbeats_are_told_above_30_and_above_60_seconds() {
         (60_001, Critical),
         (i64::MAX, Critical),
     ] {
-        let beat = Fact::Heartbeat { at_ms: NOW_MS.saturating_sub(age_ms) };
-        assert_eq!(status("heartbeat_staleness", [beat]), expected, "{age_ms} ms");
+        let heartbeat = Fact::Heartbeat { at_ms: NOW_MS.saturating_sub(age_ms) };
+        assert_eq!(status("heartbeat_staleness", [heartbeat]), expected, "{age_ms} ms");
     }
     assert!(same(alert("heartbeat_staleness", [Fact::Heartbeat { at_ms: NOW_MS - 30_500 }]).value, 30.5));
 }
@@ -124,14 +124,14 @@ fn no_heartbeat_is_fine_for_one_lease_and_critical_after() {
     let metrics = metrics(WINDOW_DEFAULT);
     let ttl_ms = i64::try_from(standby().ttl.as_millis()).unwrap();
     for (up_ms, expected) in [(-1, Fine), (0, Fine), (ttl_ms, Fine), (ttl_ms + 1, Critical)] {
-        let told = alert_of("heartbeat_staleness", &metrics, standby(), STARTED_MS + up_ms);
-        assert_eq!((told.status, told.value), (expected, None), "up for {up_ms} ms");
-        assert!(told.message.starts_with("no heartbeat"));
+        let found = alert_of("heartbeat_staleness", &metrics, standby(), STARTED_MS + up_ms);
+        assert_eq!((found.status, found.value), (expected, None), "up for {up_ms} ms");
+        assert!(found.message.starts_with("no heartbeat"));
     }
 }
 
 #[test]
-fn a_stopped_heartbeat_is_told_on_a_leader() {
+fn a_stopped_heartbeat_alerts_on_a_leader() {
     let metrics = metrics(WINDOW_DEFAULT);
     let of = |view| alert_of("heartbeat_stopped", &metrics, view, NOW_MS).status;
     assert_eq!(of(leader()), Fine);
@@ -163,7 +163,7 @@ fn fallback_mode_warns() {
 }
 
 #[test]
-fn latencies_are_told_above_100_and_above_500_ms() {
+fn latencies_alert_above_100_and_above_500_ms() {
     let above = Duration::from_nanos(1);
     for (name, limit, expected) in [
         ("sync_latency_p95", Duration::from_millis(100), Warning),
@@ -192,7 +192,7 @@ fn a_failed_recovery_is_critical_until_one_passes() {
 }
 
 #[test]
-fn slow_recoveries_are_told_above_500_and_above_2000_ms() {
+fn slow_recoveries_alert_above_500_and_above_2000_ms() {
     let (warning, critical) = (Duration::from_millis(500), Duration::from_secs(2));
     let above = Duration::from_nanos(1);
     for (took, expected) in
@@ -209,8 +209,8 @@ fn a_slow_recovery_is_forgotten_after_fifteen_minutes() {
     let shown_ms = 15 * 60 * 1_000;
     for (ago_ms, expected) in [(-1, Critical), (shown_ms, Critical), (shown_ms + 1, Fine)] {
         let slow = Fact::Recovery { outcome: Ok(1), took: Duration::from_secs(3), at_ms: NOW_MS - ago_ms };
-        let told = alert("recovery_time", [slow]);
-        assert_eq!((told.status, same(told.value, 3_000.0)), (expected, true), "{ago_ms} ms ago");
+        let found = alert("recovery_time", [slow]);
+        assert_eq!((found.status, same(found.value, 3_000.0)), (expected, true), "{ago_ms} ms ago");
     }
 }
 
@@ -248,7 +248,7 @@ fn more_than_50_positions_warn() {
 }
 
 #[test]
-fn the_worst_is_the_overall_status() {
+fn the_worst_status_is_the_overall_status() {
     let mut metrics = metrics(WINDOW_DEFAULT);
     metrics.record(Fact::Heartbeat { at_ms: NOW_MS });
     let overall = |metrics: &Metrics| evaluate(&metrics.snapshot(leader(), NOW_MS)).overall;
@@ -260,7 +260,7 @@ fn the_worst_is_the_overall_status() {
 }
 
 #[test]
-fn a_system_that_stands_on_every_limit_is_quiet() {
+fn a_system_at_every_limit_fires_no_alert() {
     let mut metrics = metrics(WINDOW_DEFAULT);
     // 100 syncs: ranks 94 and 95 take 100 ms, 98 and 99 take 500 ms, 5 failed.
     let (p95, p99) = (Duration::from_millis(100), Duration::from_millis(500));
@@ -278,10 +278,10 @@ fn a_system_that_stands_on_every_limit_is_quiet() {
 }
 
 #[test]
-fn every_rule_has_a_limit_and_a_name_of_its_own() {
+fn every_rule_has_a_limit_and_a_unique_name() {
     for (n, rule) in RULES.iter().enumerate() {
         assert!(rule.limits.warning.is_some() || rule.limits.critical.is_some(), "{}", rule.name);
-        assert!(RULES[..n].iter().all(|before| before.name != rule.name), "{} is there twice", rule.name);
+        assert!(RULES[..n].iter().all(|before| before.name != rule.name), "{} occurs twice", rule.name);
     }
 }
 

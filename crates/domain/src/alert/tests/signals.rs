@@ -7,7 +7,7 @@ use crate::metrics::{MetricsConfig, SignalsConfig};
 /// Ten signals a minute and a hundred a day.
 const LIMITS: Limits = Limits { per_minute: Some(10), per_day: Some(100) };
 
-fn told(name: &str, totals: Totals) -> Alert {
+fn evaluated(name: &str, totals: Totals) -> Alert {
     told_under(LIMITS, name, totals)
 }
 
@@ -28,7 +28,7 @@ fn paused() -> Paused {
 }
 
 #[test]
-fn nothing_is_judged_before_the_ledger_was_counted_and_after_it_cannot_be() {
+fn no_rule_is_judged_while_the_ledger_is_not_counted() {
     let lost = [Fact::Ledger(Totals { in_doubt: 1, ..Totals::default() }), Fact::LedgerUnknown];
     for rule in RULES.iter().filter(|rule| rule.name.starts_with("signals_")) {
         for facts in [Vec::new(), lost.to_vec()] {
@@ -40,19 +40,20 @@ fn nothing_is_judged_before_the_ledger_was_counted_and_after_it_cannot_be() {
 }
 
 #[test]
-fn a_signal_in_doubt_is_critical_and_its_age_is_told() {
-    let doubts = |in_doubt| Totals { in_doubt, received: 9, sent: 9, claimed: 9, ..Totals::default() };
-    assert_eq!(told("signals_in_doubt", doubts(0)).status, Fine);
-    let one = told("signals_in_doubt", doubts(1));
+fn a_signal_in_doubt_is_critical_and_the_message_has_its_age() {
+    let in_doubt_totals =
+        |in_doubt| Totals { in_doubt, received: 9, sent: 9, claimed: 9, ..Totals::default() };
+    assert_eq!(evaluated("signals_in_doubt", in_doubt_totals(0)).status, Fine);
+    let one = evaluated("signals_in_doubt", in_doubt_totals(1));
     assert_eq!((one.status, same(one.value, 1.0)), (Critical, true));
     assert_eq!(one.message, "1 signal may or may not have been executed");
-    let aged = Totals { oldest_in_doubt: Some(Duration::from_secs(95)), ..doubts(2) };
+    let aged = Totals { oldest_in_doubt: Some(Duration::from_secs(95)), ..in_doubt_totals(2) };
     let message = "2 signals may or may not have been executed; the oldest was claimed 95 s ago";
-    assert_eq!(told("signals_in_doubt", aged).message, message);
+    assert_eq!(evaluated("signals_in_doubt", aged).message, message);
 }
 
 #[test]
-fn waiting_signals_are_told_above_60_and_above_300_seconds() {
+fn waiting_signals_alert_above_60_and_above_300_seconds() {
     let above = Duration::from_millis(1);
     let (warning, critical) = (Duration::from_mins(1), Duration::from_mins(5));
     for (age, expected) in [
@@ -64,20 +65,20 @@ fn waiting_signals_are_told_above_60_and_above_300_seconds() {
         (Duration::MAX, Critical),
     ] {
         let totals = Totals { received: 1, oldest_received: Some(age), ..Totals::default() };
-        let waiting = told("signals_waiting", totals.clone());
+        let waiting = evaluated("signals_waiting", totals.clone());
         assert_eq!((waiting.status, same(waiting.value, age.as_secs_f64())), (expected, true), "{age:?}");
-        let held = told("signals_waiting", Totals { paused: Some(paused()), ..totals });
+        let held = evaluated("signals_waiting", Totals { paused: Some(paused()), ..totals });
         assert_eq!((held.status, held.value), (Fine, waiting.value), "the kill switch is on, {age:?}");
         assert!(held.message.ends_with("not judged while the kill switch is on"));
     }
-    let nothing = told("signals_waiting", Totals::default());
+    let nothing = evaluated("signals_waiting", Totals::default());
     assert_eq!((nothing.status, same(nothing.value, 0.0)), (Fine, true));
 }
 
 #[test]
 fn the_kill_switch_warns_while_it_is_on_and_says_who_turned_it_and_why() {
-    assert_eq!(told("signals_paused", Totals::default()).status, Fine);
-    let on = told("signals_paused", Totals { paused: Some(paused()), ..Totals::default() });
+    assert_eq!(evaluated("signals_paused", Totals::default()).status, Fine);
+    let on = evaluated("signals_paused", Totals { paused: Some(paused()), ..Totals::default() });
     assert_eq!((on.status, same(on.value, 1.0)), (Warning, true));
     assert_eq!(on.message, "no signal is sent: asha turned the kill switch on: broker is down");
 }
@@ -94,11 +95,11 @@ fn a_limit_that_is_used_up_warns_when_something_waits() {
         (10, 100, 1, Warning),
     ] {
         let totals = Totals { received, sent_last_minute, sent_last_day, ..Totals::default() };
-        assert_eq!(told("signals_limited", totals.clone()).status, expected, "{totals:?}");
+        assert_eq!(evaluated("signals_limited", totals.clone()).status, expected, "{totals:?}");
     }
     let both = Totals { received: 3, sent_last_minute: 10, sent_last_day: 100, ..Totals::default() };
     let message = "3 signals held up: the limit of 100 in 24 hours is used up";
-    assert_eq!(told("signals_limited", both).message, message);
+    assert_eq!(evaluated("signals_limited", both).message, message);
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn without_a_limit_none_is_used_up() {
 }
 
 #[test]
-fn a_limit_of_nothing_holds_up_whatever_waits() {
+fn a_limit_of_zero_holds_up_every_signal() {
     let mut nothing = metrics(WINDOW_DEFAULT);
     nothing.record(Fact::Ledger(Totals { received: 1, ..Totals::default() }));
     let mut snapshot = nothing.snapshot(standby(), NOW_MS);
@@ -120,13 +121,14 @@ fn a_limit_of_nothing_holds_up_whatever_waits() {
 
 #[test]
 fn a_missed_trade_is_critical_for_a_day() {
-    assert_eq!(told("signals_expired", Totals::default()).status, Fine);
-    let missed = told("signals_expired", Totals { expired_last_day: 1, ..Totals::default() });
+    assert_eq!(evaluated("signals_expired", Totals::default()).status, Fine);
+    let missed = evaluated("signals_expired", Totals { expired_last_day: 1, ..Totals::default() });
     assert_eq!((missed.status, same(missed.value, 1.0)), (Critical, true));
     assert!(missed.message.starts_with("1 signal expired unsent"));
 }
 
-/// One waits exactly as long as it may, and each limit has one left.
+/// The totals of a group at every limit: the oldest signal has waited exactly as long as allowed, and each limit
+/// allows one more signal.
 pub(super) fn on_every_limit() -> Totals {
     Totals {
         received: 1,
@@ -140,8 +142,8 @@ pub(super) fn on_every_limit() -> Totals {
 }
 
 #[test]
-fn a_group_that_stands_on_every_limit_is_quiet() {
+fn a_group_at_every_limit_fires_no_alert() {
     for rule in RULES.iter().filter(|rule| rule.name.starts_with("signals_")) {
-        assert_eq!(told(rule.name, on_every_limit()).status, Fine, "{}", rule.name);
+        assert_eq!(evaluated(rule.name, on_every_limit()).status, Fine, "{}", rule.name);
     }
 }

@@ -1,5 +1,5 @@
-//! The judgement of a portfolio, row by row. Crash recovery and `coordinator recovery check` use it; what it keeps does
-//! not grow with the number of rows.
+//! Validation of a portfolio, row by row. Crash recovery and `coordinator recovery check` use it. Its memory does not
+//! grow with the number of rows.
 
 use super::fault::{Findings, RecoveryCode, RecoveryFault};
 use super::portfolio::{
@@ -13,25 +13,26 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use rust_decimal::Decimal;
 
-/// The sums may differ from the totals by one paisa, which rounding of shares of a rupee can explain.
+/// Tolerance between the sums and the totals: one paisa, which the rounding of fractions of a rupee can explain.
 pub const TOLERANCE: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
 
-/// How much of a stored text a finding shows, in characters.
+/// Longest part of a stored text that a finding shows, in characters.
 const SHOWN_MAX: usize = 64;
 
-/// Judges rows while a store reads them; see [`PortfolioRows`]. Every row is judged, so that one repair round is enough.
+/// Validates rows while a store reads them; see [`PortfolioRows`]. It validates every row, so one round of repair is
+/// enough.
 ///
-/// [`RecoveryCode::DataCorrupt`] names the row and column of every value that cannot be;
-/// [`RecoveryCode::ValidationFailed`] reports both figures and their difference. A `closed` position is
-/// history: it is neither judged nor kept.
+/// [`RecoveryCode::DataCorrupt`] names the row and column of every impossible value;
+/// [`RecoveryCode::ValidationFailed`] reports both figures and their difference. A `closed` position is history: it
+/// is neither validated nor kept.
 #[derive(Debug, Default)]
 pub struct Judgement {
     findings: Findings,
-    /// Rows of positions so far, for findings about a row without an id.
+    /// Number of position rows so far, for findings about a row without an id.
     rows: u64,
-    /// Sound positions so far.
+    /// Number of valid positions so far.
     sound: u64,
-    /// The sound positions, until there are too many.
+    /// The valid positions, up to [`POSITIONS_KEPT_MAX`].
     kept: Vec<Position>,
     /// The latest id: the next one must be greater.
     last: Option<PositionId>,
@@ -70,10 +71,10 @@ impl PortfolioRows for Judgement {
 }
 
 impl Judgement {
-    /// The verdict, after the last row.
+    /// The result, after the last row.
     ///
     /// # Errors
-    /// Why nothing may be traded.
+    /// The reasons why the leader must not trade.
     pub fn verdict(self) -> Result<Portfolio, RecoveryFault> {
         let Self { mut findings, sound, kept, risk, margin, totals, .. } = self;
         let totals = match totals {
@@ -104,24 +105,24 @@ impl Judgement {
     }
 }
 
-/// The rows of the portfolio so far.
+/// The portfolio rows so far.
 #[derive(Debug, Default)]
 enum Totals {
     #[default]
     None,
-    /// Rupees at risk and rupees of margin; `None` when a value of the row cannot be.
+    /// Rupees at risk and rupees of margin; `None` if a value of the row is impossible.
     One(Option<(Decimal, Decimal)>),
     More,
 }
 
-/// Which row a finding is about.
+/// The row that a finding is about.
 enum Subject<'a> {
     Position { index: u64, id: Option<&'a str> },
     Portfolio,
 }
 
 impl Subject<'_> {
-    /// A position is named by its id, or by its place when the id is missing.
+    /// The name of a position: its id, or its place if the id is missing.
     fn name(&self) -> String {
         match self {
             Self::Position { id: Some(id), .. } => format!("position {}", quoted(id)),
@@ -131,21 +132,21 @@ impl Subject<'_> {
     }
 }
 
-/// A stored text as a finding shows it: cut, quoted, and escaped, because anybody may have written it.
+/// A stored text as a finding shows it: cut, quoted and escaped, because any client may have written it.
 fn quoted(text: &str) -> String {
     let start: String = text.chars().take(SHOWN_MAX).collect();
     let rest = if start.len() < text.len() { " (cut)" } else { "" };
     format!("{start:?}{rest}")
 }
 
-/// Judges the columns of one row and keeps what it finds.
+/// Validates the columns of one row and keeps the findings.
 struct Judge<'a> {
     subject: Subject<'a>,
     findings: &'a mut Findings,
 }
 
 impl Judge<'_> {
-    /// The position, when it is open and sound. Every column is judged even after a first finding.
+    /// The position, if it is open and valid. Every column is validated, even after a first finding.
     fn position(&mut self, row: &RawPosition, last: &mut Option<PositionId>) -> Option<Position> {
         let status = match self.status(row.status.as_deref()) {
             Some(Stored::Closed) => return None,
@@ -183,7 +184,8 @@ impl Judge<'_> {
         }
     }
 
-    /// The id, when it is the next one in order. Rows come ordered by id, so the one before shows a repetition.
+    /// The id, if it is the next one in order. Rows come ordered by id, so a comparison with the previous id finds
+    /// duplicates.
     fn id(&mut self, text: Option<&str>, last: &mut Option<PositionId>) -> Option<PositionId> {
         let Ok(id) = PositionId::parse(self.present("position_id", text)?) else {
             self.find("position_id", || "is not 1 to 128 of the characters A-Z a-z 0-9 . _ : -".to_owned());
@@ -247,13 +249,13 @@ impl Judge<'_> {
     }
 }
 
-/// A status as it is stored.
+/// A stored status.
 enum Stored {
     Live(PositionStatus),
     Closed,
 }
 
-/// The least value of a column.
+/// The smallest allowed value of a column.
 ///
 /// Risk and margin may be zero (a stop moved past the entry price risks nothing) but never negative: a
 /// negative amount would cancel a wrong positive one in the sum and so hide both from the comparison.
@@ -263,8 +265,8 @@ enum Least {
     AboveZero,
 }
 
-/// Digits with at most one point among them and an optional sign before them: no exponent, no NaN, no
-/// blanks, and nothing that had to be rounded to fit.
+/// Parses digits with at most one point among them and an optional sign before them: no exponent, no NaN, no blanks,
+/// and no number that would have to be rounded.
 fn parse_decimal(text: &str) -> Option<Decimal> {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
@@ -272,14 +274,14 @@ fn parse_decimal(text: &str) -> Option<Decimal> {
     if !digits(whole) || !digits(fraction) {
         return None;
     }
-    // A column of many decimals pads with zeros, which say nothing and may exceed the digits we have.
+    // A column of many decimals pads with zeros, which have no meaning and may exceed the available digits.
     let padded = text.contains('.');
     let text = if padded { text.trim_end_matches('0').trim_end_matches('.') } else { text };
     Decimal::from_str_exact(text).ok()
 }
 
-/// An exact sum, or `None` when it has more digits than a [`Decimal`]. Amounts of very different size may need that;
-/// its own addition rounds then, so every step is checked backwards.
+/// An exact sum, or `None` if it has more digits than a [`Decimal`]. Amounts of very different size may need that;
+/// the addition of `Decimal` then rounds, so every step is verified by a subtraction.
 #[derive(Debug)]
 struct Sum(Option<Decimal>);
 

@@ -3,7 +3,7 @@ use crate::recovery::FINDINGS_MAX;
 use alloc::string::ToString;
 use alloc::vec;
 
-/// What a store hands over.
+/// The rows that a store passes on.
 #[derive(Default)]
 struct RawPortfolio {
     positions: Vec<RawPosition>,
@@ -21,7 +21,7 @@ fn validate(raw: &RawPortfolio) -> Result<Portfolio, RecoveryFault> {
     judgement.verdict()
 }
 
-/// The positions of a portfolio that has few.
+/// The positions of a portfolio with few positions.
 fn positions(raw: &RawPortfolio) -> Vec<Position> {
     validate(raw).expect("sound").positions.expect("they are few")
 }
@@ -47,12 +47,12 @@ fn totals(risk: &str, margin: &str) -> RawTotals {
     RawTotals { total_risk_amount: text(risk), margin_used: text(margin) }
 }
 
-/// Two sound positions whose sums are the totals.
+/// Two valid positions whose sums equal the totals.
 fn sound() -> RawPortfolio {
     RawPortfolio { positions: vec![row("P-1"), row("P-2")], totals: vec![totals("200000.00", "500001.00")] }
 }
 
-/// The sound portfolio with its second position changed.
+/// The valid portfolio with a change of its second position.
 fn with(change: impl FnOnce(&mut RawPosition)) -> RawPortfolio {
     let mut raw = sound();
     change(&mut raw.positions[1]);
@@ -135,7 +135,7 @@ fn what_is_not_a_finite_decimal_is_corrupt() {
 }
 
 #[test]
-fn padding_zeros_beyond_the_digits_we_keep_change_nothing() {
+fn padding_zeros_beyond_the_kept_digits_change_nothing() {
     let raw = with(|row| row.quantity = text(&format!("3.{}", "0".repeat(60))));
     assert_eq!(positions(&raw)[1].quantity, Decimal::from(3));
     let raw = with(|row| row.quantity = text("300"));
@@ -167,7 +167,7 @@ fn risk_and_margin_may_be_zero_and_never_negative() {
 }
 
 #[test]
-fn ids_are_unique_and_harmless() {
+fn ids_are_unique_and_valid() {
     let raw = with(|row| row.position_id = text("P-1"));
     assert_corrupt(&raw, "position \"P-1\": position_id occurs more than once");
 
@@ -224,7 +224,7 @@ fn totals_are_finite_and_not_negative() {
 }
 
 #[test]
-fn a_paisa_passes_and_the_least_bit_more_fails() {
+fn a_difference_of_a_paisa_passes_and_a_larger_one_fails() {
     for passing in ["200000.01", "199999.99", "200000", "200000.0099999"] {
         let mut raw = sound();
         raw.totals = vec![totals(passing, "500001")];
@@ -248,7 +248,7 @@ fn a_paisa_passes_and_the_least_bit_more_fails() {
 }
 
 #[test]
-fn both_sums_are_compared_and_both_are_told() {
+fn both_sums_are_compared_and_reported() {
     let mut raw = sound();
     raw.totals = vec![totals("1", "2")];
     let fault = validate(&raw).expect_err("neither agrees");
@@ -295,7 +295,7 @@ fn the_largest_amounts_are_compared_without_rounding() {
 }
 
 #[test]
-fn every_corrupt_value_is_told_at_once() {
+fn every_corrupt_value_is_reported_in_one_run() {
     let mut raw = sound();
     raw.positions[0].quantity = text("0");
     raw.positions[0].entry_price = None;
@@ -307,12 +307,12 @@ fn every_corrupt_value_is_told_at_once() {
 
 const ROWS: u64 = 100_000;
 
-/// Row number `n`, in the order of ids, with a paisa at risk.
+/// Row number `n`, in the order of ids, with one paisa at risk.
 fn paisa(n: u64) -> RawPosition {
     RawPosition { risk_amount: text("0.01"), margin_used: text("0"), ..row(&format!("P-{n:06}")) }
 }
 
-/// The verdict on all rows and then `last`, with the totals that fit without it.
+/// The result after all rows and then `last`, with the totals that are right without `last`.
 fn after_all_rows(last: &RawPosition) -> Result<Portfolio, RecoveryFault> {
     let mut judgement = Judgement::default();
     (0..ROWS).for_each(|n| judgement.position(&paisa(n)));
@@ -322,7 +322,7 @@ fn after_all_rows(last: &RawPosition) -> Result<Portfolio, RecoveryFault> {
 }
 
 #[test]
-fn every_row_is_judged_and_summed_however_many_there_are() {
+fn every_row_is_validated_and_summed_for_any_number_of_rows() {
     let closed = RawPosition { status: text("closed"), ..row("P-x") };
     let portfolio = after_all_rows(&closed).expect("the sum is exact");
     assert_eq!((portfolio.count, portfolio.positions), (ROWS, None));
@@ -362,7 +362,7 @@ fn positions_are_kept_all_or_not_at_all() {
     assert_eq!((portfolio.count, portfolio.positions), (POSITIONS_KEPT_MAX as u64 + 1, None));
 }
 
-/// Bytes that a judgement keeps, for the most part.
+/// Approximate number of bytes that a judgement keeps.
 fn kept(judgement: &Judgement) -> usize {
     let position = |position: &Position| position.instrument.capacity() + position.id.as_str().len();
     judgement.findings.bytes()
@@ -382,7 +382,7 @@ fn a_judgement_does_not_grow_with_the_rows() {
         let mut most = 0;
         for n in 0..ROWS {
             judgement.position(&of(n));
-            // From where positions are not kept any more.
+            // Positions are not kept above this number.
             if n > POSITIONS_KEPT_MAX as u64 {
                 most = most.max(kept(&judgement));
             }
@@ -401,6 +401,6 @@ fn findings_beyond_the_first_are_counted() {
     (0..ROWS).for_each(|n| judgement.position(&RawPosition { quantity: text("0"), ..paisa(n) }));
     judgement.totals(&totals("0", "0"));
     let fault = judgement.verdict().expect_err("every row is corrupt");
-    assert_eq!((fault.findings.len(), fault.untold), (FINDINGS_MAX, 100_000 - FINDINGS_MAX));
+    assert_eq!((fault.findings.len(), fault.omitted), (FINDINGS_MAX, 100_000 - FINDINGS_MAX));
     assert!(fault.to_string().ends_with("; and 99980 more"), "{fault}");
 }

@@ -1,4 +1,4 @@
-//! Alerts about who leads.
+//! Alerts about the leadership of a group.
 
 mod slo;
 
@@ -13,10 +13,10 @@ use domain::alert::FORGOT_SHOWN;
 /// The table.
 pub(super) const GROUP: Group = Group { name: "leadership", records: &[LEADERS, CHANGES], rules: &RULES };
 
-/// What was over before anybody could look is told for this long: until somebody has looked, not until the next one.
+/// The time for which the alert about a short event fires, so that an operator sees it.
 const EPISODE_SHOWN: Duration = Duration::from_mins(10);
 
-/// Changes of leader are counted over this time, as the rule in process counts them.
+/// Period in which changes of leader are counted, as in the in-process rule.
 const CHANGES_COUNTED: Duration = Duration::from_hours(1);
 
 const IS_LEADER: &str = metric("portfolio_manager_is_leader");
@@ -41,10 +41,10 @@ const RULES: [ExportedRule; 10] = [
         expr: || format!("{} == 0", LEADERS.record),
         held_for: Duration::from_mins(2),
         summary: "{{ $labels.job }}: no instance leads",
-        description: "None of the instances that answer says that it leads, or none answers. A failover takes \
-                      seconds, so it is not one.",
-        impact: "Nothing is sent: signals wait, and are missed when they expire. Exits leave their positions open, \
-                 and rollovers do not run.",
+        description: "No instance that answers reports that it leads, or no instance answers. A failover \
+            takes only seconds, so this is not a failover.",
+        impact: "No signal is sent: signals wait, and are missed when they expire. Exits leave their \
+            positions open, and rollovers do not run.",
     },
     ExportedRule {
         alert: "MultipleLeaders",
@@ -53,11 +53,12 @@ const RULES: [ExportedRule; 10] = [
         component: Component::HaCoordination,
         expr: || format!("{} > 1", LEADERS.record),
         held_for: Duration::from_mins(1),
-        summary: "{{ $labels.job }}: instances that say that they lead: {{ $value }}",
-        description: "A leader that is superseded stops within its lease, so one of them does not notice. The fence \
-                      refuses its writes to the database; it cannot refuse what a handler does elsewhere.",
-        impact: "A signal that is executed twice is twice the risk of its trade, 1 lakh rupees more. Signals of the \
-                 ledger are claimed once, whoever leads.",
+        summary: "{{ $labels.job }}: instances that report that they lead: {{ $value }}",
+        description: "A superseded leader stops within its lease, so one of them does not notice that it was \
+            superseded. The fence refuses its writes to the database, but cannot refuse what a handler does \
+            elsewhere.",
+        impact: "A signal that is executed twice doubles the risk of its trade: 1 lakh (100,000) rupees \
+            more. Signals of the ledger are claimed once, regardless of the leader.",
     },
     ExportedRule {
         alert: "SplitBrainDetected",
@@ -66,11 +67,12 @@ const RULES: [ExportedRule; 10] = [
         component: Component::HaCoordination,
         expr: split_brain,
         held_for: Duration::from_mins(1),
-        summary: "{{ $labels.job }}: Redis and the database name different leaders, say instances: {{ $value }}",
-        description: "The database decides, and the instance that only Redis names demotes itself within its lease. \
-                      That they still differ means that it does not, or that Redis holds what is not true any more.",
-        impact: "A signal that is executed twice is twice the risk of its trade, 1 lakh rupees more. Signals of the \
-                 ledger are claimed once, whoever leads.",
+        summary: "{{ $labels.job }}: Redis and the database name different leaders; instances that report \
+            it: {{ $value }}",
+        description: "The database decides, and the instance that only Redis names demotes itself within its \
+            lease. If they still differ, it does not demote itself, or the ticket in Redis is outdated.",
+        impact: "A signal that is executed twice doubles the risk of its trade: 1 lakh (100,000) rupees \
+            more. Signals of the ledger are claimed once, regardless of the leader.",
     },
     ExportedRule {
         alert: "SplitBrainEpisode",
@@ -80,10 +82,10 @@ const RULES: [ExportedRule; 10] = [
         expr: || grew(SPLIT_BRAINS, EPISODE_SHOWN),
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: a leader found itself superseded and stopped",
-        description: "Another instance had taken over while it stood still or was cut off, and for a moment both \
-                      believed that they led. It is over.",
-        impact: "None by writes to the ledger: the fence refused those of the former leader. A signal that it had in \
-                 hand may be in doubt now.",
+        description: "Another instance had taken over while it was paused or cut off, and for a moment both \
+            reported that they led. It is over.",
+        impact: "None by writes to the ledger: the fence refused those of the former leader. A signal that \
+            it was sending may be in doubt now.",
     },
     ExportedRule {
         alert: "ExcessiveLeadershipFlapping",
@@ -93,9 +95,9 @@ const RULES: [ExportedRule; 10] = [
         expr: || changed_more_than(critical("leadership_changes")),
         held_for: Duration::from_mins(5),
         summary: "{{ $labels.job }}: changes of leader in the last hour: {{ $value }}",
-        description: "No instance keeps the lease for long: renewals come too late, or the processes do not stay.",
-        impact: "With each change signals wait for seconds, and one that the former leader had in hand may be in \
-                 doubt. Signals may be missed.",
+        description: "No instance keeps the lease for long: renewals come too late, or the processes end.",
+        impact: "With each change signals wait for seconds, and a signal that the former leader was sending \
+            may be in doubt. Signals may be missed.",
     },
     ExportedRule {
         alert: "LeadershipFlapping",
@@ -105,10 +107,10 @@ const RULES: [ExportedRule; 10] = [
         expr: || changed_more_than(warning("leadership_changes")),
         held_for: Duration::from_mins(10),
         summary: "{{ $labels.job }}: changes of leader in the last hour: {{ $value }}",
-        description: "Some of them may be meant, such as an update of every instance. If not, renewals come late, or \
-                      a process does not stay.",
-        impact: "With each change signals wait for seconds, and one that the former leader had in hand may be in \
-                 doubt.",
+        description: "Some of them may be intended, such as an update of every instance. If not, renewals \
+            come late, or a process keeps ending.",
+        impact: "With each change signals wait for seconds, and a signal that the former leader was sending \
+            may be in doubt.",
     },
     ExportedRule {
         alert: "TicketFault",
@@ -117,11 +119,11 @@ const RULES: [ExportedRule; 10] = [
         component: Component::HaCoordination,
         expr: || grew(TICKET_FAULTS, EPISODE_SHOWN),
         held_for: Duration::ZERO,
-        summary: "{{ $labels.job }}: a ticket in Redis is not one of this system's",
-        description: "The key of the lease holds what this system cannot have written, or outlives the lease: another \
-                      program writes it, instances are configured differently, or a clock jumped. It is not waited \
-                      for; the database decides who leads.",
-        impact: "None by itself. A failover may be slower, and signals wait for as long.",
+        summary: "{{ $labels.job }}: a ticket in Redis was not written by this system",
+        description: "The key of the ticket has a value that this system cannot have written, or outlives \
+            the lease: another program writes it, the instances have different settings, or a clock jumped. \
+            Instances do not wait for it; the database decides which instance leads.",
+        impact: "None directly. A failover may be slower, and signals wait for the same time.",
     },
     ExportedRule {
         alert: "StoreForgot",
@@ -131,18 +133,20 @@ const RULES: [ExportedRule; 10] = [
         expr: forgot,
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: the state store has forgotten, found at {{ $value | humanizeTimestamp }}",
-        description: "A standby was promoted that had not received everything, or a backup was restored: records of \
-                      signals may be gone. The leader looks up what may have been executed before it sends it, and what \
-                      it cannot look up is in doubt. The alert fires for 24 hours after the moment.",
-        impact: "Orders may be at the broker that the ledger does not have, and accepted signals may be gone: trades \
-                 that are not watched, or that were missed. Compare the orders at the broker with the ledger.",
+        description: "A standby was promoted that had not received every write, or a backup was restored: \
+            records of signals may be gone. The leader looks up signals that may have been executed before \
+            it sends them, and those that it cannot look up are in doubt. The alert fires for 24 hours after \
+            that time.",
+        impact: "The broker may have orders that the ledger does not have, and accepted signals may be gone: \
+            trades that no instance watches, or that were missed. Compare the orders at the broker with the \
+            ledger.",
     },
     slo::FAST_BURN,
     slo::SLOW_BURN,
 ];
 
-/// How many instances lead, 0 also while none answers. A group is known by the instances that told something of late,
-/// and the one that is scraped as [`JOB`] also before it told anything.
+/// Number of leading instances, 0 also if none answers. A group is known by the instances that exported metrics
+/// recently; the group that is scraped as [`JOB`] is known even before that.
 fn leaders() -> String {
     format!(
         "sum by (job) ({})\nor\n\
@@ -152,12 +156,12 @@ fn leaders() -> String {
     )
 }
 
-/// How many changes of leader there were within an hour. The epoch counts them for the group, whoever is there to
-/// see. It is compared with the highest of the hour before: an instance that is cut off from the database goes on
-/// telling an old one. Without that hour, the first of this one is the best there is.
+/// Number of changes of leader within an hour. The epoch counts them for the group, even if no instance observes
+/// them. It is compared with the highest epoch of the hour before: an instance that is cut off from the database
+/// keeps exporting an old one. Without data of that hour, the first value of this hour is used.
 ///
-/// While the epoch is below what it was, because the database was set back, it is what processes have seen that
-/// counts. Only then: one that was cut off sees at once what happened in hours.
+/// While the epoch is below its earlier value, because the database was set back, the changes that processes observed
+/// count. Only then: an instance that was cut off observes the changes of hours at once.
 fn changes() -> String {
     let (hour, step) = (written(CHANGES_COUNTED), written(EVALUATED_EVERY));
     let (before, both) = (format!("[{hour}] offset {hour}"), written(2 * CHANGES_COUNTED));
@@ -176,13 +180,13 @@ fn changed_more_than(limit: f64) -> String {
     format!("{} > {limit}", CHANGES.record)
 }
 
-/// The latest moment that an instance knows. One that is cut off from the database knows an older one, or none.
+/// The latest time that an instance knows. An instance that is cut off from the database knows an older one, or none.
 fn forgot() -> String {
     let seconds = FORGOT_SHOWN.as_secs();
     format!("{} > time() - {seconds}", worst(FORGOT))
 }
 
-/// 0 is a store that names nobody, or is not known: that is no second leader.
+/// The value 0 means that a store names no leader or is unreachable: that is not a second leader.
 fn split_brain() -> String {
     format!(
         "count by (job) (\n  {LEADER_REDIS} != {LEADER_DB}\n  and {LEADER_REDIS} > 0 and {LEADER_DB} > 0\n)"

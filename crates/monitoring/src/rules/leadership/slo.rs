@@ -1,6 +1,6 @@
-//! The objective that exactly one instance leads, and how fast its budget is used up.
+//! The objective that exactly one instance leads, and alerts on the rate at which its error budget is used up.
 //!
-//! An alert looks at two windows: the long one says that it matters, the short one that it still goes on.
+//! An alert uses two windows: the long one shows that the rate matters, the short one that it continues.
 
 use super::LEADERS;
 use crate::rules::query::EVALUATED_EVERY;
@@ -9,14 +9,14 @@ use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
-/// Exactly one instance leads for 99.9 % of the time, over 30 days. This is the share that is left: 43 minutes, some
-/// two hundred failovers of a lease each.
+/// The error budget: exactly one instance leads for 99.9 % of the time, over 30 days. The rest is 43 minutes, about
+/// two hundred failovers of one lease each.
 const BUDGET: f64 = 0.001;
 
-/// So many times faster than the budget allows, 2 % of it are used up in an hour.
+/// At this multiple of the budget's rate, 2 % of the budget are used up in an hour.
 const FAST: Burn = Burn { times: 14.4, long: Duration::from_hours(1), short: Duration::from_mins(5) };
 
-/// So many times faster than the budget allows, 5 % of it are used up in six hours.
+/// At this multiple of the budget's rate, 5 % of the budget are used up in six hours.
 const SLOW: Burn = Burn { times: 6.0, long: Duration::from_hours(6), short: Duration::from_mins(30) };
 
 pub(super) const FAST_BURN: ExportedRule = ExportedRule {
@@ -28,8 +28,8 @@ pub(super) const FAST_BURN: ExportedRule = ExportedRule {
     held_for: Duration::from_mins(2),
     summary: "{{ $labels.job }}: for {{ $value | humanizePercentage }} of the last hour not exactly one instance led",
     description: "At this pace a month's budget of 43 minutes is used up in two days.",
-    impact: "While nobody leads, signals wait, and are missed when they expire. While several do, what is done outside \
-             the ledger may be done twice.",
+    impact: "While no instance leads, signals wait, and are missed when they expire. While several lead, \
+        actions outside the ledger may be done twice.",
 };
 
 pub(super) const SLOW_BURN: ExportedRule = ExportedRule {
@@ -40,9 +40,9 @@ pub(super) const SLOW_BURN: ExportedRule = ExportedRule {
     expr: || SLOW.expr(),
     held_for: Duration::from_mins(15),
     summary: "{{ $labels.job }}: for {{ $value | humanizePercentage }} of the last 6 hours not exactly one instance led",
-    description: "At this pace a month's budget of 43 minutes is used up in five days. Each time was short, so that \
-                  other alerts may not have told it.",
-    impact: "Signals waited in that time. If it goes on, one will be missed.",
+    description: "At this pace a month's budget of 43 minutes is used up in five days. Each time was short, \
+        so other alerts may not have fired.",
+    impact: "Signals waited in that time. If this continues, a signal will be missed.",
 };
 
 struct Burn {
@@ -58,9 +58,8 @@ impl Burn {
     }
 }
 
-/// The share of the window in which not exactly one led: each count stands for the time until the next. Time in which
-/// nobody counted is not held against the group,
-/// so that the first seconds of a new one are not the whole of what is known.
+/// The share of the window in which not exactly one instance led: each count applies until the next one. Time without
+/// a count does not count, so that the first seconds of a new group are not its whole history.
 fn missed(window: Duration) -> String {
     let step = written(EVALUATED_EVERY);
     let counts = window.as_secs() / EVALUATED_EVERY.as_secs();

@@ -1,4 +1,4 @@
-//! Alerts about who leads: when they fire, and when they do not.
+//! Cases of the alerts about the leadership.
 
 use super::case::{Case, Series, all_quiet, case, each, everywhere, fires, fires_for, labelled, quiet};
 
@@ -33,11 +33,11 @@ fn staging(metric: &str, values: &str) -> Vec<Series> {
     vec![labelled(metric, &[("job", "staging"), ("instance", "c:5000")], values)]
 }
 
-/// The leader changed three times within an hour, and once nobody led when it was counted; a split-brain and a foreign
-/// ticket were long ago; at the first look the store forgot exactly a day ago.
+/// The leader changed three times within an hour, and once no instance led at the time of a count. A split-brain and
+/// a foreign ticket were long ago. At the first check, the store forgot exactly a day ago.
 fn healthy() -> Case {
     case(
-        "a healthy system that stands exactly on every threshold is quiet",
+        "a healthy system exactly at every threshold is quiet",
         [
             leads(["1+0x130 0+0x41 1+0x130", "0+0x131 1+0x40 0+0x130"]),
             everywhere("up", "1+0x300"),
@@ -58,17 +58,17 @@ fn no_leader() -> [Case; 8] {
     let alert = "NoLeader";
     [
         case(
-            "instances that all follow are told after two minutes",
+            "a group of followers fires after two minutes",
             [leads(["1+0x4 0+0x20", "0+0x30"]), everywhere("up", "1+0x30")],
             [quiet(2, alert), quiet(4, alert), fires(5, alert, "0"), fires(10, alert, "0")],
         ),
         case(
-            "instances that are all down are told",
+            "a group that is down fires",
             [leads(["1+0x10 stale", "0+0x10 stale"]), everywhere("up", "1+0x10 0+0x60")],
             [quiet(5, alert), quiet(7, alert), fires(8, alert, "0"), fires(30, alert, "0")],
         ),
         case(
-            "instances that never answered are told",
+            "a group that never answered fires",
             [everywhere("up", "0+0x20")],
             [quiet(1, alert), fires(2, alert, "0")],
         ),
@@ -78,7 +78,7 @@ fn no_leader() -> [Case; 8] {
             [fires(2, alert, "0")],
         ),
         case(
-            "a leader of another group under the same name and down is another one",
+            "a leader of another group at the same address that is down is another one",
             [
                 leads(["1+0x20", "0+0x20"]),
                 everywhere("up", "1+0x20"),
@@ -92,12 +92,12 @@ fn no_leader() -> [Case; 8] {
             [quiet(6, alert), quiet(7, alert), quiet(8, alert)],
         ),
         case(
-            "groups are told apart",
+            "groups are independent",
             [leads(["1+0x20", "0+0x20"]), staging("portfolio_manager_is_leader", "0+0x20")],
             [fires_for(STAGING, 5, alert, "0")],
         ),
         case(
-            "a group that is gone for good is told for an hour",
+            "a group that was removed fires for an hour",
             [
                 leads(["1+0x200", "0+0x200"]),
                 everywhere("up", "1+0x200"),
@@ -112,7 +112,7 @@ fn multiple_leaders() -> [Case; 3] {
     let alert = "MultipleLeaders";
     [
         case(
-            "two leaders are told after a minute",
+            "two leaders fire after a minute",
             [leads(["1+0x20", "0+0x3 1+0x20"]), everywhere("up", "1+0x30")],
             [quiet(2, alert), fires(3, alert, "2"), fires(8, alert, "2")],
         ),
@@ -136,42 +136,42 @@ fn split_brain() -> [Case; 5] {
         |in_redis, in_db| everywhere(redis, in_redis).into_iter().chain(everywhere(db, in_db)).collect();
     [
         case(
-            "stores that name different leaders are told after a minute, once for the group",
+            "stores that name different leaders fire after a minute, once for the group",
             [stores("70+0x2 90+0x20", "70+0x30")],
             [quiet(1, alert), quiet(2, alert), fires(3, alert, "2")],
         ),
         case(
-            "it is told when one of the instances sees it",
+            "it fires when one of the instances sees it",
             [each(redis, ["90+0x20", "70+0x20"]), everywhere(db, "70+0x20")],
             [fires(1, alert, "1")],
         ),
-        case("a store that names nobody is no split-brain", [stores("0+0x20", "70+0x20")], [quiet(5, alert)]),
-        case("nor is it the other one", [stores("70+0x20", "0+0x20")], [quiet(5, alert)]),
+        case("no leader in Redis is no split-brain", [stores("0+0x20", "70+0x20")], [quiet(5, alert)]),
+        case("no leader in the database is no split-brain", [stores("70+0x20", "0+0x20")], [quiet(5, alert)]),
         case(
-            "groups have leaders of their own",
+            "groups have separate leaders",
             [stores("70+0x20", "70+0x20"), staging(redis, "90+0x20"), staging(db, "90+0x20")],
             [quiet(5, alert)],
         ),
     ]
 }
 
-/// A counter of what is over when it is told.
+/// A counter of short events.
 fn episodes(alert: &'static str, counter: &'static str) -> [Case; 3] {
     let counts = |values| each(counter, [values, "4+0x60"]);
     let started = |values| each("process_start_time_seconds", [values, "-3600+0x60"]);
     [
         case(
-            "what happened once is told for ten minutes",
+            "one event fires for ten minutes",
             [counts("0+0x10 1+0x50"), started("-3600+0x60")],
             [quiet(5, alert), fires(6, alert, "1"), fires(14, alert, "1"), quiet(16, alert)],
         ),
         case(
-            "what happened long ago is not told",
+            "an event long ago does not fire",
             [counts("9+0x60"), started("-3600+0x60")],
             [quiet(0, alert), quiet(30, alert)],
         ),
         case(
-            "a process that restarted counts from 0, and what it counts is new",
+            "the counts of a restarted process are new",
             [counts("1+0x9 0+0x9 1+0x40"), started("-3600+0x9 300+0x50")],
             [quiet(9, alert), fires(10, alert, "1"), fires(14, alert, "1"), quiet(25, alert)],
         ),
@@ -184,7 +184,7 @@ fn forgot() -> [Case; 3] {
     let moment = |values| each("coordinator_store_forgot_timestamp_seconds", values);
     [
         case(
-            "a store that forgot raises the alert at once and for a day, once for the group",
+            "a store that forgot fires at once and for a day, once for the group",
             [moment(["_x2 60+0x2900", "_x4 60+0x2900"])],
             [
                 quiet(0, alert),
@@ -194,7 +194,7 @@ fn forgot() -> [Case; 3] {
             ],
         ),
         case(
-            "the latest moment counts, whatever an instance knows that is cut off",
+            "the latest time counts, whatever an instance exports that is cut off",
             [moment(["60+0x2900", "60+0x20 600+0x2900"])],
             [
                 fires(5, alert, "1970-01-01 00:01:00 +0000 UTC"),
@@ -204,14 +204,14 @@ fn forgot() -> [Case; 3] {
             ],
         ),
         case(
-            "groups have stores of their own",
+            "groups have separate stores",
             [staging("coordinator_store_forgot_timestamp_seconds", "60+0x20")],
             [fires_for(STAGING, 5, alert, "1970-01-01 00:01:00 +0000 UTC")],
         ),
     ]
 }
 
-/// Changes half a minute apart, beginning after 65 minutes in which the leader stayed.
+/// Changes half a minute apart, after 65 minutes with one leader.
 fn changes() -> [Case; 4] {
     let (warns, critical) = ("LeadershipFlapping", "ExcessiveLeadershipFlapping");
     [
@@ -244,7 +244,7 @@ fn changes_that_are_hard_to_see() -> [Case; 8] {
     let started = |values| everywhere("process_start_time_seconds", values);
     [
         case(
-            "changes by processes that crash, each of which has seen one",
+            "changes with processes that crash, each of which observed one",
             [
                 epoch("5+0x9 6+0x3 stale 7+0x3 stale 8+0x3 stale 9+0x60"),
                 counter("0+0x9 1+0x3 stale 1+0x3 stale 1+0x3 stale 1+0x60"),
@@ -267,17 +267,17 @@ fn changes_that_are_hard_to_see() -> [Case; 8] {
             [quiet(82, warns), quiet(100, warns)],
         ),
         case(
-            "an instance that is cut off from the database tells the epoch that it knew",
+            "an instance that is cut off from the database exports the epoch that it knew",
             [each("portfolio_manager_leader_epoch", ["50+0x400", "30+0x400"])],
             [quiet(30, warns), quiet(59, critical), quiet(90, warns), quiet(90, critical)],
         ),
         case(
-            "and hides none that others tell",
+            "it hides no change that others export",
             [each("portfolio_manager_leader_epoch", ["50+0x130 51+1x3 54+0x100", "30+0x400"])],
             [quiet(70, warns), fires(80, warns, "4"), quiet(80, critical)],
         ),
         case(
-            "when it is back, it sees at once what happened in hours",
+            "when it is back, it observes the changes of hours at once",
             [
                 each("portfolio_manager_leader_epoch", ["50+0x400", "30+0x140 50+0x100"]),
                 each("portfolio_manager_leadership_changes", ["45+0x400", "25+0x140 45+0x100"]),
@@ -286,7 +286,7 @@ fn changes_that_are_hard_to_see() -> [Case; 8] {
             [quiet(82, warns), quiet(82, critical), quiet(100, critical)],
         ),
         case(
-            "a database that was set back, after which the leader changes as often as processes see it",
+            "a database that was set back, after which the leader changes as often as processes observe it",
             [
                 epoch("90+0x130 40+0x20 41+1x3 44+0x100"),
                 each("portfolio_manager_leadership_changes", ["7+0x150 8+1x3 11+0x100", "6+0x400"]),
@@ -295,7 +295,7 @@ fn changes_that_are_hard_to_see() -> [Case; 8] {
             [quiet(75, warns), fires(88, warns, "4"), quiet(88, critical)],
         ),
         case(
-            "groups have epochs of their own",
+            "groups have separate epochs",
             [epoch("5+0x400"), staging("portfolio_manager_leader_epoch", "70+0x130 71+1x3 74+0x100")],
             [fires_for(STAGING, 80, warns, "4"), quiet(80, critical)],
         ),

@@ -1,4 +1,4 @@
-//! The objective that exactly one instance leads: when its budget is used up too fast, and when it is not.
+//! Cases of the objective that exactly one instance leads.
 
 use super::leads;
 use crate::case::{Case, case, fires, quiet};
@@ -21,17 +21,17 @@ pub fn cases() -> [Case; 6] {
             ],
         ),
         case(
-            "a minute with two leaders does too",
+            "a minute with two leaders burns fast too",
             [leads(["1+0x300", "0+0x130 1 1 0+0x100"])],
             [fires(69, FAST, "1.667%")],
         ),
         case(
-            "one failover does not",
+            "one failover does not burn fast",
             [leads(["1+0x130 0 1+0x100", "0+0x300"])],
             [quiet(66, FAST), quiet(68, FAST), quiet(70, FAST)],
         ),
         case(
-            "the first counts of a new group are not the whole of what is known",
+            "the first counts of a new group do not count as its whole history",
             [leads(["0 1+0x100", "0+0x300"])],
             [quiet(2, FAST), quiet(4, FAST), quiet(20, SLOW)],
         ),
@@ -41,7 +41,7 @@ pub fn cases() -> [Case; 6] {
             [quiet(341, SLOW), fires(342, SLOW, "0.6944%"), quiet(357, SLOW), quiet(342, FAST)],
         ),
         case(
-            "four do not, however close to each other",
+            "four failovers do not burn slowly, even close together",
             [leads([&format!("1+0x129 {}1+0x100", "0 1+0x29 ".repeat(4)), "0+0x400"])],
             [quiet(110, SLOW), quiet(125, SLOW), fires(114, FAST, "3.333%")],
         ),

@@ -1,0 +1,135 @@
+//! What an instance is, judged by its heartbeat and the lease. An instance that does not hold a valid lease, or is not
+//! heard of, is never shown as active.
+
+use super::phrase::since;
+use super::{Facts, LeaderView};
+use crate::id::InstanceId;
+use crate::lease::Epoch;
+use crate::member::{MemberSeen, MemberState};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Heartbeats that an instance may miss before it is stale; the alert DelayedHeartbeat uses the same limit at the
+/// default heartbeat of 10 s.
+const STALE_AFTER: u32 = 3;
+/// Heartbeats after which it is gone, as the alert StaleHeartbeat has it.
+const GONE_AFTER: u32 = 6;
+
+/// What an instance is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InstanceState {
+    /// It has not read the lease yet.
+    Starting,
+    /// It leads and checks the portfolio; it does not act yet.
+    Recovering,
+    /// It leads and acts.
+    Active,
+    /// It can take over.
+    Standby,
+    /// It leads, but its crash recovery failed: it sends nothing.
+    Halted,
+    /// It has missed three heartbeats, or it says that it leads and holds no valid lease.
+    Stale,
+    /// It has missed six heartbeats.
+    Gone,
+    /// The state store does not answer, so its heartbeat cannot be read.
+    Unknown,
+}
+
+impl InstanceState {
+    /// As the JSON and the table of instances have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Recovering => "recovering",
+            Self::Active => "active",
+            Self::Standby => "standby",
+            Self::Halted => "halted",
+            Self::Stale => "stale",
+            Self::Gone => "gone",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One instance of the group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InstanceView {
+    /// Its id.
+    pub id: InstanceId,
+    /// What it is.
+    pub state: InstanceState,
+    /// What it last said that it was.
+    pub said: MemberState,
+    /// The time since its last heartbeat.
+    pub heartbeat_age: Duration,
+    /// The epoch that it knows.
+    pub epoch: Epoch,
+    /// Its version.
+    pub version: String,
+    /// The address of its page.
+    pub address: String,
+    /// Its host.
+    pub host: String,
+    /// It does not reach Redis.
+    pub fallback: bool,
+    /// Why it cannot lead, if it cannot.
+    pub cannot_lead: Option<String>,
+}
+
+pub(super) fn all(facts: &Facts, leader: &LeaderView) -> Vec<InstanceView> {
+    let Some((members, read_ms)) = facts.members.last() else { return Vec::new() };
+    let read_ago = since(read_ms, facts.now_ms);
+    let view = |seen: &MemberSeen| {
+        let heartbeat_age = seen.heartbeat_age + read_ago;
+        let member = &seen.member;
+        let state = if facts.members.current().is_none() {
+            InstanceState::Unknown
+        } else {
+            judge(facts, leader, seen, heartbeat_age)
+        };
+        InstanceView {
+            id: member.id.clone(),
+            state,
+            said: member.state,
+            heartbeat_age,
+            epoch: member.epoch,
+            version: member.version.clone(),
+            address: member.address.clone(),
+            host: member.host.clone(),
+            fallback: member.fallback,
+            cannot_lead: member.cannot_lead.clone(),
+        }
+    };
+    let mut views: Vec<InstanceView> = members.iter().map(view).collect();
+    views.sort_by(|a, b| a.id.cmp(&b.id));
+    views
+}
+
+fn judge(facts: &Facts, leader: &LeaderView, seen: &MemberSeen, heartbeat_age: Duration) -> InstanceState {
+    let member = &seen.member;
+    if heartbeat_age > facts.heartbeat * GONE_AFTER {
+        return InstanceState::Gone;
+    }
+    if heartbeat_age > facts.heartbeat * STALE_AFTER {
+        return InstanceState::Stale;
+    }
+    let holds = leader.holder() == Some((&member.id, member.epoch));
+    let overdue = matches!(leader, LeaderView::Overdue { .. });
+    match member.state {
+        // Its heartbeat is older than its claim: the next one says what it does.
+        MemberState::Starting | MemberState::Standby
+            if leader.holder().is_some_and(|(id, _)| *id == member.id) =>
+        {
+            InstanceState::Recovering
+        }
+        MemberState::Starting => InstanceState::Starting,
+        MemberState::Standby => InstanceState::Standby,
+        _ if matches!(leader, LeaderView::Unknown { .. }) => InstanceState::Unknown,
+        _ if !holds || overdue => InstanceState::Stale,
+        MemberState::Recovering => InstanceState::Recovering,
+        MemberState::Active => InstanceState::Active,
+        MemberState::Halted => InstanceState::Halted,
+    }
+}

@@ -1,0 +1,92 @@
+//! Who leads, judged by the lease alone.
+
+use super::Facts;
+use super::phrase::since;
+use crate::id::InstanceId;
+use crate::lease::Epoch;
+use core::time::Duration;
+
+/// A renewal is due every third of LEADER_TTL. If the last one is older than two of these thirds, one was missed.
+const OVERDUE: (u32, u32) = (2, 3);
+
+/// What the lease says at the moment of the facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaderView {
+    /// An instance holds a valid lease and renews it.
+    Leads {
+        /// The instance.
+        id: InstanceId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// Since when, unix milliseconds.
+        since_ms: i64,
+    },
+    /// An instance holds a lease that is still valid and has missed a renewal.
+    Overdue {
+        /// The instance.
+        id: InstanceId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// Its last renewal, unix milliseconds.
+        renewed_ms: i64,
+        /// When the lease ends, unix milliseconds.
+        ends_ms: i64,
+    },
+    /// No instance holds a valid lease.
+    Vacant {
+        /// Since when, unix milliseconds; `None` if no instance has ever led.
+        since_ms: Option<i64>,
+        /// The last leader and its epoch.
+        last: Option<(InstanceId, Epoch)>,
+        /// The last leader released the lease, as opposed to not renewing it.
+        released: bool,
+    },
+    /// The state store does not answer.
+    Unknown {
+        /// Since when, unix milliseconds; `None` before the first request.
+        since_ms: Option<i64>,
+        /// The last known holder and its epoch.
+        last: Option<(InstanceId, Epoch)>,
+    },
+}
+
+impl LeaderView {
+    pub(super) fn of(facts: &Facts) -> Self {
+        let Some((seen, read_ms)) = facts.lease.last() else {
+            return Self::Unknown { since_ms: facts.lease.away_since_ms(), last: None };
+        };
+        let last = seen.holder.clone().map(|id| (id, seen.epoch));
+        if facts.lease.current().is_none() {
+            return Self::Unknown { since_ms: facts.lease.away_since_ms(), last };
+        }
+        let age = seen.renewed_age + since(read_ms, facts.now_ms);
+        let renewed_ms = before(facts.now_ms, age);
+        let ends_ms = after(renewed_ms, seen.ttl);
+        let (missed, of) = OVERDUE;
+        match last {
+            None => Self::Vacant { since_ms: None, last: None, released: false },
+            last if seen.released => Self::Vacant { since_ms: Some(renewed_ms), last, released: true },
+            last if age >= seen.ttl => Self::Vacant { since_ms: Some(ends_ms), last, released: false },
+            Some((id, epoch)) if age > seen.ttl * missed / of => {
+                Self::Overdue { id, epoch, renewed_ms, ends_ms }
+            }
+            Some((id, epoch)) => Self::Leads { id, epoch, since_ms: seen.since_ms.unwrap_or(renewed_ms) },
+        }
+    }
+
+    /// The instance that holds a valid lease, and its epoch.
+    pub fn holder(&self) -> Option<(&InstanceId, Epoch)> {
+        match self {
+            Self::Leads { id, epoch, .. } | Self::Overdue { id, epoch, .. } => Some((id, *epoch)),
+            Self::Vacant { .. } | Self::Unknown { .. } => None,
+        }
+    }
+}
+
+fn before(at_ms: i64, by: Duration) -> i64 {
+    at_ms.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn after(at_ms: i64, by: Duration) -> i64 {
+    at_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,453 @@
+//! What is wrong now: each problem with its money, its age, and what the operator should do.
+
+use super::phrase::since;
+use super::{Facts, InstanceState, InstanceView, LeaderView, Phrase, age};
+use crate::alert::FORGOT_SHOWN;
+use crate::id::InstanceId;
+use crate::ledger::Totals;
+use crate::member::Health;
+use crate::settings::SharedSettings;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+use rust_decimal::Decimal;
+
+/// A group without a leader for this long is critical; a failover takes less.
+const NO_LEADER_CRITICAL: Duration = Duration::from_mins(2);
+/// As the alert rule `signals_waiting` has it.
+const WAITING_WARNING: Duration = Duration::from_mins(1);
+const WAITING_CRITICAL: Duration = Duration::from_mins(5);
+
+/// What a problem costs or may cost.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Money {
+    /// None now.
+    None,
+    /// Orders of this worth may have been executed, in rupees.
+    AtRisk(Decimal),
+    /// Signals of this worth wait, in rupees.
+    Waits(Decimal),
+    /// It cannot be read now; the last known amount, if there is one, in rupees.
+    Unknown(Option<Decimal>),
+}
+
+impl Money {
+    fn amount(&self) -> Decimal {
+        match self {
+            Self::None => Decimal::ZERO,
+            Self::AtRisk(amount) | Self::Waits(amount) => *amount,
+            Self::Unknown(last) => last.unwrap_or(Decimal::ZERO),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// How bad it is.
+    pub level: Health,
+    /// The alert and the runbook about it.
+    pub alert: &'static str,
+    /// What is wrong, in a few words.
+    pub title: Phrase,
+    /// What it means.
+    pub meaning: Phrase,
+    /// What the operator should do next.
+    pub next: String,
+    /// A command for it.
+    pub command: Option<String>,
+    /// What it costs or may cost.
+    pub money: Money,
+    /// Since when, unix milliseconds, if it is known.
+    pub since_ms: Option<i64>,
+}
+
+pub(super) fn all(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    problems.extend(store(facts, leader));
+    problems.extend(no_leader(facts, leader, instances));
+    problems.extend(halted(facts, instances));
+    signals(facts, &mut problems);
+    problems.extend(redis(facts, leader));
+    problems.extend(forgot(facts));
+    for instance in instances {
+        problems.extend(silent(instance, facts));
+        problems.extend(unable(instance));
+    }
+    problems.extend(settings(facts));
+    problems.extend(versions(instances));
+    // A stable sort: equal ones stay in the order above.
+    let oldest_first = |problem: &Problem| problem.since_ms.unwrap_or(i64::MAX);
+    problems.sort_by(|a, b| {
+        let by_money = b.money.amount().cmp(&a.money.amount());
+        b.level.cmp(&a.level).then(by_money).then(oldest_first(a).cmp(&oldest_first(b)))
+    });
+    problems
+}
+
+fn store(facts: &Facts, leader: &LeaderView) -> Option<Problem> {
+    let LeaderView::Unknown { since_ms: Some(since_ms), .. } = leader else { return None };
+    let last = facts.totals.last().map(|(totals, _)| exposed(totals, facts.signal_value));
+    Some(Problem {
+        level: Health::Critical,
+        alert: "NoLeader",
+        title: Phrase::of(format!("{} does not answer", facts.state_store)),
+        meaning: Phrase::of(
+            "Only the state store decides who leads, so the leader is unknown here. If no instance reaches the store, no \
+             signal is sent. A client that submits a signal gets 503 and submits it again.",
+        ),
+        next: format!(
+            "Check {} and the network to it. An instance leads within LEADER_TTL after it answers.",
+            facts.state_store
+        ),
+        command: Some("coordinator status".into()),
+        money: Money::Unknown(last),
+        since_ms: Some(*since_ms),
+    })
+}
+
+fn no_leader(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Option<Problem> {
+    let waits =
+        facts.totals.current().map_or(Money::Unknown(None), |totals| waiting(totals, facts.signal_value));
+    let able =
+        instances.iter().any(|view| view.state == InstanceState::Standby && view.cannot_lead.is_none());
+    let next = if able {
+        "Wait for LEADER_TTL. If no instance leads then, follow the runbook."
+    } else {
+        "Start an instance: none can take over now."
+    };
+    let problem = |level, title, meaning, since_ms| Problem {
+        level,
+        alert: "NoLeader",
+        title,
+        meaning,
+        next: next.into(),
+        command: Some("coordinator status --watch".into()),
+        money: waits.clone(),
+        since_ms,
+    };
+    match leader {
+        LeaderView::Vacant { since_ms, last, released } => {
+            let long = since_ms.is_some_and(|since_ms| since(since_ms, facts.now_ms) >= NO_LEADER_CRITICAL);
+            let level = if long || !able { Health::Critical } else { Health::Warning };
+            let meaning = match last {
+                None => Phrase::of("No instance has led yet."),
+                Some((id, epoch)) if *released => Phrase::of(format!(
+                    "{id} (epoch {epoch}) released the lease. Signals wait; none is lost."
+                )),
+                Some((id, epoch)) => Phrase::of(format!(
+                    "{id} (epoch {epoch}) did not renew its lease, and the lease ended. Signals wait; none is lost."
+                )),
+            };
+            Some(problem(level, Phrase::of("No instance leads"), meaning, *since_ms))
+        }
+        LeaderView::Overdue { id, renewed_ms, ends_ms, .. } => {
+            let meaning = Phrase::of(format!("{id} renewed its lease last at "))
+                .time(*renewed_ms)
+                .text(". If it does not renew it by ")
+                .time(*ends_ms)
+                .text(", another instance takes over.");
+            Some(problem(
+                Health::Warning,
+                Phrase::of(format!("{id} has missed a renewal of its lease")),
+                meaning,
+                Some(*renewed_ms),
+            ))
+        }
+        LeaderView::Leads { id, epoch, since_ms } if !decided(id, instances) => {
+            let long = since(*since_ms, facts.now_ms) >= NO_LEADER_CRITICAL;
+            let level = if long { Health::Critical } else { Health::Warning };
+            let meaning = Phrase::of(format!(
+                "{id} holds the lease (epoch {epoch}) and checks the portfolio. Signals wait; none is lost."
+            ));
+            Some(problem(level, Phrase::of("No instance is active yet"), meaning, Some(*since_ms)))
+        }
+        LeaderView::Leads { .. } | LeaderView::Unknown { .. } => None,
+    }
+}
+
+/// Whether the leader's crash recovery has ended, or cannot be known to go on.
+fn decided(leader: &InstanceId, instances: &[InstanceView]) -> bool {
+    let state = instances.iter().find(|view| view.id == *leader).map(|view| view.state);
+    matches!(state, Some(InstanceState::Active | InstanceState::Halted | InstanceState::Unknown))
+}
+
+fn halted(facts: &Facts, instances: &[InstanceView]) -> Option<Problem> {
+    let view = instances.iter().find(|view| view.state == InstanceState::Halted)?;
+    Some(Problem {
+        level: Health::Critical,
+        alert: "RecoveryFailed",
+        title: Phrase::of("Trading is halted: crash recovery failed"),
+        meaning: Phrase::of(format!(
+            "{} leads (epoch {}) and sends nothing, because the portfolio cannot be trusted. Every other instance would \
+             find the same.",
+            view.id, view.epoch
+        )),
+        next: "Read what is wrong with the portfolio and correct it. The leader checks again every 30 s."
+            .into(),
+        command: Some("coordinator recovery check".into()),
+        money: facts
+            .totals
+            .current()
+            .map_or(Money::Unknown(None), |totals| waiting(totals, facts.signal_value)),
+        since_ms: None,
+    })
+}
+
+fn signals(facts: &Facts, problems: &mut Vec<Problem>) {
+    let value = facts.signal_value;
+    let Some((totals, read_ms)) = facts.totals.last() else { return };
+    if let Some(since_ms) = facts.totals.away_since_ms() {
+        problems.push(Problem {
+            level: Health::Warning,
+            alert: "SignalLedgerUncounted",
+            title: Phrase::of("The signals cannot be counted"),
+            meaning: Phrase::of(format!(
+                "Last count: {} in doubt, {} claimed or sent, {} waiting, at ",
+                totals.in_doubt,
+                totals.claimed.saturating_add(totals.sent),
+                totals.received
+            ))
+            .time(read_ms)
+            .text(". What has changed since is unknown."),
+            next: format!("Check {}.", facts.state_store),
+            command: None,
+            money: Money::Unknown(Some(exposed(totals, value))),
+            since_ms: Some(since_ms),
+        });
+    }
+    // What was in doubt when it was last counted is in doubt until an operator or a lookup resolves it.
+    if totals.in_doubt > 0 {
+        problems.push(in_doubt(totals, facts, read_ms));
+    }
+    if let Some(paused) = &totals.paused {
+        problems.push(Problem {
+            level: Health::Warning,
+            alert: "SignalsPaused",
+            title: Phrase::of("The kill switch is on"),
+            meaning: Phrase::of(format!(
+                "{} turned it on: \u{201c}{}\u{201d}. Signals are accepted and kept; {} waiting.",
+                paused.who,
+                paused.reason,
+                count(totals.received, "signal")
+            )),
+            next: "Turn it off when the reason is gone.".into(),
+            command: Some("coordinator signals resume --reason REASON".into()),
+            money: waiting(totals, value),
+            since_ms: Some(paused.since_ms),
+        });
+    }
+    problems.extend(late(totals, facts, read_ms));
+    if totals.expired_last_day > 0 {
+        problems.push(Problem {
+            level: Health::Critical,
+            alert: "SignalExpired",
+            title: Phrase::of(format!(
+                "{} expired in the last 24 hours",
+                count(totals.expired_last_day.into(), "signal")
+            )),
+            meaning: Phrase::of("Each is a trade that was missed."),
+            next: "Find out why each was not sent in time, and decide with the trader what to do.".into(),
+            command: Some("coordinator signals list --state expired".into()),
+            money: Money::None,
+            since_ms: None,
+        });
+    }
+}
+
+fn in_doubt(totals: &Totals, facts: &Facts, read_ms: i64) -> Problem {
+    Problem {
+        level: Health::Critical,
+        alert: "SignalsInDoubt",
+        title: Phrase::of(in_doubt_words(totals.in_doubt)),
+        meaning: Phrase::of(
+            "Each order may be at the broker, or not. Later signals of the same instruments wait.",
+        ),
+        next: "Ask the broker for each order, then resolve each signal.".into(),
+        command: Some("coordinator signals list --state in_doubt".into()),
+        money: Money::AtRisk(facts.signal_value.saturating_mul(totals.in_doubt.into())),
+        since_ms: totals.oldest_in_doubt.map(|oldest| ago(read_ms, oldest)),
+    }
+}
+
+fn late(totals: &Totals, facts: &Facts, read_ms: i64) -> Option<Problem> {
+    let since_ms = ago(read_ms, totals.oldest_received?);
+    let waited = since(since_ms, facts.now_ms);
+    if totals.paused.is_some() || waited <= WAITING_WARNING {
+        return None;
+    }
+    let critical = waited > WAITING_CRITICAL;
+    Some(Problem {
+        level: if critical { Health::Critical } else { Health::Warning },
+        alert: if critical { "SignalsWaitingLong" } else { "SignalsWaiting" },
+        title: Phrase::of(format!("{} waiting; the oldest for ", count(totals.received, "signal")))
+            .age(since_ms),
+        meaning: Phrase::of(
+            "A leader sends a signal within seconds. The price that it was meant for may be gone.",
+        ),
+        next: "Read why the oldest waits.".into(),
+        command: Some("coordinator signals list --state received".into()),
+        money: waiting(totals, facts.signal_value),
+        since_ms: Some(since_ms),
+    })
+}
+
+fn redis(facts: &Facts, leader: &LeaderView) -> Option<Problem> {
+    let ticket = facts.ticket.as_ref()?;
+    let since_ms = ticket.away_since_ms()?;
+    let leads_on = leader.holder().map_or_else(String::new, |(id, _)| format!(" {id} leads on."));
+    Some(Problem {
+        level: Health::Warning,
+        alert: "FallbackModeActive",
+        title: Phrase::of("Redis does not answer"),
+        meaning: Phrase::of(format!(
+            "{} alone elects.{leads_on} If the leader ends without a handover, signals wait up to LEADER_TTL for its successor.",
+            facts.state_store
+        )),
+        next: "Restore Redis during working hours.".into(),
+        command: None,
+        money: Money::None,
+        since_ms: Some(since_ms),
+    })
+}
+
+fn forgot(facts: &Facts) -> Option<Problem> {
+    let at_ms = facts.lease.last()?.0.forgot_ms?;
+    (since(at_ms, facts.now_ms) < FORGOT_SHOWN).then(|| Problem {
+        level: Health::Critical,
+        alert: "StoreForgot",
+        title: Phrase::of(format!("{} has forgotten acknowledged writes", facts.state_store)),
+        meaning: Phrase::of(
+            "A standby was promoted or a backup restored. An order may have been executed without a record.",
+        ),
+        next: "Compare the broker's orders with the ledger.".into(),
+        command: Some("coordinator history".into()),
+        money: Money::None,
+        since_ms: Some(at_ms),
+    })
+}
+
+fn silent(instance: &InstanceView, facts: &Facts) -> Option<Problem> {
+    let since_ms = ago(facts.now_ms, instance.heartbeat_age);
+    let (level, alert) = match instance.state {
+        InstanceState::Gone => (Health::Critical, "StaleHeartbeat"),
+        InstanceState::Stale if instance.heartbeat_age > facts.heartbeat * 3 => {
+            (Health::Warning, "DelayedHeartbeat")
+        }
+        _ => return None,
+    };
+    Some(Problem {
+        level,
+        alert,
+        title: Phrase::of(format!("{} sends no heartbeat", instance.id)),
+        meaning: Phrase::of(format!("It was {}. One instance fewer can take over.", instance.said)),
+        next: format!(
+            "Check it on its host {}: is the process stopped, or is the network cut?",
+            instance.host
+        ),
+        command: None,
+        money: Money::None,
+        since_ms: Some(since_ms),
+    })
+}
+
+fn unable(instance: &InstanceView) -> Option<Problem> {
+    let why = instance.cannot_lead.as_ref()?;
+    if matches!(instance.state, InstanceState::Gone | InstanceState::Unknown) {
+        return None;
+    }
+    Some(Problem {
+        level: Health::Warning,
+        alert: "NoLeader",
+        title: Phrase::of(format!("{} cannot lead", instance.id)),
+        meaning: Phrase::of(why.clone()),
+        next: "Correct it before this instance is needed. It can lead again at its next heartbeat.".into(),
+        command: None,
+        money: Money::None,
+        since_ms: None,
+    })
+}
+
+fn settings(facts: &Facts) -> Option<Problem> {
+    let members = facts.members.current()?;
+    let fresh = members.iter().filter(|seen| seen.heartbeat_age <= facts.heartbeat * 3);
+    let published: Vec<(InstanceId, SharedSettings)> =
+        fresh.map(|seen| (seen.member.id.clone(), seen.member.settings.clone())).collect();
+    let differing = SharedSettings::differing(&published);
+    let names: Vec<&str> = differing.iter().map(|one| one.setting.as_str()).collect();
+    let values = differing.first()?.values.iter().map(|(value, of)| {
+        let ids: Vec<String> = of.iter().map(ToString::to_string).collect();
+        format!("{value} on {}", ids.join(", "))
+    });
+    let values: Vec<String> = values.collect();
+    Some(Problem {
+        level: Health::Warning,
+        alert: "SettingsDiffer",
+        title: Phrase::of(format!("Instances have different values of {}", names.join(", "))),
+        meaning: Phrase::of(format!("{}: {}.", names[0], values.join("; "))),
+        next: "Give all instances the same settings.".into(),
+        command: Some("coordinator config check".into()),
+        money: Money::None,
+        since_ms: None,
+    })
+}
+
+fn versions(instances: &[InstanceView]) -> Option<Problem> {
+    let mut by_version: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for view in
+        instances.iter().filter(|view| !matches!(view.state, InstanceState::Gone | InstanceState::Unknown))
+    {
+        by_version.entry(&view.version).or_default().push(view.id.as_str());
+    }
+    if by_version.len() < 2 {
+        return None;
+    }
+    let each: Vec<String> =
+        by_version.iter().map(|(version, ids)| format!("{} on {}", version, ids.join(", "))).collect();
+    Some(Problem {
+        level: Health::Ok,
+        alert: "SettingsDiffer",
+        title: Phrase::of("Instances run different versions"),
+        meaning: Phrase::of(format!("{}. This is safe during an upgrade.", each.join("; "))),
+        next: "Finish the upgrade.".into(),
+        command: None,
+        money: Money::None,
+        since_ms: None,
+    })
+}
+
+/// `1 signal is in doubt`, `2 signals are in doubt`.
+pub(super) fn in_doubt_words(n: u64) -> String {
+    format!("{} {} in doubt", count(n, "signal"), if n == 1 { "is" } else { "are" })
+}
+
+fn exposed(totals: &Totals, value: Decimal) -> Decimal {
+    let open = totals.claimed.saturating_add(totals.sent).saturating_add(totals.in_doubt);
+    value.saturating_mul(open.into())
+}
+
+fn waiting(totals: &Totals, value: Decimal) -> Money {
+    if totals.received == 0 {
+        Money::None
+    } else {
+        Money::Waits(value.saturating_mul(totals.received.into()))
+    }
+}
+
+fn count(n: u64, of: &str) -> String {
+    format!("{n} {of}{}", if n == 1 { "" } else { "s" })
+}
+
+fn ago(at_ms: i64, by: Duration) -> i64 {
+    at_ms.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The age of a problem in words, if its start is known.
+impl Problem {
+    /// How long it has lasted at `now_ms` (unix milliseconds).
+    pub fn lasted(&self, now_ms: i64) -> Option<String> {
+        self.since_ms.map(|since_ms| age(since(since_ms, now_ms)))
+    }
+}

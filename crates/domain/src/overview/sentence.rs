@@ -1,0 +1,96 @@
+//! The sentence: who leads, and the worst fact, in the order money, halted or paused, state store, leader, Redis,
+//! instances.
+
+use super::phrase::rupees;
+use super::problem::in_doubt_words;
+use super::{Facts, InstanceState, InstanceView, Known, LeaderView, Phrase, Problem};
+use alloc::format;
+
+pub(super) fn of(
+    facts: &Facts,
+    leader: &LeaderView,
+    instances: &[InstanceView],
+    problems: &[Problem],
+) -> Phrase {
+    let totals = facts.totals.last().map(|(totals, _)| totals);
+    let mut sentence = Phrase::default();
+    if let Some(totals) = totals.filter(|totals| totals.in_doubt > 0) {
+        let at_risk = rupees(facts.signal_value.saturating_mul(totals.in_doubt.into()));
+        sentence = sentence.then(Phrase::of(format!(
+            "{}: {at_risk} is at risk until an operator resolves {}.",
+            in_doubt_words(totals.in_doubt),
+            if totals.in_doubt == 1 { "it" } else { "them" }
+        )));
+    }
+    if let Some(paused) = totals.and_then(|totals| totals.paused.as_ref()) {
+        sentence = sentence.then(
+            Phrase::of("The kill switch is on since ").time(paused.since_ms).text(": no signal is sent."),
+        );
+    }
+    sentence = sentence.then(leads(facts, leader, instances));
+    if let Some(since_ms) = facts.ticket.as_ref().and_then(Known::away_since_ms)
+        && leader.holder().is_some()
+    {
+        sentence = sentence.then(Phrase::of("Redis is away for ").age(since_ms).text(": nothing changes."));
+    }
+    for view in instances.iter().filter(|view| view.heartbeat_age > facts.heartbeat * 3) {
+        if matches!(view.state, InstanceState::Stale | InstanceState::Gone) {
+            let since_ms = facts
+                .now_ms
+                .saturating_sub(i64::try_from(view.heartbeat_age.as_millis()).unwrap_or(i64::MAX));
+            sentence = sentence
+                .then(Phrase::of(format!("{} sends no heartbeat for ", view.id)).age(since_ms).text("."));
+        }
+    }
+    match problems {
+        [] if leader.holder().is_some() => sentence.then(Phrase::of("Nothing is wrong.")),
+        _ => sentence,
+    }
+}
+
+fn leads(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Phrase {
+    match leader {
+        LeaderView::Leads { id, epoch, since_ms } => {
+            let state = instances.iter().find(|view| view.id == *id).map(|view| view.state);
+            match state {
+                Some(InstanceState::Active) => Phrase::of(format!("{id} leads since "))
+                    .time(*since_ms)
+                    .text(format!(" (epoch {epoch}).")),
+                Some(InstanceState::Halted) => Phrase::of("Trading is halted: ")
+                    .text(format!("{id} leads since "))
+                    .time(*since_ms)
+                    .text(format!(" (epoch {epoch}), but its crash recovery failed.")),
+                _ => Phrase::of(format!("{id} holds the lease since ")).time(*since_ms).text(format!(
+                    " (epoch {epoch}) and checks the portfolio. No signal is sent until it is active."
+                )),
+            }
+        }
+        LeaderView::Overdue { id, epoch, renewed_ms, ends_ms } => {
+            Phrase::of(format!("{id} (epoch {epoch}) has not renewed its lease for "))
+                .age(*renewed_ms)
+                .text(". Another instance takes over after ")
+                .time(*ends_ms)
+                .text(" unless it does.")
+        }
+        LeaderView::Vacant { since_ms: None, .. } => {
+            Phrase::of("No instance has led yet. No signal is sent.")
+        }
+        LeaderView::Vacant { since_ms: Some(since_ms), last, .. } => {
+            let last = last.as_ref().map_or_else(alloc::string::String::new, |(id, epoch)| {
+                format!(" (the last leader was {id}, epoch {epoch})")
+            });
+            Phrase::of("No instance leads since ").time(*since_ms).text(format!("{last}. No signal is sent."))
+        }
+        LeaderView::Unknown { since_ms, last } => {
+            let last = last.as_ref().map_or_else(alloc::string::String::new, |(id, epoch)| {
+                format!(" (last known: {id}, epoch {epoch})")
+            });
+            match since_ms {
+                Some(since_ms) => Phrase::of(format!("{} does not answer for ", facts.state_store))
+                    .age(*since_ms)
+                    .text(format!(": the leader is unknown{last}.")),
+                None => Phrase::of("The leader is not known yet."),
+            }
+        }
+    }
+}

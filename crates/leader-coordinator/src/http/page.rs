@@ -1,0 +1,178 @@
+//! [`Page`]: the data of the HTTP pages, from the coordinator and the state store.
+
+use adapter_http::{Backend, LeaderView, Pull, Reported};
+use adapter_otel::Exposition;
+use async_trait::async_trait;
+use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
+use domain::alert;
+use domain::id::InstanceId;
+use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId};
+use domain::member::{MemberSeen, Term};
+use domain::metrics::Refusal;
+use domain::ports::{ListQuery, MemberStore, Recorded, Report, SignalClaim, StoreError, Submit};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Pause before the leader's address is read again if the instance table did not contain it.
+const READ_AGAIN: Duration = Duration::from_secs(2);
+
+/// Most lines of the audit on a signal's page; a signal usually has about ten.
+const AUDIT_LINES: u32 = 200;
+
+/// Way in which signals reach their handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The leader sends them to a handler.
+    Pushed,
+    /// A service pulls them from the leader.
+    Pulled,
+}
+
+/// The instance behind the pages.
+pub struct Page {
+    coordinator: Coordinator,
+    members: Arc<dyn MemberStore>,
+    signals: Option<(Ledger, Delivery)>,
+    exposition: Exposition,
+    /// The leader whose address is known, and the address.
+    leader: Mutex<Option<(InstanceId, String)>>,
+}
+
+impl Page {
+    /// The backend of one instance; without `signals` the signal API has nothing to answer.
+    pub fn new(
+        coordinator: Coordinator,
+        members: Arc<dyn MemberStore>,
+        signals: Option<(Ledger, Delivery)>,
+        exposition: Exposition,
+    ) -> Self {
+        Self { coordinator, members, signals, exposition, leader: Mutex::new(None) }
+    }
+
+    /// Keeps the leader's address up to date; only the instance table contains it. Runs until it is dropped.
+    pub async fn follow_the_leader(&self) {
+        let mut seen = self.coordinator.leadership();
+        loop {
+            let leader = seen.borrow_and_update().leader.clone();
+            let found = match &leader {
+                Some(leader) => self.address_of(leader).await,
+                None => None,
+            };
+            let missing = leader.is_some() && found.is_none();
+            *self.leader.lock().unwrap_or_else(PoisonError::into_inner) = leader.clone().zip(found);
+            // The sender lives as long as the coordinator.
+            let changed = seen.wait_for(|now| now.leader != leader);
+            if missing {
+                let _ = tokio::time::timeout(READ_AGAIN, changed).await;
+            } else {
+                let _ = changed.await;
+            }
+        }
+    }
+
+    fn ledger(&self) -> Result<&Ledger, StoreError> {
+        let absent = || StoreError::Unavailable("this service keeps no signals".to_owned());
+        self.signals.as_ref().map(|(ledger, _)| ledger).ok_or_else(absent)
+    }
+
+    async fn address_of(&self, leader: &InstanceId) -> Option<String> {
+        let members = tokio::time::timeout(READ_AGAIN, self.members.members()).await.ok()?.ok()?;
+        let line = members.into_iter().find(|seen| seen.member.id == *leader)?;
+        Some(line.member.address)
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page").field("instance", self.coordinator.id()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Backend for Page {
+    fn status(&self) -> Option<alert::Report> {
+        self.coordinator.report()
+    }
+
+    fn exposition(&self) -> Result<String, String> {
+        let report = self.coordinator.report().ok_or("not started")?;
+        self.exposition.render(&report).map_err(|error| error.to_string())
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.coordinator.ready()
+    }
+
+    fn leader(&self) -> LeaderView {
+        let seen = self.coordinator.leadership().borrow().clone();
+        let known = self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let address = known.filter(|(id, _)| Some(id) == seen.leader.as_ref()).map(|(_, address)| address);
+        let active = seen.is_active(clock::now());
+        LeaderView { active, id: seen.leader, address, epoch: seen.epoch }
+    }
+
+    async fn members(&self) -> Result<Vec<MemberSeen>, StoreError> {
+        self.members.members().await
+    }
+
+    async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError> {
+        self.members.history(limit).await
+    }
+
+    async fn submit(&self, signal: &NewSignal, actor: &Actor) -> Result<Submit, StoreError> {
+        self.ledger()?.submit(signal, actor).await
+    }
+
+    fn remembers_since_s(&self) -> i64 {
+        self.signals.as_ref().map_or(i64::MIN, |(ledger, _)| ledger.remembers_since_s())
+    }
+
+    fn accepts_until_s(&self) -> i64 {
+        Ledger::accepts_until_s()
+    }
+
+    fn refused(&self, why: Refusal) {
+        if let Some((ledger, _)) = &self.signals {
+            ledger.refused(why);
+        }
+    }
+
+    async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<AuditEntry>)>, StoreError> {
+        let store = self.ledger()?.store();
+        match store.find(id).await? {
+            Some(signal) => Ok(Some((signal, store.audit(Some(id), AUDIT_LINES).await?))),
+            None => Ok(None),
+        }
+    }
+
+    async fn signals(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError> {
+        self.ledger()?.store().list(query).await
+    }
+
+    async fn pull(&self, most: u16, wait: Duration) -> Result<Pull, StoreError> {
+        if matches!(self.signals, Some((_, Delivery::Pushed))) {
+            return Ok(Pull::Pushed);
+        }
+        match self.ledger()?.pull(most, wait).await {
+            Ok(Pulled { epoch, claim }) => Ok(match claim {
+                SignalClaim::Claimed(signals) => Pull::Claimed { epoch, signals },
+                SignalClaim::Empty => Pull::Empty,
+                SignalClaim::Paused => Pull::Paused,
+                SignalClaim::Limited(limit) => Pull::Limited(limit),
+                SignalClaim::Fenced => Pull::NotLeading,
+            }),
+            Err(NotNow::Store(error)) => Err(error),
+            Err(_) => Ok(Pull::NotLeading),
+        }
+    }
+
+    async fn report(&self, report: Report, actor: &Actor) -> Result<Reported, StoreError> {
+        match self.ledger()?.report(report, Some(actor)).await {
+            Ok(Recorded::Recorded) => Ok(Reported::Recorded),
+            Ok(Recorded::Refused) => Ok(Reported::Refused),
+            Err(NotNow::Store(error)) => Err(error),
+            Err(_) => Ok(Reported::NotLeading),
+        }
+    }
+}

@@ -10,8 +10,8 @@ const _: () = assert!(IN_FLIGHT_MAX <= CLAIM_MAX as usize);
 /// Lookups among them. They go first, so that a backlog of new signals does not starve them; and a broker that answers no
 /// lookup leaves new signals the other half.
 pub(super) const LOOKUPS_MAX: usize = IN_FLIGHT_MAX / 2;
-/// A claim that had no answer may arrive until then: a closed connection's last bytes are given up by the kernel
-/// after about so long (tcp_retries2).
+/// A claim that had no answer may arrive for this long: the kernel abandons a closed connection's last bytes after about
+/// this time (tcp_retries2).
 pub(super) const CLAIM_LATE_MAX: Duration = Duration::from_mins(16);
-/// Expires what is due and claims nothing.
+/// Limits of a claim that expires what is due and claims nothing.
 pub(super) const NOTHING: Limits = Limits { per_minute: Some(0), per_day: Some(0) };

@@ -422,7 +422,7 @@ impl LeaseLane {
         // over finds it too.
         let holds = !released && token.timeline == current && self.noted != Some(token.claim);
         let behind = holds && !cx.stopping && self.epochs.are_beyond(token, seq);
-        // A leader's renewal finds an older copy of its own lease. That another lease was later, only it knows.
+        // A renewal finds an older copy of the leader's lease, but not that another lease was later.
         let behind = behind && (self.term.is_none() || self.epochs.are_beyond(token, Seq(u64::MAX)));
         let own = self.own.is_some_and(|own| own.claim == token.claim);
         self.behind = behind.then_some(token);

@@ -116,7 +116,7 @@ async fn a_submission_that_misses_the_route_is_counted_and_its_answer_names_the_
         let counted = std::mem::take(&mut *ledger.refused.lock().expect("no panic"));
         assert_eq!(counted, [Refusal::Other], "{method} {path}");
     }
-    // Nobody submits with these.
+    // These are no submissions.
     for (method, path) in [("GET", "/signal"), ("DELETE", "/signals"), ("POST", "/signals/unknown/result")] {
         let status = server.ask(request(method, path, &[])).await.status;
         assert!((400..500).contains(&status), "{method} {path}: {status}");

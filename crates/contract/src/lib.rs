@@ -1,8 +1,7 @@
 //! The definition of the ports, as tests: named cases that every adapter of a port must pass.
 //!
 //! - [`state_store`], [`leader_store`], [`signal_ledger`]: one suite per port, run against every adapter and against
-//! the
-//!   fakes. There is a case wherever two adapters could differ.
+//!   the fakes. There is a case wherever two adapters could differ.
 //! - [`fake`]: the ports in memory, shared by several "processes", with injected faults.
 //! - [`event`]: the reports of a process about its role, as values.
 //! - [`invariants`]: named invariants over the events of several processes.

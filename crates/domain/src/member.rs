@@ -163,7 +163,7 @@ pub struct Heartbeat {
     /// Another live process that writes under the same id: its nonce and start (unix milliseconds). Set if the entry
     /// carried another nonce although this process had written it before.
     pub displaced: Option<(Nonce, i64)>,
-    /// The answer of [`StateStore::forgot_ms`](crate::ports::StateStore::forgot_ms).
+    /// The answer of [`LeaseSeen::forgot_ms`].
     pub forgot_ms: Option<i64>,
 }
 

@@ -1,7 +1,7 @@
 //! Samples of what is refused and of what passes.
 
 use super::list::{EXEMPT, REFUSED};
-use super::{KINDS, Kind, kind_of, places_in, summary};
+use super::{Kind, kind_of, places_in, summary};
 use crate::workspace::SourceFile;
 
 fn found(path: &str, text: &str) -> Vec<(usize, Kind, &'static str)> {

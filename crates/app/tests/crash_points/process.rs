@@ -7,9 +7,7 @@ use adapter_sqlite::{SqliteConfig, SqliteStore};
 use contract::Opening;
 use domain::id::GroupId;
 use domain::lease::Token;
-use domain::ports::{
-    Claim, ClaimRequest, LeaseStore, MemberStore, OperatorRequests, SignalLedger, StateStore,
-};
+use domain::ports::{Claim, ClaimRequest, SignalLedger, StateStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 

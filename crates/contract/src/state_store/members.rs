@@ -157,6 +157,7 @@ pub(super) async fn until_older(process: &Process, age: Duration) -> LeaseSeen {
         if lease.renewed_age > age {
             return lease;
         }
+        // Between two reads: no event reports an age.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

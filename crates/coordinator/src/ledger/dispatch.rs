@@ -39,7 +39,8 @@ const DOUBTS_EVERY: Duration = Duration::from_secs(10);
 /// Works whenever this instance leads; returns why the coordinator ended.
 pub(super) async fn run(ledger: &Ledger, handler: Option<&dyn SignalHandler>) -> Ended {
     loop {
-        let work = |leader| Round::new(ledger, handler, leader).lead();
+        // Boxed once for each leadership: the future of a round is large.
+        let work = |leader| Box::pin(Round::new(ledger, handler, leader).lead());
         match at(CrashPoint::Lead, ledger.coordinator.run_until_handed_over(work)).await {
             Ok(()) => {}
             Err(ended) => return ended,

@@ -22,8 +22,7 @@
 //!   [`StoreError::Unknown`](crate::ports::StoreError::Unknown) when its timeout ran out or the task
 //!   carrying it out failed. At most one call per store is under way; an answer with another id is ignored.
 //! - At [`Elector::next_wakeup`] the driver calls `step(now, Event::Wakeup)`. An early wakeup is harmless. A late
-//! wakeup never
-//!   lengthens a lease, because every reader compares the deadline with its own clock.
+//!   wakeup never lengthens a lease, because every reader compares the deadline with its own clock.
 //! - A dropped hint costs only time.
 //!
 //! The same configuration and events give the same state and commands. The value is `Clone + Eq + Hash`, so the model

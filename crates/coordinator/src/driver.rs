@@ -389,10 +389,7 @@ impl Driver {
                 );
             }
             LossReason::Damaged => {
-                tracing::error!(
-                    epoch = epoch.0,
-                    "lost: the state store is damaged or was replaced, so nothing that it acknowledged counts any more"
-                );
+                tracing::error!(epoch = epoch.0, "lost: the state store is damaged or was replaced");
             }
             LossReason::Forgotten => {
                 tracing::warn!(

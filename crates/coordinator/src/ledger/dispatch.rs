@@ -8,7 +8,7 @@ use super::doubts::{Doubts, take_over};
 use super::expiry::has_expired;
 use super::finding::{Finding, Finished, named};
 use super::not_executed::NotExecuted;
-use super::slots::{CLAIM_LATE_MAX, IN_FLIGHT_MAX, LOOKUPS_MAX, NOTHING};
+use super::slots::{CLAIM_LATE_MAX, LOOKUPS_MAX, NOTHING, room};
 use super::{LOOK_AGAIN, Ledger, asked, waited};
 use crate::clock;
 use crate::complaints::Complaints;
@@ -19,8 +19,7 @@ use domain::lease::Token;
 use domain::ledger::{FORGOTTEN, Outcome, Signal, SignalId, StateName};
 use domain::metrics::{Fact, SignalFact};
 use domain::ports::{
-    Answer, CLAIM_MAX, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler,
-    StoreError,
+    Answer, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler, StoreError,
 };
 use domain::time::Time;
 use futures_util::future::BoxFuture;
@@ -142,7 +141,7 @@ impl<'a> Round<'a> {
     }
 
     fn has_room(&self) -> bool {
-        self.running.len() < IN_FLIGHT_MAX
+        room(self.running.len()) > 0
     }
 
     fn may_look_up(&self) -> bool {
@@ -322,10 +321,9 @@ impl<'a> Round<'a> {
 
     async fn claim(&mut self, token: Token) {
         let (limits, most) = match self.handler {
-            Some(_) => (self.ledger.settings.limits, IN_FLIGHT_MAX - self.running.len()),
+            Some(_) => (self.ledger.settings.limits, room(self.running.len())),
             None => (NOTHING, 1),
         };
-        let most = u16::try_from(most).unwrap_or(CLAIM_MAX);
         self.not_executed.prune();
         self.report_not_executed();
         self.claim_at = Instant::now() + self.not_executed.pause().max(LOOK_AGAIN);

@@ -1,8 +1,9 @@
 //! [`guard`]: the checks and limits of every request, whatever its path.
 
+use crate::arriving::Arriving;
 use crate::backend::Backend;
 use crate::caller::{self, Caller};
-use crate::pages::{Pages, Prefix};
+use crate::pages::{Pages, Prefix, SignalPages};
 use crate::problem::Problem;
 use crate::refusals::Refusals;
 use crate::signals;
@@ -44,7 +45,8 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
     let prefix = Prefix::of(&request);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(prefix);
-    let submitted_by = is_submission(&request).then_some(caller.remote);
+    let submits = is_submission(&request) || misses_the_route(&request, gate.pages.signals);
+    let submitted_by = submits.then_some(caller.remote);
     let mut response = match refused(&request, caller, &gate.pages.hosts) {
         Some(problem) => {
             let mut response = problem.into_response();
@@ -76,6 +78,14 @@ fn is_submission(request: &Request) -> bool {
     request.method() == Method::POST && request.uri().path() == signals::PATH
 }
 
+/// Whether a client may have meant to submit a signal, and has another path or method than [`is_submission`].
+fn misses_the_route(request: &Request, signals: SignalPages) -> bool {
+    let path = request.uri().path();
+    let is_another = request.method() == Method::POST && signals::takes_another_post(path);
+    let sends = matches!(*request.method(), Method::POST | Method::PUT);
+    signals == SignalPages::Served && sends && !is_another
+}
+
 /// Error for a body of more than `most` bytes.
 pub(crate) fn too_large(most: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a request body has at most {most} bytes here"))
@@ -89,6 +99,9 @@ fn announced_len(request: &Request) -> u64 {
 
 async fn answer(limit: Duration, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
+    let (head, body) = request.into_parts();
+    let (body, awaited) = Arriving::watched(body);
+    let request = Request::from_parts(head, body);
     // A separate task catches a panic. In a set, the task ends if the client disconnects and this is dropped.
     let mut task = JoinSet::new();
     task.spawn(next.run(request));
@@ -100,6 +113,10 @@ async fn answer(limit: Duration, request: Request, next: Next) -> Response {
                 .into_response()
         }
         Ok(None) => unreachable!("the set has one task"),
+        Err(_) if awaited.is_so() => {
+            let detail = format!("the body did not come to its end within {} ms", limit.as_millis());
+            Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
+        }
         Err(_) => {
             let detail = format!("no answer within {} ms", limit.as_millis());
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()

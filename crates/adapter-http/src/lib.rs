@@ -28,6 +28,7 @@
 //! on this host are refused (403), and so are names for this host that are not ours.
 
 mod accept;
+mod arriving;
 mod backend;
 mod caller;
 mod guard;

@@ -154,10 +154,23 @@ fn not_initialized() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "Coordinator not initialized" }))).into_response()
 }
 
-async fn not_found(uri: Uri) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, format!("there is no {}", uri.path()))
+async fn not_found(
+    method: Method,
+    uri: Uri,
+    Extension(signals): Extension<SignalPages>,
+    Extension(prefix): Extension<Prefix>,
+) -> Problem {
+    let remedy = signals::remedy(&method, signals, &prefix);
+    Problem::new(StatusCode::NOT_FOUND, format!("there is no {}{}{remedy}", prefix.0, uri.path()))
 }
 
-async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not support {method}", uri.path()))
+async fn method_not_allowed(
+    method: Method,
+    uri: Uri,
+    Extension(signals): Extension<SignalPages>,
+    Extension(prefix): Extension<Prefix>,
+) -> Problem {
+    let remedy = signals::remedy(&method, signals, &prefix);
+    let detail = format!("{}{} does not support {method}{remedy}", prefix.0, uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

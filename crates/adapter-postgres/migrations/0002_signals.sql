@@ -1,5 +1,5 @@
 -- The ledger of effects, version 2: instructions with fingerprints and attempts, the kill switch, the audit.
--- Rows of version 1 are kept. Run in the migration's transaction, as 0001.
+-- Rows of version 1 are kept. Run in the migration's transaction, as 0001. Functions outlive tables that were dropped.
 
 -- Version 1 never removed a signal, so there may be years of them: some 10,000 are brought over in a second.
 SET LOCAL statement_timeout = '15min';
@@ -69,7 +69,7 @@ DROP INDEX coordinator_signal_pending;
 
 -- The instrument that a version 1 body names, if it is a plain one: version 1 did not know what it was about.
 -- Signals of no known instrument are sent one after the other.
-CREATE FUNCTION coordinator_v1_instrument(body text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE OR REPLACE FUNCTION coordinator_v1_instrument(body text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     named text;
 BEGIN
@@ -156,7 +156,7 @@ ORDER BY signal.arrival;
 
 -- The audit's triggers. They run with the rights of their owner: whoever writes a signal needs no right on the
 -- audit, and has none. AFTER, by row: no change is without its line, whatever statement makes it.
-CREATE FUNCTION coordinator_audit_signal() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE OR REPLACE FUNCTION coordinator_audit_signal() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
         -- A row that is gone cannot say who removed it: the sweep tells it by settings of its transaction.
@@ -175,7 +175,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION coordinator_audit_switch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE OR REPLACE FUNCTION coordinator_audit_switch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO coordinator_audit (group_id, who, origin, epoch, what, note)
     VALUES (NEW.group_id, coalesce(NEW.changed_by, session_user), coalesce(NEW.changed_from, 'SQL'),
@@ -184,7 +184,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION coordinator_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION coordinator_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% of % is refused: it would leave a gap in the audit', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation';

@@ -6,7 +6,7 @@ ALTER TABLE coordinator_member ADD COLUMN settings text NOT NULL DEFAULT '';
 
 -- What only the owner of the tables may do, whatever was granted: lower the number that services fence with, move a lease
 -- to another group, and delete a signal that is not finished. The service does none of it.
-CREATE FUNCTION coordinator_owner_only() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION coordinator_owner_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'USAGE') THEN
         RAISE EXCEPTION '% of % is refused: %', TG_OP, TG_TABLE_NAME, TG_ARGV[0]

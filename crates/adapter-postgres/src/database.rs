@@ -50,6 +50,16 @@ const MISSING: &str = "\
     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c
                       WHERE c.relname = name AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $2))";
 
+/// $1 names, $2 schema. Whether those that cannot be made up are there in the current version, by columns that it brought.
+const REMAINING: &str = "\
+    SELECT count(DISTINCT c.relname) AS tables,
+           count(DISTINCT c.relname) FILTER (WHERE (c.relname, a.attname) IN (('coordinator_lease', 'epoch_floor'),
+               ('coordinator_audit', 'number'), ('coordinator_signal', 'asked_ms'))) = 3 AS current
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE n.nspname = $2 AND c.relname = ANY ($1::text[])";
+
 /// $1 schema. The tables of ours that remain.
 const LEFT: &str = "\
     SELECT (SELECT coalesce(string_agg(format('%I.%I', $1::text, relname), ', ' ORDER BY relname), '')
@@ -123,14 +133,49 @@ pub(crate) async fn is_nowhere_else(connection: &mut PgConnection, me: &Process)
     Ok(())
 }
 
-/// Refuses a schema of the current version of which a table was dropped. The version says that there is nothing to
-/// migrate, and what was in the table cannot be made up.
-pub(crate) async fn is_whole(connection: &mut PgConnection, me: &Process) -> Result<(), StoreError> {
+/// What there is of our tables where the version's table is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remains {
+    /// No table, as before the first migration. Functions may have outlived theirs.
+    Nothing,
+    /// The tables that hold what cannot be made up, in the current version.
+    WhatMatters,
+    /// Others of our tables.
+    Part,
+}
+
+/// Answers for a schema without `coordinator_schema`.
+pub(crate) async fn remains(connection: &mut PgConnection, me: &Process) -> Result<Remains, StoreError> {
+    let schema = me.names.schema();
+    let query = sqlx::query(REMAINING).bind(&TABLES[..]).bind(schema.as_str());
+    let row = query.fetch_one(connection).await.map_err(|error| error::after_sending(&error))?;
+    let columns = Columns::of("pg_class", &row);
+    let (tables, current): (i64, bool) = (columns.required("tables")?, columns.required("current")?);
+    Ok(match usize::try_from(tables) {
+        Ok(0) => Remains::Nothing,
+        Ok(_) | Err(_) if current => Remains::WhatMatters,
+        Ok(_) | Err(_) => Remains::Part,
+    })
+}
+
+/// The tables that a schema of the current version has lost.
+pub(crate) async fn missing(
+    connection: &mut PgConnection,
+    me: &Process,
+) -> Result<Vec<&'static str>, StoreError> {
     let schema = me.names.schema();
     let rows = sqlx::query(MISSING).bind(&TABLES[..]).bind(schema.as_str()).fetch_all(&mut *connection).await;
     let rows = rows.map_err(|error| error::after_sending(&error))?;
-    let missing: Vec<&str> =
+    let missing: Vec<String> =
         rows.iter().map(|row| Columns::of("pg_class", row).required("name")).collect::<Result<_, _>>()?;
+    Ok(TABLES.into_iter().filter(|table| missing.iter().any(|name| name == table)).collect())
+}
+
+/// Refuses a schema of the current version that has lost a table. The version says that there is nothing to migrate, and
+/// what was in the table cannot be made up.
+pub(crate) async fn is_whole(connection: &mut PgConnection, me: &Process) -> Result<(), StoreError> {
+    let schema = me.names.schema();
+    let missing = missing(connection, me).await?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -138,10 +183,14 @@ pub(crate) async fn is_whole(connection: &mut PgConnection, me: &Process) -> Res
     let row = row.map_err(|error| error::after_sending(&error))?;
     let columns = Columns::of("pg_class", &row);
     let (tables, functions): (&str, &str) = (columns.required("tables")?, columns.required("functions")?);
+    let mut drop = format!("DROP TABLE {tables} CASCADE");
+    if !functions.is_empty() {
+        drop = format!("{drop}; DROP FUNCTION {functions}");
+    }
     Err(StoreError::Corrupt(format!(
         "schema {schema} has lost {}, and `coordinator migrate` cannot bring back what was in it. Stop every instance and \
-         restore the database from its latest backup. Without a backup `DROP TABLE {tables} CASCADE; DROP FUNCTION \
-         {functions}` lets `coordinator migrate` create them empty: every signal is forgotten then. Keep the data \
+         restore the database from its latest backup. Without a backup `{drop}` lets `coordinator migrate` create them \
+         empty: every signal is forgotten then. Keep the data \
          directories of the instances: with them the next epoch is above every one that was given out",
         missing.join(", ")
     )))

@@ -81,15 +81,15 @@ fn reported_by_server(reported: &PgDatabaseError) -> StoreError {
         return StoreError::Unknown(format!("the server ended the session: {message}"));
     }
     match code {
-        "25006" | "55000" => {
-            StoreError::Unavailable(format!("PostgreSQL is a standby (read-only): {message}"))
-        }
+        // The timeline of a standby cannot be read.
+        "55000" => StoreError::Unavailable(format!("PostgreSQL is a standby (read-only): {message}")),
+        // A session that was opened on a primary. The next one is asked which of the two it is.
+        "25006" => StoreError::Unavailable(format!(
+            "PostgreSQL is read-only (default_transaction_read_only is on, or it became a standby): {message}"
+        )),
         "42501" => {
             StoreError::Unavailable(format!("this role lacks a right (see the shipped GRANTs): {message}"))
         }
-        "42P01" | "42703" | "42883" | "3F000" | "42804" => StoreError::Corrupt(format!(
-            "the schema is not ours (`coordinator migrate --check` says what is wrong): {message}"
-        )),
         // Timeouts of the server and of poolers, deadlocks, serialisation failures. The server itself has
         // rolled back, but a pooler sends 57014 and 08xxx too, and after a timeout the caller must request
         // again. Unknown leads to that, and is never wrong.
@@ -98,10 +98,13 @@ fn reported_by_server(reported: &PgDatabaseError) -> StoreError {
         }
         // The class of the code. `get`, because a pooler may send any text as a code.
         _ => match code.get(..2) {
-            // Data exceptions and constraints: a value in the tables is invalid.
+            // Our statements are fixed, so what they name or create is not as this version needs it. A definite refusal.
+            Some("42" | "3F") => StoreError::Corrupt(format!(
+                "the schema is not ours (`coordinator migrate --check` says what is wrong): {message}"
+            )),
+            // Data exceptions and constraints: a value in the tables that cannot be worked with.
             Some("22" | "23") => StoreError::Corrupt(message),
-            // The server has no disk, memory or connections left, or a foreign server is unreachable. Rolled
-            // back.
+            // Out of disk, memory or connections; a foreign server that is away. Rolled back.
             Some("53" | "HV") => StoreError::Unavailable(message),
             Some(_) | None => StoreError::Unknown(message),
         },

@@ -140,7 +140,8 @@ impl Hosts {
     pub(crate) async fn connect(&self, limits: SessionLimits) -> Result<(PgConnection, &Host), StoreError> {
         let first = self.first.load(Relaxed);
         let bound = self.bound_of_each(limits.connect);
-        let mut refusals = Vec::with_capacity(self.list.len());
+        // In the order of the URL, whichever is tried first: one cause has one text, which is logged once.
+        let mut refusals = vec![String::new(); self.list.len()];
         for turn in 0..self.list.len() {
             let at = (first + turn) % self.list.len();
             let host = &self.list[at];
@@ -154,7 +155,7 @@ impl Hosts {
                 Ok(Err(refusal)) => refusal,
                 Err(_) => format!("no connection within {} ms", bound.as_millis()),
             };
-            refusals.push(format!("{}: {refusal}", host.label));
+            refusals[at] = format!("{}: {refusal}", host.label);
         }
         Err(StoreError::Unavailable(format!("PostgreSQL at {}", refusals.join("; "))))
     }
@@ -333,6 +334,28 @@ mod tests {
         assert_eq!(bound("postgres://h1", 3), Duration::from_secs(3));
         assert_eq!(bound("postgres://h1,h2,h3", 3), Duration::from_secs(1));
         assert_eq!(bound("postgres://h1", 100), CONNECT_MAX);
+    }
+
+    /// The search begins at another host each time; what is logged once must not change with that.
+    #[tokio::test]
+    async fn the_refusals_of_several_hosts_are_one_text_wherever_the_search_began() {
+        let id = InstanceId::parse("i").unwrap();
+        // Nothing listens on these ports.
+        let hosts = Hosts::parse("postgres://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3/db", &id).unwrap();
+        let limits = SessionLimits {
+            connect: Duration::from_secs(9),
+            lock: CONNECT_MAX,
+            statement: CONNECT_MAX,
+            idle_in_transaction: CONNECT_MAX,
+            unanswered: CONNECT_MAX,
+        };
+        let mut told = Vec::new();
+        for first in 0..3 {
+            hosts.first.store(first, Relaxed);
+            told.push(hosts.connect(limits).await.map(drop).unwrap_err().to_string());
+        }
+        assert!(told[0].starts_with("PostgreSQL at 127.0.0.1:1: "), "{told:?}");
+        assert!(told.iter().all(|text| *text == told[0]), "{told:?}");
     }
 
     #[test]

@@ -74,7 +74,7 @@ const RENEW: &str = concat!(
         RETURNING true AS done, left(resign, 256) AS resign,
             lease.forgot_ms AS forgot_ms,
             (SELECT before.tl <> lease.tl OR before.seq < $8 FROM before) OR lease.epoch_floor >= lease.epoch AS found)
-     SELECT here.tl AS current, coalesce(done, false) AS done, forgot_ms, coalesce(found, false) AS found, resign,
+     SELECT here.tl AS current, EXISTS (SELECT FROM before) AS present, coalesce(done, false) AS done, forgot_ms, coalesce(found, false) AS found, resign,
             CASE WHEN done THEN pg_notify(",
     channel!(),
     ", $6) END FROM here LEFT JOIN renewed ON true"
@@ -201,7 +201,14 @@ pub(crate) async fn renew(
         let resign = columns.optional("resign")?;
         return Ok(Renewal::Renewed { timeline, resign, forgotten });
     }
-    Ok(if timeline == current { Renewal::Superseded } else { Renewal::OtherTimeline(timeline) })
+    if timeline != current {
+        return Ok(Renewal::OtherTimeline(timeline));
+    }
+    if columns.required::<bool>("present")? {
+        Ok(Renewal::Superseded)
+    } else {
+        Err(no_lease(&me.identity.group))
+    }
 }
 
 pub(crate) async fn release(

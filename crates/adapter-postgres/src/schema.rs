@@ -3,7 +3,7 @@
 //! The version is a row in a table of ours and not sqlx's migration table, because the database may belong to
 //! an application that uses sqlx's table for its own migrations.
 
-use crate::database;
+use crate::database::{self, Remains};
 use crate::error;
 use crate::fence::timeline;
 use crate::hosts::Hosts;
@@ -23,6 +23,13 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0003_forgotten_and_settings.sql"),
 ];
 
+/// In the form of the current version, which the migrations gave them.
+const REPAIRS: [(&str, &str); 3] = [
+    ("coordinator_member", include_str!("../migrations/repair_member.sql")),
+    ("coordinator_term", include_str!("../migrations/repair_term.sql")),
+    ("coordinator_dispatch", include_str!("../migrations/repair_dispatch.sql")),
+];
+
 /// Advisory lock that serialises the migrations of all groups of a database: "coordina" in ASCII.
 const LOCK: i64 = 0x636f_6f72_6469_6e61;
 
@@ -39,6 +46,12 @@ const IN_SCHEMA: &str = "SELECT set_config('search_path', quote_ident($1) || ', 
 const SCHEMA_IS_THERE: &str = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS found";
 
 const HAS_SCHEMA: &str = "SELECT to_regclass('coordinator_schema') IS NOT NULL AS found";
+/// The version's table alone was dropped: the others say which version it was.
+const CREATE_VERSION: &str = "\
+    CREATE TABLE coordinator_schema (
+        version integer NOT NULL CHECK (version >= 0),
+        one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row)
+    )";
 const VERSION: &str = "SELECT max(version)::bigint AS version FROM coordinator_schema";
 const SET_VERSION: &str = "\
     INSERT INTO coordinator_schema (version) VALUES ($1)
@@ -99,8 +112,17 @@ pub(crate) async fn migrate(
 /// What `coordinator migrate --check` answers; writes nothing.
 async fn check(connection: &mut PgConnection, me: &Process) -> Result<Schema, StoreError> {
     database::is_nowhere_else(connection, me).await?;
-    let schema = judge(found(connection, me).await?);
-    if schema == Schema::Current {
+    let found = found(connection, me).await?;
+    let schema = judge(found);
+    if schema == Schema::Current || found == 0 && database::remains(connection, me).await? == Remains::Part {
+        let missing = database::missing(connection, me).await?;
+        if !missing.is_empty() && missing.iter().all(|table| repair_of(table).is_some()) {
+            return Err(StoreError::Corrupt(format!(
+                "schema {} has lost {}: run `coordinator migrate`, which creates it again",
+                me.names.schema(),
+                missing.join(", ")
+            )));
+        }
         database::is_whole(connection, me).await?;
     }
     Ok(schema)
@@ -115,11 +137,25 @@ async fn bring_up_to_date(
     run(connection, sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK)).await?;
     database::is_nowhere_else(connection, me).await?;
     enter_schema(connection, me).await?;
-    let found = found(connection, me).await?;
+    let mut found = found(connection, me).await?;
+    if found == 0 {
+        match database::remains(connection, me).await? {
+            Remains::Nothing => {}
+            Remains::WhatMatters => {
+                script(connection, CREATE_VERSION).await?;
+                run(connection, me.names.query(SET_VERSION).bind(i64::from(SCHEMA_VERSION))).await?;
+                found = SCHEMA_VERSION;
+            }
+            Remains::Part => database::is_whole(connection, me).await?,
+        }
+    }
     let schema = match judge(found) {
         Schema::Newer { found } => Schema::Newer { found },
         Schema::Current | Schema::Older { .. } => {
             apply_from(connection, me, found).await?;
+            for statements in database::missing(connection, me).await?.into_iter().filter_map(repair_of) {
+                script(connection, statements).await?;
+            }
             database::is_whole(connection, me).await?;
             let ttl_ms = row::milliseconds(me.identity.ttl);
             run(connection, me.names.query(CREATE_ROW).bind(me.identity.group.as_str()).bind(ttl_ms)).await?;
@@ -134,6 +170,11 @@ async fn bring_up_to_date(
     };
     script(connection, "COMMIT").await?;
     Ok(schema)
+}
+
+/// What creates a table again that was dropped, where what was in it comes back, is in another table, or is not missed.
+fn repair_of(table: &str) -> Option<&'static str> {
+    REPAIRS.into_iter().find(|(name, _)| *name == table).map(|(_, statements)| statements)
 }
 
 /// Makes the schema the place of the migration; creates it when it is absent.

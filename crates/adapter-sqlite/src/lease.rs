@@ -110,6 +110,7 @@ pub(crate) async fn renew(
         holds!(),
         " AND seq < ?5 AND seq < ?8 RETURNING substr(CAST(resign AS TEXT), 1, ?7) AS resign, forgot_ms, epoch_floor >= epoch AS noted"
     );
+    const ROW: &str = "SELECT 1 FROM coordinator_lease WHERE group_id = ?1";
     for (sql, found) in [(RENEW, false), (RENEW_OLDER, true)] {
         let statement = fenced(sql, &config.identity.group, token)
             .bind(integer(seq.0))
@@ -125,7 +126,8 @@ pub(crate) async fn renew(
             return Ok(Some(Renewed { resign, forgot_ms, found }));
         }
     }
-    Ok(None)
+    let row = session.fetch(Statement::new(ROW).bind(config.identity.group.as_str().to_owned())).await?;
+    if row.is_empty() { Err(no_lease(config)) } else { Ok(None) }
 }
 
 /// The lease after a renewal.

@@ -172,7 +172,8 @@ impl Session {
                 // that no other instance sees. The connection stays open and keeps the lock: no instance
                 // opens the current files before all have left the old ones. The last connection that is
                 // closed in order writes the content of `-wal` into its file.
-                return Err(StoreError::Unavailable(self.lost.report(&gone)));
+                // `Corrupt` ends the term of a leader.
+                return Err(StoreError::Corrupt(self.lost.report(&gone)));
             } else if open.files != now {
                 // The file was turned to WAL since: the next connection has all three files.
                 slot.open = None;

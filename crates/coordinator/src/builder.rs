@@ -11,7 +11,7 @@ use crate::leadership::Leadership;
 use crate::memory::{Ability, EpochMemory};
 use crate::recover::{Purpose, recover};
 use crate::shared::{Settings, Shared};
-use domain::election::{Config, Elector, Resign, TicketUse};
+use domain::election::{Config, Elector, Epochs, Resign, TicketUse};
 use domain::identity::{Difference, Identity};
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
 use domain::ports::{LeaderStore, Migrate, NothingToRecover, Recovery, Schema, StateStore, StoreError};
@@ -231,6 +231,7 @@ impl Builder {
             recovery: self.recovery,
             epochs: self.epochs,
             ability: Ability::new(),
+            remembered: watch::Sender::new(Epochs::NONE),
             leadership: watch::channel(Leadership::unknown()).0,
             works: watch::channel(0).0,
             recovered: watch::channel(None).0,
@@ -239,6 +240,7 @@ impl Builder {
             metrics: Mutex::new(metrics),
             heartbeat_running: AtomicBool::new(false),
             waiting_for: Mutex::new(None),
+            store_fault: Mutex::default(),
         }
     }
 }

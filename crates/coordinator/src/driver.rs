@@ -29,7 +29,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -70,6 +70,7 @@ pub(crate) struct Driver {
     kept_at: Option<Instant>,
     /// The leadership that is being handed over: only its release is an end on purpose.
     resigning: Option<Token>,
+    remembered: watch::Receiver<Epochs>,
 }
 
 impl Driver {
@@ -82,6 +83,7 @@ impl Driver {
     ) -> Self {
         let (tasks, owed) = (JoinSet::new(), HashMap::new());
         let kept = elector.epochs();
+        let remembered = shared.remembered.subscribe();
         Self {
             elector,
             shared,
@@ -95,6 +97,7 @@ impl Driver {
             kept,
             kept_at: None,
             resigning: None,
+            remembered,
         }
     }
 
@@ -137,6 +140,7 @@ impl Driver {
                 Ok(self.taken_in(finished))
             }
             Some(resign) = self.requests.recv() => Ok(Event::Resign(resign)),
+            Ok(()) = self.remembered.changed() => Ok(Event::Remembered(*self.remembered.borrow_and_update())),
             ring = ring => ring.map(|()| Event::Wakeup),
             () = self.shared.state_store.changed() => Ok(Event::LeaseHint),
             () = ticket_hint => Ok(Event::TicketHint),
@@ -174,7 +178,7 @@ impl Driver {
             }
             let shared = Arc::clone(&self.shared);
             self.service.spawn(of_this_process(async move {
-                shared.ability.found(&memory.keep(Epochs { asked: Epoch(0), ..epochs }).await);
+                shared.remembered(&memory.keep(Epochs { asked: Epoch(0), ..epochs }).await);
             }));
         }
     }
@@ -200,11 +204,16 @@ impl Driver {
         self.spawn(Owed::Lease(call), async move {
             let may_be_sent = match &request {
                 LeaseRequest::Claim(request) => keep_asked(&shared, now, limit, request).await,
-                LeaseRequest::Note { found, known } => shared.ability.allows(*known, found.epoch),
-                LeaseRequest::Observe | LeaseRequest::Renew { .. } | LeaseRequest::Release { .. } => true,
+                LeaseRequest::Note { found, known } if !shared.ability.allows(*known, found.epoch) => {
+                    Err(LeaseAnswer::NotSent)
+                }
+                LeaseRequest::Observe
+                | LeaseRequest::Renew { .. }
+                | LeaseRequest::Release { .. }
+                | LeaseRequest::Note { .. } => Ok(()),
             };
-            if !may_be_sent {
-                return Answer { event: Event::Lease { call, answer: Ok(LeaseAnswer::NotSent) }, sync: None };
+            if let Err(answer) = may_be_sent {
+                return Answer { event: Event::Lease { call, answer: Ok(answer) }, sync: None };
             }
             let started = Instant::now();
             let answer = within(now, limit, lease_call(&*shared.state_store, request)).await;
@@ -275,7 +284,17 @@ impl Driver {
             self.shared.record(Fact::Sync { result, took });
         }
         match &answer.event {
-            Event::Lease { answer, .. } if *answer != Ok(LeaseAnswer::NotSent) => {
+            // The state store has said nothing.
+            Event::Lease { answer: Ok(LeaseAnswer::NotSent | LeaseAnswer::Outdated(_)), .. }
+            | Event::Wakeup
+            | Event::LeaseHint
+            | Event::Remembered(_)
+            | Event::TicketHint
+            | Event::Recovered { .. }
+            | Event::Drained
+            | Event::Resign(_) => {}
+            Event::Lease { answer, .. } => {
+                self.shared.state_store_answered(answer.as_ref().err());
                 self.state_store.answered(self.effect, answer.as_ref().err());
                 if let Ok(LeaseAnswer::Observed(row)) = answer {
                     self.epoch(row.version.token.timeline, row.version.token.epoch);
@@ -284,13 +303,6 @@ impl Driver {
             Event::Ticket { answer, .. } => {
                 self.leader_store.answered(Effect::Writes, answer.as_ref().err());
             }
-            Event::Lease { .. }
-            | Event::Wakeup
-            | Event::LeaseHint
-            | Event::TicketHint
-            | Event::Recovered { .. }
-            | Event::Drained
-            | Event::Resign(_) => {}
         }
         answer.event
     }
@@ -375,6 +387,9 @@ impl Driver {
                     epoch = epoch.0,
                     "lost: no renewal was acknowledged before the deadline: {why}"
                 );
+            }
+            LossReason::Damaged => {
+                tracing::error!(epoch = epoch.0, "lost: the state store is damaged or was replaced");
             }
             LossReason::Forgotten => {
                 tracing::warn!(

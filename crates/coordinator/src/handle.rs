@@ -95,7 +95,7 @@ impl Coordinator {
             return Err(format!("the database has schema {found}, this binary needs {needed}"));
         }
         if !seen.state_store_answers {
-            return Err("the state store does not answer".into());
+            return Err(self.shared.why_no_store());
         }
         // A leader has its number already.
         if let Some(why) = self.shared.ability.missing().filter(|_| !seen.state.leads()) {

@@ -89,7 +89,7 @@ async fn check_memory(shared: &Shared) {
     let Some(memory) = &shared.epochs else { return };
     let time_max = shared.settings.heartbeat;
     let checked = timeout(time_max, memory.check()).await;
-    shared.ability.found(&checked.unwrap_or_else(|_| {
+    shared.remembered(&checked.unwrap_or_else(|_| {
         Err(format!(
             "the epochs cannot be checked within {time_max:?}: the disk of the data directory is slow"
         ))

@@ -3,24 +3,39 @@
 
 use crate::memory::kept_within;
 use crate::shared::Shared;
-use domain::election::Epochs;
-use domain::lease::{Seq, Token};
+use domain::election::{Epochs, LeaseAnswer};
+use domain::lease::{Seq, Token, Version};
 use domain::ports::ClaimRequest;
 use domain::time::Time;
 use std::time::Duration;
 
 /// Keeps the number of a claim before any store or service can see it: a process that is killed at any moment claims
-/// above it in its next life (M22). Returns whether the claim may be sent.
-pub(crate) async fn keep_asked(shared: &Shared, now: Time, limit: Duration, request: &ClaimRequest) -> bool {
-    let Some(memory) = &shared.epochs else { return true };
+/// above it in its next life (M22). An error is the answer to a claim that must not be sent.
+pub(crate) async fn keep_asked(
+    shared: &Shared,
+    now: Time,
+    limit: Duration,
+    request: &ClaimRequest,
+) -> Result<(), LeaseAnswer> {
+    let Some(memory) = &shared.epochs else { return Ok(()) };
     let (token, seq) = (request.observed.token, request.observed.seq);
     let epochs = Epochs { seen: token.epoch, claim: token.claim, seq, asked: request.epoch() };
     if !shared.ability.allows(request.floor, request.observed.token.epoch) {
-        return false;
+        return Err(LeaseAnswer::NotSent);
     }
-    let kept = kept_within(now, limit, &**memory, epochs).await;
-    shared.ability.found(&kept);
-    kept.is_ok()
+    let before = kept_within(now, limit, &**memory, epochs).await;
+    shared.ability.found(&before);
+    match before {
+        Ok(before) if is_outdated(request, before) => Err(LeaseAnswer::Outdated(before)),
+        Ok(_) => Ok(()),
+        Err(_) => Err(LeaseAnswer::NotSent),
+    }
+}
+
+/// Whether another instance has kept something that this claim does not contain.
+fn is_outdated(request: &ClaimRequest, before: Epochs) -> bool {
+    let Version { token, seq, .. } = request.observed;
+    before.floor() >= request.epoch() || before.are_beyond(token, seq) && !request.forgotten
 }
 
 /// Keeps the number as granted before anything is done under it, so that an older copy of the lease is noticed after a
@@ -28,6 +43,6 @@ pub(crate) async fn keep_asked(shared: &Shared, now: Time, limit: Duration, requ
 pub(crate) async fn keep_granted(shared: &Shared, now: Time, limit: Duration, token: Token) {
     let Some(memory) = &shared.epochs else { return };
     let epochs = Epochs { seen: token.epoch, claim: token.claim, seq: Seq(0), asked: token.epoch };
-    let kept = kept_within(now, limit, &**memory, epochs).await;
-    shared.ability.found(&kept);
+    let before = kept_within(now, limit, &**memory, epochs).await;
+    shared.remembered(&before);
 }

@@ -15,20 +15,26 @@ use tokio::sync::watch;
 const EPOCHS_FORGOTTEN_MAX: u64 = 1 << 32;
 
 /// Keeps an instance's epochs over its restarts (M22). Without one they are remembered while the process runs.
+///
+/// Instances of a group may share a place. What one of them keeps, the others learn from [`keep`](Self::keep) and
+/// [`check`](Self::check): no claim is sent before its instance knows everything that was kept there.
 #[async_trait]
 pub trait EpochMemory: Send + Sync {
     /// What was kept in earlier lives.
     fn kept(&self) -> Epochs;
 
-    /// Keeps the higher of each, and returns when that is durable. The error is the reason why it is not: the claim
-    /// that it was kept for is then not sent. It should name the place, the cause and what an operator does about it.
-    async fn keep(&self, epochs: Epochs) -> Result<(), String>;
+    /// Keeps the higher of each, and returns what was kept there before when that is durable. Reading and keeping must be
+    /// one step for instances that share the place. If what was kept before is higher, the claim that was to follow is not
+    /// sent; the instance claims above it. The error says why nothing was kept: the claim is then not sent either. It
+    /// should name the place, the cause and what an operator does about it.
+    async fn keep(&self, epochs: Epochs) -> Result<Epochs, String>;
 
     /// Whether [`keep`](Self::keep) would succeed now, with its error if not. Called with every heartbeat, so it should be
     /// cheap. An instance whose memory fails shows the error in the instance table, and `step-down` does not count it as
-    /// a candidate. Always `Ok` unless implemented.
-    async fn check(&self) -> Result<(), String> {
-        Ok(())
+    /// a candidate. Returns what is kept now: a leader whose lease is behind it gives the lease back. Returns
+    /// [`Epochs::NONE`] unless implemented, which is enough for a place that no other instance uses.
+    async fn check(&self) -> Result<Epochs, String> {
+        Ok(Epochs::NONE)
     }
 }
 
@@ -38,7 +44,7 @@ pub(crate) async fn kept_within(
     limit: Duration,
     memory: &dyn EpochMemory,
     epochs: Epochs,
-) -> Result<(), String> {
+) -> Result<Epochs, String> {
     let stalled = || {
         Err(format!("the epochs were not written within {limit:?}: the disk of the data directory is slow"))
     };
@@ -58,7 +64,7 @@ impl Ability {
     }
 
     /// The outcome of keeping epochs, or of the check whether they could be kept.
-    pub(crate) fn found(&self, kept: &Result<(), String>) {
+    pub(crate) fn found<T>(&self, kept: &Result<T, String>) {
         if !self.is_damaged.load(Relaxed) {
             self.set(kept);
         }
@@ -75,7 +81,7 @@ impl Ability {
         refused.is_ok()
     }
 
-    fn set(&self, kept: &Result<(), String>) {
+    fn set<T>(&self, kept: &Result<T, String>) {
         self.missing.send_if_modified(|known| {
             let now = kept.as_ref().err();
             if known.as_ref() == now {

@@ -6,6 +6,7 @@ use crate::leadership::Leadership;
 use crate::memory::{Ability, EpochMemory};
 use crate::notice::Notice;
 use domain::alert::Report;
+use domain::election::Epochs;
 use domain::id::{InstanceId, Nonce};
 use domain::metrics::{Fact, Metrics, Urgent, View};
 use domain::ports::{LeaderStore, Recovery, StateStore, StoreError};
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) epochs: Option<Arc<dyn EpochMemory>>,
     /// Whether the epochs can be kept.
     pub(crate) ability: Ability,
+    /// What the epochs' memory was last seen to have: another instance may have kept more.
+    pub(crate) remembered: watch::Sender<Epochs>,
     pub(crate) leadership: watch::Sender<Leadership>,
     /// How many pieces of leader's work are running.
     pub(crate) works: watch::Sender<usize>,
@@ -53,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) heartbeat_running: AtomicBool,
     /// What the start waits for.
     pub(crate) waiting_for: Mutex<Option<String>>,
+    /// Why the election's last request to the state store failed, if it did.
+    pub(crate) store_fault: Mutex<Option<StoreError>>,
 }
 
 impl Shared {
@@ -67,6 +72,17 @@ impl Shared {
     /// There may be no listener; that is not an error.
     pub(crate) fn notify(&self, notice: Notice) {
         let _ = self.notices.send(notice);
+    }
+
+    /// The outcome of keeping epochs, or of a check: what the memory has is for the elector.
+    pub(crate) fn remembered(&self, kept: &Result<Epochs, String>) {
+        self.ability.found(kept);
+        let Ok(kept) = *kept else { return };
+        self.remembered.send_if_modified(|known| {
+            let before = *known;
+            *known = kept.and(before);
+            *known != before
+        });
     }
 
     /// The election has ended: nothing is held any more, and waiters see it.
@@ -100,6 +116,20 @@ impl Shared {
 
     pub(crate) fn not_started_because(&self, error: &StoreError) {
         *self.waiting_for.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+    }
+
+    /// The outcome of a request of the election to the state store.
+    pub(crate) fn state_store_answered(&self, error: Option<&StoreError>) {
+        *self.store_fault.lock().unwrap_or_else(PoisonError::into_inner) = error.cloned();
+    }
+
+    /// What is wrong with the state store, when its last answer was none that can be used.
+    pub(crate) fn why_no_store(&self) -> String {
+        match &*self.store_fault.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(StoreError::Unknown(why)) => format!("the state store does not answer: {why}"),
+            Some(error) => format!("the state store cannot be used: {error}"),
+            None => "the state store does not answer".into(),
+        }
     }
 
     pub(crate) fn why_not_started(&self) -> String {

@@ -3,8 +3,8 @@
 mod log;
 
 use async_trait::async_trait;
-use contract::Opening;
 use contract::fake::{FakeDatabase, FakeStateStore};
+use contract::{Opening, StateStores, Tamper};
 use coordinator::{Coordinator, EpochMemory};
 use domain::election::Epochs;
 use domain::id::GroupId;
@@ -24,7 +24,11 @@ const LONG: Duration = Duration::from_secs(20);
 struct Memory {
     store: Arc<FakeStateStore>,
     kept: Epochs,
+    /// What is kept, by every instance that shares the place.
+    place: Arc<Mutex<Epochs>>,
     broken: AtomicBool,
+    /// A check shows nothing: what others have kept is learned with a claim alone.
+    blind: AtomicBool,
     calls: Mutex<Vec<(Epochs, Epoch)>>,
 }
 
@@ -34,13 +38,25 @@ impl EpochMemory for Memory {
         self.kept
     }
 
-    async fn keep(&self, epochs: Epochs) -> Result<(), String> {
+    async fn keep(&self, epochs: Epochs) -> Result<Epochs, String> {
         let row = self.store.observe().await.expect("a row").version.token.epoch;
         self.calls.lock().expect("no panic").push((epochs, row));
-        self.check().await
+        self.works()?;
+        let mut place = self.place.lock().expect("no panic");
+        let before = *place;
+        *place = before.and(epochs);
+        Ok(before)
     }
 
-    async fn check(&self) -> Result<(), String> {
+    async fn check(&self) -> Result<Epochs, String> {
+        self.works()?;
+        let blind = self.blind.load(Relaxed);
+        Ok(if blind { Epochs::NONE } else { *self.place.lock().expect("no panic") })
+    }
+}
+
+impl Memory {
+    fn works(&self) -> Result<(), String> {
         if self.broken.load(Relaxed) { Err("no space left on device".to_owned()) } else { Ok(()) }
     }
 }
@@ -50,10 +66,27 @@ fn start(kept: Epochs, broken: bool) -> (Coordinator, Arc<Memory>) {
 }
 
 fn start_in(database: &FakeDatabase, name: &str, kept: Epochs, broken: bool) -> (Coordinator, Arc<Memory>) {
+    start_sharing(database, name, &Arc::new(Mutex::new(kept)), broken)
+}
+
+/// As [`start_in`], of an instance that keeps its epochs where others keep theirs.
+fn start_sharing(
+    database: &FakeDatabase,
+    name: &str,
+    place: &Arc<Mutex<Epochs>>,
+    broken: bool,
+) -> (Coordinator, Arc<Memory>) {
+    let (kept, place) = (*place.lock().expect("no panic"), Arc::clone(place));
     let opening = Opening { ttl: TTL, ..Opening::new(&GroupId::parse("g").expect("a group"), name) };
     let store = database.process(&opening);
-    let memory =
-        Arc::new(Memory { store: Arc::clone(&store), kept, broken: broken.into(), calls: Mutex::default() });
+    let memory = Arc::new(Memory {
+        store: Arc::clone(&store),
+        kept,
+        place,
+        broken: broken.into(),
+        blind: AtomicBool::new(false),
+        calls: Mutex::default(),
+    });
     let builder = Coordinator::builder(store).epochs(memory.clone());
     (builder.start().expect("a valid start"), memory)
 }
@@ -202,4 +235,83 @@ async fn a_follower_that_knows_more_ends_the_term_and_the_next_number_is_above_a
     for coordinator in [back, away] {
         coordinator.shutdown().await;
     }
+}
+
+/// A data directory is shared by an instance that runs and by one that has led since and is gone, when a backup is restored.
+fn later_terms() -> Epochs {
+    Epochs { seen: Epoch(4), seq: Seq(9), asked: Epoch(4), ..Epochs::NONE }
+}
+
+async fn leads_at(coordinator: &Coordinator, epoch: Epoch) {
+    let mut leadership = coordinator.leadership();
+    let active = leadership.wait_for(|now| {
+        now.is_active(coordinator::clock::now()) && now.epoch.is_some_and(|now| now >= epoch)
+    });
+    let led = timeout(LONG, active).await.expect("it leads").expect("it runs").epoch;
+    assert_eq!(led, Some(epoch));
+}
+
+#[tokio::test]
+async fn a_claim_is_above_what_another_instance_has_kept_in_the_same_place_since_this_one_started() {
+    let database = FakeDatabase::new();
+    let place = Arc::new(Mutex::new(Epochs::NONE));
+    let (first, _) = start_sharing(&database, "first", &place, false);
+    leads_at(&first, Epoch(1)).await;
+    let (second, memory) = start_sharing(&database, "second", &place, false);
+    memory.blind.store(true, Relaxed);
+    let ready = async {
+        while second.ready().is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, ready).await.expect("it has read the lease");
+    let noted = memory.store.lease().await.expect("the lease").forgot_ms;
+    assert_eq!(noted, None);
+    *place.lock().expect("no panic") = later_terms();
+    first.shutdown().await;
+    leads_at(&second, Epoch(5)).await;
+    assert!(
+        memory.store.lease().await.expect("the lease").forgot_ms.is_some(),
+        "what was sent before is looked up"
+    );
+    let asked: Vec<Epoch> =
+        memory.calls.lock().expect("no panic").iter().map(|(kept, _)| kept.asked).collect();
+    assert!(asked.contains(&Epoch(2)), "it learned that with its claim: {asked:?}");
+    second.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_leader_gives_the_lease_back_when_another_instance_has_kept_a_later_one_in_the_same_place() {
+    let database = FakeDatabase::new();
+    let place = Arc::new(Mutex::new(Epochs::NONE));
+    let (coordinator, memory) = start_sharing(&database, "a", &place, false);
+    leads_at(&coordinator, Epoch(1)).await;
+    *place.lock().expect("no panic") = later_terms();
+    leads_at(&coordinator, Epoch(5)).await;
+    assert!(memory.store.lease().await.expect("the lease").forgot_ms.is_some());
+    let terms = memory.store.history(9).await.expect("history");
+    assert_eq!(terms.iter().map(|term| term.epoch).collect::<Vec<_>>(), [Epoch(5), Epoch(1)]);
+    assert_eq!(terms[1].reason.as_deref(), Some("the state store has forgotten"));
+    coordinator.shutdown().await;
+}
+
+/// The row is deleted, or the table emptied, under a leader: no other instance leads, and this one cannot.
+#[tokio::test]
+async fn a_leader_whose_lease_is_missing_ends_its_term_at_once_and_names_what_is_missing() {
+    let database = FakeDatabase::new();
+    let (_subscribed, mut lines) = logged();
+    let (coordinator, _) = start_in(&database, "a", Epochs::NONE, false);
+    leads_at(&coordinator, Epoch(1)).await;
+    let group = GroupId::parse("g").expect("a group");
+    database.tamper(&Tamper::DeleteLease { group }).await.expect("an operator may do that");
+    let lost = "lost: the state store is damaged or was replaced";
+    wait_line(&mut lines, lost).await;
+    assert!(!coordinator.leadership().borrow().is_active(coordinator::clock::now()), "nothing may act");
+    coordinator.shutdown().await;
+    let lines = lines.borrow();
+    assert!(
+        lines.iter().any(|line| line == "state store: coordinator_lease has no row of this group"),
+        "{lines:?}"
+    );
+    assert!(!lines.iter().any(|line| line.contains("split-brain")), "{lines:?}");
 }

@@ -111,7 +111,8 @@ impl EpochFile {
         Ok(draft)
     }
 
-    fn write(&self, epochs: Epochs) -> Result<(), Fault> {
+    /// Returns what the file had, or has lost while this process ran.
+    fn write(&self, epochs: Epochs) -> Result<Epochs, Fault> {
         for (what, number) in [("epoch", epochs.seen.0), ("seq", epochs.seq.0), ("epoch", epochs.asked.0)] {
             if number > NUMBER_MAX {
                 return Err(Fault::Absurd { what, number });
@@ -121,15 +122,16 @@ impl EpochFile {
         let _lock = self.lock().map_err(unwritable)?;
         let known = read(&self.path)?;
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let epochs = known.and(*latest).and(epochs);
+        let before = known.and(*latest);
+        let epochs = before.and(epochs);
         if epochs == known {
-            return Ok(());
+            return Ok(before);
         }
         let replaced = self.replace(epochs);
         self.has_failed.store(replaced.is_err(), Relaxed);
         replaced.map_err(unwritable)?;
         *latest = epochs;
-        Ok(())
+        Ok(before)
     }
 
     /// Replaces the file. Durable when it returns. Requires the lock.
@@ -140,10 +142,10 @@ impl EpochFile {
         File::open(directory)?.sync_all()
     }
 
-    /// Reads the file, and creates a file of its size in its directory. Writes it again if it was deleted. It
+    /// Returns the content of the file, and creates a file of its size in its directory. Writes it again if it was deleted. It
     /// does not sync, so that it costs the disk nothing, unless a synced write has failed: a full disk or
     /// quota refuses the write itself.
-    fn try_write(&self) -> Result<(), Fault> {
+    fn try_write(&self) -> Result<Epochs, Fault> {
         if !self.path.exists() {
             self.write(Epochs::NONE)?;
         }
@@ -153,9 +155,10 @@ impl EpochFile {
         if self.has_failed.load(Relaxed) {
             self.replace(known).map_err(unwritable)?;
             self.has_failed.store(false, Relaxed);
-            return Ok(());
+            return Ok(known);
         }
-        self.draft(known).and_then(|_| fs::remove_file(self.beside("draft"))).map_err(unwritable)
+        self.draft(known).and_then(|_| fs::remove_file(self.beside("draft"))).map_err(unwritable)?;
+        Ok(known)
     }
 }
 
@@ -165,18 +168,18 @@ impl EpochMemory for EpochFile {
         self.kept
     }
 
-    async fn keep(&self, epochs: Epochs) -> Result<(), String> {
+    async fn keep(&self, epochs: Epochs) -> Result<Epochs, String> {
         let file = self.clone();
         blocking(move || file.write(epochs)).await
     }
 
-    async fn check(&self) -> Result<(), String> {
+    async fn check(&self) -> Result<Epochs, String> {
         let file = self.clone();
         blocking(move || file.try_write()).await
     }
 }
 
-async fn blocking(task: impl FnOnce() -> Result<(), Fault> + Send + 'static) -> Result<(), String> {
+async fn blocking(task: impl FnOnce() -> Result<Epochs, Fault> + Send + 'static) -> Result<Epochs, String> {
     match tokio::task::spawn_blocking(task).await {
         Ok(done) => done.map_err(|fault| fault.to_string()),
         Err(panicked) => Err(panicked.to_string()),
@@ -264,8 +267,14 @@ mod tests {
         let open = || EpochFile::open(directory.path(), StoreKind::Sqlite, &group()).unwrap();
         let (first, second) = (open(), open());
         assert_eq!(first.kept(), Epochs::NONE);
-        first.keep(epochs(3, 4)).await.unwrap();
-        second.keep(epochs(2, 7)).await.unwrap();
+        assert_eq!(first.keep(epochs(3, 4)).await, Ok(Epochs::NONE));
+        assert_eq!(
+            second.check().await,
+            Ok(epochs(3, 4)),
+            "a process that runs learns what another one has kept"
+        );
+        assert_eq!(second.keep(epochs(2, 7)).await, Ok(epochs(3, 4)));
+        assert_eq!(first.keep(epochs(3, 5)).await, Ok(epochs(3, 7)), "before it claims");
         assert_eq!(open().kept(), epochs(3, 7));
         let h = GroupId::parse("h").unwrap();
         let other = EpochFile::open(directory.path(), StoreKind::Sqlite, &h).unwrap();
@@ -282,7 +291,8 @@ mod tests {
         let open = || EpochFile::open(directory.path(), StoreKind::Sqlite, &group());
         let file = open().unwrap();
         fs::write(&file.path, content).unwrap();
-        let said = [file.keep(epochs(1, 1)).await, file.check().await, open().map(drop)];
+        let kept = file.keep(epochs(1, 1)).await.map(drop);
+        let said = [kept, file.check().await.map(drop), open().map(drop)];
         assert_eq!(fs::read_to_string(&file.path).unwrap(), content, "it is never overwritten");
         said
     }
@@ -316,7 +326,7 @@ mod tests {
     async fn a_file_that_cannot_be_written_is_noticed_before_it_is_needed() {
         let directory = tempfile::tempdir().unwrap();
         let file = EpochFile::open(directory.path(), StoreKind::Sqlite, &group()).unwrap();
-        assert_eq!(file.check().await, Ok(()));
+        assert_eq!(file.check().await, Ok(Epochs::NONE));
         let in_the_way = file.beside("draft");
         fs::create_dir(&in_the_way).unwrap();
         for said in [file.check().await, file.keep(epochs(1, 1)).await] {
@@ -325,8 +335,8 @@ mod tests {
             assert!(said.contains("no restart is needed"), "{said}");
         }
         fs::remove_dir(in_the_way).unwrap();
-        assert_eq!(file.check().await, Ok(()));
-        assert_eq!(file.keep(epochs(1, 1)).await, Ok(()));
+        assert_eq!(file.check().await, Ok(Epochs::NONE));
+        assert_eq!(file.keep(epochs(1, 1)).await, Ok(Epochs::NONE));
         let left: Vec<_> =
             fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "the file and its lock: {left:?}");
@@ -343,7 +353,7 @@ mod tests {
             match next {
                 None => file.check().await.unwrap(),
                 Some(lower) => file.keep(lower).await.unwrap(),
-            }
+            };
             assert_eq!(open().kept(), epochs(3, next.map_or(4, |lower| lower.asked.0)));
         }
     }

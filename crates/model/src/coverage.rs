@@ -5,7 +5,7 @@ use domain::election::{Command, LeaseRequest, LossReason, Phase, Report, Role, T
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Every role and every command, by name.
-pub const NAMES: [&str; 33] = [
+pub const NAMES: [&str; 34] = [
     "role follower",
     "role candidate",
     "role leader, recovering",
@@ -39,6 +39,7 @@ pub const NAMES: [&str; 33] = [
     "two valid leases",
     "the end of a run",
     "command note that the store has forgotten",
+    "report lost, damaged",
 ];
 
 /// The items that coverage counts.
@@ -58,6 +59,8 @@ const TAIL: usize = 31;
 /// The index of the note. It occurs only if one instance missed a claim and a promotion lost that claim, which needs
 /// more faults than a run has.
 const NOTE: usize = 32;
+/// No store of the model is damaged.
+const DAMAGED: usize = 33;
 
 /// Number of occurrences of each item.
 #[derive(Debug)]
@@ -99,7 +102,8 @@ impl Coverage {
 
     /// The items that never occurred.
     pub fn missing(&self) -> Vec<&'static str> {
-        let unseen = |index: &usize| ![OVERLAP, NOTE].contains(index) && self.0[*index].load(Relaxed) == 0;
+        let unseen =
+            |index: &usize| ![OVERLAP, NOTE, DAMAGED].contains(index) && self.0[*index].load(Relaxed) == 0;
         (0..NAMES.len()).filter(unseen).map(|index| NAMES[index]).collect()
     }
 }
@@ -144,6 +148,7 @@ fn command_index(command: &Command) -> usize {
             Report::Lost { why: LossReason::Superseded, .. } => 22,
             Report::Lost { why: LossReason::Expired, .. } => 23,
             Report::Lost { why: LossReason::Forgotten, .. } => 24,
+            Report::Lost { why: LossReason::Damaged, .. } => DAMAGED,
             Report::Draining { .. } => 25,
             Report::Resigning { .. } => 26,
             Report::Released { .. } => 27,

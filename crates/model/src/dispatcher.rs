@@ -27,7 +27,7 @@ struct Mutant {
     test: &'static str,
 }
 
-const MUTANTS: [Mutant; 4] = [
+const MUTANTS: [Mutant; 6] = [
     Mutant {
         name: "no-fence-before-the-handler",
         does: "a claimed signal is sent without a check of the fence after the claim's answer",
@@ -49,6 +49,25 @@ const MUTANTS: [Mutant; 4] = [
             "self.has_room()",
         )],
         test: "rules::nothing_is_claimed_before_the_take_over",
+    },
+    Mutant {
+        name: "claims-go-before-lookups",
+        does: "lookups begin only when there is nothing else to do",
+        edits: &[
+            instead(DISPATCH, "acts && self.take_over_at > now", "false"),
+            also(DISPATCH, "self.wait(acts).await;", "self.look_up(token);"),
+        ],
+        test: "rules::lookups_and_a_backlog_of_new_signals_do_not_starve_each_other",
+    },
+    Mutant {
+        name: "lookups-take-all-the-room",
+        does: "lookups that get no answer leave no room for new signals",
+        edits: &[instead(
+            DISPATCH,
+            "self.has_room() && self.doubts.under_way() < LOOKUPS_MAX",
+            "self.has_room()",
+        )],
+        test: "rules::lookups_and_a_backlog_of_new_signals_do_not_starve_each_other",
     },
     Mutant {
         name: "earlier-attempts-are-forgotten",

@@ -58,6 +58,7 @@ impl Broken {
             | LeaseAnswer::Observed(_)
             | LeaseAnswer::Claim(_)
             | LeaseAnswer::NotSent
+            | LeaseAnswer::Outdated(_)
             | LeaseAnswer::Note(_)
             | LeaseAnswer::Release(_) => None,
         }

@@ -41,9 +41,10 @@ impl EpochMemory for Memory {
         }
     }
 
-    async fn keep(&self, epochs: Epochs) -> Result<(), String> {
+    async fn keep(&self, epochs: Epochs) -> Result<Epochs, String> {
+        let before = self.kept();
         let mut kept = self.epochs();
         *kept = kept.and(epochs);
-        Ok(())
+        Ok(before)
     }
 }

@@ -15,7 +15,7 @@ use crate::json::raw::Plain;
 use crate::json::signals::{ListJson, PullJson, SignalJson, StoryJson};
 use crate::leader;
 use crate::outcome::{OUTCOMES, note, outcome};
-use crate::pages::Prefix;
+use crate::pages::{Prefix, SignalPages};
 use crate::problem::Problem;
 use crate::routes::Shared;
 use crate::server::ANSWER_TIME_DEFAULT;
@@ -23,8 +23,8 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
 use axum::handler::Handler;
-use axum::http::StatusCode;
 use axum::http::header::LOCATION;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -49,6 +49,22 @@ pub(crate) fn routes() -> Router<Arc<dyn Backend>> {
         .route("/signals/claim", post(pull).get(one_named_claim))
         .route("/signals/{id}", get(one))
         .route("/signals/{id}/result", post(report))
+}
+
+/// Whether a `POST` to this path is for something else than a submission.
+pub(crate) fn takes_another_post(path: &str) -> bool {
+    let result = path.strip_prefix("/signals/").and_then(|rest| rest.strip_suffix("/result"));
+    path == "/signals/claim" || result.is_some_and(|id| !id.contains('/'))
+}
+
+/// What a client reads that may have meant to submit a signal; empty for any other.
+pub(crate) fn remedy(method: &Method, signals: SignalPages, prefix: &Prefix) -> String {
+    let sends = matches!(*method, Method::POST | Method::PUT);
+    if sends && signals == SignalPages::Served {
+        format!(": a signal is submitted with POST {}{PATH}", prefix.0)
+    } else {
+        String::new()
+    }
 }
 
 type Body = Result<Bytes, BytesRejection>;

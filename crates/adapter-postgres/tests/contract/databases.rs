@@ -11,7 +11,7 @@ use domain::ports::{
     StoreError,
 };
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Connection, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::backend::{self, Postgres, postgres};
@@ -90,6 +90,12 @@ impl Databases {
     /// Executes statements as superuser.
     pub async fn execute(&self, statements: &str) {
         backend::execute(&self.url, statements).await.expect("no constraint is in the way");
+    }
+
+    /// The first column of every row, as text.
+    pub async fn texts(&self, query: &'static str) -> Vec<String> {
+        let rows = sqlx::query(query).fetch_all(&mut self.admin().await).await.expect("a query");
+        rows.iter().map(|row| row.get(0)).collect()
     }
 
     /// Drops the constraints of a table, so that it accepts every value.

@@ -9,7 +9,7 @@ use contract::{Case, Opening};
 use domain::ledger::Outcome;
 use domain::ports::{
     LeaseStore, MemberStore, Migrate, OperatorRequests, Recorded, Schema, SignalLedger, StateStore,
-    StoreError,
+    StoreError, Switch,
 };
 use testkit::backend::{self, pgbouncer};
 
@@ -23,6 +23,9 @@ pub fn cases() -> Vec<Case<Databases>> {
         a_note_that_cannot_be_stored_delays_no_result,
         a_role_without_the_timelines_functions_is_refused,
         a_dropped_table_is_named_and_the_advice_works,
+        a_dropped_table_without_which_nothing_is_lost_is_created_again,
+        a_database_whose_tables_were_all_dropped_is_migrated_again,
+        a_schema_that_lost_its_version_and_a_table_is_refused_and_the_advice_works,
         a_pooler_in_session_mode_as_it_is_shipped_works,
         a_pooler_that_shares_sessions_is_refused,
     )
@@ -179,7 +182,7 @@ async fn a_role_without_the_timelines_functions_is_refused(databases: &Databases
 }
 
 async fn a_dropped_table_is_named_and_the_advice_works(databases: &Databases) {
-    for table in ["lease", "member", "term", "signal", "dispatch", "audit"] {
+    for table in ["lease", "signal", "audit"] {
         let database = databases.another().await;
         let opening = opening("dropped", "a");
         let store = database.store(&opening);
@@ -200,6 +203,85 @@ async fn a_dropped_table_is_named_and_the_advice_works(databases: &Databases) {
         assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current), "{table}");
         serve(&store, &opening).await;
     }
+}
+
+/// Columns, constraints, indexes and triggers of our tables, as the server describes them.
+const SHAPE: &str = "\
+    SELECT line FROM (
+        SELECT format('%s.%s %s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+                      a.attidentity, pg_get_expr(d.adbin, d.adrelid)) AS line
+        FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
+        LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        WHERE c.relkind = 'r' AND c.relname LIKE 'coordinator\\_%'
+        UNION ALL SELECT format('%s %s', conrelid::regclass, pg_get_constraintdef(oid)) FROM pg_constraint
+        WHERE conrelid::regclass::text LIKE 'coordinator\\_%'
+        UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename LIKE 'coordinator\\_%'
+        UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger
+        WHERE NOT tgisinternal AND tgrelid::regclass::text LIKE 'coordinator\\_%') AS all_of_it
+    ORDER BY line";
+
+/// What was in these tables comes back, is in another one, or is not missed.
+async fn a_dropped_table_without_which_nothing_is_lost_is_created_again(databases: &Databases) {
+    let database = databases.another().await;
+    let opening = opening("dropped", "a");
+    let store = database.store(&opening);
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    store.switch(Switch::Pause, &client(), "the desk is closed").await.expect("pause");
+    let shape = database.texts(SHAPE).await;
+    assert!(shape.len() > 100, "{shape:?}");
+    for dropped in
+        ["member", "term", "dispatch", "member, coordinator_term, coordinator_dispatch, coordinator_schema"]
+    {
+        database.execute(&format!("DROP TABLE coordinator_{dropped}")).await;
+        match store.migrate(Migrate::Check).await {
+            Ok(Schema::Older { found: 0 }) => {}
+            Err(StoreError::Corrupt(message)) => {
+                assert!(message.contains("run `coordinator migrate`, which creates it again"), "{message}");
+            }
+            other => panic!("{dropped}: {other:?}"),
+        }
+        assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current), "{dropped}");
+        assert_eq!(database.texts(SHAPE).await, shape, "{dropped}");
+        assert!(store.totals().await.expect("totals").paused.is_some(), "{dropped}: the kill switch is on");
+    }
+    lead(&store, &opening).await;
+}
+
+/// Functions are not dropped with the tables. That everything is gone is no reason to refuse, nor that the version alone is.
+async fn a_database_whose_tables_were_all_dropped_is_migrated_again(databases: &Databases) {
+    let all = "coordinator_lease, coordinator_member, coordinator_term, coordinator_signal, coordinator_dispatch, \
+               coordinator_audit";
+    for dropped in [format!("{all}, coordinator_schema"), "coordinator_schema".to_owned()] {
+        let database = databases.another().await;
+        let opening = opening("dropped", "a");
+        let store = database.store(&opening);
+        assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+        database.execute(&format!("DROP TABLE {dropped}")).await;
+        assert_eq!(store.migrate(Migrate::Check).await, Ok(Schema::Older { found: 0 }), "{dropped}");
+        assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current), "{dropped}");
+        assert_eq!(store.migrate(Migrate::Check).await, Ok(Schema::Current), "{dropped}");
+        serve(&store, &opening).await;
+    }
+}
+
+/// What was in a table that is missing cannot be made up, whether the version is known or not.
+async fn a_schema_that_lost_its_version_and_a_table_is_refused_and_the_advice_works(databases: &Databases) {
+    let database = databases.another().await;
+    let opening = opening("dropped", "a");
+    let store = database.store(&opening);
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    database.execute("DROP TABLE coordinator_schema, coordinator_signal").await;
+    for apply in [Migrate::Check, Migrate::Apply] {
+        let answer = store.migrate(apply).await;
+        let Err(StoreError::Corrupt(message)) = answer else { panic!("{answer:?}") };
+        assert!(message.contains("has lost coordinator_signal, coordinator_schema,"), "{message}");
+        if apply == Migrate::Apply {
+            let advice = message.split('`').find(|part| part.starts_with("DROP TABLE")).expect("statements");
+            database.execute(advice).await;
+        }
+    }
+    assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
+    serve(&store, &opening).await;
 }
 
 async fn a_pooler_in_session_mode_as_it_is_shipped_works(databases: &Databases) {

@@ -62,7 +62,7 @@ async fn deleted(_: Arc<Files>) {
         std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
     }
     let answer = store.observe().await;
-    let Err(StoreError::Unavailable(message)) = answer else { panic!("{answer:?}") };
+    let Err(StoreError::Corrupt(message)) = answer else { panic!("{answer:?}") };
     assert!(message.contains("coordinator.db"), "{message}");
     assert!(!files.path().exists(), "the store creates no new file");
 }
@@ -74,7 +74,7 @@ async fn side_file(_: Arc<Files>) {
         store.submit_one(&signal_ledger::signal("kept"), &signal_ledger::client()).await.unwrap();
         std::fs::remove_file(format!("{}{end}", files.path().display())).unwrap();
         let answer = store.submit_one(&signal_ledger::signal("lost"), &signal_ledger::client()).await;
-        let Err(StoreError::Unavailable(message)) = answer else { panic!("{end}: {answer:?}") };
+        let Err(StoreError::Corrupt(message)) = answer else { panic!("{end}: {answer:?}") };
         assert!(message.contains(end) && message.contains("deleted or replaced"), "{message}");
         store.close().await;
         let again = files.migrated("j").await;
@@ -130,7 +130,7 @@ async fn replaced(_: Arc<Files>) {
     // The old file stays locked, so no instance leads on the new one before this process has left the old
     // one.
     let answer = store.renew(&token, Seq(2), token.timeline).await;
-    let Err(StoreError::Unavailable(message)) = answer else { panic!("{answer:?}") };
+    let Err(StoreError::Corrupt(message)) = answer else { panic!("{answer:?}") };
     assert!(message.contains("deleted or replaced"), "{message}");
     let second = unopened(&files, "j");
     assert!(matches!(second.observe().await, Err(StoreError::Unavailable(_))), "not before all have left");

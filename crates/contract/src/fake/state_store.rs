@@ -154,15 +154,23 @@ impl FakeStateStore {
     }
 
     /// The answer, and the `forgot_ms` that the group's lease has then.
-    fn do_renew(&self, token: &Token, seq: Seq, current: Timeline) -> (Renewal, Option<i64>) {
+    fn do_renew(
+        &self,
+        token: &Token,
+        seq: Seq,
+        current: Timeline,
+    ) -> Result<(Renewal, Option<i64>), StoreError> {
         let mut tables = self.database.tables();
         let timeline = tables.timeline;
         if current != timeline {
-            return (Renewal::OtherTimeline(timeline), None);
+            return Ok((Renewal::OtherTimeline(timeline), None));
+        }
+        if !tables.leases.contains_key(&self.opening.group) {
+            return Err(StoreError::Corrupt("coordinator_lease has no row of this group".to_owned()));
         }
         let now_ms = tables.now_ms();
         let Some(lease) = writable(&mut tables, self, token, Some(seq)) else {
-            return (Renewal::Superseded, None);
+            return Ok((Renewal::Superseded, None));
         };
         lease.renewed_ms = now_ms;
         let older = std::mem::replace(&mut lease.seq, seq) < self.reached(token);
@@ -176,7 +184,7 @@ impl FakeStateStore {
         let forgotten = carried || older || noted.floor >= token.epoch;
         let forgot_ms = noted.at_ms;
         self.wake_others(&mut tables);
-        (Renewal::Renewed { timeline, resign, forgotten }, forgot_ms)
+        Ok((Renewal::Renewed { timeline, resign, forgotten }, forgot_ms))
     }
 
     fn do_release(&self, token: &Token, seq: Seq, reason: &str) -> Release {
@@ -343,7 +351,7 @@ impl LeaseStore for FakeStateStore {
     }
 
     async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError> {
-        let renewed = self.faults.around(Call::Renew, || Ok(self.do_renew(token, seq, current))).await?;
+        let renewed = self.faults.around(Call::Renew, || self.do_renew(token, seq, current)).await?;
         let (Renewal::Renewed { timeline, resign, forgotten }, forgot_ms) = renewed else {
             return Ok(renewed.0);
         };

@@ -95,7 +95,10 @@ async fn a_missing_lease_is_corrupt_and_grants_nothing(scene: Scene) {
         .expect("an operator deletes the lease");
     assert!(matches!(process.state.observe().await, Err(StoreError::Corrupt(_))));
     assert_eq!(process.state.claim(&process.request(&seen)).await, Ok(Claim::Lost));
-    assert_eq!(process.state.renew(&token, Seq(1), token.timeline).await, Ok(Renewal::Superseded));
+    // No other instance has the lease: it is missing, and the leader says so.
+    let renewed = process.state.renew(&token, Seq(1), token.timeline).await;
+    let Err(StoreError::Corrupt(missing)) = renewed else { panic!("{renewed:?}") };
+    assert!(missing.contains("row"), "{missing}");
     assert!(matches!(process.state.observe().await, Err(StoreError::Corrupt(_))), "neither created it");
 }
 

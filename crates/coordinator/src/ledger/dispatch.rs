@@ -8,6 +8,7 @@ use super::doubts::{Doubts, take_over};
 use super::expiry::has_expired;
 use super::finding::{Finding, Finished, named};
 use super::not_executed::NotExecuted;
+use super::slots::{CLAIM_LATE_MAX, LOOKUPS_MAX, NOTHING, room};
 use super::{LOOK_AGAIN, Ledger, asked, waited};
 use crate::clock;
 use crate::complaints::Complaints;
@@ -15,11 +16,10 @@ use crate::crash_point::{CrashPoint, at};
 use crate::error::Ended;
 use crate::leader::Leader;
 use domain::lease::Token;
-use domain::ledger::{FORGOTTEN, Limits, Outcome, Signal, SignalId, StateName};
+use domain::ledger::{FORGOTTEN, Outcome, Signal, SignalId, StateName};
 use domain::metrics::{Fact, SignalFact};
 use domain::ports::{
-    Answer, CLAIM_MAX, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler,
-    StoreError,
+    Answer, InFlight, ListQuery, Recorded, Report, SIGNALS_READ_MAX, SignalClaim, SignalHandler, StoreError,
 };
 use domain::time::Time;
 use futures_util::future::BoxFuture;
@@ -30,18 +30,10 @@ use tokio::time::Instant;
 
 /// Pause after a failure, so that a leader that has work does not overload a store in trouble.
 const RETRY: Duration = Duration::from_millis(200);
-/// A claim that had no answer may arrive for this long: the kernel abandons a closed connection's last bytes after about
-/// this time (tcp_retries2).
-const CLAIM_LATE_MAX: Duration = Duration::from_mins(16);
-/// Signals that are worked on at the same time, each of another instrument.
-const IN_FLIGHT_MAX: usize = 32;
-const _: () = assert!(IN_FLIGHT_MAX <= CLAIM_MAX as usize);
 /// How often old signals and old lines of the instance table are removed.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// How often a leader reads which signals are still in doubt: operators resolve them.
 const DOUBTS_EVERY: Duration = Duration::from_secs(10);
-/// Limits of a claim that expires what is due and claims nothing.
-const NOTHING: Limits = Limits { per_minute: Some(0), per_day: Some(0) };
 
 /// Works whenever this instance leads; returns why the coordinator ended.
 pub(super) async fn run(ledger: &Ledger, handler: Option<&dyn SignalHandler>) -> Ended {
@@ -131,6 +123,9 @@ impl<'a> Round<'a> {
             if !acts && self.running.is_empty() && self.findings.is_empty() {
                 return;
             }
+            if acts && self.take_over_at > now {
+                self.look_up(token);
+            }
             if !self.findings.is_empty() && self.settle_at <= now {
                 self.record(token).await;
             } else if acts && self.take_over_at <= now {
@@ -140,14 +135,17 @@ impl<'a> Round<'a> {
             } else if acts && self.sweep_is_due(now) {
                 self.sweep(token).await;
             } else {
-                self.look_up(token);
                 self.wait(acts).await;
             }
         }
     }
 
     fn has_room(&self) -> bool {
-        self.running.len() < IN_FLIGHT_MAX
+        room(self.running.len()) > 0
+    }
+
+    fn may_look_up(&self) -> bool {
+        self.has_room() && self.doubts.under_way() < LOOKUPS_MAX
     }
 
     /// Nothing is claimed before everything that others left was taken over.
@@ -159,8 +157,9 @@ impl<'a> Round<'a> {
         for finished in self.finished.drain(..) {
             let (signal, answer) = match finished {
                 Finished::LookedUp(signal, Answer { outcome: Outcome::InDoubt, note }) => {
-                    tracing::warn!("signal {} stays in doubt: {note}", signal.id);
-                    self.doubts.unresolved(&signal);
+                    if self.doubts.unresolved(&signal, &note) {
+                        tracing::warn!("signal {} stays in doubt: {note}", signal.id);
+                    }
                     continue;
                 }
                 Finished::Executed(signal, answer) | Finished::LookedUp(signal, answer) => (signal, answer),
@@ -322,10 +321,9 @@ impl<'a> Round<'a> {
 
     async fn claim(&mut self, token: Token) {
         let (limits, most) = match self.handler {
-            Some(_) => (self.ledger.settings.limits, IN_FLIGHT_MAX - self.running.len()),
+            Some(_) => (self.ledger.settings.limits, room(self.running.len())),
             None => (NOTHING, 1),
         };
-        let most = u16::try_from(most).unwrap_or(CLAIM_MAX);
         self.not_executed.prune();
         self.report_not_executed();
         self.claim_at = Instant::now() + self.not_executed.pause().max(LOOK_AGAIN);
@@ -404,7 +402,7 @@ impl<'a> Round<'a> {
     fn look_up(&mut self, token: Token) {
         let Some(handler) = self.handler else { return };
         let time_max = self.ledger.settings.handler_time_max;
-        while self.has_room()
+        while self.may_look_up()
             && let Some(signal) = self.doubts.take_due(Instant::now())
         {
             let leader = self.leader.clone();
@@ -452,7 +450,7 @@ impl<'a> Round<'a> {
         let settle = (!self.findings.is_empty()).then_some(self.settle_at);
         let probe = self.probes().then_some(self.probe_at);
         let act = [self.may_claim().then_some(self.claim_at), Some(self.take_over_at), probe];
-        let lookups = self.doubts.next_due().filter(|_| self.handler.is_some() && self.has_room());
+        let lookups = self.doubts.next_due().filter(|_| self.handler.is_some() && self.may_look_up());
         let due = act.into_iter().chain([lookups]).flatten().filter(|_| acts);
         let until = due.chain(settle).min().unwrap_or_else(|| Instant::now() + LOOK_AGAIN);
         let store = (acts && self.handler.is_some()).then_some(&*self.ledger.store);

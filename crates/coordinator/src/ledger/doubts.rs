@@ -43,6 +43,8 @@ pub(super) struct Doubts {
     before: Option<u64>,
     /// The attempts of the doubts that were found, also of those that are not known any more: each is reported once.
     found: BTreeMap<SignalId, u32>,
+    /// What the last lookup of an attempt said: it is logged once, and when it changes.
+    said: BTreeMap<SignalId, (u32, String)>,
 }
 
 impl Doubts {
@@ -94,6 +96,7 @@ impl Doubts {
     /// That attempt is in doubt no more; a later one may be.
     pub(super) fn settled(&mut self, signal: &Signal) {
         self.found.remove(&signal.id);
+        self.said.remove(&signal.id);
         self.remove(signal);
     }
 
@@ -108,6 +111,7 @@ impl Doubts {
         let ids: BTreeSet<&SignalId> = these.iter().map(|signal| &signal.id).collect();
         self.known.retain(|id, doubt| doubt.due.is_none() || ids.contains(id));
         self.found.retain(|id, _| ids.contains(id));
+        self.said.retain(|id, _| ids.contains(id));
         self.before = None;
     }
 
@@ -120,10 +124,18 @@ impl Doubts {
         Some(doubt.signal.clone())
     }
 
-    /// A lookup had no result: again later.
-    pub(super) fn unresolved(&mut self, signal: &Signal) {
+    /// Lookups that are under way, or whose result is not recorded yet.
+    pub(super) fn under_way(&self) -> usize {
+        self.known.values().filter(|doubt| doubt.due.is_none()).count()
+    }
+
+    /// A lookup had no result: again later. Answers whether `why` was not said of that attempt before.
+    pub(super) fn unresolved(&mut self, signal: &Signal, why: &str) -> bool {
+        let said = (signal.attempt, why.to_owned());
+        let is_new = self.said.get(&signal.id) != Some(&said);
+        self.said.insert(signal.id.clone(), said);
         let doubt = self.known.get_mut(&signal.id);
-        let Some(doubt) = doubt.filter(|doubt| doubt.signal.attempt == signal.attempt) else { return };
+        let Some(doubt) = doubt.filter(|doubt| doubt.signal.attempt == signal.attempt) else { return is_new };
         match doubt.lookups {
             Lookups::Repeated => {
                 doubt.due = Some(Instant::now() + doubt.pause);
@@ -131,6 +143,7 @@ impl Doubts {
             }
             Lookups::Once => self.remove(signal),
         }
+        is_new
     }
 
     /// When the next lookup is due.
@@ -188,7 +201,7 @@ mod tests {
         doubts.add(in_doubt(1));
         doubts.add(in_doubt(2));
         let first = doubts.take_due(Instant::now()).expect("one is due");
-        doubts.unresolved(&first);
+        doubts.unresolved(&first, "no answer");
         tokio::time::advance(PAUSE_MIN).await;
         let second = doubts.take_due(Instant::now()).expect("both are due");
         assert_ne!(first.id, second.id);
@@ -215,10 +228,29 @@ mod tests {
             }
             assert_eq!(doubts.next_page(), None, "its lookups come first");
             while let Some(signal) = doubts.take_due(Instant::now()) {
-                doubts.unresolved(&signal);
+                doubts.unresolved(&signal, "no answer");
             }
             assert!(doubts.known.is_empty());
         }
+    }
+
+    #[test]
+    fn why_a_lookup_had_no_result_is_logged_once_for_each_signal_and_when_it_changes() {
+        let mut doubts = Doubts::default();
+        let (first, other) = (in_doubt(1), in_doubt(2));
+        let second = Signal { attempt: 2, ..first.clone() };
+        for (signal, why, is_new) in [
+            (&first, "no lookup URL is configured", true),
+            (&first, "no lookup URL is configured", false),
+            (&other, "no lookup URL is configured", true),
+            (&first, "503", true),
+            (&second, "503", true),
+        ] {
+            doubts.add_for_one_lookup(signal.clone());
+            assert_eq!(doubts.unresolved(signal, why), is_new, "{why}");
+        }
+        doubts.keep(&[]);
+        assert!(doubts.said.is_empty());
     }
 
     #[test]

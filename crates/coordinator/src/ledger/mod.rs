@@ -21,6 +21,7 @@ mod doubts;
 mod expiry;
 mod finding;
 mod not_executed;
+mod slots;
 
 use crate::builder::same;
 use crate::clock;

@@ -20,6 +20,7 @@ use domain::ports::{
     Submit, Switch,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -71,6 +72,8 @@ struct Broker {
     arrived: mpsc::UnboundedSender<String>,
     lookup: Mutex<Outcome>,
     looked_up: Mutex<BTreeSet<String>>,
+    /// Lookups get no answer.
+    ignores_lookups: AtomicBool,
 }
 
 impl Broker {
@@ -83,6 +86,7 @@ impl Broker {
             arrived,
             lookup: Mutex::new(Outcome::InDoubt),
             looked_up: Mutex::default(),
+            ignores_lookups: AtomicBool::new(false),
         };
         (Arc::new(broker), arrivals)
     }
@@ -133,6 +137,9 @@ impl SignalHandler for Broker {
 
     async fn lookup(&self, signal: &Signal, _: &Token) -> Answer {
         self.looked_up.lock().expect("no panic").insert(signal.id.to_string());
+        if self.ignores_lookups.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         Answer { outcome: *self.lookup.lock().expect("no panic"), note: "looked up".to_owned() }
     }
 }

@@ -3,11 +3,13 @@
 
 use super::{Broker, Instance, Mood, PATIENCE, eventually, log, until};
 use contract::fake::{Call, FakeDatabase, Fault};
+use contract::signal_ledger::client;
 use contract::signal_ledger::signal;
 use coordinator::{Coordinator, NotNow};
 use domain::lease::Timeline;
 use domain::ledger::{Outcome, SignalState};
-use domain::ports::{Recorded, Report};
+use domain::ports::{Recorded, Report, Switch};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 impl Instance {
@@ -245,4 +247,36 @@ async fn the_log_names_the_signal_whose_outcome_could_not_be_recorded() {
     broker.may_go_on.add_permits(1);
     logged("the ledger refused a write of this leadership: the outcome of s-1 (attempt 1)").await;
     logged("signal s-1: leadership ended before the outcome of attempt 1 was recorded").await;
+}
+
+/// Rule: lookups go first and have half of the room, so neither they nor new signals wait for the end of the others.
+#[tokio::test]
+async fn lookups_and_a_backlog_of_new_signals_do_not_starve_each_other() {
+    const HALF: usize = 16;
+    let (database, (broker, mut arrivals)) = (FakeDatabase::new(), Broker::new());
+    let first = Instance::start(&database, "first", Some(broker.clone()));
+    for n in 0..HALF + 2 {
+        broker.will(&format!("doubt-{n}"), &[Mood::Says(Outcome::InDoubt)]);
+        first.submit(&format!("d-{n}"), &format!("doubt-{n}")).await;
+        first.is(&format!("d-{n}"), SignalState::InDoubt).await;
+    }
+    first.ledger.store().switch(Switch::Pause, &client(), "the test").await.expect("pause");
+    for n in 0..2 * HALF + 2 {
+        broker.will(&format!("new-{n}"), &[Mood::Waits]);
+        first.submit(&format!("n-{n}"), &format!("new-{n}")).await;
+    }
+    first.coordinator.shutdown().await;
+    broker.looked_up.lock().expect("no panic").clear();
+    broker.ignores_lookups.store(true, Ordering::SeqCst);
+    let second = Instance::start(&database, "second", Some(broker.clone()));
+    second.leads().await;
+    second.ledger.store().switch(Switch::Resume, &client(), "the test").await.expect("resume");
+    let looked_up = || broker.looked_up.lock().expect("no panic").len();
+    until("lookups have their half", async || looked_up() == HALF).await;
+    for _ in 0..HALF {
+        drop(eventually("a new signal is sent in the other half", arrivals.recv()).await);
+    }
+    broker.may_go_on.add_permits(1);
+    drop(eventually("the next one takes the place that is free", arrivals.recv()).await);
+    assert_eq!(looked_up(), HALF);
 }

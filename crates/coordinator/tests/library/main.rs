@@ -130,6 +130,37 @@ async fn a_leader_that_cannot_renew_stops_its_work_before_another_leads() {
     assert_eq!(eventually("the work ends", work).await.expect("no panic"), Err(Ended::Stopped));
 }
 
+/// A definite refusal (a full disk, a database that is read-only, a missing table) is shown, with its cause.
+#[tokio::test]
+async fn an_instance_that_is_not_ready_names_what_its_state_store_said() {
+    let database = FakeDatabase::new();
+    let opening = opening("refused");
+    let store = database.process(&opening);
+    let faults = store.faults().clone();
+    let coordinator = Coordinator::builder(store).start().expect("a valid start");
+    reached(&coordinator, MemberState::Active).await;
+    for (fault, said) in [
+        (Fault::Refuse, "the state store cannot be used: refused"),
+        (Fault::LoseRequest, "the state store does not answer: "),
+    ] {
+        faults.lasting(fault);
+        let shown = async {
+            while !coordinator.ready().is_err_and(|why| why.starts_with(said)) {
+                tokio::task::yield_now().await;
+            }
+        };
+        eventually(said, shown).await;
+        faults.heal();
+        let ready = async {
+            while coordinator.ready().is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        eventually("it is ready again", ready).await;
+    }
+    coordinator.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_state_store_that_is_away_at_the_start_is_waited_for() {
     let database = FakeDatabase::new();

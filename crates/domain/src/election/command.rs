@@ -177,6 +177,9 @@ pub enum LossReason {
     Superseded,
     /// No renewal was acknowledged in time.
     Expired,
+    /// The state store answered a renewal with [`Corrupt`](crate::ports::StoreError::Corrupt): it is not the store that
+    /// granted the lease, or cannot keep it.
+    Damaged,
     /// The state store has forgotten. The next claim gets an epoch above every epoch that services have seen (M23).
     Forgotten,
 }

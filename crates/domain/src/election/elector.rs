@@ -78,6 +78,7 @@ impl Elector {
                 );
             }
             Event::LeaseHint => self.lease.hinted(),
+            Event::Remembered(epochs) => self.lease.learn(epochs),
             // A follower has no use for the ticket before the lease is open, and then it requests it anyway. A
             // request now would only delay that one.
             Event::TicketHint if self.role == Role::Follower => {}
@@ -313,6 +314,10 @@ impl Elector {
                 self.lose(now, LossReason::Forgotten, out);
             }
             LeaseNews::Superseded => self.lose(now, LossReason::Superseded, out),
+            LeaseNews::Damaged => {
+                self.keep_out = self.keep_out.max(now + self.config.keep_out());
+                self.lose(now, LossReason::Damaged, out);
+            }
             LeaseNews::Released(token) => out.push(Command::Report(Report::Released { token })),
         }
         let epoch = self.observed_lease().map(|lease| lease.version.token.epoch);
@@ -368,6 +373,7 @@ impl Elector {
             LossReason::Superseded => None,
             LossReason::Expired => Some("lost: no renewal was acknowledged in time"),
             LossReason::Forgotten => Some("the state store has forgotten"),
+            LossReason::Damaged => Some("lost: the state store is damaged, or was replaced"),
         };
         self.let_go(reason.map(String::from));
     }

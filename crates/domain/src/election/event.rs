@@ -1,6 +1,7 @@
 //! Events: the inputs of an elector.
 
 use super::command::CallId;
+use super::config::Epochs;
 use crate::lease::Observation;
 use crate::ports::{Acquire, Claim, Noted, Release, Renewal, StoreError, Ticket, TicketRenewal};
 use crate::recovery::RecoveryCode;
@@ -27,6 +28,8 @@ pub enum Event {
     },
     /// An instance may have written the lease.
     LeaseHint,
+    /// The instance's memory has these epochs: another instance that shares it may have kept more (M22).
+    Remembered(Epochs),
     /// An instance may have released the ticket, or the leader store is reachable again.
     TicketHint,
     /// Crash recovery of a new leader ended.
@@ -65,6 +68,9 @@ pub enum LeaseAnswer {
     /// epoch (M22). To [`LeaseRequest::Note`](super::LeaseRequest::Note): not sent, because the epochs that this
     /// instance remembers are impossible. Does not count as an answer of the state store.
     NotSent,
+    /// To [`LeaseRequest::Claim`](super::LeaseRequest::Claim): it was not sent, because the instance's memory has these epochs,
+    /// and the claim is not above them, or does not say what they show (M22, M23). Says nothing about the state store.
+    Outdated(Epochs),
     /// To [`LeaseRequest::Renew`](super::LeaseRequest::Renew).
     Renewal(Renewal),
     /// To [`LeaseRequest::Release`](super::LeaseRequest::Release).

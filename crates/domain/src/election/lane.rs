@@ -91,6 +91,8 @@ pub(super) enum LeaseNews {
     CarriedOver(Timeline),
     /// Another instance holds the lease, or it is released.
     Superseded,
+    /// The store has answered a renewal, and cannot have the lease.
+    Damaged,
     /// The lease of that token is open for others.
     Released(Token),
 }

@@ -1,6 +1,7 @@
 //! The lease as this instance knows it, and the requests to the state store: read, claim, renew, release. The renewal
 //! and the poll have separate timers, and only the renewal moves the timer of the renewal.
 
+use super::call::{Call, Kind, Own, PendingRelease, Term};
 use super::command::{CallId, Command, LeaseRequest};
 use super::config::{Config, Epochs};
 use super::event::LeaseAnswer;
@@ -47,49 +48,8 @@ pub(super) struct LeaseLane {
     noted: Option<ClaimId>,
     /// The epochs that this instance's claims exceed, even if the store has forgotten them (M22).
     epochs: Epochs,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Call {
-    id: CallId,
-    sent: Time,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Kind {
-    Read,
-    Claim,
-    /// The token and seq of the lease once the renewal is carried out.
-    Renew(Token, Seq),
-    Release,
-    Note(ClaimId),
-}
-
-/// The last claim that this process sent. A restarted process has none, so it can never take its former lease for its
-/// own, even under the same instance id (M15).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Own {
-    claim: ClaimId,
-    sent: Time,
-    /// The claim was released or refused. It never leads again, even if a late answer grants it.
-    abandoned: bool,
-}
-
-/// The values that change during a term.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Term {
-    /// The last sequence number sent, acknowledged or not.
-    seq: Seq,
-    /// The state store's own timeline, as last read. The token's timeline is the lease's.
-    current: Timeline,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct PendingRelease {
-    token: Token,
-    seq: Seq,
-    reason: String,
+    /// What the instance's memory has shown while a call was under way, whose answer may be from before that.
+    learned: Epochs,
 }
 
 impl LeaseLane {
@@ -112,6 +72,7 @@ impl LeaseLane {
             behind: None,
             noted: None,
             epochs,
+            learned: Epochs::NONE,
         }
     }
 
@@ -148,6 +109,23 @@ impl LeaseLane {
         self.hints.arrived();
     }
 
+    /// The memory has these epochs, which another instance with the same memory may have written.
+    pub(super) fn learn(&mut self, epochs: Epochs) {
+        self.learned = epochs.and(self.learned);
+        self.take_learned();
+    }
+
+    /// Not while a call is under way: the row that it shows may have been written since (M22, M23).
+    fn take_learned(&mut self) {
+        if self.call.is_some() {
+            return;
+        }
+        let known = self.epochs;
+        self.epochs = core::mem::replace(&mut self.learned, Epochs::NONE).and(known);
+        // Of the row that was read it is not known whether it is behind.
+        self.read |= Epochs { asked: known.asked, ..self.epochs } != known;
+    }
+
     /// True if another instance may claim the lease at `now`, according to the last read.
     pub(super) fn is_open(&self, now: Time, config: &Config) -> bool {
         self.opens(config).is_some_and(|at| now >= at)
@@ -173,7 +151,7 @@ impl LeaseLane {
             return [(LeaseWork::Release, Due::OnEvent); 6];
         }
         let release = if self.release.is_some() { Due::Now } else { Due::OnEvent };
-        let note = if self.behind.is_some() && self.term.is_none() { Due::Now } else { Due::OnEvent };
+        let note = if self.behind.is_some() { Due::Now } else { Due::OnEvent };
         let renewal = self.term.map(|_| self.renew_at).into();
         [
             (LeaseWork::Note, note),
@@ -300,33 +278,43 @@ impl LeaseLane {
         cx: Context,
     ) -> LeaseNews {
         let Some(call) = self.call.take_if(|call| call.id == id) else { return LeaseNews::Nothing };
-        if answer == Ok(LeaseAnswer::NotSent) {
-            return self.not_sent(&call);
-        }
-        self.answered = answer.is_ok().then_some(now);
-        match answer {
+        let news = match answer {
+            Ok(LeaseAnswer::NotSent) => self.not_sent(&call),
+            Ok(LeaseAnswer::Outdated(epochs)) => {
+                self.learned = epochs.and(self.learned);
+                self.refused()
+            }
             Ok(answer) => {
+                self.answered = Some(now);
                 self.write_failed &= call.kind == Kind::Read;
                 self.poll_at = now + cx.config.slow_poll();
                 self.succeeded(now, &call, answer, cx)
             }
-            Err(_) => self.failed(now, &call, cx.config),
+            Err(error) => {
+                self.answered = None;
+                self.failed(now, &call, &error, cx.config)
+            }
+        };
+        self.take_learned();
+        news
+    }
+
+    /// The claim was not carried out and never will be.
+    fn refused(&mut self) -> LeaseNews {
+        if let Some(own) = &mut self.own {
+            own.abandoned = true;
         }
+        self.read = true;
+        LeaseNews::AttemptFailed(Attempt::Lost)
     }
 
     fn succeeded(&mut self, now: Time, call: &Call, answer: LeaseAnswer, cx: Context) -> LeaseNews {
         match answer {
             LeaseAnswer::Observed(lease) => self.observed(now, lease, cx),
             LeaseAnswer::Claim(Claim::Granted(token)) => self.granted(now, token, Seq(0), token.timeline, cx),
-            LeaseAnswer::Claim(Claim::Lost) => {
-                if let Some(own) = &mut self.own {
-                    own.abandoned = true;
-                }
-                self.read = true;
-                LeaseNews::AttemptFailed(Attempt::Lost)
-            }
+            LeaseAnswer::Claim(Claim::Lost) => self.refused(),
             // Handled before: the state store did not answer.
-            LeaseAnswer::NotSent => LeaseNews::Nothing,
+            LeaseAnswer::NotSent | LeaseAnswer::Outdated(_) => LeaseNews::Nothing,
             LeaseAnswer::Renewal(Renewal::Renewed { timeline, resign, forgotten }) => {
                 // Also if the term has ended since: a backup from before this renewal must be noticed (M23).
                 if let Kind::Renew(token, seq) = call.kind {
@@ -345,7 +333,13 @@ impl LeaseLane {
             }
             LeaseAnswer::Note(noted) => {
                 match (noted, &call.kind) {
-                    (Noted::Noted, Kind::Note(claim)) => self.noted = Some(*claim),
+                    (Noted::Noted, Kind::Note(claim)) => {
+                        self.noted = Some(*claim);
+                        // A leader that has reported its own lease gives it back with its renewal, as any other does.
+                        if self.term.is_some() {
+                            self.renew_at = now;
+                        }
+                    }
                     (Noted::Noted | Noted::Superseded, _) => self.read = true,
                 }
                 LeaseNews::Nothing
@@ -379,8 +373,10 @@ impl LeaseLane {
         LeaseNews::AttemptFailed(Attempt::NotSent)
     }
 
-    /// No answer is not a refusal: the deadline stays, and the same request is sent again.
-    fn failed(&mut self, now: Time, call: &Call, config: &Config) -> LeaseNews {
+    /// No answer is not a refusal: the deadline stays, and the same request is sent again. A damaged store has answered: what it
+    /// acknowledged counts no more.
+    fn failed(&mut self, now: Time, call: &Call, error: &StoreError, config: &Config) -> LeaseNews {
+        let is_damaged = matches!(error, StoreError::Corrupt(_));
         // After an immediate refusal, wait for the retry. After a timeout, that time has already passed.
         let retry_at = now.max(call.sent + config.retry());
         self.poll_at = retry_at;
@@ -404,7 +400,14 @@ impl LeaseLane {
             }
             // The next read shows whether it must still be reported.
             Kind::Note(_) => self.read = true,
-            Kind::Renew(..) => self.renew_at = retry_at,
+            Kind::Renew(..) => {
+                self.renew_at = retry_at;
+                if is_damaged && self.term.is_some() {
+                    return LeaseNews::Damaged;
+                }
+            }
+            // What was read may be damaged in a column that the lease does not need: the renewal decides.
+            Kind::Read if is_damaged => self.renew_at = self.renew_at.min(retry_at),
             Kind::Read => {}
         }
         LeaseNews::Nothing
@@ -419,6 +422,8 @@ impl LeaseLane {
         // over finds it too.
         let holds = !released && token.timeline == current && self.noted != Some(token.claim);
         let behind = holds && !cx.stopping && self.epochs.are_beyond(token, seq);
+        // A renewal finds an older copy of the leader's lease, but not that another lease was later.
+        let behind = behind && (self.term.is_none() || self.epochs.are_beyond(token, Seq(u64::MAX)));
         let own = self.own.is_some_and(|own| own.claim == token.claim);
         self.behind = behind.then_some(token);
         Reading::update(&mut self.seen, lease, now);
@@ -461,9 +466,18 @@ impl LeaseLane {
         };
         let deadline = own.sent + cx.config.trust_window();
         if own.abandoned || now >= deadline || cx.stopping || now < cx.keep_out {
+            // It was over already, and its release was answered: an older copy of the row shows it again.
+            let why = if own.abandoned {
+                "released: the state store has brought back a term that was over"
+            } else if cx.stopping {
+                "released: the claim was granted to an instance that stops"
+            } else if now < deadline {
+                "released: the claim was granted to an instance that had handed over"
+            } else {
+                "released: the claim was granted too late"
+            };
             own.abandoned = true;
-            let late = || String::from("released: the claim was granted too late");
-            let reason = self.unreleased.take().unwrap_or_else(late);
+            let reason = self.unreleased.take().unwrap_or_else(|| String::from(why));
             self.release = Some(PendingRelease { token, seq: seq.next(), reason });
             self.read = true;
             LeaseNews::AttemptFailed(Attempt::Lost)

@@ -40,6 +40,7 @@
 //! | the role, and everything that changes it | `elector.rs` |
 //! | drain before release, keep-out after a step-down, recovery before active | `elector.rs` |
 
+mod call;
 mod command;
 mod config;
 mod elector;

@@ -106,6 +106,8 @@ pub trait LeaseStore: Send + Sync {
     /// A store object remembers the largest seq that was acknowledged ([`Reached`](crate::lease::Reached)). While the
     /// lease has a smaller one, which is an older copy, no effect of the token is accepted (rule M23); the next renewal
     /// writes the lease again, and notes in the same statement that the store has forgotten.
+    ///
+    /// [`StoreError::Corrupt`] when the lease is missing: no other instance holds it.
     async fn renew(&self, token: &Token, seq: Seq, current: Timeline) -> Result<Renewal, StoreError>;
 
     /// Releases the lease, under the same guards as a renewal, and closes the term with `reason`. Does not carry the

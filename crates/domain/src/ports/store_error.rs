@@ -13,7 +13,8 @@ pub enum StoreError {
     /// may still do so. Not a refusal: send the request again.
     #[error("no answer: {0}")]
     Unknown(String),
-    /// The store answered with an impossible value (a missing row, a value out of range).
+    /// The store answered with an impossible value (a missing row, a value out of range), or is not the one that was
+    /// opened any more (its files were replaced). Nothing was changed. As the answer to a renewal it ends the term.
     #[error("{0}")]
     Corrupt(String),
 }

@@ -143,7 +143,7 @@ impl Machine {
                 }
             }
             Event::Resign(_) => self.recovery = self.recovery.filter(|_| holds.is_none()),
-            Event::Wakeup | Event::LeaseHint | Event::TicketHint | Event::Drained => {}
+            Event::Wakeup | Event::LeaseHint | Event::Remembered(_) | Event::TicketHint | Event::Drained => {}
         }
         meaning
     }
@@ -197,6 +197,13 @@ impl Machine {
                 self.let_go(holds.map(|mine| mine.claim));
             }
             Ok(LeaseAnswer::Renewal(Renewal::OtherTimeline(current))) => self.current = Some(*current),
+            Err(StoreError::Corrupt(_))
+                if holds.is_some() && matches!(call.request, LeaseRequest::Renew { .. }) =>
+            {
+                meaning.lost = Some((self.now, LossReason::Damaged));
+                self.let_go(holds.map(|mine| mine.claim));
+            }
+            Ok(LeaseAnswer::Outdated(_)) => self.let_go(self.own.map(|(own, _)| own)),
             Ok(
                 LeaseAnswer::NotSent
                 | LeaseAnswer::Renewal(Renewal::Superseded)
@@ -343,11 +350,12 @@ impl Machine {
             LeaseRequest::Note { found, known } => {
                 let (lease, _) = self.seen.as_ref().ok_or("a lease is reported that was never read")?;
                 let Version { current, token, seq } = lease.version;
-                ensure(self.elector.leadership().is_none(), "a leader reports")?;
                 ensure(token == *found && !lease.released, "another lease is reported than was read")?;
                 ensure(token.timeline == current, "the change of the timeline shows it already")?;
                 let epochs = self.elector.epochs();
                 ensure(*known == epochs.floor(), "less is reported than is known")?;
+                let leads = self.elector.leadership().is_some();
+                let seq = if leads { Seq(u64::MAX) } else { seq };
                 ensure(epochs.are_beyond(token, seq), "the lease is not behind")
             }
             LeaseRequest::Release { token, .. } => {

@@ -302,6 +302,129 @@ fn a_release_that_had_no_answer_is_sent_again_with_its_reason() {
     assert_eq!(call(&machine), Some(LeaseRequest::Release { token, seq, reason }));
 }
 
+/// The request that is under way.
+fn asked(machine: &Machine) -> Option<LeaseRequest> {
+    machine.lease.as_ref().map(|call| call.request.clone())
+}
+
+fn kept_by_another(epoch: u64) -> Epochs {
+    Epochs { seen: Epoch(epoch), claim: place::foreign(3), seq: Seq(9), asked: Epoch(epoch) }
+}
+
+/// Another process of the same data directory has led since, and a backup was restored.
+#[test]
+fn a_claim_is_not_behind_what_the_memory_had_when_its_number_was_kept() {
+    let mut machine = place::claiming();
+    machine.lease_answers(LeaseAnswer::Outdated(kept_by_another(7)));
+    assert_eq!(*machine.elector.role(), Role::Follower);
+    assert!(machine.elector.state_store_answers(), "the state store is not to blame");
+    let request = claim_of(machine, &place::open());
+    assert_eq!((request.epoch(), request.forgotten), (Epoch(8), true));
+}
+
+/// Two processes of one data directory keep two claims with one number: the store has forgotten, and it is claimed above.
+#[test]
+fn the_memory_has_the_epoch_of_the_row_under_another_claim() {
+    let mut machine = place::claiming();
+    let epoch = place::open().version.token.epoch;
+    machine.lease_answers(LeaseAnswer::Outdated(kept_by_another(epoch.0)));
+    let request = claim_of(machine, &place::open());
+    assert_eq!(
+        (request.epoch(), request.forgotten),
+        (epoch.next().next(), true),
+        "the first number was kept"
+    );
+}
+
+/// What is under way may have been answered before the other process kept that: it says nothing about the store.
+#[test]
+fn what_the_memory_shows_during_a_read_is_compared_with_the_next_one() {
+    let mut machine = place::watching();
+    let kept = Epochs { seen: Epoch(4), claim: place::foreign(1), seq: Seq(3), asked: Epoch(4) };
+    machine.reading().happens(&Event::Remembered(kept)).lease_answers(place::observed(place::theirs(2)));
+    assert_eq!(asked(&machine), Some(LeaseRequest::Observe), "it reads again");
+    machine.lease_answers(place::observed(place::theirs(3)));
+    assert_eq!(asked(&machine), None);
+    machine.reading().lease_answers(place::observed(place::theirs(2)));
+    assert!(matches!(asked(&machine), Some(LeaseRequest::Note { .. })), "{:?}", asked(&machine));
+}
+
+#[test]
+fn a_leader_whose_memory_has_a_later_term_reports_that_and_gives_the_lease_back() {
+    let mut machine = place::active();
+    machine.happens(&Event::Remembered(kept_by_another(9)));
+    machine.lease_answers(place::observed(place::mine(&machine)));
+    let found = machine.elector.leadership().expect("it leads").token;
+    assert_eq!(asked(&machine), Some(LeaseRequest::Note { found, known: Epoch(9) }));
+    machine.lease_answers(LeaseAnswer::Note(Noted::Noted));
+    assert!(matches!(asked(&machine), Some(LeaseRequest::Renew { .. })), "at once: {:?}", asked(&machine));
+    machine.lease_answers(place::renewed_forgotten(1));
+    assert_eq!(machine.elector.leadership(), None);
+}
+
+/// The number of a claim that another process has lost shows nothing about the lease.
+#[test]
+fn a_number_that_was_only_asked_for_ends_no_term() {
+    let mut machine = place::active();
+    machine.happens(&Event::Remembered(Epochs { asked: Epoch(9), ..machine.elector.epochs() }));
+    assert_eq!(asked(&machine), None);
+    assert_eq!(machine.elector.epochs().floor(), Epoch(9));
+}
+
+/// The files of the store were replaced, or its tables dropped.
+#[test]
+fn a_leader_ends_its_term_when_a_renewal_shows_that_the_store_is_damaged() {
+    let damaged = || StoreError::Corrupt("the row is missing".into());
+    let mut machine = place::active();
+    let read = machine.reading().lease_result(Err(damaged()));
+    machine.happens(&read);
+    assert!(machine.elector.leadership().is_some(), "the renewal decides");
+    let read_at = machine.now;
+    machine.renewing();
+    let heartbeat = machine.elector.config().heartbeat();
+    assert!(machine.now.since(read_at) <= heartbeat / 8, "which is sent with the next retry");
+    let renewal = machine.lease_result(Err(damaged()));
+    machine.happens(&renewal);
+    assert_eq!(machine.elector.leadership(), None);
+    assert!(
+        matches!(asked(&machine), Some(LeaseRequest::Release { .. })),
+        "an answer again opens it for others"
+    );
+    let ended = machine.now;
+    machine.lease_answers(place::released(Release::Released));
+    while !matches!(machine.elector.role(), Role::Candidate(_)) {
+        match asked(&machine) {
+            Some(LeaseRequest::Observe) => {
+                let row = Observation { released: true, ..place::theirs(2) };
+                machine.lease_answers(place::observed(row));
+            }
+            _ if machine.ticket.is_some() => {
+                machine.ticket_obeys();
+            }
+            _ => {
+                machine.until_wakeup().happens(&Event::Wakeup);
+            }
+        }
+    }
+    assert!(
+        machine.now.since(ended) >= heartbeat * 3,
+        "a store that is damaged now and then is no reason to flap"
+    );
+}
+
+/// A backup brings back the row of a term of this process that was over, and released.
+#[test]
+fn a_term_that_the_store_brings_back_is_released_with_that_reason() {
+    let mut machine = place::kept_out();
+    let (own, _) = machine.own.expect("a claim");
+    let epoch = machine.elector.observed_lease().expect("a lease").version.token.epoch.0;
+    machine.reading().lease_answers(place::observed(place::lease(own, epoch, 0)));
+    assert!(matches!(asked(&machine), Some(LeaseRequest::Note { .. })), "{:?}", asked(&machine));
+    machine.lease_answers(LeaseAnswer::Note(Noted::Noted));
+    let Some(LeaseRequest::Release { reason, .. }) = asked(&machine) else { panic!("{:?}", asked(&machine)) };
+    assert_eq!(reason, "released: the state store has brought back a term that was over");
+}
+
 /// Two instances hand over in turn: the exclusion only lets another instance lead, which has then happened.
 #[test]
 fn an_instance_that_handed_over_may_lead_again_after_the_next_term() {

@@ -8,12 +8,12 @@ use super::place::{
     watching,
 };
 use domain::election::{
-    Command, Elector, Event, LeaseAnswer, LeaseRequest, LossReason, Phase, Report, Resign, Role,
+    Command, Elector, Epochs, Event, LeaseAnswer, LeaseRequest, LossReason, Phase, Report, Resign, Role,
     TicketAnswer, TicketRequest,
 };
 use domain::id::Nonce;
-use domain::lease::{Observation, margin};
-use domain::ports::{Release, TicketFault, TicketRenewal};
+use domain::lease::{Epoch, Observation, margin};
+use domain::ports::{Release, StoreError, TicketFault, TicketRenewal};
 use domain::recovery::RecoveryCode;
 use std::fmt::Write;
 use std::time::Duration;
@@ -153,6 +153,7 @@ pub const STATES: [State; 12] = [
                 m.after(TTL).lease_says(answer)
             }),
             ("lost", |m| m.lease_says(lost())),
+            ("not sent, as its memory has a later term", |m| m.lease_says(LeaseAnswer::Outdated(later()))),
             ("not sent, as its epoch cannot be stored", |m| m.lease_says(LeaseAnswer::NotSent)),
             ("no answer", |m| m.lease_is_silent()),
             ("a hint about the lease", |_| Event::LeaseHint),
@@ -210,6 +211,9 @@ pub const STATES: [State; 12] = [
             ("the store is on another timeline", |m| m.renewing().lease_says(other_timeline(2))),
             ("renewed, carried to a new timeline", |m| m.renewing().lease_says(renewed_forgotten(2))),
             ("renewed, with a request to hand over", |m| m.renewing().lease_says(renewed(1, Some("deploy")))),
+            ("the renewal is answered by a damaged store", |m| m.renewing().lease_result(Err(damaged()))),
+            ("a read is answered by a damaged store", |m| m.reading().lease_result(Err(damaged()))),
+            ("its memory has a later term", |_| Event::Remembered(later())),
             ("the renewal gets no answer", |m| m.renewing().lease_is_silent()),
             ("the renewal is answered after the deadline", |m| {
                 m.renewing().after(TTL).lease_says(renewed(1, None))
@@ -311,6 +315,15 @@ fn carried_out(machine: &Machine) -> Observation {
     lease(claim, open().version.token.epoch.next().0, 0)
 }
 
+fn damaged() -> StoreError {
+    StoreError::Corrupt("the row is missing".into())
+}
+
+/// What another instance with the same memory has kept.
+fn later() -> Epochs {
+    Epochs { seen: Epoch(9), asked: Epoch(9), ..Epochs::NONE }
+}
+
 fn past_the_deadline(machine: &mut Machine) -> Event {
     machine.after(TTL);
     Event::Wakeup
@@ -370,6 +383,7 @@ fn name_of(report: &Report) -> &'static str {
         Report::Lost { why: LossReason::Superseded, .. } => "lost: superseded",
         Report::Lost { why: LossReason::Expired, .. } => "lost: expired",
         Report::Lost { why: LossReason::Forgotten, .. } => "lost: forgotten",
+        Report::Lost { why: LossReason::Damaged, .. } => "lost: damaged",
         Report::Draining { .. } => "draining",
         Report::Resigning { .. } => "resigning",
         Report::Released { .. } => "released",

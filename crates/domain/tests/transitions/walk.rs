@@ -10,8 +10,8 @@ use super::place::{
     step_down, superseded, ticket, ticket_as_wished,
 };
 use domain::election::{
-    Command, Event, LeaseAnswer, LeaseRequest, LossReason, Report, Resign, TicketAnswer, TicketRequest,
-    TicketUse,
+    Command, Epochs, Event, LeaseAnswer, LeaseRequest, LossReason, Report, Resign, TicketAnswer,
+    TicketRequest, TicketUse,
 };
 use domain::lease::{Observation, Timeline};
 use domain::ports::{Noted, Release, StoreError, TicketFault, TicketRenewal};
@@ -41,6 +41,7 @@ impl Seen {
             "lost: superseded",
             "lost: expired",
             "lost: forgotten",
+            "lost: damaged",
             "resigning",
             "released",
             "stopped",
@@ -71,6 +72,7 @@ impl Seen {
                 Report::Lost { why: LossReason::Superseded, .. } => self.count("lost: superseded"),
                 Report::Lost { why: LossReason::Expired, .. } => self.count("lost: expired"),
                 Report::Lost { why: LossReason::Forgotten, .. } => self.count("lost: forgotten"),
+                Report::Lost { why: LossReason::Damaged, .. } => self.count("lost: damaged"),
                 Report::Resigning { .. } => self.count("resigning"),
                 Report::Released { .. } => self.count("released"),
                 Report::Stopped => self.count("stopped"),
@@ -149,6 +151,7 @@ fn pick(dice: &mut Dice, machine: &Machine) -> Event {
         84..87 => Some(Event::Drained),
         87 => Some(step_down()),
         88 => dice.one_in(8).then_some(Event::Resign(Resign::Stop)),
+        89 => Some(Event::Remembered(kept_elsewhere(dice, machine))),
         _ => None,
     };
     event.unwrap_or(Event::Wakeup)
@@ -158,11 +161,21 @@ fn lease_answer(dice: &mut Dice, machine: &Machine) -> Result<LeaseAnswer, Store
     if dice.one_in(6) {
         let refused = StoreError::Unavailable("refused".into());
         let unknown = StoreError::Unknown("timed out".into());
-        return Err(if dice.one_in(2) { refused } else { unknown });
+        let damaged = StoreError::Corrupt("damaged".into());
+        return Err(if dice.one_in(4) {
+            damaged
+        } else if dice.one_in(2) {
+            refused
+        } else {
+            unknown
+        });
     }
     Ok(match machine.lease.as_ref().map(|call| &call.request) {
         Some(LeaseRequest::Observe) => observed(some_row(dice, machine)),
         Some(LeaseRequest::Claim(_)) if dice.one_in(4) => lost(),
+        Some(LeaseRequest::Claim(_)) if dice.one_in(16) => {
+            LeaseAnswer::Outdated(kept_elsewhere(dice, machine))
+        }
         Some(LeaseRequest::Claim(_)) => granted(machine),
         Some(LeaseRequest::Renew { .. }) if dice.one_in(8) => superseded(),
         Some(LeaseRequest::Renew { current, .. }) if dice.one_in(8) => other_timeline(current.0 + 1),
@@ -174,6 +187,17 @@ fn lease_answer(dice: &mut Dice, machine: &Machine) -> Result<LeaseAnswer, Store
         Some(LeaseRequest::Note { .. }) => LeaseAnswer::Note(Noted::Noted),
         None => unreachable!("picked only while a call is in progress"),
     })
+}
+
+/// What another instance with the same memory may have kept: as much, a little more, or another claim's number.
+fn kept_elsewhere(dice: &mut Dice, machine: &Machine) -> Epochs {
+    let known = machine.elector.epochs();
+    match dice.below(4) {
+        0 => known,
+        1 => Epochs { asked: known.floor().next(), ..known },
+        2 => Epochs { seq: known.seq.next(), ..known },
+        _ => Epochs { seen: known.seen.next(), claim: foreign(3), ..known },
+    }
 }
 
 /// The lease unchanged, or after a release, after another's claim, or in an unexpected version.

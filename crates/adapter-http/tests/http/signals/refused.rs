@@ -1,10 +1,16 @@
 //! Cases of refused submissions: each is counted by its reason, and its answer names the remedy.
 
 use super::{body, server, submission};
-use crate::client::post;
+use crate::client::{Answer, post, request};
+use crate::fake::{Fake, Server};
 use crate::ledger::Ledger;
+use adapter_http::Limits;
 use domain::metrics::Refusal;
 use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn every_refusal_of_a_submission_is_counted_by_its_reason() {
@@ -85,4 +91,64 @@ async fn a_signal_that_is_dated_in_the_future_is_refused() {
     assert!(detail.starts_with("in the future: ") && detail.contains("2025-11-29T10:15:30Z"), "{detail}");
     let far = json!({ "expires_at": "2099-01-01T00:00:00Z" });
     assert_eq!(server.ask(submission(&body(&far))).await.status, 201, "an expiry may be far away");
+}
+
+/// A chart that posts to a wrong path misses its trade as one that posts a wrong body.
+#[tokio::test]
+async fn a_submission_that_misses_the_route_is_counted_and_its_answer_names_the_right_path() {
+    let (server, ledger) = server(Ledger::default()).await;
+    let text = body(&json!({})).to_string();
+    for (method, path, status) in [
+        ("POST", "/signals/", 404),
+        ("POST", "/signal", 404),
+        ("POST", "/", 405),
+        ("POST", "/signals/claim/", 404),
+        ("PUT", "/signals", 405),
+        ("PUT", "/signals/claim", 405),
+        ("PUT", "/webhook", 404),
+    ] {
+        let length = text.len().to_string();
+        let head =
+            request(method, path, &[("Content-Type", "application/json"), ("Content-Length", &length)]);
+        let problem = server.ask(head + &text).await.problem(status);
+        let detail = problem["detail"].as_str().expect("a sentence");
+        assert!(detail.contains(path) && detail.ends_with("POST /signals"), "{detail}");
+        let counted = std::mem::take(&mut *ledger.refused.lock().expect("no panic"));
+        assert_eq!(counted, [Refusal::Other], "{method} {path}");
+    }
+    // These are no submissions.
+    for (method, path) in [("GET", "/signal"), ("DELETE", "/signals"), ("POST", "/signals/unknown/result")] {
+        let status = server.ask(request(method, path, &[])).await.status;
+        assert!((400..500).contains(&status), "{method} {path}: {status}");
+    }
+    assert!(ledger.refused.lock().expect("no panic").is_empty());
+}
+
+/// The client announces more than it sends, and waits for the answer, or says that there is no more.
+#[tokio::test]
+async fn a_body_that_does_not_come_to_its_end_is_counted() {
+    let ledger = Arc::new(Ledger::default());
+    let limits = Limits { answer: Duration::from_millis(50), ..Limits::default() };
+    let server = Server::start_within(limits, Fake { ledger: Arc::clone(&ledger), ..Fake::default() }).await;
+    for ends in [false, true] {
+        let mut stream = server.connect().await;
+        stream
+            .write_all(request("POST", "/signals", &[("Content-Length", "100")]).as_bytes())
+            .await
+            .expect("sent");
+        stream.write_all(b"{").await.expect("sent");
+        if ends {
+            stream.shutdown().await.expect("half of it is closed");
+            let counted = async {
+                while ledger.refused.lock().expect("no panic").is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(Duration::from_secs(20), counted).await.expect("it is counted");
+        } else {
+            Answer::read(&mut stream).await.problem(408);
+        }
+        let counted = std::mem::take(&mut *ledger.refused.lock().expect("no panic"));
+        assert_eq!(counted.len(), 1, "{counted:?}");
+    }
 }

@@ -1,0 +1,53 @@
+//! A request's body that shows whether its reader still waits for the client.
+
+use axum::body::{Body, Bytes};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+/// See the [module](self).
+pub(crate) struct Arriving {
+    body: Body,
+    awaited: Awaited,
+}
+
+/// Whether more of a body is waited for.
+#[derive(Clone, Default)]
+pub(crate) struct Awaited(Arc<AtomicBool>);
+
+impl Awaited {
+    pub(crate) fn is_so(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+impl Arriving {
+    pub(crate) fn watched(body: Body) -> (Body, Awaited) {
+        let awaited = Awaited::default();
+        (Body::new(Self { body, awaited: awaited.clone() }), awaited)
+    }
+}
+
+impl HttpBody for Arriving {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.awaited.0.store(polled.is_pending(), Relaxed);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

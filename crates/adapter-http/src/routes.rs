@@ -18,6 +18,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use domain::alert::Report;
+use domain::overview::LeaderView;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -115,7 +116,14 @@ async fn history(
     if !(1..=HISTORY_LIMIT_MAX).contains(&limit) {
         return Err(wrong());
     }
-    Ok(Json(HistoryJson::new(&backend.history(limit).await?, backend.status().as_ref())).into_response())
+    let mut terms = backend.history(limit).await?;
+    let lease = backend.lease().await?;
+    let report = backend.status();
+    if let Some(report) = &report {
+        let now_ms = report.snapshot.now_ms;
+        LeaderView::of_lease(&lease, now_ms, now_ms).close_ended(&mut terms);
+    }
+    Ok(Json(HistoryJson::new(&terms, report.as_ref())).into_response())
 }
 
 async fn exposition(State(backend): Shared) -> Response {

@@ -147,6 +147,13 @@ pub enum Command {
         #[arg(long)]
         watch: bool,
     },
+    /// Say in sentences who leads, what is wrong, and what to do next; also while the state store does not answer
+    #[command(after_help = "Example:\n  coordinator why")]
+    Why {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the terms of the leaders: begin, end, and why they ended
     #[command(after_help = "Example:\n  coordinator history --limit 50 --json")]
     History {
@@ -401,6 +408,7 @@ mod tests {
         assert_eq!(command("coordinator demo --rounds 3"), Command::Demo { rounds: Some(3) });
         assert_eq!(command("coordinator status --json"), Command::Status { json: true, watch: false });
         assert_eq!(command("coordinator status --watch"), Command::Status { json: false, watch: true });
+        assert_eq!(command("coordinator why"), Command::Why { json: false });
         assert_eq!(command("coordinator history"), Command::History { limit: 20, json: false });
         assert_eq!(
             command("coordinator step-down --reason x"),

@@ -89,6 +89,7 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
         }
         Command::Demo { rounds } => command::demo(&config, *rounds).await,
         Command::Status { json, watch } => command::status(&config, form(*json), *watch).await,
+        Command::Why { json } => command::why(&config, form(*json)).await,
         Command::History { limit, json } => command::history(&config, form(*json), *limit).await,
         Command::StepDown { reason, force } => {
             let wanted = if *force { Wanted::Always } else { Wanted::WithSuccessor };

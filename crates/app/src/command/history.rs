@@ -7,7 +7,9 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::TermJson;
+use coordinator::clock;
 use domain::member::Term;
+use domain::overview::LeaderView;
 use leader_coordinator::Stores;
 
 /// Text for the moment at which the loss was found.
@@ -26,9 +28,11 @@ pub async fn history(config: &Config, form: Form, limit: u32) -> Result<(), Fail
 }
 
 async fn read(stores: &Stores, limit: u32) -> Result<(Vec<Term>, Option<i64>), Failure> {
-    let terms = ask("the state store", stores.state.history(limit)).await?;
-    let forgot_ms = ask("the state store", stores.state.lease()).await?.forgot_ms;
-    Ok((terms, forgot_ms))
+    let mut terms = ask("the state store", stores.state.history(limit)).await?;
+    let lease = ask("the state store", stores.state.lease()).await?;
+    let now_ms = clock::calendar_ms();
+    LeaderView::of_lease(&lease, now_ms, now_ms).close_ended(&mut terms);
+    Ok((terms, lease.forgot_ms))
 }
 
 /// Whether to show the moment. If `limit` leaves older terms out, it may belong among these.

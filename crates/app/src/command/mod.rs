@@ -1,6 +1,7 @@
 //! Commands that read or change the group through its stores, whether instances run or not.
 
 mod demo;
+mod facts;
 mod history;
 mod migrate;
 mod recovery;
@@ -8,6 +9,7 @@ mod signals;
 mod status;
 mod step_down;
 mod table;
+mod why;
 
 pub use demo::demo;
 pub use history::history;
@@ -16,6 +18,7 @@ pub use recovery::check_recovery;
 pub use signals::signals;
 pub use status::{Form, status};
 pub use step_down::{Wanted, step_down};
+pub use why::why;
 
 use crate::compose;
 use crate::config::Config;

@@ -1,16 +1,14 @@
 //! `coordinator status`: the instances, and the leader according to both stores.
 
 use super::table::{date, table, visible};
-use super::{ask, open, print_json};
-use crate::compose;
+use super::{facts, open, print_json};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::{InstanceJson, rfc3339};
-use coordinator::clock;
 use domain::alert::FORGOT_SHOWN;
-use domain::member::{LeaseSeen, MemberSeen, heartbeat_interval};
-use domain::overview::{Facts, InstanceView, Known, Overview, Phrase};
+use domain::member::{LeaseSeen, MemberSeen};
+use domain::overview::{Facts, InstanceView, Overview, Phrase};
 use domain::ports::Ticket;
 use leader_coordinator::Stores;
 use serde::Serialize;
@@ -88,28 +86,15 @@ async fn follow(config: &Config, stores: &Stores, form: Form) -> Result<(), Fail
 }
 
 async fn read(config: &Config, stores: &Stores) -> Result<Seen, Failure> {
-    let lease = ask("the state store", stores.state.lease()).await?;
-    let members = ask("the state store", stores.state.members()).await?;
-    let totals = ask("the state store", stores.ledger.totals()).await?;
-    let ticket = match &stores.leader {
-        Some(leader) => Some(ask("Redis", leader.inspect()).await),
-        None => None,
-    };
-    let now_ms = clock::calendar_ms();
-    let holder = |answer: &Result<Option<Ticket>, Failure>| match answer {
-        Ok(ticket) => Known::read(ticket.as_ref().map(|ticket| ticket.holder.clone()), now_ms),
-        Err(_) => Known::away(now_ms),
-    };
-    let overview = Overview::of(&Facts {
-        now_ms,
-        state_store: compose::state_store(config).into(),
-        heartbeat: heartbeat_interval(lease.ttl),
-        lease: Known::read(lease.clone(), now_ms),
-        members: Known::read(members.clone(), now_ms),
-        ticket: ticket.as_ref().map(holder),
-        totals: Known::read(totals, now_ms),
-        signal_value: config.signals.value_rupees,
-    });
+    let facts::Read { facts, ticket, failures } = facts::read(config, stores).await;
+    if let Some(failure) = failures.into_iter().next() {
+        return Err(failure);
+    }
+    let overview = Overview::of(&facts);
+    let Facts { now_ms, lease, members, .. } = facts;
+    let unknown = || Failure::other("the state store: no answer");
+    let (lease, _) = lease.into_last().ok_or_else(unknown)?;
+    let (members, _) = members.into_last().ok_or_else(unknown)?;
     Ok(Seen { lease, ticket, members, now_ms, overview })
 }
 

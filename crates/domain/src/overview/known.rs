@@ -44,6 +44,11 @@ impl<T> Known<T> {
         self.last.as_ref().map(|(value, read_ms)| (value, *read_ms))
     }
 
+    /// The last answer and when it was read (unix milliseconds), however old.
+    pub fn into_last(self) -> Option<(T, i64)> {
+        self.last
+    }
+
     /// Since when the store has not answered, unix milliseconds; `None` while it answers and before the first request.
     pub fn away_since_ms(&self) -> Option<i64> {
         self.away_since_ms

@@ -4,6 +4,7 @@ use super::Facts;
 use super::phrase::since;
 use crate::id::InstanceId;
 use crate::lease::Epoch;
+use crate::member::{LeaseSeen, Term};
 use core::time::Duration;
 
 /// A renewal is due every third of LEADER_TTL. If the last one is older than two of these thirds, one was missed.
@@ -55,12 +56,18 @@ impl LeaderView {
         let Some((seen, read_ms)) = facts.lease.last() else {
             return Self::Unknown { since_ms: facts.lease.away_since_ms(), last: None };
         };
-        let last = seen.holder.clone().map(|id| (id, seen.epoch));
         if facts.lease.current().is_none() {
+            let last = seen.holder.clone().map(|id| (id, seen.epoch));
             return Self::Unknown { since_ms: facts.lease.away_since_ms(), last };
         }
-        let age = seen.renewed_age + since(read_ms, facts.now_ms);
-        let renewed_ms = before(facts.now_ms, age);
+        Self::of_lease(seen, read_ms, facts.now_ms)
+    }
+
+    /// Judges the lease as it was read at `read_ms`, for the moment `now_ms` (both unix milliseconds).
+    pub fn of_lease(seen: &LeaseSeen, read_ms: i64, now_ms: i64) -> Self {
+        let last = seen.holder.clone().map(|id| (id, seen.epoch));
+        let age = seen.renewed_age + since(read_ms, now_ms);
+        let renewed_ms = before(now_ms, age);
         let ends_ms = after(renewed_ms, seen.ttl);
         let (missed, of) = OVERDUE;
         match last {
@@ -71,6 +78,17 @@ impl LeaderView {
                 Self::Overdue { id, epoch, renewed_ms, ends_ms }
             }
             Some((id, epoch)) => Self::Leads { id, epoch, since_ms: seen.since_ms.unwrap_or(renewed_ms) },
+        }
+    }
+
+    /// Ends the latest of `terms` (newest first) if its lease has ended and no claim has closed it yet. The next claim
+    /// will record the same end.
+    pub fn close_ended(&self, terms: &mut [Term]) {
+        if let (Self::Vacant { since_ms: Some(ended_ms), released: false, .. }, Some(term)) = (self, terms.first_mut())
+            && term.to_ms.is_none()
+        {
+            term.to_ms = Some((*ended_ms).max(term.from_ms));
+            term.reason = Some("expired".into());
         }
     }
 

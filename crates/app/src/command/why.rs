@@ -1,0 +1,145 @@
+//! `coordinator why`: the present state in sentences, what is wrong, and what to do. The operator's page shows the same
+//! sentences, because both render [`Overview`].
+
+use super::table::{date, visible};
+use super::{facts, open, print_json};
+use crate::command::status::Form;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output::line;
+use domain::member::Health;
+use domain::overview::{Money, Overview, Phrase, Problem, rupees};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct WhyJson<'a> {
+    level: &'static str,
+    sentence: String,
+    problems: Vec<ProblemJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ProblemJson<'a> {
+    level: &'static str,
+    alert: &'static str,
+    title: String,
+    meaning: String,
+    next: &'a str,
+    command: Option<&'a str>,
+    money: Option<String>,
+    since_ms: Option<i64>,
+}
+
+/// Prints the present state, also while the state store does not answer.
+pub async fn why(config: &Config, form: Form) -> Result<(), Failure> {
+    let stores = open(config)?;
+    let read = facts::read(config, &stores).await;
+    stores.close().await;
+    let (overview, now_ms) = (Overview::of(&read.facts), read.facts.now_ms);
+    match form {
+        Form::Json => print_json(&WhyJson {
+            level: overview.level.as_str(),
+            sentence: in_words(&overview.sentence, now_ms),
+            problems: overview.problems.iter().map(|problem| json(problem, now_ms)).collect(),
+        }),
+        Form::Table => {
+            let causes: Vec<String> = read.failures.iter().map(|failure| visible(&failure.message)).collect();
+            line(render(&overview, &causes, now_ms))
+        }
+    }
+}
+
+fn json(problem: &Problem, now_ms: i64) -> ProblemJson<'_> {
+    ProblemJson {
+        level: problem.level.as_str(),
+        alert: problem.alert,
+        title: in_words(&problem.title, now_ms),
+        meaning: in_words(&problem.meaning, now_ms),
+        next: &problem.next,
+        command: problem.command.as_deref(),
+        money: money(&problem.money),
+        since_ms: problem.since_ms,
+    }
+}
+
+/// The sentence, the causes that only this command saw, and a paragraph for each problem.
+fn render(overview: &Overview, causes: &[String], now_ms: i64) -> String {
+    let mut text = in_words(&overview.sentence, now_ms);
+    for cause in causes {
+        text.push_str("\n  ");
+        text.push_str(cause);
+    }
+    for problem in &overview.problems {
+        text.push_str("\n\n");
+        text.push_str(&paragraph(problem, now_ms));
+    }
+    text
+}
+
+fn paragraph(problem: &Problem, now_ms: i64) -> String {
+    let mut facts = vec![in_words(&problem.title, now_ms)];
+    facts.extend(money(&problem.money));
+    facts.extend(problem.lasted(now_ms).map(|lasted| format!("for {lasted}")));
+    let level = match problem.level {
+        Health::Ok => "NOTE",
+        level => level.as_str(),
+    };
+    let mut lines = vec![
+        format!("{level}  {}", facts.join(" · ")),
+        format!("  {}", in_words(&problem.meaning, now_ms)),
+        format!("  Next: {}", problem.next),
+    ];
+    lines.extend(problem.command.as_ref().map(|command| format!("  $ {command}")));
+    lines.push(format!("  Runbook: {}", problem.alert));
+    lines.join("\n")
+}
+
+fn money(money: &Money) -> Option<String> {
+    match money {
+        Money::None => None,
+        Money::AtRisk(amount) => Some(format!("{} at risk", rupees(*amount))),
+        Money::Waits(amount) => Some(format!("{} waits", rupees(*amount))),
+        Money::Unknown(Some(last)) => Some(format!("amount unknown, last known {}", rupees(*last))),
+        Money::Unknown(None) => Some("amount unknown".to_owned()),
+    }
+}
+
+/// Reasons and ids come from clients and operators, so nothing in them may move the cursor.
+fn in_words(phrase: &Phrase, now_ms: i64) -> String {
+    visible(&phrase.render(now_ms, |at_ms| format!("{} UTC", date(at_ms))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+
+    #[test]
+    fn a_problem_has_its_money_its_age_and_the_next_step() {
+        let problem = Problem {
+            level: Health::Critical,
+            alert: "SignalsInDoubt",
+            title: Phrase::of("2 signals are in doubt"),
+            meaning: Phrase::of("Each order may be at the broker, or not."),
+            next: "Ask the broker for each order, then resolve each signal.".into(),
+            command: Some("coordinator signals list --state in_doubt".into()),
+            money: Money::AtRisk(200_000.into()),
+            since_ms: Some(NOW_MS - 259_000),
+        };
+        assert_eq!(
+            paragraph(&problem, NOW_MS),
+            "CRITICAL  2 signals are in doubt · ₹2,00,000 (2 lakh) at risk · for 4 min 19 s\n  \
+             Each order may be at the broker, or not.\n  \
+             Next: Ask the broker for each order, then resolve each signal.\n  \
+             $ coordinator signals list --state in_doubt\n  \
+             Runbook: SignalsInDoubt"
+        );
+    }
+
+    #[test]
+    fn a_foreign_text_moves_no_cursor() {
+        let phrase = Phrase::of("asha\u{1b}[2J turned it on at ").time(NOW_MS);
+        assert_eq!(in_words(&phrase, NOW_MS), "asha\\u{1b}[2J turned it on at 2023-11-14 22:13:20 UTC");
+    }
+}

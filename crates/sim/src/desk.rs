@@ -3,11 +3,11 @@
 //! "The broker does not have it" does not mean "it was never sent": the order may be in flight, and a process that
 //! was paused just before the wire will send it when it resumes. So the operator, in this order,
 //! 1. learns of the signal in doubt: from the present leader, which has taken it over, so that no former leader can
-//!      begin another send of that attempt, because its check of the fence would fail; or from the ledger's list. In the
-//!      second case the operator waits until a leader's request to the ledger has timed out, because the answer to the
-//!      claim may be in flight;
+//!    begin another send of that attempt, because its check of the fence would fail; or from the ledger's list. In the
+//!    second case the operator waits until a leader's request to the ledger has timed out, because the answer to the
+//!    claim may be in flight;
 //! 2. gets an answer from every process that is not known to be dead, which proves that the process is past the
-//! pause;
+//!    pause;
 //! 3. waits for the longest flight of an order;
 //! 4. queries the broker. Only now does "no" mean that this attempt was never executed and never will be.
 //!

@@ -31,7 +31,12 @@ pub(super) fn of(
     if let Some(since_ms) = facts.ticket.as_ref().and_then(Known::away_since_ms)
         && leader.holder().is_some()
     {
-        sentence = sentence.then(Phrase::of("Redis is away for ").age(since_ms).text(": nothing changes."));
+        let away = match facts.now_ms > since_ms {
+            true => Phrase::of("Redis is away for ").age(since_ms),
+            // A command reads once, so it does not know since when.
+            false => Phrase::of("Redis does not answer"),
+        };
+        sentence = sentence.then(away.text(": nothing changes."));
     }
     for view in instances.iter().filter(|view| view.heartbeat_age > facts.heartbeat * 3) {
         if matches!(view.state, InstanceState::Stale | InstanceState::Gone) {
@@ -86,9 +91,15 @@ fn leads(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Phra
                 format!(" (last known: {id}, epoch {epoch})")
             });
             match since_ms {
-                Some(since_ms) => Phrase::of(format!("{} does not answer for ", facts.state_store))
-                    .age(*since_ms)
-                    .text(format!(": the leader is unknown{last}.")),
+                Some(since_ms) if facts.now_ms > *since_ms => {
+                    Phrase::of(format!("{} does not answer for ", facts.state_store))
+                        .age(*since_ms)
+                        .text(format!(": the leader is unknown{last}."))
+                }
+                // A command reads once, so it does not know since when.
+                Some(_) => {
+                    Phrase::of(format!("{} does not answer: the leader is unknown{last}.", facts.state_store))
+                }
                 None => Phrase::of("The leader is not known yet."),
             }
         }

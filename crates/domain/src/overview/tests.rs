@@ -276,6 +276,19 @@ fn redis_away_changes_nothing_and_is_said() {
     assert!(overview.acts());
 }
 
+/// As a command has it, which reads once.
+#[test]
+fn without_an_earlier_reading_no_duration_is_claimed() {
+    let mut facts = healthy();
+    facts.ticket = Some(Known::away(NOW_MS));
+    assert_eq!(
+        said(&Overview::of(&facts).sentence),
+        "desk-2 leads since [9196 s ago] (epoch 41). Redis does not answer: nothing changes."
+    );
+    facts.lease = Known::away(NOW_MS);
+    assert_eq!(said(&Overview::of(&facts).sentence), "PostgreSQL does not answer: the leader is unknown.");
+}
+
 #[test]
 fn signals_in_doubt_come_first_with_their_money() {
     let mut facts = healthy();

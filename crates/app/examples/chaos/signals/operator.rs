@@ -28,8 +28,8 @@ impl InDoubt {
     fn read(signal: &Value) -> Option<Self> {
         let text = |name: &str| Some(signal[name].as_str()?.to_owned());
         let attempt = signal["attempt"].as_u64()?.try_into().ok()?;
-        let in_signal = signal["state"] == "in_signal";
-        in_signal.then_some(())?;
+        let in_doubt = signal["state"] == "in_doubt";
+        in_doubt.then_some(())?;
         Some(Self { id: text("id")?, key: text("fingerprint")?, attempt })
     }
 
@@ -64,7 +64,7 @@ impl Operator {
         self.asked = (self.asked + 1) % self.doors.len();
         let door = &mut self.doors[self.asked];
         let mut listed = Vec::new();
-        let mut next = Some(format!("/signals?state=in_signal&limit={PAGE}"));
+        let mut next = Some(format!("/signals?state=in_doubt&limit={PAGE}"));
         while let Some(path) = next {
             // A connection that was idle for long may have been closed. The second attempt uses a new one.
             let answer = door.ask("GET", &path, "").or_else(|_| door.ask("GET", &path, ""));

@@ -45,10 +45,10 @@ fn render() -> String {
 
 fn cell(signals: &[Stands; 3]) -> String {
     let cells = signals.iter().map(|signal| {
-        let state = signal.states.join(" or ");
+        let state = signal.state;
         match signal.at {
             Broker::Has => format!("{state} ✓"),
-            Broker::HasNot => state,
+            Broker::HasNot => state.to_owned(),
         }
     });
     cells.collect::<Vec<_>>().join(", ")

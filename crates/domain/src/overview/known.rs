@@ -1,6 +1,7 @@
-//! The last answer of a store, and whether it still holds.
+//! The last answer of a store, and whether it is current.
 
-/// What a store last answered to one question. An answer that is old is shown as old, and never as the present state.
+/// The last answer of a store to one request. After a failed request it is only the last known state, and is never
+/// shown as the present one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known<T> {
     last: Option<(T, i64)>,
@@ -44,7 +45,8 @@ impl<T> Known<T> {
         self.last.as_ref().map(|(value, read_ms)| (value, *read_ms))
     }
 
-    /// Since when the store has not answered, unix milliseconds; `None` while it answers and before the first request.
+    /// The time of the first failed request since the last answer, in Unix milliseconds; `None` while the store answers
+    /// and before the first request.
     pub fn away_since_ms(&self) -> Option<i64> {
         self.away_since_ms
     }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
-/// See the [module](self).
+/// A body that sets [`Awaited`] while its reader waits for the client.
 pub(crate) struct Arriving {
     body: Body,
     awaited: Awaited,
 }
 
-/// Whether more of a body is waited for.
+/// A flag: the reader of a body waits for more bytes from the client.
 #[derive(Clone, Default)]
 pub(crate) struct Awaited(Arc<AtomicBool>);
 

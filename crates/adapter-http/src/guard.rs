@@ -38,8 +38,8 @@ impl Gate {
     }
 }
 
-/// Refuses strangers and large bodies unread, bounds the time an answer takes, and turns a panic into a 500: a
-/// dead metrics provider must not look like a dead process, and never like an empty 200.
+/// Refuses unknown callers and large bodies without reading them, bounds the time of an answer, and turns a panic into
+/// a 500: a dead metrics provider must not look like a dead process, and never like an empty 200.
 pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let caller = Caller::of(&request);
     let prefix = Prefix::of(&request);
@@ -65,7 +65,7 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
     response
 }
 
-/// What is wrong with a request before anybody looks at what it asks.
+/// The reason to refuse a request before its handler runs; `None` if there is none.
 fn refused(request: &Request, caller: Caller, names: &[String]) -> Option<Problem> {
     if let Some(reason) = caller::refusal(request, caller, names) {
         return Some(Problem::new(StatusCode::FORBIDDEN, reason));
@@ -78,7 +78,7 @@ fn is_submission(request: &Request) -> bool {
     request.method() == Method::POST && request.uri().path() == signals::PATH
 }
 
-/// Whether a client may have meant to submit a signal, and has another path or method than [`is_submission`].
+/// True if a client may have meant to submit a signal but used another path or method than [`is_submission`].
 fn misses_the_route(request: &Request, signals: SignalPages) -> bool {
     let path = request.uri().path();
     let is_another = request.method() == Method::POST && signals::takes_another_post(path);

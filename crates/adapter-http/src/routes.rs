@@ -36,9 +36,10 @@ pub(crate) type Shared = State<Arc<dyn Backend>>;
 /// The pages, to serve with [`serve`](crate::serve)'s own limits on connections or to nest in another router
 /// (`Router::new().nest("/coordinator", router)`). Links on the pages then begin with the path of the nest.
 ///
-/// Nested, a server of the caller's accepts the connections: the time from a request to its answer and the sizes of
-/// bodies are bounded here, the number of connections and the time of a request's head are not. The server says where a
-/// connection comes from, if it has `into_make_service_with_connect_info::<SocketAddr>()`; the audit of signals shows it.
+/// If the router is nested, the caller's server accepts the connections. The router bounds the time of an answer and
+/// the size of a body, but not the number of connections and not the time in which a request's head arrives. The audit
+/// of signals shows the address of the client only if the server uses
+/// `into_make_service_with_connect_info::<SocketAddr>()`.
 pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
     let pages = Arc::new(pages);
     let routes = Router::new()

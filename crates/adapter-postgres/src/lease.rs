@@ -1,4 +1,4 @@
-//! The statements on the lease: read, claim, renew, release, each in one statement.
+//! The requests about the lease: read, claim, renew, release, note, request a step-down. Each is one statement.
 //!
 //! Every write calls `pg_notify` in its last SELECT, over the row that it has written: the hint is part of
 //! the same commit, and nothing is sent if nothing was written (a CTE that no other part reads would not

@@ -17,7 +17,7 @@ use std::time::Duration;
 const TERMS_READ_MAX: u32 = 10_000;
 
 /// $1 group, $2 id, $3 nonce, $4 host, $5 address, $6 status, $7 epoch, $8 fallback, $9 alerts, $10 version,
-/// $11 started, $12 settings, $13 why it cannot lead. `written` reads from `before`, so that it runs after
+/// $11 started, $12 settings, $13 the reason why it cannot lead. `written` reads from `before`, so that it runs after
 /// it: `before` is the line as the last writer left it, under a lock.
 const HEARTBEAT: &str = "\
     WITH before AS (

@@ -46,7 +46,7 @@ pub(crate) struct Session {
     slot: Mutex<Slot>,
 }
 
-/// The connection, and the number of connections before it.
+/// The open connection, if there is one, and the number of connections that were opened so far.
 struct Slot {
     open: Option<Open>,
     openings: u64,
@@ -175,7 +175,7 @@ impl Session {
                 // `Corrupt` ends the term of a leader.
                 return Err(StoreError::Corrupt(self.lost.report(&gone)));
             } else if open.files != now {
-                // The file was turned to WAL since: the next connection has all three files.
+                // The file was converted to WAL mode since it was opened: a new connection has all three files.
                 slot.open = None;
             }
         }

@@ -33,8 +33,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-/// How often the memory keeps the lease's seq. A backup that is newer than that, restored after every instance
-/// was stopped, is not noticed. Each time costs two fsyncs.
+/// The interval at which the lease's seq is written to the memory. If every instance is killed and then a backup is
+/// restored that is newer than the last written seq, no instance detects it. Each write costs two fsyncs.
 const KEEP_SEQ_EVERY: Duration = Duration::from_mins(1);
 
 /// The result of a finished task. A sync is measured from just before the request to the answer or timeout.
@@ -56,17 +56,17 @@ pub(crate) struct Driver {
     pub(crate) elector: Elector,
     pub(crate) shared: Arc<Shared>,
     pub(crate) requests: mpsc::Receiver<Resign>,
-    /// Where recovery runs: it reads and judges for as long as the portfolio is large.
+    /// The runtime for crash recovery, whose duration grows with the portfolio.
     service: Handle,
     tasks: JoinSet<Answer>,
     owed: HashMap<Id, Owed>,
     state_store: Trouble,
     leader_store: Trouble,
-    /// The request to the state store that is under way, or was last.
+    /// The kind of the last request to the state store, in progress or answered.
     effect: Effect,
-    /// The epochs that the memory was given last.
+    /// The epochs that were last passed to the memory.
     kept: Epochs,
-    /// When a seq was given to it last.
+    /// The time when a seq was last passed to it.
     kept_at: Option<Instant>,
     /// The leadership that is being handed over: only its release is an end on purpose.
     resigning: Option<Token>,
@@ -101,8 +101,8 @@ impl Driver {
         }
     }
 
-    /// Runs until a stop has released everything. An error means that the kernel refuses timers:
-    /// then nothing can be promised, and the lease stops being valid by the clock that every reader compares with.
+    /// Runs until a stop has released everything. An error means that the kernel refuses timers: the election ends
+    /// then, and the lease stops being valid at its deadline, which every reader compares with the clock.
     pub(crate) async fn run(mut self) -> io::Result<()> {
         let mut alarm = Alarm::new()?;
         self.step(Event::Wakeup);
@@ -110,7 +110,7 @@ impl Driver {
             let event = self.next_event(&mut alarm).await?;
             self.step(event);
         }
-        // A backup of this term that is restored before the next start is noticed (M23).
+        // So that a backup of this term that is restored before the next start is detected (M23).
         if let Some(memory) = &self.shared.epochs {
             let epochs = Epochs { asked: Epoch(0), ..self.elector.epochs() };
             let limit = self.elector.config().heartbeat();
@@ -133,7 +133,7 @@ impl Driver {
                 None => pending().await,
             }
         };
-        // Answers first: what is known comes before what is assumed.
+        // Answers first: a step must not act on a timer or a hint while an answer is ready.
         tokio::select! {
             biased;
             Some(finished) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
@@ -159,14 +159,15 @@ impl Driver {
                 Command::Lease { call, timeout, request } => self.read_lease(call, now, timeout, request),
                 Command::Ticket { call, timeout, request } => self.ask_ticket(call, now, timeout, request),
                 Command::Recover { call, .. } => self.recover(call),
-                // The works see `draining` in what is published below, and stop.
+                // The work sees `draining` in the value that was published above, and stops.
                 Command::Drain { .. } => self.drain(),
                 Command::Report(report) => self.report(now, &report),
             }
         }
     }
 
-    /// Keeps what leases of others have shown, while the election continues: only a claim waits for it.
+    /// Stores the epochs of the leases that were read, without delaying the election: only a claim waits for the
+    /// memory.
     fn remember(&mut self) {
         let epochs = self.elector.epochs();
         if let Some(memory) = self.shared.epochs.clone()
@@ -284,7 +285,7 @@ impl Driver {
             self.shared.record(Fact::Sync { result, took });
         }
         match &answer.event {
-            // The state store has said nothing.
+            // Not an answer of the state store.
             Event::Lease { answer: Ok(LeaseAnswer::NotSent | LeaseAnswer::Outdated(_)), .. }
             | Event::Wakeup
             | Event::LeaseHint
@@ -347,7 +348,7 @@ impl Driver {
                 tracing::error!(epoch = token.epoch.0, code = code.as_str(), "halted: nothing is traded");
             }
             Report::Lost { token, at, why } => {
-                // A listener that gets the notice finds it counted.
+                // First, so that a listener that receives the notice finds the loss in the metrics.
                 self.lost(now, token.epoch, *why);
                 notice(NoticeKind::Lost, *at, token.epoch);
             }
@@ -462,7 +463,8 @@ async fn lease_call(store: &dyn LeaseStore, request: LeaseRequest) -> Result<Lea
     }
 }
 
-/// The store answers from an older state than one that was seen, or may: `lease` is what it remembered.
+/// Logs that the store has forgotten acknowledged writes, or may have: `lease` is the token that the lease had there,
+/// `now` the one that it has now.
 fn forgotten(lease: Token, now: Token) {
     tracing::error!(
         found = lease.epoch.0,

@@ -1,5 +1,5 @@
-//! The handle that a service holds: it reports, and it runs the service's work under leaderships. It decides nothing; the
-//! driver does. Work must have ended, or be near its end, before the lease can be valid for another instance.
+//! The handle of a service on its instance: it reports, and it runs the service's work under leaderships. It decides
+//! nothing; the driver does. Work must be dropped before the lease can be valid for another instance.
 
 use crate::clock::{self, Alarm};
 use crate::error::{Ended, NotLeading};
@@ -58,8 +58,8 @@ impl Coordinator {
         self.shared.notices.subscribe()
     }
 
-    /// What operators must know at once, from now on, each with its time in unix milliseconds. A listener that lags 64
-    /// behind loses the oldest; the metrics count them all.
+    /// Events that operators must know at once, from now on, each with its time in Unix milliseconds. A listener that
+    /// lags 64 events behind loses the oldest; the metrics count them all.
     pub fn urgent(&self) -> broadcast::Receiver<(Urgent, i64)> {
         self.shared.urgent.subscribe()
     }
@@ -70,7 +70,7 @@ impl Coordinator {
         started.then(|| self.shared.report())
     }
 
-    /// How the last crash recovery ended; `None` before there was one.
+    /// The result of the last crash recovery; `None` before the first one.
     pub fn recovered(&self) -> Option<Result<Recovered, RecoveryFault>> {
         self.shared.recovered.borrow().clone()
     }
@@ -78,7 +78,7 @@ impl Coordinator {
     /// Whether this instance could take over if the leader were gone now.
     ///
     /// # Errors
-    /// Why not, in a sentence.
+    /// The reason why it could not, in a sentence.
     pub fn ready(&self) -> Result<(), String> {
         let seen = self.shared.leadership.borrow();
         if let Some(Err(ended)) = &*self.ended.borrow() {
@@ -116,15 +116,15 @@ impl Coordinator {
     /// Runs `work` whenever this instance is the active leader, and drops it when it no longer is, one
     /// margin before the deadline at the latest. Returns what `work` returns, if this instance still leads then.
     ///
-    /// If the work ends after its leadership, because [`Leader::token`] refused, its result is discarded: as if it had
-    /// been dropped, `work` is called again with the next leadership.
+    /// If the work returns after its leadership has ended, for example because [`Leader::token`] refused, its result is
+    /// discarded, and `work` is called again with the next leadership.
     ///
     /// Dropping takes effect at the next `.await` of the work. Work that computes for long must take the
     /// [`Leader::token`] before every effect. Tasks that it spawns must do so too; they should also end with
     /// [`Leader::cancellation_token`] or [`Leader::lost`]. Cancellation safe: dropping this future drops the work.
     ///
-    /// In a spawned task, give it an `async move` closure: the compiler does not prove that the future of a closure that
-    /// borrows from its task is `Send`.
+    /// In a spawned task, give it an `async move` closure: the compiler does not prove that the future of a closure
+    /// that borrows from its task is `Send`.
     ///
     /// # Errors
     /// [`Ended::Stopped`] after a clean stop, otherwise why the coordinator cannot continue.
@@ -139,9 +139,10 @@ impl Coordinator {
         }
     }
 
-    /// As [`run_while_leader`](Self::run_while_leader), but the work finds out about a handover itself ([`Leader::token`]
-    /// refuses) and may finish what it has begun ([`Leader::held`] does not): it is dropped when the deadline is near, or
-    /// when the lease was released because it took too long. Returns when the work does, and when it was dropped.
+    /// As [`run_while_leader`](Self::run_while_leader), but a handover does not drop the work: [`Leader::token`]
+    /// refuses then, and under [`Leader::held`] the work may finish what it has begun. It is dropped when the deadline
+    /// is near, or when the lease was released because the work took too long. Returns when the work has returned or
+    /// was dropped.
     // Not `AsyncFnMut`: a future of one that borrows is not known to be `Send` for every lifetime.
     pub(crate) async fn run_until_handed_over<F>(&self, work: impl FnOnce(Leader) -> F) -> Result<(), Ended>
     where
@@ -162,8 +163,9 @@ impl Coordinator {
         Ok(Term { leader, _cancels: cancels, _running: Running::begin(&self.shared.works) })
     }
 
-    /// Hands over: the work is stopped, the lease released, and this instance does not claim it for three heartbeats.
-    /// Returns when the lease was released or leadership ended otherwise.
+    /// Hands over: this instance stops its work, releases the lease, and does not claim it for three heartbeats.
+    /// Returns when its lease is no longer valid; the release follows. Dropping the future may leave the request in
+    /// effect.
     ///
     /// # Errors
     /// [`NotLeading`] when this instance does not lead.
@@ -178,8 +180,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Hands over if it leads, releases what it holds and ends. Returns when that is done; it takes at most a
-    /// few heartbeats, also when the stores do not answer.
+    /// Hands over if it leads, releases what it holds and ends. Returns when that is done; it takes at most a few
+    /// heartbeats, even if the stores do not answer. Dropping the future may leave the request in effect.
     pub async fn shutdown(&self) {
         // Fails when it has ended already.
         let _ = self.requests.send(Resign::Stop).await;

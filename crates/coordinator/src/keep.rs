@@ -1,4 +1,4 @@
-//! What the driver keeps of a claim: the number before the claim is sent, and that it was granted before anything is done
+//! The records of a claim in the memory: its epoch, before the claim is sent, and its grant, before anything is done
 //! under it.
 
 use crate::memory::kept_within;
@@ -10,7 +10,7 @@ use domain::time::Time;
 use std::time::Duration;
 
 /// Keeps the number of a claim before any store or service can see it: a process that is killed at any moment claims
-/// above it in its next life (M22). An error is the answer to a claim that must not be sent.
+/// above it in its next run (M22). An error is the answer to a claim that must not be sent.
 pub(crate) async fn keep_asked(
     shared: &Shared,
     now: Time,
@@ -32,7 +32,7 @@ pub(crate) async fn keep_asked(
     }
 }
 
-/// Whether another instance has kept something that this claim does not contain.
+/// True if the memory contains something that this claim does not take into account.
 fn is_outdated(request: &ClaimRequest, before: Epochs) -> bool {
     let Version { token, seq, .. } = request.observed;
     before.floor() >= request.epoch() || before.are_beyond(token, seq) && !request.forgotten

@@ -1,5 +1,5 @@
-//! A leadership in the hands of the work that runs under it. [`Coordinator::run_while_leader`](crate::Coordinator)
-//! creates one for each term; it grants nothing after that term.
+//! [`Leader`]: one leadership, as the work that runs under it sees it.
+//! [`Coordinator::run_while_leader`](crate::Coordinator) creates one for each term; it grants nothing after that term.
 
 use crate::clock::{self, Alarm};
 use crate::error::LeadershipOver;
@@ -12,12 +12,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// When work under a leadership is dropped, at the latest.
+/// The latest moment at which work under a leadership is dropped.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Until {
     /// When it is being handed over.
     HandedOver,
-    /// When its deadline is near, or the lease was released.
+    /// When its deadline is near, or the lease is no longer held.
     Deadline,
 }
 

@@ -28,7 +28,7 @@
 //! | `driver` | the loop around the elector, which decides nothing; `election` is its thread |
 //! | `heartbeat` | the instance table |
 //! | `recover` | crash recovery: nothing, or the [`Recovery`](domain::ports::Recovery) of the builder |
-//! | [`Leader`] | one leadership, in the hands of the work that runs under it |
+//! | [`Leader`] | one leadership, passed to the work that runs under it |
 //! | [`Leadership`] | the latest state of this instance |
 //! | [`Ledger`] | signals: accepted on every instance, executed once by the leader |
 //! | [`EpochMemory`] | the fencing number, which never decreases although the store forgets |

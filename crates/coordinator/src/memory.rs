@@ -1,5 +1,5 @@
-//! The memory of the fencing number for the case that the store has forgotten it, and whether it works: an instance that
-//! cannot keep a number does not claim one, so it cannot lead.
+//! The durable memory of the epochs, for the case that the store forgets them, and whether it works. An instance that
+//! cannot store the epoch of a claim does not send the claim, so it cannot lead.
 
 use crate::within::within;
 use async_trait::async_trait;
@@ -11,28 +11,37 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// The most by which a remembered epoch can be above the lease's: more terms than a group begins in 13 years at ten
-/// a second. What is further away was never a group's number.
+/// a second. A larger distance means that the memory is damaged.
 const EPOCHS_FORGOTTEN_MAX: u64 = 1 << 32;
 
-/// Keeps an instance's epochs over its restarts (M22). Without one they are remembered while the process runs.
+/// Keeps an instance's epochs over its restarts (M22). Without one they are remembered only while the process runs.
 ///
-/// Instances of a group may share a place. What one of them keeps, the others learn from [`keep`](Self::keep) and
-/// [`check`](Self::check): no claim is sent before its instance knows everything that was kept there.
+/// Instances of a group may share a place. Each learns from [`keep`](Self::keep) and [`check`](Self::check) what the
+/// others have kept: no claim is sent before its instance knows everything that was kept there.
+///
+/// An implementation must not block the calling thread, which may be the election's. The coordinator drops a call
+/// at its timeout; the write may take effect all the same.
 #[async_trait]
 pub trait EpochMemory: Send + Sync {
-    /// What was kept in earlier lives.
+    /// The epochs that earlier runs of this process have kept. Called once, before the election starts.
     fn kept(&self) -> Epochs;
 
-    /// Keeps the higher of each, and returns what was kept there before when that is durable. Reading and keeping must be
-    /// one step for instances that share the place. If what was kept before is higher, the claim that was to follow is not
-    /// sent; the instance claims above it. The error says why nothing was kept: the claim is then not sent either. It
-    /// should name the place, the cause and what an operator does about it.
+    /// Keeps the higher of each number. Returns the earlier content once the new one is durable. Reading and keeping
+    /// must be one step for instances that share the place. If the earlier content is higher, the instance does not
+    /// send its claim, and claims above that content instead.
+    ///
+    /// # Errors
+    /// The reason why nothing was kept: the instance does not send its claim. The text should name the place, the cause
+    /// and the remedy for the operator.
     async fn keep(&self, epochs: Epochs) -> Result<Epochs, String>;
 
-    /// Whether [`keep`](Self::keep) would succeed now, with its error if not. Called with every heartbeat, so it should be
-    /// cheap. An instance whose memory fails shows the error in the instance table, and `step-down` does not count it as
-    /// a candidate. Returns what is kept now: a leader whose lease is behind it gives the lease back. Returns
-    /// [`Epochs::NONE`] unless implemented, which is enough for a place that no other instance uses.
+    /// Returns the present content: a leader whose lease is behind it releases the lease. Called with every heartbeat,
+    /// so it should be cheap. The default returns [`Epochs::NONE`], which is enough for a place that no other instance
+    /// uses.
+    ///
+    /// # Errors
+    /// The error that [`keep`](Self::keep) would return now. The instance shows it in the instance table, and
+    /// `step-down` does not count the instance as a candidate.
     async fn check(&self) -> Result<Epochs, String> {
         Ok(Epochs::NONE)
     }
@@ -51,10 +60,11 @@ pub(crate) async fn kept_within(
     within(now, limit, memory.keep(epochs)).await.unwrap_or_else(stalled)
 }
 
-/// Why this instance cannot lead, if it cannot. Logs when that begins, changes or ends.
+/// The reason why this instance cannot lead, if there is one. Logs when that begins, changes or ends.
 pub(crate) struct Ability {
     missing: watch::Sender<Option<String>>,
-    /// What this process remembers is absurd, and remains so until it ends: that the file can be written changes nothing.
+    /// This process remembers an impossible epoch. It stays set until the process ends, even if the file can be
+    /// written.
     is_damaged: AtomicBool,
 }
 
@@ -63,15 +73,15 @@ impl Ability {
         Self { missing: watch::channel(None).0, is_damaged: AtomicBool::new(false) }
     }
 
-    /// The outcome of keeping epochs, or of the check whether they could be kept.
+    /// Takes in the result of keeping epochs, or of the check whether they could be kept.
     pub(crate) fn found<T>(&self, kept: &Result<T, String>) {
         if !self.is_damaged.load(Relaxed) {
             self.set(kept);
         }
     }
 
-    /// Returns whether the epoch `known` may be claimed above, or reported, when the lease has `lease`: not when no group
-    /// can have reached it. Such a claim would use up the numbers that there are.
+    /// True if this instance may claim above the epoch `known`, or report it, while the lease has the epoch `lease`.
+    /// False if no group can have reached `known`: a claim above it would use up the available numbers.
     pub(crate) fn allows(&self, known: Epoch, lease: Epoch) -> bool {
         let refused = refuse_absurd(known, lease);
         if refused.is_err() {

@@ -9,7 +9,7 @@ use domain::time::Time;
 pub struct Notice {
     /// What happened.
     pub kind: NoticeKind,
-    /// When: of an expired leadership its deadline, however late that was noticed.
+    /// The time on CLOCK_BOOTTIME. For an expired leadership: its deadline, however late that was detected.
     pub at: Time,
     /// The epoch; 0 before any is known.
     pub epoch: Epoch,
@@ -31,7 +31,7 @@ pub enum NoticeKind {
         /// When it was sent.
         sent: Time,
     },
-    /// The valid lease ended without a release.
+    /// The lease stopped being valid without a handover. A release may follow, without a [`NoticeKind::Resigned`].
     Lost,
     /// This instance ended its leadership on purpose; the release follows.
     Resign,

@@ -111,7 +111,8 @@ impl EpochFile {
         Ok(draft)
     }
 
-    /// Returns what the file had, or has lost while this process ran.
+    /// Keeps the higher of each number. Returns the earlier content: that of the file, or what this process had written
+    /// if the file was deleted since.
     fn write(&self, epochs: Epochs) -> Result<Epochs, Fault> {
         for (what, number) in [("epoch", epochs.seen.0), ("seq", epochs.seq.0), ("epoch", epochs.asked.0)] {
             if number > NUMBER_MAX {
@@ -142,9 +143,9 @@ impl EpochFile {
         File::open(directory)?.sync_all()
     }
 
-    /// Returns the content of the file, and creates a file of its size in its directory. Writes it again if it was deleted. It
-    /// does not sync, so that it costs the disk nothing, unless a synced write has failed: a full disk or
-    /// quota refuses the write itself.
+    /// Returns the content of the file, and writes a draft of the same size in its directory. Restores the file if it
+    /// was deleted. The draft is not synced, so that it costs the disk nothing: a full disk or quota refuses the write
+    /// itself. After a failed durable write, it replaces the file durably instead.
     fn try_write(&self) -> Result<Epochs, Fault> {
         if !self.path.exists() {
             self.write(Epochs::NONE)?;

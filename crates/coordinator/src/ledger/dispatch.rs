@@ -1,7 +1,7 @@
 //! The leader's work: it sends signals from the ledger to the handler, and records their outcomes in the ledger.
 //!
-//! One request to the ledger is under way at a time; any number of handlers' calls continue during it, one for an
-//! instrument. Nothing is spawned: everything ends with the future of the leadership.
+//! At most one request to the ledger is in progress at a time. Handler calls continue during it: a bounded number, one
+//! for each instrument. Nothing is spawned: everything ends with the future of the leadership.
 
 use super::beside::{Woken, answered, beside, woken_then};
 use super::doubts::{Doubts, take_over};
@@ -30,9 +30,9 @@ use tokio::time::Instant;
 
 /// Pause after a failure, so that a leader that has work does not overload a store in trouble.
 const RETRY: Duration = Duration::from_millis(200);
-/// How often old signals and old lines of the instance table are removed.
+/// The interval at which old signals and old lines of the instance table are removed.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
-/// How often a leader reads which signals are still in doubt: operators resolve them.
+/// The interval at which a leader reads the signals that are still in doubt: operators resolve them.
 const DOUBTS_EVERY: Duration = Duration::from_secs(10);
 
 /// Works whenever this instance leads; returns why the coordinator ended.
@@ -53,30 +53,30 @@ struct Round<'a> {
     /// `None`: a service pulls.
     handler: Option<&'a dyn SignalHandler>,
     leader: Leader,
-    /// Claimed under this leadership, without a recorded outcome.
+    /// The attempt of each signal that was claimed under this leadership and has no recorded outcome.
     in_flight: BTreeMap<SignalId, u32>,
     running: FuturesUnordered<BoxFuture<'a, Finished>>,
-    /// What ended while a request was under way.
+    /// Handler calls that ended during a request to the ledger.
     finished: Vec<Finished>,
     findings: Vec<Finding>,
     doubts: Doubts,
-    /// Under this token everything that others left was taken over.
+    /// The token under which everything that former leaders left was taken over.
     taken_over: Option<Token>,
-    /// And all of it is known here; what comes in doubt later is from this leadership.
+    /// The token under which all of that is also known here: a later doubt is from this leadership.
     baseline: Option<Token>,
     /// The current token; it changes when the lease is carried over a failover.
     under: Token,
     take_over_at: Instant,
-    /// A claim that had no answer may arrive until then.
+    /// The time until which a claim without an answer may still arrive at the store.
     astray_until: Option<Instant>,
     claim_at: Instant,
-    /// What the handler did not execute, for which claims wait.
+    /// The signals that the handler did not execute; claims pause for them.
     not_executed: NotExecuted,
     /// The latest arrival among the signals known here: a later one is new.
     arrival: u64,
     probe_at: Instant,
     settle_at: Instant,
-    /// Most outcomes that one request records.
+    /// The most outcomes that one request records.
     settle_most: usize,
     sweep_at: Instant,
     complaints: Complaints,
@@ -110,7 +110,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Works until leadership is over. During a handover nothing is begun, and what is under way is finished.
+    /// Works until leadership is over. During a handover it begins nothing and finishes what is in progress.
     async fn lead(mut self) {
         while let Ok(token) = self.leader.held() {
             self.take_in();
@@ -243,7 +243,7 @@ impl<'a> Round<'a> {
         self.doubts.settled(&signal);
     }
 
-    /// Takes over what former leaders left, and what a claim left whose answer was lost.
+    /// Takes over the signals that former leaders left, and those of an own claim whose answer was lost.
     async fn take_over(&mut self, token: Token) {
         let mine: Vec<SignalId> = self.in_flight.keys().cloned().collect();
         let in_flight = match self.handler {
@@ -290,8 +290,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// One page of the doubts that arrived after the last one of the take-over's answer. Each is looked up once whenever
-    /// its page is read, so that none waits for the oldest and memory stays bounded.
+    /// One page of the doubts that arrived after the last one of the take-over's answer. Each is looked up once
+    /// whenever its page is read, so that none waits for the oldest and memory stays bounded.
     fn add_page(&mut self, page: Vec<Signal>, arrival: u64) {
         self.doubts.page_was_read(&page, arrival);
         for signal in page {
@@ -313,7 +313,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Whether this leadership works on it already.
+    /// True if this leadership works on the signal already.
     fn knows(&self, signal: &Signal) -> bool {
         let found_out = self.findings.iter().any(|finding| finding.signal.id == signal.id);
         found_out || self.in_flight.contains_key(&signal.id) || self.doubts.knows(signal)
@@ -398,7 +398,8 @@ impl<'a> Round<'a> {
         }));
     }
 
-    /// Begins the lookups that are due. As for [`hand_over`](Self::hand_over), the first poll checks the token: a lookup raises the epoch that its receiver accepts.
+    /// Begins the lookups that are due. As in [`hand_over`](Self::hand_over), the first poll checks the token, because
+    /// a lookup raises the lowest epoch that its receiver accepts.
     fn look_up(&mut self, token: Token) {
         let Some(handler) = self.handler else { return };
         let time_max = self.ledger.settings.handler_time_max;
@@ -420,7 +421,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Whether to remove old signals: when there is nothing else to do, or when there always was for long.
+    /// True if old signals should be removed: the sweep is due and there is no other work, or it is overdue by
+    /// [`SWEEP_EVERY`].
     fn sweep_is_due(&self, now: Instant) -> bool {
         let idle = self.running.is_empty() && self.doubts.next_due().is_none();
         self.sweep_at <= now && (idle || self.sweep_at + SWEEP_EVERY <= now)
@@ -474,8 +476,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// The ledger refused the token: leadership is over, or the lease is not carried to a new timeline yet. The loop finds
-    /// out which.
+    /// The ledger refused the token: leadership is over, or the lease is not carried to a new timeline yet. The loop
+    /// finds out which.
     fn fenced(&mut self, what: &str) {
         self.ledger.record(SignalFact::FencedWrite);
         tracing::warn!("the ledger refused a write of this leadership: {what}");

@@ -3,7 +3,7 @@
 use domain::ledger::{Outcome, Signal};
 use domain::ports::{Answer, Report};
 
-/// What a handler's call ended with.
+/// The result of a handler's call.
 pub(super) enum Finished {
     /// A signal was sent, or was not because leadership ended before.
     Executed(Signal, Answer),

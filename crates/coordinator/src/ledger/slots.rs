@@ -1,22 +1,22 @@
-//! What a leader may have under way at the same time, and what a claim of it may take.
+//! Limits of the leader's work: signals in progress at the same time, and signals of one claim.
 
 use domain::ledger::Limits;
 use domain::ports::CLAIM_MAX;
 use std::time::Duration;
 
-/// Signals that are worked on at the same time, each of another instrument.
+/// The most signals in progress at the same time, each of another instrument.
 const IN_FLIGHT_MAX: usize = 32;
 const _: () = assert!(IN_FLIGHT_MAX <= CLAIM_MAX as usize);
-/// Lookups among them. They go first, so that a backlog of new signals does not starve them; and a broker that answers no
-/// lookup leaves new signals the other half.
+/// The most lookups among them. Lookups go first, so that a backlog of new signals does not starve them. If the broker
+/// answers no lookup, the other half remains for new signals.
 pub(super) const LOOKUPS_MAX: usize = IN_FLIGHT_MAX / 2;
-/// A claim that had no answer may arrive for this long: the kernel abandons a closed connection's last bytes after about
-/// this time (tcp_retries2).
+/// The time within which a claim without an answer may still arrive at the store: the kernel abandons the last bytes of
+/// a closed connection after about this time (tcp_retries2).
 pub(super) const CLAIM_LATE_MAX: Duration = Duration::from_mins(16);
 /// Limits of a claim that expires what is due and claims nothing.
 pub(super) const NOTHING: Limits = Limits { per_minute: Some(0), per_day: Some(0) };
 
-/// How many more signals may be worked on.
+/// The number of further signals that the leader may take up.
 pub(super) fn room(running: usize) -> u16 {
     u16::try_from(IN_FLIGHT_MAX.saturating_sub(running)).unwrap_or(CLAIM_MAX)
 }

@@ -1,4 +1,4 @@
-//! What the lease lane keeps of its requests: the call under way, the last claim, the term, and a release that is due.
+//! Records of the lease lane about its requests: the call in progress, the last claim, the term, and a pending release.
 
 use super::command::CallId;
 use crate::id::ClaimId;
@@ -17,9 +17,10 @@ pub(super) struct Call {
 pub(super) enum Kind {
     Read,
     Claim,
-    /// What the row has when it is carried out.
+    /// The token of the term, and the seq that the lease has once the renewal is carried out.
     Renew(Token, Seq),
     Release,
+    /// The claim of the lease that is reported to be behind.
     Note(ClaimId),
 }
 
@@ -29,11 +30,12 @@ pub(super) enum Kind {
 pub(super) struct Own {
     pub(super) claim: ClaimId,
     pub(super) sent: Time,
-    /// Once it was held and let go, or was refused, it never leads again, whatever a late answer says.
+    /// True once the claim was held and its term has ended, or once it was refused. An abandoned claim never leads
+    /// again, whatever a late answer contains.
     pub(super) abandoned: bool,
 }
 
-/// What changes during a term.
+/// The values that change during a term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Term {
     /// The last sequence number sent, acknowledged or not.

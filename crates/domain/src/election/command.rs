@@ -93,7 +93,7 @@ pub enum TicketRequest {
     Acquire {
         /// The claim that the ticket is for.
         claim: ClaimId,
-        /// The claim whose ticket is void.
+        /// The claim of a lease that is known to be over: a ticket of it counts as free.
         void: Option<ClaimId>,
     },
     /// Renew the ticket.
@@ -135,12 +135,12 @@ pub enum Report {
         /// The kind of failure.
         code: RecoveryCode,
     },
-    /// Leadership ended without a release.
+    /// Leadership ended without a handover. The release follows, unless another instance holds the lease.
     Lost {
         /// The token of the leadership.
         token: Token,
-        /// The time when the lease stopped being valid: its deadline, or the moment at which the instance read that
-        /// it was superseded.
+        /// The time when the lease stopped being valid: the deadline of an expired lease, otherwise the moment at which
+        /// the instance took in the answer that ended it.
         at: Time,
         /// The reason.
         why: LossReason,
@@ -180,6 +180,7 @@ pub enum LossReason {
     /// The state store answered a renewal with [`Corrupt`](crate::ports::StoreError::Corrupt): it is not the store that
     /// granted the lease, or cannot keep it.
     Damaged,
-    /// The state store has forgotten. The next claim gets an epoch above every epoch that services have seen (M23).
+    /// The state store has forgotten acknowledged writes. The next claim gets an epoch above every epoch that services
+    /// have seen (M23).
     Forgotten,
 }

@@ -169,7 +169,7 @@ impl Elector {
         self.ticket.is_unreachable()
     }
 
-    /// Settings.
+    /// The settings that this elector was created with.
     pub fn config(&self) -> &Config {
         &self.config
     }

@@ -28,7 +28,8 @@ pub enum Event {
     },
     /// An instance may have written the lease.
     LeaseHint,
-    /// The instance's memory has these epochs: another instance that shares it may have kept more (M22).
+    /// The instance's memory contains these epochs. Another instance with the same memory may have stored some of them
+    /// (M22).
     Remembered(Epochs),
     /// An instance may have released the ticket, or the leader store is reachable again.
     TicketHint,
@@ -68,8 +69,9 @@ pub enum LeaseAnswer {
     /// epoch (M22). To [`LeaseRequest::Note`](super::LeaseRequest::Note): not sent, because the epochs that this
     /// instance remembers are impossible. Does not count as an answer of the state store.
     NotSent,
-    /// To [`LeaseRequest::Claim`](super::LeaseRequest::Claim): it was not sent, because the instance's memory has these epochs,
-    /// and the claim is not above them, or does not say what they show (M22, M23). Says nothing about the state store.
+    /// To [`LeaseRequest::Claim`](super::LeaseRequest::Claim): not sent, because the instance's memory contains these
+    /// epochs. The claim is not above them (M22), or it does not report that the store has forgotten, which they show
+    /// (M23). Does not count as an answer of the state store.
     Outdated(Epochs),
     /// To [`LeaseRequest::Renew`](super::LeaseRequest::Renew).
     Renewal(Renewal),

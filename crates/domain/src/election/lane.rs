@@ -91,7 +91,7 @@ pub(super) enum LeaseNews {
     CarriedOver(Timeline),
     /// Another instance holds the lease, or it is released.
     Superseded,
-    /// The store has answered a renewal, and cannot have the lease.
+    /// The store has answered a renewal with `Corrupt`: it cannot have the lease.
     Damaged,
     /// The lease of that token is open for others.
     Released(Token),

@@ -1,5 +1,5 @@
-//! The lease as this instance knows it, and the requests to the state store: read, claim, renew, release. The renewal
-//! and the poll have separate timers, and only the renewal moves the timer of the renewal.
+//! The lease as this instance knows it, and the requests to the state store: read, claim, renew, release, note. The
+//! renewal and the poll have separate timers, and only the renewal moves the timer of the renewal.
 
 use super::call::{Call, Kind, Own, PendingRelease, Term};
 use super::command::{CallId, Command, LeaseRequest};
@@ -33,7 +33,7 @@ pub(super) struct LeaseLane {
     poll_at: Time,
     /// The last claim, release or note failed.
     write_failed: bool,
-    /// The time of the last call if it succeeded; `None` if it failed or there was none.
+    /// The time of the answer to the last call; `None` if that call failed or there was none.
     answered: Option<Time>,
     own: Option<Own>,
     /// The term of this instance, while it leads.
@@ -42,13 +42,14 @@ pub(super) struct LeaseLane {
     release: Option<PendingRelease>,
     /// The reason of a release that had no answer: for the history, when the release is sent again.
     unreleased: Option<String>,
-    /// The token of another instance's lease that is behind one that was read: to be reported.
+    /// The token of a lease that is behind one that this instance remembers, and that it must report. It may be its own
+    /// lease.
     behind: Option<Token>,
-    /// The claim for which that was reported.
+    /// The claim of the lease that was last reported in this way.
     noted: Option<ClaimId>,
     /// The epochs that this instance's claims exceed, even if the store has forgotten them (M22).
     epochs: Epochs,
-    /// What the instance's memory has shown while a call was under way, whose answer may be from before that.
+    /// The epochs that the instance's memory has shown during the call in progress, whose answer may be older.
     learned: Epochs,
 }
 
@@ -109,20 +110,20 @@ impl LeaseLane {
         self.hints.arrived();
     }
 
-    /// The memory has these epochs, which another instance with the same memory may have written.
+    /// Takes in the epochs of the memory, some of which another instance with the same memory may have written.
     pub(super) fn learn(&mut self, epochs: Epochs) {
         self.learned = epochs.and(self.learned);
         self.take_learned();
     }
 
-    /// Not while a call is under way: the row that it shows may have been written since (M22, M23).
+    /// Adopts the learned epochs, unless a call is in progress: its answer may be older than they are (M22, M23).
     fn take_learned(&mut self) {
         if self.call.is_some() {
             return;
         }
         let known = self.epochs;
         self.epochs = core::mem::replace(&mut self.learned, Epochs::NONE).and(known);
-        // Of the row that was read it is not known whether it is behind.
+        // The lease as last read may be behind the new epochs: read it again.
         self.read |= Epochs { asked: known.asked, ..self.epochs } != known;
     }
 
@@ -335,7 +336,8 @@ impl LeaseLane {
                 match (noted, &call.kind) {
                     (Noted::Noted, Kind::Note(claim)) => {
                         self.noted = Some(*claim);
-                        // A leader that has reported its own lease gives it back with its renewal, as any other does.
+                        // The answer to the leader's next renewal shows that the store has forgotten, and the leader
+                        // releases its lease.
                         if self.term.is_some() {
                             self.renew_at = now;
                         }
@@ -373,8 +375,8 @@ impl LeaseLane {
         LeaseNews::AttemptFailed(Attempt::NotSent)
     }
 
-    /// No answer is not a refusal: the deadline stays, and the same request is sent again. A damaged store has answered: what it
-    /// acknowledged counts no more.
+    /// Handles a call without an answer. That is not a refusal: the deadline stays, and the same request is sent again.
+    /// A damaged store has answered: nothing that it has acknowledged counts any longer.
     fn failed(&mut self, now: Time, call: &Call, error: &StoreError, config: &Config) -> LeaseNews {
         let is_damaged = matches!(error, StoreError::Corrupt(_));
         // After an immediate refusal, wait for the retry. After a timeout, that time has already passed.
@@ -418,11 +420,11 @@ impl LeaseLane {
         let current = lease.version.current;
         let resign = lease.resign.clone();
         self.epochs.saw(token, seq);
-        // On another timeline, or when the lease is open, the next claim finds it. A leader that carries its lease
-        // over finds it too.
+        // No report is needed on another timeline or for a released lease: the next claim, or the renewal that carries
+        // the lease over, detects that the store has forgotten.
         let holds = !released && token.timeline == current && self.noted != Some(token.claim);
         let behind = holds && !cx.stopping && self.epochs.are_beyond(token, seq);
-        // A renewal finds an older copy of the leader's lease, but not that another lease was later.
+        // A leader's renewal detects an older copy of its own lease, but not that another lease was later.
         let behind = behind && (self.term.is_none() || self.epochs.are_beyond(token, Seq(u64::MAX)));
         let own = self.own.is_some_and(|own| own.claim == token.claim);
         self.behind = behind.then_some(token);
@@ -466,7 +468,7 @@ impl LeaseLane {
         };
         let deadline = own.sent + cx.config.trust_window();
         if own.abandoned || now >= deadline || cx.stopping || now < cx.keep_out {
-            // It was over already, and its release was answered: an older copy of the row shows it again.
+            // If the claim was abandoned and no release of it is unanswered, the lease is an older copy.
             let why = if own.abandoned {
                 "released: the state store has brought back a term that was over"
             } else if cx.stopping {

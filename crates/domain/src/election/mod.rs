@@ -15,12 +15,12 @@
 //! The driver calls `step(now, event)` for every event, one after the other, and carries out the
 //! [`Command`]s it returns, in that order, without deciding anything:
 //!
-//! - `now` is read from CLOCK_BOOTTIME after the event was received and before the commands are sent. So a
-//!   deadline counted from `now` is never later than one counted from the send, and an age counted from
-//!   `now` never older than the receipt.
-//! - A command with a [`CallId`] gets exactly one answer event with the same id: what the store said, or
-//!   [`StoreError::Unknown`](crate::ports::StoreError::Unknown) when its timeout ran out or the task
-//!   carrying it out failed. At most one call per store is under way; an answer with another id is ignored.
+//! - `now` is read from CLOCK_BOOTTIME after the event was received and before the commands are sent. A deadline that
+//!   counts from `now` is therefore never later than one that counts from the send, and an age that counts from `now`
+//!   is never larger than the time since the receipt.
+//! - A command with a [`CallId`] gets exactly one answer event with the same id: the answer of the store, or
+//!   [`StoreError::Unknown`](crate::ports::StoreError::Unknown) if its timeout has passed or the task that carries it
+//!   out has failed. At most one call per store is in progress; an answer with another id is ignored.
 //! - At [`Elector::next_wakeup`] the driver calls `step(now, Event::Wakeup)`. An early wakeup is harmless. A late
 //!   wakeup never lengthens a lease, because every reader compares the deadline with its own clock.
 //! - A dropped hint costs only time.
@@ -35,7 +35,7 @@
 //! | expiry by observation (M9, M14, M19) | `reading.rs` |
 //! | deadline from the send (M13), late answers, carrying to a new timeline (M17, M20) | `lease.rs` |
 //! | hints prove nothing: bounded, and they delay nothing (M21) | `hints.rs`, `lease.rs` |
-//! | a claim with an unknown outcome, never adopting a former row (M15) | `lease.rs`, `Own` |
+//! | a claim with an unknown outcome; a lease of a former run is never adopted (M15) | `lease.rs`, `Own` |
 //! | ticket before claim, at the latest one heartbeat without it, release of the ticket (M18) | `ticket.rs` |
 //! | the role, and everything that changes it | `elector.rs` |
 //! | drain before release, keep-out after a step-down, recovery before active | `elector.rs` |

@@ -23,7 +23,7 @@ pub enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Candidacy {
     pub(super) claim: ClaimId,
-    /// The claim of the last holder; its ticket is void.
+    /// The claim of the last holder; a ticket of it counts as free.
     pub(super) void: ClaimId,
     /// The time from which the elector claims the lease without a ticket.
     pub(super) without_ticket: Time,
@@ -56,7 +56,7 @@ pub enum Phase {
     Draining {
         /// The reason, for the history.
         reason: String,
-        /// The time at which renewals stop, even if the work has not stopped.
+        /// The time at which the lease stops being valid and is released, even if the work has not stopped.
         until: Time,
     },
 }

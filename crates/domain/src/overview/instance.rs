@@ -1,5 +1,5 @@
-//! What an instance is, judged by its heartbeat and the lease. An instance that does not hold a valid lease, or is not
-//! heard of, is never shown as active.
+//! The state of each instance, judged by its heartbeat and the lease. An instance without a valid lease or without a
+//! recent heartbeat is never shown as active.
 
 use super::phrase::since;
 use super::{Facts, LeaderView};
@@ -13,10 +13,11 @@ use core::time::Duration;
 /// Heartbeats that an instance may miss before it is stale; the alert DelayedHeartbeat uses the same limit at the
 /// default heartbeat of 10 s.
 const STALE_AFTER: u32 = 3;
-/// Heartbeats after which it is gone, as the alert StaleHeartbeat has it.
+/// Heartbeats that an instance may miss before it is gone; the alert StaleHeartbeat uses the same limit at the default
+/// heartbeat of 10 s.
 const GONE_AFTER: u32 = 6;
 
-/// What an instance is.
+/// The state of an instance, as the operator sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InstanceState {
     /// It has not read the lease yet.
@@ -25,11 +26,12 @@ pub enum InstanceState {
     Recovering,
     /// It leads and acts.
     Active,
-    /// It can take over.
+    /// It does not lead. It can take over, unless [`InstanceView::cannot_lead`] is set.
     Standby,
     /// It leads, but its crash recovery failed: it sends nothing.
     Halted,
-    /// It has missed three heartbeats, or it says that it leads and holds no valid lease.
+    /// It has missed three heartbeats. Or it reports that it leads, but it does not hold a valid lease under the epoch
+    /// that it reports, or it has missed a renewal.
     Stale,
     /// It has missed six heartbeats.
     Gone,
@@ -38,7 +40,7 @@ pub enum InstanceState {
 }
 
 impl InstanceState {
-    /// As the JSON and the table of instances have it.
+    /// The text in the JSON and in the table of instances.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -58,13 +60,13 @@ impl InstanceState {
 pub struct InstanceView {
     /// Its id.
     pub id: InstanceId,
-    /// What it is.
+    /// Its state, as judged here.
     pub state: InstanceState,
-    /// What it last said that it was.
+    /// The state in its last heartbeat.
     pub said: MemberState,
     /// The time since its last heartbeat.
     pub heartbeat_age: Duration,
-    /// The epoch that it knows.
+    /// The epoch in its last heartbeat; 0 if it knew none.
     pub epoch: Epoch,
     /// Its version.
     pub version: String,
@@ -72,9 +74,9 @@ pub struct InstanceView {
     pub address: String,
     /// Its host.
     pub host: String,
-    /// It does not reach Redis.
+    /// True if it does not reach Redis.
     pub fallback: bool,
-    /// Why it cannot lead, if it cannot.
+    /// The reason why it cannot lead; `None` if it can.
     pub cannot_lead: Option<String>,
 }
 
@@ -118,7 +120,7 @@ fn judge(facts: &Facts, leader: &LeaderView, seen: &MemberSeen, heartbeat_age: D
     let holds = leader.holder() == Some((&member.id, member.epoch));
     let overdue = matches!(leader, LeaderView::Overdue { .. });
     match member.state {
-        // Its heartbeat is older than its claim: the next one says what it does.
+        // Its heartbeat is older than its claim; the next heartbeat shows its state.
         MemberState::Starting | MemberState::Standby
             if leader.holder().is_some_and(|(id, _)| *id == member.id) =>
         {

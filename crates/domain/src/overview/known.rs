@@ -1,6 +1,7 @@
-//! The last answer of a store, and whether it still holds.
+//! The last answer of a store, and whether it is current.
 
-/// What a store last answered to one question. An answer that is old is shown as old, and never as the present state.
+/// The last answer of a store to one request. After a failed request it is only the last known state, and is never
+/// shown as the present one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known<T> {
     last: Option<(T, i64)>,

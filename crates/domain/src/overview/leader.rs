@@ -1,4 +1,4 @@
-//! Who leads, judged by the lease alone.
+//! The leader, judged by the lease alone.
 
 use super::Facts;
 use super::phrase::since;
@@ -10,7 +10,7 @@ use core::time::Duration;
 /// A renewal is due every third of LEADER_TTL. If the last one is older than two of these thirds, one was missed.
 const OVERDUE: (u32, u32) = (2, 3);
 
-/// What the lease says at the moment of the facts.
+/// The leader according to the lease at the moment of the facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeaderView {
     /// An instance holds a valid lease and renews it.
@@ -19,7 +19,7 @@ pub enum LeaderView {
         id: InstanceId,
         /// Its epoch.
         epoch: Epoch,
-        /// Since when, unix milliseconds.
+        /// The start of its term, in Unix milliseconds; its last renewal if the history has no such term.
         since_ms: i64,
     },
     /// An instance holds a lease that is still valid and has missed a renewal.
@@ -35,16 +35,16 @@ pub enum LeaderView {
     },
     /// No instance holds a valid lease.
     Vacant {
-        /// Since when, unix milliseconds; `None` if no instance has ever led.
+        /// The end of the last lease, in Unix milliseconds; `None` if no instance has ever led.
         since_ms: Option<i64>,
         /// The last leader and its epoch.
         last: Option<(InstanceId, Epoch)>,
-        /// The last leader released the lease, as opposed to not renewing it.
+        /// True if the last leader released the lease, false if it did not renew it.
         released: bool,
     },
     /// The state store does not answer.
     Unknown {
-        /// Since when, unix milliseconds; `None` before the first request.
+        /// The first failed request, in Unix milliseconds; `None` before the first request.
         since_ms: Option<i64>,
         /// The last known holder and its epoch.
         last: Option<(InstanceId, Epoch)>,

@@ -1,9 +1,9 @@
-//! What is true of a group at one moment, in words: who acts, what is wrong, and what the operator should do. The page,
-//! `coordinator status`, `coordinator why` and the JSON of both render this one value, so they cannot contradict each
-//! other.
+//! The condition of a group at one moment, in words: which instance acts, what is wrong, and what the operator should
+//! do. The page, `coordinator status`, `coordinator why` and the JSON of both render this one value, so they cannot
+//! contradict each other.
 //!
-//! The input is [`Facts`]: the last answers of the stores. An answer that is old makes a state unknown. Unknown is never
-//! shown as OK, and no election rule reads any of this.
+//! The input is [`Facts`]: the last answers of the stores. An old answer makes a state unknown. Unknown is never shown
+//! as OK, and no election rule reads any of this.
 
 mod instance;
 mod known;
@@ -28,14 +28,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use rust_decimal::Decimal;
 
-/// What one reader knows of a group.
+/// The last answers of the stores about a group, as one reader received them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
-    /// The moment, unix milliseconds.
+    /// The present time, in Unix milliseconds.
     pub now_ms: i64,
     /// The state store as the operator knows it, such as `PostgreSQL`.
     pub state_store: String,
-    /// How often an instance sends a heartbeat.
+    /// The interval between two heartbeats of an instance.
     pub heartbeat: Duration,
     /// The lease.
     pub lease: Known<LeaseSeen>,
@@ -45,22 +45,22 @@ pub struct Facts {
     pub ticket: Option<Known<Option<crate::id::InstanceId>>>,
     /// The signals that are not finished.
     pub totals: Known<Totals>,
-    /// What a signal is worth, in rupees.
+    /// The value of one signal, in rupees.
     pub signal_value: Decimal,
 }
 
-/// What is true, and what to do.
+/// The condition of a group, and what the operator should do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Overview {
     /// The worst of [`problems`](Self::problems).
     pub level: Health,
-    /// Who leads, and the worst fact, for the operator who reads nothing else.
+    /// The leader and the worst facts, for the operator who reads nothing else.
     pub sentence: Phrase,
     /// The lease, as far as it is known.
     pub leader: LeaderView,
     /// Every instance of the group, in the order of the ids.
     pub instances: Vec<InstanceView>,
-    /// What is wrong, the worst first: by severity, then by money, then by age.
+    /// Every problem, the worst first: by severity, then by money, then by age.
     pub problems: Vec<Problem>,
 }
 
@@ -75,13 +75,13 @@ impl Overview {
         Self { level, sentence, leader, instances, problems }
     }
 
-    /// Whether exactly one live instance leads and acts: it holds a valid lease that it renews, it is active, and its
+    /// True if exactly one live instance leads and acts: it holds a valid lease that it renews, it is active, and its
     /// heartbeat is recent.
     pub fn acts(&self) -> bool {
         self.inactive().is_none()
     }
 
-    /// Why no instance acts, in a few words; `None` if exactly one does.
+    /// The reason why no instance acts, in a few words; `None` if exactly one acts.
     pub fn inactive(&self) -> Option<String> {
         let id = match &self.leader {
             LeaderView::Leads { id, .. } => id,

@@ -87,7 +87,7 @@ pub(super) fn since(since_ms: i64, now_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(now_ms.saturating_sub(since_ms)).unwrap_or(0))
 }
 
-/// A duration as people say it: `0.4 s`, `44 s`, `4 min 19 s`, `17 min`, `2 h 33 min`, `3 d 0 h`.
+/// A duration in words: `0.4 s`, `44 s`, `4 min 19 s`, `17 min`, `2 h 33 min`, `3 d 0 h`.
 pub fn age(duration: Duration) -> String {
     const MINUTE_S: u64 = 60;
     const HOUR_S: u64 = 60 * MINUTE_S;

@@ -1,4 +1,4 @@
-//! What is wrong now: each problem with its money, its age, and what the operator should do.
+//! The present problems of a group, each with its money, its age, and what the operator should do.
 
 use super::phrase::since;
 use super::{Facts, InstanceState, InstanceView, LeaderView, Phrase, age};
@@ -16,11 +16,11 @@ use rust_decimal::Decimal;
 
 /// A group without a leader for this long is critical; a failover takes less.
 const NO_LEADER_CRITICAL: Duration = Duration::from_mins(2);
-/// As the alert rule `signals_waiting` has it.
+/// A signal that waits for longer than this is a problem; the alert rule `signals_waiting` uses the same limits.
 const WAITING_WARNING: Duration = Duration::from_mins(1);
 const WAITING_CRITICAL: Duration = Duration::from_mins(5);
 
-/// What a problem costs or may cost.
+/// The money that a problem costs or may cost.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Money {
     /// None now.
@@ -46,21 +46,21 @@ impl Money {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
-    /// How bad it is.
+    /// The severity.
     pub level: Health,
-    /// The alert and the runbook about it.
+    /// The name of the alert about it, which also identifies the runbook.
     pub alert: &'static str,
-    /// What is wrong, in a few words.
+    /// The problem, in a few words.
     pub title: Phrase,
-    /// What it means.
+    /// The meaning of the problem for the operator.
     pub meaning: Phrase,
     /// What the operator should do next.
     pub next: String,
     /// A command for it.
     pub command: Option<String>,
-    /// What it costs or may cost.
+    /// The money that it costs or may cost.
     pub money: Money,
-    /// Since when, unix milliseconds, if it is known.
+    /// The start of the problem, in Unix milliseconds; `None` if it is not known.
     pub since_ms: Option<i64>,
 }
 
@@ -168,7 +168,7 @@ fn no_leader(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> 
     }
 }
 
-/// Whether the leader's crash recovery has ended, or cannot be known to go on.
+/// True if the leader's crash recovery has ended, or if the state of the leader is unknown.
 fn decided(leader: &InstanceId, instances: &[InstanceView]) -> bool {
     let state = instances.iter().find(|view| view.id == *leader).map(|view| view.state);
     matches!(state, Some(InstanceState::Active | InstanceState::Halted | InstanceState::Unknown))
@@ -218,7 +218,7 @@ fn signals(facts: &Facts, problems: &mut Vec<Problem>) {
             since_ms: Some(since_ms),
         });
     }
-    // What was in doubt when it was last counted is in doubt until an operator or a lookup resolves it.
+    // Signals that were in doubt at the last count stay in doubt until an operator or a lookup resolves them.
     if totals.in_doubt > 0 {
         problems.push(in_doubt(totals, facts, read_ms));
     }
@@ -444,9 +444,8 @@ fn ago(at_ms: i64, by: Duration) -> i64 {
     at_ms.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The age of a problem in words, if its start is known.
 impl Problem {
-    /// How long it has lasted at `now_ms` (unix milliseconds).
+    /// The age of the problem at `now_ms` (Unix milliseconds), in words; `None` if its start is not known.
     pub fn lasted(&self, now_ms: i64) -> Option<String> {
         self.since_ms.map(|since_ms| age(since(since_ms, now_ms)))
     }

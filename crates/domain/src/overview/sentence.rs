@@ -1,5 +1,5 @@
-//! The sentence: who leads, and the worst fact, in the order money, halted or paused, state store, leader, Redis,
-//! instances.
+//! The sentence of an overview: the leader and the worst facts, in the order money, kill switch, leader (or state
+//! store), Redis, instances.
 
 use super::phrase::rupees;
 use super::problem::in_doubt_words;

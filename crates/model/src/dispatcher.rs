@@ -45,18 +45,19 @@ const MUTANTS: [Mutant; 6] = [
         does: "a new leader claims before it has taken over the signals of former leaders",
         edits: &[instead(
             DISPATCH,
-            "self.taken_over == Some(self.under) && self.has_room()",
-            "self.has_room()",
+            "self.taken_over == Some(self.under) && self.room_for_new() > 0",
+            "self.room_for_new() > 0",
         )],
         test: "rules::nothing_is_claimed_before_the_take_over",
     },
     Mutant {
-        name: "claims-go-before-lookups",
-        does: "lookups begin only when there is nothing else to do",
-        edits: &[
-            instead(DISPATCH, "acts && self.take_over_at > now", "false"),
-            also(DISPATCH, "self.wait(acts).await;", "self.look_up(token);"),
-        ],
+        name: "claims-leave-no-room-for-lookups",
+        does: "a backlog of new signals takes every place",
+        edits: &[instead(
+            DISPATCH,
+            "room_for_new(self.running.len(), due, self.doubts.under_way())",
+            "room(self.running.len())",
+        )],
         test: "rules::lookups_and_a_backlog_of_new_signals_do_not_starve_each_other",
     },
     Mutant {
@@ -64,8 +65,8 @@ const MUTANTS: [Mutant; 6] = [
         does: "lookups that get no answer leave no room for new signals",
         edits: &[instead(
             DISPATCH,
-            "self.has_room() && self.doubts.under_way() < LOOKUPS_MAX",
-            "self.has_room()",
+            "room(self.running.len()) > 0 && self.doubts.under_way() < LOOKUPS_MAX",
+            "room(self.running.len()) > 0",
         )],
         test: "rules::lookups_and_a_backlog_of_new_signals_do_not_starve_each_other",
     },

@@ -45,10 +45,10 @@ fn render() -> String {
 
 fn cell(signals: &[Stands; 3]) -> String {
     let cells = signals.iter().map(|signal| {
-        let state = signal.state;
+        let state = signal.states.join(" or ");
         match signal.at {
             Broker::Has => format!("{state} ✓"),
-            Broker::HasNot => state.to_owned(),
+            Broker::HasNot => state,
         }
     });
     cells.collect::<Vec<_>>().join(", ")

@@ -130,7 +130,10 @@ fn a_killed_leader_is_not_shown_as_active(group: impl FnOnce(Duration) -> Group)
     assert!(why.stdout.starts_with("No instance leads since "), "{why:?}");
     assert!(why.stdout.contains("Next: Start an instance: none can take over now."), "{why:?}");
     let history = group.command(&["history", "--json"]).json();
-    assert_eq!(history[0]["reason"], "expired", "its lease has ended, though no instance has claimed it since");
+    assert_eq!(
+        history[0]["reason"], "expired",
+        "its lease has ended, though no instance has claimed it since"
+    );
     group.finish();
 }
 

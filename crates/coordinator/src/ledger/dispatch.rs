@@ -8,7 +8,7 @@ use super::doubts::{Doubts, take_over};
 use super::expiry::has_expired;
 use super::finding::{Finding, Finished, named};
 use super::not_executed::NotExecuted;
-use super::slots::{CLAIM_LATE_MAX, LOOKUPS_MAX, NOTHING, room};
+use super::slots::{CLAIM_LATE_MAX, DOUBTS_EVERY, LOOKUPS_MAX, NOTHING, SWEEP_EVERY, room, room_for_new};
 use super::{LOOK_AGAIN, Ledger, asked, waited};
 use crate::clock;
 use crate::complaints::Complaints;
@@ -30,10 +30,6 @@ use tokio::time::Instant;
 
 /// Pause after a failure, so that a leader that has work does not overload a store in trouble.
 const RETRY: Duration = Duration::from_millis(200);
-/// The interval at which old signals and old lines of the instance table are removed.
-const SWEEP_EVERY: Duration = Duration::from_mins(10);
-/// The interval at which a leader reads the signals that are still in doubt: operators resolve them.
-const DOUBTS_EVERY: Duration = Duration::from_secs(10);
 
 /// Works whenever this instance leads; returns why the coordinator ended.
 pub(super) async fn run(ledger: &Ledger, handler: Option<&dyn SignalHandler>) -> Ended {
@@ -123,7 +119,8 @@ impl<'a> Round<'a> {
             if !acts && self.running.is_empty() && self.findings.is_empty() {
                 return;
             }
-            if acts && self.take_over_at > now {
+            // Claims keep room for lookups that are due.
+            if acts && self.take_over_at > now && !(self.claim_at <= now && self.may_claim()) {
                 self.look_up(token);
             }
             if !self.findings.is_empty() && self.settle_at <= now {
@@ -140,17 +137,18 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn has_room(&self) -> bool {
-        room(self.running.len()) > 0
+    fn room_for_new(&self) -> u16 {
+        let due = self.handler.map_or(0, |_| self.doubts.due(Instant::now()));
+        room_for_new(self.running.len(), due, self.doubts.under_way())
     }
 
     fn may_look_up(&self) -> bool {
-        self.has_room() && self.doubts.under_way() < LOOKUPS_MAX
+        room(self.running.len()) > 0 && self.doubts.under_way() < LOOKUPS_MAX
     }
 
     /// Nothing is claimed before everything that others left was taken over.
     fn may_claim(&self) -> bool {
-        self.taken_over == Some(self.under) && self.has_room()
+        self.taken_over == Some(self.under) && self.room_for_new() > 0
     }
 
     fn take_in(&mut self) {
@@ -321,7 +319,7 @@ impl<'a> Round<'a> {
 
     async fn claim(&mut self, token: Token) {
         let (limits, most) = match self.handler {
-            Some(_) => (self.ledger.settings.limits, room(self.running.len())),
+            Some(_) => (self.ledger.settings.limits, self.room_for_new()),
             None => (NOTHING, 1),
         };
         self.not_executed.prune();

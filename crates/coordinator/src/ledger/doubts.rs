@@ -124,6 +124,11 @@ impl Doubts {
         Some(doubt.signal.clone())
     }
 
+    /// The number of lookups that are due and not under way.
+    pub(super) fn due(&self, now: Instant) -> usize {
+        self.known.values().filter(|doubt| doubt.due.is_some_and(|due| due <= now)).count()
+    }
+
     /// Lookups that are under way, or whose result is not recorded yet.
     pub(super) fn under_way(&self) -> usize {
         self.known.values().filter(|doubt| doubt.due.is_none()).count()

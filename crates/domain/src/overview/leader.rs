@@ -84,7 +84,8 @@ impl LeaderView {
     /// Ends the latest of `terms` (newest first) if its lease has ended and no claim has closed it yet. The next claim
     /// will record the same end.
     pub fn close_ended(&self, terms: &mut [Term]) {
-        if let (Self::Vacant { since_ms: Some(ended_ms), released: false, .. }, Some(term)) = (self, terms.first_mut())
+        if let (Self::Vacant { since_ms: Some(ended_ms), released: false, .. }, Some(term)) =
+            (self, terms.first_mut())
             && term.to_ms.is_none()
         {
             term.to_ms = Some((*ended_ms).max(term.from_ms));

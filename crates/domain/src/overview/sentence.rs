@@ -31,10 +31,11 @@ pub(super) fn of(
     if let Some(since_ms) = facts.ticket.as_ref().and_then(Known::away_since_ms)
         && leader.holder().is_some()
     {
-        let away = match facts.now_ms > since_ms {
-            true => Phrase::of("Redis is away for ").age(since_ms),
-            // A command reads once, so it does not know since when.
-            false => Phrase::of("Redis does not answer"),
+        // A command reads once, so it does not know since when.
+        let away = if facts.now_ms > since_ms {
+            Phrase::of("Redis is away for ").age(since_ms)
+        } else {
+            Phrase::of("Redis does not answer")
         };
         sentence = sentence.then(away.text(": nothing changes."));
     }

@@ -469,12 +469,21 @@ fn what_keeps_the_group_from_acting_is_said_in_a_few_words() {
     facts.lease = Known::read(lease("desk-2", 7.0), NOW_MS);
     assert_eq!(Overview::of(&facts).inactive().as_deref(), Some("desk-2 has missed a renewal of its lease"));
     facts.lease = Known::read(lease("desk-2", 70.0), NOW_MS);
-    assert_eq!(Overview::of(&facts).inactive().as_deref(), Some("0 instances lead; it should be exactly one"));
+    assert_eq!(
+        Overview::of(&facts).inactive().as_deref(),
+        Some("0 instances lead; it should be exactly one")
+    );
     facts.lease = Known::away(NOW_MS);
     assert_eq!(Overview::of(&facts).inactive().as_deref(), Some("the leader is unknown"));
     let mut facts = healthy();
     members(&mut facts, vec![member("desk-2", MemberState::Halted, 1.0)]);
-    assert_eq!(Overview::of(&facts).inactive().as_deref(), Some("desk-2 leads and does not act: it is halted"));
+    assert_eq!(
+        Overview::of(&facts).inactive().as_deref(),
+        Some("desk-2 leads and does not act: it is halted")
+    );
     members(&mut facts, vec![]);
-    assert_eq!(Overview::of(&facts).inactive().as_deref(), Some("desk-2 leads and is not in the instance table"));
+    assert_eq!(
+        Overview::of(&facts).inactive().as_deref(),
+        Some("desk-2 leads and is not in the instance table")
+    );
 }

@@ -268,14 +268,16 @@ async fn lookups_and_a_backlog_of_new_signals_do_not_starve_each_other() {
     first.coordinator.shutdown().await;
     broker.looked_up.lock().expect("no panic").clear();
     broker.ignores_lookups.store(true, Ordering::SeqCst);
+    // Both wait for the second leader from its beginning.
+    first.ledger.store().switch(Switch::Resume, &client(), "the test").await.expect("resume");
     let second = Instance::start(&database, "second", Some(broker.clone()));
     second.leads().await;
-    second.ledger.store().switch(Switch::Resume, &client(), "the test").await.expect("resume");
     let looked_up = || broker.looked_up.lock().expect("no panic").len();
-    until("lookups have their half", async || looked_up() == HALF).await;
     for _ in 0..HALF {
-        drop(eventually("a new signal is sent in the other half", arrivals.recv()).await);
+        drop(eventually("a new signal is sent in its half", arrivals.recv()).await);
     }
+    until("lookups have the other half", async || looked_up() == HALF).await;
+    assert!(arrivals.try_recv().is_err(), "no new signal is sent in the half of the lookups");
     broker.may_go_on.add_permits(1);
     drop(eventually("the next one takes the place that is free", arrivals.recv()).await);
     assert_eq!(looked_up(), HALF);

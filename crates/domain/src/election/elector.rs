@@ -155,6 +155,8 @@ impl Elector {
             return Some(&self.config.id);
         }
         self.observed_lease()
+            // After its own term an instance knows of no leader until it has read the lease again.
+            .filter(|_| !self.lease.is_outdated())
             .filter(|lease| !lease.released && !self.lease.is_open(now, &self.config))
             .and_then(|lease| lease.holder.as_ref())
     }
@@ -337,6 +339,7 @@ impl Elector {
         {
             self.ticket.abandon(candidacy.claim);
         }
+        self.handed_over = None;
         out.push(Command::Report(Report::Elected { token, sent }));
         self.role = Role::Leader(Leadership { token, deadline, phase: Phase::Recovering { attempt: 0 } });
         self.recovery = RecoveryLane::Due(now);

@@ -258,6 +258,11 @@ impl LeaseLane {
         Some(request)
     }
 
+    /// True if this instance has led since it last read the lease.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.outdated
+    }
+
     /// Ends the term. With a reason the lease is released; without one, another instance holds it.
     pub(super) fn end_term(&mut self, leadership: &Leadership, reason: Option<String>) {
         if let Some(own) = &mut self.own {

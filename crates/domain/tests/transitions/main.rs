@@ -6,6 +6,7 @@
 //! do, and `UPDATE_GENERATED=1` cannot accept a broken one.
 
 mod dice;
+mod former_leader;
 #[path = "../generated/mod.rs"]
 mod generated;
 mod machine;

@@ -121,6 +121,11 @@ fn judge(facts: &Facts, leader: &LeaderView, seen: &MemberSeen, heartbeat_age: D
     let overdue = matches!(leader, LeaderView::Overdue { .. });
     match member.state {
         // Its heartbeat is older than its claim; the next heartbeat shows its state.
+        _ if !overdue
+            && leader.holder().is_some_and(|(id, epoch)| *id == member.id && epoch > member.epoch) =>
+        {
+            InstanceState::Recovering
+        }
         MemberState::Starting | MemberState::Standby
             if leader.holder().is_some_and(|(id, _)| *id == member.id) =>
         {

@@ -111,12 +111,15 @@ fn store(facts: &Facts, leader: &LeaderView) -> Option<Problem> {
 fn no_leader(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Option<Problem> {
     let waits =
         facts.totals.current().map_or(Money::Unknown(None), |totals| waiting(totals, facts.signal_value));
-    let able =
-        instances.iter().any(|view| view.state == InstanceState::Standby && view.cannot_lead.is_none());
-    let next = if able {
-        "Wait for LEADER_TTL. If no instance leads then, follow the runbook."
-    } else {
-        "Start an instance: none can take over now."
+    let stands_by = |view: &InstanceView| view.state == InstanceState::Standby && view.cannot_lead.is_none();
+    // Without the instance table it is unknown whether an instance can take over.
+    let unable = facts.members.current().is_some() && !instances.iter().any(stands_by);
+    let next = match leader {
+        LeaderView::Leads { .. } => {
+            "Wait until its crash recovery has ended. If that takes minutes, follow the runbook."
+        }
+        _ if unable => "Start an instance: none can take over now.",
+        _ => "Wait for LEADER_TTL. If no instance leads then, follow the runbook.",
     };
     let problem = |level, title, meaning, since_ms| Problem {
         level,
@@ -131,7 +134,7 @@ fn no_leader(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> 
     match leader {
         LeaderView::Vacant { since_ms, last, released } => {
             let long = since_ms.is_some_and(|since_ms| since(since_ms, facts.now_ms) >= NO_LEADER_CRITICAL);
-            let level = if long || !able { Health::Critical } else { Health::Warning };
+            let level = if long || unable { Health::Critical } else { Health::Warning };
             let meaning = match last {
                 None => Phrase::of("No instance has led yet."),
                 Some((id, epoch)) if *released => Phrase::of(format!(
@@ -156,7 +159,7 @@ fn no_leader(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> 
                 Some(*renewed_ms),
             ))
         }
-        LeaderView::Leads { id, epoch, since_ms } if !decided(id, instances) => {
+        LeaderView::Leads { id, epoch, since_ms } if recovers(id, instances) => {
             let long = since(*since_ms, facts.now_ms) >= NO_LEADER_CRITICAL;
             let level = if long { Health::Critical } else { Health::Warning };
             let meaning = Phrase::of(format!(
@@ -168,10 +171,8 @@ fn no_leader(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> 
     }
 }
 
-/// True if the leader's crash recovery has ended, or if the state of the leader is unknown.
-fn decided(leader: &InstanceId, instances: &[InstanceView]) -> bool {
-    let state = instances.iter().find(|view| view.id == *leader).map(|view| view.state);
-    matches!(state, Some(InstanceState::Active | InstanceState::Halted | InstanceState::Unknown))
+fn recovers(leader: &InstanceId, instances: &[InstanceView]) -> bool {
+    instances.iter().any(|view| view.id == *leader && view.state == InstanceState::Recovering)
 }
 
 fn halted(facts: &Facts, instances: &[InstanceView]) -> Option<Problem> {
@@ -239,7 +240,10 @@ fn signals(facts: &Facts, problems: &mut Vec<Problem>) {
             since_ms: Some(paused.since_ms),
         });
     }
-    problems.extend(late(totals, facts, read_ms));
+    // How long a signal has waited by now is unknown while the ledger does not answer.
+    if facts.totals.current().is_some() {
+        problems.extend(late(totals, facts, read_ms));
+    }
     if totals.expired_last_day > 0 {
         problems.push(Problem {
             level: Health::Critical,

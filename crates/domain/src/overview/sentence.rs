@@ -66,9 +66,14 @@ fn leads(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Phra
                     .text(format!("{id} leads since "))
                     .time(*since_ms)
                     .text(format!(" (epoch {epoch}), but its crash recovery failed.")),
-                _ => Phrase::of(format!("{id} holds the lease since ")).time(*since_ms).text(format!(
-                    " (epoch {epoch}) and checks the portfolio. No signal is sent until it is active."
-                )),
+                Some(InstanceState::Recovering) => {
+                    Phrase::of(format!("{id} holds the lease since ")).time(*since_ms).text(format!(
+                        " (epoch {epoch}) and checks the portfolio. No signal is sent until it is active."
+                    ))
+                }
+                _ => Phrase::of(format!("{id} holds the lease since "))
+                    .time(*since_ms)
+                    .text(format!(" (epoch {epoch}) and renews it. Whether it acts is unknown.")),
             }
         }
         LeaderView::Overdue { id, epoch, renewed_ms, ends_ms } => {

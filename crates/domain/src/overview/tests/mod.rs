@@ -1,10 +1,12 @@
 //! Every condition that an operator meets, and what is said of it.
 
+mod acting;
+
 use super::*;
 use crate::id::{InstanceId, Nonce};
 use crate::lease::Epoch;
 use crate::ledger::Paused;
-use crate::member::{LeaseSeen, Member, MemberState, Term};
+use crate::member::{LeaseSeen, Member, MemberState};
 use crate::settings::SharedSettings;
 use alloc::format;
 use alloc::string::ToString;
@@ -204,10 +206,47 @@ fn a_leader_whose_heartbeat_is_older_than_its_claim_is_recovering() {
 }
 
 #[test]
-fn a_former_leader_of_the_same_id_and_an_older_epoch_is_not_active() {
+fn a_leader_that_leads_again_is_recovering_until_its_next_heartbeat() {
     let mut facts = healthy();
     facts.lease = Known::read(LeaseSeen { epoch: Epoch(42), ..lease("desk-2", 0.1) }, NOW_MS);
-    assert_eq!(Overview::of(&facts).instances[1].state, InstanceState::Stale);
+    assert_eq!(Overview::of(&facts).instances[1].state, InstanceState::Recovering);
+}
+
+/// Its service is busy, and its election thread renews the lease.
+#[test]
+fn a_leader_without_a_heartbeat_is_not_said_to_check_the_portfolio() {
+    let mut facts = healthy();
+    members(&mut facts, vec![member("desk-2", MemberState::Active, 40.0)]);
+    let overview = Overview::of(&facts);
+    assert_eq!(
+        said(&overview.sentence),
+        "desk-2 holds the lease since [9196 s ago] (epoch 41) and renews it. Whether it acts is unknown. desk-2 sends no \
+         heartbeat for 40 s."
+    );
+    assert_eq!(alerts(&overview), [("DelayedHeartbeat", Health::Warning)]);
+}
+
+#[test]
+fn without_the_instance_table_no_advice_to_start_an_instance_is_given() {
+    let mut facts = healthy();
+    facts.lease = Known::read(lease("desk-2", 11.0), NOW_MS);
+    facts.members.failed(NOW_MS);
+    let overview = Overview::of(&facts);
+    assert_eq!(overview.level, Health::Warning);
+    assert_eq!(
+        overview.problems[0].next,
+        "Wait for LEADER_TTL. If no instance leads then, follow the runbook."
+    );
+}
+
+#[test]
+fn a_single_instance_that_starts_is_not_asked_to_be_started() {
+    let mut facts = healthy();
+    facts.lease = Known::read(LeaseSeen { since_ms: Some(NOW_MS - 1_000), ..lease("desk-2", 0.5) }, NOW_MS);
+    members(&mut facts, vec![member("desk-2", MemberState::Recovering, 0.1)]);
+    let overview = Overview::of(&facts);
+    assert_eq!(alerts(&overview), [("NoLeader", Health::Warning)]);
+    assert!(overview.problems[0].next.starts_with("Wait until its crash recovery has ended."));
 }
 
 #[test]
@@ -437,53 +476,4 @@ fn an_expired_signal_is_critical() {
     let mut facts = healthy();
     facts.totals = Known::read(Totals { expired_last_day: 1, ..Totals::default() }, NOW_MS);
     assert_eq!(alerts(&Overview::of(&facts)), [("SignalExpired", Health::Critical)]);
-}
-
-#[test]
-fn a_term_whose_lease_has_ended_is_closed_in_the_history_before_the_next_claim() {
-    let term = |to_ms| Term {
-        timeline: crate::lease::Timeline(1),
-        epoch: Epoch(41),
-        holder: id("desk-2"),
-        host: "desk-2.lan".into(),
-        from_ms: NOW_MS - 60_000,
-        to_ms,
-        reason: to_ms.map(|_| "kernel update".into()),
-    };
-    let closed = |renewed_s, to_ms| {
-        let mut terms = [term(to_ms)];
-        LeaderView::of_lease(&lease("desk-2", renewed_s), NOW_MS, NOW_MS).close_ended(&mut terms);
-        let [term] = terms;
-        (term.to_ms, term.reason)
-    };
-    assert_eq!(closed(9.0, None), (None, None), "the lease is valid");
-    assert_eq!(closed(30.0, None), (Some(NOW_MS - 20_000), Some("expired".into())));
-    assert_eq!(closed(90.0, None).0, Some(NOW_MS - 60_000), "no term ends before it begins");
-    assert_eq!(closed(30.0, Some(NOW_MS)), (Some(NOW_MS), Some("kernel update".into())), "it is closed");
-}
-
-#[test]
-fn what_keeps_the_group_from_acting_is_said_in_a_few_words() {
-    let mut facts = healthy();
-    assert_eq!(Overview::of(&facts).inactive(), None);
-    facts.lease = Known::read(lease("desk-2", 7.0), NOW_MS);
-    assert_eq!(Overview::of(&facts).inactive().as_deref(), Some("desk-2 has missed a renewal of its lease"));
-    facts.lease = Known::read(lease("desk-2", 70.0), NOW_MS);
-    assert_eq!(
-        Overview::of(&facts).inactive().as_deref(),
-        Some("0 instances lead; it should be exactly one")
-    );
-    facts.lease = Known::away(NOW_MS);
-    assert_eq!(Overview::of(&facts).inactive().as_deref(), Some("the leader is unknown"));
-    let mut facts = healthy();
-    members(&mut facts, vec![member("desk-2", MemberState::Halted, 1.0)]);
-    assert_eq!(
-        Overview::of(&facts).inactive().as_deref(),
-        Some("desk-2 leads and does not act: it is halted")
-    );
-    members(&mut facts, vec![]);
-    assert_eq!(
-        Overview::of(&facts).inactive().as_deref(),
-        Some("desk-2 leads and is not in the instance table")
-    );
 }

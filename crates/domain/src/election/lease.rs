@@ -429,7 +429,7 @@ impl LeaseLane {
         // the lease over, detects that the store has forgotten.
         let holds = !released && token.timeline == current && self.noted != Some(token.claim);
         let behind = holds && !cx.stopping && self.epochs.are_beyond(token, seq);
-        // A leader's renewal detects an older copy of its own lease, but not that another lease was later.
+        // A leader's renewal detects an older copy of the lease that it holds, but not that another lease was later.
         let behind = behind && (self.term.is_none() || self.epochs.are_beyond(token, Seq(u64::MAX)));
         let own = self.own.is_some_and(|own| own.claim == token.claim);
         self.behind = behind.then_some(token);

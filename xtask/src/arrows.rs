@@ -9,7 +9,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 /// What the domain may use: macros, error messages, exact decimals and SHA-256, all but the first without std.
 const DOMAIN_MAY_USE: [&str; 4] = ["async-trait", "thiserror", "rust_decimal", "sha2"];
 /// What the suites and fakes may use. A server's client is not among it: the simulation and the tests of the driver
-/// build this crate, and are to build in seconds.
+/// build this crate, and should build in seconds.
 const CONTRACT_MAY_USE: [&str; 4] = ["async-trait", "libtest-mimic", "rust_decimal", "tokio"];
 /// A macro runs in the compiler: its features say nothing about std in the domain.
 const MACROS_ONLY: &str = "async-trait";

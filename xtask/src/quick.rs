@@ -31,7 +31,7 @@ const AT_ONCE: usize = 4;
 const EVERYWHERE: [&str; 4] = ["Cargo.toml", "Cargo.lock", "clippy.toml", ".cargo/"];
 /// The package that the simulation tests.
 const SIMULATED: &str = "sim";
-/// A twentieth of what `cargo xtask sim` plays.
+/// A fiftieth of what `cargo xtask sim` plays.
 const SEEDS: &str = "200";
 const USAGE: &str =
     "usage: cargo xtask quick [--since REV]   (REV: what the checkout is compared with; default HEAD)

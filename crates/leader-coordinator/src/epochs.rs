@@ -57,6 +57,9 @@ pub struct EpochFile {
     /// Whether the last durable write failed. Only a successful durable write proves that the next one can
     /// succeed.
     has_failed: Arc<AtomicBool>,
+    /// Held by the call that uses the disk, until it ends, also if its caller has stopped waiting. So a disk that does not
+    /// answer holds one blocking thread of the service's runtime and not one for each heartbeat.
+    disk: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl EpochFile {
@@ -77,6 +80,7 @@ impl EpochFile {
                     kept,
                     latest: Arc::new(Mutex::new(Epochs::NONE)),
                     has_failed: Arc::default(),
+                    disk: Arc::default(),
                 })
                 .map_err(|fault| fault.to_string())
         };
@@ -163,6 +167,24 @@ impl EpochFile {
     }
 }
 
+impl EpochFile {
+    /// Runs `task` on a blocking thread after earlier calls have ended. The task ends even if this future is dropped.
+    async fn on_disk(
+        &self,
+        task: impl FnOnce(&Self) -> Result<Epochs, Fault> + Send + 'static,
+    ) -> Result<Epochs, String> {
+        let (disk, file) = (Arc::clone(&self.disk).lock_owned().await, self.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let _disk = disk;
+            task(&file)
+        });
+        match done.await {
+            Ok(done) => done.map_err(|fault| fault.to_string()),
+            Err(panicked) => Err(panicked.to_string()),
+        }
+    }
+}
+
 #[async_trait]
 impl EpochMemory for EpochFile {
     fn kept(&self) -> Epochs {
@@ -170,20 +192,11 @@ impl EpochMemory for EpochFile {
     }
 
     async fn keep(&self, epochs: Epochs) -> Result<Epochs, String> {
-        let file = self.clone();
-        blocking(move || file.write(epochs)).await
+        self.on_disk(move |file| file.write(epochs)).await
     }
 
     async fn check(&self) -> Result<Epochs, String> {
-        let file = self.clone();
-        blocking(move || file.try_write()).await
-    }
-}
-
-async fn blocking(task: impl FnOnce() -> Result<Epochs, Fault> + Send + 'static) -> Result<Epochs, String> {
-    match tokio::task::spawn_blocking(task).await {
-        Ok(done) => done.map_err(|fault| fault.to_string()),
-        Err(panicked) => Err(panicked.to_string()),
+        self.on_disk(Self::try_write).await
     }
 }
 
@@ -248,6 +261,7 @@ fn read(path: &Path) -> Result<Epochs, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn group() -> GroupId {
         GroupId::parse("g").unwrap()
@@ -374,5 +388,30 @@ mod tests {
         for code in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT] {
             assert_eq!(remedy(&code.into()), "Make room there; no restart is needed");
         }
+    }
+
+    /// The lock stands for a disk that does not answer.
+    #[test]
+    fn a_disk_that_does_not_answer_holds_one_thread_of_the_service() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_time()
+            .worker_threads(1)
+            .max_blocking_threads(2)
+            .build()
+            .unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = EpochFile::open(directory.path(), StoreKind::Sqlite, &group()).unwrap();
+        let held = file.lock().unwrap();
+        runtime.block_on(async {
+            for _ in 0..3 {
+                let heartbeat = Duration::from_millis(20);
+                assert!(tokio::time::timeout(heartbeat, file.check()).await.is_err(), "the disk is locked");
+            }
+            let own = tokio::task::spawn_blocking(|| "the service's own file");
+            let patience = Duration::from_secs(30);
+            tokio::time::timeout(patience, own).await.expect("a thread is left").expect("no panic");
+            drop(held);
+            assert_eq!(file.check().await, Ok(Epochs::NONE), "the disk answers again");
+        });
     }
 }

@@ -58,7 +58,7 @@ const MUTANTS: [Mutant; 6] = [
             "room_for_new(self.running.len(), due, self.doubts.under_way())",
             "room(self.running.len())",
         )],
-        test: "rules::lookups_and_a_backlog_of_new_signals_do_not_starve_each_other",
+        test: "rules::a_backlog_of_new_signals_leaves_lookups_their_half",
     },
     Mutant {
         name: "lookups-take-all-the-room",
@@ -68,7 +68,7 @@ const MUTANTS: [Mutant; 6] = [
             "room(self.running.len()) > 0 && self.doubts.under_way() < LOOKUPS_MAX",
             "room(self.running.len()) > 0",
         )],
-        test: "rules::lookups_and_a_backlog_of_new_signals_do_not_starve_each_other",
+        test: "rules::lookups_without_an_answer_leave_new_signals_their_half",
     },
     Mutant {
         name: "earlier-attempts-are-forgotten",

@@ -11,6 +11,7 @@ use domain::ledger::{Outcome, SignalState};
 use domain::ports::{Recorded, Report, Switch};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
 
 impl Instance {
     /// Its lease runs out, and it does not lead again: no renewal and no claim reaches the store any more.
@@ -249,11 +250,12 @@ async fn the_log_names_the_signal_whose_outcome_could_not_be_recorded() {
     logged("signal s-1: leadership ended before the outcome of attempt 1 was recorded").await;
 }
 
-/// Rule: lookups go first and have half of the room, so neither they nor new signals wait for the end of the others.
-#[tokio::test]
-async fn lookups_and_a_backlog_of_new_signals_do_not_starve_each_other() {
-    const HALF: usize = 16;
-    let (database, (broker, mut arrivals)) = (FakeDatabase::new(), Broker::new());
+const HALF: usize = 16;
+
+/// A new leader with more signals in doubt than lookups have room, and more new signals than there is room. The handler
+/// answers none of them.
+async fn busy(is_paused: bool) -> (Instance, Arc<Broker>, mpsc::UnboundedReceiver<String>) {
+    let (database, (broker, arrivals)) = (FakeDatabase::new(), Broker::new());
     let first = Instance::start(&database, "first", Some(broker.clone()));
     for n in 0..HALF + 2 {
         broker.will(&format!("doubt-{n}"), &[Mood::Says(Outcome::InDoubt)]);
@@ -268,10 +270,18 @@ async fn lookups_and_a_backlog_of_new_signals_do_not_starve_each_other() {
     first.coordinator.shutdown().await;
     broker.looked_up.lock().expect("no panic").clear();
     broker.ignores_lookups.store(true, Ordering::SeqCst);
-    // Both wait for the second leader from its beginning.
-    first.ledger.store().switch(Switch::Resume, &client(), "the test").await.expect("resume");
+    if !is_paused {
+        first.ledger.store().switch(Switch::Resume, &client(), "the test").await.expect("resume");
+    }
     let second = Instance::start(&database, "second", Some(broker.clone()));
     second.leads().await;
+    (second, broker, arrivals)
+}
+
+/// Rule: a claim keeps room for the lookups that are due.
+#[tokio::test]
+async fn a_backlog_of_new_signals_leaves_lookups_their_half() {
+    let (_second, broker, mut arrivals) = busy(false).await;
     let looked_up = || broker.looked_up.lock().expect("no panic").len();
     for _ in 0..HALF {
         drop(eventually("a new signal is sent in its half", arrivals.recv()).await);
@@ -280,5 +290,18 @@ async fn lookups_and_a_backlog_of_new_signals_do_not_starve_each_other() {
     assert!(arrivals.try_recv().is_err(), "no new signal is sent in the half of the lookups");
     broker.may_go_on.add_permits(1);
     drop(eventually("the next one takes the place that is free", arrivals.recv()).await);
+    assert_eq!(looked_up(), HALF);
+}
+
+/// Rule: lookups that get no answer leave new signals the other half.
+#[tokio::test]
+async fn lookups_without_an_answer_leave_new_signals_their_half() {
+    let (second, broker, mut arrivals) = busy(true).await;
+    let looked_up = || broker.looked_up.lock().expect("no panic").len();
+    until("lookups have their half", async || looked_up() >= HALF).await;
+    second.ledger.store().switch(Switch::Resume, &client(), "the test").await.expect("resume");
+    for _ in 0..HALF {
+        drop(eventually("a new signal is sent in the other half", arrivals.recv()).await);
+    }
     assert_eq!(looked_up(), HALF);
 }

@@ -199,7 +199,10 @@ fn halted(facts: &Facts, instances: &[InstanceView]) -> Option<Problem> {
 
 fn signals(facts: &Facts, problems: &mut Vec<Problem>) {
     let value = facts.signal_value;
-    let Some((totals, read_ms)) = facts.totals.last() else { return };
+    let Some((totals, read_ms)) = facts.totals.last() else {
+        problems.extend(facts.totals.away_since_ms().map(|since_ms| uncounted(facts, since_ms)));
+        return;
+    };
     if let Some(since_ms) = facts.totals.away_since_ms() {
         problems.push(Problem {
             level: Health::Warning,
@@ -258,6 +261,20 @@ fn signals(facts: &Facts, problems: &mut Vec<Problem>) {
             money: Money::None,
             since_ms: None,
         });
+    }
+}
+
+/// The ledger was never read: signals may be in doubt, or none can be sent.
+fn uncounted(facts: &Facts, since_ms: i64) -> Problem {
+    Problem {
+        level: Health::Critical,
+        alert: "SignalLedgerUncounted",
+        title: Phrase::of("The signals cannot be read"),
+        meaning: Phrase::of("It is unknown whether signals are sent, wait or are in doubt."),
+        next: format!("Check {} and its tables.", facts.state_store),
+        command: Some("coordinator migrate --check".into()),
+        money: Money::Unknown(None),
+        since_ms: Some(since_ms),
     }
 }
 

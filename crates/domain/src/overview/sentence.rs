@@ -4,7 +4,9 @@
 use super::phrase::rupees;
 use super::problem::in_doubt_words;
 use super::{Facts, InstanceState, InstanceView, Known, LeaderView, Phrase, Problem};
+use crate::member::{Health, MemberSeen};
 use alloc::format;
+use alloc::vec::Vec;
 
 pub(super) fn of(
     facts: &Facts,
@@ -49,9 +51,18 @@ pub(super) fn of(
         }
     }
     match problems {
-        [] if leader.holder().is_some() => sentence.then(Phrase::of("Nothing is wrong.")),
+        [] if leader.holder().is_some() && is_quiet(facts, instances) => {
+            sentence.then(Phrase::of("Nothing is wrong."))
+        }
         _ => sentence,
     }
+}
+
+/// True if every instance is active or on standby and reports no alert.
+fn is_quiet(facts: &Facts, instances: &[InstanceView]) -> bool {
+    let settled = |view: &InstanceView| matches!(view.state, InstanceState::Active | InstanceState::Standby);
+    let no_alert = |members: &Vec<MemberSeen>| members.iter().all(|seen| seen.member.alerts == Health::Ok);
+    instances.iter().all(settled) && facts.members.current().is_some_and(no_alert)
 }
 
 fn leads(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Phrase {

@@ -51,3 +51,23 @@ fn what_keeps_the_group_from_acting_is_said_in_a_few_words() {
         Some("desk-2 leads and is not in the instance table")
     );
 }
+
+#[test]
+fn nothing_is_wrong_is_said_only_if_no_instance_reports_otherwise() {
+    let ends_well = |facts: &Facts| said(&Overview::of(facts).sentence).ends_with("Nothing is wrong.");
+    assert!(ends_well(&healthy()));
+    let mut warned = member("desk-2", MemberState::Active, 1.0);
+    warned.member.alerts = Health::Warning;
+    let mut facts = healthy();
+    members(&mut facts, vec![warned]);
+    assert!(!ends_well(&facts), "a missed trade is an alert of the instance that refused it");
+    members(
+        &mut facts,
+        vec![member("desk-1", MemberState::Active, 1.0), member("desk-2", MemberState::Active, 1.0)],
+    );
+    assert!(!ends_well(&facts), "a former leader is stale");
+    let mut facts = healthy();
+    facts.totals = Known::away(NOW_MS);
+    assert!(!ends_well(&facts), "the signals cannot be read");
+    assert_eq!(alerts(&Overview::of(&facts)), [("SignalLedgerUncounted", Health::Critical)]);
+}

@@ -24,15 +24,14 @@ pub struct Read {
 pub async fn read(config: &Config, stores: &Stores) -> Read {
     let mut failures = Vec::new();
     let lease = known(ask("the state store", stores.state.lease()).await, &mut failures);
-    // A store that did not answer the first request would let the operator wait for each of the next.
-    let away = failures.is_empty().then_some(());
-    let members = match away {
-        Some(()) => known(ask("the state store", stores.state.members()).await, &mut failures),
-        None => Known::away(clock::calendar_ms()),
-    };
-    let totals = match away {
-        Some(()) => known(ask("the state store", stores.ledger.totals()).await, &mut failures),
-        None => Known::away(clock::calendar_ms()),
+    // If the first request failed, the operator should not wait for the next ones too.
+    let (members, totals) = if failures.is_empty() {
+        let members = ask("the state store", stores.state.members()).await;
+        let totals = ask("the state store", stores.ledger.totals()).await;
+        (known(members, &mut failures), known(totals, &mut failures))
+    } else {
+        let now_ms = clock::calendar_ms();
+        (Known::away(now_ms), Known::away(now_ms))
     };
     let ticket = match &stores.leader {
         Some(leader) => Some(ask("Redis", leader.inspect()).await),

@@ -12,7 +12,7 @@ use core::time::Duration;
 
 /// Heartbeats that an instance may miss before it is stale; the alert DelayedHeartbeat uses the same limit at the
 /// default heartbeat of 10 s.
-const STALE_AFTER: u32 = 3;
+pub(super) const STALE_AFTER: u32 = 3;
 /// Heartbeats that an instance may miss before it is gone; the alert StaleHeartbeat uses the same limit at the default
 /// heartbeat of 10 s.
 const GONE_AFTER: u32 = 6;

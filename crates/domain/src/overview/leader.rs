@@ -1,7 +1,7 @@
 //! The leader, judged by the lease alone.
 
 use super::Facts;
-use super::phrase::since;
+use super::phrase::{before, since};
 use crate::id::InstanceId;
 use crate::lease::Epoch;
 use crate::member::{LeaseSeen, Term};
@@ -100,10 +100,6 @@ impl LeaderView {
             Self::Vacant { .. } | Self::Unknown { .. } => None,
         }
     }
-}
-
-fn before(at_ms: i64, by: Duration) -> i64 {
-    at_ms.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn after(at_ms: i64, by: Duration) -> i64 {

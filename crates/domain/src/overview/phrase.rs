@@ -87,6 +87,11 @@ pub(super) fn since(since_ms: i64, now_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(now_ms.saturating_sub(since_ms)).unwrap_or(0))
 }
 
+/// The moment `by` before `at_ms`, unix milliseconds.
+pub(super) fn before(at_ms: i64, by: Duration) -> i64 {
+    at_ms.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
+}
+
 /// A duration in words: `0.4 s`, `44 s`, `4 min 19 s`, `17 min`, `2 h 33 min`, `3 d 0 h`.
 pub fn age(duration: Duration) -> String {
     const MINUTE_S: u64 = 60;

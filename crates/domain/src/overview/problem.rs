@@ -1,6 +1,7 @@
 //! The present problems of a group, each with its money, its age, and what the operator should do.
 
-use super::phrase::since;
+use super::instance::STALE_AFTER;
+use super::phrase::{before, since};
 use super::{Facts, InstanceState, InstanceView, LeaderView, Phrase, age};
 use crate::alert::FORGOT_SHOWN;
 use crate::id::InstanceId;
@@ -289,12 +290,12 @@ fn in_doubt(totals: &Totals, facts: &Facts, read_ms: i64) -> Problem {
         next: "Ask the broker for each order, then resolve each signal.".into(),
         command: Some("coordinator signals list --state in_doubt".into()),
         money: Money::AtRisk(facts.signal_value.saturating_mul(totals.in_doubt.into())),
-        since_ms: totals.oldest_in_doubt.map(|oldest| ago(read_ms, oldest)),
+        since_ms: totals.oldest_in_doubt.map(|oldest| before(read_ms, oldest)),
     }
 }
 
 fn late(totals: &Totals, facts: &Facts, read_ms: i64) -> Option<Problem> {
-    let since_ms = ago(read_ms, totals.oldest_received?);
+    let since_ms = before(read_ms, totals.oldest_received?);
     let waited = since(since_ms, facts.now_ms);
     if totals.paused.is_some() || waited <= WAITING_WARNING {
         return None;
@@ -351,10 +352,10 @@ fn forgot(facts: &Facts) -> Option<Problem> {
 }
 
 fn silent(instance: &InstanceView, facts: &Facts) -> Option<Problem> {
-    let since_ms = ago(facts.now_ms, instance.heartbeat_age);
+    let since_ms = before(facts.now_ms, instance.heartbeat_age);
     let (level, alert) = match instance.state {
         InstanceState::Gone => (Health::Critical, "StaleHeartbeat"),
-        InstanceState::Stale if instance.heartbeat_age > facts.heartbeat * 3 => {
+        InstanceState::Stale if instance.heartbeat_age > facts.heartbeat * STALE_AFTER => {
             (Health::Warning, "DelayedHeartbeat")
         }
         _ => return None,
@@ -393,7 +394,7 @@ fn unable(instance: &InstanceView) -> Option<Problem> {
 
 fn settings(facts: &Facts) -> Option<Problem> {
     let members = facts.members.current()?;
-    let fresh = members.iter().filter(|seen| seen.heartbeat_age <= facts.heartbeat * 3);
+    let fresh = members.iter().filter(|seen| seen.heartbeat_age <= facts.heartbeat * STALE_AFTER);
     let published: Vec<(InstanceId, SharedSettings)> =
         fresh.map(|seen| (seen.member.id.clone(), seen.member.settings.clone())).collect();
     let differing = SharedSettings::differing(&published);
@@ -459,10 +460,6 @@ fn waiting(totals: &Totals, value: Decimal) -> Money {
 
 fn count(n: u64, of: &str) -> String {
     format!("{n} {of}{}", if n == 1 { "" } else { "s" })
-}
-
-fn ago(at_ms: i64, by: Duration) -> i64 {
-    at_ms.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl Problem {

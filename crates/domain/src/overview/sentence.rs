@@ -1,7 +1,8 @@
 //! The sentence of an overview: the leader and the worst facts, in the order money, kill switch, leader (or state
 //! store), Redis, instances.
 
-use super::phrase::rupees;
+use super::instance::STALE_AFTER;
+use super::phrase::{before, rupees};
 use super::problem::in_doubt_words;
 use super::{Facts, InstanceState, InstanceView, Known, LeaderView, Phrase, Problem};
 use crate::member::{Health, MemberSeen};
@@ -41,11 +42,9 @@ pub(super) fn of(
         };
         sentence = sentence.then(away.text(": nothing changes."));
     }
-    for view in instances.iter().filter(|view| view.heartbeat_age > facts.heartbeat * 3) {
+    for view in instances.iter().filter(|view| view.heartbeat_age > facts.heartbeat * STALE_AFTER) {
         if matches!(view.state, InstanceState::Stale | InstanceState::Gone) {
-            let since_ms = facts
-                .now_ms
-                .saturating_sub(i64::try_from(view.heartbeat_age.as_millis()).unwrap_or(i64::MAX));
+            let since_ms = before(facts.now_ms, view.heartbeat_age);
             sentence = sentence
                 .then(Phrase::of(format!("{} sends no heartbeat for ", view.id)).age(since_ms).text("."));
         }

@@ -55,5 +55,5 @@ pub fn check_postgres_url(url: &str) -> Result<(), String> {
 
 /// The state store's name for an operator.
 pub fn state_store(config: &Config) -> &'static str {
-    if config.postgres.is_some() { "PostgreSQL" } else { "The embedded store" }
+    if config.postgres.is_some() { "PostgreSQL" } else { "SQLite" }
 }

@@ -100,7 +100,7 @@ fn store(facts: &Facts, leader: &LeaderView) -> Option<Problem> {
              signal is sent. A client that submits a signal gets 503 and submits it again.",
         ),
         next: format!(
-            "Check {} and the network to it. An instance leads within LEADER_TTL after it answers.",
+            "Check {} and the way to it. An instance leads within LEADER_TTL after it answers.",
             facts.state_store
         ),
         command: Some("coordinator status".into()),

@@ -6,22 +6,22 @@ use domain::election::{Event, LeaseRequest, Role};
 use domain::lease::Observation;
 use domain::ports::{Release, StoreError};
 
-/// Both stores answer as expected, and the lease is as `lease` says, until this instance claims it; the claim is granted.
-fn claims(machine: &mut Machine, lease: &Observation) {
-    loop {
-        match asked(machine) {
-            Some(LeaseRequest::Claim(_)) => break,
-            Some(LeaseRequest::Observe) => {
-                machine.lease_answers(place::observed(lease.clone()));
-            }
-            _ if machine.ticket.is_some() => {
-                machine.ticket_obeys();
-            }
-            _ => {
-                machine.until_wakeup().happens(&Event::Wakeup);
-            }
+/// Both stores answer as expected, and the lease is as `lease` says, until `done`.
+fn until(machine: &mut Machine, lease: &Observation, done: impl Fn(&Machine) -> bool) {
+    while !done(machine) {
+        if asked(machine) == Some(LeaseRequest::Observe) {
+            machine.lease_answers(place::observed(lease.clone()));
+        } else if machine.ticket.is_some() {
+            machine.ticket_obeys();
+        } else {
+            machine.until_wakeup().happens(&Event::Wakeup);
         }
     }
+}
+
+/// This instance claims `lease` as soon as it is open, and the claim is granted.
+fn claims(machine: &mut Machine, lease: &Observation) {
+    until(machine, lease, |machine| matches!(asked(machine), Some(LeaseRequest::Claim(_))));
     let answer = place::granted(machine);
     machine.lease_answers(answer);
 }
@@ -54,18 +54,6 @@ fn a_handover_that_no_other_instance_used_shortens_no_later_pause() {
     machine.happens(&renewal);
     machine.lease_answers(place::released(Release::Released));
     let row = Observation { released: true, ..place::lease(token.claim, token.epoch.0, 2) };
-    while !matches!(machine.elector.role(), Role::Candidate(_)) {
-        match asked(&machine) {
-            Some(LeaseRequest::Observe) => {
-                machine.lease_answers(place::observed(row.clone()));
-            }
-            _ if machine.ticket.is_some() => {
-                machine.ticket_obeys();
-            }
-            _ => {
-                machine.until_wakeup().happens(&Event::Wakeup);
-            }
-        }
-    }
+    until(&mut machine, &row, |machine| matches!(machine.elector.role(), Role::Candidate(_)));
     assert!(machine.now.since(ended) >= machine.elector.config().heartbeat() * 3);
 }

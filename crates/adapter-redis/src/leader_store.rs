@@ -107,11 +107,11 @@ impl LeaderStore for RedisStore {
         self.config.identity.clone()
     }
 
-    async fn acquire(&self, claim: ClaimId, void: Option<ClaimId>) -> Result<Acquire, StoreError> {
+    async fn acquire(&self, claim: ClaimId, superseded: Option<ClaimId>) -> Result<Acquire, StoreError> {
         let value = ticket::value(claim, &self.config.identity.id);
-        let void = void.map(|void| void.to_string()).unwrap_or_default();
+        let superseded = superseded.map(|superseded| superseded.to_string()).unwrap_or_default();
         let arguments =
-            [Value::from(claim.to_string()), Value::from(value), self.ttl_ms(), Value::from(void)];
+            [Value::from(claim.to_string()), Value::from(value), self.ttl_ms(), Value::from(superseded)];
         match self.answer(&self.run(ACQUIRE, arguments).await?)? {
             Answer::Mine => Ok(Acquire::Granted),
             Answer::NotMine(Some(ticket)) => Ok(Acquire::Held(ticket)),

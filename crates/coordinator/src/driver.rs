@@ -478,7 +478,9 @@ fn forgotten(lease: Token, now: Token) {
 
 async fn ticket_call(store: &dyn LeaderStore, request: TicketRequest) -> Result<TicketAnswer, StoreError> {
     match request {
-        TicketRequest::Acquire { claim, void } => store.acquire(claim, void).await.map(TicketAnswer::Acquire),
+        TicketRequest::Acquire { claim, superseded } => {
+            store.acquire(claim, superseded).await.map(TicketAnswer::Acquire)
+        }
         TicketRequest::Renew(claim) => store.renew(claim).await.map(TicketAnswer::Renewal),
         TicketRequest::Release(claim) => store.release(claim).await.map(|()| TicketAnswer::Released),
         TicketRequest::Inspect => store.inspect().await.map(TicketAnswer::Inspected),

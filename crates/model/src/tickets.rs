@@ -100,8 +100,9 @@ impl Tickets {
         };
         let mine = |key: &Option<Key>, claim| key.as_ref().is_some_and(|key| same(key.claim, claim));
         match request {
-            TicketRequest::Acquire { claim, void } => {
-                let free = self.key.is_none() || void.is_some_and(|void| mine(&self.key, void));
+            TicketRequest::Acquire { claim, superseded } => {
+                let free =
+                    self.key.is_none() || superseded.is_some_and(|superseded| mine(&self.key, superseded));
                 if free || mine(&self.key, claim) {
                     let holder = holder.clone();
                     self.key = Some(Key { holder, claim, expires, kept: false });

@@ -57,7 +57,7 @@ impl World {
     /// Reports to the present leader until it answers.
     async fn report_result(self: Arc<Self>, id: SignalId, attempt: u32, result_in: Duration) {
         sleep(result_in).await;
-        let report = Report { id, attempt, settlement: Outcome::Done, note: None };
+        let report = Report { id, attempt, outcome: Outcome::Done, note: None };
         loop {
             if let Some(leader) = self.leader().and_then(|place| self.instance(place)) {
                 let reported = timeout(self.patience(), leader.report(report.clone())).await;

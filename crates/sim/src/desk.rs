@@ -52,7 +52,7 @@ pub struct Verdict {
     /// The attempt that the operator checked.
     pub attempt: u32,
     /// The decision.
-    pub settlement: Outcome,
+    pub outcome: Outcome,
 }
 
 impl Desk {
@@ -97,8 +97,8 @@ impl Desk {
                 Case::NothingUnderWay(from) if from >= Instant::now() => continue,
                 Case::Heard(_) | Case::NothingUnderWay(_) => {
                     let Ok(there) = broker.has(&id).await else { continue };
-                    let settlement = if there { Outcome::Done } else { Outcome::Received };
-                    verdicts.push(Verdict { id: id.clone(), attempt, settlement });
+                    let outcome = if there { Outcome::Done } else { Outcome::Received };
+                    verdicts.push(Verdict { id: id.clone(), attempt, outcome });
                     Case::Decided
                 }
             };
@@ -107,9 +107,9 @@ impl Desk {
             }
             self.cases().insert((id, attempt), next);
         }
-        for Verdict { id, attempt, settlement } in &verdicts {
-            self.judge.note(("verdict", id.as_str(), attempt, settlement), || {
-                format!("verdict on {id}, attempt {attempt}: {settlement:?}")
+        for Verdict { id, attempt, outcome } in &verdicts {
+            self.judge.note(("verdict", id.as_str(), attempt, outcome), || {
+                format!("verdict on {id}, attempt {attempt}: {outcome:?}")
             });
         }
         verdicts

@@ -79,11 +79,9 @@ impl SignalLedger for DatabaseClient {
         let effect = unless_fenced("an outcome", token, self.acknowledged());
         let about = reports.clone();
         let report = move |judge: &Judge, answer: &Option<Vec<Recorded>>| {
-            for (Report { id, attempt, settlement, .. }, recorded) in
-                about.iter().zip(answer.iter().flatten())
-            {
-                judge.note((id.as_str(), attempt, settlement, recorded), || {
-                    format!("{settlement:?} of {id}, attempt {attempt}: {recorded:?}")
+            for (Report { id, attempt, outcome, .. }, recorded) in about.iter().zip(answer.iter().flatten()) {
+                judge.note((id.as_str(), attempt, outcome, recorded), || {
+                    format!("{outcome:?} of {id}, attempt {attempt}: {recorded:?}")
                 });
             }
             effect(judge, answer)
@@ -111,10 +109,10 @@ impl SignalLedger for DatabaseClient {
 
     async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError> {
         let decision = decision.clone();
-        let Resolution { id, attempt, settlement, .. } = decision.clone();
+        let Resolution { id, attempt, outcome, .. } = decision.clone();
         let report = move |judge: &Judge, recorded: &Recorded| {
-            judge.note(("decided", id.as_str(), attempt, settlement, recorded), || {
-                format!("decided that {id}, attempt {attempt}, is {settlement:?}: {recorded:?}")
+            judge.note(("decided", id.as_str(), attempt, outcome, recorded), || {
+                format!("decided that {id}, attempt {attempt}, is {outcome:?}: {recorded:?}")
             });
             Reply::Written
         };

@@ -36,7 +36,7 @@ impl World {
                 && self.broker.has(&signal.id).await == Ok(true)
             {
                 let (id, attempt) = (signal.id, signal.attempt);
-                self.decide(&Verdict { id, attempt, settlement: Outcome::Done }, attempt).await;
+                self.decide(&Verdict { id, attempt, outcome: Outcome::Done }, attempt).await;
             }
             self.step_down_whom_the_broker_refuses();
             if self.is_healed() {
@@ -92,9 +92,9 @@ impl World {
     }
 
     async fn decide(&self, verdict: &Verdict, attempt: u32) -> Option<Recorded> {
-        let Verdict { id, settlement, .. } = verdict.clone();
+        let Verdict { id, outcome, .. } = verdict.clone();
         let reason = "looked into".to_owned();
-        let decision = Resolution { id, attempt, settlement, actor: operator(), reason };
+        let decision = Resolution { id, attempt, outcome, actor: operator(), reason };
         let recorded = self.answer(self.operator.resolve(&decision)).await?;
         let id = &verdict.id;
         self.judge.note(("decision answered", id.as_str(), attempt, recorded), || {

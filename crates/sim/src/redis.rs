@@ -74,8 +74,8 @@ impl LeaderStore for RedisClient {
         self.store.identity()
     }
 
-    async fn acquire(&self, claim: ClaimId, void: Option<ClaimId>) -> Result<Acquire, StoreError> {
-        self.ask(move |store| async move { store.acquire(claim, void).await }).await
+    async fn acquire(&self, claim: ClaimId, superseded: Option<ClaimId>) -> Result<Acquire, StoreError> {
+        self.ask(move |store| async move { store.acquire(claim, superseded).await }).await
     }
 
     async fn renew(&self, claim: ClaimId) -> Result<TicketRenewal, StoreError> {

@@ -153,10 +153,10 @@ async fn a_late_report_or_decision_does_not_affect_a_later_attempt() {
         Ok(SignalClaim::Claimed(signals)) => signals[0].attempt,
         other => panic!("{other:?}"),
     };
-    let settlement = Outcome::Received;
-    let report = Report { id: id.clone(), attempt: 1, settlement, note: None };
+    let outcome = Outcome::Received;
+    let report = Report { id: id.clone(), attempt: 1, outcome, note: None };
     let decision =
-        Resolution { id, attempt: 1, settlement, actor: actor.clone(), reason: "never sent".to_owned() };
+        Resolution { id, attempt: 1, outcome, actor: actor.clone(), reason: "never sent".to_owned() };
 
     assert_eq!(claims().await, 1, "claimed, and never sent");
     leader.take_over(&token, InFlight::Only(&[])).await.expect("in doubt");

@@ -194,15 +194,15 @@ async fn report(
 fn read_report(id: &SignalId, body: &[u8]) -> Result<Report, Problem> {
     let mut fields = Fields::read(body)?;
     let attempt = fields.required("attempt", whole(1, u32::MAX));
-    let settlement = fields.required("outcome", settlement);
+    let outcome = fields.required("outcome", outcome_text);
     let note = fields.optional("note", note_text);
     fields.refuse_rest("attempt, outcome and note");
-    let report = || Some(Report { id: id.clone(), attempt: attempt?, settlement: settlement?, note });
+    let report = || Some(Report { id: id.clone(), attempt: attempt?, outcome: outcome?, note });
     let report = report();
     fields.finish(report)
 }
 
-fn settlement(plain: &Plain) -> Result<Outcome, String> {
+fn outcome_text(plain: &Plain) -> Result<Outcome, String> {
     let Plain::Text(text) = plain else { return Err(format!("{OUTCOMES} is required")) };
     outcome(text.trim()).ok_or_else(|| format!("{OUTCOMES} is required"))
 }

@@ -50,8 +50,8 @@ const SWITCH: &str = concat!(
 );
 
 pub(super) async fn resolve(store: &PostgresStore, decision: &Resolution) -> Result<Recorded, StoreError> {
-    let Resolution { id, attempt, settlement, actor, reason } = decision;
-    match settlement {
+    let Resolution { id, attempt, outcome, actor, reason } = decision;
+    match outcome {
         Outcome::Done | Outcome::Rejected | Outcome::Received => {}
         Outcome::Sent | Outcome::InDoubt => return Ok(Recorded::Refused),
     }
@@ -62,7 +62,7 @@ pub(super) async fn resolve(store: &PostgresStore, decision: &Resolution) -> Res
         .bind(store.me.identity.group.as_str())
         .bind(id.as_str())
         .bind(i64::from(*attempt))
-        .bind(settlement.state().as_str())
+        .bind(outcome.state().as_str())
         .bind(row::text(reason))
         .bind(row::actor(&actor.who))
         .bind(row::actor(&actor.origin))

@@ -123,7 +123,7 @@ async fn together(
     let statement = bind_fence(RECORD, &store.me, token)
         .bind(reports.iter().map(|report| report.id.as_str().to_owned()).collect::<Vec<_>>())
         .bind(reports.iter().map(|report| i64::from(report.attempt)).collect::<Vec<_>>())
-        .bind(reports.iter().map(|report| report.settlement.state().as_str()).collect::<Vec<_>>())
+        .bind(reports.iter().map(|report| report.outcome.state().as_str()).collect::<Vec<_>>())
         .bind(notes.collect::<Vec<_>>())
         .bind(row::actor(&by.who))
         .bind(row::actor(&by.origin))

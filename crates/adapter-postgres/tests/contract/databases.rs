@@ -183,8 +183,8 @@ pub async fn claimed(store: &PostgresStore, token: &Token) -> Signal {
 }
 
 /// The report of an outcome about a signal as it was claimed.
-pub fn report(of: &Signal, settlement: Outcome) -> Report {
-    Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None }
+pub fn report(of: &Signal, outcome: Outcome) -> Report {
+    Report { id: of.id.clone(), attempt: of.attempt, outcome, note: None }
 }
 
 /// The `n`th claim of this process.

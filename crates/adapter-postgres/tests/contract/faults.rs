@@ -207,8 +207,8 @@ async fn a_repeated_record_also_waits_for_the_standby(_: &Databases) {
     let settled = (store.clone(), done.clone());
     let settled = async move { settled.0.record(&token, &settled.1).await.map(|_| ()) };
     cancelled(&databases, "a report", settled).await;
-    let [Report { id, attempt, settlement, .. }] = done;
-    let decision = Resolution { id, attempt, settlement, actor: client(), reason: String::new() };
+    let [Report { id, attempt, outcome, .. }] = done;
+    let decision = Resolution { id, attempt, outcome, actor: client(), reason: String::new() };
     let decided = store.clone();
     cancelled(&databases, "a decision", async move { decided.resolve(&decision).await.map(|_| ()) }).await;
     let paused = async move { store.switch(Switch::Pause, &client(), "why").await.map(|_| ()) };

@@ -149,7 +149,7 @@ async fn a_signal_of_version_1_continues_from_its_state(databases: &Databases) {
     let decision = Resolution {
         id: doubted[1].id.clone(),
         attempt: 1,
-        settlement: Outcome::Rejected,
+        outcome: Outcome::Rejected,
         actor: client(),
         reason: "looked up".to_owned(),
     };

@@ -89,7 +89,7 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     let decision = Resolution {
         id: doubted.id,
         attempt: 1,
-        settlement: Outcome::Rejected,
+        outcome: Outcome::Rejected,
         actor: client(),
         reason: String::new(),
     };

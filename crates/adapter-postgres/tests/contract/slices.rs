@@ -184,7 +184,7 @@ async fn a_hint_is_given_when_something_waits_and_only_then(databases: &Database
     let decision = Resolution {
         id: claimed[1].id.clone(),
         attempt: 1,
-        settlement: Outcome::Received,
+        outcome: Outcome::Received,
         actor: client(),
         reason: String::new(),
     };

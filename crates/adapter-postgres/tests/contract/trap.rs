@@ -94,7 +94,7 @@ async fn the_same_storm_loses_no_acknowledged_signal(databases: &Databases) {
         dropped_at(at, store.renew(&token, seq, token.timeline)).await;
         dropped_at(at, store.take_over(&token, InFlight::Only(&[]))).await;
         dropped_at(at, claim_signal(&store, &token)).await;
-        let done = Report { id: kept.id(), attempt: 1, settlement: Outcome::Done, note: None };
+        let done = Report { id: kept.id(), attempt: 1, outcome: Outcome::Done, note: None };
         dropped_at(at, store.record(&token, &[done])).await;
         // The next request finds a session at once, whatever happened to the others.
         let answer = offer(&store, &kept).await;

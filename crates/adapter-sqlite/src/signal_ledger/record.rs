@@ -69,7 +69,7 @@ pub(super) async fn record(
     assert_eq!(ids.len(), reports.len(), "a signal is in the reports twice");
     let all = reports
         .iter()
-        .map(|report| json_of(report.id.as_str(), report.attempt, report.settlement, report.note.as_deref()));
+        .map(|report| json_of(report.id.as_str(), report.attempt, report.outcome, report.note.as_deref()));
     let statement = effect(RECORD, store, token);
     let by = by.map_or_else(|| actor::own(&store.config), actor::kept);
     let recorded = write(&store.work, statement, all.collect(), by).await?;
@@ -93,8 +93,8 @@ pub(super) async fn resolve(
          OR (s.state = 'sent' AND report.state IN ('done', 'rejected'))",
         "true"
     );
-    let Resolution { id, attempt, settlement, actor, reason } = decision;
-    match settlement {
+    let Resolution { id, attempt, outcome, actor, reason } = decision;
+    match outcome {
         Outcome::Done | Outcome::Rejected | Outcome::Received => {}
         Outcome::Sent | Outcome::InDoubt => return Ok(Recorded::Refused),
     }
@@ -105,14 +105,14 @@ pub(super) async fn resolve(
         .bind(None::<i64>)
         .bind(None::<String>)
         .bind(None::<i64>);
-    let report = json!([json_of(id.as_str(), *attempt, *settlement, Some(reason))]);
+    let report = json!([json_of(id.as_str(), *attempt, *outcome, Some(reason))]);
     let recorded = write(session, statement, report, actor::kept(actor)).await?;
     Ok(if recorded.is_empty() { Recorded::Refused } else { Recorded::Recorded })
 }
 
-fn json_of(id: &str, attempt: u32, settlement: Outcome, note: Option<&str>) -> Value {
+fn json_of(id: &str, attempt: u32, outcome: Outcome, note: Option<&str>) -> Value {
     let note = note.map(actor::note);
-    json!({"id": id, "attempt": attempt, "state": settlement.state().as_str(), "note": note})
+    json!({"id": id, "attempt": attempt, "state": outcome.state().as_str(), "note": note})
 }
 
 /// The ids of the signals that have the reported state.

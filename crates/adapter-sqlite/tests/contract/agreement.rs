@@ -25,7 +25,7 @@ const STEPS: usize = 40;
 /// Few signals and names, so that they often coincide.
 const INSTRUCTIONS: u64 = 7;
 const NAMES: u64 = 5;
-const SETTLEMENTS: [Outcome; 5] =
+const OUTCOMES: [Outcome; 5] =
     [Outcome::Done, Outcome::Sent, Outcome::Rejected, Outcome::Received, Outcome::InDoubt];
 /// Both clocks count milliseconds: what was recorded before is older than now.
 const A_TICK: Duration = Duration::from_millis(2);
@@ -181,10 +181,10 @@ impl History {
         let (mut reports, mut named) = (Vec::new(), BTreeSet::new());
         for _ in 0..self.dice.roll(4) {
             let (id, attempt) = self.some_attempt().await;
-            let settlement = self.dice.of(&SETTLEMENTS);
+            let outcome = self.dice.of(&OUTCOMES);
             let note = self.dice.of(&[None, Some(""), Some("order 7"), Some("₹")]).map(str::to_owned);
             if named.insert(id.clone()) {
-                reports.push(Report { id, attempt, settlement, note });
+                reports.push(Report { id, attempt, outcome, note });
             }
         }
         let token = self.some_token();
@@ -204,9 +204,9 @@ impl History {
 
     async fn resolve(&mut self) -> String {
         let (id, attempt) = self.some_attempt().await;
-        let settlement = self.dice.of(&SETTLEMENTS);
+        let outcome = self.dice.of(&OUTCOMES);
         let actor = Actor { who: "asha".to_owned(), origin: "desk".to_owned() };
-        let decision = Resolution { id, attempt, settlement, actor, reason: "seen".to_owned() };
+        let decision = Resolution { id, attempt, outcome, actor, reason: "seen".to_owned() };
         format!("{decision:?}: {:?}", self.process.ledger.resolve(&decision).await)
     }
 

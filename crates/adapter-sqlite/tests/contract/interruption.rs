@@ -140,7 +140,7 @@ async fn ledger(_: Arc<Files>) {
         let new: Vec<NewSignal> = (0..TOGETHER).map(|n| signal(&format!("s-{round}-{n}"))).collect();
         let report = |attempt| {
             let of =
-                |new: &NewSignal| Report { id: new.id(), attempt, settlement: Outcome::Rejected, note: None };
+                |new: &NewSignal| Report { id: new.id(), attempt, outcome: Outcome::Rejected, note: None };
             new.iter().map(of).collect::<Vec<Report>>()
         };
         let (polls, patience) = drop_point(round);

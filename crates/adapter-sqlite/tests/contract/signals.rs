@@ -43,7 +43,7 @@ async fn every_character(_: Arc<Files>) {
         let report = Report {
             id: accepted.id.clone(),
             attempt: 1,
-            settlement: Outcome::Done,
+            outcome: Outcome::Done,
             note: Some(note.clone() + "cut"),
         };
         store.record(&token, &[report]).await.unwrap();
@@ -118,7 +118,7 @@ async fn confirmed(_: Arc<Files>) {
     let new = signal("s-1");
     offer(&*store, &new).await;
     store.claim_signals(&token, Limits::NONE, 1).await.unwrap();
-    let report = Report { id: new.id(), attempt: 1, settlement: Outcome::Done, note: None };
+    let report = Report { id: new.id(), attempt: 1, outcome: Outcome::Done, note: None };
     store.record(&token, std::slice::from_ref(&report)).await.unwrap();
     store.switch(Switch::Pause, &client(), "why").await.unwrap();
 

@@ -148,7 +148,7 @@ async fn continues(_: Arc<Files>) {
         .map(|signal| Report {
             id: signal.id.clone(),
             attempt: signal.attempt,
-            settlement: Outcome::Done,
+            outcome: Outcome::Done,
             note: None,
         })
         .collect();
@@ -157,12 +157,8 @@ async fn continues(_: Arc<Files>) {
     let mut claimed = Vec::new();
     while let SignalClaim::Claimed(signals) = claim().await {
         for signal in signals {
-            let report = Report {
-                id: signal.id.clone(),
-                attempt: signal.attempt,
-                settlement: Outcome::Done,
-                note: None,
-            };
+            let report =
+                Report { id: signal.id.clone(), attempt: signal.attempt, outcome: Outcome::Done, note: None };
             store.record(&token, &[report]).await.unwrap();
             assert_eq!(signal.instruction.position.as_str().len(), signal.id.as_str().len().min(64));
             claimed.push(signal.id.as_str().to_owned());

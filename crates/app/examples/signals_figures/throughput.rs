@@ -164,7 +164,7 @@ async fn work(store: &PostgresStore, token: &Token, new: &[NewSignal], slice: us
 
 fn done(claimed: Signal) -> Report {
     let Signal { id, attempt, .. } = claimed;
-    Report { id, attempt, settlement: Outcome::Done, note: Some(pgbench::NOTE.to_owned()) }
+    Report { id, attempt, outcome: Outcome::Done, note: Some(pgbench::NOTE.to_owned()) }
 }
 
 fn store(database: &str) -> PostgresStore {

@@ -36,12 +36,12 @@ async fn carry_out(stores: &Stores, command: &SignalsCommand) -> Result<(), Fail
         }
         SignalsCommand::Show { id, json } => show(stores, id, form(*json)).await,
         SignalsCommand::Resolve { id, executed, not_executed: _, send_again, attempt, reason } => {
-            let settlement = match (executed, send_again) {
+            let outcome = match (executed, send_again) {
                 (true, _) => Outcome::Done,
                 (false, true) => Outcome::Received,
                 (false, false) => Outcome::Rejected,
             };
-            resolve(stores, id, settlement, *attempt, reason).await
+            resolve(stores, id, outcome, *attempt, reason).await
         }
         SignalsCommand::Pause { reason } => switch(stores, Switch::Pause, reason).await,
         SignalsCommand::Resume { reason } => switch(stores, Switch::Resume, reason).await,
@@ -223,7 +223,7 @@ fn lines(audit: &[AuditEntry]) -> String {
 async fn resolve(
     stores: &Stores,
     id: &SignalId,
-    settlement: Outcome,
+    outcome: Outcome,
     attempt: Option<u32>,
     reason: &str,
 ) -> Result<(), Failure> {
@@ -241,9 +241,9 @@ async fn resolve(
         }
     };
     let decision =
-        Resolution { id: id.clone(), attempt, settlement, actor: operator(), reason: reason.to_owned() };
+        Resolution { id: id.clone(), attempt, outcome, actor: operator(), reason: reason.to_owned() };
     let answer = ask(LEDGER, stores.ledger.resolve(&decision)).await?;
-    match (answer, settlement.state()) {
+    match (answer, outcome.state()) {
         (Recorded::Recorded, StateName::Received) => {
             line(format_args!("{id} waits again: the leader sends it"))
         }

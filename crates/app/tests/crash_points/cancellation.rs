@@ -140,8 +140,8 @@ fn go_on(database: &Database, process: &Process, others: &Process, at: &str) {
     }
 }
 
-fn record(process: &Process, token: &Token, of: &Signal, settlement: Outcome, at: &str) {
-    let report = Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None };
+fn record(process: &Process, token: &Token, of: &Signal, outcome: Outcome, at: &str) {
+    let report = Report { id: of.id.clone(), attempt: of.attempt, outcome, note: None };
     let answer = block_on(process.ledger.record(token, &[report]));
     assert_eq!(answer, Ok(Some(vec![Recorded::Recorded])), "{at}");
 }

@@ -76,8 +76,8 @@ impl Request {
                 matches!(claim, SignalClaim::Claimed(signals) if signals[0].id == *id)
             }
             Self::Settle => {
-                let (id, settlement) = (id.clone(), Outcome::Done);
-                let report = Report { id, attempt: 1, settlement, note: None };
+                let (id, outcome) = (id.clone(), Outcome::Done);
+                let report = Report { id, attempt: 1, outcome, note: None };
                 ledger.record(token, &[report]).await? == Some(vec![Recorded::Recorded])
             }
             Self::TakeOver => {
@@ -88,7 +88,7 @@ impl Request {
                 let decision = Resolution {
                     id: id.clone(),
                     attempt: 1,
-                    settlement: Outcome::Rejected,
+                    outcome: Outcome::Rejected,
                     actor: client(),
                     reason: "tested".to_owned(),
                 };

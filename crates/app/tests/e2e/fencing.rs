@@ -126,8 +126,8 @@ fn claimed(ledger: &dyn SignalLedger, token: &Token) -> Signal {
     }
 }
 
-fn report(of: &Signal, settlement: Outcome) -> Report {
-    Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None }
+fn report(of: &Signal, outcome: Outcome) -> Report {
+    Report { id: of.id.clone(), attempt: of.attempt, outcome, note: None }
 }
 
 /// Asserts that every statement under that token is fenced and that the ledger does not change.
@@ -136,8 +136,8 @@ fn assert_refused(group: &Group, ledger: &dyn SignalLedger, old: &Token, taken: 
     let before = group.database.signals();
     assert!(before.is_some());
     assert_eq!(block_on(ledger.claim_signals(old, Limits::NONE, 1)), Ok(SignalClaim::Fenced));
-    for settlement in [Outcome::Done, Outcome::Sent, Outcome::Rejected, Outcome::Received] {
-        assert_eq!(block_on(ledger.record(old, &[report(taken, settlement)])), Ok(None));
+    for outcome in [Outcome::Done, Outcome::Sent, Outcome::Rejected, Outcome::Received] {
+        assert_eq!(block_on(ledger.record(old, &[report(taken, outcome)])), Ok(None));
     }
     assert_eq!(block_on(ledger.take_over(old, InFlight::All)), Ok(None));
     assert_eq!(block_on(ledger.sweep(old, Duration::ZERO)), Ok(None));

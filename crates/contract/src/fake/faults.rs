@@ -41,7 +41,7 @@ pub enum Call {
     Portfolio,
     Submit,
     ClaimSignals,
-    Settle,
+    Record,
     TakeOver,
     Decide,
     Switch,

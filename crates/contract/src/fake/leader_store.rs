@@ -152,12 +152,12 @@ impl FakeLeaderStore {
         Key { value, expires: Some(Instant::now() + self.opening.ttl) }
     }
 
-    fn do_acquire(&self, claim: ClaimId, void: Option<ClaimId>) -> Acquire {
+    fn do_acquire(&self, claim: ClaimId, superseded: Option<ClaimId>) -> Acquire {
         let mut keys = self.tickets.keys();
         if let Some(key) = keys.live(&self.opening.group) {
             let mine = key.claim() == Some(claim);
-            let is_void = void.is_some() && key.claim() == void;
-            if !mine && !is_void {
+            let is_superseded = superseded.is_some() && key.claim() == superseded;
+            if !mine && !is_superseded {
                 return Acquire::Held(key.ticket(self.opening.ttl));
             }
         }
@@ -191,8 +191,8 @@ impl LeaderStore for FakeLeaderStore {
         self.opening.identity()
     }
 
-    async fn acquire(&self, claim: ClaimId, void: Option<ClaimId>) -> Result<Acquire, StoreError> {
-        self.faults.around(Call::TicketAcquire, || Ok(self.do_acquire(claim, void))).await
+    async fn acquire(&self, claim: ClaimId, superseded: Option<ClaimId>) -> Result<Acquire, StoreError> {
+        self.faults.around(Call::TicketAcquire, || Ok(self.do_acquire(claim, superseded))).await
     }
 
     async fn renew(&self, claim: ClaimId) -> Result<TicketRenewal, StoreError> {

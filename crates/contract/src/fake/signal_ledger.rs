@@ -172,7 +172,7 @@ impl FakeStateStore {
         }))
     }
 
-    fn do_settle(&self, token: &Token, reports: &[Report], by: Option<&Actor>) -> Option<Vec<Recorded>> {
+    fn do_record(&self, token: &Token, reports: &[Report], by: Option<&Actor>) -> Option<Vec<Recorded>> {
         let distinct: BTreeSet<&SignalId> = reports.iter().map(|report| &report.id).collect();
         assert_eq!(distinct.len(), reports.len(), "a signal occurs twice in the reports: {reports:?}");
         let mut tables = self.database.tables();
@@ -190,7 +190,7 @@ impl FakeStateStore {
                 | SignalState::Expired
                 | SignalState::InDoubt => true,
             };
-            let report = (&report.id, report.attempt, report.settlement, report.note.as_deref());
+            let report = (&report.id, report.attempt, report.outcome, report.note.as_deref());
             self.move_on(&mut tables, &by, *token, report, may)
         });
         Some(answers.collect())
@@ -279,15 +279,15 @@ impl FakeStateStore {
     }
 
     fn do_decide(&self, decision: &Resolution) -> Recorded {
-        let Resolution { id, attempt, settlement, actor, reason } = decision;
+        let Resolution { id, attempt, outcome, actor, reason } = decision;
         let mut tables = self.database.tables();
-        match settlement {
+        match outcome {
             Outcome::Done | Outcome::Rejected | Outcome::Received => {}
             Outcome::Sent | Outcome::InDoubt => return Recorded::Refused,
         }
         let token = tables.leases.get(&self.opening.group).map(|lease| lease.token);
         let Some(token) = token else { return Recorded::Refused };
-        let report = (id, *attempt, *settlement, Some(reason.as_str()));
+        let report = (id, *attempt, *outcome, Some(reason.as_str()));
         self.move_on(&mut tables, actor, token, report, |signal| match signal.state.name() {
             StateName::InDoubt | StateName::Sent => true,
             StateName::Received
@@ -435,7 +435,7 @@ impl SignalLedger for FakeStateStore {
         reports: &[Report],
         by: Option<&Actor>,
     ) -> Result<Option<Vec<Recorded>>, StoreError> {
-        self.faults.around(Call::Settle, || Ok(self.do_settle(token, reports, by))).await
+        self.faults.around(Call::Record, || Ok(self.do_record(token, reports, by))).await
     }
 
     async fn take_over(

@@ -298,15 +298,15 @@ async fn a_signal_gets_one_final_outcome(scene: Scene) {
     assert_eq!(process.ledger.counts().await, Ok(counts));
 }
 
-const SETTLEMENTS: [Outcome; 5] =
+const OUTCOMES: [Outcome; 5] =
     [Outcome::Done, Outcome::Sent, Outcome::Rejected, Outcome::Received, Outcome::InDoubt];
 
 /// Every outcome from every state that a claim leads to: the store allows the same as [`Outcome::leads_from`].
 async fn a_signal_changes_its_state_as_its_outcome_allows(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
-    for first in [None].into_iter().chain(SETTLEMENTS.map(Some)) {
-        for second in SETTLEMENTS {
+    for first in [None].into_iter().chain(OUTCOMES.map(Some)) {
+        for second in OUTCOMES {
             let id = format!("{first:?}-{second:?}").replace(['(', ')'], ".");
             submit(&*process.ledger, &id).await;
             let claimed = claim(&*process.ledger, &token).await;
@@ -368,9 +368,9 @@ async fn a_report_about_another_attempt_is_refused(scene: Scene) {
     assert_eq!(late, Some(Recorded::Refused), "it waits again");
     let second = claim(&*process.ledger, &token).await;
     assert_eq!((second.id.clone(), second.attempt), (first.id.clone(), 2));
-    for settlement in SETTLEMENTS {
-        let late = record(&*process.ledger, &token, &first, settlement).await;
-        assert_eq!(late, Some(Recorded::Refused), "{settlement:?} of the first attempt");
+    for outcome in OUTCOMES {
+        let late = record(&*process.ledger, &token, &first, outcome).await;
+        assert_eq!(late, Some(Recorded::Refused), "{outcome:?} of the first attempt");
     }
     assert_eq!(record(&*process.ledger, &token, &second, Outcome::InDoubt).await, Some(Recorded::Recorded));
     let late = record(&*process.ledger, &token, &first, Outcome::Received).await;
@@ -385,16 +385,16 @@ async fn many_reports_are_recorded_at_once_each_with_its_answer(scene: Scene) {
     let claim = process.ledger.claim_signals(&token, Limits::NONE, CLAIM_MAX).await;
     let Ok(SignalClaim::Claimed(claimed)) = claim else { panic!("{claim:?}") };
     assert_eq!(claimed.len(), usize::from(CLAIM_MAX));
-    let settlement = |n: usize| SETTLEMENTS[n % SETTLEMENTS.len()];
+    let outcome = |n: usize| OUTCOMES[n % OUTCOMES.len()];
     let mut reports: Vec<_> =
-        claimed.iter().enumerate().map(|(n, signal)| report(signal, settlement(n))).collect();
+        claimed.iter().enumerate().map(|(n, signal)| report(signal, outcome(n))).collect();
     reports[3].attempt = 9;
     let answers = process.ledger.record(&token, &reports).await.expect("record").expect("not fenced");
     for (n, answer) in answers.iter().enumerate() {
         let expected = if n == 3 { Recorded::Refused } else { Recorded::Recorded };
         assert_eq!(*answer, expected, "{n}");
     }
-    let each = u64::from(CLAIM_MAX) / SETTLEMENTS.len() as u64;
+    let each = u64::from(CLAIM_MAX) / OUTCOMES.len() as u64;
     let counts = SignalCounts {
         done: each,
         sent: each,

@@ -99,18 +99,13 @@ pub(super) async fn claim_one(ledger: &dyn SignalLedger, token: &Token) -> Signa
 }
 
 /// The report of an outcome for the signal as claimed.
-fn report(of: &Signal, settlement: Outcome) -> Report {
-    Report { id: of.id.clone(), attempt: of.attempt, settlement, note: None }
+fn report(of: &Signal, outcome: Outcome) -> Report {
+    Report { id: of.id.clone(), attempt: of.attempt, outcome, note: None }
 }
 
 /// Records the outcome; `None` if the token is fenced.
-async fn record(
-    ledger: &dyn SignalLedger,
-    token: &Token,
-    of: &Signal,
-    settlement: Outcome,
-) -> Option<Recorded> {
-    let answers = ledger.record(token, &[report(of, settlement)]).await.expect("the store answers")?;
+async fn record(ledger: &dyn SignalLedger, token: &Token, of: &Signal, outcome: Outcome) -> Option<Recorded> {
+    let answers = ledger.record(token, &[report(of, outcome)]).await.expect("the store answers")?;
     let [answer] = <[Recorded; 1]>::try_from(answers).expect("one answer for one report");
     Some(answer)
 }

@@ -22,9 +22,9 @@ fn operator() -> Actor {
     Actor { who: "asha".to_owned(), origin: "desk-1".to_owned() }
 }
 
-fn decision(of: &Signal, settlement: Outcome) -> Resolution {
+fn decision(of: &Signal, outcome: Outcome) -> Resolution {
     let reason = "according to the broker".to_owned();
-    Resolution { id: of.id.clone(), attempt: of.attempt, settlement, actor: operator(), reason }
+    Resolution { id: of.id.clone(), attempt: of.attempt, outcome, actor: operator(), reason }
 }
 
 /// A signal in doubt, and the process that leads.
@@ -70,9 +70,9 @@ async fn only_a_signal_in_doubt_or_sent_is_resolved(scene: Scene) {
     let ways = [Outcome::Done, Outcome::Rejected, Outcome::Received, Outcome::Sent, Outcome::InDoubt];
     let refused = async |of: &Signal, why: &str| {
         let before = state(&process, of).await;
-        for settlement in ways.into_iter().filter(|way| way.state() != before.name()) {
-            let answer = process.ledger.resolve(&decision(of, settlement)).await;
-            assert_eq!(answer, Ok(Recorded::Refused), "{why}: {settlement:?}");
+        for outcome in ways.into_iter().filter(|way| way.state() != before.name()) {
+            let answer = process.ledger.resolve(&decision(of, outcome)).await;
+            assert_eq!(answer, Ok(Recorded::Refused), "{why}: {outcome:?}");
         }
         assert_eq!(state(&process, of).await, before, "{why}");
     };
@@ -97,8 +97,8 @@ async fn a_decision_about_another_attempt_is_refused(scene: Scene) {
     process.ledger.resolve(&decision(&first, Outcome::Received)).await.expect("decide");
     claim(&*process.ledger, &token).await;
     let second = take_over(&process, &token).await.remove(0);
-    for settlement in [Outcome::Done, Outcome::Rejected, Outcome::Received] {
-        let late = process.ledger.resolve(&decision(&first, settlement)).await;
+    for outcome in [Outcome::Done, Outcome::Rejected, Outcome::Received] {
+        let late = process.ledger.resolve(&decision(&first, outcome)).await;
         assert_eq!(late, Ok(Recorded::Refused), "the operator checked the first attempt");
     }
     let answer = process.ledger.resolve(&decision(&second, Outcome::Done)).await;
@@ -144,7 +144,7 @@ async fn every_change_has_a_line_in_the_audit(scene: Scene) {
     let noted = Report {
         id: first.id.clone(),
         attempt: 1,
-        settlement: Outcome::Received,
+        outcome: Outcome::Received,
         note: Some("connection refused".to_owned()),
     };
     process.ledger.record(&token, &[noted]).await.expect("record");

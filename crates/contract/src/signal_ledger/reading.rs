@@ -119,10 +119,10 @@ async fn totals_count_open_signals(scene: Scene) {
 async fn finished_signals_are_removed_when_they_are_old(scene: Scene) {
     let process = scene.process("a").await;
     let token = process.lead().await;
-    for (id, settlement) in [("done", Outcome::Done), ("rejected", Outcome::Rejected)] {
+    for (id, outcome) in [("done", Outcome::Done), ("rejected", Outcome::Rejected)] {
         submit(&*process.ledger, id).await;
         let claimed = claim(&*process.ledger, &token).await;
-        record(&*process.ledger, &token, &claimed, settlement).await;
+        record(&*process.ledger, &token, &claimed, outcome).await;
     }
     let mut late = signal("late");
     late.instruction.expires_ms = Some(1);

@@ -71,9 +71,9 @@ struct Round<'a> {
     /// The latest arrival among the signals known here: a later one is new.
     arrival: u64,
     probe_at: Instant,
-    settle_at: Instant,
+    record_at: Instant,
     /// The most outcomes that one request records.
-    settle_most: usize,
+    record_most: usize,
     sweep_at: Instant,
     complaints: Complaints,
 }
@@ -99,8 +99,8 @@ impl<'a> Round<'a> {
             not_executed: NotExecuted::default(),
             arrival: 0,
             probe_at: now,
-            settle_at: now,
-            settle_most: usize::MAX,
+            record_at: now,
+            record_most: usize::MAX,
             sweep_at: now + LOOK_AGAIN,
             complaints: Complaints::default(),
         }
@@ -123,7 +123,7 @@ impl<'a> Round<'a> {
             if acts && self.take_over_at > now && !(self.claim_at <= now && self.may_claim()) {
                 self.look_up(token);
             }
-            if !self.findings.is_empty() && self.settle_at <= now {
+            if !self.findings.is_empty() && self.record_at <= now {
                 self.record(token).await;
             } else if acts && self.take_over_at <= now {
                 self.take_over(token).await;
@@ -162,8 +162,8 @@ impl<'a> Round<'a> {
                 }
                 Finished::Executed(signal, answer) | Finished::LookedUp(signal, answer) => (signal, answer),
             };
-            let Answer { outcome: settlement, note } = answer;
-            self.findings.push(Finding { signal, settlement, note: Some(note) });
+            let Answer { outcome, note } = answer;
+            self.findings.push(Finding { signal, outcome, note: Some(note) });
         }
     }
 
@@ -171,15 +171,15 @@ impl<'a> Round<'a> {
     async fn record(&mut self, token: Token) {
         let mut ids = BTreeSet::new();
         // Of two findings about one signal the second waits for the next request.
-        let some = self.findings.iter().take(self.settle_most);
+        let some = self.findings.iter().take(self.record_most);
         let once = some.take_while(|finding| ids.insert(&finding.signal.id));
         let reports: Vec<Report> = once.map(Finding::report).collect();
         let store = &self.ledger.store;
-        let settling = asked(store.record(&token, &reports));
-        let answer = at(CrashPoint::Settle, beside(&mut self.running, &mut self.finished, settling)).await;
+        let recording = asked(store.record(&token, &reports));
+        let answer = at(CrashPoint::Settle, beside(&mut self.running, &mut self.finished, recording)).await;
         match answer {
             Ok(Some(answers)) => {
-                self.settle_most = usize::MAX;
+                self.record_most = usize::MAX;
                 let recorded: Vec<Finding> = self.findings.drain(..reports.len()).collect();
                 for (finding, answer) in recorded.into_iter().zip(answers) {
                     self.settled(finding, answer);
@@ -188,33 +188,33 @@ impl<'a> Round<'a> {
             Ok(None) => self.fenced(&format!("the outcome of {}", named(&reports))),
             Err(error) => {
                 // If one of them is the cause (a corrupt row), it must not hold up the others.
-                self.settle_most = 1;
+                self.record_most = 1;
                 self.findings.rotate_left(1);
-                self.settle_at = Instant::now() + RETRY;
+                self.record_at = Instant::now() + RETRY;
                 self.complaints.signals("what was found out", &error);
             }
         }
     }
 
     fn settled(&mut self, finding: Finding, answer: Recorded) {
-        let Finding { signal, settlement, note } = finding;
+        let Finding { signal, outcome, note } = finding;
         // The outcome of a former attempt shows nothing about one that is under way.
-        let handed_over = self.in_flight.get(&signal.id) == Some(&signal.attempt);
-        if handed_over {
+        let in_flight = self.in_flight.get(&signal.id) == Some(&signal.attempt);
+        if in_flight {
             self.in_flight.remove(&signal.id);
         }
         if answer == Recorded::Refused {
             // An operator has resolved it before, or a failover has lost the claim.
-            tracing::warn!("signal {}: {settlement:?} of attempt {} was refused", signal.id, signal.attempt);
+            tracing::warn!("signal {}: {outcome:?} of attempt {} was refused", signal.id, signal.attempt);
             self.doubts.settled(&signal);
             return;
         }
-        self.ledger.settled(settlement);
-        if settlement.state().is_final() {
+        self.ledger.settled(outcome);
+        if outcome.state().is_final() {
             self.ledger.forget(&signal.id);
         }
-        match settlement {
-            Outcome::Done if !handed_over => {
+        match outcome {
+            Outcome::Done if !in_flight => {
                 tracing::info!("signal {}: in doubt, and found to be executed", signal.id);
                 // A blind second send would have executed it twice.
                 self.ledger.record(SignalFact::DuplicatePrevented);
@@ -227,7 +227,7 @@ impl<'a> Round<'a> {
                 self.doubts.add(signal);
                 return;
             }
-            Outcome::Received if handed_over => {
+            Outcome::Received if in_flight => {
                 self.not_executed.add(&signal.id, note.as_deref().unwrap_or_default());
                 self.claim_at = Instant::now() + self.not_executed.pause();
             }
@@ -270,7 +270,7 @@ impl<'a> Round<'a> {
                         // No other token has claimed anything since the first take-over, and this attempt is not among
                         // those that were claimed under this token and answered.
                         let note = Some("its claim had no answer, so it was never sent".to_owned());
-                        self.findings.push(Finding { signal, settlement: Outcome::Received, note });
+                        self.findings.push(Finding { signal, outcome: Outcome::Received, note });
                     } else {
                         self.found_in_doubt(&signal);
                         self.doubts.add(signal);
@@ -447,12 +447,12 @@ impl<'a> Round<'a> {
 
     /// Waits until there is something to do.
     async fn wait(&mut self, acts: bool) {
-        let settle = (!self.findings.is_empty()).then_some(self.settle_at);
+        let record = (!self.findings.is_empty()).then_some(self.record_at);
         let probe = self.probes().then_some(self.probe_at);
         let act = [self.may_claim().then_some(self.claim_at), Some(self.take_over_at), probe];
         let lookups = self.doubts.next_due().filter(|_| self.handler.is_some() && self.may_look_up());
         let due = act.into_iter().chain([lookups]).flatten().filter(|_| acts);
-        let until = due.chain(settle).min().unwrap_or_else(|| Instant::now() + LOOK_AGAIN);
+        let until = due.chain(record).min().unwrap_or_else(|| Instant::now() + LOOK_AGAIN);
         let store = (acts && self.handler.is_some()).then_some(&*self.ledger.store);
         let (running, finished) = (&mut self.running, &mut self.finished);
         let query = ListQuery { state: Some(StateName::Received), instrument: None, before: None, limit: 1 };
@@ -480,7 +480,7 @@ impl<'a> Round<'a> {
         self.ledger.record(SignalFact::FencedWrite);
         tracing::warn!("the ledger refused a write of this leadership: {what}");
         let later = Instant::now() + RETRY;
-        for at in [&mut self.settle_at, &mut self.claim_at, &mut self.take_over_at, &mut self.sweep_at] {
+        for at in [&mut self.record_at, &mut self.claim_at, &mut self.take_over_at, &mut self.sweep_at] {
             *at = (*at).max(later);
         }
     }

@@ -14,14 +14,14 @@ pub(super) enum Finished {
 /// An outcome that the ledger does not have yet.
 pub(super) struct Finding {
     pub(super) signal: Signal,
-    pub(super) settlement: Outcome,
+    pub(super) outcome: Outcome,
     pub(super) note: Option<String>,
 }
 
 impl Finding {
     pub(super) fn report(&self) -> Report {
         let Signal { id, attempt, .. } = &self.signal;
-        Report { id: id.clone(), attempt: *attempt, settlement: self.settlement, note: self.note.clone() }
+        Report { id: id.clone(), attempt: *attempt, outcome: self.outcome, note: self.note.clone() }
     }
 }
 

@@ -274,7 +274,7 @@ impl Ledger {
         let report = |signal: &Signal| Report {
             id: signal.id.clone(),
             attempt: signal.attempt,
-            settlement: Outcome::Received,
+            outcome: Outcome::Received,
             note: note.clone(),
         };
         let reports: Vec<Report> = signals.iter().map(report).collect();
@@ -301,7 +301,7 @@ impl Ledger {
     /// [`NotNow::NotLeading`], also when leadership ends during the call.
     pub async fn report(&self, report: Report, by: Option<&Actor>) -> Result<Recorded, NotNow> {
         let token = self.active().ok_or(NotNow::NotLeading)?;
-        let (id, attempt, settlement) = (report.id.clone(), report.attempt, report.settlement);
+        let (id, attempt, outcome) = (report.id.clone(), report.attempt, report.outcome);
         // A report of an unknown outcome must not be taken for a lost claim.
         self.touch(&id, report.attempt);
         let Some(answers) = asked(self.store.record_by(&token, &[report], by)).await? else {
@@ -310,8 +310,8 @@ impl Ledger {
         };
         let answer = answers.first().copied().unwrap_or(Recorded::Refused);
         if answer == Recorded::Recorded {
-            self.settled(settlement);
-            if settlement.state().is_final() {
+            self.settled(outcome);
+            if outcome.state().is_final() {
                 self.forget(&id);
             }
         }
@@ -359,8 +359,8 @@ impl Ledger {
         self.coordinator.shared.record(Fact::Signal(fact));
     }
 
-    fn settled(&self, settlement: Outcome) {
-        self.record(SignalFact::Recorded(settlement));
+    fn settled(&self, outcome: Outcome) {
+        self.record(SignalFact::Recorded(outcome));
         self.stirred.notify_one();
     }
 

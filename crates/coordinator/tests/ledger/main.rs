@@ -275,7 +275,7 @@ async fn no_answer_is_not_a_no() {
     let decision = Resolution {
         id: doubt.id.clone(),
         attempt: doubt.attempt,
-        settlement: Outcome::Done,
+        outcome: Outcome::Done,
         actor: client(),
         reason: "it has it".to_owned(),
     };
@@ -298,7 +298,7 @@ async fn what_the_handler_did_not_execute_is_handed_over_again() {
     assert_eq!(leader.find("NIFTY").await.attempt, 3);
     leader.is("BANK", SignalState::Rejected).await;
     until("it is sent", async || matches!(leader.state("GOLD").await, SignalState::Sent(_))).await;
-    let report = Report { id: signal("GOLD").id(), attempt: 1, settlement: Outcome::Done, note: None };
+    let report = Report { id: signal("GOLD").id(), attempt: 1, outcome: Outcome::Done, note: None };
     assert_eq!(leader.ledger.report(report, None).await, Ok(Recorded::Recorded), "its result comes later");
     assert_eq!(leader.state("GOLD").await, SignalState::Done);
     assert_eq!(broker.orders(), ["NIFTY"]);
@@ -308,7 +308,7 @@ async fn what_the_handler_did_not_execute_is_handed_over_again() {
 /// is in doubt, because no instance died.
 #[tokio::test]
 async fn a_lost_answer_of_the_ledger_leaves_no_doubt_and_no_duplicate() {
-    for call in [Call::TakeOver, Call::ClaimSignals, Call::Settle] {
+    for call in [Call::TakeOver, Call::ClaimSignals, Call::Record] {
         for fault in [Fault::LoseReply, Fault::LoseRequest, Fault::Refuse] {
             let (database, (broker, _arrivals)) = (FakeDatabase::new(), Broker::new());
             let leader = Instance::start(&database, "leader", Some(broker.clone()));
@@ -334,7 +334,7 @@ async fn what_cannot_be_recorded_for_a_while_is_found_out_once() {
     let leader = Instance::start(&database, "leader", Some(broker.clone()));
     leader.leads().await;
     leader.faults.next_of(Call::ClaimSignals, Fault::LoseReply);
-    leader.faults.lasting_of(Call::Settle, Fault::LoseRequest);
+    leader.faults.lasting_of(Call::Record, Fault::LoseRequest);
     leader.submit("s-1", "NIFTY").await;
     leader.is("s-1", SignalState::InDoubt).await;
     let taken_over = || leader.faults.calls().iter().filter(|call| **call == Call::TakeOver).count();
@@ -425,7 +425,7 @@ async fn a_service_pulls_from_the_leader_and_reports() {
     follower.submit("s-1", "NIFTY").await;
     let pulled = eventually("it is pulled", pulled).await.expect("no panic").expect("it leads");
     let SignalClaim::Claimed(signals) = pulled.claim else { panic!("{pulled:?}") };
-    let report = |settlement| Report { id: signals[0].id.clone(), attempt: 1, settlement, note: None };
+    let report = |outcome| Report { id: signals[0].id.clone(), attempt: 1, outcome, note: None };
     let refused = follower.ledger.report(report(Outcome::Done), None).await;
     assert_eq!(refused, Err(NotNow::NotLeading));
     let token = signals[0].state.token().expect("it is claimed");

@@ -159,7 +159,7 @@ async fn what_the_handler_had_is_looked_up_and_not_sent_again() {
     leader.submit("s-1", "GOLD").await;
     until("it is sent", async || matches!(leader.state("s-1").await, SignalState::Sent(_))).await;
     // The service does not know what became of it, and says so.
-    let report = Report { id: signal("s-1").id(), attempt: 1, settlement: Outcome::InDoubt, note: None };
+    let report = Report { id: signal("s-1").id(), attempt: 1, outcome: Outcome::InDoubt, note: None };
     assert_eq!(leader.ledger.report(report, None).await, Ok(Recorded::Recorded));
     // A claim without an answer lets the leader take over again at once.
     leader.faults.next_of(Call::ClaimSignals, Fault::LoseRequest);

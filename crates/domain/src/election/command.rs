@@ -94,7 +94,7 @@ pub enum TicketRequest {
         /// The claim that the ticket is for.
         claim: ClaimId,
         /// The claim of a lease that is known to be over: a ticket of it counts as free.
-        void: Option<ClaimId>,
+        superseded: Option<ClaimId>,
     },
     /// Renew the ticket.
     Renew(ClaimId),

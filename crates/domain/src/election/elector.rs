@@ -249,10 +249,12 @@ impl Elector {
         let go = self.lease.contention(self.context()).is_some_and(|when| when.contains(&now));
         match self.role {
             Role::Follower if go => {
-                let Some(void) = self.observed_lease().map(|lease| lease.version.token.claim) else { return };
+                let Some(superseded) = self.observed_lease().map(|lease| lease.version.token.claim) else {
+                    return;
+                };
                 let claim = self.next_claim();
                 let without_ticket = now + self.config.heartbeat;
-                self.role = Role::Candidate(Candidacy { claim, void, without_ticket });
+                self.role = Role::Candidate(Candidacy { claim, superseded, without_ticket });
                 self.ticket.hurry(now);
             }
             // While a claim is in progress, its answer decides.

@@ -24,7 +24,7 @@ pub enum Role {
 pub struct Candidacy {
     pub(super) claim: ClaimId,
     /// The claim of the last holder; a ticket of it counts as free.
-    pub(super) void: ClaimId,
+    pub(super) superseded: ClaimId,
     /// The time from which the elector claims the lease without a ticket.
     pub(super) without_ticket: Time,
 }

@@ -103,13 +103,15 @@ impl TicketLane {
         }
         Some(match cx.role {
             Role::Candidate(candidacy) if !cx.claim.is_reached(now) => {
-                TicketRequest::Acquire { claim: candidacy.claim, void: Some(candidacy.void) }
+                TicketRequest::Acquire { claim: candidacy.claim, superseded: Some(candidacy.superseded) }
             }
             Role::Leader(leadership) if self.mine == Some(leadership.token.claim) => {
                 TicketRequest::Renew(leadership.token.claim)
             }
             // Redis lost it, or was unreachable when this instance won the lease: acquire it when it is free.
-            Role::Leader(leadership) => TicketRequest::Acquire { claim: leadership.token.claim, void: None },
+            Role::Leader(leadership) => {
+                TicketRequest::Acquire { claim: leadership.token.claim, superseded: None }
+            }
             Role::Follower | Role::Candidate(_) | Role::Stopped => TicketRequest::Inspect,
         })
     }

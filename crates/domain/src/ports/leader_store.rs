@@ -61,8 +61,8 @@ pub trait LeaderStore: Send + Sync {
     fn identity(&self) -> Identity;
 
     /// Acquires the ticket for `claim` if it is free, if it is already `claim`'s, or if it is the ticket
-    /// of `void`, the lease's claim that is known to be over. One script at the store.
-    async fn acquire(&self, claim: ClaimId, void: Option<ClaimId>) -> Result<Acquire, StoreError>;
+    /// of `superseded`, the lease's claim that is known to be over. One script at the store.
+    async fn acquire(&self, claim: ClaimId, superseded: Option<ClaimId>) -> Result<Acquire, StoreError>;
 
     /// Extends the ticket to LEADER_TTL if it is `claim`'s.
     async fn renew(&self, claim: ClaimId) -> Result<TicketRenewal, StoreError>;

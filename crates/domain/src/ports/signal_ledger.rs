@@ -54,7 +54,7 @@ pub struct Report {
     /// Which claim of it.
     pub attempt: u32,
     /// The outcome.
-    pub settlement: Outcome,
+    pub outcome: Outcome,
     /// The handler's note; `None` leaves the former note. At most 256 characters are kept.
     pub note: Option<String>,
 }
@@ -86,7 +86,7 @@ pub struct Resolution {
     /// Which claim of it the operator has examined.
     pub attempt: u32,
     /// The decision: done, rejected, or received, which sends it (again).
-    pub settlement: Outcome,
+    pub outcome: Outcome,
     /// The operator, and the host of the request.
     pub actor: Actor,
     /// The reason; at most 256 characters are kept.
@@ -180,7 +180,7 @@ pub trait SignalLedger: Send + Sync {
 
     /// Records outcomes, one answer for each report, in their order; `None` when `token` is fenced.
     ///
-    /// A report is recorded when its attempt is the signal's latest and its settlement
+    /// A report is recorded when its attempt is the signal's latest and its outcome
     /// [leads from](Outcome::leads_from) the signal's state, and, if the signal is claimed, it is claimed under
     /// `token`. By the claim and not the whole token: a leader that carried its lease to a new timeline has the
     /// claims it had. A repeated report is answered as recorded. `by` is the author of the report, for the audit; `None` is

@@ -108,8 +108,8 @@ impl World {
         let id = InstanceId::parse(writer).expect("names are ids");
         let held = self.ticket.as_ref().map(|(_, claim, _)| *claim);
         match request {
-            TicketRequest::Acquire { claim, void } => {
-                if held.is_none() || held == Some(claim) || held == void {
+            TicketRequest::Acquire { claim, superseded } => {
+                if held.is_none() || held == Some(claim) || held == superseded {
                     self.ticket = Some((id, claim, until));
                     return TicketAnswer::Acquire(Acquire::Granted);
                 }

@@ -99,7 +99,7 @@ async fn a_claim_that_is_not_understood_claims_nothing() {
 #[tokio::test]
 async fn a_result_is_recorded_and_the_signal_shown() {
     let (server, ledger) = server(Ledger::of([claimed("n-1")])).await;
-    for (body, settlement, note) in [
+    for (body, outcome, note) in [
         (r#"{"attempt":2,"outcome":"done","note":" order 42 "}"#, Outcome::Done, Some("order 42")),
         (r#"{"attempt":"2","outcome":"sent","note":42}"#, Outcome::Sent, Some("42")),
         (r#"{"attempt":2,"outcome":"rejected","note":null}"#, Outcome::Rejected, None),
@@ -111,7 +111,7 @@ async fn a_result_is_recorded_and_the_signal_shown() {
         let (report, actor) = ledger.reports.lock().expect("no panic").pop().expect("a report");
         assert!(actor.who == "client" && actor.origin.starts_with("127.0.0.1:"), "{actor:?}");
         let note = note.map(ToOwned::to_owned);
-        assert_eq!(report, Report { id: signal_id("n-1"), attempt: 2, settlement, note });
+        assert_eq!(report, Report { id: signal_id("n-1"), attempt: 2, outcome, note });
     }
     let long = json!({ "attempt": 2, "outcome": "done", "note": "₹".repeat(10_000) }).to_string();
     assert_eq!(server.ask(post("/signals/n-1/result", &[], long)).await.status, 200);

@@ -469,8 +469,17 @@ mod tests {
             let stop = parse(&format!("coordinator {line}")).expect_err(line);
             assert_eq!(stop.exit_code, 2, "{line}: {}", stop.text);
         }
-        let wrong =
-            ["--nonsense", "lead", "exec", "exec --", "exec ./service", "demo --rounds 0", "demo --rounds 1001", "history --limit 0", "recovery"];
+        let wrong = [
+            "--nonsense",
+            "lead",
+            "exec",
+            "exec --",
+            "exec ./service",
+            "demo --rounds 0",
+            "demo --rounds 1001",
+            "history --limit 0",
+            "recovery",
+        ];
         for line in
             wrong.into_iter().chain(["history --limit 1001", "step-down", "step-down --reason  ", "config"])
         {

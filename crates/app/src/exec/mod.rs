@@ -82,8 +82,8 @@ pub fn helper(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode>
 /// Takes part in the election until the command ends by itself, or until a signal.
 pub async fn run(config: &Config, command: &[OsString], terms: Terms) -> Result<(), Failure> {
     let refused = |what: &str, error: &dyn std::fmt::Display| Failure::other(format!("{what}: {error}"));
-    let mut stops = Stops::catch_with(&[Signal::HUP])
-        .map_err(|error| refused("signals cannot be received", &error))?;
+    let mut stops =
+        Stops::catch_with(&[Signal::HUP]).map_err(|error| refused("signals cannot be received", &error))?;
     if let Some(name) = command.first() {
         program::check(name)?;
     }

@@ -83,7 +83,10 @@ mod tests {
     #[test]
     fn a_command_is_found_as_a_shell_finds_it() {
         assert_eq!((code("sh"), code("/bin/sh")), (None, None));
-        assert_eq!((code("no-such-command"), code("/no/such/command"), code("")), (Some(127), Some(127), Some(127)));
+        assert_eq!(
+            (code("no-such-command"), code("/no/such/command"), code("")),
+            (Some(127), Some(127), Some(127))
+        );
         assert_eq!((code("/"), code("/etc/passwd")), (Some(126), Some(126)));
     }
 

@@ -145,12 +145,16 @@ mod tests {
 
     #[test]
     fn the_signals_come_before_the_deadline_in_their_order_for_every_setting() {
-        for (ttl, heartbeat) in [(1_000, 333), (1_000, 1), (10_000, 3_333), (10_000, 100), (300_000, 100_000)] {
+        for (ttl, heartbeat) in [(1_000, 333), (1_000, 1), (10_000, 3_333), (10_000, 100), (300_000, 100_000)]
+        {
             let (ttl, heartbeat) = (MS(ttl), MS(heartbeat));
             let timing = Timing::new(ttl, heartbeat);
             let deadline = at(400_000);
             let allowed = timing.permission(deadline);
-            assert!(allowed.term_at < allowed.kill_at && allowed.kill_at < deadline - margin(ttl), "{timing:?}");
+            assert!(
+                allowed.term_at < allowed.kill_at && allowed.kill_at < deadline - margin(ttl),
+                "{timing:?}"
+            );
             // A handover waits a heartbeat for the work.
             assert!(timing.grace < heartbeat, "{timing:?}");
             // Two renewals in a row may be lost.

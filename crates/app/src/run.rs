@@ -133,7 +133,8 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     ended.map_err(|ended| failure(&ended))
 }
 
-fn failure(ended: &Ended) -> Failure {
+/// The failure of a command whose coordinator has ended.
+pub fn failure(ended: &Ended) -> Failure {
     match ended {
         Ended::SchemaNewer { .. } | Ended::SchemaOlder { .. } | Ended::Corrupt(_) | Ended::IdInUse { .. } => {
             Failure::usage(ended.to_string())
@@ -166,7 +167,8 @@ async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure
     Ok((listener, address))
 }
 
-fn start(
+/// Starts the election of this instance, whose pages are at `page_url` (empty: it has none).
+pub fn start(
     config: &Config,
     stores: &Stores,
     page_url: &str,

@@ -28,7 +28,7 @@ pub fn render(config: &Config) -> String {
 }
 
 /// The value, or the behaviour without it.
-fn value(config: &Config, key: Key) -> Result<Value, String> {
+pub fn value(config: &Config, key: Key) -> Result<Value, String> {
     let redis = config.redis.as_ref().ok_or("the state store elects without Redis");
     let postgres = config.postgres.as_ref().ok_or("the embedded store in data_dir decides");
     match key {

@@ -61,6 +61,7 @@ mod signals;
 mod stability;
 mod stops;
 mod telemetry;
+mod terminal;
 mod wait;
 mod watched;
 

@@ -1,12 +1,20 @@
 //! The command line.
 
-use crate::secret::{Secret, mask_urls};
+mod flags;
+mod help;
+mod value;
+
+pub use flags::Flags;
+pub use help::definition;
+
+use crate::secret::mask_urls;
 use adapter_http::HISTORY_LIMIT_MAX;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{FromArgMatches, Parser, Subcommand};
 use domain::ledger::{Label, SignalId, StateName};
 use domain::ports::SIGNALS_READ_MAX;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use value::{label, reason, signal_id, state};
 
 /// Default number of terms in the history: one screen.
 const HISTORY_LIMIT_DEFAULT: u32 = 20;
@@ -20,8 +28,6 @@ const NO_VERDICT: &str = "\n  <--executed|--not-executed>\n";
 const VERDICTS: &str = "\nVerdicts:\n  --executed                                the signal is done\n  \
     --not-executed                            it is rejected and never sent\n  \
     --not-executed --send-again --attempt N   the leader sends it again\n";
-/// Longest reason in characters; the store keeps no more.
-const REASON_LEN_MAX: usize = 256;
 
 /// The parsed command line.
 #[derive(Debug, Clone, Parser)]
@@ -31,7 +37,10 @@ const REASON_LEN_MAX: usize = 256;
     about = "Runs a service on several machines; exactly one instance at a time leads and acts.",
     after_help = "Examples:\n  coordinator\n  coordinator run --listen 127.0.0.1:5001\n  coordinator status\n\n\
                   Settings come from the --config file, then the environment (COORDINATOR_..., LEADER_TTL), \
-                  then flags; a later source overrides an earlier one."
+                  then flags; a later source overrides an earlier one.\n\n\
+                  Logs are on standard error: text on a terminal, JSON lines otherwise. RUST_LOG sets their level \
+                  (error, warn, info, debug, trace), also for a part: RUST_LOG=info,coordinator=debug. Without it, the \
+                  level is info, and warn for libraries."
 )]
 pub struct Cli {
     /// Settings that every command accepts.
@@ -46,13 +55,18 @@ impl Cli {
     /// Parses the arguments; the first is the program's name. The error is a usage error, or the requested
     /// help or version.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
-        Self::try_parse_from(args).map_err(|error| {
+        let matched =
+            definition().try_get_matches_from(args).and_then(|matches| Self::from_arg_matches(&matches));
+        matched.map_err(|error| {
             let (mut text, exit_code) = (error.render().to_string(), error.exit_code());
             if exit_code != 0 && text.contains(NO_VERDICT) {
                 text.push_str(VERDICTS);
             }
-            // Only an error repeats the arguments. Help contains URLs as examples.
-            let text = if exit_code == 0 { text } else { mask_urls(&text) };
+            // Only an error repeats the arguments. Help contains URLs as examples; a command without its
+            // subcommand prints help as an error.
+            let is_help =
+                exit_code == 0 || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+            let text = if is_help { text } else { mask_urls(&text) };
             Stop { text, exit_code: u8::try_from(exit_code).unwrap_or(2) }
         })
     }
@@ -71,50 +85,6 @@ pub struct Stop {
     pub text: String,
     /// The exit code of the process.
     pub exit_code: u8,
-}
-
-/// Settings as they were written. They are checked together with the file and the environment, so that all
-/// faults are reported at once.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Settings")]
-pub struct Flags {
-    /// Configuration file (TOML)
-    #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Directory of the instance's identity and of the embedded store [default: ./coordinator-data]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub data_dir: Option<String>,
-    /// URL of Redis, which makes failover faster [default: none]
-    #[arg(long, global = true, value_name = "URL")]
-    pub redis: Option<Secret>,
-    /// File that contains the URL of Redis on one line; only its owner may have permissions [default: none]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub redis_url_file: Option<String>,
-    /// URL of PostgreSQL, which decides who leads [default: none, the embedded store decides]
-    #[arg(long, global = true, value_name = "URL")]
-    pub postgres: Option<Secret>,
-    /// File that contains the URL of PostgreSQL on one line; only its owner may have permissions [default:
-    /// none]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub postgres_url_file: Option<String>,
-    /// Schema of the tables in PostgreSQL; `search_path` has no effect [default: public]
-    #[arg(long, global = true, value_name = "NAME")]
-    pub postgres_schema: Option<String>,
-    /// Election group; exactly one of its instances leads [default: default]
-    #[arg(long, global = true, value_name = "NAME")]
-    pub group: Option<String>,
-    /// Time to live of the lease after its last renewal: seconds, or as 10s or 1500ms [default: 10s]
-    #[arg(long, global = true, value_name = "TTL")]
-    pub leader_ttl: Option<String>,
-    /// Address and port of the HTTP page, loopback only [default: 127.0.0.1:5000]
-    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
-    pub listen: Option<String>,
-    /// Id of this instance [default: UUID-PID]
-    #[arg(long, global = true, value_name = "NAME")]
-    pub instance_id: Option<String>,
-    /// Where the leader sends signals: http://HOST:PORT/PATH [default: none, a service pulls them]
-    #[arg(long, global = true, value_name = "URL")]
-    pub handler: Option<String>,
 }
 
 /// A command.
@@ -323,28 +293,6 @@ pub enum ConfigCommand {
     Check,
 }
 
-fn state(text: &str) -> Result<StateName, String> {
-    let names = StateName::ALL.map(StateName::as_str).join(", ");
-    StateName::parse(text).ok_or_else(|| format!("a state is one of {names}"))
-}
-
-fn label(text: &str) -> Result<Label, String> {
-    Label::parse(text).map_err(|error| error.to_string())
-}
-
-fn signal_id(text: &str) -> Result<SignalId, String> {
-    SignalId::parse(text).map_err(|error| error.to_string())
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if (1..=REASON_LEN_MAX).contains(&text.chars().count()) && !text.contains(char::is_control) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("a reason is 1 to {REASON_LEN_MAX} characters on one line"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -491,8 +439,6 @@ mod tests {
         }
         let long = format!("coordinator step-down --reason {}", "x".repeat(257));
         assert_eq!(parse(&long).expect_err("too long").exit_code, 2);
-        let help = parse("coordinator --help").expect_err("help runs no command").text;
-        assert!(help.contains("http://HOST:PORT/PATH"), "its examples are not masked: {help}");
     }
 
     #[test]

@@ -170,7 +170,10 @@ async fn while_the_store_is_away_the_last_answers_remain_and_their_state_is_unkn
     let status = server.ask(&get("/status")).await.json();
     let instance = &status["instances"][0];
     assert_eq!((&instance["id"], &instance["state"]), (&json!("b-2"), &json!("unknown")));
-    assert_eq!((&instance["last_reported"], &instance["heartbeat_age_ms"]), (&json!("active"), &json!(10_250)));
+    assert_eq!(
+        (&instance["last_reported"], &instance["heartbeat_age_ms"]),
+        (&json!("active"), &json!(10_250))
+    );
     let history = server.ask(&get("/history?limit=2")).await.json();
     assert_eq!(history["terms"].as_array().map(Vec::len), Some(2));
     let signals = server.ask(&get("/signals")).await.json();
@@ -185,10 +188,9 @@ async fn while_the_store_is_away_the_last_answers_remain_and_their_state_is_unkn
 async fn a_damaged_store_is_reported_although_there_is_an_earlier_answer() {
     let error = domain::ports::StoreError::Corrupt("negative epoch".to_owned());
     let mut backend = fake::away(error, 3, crate::ledger::Ledger::default()).await;
-    backend.last.state_store_answered(
-        (fake::lease("b-2"), vec![fake::member("b-2")], Vec::new()),
-        1_700_000_000_000,
-    );
+    backend
+        .last
+        .state_store_answered((fake::lease("b-2"), vec![fake::member("b-2")], Vec::new()), 1_700_000_000_000);
     let server = Server::start(backend).await;
     for path in ["/status", "/history"] {
         server.ask(&get(path)).await.problem(500);

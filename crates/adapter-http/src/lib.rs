@@ -38,6 +38,7 @@ mod json;
 mod leader;
 mod outcome;
 mod pages;
+mod present;
 mod problem;
 mod refusals;
 mod routes;

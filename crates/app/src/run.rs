@@ -178,6 +178,7 @@ pub fn start(
         .recovery(Arc::clone(&stores.recovery))
         .epochs(Arc::new(epochs))
         .heartbeat(config.heartbeat)
+        .state_store_name(compose::state_store(config))
         .address(page_url)
         .version(env!("CARGO_PKG_VERSION"))
         .window(config.metrics_window)

@@ -12,6 +12,7 @@ use domain::election::Resign;
 use domain::id::InstanceId;
 use domain::lease::{Token, margin};
 use domain::metrics::Urgent;
+use domain::overview::{LastAnswers, Samples};
 use domain::recovery::{Recovered, RecoveryFault};
 use std::fmt;
 use std::io;
@@ -68,6 +69,17 @@ impl Coordinator {
     pub fn report(&self) -> Option<Report> {
         let started = self.shared.leadership.borrow().started;
         started.then(|| self.shared.report())
+    }
+
+    /// The last answers of the stores, as they change. While a store does not answer, its last answer remains, with the
+    /// time since when the present state is unknown.
+    pub fn last_answers(&self) -> watch::Receiver<Arc<LastAnswers>> {
+        self.shared.answers.last.subscribe()
+    }
+
+    /// The measurements of the last hour, one sample for each minute.
+    pub fn samples(&self) -> Arc<Samples> {
+        self.shared.answers.samples.borrow().clone()
     }
 
     /// The result of the last crash recovery; `None` before the first one.

@@ -59,7 +59,7 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
     let expected = json!({
         "this_instance": "a-1", "state": "standby", "is_leader": false, "leader_db": "b-2",
         "leader_redis": null, "epoch": 7, "fallback": true, "alerts": answer.json()["alerts"], "signals": null,
-        "store_forgot_at": null,
+        "store_forgot_at": null, "read_at": "2023-11-14T22:13:31.000+00:00", "away_since": null,
         "instances": [{
             "id": "b-2", "nonce": "00000000000000000000000b", "host": "host", "address": "http://127.0.0.1:5001",
             "state": "active", "last_reported": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
@@ -117,7 +117,7 @@ async fn the_history_has_a_limit() {
           "to": null, "reason": null },
         { "timeline": 1, "epoch": 49, "holder": "b-2", "host": "host", "from": "2023-11-14T22:13:10.000+00:00",
           "to": "2023-11-14T22:13:20.000+00:00", "reason": "expired" },
-    ], "store_forgot_at": null });
+    ], "store_forgot_at": null, "read_at": "2023-11-14T22:13:31.000+00:00", "away_since": null });
     let mut head = answer.json();
     let terms = head["terms"].as_array_mut().expect("a list");
     assert_eq!(terms.len(), 50, "the fake returns as many terms as requested");
@@ -159,6 +159,41 @@ async fn a_silent_store_is_503_and_a_corrupt_one_500() {
             let body = server.ask(&get(path)).await.problem(status);
             assert_eq!(body["detail"], error.to_string());
         }
+    }
+}
+
+/// The state store answered at 22:13:22 and does not since 22:13:23.
+#[tokio::test]
+async fn while_the_store_is_away_the_last_answers_remain_and_their_state_is_unknown() {
+    let error = domain::ports::StoreError::Unknown("timeout".to_owned());
+    let server = Server::start(fake::away(error, 3, crate::ledger::Ledger::default()).await).await;
+    let status = server.ask(&get("/status")).await.json();
+    let instance = &status["instances"][0];
+    assert_eq!((&instance["id"], &instance["state"]), (&json!("b-2"), &json!("unknown")));
+    assert_eq!(
+        (&instance["last_reported"], &instance["heartbeat_age_ms"]),
+        (&json!("active"), &json!(10_250))
+    );
+    let history = server.ask(&get("/history?limit=2")).await.json();
+    assert_eq!(history["terms"].as_array().map(Vec::len), Some(2));
+    let signals = server.ask(&get("/signals")).await.json();
+    assert_eq!(signals["signals"], json!([]));
+    for answer in [&status, &history, &signals] {
+        assert_eq!(answer["read_at"], "2023-11-14T22:13:22.000+00:00", "{answer}");
+        assert_eq!(answer["away_since"], "2023-11-14T22:13:23.000+00:00", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_reported_although_there_is_an_earlier_answer() {
+    let error = domain::ports::StoreError::Corrupt("negative epoch".to_owned());
+    let mut backend = fake::away(error, 3, crate::ledger::Ledger::default()).await;
+    backend
+        .last
+        .state_store_answered((fake::lease("b-2"), vec![fake::member("b-2")], Vec::new()), 1_700_000_000_000);
+    let server = Server::start(backend).await;
+    for path in ["/status", "/history"] {
+        server.ask(&get(path)).await.problem(500);
     }
 }
 

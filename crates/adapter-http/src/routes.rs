@@ -10,6 +10,7 @@ use crate::leader;
 use crate::pages::{Pages, Prefix, SignalPages};
 use crate::present;
 use crate::problem::Problem;
+use crate::runbooks;
 use crate::signals;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
@@ -50,7 +51,8 @@ pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
         .route("/status", get(status))
         .route("/history", get(history))
         .route("/metrics", get(exposition))
-        .route("/coordinator/metrics", get(metrics));
+        .route("/coordinator/metrics", get(metrics))
+        .merge(runbooks::routes());
     let routes = match pages.signals {
         SignalPages::Served => routes.merge(signals::routes()),
         SignalPages::Absent => routes,

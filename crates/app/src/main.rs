@@ -86,6 +86,10 @@ fn failed(errors: &Lines, failure: &Failure) -> ExitCode {
 }
 
 async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(), Failure> {
+    // Needs no configuration: the configuration may be the fault.
+    if let Command::Runbook { name } = command {
+        return command::runbook(name.as_deref());
+    }
     let config = configuration(flags)?;
     let form = |json: bool| if json { Form::Json } else { Form::Table };
     match command {
@@ -110,6 +114,7 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
         Command::Migrate { check } => {
             command::migrate(&config, if *check { Migrate::Check } else { Migrate::Apply }).await
         }
+        Command::Runbook { name } => command::runbook(name.as_deref()),
         Command::Config { command: ConfigCommand::Check } => output::write(config::render(&config)),
     }
 }

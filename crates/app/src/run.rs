@@ -82,7 +82,13 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
         .map_err(|error| Failure::other(error.to_string()))?;
     let (handler, delivery) = handler(config)?;
     let urgent = config.alerts_webhook.clone().map(|url| {
-        let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone());
+        let own = format!("{page_url}{}", adapter_http::RUNBOOKS);
+        let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone())
+            .runbooks(config.alerts_runbooks.as_ref().unwrap_or(&own));
+        let webhook = match &config.alerts_job {
+            Some(job) => webhook.job(job),
+            None => webhook,
+        };
         tokio::spawn(post_alerts(coordinator.urgent(), webhook))
     });
     let telemetry = config.telemetry_otlp.clone();

@@ -419,3 +419,26 @@ async fn head_answers_as_get_without_a_body() {
         }
     }
 }
+
+/// Also before the start is done: an alert about an instance that does not start links here.
+#[tokio::test]
+async fn the_link_of_every_alert_leads_to_a_page_about_it() {
+    let server = Server::start(Fake { snapshot: None, ..Fake::default() }).await;
+    let list = server.ask(&get("/runbooks")).await;
+    assert_eq!((list.status, list.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    for rule in monitoring::rules::GROUPS.iter().flat_map(|group| group.rules) {
+        let path = rule.runbook_url("/runbooks");
+        assert!(list.body.contains(&format!("<a href=\"{path}\">{}</a>", rule.alert)), "{path}");
+        let page = server.ask(&get(&path)).await;
+        assert_eq!((page.status, page.header("content-security-policy")), (200, Some("default-src 'self'")));
+        assert!(page.body.contains(&format!("<h1>{}</h1>", rule.alert)), "{path}");
+    }
+    assert_eq!(server.ask(&get("/runbooks/SignalsInDoubt")).await.status, 200);
+    let style = server.ask(&get("/runbooks/style.css")).await;
+    assert_eq!((style.status, style.header("content-type")), (200, Some("text/css; charset=utf-8")));
+    for unknown in ["/runbooks/no-such-alert", "/runbooks/..%2Fsecrets", "/runbooks/%3Cscript%3E"] {
+        let answer = server.ask(&get(unknown)).await;
+        assert!(!answer.body.contains("<script>"), "{}", answer.body);
+        assert_eq!(answer.problem(404)["detail"], "there is no such runbook; /runbooks lists them");
+    }
+}

@@ -161,6 +161,13 @@ pub enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Print the runbook of an alert, or the list of all alerts
+    #[command(after_help = "Example:\n  coordinator runbook SignalsInDoubt")]
+    Runbook {
+        /// Name of the alert or of its page; without it, the list
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
     /// Check crash recovery
     #[command(after_help = "Example:\n  coordinator recovery check")]
     Recovery {

@@ -66,7 +66,7 @@ pub(crate) fn index(
 
 /// The rows about the ledger that the operator needs first; none before the ledger was counted.
 fn signal_rows(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
-    let Some(totals) = &snapshot.totals else { return Vec::new() };
+    let Some(totals) = snapshot.totals() else { return Vec::new() };
     let aged = |count: u64, oldest: Option<Duration>, word: &str| {
         let age = oldest.map(|age| format!(", the oldest {word} for {} s", age.as_secs()));
         format!("{count}{}", age.unwrap_or_default())

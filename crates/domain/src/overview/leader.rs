@@ -76,7 +76,9 @@ impl LeaderView {
         match last {
             None => Self::Vacant { since_ms: None, last: None, released: false },
             last if seen.released => Self::Vacant { since_ms: Some(renewed_ms), last, released: true },
-            last if seen.renewed_age >= seen.ttl => Self::Vacant { since_ms: Some(ends_ms), last, released: false },
+            last if seen.renewed_age >= seen.ttl => {
+                Self::Vacant { since_ms: Some(ends_ms), last, released: false }
+            }
             Some((id, epoch)) if seen.renewed_age > seen.ttl * missed / of || age >= seen.ttl => {
                 Self::Overdue { id, epoch, renewed_ms, ends_ms }
             }

@@ -47,7 +47,10 @@ async fn while_the_ledger_is_away_the_known_signals_are_listed_and_a_gap_is_show
         [("", &["a-2", "b-1", "a-1"][..]), ("?instrument=BANK", &["b-1"]), ("?state=in_doubt", &[])]
     {
         let page = server.ask(get(&format!("/signals{query}"))).await.json();
-        assert_eq!((ids(&page), &page["complete"], &page["next"]), (expected.to_vec(), &json!(true), &Value::Null));
+        assert_eq!(
+            (ids(&page), &page["complete"], &page["next"]),
+            (expected.to_vec(), &json!(true), &Value::Null)
+        );
         assert_eq!(page["away_since"], "2023-11-14T22:13:23.000+00:00");
     }
     let page = server.ask(get("/signals?limit=2")).await.json();

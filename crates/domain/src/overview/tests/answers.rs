@@ -43,7 +43,10 @@ fn query(limit: u32) -> ListQuery {
 #[test]
 fn a_failure_keeps_the_last_answers_and_makes_the_present_unknown() {
     let mut last = answers();
-    last.state_store_answered((lease("desk-2", 1.0), vec![member("desk-2", MemberState::Active, 2.0)], vec![]), NOW_MS);
+    last.state_store_answered(
+        (lease("desk-2", 1.0), vec![member("desk-2", MemberState::Active, 2.0)], vec![]),
+        NOW_MS,
+    );
     last.facts.totals.answered(Totals { in_doubt: 1, ..Totals::default() }, NOW_MS);
     last.signals.answered([signal(1, SignalState::InDoubt)].into(), NOW_MS);
     last.state_store_failed(NOW_MS + 4 * SECOND_MS);
@@ -56,7 +59,10 @@ fn a_failure_keeps_the_last_answers_and_makes_the_present_unknown() {
         LeaderView::Unknown { since_ms: Some(NOW_MS + 4 * SECOND_MS), last: Some((id("desk-2"), Epoch(41))) }
     );
     let sentence = overview.sentence.render(NOW_MS + 10 * SECOND_MS, |_| String::new());
-    assert!(sentence.contains("1 signal is in doubt") && sentence.contains("PostgreSQL does not answer for 6 s"), "{sentence}");
+    assert!(
+        sentence.contains("1 signal is in doubt") && sentence.contains("PostgreSQL does not answer for 6 s"),
+        "{sentence}"
+    );
     assert_eq!(last.select(&query(10)).map(|(kept, complete)| (kept.len(), complete)), Some((1, true)));
 }
 

@@ -133,9 +133,9 @@ impl Chart {
             .attr("aria-hidden", "true")
             .with(zone("zw", warning, critical))
             .with(zone("zc", critical, EDGE))
-            .all(rule("grid", HEIGHT - EDGE, &self.foot()))
-            .all(rule("tw", warning, &self.warning.1))
-            .all(rule("tc", critical, &self.critical.1))
+            .all(rule("grid", "tick", HEIGHT - EDGE, &self.foot()))
+            .all(rule("tw", "tw", warning, &self.warning.1))
+            .all(rule("tc", "tc", critical, &self.critical.1))
             .maybe(unknown(series))
             .maybe(off)
             .all(self.marks(series))
@@ -144,7 +144,11 @@ impl Chart {
 
     /// The text at the foot of the scale.
     fn foot(&self) -> String {
-        format!("{}{}", if self.scale == Scale::Logarithmic { 1 } else { 0 }, self.unit)
+        match self.scale {
+            Scale::Linear => format!("0{}", self.unit),
+            Scale::Logarithmic => format!("1{}", self.unit),
+            Scale::Bars => "0".to_owned(),
+        }
     }
 
     fn marks(&self, series: &[Series]) -> Vec<Element> {
@@ -205,13 +209,13 @@ fn unknown(series: &[Series]) -> Option<Element> {
     Some(block.attr("y", "0").attr("height", number(HEIGHT)))
 }
 
-fn rule(class: &'static str, y: f64, label: &str) -> [Element; 2] {
+fn rule(class: &'static str, text: &'static str, y: f64, label: &str) -> [Element; 2] {
     let line = of_class("line", class)
         .attr("x1", "0")
         .attr("x2", "100%")
         .attr("y1", number(y))
         .attr("y2", number(y));
-    [line, of_class("text", class).attr("x", "0").attr("y", number(y - 4.0)).with(label)]
+    [line, of_class("text", text).attr("x", "0").attr("y", number(y - 4.0)).with(label)]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an hour has 61 samples")]

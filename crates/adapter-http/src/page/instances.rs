@@ -2,7 +2,7 @@
 
 use super::seen::Seen;
 use super::tree::{Element, Node, el, of_class};
-use super::words::{Level, cell, differs, dim, head, icon, row, table, unbroken};
+use super::words::{Level, cell, differs, dim, head, icon, name, row, table};
 use domain::lease::Epoch;
 use domain::member::Health;
 use domain::metrics::unit;
@@ -52,8 +52,8 @@ fn line(view: &InstanceView, seen: &Seen, usual: Option<&str>, epoch: Epoch) -> 
         InstanceState::Unknown => "unknown",
         _ => "",
     };
-    let mut name: Vec<Node> = vec![el("b").all(unbroken(view.id.as_str())).into()];
-    name.extend(is_self.then(|| of_class("span", "tag").with("this page").into()));
+    let mut title: Vec<Node> = vec![el("b").with(name(&view.id)).into()];
+    title.extend(is_self.then(|| of_class("span", "tag").with("this page").into()));
     let is_down = matches!(view.state, InstanceState::Gone | InstanceState::Stale | InstanceState::Unknown);
     let behind = view.epoch < epoch && !is_down;
     let epoch_read = match (behind, view.epoch) {
@@ -75,7 +75,7 @@ fn line(view: &InstanceView, seen: &Seen, usual: Option<&str>, epoch: Epoch) -> 
     row(class)
         .attr("data-instance", view.id.as_str())
         .attr("data-state", view.state.as_str())
-        .with(head("Instance", name))
+        .with(head("Instance", title))
         .with(cell("State", vec![state(view, seen).into()]))
         .with(cell("Heartbeat", heartbeat(view, seen)))
         .with(cell("Database p95", lag(is_self, seen)))

@@ -75,7 +75,21 @@ impl DataDir {
             Self::write_identity(path, &file).map_err(failed)?;
         }
         tighten_file(&file);
-        let text = fs::read_to_string(&file).map_err(failed)?;
+        Self::read(path, &fs::read_to_string(&file).map_err(failed)?)
+    }
+
+    /// Refuses a directory of another version, and changes nothing. A directory that is missing or has no identity
+    /// is no error: no instance has run there.
+    pub fn check(path: &Path) -> Result<(), DataDirError> {
+        match fs::read_to_string(path.join(FILE)) {
+            Ok(text) => Self::read(path, &text).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(DataDirError::Io { path: path.display().to_string(), error }),
+        }
+    }
+
+    /// The directory whose file has that text.
+    fn read(path: &Path, text: &str) -> Result<Self, DataDirError> {
         let mut lines = text.lines();
         let format = lines.next().unwrap_or_default();
         let uuid = lines.next().and_then(|line| Uuid::parse_str(line).ok());
@@ -291,8 +305,11 @@ mod tests {
     fn a_directory_of_another_version_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
         fs::write(directory.path().join(FILE), "coordinator data directory, format 2\nx\n").expect("a file");
-        let error = DataDir::open(directory.path()).expect_err("it is foreign").to_string();
-        assert!(error.contains("format 2") && error.contains("another version"), "{error}");
+        let opened = DataDir::open(directory.path()).map(drop);
+        for refused in [opened, DataDir::check(directory.path())] {
+            let error = refused.expect_err("it is foreign").to_string();
+            assert!(error.contains("format 2") && error.contains("another version"), "{error}");
+        }
     }
 
     #[test]

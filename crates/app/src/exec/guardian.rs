@@ -13,7 +13,7 @@ use super::{COMMAND, EXECUTABLE};
 use coordinator::clock::{self, Alarm};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, setpriority_process};
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -27,6 +27,8 @@ use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
+/// The highest priority of the usual scheduler.
+const PRIORITY: i32 = -20;
 /// Longest wait for the parent to take the last message; its socket has room for it, even if it is stopped.
 const REPORT_TIME_MAX: Duration = Duration::from_millis(100);
 /// Signals that must not end the guardian before the command: an operator may send them to every process of this
@@ -81,6 +83,8 @@ async fn guard(command: &[OsString]) -> io::Result<()> {
         .stdin(Stdio::from(input))
         .spawn()?;
     let leader = Pid::from_child(&child);
+    // On an overloaded machine the guardian goes first, if this user may do that. The command has its own priority.
+    let _ = setpriority_process(None, PRIORITY);
     let (mut code, mut by_itself) = (None, false);
     loop {
         let nothing_is_left = family::reap(|pid, status| {
@@ -102,7 +106,13 @@ async fn guard(command: &[OsString]) -> io::Result<()> {
                 let _ = kill_process_group(leader, Signal::CONT);
             }
             Some(Due::Term) => drop(family::signal_all(Signal::TERM)),
-            Some(Due::Kill) => drop(family::signal_all(Signal::KILL)),
+            Some(Due::Kill) => {
+                if code.is_none() {
+                    // Most commands are dead after this one call.
+                    let _ = kill_process_group(leader, Signal::KILL);
+                }
+                family::signal_all(Signal::KILL);
+            }
             None => {}
         }
         let mut bytes = [0; 16 * LEN];

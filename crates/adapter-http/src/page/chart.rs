@@ -64,10 +64,13 @@ impl Chart {
     /// The figure.
     pub(crate) fn draw(&self, series: &[Series]) -> Node {
         let legend = series.iter().map(|one| self.legend(one));
+        // An alert that cannot be measured is not OK.
+        let is_known = series.iter().any(|one| present(one).is_some());
+        let level = if is_known || self.level != Level::Ok { self.level } else { Level::Unknown };
         let caption = el("figcaption")
             .with(el("h3").with(self.title))
             .with(of_class("span", "when").with("now"))
-            .with(status(self.level, self.level.word()));
+            .with(status(level, level.word()));
         let present: Vec<String> = series
             .iter()
             .map(|one| format!("{} {}", one.name, self.written(present(one))).trim_start().to_owned())
@@ -80,7 +83,7 @@ impl Chart {
             .with(self.plot(series));
         let ticks = ["60 min ago", "45 min", "30 min", "15 min", "now"].map(|tick| el("span").with(tick));
         el("figure")
-            .attr("data-level", self.level.name())
+            .attr("data-level", level.name())
             .with(caption)
             .with(of_class("p", "legend").all(legend))
             .with(plot)

@@ -47,11 +47,11 @@ fn html(tree: &Value) -> String {
         Value::Array(parts) => {
             let tag = parts[0].as_str().expect("a tag");
             let attributes = parts[1].as_object().expect("attributes").iter();
-            let attributes: String = attributes
+            let attributes: Vec<String> = attributes
                 .map(|(name, value)| format!(" {name}=\"{}\"", escape(value.as_str().expect("text"))))
                 .collect();
             let children: String = parts[2..].iter().map(html).collect();
-            format!("<{tag}{attributes}>{children}</{tag}>")
+            format!("<{tag}{}>{children}</{tag}>", attributes.concat())
         }
         other => panic!("no tree: {other}"),
     }
@@ -69,9 +69,9 @@ fn sorted(page: &str) -> String {
             tag.trim_end_matches('>').split_once(' ').unwrap_or((tag.trim_end_matches('>'), ""));
         let mut attributes: Vec<&str> = attributes.split("\" ").filter(|one| !one.is_empty()).collect();
         attributes.sort_unstable();
-        let attributes: String =
+        let attributes: Vec<String> =
             attributes.iter().map(|one| format!(" {}\"", one.trim_end_matches('"'))).collect();
-        sorted.push_str(&format!("{text}<{name}{attributes}>"));
+        sorted += &format!("{text}<{name}{}>", attributes.concat());
     }
     sorted
 }

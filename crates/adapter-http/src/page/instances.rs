@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// Heartbeats that an instance may miss before its age is shown as late, and as critical.
 const LATE: (u32, u32) = (3, 6);
 
-/// The count beside the heading.
+/// The count next to the heading.
 pub(crate) fn count(seen: &Seen) -> Vec<Node> {
     let views = &seen.overview.instances;
     let all = views.len();

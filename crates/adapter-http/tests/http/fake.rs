@@ -240,7 +240,10 @@ fn view() -> View {
         state: MemberState::Standby,
         is_leader: false,
         leader_db: Some(id("b-2")),
+        state_store_answers: true,
         leader_redis: None,
+        uses_redis: true,
+        disagreement: None,
         fallback: true,
         heartbeat_running: true,
         lease_left: None,
@@ -254,7 +257,7 @@ pub fn counted_snapshot() -> Snapshot {
     let mut snapshot = snapshot();
     let paused =
         Paused { reason: "<b>fat finger</b>".to_owned(), who: "asha".to_owned(), since_ms: STARTED_MS };
-    snapshot.totals = Some(Totals {
+    let totals = Totals {
         received: 4,
         claimed: 1,
         sent: 2,
@@ -265,7 +268,8 @@ pub fn counted_snapshot() -> Snapshot {
         sent_last_minute: 6,
         sent_last_day: 7,
         paused: Some(paused),
-    });
+    };
+    snapshot.totals = Known::read(totals, snapshot.now_ms);
     snapshot.signal_limits = domain::ledger::Limits { per_minute: Some(10), per_day: None };
     snapshot
 }

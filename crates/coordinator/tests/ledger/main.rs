@@ -268,7 +268,7 @@ async fn no_answer_is_not_a_no() {
         leader.is(name, SignalState::InDoubt).await;
         assert_eq!(leader.state(&format!("{name}-2")).await, SignalState::Received, "nothing passes a doubt");
     }
-    let totals = async || leader.snapshot().totals.is_some_and(|totals| totals.in_doubt == 3);
+    let totals = async || leader.snapshot().totals().is_some_and(|totals| totals.in_doubt == 3);
     until("the page shows them", totals).await;
     // A person has asked the broker.
     let doubt = leader.find("MUTE").await;
@@ -404,7 +404,7 @@ async fn a_paused_ledger_accepts_and_sends_when_it_is_resumed() {
     leader.leads().await;
     leader.ledger.store().switch(Switch::Pause, &client(), "stop").await.expect("pause");
     leader.submit("s-1", "NIFTY").await;
-    let paused = async || leader.snapshot().totals.is_some_and(|totals| totals.paused.is_some());
+    let paused = async || leader.snapshot().totals().is_some_and(|totals| totals.paused.is_some());
     until("the page shows it", paused).await;
     assert_eq!(leader.state("s-1").await, SignalState::Received);
     leader.ledger.store().switch(Switch::Resume, &client(), "go on").await.expect("resume");

@@ -438,7 +438,7 @@ async fn the_last_answers_outlive_the_store_and_say_since_when_the_present_is_un
             && last.facts.lease.current().is_some_and(|lease| lease.holder.is_some())
     };
     drop(eventually("the stores answer", answers.wait_for(answered)).await.expect("it lives"));
-    store.faults().lasting(Fault::Unavailable);
+    store.faults().lasting(Fault::Refuse);
     let away = |last: &Arc<LastAnswers>| last.facts.lease.away_since_ms().is_some();
     let last = eventually("the store is away", answers.wait_for(away)).await.expect("it lives").clone();
     assert!(last.facts.lease.current().is_none() && last.facts.lease.last().is_some());

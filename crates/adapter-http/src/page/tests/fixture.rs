@@ -133,7 +133,12 @@ fn of(last: LastAnswers, measure: impl FnOnce(&mut Metrics)) -> Seen {
         metrics.record(Fact::Sync { result: SyncResult::Succeeded, took: Duration::from_millis(ms) });
     }
     metrics.record(Fact::Heartbeat { at_ms: ago(2) });
-    metrics.record(Fact::Ledger(Totals::default()));
+    if let Some((totals, at_ms)) = last.facts.totals.last() {
+        metrics.record(Fact::Ledger { totals: totals.clone(), at_ms });
+    }
+    if let Some(at_ms) = last.facts.totals.away_since_ms() {
+        metrics.record(Fact::LedgerUnknown { at_ms });
+    }
     measure(&mut metrics);
     let view = View {
         state: MemberState::Standby,
@@ -145,6 +150,9 @@ fn of(last: LastAnswers, measure: impl FnOnce(&mut Metrics)) -> Seen {
         lease_left: None,
         ttl: Duration::from_secs(10),
         epoch: Some(Epoch(41)),
+        disagreement: None,
+        state_store_answers: last.facts.lease.current().is_some(),
+        uses_redis: true,
     };
     let report = Report::of(metrics.snapshot(view, NOW_MS));
     let mut samples = Samples::default();

@@ -133,21 +133,26 @@ fn of(last: LastAnswers, measure: impl FnOnce(&mut Metrics)) -> Seen {
         metrics.record(Fact::Sync { result: SyncResult::Succeeded, took: Duration::from_millis(ms) });
     }
     metrics.record(Fact::Heartbeat { at_ms: ago(2) });
-    metrics.record(Fact::Ledger { totals: Totals::default(), at_ms: ago(2) });
+    if let Some((totals, at_ms)) = last.facts.totals.last() {
+        metrics.record(Fact::Ledger { totals: totals.clone(), at_ms });
+    }
+    if let Some(at_ms) = last.facts.totals.away_since_ms() {
+        metrics.record(Fact::LedgerUnknown { at_ms });
+    }
     measure(&mut metrics);
     let view = View {
         state: MemberState::Standby,
         is_leader: false,
         leader_db: Some(id("desk-2")),
-        state_store_answers: true,
         leader_redis: Some(id("desk-2")),
-        uses_redis: true,
         fallback: false,
-        disagreement: None,
         heartbeat_running: true,
         lease_left: None,
         ttl: Duration::from_secs(10),
         epoch: Some(Epoch(41)),
+        disagreement: None,
+        state_store_answers: last.facts.lease.current().is_some(),
+        uses_redis: true,
     };
     let report = Report::of(metrics.snapshot(view, NOW_MS));
     let mut samples = Samples::default();

@@ -19,7 +19,7 @@ fn shown(seen: &Seen) -> String {
     let listing = Listing::from_memory(seen, &Choice::default());
     sections.push((document::SIGNALS, document::signals_section(seen, &listing)));
     for (id, nodes) in sections {
-        text.push_str(&format!("\n== {id}\n{}\n", plain(&tree::html(&nodes, seen.now_ms))));
+        text += &format!("\n== {id}\n{}\n", plain(&tree::html(&nodes, seen.now_ms)));
     }
     text
 }
@@ -34,10 +34,9 @@ fn plain(html: &str) -> String {
             "/tr" | "/li" | "/p" | "/h2" | "/h3" | "/figcaption" | "/dl" => text.push('\n'),
             "/td" | "/th" | "/dt" | "/dd" | "/span" | "/small" | "/b" | "/a" | "small" => text.push(' '),
             "td" | "div" => text.push_str("| "),
-            "use" => text.push_str(&format!(
-                "[{}] ",
-                tag.rsplit('#').next().unwrap_or_default().trim_end_matches('"')
-            )),
+            "use" => {
+                text += &format!("[{}] ", tag.rsplit('#').next().unwrap_or_default().trim_end_matches('"'))
+            }
             _ => {}
         }
         text.push_str(after);
@@ -162,7 +161,7 @@ fn kill_switch() {
                 Paused { reason: "margin call".to_owned(), who: "arun".to_owned(), since_ms: ago(1_041) };
             let totals = Totals {
                 received: 2,
-                oldest_received: Some(Duration::from_secs(840)),
+                oldest_received: Some(Duration::from_mins(14)),
                 paused: Some(paused),
                 ..Totals::default()
             };

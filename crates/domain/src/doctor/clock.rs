@@ -13,6 +13,18 @@ const DIFFERENCE_PPM_MAX: i128 = 2 * RATE_PPM_MAX;
 /// Offset from which times of different machines mislead an operator, and the expiry of a signal is wrong by as much.
 const OFFSET_MAX: Duration = Duration::from_secs(1);
 
+/// The clocks of this host, read together. In microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostTime {
+    /// The time of day.
+    pub calendar_us: i64,
+    /// CLOCK_BOOTTIME.
+    pub boot_us: i64,
+}
+
+/// Reads the clocks of this host.
+pub type HostClock = fn() -> HostTime;
+
 /// A time that the store answered, and the times of this host around the answer. All in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReading {
@@ -33,6 +45,20 @@ pub struct ClockWalk {
     pub first: ClockReading,
     /// The reading at the end, with the shortest round trip of a few.
     pub last: ClockReading,
+}
+
+impl ClockReading {
+    /// The reading of a request that was sent at `before` and answered at `after`.
+    pub fn between(before: HostTime, store_us: i64, after: HostTime) -> Self {
+        let middle = |before: i64, after: i64| before.saturating_add(after.saturating_sub(before) / 2);
+        Self {
+            store_us,
+            here_us: middle(before.calendar_us, after.calendar_us),
+            boot_us: middle(before.boot_us, after.boot_us),
+            // Both clocks have microseconds here.
+            bound_us: after.boot_us.saturating_sub(before.boot_us) / 2 + 1,
+        }
+    }
 }
 
 impl ClockWalk {

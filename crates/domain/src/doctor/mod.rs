@@ -13,7 +13,7 @@ mod redis;
 mod sqlite;
 
 pub use check::{Area, Check};
-pub use clock::{ClockReading, ClockWalk};
+pub use clock::{ClockReading, ClockWalk, HostClock, HostTime};
 pub use group::GroupFacts;
 pub use host::{ChronyFacts, DirectoryFacts, HostFacts};
 pub use latency::Latencies;

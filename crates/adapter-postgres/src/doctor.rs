@@ -11,7 +11,8 @@ use crate::pool::Session;
 use crate::state_store::PostgresStore;
 use crate::{database, error, schema};
 use domain::doctor::{
-    Answer, ClockReading, ClockWalk, HostClock, Latencies, PostgresFacts, PostgresServer, Room, Setting, Standbys, Timeouts,
+    Answer, ClockReading, ClockWalk, HostClock, Latencies, PostgresFacts, PostgresServer, Room, Setting,
+    Standbys, Timeouts,
 };
 use domain::ports::StoreError;
 use sqlx::postgres::{PgConnection, PgRow, PgSslMode};
@@ -222,7 +223,8 @@ async fn commits(connection: &mut PgConnection) -> Answer<Latencies> {
             Err(_) => break,
         }
     }
-    Latencies::of(times).ok_or_else(|| format!("no commit was acknowledged within {} s", COMMITS_TIME_MAX.as_secs()))
+    Latencies::of(times)
+        .ok_or_else(|| format!("no commit was acknowledged within {} s", COMMITS_TIME_MAX.as_secs()))
 }
 
 /// The reading with the shortest round trip of a few.

@@ -195,7 +195,7 @@ fn kill_switch(config: &SqliteConfig) -> Statement {
     Statement::new(SQL).bind(config.identity.group.as_str().to_owned())
 }
 
-fn state(found: u32) -> Schema {
+pub(crate) fn state(found: u32) -> Schema {
     match found.cmp(&SCHEMA_VERSION) {
         std::cmp::Ordering::Less => Schema::Older { found },
         std::cmp::Ordering::Equal => Schema::Current,
@@ -216,7 +216,7 @@ const TABLES: [&str; 7] = [
 
 /// Refuses a file of the current version from which a table was dropped. By its version, there is nothing to
 /// migrate, and the lost content cannot be restored.
-async fn is_whole(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+pub(crate) async fn is_whole(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let mut missing = Vec::new();
     for table in TABLES {
         if !exists(path, connection, table).await? {
@@ -237,7 +237,7 @@ async fn is_whole(path: &Path, connection: &mut SqliteConnection) -> Result<(), 
 }
 
 /// The version of the schema; 0 if there is none.
-async fn version(path: &Path, connection: &mut SqliteConnection) -> Result<u32, StoreError> {
+pub(crate) async fn version(path: &Path, connection: &mut SqliteConnection) -> Result<u32, StoreError> {
     if !exists(path, connection, "coordinator_schema").await? {
         return Ok(0);
     }

@@ -38,7 +38,7 @@ impl SqliteStore {
     /// The instance table, if instances have the file open. Otherwise no instance runs, and a connection would create files.
     pub async fn doctor_members(&self) -> Answer<Vec<MemberSeen>> {
         let path = &self.config.path;
-        if !["-wal", "-shm", "-lock"].iter().all(|end| beside(path, end).exists()) {
+        if !["-wal", "-shm", "-lock"].iter().all(|end| side_file(path, end).exists()) {
             return Ok(Vec::new());
         }
         self.members().await.map_err(reason)
@@ -65,7 +65,7 @@ async fn file(config: &SqliteConfig) -> Answer<Option<SqliteFile>> {
 }
 
 async fn tables(path: &Path) -> Version {
-    let log = ["-wal", "-shm"].iter().all(|end| beside(path, end).exists());
+    let log = ["-wal", "-shm"].iter().all(|end| side_file(path, end).exists());
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
@@ -74,17 +74,13 @@ async fn tables(path: &Path) -> Version {
     let mut connection = options.connect().await.map_err(|error| format!("{}: {error}", path.display()))?;
     let answer = async {
         schema::refuse_foreign(path, &mut connection).await?;
-        let found = schema::version(path, &mut connection).await?;
-        if found == domain::SCHEMA_VERSION {
-            schema::is_whole(path, &mut connection).await?;
-        }
-        Ok(schema::state(found))
+        schema::check(path, &mut connection).await
     };
     let answer = answer.await;
     // It only read, so a failure to close it has no effect.
     let _ = connection.close().await;
     match answer {
-        Ok(state) => Ok(Ok(state)),
+        Ok(found) => Ok(Ok(found)),
         Err(StoreError::Corrupt(refusal)) => Ok(Err(refusal)),
         Err(error) => Err(reason(error)),
     }
@@ -121,7 +117,7 @@ fn kind(magic: u64) -> FileSystem {
     }
 }
 
-fn beside(path: &Path, end: &str) -> PathBuf {
+fn side_file(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
@@ -168,7 +164,7 @@ mod tests {
         assert_eq!(migrate(&config, Migrate::Apply).await, Ok(Schema::Current));
         let options = SqliteConnectOptions::new().filename(&config.path);
         let mut connection = options.connect().await.unwrap();
-        let broken = "DROP TABLE coordinator_term; PRAGMA journal_mode = DELETE";
+        let broken = "DROP TABLE coordinator_signal; PRAGMA journal_mode = DELETE";
         sqlx::raw_sql(broken).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
         fs::hard_link(&config.path, directory.path().join("other.db")).unwrap();
@@ -176,7 +172,7 @@ mod tests {
         let file = SqliteStore::new(config).doctor().await.file.unwrap().unwrap();
         assert_eq!((file.names, file.wal), (2, false));
         let Ok(Err(refusal)) = file.tables else { panic!("not refused: {:?}", file.tables) };
-        assert!(refusal.contains("has lost coordinator_term"), "{refusal}");
+        assert!(refusal.contains("has lost coordinator_signal"), "{refusal}");
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! `coordinator migrate`: updates or checks the database's schema.
 
-use super::{ask, open};
+use super::{ask, open_or_create};
 use crate::compose;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::identity::DataDir;
 use crate::output::line;
 use domain::SCHEMA_VERSION;
 use domain::ports::{Migrate, Schema};
 
 /// Brings the schema up to date, or only prints its state.
 pub async fn migrate(config: &Config, how: Migrate) -> Result<(), Failure> {
-    let stores = open(config)?;
+    if how == Migrate::Apply && config.postgres.is_none() {
+        // The embedded store is in it, and only its owner may read it.
+        DataDir::open(&config.data_dir).map_err(|error| Failure::usage(error.to_string()))?;
+    }
+    let stores = open_or_create(config)?;
     let answer = ask("the state store", stores.state.migrate(how)).await;
     stores.close().await;
     match answer? {

@@ -60,7 +60,7 @@ fn clocks(alive: &[&MemberSeen], store_ms: Option<i64>) -> Finding {
     let Some(store_ms) = store_ms else {
         return Finding::ok(check, "all instances are on one host");
     };
-    // Each entry has the time of its start by the clock of its own host. No start can be in the future.
+    // Each entry has the time of its start, by the clock of its host. No start can be in the future.
     let ahead: Vec<String> = alive
         .iter()
         .filter_map(|seen| {

@@ -115,6 +115,7 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
             command::migrate(&config, if *check { Migrate::Check } else { Migrate::Apply }).await
         }
         Command::Runbook { name } => command::runbook(name.as_deref()),
+        Command::Doctor { json } => command::doctor(&config, form(*json)).await,
         Command::Config { command: ConfigCommand::Check } => output::write(config::render(&config)),
     }
 }

@@ -189,6 +189,18 @@ pub enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Check what the guarantees depend on: stores, this host, instances; name what to change
+    #[command(after_help = "\
+        Creates nothing. To measure commits, it writes messages into the log of PostgreSQL that change no table, and a\n\
+        file into an existing data directory that is removed at once. Run it on the host of each instance, as its user.\n\n\
+        Exit code: 0 if every guarantee holds, also with warnings; 1 if one does not hold; 2 if the command line or the\n\
+        configuration is wrong; 3 if no guarantee failed and one could not be checked.\n\n\
+        Example:\n  coordinator doctor --config coordinator.toml")]
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Check the configuration
     #[command(after_help = "Example:\n  coordinator config check --config coordinator.toml")]
     Config {
@@ -391,6 +403,7 @@ mod tests {
             Command::StepDown { reason: "x".to_owned(), force: false }
         );
         assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true });
+        assert_eq!(command("coordinator doctor --json"), Command::Doctor { json: true });
         let check = Command::Recovery { command: RecoveryCommand::Check { json: true } };
         assert_eq!(command("coordinator recovery check --json"), check);
         let pause = SignalsCommand::Pause { reason: "x".to_owned() };

@@ -1,6 +1,7 @@
 //! Commands that read or change the group through its stores, whether instances run or not.
 
 mod demo;
+mod doctor;
 mod facts;
 mod history;
 mod migrate;
@@ -13,6 +14,7 @@ mod table;
 mod why;
 
 pub use demo::{TTL as DEMO_TTL, demo};
+pub use doctor::doctor;
 pub use history::history;
 pub use migrate::migrate;
 pub use recovery::check_recovery;

@@ -11,12 +11,13 @@ use std::time::Duration;
 /// The page loads nothing from elsewhere and contains no script or style.
 pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'self'";
 
-const PATHS: [(&str, &str); 8] = [
+const PATHS: [(&str, &str); 9] = [
     ("/status", "the instances and the leader in both stores"),
     ("/history", "the terms of the leaders"),
     ("/signals", "the signals, the latest first"),
     ("/coordinator/metrics", "metrics and alerts as JSON"),
     ("/metrics", "metrics for Prometheus"),
+    ("/runbooks", "what to do about each alert"),
     ("/leader", "200 on the active leader, 503 on other instances"),
     ("/readyz", "200 while this instance could take over"),
     ("/livez", "200 while this process serves"),
@@ -93,7 +94,7 @@ fn signal_rows(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
 }
 
 /// Escapes a text for a place between tags.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -19,6 +19,7 @@
 //! | `/signals/{id}` | one signal and its audit |
 //! | `POST /signals/claim` | signals for the caller to execute, where no handler is configured |
 //! | `POST /signals/{id}/result` | the outcome of one of them |
+//! | `/runbooks`, `/runbooks/NAME` | the list of the alerts, and the runbook of one |
 //! | `/` | an index for the operator |
 //!
 //! Errors are problem documents (RFC 9457). The two metrics paths answer
@@ -38,9 +39,11 @@ mod json;
 mod leader;
 mod outcome;
 mod pages;
+mod present;
 mod problem;
 mod refusals;
 mod routes;
+mod runbooks;
 mod server;
 mod signals;
 mod upload;
@@ -56,6 +59,7 @@ pub use json::signals::{AuditJson, SignalJson};
 pub use json::totals::TotalsJson;
 pub use pages::{Pages, SignalPages};
 pub use routes::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, router};
+pub use runbooks::{RUNBOOKS, runbook, runbooks};
 pub use server::{Limits, serve, serve_within};
 pub use signals::{SIGNALS_LIMIT_DEFAULT, SIGNALS_LIMIT_MAX};
 pub use upload::{NotTaken, Upload};

@@ -7,6 +7,7 @@ mod compose;
 mod config;
 mod elections;
 mod events;
+mod exec;
 mod failure;
 mod identity;
 mod lines;
@@ -21,6 +22,7 @@ use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand};
 use command::{Form, Wanted};
 use config::Config;
 use domain::ports::Migrate;
+use exec::Terms;
 use failure::Failure;
 use lines::Lines;
 use run::Output;
@@ -32,6 +34,9 @@ const THREADS: usize = 2;
 
 fn main() -> ExitCode {
     no_core_dumps();
+    if let Some(exit_code) = exec::helper(std::env::args_os()) {
+        return exit_code;
+    }
     let errors = Lines::to("standard error", std::io::stderr());
     let exit_code = carry_out_all(&errors);
     errors.flush();
@@ -81,11 +86,18 @@ fn failed(errors: &Lines, failure: &Failure) -> ExitCode {
 }
 
 async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(), Failure> {
+    // Needs no configuration: the configuration may be the fault.
+    if let Command::Runbook { name } = command {
+        return command::runbook(name.as_deref());
+    }
     let config = configuration(flags)?;
     let form = |json: bool| if json { Form::Json } else { Form::Table };
     match command {
         Command::Run { events_json } => {
             run::run(&config, if *events_json { Output::Events } else { Output::Text }, errors).await
+        }
+        Command::Exec { once, command } => {
+            exec::run(&config, command, if *once { Terms::One } else { Terms::Every }).await
         }
         Command::Demo { rounds } => command::demo(&config, *rounds).await,
         Command::Status { json, watch } => command::status(&config, form(*json), *watch).await,
@@ -102,6 +114,7 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
         Command::Migrate { check } => {
             command::migrate(&config, if *check { Migrate::Check } else { Migrate::Apply }).await
         }
+        Command::Runbook { name } => command::runbook(name.as_deref()),
         Command::Config { command: ConfigCommand::Check } => output::write(config::render(&config)),
     }
 }

@@ -82,7 +82,13 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
         .map_err(|error| Failure::other(error.to_string()))?;
     let (handler, delivery) = handler(config)?;
     let urgent = config.alerts_webhook.clone().map(|url| {
-        let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone());
+        let own = format!("{page_url}{}", adapter_http::RUNBOOKS);
+        let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone())
+            .runbooks(config.alerts_runbooks.as_ref().unwrap_or(&own));
+        let webhook = match &config.alerts_job {
+            Some(job) => webhook.job(job),
+            None => webhook,
+        };
         tokio::spawn(post_alerts(coordinator.urgent(), webhook))
     });
     let telemetry = config.telemetry_otlp.clone();
@@ -133,7 +139,8 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     ended.map_err(|ended| failure(&ended))
 }
 
-fn failure(ended: &Ended) -> Failure {
+/// The failure of a command whose coordinator has ended.
+pub fn failure(ended: &Ended) -> Failure {
     match ended {
         Ended::SchemaNewer { .. } | Ended::SchemaOlder { .. } | Ended::Corrupt(_) | Ended::IdInUse { .. } => {
             Failure::usage(ended.to_string())
@@ -166,7 +173,8 @@ async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure
     Ok((listener, address))
 }
 
-fn start(
+/// Starts the election of this instance, whose pages are at `page_url` (empty: it has none).
+pub fn start(
     config: &Config,
     stores: &Stores,
     page_url: &str,
@@ -176,6 +184,7 @@ fn start(
         .recovery(Arc::clone(&stores.recovery))
         .epochs(Arc::new(epochs))
         .heartbeat(config.heartbeat)
+        .state_store_name(compose::state_store(config))
         .address(page_url)
         .version(env!("CARGO_PKG_VERSION"))
         .window(config.metrics_window)

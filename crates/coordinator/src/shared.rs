@@ -1,5 +1,6 @@
 //! The state that the driver, the heartbeat and the handle share: settings, stores and the channels to listeners.
 
+use crate::answers::Answers;
 use crate::clock;
 use crate::commits::Commits;
 use crate::leadership::Leadership;
@@ -8,7 +9,7 @@ use crate::notice::Notice;
 use domain::alert::Report;
 use domain::election::Epochs;
 use domain::id::{InstanceId, Nonce};
-use domain::metrics::{Fact, Metrics, Urgent, View};
+use domain::metrics::{Fact, Metrics, Snapshot, Urgent, View};
 use domain::ports::{LeaderStore, Recovery, StateStore, StoreError};
 use domain::recovery::{Recovered, RecoveryFault};
 use domain::settings::SharedSettings;
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     /// With its time, unix milliseconds.
     pub(crate) urgent: broadcast::Sender<(Urgent, i64)>,
     pub(crate) metrics: Mutex<Metrics>,
+    /// The last answers of the stores, for pages.
+    pub(crate) answers: Answers,
     /// The latencies of the state store's commits.
     pub(crate) commits: Commits,
     pub(crate) heartbeat_running: AtomicBool,
@@ -94,6 +97,10 @@ impl Shared {
     }
 
     pub(crate) fn report(&self) -> Report {
+        Report::of(self.snapshot())
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let now = clock::now();
         let leadership = self.leadership.borrow().clone();
         let token = leadership.token(now);
@@ -109,9 +116,7 @@ impl Shared {
             ttl: self.settings.ttl,
             epoch: leadership.epoch.filter(|epoch| epoch.0 > 0),
         };
-        // The lock is released before the alerts are evaluated.
-        let snapshot = self.metrics().snapshot(view, clock::calendar_ms());
-        Report::of(snapshot)
+        self.metrics().snapshot(view, clock::calendar_ms())
     }
 
     pub(crate) fn not_started_because(&self, error: &StoreError) {

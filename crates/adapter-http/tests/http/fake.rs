@@ -10,6 +10,7 @@ use domain::lease::{Epoch, Timeline};
 use domain::ledger::{Actor, AuditEntry, NewSignal, Paused, Signal, SignalId, Totals};
 use domain::member::{Health, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::metrics::{Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View};
+use domain::overview::{Facts, Known, LastAnswers, Samples};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub struct Fake {
     pub lease: LeaseSeen,
     pub members: Vec<MemberSeen>,
     pub store: Result<(), StoreError>,
+    pub last: LastAnswers,
     pub ledger: Arc<Ledger>,
     /// Panic instead of returning the exposition.
     pub panics: bool,
@@ -60,6 +62,7 @@ impl Default for Fake {
             lease: lease("b-2"),
             members: vec![member("b-2")],
             store: Ok(()),
+            last: no_answers(),
             ledger: Arc::default(),
             panics: false,
             silent: None,
@@ -85,6 +88,14 @@ impl Backend for Fake {
 
     fn leader(&self) -> LeaderView {
         self.leader.clone()
+    }
+
+    fn last_answers(&self) -> Arc<LastAnswers> {
+        Arc::new(self.last.clone())
+    }
+
+    fn samples(&self) -> Arc<Samples> {
+        Arc::default()
     }
 
     async fn lease(&self) -> Result<LeaseSeen, StoreError> {
@@ -152,6 +163,33 @@ impl Backend for Fake {
         self.ledger.reports.lock().expect("no panic").push((report, actor.clone()));
         self.store.clone().map(|()| self.ledger.reported)
     }
+}
+
+fn no_answers() -> LastAnswers {
+    LastAnswers::none(Facts {
+        now_ms: STARTED_MS,
+        state_store: "PostgreSQL".to_owned(),
+        heartbeat: Duration::from_secs(10),
+        lease: Known::default(),
+        members: Known::default(),
+        ticket: None,
+        totals: Known::default(),
+        signal_value: domain::metrics::SIGNAL_VALUE_DEFAULT,
+    })
+}
+
+/// A backend whose state store answered once, two seconds after the start, and failed a second later. It had the
+/// lease and the instance of [`Fake::default`], `terms` terms and the signals of `ledger`.
+pub async fn away(error: StoreError, terms: u32, ledger: Ledger) -> Fake {
+    let mut last = no_answers();
+    let was = Fake::default();
+    let history = was.history(terms).await.expect("the fake answers");
+    last.state_store_answered((was.lease, was.members, history), STARTED_MS + 2_000);
+    last.facts.totals.answered(Totals::default(), STARTED_MS + 2_000);
+    let query = ListQuery { state: None, instrument: None, before: None, limit: 100 };
+    last.signals.answered(ledger.list(&query).into(), STARTED_MS + 2_000);
+    last.state_store_failed(STARTED_MS + 3_000);
+    Fake { store: Err(error), last, ..Fake::default() }
 }
 
 pub fn id(text: &str) -> InstanceId {

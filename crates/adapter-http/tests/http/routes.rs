@@ -59,7 +59,7 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
     let expected = json!({
         "this_instance": "a-1", "state": "standby", "is_leader": false, "leader_db": "b-2",
         "leader_redis": null, "epoch": 7, "fallback": true, "alerts": answer.json()["alerts"], "signals": null,
-        "store_forgot_at": null,
+        "store_forgot_at": null, "read_at": "2023-11-14T22:13:31.000+00:00", "away_since": null,
         "instances": [{
             "id": "b-2", "nonce": "00000000000000000000000b", "host": "host", "address": "http://127.0.0.1:5001",
             "state": "active", "last_reported": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
@@ -117,7 +117,7 @@ async fn the_history_has_a_limit() {
           "to": null, "reason": null },
         { "timeline": 1, "epoch": 49, "holder": "b-2", "host": "host", "from": "2023-11-14T22:13:10.000+00:00",
           "to": "2023-11-14T22:13:20.000+00:00", "reason": "expired" },
-    ], "store_forgot_at": null });
+    ], "store_forgot_at": null, "read_at": "2023-11-14T22:13:31.000+00:00", "away_since": null });
     let mut head = answer.json();
     let terms = head["terms"].as_array_mut().expect("a list");
     assert_eq!(terms.len(), 50, "the fake returns as many terms as requested");
@@ -159,6 +159,41 @@ async fn a_silent_store_is_503_and_a_corrupt_one_500() {
             let body = server.ask(&get(path)).await.problem(status);
             assert_eq!(body["detail"], error.to_string());
         }
+    }
+}
+
+/// The state store answered at 22:13:22 and does not since 22:13:23.
+#[tokio::test]
+async fn while_the_store_is_away_the_last_answers_remain_and_their_state_is_unknown() {
+    let error = domain::ports::StoreError::Unknown("timeout".to_owned());
+    let server = Server::start(fake::away(error, 3, crate::ledger::Ledger::default()).await).await;
+    let status = server.ask(&get("/status")).await.json();
+    let instance = &status["instances"][0];
+    assert_eq!((&instance["id"], &instance["state"]), (&json!("b-2"), &json!("unknown")));
+    assert_eq!(
+        (&instance["last_reported"], &instance["heartbeat_age_ms"]),
+        (&json!("active"), &json!(10_250))
+    );
+    let history = server.ask(&get("/history?limit=2")).await.json();
+    assert_eq!(history["terms"].as_array().map(Vec::len), Some(2));
+    let signals = server.ask(&get("/signals")).await.json();
+    assert_eq!(signals["signals"], json!([]));
+    for answer in [&status, &history, &signals] {
+        assert_eq!(answer["read_at"], "2023-11-14T22:13:22.000+00:00", "{answer}");
+        assert_eq!(answer["away_since"], "2023-11-14T22:13:23.000+00:00", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_reported_although_there_is_an_earlier_answer() {
+    let error = domain::ports::StoreError::Corrupt("negative epoch".to_owned());
+    let mut backend = fake::away(error, 3, crate::ledger::Ledger::default()).await;
+    backend
+        .last
+        .state_store_answered((fake::lease("b-2"), vec![fake::member("b-2")], Vec::new()), 1_700_000_000_000);
+    let server = Server::start(backend).await;
+    for path in ["/status", "/history"] {
+        server.ask(&get(path)).await.problem(500);
     }
 }
 
@@ -382,5 +417,28 @@ async fn head_answers_as_get_without_a_body() {
             assert!(got.header(name).is_some(), "{path} {name}");
             assert_eq!(head.header(name), got.header(name), "{path} {name}");
         }
+    }
+}
+
+/// Also before the start is done: an alert about an instance that does not start links here.
+#[tokio::test]
+async fn the_link_of_every_alert_leads_to_a_page_about_it() {
+    let server = Server::start(Fake { snapshot: None, ..Fake::default() }).await;
+    let list = server.ask(&get("/runbooks")).await;
+    assert_eq!((list.status, list.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    for rule in monitoring::rules::GROUPS.iter().flat_map(|group| group.rules) {
+        let path = rule.runbook_url("/runbooks");
+        assert!(list.body.contains(&format!("<a href=\"{path}\">{}</a>", rule.alert)), "{path}");
+        let page = server.ask(&get(&path)).await;
+        assert_eq!((page.status, page.header("content-security-policy")), (200, Some("default-src 'self'")));
+        assert!(page.body.contains(&format!("<h1>{}</h1>", rule.alert)), "{path}");
+    }
+    assert_eq!(server.ask(&get("/runbooks/SignalsInDoubt")).await.status, 200);
+    let style = server.ask(&get("/runbooks/style.css")).await;
+    assert_eq!((style.status, style.header("content-type")), (200, Some("text/css; charset=utf-8")));
+    for unknown in ["/runbooks/no-such-alert", "/runbooks/..%2Fsecrets", "/runbooks/%3Cscript%3E"] {
+        let answer = server.ask(&get(unknown)).await;
+        assert!(!answer.body.contains("<script>"), "{}", answer.body);
+        assert_eq!(answer.problem(404)["detail"], "there is no such runbook; /runbooks lists them");
     }
 }

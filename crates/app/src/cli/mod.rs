@@ -97,6 +97,22 @@ pub enum Command {
         #[arg(long)]
         events_json: bool,
     },
+    /// Run a command only while this instance leads; it is dead before another instance can lead
+    #[command(after_help = "\
+        The command gets COORDINATOR_EPOCH, COORDINATOR_FENCE (TIMELINE.EPOCH.CLAIM) and COORDINATOR_INSTANCE_ID in\n\
+        its environment. When the leadership ends, it gets SIGTERM and then SIGKILL, and is started again with the\n\
+        next leadership.\n\n\
+        Exit code: that of the command when it ends by itself (128 + N after signal N); 126 if it cannot be\n\
+        executed, 127 if it is not found; 0 after SIGTERM, SIGINT or SIGHUP; with --once 1 if the leadership ended.\n\n\
+        Example:\n  coordinator exec --group desk --leader-ttl 5s -- ./service --port 8080")]
+    Exec {
+        /// Exit when the leadership ends, instead of waiting for the next one
+        #[arg(long)]
+        once: bool,
+        /// The command and its arguments, after `--`
+        #[arg(last = true, required = true, value_name = "CMD")]
+        command: Vec<OsString>,
+    },
     /// Run three instances, kill the leader again and again, and print the time of each failover
     #[command(after_help = "Example:\n  coordinator demo --rounds 3")]
     Demo {
@@ -144,6 +160,13 @@ pub enum Command {
         /// Request it even if no instance can take over, or the leader's heartbeat is late
         #[arg(long)]
         force: bool,
+    },
+    /// Print the runbook of an alert, or the list of all alerts
+    #[command(after_help = "Example:\n  coordinator runbook SignalsInDoubt")]
+    Runbook {
+        /// Name of the alert or of its page; without it, the list
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
     },
     /// Check crash recovery
     #[command(after_help = "Example:\n  coordinator recovery check")]
@@ -356,6 +379,11 @@ mod tests {
         assert_eq!(command("coordinator demo --rounds 3"), Command::Demo { rounds: Some(3) });
         assert_eq!(command("coordinator status --json"), Command::Status { json: true, watch: false });
         assert_eq!(command("coordinator status --watch"), Command::Status { json: false, watch: true });
+        let words = ["./service", "--port", "1"].map(OsString::from).to_vec();
+        assert_eq!(
+            command("coordinator exec --once --group a -- ./service --port 1"),
+            Command::Exec { once: true, command: words }
+        );
         assert_eq!(command("coordinator why"), Command::Why { json: false });
         assert_eq!(command("coordinator history"), Command::History { limit: 20, json: false });
         assert_eq!(
@@ -396,8 +424,17 @@ mod tests {
             let stop = parse(&format!("coordinator {line}")).expect_err(line);
             assert_eq!(stop.exit_code, 2, "{line}: {}", stop.text);
         }
-        let wrong =
-            ["--nonsense", "lead", "demo --rounds 0", "demo --rounds 1001", "history --limit 0", "recovery"];
+        let wrong = [
+            "--nonsense",
+            "lead",
+            "exec",
+            "exec --",
+            "exec ./service",
+            "demo --rounds 0",
+            "demo --rounds 1001",
+            "history --limit 0",
+            "recovery",
+        ];
         for line in
             wrong.into_iter().chain(["history --limit 1001", "step-down", "step-down --reason  ", "config"])
         {

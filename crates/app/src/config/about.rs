@@ -42,6 +42,10 @@ impl Key {
             Self::AlertsWebhook => {
                 "Address to which an instance posts urgent alerts, which cannot wait for a scrape"
             }
+            Self::AlertsJob => "Prometheus job of the group; posted alerts carry it as the label `job`",
+            Self::AlertsRunbooks => {
+                "Base address of the runbooks; the name of the page is added in the link of an alert"
+            }
             Self::TelemetryOtlp => {
                 "Address to which an instance pushes metrics and spans (OTLP; /v1/metrics and /v1/traces are added)"
             }
@@ -81,6 +85,8 @@ impl Key {
             Self::AlertsWebhook | Self::TelemetryOtlp | Self::SignalsHandler | Self::SignalsLookup => {
                 HTTP.to_owned()
             }
+            Self::AlertsJob => ID.to_owned(),
+            Self::AlertsRunbooks => "http://HOST:PORT/PATH or https://HOST/PATH".to_owned(),
             Self::SignalsMaxPerMinute | Self::SignalsMaxPerDay => "signals, or \"none\"".to_owned(),
             Self::SignalsValueRupees => "rupees, also with decimals in quotes".to_owned(),
             Self::SignalsRetentionDays => format!("days: {RETENTION_DAYS_MIN} to {RETENTION_DAYS_MAX}"),

@@ -81,6 +81,10 @@ pub struct Config {
     pub metrics_window: usize,
     /// Receiver of urgent alerts, which cannot wait for a scrape; `None`: they are not posted.
     pub alerts_webhook: Option<HandlerUrl>,
+    /// Prometheus job that scrapes the group, a label of the posted alerts; `None`: the job of the shipped files.
+    pub alerts_job: Option<String>,
+    /// Address of the runbooks in the posted alerts; `None`: the page of this instance.
+    pub alerts_runbooks: Option<String>,
     /// Receiver of metrics and spans; `None`: they are not pushed.
     pub telemetry_otlp: Option<HandlerUrl>,
     /// The handler of signals, and its limits.
@@ -152,6 +156,8 @@ pub fn load(
     let portfolio = judge.take(Key::RecoveryPortfolio, parse::relation, RelationName::portfolio_default);
     let metrics_window = judge.take(Key::MetricsWindow, parse::window, || WINDOW_DEFAULT);
     let alerts_webhook = judge.take(Key::AlertsWebhook, |text| parse::webhook(text).map(Some), || None);
+    let alerts_job = judge.take(Key::AlertsJob, |text| parse::job(text).map(Some), || None);
+    let alerts_runbooks = judge.take(Key::AlertsRunbooks, |text| parse::runbooks(text).map(Some), || None);
     let telemetry_otlp = judge.take(Key::TelemetryOtlp, |text| parse::otlp(text).map(Some), || None);
     let signals = judge.signals();
 
@@ -183,6 +189,8 @@ pub fn load(
             portfolio: portfolio?,
             metrics_window: metrics_window?,
             alerts_webhook: alerts_webhook?,
+            alerts_job: alerts_job?,
+            alerts_runbooks: alerts_runbooks?,
             telemetry_otlp: telemetry_otlp?,
             signals: signals?,
             origins,

@@ -55,6 +55,14 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
             let url = config.alerts_webhook.as_ref().ok_or("alerts are reported only by scrapes")?;
             Ok(text(&url.to_string()))
         }
+        Key::AlertsJob => {
+            let job = config.alerts_job.as_ref().ok_or("portfolio_manager, the job of the shipped files")?;
+            Ok(text(job))
+        }
+        Key::AlertsRunbooks => {
+            let base = config.alerts_runbooks.as_ref().ok_or("/runbooks on the page of this instance")?;
+            Ok(text(base))
+        }
         Key::TelemetryOtlp => {
             let url = config.telemetry_otlp.as_ref().ok_or("metrics are reported only by scrapes")?;
             Ok(text(&url.to_string()))

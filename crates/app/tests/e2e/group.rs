@@ -174,6 +174,15 @@ impl Group {
         })
     }
 
+    /// Waits until the leader according to the database has reported its term: the database has a claim before its
+    /// holder knows of it.
+    pub fn wait_current(&mut self) -> Lead {
+        until("the holder of the lease reports its term", || {
+            let epoch = self.database.token().epoch.0;
+            self.leads().into_iter().find(|lead| lead.epoch == epoch)
+        })
+    }
+
     /// Waits for the first event of that kind under that epoch.
     pub fn wait_event(&mut self, name: &str, kind: EventKind, epoch: u64) -> Event {
         until(&format!("{kind:?} of {name} under epoch {epoch}"), || {
@@ -287,6 +296,18 @@ impl Group {
     pub fn carry_out(&self, arguments: &[&str]) {
         let said = self.command(arguments);
         assert_eq!(said.code, Some(0), "{said:?}");
+    }
+
+    /// Requests a handover, which must succeed, once the instance table lists an instance that can take over: an instance
+    /// may be ready before it has its line.
+    #[track_caller]
+    pub fn step_down(&self, reason: &str) -> Said {
+        until("a standby is listed", || {
+            self.database.text("SELECT id FROM coordinator_member WHERE status = 'standby'")
+        });
+        let said = self.command(&["step-down", "--reason", reason]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        said
     }
 
     // --- the judgement ------------------------------------------------------------------------------

@@ -22,6 +22,7 @@
 //! - [`stability`]: without a fault, a term does not end.
 //! - [`handover`], [`stops`], [`output`], [`descriptors`]: actions of the operator and of the operating
 //!   system on a process.
+//! - [`exec`], [`exec_kills`], with [`execs`]: `coordinator exec`, whose command is dead before another one starts.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 
 mod alerts;
@@ -35,6 +36,9 @@ mod database;
 mod demo;
 mod descriptors;
 mod double;
+mod exec;
+mod exec_kills;
+mod execs;
 mod failover;
 mod fencing;
 mod follow;

@@ -5,9 +5,9 @@ use crate::TTL;
 use crate::command::BINARY;
 use crate::wait::until;
 use std::io::{BufRead, BufReader, PipeReader, Write, pipe};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
+use testkit::backend::free_port;
 use testkit::http;
 
 /// Default size of a pipe (pipe(7)).
@@ -23,9 +23,7 @@ struct Instance {
 impl Instance {
     /// `redirections` in the syntax of a shell.
     fn start(arguments: &[&str], redirections: &str, stdout: Stdio, stderr: Stdio) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound").to_string();
-        drop(listener);
+        let address = format!("127.0.0.1:{}", free_port());
         let data = tempfile::tempdir().expect("a directory");
         let ttl = format!("{}ms", TTL.as_millis());
         // If the test is killed, the instance ends too.

@@ -178,7 +178,7 @@ fn scraped(group: &mut Group, name: &str) -> BTreeMap<String, String> {
 fn a_takeover_and_a_step_down_are_spans_and_metrics_have_the_names_of_a_scrape() {
     let receiver = Receiver::start(Conduct::Takes);
     let (mut group, first) = receiver.group(&["a", "b"]);
-    assert_eq!(group.command(&["step-down", "--reason", "kernel update"]).code, Some(0));
+    group.step_down("kernel update");
     let next = group.wait_lead(first.epoch);
     group.wait_active(&next.name);
 

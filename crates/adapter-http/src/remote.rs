@@ -32,7 +32,8 @@ pub async fn alerts_of(page: &str, id: &InstanceId, time: Duration) -> Result<Ve
     if status != 200 {
         return Err(format!("its page answers HTTP {status}"));
     }
-    let read: Page = serde_json::from_slice(&body).map_err(|_| "its page is of another version".to_owned())?;
+    let read: Page =
+        serde_json::from_slice(&body).map_err(|_| "its page is of another version".to_owned())?;
     if read.this_instance != id.as_str() {
         return Err("another instance has its address now".to_owned());
     }

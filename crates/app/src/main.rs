@@ -19,7 +19,7 @@ mod stops;
 mod telemetry;
 
 use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand};
-use command::{Form, Wanted};
+use command::{Extent, Form, Wanted};
 use config::Config;
 use domain::ports::Migrate;
 use exec::Terms;
@@ -100,22 +100,33 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
             exec::run(&config, command, if *once { Terms::One } else { Terms::Every }).await
         }
         Command::Demo { rounds } => command::demo(&config, *rounds).await,
-        Command::Status { json, watch } => command::status(&config, form(*json), *watch).await,
+        Command::Status { json, watch, wide } => {
+            let extent = if *wide { Extent::Wide } else { Extent::Narrow };
+            if *watch {
+                command::watch_status(&config, form(*json), extent).await
+            } else {
+                command::status(&config, form(*json), extent).await
+            }
+        }
         Command::Why { json } => command::why(&config, form(*json)).await,
         Command::History { limit, json } => command::history(&config, form(*json), *limit).await,
-        Command::StepDown { reason, force } => {
+        Command::StepDown { reason, force, json } => {
             let wanted = if *force { Wanted::Always } else { Wanted::WithSuccessor };
-            command::step_down(&config, reason, wanted).await
+            command::step_down(&config, reason, wanted, form(*json)).await
         }
         Command::Recovery { command: RecoveryCommand::Check { json } } => {
             command::check_recovery(&config, form(*json)).await
         }
         Command::Signals { command } => command::signals(&config, command).await,
-        Command::Migrate { check } => {
-            command::migrate(&config, if *check { Migrate::Check } else { Migrate::Apply }).await
+        Command::Migrate { check, json } => {
+            let how = if *check { Migrate::Check } else { Migrate::Apply };
+            command::migrate(&config, how, form(*json)).await
         }
         Command::Runbook { name } => command::runbook(name.as_deref()),
-        Command::Config { command: ConfigCommand::Check } => output::write(config::render(&config)),
+        Command::Config { command: ConfigCommand::Check { json } } => match form(*json) {
+            Form::Json => output::line(config::as_json(&config)),
+            Form::Table => output::write(config::render(&config)),
+        },
     }
 }
 

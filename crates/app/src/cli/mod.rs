@@ -120,18 +120,22 @@ pub enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(ROUNDS_MAX)))]
         rounds: Option<u32>,
     },
-    /// Show the instances and the leader; exit 0 only if exactly one instance leads
+    /// Show the instances, the leader, the kill switch and the alerts; exit 0 only if exactly one instance leads
     #[command(
         after_help = "Exit code: 0 if exactly one live instance leads and acts; 1 if not, or if the state\n\
-            store does not answer.\n\nExample:\n  coordinator status --watch"
+            store does not answer.\n\nColours are only on a terminal, and not if NO_COLOR is set.\n\n\
+            Examples:\n  coordinator status --watch\n  coordinator status --wide"
     )]
     Status {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Keep running and show every change, until interrupted
+        /// Keep running and show every change, until interrupted: redrawn on a terminal, otherwise as JSON lines
         #[arg(long)]
         watch: bool,
+        /// Show whole ids and every column, also in lines of more than 80 characters
+        #[arg(long, conflicts_with = "json")]
+        wide: bool,
     },
     /// Say in sentences who leads, what is wrong, and what to do next; also while the state store does not answer
     #[command(after_help = "Example:\n  coordinator why")]
@@ -160,6 +164,9 @@ pub enum Command {
         /// Request it even if no instance can take over, or the leader's heartbeat is late
         #[arg(long)]
         force: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print the runbook of an alert, or the list of all alerts
     #[command(after_help = "Example:\n  coordinator runbook SignalsInDoubt")]
@@ -188,6 +195,9 @@ pub enum Command {
         /// Change nothing; only print the state of the schema
         #[arg(long)]
         check: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Check the configuration
     #[command(after_help = "Example:\n  coordinator config check --config coordinator.toml")]
@@ -242,7 +252,7 @@ pub enum SignalsCommand {
     /// Show one signal and its audit
     #[command(after_help = "Example:\n  coordinator signals show s-1")]
     Show {
-        /// Id of the signal
+        /// Id of the signal, or a unique beginning of it
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// Print JSON
@@ -256,7 +266,7 @@ pub enum SignalsCommand {
                             coordinator signals resolve s-1 --not-executed --send-again --attempt 1 --reason \"no order at the broker\""
     )]
     Resolve {
-        /// Id of the signal
+        /// Id of the signal, or a unique beginning of it
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// The signal was executed: it becomes done
@@ -275,6 +285,9 @@ pub enum SignalsCommand {
         /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Turn the kill switch on: no leader sends any signal until it is resumed
     #[command(after_help = "Example:\n  coordinator signals pause --reason \"broker outage\"")]
@@ -282,6 +295,9 @@ pub enum SignalsCommand {
         /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Turn the kill switch off: the leader sends the waiting signals
     #[command(after_help = "Example:\n  coordinator signals resume --reason \"broker works again\"")]
@@ -289,6 +305,9 @@ pub enum SignalsCommand {
         /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -297,7 +316,11 @@ pub enum SignalsCommand {
 pub enum ConfigCommand {
     /// Check every setting and print the effective values, secrets masked
     #[command(after_help = "Example:\n  LEADER_TTL=5s coordinator config check --config coordinator.toml")]
-    Check,
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[cfg(test)]
@@ -377,8 +400,14 @@ mod tests {
     fn every_command_is_parsed() {
         assert_eq!(command("coordinator demo"), Command::Demo { rounds: None });
         assert_eq!(command("coordinator demo --rounds 3"), Command::Demo { rounds: Some(3) });
-        assert_eq!(command("coordinator status --json"), Command::Status { json: true, watch: false });
-        assert_eq!(command("coordinator status --watch"), Command::Status { json: false, watch: true });
+        assert_eq!(
+            command("coordinator status --json"),
+            Command::Status { json: true, watch: false, wide: false }
+        );
+        assert_eq!(
+            command("coordinator status --watch"),
+            Command::Status { json: false, watch: true, wide: false }
+        );
         let words = ["./service", "--port", "1"].map(OsString::from).to_vec();
         assert_eq!(
             command("coordinator exec --once --group a -- ./service --port 1"),
@@ -388,12 +417,12 @@ mod tests {
         assert_eq!(command("coordinator history"), Command::History { limit: 20, json: false });
         assert_eq!(
             command("coordinator step-down --reason x"),
-            Command::StepDown { reason: "x".to_owned(), force: false }
+            Command::StepDown { reason: "x".to_owned(), force: false, json: false }
         );
-        assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true });
+        assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true, json: false });
         let check = Command::Recovery { command: RecoveryCommand::Check { json: true } };
         assert_eq!(command("coordinator recovery check --json"), check);
-        let pause = SignalsCommand::Pause { reason: "x".to_owned() };
+        let pause = SignalsCommand::Pause { reason: "x".to_owned(), json: false };
         assert_eq!(command("coordinator signals pause --reason x"), Command::Signals { command: pause });
         let list = SignalsCommand::List {
             state: Some(StateName::InDoubt),
@@ -404,7 +433,10 @@ mod tests {
         };
         let line = "coordinator signals list --state in_doubt --before 7";
         assert_eq!(command(line), Command::Signals { command: list });
-        assert_eq!(command("coordinator config check"), Command::Config { command: ConfigCommand::Check });
+        assert_eq!(
+            command("coordinator config check"),
+            Command::Config { command: ConfigCommand::Check { json: false } }
+        );
     }
 
     #[test]

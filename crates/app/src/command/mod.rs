@@ -3,6 +3,7 @@
 mod demo;
 mod facts;
 mod history;
+mod ids;
 mod migrate;
 mod recovery;
 mod runbook;
@@ -10,6 +11,7 @@ mod signals;
 mod status;
 mod step_down;
 mod table;
+mod terminal;
 mod why;
 
 pub use demo::{TTL as DEMO_TTL, demo};
@@ -18,7 +20,7 @@ pub use migrate::migrate;
 pub use recovery::check_recovery;
 pub use runbook::runbook;
 pub use signals::signals;
-pub use status::{Form, status};
+pub use status::{Extent, Form, status, watch_status};
 pub use step_down::{Wanted, step_down};
 pub use why::why;
 

@@ -18,7 +18,7 @@ mod url_file;
 pub use fault::{Fault, Origin};
 pub use key::Key;
 pub use parse::{Schema, written};
-pub use render::render;
+pub use render::{as_json, render};
 pub use signals::Signals;
 pub use store_url::{Engine, StoreUrl};
 

@@ -262,6 +262,7 @@ impl Builder {
             metrics: Mutex::new(metrics),
             answers: Answers::new(no_facts),
             heartbeat_running: AtomicBool::new(false),
+            disagreement: Mutex::default(),
             waiting_for: Mutex::new(None),
             store_fault: Mutex::default(),
         }

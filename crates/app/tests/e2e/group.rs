@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::slice::from_ref;
 use std::time::Duration;
 use tempfile::TempDir;
+use testkit::directory::directory;
 use testkit::process::{Coordinator, Launch, Signal};
 
 /// Renewals after which a term counts as stable.
@@ -44,8 +45,7 @@ pub struct Group {
 impl Group {
     /// Creates a group without instances. The database may be in the data directory that commands use.
     pub fn new(ttl: Duration, database: impl FnOnce(&Path) -> Database, arguments: &[&str]) -> Self {
-        let directory = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
-        let directory = directory.expect("a temporary directory");
+        let directory = directory();
         let database = database(&directory.path().join("data"));
         let ttl_written = format!("{}ms", ttl.as_millis());
         let arguments = ["--leader-ttl", &ttl_written].into_iter().chain(arguments.iter().copied());

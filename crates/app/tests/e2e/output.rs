@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, PipeReader, Write, pipe};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use testkit::backend::free_port;
+use testkit::directory::directory;
 use testkit::http;
 
 /// Default size of a pipe (pipe(7)).
@@ -24,7 +25,7 @@ impl Instance {
     /// `redirections` in the syntax of a shell.
     fn start(arguments: &[&str], redirections: &str, stdout: Stdio, stderr: Stdio) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
-        let data = tempfile::tempdir().expect("a directory");
+        let data = directory();
         let ttl = format!("{}ms", TTL.as_millis());
         // If the test is killed, the instance ends too.
         let mut command = Command::new("setpriv");

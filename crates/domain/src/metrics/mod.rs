@@ -23,13 +23,14 @@ mod window;
 pub use fingerprint::fingerprint;
 pub use histogram::{BOUNDS, Histogram};
 pub use signals::{Refusal, SIGNAL_VALUE_DEFAULT, SignalFact, SignalsConfig};
-pub use snapshot::{Counters, LastRecovery, Snapshot, View};
+pub use snapshot::{Counters, Disagreement, LastRecovery, Snapshot, View};
 pub use urgent::{URGENT_SHOWN, Urgent};
 pub use window::{Latency, WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN, WindowStats};
 
 use crate::id::InstanceId;
 use crate::lease::{Epoch, Timeline};
 use crate::ledger::Totals;
+use crate::overview::Known;
 use crate::recovery::RecoveryCode;
 use crate::settings::Differing;
 use alloc::string::String;
@@ -84,11 +85,18 @@ pub enum Fact {
     /// The history table counts this many changes of leader in the last 60 minutes.
     ChangesLastHour(u32),
     /// The ledger was counted.
-    Ledger(Totals),
-    /// The ledger could not be counted, or this process no longer counts it: the last counts are no longer exported.
-    /// A signal in doubt that was resolved since must not keep an alert firing, and a new one must not be hidden by
-    /// an old 0.
-    LedgerUnknown,
+    Ledger {
+        /// The counts.
+        totals: Totals,
+        /// The time, in unix milliseconds.
+        at_ms: i64,
+    },
+    /// The ledger could not be counted, or this process no longer counts it. The last counts remain as the last known
+    /// ones: an alert about money must not resolve because nothing can be measured.
+    LedgerUnknown {
+        /// The time, in unix milliseconds.
+        at_ms: i64,
+    },
     /// This process did something with a signal.
     Signal(SignalFact),
     /// A submission was refused.
@@ -132,11 +140,13 @@ pub struct Metrics {
     window: Window,
     sync_duration: Histogram,
     latest: Option<(Timeline, Epoch)>,
+    /// The highest epoch of all tokens. A restored backup has a lower one.
+    highest: Option<Epoch>,
     changes_last_hour: Option<u32>,
     last_heartbeat_ms: Option<i64>,
     last_recovery: Option<LastRecovery>,
     positions_recovered: Option<u32>,
-    totals: Option<Totals>,
+    totals: Known<Totals>,
     last_refused: Option<(Refusal, i64)>,
     not_executing_since_ms: Option<i64>,
     settings_differ: Vec<Differing>,
@@ -153,11 +163,12 @@ impl Metrics {
             counters: Counters::default(),
             sync_duration: Histogram::default(),
             latest: None,
+            highest: None,
             changes_last_hour: None,
             last_heartbeat_ms: None,
             last_recovery: None,
             positions_recovered: None,
-            totals: None,
+            totals: Known::default(),
             last_refused: None,
             not_executing_since_ms: None,
             settings_differ: Vec::new(),
@@ -177,8 +188,8 @@ impl Metrics {
             Fact::Recovery { outcome, took, at_ms } => self.recovery(LastRecovery { outcome, took, at_ms }),
             Fact::Heartbeat { at_ms } => self.last_heartbeat_ms = Some(at_ms),
             Fact::ChangesLastHour(changes) => self.changes_last_hour = Some(changes),
-            Fact::Ledger(totals) => self.totals = Some(totals),
-            Fact::LedgerUnknown => self.totals = None,
+            Fact::Ledger { totals, at_ms } => self.totals.answered(totals, at_ms),
+            Fact::LedgerUnknown { at_ms } => self.totals.failed(at_ms),
             Fact::Refused { why, at_ms } => {
                 self.counters.signal(SignalFact::Refused(why));
                 self.last_refused = Some((why, at_ms));
@@ -211,8 +222,8 @@ impl Metrics {
             | Fact::TicketFault
             | Fact::Heartbeat { .. }
             | Fact::ChangesLastHour(_)
-            | Fact::Ledger(_)
-            | Fact::LedgerUnknown
+            | Fact::Ledger { .. }
+            | Fact::LedgerUnknown { .. }
             | Fact::Refused { .. }
             | Fact::NotExecuting(_)
             | Fact::SettingsDiffer(_)
@@ -223,6 +234,7 @@ impl Metrics {
 
     /// A snapshot at `now_ms` (unix milliseconds), without alerts.
     pub fn snapshot(&self, view: View, now_ms: i64) -> Snapshot {
+        let view = View { epoch: view.epoch.max(self.highest.filter(|epoch| epoch.0 > 0)), ..view };
         Snapshot {
             now_ms,
             started_ms: self.config.started_ms,
@@ -261,6 +273,7 @@ impl Metrics {
     /// means the same leader, which carried the lease over; another epoch counts as one change, even if the promotion
     /// lost several.
     fn token(&mut self, timeline: Timeline, epoch: Epoch) {
+        self.highest = self.highest.max(Some(epoch));
         let changes = match self.latest {
             None => 0,
             Some(latest) if (timeline, epoch) <= latest => return,

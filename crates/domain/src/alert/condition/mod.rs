@@ -9,7 +9,7 @@ pub(super) use signals::{
 };
 
 use super::rules::{FORGOT_SHOWN, SAMPLES_MIN, SLOW_RECOVERY_SHOWN};
-use crate::metrics::{Latency, Snapshot, unit};
+use crate::metrics::{Disagreement, Latency, Snapshot, unit};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -46,6 +46,18 @@ impl Reading {
 
     fn undecided(value: Option<f64>, message: impl Into<String>) -> Self {
         Self::Undecided { value, message: message.into() }
+    }
+
+    /// The reading is from `read_ms`, and the present one is unknown since `since_ms` (unix milliseconds).
+    fn last_known(mut self, read_ms: i64, since_ms: i64) -> Self {
+        let (Self::Measured { message, .. } | Self::Undecided { message, .. } | Self::Missing { message }) =
+            &mut self;
+        message.push_str(&format!(
+            "; last known at {}, unknown since {}",
+            unit::utc(read_ms),
+            unit::utc(since_ms)
+        ));
+        self
     }
 
     /// A condition that holds (`yes`, value 1) or does not hold (`no`, value 0).
@@ -139,12 +151,15 @@ pub(super) fn heartbeat_stopped(snapshot: &Snapshot) -> Reading {
 }
 
 pub(super) fn split_brain(snapshot: &Snapshot) -> Reading {
-    match (&snapshot.view.leader_redis, &snapshot.view.leader_db) {
-        (Some(redis), Some(db)) => Reading::whether(
-            redis != db,
-            format!("Redis names {redis} as leader and the database {db}"),
-            format!("{db} leads, in both stores"),
-        ),
+    let view = &snapshot.view;
+    if let Some(Disagreement { redis, db, at_ms }) = &view.disagreement {
+        let both = format!("Redis names {redis} as leader and the database {db}");
+        let measured = Reading::whether(true, both, "");
+        let unknown = view.leader_redis.is_none() || view.leader_db.is_none();
+        return if unknown { measured.last_known(*at_ms, *at_ms) } else { measured };
+    }
+    match (&view.leader_redis, &view.leader_db) {
+        (Some(_), Some(db)) => Reading::whether(false, "", format!("{db} leads, in both stores")),
         (Some(redis), None) => Reading::whether(false, "", format!("only Redis names a leader: {redis}")),
         (None, Some(db)) => Reading::whether(false, "", format!("only the database names a leader: {db}")),
         (None, None) => Reading::whether(false, "", "no store names a leader"),

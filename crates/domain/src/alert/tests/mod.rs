@@ -5,7 +5,7 @@ mod signals;
 use super::*;
 use crate::id::InstanceId;
 use crate::metrics::tests::{STARTED_MS, id, leader, metrics, standby};
-use crate::metrics::{BOUNDS, Fact, Metrics, SyncResult, View, WINDOW_DEFAULT, unit};
+use crate::metrics::{BOUNDS, Disagreement, Fact, Metrics, SyncResult, View, WINDOW_DEFAULT, unit};
 use crate::recovery::RecoveryCode;
 use Health::{Critical, Ok as Fine, Warning};
 use core::time::Duration;
@@ -143,7 +143,13 @@ fn a_stopped_heartbeat_alerts_on_a_leader() {
 fn a_split_brain_is_two_known_leaders() {
     let metrics = metrics(WINDOW_DEFAULT);
     let of = |leader_redis: Option<InstanceId>, leader_db: Option<InstanceId>| {
-        alert_of("split_brain", &metrics, View { leader_db, leader_redis, ..standby() }, NOW_MS)
+        let view = View { leader_db, leader_redis, ..standby() };
+        alert_of(
+            "split_brain",
+            &metrics,
+            View { disagreement: view.disagreement(None, NOW_MS), ..view },
+            NOW_MS,
+        )
     };
     let (a, b) = (Some(id("a")), Some(id("b")));
     assert_eq!(of(a.clone(), a.clone()).status, Fine);
@@ -153,6 +159,32 @@ fn a_split_brain_is_two_known_leaders() {
     let split = of(a, b);
     assert_eq!((split.status, same(split.value, 1.0)), (Critical, true));
     assert_eq!(split.message, "Redis names a as leader and the database b");
+}
+
+/// Redis named a and the database b; then one of them, or both, does not answer.
+#[test]
+fn a_split_brain_does_not_resolve_because_a_store_is_away() {
+    let (a, b, c) = (id("a"), id("b"), id("c"));
+    let before = Disagreement { redis: a.clone(), db: b.clone(), at_ms: NOW_MS - 1_000 };
+    let both = View { leader_redis: Some(a.clone()), leader_db: Some(b.clone()), ..standby() };
+    let no_redis = View { leader_redis: None, fallback: true, ..both.clone() };
+    let no_db = View { leader_db: None, state_store_answers: false, ..both.clone() };
+    let neither = View { leader_redis: None, fallback: true, ..no_db.clone() };
+    for view in [&no_redis, &no_db, &neither] {
+        let disagreement = view.disagreement(Some(before.clone()), NOW_MS);
+        assert_eq!(disagreement, Some(before.clone()), "{view:?}");
+        let kept = alert_of("split_brain", &metrics(1), View { disagreement, ..view.clone() }, NOW_MS);
+        assert_eq!(kept.status, Critical);
+        assert!(kept.message.contains("last known at 2023-11-14 23:13:19 UTC"), "{}", kept.message);
+    }
+    for over in [
+        View { leader_db: Some(a), ..both.clone() },
+        View { leader_redis: None, ..both.clone() },
+        View { leader_db: None, ..both },
+        View { leader_db: Some(c), ..no_redis },
+    ] {
+        assert_eq!(over.disagreement(Some(before.clone()), NOW_MS), None, "{over:?}");
+    }
 }
 
 #[test]
@@ -271,7 +303,7 @@ fn a_system_at_every_limit_fires_no_alert() {
     metrics.record(Fact::ChangesLastHour(3));
     metrics.record(Fact::Heartbeat { at_ms: NOW_MS - 30_000 });
     metrics.record(Fact::Recovery { outcome: Ok(50), took: Duration::from_millis(500), at_ms: NOW_MS });
-    metrics.record(Fact::Ledger(signals::on_every_limit()));
+    metrics.record(Fact::Ledger { totals: signals::on_every_limit(), at_ms: NOW_MS });
     let alerts = evaluate(&metrics.snapshot(leader(), NOW_MS));
     assert!(alerts.all.iter().all(|alert| alert.status == Fine), "{alerts:?}");
     assert_eq!(alerts.overall, Fine);

@@ -9,6 +9,7 @@ mod fake;
 mod handler;
 mod ledger;
 mod limits;
+mod openapi;
 mod routes;
 mod signals;
 mod webhook;

@@ -26,6 +26,9 @@ fn settings_of(command: &str) -> Option<&'static [&'static str]> {
     match command {
         "demo" => Some(&["config", "leader_ttl"]),
         "status" | "why" => Some(STORES),
+        "health" => Some(&["config", "listen"]),
+        // They read no setting.
+        "runbook" | "completions" | "man" => Some(&[]),
         "history" | "step-down" | "recovery" | "signals" | "migrate" => Some(STATE_STORE),
         _ => None,
     }

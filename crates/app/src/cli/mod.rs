@@ -11,9 +11,11 @@ use crate::secret::mask_urls;
 use adapter_http::HISTORY_LIMIT_MAX;
 use clap::error::ErrorKind;
 use clap::{FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use domain::ledger::{Label, SignalId, StateName};
 use domain::ports::SIGNALS_READ_MAX;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use value::{label, reason, signal_id, state};
 
 /// Default number of terms in the history: one screen.
@@ -156,14 +158,17 @@ pub enum Command {
         json: bool,
     },
     /// Hand leadership over to another instance, and wait for it to lead
-    #[command(after_help = "Example:\n  coordinator step-down --reason \"kernel update\"")]
+    #[command(after_help = "Example:\n  coordinator step-down --reason \"kernel update\"\n  coordinator step-down --dry-run")]
     StepDown {
         /// Reason for the history: 1 to 256 characters
-        #[arg(long, value_name = "TEXT", value_parser = reason)]
-        reason: String,
+        #[arg(long, value_name = "TEXT", value_parser = reason, required_unless_present = "dry_run")]
+        reason: Option<String>,
         /// Request it even if no instance can take over, or the leader's heartbeat is late
         #[arg(long)]
         force: bool,
+        /// Request nothing; print which instances can take over, how long that takes and what can go wrong
+        #[arg(long, conflicts_with = "force")]
+        dry_run: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -199,7 +204,34 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Check the configuration
+    /// Probe the instance on this host: exit 0 if it is alive, else 1
+    #[command(after_help = "Examples:\n  coordinator health\n  coordinator health --ready")]
+    Health {
+        /// Whether it could take over leadership
+        #[arg(long, conflicts_with = "leader")]
+        ready: bool,
+        /// Whether it is the active leader
+        #[arg(long)]
+        leader: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the completions of a shell
+    #[command(after_help = "Example:\n  coordinator completions bash")]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Write the manual pages of all commands
+    #[command(after_help = "Example:\n  coordinator man --dir man1")]
+    Man {
+        /// Directory of the pages; created if it is missing
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Check the configuration, or print a file with every setting
     #[command(after_help = "Example:\n  coordinator config check --config coordinator.toml")]
     Config {
         /// The command about the configuration.
@@ -321,6 +353,12 @@ pub enum ConfigCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Print a configuration file with every setting, its meaning and its default
+    #[command(after_help = "Example:\n  coordinator config sample")]
+    Sample,
+    /// Print the reference of all settings as Markdown
+    #[command(after_help = "Example:\n  coordinator config reference")]
+    Reference,
 }
 
 #[cfg(test)]
@@ -417,7 +455,7 @@ mod tests {
         assert_eq!(command("coordinator history"), Command::History { limit: 20, json: false });
         assert_eq!(
             command("coordinator step-down --reason x"),
-            Command::StepDown { reason: "x".to_owned(), force: false, json: false }
+            Command::StepDown { reason: Some("x".to_owned()), force: false, dry_run: false, json: false }
         );
         assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true, json: false });
         let check = Command::Recovery { command: RecoveryCommand::Check { json: true } };

@@ -52,6 +52,64 @@ pub async fn step_down(config: &Config, reason: &str, wanted: Wanted, form: Form
 }
 
 #[derive(Serialize)]
+struct PlanJson<'a> {
+    leader: &'a str,
+    epoch: u64,
+    candidates: Vec<&'a str>,
+    /// Why a handover is useless; `null` if it is not.
+    obstacle: Option<String>,
+    /// Longest expected time without a leader if the handover succeeds, and if the leader fails during it.
+    gap_ms_max: u64,
+    gap_ms_on_failure: u64,
+}
+
+/// Prints the instances that can take over, the expected time without a leader and the risks. Requests nothing; fails
+/// if a handover would be refused.
+pub async fn plan_step_down(config: &Config, form: Form) -> Result<(), Failure> {
+    let stores = open(config)?;
+    let outcome = plan(config, &stores, form).await;
+    stores.close().await;
+    outcome
+}
+
+async fn plan(config: &Config, stores: &Stores, form: Form) -> Result<(), Failure> {
+    let row = ask("the state store", stores.state.observe()).await?;
+    let token = row.version.token;
+    let Some(holder) = row.holder.filter(|_| !row.released) else {
+        return Err(Failure::other("no instance leads, so there is no leadership to hand over"));
+    };
+    let judged = candidates(config, stores, &holder).await?;
+    let ttl = ask("the state store", stores.state.lease()).await?.ttl;
+    let totals = ask("the ledger", stores.ledger.totals()).await?;
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    // The leader drains for at most a heartbeat, a third of its lease.
+    let (planned, failed) = (ttl / 3, ttl + ttl / 3);
+    if form == Form::Json {
+        print_json(&PlanJson {
+            leader: holder.as_str(),
+            epoch: token.epoch.0,
+            candidates: judged.as_ref().map_or_else(|_| Vec::new(), |ids| ids.split(", ").collect()),
+            obstacle: judged.as_ref().err().cloned(),
+            gap_ms_max: ms(planned),
+            gap_ms_on_failure: ms(failed),
+        })?;
+        return judged.map(drop).map_err(Failure::other);
+    }
+    let candidates = judged.map_err(Failure::other)?;
+    line(format_args!("leader          {holder} (epoch {})", token.epoch))?;
+    line(format_args!("can take over   {candidates}; the first of them that claims the lease leads"))?;
+    line(format_args!("without leader  at most {planned:?}, usually milliseconds"))?;
+    line(format_args!("if it fails     at most {failed:?}: the lease of {holder} must expire first"))?;
+    let open = totals.claimed.saturating_add(totals.sent);
+    if open > 0 {
+        line(format_args!(
+            "signals         {open} are claimed or sent; one without an answer at the handover can become in doubt"
+        ))?;
+    }
+    line("nothing was requested")
+}
+
+#[derive(Serialize)]
 struct StepDownJson<'a> {
     from: &'a str,
     from_epoch: u64,

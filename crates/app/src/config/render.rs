@@ -52,6 +52,12 @@ pub fn as_json(config: &Config) -> String {
     serde_json::to_string(&settings).expect("texts and numbers are JSON")
 }
 
+/// Every value, without its place.
+#[cfg(test)]
+pub fn values(config: &Config) -> Vec<Result<Value, String>> {
+    Key::ALL.into_iter().map(|key| value(config, key)).collect()
+}
+
 /// The value, or the behaviour without it.
 pub fn value(config: &Config, key: Key) -> Result<Value, String> {
     let redis = config.redis.as_ref().ok_or("the state store elects without Redis");

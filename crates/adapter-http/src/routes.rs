@@ -6,6 +6,7 @@ use crate::guard::{BODY_LEN_MAX, Gate, guard};
 use crate::json::cluster::{HistoryJson, ReadJson, StatusJson};
 use crate::json::metrics::MetricsJson;
 use crate::leader;
+use crate::openapi;
 use crate::page;
 use crate::pages::{Pages, Prefix, SignalPages};
 use crate::present;

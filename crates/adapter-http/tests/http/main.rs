@@ -9,6 +9,8 @@ mod fake;
 mod handler;
 mod ledger;
 mod limits;
+mod openapi;
+mod page;
 mod routes;
 mod signals;
 mod webhook;

@@ -101,9 +101,9 @@ fn a_reader_that_goes_away_ends_nothing() {
         let ((out, stdout), (err, stderr)) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
         let mut instance = Instance::start(arguments, "", Stdio::from(stdout), Stdio::from(stderr));
         let mut line = String::new();
-        BufReader::new(out).read_line(&mut line).expect("a first line");
+        BufReader::new(err).read_line(&mut line).expect("a first line");
         assert_ne!(line, "");
-        drop(err);
+        drop(out);
         instance.wait_active(&what);
         instance.stop(&what);
     }

@@ -158,7 +158,9 @@ pub enum Command {
         json: bool,
     },
     /// Hand leadership over to another instance, and wait for it to lead
-    #[command(after_help = "Example:\n  coordinator step-down --reason \"kernel update\"\n  coordinator step-down --dry-run")]
+    #[command(
+        after_help = "Example:\n  coordinator step-down --reason \"kernel update\"\n  coordinator step-down --dry-run"
+    )]
     StepDown {
         /// Reason for the history: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason, required_unless_present = "dry_run")]

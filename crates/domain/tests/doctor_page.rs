@@ -16,7 +16,8 @@ fn the_tables_match_the_checks() {
     let (_, after) = rest.split_once(END).expect("the line that ends the tables");
     let mut tables = String::new();
     for area in Area::ALL {
-        write!(tables, "\n## {}\n\n| check | guarantee | remedy |\n|---|---|---|\n", area.title()).expect("a String");
+        write!(tables, "\n## {}\n\n| check | guarantee | remedy |\n|---|---|---|\n", area.title())
+            .expect("a String");
         for check in Check::ALL.into_iter().filter(|check| check.area() == area) {
             let (name, guarantee, remedy) = (check.name(), check.guarantee(), check.remedy());
             writeln!(tables, "| `{name}` | {guarantee} | {remedy} |").expect("a String");

@@ -86,8 +86,12 @@ fn a_server_that_can_lose_what_it_acknowledged_is_found() {
     let tables = "SELECT count(*)::text FROM pg_class WHERE relname LIKE 'coordinator%'";
     assert_eq!(block_on(backend::text(&url, tables)).as_deref(), Some("0"), "it creates nothing");
 
-    execute(&postgres.url(), "CREATE DATABASE ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
-    let ascii = Report::of(&["--postgres", &format!("{}/ascii", url.rsplit_once('/').expect("a database").0)]);
+    execute(
+        &postgres.url(),
+        "CREATE DATABASE ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+    );
+    let ascii =
+        Report::of(&["--postgres", &format!("{}/ascii", url.rsplit_once('/').expect("a database").0)]);
     let change = ascii.is("postgres.encoding", "failed", "SQL_ASCII");
     assert!(change.contains("ENCODING 'UTF8'"), "{change}");
 
@@ -150,7 +154,7 @@ fn rights_settings_redis_and_instances_are_checked_and_the_remedies_work() {
         "REVOKE EXECUTE ON FUNCTION pg_current_wal_lsn() FROM PUBLIC",
         "INSERT INTO coordinator_member (group_id, id, nonce, host, address, status, epoch, fallback, alerts, version,
                                          started_ms, settings, beat_at)
-         SELECT 'default', id, repeat('0', 32), 'host-' || id, '', 'standby', 0, false, 0, '0.1.0', started, ttl, now()
+         SELECT 'default', id, repeat('0', 24), 'host-' || id, '', 'standby', 0, false, 0, '0.1.0', started, ttl, now()
          FROM (VALUES ('a', 0::bigint, 'leader_ttl=10s'), ('b', 4102444800000, 'leader_ttl=5s')) AS v (id, started, ttl)",
     ] {
         execute(&owner, statement);
@@ -158,9 +162,38 @@ fn rights_settings_redis_and_instances_are_checked_and_the_remedies_work() {
     for command in [
         &["CONFIG", "SET", "maxmemory", "100mb"][..],
         &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"],
-        &["ACL", "SETUSER", "weak", "on", ">p", "~coordinator:*", "&coordinator:*", "-@all", "+ping", "+eval", "+type",
-          "+strlen", "+getrange", "+pttl", "+set", "+client|id", "+info"],
-        &["ACL", "SETUSER", "mute", "on", ">p", "~coordinator:*", "&coordinator:*", "-@all", "+ping", "+client|id", "+info"],
+        &[
+            "ACL",
+            "SETUSER",
+            "weak",
+            "on",
+            ">p",
+            "~coordinator:*",
+            "&coordinator:*",
+            "-@all",
+            "+ping",
+            "+eval",
+            "+type",
+            "+strlen",
+            "+getrange",
+            "+pttl",
+            "+set",
+            "+client|id",
+            "+info",
+        ],
+        &[
+            "ACL",
+            "SETUSER",
+            "mute",
+            "on",
+            ">p",
+            "~coordinator:*",
+            "&coordinator:*",
+            "-@all",
+            "+ping",
+            "+client|id",
+            "+info",
+        ],
     ] {
         assert_eq!(redis.command(command), Reply::Status("OK".to_owned()), "{command:?}");
     }
@@ -171,10 +204,15 @@ fn rights_settings_redis_and_instances_are_checked_and_the_remedies_work() {
         broken.is("postgres.synchronous_commit", "warning", "off (user)"),
         broken.is("postgres.timeouts", "warning", "idle_session_timeout = 600000 ms (user)"),
         broken.is("postgres.connections", "warning", "limited to 9 sessions"),
-        broken.is("postgres.rights", "failed", "DELETE ON public.coordinator_signal, UPDATE (state) ON public.coordinator_signal"),
+        broken.is(
+            "postgres.rights",
+            "failed",
+            "DELETE ON public.coordinator_signal, UPDATE (state) ON public.coordinator_signal",
+        ),
     ];
     let timeline = broken.is("postgres.timeline", "failed", "pg_current_wal_lsn()");
-    let guard = broken.is("postgres.guards", "failed", "coordinator_signal_kept ON public.coordinator_signal");
+    let guard =
+        broken.is("postgres.guards", "failed", "coordinator_signal_kept ON public.coordinator_signal");
     broken.is("group.settings", "failed", "leader_ttl (a: 10s; b: 5s)");
     broken.is("group.clocks", "warning", "host-b (b) at least");
     broken.is("redis.memory", "warning", "allkeys-lru");

@@ -6,10 +6,12 @@ use crate::guard::{BODY_LEN_MAX, Gate, guard};
 use crate::json::cluster::{HistoryJson, ReadJson, StatusJson};
 use crate::json::metrics::MetricsJson;
 use crate::leader;
+use crate::openapi;
 use crate::page;
 use crate::pages::{Pages, Prefix, SignalPages};
 use crate::present;
 use crate::problem::Problem;
+use crate::runbooks;
 use crate::signals;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
@@ -50,6 +52,8 @@ pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
         .route("/history", get(history))
         .route("/metrics", get(exposition))
         .route("/coordinator/metrics", get(metrics))
+        .merge(runbooks::routes())
+        .merge(openapi::routes())
         .merge(page::routes());
     let routes = match pages.signals {
         SignalPages::Served => routes.merge(signals::routes()),

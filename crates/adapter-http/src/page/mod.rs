@@ -51,9 +51,10 @@ use events::Places;
 use listing::{Choice, Listing};
 use live::Live;
 use seen::Seen;
+pub(crate) use tree::escape as escape_into;
 
 /// The page loads nothing from elsewhere and contains no script or style of its own text.
-const POLICY: &str = "default-src 'self'";
+pub(crate) const POLICY: &str = "default-src 'self'";
 
 /// The parameters of an address. A malformed query has none: the page is shown nevertheless.
 type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;

@@ -10,8 +10,12 @@ use domain::member::{Health, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::metrics::{Fact, Metrics, MetricsConfig, SignalsConfig, SyncResult, View};
 use domain::overview::{Facts, Known, LastAnswers, Overview, Samples};
 use domain::settings::SharedSettings;
+use domain::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Time between two heartbeats of an instance.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// 2026-11-30 05:17:21 UTC.
 pub(super) const NOW_MS: i64 = 1_796_015_841_000;
@@ -103,7 +107,7 @@ pub(super) fn seen(change: impl FnOnce(&mut LastAnswers), measure: impl FnOnce(&
     let mut last = LastAnswers::none(Facts {
         now_ms: NOW_MS,
         state_store: "PostgreSQL".to_owned(),
-        heartbeat: Duration::from_secs(10),
+        heartbeat: HEARTBEAT,
         lease: Known::default(),
         members: Known::default(),
         ticket: Some(Known::read(Some(id("desk-2")), NOW_MS)),
@@ -121,6 +125,11 @@ pub(super) fn seen(change: impl FnOnce(&mut LastAnswers), measure: impl FnOnce(&
     of(last, measure)
 }
 
+/// The sync of the heartbeat with that number.
+pub(super) fn sync(number: u32, took: Duration) -> Fact {
+    Fact::Sync { result: SyncResult::Succeeded, took, at: Time::ZERO + HEARTBEAT * number }
+}
+
 fn of(last: LastAnswers, measure: impl FnOnce(&mut Metrics)) -> Seen {
     let mut metrics = Metrics::new(MetricsConfig {
         window: 100,
@@ -128,9 +137,10 @@ fn of(last: LastAnswers, measure: impl FnOnce(&mut Metrics)) -> Seen {
         instance: id("desk-1"),
         version: "0.2.0".to_owned(),
         signals: SignalsConfig::default(),
+        heartbeat: HEARTBEAT,
     });
-    for ms in [2, 3, 5] {
-        metrics.record(Fact::Sync { result: SyncResult::Succeeded, took: Duration::from_millis(ms) });
+    for (n, ms) in (0..).zip([2, 3, 5]) {
+        metrics.record(sync(n, Duration::from_millis(ms)));
     }
     metrics.record(Fact::Heartbeat { at_ms: ago(2) });
     if let Some((totals, at_ms)) = last.facts.totals.last() {

@@ -51,6 +51,6 @@ fn checks(seen: &Seen) -> Option<String> {
     let all = &seen.report.as_ref()?.alerts.all;
     let passing = all.iter().filter(|alert| alert.status == Health::Ok && alert.value.is_some()).count();
     let unmeasured = all.iter().filter(|alert| alert.status == Health::Ok && alert.value.is_none()).count();
-    let rest = if unmeasured > 0 { format!(", {unmeasured} have no value") } else { String::new() };
+    let rest = if unmeasured > 0 { format!(", {unmeasured} are not measured yet") } else { String::new() };
     Some(format!("{passing} of {} checks of this instance pass{rest}.", all.len()))
 }

@@ -37,9 +37,13 @@ const fn endpoint(
     Endpoint { method, path, summary, query: &[], body: &[], answers }
 }
 
-const AWAY: (u16, &str, &str) = (503, PROBLEM, "the instance is starting, or the state store does not answer");
-const NOT_LEADING: (u16, &str, &str) =
-    (503, PROBLEM, "another instance leads (`leader`, `address`, `epoch`), or the state store does not answer");
+const AWAY: (u16, &str, &str) =
+    (503, PROBLEM, "the instance is starting, or the state store does not answer");
+const NOT_LEADING: (u16, &str, &str) = (
+    503,
+    PROBLEM,
+    "another instance leads (`leader`, `address`, `epoch`), or the state store does not answer",
+);
 const NO_SIGNAL: (u16, &str, &str) = (404, PROBLEM, "there is no such signal");
 const WRONG: (u16, &str, &str) = (400, PROBLEM, "a parameter or a field is wrong; the answer names it");
 
@@ -52,10 +56,12 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         "What changes on the page, as server-sent events; resumable with `Last-Event-ID`",
         &[(200, "text/event-stream", "events until the client disconnects")],
     ),
-    endpoint("GET", "/page/{name}", "Style, script and icon of the page", &[
-        (200, "*/*", "the file"),
-        (404, PROBLEM, "there is no such file"),
-    ]),
+    endpoint(
+        "GET",
+        "/page/{name}",
+        "Style, script and icon of the page",
+        &[(200, "*/*", "the file"), (404, PROBLEM, "there is no such file")],
+    ),
     endpoint("GET", "/livez", "Whether the process serves", &[(200, JSON, "it is alive")]),
     endpoint(
         "GET",
@@ -63,28 +69,47 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         "Whether the instance could take over leadership; never whether it leads, which would block rolling updates",
         &[(200, JSON, "it could"), (503, PROBLEM, "it could not; `detail` has the reason")],
     ),
-    endpoint("GET", "/leader", "Whether the instance is the active leader", &[
-        (200, JSON, "it is: `active`, `leader`, `address`, `epoch`"),
-        (503, PROBLEM, "it is not; the same fields name the leader, as far as it is known"),
-    ]),
+    endpoint(
+        "GET",
+        "/leader",
+        "Whether the instance is the active leader",
+        &[
+            (200, JSON, "it is: `active`, `leader`, `address`, `epoch`"),
+            (503, PROBLEM, "it is not; the same fields name the leader, as far as it is known"),
+        ],
+    ),
     endpoint(
         "GET",
         "/status",
         "The group: instances, the leader in both stores, totals of the signals, the worst alert",
-        &[(200, JSON, "the last known state; `away_since` is set while the state store does not answer"), AWAY],
+        &[
+            (200, JSON, "the last known state; `away_since` is set while the state store does not answer"),
+            AWAY,
+        ],
     ),
     Endpoint {
         query: &[("limit", "number of terms, 1 to 1000; 50 by default")],
-        ..endpoint("GET", "/history", "The terms of the leaders, newest first", &[
-            (200, JSON, "`terms`, each with `timeline`, `epoch`, `holder`, `host`, `from`, `to`, `reason`"),
-            WRONG,
-            AWAY,
-        ])
+        ..endpoint(
+            "GET",
+            "/history",
+            "The terms of the leaders, newest first",
+            &[
+                (
+                    200,
+                    JSON,
+                    "`terms`, each with `timeline`, `epoch`, `holder`, `host`, `from`, `to`, `reason`",
+                ),
+                WRONG,
+                AWAY,
+            ],
+        )
     },
-    endpoint("GET", "/metrics", "Metrics as Prometheus text (docs/metrics.md)", &[
-        (200, TEXT, "the metrics"),
-        (503, JSON, "`error`: the instance is starting"),
-    ]),
+    endpoint(
+        "GET",
+        "/metrics",
+        "Metrics as Prometheus text (docs/metrics.md)",
+        &[(200, TEXT, "the metrics"), (503, JSON, "`error`: the instance is starting")],
+    ),
     endpoint(
         "GET",
         "/coordinator/metrics",
@@ -93,10 +118,12 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     ),
     endpoint("GET", "/runbooks", "The list of all alerts", &[(200, HTML, "the list")]),
     endpoint("GET", "/runbooks/style.css", "The style of the runbooks", &[(200, "text/css", "the style")]),
-    endpoint("GET", "/runbooks/{name}", "The runbook of an alert, by its name or the name of its page", &[
-        (200, HTML, "the runbook"),
-        (404, PROBLEM, "there is no such runbook"),
-    ]),
+    endpoint(
+        "GET",
+        "/runbooks/{name}",
+        "The runbook of an alert, by its name or the name of its page",
+        &[(200, HTML, "the runbook"), (404, PROBLEM, "there is no such runbook")],
+    ),
     endpoint("GET", PATH, "This description", &[(200, JSON, "an OpenAPI 3.1 document")]),
     Endpoint {
         query: &[
@@ -105,11 +132,12 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             ("before", "only signals that arrived before this number (`arrival`): the next page"),
             ("limit", "number of signals"),
         ],
-        ..endpoint("GET", "/signals", "Signals, the latest first", &[
-            (200, JSON, "`signals`, and `next`: the path of the next page, or null"),
-            WRONG,
-            AWAY,
-        ])
+        ..endpoint(
+            "GET",
+            "/signals",
+            "Signals, the latest first",
+            &[(200, JSON, "`signals`, and `next`: the path of the next page, or null"), WRONG, AWAY],
+        )
     },
     Endpoint {
         body: &[
@@ -121,50 +149,67 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             ("id?", "an id of the client's choice; without one, the fingerprint"),
             ("expires_at?", "after this time the signal is not sent any more"),
         ],
-        ..endpoint("POST", "/signals", "Submits a signal; durable before the answer. Any instance accepts it", &[
-            (200, JSON, "it was accepted before; the signal"),
-            (201, JSON, "it is accepted; the signal"),
-            WRONG,
-            (409, PROBLEM, "another signal has the id or the fingerprint"),
-            (413, PROBLEM, "the body is too large"),
-            (503, PROBLEM, "not known whether it is accepted: submit it again (`Retry-After`)"),
-        ])
+        ..endpoint(
+            "POST",
+            "/signals",
+            "Submits a signal; durable before the answer. Any instance accepts it",
+            &[
+                (200, JSON, "it was accepted before; the signal"),
+                (201, JSON, "it is accepted; the signal"),
+                WRONG,
+                (409, PROBLEM, "another signal has the id or the fingerprint"),
+                (413, PROBLEM, "the body is too large"),
+                (503, PROBLEM, "not known whether it is accepted: submit it again (`Retry-After`)"),
+            ],
+        )
     },
-    endpoint("GET", "/signals/claim", "The signal whose id is `claim`, as `/signals/{id}`", &[
-        (200, JSON, "the signal and its `audit`"),
-        NO_SIGNAL,
-        AWAY,
-    ]),
+    endpoint(
+        "GET",
+        "/signals/claim",
+        "The signal whose id is `claim`, as `/signals/{id}`",
+        &[(200, JSON, "the signal and its `audit`"), NO_SIGNAL, AWAY],
+    ),
     Endpoint {
         body: &[
             ("max?", "most signals, 1 by default"),
             ("wait_ms?", "wait for signals at most this time, 0 to 4000 ms; 0 by default"),
         ],
-        ..endpoint("POST", "/signals/claim", "Signals for the caller to execute, where no handler is configured", &[
-            (200, JSON, "`epoch` and `signals`; or `why` there are none"),
-            WRONG,
-            (409, PROBLEM, "the leader sends signals to a handler"),
-            NOT_LEADING,
-        ])
+        ..endpoint(
+            "POST",
+            "/signals/claim",
+            "Signals for the caller to execute, where no handler is configured",
+            &[
+                (200, JSON, "`epoch` and `signals`; or `why` there are none"),
+                WRONG,
+                (409, PROBLEM, "the leader sends signals to a handler"),
+                NOT_LEADING,
+            ],
+        )
     },
-    endpoint("GET", "/signals/{id}", "One signal and its audit", &[
-        (200, JSON, "the signal and its `audit`"),
-        NO_SIGNAL,
-        AWAY,
-    ]),
+    endpoint(
+        "GET",
+        "/signals/{id}",
+        "One signal and its audit",
+        &[(200, JSON, "the signal and its `audit`"), NO_SIGNAL, AWAY],
+    ),
     Endpoint {
         body: &[
             ("attempt", "the attempt of the claim"),
             ("outcome", "the outcome of the execution"),
             ("note?", "a text for the audit, such as an order id"),
         ],
-        ..endpoint("POST", "/signals/{id}/result", "The outcome of a claimed signal", &[
-            (200, JSON, "it is recorded; the signal"),
-            WRONG,
-            NO_SIGNAL,
-            (409, PROBLEM, "it cannot follow the state of the signal, or concerns another attempt"),
-            NOT_LEADING,
-        ])
+        ..endpoint(
+            "POST",
+            "/signals/{id}/result",
+            "The outcome of a claimed signal",
+            &[
+                (200, JSON, "it is recorded; the signal"),
+                WRONG,
+                NO_SIGNAL,
+                (409, PROBLEM, "it cannot follow the state of the signal, or concerns another attempt"),
+                NOT_LEADING,
+            ],
+        )
     },
 ];
 
@@ -172,14 +217,18 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new().route(PATH, get(served))
 }
 
-async fn served(Extension(signals): Extension<SignalPages>, Extension(prefix): Extension<Prefix>) -> Response {
+async fn served(
+    Extension(signals): Extension<SignalPages>,
+    Extension(prefix): Extension<Prefix>,
+) -> Response {
     Json(document(signals, &prefix.0)).into_response()
 }
 
 /// The OpenAPI document of the pages below `prefix`.
 fn document(signals: SignalPages, prefix: &str) -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    let served = |endpoint: &&Endpoint| signals == SignalPages::Served || !endpoint.path.starts_with("/signals");
+    let served =
+        |endpoint: &&Endpoint| signals == SignalPages::Served || !endpoint.path.starts_with("/signals");
     for endpoint in ENDPOINTS.iter().filter(served) {
         let methods = paths.entry(endpoint.path).or_insert_with(|| json!({}));
         methods[endpoint.method.to_ascii_lowercase()] = operation(endpoint);
@@ -196,8 +245,8 @@ fn document(signals: SignalPages, prefix: &str) -> Value {
 fn operation(endpoint: &Endpoint) -> Value {
     let text = || json!({ "type": "string" });
     let in_path = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = in_path
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": text() }));
+    let in_path =
+        in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": text() }));
     let in_query = endpoint.query.iter().map(|(name, meaning)| {
         json!({ "name": name, "in": "query", "required": false, "description": meaning, "schema": text() })
     });
@@ -212,8 +261,9 @@ fn operation(endpoint: &Endpoint) -> Value {
     });
     if !endpoint.body.is_empty() {
         let fields = endpoint.body.iter();
-        let property =
-            |(name, meaning): &(&str, &str)| (name.trim_end_matches('?').to_owned(), json!({ "description": meaning }));
+        let property = |(name, meaning): &(&str, &str)| {
+            (name.trim_end_matches('?').to_owned(), json!({ "description": meaning }))
+        };
         let required: Vec<&str> =
             fields.clone().map(|(name, _)| *name).filter(|name| !name.ends_with('?')).collect();
         let schema = json!({
@@ -239,7 +289,8 @@ pub fn http_reference() -> String {
     };
     for endpoint in ENDPOINTS {
         line(format_args!("\n## {} {}\n\n{}.\n", endpoint.method, endpoint.path, endpoint.summary));
-        for (head, rows) in [("parameter of the query", endpoint.query), ("field of the body", endpoint.body)] {
+        for (head, rows) in [("parameter of the query", endpoint.query), ("field of the body", endpoint.body)]
+        {
             if !rows.is_empty() {
                 line(format_args!("\n| {head} | meaning |\n|---|---|\n"));
             }
@@ -275,7 +326,7 @@ mod tests {
                 continue;
             }
             let source = fs::read_to_string(&path).expect("text");
-            let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+            let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
             for call in code.split(".route(").skip(1) {
                 let argument = call.split(',').next().unwrap_or_default().trim();
                 let constant = |name: &str| {

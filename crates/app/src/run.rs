@@ -83,9 +83,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let (finish, finished) = oneshot::channel();
     let telling = match output {
         Output::Events => tokio::spawn(events::print(coordinator.notices(), finished, printed.clone())),
-        Output::Text if for_operator => {
-            tokio::spawn(narrate(coordinator.clone(), finished, printed.clone()))
-        }
+        Output::Text if for_operator => tokio::spawn(narrate(coordinator.clone(), finished, printed.clone())),
         // The logs have every change of role.
         Output::Text => tokio::spawn(async move { drop(finished.await) }),
     };

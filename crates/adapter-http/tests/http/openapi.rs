@@ -22,7 +22,10 @@ async fn every_described_method_is_served_and_no_other() {
             }
             let answer = server.ask(&request(method, &concrete, &[])).await;
             assert_eq!(answer.status != 405, is_described, "{method} {path}: {answer:?}");
-            assert!(!answer.body.contains(&format!("there is no {concrete}")) || !is_described, "{method} {path}");
+            assert!(
+                !answer.body.contains(&format!("there is no {concrete}")) || !is_described,
+                "{method} {path}"
+            );
         }
     }
 }

@@ -15,8 +15,7 @@ pub fn completions(shell: Shell) -> Result<(), Failure> {
 
 /// Writes one page of section 1 for the program and for each command.
 pub fn man(directory: &Path) -> Result<(), Failure> {
-    let failed =
-        |error: std::io::Error| Failure::other(format!("{}: {error}", directory.display()));
+    let failed = |error: std::io::Error| Failure::other(format!("{}: {error}", directory.display()));
     std::fs::create_dir_all(directory).map_err(failed)?;
     clap_mangen::generate_to(definition(), directory).map_err(failed)?;
     line(format_args!("the pages are in {}", directory.display()))

@@ -297,7 +297,7 @@ fn packages_get_completions_and_manual_pages() {
     for shell in ["bash", "zsh", "fish"] {
         let said = coordinator(&["completions", shell]).run();
         assert_eq!(said.code, Some(0), "{said:?}");
-        assert!(said.stdout.contains("step-down") && said.stdout.contains("--postgres-url-file"), "{shell}");
+        assert!(said.stdout.contains("step-down") && said.stdout.contains("postgres-url-file"), "{shell}");
     }
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("man1");

@@ -29,7 +29,7 @@ struct Generator {
     test: &'static str,
 }
 
-const GENERATORS: [Generator; 9] = [
+const GENERATORS: [Generator; 10] = [
     Generator {
         what: "table of roles and events",
         files: &["docs/protocol.md"],
@@ -69,6 +69,12 @@ const GENERATORS: [Generator; 9] = [
         files: &["docker/prometheus/prometheus.yml", "docker/alertmanager"],
         package: "monitoring",
         test: "monitoring_config",
+    },
+    Generator {
+        what: "tables of the checks of `coordinator doctor`",
+        files: &["docs/doctor.md"],
+        package: "domain",
+        test: "doctor_page",
     },
     Generator {
         what: "table of crash points",

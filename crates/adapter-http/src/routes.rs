@@ -53,8 +53,8 @@ pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
         .route("/metrics", get(exposition))
         .route("/coordinator/metrics", get(metrics))
         .merge(runbooks::routes())
-        .merge(page::routes())
-        .merge(openapi::routes());
+        .merge(openapi::routes())
+        .merge(page::routes());
     let routes = match pages.signals {
         SignalPages::Served => routes.merge(signals::routes()),
         SignalPages::Absent => routes,

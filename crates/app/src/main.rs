@@ -131,6 +131,7 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
             let how = if *check { Migrate::Check } else { Migrate::Apply };
             command::migrate(&config, how, form(*json)).await
         }
+        Command::Doctor { json } => command::doctor(&config, form(*json)).await,
         Command::Health { ready, leader, json } => {
             let probe = match (ready, leader) {
                 (true, _) => Probe::Ready,

@@ -39,7 +39,7 @@ const PRINTING_TIME_MAX: Duration = Duration::from_secs(1);
 /// File descriptors that are reserved for other uses than HTTP: 24 for the stores (on PostgreSQL 8 and Redis
 /// 4; on SQLite 14), 32 for signals at their handler, 16 for the process itself (runtimes, timers, streams,
 /// the listener).
-const DESCRIPTORS_KEPT: u64 = 24 + 32 + 16;
+pub const DESCRIPTORS_KEPT: u64 = 24 + 32 + 16;
 /// Fewest connections, so that probes and the operator get an answer.
 const CONNECTIONS_MIN: usize = 8;
 

@@ -227,6 +227,7 @@ impl Builder {
             signal_value: self.signals.value,
         };
         let metrics = Metrics::new(MetricsConfig {
+            heartbeat: config.heartbeat(),
             window: self.window,
             signals: self.signals,
             started_ms,

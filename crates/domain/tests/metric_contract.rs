@@ -8,11 +8,12 @@ use domain::lease::{Epoch, TTL_DEFAULT, Timeline};
 use domain::ledger::{Limits, Totals};
 use domain::member::MemberState;
 use domain::metrics::{
-    Fact, Metrics, MetricsConfig, Refusal, SignalFact, SignalsConfig, Snapshot, SyncResult, View,
-    WINDOW_DEFAULT,
+    Fact, Metrics, MetricsConfig, P99_SAMPLES_MIN, Refusal, SignalFact, SignalsConfig, Snapshot, SyncResult,
+    View, WINDOW_DEFAULT,
 };
 use domain::overview::Known;
 use domain::settings::{Differing, SharedSettings};
+use domain::time::Time;
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 
@@ -50,6 +51,7 @@ fn metrics() -> Metrics {
 fn metrics_of(signals: SignalsConfig) -> Metrics {
     let version = "1.2.3".to_owned();
     Metrics::new(MetricsConfig {
+        heartbeat: Duration::ZERO,
         window: WINDOW_DEFAULT,
         started_ms: STARTED_MS,
         instance: me(),
@@ -104,8 +106,11 @@ fn totals() -> Totals {
 fn full() -> Snapshot {
     let limits = Limits { per_minute: Some(2), per_day: Some(15) };
     let mut metrics = metrics_of(SignalsConfig { limits, value: Decimal::new(25_000_050, 2) });
+    for _ in 0..P99_SAMPLES_MIN {
+        let took = Duration::from_millis(12);
+        metrics.record(Fact::Sync { result: SyncResult::Succeeded, took, at: Time::ZERO });
+    }
     for fact in [
-        Fact::Sync { result: SyncResult::Succeeded, took: Duration::from_millis(12) },
         Fact::Epoch { timeline: Timeline(1), epoch: Epoch(41) },
         Fact::Epoch { timeline: Timeline(1), epoch: Epoch(42) },
         Fact::Recovery { outcome: Ok(3), took: Duration::from_millis(80), at_ms: STARTED_MS + 500 },

@@ -284,7 +284,7 @@ fn exec(record: &Record) -> String {
          processes. After the first line of another run of the command, a former run must write nothing more. The leading\n\
          instance was killed, stopped or cut off **{} times**, at a random moment of its leadership.\n\n\
          | result | number |\n|---|---|\n| runs of the command | {} |\n| lines | {} |\n| overlaps of two runs | {} |\n\
-         | faults after which no instance led within 20 s | {} |\n\n\
+         | faults after which no instance led within 4 LEADER_TTL | {} |\n\n\
          {} groups of two instances ran at the same time for {} s, with a LEADER_TTL of {} ms, on one PostgreSQL and {}\n\
          processors.\n",
         number(&figures["kills"]),

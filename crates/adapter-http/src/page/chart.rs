@@ -64,10 +64,13 @@ impl Chart {
     /// The figure.
     pub(crate) fn draw(&self, series: &[Series]) -> Node {
         let legend = series.iter().map(|one| self.legend(one));
+        // An alert that cannot be measured is not OK.
+        let is_known = series.iter().any(|one| present(one).is_some());
+        let level = if is_known || self.level != Level::Ok { self.level } else { Level::Unknown };
         let caption = el("figcaption")
             .with(el("h3").with(self.title))
             .with(of_class("span", "when").with("now"))
-            .with(status(self.level, self.level.word()));
+            .with(status(level, level.word()));
         let present: Vec<String> = series
             .iter()
             .map(|one| format!("{} {}", one.name, self.written(present(one))).trim_start().to_owned())
@@ -80,7 +83,7 @@ impl Chart {
             .with(self.plot(series));
         let ticks = ["60 min ago", "45 min", "30 min", "15 min", "now"].map(|tick| el("span").with(tick));
         el("figure")
-            .attr("data-level", self.level.name())
+            .attr("data-level", level.name())
             .with(caption)
             .with(of_class("p", "legend").all(legend))
             .with(plot)
@@ -177,19 +180,20 @@ impl Chart {
 
     /// A line through the known values, with a gap where one is unknown.
     fn path(&self, values: &[Option<f64>]) -> String {
-        let mut path = String::new();
+        let mut path = Vec::new();
         let mut before: Option<f64> = None;
         for (minute, value) in values.iter().enumerate() {
             let at = value.map(|value| self.y(value).round());
             match (before, at) {
                 (_, None) => {}
-                // A dot, in case the next value is unknown.
-                (None, Some(at)) => path.push_str(&format!("M{minute} {at}h.01")),
-                (Some(_), Some(at)) => path.push_str(&format!("L{minute} {at}")),
+                (None, Some(at)) if minute == 0 => path.push(format!("M0 {at}")),
+                // A short line, in case the next value is unknown.
+                (None, Some(at)) => path.push(format!("M{}.5 {at}H{minute}", minute - 1)),
+                (Some(_), Some(at)) => path.push(format!("L{minute} {at}")),
             }
             before = at;
         }
-        path
+        path.concat()
     }
 }
 
@@ -258,7 +262,7 @@ mod tests {
         values[10] = None;
         values[SAMPLES - 1] = None;
         let shown = drawn(Scale::Linear, values);
-        assert!(shown.contains("L9 118M11 118h.01L12 118"), "{shown}");
+        assert!(shown.contains("L9 118M10.5 118H11L12 118"), "{shown}");
         assert!(shown.contains("class=\"zu\" x=\"98.3%\""), "the chart ends in a grey block: {shown}");
         assert!(shown.contains(">unknown</b>") && !shown.contains(">0.0 %</b>"), "{shown}");
     }
@@ -266,7 +270,7 @@ mod tests {
     #[test]
     fn a_value_above_the_scale_stays_at_its_edge_and_is_named() {
         let shown = drawn(Scale::Linear, vec![Some(99.0); SAMPLES]);
-        assert!(shown.contains("M0 2h.01L1 2") && shown.contains("above the scale"), "{shown}");
+        assert!(shown.contains("M0 2L1 2") && shown.contains("above the scale"), "{shown}");
         assert!(shown.contains(">99.0 %</b>"), "the legend has the value: {shown}");
         assert!(!drawn(Scale::Linear, vec![Some(1.0); SAMPLES]).contains("above the scale"));
     }

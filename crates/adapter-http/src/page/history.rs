@@ -147,9 +147,10 @@ fn line(term: &Term, before: Option<&Term>, seen: &Seen) -> Element {
         None if is_current => "leads now".into(),
         None => status(Level::Unknown, "Unknown").into(),
     };
-    let led = match term.to_ms {
+    let led: Node = match term.to_ms {
         Some(to_ms) => span(to_ms.saturating_sub(term.from_ms)).into(),
-        None => Node::Age(term.from_ms),
+        None if is_current => Node::Age(term.from_ms),
+        None => dim("unknown").into(),
     };
     let gap: Node = match before.and_then(|before| before.to_ms) {
         Some(ended_ms) => gap(term.from_ms.saturating_sub(ended_ms)).into(),

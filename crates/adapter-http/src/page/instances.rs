@@ -6,13 +6,13 @@ use super::words::{Level, cell, differs, dim, head, icon, name, row, table};
 use domain::lease::Epoch;
 use domain::member::Health;
 use domain::metrics::unit;
-use domain::overview::{InstanceState, InstanceView};
+use domain::overview::{InstanceState, InstanceView, LeaderView};
 use std::collections::BTreeMap;
 
 /// Heartbeats that an instance may miss before its age is shown as late, and as critical.
 const LATE: (u32, u32) = (3, 6);
 
-/// The count beside the heading.
+/// The count next to the heading.
 pub(crate) fn count(seen: &Seen) -> Vec<Node> {
     let views = &seen.overview.instances;
     let all = views.len();
@@ -97,7 +97,7 @@ fn state(view: &InstanceView, seen: &Seen) -> Element {
     };
     let class = level.map_or("status".to_owned(), |level| format!("status {}", level.name()));
     let is_past = matches!(view.state, InstanceState::Stale | InstanceState::Gone | InstanceState::Unknown);
-    let was = is_past.then(|| format!("was {}", view.said));
+    let was = (is_past && !is_outdated(view, seen)).then(|| format!("was {}", view.said));
     let unable = view.cannot_lead.as_ref().map(|_| "cannot lead".to_owned());
     let reports = (view.fallback && !is_past).then(|| "without Redis".to_owned());
     let alerts = alerts_of(view, seen).filter(|_| !is_past);
@@ -105,6 +105,12 @@ fn state(view: &InstanceView, seen: &Seen) -> Element {
         .with(icon(sign))
         .with(word)
         .all([was, unable, reports, alerts].into_iter().flatten().map(|note| el("small").with(note)))
+}
+
+/// True if the instance reported that it leads, but the last known lease belongs to another one.
+fn is_outdated(view: &InstanceView, seen: &Seen) -> bool {
+    let LeaderView::Unknown { last, .. } = &seen.overview.leader else { return false };
+    view.said.leads() && last.as_ref().is_none_or(|(id, epoch)| *id != view.id || *epoch != view.epoch)
 }
 
 /// The level of its worst alert, unless the problems of the page explain it.
@@ -142,8 +148,8 @@ fn lag(is_self: bool, seen: &Seen) -> Vec<Node> {
         return vec![dim("on its page").into()];
     }
     let latency = seen.report.as_ref().and_then(|report| report.snapshot.window.latency);
-    match latency {
-        Some(latency) => vec![format!("{:.1} ms", unit::millis(latency.p95)).into()],
+    match latency.and_then(|latency| latency.p95) {
+        Some(p95) => vec![format!("{:.1} ms", unit::millis(p95)).into()],
         None => vec![dim("no value").into()],
     }
 }

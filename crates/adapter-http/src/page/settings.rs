@@ -17,9 +17,10 @@ pub(crate) fn section(seen: &Seen) -> Vec<Node> {
         members.iter().find(is_self).into_iter().flat_map(|line| line.member.settings.iter()).collect();
     let published = own.iter().map(|(name, value)| {
         let others = others(name, value, members, seen);
-        let others = match others.is_empty() {
-            true => dim("the same").into(),
-            false => differs(Level::Warning, vec!["differs".into()], &others.join(", ")).into(),
+        let others = if others.is_empty() {
+            dim("the same").into()
+        } else {
+            differs(Level::Warning, vec!["differs".into()], &others.join(", ")).into()
         };
         line(name, shown(value), others)
     });

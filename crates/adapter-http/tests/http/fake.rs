@@ -12,6 +12,7 @@ use domain::member::{Health, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::metrics::{Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View};
 use domain::overview::{Facts, Known, LastAnswers, Samples};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
+use domain::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -226,6 +227,7 @@ pub fn member(name: &str) -> MemberSeen {
 
 fn metrics() -> Metrics {
     let config = MetricsConfig {
+        heartbeat: Duration::ZERO,
         window: 100,
         started_ms: STARTED_MS,
         instance: id("a-1"),
@@ -286,7 +288,7 @@ fn snapshot() -> Snapshot {
         (SyncResult::Succeeded, 30),
         (SyncResult::Failed, 40),
     ] {
-        metrics.record(Fact::Sync { result, took: Duration::from_millis(ms) });
+        metrics.record(Fact::Sync { result, took: Duration::from_millis(ms), at: Time::ZERO });
     }
     let took = Duration::from_micros(12_500);
     metrics.record(Fact::Recovery { outcome: Ok(3), took, at_ms: STARTED_MS + 5_000 });

@@ -10,6 +10,7 @@ mod handler;
 mod ledger;
 mod limits;
 mod openapi;
+mod page;
 mod routes;
 mod signals;
 mod webhook;

@@ -206,6 +206,18 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check what the guarantees depend on: stores, this host, instances; name what to change
+    #[command(after_help = "\
+        Creates nothing. To measure commits, it writes messages into the log of PostgreSQL that change no table, and a\n\
+        file into an existing data directory that is removed at once. Run it on the host of each instance, as its user.\n\n\
+        Exit code: 0 if every guarantee holds, also with warnings; 1 if one does not hold; 2 if the command line or the\n\
+        configuration is wrong; 3 if no guarantee failed and one could not be checked.\n\n\
+        Example:\n  coordinator doctor --config coordinator.toml")]
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Probe the instance on this host: exit 0 if it is alive, else 1
     #[command(after_help = "Examples:\n  coordinator health\n  coordinator health --ready")]
     Health {

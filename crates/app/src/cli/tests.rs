@@ -88,6 +88,7 @@ fn every_command_is_parsed() {
         Command::StepDown { reason: Some("x".to_owned()), force: false, dry_run: false, json: false }
     );
     assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true, json: false });
+    assert_eq!(command("coordinator doctor --json"), Command::Doctor { json: true });
     let check = Command::Recovery { command: RecoveryCommand::Check { json: true } };
     assert_eq!(command("coordinator recovery check --json"), check);
     let pause = SignalsCommand::Pause { reason: "x".to_owned(), json: false };

@@ -1,6 +1,7 @@
 //! Commands that read or change the group through its stores, whether instances run or not.
 
 mod demo;
+mod doctor;
 mod facts;
 mod health;
 mod history;
@@ -17,6 +18,7 @@ mod terminal;
 mod why;
 
 pub use demo::{TTL as DEMO_TTL, demo};
+pub use doctor::doctor;
 pub use health::{Probe, health};
 pub use history::history;
 pub use migrate::migrate;

@@ -31,7 +31,7 @@ done >> "$RECORD"
 "#;
 
 /// Timeout for the next run after a fault, in LEADER_TTLs.
-const FOLLOWS_WITHIN: u32 = 10;
+const FOLLOWS_WITHIN: u32 = 4;
 
 /// One start of the command.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -35,6 +35,7 @@ mod cut_off;
 mod database;
 mod demo;
 mod descriptors;
+mod doctor;
 mod double;
 mod exec;
 mod exec_kills;

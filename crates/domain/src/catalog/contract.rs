@@ -17,28 +17,28 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "portfolio_manager_db_sync_failure_rate",
         "1",
-        "Share of failed syncs in the rolling window, 0.0 to 1.0; 0 without samples.",
+        "Share of the heartbeats in the rolling window in which a sync failed, 0.0 to 1.0; 0 without samples.",
         Kind::Gauge(|s| Some(s.window.failure_rate())),
     ),
     metric(
         "portfolio_manager_db_sync_p50_latency_ms",
         "ms",
-        "Median duration of the syncs in the rolling window, failures included, in milliseconds.",
+        "Median of the longest sync of each heartbeat in the rolling window, failures included, in milliseconds.",
         Kind::Gauge(|s| s.window.latency.map(|latency| unit::millis(latency.p50))),
     )
     .only(ONE_SAMPLE),
     metric(
         "portfolio_manager_db_sync_p95_latency_ms",
         "ms",
-        "95th percentile of the durations of the syncs in the rolling window, in milliseconds.",
-        Kind::Gauge(|s| s.window.latency.map(|latency| unit::millis(latency.p95))),
+        "95th percentile of the longest sync of each heartbeat in the rolling window, in milliseconds; from 20 heartbeats on.",
+        Kind::Gauge(|s| Some(unit::millis(s.window.latency?.p95?))),
     )
     .only(ONE_SAMPLE),
     metric(
         "portfolio_manager_db_sync_p99_latency_ms",
         "ms",
-        "99th percentile of the durations of the syncs in the rolling window, in milliseconds.",
-        Kind::Gauge(|s| s.window.latency.map(|latency| unit::millis(latency.p99))),
+        "99th percentile of the longest sync of each heartbeat in the rolling window, in milliseconds; from 100 heartbeats on.",
+        Kind::Gauge(|s| Some(unit::millis(s.window.latency?.p99?))),
     )
     .only(ONE_SAMPLE),
     metric(

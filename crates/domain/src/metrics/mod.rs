@@ -25,7 +25,9 @@ pub use histogram::{BOUNDS, Histogram};
 pub use signals::{Refusal, SIGNAL_VALUE_DEFAULT, SignalFact, SignalsConfig};
 pub use snapshot::{Counters, Disagreement, LastRecovery, Snapshot, View};
 pub use urgent::{URGENT_SHOWN, Urgent};
-pub use window::{Latency, WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN, WindowStats};
+pub use window::{
+    Latency, P95_SAMPLES_MIN, P99_SAMPLES_MIN, WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN, WindowStats,
+};
 
 use crate::id::InstanceId;
 use crate::lease::{Epoch, Timeline};
@@ -33,6 +35,7 @@ use crate::ledger::Totals;
 use crate::overview::Known;
 use crate::recovery::RecoveryCode;
 use crate::settings::Differing;
+use crate::time::Time;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -56,6 +59,8 @@ pub enum Fact {
         result: SyncResult,
         /// The duration until the answer or the timeout.
         took: Duration,
+        /// The time of the answer or of the timeout.
+        at: Time,
     },
     /// This process read a token in the lease, or was granted one.
     Epoch {
@@ -119,7 +124,9 @@ pub enum Fact {
 /// The values that stay the same during the life of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsConfig {
-    /// The number of syncs in the window for rates and latencies, clamped to [`WINDOW_MIN`] to [`WINDOW_MAX`]. The
+    /// The time between two renewals of the lease. The syncs of one heartbeat are one sample of the window.
+    pub heartbeat: Duration,
+    /// The number of heartbeats in the window for rates and latencies, clamped to [`WINDOW_MIN`] to [`WINDOW_MAX`]. The
     /// configuration refuses a value outside this range earlier.
     pub window: usize,
     /// The start of the process, in unix milliseconds.
@@ -158,7 +165,7 @@ impl Metrics {
     /// No facts yet.
     pub fn new(config: MetricsConfig) -> Self {
         Self {
-            window: Window::new(config.window),
+            window: Window::new(config.window, config.heartbeat),
             config,
             counters: Counters::default(),
             sync_duration: Histogram::default(),
@@ -181,7 +188,7 @@ impl Metrics {
     pub fn record(&mut self, fact: Fact) -> Option<Urgent> {
         let urgent = self.urgent(&fact);
         match fact {
-            Fact::Sync { result, took } => self.sync(result, took),
+            Fact::Sync { result, took, at } => self.sync(result, took, at),
             Fact::Epoch { timeline, epoch } => self.token(timeline, epoch),
             Fact::SplitBrain => self.counters.split_brains += 1,
             Fact::TicketFault => self.counters.ticket_faults += 1,
@@ -259,12 +266,12 @@ impl Metrics {
         }
     }
 
-    fn sync(&mut self, result: SyncResult, took: Duration) {
+    fn sync(&mut self, result: SyncResult, took: Duration, at: Time) {
         match result {
             SyncResult::Succeeded => self.counters.syncs_succeeded += 1,
             SyncResult::Failed => self.counters.syncs_failed += 1,
         }
-        self.window.push(result, took);
+        self.window.push(result, took, at);
         self.sync_duration.record(took);
     }
 

@@ -14,6 +14,7 @@ pub(crate) fn id(text: &str) -> InstanceId {
 
 pub(crate) fn metrics(window: usize) -> Metrics {
     Metrics::new(MetricsConfig {
+        heartbeat: Duration::ZERO,
         window,
         started_ms: STARTED_MS,
         instance: id("me"),
@@ -105,7 +106,7 @@ fn a_promotion_counts_when_the_leader_changed() {
 fn counters_and_histogram_count_every_sync() {
     let mut metrics = metrics(2);
     for result in [SyncResult::Succeeded, SyncResult::Failed, SyncResult::Succeeded] {
-        metrics.record(Fact::Sync { result, took: Duration::from_millis(4) });
+        metrics.record(Fact::Sync { result, took: Duration::from_millis(4), at: Time::ZERO });
     }
     let snapshot = metrics.snapshot(standby(), STARTED_MS);
     let counters = snapshot.counters;

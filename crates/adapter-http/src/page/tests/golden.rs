@@ -1,7 +1,7 @@
 //! Each state as text: the level of the page, and a line for each section, row and problem. `BLESS=1 cargo test` writes
 //! the files anew; read the difference before you commit it.
 
-use super::fixture::{self, ago, group, id, lease, member, seen, signal, term};
+use super::fixture::{self, ago, group, id, lease, member, seen, signal, sync, term};
 use crate::page::document;
 use crate::page::listing::{Choice, Listing};
 use crate::page::seen::Seen;
@@ -19,7 +19,7 @@ fn shown(seen: &Seen) -> String {
     let listing = Listing::from_memory(seen, &Choice::default());
     sections.push((document::SIGNALS, document::signals_section(seen, &listing)));
     for (id, nodes) in sections {
-        text.push_str(&format!("\n== {id}\n{}\n", plain(&tree::html(&nodes, seen.now_ms))));
+        text += &format!("\n== {id}\n{}\n", plain(&tree::html(&nodes, seen.now_ms)));
     }
     text
 }
@@ -34,10 +34,9 @@ fn plain(html: &str) -> String {
             "/tr" | "/li" | "/p" | "/h2" | "/h3" | "/figcaption" | "/dl" => text.push('\n'),
             "/td" | "/th" | "/dt" | "/dd" | "/span" | "/small" | "/b" | "/a" | "small" => text.push(' '),
             "td" | "div" => text.push_str("| "),
-            "use" => text.push_str(&format!(
-                "[{}] ",
-                tag.rsplit('#').next().unwrap_or_default().trim_end_matches('"')
-            )),
+            "use" => {
+                text += &format!("[{}] ", tag.rsplit('#').next().unwrap_or_default().trim_end_matches('"'))
+            }
             _ => {}
         }
         text.push_str(after);
@@ -162,7 +161,7 @@ fn kill_switch() {
                 Paused { reason: "margin call".to_owned(), who: "arun".to_owned(), since_ms: ago(1_041) };
             let totals = Totals {
                 received: 2,
-                oldest_received: Some(Duration::from_secs(840)),
+                oldest_received: Some(Duration::from_mins(14)),
                 paused: Some(paused),
                 ..Totals::default()
             };
@@ -190,10 +189,9 @@ fn not_read_yet() {
 /// An alert that only this instance evaluates is a problem of the page too, with its runbook.
 #[test]
 fn an_alert_of_this_instance_is_listed() {
-    use domain::metrics::{Fact, SyncResult};
     let slow = |metrics: &mut domain::metrics::Metrics| {
-        for _ in 0..100 {
-            metrics.record(Fact::Sync { result: SyncResult::Succeeded, took: Duration::from_millis(700) });
+        for n in 100..300 {
+            metrics.record(sync(n, Duration::from_millis(700)));
         }
     };
     let seen = seen(|_| (), slow);

@@ -13,6 +13,7 @@ fn evaluated(name: &str, totals: Totals) -> Alert {
 
 fn told_under(limits: Limits, name: &str, totals: Totals) -> Alert {
     let mut metrics = Metrics::new(MetricsConfig {
+        heartbeat: Duration::ZERO,
         window: WINDOW_DEFAULT,
         started_ms: STARTED_MS,
         instance: id("me"),

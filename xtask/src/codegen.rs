@@ -29,7 +29,7 @@ struct Generator {
     test: &'static str,
 }
 
-const GENERATORS: [Generator; 8] = [
+const GENERATORS: [Generator; 10] = [
     Generator {
         what: "table of roles and events",
         files: &["docs/protocol.md"],
@@ -81,6 +81,18 @@ const GENERATORS: [Generator; 8] = [
         files: &["docs/signals.md"],
         package: "app",
         test: "crash_table",
+    },
+    Generator {
+        what: "reference of the settings and sample file",
+        files: &["docs/settings.md", "docs/coordinator.toml"],
+        package: "app",
+        test: "settings_pages",
+    },
+    Generator {
+        what: "reference of the HTTP API",
+        files: &["docs/http.md"],
+        package: "adapter-http",
+        test: "http_page",
     },
 ];
 

@@ -227,6 +227,7 @@ impl Builder {
             signal_value: self.signals.value,
         };
         let metrics = Metrics::new(MetricsConfig {
+            heartbeat: config.heartbeat(),
             window: self.window,
             signals: self.signals,
             started_ms,
@@ -257,11 +258,13 @@ impl Builder {
             leadership: watch::channel(Leadership::unknown()).0,
             works: watch::channel(0).0,
             recovered: watch::channel(None).0,
+            recovering: Mutex::default(),
             notices: broadcast::channel(NOTICES_KEPT).0,
             urgent: broadcast::channel(URGENT_KEPT).0,
             metrics: Mutex::new(metrics),
             answers: Answers::new(no_facts),
             heartbeat_running: AtomicBool::new(false),
+            disagreement: Mutex::default(),
             waiting_for: Mutex::new(None),
             store_fault: Mutex::default(),
         }

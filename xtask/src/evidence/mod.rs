@@ -22,14 +22,16 @@ enum Part {
     Sim,
     Chaos,
     Signals,
+    Exec,
 }
 
-const PARTS: [(Part, &str); 5] = [
+const PARTS: [(Part, &str); 6] = [
     (Part::Model, "model"),
     (Part::Mutants, "mutants"),
     (Part::Sim, "sim"),
     (Part::Chaos, "chaos"),
     (Part::Signals, "signals"),
+    (Part::Exec, "exec"),
 ];
 
 /// The command: runs all parts, or only that of the first argument with the other arguments.
@@ -69,9 +71,17 @@ fn measure(workspace: &Workspace, part: Part, rest: &[String]) -> Result<(), Str
             let campaign = if asked { Vec::new() } else { vec![proof::SIGNALS.to_owned()] };
             proof::built_chaos_command(workspace, &[campaign, arguments].concat())?
         }
+        Part::Exec => {
+            let kills = rest.first().map_or(proof::EXEC_KILLS, String::as_str);
+            proof::exec_command(workspace, kills, &figures)?
+        }
     };
     run_command(&mut command)?;
     let text = fs::read_to_string(&figures).map_err(|error| format!("{}: {error}", figures.display()))?;
+    if part == Part::Exec {
+        // The run is whole: the next one begins anew.
+        let _ = fs::remove_file(figures.with_extension("progress"));
+    }
     let figures: Value =
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", figures.display()))?;
     if figures["sets_of_all"] == false {

@@ -40,6 +40,9 @@ fn settings_of(command: &str) -> Option<&'static [&'static str]> {
         "demo" => Some(&["config", "leader_ttl"]),
         "status" | "why" => Some(STORES),
         "doctor" => Some(STORES_AND_TTL),
+        "health" => Some(&["config", "listen"]),
+        // They read no setting.
+        "runbook" | "completions" | "man" => Some(&[]),
         "history" | "step-down" | "recovery" | "signals" | "migrate" => Some(STATE_STORE),
         _ => None,
     }

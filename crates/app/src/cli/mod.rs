@@ -11,9 +11,11 @@ use crate::secret::mask_urls;
 use adapter_http::HISTORY_LIMIT_MAX;
 use clap::error::ErrorKind;
 use clap::{FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use domain::ledger::{Label, SignalId, StateName};
 use domain::ports::SIGNALS_READ_MAX;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use value::{label, reason, signal_id, state};
 
 /// Default number of terms in the history: one screen.
@@ -120,18 +122,22 @@ pub enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(ROUNDS_MAX)))]
         rounds: Option<u32>,
     },
-    /// Show the instances and the leader; exit 0 only if exactly one instance leads
+    /// Show the instances, the leader, the kill switch and the alerts; exit 0 only if exactly one instance leads
     #[command(
         after_help = "Exit code: 0 if exactly one live instance leads and acts; 1 if not, or if the state\n\
-            store does not answer.\n\nExample:\n  coordinator status --watch"
+            store does not answer.\n\nColours are only on a terminal, and not if NO_COLOR is set.\n\n\
+            Examples:\n  coordinator status --watch\n  coordinator status --wide"
     )]
     Status {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Keep running and show every change, until interrupted
+        /// Keep running and show every change, until interrupted: redrawn on a terminal, otherwise as JSON lines
         #[arg(long)]
         watch: bool,
+        /// Show whole ids and every column, also in lines of more than 80 characters
+        #[arg(long, conflicts_with = "json")]
+        wide: bool,
     },
     /// Say in sentences who leads, what is wrong, and what to do next; also while the state store does not answer
     #[command(after_help = "Example:\n  coordinator why")]
@@ -152,14 +158,22 @@ pub enum Command {
         json: bool,
     },
     /// Hand leadership over to another instance, and wait for it to lead
-    #[command(after_help = "Example:\n  coordinator step-down --reason \"kernel update\"")]
+    #[command(
+        after_help = "Example:\n  coordinator step-down --reason \"kernel update\"\n  coordinator step-down --dry-run"
+    )]
     StepDown {
         /// Reason for the history: 1 to 256 characters
-        #[arg(long, value_name = "TEXT", value_parser = reason)]
-        reason: String,
+        #[arg(long, value_name = "TEXT", value_parser = reason, required_unless_present = "dry_run")]
+        reason: Option<String>,
         /// Request it even if no instance can take over, or the leader's heartbeat is late
         #[arg(long)]
         force: bool,
+        /// Request nothing; print which instances can take over, how long that takes and what can go wrong
+        #[arg(long, conflicts_with = "force")]
+        dry_run: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print the runbook of an alert, or the list of all alerts
     #[command(after_help = "Example:\n  coordinator runbook SignalsInDoubt")]
@@ -188,6 +202,9 @@ pub enum Command {
         /// Change nothing; only print the state of the schema
         #[arg(long)]
         check: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Check what the guarantees depend on: stores, this host, instances; name what to change
     #[command(after_help = "\
@@ -201,7 +218,34 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Check the configuration
+    /// Probe the instance on this host: exit 0 if it is alive, else 1
+    #[command(after_help = "Examples:\n  coordinator health\n  coordinator health --ready")]
+    Health {
+        /// Whether it could take over leadership
+        #[arg(long, conflicts_with = "leader")]
+        ready: bool,
+        /// Whether it is the active leader
+        #[arg(long)]
+        leader: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the completions of a shell
+    #[command(after_help = "Example:\n  coordinator completions bash")]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Write the manual pages of all commands
+    #[command(after_help = "Example:\n  coordinator man --dir man1")]
+    Man {
+        /// Directory of the pages; created if it is missing
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Check the configuration, or print a file with every setting
     #[command(after_help = "Example:\n  coordinator config check --config coordinator.toml")]
     Config {
         /// The command about the configuration.
@@ -254,7 +298,7 @@ pub enum SignalsCommand {
     /// Show one signal and its audit
     #[command(after_help = "Example:\n  coordinator signals show s-1")]
     Show {
-        /// Id of the signal
+        /// Id of the signal, or a unique beginning of it
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// Print JSON
@@ -268,7 +312,7 @@ pub enum SignalsCommand {
                             coordinator signals resolve s-1 --not-executed --send-again --attempt 1 --reason \"no order at the broker\""
     )]
     Resolve {
-        /// Id of the signal
+        /// Id of the signal, or a unique beginning of it
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// The signal was executed: it becomes done
@@ -287,6 +331,9 @@ pub enum SignalsCommand {
         /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Turn the kill switch on: no leader sends any signal until it is resumed
     #[command(after_help = "Example:\n  coordinator signals pause --reason \"broker outage\"")]
@@ -294,6 +341,9 @@ pub enum SignalsCommand {
         /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Turn the kill switch off: the leader sends the waiting signals
     #[command(after_help = "Example:\n  coordinator signals resume --reason \"broker works again\"")]
@@ -301,6 +351,9 @@ pub enum SignalsCommand {
         /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -309,179 +362,18 @@ pub enum SignalsCommand {
 pub enum ConfigCommand {
     /// Check every setting and print the effective values, secrets masked
     #[command(after_help = "Example:\n  LEADER_TTL=5s coordinator config check --config coordinator.toml")]
-    Check,
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a configuration file with every setting, its meaning and its default
+    #[command(after_help = "Example:\n  coordinator config sample")]
+    Sample,
+    /// Print the reference of all settings as Markdown
+    #[command(after_help = "Example:\n  coordinator config reference")]
+    Reference,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    fn parse(line: &str) -> Result<Cli, Stop> {
-        Cli::read(line.split(' ').map(OsString::from))
-    }
-
-    fn command(line: &str) -> Command {
-        parse(line).expect(line).chosen()
-    }
-
-    /// Every command and subcommand; the program itself is first.
-    fn commands() -> Vec<clap::Command> {
-        fn collect(command: &clap::Command, into: &mut Vec<clap::Command>) {
-            into.push(command.clone());
-            command.get_subcommands().for_each(|inner| collect(inner, into));
-        }
-        let mut all = Vec::new();
-        collect(&Cli::command(), &mut all);
-        all
-    }
-
-    #[test]
-    fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn the_help_of_every_command_that_does_something_has_an_example_that_parses() {
-        let mut examples = 0;
-        for command in commands() {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let lines: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
-            assert!(!lines.is_empty(), "{} has no example", command.get_name());
-            for line in lines {
-                let line = line.replace("LEADER_TTL=5s ", "");
-                // A text in quotes is one word.
-                let words: Vec<&str> = line
-                    .split('"')
-                    .enumerate()
-                    .map(|(n, part)| if n % 2 == 1 { "text" } else { part })
-                    .collect();
-                let line = words.concat();
-                parse(&line).expect(&line);
-                examples += 1;
-            }
-        }
-        assert!(examples >= 18, "{examples}");
-    }
-
-    #[test]
-    fn the_default_command_is_run() {
-        assert_eq!(command("coordinator"), Command::Run { events_json: false });
-        assert_eq!(command("coordinator --listen 127.0.0.1:5001"), Command::Run { events_json: false });
-        assert_eq!(command("coordinator run --events-json"), Command::Run { events_json: true });
-    }
-
-    #[test]
-    fn settings_are_accepted_before_and_after_the_command_and_not_checked() {
-        for line in [
-            "coordinator --group a --leader-ttl soon status",
-            "coordinator status --group a --leader-ttl soon",
-        ] {
-            let cli = parse(line).expect(line);
-            assert_eq!(
-                (cli.flags.group.as_deref(), cli.flags.leader_ttl.as_deref()),
-                (Some("a"), Some("soon"))
-            );
-        }
-    }
-
-    #[test]
-    fn every_command_is_parsed() {
-        assert_eq!(command("coordinator demo"), Command::Demo { rounds: None });
-        assert_eq!(command("coordinator demo --rounds 3"), Command::Demo { rounds: Some(3) });
-        assert_eq!(command("coordinator status --json"), Command::Status { json: true, watch: false });
-        assert_eq!(command("coordinator status --watch"), Command::Status { json: false, watch: true });
-        let words = ["./service", "--port", "1"].map(OsString::from).to_vec();
-        assert_eq!(
-            command("coordinator exec --once --group a -- ./service --port 1"),
-            Command::Exec { once: true, command: words }
-        );
-        assert_eq!(command("coordinator why"), Command::Why { json: false });
-        assert_eq!(command("coordinator history"), Command::History { limit: 20, json: false });
-        assert_eq!(
-            command("coordinator step-down --reason x"),
-            Command::StepDown { reason: "x".to_owned(), force: false }
-        );
-        assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true });
-        assert_eq!(command("coordinator doctor --json"), Command::Doctor { json: true });
-        let check = Command::Recovery { command: RecoveryCommand::Check { json: true } };
-        assert_eq!(command("coordinator recovery check --json"), check);
-        let pause = SignalsCommand::Pause { reason: "x".to_owned() };
-        assert_eq!(command("coordinator signals pause --reason x"), Command::Signals { command: pause });
-        let list = SignalsCommand::List {
-            state: Some(StateName::InDoubt),
-            instrument: None,
-            before: Some(7),
-            limit: 20,
-            json: false,
-        };
-        let line = "coordinator signals list --state in_doubt --before 7";
-        assert_eq!(command(line), Command::Signals { command: list });
-        assert_eq!(command("coordinator config check"), Command::Config { command: ConfigCommand::Check });
-    }
-
-    #[test]
-    fn usage_errors_exit_2_and_help_exits_0() {
-        for line in [
-            "signals",
-            "signals list --state doubtful",
-            "signals list --limit 1001",
-            "signals show a/b",
-            "signals resolve s-1 --reason x",
-            "signals resolve s-1 --executed",
-            "signals resolve s-1 --executed --not-executed --reason x",
-            "signals resolve s-1 --executed --send-again --reason x",
-            "signals resolve s-1 --not-executed --send-again --reason x",
-            "signals pause",
-        ] {
-            let stop = parse(&format!("coordinator {line}")).expect_err(line);
-            assert_eq!(stop.exit_code, 2, "{line}: {}", stop.text);
-        }
-        let wrong = [
-            "--nonsense",
-            "lead",
-            "exec",
-            "exec --",
-            "exec ./service",
-            "demo --rounds 0",
-            "demo --rounds 1001",
-            "history --limit 0",
-            "recovery",
-        ];
-        for line in
-            wrong.into_iter().chain(["history --limit 1001", "step-down", "step-down --reason  ", "config"])
-        {
-            let stop = parse(&format!("coordinator {line}")).expect_err(line);
-            assert_eq!(stop.exit_code, 2, "{line}: {}", stop.text);
-        }
-        for line in ["--help", "status --help", "recovery check -h", "--version"] {
-            assert_eq!(parse(&format!("coordinator {line}")).expect_err(line).exit_code, 0, "{line}");
-        }
-        let long = format!("coordinator step-down --reason {}", "x".repeat(257));
-        assert_eq!(parse(&long).expect_err("too long").exit_code, 2);
-    }
-
-    #[test]
-    fn a_mistyped_url_is_not_printed() {
-        let wrong =
-            ["run postgres://u:canary@h/db", "--redis=redis://:canary@h run x", "--rediss=redis://:canary@h"];
-        for line in wrong {
-            let stop = parse(&format!("coordinator {line}")).expect_err(line);
-            assert!(!stop.text.contains("canary"), "{}", stop.text);
-        }
-        let cli =
-            parse("coordinator --redis redis://:canary@h --postgres postgres://u:canary@h").expect("parses");
-        assert!(!format!("{cli:?}").contains("canary"));
-    }
-
-    #[test]
-    fn a_signal_without_a_verdict_is_refused_with_each_verdict_and_its_meaning() {
-        for line in ["coordinator signals resolve s-1 --reason x", "coordinator signals resolve s-1"] {
-            let stop = parse(line).expect_err(line);
-            assert_eq!(stop.exit_code, 2);
-            for verdict in ["--executed  ", "--not-executed  ", "--not-executed --send-again --attempt N  "] {
-                assert!(stop.text.contains(&format!("\n  {verdict}")), "{verdict}: {}", stop.text);
-            }
-        }
-    }
-}
+mod tests;

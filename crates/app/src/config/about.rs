@@ -98,11 +98,30 @@ impl Key {
         match self {
             // Without a value it follows another setting.
             Self::Heartbeat => Err("a third of leader_ttl".to_owned()),
-            Self::RedisUrlFile | Self::PostgresUrlFile => Err("the URL is a setting".to_owned()),
+            Self::RedisUrlFile | Self::PostgresUrlFile => Err("no file is read".to_owned()),
             // These have an effect only with their store.
             Self::RedisPrefix => Ok(Value::String(REDIS_PREFIX_DEFAULT.to_owned())),
             Self::PostgresSchema => Ok(Value::String(SCHEMA_DEFAULT.to_owned())),
             _ => value(&Config::of_defaults(), self),
+        }
+    }
+
+    /// An example of a value, for a setting without a default.
+    pub fn example(self) -> &'static str {
+        match self {
+            Self::InstanceId => "desk-1",
+            Self::Heartbeat => "3s",
+            Self::RedisUrl => "redis://127.0.0.1:6379",
+            Self::RedisUrlFile => "/etc/coordinator/redis.url",
+            Self::PostgresUrl => "postgres://coordinator@127.0.0.1:5432/coordinator",
+            Self::PostgresUrlFile => "/etc/coordinator/postgres.url",
+            Self::AlertsWebhook => "http://127.0.0.1:9093/api/v2/alerts",
+            Self::AlertsJob => "portfolio_manager",
+            Self::AlertsRunbooks => "https://runbooks.example.com/coordinator",
+            Self::TelemetryOtlp => "http://127.0.0.1:4318",
+            Self::SignalsHandler => "http://127.0.0.1:8080/execute",
+            Self::SignalsLookup => "http://127.0.0.1:8080/lookup",
+            _ => "",
         }
     }
 

@@ -191,7 +191,7 @@ fn not_read_yet() {
 #[test]
 fn an_alert_of_this_instance_is_listed() {
     let slow = |metrics: &mut domain::metrics::Metrics| {
-        for n in 3..200 {
+        for n in 100..300 {
             metrics.record(sync(n, Duration::from_millis(700)));
         }
     };

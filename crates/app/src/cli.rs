@@ -290,6 +290,16 @@ pub enum SignalsCommand {
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
     },
+    /// Acknowledge that a signal expired unsent: it becomes rejected, and its alert ends
+    #[command(after_help = "Example:\n  coordinator signals acknowledge s-1 --reason \"the trader knows\"")]
+    Acknowledge {
+        /// Id of the signal
+        #[arg(value_name = "ID", value_parser = signal_id)]
+        id: SignalId,
+        /// Reason for the audit: 1 to 256 characters
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+    },
     /// Turn the kill switch on: no leader sends any signal until it is resumed
     #[command(after_help = "Example:\n  coordinator signals pause --reason \"broker outage\"")]
     Pause {
@@ -450,6 +460,7 @@ mod tests {
             "signals resolve s-1 --executed --not-executed --reason x",
             "signals resolve s-1 --executed --send-again --reason x",
             "signals resolve s-1 --not-executed --send-again --reason x",
+            "signals acknowledge s-1",
             "signals pause",
         ] {
             let stop = parse(&format!("coordinator {line}")).expect_err(line);

@@ -43,6 +43,7 @@ async fn carry_out(stores: &Stores, command: &SignalsCommand) -> Result<(), Fail
             };
             resolve(stores, id, outcome, *attempt, reason).await
         }
+        SignalsCommand::Acknowledge { id, reason } => acknowledge(stores, id, reason).await,
         SignalsCommand::Pause { reason } => switch(stores, Switch::Pause, reason).await,
         SignalsCommand::Resume { reason } => switch(stores, Switch::Resume, reason).await,
     }
@@ -256,6 +257,27 @@ async fn resolve(
                 signal.state.name(),
                 signal.attempt
             )))
+        }
+    }
+}
+
+async fn acknowledge(stores: &Stores, id: &SignalId, reason: &str) -> Result<(), Failure> {
+    match ask(LEDGER, stores.ledger.acknowledge(id, &operator(), reason)).await? {
+        Recorded::Recorded => {
+            line(format_args!("{id} is acknowledged: it is rejected, and was never sent"))
+        }
+        Recorded::Refused => {
+            let state = found(stores, id).await?.state.name();
+            let remedy = match state {
+                StateName::InDoubt => format!(": `coordinator signals resolve {id} ...` decides about it"),
+                StateName::Received
+                | StateName::Claimed
+                | StateName::Sent
+                | StateName::Done
+                | StateName::Rejected
+                | StateName::Expired => String::new(),
+            };
+            Err(Failure::usage(format!("{id} is {state}: only an expired signal is acknowledged{remedy}")))
         }
     }
 }

@@ -298,6 +298,19 @@ impl FakeStateStore {
         })
     }
 
+    fn do_acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Recorded {
+        let mut tables = self.database.tables();
+        let acknowledged = self.change(&mut tables, actor, |signal| {
+            let expired = signal.id == *id && signal.state == SignalState::Expired;
+            if expired {
+                signal.state = SignalState::Rejected;
+                signal.note = Some(reason.chars().take(NOTE_LEN_MAX).collect());
+            }
+            expired
+        });
+        if acknowledged.is_empty() { Recorded::Refused } else { Recorded::Recorded }
+    }
+
     fn do_switch(&self, to: Switch, actor: &Actor, reason: &str) -> Switched {
         let mut tables = self.database.tables();
         let (group, now_ms) = (self.opening.group.clone(), tables.now_ms());
@@ -448,6 +461,10 @@ impl SignalLedger for FakeStateStore {
 
     async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError> {
         self.faults.around(Call::Decide, || Ok(self.do_decide(decision))).await
+    }
+
+    async fn acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Result<Recorded, StoreError> {
+        self.faults.around(Call::Acknowledge, || Ok(self.do_acknowledge(id, actor, reason))).await
     }
 
     async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {

@@ -15,7 +15,8 @@ pub(super) const GROUP: Group = Group { name: "signals", records: &[], rules: &R
 macro_rules! exposure {
     () => {
         concat!(
-            r#"{{ with printf "max(coordinator_signals_exposure_rupees{job=%q})" $labels.job | query }}"#,
+            r#"{{ $group := "" }}{{ with $labels.group }}{{ $group = . }}{{ end }}"#,
+            r#"{{ with printf "max(coordinator_signals_exposure_rupees{job=%q,group=%q})" $labels.job $group | query }}"#,
             r#"{{ . | first | value | printf "%.0f" }}{{ else }}an unknown number of{{ end }} rupees"#,
         )
     };
@@ -131,7 +132,8 @@ const RULES: [ExportedRule; 11] = [
         expr: || above(EXPIRED, critical("signals_expired")),
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: signals that expired unsent in the last 24 hours: {{ $value }}",
-        description: "They were accepted and expired before they could be sent.",
+        description: "They were accepted and expired before they could be sent. The alert ends when an operator has \
+            acknowledged each of them, or after 24 hours.",
         impact: "Each is a trade that was missed. If it was an exit, its position is still open.",
     },
     ExportedRule {
@@ -177,7 +179,7 @@ const RULES: [ExportedRule; 11] = [
         condition: "signals_uncounted",
         severity: Severity::Warning,
         component: Component::Signals,
-        expr: || worst(&format!("{IS_LEADER} == 1 unless on (job, instance) {SIGNALS}")),
+        expr: || worst(&format!("{IS_LEADER} == 1 unless on (job, group, instance) {SIGNALS}")),
         held_for: Duration::from_mins(5),
         summary: "{{ $labels.job }}: the leader does not count its signals",
         description: "It leads and cannot read the ledger, so no other alert about signals can fire.",
@@ -187,13 +189,13 @@ const RULES: [ExportedRule; 11] = [
 
 /// While the kill switch is on, the operator wants signals to wait.
 fn waiting_above(limit: f64) -> String {
-    format!("{}\nunless on (job) {}", above(OLDEST_WAITING, limit), above(PAUSED, warning("signals_paused")))
+    format!("{}\nunless on (job, group) {}", above(OLDEST_WAITING, limit), above(PAUSED, warning("signals_paused")))
 }
 
 /// An instance's limits are compared with its own counts: while a new limit is rolled out, instances differ.
 fn limit_used_up() -> String {
     worst(&format!(
         "\n  (\n    {SENT_LAST_MINUTE} >= {LIMIT_PER_MINUTE}\n    or {SENT_LAST_DAY} >= {LIMIT_PER_DAY}\n  )\n  \
-         and on (job, instance) {SIGNALS}{{state=\"received\"}} > 0\n"
+         and on (job, group, instance) {SIGNALS}{{state=\"received\"}} > 0\n"
     ))
 }

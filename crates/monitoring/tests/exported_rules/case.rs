@@ -1,6 +1,6 @@
 //! A case: a situation, and the alerts that fire in it.
 
-use monitoring::rules::{EXPOSURE, ExportedRule, GROUPS};
+use monitoring::rules::{EXPOSURE, ExportedRule, GROUPS, OF_GROUP};
 
 pub use monitoring::rules::JOB;
 
@@ -114,7 +114,9 @@ impl Firing {
     }
 
     fn fill(&self, template: &str) -> String {
-        let template = template.replace(EXPOSURE, self.rupees);
+        let group = self.labels.iter().find(|label| label.0 == "group");
+        let group = group.map_or_else(String::new, |label| format!(" {}", label.1));
+        let template = template.replace(EXPOSURE, self.rupees).replace(OF_GROUP, &group);
         let mut filled = String::new();
         let mut rest = template.as_str();
         while let Some((before, from)) = rest.split_once("{{") {

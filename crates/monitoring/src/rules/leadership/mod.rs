@@ -3,15 +3,15 @@
 mod slo;
 
 use super::lookup::{critical, metric, warning};
-use super::query::{EVALUATED_EVERY, REMEMBERED, answering, grew, growth, worst};
-use super::{Component, ExportedRule, Group, JOB, Recording, Severity, written};
+use super::query::{EVALUATED_EVERY, REMEMBERED, answering, grew, growth, targets, worst};
+use super::{Component, ExportedRule, Group, Recording, Severity, written};
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 use domain::alert::FORGOT_SHOWN;
 
 /// The table.
-pub(super) const GROUP: Group = Group { name: "leadership", records: &[LEADERS, CHANGES], rules: &RULES };
+pub(super) const GROUP: Group = Group { name: "leadership", records: &[LEADERS, CHANGES, slo::MISSED], rules: &RULES };
 
 /// The time for which the alert about a short event fires, so that an operator sees it.
 const EPISODE_SHOWN: Duration = Duration::from_mins(10);
@@ -146,13 +146,14 @@ const RULES: [ExportedRule; 10] = [
 ];
 
 /// Number of leading instances, 0 also if none answers. A group is known by the instances that exported metrics
-/// recently; the group that is scraped as [`JOB`] is known even before that.
+/// recently, and by its [targets].
 fn leaders() -> String {
     format!(
-        "sum by (job) ({})\nor\n\
-         0 * count by (job) (last_over_time({IS_LEADER}[{}]) or up{{job=\"{JOB}\"}})",
+        "sum by (job, group) ({})\nor\n\
+         0 * count by (job, group) (\nlast_over_time({IS_LEADER}[{}])\nor {}\n)",
         answering(IS_LEADER),
         written(REMEMBERED),
+        targets(),
     )
 }
 
@@ -165,10 +166,10 @@ fn leaders() -> String {
 fn changes() -> String {
     let (hour, step) = (written(CHANGES_COUNTED), written(EVALUATED_EVERY));
     let (before, both) = (format!("[{hour}] offset {hour}"), written(2 * CHANGES_COUNTED));
-    let highest = |range: &str| format!("max by (job) (max_over_time({EPOCH}{range}))");
+    let highest = |range: &str| format!("max by (job, group) (max_over_time({EPOCH}{range}))");
     format!(
-        "{}\n- (\n  {}\n  or min_over_time(max by (job) ({EPOCH})[{hour}:{step}])\n)\n\
-         unless on (job) max by (job) ({EPOCH}) < {}\nor\nmax by (job) (\n{}\n)",
+        "{}\n- (\n  {}\n  or min_over_time(max by (job, group) ({EPOCH})[{hour}:{step}])\n)\n\
+         unless on (job, group) max by (job, group) ({EPOCH}) < {}\nor\nmax by (job, group) (\n{}\n)",
         highest(&format!("[{hour}]")),
         highest(&before),
         highest(&format!("[{both}]")),
@@ -189,6 +190,6 @@ fn forgot() -> String {
 /// The value 0 means that a store names no leader or is unreachable: that is not a second leader.
 fn split_brain() -> String {
     format!(
-        "count by (job) (\n  {LEADER_REDIS} != {LEADER_DB}\n  and {LEADER_REDIS} > 0 and {LEADER_DB} > 0\n)"
+        "count by (job, group) (\n  {LEADER_REDIS} != {LEADER_DB}\n  and {LEADER_REDIS} > 0 and {LEADER_DB} > 0\n)"
     )
 }

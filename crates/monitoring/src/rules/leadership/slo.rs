@@ -4,10 +4,20 @@
 
 use super::LEADERS;
 use crate::rules::query::EVALUATED_EVERY;
-use crate::rules::{Component, ExportedRule, Severity, written};
+use crate::rules::{Component, ExportedRule, Recording, Severity, written};
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
+
+/// The share of the last half hour in which not exactly one instance led. Alerts and panels over days read this series,
+/// because a query over days in steps of seconds would read too many samples.
+pub(super) const MISSED: Recording =
+    Recording { record: "job:coordinator_leader_missed:ratio30m", expr: || missed(RECORDED) };
+
+const RECORDED: Duration = Duration::from_mins(30);
+
+/// The longest window in steps of the evaluation.
+const FINE_MAX: Duration = Duration::from_hours(6);
 
 /// The error budget: exactly one instance leads for 99.9 % of the time, over 30 days. The rest is 43 minutes, about
 /// two hundred failovers of one lease each.
@@ -16,8 +26,14 @@ const BUDGET: f64 = 0.001;
 /// At this multiple of the budget's rate, 2 % of the budget are used up in an hour.
 const FAST: Burn = Burn { times: 14.4, long: Duration::from_hours(1), short: Duration::from_mins(5) };
 
-/// At this multiple of the budget's rate, 5 % of the budget are used up in six hours.
-const SLOW: Burn = Burn { times: 6.0, long: Duration::from_hours(6), short: Duration::from_mins(30) };
+/// At these multiples of the budget's rate, 5 % of the budget are used up in six hours, 10 % in a day, or 10 % in three
+/// days. The last pair fires while the budget is used up exactly as planned or faster: short failovers that no other
+/// alert sees.
+const SLOW: [Burn; 3] = [
+    Burn { times: 6.0, long: Duration::from_hours(6), short: Duration::from_mins(30) },
+    Burn { times: 3.0, long: Duration::from_hours(24), short: Duration::from_hours(2) },
+    Burn { times: 1.0, long: Duration::from_hours(72), short: Duration::from_hours(6) },
+];
 
 pub(super) const FAST_BURN: ExportedRule = ExportedRule {
     alert: "LeaderSLOFastBurn",
@@ -37,11 +53,11 @@ pub(super) const SLOW_BURN: ExportedRule = ExportedRule {
     condition: "leader_slo",
     severity: Severity::Warning,
     component: Component::HaCoordination,
-    expr: || SLOW.expr(),
+    expr: || SLOW.map(|burn| burn.rate()).join("\nor\n"),
     held_for: Duration::from_mins(15),
-    summary: "{{ $labels.job }}: for {{ $value | humanizePercentage }} of the last 6 hours not exactly one instance led",
-    description: "At this pace a month's budget of 43 minutes is used up in five days. Each time was short, \
-        so other alerts may not have fired.",
+    summary: "{{ $labels.job }}: the time without exactly one leader grows {{ $value | printf \"%.1f\" }} times as fast as allowed",
+    description: "43 minutes a month are allowed. The pace is measured over 6 hours, a day or three days. Each \
+        time was short, so other alerts may not have fired.",
     impact: "Signals waited in that time. If this continues, a signal will be missed.",
 };
 
@@ -56,11 +72,22 @@ impl Burn {
         let above = |window| format!("{} > {} * {BUDGET}", missed(window), self.times);
         format!("{}\nand\n{}", above(self.long), above(self.short))
     }
+
+    /// As [`expr`](Self::expr); the value is the multiple of the budget's rate.
+    fn rate(&self) -> String {
+        let above = |window| format!("{} / {BUDGET} > {}", missed(window), self.times);
+        format!("{}\nand {}", above(self.long), above(self.short))
+    }
 }
 
 /// The share of the window in which not exactly one instance led: each count applies until the next one. Time without
 /// a count does not count, so that the first seconds of a new group are not its whole history.
 fn missed(window: Duration) -> String {
+    if window > FINE_MAX {
+        let halves = window.as_secs() / RECORDED.as_secs();
+        let (range, step) = (written(window.saturating_sub(RECORDED)), written(RECORDED));
+        return format!("sum_over_time({}[{range}:{step}]) / {halves}", MISSED.record);
+    }
     let step = written(EVALUATED_EVERY);
     let counts = window.as_secs() / EVALUATED_EVERY.as_secs();
     let range = written(window.saturating_sub(EVALUATED_EVERY));

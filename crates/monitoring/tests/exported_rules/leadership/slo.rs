@@ -6,7 +6,7 @@ use crate::case::{Case, case, fires, quiet};
 const FAST: &str = "LeaderSLOFastBurn";
 const SLOW: &str = "LeaderSLOSlowBurn";
 
-pub fn cases() -> [Case; 6] {
+pub fn cases() -> [Case; 8] {
     [
         case(
             "a minute without a leader burns fast, until five minutes after it",
@@ -38,7 +38,17 @@ pub fn cases() -> [Case; 6] {
         case(
             "the fifth failover within six hours burns slowly",
             [leads([&format!("1+0x129 {}1+0x100", "0 1+0x129 ".repeat(5)), "0+0x900"])],
-            [quiet(341, SLOW), fires(342, SLOW, "0.6944%"), quiet(357, SLOW), quiet(342, FAST)],
+            [quiet(341, SLOW), fires(342, SLOW, "6.9"), quiet(357, SLOW), quiet(342, FAST)],
+        ),
+        case(
+            "nine failovers within a day burn slowly, by the window of a day",
+            [leads([&format!("1+0x2879 {}1+0x100", "0 1+0x288 ".repeat(9)), "0+0x6000"])],
+            [quiet(2595, SLOW), quiet(2615, SLOW), fires(2630, SLOW, "3.1")],
+        ),
+        case(
+            "nine failovers within three days burn slowly, by the window of three days",
+            [leads([&format!("1+0x838 {}1+0x200", "0 1+0x838 ".repeat(9)), "0+0x9000"])],
+            [quiet(3400, SLOW), quiet(3778, SLOW), fires(3800, SLOW, "1.0")],
         ),
         case(
             "four failovers do not burn slowly, even close together",

@@ -16,23 +16,20 @@ pub(super) const MISSED: Recording =
 
 const RECORDED: Duration = Duration::from_mins(30);
 
-/// The longest window in steps of the evaluation.
-const FINE_MAX: Duration = Duration::from_hours(6);
-
 /// The error budget: exactly one instance leads for 99.9 % of the time, over 30 days. The rest is 43 minutes, about
 /// two hundred failovers of one lease each.
 const BUDGET: f64 = 0.001;
 
 /// At this multiple of the budget's rate, 2 % of the budget are used up in an hour.
-const FAST: Burn = Burn { times: 14.4, long: Duration::from_hours(1), short: Duration::from_mins(5) };
+const FAST: Burn = Burn { times: 14.4, long: Duration::from_hours(1), short: Duration::from_mins(5), share: missed };
 
 /// At these multiples of the budget's rate, 5 % of the budget are used up in six hours, 10 % in a day, or 10 % in three
 /// days. The last pair fires while the budget is used up exactly as planned or faster: short failovers that no other
 /// alert sees.
 const SLOW: [Burn; 3] = [
-    Burn { times: 6.0, long: Duration::from_hours(6), short: Duration::from_mins(30) },
-    Burn { times: 3.0, long: Duration::from_hours(24), short: Duration::from_hours(2) },
-    Burn { times: 1.0, long: Duration::from_hours(72), short: Duration::from_hours(6) },
+    Burn { times: 6.0, long: Duration::from_hours(6), short: Duration::from_mins(30), share: missed },
+    Burn { times: 3.0, long: Duration::from_hours(24), short: Duration::from_hours(2), share: missed_coarsely },
+    Burn { times: 1.0, long: Duration::from_hours(72), short: Duration::from_hours(6), share: missed_coarsely },
 ];
 
 pub(super) const FAST_BURN: ExportedRule = ExportedRule {
@@ -65,17 +62,19 @@ struct Burn {
     times: f64,
     long: Duration,
     short: Duration,
+    /// The query for the share of a window.
+    share: fn(Duration) -> String,
 }
 
 impl Burn {
     fn expr(&self) -> String {
-        let above = |window| format!("{} > {} * {BUDGET}", missed(window), self.times);
+        let above = |window| format!("{} > {} * {BUDGET}", (self.share)(window), self.times);
         format!("{}\nand\n{}", above(self.long), above(self.short))
     }
 
     /// As [`expr`](Self::expr); the value is the multiple of the budget's rate.
     fn rate(&self) -> String {
-        let above = |window| format!("{} / {BUDGET} > {}", missed(window), self.times);
+        let above = |window| format!("{} / {BUDGET} > {}", (self.share)(window), self.times);
         format!("{}\nand {}", above(self.long), above(self.short))
     }
 }
@@ -83,13 +82,15 @@ impl Burn {
 /// The share of the window in which not exactly one instance led: each count applies until the next one. Time without
 /// a count does not count, so that the first seconds of a new group are not its whole history.
 fn missed(window: Duration) -> String {
-    if window > FINE_MAX {
-        let halves = window.as_secs() / RECORDED.as_secs();
-        let (range, step) = (written(window.saturating_sub(RECORDED)), written(RECORDED));
-        return format!("sum_over_time({}[{range}:{step}]) / {halves}", MISSED.record);
-    }
     let step = written(EVALUATED_EVERY);
     let counts = window.as_secs() / EVALUATED_EVERY.as_secs();
     let range = written(window.saturating_sub(EVALUATED_EVERY));
     format!("sum_over_time(({} != bool 1)[{range}:{step}]) / {counts}", LEADERS.record)
+}
+
+/// As [`missed`] for windows of hours and days, in steps of half an hour; up to half an hour late.
+fn missed_coarsely(window: Duration) -> String {
+    let halves = window.as_secs() / RECORDED.as_secs();
+    let (range, step) = (written(window.saturating_sub(RECORDED)), written(RECORDED));
+    format!("sum_over_time({}[{range}:{step}]) / {halves}", MISSED.record)
 }

@@ -44,7 +44,8 @@ fn the_recording_rules_are_explained() {
     let (contract, page) = (read("../domain/testdata/metric-contract.json"), read("../../docs/metrics.md"));
     let contract: serde_json::Value = serde_json::from_str(&contract).expect("the contract is JSON");
     let entries = contract.as_object().expect("an object").iter();
-    let contract = entries.filter(|(_, entry)| entry["type"] == "recording rule").map(|(rule, _)| rule.as_str());
+    let contract =
+        entries.filter(|(_, entry)| entry["type"] == "recording rule").map(|(rule, _)| rule.as_str());
     let ours = monitoring::rules::GROUPS.iter().flat_map(|group| group.records).map(|rule| rule.record);
     for rule in contract.chain(ours) {
         assert!(page.contains(&format!("| `{rule}` | recording rule |")), "{rule} is not in docs/metrics.md");

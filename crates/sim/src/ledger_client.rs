@@ -123,7 +123,8 @@ impl SignalLedger for DatabaseClient {
         let (id, actor, reason) = (id.clone(), actor.clone(), reason.to_owned());
         let of = id.clone();
         let report = move |judge: &Judge, recorded: &Recorded| {
-            judge.note(("acknowledged", of.as_str(), recorded), || format!("acknowledged {of}: {recorded:?}"));
+            judge
+                .note(("acknowledged", of.as_str(), recorded), || format!("acknowledged {of}: {recorded:?}"));
             Reply::Written
         };
         self.ask(move |store| async move { store.acknowledge(&id, &actor, &reason).await }, report).await

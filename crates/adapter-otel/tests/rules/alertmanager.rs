@@ -105,8 +105,7 @@ fn a_critical_alert_silences_that_an_instance_reports_something_critical() {
     let (of_a, of_b) = (report(group, a), report(group, b));
     let (desk_a, desk_b) = (report(desk, a), report(desk, b));
     let alone = alert(OVERALL, [("job", "staging"), overall, OURS, CRITICAL]);
-    let posted =
-        [&in_doubt, &stopped, &warns, &of_another_system, &of_a, &of_b, &desk_a, &desk_b, &alone];
+    let posted = [&in_doubt, &stopped, &warns, &of_another_system, &of_a, &of_b, &desk_a, &desk_b, &alone];
 
     let alertmanager = Alertmanager::start();
     alertmanager.post(&posted);

@@ -263,9 +263,7 @@ async fn resolve(
 
 async fn acknowledge(stores: &Stores, id: &SignalId, reason: &str) -> Result<(), Failure> {
     match ask(LEDGER, stores.ledger.acknowledge(id, &operator(), reason)).await? {
-        Recorded::Recorded => {
-            line(format_args!("{id} is acknowledged: it is rejected, and was never sent"))
-        }
+        Recorded::Recorded => line(format_args!("{id} is acknowledged: it is rejected, and was never sent")),
         Recorded::Refused => {
             let state = found(stores, id).await?.state.name();
             let remedy = match state {

@@ -69,7 +69,10 @@ const RULES: [ExportedRule; 5] = [
         severity: Severity::Warning,
         component: Component::HaCoordination,
         expr: || {
-            format!("max by (job, group, setting, instances) ({SETTINGS_DIFFER}) > {}", warning("settings_differ"))
+            format!(
+                "max by (job, group, setting, instances) ({SETTINGS_DIFFER}) > {}",
+                warning("settings_differ")
+            )
         },
         held_for: SETTINGS_ROLL_OUT,
         summary: "{{ $labels.job }}: instances have different values of {{ $labels.setting }}",

@@ -189,7 +189,11 @@ const RULES: [ExportedRule; 11] = [
 
 /// While the kill switch is on, the operator wants signals to wait.
 fn waiting_above(limit: f64) -> String {
-    format!("{}\nunless on (job, group) {}", above(OLDEST_WAITING, limit), above(PAUSED, warning("signals_paused")))
+    format!(
+        "{}\nunless on (job, group) {}",
+        above(OLDEST_WAITING, limit),
+        above(PAUSED, warning("signals_paused"))
+    )
 }
 
 /// An instance's limits are compared with its own counts: while a new limit is rolled out, instances differ.

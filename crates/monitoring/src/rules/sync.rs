@@ -105,5 +105,8 @@ fn judged(series: &str, limit: f64) -> String {
 }
 
 fn stalled() -> String {
-    format!("{IS_LEADER} == 1\nand on (job, group, instance) increase({SYNCS}[{}]) == 0", written(STALLED_AFTER))
+    format!(
+        "{IS_LEADER} == 1\nand on (job, group, instance) increase({SYNCS}[{}]) == 0",
+        written(STALLED_AFTER)
+    )
 }

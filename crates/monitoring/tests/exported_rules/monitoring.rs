@@ -1,8 +1,8 @@
 //! Cases of the alerts about instances that do not answer, and about the monitoring itself.
 
 use super::case::{
-    Case, Check, Firing, Series, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires, fires_for, fires_for_a,
-    labelled, quiet,
+    Case, Check, Firing, Series, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires, fires_for,
+    fires_for_a, labelled, quiet,
 };
 
 const OTHER_A: &[(&str, &str)] = &[("job", "other"), ("instance", "a:5000")];
@@ -168,11 +168,7 @@ fn absent() -> [Case; 8] {
         ),
         case(
             "a second group that exports nothing fires, and the first does not stand in for it",
-            [
-                everywhere("up", "1+0x60"),
-                leads("1+0x60"),
-                vec![labelled("up", OF_DESK, "0+0x60")],
-            ],
+            [everywhere("up", "1+0x60"), leads("1+0x60"), vec![labelled("up", OF_DESK, "0+0x60")]],
             [quiet(1, alert), fires_for(&[("job", "trading"), ("group", "desk")], 2, alert, "1")],
         ),
         case(

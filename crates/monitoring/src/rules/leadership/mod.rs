@@ -11,7 +11,8 @@ use core::time::Duration;
 use domain::alert::FORGOT_SHOWN;
 
 /// The table.
-pub(super) const GROUP: Group = Group { name: "leadership", records: &[LEADERS, CHANGES, slo::MISSED], rules: &RULES };
+pub(super) const GROUP: Group =
+    Group { name: "leadership", records: &[LEADERS, CHANGES, slo::MISSED], rules: &RULES };
 
 /// The time for which the alert about a short event fires, so that an operator sees it.
 const EPISODE_SHOWN: Duration = Duration::from_mins(10);

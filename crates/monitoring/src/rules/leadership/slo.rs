@@ -21,15 +21,26 @@ const RECORDED: Duration = Duration::from_mins(30);
 const BUDGET: f64 = 0.001;
 
 /// At this multiple of the budget's rate, 2 % of the budget are used up in an hour.
-const FAST: Burn = Burn { times: 14.4, long: Duration::from_hours(1), short: Duration::from_mins(5), share: missed };
+const FAST: Burn =
+    Burn { times: 14.4, long: Duration::from_hours(1), short: Duration::from_mins(5), share: missed };
 
 /// At these multiples of the budget's rate, 5 % of the budget are used up in six hours, 10 % in a day, or 10 % in three
 /// days. The last pair fires while the budget is used up exactly as planned or faster: short failovers that no other
 /// alert sees.
 const SLOW: [Burn; 3] = [
     Burn { times: 6.0, long: Duration::from_hours(6), short: Duration::from_mins(30), share: missed },
-    Burn { times: 3.0, long: Duration::from_hours(24), short: Duration::from_hours(2), share: missed_coarsely },
-    Burn { times: 1.0, long: Duration::from_hours(72), short: Duration::from_hours(6), share: missed_coarsely },
+    Burn {
+        times: 3.0,
+        long: Duration::from_hours(24),
+        short: Duration::from_hours(2),
+        share: missed_coarsely,
+    },
+    Burn {
+        times: 1.0,
+        long: Duration::from_hours(72),
+        short: Duration::from_hours(6),
+        share: missed_coarsely,
+    },
 ];
 
 pub(super) const FAST_BURN: ExportedRule = ExportedRule {

@@ -43,12 +43,7 @@ pub fn cases() -> [Case; 7] {
         case(
             "nine failovers burn slowly by six hours, then by a day, then by three days, until six hours are over",
             [leads([&format!("1+0x129 {}1+0x800", "0 1+0x3 ".repeat(9)), "0+0x1000"])],
-            [
-                fires(100, SLOW, "12.5"),
-                fires(180, SLOW, "3.1"),
-                fires(300, SLOW, "1.0"),
-                quiet(480, SLOW),
-            ],
+            [fires(100, SLOW, "12.5"), fires(180, SLOW, "3.1"), fires(300, SLOW, "1.0"), quiet(480, SLOW)],
         ),
         case(
             "four failovers do not burn slowly, even close together",

@@ -55,7 +55,7 @@ pub fn dashboard() -> Value {
 }
 
 /// Places the panels from left to right and from the top; a section begins with its row. Grafana keeps the panels of an
-/// open row beside it, and those of a folded row in it.
+/// open row next to it, and those of a folded row in it.
 fn placed(sections: impl IntoIterator<Item = Section>) -> Vec<Value> {
     let mut models = Vec::new();
     let (mut y, mut id) = (0, 0);

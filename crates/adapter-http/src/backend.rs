@@ -7,8 +7,11 @@ use domain::lease::Epoch;
 use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalId};
 use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::metrics::Refusal;
+use domain::overview::{LastAnswers, Samples};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The instance behind the pages.
 ///
@@ -30,6 +33,17 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The leader, as far as this instance knows.
     fn leader(&self) -> LeaderView;
+
+    /// The last answers of the stores. While a store does not answer, its last answer remains, with the time since
+    /// when the present state is unknown.
+    fn last_answers(&self) -> Arc<LastAnswers>;
+
+    /// The same, as it changes: a new value after each answer of a store. The pages follow it and poll nothing. It ends
+    /// with the instance.
+    fn follow(&self) -> watch::Receiver<Arc<LastAnswers>>;
+
+    /// The measurements of the last hour, one sample for each minute.
+    fn samples(&self) -> Arc<Samples>;
 
     /// The lease, as operators see it.
     async fn lease(&self) -> Result<LeaseSeen, StoreError>;

@@ -3,23 +3,24 @@
 use crate::accept::Form;
 use crate::backend::Backend;
 use crate::guard::{BODY_LEN_MAX, Gate, guard};
-use crate::index::{CONTENT_SECURITY_POLICY, index};
-use crate::json::cluster::{HistoryJson, StatusJson};
+use crate::json::cluster::{HistoryJson, ReadJson, StatusJson};
 use crate::json::metrics::MetricsJson;
 use crate::leader;
+use crate::openapi;
+use crate::page;
 use crate::pages::{Pages, Prefix, SignalPages};
+use crate::present;
 use crate::problem::Problem;
 use crate::runbooks;
 use crate::signals;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY as POLICY_HEADER, CONTENT_TYPE, VARY};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use domain::alert::Report;
-use domain::overview::LeaderView;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -44,7 +45,6 @@ pub(crate) type Shared = State<Arc<dyn Backend>>;
 pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
     let pages = Arc::new(pages);
     let routes = Router::new()
-        .route("/", get(front))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/leader", get(leader))
@@ -52,7 +52,9 @@ pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
         .route("/history", get(history))
         .route("/metrics", get(exposition))
         .route("/coordinator/metrics", get(metrics))
-        .merge(runbooks::routes());
+        .merge(runbooks::routes())
+        .merge(openapi::routes())
+        .merge(page::routes());
     let routes = match pages.signals {
         SignalPages::Served => routes.merge(signals::routes()),
         SignalPages::Absent => routes,
@@ -67,15 +69,6 @@ pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
         ))
         .layer(Extension(pages.signals))
         .with_state(backend)
-}
-
-async fn front(
-    State(backend): Shared,
-    Extension(signals): Extension<SignalPages>,
-    Extension(prefix): Extension<Prefix>,
-) -> Response {
-    let page = index(backend.status().as_ref(), &backend.leader(), signals, &prefix);
-    ([(POLICY_HEADER, CONTENT_SECURITY_POLICY)], Html(page)).into_response()
 }
 
 async fn livez() -> Response {
@@ -97,8 +90,8 @@ async fn status(State(backend): Shared) -> Result<Response, Problem> {
     let Some(report) = backend.status() else {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the coordinator is starting"));
     };
-    let (lease, members) = (backend.lease().await?, backend.members().await?);
-    Ok(Json(StatusJson::new(&report, lease, &members)).into_response())
+    let facts = present::facts(&*backend).await?;
+    Ok(Json(StatusJson::new(&report, &facts)).into_response())
 }
 
 #[derive(Deserialize)]
@@ -119,14 +112,10 @@ async fn history(
     if !(1..=HISTORY_LIMIT_MAX).contains(&limit) {
         return Err(wrong());
     }
-    let mut terms = backend.history(limit).await?;
-    let lease = backend.lease().await?;
-    let report = backend.status();
-    if let Some(report) = &report {
-        let now_ms = report.snapshot.now_ms;
-        LeaderView::of_lease(&lease, now_ms, now_ms).close_ended(&mut terms);
-    }
-    Ok(Json(HistoryJson::new(&terms, report.as_ref())).into_response())
+    let history = present::history(&*backend, limit).await?;
+    let terms = history.last().map_or(&[][..], |(terms, _)| terms);
+    let read = ReadJson::of(&history);
+    Ok(Json(HistoryJson::new(terms, backend.status().as_ref(), read)).into_response())
 }
 
 async fn exposition(State(backend): Shared) -> Response {

@@ -1,5 +1,6 @@
 //! The settings of a coordinator, and its life from the start to the end: migration, election, heartbeats, goodbye.
 
+use crate::answers::{self, Answers};
 use crate::clock::{self, of_this_process};
 use crate::commits::Commits;
 use crate::driver::Driver;
@@ -13,7 +14,9 @@ use crate::recover::{Purpose, recover};
 use crate::shared::{Settings, Shared};
 use domain::election::{Config, Elector, Epochs, Resign, TicketUse};
 use domain::identity::{Difference, Identity};
+use domain::member::heartbeat_interval;
 use domain::metrics::{Metrics, MetricsConfig, SignalsConfig, WINDOW_DEFAULT};
+use domain::overview::{Facts, Known};
 use domain::ports::{LeaderStore, Migrate, NothingToRecover, Recovery, Schema, StateStore, StoreError};
 use domain::recovery::backoff;
 use domain::settings::SharedSettings;
@@ -43,6 +46,7 @@ pub struct Builder {
     state_store: Arc<dyn StateStore>,
     leader_store: Option<Arc<dyn LeaderStore>>,
     recovery: Arc<dyn Recovery>,
+    state_store_name: String,
     address: String,
     version: String,
     heartbeat: Option<Duration>,
@@ -75,6 +79,7 @@ impl Builder {
             state_store,
             leader_store: None,
             recovery: Arc::new(NothingToRecover),
+            state_store_name: "the state store".into(),
             address: String::new(),
             version: env!("CARGO_PKG_VERSION").into(),
             heartbeat: None,
@@ -114,6 +119,13 @@ impl Builder {
     #[must_use]
     pub fn published(mut self, settings: SharedSettings) -> Self {
         self.published = settings;
+        self
+    }
+
+    /// The name of the state store in sentences for operators, such as `PostgreSQL`.
+    #[must_use]
+    pub fn state_store_name(mut self, name: impl Into<String>) -> Self {
+        self.state_store_name = name.into();
         self
     }
 
@@ -204,7 +216,18 @@ impl Builder {
 
     fn into_shared(self, config: &Config) -> Shared {
         let started_ms = clock::calendar_ms();
+        let no_facts = Facts {
+            now_ms: started_ms,
+            state_store: self.state_store_name,
+            heartbeat: heartbeat_interval(self.identity.ttl),
+            lease: Known::default(),
+            members: Known::default(),
+            ticket: self.leader_store.as_ref().map(|_| Known::default()),
+            totals: Known::default(),
+            signal_value: self.signals.value,
+        };
         let metrics = Metrics::new(MetricsConfig {
+            heartbeat: config.heartbeat(),
             window: self.window,
             signals: self.signals,
             started_ms,
@@ -238,7 +261,9 @@ impl Builder {
             notices: broadcast::channel(NOTICES_KEPT).0,
             urgent: broadcast::channel(URGENT_KEPT).0,
             metrics: Mutex::new(metrics),
+            answers: Answers::new(no_facts),
             heartbeat_running: AtomicBool::new(false),
+            disagreement: Mutex::default(),
             waiting_for: Mutex::new(None),
             store_fault: Mutex::default(),
         }
@@ -298,6 +323,7 @@ async fn run(
     let mut election =
         Election::start(driver, Arc::clone(&shared), requests.clone()).map_err(Ended::Failed)?;
     let mut heartbeats = tokio::spawn(of_this_process(heartbeat(Arc::clone(&shared))));
+    let answers = tokio::spawn(of_this_process(answers::keep(Arc::clone(&shared))));
     let (ran, in_use) = tokio::select! {
         biased;
         ran = election.ended() => (ran, None),
@@ -319,6 +345,7 @@ async fn run(
         tracing::warn!("the instance table still lists this instance: {error}");
     }
     heartbeats.abort();
+    answers.abort();
     ran.map_err(Ended::Failed)?;
     match in_use {
         Some(IdInUse { since_ms }) => {

@@ -12,6 +12,7 @@ use domain::election::Resign;
 use domain::id::InstanceId;
 use domain::lease::{Token, margin};
 use domain::metrics::Urgent;
+use domain::overview::{LastAnswers, Samples};
 use domain::recovery::{Recovered, RecoveryFault};
 use std::fmt;
 use std::io;
@@ -68,6 +69,17 @@ impl Coordinator {
     pub fn report(&self) -> Option<Report> {
         let started = self.shared.leadership.borrow().started;
         started.then(|| self.shared.report())
+    }
+
+    /// The last answers of the stores, as they change. While a store does not answer, its last answer remains, with the
+    /// time since when the present state is unknown.
+    pub fn last_answers(&self) -> watch::Receiver<Arc<LastAnswers>> {
+        self.shared.answers.last.subscribe()
+    }
+
+    /// The measurements of the last hour, one sample for each minute.
+    pub fn samples(&self) -> Arc<Samples> {
+        self.shared.answers.samples.borrow().clone()
     }
 
     /// The result of the last crash recovery; `None` before the first one.
@@ -140,11 +152,14 @@ impl Coordinator {
     }
 
     /// As [`run_while_leader`](Self::run_while_leader), but a handover does not drop the work: [`Leader::token`]
-    /// refuses then, and under [`Leader::held`] the work may finish what it has begun. It is dropped when the deadline
+    /// refuses then and [`Leader::lost`] returns, and the work may finish what it has begun. It is dropped when the deadline
     /// is near, or when the lease was released because the work took too long. Returns when the work has returned or
     /// was dropped.
+    ///
+    /// # Errors
+    /// [`Ended::Stopped`] after a clean stop, otherwise why the coordinator cannot continue.
     // Not `AsyncFnMut`: a future of one that borrows is not known to be `Send` for every lifetime.
-    pub(crate) async fn run_until_handed_over<F>(&self, work: impl FnOnce(Leader) -> F) -> Result<(), Ended>
+    pub async fn run_until_handed_over<F>(&self, work: impl FnOnce(Leader) -> F) -> Result<(), Ended>
     where
         F: Future<Output = ()>,
     {

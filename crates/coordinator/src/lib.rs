@@ -27,6 +27,7 @@
 //! | [`Builder`] | settings and start |
 //! | `driver` | the loop around the elector, which decides nothing; `election` is its thread |
 //! | `heartbeat` | the instance table |
+//! | `answers` | the last answers of the stores, for pages |
 //! | `recover` | crash recovery: nothing, or the [`Recovery`](domain::ports::Recovery) of the builder |
 //! | [`Leader`] | one leadership, passed to the work that runs under it |
 //! | [`Leadership`] | the latest state of this instance |
@@ -42,6 +43,7 @@ compile_error!(
     "coordinator needs Linux: its clock is CLOCK_BOOTTIME, which counts the time that a machine is suspended"
 );
 
+mod answers;
 mod builder;
 pub mod clock;
 mod commits;

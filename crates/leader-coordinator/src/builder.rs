@@ -172,7 +172,9 @@ impl Builder {
             None => stores,
         };
         let epochs = self.epochs(&identity.group)?;
-        let mut driver = coordinator::Coordinator::builder(Arc::clone(&stores.state)).migrate(self.migrate);
+        let mut driver = coordinator::Coordinator::builder(Arc::clone(&stores.state))
+            .migrate(self.migrate)
+            .state_store_name(self.database.kind().name());
         if let Some(leader) = &stores.leader {
             driver = driver.leader_store(Arc::clone(leader));
         }

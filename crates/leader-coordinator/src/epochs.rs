@@ -31,6 +31,14 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
+    /// The name of the database for operators.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+
     /// Prefix of the files' names.
     pub const fn prefix(self) -> &'static str {
         match self {

@@ -8,12 +8,13 @@ use std::process::Command;
 
 /// The suite of which each test is a job: package and target. Its tests have their own servers and mostly wait.
 const SPLIT: (&str, &str) = ("app", "e2e");
-/// Tests that expect no alert, no warning and no end of a term but their own, by the name of their unit: neither chaos nor
-/// many other tests may keep the processors busy.
-const QUIET: [&str; 5] = [
+/// Tests that expect no alert, no warning and no end of a term but their own, or whose instance has a limit for much work,
+/// by the name of their unit: neither chaos nor many other tests may keep the processors busy.
+const QUIET: [&str; 6] = [
     "app::e2e::alerts::",
     "app::e2e::every_alert::",
     "app::e2e::panels::",
+    "app::e2e::recovery::a_hundred_thousand",
     "app::e2e::stability::",
     "coordinator::",
 ];

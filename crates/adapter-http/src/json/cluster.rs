@@ -5,7 +5,7 @@ use super::totals::TotalsJson;
 use crate::backend::LeaderView;
 use domain::alert::Report;
 use domain::id::InstanceId;
-use domain::member::{LeaseSeen, MemberSeen, Term, heartbeat_interval};
+use domain::member::{MemberSeen, Term};
 use domain::overview::{Facts, InstanceView, Known, Overview};
 use serde::Serialize;
 
@@ -22,25 +22,19 @@ pub(crate) struct StatusJson<'a> {
     alerts: &'static str,
     signals: Option<TotalsJson<'a>>,
     store_forgot_at: Option<String>,
+    #[serde(flatten)]
+    read: ReadJson,
     instances: Vec<InstanceJson<'a>>,
 }
 
 impl<'a> StatusJson<'a> {
-    pub(crate) fn new(report: &'a Report, lease: LeaseSeen, members: &'a [MemberSeen]) -> Self {
+    /// `facts` has an instance table, of the present moment or the last known one.
+    pub(crate) fn new(report: &'a Report, facts: &'a Facts) -> Self {
         let Report { snapshot, alerts } = report;
         let view = &snapshot.view;
-        let now_ms = snapshot.now_ms;
-        let overview = Overview::of(&Facts {
-            now_ms,
-            state_store: "the state store".into(),
-            heartbeat: heartbeat_interval(view.ttl),
-            lease: Known::read(lease, now_ms),
-            members: Known::read(members.to_vec(), now_ms),
-            ticket: None,
-            totals: Known::default(),
-            signal_value: snapshot.signal_value,
-        });
+        let members = facts.members.last().map_or(&[][..], |(members, _)| members);
         Self {
+            read: ReadJson::of(&facts.members),
             this_instance: snapshot.instance.as_str(),
             state: view.state.as_str(),
             is_leader: view.is_leader,
@@ -51,7 +45,25 @@ impl<'a> StatusJson<'a> {
             alerts: alerts.overall.as_str(),
             signals: TotalsJson::of(snapshot),
             store_forgot_at: snapshot.store_forgot_ms.and_then(rfc3339),
-            instances: InstanceJson::all(members, &overview),
+            instances: InstanceJson::all(members, &Overview::of(facts)),
+        }
+    }
+}
+
+/// When the state store gave the answer. While it does not answer, this is its last answer, and the present state is
+/// unknown.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReadJson {
+    read_at: Option<String>,
+    /// Null while the state store answers.
+    away_since: Option<String>,
+}
+
+impl ReadJson {
+    pub(crate) fn of<T>(known: &Known<T>) -> Self {
+        Self {
+            read_at: known.last().and_then(|(_, read_ms)| rfc3339(read_ms)),
+            away_since: known.away_since_ms().and_then(rfc3339),
         }
     }
 }
@@ -93,7 +105,7 @@ impl<'a> InstanceJson<'a> {
             version: &member.version,
             started: rfc3339(member.started_ms),
             cannot_lead: member.cannot_lead.as_deref(),
-            heartbeat_age_ms: u64::try_from(seen.heartbeat_age.as_millis()).unwrap_or(u64::MAX),
+            heartbeat_age_ms: u64::try_from(view.heartbeat_age.as_millis()).unwrap_or(u64::MAX),
         }
     }
 
@@ -109,15 +121,18 @@ impl<'a> InstanceJson<'a> {
 pub(crate) struct HistoryJson<'a> {
     terms: Vec<TermJson<'a>>,
     store_forgot_at: Option<String>,
+    #[serde(flatten)]
+    read: ReadJson,
 }
 
 impl<'a> HistoryJson<'a> {
     /// `report` is that of the instance that answers; `None` before start-up is done.
-    pub(crate) fn new(terms: &'a [Term], report: Option<&Report>) -> Self {
+    pub(crate) fn new(terms: &'a [Term], report: Option<&Report>, read: ReadJson) -> Self {
         let forgot_ms = report.and_then(|report| report.snapshot.store_forgot_ms);
         Self {
             terms: terms.iter().map(TermJson::from).collect(),
             store_forgot_at: forgot_ms.and_then(rfc3339),
+            read,
         }
     }
 }

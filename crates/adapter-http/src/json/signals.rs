@@ -1,6 +1,8 @@
 //! The JSON of signals.
 
+use super::cluster::ReadJson;
 use super::rfc3339;
+use crate::present::List;
 use domain::lease::Epoch;
 use domain::ledger::{AuditEntry, Signal};
 use serde::Serialize;
@@ -115,11 +117,21 @@ impl<'a> StoryJson<'a> {
 pub(crate) struct ListJson<'a> {
     signals: Vec<SignalJson<'a>>,
     next: Option<String>,
+    /// False if the ledger does not answer and has more signals that match than this instance keeps.
+    complete: bool,
+    #[serde(flatten)]
+    read: ReadJson,
 }
 
 impl<'a> ListJson<'a> {
-    pub(crate) fn new(signals: &'a [Signal], next: Option<String>) -> Self {
-        Self { signals: signals.iter().map(SignalJson::from).collect(), next }
+    /// Of the present moment, or the last known list.
+    pub(crate) fn new(list: &'a List) -> Self {
+        Self {
+            signals: list.signals.iter().map(SignalJson::from).collect(),
+            next: list.next.clone(),
+            complete: list.complete,
+            read: ReadJson::of(&list.read),
+        }
     }
 }
 

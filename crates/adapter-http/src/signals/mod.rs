@@ -16,6 +16,7 @@ use crate::json::signals::{ListJson, PullJson, SignalJson, StoryJson};
 use crate::leader;
 use crate::outcome::{OUTCOMES, note, outcome};
 use crate::pages::{Prefix, SignalPages};
+use crate::present;
 use crate::problem::Problem;
 use crate::routes::Shared;
 use crate::server::ANSWER_TIME_DEFAULT;
@@ -118,9 +119,9 @@ async fn list(
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     let query = query::read(&parameters)?;
-    let signals = backend.signals(&query).await?;
-    let next = query::next(&query, &signals).map(|path| format!("{}{path}", prefix.0));
-    Ok(Json(ListJson::new(&signals, next)).into_response())
+    let next = |signals: &[Signal]| query::next(&query, signals).map(|path| format!("{}{path}", prefix.0));
+    let list = present::signals(&*backend, &query, next).await?;
+    Ok(Json(ListJson::new(&list)).into_response())
 }
 
 async fn one(State(backend): Shared, id: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {

@@ -10,14 +10,16 @@ use domain::lease::{Epoch, Timeline};
 use domain::ledger::{Actor, AuditEntry, NewSignal, Paused, Signal, SignalId, Totals};
 use domain::member::{Health, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::metrics::{Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View};
+use domain::overview::{Facts, Known, LastAnswers, Samples};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
+use domain::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -33,6 +35,8 @@ pub struct Fake {
     pub lease: LeaseSeen,
     pub members: Vec<MemberSeen>,
     pub store: Result<(), StoreError>,
+    /// The last answers of the stores. A test may send others.
+    pub last: watch::Sender<Arc<LastAnswers>>,
     pub ledger: Arc<Ledger>,
     /// Panic instead of returning the exposition.
     pub panics: bool,
@@ -60,6 +64,7 @@ impl Default for Fake {
             lease: lease("b-2"),
             members: vec![member("b-2")],
             store: Ok(()),
+            last: watch::Sender::new(Arc::new(no_answers())),
             ledger: Arc::default(),
             panics: false,
             silent: None,
@@ -85,6 +90,18 @@ impl Backend for Fake {
 
     fn leader(&self) -> LeaderView {
         self.leader.clone()
+    }
+
+    fn last_answers(&self) -> Arc<LastAnswers> {
+        self.last.borrow().clone()
+    }
+
+    fn follow(&self) -> watch::Receiver<Arc<LastAnswers>> {
+        self.last.subscribe()
+    }
+
+    fn samples(&self) -> Arc<Samples> {
+        Arc::default()
     }
 
     async fn lease(&self) -> Result<LeaseSeen, StoreError> {
@@ -154,6 +171,33 @@ impl Backend for Fake {
     }
 }
 
+pub fn no_answers() -> LastAnswers {
+    LastAnswers::none(Facts {
+        now_ms: STARTED_MS,
+        state_store: "PostgreSQL".to_owned(),
+        heartbeat: Duration::from_secs(10),
+        lease: Known::default(),
+        members: Known::default(),
+        ticket: None,
+        totals: Known::default(),
+        signal_value: domain::metrics::SIGNAL_VALUE_DEFAULT,
+    })
+}
+
+/// A backend whose state store answered once, two seconds after the start, and failed a second later. It had the
+/// lease and the instance of [`Fake::default`], `terms` terms and the signals of `ledger`.
+pub async fn away(error: StoreError, terms: u32, ledger: Ledger) -> Fake {
+    let mut last = no_answers();
+    let was = Fake::default();
+    let history = was.history(terms).await.expect("the fake answers");
+    last.state_store_answered((was.lease, was.members, history), STARTED_MS + 2_000);
+    last.facts.totals.answered(Totals::default(), STARTED_MS + 2_000);
+    let query = ListQuery { state: None, instrument: None, before: None, limit: 100 };
+    last.signals.answered(ledger.list(&query).into(), STARTED_MS + 2_000);
+    last.state_store_failed(STARTED_MS + 3_000);
+    Fake { store: Err(error), last: watch::Sender::new(Arc::new(last)), ..Fake::default() }
+}
+
 pub fn id(text: &str) -> InstanceId {
     InstanceId::parse(text).expect("an id")
 }
@@ -183,6 +227,7 @@ pub fn member(name: &str) -> MemberSeen {
 
 fn metrics() -> Metrics {
     let config = MetricsConfig {
+        heartbeat: Duration::ZERO,
         window: 100,
         started_ms: STARTED_MS,
         instance: id("a-1"),
@@ -197,7 +242,10 @@ fn view() -> View {
         state: MemberState::Standby,
         is_leader: false,
         leader_db: Some(id("b-2")),
+        state_store_answers: true,
         leader_redis: None,
+        uses_redis: true,
+        disagreement: None,
         fallback: true,
         heartbeat_running: true,
         lease_left: None,
@@ -211,7 +259,7 @@ pub fn counted_snapshot() -> Snapshot {
     let mut snapshot = snapshot();
     let paused =
         Paused { reason: "<b>fat finger</b>".to_owned(), who: "asha".to_owned(), since_ms: STARTED_MS };
-    snapshot.totals = Some(Totals {
+    let totals = Totals {
         received: 4,
         claimed: 1,
         sent: 2,
@@ -222,7 +270,8 @@ pub fn counted_snapshot() -> Snapshot {
         sent_last_minute: 6,
         sent_last_day: 7,
         paused: Some(paused),
-    });
+    };
+    snapshot.totals = Known::read(totals, snapshot.now_ms);
     snapshot.signal_limits = domain::ledger::Limits { per_minute: Some(10), per_day: None };
     snapshot
 }
@@ -239,7 +288,7 @@ fn snapshot() -> Snapshot {
         (SyncResult::Succeeded, 30),
         (SyncResult::Failed, 40),
     ] {
-        metrics.record(Fact::Sync { result, took: Duration::from_millis(ms) });
+        metrics.record(Fact::Sync { result, took: Duration::from_millis(ms), at: Time::ZERO });
     }
     let took = Duration::from_micros(12_500);
     metrics.record(Fact::Recovery { outcome: Ok(3), took, at_ms: STARTED_MS + 5_000 });

@@ -133,6 +133,24 @@ impl Key {
         }
     }
 
+    /// Its flag; `None` if it is only in the file and the environment.
+    pub fn flag(self) -> Option<&'static str> {
+        match self {
+            Self::DataDir => Some("--data-dir"),
+            Self::RedisUrl => Some("--redis"),
+            Self::RedisUrlFile => Some("--redis-url-file"),
+            Self::PostgresUrl => Some("--postgres"),
+            Self::PostgresUrlFile => Some("--postgres-url-file"),
+            Self::PostgresSchema => Some("--postgres-schema"),
+            Self::Group => Some("--group"),
+            Self::LeaderTtl => Some("--leader-ttl"),
+            Self::Listen => Some("--listen"),
+            Self::InstanceId => Some("--instance-id"),
+            Self::SignalsHandler => Some("--handler"),
+            _ => None,
+        }
+    }
+
     /// Its section and its name there.
     pub fn section_and_name(self) -> (Option<&'static str>, &'static str) {
         match self.in_file().split_once('.') {

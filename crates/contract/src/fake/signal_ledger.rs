@@ -301,12 +301,12 @@ impl FakeStateStore {
     fn do_acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Recorded {
         let mut tables = self.database.tables();
         let acknowledged = self.change(&mut tables, actor, |signal| {
-            let expired = signal.id == *id && signal.state == SignalState::Expired;
-            if expired {
-                signal.state = SignalState::Rejected;
-                signal.note = Some(reason.chars().take(NOTE_LEN_MAX).collect());
+            if signal.id != *id || signal.state != SignalState::Expired {
+                return false;
             }
-            expired
+            signal.note = Some(reason.chars().take(NOTE_LEN_MAX).collect());
+            signal.state = SignalState::Rejected;
+            true
         });
         if acknowledged.is_empty() { Recorded::Refused } else { Recorded::Recorded }
     }

@@ -29,9 +29,13 @@ use crate::crash_point::{CrashPoint, at};
 use crate::error::{Ended, StartError};
 use crate::handle::Coordinator;
 use domain::lease::{Epoch, Token};
-use domain::ledger::{Actor, FORGOTTEN, Limits, NewSignal, Outcome, Signal, SignalId};
+use domain::ledger::{Actor, FORGOTTEN, Limits, NewSignal, Outcome, Signal, SignalId, StateName, Totals};
 use domain::metrics::{Fact, Refusal, SignalFact};
-use domain::ports::{Recorded, Report, SignalClaim, SignalHandler, SignalLedger, StoreError, Submit};
+use domain::overview::SIGNALS_KEPT;
+use domain::ports::{
+    ListQuery, Recorded, Report, SignalClaim, SignalHandler, SignalLedger, StoreError, Submit,
+};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -364,14 +368,38 @@ impl Ledger {
         self.stirred.notify_one();
     }
 
+    /// Keeps the totals and the newest signals for pages.
+    async fn keep_signals(&self, totals: &Totals) {
+        let signals = asked(newest(&*self.store, totals.in_doubt)).await;
+        let now_ms = clock::calendar_ms();
+        self.coordinator.shared.answers.update(|last| {
+            last.facts.totals.answered(totals.clone(), now_ms);
+            match signals {
+                Ok(signals) => last.signals.answered(signals.into(), now_ms),
+                Err(_) => last.signals.failed(now_ms),
+            }
+        });
+    }
+
+    fn uncounted(&self) {
+        let shared = &self.coordinator.shared;
+        let at_ms = clock::calendar_ms();
+        shared.record(Fact::LedgerUnknown { at_ms });
+        shared.answers.update(|last| last.ledger_failed(at_ms));
+    }
+
     async fn keep_totals(&self) -> std::convert::Infallible {
         loop {
+            let shared = &self.coordinator.shared;
             match asked(self.store.totals()).await {
-                Ok(totals) => self.coordinator.shared.record(Fact::Ledger(totals)),
-                // Old totals would remain exported. The election logs that the store is unavailable.
+                Ok(totals) => {
+                    shared.record(Fact::Ledger { totals: totals.clone(), at_ms: clock::calendar_ms() });
+                    self.keep_signals(&totals).await;
+                }
+                // The last totals remain exported, with their time. The election logs that the store is unavailable.
                 Err(error) => {
                     tracing::debug!("the ledger's totals: {error}");
-                    self.coordinator.shared.record(Fact::LedgerUnknown);
+                    self.uncounted();
                 }
             }
             tokio::time::sleep(TOTALS_PAUSE).await;
@@ -380,12 +408,24 @@ impl Ledger {
     }
 }
 
-/// When it is dropped, the totals are not counted any more, so the last ones are not exported as if they were current.
+/// The newest signals and those in doubt, the latest first.
+async fn newest(store: &dyn SignalLedger, in_doubt: u64) -> Result<Vec<Signal>, StoreError> {
+    let query = |state| ListQuery { state, instrument: None, before: None, limit: SIGNALS_KEPT };
+    let mut signals = store.list(&query(None)).await?;
+    if in_doubt > 0 {
+        signals.extend(store.list(&query(Some(StateName::InDoubt))).await?);
+        signals.sort_by_key(|signal| Reverse(signal.arrival));
+        signals.dedup_by_key(|signal| signal.arrival);
+    }
+    Ok(signals)
+}
+
+/// When it is dropped, the totals are not counted any more, so the last ones are not shown as if they were current.
 struct Uncounted<'a>(&'a Ledger);
 
 impl Drop for Uncounted<'_> {
     fn drop(&mut self) {
-        self.0.coordinator.shared.record(Fact::LedgerUnknown);
+        self.0.uncounted();
     }
 }
 

@@ -10,13 +10,15 @@ use contract::fake::{Call, FakeDatabase, FakeTickets, Fault};
 use coordinator::{Coordinator, Ended, Leader, NoticeKind, StartError, clock};
 use domain::id::{GroupId, InstanceId};
 use domain::member::MemberState;
+use domain::overview::LastAnswers;
 use domain::ports::{LeaderStore, LeaseStore, MemberStore, Migrate, StateStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
 
-const TTL: Duration = Duration::from_secs(1);
+/// Long enough that a busy machine does not cost a healthy leader its lease.
+const TTL: Duration = Duration::from_secs(3);
 /// A bound for what must happen at all, not for how fast.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -419,5 +421,33 @@ async fn a_coordinator_is_the_process_that_its_state_store_was_opened_for() {
     });
     let listed = listed.await;
     assert_eq!((listed.id, listed.host), (opening.id, opening.host));
+    coordinator.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_last_answers_outlive_the_store_and_say_since_when_the_present_is_unknown() {
+    let opening = opening("mine");
+    let store = FakeDatabase::new().process(&opening);
+    let coordinator = Coordinator::builder(Arc::clone(&store) as Arc<dyn StateStore>)
+        .state_store_name("PostgreSQL")
+        .start()
+        .expect("valid");
+    let mut answers = coordinator.last_answers();
+    let answered = |last: &Arc<LastAnswers>| {
+        last.facts.members.current().is_some_and(|members| !members.is_empty())
+            && last.terms.current().is_some_and(|terms| terms.len() == 1)
+            && last.facts.lease.current().is_some_and(|lease| lease.holder.is_some())
+    };
+    drop(eventually("the stores answer", answers.wait_for(answered)).await.expect("it lives"));
+    store.faults().lasting(Fault::Refuse);
+    let away = |last: &Arc<LastAnswers>| last.facts.lease.away_since_ms().is_some();
+    let last = eventually("the store is away", answers.wait_for(away)).await.expect("it lives").clone();
+    assert!(last.facts.lease.current().is_none() && last.facts.lease.last().is_some());
+    assert_eq!(last.terms.last().map(|(terms, _)| terms.len()), Some(1));
+    assert_eq!((&*last.facts.state_store, last.facts.ticket.is_none()), ("PostgreSQL", true));
+    store.faults().heal();
+    let back = |last: &Arc<LastAnswers>| last.facts.lease.away_since_ms().is_none();
+    drop(eventually("the store is back", answers.wait_for(back)).await.expect("it lives"));
+    assert_eq!(coordinator.samples().iter().last().map(|sample| sample.heartbeat_age.len()), Some(1));
     coordinator.shutdown().await;
 }

@@ -64,6 +64,9 @@ impl LeaderView {
     }
 
     /// Judges the lease as it was read at `read_ms`, for the moment `now_ms` (both unix milliseconds).
+    ///
+    /// A running instance reads the lease once in each heartbeat, and the holder renews it as often. So a missed renewal
+    /// and the end of the lease must be in what was read: the time since then proves neither.
     pub fn of_lease(seen: &LeaseSeen, read_ms: i64, now_ms: i64) -> Self {
         let last = seen.holder.clone().map(|id| (id, seen.epoch));
         let age = seen.renewed_age + since(read_ms, now_ms);
@@ -73,8 +76,10 @@ impl LeaderView {
         match last {
             None => Self::Vacant { since_ms: None, last: None, released: false },
             last if seen.released => Self::Vacant { since_ms: Some(renewed_ms), last, released: true },
-            last if age >= seen.ttl => Self::Vacant { since_ms: Some(ends_ms), last, released: false },
-            Some((id, epoch)) if age > seen.ttl * missed / of => {
+            last if seen.renewed_age >= seen.ttl => {
+                Self::Vacant { since_ms: Some(ends_ms), last, released: false }
+            }
+            Some((id, epoch)) if seen.renewed_age > seen.ttl * missed / of || age >= seen.ttl => {
                 Self::Overdue { id, epoch, renewed_ms, ends_ms }
             }
             Some((id, epoch)) => Self::Leads { id, epoch, since_ms: seen.since_ms.unwrap_or(renewed_ms) },

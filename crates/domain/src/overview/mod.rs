@@ -5,20 +5,24 @@
 //! The input is [`Facts`]: the last answers of the stores. An old answer makes a state unknown. Unknown is never shown
 //! as OK, and no election rule reads any of this.
 
+mod answers;
 mod instance;
 mod known;
 mod leader;
 mod phrase;
 mod problem;
+mod samples;
 mod sentence;
 #[cfg(test)]
 mod tests;
 
+pub use answers::{LastAnswers, SIGNALS_KEPT, TERMS_KEPT};
 pub use instance::{InstanceState, InstanceView};
 pub use known::Known;
 pub use leader::LeaderView;
 pub use phrase::{Part, Phrase, age, rupees};
 pub use problem::{Money, Problem};
+pub use samples::{SAMPLES_KEPT, Sample, Samples};
 
 use crate::ledger::Totals;
 use crate::member::{Health, LeaseSeen, MemberSeen};

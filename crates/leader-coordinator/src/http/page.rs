@@ -9,10 +9,12 @@ use domain::id::InstanceId;
 use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId};
 use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::metrics::Refusal;
+use domain::overview::{LastAnswers, Samples};
 use domain::ports::{ListQuery, MemberStore, Recorded, Report, SignalClaim, StoreError, Submit};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Pause before the leader's address is read again if the instance table did not contain it.
 const READ_AGAIN: Duration = Duration::from_secs(2);
@@ -110,6 +112,18 @@ impl Backend for Page {
         let address = known.filter(|(id, _)| Some(id) == seen.leader.as_ref()).map(|(_, address)| address);
         let active = seen.is_active(clock::now());
         LeaderView { active, id: seen.leader, address, epoch: seen.epoch }
+    }
+
+    fn last_answers(&self) -> Arc<LastAnswers> {
+        self.coordinator.last_answers().borrow().clone()
+    }
+
+    fn follow(&self) -> watch::Receiver<Arc<LastAnswers>> {
+        self.coordinator.last_answers()
+    }
+
+    fn samples(&self) -> Arc<Samples> {
+        self.coordinator.samples()
     }
 
     async fn lease(&self) -> Result<LeaseSeen, StoreError> {

@@ -43,6 +43,8 @@ pub const EXPOSURE: &str = signals::EXPOSURE;
 const OF_JOB: &str = "{{ $labels.job }}";
 /// In an annotation, after the job: the group, if the targets have that label.
 pub const OF_GROUP: &str = "{{ with $labels.group }} {{ . }}{{ end }}";
+/// In an annotation: the leaders that the two stores name.
+pub const LEADERS: &str = leadership::NAMED;
 
 /// The severity, in the label `severity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,8 +1,8 @@
 //! Cases of the alerts about instances that do not answer, and about the monitoring itself.
 
 use super::case::{
-    Case, Check, Firing, Series, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires, fires_for,
-    fires_for_a, labelled, quiet,
+    Case, Check, Firing, Series, UNKNOWN_LEADERS, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires,
+    fires_for, fires_for_a, labelled, quiet,
 };
 
 const OTHER_A: &[(&str, &str)] = &[("job", "other"), ("instance", "a:5000")];
@@ -49,7 +49,7 @@ fn always(at_minutes: u32) -> Check {
     Check {
         at_minutes,
         alert: WATCHDOG,
-        fires: vec![Firing { labels: &[], value: "1", rupees: UNKNOWN_RUPEES }],
+        fires: vec![Firing { labels: &[], value: "1", rupees: UNKNOWN_RUPEES, leaders: UNKNOWN_LEADERS }],
     }
 }
 

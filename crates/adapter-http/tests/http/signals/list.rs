@@ -2,7 +2,7 @@
 
 use super::server;
 use crate::client::get;
-use crate::fake::{Fake, Server};
+use crate::fake::{self, Fake, Server};
 use crate::ledger::{Ledger, claimed, signal};
 use domain::ledger::Signal;
 use domain::ports::StoreError;
@@ -37,6 +37,28 @@ async fn signals_are_listed_the_latest_first() {
         let page = server.ask(get(&format!("/signals?{query}"))).await.json();
         assert_eq!(ids(&page), expected, "{query}");
     }
+}
+
+#[tokio::test]
+async fn while_the_ledger_is_away_the_known_signals_are_listed_and_a_gap_is_shown() {
+    let error = || StoreError::Unavailable("refused".to_owned());
+    let server = Server::start(fake::away(error(), 1, Ledger::of(three())).await).await;
+    for (query, expected) in
+        [("", &["a-2", "b-1", "a-1"][..]), ("?instrument=BANK", &["b-1"]), ("?state=in_doubt", &[])]
+    {
+        let page = server.ask(get(&format!("/signals{query}"))).await.json();
+        assert_eq!(
+            (ids(&page), &page["complete"], &page["next"]),
+            (expected.to_vec(), &json!(true), &Value::Null)
+        );
+        assert_eq!(page["away_since"], "2023-11-14T22:13:23.000+00:00");
+    }
+    let page = server.ask(get("/signals?limit=2")).await.json();
+    assert_eq!((ids(&page), &page["complete"]), (vec!["a-2", "b-1"], &json!(false)));
+    let many: Vec<Signal> = (1..=100).map(|n| signal(&format!("s-{n}"), "BANK", n)).collect();
+    let server = Server::start(fake::away(error(), 1, Ledger::of(many)).await).await;
+    let page = server.ask(get("/signals?state=in_doubt")).await.json();
+    assert_eq!((ids(&page), &page["complete"]), (vec![], &json!(false)), "older ones are not kept");
 }
 
 #[tokio::test]

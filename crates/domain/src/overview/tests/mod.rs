@@ -1,6 +1,7 @@
 //! Every condition that an operator meets, and what is said of it.
 
 mod acting;
+mod answers;
 
 use super::*;
 use crate::id::{InstanceId, Nonce};

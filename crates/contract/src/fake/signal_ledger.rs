@@ -289,13 +289,8 @@ impl FakeStateStore {
         let token = tables.leases.get(&self.opening.group).map(|lease| lease.token);
         let Some(token) = token else { return Recorded::Refused };
         let report = (id, *attempt, *outcome, Some(reason.as_str()));
-        self.move_on(&mut tables, actor, token, report, |signal| match signal.state.name() {
-            StateName::InDoubt | StateName::Sent => true,
-            StateName::Received
-            | StateName::Claimed
-            | StateName::Done
-            | StateName::Rejected
-            | StateName::Expired => false,
+        self.move_on(&mut tables, actor, token, report, |signal| {
+            matches!(signal.state.name(), StateName::InDoubt | StateName::Sent)
         })
     }
 

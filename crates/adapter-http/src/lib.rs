@@ -1,5 +1,5 @@
-//! The HTTP side of one instance: pages for health, leader, cluster, history, metrics and signals, an index
-//! for the operator, and HTTP clients that send signals to a service, urgent alerts to a webhook, and
+//! The HTTP side of one instance: pages for health, leader, cluster, history, metrics and signals, the
+//! operator's page, and HTTP clients that send signals to a service, urgent alerts to a webhook, and
 //! prepared bodies to a receiver.
 //!
 //! The pages use only a [`Backend`]. They never delay an election: [`Limits`] bounds requests, time and
@@ -20,7 +20,8 @@
 //! | `POST /signals/claim` | signals for the caller to execute, where no handler is configured |
 //! | `POST /signals/{id}/result` | the outcome of one of them |
 //! | `/runbooks`, `/runbooks/NAME` | the list of the alerts, and the runbook of one |
-//! | `/` | an index for the operator |
+//! | `/` | the operator's page, and its files below `/page` |
+//! | `/events` | server-sent events: what changes in the group; with `?page`, the sections of the page |
 //!
 //! Errors are problem documents (RFC 9457). The two metrics paths answer
 //! `{"error": "Coordinator not initialized"}` before start-up is done, as their users expect.
@@ -34,10 +35,10 @@ mod backend;
 mod caller;
 mod guard;
 mod handler;
-mod index;
 mod json;
 mod leader;
 mod outcome;
+mod page;
 mod pages;
 mod present;
 mod problem;

@@ -1,7 +1,7 @@
 //! The runbooks as pages: `/runbooks` lists the alerts, `/runbooks/NAME` has the page of one. Every instance serves
 //! them from its program, so that the link of an alert works whatever else is down.
 
-use crate::index::{CONTENT_SECURITY_POLICY, escape};
+use crate::page;
 use crate::pages::Prefix;
 use crate::problem::Problem;
 use axum::extract::Path;
@@ -55,6 +55,13 @@ fn rules() -> impl Iterator<Item = &'static ExportedRule> {
     GROUPS.iter().flat_map(|group| group.rules)
 }
 
+/// The text, escaped for a place between tags or inside an attribute.
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    page::escape(text, &mut escaped);
+    escaped
+}
+
 async fn list(Extension(prefix): Extension<Prefix>) -> Response {
     let mut body = String::from(
         "<h1>Runbooks</h1>\n<p>One page for each alert: what it means in money, the steps, and when to escalate.</p>\n",
@@ -91,7 +98,7 @@ fn shown(title: &str, prefix: &Prefix, body: &str) -> Response {
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n\
          <link rel=\"stylesheet\" href=\"{at}{STYLE_PATH}\">\n</head>\n<body>\n{body}</body>\n</html>\n"
     );
-    ([(POLICY_HEADER, CONTENT_SECURITY_POLICY)], Html(page)).into_response()
+    ([(POLICY_HEADER, page::POLICY)], Html(page)).into_response()
 }
 
 /// The Markdown as HTML. HTML in it is shown as text. A link to another runbook leads to its page; the text of a link to

@@ -4,6 +4,7 @@
 mod broker;
 mod callers;
 mod client;
+mod events;
 mod fake;
 mod handler;
 mod ledger;

@@ -63,6 +63,36 @@ pub fn request(
     parse(&answer).ok_or_else(|| std::io::Error::other(format!("not HTTP: {answer:.200}")))
 }
 
+/// Sends one request with a JSON document to a server that speaks only HTTP/1.1 and states the length of its answer, as
+/// ChromeDriver does. Blocks.
+///
+/// # Errors
+/// If no server listens there, or the answer is not complete within `patience`.
+pub fn exchange(
+    address: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+    patience: Duration,
+) -> std::io::Result<Response> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(patience))?;
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/json; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    let response = parse(&String::from_utf8_lossy(&answer));
+    let complete = response.filter(|response| {
+        let stated = response.header("content-length").and_then(|length| length.parse().ok());
+        stated.is_some_and(|length: usize| length == response.body.len())
+    });
+    complete.ok_or_else(|| std::io::Error::other("the answer is cut off"))
+}
+
 fn parse(answer: &str) -> Option<Response> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let mut lines = head.lines();

@@ -64,10 +64,13 @@ impl Chart {
     /// The figure.
     pub(crate) fn draw(&self, series: &[Series]) -> Node {
         let legend = series.iter().map(|one| self.legend(one));
+        // An alert that cannot be measured is not OK.
+        let is_known = series.iter().any(|one| present(one).is_some());
+        let level = if is_known || self.level != Level::Ok { self.level } else { Level::Unknown };
         let caption = el("figcaption")
             .with(el("h3").with(self.title))
             .with(of_class("span", "when").with("now"))
-            .with(status(self.level, self.level.word()));
+            .with(status(level, level.word()));
         let present: Vec<String> = series
             .iter()
             .map(|one| format!("{} {}", one.name, self.written(present(one))).trim_start().to_owned())
@@ -80,7 +83,7 @@ impl Chart {
             .with(self.plot(series));
         let ticks = ["60 min ago", "45 min", "30 min", "15 min", "now"].map(|tick| el("span").with(tick));
         el("figure")
-            .attr("data-level", self.level.name())
+            .attr("data-level", level.name())
             .with(caption)
             .with(of_class("p", "legend").all(legend))
             .with(plot)
@@ -133,9 +136,9 @@ impl Chart {
             .attr("aria-hidden", "true")
             .with(zone("zw", warning, critical))
             .with(zone("zc", critical, EDGE))
-            .all(rule("grid", HEIGHT - EDGE, &self.foot()))
-            .all(rule("tw", warning, &self.warning.1))
-            .all(rule("tc", critical, &self.critical.1))
+            .all(rule("grid", "tick", HEIGHT - EDGE, &self.foot()))
+            .all(rule("tw", "tw", warning, &self.warning.1))
+            .all(rule("tc", "tc", critical, &self.critical.1))
             .maybe(unknown(series))
             .maybe(off)
             .all(self.marks(series))
@@ -144,7 +147,11 @@ impl Chart {
 
     /// The text at the foot of the scale.
     fn foot(&self) -> String {
-        format!("{}{}", if self.scale == Scale::Logarithmic { 1 } else { 0 }, self.unit)
+        match self.scale {
+            Scale::Linear => format!("0{}", self.unit),
+            Scale::Logarithmic => format!("1{}", self.unit),
+            Scale::Bars => "0".to_owned(),
+        }
     }
 
     fn marks(&self, series: &[Series]) -> Vec<Element> {
@@ -173,19 +180,20 @@ impl Chart {
 
     /// A line through the known values, with a gap where one is unknown.
     fn path(&self, values: &[Option<f64>]) -> String {
-        let mut path = String::new();
+        let mut path = Vec::new();
         let mut before: Option<f64> = None;
         for (minute, value) in values.iter().enumerate() {
             let at = value.map(|value| self.y(value).round());
             match (before, at) {
                 (_, None) => {}
-                // A dot, in case the next value is unknown.
-                (None, Some(at)) => path.push_str(&format!("M{minute} {at}h.01")),
-                (Some(_), Some(at)) => path.push_str(&format!("L{minute} {at}")),
+                (None, Some(at)) if minute == 0 => path.push(format!("M0 {at}")),
+                // A short line, in case the next value is unknown.
+                (None, Some(at)) => path.push(format!("M{}.5 {at}H{minute}", minute - 1)),
+                (Some(_), Some(at)) => path.push(format!("L{minute} {at}")),
             }
             before = at;
         }
-        path
+        path.concat()
     }
 }
 
@@ -205,13 +213,13 @@ fn unknown(series: &[Series]) -> Option<Element> {
     Some(block.attr("y", "0").attr("height", number(HEIGHT)))
 }
 
-fn rule(class: &'static str, y: f64, label: &str) -> [Element; 2] {
+fn rule(class: &'static str, text: &'static str, y: f64, label: &str) -> [Element; 2] {
     let line = of_class("line", class)
         .attr("x1", "0")
         .attr("x2", "100%")
         .attr("y1", number(y))
         .attr("y2", number(y));
-    [line, of_class("text", class).attr("x", "0").attr("y", number(y - 4.0)).with(label)]
+    [line, of_class("text", text).attr("x", "0").attr("y", number(y - 4.0)).with(label)]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an hour has 61 samples")]
@@ -254,7 +262,7 @@ mod tests {
         values[10] = None;
         values[SAMPLES - 1] = None;
         let shown = drawn(Scale::Linear, values);
-        assert!(shown.contains("L9 118M11 118h.01L12 118"), "{shown}");
+        assert!(shown.contains("L9 118M10.5 118H11L12 118"), "{shown}");
         assert!(shown.contains("class=\"zu\" x=\"98.3%\""), "the chart ends in a grey block: {shown}");
         assert!(shown.contains(">unknown</b>") && !shown.contains(">0.0 %</b>"), "{shown}");
     }
@@ -262,7 +270,7 @@ mod tests {
     #[test]
     fn a_value_above_the_scale_stays_at_its_edge_and_is_named() {
         let shown = drawn(Scale::Linear, vec![Some(99.0); SAMPLES]);
-        assert!(shown.contains("M0 2h.01L1 2") && shown.contains("above the scale"), "{shown}");
+        assert!(shown.contains("M0 2L1 2") && shown.contains("above the scale"), "{shown}");
         assert!(shown.contains(">99.0 %</b>"), "the legend has the value: {shown}");
         assert!(!drawn(Scale::Linear, vec![Some(1.0); SAMPLES]).contains("above the scale"));
     }

@@ -3,7 +3,7 @@
 use super::chart::{Chart, SAMPLES, Scale, Series};
 use super::seen::Seen;
 use super::tree::Node;
-use super::words::Level;
+use super::words::{Level, short_name};
 use domain::alert::{RULES, Rule};
 use domain::id::InstanceId;
 use domain::member::Health;
@@ -124,7 +124,7 @@ fn lines(seen: &Seen) -> Vec<Series> {
     let mut series: Vec<Series> = all
         .into_iter()
         .zip(CLASSES)
-        .map(|((id, values), class)| Series { name: id.to_string(), class, values })
+        .map(|((id, values), class)| Series { name: short_name(id), class, values })
         .collect();
     if !rest.is_empty() {
         let largest = |minute: usize| rest.iter().filter_map(|(_, values)| values[minute]).reduce(f64::max);

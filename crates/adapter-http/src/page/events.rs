@@ -132,7 +132,7 @@ impl Reader {
         }
     }
 
-    /// Waits for news, but not longer than the next look at the clock. `None` if the stream ends.
+    /// Waits for news, at most until the state must be derived anew. `None` if the stream ends.
     async fn wait(&mut self) -> Option<()> {
         let earliest = self.last_sent.map_or_else(Instant::now, |at| at + PAUSE_MIN);
         let Self { answers, closing, .. } = self;
@@ -167,14 +167,15 @@ impl Reader {
         self.queue.push_back(event("hello", &data).retry(RETRY));
     }
 
-    fn seen(&self) -> Seen {
-        Seen::by(&*self.backend, self.pages, &self.prefix)
+    fn seen(&self) -> Arc<Seen> {
+        let read = || Seen::by(&*self.backend, self.pages, &self.prefix);
+        self.live.update(&self.backend.last_answers(), &self.prefix, read)
     }
 
     /// Queues what changed since the last event, or a ping if it was long ago.
     async fn fill(&mut self) {
         self.answers.mark_unchanged();
-        let seen = self.live.update(self.seen());
+        let seen = self.seen();
         let number = match self.choice.clone() {
             Some(choice) => self.fill_page(&seen, &choice).await,
             None => self.fill_facts(),

@@ -3,7 +3,7 @@
 use super::moment::span;
 use super::seen::Seen;
 use super::tree::{Element, Node, el, of_class};
-use super::words::{Level, cell, dim, head, row, status, table, unbroken};
+use super::words::{Level, cell, dim, head, name, row, status, table, whole};
 use domain::id::InstanceId;
 use domain::member::Term;
 use domain::overview::LeaderView;
@@ -47,14 +47,15 @@ pub(crate) fn section(seen: &Seen) -> Vec<Node> {
         .map(|(at, term)| line(term, terms.get(at + 1), seen))
         .collect();
     let heads = ["Epoch", "Leader", "From", "To", "Led for", "No leader before", "Ended because"];
+    let shown = match terms.len().min(ROWS_MAX) {
+        1 => "1 term".to_owned(),
+        count => format!("{count} terms, latest first"),
+    };
     let more = el("a").href(format!("{}/history", seen.prefix)).with("All terms as JSON");
     vec![
         el("div").attr("id", "lanes").all(lanes(&terms, seen)).into(),
         table("terms", &heads, rows).into(),
-        of_class("p", "pager")
-            .with(el("span").with(format!("The latest {}", terms.len().min(ROWS_MAX))))
-            .with(more)
-            .into(),
+        of_class("p", "pager").with(el("span").with(shown)).with(more).into(),
     ]
 }
 
@@ -82,11 +83,11 @@ fn lanes(terms: &[Term], seen: &Seen) -> Vec<Element> {
         })
         .collect()
     };
-    let mut lanes: Vec<Element> = ids.iter().map(|id| lane(id.as_str(), of(id))).collect();
+    let mut lanes: Vec<Element> = ids.iter().map(|id| lane(name(id), of(id))).collect();
     let gaps: Vec<Element> =
         gaps(terms, seen, end_ms).into_iter().filter_map(|(from, to)| axis.bar(from, to, "gap")).collect();
     if !gaps.is_empty() {
-        lanes.push(lane("no leader", gaps));
+        lanes.push(lane(whole("no leader"), gaps));
     }
     let ticks = labels.iter().map(|label| el("span").with(*label));
     lanes.push(
@@ -107,9 +108,9 @@ fn gaps(terms: &[Term], seen: &Seen, end_ms: i64) -> Vec<(i64, i64)> {
     between.chain(now).filter(|(from, to)| to - from >= GAP_MIN_MS).collect()
 }
 
-fn lane(name: &str, bars: Vec<Element>) -> Element {
+fn lane(name: Element, bars: Vec<Element>) -> Element {
     let bars = el("svg").attr("width", "100%").attr("height", "16").attr("aria-hidden", "true").all(bars);
-    of_class("div", "lane").with(el("span").all(unbroken(name))).with(bars)
+    of_class("div", "lane").with(name).with(bars)
 }
 
 struct Axis {
@@ -146,9 +147,10 @@ fn line(term: &Term, before: Option<&Term>, seen: &Seen) -> Element {
         None if is_current => "leads now".into(),
         None => status(Level::Unknown, "Unknown").into(),
     };
-    let led = match term.to_ms {
+    let led: Node = match term.to_ms {
         Some(to_ms) => span(to_ms.saturating_sub(term.from_ms)).into(),
-        None => Node::Age(term.from_ms),
+        None if is_current => Node::Age(term.from_ms),
+        None => dim("unknown").into(),
     };
     let gap: Node = match before.and_then(|before| before.to_ms) {
         Some(ended_ms) => gap(term.from_ms.saturating_sub(ended_ms)).into(),
@@ -162,7 +164,7 @@ fn line(term: &Term, before: Option<&Term>, seen: &Seen) -> Element {
     row("")
         .attr("data-epoch", term.epoch.to_string())
         .with(head("Epoch", vec![term.epoch.to_string().into()]))
-        .with(cell("Leader", vec![el("b").all(unbroken(term.holder.as_str())).into()]))
+        .with(cell("Leader", vec![el("b").with(name(&term.holder)).into()]))
         .with(cell("From", vec![Node::Time(term.from_ms)]))
         .with(cell("To", vec![to]))
         .with(cell("Led for", vec![led]))

@@ -2,11 +2,11 @@
 
 use super::seen::Seen;
 use super::tree::{Element, Node, el, of_class};
-use super::words::{Level, cell, differs, dim, head, icon, row, table, unbroken};
+use super::words::{Level, cell, differs, dim, head, icon, name, row, table};
 use domain::lease::Epoch;
 use domain::member::Health;
 use domain::metrics::unit;
-use domain::overview::{InstanceState, InstanceView};
+use domain::overview::{InstanceState, InstanceView, LeaderView};
 use std::collections::BTreeMap;
 
 /// Heartbeats that an instance may miss before its age is shown as late, and as critical.
@@ -52,8 +52,8 @@ fn line(view: &InstanceView, seen: &Seen, usual: Option<&str>, epoch: Epoch) -> 
         InstanceState::Unknown => "unknown",
         _ => "",
     };
-    let mut name: Vec<Node> = vec![el("b").all(unbroken(view.id.as_str())).into()];
-    name.extend(is_self.then(|| of_class("span", "tag").with("this page").into()));
+    let mut title: Vec<Node> = vec![el("b").with(name(&view.id)).into()];
+    title.extend(is_self.then(|| of_class("span", "tag").with("this page").into()));
     let is_down = matches!(view.state, InstanceState::Gone | InstanceState::Stale | InstanceState::Unknown);
     let behind = view.epoch < epoch && !is_down;
     let epoch_read = match (behind, view.epoch) {
@@ -75,7 +75,7 @@ fn line(view: &InstanceView, seen: &Seen, usual: Option<&str>, epoch: Epoch) -> 
     row(class)
         .attr("data-instance", view.id.as_str())
         .attr("data-state", view.state.as_str())
-        .with(head("Instance", name))
+        .with(head("Instance", title))
         .with(cell("State", vec![state(view, seen).into()]))
         .with(cell("Heartbeat", heartbeat(view, seen)))
         .with(cell("Database p95", lag(is_self, seen)))
@@ -97,7 +97,7 @@ fn state(view: &InstanceView, seen: &Seen) -> Element {
     };
     let class = level.map_or("status".to_owned(), |level| format!("status {}", level.name()));
     let is_past = matches!(view.state, InstanceState::Stale | InstanceState::Gone | InstanceState::Unknown);
-    let was = is_past.then(|| format!("was {}", view.said));
+    let was = (is_past && !is_outdated(view, seen)).then(|| format!("was {}", view.said));
     let unable = view.cannot_lead.as_ref().map(|_| "cannot lead".to_owned());
     let reports = (view.fallback && !is_past).then(|| "without Redis".to_owned());
     let alerts = alerts_of(view, seen).filter(|_| !is_past);
@@ -105,6 +105,12 @@ fn state(view: &InstanceView, seen: &Seen) -> Element {
         .with(icon(sign))
         .with(word)
         .all([was, unable, reports, alerts].into_iter().flatten().map(|note| el("small").with(note)))
+}
+
+/// True if the instance reported that it leads, but the last known lease belongs to another one.
+fn is_outdated(view: &InstanceView, seen: &Seen) -> bool {
+    let LeaderView::Unknown { last, .. } = &seen.overview.leader else { return false };
+    view.said.leads() && last.as_ref().is_none_or(|(id, epoch)| *id != view.id || *epoch != view.epoch)
 }
 
 /// The level of its worst alert, unless the problems of the page explain it.

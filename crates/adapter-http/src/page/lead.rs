@@ -2,7 +2,7 @@
 
 use super::seen::Seen;
 use super::tree::{Node, el, of_class, text};
-use super::words::{icon, sentence, unbroken};
+use super::words::{icon, name, sentence};
 
 /// The heading of the page: the same text as `coordinator why`.
 pub(crate) fn heading(seen: &Seen) -> Vec<Node> {
@@ -27,7 +27,7 @@ pub(crate) fn title(seen: &Seen) -> String {
 pub(crate) fn seen_from(seen: &Seen) -> Vec<Node> {
     let store = &seen.facts.state_store;
     let mut nodes: Vec<Node> = match seen.instance() {
-        Some(id) => vec!["Seen from ".into(), el("b").all(unbroken(id.as_str())).into(), ". ".into()],
+        Some(id) => vec!["Seen from ".into(), el("b").with(name(id)).into(), ". ".into()],
         None => vec!["This instance is starting. ".into()],
     };
     match (seen.facts.lease.last(), seen.away_since_ms()) {

@@ -34,7 +34,7 @@ impl Choice {
     }
 
     fn query(&self) -> ListQuery {
-        // One more than is shown tells whether there is a further page.
+        // One more than is shown: if there is one, there is a further page.
         let limit = u32::try_from(PAGE_SIZE + 1).unwrap_or(u32::MAX);
         ListQuery { state: self.state, instrument: None, before: self.before, limit }
     }

@@ -7,12 +7,16 @@ use super::seen::Seen;
 use super::tree::{self, Node};
 use crate::json::rfc3339;
 use domain::member::Health;
-use domain::overview::{InstanceState, Money};
+use domain::overview::{InstanceState, LastAnswers, Money};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A state derived this recently is not derived again, unless a store has answered since.
+const FRESH: Duration = Duration::from_millis(400);
 
 /// Everything that streams report.
 pub(crate) struct Live {
@@ -25,7 +29,8 @@ pub(crate) struct Live {
 struct State {
     /// The number of the latest change.
     number: u64,
-    seen: Option<Arc<Seen>>,
+    /// The state that was derived last, and when.
+    seen: Option<(Instant, Arc<Seen>)>,
     /// Sections of the page, with the number of their last change.
     sections: BTreeMap<&'static str, (u64, Content)>,
     /// Facts about the group by kind and key, with the number of their last change.
@@ -61,16 +66,29 @@ impl Default for Live {
 }
 
 impl Live {
-    /// Takes in the present state and numbers what changed.
-    pub(crate) fn update(&self, seen: Seen) -> Arc<Seen> {
-        let seen = Arc::new(seen);
+    /// Takes in the present state and numbers what changed. Many streams wake at the same time: the state is derived
+    /// once for all of them.
+    pub(crate) fn update(
+        &self,
+        last: &Arc<LastAnswers>,
+        prefix: &str,
+        read: impl FnOnce() -> Seen,
+    ) -> Arc<Seen> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, seen)) = &state.seen
+            && at.elapsed() < FRESH
+            && Arc::ptr_eq(&seen.last, last)
+            && seen.prefix == prefix
+        {
+            return Arc::clone(seen);
+        }
+        let seen = Arc::new(read());
         let next = state.number + 1;
         let changed = state.take_sections(&seen, next) | state.take_facts(&seen, next);
         if changed {
             state.number = next;
         }
-        state.seen = Some(Arc::clone(&seen));
+        state.seen = Some((Instant::now(), Arc::clone(&seen)));
         seen
     }
 

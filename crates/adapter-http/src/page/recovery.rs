@@ -2,7 +2,7 @@
 
 use super::seen::Seen;
 use super::tree::{Element, Node, el};
-use super::words::{Level, dim, status, unbroken};
+use super::words::{Level, dim, name, status};
 use domain::metrics::{LastRecovery, unit};
 
 /// The list of names and values.
@@ -47,8 +47,7 @@ fn leader(seen: &Seen) -> Option<Node> {
         return None;
     }
     let view = seen.overview.instances.iter().find(|view| view.id == *id)?;
-    let link: Element =
-        el("a").href(format!("{}#recovery", view.address)).all(unbroken(&format!("page of {id}")));
+    let link: Element = el("a").href(format!("{}#h-recovery", view.address)).with("page of ").with(name(id));
     Some(line("The leader's recovery", vec!["on the ".into(), link.into()]))
 }
 

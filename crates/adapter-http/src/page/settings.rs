@@ -2,7 +2,7 @@
 
 use super::seen::Seen;
 use super::tree::{Node, el, of_class};
-use super::words::{Level, cell, differs, dim, head, row, table};
+use super::words::{Level, cell, differs, dim, head, row, short_name, table};
 use domain::member::MemberSeen;
 use domain::overview;
 use std::collections::BTreeMap;
@@ -17,21 +17,18 @@ pub(crate) fn section(seen: &Seen) -> Vec<Node> {
         members.iter().find(is_self).into_iter().flat_map(|line| line.member.settings.iter()).collect();
     let published = own.iter().map(|(name, value)| {
         let others = others(name, value, members, seen);
-        let others = match others.is_empty() {
-            true => dim("the same").into(),
-            false => differs(Level::Warning, vec!["differs".into()], &others.join(", ")).into(),
+        let others = if others.is_empty() {
+            dim("the same").into()
+        } else {
+            differs(Level::Warning, vec!["differs".into()], &others.join(", ")).into()
         };
         line(name, shown(value), others)
     });
     let mut rows: Vec<_> = published.collect();
     if let Some(report) = &seen.report {
         let snapshot = &report.snapshot;
-        let limit =
-            |limit: Option<u32>| limit.map_or_else(|| "no limit".to_owned(), |limit| limit.to_string());
         let local = [
             ("value of a signal", overview::rupees(snapshot.signal_value)),
-            ("signals per minute", limit(snapshot.signal_limits.per_minute)),
-            ("signals per day", limit(snapshot.signal_limits.per_day)),
             ("heartbeat", format!("{} s", seen.facts.heartbeat.as_secs_f64())),
             ("metrics window", format!("{} syncs", snapshot.window.capacity)),
         ];
@@ -46,7 +43,7 @@ fn others(name: &str, value: &str, members: &[MemberSeen], seen: &Seen) -> Vec<S
     fresh
         .filter_map(|line| {
             let (_, other) = line.member.settings.iter().find(|(own, _)| *own == name)?;
-            (other != value).then(|| format!("{}: {}", line.member.id, shown(other)))
+            (other != value).then(|| format!("{}: {}", short_name(&line.member.id), shown(other)))
         })
         .collect()
 }

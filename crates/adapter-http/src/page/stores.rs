@@ -2,7 +2,7 @@
 
 use super::seen::Seen;
 use super::tree::{Element, Node, el};
-use super::words::{Level, cell, differs, dim, head, row, sentence, state, status, table, unbroken};
+use super::words::{Level, cell, differs, dim, head, name, row, sentence, state, status, table};
 use domain::id::InstanceId;
 use domain::overview::{InstanceState, InstanceView, Phrase};
 
@@ -69,7 +69,7 @@ fn line(view: &InstanceView, seen: &Seen) -> Element {
     let is_self = seen.instance() == Some(&view.id);
     let [redis, database, matches] = if is_self { own(seen) } else { reported(view, seen) };
     row("")
-        .with(head("Instance", vec![el("b").all(unbroken(view.id.as_str())).into()]))
+        .with(head("Instance", vec![el("b").with(name(&view.id)).into()]))
         .with(cell("Redis", vec![redis]))
         .with(cell(&seen.facts.state_store, vec![database]))
         .with(cell("Match", vec![matches]))
@@ -78,7 +78,7 @@ fn line(view: &InstanceView, seen: &Seen) -> Element {
 /// The answers that this instance received.
 fn own(seen: &Seen) -> [Node; 3] {
     let named = |id: Option<&InstanceId>| match id {
-        Some(id) => el("span").with("names ").all(unbroken(id.as_str())),
+        Some(id) => el("span").with("names ").with(name(id)),
         None => dim("names none"),
     };
     let database = match seen.facts.lease.current() {

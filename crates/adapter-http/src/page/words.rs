@@ -1,8 +1,12 @@
 //! The parts that several sections share: signs, states with their word, sentences, tables, and links.
 
 use super::tree::{Element, Node, el, of_class};
+use domain::id::InstanceId;
 use domain::member::Health;
 use domain::overview::{Part, Phrase};
+
+/// A longer word may break, so that it fits on a phone.
+const UNBROKEN_MAX: usize = 24;
 
 /// The level of a part of the page: a severity, or unknown, which is never shown as OK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +77,30 @@ pub(crate) fn dim(text: &str) -> Element {
     of_class("span", "dim").with(text)
 }
 
+/// The name of an instance. An id that the program made, UUID-PID, is shown as the first eight digits and the PID.
+pub(crate) fn name(id: &InstanceId) -> Element {
+    let short = short_name(id);
+    let element = whole(&short);
+    if short == id.as_str() { element } else { element.attr("title", id.as_str()) }
+}
+
+/// The text of [`name`].
+pub(crate) fn short_name(id: &InstanceId) -> String {
+    let id = id.as_str();
+    let is_digit = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+    let parts = id.rsplit_once('-').filter(|(uuid, pid)| {
+        uuid.len() == 36
+            && uuid.bytes().all(is_digit)
+            && uuid.matches('-').count() == 4
+            && !pid.is_empty()
+            && pid.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    match parts {
+        Some((uuid, pid)) => format!("{}…{pid}", &uuid[..8]),
+        None => id.to_owned(),
+    }
+}
+
 /// A text that may be cut off nowhere.
 pub(crate) fn whole(text: &str) -> Element {
     of_class("span", "nb").with(text)
@@ -98,7 +126,7 @@ pub(crate) fn unbroken(text: &str) -> Vec<Node> {
         let next = if joins { words.next() } else { None };
         let both = format!("{word}{}", next.unwrap_or_default());
         let bare = both.trim_end_matches(' ');
-        if joins || bare.contains('-') {
+        if joins || (bare.contains('-') && bare.len() <= UNBROKEN_MAX) {
             nodes.extend((!plain.is_empty()).then(|| Node::from(std::mem::take(&mut plain))));
             nodes.push(whole(bare).into());
             plain.push_str(&both[bare.len()..]);
@@ -178,6 +206,17 @@ mod tests {
             html(&nodes, 0),
             "<span class=\"nb\">desk-2</span> leads <span class=\"nb\">(epoch 41).</span> Nothing is wrong."
         );
+    }
+
+    #[test]
+    fn an_id_that_the_program_made_is_shown_in_short() {
+        for (id, shown) in [
+            ("d199b2d7-be07-4f9e-89db-1f412a3ad4e8-775", "d199b2d7…775"),
+            ("d199b2d7-be07-4f9e-89db-1f412a3ad4e8-", "d199b2d7-be07-4f9e-89db-1f412a3ad4e8-"),
+            ("desk-2", "desk-2"),
+        ] {
+            assert_eq!(short_name(&InstanceId::parse(id).expect("an id")), shown);
+        }
     }
 
     #[test]

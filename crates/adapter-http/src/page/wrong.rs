@@ -2,7 +2,7 @@
 
 use super::seen::Seen;
 use super::tree::{Element, Node, el, of_class};
-use super::words::{Level, command, rupees, sentence, status, unbroken};
+use super::words::{Level, command, rupees, sentence, short_name, status, unbroken};
 use domain::alert::Alert;
 use domain::id::InstanceId;
 use domain::member::Health;
@@ -75,7 +75,7 @@ fn of_problem(problem: &Problem, seen: &Seen) -> Element {
 fn of_alert(alert: &Alert, seen: &Seen) -> Element {
     let rule = exported(alert);
     let name = rule.map_or("OverallStatusCritical", |rule| rule.alert);
-    let id = seen.instance().map_or_else(String::new, ToString::to_string);
+    let id = seen.instance().map_or_else(String::new, short_name);
     item(Item {
         level: alert.status.into(),
         alert: name,
@@ -101,7 +101,7 @@ fn of_other(id: &InstanceId, health: Health, seen: &Seen) -> Element {
         alert: "OverallStatusCritical",
         costs: false,
         what: el("div")
-            .with(el("h3").all(unbroken(&format!("{id} reports a {severity}"))))
+            .with(el("h3").all(unbroken(&format!("{} reports a {severity}", short_name(id)))))
             .with(el("p").with("Only its own page says which."))
             .with(next("Open its page."))
             .with(of_class("p", "do").with(el("a").href(address.clone()).with(address))),

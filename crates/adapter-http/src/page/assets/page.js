@@ -6,7 +6,7 @@
   const $ = id => document.getElementById(id), root = document.documentElement;
   const SVG = new Set("svg path line rect text use g".split(" "));
   const HTML = new Set("a b button code dd div dl dt figcaption figure h1 h2 h3 li nav ol p small span table tbody td th thead time tr".split(" "));
-  const ATTRIBUTE = /^(aria-[a-z]+|data-[a-z]+|class|id|role|scope|colspan|tabindex|type|hidden|datetime|width|height|x|y|x1|x2|y1|y2|rx|d|viewBox|preserveAspectRatio|visibility|href)$/;
+  const ATTRIBUTE = /^(aria-[a-z]+|data-[a-z]+|class|id|role|scope|colspan|tabindex|type|hidden|datetime|width|height|x|y|x1|x2|y1|y2|rx|d|viewBox|preserveAspectRatio|visibility|href|title)$/;
 
   // ---- a tree becomes elements ---------------------------------------------------------------------------------
   function build(tree) {
@@ -83,7 +83,7 @@
   const format = options => new Intl.DateTimeFormat("en-GB", options);
   const HM = { hour: "2-digit", minute: "2-digit" };
   const minutes = format(HM), seconds = format({ ...HM, second: "2-digit" }), day = format({ day: "numeric", month: "short" });
-  const year = format({ day: "numeric", month: "short", year: "numeric" }), zone = format({ ...HM, second: "2-digit", timeZoneName: "short" });
+  const year = format({ day: "numeric", month: "short", year: "numeric" }), zone = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" });
   let offset = 0;
   const now = () => Date.now() + offset;
   function span(ms) {
@@ -172,7 +172,8 @@
   enhance(document);
   connect();
   setInterval(() => {
-    $("clock").textContent = zone.format(now());
+    const name = zone.formatToParts(now()).find(part => part.type === "timeZoneName").value;
+    $("clock").textContent = seconds.format(now()) + " " + name;
     tick(document);
     if (Date.now() - heard > 1e4) {
       if (root.dataset.live !== "off") live(false);

@@ -1,7 +1,7 @@
 //! A blocking HTTP client for tests that query a process from outside.
 
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -83,14 +83,21 @@ pub fn exchange(
         body.len()
     );
     stream.write_all(format!("{head}{body}").as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
-    let response = parse(&String::from_utf8_lossy(&answer));
-    let complete = response.filter(|response| {
-        let stated = response.header("content-length").and_then(|length| length.parse().ok());
-        stated.is_some_and(|length: usize| length == response.body.len())
-    });
-    complete.ok_or_else(|| std::io::Error::other("the answer is cut off"))
+    // The server may keep the connection open, so the stated length is the end.
+    let mut answer = BufReader::new(stream.take(ANSWER_BYTES_MAX));
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if answer.read_line(&mut head)? == 0 {
+            return Err(std::io::Error::other(format!("the answer is cut off: {head}")));
+        }
+    }
+    let mut response =
+        parse(&head).ok_or_else(|| std::io::Error::other(format!("not HTTP: {head:.200}")))?;
+    let length = response.header("content-length").and_then(|length| length.parse().ok());
+    let mut body = vec![0; length.ok_or_else(|| std::io::Error::other("the answer states no length"))?];
+    answer.read_exact(&mut body)?;
+    response.body = String::from_utf8_lossy(&body).into_owned();
+    Ok(response)
 }
 
 fn parse(answer: &str) -> Option<Response> {

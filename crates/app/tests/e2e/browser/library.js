@@ -50,15 +50,21 @@ function bare(place) {
   for (const node of copy.querySelectorAll(".plotbox"))
     for (const { name } of [...node.attributes]) if (/^(aria-|role$|tabindex$)/.test(name)) node.removeAttribute(name);
   for (const node of copy.querySelectorAll(".hand")) for (const name of ["x1", "x2", "visibility"]) node.removeAttribute(name);
-  return copy.innerHTML.replace(/></g, ">\n<");
+  return [...copy.childNodes].map(written).join("").split("\n");
+}
+// A node as text, one line for each tag and each text, with the attributes in their order by name.
+function written(node) {
+  if (node.nodeType === 3) return node.textContent ? node.textContent + "\n" : "";
+  const attributes = [...node.attributes].map(({ name, value }) => ` ${name}=${JSON.stringify(value)}`).sort().join("");
+  return `<${node.localName}${attributes}>\n${[...node.childNodes].map(written).join("")}`;
 }
 
-// The sections in which this page differs from the page that the server writes now, each with the first two lines.
+// The sections in which this page differs from the page that the server writes now, each with the first line that differs.
 async function differences() {
   const text = await (await fetch(location.pathname + location.search, { cache: "no-store" })).text();
   const fresh = new DOMParser().parseFromString(text, "text/html");
   return SECTIONS.flatMap(id => {
-    const [ours, theirs] = [document, fresh].map(page => bare(page.getElementById(id)).split("\n"));
+    const [ours, theirs] = [document, fresh].map(page => bare(page.getElementById(id)));
     const at = ours.findIndex((line, at) => line !== theirs[at]);
     return at < 0 && ours.length === theirs.length ? [] : [`${id}: ${ours.at(at)} is ${theirs.at(at)}`];
   });

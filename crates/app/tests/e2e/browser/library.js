@@ -50,6 +50,7 @@ function bare(place) {
   for (const node of copy.querySelectorAll(".plotbox"))
     for (const { name } of [...node.attributes]) if (/^(aria-|role$|tabindex$)/.test(name)) node.removeAttribute(name);
   for (const node of copy.querySelectorAll(".hand")) for (const name of ["x1", "x2", "visibility"]) node.removeAttribute(name);
+  copy.normalize();
   return [...copy.childNodes].map(written).join("").split("\n");
 }
 // A node as text, one line for each tag and each text, with the attributes in their order by name.
@@ -78,12 +79,14 @@ function name(node) {
 }
 const isShown = node => node.checkVisibility({ visibilityProperty: true }) && node.getClientRects().length > 0;
 
-// Elements that reach beyond the right edge, unless a panel scrolls them.
+// Elements that reach beyond the right edge, and texts that spill over what is next to them.
 function overflow() {
   const width = document.documentElement.clientWidth, found = [];
   if (document.documentElement.scrollWidth > width) found.push(`the page is ${document.documentElement.scrollWidth} wide, the window ${width}`);
   if (found.length) for (const node of document.querySelectorAll("body *"))
     if (isShown(node) && node.getBoundingClientRect().right > width + 1 && !node.closest(".vh, .sprite")) found.push(name(node));
+  for (const box of document.querySelectorAll("th, td, dd, dt, figcaption, .legend > span, .lane > span, .do, .what"))
+    if (isShown(box) && box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX === "visible" && getComputedStyle(box).display !== "inline") found.push(`spills over its place: ${name(box)}`);
   return found.slice(0, 12);
 }
 
@@ -195,12 +198,14 @@ function contrast() {
   return { found: [...found].slice(0, 20), lowest };
 }
 
-// A description of the focused element that stays the same while the page updates.
-function focused() {
-  const node = document.activeElement;
+// What an element is for a reader. It stays the same while the page updates.
+function identity(node) {
   if (!node || node === document.body) return null;
-  return node.getAttribute("href") || node.dataset.copy || node.dataset.label || node.id || name(node);
+  const row = node.closest("[data-signal], [data-instance], [data-alert]");
+  const what = node.dataset.copy || node.dataset.label || node.id || (node.matches(".expand") ? "expand" : node.getAttribute("href"));
+  return `${row ? row.dataset.signal || row.dataset.instance || row.dataset.alert : ""} ${node.localName} ${what || node.textContent}`.trim();
 }
+const focused = () => identity(document.activeElement);
 
 // Every element that the Tab key should reach.
-const reachable = () => [...document.querySelectorAll(FOCUSABLE)].filter(isShown).length;
+const reachable = () => [...document.querySelectorAll(FOCUSABLE)].filter(isShown).map(identity);

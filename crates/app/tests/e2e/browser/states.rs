@@ -67,11 +67,11 @@ fn each_state_has_the_sentence_of_the_command() {
     servers.redis.start();
 
     // An instance is silent.
-    view.wait_sentence(&leads);
+    settled(&view, &leads);
     group.process(idle).signal(Signal::STOP);
     agrees(&view, &group, &format!("{leads} {idle} sends no heartbeat for {{age}}."));
     group.process(idle).signal(Signal::CONT);
-    view.wait_sentence(&leads);
+    settled(&view, &leads);
 
     failover(&servers, &mut group, &view);
 
@@ -136,6 +136,14 @@ fn failover(servers: &Servers, group: &mut Group, view: &View) {
         }
         assert!(attempt < ATTEMPTS, "no recovery lasted long enough");
     }
+}
+
+/// Waits until the fault is over. An instance may still report an alert about it.
+fn settled(view: &View, leads: &str) {
+    until("the fault is over", || {
+        let shown = without_times(&view.sentence());
+        (shown == leads || shown == format!("{leads} Nothing is wrong.")).then_some(())
+    });
 }
 
 /// Waits until the page shows this sentence and the command prints the same text.

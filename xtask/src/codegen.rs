@@ -29,7 +29,7 @@ struct Generator {
     test: &'static str,
 }
 
-const GENERATORS: [Generator; 7] = [
+const GENERATORS: [Generator; 10] = [
     Generator {
         what: "table of roles and events",
         files: &["docs/protocol.md"],
@@ -71,10 +71,28 @@ const GENERATORS: [Generator; 7] = [
         test: "monitoring_config",
     },
     Generator {
+        what: "tables of the checks of `coordinator doctor`",
+        files: &["docs/doctor.md"],
+        package: "domain",
+        test: "doctor_page",
+    },
+    Generator {
         what: "table of crash points",
         files: &["docs/signals.md"],
         package: "app",
         test: "crash_table",
+    },
+    Generator {
+        what: "reference of the settings and sample file",
+        files: &["docs/settings.md", "docs/coordinator.toml"],
+        package: "app",
+        test: "settings_pages",
+    },
+    Generator {
+        what: "reference of the HTTP API",
+        files: &["docs/http.md"],
+        package: "adapter-http",
+        test: "http_page",
     },
 ];
 

@@ -6,6 +6,7 @@ use crate::guard::{BODY_LEN_MAX, Gate, guard};
 use crate::json::cluster::{HistoryJson, ReadJson, StatusJson};
 use crate::json::metrics::MetricsJson;
 use crate::leader;
+use crate::openapi;
 use crate::page;
 use crate::pages::{Pages, Prefix, SignalPages};
 use crate::present;
@@ -52,6 +53,7 @@ pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
         .route("/metrics", get(exposition))
         .route("/coordinator/metrics", get(metrics))
         .merge(runbooks::routes())
+        .merge(openapi::routes())
         .merge(page::routes());
     let routes = match pages.signals {
         SignalPages::Served => routes.merge(signals::routes()),

@@ -1,11 +1,11 @@
 //! The runbooks as pages: `/runbooks` lists the alerts, `/runbooks/NAME` has the page of one. Every instance serves
 //! them from its program, so that the link of an alert works whatever else is down.
 
-use crate::page;
+use crate::page::{POLICY, escape_into};
 use crate::pages::Prefix;
 use crate::problem::Problem;
 use axum::extract::Path;
-use axum::http::header::{CONTENT_SECURITY_POLICY as POLICY_HEADER, CONTENT_TYPE};
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -51,15 +51,14 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/runbooks/{name}", get(page))
 }
 
-fn rules() -> impl Iterator<Item = &'static ExportedRule> {
-    GROUPS.iter().flat_map(|group| group.rules)
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    escape_into(text, &mut escaped);
+    escaped
 }
 
-/// The text, escaped for a place between tags or inside an attribute.
-fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    page::escape(text, &mut escaped);
-    escaped
+fn rules() -> impl Iterator<Item = &'static ExportedRule> {
+    GROUPS.iter().flat_map(|group| group.rules)
 }
 
 async fn list(Extension(prefix): Extension<Prefix>) -> Response {
@@ -98,7 +97,7 @@ fn shown(title: &str, prefix: &Prefix, body: &str) -> Response {
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n\
          <link rel=\"stylesheet\" href=\"{at}{STYLE_PATH}\">\n</head>\n<body>\n{body}</body>\n</html>\n"
     );
-    ([(POLICY_HEADER, page::POLICY)], Html(page)).into_response()
+    ([(CONTENT_SECURITY_POLICY, POLICY)], Html(page)).into_response()
 }
 
 /// The Markdown as HTML. HTML in it is shown as text. A link to another runbook leads to its page; the text of a link to

@@ -110,7 +110,7 @@ pub(crate) async fn migrate(
 }
 
 /// What `coordinator migrate --check` answers; writes nothing.
-async fn check(connection: &mut PgConnection, me: &Process) -> Result<Schema, StoreError> {
+pub(crate) async fn check(connection: &mut PgConnection, me: &Process) -> Result<Schema, StoreError> {
     database::is_nowhere_else(connection, me).await?;
     let found = found(connection, me).await?;
     let schema = judge(found);

@@ -62,19 +62,21 @@ pub(crate) async fn migrate(config: &SqliteConfig, apply: Migrate) -> Result<Sch
             turn_to_wal(path, &mut connection, config.lock_wait()).await?;
             bring_up_to_date(config, &mut connection).await?
         }
-        Migrate::Check => {
-            let found = version(path, &mut connection).await?;
-            if found == SCHEMA_VERSION || found == 0 && remains(path, &mut connection).await? == Remains::Part
-            {
-                check_whole(path, &mut connection).await?;
-            }
-            state(found)
-        }
+        Migrate::Check => check(path, &mut connection).await?,
     };
     Identity::tighten(path);
     lock.share(path, Identity::of(path))?;
     connection.close().await.map_err(|error| judge(path, &error))?;
     Ok(schema)
+}
+
+/// What `coordinator migrate --check` answers; writes nothing.
+pub(crate) async fn check(path: &Path, connection: &mut SqliteConnection) -> Result<Schema, StoreError> {
+    let found = version(path, connection).await?;
+    if found == SCHEMA_VERSION || found == 0 && remains(path, connection).await? == Remains::Part {
+        check_whole(path, connection).await?;
+    }
+    Ok(state(found))
 }
 
 /// Refuses a file that is marked as another application's. A file without a mark may be new, or contain the

@@ -19,8 +19,10 @@ const FILE: &str = "instance";
 const DRAFT: &str = "instance.";
 /// File of the embedded store.
 const DATABASE: &str = "coordinator.db";
-/// Prefixes of our other files: drafts of the identity, the store with its side files, and the epochs.
-const OURS: [&str; 5] = [DRAFT, DATABASE, "epochs-", "lock-epochs-", "draft-epochs-"];
+/// Prefixes of our other files: drafts of the identity, the store with its side files, the epochs, and the probe.
+const OURS: [&str; 6] = [DRAFT, DATABASE, "epochs-", "lock-epochs-", "draft-epochs-", PROBE];
+/// Prefix of the file with which `coordinator doctor` measures the disk.
+pub const PROBE: &str = "doctor-probe-";
 
 /// Permissions of the data directory: only one user needs the signals and the portfolio.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -177,6 +179,20 @@ fn tighten_file(path: &Path) {
         let path = path.display();
         tracing::warn!("other users may read {path}, and this user cannot change it. Run: chmod 600 {path}");
     }
+}
+
+/// Our files in the directory for which group or others have permissions.
+pub fn files_open_to_others(directory: &Path) -> io::Result<Vec<String>> {
+    let mut open = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let ours = OURS.iter().any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes()));
+        if (ours || name == FILE) && open_to_others(&directory.join(&name)) {
+            open.push(name.to_string_lossy().into_owned());
+        }
+    }
+    open.sort();
+    Ok(open)
 }
 
 fn open_to_others(path: &Path) -> bool {

@@ -227,6 +227,7 @@ impl Builder {
             signal_value: self.signals.value,
         };
         let metrics = Metrics::new(MetricsConfig {
+            heartbeat: config.heartbeat(),
             window: self.window,
             signals: self.signals,
             started_ms,
@@ -262,6 +263,7 @@ impl Builder {
             metrics: Mutex::new(metrics),
             answers: Answers::new(no_facts),
             heartbeat_running: AtomicBool::new(false),
+            disagreement: Mutex::default(),
             waiting_for: Mutex::new(None),
             store_fault: Mutex::default(),
         }

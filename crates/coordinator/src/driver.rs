@@ -282,7 +282,7 @@ impl Driver {
             Err(error) => self.made_up(&error),
         };
         if let Some((result, took)) = answer.sync {
-            self.shared.record(Fact::Sync { result, took });
+            self.shared.record(Fact::Sync { result, took, at: clock::now() });
         }
         match &answer.event {
             // Not an answer of the state store.
@@ -405,11 +405,13 @@ impl Driver {
         let elector = &self.elector;
         let leadership = elector.leadership();
         let row = elector.observed_lease();
+        // After its own term, an instance has the lease from before that term until it reads it again.
+        let latest = row.map(|row| row.version.token.epoch).max(self.shared.leadership.borrow().epoch);
         let seen = Leadership {
             state: state(elector),
             leader: elector.leader(now).cloned(),
             ticket_holder: elector.ticket().filter(|_| !elector.fallback()).map(|t| t.holder.clone()),
-            epoch: leadership.map(|l| l.token.epoch).or(row.map(|row| row.version.token.epoch)),
+            epoch: leadership.map(|l| l.token.epoch).or(latest),
             fallback: elector.fallback(),
             state_store_answers: elector.state_store_answers(),
             foreign_schema: row.map(|row| row.schema).filter(|schema| *schema != self.shared.settings.schema),

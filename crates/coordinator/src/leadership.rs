@@ -17,7 +17,7 @@ pub struct Leadership {
     pub leader: Option<InstanceId>,
     /// The holder of the ticket in the leader store.
     pub ticket_holder: Option<InstanceId>,
-    /// The latest epoch seen.
+    /// The latest epoch seen. It never decreases, also when the store forgets.
     pub epoch: Option<Epoch>,
     /// The leader store is configured and does not answer.
     pub fallback: bool,

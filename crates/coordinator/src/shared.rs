@@ -9,7 +9,7 @@ use crate::notice::Notice;
 use domain::alert::Report;
 use domain::election::Epochs;
 use domain::id::{InstanceId, Nonce};
-use domain::metrics::{Fact, Metrics, Snapshot, Urgent, View};
+use domain::metrics::{Disagreement, Fact, Metrics, Snapshot, Urgent, View};
 use domain::ports::{LeaderStore, Recovery, StateStore, StoreError};
 use domain::recovery::{Recovered, RecoveryFault};
 use domain::settings::SharedSettings;
@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     /// The latencies of the state store's commits.
     pub(crate) commits: Commits,
     pub(crate) heartbeat_running: AtomicBool,
+    /// The last known disagreement of the stores about the leader.
+    pub(crate) disagreement: Mutex<Option<Disagreement>>,
     /// What the start waits for.
     pub(crate) waiting_for: Mutex<Option<String>>,
     /// Why the election's last request to the state store failed, if it did.
@@ -105,18 +107,27 @@ impl Shared {
         let leadership = self.leadership.borrow().clone();
         let token = leadership.token(now);
         let lease_left = token.and(leadership.deadline()).map(|deadline| deadline.since(now));
-        let view = View {
+        let now_ms = clock::calendar_ms();
+        let mut view = View {
             state: leadership.state,
             is_leader: token.is_some(),
             leader_db: leadership.leader,
+            state_store_answers: leadership.state_store_answers,
             leader_redis: leadership.ticket_holder,
+            uses_redis: self.leader_store.is_some(),
+            disagreement: None,
             fallback: leadership.fallback,
             heartbeat_running: self.heartbeat_running.load(Ordering::Relaxed),
             lease_left,
             ttl: self.settings.ttl,
             epoch: leadership.epoch.filter(|epoch| epoch.0 > 0),
         };
-        self.metrics().snapshot(view, clock::calendar_ms())
+        {
+            let mut known = self.disagreement.lock().unwrap_or_else(PoisonError::into_inner);
+            *known = view.disagreement(known.take(), now_ms);
+            view.disagreement.clone_from(&known);
+        }
+        self.metrics().snapshot(view, now_ms)
     }
 
     pub(crate) fn not_started_because(&self, error: &StoreError) {

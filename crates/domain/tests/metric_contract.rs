@@ -8,10 +8,12 @@ use domain::lease::{Epoch, TTL_DEFAULT, Timeline};
 use domain::ledger::{Limits, Totals};
 use domain::member::MemberState;
 use domain::metrics::{
-    Fact, Metrics, MetricsConfig, Refusal, SignalFact, SignalsConfig, Snapshot, SyncResult, View,
-    WINDOW_DEFAULT,
+    Fact, Metrics, MetricsConfig, P99_SAMPLES_MIN, Refusal, SignalFact, SignalsConfig, Snapshot, SyncResult,
+    View, WINDOW_DEFAULT,
 };
+use domain::overview::Known;
 use domain::settings::{Differing, SharedSettings};
+use domain::time::Time;
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 
@@ -49,6 +51,7 @@ fn metrics() -> Metrics {
 fn metrics_of(signals: SignalsConfig) -> Metrics {
     let version = "1.2.3".to_owned();
     Metrics::new(MetricsConfig {
+        heartbeat: Duration::ZERO,
         window: WINDOW_DEFAULT,
         started_ms: STARTED_MS,
         instance: me(),
@@ -64,7 +67,10 @@ fn fresh() -> Snapshot {
             state: MemberState::Starting,
             is_leader: false,
             leader_db: None,
+            state_store_answers: true,
             leader_redis: None,
+            uses_redis: false,
+            disagreement: None,
             fallback: false,
             heartbeat_running: true,
             lease_left: None,
@@ -100,14 +106,17 @@ fn totals() -> Totals {
 fn full() -> Snapshot {
     let limits = Limits { per_minute: Some(2), per_day: Some(15) };
     let mut metrics = metrics_of(SignalsConfig { limits, value: Decimal::new(25_000_050, 2) });
+    for _ in 0..P99_SAMPLES_MIN {
+        let took = Duration::from_millis(12);
+        metrics.record(Fact::Sync { result: SyncResult::Succeeded, took, at: Time::ZERO });
+    }
     for fact in [
-        Fact::Sync { result: SyncResult::Succeeded, took: Duration::from_millis(12) },
         Fact::Epoch { timeline: Timeline(1), epoch: Epoch(41) },
         Fact::Epoch { timeline: Timeline(1), epoch: Epoch(42) },
         Fact::Recovery { outcome: Ok(3), took: Duration::from_millis(80), at_ms: STARTED_MS + 500 },
         Fact::Heartbeat { at_ms: STARTED_MS + 1_250 },
         Fact::ChangesLastHour(1),
-        Fact::Ledger(totals()),
+        Fact::Ledger { totals: totals(), at_ms: STARTED_MS + 1_500 },
         Fact::Signal(SignalFact::Sent { waited: Duration::from_millis(40) }),
         Fact::Refused { why: Refusal::Conflict, at_ms: STARTED_MS + 1_000 },
         Fact::NotExecuting(Some(STARTED_MS + 500)),
@@ -251,6 +260,7 @@ fn values_are_in_the_unit_of_their_name() {
         ("coordinator_signals_limit_per_day", 15.0),
         ("coordinator_signals_paused", 0.0),
         ("coordinator_store_forgot_timestamp_seconds", 1_700_000_001.75),
+        ("coordinator_signals_counted_timestamp_seconds", 1_700_000_001.5),
     ] {
         assert!((value(name) - expected).abs() < 1e-9, "{name} is {}", value(name));
     }
@@ -302,7 +312,7 @@ fn signals_are_exported_for_every_unfinished_state() {
 fn an_age_is_exported_only_while_a_signal_has_that_age() {
     let mut settled = full();
     let none = Totals { oldest_received: None, oldest_in_doubt: None, ..totals() };
-    settled.totals = Some(none);
+    settled.totals = Known::read(none, STARTED_MS);
     for name in ["coordinator_signals_oldest_waiting_seconds", "coordinator_signals_oldest_in_doubt_seconds"]
     {
         assert!(!is_exported(find(name), &settled), "{name}");

@@ -9,7 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
-/// One report as JSON. Latencies without a sample are 0.0; every other unknown value is null.
+/// One report as JSON. Latencies without enough samples are 0.0; every other unknown value is null.
 #[derive(Debug, Serialize)]
 pub struct MetricsJson<'a> {
     db_sync_success: u64,
@@ -51,8 +51,8 @@ impl<'a> From<&'a Report> for MetricsJson<'a> {
             db_sync_min_latency_ms: ms(|latency| latency.min),
             db_sync_max_latency_ms: ms(|latency| latency.max),
             db_sync_p50_latency_ms: ms(|latency| latency.p50),
-            db_sync_p95_latency_ms: ms(|latency| latency.p95),
-            db_sync_p99_latency_ms: ms(|latency| latency.p99),
+            db_sync_p95_latency_ms: ms(|latency| latency.p95.unwrap_or_default()),
+            db_sync_p99_latency_ms: ms(|latency| latency.p99.unwrap_or_default()),
             db_sync_latency_samples: snapshot.window.samples,
             leadership_changes: snapshot.counters.leadership_changes,
             current_leader_redis: snapshot.view.leader_redis.as_ref().map(InstanceId::as_str),

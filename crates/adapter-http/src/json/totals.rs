@@ -28,7 +28,7 @@ pub struct TotalsJson<'a> {
 impl<'a> TotalsJson<'a> {
     /// `None` before the ledger was first counted.
     pub(crate) fn of(snapshot: &'a Snapshot) -> Option<Self> {
-        let totals = snapshot.totals.as_ref()?;
+        let totals = snapshot.totals()?;
         let ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         Some(Self {
             received: totals.received,

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// Heartbeats that an instance may miss before its age is shown as late, and as critical.
 const LATE: (u32, u32) = (3, 6);
 
-/// The count beside the heading.
+/// The count next to the heading.
 pub(crate) fn count(seen: &Seen) -> Vec<Node> {
     let views = &seen.overview.instances;
     let all = views.len();
@@ -148,8 +148,8 @@ fn lag(is_self: bool, seen: &Seen) -> Vec<Node> {
         return vec![dim("on its page").into()];
     }
     let latency = seen.report.as_ref().and_then(|report| report.snapshot.window.latency);
-    match latency {
-        Some(latency) => vec![format!("{:.1} ms", unit::millis(latency.p95)).into()],
+    match latency.and_then(|latency| latency.p95) {
+        Some(p95) => vec![format!("{:.1} ms", unit::millis(p95)).into()],
         None => vec![dim("no value").into()],
     }
 }

@@ -51,7 +51,7 @@ use events::Places;
 use listing::{Choice, Listing};
 use live::Live;
 use seen::Seen;
-pub(crate) use tree::escape;
+pub(crate) use tree::escape as escape_into;
 
 /// The page loads nothing from elsewhere and contains no script or style of its own text.
 pub(crate) const POLICY: &str = "default-src 'self'";

@@ -12,6 +12,7 @@ use domain::member::{Health, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::metrics::{Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View};
 use domain::overview::{Facts, Known, LastAnswers, Samples};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
+use domain::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -226,6 +227,7 @@ pub fn member(name: &str) -> MemberSeen {
 
 fn metrics() -> Metrics {
     let config = MetricsConfig {
+        heartbeat: Duration::ZERO,
         window: 100,
         started_ms: STARTED_MS,
         instance: id("a-1"),
@@ -240,7 +242,10 @@ fn view() -> View {
         state: MemberState::Standby,
         is_leader: false,
         leader_db: Some(id("b-2")),
+        state_store_answers: true,
         leader_redis: None,
+        uses_redis: true,
+        disagreement: None,
         fallback: true,
         heartbeat_running: true,
         lease_left: None,
@@ -254,7 +259,7 @@ pub fn counted_snapshot() -> Snapshot {
     let mut snapshot = snapshot();
     let paused =
         Paused { reason: "<b>fat finger</b>".to_owned(), who: "asha".to_owned(), since_ms: STARTED_MS };
-    snapshot.totals = Some(Totals {
+    let totals = Totals {
         received: 4,
         claimed: 1,
         sent: 2,
@@ -265,7 +270,8 @@ pub fn counted_snapshot() -> Snapshot {
         sent_last_minute: 6,
         sent_last_day: 7,
         paused: Some(paused),
-    });
+    };
+    snapshot.totals = Known::read(totals, snapshot.now_ms);
     snapshot.signal_limits = domain::ledger::Limits { per_minute: Some(10), per_day: None };
     snapshot
 }
@@ -282,7 +288,7 @@ fn snapshot() -> Snapshot {
         (SyncResult::Succeeded, 30),
         (SyncResult::Failed, 40),
     ] {
-        metrics.record(Fact::Sync { result, took: Duration::from_millis(ms) });
+        metrics.record(Fact::Sync { result, took: Duration::from_millis(ms), at: Time::ZERO });
     }
     let took = Duration::from_micros(12_500);
     metrics.record(Fact::Recovery { outcome: Ok(3), took, at_ms: STARTED_MS + 5_000 });

@@ -9,6 +9,7 @@ mod fake;
 mod handler;
 mod ledger;
 mod limits;
+mod openapi;
 mod page;
 mod routes;
 mod signals;

@@ -267,7 +267,8 @@ async fn the_json_says_what_the_snapshot_says() {
     assert_eq!(body["db_sync_failure_rate"], 0.25);
     let latencies =
         ["avg", "min", "max", "p50", "p95", "p99"].map(|kind| &body[format!("db_sync_{kind}_latency_ms")]);
-    assert_eq!(latencies, [25.0, 10.0, 40.0, 25.0, 38.5, 39.7]);
+    // Four heartbeats are too few for a high percentile.
+    assert_eq!(latencies, [25.0, 10.0, 40.0, 25.0, 0.0, 0.0]);
     assert_eq!(body["db_sync_latency_samples"], 4);
     assert_eq!((&body["current_leader_db"], &body["current_leader_redis"]), (&json!("b-2"), &Value::Null));
     assert_eq!((&body["this_instance"], &body["is_leader"]), (&json!("a-1"), &json!(false)));

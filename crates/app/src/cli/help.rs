@@ -21,11 +21,28 @@ const STORES: &[&str] = &[
     "group",
 ];
 
+/// As [`STORES`], with the time that latencies are compared with.
+const STORES_AND_TTL: &[&str] = &[
+    "config",
+    "data_dir",
+    "redis",
+    "redis_url_file",
+    "postgres",
+    "postgres_url_file",
+    "postgres_schema",
+    "group",
+    "leader_ttl",
+];
+
 /// The ids of the settings that have an effect on a command; `None`: all of them.
 fn settings_of(command: &str) -> Option<&'static [&'static str]> {
     match command {
         "demo" => Some(&["config", "leader_ttl"]),
         "status" | "why" => Some(STORES),
+        "doctor" => Some(STORES_AND_TTL),
+        "health" => Some(&["config", "listen"]),
+        // They read no setting.
+        "runbook" | "completions" | "man" => Some(&[]),
         "history" | "step-down" | "recovery" | "signals" | "migrate" => Some(STATE_STORE),
         _ => None,
     }

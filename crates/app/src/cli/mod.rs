@@ -11,9 +11,11 @@ use crate::secret::mask_urls;
 use adapter_http::HISTORY_LIMIT_MAX;
 use clap::error::ErrorKind;
 use clap::{FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use domain::ledger::{Label, SignalId, StateName};
 use domain::ports::SIGNALS_READ_MAX;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use value::{label, reason, signal_id, state};
 
 /// Default number of terms in the history: one screen.
@@ -120,18 +122,22 @@ pub enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(ROUNDS_MAX)))]
         rounds: Option<u32>,
     },
-    /// Show the instances and the leader; exit 0 only if exactly one instance leads
+    /// Show the instances, the leader, the kill switch and the alerts; exit 0 only if exactly one instance leads
     #[command(
         after_help = "Exit code: 0 if exactly one live instance leads and acts; 1 if not, or if the state\n\
-            store does not answer.\n\nExample:\n  coordinator status --watch"
+            store does not answer.\n\nColours are only on a terminal, and not if NO_COLOR is set.\n\n\
+            Examples:\n  coordinator status --watch\n  coordinator status --wide"
     )]
     Status {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Keep running and show every change, until interrupted
+        /// Keep running and show every change, until interrupted: redrawn on a terminal, otherwise as JSON lines
         #[arg(long)]
         watch: bool,
+        /// Show whole ids and every column, also in lines of more than 80 characters
+        #[arg(long, conflicts_with = "json")]
+        wide: bool,
     },
     /// Say in sentences who leads, what is wrong, and what to do next; also while the state store does not answer
     #[command(after_help = "Example:\n  coordinator why")]
@@ -152,14 +158,22 @@ pub enum Command {
         json: bool,
     },
     /// Hand leadership over to another instance, and wait for it to lead
-    #[command(after_help = "Example:\n  coordinator step-down --reason \"kernel update\"")]
+    #[command(
+        after_help = "Example:\n  coordinator step-down --reason \"kernel update\"\n  coordinator step-down --dry-run"
+    )]
     StepDown {
         /// Reason for the history: 1 to 256 characters
-        #[arg(long, value_name = "TEXT", value_parser = reason)]
-        reason: String,
+        #[arg(long, value_name = "TEXT", value_parser = reason, required_unless_present = "dry_run")]
+        reason: Option<String>,
         /// Request it even if no instance can take over, or the leader's heartbeat is late
         #[arg(long)]
         force: bool,
+        /// Request nothing; print which instances can take over, how long that takes and what can go wrong
+        #[arg(long, conflicts_with = "force")]
+        dry_run: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print the runbook of an alert, or the list of all alerts
     #[command(after_help = "Example:\n  coordinator runbook SignalsInDoubt")]
@@ -188,8 +202,50 @@ pub enum Command {
         /// Change nothing; only print the state of the schema
         #[arg(long)]
         check: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
-    /// Check the configuration
+    /// Check what the guarantees depend on: stores, this host, instances; name what to change
+    #[command(after_help = "\
+        Creates nothing. To measure commits, it writes messages into the log of PostgreSQL that change no table, and a\n\
+        file into an existing data directory that is removed at once. Run it on the host of each instance, as its user.\n\n\
+        Exit code: 0 if every guarantee holds, also with warnings; 1 if one does not hold; 2 if the command line or the\n\
+        configuration is wrong; 3 if no guarantee failed and one could not be checked.\n\n\
+        Example:\n  coordinator doctor --config coordinator.toml")]
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Probe the instance on this host: exit 0 if it is alive, else 1
+    #[command(after_help = "Examples:\n  coordinator health\n  coordinator health --ready")]
+    Health {
+        /// Whether it could take over leadership
+        #[arg(long, conflicts_with = "leader")]
+        ready: bool,
+        /// Whether it is the active leader
+        #[arg(long)]
+        leader: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the completions of a shell
+    #[command(after_help = "Example:\n  coordinator completions bash")]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Write the manual pages of all commands
+    #[command(after_help = "Example:\n  coordinator man --dir man1")]
+    Man {
+        /// Directory of the pages; created if it is missing
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Check the configuration, or print a file with every setting
     #[command(after_help = "Example:\n  coordinator config check --config coordinator.toml")]
     Config {
         /// The command about the configuration.
@@ -242,7 +298,7 @@ pub enum SignalsCommand {
     /// Show one signal and its audit
     #[command(after_help = "Example:\n  coordinator signals show s-1")]
     Show {
-        /// Id of the signal
+        /// Id of the signal, or a unique beginning of it
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// Print JSON
@@ -256,7 +312,7 @@ pub enum SignalsCommand {
                             coordinator signals resolve s-1 --not-executed --send-again --attempt 1 --reason \"no order at the broker\""
     )]
     Resolve {
-        /// Id of the signal
+        /// Id of the signal, or a unique beginning of it
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// The signal was executed: it becomes done
@@ -275,6 +331,9 @@ pub enum SignalsCommand {
         /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Turn the kill switch on: no leader sends any signal until it is resumed
     #[command(after_help = "Example:\n  coordinator signals pause --reason \"broker outage\"")]
@@ -282,6 +341,9 @@ pub enum SignalsCommand {
         /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Turn the kill switch off: the leader sends the waiting signals
     #[command(after_help = "Example:\n  coordinator signals resume --reason \"broker works again\"")]
@@ -289,6 +351,9 @@ pub enum SignalsCommand {
         /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -297,7 +362,17 @@ pub enum SignalsCommand {
 pub enum ConfigCommand {
     /// Check every setting and print the effective values, secrets masked
     #[command(after_help = "Example:\n  LEADER_TTL=5s coordinator config check --config coordinator.toml")]
-    Check,
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a configuration file with every setting, its meaning and its default
+    #[command(after_help = "Example:\n  coordinator config sample")]
+    Sample,
+    /// Print the reference of all settings as Markdown
+    #[command(after_help = "Example:\n  coordinator config reference")]
+    Reference,
 }
 
 #[cfg(test)]
@@ -377,8 +452,14 @@ mod tests {
     fn every_command_is_parsed() {
         assert_eq!(command("coordinator demo"), Command::Demo { rounds: None });
         assert_eq!(command("coordinator demo --rounds 3"), Command::Demo { rounds: Some(3) });
-        assert_eq!(command("coordinator status --json"), Command::Status { json: true, watch: false });
-        assert_eq!(command("coordinator status --watch"), Command::Status { json: false, watch: true });
+        assert_eq!(
+            command("coordinator status --json"),
+            Command::Status { json: true, watch: false, wide: false }
+        );
+        assert_eq!(
+            command("coordinator status --watch"),
+            Command::Status { json: false, watch: true, wide: false }
+        );
         let words = ["./service", "--port", "1"].map(OsString::from).to_vec();
         assert_eq!(
             command("coordinator exec --once --group a -- ./service --port 1"),
@@ -388,12 +469,13 @@ mod tests {
         assert_eq!(command("coordinator history"), Command::History { limit: 20, json: false });
         assert_eq!(
             command("coordinator step-down --reason x"),
-            Command::StepDown { reason: "x".to_owned(), force: false }
+            Command::StepDown { reason: Some("x".to_owned()), force: false, dry_run: false, json: false }
         );
-        assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true });
+        assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true, json: false });
+        assert_eq!(command("coordinator doctor --json"), Command::Doctor { json: true });
         let check = Command::Recovery { command: RecoveryCommand::Check { json: true } };
         assert_eq!(command("coordinator recovery check --json"), check);
-        let pause = SignalsCommand::Pause { reason: "x".to_owned() };
+        let pause = SignalsCommand::Pause { reason: "x".to_owned(), json: false };
         assert_eq!(command("coordinator signals pause --reason x"), Command::Signals { command: pause });
         let list = SignalsCommand::List {
             state: Some(StateName::InDoubt),
@@ -404,7 +486,10 @@ mod tests {
         };
         let line = "coordinator signals list --state in_doubt --before 7";
         assert_eq!(command(line), Command::Signals { command: list });
-        assert_eq!(command("coordinator config check"), Command::Config { command: ConfigCommand::Check });
+        assert_eq!(
+            command("coordinator config check"),
+            Command::Config { command: ConfigCommand::Check { json: false } }
+        );
     }
 
     #[test]

@@ -1,25 +1,33 @@
 //! Commands that read or change the group through its stores, whether instances run or not.
 
 mod demo;
+mod doctor;
 mod facts;
+mod health;
 mod history;
+mod ids;
 mod migrate;
+mod packaging;
 mod recovery;
 mod runbook;
 mod signals;
 mod status;
 mod step_down;
 mod table;
+mod terminal;
 mod why;
 
 pub use demo::{TTL as DEMO_TTL, demo};
+pub use doctor::doctor;
+pub use health::{Probe, health};
 pub use history::history;
 pub use migrate::migrate;
+pub use packaging::{completions, man};
 pub use recovery::check_recovery;
 pub use runbook::runbook;
 pub use signals::signals;
-pub use status::{Form, status};
-pub use step_down::{Wanted, step_down};
+pub use status::{Extent, Form, status, watch_status};
+pub use step_down::{Wanted, plan_step_down, step_down};
 pub use why::why;
 
 use crate::compose;

@@ -106,6 +106,24 @@ impl Key {
         }
     }
 
+    /// An example of a value, for a setting without a default.
+    pub fn example(self) -> &'static str {
+        match self {
+            Self::InstanceId => "desk-1",
+            Self::Heartbeat => "3s",
+            Self::RedisUrl => "redis://127.0.0.1:6379",
+            Self::RedisUrlFile => "/etc/coordinator/redis.url",
+            Self::PostgresUrl => "postgres://coordinator@127.0.0.1:5432/coordinator",
+            Self::PostgresUrlFile => "/etc/coordinator/postgres.url",
+            Self::AlertsWebhook => "http://127.0.0.1:9093/api/v2/alerts",
+            Self::AlertsRunbooks => "https://runbooks.example.com/coordinator",
+            Self::TelemetryOtlp => "http://127.0.0.1:4318",
+            Self::SignalsHandler => "http://127.0.0.1:8080/execute",
+            Self::SignalsLookup => "http://127.0.0.1:8080/lookup",
+            _ => "",
+        }
+    }
+
     /// The default for a person.
     pub fn default_in_words(self) -> String {
         match self.default_value() {

@@ -10,6 +10,7 @@ mod key;
 mod layers;
 mod nearest;
 mod parse;
+mod reference;
 mod render;
 mod signals;
 mod store_url;
@@ -18,7 +19,8 @@ mod url_file;
 pub use fault::{Fault, Origin};
 pub use key::Key;
 pub use parse::{Schema, written};
-pub use render::render;
+pub use reference::{reference, sample};
+pub use render::{as_json, render};
 pub use signals::Signals;
 pub use store_url::{Engine, StoreUrl};
 

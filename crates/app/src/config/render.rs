@@ -6,6 +6,7 @@ use super::parse::written;
 use super::signals::NO_LIMIT;
 use super::store_url::StoreUrl;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use toml::Value;
 
 /// The effective configuration as TOML, each value with its source as a comment, secrets masked. With the
@@ -25,6 +26,36 @@ pub fn render(config: &Config) -> String {
         });
     }
     lines.join("\n") + "\n"
+}
+
+/// One setting in [`as_json`].
+#[derive(Serialize)]
+struct SettingJson {
+    /// `null` if it is not set.
+    value: Option<Value>,
+    /// The place of the value.
+    origin: String,
+    /// The behaviour without a value.
+    instead: Option<String>,
+}
+
+/// The effective configuration as a JSON object on one line: every setting by its name in the file, secrets masked.
+pub fn as_json(config: &Config) -> String {
+    let setting = |key: Key| {
+        let (value, instead) = match value(config, key) {
+            Ok(value) => (Some(value), None),
+            Err(instead) => (None, Some(instead)),
+        };
+        (key.in_file(), SettingJson { value, origin: config.origin(key).to_string(), instead })
+    };
+    let settings: BTreeMap<&str, SettingJson> = Key::ALL.into_iter().map(setting).collect();
+    serde_json::to_string(&settings).expect("texts and numbers are JSON")
+}
+
+/// Every value, without its place.
+#[cfg(test)]
+pub fn values(config: &Config) -> Vec<Result<Value, String>> {
+    Key::ALL.into_iter().map(|key| value(config, key)).collect()
 }
 
 /// The value, or the behaviour without it.

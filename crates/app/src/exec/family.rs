@@ -90,10 +90,36 @@ fn send(process: Process, signal: Signal) -> Result<(), Errno> {
     }
 }
 
+/// The descendants, from the lists of children that the kernel keeps: it takes a few reads, so that a guardian on
+/// an overloaded machine needs little time. A kernel without these lists is read as a whole.
 fn descendants() -> Vec<Process> {
+    let me = getpid().as_raw_pid();
+    let Some(mut next) = children(me) else { return all_below(me) };
+    let (mut found, mut seen) = (Vec::new(), HashSet::from([me]));
+    while let Some(pid) = next.pop() {
+        if seen.insert(pid) {
+            found.extend(read(pid));
+            next.extend(children(pid).unwrap_or_default());
+        }
+    }
+    found
+}
+
+/// The children of all threads of a process; `None` if it has ended, or if the kernel keeps no lists.
+fn children(pid: i32) -> Option<Vec<i32>> {
+    let mut all = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let list = fs::read_to_string(thread.ok()?.path().join("children")).ok()?;
+        all.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+    }
+    Some(all)
+}
+
+/// As [`descendants`], from all processes of the system.
+fn all_below(root: i32) -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let ids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    below(getpid().as_raw_pid(), &ids.filter_map(read).collect::<Vec<_>>())
+    below(root, &ids.filter_map(read).collect::<Vec<_>>())
 }
 
 fn below(root: i32, all: &[Process]) -> Vec<Process> {

@@ -102,3 +102,49 @@ impl StateStore for Gate {
         self.store.migrate(how).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::id::{ClaimId, GroupId};
+    use leader_coordinator::{Sqlite, Stores, identity};
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_release_waits_for_the_last_process_and_nothing_else_does() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let group = GroupId::parse("g").expect("a name");
+        let identity = identity(group, None, Duration::from_secs(3)).expect("an identity");
+        let database = Sqlite::new(directory.path().join("db")).into();
+        let stores = Stores::open(&database, &identity).expect("a store");
+        let (gate, occupied) = Gate::new(Arc::clone(&stores.state));
+        gate.migrate(Migrate::Apply).await.expect("a schema");
+        let seen = gate.observe().await.expect("a lease");
+        let request = ClaimRequest {
+            observed: seen.version,
+            claim: ClaimId::from_u128(7),
+            holder: identity.id,
+            ttl: identity.ttl,
+            floor: Epoch(0),
+            forgotten: false,
+        };
+        occupied.send_replace(true);
+        let Claim::Granted(token) = gate.claim(&request).await.expect("an answer") else {
+            panic!("no other instance exists")
+        };
+        let renewed = gate.renew(&token, Seq(1), token.timeline).await.expect("an answer");
+        assert!(matches!(renewed, Renewal::Renewed { .. }), "{renewed:?}");
+        // The command runs: the release is not sent, however often it is repeated.
+        for _ in 0..3 {
+            let waits = timeout(Duration::from_millis(20), gate.release(&token, Seq(2), "test")).await;
+            assert!(waits.is_err(), "{waits:?}");
+            assert!(!gate.observe().await.expect("a lease").released);
+        }
+        let release = gate.release(&token, Seq(2), "test");
+        let ends = async { occupied.send_replace(false) };
+        let (released, _) = tokio::join!(release, ends);
+        assert_eq!(released.expect("an answer"), Release::Released);
+        assert!(gate.observe().await.expect("a lease").released);
+    }
+}

@@ -13,7 +13,7 @@ use super::{COMMAND, EXECUTABLE};
 use coordinator::clock::{self, Alarm};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, setpriority_process};
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -27,6 +27,8 @@ use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
+/// The highest priority of the usual scheduler.
+const PRIORITY: i32 = -20;
 /// Longest wait for the parent to take the last message; its socket has room for it, even if it is stopped.
 const REPORT_TIME_MAX: Duration = Duration::from_millis(100);
 /// Signals that must not end the guardian before the command: an operator may send them to every process of this
@@ -72,15 +74,7 @@ async fn guard(command: &[OsString]) -> io::Result<()> {
     if clock::now() >= schedule.wakes_at() {
         return report(&mut control, Message::Ended { code: 0, by_itself: false }).await;
     }
-    let me = std::process::id().to_string();
-    let child = Command::new(EXECUTABLE)
-        .arg0("coordinator")
-        .args([COMMAND, &me])
-        .args(command)
-        .process_group(0)
-        .stdin(Stdio::from(input))
-        .spawn()?;
-    let leader = Pid::from_child(&child);
+    let leader = start(command, input)?;
     let (mut code, mut by_itself) = (None, false);
     loop {
         let nothing_is_left = family::reap(|pid, status| {
@@ -95,15 +89,8 @@ async fn guard(command: &[OsString]) -> io::Result<()> {
             // What the command has left behind ends as well.
             schedule.stop(clock::now(), permission.kill_at.since(permission.term_at));
         }
-        match schedule.due(clock::now()) {
-            Some(Due::Term) if code.is_none() => {
-                // Both fail only if no process is left. A stopped one continues, so that it can end.
-                let _ = kill_process_group(leader, Signal::TERM);
-                let _ = kill_process_group(leader, Signal::CONT);
-            }
-            Some(Due::Term) => drop(family::signal_all(Signal::TERM)),
-            Some(Due::Kill) => drop(family::signal_all(Signal::KILL)),
-            None => {}
+        if let Some(due) = schedule.due(clock::now()) {
+            send(due, leader, code.is_none());
         }
         let mut bytes = [0; 16 * LEN];
         tokio::select! {
@@ -129,6 +116,40 @@ async fn guard(command: &[OsString]) -> io::Result<()> {
         }
     }
     report(&mut control, Message::Ended { code: code.unwrap_or(1), by_itself }).await
+}
+
+/// Starts the command as the leader of a process group.
+fn start(command: &[OsString], input: OwnedFd) -> io::Result<Pid> {
+    let me = std::process::id().to_string();
+    let child = Command::new(EXECUTABLE)
+        .arg0("coordinator")
+        .args([COMMAND, &me])
+        .args(command)
+        .process_group(0)
+        .stdin(Stdio::from(input))
+        .spawn()?;
+    // On an overloaded machine the guardian goes first, if this user may do that. The command has its own priority.
+    let _ = setpriority_process(None, PRIORITY);
+    Ok(Pid::from_child(&child))
+}
+
+/// Sends the signal that is due. The id of the group belongs to the command only until its leader was reaped.
+fn send(due: Due, leader: Pid, is_unreaped: bool) {
+    match due {
+        Due::Term if is_unreaped => {
+            // Both fail only if no process is left. A stopped one continues, so that it can end.
+            let _ = kill_process_group(leader, Signal::TERM);
+            let _ = kill_process_group(leader, Signal::CONT);
+        }
+        Due::Term => drop(family::signal_all(Signal::TERM)),
+        Due::Kill => {
+            if is_unreaped {
+                // Most commands are dead after this one call.
+                let _ = kill_process_group(leader, Signal::KILL);
+            }
+            family::signal_all(Signal::KILL);
+        }
+    }
 }
 
 /// The socket on standard input, the first message, and the standard input of the command, which the parent passes

@@ -160,7 +160,7 @@ async fn lead(
         if outcome != Outcome::Over || terms == Terms::One {
             return Ok(outcome);
         }
-        tracing::info!("the command has ended; it is started again under the next leadership");
+        tracing::info!("the command has ended with the leadership");
     }
 }
 
@@ -219,7 +219,10 @@ async fn supervise(
                 kill_at = kill_at.min(clock::now() + timing.grace + later);
             }
             rung = alarm.at(kill_at) => return match rung {
-                Ok(()) => Outcome::Over,
+                Ok(()) => {
+                    tracing::warn!("the guardian has not killed the command in time; this process kills both");
+                    Outcome::Over
+                }
                 Err(error) => failed("no timer", &error),
             },
             changed = seen.changed(), if !stops => {

@@ -31,7 +31,7 @@ done >> "$RECORD"
 "#;
 
 /// Timeout for the next run after a fault, in LEADER_TTLs.
-const FOLLOWS_WITHIN: u32 = 10;
+const FOLLOWS_WITHIN: u32 = 4;
 
 /// One start of the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Execs {
         command
             .arg(format!("--leader-ttl={}ms", self.ttl.as_millis()))
             .arg("--data-dir")
-            .arg(self.path("data"));
+            .arg(self.data_dir(name));
         command.args(&self.arguments).args(more).args(["--", "bash"]).arg(self.path("command"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("RECORD", self.path("record"));
@@ -142,6 +142,12 @@ impl Execs {
         let child =
             child.unwrap_or_else(|error| panic!("{command:?} (setpriv is in package util-linux): {error}"));
         self.instances.insert(name.to_owned(), child);
+    }
+
+    /// With the embedded store, all instances use one directory. With PostgreSQL each has its own, as on separate hosts,
+    /// because a stopped process may hold the lock of the directory's file.
+    fn data_dir(&self, name: &str) -> PathBuf {
+        if self.arguments.is_empty() { self.path("data") } else { self.path(&format!("data-{name}")) }
     }
 
     pub fn is_running(&mut self, name: &str) -> bool {

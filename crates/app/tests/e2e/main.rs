@@ -19,7 +19,7 @@
 //! - [`runbooks`], with [`runbook`] and [`follow`]: the commands of the runbooks print what the pages say,
 //!   during the fault.
 //! - [`telemetry`]: the pushes to a receiver of OTLP, for which no instance waits.
-//! - [`stability`]: without a fault, a term does not end.
+//! - [`stability`], with [`machine`]: without a fault, a term does not end.
 //! - [`handover`], [`stops`], [`output`], [`descriptors`]: actions of the operator and of the operating
 //!   system on a process.
 //! - [`exec`], [`exec_kills`], with [`execs`]: `coordinator exec`, whose command is dead before another one starts.
@@ -37,6 +37,7 @@ mod cut_off;
 mod database;
 mod demo;
 mod descriptors;
+mod doctor;
 mod double;
 mod exec;
 mod exec_kills;
@@ -48,6 +49,7 @@ mod group;
 mod handover;
 mod hostile_ticket;
 mod large_answer;
+mod machine;
 mod monitoring;
 mod output;
 mod pages;

@@ -4,6 +4,7 @@
 
 use crate::TTL;
 use crate::group::{Group, Lead, THREE};
+use crate::machine::Machine;
 use crate::servers::Servers;
 use crate::signals::{accepted, submission};
 use crate::wait::{block_on, until};
@@ -16,6 +17,10 @@ use testkit::broker::HttpBroker;
 
 /// Three per LEADER_TTL: four LEADER_TTLs, and one more.
 const RENEWALS: usize = 13;
+/// The lines and the alerts about answers of the state store that come late. On a busy machine they are right.
+const SLOW_LINES: [&str; 2] =
+    ["the state store commits slowly for this LEADER_TTL", "state store: no answer"];
+const SLOW_ALERTS: [&str; 3] = ["sync_latency_p95", "sync_latency_p99", "db_sync_failure_rate"];
 /// The alert about the last recovery.
 const SLOW_RECOVERY: &str = "recovery_time";
 /// Pause between two signals of the client that submits 20 a second.
@@ -46,7 +51,9 @@ fn stays_quiet(mut group: Group, names: &[&str], lead: &Lead, mut something: imp
     // So may its recovery, and the alert about that remains for minutes.
     let recovered = |group: &mut Group, name: &str| firing(group, name).remove(SLOW_RECOVERY);
     let recovered: Vec<_> = names.iter().map(|name| recovered(&mut group, name)).collect();
+    let mut machine = Machine::default();
     until("renewals", || {
+        machine.sample();
         something(&mut group);
         (renewals(&mut group, &lead.name) >= before + RENEWALS).then_some(())
     });
@@ -58,12 +65,16 @@ fn stays_quiet(mut group: Group, names: &[&str], lead: &Lead, mut something: imp
         let loud: Vec<&str> = log[started..]
             .lines()
             .filter(|line| line.contains("\"WARN\"") || line.contains("\"ERROR\""))
+            .filter(|line| !(machine.is_busy() && SLOW_LINES.iter().any(|slow| line.contains(slow))))
             .collect();
         assert!(loud.is_empty(), "{name}: {loud:#?}");
         let mut firing = firing(&mut group, name);
         let measured = |alert: &Value| alert["value"].clone();
         if firing.get(SLOW_RECOVERY).map(measured) == recovered.as_ref().map(measured) {
             firing.remove(SLOW_RECOVERY);
+        }
+        if machine.is_busy() {
+            firing.retain(|alert, _| !SLOW_ALERTS.contains(&alert.as_str()));
         }
         assert!(firing.is_empty(), "{name}: {firing:#?}");
     }

@@ -383,8 +383,9 @@ impl Ledger {
 
     fn uncounted(&self) {
         let shared = &self.coordinator.shared;
-        shared.record(Fact::LedgerUnknown);
-        shared.answers.update(|last| last.ledger_failed(clock::calendar_ms()));
+        let at_ms = clock::calendar_ms();
+        shared.record(Fact::LedgerUnknown { at_ms });
+        shared.answers.update(|last| last.ledger_failed(at_ms));
     }
 
     async fn keep_totals(&self) -> std::convert::Infallible {
@@ -392,10 +393,10 @@ impl Ledger {
             let shared = &self.coordinator.shared;
             match asked(self.store.totals()).await {
                 Ok(totals) => {
+                    shared.record(Fact::Ledger { totals: totals.clone(), at_ms: clock::calendar_ms() });
                     self.keep_signals(&totals).await;
-                    shared.record(Fact::Ledger(totals));
                 }
-                // Old totals would remain exported. The election logs that the store is unavailable.
+                // The last totals remain exported, with their time. The election logs that the store is unavailable.
                 Err(error) => {
                     tracing::debug!("the ledger's totals: {error}");
                     self.uncounted();
@@ -419,7 +420,7 @@ async fn newest(store: &dyn SignalLedger, in_doubt: u64) -> Result<Vec<Signal>, 
     Ok(signals)
 }
 
-/// When it is dropped, the totals are not counted any more, so the last ones are not exported as if they were current.
+/// When it is dropped, the totals are not counted any more, so the last ones are not shown as if they were current.
 struct Uncounted<'a>(&'a Ledger);
 
 impl Drop for Uncounted<'_> {

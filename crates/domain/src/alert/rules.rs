@@ -5,7 +5,7 @@ use crate::member::Health;
 use crate::metrics::Snapshot;
 use core::time::Duration;
 
-/// Minimum number of syncs for a verdict: one failure in three is not a rate yet. A window with a smaller capacity is
+/// Minimum number of heartbeats with a sync for a verdict on the failure rate: one failure in three is not a rate yet. A window with a smaller capacity is
 /// judged when it is full.
 pub const SAMPLES_MIN: usize = 20;
 
@@ -74,7 +74,7 @@ const fn rule(name: &'static str, limits: Limits, read: fn(&Snapshot) -> Reading
 
 /// Every alert that is evaluated in process. Dashboards know the first three by name.
 pub const RULES: [Rule; 20] = [
-    // Share of failed syncs in the window.
+    // Share of the heartbeats in the window in which a sync failed.
     rule("db_sync_failure_rate", Limits::both(0.05, 0.10), condition::db_sync_failure_rate),
     // Changes in the last 60 minutes.
     rule("leadership_changes", Limits::both(3.0, 10.0), condition::leadership_changes),

@@ -3,7 +3,7 @@
 use super::{Kind, Metric, Sample, alert_status, is_main, metric};
 use crate::alert::Alerts;
 use crate::id::InstanceId;
-use crate::metrics::{Snapshot, fingerprint, unit};
+use crate::metrics::{Snapshot, View, fingerprint, unit};
 use crate::recovery::RecoveryCode;
 use alloc::string::ToString;
 use alloc::vec;
@@ -17,28 +17,28 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "portfolio_manager_db_sync_failure_rate",
         "1",
-        "Share of failed syncs in the rolling window, 0.0 to 1.0; 0 without samples.",
+        "Share of the heartbeats in the rolling window in which a sync failed, 0.0 to 1.0; 0 without samples.",
         Kind::Gauge(|s| Some(s.window.failure_rate())),
     ),
     metric(
         "portfolio_manager_db_sync_p50_latency_ms",
         "ms",
-        "Median duration of the syncs in the rolling window, failures included, in milliseconds.",
+        "Median of the longest sync of each heartbeat in the rolling window, failures included, in milliseconds.",
         Kind::Gauge(|s| s.window.latency.map(|latency| unit::millis(latency.p50))),
     )
     .only(ONE_SAMPLE),
     metric(
         "portfolio_manager_db_sync_p95_latency_ms",
         "ms",
-        "95th percentile of the durations of the syncs in the rolling window, in milliseconds.",
-        Kind::Gauge(|s| s.window.latency.map(|latency| unit::millis(latency.p95))),
+        "95th percentile of the longest sync of each heartbeat in the rolling window, in milliseconds; from 20 heartbeats on.",
+        Kind::Gauge(|s| Some(unit::millis(s.window.latency?.p95?))),
     )
     .only(ONE_SAMPLE),
     metric(
         "portfolio_manager_db_sync_p99_latency_ms",
         "ms",
-        "99th percentile of the durations of the syncs in the rolling window, in milliseconds.",
-        Kind::Gauge(|s| s.window.latency.map(|latency| unit::millis(latency.p99))),
+        "99th percentile of the longest sync of each heartbeat in the rolling window, in milliseconds; from 100 heartbeats on.",
+        Kind::Gauge(|s| Some(unit::millis(s.window.latency?.p99?))),
     )
     .only(ONE_SAMPLE),
     metric(
@@ -87,14 +87,14 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "portfolio_manager_current_leader_redis",
         "1",
-        "48-bit fingerprint of the leader's id in Redis, 0 without one.",
-        Kind::Gauge(|s| Some(leader(s.view.leader_redis.as_ref()))),
+        "48-bit fingerprint of the leader's id in Redis, 0 without one; absent while Redis does not answer.",
+        Kind::Gauge(|s| (!s.view.fallback).then(|| leader(s.view.leader_redis.as_ref()))),
     ),
     metric(
         "portfolio_manager_current_leader_db",
         "1",
-        "48-bit fingerprint of the leader's id in the state store, 0 without one.",
-        Kind::Gauge(|s| Some(leader(s.view.leader_db.as_ref()))),
+        "48-bit fingerprint of the leader's id in the state store, 0 without one; absent while it is unknown.",
+        Kind::Gauge(|s| leader_db(&s.view)),
     ),
     metric(
         "portfolio_manager_leader_info",
@@ -203,6 +203,12 @@ fn flag(is_so: bool) -> f64 {
 
 fn leader(id: Option<&InstanceId>) -> f64 {
     unit::count(id.map_or(0, fingerprint))
+}
+
+/// Unknown without an answer of the state store, except on a leader: it knows until its lease ends.
+fn leader_db(view: &View) -> Option<f64> {
+    let known = view.leader_db.is_some() || view.state_store_answers;
+    known.then(|| leader(view.leader_db.as_ref()))
 }
 
 fn leader_info(snapshot: &Snapshot) -> Vec<Sample> {

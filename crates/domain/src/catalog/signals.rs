@@ -1,8 +1,9 @@
 //! Metrics of signals: their states in the group, and what this process did with them.
 //!
-//! The states are from the last count of the ledger. If several instances count one group, each exports the same
-//! numbers: take the maximum, not the sum. Counters of what a process did are its own: take the sum.
-//! several times: take the largest, not the sum. What a process did is counted by it alone: take the sum.
+//! The states are from the last count of the ledger, also while it cannot be counted:
+//! `coordinator_signals_counted_timestamp_seconds` shows when that was. If several instances count one group, each
+//! exports the same numbers: take the maximum of those that counted recently, not the sum. Counters of what a process
+//! did are its own: take the sum.
 
 use super::{Kind, Metric, Sample, metric};
 use crate::ledger::{StateName, Totals};
@@ -26,16 +27,23 @@ pub(super) const METRICS: &[Metric] = &[
         "coordinator_signals_oldest_waiting_seconds",
         "s",
         "Age of the oldest signal that waits to be sent, since it was accepted.",
-        Kind::Gauge(|s| Some(s.totals.as_ref()?.oldest_received?.as_secs_f64())),
+        Kind::Gauge(|s| Some(s.totals()?.oldest_received?.as_secs_f64())),
     )
     .only("only while one waits"),
     metric(
         "coordinator_signals_oldest_in_doubt_seconds",
         "s",
         "Age of the oldest signal in doubt, since it was claimed.",
-        Kind::Gauge(|s| Some(s.totals.as_ref()?.oldest_in_doubt?.as_secs_f64())),
+        Kind::Gauge(|s| Some(s.totals()?.oldest_in_doubt?.as_secs_f64())),
     )
     .only("only while one is in doubt"),
+    metric(
+        "coordinator_signals_counted_timestamp_seconds",
+        "s",
+        "When the signals were last counted, in unix time. While the ledger does not answer, the counts are the last known ones.",
+        Kind::Gauge(|s| Some(unit::seconds(s.totals.last()?.1))),
+    )
+    .only(ONCE_COUNTED),
     metric(
         "coordinator_signals_exposure_rupees",
         "{rupee}",
@@ -161,7 +169,7 @@ pub(super) const METRICS: &[Metric] = &[
 ];
 
 fn open_signals(snapshot: &Snapshot) -> Vec<Sample> {
-    let Some(totals) = &snapshot.totals else { return Vec::new() };
+    let Some(totals) = snapshot.totals() else { return Vec::new() };
     let states = [
         (StateName::Received, totals.received),
         (StateName::Claimed, totals.claimed),
@@ -179,5 +187,5 @@ fn refused(snapshot: &Snapshot) -> Vec<Sample> {
 }
 
 fn counted(snapshot: &Snapshot, read: fn(&Totals) -> u32) -> Option<f64> {
-    snapshot.totals.as_ref().map(|totals| read(totals).into())
+    snapshot.totals().map(|totals| read(totals).into())
 }

@@ -23,15 +23,19 @@ mod window;
 pub use fingerprint::fingerprint;
 pub use histogram::{BOUNDS, Histogram};
 pub use signals::{Refusal, SIGNAL_VALUE_DEFAULT, SignalFact, SignalsConfig};
-pub use snapshot::{Counters, LastRecovery, Snapshot, View};
+pub use snapshot::{Counters, Disagreement, LastRecovery, Snapshot, View};
 pub use urgent::{URGENT_SHOWN, Urgent};
-pub use window::{Latency, WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN, WindowStats};
+pub use window::{
+    Latency, P95_SAMPLES_MIN, P99_SAMPLES_MIN, WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN, WindowStats,
+};
 
 use crate::id::InstanceId;
 use crate::lease::{Epoch, Timeline};
 use crate::ledger::Totals;
+use crate::overview::Known;
 use crate::recovery::RecoveryCode;
 use crate::settings::Differing;
+use crate::time::Time;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -55,6 +59,8 @@ pub enum Fact {
         result: SyncResult,
         /// The duration until the answer or the timeout.
         took: Duration,
+        /// The time of the answer or of the timeout.
+        at: Time,
     },
     /// This process read a token in the lease, or was granted one.
     Epoch {
@@ -84,11 +90,18 @@ pub enum Fact {
     /// The history table counts this many changes of leader in the last 60 minutes.
     ChangesLastHour(u32),
     /// The ledger was counted.
-    Ledger(Totals),
-    /// The ledger could not be counted, or this process no longer counts it: the last counts are no longer exported.
-    /// A signal in doubt that was resolved since must not keep an alert firing, and a new one must not be hidden by
-    /// an old 0.
-    LedgerUnknown,
+    Ledger {
+        /// The counts.
+        totals: Totals,
+        /// The time, in unix milliseconds.
+        at_ms: i64,
+    },
+    /// The ledger could not be counted, or this process no longer counts it. The last counts remain as the last known
+    /// ones: an alert about money must not resolve because nothing can be measured.
+    LedgerUnknown {
+        /// The time, in unix milliseconds.
+        at_ms: i64,
+    },
     /// This process did something with a signal.
     Signal(SignalFact),
     /// A submission was refused.
@@ -111,7 +124,9 @@ pub enum Fact {
 /// The values that stay the same during the life of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsConfig {
-    /// The number of syncs in the window for rates and latencies, clamped to [`WINDOW_MIN`] to [`WINDOW_MAX`]. The
+    /// The time between two renewals of the lease. The syncs of one heartbeat are one sample of the window.
+    pub heartbeat: Duration,
+    /// The number of heartbeats in the window for rates and latencies, clamped to [`WINDOW_MIN`] to [`WINDOW_MAX`]. The
     /// configuration refuses a value outside this range earlier.
     pub window: usize,
     /// The start of the process, in unix milliseconds.
@@ -132,11 +147,13 @@ pub struct Metrics {
     window: Window,
     sync_duration: Histogram,
     latest: Option<(Timeline, Epoch)>,
+    /// The highest epoch of all tokens. A restored backup has a lower one.
+    highest: Option<Epoch>,
     changes_last_hour: Option<u32>,
     last_heartbeat_ms: Option<i64>,
     last_recovery: Option<LastRecovery>,
     positions_recovered: Option<u32>,
-    totals: Option<Totals>,
+    totals: Known<Totals>,
     last_refused: Option<(Refusal, i64)>,
     not_executing_since_ms: Option<i64>,
     settings_differ: Vec<Differing>,
@@ -148,16 +165,17 @@ impl Metrics {
     /// No facts yet.
     pub fn new(config: MetricsConfig) -> Self {
         Self {
-            window: Window::new(config.window),
+            window: Window::new(config.window, config.heartbeat),
             config,
             counters: Counters::default(),
             sync_duration: Histogram::default(),
             latest: None,
+            highest: None,
             changes_last_hour: None,
             last_heartbeat_ms: None,
             last_recovery: None,
             positions_recovered: None,
-            totals: None,
+            totals: Known::default(),
             last_refused: None,
             not_executing_since_ms: None,
             settings_differ: Vec::new(),
@@ -170,15 +188,15 @@ impl Metrics {
     pub fn record(&mut self, fact: Fact) -> Option<Urgent> {
         let urgent = self.urgent(&fact);
         match fact {
-            Fact::Sync { result, took } => self.sync(result, took),
+            Fact::Sync { result, took, at } => self.sync(result, took, at),
             Fact::Epoch { timeline, epoch } => self.token(timeline, epoch),
             Fact::SplitBrain => self.counters.split_brains += 1,
             Fact::TicketFault => self.counters.ticket_faults += 1,
             Fact::Recovery { outcome, took, at_ms } => self.recovery(LastRecovery { outcome, took, at_ms }),
             Fact::Heartbeat { at_ms } => self.last_heartbeat_ms = Some(at_ms),
             Fact::ChangesLastHour(changes) => self.changes_last_hour = Some(changes),
-            Fact::Ledger(totals) => self.totals = Some(totals),
-            Fact::LedgerUnknown => self.totals = None,
+            Fact::Ledger { totals, at_ms } => self.totals.answered(totals, at_ms),
+            Fact::LedgerUnknown { at_ms } => self.totals.failed(at_ms),
             Fact::Refused { why, at_ms } => {
                 self.counters.signal(SignalFact::Refused(why));
                 self.last_refused = Some((why, at_ms));
@@ -211,8 +229,8 @@ impl Metrics {
             | Fact::TicketFault
             | Fact::Heartbeat { .. }
             | Fact::ChangesLastHour(_)
-            | Fact::Ledger(_)
-            | Fact::LedgerUnknown
+            | Fact::Ledger { .. }
+            | Fact::LedgerUnknown { .. }
             | Fact::Refused { .. }
             | Fact::NotExecuting(_)
             | Fact::SettingsDiffer(_)
@@ -223,6 +241,7 @@ impl Metrics {
 
     /// A snapshot at `now_ms` (unix milliseconds), without alerts.
     pub fn snapshot(&self, view: View, now_ms: i64) -> Snapshot {
+        let view = View { epoch: view.epoch.max(self.highest.filter(|epoch| epoch.0 > 0)), ..view };
         Snapshot {
             now_ms,
             started_ms: self.config.started_ms,
@@ -247,12 +266,12 @@ impl Metrics {
         }
     }
 
-    fn sync(&mut self, result: SyncResult, took: Duration) {
+    fn sync(&mut self, result: SyncResult, took: Duration, at: Time) {
         match result {
             SyncResult::Succeeded => self.counters.syncs_succeeded += 1,
             SyncResult::Failed => self.counters.syncs_failed += 1,
         }
-        self.window.push(result, took);
+        self.window.push(result, took, at);
         self.sync_duration.record(took);
     }
 
@@ -261,6 +280,7 @@ impl Metrics {
     /// means the same leader, which carried the lease over; another epoch counts as one change, even if the promotion
     /// lost several.
     fn token(&mut self, timeline: Timeline, epoch: Epoch) {
+        self.highest = self.highest.max(Some(epoch));
         let changes = match self.latest {
             None => 0,
             Some(latest) if (timeline, epoch) <= latest => return,

@@ -7,6 +7,7 @@ use crate::id::InstanceId;
 use crate::lease::Epoch;
 use crate::ledger::{Limits, Totals};
 use crate::member::MemberState;
+use crate::overview::Known;
 use crate::recovery::RecoveryCode;
 use crate::settings::Differing;
 use alloc::string::String;
@@ -23,10 +24,16 @@ pub struct View {
     pub is_leader: bool,
     /// The leader according to the lease; `None` when the lease is open or unknown.
     pub leader_db: Option<InstanceId>,
+    /// True if the state store answered the last request. Without an answer and without a leader, the leader is unknown.
+    pub state_store_answers: bool,
     /// The holder of the ticket; `None` if there is none, if Redis is unreachable, and without Redis.
     pub leader_redis: Option<InstanceId>,
+    /// True if Redis is configured.
+    pub uses_redis: bool,
     /// Redis is configured and unreachable for this instance.
     pub fallback: bool,
+    /// The last known disagreement of the two stores about the leader, while it cannot be measured.
+    pub disagreement: Option<Disagreement>,
     /// True while the heartbeat task is alive.
     pub heartbeat_running: bool,
     /// The time until the lease of this instance ends; `None` if it does not lead.
@@ -35,6 +42,34 @@ pub struct View {
     pub ttl: Duration,
     /// The latest epoch read; `None` before the lease was read.
     pub epoch: Option<Epoch>,
+}
+
+/// Both stores named a leader, and not the same one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disagreement {
+    /// The leader that Redis named.
+    pub redis: InstanceId,
+    /// The leader that the state store named.
+    pub db: InstanceId,
+    /// The time when both were last known, in unix milliseconds.
+    pub at_ms: i64,
+}
+
+impl View {
+    /// The disagreement of the two stores: at `now_ms` (unix milliseconds), or the last known one, `before`, if one
+    /// of them does not answer and the other one does not contradict it.
+    pub fn disagreement(&self, before: Option<Disagreement>, now_ms: i64) -> Option<Disagreement> {
+        let db_unknown = self.leader_db.is_none() && !self.state_store_answers;
+        match (&self.leader_redis, &self.leader_db) {
+            (Some(redis), Some(db)) => {
+                (redis != db).then(|| Disagreement { redis: redis.clone(), db: db.clone(), at_ms: now_ms })
+            }
+            (None, Some(db)) if self.fallback => before.filter(|before| before.db == *db),
+            (Some(redis), None) if db_unknown => before.filter(|before| before.redis == *redis),
+            (None, None) if self.fallback && db_unknown => before,
+            (Some(_), None) | (None, Some(_) | None) => None,
+        }
+    }
 }
 
 /// Counts since the start of the process.
@@ -122,8 +157,8 @@ pub struct Snapshot {
     pub last_recovery: Option<LastRecovery>,
     /// Positions of the last recovery that passed; this process holds them.
     pub positions_recovered: Option<u32>,
-    /// The counts of the ledger, once it was counted.
-    pub totals: Option<Totals>,
+    /// The last counts of the ledger, and since when it cannot be counted.
+    pub totals: Known<Totals>,
     /// The last refused submission and its time in unix milliseconds.
     pub last_refused: Option<(Refusal, i64)>,
     /// The time (unix milliseconds) since when the handler has answered for the same signal that it did not execute
@@ -148,10 +183,15 @@ impl Snapshot {
         self.last_recovery.and_then(|last| last.outcome.err())
     }
 
+    /// The last counts of the ledger, however old; `None` before the first.
+    pub fn totals(&self) -> Option<&Totals> {
+        self.totals.last().map(|(totals, _)| totals)
+    }
+
     /// The exposure in rupees: the value of every signal that was or may have been sent and has no result. `None`
     /// before the ledger was counted.
     pub fn signals_exposure(&self) -> Option<Decimal> {
-        let totals = self.totals.as_ref()?;
+        let totals = self.totals()?;
         let open = totals.claimed.saturating_add(totals.sent).saturating_add(totals.in_doubt);
         Some(self.signal_value.saturating_mul(open.into()))
     }

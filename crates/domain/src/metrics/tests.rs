@@ -14,6 +14,7 @@ pub(crate) fn id(text: &str) -> InstanceId {
 
 pub(crate) fn metrics(window: usize) -> Metrics {
     Metrics::new(MetricsConfig {
+        heartbeat: Duration::ZERO,
         window,
         started_ms: STARTED_MS,
         instance: id("me"),
@@ -27,7 +28,10 @@ pub(crate) fn standby() -> View {
         state: MemberState::Standby,
         is_leader: false,
         leader_db: None,
+        state_store_answers: true,
         leader_redis: None,
+        uses_redis: true,
+        disagreement: None,
         fallback: false,
         heartbeat_running: true,
         lease_left: None,
@@ -41,7 +45,10 @@ pub(crate) fn leader() -> View {
         state: MemberState::Active,
         is_leader: true,
         leader_db: Some(id("me")),
+        state_store_answers: true,
         leader_redis: Some(id("me")),
+        uses_redis: true,
+        disagreement: None,
         lease_left: Some(Duration::from_millis(6_500)),
         epoch: Some(Epoch(42)),
         ..standby()
@@ -69,6 +76,19 @@ fn the_growth_of_the_epoch_counts_changes_that_this_process_did_not_observe() {
 }
 
 #[test]
+fn the_exported_epoch_never_decreases() {
+    let mut metrics = metrics(WINDOW_DEFAULT);
+    let mut epoch_after = |timeline, epoch| {
+        metrics.record(Fact::Epoch { timeline: Timeline(timeline), epoch: Epoch(epoch) });
+        metrics.snapshot(View { epoch: Some(Epoch(epoch)), ..standby() }, STARTED_MS).view.epoch
+    };
+    assert_eq!(epoch_after(1, 41), Some(Epoch(41)));
+    assert_eq!(epoch_after(1, 40), Some(Epoch(41)), "a restored backup");
+    assert_eq!(epoch_after(2, 40), Some(Epoch(41)), "a promotion that lost a term");
+    assert_eq!(epoch_after(2, 42), Some(Epoch(42)));
+}
+
+#[test]
 fn late_answers_count_no_change() {
     assert_eq!(changes(&[(1, 41), (1, 43), (1, 42), (1, 43)]), 2);
     assert_eq!(changes(&[(1, 9), (2, 10), (1, 9), (2, 10)]), 1);
@@ -86,7 +106,7 @@ fn a_promotion_counts_when_the_leader_changed() {
 fn counters_and_histogram_count_every_sync() {
     let mut metrics = metrics(2);
     for result in [SyncResult::Succeeded, SyncResult::Failed, SyncResult::Succeeded] {
-        metrics.record(Fact::Sync { result, took: Duration::from_millis(4) });
+        metrics.record(Fact::Sync { result, took: Duration::from_millis(4), at: Time::ZERO });
     }
     let snapshot = metrics.snapshot(standby(), STARTED_MS);
     let counters = snapshot.counters;
@@ -172,16 +192,19 @@ fn actions_on_signals_are_counted_by_kind() {
 }
 
 #[test]
-fn the_snapshot_has_the_last_counts_of_the_ledger_until_a_count_fails() {
+fn the_snapshot_has_the_last_counts_of_the_ledger_also_after_a_count_failed() {
     let mut metrics = metrics(WINDOW_DEFAULT);
     let mut totals_after = |fact| {
         metrics.record(fact);
         metrics.snapshot(standby(), STARTED_MS).totals
     };
     let waiting = |received| Totals { received, ..Totals::default() };
-    assert_eq!(totals_after(Fact::Ledger(waiting(2))), Some(waiting(2)));
-    assert_eq!(totals_after(Fact::Ledger(waiting(0))), Some(waiting(0)));
-    assert_eq!(totals_after(Fact::LedgerUnknown), None);
+    let counted = |received, at_ms| Fact::Ledger { totals: waiting(received), at_ms };
+    assert_eq!(totals_after(counted(2, 1)), Known::read(waiting(2), 1));
+    assert_eq!(totals_after(counted(0, 2)), Known::read(waiting(0), 2));
+    let unknown = totals_after(Fact::LedgerUnknown { at_ms: 3 });
+    assert_eq!((unknown.current(), unknown.last()), (None, Some((&waiting(0), 2))));
+    assert_eq!(totals_after(counted(1, 4)), Known::read(waiting(1), 4));
 }
 
 #[test]
@@ -190,11 +213,11 @@ fn the_exposure_of_signals_without_result_is_exact_to_the_paisa() {
     metrics.config.signals.value = "100000.05".parse().unwrap();
     assert_eq!(metrics.snapshot(standby(), STARTED_MS).signals_exposure(), None);
     let totals = Totals { received: 50, claimed: 1, sent: 2, in_doubt: 4, ..Totals::default() };
-    metrics.record(Fact::Ledger(totals));
+    metrics.record(Fact::Ledger { totals, at_ms: 0 });
     let exposure = metrics.snapshot(standby(), STARTED_MS).signals_exposure();
     assert_eq!(exposure, Some("700000.35".parse().unwrap()));
     let too_many = Totals { sent: u64::MAX, in_doubt: 1, ..Totals::default() };
-    metrics.record(Fact::Ledger(too_many));
+    metrics.record(Fact::Ledger { totals: too_many, at_ms: 0 });
     metrics.config.signals.value = Decimal::MAX;
     assert_eq!(metrics.snapshot(standby(), STARTED_MS).signals_exposure(), Some(Decimal::MAX));
 }

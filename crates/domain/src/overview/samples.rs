@@ -22,9 +22,9 @@ pub struct Sample {
     pub failure_rate: Option<f64>,
     /// The median latency of a sync at the end of the minute.
     pub p50: Option<Duration>,
-    /// The 95th percentile.
+    /// The 95th percentile; needs 20 heartbeats.
     pub p95: Option<Duration>,
-    /// The 99th percentile.
+    /// The 99th percentile; needs 100 heartbeats.
     pub p99: Option<Duration>,
     /// Changes of leader in the 60 minutes before the end of the minute.
     pub changes_last_hour: Option<u32>,
@@ -62,8 +62,8 @@ impl Samples {
         let latency = window.latency;
         sample.failure_rate = (window.samples > 0).then(|| window.failure_rate());
         sample.p50 = latency.map(|latency| latency.p50);
-        sample.p95 = latency.map(|latency| latency.p95);
-        sample.p99 = latency.map(|latency| latency.p99);
+        sample.p95 = latency.and_then(|latency| latency.p95);
+        sample.p99 = latency.and_then(|latency| latency.p99);
         let current = members.current();
         sample.changes_last_hour = current.and(snapshot.changes_last_hour);
         for seen in current.into_iter().flatten() {

@@ -36,6 +36,9 @@ pub const RUNBOOKS: &str = "docs/runbooks";
 /// In an annotation: rupees of the job's signals that were or may have been sent and have no result.
 pub const EXPOSURE: &str = signals::EXPOSURE;
 
+/// In an annotation: the leaders that the two stores name.
+pub const LEADERS: &str = leadership::NAMED;
+
 /// The severity, in the label `severity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {

@@ -7,6 +7,12 @@ use alloc::string::String;
 use core::time::Duration;
 
 const STARTED: &str = metric("process_start_time_seconds");
+const COUNTED: &str = metric("coordinator_signals_counted_timestamp_seconds");
+const SIGNALS: &str = metric("coordinator_signals");
+
+/// A count of the ledger that is older is only the last known one. Instances count every few seconds, and a scrape
+/// adds its interval.
+const COUNTED_RECENTLY: Duration = Duration::from_secs(90);
 
 /// Interval of evaluation of the rules; also the step of a query over their results.
 pub(super) const EVALUATED_EVERY: Duration = Duration::from_secs(30);
@@ -23,6 +29,28 @@ pub(super) fn worst(series: &str) -> String {
 /// The groups in which the worst value of the instances is above that limit.
 pub(super) fn above(series: &str, limit: f64) -> String {
     format!("{} > {limit}", worst(series))
+}
+
+/// The instances whose count of the ledger is older than [`COUNTED_RECENTLY`].
+pub(super) fn uncounted() -> String {
+    format!("{COUNTED} < time() - {}", COUNTED_RECENTLY.as_secs())
+}
+
+/// The worst value of a job's instances among those that have counted the ledger recently. If none has, the last known
+/// value: an alert must not resolve because the ledger cannot be counted, or because every instance is gone. An
+/// instance that is cut off does not count while another one counts.
+pub(super) fn last_known(series: &str) -> String {
+    let (uncounted, remembered) = (uncounted(), written(REMEMBERED));
+    worst(&format!(
+        "\n  ({series} unless on (job, instance) {uncounted})\n  \
+         or ({series} unless on (job) ({SIGNALS} unless on (job, instance) {uncounted}))\n  \
+         or (last_over_time({series}[{remembered}]) unless on (job) {SIGNALS})\n"
+    ))
+}
+
+/// The groups in which [`last_known`] is above that limit.
+pub(super) fn last_known_above(series: &str, limit: f64) -> String {
+    format!("{} > {limit}", last_known(series))
 }
 
 /// The series of instances that answered the last scrape.

@@ -1,7 +1,7 @@
 //! Alerts about signals.
 
 use super::lookup::{critical, metric, warning};
-use super::query::{above, grew, worst};
+use super::query::{above, grew, last_known_above, uncounted, worst};
 use super::{Component, ExportedRule, Group, Severity};
 use alloc::format;
 use alloc::string::String;
@@ -47,12 +47,13 @@ const RULES: [ExportedRule; 11] = [
         condition: "signals_in_doubt",
         severity: Severity::Critical,
         component: Component::Signals,
-        expr: || above(&format!("{SIGNALS}{{state=\"in_doubt\"}}"), critical("signals_in_doubt")),
+        expr: || last_known_above(&format!("{SIGNALS}{{state=\"in_doubt\"}}"), critical("signals_in_doubt")),
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: signals in doubt: {{ $value }}",
         description: "They may have been executed: their leader was gone, or their handler gave no answer, \
             between the claim and the result. They are not sent again, and no later signal for their \
-            instruments is sent, until an operator has checked the broker and resolved them.",
+            instruments is sent, until an operator has checked the broker and resolved them. While the ledger \
+            does not answer, this is the last known number.",
         impact: concat!(
             "Each is an unnoticed trade in the market, or a missed one. Claimed, sent or in doubt are ",
             exposure!(),
@@ -88,7 +89,7 @@ const RULES: [ExportedRule; 11] = [
         condition: "signals_claimed",
         severity: Severity::Warning,
         component: Component::Signals,
-        expr: || above(&format!("{SIGNALS}{{state=\"claimed\"}}"), 0.0),
+        expr: || last_known_above(&format!("{SIGNALS}{{state=\"claimed\"}}"), 0.0),
         held_for: CLAIMED_LONG,
         summary: "{{ $labels.job }}: signals have been claimed without a result: {{ $value }}",
         description: "For ten minutes there was always a claimed signal without a result, which is longer \
@@ -103,7 +104,7 @@ const RULES: [ExportedRule; 11] = [
         condition: "signals_paused",
         severity: Severity::Warning,
         component: Component::Signals,
-        expr: || above(PAUSED, warning("signals_paused")),
+        expr: || last_known_above(PAUSED, warning("signals_paused")),
         held_for: Duration::from_mins(5),
         summary: "{{ $labels.job }}: the kill switch is on, no signal is sent",
         description: "An operator turned it on, and it stays on over restarts and failovers until an \
@@ -128,10 +129,11 @@ const RULES: [ExportedRule; 11] = [
         condition: "signals_expired",
         severity: Severity::Critical,
         component: Component::Signals,
-        expr: || above(EXPIRED, critical("signals_expired")),
+        expr: || last_known_above(EXPIRED, critical("signals_expired")),
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: signals that expired unsent in the last 24 hours: {{ $value }}",
-        description: "They were accepted and expired before they could be sent.",
+        description: "They were accepted and expired before they could be sent. While the ledger does not answer, \
+            this is the last known number.",
         impact: "Each is a trade that was missed. If it was an exit, its position is still open.",
     },
     ExportedRule {
@@ -177,17 +179,27 @@ const RULES: [ExportedRule; 11] = [
         condition: "signals_uncounted",
         severity: Severity::Warning,
         component: Component::Signals,
-        expr: || worst(&format!("{IS_LEADER} == 1 unless on (job, instance) {SIGNALS}")),
+        expr: not_counted,
         held_for: Duration::from_mins(5),
         summary: "{{ $labels.job }}: the leader does not count its signals",
-        description: "It leads and cannot read the ledger, so no other alert about signals can fire.",
-        impact: "No alert would fire for a trade in doubt, held up or missed.",
+        description: "It leads and cannot read the ledger. The other alerts about signals keep their last known \
+            state.",
+        impact: "No alert would fire for a trade that is in doubt, held up or missed since then.",
     },
 ];
 
+/// A leader that has never counted, or whose last count is old.
+fn not_counted() -> String {
+    worst(&format!(
+        "{IS_LEADER} == 1 unless on (job, instance) ({SIGNALS} unless on (job, instance) {})",
+        uncounted()
+    ))
+}
+
 /// While the kill switch is on, the operator wants signals to wait.
 fn waiting_above(limit: f64) -> String {
-    format!("{}\nunless on (job) {}", above(OLDEST_WAITING, limit), above(PAUSED, warning("signals_paused")))
+    let paused = last_known_above(PAUSED, warning("signals_paused"));
+    format!("{}\nunless on (job) {paused}", last_known_above(OLDEST_WAITING, limit))
 }
 
 /// An instance's limits are compared with its own counts: while a new limit is rolled out, instances differ.

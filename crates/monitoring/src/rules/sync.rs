@@ -28,9 +28,9 @@ const RULES: [ExportedRule; 6] = [
         component: Component::HaCoordination,
         expr: || judged(FAILURE_RATE, critical("db_sync_failure_rate")),
         held_for: Duration::from_mins(2),
-        summary: "{{ $labels.instance }}: {{ $value | humanizePercentage }} of the syncs with the database fail",
-        description: "This share of the last syncs that this instance attempted failed or had no answer in \
-            time. A leader that cannot renew its lease stops acting before the lease expires.",
+        summary: "{{ $labels.instance }}: syncs with the database fail in {{ $value | humanizePercentage }} of the heartbeats",
+        description: "In this share of the last heartbeats of this instance (100 of them, 5.5 minutes at the \
+            defaults) a sync failed or had no answer in time. A leader that cannot renew its lease stops acting before the lease expires.",
         impact: "Each change of leader delays signals for seconds. If no instance reaches the database, no \
             signal is sent: signals are missed when they expire.",
     },
@@ -41,9 +41,9 @@ const RULES: [ExportedRule; 6] = [
         component: Component::HaCoordination,
         expr: || judged(FAILURE_RATE, warning("db_sync_failure_rate")),
         held_for: Duration::from_mins(5),
-        summary: "{{ $labels.instance }}: {{ $value | humanizePercentage }} of the syncs with the database fail",
-        description: "This share of the last syncs that this instance attempted failed or had no answer in \
-            time. Other attempts still renew the lease.",
+        summary: "{{ $labels.instance }}: syncs with the database fail in {{ $value | humanizePercentage }} of the heartbeats",
+        description: "In this share of the last heartbeats of this instance (100 of them, 5.5 minutes at the \
+            defaults) a sync failed or had no answer in time. Other attempts still renew the lease.",
         impact: "None yet. If it gets worse, the leader changes, and signals wait until another instance \
             leads.",
     },
@@ -99,7 +99,7 @@ const RULES: [ExportedRule; 6] = [
 ];
 
 /// As in process, a small number of samples is not judged. The number of samples in the window is not exported; a
-/// process that has attempted enough syncs has enough of them in it.
+/// process that has attempted fewer syncs has fewer of them in it.
 fn judged(series: &str, limit: f64) -> String {
     format!("{series} > {limit}\nunless on (job, instance) {SYNCS} < {SAMPLES_MIN}")
 }

@@ -53,8 +53,8 @@ fn over_time() -> Vec<Panel> {
         steps("Signals by State", "short")
             .described(
                 "Signals of the group that are not finished: received ones wait, claimed and sent ones are \
-                in progress, and those in doubt may have been executed. No line at all means that the ledger \
-                could not be counted.",
+                in progress, and those in doubt may have been executed. While the ledger does not answer, the \
+                lines keep the last known numbers.",
             )
             .runbooks(&["SignalLedgerUncounted"])
             .query("{{state}}", "max by (state) (coordinator_signals{$group})"),
@@ -64,7 +64,7 @@ fn over_time() -> Vec<Panel> {
                 on in that time.",
             )
             .runbooks(&["SignalsWaiting", "SignalsWaitingLong"])
-            .absent("none waits, or the ledger is not counted")
+            .absent("none waits, or the ledger was never counted")
             .query("waiting", "max(coordinator_signals_oldest_waiting_seconds{$group})")
             .zones(Zones::of("signals_waiting")),
         lines("Handler Does Not Execute", "s")
@@ -82,8 +82,15 @@ fn over_time() -> Vec<Panel> {
                 time its position may be open without supervision.",
             )
             .runbooks(&["SignalsInDoubt"])
-            .absent("none is in doubt, or the ledger is not counted")
+            .absent("none is in doubt, or the ledger was never counted")
             .query("in doubt", "max(coordinator_signals_oldest_in_doubt_seconds{$group})"),
+        lines("Age of the Signal Counts", "s")
+            .described(
+                "Time since an instance last counted the signals, normally a few seconds. While it grows, no \
+                instance reads the ledger: all numbers of signals are the last known ones.",
+            )
+            .runbooks(&["SignalLedgerUncounted"])
+            .query("last count", "time() - max(coordinator_signals_counted_timestamp_seconds{$group})"),
         steps("Signals Sent, and the Limits", "short")
             .described(
                 "Signals sent in the last minute and day, and the limits. A limit that is used up holds \

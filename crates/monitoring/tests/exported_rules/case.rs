@@ -1,6 +1,6 @@
 //! A case: a situation, and the alerts that fire in it.
 
-use monitoring::rules::{EXPOSURE, ExportedRule, GROUPS};
+use monitoring::rules::{EXPOSURE, ExportedRule, GROUPS, LEADERS};
 
 pub use monitoring::rules::JOB;
 
@@ -9,6 +9,9 @@ pub const INSTANCES: [&str; 2] = ["a:5000", "b:5000"];
 
 /// The text for a missing value.
 pub const UNKNOWN_RUPEES: &str = "an unknown number of rupees";
+
+/// The text for leaders without a metric.
+pub const UNKNOWN_LEADERS: &str = "Redis names an unknown instance and the database an unknown instance";
 
 /// Series over time, and the expected alerts.
 pub struct Case {
@@ -41,6 +44,8 @@ pub struct Firing {
     pub value: &'static str,
     /// The text of the exposure.
     pub rupees: &'static str,
+    /// The text of the leaders that the stores name.
+    pub leaders: &'static str,
 }
 
 pub fn case(
@@ -90,7 +95,11 @@ pub fn fires_for(
     alert: &'static str,
     value: &'static str,
 ) -> Check {
-    Check { at_minutes, alert, fires: vec![Firing { labels, value, rupees: UNKNOWN_RUPEES }] }
+    Check {
+        at_minutes,
+        alert,
+        fires: vec![Firing { labels, value, rupees: UNKNOWN_RUPEES, leaders: UNKNOWN_LEADERS }],
+    }
 }
 
 /// No alert of the group fires at any of these times.
@@ -114,7 +123,7 @@ impl Firing {
     }
 
     fn fill(&self, template: &str) -> String {
-        let template = template.replace(EXPOSURE, self.rupees);
+        let template = template.replace(EXPOSURE, self.rupees).replace(LEADERS, self.leaders);
         let mut filled = String::new();
         let mut rest = template.as_str();
         while let Some((before, from)) = rest.split_once("{{") {

@@ -1,8 +1,8 @@
 //! Cases of the alerts about instances that do not answer, and about the monitoring itself.
 
 use super::case::{
-    Case, Check, Firing, Series, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires, fires_for_a,
-    labelled, quiet,
+    Case, Check, Firing, Series, UNKNOWN_LEADERS, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires,
+    fires_for_a, labelled, quiet,
 };
 
 const WATCHDOG: &str = "Watchdog";
@@ -47,7 +47,7 @@ fn always(at_minutes: u32) -> Check {
     Check {
         at_minutes,
         alert: WATCHDOG,
-        fires: vec![Firing { labels: &[], value: "1", rupees: UNKNOWN_RUPEES }],
+        fires: vec![Firing { labels: &[], value: "1", rupees: UNKNOWN_RUPEES, leaders: UNKNOWN_LEADERS }],
     }
 }
 

@@ -1,13 +1,14 @@
 //! Cases of the alerts about signals.
 
 use super::case::{
-    Case, Check, Firing, INSTANCES, JOB, Series, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires,
-    labelled, quiet, series,
+    Case, Check, Firing, INSTANCES, JOB, Series, UNKNOWN_LEADERS, UNKNOWN_RUPEES, all_quiet, case, each,
+    everywhere, fires, labelled, quiet, series,
 };
 
 pub fn cases() -> Vec<Case> {
     let mut all = vec![healthy()];
     all.extend(in_doubt());
+    all.extend(unknown());
     all.extend(waiting());
     all.push(claimed());
     all.extend(paused());
@@ -55,7 +56,7 @@ fn healthy() -> Case {
 }
 
 fn in_doubt() -> [Case; 3] {
-    let firing = |labels, rupees| Firing { labels, value: "2", rupees };
+    let firing = |labels, rupees| Firing { labels, value: "2", rupees, leaders: UNKNOWN_LEADERS };
     let staging = [("job", "staging"), ("instance", "c:5000"), ("state", "in_doubt")];
     [
         case(
@@ -86,6 +87,66 @@ fn in_doubt() -> [Case; 3] {
             "signals in other states, and one that is resolved, do not fire",
             [signals("received", "5+0x20"), signals("sent", "5+0x20"), signals("in_doubt", "1+0x4 0+0x20")],
             [fires(1, "SignalsInDoubt", "1"), quiet(5, "SignalsInDoubt")],
+        ),
+    ]
+}
+
+/// The ledger was counted at these times, in unix time, which begins at 0 in a case.
+fn counted_at(values: [&str; 2]) -> Vec<Series> {
+    each("coordinator_signals_counted_timestamp_seconds", values)
+}
+
+/// What cannot be counted is not resolved.
+fn unknown() -> [Case; 6] {
+    let alert = "SignalsInDoubt";
+    let always = "0+30x60";
+    let [a, b] = INSTANCES;
+    let of = |instance, state, values| {
+        labelled("coordinator_signals", &[("job", JOB), ("instance", instance), ("state", state)], values)
+    };
+    let oldest = "coordinator_signals_oldest_waiting_seconds";
+    [
+        case(
+            "a signal in doubt stays in doubt while no instance can count the ledger",
+            [signals("in_doubt", "1+0x60"), counted_at(["0+30x4 120+0x56", "0+30x4 120+0x56"])],
+            [fires(1, alert, "1"), fires(5, alert, "1"), fires(30, alert, "1")],
+        ),
+        case(
+            "an instance that is cut off keeps no alert firing while another one counts",
+            [
+                vec![of(a, "in_doubt", "1+0x60"), of(b, "in_doubt", "1+0x9 0+0x50")],
+                counted_at(["0+30x4 120+0x56", always]),
+            ],
+            [fires(4, alert, "1"), quiet(5, alert), quiet(30, alert)],
+        ),
+        case(
+            "a new signal in doubt is not hidden by an instance that is cut off",
+            [
+                vec![of(a, "in_doubt", "0+0x60"), of(b, "in_doubt", "0+0x9 1+0x50")],
+                counted_at(["0+30x4 120+0x56", always]),
+            ],
+            [quiet(4, alert), fires(5, alert, "1")],
+        ),
+        case(
+            "a signal in doubt stays in doubt for an hour when every instance is gone",
+            [signals("in_doubt", "1+0x10 stale"), counted_at(["0+30x10 stale", "0+30x10 stale"])],
+            [fires(5, alert, "1"), fires(30, alert, "1"), quiet(70, alert)],
+        ),
+        case(
+            "a missed trade stays missed while no instance can count the ledger",
+            [
+                everywhere("coordinator_signals_expired_last_day", "1+0x60"),
+                counted_at(["0+30x4 120+0x56", "0+30x4 120+0x56"]),
+            ],
+            [fires(1, "SignalExpired", "1"), fires(30, "SignalExpired", "1")],
+        ),
+        case(
+            "a signal waits no longer if an instance that counts has none",
+            [
+                vec![series(oldest, a, "400+0x60"), of(a, "received", "1+0x60"), of(b, "received", "0+0x60")],
+                counted_at(["0+0x60", always]),
+            ],
+            [quiet(5, "SignalsWaitingLong"), quiet(30, "SignalsWaiting")],
         ),
     ]
 }
@@ -304,7 +365,7 @@ fn not_executing() -> Case {
     )
 }
 
-fn uncounted() -> [Case; 4] {
+fn uncounted() -> [Case; 5] {
     let alert = "SignalLedgerUncounted";
     let leader = |instance, values| vec![series("portfolio_manager_is_leader", instance, values)];
     let counted = |instance, values| {
@@ -330,6 +391,11 @@ fn uncounted() -> [Case; 4] {
             "a leader that counts, and a follower that does not, are quiet",
             [leader(a, "1+0x20"), leader(b, "0+0x20"), counted(a, "0+0x20")],
             [quiet(8, alert)],
+        ),
+        case(
+            "a leader whose last count is old fires although it exports that count",
+            [leader(a, "1+0x30"), counted(a, "0+0x30"), counted_at(["0+30x4 120+0x26", "_x30"])],
+            [quiet(8, alert), fires(9, alert, "1")],
         ),
         case(
             "without a leader this alert does not fire",

@@ -10,8 +10,12 @@ use domain::member::{Health, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::metrics::{Fact, Metrics, MetricsConfig, SignalsConfig, SyncResult, View};
 use domain::overview::{Facts, Known, LastAnswers, Overview, Samples};
 use domain::settings::SharedSettings;
+use domain::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Time between two heartbeats of an instance.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// 2026-11-30 05:17:21 UTC.
 pub(super) const NOW_MS: i64 = 1_796_015_841_000;
@@ -103,7 +107,7 @@ pub(super) fn seen(change: impl FnOnce(&mut LastAnswers), measure: impl FnOnce(&
     let mut last = LastAnswers::none(Facts {
         now_ms: NOW_MS,
         state_store: "PostgreSQL".to_owned(),
-        heartbeat: Duration::from_secs(10),
+        heartbeat: HEARTBEAT,
         lease: Known::default(),
         members: Known::default(),
         ticket: Some(Known::read(Some(id("desk-2")), NOW_MS)),
@@ -121,6 +125,11 @@ pub(super) fn seen(change: impl FnOnce(&mut LastAnswers), measure: impl FnOnce(&
     of(last, measure)
 }
 
+/// The sync of the heartbeat with that number.
+pub(super) fn sync(number: u32, took: Duration) -> Fact {
+    Fact::Sync { result: SyncResult::Succeeded, took, at: Time::ZERO + HEARTBEAT * number }
+}
+
 fn of(last: LastAnswers, measure: impl FnOnce(&mut Metrics)) -> Seen {
     let mut metrics = Metrics::new(MetricsConfig {
         window: 100,
@@ -128,12 +137,18 @@ fn of(last: LastAnswers, measure: impl FnOnce(&mut Metrics)) -> Seen {
         instance: id("desk-1"),
         version: "0.2.0".to_owned(),
         signals: SignalsConfig::default(),
+        heartbeat: HEARTBEAT,
     });
-    for ms in [2, 3, 5] {
-        metrics.record(Fact::Sync { result: SyncResult::Succeeded, took: Duration::from_millis(ms) });
+    for n in 0..100 {
+        metrics.record(sync(n, Duration::from_millis([2, 3, 5][n as usize % 3])));
     }
     metrics.record(Fact::Heartbeat { at_ms: ago(2) });
-    metrics.record(Fact::Ledger(Totals::default()));
+    if let Some((totals, at_ms)) = last.facts.totals.last() {
+        metrics.record(Fact::Ledger { totals: totals.clone(), at_ms });
+    }
+    if let Some(at_ms) = last.facts.totals.away_since_ms() {
+        metrics.record(Fact::LedgerUnknown { at_ms });
+    }
     measure(&mut metrics);
     let view = View {
         state: MemberState::Standby,
@@ -145,6 +160,9 @@ fn of(last: LastAnswers, measure: impl FnOnce(&mut Metrics)) -> Seen {
         lease_left: None,
         ttl: Duration::from_secs(10),
         epoch: Some(Epoch(41)),
+        disagreement: None,
+        state_store_answers: last.facts.lease.current().is_some(),
+        uses_redis: true,
     };
     let report = Report::of(metrics.snapshot(view, NOW_MS));
     let mut samples = Samples::default();

@@ -1,7 +1,7 @@
 //! Each state as text: the level of the page, and a line for each section, row and problem. `BLESS=1 cargo test` writes
 //! the files anew; read the difference before you commit it.
 
-use super::fixture::{self, ago, group, id, lease, member, seen, signal, term};
+use super::fixture::{self, ago, group, id, lease, member, seen, signal, sync, term};
 use crate::page::document;
 use crate::page::listing::{Choice, Listing};
 use crate::page::seen::Seen;
@@ -189,10 +189,9 @@ fn not_read_yet() {
 /// An alert that only this instance evaluates is a problem of the page too, with its runbook.
 #[test]
 fn an_alert_of_this_instance_is_listed() {
-    use domain::metrics::{Fact, SyncResult};
     let slow = |metrics: &mut domain::metrics::Metrics| {
-        for _ in 0..100 {
-            metrics.record(Fact::Sync { result: SyncResult::Succeeded, took: Duration::from_millis(700) });
+        for n in 100..300 {
+            metrics.record(sync(n, Duration::from_millis(700)));
         }
     };
     let seen = seen(|_| (), slow);

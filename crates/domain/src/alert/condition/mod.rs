@@ -9,7 +9,8 @@ pub(super) use signals::{
 };
 
 use super::rules::{FORGOT_SHOWN, SAMPLES_MIN, SLOW_RECOVERY_SHOWN};
-use crate::metrics::{Latency, Snapshot, unit};
+use crate::metrics::{Disagreement, Latency, P95_SAMPLES_MIN, P99_SAMPLES_MIN, Snapshot, unit};
+use crate::overview::age;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -46,6 +47,18 @@ impl Reading {
 
     fn undecided(value: Option<f64>, message: impl Into<String>) -> Self {
         Self::Undecided { value, message: message.into() }
+    }
+
+    /// The reading is from `read_ms`, and the present one is unknown since `since_ms` (unix milliseconds).
+    fn last_known(mut self, read_ms: i64, since_ms: i64) -> Self {
+        let (Self::Measured { message, .. } | Self::Undecided { message, .. } | Self::Missing { message }) =
+            &mut self;
+        message.push_str(&format!(
+            "; last known at {}, unknown since {}",
+            unit::utc(read_ms),
+            unit::utc(since_ms)
+        ));
+        self
     }
 
     /// A condition that holds (`yes`, value 1) or does not hold (`no`, value 0).
@@ -92,7 +105,7 @@ pub(super) fn settings_differ(snapshot: &Snapshot) -> Reading {
 pub(super) fn db_sync_failure_rate(snapshot: &Snapshot) -> Reading {
     let window = &snapshot.window;
     let rate = window.failure_rate();
-    let message = format!("{} of the last {} syncs failed", window.failures, window.samples);
+    let message = format!("a sync failed in {} of {}", window.failures, last_heartbeats(snapshot));
     match few_samples(snapshot) {
         Some(few) => Reading::undecided(Some(rate), format!("{message}; {few}")),
         None => Reading::measured(rate, message),
@@ -139,12 +152,15 @@ pub(super) fn heartbeat_stopped(snapshot: &Snapshot) -> Reading {
 }
 
 pub(super) fn split_brain(snapshot: &Snapshot) -> Reading {
-    match (&snapshot.view.leader_redis, &snapshot.view.leader_db) {
-        (Some(redis), Some(db)) => Reading::whether(
-            redis != db,
-            format!("Redis names {redis} as leader and the database {db}"),
-            format!("{db} leads, in both stores"),
-        ),
+    let view = &snapshot.view;
+    if let Some(Disagreement { redis, db, at_ms }) = &view.disagreement {
+        let both = format!("Redis names {redis} as leader and the database {db}");
+        let measured = Reading::whether(true, both, "");
+        let unknown = view.leader_redis.is_none() || view.leader_db.is_none();
+        return if unknown { measured.last_known(*at_ms, *at_ms) } else { measured };
+    }
+    match (&view.leader_redis, &view.leader_db) {
+        (Some(_), Some(db)) => Reading::whether(false, "", format!("{db} leads, in both stores")),
         (Some(redis), None) => Reading::whether(false, "", format!("only Redis names a leader: {redis}")),
         (None, Some(db)) => Reading::whether(false, "", format!("only the database names a leader: {db}")),
         (None, None) => Reading::whether(false, "", "no store names a leader"),
@@ -160,24 +176,36 @@ pub(super) fn fallback_mode(snapshot: &Snapshot) -> Reading {
 }
 
 pub(super) fn sync_latency_p95(snapshot: &Snapshot) -> Reading {
-    sync_latency(snapshot, "95 %", |latency| latency.p95)
+    sync_latency(snapshot, "95 %", P95_SAMPLES_MIN, |latency| latency.p95)
 }
 
 pub(super) fn sync_latency_p99(snapshot: &Snapshot) -> Reading {
-    sync_latency(snapshot, "99 %", |latency| latency.p99)
+    sync_latency(snapshot, "99 %", P99_SAMPLES_MIN, |latency| latency.p99)
 }
 
 /// A high percentile of a few samples is their maximum, so one slow first connection would fire the alert.
-fn sync_latency(snapshot: &Snapshot, share: &str, percentile: fn(&Latency) -> Duration) -> Reading {
+fn sync_latency(
+    snapshot: &Snapshot,
+    share: &str,
+    needed: usize,
+    percentile: fn(&Latency) -> Option<Duration>,
+) -> Reading {
     let Some(latency) = &snapshot.window.latency else {
         return Reading::undecided(None, "no sync yet");
     };
-    let value = unit::millis(percentile(latency));
-    let message = format!("{share} of the last {} syncs took at most {value:.1} ms", snapshot.window.samples);
-    match few_samples(snapshot) {
-        Some(few) => Reading::undecided(Some(value), format!("{message}; {few}")),
-        None => Reading::measured(value, message),
+    match percentile(latency).map(unit::millis) {
+        Some(value) => Reading::measured(
+            value,
+            format!("the syncs took at most {value:.1} ms in {share} of {}", last_heartbeats(snapshot)),
+        ),
+        None => Reading::undecided(None, format!("judged from {needed} heartbeats with a sync on")),
     }
+}
+
+/// `the last 100 heartbeats (5 min 33 s)`.
+fn last_heartbeats(snapshot: &Snapshot) -> String {
+    let window = &snapshot.window;
+    format!("the last {} heartbeats ({})", window.samples, age(window.covers()))
 }
 
 pub(super) fn recovery_failed(snapshot: &Snapshot) -> Reading {
@@ -217,5 +245,5 @@ pub(super) fn positions(snapshot: &Snapshot) -> Reading {
 /// The message for a window with too few samples to be judged; `None` if it has enough.
 fn few_samples(snapshot: &Snapshot) -> Option<String> {
     let needed = SAMPLES_MIN.min(snapshot.window.capacity);
-    (snapshot.window.samples < needed).then(|| format!("judged from {needed} samples on"))
+    (snapshot.window.samples < needed).then(|| format!("judged from {needed} heartbeats on"))
 }

@@ -1,5 +1,5 @@
-//! The conditions of the alert rules about signals. They read counts of the ledger; before the first count, no rule
-//! is judged.
+//! The conditions of the alert rules about signals. They read the last counts of the ledger: while it does not answer,
+//! an alert keeps its last known status and says so. Before the first count, no rule is judged.
 
 use super::Reading;
 use crate::alert::rules::REFUSED_SHOWN;
@@ -101,7 +101,14 @@ pub(in crate::alert) fn handler_not_executing(snapshot: &Snapshot) -> Reading {
 }
 
 fn once_counted(snapshot: &Snapshot, read: impl FnOnce(&Totals) -> Reading) -> Reading {
-    snapshot.totals.as_ref().map_or_else(|| Reading::undecided(None, "the signals were not counted"), read)
+    let Some((totals, read_ms)) = snapshot.totals.last() else {
+        return Reading::undecided(None, "the signals were not counted");
+    };
+    let reading = read(totals);
+    match snapshot.totals.away_since_ms() {
+        None => reading,
+        Some(since_ms) => reading.last_known(read_ms, since_ms),
+    }
 }
 
 /// The limit that is used up, in words. If both are, the daily limit, because it lasts longer.

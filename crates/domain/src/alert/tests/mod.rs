@@ -5,9 +5,11 @@ mod signals;
 use super::*;
 use crate::id::InstanceId;
 use crate::metrics::tests::{STARTED_MS, id, leader, metrics, standby};
-use crate::metrics::{BOUNDS, Fact, Metrics, SyncResult, View, WINDOW_DEFAULT, unit};
+use crate::metrics::{BOUNDS, Disagreement, Fact, Metrics, SyncResult, View, WINDOW_DEFAULT, unit};
 use crate::recovery::RecoveryCode;
+use crate::time::Time;
 use Health::{Critical, Ok as Fine, Warning};
+use alloc::format;
 use core::time::Duration;
 
 const NOW_MS: i64 = STARTED_MS + 3_600_000;
@@ -31,14 +33,14 @@ fn status(name: &str, facts: impl IntoIterator<Item = Fact>) -> Health {
 }
 
 fn syncs(succeeded: usize, failed: usize) -> Vec<Fact> {
-    let sync = |result| Fact::Sync { result, took: Duration::from_millis(5) };
+    let sync = |result| Fact::Sync { result, took: Duration::from_millis(5), at: Time::ZERO };
     let mut facts = alloc::vec![sync(SyncResult::Succeeded); succeeded];
     facts.resize(succeeded + failed, sync(SyncResult::Failed));
     facts
 }
 
 fn slow_syncs(took: Duration, samples: usize) -> Vec<Fact> {
-    alloc::vec![Fact::Sync { result: SyncResult::Succeeded, took }; samples]
+    alloc::vec![Fact::Sync { result: SyncResult::Succeeded, took, at: Time::ZERO }; samples]
 }
 
 fn recovery(outcome: Result<u32, RecoveryCode>, took: Duration) -> [Fact; 1] {
@@ -66,7 +68,10 @@ fn failure_rate_alerts_above_5_and_above_10_percent() {
 fn failure_rate_needs_twenty_samples_and_says_so() {
     let early = alert("db_sync_failure_rate", syncs(0, SAMPLES_MIN - 1));
     assert_eq!((early.status, same(early.value, 1.0)), (Fine, true));
-    assert_eq!(early.message, "19 of the last 19 syncs failed; judged from 20 samples on");
+    assert_eq!(
+        early.message,
+        "a sync failed in 19 of the last 19 heartbeats (0 s); judged from 20 heartbeats on"
+    );
     assert_eq!(status("db_sync_failure_rate", syncs(0, SAMPLES_MIN)), Critical);
     let none = alert("db_sync_failure_rate", []);
     assert_eq!((none.status, same(none.value, 0.0)), (Fine, true));
@@ -76,7 +81,7 @@ fn failure_rate_needs_twenty_samples_and_says_so() {
 fn a_window_below_twenty_is_judged_when_it_is_full() {
     let mut metrics = metrics(4);
     for (n, expected) in [(1, Fine), (2, Fine), (3, Fine), (4, Critical)] {
-        metrics.record(Fact::Sync { result: SyncResult::Failed, took: Duration::ZERO });
+        metrics.record(Fact::Sync { result: SyncResult::Failed, took: Duration::ZERO, at: Time::ZERO });
         assert_eq!(
             alert_of("db_sync_failure_rate", &metrics, standby(), NOW_MS).status,
             expected,
@@ -143,7 +148,13 @@ fn a_stopped_heartbeat_alerts_on_a_leader() {
 fn a_split_brain_is_two_known_leaders() {
     let metrics = metrics(WINDOW_DEFAULT);
     let of = |leader_redis: Option<InstanceId>, leader_db: Option<InstanceId>| {
-        alert_of("split_brain", &metrics, View { leader_db, leader_redis, ..standby() }, NOW_MS)
+        let view = View { leader_db, leader_redis, ..standby() };
+        alert_of(
+            "split_brain",
+            &metrics,
+            View { disagreement: view.disagreement(None, NOW_MS), ..view },
+            NOW_MS,
+        )
     };
     let (a, b) = (Some(id("a")), Some(id("b")));
     assert_eq!(of(a.clone(), a.clone()).status, Fine);
@@ -153,6 +164,32 @@ fn a_split_brain_is_two_known_leaders() {
     let split = of(a, b);
     assert_eq!((split.status, same(split.value, 1.0)), (Critical, true));
     assert_eq!(split.message, "Redis names a as leader and the database b");
+}
+
+/// Redis named a and the database b; then one of them, or both, does not answer.
+#[test]
+fn a_split_brain_does_not_resolve_because_a_store_is_away() {
+    let (a, b, c) = (id("a"), id("b"), id("c"));
+    let before = Disagreement { redis: a.clone(), db: b.clone(), at_ms: NOW_MS - 1_000 };
+    let both = View { leader_redis: Some(a.clone()), leader_db: Some(b.clone()), ..standby() };
+    let no_redis = View { leader_redis: None, fallback: true, ..both.clone() };
+    let no_db = View { leader_db: None, state_store_answers: false, ..both.clone() };
+    let neither = View { leader_redis: None, fallback: true, ..no_db.clone() };
+    for view in [&no_redis, &no_db, &neither] {
+        let disagreement = view.disagreement(Some(before.clone()), NOW_MS);
+        assert_eq!(disagreement, Some(before.clone()), "{view:?}");
+        let kept = alert_of("split_brain", &metrics(1), View { disagreement, ..view.clone() }, NOW_MS);
+        assert_eq!(kept.status, Critical);
+        assert!(kept.message.contains("last known at 2023-11-14 23:13:19 UTC"), "{}", kept.message);
+    }
+    for over in [
+        View { leader_db: Some(a), ..both.clone() },
+        View { leader_redis: None, ..both.clone() },
+        View { leader_db: None, ..both },
+        View { leader_db: Some(c), ..no_redis },
+    ] {
+        assert_eq!(over.disagreement(Some(before.clone()), NOW_MS), None, "{over:?}");
+    }
 }
 
 #[test]
@@ -165,16 +202,16 @@ fn fallback_mode_warns() {
 #[test]
 fn latencies_alert_above_100_and_above_500_ms() {
     let above = Duration::from_nanos(1);
-    for (name, limit, expected) in [
-        ("sync_latency_p95", Duration::from_millis(100), Warning),
-        ("sync_latency_p99", Duration::from_millis(500), Critical),
+    for (name, limit, needed, expected) in [
+        ("sync_latency_p95", Duration::from_millis(100), 20, Warning),
+        ("sync_latency_p99", Duration::from_millis(500), 100, Critical),
     ] {
         assert_eq!(status(name, []), Fine);
-        assert_eq!(status(name, slow_syncs(limit, SAMPLES_MIN)), Fine, "{name} on its limit");
-        assert_eq!(status(name, slow_syncs(limit + above, SAMPLES_MIN)), expected, "{name} above its limit");
-        let early = alert(name, slow_syncs(limit + above, SAMPLES_MIN - 1));
-        assert_eq!(early.status, Fine);
-        assert!(early.message.ends_with("judged from 20 samples on"));
+        assert_eq!(status(name, slow_syncs(limit, needed)), Fine, "{name} on its limit");
+        assert_eq!(status(name, slow_syncs(limit + above, needed)), expected, "{name} above its limit");
+        let early = alert(name, slow_syncs(limit + above, needed - 1));
+        assert_eq!((early.status, early.value), (Fine, None));
+        assert_eq!(early.message, format!("judged from {needed} heartbeats with a sync on"));
     }
 }
 
@@ -264,14 +301,14 @@ fn a_system_at_every_limit_fires_no_alert() {
     let mut metrics = metrics(WINDOW_DEFAULT);
     // 100 syncs: ranks 94 and 95 take 100 ms, 98 and 99 take 500 ms, 5 failed.
     let (p95, p99) = (Duration::from_millis(100), Duration::from_millis(500));
-    let failed = alloc::vec![Fact::Sync { result: SyncResult::Failed, took: p95 }; 5];
+    let failed = alloc::vec![Fact::Sync { result: SyncResult::Failed, took: p95, at: Time::ZERO }; 5];
     for fact in slow_syncs(p95, 93).into_iter().chain(failed).chain(slow_syncs(p99, 2)) {
         metrics.record(fact);
     }
     metrics.record(Fact::ChangesLastHour(3));
     metrics.record(Fact::Heartbeat { at_ms: NOW_MS - 30_000 });
     metrics.record(Fact::Recovery { outcome: Ok(50), took: Duration::from_millis(500), at_ms: NOW_MS });
-    metrics.record(Fact::Ledger(signals::on_every_limit()));
+    metrics.record(Fact::Ledger { totals: signals::on_every_limit(), at_ms: NOW_MS });
     let alerts = evaluate(&metrics.snapshot(leader(), NOW_MS));
     assert!(alerts.all.iter().all(|alert| alert.status == Fine), "{alerts:?}");
     assert_eq!(alerts.overall, Fine);

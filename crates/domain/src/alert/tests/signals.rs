@@ -13,13 +13,14 @@ fn evaluated(name: &str, totals: Totals) -> Alert {
 
 fn told_under(limits: Limits, name: &str, totals: Totals) -> Alert {
     let mut metrics = Metrics::new(MetricsConfig {
+        heartbeat: Duration::ZERO,
         window: WINDOW_DEFAULT,
         started_ms: STARTED_MS,
         instance: id("me"),
         version: "1.2.3".into(),
         signals: SignalsConfig { limits, ..SignalsConfig::default() },
     });
-    metrics.record(Fact::Ledger(totals));
+    metrics.record(counted(totals));
     alert_of(name, &metrics, standby(), NOW_MS)
 }
 
@@ -27,14 +28,44 @@ fn paused() -> Paused {
     Paused { reason: "broker is down".into(), who: "asha".into(), since_ms: NOW_MS - 1 }
 }
 
+fn counted(totals: Totals) -> Fact {
+    Fact::Ledger { totals, at_ms: NOW_MS - 10_000 }
+}
+
 #[test]
-fn no_rule_is_judged_while_the_ledger_is_not_counted() {
-    let lost = [Fact::Ledger(Totals { in_doubt: 1, ..Totals::default() }), Fact::LedgerUnknown];
+fn no_rule_is_judged_before_the_ledger_was_counted() {
     for rule in RULES.iter().filter(|rule| rule.name.starts_with("signals_")) {
-        for facts in [Vec::new(), lost.to_vec()] {
+        for facts in [Vec::new(), [Fact::LedgerUnknown { at_ms: NOW_MS }].into()] {
             let unknown = alert(rule.name, facts);
             assert_eq!((unknown.status, unknown.value), (Fine, None), "{}", rule.name);
             assert_eq!(unknown.message, "the signals were not counted");
+        }
+    }
+}
+
+/// Everything is wrong, and then the ledger does not answer.
+#[test]
+fn no_alert_about_money_resolves_because_the_ledger_does_not_answer() {
+    let totals = Totals {
+        received: 1,
+        in_doubt: 1,
+        oldest_received: Some(Duration::from_mins(6)),
+        expired_last_day: 1,
+        sent_last_minute: 60,
+        ..Totals::default()
+    };
+    for (totals, names) in [
+        (totals.clone(), &["signals_in_doubt", "signals_waiting", "signals_limited", "signals_expired"][..]),
+        (Totals { paused: Some(paused()), ..totals }, &["signals_paused"]),
+        (Totals::default(), &["signals_in_doubt", "signals_expired"]),
+    ] {
+        for name in names {
+            let known = alert(name, [counted(totals.clone())]);
+            let lost = [counted(totals.clone()), Fact::LedgerUnknown { at_ms: NOW_MS - 4_000 }];
+            let unknown = alert(name, lost);
+            assert_eq!((unknown.status, unknown.value), (known.status, known.value), "{name}");
+            let since = "; last known at 2023-11-14 23:13:10 UTC, unknown since 2023-11-14 23:13:16 UTC";
+            assert_eq!(unknown.message, known.message + since, "{name}");
         }
     }
 }
@@ -112,7 +143,7 @@ fn without_a_limit_none_is_used_up() {
 #[test]
 fn a_limit_of_zero_holds_up_every_signal() {
     let mut nothing = metrics(WINDOW_DEFAULT);
-    nothing.record(Fact::Ledger(Totals { received: 1, ..Totals::default() }));
+    nothing.record(counted(Totals { received: 1, ..Totals::default() }));
     let mut snapshot = nothing.snapshot(standby(), NOW_MS);
     snapshot.signal_limits = Limits { per_minute: Some(0), per_day: None };
     let limited = evaluate(&snapshot).all.into_iter().find(|alert| alert.name == "signals_limited").unwrap();

@@ -4,6 +4,7 @@ use super::*;
 use crate::ledger::{Instruction, Label, Signal, SignalId, SignalState, StateName};
 use crate::metrics::{Fact, Snapshot, SyncResult};
 use crate::ports::ListQuery;
+use crate::time::Time;
 
 const MINUTE_MS: i64 = 60 * SECOND_MS;
 
@@ -103,7 +104,7 @@ fn a_lease_that_was_read_a_heartbeat_ago_has_not_missed_a_renewal() {
 fn snapshot(now_ms: i64, syncs: &[(SyncResult, u64)]) -> Snapshot {
     let mut metrics = crate::metrics::tests::metrics(100);
     for (result, ms) in syncs {
-        metrics.record(Fact::Sync { result: *result, took: Duration::from_millis(*ms) });
+        metrics.record(Fact::Sync { result: *result, took: Duration::from_millis(*ms), at: Time::ZERO });
     }
     metrics.record(Fact::ChangesLastHour(2));
     metrics.snapshot(crate::metrics::tests::standby(), now_ms)

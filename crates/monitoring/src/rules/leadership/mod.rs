@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 use domain::alert::FORGOT_SHOWN;
+use domain::member::Health;
 
 /// The table.
 pub(super) const GROUP: Group = Group { name: "leadership", records: &[LEADERS, CHANGES], rules: &RULES };
@@ -26,7 +27,21 @@ const EPOCH: &str = metric("portfolio_manager_leader_epoch");
 const CHANGES_SEEN: &str = metric("portfolio_manager_leadership_changes");
 const SPLIT_BRAINS: &str = metric("portfolio_manager_split_brain_detected_total");
 const TICKET_FAULTS: &str = metric("coordinator_ticket_faults_total");
+const ALERTS: &str = metric("coordinator_alert_status");
 const FORGOT: &str = metric("coordinator_store_forgot_timestamp_seconds");
+
+/// Like [`super::LEADERS`], for use inside other text. It has a text for a missing metric.
+macro_rules! leaders {
+    () => {
+        concat!(
+            r#"Redis names {{ with printf "portfolio_manager_leader_info{job=%q,store=%q}" $labels.job "redis" | query }}"#,
+            r#"{{ . | first | label "leader" }}{{ else }}an unknown instance{{ end }} and the database "#,
+            r#"{{ with printf "portfolio_manager_leader_info{job=%q,store=%q}" $labels.job "db" | query }}"#,
+            r#"{{ . | first | label "leader" }}{{ else }}an unknown instance{{ end }}"#,
+        )
+    };
+}
+pub(super) const NAMED: &str = leaders!();
 
 const LEADERS: Recording = Recording { record: "job:portfolio_manager_leaders:count", expr: leaders };
 const CHANGES: Recording =
@@ -69,8 +84,12 @@ const RULES: [ExportedRule; 10] = [
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.job }}: Redis and the database name different leaders; instances that report \
             it: {{ $value }}",
-        description: "The database decides, and the instance that only Redis names demotes itself within its \
-            lease. If they still differ, it does not demote itself, or the ticket in Redis is outdated.",
+        description: concat!(
+            leaders!(),
+            ". The database decides, and the instance that only Redis names demotes itself within its lease. If they \
+             still differ, it does not demote itself, or the ticket in Redis is outdated. While a store does not answer, \
+             this is the last known state."
+        ),
         impact: "A signal that is executed twice doubles the risk of its trade: 1 lakh (100,000) rupees \
             more. Signals of the ledger are claimed once, regardless of the leader.",
     },
@@ -180,15 +199,19 @@ fn changed_more_than(limit: f64) -> String {
     format!("{} > {limit}", CHANGES.record)
 }
 
-/// The latest time that an instance knows. An instance that is cut off from the database knows an older one, or none.
+/// The latest time that an instance knows or knew before it was gone. An instance that is cut off from the database knows an older one, or none.
 fn forgot() -> String {
     let seconds = FORGOT_SHOWN.as_secs();
-    format!("{} > time() - {seconds}", worst(FORGOT))
+    format!("{} > time() - {seconds}", worst(&format!("last_over_time({FORGOT}[{}])", written(REMEMBERED))))
 }
 
-/// The value 0 means that a store names no leader or is unreachable: that is not a second leader.
+/// The value 0 means that a store names no leader: that is not a second leader. While a store does not answer, its
+/// metric is absent, and the instance keeps the last known state of the alert.
 fn split_brain() -> String {
     format!(
-        "count by (job) (\n  {LEADER_REDIS} != {LEADER_DB}\n  and {LEADER_REDIS} > 0 and {LEADER_DB} > 0\n)"
+        "count by (job) (\n  ({LEADER_REDIS} != {LEADER_DB}\n  and {LEADER_REDIS} > 0 and {LEADER_DB} > 0)\n  \
+         or ({ALERTS}{{alert=\"split_brain\"}} == {}\n  \
+         unless on (job, instance) ({LEADER_REDIS} and on (job, instance) {LEADER_DB}))\n)",
+        Health::Critical.as_number(),
     )
 }

@@ -1,6 +1,9 @@
 //! Cases of the alerts about the leadership.
 
-use super::case::{Case, Series, all_quiet, case, each, everywhere, fires, fires_for, labelled, quiet};
+use super::case::{
+    Case, Check, Firing, INSTANCES, JOB, Series, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires,
+    fires_for, labelled, quiet,
+};
 
 mod slo;
 
@@ -129,7 +132,7 @@ fn multiple_leaders() -> [Case; 3] {
     ]
 }
 
-fn split_brain() -> [Case; 5] {
+fn split_brain() -> [Case; 7] {
     let alert = "SplitBrainDetected";
     let (redis, db) = ("portfolio_manager_current_leader_redis", "portfolio_manager_current_leader_db");
     let stores =
@@ -144,6 +147,43 @@ fn split_brain() -> [Case; 5] {
             "it fires when one of the instances sees it",
             [each(redis, ["90+0x20", "70+0x20"]), everywhere(db, "70+0x20")],
             [fires(1, alert, "1")],
+        ),
+        case(
+            "the alert names both leaders",
+            [
+                stores("90+0x20", "70+0x20"),
+                ["redis", "db"]
+                    .map(|store| {
+                        let leader = if store == "redis" { "desk-1" } else { "desk-2" };
+                        let labels =
+                            [("job", JOB), ("instance", "a:5000"), ("store", store), ("leader", leader)];
+                        labelled("portfolio_manager_leader_info", &labels, "1+0x20")
+                    })
+                    .into(),
+            ],
+            [Check {
+                at_minutes: 2,
+                alert,
+                fires: vec![Firing {
+                    labels: &[("job", JOB)],
+                    value: "2",
+                    rupees: UNKNOWN_RUPEES,
+                    leaders: "Redis names desk-1 and the database desk-2",
+                }],
+            }],
+        ),
+        case(
+            "it does not resolve because Redis does not answer any more",
+            [
+                stores("90+0x4 stale", "70+0x40"),
+                INSTANCES
+                    .map(|instance| {
+                        let labels = [("job", JOB), ("instance", instance), ("alert", "split_brain")];
+                        labelled("coordinator_alert_status", &labels, "2+0x20 0+0x20")
+                    })
+                    .into(),
+            ],
+            [fires(2, alert, "2"), fires(5, alert, "2"), quiet(12, alert)],
         ),
         case("no leader in Redis is no split-brain", [stores("0+0x20", "70+0x20")], [quiet(5, alert)]),
         case("no leader in the database is no split-brain", [stores("70+0x20", "0+0x20")], [quiet(5, alert)]),

@@ -204,6 +204,19 @@ fn an_alert_of_this_instance_is_listed() {
 }
 
 #[test]
+fn a_failed_recovery_of_this_instance_has_its_runbook() {
+    use domain::metrics::Fact;
+    use domain::recovery::RecoveryCode;
+    let failed = |metrics: &mut domain::metrics::Metrics| {
+        let outcome = Err(RecoveryCode::DataCorrupt);
+        metrics.record(Fact::Recovery { outcome, took: Duration::from_millis(5), at_ms: ago(9) });
+    };
+    let text = shown(&seen(|_| (), failed));
+    assert!(text.starts_with("level: critical") && text.contains("Runbook: RecoveryFailed"), "{text}");
+    assert!(text.contains("Failed: DATA_CORRUPT"), "{text}");
+}
+
+#[test]
 fn an_alert_of_another_instance_refers_to_its_page() {
     let seen = group(|last| {
         let mut other = member("desk-3", MemberState::Standby, 2);

@@ -45,6 +45,15 @@ pub enum Scheme {
     Forced,
 }
 
+/// The part of a page that a picture shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What the window shows.
+    Window,
+    /// Everything, also what is below the window.
+    Page,
+}
+
 /// Whether pages may run scripts. A test's own scripts always run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scripts {
@@ -143,9 +152,18 @@ impl Browser {
         }
     }
 
-    /// A PNG of the whole page, also of the part below the window.
-    pub fn screenshot(&self) -> Vec<u8> {
-        let shot = self.devtools("Page.captureScreenshot", &json!({ "captureBeyondViewport": true }));
+    /// A PNG of that part of the page.
+    pub fn screenshot(&self, extent: Extent) -> Vec<u8> {
+        let parameters = match extent {
+            Extent::Window => json!({ "captureBeyondViewport": false }),
+            Extent::Page => {
+                let size = self.devtools("Page.getLayoutMetrics", &json!({}));
+                let size = &size["cssContentSize"];
+                let whole = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
+                json!({ "captureBeyondViewport": true, "clip": whole })
+            }
+        };
+        let shot = self.devtools("Page.captureScreenshot", &parameters);
         STANDARD.decode(shot["data"].as_str().unwrap_or_default()).expect("an image in base64")
     }
 

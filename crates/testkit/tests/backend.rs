@@ -5,7 +5,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 use testkit::backend::{self, Reply};
-use testkit::browser::{Browser, Scheme, Scripts};
+use testkit::browser::{Browser, Extent, Scheme, Scripts};
 
 /// A stop that is followed by a kill reaches at least one of them in time.
 const SESSIONS: usize = 20;
@@ -77,7 +77,7 @@ fn a_browser_shows_pages_and_leaves_nothing() {
     assert_eq!(browser.run(seen, &[7.into()]), serde_json::json!(["ran", 320, true, 7]));
     browser.press("Tab");
     assert_eq!(browser.run("return document.activeElement.tagName", &[]), "BUTTON");
-    assert!(browser.screenshot().starts_with(b"\x89PNG"));
+    assert!(browser.screenshot(Extent::Window).starts_with(b"\x89PNG"));
     let first = browser.window();
     browser.switch_to(&browser.new_window());
     browser.scripts(Scripts::Blocked);

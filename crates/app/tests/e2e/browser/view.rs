@@ -3,7 +3,7 @@
 use crate::wait::until;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use testkit::browser::{Browser, Scripts, Window};
+use testkit::browser::{Browser, Extent, Scripts, Window};
 
 /// Functions that every script of a test may call.
 const LIBRARY: &str = include_str!("library.js");
@@ -117,12 +117,14 @@ impl<'a> View<'a> {
         panic!("the page differs from a fresh one:\n{}", last.join("\n"));
     }
 
-    /// Keeps a picture of the whole page as an artefact.
+    /// Keeps two pictures as artefacts: `NAME.png` of the first screen, and `NAME-whole.png` of the whole page.
     pub fn keep(&self, name: &str) {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../test-artefacts/page");
         std::fs::create_dir_all(&folder).expect("a folder in the target directory");
-        let file = folder.join(format!("{name}.png"));
-        std::fs::write(file, self.browser().screenshot()).expect("a picture");
+        self.run("scrollTo(0, 0)");
+        for (extent, name) in [(Extent::Window, name.to_owned()), (Extent::Page, format!("{name}-whole"))] {
+            std::fs::write(folder.join(format!("{name}.png")), self.browser().screenshot(extent)).expect("a picture");
+        }
     }
 }
 

@@ -258,6 +258,7 @@ impl Builder {
             leadership: watch::channel(Leadership::unknown()).0,
             works: watch::channel(0).0,
             recovered: watch::channel(None).0,
+            recovering: Mutex::default(),
             notices: broadcast::channel(NOTICES_KEPT).0,
             urgent: broadcast::channel(URGENT_KEPT).0,
             metrics: Mutex::new(metrics),

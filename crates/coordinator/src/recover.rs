@@ -6,6 +6,7 @@ use crate::shared::Shared;
 use domain::metrics::Fact;
 use domain::ports::StoreError;
 use domain::recovery::{Recovered, RecoveryFault};
+use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
@@ -32,8 +33,21 @@ pub(crate) async fn recover(shared: &Shared, purpose: Purpose) -> Result<Recover
     let outcome = answer.unwrap_or_else(|_| {
         Err(StoreError::Unknown(format!("the recovery did not end within {RECOVERY_TIME_MAX:?}")).into())
     });
-    remember(shared, purpose, &outcome, started.elapsed());
+    let took = match purpose {
+        Purpose::Lead => whole(shared, started, outcome.is_ok()),
+        Purpose::Readiness => started.elapsed(),
+    };
+    remember(shared, purpose, &outcome, took);
     outcome
+}
+
+/// The time since the first attempt of this leadership: signals wait for all of them.
+fn whole(shared: &Shared, started: Instant, passed: bool) -> Duration {
+    let epoch = shared.leadership.borrow().epoch;
+    let mut began = shared.recovering.lock().unwrap_or_else(PoisonError::into_inner);
+    let first = began.filter(|(of, _)| *of == epoch).map_or(started, |(_, first)| first);
+    *began = (!passed).then_some((epoch, first));
+    first.elapsed()
 }
 
 fn remember(shared: &Shared, purpose: Purpose, outcome: &Result<Recovered, RecoveryFault>, took: Duration) {

@@ -9,6 +9,7 @@ use crate::notice::Notice;
 use domain::alert::Report;
 use domain::election::Epochs;
 use domain::id::{InstanceId, Nonce};
+use domain::lease::Epoch;
 use domain::metrics::{Disagreement, Fact, Metrics, Snapshot, Urgent, View};
 use domain::ports::{LeaderStore, Recovery, StateStore, StoreError};
 use domain::recovery::{Recovered, RecoveryFault};
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
 
 /// Settings of the start, which do not change.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) works: watch::Sender<usize>,
     /// How the last recovery ended; `None` before there was one.
     pub(crate) recovered: watch::Sender<Option<Result<Recovered, RecoveryFault>>>,
+    /// The epoch of the leadership whose recovery has not passed yet, and its first attempt.
+    pub(crate) recovering: Mutex<Option<(Option<Epoch>, Instant)>>,
     pub(crate) notices: broadcast::Sender<Notice>,
     /// With its time, unix milliseconds.
     pub(crate) urgent: broadcast::Sender<(Urgent, i64)>,

@@ -6,7 +6,7 @@ use crate::backend::LeaderView;
 use domain::alert::Report;
 use domain::id::InstanceId;
 use domain::member::{MemberSeen, Term};
-use domain::overview::{Facts, InstanceView, Known, Overview};
+use domain::overview::{Facts, Gap, InstanceView, Known, Overview};
 use serde::Serialize;
 
 /// The group as one instance sees it.
@@ -17,6 +17,8 @@ pub(crate) struct StatusJson<'a> {
     is_leader: bool,
     leader_db: Option<&'a str>,
     leader_redis: Option<&'a str>,
+    /// `answers` or `unreachable`; null without Redis. If it answers and `leader_redis` is null, no instance has the ticket.
+    redis: Option<&'static str>,
     epoch: Option<u64>,
     fallback: bool,
     alerts: &'static str,
@@ -40,6 +42,7 @@ impl<'a> StatusJson<'a> {
             is_leader: view.is_leader,
             leader_db: view.leader_db.as_ref().map(InstanceId::as_str),
             leader_redis: view.leader_redis.as_ref().map(InstanceId::as_str),
+            redis: view.uses_redis.then_some(if view.fallback { "unreachable" } else { "answers" }),
             epoch: view.epoch.map(|epoch| epoch.0),
             fallback: view.fallback,
             alerts: alerts.overall.as_str(),
@@ -120,9 +123,18 @@ impl<'a> InstanceJson<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct HistoryJson<'a> {
     terms: Vec<TermJson<'a>>,
+    /// The times without a leader, newest first.
+    without_leader: Vec<GapJson>,
     store_forgot_at: Option<String>,
     #[serde(flatten)]
     read: ReadJson,
+}
+
+/// A time without a leader; `to` is null while it lasts.
+#[derive(Debug, Serialize)]
+struct GapJson {
+    from: Option<String>,
+    to: Option<String>,
 }
 
 impl<'a> HistoryJson<'a> {
@@ -131,6 +143,10 @@ impl<'a> HistoryJson<'a> {
         let forgot_ms = report.and_then(|report| report.snapshot.store_forgot_ms);
         Self {
             terms: terms.iter().map(TermJson::from).collect(),
+            without_leader: Gap::between(terms)
+                .iter()
+                .map(|gap| GapJson { from: rfc3339(gap.from_ms), to: gap.to_ms.and_then(rfc3339) })
+                .collect(),
             store_forgot_at: forgot_ms.and_then(rfc3339),
             read,
         }

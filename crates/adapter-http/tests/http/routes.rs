@@ -59,7 +59,7 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     let expected = json!({
         "this_instance": "a-1", "state": "standby", "is_leader": false, "leader_db": "b-2",
-        "leader_redis": null, "epoch": 7, "fallback": true, "alerts": answer.json()["alerts"], "signals": null,
+        "leader_redis": null, "redis": "unreachable", "epoch": 7, "fallback": true, "alerts": answer.json()["alerts"], "signals": null,
         "store_forgot_at": null, "read_at": "2023-11-14T22:13:31.000+00:00", "away_since": null,
         "instances": [{
             "id": "b-2", "nonce": "00000000000000000000000b", "host": "host", "address": "http://127.0.0.1:5001",
@@ -104,7 +104,7 @@ async fn the_history_has_a_limit() {
           "to": null, "reason": null },
         { "timeline": 1, "epoch": 49, "holder": "b-2", "host": "host", "from": "2023-11-14T22:13:10.000+00:00",
           "to": "2023-11-14T22:13:20.000+00:00", "reason": "expired" },
-    ], "store_forgot_at": null, "read_at": "2023-11-14T22:13:31.000+00:00", "away_since": null });
+    ], "without_leader": [], "store_forgot_at": null, "read_at": "2023-11-14T22:13:31.000+00:00", "away_since": null });
     let mut head = answer.json();
     let terms = head["terms"].as_array_mut().expect("a list");
     assert_eq!(terms.len(), 50, "the fake returns as many terms as requested");

@@ -6,7 +6,7 @@ use crate::fence::{bind_fence, with_fence};
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
 use domain::lease::Token;
-use domain::ledger::{FORGOTTEN, LimitReached, Limits, Signal};
+use domain::ledger::{FORGOTTEN, LimitReached, Limits, ORPHANED, Signal};
 use domain::ports::{CLAIM_MAX, InFlight, SIGNALS_READ_MAX, SignalClaim, StoreError};
 use sqlx::postgres::PgRow;
 use std::collections::BTreeMap;
@@ -123,7 +123,8 @@ const PAYLOADS: &str = "\
     FROM coordinator_signal AS s WHERE s.group_id = $1 AND s.id = ANY ($2)";
 
 /// $6 whether another dispatcher works on the token's own claims, $7 ids of those being worked on, $8 actor,
-/// $9 origin, $10 note for signals that the store may have forgotten, $11 how many of them at once.
+/// $9 origin, $10 note for signals that the store may have forgotten, $11 how many of them at once,
+/// $12 note for signals without an outcome.
 /// [`IN_DOUBT`] reads what is in doubt afterwards, when no lock is held any more.
 ///
 /// What the store may have forgotten may have been executed: it is in doubt as if it had been claimed when it
@@ -147,7 +148,7 @@ const TAKE_OVER: &str = concat!(with_fence!(
             ORDER BY t.fingerprint FOR UPDATE OF t),
          doubted AS (
             UPDATE coordinator_signal AS t
-            SET state = 'in_doubt', changed_by = $8, changed_from = $9,
+            SET state = 'in_doubt', changed_by = $8, changed_from = $9, note = $12,
                 asked_ms = (SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1)
             FROM left_behind AS l WHERE t.group_id = l.group_id AND t.id = l.id AND t.state = 'claimed'
             RETURNING 1)
@@ -237,7 +238,8 @@ pub(super) async fn take_over(
         .bind(row::actor(&own.who))
         .bind(row::actor(&own.origin))
         .bind(FORGOTTEN)
-        .bind(ASK_MAX);
+        .bind(ASK_MAX)
+        .bind(ORPHANED);
     if !held(&store.service.one(statement).await?)? {
         return Ok(None);
     }

@@ -6,12 +6,12 @@ use super::row::{read, signal_columns};
 use crate::fence::{effect, may_act, may_still_act};
 use crate::state_store::SqliteStore;
 use domain::lease::Token;
-use domain::ledger::{FORGOTTEN, Signal, SignalId};
+use domain::ledger::{FORGOTTEN, ORPHANED, Signal, SignalId};
 use domain::ports::{InFlight, SIGNALS_READ_MAX, StoreError};
 
-/// ?6: ids of the token's own claims that are being worked on; NULL for all of them.
+/// ?6: ids of the token's own claims that are being worked on; NULL for all of them. ?7 actor, ?8 origin, ?9 note.
 pub(super) const MARK: &str = concat!(
-    "UPDATE coordinator_signal SET state = 'in_doubt', changed_by = ?7, changed_from = ?8, ",
+    "UPDATE coordinator_signal SET state = 'in_doubt', changed_by = ?7, changed_from = ?8, note = ?9, ",
     "asked_ms = (SELECT forgot_ms FROM coordinator_lease WHERE group_id = ?1) ",
     "WHERE group_id = ?1 AND state = 'claimed' AND (claim IS NOT ?4 OR (?6 IS NOT NULL ",
     "AND id NOT IN (SELECT value FROM json_each(?6)))) AND ",
@@ -55,7 +55,8 @@ pub(super) async fn take_over(
         }
     };
     let actor = actor::own(&store.config);
-    let mark = effect(MARK, store, token).bind(these).bind(actor.who).bind(actor.origin);
+    let mark =
+        effect(MARK, store, token).bind(these).bind(actor.who).bind(actor.origin).bind(ORPHANED.to_owned());
     store.work.execute(mark).await?;
     let actor = actor::own(&store.config);
     let ask = effect(ASK, store, token).bind(actor.who).bind(actor.origin).bind(FORGOTTEN.to_owned());

@@ -9,7 +9,7 @@ use crate::output::line;
 use adapter_http::TermJson;
 use coordinator::clock;
 use domain::member::Term;
-use domain::overview::LeaderView;
+use domain::overview::{Gap, LeaderView, age};
 use leader_coordinator::Stores;
 
 /// Text for the moment at which the loss was found.
@@ -23,7 +23,10 @@ pub async fn history(config: &Config, form: Form, limit: u32) -> Result<(), Fail
     let (terms, forgot_ms) = answer?;
     match form {
         Form::Json => print_json(&terms.iter().map(TermJson::from).collect::<Vec<_>>()),
-        Form::Table => line(render(&terms, forgot_ms.filter(|at_ms| is_among(*at_ms, &terms, limit)))),
+        Form::Table => {
+            let forgot_ms = forgot_ms.filter(|at_ms| is_among(*at_ms, &terms, limit));
+            line(render(&terms, forgot_ms, clock::calendar_ms()))
+        }
     }
 }
 
@@ -43,7 +46,8 @@ fn is_among(at_ms: i64, terms: &[Term], limit: u32) -> bool {
 
 /// The moment at which the store was found to have forgotten is a line between the terms. The claim that
 /// finds it begins its term within the same second, so that term is above the line.
-fn render(terms: &[Term], forgot_ms: Option<i64>) -> String {
+fn render(terms: &[Term], forgot_ms: Option<i64>, now_ms: i64) -> String {
+    let gaps = Gap::between(terms);
     let mut rows: Vec<Vec<String>> = terms
         .iter()
         .map(|term| {
@@ -66,6 +70,14 @@ fn render(terms: &[Term], forgot_ms: Option<i64>) -> String {
             after,
             vec![none(), none(), none(), none(), date(at_ms), none(), STORE_FORGOT.to_owned()],
         );
+    }
+    for gap in &gaps {
+        let epoch = gap.after.to_string();
+        let Some(before) = rows.iter().position(|row| row[0] == epoch) else { continue };
+        let none = String::new;
+        let to = gap.to_ms.map_or_else(|| "now".to_owned(), date);
+        let lasted = format!("no leader for {}", age(gap.lasted(now_ms)));
+        rows.insert(before, vec![none(), none(), none(), none(), date(gap.from_ms), to, lasted]);
     }
     table(&["EPOCH", "TIMELINE", "HOLDER", "HOST", "FROM (UTC)", "TO", "REASON"], &rows)
 }
@@ -90,7 +102,7 @@ mod tests {
 
     /// The line of the table with the moment; the first line is the header.
     fn line_of(forgot_ms: Option<i64>) -> Option<usize> {
-        let table = render(&[term(3, 20_500), term(2, 10_000), term(1, 0)], forgot_ms);
+        let table = render(&[term(3, 20_500), term(2, 10_000), term(1, 0)], forgot_ms, 30_000);
         table.lines().position(|line| line.contains(STORE_FORGOT))
     }
 
@@ -103,6 +115,15 @@ mod tests {
             assert_eq!(is_among(at_ms, &terms, limit), expected, "{at_ms} with a limit of {limit}");
         }
         assert!(is_among(0, &[], 20), "no instance has led since");
+    }
+
+    #[test]
+    fn the_time_without_a_leader_is_a_line_between_the_terms() {
+        let ended = Term { to_ms: Some(8_000), reason: Some("expired".to_owned()), ..term(1, 0) };
+        let table = render(&[term(2, 20_000), ended], None, 30_000);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[1].starts_with('2') && lines[2].contains("no leader for 12 s"), "{table}");
+        assert!(lines[3].starts_with('1'), "{table}");
     }
 
     #[test]

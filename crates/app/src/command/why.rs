@@ -2,20 +2,29 @@
 //! sentences, because both render [`Overview`].
 
 use super::table::{date, visible};
-use super::{facts, open, print_json};
+use super::{ask, facts, open, print_json};
 use crate::command::status::Form;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
+use adapter_http::SignalJson;
+use domain::ledger::{Signal, StateName};
 use domain::member::Health;
-use domain::overview::{Money, Overview, Phrase, Problem, rupees};
+use domain::overview::{Facts, Money, Overview, Phrase, Problem, rupees};
+use domain::ports::ListQuery;
+use leader_coordinator::Stores;
 use serde::Serialize;
+
+/// Most signals in doubt that are shown with their reason.
+const IN_DOUBT_SHOWN: u32 = 10;
 
 #[derive(Serialize)]
 struct WhyJson<'a> {
     level: &'static str,
     sentence: String,
     problems: Vec<ProblemJson<'a>>,
+    /// The latest signals in doubt, each with the reason in `note`.
+    in_doubt: Vec<SignalJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -34,6 +43,7 @@ struct ProblemJson<'a> {
 pub async fn why(config: &Config, form: Form) -> Result<(), Failure> {
     let stores = open(config)?;
     let read = facts::read(config, &stores).await;
+    let in_doubt = in_doubt(&stores, &read.facts).await;
     stores.close().await;
     let (overview, now_ms) = (Overview::of(&read.facts), read.facts.now_ms);
     match form {
@@ -41,12 +51,35 @@ pub async fn why(config: &Config, form: Form) -> Result<(), Failure> {
             level: overview.level.as_str(),
             sentence: in_words(&overview.sentence, now_ms),
             problems: overview.problems.iter().map(|problem| json(problem, now_ms)).collect(),
+            in_doubt: in_doubt.iter().map(SignalJson::from).collect(),
         }),
         Form::Table => {
             let causes: Vec<String> = read.failures.iter().map(|failure| visible(&failure.message)).collect();
-            line(render(&overview, &causes, now_ms))
+            let mut text = render(&overview, &causes, now_ms);
+            text.push_str(&doubts(&in_doubt));
+            line(text)
         }
     }
+}
+
+/// The latest signals in doubt; none if the ledger does not answer, which the facts show.
+async fn in_doubt(stores: &Stores, facts: &Facts) -> Vec<Signal> {
+    if facts.totals.current().is_none_or(|totals| totals.in_doubt == 0) {
+        return Vec::new();
+    }
+    let state = Some(StateName::InDoubt);
+    let query = ListQuery { state, instrument: None, before: None, limit: IN_DOUBT_SHOWN };
+    ask("the state store", stores.ledger.list(&query)).await.unwrap_or_default()
+}
+
+/// Why each signal is in doubt.
+fn doubts(signals: &[Signal]) -> String {
+    let why = |signal: &Signal| {
+        let note = visible(signal.note.as_deref().unwrap_or("no reason was recorded"));
+        let instrument = visible(signal.instruction.instrument.as_str());
+        format!("\n\n{} ({instrument}, attempt {}) is in doubt: {note}", signal.id, signal.attempt)
+    };
+    signals.iter().map(why).collect()
 }
 
 fn json(problem: &Problem, now_ms: i64) -> ProblemJson<'_> {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use domain::identity::Identity;
 use domain::lease::Token;
 use domain::ledger::{
-    Actor, AuditEntry, FORGOTTEN, LimitReached, Limits, NOTE_LEN_MAX, NewSignal, Outcome, Paused, Signal,
-    SignalCounts, SignalId, SignalState, StateName, Totals,
+    Actor, AuditEntry, FORGOTTEN, LimitReached, Limits, NOTE_LEN_MAX, NewSignal, ORPHANED, Outcome, Paused,
+    Signal, SignalCounts, SignalId, SignalState, StateName, Totals,
 };
 use domain::ports::{
     AUDIT_READ_MAX, CLAIM_MAX, InFlight, ListQuery, Recorded, Report, Resolution, SIGNALS_READ_MAX,
@@ -257,6 +257,7 @@ impl FakeStateStore {
                 };
             if !worked_on {
                 signal.state = SignalState::InDoubt;
+                signal.note = Some(ORPHANED.to_owned());
             }
             !worked_on
         });

@@ -3,7 +3,7 @@
 use super::{accepted, claim, claim_one, ids, record, signal_about, submit, take_over};
 use crate::{Case, LeaseColumn, Process, Scene, StateStores, Tamper, Value, cases};
 use domain::lease::{Seq, Token};
-use domain::ledger::{FORGOTTEN, Outcome, Signal, SignalCounts, SignalState};
+use domain::ledger::{FORGOTTEN, ORPHANED, Outcome, Signal, SignalCounts, SignalState};
 use domain::ports::{Claim, ClaimRequest, InFlight, Recorded, Release, Renewal, SignalClaim};
 use std::time::Duration;
 
@@ -40,8 +40,11 @@ async fn taking_over_marks_what_others_claimed(scene: Scene) {
     let (token, claimed) = orphaned(&a, &b, &["z", "y"]).await;
     submit(&*a.ledger, "waiting").await;
     let in_doubt = take_over(&b, &token).await;
-    let expected: Vec<Signal> =
-        claimed.into_iter().map(|signal| Signal { state: SignalState::InDoubt, ..signal }).collect();
+    let why = || Some(ORPHANED.to_owned());
+    let expected: Vec<Signal> = claimed
+        .into_iter()
+        .map(|signal| Signal { state: SignalState::InDoubt, note: why(), ..signal })
+        .collect();
     assert_eq!(in_doubt, expected, "oldest first, each with its attempt");
     let counts = SignalCounts { received: 1, in_doubt: 2, ..SignalCounts::default() };
     assert_eq!(b.ledger.counts().await, Ok(counts));

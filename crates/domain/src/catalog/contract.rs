@@ -149,7 +149,7 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "portfolio_manager_recovery_time_ms",
         "ms",
-        "Duration of the last crash recovery, in milliseconds.",
+        "Duration of the last crash recovery with all its attempts, in milliseconds.",
         Kind::Gauge(|s| s.last_recovery.map(|last| unit::millis(last.took))),
     )
     .only(RECOVERY_RAN),

@@ -31,6 +31,6 @@ pub use handler_fence::HandlerFence;
 pub use limits::{LimitReached, Limits, Paused, SignalCounts, Totals};
 pub use signal::{
     FORGOTTEN, INSTRUCTION_LABEL_LEN_MAX, Instruction, InvalidLabel, Label, NOTE_LEN_MAX, NewSignal,
-    PAYLOAD_LEN_MAX, Signal, SignalId,
+    ORPHANED, PAYLOAD_LEN_MAX, Signal, SignalId,
 };
 pub use state::{Outcome, SignalState, StateName};

@@ -141,6 +141,10 @@ impl Signal {
 /// have been executed.
 pub const FORGOTTEN: &str = "the store has forgotten: it may have been executed before";
 
+/// The note of a signal that is in doubt because it was claimed and has no outcome.
+pub const ORPHANED: &str =
+    "no outcome was recorded: its leader was gone, or the answer to its claim was lost";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 //! as OK, and no election rule reads any of this.
 
 mod answers;
+mod gap;
 mod instance;
 mod known;
 mod leader;
@@ -17,6 +18,7 @@ mod sentence;
 mod tests;
 
 pub use answers::{LastAnswers, SIGNALS_KEPT, TERMS_KEPT};
+pub use gap::Gap;
 pub use instance::{InstanceState, InstanceView};
 pub use known::Known;
 pub use leader::LeaderView;

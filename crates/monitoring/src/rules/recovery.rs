@@ -83,7 +83,8 @@ const RULES: [ExportedRule; 8] = [
         summary: "{{ $labels.instance }}: recoveries that failed within an hour: {{ $value }}",
         description: "Retries do not help: the database stays unreachable, or the portfolio in it is corrupt \
             or inconsistent.",
-        impact: "Trading is halted: signals wait, and are missed when they expire. Exits leave their positions open.",
+        impact: "If the last recovery failed, trading is halted: signals wait, and are missed when they expire. Exits \
+            leave their positions open. If it passed, signals are sent again, and the next failover may fail the same way.",
     },
     ExportedRule {
         alert: "SlowRecovery",

@@ -76,7 +76,7 @@ fn keyboard(view: &View) {
         view.browser().press("Tab");
         let on = view.run(
             "const node = document.activeElement;
-             if (node === document.body || reached.has(identity(node))) return null;
+             if (node === document.body || (reached.size > 1 && node.matches('.skip'))) return null;
              const style = getComputedStyle(node), box = node.getBoundingClientRect();
              reached.add(identity(node));
              return { name: name(node), visible: box.bottom > 0 && box.top < innerHeight,

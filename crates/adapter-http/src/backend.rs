@@ -38,9 +38,12 @@ pub trait Backend: Send + Sync + 'static {
     /// when the present state is unknown.
     fn last_answers(&self) -> Arc<LastAnswers>;
 
-    /// The same, as it changes: a new value after each answer of a store. The pages follow it and poll nothing. It ends
-    /// with the instance.
+    /// The same, as it changes: a new value after each answer of a store. The pages follow it and poll nothing.
     fn follow(&self) -> watch::Receiver<Arc<LastAnswers>>;
+
+    /// Whether the instance has stopped. Streams then end, so that they do not delay the shutdown of a server that
+    /// nests the pages.
+    fn has_stopped(&self) -> bool;
 
     /// The measurements of the last hour, one sample for each minute.
     fn samples(&self) -> Arc<Samples>;

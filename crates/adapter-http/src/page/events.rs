@@ -153,7 +153,7 @@ impl Reader {
         tokio::select! {
             biased;
             () = closed => None,
-            news = news => news,
+            news = news => news.filter(|()| !self.backend.has_stopped()),
         }
     }
 

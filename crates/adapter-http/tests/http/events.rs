@@ -7,6 +7,7 @@ use domain::member::MemberState;
 use domain::overview::LastAnswers;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -198,6 +199,18 @@ async fn a_shutdown_ends_open_streams_at_once() {
     while page.next().await.is_some() {}
     while facts.next().await.is_some() {}
     server.ended().await;
+}
+
+/// A server that nests the pages has its own shutdown, which waits for open streams.
+#[tokio::test]
+async fn streams_end_with_their_instance() {
+    let fake = healthy();
+    let stopped = Arc::clone(&fake.stopped);
+    let server = Server::start(fake).await;
+    let mut stream = Stream::open(&server, "/events?page", None).await;
+    stream.all().await;
+    stopped.store(true, Ordering::SeqCst);
+    while stream.next().await.is_some() {}
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use domain::ports::{ListQuery, Report, StoreError, Submit};
 use domain::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +38,8 @@ pub struct Fake {
     /// The last answers of the stores. A test may send others.
     pub last: watch::Sender<Arc<LastAnswers>>,
     pub ledger: Arc<Ledger>,
+    /// The instance has stopped.
+    pub stopped: Arc<AtomicBool>,
     /// Panic instead of returning the exposition.
     pub panics: bool,
     /// Never answers from the store, and notifies the test of each request.
@@ -66,6 +68,7 @@ impl Default for Fake {
             store: Ok(()),
             last: watch::Sender::new(Arc::new(no_answers())),
             ledger: Arc::default(),
+            stopped: Arc::default(),
             panics: false,
             silent: None,
             load: Arc::default(),
@@ -98,6 +101,10 @@ impl Backend for Fake {
 
     fn follow(&self) -> watch::Receiver<Arc<LastAnswers>> {
         self.last.subscribe()
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
     }
 
     fn samples(&self) -> Arc<Samples> {

@@ -71,7 +71,7 @@ fn sorted(page: &str) -> String {
         attributes.sort_unstable();
         let attributes: Vec<String> =
             attributes.iter().map(|one| format!(" {}\"", one.trim_end_matches('"'))).collect();
-        sorted += &format!("{text}<{name}{}>", attributes.concat());
+        sorted.push_str(&[text, "<", name, &attributes.concat(), ">"].concat());
     }
     sorted
 }

@@ -122,6 +122,10 @@ impl Backend for Page {
         self.coordinator.last_answers()
     }
 
+    fn has_stopped(&self) -> bool {
+        self.coordinator.leadership().borrow().stopped
+    }
+
     fn samples(&self) -> Arc<Samples> {
         self.coordinator.samples()
     }

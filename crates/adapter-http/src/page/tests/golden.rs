@@ -19,7 +19,7 @@ fn shown(seen: &Seen) -> String {
     let listing = Listing::from_memory(seen, &Choice::default());
     sections.push((document::SIGNALS, document::signals_section(seen, &listing)));
     for (id, nodes) in sections {
-        text += &format!("\n== {id}\n{}\n", plain(&tree::html(&nodes, seen.now_ms)));
+        text.push_str(&["\n== ", id, "\n", &plain(&tree::html(&nodes, seen.now_ms)), "\n"].concat());
     }
     text
 }
@@ -35,7 +35,8 @@ fn plain(html: &str) -> String {
             "/td" | "/th" | "/dt" | "/dd" | "/span" | "/small" | "/b" | "/a" | "small" => text.push(' '),
             "td" | "div" => text.push_str("| "),
             "use" => {
-                text += &format!("[{}] ", tag.rsplit('#').next().unwrap_or_default().trim_end_matches('"'))
+                let sign = tag.rsplit('#').next().unwrap_or_default().trim_end_matches('"');
+                text.push_str(&["[", sign, "] "].concat());
             }
             _ => {}
         }

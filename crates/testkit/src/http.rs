@@ -1,7 +1,7 @@
 //! A blocking HTTP client for tests that query a process from outside.
 
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -61,6 +61,43 @@ pub fn request(
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
     parse(&answer).ok_or_else(|| std::io::Error::other(format!("not HTTP: {answer:.200}")))
+}
+
+/// Sends one request with a JSON document to a server that speaks only HTTP/1.1 and states the length of its answer, as
+/// ChromeDriver does. Blocks.
+///
+/// # Errors
+/// If no server listens there, or the answer is not complete within `patience`.
+pub fn exchange(
+    address: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+    patience: Duration,
+) -> std::io::Result<Response> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(patience))?;
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/json; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes())?;
+    // The server may keep the connection open, so the stated length is the end.
+    let mut answer = BufReader::new(stream.take(ANSWER_BYTES_MAX));
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if answer.read_line(&mut head)? == 0 {
+            return Err(std::io::Error::other(format!("the answer is cut off: {head}")));
+        }
+    }
+    let mut response =
+        parse(&head).ok_or_else(|| std::io::Error::other(format!("not HTTP: {head:.200}")))?;
+    let length = response.header("content-length").and_then(|length| length.parse().ok());
+    let mut body = vec![0; length.ok_or_else(|| std::io::Error::other("the answer states no length"))?];
+    answer.read_exact(&mut body)?;
+    response.body = String::from_utf8_lossy(&body).into_owned();
+    Ok(response)
 }
 
 fn parse(answer: &str) -> Option<Response> {

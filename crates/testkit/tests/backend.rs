@@ -5,6 +5,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 use testkit::backend::{self, Reply};
+use testkit::browser::{Browser, Extent, Scheme, Scripts};
 
 /// A stop that is followed by a kill reaches at least one of them in time.
 const SESSIONS: usize = 20;
@@ -54,6 +55,41 @@ fn a_paused_redis_can_be_stopped_killed_and_removed() {
     let address = redis.address();
     drop(redis);
     assert!(TcpStream::connect(address).is_err(), "gone with its guard");
+}
+
+/// Everything of a browser names its temporary directory, the watchdog of that directory excepted.
+fn parts_of(directory: &str) -> Vec<String> {
+    let commands = std::fs::read_dir("/proc").unwrap().flatten();
+    let commands = commands.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    let commands = commands.map(|command| String::from_utf8_lossy(&command).replace('\0', " "));
+    commands.filter(|command| command.contains(directory) && !command.contains("watchdog")).collect()
+}
+
+#[test]
+fn a_browser_shows_pages_and_leaves_nothing() {
+    let browser = Browser::start();
+    let profile = browser.profile().to_owned();
+    let directory = profile.parent().unwrap().to_owned();
+    browser.resize(320, 600);
+    browser.prefer(Scheme::Dark);
+    browser.open("data:text/html,<title>one</title><button>B</button><script>document.title = 'ran'</script>");
+    let seen = "return [document.title, innerWidth, matchMedia('(prefers-color-scheme: dark)').matches, arguments[0]]";
+    assert_eq!(browser.run(seen, &[7.into()]), serde_json::json!(["ran", 320, true, 7]));
+    browser.press("Tab");
+    assert_eq!(browser.run("return document.activeElement.tagName", &[]), "BUTTON");
+    assert!(browser.screenshot(Extent::Window).starts_with(b"\x89PNG"));
+    let first = browser.window();
+    browser.switch_to(&browser.new_window());
+    browser.scripts(Scripts::Blocked);
+    browser.open("data:text/html,<title>other</title><script>document.title = 'ran'</script>");
+    assert_eq!(browser.run("return document.title", &[]), "other");
+    browser.switch_to(&first);
+    assert_eq!(browser.run("return document.title", &[]), "ran");
+    let name = directory.to_str().unwrap();
+    assert!(!parts_of(name).is_empty() && profile.is_dir());
+    drop(browser);
+    assert_eq!(parts_of(name), [""; 0]);
+    assert!(!directory.exists());
 }
 
 #[test]

@@ -51,6 +51,10 @@ fn checks(seen: &Seen) -> Option<String> {
     let all = &seen.report.as_ref()?.alerts.all;
     let passing = all.iter().filter(|alert| alert.status == Health::Ok && alert.value.is_some()).count();
     let unmeasured = all.iter().filter(|alert| alert.status == Health::Ok && alert.value.is_none()).count();
-    let rest = if unmeasured > 0 { format!(", {unmeasured} are not measured yet") } else { String::new() };
+    let rest = match unmeasured {
+        0 => String::new(),
+        1 => ", 1 is not measured yet".to_owned(),
+        count => format!(", {count} are not measured yet"),
+    };
     Some(format!("{passing} of {} checks of this instance pass{rest}.", all.len()))
 }

@@ -23,21 +23,22 @@ pub struct Read {
 /// Reads all facts. A store that does not answer leaves what it knows unknown.
 pub async fn read(config: &Config, stores: &Stores) -> Read {
     let mut failures = Vec::new();
-    let lease = known(ask("the state store", stores.state.lease()).await, &mut failures);
+    let lease = answer(ask("the state store", stores.state.lease()).await, &mut failures);
     // If the first request failed, the operator should not wait for the next ones too.
     let (members, totals) = if failures.is_empty() {
         let members = ask("the state store", stores.state.members()).await;
         let totals = ask("the state store", stores.ledger.totals()).await;
-        (known(members, &mut failures), known(totals, &mut failures))
+        (answer(members, &mut failures), answer(totals, &mut failures))
     } else {
-        let now_ms = clock::calendar_ms();
-        (Known::away(now_ms), Known::away(now_ms))
+        (None, None)
     };
     let ticket = match &stores.leader {
         Some(leader) => Some(ask("Redis", leader.inspect()).await),
         None => None,
     };
+    // A command reads once, so it does not know since when a store is away: for all that it knows, since now.
     let now_ms = clock::calendar_ms();
+    let (lease, members, totals) = (known(lease, now_ms), known(members, now_ms), known(totals, now_ms));
     let holder = |answer: &Result<Option<Ticket>, Failure>| match answer {
         Ok(ticket) => Known::read(ticket.as_ref().map(|ticket| ticket.holder.clone()), now_ms),
         Err(_) => Known::away(now_ms),
@@ -56,13 +57,20 @@ pub async fn read(config: &Config, stores: &Stores) -> Read {
     Read { facts, ticket, failures }
 }
 
-fn known<T>(answer: Result<T, Failure>, failures: &mut Vec<Failure>) -> Known<T> {
-    let now_ms = clock::calendar_ms();
+/// The answer and when it was read (unix milliseconds); `None` if the store did not answer.
+fn answer<T>(answer: Result<T, Failure>, failures: &mut Vec<Failure>) -> Option<(T, i64)> {
     match answer {
-        Ok(value) => Known::read(value, now_ms),
+        Ok(value) => Some((value, clock::calendar_ms())),
         Err(failure) => {
             failures.push(failure);
-            Known::away(now_ms)
+            None
         }
+    }
+}
+
+fn known<T>(answer: Option<(T, i64)>, now_ms: i64) -> Known<T> {
+    match answer {
+        Some((value, read_ms)) => Known::read(value, read_ms),
+        None => Known::away(now_ms),
     }
 }

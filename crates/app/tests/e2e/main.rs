@@ -25,12 +25,14 @@
 //!   system on a process.
 //! - [`exec`], [`exec_kills`], with [`execs`]: `coordinator exec`, whose command is dead before another one starts.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
+//! - [`browser`]: the operator's page in Chromium.
 
 mod alerts;
 mod bad_call;
 mod bad_start;
 mod bad_store;
 mod both_away;
+mod browser;
 mod command;
 mod cut_off;
 mod database;

@@ -1,5 +1,5 @@
 //! Real servers for tests: [`redis()`], [`postgres()`] and, for failovers, [`native_postgres()`] with
-//! [`Postgres::standby`].
+//! [`Postgres::standby`]. [`chromedriver()`] starts the driver of a browser, see [`crate::browser`].
 //!
 //! Each call starts a server for one test, on a separate port that stays the same over restarts. Dropping the
 //! guard removes the server and its files, also if the test panics, and the kernel ends the server if the
@@ -12,6 +12,7 @@
 //! the test fails with a sentence that says what to install; it is never skipped.
 
 mod choice;
+mod chromedriver;
 mod container;
 mod native;
 mod pgbouncer;
@@ -22,6 +23,7 @@ mod resp;
 mod server;
 mod watchdog;
 
+pub use chromedriver::{Chromedriver, chromedriver};
 pub use pgbouncer::{PgBouncer, pgbouncer};
 pub use port::free_port;
 pub use postgres::{Postgres, execute, native_postgres, native_postgres_with, postgres, text};

@@ -72,15 +72,21 @@ pub(super) fn tail(text: &str) -> &str {
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
+    clean_up: &'static str,
     _watchdog: Watchdog,
 }
 
 impl Directory {
     pub(super) fn new(user: User) -> Result<Self, String> {
+        Self::with(user, CLEAN_UP)
+    }
+
+    /// With a script that removes the directory $1, and what its server leaves elsewhere.
+    pub(super) fn with(user: User, clean_up: &'static str) -> Result<Self, String> {
         let made = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
         let path = made.map_err(|error| format!("no temporary directory: {error}"))?.keep();
-        let watchdog = Watchdog::new(CLEAN_UP, &[&path.to_string_lossy()])?;
-        let directory = Self { path, _watchdog: watchdog };
+        let watchdog = Watchdog::new(clean_up, &[&path.to_string_lossy()])?;
+        let directory = Self { path, clean_up, _watchdog: watchdog };
         if user.must_change() {
             run(Command::new("chown").arg("postgres:postgres").arg(&directory.path))?;
         }
@@ -94,7 +100,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        let _ = run(Command::new("sh").args(["-c", CLEAN_UP, "clean-up"]).arg(&self.path));
+        let _ = run(Command::new("sh").args(["-c", self.clean_up, "clean-up"]).arg(&self.path));
     }
 }
 

@@ -31,14 +31,23 @@
       if (id === "title") document.title = trees;
       else if (id === "level") root.dataset.level = trees;
       else if ($(id)) {
-        const place = $(id), at = [...place.querySelectorAll(FOCUS)].indexOf(document.activeElement);
+        const place = $(id), held = place.contains(document.activeElement) && key(document.activeElement);
         const before = id === "sentence" && plain(place);
+        // Chromium blurs an element that it removes, which would end the reading of a chart.
+        const reading = { ...back };
         place.replaceChildren(...trees.map(build));
+        Object.assign(back, reading);
         enhance(place);
-        if (at >= 0) place.querySelectorAll(FOCUS)[at]?.focus({ preventScroll: true });
+        if (held) [...place.querySelectorAll(FOCUS)].find(node => key(node) === held)?.focus({ preventScroll: true });
         if (id === "sentence" && plain(place) !== before) $("announce").textContent = place.textContent;
       }
     }
+  }
+  // What an element is about. It stays the same when rows come and go, so focus never moves to another signal.
+  function key(node) {
+    const row = node.closest("[data-signal], [data-instance], [data-alert]")?.dataset ?? {};
+    const what = node.dataset.copy || node.dataset.label || node.className || (node.closest(".pager") ? node.textContent : node.getAttribute("href"));
+    return [row.signal || row.instance || row.alert, node.localName, what || node.textContent].join(" ");
   }
   // The sentence without its ages: the live region repeats it on a change, not once a second.
   function plain(place) {
@@ -53,14 +62,17 @@
   }
 
   // ---- charts: pointer and arrow keys read the values ----------------------------------------------------------
+  // A reader stays at the chosen minute while the chart is written anew.
+  const back = {};
   function chart(plot) {
     const figure = plot.closest("figure"), when = figure.querySelector(".when"), hand = plot.querySelector(".hand");
     const lines = [...figure.querySelectorAll("[data-v]")].map(b => ({ b, now: b.textContent, name: b.previousSibling?.textContent || "", values: b.dataset.v.split(" ") }));
     if (!lines.length) return;
     const last = lines[0].values.length - 1;
     const present = when.textContent;
-    let cursor = last;
+    let cursor = Math.max(0, last - (back[plot.dataset.label] ?? 0));
     function read(at) {
+      back[plot.dataset.label] = last - at;
       const time = at === last ? present : minutes.format(+plot.dataset.end - (last - at) * 6e4);
       for (const { b, now, values } of lines) b.textContent = at === last ? now : values[at] === "-" ? b.dataset.none : values[at] + b.dataset.unit;
       when.textContent = time;
@@ -76,7 +88,7 @@
       const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10, Home: -last, End: last }[e.key];
       if (step) { e.preventDefault(); read(cursor = Math.min(last, Math.max(0, cursor + step))); }
     };
-    read(last);
+    read(cursor);
   }
 
   // ---- clock, times and ages: the server's clock in the browser's zone ------------------------------------------

@@ -14,6 +14,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// Exit code for a command line that was not understood.
+const EXIT_USAGE: u8 = 2;
 /// Set to 1, a generator writes; unset, it compares.
 const UPDATE_VARIABLE: &str = "UPDATE_GENERATED";
 
@@ -27,7 +29,7 @@ struct Generator {
     test: &'static str,
 }
 
-const GENERATORS: [Generator; 7] = [
+const GENERATORS: [Generator; 10] = [
     Generator {
         what: "table of roles and events",
         files: &["docs/protocol.md"],
@@ -69,21 +71,75 @@ const GENERATORS: [Generator; 7] = [
         test: "monitoring_config",
     },
     Generator {
+        what: "tables of the checks of `coordinator doctor`",
+        files: &["docs/doctor.md"],
+        package: "domain",
+        test: "doctor_page",
+    },
+    Generator {
         what: "table of crash points",
         files: &["docs/signals.md"],
         package: "app",
         test: "crash_table",
     },
+    Generator {
+        what: "reference of the settings and sample file",
+        files: &["docs/settings.md", "docs/coordinator.toml"],
+        package: "app",
+        test: "settings_pages",
+    },
+    Generator {
+        what: "reference of the HTTP API",
+        files: &["docs/http.md"],
+        package: "adapter-http",
+        test: "http_page",
+    },
 ];
 
+/// The address under which the runbooks are served, on one line. Generators read it.
+const RUNBOOK_BASE: &str = "docker/runbook-base";
+const USAGE: &str = "usage: cargo xtask codegen [--runbook-base URL]\n  \
+    URL: where operators open the runbooks; alerts link to URL/NAME. Any instance serves them at /runbooks. Kept in \
+    docker/runbook-base [now and by default: http://localhost:5001/runbooks, the first instance of docker compose]";
+
 /// The command.
-pub fn run(workspace: &Workspace) -> ExitCode {
+pub fn run(workspace: &Workspace, arguments: &[String]) -> ExitCode {
+    match runbook_base(arguments) {
+        Ok(None) => {}
+        Ok(Some(base)) => {
+            let path = workspace.root().join(RUNBOOK_BASE);
+            if let Err(error) = fs::write(&path, format!("{base}\n")) {
+                eprintln!("error: {}: {error}", path.display());
+                return ExitCode::FAILURE;
+            }
+        }
+        Err(problem) => {
+            eprintln!("error: {problem}\n{USAGE}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    }
     let mut report = Report::default();
     report.step("generated files", "repair the generator that is named above", || write(workspace));
     report.step("evidence", "`cargo xtask evidence` makes the records anew", || {
         one(evidence::render(workspace))
     });
     report.finish()
+}
+
+/// The address of the runbooks in the arguments, without a slash at its end.
+fn runbook_base(arguments: &[String]) -> Result<Option<&str>, String> {
+    let url = match arguments {
+        [] => return Ok(None),
+        [flag, url] if flag == "--runbook-base" => url.as_str(),
+        _ => return Err(format!("unknown arguments: {}", arguments.join(" "))),
+    };
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
+    // It becomes a text in quotes in YAML, and a link.
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]".contains(c);
+    if rest.trim_matches('/').is_empty() || !rest.chars().all(allowed) {
+        return Err(format!("{url} is no address such as https://wiki.example/runbooks"));
+    }
+    Ok(Some(url.trim_end_matches('/')))
 }
 
 /// Writes all generated files and reports which ones changed.
@@ -165,6 +221,22 @@ fn contents(workspace: &Workspace, generator: &Generator) -> Vec<Option<String>>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_address_of_the_runbooks_is_absolute() {
+        let base = |url: &str| {
+            runbook_base(&["--runbook-base".to_owned(), url.to_owned()]).map(|base| base.map(str::to_owned))
+        };
+        assert_eq!(
+            base("https://wiki.example/runbooks/"),
+            Ok(Some("https://wiki.example/runbooks".to_owned()))
+        );
+        for wrong in ["wiki/runbooks", "http://", "https:///", "http://a b", "http://a/'x", "javascript:x"] {
+            assert!(base(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(runbook_base(&[]), Ok(None));
+        assert!(runbook_base(&["--runbooks".to_owned()]).is_err());
+    }
 
     #[test]
     fn a_generator_is_known_by_what_cargo_announces() {

@@ -64,7 +64,11 @@ const COMMANDS: [Command; 13] = [
         does: "counts the words that the language rules refuse; `words PATH` lists their places",
         run: Run::With(words::run),
     },
-    Command { name: "codegen", does: "writes the generated files anew", run: Run::Alone(codegen::run) },
+    Command {
+        name: "codegen",
+        does: "writes the generated files anew; `codegen --runbook-base URL` changes where alerts link to",
+        run: Run::With(codegen::run),
+    },
     Command {
         name: "test",
         does: "finds or installs the servers, then builds and tests everything; `test --only tests | proofs`",

@@ -139,6 +139,29 @@ pub fn built_chaos_command(workspace: &Workspace, arguments: &[String]) -> Resul
     Ok(command)
 }
 
+/// Groups of that campaign, each of two instances.
+const EXEC_GROUPS: &str = "4";
+
+/// Kills of the campaign of `exec` unless another number is given.
+pub const EXEC_KILLS: &str = "1000";
+
+/// The random kills of `coordinator exec`: a test with more kills than usual, in several groups at once. It writes its
+/// figures into `record`. The file of its progress makes a run that was interrupted continue; it is removed only after
+/// a whole run.
+pub fn exec_command(workspace: &Workspace, kills: &str, record: &Path) -> Result<Command, String> {
+    let servers = Servers::provide(workspace)?;
+    println!("{servers}");
+    let mut command = workspace.cargo(&["test", "--locked", "--package", "app", "--test", "e2e"]);
+    command.args(["--", "--exact", "exec_kills::no_command_outlives_its_leadership_under_random_kills"]);
+    command.env("EXEC_KILLS_COUNT", kills).env("EXEC_KILLS_GROUPS", EXEC_GROUPS);
+    command.env("EXEC_KILLS_RECORD", record).env("EXEC_KILLS_PROGRESS", record.with_extension("progress"));
+    command.env(BACKEND_VARIABLE, servers.backend().as_str());
+    if let Some(path) = servers.path() {
+        command.env::<_, OsString>("PATH", path);
+    }
+    Ok(command)
+}
+
 /// Chaos, with binaries that are built already; it does not know its servers yet.
 pub fn chaos_command(workspace: &Workspace, profile: Profile, arguments: &[String]) -> Command {
     let built = workspace.target().join(match profile {

@@ -11,6 +11,7 @@ use domain::overview::{LastAnswers, Samples};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The instance behind the pages.
 ///
@@ -36,6 +37,10 @@ pub trait Backend: Send + Sync + 'static {
     /// The last answers of the stores. While a store does not answer, its last answer remains, with the time since
     /// when the present state is unknown.
     fn last_answers(&self) -> Arc<LastAnswers>;
+
+    /// The same, as it changes: a new value after each answer of a store. The pages follow it and poll nothing. It ends
+    /// with the instance.
+    fn follow(&self) -> watch::Receiver<Arc<LastAnswers>>;
 
     /// The measurements of the last hour, one sample for each minute.
     fn samples(&self) -> Arc<Samples>;

@@ -1,5 +1,5 @@
-//! The HTTP side of one instance: pages for health, leader, cluster, history, metrics and signals, an index
-//! for the operator, and HTTP clients that send signals to a service, urgent alerts to a webhook, and
+//! The HTTP side of one instance: pages for health, leader, cluster, history, metrics and signals, the
+//! operator's page, and HTTP clients that send signals to a service, urgent alerts to a webhook, and
 //! prepared bodies to a receiver.
 //!
 //! The pages use only a [`Backend`]. They never delay an election: [`Limits`] bounds requests, time and
@@ -19,7 +19,9 @@
 //! | `/signals/{id}` | one signal and its audit |
 //! | `POST /signals/claim` | signals for the caller to execute, where no handler is configured |
 //! | `POST /signals/{id}/result` | the outcome of one of them |
-//! | `/` | an index for the operator |
+//! | `/runbooks`, `/runbooks/NAME` | the list of the alerts, and the runbook of one |
+//! | `/` | the operator's page, and its files below `/page` |
+//! | `/events` | server-sent events: what changes in the group; with `?page`, the sections of the page |
 //!
 //! Errors are problem documents (RFC 9457). The two metrics paths answer
 //! `{"error": "Coordinator not initialized"}` before start-up is done, as their users expect.
@@ -33,15 +35,18 @@ mod backend;
 mod caller;
 mod guard;
 mod handler;
-mod index;
 mod json;
 mod leader;
+mod openapi;
 mod outcome;
+mod page;
 mod pages;
 mod present;
 mod problem;
 mod refusals;
+mod remote;
 mod routes;
+mod runbooks;
 mod server;
 mod signals;
 mod upload;
@@ -55,8 +60,11 @@ pub use json::metrics::MetricsJson;
 pub use json::rfc3339;
 pub use json::signals::{AuditJson, SignalJson};
 pub use json::totals::TotalsJson;
+pub use openapi::http_reference;
 pub use pages::{Pages, SignalPages};
+pub use remote::{InstanceAlert, alerts_of, get};
 pub use routes::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, router};
+pub use runbooks::{RUNBOOKS, runbook, runbooks};
 pub use server::{Limits, serve, serve_within};
 pub use signals::{SIGNALS_LIMIT_DEFAULT, SIGNALS_LIMIT_MAX};
 pub use upload::{NotTaken, Upload};

@@ -3,19 +3,21 @@
 use crate::accept::Form;
 use crate::backend::Backend;
 use crate::guard::{BODY_LEN_MAX, Gate, guard};
-use crate::index::{CONTENT_SECURITY_POLICY, index};
 use crate::json::cluster::{HistoryJson, ReadJson, StatusJson};
 use crate::json::metrics::MetricsJson;
 use crate::leader;
+use crate::openapi;
+use crate::page;
 use crate::pages::{Pages, Prefix, SignalPages};
 use crate::present;
 use crate::problem::Problem;
+use crate::runbooks;
 use crate::signals;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY as POLICY_HEADER, CONTENT_TYPE, VARY};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use domain::alert::Report;
@@ -43,14 +45,16 @@ pub(crate) type Shared = State<Arc<dyn Backend>>;
 pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
     let pages = Arc::new(pages);
     let routes = Router::new()
-        .route("/", get(front))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/leader", get(leader))
         .route("/status", get(status))
         .route("/history", get(history))
         .route("/metrics", get(exposition))
-        .route("/coordinator/metrics", get(metrics));
+        .route("/coordinator/metrics", get(metrics))
+        .merge(runbooks::routes())
+        .merge(openapi::routes())
+        .merge(page::routes());
     let routes = match pages.signals {
         SignalPages::Served => routes.merge(signals::routes()),
         SignalPages::Absent => routes,
@@ -65,15 +69,6 @@ pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
         ))
         .layer(Extension(pages.signals))
         .with_state(backend)
-}
-
-async fn front(
-    State(backend): Shared,
-    Extension(signals): Extension<SignalPages>,
-    Extension(prefix): Extension<Prefix>,
-) -> Response {
-    let page = index(backend.status().as_ref(), &backend.leader(), signals, &prefix);
-    ([(POLICY_HEADER, CONTENT_SECURITY_POLICY)], Html(page)).into_response()
 }
 
 async fn livez() -> Response {

@@ -2,6 +2,7 @@
 
 use crate::backend::Backend;
 use crate::caller::Caller;
+use crate::page::Closing;
 use crate::pages::Pages;
 use crate::routes::router;
 use crate::write_deadline::WriteDeadline;
@@ -81,7 +82,7 @@ pub async fn serve_within(
         tokio::select! {
             _ = &mut shutdown => break,
             (stream, caller, permit) = accept(&listener, &free) => {
-                let router = router.clone().layer(Extension(caller));
+                let router = router.clone().layer(Extension(caller)).layer(Extension(Closing(closed.clone())));
                 connections.spawn(connection(limits, stream, router, closed.clone(), permit));
             }
             Some(_) = connections.join_next() => {}

@@ -9,13 +9,16 @@ use domain::metrics::{URGENT_SHOWN, Urgent};
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, Request};
 use jiff::Timestamp;
-use monitoring::rules::Severity;
+use monitoring::rules::{JOB, Severity};
 use monitoring::urgent;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Timeout of a call, from its start to the end of its answer.
 const TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Address of the runbooks of an instance with the default settings.
+const RUNBOOKS_DEFAULT: &str = "http://localhost:5000/runbooks";
 
 /// Posts alerts in the form of Alertmanager's API (`/api/v2/alerts`: a list of labels and annotations), so
 /// that its routes deliver them. Any other receiver of such a list works too.
@@ -24,12 +27,27 @@ pub struct AlertWebhook {
     url: HandlerUrl,
     group: GroupId,
     instance: InstanceId,
+    job: String,
+    runbooks: String,
 }
 
 impl AlertWebhook {
     /// Posts the events on `instance` of `group` to `url`; connects to nothing yet.
     pub fn new(url: HandlerUrl, group: GroupId, instance: InstanceId) -> Self {
-        Self { url, group, instance }
+        Self { url, group, instance, job: JOB.to_owned(), runbooks: RUNBOOKS_DEFAULT.to_owned() }
+    }
+
+    /// Sets the Prometheus job that scrapes the group [default: `portfolio_manager`]. Alertmanager groups and silences
+    /// alerts by the labels `job` and `group`.
+    #[must_use]
+    pub fn job(self, job: impl Into<String>) -> Self {
+        Self { job: job.into(), ..self }
+    }
+
+    /// Sets the address under which the runbooks are served [default: `http://localhost:5000/runbooks`].
+    #[must_use]
+    pub fn runbooks(self, base: &str) -> Self {
+        Self { runbooks: base.trim_end_matches('/').to_owned(), ..self }
     }
 
     /// Posts the events in one request, each with its time in unix milliseconds. Cancellation safe: an event
@@ -68,13 +86,14 @@ impl AlertWebhook {
                 "severity": Severity::Critical.as_str(),
                 "component": rule.component.as_str(),
                 "condition": rule.condition,
+                "job": self.job,
                 "group": self.group.as_str(),
                 "instance_id": self.instance.as_str(),
             },
             "annotations": {
                 "summary": format!("{}: {urgent}", self.instance),
                 "impact": rule.impact,
-                "runbook_url": rule.runbook(),
+                "runbook_url": rule.runbook_url(&self.runbooks),
             },
             "startsAt": rfc3339(at_ms),
             "endsAt": rfc3339(from_ms.saturating_add(shown_ms)),

@@ -71,6 +71,12 @@ const LEFT: &str = "\
 
 /// Refuses a database whose encoding or whose timeline is unsuitable.
 pub(crate) async fn is_suitable(connection: &mut PgConnection) -> Result<(), StoreError> {
+    has_encoding(connection).await?;
+    has_timeline(connection).await
+}
+
+/// Refuses a database that cannot store every character.
+pub(crate) async fn has_encoding(connection: &mut PgConnection) -> Result<(), StoreError> {
     let row = sqlx::query(ENCODING).fetch_one(&mut *connection).await;
     let row = row.map_err(|error| error::after_sending(&error))?;
     let columns = Columns::of("pg_database", &row);
@@ -81,6 +87,11 @@ pub(crate) async fn is_suitable(connection: &mut PgConnection) -> Result<(), Sto
              create one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and use that"
         )));
     }
+    Ok(())
+}
+
+/// Refuses a role that cannot read the timeline.
+pub(crate) async fn has_timeline(connection: &mut PgConnection) -> Result<(), StoreError> {
     let rows = sqlx::query(FUNCTIONS).fetch_all(&mut *connection).await;
     for row in rows.map_err(|error| error::after_sending(&error))? {
         let columns = Columns::of("pg_proc", &row);

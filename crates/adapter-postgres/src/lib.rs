@@ -12,6 +12,7 @@
 //! - `names`: the schema, which qualifies the names in every statement.
 //! - `fence`: the one SQL fragment that checks a token; every fenced statement uses it.
 //! - `database`: the reasons to refuse a database, checked before the schema is touched.
+//! - `doctor`: the facts for `coordinator doctor`, read from the server.
 //! - `members`, `portfolio`, `schema`: the rest of `StateStore`.
 //! - `signal_ledger`: the effects, all fenced; [`ROLES`] has the rights that it needs.
 //! - `listen`: hints by LISTEN; `hint_gate`: the rate at which they are passed on.
@@ -28,6 +29,7 @@
 
 mod config;
 mod database;
+mod doctor;
 mod error;
 mod fence;
 mod hint_gate;

@@ -48,11 +48,11 @@ const SCHEMA_IS_THERE: &str = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nsp
 const HAS_SCHEMA: &str = "SELECT to_regclass('coordinator_schema') IS NOT NULL AS found";
 /// The version's table alone was dropped: the others say which version it was.
 const CREATE_VERSION: &str = "\
-    CREATE TABLE coordinator_schema (
+    CREATE TABLE IF NOT EXISTS coordinator_schema (
         version integer NOT NULL CHECK (version >= 0),
         one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row)
     )";
-const VERSION: &str = "SELECT max(version)::bigint AS version FROM coordinator_schema";
+const VERSION: &str = "SELECT coalesce(max(version), 0)::bigint AS version FROM coordinator_schema";
 const SET_VERSION: &str = "\
     INSERT INTO coordinator_schema (version) VALUES ($1)
     ON CONFLICT (one_row) DO UPDATE SET version = excluded.version";
@@ -110,7 +110,7 @@ pub(crate) async fn migrate(
 }
 
 /// What `coordinator migrate --check` answers; writes nothing.
-async fn check(connection: &mut PgConnection, me: &Process) -> Result<Schema, StoreError> {
+pub(crate) async fn check(connection: &mut PgConnection, me: &Process) -> Result<Schema, StoreError> {
     database::is_nowhere_else(connection, me).await?;
     let found = found(connection, me).await?;
     let schema = judge(found);

@@ -90,7 +90,7 @@ pub struct PostgresStore {
     /// Sessions for everything else.
     pub(crate) service: Lane,
     pub(crate) listener: Listener,
-    hosts: Arc<Hosts>,
+    pub(crate) hosts: Arc<Hosts>,
     positions: RelationName,
     portfolio: RelationName,
     /// Whether this process has written its line of the instance table.

@@ -72,8 +72,19 @@ impl RedisStore {
         self.messages.close().await;
     }
 
+    pub(crate) fn config(&self) -> &RedisConfig {
+        &self.config
+    }
+
+    /// Runs a command without arguments once.
+    pub(crate) async fn command(&self, command: &'static str) -> Result<Frame, StoreError> {
+        let deadline = Instant::now() + self.config.request_timeout;
+        let connection = self.requests.connection(deadline).await?;
+        connection.request(command, Vec::new(), self.config.request_timeout).await
+    }
+
     /// Runs a script once. The request timeout includes the wait for a connection.
-    async fn run<const N: usize>(
+    pub(crate) async fn run<const N: usize>(
         &self,
         script: &'static str,
         arguments: [Value; N],

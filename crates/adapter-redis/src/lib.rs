@@ -6,6 +6,7 @@
 //! - `link`: a connection that is reopened automatically and refuses requests at once while it is down,
 //! - `connection`: one connection, on which a request is sent once or not at all,
 //! - `watch`: hints, from the channel `PREFIX:GROUP:hints` and from connections that were reopened,
+//! - `doctor`: the facts for `coordinator doctor`,
 //! - `error`: what a failure means and what the operator can do about it.
 //!
 //! Deployments:
@@ -19,6 +20,7 @@
 
 mod config;
 mod connection;
+mod doctor;
 mod error;
 mod leader_store;
 mod link;

@@ -22,6 +22,7 @@ const NOTADB: i32 = 26;
 
 /// Translates `error` into what the caller may conclude; the message names the file.
 pub(crate) fn judge(path: &Path, error: &sqlx::Error) -> StoreError {
+    let is_missing = path.try_exists().is_ok_and(|exists| !exists);
     let path = path.display();
     let sqlx::Error::Database(reported) = error else {
         return match error {
@@ -46,9 +47,13 @@ pub(crate) fn judge(path: &Path, error: &sqlx::Error) -> StoreError {
         READONLY | PERM | AUTH => StoreError::Unavailable(format!(
             "{path} cannot be written: {reported}. The file and its directory must be writable by this user"
         )),
+        CANTOPEN if is_missing => StoreError::Unavailable(format!(
+            "{path} does not exist. If instances have used it before, stop every one and put it back with its -wal and \
+             -shm, or restore its latest backup: a new file would know no signal. For a new group, \
+             `coordinator run` creates it"
+        )),
         CANTOPEN => StoreError::Unavailable(format!(
-            "{path} cannot be opened: {reported}. Its directory must exist and be writable; \
-             `coordinator migrate` creates the file"
+            "{path} cannot be opened: {reported}. It and its directory must be readable and writable by this user"
         )),
         NOTADB => StoreError::Corrupt(format!(
             "{path} is not a SQLite database: {reported}. Move it away or choose another --data-dir"

@@ -16,6 +16,7 @@
 //! - `state_store`: the port `StateStore`, made of `lease`, `members` and `portfolio`
 //! - `signal_ledger`: the port `SignalLedger`; a module for each of its methods that writes
 //! - `watch`: hints; the kernel reports writes, SQLite whether a commit changed the lease or the signals
+//! - `doctor`: the facts for `coordinator doctor`
 //! - `schema`: the migration; `stored`: values read from the file; `error`: the meaning of SQLite's codes
 //!
 //! The file must be on a local disk. On a network share SQLite's locks do not work, and then no promise of
@@ -25,6 +26,7 @@
 compile_error!("adapter-sqlite needs Linux: inotify reports the writes of other processes");
 
 mod config;
+mod doctor;
 mod error;
 mod fence;
 mod identity;

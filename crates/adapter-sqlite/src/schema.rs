@@ -11,7 +11,7 @@ use domain::SCHEMA_VERSION;
 use domain::id::ClaimId;
 use domain::ports::{Migrate, Schema, StoreError};
 use domain::recovery::RelationName;
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -62,18 +62,21 @@ pub(crate) async fn migrate(config: &SqliteConfig, apply: Migrate) -> Result<Sch
             turn_to_wal(path, &mut connection, config.lock_wait()).await?;
             bring_up_to_date(config, &mut connection).await?
         }
-        Migrate::Check => {
-            let schema = state(version(path, &mut connection).await?);
-            if schema == Schema::Current {
-                is_whole(path, &mut connection).await?;
-            }
-            schema
-        }
+        Migrate::Check => check(path, &mut connection).await?,
     };
     Identity::tighten(path);
     lock.share(path, Identity::of(path))?;
     connection.close().await.map_err(|error| judge(path, &error))?;
     Ok(schema)
+}
+
+/// What `coordinator migrate --check` answers; writes nothing.
+pub(crate) async fn check(path: &Path, connection: &mut SqliteConnection) -> Result<Schema, StoreError> {
+    let found = version(path, connection).await?;
+    if found == SCHEMA_VERSION || found == 0 && remains(path, connection).await? == Remains::Part {
+        check_whole(path, connection).await?;
+    }
+    Ok(state(found))
 }
 
 /// Refuses a file that is marked as another application's. A file without a mark may be new, or contain the
@@ -143,12 +146,27 @@ async fn bring_up_to_date(
     let judged = |error: sqlx::Error| judge(path, &error);
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(judged)?;
 
-    let found = version(path, &mut transaction).await?;
+    let mut found = version(path, &mut transaction).await?;
     if found > SCHEMA_VERSION {
         return Ok(Schema::Newer { found });
     }
+    if found == 0 {
+        match remains(path, &mut transaction).await? {
+            Remains::Nothing => {}
+            Remains::WhatMatters => {
+                restore_version(path, &mut transaction).await?;
+                found = SCHEMA_VERSION;
+            }
+            Remains::Part => is_whole(path, &mut transaction).await?,
+        }
+    }
     for migration in MIGRATIONS.into_iter().skip(found as usize) {
         sqlx::raw_sql(migration).execute(&mut *transaction).await.map_err(judged)?;
+    }
+    let mut missing = missing(path, &mut transaction).await?;
+    missing.retain(|table| is_repairable(table));
+    for statement in statements_of(path, &missing).await? {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction).await.map_err(judged)?;
     }
     is_whole(path, &mut transaction).await?;
     for (name, create) in PORTFOLIO_RELATIONS {
@@ -214,15 +232,98 @@ const TABLES: [&str; 7] = [
     "coordinator_schema",
 ];
 
-/// Refuses a file of the current version from which a table was dropped. By its version, there is nothing to
-/// migrate, and the lost content cannot be restored.
-async fn is_whole(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+/// The tables that `migrate` creates again if they were dropped: what was in them comes back with the next heartbeat, is
+/// in the audit, or is not missed.
+fn is_repairable(table: &str) -> bool {
+    ["coordinator_member", "coordinator_term", "coordinator_dispatch"].contains(&table)
+}
+
+/// What is left of our tables in a file without a version.
+#[derive(PartialEq, Eq)]
+enum Remains {
+    /// No table.
+    Nothing,
+    /// The lease, the signals and the audit, as the current version has them.
+    WhatMatters,
+    /// Some tables, or tables of an earlier version.
+    Part,
+}
+
+async fn remains(path: &Path, connection: &mut SqliteConnection) -> Result<Remains, StoreError> {
+    // A column of each table that nothing can replace; the last one of the lease came with the current version.
+    const MATTERS: &str = "SELECT count(*) FROM (SELECT 1 FROM pragma_table_info('coordinator_lease') \
+         WHERE name = 'epoch_floor' UNION ALL SELECT 1 FROM pragma_table_info('coordinator_signal') \
+         WHERE name = 'asked_ms' UNION ALL SELECT 1 FROM pragma_table_info('coordinator_audit') WHERE name = 'number')";
+    // The version alone may be what is left: its table can be empty.
+    let version = usize::from(exists(path, connection, "coordinator_schema").await?);
+    if missing(path, connection).await?.len() + version == TABLES.len() {
+        return Ok(Remains::Nothing);
+    }
+    let matters = one(path, connection, MATTERS).await? == 3;
+    Ok(if matters { Remains::WhatMatters } else { Remains::Part })
+}
+
+/// Writes the current version into a file that has lost it.
+async fn restore_version(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let judged = |error: sqlx::Error| judge(path, &error);
+    if !exists(path, connection, "coordinator_schema").await? {
+        for statement in statements_of(path, &["coordinator_schema"]).await? {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await.map_err(judged)?;
+        }
+    }
+    let insert = sqlx::query("INSERT INTO coordinator_schema (version) VALUES (?1)").bind(SCHEMA_VERSION);
+    insert.execute(connection).await.map_err(judged)?;
+    Ok(())
+}
+
+/// What the migrations make of `tables`, with their indexes and triggers, as statements that create them at once.
+async fn statements_of(path: &Path, tables: &[&str]) -> Result<Vec<String>, StoreError> {
+    const SQL: &str =
+        "SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND sql IS NOT NULL ORDER BY type <> 'table'";
+    let judged = |error: sqlx::Error| judge(path, &error);
+    let mut statements = Vec::new();
+    if tables.is_empty() {
+        return Ok(statements);
+    }
+    let mut memory = SqliteConnection::connect("sqlite::memory:").await.map_err(judged)?;
+    for migration in MIGRATIONS {
+        sqlx::raw_sql(migration).execute(&mut memory).await.map_err(judged)?;
+    }
+    for table in tables {
+        let of_table = sqlx::query_scalar(SQL).bind(*table).fetch_all(&mut memory).await.map_err(judged)?;
+        statements.extend::<Vec<String>>(of_table);
+    }
+    Ok(statements)
+}
+
+/// The tables that the file has lost.
+async fn missing(path: &Path, connection: &mut SqliteConnection) -> Result<Vec<&'static str>, StoreError> {
     let mut missing = Vec::new();
     for table in TABLES {
         if !exists(path, connection, table).await? {
             missing.push(table);
         }
     }
+    Ok(missing)
+}
+
+/// What `migrate --check` says of a file from which a table was dropped.
+async fn check_whole(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let missing = missing(path, connection).await?;
+    if !missing.is_empty() && missing.iter().all(|table| is_repairable(table)) {
+        return Err(StoreError::Corrupt(format!(
+            "{} has lost {}: run `coordinator migrate`, which creates it again",
+            path.display(),
+            missing.join(", ")
+        )));
+    }
+    is_whole(path, connection).await
+}
+
+/// Refuses a file of the current version that has lost a table. By its version, there is nothing to migrate, and the lost
+/// content cannot be restored.
+async fn is_whole(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let missing = missing(path, connection).await?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -236,12 +337,12 @@ async fn is_whole(path: &Path, connection: &mut SqliteConnection) -> Result<(), 
     )))
 }
 
-/// The version of the schema; 0 if there is none.
+/// The version of the schema; 0 if there is none, or if it was deleted.
 async fn version(path: &Path, connection: &mut SqliteConnection) -> Result<u32, StoreError> {
     if !exists(path, connection, "coordinator_schema").await? {
         return Ok(0);
     }
-    let rows = sqlx::query("SELECT max(version) AS version FROM coordinator_schema")
+    let rows = sqlx::query("SELECT coalesce(max(version), 0) AS version FROM coordinator_schema")
         .fetch_all(connection)
         .await
         .map_err(|error| judge(path, &error))?;

@@ -6,23 +6,35 @@ use domain::identity::Identity;
 /// Must listen to this process's tracing: it turns a cancelled synchronous commit into an unknown outcome.
 pub use leader_coordinator::CommitWarnings;
 use leader_coordinator::{Database, OpenError, Postgres, Redis, Sqlite, Stores};
+use std::path::PathBuf;
 
 /// The stores that `config` names, opened for `identity`. Nothing is connected yet.
 ///
 /// # Errors
 /// A sentence about the setting that a store refuses.
 pub fn stores(config: &Config, data_dir: &DataDir, identity: &Identity) -> Result<Stores, String> {
-    open(config, data_dir, identity).map_err(|error| error.to_string())
+    open(config, data_dir.database(), identity).map_err(|error| error.to_string())
 }
 
-fn open(config: &Config, data_dir: &DataDir, identity: &Identity) -> Result<Stores, OpenError> {
+/// As [`stores`], for a command: a data directory that is missing stays missing.
+///
+/// # Errors
+/// A sentence about the setting that a store refuses, or about a data directory of another version.
+pub fn existing_stores(config: &Config, identity: &Identity) -> Result<Stores, String> {
+    if config.postgres.is_none() {
+        DataDir::check(&config.data_dir).map_err(|error| error.to_string())?;
+    }
+    open(config, database_in(&config.data_dir), identity).map_err(|error| error.to_string())
+}
+
+fn open(config: &Config, database: PathBuf, identity: &Identity) -> Result<Stores, OpenError> {
     let (positions, portfolio) = (config.positions.to_string(), config.portfolio.to_string());
     let database: Database = match &config.postgres {
         Some(url) => Postgres::new(url.expose())
             .schema(config.postgres_schema.as_str())
             .portfolio_relations(positions, portfolio)
             .into(),
-        None => Sqlite::new(data_dir.database()).portfolio_relations(positions, portfolio).into(),
+        None => Sqlite::new(database).portfolio_relations(positions, portfolio).into(),
     };
     let stores = Stores::open(&database, identity)?;
     match &config.redis {

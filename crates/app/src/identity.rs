@@ -19,8 +19,10 @@ const FILE: &str = "instance";
 const DRAFT: &str = "instance.";
 /// File of the embedded store.
 const DATABASE: &str = "coordinator.db";
-/// Prefixes of our other files: drafts of the identity, the store with its side files, and the epochs.
-const OURS: [&str; 5] = [DRAFT, DATABASE, "epochs-", "lock-epochs-", "draft-epochs-"];
+/// Prefixes of our other files: drafts of the identity, the store with its side files, the epochs, and the probe.
+const OURS: [&str; 6] = [DRAFT, DATABASE, "epochs-", "lock-epochs-", "draft-epochs-", PROBE];
+/// Prefix of the file with which `coordinator doctor` measures the disk.
+pub const PROBE: &str = "doctor-probe-";
 
 /// Permissions of the data directory: only one user needs the signals and the portfolio.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -75,7 +77,21 @@ impl DataDir {
             Self::write_identity(path, &file).map_err(failed)?;
         }
         tighten_file(&file);
-        let text = fs::read_to_string(&file).map_err(failed)?;
+        Self::read(path, &fs::read_to_string(&file).map_err(failed)?)
+    }
+
+    /// Refuses a directory of another version, and changes nothing. A directory that is missing or has no identity
+    /// is no error: no instance has run there.
+    pub fn check(path: &Path) -> Result<(), DataDirError> {
+        match fs::read_to_string(path.join(FILE)) {
+            Ok(text) => Self::read(path, &text).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(DataDirError::Io { path: path.display().to_string(), error }),
+        }
+    }
+
+    /// The directory whose file has that text.
+    fn read(path: &Path, text: &str) -> Result<Self, DataDirError> {
         let mut lines = text.lines();
         let format = lines.next().unwrap_or_default();
         let uuid = lines.next().and_then(|line| Uuid::parse_str(line).ok());
@@ -163,6 +179,20 @@ fn tighten_file(path: &Path) {
         let path = path.display();
         tracing::warn!("other users may read {path}, and this user cannot change it. Run: chmod 600 {path}");
     }
+}
+
+/// Our files in the directory for which group or others have permissions.
+pub fn files_open_to_others(directory: &Path) -> io::Result<Vec<String>> {
+    let mut open = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let ours = OURS.iter().any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes()));
+        if (ours || name == FILE) && open_to_others(&directory.join(&name)) {
+            open.push(name.to_string_lossy().into_owned());
+        }
+    }
+    open.sort();
+    Ok(open)
 }
 
 fn open_to_others(path: &Path) -> bool {
@@ -291,8 +321,11 @@ mod tests {
     fn a_directory_of_another_version_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
         fs::write(directory.path().join(FILE), "coordinator data directory, format 2\nx\n").expect("a file");
-        let error = DataDir::open(directory.path()).expect_err("it is foreign").to_string();
-        assert!(error.contains("format 2") && error.contains("another version"), "{error}");
+        let opened = DataDir::open(directory.path()).map(drop);
+        for refused in [opened, DataDir::check(directory.path())] {
+            let error = refused.expect_err("it is foreign").to_string();
+            assert!(error.contains("format 2") && error.contains("another version"), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod compose;
 mod config;
 mod elections;
 mod events;
+mod exec;
 mod failure;
 mod identity;
 mod lines;
@@ -18,13 +19,15 @@ mod stops;
 mod telemetry;
 
 use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand};
-use command::{Form, Wanted};
+use command::{Extent, Form, Probe, Wanted};
 use config::Config;
 use domain::ports::Migrate;
+use exec::Terms;
 use failure::Failure;
 use lines::Lines;
 use run::Output;
 use rustix::process::{Resource, Rlimit, setrlimit};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// Threads that serve pages, signals and everything else. The election has a separate thread.
@@ -32,6 +35,9 @@ const THREADS: usize = 2;
 
 fn main() -> ExitCode {
     no_core_dumps();
+    if let Some(exit_code) = exec::helper(std::env::args_os()) {
+        return exit_code;
+    }
     let errors = Lines::to("standard error", std::io::stderr());
     let exit_code = carry_out_all(&errors);
     errors.flush();
@@ -81,29 +87,77 @@ fn failed(errors: &Lines, failure: &Failure) -> ExitCode {
 }
 
 async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(), Failure> {
+    // Needs no configuration: the configuration may be the fault.
+    match command {
+        Command::Runbook { name } => return command::runbook(name.as_deref()),
+        Command::Completions { shell } => return command::completions(*shell),
+        Command::Man { dir } => return command::man(dir),
+        Command::Config { command: ConfigCommand::Sample } => return output::write(config::sample()),
+        Command::Config { command: ConfigCommand::Reference } => return output::write(config::reference()),
+        _ => {}
+    }
     let config = configuration(flags)?;
     let form = |json: bool| if json { Form::Json } else { Form::Table };
     match command {
         Command::Run { events_json } => {
-            run::run(&config, if *events_json { Output::Events } else { Output::Text }, errors).await
+            let output = if *events_json { Output::Events } else { Output::Text };
+            run::run(&config, output, errors).await.map_err(as_record)
+        }
+        Command::Exec { once, command } => {
+            exec::run(&config, command, if *once { Terms::One } else { Terms::Every }).await
         }
         Command::Demo { rounds } => command::demo(&config, *rounds).await,
-        Command::Status { json, watch } => command::status(&config, form(*json), *watch).await,
+        Command::Status { json, watch, wide } => {
+            let extent = if *wide { Extent::Wide } else { Extent::Narrow };
+            if *watch {
+                command::watch_status(&config, form(*json), extent).await
+            } else {
+                command::status(&config, form(*json), extent).await
+            }
+        }
         Command::Why { json } => command::why(&config, form(*json)).await,
         Command::History { limit, json } => command::history(&config, form(*json), *limit).await,
-        Command::StepDown { reason, force } => {
+        Command::StepDown { dry_run: true, json, .. } => command::plan_step_down(&config, form(*json)).await,
+        Command::StepDown { reason, force, dry_run: _, json } => {
+            let reason = reason.as_deref().unwrap_or_default();
             let wanted = if *force { Wanted::Always } else { Wanted::WithSuccessor };
-            command::step_down(&config, reason, wanted).await
+            command::step_down(&config, reason, wanted, form(*json)).await
         }
         Command::Recovery { command: RecoveryCommand::Check { json } } => {
             command::check_recovery(&config, form(*json)).await
         }
         Command::Signals { command } => command::signals(&config, command).await,
-        Command::Migrate { check } => {
-            command::migrate(&config, if *check { Migrate::Check } else { Migrate::Apply }).await
+        Command::Migrate { check, json } => {
+            let how = if *check { Migrate::Check } else { Migrate::Apply };
+            command::migrate(&config, how, form(*json)).await
         }
-        Command::Config { command: ConfigCommand::Check } => output::write(config::render(&config)),
+        Command::Doctor { json } => command::doctor(&config, form(*json)).await,
+        Command::Health { ready, leader, json } => {
+            let probe = match (ready, leader) {
+                (true, _) => Probe::Ready,
+                (false, true) => Probe::Leader,
+                (false, false) => Probe::Alive,
+            };
+            command::health(&config, probe, form(*json)).await
+        }
+        Command::Runbook { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Config { command: ConfigCommand::Sample | ConfigCommand::Reference } => Ok(()),
+        Command::Config { command: ConfigCommand::Check { json } } => match form(*json) {
+            Form::Json => output::line(config::as_json(&config)),
+            Form::Table => output::write(config::render(&config)),
+        },
     }
+}
+
+/// A failure of an instance whose logs are JSON lines is a record as well: no other line may be among them.
+fn as_record(failure: Failure) -> Failure {
+    if std::io::stderr().is_terminal() {
+        return failure;
+    }
+    tracing::error!(exit_code = failure.exit_code, "{}", failure.message);
+    Failure { message: String::new(), ..failure }
 }
 
 /// Loads the configuration. The error has all faults, a line each.

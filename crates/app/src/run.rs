@@ -19,6 +19,7 @@ use domain::settings::SharedSettings;
 use leader_coordinator::http::{Delivery, Page, post_alerts};
 use leader_coordinator::{EpochFile, StoreKind, Stores};
 use rustix::process::{Resource, getrlimit};
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ const PRINTING_TIME_MAX: Duration = Duration::from_secs(1);
 /// File descriptors that are reserved for other uses than HTTP: 24 for the stores (on PostgreSQL 8 and Redis
 /// 4; on SQLite 14), 32 for signals at their handler, 16 for the process itself (runtimes, timers, streams,
 /// the listener).
-const DESCRIPTORS_KEPT: u64 = 24 + 32 + 16;
+pub const DESCRIPTORS_KEPT: u64 = 24 + 32 + 16;
 /// Fewest connections, so that probes and the operator get an answer.
 const CONNECTIONS_MIN: usize = 8;
 
@@ -48,7 +49,7 @@ const ENDS_TOGETHER_MAX: Duration = Duration::from_secs(1);
 /// Content of standard output of `run`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// For the operator: this instance, its page, and the leader.
+    /// For the operator at a terminal: this instance, its page, and the leader. Otherwise nothing: the logs have it.
     Text,
     /// Role changes, one JSON object a line.
     Events,
@@ -68,21 +69,35 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let (listener, address) = listen(config.listen).await?;
     let stores = compose::stores(config, &data_dir, &identity).map_err(Failure::usage)?;
     let page_url = format!("http://{address}");
-    // Standard output may belong to the events.
-    let greeted = if output == Output::Text { &printed } else { errors };
-    greeted.line(greeting(&identity, &page_url, config, &compose::described(config)));
+    // Text only for a person; standard output may belong to the events.
+    let for_operator = output == Output::Text && std::io::stdout().is_terminal();
+    if for_operator {
+        printed.line(greeting(&identity, &page_url, config, &compose::described(config)));
+    } else if std::io::stderr().is_terminal() {
+        errors.line(greeting(&identity, &page_url, config, &compose::described(config)));
+    } else {
+        announce(&identity, &page_url, config);
+    }
 
     let coordinator = start(config, &stores, &page_url, epochs)?;
     let (finish, finished) = oneshot::channel();
     let telling = match output {
         Output::Events => tokio::spawn(events::print(coordinator.notices(), finished, printed.clone())),
-        Output::Text => tokio::spawn(narrate(coordinator.clone(), finished, printed.clone())),
+        Output::Text if for_operator => tokio::spawn(narrate(coordinator.clone(), finished, printed.clone())),
+        // The logs have every change of role.
+        Output::Text => tokio::spawn(async move { drop(finished.await) }),
     };
     let ledger = Ledger::new(coordinator.clone(), Arc::clone(&stores.ledger), ledger_settings(config))
         .map_err(|error| Failure::other(error.to_string()))?;
     let (handler, delivery) = handler(config)?;
     let urgent = config.alerts_webhook.clone().map(|url| {
-        let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone());
+        let own = format!("{page_url}{}", adapter_http::RUNBOOKS);
+        let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone())
+            .runbooks(config.alerts_runbooks.as_ref().unwrap_or(&own));
+        let webhook = match &config.alerts_job {
+            Some(job) => webhook.job(job),
+            None => webhook,
+        };
         tokio::spawn(post_alerts(coordinator.urgent(), webhook))
     });
     let telemetry = config.telemetry_otlp.clone();
@@ -133,7 +148,8 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     ended.map_err(|ended| failure(&ended))
 }
 
-fn failure(ended: &Ended) -> Failure {
+/// The failure of a command whose coordinator has ended.
+pub fn failure(ended: &Ended) -> Failure {
     match ended {
         Ended::SchemaNewer { .. } | Ended::SchemaOlder { .. } | Ended::Corrupt(_) | Ended::IdInUse { .. } => {
             Failure::usage(ended.to_string())
@@ -166,7 +182,8 @@ async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure
     Ok((listener, address))
 }
 
-fn start(
+/// Starts the election of this instance, whose pages are at `page_url` (empty: it has none).
+pub fn start(
     config: &Config,
     stores: &Stores,
     page_url: &str,
@@ -227,6 +244,21 @@ fn handler(config: &Config) -> Result<(Option<Arc<dyn SignalHandler>>, Delivery)
         }
         None => (None, Delivery::Pulled),
     })
+}
+
+/// The greeting as a log record.
+fn announce(identity: &Identity, page_url: &str, config: &Config) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        host = %identity.host,
+        instance = %identity.id,
+        page = page_url,
+        stores = compose::described(config),
+        handler = config.signals.handler.as_ref().map(ToString::to_string),
+        group = %config.group,
+        leader_ttl_ms = u64::try_from(config.leader_ttl.as_millis()).unwrap_or(u64::MAX),
+        "started: page {page_url}"
+    );
 }
 
 fn greeting(identity: &Identity, page_url: &str, config: &Config, stores: &str) -> String {

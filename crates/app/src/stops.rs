@@ -33,8 +33,16 @@ impl Stops {
     /// # Errors
     /// If the operating system refuses.
     pub fn catch() -> io::Result<Self> {
+        Self::catch_with(&[])
+    }
+
+    /// As [`catch`](Self::catch), but `more` of the ignored signals request a stop as well.
+    ///
+    /// # Errors
+    /// If the operating system refuses.
+    pub fn catch_with(more: &[Signal]) -> io::Result<Self> {
         let (asked, asks) = mpsc::channel(KEPT);
-        for which in STOPPING {
+        for which in STOPPING.into_iter().chain(more.iter().copied()) {
             let mut arrives = signal(SignalKind::from_raw(which.as_raw()))?;
             let asked = asked.clone();
             tokio::spawn(async move {
@@ -44,7 +52,7 @@ impl Stops {
                 }
             });
         }
-        for which in IGNORED {
+        for which in IGNORED.into_iter().filter(|which| !more.contains(which)) {
             let mut arrives = signal(SignalKind::from_raw(which.as_raw()))?;
             tokio::spawn(async move {
                 while arrives.recv().await.is_some() {

@@ -152,11 +152,14 @@ impl Coordinator {
     }
 
     /// As [`run_while_leader`](Self::run_while_leader), but a handover does not drop the work: [`Leader::token`]
-    /// refuses then, and under [`Leader::held`] the work may finish what it has begun. It is dropped when the deadline
+    /// refuses then and [`Leader::lost`] returns, and the work may finish what it has begun. It is dropped when the deadline
     /// is near, or when the lease was released because the work took too long. Returns when the work has returned or
     /// was dropped.
+    ///
+    /// # Errors
+    /// [`Ended::Stopped`] after a clean stop, otherwise why the coordinator cannot continue.
     // Not `AsyncFnMut`: a future of one that borrows is not known to be `Send` for every lifetime.
-    pub(crate) async fn run_until_handed_over<F>(&self, work: impl FnOnce(Leader) -> F) -> Result<(), Ended>
+    pub async fn run_until_handed_over<F>(&self, work: impl FnOnce(Leader) -> F) -> Result<(), Ended>
     where
         F: Future<Output = ()>,
     {

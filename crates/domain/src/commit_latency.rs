@@ -25,6 +25,11 @@ const RECENT: usize = 10;
 
 const _: () = assert!(SAMPLES_MIN < WINDOW && RECENT < WINDOW && SLOW_PART < FAST_PART);
 
+/// The time from which a commit is slow for this LEADER_TTL: a tenth of it.
+pub fn slow_limit(ttl: Duration) -> Duration {
+    ttl / SLOW_PART
+}
+
 /// The latest commits of one process.
 #[derive(Debug, Clone)]
 pub struct CommitLatency {
@@ -75,7 +80,7 @@ impl CommitLatency {
                 slowest[1] = *took;
             }
         }
-        Some(Slowness { took: slowest[1], samples: self.took.len(), limit: self.ttl / SLOW_PART })
+        Some(Slowness { took: slowest[1], samples: self.took.len(), limit: slow_limit(self.ttl) })
     }
 }
 

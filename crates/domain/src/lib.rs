@@ -17,6 +17,7 @@ pub const SCHEMA_VERSION: u32 = 3;
 pub mod alert;
 pub mod catalog;
 pub mod commit_latency;
+pub mod doctor;
 pub mod election;
 pub mod id;
 pub mod identity;

@@ -50,6 +50,11 @@ impl SharedSettings {
         }
     }
 
+    /// The names and the published values, ordered by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The published text.
     pub fn written(&self) -> String {
         let mut text = String::new();

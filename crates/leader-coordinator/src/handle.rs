@@ -70,7 +70,9 @@ impl Coordinator {
     }
 
     /// Posts the alerts that cannot wait for a scrape to `webhook` (the API `/api/v2/alerts` of an Alertmanager), until the
-    /// coordinator ends. Each is repeated until it has arrived.
+    /// coordinator ends. Each is repeated until it has arrived. Their label `job` is `portfolio_manager`, and their runbooks
+    /// are those of an instance on port 5000 of this host; [`AlertWebhook`](crate::http::AlertWebhook) has both as
+    /// settings.
     #[cfg(feature = "http")]
     pub async fn post_alerts(&self, webhook: crate::http::HandlerUrl) {
         let Identity { group, id, .. } = self.identity.clone();

@@ -108,4 +108,4 @@ pub use stores::Redis;
 pub use stores::Sqlite;
 #[cfg(feature = "postgres")]
 pub use stores::{CommitWarnings, Postgres};
-pub use stores::{Database, Stores};
+pub use stores::{Database, StoreFacts, Stores};

@@ -1,7 +1,8 @@
 //! The parts of the coordinator that outside tools read: configuration for Prometheus, Alertmanager and Grafana, and
 //! the pages of `docs` about alerts and metrics.
 //!
-//! [`rules`] is the table of Prometheus alerts; [`urgent`] maps an urgent event to its alert. The integration tests
+//! [`rules`] is the table of Prometheus alerts; [`urgent`] maps an urgent event to its alert; [`runbooks`] has the
+//! runbook of each alert. The integration tests
 //! of this crate write the files (`cargo xtask codegen`): `exported_rules`, `dashboards`, `monitoring_config` and
 //! `metrics_page`.
 //!
@@ -13,4 +14,5 @@
 extern crate alloc;
 
 pub mod rules;
+pub mod runbooks;
 pub mod urgent;

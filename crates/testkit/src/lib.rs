@@ -7,11 +7,13 @@
 //! - [`premise`]: whether a process and its store were quick enough for a promise about a healthy leader.
 //! - [`monitor`]: a real Prometheus or Alertmanager as a child process.
 //! - [`http`]: a blocking HTTP client.
+//! - [`directory`]: a temporary directory, in memory if there is room.
 //!
 //! Everything here is for tests, so a failed set-up panics with a sentence that says what to do.
 
 pub mod backend;
 pub mod broker;
+pub mod directory;
 pub mod http;
 pub mod monitor;
 pub mod premise;

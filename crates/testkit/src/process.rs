@@ -2,6 +2,7 @@
 //! values.
 
 use crate::backend::free_port;
+use crate::directory::directory;
 use crate::http::{self, Response};
 use contract::event::{Event, EventKind, Record};
 pub use rustix::process::Signal;
@@ -72,8 +73,7 @@ impl Launch {
     /// # Panics
     /// If it cannot be started.
     pub fn start(&self) -> Coordinator {
-        let own =
-            tempfile::Builder::new().prefix("coordinator-test-").tempdir().expect("a temporary directory");
+        let own = directory();
         let port = self.port.unwrap_or_else(free_port);
         let mut command = self.command(port, own.path());
         let (event_sender, event_receiver) = channel();

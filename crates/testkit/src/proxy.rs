@@ -3,6 +3,7 @@
 //! It does only what a network can do: a direction of a connection that once lost bytes stays silent for
 //! good, so that a later reply never passes for an earlier one. New connections follow the current mode.
 
+use crate::backend::free_port;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -78,8 +79,9 @@ impl Proxy {
     /// # Panics
     /// If it cannot listen.
     pub async fn start(target: impl Into<String>) -> Self {
+        // A reserved port: no other process gets it while the proxy refuses.
         let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port on the loopback interface");
+            TcpListener::bind((Ipv4Addr::LOCALHOST, free_port())).await.expect("the port was free just now");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (orders, received) = mpsc::channel(1);
         let acceptor = Acceptor {

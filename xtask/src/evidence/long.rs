@@ -1,16 +1,19 @@
-//! The section about long runs: the finished records of `cargo xtask nightly` that are next to the other
-//! records. It states exactly what was run, and nothing about a missing record.
+//! The section about long runs: the records of `cargo xtask nightly` that are next to the other records, finished or
+//! not. It states exactly what was run, and nothing about a missing record.
 
 use super::page::number;
+use crate::nightly::Campaign;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// The files, and the name of each.
-const RECORDS: [(&str, &str, &str); 2] =
-    [("nightly-sim.json", "simulation", "seeds"), ("nightly-chaos.json", "chaos", "faults")];
+/// The file of each campaign, its name and the unit of its parts.
+const RECORDS: [(Campaign, &str, &str, &str); 2] = [
+    (Campaign::Sim, "nightly-sim.json", "simulation", "seeds"),
+    (Campaign::Chaos, "nightly-chaos.json", "chaos", "faults"),
+];
 const HEAD: &str = "\n## Long runs\n\n\
     By `cargo xtask nightly`, in parts; a part that was interrupted is played again from its beginning and counts once.\n\n\
     | campaign | commit | parts | from .. to | faults | began | ended | machine | result | interrupted parts |\n\
@@ -19,7 +22,7 @@ const HEAD: &str = "\n## Long runs\n\n\
 /// The section, or nothing without a record.
 pub fn section(folder: &Path) -> Result<String, String> {
     let mut text = String::new();
-    for (file, name, unit) in RECORDS {
+    for (campaign, file, name, unit) in RECORDS {
         let path = folder.join(file);
         let record = match fs::read_to_string(&path) {
             Ok(record) => record,
@@ -27,12 +30,14 @@ pub fn section(folder: &Path) -> Result<String, String> {
             Err(error) => return Err(format!("{}: {error}", path.display())),
         };
         let record = serde_json::from_str(&record).map_err(|error| format!("{}: {error}", path.display()))?;
-        text.push_str(&line(&record, name, unit).ok_or(format!("{}: no part is counted", path.display()))?);
+        text.push_str(
+            &line(&record, campaign, name, unit).ok_or(format!("{}: no part is counted", path.display()))?,
+        );
     }
     Ok(if text.is_empty() { text } else { format!("{HEAD}{text}") })
 }
 
-fn line(record: &Value, name: &str, unit: &str) -> Option<String> {
+fn line(record: &Value, campaign: Campaign, name: &str, unit: &str) -> Option<String> {
     let parts = record["parts"].as_array()?;
     let (first, last) = (parts.first()?, parts.last()?);
     let word = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
@@ -46,12 +51,13 @@ fn line(record: &Value, name: &str, unit: &str) -> Option<String> {
     // Writing to a String does not fail.
     let _ = writeln!(
         line,
-        "| {name} | {} | {} | {unit} {} .. {} | {} | {} | {} | {} | {result} | {interrupted} |",
+        "| {name} | {} | {} | {unit} {} .. {} | {} of {} | {} | {} | {} | {result} | {interrupted} |",
         word(&record["of"]["commit"]),
         parts.len(),
         number(&first["from"]),
         number(&last["to"]),
         number(&record["totals"]["faults_total"]),
+        number(&campaign.faults().into()),
         word(&first["began"]),
         word(&last["ended"]),
         machines.join("; "),
@@ -76,14 +82,16 @@ mod tests {
     #[test]
     fn a_line_says_what_was_run_and_what_came_of_it() {
         assert_eq!(
-            line(&record(["nothing broke", "nothing broke"]), "chaos", "faults").as_deref(),
+            line(&record(["nothing broke", "nothing broke"]), Campaign::Chaos, "chaos", "faults").as_deref(),
             Some(
-                "| chaos | abc | 2 | faults 1 .. 20 | 1,234 | began 1 | ended 11 | 2 processors | nothing broke | 1 |\n"
+                "| chaos | abc | 2 | faults 1 .. 20 | 1,234 of 20,000 | began 1 | ended 11 | 2 processors | nothing broke | 1 |\n"
             )
         );
-        let failed = line(&record(["FAILED: exit status: 1", "nothing broke"]), "sim", "seeds").unwrap();
+        let failed =
+            line(&record(["FAILED: exit status: 1", "nothing broke"]), Campaign::Sim, "sim", "seeds")
+                .unwrap();
         assert!(failed.contains("| FAILED: exit status: 1 |"), "{failed}");
-        assert_eq!(line(&json!({ "parts": [] }), "sim", "seeds"), None);
+        assert_eq!(line(&json!({ "parts": [] }), Campaign::Sim, "sim", "seeds"), None);
     }
 
     #[test]

@@ -22,14 +22,16 @@ enum Part {
     Sim,
     Chaos,
     Signals,
+    Exec,
 }
 
-const PARTS: [(Part, &str); 5] = [
+const PARTS: [(Part, &str); 6] = [
     (Part::Model, "model"),
     (Part::Mutants, "mutants"),
     (Part::Sim, "sim"),
     (Part::Chaos, "chaos"),
     (Part::Signals, "signals"),
+    (Part::Exec, "exec"),
 ];
 
 /// The command: runs all parts, or only that of the first argument with the other arguments.
@@ -68,6 +70,10 @@ fn measure(workspace: &Workspace, part: Part, rest: &[String]) -> Result<(), Str
             let asked = arguments.iter().any(|argument| argument.starts_with(proof::SIGNALS));
             let campaign = if asked { Vec::new() } else { vec![proof::SIGNALS.to_owned()] };
             proof::built_chaos_command(workspace, &[campaign, arguments].concat())?
+        }
+        Part::Exec => {
+            let kills = rest.first().map_or(proof::EXEC_KILLS, String::as_str);
+            proof::exec_command(workspace, kills, &figures)?
         }
     };
     run_command(&mut command)?;

@@ -49,6 +49,7 @@ fn page(workspace: &Workspace) -> Result<String, String> {
         sim(&load(Part::Sim)?),
         chaos(&load(Part::Chaos)?),
         signals(&load(Part::Signals)?),
+        exec(&load(Part::Exec)?),
     ];
     let long = long::section(&workspace.root().join(FOLDER))?;
     Ok(format!("{HEAD}\n{}{long}\n{}\n{}", parts.join("\n"), read(BUGS)?.trim_end(), read(LIMITS)?))
@@ -270,6 +271,36 @@ fn signals(record: &Record) -> String {
     faults(&mut text, &figures["faults"]);
     text.push('\n');
     counted(&mut text, "fault at the service", &figures["troubles"]);
+    text
+}
+
+fn exec(record: &Record) -> String {
+    let figures = &record.figures;
+    let mut text = format!("## exec\n\n{}\n", measured(record, "cargo xtask evidence exec"));
+    let _ = writeln!(
+        text,
+        "Instances of [`coordinator exec`](exec.md) run a command that appends a line to a file every 5 ms and starts a child\n\
+         that does the same in another session. In every second epoch both ignore SIGTERM. The kernel orders the lines of all\n\
+         processes. After the first line of another run of the command, a former run must write nothing more. The leading\n\
+         instance was killed, stopped or cut off **{} times**, at a random moment of its leadership.\n\n\
+         | result | number |\n|---|---|\n| runs of the command | {} |\n| lines | {} |\n| overlaps of two runs | {} |\n\
+         | faults after which no instance led within 4 LEADER_TTL | {} |\n\n\
+         {} groups of two instances ran at the same time for {} s, with a LEADER_TTL of {} ms, on one PostgreSQL and {}\n\
+         processors.\n",
+        number(&figures["kills"]),
+        number(&figures["runs"]),
+        number(&figures["lines"]),
+        number(&figures["overlaps"]),
+        number(&figures["kills_without_a_next_run"]),
+        number(&figures["groups"]),
+        number(&figures["wall_seconds"]),
+        number(&figures["leader_ttl_ms"]),
+        number(&figures["processors"]),
+    );
+    if let Some(conditions) = figures["conditions"].as_str() {
+        let _ = writeln!(text, "{conditions}\n");
+    }
+    faults(&mut text, &figures["faults"]);
     text
 }
 

@@ -26,7 +26,7 @@ usage: cargo xtask nightly sim   [--faults N] [--part SEEDS] [--first SEED] [--r
 Runs parts until N faults were counted (simulation: 100,000,000; chaos: 20,000), and keeps a record of each: its seeds
 or faults from .. to, commit, machine, beginning, end and result. Start the same command again after it was stopped or
 killed: it continues with the first part that was not counted. It stops at the first part with a violation. A record
-is of one commit without changes, so use a separate checkout (`git worktree add`). A finished record goes
+is of one commit without changes, so use a separate checkout (`git worktree add`). A record, finished or not, goes
 into docs/evidence as nightly-sim.json or nightly-chaos.json; then run `cargo xtask codegen`.
 
   --part     size of a part: seeds of the simulation (25,000, some 6 minutes), faults of chaos (500, some 15 minutes)
@@ -51,7 +51,8 @@ impl Campaign {
         }
     }
 
-    fn faults(self) -> u64 {
+    /// The faults of a finished record.
+    pub fn faults(self) -> u64 {
         match self {
             Self::Sim => 100_000_000,
             Self::Chaos => 20_000,

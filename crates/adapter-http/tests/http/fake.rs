@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -35,7 +35,8 @@ pub struct Fake {
     pub lease: LeaseSeen,
     pub members: Vec<MemberSeen>,
     pub store: Result<(), StoreError>,
-    pub last: LastAnswers,
+    /// The last answers of the stores. A test may send others.
+    pub last: watch::Sender<Arc<LastAnswers>>,
     pub ledger: Arc<Ledger>,
     /// Panic instead of returning the exposition.
     pub panics: bool,
@@ -63,7 +64,7 @@ impl Default for Fake {
             lease: lease("b-2"),
             members: vec![member("b-2")],
             store: Ok(()),
-            last: no_answers(),
+            last: watch::Sender::new(Arc::new(no_answers())),
             ledger: Arc::default(),
             panics: false,
             silent: None,
@@ -92,7 +93,11 @@ impl Backend for Fake {
     }
 
     fn last_answers(&self) -> Arc<LastAnswers> {
-        Arc::new(self.last.clone())
+        self.last.borrow().clone()
+    }
+
+    fn follow(&self) -> watch::Receiver<Arc<LastAnswers>> {
+        self.last.subscribe()
     }
 
     fn samples(&self) -> Arc<Samples> {
@@ -166,7 +171,7 @@ impl Backend for Fake {
     }
 }
 
-fn no_answers() -> LastAnswers {
+pub fn no_answers() -> LastAnswers {
     LastAnswers::none(Facts {
         now_ms: STARTED_MS,
         state_store: "PostgreSQL".to_owned(),
@@ -190,7 +195,7 @@ pub async fn away(error: StoreError, terms: u32, ledger: Ledger) -> Fake {
     let query = ListQuery { state: None, instrument: None, before: None, limit: 100 };
     last.signals.answered(ledger.list(&query).into(), STARTED_MS + 2_000);
     last.state_store_failed(STARTED_MS + 3_000);
-    Fake { store: Err(error), last, ..Fake::default() }
+    Fake { store: Err(error), last: watch::Sender::new(Arc::new(last)), ..Fake::default() }
 }
 
 pub fn id(text: &str) -> InstanceId {

@@ -9,10 +9,13 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Longer than any test.
 const NEVER: Duration = Duration::from_hours(1);
 const SOON: Duration = Duration::from_millis(50);
+/// A bound for what must happen at all, not for how fast.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Limits that no test reaches.
 const WIDE: Limits =
@@ -30,16 +33,31 @@ async fn a_head_that_never_ends_is_cut() {
         let _ = stream.read_to_end(&mut rest).await;
         assert!(!rest.starts_with(b"HTTP/1.1 200"), "{begun:?}");
     }
-    assert_eq!(server.ask(&get("/livez")).await.status, 200);
+    assert_eq!(in_time(&server, &get("/livez")).await.status, 200);
 }
 
 #[tokio::test]
 async fn an_idle_connection_is_cut() {
     let server = Server::start_within(Limits { head: SOON, ..WIDE }, Fake::default()).await;
-    let mut stream = server.connect().await;
-    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
-    // The client did not request a close. The answer is complete, and then the server ends the connection.
-    assert_eq!(Answer::read(&mut stream).await.status, 200);
+    // The client does not request a close. The answer is complete, and then the server ends the connection.
+    let answer = in_time(&server, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(answer.status, 200);
+}
+
+/// The answer to a request whose head came within [`SOON`]. On a busy machine it may come later, and then there is none.
+async fn in_time(server: &Server, request: &str) -> Answer {
+    let asked = async {
+        loop {
+            let mut stream = server.connect().await;
+            let _ = stream.write_all(request.as_bytes()).await;
+            let mut bytes = Vec::new();
+            let read = stream.read_to_end(&mut bytes).await;
+            if read.is_ok() && !bytes.is_empty() {
+                return Answer::parse(&String::from_utf8(bytes).expect("text"));
+            }
+        }
+    };
+    timeout(PATIENCE, asked).await.expect("a head comes in time once")
 }
 
 #[tokio::test]

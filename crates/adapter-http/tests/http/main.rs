@@ -4,10 +4,13 @@
 mod broker;
 mod callers;
 mod client;
+mod events;
 mod fake;
 mod handler;
 mod ledger;
 mod limits;
+mod openapi;
+mod page;
 mod routes;
 mod signals;
 mod webhook;

@@ -13,6 +13,8 @@ fn webhook(broker: &Broker) -> AlertWebhook {
     let url = HandlerUrl::parse(&broker.url("/api/v2/alerts")).expect("a URL");
     let group = GroupId::parse("desk").expect("an id");
     AlertWebhook::new(url, group, InstanceId::parse("a-1").expect("an id"))
+        .job("trading")
+        .runbooks("http://127.0.0.1:5001/runbooks/")
 }
 
 #[tokio::test]
@@ -29,7 +31,7 @@ async fn one_request_posts_all_events() {
     let labels = |alertname: &str, component: &str, condition: &str| {
         json!({
             "alertname": alertname, "severity": "critical", "component": component, "condition": condition,
-            "group": "desk", "instance_id": "a-1",
+            "job": "trading", "group": "desk", "instance_id": "a-1",
         })
     };
     assert_eq!(alerts[0]["labels"], labels("FencedWrite", "signals", "fenced_write"));
@@ -39,7 +41,10 @@ async fn one_request_posts_all_events() {
         alerts[1]["annotations"]["summary"],
         "a-1: recovery failed with DATA_CORRUPT: trading is halted"
     );
-    assert_eq!(alerts[1]["annotations"]["runbook_url"], rule.runbook());
+    assert_eq!(
+        alerts[1]["annotations"]["runbook_url"],
+        "http://127.0.0.1:5001/runbooks/recovery-data-corrupt"
+    );
     assert_eq!(alerts[0]["startsAt"], "2025-11-29T10:15:30.250+00:00");
     let ends = alerts[0]["endsAt"].as_str().expect("a time");
     assert!(ends > "2026-01-01", "{ends}: Alertmanager notifies about no alert that is over when it arrives");

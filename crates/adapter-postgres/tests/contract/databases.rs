@@ -142,7 +142,8 @@ pub fn config(url: &str, opening: &Opening) -> PostgresConfig {
     PostgresConfig { positions, portfolio, ..PostgresConfig::new(url, opening.identity()) }
 }
 
-/// Makes every later commit wait for a standby that does not exist. Only for a case with a separate server.
+/// Makes every later commit wait for a standby that does not exist. Only for a case with a separate server on which no
+/// commit is under way.
 pub async fn stall_commits(databases: &Databases) {
     let mut admin = databases.admin().await;
     for statement in [
@@ -152,7 +153,26 @@ pub async fn stall_commits(databases: &Databases) {
     ] {
         admin.execute(statement).await.expect(statement);
     }
-    databases.until("SELECT 1 WHERE current_setting('synchronous_standby_names') = 'ghost'").await;
+    // The sessions learn of it from another process of the server, a moment after the configuration was read.
+    let begins = async { while !a_commit_waits(databases).await {} };
+    tokio::time::timeout(PATIENCE, begins).await.expect("commits wait for the standby");
+}
+
+/// Whether a commit of now waits for the standby.
+async fn a_commit_waits(databases: &Databases) -> bool {
+    let (mut session, mut admin) = (databases.admin().await, databases.admin().await);
+    // The smallest transaction that writes.
+    let commit =
+        tokio::spawn(async move { session.execute("SELECT pg_logical_emit_message(true, '', '')").await });
+    let cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while !commit.is_finished() {
+        if admin.fetch_optional(cancel).await.expect("an answer").is_some() {
+            commit.await.expect("no panic").expect("the commit ends with a warning");
+            return true;
+        }
+        tokio::task::yield_now().await;
+    }
+    false
 }
 
 /// An opening in a group of that name, which no other case may use in the same database.

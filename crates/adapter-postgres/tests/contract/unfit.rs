@@ -251,15 +251,19 @@ async fn a_dropped_table_without_which_nothing_is_lost_is_created_again(database
 async fn a_database_whose_tables_were_all_dropped_is_migrated_again(databases: &Databases) {
     let all = "coordinator_lease, coordinator_member, coordinator_term, coordinator_signal, coordinator_dispatch, \
                coordinator_audit";
-    for dropped in [format!("{all}, coordinator_schema"), "coordinator_schema".to_owned()] {
+    for lost in [
+        format!("DROP TABLE {all}, coordinator_schema"),
+        "DROP TABLE coordinator_schema".to_owned(),
+        "DELETE FROM coordinator_schema".to_owned(),
+    ] {
         let database = databases.another().await;
         let opening = opening("dropped", "a");
         let store = database.store(&opening);
         assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current));
-        database.execute(&format!("DROP TABLE {dropped}")).await;
-        assert_eq!(store.migrate(Migrate::Check).await, Ok(Schema::Older { found: 0 }), "{dropped}");
-        assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current), "{dropped}");
-        assert_eq!(store.migrate(Migrate::Check).await, Ok(Schema::Current), "{dropped}");
+        database.execute(&lost).await;
+        assert_eq!(store.migrate(Migrate::Check).await, Ok(Schema::Older { found: 0 }), "{lost}");
+        assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current), "{lost}");
+        assert_eq!(store.migrate(Migrate::Check).await, Ok(Schema::Current), "{lost}");
         serve(&store, &opening).await;
     }
 }

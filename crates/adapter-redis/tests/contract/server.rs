@@ -7,10 +7,10 @@ use fred::types::config::{Config, PerformanceConfig};
 use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
 use rustix::process::{Pid, Signal, kill_process};
 use std::future::Future;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
+use testkit::backend::free_port;
 use tokio::net::TcpStream;
 
 /// Pause between two polls of an awaited condition.
@@ -188,9 +188,4 @@ pub async fn eventually<T, L: Future<Output = Option<T>>>(what: &str, mut look: 
         }
     };
     tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never: {what}"))
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port on loopback");
-    listener.local_addr().expect("its number").port()
 }

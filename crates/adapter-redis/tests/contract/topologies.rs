@@ -4,17 +4,26 @@ use crate::hints::{listening, reach};
 use crate::peer::Peer;
 use crate::server::{Server, eventually};
 use domain::ports::{LeaderStore, TicketRenewal};
+use testkit::backend::free_port;
 
 /// Number of slots of a cluster.
 const SLOTS: u32 = 16_384;
 
 pub async fn a_cluster_takes_tickets_and_hints() {
-    let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
-    let (first, second) = (Server::start(&arguments).await, Server::start(&arguments).await);
+    // The default port of a cluster's bus is another one that was not reserved.
+    let buses = [free_port().to_string(), free_port().to_string()];
+    let node = |bus: usize| {
+        let port = buses[bus].clone();
+        async move {
+            let own = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", &port];
+            Server::start(&own).await
+        }
+    };
+    let (first, second) = (node(0).await, node(1).await);
     let operators = [first.operator().await, second.operator().await];
     operators[0].line(&format!("CLUSTER ADDSLOTSRANGE 0 {}", SLOTS / 2 - 1)).await;
     operators[1].line(&format!("CLUSTER ADDSLOTSRANGE {} {}", SLOTS / 2, SLOTS - 1)).await;
-    operators[0].line(&format!("CLUSTER MEET 127.0.0.1 {}", second.port())).await;
+    operators[0].line(&format!("CLUSTER MEET 127.0.0.1 {} {}", second.port(), buses[1])).await;
     for operator in &operators {
         eventually("the cluster is whole", || async {
             operator.text("CLUSTER INFO").await.contains("cluster_state:ok").then_some(())
@@ -80,11 +89,12 @@ pub async fn sentinels_lead_to_the_next_primary() {
     reach(&a, || async { b.release(next).await.expect("release") }).await;
 }
 
-/// Starts a sentinel that alone decides that the primary is down.
+/// Starts a sentinel that alone decides that the primary is down. It waits for longer than a busy machine lets a healthy
+/// primary wait for a processor.
 async fn sentinel(primary: u16) -> (tempfile::NamedTempFile, Server) {
     let file = tempfile::NamedTempFile::new().expect("a file for the sentinel");
     let text = format!(
-        "sentinel monitor desk 127.0.0.1 {primary} 1\nsentinel down-after-milliseconds desk 500\n\
+        "sentinel monitor desk 127.0.0.1 {primary} 1\nsentinel down-after-milliseconds desk 5000\n\
          sentinel failover-timeout desk 2000\n"
     );
     std::fs::write(file.path(), text).expect("the sentinel's file");

@@ -3,9 +3,10 @@
 use crate::files::{Files, opening};
 use adapter_sqlite::SqliteStore;
 use contract::raw_portfolio::RawPortfolio;
+use contract::signal_ledger::client;
 use contract::{Case, Opening};
 use domain::SCHEMA_VERSION;
-use domain::ports::{LeaseStore, Migrate, Schema, StateStore, StoreError};
+use domain::ports::{LeaseStore, Migrate, Schema, SignalLedger, StateStore, StoreError, Switch};
 use sqlx::Row;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,11 @@ pub fn suite() -> Vec<Case<Files>> {
         Case::new("migration::a_directory_that_cannot_be_is_named", no_directory),
         Case::new("migration::a_newer_schema_is_not_touched", newer_schema),
         Case::new("migration::a_dropped_table_is_named", dropped_table),
+        Case::new(
+            "migration::a_dropped_table_without_which_nothing_is_lost_is_created_again",
+            repaired_table,
+        ),
+        Case::new("migration::a_file_that_lost_its_version_and_a_table_is_refused", lost_version_and_table),
     ]
 }
 
@@ -181,7 +187,7 @@ async fn no_directory(_: Arc<Files>) {
 }
 
 async fn dropped_table(_: Arc<Files>) {
-    for table in ["lease", "member", "term", "signal", "dispatch", "audit"] {
+    for table in ["lease", "signal", "audit"] {
         let files = Files::new();
         files.migrated("i").await.close().await;
         files.sql(&format!("DROP TABLE coordinator_{table}")).await.unwrap();
@@ -195,6 +201,57 @@ async fn dropped_table(_: Arc<Files>) {
         if let Err(error) = used {
             assert!(error.to_string().contains("migrate --check"), "{error}");
         }
+    }
+}
+
+/// What was in these tables comes back, is in another one, or is not missed.
+async fn repaired_table(_: Arc<Files>) {
+    const SHAPE: &str = "SELECT name || ' ' || sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+    let files = Files::new();
+    let store = files.migrated("i").await;
+    store.switch(Switch::Pause, &client(), "the desk is closed").await.expect("pause");
+    store.close().await;
+    let shape: Vec<String> = sqlx::query_scalar(SHAPE).fetch_all(&mut files.shell().await).await.unwrap();
+    for lost in [
+        "DROP TABLE coordinator_member",
+        "DROP TABLE coordinator_term",
+        "DROP TABLE coordinator_dispatch",
+        "DROP TABLE coordinator_schema",
+        "DELETE FROM coordinator_schema",
+        "DROP TABLE coordinator_member; DROP TABLE coordinator_term; DROP TABLE coordinator_dispatch; \
+         DROP TABLE coordinator_schema",
+    ] {
+        files.sql(lost).await.unwrap();
+        let store = files.store("i");
+        match store.migrate(Migrate::Check).await {
+            Ok(Schema::Older { found: 0 }) => assert!(lost.contains("schema"), "{lost}"),
+            Err(StoreError::Corrupt(message)) => {
+                assert!(
+                    message.contains("run `coordinator migrate`, which creates it again"),
+                    "{lost}: {message}"
+                );
+            }
+            other => panic!("{lost}: {other:?}"),
+        }
+        assert_eq!(store.migrate(Migrate::Apply).await, Ok(Schema::Current), "{lost}");
+        assert_eq!(store.migrate(Migrate::Check).await, Ok(Schema::Current), "{lost}");
+        assert!(store.totals().await.expect("totals").paused.is_some(), "{lost}: the kill switch is on");
+        store.close().await;
+        let now: Vec<String> = sqlx::query_scalar(SHAPE).fetch_all(&mut files.shell().await).await.unwrap();
+        assert_eq!(now, shape, "{lost}");
+    }
+}
+
+/// What was in a table that is missing cannot be made up, whether the version is known or not.
+async fn lost_version_and_table(_: Arc<Files>) {
+    let files = Files::new();
+    files.migrated("i").await.close().await;
+    files.sql("DROP TABLE coordinator_schema; DROP TABLE coordinator_signal").await.unwrap();
+    let store = files.store("i");
+    for apply in [Migrate::Check, Migrate::Apply] {
+        let answer = store.migrate(apply).await;
+        let Err(StoreError::Corrupt(message)) = answer else { panic!("{answer:?}") };
+        assert!(message.contains("has lost coordinator_signal, coordinator_schema,"), "{message}");
     }
 }
 

@@ -1,29 +1,39 @@
 //! Commands that read or change the group through its stores, whether instances run or not.
 
 mod demo;
+mod doctor;
 mod facts;
+mod health;
 mod history;
+mod ids;
 mod migrate;
+mod packaging;
 mod recovery;
+mod runbook;
 mod signals;
 mod status;
 mod step_down;
 mod table;
+mod terminal;
 mod why;
 
-pub use demo::demo;
+pub use demo::{TTL as DEMO_TTL, demo};
+pub use doctor::doctor;
+pub use health::{Probe, health};
 pub use history::history;
 pub use migrate::migrate;
+pub use packaging::{completions, man};
 pub use recovery::check_recovery;
+pub use runbook::runbook;
 pub use signals::signals;
-pub use status::{Form, status};
-pub use step_down::{Wanted, step_down};
+pub use status::{Extent, Form, status, watch_status};
+pub use step_down::{Wanted, plan_step_down, step_down};
 pub use why::why;
 
 use crate::compose;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::identity::{DataDir, identity};
+use crate::identity::{database_in, identity};
 use crate::output::line;
 use domain::id::InstanceId;
 use domain::ports::StoreError;
@@ -34,12 +44,26 @@ use tokio::time::timeout;
 /// Timeout for an answer of a store; an operator waits for the command.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Opens the stores under a temporary id, because this process takes no part in the election.
+/// Opens the stores under a temporary id, because this process takes no part in the election. Creates nothing, so
+/// an embedded store that is missing is an error.
 fn open(config: &Config) -> Result<Stores, Failure> {
-    let data_dir = DataDir::open(&config.data_dir).map_err(|error| Failure::usage(error.to_string()))?;
+    let database = database_in(&config.data_dir);
+    // If it cannot be known, the store reports why.
+    if config.postgres.is_none() && !database.try_exists().unwrap_or(true) {
+        return Err(Failure::other(format!(
+            "there is no state store {}: no instance has run with this data directory. Choose another one with \
+             --data-dir, or name PostgreSQL with --postgres",
+            database.display()
+        )));
+    }
+    open_or_create(config)
+}
+
+/// As [`open`], for a command that may create the embedded store.
+fn open_or_create(config: &Config) -> Result<Stores, Failure> {
     let id = InstanceId::parse(&format!("command-{}", std::process::id())).expect("a word and a number");
     let identity = identity(config, id).map_err(Failure::other)?;
-    compose::stores(config, &data_dir, &identity).map_err(Failure::usage)
+    compose::existing_stores(config, &identity).map_err(Failure::usage)
 }
 
 /// The answer of a store, or a failure that names the store that failed or did not answer in time.

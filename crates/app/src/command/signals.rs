@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::{AuditJson, SignalJson};
 use domain::ledger::{Actor, AuditEntry, Outcome, Signal, SignalId, StateName, Totals};
-use domain::ports::{ListQuery, Recorded, Resolution, Switch, Switched};
+use domain::ports::{ListQuery, Recorded, Resolution, SIGNALS_READ_MAX, Switch, Switched};
 use leader_coordinator::Stores;
 use serde::Serialize;
 use std::time::Duration;
@@ -18,6 +18,11 @@ use std::time::Duration;
 const LEDGER: &str = "the ledger";
 /// Most lines of the audit that are shown for one signal; it usually has about ten.
 const AUDIT_LINES: u32 = 200;
+
+/// Pages of signals in which a beginning of an id is looked for.
+const PAGES_MAX: usize = 20;
+/// Most candidates that a message names.
+const CANDIDATES_SHOWN: usize = 8;
 
 /// Runs the command on the stores, whether instances run or not.
 pub async fn signals(config: &Config, command: &SignalsCommand) -> Result<(), Failure> {
@@ -35,16 +40,16 @@ async fn carry_out(stores: &Stores, command: &SignalsCommand) -> Result<(), Fail
             list(stores, &ListQuery { state, instrument, before, limit }, form(*json)).await
         }
         SignalsCommand::Show { id, json } => show(stores, id, form(*json)).await,
-        SignalsCommand::Resolve { id, executed, not_executed: _, send_again, attempt, reason } => {
+        SignalsCommand::Resolve { id, executed, not_executed: _, send_again, attempt, reason, json } => {
             let outcome = match (executed, send_again) {
                 (true, _) => Outcome::Done,
                 (false, true) => Outcome::Received,
                 (false, false) => Outcome::Rejected,
             };
-            resolve(stores, id, outcome, *attempt, reason).await
+            resolve(stores, id, outcome, *attempt, reason, form(*json)).await
         }
-        SignalsCommand::Pause { reason } => switch(stores, Switch::Pause, reason).await,
-        SignalsCommand::Resume { reason } => switch(stores, Switch::Resume, reason).await,
+        SignalsCommand::Pause { reason, json } => switch(stores, Switch::Pause, reason, form(*json)).await,
+        SignalsCommand::Resume { reason, json } => switch(stores, Switch::Resume, reason, form(*json)).await,
     }
 }
 
@@ -64,6 +69,21 @@ struct OpenJson<'a> {
     sent_last_minute: u32,
     sent_last_day: u32,
     paused: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ResolvedJson<'a> {
+    id: &'a str,
+    state: &'static str,
+    attempt: u32,
+}
+
+#[derive(Serialize)]
+struct SwitchJson {
+    /// The position of the kill switch now.
+    paused: bool,
+    /// False if it was in this position already; then the former reason remains.
+    changed: bool,
 }
 
 #[derive(Serialize)]
@@ -153,14 +173,45 @@ fn rows(signals: &[Signal]) -> String {
     table(&header, &rows)
 }
 
+/// The signal with that id, or the only one whose id begins with it.
 async fn found(stores: &Stores, id: &SignalId) -> Result<Signal, Failure> {
-    let signal = ask(LEDGER, stores.ledger.find(id)).await?;
-    signal.ok_or_else(|| Failure::usage(format!("there is no signal {id}; see `coordinator signals list`")))
+    if let Some(signal) = ask(LEDGER, stores.ledger.find(id)).await? {
+        return Ok(signal);
+    }
+    let mut meant = Vec::new();
+    let mut before = None;
+    for _ in 0..PAGES_MAX {
+        let query = ListQuery { state: None, instrument: None, before, limit: SIGNALS_READ_MAX };
+        let page = ask(LEDGER, stores.ledger.list(&query)).await?;
+        before = page.last().map(|signal| signal.arrival);
+        let is_last = page.len() < SIGNALS_READ_MAX as usize;
+        meant.extend(page.into_iter().filter(|signal| signal.id.as_str().starts_with(id.as_str())));
+        if is_last {
+            return only(meant, id);
+        }
+    }
+    Err(Failure::usage(format!(
+        "there is no signal {id}, and there are too many signals to look for one that begins with it: name the whole id"
+    )))
+}
+
+fn only(mut meant: Vec<Signal>, id: &SignalId) -> Result<Signal, Failure> {
+    match (meant.pop(), meant.is_empty()) {
+        (Some(signal), true) => Ok(signal),
+        (None, _) => Err(Failure::usage(format!(
+            "there is no signal {id}, and none begins with it; see `coordinator signals list`"
+        ))),
+        (Some(last), false) => {
+            let ids = meant.iter().chain([&last]).take(CANDIDATES_SHOWN).map(|signal| signal.id.as_str());
+            let ids = ids.collect::<Vec<_>>().join(", ");
+            Err(Failure::usage(format!("{} signals begin with {id}: {ids}", meant.len() + 1)))
+        }
+    }
 }
 
 async fn show(stores: &Stores, id: &SignalId, form: Form) -> Result<(), Failure> {
     let signal = found(stores, id).await?;
-    let audit = ask(LEDGER, stores.ledger.audit(Some(id), AUDIT_LINES)).await?;
+    let audit = ask(LEDGER, stores.ledger.audit(Some(&signal.id), AUDIT_LINES)).await?;
     match form {
         Form::Json => print_json(&ShowJson {
             signal: SignalJson::from(&signal),
@@ -226,8 +277,10 @@ async fn resolve(
     outcome: Outcome,
     attempt: Option<u32>,
     reason: &str,
+    form: Form,
 ) -> Result<(), Failure> {
     let signal = found(stores, id).await?;
+    let id = &signal.id;
     let attempt = match attempt {
         Some(attempt) => attempt,
         None if signal.attempt <= 1 => signal.attempt,
@@ -244,6 +297,9 @@ async fn resolve(
         Resolution { id: id.clone(), attempt, outcome, actor: operator(), reason: reason.to_owned() };
     let answer = ask(LEDGER, stores.ledger.resolve(&decision)).await?;
     match (answer, outcome.state()) {
+        (Recorded::Recorded, state) if form == Form::Json => {
+            print_json(&ResolvedJson { id: id.as_str(), state: state.as_str(), attempt })
+        }
         (Recorded::Recorded, StateName::Received) => {
             line(format_args!("{id} waits again: the leader sends it"))
         }
@@ -260,8 +316,12 @@ async fn resolve(
     }
 }
 
-async fn switch(stores: &Stores, to: Switch, reason: &str) -> Result<(), Failure> {
+async fn switch(stores: &Stores, to: Switch, reason: &str, form: Form) -> Result<(), Failure> {
     let turned = ask(LEDGER, stores.ledger.switch(to, &operator(), reason)).await?;
+    if form == Form::Json {
+        let (paused, changed) = (to == Switch::Pause, turned == Switched::Turned);
+        return print_json(&SwitchJson { paused, changed });
+    }
     let told = match (to, turned) {
         (Switch::Pause, Switched::Turned) => {
             "paused: no signal is claimed from now on; signals that are already claimed may still be sent (`coordinator signals list \

@@ -1,7 +1,7 @@
 //! `coordinator step-down`: requests a planned handover from the leader through the state store.
 
 use super::table::visible;
-use super::{ask, open};
+use super::{Form, ask, open, print_json};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
@@ -10,6 +10,7 @@ use domain::lease::Token;
 use domain::member::{Member, MemberSeen, MemberState, Term, heartbeat_interval};
 use domain::ports::StepDown;
 use leader_coordinator::Stores;
+use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -43,14 +44,89 @@ enum Expected {
 }
 
 /// Requests a handover from the leader, waits for the next one, and prints it with the time without a leader.
-pub async fn step_down(config: &Config, reason: &str, wanted: Wanted) -> Result<(), Failure> {
+pub async fn step_down(config: &Config, reason: &str, wanted: Wanted, form: Form) -> Result<(), Failure> {
     let stores = open(config)?;
-    let outcome = hand_over(config, &stores, reason, wanted).await;
+    let outcome = hand_over(config, &stores, reason, wanted, form).await;
     stores.close().await;
     outcome
 }
 
-async fn hand_over(config: &Config, stores: &Stores, reason: &str, wanted: Wanted) -> Result<(), Failure> {
+#[derive(Serialize)]
+struct PlanJson<'a> {
+    leader: &'a str,
+    epoch: u64,
+    candidates: Vec<&'a str>,
+    /// Why a handover is useless; `null` if it is not.
+    obstacle: Option<String>,
+    /// Longest expected time without a leader if the handover succeeds, and if the leader fails during it.
+    gap_ms_max: u64,
+    gap_ms_on_failure: u64,
+}
+
+/// Prints the instances that can take over, the expected time without a leader and the risks. Requests nothing; fails
+/// if a handover would be refused.
+pub async fn plan_step_down(config: &Config, form: Form) -> Result<(), Failure> {
+    let stores = open(config)?;
+    let outcome = plan(config, &stores, form).await;
+    stores.close().await;
+    outcome
+}
+
+async fn plan(config: &Config, stores: &Stores, form: Form) -> Result<(), Failure> {
+    let row = ask("the state store", stores.state.observe()).await?;
+    let token = row.version.token;
+    let Some(holder) = row.holder.filter(|_| !row.released) else {
+        return Err(Failure::other("no instance leads, so there is no leadership to hand over"));
+    };
+    let judged = candidates(config, stores, &holder).await?;
+    let ttl = ask("the state store", stores.state.lease()).await?.ttl;
+    let totals = ask("the ledger", stores.ledger.totals()).await?;
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    // The leader drains for at most a heartbeat, a third of its lease.
+    let (planned, failed) = (ttl / 3, ttl + ttl / 3);
+    if form == Form::Json {
+        print_json(&PlanJson {
+            leader: holder.as_str(),
+            epoch: token.epoch.0,
+            candidates: judged.as_ref().map_or_else(|_| Vec::new(), |ids| ids.split(", ").collect()),
+            obstacle: judged.as_ref().err().cloned(),
+            gap_ms_max: ms(planned),
+            gap_ms_on_failure: ms(failed),
+        })?;
+        return judged.map(drop).map_err(Failure::other);
+    }
+    let candidates = judged.map_err(Failure::other)?;
+    line(format_args!("leader          {holder} (epoch {})", token.epoch))?;
+    line(format_args!("can take over   {candidates}; the first of them that claims the lease leads"))?;
+    line(format_args!("without leader  at most {planned:?}, usually milliseconds"))?;
+    line(format_args!("if it fails     at most {failed:?}: the lease of {holder} must expire first"))?;
+    let open = totals.claimed.saturating_add(totals.sent);
+    if open > 0 {
+        line(format_args!(
+            "signals         {open} are claimed or sent; one without an answer at the handover can become in doubt"
+        ))?;
+    }
+    line("nothing was requested")
+}
+
+#[derive(Serialize)]
+struct StepDownJson<'a> {
+    from: &'a str,
+    from_epoch: u64,
+    to: &'a str,
+    epoch: u64,
+    /// Milliseconds without a leader; `null` if the end of the term is not known.
+    gap_ms: Option<i64>,
+    reason: &'a str,
+}
+
+async fn hand_over(
+    config: &Config,
+    stores: &Stores,
+    reason: &str,
+    wanted: Wanted,
+    form: Form,
+) -> Result<(), Failure> {
     let row = ask("the state store", stores.state.observe()).await?;
     let token = row.version.token;
     let Some(holder) = row.holder.filter(|_| !row.released) else {
@@ -62,6 +138,7 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str, wanted: Wante
         (Err(why), Wanted::WithSuccessor) => return Err(Failure::other(why)),
     };
     match ask("the state store", stores.state.request_step_down(&token, reason)).await? {
+        StepDown::Requested if form == Form::Json => {}
         StepDown::Requested => {
             line(format_args!("asked {holder} (epoch {}) to hand over{candidates}", token.epoch))?;
         }
@@ -79,7 +156,17 @@ async fn hand_over(config: &Config, stores: &Stores, reason: &str, wanted: Wante
     while Instant::now() < until {
         let terms = ask("the state store", stores.state.history(TERMS_READ)).await?;
         if let Some(next) = successor(&terms, &token) {
-            return tell(&terms, &token, next, &holder, expected);
+            if form == Form::Json {
+                print_json(&StepDownJson {
+                    from: holder.as_str(),
+                    from_epoch: token.epoch.0,
+                    to: next.holder.as_str(),
+                    epoch: next.epoch.0,
+                    gap_ms: gap_ms(&terms, &token, next),
+                    reason,
+                })?;
+            }
+            return tell(&terms, &token, next, &holder, expected, form);
         }
         let _ = timeout(READ_AGAIN, stores.state.changed()).await;
     }
@@ -152,15 +239,22 @@ fn successor<'a>(terms: &'a [Term], token: &Token) -> Option<&'a Term> {
     asked.checked_sub(1).map(|next| &terms[next])
 }
 
+/// Milliseconds between the end of the term and the start of the next one.
+fn gap_ms(terms: &[Term], token: &Token, next: &Term) -> Option<i64> {
+    let ended = terms.iter().find(|term| is(term, token)).and_then(|term| term.to_ms)?;
+    Some(next.from_ms - ended)
+}
+
 fn tell(
     terms: &[Term],
     token: &Token,
     next: &Term,
     before: &InstanceId,
     expected: Expected,
+    form: Form,
 ) -> Result<(), Failure> {
-    let ended = terms.iter().find(|term| is(term, token)).and_then(|term| term.to_ms);
-    let gap = ended.map(|ended| next.from_ms - ended);
+    let line = |text: std::fmt::Arguments<'_>| if form == Form::Json { Ok(()) } else { line(text) };
+    let gap = gap_ms(terms, token, next);
     let gap = gap.map_or_else(String::new, |gap| format!(", {gap} ms without a leader"));
     let (holder, epoch) = (&next.holder, next.epoch);
     match (next.holder == *before, expected) {

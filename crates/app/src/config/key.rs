@@ -38,6 +38,10 @@ pub enum Key {
     MetricsWindow,
     /// Receiver of urgent alerts.
     AlertsWebhook,
+    /// Prometheus job of the group.
+    AlertsJob,
+    /// Address of the runbooks.
+    AlertsRunbooks,
     /// Receiver of metrics and spans.
     TelemetryOtlp,
     /// Receiver of signals.
@@ -58,7 +62,7 @@ pub enum Key {
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
@@ -75,6 +79,8 @@ impl Key {
         Self::RecoveryPortfolio,
         Self::MetricsWindow,
         Self::AlertsWebhook,
+        Self::AlertsJob,
+        Self::AlertsRunbooks,
         Self::TelemetryOtlp,
         Self::SignalsHandler,
         Self::SignalsLookup,
@@ -104,6 +110,8 @@ impl Key {
             Self::RecoveryPortfolio => "recovery.portfolio",
             Self::MetricsWindow => "metrics.window",
             Self::AlertsWebhook => "alerts.webhook",
+            Self::AlertsJob => "alerts.job",
+            Self::AlertsRunbooks => "alerts.runbooks",
             Self::TelemetryOtlp => "telemetry.otlp",
             Self::SignalsHandler => "signals.handler",
             Self::SignalsLookup => "signals.lookup",
@@ -122,6 +130,24 @@ impl Key {
         match self {
             Self::LeaderTtl => vec![own, LEADER_TTL.to_owned()],
             _ => vec![own],
+        }
+    }
+
+    /// Its flag; `None` if it is only in the file and the environment.
+    pub fn flag(self) -> Option<&'static str> {
+        match self {
+            Self::DataDir => Some("--data-dir"),
+            Self::RedisUrl => Some("--redis"),
+            Self::RedisUrlFile => Some("--redis-url-file"),
+            Self::PostgresUrl => Some("--postgres"),
+            Self::PostgresUrlFile => Some("--postgres-url-file"),
+            Self::PostgresSchema => Some("--postgres-schema"),
+            Self::Group => Some("--group"),
+            Self::LeaderTtl => Some("--leader-ttl"),
+            Self::Listen => Some("--listen"),
+            Self::InstanceId => Some("--instance-id"),
+            Self::SignalsHandler => Some("--handler"),
+            _ => None,
         }
     }
 

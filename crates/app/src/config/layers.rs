@@ -138,20 +138,20 @@ impl Layers {
             handler,
         } = flags;
         let texts = [
-            (Key::DataDir, "--data-dir", data_dir.as_deref()),
-            (Key::RedisUrl, "--redis", redis.as_ref().map(Secret::expose)),
-            (Key::RedisUrlFile, "--redis-url-file", redis_url_file.as_deref()),
-            (Key::PostgresUrl, "--postgres", postgres.as_ref().map(Secret::expose)),
-            (Key::PostgresUrlFile, "--postgres-url-file", postgres_url_file.as_deref()),
-            (Key::PostgresSchema, "--postgres-schema", postgres_schema.as_deref()),
-            (Key::Group, "--group", group.as_deref()),
-            (Key::LeaderTtl, "--leader-ttl", leader_ttl.as_deref()),
-            (Key::Listen, "--listen", listen.as_deref()),
-            (Key::InstanceId, "--instance-id", instance_id.as_deref()),
-            (Key::SignalsHandler, "--handler", handler.as_deref()),
+            (Key::DataDir, data_dir.as_deref()),
+            (Key::RedisUrl, redis.as_ref().map(Secret::expose)),
+            (Key::RedisUrlFile, redis_url_file.as_deref()),
+            (Key::PostgresUrl, postgres.as_ref().map(Secret::expose)),
+            (Key::PostgresUrlFile, postgres_url_file.as_deref()),
+            (Key::PostgresSchema, postgres_schema.as_deref()),
+            (Key::Group, group.as_deref()),
+            (Key::LeaderTtl, leader_ttl.as_deref()),
+            (Key::Listen, listen.as_deref()),
+            (Key::InstanceId, instance_id.as_deref()),
+            (Key::SignalsHandler, handler.as_deref()),
         ];
-        for (key, flag, text) in texts {
-            if let Some(text) = text {
+        for (key, text) in texts {
+            if let (Some(flag), Some(text)) = (key.flag(), text) {
                 self.write(key, Origin::Flag(flag), text.to_owned());
             }
         }

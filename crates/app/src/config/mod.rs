@@ -4,11 +4,13 @@
 //! checks every value, even one that a later source overrides: such a fault would take effect when the flag
 //! is removed.
 
+mod about;
 mod fault;
 mod key;
 mod layers;
 mod nearest;
 mod parse;
+mod reference;
 mod render;
 mod signals;
 mod store_url;
@@ -16,8 +18,9 @@ mod url_file;
 
 pub use fault::{Fault, Origin};
 pub use key::Key;
-pub use parse::Schema;
-pub use render::render;
+pub use parse::{Schema, written};
+pub use reference::{reference, sample};
+pub use render::{as_json, render};
 pub use signals::Signals;
 pub use store_url::{Engine, StoreUrl};
 
@@ -40,6 +43,10 @@ use std::time::Duration;
 
 /// Default port of the page.
 const PORT_DEFAULT: u16 = 5000;
+/// Default prefix of every key in Redis.
+const REDIS_PREFIX_DEFAULT: &str = "coordinator";
+/// Default schema of the tables in PostgreSQL.
+const SCHEMA_DEFAULT: &str = "public";
 /// Largest configuration file, in bytes: a hundred times the size of all settings.
 const FILE_LEN_MAX: u64 = 256 * 1024;
 
@@ -76,6 +83,10 @@ pub struct Config {
     pub metrics_window: usize,
     /// Receiver of urgent alerts, which cannot wait for a scrape; `None`: they are not posted.
     pub alerts_webhook: Option<HandlerUrl>,
+    /// Prometheus job that scrapes the group, a label of the posted alerts; `None`: the job of the shipped files.
+    pub alerts_job: Option<String>,
+    /// Address of the runbooks in the posted alerts; `None`: the page of this instance.
+    pub alerts_runbooks: Option<String>,
     /// Receiver of metrics and spans; `None`: they are not pushed.
     pub telemetry_otlp: Option<HandlerUrl>,
     /// The handler of signals, and its limits.
@@ -94,6 +105,11 @@ pub struct Redis {
 }
 
 impl Config {
+    /// The configuration if no value is written.
+    fn of_defaults() -> Self {
+        load(None, [], &Flags::default()).expect("our defaults are valid")
+    }
+
     /// Place of the value of a setting.
     pub fn origin(&self, key: Key) -> &Origin {
         self.origins.get(&key).unwrap_or(&Origin::Default)
@@ -134,14 +150,16 @@ pub fn load(
     let leader_ttl = judge.take(Key::LeaderTtl, parse::ttl, || TTL_DEFAULT);
     let heartbeat = judge.take(Key::Heartbeat, |text| parse::heartbeat(text).map(Some), || None);
     let redis_url = judge.store(Engine::Redis, Key::RedisUrl, Key::RedisUrlFile);
-    let prefix = judge.take(Key::RedisPrefix, parse::prefix, || "coordinator".to_owned());
+    let prefix = judge.take(Key::RedisPrefix, parse::prefix, || REDIS_PREFIX_DEFAULT.to_owned());
     let postgres = judge.store(Engine::Postgres, Key::PostgresUrl, Key::PostgresUrlFile);
-    let schema = || Schema::parse("public").expect("our default is a name");
+    let schema = || Schema::parse(SCHEMA_DEFAULT).expect("our default is a name");
     let postgres_schema = judge.take(Key::PostgresSchema, Schema::parse, schema);
     let positions = judge.take(Key::RecoveryPositions, parse::relation, RelationName::positions_default);
     let portfolio = judge.take(Key::RecoveryPortfolio, parse::relation, RelationName::portfolio_default);
     let metrics_window = judge.take(Key::MetricsWindow, parse::window, || WINDOW_DEFAULT);
     let alerts_webhook = judge.take(Key::AlertsWebhook, |text| parse::webhook(text).map(Some), || None);
+    let alerts_job = judge.take(Key::AlertsJob, |text| parse::job(text).map(Some), || None);
+    let alerts_runbooks = judge.take(Key::AlertsRunbooks, |text| parse::runbooks(text).map(Some), || None);
     let telemetry_otlp = judge.take(Key::TelemetryOtlp, |text| parse::otlp(text).map(Some), || None);
     let signals = judge.signals();
 
@@ -173,6 +191,8 @@ pub fn load(
             portfolio: portfolio?,
             metrics_window: metrics_window?,
             alerts_webhook: alerts_webhook?,
+            alerts_job: alerts_job?,
+            alerts_runbooks: alerts_runbooks?,
             telemetry_otlp: telemetry_otlp?,
             signals: signals?,
             origins,
@@ -336,8 +356,7 @@ impl Judge {
 
     fn heartbeat_fits(&mut self, heartbeat: Duration, ttl: Duration) {
         if heartbeat > ttl / 3 {
-            let (is, max, ttl_written) =
-                (parse::written(heartbeat), parse::written(heartbeat_max(ttl)), parse::written(ttl));
+            let (is, max, ttl_written) = (written(heartbeat), written(heartbeat_max(ttl)), written(ttl));
             let ttl_place = self.place(Key::LeaderTtl);
             let message = format!(
                 "is {is}, more than a third of leader_ttl ({ttl_written}, {ttl_place}): at most {max}"

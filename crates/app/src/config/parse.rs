@@ -60,6 +60,33 @@ pub fn webhook(text: &str) -> Result<HandlerUrl, String> {
         .map_err(|why| format!("not an address such as http://127.0.0.1:9093/api/v2/alerts: {why}"))
 }
 
+/// The name of a Prometheus job.
+pub fn job(text: &str) -> Result<String, String> {
+    match GroupId::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("{}, not {ID}", shown(text))),
+    }
+}
+
+/// The address of the runbooks, for a browser, so https is supported; without a slash at its end.
+pub fn runbooks(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]".contains(c);
+    match rest {
+        Some(rest)
+            if rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+                && rest.chars().all(allowed) =>
+        {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        // The text is not shown: it may contain a password.
+        _ => {
+            Err("not an address such as https://wiki.example/runbooks, without a user, a query or a fragment"
+                .to_owned())
+        }
+    }
+}
+
 /// The address of a receiver of OTLP.
 pub fn otlp(text: &str) -> Result<HandlerUrl, String> {
     let wrong = |why: &str| format!("not an address such as http://127.0.0.1:4318: {why}");

@@ -8,6 +8,7 @@ use super::store_url::StoreUrl;
 use domain::member::heartbeat_interval;
 use domain::overview::age;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use toml::Value;
 
 /// The effective configuration as TOML, each value with its source as a comment, secrets masked. With the
@@ -46,8 +47,38 @@ fn in_effect(config: &Config, key: Key) -> Option<String> {
     }
 }
 
+/// One setting in [`as_json`].
+#[derive(Serialize)]
+struct SettingJson {
+    /// `null` if it is not set.
+    value: Option<Value>,
+    /// The place of the value.
+    origin: String,
+    /// The behaviour without a value.
+    instead: Option<String>,
+}
+
+/// The effective configuration as a JSON object on one line: every setting by its name in the file, secrets masked.
+pub fn as_json(config: &Config) -> String {
+    let setting = |key: Key| {
+        let (value, instead) = match value(config, key) {
+            Ok(value) => (Some(value), None),
+            Err(instead) => (None, Some(instead)),
+        };
+        (key.in_file(), SettingJson { value, origin: config.origin(key).to_string(), instead })
+    };
+    let settings: BTreeMap<&str, SettingJson> = Key::ALL.into_iter().map(setting).collect();
+    serde_json::to_string(&settings).expect("texts and numbers are JSON")
+}
+
+/// Every value, without its place.
+#[cfg(test)]
+pub fn values(config: &Config) -> Vec<Result<Value, String>> {
+    Key::ALL.into_iter().map(|key| value(config, key)).collect()
+}
+
 /// The value, or the behaviour without it.
-fn value(config: &Config, key: Key) -> Result<Value, String> {
+pub fn value(config: &Config, key: Key) -> Result<Value, String> {
     let redis = config.redis.as_ref().ok_or("the state store elects without Redis");
     let postgres = config.postgres.as_ref().ok_or("the embedded store in data_dir decides");
     match key {
@@ -73,6 +104,14 @@ fn value(config: &Config, key: Key) -> Result<Value, String> {
         Key::AlertsWebhook => {
             let url = config.alerts_webhook.as_ref().ok_or("alerts are reported only by scrapes")?;
             Ok(text(&url.to_string()))
+        }
+        Key::AlertsJob => {
+            let job = config.alerts_job.as_ref().ok_or("portfolio_manager, the job of the shipped files")?;
+            Ok(text(job))
+        }
+        Key::AlertsRunbooks => {
+            let base = config.alerts_runbooks.as_ref().ok_or("/runbooks on the page of this instance")?;
+            Ok(text(base))
         }
         Key::TelemetryOtlp => {
             let url = config.telemetry_otlp.as_ref().ok_or("metrics are reported only by scrapes")?;

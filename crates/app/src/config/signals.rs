@@ -9,11 +9,13 @@ use rust_decimal::Decimal;
 use std::time::Duration;
 
 /// Shortest timeout of a handler.
-const HANDLER_TIME_MIN: Duration = Duration::from_millis(100);
+pub const HANDLER_TIME_MIN: Duration = Duration::from_millis(100);
 /// Longest timeout of a handler. A handler that takes longer answers "sent" and reports the result later.
-const HANDLER_TIME_MAX: Duration = Duration::from_mins(5);
+pub const HANDLER_TIME_MAX: Duration = Duration::from_mins(5);
 /// Longest retention, in days: ten years.
-const RETENTION_DAYS_MAX: u64 = 3_653;
+pub const RETENTION_DAYS_MAX: u64 = 3_653;
+/// Shortest retention, in days.
+pub const RETENTION_DAYS_MIN: u64 = RETENTION_MIN.as_secs() / SECONDS_A_DAY;
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
 /// Settings of the section.
@@ -74,7 +76,7 @@ pub fn rupees(text: &str) -> Result<Decimal, String> {
 
 /// Days, as a duration.
 pub fn retention(text: &str) -> Result<Duration, String> {
-    let min = RETENTION_MIN.as_secs() / SECONDS_A_DAY;
+    let min = RETENTION_DAYS_MIN;
     let days = text.parse().ok().filter(|days| (min..=RETENTION_DAYS_MAX).contains(days));
     let days: u64 = days.ok_or_else(|| {
         format!("{}, not a whole number of days from {min} to {RETENTION_DAYS_MAX}", shown(text))

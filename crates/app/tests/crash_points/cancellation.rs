@@ -16,6 +16,7 @@ use domain::lease::Token;
 use domain::ledger::{Limits, Outcome, Signal, SignalId};
 use domain::ports::{CLAIM_MAX, InFlight, Migrate, Recorded, Report, Schema, SignalClaim, Switch};
 use testkit::backend;
+use testkit::directory::directory;
 use tokio::time::timeout;
 
 /// More suspensions than any request has; opening a connection has the most.
@@ -32,7 +33,7 @@ enum Connections {
 
 #[test]
 fn every_suspension_of_every_request_on_the_embedded_store() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = directory();
     for request in Request::ALL {
         every_suspension(&Database::Sqlite(directory.path().join(format!("{request:?}.db"))), request);
     }

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 use testkit::backend::{self, Postgres, Redis};
+use testkit::directory::directory;
 use testkit::process::{Coordinator, Launch, Signal};
 
 /// Long enough that busy cores do not cost a leader its lease, and short enough to wait for the end of a
@@ -66,8 +67,7 @@ impl Stage {
     }
 
     fn new(database: impl FnOnce(PathBuf) -> Database, settings: Vec<(&'static str, String)>) -> Self {
-        let directory = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
-        let directory = directory.expect("a temporary directory");
+        let directory = directory();
         let arose_s = coordinator::clock::calendar_ms() / 1_000;
         Self { database: database(directory.path().join("data")), settings, arose_s, directory }
     }

@@ -77,7 +77,7 @@ fn a_position_that_is_corrupt() {
         .group
         .database
         .execute("INSERT INTO portfolio_positions VALUES ('P-1', 'NIFTY', 'open', 1, 100, 'NaN', 5)");
-    watched.group.carry_out(&["step-down", "--reason", "another host is wanted"]);
+    watched.group.step_down("another host is wanted");
     watched.fires("RecoveryDataCorrupt");
     watched.group.database.execute("DELETE FROM portfolio_positions");
     let next = watched.group.wait_lead(lead.epoch);

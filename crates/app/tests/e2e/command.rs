@@ -24,6 +24,12 @@ impl Said {
         serde_json::from_str(line).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
+    /// Whether it did nothing because the store did not accept its connection in time, as on a busy machine. An operator
+    /// calls it again.
+    pub fn was_not_connected(&self) -> bool {
+        self.code == Some(1) && self.stdout.is_empty() && self.stderr.contains("no connection within")
+    }
+
     /// Asserts that it ended with 2 and printed all of `parts` on standard error.
     #[track_caller]
     pub fn refused(&self, parts: &[&str]) {

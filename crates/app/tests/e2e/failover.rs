@@ -55,8 +55,7 @@ fn a_cold_start_elects_one_and_a_killed_leader_is_replaced(group: impl FnOnce(Du
 fn a_step_down_hands_over_to_another(group: impl FnOnce(Duration) -> Group) {
     let mut group = group(TTL);
     let first = group.start_three();
-    let said = group.command(&["step-down", "--reason", "kernel update"]);
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let said = group.step_down("kernel update");
     let next = group.wait_lead(first.epoch);
     let lines: Vec<&str> = said.stdout.lines().collect();
     let others: Vec<&str> = THREE.into_iter().filter(|name| *name != first.name).collect();

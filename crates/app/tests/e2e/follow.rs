@@ -173,7 +173,7 @@ impl Filled {
 }
 
 fn call(watched: &Watched, arguments: &[String]) -> Said {
-    watched.group.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    watched.group.connected(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// The words of a command as a shell splits them: by spaces, except in double quotes.

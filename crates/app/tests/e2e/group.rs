@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::slice::from_ref;
 use std::time::Duration;
 use tempfile::TempDir;
+use testkit::directory::directory;
 use testkit::process::{Coordinator, Launch, Signal};
 
 /// Renewals after which a term counts as stable.
@@ -44,8 +45,7 @@ pub struct Group {
 impl Group {
     /// Creates a group without instances. The database may be in the data directory that commands use.
     pub fn new(ttl: Duration, database: impl FnOnce(&Path) -> Database, arguments: &[&str]) -> Self {
-        let directory = tempfile::Builder::new().prefix("coordinator-test-").tempdir();
-        let directory = directory.expect("a temporary directory");
+        let directory = directory();
         let database = database(&directory.path().join("data"));
         let ttl_written = format!("{}ms", ttl.as_millis());
         let arguments = ["--leader-ttl", &ttl_written].into_iter().chain(arguments.iter().copied());
@@ -174,6 +174,15 @@ impl Group {
         })
     }
 
+    /// Waits until the leader according to the database has reported its term: the database has a claim before its
+    /// holder knows of it.
+    pub fn wait_current(&mut self) -> Lead {
+        until("the holder of the lease reports its term", || {
+            let epoch = self.database.token().epoch.0;
+            self.leads().into_iter().find(|lead| lead.epoch == epoch)
+        })
+    }
+
     /// Waits for the first event of that kind under that epoch.
     pub fn wait_event(&mut self, name: &str, kind: EventKind, epoch: u64) -> Event {
         until(&format!("{kind:?} of {name} under epoch {epoch}"), || {
@@ -282,11 +291,31 @@ impl Group {
         self.settings.iter().fold(coordinator(&all), set).run()
     }
 
+    /// Runs a command once it is connected.
+    #[track_caller]
+    pub fn connected(&self, arguments: &[&str]) -> Said {
+        until("a command is connected", || {
+            let said = self.command(arguments);
+            (!said.was_not_connected()).then_some(said)
+        })
+    }
+
     /// Runs a command that must succeed.
     #[track_caller]
-    pub fn carry_out(&self, arguments: &[&str]) {
-        let said = self.command(arguments);
+    pub fn carry_out(&self, arguments: &[&str]) -> Said {
+        let said = self.connected(arguments);
         assert_eq!(said.code, Some(0), "{said:?}");
+        said
+    }
+
+    /// Requests a handover, which must succeed, once the instance table lists an instance that can take over: an instance
+    /// may be ready before it has its line.
+    #[track_caller]
+    pub fn step_down(&self, reason: &str) -> Said {
+        until("a standby is listed", || {
+            self.database.text("SELECT id FROM coordinator_member WHERE status = 'standby'")
+        });
+        self.carry_out(&["step-down", "--reason", reason])
     }
 
     // --- the judgement ------------------------------------------------------------------------------

@@ -19,9 +19,10 @@
 //! - [`runbooks`], with [`runbook`] and [`follow`]: the commands of the runbooks print what the pages say,
 //!   during the fault.
 //! - [`telemetry`]: the pushes to a receiver of OTLP, for which no instance waits.
-//! - [`stability`]: without a fault, a term does not end.
+//! - [`stability`], with [`machine`]: without a fault, a term does not end.
 //! - [`handover`], [`stops`], [`output`], [`descriptors`]: actions of the operator and of the operating
 //!   system on a process.
+//! - [`exec`], [`exec_kills`], with [`execs`]: `coordinator exec`, whose command is dead before another one starts.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 
 mod alerts;
@@ -34,7 +35,11 @@ mod cut_off;
 mod database;
 mod demo;
 mod descriptors;
+mod doctor;
 mod double;
+mod exec;
+mod exec_kills;
+mod execs;
 mod failover;
 mod fencing;
 mod follow;
@@ -42,6 +47,7 @@ mod group;
 mod handover;
 mod hostile_ticket;
 mod large_answer;
+mod machine;
 mod monitoring;
 mod output;
 mod pages;
@@ -57,6 +63,7 @@ mod signals;
 mod stability;
 mod stops;
 mod telemetry;
+mod terminal;
 mod wait;
 mod watched;
 

@@ -5,9 +5,10 @@ use crate::TTL;
 use crate::command::BINARY;
 use crate::wait::until;
 use std::io::{BufRead, BufReader, PipeReader, Write, pipe};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
+use testkit::backend::free_port;
+use testkit::directory::directory;
 use testkit::http;
 
 /// Default size of a pipe (pipe(7)).
@@ -23,10 +24,8 @@ struct Instance {
 impl Instance {
     /// `redirections` in the syntax of a shell.
     fn start(arguments: &[&str], redirections: &str, stdout: Stdio, stderr: Stdio) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound").to_string();
-        drop(listener);
-        let data = tempfile::tempdir().expect("a directory");
+        let address = format!("127.0.0.1:{}", free_port());
+        let data = directory();
         let ttl = format!("{}ms", TTL.as_millis());
         // If the test is killed, the instance ends too.
         let mut command = Command::new("setpriv");
@@ -102,9 +101,9 @@ fn a_reader_that_goes_away_ends_nothing() {
         let ((out, stdout), (err, stderr)) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
         let mut instance = Instance::start(arguments, "", Stdio::from(stdout), Stdio::from(stderr));
         let mut line = String::new();
-        BufReader::new(out).read_line(&mut line).expect("a first line");
+        BufReader::new(err).read_line(&mut line).expect("a first line");
         assert_ne!(line, "");
-        drop(err);
+        drop(out);
         instance.wait_active(&what);
         instance.stop(&what);
     }

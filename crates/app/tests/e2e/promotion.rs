@@ -109,7 +109,7 @@ fn expect_new_timeline(mut group: Group, old: &Token, old_epoch: u64) {
     // first.
     assert_eq!(block_on(ledger.claim_signals(&current, Limits::NONE, 1)), Ok(SignalClaim::Empty));
 
-    let last = group.leads().pop().expect("an instance led");
+    let last = group.wait_current();
     group.wait_renewals(&last.name);
     assert_eq!(group.leads().pop(), Some(last.clone()), "it is quiet again");
     group.expect_only_leader(&last);

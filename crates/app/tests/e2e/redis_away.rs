@@ -59,9 +59,7 @@ fn flushed() {
     until("the same ticket is back", || (value() == ticket).then_some(()));
     group.assert_undisturbed(&leader);
     group.expect_only_leader(&leader);
-    for name in group.alive() {
-        assert_eq!(group.json(&name, "/coordinator/metrics")["fallback_mode"], false, "{name}");
-    }
+    group.wait_fallback(false);
     group.finish();
 }
 

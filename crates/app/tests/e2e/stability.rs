@@ -4,17 +4,25 @@
 
 use crate::TTL;
 use crate::group::{Group, Lead, THREE};
+use crate::machine::Machine;
 use crate::servers::Servers;
 use crate::signals::{accepted, submission};
 use crate::wait::{block_on, until};
 use contract::event::EventKind;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use testkit::backend;
 use testkit::broker::HttpBroker;
 
 /// Three per LEADER_TTL: four LEADER_TTLs, and one more.
 const RENEWALS: usize = 13;
+/// The lines and the alerts about answers of the state store that come late. On a busy machine they are right.
+const SLOW_LINES: [&str; 2] =
+    ["the state store commits slowly for this LEADER_TTL", "state store: no answer"];
+const SLOW_ALERTS: [&str; 3] = ["sync_latency_p95", "sync_latency_p99", "db_sync_failure_rate"];
+/// The alert about the last recovery.
+const SLOW_RECOVERY: &str = "recovery_time";
 /// Pause between two signals of the client that submits 20 a second.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Notifications of the storm for each poll of the renewals.
@@ -24,29 +32,50 @@ fn renewals(group: &mut Group, name: &str) -> usize {
     group.events(name).iter().filter(|event| event.kind == EventKind::Renew).count()
 }
 
+/// The alerts of an instance that fire.
+fn firing(group: &mut Group, name: &str) -> BTreeMap<String, Value> {
+    let mut alerts = group.json(name, "/coordinator/metrics")["alerts"].take();
+    let overall = alerts["overall_status"].take();
+    let alerts = alerts.as_object().expect("alerts").iter().filter(|(_, alert)| alert.is_object());
+    let firing = alerts.filter(|(_, alert)| alert["status"] != "OK");
+    let firing: BTreeMap<_, _> = firing.map(|(name, alert)| (name.clone(), alert.clone())).collect();
+    assert_eq!(firing.is_empty(), overall == "OK", "{name}: {overall}, {firing:#?}");
+    firing
+}
+
 /// Does `something` repeatedly for more than four LEADER_TTLs of this leader's renewals, and judges.
 fn stays_quiet(mut group: Group, names: &[&str], lead: &Lead, mut something: impl FnMut(&mut Group)) {
     let before = renewals(&mut group, &lead.name);
     // On a busy machine a start may log that a first connection takes long. The quiet time begins after it.
     let started: Vec<usize> = names.iter().map(|name| group.process(name).log().len()).collect();
+    // So may its recovery, and the alert about that remains for minutes.
+    let recovered = |group: &mut Group, name: &str| firing(group, name).remove(SLOW_RECOVERY);
+    let recovered: Vec<_> = names.iter().map(|name| recovered(&mut group, name)).collect();
+    let mut machine = Machine::default();
     until("renewals", || {
+        machine.sample();
         something(&mut group);
         (renewals(&mut group, &lead.name) >= before + RENEWALS).then_some(())
     });
     assert_eq!(group.leads(), std::slice::from_ref(lead), "one term, according to the events");
     let history = group.command(&["history", "--json"]);
     assert_eq!(history.json().as_array().map(Vec::len), Some(1), "{history:?}");
-    for (name, started) in names.iter().zip(started) {
+    for ((name, started), recovered) in names.iter().zip(started).zip(recovered) {
         let log = group.process(name).log();
         let loud: Vec<&str> = log[started..]
             .lines()
             .filter(|line| line.contains("\"WARN\"") || line.contains("\"ERROR\""))
+            .filter(|line| !(machine.is_busy() && SLOW_LINES.iter().any(|slow| line.contains(slow))))
             .collect();
         assert!(loud.is_empty(), "{name}: {loud:#?}");
-        let alerts = &group.json(name, "/coordinator/metrics")["alerts"];
-        // Each alert, and the worst status of all.
-        let fires = |alert: &&Value| alert["status"].as_str().or(alert.as_str()) != Some("OK");
-        let firing: Vec<&Value> = alerts.as_object().expect("alerts").values().filter(fires).collect();
+        let mut firing = firing(&mut group, name);
+        let measured = |alert: &Value| alert["value"].clone();
+        if firing.get(SLOW_RECOVERY).map(measured) == recovered.as_ref().map(measured) {
+            firing.remove(SLOW_RECOVERY);
+        }
+        if machine.is_busy() {
+            firing.retain(|alert, _| !SLOW_ALERTS.contains(&alert.as_str()));
+        }
         assert!(firing.is_empty(), "{name}: {firing:#?}");
     }
     group.finish();

@@ -178,7 +178,7 @@ fn scraped(group: &mut Group, name: &str) -> BTreeMap<String, String> {
 fn a_takeover_and_a_step_down_are_spans_and_metrics_have_the_names_of_a_scrape() {
     let receiver = Receiver::start(Conduct::Takes);
     let (mut group, first) = receiver.group(&["a", "b"]);
-    assert_eq!(group.command(&["step-down", "--reason", "kernel update"]).code, Some(0));
+    group.step_down("kernel update");
     let next = group.wait_lead(first.epoch);
     group.wait_active(&next.name);
 
@@ -253,9 +253,10 @@ fn a_receiver_that_hangs_delays_nothing() {
     // one ends well.
     let next = group.wait_lead(lead.epoch);
     assert_eq!(group.process(&lead.name).wait_exit(PATIENCE).code(), Some(0));
-    let events = group.events(&lead.name);
-    let resigned = events.iter().find(|event| event.kind == EventKind::Resigned);
-    assert!(resigned.is_some(), "the lease was released: {events:?}");
+    // A busy store may answer the release too late for the event.
+    let ended = format!("SELECT reason FROM coordinator_term WHERE epoch = {}", lead.epoch);
+    let ended = group.database.text(&ended);
+    assert!(ended.as_deref().is_some_and(|why| why != "expired"), "the lease was released: {ended:?}");
     group.expect_only_leader(&next);
     group.finish();
 }

@@ -59,11 +59,17 @@ fn from_timespec(time: Timespec) -> Time {
 
 /// Wakes at a [`Time`], also when it passed during a suspend.
 #[derive(Debug)]
-pub(crate) struct Alarm(AsyncFd<OwnedFd>);
+pub struct Alarm(AsyncFd<OwnedFd>);
 
 impl Alarm {
-    /// Fails when the process has no file descriptor left, or outside a runtime's reactor.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// A timer that is not set.
+    ///
+    /// # Errors
+    /// If the process has no file descriptor left.
+    ///
+    /// # Panics
+    /// Outside a runtime's reactor.
+    pub fn new() -> io::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         // Its successor is an unsafe function whose demand (the descriptor stays what it is while it is
         // registered) an `OwnedFd` that never leaves this type keeps.
@@ -72,7 +78,10 @@ impl Alarm {
     }
 
     /// Returns when `time` has come. Dropping the future is harmless; one waiter at a time.
-    pub(crate) async fn at(&mut self, time: Time) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// If the kernel refuses the timer.
+    pub async fn at(&mut self, time: Time) -> io::Result<()> {
         // All zeros would disarm the timer.
         let nanos = time.as_nanos().clamp(1, i64::MAX.cast_unsigned());
         let value = Timespec {

@@ -10,9 +10,7 @@ mod kernel;
 mod simulated;
 
 #[cfg(not(simulated))]
-pub(crate) use kernel::Alarm;
-#[cfg(not(simulated))]
-pub use kernel::{calendar_ms, monotonic_nanos, now};
+pub use kernel::{Alarm, calendar_ms, monotonic_nanos, now};
 #[cfg(simulated)]
 pub(crate) use simulated::{Alarm, of_this_process};
 #[cfg(simulated)]

@@ -14,6 +14,7 @@ use domain::ports::{ListQuery, MemberStore, Recorded, Report, SignalClaim, Store
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Pause before the leader's address is read again if the instance table did not contain it.
 const READ_AGAIN: Duration = Duration::from_secs(2);
@@ -115,6 +116,10 @@ impl Backend for Page {
 
     fn last_answers(&self) -> Arc<LastAnswers> {
         self.coordinator.last_answers().borrow().clone()
+    }
+
+    fn follow(&self) -> watch::Receiver<Arc<LastAnswers>> {
+        self.coordinator.last_answers()
     }
 
     fn samples(&self) -> Arc<Samples> {

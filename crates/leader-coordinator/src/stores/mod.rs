@@ -1,6 +1,7 @@
 //! The stores of one process: which they are, and how they are opened for its identity. Only this module names their
 //! adapters.
 
+mod doctor;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -10,6 +11,7 @@ mod sqlite;
 
 #[cfg(feature = "postgres")]
 pub use adapter_postgres::CommitWarnings;
+pub use doctor::StoreFacts;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 #[cfg(feature = "redis")]

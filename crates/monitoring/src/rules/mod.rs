@@ -30,8 +30,7 @@ pub const GROUPS: [Group; 6] =
 /// The Prometheus job of a group's instances.
 pub const JOB: &str = "portfolio_manager";
 
-/// The path of the runbooks, from the root of the repository. It is written only here: to serve them elsewhere,
-/// replace it with that address.
+/// The path of the runbooks, from the root of the repository.
 pub const RUNBOOKS: &str = "docs/runbooks";
 
 /// In an annotation: rupees of the job's signals that were or may have been sent and have no result.
@@ -141,19 +140,30 @@ impl ExportedRule {
         ]
     }
 
-    /// The names and templates of its annotations.
-    pub fn annotations(&self) -> [(&'static str, String); 4] {
+    /// The names and templates of its annotations. `base` is the address under which the runbooks are served, without
+    /// a slash at its end.
+    pub fn annotations(&self, base: &str) -> [(&'static str, String); 4] {
         [
             ("summary", self.summary.to_string()),
             ("description", self.description.to_string()),
             ("impact", self.impact.to_string()),
-            ("runbook_url", self.runbook()),
+            ("runbook_url", self.runbook_url(base)),
         ]
     }
 
-    /// The path of the runbook.
+    /// The name of its runbook, the last part of the runbook's address.
+    pub fn page(&self) -> String {
+        kebab(self.alert)
+    }
+
+    /// The path of the runbook, from the root of the repository.
     pub fn runbook(&self) -> String {
-        format!("{RUNBOOKS}/{}.md", kebab(self.alert))
+        format!("{RUNBOOKS}/{}.md", self.page())
+    }
+
+    /// The address of the runbook, below `base`.
+    pub fn runbook_url(&self, base: &str) -> String {
+        format!("{base}/{}", self.page())
     }
 }
 

@@ -270,8 +270,14 @@ pub fn served(path: &str) -> String {
     if path.contains("://") { path.to_owned() } else { format!("{SERVED}/{path}") }
 }
 
+/// The address under which the runbooks are served; `cargo xtask codegen --runbook-base URL` writes it.
+fn runbook_base() -> String {
+    let path = crate::generated::root().join("docker/runbook-base");
+    std::fs::read_to_string(path).expect("docker/runbook-base").trim().to_owned()
+}
+
 /// The runbook of that alert.
 pub fn runbook(alert: &str) -> String {
     let rule = GROUPS.iter().flat_map(|group| group.rules).find(|rule| rule.alert == alert);
-    served(&rule.unwrap_or_else(|| panic!("there is no alert {alert}")).runbook())
+    rule.unwrap_or_else(|| panic!("there is no alert {alert}")).runbook_url(&runbook_base())
 }

@@ -116,7 +116,10 @@ pub fn quiet(at_minutes: u32, alert: &'static str) -> Check {
 impl Firing {
     /// The annotations of `rule`, as Prometheus writes them.
     pub fn annotations(&self, rule: &ExportedRule) -> Vec<(&'static str, String)> {
-        rule.annotations().into_iter().map(|(name, template)| (name, self.fill(&template))).collect()
+        rule.annotations(&crate::runbook_base())
+            .into_iter()
+            .map(|(name, template)| (name, self.fill(&template)))
+            .collect()
     }
 
     fn fill(&self, template: &str) -> String {

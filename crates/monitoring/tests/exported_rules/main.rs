@@ -26,6 +26,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 const RULES_DIRECTORY: &str = "docker/prometheus/rules";
+/// The address under which the runbooks are served; `cargo xtask codegen --runbook-base URL` writes it.
+const RUNBOOK_BASE: &str = "docker/runbook-base";
 const CONTRACT: &str = include_str!("../../../domain/testdata/metric-contract.json");
 
 /// The cases of a group.
@@ -43,6 +45,12 @@ fn cases(group: &str) -> Vec<Case> {
 
 fn rules() -> impl Iterator<Item = &'static ExportedRule> {
     GROUPS.iter().flat_map(|group| group.rules)
+}
+
+/// The address under which the runbooks are served, without a slash at its end.
+pub fn runbook_base() -> String {
+    let text = std::fs::read_to_string(root().join(RUNBOOK_BASE)).expect("docker/runbook-base");
+    text.trim().to_owned()
 }
 
 /// False for the watchdog, which always fires: its absence is the alarm.
@@ -94,6 +102,18 @@ fn one_case_of_every_group_is_a_healthy_system_in_which_nothing_fires() {
                 && checks.map(|check| check.alert).collect::<BTreeSet<_>>() == all
         });
         assert!(healthy, "the group {} has no healthy system", group.name);
+    }
+}
+
+/// Slack, a telephone and a browser open only an address with a scheme and a host.
+#[test]
+fn the_address_of_every_runbook_is_absolute_and_ends_with_its_page() {
+    let base = runbook_base();
+    let (scheme, rest) = base.split_once("://").expect("a scheme");
+    assert!(matches!(scheme, "http" | "https") && !rest.is_empty() && !base.ends_with('/'), "{base}");
+    for rule in rules() {
+        let url = rule.runbook_url(&base);
+        assert_eq!(url.strip_prefix(&format!("{base}/")), Some(rule.page().as_str()));
     }
 }
 
@@ -176,7 +196,7 @@ fn every_named_metric_is_in_the_catalog() {
     let known: BTreeSet<_> = CATALOG.iter().map(|metric| metric.name).collect();
     let mut texts: Vec<String> = rules().map(|rule| (rule.expr)()).collect();
     texts.extend(recordings().map(|recording| (recording.expr)()));
-    texts.extend(rules().flat_map(ExportedRule::annotations).map(|(_, text)| text));
+    texts.extend(rules().flat_map(|rule| rule.annotations("")).map(|(_, text)| text));
     texts
         .extend(pages().flat_map(|(_, page)| blocks(&page, "promql").map(str::to_owned).collect::<Vec<_>>()));
     let cases = GROUPS.iter().flat_map(|group| cases(group.name));

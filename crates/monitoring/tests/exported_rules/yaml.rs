@@ -26,7 +26,7 @@ pub fn rules(group: &Group) -> String {
             line(&mut file, 10, &format!("{name}: {value}"));
         }
         line(&mut file, 8, "annotations:");
-        for (name, text) in rule.annotations() {
+        for (name, text) in rule.annotations(&crate::runbook_base()) {
             line(&mut file, 10, &format!("{name}: {}", quoted(&text)));
         }
     }

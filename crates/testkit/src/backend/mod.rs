@@ -15,6 +15,7 @@ mod choice;
 mod container;
 mod native;
 mod pgbouncer;
+mod port;
 mod postgres;
 mod redis;
 mod resp;
@@ -22,31 +23,7 @@ mod server;
 mod watchdog;
 
 pub use pgbouncer::{PgBouncer, pgbouncer};
+pub use port::free_port;
 pub use postgres::{Postgres, execute, native_postgres, native_postgres_with, postgres, text};
 pub use redis::{Redis, redis};
 pub use resp::Reply;
-
-use std::net::{Ipv4Addr, TcpListener};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-/// Ports that the kernel does not assign automatically, so that a free port stays free until its server uses
-/// it.
-const PORTS: std::ops::Range<u16> = 12_000..32_000;
-
-/// A TCP port of the loopback interface that no process uses at the moment. This process gets each port only
-/// once.
-///
-/// # Panics
-/// If there is none.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let count = u32::from(PORTS.end - PORTS.start);
-    // Processes that run at the same time begin at distant ports.
-    let first = std::process::id().wrapping_mul(7_919);
-    let port =
-        |at: u32| PORTS.start + u16::try_from(first.wrapping_add(at) % count).expect("less than a port");
-    let mut tries = (0..count).map(|_| port(NEXT.fetch_add(1, Relaxed)));
-    tries
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
-        .expect("a free port of loopback")
-}

@@ -21,7 +21,7 @@ use tokio::signal::ctrl_c;
 use tokio::time::{sleep, timeout};
 
 /// LEADER_TTL of the demonstration unless one is configured: short enough to watch.
-const TTL: Duration = Duration::from_secs(2);
+pub const TTL: Duration = Duration::from_secs(2);
 /// Pause before the next kill, to see the page.
 const CALM: Duration = Duration::from_secs(2);
 /// Signals sent while an instance leads, and while none leads.

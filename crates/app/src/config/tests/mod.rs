@@ -62,6 +62,8 @@ portfolio = "risk.portfolio"
 window = 50
 [alerts]
 webhook = "http://127.0.0.1:9093/api/v2/alerts"
+job = "trading"
+runbooks = "https://wiki.example/runbooks/"
 [telemetry]
 otlp = "http://127.0.0.1:4318/"
 [signals]
@@ -130,6 +132,18 @@ fn a_webhook_is_an_address_without_a_secret() {
 }
 
 #[test]
+fn the_labels_and_the_runbooks_of_alerts_are_checked() {
+    for base in
+        ["wiki.example/runbooks", "ftp://wiki/", "https://u:canary@wiki/", "http://", "https://w/?a=canary"]
+    {
+        let faults = lines(from_file(&format!("[alerts]\nrunbooks = {base:?}")));
+        assert!(faults[0].contains("alerts.runbooks") && !faults[0].contains(CANARY), "{faults:?}");
+    }
+    let faults = lines(from_file("[alerts]\njob = \"two words\""));
+    assert!(faults[0].contains("alerts.job"), "{faults:?}");
+}
+
+#[test]
 fn every_setting_can_be_written_in_the_file() {
     let config = from_file(FULL).expect("sound");
     assert_eq!(config.group.as_str(), "desk");
@@ -153,6 +167,8 @@ fn every_setting_can_be_written_in_the_file() {
         config.alerts_webhook.as_ref().map(ToString::to_string).as_deref(),
         Some("http://127.0.0.1:9093/api/v2/alerts")
     );
+    assert_eq!(config.alerts_job.as_deref(), Some("trading"));
+    assert_eq!(config.alerts_runbooks.as_deref(), Some("https://wiki.example/runbooks"));
     let otlp = config.telemetry_otlp.as_ref().map(ToString::to_string);
     assert_eq!(otlp.as_deref(), Some("http://127.0.0.1:4318/"));
     let signals = &config.signals;

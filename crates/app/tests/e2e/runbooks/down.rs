@@ -21,7 +21,7 @@ fn a_leader_that_is_killed() {
     watched.group.process(&lead.name).kill();
     watched.follow("InstanceDown");
     for _ in 0..HANDOVERS {
-        watched.group.carry_out(&["step-down", "--reason", "once more"]);
+        watched.group.step_down("once more");
     }
     watched.follow("ExcessiveLeadershipFlapping");
     watched.follow("LeadershipFlapping");

@@ -18,9 +18,9 @@ fn a_backup_is_restored_while_instances_run() {
     let (mut watched, first) = Watched::start();
     watched.group.database.execute(BACK_UP);
     for _ in 0..2 {
-        watched.group.carry_out(&["step-down", "--reason", "the backup becomes old"]);
+        watched.group.step_down("the backup becomes old");
     }
-    let latest = watched.group.leads().pop().expect("an instance leads");
+    let latest = watched.group.wait_current();
     assert!(latest.epoch > first.epoch);
     accepted(&mut watched.group, &latest.name, "s-1", "NIFTY");
     watched.group.database.execute(RESTORE);

@@ -84,7 +84,7 @@ fn a_portfolio_with_faults() {
 
 /// The next leader recovers.
 fn step_down(watched: &Watched) {
-    watched.group.carry_out(&["step-down", "--reason", "another one recovers"]);
+    watched.group.step_down("another one recovers");
 }
 
 /// A session that blocks the positions for all others until it is dropped.

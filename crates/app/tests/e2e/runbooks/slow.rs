@@ -15,8 +15,8 @@ pub const SLOW: [&str; 4] = [
     "HighDBSyncFailureRate",
 ];
 
-/// Delay in each direction: more than the critical threshold for both, and less than the timeout of a sync.
-const DELAY: Duration = Duration::from_millis(350);
+/// Delay in each direction: more than the critical threshold for both, and much less than the timeout of a sync.
+const DELAY: Duration = Duration::from_millis(275);
 /// Number of syncs in the window of rates and latencies: few, so that they change within seconds.
 const WINDOW: (&str, &str) = ("COORDINATOR_METRICS_WINDOW", "10");
 /// The instance that is cut off; another one leads.

@@ -1,12 +1,22 @@
 //! The command line.
 
-use crate::secret::{Secret, mask_urls};
+mod flags;
+mod help;
+mod value;
+
+pub use flags::Flags;
+pub use help::definition;
+
+use crate::secret::mask_urls;
 use adapter_http::HISTORY_LIMIT_MAX;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use domain::ledger::{Label, SignalId, StateName};
 use domain::ports::SIGNALS_READ_MAX;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use value::{label, reason, signal_id, state};
 
 /// Default number of terms in the history: one screen.
 const HISTORY_LIMIT_DEFAULT: u32 = 20;
@@ -20,8 +30,6 @@ const NO_VERDICT: &str = "\n  <--executed|--not-executed>\n";
 const VERDICTS: &str = "\nVerdicts:\n  --executed                                the signal is done\n  \
     --not-executed                            it is rejected and never sent\n  \
     --not-executed --send-again --attempt N   the leader sends it again\n";
-/// Longest reason in characters; the store keeps no more.
-const REASON_LEN_MAX: usize = 256;
 
 /// The parsed command line.
 #[derive(Debug, Clone, Parser)]
@@ -31,7 +39,10 @@ const REASON_LEN_MAX: usize = 256;
     about = "Runs a service on several machines; exactly one instance at a time leads and acts.",
     after_help = "Examples:\n  coordinator\n  coordinator run --listen 127.0.0.1:5001\n  coordinator status\n\n\
                   Settings come from the --config file, then the environment (COORDINATOR_..., LEADER_TTL), \
-                  then flags; a later source overrides an earlier one."
+                  then flags; a later source overrides an earlier one.\n\n\
+                  Logs are on standard error: text on a terminal, JSON lines otherwise. RUST_LOG sets their level \
+                  (error, warn, info, debug, trace), also for a part: RUST_LOG=info,coordinator=debug. Without it, the \
+                  level is info, and warn for libraries."
 )]
 pub struct Cli {
     /// Settings that every command accepts.
@@ -46,13 +57,18 @@ impl Cli {
     /// Parses the arguments; the first is the program's name. The error is a usage error, or the requested
     /// help or version.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
-        Self::try_parse_from(args).map_err(|error| {
+        let matched =
+            definition().try_get_matches_from(args).and_then(|matches| Self::from_arg_matches(&matches));
+        matched.map_err(|error| {
             let (mut text, exit_code) = (error.render().to_string(), error.exit_code());
             if exit_code != 0 && text.contains(NO_VERDICT) {
                 text.push_str(VERDICTS);
             }
-            // Only an error repeats the arguments. Help contains URLs as examples.
-            let text = if exit_code == 0 { text } else { mask_urls(&text) };
+            // Only an error repeats the arguments. Help contains URLs as examples; a command without its
+            // subcommand prints help as an error.
+            let is_help =
+                exit_code == 0 || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+            let text = if is_help { text } else { mask_urls(&text) };
             Stop { text, exit_code: u8::try_from(exit_code).unwrap_or(2) }
         })
     }
@@ -73,50 +89,6 @@ pub struct Stop {
     pub exit_code: u8,
 }
 
-/// Settings as they were written. They are checked together with the file and the environment, so that all
-/// faults are reported at once.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Settings")]
-pub struct Flags {
-    /// Configuration file (TOML)
-    #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Directory of the instance's identity and of the embedded store [default: ./coordinator-data]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub data_dir: Option<String>,
-    /// URL of Redis, which makes failover faster [default: none]
-    #[arg(long, global = true, value_name = "URL")]
-    pub redis: Option<Secret>,
-    /// File that contains the URL of Redis on one line; only its owner may have permissions [default: none]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub redis_url_file: Option<String>,
-    /// URL of PostgreSQL, which decides who leads [default: none, the embedded store decides]
-    #[arg(long, global = true, value_name = "URL")]
-    pub postgres: Option<Secret>,
-    /// File that contains the URL of PostgreSQL on one line; only its owner may have permissions [default:
-    /// none]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub postgres_url_file: Option<String>,
-    /// Schema of the tables in PostgreSQL; `search_path` has no effect [default: public]
-    #[arg(long, global = true, value_name = "NAME")]
-    pub postgres_schema: Option<String>,
-    /// Election group; exactly one of its instances leads [default: default]
-    #[arg(long, global = true, value_name = "NAME")]
-    pub group: Option<String>,
-    /// Time to live of the lease after its last renewal: seconds, or as 10s or 1500ms [default: 10s]
-    #[arg(long, global = true, value_name = "TTL")]
-    pub leader_ttl: Option<String>,
-    /// Address and port of the HTTP page, loopback only [default: 127.0.0.1:5000]
-    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
-    pub listen: Option<String>,
-    /// Id of this instance [default: UUID-PID]
-    #[arg(long, global = true, value_name = "NAME")]
-    pub instance_id: Option<String>,
-    /// Where the leader sends signals: http://HOST:PORT/PATH [default: none, a service pulls them]
-    #[arg(long, global = true, value_name = "URL")]
-    pub handler: Option<String>,
-}
-
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
@@ -127,6 +99,22 @@ pub enum Command {
         #[arg(long)]
         events_json: bool,
     },
+    /// Run a command only while this instance leads; it is dead before another instance can lead
+    #[command(after_help = "\
+        The command gets COORDINATOR_EPOCH, COORDINATOR_FENCE (TIMELINE.EPOCH.CLAIM) and COORDINATOR_INSTANCE_ID in\n\
+        its environment. When the leadership ends, it gets SIGTERM and then SIGKILL, and is started again with the\n\
+        next leadership.\n\n\
+        Exit code: that of the command when it ends by itself (128 + N after signal N); 126 if it cannot be\n\
+        executed, 127 if it is not found; 0 after SIGTERM, SIGINT or SIGHUP; with --once 1 if the leadership ended.\n\n\
+        Example:\n  coordinator exec --group desk --leader-ttl 5s -- ./service --port 8080")]
+    Exec {
+        /// Exit when the leadership ends, instead of waiting for the next one
+        #[arg(long)]
+        once: bool,
+        /// The command and its arguments, after `--`
+        #[arg(last = true, required = true, value_name = "CMD")]
+        command: Vec<OsString>,
+    },
     /// Run three instances, kill the leader again and again, and print the time of each failover
     #[command(after_help = "Example:\n  coordinator demo --rounds 3")]
     Demo {
@@ -134,18 +122,22 @@ pub enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(ROUNDS_MAX)))]
         rounds: Option<u32>,
     },
-    /// Show the instances and the leader; exit 0 only if exactly one instance leads
+    /// Show the instances, the leader, the kill switch and the alerts; exit 0 only if exactly one instance leads
     #[command(
         after_help = "Exit code: 0 if exactly one live instance leads and acts; 1 if not, or if the state\n\
-            store does not answer.\n\nExample:\n  coordinator status --watch"
+            store does not answer.\n\nColours are only on a terminal, and not if NO_COLOR is set.\n\n\
+            Examples:\n  coordinator status --watch\n  coordinator status --wide"
     )]
     Status {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Keep running and show every change, until interrupted
+        /// Keep running and show every change, until interrupted: redrawn on a terminal, otherwise as JSON lines
         #[arg(long)]
         watch: bool,
+        /// Show whole ids and every column, also in lines of more than 80 characters
+        #[arg(long, conflicts_with = "json")]
+        wide: bool,
     },
     /// Say in sentences who leads, what is wrong, and what to do next; also while the state store does not answer
     #[command(after_help = "Example:\n  coordinator why")]
@@ -166,14 +158,29 @@ pub enum Command {
         json: bool,
     },
     /// Hand leadership over to another instance, and wait for it to lead
-    #[command(after_help = "Example:\n  coordinator step-down --reason \"kernel update\"")]
+    #[command(
+        after_help = "Example:\n  coordinator step-down --reason \"kernel update\"\n  coordinator step-down --dry-run"
+    )]
     StepDown {
         /// Reason for the history: 1 to 256 characters
-        #[arg(long, value_name = "TEXT", value_parser = reason)]
-        reason: String,
+        #[arg(long, value_name = "TEXT", value_parser = reason, required_unless_present = "dry_run")]
+        reason: Option<String>,
         /// Request it even if no instance can take over, or the leader's heartbeat is late
         #[arg(long)]
         force: bool,
+        /// Request nothing; print which instances can take over, how long that takes and what can go wrong
+        #[arg(long, conflicts_with = "force")]
+        dry_run: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the runbook of an alert, or the list of all alerts
+    #[command(after_help = "Example:\n  coordinator runbook SignalsInDoubt")]
+    Runbook {
+        /// Name of the alert or of its page; without it, the list
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
     },
     /// Check crash recovery
     #[command(after_help = "Example:\n  coordinator recovery check")]
@@ -195,8 +202,50 @@ pub enum Command {
         /// Change nothing; only print the state of the schema
         #[arg(long)]
         check: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
-    /// Check the configuration
+    /// Check what the guarantees depend on: stores, this host, instances; name what to change
+    #[command(after_help = "\
+        Creates nothing. To measure commits, it writes messages into the log of PostgreSQL that change no table, and a\n\
+        file into an existing data directory that is removed at once. Run it on the host of each instance, as its user.\n\n\
+        Exit code: 0 if every guarantee holds, also with warnings; 1 if one does not hold; 2 if the command line or the\n\
+        configuration is wrong; 3 if no guarantee failed and one could not be checked.\n\n\
+        Example:\n  coordinator doctor --config coordinator.toml")]
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Probe the instance on this host: exit 0 if it is alive, else 1
+    #[command(after_help = "Examples:\n  coordinator health\n  coordinator health --ready")]
+    Health {
+        /// Whether it could take over leadership
+        #[arg(long, conflicts_with = "leader")]
+        ready: bool,
+        /// Whether it is the active leader
+        #[arg(long)]
+        leader: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the completions of a shell
+    #[command(after_help = "Example:\n  coordinator completions bash")]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Write the manual pages of all commands
+    #[command(after_help = "Example:\n  coordinator man --dir man1")]
+    Man {
+        /// Directory of the pages; created if it is missing
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Check the configuration, or print a file with every setting
     #[command(after_help = "Example:\n  coordinator config check --config coordinator.toml")]
     Config {
         /// The command about the configuration.
@@ -249,7 +298,7 @@ pub enum SignalsCommand {
     /// Show one signal and its audit
     #[command(after_help = "Example:\n  coordinator signals show s-1")]
     Show {
-        /// Id of the signal
+        /// Id of the signal, or a unique beginning of it
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// Print JSON
@@ -263,7 +312,7 @@ pub enum SignalsCommand {
                             coordinator signals resolve s-1 --not-executed --send-again --attempt 1 --reason \"no order at the broker\""
     )]
     Resolve {
-        /// Id of the signal
+        /// Id of the signal, or a unique beginning of it
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// The signal was executed: it becomes done
@@ -282,6 +331,9 @@ pub enum SignalsCommand {
         /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Turn the kill switch on: no leader sends any signal until it is resumed
     #[command(after_help = "Example:\n  coordinator signals pause --reason \"broker outage\"")]
@@ -289,6 +341,9 @@ pub enum SignalsCommand {
         /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Turn the kill switch off: the leader sends the waiting signals
     #[command(after_help = "Example:\n  coordinator signals resume --reason \"broker works again\"")]
@@ -296,6 +351,9 @@ pub enum SignalsCommand {
         /// Reason for the audit: 1 to 256 characters
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -304,29 +362,17 @@ pub enum SignalsCommand {
 pub enum ConfigCommand {
     /// Check every setting and print the effective values, secrets masked
     #[command(after_help = "Example:\n  LEADER_TTL=5s coordinator config check --config coordinator.toml")]
-    Check,
-}
-
-fn state(text: &str) -> Result<StateName, String> {
-    let names = StateName::ALL.map(StateName::as_str).join(", ");
-    StateName::parse(text).ok_or_else(|| format!("a state is one of {names}"))
-}
-
-fn label(text: &str) -> Result<Label, String> {
-    Label::parse(text).map_err(|error| error.to_string())
-}
-
-fn signal_id(text: &str) -> Result<SignalId, String> {
-    SignalId::parse(text).map_err(|error| error.to_string())
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if (1..=REASON_LEN_MAX).contains(&text.chars().count()) && !text.contains(char::is_control) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("a reason is 1 to {REASON_LEN_MAX} characters on one line"))
-    }
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a configuration file with every setting, its meaning and its default
+    #[command(after_help = "Example:\n  coordinator config sample")]
+    Sample,
+    /// Print the reference of all settings as Markdown
+    #[command(after_help = "Example:\n  coordinator config reference")]
+    Reference,
 }
 
 #[cfg(test)]
@@ -406,18 +452,30 @@ mod tests {
     fn every_command_is_parsed() {
         assert_eq!(command("coordinator demo"), Command::Demo { rounds: None });
         assert_eq!(command("coordinator demo --rounds 3"), Command::Demo { rounds: Some(3) });
-        assert_eq!(command("coordinator status --json"), Command::Status { json: true, watch: false });
-        assert_eq!(command("coordinator status --watch"), Command::Status { json: false, watch: true });
+        assert_eq!(
+            command("coordinator status --json"),
+            Command::Status { json: true, watch: false, wide: false }
+        );
+        assert_eq!(
+            command("coordinator status --watch"),
+            Command::Status { json: false, watch: true, wide: false }
+        );
+        let words = ["./service", "--port", "1"].map(OsString::from).to_vec();
+        assert_eq!(
+            command("coordinator exec --once --group a -- ./service --port 1"),
+            Command::Exec { once: true, command: words }
+        );
         assert_eq!(command("coordinator why"), Command::Why { json: false });
         assert_eq!(command("coordinator history"), Command::History { limit: 20, json: false });
         assert_eq!(
             command("coordinator step-down --reason x"),
-            Command::StepDown { reason: "x".to_owned(), force: false }
+            Command::StepDown { reason: Some("x".to_owned()), force: false, dry_run: false, json: false }
         );
-        assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true });
+        assert_eq!(command("coordinator migrate --check"), Command::Migrate { check: true, json: false });
+        assert_eq!(command("coordinator doctor --json"), Command::Doctor { json: true });
         let check = Command::Recovery { command: RecoveryCommand::Check { json: true } };
         assert_eq!(command("coordinator recovery check --json"), check);
-        let pause = SignalsCommand::Pause { reason: "x".to_owned() };
+        let pause = SignalsCommand::Pause { reason: "x".to_owned(), json: false };
         assert_eq!(command("coordinator signals pause --reason x"), Command::Signals { command: pause });
         let list = SignalsCommand::List {
             state: Some(StateName::InDoubt),
@@ -428,7 +486,10 @@ mod tests {
         };
         let line = "coordinator signals list --state in_doubt --before 7";
         assert_eq!(command(line), Command::Signals { command: list });
-        assert_eq!(command("coordinator config check"), Command::Config { command: ConfigCommand::Check });
+        assert_eq!(
+            command("coordinator config check"),
+            Command::Config { command: ConfigCommand::Check { json: false } }
+        );
     }
 
     #[test]
@@ -448,8 +509,17 @@ mod tests {
             let stop = parse(&format!("coordinator {line}")).expect_err(line);
             assert_eq!(stop.exit_code, 2, "{line}: {}", stop.text);
         }
-        let wrong =
-            ["--nonsense", "lead", "demo --rounds 0", "demo --rounds 1001", "history --limit 0", "recovery"];
+        let wrong = [
+            "--nonsense",
+            "lead",
+            "exec",
+            "exec --",
+            "exec ./service",
+            "demo --rounds 0",
+            "demo --rounds 1001",
+            "history --limit 0",
+            "recovery",
+        ];
         for line in
             wrong.into_iter().chain(["history --limit 1001", "step-down", "step-down --reason  ", "config"])
         {
@@ -461,8 +531,6 @@ mod tests {
         }
         let long = format!("coordinator step-down --reason {}", "x".repeat(257));
         assert_eq!(parse(&long).expect_err("too long").exit_code, 2);
-        let help = parse("coordinator --help").expect_err("help runs no command").text;
-        assert!(help.contains("http://HOST:PORT/PATH"), "its examples are not masked: {help}");
     }
 
     #[test]

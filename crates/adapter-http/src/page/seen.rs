@@ -1,0 +1,113 @@
+//! [`Seen`]: everything that the page shows, as this instance knows it at one moment. The sections are pure functions of
+//! it.
+
+use super::moment::before;
+use super::words::Level;
+use crate::backend::Backend;
+use crate::pages::SignalPages;
+use domain::alert::{Alert, Report};
+use domain::id::InstanceId;
+use domain::ledger::Totals;
+use domain::member::Health;
+use domain::overview::{Facts, LastAnswers, Overview, Samples};
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// Alerts of an instance whose condition is a problem of the overview already.
+const IN_OVERVIEW: [&str; 9] = [
+    "heartbeat_staleness",
+    "fallback_mode",
+    "recovery_failed",
+    "signals_in_doubt",
+    "signals_waiting",
+    "signals_paused",
+    "signals_expired",
+    "store_forgot",
+    "settings_differ",
+];
+
+/// The knowledge of one instance at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// The present time, unix milliseconds.
+    pub(crate) now_ms: i64,
+    /// The measurements of this instance; `None` before start-up is done.
+    pub(crate) report: Option<Report>,
+    /// The last answers of the stores.
+    pub(crate) last: Arc<LastAnswers>,
+    /// The last hour.
+    pub(crate) samples: Arc<Samples>,
+    /// The input of the overview.
+    pub(crate) facts: Facts,
+    /// The condition of the group.
+    pub(crate) overview: Overview,
+    /// Whether this service has signals.
+    pub(crate) signals: SignalPages,
+    /// The start of every link on the page.
+    pub(crate) prefix: String,
+}
+
+impl Seen {
+    /// Reads the memory of the instance; no store is asked.
+    pub(crate) fn by(backend: &dyn Backend, signals: SignalPages, prefix: &str) -> Self {
+        let report = backend.status();
+        let now_ms = match &report {
+            Some(report) => report.snapshot.now_ms,
+            None => Timestamp::now().as_millisecond(),
+        };
+        let last = backend.last_answers();
+        let facts = last.facts_at(now_ms);
+        let overview = Overview::of(&facts);
+        let samples = backend.samples();
+        Self { now_ms, report, last, samples, facts, overview, signals, prefix: prefix.to_owned() }
+    }
+
+    /// This instance; `None` before start-up is done.
+    pub(crate) fn instance(&self) -> Option<&InstanceId> {
+        self.report.as_ref().map(|report| &report.snapshot.instance)
+    }
+
+    /// Alerts of this instance that the overview does not cover, the worst first.
+    pub(crate) fn own_alerts(&self) -> Vec<&Alert> {
+        let all = self.report.iter().flat_map(|report| &report.alerts.all);
+        let fires = |alert: &&Alert| alert.status > Health::Ok && !IN_OVERVIEW.contains(&alert.name);
+        let mut fires: Vec<&Alert> = all.filter(fires).collect();
+        fires.sort_by_key(|alert| std::cmp::Reverse(alert.status));
+        fires
+    }
+
+    /// The worst level of all. Without a problem it is unknown, unless everything was read.
+    pub(crate) fn level(&self) -> Level {
+        let own = self.own_alerts().first().map_or(Health::Ok, |alert| alert.status);
+        let reported = self.others_alerts().map(|(_, health)| health).max().unwrap_or_default();
+        let worst = self.overview.level.max(own).max(reported);
+        let is_known = self.facts.lease.current().is_some()
+            && self.facts.members.current().is_some()
+            && (self.signals == SignalPages::Absent || self.facts.totals.current().is_some());
+        if worst == Health::Ok && !is_known { Level::Unknown } else { worst.into() }
+    }
+
+    /// Other instances that report an alert worse than every problem of the overview, and the level of it.
+    pub(crate) fn others_alerts(&self) -> impl Iterator<Item = (&InstanceId, Health)> {
+        let members = self.facts.members.current().into_iter().flatten();
+        let fresh = members.filter(|seen| seen.heartbeat_age <= self.facts.heartbeat * 3);
+        fresh
+            .map(|seen| (&seen.member.id, seen.member.alerts))
+            .filter(|(id, health)| Some(*id) != self.instance() && *health > self.overview.level)
+    }
+
+    /// The last count of the signals, and when it was read.
+    pub(crate) fn totals(&self) -> Option<(&Totals, i64)> {
+        self.facts.totals.last()
+    }
+
+    /// Since when the state store has not answered.
+    pub(crate) fn away_since_ms(&self) -> Option<i64> {
+        self.facts.lease.away_since_ms()
+    }
+
+    /// The moment `age` before `at_ms`.
+    pub(crate) fn since(at_ms: i64, age: std::time::Duration) -> i64 {
+        before(at_ms, age)
+    }
+}

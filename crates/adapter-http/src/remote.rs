@@ -1,0 +1,112 @@
+//! Requests to another instance's pages, for commands: its alerts and its probes.
+
+use crate::handler::HandlerUrl;
+use crate::handler::exchange::{Failure, exchange};
+use axum::body::Body;
+use domain::id::InstanceId;
+use domain::member::Health;
+use hyper::header::ACCEPT;
+use hyper::{Method, Request};
+use monitoring::rules::{GROUPS, Severity};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// An alert that one instance evaluates and that fires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceAlert {
+    /// Its name in Prometheus, which also names the runbook; the condition if Prometheus has no such alert.
+    pub alert: String,
+    /// The severity.
+    pub level: Health,
+    /// The condition as a sentence.
+    pub message: String,
+}
+
+/// The alerts that fire on the instance `id`, from its page. `page` is the address in the instance table.
+///
+/// # Errors
+/// Why they are unknown, as a sentence. A page of another instance is an error: the port may have a new owner.
+pub async fn alerts_of(page: &str, id: &InstanceId, time: Duration) -> Result<Vec<InstanceAlert>, String> {
+    let (status, body) = get(page, "/coordinator/metrics", time).await?;
+    if status != 200 {
+        return Err(format!("its page answers HTTP {status}"));
+    }
+    let read: Page =
+        serde_json::from_slice(&body).map_err(|_| "its page is of another version".to_owned())?;
+    if read.this_instance != id.as_str() {
+        return Err("another instance has its address now".to_owned());
+    }
+    let alerts = read.alerts.into_iter().filter_map(|(condition, alert)| {
+        let One::Alert { status, message } = alert else { return None };
+        let level = [Health::Warning, Health::Critical].into_iter().find(|level| level.as_str() == status)?;
+        let alert = in_prometheus(&condition, level).map_or(condition, str::to_owned);
+        Some(InstanceAlert { alert, level, message })
+    });
+    let mut alerts: Vec<InstanceAlert> = alerts.collect();
+    alerts.sort_by(|a, b| b.level.cmp(&a.level));
+    Ok(alerts)
+}
+
+/// The status and the body of one page of an instance.
+///
+/// # Errors
+/// Why there is no answer, as a sentence.
+pub async fn get(page: &str, path: &str, time: Duration) -> Result<(u16, Vec<u8>), String> {
+    let url = HandlerUrl::parse(page).map_err(|_| "its address is no http URL".to_owned())?;
+    let request = Request::builder()
+        .method(Method::GET)
+        .uri(url.target_below(path))
+        .header(ACCEPT, "application/json")
+        .body(Body::empty());
+    let request = request.map_err(|error| error.to_string())?;
+    match exchange(&url, request, time).await {
+        Ok(reply) => Ok((reply.status.as_u16(), reply.body.to_vec())),
+        Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => Err(why),
+    }
+}
+
+fn in_prometheus(condition: &str, level: Health) -> Option<&'static str> {
+    let severity = if level == Health::Critical { Severity::Critical } else { Severity::Warning };
+    let mut rules = GROUPS.iter().flat_map(|group| group.rules);
+    rules.find(|rule| rule.condition == condition && rule.severity == severity).map(|rule| rule.alert)
+}
+
+#[derive(Deserialize)]
+struct Page {
+    this_instance: String,
+    alerts: BTreeMap<String, One>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum One {
+    Alert {
+        status: String,
+        message: String,
+    },
+    /// The worst status of all.
+    #[allow(dead_code, reason = "the form must be read to be left out")]
+    Overall(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::alert::RULES;
+
+    #[test]
+    fn an_alert_has_the_name_of_its_runbook() {
+        assert_eq!(in_prometheus("signals_in_doubt", Health::Critical), Some("SignalsInDoubt"));
+        assert_eq!(in_prometheus("nothing", Health::Critical), None);
+        let named = RULES.iter().filter(|rule| {
+            [Health::Warning, Health::Critical].iter().any(|level| in_prometheus(rule.name, *level).is_some())
+        });
+        let unnamed: Vec<&str> = RULES
+            .iter()
+            .map(|rule| rule.name)
+            .filter(|name| !named.clone().any(|rule| rule.name == *name))
+            .collect();
+        assert!(unnamed.is_empty(), "{unnamed:?} have no alert in Prometheus");
+    }
+}

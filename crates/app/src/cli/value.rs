@@ -1,0 +1,33 @@
+//! Parses the values of arguments. Settings are not parsed here: they are checked together with the file and the
+//! environment.
+
+use domain::ledger::{Label, SignalId, StateName};
+
+/// Longest reason in characters; the store keeps no more.
+const REASON_LEN_MAX: usize = 256;
+
+/// A state of a signal.
+pub fn state(text: &str) -> Result<StateName, String> {
+    let names = StateName::ALL.map(StateName::as_str).join(", ");
+    StateName::parse(text).ok_or_else(|| format!("a state is one of {names}"))
+}
+
+/// The name of an instrument.
+pub fn label(text: &str) -> Result<Label, String> {
+    Label::parse(text).map_err(|error| error.to_string())
+}
+
+/// The id of a signal.
+pub fn signal_id(text: &str) -> Result<SignalId, String> {
+    SignalId::parse(text).map_err(|error| error.to_string())
+}
+
+/// A reason for the history or the audit.
+pub fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if (1..=REASON_LEN_MAX).contains(&text.chars().count()) && !text.contains(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a reason is 1 to {REASON_LEN_MAX} characters on one line"))
+    }
+}

@@ -1,0 +1,59 @@
+//! `coordinator status`: the instances, the leader according to both stores, the kill switch and the alerts.
+
+mod json;
+mod seen;
+mod table;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+pub use table::Extent;
+
+use super::terminal::Colour;
+use super::{open, print_json};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output::line;
+use json::StatusJson;
+use leader_coordinator::Stores;
+use seen::Seen;
+
+/// Form of an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A table.
+    Table,
+    /// A JSON object on one line.
+    Json,
+}
+
+/// Prints the status once; an error unless exactly one live instance leads and acts.
+pub async fn status(config: &Config, form: Form, extent: Extent) -> Result<(), Failure> {
+    let stores = open(config)?;
+    let shown = once(config, &stores, form, extent).await;
+    stores.close().await;
+    shown
+}
+
+/// Shows the status until it is interrupted: redrawn in place on a terminal, otherwise as JSON lines.
+pub async fn watch_status(config: &Config, form: Form, extent: Extent) -> Result<(), Failure> {
+    let stores = open(config)?;
+    let shown = watch::follow(config, &stores, form, extent).await;
+    stores.close().await;
+    shown
+}
+
+async fn once(config: &Config, stores: &Stores, form: Form, extent: Extent) -> Result<(), Failure> {
+    let mut seen = Seen::read(config, stores, None).await;
+    if let Some(failure) = seen.failure.take() {
+        return Err(failure);
+    }
+    match form {
+        Form::Json => print_json(&StatusJson::of(&seen))?,
+        Form::Table => line(table::render(&seen, extent, Colour::of_stdout()))?,
+    }
+    match seen.overview.inactive() {
+        None => Ok(()),
+        Some(reason) => Err(Failure::other(reason)),
+    }
+}

@@ -1,0 +1,135 @@
+//! The description of every setting: its meaning, the form of its value and its default. The help, the reference
+//! (docs/settings.md) and the sample file (docs/coordinator.toml) are made of it.
+
+use super::parse::{HEARTBEAT_MIN, written};
+use super::render::value;
+use super::signals::{HANDLER_TIME_MAX, HANDLER_TIME_MIN, RETENTION_DAYS_MAX, RETENTION_DAYS_MIN};
+use super::{Config, Key, REDIS_PREFIX_DEFAULT, SCHEMA_DEFAULT};
+use domain::lease::{TTL_MAX, TTL_MIN};
+use domain::metrics::{WINDOW_MAX, WINDOW_MIN};
+use toml::Value;
+
+/// The form of an id.
+const ID: &str = "1 to 128 of the characters A-Z a-z 0-9 . _ : -";
+/// The form of an address of an HTTP server.
+const HTTP: &str = "http://HOST:PORT/PATH";
+
+impl Key {
+    /// The meaning, without a full stop.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Group => "Election group; exactly one of its instances leads",
+            Self::InstanceId => "Id of this instance, unique in the group",
+            Self::Listen => "Address and port of the HTTP server (loopback only; port 0: any free port)",
+            Self::DataDir => "Directory of the instance's identity and of the embedded store",
+            Self::LeaderTtl => "Time to live of the lease after its last renewal (LEADER_TTL)",
+            Self::Heartbeat => "Time between two renewals of the lease, at most a third of leader_ttl",
+            Self::RedisUrl => "URL of Redis, which makes failover faster; needs PostgreSQL",
+            Self::RedisUrlFile => {
+                "File that contains the URL of Redis on one line; only its owner may have permissions"
+            }
+            Self::RedisPrefix => "Prefix of every key in Redis",
+            Self::PostgresUrl => "URL of PostgreSQL, which decides who leads",
+            Self::PostgresUrlFile => {
+                "File that contains the URL of PostgreSQL on one line; only its owner may have permissions"
+            }
+            Self::PostgresSchema => "Schema of the tables in PostgreSQL; `search_path` has no effect",
+            Self::RecoveryPositions => "Table or view with the open positions, which crash recovery reads",
+            Self::RecoveryPortfolio => {
+                "Table or view with the portfolio's totals, which crash recovery reads"
+            }
+            Self::MetricsWindow => "Number of the latest syncs from which rates and latencies are computed",
+            Self::AlertsWebhook => {
+                "Address to which an instance posts urgent alerts, which cannot wait for a scrape"
+            }
+            Self::AlertsJob => "Prometheus job of the group; posted alerts carry it as the label `job`",
+            Self::AlertsRunbooks => {
+                "Base address of the runbooks; the name of the page is added in the link of an alert"
+            }
+            Self::TelemetryOtlp => {
+                "Address to which an instance pushes metrics and spans (OTLP; /v1/metrics and /v1/traces are added)"
+            }
+            Self::SignalsHandler => "Address to which the leader sends signals",
+            Self::SignalsLookup => {
+                "Address at which the leader looks up the outcome of a signal in doubt; needs signals.handler"
+            }
+            Self::SignalsHandlerTimeout => "Timeout of the handler; a signal without an answer is in doubt",
+            Self::SignalsMaxPerMinute => "Most signals that are sent in a minute",
+            Self::SignalsMaxPerDay => "Most signals that are sent in 24 hours",
+            Self::SignalsValueRupees => "Amount that one signal puts at risk, for the exposure that is shown",
+            Self::SignalsRetentionDays => {
+                "Retention of finished signals; a signal with an older timestamp is refused"
+            }
+        }
+    }
+
+    /// The form of its value, with the unit and the range.
+    pub fn form(self) -> String {
+        let between =
+            |min, max| format!("seconds, or as 10s or 1500ms: {} to {}", written(min), written(max));
+        let relation = || "NAME or SCHEMA.NAME".to_owned();
+        match self {
+            Self::Group | Self::InstanceId => ID.to_owned(),
+            Self::RedisPrefix => "1 to 64 of the characters A-Z a-z 0-9 . _ : -".to_owned(),
+            Self::Listen => "IP-ADDRESS:PORT".to_owned(),
+            Self::DataDir => "path of a directory".to_owned(),
+            Self::RedisUrlFile | Self::PostgresUrlFile => "path of a file".to_owned(),
+            Self::LeaderTtl => between(TTL_MIN, TTL_MAX),
+            Self::Heartbeat => between(HEARTBEAT_MIN, TTL_MAX / 3),
+            Self::SignalsHandlerTimeout => between(HANDLER_TIME_MIN, HANDLER_TIME_MAX),
+            Self::RedisUrl => "redis://USER:PASSWORD@HOST:PORT/DATABASE".to_owned(),
+            Self::PostgresUrl => "postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned(),
+            Self::PostgresSchema => "name of a schema".to_owned(),
+            Self::RecoveryPositions | Self::RecoveryPortfolio => relation(),
+            Self::MetricsWindow => format!("syncs: {WINDOW_MIN} to {WINDOW_MAX}"),
+            Self::AlertsWebhook | Self::TelemetryOtlp | Self::SignalsHandler | Self::SignalsLookup => {
+                HTTP.to_owned()
+            }
+            Self::AlertsJob => ID.to_owned(),
+            Self::AlertsRunbooks => "http://HOST:PORT/PATH or https://HOST/PATH".to_owned(),
+            Self::SignalsMaxPerMinute | Self::SignalsMaxPerDay => "signals, or \"none\"".to_owned(),
+            Self::SignalsValueRupees => "rupees, also with decimals in quotes".to_owned(),
+            Self::SignalsRetentionDays => format!("days: {RETENTION_DAYS_MIN} to {RETENTION_DAYS_MAX}"),
+        }
+    }
+
+    /// The default, or the behaviour without a value.
+    pub fn default_value(self) -> Result<Value, String> {
+        match self {
+            // Without a value it follows another setting.
+            Self::Heartbeat => Err("a third of leader_ttl".to_owned()),
+            Self::RedisUrlFile | Self::PostgresUrlFile => Err("the URL is a setting".to_owned()),
+            // These have an effect only with their store.
+            Self::RedisPrefix => Ok(Value::String(REDIS_PREFIX_DEFAULT.to_owned())),
+            Self::PostgresSchema => Ok(Value::String(SCHEMA_DEFAULT.to_owned())),
+            _ => value(&Config::of_defaults(), self),
+        }
+    }
+
+    /// An example of a value, for a setting without a default.
+    pub fn example(self) -> &'static str {
+        match self {
+            Self::InstanceId => "desk-1",
+            Self::Heartbeat => "3s",
+            Self::RedisUrl => "redis://127.0.0.1:6379",
+            Self::RedisUrlFile => "/etc/coordinator/redis.url",
+            Self::PostgresUrl => "postgres://coordinator@127.0.0.1:5432/coordinator",
+            Self::PostgresUrlFile => "/etc/coordinator/postgres.url",
+            Self::AlertsWebhook => "http://127.0.0.1:9093/api/v2/alerts",
+            Self::AlertsRunbooks => "https://runbooks.example.com/coordinator",
+            Self::TelemetryOtlp => "http://127.0.0.1:4318",
+            Self::SignalsHandler => "http://127.0.0.1:8080/execute",
+            Self::SignalsLookup => "http://127.0.0.1:8080/lookup",
+            _ => "",
+        }
+    }
+
+    /// The default for a person.
+    pub fn default_in_words(self) -> String {
+        match self.default_value() {
+            Ok(Value::String(text)) => text,
+            Ok(value) => value.to_string(),
+            Err(instead) => format!("none, {instead}"),
+        }
+    }
+}

@@ -326,7 +326,7 @@ mod tests {
                 continue;
             }
             let source = fs::read_to_string(&path).expect("text");
-            let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+            let code = source.split("mod tests {").next().unwrap_or_default();
             for call in code.split(".route(").skip(1) {
                 let argument = call.split(',').next().unwrap_or_default().trim();
                 let constant = |name: &str| {

@@ -5,12 +5,16 @@ use crate::handler::exchange::{Failure, exchange};
 use axum::body::Body;
 use domain::id::InstanceId;
 use domain::member::Health;
+use domain::recovery::RecoveryCode;
 use hyper::header::ACCEPT;
 use hyper::{Method, Request};
 use monitoring::rules::{GROUPS, Severity};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// The condition whose alerts differ by its value.
+const RECOVERY_FAILED: &str = "recovery_failed";
 
 /// An alert that one instance evaluates and that fires.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +42,9 @@ pub async fn alerts_of(page: &str, id: &InstanceId, time: Duration) -> Result<Ve
         return Err("another instance has its address now".to_owned());
     }
     let alerts = read.alerts.into_iter().filter_map(|(condition, alert)| {
-        let One::Alert { status, message } = alert else { return None };
+        let One::Alert { status, value, message } = alert else { return None };
         let level = [Health::Warning, Health::Critical].into_iter().find(|level| level.as_str() == status)?;
-        let alert = in_prometheus(&condition, level).map_or(condition, str::to_owned);
+        let alert = in_prometheus(&condition, value, level).map_or(condition, str::to_owned);
         Some(InstanceAlert { alert, level, message })
     });
     let mut alerts: Vec<InstanceAlert> = alerts.collect();
@@ -66,7 +70,16 @@ pub async fn get(page: &str, path: &str, time: Duration) -> Result<(u16, Vec<u8>
     }
 }
 
-fn in_prometheus(condition: &str, level: Health) -> Option<&'static str> {
+/// `value` is the code of the error, if a recovery has failed: each code has its own alert.
+fn in_prometheus(condition: &str, value: Option<f64>, level: Health) -> Option<&'static str> {
+    let code = value.filter(|_| condition == RECOVERY_FAILED).unwrap_or(0.0);
+    let is = |wanted: RecoveryCode| (code - f64::from(wanted.as_number())).abs() < 0.5;
+    let condition = match condition {
+        RECOVERY_FAILED if is(RecoveryCode::DbUnavailable) => "recovery_db_unavailable",
+        RECOVERY_FAILED if is(RecoveryCode::DataCorrupt) => "recovery_data_corrupt",
+        RECOVERY_FAILED if is(RecoveryCode::ValidationFailed) => "recovery_validation_failed",
+        other => other,
+    };
     let severity = if level == Health::Critical { Severity::Critical } else { Severity::Warning };
     let mut rules = GROUPS.iter().flat_map(|group| group.rules);
     rules.find(|rule| rule.condition == condition && rule.severity == severity).map(|rule| rule.alert)
@@ -83,6 +96,7 @@ struct Page {
 enum One {
     Alert {
         status: String,
+        value: Option<f64>,
         message: String,
     },
     /// The worst status of all.
@@ -97,16 +111,14 @@ mod tests {
 
     #[test]
     fn an_alert_has_the_name_of_its_runbook() {
-        assert_eq!(in_prometheus("signals_in_doubt", Health::Critical), Some("SignalsInDoubt"));
-        assert_eq!(in_prometheus("nothing", Health::Critical), None);
-        let named = RULES.iter().filter(|rule| {
-            [Health::Warning, Health::Critical].iter().any(|level| in_prometheus(rule.name, *level).is_some())
-        });
-        let unnamed: Vec<&str> = RULES
-            .iter()
-            .map(|rule| rule.name)
-            .filter(|name| !named.clone().any(|rule| rule.name == *name))
-            .collect();
-        assert!(unnamed.is_empty(), "{unnamed:?} have no alert in Prometheus");
+        let named = |condition, value| in_prometheus(condition, value, Health::Critical);
+        assert_eq!(named("signals_in_doubt", Some(1.0)), Some("SignalsInDoubt"));
+        assert_eq!(named("nothing", None), None);
+        assert_eq!(named("recovery_failed", Some(2.0)), Some("RecoveryDataCorrupt"));
+        for rule in RULES {
+            let levels = [Health::Warning, Health::Critical];
+            let found = levels.iter().any(|level| in_prometheus(rule.name, Some(3.0), *level).is_some());
+            assert!(found, "{} has no alert in Prometheus", rule.name);
+        }
     }
 }

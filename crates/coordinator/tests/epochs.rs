@@ -20,7 +20,7 @@ use tokio::time::timeout;
 /// Long enough that a busy machine does not cost a healthy leader its lease.
 const TTL: Duration = Duration::from_secs(3);
 /// A bound for what must happen at all, not for how fast.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Keeps what it is given, unless it is broken, and notes the row's epoch at that moment.
 struct Memory {

@@ -78,6 +78,10 @@ fn measure(workspace: &Workspace, part: Part, rest: &[String]) -> Result<(), Str
     };
     run_command(&mut command)?;
     let text = fs::read_to_string(&figures).map_err(|error| format!("{}: {error}", figures.display()))?;
+    if part == Part::Exec {
+        // The run is whole: the next one begins anew.
+        let _ = fs::remove_file(figures.with_extension("progress"));
+    }
     let figures: Value =
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", figures.display()))?;
     if figures["sets_of_all"] == false {

@@ -7,6 +7,9 @@ use domain::ledger::Totals;
 use domain::overview;
 use rust_decimal::Decimal;
 
+/// A signal that waits for longer than this is late; the alert `signals_waiting` warns at the same age.
+const LATE_MS: i64 = 60_000;
+
 /// A number with its name and a line about it.
 struct Figure {
     id: &'static str,
@@ -28,7 +31,7 @@ pub(crate) fn section(seen: &Seen) -> Vec<Node> {
             let was = vec![format!("was {} at ", figure.value).into(), Node::Time(read_ms)];
             return unknown(figure.id, figure.name, was);
         }
-        of_class("div", format!("figure {}", figure.class))
+        of_class("div", figure.class)
             .attr("data-figure", figure.id)
             .with(el("dt").with(figure.name))
             .with(el("dd").with(el("b").with(figure.value)).with(el("small").all(figure.about)))
@@ -80,33 +83,34 @@ fn of(totals: &Totals, read_ms: i64, seen: &Seen) -> [Figure; 7] {
     let since = |of: &domain::ledger::Paused| {
         vec!["since ".into(), Node::Time(of.since_ms), format!(", by {}", of.who).into()]
     };
-    let late = totals.oldest_received.is_some_and(|age| age > std::time::Duration::from_mins(1));
+    let waited_ms = |age| seen.now_ms.saturating_sub(Seen::since(read_ms, age));
+    let late = totals.oldest_received.is_some_and(|age| waited_ms(age) > LATE_MS);
     let figure = |at: usize, value: String, about: Vec<Node>, class: &'static str| {
         let (id, name) = NAMES[at];
         Figure { id, name, value, about, class }
     };
-    let if_any = |any: bool, class: &'static str| if any { class } else { "" };
+    let if_any = |any: bool, class: &'static str| if any { class } else { "figure" };
     [
-        figure(0, rupees(exposure), vec![each.into()], if_any(totals.in_doubt > 0, "critical")),
+        figure(0, rupees(exposure), vec![each.into()], if_any(totals.in_doubt > 0, "figure critical")),
         figure(
             1,
             totals.in_doubt.to_string(),
             oldest(totals.oldest_in_doubt, "nothing to resolve"),
-            if_any(totals.in_doubt > 0, "critical"),
+            if_any(totals.in_doubt > 0, "figure critical"),
         ),
         figure(
             2,
             totals.received.to_string(),
             oldest(totals.oldest_received, "nothing to send"),
-            if_any(late, "warning"),
+            if_any(late, "figure warning"),
         ),
         figure(
             3,
             at_handler.to_string(),
             vec![format!("{} claimed, {} sent", totals.claimed, totals.sent).into()],
-            "",
+            "figure",
         ),
-        figure(4, totals.sent_last_day.to_string(), vec![limited.into()], ""),
+        figure(4, totals.sent_last_day.to_string(), vec![limited.into()], "figure"),
         figure(
             5,
             totals.expired_last_day.to_string(),
@@ -114,11 +118,11 @@ fn of(totals: &Totals, read_ms: i64, seen: &Seen) -> [Figure; 7] {
                 if totals.expired_last_day == 0 { "no missed trade" } else { "each is a missed trade" }
                     .into(),
             ],
-            if_any(totals.expired_last_day > 0, "critical"),
+            if_any(totals.expired_last_day > 0, "figure critical"),
         ),
         match &totals.paused {
-            Some(paused) => figure(6, "On".to_owned(), since(paused), "warning"),
-            None => figure(6, "Off".to_owned(), vec!["signals are sent".into()], ""),
+            Some(paused) => figure(6, "On".to_owned(), since(paused), "figure warning"),
+            None => figure(6, "Off".to_owned(), vec!["signals are sent".into()], "figure"),
         },
     ]
 }

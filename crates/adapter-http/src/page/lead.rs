@@ -3,6 +3,7 @@
 use super::seen::Seen;
 use super::tree::{Node, el, of_class, text};
 use super::words::{icon, name, sentence};
+use domain::member::Health;
 
 /// The heading of the page: the same text as `coordinator why`.
 pub(crate) fn heading(seen: &Seen) -> Vec<Node> {
@@ -45,8 +46,11 @@ pub(crate) fn seen_from(seen: &Seen) -> Vec<Node> {
     nodes
 }
 
+/// A check that cannot be measured does not pass.
 fn checks(seen: &Seen) -> Option<String> {
     let all = &seen.report.as_ref()?.alerts.all;
-    let fires = all.iter().filter(|alert| alert.status > domain::member::Health::Ok).count();
-    Some(format!("{} of {} checks of this instance pass.", all.len() - fires, all.len()))
+    let passing = all.iter().filter(|alert| alert.status == Health::Ok && alert.value.is_some()).count();
+    let unmeasured = all.iter().filter(|alert| alert.status == Health::Ok && alert.value.is_none()).count();
+    let rest = if unmeasured > 0 { format!(", {unmeasured} are not measured yet") } else { String::new() };
+    Some(format!("{passing} of {} checks of this instance pass{rest}.", all.len()))
 }

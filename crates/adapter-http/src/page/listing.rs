@@ -8,7 +8,7 @@ use domain::ledger::{AuditEntry, Signal, SignalId, StateName};
 use domain::ports::ListQuery;
 
 /// Signals on one page.
-pub(crate) const PAGE_SIZE: usize = 15;
+pub(crate) const PAGE_SIZE: usize = 10;
 
 /// The reader's choice, from the query of the address. An unknown parameter is ignored: a link never fails.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -28,8 +28,6 @@ mod seen;
 mod settings;
 mod signals;
 mod stores;
-#[cfg(test)]
-mod tests;
 mod tree;
 mod words;
 mod wrong;
@@ -94,3 +92,6 @@ fn theme(headers: &HeaderMap) -> &'static str {
         _ => "system",
     }
 }
+
+#[cfg(test)]
+mod tests;

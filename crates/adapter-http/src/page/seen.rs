@@ -14,10 +14,9 @@ use jiff::Timestamp;
 use std::sync::Arc;
 
 /// Alerts of an instance whose condition is a problem of the overview already.
-const IN_OVERVIEW: [&str; 9] = [
+const IN_OVERVIEW: [&str; 8] = [
     "heartbeat_staleness",
     "fallback_mode",
-    "recovery_failed",
     "signals_in_doubt",
     "signals_waiting",
     "signals_paused",
@@ -25,6 +24,9 @@ const IN_OVERVIEW: [&str; 9] = [
     "store_forgot",
     "settings_differ",
 ];
+
+/// The name of the problem, and of the runbook, about a failed recovery.
+pub(crate) const RECOVERY_FAILED: &str = "RecoveryFailed";
 
 /// The knowledge of one instance at one moment.
 #[derive(Debug, Clone)]
@@ -70,7 +72,10 @@ impl Seen {
     /// Alerts of this instance that the overview does not cover, the worst first.
     pub(crate) fn own_alerts(&self) -> Vec<&Alert> {
         let all = self.report.iter().flat_map(|report| &report.alerts.all);
-        let fires = |alert: &&Alert| alert.status > Health::Ok && !IN_OVERVIEW.contains(&alert.name);
+        // A failed recovery of the leader halts the group; that of another instance is its own.
+        let halted = self.overview.problems.iter().any(|problem| problem.alert == RECOVERY_FAILED);
+        let is_covered = |name: &str| IN_OVERVIEW.contains(&name) || (name == "recovery_failed" && halted);
+        let fires = |alert: &&Alert| alert.status > Health::Ok && !is_covered(alert.name);
         let mut fires: Vec<&Alert> = all.filter(fires).collect();
         fires.sort_by_key(|alert| std::cmp::Reverse(alert.status));
         fires

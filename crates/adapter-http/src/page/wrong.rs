@@ -1,6 +1,6 @@
 //! What is wrong now, the worst first: each problem with its meaning, the next step, its money and its age.
 
-use super::seen::Seen;
+use super::seen::{RECOVERY_FAILED, Seen};
 use super::tree::{Element, Node, el, of_class};
 use super::words::{Level, command, rupees, sentence, short_name, status, unbroken};
 use domain::alert::Alert;
@@ -74,7 +74,9 @@ fn of_problem(problem: &Problem, seen: &Seen) -> Element {
 /// An alert that only this instance evaluates.
 fn of_alert(alert: &Alert, seen: &Seen) -> Element {
     let rule = exported(alert);
-    let name = rule.map_or("OverallStatusCritical", |rule| rule.alert);
+    // Prometheus has a rule for each reason of a failed recovery, and one runbook about all of them.
+    let other = if alert.name == "recovery_failed" { RECOVERY_FAILED } else { "OverallStatusCritical" };
+    let name = rule.map_or(other, |rule| rule.alert);
     let id = seen.instance().map_or_else(String::new, short_name);
     item(Item {
         level: alert.status.into(),

@@ -60,6 +60,7 @@ fn means(text: &str, id: &str) -> bool {
 
 /// The one of `ids` that an operator means by `text`: the whole id, or a unique prefix of it, or its short form. The
 /// error says what is wrong, and names the ids that it could be.
+#[allow(dead_code, reason = "no command takes the id of an instance yet")]
 pub fn meant<'a>(text: &str, ids: impl IntoIterator<Item = &'a str>) -> Result<&'a str, String> {
     let ids: Vec<&str> = ids.into_iter().filter(|id| means(text, id)).collect();
     match ids[..] {

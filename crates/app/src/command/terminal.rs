@@ -11,7 +11,7 @@ pub const WIDTH: usize = 80;
 /// Whether standard output shows colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
-    /// A terminal that was not told otherwise.
+    /// A terminal whose operator wants them.
     Shown,
     /// A file, a pipe, or a terminal of an operator who wants none.
     Plain,

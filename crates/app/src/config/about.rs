@@ -98,7 +98,7 @@ impl Key {
         match self {
             // Without a value it follows another setting.
             Self::Heartbeat => Err("a third of leader_ttl".to_owned()),
-            Self::RedisUrlFile | Self::PostgresUrlFile => Err("the URL is a setting".to_owned()),
+            Self::RedisUrlFile | Self::PostgresUrlFile => Err("no file is read".to_owned()),
             // These have an effect only with their store.
             Self::RedisPrefix => Ok(Value::String(REDIS_PREFIX_DEFAULT.to_owned())),
             Self::PostgresSchema => Ok(Value::String(SCHEMA_DEFAULT.to_owned())),
@@ -116,6 +116,7 @@ impl Key {
             Self::PostgresUrl => "postgres://coordinator@127.0.0.1:5432/coordinator",
             Self::PostgresUrlFile => "/etc/coordinator/postgres.url",
             Self::AlertsWebhook => "http://127.0.0.1:9093/api/v2/alerts",
+            Self::AlertsJob => "portfolio_manager",
             Self::AlertsRunbooks => "https://runbooks.example.com/coordinator",
             Self::TelemetryOtlp => "http://127.0.0.1:4318",
             Self::SignalsHandler => "http://127.0.0.1:8080/execute",

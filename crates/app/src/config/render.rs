@@ -31,22 +31,6 @@ pub fn render(config: &Config) -> String {
     lines.join("\n") + "\n"
 }
 
-/// What the value means in time, as a comment.
-fn in_effect(config: &Config, key: Key) -> Option<String> {
-    match key {
-        Key::Heartbeat => Some(format!(
-            "#   renews or reads the lease every {}; writes its entry in the instance table every {}",
-            age(config.heartbeat),
-            age(heartbeat_interval(config.leader_ttl)),
-        )),
-        Key::MetricsWindow => {
-            let samples = u32::try_from(config.metrics_window).unwrap_or(u32::MAX);
-            Some(format!("#   covers {}", age(config.heartbeat.saturating_mul(samples))))
-        }
-        _ => None,
-    }
-}
-
 /// One setting in [`as_json`].
 #[derive(Serialize)]
 struct SettingJson {
@@ -75,6 +59,22 @@ pub fn as_json(config: &Config) -> String {
 #[cfg(test)]
 pub fn values(config: &Config) -> Vec<Result<Value, String>> {
     Key::ALL.into_iter().map(|key| value(config, key)).collect()
+}
+
+/// What the value means in time, as a comment.
+fn in_effect(config: &Config, key: Key) -> Option<String> {
+    match key {
+        Key::Heartbeat => Some(format!(
+            "#   renews or reads the lease every {}; writes its entry in the instance table every {}",
+            age(config.heartbeat),
+            age(heartbeat_interval(config.leader_ttl)),
+        )),
+        Key::MetricsWindow => {
+            let samples = u32::try_from(config.metrics_window).unwrap_or(u32::MAX);
+            Some(format!("#   covers {}", age(config.heartbeat.saturating_mul(samples))))
+        }
+        _ => None,
+    }
 }
 
 /// The value, or the behaviour without it.

@@ -154,7 +154,7 @@ fn rights_settings_redis_and_instances_are_checked_and_the_remedies_work() {
         "REVOKE EXECUTE ON FUNCTION pg_current_wal_lsn() FROM PUBLIC",
         "INSERT INTO coordinator_member (group_id, id, nonce, host, address, status, epoch, fallback, alerts, version,
                                          started_ms, settings, beat_at)
-         SELECT 'default', id, repeat('0', 32), 'host-' || id, '', 'standby', 0, false, 0, '0.1.0', started, ttl, now()
+         SELECT 'default', id, repeat('0', 24), 'host-' || id, '', 'standby', 0, false, 0, '0.1.0', started, ttl, now()
          FROM (VALUES ('a', 0::bigint, 'leader_ttl=10s'), ('b', 4102444800000, 'leader_ttl=5s')) AS v (id, started, ttl)",
     ] {
         execute(&owner, statement);

@@ -55,7 +55,7 @@ fn an_instance_that_cannot_keep_its_number_is_no_candidate_and_reports_why() {
     until("no draft is in the place", || std::fs::create_dir(&in_the_way).ok());
     let why = "b cannot lead: the file of epochs ";
     let said = until("b says that it cannot lead", || {
-        let said = group.command(&["status"]);
+        let said = group.command(&["status", "--wide"]);
         said.stdout.contains(why).then_some(said)
     });
     assert!(said.stdout.contains("standby, cannot lead"), "{said:?}");

@@ -128,7 +128,7 @@ fn expect_shown(group: &mut Group, current: &Token) {
     assert!(history.contains(&format!("the store forgot: {FORGOT}")), "{history}");
     let latest = group.command(&["history", "--json"]).json()[0].take();
     assert_eq!((latest["timeline"].as_u64(), latest["to"].as_str()), (Some(current.timeline.0.into()), None));
-    let status = group.command(&["status"]).stdout;
+    let status = group.command(&["status", "--wide"]).stdout;
     let shown = |line: &str| line.starts_with("the store forgot ") && line.ends_with(FORGOT);
     assert!(status.lines().any(shown), "{status}");
     let moment = group.command(&["status", "--json"]).json()["store_forgot_at"].take();

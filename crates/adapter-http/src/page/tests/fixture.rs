@@ -139,8 +139,8 @@ fn of(last: LastAnswers, measure: impl FnOnce(&mut Metrics)) -> Seen {
         signals: SignalsConfig::default(),
         heartbeat: HEARTBEAT,
     });
-    for (n, ms) in (0..).zip([2, 3, 5]) {
-        metrics.record(sync(n, Duration::from_millis(ms)));
+    for n in 0..100 {
+        metrics.record(sync(n, Duration::from_millis([2, 3, 5][n as usize % 3])));
     }
     metrics.record(Fact::Heartbeat { at_ms: ago(2) });
     if let Some((totals, at_ms)) = last.facts.totals.last() {

@@ -190,7 +190,7 @@ fn not_read_yet() {
 #[test]
 fn an_alert_of_this_instance_is_listed() {
     let slow = |metrics: &mut domain::metrics::Metrics| {
-        for n in 3..200 {
+        for n in 100..300 {
             metrics.record(sync(n, Duration::from_millis(700)));
         }
     };
@@ -201,6 +201,19 @@ fn an_alert_of_this_instance_is_listed() {
         text.contains("Runbook: CriticalDBSyncLatencyP99") && text.contains("Runbook: HighDBSyncLatencyP95"),
         "{text}"
     );
+}
+
+#[test]
+fn a_failed_recovery_of_this_instance_has_its_runbook() {
+    use domain::metrics::Fact;
+    use domain::recovery::RecoveryCode;
+    let failed = |metrics: &mut domain::metrics::Metrics| {
+        let outcome = Err(RecoveryCode::DataCorrupt);
+        metrics.record(Fact::Recovery { outcome, took: Duration::from_millis(5), at_ms: ago(9) });
+    };
+    let text = shown(&seen(|_| (), failed));
+    assert!(text.starts_with("level: critical") && text.contains("Runbook: RecoveryFailed"), "{text}");
+    assert!(text.contains("Failed: DATA_CORRUPT"), "{text}");
 }
 
 #[test]

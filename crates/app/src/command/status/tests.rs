@@ -138,7 +138,7 @@ fn wide_shows_whole_ids_and_hosts() {
 }
 
 #[test]
-fn instances_of_one_data_directory_are_told_apart_by_their_process() {
+fn instances_of_one_data_directory_differ_by_their_process() {
     let other = A.replace("4711", "4799");
     let members = vec![
         member(A, MemberState::Active, Health::Ok, 1),

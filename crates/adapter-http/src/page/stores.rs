@@ -22,7 +22,10 @@ fn compared(seen: &Seen) -> (Level, Phrase) {
             Some(Some(id)) => format!(". Redis names {id}; Redis alone never decides."),
             _ => ".".to_owned(),
         };
-        return (Level::Unknown, Phrase::of(format!("{store} is unknown since ")).time(since_ms).text(redis));
+        return (
+            Level::Unknown,
+            Phrase::of(format!("{store} has not answered since ")).time(since_ms).text(redis),
+        );
     }
     if seen.facts.lease.current().is_none() {
         return (Level::Unknown, Phrase::of(format!("{store} has not answered yet.")));
@@ -37,7 +40,7 @@ fn compared(seen: &Seen) -> (Level, Phrase) {
     if let Some(since_ms) = ticket.away_since_ms() {
         return (
             Level::Unknown,
-            Phrase::of("Redis is unknown since ").time(since_ms).text(format!(". {decides}")),
+            Phrase::of("Redis has not answered since ").time(since_ms).text(format!(". {decides}")),
         );
     }
     match (ticket.current(), by_database) {
@@ -109,7 +112,7 @@ fn own(seen: &Seen) -> [Node; 3] {
 fn reported(view: &InstanceView, seen: &Seen) -> [Node; 3] {
     let silent = matches!(view.state, InstanceState::Gone | InstanceState::Stale | InstanceState::Unknown);
     if silent {
-        return [dim("–").into(), dim("–").into(), dim("no answer from it").into()];
+        return [dim("–").into(), dim("–").into(), dim("not known").into()];
     }
     let redis: Node = match (&seen.facts.ticket, view.fallback) {
         (_, true) => differs(Level::Warning, vec!["does not answer".into()], "at its last heartbeat").into(),

@@ -107,7 +107,7 @@ async fn the_page_needs_nothing_but_its_own_files() {
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/html; charset=utf-8")));
     assert_eq!(answer.header("content-security-policy"), Some("default-src 'self'"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert!(answer.body.contains("<title>b-2 leads since"), "{}", answer.body);
+    assert!(answer.body.contains("<title>b-2 has led since"), "{}", answer.body);
     let files: Vec<&str> = answer.body.split('"').filter(|text| text.starts_with("/page/")).collect();
     assert_eq!(files.len(), 3, "{files:?}");
     for (file, kind) in

@@ -155,7 +155,7 @@ mod tests {
             alert: "SignalsInDoubt",
             title: Phrase::of("2 signals are in doubt"),
             meaning: Phrase::of("Each order may be at the broker, or not."),
-            next: "Ask the broker for each order, then resolve each signal.".into(),
+            next: "Look up each order at the broker, then resolve each signal.".into(),
             command: Some("coordinator signals list --state in_doubt".into()),
             money: Money::AtRisk(200_000.into()),
             since_ms: Some(NOW_MS - 259_000),
@@ -164,7 +164,7 @@ mod tests {
             paragraph(&problem, NOW_MS),
             "CRITICAL  2 signals are in doubt · ₹2,00,000 (2 lakh) at risk · for 4 min 19 s\n  \
              Each order may be at the broker, or not.\n  \
-             Next: Ask the broker for each order, then resolve each signal.\n  \
+             Next: Look up each order at the broker, then resolve each signal.\n  \
              $ coordinator signals list --state in_doubt\n  \
              Runbook: SignalsInDoubt"
         );

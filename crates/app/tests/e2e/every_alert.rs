@@ -339,7 +339,7 @@ impl Target {
             Phase::After => (fault.after)(now),
         };
         let mut series = (*self.recorded).clone();
-        // It has run for long, writes its heartbeats, syncs, and leads since the epoch 100.
+        // It has run for long, writes its heartbeats, syncs, and has led since the epoch 100.
         for (name, value) in [
             (HEARTBEAT, now),
             (STARTED, self.started_s - 90_000.0),

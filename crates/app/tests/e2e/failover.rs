@@ -123,10 +123,10 @@ fn a_killed_leader_is_not_shown_as_active(group: impl FnOnce(Duration) -> Group)
     let said = until("the lease ends", || {
         Some(group.command(&["status"])).filter(|said| said.stderr.contains("0 instances lead"))
     });
-    assert!(said.stdout.starts_with("No instance leads since "), "{said:?}");
+    assert!(said.stdout.starts_with("No instance has led since "), "{said:?}");
     let why = group.command(&["why"]);
     assert_eq!(why.code, Some(0), "{why:?}");
-    assert!(why.stdout.starts_with("No instance leads since "), "{why:?}");
+    assert!(why.stdout.starts_with("No instance has led since "), "{why:?}");
     assert!(why.stdout.contains("Next: Start an instance: none can take over now."), "{why:?}");
     let history = group.command(&["history", "--json"]).json();
     assert_eq!(

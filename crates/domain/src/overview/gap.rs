@@ -1,7 +1,7 @@
 //! The times without a leader, from the history of the terms.
 //!
 //! A term that was not released ends with its lease, so an outage of the state store that outlasts the lease is such a
-//! time. The store cannot show a shorter one, nor the moment in which a leader that was cut off stopped to act: it stops
+//! time. The store cannot show a shorter one, nor the moment at which a leader that was cut off stopped acting: it stops
 //! before its lease ends.
 
 use crate::lease::Epoch;

@@ -181,12 +181,15 @@ mod tests {
 
     #[test]
     fn a_sentence_renders_its_times_when_it_is_read() {
-        let phrase = Phrase::of("desk-2 leads since ")
+        let phrase = Phrase::of("desk-2 has led since ")
             .time(1_000)
             .text(".")
-            .then(Phrase::of("Redis is away for ").age(5_000).text(": nothing changes."));
+            .then(Phrase::of("Redis has not answered for ").age(5_000).text("; the leader does not change."));
         let read = phrase.render(17_000, |at_ms| format!("[{at_ms}]"));
-        assert_eq!(read, "desk-2 leads since [1000]. Redis is away for 12 s: nothing changes.");
+        assert_eq!(
+            read,
+            "desk-2 has led since [1000]. Redis has not answered for 12 s; the leader does not change."
+        );
         assert_eq!(phrase.parts().len(), 5);
         assert_eq!(Phrase::default().render(0, |_| String::new()), "");
     }

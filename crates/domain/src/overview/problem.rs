@@ -100,7 +100,7 @@ fn store(facts: &Facts, leader: &LeaderView) -> Option<Problem> {
              signal is sent. A client that submits a signal gets 503 and submits it again.",
         ),
         next: format!(
-            "Check {} and the way to it. An instance leads within LEADER_TTL after it answers.",
+            "Check {} and the connection to it. An instance leads within LEADER_TTL after it answers again.",
             facts.state_store
         ),
         command: Some("coordinator status".into()),
@@ -120,7 +120,7 @@ fn no_leader(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> 
             "Wait until its crash recovery has ended. If that takes minutes, follow the runbook."
         }
         _ if unable => "Start an instance: none can take over now.",
-        _ => "Wait for LEADER_TTL. If no instance leads then, follow the runbook.",
+        _ => "Wait one LEADER_TTL (10 s by default). If no instance leads then, follow the runbook.",
     };
     let problem = |level, title, meaning, since_ms| Problem {
         level,
@@ -287,7 +287,7 @@ fn in_doubt(totals: &Totals, facts: &Facts, read_ms: i64) -> Problem {
         meaning: Phrase::of(
             "Each order may be at the broker, or not. Later signals of the same instruments wait.",
         ),
-        next: "Ask the broker for each order, then resolve each signal.".into(),
+        next: "Look up each order at the broker, then resolve each signal.".into(),
         command: Some("coordinator signals list --state in_doubt".into()),
         money: Money::AtRisk(facts.signal_value.saturating_mul(totals.in_doubt.into())),
         since_ms: totals.oldest_in_doubt.map(|oldest| before(read_ms, oldest)),
@@ -319,13 +319,13 @@ fn late(totals: &Totals, facts: &Facts, read_ms: i64) -> Option<Problem> {
 fn redis(facts: &Facts, leader: &LeaderView) -> Option<Problem> {
     let ticket = facts.ticket.as_ref()?;
     let since_ms = ticket.away_since_ms()?;
-    let leads_on = leader.holder().map_or_else(String::new, |(id, _)| format!(" {id} leads on."));
+    let leads_on = leader.holder().map_or_else(String::new, |(id, _)| format!(" {id} continues to lead."));
     Some(Problem {
         level: Health::Warning,
         alert: "FallbackModeActive",
         title: Phrase::of("Redis does not answer"),
         meaning: Phrase::of(format!(
-            "{} alone elects.{leads_on} If the leader ends without a handover, signals wait up to LEADER_TTL for its successor.",
+            "{} alone decides the election.{leads_on} If the leader ends without a handover, signals wait up to LEADER_TTL for its successor.",
             facts.state_store
         )),
         next: "Restore Redis during working hours.".into(),
@@ -366,7 +366,7 @@ fn silent(instance: &InstanceView, facts: &Facts) -> Option<Problem> {
         title: Phrase::of(format!("{} sends no heartbeat", instance.id)),
         meaning: Phrase::of(format!("It was {}. One instance fewer can take over.", instance.said)),
         next: format!(
-            "Check it on its host {}: is the process stopped, or is the network cut?",
+            "Check its process and its network on the host {}.",
             instance.host
         ),
         command: None,

@@ -27,7 +27,9 @@ pub(super) fn of(
     }
     if let Some(paused) = totals.and_then(|totals| totals.paused.as_ref()) {
         sentence = sentence.then(
-            Phrase::of("The kill switch is on since ").time(paused.since_ms).text(": no signal is sent."),
+            Phrase::of("The kill switch has been on since ")
+                .time(paused.since_ms)
+                .text(": no signal is sent."),
         );
     }
     sentence = sentence.then(leads(facts, leader, instances));
@@ -36,17 +38,17 @@ pub(super) fn of(
     {
         // A command reads once, so it does not know since when.
         let away = if facts.now_ms > since_ms {
-            Phrase::of("Redis is away for ").age(since_ms)
+            Phrase::of("Redis has not answered for ").age(since_ms)
         } else {
             Phrase::of("Redis does not answer")
         };
-        sentence = sentence.then(away.text(": nothing changes."));
+        sentence = sentence.then(away.text("; the leader does not change."));
     }
     for view in instances.iter().filter(|view| view.heartbeat_age > facts.heartbeat * STALE_AFTER) {
         if matches!(view.state, InstanceState::Stale | InstanceState::Gone) {
             let since_ms = before(facts.now_ms, view.heartbeat_age);
             sentence = sentence
-                .then(Phrase::of(format!("{} sends no heartbeat for ", view.id)).age(since_ms).text("."));
+                .then(Phrase::of(format!("{} has sent no heartbeat for ", view.id)).age(since_ms).text("."));
         }
     }
     match problems {
@@ -69,19 +71,19 @@ fn leads(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Phra
         LeaderView::Leads { id, epoch, since_ms } => {
             let state = instances.iter().find(|view| view.id == *id).map(|view| view.state);
             match state {
-                Some(InstanceState::Active) => Phrase::of(format!("{id} leads since "))
+                Some(InstanceState::Active) => Phrase::of(format!("{id} has led since "))
                     .time(*since_ms)
                     .text(format!(" (epoch {epoch}).")),
                 Some(InstanceState::Halted) => Phrase::of("Trading is halted: ")
-                    .text(format!("{id} leads since "))
+                    .text(format!("{id} has led since "))
                     .time(*since_ms)
                     .text(format!(" (epoch {epoch}), but its crash recovery failed.")),
                 Some(InstanceState::Recovering) => {
-                    Phrase::of(format!("{id} holds the lease since ")).time(*since_ms).text(format!(
+                    Phrase::of(format!("{id} has held the lease since ")).time(*since_ms).text(format!(
                         " (epoch {epoch}) and checks the portfolio. No signal is sent until it is active."
                     ))
                 }
-                _ => Phrase::of(format!("{id} holds the lease since "))
+                _ => Phrase::of(format!("{id} has held the lease since "))
                     .time(*since_ms)
                     .text(format!(" (epoch {epoch}) and renews it. Whether it acts is unknown.")),
             }
@@ -100,7 +102,9 @@ fn leads(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Phra
             let last = last.as_ref().map_or_else(alloc::string::String::new, |(id, epoch)| {
                 format!(" (the last leader was {id}, epoch {epoch})")
             });
-            Phrase::of("No instance leads since ").time(*since_ms).text(format!("{last}. No signal is sent."))
+            Phrase::of("No instance has led since ")
+                .time(*since_ms)
+                .text(format!("{last}. No signal is sent."))
         }
         LeaderView::Unknown { since_ms, last } => {
             let last = last.as_ref().map_or_else(alloc::string::String::new, |(id, epoch)| {
@@ -108,7 +112,7 @@ fn leads(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Phra
             });
             match since_ms {
                 Some(since_ms) if facts.now_ms > *since_ms => {
-                    Phrase::of(format!("{} does not answer for ", facts.state_store))
+                    Phrase::of(format!("{} has not answered for ", facts.state_store))
                         .age(*since_ms)
                         .text(format!(": the leader is unknown{last}."))
                 }

@@ -71,7 +71,7 @@ fn pair() -> Vec<MemberSeen> {
 fn a_quiet_group() {
     let text = render(&seen(pair(), Totals::default(), Vec::new()), Extent::Narrow, Colour::Plain);
     let expected = "\
-1f3a9b2c leads since 2023-11-14 22:06:53 UTC (epoch 41). Nothing is wrong.
+1f3a9b2c has led since 2023-11-14 22:06:53 UTC (epoch 41). Nothing is wrong.
 
 INSTANCE  ROLE     EPOCH  HEARTBEAT  FALLBACK  ALERTS  PAGE
 1f3a9b2c  active   41     1.0s       no        OK      http://127.0.0.1:5000
@@ -177,7 +177,7 @@ fn an_unanswered_store_shows_the_last_known_state_as_such() {
     seen.overview = Overview::of(&seen.facts);
     seen.failure = Some(crate::failure::Failure::other("the state store: no answer within 5s"));
     let text = render(&seen, Extent::Narrow, Colour::Plain);
-    assert!(text.contains("PostgreSQL does not answer for 12 s: the leader is unknown"), "{text}");
+    assert!(text.contains("PostgreSQL has not answered for 12 s: the leader is unknown"), "{text}");
     assert!(text.contains("1f3a9b2c  unknown  41 "), "{text}");
     assert!(text.contains("leader in the state store  unknown: the state store: no answer"), "{text}");
 }

@@ -12,7 +12,7 @@ use testkit::process::Signal;
 use testkit::proxy::{Mode, Proxy};
 
 /// What every sentence begins with while PostgreSQL is away.
-const AWAY: &str = "PostgreSQL does not answer";
+const AWAY: &str = "PostgreSQL has not answered";
 
 #[test]
 fn a_failover_an_outage_and_a_lost_connection() {
@@ -26,12 +26,12 @@ fn a_failover_an_outage_and_a_lost_connection() {
     let leader = View::open(&browser, &group.process(&first.name).address());
     for view in [&standby, &leader] {
         view.mark();
-        view.wait(&format!("words($('sentence')).startsWith('{} leads since ')", first.name));
+        view.wait(&format!("words($('sentence')).startsWith('{} has led since ')", first.name));
     }
 
     group.process(&first.name).signal(Signal::KILL);
     let next = group.wait_lead(first.epoch);
-    standby.wait(&format!("words($('sentence')).startsWith('{} leads since ')", next.name));
+    standby.wait(&format!("words($('sentence')).startsWith('{} has led since ')", next.name));
     standby.wait(&format!("state().instances['{}'] === 'gone'", first.name));
     standby.assert_not_reloaded();
     // The page of the killed leader cannot know: it says that it is old, and which instances to ask.
@@ -39,7 +39,10 @@ fn a_failover_an_outage_and_a_lost_connection() {
     let asked = leader.run("return [...document.querySelectorAll('#others a')].map(link => link.href)");
     for other in &others {
         let address = format!("http://{}/", group.process(other).address());
-        assert!(asked.as_array().is_some_and(|links| links.contains(&Value::from(address.as_str()))), "{asked}");
+        assert!(
+            asked.as_array().is_some_and(|links| links.contains(&Value::from(address.as_str()))),
+            "{asked}"
+        );
     }
 
     let former = View::open(&browser, &group.process(&next.name).address());
@@ -77,9 +80,9 @@ fn outage(servers: &Servers, group: &mut Group, views: &[(&View, &str)]) {
     for (view, name) in views {
         let recorded = view.run("return recorded");
         let recorded = recorded.as_array().expect("a list");
-        let unknown = recorded.iter().position(|one| {
-            one["state"]["sentence"].as_str().is_some_and(|shown| shown.starts_with(AWAY))
-        });
+        let unknown = recorded
+            .iter()
+            .position(|one| one["state"]["sentence"].as_str().is_some_and(|shown| shown.starts_with(AWAY)));
         let unknown = unknown.unwrap_or_else(|| panic!("never unknown: {recorded:?}"));
         let after_ms = recorded[unknown]["at"].as_f64().unwrap_or_default() - stopped_ms;
         println!("the page of {name} shows the outage {after_ms:.0} ms after PostgreSQL began to stop");
@@ -88,11 +91,12 @@ fn outage(servers: &Servers, group: &mut Group, views: &[(&View, &str)]) {
         }
     }
     servers.postgres.start();
-    let next = until("an instance leads again", || group.leads().pop().filter(|last| last.epoch > lead.epoch));
+    let next =
+        until("an instance leads again", || group.leads().pop().filter(|last| last.epoch > lead.epoch));
     group.wait_renewals(&next.name);
     let last = group.wait_current();
     for (view, _) in views {
-        view.wait(&format!("words($('sentence')).startsWith('{} leads since ')", last.name));
+        view.wait(&format!("words($('sentence')).startsWith('{} has led since ')", last.name));
         view.wait("Object.values(state().figures).every(figure => figure !== 'Unknown')");
         view.wait(&format!("state().instances['{}'] === 'active'", last.name));
         view.assert_not_reloaded();
@@ -115,12 +119,15 @@ fn lost_connection(group: &Group, view: &View, link: &Proxy) {
     block_on(link.set(Mode::Refuse));
     view.wait("state().live === 'off'");
     let lost = view.run("return words($('offline'))");
-    assert!(lost.as_str().is_some_and(|text| text.starts_with("This page is not live since ")), "{lost}");
+    assert!(
+        lost.as_str().is_some_and(|text| text.starts_with("This page has not been live since ")),
+        "{lost}"
+    );
     group.carry_out(&["signals", "pause", "--reason", "while the page is cut off"]);
     block_on(link.set(Mode::Pass));
     view.wait("state().live === 'on' && $('offline').hidden");
     view.wait("state().figures.switch === 'On'");
-    view.wait("words($('sentence')).startsWith('The kill switch is on since ')");
+    view.wait("words($('sentence')).startsWith('The kill switch has been on since ')");
     // A connection that stays open and carries nothing is lost too.
     block_on(link.set(Mode::Swallow(testkit::proxy::Direction::Replies)));
     view.wait("state().live === 'off'");

@@ -39,14 +39,14 @@ fn each_state_has_the_sentence_of_the_command() {
     let watcher = THREE.into_iter().find(|name| *name != lead.name).expect("a standby");
     let idle = THREE.into_iter().rfind(|name| *name != lead.name).expect("another standby");
     let view = View::open(&browser, &group.process(watcher).address());
-    let leads = format!("{} leads since {{time}} (epoch {}).", lead.name, lead.epoch);
+    let leads = format!("{} has led since {{time}} (epoch {}).", lead.name, lead.epoch);
 
     // Healthy.
     agrees(&view, &group, &format!("{leads} Nothing is wrong."));
 
     // The kill switch.
     group.carry_out(&["signals", "pause", "--reason", "the broker asked for it"]);
-    agrees(&view, &group, &format!("The kill switch is on since {{time}}: no signal is sent. {leads}"));
+    agrees(&view, &group, &format!("The kill switch has been on since {{time}}: no signal is sent. {leads}"));
     group.carry_out(&["signals", "resume", "--reason", "the broker is back"]);
 
     // In doubt.
@@ -54,22 +54,27 @@ fn each_state_has_the_sentence_of_the_command() {
     agrees(
         &view,
         &group,
-        &format!("1 signal is in doubt: ₹1,00,000 (1 lakh) is at risk until an operator resolves it. {leads}"),
+        &format!(
+            "1 signal is in doubt: ₹1,00,000 (1 lakh) is at risk until an operator resolves it. {leads}"
+        ),
     );
     view.keep("in-doubt");
     group.carry_out(&["signals", "resolve", "s-1", "--executed", "--reason", "the broker has it"]);
 
-    // Redis is away. A command reads once, so it does not know since when: its sentence has two words less.
+    // Redis is away. A command reads once, so its sentence has no age.
     servers.redis.stop();
-    agrees_as(&view, &group, &format!("{leads} Redis is away for {{age}}: nothing changes."), |shown| {
-        shown.replace("Redis is away for {age}:", "Redis does not answer:")
-    });
+    agrees_as(
+        &view,
+        &group,
+        &format!("{leads} Redis has not answered for {{age}}; the leader does not change."),
+        |shown| shown.replace("Redis has not answered for {age};", "Redis does not answer;"),
+    );
     servers.redis.start();
 
     // An instance is silent.
     settled(&view, &leads);
     group.process(idle).signal(Signal::STOP);
-    agrees(&view, &group, &format!("{leads} {idle} sends no heartbeat for {{age}}."));
+    agrees(&view, &group, &format!("{leads} {idle} has sent no heartbeat for {{age}}."));
     group.process(idle).signal(Signal::CONT);
     settled(&view, &leads);
 
@@ -84,7 +89,7 @@ fn each_state_has_the_sentence_of_the_command() {
         &view,
         &group,
         &format!(
-            "Trading is halted: {} leads since {{time}} (epoch {}), but its crash recovery failed.",
+            "Trading is halted: {} has led since {{time}} (epoch {}), but its crash recovery failed.",
             halted.name, halted.epoch
         ),
     );
@@ -96,7 +101,7 @@ fn each_state_has_the_sentence_of_the_command() {
         &view,
         &group,
         &format!(
-            "PostgreSQL does not answer for {{age}}: the leader is unknown (last known: {}, epoch {}).",
+            "PostgreSQL has not answered for {{age}}: the leader is unknown (last known: {}, epoch {}).",
             halted.name, halted.epoch
         ),
         |_| "PostgreSQL does not answer: the leader is unknown.".to_owned(),
@@ -116,7 +121,7 @@ fn failover(servers: &Servers, group: &mut Group, view: &View) {
         group.step_down("another one recovers");
         let next = group.wait_lead(before.epoch);
         let wanted = format!(
-            "{} holds the lease since {{time}} (epoch {}) and checks the portfolio. No signal is sent until it is active.",
+            "{} has held the lease since {{time}} (epoch {}) and checks the portfolio. No signal is sent until it is active.",
             next.name, next.epoch
         );
         // While the view is held up, neither sentence changes; when the recovery is given up, both do.

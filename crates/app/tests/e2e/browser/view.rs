@@ -79,7 +79,9 @@ impl<'a> View<'a> {
 
     /// Waits until the sentence, with `{age}` and `{time}`, is this one.
     pub fn wait_sentence(&self, wanted: &str) {
-        until(&format!("the page says {wanted:?}"), || (without_times(&self.sentence()) == wanted).then_some(()));
+        until(&format!("the page says {wanted:?}"), || {
+            (without_times(&self.sentence()) == wanted).then_some(())
+        });
     }
 
     /// Waits until a condition in JavaScript is true.
@@ -123,7 +125,8 @@ impl<'a> View<'a> {
         std::fs::create_dir_all(&folder).expect("a folder in the target directory");
         self.run("scrollTo(0, 0)");
         for (extent, name) in [(Extent::Window, name.to_owned()), (Extent::Page, format!("{name}-whole"))] {
-            std::fs::write(folder.join(format!("{name}.png")), self.browser().screenshot(extent)).expect("a picture");
+            std::fs::write(folder.join(format!("{name}.png")), self.browser().screenshot(extent))
+                .expect("a picture");
         }
     }
 }
@@ -176,10 +179,10 @@ fn age_len(text: &str) -> usize {
 
 #[test]
 fn times_and_ages_are_found_and_nothing_else() {
-    let shown = "a leads since 2026-11-30 02:44:05 UTC (epoch 41). Redis is away for {age}: nothing changes.";
+    let shown = "a has led since 2026-11-30 02:44:05 UTC (epoch 41). Redis has not answered for {age}; the leader does not change.";
     assert_eq!(
         without_times(shown),
-        "a leads since {time} (epoch 41). Redis is away for {age}: nothing changes."
+        "a has led since {time} (epoch 41). Redis has not answered for {age}; the leader does not change."
     );
     let said = |age: &str| shown.replace("{age}", age);
     for age in ["0 s", "0.4 s", "4 min 19 s", "2 h 33 min"] {

@@ -61,7 +61,7 @@ fn a_failure_keeps_the_last_answers_and_makes_the_present_unknown() {
     );
     let sentence = overview.sentence.render(NOW_MS + 10 * SECOND_MS, |_| String::new());
     assert!(
-        sentence.contains("1 signal is in doubt") && sentence.contains("PostgreSQL does not answer for 6 s"),
+        sentence.contains("1 signal is in doubt") && sentence.contains("PostgreSQL has not answered for 6 s"),
         "{sentence}"
     );
     assert_eq!(last.select(&query(10)).map(|(kept, complete)| (kept.len(), complete)), Some((1, true)));

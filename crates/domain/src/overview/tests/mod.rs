@@ -96,7 +96,7 @@ fn members(facts: &mut Facts, members: Vec<MemberSeen>) {
 #[test]
 fn a_healthy_group_is_boring() {
     let overview = Overview::of(&healthy());
-    assert_eq!(said(&overview.sentence), "desk-2 leads since [9196 s ago] (epoch 41). Nothing is wrong.");
+    assert_eq!(said(&overview.sentence), "desk-2 has led since [9196 s ago] (epoch 41). Nothing is wrong.");
     assert_eq!(overview.level, Health::Ok);
     assert_eq!(alerts(&overview), []);
     assert!(overview.acts());
@@ -148,7 +148,7 @@ fn an_ended_lease_has_no_leader_since_its_end() {
     let overview = Overview::of(&facts);
     assert_eq!(
         said(&overview.sentence),
-        "No instance leads since [20 s ago] (the last leader was desk-2, epoch 41). No signal is sent."
+        "No instance has led since [20 s ago] (the last leader was desk-2, epoch 41). No signal is sent."
     );
     assert_eq!(overview.level, Health::Warning, "a failover takes a moment");
     facts.lease = Known::read(lease("desk-2", 131.0), NOW_MS);
@@ -190,7 +190,7 @@ fn a_new_leader_checks_the_portfolio_before_it_acts() {
     let overview = Overview::of(&facts);
     assert_eq!(
         said(&overview.sentence),
-        "desk-3 holds the lease since [2 s ago] (epoch 42) and checks the portfolio. No signal is sent until it is active."
+        "desk-3 has held the lease since [2 s ago] (epoch 42) and checks the portfolio. No signal is sent until it is active."
     );
     let expected = [("desk-2", InstanceState::Stale), ("desk-3", InstanceState::Recovering)];
     assert_eq!(states(&overview), expected, "the former leader holds no lease");
@@ -221,7 +221,7 @@ fn a_leader_without_a_heartbeat_is_not_said_to_check_the_portfolio() {
     let overview = Overview::of(&facts);
     assert_eq!(
         said(&overview.sentence),
-        "desk-2 holds the lease since [9196 s ago] (epoch 41) and renews it. Whether it acts is unknown. desk-2 sends no \
+        "desk-2 has held the lease since [9196 s ago] (epoch 41) and renews it. Whether it acts is unknown. desk-2 has sent no \
          heartbeat for 40 s."
     );
     assert_eq!(alerts(&overview), [("DelayedHeartbeat", Health::Warning)]);
@@ -236,7 +236,7 @@ fn without_the_instance_table_no_advice_to_start_an_instance_is_given() {
     assert_eq!(overview.level, Health::Warning);
     assert_eq!(
         overview.problems[0].next,
-        "Wait for LEADER_TTL. If no instance leads then, follow the runbook."
+        "Wait one LEADER_TTL (10 s by default). If no instance leads then, follow the runbook."
     );
 }
 
@@ -263,7 +263,7 @@ fn while_the_database_is_away_everything_it_knows_is_unknown() {
     let overview = Overview::of(&facts);
     assert_eq!(
         said(&overview.sentence),
-        "PostgreSQL does not answer for 48 s: the leader is unknown (last known: desk-2, epoch 41)."
+        "PostgreSQL has not answered for 48 s: the leader is unknown (last known: desk-2, epoch 41)."
     );
     assert_eq!(overview.level, Health::Critical);
     assert!(overview.instances.iter().all(|view| view.state == InstanceState::Unknown));
@@ -299,7 +299,7 @@ fn before_the_first_answer_nothing_is_claimed() {
     facts.lease = Known::away(NOW_MS - 3_000);
     assert_eq!(
         said(&Overview::of(&facts).sentence),
-        "PostgreSQL does not answer for 3 s: the leader is unknown."
+        "PostgreSQL has not answered for 3 s: the leader is unknown."
     );
 }
 
@@ -310,7 +310,7 @@ fn redis_away_changes_nothing_and_is_said() {
     let overview = Overview::of(&facts);
     assert_eq!(
         said(&overview.sentence),
-        "desk-2 leads since [9196 s ago] (epoch 41). Redis is away for 12 s: nothing changes."
+        "desk-2 has led since [9196 s ago] (epoch 41). Redis has not answered for 12 s; the leader does not change."
     );
     assert_eq!(alerts(&overview), [("FallbackModeActive", Health::Warning)]);
     assert!(overview.acts());
@@ -323,7 +323,7 @@ fn without_an_earlier_reading_no_duration_is_claimed() {
     facts.ticket = Some(Known::away(NOW_MS));
     assert_eq!(
         said(&Overview::of(&facts).sentence),
-        "desk-2 leads since [9196 s ago] (epoch 41). Redis does not answer: nothing changes."
+        "desk-2 has led since [9196 s ago] (epoch 41). Redis does not answer; the leader does not change."
     );
     facts.lease = Known::away(NOW_MS);
     assert_eq!(said(&Overview::of(&facts).sentence), "PostgreSQL does not answer: the leader is unknown.");
@@ -345,7 +345,7 @@ fn signals_in_doubt_come_first_with_their_money() {
     let overview = Overview::of(&facts);
     assert_eq!(
         said(&overview.sentence),
-        "2 signals are in doubt: ₹2,00,000 (2 lakh) is at risk until an operator resolves them. desk-2 leads since \
+        "2 signals are in doubt: ₹2,00,000 (2 lakh) is at risk until an operator resolves them. desk-2 has led since \
          [9196 s ago] (epoch 41)."
     );
     assert_eq!(
@@ -369,7 +369,7 @@ fn a_halted_leader_is_named() {
     let overview = Overview::of(&facts);
     assert_eq!(
         said(&overview.sentence),
-        "Trading is halted: desk-2 leads since [9196 s ago] (epoch 41), but its crash recovery failed."
+        "Trading is halted: desk-2 has led since [9196 s ago] (epoch 41), but its crash recovery failed."
     );
     assert_eq!(alerts(&overview), [("RecoveryFailed", Health::Critical)]);
     assert!(!overview.acts());
@@ -402,7 +402,7 @@ fn a_silent_standby_is_stale_and_then_gone() {
     );
     assert_eq!(
         said(&Overview::of(&facts).sentence),
-        "desk-2 leads since [9196 s ago] (epoch 41). desk-3 sends no heartbeat for 44 s."
+        "desk-2 has led since [9196 s ago] (epoch 41). desk-3 has sent no heartbeat for 44 s."
     );
 }
 
@@ -430,7 +430,7 @@ fn the_kill_switch_is_a_warning_with_what_waits() {
     let overview = Overview::of(&facts);
     assert_eq!(
         said(&overview.sentence),
-        "The kill switch is on since [1041 s ago]: no signal is sent. desk-2 leads since [9196 s ago] (epoch 41)."
+        "The kill switch has been on since [1041 s ago]: no signal is sent. desk-2 has led since [9196 s ago] (epoch 41)."
     );
     assert_eq!(alerts(&overview), [("SignalsPaused", Health::Warning)], "waiting is what was asked for");
     assert_eq!(overview.problems[0].money, Money::Waits(Decimal::from(200_000)));

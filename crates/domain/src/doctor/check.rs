@@ -289,7 +289,7 @@ impl Check {
             ),
             Self::PostgresCommits => (
                 "postgres.commits",
-                "A renewal is committed well within LEADER_TTL, so a slow disk ends no term.",
+                "A renewal is committed well within LEADER_TTL, so a slow disk does not end a leadership.",
                 "Use a faster disk or network, or raise LEADER_TTL on all instances.",
             ),
             Self::PostgresEncryption => (
@@ -320,7 +320,7 @@ impl Check {
             Self::SqliteJournal => (
                 "sqlite.journal",
                 "A commit is on the disk before it is acknowledged, and readers do not delay the leader.",
-                "Run `coordinator migrate`, which turns the file to WAL mode.",
+                "Run `coordinator migrate`, which switches the file to WAL mode.",
             ),
             Self::SqliteSchema => (
                 "sqlite.schema",

@@ -42,7 +42,7 @@ pub struct ClockReading {
 /// Two readings, as far apart as the check lasted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockWalk {
-    /// The reading at the begin, with the shortest round trip of a few.
+    /// The reading at the beginning, with the shortest round trip of a few.
     pub first: ClockReading,
     /// The reading at the end, with the shortest round trip of a few.
     pub last: ClockReading,

@@ -47,7 +47,7 @@ fn settings(alive: &Vec<&MemberSeen>) -> Finding {
     if differing.is_empty() {
         return Finding::ok(
             check,
-            format!("{} with a heartbeat, no setting differs", instances(alive.len())),
+            format!("{} with a recent heartbeat; no setting differs", instances(alive.len())),
         );
     }
     let each: Vec<String> =
@@ -73,7 +73,7 @@ fn clocks(alive: &[&MemberSeen], store_ms: Option<i64>) -> Finding {
         .collect();
     if ahead.is_empty() {
         let found = format!(
-            "{}, no start in the store's future; each host shows its own rate",
+            "{}, none with a start time in the store's future; to check the rate of a clock, run this command on its host",
             instances(alive.len())
         );
         Finding::ok(check, found)
@@ -125,7 +125,7 @@ mod tests {
         let [same, _] = judged(vec![seen("a", "10s", 0, 1), seen("b", "10s", 0, 1)]);
         assert_eq!(
             (same.verdict, same.found.as_str()),
-            (Verdict::Ok, "2 instances with a heartbeat, no setting differs")
+            (Verdict::Ok, "2 instances with a recent heartbeat; no setting differs")
         );
         let [differ, _] = judged(vec![seen("a", "10s", 0, 1), seen("b", "5s", 0, 1)]);
         assert_eq!(differ.verdict, Verdict::Failed);

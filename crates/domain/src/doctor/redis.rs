@@ -1,5 +1,5 @@
-//! Judges Redis. No guarantee depends on it, so nothing here fails but a session that cannot be opened: a fault costs
-//! speed.
+//! Judges Redis. No guarantee of the election depends on it: a fault makes handovers slower. Only a session that cannot
+//! be opened, a replica and missing rights are failures, because Redis is then of no use.
 
 use super::{Answer, Check, Finding};
 use alloc::format;

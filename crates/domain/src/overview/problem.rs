@@ -365,10 +365,7 @@ fn silent(instance: &InstanceView, facts: &Facts) -> Option<Problem> {
         alert,
         title: Phrase::of(format!("{} sends no heartbeat", instance.id)),
         meaning: Phrase::of(format!("It was {}. One instance fewer can take over.", instance.said)),
-        next: format!(
-            "Check its process and its network on the host {}.",
-            instance.host
-        ),
+        next: format!("Check its process and its network on the host {}.", instance.host),
         command: None,
         money: Money::None,
         since_ms: Some(since_ms),

@@ -34,11 +34,11 @@ pub fn alerts() -> String {
 const SEEN: &str = "
 ## Seen on real servers
 
-What the tests in [crates/app/tests/e2e](../crates/app/tests/e2e) show on a real Prometheus with the shipped rules. The
-condition is raised by the program with the fault itself, with real stores, or, where one machine cannot have the fault,
-by a scrape target that exports what such an instance would. Each notification, firing and resolved, is seen at the
-receiver of a real Alertmanager with the shipped routes, from a scrape target that serves the metrics of a real leader
-with the values of the fault.
+The tests in [crates/app/tests/e2e](../crates/app/tests/e2e) run each alert on a real Prometheus with the shipped rules.
+The second column names the test that raises the condition. It causes the fault in the program with real stores. Where
+one machine cannot have the fault, a scrape target exports what such an instance would export. The third column names
+the test that receives the notifications from a real Alertmanager with the shipped routes. There, a scrape target serves
+the metrics of a real leader with the values of the fault.
 
 | alert | condition raised by | firing and resolved at the receiver |
 |---|---|---|

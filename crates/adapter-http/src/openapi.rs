@@ -39,6 +39,8 @@ const fn endpoint(
 
 const AWAY: (u16, &str, &str) =
     (503, PROBLEM, "the instance is starting, or the state store does not answer");
+const NEVER_READ: (u16, &str, &str) =
+    (503, PROBLEM, "the instance is starting, or the state store has never answered it");
 const NOT_LEADING: (u16, &str, &str) = (
     503,
     PROBLEM,
@@ -49,12 +51,15 @@ const WRONG: (u16, &str, &str) = (400, PROBLEM, "a parameter or a field is wrong
 
 /// Every method of every path.
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    endpoint("GET", "/", "The operator's page", &[(200, HTML, "the page")]),
+    endpoint("GET", "/", "The operator's page, which shows the whole group live", &[(200, HTML, "the page")]),
     endpoint(
         "GET",
         "/events",
-        "What changes on the page, as server-sent events; resumable with `Last-Event-ID`",
-        &[(200, "text/event-stream", "events until the client disconnects")],
+        "Changes of the group as server-sent events (docs/page.md); resumable with `Last-Event-ID`",
+        &[
+            (200, "text/event-stream", "events until the client disconnects"),
+            (503, PROBLEM, "64 streams are open, and the instance serves no more"),
+        ],
     ),
     endpoint(
         "GET",
@@ -62,12 +67,12 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         "Style, script and icon of the page",
         &[(200, "*/*", "the file"), (404, PROBLEM, "there is no such file")],
     ),
-    endpoint("GET", "/livez", "Whether the process serves", &[(200, JSON, "it is alive")]),
+    endpoint("GET", "/livez", "Whether the process answers requests", &[(200, JSON, "it is alive")]),
     endpoint(
         "GET",
         "/readyz",
-        "Whether the instance could take over leadership; never whether it leads, which would block rolling updates",
-        &[(200, JSON, "it could"), (503, PROBLEM, "it could not; `detail` has the reason")],
+        "Whether the instance can take over leadership, not whether it leads, so it does not block rolling updates",
+        &[(200, JSON, "it can"), (503, PROBLEM, "it cannot; `detail` has the reason")],
     ),
     endpoint(
         "GET",
@@ -84,7 +89,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         "The group: instances, the leader in both stores, totals of the signals, the worst alert",
         &[
             (200, JSON, "the last known state; `away_since` is set while the state store does not answer"),
-            AWAY,
+            NEVER_READ,
         ],
     ),
     Endpoint {
@@ -97,10 +102,11 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
                 (
                     200,
                     JSON,
-                    "`terms`, each with `timeline`, `epoch`, `holder`, `host`, `from`, `to`, `reason`",
+                    "`terms`, each with `timeline`, `epoch`, `holder`, `host`, `from`, `to`, `reason`; \
+                     `without_leader`; `away_since` is set while the state store does not answer",
                 ),
                 WRONG,
-                AWAY,
+                NEVER_READ,
             ],
         )
     },
@@ -130,13 +136,23 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             ("state", "only signals in this state"),
             ("instrument", "only signals of this instrument"),
             ("before", "only signals that arrived before this number (`arrival`): the next page"),
-            ("limit", "number of signals"),
+            ("limit", "number of signals, 1 to 1000; 50 by default"),
         ],
         ..endpoint(
             "GET",
             "/signals",
             "Signals, the latest first",
-            &[(200, JSON, "`signals`, and `next`: the path of the next page, or null"), WRONG, AWAY],
+            &[
+                (
+                    200,
+                    JSON,
+                    "`signals`, and `next`: the path of the next page, or null. While the state store does not \
+                     answer: the last known signals, `away_since`, and `complete` \
+                     (false if there may be more)",
+                ),
+                WRONG,
+                NEVER_READ,
+            ],
         )
     },
     Endpoint {
@@ -144,22 +160,26 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             ("instrument", "the instrument; its signals keep their order"),
             ("signal_type", "the type, part of the fingerprint"),
             ("position", "the position, part of the fingerprint"),
-            ("timestamp", "time of the signal: RFC 3339 or unix seconds"),
+            ("timestamp", "time of the signal: RFC 3339 with an offset, or unix seconds or milliseconds"),
             ("payload?", "any JSON, for the handler"),
             ("id?", "an id of the client's choice; without one, the fingerprint"),
-            ("expires_at?", "after this time the signal is not sent any more"),
+            ("expires_at?", "time after which the signal is not sent, in the form of `timestamp`"),
         ],
         ..endpoint(
             "POST",
             "/signals",
-            "Submits a signal; durable before the answer. Any instance accepts it",
+            "Submits a signal. Any instance accepts it, and it is durable before the answer",
             &[
-                (200, JSON, "it was accepted before; the signal"),
+                (200, JSON, "the same signal was accepted before; the signal"),
                 (201, JSON, "it is accepted; the signal"),
                 WRONG,
                 (409, PROBLEM, "another signal has the id or the fingerprint"),
                 (413, PROBLEM, "the body is too large"),
-                (503, PROBLEM, "not known whether it is accepted: submit it again (`Retry-After`)"),
+                (
+                    503,
+                    PROBLEM,
+                    "it is not known whether the signal is accepted: submit it again (`Retry-After`)",
+                ),
             ],
         )
     },
@@ -171,15 +191,15 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     ),
     Endpoint {
         body: &[
-            ("max?", "most signals, 1 by default"),
-            ("wait_ms?", "wait for signals at most this time, 0 to 4000 ms; 0 by default"),
+            ("max?", "largest number of signals, 1 to 100; 1 by default"),
+            ("wait_ms?", "longest wait for signals in milliseconds, 0 to 4000; 0 by default"),
         ],
         ..endpoint(
             "POST",
             "/signals/claim",
             "Signals for the caller to execute, where no handler is configured",
             &[
-                (200, JSON, "`epoch` and `signals`; or `why` there are none"),
+                (200, JSON, "`epoch` and `signals`; if there are none, `why` has the reason"),
                 WRONG,
                 (409, PROBLEM, "the leader sends signals to a handler"),
                 NOT_LEADING,
@@ -195,7 +215,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         body: &[
             ("attempt", "the attempt of the claim"),
-            ("outcome", "the outcome of the execution"),
+            ("outcome", "`done`, `sent`, `rejected`, `not_executed` or `unknown`"),
             ("note?", "a text for the audit, such as an order id"),
         ],
         ..endpoint(
@@ -206,7 +226,11 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
                 (200, JSON, "it is recorded; the signal"),
                 WRONG,
                 NO_SIGNAL,
-                (409, PROBLEM, "it cannot follow the state of the signal, or concerns another attempt"),
+                (
+                    409,
+                    PROBLEM,
+                    "the outcome cannot follow the state of the signal, or is about another attempt",
+                ),
                 NOT_LEADING,
             ],
         )

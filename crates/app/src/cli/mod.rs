@@ -36,12 +36,12 @@ const VERDICTS: &str = "\nVerdicts:\n  --executed                               
 #[command(
     name = "coordinator",
     version,
-    about = "Runs a service on several machines; exactly one instance at a time leads and acts.",
+    about = "Runs a service on several machines; at most one instance at a time leads and acts.",
     after_help = "Examples:\n  coordinator\n  coordinator run --listen 127.0.0.1:5001\n  coordinator status\n\n\
                   Settings come from the --config file, then the environment (COORDINATOR_..., LEADER_TTL), \
                   then flags; a later source overrides an earlier one.\n\n\
                   Logs are on standard error: text on a terminal, JSON lines otherwise. RUST_LOG sets their level \
-                  (error, warn, info, debug, trace), also for a part: RUST_LOG=info,coordinator=debug. Without it, the \
+                  (error, warn, info, debug, trace), also for single modules: RUST_LOG=info,coordinator=debug. Without it, the \
                   level is info, and warn for libraries."
 )]
 pub struct Cli {
@@ -101,11 +101,12 @@ pub enum Command {
     },
     /// Run a command only while this instance leads; it is dead before another instance can lead
     #[command(after_help = "\
-        The command gets COORDINATOR_EPOCH, COORDINATOR_FENCE (TIMELINE.EPOCH.CLAIM) and COORDINATOR_INSTANCE_ID in\n\
-        its environment. When the leadership ends, it gets SIGTERM and then SIGKILL, and is started again with the\n\
+        The command gets COORDINATOR_EPOCH, COORDINATOR_FENCE (TIMELINE.EPOCH.CLAIM) and COORDINATOR_INSTANCE_ID in \
+        its environment. When the leadership ends, it gets SIGTERM and then SIGKILL, and is started again with the \
         next leadership.\n\n\
-        Exit code: that of the command when it ends by itself (128 + N after signal N); 126 if it cannot be\n\
-        executed, 127 if it is not found; 0 after SIGTERM, SIGINT or SIGHUP; with --once 1 if the leadership ended.\n\n\
+        Exit code: that of the command when it ends on its own (128 + N after signal N); 126 if it cannot be \
+        executed, 127 if it is not found; 0 after SIGTERM, SIGINT, SIGHUP or SIGQUIT; with --once 1 \
+        if the leadership ended.\n\n\
         Example:\n  coordinator exec --group desk --leader-ttl 5s -- ./service --port 8080")]
     Exec {
         /// Exit when the leadership ends, instead of waiting for the next one
@@ -124,7 +125,7 @@ pub enum Command {
     },
     /// Show the instances, the leader, the kill switch and the alerts; exit 0 only if exactly one instance leads
     #[command(
-        after_help = "Exit code: 0 if exactly one live instance leads and acts; 1 if not, or if the state\n\
+        after_help = "Exit code: 0 if exactly one live instance leads and acts; 1 if not, or if the state \
             store does not answer.\n\nColours are only on a terminal, and not if NO_COLOR is set.\n\n\
             Examples:\n  coordinator status --watch\n  coordinator status --wide"
     )]
@@ -208,23 +209,24 @@ pub enum Command {
     },
     /// Check what the guarantees depend on: stores, this host, instances; name what to change
     #[command(after_help = "\
-        Creates nothing. To measure commits, it writes messages into the log of PostgreSQL that change no table, and a\n\
-        file into an existing data directory that is removed at once. Run it on the host of each instance, as its user.\n\n\
-        Exit code: 0 if every guarantee holds, also with warnings; 1 if one does not hold; 2 if the command line or the\n\
-        configuration is wrong; 3 if no guarantee failed and one could not be checked.\n\n\
+        Leaves nothing behind. To measure commits, it writes messages that change no table into the write-ahead log of \
+        PostgreSQL, and a temporary file into an existing data directory. Run it on the host of each instance, as the \
+        user of the instance.\n\n\
+        Exit code: 0 if every guarantee holds, also with warnings; 1 if one does not hold; 2 if the command line or the \
+        configuration is wrong; 3 if none failed and one could not be checked.\n\n\
         Example:\n  coordinator doctor --config coordinator.toml")]
     Doctor {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Probe the instance on this host: exit 0 if it is alive, else 1
+    /// Probe the instance on this host: exit 0 if it is alive, otherwise 1
     #[command(after_help = "Examples:\n  coordinator health\n  coordinator health --ready")]
     Health {
-        /// Whether it could take over leadership
+        /// Exit 0 only if it can take over leadership
         #[arg(long, conflicts_with = "leader")]
         ready: bool,
-        /// Whether it is the active leader
+        /// Exit 0 only if it is the active leader
         #[arg(long)]
         leader: bool,
         /// Print JSON
@@ -284,7 +286,7 @@ pub enum SignalsCommand {
         /// Only signals of this instrument
         #[arg(long, value_name = "NAME", value_parser = label)]
         instrument: Option<Label>,
-        /// Only signals that arrived before this number; prints the next page
+        /// Only signals with a lower arrival number; the last line of a full page names the number for the next page
         #[arg(long, value_name = "ARRIVAL")]
         before: Option<u64>,
         /// Number of signals

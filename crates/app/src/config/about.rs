@@ -44,7 +44,7 @@ impl Key {
             }
             Self::AlertsJob => "Prometheus job of the group; posted alerts carry it as the label `job`",
             Self::AlertsRunbooks => {
-                "Base address of the runbooks; the name of the page is added in the link of an alert"
+                "Base address of the runbooks; the link of an alert is this address and the name of the runbook"
             }
             Self::TelemetryOtlp => {
                 "Address to which an instance pushes metrics and spans (OTLP; /v1/metrics and /v1/traces are added)"
@@ -53,10 +53,14 @@ impl Key {
             Self::SignalsLookup => {
                 "Address at which the leader looks up the outcome of a signal in doubt; needs signals.handler"
             }
-            Self::SignalsHandlerTimeout => "Timeout of the handler; a signal without an answer is in doubt",
-            Self::SignalsMaxPerMinute => "Most signals that are sent in a minute",
-            Self::SignalsMaxPerDay => "Most signals that are sent in 24 hours",
-            Self::SignalsValueRupees => "Amount that one signal puts at risk, for the exposure that is shown",
+            Self::SignalsHandlerTimeout => {
+                "Timeout of the handler; a signal that it has not answered by then is in doubt"
+            }
+            Self::SignalsMaxPerMinute => "Largest number of signals that are sent in any 60 seconds",
+            Self::SignalsMaxPerDay => "Largest number of signals that are sent in any 24 hours",
+            Self::SignalsValueRupees => {
+                "Amount that one signal puts at risk; the page, alerts and metrics compute the exposure from it"
+            }
             Self::SignalsRetentionDays => {
                 "Retention of finished signals; a signal with an older timestamp is refused"
             }

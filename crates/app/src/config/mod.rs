@@ -83,7 +83,7 @@ pub struct Config {
     pub metrics_window: usize,
     /// Receiver of urgent alerts, which cannot wait for a scrape; `None`: they are not posted.
     pub alerts_webhook: Option<HandlerUrl>,
-    /// Prometheus job that scrapes the group, a label of the posted alerts; `None`: the job of the shipped files.
+    /// Prometheus job that scrapes the group, a label of the posted alerts; `None`: the job in docker/prometheus.
     pub alerts_job: Option<String>,
     /// Address of the runbooks in the posted alerts; `None`: the page of this instance.
     pub alerts_runbooks: Option<String>,

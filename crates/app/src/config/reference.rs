@@ -11,7 +11,7 @@ pub fn reference() -> String {
         earlier one. All faults are reported at once, and an unknown name is a fault. `coordinator config check` prints\n\
         the settings in effect and their sources, with secrets masked. `coordinator config sample` prints a file with\n\
         every setting ([coordinator.toml](coordinator.toml)).\n\n\
-        `RUST_LOG` sets the level of the logs (`error`, `warn`, `info`, `debug`, `trace`), also for a part:\n\
+        `RUST_LOG` sets the level of the logs (`error`, `warn`, `info`, `debug`, `trace`), also for single modules:\n\
         `RUST_LOG=info,coordinator=debug`. Without it, the level is `info`, and `warn` for libraries. `NO_COLOR` turns\n\
         colours off.\n"
         .to_owned();

@@ -106,7 +106,7 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
             Ok(text(&url.to_string()))
         }
         Key::AlertsJob => {
-            let job = config.alerts_job.as_ref().ok_or("portfolio_manager, the job of the shipped files")?;
+            let job = config.alerts_job.as_ref().ok_or("portfolio_manager, the job in docker/prometheus")?;
             Ok(text(job))
         }
         Key::AlertsRunbooks => {

@@ -1,5 +1,5 @@
-//! The files of the page, compiled in. Their names contain a hash of their content, so a browser may keep them for
-//! ever.
+//! The files of the page, compiled in. Their names contain a hash of their content, so a browser may keep them
+//! forever.
 
 use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};

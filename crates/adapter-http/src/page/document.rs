@@ -114,7 +114,7 @@ fn footer(seen: &Seen) -> Vec<Node> {
     let version = seen.report.as_ref().map(|report| format!(" Version {}.", report.snapshot.version));
     vec![
         el("p")
-            .with("The same as JSON: ")
+            .with("For programs: ")
             .all(links)
             .with("In a terminal: ")
             .with(el("code").with("coordinator why"))

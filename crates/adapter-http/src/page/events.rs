@@ -67,7 +67,9 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Response {
     let Ok(place) = places.0.try_acquire_owned() else {
-        let detail = format!("{STREAMS_MAX} streams are open, and this instance serves no more");
+        let detail = format!(
+            "{STREAMS_MAX} streams are open, and this instance serves no more: close one, or use another instance"
+        );
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
     };
     let parameters = parameters.map(|Query(all)| all).unwrap_or_default();
@@ -196,7 +198,7 @@ impl Reader {
     async fn fill_page(&mut self, seen: &Arc<Seen>, choice: &Choice) -> u64 {
         let (number, mut sections) = self.live.sections_after(self.sent, seen.now_ms);
         let memory = Memory::of(seen);
-        // A choice may need the store, which is asked only if the memory has changed since.
+        // A choice may need the store, which is queried only if the memory has changed since.
         if self.signals.as_ref().is_none_or(|(before, _)| *before != memory) {
             let listing = Listing::read(&*self.backend, seen, choice).await;
             let signals = document::signals_section(seen, &listing);

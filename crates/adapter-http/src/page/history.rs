@@ -158,7 +158,7 @@ fn line(term: &Term, before: Option<&Term>, seen: &Seen) -> Element {
     };
     let reason: Node = match term.reason.as_deref() {
         None => dim("–").into(),
-        Some("expired") => "The lease expired: the instance died or was cut off".into(),
+        Some("expired") => "The lease expired: the instance did not renew it in time".into(),
         Some(reason) => format!("Handover: {reason}").into(),
     };
     row("")

@@ -1,4 +1,4 @@
-//! The first section: the condition of the group in one sentence, and which instance says so.
+//! The first section: the condition of the group in one sentence, and which instance shows it.
 
 use super::seen::Seen;
 use super::tree::{Node, el, of_class, text};

@@ -67,7 +67,7 @@ pub(crate) enum Audit {
 }
 
 impl Listing {
-    /// Reads the choice. Asks the store only for what the memory of the instance does not have.
+    /// Reads the choice. Queries the store only for what the memory of the instance does not have.
     pub(crate) async fn read(backend: &dyn Backend, seen: &Seen, choice: &Choice) -> Self {
         let mut listing = Self::from_memory(seen, choice);
         let is_current = listing.as_of_ms.is_none() && seen.last.signals.last().is_some();

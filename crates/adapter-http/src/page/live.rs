@@ -1,5 +1,5 @@
 //! [`Live`]: the latest state of everything that `/events` reports, and when each part changed last. It serves every
-//! stream, so a stream costs no work while nothing changes, and a client that comes back gets what it missed.
+//! stream, so a stream costs no work while nothing changes, and a client that connects again gets what it missed.
 
 use super::document::{self, Section};
 use super::lead;

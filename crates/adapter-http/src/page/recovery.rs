@@ -16,7 +16,7 @@ pub(crate) fn section(seen: &Seen) -> Vec<Node> {
         None => vec![line("Last recovery", vec![dim("none since this instance started").into()])],
     };
     if let Some(positions) = snapshot.positions_recovered {
-        let range = el("small").with(" validated up to 50");
+        let range = el("small").with(" validated for up to 50 positions");
         lines.push(line("Open positions", vec![positions.to_string().into(), range.into()]));
     }
     let counts = &snapshot.counters;

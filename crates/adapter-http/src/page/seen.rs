@@ -50,7 +50,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Reads the memory of the instance; no store is asked.
+    /// Reads the memory of the instance and queries no store.
     pub(crate) fn by(backend: &dyn Backend, signals: SignalPages, prefix: &str) -> Self {
         let report = backend.status();
         let now_ms = match &report {

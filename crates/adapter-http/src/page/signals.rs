@@ -41,7 +41,7 @@ fn empty(listing: &Listing, seen: &Seen) -> Element {
     let text = if seen.last.signals.last().is_none() && listing.is_partial {
         "The signals have not been read yet."
     } else if listing.is_partial {
-        "Unknown: this instance has not read these signals before the store stopped answering."
+        "Unknown: this instance had not read these signals when the store stopped answering."
     } else if listing.choice.state.is_none() {
         "There is no signal yet."
     } else {

@@ -104,8 +104,8 @@ fn of_other(id: &InstanceId, health: Health, seen: &Seen) -> Element {
         costs: false,
         what: el("div")
             .with(el("h3").all(unbroken(&format!("{} reports a {severity}", short_name(id)))))
-            .with(el("p").with("Only its own page says which."))
-            .with(next("Open its page."))
+            .with(el("p").with("Only its own page names the alert."))
+            .with(next("Open its page and follow the runbook there."))
             .with(of_class("p", "do").with(el("a").href(address.clone()).with(address))),
         stake: money(&Money::None),
         since_ms: None,

@@ -16,7 +16,7 @@ use std::io;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Pause between two attempts to kill what has just been created.
+/// Pause between two attempts to kill processes that have just been created.
 pub const PAUSE: Duration = Duration::from_millis(5);
 
 /// A process as /proc shows it.

@@ -5,7 +5,7 @@
 //! | this file | the parent: it takes part in the election and starts the command under each leadership |
 //! | [`schedule`] | when the command must end; pure |
 //! | [`guardian`] | the process that kills the command in time, also if the parent is stopped or dead |
-//! | [`ward`], [`message`] | the parent's side of it, and what the two say |
+//! | [`ward`], [`message`] | the parent's side of the guardian, and their messages |
 //! | [`family`] | all descendants, and the proof that none is left |
 //! | [`gate`] | no release of the lease while a process of the command exists |
 //! | [`program`] | the command: found, checked, executed |
@@ -61,7 +61,7 @@ pub enum Terms {
 /// How a command has ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
-    /// By itself, with this exit code.
+    /// On its own, with this exit code.
     Own(u8),
     /// It was ended, or not started, because the leadership has ended or was about to.
     Over,
@@ -79,7 +79,7 @@ pub fn helper(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode>
     }
 }
 
-/// Takes part in the election until the command ends by itself, or until a signal.
+/// Takes part in the election until the command ends on its own, or until a signal requests a stop.
 pub async fn run(config: &Config, command: &[OsString], terms: Terms) -> Result<(), Failure> {
     let refused = |what: &str, error: &dyn std::fmt::Display| Failure::other(format!("{what}: {error}"));
     let mut stops =
@@ -102,7 +102,7 @@ pub async fn run(config: &Config, command: &[OsString], terms: Terms) -> Result<
         stores = compose::described(config),
         "waiting for leadership to start the command"
     );
-    // It has no page.
+    // An instance of `exec` has no page.
     let coordinator = start(config, &stores, "", epochs)?;
     let timing = Timing::new(config.leader_ttl, config.heartbeat);
     let outcome = {
@@ -110,7 +110,7 @@ pub async fn run(config: &Config, command: &[OsString], terms: Terms) -> Result<
         tokio::select! {
             outcome = &mut work => outcome,
             () = stops.asked() => {
-                tracing::info!("stopping: the command ends first, then the lease is released; a second signal kills it");
+                tracing::info!("stopping: the command is ended first, then the lease is released; a second signal kills the command");
                 let stopped = async { tokio::join!(&mut work, coordinator.shutdown()).0 };
                 tokio::select! {
                     outcome = stopped => outcome,
@@ -210,7 +210,7 @@ async fn supervise(
                     Outcome::Own(code)
                 }
                 Some(_) => Outcome::Over,
-                None => Outcome::Failed("the command was killed, because its guardian was killed".to_owned()),
+                None => Outcome::Failed("the command was killed because its guardian was killed".to_owned()),
             },
             () = &mut lost, if !stops => {
                 tracing::info!(epoch = token.epoch.0, "the leadership ends: the command gets SIGTERM");

@@ -1,8 +1,8 @@
 //! When a command must end: computed by the parent from the lease, and kept by the guardian, which gets a new
 //! permission with every renewal. No clock and no process here.
 //!
-//! The invariant: the guardian sends SIGKILL at `deadline - reserve` at the latest, whatever it hears after
-//! that, and a permission never shortens the time that it allows.
+//! The invariant: the guardian sends SIGKILL at `deadline - reserve` at the latest, whatever message arrives
+//! after that, and a permission never shortens the time that it allows.
 
 use domain::time::Time;
 use std::time::Duration;
@@ -92,7 +92,7 @@ impl Schedule {
         }
     }
 
-    /// Whether a signal was sent or is due, so that the command does not end by itself.
+    /// Whether a signal was sent or is due, so the end of the command is not its own.
     pub fn is_ending(&self) -> bool {
         self.stage != Stage::Runs
     }

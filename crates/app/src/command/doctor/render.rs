@@ -40,7 +40,7 @@ fn paragraph(finding: &Finding) -> String {
     let label =
         |label: &str, words: &str| wrapped(&format!("{:INDENT$}{label:<LABEL$}", ""), INDENT + LABEL, words);
     let mut text = format!("{}\n", head.trim_end());
-    // A warning says what is limited; everything else, which guarantee is at stake.
+    // The guarantee that the finding is about.
     text.push_str(&label("for", finding.check.guarantee()));
     text.push_str(&label("found", &found));
     if let Some(change) = &finding.change {

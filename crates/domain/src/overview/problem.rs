@@ -139,10 +139,10 @@ fn no_leader(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> 
             let meaning = match last {
                 None => Phrase::of("No instance has led yet."),
                 Some((id, epoch)) if *released => Phrase::of(format!(
-                    "{id} (epoch {epoch}) released the lease. Signals wait; none is lost."
+                    "{id} (epoch {epoch}) released the lease. Signals wait, and are missed when they expire."
                 )),
                 Some((id, epoch)) => Phrase::of(format!(
-                    "{id} (epoch {epoch}) did not renew its lease, and the lease ended. Signals wait; none is lost."
+                    "{id} (epoch {epoch}) did not renew its lease, and the lease ended. Signals wait, and are missed when they expire."
                 )),
             };
             Some(problem(level, Phrase::of("No instance leads"), meaning, *since_ms))
@@ -164,7 +164,7 @@ fn no_leader(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> 
             let long = since(*since_ms, facts.now_ms) >= NO_LEADER_CRITICAL;
             let level = if long { Health::Critical } else { Health::Warning };
             let meaning = Phrase::of(format!(
-                "{id} holds the lease (epoch {epoch}) and checks the portfolio. Signals wait; none is lost."
+                "{id} holds the lease (epoch {epoch}) and checks the portfolio. Signals wait, and are missed when they expire."
             ));
             Some(problem(level, Phrase::of("No instance is active yet"), meaning, Some(*since_ms)))
         }

@@ -54,7 +54,9 @@ fn each_state_has_the_sentence_of_the_command() {
     agrees(
         &view,
         &group,
-        &format!("1 signal is in doubt: ₹1,00,000 (1 lakh) is at risk until an operator resolves it. {leads}"),
+        &format!(
+            "1 signal is in doubt: ₹1,00,000 (1 lakh) is at risk until an operator resolves it. {leads}"
+        ),
     );
     view.keep("in-doubt");
     group.carry_out(&["signals", "resolve", "s-1", "--executed", "--reason", "the broker has it"]);

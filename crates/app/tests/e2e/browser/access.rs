@@ -18,7 +18,8 @@ const WIDTHS: [u32; 2] = [390, 1440];
 
 #[test]
 fn for_every_eye_and_every_hand() {
-    let cuts = |order: &Order| if order.id == "doubtful" { Conduct::ExecutesAndCuts } else { Conduct::done() };
+    let cuts =
+        |order: &Order| if order.id == "doubtful" { Conduct::ExecutesAndCuts } else { Conduct::done() };
     let broker = HttpBroker::with(cuts, |_| false);
     let servers = Servers::start();
     let mut group = servers.group(TTL);
@@ -111,7 +112,9 @@ fn keyboard(view: &View) {
     // A signal's audit opens and closes with the Enter key, and the link keeps the focus.
     view.run("document.querySelector('[data-signal=s-1] a[data-choice]').focus()");
     view.browser().press("Enter");
-    view.wait("document.querySelector('[data-signal=s-1] a[data-choice]').getAttribute('aria-expanded') === 'true'");
+    view.wait(
+        "document.querySelector('[data-signal=s-1] a[data-choice]').getAttribute('aria-expanded') === 'true'",
+    );
     view.wait("document.activeElement === document.querySelector('[data-signal=s-1] a[data-choice]')");
     view.browser().press("Enter");
     view.wait("document.querySelector('[data-signal=s-1] a[data-choice]').getAttribute('aria-expanded') === 'false'");

@@ -39,7 +39,10 @@ fn a_failover_an_outage_and_a_lost_connection() {
     let asked = leader.run("return [...document.querySelectorAll('#others a')].map(link => link.href)");
     for other in &others {
         let address = format!("http://{}/", group.process(other).address());
-        assert!(asked.as_array().is_some_and(|links| links.contains(&Value::from(address.as_str()))), "{asked}");
+        assert!(
+            asked.as_array().is_some_and(|links| links.contains(&Value::from(address.as_str()))),
+            "{asked}"
+        );
     }
 
     let former = View::open(&browser, &group.process(&next.name).address());
@@ -77,9 +80,9 @@ fn outage(servers: &Servers, group: &mut Group, views: &[(&View, &str)]) {
     for (view, name) in views {
         let recorded = view.run("return recorded");
         let recorded = recorded.as_array().expect("a list");
-        let unknown = recorded.iter().position(|one| {
-            one["state"]["sentence"].as_str().is_some_and(|shown| shown.starts_with(AWAY))
-        });
+        let unknown = recorded
+            .iter()
+            .position(|one| one["state"]["sentence"].as_str().is_some_and(|shown| shown.starts_with(AWAY)));
         let unknown = unknown.unwrap_or_else(|| panic!("never unknown: {recorded:?}"));
         let after_ms = recorded[unknown]["at"].as_f64().unwrap_or_default() - stopped_ms;
         println!("the page of {name} shows the outage {after_ms:.0} ms after PostgreSQL began to stop");
@@ -88,7 +91,8 @@ fn outage(servers: &Servers, group: &mut Group, views: &[(&View, &str)]) {
         }
     }
     servers.postgres.start();
-    let next = until("an instance leads again", || group.leads().pop().filter(|last| last.epoch > lead.epoch));
+    let next =
+        until("an instance leads again", || group.leads().pop().filter(|last| last.epoch > lead.epoch));
     group.wait_renewals(&next.name);
     let last = group.wait_current();
     for (view, _) in views {

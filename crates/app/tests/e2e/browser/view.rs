@@ -79,7 +79,9 @@ impl<'a> View<'a> {
 
     /// Waits until the sentence, with `{age}` and `{time}`, is this one.
     pub fn wait_sentence(&self, wanted: &str) {
-        until(&format!("the page says {wanted:?}"), || (without_times(&self.sentence()) == wanted).then_some(()));
+        until(&format!("the page says {wanted:?}"), || {
+            (without_times(&self.sentence()) == wanted).then_some(())
+        });
     }
 
     /// Waits until a condition in JavaScript is true.
@@ -123,7 +125,8 @@ impl<'a> View<'a> {
         std::fs::create_dir_all(&folder).expect("a folder in the target directory");
         self.run("scrollTo(0, 0)");
         for (extent, name) in [(Extent::Window, name.to_owned()), (Extent::Page, format!("{name}-whole"))] {
-            std::fs::write(folder.join(format!("{name}.png")), self.browser().screenshot(extent)).expect("a picture");
+            std::fs::write(folder.join(format!("{name}.png")), self.browser().screenshot(extent))
+                .expect("a picture");
         }
     }
 }

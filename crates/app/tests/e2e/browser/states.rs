@@ -8,7 +8,7 @@ use crate::signals::accepted;
 use crate::wait::{block_on, until};
 use sqlx::{Connection, Executor, PgConnection};
 use testkit::broker::{Conduct, HttpBroker};
-use testkit::browser::Browser;
+use testkit::browser::{Browser, Scheme};
 use testkit::process::Signal;
 
 /// A portfolio that can be read only while no other session holds a lock: the recovery of a leader takes as long as a
@@ -42,6 +42,10 @@ fn each_state_has_the_sentence_of_the_command() {
     let leads = format!("{} leads since {{time}} (epoch {}).", lead.name, lead.epoch);
 
     agrees(&view, &group, &format!("{leads} Nothing is wrong."));
+    for (scheme, name) in [(Scheme::Dark, "healthy-dark"), (Scheme::Light, "healthy-light")] {
+        view.browser().prefer(scheme);
+        view.keep(name);
+    }
     signals(&mut group, &view, watcher, &leads);
 
     // A command reads once, so it does not know since when Redis is away: its sentence has two words less.
@@ -68,6 +72,7 @@ fn each_state_has_the_sentence_of_the_command() {
     );
     let said = "PostgreSQL does not answer: the leader is unknown.";
     agrees_as(&view, &group, &away, |_| said.to_owned());
+    view.wait("parseInt(document.querySelector('#sentence .age').textContent) > 2");
     view.keep("database-away");
     servers.postgres.start();
     view.assert_no_violation();

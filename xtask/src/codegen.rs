@@ -52,6 +52,7 @@ const GENERATORS: [Generator; 10] = [
         what: "dashboard of Grafana",
         files: &[
             "docker/grafana/dashboards",
+            "docker/grafana/import",
             "docker/grafana/provisioning/dashboards",
             "docker/grafana/provisioning/datasources",
         ],

@@ -10,6 +10,7 @@ use hyper::header::ACCEPT;
 use hyper::{Method, Request};
 use monitoring::rules::{GROUPS, Severity};
 use serde::Deserialize;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ pub async fn alerts_of(page: &str, id: &InstanceId, time: Duration) -> Result<Ve
         Some(InstanceAlert { alert, level, message })
     });
     let mut alerts: Vec<InstanceAlert> = alerts.collect();
-    alerts.sort_by(|a, b| b.level.cmp(&a.level));
+    alerts.sort_by_key(|alert| Reverse(alert.level));
     Ok(alerts)
 }
 

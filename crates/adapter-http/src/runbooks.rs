@@ -85,7 +85,7 @@ async fn page(Path(name): Path<String>, Extension(prefix): Extension<Prefix>) ->
         return Err(Problem::new(StatusCode::NOT_FOUND, detail));
     };
     let mut body = rendered(page.markdown, &prefix);
-    write!(body, "<p><a href=\"{}{RUNBOOKS}\">All runbooks</a></p>\n", escape(&prefix.0))
+    writeln!(body, "<p><a href=\"{}{RUNBOOKS}\">All runbooks</a></p>", escape(&prefix.0))
         .expect("a String takes everything");
     Ok(shown(page.alert().alert, &prefix, &body))
 }

@@ -69,24 +69,11 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let (listener, address) = listen(config.listen).await?;
     let stores = compose::stores(config, &data_dir, &identity).map_err(Failure::usage)?;
     let page_url = format!("http://{address}");
-    // Text only for a person; standard output may belong to the events.
-    let for_operator = output == Output::Text && std::io::stdout().is_terminal();
-    if for_operator {
-        printed.line(greeting(&identity, &page_url, config, &compose::described(config)));
-    } else if std::io::stderr().is_terminal() {
-        errors.line(greeting(&identity, &page_url, config, &compose::described(config)));
-    } else {
-        announce(&identity, &page_url, config);
-    }
+    let for_operator = greet(output, &identity, &page_url, config, [&printed, errors]);
 
     let coordinator = start(config, &stores, &page_url, epochs)?;
     let (finish, finished) = oneshot::channel();
-    let telling = match output {
-        Output::Events => tokio::spawn(events::print(coordinator.notices(), finished, printed.clone())),
-        Output::Text if for_operator => tokio::spawn(narrate(coordinator.clone(), finished, printed.clone())),
-        // The logs have every change of role.
-        Output::Text => tokio::spawn(async move { drop(finished.await) }),
-    };
+    let telling = print(output, for_operator, &coordinator, finished, &printed);
     let ledger = Ledger::new(coordinator.clone(), Arc::clone(&stores.ledger), ledger_settings(config))
         .map_err(|error| Failure::other(error.to_string()))?;
     let (handler, delivery) = handler(config)?;
@@ -244,6 +231,43 @@ fn handler(config: &Config) -> Result<(Option<Arc<dyn SignalHandler>>, Delivery)
         }
         None => (None, Delivery::Pulled),
     })
+}
+
+/// Starts the task that fills standard output until `finished`.
+fn print(
+    output: Output,
+    for_operator: bool,
+    coordinator: &Coordinator,
+    finished: oneshot::Receiver<()>,
+    printed: &Lines,
+) -> JoinHandle<()> {
+    match (output, for_operator) {
+        (Output::Events, _) => tokio::spawn(events::print(coordinator.notices(), finished, printed.clone())),
+        (Output::Text, true) => tokio::spawn(narrate(coordinator.clone(), finished, printed.clone())),
+        // The logs have every change of role.
+        (Output::Text, false) => tokio::spawn(async move { drop(finished.await) }),
+    }
+}
+
+/// Greets the operator at a terminal, or the reader of the logs. True if standard output is for the operator.
+fn greet(
+    output: Output,
+    identity: &Identity,
+    page_url: &str,
+    config: &Config,
+    [printed, errors]: [&Lines; 2],
+) -> bool {
+    // Text only for a person; standard output may belong to the events.
+    let for_operator = output == Output::Text && std::io::stdout().is_terminal();
+    let text = || greeting(identity, page_url, config, &compose::described(config));
+    if for_operator {
+        printed.line(text());
+    } else if std::io::stderr().is_terminal() {
+        errors.line(text());
+    } else {
+        announce(identity, page_url, config);
+    }
+    for_operator
 }
 
 /// The greeting as a log record.

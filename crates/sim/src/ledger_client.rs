@@ -119,6 +119,17 @@ impl SignalLedger for DatabaseClient {
         self.ask(move |store| async move { store.resolve(&decision).await }, report).await
     }
 
+    async fn acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Result<Recorded, StoreError> {
+        let (id, actor, reason) = (id.clone(), actor.clone(), reason.to_owned());
+        let of = id.clone();
+        let report = move |judge: &Judge, recorded: &Recorded| {
+            judge
+                .note(("acknowledged", of.as_str(), recorded), || format!("acknowledged {of}: {recorded:?}"));
+            Reply::Written
+        };
+        self.ask(move |store| async move { store.acknowledge(&id, &actor, &reason).await }, report).await
+    }
+
     async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {
         let (actor, reason) = (actor.clone(), reason.to_owned());
         let turn = Arc::new(Mutex::new(Turn::default()));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Labels that Prometheus adds to every scraped series.
-const SCRAPED: [&str; 2] = ["job", "instance"];
+const SCRAPED: [&str; 3] = ["job", "group", "instance"];
 /// The series in which a histogram is exported.
 const HISTOGRAM: [&str; 3] = ["_bucket", "_sum", "_count"];
 /// The label of the first of them.
@@ -56,9 +56,9 @@ mod tests {
         let labels = |name: &str| {
             known.labels(name).map(|labels| labels.iter().map(String::as_str).collect::<Vec<_>>())
         };
-        assert_eq!(labels("a"), Some(vec!["instance", "job"]));
-        assert_eq!(labels("b"), Some(vec!["instance", "job", "x", "y"]));
-        assert_eq!(labels("c_s_bucket"), Some(vec!["instance", "job", "le"]));
+        assert_eq!(labels("a"), Some(vec!["group", "instance", "job"]));
+        assert_eq!(labels("b"), Some(vec!["group", "instance", "job", "x", "y"]));
+        assert_eq!(labels("c_s_bucket"), Some(vec!["group", "instance", "job", "le"]));
         assert_eq!(labels("c_s"), None);
         assert_eq!(labels("prose"), None);
         assert_eq!(labels("name"), None);

@@ -10,8 +10,9 @@ use std::process::Command;
 const SPLIT: (&str, &str) = ("app", "e2e");
 /// Tests that expect no alert, no warning and no end of a term but their own, or whose instance has a limit for much work,
 /// by the name of their unit: neither chaos nor many other tests may keep the processors busy.
-const QUIET: [&str; 6] = [
+const QUIET: [&str; 7] = [
     "app::e2e::alerts::",
+    "app::e2e::every_alert::",
     "app::e2e::browser::states::",
     "app::e2e::panels::",
     "app::e2e::recovery::a_hundred_thousand",
@@ -19,8 +20,9 @@ const QUIET: [&str; 6] = [
     "coordinator::",
 ];
 /// The tests that took longest when all were measured. They begin first, so that none of them is the last one to run.
-const LONG: [&str; 7] = [
+const LONG: [&str; 8] = [
     "alerts::",
+    "every_alert::",
     "browser::",
     "runbooks::",
     "recovery::a_hundred_thousand",

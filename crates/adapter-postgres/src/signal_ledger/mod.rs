@@ -80,6 +80,10 @@ impl SignalLedger for PostgresStore {
         operator::resolve(self, decision).await
     }
 
+    async fn acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Result<Recorded, StoreError> {
+        operator::acknowledge(self, id, actor, reason).await
+    }
+
     async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {
         operator::switch(self, to, actor, reason).await
     }

@@ -5,7 +5,7 @@ use super::{DISPATCH, no_switch};
 use crate::listen::{Hint, channel};
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
-use domain::ledger::{Actor, Outcome};
+use domain::ledger::{Actor, Outcome, SignalId};
 use domain::ports::{Recorded, Resolution, StoreError, Switch, Switched};
 
 /// $1 group, $2 id, $3 attempt, $4 state, $5 reason, $6 actor, $7 origin, $8 hint. As a report of the leader,
@@ -30,6 +30,13 @@ const DECIDE: &str = concat!(
       FROM ",
     recorded!()
 );
+
+/// $1 group, $2 id, $3 reason, $4 actor, $5 origin. It keeps the time at which it expired, from which the sweep counts.
+const ACKNOWLEDGE: &str = "\
+    UPDATE coordinator_signal
+    SET state = 'rejected', note = $3, changed_by = $4, changed_from = $5
+    WHERE group_id = $1 AND id = $2 AND state = 'expired'
+    RETURNING 1";
 
 /// $1 group, $2 whether it must be on, $3 reason, $4 actor, $5 origin, $6 hint. The lock is a write too: if
 /// the switch is already in that position, the answer is as durable as that to a new turn.
@@ -67,6 +74,25 @@ pub(super) async fn resolve(store: &PostgresStore, decision: &Resolution) -> Res
         .bind(row::actor(&actor.who))
         .bind(row::actor(&actor.origin))
         .bind(store.me.payload(Hint::Signal));
+    let recorded = store.service.optional(statement).await?.is_some();
+    Ok(if recorded { Recorded::Recorded } else { Recorded::Refused })
+}
+
+pub(super) async fn acknowledge(
+    store: &PostgresStore,
+    id: &SignalId,
+    actor: &Actor,
+    reason: &str,
+) -> Result<Recorded, StoreError> {
+    let statement = store
+        .me
+        .names
+        .query(ACKNOWLEDGE)
+        .bind(store.me.identity.group.as_str())
+        .bind(id.as_str())
+        .bind(row::text(reason))
+        .bind(row::actor(&actor.who))
+        .bind(row::actor(&actor.origin));
     let recorded = store.service.optional(statement).await?.is_some();
     Ok(if recorded { Recorded::Recorded } else { Recorded::Refused })
 }

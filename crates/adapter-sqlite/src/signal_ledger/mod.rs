@@ -65,6 +65,10 @@ impl SignalLedger for SqliteStore {
         record::resolve(&self.work, &self.config, decision).await
     }
 
+    async fn acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Result<Recorded, StoreError> {
+        record::acknowledge(&self.work, &self.config, id, actor, reason).await
+    }
+
     async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {
         kill_switch::switch(&self.work, &self.config, to, actor, reason).await
     }

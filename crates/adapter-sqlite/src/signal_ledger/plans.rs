@@ -45,6 +45,7 @@ async fn every_other_statement_has_its_index() {
     with_session(async |session| {
         for (sql, index) in [
             (record::RECORD, "sqlite_autoindex_coordinator_signal_1 (group_id=? AND id=?"),
+            (record::ACKNOWLEDGE, "sqlite_autoindex_coordinator_signal_1 (group_id=? AND id=?"),
             (doubt::MARK, "coordinator_signal_state (group_id=? AND state=?"),
             (doubt::LIST, "coordinator_signal_state (group_id=? AND state=?"),
             (sweep::SIGNALS, "coordinator_signal_settled (group_id=? AND settled_ms<?"),

@@ -9,7 +9,7 @@ use crate::state_store::SqliteStore;
 use crate::statement::Statement;
 use crate::stored::{bytes, now_ms};
 use domain::lease::Token;
-use domain::ledger::{Actor, Outcome};
+use domain::ledger::{Actor, Outcome, SignalId};
 use domain::ports::{Recorded, Report, Resolution, StoreError};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -108,6 +108,33 @@ pub(super) async fn resolve(
     let report = json!([json_of(id.as_str(), *attempt, *outcome, Some(reason))]);
     let recorded = write(session, statement, report, actor::kept(actor)).await?;
     Ok(if recorded.is_empty() { Recorded::Refused } else { Recorded::Recorded })
+}
+
+/// ?1 group, ?2 id, ?3 reason, ?4 and ?5 the operator. It keeps the time at which it expired, from which the sweep
+/// counts.
+pub(super) const ACKNOWLEDGE: &str = concat!(
+    "UPDATE coordinator_signal SET state = 'rejected', note = ?3, changed_by = ?4, changed_from = ?5 ",
+    "WHERE group_id = ?1 AND id = ?2 AND state = 'expired' RETURNING ",
+    bytes!("id", "129")
+);
+
+/// See [`domain::ports::SignalLedger::acknowledge`].
+pub(super) async fn acknowledge(
+    session: &Session,
+    config: &SqliteConfig,
+    id: &SignalId,
+    by: &Actor,
+    reason: &str,
+) -> Result<Recorded, StoreError> {
+    let by = actor::kept(by);
+    let statement = Statement::new(ACKNOWLEDGE)
+        .bind(config.identity.group.as_str().to_owned())
+        .bind(id.as_str().to_owned())
+        .bind(actor::note(reason))
+        .bind(by.who)
+        .bind(by.origin);
+    let recorded = !session.fetch(statement).await?.is_empty();
+    Ok(if recorded { Recorded::Recorded } else { Recorded::Refused })
 }
 
 fn json_of(id: &str, attempt: u32, outcome: Outcome, note: Option<&str>) -> Value {

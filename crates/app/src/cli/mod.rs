@@ -335,6 +335,19 @@ pub enum SignalsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Acknowledge that a signal expired unsent: it becomes rejected, and its alert ends
+    #[command(after_help = "Example:\n  coordinator signals acknowledge s-1 --reason \"the trader knows\"")]
+    Acknowledge {
+        /// Id of the signal
+        #[arg(value_name = "ID", value_parser = signal_id)]
+        id: SignalId,
+        /// Reason for the audit: 1 to 256 characters
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Turn the kill switch on: no leader sends any signal until it is resumed
     #[command(after_help = "Example:\n  coordinator signals pause --reason \"broker outage\"")]
     Pause {

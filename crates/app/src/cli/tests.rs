@@ -120,6 +120,7 @@ fn usage_errors_exit_2_and_help_exits_0() {
         "signals resolve s-1 --executed --not-executed --reason x",
         "signals resolve s-1 --executed --send-again --reason x",
         "signals resolve s-1 --not-executed --send-again --reason x",
+        "signals acknowledge s-1",
         "signals pause",
     ] {
         let stop = parse(&format!("coordinator {line}")).expect_err(line);

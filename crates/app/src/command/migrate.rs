@@ -38,7 +38,7 @@ pub async fn migrate(config: &Config, how: Migrate, form: Form) -> Result<(), Fa
     match (form, schema) {
         (Form::Json, _) => print_json(&MigrateJson { state, found, needed: SCHEMA_VERSION, store })?,
         (Form::Table, Schema::Current) => {
-            line(format_args!("schema {SCHEMA_VERSION}: up to date ({store})"))?
+            line(format_args!("schema {SCHEMA_VERSION}: up to date ({store})"))?;
         }
         (Form::Table, _) => {}
     }

@@ -48,6 +48,9 @@ async fn carry_out(stores: &Stores, command: &SignalsCommand) -> Result<(), Fail
             };
             resolve(stores, id, outcome, *attempt, reason, form(*json)).await
         }
+        SignalsCommand::Acknowledge { id, reason, json } => {
+            acknowledge(stores, id, reason, form(*json)).await
+        }
         SignalsCommand::Pause { reason, json } => switch(stores, Switch::Pause, reason, form(*json)).await,
         SignalsCommand::Resume { reason, json } => switch(stores, Switch::Resume, reason, form(*json)).await,
     }
@@ -312,6 +315,29 @@ async fn resolve(
                 signal.state.name(),
                 signal.attempt
             )))
+        }
+    }
+}
+
+async fn acknowledge(stores: &Stores, id: &SignalId, reason: &str, form: Form) -> Result<(), Failure> {
+    match ask(LEDGER, stores.ledger.acknowledge(id, &operator(), reason)).await? {
+        Recorded::Recorded if form == Form::Json => {
+            let attempt = found(stores, id).await?.attempt;
+            print_json(&ResolvedJson { id: id.as_str(), state: StateName::Rejected.as_str(), attempt })
+        }
+        Recorded::Recorded => line(format_args!("{id} is acknowledged: it is rejected, and was never sent")),
+        Recorded::Refused => {
+            let state = found(stores, id).await?.state.name();
+            let remedy = match state {
+                StateName::InDoubt => format!(": `coordinator signals resolve {id} ...` decides about it"),
+                StateName::Received
+                | StateName::Claimed
+                | StateName::Sent
+                | StateName::Done
+                | StateName::Rejected
+                | StateName::Expired => String::new(),
+            };
+            Err(Failure::usage(format!("{id} is {state}: only an expired signal is acknowledged{remedy}")))
         }
     }
 }

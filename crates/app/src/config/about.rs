@@ -69,7 +69,7 @@ impl Key {
             |min, max| format!("seconds, or as 10s or 1500ms: {} to {}", written(min), written(max));
         let relation = || "NAME or SCHEMA.NAME".to_owned();
         match self {
-            Self::Group | Self::InstanceId => ID.to_owned(),
+            Self::Group | Self::InstanceId | Self::AlertsJob => ID.to_owned(),
             Self::RedisPrefix => "1 to 64 of the characters A-Z a-z 0-9 . _ : -".to_owned(),
             Self::Listen => "IP-ADDRESS:PORT".to_owned(),
             Self::DataDir => "path of a directory".to_owned(),
@@ -85,7 +85,6 @@ impl Key {
             Self::AlertsWebhook | Self::TelemetryOtlp | Self::SignalsHandler | Self::SignalsLookup => {
                 HTTP.to_owned()
             }
-            Self::AlertsJob => ID.to_owned(),
             Self::AlertsRunbooks => "http://HOST:PORT/PATH or https://HOST/PATH".to_owned(),
             Self::SignalsMaxPerMinute | Self::SignalsMaxPerDay => "signals, or \"none\"".to_owned(),
             Self::SignalsValueRupees => "rupees, also with decimals in quotes".to_owned(),

@@ -21,9 +21,9 @@ pub fn reference() -> String {
         if in_section != section {
             section = in_section;
             let title = section.map_or_else(|| "Top level".to_owned(), |name| format!("Section `[{name}]`"));
-            text.push_str(&format!(
+            text.extend([format!(
                 "\n## {title}\n\n| key | flag | variable | default | value | meaning |\n|---|---|---|---|---|---|\n"
-            ));
+            )]);
         }
         let code = |text: &str| format!("`{text}`");
         let variables: Vec<String> = key.in_environment().iter().map(|name| code(name)).collect();
@@ -31,14 +31,14 @@ pub fn reference() -> String {
             Ok(_) => code(&key.default_in_words()),
             Err(instead) => format!("none: {instead}"),
         };
-        text.push_str(&format!(
+        text.extend([format!(
             "| `{}` | {} | {} | {default} | {} | {} |\n",
             key.in_file(),
             key.flag().map(code).unwrap_or_default(),
             variables.join(", "),
             key.form(),
             key.meaning()
-        ));
+        )]);
     }
     text
 }

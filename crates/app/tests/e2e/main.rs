@@ -16,6 +16,7 @@
 //! - [`signals`]: accepted by any instance, executed once, whatever process dies in between.
 //! - [`alerts`], [`panels`], with [`watched`], [`monitoring`] and [`double`]: the alerts and dashboards of a
 //!   real Prometheus and Alertmanager.
+//! - [`every_alert`]: each alert fires and resolves on a real Prometheus and Alertmanager.
 //! - [`runbooks`], with [`runbook`] and [`follow`]: the commands of the runbooks print what the pages say,
 //!   during the fault.
 //! - [`telemetry`]: the pushes to a receiver of OTLP, for which no instance waits.
@@ -39,6 +40,7 @@ mod demo;
 mod descriptors;
 mod doctor;
 mod double;
+mod every_alert;
 mod exec;
 mod exec_kills;
 mod execs;

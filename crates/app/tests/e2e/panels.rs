@@ -80,6 +80,7 @@ fn filled(dashboard: &Value, monitoring: &Monitoring) -> usize {
 fn query(target: &Value) -> String {
     let filled = [
         ("$job", JOB),
+        ("${group}", ".*"),
         ("$instance", ".*"),
         ("$__range", "1h"),
         ("$__rate_interval", "1m"),

@@ -398,5 +398,14 @@ fn what_expires_is_a_missed_trade_and_an_alert() {
         (alerts["signals_expired"]["status"] == "CRITICAL").then_some(())
     });
     assert_eq!(post(&mut group, "a", &late).status, 200, "a repetition is recognised");
+    group.carry_out(&["signals", "acknowledge", "s-1", "--reason", "the trader knows"]);
+    until("the status is no longer critical", || {
+        let overall = group.json("a", "/coordinator/metrics")["overall_alert_status"].clone();
+        (overall == "OK").then_some(())
+    });
+    let again = group.command(&["signals", "acknowledge", "s-1", "--reason", "once more"]);
+    again.refused(&["s-1 is rejected: only an expired signal is acknowledged"]);
+    let shown = group.command(&["signals", "show", "s-1"]).stdout;
+    assert!(shown.contains("rejected") && shown.contains("the trader knows"), "{shown}");
     group.finish();
 }

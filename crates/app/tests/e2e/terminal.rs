@@ -68,6 +68,11 @@ fn a_log_level_that_is_not_one_is_reported() {
     assert!(!right.stderr.contains("RUST_LOG"), "{right:?}");
 }
 
+/// The part of an output that has the documented fields.
+type Part = fn(&Value) -> &Value;
+/// A heading of docs/commands.md, the command, its exit code, and the part.
+type Case<'a> = (&'a str, &'a [&'a str], i32, Part);
+
 /// The fields of a command in docs/commands.md.
 fn documented(command: &str) -> BTreeSet<String> {
     let page = include_str!("../../../../docs/commands.md");
@@ -93,12 +98,12 @@ fn every_command_prints_the_documented_json() {
     let mut group = Group::embedded(TTL);
     group.start_pair();
     accepted(&mut group, "b", "signal-1", "NIFTY");
-    let whole: fn(&Value) -> &Value = |json| json;
-    let first: fn(&Value) -> &Value = |json| &json[0];
-    let of_group: fn(&Value) -> &Value = |json| &json["group"];
+    let whole: Part = |json| json;
+    let first: Part = |json| &json[0];
+    let of_group: Part = |json| &json["group"];
     let address = group.process("a").address();
     let nowhere = ["health", "--json", "--listen", "127.0.0.1:1"];
-    let commands: [(&str, &[&str], i32, fn(&Value) -> &Value); 13] = [
+    let commands: [Case; 13] = [
         ("status", &["status", "--json"], 0, whole),
         ("why", &["why", "--json"], 0, whole),
         ("history", &["history", "--json"], 0, first),

@@ -44,6 +44,7 @@ pub enum Call {
     Record,
     TakeOver,
     Decide,
+    Acknowledge,
     Switch,
     Find,
     List,

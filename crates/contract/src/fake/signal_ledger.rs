@@ -289,14 +289,22 @@ impl FakeStateStore {
         let token = tables.leases.get(&self.opening.group).map(|lease| lease.token);
         let Some(token) = token else { return Recorded::Refused };
         let report = (id, *attempt, *outcome, Some(reason.as_str()));
-        self.move_on(&mut tables, actor, token, report, |signal| match signal.state.name() {
-            StateName::InDoubt | StateName::Sent => true,
-            StateName::Received
-            | StateName::Claimed
-            | StateName::Done
-            | StateName::Rejected
-            | StateName::Expired => false,
+        self.move_on(&mut tables, actor, token, report, |signal| {
+            matches!(signal.state.name(), StateName::InDoubt | StateName::Sent)
         })
+    }
+
+    fn do_acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Recorded {
+        let mut tables = self.database.tables();
+        let acknowledged = self.change(&mut tables, actor, |signal| {
+            if signal.id != *id || signal.state != SignalState::Expired {
+                return false;
+            }
+            signal.note = Some(reason.chars().take(NOTE_LEN_MAX).collect());
+            signal.state = SignalState::Rejected;
+            true
+        });
+        if acknowledged.is_empty() { Recorded::Refused } else { Recorded::Recorded }
     }
 
     fn do_switch(&self, to: Switch, actor: &Actor, reason: &str) -> Switched {
@@ -449,6 +457,10 @@ impl SignalLedger for FakeStateStore {
 
     async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError> {
         self.faults.around(Call::Decide, || Ok(self.do_decide(decision))).await
+    }
+
+    async fn acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Result<Recorded, StoreError> {
+        self.faults.around(Call::Acknowledge, || Ok(self.do_acknowledge(id, actor, reason))).await
     }
 
     async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {

@@ -13,6 +13,8 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         a_decision_about_another_attempt_is_refused,
         a_decision_that_is_repeated_is_recorded_once,
         a_decision_and_the_leader_s_resolution_exclude_each_other,
+        an_operator_acknowledges_an_expired_signal_once,
+        only_an_expired_signal_is_acknowledged,
         every_change_has_a_line_in_the_audit,
         texts_of_the_audit_are_cut_and_nothing_in_them_is_special,
     )
@@ -134,6 +136,59 @@ async fn a_decision_and_the_leader_s_resolution_exclude_each_other(scene: Scene)
             other => panic!("race {race}: exactly one: {other:?}"),
         }
     }
+}
+
+async fn an_operator_acknowledges_an_expired_signal_once(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    for id in ["late", "other"] {
+        let mut late = signal(id);
+        late.instruction.expires_ms = Some(1);
+        super::accepted(&*process.ledger, &late).await;
+    }
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty);
+    let expired = async || process.ledger.totals().await.expect("totals").expired_last_day;
+    assert_eq!(expired().await, 2);
+    let id = super::signal_id("late");
+    let before = process.ledger.find(&id).await.expect("find").expect("it is there");
+
+    let desk = scene.process("desk").await;
+    let reason = "the trader knows: no position is open";
+    assert_eq!(desk.ledger.acknowledge(&id, &operator(), reason).await, Ok(Recorded::Recorded));
+    assert_eq!(expired().await, 1, "the other one is still reported");
+    let found = desk.ledger.find(&id).await.expect("find").expect("it is there");
+    assert_eq!((found.state, found.note.as_deref()), (SignalState::Rejected, Some(reason)));
+    assert_eq!(found.settled_ms, before.settled_ms, "it keeps the time at which it expired");
+    let again = desk.ledger.acknowledge(&id, &operator(), "once more").await;
+    assert_eq!(again, Ok(Recorded::Refused), "the first reason remains");
+
+    let lines = desk.ledger.audit(Some(&id), 10).await.expect("audit");
+    let what: Vec<&str> = lines.iter().map(|line| line.what.as_str()).collect();
+    assert_eq!(what, ["rejected", "expired", "received"]);
+    assert_eq!((&lines[0].actor, lines[0].note.as_deref()), (&operator(), Some(reason)));
+    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty, "it is never sent");
+}
+
+async fn only_an_expired_signal_is_acknowledged(scene: Scene) {
+    let process = scene.process("a").await;
+    let token = process.lead().await;
+    let refused = async |of: &Signal| {
+        let before = state(&process, of).await;
+        let answer = process.ledger.acknowledge(&of.id, &operator(), "read").await;
+        assert_eq!(answer, Ok(Recorded::Refused), "{before:?}");
+        assert_eq!(state(&process, of).await, before);
+    };
+    let waiting = submit(&*process.ledger, "s-1").await;
+    refused(&waiting).await;
+    let claimed = claim(&*process.ledger, &token).await;
+    refused(&claimed).await;
+    take_over(&process, &token).await;
+    refused(&claimed).await;
+    process.ledger.resolve(&decision(&claimed, Outcome::Done)).await.expect("decide");
+    refused(&claimed).await;
+    let unknown = super::signal_id("never-submitted");
+    let answer = process.ledger.acknowledge(&unknown, &operator(), "read").await;
+    assert_eq!(answer, Ok(Recorded::Refused));
 }
 
 async fn every_change_has_a_line_in_the_audit(scene: Scene) {

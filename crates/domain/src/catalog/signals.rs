@@ -54,7 +54,7 @@ pub(super) const METRICS: &[Metric] = &[
     metric(
         "coordinator_signals_expired_last_day",
         "1",
-        "Signals that expired unsent in the last 24 hours: trades that were missed.",
+        "Signals that expired unsent in the last 24 hours, without acknowledged ones: trades that were missed.",
         Kind::Gauge(|s| counted(s, |totals| totals.expired_last_day)),
     )
     .only(ONCE_COUNTED),

@@ -27,6 +27,7 @@ pub type HostClock = fn() -> HostTime;
 
 /// A time that the store answered, and the times of this host around the answer. All in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_field_names, reason = "the unit is the last part of a name")]
 pub struct ClockReading {
     /// The time of day at the store.
     pub store_us: i64,

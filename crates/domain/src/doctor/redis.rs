@@ -15,6 +15,7 @@ pub type RedisFacts = Answer<RedisServer>;
 
 /// Facts about the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each named")]
 pub struct RedisServer {
     /// Its version.
     pub version: String,

@@ -82,7 +82,7 @@ pub struct Totals {
     pub oldest_received: Option<Duration>,
     /// Age of the oldest signal in doubt, since it was claimed.
     pub oldest_in_doubt: Option<Duration>,
-    /// Signals that expired in the last 24 hours: trades that were missed.
+    /// Signals that expired in the last 24 hours and that no operator has acknowledged: trades that were missed.
     pub expired_last_day: u32,
     /// Claims of the last 60 seconds, without those known not to have been executed.
     pub sent_last_minute: u32,

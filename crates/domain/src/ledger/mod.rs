@@ -13,7 +13,8 @@
 //! Meaning of the states for money: `received` was certainly not sent. `claimed` may have been sent: the claim is
 //! written before the handler is called, so it survives a crash at any later point. `sent` was certainly sent, and
 //! its result is pending. `in_doubt` may have been executed: it is never sent again without a lookup or a decision,
-//! and no later signal for its instrument is sent before it. The other states are final.
+//! and no later signal for its instrument is sent before it. The other states are final. An operator who acknowledges that a
+//! signal expired makes it `rejected`, with the reason in the audit: it was certainly not sent, and the alert about it ends.
 //!
 //! Each claim of a signal has a number, its *attempt*. Every report or decision about a signal names its attempt, so
 //! a late answer never affects a later attempt.

@@ -16,7 +16,7 @@ pub enum SignalState {
     Done,
     /// Known not to have been executed; final.
     Rejected,
-    /// Not sent before it expired; final.
+    /// Not sent before it expired; rejected once an operator has acknowledged it.
     Expired,
     /// May have been executed: a lookup or an operator must resolve it.
     InDoubt,
@@ -81,7 +81,7 @@ impl StateName {
         Self::ALL.into_iter().find(|name| name.as_str() == text)
     }
 
-    /// True if the signal cannot change its state any more.
+    /// True if no leader changes the state any more.
     pub fn is_final(self) -> bool {
         match self {
             Self::Done | Self::Rejected | Self::Expired => true,

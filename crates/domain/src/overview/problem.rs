@@ -257,7 +257,7 @@ fn signals(facts: &Facts, problems: &mut Vec<Problem>) {
                 count(totals.expired_last_day.into(), "signal")
             )),
             meaning: Phrase::of("Each is a trade that was missed."),
-            next: "Find out why each was not sent in time, and decide with the trader what to do.".into(),
+            next: "Find out why each was not sent in time, decide with the trader what to do, and acknowledge it.".into(),
             command: Some("coordinator signals list --state expired".into()),
             money: Money::None,
             since_ms: None,

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 /// Samples of one hour, with both ends.
-pub const SAMPLES_KEPT: usize = 61;
+pub const SAMPLES_KEPT: u32 = 61;
 const MINUTE_MS: i64 = 60_000;
 
 /// The measurements of one minute.
@@ -78,7 +78,7 @@ impl Samples {
     }
 
     fn begin(&mut self, from_ms: i64) {
-        let kept_ms = MINUTE_MS * SAMPLES_KEPT as i64;
+        let kept_ms = MINUTE_MS * i64::from(SAMPLES_KEPT);
         let mut next_ms = self.0.back().map_or(from_ms, |latest| latest.from_ms.saturating_add(MINUTE_MS));
         // After an hour without a measurement, no earlier sample is kept.
         if from_ms.saturating_sub(next_ms) >= kept_ms {
@@ -89,7 +89,7 @@ impl Samples {
             self.0.push_back(Sample::unknown(next_ms));
             next_ms = next_ms.saturating_add(MINUTE_MS);
         }
-        while self.0.len() > SAMPLES_KEPT {
+        while self.0.len() > SAMPLES_KEPT as usize {
             self.0.pop_front();
         }
     }

@@ -216,6 +216,11 @@ pub trait SignalLedger: Send + Sync {
     /// leadership: it is safe because the attempt must be the one that the operator has examined.
     async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError>;
 
+    /// An operator acknowledges that a signal expired: expired -> rejected, and [`Totals::expired_last_day`] no longer
+    /// counts it. The audit line has the operator and the reason. Needs no leadership: the signal was certainly not sent,
+    /// and no leader changes it any more. At most 256 characters of the reason are kept.
+    async fn acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Result<Recorded, StoreError>;
+
     /// Turns the kill switch, for all instances and permanently: it outlives restarts and failovers.
     async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError>;
 

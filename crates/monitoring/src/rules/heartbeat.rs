@@ -1,7 +1,7 @@
 //! Alerts about heartbeats of each instance, leading or not.
 
 use super::lookup::{critical, metric, warning};
-use super::query::{REMEMBERED, answering};
+use super::query::{REMEMBERED, TARGET_REMEMBERED, answering};
 use super::{Component, ExportedRule, Group, Recording, Severity, written};
 use alloc::format;
 use alloc::string::String;
@@ -33,8 +33,8 @@ const RULES: [ExportedRule; 5] = [
         expr: || older_than(critical("heartbeat_staleness")),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: the last heartbeat was {{ $value | humanizeDuration }} ago",
-        description: "The instance is dead, is paused, or does not reach the database. For an instance that \
-            was removed on purpose, the alert fires until it has been gone for an hour.",
+        description: "The instance is dead, is paused, or does not reach the database. The alert about an \
+            instance that was removed on purpose ends when it is no longer a target of Prometheus.",
         impact: "If it led, another instance leads by now, and a signal that it was sending may be in doubt. \
             There is one instance less to take over: when the last one is gone, signals are missed.",
     },
@@ -55,7 +55,7 @@ const RULES: [ExportedRule; 5] = [
         condition: "heartbeat_stopped",
         severity: Severity::Critical,
         component: Component::HaCoordination,
-        expr: || format!("{IS_LEADER} == 1\nand on (job, instance) {RUNNING} == 0"),
+        expr: || format!("{IS_LEADER} == 1\nand on (job, group, instance) {RUNNING} == 0"),
         held_for: Duration::from_secs(30),
         summary: "{{ $labels.instance }}: it leads and its heartbeat has stopped",
         description: "The heartbeat task has ended while the instance leads. A healthy leader has one, so \
@@ -69,7 +69,10 @@ const RULES: [ExportedRule; 5] = [
         severity: Severity::Warning,
         component: Component::HaCoordination,
         expr: || {
-            format!("max by (job, setting, instances) ({SETTINGS_DIFFER}) > {}", warning("settings_differ"))
+            format!(
+                "max by (job, group, setting, instances) ({SETTINGS_DIFFER}) > {}",
+                warning("settings_differ")
+            )
         },
         held_for: SETTINGS_ROLL_OUT,
         summary: "{{ $labels.job }}: instances have different values of {{ $labels.setting }}",
@@ -98,10 +101,15 @@ const RULES: [ExportedRule; 5] = [
 /// measured at the time of the evaluation, a heartbeat of ten seconds that is scraped twice a minute would look more
 /// than 30 seconds old. While the instance does not answer, the age keeps growing. Before the first heartbeat there
 /// is none.
+///
+/// An instance that was removed on purpose is no longer a target, while others of its group are: it has no age. If
+/// the group has no target at all, Prometheus may have lost its configuration, so ages grow for an hour.
 fn age() -> String {
     format!(
-        "{}\nor\ntime() - last_over_time({LAST_HEARTBEAT}[{}])",
+        "{}\nor\ntime() - last_over_time({LAST_HEARTBEAT}[{}])\nand on (job, group, instance) up\n\
+         or\ntime() - last_over_time({LAST_HEARTBEAT}[{}])\nunless on (job, group) up",
         answering(&format!("timestamp({LAST_HEARTBEAT}) - {LAST_HEARTBEAT}")),
+        written(TARGET_REMEMBERED),
         written(REMEMBERED),
     )
 }

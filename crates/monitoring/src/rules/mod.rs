@@ -4,8 +4,10 @@
 //! and add the impact in money and the runbook. Metric names and limits are read through `lookup`, so that a renamed
 //! metric does not compile and no limit is written twice.
 //!
-//! A rule is about a job (all scraped instances of a group), not about an instance: three instances that report the
-//! same signal in doubt give one alert. A rule about one instance, such as that it is down, names that instance.
+//! A rule is about a group of instances: the series with equal labels `job` and `group`. Prometheus sets both labels on
+//! its targets; without a label `group`, each job is one group. So one Prometheus can scrape any number of groups, under
+//! any job. Three instances that report the same signal in doubt give one alert. A rule about one instance, such as that
+//! it is down, names that instance.
 //!
 //! To add a group of rules, add a module with a table, a line in [`GROUPS`], and its cases in the test
 //! `exported_rules`, which writes the files.
@@ -27,7 +29,8 @@ use core::time::Duration;
 pub const GROUPS: [Group; 6] =
     [leadership::GROUP, heartbeat::GROUP, sync::GROUP, recovery::GROUP, signals::GROUP, monitoring::GROUP];
 
-/// The Prometheus job of a group's instances.
+/// The Prometheus job of the instances in the shipped files. Targets of this job are known to be instances even if they
+/// have never answered.
 pub const JOB: &str = "portfolio_manager";
 
 /// The path of the runbooks, from the root of the repository.
@@ -36,6 +39,10 @@ pub const RUNBOOKS: &str = "docs/runbooks";
 /// In an annotation: rupees of the job's signals that were or may have been sent and have no result.
 pub const EXPOSURE: &str = signals::EXPOSURE;
 
+/// In an annotation: the job of the alert.
+const OF_JOB: &str = "{{ $labels.job }}";
+/// In an annotation, after the job: the group, if the targets have that label.
+pub const OF_GROUP: &str = "{{ with $labels.group }} {{ . }}{{ end }}";
 /// In an annotation: the leaders that the two stores name.
 pub const LEADERS: &str = leadership::NAMED;
 
@@ -144,7 +151,7 @@ impl ExportedRule {
     /// a slash at its end.
     pub fn annotations(&self, base: &str) -> [(&'static str, String); 4] {
         [
-            ("summary", self.summary.to_string()),
+            ("summary", self.summary.replace(OF_JOB, &format!("{OF_JOB}{OF_GROUP}"))),
             ("description", self.description.to_string()),
             ("impact", self.impact.to_string()),
             ("runbook_url", self.runbook_url(base)),

@@ -1,9 +1,10 @@
 //! Alerts about instances that do not answer, and about the monitoring itself.
 //!
-//! Every program that Prometheus scrapes exports `up` and its start time, so these queries select [`JOB`]. The
-//! queries of our own metrics select every job.
+//! Every program that Prometheus scrapes exports `up` and its start time, so these queries select the [targets] that are
+//! instances.
 
 use super::lookup::metric;
+use super::query::targets;
 use super::{Component, ExportedRule, Group, JOB, Severity, written};
 use alloc::format;
 use alloc::string::String;
@@ -42,7 +43,7 @@ const RULES: [ExportedRule; 5] = [
         condition: "instance_down",
         severity: Severity::Critical,
         component: Component::Monitoring,
-        expr: || format!("up{{job=\"{JOB}\"}} == 0"),
+        expr: || format!("(\n{}\n) == 0", targets()),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: it does not answer",
         description: "Prometheus gets no metrics from it: the instance is dead, cannot be reached, or cannot \
@@ -92,11 +93,24 @@ const RULES: [ExportedRule; 5] = [
 
 /// Number of recent starts of an instance's processes. The first process that was scraped counts only if it is young.
 fn starts() -> String {
-    let started = format!("{STARTED}{{job=\"{JOB}\"}}[{}]", written(STARTS_COUNTED));
+    let range = written(STARTS_COUNTED);
+    let started = format!("{STARTED}[{range}]");
     let seconds = STARTS_COUNTED.as_secs();
-    format!("changes({started})\n+ (min_over_time({started}) > bool time() - {seconds})\n")
+    format!(
+        "(\nchanges({started})\n+ (min_over_time({started}) > bool time() - {seconds})\n\
+         and on (job, group, instance) (\n\
+         last_over_time({STARTED}{{job=\"{JOB}\"}}[{range}])\n\
+         or last_over_time({STARTED}{{group!=\"\"}}[{range}])\n\
+         or last_over_time({IS_LEADER}[{range}])\n)\n)"
+    )
 }
 
+/// Groups whose targets export nothing of ours, and [`JOB`] if Prometheus has no target of that job: unless targets have
+/// the label `group`, because then the groups may be scraped as other jobs.
 fn absent() -> String {
-    format!("absent(up{{job=\"{JOB}\"}})\nor absent({IS_LEADER}{{job=\"{JOB}\"}})")
+    let targets = targets();
+    format!(
+        "count by (job, group) (\n{targets}\n) unless on (job, group) {IS_LEADER}\n\
+         or absent(up{{job=\"{JOB}\"}}) unless on () up{{group!=\"\"}}"
+    )
 }

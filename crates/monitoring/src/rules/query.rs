@@ -1,12 +1,13 @@
 //! Parts of queries that several groups of rules share.
 
 use super::lookup::metric;
-use super::written;
+use super::{JOB, written};
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
 const STARTED: &str = metric("process_start_time_seconds");
+const IS_LEADER: &str = metric("portfolio_manager_is_leader");
 const COUNTED: &str = metric("coordinator_signals_counted_timestamp_seconds");
 const SIGNALS: &str = metric("coordinator_signals");
 
@@ -21,9 +22,21 @@ pub(super) const EVALUATED_EVERY: Duration = Duration::from_secs(30);
 /// if the machine is no longer a target; an instance that was removed on purpose is forgotten after it.
 pub(super) const REMEMBERED: Duration = Duration::from_hours(1);
 
+/// The time for which a target that is down counts as an instance because it exported our metrics before.
+pub(super) const TARGET_REMEMBERED: Duration = Duration::from_hours(24);
+
+/// `up` of every instance that Prometheus is configured to scrape, whether it answers or not: the targets of [`JOB`],
+/// those with the target label `group`, and those of any job that exported our metrics within a day.
+pub(super) fn targets() -> String {
+    let remembered = written(TARGET_REMEMBERED);
+    format!(
+        "up{{job=\"{JOB}\"}}\nor up{{group!=\"\"}}\nor up and on (job, group, instance) last_over_time({IS_LEADER}[{remembered}])"
+    )
+}
+
 /// The worst value of a job's instances, all of which see the same group.
 pub(super) fn worst(series: &str) -> String {
-    format!("max by (job) ({series})")
+    format!("max by (job, group) ({series})")
 }
 
 /// The groups in which the worst value of the instances is above that limit.
@@ -42,9 +55,9 @@ pub(super) fn uncounted() -> String {
 pub(super) fn last_known(series: &str) -> String {
     let (uncounted, remembered) = (uncounted(), written(REMEMBERED));
     worst(&format!(
-        "\n  ({series} unless on (job, instance) {uncounted})\n  \
-         or ({series} unless on (job) ({SIGNALS} unless on (job, instance) {uncounted}))\n  \
-         or (last_over_time({series}[{remembered}]) unless on (job) {SIGNALS})\n"
+        "\n  ({series} unless on (job, group, instance) {uncounted})\n  \
+         or ({series} unless on (job, group) ({SIGNALS} unless on (job, group, instance) {uncounted}))\n  \
+         or (last_over_time({series}[{remembered}]) unless on (job, group) {SIGNALS})\n"
     ))
 }
 
@@ -55,7 +68,7 @@ pub(super) fn last_known_above(series: &str, limit: f64) -> String {
 
 /// The series of instances that answered the last scrape.
 pub(super) fn answering(series: &str) -> String {
-    format!("{series} unless on (job, instance) up == 0")
+    format!("{series} unless on (job, group, instance) up == 0")
 }
 
 /// The groups in which a counter grew within the window; the value of the instance where it grew most.
@@ -63,12 +76,11 @@ pub(super) fn answering(series: &str) -> String {
 /// `increase` compares the samples in a window, so it shows no growth for a counter that restarted and reached its
 /// old value, nor for a counter whose first sample is above 0. A process that is younger than the window has counted
 /// everything within it.
-/// was counted within it.
 pub(super) fn grew(counter: &str, window: Duration) -> String {
     let (range, seconds) = (written(window), window.as_secs());
     worst(&format!(
         "\n  increase({counter}[{range}]) > 0\n  or\n  \
-         {counter} > 0 and on (job, instance) {STARTED} > time() - {seconds}\n"
+         {counter} > 0 and on (job, group, instance) {STARTED} > time() - {seconds}\n"
     ))
 }
 
@@ -77,7 +89,7 @@ pub(super) fn grew(counter: &str, window: Duration) -> String {
 pub(super) fn growth(counter: &str, window: Duration) -> String {
     let (range, seconds) = (written(window), window.as_secs());
     format!(
-        "  {counter} and on (job, instance) {STARTED} > time() - {seconds}\n  \
+        "  {counter} and on (job, group, instance) {STARTED} > time() - {seconds}\n  \
          or {counter} - {counter} offset {range}"
     )
 }

@@ -128,19 +128,19 @@ const RULES: [ExportedRule; 8] = [
 
 /// The code returns to 0 when a recovery passes.
 fn failed_with(code: RecoveryCode) -> String {
-    format!("{FAILURES} > 0\nand on (job, instance) {ERROR_CODE} == {}", code.as_number())
+    format!("{FAILURES} > 0\nand on (job, group, instance) {ERROR_CODE} == {}", code.as_number())
 }
 
 /// The counter never falls while the process lives, so the alert ends when a recovery has passed.
 fn failed_lately() -> String {
     let seconds = LOOKED_BACK.as_secs();
     format!(
-        "{FAILURES} > 0\nunless on (job, instance) (\n  \
-         {ERROR_CODE} == 0 and on (job, instance) {ENDED} < time() - {seconds}\n)"
+        "{FAILURES} > 0\nunless on (job, group, instance) (\n  \
+         {ERROR_CODE} == 0 and on (job, group, instance) {ENDED} < time() - {seconds}\n)"
     )
 }
 
 fn took_more_than(limit_ms: f64) -> String {
     let seconds = SLOW_RECOVERY_SHOWN.as_secs();
-    format!("{TIME_MS} > {limit_ms}\nand on (job, instance) {ENDED} >= time() - {seconds}")
+    format!("{TIME_MS} > {limit_ms}\nand on (job, group, instance) {ENDED} >= time() - {seconds}")
 }

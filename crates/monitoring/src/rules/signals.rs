@@ -15,7 +15,8 @@ pub(super) const GROUP: Group = Group { name: "signals", records: &[], rules: &R
 macro_rules! exposure {
     () => {
         concat!(
-            r#"{{ with printf "max(coordinator_signals_exposure_rupees{job=%q})" $labels.job | query }}"#,
+            r#"{{ $group := "" }}{{ with $labels.group }}{{ $group = . }}{{ end }}"#,
+            r#"{{ with printf "max(coordinator_signals_exposure_rupees{job=%q,group=%q})" $labels.job $group | query }}"#,
             r#"{{ . | first | value | printf "%.0f" }}{{ else }}an unknown number of{{ end }} rupees"#,
         )
     };
@@ -132,8 +133,9 @@ const RULES: [ExportedRule; 11] = [
         expr: || last_known_above(EXPIRED, critical("signals_expired")),
         held_for: Duration::ZERO,
         summary: "{{ $labels.job }}: signals that expired unsent in the last 24 hours: {{ $value }}",
-        description: "They were accepted and expired before they could be sent. While the ledger does not answer, \
-            this is the last known number.",
+        description: "They were accepted and expired before they could be sent. The alert ends when an operator has \
+            acknowledged each of them, or after 24 hours. While the ledger does not answer, this is the last known \
+            number.",
         impact: "Each is a trade that was missed. If it was an exit, its position is still open.",
     },
     ExportedRule {
@@ -191,7 +193,7 @@ const RULES: [ExportedRule; 11] = [
 /// A leader that has never counted, or whose last count is old.
 fn not_counted() -> String {
     worst(&format!(
-        "{IS_LEADER} == 1 unless on (job, instance) ({SIGNALS} unless on (job, instance) {})",
+        "{IS_LEADER} == 1 unless on (job, group, instance) ({SIGNALS} unless on (job, group, instance) {})",
         uncounted()
     ))
 }
@@ -199,13 +201,13 @@ fn not_counted() -> String {
 /// While the kill switch is on, the operator wants signals to wait.
 fn waiting_above(limit: f64) -> String {
     let paused = last_known_above(PAUSED, warning("signals_paused"));
-    format!("{}\nunless on (job) {paused}", last_known_above(OLDEST_WAITING, limit))
+    format!("{}\nunless on (job, group) {paused}", last_known_above(OLDEST_WAITING, limit))
 }
 
 /// An instance's limits are compared with its own counts: while a new limit is rolled out, instances differ.
 fn limit_used_up() -> String {
     worst(&format!(
         "\n  (\n    {SENT_LAST_MINUTE} >= {LIMIT_PER_MINUTE}\n    or {SENT_LAST_DAY} >= {LIMIT_PER_DAY}\n  )\n  \
-         and on (job, instance) {SIGNALS}{{state=\"received\"}} > 0\n"
+         and on (job, group, instance) {SIGNALS}{{state=\"received\"}} > 0\n"
     ))
 }

@@ -89,7 +89,7 @@ const RULES: [ExportedRule; 6] = [
         condition: "fallback_mode",
         severity: Severity::Warning,
         component: Component::HaCoordination,
-        expr: || format!("sum by (job) ({FALLBACK}) > {}", warning("fallback_mode")),
+        expr: || format!("sum by (job, group) ({FALLBACK}) > {}", warning("fallback_mode")),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.job }}: instances that do not reach Redis: {{ $value }}",
         description: "For them the election uses the database alone. It is as safe but slower: a failover is \
@@ -101,9 +101,12 @@ const RULES: [ExportedRule; 6] = [
 /// As in process, a small number of samples is not judged. The number of samples in the window is not exported; a
 /// process that has attempted fewer syncs has fewer of them in it.
 fn judged(series: &str, limit: f64) -> String {
-    format!("{series} > {limit}\nunless on (job, instance) {SYNCS} < {SAMPLES_MIN}")
+    format!("{series} > {limit}\nunless on (job, group, instance) {SYNCS} < {SAMPLES_MIN}")
 }
 
 fn stalled() -> String {
-    format!("{IS_LEADER} == 1\nand on (job, instance) increase({SYNCS}[{}]) == 0", written(STALLED_AFTER))
+    format!(
+        "{IS_LEADER} == 1\nand on (job, group, instance) increase({SYNCS}[{}]) == 0",
+        written(STALLED_AFTER)
+    )
 }

@@ -1,6 +1,6 @@
 //! The dashboard: its panels in order, its variables, and the annotations on every chart.
 
-use crate::panel::{Panel, datasource, runbook, served};
+use crate::panel::{Panel, datasource, runbook, selected, served};
 use crate::{detail, fence, overview, recovery, signals};
 use serde_json::{Value, json};
 
@@ -13,17 +13,17 @@ const SCHEMA_VERSION: u32 = 39;
 /// No refresh is faster than the scrape interval of 30 s.
 const REFRESHES: [&str; 5] = ["30s", "1m", "5m", "15m", "1h"];
 
-/// Panels below a title; the first ones have none.
+/// Panels below a title. The first section is open, the others are folded.
 pub struct Section {
-    pub title: Option<&'static str>,
+    pub title: &'static str,
     pub panels: Vec<Panel>,
 }
 
 /// All sections, from the top.
 pub fn sections() -> [Section; 5] {
-    let titled = |title, panels| Section { title: Some(title), panels };
+    let titled = |title, panels| Section { title, panels };
     [
-        Section { title: None, panels: overview::panels() },
+        titled("Now", overview::panels()),
         titled("Crash Recovery", recovery::panels()),
         titled("Signals", signals::panels()),
         titled("Fence", fence::panels()),
@@ -48,43 +48,73 @@ pub fn dashboard() -> Value {
         "timepicker": { "refresh_intervals": REFRESHES },
         "refresh": REFRESHES[0],
         "links": links(),
-        "annotations": { "list": [leadership_changes()] },
+        "annotations": { "list": [leadership_changes(), alerts()] },
         "templating": { "list": variables() },
         "panels": placed(sections()),
     })
 }
 
-/// Places the panels from left to right and from the top; a section begins on a new line.
+/// Places the panels from left to right and from the top; a section begins with its row. Grafana keeps the panels of an
+/// open row next to it, and those of a folded row in it.
 fn placed(sections: impl IntoIterator<Item = Section>) -> Vec<Value> {
     let mut models = Vec::new();
-    let mut y = 0;
-    for section in sections {
-        if let Some(title) = section.title {
-            models.push(row(title, models.len() + 1, y));
-            y += 1;
-        }
-        let (mut x, mut line) = (0, 0);
+    let (mut y, mut id) = (0, 0);
+    let mut next = || {
+        id += 1;
+        id
+    };
+    for (section, is_open) in sections.into_iter().zip([true].into_iter().chain(std::iter::repeat(false))) {
+        let (row_id, row_y) = (next(), y);
+        let (mut x, mut top, mut line) = (0, y + 1, 0);
+        let mut panels = Vec::new();
         for panel in section.panels {
             if x + panel.width > COLUMNS {
-                (x, y, line) = (0, y + line, 0);
+                (x, top, line) = (0, top + line, 0);
             }
-            models.push(panel.model(models.len() + 1, (x, y)));
+            panels.push(panel.model(next(), (x, top)));
             (x, line) = (x + panel.width, line.max(panel.height));
         }
-        y += line;
+        let (beside, inside) = if is_open { (panels, Vec::new()) } else { (Vec::new(), panels) };
+        models.push(row(section.title, row_id, row_y, inside));
+        models.extend(beside);
+        y = if is_open { top + line } else { row_y + 1 };
     }
     models
 }
 
-fn row(title: &str, id: usize, y: u32) -> Value {
+fn row(title: &str, id: usize, y: u32, folded: Vec<Value>) -> Value {
     json!({
         "id": id,
         "type": "row",
         "title": title,
-        "collapsed": false,
+        "collapsed": !folded.is_empty(),
         "gridPos": { "x": 0, "y": y, "w": COLUMNS, "h": 1 },
-        "panels": [],
+        "panels": folded,
     })
+}
+
+/// The name of the data source in the form for an import.
+const INPUT: &str = "DS_PROMETHEUS";
+
+/// The dashboard in the form for an import by hand: Grafana asks for the data source.
+pub fn import() -> Value {
+    let mut model = dashboard();
+    model["__inputs"] = json!([{
+        "name": INPUT,
+        "label": "Prometheus",
+        "description": "The Prometheus that scrapes the instances, with the rules of docker/prometheus/rules.",
+        "type": "datasource",
+        "pluginId": "prometheus",
+        "pluginName": "Prometheus",
+    }]);
+    model["__requires"] = json!([
+        { "type": "grafana", "id": "grafana", "name": "Grafana", "version": "10.4.0" },
+        { "type": "datasource", "id": "prometheus", "name": "Prometheus", "version": "1.0.0" },
+    ]);
+    let chosen = format!("${{{INPUT}}}");
+    model["templating"]["list"][0]["current"] = json!({ "selected": true, "text": chosen, "value": chosen });
+    model["editable"] = true.into();
+    model
 }
 
 fn variables() -> Value {
@@ -98,8 +128,10 @@ fn variables() -> Value {
             "current": {},
         },
         variable("job", "Job", "label_values(portfolio_manager_is_leader, job)"),
+        // Without a value if the targets have no such label.
+        several(variable("group", "Group", r#"label_values(up{job="$job"}, group)"#)),
         // Includes instances that are down.
-        several(variable("instance", "Instance", r#"label_values(up{job="$job"}, instance)"#)),
+        several(variable("instance", "Instance", r#"label_values(up{job="$job", group=~"$group"}, instance)"#)),
     ])
 }
 
@@ -136,11 +168,30 @@ fn leadership_changes() -> Value {
         "datasource": datasource(),
         "enable": true,
         "iconColor": "purple",
-        "expr": "max by (job) (portfolio_manager_leader_epoch{job=\"$job\"}) \
-            - max by (job) (portfolio_manager_leader_epoch{job=\"$job\"} offset $__interval) > 0",
+        "expr": selected(
+            "max by (job, group) (portfolio_manager_leader_epoch{$group}) \
+            - max by (job, group) (portfolio_manager_leader_epoch{$group} offset $__interval) > 0",
+        ),
         "step": REFRESHES[0],
         "titleFormat": "Leadership changed",
         "textFormat": "{{job}}: the fencing epoch grew. The command coordinator history lists the leaders and the reasons.",
+    })
+}
+
+/// A region for each alert, from its first evaluation to its end.
+fn alerts() -> Value {
+    json!({
+        "name": "Alerts",
+        "datasource": datasource(),
+        "enable": true,
+        "iconColor": "red",
+        "expr": selected(
+            "max by (alertname, severity, instance) (ALERTS{$group, alertstate=\"firing\", severity=~\"critical|warning\"})",
+        ),
+        "step": REFRESHES[0],
+        "titleFormat": "{{alertname}}",
+        "textFormat": "{{severity}} {{instance}}",
+        "tagKeys": "severity",
     })
 }
 

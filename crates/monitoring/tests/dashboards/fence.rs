@@ -58,6 +58,17 @@ pub fn panels() -> Vec<Panel> {
             .runbooks(&["StoreForgot"])
             .query("", "1000 * max(coordinator_store_forgot_timestamp_seconds{$group})")
             .absent("never"),
+        stat("Leader Objective, 30 Days", "percentunit")
+            .described(
+                "Share of the last 30 days in which exactly one instance led, as far back as Prometheus keeps samples. The \
+                objective is 99.9 %, which leaves 43 minutes. In the rest of the time signals waited.",
+            )
+            .runbooks(&["LeaderSLOFastBurn", "LeaderSLOSlowBurn"])
+            .query(
+                "",
+                "1 - (\n  avg_over_time(job:coordinator_leader_missed:ratio30m{$group}[30d:30m])\n  \
+                 or job:coordinator_leader_missed:ratio30m{$group}\n)",
+            ),
         lines("Lease Margin", "s")
             .described(
                 "Time until the lease of the leader ends unless it renews; no line for a follower. A leader \

@@ -29,9 +29,11 @@ const SHOWN_BY_A_RULE: [&str; 2] =
 
 #[test]
 fn the_files_match_the_tables() {
-    let dashboard = serde_json::to_string_pretty(&board::dashboard()).expect("a model is JSON") + "\n";
+    let text = |model: &Value| serde_json::to_string_pretty(model).expect("a model is JSON") + "\n";
+    let (dashboard, import) = (text(&board::dashboard()), text(&board::import()));
     assert_fresh([
         ("docker/grafana/dashboards/coordinator.json", dashboard.as_str()),
+        ("docker/grafana/import/coordinator.json", import.as_str()),
         ("docker/grafana/provisioning/datasources/prometheus.yml", provisioning::DATASOURCES),
         ("docker/grafana/provisioning/dashboards/coordinator.yml", provisioning::DASHBOARDS),
     ]);
@@ -70,9 +72,56 @@ fn every_name_is_in_the_catalog_or_a_recording_rule_of_the_contract() {
         | Kind::LabelledGauge { .. }
         | Kind::AlertGauge { .. } => metric.name.to_owned(),
     });
-    let known: BTreeSet<String> = exported.chain(recording_rules()).collect();
+    let recorded =
+        monitoring::rules::GROUPS.iter().flat_map(|group| group.records).map(|rule| rule.record.to_owned());
+    let known: BTreeSet<String> = exported.chain(recording_rules()).chain(recorded).collect();
     let unknown: Vec<_> = named(&board::dashboard()).difference(&known).cloned().collect();
     assert_eq!(unknown, Vec::<String>::new());
+}
+
+/// The page's nine panels and what is wrong now need no click; the rest is folded.
+#[test]
+fn the_first_row_is_open_and_the_others_are_folded() {
+    let model = board::dashboard();
+    let panels = model["panels"].as_array().expect("panels");
+    let (rows, open): (Vec<&Value>, Vec<&Value>) = panels.iter().partition(|panel| panel["type"] == "row");
+    assert_eq!(
+        rows.iter().map(|row| row["collapsed"] == true).collect::<Vec<_>>(),
+        [false, true, true, true, true]
+    );
+    assert!(rows[1..].iter().all(|row| row["panels"].as_array().is_some_and(|panels| !panels.is_empty())));
+    let titles: Vec<&str> = open.iter().filter_map(|panel| panel["title"].as_str()).collect();
+    assert_eq!(titles[..2], ["State", "Alerts Firing"]);
+    for money in ["Exposure", "Signals in Doubt"] {
+        let bottom = open.iter().find(|panel| panel["title"] == money).map(|panel| &panel["gridPos"]["y"]);
+        assert!(bottom.and_then(Value::as_u64).is_some_and(|y| y <= 12), "{money} is on the first screen");
+    }
+    for drawn in [
+        "Overall Alert Status",
+        "Current Leader",
+        "Instance Status",
+        "DB Sync Failure Rate (%)",
+        "DB Sync Latency (ms) - p50, p95, p99",
+        "Leadership Changes per Hour",
+        "Heartbeat Staleness",
+        "Leader Status Comparison (Redis vs DB)",
+        "Instance Health Status",
+    ] {
+        assert!(titles.contains(&drawn), "{drawn}");
+    }
+}
+
+/// An import replaces the name of the input everywhere, and asks for it.
+#[test]
+fn an_import_asks_for_the_data_source() {
+    let model = board::import();
+    let name = model["__inputs"][0]["name"].as_str().expect("an input");
+    let chosen = &model["templating"]["list"][0];
+    assert_eq!(
+        (&chosen["name"], &chosen["current"]["value"]),
+        (&"datasource".into(), &format!("${{{name}}}").into())
+    );
+    assert!(board::dashboard().get("__inputs").is_none(), "a provisioned file has no inputs");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The overview: the overall status, the leader, and the state of every instance.
 
 use crate::panel::{Panel, Says, bars, lines, names, stat, table};
+use crate::signals;
 use crate::table::{label, label_of, value};
 use crate::zones::{BLUE, GREEN, RED, YELLOW, Zones};
 use domain::member::Health;
@@ -12,10 +13,36 @@ pub fn statuses() -> [Says; 3] {
 }
 
 pub fn panels() -> Vec<Panel> {
-    let mut panels = now();
+    let mut panels = vec![state(), alerts_firing()];
+    panels.extend(signals::now());
+    panels.extend(now());
+    panels.push(instance_health());
     panels.extend(over_time());
-    panels.extend([leader_status_comparison(), instance_health(), alerts_firing()]);
+    panels.push(leader_status_comparison());
     panels
+}
+
+/// Each fact is a sentence; the facts that hold now are shown.
+fn state() -> Panel {
+    names("State")
+        .sized(24, 3)
+        .described(
+            "The state in sentences: the leader, and every fact that costs speed or money now. `coordinator why` and the \
+            page of an instance say more.",
+        )
+        .runbooks(&["NoLeader", "MultipleLeaders"])
+        .query(
+            "{{leader}} leads",
+            "max by (leader) (portfolio_manager_leader_info{$group, store=\"db\"})\n\
+             and on () sum(job:portfolio_manager_leaders:count{$group}) > 0",
+        )
+        .query("no instance leads: signals wait", "3 + max(job:portfolio_manager_leaders:count{$group}) == 3")
+        .query("several instances report that they lead", "1 + max(job:portfolio_manager_leaders:count{$group}) > 2")
+        .query("signals are in doubt: query the broker", "2 + max(coordinator_signals{$group, state=\"in_doubt\"}) > 2")
+        .query("the kill switch is on: no signal is sent", "2 * max(coordinator_signals_paused{$group}) == 2")
+        .query("Redis is away: a failover is slower", "2 * max(portfolio_manager_fallback_mode{$group}) == 2")
+        .query("an instance does not answer", "2 + min(up{$here}) == 2")
+        .zones(Zones::severities())
 }
 
 fn now() -> Vec<Panel> {
@@ -25,7 +52,7 @@ fn now() -> Vec<Panel> {
             .described(
                 "The worst status of the instances' own alerts and of the alerts that Prometheus fires, \
                 which also cover an instance that is gone. CRITICAL: money is at risk now. \"Alerts Firing\" \
-                below names the alert; its runbook has the steps.",
+                above names the alert; its runbook has the steps.",
             )
             .runbooks(&["OverallStatusCritical", "CoordinatorMetricsAbsent"])
             .query(
@@ -103,9 +130,9 @@ fn over_time() -> Vec<Panel> {
 /// A store that names no leader contradicts no other store.
 const MATCH: &str = "max by (instance) (\n  \
     portfolio_manager_current_leader_redis{$here} == bool portfolio_manager_current_leader_db{$here}\n  \
-    and on (job, instance) portfolio_manager_current_leader_redis{$here} > 0\n  \
-    and on (job, instance) portfolio_manager_current_leader_db{$here} > 0\n  \
-    or on (job, instance) 2 + 0 * portfolio_manager_is_leader{$here}\n)";
+    and on (job, group, instance) portfolio_manager_current_leader_redis{$here} > 0\n  \
+    and on (job, group, instance) portfolio_manager_current_leader_db{$here} > 0\n  \
+    or on (job, group, instance) 2 + 0 * portfolio_manager_is_leader{$here}\n)";
 
 fn leader_status_comparison() -> Panel {
     let leader = |named: &str, store: &str| {
@@ -175,6 +202,7 @@ fn alerts_firing() -> Panel {
         ],
     )
     .absent("none")
+    .sized(24, 5)
     .described(
         "The alerts that Prometheus fires at this moment; empty without a problem. Each alert has a runbook \
         with the impact in money and the steps.",

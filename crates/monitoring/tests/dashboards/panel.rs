@@ -5,10 +5,10 @@ use crate::zones::Zones;
 use monitoring::rules::GROUPS;
 use serde_json::{Value, json};
 
-/// In a query: the selected job. For values of the whole group, from any of its instances.
-const GROUP: (&str, &str) = ("$group", r#"job="$job""#);
+/// In a query: the selected job and group. For values of the whole group, from any of its instances.
+const GROUP: (&str, &str) = ("$group", r#"job="$job", group=~"${group}""#);
 /// In a query: the selected job and instances.
-const HERE: (&str, &str) = ("$here", r#"job="$job", instance=~"$instance""#);
+const HERE: (&str, &str) = ("$here", r#"job="$job", group=~"${group}", instance=~"$instance""#);
 
 /// The path at which Grafana serves files that are mounted below its `public` directory, as [`crate::provisioning`]
 /// configures it.
@@ -103,8 +103,13 @@ fn panel(title: &'static str, unit: &'static str, size: (u32, u32), drawing: Dra
     }
 }
 
+/// The query with the selected job, group and instances.
+pub fn selected(expr: &str) -> String {
+    expr.replace(GROUP.0, GROUP.1).replace(HERE.0, HERE.1)
+}
+
 fn target(expr: &str, legend: &'static str) -> Target {
-    Target { expr: expr.replace(GROUP.0, GROUP.1).replace(HERE.0, HERE.1), legend }
+    Target { expr: selected(expr), legend }
 }
 
 impl Panel {

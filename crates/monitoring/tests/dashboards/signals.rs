@@ -5,13 +5,13 @@ use crate::panel::{Panel, Says, lines, stat, steps};
 use crate::zones::{GREEN, YELLOW, Zones};
 
 pub fn panels() -> Vec<Panel> {
-    let mut panels = now();
-    panels.extend(over_time());
+    let mut panels = over_time();
     panels.extend(done());
     panels
 }
 
-fn now() -> Vec<Panel> {
+/// For the first screen: money that is in the market, and trades that are in doubt or missed.
+pub fn now() -> Vec<Panel> {
     vec![
         stat("Exposure", "currencyINR")
             .described(

@@ -49,6 +49,11 @@ impl Zones {
         Self { base: GREEN, steps: vec![(1.0, YELLOW)] }
     }
 
+    /// Green below 2, yellow at 2, red from 3 on: facts of three severities.
+    pub fn severities() -> Self {
+        Self { base: GREEN, steps: vec![(2.0, YELLOW), (3.0, RED)] }
+    }
+
     /// Green at exactly 1.
     pub fn exactly_one() -> Self {
         Self { base: RED, steps: vec![(1.0, GREEN), (2.0, RED)] }

@@ -1,6 +1,6 @@
 //! A case: a situation, and the alerts that fire in it.
 
-use monitoring::rules::{EXPOSURE, ExportedRule, GROUPS, LEADERS};
+use monitoring::rules::{EXPOSURE, ExportedRule, GROUPS, LEADERS, OF_GROUP};
 
 pub use monitoring::rules::JOB;
 
@@ -123,7 +123,10 @@ impl Firing {
     }
 
     fn fill(&self, template: &str) -> String {
-        let template = template.replace(EXPOSURE, self.rupees).replace(LEADERS, self.leaders);
+        let group = self.labels.iter().find(|label| label.0 == "group");
+        let group = group.map_or_else(String::new, |label| format!(" {}", label.1));
+        let template =
+            template.replace(EXPOSURE, self.rupees).replace(OF_GROUP, &group).replace(LEADERS, self.leaders);
         let mut filled = String::new();
         let mut rest = template.as_str();
         while let Some((before, from)) = rest.split_once("{{") {

@@ -104,7 +104,7 @@ fn old() -> [Case; 5] {
     ]
 }
 
-fn dead() -> [Case; 5] {
+fn dead() -> [Case; 8] {
     let metric = "portfolio_manager_last_heartbeat_timestamp";
     [
         case(
@@ -126,8 +126,23 @@ fn dead() -> [Case; 5] {
             [fires_for_a(13, STALE, "3m 10s"), fires_for_a(14, DELAYED, "4m 10s")],
         ),
         case(
-            "an instance that is no longer a target fires until it has been gone for an hour",
+            "an instance that was removed from the targets of its group does not fire",
             [heartbeats("-10+30x20 stale"), answers("1+0x20 stale")],
+            [quiet(11, STALE), quiet(13, STALE), quiet(14, DELAYED), quiet(70, STALE)],
+        ),
+        case(
+            "an instance that crashed and was then removed stops firing",
+            [heartbeats("-10+30x20 stale"), answers("1+0x20 0+0x20 stale")],
+            [fires_for_a(13, STALE, "3m 10s"), quiet(21, STALE), quiet(60, STALE)],
+        ),
+        case(
+            "an instance that crashed fires for as long as it is a target",
+            [heartbeats("-10+30x20 stale"), answers("1+0x20 0+0x400")],
+            [fires_for_a(13, STALE, "3m 10s"), fires_for_a(200, STALE, "3h 10m 10s")],
+        ),
+        case(
+            "a group without any target fires for an hour: Prometheus may have lost its configuration",
+            [heartbeats("-10+30x20 stale"), each("up", ["1+0x20 stale", "1+0x20 stale"])],
             [fires_for_a(13, STALE, "3m 10s"), fires_for_a(70, STALE, "1h 0m 10s"), quiet(71, STALE)],
         ),
         case(

@@ -2,9 +2,11 @@
 
 use super::case::{
     Case, Check, Firing, Series, UNKNOWN_LEADERS, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires,
-    fires_for_a, labelled, quiet,
+    fires_for, fires_for_a, labelled, quiet,
 };
 
+const OTHER_A: &[(&str, &str)] = &[("job", "other"), ("instance", "a:5000")];
+const OF_DESK: &[(&str, &str)] = &[("job", "trading"), ("group", "desk"), ("instance", "d:5000")];
 const WATCHDOG: &str = "Watchdog";
 
 pub fn cases() -> Vec<Case> {
@@ -68,7 +70,7 @@ fn overall() -> [Case; 2] {
     ]
 }
 
-fn down() -> [Case; 3] {
+fn down() -> [Case; 5] {
     let alert = "InstanceDown";
     [
         case(
@@ -85,6 +87,16 @@ fn down() -> [Case; 3] {
             "a program of another job does not fire",
             [answers("1+0x60"), other("up", "0+0x60")],
             [quiet(10, alert)],
+        ),
+        case(
+            "an instance of a job of any name fires once it has exported its metrics",
+            [other("portfolio_manager_is_leader", "0+0x10 stale"), other("up", "1+0x10 0+0x60")],
+            [quiet(5, alert), fires_for(OTHER_A, 8, alert, "0"), fires_for(OTHER_A, 30, alert, "0")],
+        ),
+        case(
+            "a target with the label group fires before it has answered",
+            [vec![labelled("up", OF_DESK, "0+0x60")]],
+            [fires_for(OF_DESK, 1, alert, "0")],
         ),
     ]
 }
@@ -121,7 +133,7 @@ fn restarting() -> [Case; 5] {
     ]
 }
 
-fn absent() -> [Case; 5] {
+fn absent() -> [Case; 8] {
     let alert = "CoordinatorMetricsAbsent";
     let leads = |values| each("portfolio_manager_is_leader", [values, values]);
     [
@@ -145,6 +157,24 @@ fn absent() -> [Case; 5] {
             "another group does not stand in for it",
             [other("up", "1+0x60"), other("portfolio_manager_is_leader", "1+0x60")],
             [fires(5, alert, "1")],
+        ),
+        case(
+            "groups that are scraped as another job with the label group are enough",
+            [
+                vec![labelled("up", OF_DESK, "1+0x60")],
+                vec![labelled("portfolio_manager_is_leader", OF_DESK, "1+0x60")],
+            ],
+            [quiet(5, alert), quiet(20, alert)],
+        ),
+        case(
+            "a second group that exports nothing fires, and the first does not stand in for it",
+            [everywhere("up", "1+0x60"), leads("1+0x60"), vec![labelled("up", OF_DESK, "0+0x60")]],
+            [quiet(1, alert), fires_for(&[("job", "trading"), ("group", "desk")], 2, alert, "1")],
+        ),
+        case(
+            "a program of another job that exports nothing of ours does not fire",
+            [everywhere("up", "1+0x60"), leads("1+0x60"), other("up", "1+0x60")],
+            [quiet(5, alert)],
         ),
     ]
 }

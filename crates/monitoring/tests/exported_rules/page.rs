@@ -1,7 +1,9 @@
 //! docs/alerts.md: every alert on one page.
 
-use monitoring::rules::{ExportedRule, GROUPS, written};
+use crate::generated::root;
+use monitoring::rules::{ExportedRule, GROUPS, Severity, written};
 use std::fmt::Write;
+use std::path::Path;
 
 const HEAD: &str = "\
 # Alerts
@@ -22,7 +24,58 @@ pub fn alerts() -> String {
         let _ = write!(page, "\n## {}\n{TABLE}", group.name);
         group.rules.iter().for_each(|rule| page.push_str(&row(rule)));
     }
+    page.push_str(SEEN);
+    for rule in GROUPS.iter().flat_map(|group| group.rules) {
+        let _ = writeln!(page, "| {} | {} | {} |", rule.alert, condition(rule), notification(rule));
+    }
     page
+}
+
+const SEEN: &str = "
+## Seen on real servers
+
+What the tests in [crates/app/tests/e2e](../crates/app/tests/e2e) show on a real Prometheus with the shipped rules. The
+condition is raised by the program with the fault itself, with real stores, or, where one machine cannot have the fault,
+by a scrape target that exports what such an instance would. Each notification, firing and resolved, is seen at the
+receiver of a real Alertmanager with the shipped routes, from a scrape target that serves the metrics of a real leader
+with the values of the fault.
+
+| alert | condition raised by | firing and resolved at the receiver |
+|---|---|---|
+";
+
+/// The tests of the runbooks whose faults are metrics of a double.
+const OF_A_DOUBLE: &str = "broken.rs";
+/// The test of the notifications.
+const EVERY_ALERT: &str = "every_alert.rs";
+
+/// The test that raises the condition.
+///
+/// # Panics
+/// If there is none: a new rule needs one.
+fn condition(rule: &ExportedRule) -> String {
+    let directory = root().join(E2E).join("runbooks");
+    let mut files: Vec<_> =
+        std::fs::read_dir(&directory).expect("tests").map(|file| file.expect("one").path()).collect();
+    files.sort();
+    let found = files.iter().find(|file| names(file, rule.alert));
+    let found = found.unwrap_or_else(|| panic!("no test in {E2E}/runbooks raises {}", rule.alert));
+    let name = found.file_name().expect("a name").to_string_lossy();
+    let by = if name == OF_A_DOUBLE { "a scrape target" } else { "the program with the fault" };
+    format!("{by} (`runbooks/{name}`)")
+}
+
+fn notification(rule: &ExportedRule) -> String {
+    assert!(names(&root().join(E2E).join(EVERY_ALERT), rule.alert), "{} is not in {EVERY_ALERT}", rule.alert);
+    let what =
+        if rule.severity == Severity::None { "firing; it never resolves" } else { "firing and resolved" };
+    format!("{what} (`{EVERY_ALERT}`)")
+}
+
+const E2E: &str = "crates/app/tests/e2e";
+
+fn names(file: &Path, alert: &str) -> bool {
+    std::fs::read_to_string(file).expect("a test").contains(&format!("\"{alert}\""))
 }
 
 fn row(rule: &ExportedRule) -> String {

@@ -1,13 +1,17 @@
 //! `docker/alertmanager/alertmanager.yml`.
 
-use crate::HEAD;
-use monitoring::rules::Severity;
+use crate::{HEAD, rules};
+use monitoring::rules::{Severity, written};
+use std::time::Duration;
 
 /// The alert about an instance that cannot be scraped.
 pub const INSTANCE_DOWN: &str = "InstanceDown";
 /// Further alerts that a dead instance causes, because its heartbeat only grows older. Alerts about the group, such
 /// as that no instance leads, are not among them.
 pub const OF_A_DEAD_INSTANCE: [&str; 2] = ["DelayedHeartbeat", "StaleHeartbeat"];
+
+/// The alert that an instance reports a critical condition; every other critical alert silences it.
+pub const OVERALL: &str = "OverallStatusCritical";
 
 /// The route of one severity: the receiver and the times.
 pub struct Route {
@@ -56,6 +60,7 @@ pub const ROUTES: [Route; 3] = [
 pub fn file() -> String {
     let routes = ROUTES.each_ref().map(route).concat();
     let dead = OF_A_DEAD_INSTANCE.join("|");
+    let overall_wait = written(overall_wait());
     format!(
         "{HEAD}# Secrets are read from files when something is sent, so Alertmanager starts without them: put yours into
 # /etc/alertmanager/secrets, and take out what you do not use. What fails is logged and tried again, and holds up nothing
@@ -63,23 +68,47 @@ pub fn file() -> String {
 route:
   # An alert of no severity that is known.
   receiver: other
-  group_by: [job, condition]
+  group_by: [job, group, condition]
   group_wait: 0s
   group_interval: 5m
   repeat_interval: 12h
   routes:
+    # Late enough that the alert about the condition itself silences it first.
+    - matchers: ['alertname = \"{OVERALL}\"']
+      receiver: critical
+      group_by: [job, group, condition]
+      group_wait: {overall_wait}
+      group_interval: 5m
+      repeat_interval: 1h
 {routes}inhibit_rules:
   # The worse alert silences the other: two alerts about the same condition share the label `condition`. Alertmanager
   # treats labels that both alerts lack as equal, so the label must be present.
   - source_matchers: ['severity = \"critical\"', 'condition =~ \".+\"']
     target_matchers: ['severity = \"warning\"']
-    equal: [job, condition]
+    equal: [job, group, condition]
   # A dead instance gives only one alert. Alerts about other instances, or about the group, are sent regardless.
   - source_matchers: ['alertname = \"{INSTANCE_DOWN}\"', 'instance =~ \".+\"']
     target_matchers: ['alertname =~ \"{dead}\"']
-    equal: [job, instance]
+    equal: [job, group, instance]
+  # The alert that an instance reports a critical condition adds nothing to the alert about that condition: one about the
+  # group, or one about the same instance.
+  - source_matchers: ['severity = \"critical\"', 'component =~ \".+\"', 'alertname != \"{OVERALL}\"', 'instance = \"\"']
+    target_matchers: ['alertname = \"{OVERALL}\"']
+    equal: [job, group]
+  - source_matchers: ['severity = \"critical\"', 'component =~ \".+\"', 'alertname != \"{OVERALL}\"', 'instance =~ \".+\"']
+    target_matchers: ['alertname = \"{OVERALL}\"']
+    equal: [job, group, instance]
 {RECEIVERS}"
     )
+}
+
+/// The time after which every other critical alert about a condition fires that began with [`OVERALL`], with two
+/// evaluations to spare.
+fn overall_wait() -> Duration {
+    let critical = || rules().filter(|rule| rule.severity == Severity::Critical);
+    let overall = critical().find(|rule| rule.alert == OVERALL).expect("it is critical");
+    let longest = critical().map(|rule| rule.held_for).max().expect("alerts");
+    longest - overall.held_for + Duration::from_mins(1)
 }
 
 fn route(route: &Route) -> String {
@@ -88,7 +117,7 @@ fn route(route: &Route) -> String {
         "    # {reason}
     - matchers: ['severity = \"{}\"']
       receiver: {receiver}
-      group_by: [job, condition]
+      group_by: [job, group, condition]
       group_wait: {wait}
       group_interval: {interval}
       repeat_interval: {repeat}

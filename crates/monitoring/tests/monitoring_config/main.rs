@@ -49,7 +49,9 @@ fn the_watchdog_is_alone() {
 #[test]
 fn every_silencing_and_silenced_alert_exists() {
     let alerts: BTreeSet<_> = rules().map(|rule| rule.alert).collect();
-    let named = [alertmanager::INSTANCE_DOWN].into_iter().chain(alertmanager::OF_A_DEAD_INSTANCE);
+    let named = [alertmanager::INSTANCE_DOWN, alertmanager::OVERALL]
+        .into_iter()
+        .chain(alertmanager::OF_A_DEAD_INSTANCE);
     for alert in named {
         assert!(alerts.contains(alert), "there is no alert {alert}");
     }

@@ -6,6 +6,8 @@ use monitoring::rules::{GROUPS, JOB};
 /// The instances of the group by their names in docker compose. The port stays in the label `instance`, so two
 /// instances on one host are distinct.
 const INSTANCES: [&str; 3] = ["coordinator-1:5000", "coordinator-2:5000", "coordinator-3:5000"];
+/// The setting `group` of these instances.
+const GROUP: &str = "default";
 /// The address that receives alerts.
 const ALERTMANAGER: &str = "alertmanager:9093";
 /// The `for` and windows of the rules are written for this interval, and tested with it.
@@ -18,8 +20,10 @@ pub fn file() -> String {
     let rules = GROUPS.map(|group| format!("  - rules/{}.yml\n", group.name)).concat();
     let instances = INSTANCES.map(|instance| format!("          - {instance}\n")).concat();
     format!(
-        "{HEAD}# Alerts, dashboard and pages select the job `{JOB}`: one job is one group of instances. Add another
-# group as another job.
+        "{HEAD}# The labels `job` and `group` together name a group of instances; the rules work for any number of them. To add
+# a group, add targets with another label `group`, here or in another job: the setting `group` of those instances. The
+# label `group` also marks a target as an instance, so that the alerts know it before it has answered. Remove an
+# instance that was removed on purpose from the targets, and keep the others: an alert needs the target of a dead one.
 global:
   scrape_interval: {INTERVAL}
   scrape_timeout: {TIMEOUT}
@@ -35,6 +39,8 @@ rule_files:
     metrics_path: /metrics
     static_configs:
       - targets:
-{instances}"
+{instances}        labels:
+          group: {GROUP}
+"
     )
 }

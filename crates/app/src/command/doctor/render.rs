@@ -32,7 +32,7 @@ pub fn report(findings: &[Finding]) -> String {
 
 fn paragraph(finding: &Finding) -> String {
     let (sign, word, name) = (finding.verdict.sign(), finding.verdict.as_str(), finding.check.name());
-    let head = format!("  {sign} {word:<8}{name:<27}");
+    let head = format!("  {sign} {word:<8}{name:<28}");
     let found = visible(&finding.found);
     if finding.verdict == Verdict::Ok {
         return wrapped(&head, INDENT + LABEL, &found);

@@ -1,6 +1,6 @@
 //! The status as JSON; docs/commands.md describes the fields.
 
-use super::seen::Seen;
+use super::seen::{KillSwitch, Seen};
 use crate::command::table::date;
 use adapter_http::{InstanceJson, rfc3339};
 use domain::member::Health;
@@ -68,12 +68,16 @@ impl<'a> StatusJson<'a> {
             redis: seen.ticket.as_ref().map(|answer| if answer.is_ok() { "answers" } else { "unreachable" }),
             epoch: seen.lease().map(|lease| lease.epoch.0),
             store_forgot_at: seen.lease().and_then(|lease| lease.forgot_ms).and_then(rfc3339),
-            kill_switch: seen.kill_switch().map(|paused| SwitchJson {
-                on: paused.is_some(),
-                since: paused.and_then(|paused| rfc3339(paused.since_ms)),
-                who: paused.map(|paused| paused.who.as_str()),
-                reason: paused.map(|paused| paused.reason.as_str()),
-            }),
+            kill_switch: match seen.kill_switch() {
+                KillSwitch::Unknown => None,
+                KillSwitch::Off => Some(SwitchJson { on: false, since: None, who: None, reason: None }),
+                KillSwitch::On(paused) => Some(SwitchJson {
+                    on: true,
+                    since: rfc3339(paused.since_ms),
+                    who: Some(&paused.who),
+                    reason: Some(&paused.reason),
+                }),
+            },
             alerts: problems.chain(fires).collect(),
             instances: InstanceJson::all(seen.members(), &seen.overview),
             error: seen.failure.as_ref().map(|failure| failure.message.as_str()),

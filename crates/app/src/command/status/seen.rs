@@ -31,6 +31,17 @@ pub struct Fires {
     pub message: String,
 }
 
+/// The kill switch.
+#[derive(Debug, Clone, Copy)]
+pub enum KillSwitch<'a> {
+    /// The ledger was never read.
+    Unknown,
+    /// Signals are sent.
+    Off,
+    /// No signal is sent.
+    On(&'a Paused),
+}
+
 /// Answers of the stores at one moment, and what follows from them.
 pub struct Seen {
     pub facts: Facts,
@@ -71,9 +82,12 @@ impl Seen {
         self.facts.members.last().map_or(&[], |(members, _)| members)
     }
 
-    /// The kill switch, if it is on; `None` inside: off. `None` outside: unknown.
-    pub fn kill_switch(&self) -> Option<Option<&Paused>> {
-        self.facts.totals.last().map(|(totals, _)| totals.paused.as_ref())
+    /// The last known position of the kill switch.
+    pub fn kill_switch(&self) -> KillSwitch<'_> {
+        match self.facts.totals.last() {
+            None => KillSwitch::Unknown,
+            Some((totals, _)) => totals.paused.as_ref().map_or(KillSwitch::Off, KillSwitch::On),
+        }
     }
 
     /// The holder of a valid lease.
@@ -117,9 +131,10 @@ async fn reported(facts: &Facts, overview: &Overview) -> Vec<Fires> {
 }
 
 async fn of_instance(member: Member) -> Vec<Fires> {
-    let answer = match on_this_host(&member.address) {
-        true => alerts_of(&member.address, &member.id, PAGE_TIME_MAX).await,
-        false => Err("its page is on another host".to_owned()),
+    let answer = if on_this_host(&member.address) {
+        alerts_of(&member.address, &member.id, PAGE_TIME_MAX).await
+    } else {
+        Err("its page is on another host".to_owned())
     };
     match answer {
         Ok(alerts) => {

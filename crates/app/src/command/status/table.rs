@@ -1,6 +1,6 @@
 //! The status as text: at most 80 characters a line, with short ids, unless the operator wants everything.
 
-use super::seen::{Fires, Seen};
+use super::seen::{Fires, KillSwitch, Seen};
 use crate::command::ids::ShortIds;
 use crate::command::table::{date, table, visible};
 use crate::command::terminal::{Colour, Tint, WIDTH, brief, wrap};
@@ -130,9 +130,9 @@ impl View<'_> {
             (None, None) => format!("none (epoch {})", self.epoch()),
         };
         let switch = match seen.kill_switch() {
-            None => "unknown".to_owned(),
-            Some(None) => OFF.to_owned(),
-            Some(Some(paused)) => format!(
+            KillSwitch::Unknown => "unknown".to_owned(),
+            KillSwitch::Off => OFF.to_owned(),
+            KillSwitch::On(paused) => format!(
                 "ON since {} UTC by {}: {}",
                 date(paused.since_ms),
                 visible(&paused.who),
@@ -177,10 +177,10 @@ impl View<'_> {
         let fires = self.seen.fires.iter().map(|fires| (fires.level, self.fires(fires)));
         let mut all: Vec<(Health, String)> = problems.chain(fires).collect();
         all.sort_by_key(|(level, _)| Reverse(*level));
-        match all.is_empty() {
-            true => format!("{:<NAME$}none", "alerts"),
-            false => all.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join("\n"),
+        if all.is_empty() {
+            return format!("{:<NAME$}none", "alerts");
         }
+        all.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join("\n")
     }
 
     /// A problem of the group. Its title names the instance if it concerns one.

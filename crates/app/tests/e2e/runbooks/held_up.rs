@@ -68,7 +68,9 @@ fn signals_that_are_held_up() {
     let mut late = submission("s-4", "s-4");
     late["expires_at"] = json!("2020-01-01T00:00:00Z");
     assert_eq!(post(&mut watched.group, "a", &late).status, 201);
+    // The page acknowledges it.
     watched.follow("SignalExpired");
+    watched.over("SignalExpired");
     watched.finish(&UNCLAIMED);
 }
 

@@ -14,6 +14,7 @@ use crate::overview::age;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt::Write as _;
 use core::time::Duration;
 
 /// The result of reading one condition from a snapshot. Every message is a full sentence for the operator.
@@ -53,11 +54,9 @@ impl Reading {
     fn last_known(mut self, read_ms: i64, since_ms: i64) -> Self {
         let (Self::Measured { message, .. } | Self::Undecided { message, .. } | Self::Missing { message }) =
             &mut self;
-        message.push_str(&format!(
-            "; last known at {}, unknown since {}",
-            unit::utc(read_ms),
-            unit::utc(since_ms)
-        ));
+        let (read, since) = (unit::utc(read_ms), unit::utc(since_ms));
+        // Writing to a String does not fail.
+        let _ = write!(message, "; last known at {read}, unknown since {since}");
         self
     }
 

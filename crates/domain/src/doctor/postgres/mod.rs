@@ -9,7 +9,7 @@ use crate::ports::Schema;
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -460,7 +460,7 @@ fn encryption(server: &PostgresServer) -> Finding {
         (_, false) => Finding::ok(check, "the server is on this host"),
         (Ok(false), true) => Finding::failed(check, "a remote server without TLS", check.remedy()),
         (Err(why), true) => {
-            Finding::unknown(check, why.to_string(), "GRANT SELECT ON pg_stat_ssl to this role".to_owned())
+            Finding::unknown(check, why.clone(), "GRANT SELECT ON pg_stat_ssl to this role".to_owned())
         }
     }
 }

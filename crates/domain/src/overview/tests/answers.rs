@@ -143,7 +143,7 @@ fn an_hour_of_minutes_is_kept_whatever_the_clock_does() {
     for minute in 0..100 {
         samples.record(&snapshot(minute * MINUTE_MS, &[]), &unread);
     }
-    assert_eq!(samples.iter().len(), SAMPLES_KEPT);
+    assert_eq!(samples.iter().len(), SAMPLES_KEPT as usize);
     assert_eq!(samples.iter().next().map(|sample| sample.from_ms), Some(39 * MINUTE_MS));
     samples.record(&snapshot(0, &[]), &unread);
     assert_eq!(samples.iter().last().map(|sample| sample.from_ms), Some(99 * MINUTE_MS), "set back");

@@ -3,8 +3,8 @@
 mod slo;
 
 use super::lookup::{critical, metric, warning};
-use super::query::{EVALUATED_EVERY, REMEMBERED, answering, grew, growth, worst};
-use super::{Component, ExportedRule, Group, JOB, Recording, Severity, written};
+use super::query::{EVALUATED_EVERY, REMEMBERED, answering, grew, growth, targets, worst};
+use super::{Component, ExportedRule, Group, Recording, Severity, written};
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
@@ -12,7 +12,8 @@ use domain::alert::FORGOT_SHOWN;
 use domain::member::Health;
 
 /// The table.
-pub(super) const GROUP: Group = Group { name: "leadership", records: &[LEADERS, CHANGES], rules: &RULES };
+pub(super) const GROUP: Group =
+    Group { name: "leadership", records: &[LEADERS, CHANGES, slo::MISSED], rules: &RULES };
 
 /// The time for which the alert about a short event fires, so that an operator sees it.
 const EPISODE_SHOWN: Duration = Duration::from_mins(10);
@@ -34,9 +35,9 @@ const FORGOT: &str = metric("coordinator_store_forgot_timestamp_seconds");
 macro_rules! leaders {
     () => {
         concat!(
-            r#"Redis names {{ with printf "portfolio_manager_leader_info{job=%q,store=%q}" $labels.job "redis" | query }}"#,
+            r#"{{ $group := "" }}{{ with $labels.group }}{{ $group = . }}{{ end }}Redis names {{ with printf "portfolio_manager_leader_info{job=%q,group=%q,store=%q}" $labels.job $group "redis" | query }}"#,
             r#"{{ . | first | label "leader" }}{{ else }}an unknown instance{{ end }} and the database "#,
-            r#"{{ with printf "portfolio_manager_leader_info{job=%q,store=%q}" $labels.job "db" | query }}"#,
+            r#"{{ with printf "portfolio_manager_leader_info{job=%q,group=%q,store=%q}" $labels.job $group "db" | query }}"#,
             r#"{{ . | first | label "leader" }}{{ else }}an unknown instance{{ end }}"#,
         )
     };
@@ -165,13 +166,14 @@ const RULES: [ExportedRule; 10] = [
 ];
 
 /// Number of leading instances, 0 also if none answers. A group is known by the instances that exported metrics
-/// recently; the group that is scraped as [`JOB`] is known even before that.
+/// recently, and by its [targets].
 fn leaders() -> String {
     format!(
-        "sum by (job) ({})\nor\n\
-         0 * count by (job) (last_over_time({IS_LEADER}[{}]) or up{{job=\"{JOB}\"}})",
+        "sum by (job, group) ({})\nor\n\
+         0 * count by (job, group) (\nlast_over_time({IS_LEADER}[{}])\nor {}\n)",
         answering(IS_LEADER),
         written(REMEMBERED),
+        targets(),
     )
 }
 
@@ -184,10 +186,10 @@ fn leaders() -> String {
 fn changes() -> String {
     let (hour, step) = (written(CHANGES_COUNTED), written(EVALUATED_EVERY));
     let (before, both) = (format!("[{hour}] offset {hour}"), written(2 * CHANGES_COUNTED));
-    let highest = |range: &str| format!("max by (job) (max_over_time({EPOCH}{range}))");
+    let highest = |range: &str| format!("max by (job, group) (max_over_time({EPOCH}{range}))");
     format!(
-        "{}\n- (\n  {}\n  or min_over_time(max by (job) ({EPOCH})[{hour}:{step}])\n)\n\
-         unless on (job) max by (job) ({EPOCH}) < {}\nor\nmax by (job) (\n{}\n)",
+        "{}\n- (\n  {}\n  or min_over_time(max by (job, group) ({EPOCH})[{hour}:{step}])\n)\n\
+         unless on (job, group) max by (job, group) ({EPOCH}) < {}\nor\nmax by (job, group) (\n{}\n)",
         highest(&format!("[{hour}]")),
         highest(&before),
         highest(&format!("[{both}]")),
@@ -209,9 +211,9 @@ fn forgot() -> String {
 /// metric is absent, and the instance keeps the last known state of the alert.
 fn split_brain() -> String {
     format!(
-        "count by (job) (\n  ({LEADER_REDIS} != {LEADER_DB}\n  and {LEADER_REDIS} > 0 and {LEADER_DB} > 0)\n  \
+        "count by (job, group) (\n  ({LEADER_REDIS} != {LEADER_DB}\n  and {LEADER_REDIS} > 0 and {LEADER_DB} > 0)\n  \
          or ({ALERTS}{{alert=\"split_brain\"}} == {}\n  \
-         unless on (job, instance) ({LEADER_REDIS} and on (job, instance) {LEADER_DB}))\n)",
+         unless on (job, group, instance) ({LEADER_REDIS} and on (job, group, instance) {LEADER_DB}))\n)",
         Health::Critical.as_number(),
     )
 }

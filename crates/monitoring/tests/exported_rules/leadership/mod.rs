@@ -36,6 +36,13 @@ fn staging(metric: &str, values: &str) -> Vec<Series> {
     vec![labelled(metric, &[("job", "staging"), ("instance", "c:5000")], values)]
 }
 
+const DESK_2: &[(&str, &str)] = &[("job", JOB), ("group", "desk-2")];
+
+/// A series of an instance of that group, a label of the target.
+fn of_group(metric: &str, group: &str, values: &str) -> Vec<Series> {
+    vec![labelled(metric, &[("job", JOB), ("group", group), ("instance", &format!("{group}:5000"))], values)]
+}
+
 /// The leader changed three times within an hour, and once no instance led at the time of a count. A split-brain and
 /// a foreign ticket were long ago. At the first check, the store forgot exactly a day ago.
 fn healthy() -> Case {
@@ -57,7 +64,7 @@ fn healthy() -> Case {
     )
 }
 
-fn no_leader() -> [Case; 8] {
+fn no_leader() -> [Case; 11] {
     let alert = "NoLeader";
     [
         case(
@@ -98,6 +105,33 @@ fn no_leader() -> [Case; 8] {
             "groups are independent",
             [leads(["1+0x20", "0+0x20"]), staging("portfolio_manager_is_leader", "0+0x20")],
             [fires_for(STAGING, 5, alert, "0")],
+        ),
+        case(
+            "a second group of the same job that is entirely down fires, also if it never answered",
+            [
+                of_group("portfolio_manager_is_leader", "default", "1+0x30"),
+                of_group("up", "default", "1+0x30"),
+                of_group("up", "desk-2", "0+0x30"),
+            ],
+            [quiet(1, alert), fires_for(DESK_2, 2, alert, "0"), fires_for(DESK_2, 15, alert, "0")],
+        ),
+        case(
+            "a group of a job of any name that is entirely down fires for as long as it is a target",
+            [
+                staging("portfolio_manager_is_leader", "1+0x20 stale"),
+                staging("up", "1+0x20 0+0x400"),
+                leads(["1+0x430", "0+0x430"]),
+                everywhere("up", "1+0x430"),
+            ],
+            [quiet(10, alert), fires_for(STAGING, 13, alert, "0"), fires_for(STAGING, 200, alert, "0")],
+        ),
+        case(
+            "a leader in each of two groups of one job is one leader each",
+            [
+                of_group("portfolio_manager_is_leader", "default", "1+0x30"),
+                of_group("portfolio_manager_is_leader", "desk-2", "1+0x30"),
+            ],
+            [quiet(5, alert), quiet(5, "MultipleLeaders")],
         ),
         case(
             "a group that was removed fires for an hour",

@@ -6,7 +6,7 @@ use crate::case::{Case, case, fires, quiet};
 const FAST: &str = "LeaderSLOFastBurn";
 const SLOW: &str = "LeaderSLOSlowBurn";
 
-pub fn cases() -> [Case; 6] {
+pub fn cases() -> [Case; 7] {
     [
         case(
             "a minute without a leader burns fast, until five minutes after it",
@@ -38,7 +38,12 @@ pub fn cases() -> [Case; 6] {
         case(
             "the fifth failover within six hours burns slowly",
             [leads([&format!("1+0x129 {}1+0x100", "0 1+0x129 ".repeat(5)), "0+0x900"])],
-            [quiet(341, SLOW), fires(342, SLOW, "0.6944%"), quiet(357, SLOW), quiet(342, FAST)],
+            [quiet(341, SLOW), fires(342, SLOW, "6.9"), quiet(357, SLOW), quiet(342, FAST)],
+        ),
+        case(
+            "nine failovers burn slowly by six hours, then by a day, then by three days, until six hours are over",
+            [leads([&format!("1+0x129 {}1+0x800", "0 1+0x3 ".repeat(9)), "0+0x1000"])],
+            [fires(100, SLOW, "12.5"), fires(180, SLOW, "3.1"), fires(300, SLOW, "1.0"), quiet(480, SLOW)],
         ),
         case(
             "four failovers do not burn slowly, even close together",

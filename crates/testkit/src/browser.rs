@@ -134,6 +134,9 @@ impl Browser {
     }
 
     /// Presses and releases a key, such as `Tab`, `Enter` or `ArrowLeft`.
+    ///
+    /// # Panics
+    /// If the key is not in the list here.
     pub fn press(&self, key: &str) {
         let code = match key {
             "Tab" => 9,
@@ -158,6 +161,9 @@ impl Browser {
     }
 
     /// A PNG of that part of the page.
+    ///
+    /// # Panics
+    /// If the driver returns none.
     pub fn screenshot(&self, extent: Extent) -> Vec<u8> {
         let parameters = match extent {
             Extent::Window => json!({ "captureBeyondViewport": false }),

@@ -136,7 +136,7 @@ impl Browser {
     /// Presses and releases a key, such as `Tab`, `Enter` or `ArrowLeft`.
     ///
     /// # Panics
-    /// For a key whose code is not listed here.
+    /// If the key is not in the list here.
     pub fn press(&self, key: &str) {
         let code = match key {
             "Tab" => 9,
@@ -163,7 +163,7 @@ impl Browser {
     /// A PNG of that part of the page.
     ///
     /// # Panics
-    /// If the browser returns no image.
+    /// If the driver returns none.
     pub fn screenshot(&self, extent: Extent) -> Vec<u8> {
         let parameters = match extent {
             Extent::Window => json!({ "captureBeyondViewport": false }),

@@ -51,7 +51,7 @@ use live::Live;
 use seen::Seen;
 pub(crate) use tree::escape as escape_into;
 
-/// The page loads nothing from elsewhere and contains no script or style of its own text.
+/// The page loads nothing from elsewhere and contains no inline script or style.
 pub(crate) const POLICY: &str = "default-src 'self'";
 
 /// The parameters of an address. A malformed query has none: the page is shown nevertheless.

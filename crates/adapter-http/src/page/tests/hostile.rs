@@ -1,4 +1,4 @@
-//! Texts of other processes stay text, and the page contains no script or style of its own text.
+//! Texts of other processes stay text, and the page contains no inline script or style.
 
 use super::fixture::{self, group, lease, member, signal, term};
 use crate::page::document;

@@ -58,14 +58,14 @@ fn readable(view: &View, state: &str) {
             println!("{place}: the lowest contrast is {}", contrast["lowest"]);
             view.keep(&format!("{state}-{theme}-{width}"));
         }
-        // Only the system's colours are left, and every state still has its word.
-        view.browser().prefer(Scheme::Forced);
-        let wordless = view.list(
-            "return [...document.querySelectorAll('.status')].filter(node => isShown(node) && !words(node)).map(name)",
-        );
-        assert_eq!(wordless, [""; 0], "{state}: a state is only a colour");
-        view.keep(&format!("{state}-forced-{width}"));
     }
+    // Only the system's colours are left, and every state still has its word.
+    view.browser().prefer(Scheme::Forced);
+    let wordless = view.list(
+        "return [...document.querySelectorAll('.status')].filter(node => isShown(node) && !words(node)).map(name)",
+    );
+    assert_eq!(wordless, [""; 0], "{state}: a state is only a colour");
+    view.keep(&format!("{state}-forced"));
     view.browser().prefer(Scheme::Light);
 }
 

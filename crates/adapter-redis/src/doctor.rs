@@ -33,7 +33,7 @@ impl RedisStore {
             Ok(()) => {}
             // The user may log in and is not allowed to run the script: the rights are what is wrong.
             Err(why) if why.contains("NOPERM") => {
-                refused.push(format!("EVAL or a command of the scripts ({why})"))
+                refused.push(format!("EVAL or a command of the scripts ({why})"));
             }
             Err(why) => return Err(why),
         }

@@ -82,7 +82,8 @@ impl Browser {
     pub fn start() -> Self {
         let driver = chromedriver();
         let profile = format!("--user-data-dir={}", driver.profile().display());
-        let options: Vec<&str> = OPTIONS.into_iter().chain([profile.as_str(), "--window-size=1440,900"]).collect();
+        let options: Vec<&str> =
+            OPTIONS.into_iter().chain([profile.as_str(), "--window-size=1440,900"]).collect();
         let timeouts_ms = CALL_TIME_MAX.as_millis();
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "timeouts": { "script": timeouts_ms, "pageLoad": timeouts_ms },
@@ -90,7 +91,10 @@ impl Browser {
         } } });
         let begun = call(&driver, "POST", "/session", &wanted);
         let session = begun["sessionId"].as_str().expect("a session has an id").to_owned();
-        eprintln!("testkit: {} {}", begun["capabilities"]["browserName"], begun["capabilities"]["browserVersion"]);
+        eprintln!(
+            "testkit: {} {}",
+            begun["capabilities"]["browserName"], begun["capabilities"]["browserVersion"]
+        );
         Self { driver, session }
     }
 
@@ -130,6 +134,9 @@ impl Browser {
     }
 
     /// Presses and releases a key, such as `Tab`, `Enter` or `ArrowLeft`.
+    ///
+    /// # Panics
+    /// If the key is not in the list here.
     pub fn press(&self, key: &str) {
         let code = match key {
             "Tab" => 9,
@@ -147,19 +154,24 @@ impl Browser {
         for kind in ["keyDown", "keyUp"] {
             // Enter activates a link through the character that it enters.
             let text = if (key, kind) == ("Enter", "keyDown") { "\r" } else { "" };
-            let event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
+            let event =
+                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
             self.devtools("Input.dispatchKeyEvent", &event);
         }
     }
 
     /// A PNG of that part of the page.
+    ///
+    /// # Panics
+    /// If the driver returns none.
     pub fn screenshot(&self, extent: Extent) -> Vec<u8> {
         let parameters = match extent {
             Extent::Window => json!({ "captureBeyondViewport": false }),
             Extent::Page => {
                 let size = self.devtools("Page.getLayoutMetrics", &json!({}));
                 let size = &size["cssContentSize"];
-                let whole = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
+                let whole =
+                    json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
                 json!({ "captureBeyondViewport": true, "clip": whole })
             }
         };

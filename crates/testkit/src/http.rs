@@ -91,8 +91,7 @@ pub fn exchange(
             return Err(std::io::Error::other(format!("the answer is cut off: {head}")));
         }
     }
-    let mut response =
-        parse(&head).ok_or_else(|| std::io::Error::other(format!("not HTTP: {head:.200}")))?;
+    let mut response = parse(&head).ok_or_else(|| std::io::Error::other(format!("not HTTP: {head:.200}")))?;
     let length = response.header("content-length").and_then(|length| length.parse().ok());
     let mut body = vec![0; length.ok_or_else(|| std::io::Error::other("the answer states no length"))?];
     answer.read_exact(&mut body)?;

@@ -72,7 +72,8 @@ fn a_browser_shows_pages_and_leaves_nothing() {
     let directory = profile.parent().unwrap().to_owned();
     browser.resize(320, 600);
     browser.prefer(Scheme::Dark);
-    browser.open("data:text/html,<title>one</title><button>B</button><script>document.title = 'ran'</script>");
+    browser
+        .open("data:text/html,<title>one</title><button>B</button><script>document.title = 'ran'</script>");
     let seen = "return [document.title, innerWidth, matchMedia('(prefers-color-scheme: dark)').matches, arguments[0]]";
     assert_eq!(browser.run(seen, &[7.into()]), serde_json::json!(["ran", 320, true, 7]));
     browser.press("Tab");

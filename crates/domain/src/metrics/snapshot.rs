@@ -17,7 +17,7 @@ use rust_decimal::Decimal;
 
 /// The driver's present state, in contrast to the counts since the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "independent facts: none excludes another")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a separate fact: none excludes another")]
 pub struct View {
     /// The state of this instance.
     pub state: MemberState,

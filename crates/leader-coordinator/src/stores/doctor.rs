@@ -49,12 +49,9 @@ impl Stores {
 /// The instance table, read right after the last reading of the store's clock.
 #[cfg(feature = "postgres")]
 async fn group(stores: &Stores, facts: &PostgresFacts) -> GroupFacts {
-    let server = match facts {
-        Ok(server) => server,
-        Err(_) => {
-            let members = Err("PostgreSQL could not be checked".to_owned());
-            return GroupFacts { members, store_ms: None };
-        }
+    let Ok(server) = facts else {
+        let members = Err("PostgreSQL could not be checked".to_owned());
+        return GroupFacts { members, store_ms: None };
     };
     if let Ok(Err(_)) = server.pooler {
         let members = Err("not read, because the pooler shares sessions".to_owned());

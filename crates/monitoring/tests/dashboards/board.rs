@@ -75,14 +75,14 @@ fn placed(sections: impl IntoIterator<Item = Section>) -> Vec<Value> {
             (x, line) = (x + panel.width, line.max(panel.height));
         }
         let (beside, inside) = if is_open { (panels, Vec::new()) } else { (Vec::new(), panels) };
-        models.push(row(section.title, row_id, row_y, inside));
+        models.push(row(section.title, row_id, row_y, &inside));
         models.extend(beside);
         y = if is_open { top + line } else { row_y + 1 };
     }
     models
 }
 
-fn row(title: &str, id: usize, y: u32, folded: Vec<Value>) -> Value {
+fn row(title: &str, id: usize, y: u32, folded: &[Value]) -> Value {
     json!({
         "id": id,
         "type": "row",

@@ -5,7 +5,7 @@ use crate::zones::Zones;
 
 pub fn panels() -> Vec<Panel> {
     let counted = |metric: &str| format!("round(sum(increase({metric}{{$here}}[$__range])))");
-    vec![
+    [
         stat("Leaders", "short")
             .described(
                 "Instances that report that they lead, at the last scrape of each. None: signals wait. Two: \
@@ -49,6 +49,14 @@ pub fn panels() -> Vec<Panel> {
             .query("{{setting}}", "max by (setting) (coordinator_settings_differ{$group})")
             .absent("all instances agree")
             .zones(Zones::any()),
+    ]
+    .into_iter()
+    .chain(store_and_lease())
+    .collect()
+}
+
+fn store_and_lease() -> [Panel; 4] {
+    [
         stat("Store Forgot", "dateTimeFromNow")
             .described(
                 "When the state store was last found to have forgotten: a standby was promoted or a backup \

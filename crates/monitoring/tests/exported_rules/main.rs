@@ -48,6 +48,9 @@ fn rules() -> impl Iterator<Item = &'static ExportedRule> {
 }
 
 /// The address under which the runbooks are served, without a slash at its end.
+///
+/// # Panics
+/// If docker/runbook-base cannot be read.
 pub fn runbook_base() -> String {
     let text = std::fs::read_to_string(root().join(RUNBOOK_BASE)).expect("docker/runbook-base");
     text.trim().to_owned()

@@ -108,7 +108,7 @@ fn overall_wait() -> Duration {
     let critical = || rules().filter(|rule| rule.severity == Severity::Critical);
     let overall = critical().find(|rule| rule.alert == OVERALL).expect("it is critical");
     let longest = critical().map(|rule| rule.held_for).max().expect("alerts");
-    longest - overall.held_for + Duration::from_mins(1)
+    longest.saturating_sub(overall.held_for) + Duration::from_mins(1)
 }
 
 fn route(route: &Route) -> String {

@@ -18,7 +18,8 @@ const WIDTHS: [u32; 2] = [390, 1440];
 
 #[test]
 fn for_every_eye_and_every_hand() {
-    let cuts = |order: &Order| if order.id == "doubtful" { Conduct::ExecutesAndCuts } else { Conduct::done() };
+    let cuts =
+        |order: &Order| if order.id == "doubtful" { Conduct::ExecutesAndCuts } else { Conduct::done() };
     let broker = HttpBroker::with(cuts, |_| false);
     let servers = Servers::start();
     let mut group = servers.group(TTL);
@@ -57,14 +58,14 @@ fn readable(view: &View, state: &str) {
             println!("{place}: the lowest contrast is {}", contrast["lowest"]);
             view.keep(&format!("{state}-{theme}-{width}"));
         }
-        // Only the system's colours are left, and every state still has its word.
-        view.browser().prefer(Scheme::Forced);
-        let wordless = view.list(
-            "return [...document.querySelectorAll('.status')].filter(node => isShown(node) && !words(node)).map(name)",
-        );
-        assert_eq!(wordless, [""; 0], "{state}: a state is only a colour");
-        view.keep(&format!("{state}-forced-{width}"));
     }
+    // Only the system's colours are left, and every state still has its word.
+    view.browser().prefer(Scheme::Forced);
+    let wordless = view.list(
+        "return [...document.querySelectorAll('.status')].filter(node => isShown(node) && !words(node)).map(name)",
+    );
+    assert_eq!(wordless, [""; 0], "{state}: a state is only a colour");
+    view.keep(&format!("{state}-forced"));
     view.browser().prefer(Scheme::Light);
 }
 
@@ -111,7 +112,9 @@ fn keyboard(view: &View) {
     // A signal's audit opens and closes with the Enter key, and the link keeps the focus.
     view.run("document.querySelector('[data-signal=s-1] a[data-choice]').focus()");
     view.browser().press("Enter");
-    view.wait("document.querySelector('[data-signal=s-1] a[data-choice]').getAttribute('aria-expanded') === 'true'");
+    view.wait(
+        "document.querySelector('[data-signal=s-1] a[data-choice]').getAttribute('aria-expanded') === 'true'",
+    );
     view.wait("document.activeElement === document.querySelector('[data-signal=s-1] a[data-choice]')");
     view.browser().press("Enter");
     view.wait("document.querySelector('[data-signal=s-1] a[data-choice]').getAttribute('aria-expanded') === 'false'");

@@ -171,7 +171,8 @@ fn without_scripts(view: &View, address: &str) {
     assert_eq!(view.run("return isShown($('theme'))"), false, "a button without an effect is shown");
     let mut seen = BTreeSet::new();
     for page in 1..=PAGES {
-        let ids = view.list("return [...document.querySelectorAll('[data-signal]')].map(row => row.dataset.signal)");
+        let ids = view
+            .list("return [...document.querySelectorAll('[data-signal]')].map(row => row.dataset.signal)");
         assert!(!ids.is_empty(), "page {page} is empty");
         for id in ids {
             assert!(seen.insert(id.clone()), "{id} is on two pages");
@@ -181,7 +182,8 @@ fn without_scripts(view: &View, address: &str) {
         follow(view, "Older");
     }
     follow(view, "Newest");
-    let audit = view.run("return document.querySelector('[data-signal] a[data-choice]').getAttribute('href')");
+    let audit =
+        view.run("return document.querySelector('[data-signal] a[data-choice]').getAttribute('href')");
     view.browser().open(&format!("http://{address}/{}", audit.as_str().expect("a link")));
     assert_eq!(view.run("return document.querySelectorAll('.auditbox li').length > 0"), true, "no audit");
     view.browser().scripts(Scripts::Run);

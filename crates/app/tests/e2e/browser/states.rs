@@ -2,13 +2,13 @@
 
 use super::view::{View, is_same_but_ages, without_times};
 use crate::TTL;
-use crate::group::{Group, THREE};
+use crate::group::{Group, Lead, THREE};
 use crate::servers::Servers;
 use crate::signals::accepted;
 use crate::wait::{block_on, until};
 use sqlx::{Connection, Executor, PgConnection};
 use testkit::broker::{Conduct, HttpBroker};
-use testkit::browser::Browser;
+use testkit::browser::{Browser, Scheme};
 use testkit::process::Signal;
 
 /// A portfolio that can be read only while no other session holds a lock: the recovery of a leader takes as long as a
@@ -41,27 +41,14 @@ fn each_state_has_the_sentence_of_the_command() {
     let view = View::open(&browser, &group.process(watcher).address());
     let leads = format!("{} has led since {{time}} (epoch {}).", lead.name, lead.epoch);
 
-    // Healthy.
     agrees(&view, &group, &format!("{leads} Nothing is wrong."));
+    for (scheme, name) in [(Scheme::Dark, "healthy-dark"), (Scheme::Light, "healthy-light")] {
+        view.browser().prefer(scheme);
+        view.keep(name);
+    }
+    signals(&mut group, &view, watcher, &leads);
 
-    // The kill switch.
-    group.carry_out(&["signals", "pause", "--reason", "the broker asked for it"]);
-    agrees(&view, &group, &format!("The kill switch has been on since {{time}}: no signal is sent. {leads}"));
-    group.carry_out(&["signals", "resume", "--reason", "the broker is back"]);
-
-    // In doubt.
-    accepted(&mut group, watcher, "s-1", "NIFTY");
-    agrees(
-        &view,
-        &group,
-        &format!(
-            "1 signal is in doubt: ₹1,00,000 (1 lakh) is at risk until an operator resolves it. {leads}"
-        ),
-    );
-    view.keep("in-doubt");
-    group.carry_out(&["signals", "resolve", "s-1", "--executed", "--reason", "the broker has it"]);
-
-    // Redis is away. A command reads once, so its sentence has no age.
+    // A command reads once, so its sentence about Redis has no age.
     servers.redis.stop();
     agrees_as(
         &view,
@@ -70,46 +57,57 @@ fn each_state_has_the_sentence_of_the_command() {
         |shown| shown.replace("Redis has not answered for {age};", "Redis does not answer;"),
     );
     servers.redis.start();
-
-    // An instance is silent.
     settled(&view, &leads);
+
     group.process(idle).signal(Signal::STOP);
     agrees(&view, &group, &format!("{leads} {idle} has sent no heartbeat for {{age}}."));
     group.process(idle).signal(Signal::CONT);
     settled(&view, &leads);
 
     failover(&servers, &mut group, &view);
+    let halted = halted(&mut group, &view);
 
-    // Halted.
-    group.database.execute(CORRUPT);
-    let before = group.wait_current();
-    group.step_down("the next one finds the fault");
-    let halted = group.wait_lead(before.epoch);
-    agrees(
-        &view,
-        &group,
-        &format!(
-            "Trading is halted: {} has led since {{time}} (epoch {}), but its crash recovery failed.",
-            halted.name, halted.epoch
-        ),
-    );
-    view.keep("halted");
-
-    // PostgreSQL is away. A command that starts now has never known a leader.
+    // A command that starts now has never known a leader.
     servers.postgres.stop();
-    agrees_as(
-        &view,
-        &group,
-        &format!(
-            "PostgreSQL has not answered for {{age}}: the leader is unknown (last known: {}, epoch {}).",
-            halted.name, halted.epoch
-        ),
-        |_| "PostgreSQL does not answer: the leader is unknown.".to_owned(),
+    let away = format!(
+        "PostgreSQL has not answered for {{age}}: the leader is unknown (last known: {}, epoch {}).",
+        halted.name, halted.epoch
     );
+    let said = "PostgreSQL does not answer: the leader is unknown.";
+    agrees_as(&view, &group, &away, |_| said.to_owned());
+    view.wait("parseInt(document.querySelector('#sentence .age').textContent) > 2");
     view.keep("database-away");
     servers.postgres.start();
     view.assert_no_violation();
     group.finish();
+}
+
+/// The kill switch is on; then a signal is in doubt.
+fn signals(group: &mut Group, view: &View, watcher: &str, leads: &str) {
+    group.carry_out(&["signals", "pause", "--reason", "the broker asked for it"]);
+    agrees(view, group, &format!("The kill switch has been on since {{time}}: no signal is sent. {leads}"));
+    group.carry_out(&["signals", "resume", "--reason", "the broker is back"]);
+    accepted(group, watcher, "s-1", "NIFTY");
+    let doubt = "1 signal is in doubt: ₹1,00,000 (1 lakh) is at risk until an operator resolves it.";
+    agrees(view, group, &format!("{doubt} {leads}"));
+    view.keep("in-doubt");
+    group.carry_out(&["signals", "resolve", "s-1", "--executed", "--reason", "the broker has it"]);
+    settled(view, leads);
+}
+
+/// The next leader finds a portfolio that it cannot trust.
+fn halted(group: &mut Group, view: &View) -> Lead {
+    group.database.execute(CORRUPT);
+    let before = group.wait_current();
+    group.step_down("the next one finds the fault");
+    let halted = group.wait_lead(before.epoch);
+    let wanted = format!(
+        "Trading is halted: {} has led since {{time}} (epoch {}), but its crash recovery failed.",
+        halted.name, halted.epoch
+    );
+    agrees(view, group, &wanted);
+    view.keep("halted");
+    halted
 }
 
 /// A leader checks the portfolio.
@@ -124,12 +122,13 @@ fn failover(servers: &Servers, group: &mut Group, view: &View) {
             "{} has held the lease since {{time}} (epoch {}) and checks the portfolio. No signal is sent until it is active.",
             next.name, next.epoch
         );
-        // While the view is held up, neither sentence changes; when the recovery is given up, both do.
+        // While the recovery is held up, neither sentence changes; when the recovery is given up, both do.
         let agreed = until("the failover is seen, or the recovery was given up", || {
             let shown = view.sentence();
-            match without_times(&shown) == wanted {
-                true => (said(group) == shown).then_some(true),
-                false => shown.contains("Trading is halted").then_some(false),
+            if without_times(&shown) == wanted {
+                (said(group) == shown).then_some(true)
+            } else {
+                shown.contains("Trading is halted").then_some(false)
             }
         });
         view.keep("failover");

@@ -12,6 +12,7 @@ const STAGING: &[(&str, &str)] = &[("job", "staging")];
 pub fn cases() -> Vec<Case> {
     let mut all = vec![healthy()];
     all.extend(no_leader());
+    all.extend(no_leader_of_one_group());
     all.extend(multiple_leaders());
     all.extend(split_brain());
     all.extend(episodes("SplitBrainEpisode", "portfolio_manager_split_brain_detected_total"));
@@ -64,7 +65,7 @@ fn healthy() -> Case {
     )
 }
 
-fn no_leader() -> [Case; 11] {
+fn no_leader() -> [Case; 6] {
     let alert = "NoLeader";
     [
         case(
@@ -101,6 +102,12 @@ fn no_leader() -> [Case; 11] {
             [leads(["1+0x10 0+0x20", "0+0x13 1+0x20"]), everywhere("up", "1+0x30")],
             [quiet(6, alert), quiet(7, alert), quiet(8, alert)],
         ),
+    ]
+}
+
+fn no_leader_of_one_group() -> [Case; 5] {
+    let alert = "NoLeader";
+    [
         case(
             "groups are independent",
             [leads(["1+0x20", "0+0x20"]), staging("portfolio_manager_is_leader", "0+0x20")],

@@ -340,7 +340,7 @@ pub enum SignalsCommand {
     /// Acknowledge that a signal expired unsent: it becomes rejected, and its alert ends
     #[command(after_help = "Example:\n  coordinator signals acknowledge s-1 --reason \"the trader knows\"")]
     Acknowledge {
-        /// Id of the signal
+        /// Id of the signal, in full
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// Reason for the audit: 1 to 256 characters

@@ -20,10 +20,10 @@ pub fn file() -> String {
     let rules = GROUPS.map(|group| format!("  - rules/{}.yml\n", group.name)).concat();
     let instances = INSTANCES.map(|instance| format!("          - {instance}\n")).concat();
     format!(
-        "{HEAD}# The labels `job` and `group` together name a group of instances; the rules work for any number of them. To add
-# a group, add targets with another label `group`, here or in another job: the setting `group` of those instances. The
-# label `group` also marks a target as an instance, so that the alerts know it before it has answered. Remove an
-# instance that was removed on purpose from the targets, and keep the others: an alert needs the target of a dead one.
+        "{HEAD}# The labels `job` and `group` together name a group of instances; the rules work for any number of groups. To add
+# a group, add targets with another label `group`, here or in another job. Its value is the setting `group` of those
+# instances. The label also marks a target as an instance, so that the alerts know it before it has answered. Delete
+# the target of an instance that you have removed on purpose. Keep the target of one that is down: its alerts need it.
 global:
   scrape_interval: {INTERVAL}
   scrape_timeout: {TIMEOUT}

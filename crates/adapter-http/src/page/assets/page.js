@@ -189,7 +189,7 @@
     tick(document);
     if (Date.now() - heard > 1e4) {
       if (root.dataset.live !== "off") live(false);
-      // A connection that is open and silent is as good as lost.
+      // A connection that is open and silent counts as lost.
       if (source.readyState === EventSource.OPEN && Date.now() - heard > 1.5e4) { source.close(); again(); }
     }
   }, 1000);

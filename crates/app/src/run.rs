@@ -257,7 +257,7 @@ fn greet(
     config: &Config,
     [printed, errors]: [&Lines; 2],
 ) -> bool {
-    // Text only for a person; standard output may belong to the events.
+    // Text only for an operator; standard output may belong to the events.
     let for_operator = output == Output::Text && std::io::stdout().is_terminal();
     let text = || greeting(identity, page_url, config, &compose::described(config));
     if for_operator {

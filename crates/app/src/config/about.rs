@@ -128,7 +128,7 @@ impl Key {
         }
     }
 
-    /// The default for a person.
+    /// The default in words, for the help and the reference.
     pub fn default_in_words(self) -> String {
         match self.default_value() {
             Ok(Value::String(text)) => text,

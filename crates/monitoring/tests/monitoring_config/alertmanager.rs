@@ -90,8 +90,8 @@ route:
   - source_matchers: ['alertname = \"{INSTANCE_DOWN}\"', 'instance =~ \".+\"']
     target_matchers: ['alertname =~ \"{dead}\"']
     equal: [job, group, instance]
-  # The alert that an instance reports a critical condition adds nothing to the alert about that condition: one about the
-  # group, or one about the same instance.
+  # OverallStatusCritical adds nothing while another critical alert is firing: one about the group, or one about the same
+  # instance.
   - source_matchers: ['severity = \"critical\"', 'component =~ \".+\"', 'alertname != \"{OVERALL}\"', 'instance = \"\"']
     target_matchers: ['alertname = \"{OVERALL}\"']
     equal: [job, group]

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use testkit::backend::{self, Postgres, Reply, pgbouncer};
+use testkit::backend::{self, Postgres, Redis, Reply, pgbouncer};
 
 /// Findings that depend on the machine of the test, not on the server.
 const OF_THE_MACHINE: [&str; 5] =
@@ -97,11 +97,11 @@ fn a_server_that_can_lose_what_it_acknowledged_is_found() {
 
     let pooler = pgbouncer(&postgres.address(), "transaction");
     let name = url.rsplit('/').next().expect("a database");
-    let pooled = Report::of(&["--postgres", &pooler.url(name)]);
-    let change = pooled.is("postgres.pooler", "failed", "transaction or statement mode");
+    let through_it = Report::of(&["--postgres", &pooler.url(name)]);
+    let change = through_it.is("postgres.pooler", "failed", "transaction or statement mode");
     assert!(change.starts_with("set pool_mode = session"), "{change}");
-    pooled.is("postgres.schema", "unknown", "pooler");
-    pooled.is("group.settings", "unknown", "pooler");
+    through_it.is("postgres.schema", "unknown", "pooler");
+    through_it.is("group.settings", "unknown", "pooler");
 
     let standby = postgres.standby();
     let only_standby = Report::of(&["--postgres", &standby.url()]);
@@ -145,58 +145,7 @@ fn rights_settings_redis_and_instances_are_checked_and_the_remedies_work() {
     sound.is("redis.persistence", "ok", "appendonly is off");
     assert_eq!(names(data.path()).len(), 0, "the probe is gone");
 
-    for statement in [
-        "ALTER ROLE desk_1 SET synchronous_commit = off",
-        "ALTER ROLE desk_1 SET idle_session_timeout = '10min'",
-        "ALTER ROLE desk_1 CONNECTION LIMIT 9",
-        "REVOKE DELETE, UPDATE (state) ON coordinator_signal FROM coordinator_app",
-        "ALTER TABLE coordinator_signal DISABLE TRIGGER coordinator_signal_kept",
-        "REVOKE EXECUTE ON FUNCTION pg_current_wal_lsn() FROM PUBLIC",
-        "INSERT INTO coordinator_member (group_id, id, nonce, host, address, status, epoch, fallback, alerts, version,
-                                         started_ms, settings, beat_at)
-         SELECT 'default', id, repeat('0', 24), 'host-' || id, '', 'standby', 0, false, 0, '0.1.0', started, ttl, now()
-         FROM (VALUES ('a', 0::bigint, 'leader_ttl=10s'), ('b', 4102444800000, 'leader_ttl=5s')) AS v (id, started, ttl)",
-    ] {
-        execute(&owner, statement);
-    }
-    for command in [
-        &["CONFIG", "SET", "maxmemory", "100mb"][..],
-        &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"],
-        &[
-            "ACL",
-            "SETUSER",
-            "weak",
-            "on",
-            ">p",
-            "~coordinator:*",
-            "&coordinator:*",
-            "-@all",
-            "+ping",
-            "+eval",
-            "+type",
-            "+strlen",
-            "+getrange",
-            "+pttl",
-            "+set",
-            "+client|id",
-            "+info",
-        ],
-        &[
-            "ACL",
-            "SETUSER",
-            "mute",
-            "on",
-            ">p",
-            "~coordinator:*",
-            "&coordinator:*",
-            "-@all",
-            "+ping",
-            "+client|id",
-            "+info",
-        ],
-    ] {
-        assert_eq!(redis.command(command), Reply::Status("OK".to_owned()), "{command:?}");
-    }
+    break_everything(&owner, &redis);
     let as_user = |user: &str| redis.url().replace("redis://", &format!("redis://{user}:p@"));
     let broken = with(&as_user("weak"));
     assert_eq!(broken.0.code, Some(1));
@@ -226,13 +175,11 @@ fn rights_settings_redis_and_instances_are_checked_and_the_remedies_work() {
     let statement = guard.strip_prefix("as the owner: ").and_then(|rest| rest.split(';').next());
     execute(&owner, statement.expect("the statement"));
     execute(&owner, "DELETE FROM coordinator_member");
-    for command in [&["CONFIG", "SET", "maxmemory-policy", "noeviction"][..]] {
-        assert_eq!(redis.command(command), Reply::Status("OK".to_owned()), "{command:?}");
-    }
+    set(&redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     let repaired = with(&redis.url());
     assert_eq!(repaired.wrong(), BTreeSet::from(["postgres.standby".to_owned()]), "{:#}", repaired.0.json());
 
-    assert_eq!(redis.command(&["REPLICAOF", "127.0.0.1", "1"]), Reply::Status("OK".to_owned()));
+    set(&redis, &["REPLICAOF", "127.0.0.1", "1"]);
     with(&redis.url()).is("redis.session", "failed", "is a replica");
     execute(&owner, "DROP TABLE coordinator_signal CASCADE");
     redis.stop();
@@ -240,6 +187,34 @@ fn rights_settings_redis_and_instances_are_checked_and_the_remedies_work() {
     let change = lost.is("postgres.schema", "failed", "has lost coordinator_signal");
     assert!(change.starts_with("Stop every instance and restore"), "{change}");
     lost.is("redis.session", "failed", "works without Redis");
+}
+
+/// Makes what the test finds: a limited role, two instances that differ, and a Redis that evicts keys and limits users.
+fn break_everything(owner: &str, redis: &Redis) {
+    for statement in [
+        "ALTER ROLE desk_1 SET synchronous_commit = off",
+        "ALTER ROLE desk_1 SET idle_session_timeout = '10min'",
+        "ALTER ROLE desk_1 CONNECTION LIMIT 9",
+        "REVOKE DELETE, UPDATE (state) ON coordinator_signal FROM coordinator_app",
+        "ALTER TABLE coordinator_signal DISABLE TRIGGER coordinator_signal_kept",
+        "REVOKE EXECUTE ON FUNCTION pg_current_wal_lsn() FROM PUBLIC",
+        "INSERT INTO coordinator_member (group_id, id, nonce, host, address, status, epoch, fallback, alerts, version,
+                                         started_ms, settings, beat_at)
+         SELECT 'default', id, repeat('0', 24), 'host-' || id, '', 'standby', 0, false, 0, '0.1.0', started, ttl, now()
+         FROM (VALUES ('a', 0::bigint, 'leader_ttl=10s'), ('b', 4102444800000, 'leader_ttl=5s')) AS v (id, started, ttl)",
+    ] {
+        execute(owner, statement);
+    }
+    set(redis, &["CONFIG", "SET", "maxmemory", "100mb"]);
+    set(redis, &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let common = ["on", ">p", "~coordinator:*", "&coordinator:*", "-@all", "+ping", "+client|id", "+info"];
+    let weak = ["+eval", "+type", "+strlen", "+getrange", "+pttl", "+set"];
+    set(redis, &[&["ACL", "SETUSER", "weak"][..], &common, &weak].concat());
+    set(redis, &[&["ACL", "SETUSER", "mute"][..], &common].concat());
+}
+
+fn set(redis: &Redis, command: &[&str]) {
+    assert_eq!(redis.command(command), Reply::Status("OK".to_owned()), "{command:?}");
 }
 
 #[test]

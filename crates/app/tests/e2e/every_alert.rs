@@ -360,7 +360,8 @@ impl Target {
                 (name, None) => drop(series.remove(name)),
             }
         }
-        Some(series.iter().map(|(series, value)| format!("{series} {value}\n")).collect())
+        let lines: Vec<String> = series.iter().map(|(series, value)| format!("{series} {value}\n")).collect();
+        Some(lines.concat())
     }
 
     fn serve(&self, mut stream: TcpStream) {

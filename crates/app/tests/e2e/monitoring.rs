@@ -36,7 +36,8 @@ impl Monitoring {
 
     /// Watches `targets`, none of which may answer yet.
     pub fn start_unreached(targets: &[String]) -> Self {
-        let targets = targets.iter().map(|target| format!("\n          - {target}")).collect::<String>();
+        let targets: Vec<String> = targets.iter().map(|target| format!("\n          - {target}")).collect();
+        let targets = targets.concat();
         let group = "\n        labels:\n          group: default\n";
         Self::start_by(FASTER, &format!("      - targets:{targets}{group}"))
     }

@@ -51,7 +51,7 @@ fn max_slew(text: &str) -> Option<u64> {
         let up = u64::from(part.bytes().any(|digit| digit != b'0'));
         whole.parse::<u64>().ok().map(|whole| whole.saturating_add(up))
     };
-    text.lines().filter_map(rate).last()
+    text.lines().filter_map(rate).next_back()
 }
 
 #[cfg(test)]

@@ -140,14 +140,14 @@ pub enum Command {
         #[arg(long, conflicts_with = "json")]
         wide: bool,
     },
-    /// Say in sentences who leads, what is wrong, and what to do next; also while the state store does not answer
+    /// Say in sentences which instance leads, what is wrong, and what to do next; also while the state store does not answer
     #[command(after_help = "Example:\n  coordinator why")]
     Why {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show the terms of the leaders: begin, end, and why they ended
+    /// Show the terms of the leaders: start, end, and why they ended
     #[command(after_help = "Example:\n  coordinator history --limit 50 --json")]
     History {
         /// Number of terms, the latest first

@@ -29,7 +29,7 @@ impl Key {
                 "File that contains the URL of Redis on one line; only its owner may have permissions"
             }
             Self::RedisPrefix => "Prefix of every key in Redis",
-            Self::PostgresUrl => "URL of PostgreSQL, which decides who leads",
+            Self::PostgresUrl => "URL of PostgreSQL, which decides which instance leads",
             Self::PostgresUrlFile => {
                 "File that contains the URL of PostgreSQL on one line; only its owner may have permissions"
             }

@@ -96,7 +96,7 @@ fn store(facts: &Facts, leader: &LeaderView) -> Option<Problem> {
         alert: "NoLeader",
         title: Phrase::of(format!("{} does not answer", facts.state_store)),
         meaning: Phrase::of(
-            "Only the state store decides who leads, so the leader is unknown here. If no instance reaches the store, no \
+            "Only the state store decides which instance leads, so the leader is unknown here. If no instance reaches the store, no \
              signal is sent. A client that submits a signal gets 503 and submits it again.",
         ),
         next: format!(

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Longest wait for the present answer if there is an earlier one.
-const PRESENT_TIME_MAX: Duration = Duration::from_secs(2);
+pub(crate) const PRESENT_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// A list of signals.
 pub(crate) struct List {

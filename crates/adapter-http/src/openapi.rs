@@ -64,7 +64,11 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         "Changes of the group as server-sent events (docs/page.md); resumable with `Last-Event-ID`",
         &[
             (200, "text/event-stream", "events until the client disconnects"),
-            (503, PROBLEM, "64 streams are open, and the instance serves no more"),
+            (
+                503,
+                PROBLEM,
+                "64 streams are open, or as many as half of the connections, and the instance serves no more",
+            ),
         ],
     ),
     endpoint(

@@ -30,8 +30,6 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Streams at a time. Half of the connections of a server are left for probes, scrapers and signals.
-const STREAMS_MAX: usize = 64;
 /// Shortest time between two events of a stream.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// How often the state is derived anew from memory: ages make instances stale and leases end.
@@ -47,11 +45,15 @@ pub(crate) struct Closing(pub(crate) watch::Receiver<()>);
 
 /// Counts the open streams of one router.
 #[derive(Debug, Clone)]
-pub(crate) struct Places(Arc<Semaphore>);
+pub(crate) struct Places {
+    most: usize,
+    free: Arc<Semaphore>,
+}
 
-impl Default for Places {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(STREAMS_MAX)))
+impl Places {
+    pub(super) fn new(most: usize) -> Self {
+        let most = most.min(Semaphore::MAX_PERMITS);
+        Self { most, free: Arc::new(Semaphore::new(most)) }
     }
 }
 
@@ -66,9 +68,10 @@ pub(super) async fn events(
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Response {
-    let Ok(place) = places.0.try_acquire_owned() else {
+    let Ok(place) = places.free.try_acquire_owned() else {
         let detail = format!(
-            "{STREAMS_MAX} streams are open, and this instance serves no more: close one, or use another instance"
+            "this instance serves at most {} streams at a time, and they are open: close one, or use another instance",
+            places.most
         );
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
     };

@@ -259,19 +259,22 @@ impl Sent {
     }
 }
 
-/// What the instance remembers of the signals, without the time at which it was read.
-#[derive(PartialEq)]
-struct Memory {
+/// What the instance remembers of the signals, without the time at which it was read and without ages: an age grows
+/// while a signal only waits.
+#[derive(Debug, PartialEq)]
+pub(super) struct Memory {
     signals: Option<Arc<[Signal]>>,
     totals: Option<Totals>,
     is_current: bool,
 }
 
 impl Memory {
-    fn of(seen: &Seen) -> Self {
+    pub(super) fn of(seen: &Seen) -> Self {
+        let counts =
+            |totals: &Totals| Totals { oldest_received: None, oldest_in_doubt: None, ..totals.clone() };
         Self {
             signals: seen.last.signals.last().map(|(signals, _)| Arc::clone(signals)),
-            totals: seen.totals().map(|(totals, _)| totals.clone()),
+            totals: seen.totals().map(|(totals, _)| counts(totals)),
             is_current: seen.last.signals.current().is_some(),
         }
     }

@@ -51,8 +51,10 @@ use live::Live;
 use seen::Seen;
 pub(crate) use tree::escape as escape_into;
 
-/// The page loads nothing from other servers and contains no inline script or style.
-pub(crate) const POLICY: &str = "default-src 'self'";
+/// The page loads nothing from other servers, contains no inline script or style, and is shown in no frame of another
+/// page.
+pub(crate) const POLICY: &str =
+    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 /// The parameters of an address. A malformed query has none: the page is shown nevertheless.
 type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;

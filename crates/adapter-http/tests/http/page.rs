@@ -110,7 +110,10 @@ async fn the_page_needs_nothing_but_its_own_files() {
     let server = Server::start(with_signals(Ledger::default())).await;
     let answer = server.ask(&get("/")).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    assert_eq!(answer.header("content-security-policy"), Some("default-src 'self'"));
+    assert_eq!(
+        answer.header("content-security-policy"),
+        Some("default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+    );
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert!(answer.body.contains("<title>b-2 has led since"), "{}", answer.body);
     let files: Vec<&str> = answer.body.split('"').filter(|text| text.starts_with("/page/")).collect();

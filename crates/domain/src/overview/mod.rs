@@ -9,6 +9,7 @@ mod answers;
 mod gap;
 mod instance;
 mod known;
+mod last_known;
 mod leader;
 mod phrase;
 mod problem;

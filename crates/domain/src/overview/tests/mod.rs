@@ -2,6 +2,7 @@
 
 mod acting;
 mod answers;
+mod away;
 
 use super::*;
 use crate::id::{InstanceId, Nonce};

@@ -5,7 +5,7 @@ mod answers;
 mod away;
 
 use super::*;
-use crate::id::{InstanceId, Nonce};
+use crate::id::Nonce;
 use crate::lease::Epoch;
 use crate::ledger::Paused;
 use crate::member::{LeaseSeen, Member, MemberState};

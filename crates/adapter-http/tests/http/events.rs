@@ -186,6 +186,23 @@ async fn a_store_that_is_away_makes_states_unknown() {
     );
 }
 
+#[tokio::test]
+async fn an_alert_does_not_end_because_the_store_is_away() {
+    let fake = Fake::default();
+    fake.last.send_modify(|last| answer(Arc::make_mut(last), MemberState::Halted));
+    let news = fake.last.clone();
+    let server = Server::start(fake).await;
+    let mut stream = Stream::open(&server, "/events", None).await;
+    stream.all().await;
+    news.send_modify(|last| Arc::make_mut(last).state_store_failed(NOW_MS));
+    let changes = stream.all().await;
+    let alerts: Vec<&Value> = changes.iter().filter(|one| one.name == "alert").map(|one| &one.data).collect();
+    assert!(alerts.iter().all(|alert| alert["status"] != "OK"), "{alerts:?}");
+    let all = Stream::open(&server, "/events", None).await.all().await;
+    let halted = all.iter().find(|event| event.name == "alert" && event.data["name"] == "RecoveryFailed");
+    assert_eq!(halted.expect("it still fires").data["status"], "CRITICAL");
+}
+
 /// The drain of this server is longer than any test: it ends only because its streams end.
 #[tokio::test]
 async fn a_shutdown_ends_open_streams_at_once() {

@@ -41,6 +41,12 @@ const AWAY: (u16, &str, &str) =
     (503, PROBLEM, "the instance is starting, or the state store does not answer");
 const NEVER_READ: (u16, &str, &str) =
     (503, PROBLEM, "the instance is starting, or the state store has never answered it");
+const NO_LIST: (u16, &str, &str) = (
+    503,
+    PROBLEM,
+    "the instance is starting, or the state store does not answer and `state` is given or it has never answered: a list \
+     of one state is always the present one",
+);
 const NOT_LEADING: (u16, &str, &str) = (
     503,
     PROBLEM,
@@ -58,7 +64,11 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         "Changes of the group as server-sent events (docs/page.md); resumable with `Last-Event-ID`",
         &[
             (200, "text/event-stream", "events until the client disconnects"),
-            (503, PROBLEM, "64 streams are open, and the instance serves no more"),
+            (
+                503,
+                PROBLEM,
+                "64 streams are open, or as many as half of the connections, and the instance serves no more",
+            ),
         ],
     ),
     endpoint(
@@ -147,11 +157,11 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
                     200,
                     JSON,
                     "`signals`, and `next`: the path of the next page, or null. While the state store does not \
-                     answer: the last known signals, `away_since`, and `complete` \
+                     answer and `state` is not given: the last known signals, `away_since`, and `complete` \
                      (false if there may be more)",
                 ),
                 WRONG,
-                NEVER_READ,
+                NO_LIST,
             ],
         )
     },

@@ -4,6 +4,9 @@ use crate::server::ANSWER_TIME_DEFAULT;
 use axum::extract::{OriginalUri, Request};
 use std::time::Duration;
 
+/// Default number of streams: half of the default number of connections.
+pub(crate) const STREAMS_DEFAULT: usize = 64;
+
 /// Whether the pages have the signal API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SignalPages {
@@ -24,11 +27,19 @@ pub struct Pages {
     pub hosts: Vec<String>,
     /// The signal API.
     pub signals: SignalPages,
+    /// Streams of `/events` at a time; further ones are refused with 503. At most half of the server's connections leaves
+    /// the others to probes, scrapers and signals.
+    pub streams: usize,
 }
 
 impl Default for Pages {
     fn default() -> Self {
-        Self { answer: ANSWER_TIME_DEFAULT, hosts: Vec::new(), signals: SignalPages::default() }
+        Self {
+            answer: ANSWER_TIME_DEFAULT,
+            hosts: Vec::new(),
+            signals: SignalPages::default(),
+            streams: STREAMS_DEFAULT,
+        }
     }
 }
 

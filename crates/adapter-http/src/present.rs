@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Longest wait for the present answer if there is an earlier one.
-const PRESENT_TIME_MAX: Duration = Duration::from_secs(2);
+pub(crate) const PRESENT_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// A list of signals.
 pub(crate) struct List {
@@ -71,8 +71,11 @@ pub(crate) async fn history(backend: &dyn Backend, limit: u32) -> Result<Known<V
 
 /// The signals that `query` selects, the latest first. `next` makes the path of the next page.
 ///
+/// A list of one state is never the last known one. A service executes what the list of claimed signals contains, so
+/// an old list could cause a second execution.
+///
 /// # Errors
-/// There was never an answer, or the store is damaged.
+/// The store does not answer, and there was never an answer or the query names a state; or the store is damaged.
 pub(crate) async fn signals(
     backend: &dyn Backend,
     query: &ListQuery,
@@ -82,6 +85,7 @@ pub(crate) async fn signals(
     let answer = ask(&last.signals, backend.signals(query)).await;
     let now_ms = now_ms(backend);
     match answer {
+        Err(error) if query.state.is_some() => Err(error),
         Ok(signals) => {
             let next = next(&signals);
             Ok(List { signals, next, complete: true, read: Known::read((), now_ms) })
@@ -96,16 +100,14 @@ pub(crate) async fn signals(
     }
 }
 
-/// Requests the present answer, unless the store is known to be away and there is an earlier answer.
+/// Requests the present answer. It waits for [`PRESENT_TIME_MAX`] if there is an earlier one. A store that is known to be
+/// away is queried too: it may be back.
 async fn ask<T, L>(
     last: &Known<L>,
     request: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     if last.last().is_none() {
         return request.await;
-    }
-    if last.away_since_ms().is_some() {
-        return Err(StoreError::Unavailable("the state store does not answer".to_owned()));
     }
     let silent = |_| Err(StoreError::Unknown(format!("nothing was read within {PRESENT_TIME_MAX:?}")));
     timeout(PRESENT_TIME_MAX, request).await.unwrap_or_else(silent)

@@ -54,7 +54,7 @@ pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
         .route("/coordinator/metrics", get(metrics))
         .merge(runbooks::routes())
         .merge(openapi::routes())
-        .merge(page::routes());
+        .merge(page::routes(pages.streams));
     let routes = match pages.signals {
         SignalPages::Served => routes.merge(signals::routes()),
         SignalPages::Absent => routes,

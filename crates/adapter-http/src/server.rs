@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::page::Closing;
-use crate::pages::Pages;
+use crate::pages::{Pages, STREAMS_DEFAULT};
 use crate::routes::router;
 use crate::write_deadline::WriteDeadline;
 use axum::{Extension, Router};
@@ -40,7 +40,8 @@ pub struct Limits {
     pub stalled_write: Duration,
     /// Time for open requests after shutdown began.
     pub drain: Duration,
-    /// Connections at a time. Further ones wait in the listener's queue and use no file descriptor.
+    /// Connections at a time. Further ones wait in the listener's queue and use no file descriptor. At most half of them
+    /// are streams of `/events`.
     pub connections: usize,
 }
 
@@ -73,7 +74,8 @@ pub async fn serve_within(
     backend: Arc<dyn Backend>,
     shutdown: impl Future,
 ) {
-    let router = router(backend, Pages { answer: limits.answer, ..Pages::default() });
+    let streams = STREAMS_DEFAULT.min(limits.connections / 2);
+    let router = router(backend, Pages { answer: limits.answer, streams, ..Pages::default() });
     let free = Arc::new(Semaphore::new(limits.connections));
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();

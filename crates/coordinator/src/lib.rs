@@ -63,6 +63,7 @@ mod memory;
 mod notice;
 mod recover;
 mod shared;
+mod store_call;
 mod within;
 
 pub use builder::Builder;

@@ -30,8 +30,6 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Streams at a time. Half of the connections of a server are left for probes, scrapers and signals.
-const STREAMS_MAX: usize = 64;
 /// Shortest time between two events of a stream.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// How often the state is derived anew from memory: ages make instances stale and leases end.
@@ -47,11 +45,15 @@ pub(crate) struct Closing(pub(crate) watch::Receiver<()>);
 
 /// Counts the open streams of one router.
 #[derive(Debug, Clone)]
-pub(crate) struct Places(Arc<Semaphore>);
+pub(crate) struct Places {
+    most: usize,
+    free: Arc<Semaphore>,
+}
 
-impl Default for Places {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(STREAMS_MAX)))
+impl Places {
+    pub(super) fn new(most: usize) -> Self {
+        let most = most.min(Semaphore::MAX_PERMITS);
+        Self { most, free: Arc::new(Semaphore::new(most)) }
     }
 }
 
@@ -66,9 +68,10 @@ pub(super) async fn events(
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Response {
-    let Ok(place) = places.0.try_acquire_owned() else {
+    let Ok(place) = places.free.try_acquire_owned() else {
         let detail = format!(
-            "{STREAMS_MAX} streams are open, and this instance serves no more: close one, or use another instance"
+            "this instance serves at most {} streams at a time, and they are open: close one, or use another instance",
+            places.most
         );
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
     };
@@ -81,6 +84,7 @@ pub(super) async fn events(
         closing: closing.map(|Extension(Closing(closing))| closing),
         choice: for_page.then(|| Choice::of(&parameters)),
         signals: None,
+        unread: None,
         queue: VecDeque::new(),
         last_sent: None,
         pages: signals,
@@ -102,8 +106,10 @@ struct Reader {
     prefix: String,
     /// The signals that the reader of the page has chosen; `None` for a stream of facts.
     choice: Option<Choice>,
-    /// The signals as this stream sent them last, and the part of the memory that they were read from.
-    signals: Option<(Memory, Vec<Node>)>,
+    /// The signals as this stream sent them last.
+    signals: Option<Sent>,
+    /// The state whose signals are to be sent after everything else: they may need the store.
+    unread: Option<Arc<Seen>>,
     /// The number of the latest change that was sent; `None` before the first.
     sent: Option<u64>,
     queue: VecDeque<Event>,
@@ -126,11 +132,15 @@ impl Reader {
                 self.last_sent = Some(Instant::now());
                 return Some(event);
             }
+            if let (Some(seen), Some(choice)) = (self.unread.take(), self.choice.clone()) {
+                self.read_signals(&seen, &choice).await?;
+                continue;
+            }
             match self.last_sent {
                 None => self.hello(),
                 Some(_) => self.wait().await?,
             }
-            self.fill().await;
+            self.fill();
         }
     }
 
@@ -138,13 +148,6 @@ impl Reader {
     async fn wait(&mut self) -> Option<()> {
         let earliest = self.last_sent.map_or_else(Instant::now, |at| at + PAUSE_MIN);
         let Self { answers, closing, .. } = self;
-        let closed = async {
-            match closing {
-                // There is never a value: the channel only closes.
-                Some(closing) => drop(closing.changed().await),
-                None => std::future::pending().await,
-            }
-        };
         let news = async {
             sleep_until(earliest).await;
             tokio::select! {
@@ -154,7 +157,7 @@ impl Reader {
         };
         tokio::select! {
             biased;
-            () = closed => None,
+            () = closed(closing) => None,
             news = news => news.filter(|()| !self.backend.has_stopped()),
         }
     }
@@ -175,13 +178,10 @@ impl Reader {
     }
 
     /// Queues what changed since the last event, or a ping if it was long ago.
-    async fn fill(&mut self) {
+    fn fill(&mut self) {
         self.answers.mark_unchanged();
         let seen = self.seen();
-        let number = match self.choice.clone() {
-            Some(choice) => self.fill_page(&seen, &choice).await,
-            None => self.fill_facts(),
-        };
+        let number = if self.choice.is_some() { self.fill_page(&seen) } else { self.fill_facts() };
         // Only the last event carries the id: a client that received a part of them gets all of them again.
         if let Some(last) = self.queue.pop_back() {
             self.queue.push_back(if Some(number) == self.sent {
@@ -195,22 +195,36 @@ impl Reader {
         }
     }
 
-    async fn fill_page(&mut self, seen: &Arc<Seen>, choice: &Choice) -> u64 {
-        let (number, mut sections) = self.live.sections_after(self.sent, seen.now_ms);
-        let memory = Memory::of(seen);
-        // A choice may need the store, which is queried only if the memory has changed since.
-        if self.signals.as_ref().is_none_or(|(before, _)| *before != memory) {
-            let listing = Listing::read(&*self.backend, seen, choice).await;
-            let signals = document::signals_section(seen, &listing);
-            if self.signals.as_ref().is_none_or(|(_, before)| *before != signals) {
-                sections.insert(document::SIGNALS.to_owned(), tree::json(&signals, seen.now_ms));
-            }
-            self.signals = Some((memory, signals));
-        }
+    /// Queues the sections that come from memory. The signals follow when these are sent: the reader sees an outage
+    /// although the store does not answer.
+    fn fill_page(&mut self, seen: &Arc<Seen>) -> u64 {
+        let (number, sections) = self.live.sections_after(self.sent, seen.now_ms);
         if !sections.is_empty() {
             self.queue.push_back(event("section", &Value::Object(sections)));
         }
+        // A choice may need the store, which is queried only if this can have changed the answer.
+        if self.signals.as_ref().is_none_or(|sent| sent.is_outdated(&Memory::of(seen))) {
+            self.unread = Some(Arc::clone(seen));
+        }
         number
+    }
+
+    /// Queues the signals if they differ from those that were sent last. `None` if the server shuts down meanwhile.
+    ///
+    /// The event has no id: a client that comes back gets the signals in any case.
+    async fn read_signals(&mut self, seen: &Arc<Seen>, choice: &Choice) -> Option<()> {
+        let listing = tokio::select! {
+            biased;
+            () = closed(&mut self.closing) => return None,
+            listing = Listing::read(&*self.backend, seen, choice) => listing,
+        };
+        let nodes = document::signals_section(seen, &listing);
+        if self.signals.as_ref().is_none_or(|sent| sent.nodes != nodes) {
+            let sections = json!({ document::SIGNALS: tree::json(&nodes, seen.now_ms) });
+            self.queue.push_back(event("section", &sections));
+        }
+        self.signals = Some(Sent { memory: Memory::of(seen), has_gap: listing.has_gap(), nodes });
+        Some(())
     }
 
     fn fill_facts(&mut self) -> u64 {
@@ -220,19 +234,47 @@ impl Reader {
     }
 }
 
-/// What the instance remembers of the signals, without the time at which it was read.
-#[derive(PartialEq)]
-struct Memory {
+/// Resolves when the server shuts down.
+async fn closed(closing: &mut Option<watch::Receiver<()>>) {
+    match closing {
+        // There is never a value: the channel only closes.
+        Some(closing) => drop(closing.changed().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// The signals as a stream sent them.
+struct Sent {
+    /// What the instance remembered of the signals when they were read.
+    memory: Memory,
+    /// Something could not be read.
+    has_gap: bool,
+    nodes: Vec<Node>,
+}
+
+impl Sent {
+    /// Whether to read them again. A gap is filled as soon as the store answers.
+    fn is_outdated(&self, now: &Memory) -> bool {
+        self.memory != *now || (self.has_gap && now.is_current)
+    }
+}
+
+/// What the instance remembers of the signals, without the time at which it was read and without ages: an age grows
+/// while a signal only waits.
+#[derive(Debug, PartialEq)]
+pub(super) struct Memory {
     signals: Option<Arc<[Signal]>>,
     totals: Option<Totals>,
     is_current: bool,
 }
 
 impl Memory {
-    fn of(seen: &Seen) -> Self {
+    pub(super) fn of(seen: &Seen) -> Self {
+        let counts =
+            |totals: &Totals| Totals { oldest_received: None, oldest_in_doubt: None, ..totals.clone() };
         Self {
             signals: seen.last.signals.last().map(|(signals, _)| Arc::clone(signals)),
-            totals: seen.totals().map(|(totals, _)| totals.clone()),
+            totals: seen.totals().map(|(totals, _)| counts(totals)),
             is_current: seen.last.signals.current().is_some(),
         }
     }

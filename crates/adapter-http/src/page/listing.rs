@@ -4,8 +4,10 @@
 use super::seen::Seen;
 use crate::backend::Backend;
 use crate::pages::SignalPages;
+use crate::present::PRESENT_TIME_MAX;
 use domain::ledger::{AuditEntry, Signal, SignalId, StateName};
 use domain::ports::ListQuery;
+use tokio::time::timeout;
 
 /// Signals on one page.
 pub(crate) const PAGE_SIZE: usize = 10;
@@ -67,29 +69,47 @@ pub(crate) enum Audit {
 }
 
 impl Listing {
-    /// Reads the choice. Queries the store only for what the memory of the instance does not have.
+    /// Reads the choice. Queries the store only for what the memory of the instance does not have, and waits for it at
+    /// most [`PRESENT_TIME_MAX`].
     pub(crate) async fn read(backend: &dyn Backend, seen: &Seen, choice: &Choice) -> Self {
         let mut listing = Self::from_memory(seen, choice);
+        if seen.signals == SignalPages::Absent {
+            return listing;
+        }
         let is_current = listing.as_of_ms.is_none() && seen.last.signals.last().is_some();
         let is_newest = choice.state.is_none() && choice.before.is_none();
-        if (listing.is_partial && !(is_current && is_newest))
-            && let Ok(rows) = backend.signals(&choice.query()).await
-        {
+        if is_current && is_newest {
+            listing.is_partial = false;
+        }
+        let query = choice.query();
+        let rows = async {
+            if !listing.is_partial {
+                return None;
+            }
+            timeout(PRESENT_TIME_MAX, backend.signals(&query)).await.ok()?.ok()
+        };
+        let audit = async {
+            let Some(id) = &choice.open else { return Audit::Closed };
+            match timeout(PRESENT_TIME_MAX, backend.signal(id)).await {
+                Ok(Ok(Some(found))) => Audit::Read(Box::new(found)),
+                Ok(Ok(None)) => Audit::Absent,
+                Ok(Err(_)) | Err(_) => Audit::Unread,
+            }
+        };
+        // Both at once, so that they share one limit.
+        let (rows, audit) = tokio::join!(rows, audit);
+        if let Some(rows) = rows {
             listing.take(rows);
             listing.as_of_ms = None;
             listing.is_partial = false;
         }
-        if is_current && is_newest {
-            listing.is_partial = false;
-        }
-        if let Some(id) = &choice.open {
-            listing.audit = match backend.signal(id).await {
-                Ok(Some(found)) => Audit::Read(Box::new(found)),
-                Ok(None) => Audit::Absent,
-                Err(_) => Audit::Unread,
-            };
-        }
+        listing.audit = audit;
         listing
+    }
+
+    /// Whether something of it could not be read.
+    pub(crate) fn has_gap(&self) -> bool {
+        self.is_partial || self.audit == Audit::Unread
     }
 
     /// Only what the instance knows; for a reader without a choice this is all.

@@ -51,20 +51,22 @@ use live::Live;
 use seen::Seen;
 pub(crate) use tree::escape as escape_into;
 
-/// The page loads nothing from other servers and contains no inline script or style.
-pub(crate) const POLICY: &str = "default-src 'self'";
+/// The page loads nothing from other servers, contains no inline script or style, and is shown in no frame of another
+/// page.
+pub(crate) const POLICY: &str =
+    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 /// The parameters of an address. A malformed query has none: the page is shown nevertheless.
 type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
-/// The paths of the page.
-pub(crate) fn routes() -> Router<Arc<dyn Backend>> {
+/// The paths of the page, with at most `streams` streams at a time.
+pub(crate) fn routes(streams: usize) -> Router<Arc<dyn Backend>> {
     Router::new()
         .route("/", get(front))
         .route("/events", get(events::events))
         .route("/page/{name}", get(assets::file))
         .layer(Extension(Arc::new(Live::default())))
-        .layer(Extension(Places::default()))
+        .layer(Extension(Places::new(streams)))
 }
 
 async fn front(

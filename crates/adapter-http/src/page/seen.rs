@@ -9,24 +9,21 @@ use domain::alert::{Alert, Report};
 use domain::id::InstanceId;
 use domain::ledger::Totals;
 use domain::member::Health;
-use domain::overview::{Facts, LastAnswers, Overview, Samples};
+use domain::overview::{Facts, InstanceState, LastAnswers, Overview, Samples};
 use jiff::Timestamp;
+use monitoring::rules::{ExportedRule, GROUPS};
 use std::sync::Arc;
-
-/// Alerts of an instance whose condition is a problem of the overview already.
-const IN_OVERVIEW: [&str; 8] = [
-    "heartbeat_staleness",
-    "fallback_mode",
-    "signals_in_doubt",
-    "signals_waiting",
-    "signals_paused",
-    "signals_expired",
-    "store_forgot",
-    "settings_differ",
-];
 
 /// The name of the problem, and of the runbook, about a failed recovery.
 pub(crate) const RECOVERY_FAILED: &str = "RecoveryFailed";
+
+/// The condition that the last heartbeat of this instance is old.
+const HEARTBEAT_STALENESS: &str = "heartbeat_staleness";
+
+/// The rules of Prometheus about a condition that instances evaluate.
+pub(super) fn rules_about(condition: &str) -> impl Iterator<Item = &'static ExportedRule> {
+    GROUPS.iter().flat_map(|group| group.rules).filter(move |rule| rule.condition == condition)
+}
 
 /// The knowledge of one instance at one moment.
 #[derive(Debug, Clone)]
@@ -72,13 +69,34 @@ impl Seen {
     /// Alerts of this instance that the overview does not cover, the worst first.
     pub(crate) fn own_alerts(&self) -> Vec<&Alert> {
         let all = self.report.iter().flat_map(|report| &report.alerts.all);
-        // A failed recovery of the leader halts the group; that of another instance is its own.
-        let halted = self.overview.problems.iter().any(|problem| problem.alert == RECOVERY_FAILED);
-        let is_covered = |name: &str| IN_OVERVIEW.contains(&name) || (name == "recovery_failed" && halted);
-        let fires = |alert: &&Alert| alert.status > Health::Ok && !is_covered(alert.name);
+        let fires = |alert: &&Alert| alert.status > Health::Ok && !self.covers(alert);
         let mut fires: Vec<&Alert> = all.filter(fires).collect();
         fires.sort_by_key(|alert| std::cmp::Reverse(alert.status));
         fires
+    }
+
+    /// Whether a problem of the overview shows the condition of `alert`. The overview judges by the stores and this instance
+    /// by its own measurements, so one can be wrong where the other is not.
+    fn covers(&self, alert: &Alert) -> bool {
+        // The problem about a silent instance concerns one instance, and another one may be the silent one.
+        if alert.name == HEARTBEAT_STALENESS && !self.is_silent() {
+            return false;
+        }
+        self.overview.problems.iter().any(|problem| match alert.name {
+            // A failed recovery of the leader halts the group; that of another instance is its own.
+            "recovery_failed" => problem.alert == RECOVERY_FAILED,
+            name => rules_about(name).any(|rule| rule.alert == problem.alert),
+        })
+    }
+
+    /// Whether the instance table shows no recent heartbeat of this instance.
+    fn is_silent(&self) -> bool {
+        let mut views = self.overview.instances.iter();
+        views.any(|view| {
+            Some(&view.id) == self.instance()
+                && matches!(view.state, InstanceState::Stale | InstanceState::Gone)
+                && view.heartbeat_age > self.facts.heartbeat * 3
+        })
     }
 
     /// The worst level of all. Without a problem it is unknown, unless everything was read.

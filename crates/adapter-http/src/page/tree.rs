@@ -47,10 +47,11 @@ impl Element {
     }
 
     /// Adds a link target. A target that could run code, such as `javascript:`, is left out: the addresses of other
-    /// instances come from the instance table.
+    /// instances come from the instance table. So is a path that names a host (`//host`; browsers read `\` as `/`).
     pub(crate) fn href(self, target: impl Into<String>) -> Self {
         let target: String = target.into();
-        let is_safe = ["http://", "https://", "/", "?", "#"].iter().any(|start| target.starts_with(start));
+        let is_safe = ["http://", "https://", "/", "?", "#"].iter().any(|start| target.starts_with(start))
+            && !["//", "/\\"].iter().any(|start| target.starts_with(start));
         if is_safe { self.attr("href", target) } else { self }
     }
 
@@ -232,10 +233,19 @@ mod tests {
 
     #[test]
     fn a_target_that_could_run_code_is_no_target() {
-        for bad in ["javascript:alert(1)", " javascript:alert(1)", "data:text/html,x", "JavaScript:x", ""] {
+        for bad in [
+            "javascript:alert(1)",
+            " javascript:alert(1)",
+            "data:text/html,x",
+            "JavaScript:x",
+            "",
+            "//host",
+            "/\\host",
+            "///",
+        ] {
             assert_eq!(html(&[el("a").href(bad).into()], 0), "<a></a>", "{bad}");
         }
-        for good in ["http://10.0.0.7:5000", "https://a/", "/signals", "?state=done", "#signals"] {
+        for good in ["http://10.0.0.7:5000", "https://a/", "/", "/signals", "?state=done", "#signals"] {
             assert!(html(&[el("a").href(good).into()], 0).contains("href="), "{good}");
         }
     }

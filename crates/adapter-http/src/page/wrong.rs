@@ -1,13 +1,13 @@
 //! What is wrong now, the worst first: each problem with its meaning, the next step, its money and its age.
 
-use super::seen::{RECOVERY_FAILED, Seen};
+use super::seen::{RECOVERY_FAILED, Seen, rules_about};
 use super::tree::{Element, Node, el, of_class};
 use super::words::{Level, command, rupees, sentence, short_name, status, unbroken};
 use domain::alert::Alert;
 use domain::id::InstanceId;
 use domain::member::Health;
 use domain::overview::{Money, Problem};
-use monitoring::rules::{ExportedRule, GROUPS, Severity};
+use monitoring::rules::{ExportedRule, Severity};
 use rust_decimal::Decimal;
 
 /// The list; nothing if nothing is wrong.
@@ -115,7 +115,7 @@ fn of_other(id: &InstanceId, health: Health, seen: &Seen) -> Element {
 /// The rule of Prometheus about the same condition, which has the texts and the name of the runbook.
 fn exported(alert: &Alert) -> Option<&'static ExportedRule> {
     let severity = if alert.status == Health::Critical { Severity::Critical } else { Severity::Warning };
-    let about = || GROUPS.iter().flat_map(|group| group.rules).filter(|rule| rule.condition == alert.name);
+    let about = || rules_about(alert.name);
     about().find(|rule| rule.severity == severity).or_else(|| about().next())
 }
 

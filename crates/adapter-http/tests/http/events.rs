@@ -2,15 +2,18 @@
 
 use crate::client::get;
 use crate::fake::{self, Fake, Server};
+use crate::ledger::{Ledger, claimed};
 use adapter_http::Limits;
 use domain::member::MemberState;
 use domain::overview::LastAnswers;
+use domain::ports::StoreError;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 const NOW_MS: i64 = 1_700_000_011_000;
 
@@ -113,9 +116,10 @@ async fn a_stream_begins_with_everything_and_goes_on_with_what_changed() {
     assert_eq!(hello.data, expected);
     let first = stream.next().await.expect("sections");
     assert_eq!(first.name, "section");
-    for id in ["sentence", "instances", "c-latency", "signals", "settings", "level", "title"] {
+    for id in ["sentence", "instances", "c-latency", "settings", "level", "title"] {
         assert!(ids(&first).contains(&id), "{id} in {:?}", ids(&first));
     }
+    assert_eq!(ids(&stream.next().await.expect("the signals")), ["signals"]);
     news.send_modify(|last| answer(Arc::make_mut(last), MemberState::Halted));
     let second = stream.next_named("section").await;
     assert!(ids(&second).contains(&"sentence") && ids(&second).contains(&"instances"), "{:?}", ids(&second));
@@ -203,6 +207,22 @@ async fn an_alert_does_not_end_because_the_store_is_away() {
     assert_eq!(halted.expect("it still fires").data["status"], "CRITICAL");
 }
 
+/// The audit of an open signal is always read from the store, which here never answers.
+#[tokio::test]
+async fn an_outage_is_shown_before_a_store_that_does_not_answer_is_awaited() {
+    let (asked, mut was_asked) = mpsc::unbounded_channel();
+    let away = fake::away(StoreError::Unknown("timeout".to_owned()), 1, Ledger::of([claimed("n-1")])).await;
+    let server = Server::start(Fake { silent: Some(asked), ..away }).await;
+    let mut stream = Stream::open(&server, "/events?page&open=n-1", None).await;
+    let first = stream.next_named("section").await;
+    assert_eq!(first.data["level"], "critical", "{:?}", ids(&first));
+    assert!(ids(&first).contains(&"sentence") && first.id.is_some(), "{:?}", ids(&first));
+    was_asked.recv().await.expect("then the store is queried");
+    let signals = stream.next_named("section").await;
+    assert_eq!(ids(&signals), ["signals"]);
+    assert!(signals.data.to_string().contains("Unknown: PostgreSQL does not answer."), "{}", signals.data);
+}
+
 /// The drain of this server is longer than any test: it ends only because its streams end.
 #[tokio::test]
 async fn a_shutdown_ends_open_streams_at_once() {
@@ -232,14 +252,17 @@ async fn streams_end_with_their_instance() {
 
 #[tokio::test]
 async fn streams_leave_connections_for_probes() {
-    let server = Server::start(healthy()).await;
-    let mut streams = Vec::new();
-    for _ in 0..64 {
-        streams.push(Stream::open(&server, "/events", None).await);
+    // The limit of file descriptors may allow only few connections.
+    for (connections, streams) in [(Limits::default().connections, 64), (8, 4), (3, 1)] {
+        let server = Server::start_within(Limits { connections, ..Limits::default() }, healthy()).await;
+        let mut open = Vec::new();
+        for _ in 0..streams {
+            open.push(Stream::open(&server, "/events", None).await);
+        }
+        let refused = server.ask(&get("/events")).await;
+        assert!(refused.header("retry-after").is_some());
+        refused.problem(503);
+        assert_eq!(server.ask(&get("/livez")).await.status, 200, "{connections}");
+        drop(open);
     }
-    let refused = server.ask(&get("/events")).await;
-    assert!(refused.header("retry-after").is_some());
-    refused.problem(503);
-    assert_eq!(server.ask(&get("/livez")).await.status, 200);
-    drop(streams);
 }

@@ -76,6 +76,15 @@ impl Default for Fake {
     }
 }
 
+impl Fake {
+    async fn silence(&self) {
+        if let Some(asked) = &self.silent {
+            let _ = asked.send(());
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 #[async_trait]
 impl Backend for Fake {
     fn status(&self) -> Option<alert::Report> {
@@ -116,10 +125,7 @@ impl Backend for Fake {
     }
 
     async fn members(&self) -> Result<Vec<MemberSeen>, StoreError> {
-        if let Some(asked) = &self.silent {
-            let _ = asked.send(());
-            std::future::pending::<()>().await;
-        }
+        self.silence().await;
         let now = self.load.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.load.most.fetch_max(now, Ordering::SeqCst);
         // Other requests arrive during this pause, if they may.
@@ -160,10 +166,12 @@ impl Backend for Fake {
     }
 
     async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<AuditEntry>)>, StoreError> {
+        self.silence().await;
         self.store.clone().map(|()| self.ledger.find(id))
     }
 
     async fn signals(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError> {
+        self.silence().await;
         self.store.clone().map(|()| self.ledger.list(query))
     }
 

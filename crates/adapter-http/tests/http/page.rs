@@ -4,11 +4,14 @@ use crate::client::{get, request};
 use crate::events::Stream;
 use crate::fake::{self, Fake, Server};
 use crate::ledger::{self, Ledger};
+use adapter_http::Limits;
 use domain::ledger::{Signal, SignalState, Totals};
 use domain::member::MemberState;
 use domain::ports::{ListQuery, StoreError};
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
 
 const NOW_MS: i64 = 1_700_000_011_000;
 
@@ -83,10 +86,12 @@ async fn the_first_paint_equals_the_first_event() {
     let page = sorted(&server.ask(&get("/")).await.body);
     let mut stream = Stream::open(&server, "/events?page", None).await;
     stream.next().await.expect("hello");
-    let sections = stream.next().await.expect("sections").data;
-    let sections = sections.as_object().expect("sections");
+    let mut sections = stream.next().await.expect("sections").data;
+    let sections = sections.as_object_mut().expect("sections");
+    let mut signals = stream.next().await.expect("the signals").data;
+    sections.append(signals.as_object_mut().expect("sections"));
     assert!(sections.len() > 15, "{:?}", sections.keys());
-    for (id, trees) in sections {
+    for (id, trees) in &*sections {
         match trees {
             Value::Array(trees) => {
                 let shown = sorted(&trees.iter().map(html).collect::<String>());
@@ -105,7 +110,10 @@ async fn the_page_needs_nothing_but_its_own_files() {
     let server = Server::start(with_signals(Ledger::default())).await;
     let answer = server.ask(&get("/")).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    assert_eq!(answer.header("content-security-policy"), Some("default-src 'self'"));
+    assert_eq!(
+        answer.header("content-security-policy"),
+        Some("default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+    );
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert!(answer.body.contains("<title>b-2 has led since"), "{}", answer.body);
     let files: Vec<&str> = answer.body.split('"').filter(|text| text.starts_with("/page/")).collect();
@@ -166,4 +174,20 @@ async fn while_the_ledger_is_away_the_page_shows_what_it_remembers_and_says_so()
     assert!(page.contains("data-signal=\"s-1\"") && page.contains("PostgreSQL does not answer"), "{page}");
     assert!(page.contains("Unknown: PostgreSQL does not answer."), "the audit: {page}");
     assert!(page.contains("data-level=\"critical\"") && !page.contains("Nothing is wrong"), "{page}");
+}
+
+/// Its limit is the only thing that ends the wait for this store; the answer has no other one.
+#[tokio::test]
+async fn the_page_is_answered_although_the_store_is_silent() {
+    let (asked, mut was_asked) = mpsc::unbounded_channel();
+    let signals = (1..=100).map(|n| in_state(&format!("s-{n}"), n, SignalState::Done));
+    let fake = Fake { silent: Some(asked), ..with_signals(Ledger::of(signals)) };
+    let limits = Limits { answer: Duration::from_hours(1), ..Limits::default() };
+    let server = Server::start_within(limits, fake).await;
+    let answer = server.ask(&get("/?state=done&open=s-100")).await;
+    assert_eq!((answer.status, answer.body.matches("data-signal=").count()), (200, 10));
+    assert!(answer.body.contains("Unknown: PostgreSQL does not answer."), "the audit: {}", answer.body);
+    for request in ["the signals", "the audit"] {
+        was_asked.try_recv().expect(request);
+    }
 }

@@ -400,7 +400,10 @@ async fn the_link_of_every_alert_leads_to_a_page_about_it() {
         let path = rule.runbook_url("/runbooks");
         assert!(list.body.contains(&format!("<a href=\"{path}\">{}</a>", rule.alert)), "{path}");
         let page = server.ask(&get(&path)).await;
-        assert_eq!((page.status, page.header("content-security-policy")), (200, Some("default-src 'self'")));
+        assert_eq!(
+            (page.status, page.header("content-security-policy")),
+            (200, Some("default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"))
+        );
         assert!(page.body.contains(&format!("<h1>{}</h1>", rule.alert)), "{path}");
     }
     assert_eq!(server.ask(&get("/runbooks/SignalsInDoubt")).await.status, 200);

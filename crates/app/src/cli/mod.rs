@@ -314,7 +314,7 @@ pub enum SignalsCommand {
                             coordinator signals resolve s-1 --not-executed --send-again --attempt 1 --reason \"no order at the broker\""
     )]
     Resolve {
-        /// Id of the signal, or a unique beginning of it
+        /// Id of the signal; of an id that the coordinator has computed, a unique beginning of at least 8 characters
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// The signal was executed: it becomes done
@@ -340,7 +340,7 @@ pub enum SignalsCommand {
     /// Acknowledge that a signal expired unsent: it becomes rejected, and its alert ends
     #[command(after_help = "Example:\n  coordinator signals acknowledge s-1 --reason \"the trader knows\"")]
     Acknowledge {
-        /// Id of the signal, in full
+        /// Id of the signal; of an id that the coordinator has computed, a unique beginning of at least 8 characters
         #[arg(value_name = "ID", value_parser = signal_id)]
         id: SignalId,
         /// Reason for the audit: 1 to 256 characters

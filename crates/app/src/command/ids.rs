@@ -1,4 +1,4 @@
-//! Short forms of ids for a terminal, and the ids that an operator means by them.
+//! Short forms of the ids of instances for a terminal.
 
 use domain::id::InstanceId;
 use std::collections::BTreeMap;
@@ -58,21 +58,6 @@ fn means(text: &str, id: &str) -> bool {
     id.starts_with(text) || with_pid(id).is_some_and(|short| short == text)
 }
 
-/// The one of `ids` that an operator means by `text`: the whole id, or a unique prefix of it, or its short form. The
-/// error says what is wrong, and names the ids that it could be.
-#[allow(dead_code, reason = "no command takes the id of an instance yet")]
-pub fn meant<'a>(text: &str, ids: impl IntoIterator<Item = &'a str>) -> Result<&'a str, String> {
-    let ids: Vec<&str> = ids.into_iter().filter(|id| means(text, id)).collect();
-    match ids[..] {
-        [] => Err(format!("no id is {text:?} or begins with it")),
-        [one] => Ok(one),
-        _ => match ids.iter().find(|id| **id == text) {
-            Some(whole) => Ok(whole),
-            None => Err(format!("{text:?} is not unique: {}", ids.join(", "))),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,20 +87,10 @@ mod tests {
     fn every_short_form_names_its_id() {
         for ids in [&[A, B][..], &[A, A2], &[A, A2, B, "desk-2", "desk-21"]] {
             for (id, short) in ids.iter().zip(short(ids)) {
-                assert_eq!(meant(&short, ids.iter().copied()), Ok(*id), "{short}");
-                assert_eq!(meant(id, ids.iter().copied()), Ok(*id));
+                let named: Vec<_> = ids.iter().filter(|id| means(&short, id)).collect();
+                assert!(named == [id] || short == *id, "{short}: {named:?}");
             }
         }
-    }
-
-    #[test]
-    fn a_prefix_that_is_not_unique_is_refused_with_the_candidates() {
-        assert_eq!(
-            meant("desk-2", ["desk-21", "desk-22"]),
-            Err("\"desk-2\" is not unique: desk-21, desk-22".to_owned())
-        );
-        assert_eq!(meant("desk-2", ["desk-2", "desk-21"]), Ok("desk-2"), "the whole id");
-        assert_eq!(meant("x", ["desk-2"]), Err("no id is \"x\" or begins with it".to_owned()));
     }
 
     #[test]

@@ -23,6 +23,10 @@ const AUDIT_LINES: u32 = 200;
 const PAGES_MAX: usize = 20;
 /// Most candidates that a message names.
 const CANDIDATES_SHOWN: usize = 8;
+/// Length of a fingerprint, which is the id of a signal for which the client chose none.
+const FINGERPRINT_LEN: usize = 64;
+/// Fewest characters with which an operator decides about a signal.
+const BEGINNING_MIN: usize = 8;
 
 /// Runs the command on the stores, whether instances run or not.
 pub async fn signals(config: &Config, command: &SignalsCommand) -> Result<(), Failure> {
@@ -274,6 +278,22 @@ fn lines(audit: &[AuditEntry]) -> String {
     table(&["AT (UTC)", "WHAT", "ATTEMPT", "EPOCH", "WHO", "FROM", "NOTE"], &rows)
 }
 
+/// The signal that an operator decides about. A beginning is enough for an id that the coordinator has computed; an id
+/// that a client chose is named whole, because `s-1` must not decide about `s-10` when `s-1` does not exist.
+async fn decided(stores: &Stores, id: &SignalId) -> Result<Signal, Failure> {
+    let signal = found(stores, id).await?;
+    if signal.id == *id || is_long_beginning(id.as_str(), signal.id.as_str()) {
+        return Ok(signal);
+    }
+    Err(Failure::usage(format!("there is no signal {id}; {} begins with it: name the whole id", signal.id)))
+}
+
+/// True if at least [`BEGINNING_MIN`] characters name an id of the form of a fingerprint.
+fn is_long_beginning(text: &str, id: &str) -> bool {
+    let computed = id.len() == FINGERPRINT_LEN && id.bytes().all(|b| b.is_ascii_hexdigit());
+    computed && text.len() >= BEGINNING_MIN && id.starts_with(text)
+}
+
 async fn resolve(
     stores: &Stores,
     id: &SignalId,
@@ -282,7 +302,7 @@ async fn resolve(
     reason: &str,
     form: Form,
 ) -> Result<(), Failure> {
-    let signal = found(stores, id).await?;
+    let signal = decided(stores, id).await?;
     let id = &signal.id;
     let attempt = match attempt {
         Some(attempt) => attempt,
@@ -320,11 +340,14 @@ async fn resolve(
 }
 
 async fn acknowledge(stores: &Stores, id: &SignalId, reason: &str, form: Form) -> Result<(), Failure> {
+    let signal = decided(stores, id).await?;
+    let id = &signal.id;
     match ask(LEDGER, stores.ledger.acknowledge(id, &operator(), reason)).await? {
-        Recorded::Recorded if form == Form::Json => {
-            let attempt = found(stores, id).await?.attempt;
-            print_json(&ResolvedJson { id: id.as_str(), state: StateName::Rejected.as_str(), attempt })
-        }
+        Recorded::Recorded if form == Form::Json => print_json(&ResolvedJson {
+            id: id.as_str(),
+            state: StateName::Rejected.as_str(),
+            attempt: signal.attempt,
+        }),
         Recorded::Recorded => line(format_args!("{id} is acknowledged: it is rejected, and was never sent")),
         Recorded::Refused => {
             let state = found(stores, id).await?.state.name();
@@ -366,4 +389,18 @@ fn operator() -> Actor {
     let who = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Actor { who, origin: format!("command line on {host}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beginning_decides_only_about_a_computed_id() {
+        let computed = "623fca9389bbb1af1cdcb064625b5b8e4be1c9f0d0a7ecef01a3b54eaca8b3e9";
+        assert!(is_long_beginning(&computed[..8], computed) && is_long_beginning(computed, computed));
+        assert!(!is_long_beginning(&computed[..7], computed), "too short");
+        assert!(!is_long_beginning("623fca94", computed));
+        assert!(!is_long_beginning("s-1", "s-10") && !is_long_beginning("order-2026", "order-20261"));
+    }
 }

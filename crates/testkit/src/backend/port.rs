@@ -22,7 +22,7 @@ const BLOCKS: u16 = (PORTS.end - PORTS.start) / BLOCK;
 static OWN: Mutex<Own> = Mutex::new(Own { blocks: Vec::new(), next: 0 });
 
 /// A TCP port of the loopback interface that no process uses at the moment, and that no other test process uses until this
-/// one ends. This process gets each port only once, unless it needs more than [`BLOCKS_MAX`] blocks.
+/// one ends. This process gets each port only once, unless it needs more than `BLOCKS_MAX` blocks.
 ///
 /// # Panics
 /// If there is none.

@@ -15,7 +15,7 @@
     if (!SVG.has(tag) && !HTML.has(tag)) throw new Error("unexpected element " + tag);
     const node = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
-      if (ATTRIBUTE.test(name) && (name !== "href" || /^(https?:|[/?#])/.test(value))) node.setAttribute(name, value);
+      if (ATTRIBUTE.test(name) && (name !== "href" || /^(https?:|[?#]|\/(?![/\\]))/.test(value))) node.setAttribute(name, value);
     }
     node.append(...children.map(build));
     return node;

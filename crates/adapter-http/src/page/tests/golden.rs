@@ -217,6 +217,49 @@ fn a_failed_recovery_of_this_instance_has_its_runbook() {
     assert!(text.contains("Failed: DATA_CORRUPT"), "{text}");
 }
 
+/// This instance sends no heartbeat any more, which the instance table does not show yet.
+#[test]
+fn an_alert_of_this_instance_is_hidden_only_by_a_problem_about_this_instance() {
+    let late = |metrics: &mut domain::metrics::Metrics| {
+        metrics.record(domain::metrics::Fact::Heartbeat { at_ms: ago(45) });
+    };
+    let silent = |name: &'static str| {
+        move |last: &mut domain::overview::LastAnswers| {
+            let age = |id: &str| if id == name { 45 } else { 2 };
+            let members = vec![
+                member("desk-1", MemberState::Standby, age("desk-1")),
+                member("desk-2", MemberState::Active, age("desk-2")),
+                member("desk-3", MemberState::Standby, age("desk-3")),
+            ];
+            last.state_store_answered((lease("desk-2", 41, 9_196, 1), members, Vec::new()), fixture::NOW_MS);
+        }
+    };
+    let named =
+        |seen: &Seen| -> Vec<&'static str> { seen.own_alerts().iter().map(|alert| alert.name).collect() };
+    assert_eq!(named(&seen(silent("none"), late)), ["heartbeat_staleness"]);
+    assert_eq!(named(&seen(silent("desk-3"), late)), ["heartbeat_staleness"]);
+    assert_eq!(named(&seen(silent("desk-1"), late)), [""; 0]);
+}
+
+/// The last count of this instance is newer than the one of the overview.
+#[test]
+fn signals_that_wait_are_shown_although_the_overview_has_no_such_problem() {
+    let waiting =
+        Totals { received: 1, oldest_received: Some(Duration::from_secs(400)), ..Totals::default() };
+    let totals = waiting.clone();
+    let counted = |metrics: &mut domain::metrics::Metrics| {
+        metrics.record(domain::metrics::Fact::Ledger { totals, at_ms: fixture::NOW_MS });
+    };
+    let only_here = seen(|_| (), counted);
+    assert!(shown(&only_here).starts_with("level: critical"), "{}", shown(&only_here));
+    assert_eq!(
+        only_here.own_alerts().iter().map(|alert| alert.name).collect::<Vec<_>>(),
+        ["signals_waiting"]
+    );
+    let both = group(|last| last.facts.totals.answered(waiting, fixture::NOW_MS));
+    assert!(both.own_alerts().is_empty(), "{:?}", both.own_alerts());
+}
+
 #[test]
 fn an_alert_of_another_instance_refers_to_its_page() {
     let seen = group(|last| {

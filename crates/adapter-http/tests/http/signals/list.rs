@@ -4,9 +4,11 @@ use super::server;
 use crate::client::get;
 use crate::fake::{self, Fake, Server};
 use crate::ledger::{Ledger, claimed, signal};
-use domain::ledger::Signal;
+use domain::ledger::{Signal, SignalState};
 use domain::ports::StoreError;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::mpsc;
 
 fn ids(page: &Value) -> Vec<&str> {
     let signals = page["signals"].as_array().expect("a list");
@@ -44,7 +46,7 @@ async fn while_the_ledger_is_away_the_known_signals_are_listed_and_a_gap_is_show
     let error = || StoreError::Unavailable("refused".to_owned());
     let server = Server::start(fake::away(error(), 1, Ledger::of(three())).await).await;
     for (query, expected) in
-        [("", &["a-2", "b-1", "a-1"][..]), ("?instrument=BANK", &["b-1"]), ("?state=in_doubt", &[])]
+        [("", &["a-2", "b-1", "a-1"][..]), ("?instrument=BANK", &["b-1"]), ("?before=1", &[])]
     {
         let page = server.ask(get(&format!("/signals{query}"))).await.json();
         assert_eq!(
@@ -57,8 +59,58 @@ async fn while_the_ledger_is_away_the_known_signals_are_listed_and_a_gap_is_show
     assert_eq!((ids(&page), &page["complete"]), (vec!["a-2", "b-1"], &json!(false)));
     let many: Vec<Signal> = (1..=100).map(|n| signal(&format!("s-{n}"), "BANK", n)).collect();
     let server = Server::start(fake::away(error(), 1, Ledger::of(many)).await).await;
-    let page = server.ask(get("/signals?state=in_doubt")).await.json();
+    let page = server.ask(get("/signals?instrument=NIFTY")).await.json();
     assert_eq!((ids(&page), &page["complete"]), (vec![], &json!(false)), "older ones are not kept");
+}
+
+/// A service that pulls executes what the list of claimed signals contains. It may have
+/// executed one of them since, and reported it to another instance.
+#[tokio::test]
+async fn a_list_of_one_state_is_never_the_last_known_one() {
+    let error = || StoreError::Unavailable("refused".to_owned());
+    let away = fake::away(error(), 1, Ledger::of([claimed("n-1")])).await;
+    let answering = away.last.clone();
+    let server = Server::start(away).await;
+    // The store has failed before, or this request is the first to fail.
+    for _ in 0..2 {
+        for state in ["claimed", "in_doubt", "received", "done"] {
+            let answer = server.ask(get(&format!("/signals?state={state}&instrument=NIFTY"))).await;
+            assert!(answer.header("retry-after").is_some(), "{state}");
+            answer.problem(503);
+        }
+        let all = server.ask(get("/signals")).await.json();
+        assert_eq!(ids(&all), ["n-1"], "without a state, the last known list");
+        assert!(all["away_since"].is_string(), "{all}");
+        answering.send_modify(|last| {
+            let last = Arc::make_mut(last);
+            let (known, read_ms) = last.signals.clone().into_last().expect("read before");
+            last.signals.answered(known, read_ms);
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_one_state_is_503_if_the_store_does_not_answer_in_time() {
+    let (asked, mut was_asked) = mpsc::unbounded_channel();
+    let away = fake::away(StoreError::Unknown("timeout".to_owned()), 1, Ledger::of([claimed("n-1")])).await;
+    let server = Server::start(Fake { silent: Some(asked), ..away }).await;
+    server.ask(get("/signals?state=claimed")).await.problem(503);
+    was_asked.recv().await.expect("the store was queried");
+}
+
+/// The memory of the instance is older than the answer of the store to this request.
+#[tokio::test]
+async fn a_store_that_is_back_is_read_at_once() {
+    let away = fake::away(StoreError::Unknown("timeout".to_owned()), 1, Ledger::of([claimed("n-1")])).await;
+    let done = Signal { state: SignalState::Done, ..claimed("n-1") };
+    let back = Fake { store: Ok(()), ledger: Arc::new(Ledger::of([done])), ..away };
+    let server = Server::start(back).await;
+    assert_eq!(ids(&server.ask(get("/signals?state=claimed")).await.json()), [""; 0]);
+    let all = server.ask(get("/signals")).await.json();
+    assert_eq!((&all["signals"][0]["state"], &all["away_since"]), (&json!("done"), &Value::Null));
+    for path in ["/status", "/history"] {
+        assert_eq!(server.ask(get(path)).await.json()["away_since"], Value::Null, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,9 @@ const FILES: [&str; 2] = ["/etc/chrony/chrony.conf", "/etc/chrony.conf"];
 const DIRECTORIES: [&str; 2] = ["/etc/chrony/conf.d", "/etc/chrony/sources.d"];
 /// Name of the process.
 const PROCESS: &str = "chronyd";
+/// The thread with which the kernel creates its threads: process 2 of the host, and of no container.
+const KERNEL: &str = "kthreadd";
+const UNSEEN: &str = "the processes of the host are not visible here (a container, or /proc with hidepid)";
 
 /// `None` if chrony does not run.
 pub fn facts() -> Answer<Option<ChronyFacts>> {
@@ -19,7 +22,7 @@ pub fn facts() -> Answer<Option<ChronyFacts>> {
         .flatten()
         .any(|entry| fs::read_to_string(entry.path().join("comm")).is_ok_and(|name| name.trim() == PROCESS));
     if !runs {
-        return Ok(None);
+        return if sees_the_host(Path::new("/proc")) { Ok(None) } else { Err(UNSEEN.to_owned()) };
     }
     for file in FILES {
         match fs::read_to_string(file) {
@@ -34,6 +37,11 @@ pub fn facts() -> Answer<Option<ChronyFacts>> {
         }
     }
     Err(format!("chrony runs, and its configuration is neither of {}", FILES.join(", ")))
+}
+
+/// False in a container, and where other users' processes are hidden: an absent process is unknown then.
+fn sees_the_host(proc: &Path) -> bool {
+    fs::read_to_string(proc.join("2/comm")).is_ok_and(|name| name.trim() == KERNEL)
 }
 
 fn included() -> Option<u64> {
@@ -57,6 +65,17 @@ fn max_slew(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_does_not_see_the_processes_of_the_host() {
+        let proc = tempfile::tempdir().expect("a directory");
+        assert!(!sees_the_host(proc.path()));
+        fs::create_dir(proc.path().join("2")).expect("ours");
+        for (name, sees) in [("kthreadd\n", true), ("sh\n", false)] {
+            fs::write(proc.path().join("2/comm"), name).expect("ours");
+            assert_eq!(sees_the_host(proc.path()), sees, "{name}");
+        }
+    }
 
     #[test]
     fn the_rate_is_read_from_its_directive_alone() {

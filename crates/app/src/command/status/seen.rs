@@ -59,7 +59,8 @@ impl Seen {
         let facts::Read { facts, ticket, failures } = facts::read(config, stores).await;
         let failure = failures.into_iter().next();
         let facts = match (&failure, before) {
-            (Some(_), Some(before)) => unanswered(before.facts),
+            // Redis has its own answer.
+            (Some(_), Some(before)) => Facts { ticket: facts.ticket, ..unanswered(before.facts) },
             _ => facts,
         };
         let overview = Overview::of(&facts);

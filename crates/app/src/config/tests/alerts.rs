@@ -1,0 +1,15 @@
+//! Tests of the settings of alerts.
+
+use super::*;
+
+#[test]
+fn the_labels_and_the_runbooks_of_alerts_are_checked() {
+    for base in
+        ["wiki.example/runbooks", "ftp://wiki/", "https://u:canary@wiki/", "http://", "https://w/?a=canary"]
+    {
+        let faults = lines(from_file(&format!("[alerts]\nrunbooks = {base:?}")));
+        assert!(faults[0].contains("alerts.runbooks") && !faults[0].contains(CANARY), "{faults:?}");
+    }
+    let faults = lines(from_file("[alerts]\njob = \"two words\""));
+    assert!(faults[0].contains("alerts.job"), "{faults:?}");
+}

@@ -214,7 +214,7 @@ impl Builder {
         Ok(coordinator)
     }
 
-    fn into_shared(self, config: &Config) -> Shared {
+    pub(crate) fn into_shared(self, config: &Config) -> Shared {
         let started_ms = clock::calendar_ms();
         let no_facts = Facts {
             now_ms: started_ms,
@@ -287,7 +287,8 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         if self.ended.borrow().is_none() {
-            // The election itself continues until it has handed over, and logs that.
+            // The election itself continues until it has handed over, and logs that. The answers do not.
+            self.shared.answers.update(|last| last.ended(clock::calendar_ms()));
             let why = "the runtime in which the coordinator was started was shut down".to_owned();
             self.ended.send_replace(Some(Err(Ended::Failed(why))));
         }

@@ -94,12 +94,14 @@ impl Shared {
         });
     }
 
-    /// The election has ended: nothing is held any more, and waiters see it.
+    /// The election has ended: nothing is held any more, and waiters see it. Pages that the service still serves show
+    /// the last answers of the stores as the last known ones.
     pub(crate) fn over(&self) {
         self.leadership.send_modify(|seen| {
             seen.held = None;
             seen.stopped = true;
         });
+        self.answers.update(|last| last.ended(clock::calendar_ms()));
     }
 
     pub(crate) fn report(&self) -> Report {

@@ -190,6 +190,23 @@ async fn a_store_that_is_away_makes_states_unknown() {
     );
 }
 
+#[tokio::test]
+async fn an_alert_does_not_end_because_the_store_is_away() {
+    let fake = Fake::default();
+    fake.last.send_modify(|last| answer(Arc::make_mut(last), MemberState::Halted));
+    let news = fake.last.clone();
+    let server = Server::start(fake).await;
+    let mut stream = Stream::open(&server, "/events", None).await;
+    stream.all().await;
+    news.send_modify(|last| Arc::make_mut(last).state_store_failed(NOW_MS));
+    let changes = stream.all().await;
+    let alerts: Vec<&Value> = changes.iter().filter(|one| one.name == "alert").map(|one| &one.data).collect();
+    assert!(alerts.iter().all(|alert| alert["status"] != "OK"), "{alerts:?}");
+    let all = Stream::open(&server, "/events", None).await.all().await;
+    let halted = all.iter().find(|event| event.name == "alert" && event.data["name"] == "RecoveryFailed");
+    assert_eq!(halted.expect("it still fires").data["status"], "CRITICAL");
+}
+
 /// The audit of an open signal is always read from the store, which here never answers.
 #[tokio::test]
 async fn an_outage_is_shown_before_a_store_that_does_not_answer_is_awaited() {

@@ -76,7 +76,7 @@ impl Window {
             heartbeat: self.heartbeat,
             samples: self.samples.len(),
             failures,
-            latency: Latency::of(self.samples.iter().map(|sample| sample.took).collect()),
+            latency: Latency::of(self.samples.iter().map(|sample| sample.took).collect(), self.capacity),
         }
     }
 }
@@ -122,14 +122,15 @@ pub struct Latency {
     pub max: Duration,
     /// The median.
     pub p50: Duration,
-    /// The 95th percentile; `None` below [`P95_SAMPLES_MIN`] samples.
+    /// The 95th percentile; `None` below [`P95_SAMPLES_MIN`] samples. A smaller window needs to be full.
     pub p95: Option<Duration>,
-    /// The 99th percentile; `None` below [`P99_SAMPLES_MIN`] samples.
+    /// The 99th percentile; `None` below [`P99_SAMPLES_MIN`] samples. A smaller window needs to be full.
     pub p99: Option<Duration>,
 }
 
 impl Latency {
-    fn of(mut took: Vec<Duration>) -> Option<Self> {
+    /// The latencies of a window of `capacity` heartbeats.
+    fn of(mut took: Vec<Duration>, capacity: usize) -> Option<Self> {
         took.sort_unstable();
         let (min, max) = (*took.first()?, *took.last()?);
         let sum = took.iter().fold(Duration::ZERO, |sum, took| sum.saturating_add(*took));
@@ -139,8 +140,8 @@ impl Latency {
             min,
             max,
             p50: percentile(&took, 50),
-            p95: (took.len() >= P95_SAMPLES_MIN).then(|| percentile(&took, 95)),
-            p99: (took.len() >= P99_SAMPLES_MIN).then(|| percentile(&took, 99)),
+            p95: (took.len() >= P95_SAMPLES_MIN.min(capacity)).then(|| percentile(&took, 95)),
+            p99: (took.len() >= P99_SAMPLES_MIN.min(capacity)).then(|| percentile(&took, 99)),
         })
     }
 }
@@ -159,6 +160,7 @@ fn percentile(sorted: &[Duration], percent: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -196,6 +198,26 @@ mod tests {
             (100, Some(seven), Some(seven)),
         ] {
             assert_eq!(good(core::iter::repeat_n(7, samples)), all(p95, p99), "{samples} samples");
+        }
+    }
+
+    /// Otherwise a small window would never have one, and its alert would never fire.
+    #[test]
+    fn a_window_that_is_smaller_than_a_percentile_needs_has_it_once_it_is_full() {
+        let known = |capacity, samples| {
+            let latency = window(capacity, vec![(SyncResult::Succeeded, ms(7)); samples]).latency.unwrap();
+            (latency.p95.is_some(), latency.p99.is_some())
+        };
+        for (capacity, samples, expected) in [
+            (1, 1, (true, true)),
+            (10, 9, (false, false)),
+            (10, 10, (true, true)),
+            (50, 20, (true, false)),
+            (50, 49, (true, false)),
+            (50, 50, (true, true)),
+            (1_000, 99, (true, false)),
+        ] {
+            assert_eq!(known(capacity, samples), expected, "{samples} of {capacity}");
         }
     }
 

@@ -50,13 +50,27 @@ impl LastAnswers {
 
     /// The state store did not answer at `at_ms` (Unix milliseconds). It keeps the signals too.
     pub fn state_store_failed(&mut self, at_ms: i64) {
+        self.election_failed(at_ms);
+        // An instance without a ledger never reads signals, so their absence is no failure.
+        if self.facts.totals.last().is_some() {
+            self.ledger_failed(at_ms);
+        }
+    }
+
+    /// The lease, the instance table and the history cannot be read at `at_ms` (Unix milliseconds). The ledger may
+    /// answer.
+    pub fn election_failed(&mut self, at_ms: i64) {
         self.facts.now_ms = at_ms;
         self.facts.lease.failed(at_ms);
         self.facts.members.failed(at_ms);
         self.terms.failed(at_ms);
-        // An instance without a ledger never reads signals, so their absence is no failure.
-        if self.facts.totals.last().is_some() {
-            self.ledger_failed(at_ms);
+    }
+
+    /// Nothing reads the stores any more since `at_ms` (Unix milliseconds).
+    pub fn ended(&mut self, at_ms: i64) {
+        self.state_store_failed(at_ms);
+        if let Some(ticket) = &mut self.facts.ticket {
+            ticket.failed(at_ms);
         }
     }
 

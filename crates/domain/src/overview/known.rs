@@ -35,6 +35,13 @@ impl<T> Known<T> {
         self.away_since_ms.get_or_insert(at_ms);
     }
 
+    /// Changes the last answer, which remains as old as it is.
+    pub(super) fn amend(&mut self, change: impl FnOnce(&mut T)) {
+        if let Some((value, _)) = &mut self.last {
+            change(value);
+        }
+    }
+
     /// The answer, if the store answered its last request; `None` if the state is unknown.
     pub fn current(&self) -> Option<&T> {
         self.last.as_ref().filter(|_| self.away_since_ms.is_none()).map(|(value, _)| value)

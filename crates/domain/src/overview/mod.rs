@@ -9,6 +9,7 @@ mod answers;
 mod gap;
 mod instance;
 mod known;
+mod last_known;
 mod leader;
 mod phrase;
 mod problem;
@@ -26,6 +27,7 @@ pub use phrase::{Part, Phrase, age, rupees};
 pub use problem::{Money, Problem};
 pub use samples::{SAMPLES_KEPT, Sample, Samples};
 
+use crate::id::InstanceId;
 use crate::ledger::Totals;
 use crate::member::{Health, LeaseSeen, MemberSeen};
 use alloc::format;
@@ -48,11 +50,22 @@ pub struct Facts {
     /// The instance table.
     pub members: Known<Vec<MemberSeen>>,
     /// The holder of the ticket in Redis; `None` without Redis.
-    pub ticket: Option<Known<Option<crate::id::InstanceId>>>,
+    pub ticket: Option<Known<Option<InstanceId>>>,
     /// The signals that are not finished.
     pub totals: Known<Totals>,
     /// The value of one signal, in rupees.
     pub signal_value: Decimal,
+}
+
+impl Facts {
+    /// The instance `id` itself reports its alerts, which the instance table has only from its next heartbeat on.
+    pub fn reports(&mut self, id: &InstanceId, alerts: Health) {
+        self.members.amend(|members| {
+            for seen in members.iter_mut().filter(|seen| seen.member.id == *id) {
+                seen.member.alerts = seen.member.alerts.max(alerts);
+            }
+        });
+    }
 }
 
 /// The condition of a group, and what the operator should do.

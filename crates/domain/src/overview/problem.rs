@@ -1,6 +1,7 @@
 //! The present problems of a group, each with its money, its age, and what the operator should do.
 
 use super::instance::STALE_AFTER;
+use super::last_known::{LastKnown, mark};
 use super::phrase::{before, since};
 use super::{Facts, InstanceState, InstanceView, LeaderView, Phrase, age};
 use crate::alert::FORGOT_SHOWN;
@@ -69,22 +70,34 @@ pub(super) fn all(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]
     let mut problems = Vec::new();
     problems.extend(store(facts, leader));
     problems.extend(no_leader(facts, leader, instances));
-    problems.extend(halted(facts, instances));
     signals(facts, &mut problems);
     problems.extend(redis(facts, leader));
     problems.extend(forgot(facts));
-    for instance in instances {
-        problems.extend(silent(instance, facts));
-        problems.extend(unable(instance));
+    match LastKnown::of(facts) {
+        None => problems.extend(of_instances(facts, instances)),
+        Some(last) => {
+            let known = of_instances(&last.facts, &last.instances);
+            problems.extend(known.into_iter().map(|problem| last.mark(problem)));
+        }
     }
-    problems.extend(settings(facts));
-    problems.extend(versions(instances));
     // A stable sort: equal ones stay in the order above.
     let oldest_first = |problem: &Problem| problem.since_ms.unwrap_or(i64::MAX);
     problems.sort_by(|a, b| {
         let by_money = b.money.amount().cmp(&a.money.amount());
         b.level.cmp(&a.level).then(by_money).then(oldest_first(a).cmp(&oldest_first(b)))
     });
+    problems
+}
+
+/// The problems that the instance table shows.
+fn of_instances(facts: &Facts, instances: &[InstanceView]) -> Vec<Problem> {
+    let mut problems = Vec::from_iter(halted(facts, instances));
+    for instance in instances {
+        problems.extend(silent(instance, facts));
+        problems.extend(unable(instance));
+    }
+    problems.extend(settings(facts));
+    problems.extend(versions(instances));
     problems
 }
 
@@ -110,8 +123,7 @@ fn store(facts: &Facts, leader: &LeaderView) -> Option<Problem> {
 }
 
 fn no_leader(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Option<Problem> {
-    let waits =
-        facts.totals.current().map_or(Money::Unknown(None), |totals| waiting(totals, facts.signal_value));
+    let waits = waits(facts);
     let stands_by = |view: &InstanceView| view.state == InstanceState::Standby && view.cannot_lead.is_none();
     // Without the instance table it is unknown whether an instance can take over.
     let unable = facts.members.current().is_some() && !instances.iter().any(stands_by);
@@ -190,10 +202,7 @@ fn halted(facts: &Facts, instances: &[InstanceView]) -> Option<Problem> {
         next: "Read what is wrong with the portfolio and correct it. The leader checks again every 30 s."
             .into(),
         command: Some("coordinator recovery check".into()),
-        money: facts
-            .totals
-            .current()
-            .map_or(Money::Unknown(None), |totals| waiting(totals, facts.signal_value)),
+        money: waits(facts),
         since_ms: None,
     })
 }
@@ -244,10 +253,7 @@ fn signals(facts: &Facts, problems: &mut Vec<Problem>) {
             since_ms: Some(paused.since_ms),
         });
     }
-    // How long a signal has waited by now is unknown while the ledger does not answer.
-    if facts.totals.current().is_some() {
-        problems.extend(late(totals, facts, read_ms));
-    }
+    problems.extend(late(totals, facts, read_ms));
     if totals.expired_last_day > 0 {
         problems.push(Problem {
             level: Health::Critical,
@@ -296,23 +302,35 @@ fn in_doubt(totals: &Totals, facts: &Facts, read_ms: i64) -> Problem {
 
 fn late(totals: &Totals, facts: &Facts, read_ms: i64) -> Option<Problem> {
     let since_ms = before(read_ms, totals.oldest_received?);
-    let waited = since(since_ms, facts.now_ms);
+    // How long a signal has waited by now is unknown while the ledger does not answer.
+    let unknown_since_ms = facts.totals.away_since_ms();
+    let waited = since(since_ms, unknown_since_ms.map_or(facts.now_ms, |_| read_ms));
     if totals.paused.is_some() || waited <= WAITING_WARNING {
         return None;
     }
     let critical = waited > WAITING_CRITICAL;
-    Some(Problem {
+    let received = count(totals.received, "signal");
+    let title = match unknown_since_ms {
+        None => Phrase::of(format!("{received} waiting; the oldest for ")).age(since_ms),
+        Some(_) => {
+            Phrase::of(format!("{received} waited at the last count; the oldest since ")).time(since_ms)
+        }
+    };
+    let problem = Problem {
         level: if critical { Health::Critical } else { Health::Warning },
         alert: if critical { "SignalsWaitingLong" } else { "SignalsWaiting" },
-        title: Phrase::of(format!("{} waiting; the oldest for ", count(totals.received, "signal")))
-            .age(since_ms),
+        title,
         meaning: Phrase::of(
             "A leader sends a signal within seconds. The price that it was meant for may be gone.",
         ),
         next: "Read why the oldest waits.".into(),
         command: Some("coordinator signals list --state received".into()),
-        money: waiting(totals, facts.signal_value),
+        money: waits(facts),
         since_ms: Some(since_ms),
+    };
+    Some(match unknown_since_ms {
+        None => problem,
+        Some(unknown_since_ms) => mark(problem, read_ms, unknown_since_ms),
     })
 }
 
@@ -445,6 +463,15 @@ pub(super) fn in_doubt_words(n: u64) -> String {
 fn exposed(totals: &Totals, value: Decimal) -> Decimal {
     let open = totals.claimed.saturating_add(totals.sent).saturating_add(totals.in_doubt);
     value.saturating_mul(open.into())
+}
+
+fn waits(facts: &Facts) -> Money {
+    let value = facts.signal_value;
+    match (facts.totals.current(), facts.totals.last()) {
+        (Some(totals), _) => waiting(totals, value),
+        (None, Some((last, _))) => Money::Unknown(Some(value.saturating_mul(last.received.into()))),
+        (None, None) => Money::Unknown(None),
+    }
 }
 
 fn waiting(totals: &Totals, value: Decimal) -> Money {

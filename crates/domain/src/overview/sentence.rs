@@ -59,11 +59,15 @@ pub(super) fn of(
     }
 }
 
-/// True if every instance is active or on standby and reports no alert.
+/// True if everything was read, and every instance is active or on standby and reports no alert.
 fn is_quiet(facts: &Facts, instances: &[InstanceView]) -> bool {
     let settled = |view: &InstanceView| matches!(view.state, InstanceState::Active | InstanceState::Standby);
     let no_alert = |members: &Vec<MemberSeen>| members.iter().all(|seen| seen.member.alerts == Health::Ok);
-    instances.iter().all(settled) && facts.members.current().is_some_and(no_alert)
+    let redis_answers = facts.ticket.as_ref().is_none_or(|ticket| ticket.current().is_some());
+    facts.members.current().is_some_and(no_alert)
+        && facts.totals.current().is_some()
+        && redis_answers
+        && instances.iter().all(settled)
 }
 
 fn leads(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Phrase {

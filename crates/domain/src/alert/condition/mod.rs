@@ -182,7 +182,8 @@ pub(super) fn sync_latency_p99(snapshot: &Snapshot) -> Reading {
     sync_latency(snapshot, "99 %", P99_SAMPLES_MIN, |latency| latency.p99)
 }
 
-/// A high percentile of a few samples is their maximum, so one slow first connection would fire the alert.
+/// A high percentile of a few samples is their maximum, so one slow first connection would fire the alert. A window
+/// that holds fewer samples is judged when it is full.
 fn sync_latency(
     snapshot: &Snapshot,
     share: &str,
@@ -197,7 +198,10 @@ fn sync_latency(
             value,
             format!("the syncs took at most {value:.1} ms in {share} of {}", last_heartbeats(snapshot)),
         ),
-        None => Reading::undecided(None, format!("judged from {needed} heartbeats with a sync on")),
+        None => {
+            let needed = needed.min(snapshot.window.capacity);
+            Reading::undecided(None, format!("judged from {needed} heartbeats with a sync on"))
+        }
     }
 }
 

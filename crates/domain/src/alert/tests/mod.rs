@@ -216,6 +216,22 @@ fn latencies_alert_above_100_and_above_500_ms() {
 }
 
 #[test]
+fn a_small_window_is_judged_once_it_is_full() {
+    let syncs = |n| slow_syncs(Duration::from_secs(1), n);
+    for (name, expected) in [("sync_latency_p95", Warning), ("sync_latency_p99", Critical)] {
+        let of = |samples| {
+            let mut metrics = metrics(10);
+            for fact in syncs(samples) {
+                metrics.record(fact);
+            }
+            alert_of(name, &metrics, standby(), NOW_MS)
+        };
+        assert_eq!((of(9).status, &*of(9).message), (Fine, "judged from 10 heartbeats with a sync on"));
+        assert_eq!(of(10).status, expected, "{name}");
+    }
+}
+
+#[test]
 fn a_failed_recovery_is_critical_until_one_passes() {
     let took = Duration::from_millis(10);
     assert_eq!(status("recovery_failed", []), Fine);

@@ -71,3 +71,29 @@ fn nothing_is_wrong_is_said_only_if_no_instance_reports_otherwise() {
     assert!(!ends_well(&facts), "the signals cannot be read");
     assert_eq!(alerts(&Overview::of(&facts)), [("SignalLedgerUncounted", Health::Critical)]);
 }
+
+#[test]
+fn nothing_is_wrong_is_not_said_before_everything_was_read() {
+    let ends_well = |facts: &Facts| said(&Overview::of(facts).sentence).ends_with("Nothing is wrong.");
+    let mut facts = healthy();
+    facts.totals = Known::default();
+    assert!(!ends_well(&facts), "the signals were never counted");
+    let mut facts = healthy();
+    facts.ticket = Some(Known::default());
+    assert!(!ends_well(&facts), "no request to Redis has ended");
+    facts.ticket = None;
+    assert!(ends_well(&facts), "there is no Redis");
+}
+
+/// Its heartbeat, with which the others learn of the alert, may be due in 10 s.
+#[test]
+fn an_alert_of_the_reader_counts_before_its_next_heartbeat() {
+    let ends_well = |facts: &Facts| said(&Overview::of(facts).sentence).ends_with("Nothing is wrong.");
+    let mut facts = healthy();
+    facts.reports(&id("desk-1"), Health::Ok);
+    assert!(ends_well(&facts));
+    facts.reports(&id("desk-1"), Health::Warning);
+    assert!(!ends_well(&facts));
+    facts.reports(&id("desk-1"), Health::Ok);
+    assert!(!ends_well(&facts), "an alert that its last heartbeat reported is not withdrawn");
+}

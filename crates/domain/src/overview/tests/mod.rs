@@ -2,9 +2,10 @@
 
 mod acting;
 mod answers;
+mod away;
 
 use super::*;
-use crate::id::{InstanceId, Nonce};
+use crate::id::Nonce;
 use crate::lease::Epoch;
 use crate::ledger::Paused;
 use crate::member::{LeaseSeen, Member, MemberState};

@@ -55,7 +55,10 @@ impl Seen {
             None => Timestamp::now().as_millisecond(),
         };
         let last = backend.last_answers();
-        let facts = last.facts_at(now_ms);
+        let mut facts = last.facts_at(now_ms);
+        if let Some(report) = &report {
+            facts.reports(&report.snapshot.instance, report.alerts.overall);
+        }
         let overview = Overview::of(&facts);
         let samples = backend.samples();
         Self { now_ms, report, last, samples, facts, overview, signals, prefix: prefix.to_owned() }

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::SignalJson;
+use domain::id::InstanceId;
 use domain::ledger::{Signal, StateName};
 use domain::member::Health;
 use domain::overview::{Facts, Money, Overview, Phrase, Problem, rupees};
@@ -48,7 +49,7 @@ pub async fn why(config: &Config, form: Form) -> Result<(), Failure> {
     let (overview, now_ms) = (Overview::of(&read.facts), read.facts.now_ms);
     match form {
         Form::Json => print_json(&WhyJson {
-            level: overview.level.as_str(),
+            level: own_alerts(&overview, &read.facts).map_or(overview.level, |(_, level)| level).as_str(),
             sentence: in_words(&overview.sentence, now_ms),
             problems: overview.problems.iter().map(|problem| json(problem, now_ms)).collect(),
             in_doubt: in_doubt.iter().map(SignalJson::from).collect(),
@@ -56,10 +57,28 @@ pub async fn why(config: &Config, form: Form) -> Result<(), Failure> {
         Form::Table => {
             let causes: Vec<String> = read.failures.iter().map(|failure| visible(&failure.message)).collect();
             let mut text = render(&overview, &causes, now_ms);
+            if let Some((id, level)) = own_alerts(&overview, &read.facts) {
+                text.push_str(&reports(id, level));
+            }
             text.push_str(&doubts(&in_doubt));
             line(text)
         }
     }
+}
+
+/// The instance with the worst alert, if that is worse than every problem of the group: it evaluates it by itself, such as
+/// the latency of its database.
+fn own_alerts<'a>(overview: &Overview, facts: &'a Facts) -> Option<(&'a InstanceId, Health)> {
+    let members = facts.members.current().into_iter().flatten();
+    let reports = members.map(|seen| (&seen.member.id, seen.member.alerts));
+    reports.filter(|(_, level)| *level > overview.level).max_by_key(|(_, level)| *level)
+}
+
+fn reports(id: &InstanceId, level: Health) -> String {
+    let level = level.as_str();
+    format!(
+        "\n\n{level}  {id} reports an alert that only it evaluates\n  Next: `coordinator status` names it."
+    )
 }
 
 /// The latest signals in doubt; none if the ledger does not answer, which the facts show.

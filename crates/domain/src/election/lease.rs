@@ -463,9 +463,8 @@ impl LeaseLane {
         }
     }
 
-    /// Handles a granted lease, learned from the answer to the claim or from a read after an unknown outcome. Either
-    /// way the deadline counts from the original send (M13). A lease past its deadline, or an unwanted one, is
-    /// released.
+    /// Handles a granted lease, learned from the answer to the claim or from a read after an unknown outcome. The deadline
+    /// counts from the original send either way (M13). A lease past its deadline, or an unwanted one, is released.
     fn granted(&mut self, now: Time, token: Token, seq: Seq, current: Timeline, cx: Context) -> LeaseNews {
         self.epochs.saw(token, seq);
         let Some(own) = self.own.as_mut().filter(|own| own.claim == token.claim) else {
@@ -473,7 +472,6 @@ impl LeaseLane {
         };
         let deadline = own.sent + cx.config.trust_window();
         if own.abandoned || now >= deadline || cx.stopping || now < cx.keep_out {
-            // If the claim was abandoned and no release of it is unanswered, the lease is an older copy.
             let why = if own.abandoned {
                 "released: the state store has brought back a term that was over"
             } else if cx.stopping {
@@ -484,16 +482,19 @@ impl LeaseLane {
                 "released: the claim was granted too late"
             };
             own.abandoned = true;
-            let reason = self.unreleased.take().unwrap_or_else(|| String::from(why));
-            self.release = Some(PendingRelease { token, seq: seq.next(), reason });
+            // A release that is due or had no answer keeps its reason. Without one, the lease is an older copy.
+            let due = self.release.take();
+            let seq = due.as_ref().map_or(seq.next(), |due| due.seq.max(seq.next()));
+            let reason =
+                due.map(|due| due.reason).or_else(|| self.unreleased.take()).unwrap_or_else(|| why.into());
+            self.release = Some(PendingRelease { token, seq, reason });
             self.read = true;
             LeaseNews::AttemptFailed(Attempt::Lost)
         } else {
-            let sent_at = own.sent;
-            self.renew_at = sent_at + cx.config.heartbeat;
+            self.renew_at = own.sent + cx.config.heartbeat;
             self.term = Some(Term { seq, current });
             self.behind = None;
-            LeaseNews::Granted { token, sent: sent_at, deadline }
+            LeaseNews::Granted { token, sent: own.sent, deadline }
         }
     }
 }

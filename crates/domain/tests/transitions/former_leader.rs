@@ -57,3 +57,22 @@ fn a_handover_that_no_other_instance_used_shortens_no_later_pause() {
     until(&mut machine, &row, |machine| matches!(machine.elector.role(), Role::Candidate(_)));
     assert!(machine.now.since(ended) >= machine.elector.config().heartbeat() * 3);
 }
+
+/// A hint makes the leader read the lease, and it hands over before the answer arrives.
+#[test]
+fn a_read_that_was_under_way_changes_no_release() {
+    let expected = asked(&place::releasing());
+    let mut machine = place::active();
+    let mine = place::mine(&machine);
+    machine.reading().happens(&place::step_down()).happens(&Event::Drained);
+    machine.lease_answers(place::observed(mine));
+    let (
+        Some(LeaseRequest::Release { reason, seq, .. }),
+        Some(LeaseRequest::Release { reason: wanted, seq: least, .. }),
+    ) = (asked(&machine), expected)
+    else {
+        panic!("a release is in progress: {:?}", machine.lease);
+    };
+    assert_eq!(reason, wanted);
+    assert!(seq >= least);
+}

@@ -108,7 +108,7 @@ struct Reader {
     choice: Option<Choice>,
     /// The signals as this stream sent them last.
     signals: Option<Sent>,
-    /// The state whose signals are to be sent after everything else: they may need the store.
+    /// The state whose signals must be sent after everything else: they may need the store.
     unread: Option<Arc<Seen>>,
     /// The number of the latest change that was sent; `None` before the first.
     sent: Option<u64>,
@@ -209,7 +209,7 @@ impl Reader {
         number
     }
 
-    /// Queues the signals if they differ from those that were sent last. `None` if the server shuts down meanwhile.
+    /// Queues the signals if they differ from those that were sent last. `None` if the server shuts down until then.
     ///
     /// The event has no id: a client that comes back gets the signals in any case.
     async fn read_signals(&mut self, seen: &Arc<Seen>, choice: &Choice) -> Option<()> {

@@ -209,7 +209,7 @@ impl Reader {
         number
     }
 
-    /// Queues the signals if they differ from those that were sent last. `None` if the server shuts down until then.
+    /// Queues the signals if they differ from those that were sent last. `None` if the server shuts down while it waits for the store.
     ///
     /// The event has no id: a client that comes back gets the signals in any case.
     async fn read_signals(&mut self, seen: &Arc<Seen>, choice: &Choice) -> Option<()> {

@@ -56,6 +56,7 @@ const SYNCS: &str = "portfolio_manager_db_sync_total";
 const RATE: &str = "portfolio_manager_db_sync_failure_rate";
 const EPOCH: &str = "portfolio_manager_leader_epoch";
 const FORGOT: &str = "coordinator_store_forgot_timestamp_seconds";
+const COUNTED: &str = "coordinator_signals_counted_timestamp_seconds";
 const WAITING: &str = "coordinator_signals_oldest_waiting_seconds";
 /// The metrics are not served at all; the page is an error.
 const DOWN: &str = "down";
@@ -149,19 +150,9 @@ fn signals() -> Vec<Fault> {
         ),
         fault("HandlerNotExecuting", exports!("coordinator_handler_not_executing_seconds" => 100.0)),
         fault("FencedWrite", exports!("coordinator_fenced_writes_total" => 1.0)),
-        fault("SignalLedgerUncounted", |_| {
-            ["received", "claimed", "sent", "in_doubt"].map(|state| (signals_in(state), None)).into()
-        }),
+        // The last known counts stay, with their old time.
+        fault("SignalLedgerUncounted", |now| vec![(COUNTED, Some(now - 1_000.0))]),
     ]
-}
-
-fn signals_in(state: &str) -> &'static str {
-    match state {
-        "received" => "coordinator_signals{state=\"received\"}",
-        "claimed" => "coordinator_signals{state=\"claimed\"}",
-        "sent" => "coordinator_signals{state=\"sent\"}",
-        _ => "coordinator_signals{state=\"in_doubt\"}",
-    }
 }
 
 fn monitoring() -> Vec<Fault> {
@@ -339,9 +330,10 @@ impl Target {
             Phase::After => (fault.after)(now),
         };
         let mut series = (*self.recorded).clone();
-        // It has run for long, writes its heartbeats, syncs, and has led since the epoch 100.
+        // It has run for long, writes its heartbeats, counts its signals, syncs, and has led since the epoch 100.
         for (name, value) in [
             (HEARTBEAT, now),
+            (COUNTED, now),
             (STARTED, self.started_s - 90_000.0),
             (SYNCS, 1_000.0 + now - self.started_s),
             (EPOCH, 100.0),

@@ -164,7 +164,7 @@ pub fn is_same_but_ages(sentence: &str, text: &str) -> bool {
 fn age_len(text: &str) -> usize {
     let (mut length, mut at) = (0, 0);
     for word in text.split_inclusive(' ') {
-        let bare = word.trim_end_matches([' ', '.', ':', ',']);
+        let bare = word.trim_end_matches([' ', '.', ':', ',', ';']);
         if bare.parse::<f64>().is_err() && !["s", "min", "h", "d"].contains(&bare) {
             break;
         }

@@ -8,6 +8,9 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 const CONTRACT: &str = include_str!("../../../domain/testdata/metric-contract.json");
+/// Percentiles, which are absent until the window has enough samples.
+const NEED_SAMPLES: [&str; 2] =
+    ["portfolio_manager_db_sync_p95_latency_ms", "portfolio_manager_db_sync_p99_latency_ms"];
 /// Number of the contract's entries that are metrics; the others are recording rules.
 const METRICS: usize = 28;
 
@@ -155,8 +158,11 @@ fn text_metrics(group: &mut Group, lead: &Lead) {
         .map(|path| testkit::http::request(&address, "GET", path, &accept, "").expect("it listens"));
     let contract: Value = serde_json::from_str(CONTRACT).expect("the contract is JSON");
     let contract = contract.as_object().expect("the contract is an object");
-    let ours: Vec<_> = contract.iter().filter(|(_, metric)| metric["type"] != "recording rule").collect();
+    let mut ours: Vec<_> = contract.iter().filter(|(_, metric)| metric["type"] != "recording rule").collect();
     assert_eq!(ours.len(), METRICS);
+    // A young instance has too few samples for them; the exposition's own test has every metric.
+    ours.retain(|(name, _)| !NEED_SAMPLES.contains(&name.as_str()));
+    assert_eq!(ours.len(), METRICS - NEED_SAMPLES.len());
     for page in pages {
         assert_eq!(page.status, 200);
         assert!(

@@ -10,10 +10,11 @@ use std::process::Command;
 const SPLIT: (&str, &str) = ("app", "e2e");
 /// Tests that expect no alert, no warning and no end of a term but their own, or whose instance has a limit for much work,
 /// by the name of their unit: neither chaos nor many other tests may keep the processors busy.
-const QUIET: [&str; 7] = [
+const QUIET: [&str; 8] = [
     "app::e2e::alerts::",
+    "app::e2e::browser::",
     "app::e2e::every_alert::",
-    "app::e2e::browser::states::",
+    "app::e2e::exec_kills::",
     "app::e2e::panels::",
     "app::e2e::recovery::a_hundred_thousand",
     "app::e2e::stability::",

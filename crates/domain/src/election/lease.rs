@@ -425,8 +425,7 @@ impl LeaseLane {
         let current = lease.version.current;
         let resign = lease.resign.clone();
         self.epochs.saw(token, seq);
-        // No report is needed on another timeline or for a released lease: the next claim, or the renewal that carries
-        // the lease over, detects that the store has forgotten.
+        // No report is needed on another timeline or for a released lease: the next claim or renewal detects the loss.
         let holds = !released && token.timeline == current && self.noted != Some(token.claim);
         let behind = holds && !cx.stopping && self.epochs.are_beyond(token, seq);
         // A leader's renewal detects an older copy of the lease that it holds, but not that another lease was later.
@@ -491,10 +490,11 @@ impl LeaseLane {
             self.read = true;
             LeaseNews::AttemptFailed(Attempt::Lost)
         } else {
-            self.renew_at = own.sent + cx.config.heartbeat;
+            let sent_at = own.sent;
+            self.renew_at = sent_at + cx.config.heartbeat;
             self.term = Some(Term { seq, current });
             self.behind = None;
-            LeaseNews::Granted { token, sent: own.sent, deadline }
+            LeaseNews::Granted { token, sent: sent_at, deadline }
         }
     }
 }

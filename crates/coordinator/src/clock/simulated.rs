@@ -183,7 +183,9 @@ pub fn now() -> Time {
 
 /// Unix milliseconds, for operators. No rule reads them.
 pub fn calendar_ms() -> i64 {
-    let since_start = current().now().as_nanos() / 1_000_000;
+    // A task that is dropped after its process was killed has no process; nobody reads what it records.
+    let Some(process) = CURRENT.with_borrow(Clone::clone) else { return CALENDAR_START_MS };
+    let since_start = process.now().as_nanos() / 1_000_000;
     CALENDAR_START_MS.saturating_add_unsigned(since_start)
 }
 

@@ -183,7 +183,7 @@ pub fn now() -> Time {
 
 /// Unix milliseconds, for operators. No rule reads them.
 pub fn calendar_ms() -> i64 {
-    // A task that is dropped after its process was killed has no process; nobody reads what it records.
+    // A task that is dropped after its process was killed has no process, and what it records is not read.
     let Some(process) = CURRENT.with_borrow(Clone::clone) else { return CALENDAR_START_MS };
     let since_start = process.now().as_nanos() / 1_000_000;
     CALENDAR_START_MS.saturating_add_unsigned(since_start)

@@ -152,9 +152,9 @@ impl Coordinator {
     }
 
     /// As [`run_while_leader`](Self::run_while_leader), but a handover does not drop the work: [`Leader::token`]
-    /// refuses then and [`Leader::lost`] returns, and the work may finish what it has begun. It is dropped when the deadline
-    /// is near, or when the lease was released because the work took too long. Returns when the work has returned or
-    /// was dropped.
+    /// refuses then and [`Leader::lost`] returns, and the work may finish what it has begun. It is dropped when the
+    /// deadline is near, or when the lease was released because the work took too long. Returns when the work has
+    /// returned or was dropped.
     ///
     /// # Errors
     /// [`Ended::Stopped`] after a clean stop, otherwise why the coordinator cannot continue.

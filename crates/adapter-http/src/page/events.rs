@@ -209,7 +209,8 @@ impl Reader {
         number
     }
 
-    /// Queues the signals if they differ from those that were sent last. `None` if the server shuts down while it waits for the store.
+    /// Queues the signals if they differ from those that were sent last. `None` if the server shuts down before the
+    /// store has answered.
     ///
     /// The event has no id: a client that comes back gets the signals in any case.
     async fn read_signals(&mut self, seen: &Arc<Seen>, choice: &Choice) -> Option<()> {

@@ -1,5 +1,6 @@
 //! The exposure in rupees and the counts of the signals. A count that is not current is unknown, never 0.
 
+use super::moment::before;
 use super::seen::Seen;
 use super::tree::{Node, el, of_class};
 use super::words::{icon, rupees};
@@ -65,7 +66,7 @@ fn of(totals: &Totals, read_ms: i64, seen: &Seen) -> [Figure; 7] {
     let exposure = value.saturating_mul(Decimal::from(open));
     let limits = seen.report.as_ref().map(|report| report.snapshot.signal_limits).unwrap_or_default();
     let oldest = |age: Option<std::time::Duration>, none: &str| match age {
-        Some(age) => vec!["oldest ".into(), Node::Age(Seen::since(read_ms, age))],
+        Some(age) => vec!["oldest ".into(), Node::Age(before(read_ms, age))],
         None => vec![none.into()],
     };
     let each = if open == 0 {
@@ -83,7 +84,7 @@ fn of(totals: &Totals, read_ms: i64, seen: &Seen) -> [Figure; 7] {
     let since = |of: &domain::ledger::Paused| {
         vec!["since ".into(), Node::Time(of.since_ms), format!(", by {}", of.who).into()]
     };
-    let waited_ms = |age| seen.now_ms.saturating_sub(Seen::since(read_ms, age));
+    let waited_ms = |age| seen.now_ms.saturating_sub(before(read_ms, age));
     let late = totals.oldest_received.is_some_and(|age| waited_ms(age) > LATE_MS);
     let figure = |at: usize, value: String, about: Vec<Node>, class: &'static str| {
         let (id, name) = NAMES[at];

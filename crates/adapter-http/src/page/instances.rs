@@ -1,5 +1,6 @@
 //! The instances of the group: the state as the lease and the heartbeats show it, and values that differ.
 
+use super::moment::before;
 use super::seen::Seen;
 use super::tree::{Element, Node, el, of_class};
 use super::words::{Level, cell, differs, dim, head, icon, name, row, table};
@@ -120,7 +121,7 @@ fn alerts_of(view: &InstanceView, seen: &Seen) -> Option<String> {
 }
 
 fn heartbeat(view: &InstanceView, seen: &Seen) -> Vec<Node> {
-    let since_ms = Seen::since(seen.now_ms, view.heartbeat_age);
+    let since_ms = before(seen.now_ms, view.heartbeat_age);
     let ago = vec![Node::Age(since_ms), " ago".into()];
     if view.state == InstanceState::Unknown {
         return std::iter::once(dim("last known: ").into()).chain(ago).collect();

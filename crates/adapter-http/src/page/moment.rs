@@ -30,6 +30,5 @@ pub(crate) fn span(ms: i64) -> String {
 
 /// The moment `age` before `at_ms`, to the second: two readings of one heartbeat differ by milliseconds.
 pub(crate) fn before(at_ms: i64, age: Duration) -> i64 {
-    let at_ms = at_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-    at_ms.div_euclid(1_000).saturating_mul(1_000)
+    overview::before(at_ms, age).div_euclid(1_000).saturating_mul(1_000)
 }

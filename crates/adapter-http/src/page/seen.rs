@@ -1,7 +1,6 @@
 //! [`Seen`]: everything that the page shows, as this instance knows it at one moment. The sections are pure functions of
 //! it.
 
-use super::moment::before;
 use super::words::Level;
 use crate::backend::Backend;
 use crate::pages::SignalPages;
@@ -98,7 +97,7 @@ impl Seen {
         views.any(|view| {
             Some(&view.id) == self.instance()
                 && matches!(view.state, InstanceState::Stale | InstanceState::Gone)
-                && view.heartbeat_age > self.facts.heartbeat * 3
+                && !self.facts.is_recent(view.heartbeat_age)
         })
     }
 
@@ -115,11 +114,7 @@ impl Seen {
 
     /// Other instances that report an alert worse than every problem of the overview, and the level of it.
     pub(crate) fn others_alerts(&self) -> impl Iterator<Item = (&InstanceId, Health)> {
-        let members = self.facts.members.current().into_iter().flatten();
-        let fresh = members.filter(|seen| seen.heartbeat_age <= self.facts.heartbeat * 3);
-        fresh
-            .map(|seen| (&seen.member.id, seen.member.alerts))
-            .filter(|(id, health)| Some(*id) != self.instance() && *health > self.overview.level)
+        self.facts.alerts_above(self.overview.level).filter(|(id, _)| Some(*id) != self.instance())
     }
 
     /// The last count of the signals, and when it was read.
@@ -130,10 +125,5 @@ impl Seen {
     /// Since when the state store has not answered.
     pub(crate) fn away_since_ms(&self) -> Option<i64> {
         self.facts.lease.away_since_ms()
-    }
-
-    /// The moment `age` before `at_ms`.
-    pub(crate) fn since(at_ms: i64, age: std::time::Duration) -> i64 {
-        before(at_ms, age)
     }
 }

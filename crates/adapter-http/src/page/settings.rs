@@ -39,7 +39,7 @@ pub(crate) fn section(seen: &Seen) -> Vec<Node> {
 
 /// `desk-3: 12s` for each instance with another value.
 fn others(name: &str, value: &str, members: &[MemberSeen], seen: &Seen) -> Vec<String> {
-    let fresh = members.iter().filter(|line| line.heartbeat_age <= seen.facts.heartbeat * 3);
+    let fresh = members.iter().filter(|line| seen.facts.is_recent(line.heartbeat_age));
     fresh
         .filter_map(|line| {
             let (_, other) = line.member.settings.iter().find(|(own, _)| *own == name)?;

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 const NOW_MS: i64 = 1_700_000_011_000;
 
@@ -158,12 +158,16 @@ async fn a_client_that_comes_back_gets_only_what_it_missed() {
     assert!(other.all().await.iter().any(|event| event.name == "store"));
 }
 
-#[tokio::test]
-async fn an_alert_that_ends_is_reported_as_ok() {
+/// A server of a group whose leader is halted, and the answers of its stores.
+async fn halted() -> (watch::Sender<Arc<LastAnswers>>, Server) {
     let fake = Fake::default();
     fake.last.send_modify(|last| answer(Arc::make_mut(last), MemberState::Halted));
-    let news = fake.last.clone();
-    let server = Server::start(fake).await;
+    (fake.last.clone(), Server::start(fake).await)
+}
+
+#[tokio::test]
+async fn an_alert_that_ends_is_reported_as_ok() {
+    let (news, server) = halted().await;
     let mut stream = Stream::open(&server, "/events", None).await;
     let first = stream.all().await;
     let alert = first.iter().find(|event| event.name == "alert" && event.data["name"] == "RecoveryFailed");
@@ -192,10 +196,7 @@ async fn a_store_that_is_away_makes_states_unknown() {
 
 #[tokio::test]
 async fn an_alert_does_not_end_because_the_store_is_away() {
-    let fake = Fake::default();
-    fake.last.send_modify(|last| answer(Arc::make_mut(last), MemberState::Halted));
-    let news = fake.last.clone();
-    let server = Server::start(fake).await;
+    let (news, server) = halted().await;
     let mut stream = Stream::open(&server, "/events", None).await;
     stream.all().await;
     news.send_modify(|last| Arc::make_mut(last).state_store_failed(NOW_MS));

@@ -9,43 +9,23 @@ use clap::{Arg, Command, CommandFactory};
 /// Settings that name the state store and the group.
 const STATE_STORE: &[&str] =
     &["config", "data_dir", "postgres", "postgres_url_file", "postgres_schema", "group"];
-/// Settings that name both stores and the group.
-const STORES: &[&str] = &[
-    "config",
-    "data_dir",
-    "redis",
-    "redis_url_file",
-    "postgres",
-    "postgres_url_file",
-    "postgres_schema",
-    "group",
-];
-
-/// As [`STORES`], with the time that latencies are compared with.
-const STORES_AND_TTL: &[&str] = &[
-    "config",
-    "data_dir",
-    "redis",
-    "redis_url_file",
-    "postgres",
-    "postgres_url_file",
-    "postgres_schema",
-    "group",
-    "leader_ttl",
-];
+/// Settings that name Redis.
+const LEADER_STORE: &[&str] = &["redis", "redis_url_file"];
 
 /// The ids of the settings that have an effect on a command; `None`: all of them.
-fn settings_of(command: &str) -> Option<&'static [&'static str]> {
-    match command {
-        "demo" => Some(&["config", "leader_ttl"]),
-        "status" | "why" => Some(STORES),
-        "doctor" => Some(STORES_AND_TTL),
-        "health" => Some(&["config", "listen"]),
+fn settings_of(command: &str) -> Option<Vec<&'static str>> {
+    let shown: &[&[&str]] = match command {
+        "demo" => &[&["config", "leader_ttl"]],
+        "status" | "why" => &[STATE_STORE, LEADER_STORE],
+        // It compares latencies with LEADER_TTL.
+        "doctor" => &[STATE_STORE, LEADER_STORE, &["leader_ttl"]],
+        "health" => &[&["config", "listen"]],
         // They read no setting.
-        "runbook" | "completions" | "man" => Some(&[]),
-        "history" | "step-down" | "recovery" | "signals" | "migrate" => Some(STATE_STORE),
-        _ => None,
-    }
+        "runbook" | "completions" | "man" => &[],
+        "history" | "step-down" | "recovery" | "signals" | "migrate" => &[STATE_STORE],
+        _ => return None,
+    };
+    Some(shown.concat())
 }
 
 /// The definition of the command line. Every command accepts every setting, so that one set of flags serves all

@@ -66,12 +66,9 @@ pub async fn why(config: &Config, form: Form) -> Result<(), Failure> {
     }
 }
 
-/// The instance with the worst alert, if that is worse than every problem of the group: it evaluates it by itself, such as
-/// the latency of its database.
+/// The instance with the worst alert, if that is worse than every problem of the group.
 fn own_alerts<'a>(overview: &Overview, facts: &'a Facts) -> Option<(&'a InstanceId, Health)> {
-    let members = facts.members.current().into_iter().flatten();
-    let reports = members.map(|seen| (&seen.member.id, seen.member.alerts));
-    reports.filter(|(_, level)| *level > overview.level).max_by_key(|(_, level)| *level)
+    facts.alerts_above(overview.level).max_by_key(|(_, level)| *level)
 }
 
 fn reports(id: &InstanceId, level: Health) -> String {

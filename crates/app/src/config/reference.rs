@@ -2,6 +2,7 @@
 //! settings. A test compares both files with what these functions return.
 
 use super::Key;
+use super::render::file;
 
 /// Every setting as Markdown: a table for each section.
 pub fn reference() -> String {
@@ -45,19 +46,11 @@ pub fn reference() -> String {
 
 /// A file with every setting. Each is commented out and has its default, or an example if there is none.
 pub fn sample() -> String {
-    let mut lines = vec![
-        "# Settings of coordinator. Every line that begins with # and a key is the default, or an example where the".to_owned(),
-        "# comment says so. Remove the # of those that you change. docs/settings.md has the same with variables and flags."
-            .to_owned(),
-    ];
-    let mut section = None;
-    for key in Key::ALL {
-        let (in_section, name) = key.section_and_name();
-        if in_section != section {
-            section = in_section;
-            lines.push(format!("\n[{}]", section.unwrap_or_default()));
-        }
-        lines.push(format!("\n# {} ({}).", key.meaning(), key.form()));
+    const HEAD: &str = "\
+        # Settings of coordinator. Every line that begins with # and a key is the default, or an example where the\n\
+        # comment says so. Remove the # of those that you change. docs/settings.md has the same with variables and flags.";
+    file(HEAD, |key, name| {
+        let mut lines = vec![format!("\n# {} ({}).", key.meaning(), key.form())];
         match key.default_value() {
             Ok(value) => lines.push(format!("#{name} = {value}")),
             Err(instead) => {
@@ -65,8 +58,8 @@ pub fn sample() -> String {
                 lines.push(format!("#  {name} = {:?}", key.example()));
             }
         }
-    }
-    lines.join("\n") + "\n"
+        lines
+    })
 }
 
 #[cfg(test)]

@@ -14,7 +14,18 @@ use toml::Value;
 /// The effective configuration as TOML, each value with its source as a comment, secrets masked. With the
 /// secrets put back, it is a file that results in the same configuration.
 pub fn render(config: &Config) -> String {
-    let mut lines = vec!["# The effective configuration, and where each value comes from.".to_owned()];
+    file("# The effective configuration, and where each value comes from.", |key, name| {
+        let line = match value(config, key) {
+            Ok(value) => format!("{name} = {value} # {}", config.origin(key)),
+            Err(instead) => format!("# {name} is not set: {instead}"),
+        };
+        [line].into_iter().chain(in_effect(config, key)).collect()
+    })
+}
+
+/// A file in TOML: `head`, and below the name of each section the lines of its settings.
+pub fn file(head: &str, lines_of: impl Fn(Key, &str) -> Vec<String>) -> String {
+    let mut lines = vec![head.to_owned()];
     let mut section = None;
     for key in Key::ALL {
         let (in_section, name) = key.section_and_name();
@@ -22,11 +33,7 @@ pub fn render(config: &Config) -> String {
             section = in_section;
             lines.push(format!("\n[{}]", section.unwrap_or_default()));
         }
-        lines.push(match value(config, key) {
-            Ok(value) => format!("{name} = {value} # {}", config.origin(key)),
-            Err(instead) => format!("# {name} is not set: {instead}"),
-        });
-        lines.extend(in_effect(config, key));
+        lines.extend(lines_of(key, name));
     }
     lines.join("\n") + "\n"
 }

@@ -5,8 +5,8 @@ use crate::member::Health;
 use crate::metrics::Snapshot;
 use core::time::Duration;
 
-/// Minimum number of heartbeats with a sync for a verdict on the failure rate: one failure in three is not a rate yet. A window with a smaller capacity is
-/// judged when it is full.
+/// Minimum number of heartbeats with a sync for a verdict on the failure rate: one failure in three is not a rate yet. A
+/// window with a smaller capacity is judged when it is full.
 pub const SAMPLES_MIN: usize = 20;
 
 /// The time for which the alert about a slow recovery stays after the recovery ended, so that an operator sees it

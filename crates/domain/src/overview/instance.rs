@@ -12,7 +12,7 @@ use core::time::Duration;
 
 /// Heartbeats that an instance may miss before it is stale; the alert DelayedHeartbeat uses the same limit at the
 /// default heartbeat of 10 s.
-pub(super) const STALE_AFTER: u32 = 3;
+const STALE_AFTER: u32 = 3;
 /// Heartbeats that an instance may miss before it is gone; the alert StaleHeartbeat uses the same limit at the default
 /// heartbeat of 10 s.
 const GONE_AFTER: u32 = 6;
@@ -80,6 +80,13 @@ pub struct InstanceView {
     pub cannot_lead: Option<String>,
 }
 
+impl Facts {
+    /// Whether an instance with a heartbeat of this age has missed at most three heartbeats.
+    pub fn is_recent(&self, heartbeat_age: Duration) -> bool {
+        heartbeat_age <= self.heartbeat * STALE_AFTER
+    }
+}
+
 pub(super) fn all(facts: &Facts, leader: &LeaderView) -> Vec<InstanceView> {
     let Some((members, read_ms)) = facts.members.last() else { return Vec::new() };
     let read_ago = since(read_ms, facts.now_ms);
@@ -114,7 +121,7 @@ fn judge(facts: &Facts, leader: &LeaderView, seen: &MemberSeen, heartbeat_age: D
     if heartbeat_age > facts.heartbeat * GONE_AFTER {
         return InstanceState::Gone;
     }
-    if heartbeat_age > facts.heartbeat * STALE_AFTER {
+    if !facts.is_recent(heartbeat_age) {
         return InstanceState::Stale;
     }
     let holds = leader.holder() == Some((&member.id, member.epoch));

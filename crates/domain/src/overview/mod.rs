@@ -23,7 +23,7 @@ pub use gap::Gap;
 pub use instance::{InstanceState, InstanceView};
 pub use known::Known;
 pub use leader::LeaderView;
-pub use phrase::{Part, Phrase, age, rupees};
+pub use phrase::{Part, Phrase, age, before, rupees};
 pub use problem::{Money, Problem};
 pub use samples::{SAMPLES_KEPT, Sample, Samples};
 
@@ -58,6 +58,14 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// The instances that report an alert worse than `level`, and the level of it. An instance evaluates some conditions
+    /// on its own, such as the latency of its database.
+    pub fn alerts_above(&self, level: Health) -> impl Iterator<Item = (&InstanceId, Health)> {
+        let members = self.members.current().into_iter().flatten();
+        let recent = members.filter(|seen| self.is_recent(seen.heartbeat_age));
+        recent.map(|seen| (&seen.member.id, seen.member.alerts)).filter(move |(_, alerts)| *alerts > level)
+    }
+
     /// The instance `id` itself reports its alerts, which the instance table has only from its next heartbeat on.
     pub fn reports(&mut self, id: &InstanceId, alerts: Health) {
         self.members.amend(|members| {

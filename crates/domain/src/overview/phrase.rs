@@ -88,7 +88,7 @@ pub(super) fn since(since_ms: i64, now_ms: i64) -> Duration {
 }
 
 /// The moment `by` before `at_ms`, unix milliseconds.
-pub(super) fn before(at_ms: i64, by: Duration) -> i64 {
+pub fn before(at_ms: i64, by: Duration) -> i64 {
     at_ms.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }
 

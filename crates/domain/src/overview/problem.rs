@@ -1,6 +1,5 @@
 //! The present problems of a group, each with its money, its age, and what the operator should do.
 
-use super::instance::STALE_AFTER;
 use super::last_known::{LastKnown, mark};
 use super::phrase::{before, since};
 use super::{Facts, InstanceState, InstanceView, LeaderView, Phrase, age};
@@ -373,7 +372,7 @@ fn silent(instance: &InstanceView, facts: &Facts) -> Option<Problem> {
     let since_ms = before(facts.now_ms, instance.heartbeat_age);
     let (level, alert) = match instance.state {
         InstanceState::Gone => (Health::Critical, "StaleHeartbeat"),
-        InstanceState::Stale if instance.heartbeat_age > facts.heartbeat * STALE_AFTER => {
+        InstanceState::Stale if !facts.is_recent(instance.heartbeat_age) => {
             (Health::Warning, "DelayedHeartbeat")
         }
         _ => return None,
@@ -409,7 +408,7 @@ fn unable(instance: &InstanceView) -> Option<Problem> {
 
 fn settings(facts: &Facts) -> Option<Problem> {
     let members = facts.members.current()?;
-    let fresh = members.iter().filter(|seen| seen.heartbeat_age <= facts.heartbeat * STALE_AFTER);
+    let fresh = members.iter().filter(|seen| facts.is_recent(seen.heartbeat_age));
     let published: Vec<(InstanceId, SharedSettings)> =
         fresh.map(|seen| (seen.member.id.clone(), seen.member.settings.clone())).collect();
     let differing = SharedSettings::differing(&published);

@@ -1,7 +1,6 @@
 //! The sentence of an overview: the leader and the worst facts, in the order money, kill switch, leader (or state
 //! store), Redis, instances.
 
-use super::instance::STALE_AFTER;
 use super::phrase::{before, rupees};
 use super::problem::in_doubt_words;
 use super::{Facts, InstanceState, InstanceView, Known, LeaderView, Phrase, Problem};
@@ -44,7 +43,7 @@ pub(super) fn of(
         };
         sentence = sentence.then(away.text("; the leader does not change."));
     }
-    for view in instances.iter().filter(|view| view.heartbeat_age > facts.heartbeat * STALE_AFTER) {
+    for view in instances.iter().filter(|view| !facts.is_recent(view.heartbeat_age)) {
         if matches!(view.state, InstanceState::Stale | InstanceState::Gone) {
             let since_ms = before(facts.now_ms, view.heartbeat_age);
             sentence = sentence

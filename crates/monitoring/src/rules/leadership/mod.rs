@@ -201,7 +201,8 @@ fn changed_more_than(limit: f64) -> String {
     format!("{} > {limit}", CHANGES.record)
 }
 
-/// The latest time that an instance knows or knew before it was gone. An instance that is cut off from the database knows an older one, or none.
+/// The latest time that an instance knows, or knew before it was gone. An instance that is cut off from the database
+/// knows an older one, or none.
 fn forgot() -> String {
     let seconds = FORGOT_SHOWN.as_secs();
     format!("{} > time() - {seconds}", worst(&format!("last_over_time({FORGOT}[{}])", written(REMEMBERED))))

@@ -81,6 +81,7 @@ compile_error!(
 mod builder;
 mod epochs;
 mod error;
+mod exits;
 mod handle;
 #[cfg(feature = "http")]
 pub mod http;
@@ -100,6 +101,7 @@ pub use coordinator::{
 };
 pub use epochs::{EpochFile, StoreKind};
 pub use error::{OpenError, StartError};
+pub use exits::LockFiles;
 pub use handle::Coordinator;
 pub use identity::identity;
 #[cfg(feature = "redis")]

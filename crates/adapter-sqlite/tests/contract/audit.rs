@@ -31,6 +31,7 @@ pub async fn lead(store: &SqliteStore, n: u32) -> Token {
         ttl: TTL,
         floor: domain::lease::Epoch(0),
         forgotten: false,
+        former: domain::ports::FormerTerm::Expired,
     };
     match store.claim(&request).await {
         Ok(Claim::Granted(token)) => token,

@@ -63,8 +63,8 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::election::{Config, Event, LeaseAnswer, TicketUse};
     use domain::election::Command;
+    use domain::election::{Config, Event, LeaseAnswer, TicketUse};
     use domain::id::InstanceId;
     use domain::lease::{Epoch, Observation, Seq, Timeline, Token, Version};
     use domain::time::Time;

@@ -178,6 +178,9 @@ impl Builder {
         if let Some(leader) = &stores.leader {
             driver = driver.leader_store(Arc::clone(leader));
         }
+        if let Some(exits) = stores.exits() {
+            driver = driver.exits(exits);
+        }
         driver = match epochs {
             Some(epochs) => driver.epochs(Arc::new(epochs)),
             None => driver,

@@ -22,7 +22,7 @@ use std::future::pending;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use tokio::sync::watch;
@@ -60,8 +60,8 @@ const STACK_LEN: usize = 64 << 10;
 pub struct LockFiles {
     directory: Arc<OwnedFd>,
     boot: String,
-    /// One wait for each process: a wait in the kernel cannot be cancelled, so it is kept for the next caller. It ends with
-    /// its process.
+    /// One thread for each process that is waited for. A wait in the kernel cannot be cancelled, so it is kept for the next
+    /// caller; it ends with the process that it waits for.
     waits: Mutex<HashMap<Nonce, watch::Receiver<bool>>>,
 }
 
@@ -74,21 +74,15 @@ impl LockFiles {
     pub fn start(directory: &Path, nonce: Nonce) -> Result<Self, String> {
         let failed = |error: &dyn Display| format!("{}: {error}", directory.display());
         let open = || -> io::Result<OwnedFd> {
-            match fs::DirBuilder::new().mode(DIRECTORY_MODE).create(directory) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+            fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory)?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             Ok(rustix::fs::open(directory, flags, Mode::empty())?)
         };
         let opened = open().map_err(|error| failed(&error))?;
         check_directory(&opened).map_err(|error| failed(&error))?;
         let boot = fs::read_to_string(BOOT_ID).map_err(|error| format!("{BOOT_ID}: {error}"))?;
-        let files = Self {
-            directory: Arc::new(opened),
-            boot: boot.trim().to_owned(),
-            waits: Mutex::default(),
-        };
+        let files =
+            Self { directory: Arc::new(opened), boot: boot.trim().to_owned(), waits: Mutex::default() };
         files.lock_own(nonce).map_err(|error| failed(&error))?;
         files.remove_old(directory);
         Ok(files)
@@ -129,7 +123,8 @@ impl LockFiles {
     /// Starts the wait for the end of the process with this nonce, unless it has begun before.
     fn wait_for(&self, nonce: Nonce) -> Option<watch::Receiver<bool>> {
         let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
-        waits.retain(|_, ended| ended.has_changed().is_ok() || *ended.borrow());
+        // The others have ended.
+        waits.retain(|_, wait| wait.has_changed().is_ok());
         if let Some(wait) = waits.get(&nonce) {
             return Some(wait.clone());
         }
@@ -207,5 +202,123 @@ fn is_local(fd: impl AsFd) -> Result<(), String> {
         return Ok(());
     }
     let names: Vec<_> = LOCAL.iter().map(|(name, _)| *name).collect();
-    Err(format!("the file system (type {kind:#x}) may be shared with other machines; it is none of {}", names.join(", ")))
+    Err(format!(
+        "the file system (type {kind:#x}) may be shared with other machines; it is none of {}",
+        names.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
+
+    /// Environment variable with the directory of [`holder`].
+    const DIRECTORY: &str = "LOCK_FILES_TEST_DIRECTORY";
+    const HOLDER: u128 = 2;
+
+    fn own(directory: &Path) -> LockFiles {
+        LockFiles::start(directory, Nonce::new(1)).expect("a local directory")
+    }
+
+    /// Not a test: another process, started by the tests, that holds its lock until its standard input ends. It has a child
+    /// that runs for longer, and prints the child's id.
+    #[test]
+    fn holder() {
+        let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+        drop(LockFiles::start(Path::new(&directory), Nonce::new(HOLDER)).expect("a local directory"));
+        let child = Command::new("sleep").arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        println!("child {}", child.expect("sleep starts").id());
+        let _ = io::stdin().read_line(&mut String::new());
+    }
+
+    /// The process of [`holder`], and its child.
+    fn start_holder(directory: &Path) -> (Child, Pid) {
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        command.args(["--exact", "exits::tests::holder", "--nocapture"]).env(DIRECTORY, directory);
+        let mut holder =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("this test starts");
+        let lines = BufReader::new(holder.stdout.take().expect("it is piped")).lines();
+        let child = lines
+            .map(|line| line.expect("text"))
+            .find_map(|line| line.split_once("child ").and_then(|(_, pid)| pid.parse().ok()))
+            .and_then(Pid::from_raw);
+        (holder, child.expect("the holder prints its child"))
+    }
+
+    #[tokio::test]
+    async fn there_is_evidence_when_the_process_and_its_children_have_ended_and_not_before() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = own(directory.path());
+        let (mut holder, child) = start_holder(directory.path());
+        let ended = || files.ended(Nonce::new(HOLDER));
+        assert!(ended().now_or_never().is_none(), "it runs");
+        let pid = Pid::from_child(&holder);
+        kill_process(pid, Signal::STOP).expect("its parent may stop it");
+        assert!(ended().now_or_never().is_none(), "it is stopped");
+        holder.kill().expect("its parent may kill it");
+        holder.wait().expect("it is this process's child");
+        assert!(ended().now_or_never().is_none(), "its child runs");
+        kill_process(child, Signal::KILL).expect("the same user may kill it");
+        ended().await;
+        // A follower that starts now finds the file.
+        LockFiles::start(directory.path(), Nonce::new(3))
+            .expect("a local directory")
+            .ended(Nonce::new(HOLDER))
+            .await;
+    }
+
+    #[tokio::test]
+    async fn neither_a_copy_nor_a_file_of_another_boot_nor_a_missing_one_is_evidence() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = own(directory.path());
+        let path = |nonce| directory.path().join(Nonce::new(nonce).to_string());
+        fs::copy(path(1), path(5)).expect("copied");
+        let stat = |path: &Path| rustix::fs::stat(path).expect("it exists");
+        let content = |boot: &str, path: &Path| {
+            format!("{FORMAT} {boot} {} {}\n", stat(path).st_dev, stat(path).st_ino)
+        };
+        for nonce in [6, 7, 8] {
+            fs::write(path(nonce), "").expect("written");
+        }
+        fs::write(path(6), content("another-boot", &path(6))).expect("written");
+        fs::write(path(7), content(&files.boot, &path(7))).expect("written");
+        for nonce in [4, 5, 6, 8] {
+            assert!(files.ended(Nonce::new(nonce)).now_or_never().is_none(), "{nonce}");
+            assert!(files.wait_for(Nonce::new(nonce)).is_none(), "{nonce}");
+        }
+        // The same file as its process would have left it.
+        files.ended(Nonce::new(7)).await;
+    }
+
+    #[test]
+    fn the_files_of_running_processes_and_the_most_recent_others_are_kept() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = own(directory.path());
+        for old in 0..ENDED_KEPT + 9 {
+            let path = directory.path().join(Nonce::new(100 + old as u128).to_string());
+            fs::write(path, format!("{FORMAT} an-earlier-boot 1 1\n")).expect("written");
+        }
+        // A process that has not locked its file yet.
+        fs::write(directory.path().join(Nonce::new(99).to_string()), "").expect("written");
+        files.remove_old(directory.path());
+        let left = fs::read_dir(directory.path()).expect("a directory").count();
+        assert_eq!(left, ENDED_KEPT + 2);
+        assert!(directory.path().join(Nonce::new(1).to_string()).exists());
+    }
+
+    #[test]
+    fn a_directory_in_which_others_can_write_is_refused_and_so_is_proc() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        fs::set_permissions(directory.path(), mode).expect("its owner");
+        let refused = LockFiles::start(directory.path(), Nonce::new(1)).expect_err("others can write");
+        assert!(refused.contains("another user"), "{refused}");
+        let proc = format!("/proc/{}", std::process::id());
+        let refused = LockFiles::start(Path::new(&proc), Nonce::new(1)).expect_err("not a disk");
+        assert!(refused.contains("other machines"), "{refused}");
+    }
 }

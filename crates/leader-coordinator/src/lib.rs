@@ -92,7 +92,8 @@ mod stores;
 pub use async_trait::async_trait;
 pub use builder::{Builder, builder};
 pub use coordinator::{
-    Ended, EpochMemory, Leader, Leadership, LeadershipOver, NotLeading, Notice, NoticeKind, clock, domain,
+    Ended, EpochMemory, Exits, Leader, Leadership, LeadershipOver, NotLeading, Notice, NoticeKind, clock,
+    domain,
 };
 #[cfg(feature = "signals")]
 pub use coordinator::{

@@ -51,8 +51,7 @@ async fn a_claim_closes_the_expired_term_before(scene: Scene) {
 async fn a_claim_after_the_end_of_a_process_says_so(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     a.lead().await;
-    let request =
-        ClaimRequest { former: FormerTerm::ProcessEnded, ..b.request(&b.read_lease().await) };
+    let request = ClaimRequest { former: FormerTerm::ProcessEnded, ..b.request(&b.read_lease().await) };
     assert!(matches!(b.state.claim(&request).await, Ok(Claim::Granted(_))));
     b.lead().await;
     let reasons: Vec<_> = terms(&b).await.into_iter().map(|term| term.reason).collect();

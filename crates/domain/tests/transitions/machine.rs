@@ -343,7 +343,10 @@ impl Machine {
                 let ttl = if here { lease.ttl } else { lease.ttl.max(TTL) };
                 let ended = self.ended.contains(&lease.version.token.claim.nonce());
                 let open = (lease.released || ended) && here || self.now >= *since + ttl + margin(ttl);
-                ensure(open, "a lease is claimed that was neither released nor expired, nor of a process that has ended")
+                ensure(
+                    open,
+                    "a lease is claimed that was neither released nor expired, nor of a process that has ended",
+                )
             }
             LeaseRequest::Renew { token, seq, current } => {
                 ensure(self.current == Some(*current), "a renewal names a timeline that was not learned")?;

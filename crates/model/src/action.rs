@@ -28,6 +28,7 @@ pub enum Action {
     /// A message that was held back arrives.
     Arrive(usize),
     Crash(usize),
+    Kill(usize),
     Restart(usize),
     Pause(usize),
     Resume(usize),
@@ -89,9 +90,10 @@ const PLAIN: [(Action, &str); 26] = [
 type OfNumber = fn(usize) -> Action;
 
 /// Actions on an instance or a message, and their names.
-const WITH_NUMBER: [(OfNumber, &str); 11] = [
+const WITH_NUMBER: [(OfNumber, &str); 12] = [
     (Action::Arrive, "arrive"),
     (Action::Crash, "crash"),
+    (Action::Kill, "kill"),
     (Action::Restart, "restart"),
     (Action::Pause, "pause"),
     (Action::Resume, "resume"),
@@ -114,6 +116,7 @@ impl Action {
             Self::FailRecovery(_) => Fault::FailRecovery,
             Self::JustBefore => Fault::JustBefore,
             Self::Crash(_) => Fault::Crash,
+            Self::Kill(_) => Fault::Kill,
             Self::Pause(_) => Fault::Pause,
             Self::StepDown(_) => Fault::StepDown,
             Self::Stop(_) => Fault::Stop,
@@ -163,6 +166,7 @@ impl Action {
         match self {
             Self::Arrive(number)
             | Self::Crash(number)
+            | Self::Kill(number)
             | Self::Restart(number)
             | Self::Pause(number)
             | Self::Resume(number)

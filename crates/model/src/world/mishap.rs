@@ -25,6 +25,16 @@ impl Step<'_> {
         self.world.held.retain(|message| !message.is_for(who));
     }
 
+    /// The kernel reports the end of that process to every other instance, whenever the model chooses.
+    pub fn exits(&mut self, who: usize) {
+        let of = Sender { node: who, start: self.world.nodes[who].start };
+        let others = self.world.nodes.iter().enumerate().filter(|(node, other)| *node != who && other.alive);
+        let reports: Vec<_> = others
+            .map(|(node, other)| Message::Exit { sender: Sender { node, start: other.start }, of })
+            .collect();
+        self.world.held.extend(reports);
+    }
+
     pub fn restart(&mut self, who: usize) {
         let (cut, ticket_cut) = (self.world.nodes[who].lease_cut, self.world.nodes[who].ticket_cut);
         let fresh = Node { lease_cut: cut, ticket_cut, ..self.world.fresh_node(self.set, who) };

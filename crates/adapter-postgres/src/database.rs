@@ -35,13 +35,14 @@ const ELSEWHERE: &str = "\
     ORDER BY n.nspname";
 
 /// The tables of the current version of the schema.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "coordinator_lease",
     "coordinator_member",
     "coordinator_term",
     "coordinator_signal",
     "coordinator_dispatch",
     "coordinator_audit",
+    "coordinator_decision",
     "coordinator_schema",
 ];
 /// $1 names, $2 schema.

@@ -24,6 +24,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0001_lease_members_history_signals.sql"),
     include_str!("../migrations/0002_signals.sql"),
     include_str!("../migrations/0003_forgotten_and_settings.sql"),
+    include_str!("../migrations/0004_decisions.sql"),
 ];
 
 /// Default relations of recovery, with the statements that create them.
@@ -222,20 +223,21 @@ fn state(found: u32) -> Schema {
 }
 
 /// Tables of a file of the current version.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "coordinator_lease",
     "coordinator_member",
     "coordinator_term",
     "coordinator_signal",
     "coordinator_dispatch",
     "coordinator_audit",
+    "coordinator_decision",
     "coordinator_schema",
 ];
 
 /// The tables that `migrate` creates again if they were dropped: what was in them comes back with the next heartbeat, is
 /// in the audit, or is not missed.
 fn is_repairable(table: &str) -> bool {
-    ["coordinator_member", "coordinator_term", "coordinator_dispatch"].contains(&table)
+    ["coordinator_member", "coordinator_term", "coordinator_dispatch", "coordinator_decision"].contains(&table)
 }
 
 /// What is left of our tables in a file without a version.

@@ -19,7 +19,7 @@ mod stops;
 mod telemetry;
 
 use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand};
-use command::{Extent, Form, Probe, Wanted};
+use command::{Extent, Form, Probe, Removable, Wanted};
 use config::Config;
 use domain::ports::Migrate;
 use exec::Terms;
@@ -123,8 +123,15 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
             let wanted = if *force { Wanted::Always } else { Wanted::WithSuccessor };
             command::step_down(&config, reason, wanted, form(*json)).await
         }
+        Command::Remove { id, reason, force, json } => {
+            let removable = if *force { Removable::Ended } else { Removable::Stale };
+            command::remove(&config, id, reason, removable, form(*json)).await
+        }
         Command::Recovery { command: RecoveryCommand::Check { json } } => {
             command::check_recovery(&config, form(*json)).await
+        }
+        Command::Recovery { command: RecoveryCommand::Acknowledge { reason, json } } => {
+            command::acknowledge_recovery(&config, reason, form(*json)).await
         }
         Command::Signals { command } => command::signals(&config, command).await,
         Command::Migrate { check, json } => {

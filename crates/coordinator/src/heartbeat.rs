@@ -19,6 +19,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// How often a standby whose recovery failed tries again whether it could take over now.
 const RECHECK: Duration = Duration::from_secs(30);
 
+/// Decisions of operators that an instance keeps: more than are made in a day.
+const DECISIONS_KEPT: u32 = 100;
+
 /// Another live process uses this instance's id, and it was first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IdInUse {
@@ -48,6 +51,7 @@ pub(crate) async fn heartbeat(shared: Arc<Shared>) -> Result<(), IdInUse> {
             Ok(heartbeat) => {
                 heard(&shared, &heartbeat);
                 compare(&shared, interval, &mut differing).await;
+                read_decisions(&shared).await;
                 let before = std::mem::replace(&mut rival, heartbeat.displaced);
                 // The first time may be the line of a dead process that a restored database brought back; a dead process
                 // does not write it again.
@@ -161,6 +165,15 @@ async fn compare(shared: &Shared, interval: Duration, known: &mut Vec<Differing>
     }
     known.clone_from(&differing);
     shared.record(Fact::SettingsDiffer(differing));
+}
+
+/// Reads the latest decisions of operators, for the metrics and the page.
+async fn read_decisions(shared: &Shared) {
+    // Without an answer nothing changes: they are read again with the next heartbeat.
+    let read = shared.state_store.decisions(DECISIONS_KEPT);
+    if let Ok(Ok(decisions)) = timeout(shared.settings.heartbeat, read).await {
+        shared.record(Fact::Decisions(decisions));
+    }
 }
 
 /// Tries a failed recovery again on a standby, to find out whether it could lead. The elector repeats a leader's.

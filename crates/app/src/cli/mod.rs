@@ -176,6 +176,26 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Remove an instance that was shut down for good: it is no longer shown, and its StaleHeartbeat ends
+    #[command(
+        after_help = "An instance that is alive, or holds the lease, is refused: stop it first. One that stops cleanly \
+            needs no removal. An instance that writes a heartbeat after its removal is shown again.\n\n\
+            Example:\n  coordinator remove desk-3 --reason \"the host was returned\""
+    )]
+    Remove {
+        /// Id of the instance, or a unique beginning of it
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Reason for the record: 1 to 256 characters
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+        /// Remove it although its last heartbeat is recent, because its process has just ended
+        #[arg(long)]
+        force: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the runbook of an alert, or the list of all alerts
     #[command(after_help = "Example:\n  coordinator runbook SignalsInDoubt")]
     Runbook {
@@ -183,7 +203,7 @@ pub enum Command {
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
-    /// Check crash recovery
+    /// Check crash recovery, and acknowledge failed recoveries
     #[command(after_help = "Example:\n  coordinator recovery check")]
     Recovery {
         /// The command about recovery.
@@ -263,11 +283,25 @@ impl Default for Command {
 }
 
 /// A command about recovery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum RecoveryCommand {
     /// Check the portfolio in the database as a new leader would; changes nothing
     #[command(after_help = "Example:\n  coordinator recovery check --json")]
     Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Record that you take responsibility for the failed recoveries; trading does not resume because of it
+    #[command(
+        after_help = "Ends RecoveryFailures and RepeatedRecoveryFailures if a recovery has passed since. While the \
+            recovery fails, every alert about it continues, and no signal is sent.\n\n\
+            Example:\n  coordinator recovery acknowledge --reason \"order 4711 was booked by hand\""
+    )]
+    Acknowledge {
+        /// Reason for the record: 1 to 256 characters
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
         /// Print JSON
         #[arg(long)]
         json: bool,

@@ -1,5 +1,6 @@
 //! One database in memory.
 
+use super::decisions::Decided;
 use super::listeners::Listeners;
 use super::portfolio::Relation;
 use super::state_store::FakeStateStore;
@@ -80,6 +81,7 @@ pub(super) struct Tables {
     pub(super) forgotten: BTreeMap<GroupId, Forgotten>,
     pub(super) paused: BTreeMap<GroupId, Paused>,
     pub(super) audit: Vec<(GroupId, AuditEntry)>,
+    pub(super) decisions: Vec<(GroupId, Decided)>,
     pub(super) relations: BTreeMap<String, Relation>,
     pub(super) lease_listeners: Listeners,
     pub(super) signal_listeners: Listeners,
@@ -115,6 +117,7 @@ impl FakeDatabase {
             forgotten: BTreeMap::new(),
             paused: BTreeMap::new(),
             audit: Vec::new(),
+            decisions: Vec::new(),
             relations: BTreeMap::new(),
             lease_listeners: Listeners::default(),
             signal_listeners: Listeners::default(),

@@ -5,6 +5,7 @@
 //! paused clock decides when a ticket expires and how old a heartbeat is.
 
 mod database;
+mod decisions;
 mod faults;
 mod leader_store;
 mod listeners;

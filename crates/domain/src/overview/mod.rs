@@ -20,7 +20,7 @@ mod tests;
 
 pub use answers::{LastAnswers, SIGNALS_KEPT, TERMS_KEPT};
 pub use gap::Gap;
-pub use instance::{InstanceState, InstanceView};
+pub use instance::{InstanceState, InstanceView, stale_after};
 pub use known::Known;
 pub use leader::LeaderView;
 pub use phrase::{Part, Phrase, age, before, rupees};

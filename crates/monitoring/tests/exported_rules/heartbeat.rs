@@ -3,7 +3,8 @@
 //! A series is scraped every 30 seconds, so `-10+30x60` is a heartbeat that is always 10 seconds old.
 
 use super::case::{
-    Case, INSTANCES, JOB, Series, all_quiet, case, each, everywhere, fires_for, fires_for_a, labelled, quiet,
+    Case, INSTANCES, JOB, Series, all_quiet, case, each, everywhere, fires_for, fires_for_a, labelled,
+    quiet, series,
 };
 
 const STALE: &str = "StaleHeartbeat";
@@ -104,7 +105,7 @@ fn old() -> [Case; 5] {
     ]
 }
 
-fn dead() -> [Case; 8] {
+fn dead() -> [Case; 10] {
     let metric = "portfolio_manager_last_heartbeat_timestamp";
     [
         case(
@@ -141,6 +142,27 @@ fn dead() -> [Case; 8] {
             [fires_for_a(13, STALE, "3m 10s"), fires_for_a(200, STALE, "3h 10m 10s")],
         ),
         case(
+            "an instance that an operator removed stops firing, also while it is a target",
+            [
+                heartbeats("-10+30x20 stale"),
+                answers("1+0x20 0+0x400"),
+                process("a-1", "-50+0x20 stale"),
+                removed("a-1", "_x40 -50+0x400"),
+            ],
+            [fires_for_a(13, STALE, "3m 10s"), fires_for_a(19, STALE, "9m 10s"), quiet(21, STALE), quiet(60, STALE)],
+        ),
+        case(
+            "the removal of a former process there does not cover the process that crashed later",
+            [
+                heartbeats("-10+30x20 stale"),
+                answers("1+0x20 0+0x400"),
+                process("a-0", "-500+0x1 stale"),
+                process("a-1", "_x3 -50+0x17 stale"),
+                removed("a-0", "_x30 -500+0x400"),
+            ],
+            [fires_for_a(13, STALE, "3m 10s"), fires_for_a(60, STALE, "50m 10s")],
+        ),
+        case(
             "a group without any target fires for an hour: Prometheus may have lost its configuration",
             [heartbeats("-10+30x20 stale"), each("up", ["1+0x20 stale", "1+0x20 stale"])],
             [fires_for_a(13, STALE, "3m 10s"), fires_for_a(70, STALE, "1h 0m 10s"), quiet(71, STALE)],
@@ -160,6 +182,25 @@ fn dead() -> [Case; 8] {
             [fires_for(STAGING, 13, STALE, "3m 10s"), fires_for(STAGING, 13, DELAYED, "3m 10s")],
         ),
     ]
+}
+
+/// A process of `a`: its start, and the id that it exports.
+fn process(id: &str, started: &str) -> Vec<Series> {
+    let labels = [("job", JOB), ("instance", INSTANCES[0]), ("instance_id", id), ("version", "1")];
+    let info: Vec<String> = started.split(' ').map(|part| match part.split_once('+') {
+        Some((_, times)) => format!("1+{times}"),
+        None => part.to_owned(),
+    }).collect();
+    vec![
+        labelled("portfolio_manager_instance_info", &labels, &info.join(" ")),
+        series("process_start_time_seconds", INSTANCES[0], started),
+    ]
+}
+
+/// The other instance exports that the process with that id was removed.
+fn removed(id: &str, started: &str) -> Vec<Series> {
+    let labels = [("job", JOB), ("instance", INSTANCES[1]), ("instance_id", id)];
+    vec![labelled("coordinator_instance_removed_start_time_seconds", &labels, started)]
 }
 
 fn stopped() -> [Case; 3] {

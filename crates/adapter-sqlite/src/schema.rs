@@ -237,7 +237,8 @@ const TABLES: [&str; 8] = [
 /// The tables that `migrate` creates again if they were dropped: what was in them comes back with the next heartbeat, is
 /// in the audit, or is not missed.
 fn is_repairable(table: &str) -> bool {
-    ["coordinator_member", "coordinator_term", "coordinator_dispatch", "coordinator_decision"].contains(&table)
+    ["coordinator_member", "coordinator_term", "coordinator_dispatch", "coordinator_decision"]
+        .contains(&table)
 }
 
 /// What is left of our tables in a file without a version.

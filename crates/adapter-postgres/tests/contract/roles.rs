@@ -10,7 +10,7 @@ use domain::lease::{Epoch, Seq};
 use domain::ledger::Outcome;
 use domain::member::{Health, Member, MemberState};
 use domain::ports::{
-    InFlight, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Recorded, Release, Renewal,
+    InFlight, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Recorded, Release, Removal, Renewal,
     Resolution, Schema, SignalClaim, SignalLedger, StateStore, Submit, Switch, Switched,
 };
 use sqlx::postgres::PgConnection;
@@ -114,11 +114,18 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     assert_eq!(store.claim_signals(&token, domain::ledger::Limits::NONE, 1).await, Ok(SignalClaim::Fenced));
     store.history(10).await.expect("history");
     store.members().await.expect("members");
+    store.acknowledge_recovery(None, &client(), "why").await.expect("acknowledge");
+    let removed = store.remove_instance(&opening.id, Duration::ZERO, &client(), "why").await;
+    assert_eq!(removed, Ok(Removal::Removed));
+    assert_eq!(store.decisions(10).await.map(|decisions| decisions.len()), Ok(2));
     store.leave(&opening.id, opening.nonce).await.expect("leave");
 }
 
 /// Statements that would hide or forge something. The role lacks the right for each (SQLSTATE 42501).
-const FORBIDDEN: [&str; 27] = [
+const FORBIDDEN: [&str; 30] = [
+    "UPDATE coordinator_decision SET who = 'x'",
+    "DELETE FROM coordinator_decision",
+    "TRUNCATE coordinator_decision",
     "INSERT INTO coordinator_audit (group_id, who, origin, what) VALUES ('g', 'x', 'x', 'done')",
     "UPDATE coordinator_audit SET who = 'x'",
     "DELETE FROM coordinator_audit",

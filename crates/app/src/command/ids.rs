@@ -49,7 +49,9 @@ pub fn named<'a>(text: &str, ids: &'a [InstanceId]) -> Result<&'a InstanceId, St
     match (ids.iter().find(|id| id.as_str() == text), meant.as_slice()) {
         (Some(id), _) => Ok(id),
         (None, [id]) => Ok(*id),
-        (None, []) => Err(format!("there is no instance {text} in the instance table; see `coordinator status`")),
+        (None, []) => {
+            Err(format!("there is no instance {text} in the instance table; see `coordinator status`"))
+        }
         (None, several) => {
             let several: Vec<&str> = several.iter().map(|id| id.as_str()).collect();
             Err(format!("{text} is the beginning of several ids: {}", several.join(", ")))

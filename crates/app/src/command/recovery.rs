@@ -106,7 +106,9 @@ pub async fn acknowledge_recovery(config: &Config, reason: &str, form: Form) -> 
             "acknowledged: the check passes, so the alerts about past failures end within a heartbeat and a scrape",
         ),
         Some(code) => {
-            line("acknowledged: the decision is recorded, and it changes nothing else while the check fails")?;
+            line(
+                "acknowledged: the decision is recorded, and it changes nothing else while the check fails",
+            )?;
             line(format_args!(
                 "A new leader would still not trade: {code}. `coordinator recovery check` names what must be corrected."
             ))

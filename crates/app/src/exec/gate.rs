@@ -12,8 +12,8 @@ use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
 use domain::ledger::Actor;
 use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Release, Removal, Renewal,
-    Schema, StateStore, StepDown, StoreError,
+    Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Release, Removal,
+    Renewal, Schema, StateStore, StepDown, StoreError,
 };
 use domain::recovery::RecoveryCode;
 use std::sync::Arc;

@@ -59,13 +59,7 @@ impl FakeStateStore {
         StepDown::Requested
     }
 
-    fn do_remove_instance(
-        &self,
-        id: &InstanceId,
-        recent: Duration,
-        actor: &Actor,
-        reason: &str,
-    ) -> Removal {
+    fn do_remove_instance(&self, id: &InstanceId, recent: Duration, actor: &Actor, reason: &str) -> Removal {
         let mut tables = self.database.tables();
         let group = &self.opening.group;
         let Some((member, at)) = tables.members.get(&(group.clone(), id.clone())).cloned() else {

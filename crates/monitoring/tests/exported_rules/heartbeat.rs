@@ -3,8 +3,8 @@
 //! A series is scraped every 30 seconds, so `-10+30x60` is a heartbeat that is always 10 seconds old.
 
 use super::case::{
-    Case, INSTANCES, JOB, Series, all_quiet, case, each, everywhere, fires_for, fires_for_a, labelled,
-    quiet, series,
+    Case, INSTANCES, JOB, Series, all_quiet, case, each, everywhere, fires_for, fires_for_a, labelled, quiet,
+    series,
 };
 
 const STALE: &str = "StaleHeartbeat";
@@ -149,7 +149,12 @@ fn dead() -> [Case; 10] {
                 process("a-1", "-50+0x20 stale"),
                 removed("a-1", "_x40 -50+0x400"),
             ],
-            [fires_for_a(13, STALE, "3m 10s"), fires_for_a(19, STALE, "9m 10s"), quiet(21, STALE), quiet(60, STALE)],
+            [
+                fires_for_a(13, STALE, "3m 10s"),
+                fires_for_a(19, STALE, "9m 10s"),
+                quiet(21, STALE),
+                quiet(60, STALE),
+            ],
         ),
         case(
             "the removal of a former process there does not cover the process that crashed later",
@@ -187,10 +192,13 @@ fn dead() -> [Case; 10] {
 /// A process of `a`: its start, and the id that it exports.
 fn process(id: &str, started: &str) -> Vec<Series> {
     let labels = [("job", JOB), ("instance", INSTANCES[0]), ("instance_id", id), ("version", "1")];
-    let info: Vec<String> = started.split(' ').map(|part| match part.split_once('+') {
-        Some((_, times)) => format!("1+{times}"),
-        None => part.to_owned(),
-    }).collect();
+    let info: Vec<String> = started
+        .split(' ')
+        .map(|part| match part.split_once('+') {
+            Some((_, times)) => format!("1+{times}"),
+            None => part.to_owned(),
+        })
+        .collect();
     vec![
         labelled("portfolio_manager_instance_info", &labels, &info.join(" ")),
         series("process_start_time_seconds", INSTANCES[0], started),

@@ -4,6 +4,7 @@ use super::case::{
     Case, Check, Firing, Series, UNKNOWN_LEADERS, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires,
     fires_for, fires_for_a, labelled, quiet,
 };
+use monitoring::rules::JOB;
 
 const OTHER_A: &[(&str, &str)] = &[("job", "other"), ("instance", "a:5000")];
 const OF_DESK: &[(&str, &str)] = &[("job", "trading"), ("group", "desk"), ("instance", "d:5000")];
@@ -90,7 +91,11 @@ fn down() -> [Case; 6] {
                 vec![
                     labelled("portfolio_manager_instance_info", REMOVED_A, "1+0x3 stale"),
                     labelled("process_start_time_seconds", A, "-50+0x3 _x30 900+0x2 stale"),
-                    labelled("coordinator_instance_removed_start_time_seconds", REMOVED_BY_B, "_x10 -50+0x60"),
+                    labelled(
+                        "coordinator_instance_removed_start_time_seconds",
+                        REMOVED_BY_B,
+                        "_x10 -50+0x60",
+                    ),
                 ],
             ],
             [fires_for_a(4, alert, "0"), quiet(6, alert), quiet(16, alert), fires_for_a(18, alert, "0")],

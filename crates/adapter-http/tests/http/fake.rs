@@ -190,6 +190,7 @@ pub fn no_answers() -> LastAnswers {
     LastAnswers::none(Facts {
         now_ms: STARTED_MS,
         state_store: "PostgreSQL".to_owned(),
+        state_store_fault: None,
         heartbeat: Duration::from_secs(10),
         lease: Known::default(),
         members: Known::default(),

@@ -129,20 +129,23 @@ fn fault(name: &str) -> &'static Fault {
 /// Waits until the page of the instance `seen_from`, and the commands, name the cause of the fault and the next step.
 fn is_explained(group: &mut Group, seen_from: &str, name: &str) {
     let fault = fault(name);
-    let mut last = String::new();
+    let mut last = Vec::new();
     until(&format!("the operator understands that {name}"), || {
         let missing = missing(group, seen_from, fault);
-        if !missing.is_empty() && missing != last {
-            eprintln!("{name}: {missing}");
+        let words: Vec<String> = missing.iter().map(|(words, _)| words.clone()).collect();
+        if words != last {
+            let missing: Vec<String> =
+                missing.iter().map(|(words, text)| format!("{words}:\n{text}")).collect();
+            eprintln!("{name}: {}", missing.join("\n"));
+            last = words;
         }
-        last = missing;
         last.is_empty().then_some(())
     });
 }
 
 /// The words that are not there yet, and the text in which they are expected.
-fn missing(group: &mut Group, seen_from: &str, fault: &Fault) -> String {
-    let Ok(page) = group.process(seen_from).get("/") else { return "no page".to_owned() };
+fn missing(group: &mut Group, seen_from: &str, fault: &Fault) -> Vec<(String, String)> {
+    let page = group.process(seen_from).get("/").expect("the page answers, whatever is away");
     let problem = problem_on(&page.body, fault.alert);
     let why = group.command(&["why"]);
     let paragraph = problem_in(&why.stdout, fault.alert);
@@ -151,18 +154,19 @@ fn missing(group: &mut Group, seen_from: &str, fault: &Fault) -> String {
     let explained = || fault.cause.iter().chain(fault.next);
     // Without the state store, the status can only name the failure and the command that explains it.
     let named = [fault.alert].into_iter().filter(|_| !status.contains("the state store: "));
-    [
+    let lacking = [
         lacks("the page", &text_of(&problem), &mut explained().copied()),
         lacks("why", &paragraph, &mut explained().copied()),
         lacks("status", &status, &mut named.chain(fault.status.iter().copied())),
-    ]
-    .concat()
+    ];
+    lacking.into_iter().flatten().collect()
 }
 
-fn lacks(place: &str, text: &str, words: &mut dyn Iterator<Item = &'static str>) -> String {
+/// The words that the text lacks, and the text; `None` if it has them all.
+fn lacks(place: &str, text: &str, words: &mut dyn Iterator<Item = &'static str>) -> Option<(String, String)> {
     let squeezed = squeezed(text);
     let lacking: Vec<&str> = words.filter(|word| !squeezed.contains(&self::squeezed(word))).collect();
-    if lacking.is_empty() { String::new() } else { format!("{place} lacks {lacking:?}:\n{text}\n") }
+    (!lacking.is_empty()).then(|| (format!("{place} lacks {lacking:?}"), text.to_owned()))
 }
 
 /// Without spaces, in lower case.
@@ -258,7 +262,7 @@ fn a_portfolio_that_is_corrupt() {
     group.start("b");
     is_explained(&mut group, &lead.name, "the recovery finds a corrupt position");
     let check: Said = group.command(&["recovery", "check"]);
-    assert_eq!(lacks("check", &check.stdout, &mut ["position \"P-1\"", "risk_amount"].into_iter()), "");
+    assert_eq!(lacks("check", &check.stdout, &mut ["position \"P-1\"", "risk_amount"].into_iter()), None);
     group.finish();
 }
 

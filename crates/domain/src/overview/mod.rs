@@ -43,6 +43,9 @@ pub struct Facts {
     pub now_ms: i64,
     /// The state store as the operator knows it, such as `PostgreSQL`.
     pub state_store: String,
+    /// Why the tables of the state store cannot be read although it answers; `None` if they can, or if it does not
+    /// answer.
+    pub state_store_fault: Option<String>,
     /// The interval between two heartbeats of an instance.
     pub heartbeat: Duration,
     /// The lease.

@@ -103,19 +103,36 @@ fn of_instances(facts: &Facts, instances: &[InstanceView]) -> Vec<Problem> {
 fn store(facts: &Facts, leader: &LeaderView) -> Option<Problem> {
     let LeaderView::Unknown { since_ms: Some(since_ms), .. } = leader else { return None };
     let last = facts.totals.last().map(|(totals, _)| exposed(totals, facts.signal_value));
+    let store = &facts.state_store;
+    let (title, meaning, next, command) = match &facts.state_store_fault {
+        None => (
+            format!("{store} does not answer"),
+            "Only the state store decides which instance leads, so the leader is unknown here. If no instance reaches the \
+             store, no signal is sent. A client that submits a signal gets 503 and submits it again."
+                .to_string(),
+            format!(
+                "Check {store} and the connection to it. An instance leads within LEADER_TTL after it answers again."
+            ),
+            "coordinator status",
+        ),
+        Some(fault) => (
+            format!("{store} answers, but its tables cannot be read"),
+            format!(
+                "{fault}. The leader is unknown here, and no signal is sent. A client that submits a signal gets 503 and \
+                 submits it again."
+            ),
+            "Restore the tables, or correct what the message names. An instance leads within LEADER_TTL afterwards."
+                .to_string(),
+            "coordinator migrate --check",
+        ),
+    };
     Some(Problem {
         level: Health::Critical,
         alert: "NoLeader",
-        title: Phrase::of(format!("{} does not answer", facts.state_store)),
-        meaning: Phrase::of(
-            "Only the state store decides which instance leads, so the leader is unknown here. If no instance reaches the store, no \
-             signal is sent. A client that submits a signal gets 503 and submits it again.",
-        ),
-        next: format!(
-            "Check {} and the connection to it. An instance leads within LEADER_TTL after it answers again.",
-            facts.state_store
-        ),
-        command: Some("coordinator status".into()),
+        title: Phrase::of(title),
+        meaning: Phrase::of(meaning),
+        next,
+        command: Some(command.into()),
         money: Money::Unknown(last),
         since_ms: Some(*since_ms),
     })

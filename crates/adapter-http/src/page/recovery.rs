@@ -16,6 +16,9 @@ pub(crate) fn section(seen: &Seen) -> Vec<Node> {
         Some(last) => passed_or_failed(last),
         None => vec![line("Last recovery", vec![dim("none since this instance started").into()])],
     };
+    lines.extend(
+        snapshot.recovery_findings.iter().map(|finding| line("Finding", vec![finding.as_str().into()])),
+    );
     if let Some(positions) = snapshot.positions_recovered {
         let range = el("small").with(" validated for up to 50 positions");
         lines.push(line("Open positions", vec![positions.to_string().into(), range.into()]));

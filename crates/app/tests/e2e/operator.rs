@@ -94,7 +94,7 @@ const FAULTS: [Fault; 12] = [
         alert: "RecoveryFailed",
         cause: &["Trading is halted: crash recovery failed", "cannot be trusted"],
         next: &["correct it", "checks again every 30 s", "coordinator recovery check"],
-        status: &["Trading is halted", "position \"P-1\"", "risk_amount"],
+        status: &["Trading is halted", "DATA_CORRUPT", "position \"P-1\"", "risk_amount"],
     },
     Fault {
         name: "instances have different settings",
@@ -261,6 +261,8 @@ fn a_portfolio_that_is_corrupt() {
     let lead = group.wait_lead(0);
     group.start("b");
     is_explained(&mut group, &lead.name, "the recovery finds a corrupt position");
+    let page = text_of(&group.process(&lead.name).get("/").expect("the page").body);
+    assert_eq!(lacks("the page", &page, &mut ["position \"P-1\"", "risk_amount"].into_iter()), None);
     let check: Said = group.command(&["recovery", "check"]);
     assert_eq!(lacks("check", &check.stdout, &mut ["position \"P-1\"", "risk_amount"].into_iter()), None);
     group.finish();

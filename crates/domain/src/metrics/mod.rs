@@ -83,6 +83,8 @@ pub enum Fact {
         /// The end, in unix milliseconds.
         at_ms: i64,
     },
+    /// The findings of the recovery that failed now.
+    RecoveryFindings(Vec<String>),
     /// This process wrote its entry in the instance table.
     Heartbeat {
         /// The time, in unix milliseconds.
@@ -156,6 +158,7 @@ pub struct Metrics {
     last_heartbeat_ms: Option<i64>,
     last_recovery: Option<LastRecovery>,
     last_recovery_failure_ms: Option<i64>,
+    recovery_findings: Vec<String>,
     positions_recovered: Option<u32>,
     totals: Known<Totals>,
     last_refused: Option<(Refusal, i64)>,
@@ -180,6 +183,7 @@ impl Metrics {
             last_heartbeat_ms: None,
             last_recovery: None,
             last_recovery_failure_ms: None,
+            recovery_findings: Vec::new(),
             positions_recovered: None,
             totals: Known::default(),
             last_refused: None,
@@ -200,6 +204,7 @@ impl Metrics {
             Fact::SplitBrain => self.counters.split_brains += 1,
             Fact::TicketFault => self.counters.ticket_faults += 1,
             Fact::Recovery { outcome, took, at_ms } => self.recovery(LastRecovery { outcome, took, at_ms }),
+            Fact::RecoveryFindings(findings) => self.recovery_findings = findings,
             Fact::Heartbeat { at_ms } => self.last_heartbeat_ms = Some(at_ms),
             Fact::ChangesLastHour(changes) => self.changes_last_hour = Some(changes),
             Fact::Ledger { totals, at_ms } => self.totals.answered(totals, at_ms),
@@ -232,6 +237,7 @@ impl Metrics {
                 (known != Some(*code)).then_some(Urgent::RecoveryFailed(*code))
             }
             Fact::Recovery { outcome: Ok(_), .. }
+            | Fact::RecoveryFindings(_)
             | Fact::Sync { .. }
             | Fact::Epoch { .. }
             | Fact::TicketFault
@@ -264,6 +270,7 @@ impl Metrics {
             last_heartbeat_ms: self.last_heartbeat_ms,
             last_recovery: self.last_recovery,
             last_recovery_failure_ms: self.last_recovery_failure_ms,
+            recovery_findings: self.recovery_findings.clone(),
             positions_recovered: self.positions_recovered,
             totals: self.totals.clone(),
             last_refused: self.last_refused,
@@ -306,6 +313,7 @@ impl Metrics {
         match last.outcome {
             Ok(positions) => {
                 self.counters.recoveries_succeeded += 1;
+                self.recovery_findings.clear();
                 self.positions_recovered = Some(positions);
             }
             Err(_) => {

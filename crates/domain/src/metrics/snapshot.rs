@@ -159,6 +159,8 @@ pub struct Snapshot {
     pub last_recovery: Option<LastRecovery>,
     /// The end of the last recovery that failed, in unix milliseconds.
     pub last_recovery_failure_ms: Option<i64>,
+    /// What the last recovery found to be wrong, one sentence each; empty if it passed.
+    pub recovery_findings: Vec<String>,
     /// Positions of the last recovery that passed; this process holds them.
     pub positions_recovered: Option<u32>,
     /// The last counts of the ledger, and since when it cannot be counted.

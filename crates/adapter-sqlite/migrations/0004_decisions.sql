@@ -1,4 +1,4 @@
--- Version 4: the decisions of operators that concern no signal.
+-- Version 4: the decisions of operators that concern no signal, and terms that do not outlast their lease.
 
 -- Rows are only ever appended.
 CREATE TABLE coordinator_decision (
@@ -38,6 +38,19 @@ CREATE TRIGGER coordinator_decision_no_replace BEFORE INSERT ON coordinator_deci
 WHEN EXISTS (SELECT 1 FROM coordinator_decision WHERE number = NEW.number)
 BEGIN
     SELECT RAISE(ABORT, 'decisions are append-only');
+END;
+
+-- A leader that was cut off may release late. It had stopped acting before its lease ended.
+DROP TRIGGER coordinator_lease_released;
+CREATE TRIGGER coordinator_lease_released AFTER UPDATE OF released ON coordinator_lease
+WHEN NEW.released = 1 AND OLD.released = 0
+BEGIN
+    UPDATE coordinator_term
+       SET to_ms = max(from_ms, min(CAST(round(unixepoch('subsec') * 1000) AS INTEGER),
+                                    coalesce(CAST(round(unixepoch(OLD.renewed_at, 'subsec') * 1000) AS INTEGER) + OLD.ttl_ms,
+                                             9223372036854775807))),
+           reason = NEW.release_reason
+     WHERE group_id = NEW.group_id AND to_ms IS NULL;
 END;
 
 UPDATE coordinator_schema SET version = 4;

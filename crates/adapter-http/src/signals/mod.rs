@@ -22,7 +22,7 @@ use crate::routes::Shared;
 use crate::server::ANSWER_TIME_DEFAULT;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, RawQuery, State};
 use axum::handler::Handler;
 use axum::http::header::LOCATION;
 use axum::http::{Method, StatusCode};
@@ -116,8 +116,10 @@ fn conflict(new: &NewSignal, existing: &Signal) -> Problem {
 async fn list(
     State(backend): Shared,
     Extension(prefix): Extension<Prefix>,
+    RawQuery(raw): RawQuery,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
+    query::check_text(raw.as_deref().unwrap_or_default())?;
     let query = query::read(&parameters)?;
     let next = |signals: &[Signal]| query::next(&query, signals).map(|path| format!("{}{path}", prefix.0));
     let list = present::signals(&*backend, &query, next).await?;

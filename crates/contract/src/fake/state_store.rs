@@ -192,12 +192,14 @@ impl FakeStateStore {
         let now_ms = tables.now_ms();
         let Some(lease) = writable(&mut tables, self, token, Some(seq)) else { return Release::Superseded };
         let older = std::mem::replace(&mut lease.seq, seq) < self.reached(token);
+        let ttl_ms = i64::try_from(lease.ttl.as_millis()).unwrap_or(i64::MAX);
+        let ended_ms = now_ms.min(lease.renewed_ms.saturating_add(ttl_ms));
         lease.released = true;
         lease.renewed_ms = now_ms;
         if older {
             tables.forgotten.entry(self.opening.group.clone()).or_default().now(now_ms);
         }
-        close(tables.terms.entry(self.opening.group.clone()).or_default(), now_ms, reason);
+        close(tables.terms.entry(self.opening.group.clone()).or_default(), ended_ms, reason);
         self.wake_others(&mut tables);
         Release::Released
     }

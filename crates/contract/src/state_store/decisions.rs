@@ -45,7 +45,7 @@ async fn a_removed_instance_is_left_out_until_it_writes_a_heartbeat(scene: Scene
     heartbeat(&a, &line(&a)).await;
     heartbeat(&b, &line(&b)).await;
     assert_eq!(remove(&b, &a.opening.id, OLD).await, Removal::Removed);
-    assert_eq!(ids(&b).await, [b.opening.id.clone()]);
+    assert_eq!(ids(&b).await, std::slice::from_ref(&b.opening.id));
     let decision = b.state.decisions(10).await.expect("decisions").remove(0);
     assert_eq!((decision.actor, decision.reason.as_str()), (anna(), "the host was sold"));
     let started_ms = line(&a).started_ms;
@@ -70,7 +70,7 @@ async fn an_instance_that_may_be_alive_or_leads_is_not_removed(scene: Scene) {
     let token = a.lead().await;
     assert_eq!(remove(&b, &a.opening.id, RECENT).await, Removal::Leads);
     assert_eq!(remove(&b, &a.opening.id, OLD).await, Removal::Leads);
-    assert_eq!(ids(&b).await, [a.opening.id.clone()]);
+    assert_eq!(ids(&b).await, std::slice::from_ref(&a.opening.id));
     assert_eq!(b.state.decisions(10).await, Ok(vec![]), "a refusal is no decision");
     assert_eq!(a.state.release(&token, Seq(1), "planned").await, Ok(Release::Released));
     assert_eq!(remove(&b, &a.opening.id, OLD).await, Removal::Removed, "it released the lease");

@@ -15,6 +15,7 @@ pub fn cases() -> Vec<Case> {
     let mut all = vec![healthy()];
     all.extend(old());
     all.extend(dead());
+    all.extend(removed_by_an_operator());
     all.extend(stopped());
     all.extend(skewed());
     all.push(differing());
@@ -105,7 +106,7 @@ fn old() -> [Case; 5] {
     ]
 }
 
-fn dead() -> [Case; 10] {
+fn dead() -> [Case; 8] {
     let metric = "portfolio_manager_last_heartbeat_timestamp";
     [
         case(
@@ -142,6 +143,30 @@ fn dead() -> [Case; 10] {
             [fires_for_a(13, STALE, "3m 10s"), fires_for_a(200, STALE, "3h 10m 10s")],
         ),
         case(
+            "a group without any target fires for an hour: Prometheus may have lost its configuration",
+            [heartbeats("-10+30x20 stale"), each("up", ["1+0x20 stale", "1+0x20 stale"])],
+            [fires_for_a(13, STALE, "3m 10s"), fires_for_a(70, STALE, "1h 0m 10s"), quiet(71, STALE)],
+        ),
+        case(
+            "a restart that is over within a minute is quiet",
+            [heartbeats("-10+30x20 stale 650+30x40"), answers("1+0x20 0 1+0x40")],
+            [quiet(11, STALE), quiet(12, STALE), quiet(13, DELAYED)],
+        ),
+        case(
+            "groups are independent",
+            [
+                heartbeats("-10+30x60"),
+                vec![labelled(metric, STAGING, "-10+30x20 stale"), labelled("up", STAGING, "1+0x20 0+0x40")],
+                everywhere("up", "1+0x60"),
+            ],
+            [fires_for(STAGING, 13, STALE, "3m 10s"), fires_for(STAGING, 13, DELAYED, "3m 10s")],
+        ),
+    ]
+}
+
+fn removed_by_an_operator() -> [Case; 2] {
+    [
+        case(
             "an instance that an operator removed stops firing, also while it is a target",
             [
                 heartbeats("-10+30x20 stale"),
@@ -166,25 +191,6 @@ fn dead() -> [Case; 10] {
                 removed("a-0", "_x30 -500+0x400"),
             ],
             [fires_for_a(13, STALE, "3m 10s"), fires_for_a(60, STALE, "50m 10s")],
-        ),
-        case(
-            "a group without any target fires for an hour: Prometheus may have lost its configuration",
-            [heartbeats("-10+30x20 stale"), each("up", ["1+0x20 stale", "1+0x20 stale"])],
-            [fires_for_a(13, STALE, "3m 10s"), fires_for_a(70, STALE, "1h 0m 10s"), quiet(71, STALE)],
-        ),
-        case(
-            "a restart that is over within a minute is quiet",
-            [heartbeats("-10+30x20 stale 650+30x40"), answers("1+0x20 0 1+0x40")],
-            [quiet(11, STALE), quiet(12, STALE), quiet(13, DELAYED)],
-        ),
-        case(
-            "groups are independent",
-            [
-                heartbeats("-10+30x60"),
-                vec![labelled(metric, STAGING, "-10+30x20 stale"), labelled("up", STAGING, "1+0x20 0+0x40")],
-                everywhere("up", "1+0x60"),
-            ],
-            [fires_for(STAGING, 13, STALE, "3m 10s"), fires_for(STAGING, 13, DELAYED, "3m 10s")],
         ),
     ]
 }

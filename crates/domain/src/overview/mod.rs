@@ -15,6 +15,7 @@ mod phrase;
 mod problem;
 mod samples;
 mod sentence;
+mod stores;
 #[cfg(test)]
 mod tests;
 

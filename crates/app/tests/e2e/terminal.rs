@@ -340,6 +340,14 @@ fn an_instance_is_removed_on_purpose_and_a_crashed_one_is_not() {
     until("it is shown again", || {
         group.command(&["status", "--wide"]).stdout.lines().any(|line| line.starts_with("c ")).then_some(())
     });
+    // If it crashes now, it fires again.
+    let beat = "portfolio_manager_last_heartbeat_timestamp";
+    for _ in 0..2 {
+        let before = group.metric("a", beat);
+        until("another heartbeat of the leader", || (group.metric("a", beat) > before).then_some(()));
+    }
+    let exported = group.process("a").get("/metrics").expect("it listens").body;
+    assert!(exported.contains(named) && !exported.contains(&named.replace("\"b\"", "\"c\"")), "{exported}");
     group.assert_undisturbed(&lead);
     group.finish();
 }

@@ -122,7 +122,7 @@ pub enum Fact {
     /// The state store has forgotten, at this time (unix milliseconds by its clock). A time earlier than the known
     /// one comes from an older backup and changes nothing.
     StoreForgot(i64),
-    /// The latest decisions of operators, newest first.
+    /// The latest decisions of operators, newest first, without the removals of instances that are back.
     Decisions(Vec<Decision>),
 }
 

@@ -175,7 +175,7 @@ pub struct Snapshot {
     /// The time when the state store was last found to have forgotten, in unix milliseconds by its clock; `None` if
     /// it never did and before the first heartbeat.
     pub store_forgot_ms: Option<i64>,
-    /// The latest decisions of operators, newest first.
+    /// The latest decisions of operators, newest first, without the removals of instances that are back.
     pub decisions: Vec<Decision>,
     /// The limits on sending.
     pub signal_limits: Limits,

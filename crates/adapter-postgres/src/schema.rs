@@ -21,6 +21,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0001_coordinator.sql"),
     include_str!("../migrations/0002_signals.sql"),
     include_str!("../migrations/0003_forgotten_and_settings.sql"),
+    include_str!("../migrations/0004_hooks.sql"),
 ];
 
 /// In the form of the current version, which the migrations gave them.

@@ -83,7 +83,9 @@ async fn submit(
             let location = [(LOCATION, format!("{}{PATH}/{}", prefix.0, signal.id))];
             Ok((StatusCode::CREATED, location, Json(SignalJson::from(&signal))).into_response())
         }
-        Submit::Repeated(signal) => Ok(Json(SignalJson::from(&signal)).into_response()),
+        Submit::Repeated(signal) | Submit::Folded(signal) => {
+            Ok(Json(SignalJson::from(&signal)).into_response())
+        }
         Submit::Conflict(signal) => Err(conflict(&new, &signal)),
     }
 }

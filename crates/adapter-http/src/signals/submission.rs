@@ -47,7 +47,7 @@ pub(super) fn read(body: &[u8], accepted_s: RangeInclusive<i64>) -> Result<NewSi
         let detail = format!("payload: it has more than {PAYLOAD_LEN_MAX} bytes");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).with("field", "payload"));
     }
-    Ok(NewSignal { id, instruction })
+    Ok(NewSignal { id, instruction, hook: None })
 }
 
 fn too_new(until_s: i64) -> String {

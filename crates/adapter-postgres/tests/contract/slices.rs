@@ -55,7 +55,7 @@ async fn slices_in_opposite_order_do_not_wait_for_each_other(databases: &Databas
                         last = signal.arrival;
                         accepted += 1;
                     }
-                    Submit::Repeated(_) => {}
+                    Submit::Repeated(_) | Submit::Folded(_) => {}
                     Submit::Conflict(with) => panic!("with {with:?}"),
                 }
             }

@@ -206,7 +206,7 @@ impl Ledger {
                 self.record(SignalFact::Received);
                 self.stirred.notify_one();
             }
-            Submit::Repeated(_) => self.record(SignalFact::DuplicatePrevented),
+            Submit::Repeated(_) | Submit::Folded(_) => self.record(SignalFact::DuplicatePrevented),
             Submit::Conflict(_) => {}
         }
         Ok(answer)

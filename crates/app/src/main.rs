@@ -127,6 +127,7 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
             command::check_recovery(&config, form(*json)).await
         }
         Command::Signals { command } => command::signals(&config, command).await,
+        Command::Hooks { command } => command::hooks(&config, command).await,
         Command::Migrate { check, json } => {
             let how = if *check { Migrate::Check } else { Migrate::Apply };
             command::migrate(&config, how, form(*json)).await

@@ -2,6 +2,7 @@ use super::*;
 use crate::secret::Secret;
 
 mod alerts;
+mod hooks;
 mod stores;
 mod url_files;
 

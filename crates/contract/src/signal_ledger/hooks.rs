@@ -1,9 +1,12 @@
 //! Alerts that come through a hook: those within its window are one signal, and none is lost.
 
-use super::{accepted, client, offer, signal_about};
+use super::{Process, accepted, claim_one, client, offer, record, signal_about};
 use crate::{Case, Scene, StateStores, cases};
-use domain::ledger::{AuditEntry, FromHook, HookName, Label, NewSignal, Signal, SignalCounts};
-use domain::ports::{SignalLedger, Submit};
+use domain::ledger::{AuditEntry, FromHook, HookName, Label, NewSignal, Outcome, Signal, SignalCounts};
+use domain::ports::{SignalClaim, SignalLedger, Submit};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 /// The window of the cases, in seconds.
@@ -126,23 +129,66 @@ async fn without_a_window_every_alert_is_a_signal(scene: Scene) {
 }
 
 async fn of_8_concurrent_alerts_of_a_window_one_is_accepted(scene: Scene) {
-    for round in 0..5 {
-        let answers = concurrently(&scene, 8, |n| alert(round * 1_000 + n)).await;
+    let racers = Racers::connected(&scene).await;
+    for round in 0..ROUNDS {
+        let answers = racers.race(|n| alert(round * 1_000 + n)).await;
         let accepted = answers.iter().filter(|answer| matches!(answer, Submit::Accepted(_))).count();
         let folded = answers.iter().filter(|answer| matches!(answer, Submit::Folded(_))).count();
         assert_eq!((accepted, folded), (1, 7), "{answers:?}");
-        let ids: std::collections::BTreeSet<_> = answers.iter().map(id).collect();
+        let ids: BTreeSet<_> = answers.iter().map(id).collect();
         assert_eq!(ids.len(), 1, "{answers:?}");
     }
     let counts = scene.process("a").await.ledger.counts().await;
-    assert_eq!(counts, Ok(SignalCounts { received: 5, ..SignalCounts::default() }));
+    let received = u64::try_from(ROUNDS).expect("a few");
+    assert_eq!(counts, Ok(SignalCounts { received, done: 8, ..SignalCounts::default() }));
 }
 
 async fn concurrent_alerts_of_two_windows_are_two_signals(scene: Scene) {
-    let far = i64::from(WINDOW_S) * 10;
-    let answers = concurrently(&scene, 8, |n| alert(n / 4 * far + n % 4)).await;
-    let accepted = answers.iter().filter(|answer| matches!(answer, Submit::Accepted(_))).count();
-    assert_eq!(accepted, 2, "no signal is lost: {answers:?}");
+    let racers = Racers::connected(&scene).await;
+    for round in 0..ROUNDS {
+        let far = i64::from(WINDOW_S) * 10;
+        let answers = racers.race(|n| alert(round * 10_000 + n / 4 * far + n % 4)).await;
+        let accepted = answers.iter().filter(|answer| matches!(answer, Submit::Accepted(_))).count();
+        assert_eq!(accepted, 2, "no signal is lost: {answers:?}");
+    }
+}
+
+/// Races of a case: in one of them, the submissions meet inside the store.
+const ROUNDS: i64 = 20;
+
+/// Eight processes whose connections are open, so that their submissions arrive at the same time.
+struct Racers(Vec<Arc<Process>>);
+
+impl Racers {
+    async fn connected(scene: &Scene) -> Self {
+        let mut processes = Vec::new();
+        for n in 0..8 {
+            let process = scene.process(&format!("p{n}")).await;
+            // Opens the connection, and plans the statement.
+            accepted(&*process.ledger, &alert_of(&format!("warm-{n}"), -1_000_000 - n * 1_000)).await;
+            processes.push(Arc::new(process));
+        }
+        let token = processes[0].lead().await;
+        while let SignalClaim::Claimed(signals) = claim_one(&*processes[0].ledger, &token).await {
+            for signal in signals {
+                record(&*processes[0].ledger, &token, &signal, Outcome::Done).await;
+            }
+        }
+        Self(processes)
+    }
+
+    async fn race(&self, new: impl Fn(i64) -> NewSignal) -> Vec<Submit> {
+        let start = Arc::new(Barrier::new(self.0.len()));
+        let mut submissions = JoinSet::new();
+        for (n, process) in (0..).zip(&self.0) {
+            let (process, new, start) = (Arc::clone(process), new(n), Arc::clone(&start));
+            submissions.spawn(async move {
+                start.wait().await;
+                offer(&*process.ledger, &new).await
+            });
+        }
+        submissions.join_all().await
+    }
 }
 
 fn id(answer: &Submit) -> String {
@@ -151,15 +197,6 @@ fn id(answer: &Submit) -> String {
     | Submit::Folded(signal)
     | Submit::Conflict(signal)) = answer;
     signal.id.as_str().to_owned()
-}
-
-async fn concurrently(scene: &Scene, most: i64, new: impl Fn(i64) -> NewSignal) -> Vec<Submit> {
-    let mut submissions = JoinSet::new();
-    for n in 0..most {
-        let (process, new) = (scene.process(&format!("p{n}")).await, new(n));
-        submissions.spawn(async move { offer(&*process.ledger, &new).await });
-    }
-    submissions.join_all().await
 }
 
 async fn many_alerts_at_once_are_folded_into_each_other(scene: Scene) {

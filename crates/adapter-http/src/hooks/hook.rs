@@ -10,7 +10,7 @@ use domain::ledger::{HookName, WINDOW_S_MAX};
 use jiff::tz::TimeZone;
 use regex::{Regex, RegexBuilder};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Shortest window of a hook whose alerts have no timestamp of their own. TradingView repeats an alert 3 times after answers
 /// of 500 to 599, each 5 s later (<https://www.tradingview.com/support/solutions/43000735201>), and waits 3 s for each
@@ -50,10 +50,6 @@ pub(super) enum PayloadFields {
     /// None; constants only.
     Nothing,
 }
-
-/// The names of the mapped fields, as in the file and in `defaults`.
-pub(super) const MAPPED: [&str; 6] =
-    ["instrument", "signal_type", "position", "timestamp", "id", "expires_at"];
 
 /// A hook: who may post to it, and the way from a body to a signal.
 #[derive(Debug, Clone)]
@@ -121,7 +117,19 @@ impl Hook {
             faults.add("expires_after", "set together with expires_at: set one of them");
         }
         let constants = faults.constants(&settings.constants);
-        faults.defaults(&settings.defaults);
+        let of_alert = match &timestamp {
+            Some(Moment::Of(template)) => Some(template),
+            Some(Moment::Received) | None => None,
+        };
+        let templates = [
+            instrument.as_ref(),
+            signal_type.as_ref(),
+            position.as_ref(),
+            of_alert,
+            id.as_ref(),
+            expires_at.as_ref(),
+        ];
+        faults.defaults(&settings.defaults, &templates);
         let payload = faults.payload(settings.payload.as_deref());
         let time_zone = faults.time_zone(settings.time_zone.as_deref());
         let pattern = faults.pattern(settings.pattern.as_deref());
@@ -288,12 +296,16 @@ impl Faults {
         constants
     }
 
-    fn defaults(&mut self, defaults: &BTreeMap<String, String>) {
-        for name in defaults.keys().filter(|name| !MAPPED.contains(&name.as_str())) {
-            self.add(
-                &format!("defaults.{name}"),
-                format!("unknown: one of {} is required", MAPPED.join(", ")),
-            );
+    /// A default that no template uses is a mistyped name.
+    fn defaults(&mut self, defaults: &BTreeMap<String, String>, templates: &[Option<&Template>]) {
+        let named: BTreeSet<&str> = templates
+            .iter()
+            .flatten()
+            .flat_map(|template| template.fields())
+            .map(|field| field.written.as_str())
+            .collect();
+        for name in defaults.keys().filter(|name| !named.contains(name.as_str())) {
+            self.add(&format!("defaults.{name}"), "without effect: no template names this field of the body");
         }
     }
 

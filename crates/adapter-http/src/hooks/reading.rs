@@ -180,7 +180,7 @@ impl Reader<'_> {
 
     /// The value of a template, or the default; `None` after a fault.
     fn plain(&mut self, field: &str, template: &Template) -> Option<Plain> {
-        let fault = match template.value(&self.body) {
+        let fault = match template.value(&self.body, &self.hook.defaults) {
             Ok(plain) => {
                 let (Plain::Text(text) | Plain::Number(text)) = &plain else { return None };
                 match placeholder(text) {
@@ -188,10 +188,7 @@ impl Reader<'_> {
                     Some(found) => format!("the placeholder {found} was not filled"),
                 }
             }
-            Err(NoValue::Missing(name)) => match self.hook.defaults.get(field) {
-                Some(default) => return Some(Plain::Text(default.clone())),
-                None => format!("the body has no {name:?}, or it is null or empty"),
-            },
+            Err(NoValue::Missing(name)) => format!("the body has no {name:?}, or it is null or empty"),
             Err(NoValue::NotPlain(name)) => format!("{name:?} is neither a text nor a number"),
         };
         self.fault(field, fault);

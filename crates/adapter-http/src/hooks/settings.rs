@@ -33,7 +33,7 @@ pub struct HookSettings {
     pub expires_at: Option<String>,
     /// Seconds from the timestamp to the expiry.
     pub expires_after_s: Option<u32>,
-    /// The value of a mapped field whose template has none.
+    /// Values of fields that the body does not have, by the names that templates use.
     pub defaults: BTreeMap<String, String>,
     /// Fields of the payload with a fixed value, as JSON.
     pub constants: BTreeMap<String, String>,

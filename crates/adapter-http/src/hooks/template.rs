@@ -2,6 +2,7 @@
 
 use super::body::Body;
 use crate::json::raw::Plain;
+use std::collections::BTreeMap;
 
 /// Most parts of a template: far more than any name of a position has.
 const PARTS_MAX: usize = 32;
@@ -122,16 +123,31 @@ impl Template {
         }
     }
 
-    /// Its value for a body. A template of one field has the value of the field, so a number stays one.
-    pub(super) fn value(&self, body: &Body) -> Result<Plain, NoValue> {
+    /// The fields that it names.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &Pointer> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Field(pointer) => Some(pointer),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// Its value for a body. A template of one field has the value of the field, so a number stays one. A field without a
+    /// value has its default.
+    pub(super) fn value(&self, body: &Body, defaults: &BTreeMap<String, String>) -> Result<Plain, NoValue> {
+        let plain = |pointer: &Pointer| match plain(body, pointer) {
+            Err(NoValue::Missing(name)) => {
+                defaults.get(&name).cloned().map(Plain::Text).ok_or(NoValue::Missing(name))
+            }
+            found => found,
+        };
         if let Some(pointer) = self.alone() {
-            return plain(body, pointer);
+            return plain(pointer);
         }
         let mut text = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(part) => text.push_str(part),
-                Part::Field(pointer) => match plain(body, pointer)? {
+                Part::Field(pointer) => match plain(pointer)? {
                     Plain::Text(part) | Plain::Number(part) => text.push_str(&part),
                     Plain::Null | Plain::Other => return Err(NoValue::NotPlain(pointer.written.clone())),
                 },
@@ -163,7 +179,7 @@ mod tests {
     }
 
     fn value(template: &str) -> Result<Plain, NoValue> {
-        Template::parse(template).expect(template).value(&body())
+        Template::parse(template).expect(template).value(&body(), &BTreeMap::new())
     }
 
     #[test]
@@ -177,6 +193,14 @@ mod tests {
         assert_eq!(value("{/deep/list/0/x}"), text("y"));
         assert_eq!(value("/deep/list/1"), Ok(Plain::Number("7".to_owned())));
         assert_eq!(value("ENTRY"), text("ENTRY"));
+    }
+
+    #[test]
+    fn a_field_without_a_value_has_its_default() {
+        let defaults = [("no", "x"), ("/deep/y", "z"), ("ticker", "unused")];
+        let defaults = defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let template = Template::parse("{ticker} {no} {/deep/y}").expect("a template");
+        assert_eq!(template.value(&body(), &defaults), Ok(Plain::Text("NIFTY x z".to_owned())));
     }
 
     #[test]

@@ -168,7 +168,7 @@ fn defaults_constants_ids_and_expiries_are_applied() {
         position: text("{order_id}"),
         id: text("{ticker}-{n}"),
         expires_after_s: Some(60),
-        defaults: BTreeMap::from([("position".to_owned(), "main".to_owned())]),
+        defaults: BTreeMap::from([("order_id".to_owned(), "main".to_owned())]),
         constants: BTreeMap::from([
             ("desk".to_owned(), r#""a""#.to_owned()),
             ("lots".to_owned(), "2".to_owned()),

@@ -97,7 +97,7 @@ const KEYS: [HookKey; 20] = [
     HookKey(
         "defaults",
         "table",
-        "Values for templates whose fields are missing, null or empty: `defaults.position = \"main\"`",
+        "Values of fields that the body does not have, or that are null or empty, by the names in the templates: `defaults.order_id = \"main\"`",
     ),
     HookKey("constants", "table", "Fields of the payload with a fixed value: `constants.desk = \"a\"`"),
 ];

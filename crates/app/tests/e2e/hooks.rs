@@ -226,3 +226,71 @@ fn the_commands_show_what_a_hook_reads_and_what_arrived_without_a_secret() {
         group.finish();
     });
 }
+
+/// The blocks of a language in docs/hooks.md.
+fn blocks(language: &str) -> Vec<String> {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/hooks.md");
+    let text = fs::read_to_string(guide).expect("the guide");
+    let begin = format!("```{language}\n");
+    text.split(&begin).skip(1).filter_map(|rest| Some(rest.split_once("```")?.0.to_owned())).collect()
+}
+
+#[test]
+fn the_guide_can_be_followed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for name in ["tv.secret", "desk.secret"] {
+        let path = directory.path().join(name);
+        fs::write(&path, format!("{SECRET}\n")).expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("our own");
+    }
+    let [first, sources, desk] = <[String; 3]>::try_from(blocks("toml")).expect("three blocks");
+    // The guide runs in the directory of the files.
+    let file = format!("{first}{sources}{desk}").replace(".secret\"", "");
+    let file = ["tv", "desk"].iter().fold(file, |file, name| {
+        let path = directory.path().join(format!("{name}.secret"));
+        file.replace(&format!("secret_file = \"{name}"), &format!("secret_file = \"{}\"", path.display()))
+    });
+    let config = directory.path().join("coordinator.toml");
+    fs::write(&config, file).expect("written");
+    let config = config.to_str().expect("text");
+    let now = Timestamp::now().to_string();
+    let filled = |message: &str| {
+        let values = [
+            ("ticker", "NIFTY"),
+            ("strategy.order.action", "buy"),
+            ("strategy.order.id", "Long"),
+            ("strategy.order.contracts", "75"),
+            ("strategy.order.price", "24310.55"),
+            ("interval", "15"),
+            ("close", "24310"),
+            ("timenow", now.as_str()),
+        ];
+        let fill =
+            |text: String, (name, value): &(&str, &str)| text.replace(&format!("{{{{{name}}}}}"), value);
+        values.iter().fold(message.to_owned(), fill)
+    };
+    let message = blocks("json").remove(0);
+    let said = coordinator(&["hooks", "test", "tv", "--config", config]).input(&filled(&message)).run();
+    assert_eq!(said.code, Some(0), "{said:?}");
+    for part in [
+        "instrument   NIFTY ",
+        "signal_type  buy",
+        "position     Long",
+        r#"{"contracts":"75","price":"24310.55"}"#,
+    ] {
+        assert!(said.stdout.contains(part), "no {part:?} in {said:?}");
+    }
+    let unfilled = coordinator(&["hooks", "test", "tv", "--config", config]).input(&message).run();
+    assert!(
+        unfilled.code == Some(1) && unfilled.stdout.contains("{{ticker}} was not filled"),
+        "{unfilled:?}"
+    );
+
+    let indicator = blocks("text").into_iter().find(|block| block.starts_with('{')).expect("a message");
+    let other = directory.path().join("indicator.toml");
+    fs::write(&other, "[hooks.i]\npreset = \"tradingview-indicator\"\nsecret_env = \"SECRET\"\n")
+        .expect("written");
+    let call = coordinator(&["hooks", "test", "i", "--config", other.to_str().expect("text")]);
+    let said = call.environment("SECRET", SECRET).input(&filled(&indicator)).run();
+    assert!(said.code == Some(0) && said.stdout.contains("NIFTY:15"), "{said:?}");
+}

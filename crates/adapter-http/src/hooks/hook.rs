@@ -81,29 +81,11 @@ impl Hook {
     /// # Errors
     /// Every fault, in the order of the settings.
     pub fn new(name: HookName, settings: HookSettings) -> Result<Self, Vec<HookFault>> {
+        let settings = in_effect(settings).map_err(|fault| vec![fault])?;
         let mut faults = Faults::default();
-        let settings = match settings.preset.as_deref() {
-            None => settings,
-            Some(known) => match preset(known) {
-                Some(preset) => settings.over(preset),
-                None => {
-                    faults.add("preset", format!("{known:?}, not one of {}", PRESETS.join(", ")));
-                    return Err(faults.0);
-                }
-            },
-        };
         let written = format!("{:?}", Unsecret(&settings));
         let secrets = faults.secrets(&settings);
         let sources = faults.sources(&settings);
-        if let Some(secrets) = &secrets
-            && secrets.place == Place::None
-            && settings.sources.is_empty()
-        {
-            faults.add(
-                "sources",
-                "missing: without a secret only the networks of the senders protect the hook",
-            );
-        }
         let instrument = faults.required("instrument", settings.instrument.as_deref());
         let signal_type = faults.required("signal_type", settings.signal_type.as_deref());
         let position = faults.required("position", settings.position.as_deref());
@@ -179,6 +161,18 @@ impl Hook {
             Place::Path => format!("/hooks/{}/SECRET", self.name),
             Place::Field(_) | Place::Hmac(_) | Place::None => format!("/hooks/{}", self.name),
         }
+    }
+}
+
+/// The settings, with those of the preset where none is given.
+fn in_effect(settings: HookSettings) -> Result<HookSettings, HookFault> {
+    let Some(name) = settings.preset.as_deref() else { return Ok(settings) };
+    match preset(name) {
+        Some(preset) => Ok(settings.over(preset)),
+        None => Err(HookFault {
+            key: "preset".to_owned(),
+            what: format!("{name:?}, not one of {}", PRESETS.join(", ")),
+        }),
     }
 }
 
@@ -271,10 +265,18 @@ impl Faults {
     }
 
     fn sources(&mut self, settings: &HookSettings) -> Option<Sources> {
+        if settings.secret_in.as_deref() == Some("none") && settings.sources.is_empty() {
+            self.add(
+                "sources",
+                "missing: without a secret only the networks of the senders protect the hook",
+            );
+        }
         let mut read = |key: &str, texts: &[String]| match networks(texts) {
             Ok(nets) => Some(nets),
             Err(faults) => {
-                faults.into_iter().for_each(|what| self.add(key, what));
+                for what in faults {
+                    self.add(key, what);
+                }
                 None
             }
         };

@@ -9,7 +9,7 @@ use crate::json::rfc3339;
 use crate::signals::{
     EXPIRED_BOUNDS, Fault, NO_TEXT, id, label, placeholder, too_new, too_old, unix_ms, unix_ms_in,
 };
-use domain::ledger::{FromHook, Instruction, NewSignal, PAYLOAD_LEN_MAX};
+use domain::ledger::{FromHook, Instruction, Label, NewSignal, PAYLOAD_LEN_MAX};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -134,12 +134,9 @@ struct Reader<'h> {
 impl Reader<'_> {
     fn signal(&mut self, received_ms: i64, accepted_s: &RangeInclusive<i64>) -> Result<NewSignal, NotRead> {
         let hook = self.hook;
-        let instrument = self.mapped("instrument", &hook.instrument, label);
-        let signal_type = self.mapped("signal_type", &hook.signal_type, label);
-        let position = self.mapped("position", &hook.position, label);
-        self.show_label("instrument", instrument.as_ref().map(|label| label.as_str()), &hook.instrument);
-        self.show_label("signal_type", signal_type.as_ref().map(|label| label.as_str()), &hook.signal_type);
-        self.show_label("position", position.as_ref().map(|label| label.as_str()), &hook.position);
+        let instrument = self.label("instrument", &hook.instrument);
+        let signal_type = self.label("signal_type", &hook.signal_type);
+        let position = self.label("position", &hook.position);
         let timestamp_s = self.timestamp(received_ms, accepted_s);
         let id = self.id();
         let expires_ms = self.expiry(timestamp_s);
@@ -174,10 +171,6 @@ impl Reader<'_> {
         self.fields.push(ReadField { field, value, from: from.into() });
     }
 
-    fn show_label(&mut self, field: &'static str, value: Option<&str>, template: &Template) {
-        self.show(field, value.map(str::to_owned), template.written());
-    }
-
     /// The value of a template, or the default; `None` after a fault.
     fn plain(&mut self, field: &str, template: &Template) -> Option<Plain> {
         let fault = match template.value(&self.body, &self.hook.defaults) {
@@ -205,6 +198,12 @@ impl Reader<'_> {
         parse(&plain).map_err(|wanted| self.fault(field, wanted)).ok()
     }
 
+    fn label(&mut self, field: &'static str, template: &Template) -> Option<Label> {
+        let found = self.mapped(field, template, label);
+        self.show(field, found.as_ref().map(ToString::to_string), template.written());
+        found
+    }
+
     /// A time, in the time zone of the hook if it has no offset.
     fn time(&mut self, field: &str, template: &Template) -> Option<i64> {
         match &self.hook.time_zone {
@@ -227,15 +226,15 @@ impl Reader<'_> {
                 )
             }
         };
-        let at_s = at_ms.map(|at_ms| at_ms.div_euclid(1_000));
-        self.show("timestamp", at_s.and_then(|at_s| rfc3339(at_s.saturating_mul(1_000))), from);
-        if at_s.is_some_and(|at| at < *accepted_s.start()) {
+        let seconds = at_ms.map(|at_ms| at_ms.div_euclid(1_000));
+        self.show("timestamp", seconds.and_then(|at| rfc3339(at.saturating_mul(1_000))), from);
+        if seconds.is_some_and(|at| at < *accepted_s.start()) {
             self.fault("timestamp", too_old(*accepted_s.start()));
         }
-        if at_s.is_some_and(|at| at > *accepted_s.end()) {
+        if seconds.is_some_and(|at| at > *accepted_s.end()) {
             self.fault("timestamp", too_new(*accepted_s.end()));
         }
-        at_s
+        seconds
     }
 
     fn id(&mut self) -> Option<domain::ledger::SignalId> {

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::routes::Shared;
 use crate::signals::{conflict, invalid, whole_body};
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Extension, Path, State};
 use axum::handler::Handler;
 use axum::http::header::LOCATION;
@@ -90,10 +90,12 @@ async fn without_part(
     State(backend): Shared,
     Extension(caller): Extension<Caller>,
     Extension(prefix): Extension<Prefix>,
-    Path(name): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    // A part that is no text names no hook.
+    let name = path.map(|Path(name)| name).unwrap_or_default();
     alert(&*backend, Arrived { caller, prefix, name, secret: None, headers, body }).await
 }
 
@@ -101,10 +103,11 @@ async fn with_part(
     State(backend): Shared,
     Extension(caller): Extension<Caller>,
     Extension(prefix): Extension<Prefix>,
-    Path((name, secret)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    let (name, secret) = path.map(|Path(parts)| parts).unwrap_or_default();
     alert(&*backend, Arrived { caller, prefix, name, secret: Some(secret), headers, body }).await
 }
 

@@ -135,14 +135,27 @@ async fn tail(config: &Config, limit: u32, json: bool) -> Result<(), Failure> {
     let members = ask("the state store", stores.state.members()).await;
     stores.close().await;
     let mut requests = Vec::new();
-    let mut silent = Vec::new();
+    let (mut answered, mut silent) = (0, Vec::new());
     for MemberSeen { member, .. } in members?.into_iter().filter(|seen| !seen.member.address.is_empty()) {
         match requests_of(&member.address).await {
-            Ok(of_one) => requests.extend(
-                of_one.into_iter().map(|request| Request { instance: member.id.to_string(), request }),
-            ),
+            Ok(of_one) => {
+                answered += 1;
+                let with_instance = |request| Request { instance: member.id.to_string(), request };
+                requests.extend(of_one.into_iter().map(with_instance));
+            }
             Err(why) => silent.push(format!("the requests to {} are missing: {why}", member.id)),
         }
+    }
+    if answered == 0 {
+        silent.insert(
+            0,
+            "no instance answers; the requests are only in the memory of running instances".to_owned(),
+        );
+        return Err(Failure::other(silent.join("\n")));
+    }
+    // An instance that crashed stays in the instance table for a day.
+    for why in silent {
+        tracing::warn!("{why}");
     }
     requests.sort_by(|a, b| text(&a.request, "at").cmp(text(&b.request, "at")));
     let first = requests.len().saturating_sub(limit as usize);
@@ -151,12 +164,13 @@ async fn tail(config: &Config, limit: u32, json: bool) -> Result<(), Failure> {
             request["instance"] = Value::String(instance);
             line(request)?;
         }
-    } else if requests.is_empty() {
-        line("no running instance has had a request to a hook since its start")?;
-    } else {
-        line(rendered(&requests[first..]))?;
+        return Ok(());
     }
-    if silent.is_empty() { Ok(()) } else { Err(Failure::other(silent.join("\n"))) }
+    line(if requests.is_empty() {
+        "no running instance has had a request to a hook since its start".to_owned()
+    } else {
+        rendered(&requests[first..])
+    })
 }
 
 async fn requests_of(address: &str) -> Result<Vec<Value>, String> {

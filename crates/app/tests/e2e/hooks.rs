@@ -223,6 +223,12 @@ fn the_commands_show_what_a_hook_reads_and_what_arrived_without_a_secret() {
         for text in logs.iter().chain([&tail.stdout, &checked.stdout, &would.stdout, &would_not.stdout]) {
             assert!(!text.contains("canary"), "{text}");
         }
+        group.process("a").kill();
+        let tail = group.carry_out(&["hooks", "tail", "--config", config]);
+        assert!(
+            tail.stdout.contains("accepted") && tail.stderr.contains("the requests to a are missing"),
+            "{tail:?}"
+        );
         group.finish();
     });
 }

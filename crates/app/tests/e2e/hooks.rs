@@ -271,9 +271,9 @@ fn the_guide_can_be_followed() {
             ("close", "24310"),
             ("timenow", now.as_str()),
         ];
-        let fill =
+        let put =
             |text: String, (name, value): &(&str, &str)| text.replace(&format!("{{{{{name}}}}}"), value);
-        values.iter().fold(message.to_owned(), fill)
+        values.iter().fold(message.to_owned(), put)
     };
     let message = blocks("json").remove(0);
     let said = coordinator(&["hooks", "test", "tv", "--config", config]).input(&filled(&message)).run();

@@ -156,6 +156,7 @@ fn not_initialized() -> Response {
 }
 
 async fn not_found(
+    State(backend): Shared,
     method: Method,
     uri: Uri,
     Extension(signals): Extension<SignalPages>,
@@ -164,18 +165,22 @@ async fn not_found(
     let remedy = signals::remedy(&method, signals, &prefix);
     Problem::new(
         StatusCode::NOT_FOUND,
-        format!("there is no {}{}{remedy}", prefix.0, hooks::without_secret(uri.path())),
+        format!("there is no {}{}{remedy}", prefix.0, backend.hooks().without_secrets(uri.path())),
     )
 }
 
 async fn method_not_allowed(
+    State(backend): Shared,
     method: Method,
     uri: Uri,
     Extension(signals): Extension<SignalPages>,
     Extension(prefix): Extension<Prefix>,
 ) -> Problem {
     let remedy = signals::remedy(&method, signals, &prefix);
-    let detail =
-        format!("{}{} does not support {method}{remedy}", prefix.0, hooks::without_secret(uri.path()));
+    let detail = format!(
+        "{}{} does not support {method}{remedy}",
+        prefix.0,
+        backend.hooks().without_secrets(uri.path())
+    );
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

@@ -43,4 +43,9 @@ impl Hooks {
         let hooks = hooks.into_iter().map(|hook| (hook.name().clone(), hook)).collect();
         Self { hooks, recent: Recent::default() }
     }
+
+    /// A path for logs and answers. A sender that mistypes `/hooks` sends its secret to another path.
+    pub(crate) fn without_secrets(&self, path: &str) -> String {
+        self.hooks.values().fold(without_secret(path), |text, hook| hook.secrets.masked(&text))
+    }
 }

@@ -69,6 +69,8 @@ impl Recent {
     pub(super) fn latest_first(&self) -> Vec<SeenJson> {
         let copy = |list: &Mutex<VecDeque<Seen>>| list.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut all: Vec<Seen> = copy(&self.known).into_iter().chain(copy(&self.strangers)).collect();
+        // Of the same millisecond, the one that came last is first: the sort is stable.
+        all.reverse();
         all.sort_by_key(|seen| std::cmp::Reverse(seen.at_ms));
         all.into_iter().map(|seen| SeenJson { at: rfc3339(seen.at_ms), seen }).collect()
     }
@@ -92,11 +94,13 @@ mod tests {
             body: None,
         };
         recent.add(Sender::Known, seen(0, "accepted"));
+        recent.add(Sender::Known, seen(0, "repeated"));
         for at_ms in 1..=1_000 {
             recent.add(Sender::Stranger, seen(at_ms, "refused"));
         }
         let all = recent.latest_first();
-        assert_eq!((all.len(), all[0].seen.at_ms), (STRANGERS_MAX + 1, 1_000));
-        assert_eq!(all.last().map(|last| last.seen.verdict), Some("accepted"));
+        assert_eq!((all.len(), all[0].seen.at_ms), (STRANGERS_MAX + 2, 1_000));
+        let last: Vec<&str> = all[STRANGERS_MAX..].iter().map(|last| last.seen.verdict).collect();
+        assert_eq!(last, ["repeated", "accepted"], "of one millisecond the later is first");
     }
 }

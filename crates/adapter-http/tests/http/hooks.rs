@@ -117,6 +117,8 @@ async fn only_who_knows_the_secret_may_post() {
         (post(&format!("/hooks/pm/{SECRET}/more"), &[], BODY), 404),
         (post("/hooks/pm/", &[], BODY), 404),
         (post("/hooks/pm/%ff", &[], BODY), 404),
+        (post(&format!("/hook/pm/{SECRET}"), &[], BODY), 404),
+        (post(&format!("//hooks/pm/{SECRET}"), &[], BODY), 404),
         (post("/hooks/%ff", &[], BODY), 404),
     ] {
         let answer = server.ask(&request).await;
@@ -126,7 +128,7 @@ async fn only_who_knows_the_secret_may_post() {
     assert!(ledger.signals.lock().expect("no panic").is_empty());
     let counted = std::mem::take(&mut *ledger.refused.lock().expect("no panic"));
     let forbidden = counted.iter().filter(|why| **why == Refusal::Forbidden).count();
-    assert_eq!((forbidden, counted.len()), (7, 13), "every refused alert is counted: {counted:?}");
+    assert_eq!((forbidden, counted.len()), (7, 15), "every refused alert is counted: {counted:?}");
     assert!(
         requests(&server).await.iter().all(|request| request["body"].is_null()),
         "nothing of a stranger is shown"

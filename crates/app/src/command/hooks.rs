@@ -141,7 +141,8 @@ async fn tail(config: &Config, limit: u32, json: bool) -> Result<(), Failure> {
             Ok(of_one) => {
                 answered += 1;
                 let with_instance = |request| Request { instance: member.id.to_string(), request };
-                requests.extend(of_one.into_iter().map(with_instance));
+                // A page lists the latest first; the sort keeps the order of one millisecond.
+                requests.extend(of_one.into_iter().rev().map(with_instance));
             }
             Err(why) => silent.push(format!("the requests to {} are missing: {why}", member.id)),
         }

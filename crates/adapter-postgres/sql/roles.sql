@@ -45,8 +45,8 @@ GRANT INSERT, UPDATE (to_at, reason) ON coordinator_term TO coordinator_app;
 GRANT INSERT, UPDATE, DELETE ON coordinator_member TO coordinator_app;
 
 -- The ledger: new signals in order of arrival, their way through the states, and the sweep.
-GRANT INSERT, DELETE, UPDATE (state, asked_ms, tl, epoch, claim, attempt, claimed_at, settled_at, note, changed_by,
-    changed_from) ON coordinator_signal TO coordinator_app;
+GRANT INSERT, DELETE, UPDATE (state, asked_ms, tl, epoch, claim, attempt, claimed_at, settled_at, note, folded,
+    folded_note, changed_by, changed_from) ON coordinator_signal TO coordinator_app;
 GRANT USAGE ON SEQUENCE coordinator_signal_arrival_seq TO coordinator_app;
 
 -- The kill switch, and the count of claims beside it.

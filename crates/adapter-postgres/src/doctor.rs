@@ -91,7 +91,7 @@ const RIGHTS: [(&str, &str, &str); 22] = [
     ("DELETE", "", "coordinator_signal"),
     (
         "UPDATE",
-        "state, asked_ms, tl, epoch, claim, attempt, claimed_at, settled_at, note, changed_by, changed_from",
+        "state, asked_ms, tl, epoch, claim, attempt, claimed_at, settled_at, note, folded, folded_note, changed_by, changed_from",
         "coordinator_signal",
     ),
     ("INSERT", "", "coordinator_dispatch"),

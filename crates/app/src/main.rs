@@ -134,6 +134,7 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
             command::acknowledge_recovery(&config, reason, form(*json)).await
         }
         Command::Signals { command } => command::signals(&config, command).await,
+        Command::Hooks { command } => command::hooks(&config, command).await,
         Command::Migrate { check, json } => {
             let how = if *check { Migrate::Check } else { Migrate::Apply };
             command::migrate(&config, how, form(*json)).await

@@ -22,6 +22,10 @@ use value::{label, reason, signal_id, state};
 const HISTORY_LIMIT_DEFAULT: u32 = 20;
 /// Default number of signals in a list: one screen.
 const SIGNALS_LIMIT_DEFAULT: u32 = 20;
+/// Default number of requests to hooks: one screen.
+const HOOKS_LIMIT_DEFAULT: u32 = 20;
+/// Most requests to hooks: more than ten instances remember.
+const HOOKS_LIMIT_MAX: u32 = 1_200;
 /// Most rounds of a demonstration: an hour or two.
 const ROUNDS_MAX: u32 = 1_000;
 /// Part of clap's error about a `resolve` without a verdict.
@@ -217,6 +221,13 @@ pub enum Command {
         #[command(subcommand)]
         command: SignalsCommand,
     },
+    /// Try out hooks, to which other systems post alerts, and show their latest requests
+    #[command(after_help = "Example:\n  coordinator hooks tail")]
+    Hooks {
+        /// The command about hooks.
+        #[command(subcommand)]
+        command: HooksCommand,
+    },
     /// Bring the database's schema up to date, as every start does
     #[command(after_help = "Example:\n  coordinator migrate --check")]
     Migrate {
@@ -401,6 +412,33 @@ pub enum SignalsCommand {
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
         /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A command about hooks.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum HooksCommand {
+    /// Show the signal that a body on standard input would become, field by field, or why it is refused; stores nothing
+    #[command(after_help = "Exit code: 0 if the body would be stored, 1 if it is refused.\n\n\
+                      Example:\n  coordinator hooks test tv --config coordinator.toml")]
+    Test {
+        /// Name of the hook
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the latest requests to the hooks of every running instance, with the verdicts; secrets are removed
+    #[command(after_help = "Example:\n  coordinator hooks tail --limit 50")]
+    Tail {
+        /// Number of requests, the latest last
+        #[arg(long, value_name = "N", default_value_t = HOOKS_LIMIT_DEFAULT,
+              value_parser = clap::value_parser!(u32).range(1..=i64::from(HOOKS_LIMIT_MAX)))]
+        limit: u32,
+        /// Print JSON, one request a line
         #[arg(long)]
         json: bool,
     },

@@ -6,6 +6,7 @@
 
 mod about;
 mod fault;
+mod hooks;
 mod key;
 mod layers;
 mod nearest;
@@ -17,6 +18,7 @@ mod store_url;
 mod url_file;
 
 pub use fault::{Fault, Origin};
+pub use hooks::ConfiguredHook;
 pub use key::Key;
 pub use parse::{Schema, written};
 pub use reference::{reference, sample};
@@ -91,6 +93,8 @@ pub struct Config {
     pub telemetry_otlp: Option<HandlerUrl>,
     /// The handler of signals, and its limits.
     pub signals: Signals,
+    /// Hooks to which other systems post alerts.
+    pub hooks: Vec<ConfiguredHook>,
     /// Places of the values that were written.
     origins: BTreeMap<Key, Origin>,
 }
@@ -139,7 +143,7 @@ pub fn load(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &Flags,
 ) -> Result<Config, Vec<Fault>> {
-    let Layers { written, faults } = Layers::read(file, environment, flags);
+    let Layers { written, hooks, faults } = Layers::read(file, environment, flags);
     let mut judge = Judge { written, faults };
 
     let group =
@@ -195,6 +199,7 @@ pub fn load(
             alerts_runbooks: alerts_runbooks?,
             telemetry_otlp: telemetry_otlp?,
             signals: signals?,
+            hooks,
             origins,
         })
     })();

@@ -50,6 +50,7 @@ mod fencing;
 mod follow;
 mod group;
 mod handover;
+mod hooks;
 mod hostile_ticket;
 mod large_answer;
 mod machine;

@@ -8,7 +8,7 @@ use crate::{LeaseColumn, Opened, Opening, Refused, StateStores, Tamper, Value};
 use async_trait::async_trait;
 use domain::id::{ClaimId, GroupId, InstanceId};
 use domain::lease::{Epoch, Seq, TTL_MAX, TTL_MIN, Timeline, Token};
-use domain::ledger::{AuditEntry, Paused, Signal};
+use domain::ledger::{AuditEntry, HookName, Paused, Signal};
 use domain::member::{Member, Term};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,6 +79,8 @@ pub(super) struct Tables {
     pub(super) members: BTreeMap<(GroupId, InstanceId), (Member, Instant)>,
     pub(super) signals: BTreeMap<GroupId, Vec<Signal>>,
     pub(super) forgotten: BTreeMap<GroupId, Forgotten>,
+    /// The hooks of signals that came through one, by group and arrival.
+    pub(super) hooks: BTreeMap<(GroupId, u64), HookName>,
     pub(super) paused: BTreeMap<GroupId, Paused>,
     pub(super) audit: Vec<(GroupId, AuditEntry)>,
     pub(super) decisions: Vec<(GroupId, Decided)>,
@@ -115,6 +117,7 @@ impl FakeDatabase {
             members: BTreeMap::new(),
             signals: BTreeMap::new(),
             forgotten: BTreeMap::new(),
+            hooks: BTreeMap::new(),
             paused: BTreeMap::new(),
             audit: Vec::new(),
             decisions: Vec::new(),

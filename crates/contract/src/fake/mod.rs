@@ -12,6 +12,7 @@ mod listeners;
 mod portfolio;
 mod signal_ledger;
 mod state_store;
+mod submission;
 
 pub use database::{FakeDatabase, Snapshot};
 pub use faults::{Call, Fault, Faults};

@@ -2,6 +2,7 @@ use super::*;
 use crate::secret::Secret;
 
 mod alerts;
+mod protection;
 mod stores;
 mod url_files;
 
@@ -35,12 +36,15 @@ fn secret(text: &str) -> Option<Secret> {
 }
 
 /// Both stores; a setting of Redis may follow.
-const BOTH: &str = "[postgres]\nurl = \"postgres://h/d\"\n[redis]\nurl = \"redis://h\"\n";
+const BOTH: &str = "[postgres]\nurl = \"postgres://localhost/d\"\n[redis]\nurl = \"redis://localhost\"\n";
 
 /// The settings in [`FULL`]. It contains the URLs of the stores, so it contains no files of URLs.
 fn all_of_full() -> impl Iterator<Item = Key> {
-    Key::ALL.into_iter().filter(|key| !matches!(key, Key::RedisUrlFile | Key::PostgresUrlFile))
+    Key::ALL.into_iter().filter(|key| !matches!(key, Key::RedisUrlFile | Key::PostgresUrlFile) && !OF_TLS.contains(key))
 }
+
+/// The files of TLS, which must exist.
+const OF_TLS: [Key; 3] = [Key::RedisCa, Key::RedisCertificate, Key::RedisCertificateKey];
 
 /// Every setting, in the form of the file.
 const FULL: &str = r#"
@@ -53,9 +57,11 @@ heartbeat = "2500ms"
 [redis]
 url = "redis://localhost:6379/1"
 prefix = "desk"
+tls = "required"
 [postgres]
 url = "postgres://localhost/trading"
 schema = "desk"
+tls = "insecure"
 [recovery]
 positions = "risk.open_positions"
 portfolio = "risk.portfolio"
@@ -146,6 +152,7 @@ fn every_setting_can_be_written_in_the_file() {
     let redis = config.redis.as_ref().expect("written");
     assert_eq!((redis.url.expose(), redis.prefix.as_str()), ("redis://localhost:6379/1", "desk"));
     assert_eq!(config.postgres.as_ref().map(StoreUrl::expose), Some("postgres://localhost/trading"));
+    assert_eq!((redis.tls, config.postgres_tls), (TlsPolicy::Required, TlsPolicy::Insecure));
     assert_eq!(config.postgres_schema.as_str(), "desk");
     assert_eq!(
         (config.positions.to_string().as_str(), config.portfolio.to_string().as_str()),
@@ -218,11 +225,13 @@ fn every_flag_is_a_setting() {
     let flags = Flags {
         config: None,
         data_dir: text("d"),
-        redis: secret("redis://h"),
+        redis: secret("redis://localhost"),
         redis_url_file: text("r"),
-        postgres: secret("postgres://h/d"),
+        redis_tls: text("insecure"),
+        postgres: secret("postgres://localhost/d"),
         postgres_url_file: text("p"),
         postgres_schema: text("desk"),
+        postgres_tls: text("insecure"),
         group: text("g"),
         leader_ttl: text("1500ms"),
         listen: text("127.0.0.2:0"),
@@ -230,12 +239,12 @@ fn every_flag_is_a_setting() {
         handler: Some("http://flag:1/x".to_owned()),
     };
     let Layers { written, faults } = Layers::read(None, [], &flags);
-    assert_eq!((written.len(), faults.len()), (11, 0), "every flag is written once");
+    assert_eq!((written.len(), faults.len()), (13, 0), "every flag is written once");
     let flags = Flags { redis_url_file: None, postgres_url_file: None, ..flags };
     let config = load(None, [], &flags).expect("sound");
     assert_eq!(config.leader_ttl, Duration::from_millis(1_500));
     let flags = Key::ALL.into_iter().filter(|key| matches!(config.origin(*key), Origin::Flag(_)));
-    assert_eq!(flags.count(), 9);
+    assert_eq!(flags.count(), 11);
 }
 
 #[test]
@@ -386,13 +395,13 @@ fn values_have_the_right_type() {
         let faults = lines(from_file(&format!("leader_ttl = {wrong}")));
         assert_eq!(faults, ["coordinator.toml:leader_ttl: is neither a text in quotes nor a whole number"]);
     }
-    let faults = lines(from_file("redis = \"redis://h\""));
+    let faults = lines(from_file("redis = \"redis://localhost\""));
     assert_eq!(faults, ["coordinator.toml:redis: is a section: write [redis] above its keys"]);
 }
 
 #[test]
 fn a_file_that_is_not_toml_is_reported_with_its_place_and_the_rest_is_still_checked() {
-    let file = "group = \"g\"\n[redis]\nurl = redis://:canary@h\n";
+    let file = "group = \"g\"\n[redis]\nurl = redis://:canary@localhost\n";
     let faults = lines(with(file, &[("LEADER_TTL", "0")], &Flags::default()));
     assert!(faults[0].starts_with("coordinator.toml:line 3, column "), "{faults:?}");
     assert!(faults[1].starts_with("environment LEADER_TTL: is \"0\""), "{faults:?}");

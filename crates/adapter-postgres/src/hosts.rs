@@ -394,7 +394,8 @@ mod tests {
         ] {
             assert_eq!(judged(local), Protection::Local, "{local}");
         }
-        for verified in ["postgres://db/d?sslmode=verify-full", "postgres://[::1],db/d?ssl-mode=verify-full"] {
+        for verified in ["postgres://db/d?sslmode=verify-full", "postgres://[::1],db/d?ssl-mode=verify-full"]
+        {
             assert_eq!(judged(verified), Protection::Verified, "{verified}");
         }
         for (open, why) in [

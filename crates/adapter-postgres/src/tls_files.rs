@@ -69,7 +69,10 @@ mod tests {
     fn a_file_that_cannot_serve_is_named_by_its_parameter() {
         let own = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         for (query, fault) in [
-            ("sslrootcert=/nowhere/canary.pem".to_owned(), "sslrootcert names a file that cannot be read: No such file"),
+            (
+                "sslrootcert=/nowhere/canary.pem".to_owned(),
+                "sslrootcert names a file that cannot be read: No such file",
+            ),
             (format!("ssl-ca={own}"), "sslrootcert names a file without a \"CERTIFICATE\" in PEM"),
             ("sslkey=-----BEGIN%20PRIVATE KEY-----canary".to_owned(), "sslcert and sslkey belong together"),
         ] {

@@ -180,7 +180,9 @@ mod tests {
         for local in ["redis://localhost", "redis://u:p@127.0.0.1:1/0", "rediss://[::1]"] {
             assert_eq!(protection(local), Ok(Protection::Local), "{local}");
         }
-        for verified in ["rediss://h", "rediss-sentinel://h?sentinelServiceName=m", "rediss-cluster://10.0.0.1"] {
+        for verified in
+            ["rediss://h", "rediss-sentinel://h?sentinelServiceName=m", "rediss-cluster://10.0.0.1"]
+        {
             assert_eq!(protection(verified), Ok(Protection::Verified), "{verified}");
         }
         for (open, host) in [

@@ -40,7 +40,10 @@ fn open(config: &Config, database: PathBuf, identity: &Identity) -> Result<Store
     let stores = Stores::open(&database, identity)?;
     match &config.redis {
         Some(redis) => stores.with_redis(
-            &Redis::new(redis.url.expose()).prefix(&*redis.prefix).tls(redis.tls).client_tls(redis.client_tls()),
+            &Redis::new(redis.url.expose())
+                .prefix(&*redis.prefix)
+                .tls(redis.tls)
+                .client_tls(redis.client_tls()),
             config.heartbeat,
         ),
         None => Ok(stores),

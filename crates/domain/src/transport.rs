@@ -74,7 +74,8 @@ mod tests {
         for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "::1", "[::1]", "::ffff:127.0.0.1"] {
             assert!(is_this_host(host), "{host}");
         }
-        for host in ["", "0.0.0.0", "::", "10.0.0.1", "localhost.example", "db", "127.0.0.1.example", "[::2]"] {
+        for host in ["", "0.0.0.0", "::", "10.0.0.1", "localhost.example", "db", "127.0.0.1.example", "[::2]"]
+        {
             assert!(!is_this_host(host), "{host}");
         }
     }

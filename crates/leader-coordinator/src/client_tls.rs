@@ -89,9 +89,9 @@ impl ClientTls {
         let chain = certificates_in(certificate)?;
         let secret = PrivateKeyDer::from_pem_slice(&content(key)?)
             .map_err(|_| format!("{}: no private key in PEM", key.display()))?;
-        builder.with_client_auth_cert(chain, secret).map_err(|error| {
-            format!("{} does not fit {}: {error}", key.display(), certificate.display())
-        })
+        builder
+            .with_client_auth_cert(chain, secret)
+            .map_err(|error| format!("{} does not fit {}: {error}", key.display(), certificate.display()))
     }
 }
 

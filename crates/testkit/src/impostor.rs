@@ -53,7 +53,8 @@ impl Impostor {
         let chain = CertificateDer::pem_slice_iter(certificate.chain().as_bytes());
         let chain: Vec<_> = chain.collect::<Result<_, _>>().expect("a certificate");
         let key = PrivateKeyDer::from_pem_slice(certificate.key().as_bytes()).expect("a key");
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("they fit");
+        let config =
+            ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("they fit");
         let (acceptor, seen) = (TlsAcceptor::from(Arc::new(config)), Arc::new(Seen::default()));
         let counted = Arc::clone(&seen);
         let task = tokio::spawn(async move {

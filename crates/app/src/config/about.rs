@@ -6,8 +6,8 @@ use super::render::value;
 use super::signals::{HANDLER_TIME_MAX, HANDLER_TIME_MIN, RETENTION_DAYS_MAX, RETENTION_DAYS_MIN};
 use super::{Config, Key, REDIS_PREFIX_DEFAULT, SCHEMA_DEFAULT};
 use domain::lease::{TTL_MAX, TTL_MIN};
-use domain::transport::TlsPolicy;
 use domain::metrics::{WINDOW_MAX, WINDOW_MIN};
+use domain::transport::TlsPolicy;
 use toml::Value;
 
 /// The form of an id.

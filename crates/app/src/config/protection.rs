@@ -56,8 +56,7 @@ impl Judge {
     /// The files of TLS of Redis can be used, and have an effect.
     pub(super) fn redis_files(&mut self, redis: Option<&Redis>) {
         let keys = [Key::RedisCa, Key::RedisCertificate, Key::RedisCertificateKey];
-        let (Some(redis), Some(first)) =
-            (redis, keys.into_iter().find(|key| self.written.contains_key(key)))
+        let (Some(redis), Some(first)) = (redis, keys.into_iter().find(|key| self.written.contains_key(key)))
         else {
             return;
         };
@@ -72,7 +71,8 @@ impl Judge {
     pub(super) fn files_of_tls(&mut self, [ca, certificate, key]: [Key; 3], tls: &ClientTls) {
         for (one, other) in [(certificate, key), (key, certificate)] {
             if self.written.contains_key(&one) && !self.written.contains_key(&other) {
-                let message = format!("needs {}: a certificate is of no use without its key", other.in_file());
+                let message =
+                    format!("needs {}: a certificate is of no use without its key", other.in_file());
                 self.faults.push(Fault::new(self.place(one), message));
             }
         }

@@ -89,7 +89,9 @@ mod tests {
     #[test]
     fn every_default_in_the_sample_is_the_default() {
         // These have no effect without their store, which is a fault.
-        let with_stores = |key: Key| matches!(key, Key::RedisPrefix | Key::RedisTls | Key::PostgresSchema | Key::PostgresTls);
+        let with_stores = |key: Key| {
+            matches!(key, Key::RedisPrefix | Key::RedisTls | Key::PostgresSchema | Key::PostgresTls)
+        };
         let file = with_defaults(&sample());
         let table: toml::Table = file.parse().expect("TOML");
         for key in Key::ALL {

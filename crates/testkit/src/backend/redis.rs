@@ -100,7 +100,8 @@ pub fn tls_redis(certificate: &Certificate, clients: &Authority) -> Redis {
     let (certificate, authority) = (certificate.clone(), clients.chain().to_owned());
     let make = move || {
         let files = Directory::new(User::Ours)?;
-        let mut arguments: Vec<String> = ["--bind", "127.0.0.1", "--port", &plain.to_string()].map(str::to_owned).into();
+        let mut arguments: Vec<String> =
+            ["--bind", "127.0.0.1", "--port", &plain.to_string()].map(str::to_owned).into();
         arguments.extend(["--tls-port".to_owned(), port.to_string(), "--save".to_owned(), String::new()]);
         for (flag, name, text) in [
             ("--tls-cert-file", "server.crt", certificate.chain()),
@@ -111,8 +112,12 @@ pub fn tls_redis(certificate: &Certificate, clients: &Authority) -> Redis {
             User::Ours.write(&path, text)?;
             arguments.extend([flag.to_owned(), path.to_string_lossy().into_owned()]);
         }
-        let program =
-            Program { path: directory.join(KIND.programs[0]), arguments, user: User::Ours, stop: Signal::TERM };
+        let program = Program {
+            path: directory.join(KIND.programs[0]),
+            arguments,
+            user: User::Ours,
+            stop: Signal::TERM,
+        };
         Ok(Native::new(program, files))
     };
     let server = Server::start(KIND.name, make, ready);

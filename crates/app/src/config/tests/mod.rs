@@ -40,7 +40,9 @@ const BOTH: &str = "[postgres]\nurl = \"postgres://localhost/d\"\n[redis]\nurl =
 
 /// The settings in [`FULL`]. It contains the URLs of the stores, so it contains no files of URLs.
 fn all_of_full() -> impl Iterator<Item = Key> {
-    Key::ALL.into_iter().filter(|key| !matches!(key, Key::RedisUrlFile | Key::PostgresUrlFile) && !OF_TLS.contains(key))
+    Key::ALL
+        .into_iter()
+        .filter(|key| !matches!(key, Key::RedisUrlFile | Key::PostgresUrlFile) && !OF_TLS.contains(key))
 }
 
 /// The files of TLS, which must exist.

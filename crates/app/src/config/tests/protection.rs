@@ -15,15 +15,23 @@ fn a_remote_postgres_without_verified_tls_is_refused_with_the_remedy() {
     ] {
         let faults = lines(from_file(&format!("[postgres]\nurl = \"{REMOTE}{options}\"")));
         assert_eq!(faults.len(), 1, "{faults:?}");
-        let remedy = ["put sslmode=verify-full into the URL", "sslrootcert", "postgres.tls = \"insecure\" permits it"];
-        for part in ["coordinator.toml:postgres.url: is not safe: PostgreSQL at db.example", why].iter().chain(&remedy) {
+        let remedy =
+            ["put sslmode=verify-full into the URL", "sslrootcert", "postgres.tls = \"insecure\" permits it"];
+        for part in ["coordinator.toml:postgres.url: is not safe: PostgreSQL at db.example", why]
+            .iter()
+            .chain(&remedy)
+        {
             assert!(faults[0].contains(part), "{part}: {faults:?}");
         }
         assert!(!faults[0].contains(CANARY), "{faults:?}");
     }
     from_file(&format!("[postgres]\nurl = \"{REMOTE}?sslmode=verify-full\"")).expect("verified");
     let config = from_file(&format!("[postgres]\nurl = \"{REMOTE}\"\ntls = \"insecure\"")).expect("by name");
-    assert!(render(&config).contains("tls = \"insecure\" # coordinator.toml:postgres.tls"), "{}", render(&config));
+    assert!(
+        render(&config).contains("tls = \"insecure\" # coordinator.toml:postgres.tls"),
+        "{}",
+        render(&config)
+    );
 }
 
 #[test]
@@ -35,7 +43,9 @@ fn a_remote_redis_without_tls_is_refused_with_the_remedy() {
         (lines(with(local, &[], &flags)), "--redis"),
     ] {
         assert_eq!(faults.len(), 1, "{faults:?}");
-        for part in [place, "Redis at cache is not on this host", "rediss", "redis.tls = \"insecure\" permits it"] {
+        for part in
+            [place, "Redis at cache is not on this host", "rediss", "redis.tls = \"insecure\" permits it"]
+        {
             assert!(faults[0].contains(part), "{part}: {faults:?}");
         }
         assert!(!faults[0].contains(CANARY), "{faults:?}");
@@ -56,11 +66,16 @@ fn a_permission_of_one_store_is_not_one_of_the_other() {
 #[test]
 fn a_policy_is_one_of_two_words() {
     for word in ["", "on", "REQUIRED", "none"] {
-        let faults = lines(from_file(&format!("[postgres]\nurl = \"postgres://localhost/d\"\ntls = {word:?}")));
+        let faults =
+            lines(from_file(&format!("[postgres]\nurl = \"postgres://localhost/d\"\ntls = {word:?}")));
         assert!(faults[0].contains("neither \"required\" nor \"insecure\""), "{faults:?}");
     }
     let faults = lines(from_file("[redis]\ntls = \"insecure\"\nca = \"/x\"\n[postgres]\ntls = \"required\""));
-    assert_eq!(faults.iter().filter(|fault| fault.contains("has no effect without")).count(), 3, "{faults:?}");
+    assert_eq!(
+        faults.iter().filter(|fault| fault.contains("has no effect without")).count(),
+        3,
+        "{faults:?}"
+    );
 }
 
 #[test]

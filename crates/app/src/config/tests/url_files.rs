@@ -172,5 +172,6 @@ fn a_file_counts_as_its_store() {
     let postgres = files.with("p", POSTGRES.as_bytes(), 0o600);
     from_file(&format!("[redis]\nurl_file = {redis:?}\n[postgres]\nurl = \"postgres://localhost/d\""))
         .expect("sound");
-    from_file(&format!("[redis]\nurl = \"redis://localhost\"\n[postgres]\nurl_file = {postgres:?}")).expect("sound");
+    from_file(&format!("[redis]\nurl = \"redis://localhost\"\n[postgres]\nurl_file = {postgres:?}"))
+        .expect("sound");
 }

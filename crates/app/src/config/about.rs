@@ -39,7 +39,7 @@ impl Key {
             Self::RedisCertificate => {
                 "File with the certificate that Redis requires of its clients; needs redis.certificate_key"
             }
-            Self::RedisCertificateKey => "File with the private key of redis.certificate",
+            Self::RedisKeyFile => "File with the private key of redis.certificate",
             Self::PostgresUrl => "URL of PostgreSQL, which decides which instance leads",
             Self::PostgresUrlFile => {
                 "File that contains the URL of PostgreSQL on one line; only its owner may have permissions"
@@ -94,9 +94,7 @@ impl Key {
             Self::Listen => "IP-ADDRESS:PORT".to_owned(),
             Self::DataDir => "path of a directory".to_owned(),
             Self::RedisUrlFile | Self::PostgresUrlFile => "path of a file".to_owned(),
-            Self::RedisCa | Self::RedisCertificate | Self::RedisCertificateKey => {
-                "path of a file in PEM".to_owned()
-            }
+            Self::RedisCa | Self::RedisCertificate | Self::RedisKeyFile => "path of a file in PEM".to_owned(),
             Self::RedisTls | Self::PostgresTls => "\"required\" or \"insecure\"".to_owned(),
             Self::LeaderTtl => between(TTL_MIN, TTL_MAX),
             Self::Heartbeat => between(HEARTBEAT_MIN, TTL_MAX / 3),
@@ -123,7 +121,7 @@ impl Key {
             Self::Heartbeat => Err("a third of leader_ttl".to_owned()),
             Self::RedisUrlFile | Self::PostgresUrlFile => Err("no file is read".to_owned()),
             Self::RedisCa => Err("the authorities of the system".to_owned()),
-            Self::RedisCertificate | Self::RedisCertificateKey => Err("no certificate is shown".to_owned()),
+            Self::RedisCertificate | Self::RedisKeyFile => Err("no certificate is shown".to_owned()),
             // These have an effect only with their store.
             Self::RedisTls | Self::PostgresTls => Ok(Value::String(TlsPolicy::default().as_str().to_owned())),
             Self::RedisPrefix => Ok(Value::String(REDIS_PREFIX_DEFAULT.to_owned())),
@@ -141,7 +139,7 @@ impl Key {
             Self::RedisUrlFile => "/etc/coordinator/redis.url",
             Self::RedisCa => "/etc/coordinator/redis-ca.pem",
             Self::RedisCertificate => "/etc/coordinator/redis-client.pem",
-            Self::RedisCertificateKey => "/etc/coordinator/redis-client.key",
+            Self::RedisKeyFile => "/etc/coordinator/redis-client.key",
             Self::PostgresUrl => "postgres://coordinator@127.0.0.1:5432/coordinator",
             Self::PostgresUrlFile => "/etc/coordinator/postgres.url",
             Self::AlertsWebhook => "http://127.0.0.1:9093/api/v2/alerts",

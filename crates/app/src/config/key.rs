@@ -31,7 +31,7 @@ pub enum Key {
     /// Certificate that is shown to Redis.
     RedisCertificate,
     /// Key of that certificate.
-    RedisCertificateKey,
+    RedisKeyFile,
     /// URL of PostgreSQL.
     PostgresUrl,
     /// File that contains the URL of PostgreSQL.
@@ -85,7 +85,7 @@ impl Key {
         Self::RedisTls,
         Self::RedisCa,
         Self::RedisCertificate,
-        Self::RedisCertificateKey,
+        Self::RedisKeyFile,
         Self::PostgresUrl,
         Self::PostgresUrlFile,
         Self::PostgresSchema,
@@ -121,7 +121,7 @@ impl Key {
             Self::RedisTls => "redis.tls",
             Self::RedisCa => "redis.ca",
             Self::RedisCertificate => "redis.certificate",
-            Self::RedisCertificateKey => "redis.certificate_key",
+            Self::RedisKeyFile => "redis.certificate_key",
             Self::PostgresUrl => "postgres.url",
             Self::PostgresUrlFile => "postgres.url_file",
             Self::PostgresSchema => "postgres.schema",

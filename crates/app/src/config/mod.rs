@@ -165,9 +165,7 @@ pub fn load(
     let prefix = judge.take(Key::RedisPrefix, parse::prefix, || REDIS_PREFIX_DEFAULT.to_owned());
     let redis_tls = judge.take(Key::RedisTls, parse::tls, TlsPolicy::default);
     let file = |text: &str| parse::file(text).map(Some);
-    let ca = judge.take(Key::RedisCa, file, || None);
-    let certificate = judge.take(Key::RedisCertificate, file, || None);
-    let certificate_key = judge.take(Key::RedisCertificateKey, file, || None);
+    let [ca, certificate, certificate_key] = Redis::FILES.map(|key| judge.take(key, file, || None));
     let postgres = judge.store(Engine::Postgres, Key::PostgresUrl, Key::PostgresUrlFile);
     let schema = || Schema::parse(SCHEMA_DEFAULT).expect("our default is a name");
     let postgres_schema = judge.take(Key::PostgresSchema, Schema::parse, schema);
@@ -195,8 +193,7 @@ pub fn load(
 
     let origins = judge.origins();
     let config = (|| {
-        let leader_ttl = leader_ttl?;
-        let (prefix, tls, ca) = (prefix?, redis_tls?, ca?);
+        let (leader_ttl, prefix, tls, ca) = (leader_ttl?, prefix?, redis_tls?, ca?);
         let (certificate, certificate_key) = (certificate?, certificate_key?);
         let redis = redis_url.ok()?;
         let redis = redis.map(|url| Redis { url, prefix, tls, ca, certificate, certificate_key });

@@ -7,6 +7,9 @@ use leader_coordinator::ClientTls;
 use std::path::PathBuf;
 
 impl Redis {
+    /// The settings of its files of TLS.
+    pub const FILES: [Key; 3] = [Key::RedisCa, Key::RedisCertificate, Key::RedisKeyFile];
+
     /// The files of TLS.
     pub fn client_tls(&self) -> ClientTls {
         client_tls(self.ca.as_ref(), self.certificate.as_ref(), self.certificate_key.as_ref())
@@ -22,8 +25,7 @@ fn client_tls(ca: Option<&PathBuf>, certificate: Option<&PathBuf>, key: Option<&
 impl Judge {
     /// A setting of a store has no effect without the store.
     pub(super) fn settings_need_their_store(&mut self) {
-        let redis =
-            [Key::RedisPrefix, Key::RedisTls, Key::RedisCa, Key::RedisCertificate, Key::RedisCertificateKey];
+        let redis = [Key::RedisPrefix, Key::RedisTls, Key::RedisCa, Key::RedisCertificate, Key::RedisKeyFile];
         let postgres = [Key::PostgresSchema, Key::PostgresTls];
         for (engine, keys, missing) in [
             (Engine::Redis, &redis[..], "redis.url (COORDINATOR_REDIS_URL, --redis)"),
@@ -55,7 +57,7 @@ impl Judge {
 
     /// The files of TLS of Redis can be used, and have an effect.
     pub(super) fn redis_files(&mut self, redis: Option<&Redis>) {
-        let keys = [Key::RedisCa, Key::RedisCertificate, Key::RedisCertificateKey];
+        let keys = Redis::FILES;
         let (Some(redis), Some(first)) = (redis, keys.into_iter().find(|key| self.written.contains_key(key)))
         else {
             return;

@@ -106,7 +106,7 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
         Key::RedisTls => Ok(text(redis?.tls.as_str())),
         Key::RedisCa => path(redis?.ca.as_deref(), "the authorities of the system"),
         Key::RedisCertificate => path(redis?.certificate.as_deref(), "no certificate is shown"),
-        Key::RedisCertificateKey => path(redis?.certificate_key.as_deref(), "no certificate is shown"),
+        Key::RedisKeyFile => path(redis?.certificate_key.as_deref(), "no certificate is shown"),
         Key::PostgresUrl => url(postgres?),
         Key::PostgresUrlFile => url_file(postgres?),
         Key::PostgresSchema => postgres.map(|_| text(config.postgres_schema.as_str())).map_err(str::to_owned),

@@ -46,7 +46,7 @@ fn all_of_full() -> impl Iterator<Item = Key> {
 }
 
 /// The files of TLS, which must exist.
-const OF_TLS: [Key; 3] = [Key::RedisCa, Key::RedisCertificate, Key::RedisCertificateKey];
+const OF_TLS: [Key; 3] = [Key::RedisCa, Key::RedisCertificate, Key::RedisKeyFile];
 
 /// Every setting, in the form of the file.
 const FULL: &str = r#"

@@ -86,15 +86,21 @@ fn failed(errors: &Lines, failure: &Failure) -> ExitCode {
     ExitCode::from(failure.exit_code)
 }
 
-async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(), Failure> {
-    // Needs no configuration: the configuration may be the fault.
+/// Carries out a command that needs no configuration: the configuration may be the fault. `None` if it needs one.
+fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
     match command {
-        Command::Runbook { name } => return command::runbook(name.as_deref()),
-        Command::Completions { shell } => return command::completions(*shell),
-        Command::Man { dir } => return command::man(dir),
-        Command::Config { command: ConfigCommand::Sample } => return output::write(config::sample()),
-        Command::Config { command: ConfigCommand::Reference } => return output::write(config::reference()),
-        _ => {}
+        Command::Runbook { name } => Some(command::runbook(name.as_deref())),
+        Command::Completions { shell } => Some(command::completions(*shell)),
+        Command::Man { dir } => Some(command::man(dir)),
+        Command::Config { command: ConfigCommand::Sample } => Some(output::write(config::sample())),
+        Command::Config { command: ConfigCommand::Reference } => Some(output::write(config::reference())),
+        _ => None,
+    }
+}
+
+async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(), Failure> {
+    if let Some(outcome) = without_configuration(command) {
+        return outcome;
     }
     let config = configuration(flags)?;
     let form = |json: bool| if json { Form::Json } else { Form::Table };

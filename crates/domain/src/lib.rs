@@ -31,3 +31,4 @@ pub mod ports;
 pub mod recovery;
 pub mod settings;
 pub mod time;
+pub mod transport;

@@ -15,7 +15,7 @@ impl OpenError {
         Self(Box::new(error))
     }
 
-    /// `why` completes a sentence that begins with "is", or is a reason of its own.
+    /// `why` completes a sentence that begins with "is", or is a reason as a whole sentence.
     #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(crate) fn refused(store: &str, why: &str) -> Self {
         Self(format!("the URL of {store} is {why}").into())

@@ -4,7 +4,7 @@
 //! - [`backend`]: real Redis and PostgreSQL servers, in containers or as child processes.
 //! - [`proxy`]: a TCP proxy that swallows, delays and cuts.
 //! - [`authority`]: certificate authorities, and certificates that they issue.
-//! - [`impostor`]: a man in the middle with a certificate of its own.
+//! - [`impostor`]: a man in the middle with another certificate.
 //! - [`process`]: the `coordinator` binary as a child process whose events a test reads.
 //! - [`premise`]: whether a process and its store were quick enough for a promise about a healthy leader.
 //! - [`monitor`]: a real Prometheus or Alertmanager as a child process.

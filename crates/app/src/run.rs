@@ -33,9 +33,6 @@ use tokio::time::timeout;
 /// users.
 pub const DEMO_BROKER: &str = "COORDINATOR_TEST_BROKER";
 
-/// Environment variable with which tests let the lease of a killed instance expire; not a setting for users.
-const NO_EVIDENCE: &str = "COORDINATOR_TEST_NO_EVIDENCE";
-
 /// Longest wait for the last lines to be read.
 const PRINTING_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -192,9 +189,7 @@ pub fn start(
     if let Some(leader) = &stores.leader {
         builder = builder.leader_store(Arc::clone(leader));
     }
-    if std::env::var_os(NO_EVIDENCE).is_none()
-        && let Some(exits) = stores.exits()
-    {
+    if let Some(exits) = stores.exits(config.lock_dir.as_deref()) {
         builder = builder.exits(exits);
     }
     builder.start().map_err(|error| Failure::usage(error.to_string()))

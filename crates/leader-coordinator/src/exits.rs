@@ -13,9 +13,10 @@
 use async_trait::async_trait;
 use coordinator::Exits;
 use domain::id::Nonce;
-use rustix::fs::{FlockOperation, Mode, OFlags, fstat, fstatfs, openat};
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, fstat, fstatfs, openat, unlinkat};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::future::pending;
@@ -84,7 +85,7 @@ impl LockFiles {
         let files =
             Self { directory: Arc::new(opened), boot: boot.trim().to_owned(), waits: Mutex::default() };
         files.lock_own(nonce).map_err(|error| failed(&error))?;
-        files.remove_old(directory);
+        files.remove_old();
         Ok(files)
     }
 
@@ -146,33 +147,36 @@ impl LockFiles {
     }
 
     /// Removes the files of ended processes except the most recent ones.
-    fn remove_old(&self, directory: &Path) {
-        let Ok(entries) = fs::read_dir(directory) else { return };
+    fn remove_old(&self) {
+        let Ok(entries) = Dir::read_from(&self.directory) else { return };
         let mut ended: Vec<_> = entries
             .flatten()
-            .filter(|entry| self.has_ended(entry.file_name().to_str()))
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .filter_map(|entry| {
+                let name = entry.file_name().to_owned();
+                self.ended_at(&name).map(|at| (at, name))
+            })
             .collect();
         ended.sort();
         let old = ended.len().saturating_sub(ENDED_KEPT);
-        for (_, path) in &ended[..old] {
+        for (_, name) in &ended[..old] {
             // Another process may have removed it.
-            let _ = fs::remove_file(path);
+            let _ = unlinkat(&self.directory, name, AtFlags::empty());
         }
     }
 
-    /// True for the file of a process that has ended, in this boot or before. Its content is read after the lock was free:
-    /// a process locks its file before it writes it.
-    fn has_ended(&self, name: Option<&str>) -> bool {
-        let Some(name) = name else { return false };
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let Ok(fd) = openat(&self.directory, name, flags, Mode::empty()) else { return false };
-        if rustix::fs::flock(&fd, FlockOperation::NonBlockingLockShared).is_err() {
-            return false;
-        }
+    /// The modification time of the file of a process that has ended, in this boot or before. A process locks its file
+    /// before it writes it, so a file without its content is not touched: its process may be about to lock it.
+    fn ended_at(&self, name: &CStr) -> Option<(i64, i64)> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = openat(&self.directory, name, flags, Mode::empty()).ok()?;
         let mut content = String::new();
-        let read = File::from(fd).take(CONTENT_LEN_MAX).read_to_string(&mut content);
-        read.is_ok() && content.starts_with(FORMAT) && content.ends_with('\n')
+        File::from(fd.try_clone().ok()?).take(CONTENT_LEN_MAX).read_to_string(&mut content).ok()?;
+        if !content.starts_with(FORMAT) || !content.ends_with('\n') {
+            return None;
+        }
+        rustix::fs::flock(&fd, FlockOperation::NonBlockingLockShared).ok()?;
+        let stat = fstat(&fd).ok()?;
+        Some((stat.st_mtime, stat.st_mtime_nsec as i64))
     }
 }
 
@@ -304,7 +308,7 @@ mod tests {
         }
         // A process that has not locked its file yet.
         fs::write(directory.path().join(Nonce::new(99).to_string()), "").expect("written");
-        files.remove_old(directory.path());
+        files.remove_old();
         let left = fs::read_dir(directory.path()).expect("a directory").count();
         assert_eq!(left, ENDED_KEPT + 2);
         assert!(directory.path().join(Nonce::new(1).to_string()).exists());

@@ -41,8 +41,6 @@ on_both!(
 
 fn a_cold_start_elects_one_and_a_killed_leader_is_replaced(group: impl FnOnce(Duration) -> Group) {
     let mut group = group(TTL);
-    // As on another host: no instance can know that the process has ended.
-    group.set("COORDINATOR_TEST_NO_EVIDENCE", "1");
     let first = group.start_three();
     group.assert_undisturbed(&first);
     group.expect_only_leader(&first);
@@ -57,7 +55,7 @@ fn a_cold_start_elects_one_and_a_killed_leader_is_replaced(group: impl FnOnce(Du
 
 /// The kernel of the host reports the end of the process, and the lease is open at once.
 fn a_killed_leader_is_replaced_before_its_lease_ends(group: impl FnOnce(Duration) -> Group) {
-    let mut group = group(LONG_TTL);
+    let mut group = group(LONG_TTL).on_one_host();
     let first = group.start_three();
     let lease_end = group.deadline(&first.name);
     group.process(&first.name).kill();

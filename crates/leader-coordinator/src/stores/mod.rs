@@ -26,7 +26,7 @@ use coordinator::Exits;
 use domain::identity::Identity;
 use domain::ports::{LeaderStore, Recovery, SignalLedger, StateStore};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The database that decides who leads.
@@ -146,10 +146,11 @@ impl Stores {
     }
 
     /// Gives evidence of the end of this process from now on, and takes that of others: an instance on the same host then
-    /// replaces a process that has ended without waiting for its lease. Call it once, before the instance starts. `None`
-    /// with a warning: there can be no evidence on this host, and leases expire as usual.
-    pub fn exits(&self) -> Option<Arc<dyn Exits>> {
-        match LockFiles::start(&self.processes, self.state.identity().nonce) {
+    /// replaces a process that has ended without waiting for its lease. The lock files are in `lock_dir`, if there is one,
+    /// instead of the directory of the database. Call it once, before the instance starts. `None` with a warning: there can
+    /// be no evidence on this host, and leases expire as usual.
+    pub fn exits(&self, lock_dir: Option<&Path>) -> Option<Arc<dyn Exits>> {
+        match LockFiles::start(lock_dir.unwrap_or(&self.processes), self.state.identity().nonce) {
             Ok(files) => Some(Arc::new(files)),
             Err(why) => {
                 tracing::warn!(

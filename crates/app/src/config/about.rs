@@ -137,6 +137,7 @@ impl Key {
     pub fn example(self) -> &'static str {
         match self {
             Self::InstanceId => "desk-1",
+            Self::LockDir => "/run/coordinator",
             Self::Heartbeat => "3s",
             Self::RedisUrl => "redis://127.0.0.1:6379",
             Self::RedisUrlFile => "/etc/coordinator/redis.url",

@@ -1,12 +1,13 @@
 //! [`Backend`]: the interface of the HTTP pages to the instance behind them.
 
+use crate::access::Access;
 use async_trait::async_trait;
 use domain::alert;
 use domain::id::InstanceId;
 use domain::lease::Epoch;
 use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalId};
 use domain::member::{LeaseSeen, MemberSeen, Term};
-use domain::metrics::Refusal;
+use domain::metrics::{AccessRefusal, Refusal};
 use domain::overview::{LastAnswers, Samples};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
 use std::sync::Arc;
@@ -67,6 +68,14 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Latest accepted timestamp of a signal, in unix seconds: a little after the present.
     fn accepts_until_s(&self) -> i64;
+
+    /// The credentials that requests need; `None`: they need none.
+    fn access(&self) -> Option<Arc<Access>> {
+        None
+    }
+
+    /// Counts a request that was refused for its credential.
+    fn access_refused(&self, why: AccessRefusal);
 
     /// Counts a submission that was refused for that reason: each is a missed trade.
     fn refused(&self, why: Refusal);

@@ -30,6 +30,7 @@
 //! on this host are refused (403), and so are names for this host that are not ours.
 
 mod accept;
+mod access;
 mod arriving;
 mod backend;
 mod caller;
@@ -53,6 +54,7 @@ mod upload;
 mod urgent;
 mod write_deadline;
 
+pub use access::{Access, Credential, Proof, Role, Token, TokenHash};
 pub use backend::{Backend, LeaderView, Pull, Reported};
 pub use handler::{HandlerUrl, HttpHandler, HttpHandlerConfig};
 pub use json::cluster::{InstanceJson, TermJson};

@@ -52,12 +52,6 @@ pub(crate) fn routes() -> Router<Arc<dyn Backend>> {
         .route("/signals/{id}/result", post(report))
 }
 
-/// Whether a `POST` to this path is for something else than a submission.
-pub(crate) fn takes_another_post(path: &str) -> bool {
-    let result = path.strip_prefix("/signals/").and_then(|rest| rest.strip_suffix("/result"));
-    path == "/signals/claim" || result.is_some_and(|id| !id.contains('/'))
-}
-
 /// What a client reads that may have meant to submit a signal; empty for any other.
 pub(crate) fn remedy(method: &Method, signals: SignalPages, prefix: &Prefix) -> String {
     let sends = matches!(*method, Method::POST | Method::PUT);
@@ -78,7 +72,7 @@ async fn submit(
 ) -> Result<Response, Problem> {
     let body = whole_body(body, SUBMISSION_LEN_MAX)?;
     let new = submission::read(&body, backend.remembers_since_s()..=backend.accepts_until_s())?;
-    match backend.submit(&new, &client(caller)).await.map_err(again)? {
+    match backend.submit(&new, &client(&caller)).await.map_err(again)? {
         Submit::Accepted(signal) => {
             let location = [(LOCATION, format!("{}{PATH}/{}", prefix.0, signal.id))];
             Ok((StatusCode::CREATED, location, Json(SignalJson::from(&signal))).into_response())
@@ -94,10 +88,11 @@ fn again(error: StoreError) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
-/// The client at the other end of the connection.
-fn client(caller: Caller) -> Actor {
+/// The client at the other end of the connection, by the name of its credential.
+pub(crate) fn client(caller: &Caller) -> Actor {
     let origin = caller.remote.map_or_else(|| "unknown".to_owned(), |remote| remote.to_string());
-    Actor { who: "client".to_owned(), origin }
+    let who = caller.credential.as_deref().unwrap_or("client").to_owned();
+    Actor { who, origin }
 }
 
 fn conflict(new: &NewSignal, existing: &Signal) -> Problem {
@@ -179,7 +174,7 @@ async fn report(
     let id = named(id)?;
     let body = whole_body(body, BODY_LEN_MAX)?;
     let report = read_report(&id, &body)?;
-    let reported = backend.report(report, &client(caller)).await.map_err(again)?;
+    let reported = backend.report(report, &client(&caller)).await.map_err(again)?;
     if reported == Reported::NotLeading {
         return Ok(leader::elsewhere(&backend.leader()));
     }

@@ -2,20 +2,22 @@
 
 use crate::client::Answer;
 use crate::ledger::Ledger;
-use adapter_http::{Backend, LeaderView, Limits, Pull, Reported, serve_within};
+use adapter_http::{Access, Backend, LeaderView, Limits, Pull, Reported, serve_within};
 use async_trait::async_trait;
 use domain::alert;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::ledger::{Actor, AuditEntry, NewSignal, Paused, Signal, SignalId, Totals};
 use domain::member::{Health, LeaseSeen, Member, MemberSeen, MemberState, Term};
-use domain::metrics::{Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View};
+use domain::metrics::{
+    AccessRefusal, Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View,
+};
 use domain::overview::{Facts, Known, LastAnswers, Samples};
 use domain::ports::{ListQuery, Report, StoreError, Submit};
 use domain::time::Time;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +40,10 @@ pub struct Fake {
     /// The last answers of the stores. A test may send others.
     pub last: watch::Sender<Arc<LastAnswers>>,
     pub ledger: Arc<Ledger>,
+    /// The credentials that requests need.
+    pub access: Option<Arc<Access>>,
+    /// Requests that were refused for their credential.
+    pub access_refused: Arc<Mutex<Vec<AccessRefusal>>>,
     /// The instance has stopped.
     pub stopped: Arc<AtomicBool>,
     /// Panic instead of returning the exposition.
@@ -68,6 +74,8 @@ impl Default for Fake {
             store: Ok(()),
             last: watch::Sender::new(Arc::new(no_answers())),
             ledger: Arc::default(),
+            access: None,
+            access_refused: Arc::default(),
             stopped: Arc::default(),
             panics: false,
             silent: None,
@@ -159,6 +167,14 @@ impl Backend for Fake {
 
     fn accepts_until_s(&self) -> i64 {
         self.ledger.accepts_until_s
+    }
+
+    fn access(&self) -> Option<Arc<Access>> {
+        self.access.clone()
+    }
+
+    fn access_refused(&self, why: AccessRefusal) {
+        self.access_refused.lock().expect("no panic").push(why);
     }
 
     fn refused(&self, why: Refusal) {

@@ -1,6 +1,6 @@
 //! [`Page`]: the data of the HTTP pages, from the coordinator and the state store.
 
-use adapter_http::{Backend, LeaderView, Pull, Reported};
+use adapter_http::{Access, Backend, LeaderView, Pull, Reported};
 use adapter_otel::Exposition;
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
@@ -8,7 +8,7 @@ use domain::alert;
 use domain::id::InstanceId;
 use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId};
 use domain::member::{LeaseSeen, MemberSeen, Term};
-use domain::metrics::Refusal;
+use domain::metrics::{AccessRefusal, Refusal};
 use domain::overview::{LastAnswers, Samples};
 use domain::ports::{ListQuery, MemberStore, Recorded, Report, SignalClaim, StoreError, Submit};
 use std::fmt;
@@ -37,6 +37,7 @@ pub struct Page {
     members: Arc<dyn MemberStore>,
     signals: Option<(Ledger, Delivery)>,
     exposition: Exposition,
+    access: Option<Arc<Access>>,
     /// The leader whose address is known, and the address.
     leader: Mutex<Option<(InstanceId, String)>>,
 }
@@ -49,7 +50,13 @@ impl Page {
         signals: Option<(Ledger, Delivery)>,
         exposition: Exposition,
     ) -> Self {
-        Self { coordinator, members, signals, exposition, leader: Mutex::new(None) }
+        Self { coordinator, members, signals, exposition, access: None, leader: Mutex::new(None) }
+    }
+
+    /// Every route except the probes needs one of these credentials.
+    #[must_use]
+    pub fn with_access(self, access: Arc<Access>) -> Self {
+        Self { access: Some(access), ..self }
     }
 
     /// Keeps the leader's address up to date; only the instance table contains it. Runs until it is dropped.
@@ -152,6 +159,14 @@ impl Backend for Page {
 
     fn accepts_until_s(&self) -> i64 {
         Ledger::accepts_until_s()
+    }
+
+    fn access(&self) -> Option<Arc<Access>> {
+        self.access.clone()
+    }
+
+    fn access_refused(&self, why: AccessRefusal) {
+        self.coordinator.access_refused(why);
     }
 
     fn refused(&self, why: Refusal) {

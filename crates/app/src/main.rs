@@ -1,5 +1,6 @@
 //! The coordinator binary: reads the command line and the configuration, and runs one command.
 
+mod access;
 mod broker;
 mod cli;
 mod command;
@@ -18,7 +19,7 @@ mod secret;
 mod stops;
 mod telemetry;
 
-use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand};
+use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand, TokenCommand};
 use command::{Extent, Form, Probe, Wanted};
 use config::Config;
 use domain::ports::Migrate;
@@ -92,6 +93,9 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
         Command::Runbook { name } => return command::runbook(name.as_deref()),
         Command::Completions { shell } => return command::completions(*shell),
         Command::Man { dir } => return command::man(dir),
+        Command::Token { command: TokenCommand::New { name, role, days, file } } => {
+            return command::new_token(name, role, *days, file.as_deref(), errors);
+        }
         Command::Config { command: ConfigCommand::Sample } => return output::write(config::sample()),
         Command::Config { command: ConfigCommand::Reference } => return output::write(config::reference()),
         _ => {}
@@ -143,11 +147,17 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
         Command::Runbook { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
+        | Command::Token { .. }
         | Command::Config { command: ConfigCommand::Sample | ConfigCommand::Reference } => Ok(()),
-        Command::Config { command: ConfigCommand::Check { json } } => match form(*json) {
-            Form::Json => output::line(config::as_json(&config)),
-            Form::Table => output::write(config::render(&config)),
-        },
+        Command::Config { command: ConfigCommand::Check { json } } => {
+            if let Some(path) = &config.tokens_file {
+                access::check(path)?;
+            }
+            match form(*json) {
+                Form::Json => output::line(config::as_json(&config)),
+                Form::Table => output::write(config::render(&config)),
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `coordinator run`: one instance, from its start to its end.
 
+use crate::access;
 use crate::broker::Broker;
 use crate::compose;
 use crate::config::{Config, Signals};
@@ -67,6 +68,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let id = config.instance_id.clone().unwrap_or_else(|| data_dir.instance());
     let identity = identity(config, id).map_err(Failure::other)?;
     let (listener, address) = listen(config.listen).await?;
+    let access = config.tokens_file.as_ref().map(|path| access::open(path)).transpose()?;
     let stores = compose::stores(config, &data_dir, &identity).map_err(Failure::usage)?;
     let page_url = format!("http://{address}");
     let for_operator = greet(output, &identity, &page_url, config, [&printed, errors]);
@@ -93,8 +95,15 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let worker = ledger.clone();
     let mut working = tokio::spawn(async move { worker.run(handler).await });
     let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
-    let page =
-        Arc::new(Page::new(coordinator.clone(), stores.state.clone(), Some((ledger, delivery)), exposition));
+    let page = Page::new(coordinator.clone(), stores.state.clone(), Some((ledger, delivery)), exposition);
+    let (page, reading) = match access.zip(config.tokens_file.clone()) {
+        Some(((access, text), path)) => {
+            let reading = tokio::spawn(access::follow(path, Arc::clone(&access), text));
+            (page.with_access(access), Some(reading))
+        }
+        None => (page, None),
+    };
+    let page = Arc::new(page);
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
     let limits = http_limits();
@@ -117,6 +126,9 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     };
     following.abort();
     working.abort();
+    if let Some(reading) = reading {
+        reading.abort();
+    }
     closing.notify_one();
     // A page that is being read may fail; the coordinator's own outcome counts.
     let _ = served.await;

@@ -21,7 +21,7 @@ fn settings_of(command: &str) -> Option<Vec<&'static str>> {
         "doctor" => &[STATE_STORE, LEADER_STORE, &["leader_ttl"]],
         "health" => &[&["config", "listen"]],
         // They read no setting.
-        "runbook" | "completions" | "man" => &[],
+        "runbook" | "completions" | "man" | "token" => &[],
         "history" | "step-down" | "recovery" | "signals" | "migrate" => &[STATE_STORE],
         _ => return None,
     };

@@ -1,6 +1,7 @@
 //! Parses the values of arguments. Settings are not parsed here: they are checked together with the file and the
 //! environment.
 
+use adapter_http::Role;
 use domain::ledger::{Label, SignalId, StateName};
 
 /// Longest reason in characters; the store keeps no more.
@@ -30,4 +31,9 @@ pub fn reason(text: &str) -> Result<String, String> {
     } else {
         Err(format!("a reason is 1 to {REASON_LEN_MAX} characters on one line"))
     }
+}
+
+/// A role of a credential.
+pub fn role(text: &str) -> Result<Role, String> {
+    Role::parse(text)
 }

@@ -15,6 +15,7 @@ mod status;
 mod step_down;
 mod table;
 mod terminal;
+mod token;
 mod why;
 
 pub use demo::{TTL as DEMO_TTL, demo};
@@ -28,6 +29,7 @@ pub use runbook::runbook;
 pub use signals::signals;
 pub use status::{Extent, Form, status, watch_status};
 pub use step_down::{Wanted, plan_step_down, step_down};
+pub use token::new_token;
 pub use why::why;
 
 use crate::compose;

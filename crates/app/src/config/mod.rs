@@ -91,6 +91,8 @@ pub struct Config {
     pub telemetry_otlp: Option<HandlerUrl>,
     /// The handler of signals, and its limits.
     pub signals: Signals,
+    /// File with the credentials of clients; `None`: requests need none.
+    pub tokens_file: Option<PathBuf>,
     /// Places of the values that were written.
     origins: BTreeMap<Key, Origin>,
 }
@@ -162,6 +164,7 @@ pub fn load(
     let alerts_runbooks = judge.take(Key::AlertsRunbooks, |text| parse::runbooks(text).map(Some), || None);
     let telemetry_otlp = judge.take(Key::TelemetryOtlp, |text| parse::otlp(text).map(Some), || None);
     let signals = judge.signals();
+    let tokens_file = judge.take(Key::AccessTokensFile, |text| parse::file(text).map(Some), || None);
 
     judge.one_lease_in_the_environment();
     judge.a_prefix_needs_redis();
@@ -195,6 +198,7 @@ pub fn load(
             alerts_runbooks: alerts_runbooks?,
             telemetry_otlp: telemetry_otlp?,
             signals: signals?,
+            tokens_file: tokens_file?,
             origins,
         })
     })();

@@ -140,6 +140,14 @@ pub fn directory(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
+/// The path of a file.
+pub fn file(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains(['\0', '\n']) || text.contains("://") {
+        return Err(format!("{}, not the path of a file", shown(text)));
+    }
+    Ok(PathBuf::from(text))
+}
+
 /// The time to live of the lease.
 pub fn ttl(text: &str) -> Result<Duration, String> {
     duration(text, TTL_MIN, TTL_MAX)

@@ -9,7 +9,8 @@ use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalI
 use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::metrics::{AccessRefusal, Refusal};
 use domain::overview::{LastAnswers, Samples};
-use domain::ports::{ListQuery, Report, StoreError, Submit};
+use domain::ports::{ListQuery, Recorded, Report, Resolution, StoreError, Submit, Switch, Switched};
+use domain::recovery::{Recovered, RecoveryFault};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -95,6 +96,39 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Records the outcome of a signal that was pulled, as reported by `actor`.
     async fn report(&self, report: Report, actor: &Actor) -> Result<Reported, StoreError>;
+
+    /// Requests a handover from the leader.
+    async fn step_down(&self, request: &StepDownRequest) -> Result<SteppedDown, StoreError>;
+
+    /// Records the decision of an operator about a signal.
+    async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError>;
+
+    /// Records that an operator knows that a signal expired.
+    async fn acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Result<Recorded, StoreError>;
+
+    /// Turns the kill switch.
+    async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError>;
+
+    /// Checks the portfolio as a new leader would; changes nothing.
+    async fn check_recovery(&self) -> Result<Result<Recovered, RecoveryFault>, StoreError>;
+}
+
+/// The wish of an operator that the leader hands over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepDownRequest {
+    /// The epoch in which the leader leads. In another one, nothing is requested.
+    pub epoch: Epoch,
+    /// The reason for the history.
+    pub reason: String,
+}
+
+/// Answer to the wish for a handover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SteppedDown {
+    /// The leader finds the request with its next renewal.
+    Requested,
+    /// No leader leads in that epoch any more; nothing was written.
+    Superseded,
 }
 
 /// The leader, as far as one instance knows.

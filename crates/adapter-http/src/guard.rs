@@ -1,6 +1,6 @@
 //! [`guard`]: the checks and limits of every request, whatever its path.
 
-use crate::access::{Denied, routes};
+use crate::access::{Denied, refused_without_access, routes};
 use crate::arriving::Arriving;
 use crate::backend::Backend;
 use crate::caller::{self, Caller};
@@ -41,7 +41,9 @@ impl Gate {
 
     /// Names the caller by its credential, or refuses the request.
     fn admit(&self, request: &Request, caller: &mut Caller) -> Result<(), Response> {
-        let Some(access) = self.backend.access() else { return Ok(()) };
+        let Some(access) = self.backend.access() else {
+            return refused_without_access(request).map_or(Ok(()), Err);
+        };
         match access.admit(request, caller) {
             Ok(name) => {
                 caller.credential = name;

@@ -19,6 +19,10 @@
 //! | `/signals/{id}` | one signal and its audit |
 //! | `POST /signals/claim` | signals for the caller to execute, where no handler is configured |
 //! | `POST /signals/{id}/result` | the outcome of one of them |
+//! | `POST /signals/{id}/resolve`, `.../acknowledge` | the decision of an operator about a signal |
+//! | `POST /signals/pause`, `/signals/resume` | the kill switch |
+//! | `POST /leadership/step-down` | a planned handover is requested |
+//! | `POST /recovery/check` | the portfolio, checked as a new leader would |
 //! | `/runbooks`, `/runbooks/NAME` | the list of the alerts, and the runbook of one |
 //! | `/` | the operator's page, and its files below `/page` |
 //! | `/events` | server-sent events: what changes in the group; with `?page`, the sections of the page |
@@ -26,8 +30,9 @@
 //! Errors are problem documents (RFC 9457). The two metrics paths answer
 //! `{"error": "Coordinator not initialized"}` before start-up is done, as their users expect.
 //!
-//! Every client that reaches the listener may do everything, so it must be on loopback. Pages of other origins in a browser
-//! on this host are refused (403), and so are names for this host that are not ours.
+//! With an [`Access`], every route except the probes needs a credential with the role of the route. Without one, every client
+//! that reaches the listener may use every route except the actions of operators, so it must be on loopback. Pages of other
+//! origins in a browser on this host are refused (403), and so are names for this host that are not ours.
 
 mod accept;
 mod access;
@@ -39,6 +44,7 @@ mod handler;
 mod json;
 mod leader;
 mod openapi;
+mod operations;
 mod outcome;
 mod page;
 mod pages;
@@ -55,14 +61,16 @@ mod urgent;
 mod write_deadline;
 
 pub use access::{Access, Credential, Proof, Role, Token, TokenHash};
-pub use backend::{Backend, LeaderView, Pull, Reported};
+pub use backend::{Backend, LeaderView, Pull, Reported, StepDownRequest, SteppedDown};
 pub use handler::{HandlerUrl, HttpHandler, HttpHandlerConfig};
 pub use json::cluster::{InstanceJson, TermJson};
 pub use json::metrics::MetricsJson;
+pub use json::recovery::CheckJson;
 pub use json::rfc3339;
 pub use json::signals::{AuditJson, SignalJson};
 pub use json::totals::TotalsJson;
 pub use openapi::http_reference;
+pub use operations::reason;
 pub use pages::{Pages, SignalPages};
 pub use remote::{InstanceAlert, alerts_of, get};
 pub use routes::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, router};

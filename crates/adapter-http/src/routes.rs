@@ -7,6 +7,7 @@ use crate::json::cluster::{HistoryJson, ReadJson, StatusJson};
 use crate::json::metrics::MetricsJson;
 use crate::leader;
 use crate::openapi;
+use crate::operations;
 use crate::page;
 use crate::pages::{Pages, Prefix, SignalPages};
 use crate::present;
@@ -54,9 +55,10 @@ pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
         .route("/coordinator/metrics", get(metrics))
         .merge(runbooks::routes())
         .merge(openapi::routes())
+        .merge(operations::routes())
         .merge(page::routes(pages.streams));
     let routes = match pages.signals {
-        SignalPages::Served => routes.merge(signals::routes()),
+        SignalPages::Served => routes.merge(signals::routes()).merge(operations::signal_routes()),
         SignalPages::Absent => routes,
     };
     routes

@@ -13,11 +13,12 @@ use crate::telemetry::Telemetry;
 use adapter_http::{AlertWebhook, HandlerUrl, HttpHandler, HttpHandlerConfig, Limits};
 use adapter_otel::Exposition;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
+use domain::id::InstanceId;
 use domain::identity::Identity;
 use domain::metrics::SignalsConfig;
 use domain::ports::SignalHandler;
 use domain::settings::SharedSettings;
-use leader_coordinator::http::{Delivery, Page, post_alerts};
+use leader_coordinator::http::{Delivery, Operations, Page, post_alerts};
 use leader_coordinator::{EpochFile, StoreKind, Stores};
 use rustix::process::{Resource, getrlimit};
 use std::io::IsTerminal;
@@ -70,6 +71,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let (listener, address) = listen(config.listen).await?;
     let access = config.tokens_file.as_ref().map(|path| access::open(path)).transpose()?;
     let stores = compose::stores(config, &data_dir, &identity).map_err(Failure::usage)?;
+    let operator_stores = operator_stores(config)?;
     let page_url = format!("http://{address}");
     let for_operator = greet(output, &identity, &page_url, config, [&printed, errors]);
 
@@ -95,7 +97,9 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let worker = ledger.clone();
     let mut working = tokio::spawn(async move { worker.run(handler).await });
     let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
-    let page = Page::new(coordinator.clone(), stores.state.clone(), Some((ledger, delivery)), exposition);
+    let operations = Operations::new(operator_stores.state.clone(), operator_stores.recovery.clone());
+    let page = Page::new(coordinator.clone(), stores.state.clone(), Some((ledger, delivery)), exposition)
+        .with_operations(operations);
     let (page, reading) = match access.zip(config.tokens_file.clone()) {
         Some(((access, text), path)) => {
             let reading = tokio::spawn(access::follow(path, Arc::clone(&access), text));
@@ -136,6 +140,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
         telemetry.finish().await;
     }
     stores.close().await;
+    operator_stores.close().await;
     if let Some(urgent) = urgent {
         urgent.abort();
     }
@@ -145,6 +150,15 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let _ = timeout(PRINTING_TIME_MAX, telling).await;
     printed.flush();
     ended.map_err(|ended| failure(&ended))
+}
+
+/// Stores for the actions of operators over HTTP, as a command has them. They connect when the first action needs them,
+/// and no action waits for, or delays, a request of the election. The id differs from that of the instance, because an
+/// instance ignores its own hints.
+fn operator_stores(config: &Config) -> Result<Stores, Failure> {
+    let id = InstanceId::parse(&format!("operator-{}", std::process::id())).expect("a word and a number");
+    let identity = identity(config, id).map_err(Failure::other)?;
+    compose::existing_stores(config, &identity).map_err(Failure::usage)
 }
 
 /// The failure of a command whose coordinator has ended.

@@ -19,6 +19,7 @@ pub mod catalog;
 pub mod commit_latency;
 pub mod doctor;
 pub mod election;
+pub mod handover;
 pub mod id;
 pub mod identity;
 pub mod lease;

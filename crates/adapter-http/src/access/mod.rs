@@ -120,6 +120,20 @@ impl Access {
     }
 }
 
+/// The answer of an instance without an [`Access`] to a request that needs a credential on every address.
+pub(crate) fn refused_without_access(request: &Request) -> Option<Response> {
+    match need(request) {
+        Need::Role(role) if role.always_needs_a_credential() => {
+            let detail = format!(
+                "this needs a credential with the role {role}, and this instance has no tokens file: set \
+                 access.tokens_file, or use the command line on this host with the settings of the stores"
+            );
+            Some(Problem::new(StatusCode::FORBIDDEN, detail).with("role", role.as_str()).into_response())
+        }
+        Need::Role(_) | Need::Any | Need::Unlisted => None,
+    }
+}
+
 fn need(request: &Request) -> Need {
     let extensions = request.extensions();
     let matched = extensions.get::<MatchedPath>().map(MatchedPath::as_str);

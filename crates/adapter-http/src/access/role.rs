@@ -66,6 +66,15 @@ impl Role {
         }
     }
 
+    /// Whether its routes are refused while an instance has no credentials. A submission of any process on this host is
+    /// accepted then, as a broker's adapter on a machine with a single user needs it, but no process acts as an operator.
+    pub(crate) const fn always_needs_a_credential(self) -> bool {
+        match self {
+            Self::Probe | Self::Read | Self::Submit | Self::Work => false,
+            Self::Operate | Self::Resolve => true,
+        }
+    }
+
     /// Parses a name.
     ///
     /// # Errors

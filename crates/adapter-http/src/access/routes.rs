@@ -41,6 +41,14 @@ pub(crate) const ROUTES: &[Route] = &[
     post("/signals/claim", Role::Work),
     get("/signals/{id}", Role::Read),
     post("/signals/{id}/result", Role::Work),
+    get("/signals/pause", Role::Read),
+    post("/signals/pause", Role::Operate),
+    get("/signals/resume", Role::Read),
+    post("/signals/resume", Role::Operate),
+    post("/signals/{id}/acknowledge", Role::Operate),
+    post("/signals/{id}/resolve", Role::Resolve),
+    post("/leadership/step-down", Role::Operate),
+    post("/recovery/check", Role::Operate),
 ];
 
 /// What a request needs.

@@ -1,6 +1,6 @@
 //! The paths of signals: submit, list, show, claim, and record results.
 
-mod fields;
+pub(crate) mod fields;
 mod placeholder;
 mod query;
 mod submission;
@@ -25,7 +25,7 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
 use axum::handler::Handler;
 use axum::http::header::LOCATION;
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -46,8 +46,10 @@ const _: () =
 pub(crate) fn routes() -> Router<Arc<dyn Backend>> {
     Router::new()
         .route(PATH, get(list).post(submit.layer(DefaultBodyLimit::max(SUBMISSION_LEN_MAX))))
-        // A signal may have any id, including "claim".
-        .route("/signals/claim", post(pull).get(one_named_claim))
+        // A signal may have any id, including these words.
+        .route("/signals/claim", post(pull).get(one_of_that_name))
+        .route("/signals/pause", get(one_of_that_name))
+        .route("/signals/resume", get(one_of_that_name))
         .route("/signals/{id}", get(one))
         .route("/signals/{id}/result", post(report))
 }
@@ -62,7 +64,7 @@ pub(crate) fn remedy(method: &Method, signals: SignalPages, prefix: &Prefix) -> 
     }
 }
 
-type Body = Result<Bytes, BytesRejection>;
+pub(crate) type Body = Result<Bytes, BytesRejection>;
 
 async fn submit(
     State(backend): Shared,
@@ -84,7 +86,7 @@ async fn submit(
 
 /// The client may repeat the request after any fault of the store, and should not stop trying.
 #[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
-fn again(error: StoreError) -> Problem {
+pub(crate) fn again(error: StoreError) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
@@ -123,8 +125,9 @@ async fn one(State(backend): Shared, id: Result<Path<String>, PathRejection>) ->
     shown(&*backend, &named(id)?).await
 }
 
-async fn one_named_claim(State(backend): Shared) -> Result<Response, Problem> {
-    shown(&*backend, &SignalId::parse("claim").expect("letters are an id")).await
+async fn one_of_that_name(State(backend): Shared, uri: Uri) -> Result<Response, Problem> {
+    let name = uri.path().rsplit('/').next().unwrap_or_default();
+    shown(&*backend, &SignalId::parse(name).expect("letters are an id")).await
 }
 
 async fn shown(backend: &dyn Backend, id: &SignalId) -> Result<Response, Problem> {
@@ -133,12 +136,12 @@ async fn shown(backend: &dyn Backend, id: &SignalId) -> Result<Response, Problem
 }
 
 /// A text that is not an id belongs to no signal.
-fn named(id: Result<Path<String>, PathRejection>) -> Result<SignalId, Problem> {
+pub(crate) fn named(id: Result<Path<String>, PathRejection>) -> Result<SignalId, Problem> {
     let id = id.ok().and_then(|Path(id)| SignalId::parse(&id).ok());
     id.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no signal can have that id"))
 }
 
-fn unknown(id: &SignalId) -> Problem {
+pub(crate) fn unknown(id: &SignalId) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, format!("there is no signal {id}"))
 }
 
@@ -212,7 +215,7 @@ fn note_text(plain: &Plain) -> Result<String, String> {
 }
 
 /// The body, once all of it has arrived.
-fn whole_body(body: Body, most: usize) -> Result<Bytes, Problem> {
+pub(crate) fn whole_body(body: Body, most: usize) -> Result<Bytes, Problem> {
     body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(most),
         status => Problem::new(status, "the body is incomplete"),

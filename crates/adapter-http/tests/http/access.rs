@@ -23,11 +23,11 @@ fn includes(role: Role) -> &'static [&'static str] {
     }
 }
 
-fn token() -> Token {
+pub fn token() -> Token {
     Token::random().expect("randomness")
 }
 
-fn credential(name: &str, roles: &[Role], token: &Token) -> Credential {
+pub fn credential(name: &str, roles: &[Role], token: &Token) -> Credential {
     Credential {
         name: Credential::name(name).expect("a name"),
         roles: roles.to_vec(),
@@ -41,7 +41,7 @@ async fn guarded(credentials: Vec<Credential>) -> (Server, Arc<Access>) {
     (Server::start(Fake { access: Some(Arc::clone(&access)), ..Fake::default() }).await, access)
 }
 
-fn bearer(token: &Token) -> String {
+pub fn bearer(token: &Token) -> String {
     format!("Bearer {}", token.expose())
 }
 

@@ -2,7 +2,9 @@
 
 use crate::client::Answer;
 use crate::ledger::Ledger;
-use adapter_http::{Access, Backend, LeaderView, Limits, Pull, Reported, serve_within};
+use adapter_http::{
+    Access, Backend, LeaderView, Limits, Pull, Reported, StepDownRequest, SteppedDown, serve_within,
+};
 use async_trait::async_trait;
 use domain::alert;
 use domain::id::{InstanceId, Nonce};
@@ -13,7 +15,8 @@ use domain::metrics::{
     AccessRefusal, Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View,
 };
 use domain::overview::{Facts, Known, LastAnswers, Samples};
-use domain::ports::{ListQuery, Report, StoreError, Submit};
+use domain::ports::{ListQuery, Recorded, Report, Resolution, StoreError, Submit, Switch, Switched};
+use domain::recovery::{Recovered, RecoveryFault};
 use domain::time::Time;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -199,6 +202,37 @@ impl Backend for Fake {
     async fn report(&self, report: Report, actor: &Actor) -> Result<Reported, StoreError> {
         self.ledger.reports.lock().expect("no panic").push((report, actor.clone()));
         self.store.clone().map(|()| self.ledger.reported)
+    }
+
+    async fn step_down(&self, request: &StepDownRequest) -> Result<SteppedDown, StoreError> {
+        self.ledger
+            .requests
+            .lock()
+            .expect("no panic")
+            .push(format!("step-down {} {}", request.epoch, request.reason));
+        self.store.clone().map(|()| SteppedDown::Requested)
+    }
+
+    async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError> {
+        let Resolution { id, attempt, outcome, actor, reason } = decision;
+        let request = format!("resolve {id} {attempt} {outcome:?} {} {reason}", actor.who);
+        self.ledger.requests.lock().expect("no panic").push(request);
+        self.store.clone().map(|()| self.ledger.decided)
+    }
+
+    async fn acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Result<Recorded, StoreError> {
+        let request = format!("acknowledge {id} {} {reason}", actor.who);
+        self.ledger.requests.lock().expect("no panic").push(request);
+        self.store.clone().map(|()| self.ledger.decided)
+    }
+
+    async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {
+        self.ledger.requests.lock().expect("no panic").push(format!("{to:?} {} {reason}", actor.who));
+        self.store.clone().map(|()| Switched::Turned)
+    }
+
+    async fn check_recovery(&self) -> Result<Result<Recovered, RecoveryFault>, StoreError> {
+        self.store.clone().map(|()| Ok(Recovered::Nothing))
     }
 }
 

@@ -11,6 +11,7 @@ mod handler;
 mod ledger;
 mod limits;
 mod openapi;
+mod operations;
 mod page;
 mod routes;
 mod signals;

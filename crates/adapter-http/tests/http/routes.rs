@@ -364,12 +364,14 @@ async fn the_paths_of_signals_support_only_their_methods() {
         ("DELETE", "/signals/x", "GET,HEAD"),
         ("PUT", "/signals/claim", "POST,GET,HEAD"),
         ("GET", "/signals/x/result", "POST"),
+        ("GET", "/signals/x/resolve", "POST"),
+        ("PUT", "/signals/pause", "GET,HEAD,POST"),
     ] {
         let answer = server.ask(&request(method, path, &[])).await;
         answer.problem(405);
         assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
     }
-    for path in ["/signals/", "/signals/x/", "/signals/x/resolve", "/signals/x/result/y"] {
+    for path in ["/signals/", "/signals/x/", "/signals/x/decide", "/signals/x/result/y"] {
         server.ask(&get(path)).await.problem(404);
     }
 }

@@ -1,6 +1,7 @@
 //! [`Page`]: the data of the HTTP pages, from the coordinator and the state store.
 
-use adapter_http::{Access, Backend, LeaderView, Pull, Reported};
+use super::operations::Operations;
+use adapter_http::{Access, Backend, LeaderView, Pull, Reported, StepDownRequest, SteppedDown};
 use adapter_otel::Exposition;
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
@@ -10,7 +11,10 @@ use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId};
 use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::metrics::{AccessRefusal, Refusal};
 use domain::overview::{LastAnswers, Samples};
-use domain::ports::{ListQuery, MemberStore, Recorded, Report, SignalClaim, StoreError, Submit};
+use domain::ports::{
+    ListQuery, MemberStore, Recorded, Report, Resolution, SignalClaim, StoreError, Submit, Switch, Switched,
+};
+use domain::recovery::{Recovered, RecoveryFault};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -38,6 +42,7 @@ pub struct Page {
     signals: Option<(Ledger, Delivery)>,
     exposition: Exposition,
     access: Option<Arc<Access>>,
+    operations: Option<Operations>,
     /// The leader whose address is known, and the address.
     leader: Mutex<Option<(InstanceId, String)>>,
 }
@@ -50,13 +55,27 @@ impl Page {
         signals: Option<(Ledger, Delivery)>,
         exposition: Exposition,
     ) -> Self {
-        Self { coordinator, members, signals, exposition, access: None, leader: Mutex::new(None) }
+        Self {
+            coordinator,
+            members,
+            signals,
+            exposition,
+            access: None,
+            operations: None,
+            leader: Mutex::new(None),
+        }
     }
 
     /// Every route except the probes needs one of these credentials.
     #[must_use]
     pub fn with_access(self, access: Arc<Access>) -> Self {
         Self { access: Some(access), ..self }
+    }
+
+    /// Adds the actions of operators. Without it they answer 503.
+    #[must_use]
+    pub fn with_operations(self, operations: Operations) -> Self {
+        Self { operations: Some(operations), ..self }
     }
 
     /// Keeps the leader's address up to date; only the instance table contains it. Runs until it is dropped.
@@ -83,6 +102,11 @@ impl Page {
     fn ledger(&self) -> Result<&Ledger, StoreError> {
         let absent = || StoreError::Unavailable("this service keeps no signals".to_owned());
         self.signals.as_ref().map(|(ledger, _)| ledger).ok_or_else(absent)
+    }
+
+    fn operations(&self) -> Result<&Operations, StoreError> {
+        let absent = || StoreError::Unavailable("this service offers no actions of operators".to_owned());
+        self.operations.as_ref().ok_or_else(absent)
     }
 
     async fn address_of(&self, leader: &InstanceId) -> Option<String> {
@@ -211,5 +235,25 @@ impl Backend for Page {
             Err(NotNow::Store(error)) => Err(error),
             Err(_) => Ok(Reported::NotLeading),
         }
+    }
+
+    async fn step_down(&self, request: &StepDownRequest) -> Result<SteppedDown, StoreError> {
+        self.operations()?.step_down(request).await
+    }
+
+    async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError> {
+        self.ledger()?.store().resolve(decision).await
+    }
+
+    async fn acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Result<Recorded, StoreError> {
+        self.ledger()?.store().acknowledge(id, actor, reason).await
+    }
+
+    async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {
+        self.ledger()?.store().switch(to, actor, reason).await
+    }
+
+    async fn check_recovery(&self) -> Result<Result<Recovered, RecoveryFault>, StoreError> {
+        Ok(self.operations()?.check_recovery().await)
     }
 }

@@ -19,8 +19,8 @@ mod secret;
 mod stops;
 mod telemetry;
 
-use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand, TokenCommand};
-use command::{Extent, Form, Probe, Wanted};
+use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand, Remote, TokenCommand};
+use command::{Condition, Extent, Form, Probe};
 use config::Config;
 use domain::ports::Migrate;
 use exec::Terms;
@@ -67,7 +67,7 @@ fn carry_out_all(errors: &Lines) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
-            let outcome = runtime.block_on(carry_out(&cli.chosen(), &cli.flags, errors));
+            let outcome = runtime.block_on(carry_out(&cli.chosen(), &cli.flags, &cli.remote, errors));
             // A reader that does not read our output must not prevent the end of the process.
             runtime.shutdown_background();
             outcome
@@ -87,7 +87,12 @@ fn failed(errors: &Lines, failure: &Failure) -> ExitCode {
     ExitCode::from(failure.exit_code)
 }
 
-async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(), Failure> {
+async fn carry_out(command: &Command, flags: &Flags, remote: &Remote, errors: &Lines) -> Result<(), Failure> {
+    if remote.server.is_some() && !can_be_remote(command) {
+        return Err(Failure::usage(
+            "--server has no effect on this command: it is for status, why, history, step-down, recovery and signals",
+        ));
+    }
     // Needs no configuration: the configuration may be the fault.
     match command {
         Command::Runbook { name } => return command::runbook(name.as_deref()),
@@ -102,6 +107,7 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
     }
     let config = configuration(flags)?;
     let form = |json: bool| if json { Form::Json } else { Form::Table };
+    let group = || command::open_group(&config, remote);
     match command {
         Command::Run { events_json } => {
             let output = if *events_json { Output::Events } else { Output::Text };
@@ -114,23 +120,25 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
         Command::Status { json, watch, wide } => {
             let extent = if *wide { Extent::Wide } else { Extent::Narrow };
             if *watch {
-                command::watch_status(&config, form(*json), extent).await
+                command::watch_status(&*group()?, form(*json), extent).await
             } else {
-                command::status(&config, form(*json), extent).await
+                command::status(&*group()?, form(*json), extent).await
             }
         }
-        Command::Why { json } => command::why(&config, form(*json)).await,
-        Command::History { limit, json } => command::history(&config, form(*json), *limit).await,
-        Command::StepDown { dry_run: true, json, .. } => command::plan_step_down(&config, form(*json)).await,
+        Command::Why { json } => command::why(&*group()?, form(*json)).await,
+        Command::History { limit, json } => command::history(&*group()?, form(*json), *limit).await,
+        Command::StepDown { dry_run: true, json, .. } => {
+            command::plan_step_down(&*group()?, form(*json)).await
+        }
         Command::StepDown { reason, force, dry_run: _, json } => {
             let reason = reason.as_deref().unwrap_or_default();
-            let wanted = if *force { Wanted::Always } else { Wanted::WithSuccessor };
-            command::step_down(&config, reason, wanted, form(*json)).await
+            let wanted = if *force { Condition::Always } else { Condition::WithSuccessor };
+            command::step_down(&*group()?, reason, wanted, form(*json)).await
         }
         Command::Recovery { command: RecoveryCommand::Check { json } } => {
-            command::check_recovery(&config, form(*json)).await
+            command::check_recovery(&*group()?, form(*json)).await
         }
-        Command::Signals { command } => command::signals(&config, command).await,
+        Command::Signals { command } => command::signals(&*group()?, command).await,
         Command::Migrate { check, json } => {
             let how = if *check { Migrate::Check } else { Migrate::Apply };
             command::migrate(&config, how, form(*json)).await
@@ -159,6 +167,19 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
             }
         }
     }
+}
+
+/// Whether a command can use the HTTP server of an instance instead of the stores.
+fn can_be_remote(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Status { .. }
+            | Command::Why { .. }
+            | Command::History { .. }
+            | Command::StepDown { .. }
+            | Command::Recovery { .. }
+            | Command::Signals { .. }
+    )
 }
 
 /// A failure of an instance whose logs are JSON lines is a record as well: no other line may be among them.

@@ -39,9 +39,9 @@ pub const DEMO_BROKER: &str = "COORDINATOR_TEST_BROKER";
 const PRINTING_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// File descriptors that are reserved for other uses than HTTP: 24 for the stores (on PostgreSQL 8 and Redis
-/// 4; on SQLite 14), 32 for signals at their handler, 16 for the process itself (runtimes, timers, streams,
+/// 4; on SQLite 14), 8 for the stores of operators, 32 for signals at their handler, 16 for the process itself (runtimes, timers, streams,
 /// the listener).
-pub const DESCRIPTORS_KEPT: u64 = 24 + 32 + 16;
+pub const DESCRIPTORS_KEPT: u64 = 24 + 8 + 32 + 16;
 /// Fewest connections, so that probes and the operator get an answer.
 const CONNECTIONS_MIN: usize = 8;
 
@@ -158,7 +158,9 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
 fn operator_stores(config: &Config) -> Result<Stores, Failure> {
     let id = InstanceId::parse(&format!("operator-{}", std::process::id())).expect("a word and a number");
     let identity = identity(config, id).map_err(Failure::other)?;
-    compose::existing_stores(config, &identity).map_err(Failure::usage)
+    let mut without_redis = config.clone();
+    without_redis.redis = None;
+    compose::existing_stores(&without_redis, &identity).map_err(Failure::usage)
 }
 
 /// The failure of a command whose coordinator has ended.

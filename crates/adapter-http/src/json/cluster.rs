@@ -5,15 +5,19 @@ use super::totals::TotalsJson;
 use crate::backend::LeaderView;
 use domain::alert::Report;
 use domain::id::InstanceId;
-use domain::member::{MemberSeen, Term};
+use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::overview::{Facts, Gap, InstanceView, Known, Overview};
 use serde::Serialize;
+use std::time::Duration;
 
 /// The group as one instance sees it.
 #[derive(Debug, Serialize)]
 pub(crate) struct StatusJson<'a> {
     this_instance: &'a str,
     state: &'static str,
+    state_store: &'a str,
+    heartbeat_ms: u64,
+    lease: Option<LeaseJson<'a>>,
     is_leader: bool,
     leader_db: Option<&'a str>,
     leader_redis: Option<&'a str>,
@@ -38,6 +42,9 @@ impl<'a> StatusJson<'a> {
         Self {
             read: ReadJson::of(&facts.members),
             this_instance: snapshot.instance.as_str(),
+            state_store: &facts.state_store,
+            heartbeat_ms: ms(facts.heartbeat),
+            lease: facts.lease.last().map(|(lease, _)| LeaseJson::from(lease)),
             state: view.state.as_str(),
             is_leader: view.is_leader,
             leader_db: view.leader_db.as_ref().map(InstanceId::as_str),
@@ -51,6 +58,36 @@ impl<'a> StatusJson<'a> {
             instances: InstanceJson::all(members, &Overview::of(facts)),
         }
     }
+}
+
+/// The lease, by the clock of the state store.
+#[derive(Debug, Serialize)]
+pub(crate) struct LeaseJson<'a> {
+    holder: Option<&'a str>,
+    epoch: u64,
+    released: bool,
+    ttl_ms: u64,
+    renewed_age_ms: u64,
+    since: Option<String>,
+    store_forgot_at: Option<String>,
+}
+
+impl<'a> From<&'a LeaseSeen> for LeaseJson<'a> {
+    fn from(lease: &'a LeaseSeen) -> Self {
+        Self {
+            holder: lease.holder.as_ref().map(InstanceId::as_str),
+            epoch: lease.epoch.0,
+            released: lease.released,
+            ttl_ms: ms(lease.ttl),
+            renewed_age_ms: ms(lease.renewed_age),
+            since: lease.since_ms.and_then(rfc3339),
+            store_forgot_at: lease.forgot_ms.and_then(rfc3339),
+        }
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// When the state store gave the answer. While it does not answer, this is its last answer, and the present state is
@@ -89,6 +126,7 @@ pub struct InstanceJson<'a> {
     started: Option<String>,
     cannot_lead: Option<&'a str>,
     heartbeat_age_ms: u64,
+    settings: String,
 }
 
 impl<'a> InstanceJson<'a> {
@@ -108,7 +146,8 @@ impl<'a> InstanceJson<'a> {
             version: &member.version,
             started: rfc3339(member.started_ms),
             cannot_lead: member.cannot_lead.as_deref(),
-            heartbeat_age_ms: u64::try_from(view.heartbeat_age.as_millis()).unwrap_or(u64::MAX),
+            heartbeat_age_ms: ms(view.heartbeat_age),
+            settings: member.settings.written(),
         }
     }
 

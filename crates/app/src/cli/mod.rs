@@ -2,10 +2,12 @@
 
 mod flags;
 mod help;
+mod remote;
 mod value;
 
 pub use flags::Flags;
 pub use help::definition;
+pub use remote::Remote;
 
 use crate::secret::mask_urls;
 use adapter_http::{HISTORY_LIMIT_MAX, Role};
@@ -48,6 +50,9 @@ pub struct Cli {
     /// Settings that every command accepts.
     #[command(flatten)]
     pub flags: Flags,
+    /// The server that some commands can use.
+    #[command(flatten)]
+    pub remote: Remote,
     /// The command; without one, `run`.
     #[command(subcommand)]
     command: Option<Command>,

@@ -1,25 +1,23 @@
 //! `coordinator history`: the terms of the leaders, and when the state store has forgotten.
 
+use super::group::Group;
+use super::print_json;
 use super::table::{date, table, visible};
-use super::{ask, open, print_json};
 use crate::command::status::Form;
-use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::TermJson;
 use coordinator::clock;
 use domain::member::Term;
-use domain::overview::{Gap, LeaderView, age};
-use leader_coordinator::Stores;
+use domain::overview::{Gap, age};
 
 /// Text for the moment at which the loss was found.
 const STORE_FORGOT: &str = "the store forgot: a standby was promoted or a backup restored";
 
 /// Prints the latest `limit` terms, newest first.
-pub async fn history(config: &Config, form: Form, limit: u32) -> Result<(), Failure> {
-    let stores = open(config)?;
-    let answer = read(&stores, limit).await;
-    stores.close().await;
+pub async fn history(group: &dyn Group, form: Form, limit: u32) -> Result<(), Failure> {
+    let answer = group.history(limit).await;
+    group.close().await;
     let (terms, forgot_ms) = answer?;
     match form {
         Form::Json => print_json(&terms.iter().map(TermJson::from).collect::<Vec<_>>()),
@@ -28,14 +26,6 @@ pub async fn history(config: &Config, form: Form, limit: u32) -> Result<(), Fail
             line(render(&terms, forgot_ms, clock::calendar_ms()))
         }
     }
-}
-
-async fn read(stores: &Stores, limit: u32) -> Result<(Vec<Term>, Option<i64>), Failure> {
-    let mut terms = ask("the state store", stores.state.history(limit)).await?;
-    let lease = ask("the state store", stores.state.lease()).await?;
-    let now_ms = clock::calendar_ms();
-    LeaderView::of_lease(&lease, now_ms, now_ms).close_ended(&mut terms);
-    Ok((terms, lease.forgot_ms))
 }
 
 /// Whether to show the moment. If `limit` leaves older terms out, it may belong among these.

@@ -23,6 +23,7 @@ pub use reference::{reference, sample};
 pub use render::{as_json, render};
 pub use signals::Signals;
 pub use store_url::{Engine, StoreUrl};
+pub use url_file::read as read_secret_line;
 
 use crate::cli::Flags;
 use adapter_http::HandlerUrl;

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use domain::alert;
 use domain::id::InstanceId;
 use domain::lease::Epoch;
-use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalId};
+use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalId, Totals};
 use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::metrics::{AccessRefusal, Refusal};
 use domain::overview::{LastAnswers, Samples};
@@ -83,6 +83,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The signal with that id, and its audit, newest first.
     async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<AuditEntry>)>, StoreError>;
+
+    /// The totals of the signals at this moment.
+    async fn totals(&self) -> Result<Totals, StoreError>;
 
     /// Signals, the latest first.
     async fn signals(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError>;

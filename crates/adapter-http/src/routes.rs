@@ -10,7 +10,7 @@ use crate::openapi;
 use crate::operations;
 use crate::page;
 use crate::pages::{Pages, Prefix, SignalPages};
-use crate::present;
+use crate::present::{self, PRESENT_TIME_MAX};
 use crate::problem::Problem;
 use crate::runbooks;
 use crate::signals;
@@ -25,6 +25,7 @@ use domain::alert::Report;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
+use tokio::time::timeout;
 
 /// Most terms in one answer: a hundred hours at the highest rate of changes that fires no alert.
 pub const HISTORY_LIMIT_MAX: u32 = 1_000;
@@ -89,10 +90,17 @@ async fn leader(State(backend): Shared) -> Response {
 }
 
 async fn status(State(backend): Shared) -> Result<Response, Problem> {
-    let Some(report) = backend.status() else {
+    let Some(mut report) = backend.status() else {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the coordinator is starting"));
     };
     let facts = present::facts(&*backend).await?;
+    // An operator who has just turned the kill switch reads its present position. Without an answer, the last known
+    // totals remain.
+    if facts.members.current().is_some()
+        && let Ok(Ok(totals)) = timeout(PRESENT_TIME_MAX, backend.totals()).await
+    {
+        report.snapshot.totals.answered(totals, report.snapshot.now_ms);
+    }
     Ok(Json(StatusJson::new(&report, &facts)).into_response())
 }
 

@@ -189,6 +189,10 @@ impl Backend for Fake {
         self.store.clone().map(|()| self.ledger.find(id))
     }
 
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.ledger.totals.clone().ok_or_else(|| StoreError::Unavailable("not counted".to_owned()))
+    }
+
     async fn signals(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError> {
         self.silence().await;
         self.store.clone().map(|()| self.ledger.list(query))

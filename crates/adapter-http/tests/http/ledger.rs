@@ -4,7 +4,7 @@ use adapter_http::{Pull, Reported};
 use domain::id::ClaimId;
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::{
-    Actor, AuditEntry, Fingerprint, Instruction, Label, NewSignal, Signal, SignalId, SignalState,
+    Actor, AuditEntry, Fingerprint, Instruction, Label, NewSignal, Signal, SignalId, SignalState, Totals,
 };
 use domain::metrics::Refusal;
 use domain::ports::{ListQuery, Recorded, Report, Submit};
@@ -26,6 +26,8 @@ pub struct Ledger {
     pub remembers_since_s: i64,
     pub accepts_until_s: i64,
     pub refused: Mutex<Vec<Refusal>>,
+    /// The present totals; `None`: the ledger does not answer.
+    pub totals: Option<Totals>,
     /// The actions of operators, in words.
     pub requests: Mutex<Vec<String>>,
     /// The answer to the decision of an operator.
@@ -44,6 +46,7 @@ impl Default for Ledger {
             remembers_since_s: 1_700_000_000,
             accepts_until_s: 4_000_000_000,
             refused: Mutex::default(),
+            totals: None,
             requests: Mutex::default(),
             decided: Recorded::Recorded,
         }

@@ -5,7 +5,7 @@ use crate::client::{Answer, post};
 use crate::fake::{Fake, Server, lease, member};
 use crate::ledger::{Ledger, received};
 use adapter_http::{Access, Role};
-use domain::ledger::{Instruction, Label, SignalId};
+use domain::ledger::{Instruction, Label, SignalId, Totals};
 use domain::member::MemberState;
 use domain::ports::{Recorded, StoreError};
 use serde_json::json;
@@ -194,4 +194,13 @@ async fn a_page_of_another_origin_cannot_use_the_credentials_of_the_browser() {
         }
     }
     assert!(desk.requests().is_empty());
+}
+
+#[tokio::test]
+async fn the_status_has_the_present_totals() {
+    let totals = Totals { in_doubt: 7, ..Totals::default() };
+    let ledger = Arc::new(Ledger { totals: Some(totals), ..Ledger::default() });
+    let server = Server::start(Fake { ledger, ..Fake::default() }).await;
+    let status = server.ask(crate::client::get("/status")).await.json();
+    assert_eq!(status["signals"]["in_doubt"], 7);
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
 use domain::alert;
 use domain::id::InstanceId;
-use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId};
+use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId, Totals};
 use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::metrics::{AccessRefusal, Refusal};
 use domain::overview::{LastAnswers, Samples};
@@ -205,6 +205,10 @@ impl Backend for Page {
             Some(signal) => Ok(Some((signal, store.audit(Some(id), AUDIT_LINES).await?))),
             None => Ok(None),
         }
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.ledger()?.store().totals().await
     }
 
     async fn signals(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError> {

@@ -40,9 +40,9 @@ impl Gate {
     }
 
     /// Names the caller by its credential, or refuses the request.
-    fn admit(&self, request: &Request, caller: &mut Caller) -> Result<(), Response> {
+    fn admit(&self, request: &Request, caller: &mut Caller) -> Result<(), Box<Response>> {
         let Some(access) = self.backend.access() else {
-            return refused_without_access(request).map_or(Ok(()), Err);
+            return refused_without_access(request).map_or(Ok(()), |response| Err(Box::new(response)));
         };
         match access.admit(request, caller) {
             Ok(name) => {
@@ -73,7 +73,7 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
         Err(mut response) => {
             // Part of the body may not have arrived yet, and it will not be read.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            response
+            *response
         }
         Ok(()) => {
             request.extensions_mut().insert(caller);
@@ -91,13 +91,13 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
 
 /// Names the caller, or answers a request that is refused before its handler runs: for its origin, its credential, or
 /// the size of its body.
-fn permitted(gate: &Gate, request: &Request, caller: &mut Caller) -> Result<(), Response> {
+fn permitted(gate: &Gate, request: &Request, caller: &mut Caller) -> Result<(), Box<Response>> {
     if let Some(reason) = caller::refusal(request, caller, &gate.pages.hosts) {
-        return Err(Problem::new(StatusCode::FORBIDDEN, reason).into_response());
+        return Err(Box::new(Problem::new(StatusCode::FORBIDDEN, reason).into_response()));
     }
     gate.admit(request, caller)?;
     let most = if is_submission(request) { SUBMISSION_LEN_MAX } else { BODY_LEN_MAX };
-    if announced_len(request) > most as u64 { Err(too_large(most).into_response()) } else { Ok(()) }
+    if announced_len(request) > most as u64 { Err(Box::new(too_large(most).into_response())) } else { Ok(()) }
 }
 
 fn is_submission(request: &Request) -> bool {

@@ -93,17 +93,8 @@ async fn carry_out(command: &Command, flags: &Flags, remote: &Remote, errors: &L
             "--server has no effect on this command: it is for status, why, history, step-down, recovery and signals",
         ));
     }
-    // Needs no configuration: the configuration may be the fault.
-    match command {
-        Command::Runbook { name } => return command::runbook(name.as_deref()),
-        Command::Completions { shell } => return command::completions(*shell),
-        Command::Man { dir } => return command::man(dir),
-        Command::Token { command: TokenCommand::New { name, role, days, file } } => {
-            return command::new_token(name, role, *days, file.as_deref(), errors);
-        }
-        Command::Config { command: ConfigCommand::Sample } => return output::write(config::sample()),
-        Command::Config { command: ConfigCommand::Reference } => return output::write(config::reference()),
-        _ => {}
+    if let Some(done) = without_configuration(command, errors) {
+        return done;
     }
     let config = configuration(flags)?;
     let form = |json: bool| if json { Form::Json } else { Form::Table };
@@ -157,15 +148,33 @@ async fn carry_out(command: &Command, flags: &Flags, remote: &Remote, errors: &L
         | Command::Man { .. }
         | Command::Token { .. }
         | Command::Config { command: ConfigCommand::Sample | ConfigCommand::Reference } => Ok(()),
-        Command::Config { command: ConfigCommand::Check { json } } => {
-            if let Some(path) = &config.tokens_file {
-                access::check(path)?;
-            }
-            match form(*json) {
-                Form::Json => output::line(config::as_json(&config)),
-                Form::Table => output::write(config::render(&config)),
-            }
+        Command::Config { command: ConfigCommand::Check { json } } => check_config(&config, form(*json)),
+    }
+}
+
+/// Runs a command that needs no configuration, because the configuration may be the fault; `None` for any other.
+fn without_configuration(command: &Command, errors: &Lines) -> Option<Result<(), Failure>> {
+    Some(match command {
+        Command::Runbook { name } => command::runbook(name.as_deref()),
+        Command::Completions { shell } => command::completions(*shell),
+        Command::Man { dir } => command::man(dir),
+        Command::Token { command: TokenCommand::New { name, role, days, file } } => {
+            command::new_token(name, role, *days, file.as_deref(), errors)
         }
+        Command::Config { command: ConfigCommand::Sample } => output::write(config::sample()),
+        Command::Config { command: ConfigCommand::Reference } => output::write(config::reference()),
+        _ => return None,
+    })
+}
+
+/// Checks the files that an instance would read at its start, and prints the effective configuration.
+fn check_config(config: &Config, form: Form) -> Result<(), Failure> {
+    if let Some(path) = &config.tokens_file {
+        access::check(path)?;
+    }
+    match form {
+        Form::Json => output::line(config::as_json(config)),
+        Form::Table => output::write(config::render(config)),
     }
 }
 

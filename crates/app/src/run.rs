@@ -10,7 +10,7 @@ use crate::identity::{DataDir, identity};
 use crate::lines::Lines;
 use crate::stops::Stops;
 use crate::telemetry::Telemetry;
-use adapter_http::{AlertWebhook, HandlerUrl, HttpHandler, HttpHandlerConfig, Limits};
+use adapter_http::{Access, AlertWebhook, HandlerUrl, HttpHandler, HttpHandlerConfig, Limits};
 use adapter_otel::Exposition;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
 use domain::id::InstanceId;
@@ -81,16 +81,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let ledger = Ledger::new(coordinator.clone(), Arc::clone(&stores.ledger), ledger_settings(config))
         .map_err(|error| Failure::other(error.to_string()))?;
     let (handler, delivery) = handler(config)?;
-    let urgent = config.alerts_webhook.clone().map(|url| {
-        let own = format!("{page_url}{}", adapter_http::RUNBOOKS);
-        let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone())
-            .runbooks(config.alerts_runbooks.as_ref().unwrap_or(&own));
-        let webhook = match &config.alerts_job {
-            Some(job) => webhook.job(job),
-            None => webhook,
-        };
-        tokio::spawn(post_alerts(coordinator.urgent(), webhook))
-    });
+    let urgent = urgent(config, &identity, &page_url, &coordinator);
     let telemetry = config.telemetry_otlp.clone();
     let telemetry =
         telemetry.map(|url| Telemetry::start(url, config, &identity.id, &coordinator, stores.state.clone()));
@@ -100,13 +91,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let operations = Operations::new(operator_stores.state.clone(), operator_stores.recovery.clone());
     let page = Page::new(coordinator.clone(), stores.state.clone(), Some((ledger, delivery)), exposition)
         .with_operations(operations);
-    let (page, reading) = match access.zip(config.tokens_file.clone()) {
-        Some(((access, text), path)) => {
-            let reading = tokio::spawn(access::follow(path, Arc::clone(&access), text));
-            (page.with_access(access), Some(reading))
-        }
-        None => (page, None),
-    };
+    let (page, reading) = guarded(page, config, access);
     let page = Arc::new(page);
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
@@ -130,9 +115,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     };
     following.abort();
     working.abort();
-    if let Some(reading) = reading {
-        reading.abort();
-    }
+    reading.inspect(JoinHandle::abort);
     closing.notify_one();
     // A page that is being read may fail; the coordinator's own outcome counts.
     let _ = served.await;
@@ -150,6 +133,39 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let _ = timeout(PRINTING_TIME_MAX, telling).await;
     printed.flush();
     ended.map_err(|ended| failure(&ended))
+}
+
+/// The task that posts urgent alerts; `None` without a receiver.
+fn urgent(
+    config: &Config,
+    identity: &Identity,
+    page_url: &str,
+    coordinator: &Coordinator,
+) -> Option<JoinHandle<()>> {
+    let url = config.alerts_webhook.clone()?;
+    let own = format!("{page_url}{}", adapter_http::RUNBOOKS);
+    let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone())
+        .runbooks(config.alerts_runbooks.as_ref().unwrap_or(&own));
+    let webhook = match &config.alerts_job {
+        Some(job) => webhook.job(job),
+        None => webhook,
+    };
+    Some(tokio::spawn(post_alerts(coordinator.urgent(), webhook)))
+}
+
+/// The page with the credentials that requests need, and the task that reads their file again.
+fn guarded(
+    page: Page,
+    config: &Config,
+    access: Option<(Arc<Access>, String)>,
+) -> (Page, Option<JoinHandle<()>>) {
+    match access.zip(config.tokens_file.clone()) {
+        Some(((access, text), path)) => {
+            let reading = tokio::spawn(access::follow(path, Arc::clone(&access), text));
+            (page.with_access(access), Some(reading))
+        }
+        None => (page, None),
+    }
 }
 
 /// Stores for the actions of operators over HTTP, as a command has them. They connect when the first action needs them,

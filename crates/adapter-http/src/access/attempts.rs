@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// Failed attempts of an address that are answered with 401; more than a person makes by mistake.
 pub(super) const FAILURES_MAX: u32 = 10;
 /// The time after which an address may fail again.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// Most addresses that are counted; about 100 KiB.
 const ADDRESSES_MAX: usize = 1_024;
 

@@ -51,7 +51,7 @@ pub struct Access {
 /// A request that was refused for its credential.
 pub(crate) struct Denied {
     pub(crate) why: AccessRefusal,
-    pub(crate) response: Response,
+    pub(crate) response: Box<Response>,
 }
 
 /// The credential in a request.
@@ -105,7 +105,7 @@ impl Access {
             Need::Role(role) => Err(forbidden(credential, role)),
             Need::Unlisted => {
                 let problem = Problem::new(StatusCode::FORBIDDEN, "no role permits this route");
-                Err(Denied { why: AccessRefusal::Role, response: problem.into_response() })
+                Err(Denied { why: AccessRefusal::Role, response: Box::new(problem.into_response()) })
             }
         }
     }
@@ -115,7 +115,7 @@ impl Access {
         let wait = caller.remote.and_then(|remote| self.attempts.failed(remote.ip(), Instant::now()));
         match wait {
             None => unauthorized(why, detail),
-            Some(wait) => Denied { why, response: too_many(wait) },
+            Some(wait) => Denied { why, response: Box::new(too_many(wait)) },
         }
     }
 }
@@ -171,7 +171,7 @@ fn unauthorized(why: AccessRefusal, detail: &str) -> Denied {
     for challenge in CHALLENGES {
         response.headers_mut().append(WWW_AUTHENTICATE, challenge);
     }
-    Denied { why, response }
+    Denied { why, response: Box::new(response) }
 }
 
 fn forbidden(credential: &Credential, role: Role) -> Denied {
@@ -182,7 +182,7 @@ fn forbidden(credential: &Credential, role: Role) -> Denied {
         own.join(", ")
     );
     let problem = Problem::new(StatusCode::FORBIDDEN, detail).with("role", role.as_str());
-    Denied { why: AccessRefusal::Role, response: problem.into_response() }
+    Denied { why: AccessRefusal::Role, response: Box::new(problem.into_response()) }
 }
 
 fn too_many(wait: Duration) -> Response {

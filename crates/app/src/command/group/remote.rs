@@ -1,6 +1,9 @@
 //! [`Remote`]: a group by the HTTP server of one of its instances.
 
-use super::decode::{HistoryDoc, ListDoc, ProblemDoc, SignalDoc, StatusDoc, optional_ms};
+use super::decode::{
+    HistoryDoc, InstanceDoc, LeaseDoc, ListDoc, ProblemDoc, SignalDoc, StatusDoc, TermDoc, TotalsDoc,
+    optional_ms,
+};
 use super::{Condition, Decision, Group};
 use crate::command::facts::Read;
 use crate::failure::Failure;
@@ -95,12 +98,12 @@ impl Remote {
         let read_ms = optional_ms("read_at", status.read_at.as_deref())?;
         let away_ms = optional_ms("away_since", status.away_since.as_deref())?;
         let now_ms = away_ms.map_or(read_ms, |_| None).unwrap_or_else(clock::calendar_ms);
-        let lease = status.lease.as_ref().map(|lease| lease.seen()).transpose()?;
+        let lease = status.lease.as_ref().map(LeaseDoc::seen).transpose()?;
         let members =
-            status.instances.iter().map(|one| one.seen()).collect::<Result<Vec<MemberSeen>, _>>()?;
-        let totals = status.signals.as_ref().map(|totals| totals.totals()).transpose()?;
+            status.instances.iter().map(InstanceDoc::seen).collect::<Result<Vec<MemberSeen>, _>>()?;
+        let totals = status.signals.as_ref().map(TotalsDoc::totals).transpose()?;
         let signal_value =
-            status.signals.as_ref().map_or(Ok(SIGNAL_VALUE_DEFAULT), |totals| totals.signal_value())?;
+            status.signals.as_ref().map_or(Ok(SIGNAL_VALUE_DEFAULT), TotalsDoc::signal_value)?;
         let ticket = status.redis.as_deref().map(|redis| {
             let holder = status.leader_redis.as_deref().map(InstanceId::from_stored);
             if redis == "answers" { Ok(holder) } else { Err(Failure::other("Redis does not answer")) }
@@ -186,7 +189,7 @@ impl Group for Remote {
         let missing = || self.fails("the server has no /history: it is no instance of coordinator");
         let doc: HistoryDoc = self.get(&format!("/history?limit={limit}")).await?.ok_or_else(missing)?;
         let read = || {
-            let terms = doc.terms.iter().map(|term| term.term()).collect::<Result<Vec<Term>, String>>()?;
+            let terms = doc.terms.iter().map(TermDoc::term).collect::<Result<Vec<Term>, String>>()?;
             Ok((terms, optional_ms("store_forgot_at", doc.store_forgot_at.as_deref())?))
         };
         read().map_err(|why: String| self.fails(&why))

@@ -258,3 +258,26 @@ async fn the_description_names_the_scheme_and_the_role() {
     assert_eq!(document["paths"]["/livez"]["get"]["security"], serde_json::json!([]));
     assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
 }
+
+/// A service can nest the pages below a path; the roles must hold there too.
+#[tokio::test]
+async fn below_the_path_of_a_service_each_route_needs_its_role() {
+    let (reader, submitter) = (token(), token());
+    let credentials =
+        vec![credential("r", &[Role::Read], &reader), credential("s", &[Role::Submit], &submitter)];
+    let fake = Fake { access: Some(Arc::new(Access::new(credentials))), ..Fake::default() };
+    let pages = adapter_http::router(Arc::new(fake), adapter_http::Pages::default());
+    let server = Server::of(axum::Router::new().nest("/coordinator", pages)).await;
+    let status = async |method, path: &str, token: Option<&Token>| {
+        with(&server, method, &format!("/coordinator{path}"), token.map(bearer).as_deref()).await.status
+    };
+    for path in ["", "/status", "/signals", "/runbooks/style.css"] {
+        assert_eq!(status("GET", path, None).await, 401, "{path}");
+        assert_eq!(status("GET", path, Some(&submitter)).await, 403, "{path}");
+        assert_eq!(status("GET", path, Some(&reader)).await, 200, "{path}");
+    }
+    assert_eq!(status("GET", "/livez", None).await, 200);
+    assert_eq!(status("POST", "/signals", Some(&reader)).await, 403);
+    assert_eq!(status("POST", "/signals/x/resolve", Some(&reader)).await, 403);
+    assert_eq!(status("GET", "/nothing", Some(&reader)).await, 404);
+}

@@ -385,6 +385,16 @@ impl Server {
         Self { address, stop: Some(stop), task }
     }
 
+    /// Serves the router of a service that nests the pages.
+    pub async fn of(router: axum::Router) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let task = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("it serves until the test ends");
+        });
+        Self { address, stop: None, task }
+    }
+
     pub async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.expect("the server listens")
     }

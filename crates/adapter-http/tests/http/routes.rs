@@ -61,10 +61,15 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
         "this_instance": "a-1", "state": "standby", "is_leader": false, "leader_db": "b-2",
         "leader_redis": null, "redis": "unreachable", "epoch": 7, "fallback": true, "alerts": answer.json()["alerts"], "signals": null,
         "store_forgot_at": null, "read_at": "2023-11-14T22:13:31.000+00:00", "away_since": null,
+        "state_store": "PostgreSQL", "heartbeat_ms": 10_000,
+        "lease": {
+            "holder": "b-2", "epoch": 7, "released": false, "ttl_ms": 10_000, "renewed_age_ms": 1_000,
+            "since": "2023-11-14T22:13:20.000+00:00", "store_forgot_at": null,
+        },
         "instances": [{
             "id": "b-2", "nonce": "00000000000000000000000b", "host": "host", "address": "http://127.0.0.1:5001",
             "state": "active", "last_reported": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
-            "started": "2023-11-14T22:13:20.000+00:00", "cannot_lead": null, "heartbeat_age_ms": 1250,
+            "started": "2023-11-14T22:13:20.000+00:00", "cannot_lead": null, "heartbeat_age_ms": 1250, "settings": "",
         }],
     });
     assert_eq!(answer.json(), expected);

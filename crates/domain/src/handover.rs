@@ -85,6 +85,7 @@ mod tests {
     use crate::lease::Epoch;
     use crate::member::{Health, Member};
     use crate::settings::SharedSettings;
+    use alloc::borrow::ToOwned;
     use alloc::string::ToString;
 
     fn seen(id: &str, state: MemberState, age_s: u64, cannot_lead: Option<&str>) -> MemberSeen {

@@ -84,8 +84,8 @@ async fn every_route_with_every_method_needs_exactly_its_role() {
     let (server, _) = guarded(credentials).await;
     let reader = &tokens.iter().find(|(role, _)| *role == Role::Read).expect("a role").1;
     let routes = every_route(&server, reader).await;
-    let served = routes.iter().filter(|(_, _, role)| role.is_some()).count();
-    assert!(served >= 30, "{served}");
+    let count = routes.iter().filter(|(_, _, role)| role.is_some()).count();
+    assert!(count >= 30, "{count}");
     let mut probes = Vec::new();
     for (method, path, needed) in &routes {
         let needs_nothing = needed.as_deref() == Some("probe");

@@ -1,6 +1,7 @@
 //! [`Backend`]: the interface of the HTTP pages to the instance behind them.
 
 use crate::access::Access;
+use crate::hooks::Hooks;
 use async_trait::async_trait;
 use domain::alert;
 use domain::id::InstanceId;
@@ -77,6 +78,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Counts a request that was refused for its credential.
     fn access_refused(&self, why: AccessRefusal);
+
+    /// The hooks of this instance; by default none.
+    fn hooks(&self) -> Arc<Hooks> {
+        Arc::default()
+    }
 
     /// Counts a submission that was refused for that reason: each is a missed trade.
     fn refused(&self, why: Refusal);

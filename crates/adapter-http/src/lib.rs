@@ -23,6 +23,8 @@
 //! | `POST /signals/pause`, `/signals/resume` | the kill switch |
 //! | `POST /leadership/step-down` | a planned handover is requested |
 //! | `POST /recovery/check` | the portfolio, checked as a new leader would |
+//! | `POST /hooks/NAME`, `POST /hooks/NAME/SECRET` | an alert of another system becomes a signal |
+//! | `/hooks` | the configured hooks and their latest requests |
 //! | `/runbooks`, `/runbooks/NAME` | the list of the alerts, and the runbook of one |
 //! | `/` | the operator's page, and its files below `/page` |
 //! | `/events` | server-sent events: what changes in the group; with `?page`, the sections of the page |
@@ -41,6 +43,7 @@ mod backend;
 mod caller;
 mod guard;
 mod handler;
+mod hooks;
 mod json;
 mod leader;
 mod openapi;
@@ -64,6 +67,10 @@ mod write_deadline;
 pub use access::{Access, Credential, Proof, Role, Token, TokenHash};
 pub use backend::{Backend, LeaderView, Pull, Reported, StepDownRequest, SteppedDown};
 pub use handler::{HandlerUrl, HttpHandler, HttpHandlerConfig};
+pub use hooks::{
+    EXPIRES_AFTER_S_MAX, Hook, HookFault, HookSettings, Hooks, PRESETS, RECEIVED_WINDOW_S_MIN, ReadField,
+    Reading,
+};
 pub use json::cluster::{InstanceJson, TermJson};
 pub use json::metrics::MetricsJson;
 pub use json::recovery::CheckJson;

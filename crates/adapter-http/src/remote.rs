@@ -70,9 +70,14 @@ pub async fn alerts_of(
 ///
 /// # Errors
 /// Why there is no answer, as a sentence.
-pub async fn get(page: &str, path: &str, time: Duration) -> Result<(u16, Vec<u8>), String> {
+pub async fn get(
+    page: &str,
+    path: &str,
+    token: Option<&Token>,
+    time: Duration,
+) -> Result<(u16, Vec<u8>), String> {
     let url = HandlerUrl::parse(page).map_err(|_| "its address is no http URL".to_owned())?;
-    let request = request(&url, Method::GET, path, None).body(Body::empty());
+    let request = request(&url, Method::GET, path, token).body(Body::empty());
     send(&url, request, time).await.map(|reply| (reply.status, reply.body))
 }
 

@@ -29,6 +29,7 @@
 
 mod config;
 mod database;
+mod decisions;
 mod doctor;
 mod error;
 mod fence;

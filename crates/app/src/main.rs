@@ -20,7 +20,7 @@ mod stops;
 mod telemetry;
 
 use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand, Remote, TokenCommand};
-use command::{Condition, Extent, Form, Probe};
+use command::{Condition, Extent, Form, Probe, Removable};
 use config::Config;
 use domain::ports::Migrate;
 use exec::Terms;
@@ -90,7 +90,8 @@ fn failed(errors: &Lines, failure: &Failure) -> ExitCode {
 async fn carry_out(command: &Command, flags: &Flags, remote: &Remote, errors: &Lines) -> Result<(), Failure> {
     if remote.server.is_some() && !can_be_remote(command) {
         return Err(Failure::usage(
-            "--server has no effect on this command: it is for status, why, history, step-down, recovery and signals",
+            "--server has no effect on this command: it is for status, why, history, step-down, recovery check and signals; the \
+             others need the stores",
         ));
     }
     if let Some(done) = without_configuration(command, errors) {
@@ -126,10 +127,18 @@ async fn carry_out(command: &Command, flags: &Flags, remote: &Remote, errors: &L
             let wanted = if *force { Condition::Always } else { Condition::WithSuccessor };
             command::step_down(&*group()?, reason, wanted, form(*json)).await
         }
+        Command::Remove { id, reason, force, json } => {
+            let removable = if *force { Removable::Ended } else { Removable::Stale };
+            command::remove(&config, id, reason, removable, form(*json)).await
+        }
         Command::Recovery { command: RecoveryCommand::Check { json } } => {
             command::check_recovery(&*group()?, form(*json)).await
         }
+        Command::Recovery { command: RecoveryCommand::Acknowledge { reason, json } } => {
+            command::acknowledge_recovery(&config, reason, form(*json)).await
+        }
         Command::Signals { command } => command::signals(&*group()?, command).await,
+        Command::Hooks { command } => command::hooks(&config, command, remote).await,
         Command::Migrate { check, json } => {
             let how = if *check { Migrate::Check } else { Migrate::Apply };
             command::migrate(&config, how, form(*json)).await
@@ -186,7 +195,7 @@ fn can_be_remote(command: &Command) -> bool {
             | Command::Why { .. }
             | Command::History { .. }
             | Command::StepDown { .. }
-            | Command::Recovery { .. }
+            | Command::Recovery { command: RecoveryCommand::Check { .. } }
             | Command::Signals { .. }
     )
 }

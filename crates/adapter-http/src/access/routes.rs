@@ -19,6 +19,12 @@ const fn post(path: &'static str, role: Role) -> Route {
     Route { method: "POST", path, role }
 }
 
+/// A `POST` that needs no token, like a probe: the route itself checks the secret, the signature or the address of the
+/// sender, because other systems cannot send a token.
+const fn by_its_own_secret(path: &'static str) -> Route {
+    post(path, Role::Probe)
+}
+
 /// Every method of every path.
 pub(crate) const ROUTES: &[Route] = &[
     get("/livez", Role::Probe),
@@ -35,6 +41,9 @@ pub(crate) const ROUTES: &[Route] = &[
     get("/runbooks/style.css", Role::Read),
     get("/runbooks/{name}", Role::Read),
     get("/openapi.json", Role::Read),
+    get("/hooks", Role::Read),
+    by_its_own_secret("/hooks/{name}"),
+    by_its_own_secret("/hooks/{name}/{secret}"),
     get("/signals", Role::Read),
     post("/signals", Role::Submit),
     get("/signals/claim", Role::Read),

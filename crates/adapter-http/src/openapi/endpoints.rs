@@ -59,6 +59,22 @@ const WRONG: (u16, &str, &str) = (400, PROBLEM, "a parameter or a field is wrong
 const SWITCHED: (u16, &str, &str) =
     (200, JSON, "`paused`: the position now; `changed`: false if it was in this position before");
 const REASON: &[(&str, &str)] = &[("reason", "the reason for the audit, 1 to 256 characters")];
+const HOOK_ANSWERS: &[(u16, &str, &str)] = &[
+    (
+        200,
+        JSON,
+        "the same alert was accepted before (`verdict` is `repeated`), or another one within the window of the hook \
+         (`folded`); the signal",
+    ),
+    (201, JSON, "it is accepted; the signal"),
+    (400, PROBLEM, "the body is neither a JSON object nor a text that the hook reads"),
+    (403, PROBLEM, "the secret, the signature or the address of the sender is wrong"),
+    (404, PROBLEM, "no hook of that name is configured"),
+    (409, PROBLEM, "another signal has the id or the fingerprint"),
+    (413, PROBLEM, "the body is too large"),
+    (422, PROBLEM, "fields of the signal are missing or wrong; `errors` has all of them"),
+    (503, PROBLEM, "the state store did not answer within 0.9 s: send it again (`Retry-After`)"),
+];
 
 /// Every method of every path.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -354,5 +370,23 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             ),
             AWAY,
         ],
+    ),
+    endpoint(
+        "GET",
+        "/hooks",
+        "The configured hooks, and the latest requests to them on this instance, without secrets (docs/hooks.md)",
+        &[(200, JSON, "`hooks`, and `requests`, the latest first, each with its `verdict` and `why`")],
+    ),
+    endpoint(
+        "POST",
+        "/hooks/{name}",
+        "An alert of another system becomes a signal. Any instance accepts it, and it is durable before the answer",
+        HOOK_ANSWERS,
+    ),
+    endpoint(
+        "POST",
+        "/hooks/{name}/{secret}",
+        "As `/hooks/{name}`, for a hook whose secret is in the path",
+        HOOK_ANSWERS,
     ),
 ];

@@ -29,8 +29,10 @@ async fn served(
 /// The OpenAPI document of the pages below `prefix`.
 fn document(signals: SignalPages, prefix: &str) -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    let served =
-        |endpoint: &&Endpoint| signals == SignalPages::Served || !endpoint.path.starts_with("/signals");
+    let served = |endpoint: &&Endpoint| {
+        signals == SignalPages::Served
+            || !["/signals", "/hooks"].iter().any(|start| endpoint.path.starts_with(start))
+    };
     for endpoint in ENDPOINTS.iter().filter(served) {
         let methods = paths.entry(endpoint.path).or_insert_with(|| json!({}));
         methods[endpoint.method.to_ascii_lowercase()] = operation(endpoint);

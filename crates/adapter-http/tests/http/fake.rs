@@ -3,7 +3,7 @@
 use crate::client::Answer;
 use crate::ledger::Ledger;
 use adapter_http::{
-    Access, Backend, LeaderView, Limits, Pull, Reported, StepDownRequest, SteppedDown, serve_within,
+    Access, Backend, Hooks, LeaderView, Limits, Pull, Reported, StepDownRequest, SteppedDown, serve_within,
 };
 use async_trait::async_trait;
 use domain::alert;
@@ -47,6 +47,7 @@ pub struct Fake {
     pub access: Option<Arc<Access>>,
     /// Requests that were refused for their credential.
     pub access_refused: Arc<Mutex<Vec<AccessRefusal>>>,
+    pub hooks: Arc<Hooks>,
     /// The instance has stopped.
     pub stopped: Arc<AtomicBool>,
     /// Panic instead of returning the exposition.
@@ -79,6 +80,7 @@ impl Default for Fake {
             ledger: Arc::default(),
             access: None,
             access_refused: Arc::default(),
+            hooks: Arc::default(),
             stopped: Arc::default(),
             panics: false,
             silent: None,
@@ -161,6 +163,7 @@ impl Backend for Fake {
     }
 
     async fn submit(&self, signal: &NewSignal, actor: &Actor) -> Result<Submit, StoreError> {
+        self.silence().await;
         self.store.clone().map(|()| self.ledger.submit(signal, actor))
     }
 
@@ -178,6 +181,10 @@ impl Backend for Fake {
 
     fn access_refused(&self, why: AccessRefusal) {
         self.access_refused.lock().expect("no panic").push(why);
+    }
+
+    fn hooks(&self) -> Arc<Hooks> {
+        Arc::clone(&self.hooks)
     }
 
     fn refused(&self, why: Refusal) {
@@ -244,6 +251,7 @@ pub fn no_answers() -> LastAnswers {
     LastAnswers::none(Facts {
         now_ms: STARTED_MS,
         state_store: "PostgreSQL".to_owned(),
+        state_store_fault: None,
         heartbeat: Duration::from_secs(10),
         lease: Known::default(),
         members: Known::default(),

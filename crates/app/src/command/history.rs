@@ -8,24 +8,44 @@ use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::TermJson;
 use coordinator::clock;
+use domain::decision::Decision;
 use domain::member::Term;
 use domain::overview::{Gap, age};
 
 /// Text for the moment at which the loss was found.
 const STORE_FORGOT: &str = "the store forgot: a standby was promoted or a backup restored";
 
+/// Text in place of the decisions of operators.
+const UNREAD: &str = "\nThe decisions of operators (remove, recovery acknowledge) could not be read; with --server they are never shown.";
+
 /// Prints the latest `limit` terms, newest first.
 pub async fn history(group: &dyn Group, form: Form, limit: u32) -> Result<(), Failure> {
     let answer = group.history(limit).await;
+    let decisions = group.decisions(limit).await;
     group.close().await;
     let (terms, forgot_ms) = answer?;
     match form {
         Form::Json => print_json(&terms.iter().map(TermJson::from).collect::<Vec<_>>()),
         Form::Table => {
             let forgot_ms = forgot_ms.filter(|at_ms| is_among(*at_ms, &terms, limit));
-            line(render(&terms, forgot_ms, clock::calendar_ms()))
+            line(render(&terms, forgot_ms, clock::calendar_ms()))?;
+            match decisions {
+                Some(decisions) if decisions.is_empty() => Ok(()),
+                Some(decisions) => line(format_args!("\n{}", decided(&decisions))),
+                None => line(UNREAD),
+            }
         }
     }
+}
+
+/// The decisions of operators that concern no signal, newest first.
+fn decided(decisions: &[Decision]) -> String {
+    let row = |one: &Decision| {
+        let by = format!("{} ({})", visible(&one.actor.who), visible(&one.actor.origin));
+        vec![date(one.at_ms), by, one.subject.to_string(), visible(&one.reason)]
+    };
+    let rows: Vec<Vec<String>> = decisions.iter().map(row).collect();
+    table(&["AT (UTC)", "OPERATOR", "DECISION", "REASON"], &rows)
 }
 
 /// Whether to show the moment. If `limit` leaves older terms out, it may belong among these.

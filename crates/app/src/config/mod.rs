@@ -6,6 +6,7 @@
 
 mod about;
 mod fault;
+mod hooks;
 mod key;
 mod layers;
 mod nearest;
@@ -17,6 +18,7 @@ mod store_url;
 mod url_file;
 
 pub use fault::{Fault, Origin};
+pub use hooks::ConfiguredHook;
 pub use key::Key;
 pub use parse::{Schema, written};
 pub use reference::{reference, sample};
@@ -94,6 +96,8 @@ pub struct Config {
     pub signals: Signals,
     /// File with the credentials of clients; `None`: requests need none.
     pub tokens_file: Option<PathBuf>,
+    /// Hooks to which other systems post alerts.
+    pub hooks: Vec<ConfiguredHook>,
     /// Places of the values that were written.
     origins: BTreeMap<Key, Origin>,
 }
@@ -142,7 +146,7 @@ pub fn load(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &Flags,
 ) -> Result<Config, Vec<Fault>> {
-    let Layers { written, faults } = Layers::read(file, environment, flags);
+    let Layers { written, hooks, faults } = Layers::read(file, environment, flags);
     let mut judge = Judge { written, faults };
 
     let group =
@@ -200,6 +204,7 @@ pub fn load(
             telemetry_otlp: telemetry_otlp?,
             signals: signals?,
             tokens_file: tokens_file?,
+            hooks,
             origins,
         })
     })();

@@ -1,6 +1,7 @@
 //! Prints the effective configuration as a file with the source of each value.
 
 use super::Config;
+use super::hooks::{self, ConfiguredHook};
 use super::key::Key;
 use super::parse::written;
 use super::signals::NO_LIMIT;
@@ -14,13 +15,14 @@ use toml::Value;
 /// The effective configuration as TOML, each value with its source as a comment, secrets masked. With the
 /// secrets put back, it is a file that results in the same configuration.
 pub fn render(config: &Config) -> String {
-    file("# The effective configuration, and where each value comes from.", |key, name| {
+    let settings = file("# The effective configuration, and where each value comes from.", |key, name| {
         let line = match value(config, key) {
             Ok(value) => format!("{name} = {value} # {}", config.origin(key)),
             Err(instead) => format!("# {name} is not set: {instead}"),
         };
         [line].into_iter().chain(in_effect(config, key)).collect()
-    })
+    });
+    settings + &hooks::render(&config.hooks)
 }
 
 /// A file in TOML: `head`, and below the name of each section the lines of its settings.
@@ -56,9 +58,14 @@ pub fn as_json(config: &Config) -> String {
             Ok(value) => (Some(value), None),
             Err(instead) => (None, Some(instead)),
         };
-        (key.in_file(), SettingJson { value, origin: config.origin(key).to_string(), instead })
+        (key.in_file().to_owned(), SettingJson { value, origin: config.origin(key).to_string(), instead })
     };
-    let settings: BTreeMap<&str, SettingJson> = Key::ALL.into_iter().map(setting).collect();
+    let hook = |hook: &ConfiguredHook| {
+        let (value, origin) = (Some(Value::Table(hook.table.clone())), hook.origin.to_string());
+        (format!("{}.{}", hooks::SECTION, hook.hook.name()), SettingJson { value, origin, instead: None })
+    };
+    let settings: BTreeMap<String, SettingJson> =
+        Key::ALL.into_iter().map(setting).chain(config.hooks.iter().map(hook)).collect();
     serde_json::to_string(&settings).expect("texts and numbers are JSON")
 }
 

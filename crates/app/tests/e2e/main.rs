@@ -24,6 +24,7 @@
 //! - [`handover`], [`stops`], [`output`], [`descriptors`]: actions of the operator and of the operating
 //!   system on a process.
 //! - [`access`]: tokens, their rotation, and the commands over HTTP.
+//! - [`operator`]: for each of twelve faults, the page and the terminal name the cause and the next step.
 //! - [`exec`], [`exec_kills`], with [`execs`]: `coordinator exec`, whose command is dead before another one starts.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 //! - [`browser`]: the operator's page in Chromium.
@@ -51,10 +52,12 @@ mod fencing;
 mod follow;
 mod group;
 mod handover;
+mod hooks;
 mod hostile_ticket;
 mod large_answer;
 mod machine;
 mod monitoring;
+mod operator;
 mod output;
 mod pages;
 mod panels;

@@ -31,6 +31,7 @@ pub use window::{
     Latency, P95_SAMPLES_MIN, P99_SAMPLES_MIN, WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN, WindowStats,
 };
 
+use crate::decision::Decision;
 use crate::id::InstanceId;
 use crate::lease::{Epoch, Timeline};
 use crate::ledger::Totals;
@@ -84,6 +85,8 @@ pub enum Fact {
         /// The end, in unix milliseconds.
         at_ms: i64,
     },
+    /// The findings of the recovery that failed now.
+    RecoveryFindings(Vec<String>),
     /// This process wrote its entry in the instance table.
     Heartbeat {
         /// The time, in unix milliseconds.
@@ -123,6 +126,8 @@ pub enum Fact {
     /// The state store has forgotten, at this time (unix milliseconds by its clock). A time earlier than the known
     /// one comes from an older backup and changes nothing.
     StoreForgot(i64),
+    /// The latest decisions of operators, newest first, without the removals of instances that are back.
+    Decisions(Vec<Decision>),
 }
 
 /// The values that stay the same during the life of the process.
@@ -156,12 +161,15 @@ pub struct Metrics {
     changes_last_hour: Option<u32>,
     last_heartbeat_ms: Option<i64>,
     last_recovery: Option<LastRecovery>,
+    last_recovery_failure_ms: Option<i64>,
+    recovery_findings: Vec<String>,
     positions_recovered: Option<u32>,
     totals: Known<Totals>,
     last_refused: Option<(Refusal, i64)>,
     not_executing_since_ms: Option<i64>,
     settings_differ: Vec<Differing>,
     store_forgot_ms: Option<i64>,
+    decisions: Vec<Decision>,
     sent_after: Histogram,
 }
 
@@ -178,12 +186,15 @@ impl Metrics {
             changes_last_hour: None,
             last_heartbeat_ms: None,
             last_recovery: None,
+            last_recovery_failure_ms: None,
+            recovery_findings: Vec::new(),
             positions_recovered: None,
             totals: Known::default(),
             last_refused: None,
             not_executing_since_ms: None,
             settings_differ: Vec::new(),
             store_forgot_ms: None,
+            decisions: Vec::new(),
             sent_after: Histogram::default(),
         }
     }
@@ -197,6 +208,7 @@ impl Metrics {
             Fact::SplitBrain => self.counters.split_brains += 1,
             Fact::TicketFault => self.counters.ticket_faults += 1,
             Fact::Recovery { outcome, took, at_ms } => self.recovery(LastRecovery { outcome, took, at_ms }),
+            Fact::RecoveryFindings(findings) => self.recovery_findings = findings,
             Fact::Heartbeat { at_ms } => self.last_heartbeat_ms = Some(at_ms),
             Fact::ChangesLastHour(changes) => self.changes_last_hour = Some(changes),
             Fact::Ledger { totals, at_ms } => self.totals.answered(totals, at_ms),
@@ -208,6 +220,7 @@ impl Metrics {
             Fact::AccessRefused(why) => self.counters.access_refused[why.index()] += 1,
             Fact::NotExecuting(since_ms) => self.not_executing_since_ms = since_ms,
             Fact::SettingsDiffer(differing) => self.settings_differ = differing,
+            Fact::Decisions(decisions) => self.decisions = decisions,
             Fact::StoreForgot(at_ms) => self.store_forgot_ms = self.store_forgot_ms.max(Some(at_ms)),
             Fact::Signal(fact) => {
                 if let SignalFact::Sent { waited } = fact {
@@ -229,6 +242,7 @@ impl Metrics {
                 (known != Some(*code)).then_some(Urgent::RecoveryFailed(*code))
             }
             Fact::Recovery { outcome: Ok(_), .. }
+            | Fact::RecoveryFindings(_)
             | Fact::Sync { .. }
             | Fact::Epoch { .. }
             | Fact::TicketFault
@@ -241,6 +255,7 @@ impl Metrics {
             | Fact::NotExecuting(_)
             | Fact::SettingsDiffer(_)
             | Fact::StoreForgot(_)
+            | Fact::Decisions(_)
             | Fact::Signal(_) => None,
         }
     }
@@ -260,12 +275,15 @@ impl Metrics {
             changes_last_hour: self.changes_last_hour,
             last_heartbeat_ms: self.last_heartbeat_ms,
             last_recovery: self.last_recovery,
+            last_recovery_failure_ms: self.last_recovery_failure_ms,
+            recovery_findings: self.recovery_findings.clone(),
             positions_recovered: self.positions_recovered,
             totals: self.totals.clone(),
             last_refused: self.last_refused,
             not_executing_since_ms: self.not_executing_since_ms,
             settings_differ: self.settings_differ.clone(),
             store_forgot_ms: self.store_forgot_ms,
+            decisions: self.decisions.clone(),
             signal_limits: self.config.signals.limits,
             signal_value: self.config.signals.value,
             sent_after: self.sent_after,
@@ -301,9 +319,13 @@ impl Metrics {
         match last.outcome {
             Ok(positions) => {
                 self.counters.recoveries_succeeded += 1;
+                self.recovery_findings.clear();
                 self.positions_recovered = Some(positions);
             }
-            Err(_) => self.counters.recoveries_failed += 1,
+            Err(_) => {
+                self.counters.recoveries_failed += 1;
+                self.last_recovery_failure_ms = Some(last.at_ms);
+            }
         }
         self.last_recovery = Some(last);
     }

@@ -1,7 +1,7 @@
 //! [`Page`]: the data of the HTTP pages, from the coordinator and the state store.
 
 use super::operations::Operations;
-use adapter_http::{Access, Backend, LeaderView, Pull, Reported, StepDownRequest, SteppedDown};
+use adapter_http::{Access, Backend, Hooks, LeaderView, Pull, Reported, StepDownRequest, SteppedDown};
 use adapter_otel::Exposition;
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
@@ -43,6 +43,7 @@ pub struct Page {
     exposition: Exposition,
     access: Option<Arc<Access>>,
     operations: Option<Operations>,
+    hooks: Arc<Hooks>,
     /// The leader whose address is known, and the address.
     leader: Mutex<Option<(InstanceId, String)>>,
 }
@@ -62,6 +63,7 @@ impl Page {
             exposition,
             access: None,
             operations: None,
+            hooks: Arc::default(),
             leader: Mutex::new(None),
         }
     }
@@ -76,6 +78,12 @@ impl Page {
     #[must_use]
     pub fn with_operations(self, operations: Operations) -> Self {
         Self { operations: Some(operations), ..self }
+    }
+
+    /// The hooks to which other systems post alerts.
+    #[must_use]
+    pub fn with_hooks(self, hooks: Arc<Hooks>) -> Self {
+        Self { hooks, ..self }
     }
 
     /// Keeps the leader's address up to date; only the instance table contains it. Runs until it is dropped.
@@ -191,6 +199,10 @@ impl Backend for Page {
 
     fn access_refused(&self, why: AccessRefusal) {
         self.coordinator.access_refused(why);
+    }
+
+    fn hooks(&self) -> Arc<Hooks> {
+        Arc::clone(&self.hooks)
     }
 
     fn refused(&self, why: Refusal) {

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use adapter_http::{CheckJson, InstanceAlert, Token, alerts_of};
 use async_trait::async_trait;
 use coordinator::clock;
+use domain::decision::Decision as Decided;
 use domain::lease::Epoch;
 use domain::ledger::{Actor, AuditEntry, Signal, SignalId, Totals};
 use domain::member::{LeaseSeen, Member, MemberSeen, Term};
@@ -58,6 +59,10 @@ impl Group for Local {
         let now_ms = clock::calendar_ms();
         LeaderView::of_lease(&lease, now_ms, now_ms).close_ended(&mut terms);
         Ok((terms, lease.forgot_ms))
+    }
+
+    async fn decisions(&self, limit: u32) -> Option<Vec<Decided>> {
+        ask(STATE_STORE, self.stores.state.decisions(limit)).await.ok()
     }
 
     async fn changed(&self, time: Duration) {
@@ -123,7 +128,7 @@ impl Group for Local {
 }
 
 /// The operator, by the user's name and this host.
-fn operator() -> Actor {
+pub fn operator() -> Actor {
     let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     let who = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -131,7 +136,7 @@ fn operator() -> Actor {
 }
 
 /// Whether a page is at a loopback address. The instance table is not trusted with requests to other hosts.
-fn on_this_host(address: &str) -> bool {
+pub fn on_this_host(address: &str) -> bool {
     let authority = address.strip_prefix("http://").and_then(|rest| rest.split('/').next());
     let host = authority.and_then(|authority| authority.rsplit_once(':')).map(|(host, _)| host);
     let host = host.map(|host| host.trim_start_matches('[').trim_end_matches(']'));

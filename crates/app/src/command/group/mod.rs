@@ -5,12 +5,15 @@ mod decode;
 mod local;
 mod remote;
 
+pub use local::{on_this_host, operator};
+
 use super::facts::Read;
 use crate::cli::Remote as Wanted;
 use crate::config::Config;
 use crate::failure::Failure;
 use adapter_http::{CheckJson, InstanceAlert};
 use async_trait::async_trait;
+use domain::decision::Decision as Decided;
 use domain::lease::Epoch;
 use domain::ledger::{AuditEntry, Outcome, Signal, SignalId, Totals};
 use domain::member::{LeaseSeen, Member, MemberSeen, Term};
@@ -53,6 +56,10 @@ pub trait Group: Send + Sync {
 
     /// The latest terms, newest first, and when the state store was found to have forgotten (unix milliseconds).
     async fn history(&self, limit: u32) -> Result<(Vec<Term>, Option<i64>), Failure>;
+
+    /// The latest decisions of operators that concern no signal, newest first; `None` if they cannot be read here. The other
+    /// answers count without them: the tables may be older than this binary.
+    async fn decisions(&self, limit: u32) -> Option<Vec<Decided>>;
 
     /// Waits until something may have changed, at most for `time`.
     async fn changed(&self, time: Duration);

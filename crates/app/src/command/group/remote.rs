@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use adapter_http::{CheckJson, InstanceAlert, Reply, Server, Token};
 use async_trait::async_trait;
 use coordinator::clock;
+use domain::decision::Decision as Decided;
 use domain::id::InstanceId;
 use domain::lease::Epoch;
 use domain::ledger::{AuditEntry, Signal, SignalId, StateName, Totals};
@@ -115,6 +116,8 @@ impl Remote {
         let facts = Facts {
             now_ms,
             state_store: status.state_store.clone(),
+            // /status does not have it.
+            state_store_fault: None,
             heartbeat: Duration::from_millis(status.heartbeat_ms),
             lease: known(lease, read_ms, away_ms, now_ms),
             members: known(Some(members), read_ms, away_ms, now_ms),
@@ -163,6 +166,7 @@ impl Group for Remote {
             let facts = Facts {
                 now_ms,
                 state_store: "the state store".to_owned(),
+                state_store_fault: None,
                 heartbeat: Duration::ZERO,
                 lease: Known::away(now_ms),
                 members: Known::away(now_ms),
@@ -193,6 +197,11 @@ impl Group for Remote {
             Ok((terms, optional_ms("store_forgot_at", doc.store_forgot_at.as_deref())?))
         };
         read().map_err(|why: String| self.fails(&why))
+    }
+
+    async fn decisions(&self, _: u32) -> Option<Vec<Decided>> {
+        // No document of the server has them.
+        None
     }
 
     async fn changed(&self, time: Duration) {

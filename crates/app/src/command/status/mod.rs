@@ -42,7 +42,8 @@ pub async fn watch_status(group: &dyn Group, form: Form, extent: Extent) -> Resu
 
 async fn once(group: &dyn Group, form: Form, extent: Extent) -> Result<(), Failure> {
     let mut seen = Seen::read(group, None).await;
-    if let Some(failure) = seen.failure.take() {
+    if let Some(mut failure) = seen.failure.take() {
+        failure.message.push_str("\n`coordinator why` says what that means and what to do next");
         return Err(failure);
     }
     match form {

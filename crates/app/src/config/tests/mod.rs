@@ -2,6 +2,7 @@ use super::*;
 use crate::secret::Secret;
 
 mod alerts;
+mod hooks;
 mod stores;
 mod url_files;
 
@@ -231,7 +232,7 @@ fn every_flag_is_a_setting() {
         instance_id: text("i"),
         handler: Some("http://flag:1/x".to_owned()),
     };
-    let Layers { written, faults } = Layers::read(None, [], &flags);
+    let Layers { written, hooks: _, faults } = Layers::read(None, [], &flags);
     assert_eq!((written.len(), faults.len()), (11, 0), "every flag is written once");
     let flags = Flags { redis_url_file: None, postgres_url_file: None, ..flags };
     let config = load(None, [], &flags).expect("sound");

@@ -190,7 +190,7 @@ impl PostgresStore {
             commits,
             encrypted: encrypted.ok_or_else(|| "pg_stat_ssl does not show this session".to_owned()),
             verified: matches!(host.options.get_ssl_mode(), PgSslMode::VerifyFull),
-            remote: is_remote(host),
+            remote: !host.is_local(),
             clock: Ok(ClockWalk { first, last }),
         })
     }
@@ -310,13 +310,4 @@ fn rights(schema: &str) -> String {
          ORDER BY name",
         wanted.join(", ")
     )
-}
-
-fn is_remote(host: &Host) -> bool {
-    let name = host.options.get_host();
-    let here = host.options.get_socket().is_some()
-        || name.starts_with('/')
-        || name == "localhost"
-        || name.trim_matches(['[', ']']).parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
-    !here
 }

@@ -1,4 +1,4 @@
--- Version 4: alerts that came through a hook, and those that were folded into an earlier signal.
+-- Version 5: alerts that came through a hook, and those that were folded into an earlier signal.
 
 -- The hook that it came through; NULL for a signal that its client submitted as one.
 ALTER TABLE coordinator_signal ADD COLUMN hook TEXT;

@@ -32,3 +32,4 @@ pub mod ports;
 pub mod recovery;
 pub mod settings;
 pub mod time;
+pub mod transport;

@@ -8,11 +8,11 @@ use clap::{Arg, Command, CommandFactory};
 
 /// Settings that name the state store and the group.
 const STATE_STORE: &[&str] =
-    &["config", "data_dir", "postgres", "postgres_url_file", "postgres_schema", "group"];
+    &["config", "data_dir", "postgres", "postgres_url_file", "postgres_schema", "postgres_tls", "group"];
 /// The server that a command can use instead, and the token.
 const REMOTE: &[&str] = &["server", "token_file"];
 /// Settings that name Redis.
-const LEADER_STORE: &[&str] = &["redis", "redis_url_file"];
+const LEADER_STORE: &[&str] = &["redis", "redis_url_file", "redis_tls"];
 
 /// Whether a command can use the HTTP server of an instance.
 fn can_be_remote(command: &str) -> bool {
@@ -29,7 +29,7 @@ fn settings_of(command: &str) -> Option<Vec<&'static str>> {
         "health" => &[&["config", "listen"]],
         // They read no setting.
         "runbook" | "completions" | "man" | "token" => &[],
-        "history" | "step-down" | "recovery" | "signals" | "migrate" => &[STATE_STORE],
+        "history" | "step-down" | "recovery" | "signals" | "migrate" | "remove" => &[STATE_STORE],
         _ => return None,
     };
     Some(shown.concat())
@@ -139,7 +139,7 @@ mod tests {
                 assert!(!help.contains(&format!("{without} <")), "{path} has no use for {without}");
             }
         }
-        assert_eq!(of("run").0.len(), 12, "an instance needs all of them");
+        assert_eq!(of("run").0.len(), 14, "an instance needs all of them");
         assert_eq!(of("config check").0, of("run").0);
     }
 

@@ -10,6 +10,7 @@ use domain::member::heartbeat_interval;
 use domain::overview::age;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 use toml::Value;
 
 /// The effective configuration as TOML, each value with its source as a comment, secrets masked. With the
@@ -109,9 +110,14 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
         Key::RedisUrl => url(&redis?.url),
         Key::RedisUrlFile => url_file(&redis?.url),
         Key::RedisPrefix => Ok(text(&redis?.prefix)),
+        Key::RedisTls => Ok(text(redis?.tls.as_str())),
+        Key::RedisCa => path(redis?.ca.as_deref(), "the authorities of the system"),
+        Key::RedisCertificate => path(redis?.certificate.as_deref(), "no certificate is shown"),
+        Key::RedisKeyFile => path(redis?.certificate_key.as_deref(), "no certificate is shown"),
         Key::PostgresUrl => url(postgres?),
         Key::PostgresUrlFile => url_file(postgres?),
         Key::PostgresSchema => postgres.map(|_| text(config.postgres_schema.as_str())).map_err(str::to_owned),
+        Key::PostgresTls => postgres.map(|_| text(config.postgres_tls.as_str())).map_err(str::to_owned),
         Key::RecoveryPositions => Ok(text(&config.positions.to_string())),
         Key::RecoveryPortfolio => Ok(text(&config.portfolio.to_string())),
         Key::MetricsWindow => Ok(serialised(&config.metrics_window)),
@@ -167,6 +173,11 @@ fn url_file(url: &StoreUrl) -> Result<Value, String> {
         Some(path) => Ok(text(&path.to_string_lossy())),
         None => Err("url has the address".to_owned()),
     }
+}
+
+/// A file, or the behaviour without it.
+fn path(path: Option<&Path>, instead: &str) -> Result<Value, String> {
+    path.map(|path| text(&path.to_string_lossy())).ok_or_else(|| instead.to_owned())
 }
 
 fn limit(limit: Option<u32>) -> Value {

@@ -4,6 +4,7 @@ use crate::access::Access;
 use crate::hooks::Hooks;
 use async_trait::async_trait;
 use domain::alert;
+use domain::decision::Decision;
 use domain::id::InstanceId;
 use domain::lease::Epoch;
 use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalId, Totals};
@@ -120,6 +121,17 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Checks the portfolio as a new leader would; changes nothing.
     async fn check_recovery(&self) -> Result<Result<Recovered, RecoveryFault>, StoreError>;
+
+    /// Records that an operator takes responsibility for the failed recoveries so far, with the result of a check at
+    /// this moment, which it returns.
+    async fn acknowledge_recovery(
+        &self,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Result<Recovered, RecoveryFault>, StoreError>;
+
+    /// The latest decisions of operators that concern no signal, newest first, at most `limit` of them.
+    async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError>;
 }
 
 /// The wish of an operator that the leader hands over.

@@ -9,7 +9,7 @@ use crate::pages::{Pages, Prefix, SignalPages};
 use crate::problem::Problem;
 use crate::refusals::Refusals;
 use crate::signals;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -125,8 +125,18 @@ fn announced_len(request: &Request) -> u64 {
     length.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
+/// The path of a request for the log. That of a hook, or one without a route, may contain a secret: the log has the form
+/// of the first, and nothing of the second.
+fn loggable(request: &Request) -> String {
+    match request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) {
+        Some(route) if route.contains("/hooks/") => route.to_owned(),
+        Some(_) => request.uri().path().to_owned(),
+        None => "a path without a route".to_owned(),
+    }
+}
+
 async fn answer(limit: Duration, request: Request, next: Next) -> Response {
-    let path = hooks::without_secret(request.uri().path());
+    let path = loggable(&request);
     let (head, body) = request.into_parts();
     let (body, awaited) = Arriving::watched(body);
     let request = Request::from_parts(head, body);

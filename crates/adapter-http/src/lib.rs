@@ -23,6 +23,7 @@
 //! | `POST /signals/pause`, `/signals/resume` | the kill switch |
 //! | `POST /leadership/step-down` | a planned handover is requested |
 //! | `POST /recovery/check` | the portfolio, checked as a new leader would |
+//! | `POST /recovery/acknowledge` | an operator takes responsibility for failed recoveries |
 //! | `POST /hooks/NAME`, `POST /hooks/NAME/SECRET` | an alert of another system becomes a signal |
 //! | `/hooks` | the configured hooks and their latest requests |
 //! | `/runbooks`, `/runbooks/NAME` | the list of the alerts, and the runbook of one |
@@ -32,7 +33,7 @@
 //! Errors are problem documents (RFC 9457). The two metrics paths answer
 //! `{"error": "Coordinator not initialized"}` before start-up is done, as their users expect.
 //!
-//! With an [`Access`], every route except the probes needs a credential with the role of the route. Without one, every client
+//! With an [`Access`], every route except the probes and the hooks needs a credential with the role of the route. Without one, every client
 //! that reaches the listener may use every route except the actions of operators, so it must be on loopback. Pages of other
 //! origins in a browser on this host are refused (403), and so are names for this host that are not ours.
 
@@ -71,9 +72,9 @@ pub use hooks::{
     EXPIRES_AFTER_S_MAX, Hook, HookFault, HookSettings, Hooks, PRESETS, RECEIVED_WINDOW_S_MIN, ReadField,
     Reading,
 };
-pub use json::cluster::{InstanceJson, TermJson};
+pub use json::cluster::{DecisionJson, InstanceJson, TermJson};
 pub use json::metrics::MetricsJson;
-pub use json::recovery::CheckJson;
+pub use json::recovery::{AcknowledgedJson, CheckJson, CheckedJson, DECISIONS_SEARCHED, acknowledgement};
 pub use json::rfc3339;
 pub use json::signals::{AuditJson, SignalJson};
 pub use json::totals::TotalsJson;

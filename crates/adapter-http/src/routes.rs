@@ -128,7 +128,9 @@ async fn history(
     let history = present::history(&*backend, limit).await?;
     let terms = history.last().map_or(&[][..], |(terms, _)| terms);
     let read = ReadJson::of(&history);
-    Ok(Json(HistoryJson::new(terms, backend.status().as_ref(), read)).into_response())
+    let decisions = present::decisions(&*backend, limit, &history).await;
+    let report = backend.status();
+    Ok(Json(HistoryJson::new(terms, decisions.as_deref(), report.as_ref(), read)).into_response())
 }
 
 async fn exposition(State(backend): Shared) -> Response {

@@ -90,7 +90,7 @@ fn failed(errors: &Lines, failure: &Failure) -> ExitCode {
 async fn carry_out(command: &Command, flags: &Flags, remote: &Remote, errors: &Lines) -> Result<(), Failure> {
     if remote.server.is_some() && !can_be_remote(command) {
         return Err(Failure::usage(
-            "--server has no effect on this command: it is for status, why, history, step-down, recovery check and signals; the \
+            "--server has no effect on this command: it is for status, why, history, step-down, recovery and signals; the \
              others need the stores",
         ));
     }
@@ -135,7 +135,7 @@ async fn carry_out(command: &Command, flags: &Flags, remote: &Remote, errors: &L
             command::check_recovery(&*group()?, form(*json)).await
         }
         Command::Recovery { command: RecoveryCommand::Acknowledge { reason, json } } => {
-            command::acknowledge_recovery(&config, reason, form(*json)).await
+            command::acknowledge_recovery(&*group()?, reason, form(*json)).await
         }
         Command::Signals { command } => command::signals(&*group()?, command).await,
         Command::Hooks { command } => command::hooks(&config, command, remote).await,
@@ -195,7 +195,7 @@ fn can_be_remote(command: &Command) -> bool {
             | Command::Why { .. }
             | Command::History { .. }
             | Command::StepDown { .. }
-            | Command::Recovery { command: RecoveryCommand::Check { .. } }
+            | Command::Recovery { .. }
             | Command::Signals { .. }
     )
 }

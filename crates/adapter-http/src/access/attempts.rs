@@ -1,23 +1,27 @@
-//! [`Attempts`]: failed attempts of each address, within a window.
+//! [`Attempts`]: failed attempts of each address, within a window: wrong credentials, and wrong secrets of hooks.
 //!
 //! The limit does not delay a client with a valid credential: otherwise a client behind the same proxy could lock it
 //! out, and a signal would be lost. A token has 256 random bits, so the limit need not prevent guesses.
 
+use crate::problem::Problem;
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Failed attempts of an address that are answered with 401; more than a person makes by mistake.
-pub(super) const FAILURES_MAX: u32 = 10;
+/// Failed attempts of an address that are answered with their reason; more than a person makes by mistake.
+pub(crate) const FAILURES_MAX: u32 = 10;
 /// The time after which an address may fail again.
 const WINDOW: Duration = Duration::from_mins(1);
 /// Most addresses that are counted; about 100 KiB.
 const ADDRESSES_MAX: usize = 1_024;
 
 #[derive(Debug, Default)]
-pub(super) struct Attempts(Mutex<HashMap<IpAddr, Window>>);
+pub(crate) struct Attempts(Mutex<HashMap<IpAddr, Window>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Window {
@@ -27,7 +31,7 @@ struct Window {
 
 impl Attempts {
     /// Counts a failed attempt. The time until the address may fail again, if it has failed too often.
-    pub(super) fn failed(&self, address: IpAddr, now: Instant) -> Option<Duration> {
+    pub(crate) fn failed(&self, address: IpAddr, now: Instant) -> Option<Duration> {
         let address = network(address);
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if windows.len() >= ADDRESSES_MAX && !windows.contains_key(&address) {
@@ -44,6 +48,14 @@ impl Attempts {
         window.failures = window.failures.saturating_add(1);
         (window.failures > FAILURES_MAX).then(|| (window.since + WINDOW).saturating_duration_since(now))
     }
+}
+
+/// 429 with the time until the address may fail again.
+pub(crate) fn too_many(detail: &str, wait: Duration) -> Response {
+    let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response();
+    // Rounded up: a repetition after it is not refused again.
+    response.headers_mut().insert(RETRY_AFTER, (wait.as_secs() + 1).into());
+    response
 }
 
 /// An IPv4 address, or the network of an IPv6 address that one client owns: 64 bits.

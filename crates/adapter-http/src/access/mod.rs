@@ -9,7 +9,7 @@
 //! | [`credential`] | names with their roles and proofs |
 //! | [`attempts`] | failed attempts of each address |
 
-mod attempts;
+pub(crate) mod attempts;
 mod credential;
 mod role;
 pub(crate) mod routes;
@@ -21,18 +21,17 @@ pub use token::{Token, TokenHash};
 
 use crate::caller::Caller;
 use crate::problem::Problem;
-use attempts::Attempts;
+use attempts::{Attempts, FAILURES_MAX, too_many};
 use axum::extract::{MatchedPath, NestedPath, Request};
-use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use domain::metrics::AccessRefusal;
 use jiff::Timestamp;
-use routes::Need;
+use routes::{Need, Protection};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// The schemes that a client can use. A browser prompts for `Basic` and repeats it with every request of the page.
@@ -63,7 +62,7 @@ enum Presented {
 }
 
 impl Access {
-    /// Every route except the probes needs one of these credentials.
+    /// Every route except the probes and the hooks needs one of these credentials.
     pub fn new(credentials: impl Into<Arc<[Credential]>>) -> Self {
         Self { credentials: RwLock::new(credentials.into()), attempts: Attempts::default() }
     }
@@ -73,10 +72,10 @@ impl Access {
         *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = credentials.into();
     }
 
-    /// The name of the credential if it permits the request; `None` for a probe, which needs none.
+    /// The name of the credential if it permits the request; `None` for a probe and for a hook, which need none.
     pub(crate) fn admit(&self, request: &Request, caller: &Caller) -> Result<Option<Arc<str>>, Denied> {
         let need = need(request);
-        if need == Need::Role(Role::Probe) {
+        if matches!(need, Need::Route(Protection::Role(Role::Probe) | Protection::HookSecret)) {
             return Ok(None);
         }
         let all = Arc::clone(&self.credentials.read().unwrap_or_else(PoisonError::into_inner));
@@ -100,9 +99,12 @@ impl Access {
             return Err(self.failed(caller, AccessRefusal::Expired, &detail));
         }
         match need {
-            Need::Any => Ok(Some(Arc::clone(&credential.name))),
-            Need::Role(role) if credential.permits(role) => Ok(Some(Arc::clone(&credential.name))),
-            Need::Role(role) => Err(forbidden(credential, role)),
+            Need::Route(Protection::Role(role)) if !credential.permits(role) => {
+                Err(forbidden(credential, role))
+            }
+            Need::Any | Need::Route(Protection::Role(_) | Protection::HookSecret) => {
+                Ok(Some(Arc::clone(&credential.name)))
+            }
             Need::Unlisted => {
                 let problem = Problem::new(StatusCode::FORBIDDEN, "no role permits this route");
                 Err(Denied { why: AccessRefusal::Role, response: Box::new(problem.into_response()) })
@@ -115,7 +117,10 @@ impl Access {
         let wait = caller.remote.and_then(|remote| self.attempts.failed(remote.ip(), Instant::now()));
         match wait {
             None => unauthorized(why, detail),
-            Some(wait) => Denied { why, response: Box::new(too_many(wait)) },
+            Some(wait) => {
+                let detail = format!("more than {FAILURES_MAX} wrong credentials came from this address");
+                Denied { why, response: Box::new(too_many(&detail, wait)) }
+            }
         }
     }
 }
@@ -123,14 +128,14 @@ impl Access {
 /// The answer of an instance without an [`Access`] to a request that needs a credential on every address.
 pub(crate) fn refused_without_access(request: &Request) -> Option<Response> {
     match need(request) {
-        Need::Role(role) if role.always_needs_a_credential() => {
+        Need::Route(Protection::Role(role)) if role.always_needs_a_credential() => {
             let detail = format!(
                 "this needs a credential with the role {role}, and this instance has no tokens file: set \
                  access.tokens_file, or use the command line on this host with the settings of the stores"
             );
             Some(Problem::new(StatusCode::FORBIDDEN, detail).with("role", role.as_str()).into_response())
         }
-        Need::Role(_) | Need::Any | Need::Unlisted => None,
+        Need::Route(Protection::Role(_) | Protection::HookSecret) | Need::Any | Need::Unlisted => None,
     }
 }
 
@@ -183,12 +188,4 @@ fn forbidden(credential: &Credential, role: Role) -> Denied {
     );
     let problem = Problem::new(StatusCode::FORBIDDEN, detail).with("role", role.as_str());
     Denied { why: AccessRefusal::Role, response: Box::new(problem.into_response()) }
-}
-
-fn too_many(wait: Duration) -> Response {
-    let detail = format!("more than {} wrong credentials came from this address", attempts::FAILURES_MAX);
-    let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response();
-    // Rounded up: a repetition after it is not refused again.
-    response.headers_mut().insert(RETRY_AFTER, (wait.as_secs() + 1).into());
-    response
 }

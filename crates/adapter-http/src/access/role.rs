@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A permission of a credential. Each route needs exactly one role (see [`super::routes`]).
+/// A permission of a credential. Each route except the hooks needs exactly one role (see [`super::routes`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Ask whether an instance is alive, ready, and the leader. These routes need no credential.
@@ -14,7 +14,7 @@ pub enum Role {
     /// Claim signals and report their results. It reads too, because a service finds the claims of a lost answer in the
     /// list.
     Work,
-    /// Hand leadership over, turn the kill switch, acknowledge expired signals and check recovery.
+    /// Hand leadership over, turn the kill switch, acknowledge expired signals and failed recoveries, and check recovery.
     Operate,
     /// Decide about signals in doubt. Such a decision can cause or prevent an order, so it is separate from
     /// [`Operate`](Self::Operate).
@@ -48,7 +48,7 @@ impl Role {
             Self::Submit => "submit signals",
             Self::Work => "claim signals and report their results",
             Self::Operate => {
-                "hand leadership over, pause and resume signals, acknowledge expired signals, check recovery"
+                "hand leadership over, pause and resume signals, acknowledge expired signals and failed recoveries, check recovery"
             }
             Self::Resolve => "decide about signals in doubt",
         }

@@ -1,28 +1,35 @@
-//! The one table of routes and roles. The check of every request, the OpenAPI document, docs/http.md and the test of
-//! every route with every role read it. A route that is missing here is refused to every client while credentials are
-//! required, and a test names it.
+//! The one table of routes and what protects them. The check of every request, the OpenAPI document, docs/http.md and the
+//! test of every route with every role read it. A route that is missing here is refused to every client while credentials
+//! are required, and a test names it.
 
 use super::Role;
 
-/// One method of one path, and the role that it needs. `HEAD` needs the role of `GET`.
+/// What a request to a route must present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protection {
+    /// A credential with this role; none for a probe.
+    Role(Role),
+    /// The secret or the signature of the hook, which the route itself checks: other systems cannot send a token.
+    HookSecret,
+}
+
+/// One method of one path, and its protection. `HEAD` has that of `GET`.
 pub(crate) struct Route {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
-    pub(crate) role: Role,
+    pub(crate) protection: Protection,
 }
 
 const fn get(path: &'static str, role: Role) -> Route {
-    Route { method: "GET", path, role }
+    Route { method: "GET", path, protection: Protection::Role(role) }
 }
 
 const fn post(path: &'static str, role: Role) -> Route {
-    Route { method: "POST", path, role }
+    Route { method: "POST", path, protection: Protection::Role(role) }
 }
 
-/// A `POST` that needs no token, like a probe: the route itself checks the secret, the signature or the address of the
-/// sender, because other systems cannot send a token.
-const fn by_its_own_secret(path: &'static str) -> Route {
-    post(path, Role::Probe)
+const fn hook(path: &'static str) -> Route {
+    Route { method: "POST", path, protection: Protection::HookSecret }
 }
 
 /// Every method of every path.
@@ -42,8 +49,8 @@ pub(crate) const ROUTES: &[Route] = &[
     get("/runbooks/{name}", Role::Read),
     get("/openapi.json", Role::Read),
     get("/hooks", Role::Read),
-    by_its_own_secret("/hooks/{name}"),
-    by_its_own_secret("/hooks/{name}/{secret}"),
+    hook("/hooks/{name}"),
+    hook("/hooks/{name}/{secret}"),
     get("/signals", Role::Read),
     post("/signals", Role::Submit),
     get("/signals/claim", Role::Read),
@@ -58,13 +65,14 @@ pub(crate) const ROUTES: &[Route] = &[
     post("/signals/{id}/resolve", Role::Resolve),
     post("/leadership/step-down", Role::Operate),
     post("/recovery/check", Role::Operate),
+    post("/recovery/acknowledge", Role::Operate),
 ];
 
 /// What a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// This role.
-    Role(Role),
+    /// What protects its route.
+    Route(Protection),
     /// Any credential: no route answers the request, and the answer says only that.
     Any,
     /// There is no such route in the table although one answers the path: no role suffices.
@@ -80,19 +88,20 @@ pub(crate) fn need(method: &str, path: Option<&str>) -> Need {
         return Need::Unlisted;
     }
     // Another method of a known path is answered with 405.
-    of_path.find(|route| route.method == method).map_or(Need::Any, |route| Need::Role(route.role))
+    of_path.find(|route| route.method == method).map_or(Need::Any, |route| Need::Route(route.protection))
 }
 
-/// The role of a method of a path.
-pub(crate) fn role_of(method: &str, path: &str) -> Option<Role> {
-    ROUTES.iter().find(|route| route.method == method && route.path == path).map(|route| route.role)
+/// The protection of a method of a path.
+pub(crate) fn protection_of(method: &str, path: &str) -> Option<Protection> {
+    ROUTES.iter().find(|route| route.method == method && route.path == path).map(|route| route.protection)
 }
 
-/// Whether a `POST` of another role than `submit` matches the path, so that it is no submission with a wrong path.
+/// Whether a `POST` that is no submission matches the path, so that it is no submission with a wrong path.
 pub(crate) fn takes_another_post(path: &str) -> bool {
+    let submits = Protection::Role(Role::Submit);
     ROUTES
         .iter()
-        .any(|route| route.method == "POST" && route.role != Role::Submit && matches(route.path, path))
+        .any(|route| route.method == "POST" && route.protection != submits && matches(route.path, path))
 }
 
 /// Whether a path is of that form: a part in braces stands for any part.
@@ -113,9 +122,11 @@ mod tests {
 
     #[test]
     fn a_request_needs_the_role_of_its_route() {
-        assert_eq!(need("GET", Some("/livez")), Need::Role(Role::Probe));
-        assert_eq!(need("HEAD", Some("/signals")), Need::Role(Role::Read));
-        assert_eq!(need("POST", Some("/signals")), Need::Role(Role::Submit));
+        let role = |role| Need::Route(Protection::Role(role));
+        assert_eq!(need("GET", Some("/livez")), role(Role::Probe));
+        assert_eq!(need("HEAD", Some("/signals")), role(Role::Read));
+        assert_eq!(need("POST", Some("/signals")), role(Role::Submit));
+        assert_eq!(need("POST", Some("/hooks/{name}")), Need::Route(Protection::HookSecret));
         assert_eq!(need("DELETE", Some("/signals")), Need::Any, "405");
         assert_eq!(need("GET", None), Need::Any, "404");
         assert_eq!(need("GET", Some("/forgotten")), Need::Unlisted);

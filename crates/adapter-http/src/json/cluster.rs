@@ -4,9 +4,11 @@ use super::rfc3339;
 use super::totals::TotalsJson;
 use crate::backend::LeaderView;
 use domain::alert::Report;
+use domain::decision::{Decision, Subject};
 use domain::id::InstanceId;
 use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::overview::{Facts, Gap, InstanceView, Known, Overview};
+use domain::recovery::RecoveryCode;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ pub(crate) struct StatusJson<'a> {
     this_instance: &'a str,
     state: &'static str,
     state_store: &'a str,
+    /// What is wrong with the tables of the state store, which answers; null if nothing is.
+    state_store_fault: Option<&'a str>,
     heartbeat_ms: u64,
     lease: Option<LeaseJson<'a>>,
     is_leader: bool,
@@ -43,6 +47,7 @@ impl<'a> StatusJson<'a> {
             read: ReadJson::of(&facts.members),
             this_instance: snapshot.instance.as_str(),
             state_store: &facts.state_store,
+            state_store_fault: facts.state_store_fault.as_deref(),
             heartbeat_ms: ms(facts.heartbeat),
             lease: facts.lease.last().map(|(lease, _)| LeaseJson::from(lease)),
             state: view.state.as_str(),
@@ -164,6 +169,8 @@ pub(crate) struct HistoryJson<'a> {
     terms: Vec<TermJson<'a>>,
     /// The times without a leader, newest first.
     without_leader: Vec<GapJson>,
+    /// Decisions of operators that concern no signal, newest first; null if they could not be read.
+    decisions: Option<Vec<DecisionJson<'a>>>,
     store_forgot_at: Option<String>,
     #[serde(flatten)]
     read: ReadJson,
@@ -177,8 +184,14 @@ struct GapJson {
 }
 
 impl<'a> HistoryJson<'a> {
-    /// `report` is that of the instance that answers; `None` before start-up is done.
-    pub(crate) fn new(terms: &'a [Term], report: Option<&Report>, read: ReadJson) -> Self {
+    /// `report` is that of the instance that answers; `None` before start-up is done. `decisions` are `None` if they could
+    /// not be read.
+    pub(crate) fn new(
+        terms: &'a [Term],
+        decisions: Option<&'a [Decision]>,
+        report: Option<&Report>,
+        read: ReadJson,
+    ) -> Self {
         let forgot_ms = report.and_then(|report| report.snapshot.store_forgot_ms);
         Self {
             terms: terms.iter().map(TermJson::from).collect(),
@@ -186,8 +199,48 @@ impl<'a> HistoryJson<'a> {
                 .iter()
                 .map(|gap| GapJson { from: rfc3339(gap.from_ms), to: gap.to_ms.and_then(rfc3339) })
                 .collect(),
+            decisions: decisions.map(|all| all.iter().map(DecisionJson::from).collect()),
             store_forgot_at: forgot_ms.and_then(rfc3339),
             read,
+        }
+    }
+}
+
+/// A decision of an operator that concerns no signal.
+#[derive(Debug, Serialize)]
+pub struct DecisionJson<'a> {
+    at: Option<String>,
+    who: &'a str,
+    from: &'a str,
+    /// `instance_removed` or `recovery_acknowledged`.
+    decision: &'static str,
+    /// The removed instance, and the start of its process.
+    instance: Option<&'a str>,
+    started: Option<String>,
+    /// The error of the recovery check at the moment of an acknowledgement; null if it passed.
+    error_code: Option<&'static str>,
+    reason: &'a str,
+}
+
+impl<'a> From<&'a Decision> for DecisionJson<'a> {
+    fn from(decision: &'a Decision) -> Self {
+        let (name, instance, started, error_code) = match &decision.subject {
+            Subject::InstanceRemoved { id, started_ms } => {
+                ("instance_removed", Some(id.as_str()), rfc3339(*started_ms), None)
+            }
+            Subject::RecoveryAcknowledged { verdict } => {
+                ("recovery_acknowledged", None, None, verdict.map(RecoveryCode::as_str))
+            }
+        };
+        Self {
+            at: rfc3339(decision.at_ms),
+            who: &decision.actor.who,
+            from: &decision.actor.origin,
+            decision: name,
+            instance,
+            started,
+            error_code,
+            reason: &decision.reason,
         }
     }
 }

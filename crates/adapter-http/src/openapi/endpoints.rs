@@ -1,8 +1,7 @@
 //! The table of endpoints. Add a row for a new route, and its role to `access/routes.rs`.
 
 use super::PATH;
-use crate::access::Role;
-use crate::access::routes::role_of;
+use crate::access::routes::{Protection, protection_of};
 
 pub(super) const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
@@ -23,9 +22,10 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The role that the request needs, from the table of routes.
-    pub(super) fn role(&self) -> Role {
-        role_of(self.method, self.path).expect("a test compares the description with the table of routes")
+    /// What the request must present, from the table of routes.
+    pub(super) fn protection(&self) -> Protection {
+        protection_of(self.method, self.path)
+            .expect("a test compares the description with the table of routes")
     }
 }
 
@@ -58,7 +58,13 @@ const WRONG: (u16, &str, &str) = (400, PROBLEM, "a parameter or a field is wrong
 
 const SWITCHED: (u16, &str, &str) =
     (200, JSON, "`paused`: the position now; `changed`: false if it was in this position before");
-const REASON: &[(&str, &str)] = &[("reason", "the reason for the audit, 1 to 256 characters")];
+const EPOCH: (&str, &str) = (
+    "epoch?",
+    "the epoch that the operator saw (`/status` has it); in a later one, the answer is 409 and nothing is done",
+);
+const REASON: &[(&str, &str)] = &[("reason", "the reason for the audit, 1 to 256 characters"), EPOCH];
+const ANOTHER_EPOCH: (u16, &str, &str) =
+    (409, PROBLEM, "`epoch` is given, and another one has begun: nothing was done");
 const HOOK_ANSWERS: &[(u16, &str, &str)] = &[
     (
         200,
@@ -73,6 +79,11 @@ const HOOK_ANSWERS: &[(u16, &str, &str)] = &[
     (409, PROBLEM, "another signal has the id or the fingerprint"),
     (413, PROBLEM, "the body is too large"),
     (422, PROBLEM, "fields of the signal are missing or wrong; `errors` has all of them"),
+    (
+        429,
+        PROBLEM,
+        "more than 10 wrong secrets came from this address within a minute (`Retry-After`); a right one is accepted",
+    ),
     (503, PROBLEM, "the state store did not answer within 0.9 s: send it again (`Retry-After`)"),
 ];
 
@@ -134,7 +145,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                     200,
                     JSON,
                     "`terms`, each with `timeline`, `epoch`, `holder`, `host`, `from`, `to`, `reason`; \
-                     `without_leader`; `away_since` is set while the state store does not answer",
+                     `without_leader`; `decisions` of operators that concern no signal; `away_since` is set while the state store does not answer",
                 ),
                 WRONG,
                 NEVER_READ,
@@ -278,7 +289,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             "POST",
             "/signals/pause",
             "Turns the kill switch on: no leader sends any signal until it is resumed. Safe to repeat",
-            &[SWITCHED, WRONG, AWAY],
+            &[SWITCHED, WRONG, ANOTHER_EPOCH, AWAY],
         )
     },
     endpoint(
@@ -293,7 +304,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             "POST",
             "/signals/resume",
             "Turns the kill switch off: the leader sends the waiting signals. Safe to repeat",
-            &[SWITCHED, WRONG, AWAY],
+            &[SWITCHED, WRONG, ANOTHER_EPOCH, AWAY],
         )
     },
     Endpoint {
@@ -306,7 +317,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 (200, JSON, "it is acknowledged; the signal"),
                 WRONG,
                 NO_SIGNAL,
-                (409, PROBLEM, "the signal has not expired, or was acknowledged before; `signal`"),
+                (
+                    409,
+                    PROBLEM,
+                    "the signal has not expired, or was acknowledged before (`signal`), or another epoch has begun",
+                ),
                 AWAY,
             ],
         )
@@ -319,6 +334,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 "`done`, `rejected`, or `send_again`: it was certainly not executed, and the leader must send it",
             ),
             ("reason", "the reason for the audit, 1 to 256 characters"),
+            EPOCH,
         ],
         ..endpoint(
             "POST",
@@ -328,7 +344,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 (200, JSON, "it is recorded; the signal"),
                 WRONG,
                 NO_SIGNAL,
-                (409, PROBLEM, "the signal is in another state, or has another attempt; `signal`"),
+                (
+                    409,
+                    PROBLEM,
+                    "the signal is in another state, or has another attempt (`signal`), or another epoch has begun",
+                ),
                 AWAY,
             ],
         )
@@ -366,11 +386,22 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             (
                 200,
                 JSON,
-                "`verdict` (`OK` or `FAILED`), `error_code`, `positions`, `total_risk_amount`, `margin_used`, `findings`",
+                "`verdict` (`OK` or `FAILED`), `error_code`, `positions`, `total_risk_amount`, `margin_used`, `findings`, \
+                 `acknowledged` (the last acknowledgement of failed recoveries)",
             ),
             AWAY,
         ],
     ),
+    Endpoint {
+        body: REASON,
+        ..endpoint(
+            "POST",
+            "/recovery/acknowledge",
+            "Records that the operator takes responsibility for the failed recoveries so far. It changes no recovery: \
+             while the check fails, no leader trades",
+            &[(200, JSON, "it is recorded; the same as `/recovery/check`"), WRONG, ANOTHER_EPOCH, AWAY],
+        )
+    },
     endpoint(
         "GET",
         "/hooks",

@@ -4,6 +4,7 @@
 mod endpoints;
 
 use crate::access::Role;
+use crate::access::routes::Protection;
 use crate::pages::{Prefix, SignalPages};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -65,11 +66,14 @@ fn operation(endpoint: &Endpoint) -> Value {
     };
     let mut operation = json!({
         "summary": endpoint.summary,
-        "x-role": endpoint.role().as_str(),
-        "security": security(endpoint.role()),
+        "security": security(endpoint.protection()),
         "parameters": in_path.chain(in_query).collect::<Vec<Value>>(),
         "responses": endpoint.answers.iter().map(answer).collect::<Map<String, Value>>(),
     });
+    match endpoint.protection() {
+        Protection::Role(role) => operation["x-role"] = json!(role.as_str()),
+        Protection::HookSecret => operation["x-secret"] = json!("the secret of the hook"),
+    }
     if !endpoint.body.is_empty() {
         let fields = endpoint.body.iter();
         let property = |(name, meaning): &(&str, &str)| {
@@ -88,11 +92,11 @@ fn operation(endpoint: &Endpoint) -> Value {
     operation
 }
 
-/// The alternatives of a credential; none for a probe.
-fn security(role: Role) -> Value {
-    match role {
-        Role::Probe => json!([]),
-        Role::Read | Role::Submit | Role::Work | Role::Operate | Role::Resolve => {
+/// The alternatives of a credential; none for a probe. OpenAPI has no scheme for a secret in a path or a body.
+fn security(protection: Protection) -> Value {
+    match protection {
+        Protection::Role(Role::Probe) | Protection::HookSecret => json!([]),
+        Protection::Role(Role::Read | Role::Submit | Role::Work | Role::Operate | Role::Resolve) => {
             json!([{ "bearer": [] }, { "basic": [] }, { "certificate": [] }])
         }
     }
@@ -104,9 +108,9 @@ pub fn http_reference() -> String {
         # HTTP\n\n\
         Every instance serves these paths. `GET /openapi.json` returns the same description as an OpenAPI document.\n\
         `HEAD` is answered as `GET` without a body. Errors are problem documents (RFC 9457).\n\n\
-        If credentials are required ([access.md](access.md)), every route except the probes also answers 401 (no \
-        credential, or\na wrong one), 403 (the credential lacks the role) and 429 (too many wrong credentials from one \
-        address).\n\n\
+        If credentials are required ([access.md](access.md)), every route except the probes and the hooks also answers \
+        401 (no\ncredential, or a wrong one), 403 (the credential lacks the role) and 429 (too many wrong credentials \
+        from one address).\n\n\
         A request of an operator may have an `Idempotency-Key` (1 to 128 ASCII characters). The same instance answers a\n\
         repetition within a day with the first answer, and another request with that key with 422. After a restart, the\n\
         repetition is carried out, which is safe: a handover names the epoch, a decision names the attempt.\n"
@@ -117,7 +121,12 @@ pub fn http_reference() -> String {
     };
     for endpoint in ENDPOINTS {
         line(format_args!("\n## {} {}\n\n{}.\n", endpoint.method, endpoint.path, endpoint.summary));
-        line(format_args!("\nRole: `{}`.\n", endpoint.role()));
+        match endpoint.protection() {
+            Protection::Role(role) => line(format_args!("\nRole: `{role}`.\n")),
+            Protection::HookSecret => line(format_args!(
+                "\nNo role: the hook checks its secret, its signature or the address of the sender ([hooks.md](hooks.md)).\n"
+            )),
+        }
         for (head, rows) in [("parameter of the query", endpoint.query), ("field of the body", endpoint.body)]
         {
             if !rows.is_empty() {

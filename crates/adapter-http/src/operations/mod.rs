@@ -1,4 +1,5 @@
-//! Actions of an operator: hand leadership over, decide about signals, turn the kill switch, check recovery. They need a
+//! Actions of an operator: hand leadership over, decide about signals, turn the kill switch, check recovery and
+//! acknowledge its failures. They need a
 //! credential on every address: without a tokens file they are refused, so that a process of another user on this host
 //! cannot act as an operator.
 
@@ -11,8 +12,9 @@ use crate::backend::{Backend, StepDownRequest, SteppedDown};
 use crate::caller::Caller;
 use crate::guard::BODY_LEN_MAX;
 use crate::json::raw::Plain;
-use crate::json::recovery::CheckJson;
+use crate::json::recovery::{CheckJson, CheckedJson, DECISIONS_SEARCHED};
 use crate::json::signals::SignalJson;
+use crate::present::PRESENT_TIME_MAX;
 use crate::problem::Problem;
 use crate::routes::Shared;
 use crate::signals::fields::{Fields, whole};
@@ -30,17 +32,20 @@ use domain::lease::Epoch;
 use domain::ledger::{Actor, Outcome, SignalId};
 use domain::member::heartbeat_interval;
 use domain::ports::{Recorded, Resolution, Switch, Switched};
+use domain::recovery::{Recovered, RecoveryFault};
 use idempotency::{Answers, once};
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use tokio::time::timeout;
 
 /// The actions on the group.
 pub(crate) fn routes() -> Router<Arc<dyn Backend>> {
     with_answers(
         Router::new()
             .route("/leadership/step-down", post(step_down))
-            .route("/recovery/check", post(check_recovery)),
+            .route("/recovery/check", post(check_recovery))
+            .route("/recovery/acknowledge", post(acknowledge_recovery)),
     )
 }
 
@@ -137,7 +142,8 @@ async fn resolve(
     let attempt = fields.required("attempt", whole(0, u32::MAX));
     let outcome = fields.required("outcome", decision);
     let reason = fields.required("reason", reason_text);
-    fields.refuse_rest("attempt, outcome and reason");
+    let seen = fields.optional("epoch", epoch);
+    fields.refuse_rest("attempt, outcome, reason and epoch");
     let actor = client(&caller);
     let decision = || {
         let (id, actor) = (id.clone(), actor.clone());
@@ -145,6 +151,7 @@ async fn resolve(
     };
     let decision = decision();
     let decision = fields.finish(decision)?;
+    still(&*backend, seen).await?;
     log(&actor, decision.outcome.state().as_str(), &id, &decision.reason);
     let recorded = backend.resolve(&decision).await.map_err(again)?;
     let why = "only a signal in doubt can be resolved, or one that was sent and has no result, by its latest attempt";
@@ -158,7 +165,7 @@ async fn acknowledge(
     body: Body,
 ) -> Result<Response, Problem> {
     let id = named(id)?;
-    let (actor, reason) = (client(&caller), only_reason(body)?);
+    let (actor, reason) = (client(&caller), reasoned(&*backend, body).await?);
     log(&actor, "acknowledge", &id, &reason);
     let recorded = backend.acknowledge(&id, &actor, &reason).await.map_err(again)?;
     decided(&*backend, &id, recorded, "only an expired signal is acknowledged").await
@@ -196,7 +203,7 @@ async fn switch(
     body: Body,
     to: Switch,
 ) -> Result<Response, Problem> {
-    let (actor, reason) = (client(&caller), only_reason(body)?);
+    let (actor, reason) = (client(&caller), reasoned(&*backend, body).await?);
     let what = if to == Switch::Pause { "pause" } else { "resume" };
     log(&actor, what, "signals", &reason);
     let turned = backend.switch(to, &actor, &reason).await.map_err(again)?;
@@ -211,16 +218,55 @@ async fn check_recovery(State(backend): Shared, body: Body) -> Result<Response, 
         fields.finish(Some(()))?;
     }
     let verdict = backend.check_recovery().await?;
-    Ok(Json(CheckJson::of(&verdict)).into_response())
+    checked(&*backend, &verdict).await
 }
 
-/// The reason of a body that has only a reason.
-fn only_reason(body: Body) -> Result<String, Problem> {
+async fn acknowledge_recovery(
+    State(backend): Shared,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (actor, reason) = (client(&caller), reasoned(&*backend, body).await?);
+    log(&actor, "recovery acknowledge", "failed recoveries", &reason);
+    let verdict = backend.acknowledge_recovery(&actor, &reason).await.map_err(again)?;
+    checked(&*backend, &verdict).await
+}
+
+/// A check with the last acknowledgement.
+async fn checked(
+    backend: &dyn Backend,
+    verdict: &Result<Recovered, RecoveryFault>,
+) -> Result<Response, Problem> {
+    // Without an answer the verdict counts: the tables may be older than this binary.
+    let decisions = timeout(PRESENT_TIME_MAX, backend.decisions(DECISIONS_SEARCHED)).await;
+    let decisions = decisions.ok().and_then(Result::ok);
+    let check = CheckJson::of(verdict);
+    Ok(Json(CheckedJson::new(&check, decisions.as_deref())).into_response())
+}
+
+/// The reason of a body that has only a reason, and perhaps the epoch that the operator saw, which must be the present
+/// one.
+async fn reasoned(backend: &dyn Backend, body: Body) -> Result<String, Problem> {
     let body = whole_body(body, BODY_LEN_MAX)?;
     let mut fields = Fields::read(&body)?;
     let reason = fields.required("reason", reason_text);
-    fields.refuse_rest("reason");
-    fields.finish(reason)
+    let seen = fields.optional("epoch", epoch);
+    fields.refuse_rest("reason and epoch");
+    let reason = fields.finish(reason)?;
+    still(backend, seen).await?;
+    Ok(reason)
+}
+
+/// Refuses an action if the present epoch is another one than the operator saw.
+async fn still(backend: &dyn Backend, seen: Option<Epoch>) -> Result<(), Problem> {
+    let Some(seen) = seen else { return Ok(()) };
+    let present = backend.lease().await.map_err(again)?.epoch;
+    if present == seen {
+        return Ok(());
+    }
+    let detail =
+        format!("the epoch is {present}, not {seen}: another term has begun since, so nothing was done");
+    Err(conflict(&detail).with("epoch", present.0))
 }
 
 fn reason_text(plain: &Plain) -> Result<String, String> {

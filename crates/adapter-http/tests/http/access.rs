@@ -9,6 +9,9 @@ use domain::metrics::AccessRefusal;
 use serde_json::Value;
 use std::sync::Arc;
 
+/// What a route of a hook needs, in place of a role.
+const HOOK: &str = "secret of a hook";
+
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// The roles that a credential of a role has, written once more on purpose: a change of the roles must be made twice.
@@ -57,16 +60,18 @@ async fn with(server: &Server, method: &str, path: &str, authorization: Option<&
     Answer::read_head(&mut stream).await
 }
 
-/// Every method of every path, with the role of those that are served.
+/// Every method of every path, with the role of those that are served, or [`HOOK`].
 async fn every_route(server: &Server, reader: &Token) -> Vec<(&'static str, String, Option<String>)> {
     let document = with(server, "GET", "/openapi.json", Some(&bearer(reader))).await.json();
     let paths = document["paths"].as_object().expect("an object").clone();
     let mut routes = Vec::new();
     for (path, described) in paths {
-        let concrete = path.replace("{id}", "s-1").replace("{name}", "no-such-name");
+        let concrete =
+            path.replace("{id}", "s-1").replace("{name}", "no-such-name").replace("{secret}", "no-secret");
         for method in METHODS {
             let own = if method == "HEAD" { "get".to_owned() } else { method.to_ascii_lowercase() };
-            let role = described[own]["x-role"].as_str().map(str::to_owned);
+            let hook = described[&own]["x-secret"].as_str().map(|_| HOOK);
+            let role = described[&own]["x-role"].as_str().or(hook).map(str::to_owned);
             routes.push((method, concrete.clone(), role));
         }
     }
@@ -86,10 +91,13 @@ async fn every_route_with_every_method_needs_exactly_its_role() {
     let routes = every_route(&server, reader).await;
     let count = routes.iter().filter(|(_, _, role)| role.is_some()).count();
     assert!(count >= 30, "{count}");
-    let mut probes = Vec::new();
+    let (mut probes, mut hooks) = (Vec::new(), Vec::new());
     for (method, path, needed) in &routes {
-        let needs_nothing = needed.as_deref() == Some("probe");
-        if needs_nothing {
+        let is_hook = needed.as_deref() == Some(HOOK);
+        let needs_nothing = needed.as_deref() == Some("probe") || is_hook;
+        if is_hook {
+            hooks.push(format!("{method} {path}"));
+        } else if needs_nothing {
             probes.push(format!("{method} {path}"));
         }
         let none = with(&server, method, path, None).await;
@@ -105,7 +113,7 @@ async fn every_route_with_every_method_needs_exactly_its_role() {
         }
         for (role, token) in &tokens {
             let answer = with(&server, method, path, Some(&bearer(token))).await;
-            let may = needed.as_deref().is_none_or(|needed| includes(*role).contains(&needed));
+            let may = is_hook || needed.as_deref().is_none_or(|needed| includes(*role).contains(&needed));
             assert!(answer.status != 401 && answer.status != 429, "{method} {path} as {role}: {answer:?}");
             assert_eq!(answer.status == 403, !may, "{method} {path} as {role}: {answer:?}");
             if !may && *method != "HEAD" && path != "/events" {
@@ -123,6 +131,7 @@ async fn every_route_with_every_method_needs_exactly_its_role() {
     let expected =
         ["/leader", "/livez", "/readyz"].map(|path| [format!("GET {path}"), format!("HEAD {path}")]);
     assert_eq!(probes, expected.concat(), "no other route is open");
+    assert_eq!(hooks, ["POST /hooks/no-such-name", "POST /hooks/no-such-name/no-secret"]);
 }
 
 #[tokio::test]
@@ -256,6 +265,8 @@ async fn the_description_names_the_scheme_and_the_role() {
     assert_eq!(submit["x-role"], "submit");
     assert!(submit["security"].as_array().is_some_and(|all| all.len() == 3), "{submit}");
     assert_eq!(document["paths"]["/livez"]["get"]["security"], serde_json::json!([]));
+    let hook = &document["paths"]["/hooks/{name}"]["post"];
+    assert!(hook["x-role"].is_null() && hook["x-secret"].is_string(), "{hook}");
     assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
 }
 

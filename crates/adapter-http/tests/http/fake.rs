@@ -7,6 +7,7 @@ use adapter_http::{
 };
 use async_trait::async_trait;
 use domain::alert;
+use domain::decision::Decision;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::ledger::{Actor, AuditEntry, NewSignal, Paused, Signal, SignalId, Totals};
@@ -48,6 +49,8 @@ pub struct Fake {
     /// Requests that were refused for their credential.
     pub access_refused: Arc<Mutex<Vec<AccessRefusal>>>,
     pub hooks: Arc<Hooks>,
+    /// Decisions of operators, newest first.
+    pub decisions: Result<Vec<Decision>, StoreError>,
     /// The instance has stopped.
     pub stopped: Arc<AtomicBool>,
     /// Panic instead of returning the exposition.
@@ -81,6 +84,7 @@ impl Default for Fake {
             access: None,
             access_refused: Arc::default(),
             hooks: Arc::default(),
+            decisions: Ok(Vec::new()),
             stopped: Arc::default(),
             panics: false,
             silent: None,
@@ -244,6 +248,21 @@ impl Backend for Fake {
 
     async fn check_recovery(&self) -> Result<Result<Recovered, RecoveryFault>, StoreError> {
         self.store.clone().map(|()| Ok(Recovered::Nothing))
+    }
+
+    async fn acknowledge_recovery(
+        &self,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Result<Recovered, RecoveryFault>, StoreError> {
+        let request = format!("acknowledge recovery {} {reason}", actor.who);
+        self.ledger.requests.lock().expect("no panic").push(request);
+        self.store.clone().map(|()| Ok(Recovered::Nothing))
+    }
+
+    async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError> {
+        self.store.clone()?;
+        self.decisions.clone().map(|all| all.into_iter().take(limit as usize).collect())
     }
 }
 

@@ -5,7 +5,8 @@ use crate::client::{Answer, post};
 use crate::fake::{Fake, Server, lease, member};
 use crate::ledger::{Ledger, received};
 use adapter_http::{Access, Role};
-use domain::ledger::{Instruction, Label, SignalId, Totals};
+use domain::decision::{Decision, Subject};
+use domain::ledger::{Actor, Instruction, Label, SignalId, Totals};
 use domain::member::MemberState;
 use domain::ports::{Recorded, StoreError};
 use serde_json::json;
@@ -127,6 +128,52 @@ async fn the_kill_switch_is_turned_and_recovery_is_checked() {
 }
 
 #[tokio::test]
+async fn failed_recoveries_are_acknowledged_in_the_name_of_the_credential() {
+    let acknowledged = Decision {
+        at_ms: 1_700_000_000_250,
+        actor: Actor { who: "asha".to_owned(), origin: "127.0.0.1:4711".to_owned() },
+        subject: Subject::RecoveryAcknowledged { verdict: None },
+        reason: "corrected".to_owned(),
+    };
+    let desk = Desk::open(Fake { decisions: Ok(vec![acknowledged]), ..Fake::default() }).await;
+    let expected = json!({ "at": "2023-11-14T22:13:20.250+00:00", "who": "asha", "from": "127.0.0.1:4711",
+        "reason": "corrected", "error_code": null });
+    for (path, body) in [("/recovery/acknowledge", r#"{"reason":"corrected"}"#), ("/recovery/check", "{}")] {
+        let answer = desk.post(path, body).await;
+        assert_eq!((answer.status, &answer.json()["acknowledged"]), (200, &expected), "{path}: {answer:?}");
+        assert_eq!(answer.json()["verdict"], "OK");
+    }
+    assert_eq!(desk.requests(), ["acknowledge recovery asha corrected"]);
+    let none = Desk::open(Fake::default()).await.post("/recovery/check", "").await.json();
+    assert_eq!(none.get("acknowledged"), Some(&json!(null)));
+    let unread = Fake { decisions: Err(StoreError::Corrupt("no such table".to_owned())), ..Fake::default() };
+    let unread = Desk::open(unread).await.post("/recovery/check", "").await.json();
+    assert_eq!((unread.get("acknowledged"), &unread["verdict"]), (None, &json!("OK")));
+}
+
+#[tokio::test]
+async fn an_action_for_an_earlier_epoch_does_nothing() {
+    let desk = Desk::open(with_signal(Recorded::Recorded)).await;
+    let actions = [
+        ("/signals/pause", ""),
+        ("/signals/resume", ""),
+        ("/signals/s-1/acknowledge", ""),
+        ("/signals/s-1/resolve", r#","attempt":2,"outcome":"done""#),
+        ("/recovery/acknowledge", ""),
+    ];
+    for (path, more) in actions {
+        let problem = desk.post(path, &format!(r#"{{"reason":"x","epoch":6{more}}}"#)).await.problem(409);
+        assert_eq!(problem["epoch"], 7, "{path}");
+    }
+    assert!(desk.requests().is_empty(), "{:?}", desk.requests());
+    for (path, more) in actions {
+        let answer = desk.post(path, &format!(r#"{{"reason":"x","epoch":7{more}}}"#)).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    }
+    assert_eq!(desk.requests().len(), actions.len());
+}
+
+#[tokio::test]
 async fn a_wrong_body_does_nothing_and_every_fault_is_named() {
     let desk = Desk::open(pair()).await;
     let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(257));
@@ -142,7 +189,9 @@ async fn a_wrong_body_does_nothing_and_every_fault_is_named() {
         ("/signals/pause", r#"{"reason":"a\nb"}"#, "reason"),
         ("/signals/pause", &long, "reason"),
         ("/signals/resume", "{}", "reason"),
+        ("/signals/resume", r#"{"reason":"x","epoch":"soon"}"#, "epoch"),
         ("/recovery/check", r#"{"reason":"x"}"#, "reason"),
+        ("/recovery/acknowledge", "{}", "reason"),
     ] {
         assert_eq!(desk.post(path, body).await.problem(422)["field"], field, "{path} {body}");
     }
@@ -179,7 +228,15 @@ async fn an_answer_of_no_store_is_not_kept() {
 #[tokio::test]
 async fn no_process_acts_as_an_operator_while_there_are_no_credentials() {
     let server = Server::start(pair()).await;
-    for path in ["/leadership/step-down", "/signals/s-1/resolve", "/signals/pause", "/recovery/check"] {
+    for path in [
+        "/leadership/step-down",
+        "/signals/s-1/resolve",
+        "/signals/s-1/acknowledge",
+        "/signals/pause",
+        "/signals/resume",
+        "/recovery/check",
+        "/recovery/acknowledge",
+    ] {
         let problem = server.ask(post(path, &[], r#"{"epoch":7,"reason":"x"}"#)).await.problem(403);
         assert!(problem["detail"].to_string().contains("access.tokens_file"), "{problem}");
     }

@@ -16,7 +16,7 @@ use domain::overview::{Gap, age};
 const STORE_FORGOT: &str = "the store forgot: a standby was promoted or a backup restored";
 
 /// Text in place of the decisions of operators.
-const UNREAD: &str = "\nThe decisions of operators (remove, recovery acknowledge) could not be read; with --server they are never shown.";
+const UNREAD: &str = "\nThe decisions of operators (remove, recovery acknowledge) could not be read.";
 
 /// Prints the latest `limit` terms, newest first.
 pub async fn history(group: &dyn Group, form: Form, limit: u32) -> Result<(), Failure> {

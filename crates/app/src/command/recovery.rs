@@ -2,77 +2,32 @@
 //! acknowledge`: an operator takes responsibility for the failed recoveries; no recovery and no alert about a present
 //! failure depends on it.
 
-use super::group::{Group, operator};
+use super::group::Group;
+use super::print_json;
 use super::table::{date, visible};
-use super::{ask, open, print_json};
 use crate::command::status::Form;
-use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
-use adapter_http::{CheckJson, rfc3339};
-use domain::decision::{Decision, Subject};
-use domain::ports::StoreError;
-use domain::recovery::{Recovered, RecoveryCode, RecoveryFault};
-use leader_coordinator::Stores;
-use serde::Serialize;
-
-/// Latest decisions in which an acknowledgement is looked for.
-const DECISIONS_READ: u32 = 100;
+use adapter_http::{AcknowledgedJson, CheckJson, CheckedJson, DECISIONS_SEARCHED, acknowledgement};
+use domain::decision::Decision;
+use domain::recovery::RecoveryCode;
 
 /// Number of positions up to which recovery was validated. More are a warning, not a failure.
 const POSITIONS_VALIDATED: u64 = 50;
 
-/// The check, and the last acknowledgement of failed recoveries.
-#[derive(Serialize)]
-struct ShownJson<'a> {
-    #[serde(flatten)]
-    check: &'a CheckJson,
-    /// Missing if the decisions could not be read; null if there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    acknowledged: Option<Option<AcknowledgedJson>>,
-}
-
-#[derive(Serialize)]
-struct AcknowledgedJson {
-    at: Option<String>,
-    who: String,
-    from: String,
-    reason: String,
-    /// The result of the check at that moment.
-    error_code: Option<&'static str>,
-}
-
-impl AcknowledgedJson {
-    fn of(decision: &Decision) -> Self {
-        Self {
-            at: rfc3339(decision.at_ms),
-            who: decision.actor.who.clone(),
-            from: decision.actor.origin.clone(),
-            reason: decision.reason.clone(),
-            error_code: match &decision.subject {
-                Subject::RecoveryAcknowledged { verdict } => verdict.map(RecoveryCode::as_str),
-                Subject::InstanceRemoved { .. } => None,
-            },
-        }
-    }
-}
-
 /// Prints positions, sums and verdict. The exit code is the error code of the recovery (1, 2, 3).
 pub async fn check_recovery(group: &dyn Group, form: Form) -> Result<(), Failure> {
     let answer = group.check_recovery().await;
-    let decisions = group.decisions(DECISIONS_READ).await;
+    let decisions = group.decisions(DECISIONS_SEARCHED).await;
     group.close().await;
     let check = answer?;
-    let is_acknowledgement = |one: &&Decision| matches!(one.subject, Subject::RecoveryAcknowledged { .. });
-    let acknowledged = decisions.as_ref().map(|all| all.iter().find(is_acknowledgement));
     match form {
-        Form::Json => {
-            let acknowledged = acknowledged.map(|decision| decision.map(AcknowledgedJson::of));
-            print_json(&ShownJson { check: &check, acknowledged })?;
-        }
+        Form::Json => print_json(&CheckedJson::new(&check, decisions.as_deref()))?,
         Form::Table => {
             tell(&check)?;
-            if let Some(Decision { at_ms, actor, reason, .. }) = acknowledged.flatten() {
+            if let Some(Decision { at_ms, actor, reason, .. }) =
+                decisions.as_deref().and_then(acknowledgement)
+            {
                 line(format_args!(
                     "acknowledged       {} UTC by {} ({}): {}",
                     date(*at_ms),
@@ -93,16 +48,18 @@ pub async fn check_recovery(group: &dyn Group, form: Form) -> Result<(), Failure
 }
 
 /// Records that the operator takes responsibility for the failed recoveries, with the present result of the check.
-pub async fn acknowledge_recovery(config: &Config, reason: &str, form: Form) -> Result<(), Failure> {
-    let stores = open(config)?;
-    let outcome = acknowledge(&stores, reason).await;
-    stores.close().await;
-    let (verdict, decision) = outcome?;
-    let code = verdict.as_ref().err().map(|fault| fault.code);
+pub async fn acknowledge_recovery(group: &dyn Group, reason: &str, form: Form) -> Result<(), Failure> {
+    let answer = group.acknowledge_recovery(reason).await;
+    let decisions = match (&answer, form) {
+        (Ok(_), Form::Json) => group.decisions(DECISIONS_SEARCHED).await,
+        _ => None,
+    };
+    group.close().await;
+    let check = answer?;
     if form == Form::Json {
-        return print_json(&decision.as_ref().map(AcknowledgedJson::of));
+        return print_json(&decisions.as_deref().and_then(acknowledgement).map(AcknowledgedJson::of));
     }
-    match code {
+    match &check.error_code {
         None => line(
             "acknowledged: the check passes, so the alerts about past failures end within a heartbeat and a scrape",
         ),
@@ -115,20 +72,6 @@ pub async fn acknowledge_recovery(config: &Config, reason: &str, form: Form) -> 
             ))
         }
     }
-}
-
-type Acknowledged = (Result<Recovered, RecoveryFault>, Option<Decision>);
-
-async fn acknowledge(stores: &Stores, reason: &str) -> Result<Acknowledged, Failure> {
-    let verdict = recovered(stores).await?;
-    let code = verdict.as_ref().err().map(|fault| fault.code);
-    ask("the state store", stores.state.acknowledge_recovery(code, &operator(), reason)).await?;
-    let decision = ask("the state store", stores.state.decisions(1)).await?.into_iter().next();
-    Ok((verdict, decision))
-}
-
-async fn recovered(stores: &Stores) -> Result<Result<Recovered, RecoveryFault>, Failure> {
-    ask("the state store", async { Ok::<_, StoreError>(stores.recovery.recover().await) }).await
 }
 
 fn tell(check: &CheckJson) -> Result<(), Failure> {

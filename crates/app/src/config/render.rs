@@ -153,7 +153,7 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
         Key::SignalsRetentionDays => Ok(serialised(&config.signals.retention_days())),
         Key::AccessTokensFile => {
             let path = config.tokens_file.as_ref();
-            let path = path.ok_or("every process on this host may use every route of the HTTP server")?;
+            let path = path.ok_or("every process on this host can read, submit and claim signals over HTTP, and none can act as an operator")?;
             Ok(text(&path.to_string_lossy()))
         }
     }

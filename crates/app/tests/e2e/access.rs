@@ -141,6 +141,16 @@ fn the_commands_of_an_operator_over_http() {
     assert!(call(&["why"]).stdout.contains("a has led since"));
     let history = call(&["history", "--json"]).json();
     assert_eq!(history, group.command(&["history", "--json"]).json(), "the same as from the store");
+    let acknowledged = call(&["recovery", "acknowledge", "--reason", "corrected yesterday", "--json"]).json();
+    assert_eq!(
+        (&acknowledged["who"], &acknowledged["reason"]),
+        (&json!("asha"), &json!("corrected yesterday"))
+    );
+    for same in [&["recovery", "check", "--json"][..], &["recovery", "check"], &["history"]] {
+        let shown = call(same).stdout;
+        assert!(shown.contains("asha") && shown.contains("corrected yesterday"), "{same:?}: {shown}");
+        assert_eq!(shown, group.command(same).stdout, "the same as from the store");
+    }
     assert_eq!(call(&["recovery", "check", "--json"]).json()["verdict"], "OK");
 
     let signal = submission("s-1", "NIFTY").to_string();

@@ -1,6 +1,8 @@
 //! [`Operations`]: the actions of an operator that go past this instance's own election.
 
 use adapter_http::{StepDownRequest, SteppedDown};
+use domain::decision::Decision;
+use domain::ledger::Actor;
 use domain::ports::{Recovery, StateStore, StepDown, StoreError};
 use domain::recovery::{Recovered, RecoveryFault};
 use std::fmt;
@@ -36,6 +38,23 @@ impl Operations {
     /// Checks the portfolio as a new leader would.
     pub(super) async fn check_recovery(&self) -> Result<Recovered, RecoveryFault> {
         self.recovery.recover().await
+    }
+
+    /// Records that an operator takes responsibility for the failed recoveries, with the present result of the check.
+    pub(super) async fn acknowledge_recovery(
+        &self,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Result<Recovered, RecoveryFault>, StoreError> {
+        let verdict = self.recovery.recover().await;
+        let code = verdict.as_ref().err().map(|fault| fault.code);
+        self.state.acknowledge_recovery(code, actor, reason).await?;
+        Ok(verdict)
+    }
+
+    /// The latest decisions of operators that concern no signal.
+    pub(super) async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError> {
+        self.state.decisions(limit).await
     }
 }
 

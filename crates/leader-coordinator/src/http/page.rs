@@ -6,6 +6,7 @@ use adapter_otel::Exposition;
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
 use domain::alert;
+use domain::decision::Decision;
 use domain::id::InstanceId;
 use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId, Totals};
 use domain::member::{LeaseSeen, MemberSeen, Term};
@@ -68,7 +69,7 @@ impl Page {
         }
     }
 
-    /// Every route except the probes needs one of these credentials.
+    /// Every route except the probes and the hooks needs one of these credentials.
     #[must_use]
     pub fn with_access(self, access: Arc<Access>) -> Self {
         Self { access: Some(access), ..self }
@@ -271,5 +272,17 @@ impl Backend for Page {
 
     async fn check_recovery(&self) -> Result<Result<Recovered, RecoveryFault>, StoreError> {
         Ok(self.operations()?.check_recovery().await)
+    }
+
+    async fn acknowledge_recovery(
+        &self,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Result<Recovered, RecoveryFault>, StoreError> {
+        self.operations()?.acknowledge_recovery(actor, reason).await
+    }
+
+    async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError> {
+        self.operations()?.decisions(limit).await
     }
 }

@@ -1,12 +1,14 @@
 //! The JSON of the HTTP server as values of the domain. A document of another version is an error with the name of what is
 //! missing, never a default.
 
+use domain::decision::{Decision, Subject};
 use domain::id::{ClaimId, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::{
     Actor, AuditEntry, Instruction, Label, Paused, Signal, SignalId, SignalState, StateName, Totals,
 };
 use domain::member::{Health, LeaseSeen, Member, MemberSeen, MemberState, Term};
+use domain::recovery::RecoveryCode;
 use domain::settings::SharedSettings;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -18,6 +20,7 @@ use std::time::Duration;
 #[derive(Debug, Deserialize)]
 pub struct StatusDoc {
     pub state_store: String,
+    pub state_store_fault: Option<String>,
     pub heartbeat_ms: u64,
     pub redis: Option<String>,
     pub leader_redis: Option<String>,
@@ -82,7 +85,22 @@ pub struct InstanceDoc {
 #[derive(Debug, Deserialize)]
 pub struct HistoryDoc {
     pub terms: Vec<TermDoc>,
+    /// Null if the server could not read them.
+    pub decisions: Option<Vec<DecisionDoc>>,
     pub store_forgot_at: Option<String>,
+}
+
+/// A decision of an operator that concerns no signal.
+#[derive(Debug, Deserialize)]
+pub struct DecisionDoc {
+    at: Option<String>,
+    who: String,
+    from: String,
+    decision: String,
+    instance: Option<String>,
+    started: Option<String>,
+    error_code: Option<String>,
+    reason: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,6 +159,8 @@ pub struct AuditDoc {
 #[derive(Debug, Deserialize)]
 pub struct ProblemDoc {
     pub detail: String,
+    /// What is wrong with the tables of the state store, which answers.
+    pub state_store_fault: Option<String>,
 }
 
 impl LeaseDoc {
@@ -203,6 +223,29 @@ impl InstanceDoc {
             cannot_lead: self.cannot_lead.clone(),
         };
         Ok(MemberSeen { member, heartbeat_age: Duration::from_millis(self.heartbeat_age_ms) })
+    }
+}
+
+impl DecisionDoc {
+    pub fn decision(&self) -> Result<Decision, String> {
+        let subject = match (self.decision.as_str(), &self.instance, &self.error_code) {
+            ("instance_removed", Some(id), _) => Subject::InstanceRemoved {
+                id: InstanceId::from_stored(id),
+                started_ms: ms("started", self.started.as_deref())?,
+            },
+            ("recovery_acknowledged", _, None) => Subject::RecoveryAcknowledged { verdict: None },
+            ("recovery_acknowledged", _, Some(code)) => {
+                let known = RecoveryCode::ALL.into_iter().find(|known| known.as_str() == code);
+                Subject::RecoveryAcknowledged { verdict: Some(known.ok_or_else(|| wrong("error_code"))?) }
+            }
+            _ => return Err(wrong("decision")),
+        };
+        Ok(Decision {
+            at_ms: ms("at", self.at.as_deref())?,
+            actor: Actor { who: self.who.clone(), origin: self.from.clone() },
+            subject,
+            reason: self.reason.clone(),
+        })
     }
 }
 
@@ -295,7 +338,7 @@ fn wrong(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use adapter_http::{SignalJson, rfc3339};
+    use adapter_http::{DecisionJson, SignalJson, rfc3339};
 
     #[test]
     fn a_signal_is_the_same_after_its_way_over_http() {
@@ -329,6 +372,26 @@ mod tests {
             let text = serde_json::to_string(&SignalJson::from(&signal)).expect("JSON");
             let read: SignalDoc = serde_json::from_str(&text).expect("our own form");
             assert_eq!(read.signal(), Ok(signal));
+        }
+    }
+
+    #[test]
+    fn a_decision_is_the_same_after_its_way_over_http() {
+        let id = InstanceId::parse("c-3").expect("an id");
+        for subject in [
+            Subject::InstanceRemoved { id, started_ms: 1_764_411_330_250 },
+            Subject::RecoveryAcknowledged { verdict: None },
+            Subject::RecoveryAcknowledged { verdict: Some(RecoveryCode::ValidationFailed) },
+        ] {
+            let decision = Decision {
+                at_ms: 1_764_411_331_500,
+                actor: Actor { who: "asha".to_owned(), origin: "command line on desk".to_owned() },
+                subject,
+                reason: "known".to_owned(),
+            };
+            let text = serde_json::to_string(&DecisionJson::from(&decision)).expect("JSON");
+            let read: DecisionDoc = serde_json::from_str(&text).expect("our own form");
+            assert_eq!(read.decision(), Ok(decision));
         }
     }
 

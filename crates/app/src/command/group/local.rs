@@ -113,6 +113,13 @@ impl Group for Local {
         Ok(CheckJson::of(&verdict))
     }
 
+    async fn acknowledge_recovery(&self, reason: &str) -> Result<CheckJson, Failure> {
+        let verdict = ask(STATE_STORE, async { Ok(self.stores.recovery.recover().await) }).await?;
+        let code = verdict.as_ref().err().map(|fault| fault.code);
+        ask(STATE_STORE, self.stores.state.acknowledge_recovery(code, &operator(), reason)).await?;
+        Ok(CheckJson::of(&verdict))
+    }
+
     async fn step_down(&self, epoch: Epoch, reason: &str, _: Condition) -> Result<StepDown, Failure> {
         let seen = ask(STATE_STORE, self.stores.state.observe()).await?;
         let token = seen.version.token;

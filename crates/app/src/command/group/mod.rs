@@ -94,6 +94,9 @@ pub trait Group: Send + Sync {
     /// Checks the portfolio as a new leader would.
     async fn check_recovery(&self) -> Result<CheckJson, Failure>;
 
+    /// Records that the operator takes responsibility for the failed recoveries so far. Returns the check of this moment.
+    async fn acknowledge_recovery(&self, reason: &str) -> Result<CheckJson, Failure>;
+
     /// Requests a handover from the leader of that epoch.
     async fn step_down(&self, epoch: Epoch, reason: &str, condition: Condition) -> Result<StepDown, Failure>;
 

@@ -1,13 +1,13 @@
 //! [`Remote`]: a group by the HTTP server of one of its instances.
 
 use super::decode::{
-    HistoryDoc, InstanceDoc, LeaseDoc, ListDoc, ProblemDoc, SignalDoc, StatusDoc, TermDoc, TotalsDoc,
-    optional_ms,
+    DecisionDoc, HistoryDoc, InstanceDoc, LeaseDoc, ListDoc, ProblemDoc, SignalDoc, StatusDoc, TermDoc,
+    TotalsDoc, optional_ms,
 };
 use super::{Condition, Decision, Group};
 use crate::command::facts::Read;
 use crate::failure::Failure;
-use adapter_http::{CheckJson, InstanceAlert, Reply, Server, Token};
+use adapter_http::{CheckJson, HISTORY_LIMIT_MAX, InstanceAlert, Reply, Server, Token};
 use async_trait::async_trait;
 use coordinator::clock;
 use domain::decision::Decision as Decided;
@@ -82,8 +82,12 @@ impl Remote {
     }
 
     async fn status(&self) -> Result<StatusDoc, Failure> {
+        self.status_in(self.server.get("/status").await)
+    }
+
+    fn status_in(&self, reply: Result<Reply, String>) -> Result<StatusDoc, Failure> {
         let missing = || self.fails("the server has no /status: it is no instance of coordinator");
-        self.get("/status").await?.ok_or_else(missing)
+        self.answer(reply)?.ok_or_else(missing)
     }
 
     /// The same document, if the state store answers.
@@ -116,8 +120,7 @@ impl Remote {
         let facts = Facts {
             now_ms,
             state_store: status.state_store.clone(),
-            // /status does not have it.
-            state_store_fault: None,
+            state_store_fault: status.state_store_fault.clone(),
             heartbeat: Duration::from_millis(status.heartbeat_ms),
             lease: known(lease, read_ms, away_ms, now_ms),
             members: known(Some(members), read_ms, away_ms, now_ms),
@@ -157,16 +160,16 @@ fn known<T>(value: Option<T>, read_ms: Option<i64>, away_ms: Option<i64>, now_ms
 #[async_trait]
 impl Group for Remote {
     async fn facts(&self) -> Read {
-        let read = match self.status().await {
-            Ok(status) => self.facts_of(&status).map_err(|why| self.fails(&why)),
-            Err(failure) => Err(failure),
-        };
+        let reply = self.server.get("/status").await;
+        let fault = reply.as_ref().ok().and_then(state_store_fault);
+        let read =
+            self.status_in(reply).and_then(|status| self.facts_of(&status).map_err(|why| self.fails(&why)));
         read.unwrap_or_else(|failure| {
             let now_ms = clock::calendar_ms();
             let facts = Facts {
                 now_ms,
                 state_store: "the state store".to_owned(),
-                state_store_fault: None,
+                state_store_fault: fault,
                 heartbeat: Duration::ZERO,
                 lease: Known::away(now_ms),
                 members: Known::away(now_ms),
@@ -199,9 +202,10 @@ impl Group for Remote {
         read().map_err(|why: String| self.fails(&why))
     }
 
-    async fn decisions(&self, _: u32) -> Option<Vec<Decided>> {
-        // No document of the server has them.
-        None
+    async fn decisions(&self, limit: u32) -> Option<Vec<Decided>> {
+        let limit = limit.min(HISTORY_LIMIT_MAX);
+        let doc: HistoryDoc = self.get(&format!("/history?limit={limit}")).await.ok()??;
+        doc.decisions?.iter().map(DecisionDoc::decision).collect::<Result<Vec<Decided>, String>>().ok()
     }
 
     async fn changed(&self, time: Duration) {
@@ -284,6 +288,13 @@ impl Group for Remote {
         }
     }
 
+    async fn acknowledge_recovery(&self, reason: &str) -> Result<CheckJson, Failure> {
+        match self.post("/recovery/acknowledge", &json!({ "reason": reason })).await? {
+            Posted::Done(check) => Ok(check),
+            Posted::Refused(problem) => Err(self.fails(&problem.detail)),
+        }
+    }
+
     async fn step_down(&self, epoch: Epoch, reason: &str, condition: Condition) -> Result<StepDown, Failure> {
         let force = condition == Condition::Always;
         let body = json!({ "epoch": epoch.0, "reason": reason, "force": force });
@@ -294,6 +305,12 @@ impl Group for Remote {
     }
 
     async fn close(&self) {}
+}
+
+/// The fault of the tables in an answer of a server whose state store answers with damaged tables.
+fn state_store_fault(reply: &Reply) -> Option<String> {
+    let problem: ProblemDoc = serde_json::from_slice(&reply.body).ok().filter(|_| reply.status == 500)?;
+    problem.state_store_fault
 }
 
 fn recorded(posted: &Posted<Value>) -> Recorded {

@@ -144,20 +144,22 @@ async fn carry_out(command: &Command, flags: &Flags, remote: &Remote, errors: &L
             command::migrate(&config, how, form(*json)).await
         }
         Command::Doctor { json } => command::doctor(&config, form(*json)).await,
-        Command::Health { ready, leader, json } => {
-            let probe = match (ready, leader) {
-                (true, _) => Probe::Ready,
-                (false, true) => Probe::Leader,
-                (false, false) => Probe::Alive,
-            };
-            command::health(&config, probe, form(*json)).await
-        }
+        Command::Health { json, .. } => command::health(&config, probe(command), form(*json)).await,
         Command::Runbook { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Token { .. }
         | Command::Config { command: ConfigCommand::Sample | ConfigCommand::Reference } => Ok(()),
         Command::Config { command: ConfigCommand::Check { json } } => check_config(&config, form(*json)),
+    }
+}
+
+/// The probe that the flags of `health` name.
+fn probe(command: &Command) -> Probe {
+    match command {
+        Command::Health { ready: true, .. } => Probe::Ready,
+        Command::Health { leader: true, .. } => Probe::Leader,
+        _ => Probe::Alive,
     }
 }
 

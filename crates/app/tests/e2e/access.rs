@@ -141,16 +141,6 @@ fn the_commands_of_an_operator_over_http() {
     assert!(call(&["why"]).stdout.contains("a has led since"));
     let history = call(&["history", "--json"]).json();
     assert_eq!(history, group.command(&["history", "--json"]).json(), "the same as from the store");
-    let acknowledged = call(&["recovery", "acknowledge", "--reason", "corrected yesterday", "--json"]).json();
-    assert_eq!(
-        (&acknowledged["who"], &acknowledged["reason"]),
-        (&json!("asha"), &json!("corrected yesterday"))
-    );
-    for same in [&["recovery", "check", "--json"][..], &["recovery", "check"], &["history"]] {
-        let shown = call(same).stdout;
-        assert!(shown.contains("asha") && shown.contains("corrected yesterday"), "{same:?}: {shown}");
-        assert_eq!(shown, group.command(same).stdout, "the same as from the store");
-    }
     assert_eq!(call(&["recovery", "check", "--json"]).json()["verdict"], "OK");
 
     let signal = submission("s-1", "NIFTY").to_string();
@@ -194,6 +184,31 @@ fn the_commands_of_an_operator_over_http() {
     with(&other, &["signals", "pause", "--reason", "x"]).refused(&["adapter", "needs the role operate"]);
     coordinator(&["status", "--server", &url]).run().refused(&["--token-file"]);
     coordinator(&["run", "--server", &url]).run().refused(&["--server has no effect on this command"]);
+    group.finish();
+}
+
+#[test]
+fn decisions_over_http_are_those_of_the_store() {
+    let tokens = Tokens::new();
+    let file = tokens.of_operator(&tokens.add("asha", &["operate"]));
+    let mut group = leader(&tokens);
+    let url = format!("http://{}", group.process("a").address());
+    let call = |arguments: &[&str]| {
+        let server = ["--server", url.as_str(), "--token-file", text(&file)];
+        let said = coordinator(&[arguments, &server].concat()).run();
+        assert_eq!(said.code, Some(0), "{arguments:?}: {said:?}");
+        said
+    };
+    let acknowledged = call(&["recovery", "acknowledge", "--reason", "corrected yesterday", "--json"]).json();
+    assert_eq!(
+        (&acknowledged["who"], &acknowledged["reason"]),
+        (&json!("asha"), &json!("corrected yesterday"))
+    );
+    for same in [&["recovery", "check", "--json"][..], &["recovery", "check"], &["history"]] {
+        let shown = call(same).stdout;
+        assert!(shown.contains("asha") && shown.contains("corrected yesterday"), "{same:?}: {shown}");
+        assert_eq!(shown, group.command(same).stdout, "the same as from the store");
+    }
     group.finish();
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A permission of a credential. Each route except the hooks needs exactly one role (see [`super::routes`]).
+/// A permission of a credential. Each route except the hooks needs exactly one role (`routes.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Ask whether an instance is alive, ready, and the leader. These routes need no credential.

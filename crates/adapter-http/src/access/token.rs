@@ -13,7 +13,7 @@ const TOKEN_LEN: usize = PREFIX.len() + 2 * SECRET_LEN;
 /// Name of the hash in the tokens file.
 const ALGORITHM: &str = "sha256:";
 
-/// A token: [`PREFIX`] and 256 random bits in hexadecimal. No output except [`Token::expose`] shows it.
+/// A token: `coordinator_` and 256 random bits in hexadecimal. No output except [`Token::expose`] shows it.
 #[derive(Clone)]
 pub struct Token(String);
 

@@ -3,14 +3,16 @@
 mod flags;
 mod help;
 mod remote;
+mod token;
 mod value;
 
 pub use flags::Flags;
 pub use help::definition;
 pub use remote::Remote;
+pub use token::TokenCommand;
 
 use crate::secret::mask_urls;
-use adapter_http::{HISTORY_LIMIT_MAX, Role};
+use adapter_http::HISTORY_LIMIT_MAX;
 use clap::error::ErrorKind;
 use clap::{FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -18,7 +20,7 @@ use domain::ledger::{Label, SignalId, StateName};
 use domain::ports::SIGNALS_READ_MAX;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use value::{label, reason, role, signal_id, state};
+use value::{label, reason, signal_id, state};
 
 /// Default number of terms in the history: one screen.
 const HISTORY_LIMIT_DEFAULT: u32 = 20;
@@ -428,31 +430,6 @@ pub enum SignalsCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
-    },
-}
-
-/// A command about tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub enum TokenCommand {
-    /// Create a token: print it once, and print or append its entry of the tokens file (access.tokens_file)
-    #[command(after_help = "\
-        To replace a token without an interruption, create another one with the same name, give it to the client, and \
-        remove the old entry from the file. Running instances read the file again within seconds, or at SIGHUP.\n\n\
-        Examples:\n  coordinator token new --name desk-a --role submit\n  \
-        coordinator token new --name asha --role operate --role resolve --days 90 --file tokens.toml")]
-    New {
-        /// Name of the client or the operator, for the audit and the logs
-        #[arg(long, value_name = "NAME")]
-        name: String,
-        /// What the token permits; repeat the option for several roles
-        #[arg(long, value_name = "ROLE", required = true, value_parser = role)]
-        role: Vec<Role>,
-        /// Days until the token expires; without it, the token does not expire
-        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3_653))]
-        days: Option<u16>,
-        /// Append the entry to this file (created with mode 0600), and print only the token
-        #[arg(long, value_name = "FILE")]
-        file: Option<PathBuf>,
     },
 }
 

@@ -86,6 +86,11 @@ pub enum FormerTerm {
 }
 
 impl FormerTerm {
+    /// The end that a reason in the history names; `None` if the holder released the lease.
+    pub fn named(reason: &str) -> Option<Self> {
+        [Self::Expired, Self::ProcessEnded].into_iter().find(|former| former.reason() == reason)
+    }
+
     /// The reason of the term's end in the history.
     pub fn reason(self) -> &'static str {
         match self {

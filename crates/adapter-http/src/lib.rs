@@ -57,7 +57,7 @@ mod urgent;
 mod write_deadline;
 
 pub use backend::{Backend, LeaderView, Pull, Reported};
-pub use handler::{HandlerUrl, HttpHandler, HttpHandlerConfig};
+pub use handler::{Credentials, HandlerUrl, HttpHandler, HttpHandlerConfig, SecretSource, Source, TlsSource};
 pub use hooks::{
     EXPIRES_AFTER_S_MAX, Hook, HookFault, HookSettings, Hooks, PRESETS, RECEIVED_WINDOW_S_MIN, ReadField,
     Reading,

@@ -65,7 +65,7 @@ pub async fn get(page: &str, path: &str, time: Duration) -> Result<(u16, Vec<u8>
         .header(ACCEPT, "application/json")
         .body(Body::empty());
     let request = request.map_err(|error| error.to_string())?;
-    match exchange(&url, request, time).await {
+    match exchange(&url, None, request, time).await {
         Ok(reply) => Ok((reply.status.as_u16(), reply.body.to_vec())),
         Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => Err(why),
     }

@@ -147,6 +147,22 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
             Ok(text(&url.to_string()))
         }
         Key::SignalsHandlerTimeout => Ok(text(&written(config.signals.handler_timeout))),
+        Key::SignalsHandlerTls => Ok(text(config.signals.protection.tls.as_str())),
+        Key::SignalsHandlerCa => {
+            path(config.signals.protection.ca.as_deref(), "the authorities of the system")
+        }
+        Key::SignalsHandlerCertificate => {
+            path(config.signals.protection.certificate.as_deref(), "no certificate is shown")
+        }
+        Key::SignalsHandlerKeyOfCertificate => {
+            path(config.signals.protection.certificate_key.as_deref(), "no certificate is shown")
+        }
+        Key::SignalsHandlerTokenFile => {
+            path(config.signals.protection.token_file.as_deref(), "no token is sent")
+        }
+        Key::SignalsHandlerKeyFile => {
+            path(config.signals.protection.key_file.as_deref(), "requests are not signed")
+        }
         Key::SignalsMaxPerMinute => Ok(limit(config.signals.limits.per_minute)),
         Key::SignalsMaxPerDay => Ok(limit(config.signals.limits.per_day)),
         Key::SignalsValueRupees => Ok(text(&config.signals.value_rupees.to_string())),

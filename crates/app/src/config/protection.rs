@@ -118,11 +118,8 @@ impl Judge {
                 self.faults.push(Fault::new(self.place(key), format!("is {what}")));
             }
         }
-        let of_handler = [
-            &HandlerProtection::FILES[..],
-            &[Key::SignalsHandlerTls, Key::SignalsHandlerTokenFile, Key::SignalsHandlerKeyFile],
-        ]
-        .concat();
+        let files = [Key::SignalsHandlerTokenFile, Key::SignalsHandlerKeyFile];
+        let of_handler = [&HandlerProtection::FILES[..], &files].concat();
         for key in of_handler.into_iter().filter(|key| self.written.contains_key(key)).collect::<Vec<_>>() {
             let uses_tls =
                 [&signals.handler, &signals.lookup].into_iter().flatten().any(HandlerUrl::is_https);

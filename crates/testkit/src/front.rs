@@ -58,6 +58,9 @@ impl TlsFront {
     }
 
     /// Everything that clients have sent to the service, without TLS.
+    ///
+    /// # Panics
+    /// If one of its tasks has panicked.
     pub fn sent(&self) -> String {
         String::from_utf8_lossy(&self.seen.sent.lock().expect("no panic under it")).into_owned()
     }

@@ -55,8 +55,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub(crate) async fn exchange(
     url: &HandlerUrl,
     tls: Option<&TlsSource>,
+    request: Request<Body>,
+    time: Duration,
+) -> Result<Reply, Failure> {
+    exchange_up_to(url, tls, request, time, ANSWER_LEN_MAX).await
+}
+
+/// As [`exchange`], for an answer of at most `len_max` bytes.
+pub(crate) async fn exchange_up_to(
+    url: &HandlerUrl,
+    tls: Option<&TlsSource>,
     mut request: Request<Body>,
     time: Duration,
+    len_max: usize,
 ) -> Result<Reply, Failure> {
     let (began, ms) = (Instant::now(), time.as_millis());
     let stream = timeout(time, connect(url, tls))
@@ -67,7 +78,7 @@ pub(crate) async fn exchange(
     headers.insert(HOST, HeaderValue::from_str(url.authority()).expect("it was checked as a URL"));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     let left = time.saturating_sub(began.elapsed());
-    timeout(left, converse(stream, request))
+    timeout(left, converse(stream, request, len_max))
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {ms} ms")))
         .map_err(Failure::Unanswered)
@@ -94,7 +105,7 @@ async fn connect(url: &HandlerUrl, tls: Option<&TlsSource>) -> Result<Box<dyn St
     Ok(Box::new(stream.map_err(|error| format!("the TLS handshake failed: {error}"))?))
 }
 
-async fn converse(stream: Box<dyn Stream>, request: Request<Body>) -> Result<Reply, String> {
+async fn converse(stream: Box<dyn Stream>, request: Request<Body>, len_max: usize) -> Result<Reply, String> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_LEN_MAX);
     let broken = |error: hyper::Error| format!("the connection broke: {error}");
@@ -108,11 +119,8 @@ async fn converse(stream: Box<dyn Stream>, request: Request<Body>) -> Result<Rep
         let is_delimited = status == StatusCode::NO_CONTENT
             || headers.contains_key(CONTENT_LENGTH)
             || headers.contains_key(TRANSFER_ENCODING);
-        let body = to_bytes(Body::new(response.into_body()), ANSWER_LEN_MAX).await.map_err(|_| {
-            format!(
-                "HTTP {}, then the answer broke off or had more than {ANSWER_LEN_MAX} bytes",
-                status.as_u16()
-            )
+        let body = to_bytes(Body::new(response.into_body()), len_max).await.map_err(|_| {
+            format!("HTTP {}, then the answer broke off or had more than {len_max} bytes", status.as_u16())
         })?;
         Ok(Reply { status, body, encoding, is_delimited })
     });

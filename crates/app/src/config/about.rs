@@ -65,6 +65,28 @@ impl Key {
             Self::TelemetryOtlp => {
                 "Address to which an instance pushes metrics and spans (OTLP; /v1/metrics and /v1/traces are added)"
             }
+            Self::SignalsHandler
+            | Self::SignalsLookup
+            | Self::SignalsHandlerTimeout
+            | Self::SignalsHandlerTls
+            | Self::SignalsHandlerCa
+            | Self::SignalsHandlerCertificate
+            | Self::SignalsHandlerKeyOfCertificate
+            | Self::SignalsHandlerTokenFile
+            | Self::SignalsHandlerKeyFile
+            | Self::SignalsMaxPerMinute
+            | Self::SignalsMaxPerDay
+            | Self::SignalsValueRupees
+            | Self::SignalsRetentionDays => self.meaning_for_signals(),
+            Self::AccessTokensFile => {
+                "File with the tokens and certificates of clients and their roles (access.md); read again when it changes"
+            }
+        }
+    }
+
+    /// The meaning of a setting of `[signals]`.
+    fn meaning_for_signals(self) -> &'static str {
+        match self {
             Self::SignalsHandler => "Address to which the leader sends signals",
             Self::SignalsLookup => {
                 "Address at which the leader looks up the outcome of a signal in doubt; needs signals.handler"
@@ -98,6 +120,8 @@ impl Key {
             Self::SignalsRetentionDays => {
                 "Retention of finished signals; a signal with an older timestamp is refused"
             }
+            // Not of that section.
+            _ => "",
         }
     }
 
@@ -114,7 +138,8 @@ impl Key {
             Self::RedisUrlFile
             | Self::PostgresUrlFile
             | Self::SignalsHandlerTokenFile
-            | Self::SignalsHandlerKeyFile => "path of a file".to_owned(),
+            | Self::SignalsHandlerKeyFile
+            | Self::AccessTokensFile => "path of a file".to_owned(),
             Self::RedisCa
             | Self::RedisCertificate
             | Self::RedisKeyFile
@@ -181,6 +206,7 @@ impl Key {
             Self::SignalsHandlerTokenFile => "/etc/coordinator/handler.token",
             Self::SignalsHandlerKeyFile => "/etc/coordinator/handler.key",
             Self::SignalsLookup => "http://127.0.0.1:8080/lookup",
+            Self::AccessTokensFile => "/etc/coordinator/tokens.toml",
             _ => "",
         }
     }

@@ -80,11 +80,13 @@ pub enum Key {
     SignalsValueRupees,
     /// Retention of finished signals.
     SignalsRetentionDays,
+    /// File with the credentials of clients.
+    AccessTokensFile,
 }
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
@@ -122,6 +124,7 @@ impl Key {
         Self::SignalsMaxPerDay,
         Self::SignalsValueRupees,
         Self::SignalsRetentionDays,
+        Self::AccessTokensFile,
     ];
 
     /// Its name in the file, with its section.
@@ -164,6 +167,7 @@ impl Key {
             Self::SignalsMaxPerDay => "signals.max_per_day",
             Self::SignalsValueRupees => "signals.value_rupees",
             Self::SignalsRetentionDays => "signals.retention_days",
+            Self::AccessTokensFile => "access.tokens_file",
         }
     }
 

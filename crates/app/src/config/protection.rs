@@ -2,9 +2,9 @@
 
 use super::fault::Fault;
 use super::signals::{self, HandlerProtection, Signals};
-use super::{Engine, Judge, Key, Redis, Refused, StoreUrl};
+use super::{Engine, Judge, Key, Redis, StoreSetting};
 use adapter_http::{HandlerUrl, Source, TlsSource};
-use domain::transport::{Protection, TlsPolicy, is_this_host};
+use domain::transport::{Protection, is_this_host};
 use leader_coordinator::ClientTls;
 use std::path::PathBuf;
 
@@ -58,13 +58,8 @@ impl Judge {
     }
 
     /// A store on another host is reached by verified TLS, unless the setting permits everything by name.
-    pub(super) fn is_protected(
-        &mut self,
-        engine: Engine,
-        url: &Result<Option<StoreUrl>, Refused>,
-        policy: Option<TlsPolicy>,
-    ) {
-        let (Ok(Some(url)), Some(policy)) = (url, policy) else { return };
+    pub(super) fn is_protected(&mut self, engine: Engine, setting: StoreSetting<'_>) {
+        let (Ok(Some(url)), Some(policy)) = setting else { return };
         let Err(what) = url.check_protection(engine, policy) else { return };
         let [written, file] = engine.keys();
         let place = self.place(if url.file().is_some() { file } else { written });

@@ -1,6 +1,6 @@
 //! Measures the figures of the README on real processes and real stores: `cargo xtask bench`.
 //!
-//! The argument is the path of the binary to measure. It prints each figure with its limit and the ratio to
+//! The argument is the path of the binary to measure; a second one, `kills`, limits it to the kills on one host. It prints each figure with its limit and the ratio to
 //! it. It judges and asserts nothing, because machines differ and measurements vary.
 
 use adapter_postgres::{PostgresConfig, PostgresStore};
@@ -43,6 +43,10 @@ fn main() {
     let (redis, postgres) = (backend::redis(), backend::postgres());
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     println!("{processors} processors, real Redis and PostgreSQL on this machine, one run\n");
+    kills_on_one_host(&program, &redis, &postgres, &runtime);
+    if std::env::args().nth(2).as_deref() == Some("kills") {
+        return;
+    }
     let group = || Group::new(&program, &redis, &runtime.block_on(postgres.create_database()), TTL);
 
     crashes("crash failover past the end of the lease, Redis + PostgreSQL", &mut group());
@@ -51,13 +55,6 @@ fn main() {
         "crash failover past the end of the lease, SQLite",
         &mut Group::embedded(&program, sqlite.path()),
     );
-    for (name, redis) in [("PostgreSQL", None), ("Redis + PostgreSQL", Some(&redis))] {
-        let locks = tempfile::tempdir().expect("a directory");
-        let database = runtime.block_on(postgres.create_database());
-        kills(name, &mut Group::on_one_host(&program, redis, &database, locks.path()));
-    }
-    let sqlite = tempfile::tempdir().expect("a directory");
-    kills("SQLite", &mut Group::embedded_on_one_host(&program, sqlite.path()));
     handovers(&mut group());
     cuts(&program, &redis, &postgres, &runtime);
     steady(&program, &redis, &postgres, &runtime);
@@ -161,6 +158,16 @@ fn crashes(name: &str, group: &mut Group) {
         group.members.push(fresh);
     }
     print(name, &mut past, "ms", 15.0);
+}
+
+fn kills_on_one_host(program: &Path, redis: &Redis, postgres: &Postgres, runtime: &tokio::runtime::Runtime) {
+    for (name, redis) in [("PostgreSQL", None), ("Redis + PostgreSQL", Some(redis))] {
+        let locks = tempfile::tempdir().expect("a directory");
+        let database = runtime.block_on(postgres.create_database());
+        kills(name, &mut Group::on_one_host(program, redis, &database, locks.path()));
+    }
+    let sqlite = tempfile::tempdir().expect("a directory");
+    kills("SQLite", &mut Group::embedded_on_one_host(program, sqlite.path()));
 }
 
 /// Kills the leader again and again, and measures from just before the SIGKILL to the begin of the next term.

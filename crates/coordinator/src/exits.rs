@@ -100,7 +100,7 @@ mod tests {
     }
 
     /// An elector that has read this lease.
-    fn elector(lease: Observation) -> Elector {
+    fn elector(lease: &Observation) -> Elector {
         let id = InstanceId::parse("a").expect("an id");
         let ttl = Duration::from_secs(10);
         let config = Config::new(id, Nonce::new(OWN), ttl, TicketUse::None, 2).expect("settings in range");
@@ -118,17 +118,17 @@ mod tests {
     fn the_end_of_the_holder_is_reported_once_and_nothing_else_is() {
         let mut watch = Watch::new(Some(Arc::new(Even)));
         assert_eq!(watch.ended().now_or_never(), None, "nothing was read");
-        watch.follow(&elector(lease_of(3, false)));
+        watch.follow(&elector(&lease_of(3, false)));
         assert_eq!(watch.ended().now_or_never(), None, "the holder runs");
-        watch.follow(&elector(lease_of(2, true)));
+        watch.follow(&elector(&lease_of(2, true)));
         assert_eq!(watch.ended().now_or_never(), None, "the lease is released");
         for _ in 0..2 {
-            watch.follow(&elector(lease_of(2, false)));
+            watch.follow(&elector(&lease_of(2, false)));
         }
         assert_eq!(watch.ended().now_or_never(), Some(Nonce::new(2)));
-        watch.follow(&elector(lease_of(2, false)));
+        watch.follow(&elector(&lease_of(2, false)));
         assert_eq!(watch.ended().now_or_never(), None, "once");
-        watch.follow(&elector(lease_of(OWN, false)));
+        watch.follow(&elector(&lease_of(OWN, false)));
         assert_eq!(watch.ended().now_or_never(), None, "its own lease");
     }
 }

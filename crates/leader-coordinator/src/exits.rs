@@ -26,6 +26,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::SystemTime;
 use tokio::sync::watch;
 
 /// The identity of this boot of the kernel.
@@ -166,17 +167,17 @@ impl LockFiles {
 
     /// The modification time of the file of a process that has ended, in this boot or before. A process locks its file
     /// before it writes it, so a file without its content is not touched: its process may be about to lock it.
-    fn ended_at(&self, name: &CStr) -> Option<(i64, i64)> {
+    fn ended_at(&self, name: &CStr) -> Option<SystemTime> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = openat(&self.directory, name, flags, Mode::empty()).ok()?;
+        let file = File::from(fd);
         let mut content = String::new();
-        File::from(fd.try_clone().ok()?).take(CONTENT_LEN_MAX).read_to_string(&mut content).ok()?;
+        (&file).take(CONTENT_LEN_MAX).read_to_string(&mut content).ok()?;
         if !content.starts_with(FORMAT) || !content.ends_with('\n') {
             return None;
         }
-        rustix::fs::flock(&fd, FlockOperation::NonBlockingLockShared).ok()?;
-        let stat = fstat(&fd).ok()?;
-        Some((stat.st_mtime, stat.st_mtime_nsec as i64))
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
+        file.metadata().ok()?.modified().ok()
     }
 }
 

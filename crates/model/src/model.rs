@@ -318,28 +318,15 @@ impl ElectionModel {
                 step.arrive(message);
             }
             Action::Crash(who) => step.crash(who),
-            Action::Kill(who) => {
-                step.crash(who);
-                step.exits(who);
-            }
+            Action::Kill(who) => step.kill(who),
             Action::Restart(who) => step.restart(who),
-            Action::Pause(who) => {
-                step.node(who).paused = true;
-                if step.rule == Some(Rule::StoppedIsNoEvidence) {
-                    step.exits(who);
-                }
-            }
+            Action::Pause(who) => step.pause(who),
             Action::Resume(who) => step.resume(who),
             Action::StepDown(who) => {
                 step.resign(who, Resign::StepDown { reason: String::from("asked") });
             }
             Action::Stop(who) => step.resign(who, Resign::Stop),
-            Action::CutLease(who) => {
-                step.node(who).lease_cut = true;
-                if step.rule == Some(Rule::ConnectionLossIsNoEvidence) {
-                    step.exits(who);
-                }
-            }
+            Action::CutLease(who) => step.cut_lease(who),
             Action::RefuseLease(who) => step.node(who).lease_refused = true,
             Action::CutTicket(who) => step.node(who).ticket_cut = true,
             Action::Mend(who) => {

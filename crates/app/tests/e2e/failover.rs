@@ -9,7 +9,7 @@ use std::time::Duration;
 use testkit::process::Signal;
 
 /// A lease whose end no test waits for.
-const LONG_TTL: Duration = Duration::from_secs(60);
+const LONG_TTL: Duration = Duration::from_mins(1);
 /// Possible difference of two readings of a clock, one after the other, if the process is interrupted in
 /// between. Events are converted from one clock to another in this way.
 const CLOCK_READING: Duration = Duration::from_millis(5);

@@ -123,11 +123,13 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
         }
         Command::Why { json } => command::why(&config, form(*json)).await,
         Command::History { limit, json } => command::history(&config, form(*json), *limit).await,
-        Command::StepDown { dry_run: true, json, .. } => command::plan_step_down(&config, form(*json)).await,
-        Command::StepDown { reason, force, dry_run: _, json } => {
+        Command::StepDown { dry_run: true, to, json, .. } => {
+            command::plan_step_down(&config, to.as_deref(), form(*json)).await
+        }
+        Command::StepDown { reason, to, force, dry_run: _, json } => {
             let reason = reason.as_deref().unwrap_or_default();
             let wanted = if *force { Wanted::Always } else { Wanted::WithSuccessor };
-            command::step_down(&config, reason, wanted, form(*json)).await
+            command::step_down(&config, reason, wanted, to.as_deref(), form(*json)).await
         }
         Command::Remove { id, reason, force, json } => {
             let removable = if *force { Removable::Ended } else { Removable::Stale };

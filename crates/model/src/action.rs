@@ -32,6 +32,8 @@ pub enum Action {
     Pause(usize),
     Resume(usize),
     StepDown(usize),
+    /// The leader hands over to this instance.
+    HandOverTo(usize),
     Stop(usize),
     CutLease(usize),
     RefuseLease(usize),
@@ -89,13 +91,14 @@ const PLAIN: [(Action, &str); 26] = [
 type OfNumber = fn(usize) -> Action;
 
 /// Actions on an instance or a message, and their names.
-const WITH_NUMBER: [(OfNumber, &str); 11] = [
+const WITH_NUMBER: [(OfNumber, &str); 12] = [
     (Action::Arrive, "arrive"),
     (Action::Crash, "crash"),
     (Action::Restart, "restart"),
     (Action::Pause, "pause"),
     (Action::Resume, "resume"),
     (Action::StepDown, "step-down"),
+    (Action::HandOverTo, "hand-over-to"),
     (Action::Stop, "stop"),
     (Action::CutLease, "cut-from-postgres"),
     (Action::RefuseLease, "refused-by-postgres"),
@@ -116,6 +119,7 @@ impl Action {
             Self::Crash(_) => Fault::Crash,
             Self::Pause(_) => Fault::Pause,
             Self::StepDown(_) => Fault::StepDown,
+            Self::HandOverTo(_) => Fault::HandOver,
             Self::Stop(_) => Fault::Stop,
             Self::CutLease(_) => Fault::CutLease,
             Self::RefuseLease(_) => Fault::RefuseLease,
@@ -167,6 +171,7 @@ impl Action {
             | Self::Pause(number)
             | Self::Resume(number)
             | Self::StepDown(number)
+            | Self::HandOverTo(number)
             | Self::Stop(number)
             | Self::CutLease(number)
             | Self::RefuseLease(number)

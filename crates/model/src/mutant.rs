@@ -340,6 +340,20 @@ pub const MUTANTS: &[Mutant] = &[
         &[Edit { file: ELECTOR, old: "if forgotten {", new: New::Text("if forgotten && !SWITCHED {") }],
         ("restore", 2),
     ),
+    elector(
+        "a-released-lease-is-open-to-all",
+        "M25",
+        "every follower claims a lease at once that was released for one instance",
+        &[instead(READING, "*successor != config.id", "false")],
+        ("handover", 1),
+    ),
+    elector(
+        "a-lease-is-left-to-a-dead-successor",
+        "M25",
+        "a lease that was released for an instance is left to it for good",
+        &[instead(READING, "self.since + reserved", "Time::FAR")],
+        ("handover", 2),
+    ),
     // --- the statements -----------------------------------------------------------------------------
     statement(
         "claim-compares-no-seq",

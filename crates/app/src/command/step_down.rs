@@ -1,5 +1,6 @@
 //! `coordinator step-down`: requests a planned handover from the leader through the state store.
 
+use super::ids::named;
 use super::table::visible;
 use super::{Form, ask, open, print_json};
 use crate::config::Config;
@@ -35,20 +36,29 @@ pub enum Wanted {
 }
 
 /// Success of a handover.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Expected {
     /// Another instance leads.
     AnotherLeader,
+    /// This instance leads.
+    This(InstanceId),
     /// No other instance could lead, so the same one may lead again.
     AnyLeader,
 }
 
-/// Requests a handover from the leader, waits for the next one, and prints it with the time without a leader.
-pub async fn step_down(config: &Config, reason: &str, wanted: Wanted, form: Form) -> Result<(), Failure> {
+/// Requests a handover from the leader, to the instance that `to` names or to any, waits for the next leader, and prints it
+/// with the time without a leader. If that instance leads already, nothing is requested.
+pub async fn step_down(
+    config: &Config,
+    reason: &str,
+    wanted: Wanted,
+    to: Option<&str>,
+    form: Form,
+) -> Result<(), Failure> {
     let stores = open(config)?;
-    let outcome = hand_over(config, &stores, reason, wanted, form).await;
+    let done = hand_over(config, &stores, reason, wanted, to, form).await;
     stores.close().await;
-    outcome
+    done
 }
 
 #[derive(Serialize)]
@@ -56,6 +66,8 @@ struct PlanJson<'a> {
     leader: &'a str,
     epoch: u64,
     candidates: Vec<&'a str>,
+    /// The instance to which the leader would hand over; `null` if the first that claims the lease leads.
+    successor: Option<&'a str>,
     /// Why a handover is useless; `null` if it is not.
     obstacle: Option<String>,
     /// Longest expected time without a leader if the handover succeeds, and if the leader fails during it.
@@ -65,20 +77,24 @@ struct PlanJson<'a> {
 
 /// Prints the instances that can take over, the expected time without a leader and the risks. Requests nothing; fails
 /// if a handover would be refused.
-pub async fn plan_step_down(config: &Config, form: Form) -> Result<(), Failure> {
+pub async fn plan_step_down(config: &Config, to: Option<&str>, form: Form) -> Result<(), Failure> {
     let stores = open(config)?;
-    let outcome = plan(config, &stores, form).await;
+    let planned = plan(config, &stores, to, form).await;
     stores.close().await;
-    outcome
+    planned
 }
 
-async fn plan(config: &Config, stores: &Stores, form: Form) -> Result<(), Failure> {
+async fn plan(config: &Config, stores: &Stores, to: Option<&str>, form: Form) -> Result<(), Failure> {
     let row = ask("the state store", stores.state.observe()).await?;
     let token = row.version.token;
     let Some(holder) = row.holder.filter(|_| !row.released) else {
         return Err(Failure::other("no instance leads, so there is no leadership to hand over"));
     };
-    let judged = candidates(config, stores, &holder).await?;
+    let to = successor_named(stores, to).await?;
+    let judged = match &to {
+        Some(to) if *to == holder => Err(format!("{holder} leads already (epoch {})", token.epoch)),
+        _ => candidates(config, stores, &holder, to.as_ref()).await?,
+    };
     let ttl = ask("the state store", stores.state.lease()).await?.ttl;
     let totals = ask("the ledger", stores.ledger.totals()).await?;
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -89,6 +105,7 @@ async fn plan(config: &Config, stores: &Stores, form: Form) -> Result<(), Failur
             leader: holder.as_str(),
             epoch: token.epoch.0,
             candidates: judged.as_ref().map_or_else(|_| Vec::new(), |ids| ids.split(", ").collect()),
+            successor: to.as_ref().map(InstanceId::as_str),
             obstacle: judged.as_ref().err().cloned(),
             gap_ms_max: ms(planned),
             gap_ms_on_failure: ms(failed),
@@ -97,7 +114,13 @@ async fn plan(config: &Config, stores: &Stores, form: Form) -> Result<(), Failur
     }
     let candidates = judged.map_err(Failure::other)?;
     line(format_args!("leader          {holder} (epoch {})", token.epoch))?;
-    line(format_args!("can take over   {candidates}; the first of them that claims the lease leads"))?;
+    if let Some(to) = &to {
+        line(format_args!(
+            "successor       {to}; if it does not claim the lease within {ttl:?}, any other instance"
+        ))?;
+    } else {
+        line(format_args!("can take over   {candidates}; the first of them that claims the lease leads"))?;
+    }
     line(format_args!("without leader  at most {planned:?}, usually milliseconds"))?;
     line(format_args!("if it fails     at most {failed:?}: the lease of {holder} must expire first"))?;
     let open = totals.claimed.saturating_add(totals.sent);
@@ -125,6 +148,7 @@ async fn hand_over(
     stores: &Stores,
     reason: &str,
     wanted: Wanted,
+    to: Option<&str>,
     form: Form,
 ) -> Result<(), Failure> {
     let row = ask("the state store", stores.state.observe()).await?;
@@ -132,12 +156,22 @@ async fn hand_over(
     let Some(holder) = row.holder.filter(|_| !row.released) else {
         return Err(Failure::other("no instance leads, so there is no leadership to hand over"));
     };
-    let (candidates, expected) = match (candidates(config, stores, &holder).await?, wanted) {
-        (Ok(candidates), _) => (format!("; {candidates} can take over"), Expected::AnotherLeader),
+    let to = successor_named(stores, to).await?;
+    if to.as_ref() == Some(&holder) {
+        return leads_already(&holder, &token, reason, form);
+    }
+    let stated = to.as_ref().map_or_else(|| reason.to_owned(), |to| format!("handed over to {to}: {reason}"));
+    let reason = stated.as_str();
+    let judged = candidates(config, stores, &holder, to.as_ref()).await?;
+    let (candidates, expected) = match (judged, wanted) {
+        (Ok(candidates), _) => match &to {
+            Some(to) => (format!(" to {to}"), Expected::This(to.clone())),
+            None => (format!("; {candidates} can take over"), Expected::AnotherLeader),
+        },
         (Err(_), Wanted::Always) => (String::new(), Expected::AnyLeader),
         (Err(why), Wanted::WithSuccessor) => return Err(Failure::other(why)),
     };
-    match ask("the state store", stores.state.request_step_down(&token, reason)).await? {
+    match ask("the state store", stores.state.request_handover(&token, to.as_ref(), reason)).await? {
         StepDown::Requested if form == Form::Json => {}
         StepDown::Requested => {
             line(format_args!("asked {holder} (epoch {}) to hand over{candidates}", token.epoch))?;
@@ -148,7 +182,8 @@ async fn hand_over(
             )));
         }
     }
-    // The leader drains for a heartbeat, then another instance claims. If there is no other instance, the
+    // The leader drains for a heartbeat, then another instance claims; a lease after the release if the leader hands over to
+    // an instance that is gone. If there is no other instance, the
     // same one leads again after three heartbeats. A leader that has died is replaced when its lease has
     // expired.
     let patience = config.leader_ttl * 3;
@@ -166,11 +201,35 @@ async fn hand_over(
                     reason,
                 })?;
             }
-            return tell(&terms, &token, next, &holder, expected, form);
+            return outcome(&terms, &token, next, &holder, &expected, form);
         }
         let _ = timeout(READ_AGAIN, stores.state.changed()).await;
     }
     Err(Failure::other(format!("no instance has taken over within {patience:?}; see `coordinator status`")))
+}
+
+/// The instance of the instance table that `text` names.
+async fn successor_named(stores: &Stores, text: Option<&str>) -> Result<Option<InstanceId>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    let members = ask("the state store", stores.state.members()).await?;
+    let ids: Vec<InstanceId> = members.into_iter().map(|seen| seen.member.id).collect();
+    named(text, &ids).map_err(Failure::usage).map(|id| Some(id.clone()))
+}
+
+/// The request was made before, or is not needed.
+fn leads_already(holder: &InstanceId, token: &Token, reason: &str, form: Form) -> Result<(), Failure> {
+    if form == Form::Json {
+        let (id, epoch) = (holder.as_str(), token.epoch.0);
+        return print_json(&StepDownJson {
+            from: id,
+            from_epoch: epoch,
+            to: id,
+            epoch,
+            gap_ms: Some(0),
+            reason,
+        });
+    }
+    line(format_args!("{holder} leads already (epoch {}); nothing was requested", token.epoch))
 }
 
 /// The result of [`judge`] for the instance table. Before it refuses, it waits for instances that are
@@ -179,12 +238,14 @@ async fn candidates(
     config: &Config,
     stores: &Stores,
     holder: &InstanceId,
+    to: Option<&InstanceId>,
 ) -> Result<Result<String, String>, Failure> {
     let fresh = heartbeat_interval(config.leader_ttl) * HEARTBEATS_MISSED;
     let until = Instant::now() + STARTING_MAX;
     loop {
         let members = ask("the state store", stores.state.members()).await?;
-        let judged = judge(&members, holder, fresh);
+        let judged = judge(&members, holder, fresh)
+            .and_then(|able| to.map_or(Ok(able.clone()), |to| judge_successor(&members, holder, to, &able)));
         let starting =
             |seen: &MemberSeen| seen.member.state == MemberState::Starting && seen.heartbeat_age <= fresh;
         if judged.is_ok() || !members.iter().any(starting) || Instant::now() >= until {
@@ -227,6 +288,28 @@ fn judge(members: &[MemberSeen], holder: &InstanceId, fresh: Duration) -> Result
     Ok(candidates.iter().map(|member| member.id.as_str()).collect::<Vec<_>>().join(", "))
 }
 
+/// `to` if it is one of the instances that are `able` to take over, or why it cannot.
+fn judge_successor(
+    members: &[MemberSeen],
+    holder: &InstanceId,
+    to: &InstanceId,
+    able: &str,
+) -> Result<String, String> {
+    if able.split(", ").any(|id| id == to.as_str()) {
+        return Ok(to.to_string());
+    }
+    let seen = members.iter().find(|seen| seen.member.id == *to);
+    let why = seen.map_or_else(
+        || "it has left the instance table".to_owned(),
+        |seen| match &seen.member.cannot_lead {
+            Some(why) => format!("it cannot lead: {}", visible(why)),
+            None if seen.member.state == MemberState::Starting => "it is starting".to_owned(),
+            None => format!("its last heartbeat is {} s old", seen.heartbeat_age.as_secs()),
+        },
+    );
+    Err(format!("{to} cannot take over from {holder}: {why}. {able} can take over; nothing was requested"))
+}
+
 /// Whether the term is the newest of that epoch. A leader may have carried its lease to a later timeline
 /// since the term began.
 fn is(term: &Term, token: &Token) -> bool {
@@ -245,12 +328,13 @@ fn gap_ms(terms: &[Term], token: &Token, next: &Term) -> Option<i64> {
     Some(next.from_ms - ended)
 }
 
-fn tell(
+/// Prints the next leader; fails if it is not the expected one.
+fn outcome(
     terms: &[Term],
     token: &Token,
     next: &Term,
     before: &InstanceId,
-    expected: Expected,
+    expected: &Expected,
     form: Form,
 ) -> Result<(), Failure> {
     let line = |text: std::fmt::Arguments<'_>| if form == Form::Json { Ok(()) } else { line(text) };
@@ -258,11 +342,15 @@ fn tell(
     let gap = gap.map_or_else(String::new, |gap| format!(", {gap} ms without a leader"));
     let (holder, epoch) = (&next.holder, next.epoch);
     match (next.holder == *before, expected) {
+        (_, Expected::This(to)) if holder != to => Err(Failure::other(format!(
+            "{holder} leads (epoch {epoch}){gap}, and not {to}: {to} did not claim the lease that was left to it; see \
+             `coordinator status` and its log"
+        ))),
         (false, _) => line(format_args!("{holder} leads (epoch {epoch}){gap}")),
         (true, Expected::AnyLeader) => {
             line(format_args!("{holder} leads again (epoch {epoch}){gap}: there was no other instance"))
         }
-        (true, Expected::AnotherLeader) => Err(Failure::other(format!(
+        (true, Expected::AnotherLeader | Expected::This(_)) => Err(Failure::other(format!(
             "{holder} leads again (epoch {epoch}){gap}: no other instance took over; see `coordinator status` and their logs"
         ))),
     }

@@ -26,13 +26,24 @@ impl Reading {
     /// The time from which the lease may be claimed.
     ///
     /// A released lease is open at once, but only on its own timeline. After a promotion it may be an old copy of a
-    /// lease that has been claimed since (M10).
+    /// lease that has been claimed since (M10). A lease that the last holder has released for another instance is open
+    /// later (M25).
     pub(super) fn opens(&self, config: &Config) -> Time {
+        if self.is_for_another(config) {
+            let reserved = self.wait(config);
+            return self.since + reserved;
+        }
         if self.lease.released && self.lease.on_current_timeline() {
             self.since
         } else {
             self.since + self.wait(config)
         }
+    }
+
+    /// True if the last holder has handed over to another instance: leave the lease to that instance for as long as if it
+    /// were still held. If that instance is gone, the handover costs no more than a crash (M25).
+    fn is_for_another(&self, config: &Config) -> bool {
+        self.lease.released && self.lease.successor.as_ref().is_some_and(|successor| *successor != config.id)
     }
 
     /// The wait until expiry: the ttl of the lease plus the margin. On a new timeline the larger of the lease's ttl

@@ -25,7 +25,16 @@ pub fn lease(claim: ClaimId, epoch: u64, seq: u64) -> Observation {
     let token = Token { timeline: HERE, epoch: Epoch(epoch), claim };
     let holder = InstanceId::parse("other").ok();
     let version = Version { current: HERE, token, seq: Seq(seq) };
-    Observation { version, released: false, ttl: TTL, holder, resign: None, floor: Epoch(0), schema: SCHEMA }
+    Observation {
+        version,
+        released: false,
+        ttl: TTL,
+        holder,
+        resign: None,
+        successor: None,
+        floor: Epoch(0),
+        schema: SCHEMA,
+    }
 }
 
 /// Another process's lease, renewed `seq` times.

@@ -92,6 +92,7 @@ impl World {
             ttl,
             holder: None,
             resign: None,
+            successor: None,
             floor: Epoch(0),
             schema: SCHEMA,
         };

@@ -30,7 +30,9 @@ impl Reading {
     /// later (M25).
     pub(super) fn opens(&self, config: &Config) -> Time {
         if self.is_for_another(config) {
-            let reserved = self.wait(config);
+            let own = self.lease.version.token.claim.is_from(config.nonce);
+            // The former holder comes after all others, as at any handover.
+            let reserved = self.wait(config) + if own { config.keep_out() } else { Duration::ZERO };
             return self.since + reserved;
         }
         if self.lease.released && self.lease.on_current_timeline() {

@@ -335,7 +335,9 @@ impl Machine {
                 ensure(lease.schema == SCHEMA, "a lease of another schema is claimed")?;
                 let here = lease.version.token.timeline == lease.version.current;
                 let ttl = if here { lease.ttl } else { lease.ttl.max(TTL) };
-                let open = lease.released && here || self.now >= *since + ttl + margin(ttl);
+                let me = self.elector.config().id();
+                let left = lease.released && lease.successor.as_ref().is_some_and(|to| to != me);
+                let open = lease.released && here && !left || self.now >= *since + ttl + margin(ttl);
                 ensure(open, "a lease is claimed that was not observed to be released or expired")
             }
             LeaseRequest::Renew { token, seq, current } => {

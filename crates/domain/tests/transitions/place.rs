@@ -47,7 +47,17 @@ pub fn open() -> Observation {
     Observation { released: true, ..theirs(2) }
 }
 
-/// The same on a standby that was promoted since.
+/// The id of another instance, which is not the holder either.
+pub fn another() -> InstanceId {
+    InstanceId::parse("another").expect("a word is an id")
+}
+
+/// The lease of [`open`], left to that instance.
+pub fn left_to(successor: &InstanceId) -> Observation {
+    Observation { successor: Some(successor.clone()), ..open() }
+}
+
+/// As [`open`], on a standby that was promoted since.
 pub fn open_elsewhere() -> Observation {
     let mut lease = open();
     lease.version.current = Timeline(2);

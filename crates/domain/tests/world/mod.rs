@@ -170,6 +170,12 @@ impl World {
         self.step(name, Event::Resign(why));
     }
 
+    /// The operator requests a handover to `to`, and the holder reads the request at once.
+    pub fn hand_over(&mut self, name: &str, to: &str) {
+        self.lease.successor = Some(InstanceId::parse(to).expect("a word is an id"));
+        self.resign(name, Resign::StepDown { reason: format!("handed over to {to}") });
+    }
+
     pub fn work_hangs(&mut self, name: &str) {
         self.instance(name).work_hangs = true;
     }

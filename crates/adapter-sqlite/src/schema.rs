@@ -26,7 +26,7 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0003_forgotten_and_settings.sql"),
     include_str!("../migrations/0004_decisions.sql"),
     include_str!("../migrations/0005_hooks.sql"),
-    include_str!("../migrations/0006_successor.sql"),
+    include_str!("../migrations/0006_successor_and_latency.sql"),
 ];
 
 /// Default relations of recovery, with the statements that create them.

@@ -88,6 +88,8 @@ pub struct InstanceJson<'a> {
     version: &'a str,
     started: Option<String>,
     cannot_lead: Option<&'a str>,
+    /// The 95th percentile of its latest syncs with the state store, in its last heartbeat.
+    sync_p95_ms: Option<f64>,
     heartbeat_age_ms: u64,
 }
 
@@ -108,6 +110,7 @@ impl<'a> InstanceJson<'a> {
             version: &member.version,
             started: rfc3339(member.started_ms),
             cannot_lead: member.cannot_lead.as_deref(),
+            sync_p95_ms: member.sync_p95.map(domain::metrics::unit::millis),
             heartbeat_age_ms: u64::try_from(view.heartbeat_age.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -244,6 +244,7 @@ pub fn member(name: &str) -> MemberSeen {
         started_ms: STARTED_MS,
         settings: domain::settings::SharedSettings::default(),
         cannot_lead: None,
+        sync_p95: None,
     };
     MemberSeen { member, heartbeat_age: Duration::from_micros(1_250_700) }
 }

@@ -462,6 +462,7 @@ mod tests {
             started_ms: 0,
             settings: domain::settings::SharedSettings::default(),
             cannot_lead: None,
+            sync_p95: None,
         };
         assert_eq!(a.heartbeat(&line(&a)).await.unwrap().changes_last_hour, 1);
         tokio::time::advance(MEMBER_AGE_MAX + Duration::from_secs(1)).await;

@@ -34,6 +34,7 @@ fn member(name: &str, state: MemberState, alerts: Health, age_s: u64) -> MemberS
             started_ms: NOW_MS - 1_000_000,
             settings: SharedSettings::default(),
             cannot_lead: None,
+            sync_p95: None,
         },
         heartbeat_age: Duration::from_secs(age_s),
     }

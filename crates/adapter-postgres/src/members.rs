@@ -166,7 +166,10 @@ fn member_seen(row: &PgRow) -> Result<MemberSeen, StoreError> {
         started_ms: columns.required("started_ms")?,
         settings: SharedSettings::parse(columns.required("settings")?),
         cannot_lead: columns.optional("cannot_lead")?,
-        sync_p95: columns.optional("sync_p95_us")?.and_then(|us: i64| u64::try_from(us).ok()).map(Duration::from_micros),
+        sync_p95: columns
+            .optional("sync_p95_us")?
+            .and_then(|us: i64| u64::try_from(us).ok())
+            .map(Duration::from_micros),
     };
     Ok(MemberSeen { member, heartbeat_age: Duration::from_millis(columns.number("age_ms")?) })
 }

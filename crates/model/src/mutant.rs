@@ -289,7 +289,7 @@ pub const MUTANTS: &[Mutant] = &[
         ("steady", 2),
     ),
     elector(
-        "a-hint-is-last_valid",
+        "a-hint-proves-another-leader",
         "M21",
         "a leader treats a hint as proof that another instance leads",
         &[instead(ELECTOR, "self.lease.hinted()", "self.lose(now, LossReason::Superseded, &mut out)")],

@@ -116,13 +116,17 @@ async fn plan(config: &Config, stores: &Stores, to: Option<&str>, form: Form) ->
     line(format_args!("leader          {holder} (epoch {})", token.epoch))?;
     if let Some(to) = &to {
         line(format_args!(
-            "successor       {to}; if it does not claim the lease within {ttl:?}, any other instance"
+            "successor       {to}; if it does not claim the lease within {}, any other instance",
+            seconds(ttl)
         ))?;
     } else {
         line(format_args!("can take over   {candidates}; the first of them that claims the lease leads"))?;
     }
-    line(format_args!("without leader  at most {planned:?}, usually milliseconds"))?;
-    line(format_args!("if it fails     at most {failed:?}: the lease of {holder} must expire first"))?;
+    line(format_args!("without leader  at most {}, usually milliseconds", seconds(planned)))?;
+    line(format_args!(
+        "if it fails     at most {}: the lease of {holder} must expire first",
+        seconds(failed)
+    ))?;
     let open = totals.claimed.saturating_add(totals.sent);
     if open > 0 {
         line(format_args!(
@@ -205,7 +209,16 @@ async fn hand_over(
         }
         let _ = timeout(READ_AGAIN, stores.state.changed()).await;
     }
-    Err(Failure::other(format!("no instance has taken over within {patience:?}; see `coordinator status`")))
+    Err(Failure::other(format!(
+        "no instance has taken over within {}; see `coordinator status`",
+        seconds(patience)
+    )))
+}
+
+/// A time in seconds, with one decimal unless it is whole.
+fn seconds(time: Duration) -> String {
+    let decimals = usize::from(time.subsec_millis() != 0);
+    format!("{:.decimals$} s", time.as_secs_f64())
 }
 
 /// The instance of the instance table that `text` names.

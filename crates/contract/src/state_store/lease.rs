@@ -310,7 +310,7 @@ async fn a_handover_names_its_successor_until_the_next_claim(scene: Scene) {
     let (a, b) = (scene.process("a").await, scene.process("b").await);
     let token = a.lead().await;
     assert_eq!(b.read_lease().await.successor, None);
-    let successor = InstanceId::parse("desk-2 ₹").expect("an id");
+    let successor = InstanceId::parse("desk-2.lan").expect("an id");
     let version = b.read_lease().await.version;
     let requested = b.state.request_handover(&token, Some(&successor), "planned").await;
     assert_eq!(requested, Ok(StepDown::Requested));

@@ -139,6 +139,8 @@ pub trait Backend: Send + Sync + 'static {
 pub struct StepDownRequest {
     /// The epoch in which the leader leads. In another one, nothing is requested.
     pub epoch: Epoch,
+    /// The instance that leads next; `None` if any may.
+    pub to: Option<InstanceId>,
     /// The reason for the history.
     pub reason: String,
 }

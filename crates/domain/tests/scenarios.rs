@@ -89,6 +89,7 @@ fn act(world: &mut World, words: &[&str]) -> Result<(), String> {
         ["step-down", name, reason @ ..] => {
             world.resign(name, Resign::StepDown { reason: reason.join(" ") });
         }
+        ["hand-over", name, "to", to] => world.hand_over(name, to),
         ["work", "of", name, "hangs"] => world.work_hangs(name),
         ["recovery", "of", name, outcome] => world.recovery(name, recovery(outcome)?),
         ["hints", "lost"] => world.hints(false),

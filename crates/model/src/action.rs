@@ -33,6 +33,8 @@ pub enum Action {
     Pause(usize),
     Resume(usize),
     StepDown(usize),
+    /// The leader hands over to this instance.
+    HandOverTo(usize),
     Stop(usize),
     CutLease(usize),
     RefuseLease(usize),
@@ -98,6 +100,7 @@ const WITH_NUMBER: [(OfNumber, &str); 12] = [
     (Action::Pause, "pause"),
     (Action::Resume, "resume"),
     (Action::StepDown, "step-down"),
+    (Action::HandOverTo, "hand-over-to"),
     (Action::Stop, "stop"),
     (Action::CutLease, "cut-from-postgres"),
     (Action::RefuseLease, "refused-by-postgres"),
@@ -119,6 +122,7 @@ impl Action {
             Self::Kill(_) => Fault::Kill,
             Self::Pause(_) => Fault::Pause,
             Self::StepDown(_) => Fault::StepDown,
+            Self::HandOverTo(_) => Fault::HandOver,
             Self::Stop(_) => Fault::Stop,
             Self::CutLease(_) => Fault::CutLease,
             Self::RefuseLease(_) => Fault::RefuseLease,
@@ -171,6 +175,7 @@ impl Action {
             | Self::Pause(number)
             | Self::Resume(number)
             | Self::StepDown(number)
+            | Self::HandOverTo(number)
             | Self::Stop(number)
             | Self::CutLease(number)
             | Self::RefuseLease(number)

@@ -35,6 +35,8 @@ pub enum Fault {
     Pause,
     /// The operator requests a handover.
     StepDown,
+    /// The operator requests a handover to one instance.
+    HandOver,
     /// An instance receives a request to stop.
     Stop,
     /// Crash recovery fails: the database is unreachable, or the data is corrupt.
@@ -88,6 +90,7 @@ impl Fault {
             | Self::Kill
             | Self::Pause
             | Self::StepDown
+            | Self::HandOver
             | Self::Stop
             | Self::FailRecovery
             | Self::Promote
@@ -355,6 +358,18 @@ pub const SETS: &[FaultSet] = &[
         budget: 2,
         rates: EXACT,
         horizon: 22,
+        beginning: Beginning::Unclaimed,
+        clocks: Clocks::AsPromised,
+    },
+    FaultSet {
+        name: "handover",
+        about: "handovers to one instance, which may die or be cut off, with Redis; three instances",
+        instances: 3,
+        tickets: TicketUse::Redis,
+        faults: &[Fault::HandOver, Fault::Crash, Fault::CutLease],
+        budget: 2,
+        rates: EXACT,
+        horizon: 10,
         beginning: Beginning::Unclaimed,
         clocks: Clocks::AsPromised,
     },

@@ -53,7 +53,7 @@ pub enum New {
 pub const SWITCHED: &str = "SWITCHED";
 
 const LEASE: &str = "election/lease.rs";
-const READING: &str = "election/reading.rs";
+pub const READING: &str = "election/reading.rs";
 const ELECTOR: &str = "election/elector.rs";
 
 const fn statement(
@@ -66,7 +66,7 @@ const fn statement(
     Mutant { name, rule: number, does, change: Change::Statement(rule), set, budget }
 }
 
-const fn elector(
+pub const fn elector(
     name: &'static str,
     number: &'static str,
     does: &'static str,
@@ -84,7 +84,7 @@ pub const fn also(file: &'static str, old: &'static str, new: &'static str) -> E
     Edit { file, old, new: New::Also(new) }
 }
 
-/// Every mutant.
+/// The mutants of every rule but the handover to one instance.
 pub const MUTANTS: &[Mutant] = &[
     // --- the elector --------------------------------------------------------------------------------
     elector(
@@ -289,7 +289,7 @@ pub const MUTANTS: &[Mutant] = &[
         ("steady", 2),
     ),
     elector(
-        "a-hint-is-last_valid",
+        "a-hint-proves-another-leader",
         "M21",
         "a leader treats a hint as proof that another instance leads",
         &[instead(ELECTOR, "self.lease.hinted()", "self.lose(now, LossReason::Superseded, &mut out)")],

@@ -130,6 +130,8 @@ pub struct InstanceJson<'a> {
     version: &'a str,
     started: Option<String>,
     cannot_lead: Option<&'a str>,
+    /// The 95th percentile of its latest syncs with the state store, in its last heartbeat.
+    sync_p95_ms: Option<f64>,
     heartbeat_age_ms: u64,
     settings: String,
 }
@@ -151,6 +153,7 @@ impl<'a> InstanceJson<'a> {
             version: &member.version,
             started: rfc3339(member.started_ms),
             cannot_lead: member.cannot_lead.as_deref(),
+            sync_p95_ms: member.sync_p95.map(domain::metrics::unit::millis),
             heartbeat_age_ms: ms(view.heartbeat_age),
             settings: member.settings.written(),
         }

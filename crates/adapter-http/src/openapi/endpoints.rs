@@ -360,6 +360,10 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 "the epoch of the leader that must hand over (`/leader` has it); a later leader is not asked",
             ),
             ("reason", "the reason for the history, 1 to 256 characters"),
+            (
+                "to?",
+                "the id of the instance that leads next; the others leave the lease to it for LEADER_TTL",
+            ),
             ("force?", "true: request it even if no instance can take over"),
         ],
         ..endpoint(
@@ -373,7 +377,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                     "it is requested: `leader`, `epoch`, `candidates`; `/history` shows the next term",
                 ),
                 WRONG,
-                (409, PROBLEM, "no leader leads in that epoch, or no instance can take over"),
+                (
+                    409,
+                    PROBLEM,
+                    "no leader leads in that epoch, or no instance or not that of `to` can take over",
+                ),
                 AWAY,
             ],
         )

@@ -220,11 +220,10 @@ impl Backend for Fake {
     }
 
     async fn step_down(&self, request: &StepDownRequest) -> Result<SteppedDown, StoreError> {
-        self.ledger
-            .requests
-            .lock()
-            .expect("no panic")
-            .push(format!("step-down {} {}", request.epoch, request.reason));
+        self.ledger.requests.lock().expect("no panic").push(match &request.to {
+            Some(to) => format!("step-down {} to {to} {}", request.epoch, request.reason),
+            None => format!("step-down {} {}", request.epoch, request.reason),
+        });
         self.store.clone().map(|()| SteppedDown::Requested)
     }
 
@@ -317,6 +316,7 @@ pub fn member(name: &str) -> MemberSeen {
         started_ms: STARTED_MS,
         settings: domain::settings::SharedSettings::default(),
         cannot_lead: None,
+        sync_p95: None,
     };
     MemberSeen { member, heartbeat_age: Duration::from_micros(1_250_700) }
 }

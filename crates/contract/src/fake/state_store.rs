@@ -110,6 +110,7 @@ impl FakeStateStore {
             ttl: lease.ttl,
             holder: lease.holder.as_deref().map(InstanceId::from_stored),
             resign: lease.resign.as_deref().map(shortened),
+            successor: lease.successor.clone(),
             floor: tables.forgotten.get(&self.opening.group).map_or(Epoch(0), |forgotten| forgotten.floor),
             schema,
         })
@@ -132,6 +133,7 @@ impl FakeStateStore {
             ttl: request.ttl,
             holder: Some(request.holder.as_str().to_owned()),
             resign: None,
+            successor: None,
             renewed_ms: now_ms,
             corrupt: None,
         };
@@ -462,6 +464,7 @@ mod tests {
             started_ms: 0,
             settings: domain::settings::SharedSettings::default(),
             cannot_lead: None,
+            sync_p95: None,
         };
         assert_eq!(a.heartbeat(&line(&a)).await.unwrap().changes_last_hour, 1);
         tokio::time::advance(MEMBER_AGE_MAX + Duration::from_secs(1)).await;

@@ -341,8 +341,11 @@ impl Machine {
                 ensure(lease.schema == SCHEMA, "a lease of another schema is claimed")?;
                 let here = lease.version.token.timeline == lease.version.current;
                 let ttl = if here { lease.ttl } else { lease.ttl.max(TTL) };
+                let me = self.elector.config().id();
+                let left = lease.released && lease.successor.as_ref().is_some_and(|to| to != me);
                 let ended = self.ended.contains(&lease.version.token.claim.nonce());
-                let open = (lease.released || ended) && here || self.now >= *since + ttl + margin(ttl);
+                let open =
+                    (lease.released || ended) && here && !left || self.now >= *since + ttl + margin(ttl);
                 ensure(
                     open,
                     "a lease is claimed that was neither released nor expired, nor of a process that has ended",

@@ -2,10 +2,10 @@
 
 use super::machine::{Machine, NONCE, TTL};
 use super::place::{
-    active, claim_unanswered, claiming, draining, foreign, granted, halted, held, holder_ended, kept_out,
-    lease, lost, mine, observed, open, open_elsewhere, other_timeline, recovering, released, releasing,
-    renewed, renewed_forgotten, starting, step_down, stopped, stranger, superseded, theirs, theirs_elsewhere,
-    ticket, ticket_as_wished, waiting, watching,
+    active, another, claim_unanswered, claiming, draining, foreign, granted, halted, held, holder_ended,
+    kept_out, lease, left_to, lost, mine, observed, open, open_elsewhere, other_timeline, recovering,
+    released, releasing, renewed, renewed_forgotten, starting, step_down, stopped, stranger, superseded,
+    theirs, theirs_elsewhere, ticket, ticket_as_wished, waiting, watching,
 };
 use domain::election::{
     Command, Elector, Epochs, Event, LeaseAnswer, LeaseRequest, LossReason, Phase, Report, Resign, Role,
@@ -94,6 +94,18 @@ pub const STATES: [State; 12] = [
             ("the read shows the lease released", |m| m.reading().lease_says(observed(open()))),
             ("the read shows the lease released, but on an earlier timeline", |m| {
                 m.reading().lease_says(observed(open_elsewhere()))
+            }),
+            ("the read shows the lease released for this instance", |m| {
+                let released = left_to(m.elector.config().id());
+                m.reading().lease_says(observed(released))
+            }),
+            ("the read shows the lease released for another instance", |m| {
+                m.reading().lease_says(observed(left_to(&another())))
+            }),
+            ("the same for ttl + margin", |m| {
+                m.reading().lease_answers(observed(left_to(&another())));
+                let late = TTL + margin(TTL);
+                m.reading().after(late).lease_says(observed(left_to(&another())))
             }),
             ("the read gets no answer", |m| m.reading().lease_is_silent()),
             ("the holder's process has ended", |_| holder_ended()),

@@ -1,7 +1,7 @@
 //! External events of a world: crashes, restarts, pauses, requests to stop or hand over, late answers, storms of
 //! hints.
 
-use super::{Node, Step, World};
+use super::{Node, Step, World, name};
 use crate::message::{Message, Sender};
 use crate::rule::Rule;
 use domain::election::{Event, Resign};
@@ -13,6 +13,12 @@ impl World {
         self.nodes.iter().any(|node| {
             node.alive && !node.paused && !node.lease_cut && !node.lease_refused && !node.stopping
         })
+    }
+
+    /// The instance with a valid lease, which is also the lease in the store.
+    pub fn leader(&self) -> Option<usize> {
+        let stored = Some(self.database.token()).filter(|_| !self.database.released());
+        (0..self.nodes.len()).find(|node| stored.is_some() && self.valid_token(*node) == stored)
     }
 }
 
@@ -76,6 +82,13 @@ impl Step<'_> {
             self.node(who).stopping = true;
         }
         self.step(who, Event::Resign(why));
+    }
+
+    /// The operator requests a handover to that instance, and the leader has read the request.
+    pub fn hand_over_to(&mut self, successor: usize) {
+        let Some(leader) = self.world.leader() else { return };
+        Arc::make_mut(&mut self.world.database).hand_over_to(name(successor));
+        self.resign(leader, Resign::StepDown { reason: String::from("asked") });
     }
 
     /// Messages that arrive as time passes, without an action: late answers, and the hints of a storm.

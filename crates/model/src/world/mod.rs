@@ -370,7 +370,11 @@ impl Step<'_> {
             Message::Lease { sender, call, request, knew } => {
                 let database = Arc::make_mut(&mut self.world.database);
                 let forgot_ms = database.forgot_ms();
+                let too_soon = database.is_too_soon(now, &request);
                 let (answer, written) = database.serve(now, (&request, knew.reached), rule);
+                if too_soon && matches!(written, Written::Claimed(_)) {
+                    self.breaks(Broken::NotTheSuccessor);
+                }
                 let wrote = self.wrote(written);
                 self.judge_restore(written, forgot_ms, knew.lease);
                 self.judge_write(written, knew.epoch);

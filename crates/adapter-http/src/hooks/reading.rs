@@ -9,7 +9,7 @@ use crate::json::rfc3339;
 use crate::signals::{
     EXPIRED_BOUNDS, Fault, NO_TEXT, id, label, placeholder, too_new, too_old, unix_ms, unix_ms_in,
 };
-use domain::ledger::{FromHook, Instruction, Label, NewSignal, PAYLOAD_LEN_MAX};
+use domain::ledger::{Dated, FromHook, Instruction, Label, NewSignal, PAYLOAD_LEN_MAX};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -152,7 +152,11 @@ impl Reader<'_> {
                 expires_ms,
             })
         };
-        let from = FromHook { name: hook.name.clone(), window_s: hook.window_s };
+        let dated = match hook.timestamp {
+            Moment::Of(_) => Dated::BySender,
+            Moment::Received => Dated::ByArrival,
+        };
+        let from = FromHook { name: hook.name.clone(), window_s: hook.window_s, dated };
         match instruction() {
             Some(_) if !self.faults.is_empty() => Err(NotRead::Invalid(std::mem::take(&mut self.faults))),
             Some(_) if large => Err(NotRead::TooLarge),

@@ -7,7 +7,7 @@ use contract::raw_portfolio::RawPortfolio;
 use contract::signal_ledger::{client, offer, signal};
 use contract::{Case, Opening};
 use domain::lease::{Epoch, Seq};
-use domain::ledger::{FromHook, HookName, NewSignal, Outcome};
+use domain::ledger::{Dated, FromHook, HookName, NewSignal, Outcome};
 use domain::member::{Health, Member, MemberState};
 use domain::ports::{
     InFlight, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Recorded, Release, Removal, Renewal,
@@ -78,7 +78,8 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     let mut late = signal("late");
     late.instruction.expires_ms = Some(1);
     let name = HookName::parse("tv").expect("a name");
-    let mut alert = NewSignal { hook: Some(FromHook { name, window_s: 60 }), ..signal("done") };
+    let mut alert =
+        NewSignal { hook: Some(FromHook { name, window_s: 60, dated: Dated::BySender }), ..signal("done") };
     let new = [alert.clone(), signal("doubted"), late];
     let accepted = store.submit(&new, &client()).await.expect("submit");
     assert!(accepted.iter().all(|answer| matches!(answer, Submit::Accepted(_))), "{accepted:?}");

@@ -3,7 +3,7 @@
 use super::database::Tables;
 use super::state_store::FakeStateStore;
 use domain::id::GroupId;
-use domain::ledger::{Actor, HookName, NewSignal, Signal, SignalState};
+use domain::ledger::{Actor, Dated, FromHook, NewSignal, Signal, SignalState};
 use domain::ports::Submit;
 use std::collections::BTreeMap;
 
@@ -52,9 +52,9 @@ impl FakeStateStore {
         };
         signals.push(signal.clone());
         if let Some(hook) = &new.hook {
-            tables.hooks.insert((self.opening.group.clone(), signal.arrival), hook.name.clone());
+            tables.hooks.insert((self.opening.group.clone(), signal.arrival), hook.clone());
         }
-        tables.forgotten.entry(self.opening.group.clone()).or_default().submitted(&signal);
+        tables.forgotten.entry(self.opening.group.clone()).or_default().submitted(&signal, new.window_s());
         self.note(tables, actor, signal.state.name().as_str(), Some(&signal));
         tables.signal_listeners.wake_all(&self.opening.group);
         Submit::Accepted(signal)
@@ -65,19 +65,45 @@ impl FakeStateStore {
 fn nearest_of_hook(
     group: &GroupId,
     signals: &[Signal],
-    hooks: &BTreeMap<(GroupId, u64), HookName>,
+    hooks: &BTreeMap<(GroupId, u64), FromHook>,
     new: &NewSignal,
 ) -> Option<Signal> {
     let hook = new.hook.as_ref().filter(|hook| hook.window_s > 0)?;
     let (wanted, apart) = (&new.instruction, |signal: &Signal| {
         signal.instruction.timestamp_s.abs_diff(new.instruction.timestamp_s)
     });
-    let of_window = signals.iter().filter(|signal| {
-        let Signal { instruction: known, arrival, .. } = signal;
-        hooks.get(&(group.clone(), *arrival)) == Some(&hook.name)
-            && (&known.instrument, &known.signal_type, &known.position)
-                == (&wanted.instrument, &wanted.signal_type, &wanted.position)
-            && apart(signal) <= u64::from(hook.window_s)
+    let of_hook: Vec<&Signal> = signals
+        .iter()
+        .filter(|signal| {
+            let of = hooks.get(&(group.clone(), signal.arrival));
+            of.is_some_and(|of| of.name == hook.name) && signal.instruction.instrument == wanted.instrument
+        })
+        .collect();
+    let ended = |near: &Signal| {
+        let (one, other) = (near.instruction.timestamp_s, wanted.timestamp_s);
+        hook.dated == Dated::BySender
+            && of_hook.iter().any(|between| {
+                let at = between.instruction.timestamp_s;
+                between.instruction.signal_type != wanted.signal_type
+                    && at > one.min(other)
+                    && at < one.max(other)
+            })
+    };
+    let never_sent = |signal: &Signal| match signal.state {
+        SignalState::Expired => true,
+        SignalState::Rejected => signal.attempt == 0,
+        SignalState::Received
+        | SignalState::Claimed(_)
+        | SignalState::Sent(_)
+        | SignalState::Done
+        | SignalState::InDoubt => false,
+    };
+    let of_window = of_hook.iter().copied().filter(|signal| {
+        let known = &signal.instruction;
+        (&known.signal_type, &known.position) == (&wanted.signal_type, &wanted.position)
+            && apart(signal) <= u64::from(new.window_s())
+            && !never_sent(signal)
+            && !ended(signal)
     });
     of_window.min_by_key(|signal| (apart(signal), signal.arrival)).cloned()
 }

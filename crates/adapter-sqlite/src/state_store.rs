@@ -181,7 +181,7 @@ impl OperatorRequests for SqliteStore {
         verdict: Option<RecoveryCode>,
         actor: &Actor,
         reason: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Decision, StoreError> {
         decisions::acknowledge_recovery(&self.work, &self.config.identity.group, verdict, actor, reason).await
     }
 

@@ -192,7 +192,11 @@ async fn judge(backend: &dyn Backend, hook: &Hook, arrived: Arrived, mut seen: S
         Ok(body) => body,
         Err(problem) => {
             let why = problem.detail().to_owned();
-            return refused(seen, Sender::Stranger, problem, &why);
+            let known = match &hook.secrets.place {
+                Place::Path | Place::None => Sender::Known,
+                Place::Field(_) | Place::Hmac(_) => Sender::Stranger,
+            };
+            return refused(seen, known, problem, &why);
         }
     };
     if let Place::Hmac(header) = &hook.secrets.place

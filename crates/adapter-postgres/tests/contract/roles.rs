@@ -127,7 +127,13 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
 }
 
 /// Statements that would hide or forge something. The role lacks the right for each (SQLSTATE 42501).
-const FORBIDDEN: [&str; 30] = [
+const FORBIDDEN: [&str; 33] = [
+    "INSERT INTO coordinator_decision (group_id, who, origin, what, reason, at)
+        VALUES ('g', 'x', 'x', 'recovery_acknowledged', 'x', '2020-01-01')",
+    "INSERT INTO coordinator_decision (group_id, who, origin, what, reason, db_role)
+        VALUES ('g', 'x', 'x', 'recovery_acknowledged', 'x', 'auditor')",
+    "INSERT INTO coordinator_decision (group_id, who, origin, what, reason, number) OVERRIDING SYSTEM VALUE
+        VALUES ('g', 'x', 'x', 'recovery_acknowledged', 'x', 1)",
     "UPDATE coordinator_decision SET who = 'x'",
     "DELETE FROM coordinator_decision",
     "TRUNCATE coordinator_decision",

@@ -27,21 +27,26 @@ pub async fn history(config: &Config, form: Form, limit: u32) -> Result<(), Fail
         Form::Table => {
             let forgot_ms = forgot_ms.filter(|at_ms| is_among(*at_ms, &terms, limit));
             line(render(&terms, forgot_ms, clock::calendar_ms()))?;
-            if decisions.is_empty() {
-                return Ok(());
+            match decisions {
+                Ok(decisions) if decisions.is_empty() => Ok(()),
+                Ok(decisions) => line(format_args!("\n{}", decided(&decisions))),
+                Err(why) => line(format_args!("\nThe decisions of operators are unknown: {}", visible(&why))),
             }
-            line(format_args!("\n{}", decided(&decisions)))
         }
     }
 }
 
-async fn read(stores: &Stores, limit: u32) -> Result<(Vec<Term>, Option<i64>, Vec<Decision>), Failure> {
+/// The terms, the time at which the store forgot, and the decisions or why they cannot be read.
+type Read = (Vec<Term>, Option<i64>, Result<Vec<Decision>, String>);
+
+async fn read(stores: &Stores, limit: u32) -> Result<Read, Failure> {
     let mut terms = ask("the state store", stores.state.history(limit)).await?;
     let lease = ask("the state store", stores.state.lease()).await?;
     let now_ms = clock::calendar_ms();
     LeaderView::of_lease(&lease, now_ms, now_ms).close_ended(&mut terms);
     // The terms count also when the decisions cannot be read: the tables may be older than this binary.
-    let decisions = ask("the state store", stores.state.decisions(limit)).await.unwrap_or_default();
+    let decisions = ask("the state store", stores.state.decisions(limit)).await;
+    let decisions = decisions.map_err(|failure| failure.message);
     Ok((terms, lease.forgot_ms, decisions))
 }
 

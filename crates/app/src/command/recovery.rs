@@ -16,7 +16,7 @@ use domain::recovery::{Recovered, RecoveryCode, RecoveryFault};
 use leader_coordinator::Stores;
 use serde::Serialize;
 
-/// Latest decisions in which an acknowledgement is looked for.
+/// Number of latest decisions that are searched for an acknowledgement.
 const DECISIONS_READ: u32 = 100;
 
 /// Number of positions up to which recovery was validated. More are a warning, not a failure.
@@ -33,6 +33,8 @@ struct CheckJson {
     untold: usize,
     /// The last acknowledgement of failed recoveries.
     acknowledged: Option<AcknowledgedJson>,
+    /// Why the acknowledgements cannot be read.
+    acknowledged_unknown: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -65,23 +67,27 @@ pub async fn check_recovery(config: &Config, form: Form) -> Result<(), Failure> 
     let stores = open(config)?;
     let answer = recovered(&stores).await;
     // The check counts also when the decisions cannot be read: the tables may be older than this binary.
-    let decisions = ask("the state store", stores.state.decisions(DECISIONS_READ)).await.unwrap_or_default();
+    let decisions = ask("the state store", stores.state.decisions(DECISIONS_READ)).await;
     stores.close().await;
     let verdict = answer?;
-    let acknowledged =
-        decisions.iter().find(|one| matches!(one.subject, Subject::RecoveryAcknowledged { .. }));
+    let is_acknowledgement = |one: &Decision| matches!(one.subject, Subject::RecoveryAcknowledged { .. });
+    let acknowledged = decisions
+        .map(|decisions| decisions.into_iter().find(is_acknowledgement))
+        .map_err(|failure| failure.message);
     match form {
-        Form::Json => print_json(&json(&verdict, acknowledged))?,
+        Form::Json => print_json(&json(&verdict, &acknowledged))?,
         Form::Table => {
             tell(&verdict)?;
-            if let Some(Decision { at_ms, actor, reason, .. }) = acknowledged {
-                line(format_args!(
+            match &acknowledged {
+                Ok(Some(Decision { at_ms, actor, reason, .. })) => line(format_args!(
                     "acknowledged       {} UTC by {} ({}): {}",
                     date(*at_ms),
                     visible(&actor.who),
                     visible(&actor.origin),
                     visible(reason)
-                ))?;
+                ))?,
+                Ok(None) => {}
+                Err(why) => line(format_args!("acknowledged       unknown: {}", visible(why)))?,
             }
         }
     }
@@ -99,7 +105,7 @@ pub async fn acknowledge_recovery(config: &Config, reason: &str, form: Form) -> 
     let (verdict, decision) = outcome?;
     let code = verdict.as_ref().err().map(|fault| fault.code);
     if form == Form::Json {
-        return print_json(&decision.as_ref().map(AcknowledgedJson::of));
+        return print_json(&AcknowledgedJson::of(&decision));
     }
     match code {
         None => line(
@@ -116,13 +122,14 @@ pub async fn acknowledge_recovery(config: &Config, reason: &str, form: Form) -> 
     }
 }
 
-type Acknowledged = (Result<Recovered, RecoveryFault>, Option<Decision>);
+type Acknowledged = (Result<Recovered, RecoveryFault>, Decision);
 
 async fn acknowledge(stores: &Stores, reason: &str) -> Result<Acknowledged, Failure> {
     let verdict = recovered(stores).await?;
     let code = verdict.as_ref().err().map(|fault| fault.code);
-    ask("the state store", stores.state.acknowledge_recovery(code, &operator(), reason)).await?;
-    let decision = ask("the state store", stores.state.decisions(1)).await?.into_iter().next();
+    let operator = operator();
+    let decision = stores.state.acknowledge_recovery(code, &operator, reason);
+    let decision = ask("the state store", decision).await?;
     Ok((verdict, decision))
 }
 
@@ -157,8 +164,12 @@ fn tell(verdict: &Result<Recovered, RecoveryFault>) -> Result<(), Failure> {
     }
 }
 
-fn json(verdict: &Result<Recovered, RecoveryFault>, acknowledged: Option<&Decision>) -> CheckJson {
-    let acknowledged = acknowledged.map(AcknowledgedJson::of);
+fn json(
+    verdict: &Result<Recovered, RecoveryFault>,
+    acknowledged: &Result<Option<Decision>, String>,
+) -> CheckJson {
+    let acknowledged_unknown = acknowledged.as_ref().err().cloned();
+    let acknowledged = acknowledged.as_ref().ok().and_then(Option::as_ref).map(AcknowledgedJson::of);
     match verdict {
         Ok(recovered) => {
             let portfolio = recovered.portfolio();
@@ -171,6 +182,7 @@ fn json(verdict: &Result<Recovered, RecoveryFault>, acknowledged: Option<&Decisi
                 findings: Vec::new(),
                 untold: 0,
                 acknowledged,
+                acknowledged_unknown,
             }
         }
         Err(fault) => CheckJson {
@@ -182,6 +194,7 @@ fn json(verdict: &Result<Recovered, RecoveryFault>, acknowledged: Option<&Decisi
             findings: fault.findings.clone(),
             untold: fault.omitted,
             acknowledged,
+            acknowledged_unknown,
         },
     }
 }

@@ -110,7 +110,7 @@ impl OperatorRequests for Gate {
         verdict: Option<RecoveryCode>,
         actor: &Actor,
         reason: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Decision, StoreError> {
         self.store.acknowledge_recovery(verdict, actor, reason).await
     }
 

@@ -108,7 +108,7 @@ impl OperatorRequests for Scripted {
         verdict: Option<RecoveryCode>,
         actor: &Actor,
         reason: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Decision, StoreError> {
         self.real.acknowledge_recovery(verdict, actor, reason).await
     }
     async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError> {

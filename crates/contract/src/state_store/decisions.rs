@@ -99,8 +99,8 @@ async fn an_acknowledgement_is_kept_with_its_verdict(scene: Scene) {
     let verdicts = [None, Some(RecoveryCode::DataCorrupt), Some(RecoveryCode::ValidationFailed)];
     let mut written = Vec::new();
     for verdict in verdicts {
-        let acknowledge = process.state.acknowledge_recovery(verdict, &anna(), "rows corrected");
-        written.push(acknowledge.await.expect("acknowledge"));
+        let decision = process.state.acknowledge_recovery(verdict, &anna(), "rows corrected").await;
+        written.push(decision.expect("acknowledge"));
     }
     let decisions = process.state.decisions(10).await.expect("decisions");
     assert!(decisions.iter().eq(written.iter().rev()), "the answer is the decision: {written:?}");

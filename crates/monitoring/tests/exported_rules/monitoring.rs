@@ -76,7 +76,7 @@ const REMOVED_A: &[(&str, &str)] =
     &[("job", JOB), ("instance", "a:5000"), ("instance_id", "a-1"), ("version", "1")];
 const REMOVED_BY_B: &[(&str, &str)] = &[("job", JOB), ("instance", "b:5000"), ("instance_id", "a-1")];
 
-fn down() -> [Case; 6] {
+fn down() -> [Case; 7] {
     let alert = "InstanceDown";
     [
         case(
@@ -99,6 +99,27 @@ fn down() -> [Case; 6] {
                 ],
             ],
             [fires_for_a(4, alert, "0"), quiet(6, alert), quiet(16, alert), fires_for_a(18, alert, "0")],
+        ),
+        case(
+            "a removed instance that remains a target fires again a day after its last scrape",
+            [
+                answers("1+0x3 0+0x3000"),
+                vec![
+                    labelled("portfolio_manager_instance_info", REMOVED_A, "1+0x3 stale"),
+                    labelled("process_start_time_seconds", A, "-50+0x3 stale"),
+                    labelled(
+                        "coordinator_instance_removed_start_time_seconds",
+                        REMOVED_BY_B,
+                        "_x10 -50+0x3000",
+                    ),
+                ],
+            ],
+            [
+                fires_for_a(4, alert, "0"),
+                quiet(6, alert),
+                quiet(1_438, alert),
+                fires_for_a(1_446, alert, "0"),
+            ],
         ),
         case(
             "a scrape that fails once is quiet",

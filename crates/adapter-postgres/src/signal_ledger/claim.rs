@@ -27,6 +27,7 @@ macro_rules! unasked {
             WHERE l.group_id = $1 AND l.forgot_ms > coalesce(t.asked_ms, 0)))"
     };
 }
+pub(super) use unasked;
 
 /// $6 most, $7 and $8 limits of a minute and a day or NULL, $9 actor, $10 origin, $11 how many to expire.
 ///

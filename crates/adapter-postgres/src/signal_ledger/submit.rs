@@ -1,9 +1,11 @@
 //! Stores new signals, and answers repetitions.
 
 use super::SIGNALS;
+use super::claim::unasked;
 use super::read::FIND;
 use super::stored::{signal, signal_with, small_columns};
 use crate::listen::{Hint, channel};
+use crate::pool::Statement;
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
 use domain::ledger::{Actor, Dated, Fingerprint, FromHook, NewSignal, Signal};
@@ -102,6 +104,19 @@ const FOLD: &str = concat!(
         ORDER BY abs(near.timestamp_s - $6), near.arrival LIMIT 1)
      RETURNING ",
     small_columns!()
+);
+
+/// $1 group, $2 hook, $3 instrument, $4 signal type, $5 position, $6 timestamp, $7 window in seconds, $8 actor, $9 origin.
+/// Expires the late signals of a window, as the leader's claim does: without a leader, they would take in alerts although
+/// they are never sent. The lock of the row decides between this and a claim, and each of them tests the state under it.
+const EXPIRE: &str = concat!(
+    "UPDATE coordinator_signal AS t
+     SET state = 'expired', settled_at = now(), changed_by = $8, changed_from = $9
+     WHERE t.group_id = $1 AND t.hook = $2 AND t.instrument = $3 AND t.signal_type = $4 AND t.position = $5
+       AND t.timestamp_s BETWEEN $6 - $7 AND $6 + $7 AND t.state = 'received'
+       AND t.expires_ms <= floor(extract(epoch FROM now()) * 1000)::bigint AND NOT ",
+    unasked!(),
+    " RETURNING 1"
 );
 
 /// Attempts to store a signal whose id first belongs to another signal and then to none. One is enough unless
@@ -219,6 +234,9 @@ async fn alone(store: &PostgresStore, new: &New<'_>, actor: &Actor) -> Result<Su
         if let Some(answers) = together(store, std::slice::from_ref(new), actor).await? {
             return Ok(answers.into_iter().next().expect("one answer for one signal"));
         }
+        if expired(store, new, actor).await? {
+            continue;
+        }
         if let Some(folded) = fold(store, new, actor).await? {
             return Ok(Submit::Folded(folded));
         }
@@ -241,23 +259,42 @@ async fn alone(store: &PostgresStore, new: &New<'_>, actor: &Actor) -> Result<Su
     )))
 }
 
+/// Whether a signal of its window expired just now.
+async fn expired(store: &PostgresStore, new: &New<'_>, actor: &Actor) -> Result<bool, StoreError> {
+    let Some(hook) = new.signal.hook.as_ref().filter(|hook| hook.window_s > 0) else { return Ok(false) };
+    let statement = of_window(store, EXPIRE, new.signal, hook, actor);
+    Ok(!store.service.all(statement).await?.is_empty())
+}
+
+/// A statement whose first nine parameters are those of [`FOLD`].
+fn of_window<'q>(
+    store: &PostgresStore,
+    sql: &'static str,
+    new: &NewSignal,
+    hook: &FromHook,
+    actor: &Actor,
+) -> Statement<'q> {
+    let instruction = &new.instruction;
+    store
+        .me
+        .names
+        .query(sql)
+        .bind(store.me.identity.group.as_str().to_owned())
+        .bind(hook.name.as_str().to_owned())
+        .bind(instruction.instrument.as_str().to_owned())
+        .bind(instruction.signal_type.as_str().to_owned())
+        .bind(instruction.position.as_str().to_owned())
+        .bind(instruction.timestamp_s)
+        .bind(i64::from(window_s(new)))
+        .bind(row::actor(&actor.who))
+        .bind(row::actor(&actor.origin))
+}
+
 /// Folds an alert into the signal whose window it is in; `None` if there is none.
 async fn fold(store: &PostgresStore, new: &New<'_>, actor: &Actor) -> Result<Option<Signal>, StoreError> {
     let Some(hook) = new.signal.hook.as_ref().filter(|hook| hook.window_s > 0) else { return Ok(None) };
     let instruction = &new.signal.instruction;
-    let statement = store
-        .me
-        .names
-        .query(FOLD)
-        .bind(store.me.identity.group.as_str())
-        .bind(hook.name.as_str())
-        .bind(instruction.instrument.as_str())
-        .bind(instruction.signal_type.as_str())
-        .bind(instruction.position.as_str())
-        .bind(instruction.timestamp_s)
-        .bind(i64::from(window_s(new.signal)))
-        .bind(row::actor(&actor.who))
-        .bind(row::actor(&actor.origin))
+    let statement = of_window(store, FOLD, new.signal, hook, actor)
         .bind(new.signal.fold_note())
         .bind(has_own_time(hook))
         .bind(new.fingerprint.as_str())

@@ -1,6 +1,7 @@
 //! Stores new signals, and answers repetitions.
 
 use super::actor;
+use super::claim::unasked;
 use super::row::{read, signal_columns, stored};
 use crate::config::SqliteConfig;
 use crate::session::Session;
@@ -57,6 +58,9 @@ async fn alone(
     let offer = Offer::of(signal);
     let offers = std::slice::from_ref(&offer);
     let mut met = write(session, config, offers, actor).await?;
+    if met.rows.is_empty() && expired(session, config, signal, actor).await? {
+        met = write(session, config, offers, actor).await?;
+    }
     if met.rows.is_empty()
         && let Some(folded) = fold(session, config, signal, actor).await?
     {
@@ -64,6 +68,40 @@ async fn alone(
     }
     met.add(&first_of_unnamed(session, config, &met, offers).await?)?;
     met.answer(&offer).ok_or_else(|| offer.vanished())
+}
+
+/// Expires the late signals of the window of an alert, as the leader's claim does: without a leader, they would take in
+/// alerts although they are never sent. Returns whether there was one.
+async fn expired(
+    session: &Session,
+    config: &SqliteConfig,
+    signal: &NewSignal,
+    actor: &Actor,
+) -> Result<bool, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE coordinator_signal SET state = 'expired', settled_ms = ",
+        now_ms!(),
+        ", changed_by = ?8, changed_from = ?9 WHERE group_id = ?1 AND hook = ?2 AND instrument = ?3 ",
+        "AND signal_type = ?4 AND position = ?5 AND timestamp_s BETWEEN ?6 - ?7 AND ?6 + ?7 ",
+        "AND state = 'received' AND expires_ms <= ",
+        now_ms!(),
+        " AND NOT ",
+        unasked!("coordinator_signal"),
+        " RETURNING arrival"
+    );
+    let Some(hook) = signal.hook.as_ref().filter(|hook| hook.window_s > 0) else { return Ok(false) };
+    let (instruction, actor) = (&signal.instruction, actor::kept(actor));
+    let statement = Statement::new(SQL)
+        .bind(config.identity.group.as_str().to_owned())
+        .bind(hook.name.as_str().to_owned())
+        .bind(instruction.instrument.as_str().to_owned())
+        .bind(instruction.signal_type.as_str().to_owned())
+        .bind(instruction.position.as_str().to_owned())
+        .bind(instruction.timestamp_s)
+        .bind(i64::from(signal.window_s()))
+        .bind(actor.who)
+        .bind(actor.origin);
+    Ok(!session.fetch(statement).await?.is_empty())
 }
 
 /// Folds an alert into the signal whose window it is in, by the conditions of the trigger `coordinator_signal_window`;

@@ -56,7 +56,7 @@ impl FakeStateStore {
     }
 
     /// Applies `change` to the signals that it selects, each with a line in the audit log; returns their number.
-    fn change(
+    pub(super) fn change(
         &self,
         tables: &mut Tables,
         actor: &Actor,

@@ -15,6 +15,7 @@ impl FakeStateStore {
 
     fn submit_one(&self, tables: &mut Tables, new: &NewSignal, actor: &Actor) -> Submit {
         let (now_ms, id) = (tables.now_ms(), new.id());
+        self.expire_late_of_window(tables, new, actor);
         let signals = tables.signals.entry(self.opening.group.clone()).or_default();
         let fingerprint = |signal: &&Signal| {
             signal.instruction.timestamp_s == new.instruction.timestamp_s
@@ -22,7 +23,8 @@ impl FakeStateStore {
         };
         let first = signals.iter().find(fingerprint).cloned();
         let is_equal = first.as_ref().is_some_and(|first| first.instruction == new.instruction);
-        if !is_equal && let Some(nearest) = nearest_of_hook(&self.opening.group, signals, &tables.hooks, new)
+        if !is_equal
+            && let Some(nearest) = nearest_of_hook(&self.opening.group, signals, &tables.hooks, new, |_| true)
         {
             self.note_with(tables, actor, "folded", Some(&nearest), Some(new.fold_note()));
             return Submit::Folded(nearest);
@@ -59,6 +61,36 @@ impl FakeStateStore {
         tables.signal_listeners.wake_all(&self.opening.group);
         Submit::Accepted(signal)
     }
+
+    /// Expires late signals of the window of an alert, unless it is a repetition.
+    fn expire_late_of_window(&self, tables: &mut Tables, new: &NewSignal, actor: &Actor) {
+        let group = &self.opening.group;
+        let signals = tables.signals.get(group).map_or(&[][..], Vec::as_slice);
+        if signals.iter().any(|signal| signal.instruction == new.instruction) {
+            return;
+        }
+        let now_ms = tables.now_ms();
+        let forgotten = tables.forgotten.get(group).cloned().unwrap_or_default();
+        while let Some(near) = nearest_of_hook(
+            group,
+            &tables.signals.get(group).map_or(&[][..], Vec::as_slice),
+            &tables.hooks,
+            new,
+            |signal| {
+                let late = signal.instruction.expires_ms.is_some_and(|at| at <= now_ms);
+                signal.state == SignalState::Received && late && !forgotten.is_unasked(signal)
+            },
+        ) {
+            self.change(tables, actor, |signal| {
+                let is_it = signal.id == near.id;
+                if is_it {
+                    signal.state = SignalState::Expired;
+                    signal.settled_ms = Some(now_ms);
+                }
+                is_it
+            });
+        }
+    }
 }
 
 /// The signal that an alert is folded into.
@@ -67,6 +99,7 @@ fn nearest_of_hook(
     signals: &[Signal],
     hooks: &BTreeMap<(GroupId, u64), FromHook>,
     new: &NewSignal,
+    counts: impl Fn(&Signal) -> bool,
 ) -> Option<Signal> {
     let hook = new.hook.as_ref().filter(|hook| hook.window_s > 0)?;
     let (wanted, apart) = (&new.instruction, |signal: &Signal| {
@@ -104,6 +137,7 @@ fn nearest_of_hook(
             && apart(signal) <= u64::from(new.window_s())
             && !never_sent(signal)
             && !ended(signal)
+            && counts(signal)
     });
     of_window.min_by_key(|signal| (apart(signal), signal.arrival)).cloned()
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{Case, Scene, StateStores, cases};
 use domain::ledger::{
     AuditEntry, Dated, FORGOTTEN, FORGOTTEN_ALERT, FromHook, HookName, Label, NewSignal, Outcome, Signal,
-    SignalCounts, WINDOW_S_MAX,
+    SignalCounts, SignalState, WINDOW_S_MAX,
 };
 use domain::ports::{SignalClaim, SignalLedger, Submit};
 use std::collections::BTreeSet;
@@ -275,14 +275,21 @@ async fn an_alert_is_not_folded_into_a_signal_that_was_never_sent(scene: Scene) 
     let late = accepted(&*process.ledger, &late_alert(0)).await;
     assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty, "it expires");
     let again = accepted(&*process.ledger, &late_alert(1)).await;
-    assert_eq!(folded(&*process.ledger, &alert(2)).await, again, "it waits, and is not expired yet");
-    assert_eq!(claim_one(&*process.ledger, &token).await, SignalClaim::Empty, "the second expires");
+    // No leader expires it. It must not take in an alert all the same.
+    let third = accepted(&*process.ledger, &alert(2)).await;
+    let expired = process.ledger.find(&again.id).await.expect("find").expect("it is there");
+    assert_eq!((expired.state, expired.settled_ms.is_some()), (SignalState::Expired, true));
+    assert_eq!(lines(&*process.ledger, &again).await[0].what, "expired");
+    let claimed = claim(&*process.ledger, &token).await;
+    assert_eq!(claimed.id, third.id);
+    record(&*process.ledger, &token, &claimed, Outcome::Done).await;
     for id in [&late.id, &again.id] {
         let acknowledged = process.ledger.acknowledge(id, &client(), "seen").await;
         assert_eq!(acknowledged, Ok(domain::ports::Recorded::Recorded));
     }
-    let next = accepted(&*process.ledger, &alert(3)).await;
-    assert_eq!(folded(&*process.ledger, &alert(2)).await, next);
+    assert_eq!(folded(&*process.ledger, &alert(3)).await.id, third.id);
+    // Only the acknowledged ones are within this window.
+    accepted(&*process.ledger, &alert(1 - i64::from(WINDOW_S))).await;
 }
 
 async fn an_alert_is_folded_into_a_signal_that_was_rejected_or_may_have_been_sent(scene: Scene) {

@@ -33,28 +33,17 @@ const REMOVE: &str = "\
         RETURNING 1)
     SELECT age_ms, leads, EXISTS (SELECT FROM written) AS written FROM line";
 
-/// The columns that [`decision`] reads.
-macro_rules! columns {
-    () => {
-        "(extract(epoch FROM at) * 1000)::bigint AS at_ms, left(who, 128) AS who, left(origin, 128) AS origin,
-           left(what, 32) AS what, left(instance, 128) AS instance, started_ms, recovery_code::bigint,
-           left(reason, 256) AS reason"
-    };
-}
-
 /// $1 group, $2 actor, $3 origin, $4 code, $5 reason.
-const ACKNOWLEDGE: &str = concat!(
-    "INSERT INTO coordinator_decision (group_id, who, origin, what, recovery_code, reason)
-    VALUES ($1, $2, $3, 'recovery_acknowledged', $4, $5) RETURNING ",
-    columns!()
-);
+const ACKNOWLEDGE: &str = "\
+    INSERT INTO coordinator_decision (group_id, who, origin, what, recovery_code, reason)
+    VALUES ($1, $2, $3, 'recovery_acknowledged', $4, $5)";
 
 /// $1 group, $2 limit.
-const DECISIONS: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM coordinator_decision WHERE group_id = $1 ORDER BY number DESC LIMIT $2"
-);
+const DECISIONS: &str = "\
+    SELECT (extract(epoch FROM at) * 1000)::bigint AS at_ms, left(who, 128) AS who, left(origin, 128) AS origin,
+           left(what, 32) AS what, left(instance, 128) AS instance, started_ms, recovery_code::bigint,
+           left(reason, 256) AS reason
+    FROM coordinator_decision WHERE group_id = $1 ORDER BY number DESC LIMIT $2";
 
 /// See [`domain::ports::OperatorRequests::remove_instance`].
 pub(crate) async fn remove_instance(
@@ -91,7 +80,7 @@ pub(crate) async fn acknowledge_recovery(
     verdict: Option<RecoveryCode>,
     actor: &Actor,
     reason: &str,
-) -> Result<Decision, StoreError> {
+) -> Result<(), StoreError> {
     let statement = me
         .names
         .query(ACKNOWLEDGE)
@@ -100,7 +89,7 @@ pub(crate) async fn acknowledge_recovery(
         .bind(row::actor(&actor.origin))
         .bind(verdict.map(|code| i16::from(code.as_number())))
         .bind(row::text(reason));
-    decision(&lane.one(statement).await?)
+    lane.optional(statement).await.map(|_| ())
 }
 
 /// See [`domain::ports::OperatorRequests::decisions`].

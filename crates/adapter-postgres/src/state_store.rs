@@ -243,7 +243,7 @@ impl OperatorRequests for PostgresStore {
         verdict: Option<RecoveryCode>,
         actor: &Actor,
         reason: &str,
-    ) -> Result<Decision, StoreError> {
+    ) -> Result<(), StoreError> {
         decisions::acknowledge_recovery(&self.service, &self.me, verdict, actor, reason).await
     }
 

@@ -13,24 +13,6 @@ use std::time::Duration;
 
 const TABLE: &str = "coordinator_decision";
 
-/// The columns that [`decision`] reads.
-macro_rules! columns {
-    () => {
-        concat!(
-            "at_ms, ",
-            bytes!("who", "512"),
-            ", ",
-            bytes!("origin", "512"),
-            ", ",
-            bytes!("what", "32"),
-            ", ",
-            bytes!("instance", "512"),
-            ", started_ms, recovery_code, ",
-            bytes!("reason", "1024")
-        )
-    };
-}
-
 /// The line of the instance ?2 in the group ?1, unless it was removed and has written no heartbeat since.
 macro_rules! line {
     () => {
@@ -101,12 +83,11 @@ pub(crate) async fn acknowledge_recovery(
     verdict: Option<RecoveryCode>,
     actor: &Actor,
     reason: &str,
-) -> Result<Decision, StoreError> {
+) -> Result<(), StoreError> {
     const SQL: &str = concat!(
         "INSERT INTO coordinator_decision (group_id, at_ms, who, origin, what, recovery_code, reason) VALUES (?1, ",
         now_ms!(),
-        ", ?2, ?3, 'recovery_acknowledged', ?4, ?5) RETURNING ",
-        columns!()
+        ", ?2, ?3, 'recovery_acknowledged', ?4, ?5)"
     );
     let actor = kept(actor);
     let statement = Statement::new(SQL)
@@ -115,9 +96,7 @@ pub(crate) async fn acknowledge_recovery(
         .bind(actor.origin)
         .bind(verdict.map(|code| i64::from(code.as_number())))
         .bind(note(reason));
-    let rows = session.fetch(statement).await?;
-    let row = rows.first().ok_or_else(|| StoreError::Unknown("the decision was not returned".to_owned()))?;
-    decision(&Stored::new(TABLE, row))
+    session.execute(statement).await.map(|_| ())
 }
 
 /// See [`domain::ports::OperatorRequests::decisions`].
@@ -127,8 +106,16 @@ pub(crate) async fn decisions(
     limit: u32,
 ) -> Result<Vec<Decision>, StoreError> {
     const SQL: &str = concat!(
-        "SELECT ",
-        columns!(),
+        "SELECT at_ms, ",
+        bytes!("who", "512"),
+        ", ",
+        bytes!("origin", "512"),
+        ", ",
+        bytes!("what", "32"),
+        ", ",
+        bytes!("instance", "512"),
+        ", started_ms, recovery_code, ",
+        bytes!("reason", "1024"),
         " FROM coordinator_decision WHERE group_id = ?1 ORDER BY number DESC LIMIT ?2"
     );
     let statement =

@@ -181,7 +181,7 @@ impl OperatorRequests for SqliteStore {
         verdict: Option<RecoveryCode>,
         actor: &Actor,
         reason: &str,
-    ) -> Result<Decision, StoreError> {
+    ) -> Result<(), StoreError> {
         decisions::acknowledge_recovery(&self.work, &self.config.identity.group, verdict, actor, reason).await
     }
 

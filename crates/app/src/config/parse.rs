@@ -138,7 +138,7 @@ pub fn tls(text: &str) -> Result<TlsPolicy, String> {
     TlsPolicy::parse(text).ok_or_else(|| format!("{}, neither \"required\" nor \"insecure\"", shown(text)))
 }
 
-/// A file.
+/// The path of a file.
 pub fn file(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() || text.contains('\0') || text.contains("://") {
         return Err(format!("{}, not the path of a file", shown(text)));
@@ -222,11 +222,11 @@ mod tests {
 
     #[test]
     fn a_receiver_of_otlp_is_an_address_without_a_secret() {
-        for fine in ["http://127.0.0.1:4318/", "http://prometheus:9090/api/v1/otlp"] {
+        for fine in ["http://127.0.0.1:4318/", "http://prometheus:9090/api/v1/otlp", "https://h:4318/"] {
             assert_eq!(otlp(fine).map(|url| url.to_string()).as_deref(), Ok(fine));
         }
         for (text, advice) in [
-            ("https://h:4318/s3cret", "let a proxy on this host speak TLS"),
+            ("grpc://h:4318/s3cret", "http:// or https://"),
             ("http://s3cret:x@h:4318", "user and password"),
             ("h:4318", "http://"),
             ("", "required"),

@@ -110,7 +110,7 @@ impl OperatorRequests for Gate {
         verdict: Option<RecoveryCode>,
         actor: &Actor,
         reason: &str,
-    ) -> Result<Decision, StoreError> {
+    ) -> Result<(), StoreError> {
         self.store.acknowledge_recovery(verdict, actor, reason).await
     }
 

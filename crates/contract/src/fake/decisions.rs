@@ -42,12 +42,11 @@ impl Tables {
         last_heartbeat: Option<Instant>,
         actor: &Actor,
         reason: &str,
-    ) -> Decision {
+    ) {
         let kept = |text: &str| text.chars().take(ACTOR_CHARS_MAX).collect();
         let actor = Actor { who: kept(&actor.who), origin: kept(&actor.origin) };
         let decision = Decision { at_ms: self.now_ms(), actor, subject, reason: shortened(reason) };
-        self.decisions.push((group.clone(), Decided { decision: decision.clone(), last_heartbeat }));
-        decision
+        self.decisions.push((group.clone(), Decided { decision, last_heartbeat }));
     }
 }
 
@@ -87,14 +86,9 @@ impl FakeStateStore {
         Removal::Removed
     }
 
-    fn do_acknowledge_recovery(
-        &self,
-        verdict: Option<RecoveryCode>,
-        actor: &Actor,
-        reason: &str,
-    ) -> Decision {
+    fn do_acknowledge_recovery(&self, verdict: Option<RecoveryCode>, actor: &Actor, reason: &str) {
         let subject = Subject::RecoveryAcknowledged { verdict };
-        self.database.tables().decide(&self.opening.group, subject, None, actor, reason)
+        self.database.tables().decide(&self.opening.group, subject, None, actor, reason);
     }
 
     fn do_decisions(&self, limit: u32) -> Vec<Decision> {
@@ -126,8 +120,11 @@ impl OperatorRequests for FakeStateStore {
         verdict: Option<RecoveryCode>,
         actor: &Actor,
         reason: &str,
-    ) -> Result<Decision, StoreError> {
-        let acknowledge = || Ok(self.do_acknowledge_recovery(verdict, actor, reason));
+    ) -> Result<(), StoreError> {
+        let acknowledge = || {
+            self.do_acknowledge_recovery(verdict, actor, reason);
+            Ok(())
+        };
         self.faults.around(Call::AcknowledgeRecovery, acknowledge).await
     }
 

@@ -97,21 +97,17 @@ async fn an_instance_that_is_not_in_the_table_cannot_be_removed(scene: Scene) {
 async fn an_acknowledgement_is_kept_with_its_verdict(scene: Scene) {
     let process = scene.process("a").await;
     let verdicts = [None, Some(RecoveryCode::DataCorrupt), Some(RecoveryCode::ValidationFailed)];
-    let mut written = Vec::new();
     for verdict in verdicts {
-        let decision = process.state.acknowledge_recovery(verdict, &anna(), "rows corrected").await;
-        written.push(decision.expect("acknowledge"));
+        process.state.acknowledge_recovery(verdict, &anna(), "rows corrected").await.expect("acknowledge");
     }
     let decisions = process.state.decisions(10).await.expect("decisions");
-    assert!(decisions.iter().eq(written.iter().rev()), "the answer is the decision: {written:?}");
     let kept: Vec<_> = decisions.iter().rev().map(|one| one.subject.clone()).collect();
     assert_eq!(kept, verdicts.map(|verdict| Subject::RecoveryAcknowledged { verdict }));
     assert!(decisions.iter().all(|one| one.actor == anna() && one.reason == "rows corrected"));
     let long = "é".repeat(300);
     let actor = Actor { who: long.clone(), origin: "\0".to_owned() };
-    let written = process.state.acknowledge_recovery(None, &actor, &long).await.expect("a long text is cut");
+    process.state.acknowledge_recovery(None, &actor, &long).await.expect("a long text is cut");
     let decision = process.state.decisions(1).await.expect("decisions").remove(0);
-    assert_eq!(written, decision, "as it is stored");
     assert_eq!((decision.actor.who.chars().count(), decision.reason.chars().count()), (128, 256));
 }
 

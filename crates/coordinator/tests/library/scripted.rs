@@ -108,7 +108,7 @@ impl OperatorRequests for Scripted {
         verdict: Option<RecoveryCode>,
         actor: &Actor,
         reason: &str,
-    ) -> Result<Decision, StoreError> {
+    ) -> Result<(), StoreError> {
         self.real.acknowledge_recovery(verdict, actor, reason).await
     }
     async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError> {

@@ -59,13 +59,13 @@ pub trait OperatorRequests: Send + Sync {
     ) -> Result<Removal, StoreError>;
 
     /// Records that an operator takes responsibility for the failed recoveries so far. `verdict` is the present result
-    /// of the recovery. It changes no election and no recovery. Returns the decision as it is stored.
+    /// of the recovery. It changes no election and no recovery.
     async fn acknowledge_recovery(
         &self,
         verdict: Option<RecoveryCode>,
         actor: &Actor,
         reason: &str,
-    ) -> Result<Decision, StoreError>;
+    ) -> Result<(), StoreError>;
 
     /// The latest decisions, newest first, at most `limit` and [`DECISIONS_READ_MAX`].
     async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError>;

@@ -200,6 +200,37 @@ async fn an_alert_of_a_window_from_before_the_store_forgot_waits_for_the_operato
     leader.is("alert", SignalState::Done).await;
 }
 
+/// Folding is the one decision that may drop a real alert.
+#[tokio::test]
+async fn a_folded_alert_is_counted_and_logged_and_warned_of_if_its_payload_differs() {
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    let noted = Arc::clone(&lines);
+    let _subscribed =
+        log::subscribe("coordinator::ledger", move |message| noted.lock().expect("no panic").push(message));
+    let database = FakeDatabase::new();
+    let instance = Instance::start(&database, "leader", None);
+    let alert = |id: &str, after_s: i64, payload: &str| {
+        let mut alert = signal("alert");
+        alert.id = Some(signal(id).id());
+        alert.instruction.timestamp_s += after_s;
+        alert.instruction.payload = payload.to_owned();
+        let name = HookName::parse("tv").expect("a name");
+        alert.hook = Some(FromHook { name, window_s: 60, dated: Dated::ByArrival });
+        alert
+    };
+    for new in [alert("a", 0, "{}"), alert("b", 1, "{}"), alert("c", 2, r#"{"price":1}"#)] {
+        instance.ledger.submit(&new, &client()).await.expect("submit");
+    }
+    let counters = instance.snapshot().counters;
+    assert_eq!((counters.signals_folded, counters.duplicates_prevented), (2, 0));
+    let lines = lines.lock().expect("no panic").clone();
+    let folded: Vec<&String> =
+        lines.iter().filter(|line| line.contains("was folded into the signal a")).collect();
+    assert_eq!(folded.len(), 2, "{lines:?}");
+    assert!(folded[0].starts_with("hook tv: ") && !folded[0].contains("another payload"), "{lines:?}");
+    assert!(folded[1].contains("another payload") && folded[1].contains("duplicate_window"), "{lines:?}");
+}
+
 /// A handler that refuses one signal again and again delays neither a new signal of another instrument nor is it
 /// forgotten.
 #[tokio::test]

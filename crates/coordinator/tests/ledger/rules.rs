@@ -209,6 +209,7 @@ async fn a_folded_alert_is_counted_and_logged_and_warned_of_if_its_payload_diffe
         log::subscribe("coordinator::ledger", move |message| noted.lock().expect("no panic").push(message));
     let database = FakeDatabase::new();
     let instance = Instance::start(&database, "leader", None);
+    instance.leads().await;
     let alert = |id: &str, after_s: i64, payload: &str| {
         let mut alert = signal("alert");
         alert.id = Some(signal(id).id());

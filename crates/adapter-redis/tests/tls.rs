@@ -48,7 +48,7 @@ async fn only_the_right_certificates_are_accepted() {
     for (host, tls, reason) in [
         ("127.0.0.1", source(&ours, &own), "NotValidForName"),
         ("localhost", source(&other, &own), "UnknownIssuer"),
-        ("localhost", sourceX
+        ("localhost", source(&ours, &other.issue(&["client"])), "AlertReceived"),
     ] {
         let store = store(&format!("{host}:{port}"), tls);
         let why = store.inspect().await.expect_err(reason).to_string();

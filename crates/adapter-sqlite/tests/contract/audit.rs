@@ -34,7 +34,7 @@ pub async fn lead(store: &SqliteStore, n: u32) -> Token {
         claim: opening.nonce.claim(n),
         holder: opening.id,
         ttl: TTL,
-        floor: domain::lease::Epoch(0),
+        floor: Epoch(0),
         forgotten: false,
     };
     match store.claim(&request).await {

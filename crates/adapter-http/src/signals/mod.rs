@@ -37,7 +37,7 @@ pub(crate) use placeholder::placeholder;
 use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use submission::{NO_TEXT, id, label, payload_too_large, too_new, too_old};
-pub(crate) use time::{EXPIRED_BOUNDS, unix_ms, unix_ms_in};
+pub(crate) use time::{EXPIRED_BOUNDS, Repeated, unix_ms, unix_ms_in};
 
 /// Path of the signals.
 pub(crate) const PATH: &str = "/signals";

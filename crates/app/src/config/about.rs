@@ -56,7 +56,7 @@ impl Key {
                 "Table or view with the portfolio's totals, which crash recovery reads"
             }
             Self::MetricsWindow => {
-                "Number of the latest syncs from which rates and latencies are computed; below 100, p95 and p99 are judged once the window is full"
+                "Number of the latest heartbeats from which rates and latencies are computed; below 100, p95 and p99 are judged once the window is full"
             }
             Self::AlertsWebhook => {
                 "Address to which an instance posts urgent alerts, which cannot wait for a scrape"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional
@@ -88,7 +87,6 @@ class WhileLeader:
     """Runs a function once for each leadership. `start()` begins, `stop()` ends and waits for the function."""
 
     def __init__(self, work: Work, poll: Callable[[], Optional[LeaderAnswer]]) -> None:
-        functools.update_wrapper(self, work)
         self._work = work
         self._poll = poll
         self._stopping = threading.Event()
@@ -114,21 +112,26 @@ class WhileLeader:
 
     def _follow(self) -> None:
         try:
+            finished: Optional[tuple[Optional[int], Optional[str]]] = None
             while not self._stopping.is_set():
-                answer = self._poll()
-                if answer is not None:
-                    self._lead(Leadership(answer))
+                answer = self._active()
+                if answer is not None and (answer.epoch, answer.id) != finished:
+                    leadership = Leadership(answer)
+                    if self._lead(leadership):
+                        finished = (leadership.epoch, leadership.leader)
                 self._stopping.wait(_POLL)
         except CoordinatorError as error:
             self.error = error
 
-    def _lead(self, leadership: Leadership) -> None:
+    def _lead(self, leadership: Leadership) -> bool:
+        """Runs the function under this leadership. True if it returned while the leadership was valid."""
         worker = threading.Thread(target=self._run, args=(leadership,), name="leader-work", daemon=True)
         worker.start()
         try:
             while worker.is_alive() and not self._stopping.wait(_POLL):
                 if not leadership.renew(self._active()):
-                    break
+                    return False
+            return leadership.is_valid()
         finally:
             leadership.end()
             # The next leadership begins the work only after the function has returned.

@@ -74,7 +74,7 @@ class Instance:
             text = response.read(_ANSWER_LEN_MAX + 1)
             if len(text) > _ANSWER_LEN_MAX:
                 raise Unanswered(f"{self.url}: the answer is larger than {_ANSWER_LEN_MAX} bytes")
-            return Reply(response.status, response.headers, self._document(text, response.status))
+            return Reply(response.status, dict(response.headers.items()), self._document(text, response.status))
         except (OSError, http.client.HTTPException) as error:
             raise Unanswered(f"{self.url}: {error or type(error).__name__}") from error
         finally:

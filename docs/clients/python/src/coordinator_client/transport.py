@@ -1,4 +1,4 @@
-"""One HTTP request to one instance, on a connection of its own, without redirects and proxies."""
+"""One HTTP request to one instance, on a separate connection, without redirects and proxies."""
 
 from __future__ import annotations
 

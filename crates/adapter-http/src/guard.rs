@@ -3,6 +3,7 @@
 use crate::arriving::Arriving;
 use crate::backend::Backend;
 use crate::caller::{self, Caller};
+use crate::hooks;
 use crate::pages::{Pages, Prefix, SignalPages};
 use crate::problem::Problem;
 use crate::refusals::Refusals;
@@ -75,7 +76,8 @@ fn refused(request: &Request, caller: Caller, names: &[String]) -> Option<Proble
 }
 
 fn is_submission(request: &Request) -> bool {
-    request.method() == Method::POST && request.uri().path() == signals::PATH
+    let path = request.uri().path();
+    request.method() == Method::POST && path == signals::PATH || hooks::is_hook(request.method(), path)
 }
 
 /// True if a client may have meant to submit a signal but used another path or method than [`is_submission`].
@@ -98,7 +100,7 @@ fn announced_len(request: &Request) -> u64 {
 }
 
 async fn answer(limit: Duration, request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
+    let path = hooks::without_secret(request.uri().path());
     let (head, body) = request.into_parts();
     let (body, awaited) = Arriving::watched(body);
     let request = Request::from_parts(head, body);

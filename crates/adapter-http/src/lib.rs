@@ -19,6 +19,8 @@
 //! | `/signals/{id}` | one signal and its audit |
 //! | `POST /signals/claim` | signals for the caller to execute, where no handler is configured |
 //! | `POST /signals/{id}/result` | the outcome of one of them |
+//! | `POST /hooks/NAME`, `POST /hooks/NAME/SECRET` | an alert of another system becomes a signal |
+//! | `/hooks` | the configured hooks and their latest requests |
 //! | `/runbooks`, `/runbooks/NAME` | the list of the alerts, and the runbook of one |
 //! | `/` | the operator's page, and its files below `/page` |
 //! | `/events` | server-sent events: what changes in the group; with `?page`, the sections of the page |
@@ -35,6 +37,7 @@ mod backend;
 mod caller;
 mod guard;
 mod handler;
+mod hooks;
 mod json;
 mod leader;
 mod openapi;
@@ -55,6 +58,10 @@ mod write_deadline;
 
 pub use backend::{Backend, LeaderView, Pull, Reported};
 pub use handler::{HandlerUrl, HttpHandler, HttpHandlerConfig};
+pub use hooks::{
+    EXPIRES_AFTER_S_MAX, Hook, HookFault, HookSettings, Hooks, PRESETS, RECEIVED_WINDOW_S_MIN, ReadField,
+    Reading,
+};
 pub use json::cluster::{InstanceJson, TermJson};
 pub use json::metrics::MetricsJson;
 pub use json::rfc3339;

@@ -56,7 +56,7 @@ mod upload;
 mod urgent;
 mod write_deadline;
 
-pub use backend::{Backend, LeaderView, Pull, Reported};
+pub use backend::{Backend, Held, LeaderView, Pull, Reported};
 pub use handler::{HandlerUrl, HttpHandler, HttpHandlerConfig};
 pub use hooks::{
     EXPIRES_AFTER_S_MAX, Hook, HookFault, HookSettings, Hooks, PRESETS, RECEIVED_WINDOW_S_MIN, ReadField,

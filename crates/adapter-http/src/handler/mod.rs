@@ -26,6 +26,8 @@ const EPOCH: HeaderName = HeaderName::from_static("coordinator-epoch");
 /// The leader's claim of the lease. A service that has seen the same epoch under another claim can refuse the
 /// request: after the store has forgotten, two leaders may have the same epoch.
 const CLAIM: HeaderName = HeaderName::from_static("coordinator-claim");
+/// The timeline of the leader's claim. With the epoch and the claim, it is the fencing token.
+const TIMELINE: HeaderName = HeaderName::from_static("coordinator-timeline");
 /// Number of the signal's attempt that the request belongs to.
 const ATTEMPT: HeaderName = HeaderName::from_static("coordinator-attempt");
 
@@ -106,5 +108,6 @@ fn head(method: Method, signal: &Signal, token: &Token) -> hyper::http::request:
         .header(ACCEPT, "application/json")
         .header(EPOCH, token.epoch.0)
         .header(CLAIM, token.claim.to_string())
+        .header(TIMELINE, token.timeline.0)
         .header(ATTEMPT, signal.attempt)
 }

@@ -62,6 +62,7 @@ async fn the_service_gets_the_signal_its_key_and_the_epoch() {
         &format!("idempotency-key: {fingerprint}"),
         "coordinator-epoch: 9",
         "coordinator-claim: 00000000-0000-0000-0000-004a00000001",
+        "coordinator-timeline: 1",
         "coordinator-attempt: 2",
         "connection: close",
         &host,
@@ -336,7 +337,7 @@ async fn a_lookup_asks_below_its_url_or_says_that_it_cannot() {
     let request = broker.asked().remove(0);
     let line = format!("GET /orders/{}?desk=1 HTTP/1.1\r\n", signal().fingerprint());
     assert!(request.starts_with(&line), "{request}");
-    assert!(request.contains("\r\ncoordinator-epoch: 9\r\ncoordinator-claim: 00000000-0000-0000-0000-004a00000001\r\ncoordinator-attempt: 2\r\n"), "{request}");
+    assert!(request.contains("\r\ncoordinator-epoch: 9\r\ncoordinator-claim: 00000000-0000-0000-0000-004a00000001\r\ncoordinator-timeline: 1\r\ncoordinator-attempt: 2\r\n"), "{request}");
 
     config.lookup = None;
     let answer = HttpHandler::new(config).lookup(&signal(), &token()).await;

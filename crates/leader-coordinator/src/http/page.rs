@@ -1,6 +1,6 @@
 //! [`Page`]: the data of the HTTP pages, from the coordinator and the state store.
 
-use adapter_http::{Backend, Hooks, LeaderView, Pull, Reported};
+use adapter_http::{Backend, Held, Hooks, LeaderView, Pull, Reported};
 use adapter_otel::Exposition;
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
@@ -118,8 +118,9 @@ impl Backend for Page {
         let seen = self.coordinator.leadership().borrow().clone();
         let known = self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let address = known.filter(|(id, _)| Some(id) == seen.leader.as_ref()).map(|(_, address)| address);
-        let active = seen.is_active(clock::now());
-        LeaderView { active, id: seen.leader, address, epoch: seen.epoch }
+        let now = clock::now();
+        let held = seen.acting(now).map(|(token, deadline)| Held { token, valid_for: deadline.since(now) });
+        LeaderView { active: held.is_some(), id: seen.leader, address, epoch: seen.epoch, held }
     }
 
     fn last_answers(&self) -> Arc<LastAnswers> {
@@ -189,8 +190,8 @@ impl Backend for Page {
             return Ok(Pull::Pushed);
         }
         match self.ledger()?.pull(most, wait).await {
-            Ok(Pulled { epoch, claim }) => Ok(match claim {
-                SignalClaim::Claimed(signals) => Pull::Claimed { epoch, signals },
+            Ok(Pulled { token, claim }) => Ok(match claim {
+                SignalClaim::Claimed(signals) => Pull::Claimed { token, signals },
                 SignalClaim::Empty => Pull::Empty,
                 SignalClaim::Paused => Pull::Paused,
                 SignalClaim::Limited(limit) => Pull::Limited(limit),

@@ -1,5 +1,6 @@
-"""Client for coordinator: submit signals, follow the leader, fence effects."""
+"""Client for coordinator: submit signals, execute each of them once, follow the leader, fence effects."""
 
+from .aio import AsyncCoordinator
 from .client import Coordinator
 from .errors import (
     Conflict,
@@ -13,12 +14,16 @@ from .errors import (
 )
 from .events import Event
 from .fence import HandlerFence
+from .handler import BrokerHandler, DatabaseHandler, Handler
+from .orders import Claim, Lead, Order
 from .roles import LeaderAnswer, Leadership, WhileLeader
 from .signals import Answer, Signal, done, fingerprint, not_executed, rejected, sent, unknown
 from .token import Token, fenced
+from .worker import Worker
 
 __all__ = [
-    "Answer", "Conflict", "Coordinator", "CoordinatorError", "Event", "Fenced", "HandlerFence", "LeaderAnswer",
-    "Leadership", "LeadershipOver", "NoTransaction", "NotLeading", "Refused", "Signal", "Token", "Unacknowledged",
-    "WhileLeader", "done", "fenced", "fingerprint", "not_executed", "rejected", "sent", "unknown",
+    "Answer", "AsyncCoordinator", "BrokerHandler", "Claim", "Conflict", "Coordinator", "CoordinatorError",
+    "DatabaseHandler", "Event", "Fenced", "Handler", "HandlerFence", "Lead", "LeaderAnswer", "Leadership",
+    "LeadershipOver", "NoTransaction", "NotLeading", "Order", "Refused", "Signal", "Token", "Unacknowledged",
+    "WhileLeader", "Worker", "done", "fenced", "fingerprint", "not_executed", "rejected", "sent", "unknown",
 ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import ssl
 import time
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from typing import Any, Generator, Mapping, Optional, Sequence
 from urllib.parse import quote, urlencode
 
 from . import clock
 from .errors import NotLeading, Unacknowledged
 from .events import Event, follow
+from .orders import Claim
 from .roles import LeaderAnswer, WhileLeader, Work
 from .signals import Answer, Signal, Time, encode, time_text
 from .transport import Instance, Reply, Unanswered, refuse
@@ -82,7 +83,7 @@ class Coordinator:
         reply = self._until_answered("GET", f"/signals?{query}", None, timeout)
         return [Signal.parse(document) for document in reply.document["signals"]]
 
-    def claim(self, max: int = 1, wait: float = 0.0) -> list[Signal]:
+    def claim(self, max: int = 1, wait: float = 0.0) -> Claim:
         """Claims up to `max` signals from the leader; waits up to 4 seconds for the first one.
 
         The request is never repeated. If the answer is lost, the signals are claimed all the same: execute them
@@ -97,7 +98,7 @@ class Coordinator:
                 why = str(error)
                 continue
             if reply.status == 200:
-                return [Signal.parse(document) for document in reply.document["signals"]]
+                return Claim.parse(reply.document)
             if reply.status < 500:
                 raise refuse(reply.status, reply.document)
             why = f"{instance.url}: {_detail(reply)}"
@@ -144,7 +145,7 @@ class Coordinator:
             raise refuse(reply.status, reply.document)
         return reply.document.get("state") if reply.status == 200 else None
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Generator[Event, None, None]:
         """Changes of the group, from the first instance that answers. Continues elsewhere after a failure.
 
         After a reconnection, the stream carries what has changed or the whole state again, so handle each event as
@@ -157,9 +158,8 @@ class Coordinator:
         return WhileLeader(work, self.local_leadership)
 
     def local_leadership(self) -> Optional[LeaderAnswer]:
-        """The leadership of the local instance (the first URL); None if it does not lead or does not answer."""
-        answer = self._leader_of(self._instances[0], timeout=min(1.0, self._request_timeout))
-        return answer if answer is not None and answer.active else None
+        """What the local instance (the first URL) answers to `/leader`; None if it does not answer."""
+        return self._leader_of(self._instances[0], timeout=min(1.0, self._request_timeout))
 
     def _leader_of(self, instance: Instance, timeout: Optional[float] = None) -> Optional[LeaderAnswer]:
         asked = clock.now()
@@ -205,5 +205,3 @@ class Coordinator:
 def _detail(reply: Reply) -> str:
     detail = reply.document.get("detail") if isinstance(reply.document, dict) else None
     return f"HTTP {reply.status}: {detail or 'no detail'}"
-
-

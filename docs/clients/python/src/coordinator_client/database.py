@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping, Optional, Sequence
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from .errors import NoTransaction
 
@@ -41,6 +42,25 @@ class Database:
         finally:
             cursor.close()
 
+    def begin(self) -> None:
+        """Begins a transaction where the library does not begin one with the first statement."""
+        if self._is_sqlalchemy and not self.connection.in_transaction():
+            self.connection.begin()
+
+    def commit(self) -> None:
+        """Commits the transaction."""
+        self._transaction().commit()
+
+    def rollback(self) -> None:
+        """Rolls the transaction back."""
+        self._transaction().rollback()
+
+    def _transaction(self) -> Any:
+        # A connection of SQLAlchemy 1.4 has no commit; its transaction has one in every version.
+        if self._is_sqlalchemy and hasattr(self.connection, "get_transaction"):
+            return self.connection.get_transaction() or self.connection
+        return self.connection
+
     def require_transaction(self) -> None:
         """Raises NoTransaction unless a transaction is open. Call it after a statement that writes."""
         raw = self._raw()
@@ -53,8 +73,8 @@ class Database:
             return
         if not is_open:
             raise NoTransaction(
-                "the connection commits each statement; open it without autocommit (isolation_level=None), "
-                "or begin a transaction first"
+                "no transaction is open: the connection commits each statement (autocommit, isolation_level=None), or "
+                "the function has committed; leave commit and rollback to the caller"
             )
 
     def _raw(self) -> Any:
@@ -65,3 +85,20 @@ class Database:
             connection = connection.connection()
         pooled = connection.connection
         return getattr(pooled, "dbapi_connection", None) or getattr(pooled, "connection", pooled)
+
+
+@contextmanager
+def transaction(connect: Callable[[], Any]) -> Iterator[Database]:
+    """A transaction on a new connection: committed at the end, rolled back after an exception, then closed."""
+    connection = connect()
+    try:
+        database = Database(connection)
+        database.begin()
+        try:
+            yield database
+        except BaseException:
+            database.rollback()
+            raise
+        database.commit()
+    finally:
+        connection.close()

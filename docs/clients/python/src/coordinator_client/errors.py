@@ -50,4 +50,4 @@ class LeadershipOver(CoordinatorError):
 
 
 class NoTransaction(CoordinatorError):
-    """The connection is in autocommit mode, so a check and an effect would not be one transaction."""
+    """No transaction is open, so a check and an effect would not be one transaction."""

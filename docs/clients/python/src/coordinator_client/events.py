@@ -7,7 +7,7 @@ import json
 import random
 import time
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from typing import Any, Generator, Mapping, Optional, Sequence
 
 from .transport import Instance, refuse
 
@@ -51,7 +51,7 @@ class Parser:
         return None
 
 
-def follow(instances: Sequence[Instance]) -> Iterator[Event]:
+def follow(instances: Sequence[Instance]) -> Generator[Event, None, None]:
     """Events of the first instance that answers, without end."""
     last_id: Optional[str] = None
     pause = _PAUSE_MIN

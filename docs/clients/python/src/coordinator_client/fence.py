@@ -30,6 +30,10 @@ class HandlerFence:
     def __init__(self, name: str = "default") -> None:
         self._name = name
 
+    def lock(self, connection: Any, epoch: int, claim: str) -> None:
+        """Locks the fence until the transaction ends and remembers the leader. Raises Fenced for a former leader."""
+        self._see(Database(connection), epoch, claim)
+
     def create_tables(self, connection: Any) -> None:
         """Creates the two tables of the fence if they do not exist."""
         for table in TABLES:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional
 
 from . import clock
-from .errors import CoordinatorError, LeadershipOver
+from .errors import CoordinatorError, LeadershipOver, NotLeading
+from .orders import Lead
 
 #: Pause between two polls of the leadership, in seconds.
 _POLL = 0.2
-#: Validity of an answer without `valid_for_ms`, in seconds: half of the shortest LEADER_TTL.
-_VALID_DEFAULT = 0.5
+#: Largest drift of two clocks against each other, and the resolution of timers in seconds.
+_DRIFT_MAX, _TIMER_GRAIN = 0.001, 0.002
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,31 @@ class LeaderAnswer:
     epoch: Optional[int]
     #: Until when the leadership counts, on the clock of this package. Counted from the time of the request.
     valid_until: float
+    #: With the epoch, the fencing token of the active leader.
+    claim: Optional[str] = None
+    timeline: Optional[int] = None
 
     @classmethod
     def parse(cls, document: Mapping[str, Any], active: bool, asked: float) -> LeaderAnswer:
         """Reads an answer to a request that was sent at `asked`."""
-        valid_ms = document.get("valid_for_ms")
-        valid = _VALID_DEFAULT if valid_ms is None else valid_ms / 1000
-        return cls(active, document["leader"], document.get("address"), document.get("epoch"), asked + valid)
+        valid = document.get("valid_for_ms", 0) / 1000
+        # The two clocks of a host are one, those of two hosts drift. The work stops a little before the deadline.
+        valid = max(0.0, valid * (1 - _DRIFT_MAX) - _TIMER_GRAIN)
+        return cls(
+            active,
+            document["leader"],
+            document.get("address"),
+            document.get("epoch"),
+            asked + valid,
+            document.get("claim"),
+            document.get("timeline"),
+        )
+
+    def lead(self) -> Lead:
+        """The leadership, for the fence. Raises NotLeading if the instance that answered is not the active leader."""
+        if not self.active or self.epoch is None or self.claim is None:
+            raise NotLeading("the instance that answered is not the active leader")
+        return Lead(self.epoch, self.claim, self.timeline)
 
 
 class Leadership:
@@ -45,12 +64,18 @@ class Leadership:
         self.epoch = first.epoch
         #: Id of the leading instance.
         self.leader = first.id
+        #: For `fenced`: `leadership.lead.token(group)`.
+        self.lead = first.lead()
         self._valid_until = first.valid_until
         self._over = threading.Event()
 
     def is_valid(self) -> bool:
         """Whether the leadership has not ended and its deadline has not passed."""
         return not self._over.is_set() and clock.now() < self._valid_until
+
+    def valid_until(self) -> float:
+        """The deadline on the clock of this package. Each renewal moves it."""
+        return self._valid_until
 
     def check(self) -> None:
         """Raises LeadershipOver unless the leadership is valid now. Call it before each effect."""
@@ -69,7 +94,8 @@ class Leadership:
 
     def renew(self, answer: Optional[LeaderAnswer]) -> bool:
         """Takes the latest answer; False if this leadership is over. Only the thread that polls calls it."""
-        if answer is not None and (answer.epoch, answer.id) == (self.epoch, self.leader) and self.is_valid():
+        same = answer is not None and answer.active and (answer.claim, answer.epoch) == (self.lead.claim, self.epoch)
+        if answer is not None and same and self.is_valid():
             self._valid_until = max(self._valid_until, answer.valid_until)
         elif answer is not None or not self.is_valid():
             self._over.set()
@@ -112,13 +138,13 @@ class WhileLeader:
 
     def _follow(self) -> None:
         try:
-            finished: Optional[tuple[Optional[int], Optional[str]]] = None
+            finished: Optional[str] = None
             while not self._stopping.is_set():
-                answer = self._active()
-                if answer is not None and (answer.epoch, answer.id) != finished:
+                answer = self._poll()
+                if answer is not None and answer.active and answer.claim != finished:
                     leadership = Leadership(answer)
                     if self._lead(leadership):
-                        finished = (leadership.epoch, leadership.leader)
+                        finished = leadership.lead.claim
                 self._stopping.wait(_POLL)
         except CoordinatorError as error:
             self.error = error
@@ -129,17 +155,13 @@ class WhileLeader:
         worker.start()
         try:
             while worker.is_alive() and not self._stopping.wait(_POLL):
-                if not leadership.renew(self._active()):
+                if not leadership.renew(self._poll()):
                     return False
             return leadership.is_valid()
         finally:
             leadership.end()
             # The next leadership begins the work only after the function has returned.
             worker.join()
-
-    def _active(self) -> Optional[LeaderAnswer]:
-        answer = self._poll()
-        return answer if answer is not None and answer.active else None
 
     def _run(self, leadership: Leadership) -> None:
         try:

@@ -67,7 +67,8 @@ def unknown(note: Optional[object] = None) -> Answer:
 
 
 def _text(note: Optional[object]) -> Optional[str]:
-    return None if note is None else str(note)
+    # PostgreSQL stores no NUL in a text.
+    return None if note is None else str(note).replace("\0", " ")
 
 
 @dataclass(frozen=True)

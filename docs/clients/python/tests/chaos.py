@@ -22,6 +22,9 @@ from coordinator_client import Coordinator
 #: A stop must be longer than LEADER_TTL (2 s) and the timeout of the handler (2 s).
 _STOPPED = 3.0
 _INSTRUMENTS = 25
+_FAULTS = ("kill leader", "stop leader", "kill service", "stop service", "kill standby")
+#: Seconds of submissions for each fault, so that signals are on their way at every fault.
+_SECONDS_PER_FAULT = 2.0
 _OPEN = ("received", "claimed", "sent", "in_doubt")
 
 
@@ -64,22 +67,21 @@ class Chaos:
             now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
             client = Coordinator(self.urls, request_timeout=3)
             for number in range(first, self.signals, 4):
-                time.sleep(0.01)
+                time.sleep(self.pause)
                 client.submit(
                     f"I-{number % _INSTRUMENTS}", "BASE_ENTRY", f"Long_{number}", now, {"price": "1.10"}, timeout=120
                 )
         except Exception as error:
             errors.append(error)
 
-    def fault(self):
+    def fault(self, kind):
         """One fault; the process works again afterwards."""
         leader = self.client.leader()
-        kind = self.random.choice(["kill leader", "stop leader", "kill service", "stop service", "kill standby"])
         leading = [one for one in self.instances if leader is not None and one.name == leader.id]
         standby = [one for one in self.instances if one not in leading]
         victims = {"leader": leading, "standby": standby, "service": self.services}[kind.split()[1]]
         if not victims:
-            return
+            return False
         victim = self.random.choice(victims)
         if kind.startswith("kill"):
             victim.kill()
@@ -90,15 +92,20 @@ class Chaos:
             time.sleep(_STOPPED)
             victim.resume()
         self.faults[kind] += 1
+        return True
 
     def run(self, faults_min):
         """Submits everything, injects faults until at least `faults_min` happened, and waits for the end."""
-        errors = []
+        errors, kinds = [], []
+        self.pause = faults_min * _SECONDS_PER_FAULT / (self.signals / 4)
         submitting = [threading.Thread(target=self.submit, args=(first, errors)) for first in range(4)]
         for thread in submitting:
             thread.start()
         while sum(self.faults.values()) < faults_min or any(thread.is_alive() for thread in submitting):
-            self.fault()
+            # Every kind occurs equally often, in a random order.
+            kinds = kinds or self.random.sample(_FAULTS, len(_FAULTS))
+            if self.fault(kinds[-1]):
+                kinds.pop()
             time.sleep(self.random.uniform(0.2, 1.0))
         for thread in submitting:
             thread.join()

@@ -83,7 +83,7 @@ class AsyncCoordinator:
         pending: Optional[asyncio.Future[Event]] = None
         try:
             while True:
-                pending = asyncio.ensure_future(asyncio.to_thread(next, events))
+                pending = asyncio.ensure_future(asyncio.to_thread(events.__next__))
                 yield await asyncio.shield(pending)
         finally:
             # The thread may still read; an instance sends at least a ping every 5 s.

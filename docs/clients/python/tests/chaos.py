@@ -22,7 +22,7 @@ from coordinator_client import Coordinator
 #: A stop must be longer than LEADER_TTL (2 s) and the timeout of the handler (2 s).
 _STOPPED = 3.0
 _INSTRUMENTS = 25
-_FAULTS = ("kill leader", "stop leader", "kill service", "stop service", "kill standby")
+FAULTS = ("kill leader", "stop leader", "kill service", "stop service", "kill standby")
 #: Seconds of submissions for each fault, so that signals are on their way at every fault.
 _SECONDS_PER_FAULT = 2.0
 _OPEN = ("received", "claimed", "sent", "in_doubt")
@@ -103,7 +103,7 @@ class Chaos:
             thread.start()
         while sum(self.faults.values()) < faults_min or any(thread.is_alive() for thread in submitting):
             # Every kind occurs equally often, in a random order.
-            kinds = kinds or self.random.sample(_FAULTS, len(_FAULTS))
+            kinds = kinds or self.random.sample(FAULTS, len(FAULTS))
             if self.fault(kinds[-1]):
                 kinds.pop()
             time.sleep(self.random.uniform(0.2, 1.0))

@@ -1,6 +1,6 @@
 """Real processes for the tests: instances of coordinator on the embedded store, services and workers.
 
-`COORDINATOR_BINARY` names the program; by default it is the debug build of this repository.
+`TEST_COORDINATOR` names the program; by default it is the debug build of this repository.
 """
 
 import os
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-BINARY = Path(os.environ.get("COORDINATOR_BINARY", PACKAGE.parents[2] / "target" / "debug" / "coordinator"))
+BINARY = Path(os.environ.get("TEST_COORDINATOR", PACKAGE.parents[2] / "target" / "debug" / "coordinator"))
 
 
 def free_port():

@@ -1,5 +1,7 @@
 """The handlers: one execution for each signal, whatever is repeated, late or interrupted."""
 
+import hashlib
+import hmac
 import json
 import math
 import sqlite3
@@ -7,7 +9,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from coordinator_client import BrokerHandler, DatabaseHandler, Lead, Order, done, not_executed, receive, rejected
+from coordinator_client import BrokerHandler, Credentials, DatabaseHandler, Lead, Order, done, not_executed, receive, rejected
 from coordinator_client.signals import Signal, fingerprint
 
 LEAD = Lead(5, "claim-a", 1)
@@ -220,6 +222,32 @@ class ReceiveTest(HandlerTest):
             self.assertEqual(status, 400)
             self.assertNotIn("outcome", json.loads(answer))
         self.assertEqual(self.orders(), 0)
+
+    def test_a_request_needs_the_signature_of_a_key_and_a_token(self):
+        handler = self.database_handler()
+        body = json.dumps(signal()).encode()
+        credentials = Credentials(keys=["next", "key"], tokens=["secret"])
+        text = f"POST\n{key()}\n1\n5\nclaim-a\n1\n".encode() + body
+        signed = "sha256=" + hmac.new(b"key", text, hashlib.sha256).hexdigest()
+        good = {"Coordinator_Signature": signed, "Authorization": "Bearer secret"}
+        for change in [
+            {"Coordinator_Signature": None},
+            {"Coordinator_Signature": "sha256="},
+            {"Coordinator_Attempt": "2"},
+            {"Coordinator_Timeline": None},
+            {"Authorization": "Bearer public"},
+            {"Authorization": None},
+        ]:
+            status, answer = receive.execute(handler, self.headers(**{**good, **change}), body, credentials)
+            self.assertEqual((status, "outcome" in json.loads(answer)), (403, False), change)
+        self.assertEqual(receive.execute(handler, self.headers(**good), body + b" ", credentials)[0], 403)
+        self.assertEqual(self.orders(), 0)
+        status, answer = receive.execute(handler, self.headers(**good), body, credentials)
+        self.assertEqual((status, json.loads(answer)["outcome"]), (200, "done"))
+        text = f"GET\n{key()}\n1\n5\nclaim-a\n1\n".encode()
+        good["Coordinator_Signature"] = "sha256=" + hmac.new(b"key", text, hashlib.sha256).hexdigest()
+        self.assertEqual(receive.look_up(handler, self.headers(**good), key("Long_9"), credentials)[0], 400)
+        self.assertEqual(receive.look_up(handler, self.headers(**good), key(), credentials)[0], 200)
 
     def test_a_note_that_is_no_json_is_sent_as_text(self):
         handler = self.database_handler(lambda signal, database: done(math.nan))

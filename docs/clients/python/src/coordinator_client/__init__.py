@@ -2,6 +2,7 @@
 
 from .aio import AsyncCoordinator
 from .client import Coordinator
+from .credentials import Credentials
 from .errors import (
     Conflict,
     CoordinatorError,
@@ -22,7 +23,7 @@ from .token import Token, fenced
 from .worker import Worker
 
 __all__ = [
-    "Answer", "AsyncCoordinator", "BrokerHandler", "Claim", "Conflict", "Coordinator", "CoordinatorError",
+    "Answer", "AsyncCoordinator", "BrokerHandler", "Claim", "Conflict", "Coordinator", "CoordinatorError", "Credentials",
     "DatabaseHandler", "Event", "Fenced", "Handler", "HandlerFence", "Lead", "LeaderAnswer", "Leadership",
     "LeadershipOver", "NoTransaction", "NotLeading", "Order", "Refused", "Signal", "Token", "Unacknowledged",
     "WhileLeader", "Worker", "done", "fenced", "fingerprint", "not_executed", "rejected", "sent", "unknown",

@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Callable, Optional, Tuple
+from typing import Optional, Tuple
 
+from .credentials import Credentials, Header
 from .errors import CoordinatorError
 from .handler import Handler
 from .orders import Lead, Order
 from .signals import Signal, encode, fingerprint
 
-#: Returns the value of a header of the request, by its name in any case.
-Header = Callable[[str], Optional[str]]
 #: Status and body.
 Response = Tuple[int, bytes]
+
+
+_FORBIDDEN: Response = (403, b'{"detail": "the signature or the token of the request is missing or wrong"}')
 
 
 class _Wrong(Exception):
     """The request is not one of a leader."""
 
 
-def execute(handler: Handler, header: Header, body: bytes) -> Response:
+def execute(handler: Handler, header: Header, body: bytes, credentials: Optional[Credentials] = None) -> Response:
     """Answers a POST that executes a signal."""
+    if credentials is not None and not credentials.accept("POST", header, body):
+        return _FORBIDDEN
     try:
         attempt, lead = _head(header)
         signal = _signal(header, body)
@@ -34,10 +38,15 @@ def execute(handler: Handler, header: Header, body: bytes) -> Response:
     return 200, encode(handler.execute(Order(signal, attempt, lead)).document())
 
 
-def look_up(handler: Handler, header: Header, key: str) -> Response:
+def look_up(handler: Handler, header: Header, key: str, credentials: Optional[Credentials] = None) -> Response:
     """Answers a GET that looks a signal up. Only `not_executed` names the attempt: it confirms the promise."""
+    if credentials is not None and not credentials.accept("GET", header, b""):
+        return _FORBIDDEN
     try:
         attempt, lead = _head(header)
+        # The signature covers the header and not the path.
+        if credentials is not None and header("Idempotency-Key") != key:
+            raise _Wrong("Idempotency-Key is not the key in the path")
     except _Wrong as error:
         return _wrong(error)
     answer = handler.look_up(key, attempt, lead)

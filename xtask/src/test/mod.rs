@@ -9,7 +9,7 @@ pub mod job;
 mod leftovers;
 mod plan;
 mod provision;
-mod python;
+pub mod python;
 mod run;
 pub mod servers;
 pub mod summary;

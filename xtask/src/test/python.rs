@@ -2,7 +2,7 @@
 
 use super::provision;
 use crate::workspace::{Workspace, output};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Debian's packages contain modules for this Python only. Another one that is first on PATH does not have them.
@@ -28,7 +28,8 @@ const PROBE: &str = "import shutil, sys
 import flask, fastapi, uvicorn, psycopg, sqlalchemy, setuptools, wheel, mypy
 missing = [name for name in ('curl', 'jq', 'node') if shutil.which(name) is None]
 sys.exit(f'no {missing[0]}' if missing else 0)";
-const FOLDER: &str = "docs/clients/python";
+/// The package, in the checkout.
+pub const FOLDER: &str = "docs/clients/python";
 
 /// Finds what the tests need, or installs it. The error is a sentence for the operator.
 pub fn provide(workspace: &Workspace) -> Result<(), String> {
@@ -62,6 +63,15 @@ pub fn tests(workspace: &Workspace) -> Command {
     let mut command = python(workspace);
     command.args(["-m", "unittest", "discover", "--verbose", "--start-directory", "tests"]);
     command.env("TEST_COORDINATOR", workspace.target().join("debug/coordinator"));
+    command
+}
+
+/// Builds the wheel of the package in `source` into `folder`. `epoch` is the time of its files in Unix seconds.
+pub fn wheel(source: &Path, folder: &Path, epoch: &str) -> Command {
+    let mut command = Command::new(PYTHON);
+    let build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])";
+    command.args(["-W", "ignore", "-c", build]).arg(folder).current_dir(source);
+    command.env("SOURCE_DATE_EPOCH", epoch);
     command
 }
 

@@ -1,6 +1,6 @@
 """Executes signals while instances and services are killed and stopped, and counts what was executed.
 
-    PYTHONPATH=src python3 tests/chaos.py --signals 2000 --kind flask|fastapi|worker
+    PYTHONPATH=src python3 tests/chaos.py --signals 2000 --kind flask|fastapi|worker|broker
 
 It exits with 0 if every signal was executed exactly once and the ledger says so, and prints one line of figures.
 """
@@ -25,6 +25,13 @@ _INSTRUMENTS = 25
 FAULTS = ("kill leader", "stop leader", "kill service", "stop service", "kill standby")
 #: Seconds of submissions for each fault, so that signals are on their way at every fault.
 _SECONDS_PER_FAULT = 2.0
+#: The programs, and the database that contains their orders.
+_PROGRAMS = {
+    "flask": ("examples/flask_service.py", "desk.db"),
+    "fastapi": ("examples/fastapi_service.py", "desk.db"),
+    "worker": ("examples/worker.py", "desk.db"),
+    "broker": ("tests/programs/broker_service.py", "desk.db.broker"),
+}
 _OPEN = ("received", "claimed", "sent", "in_doubt")
 
 
@@ -40,13 +47,14 @@ class Chaos:
 
     def start(self):
         handlers = [None, None, None]
+        program, _ = _PROGRAMS[self.kind]
         if self.kind == "worker":
             for name in ("worker-1", "worker-2"):
-                self.services.append(cluster.service(self.folder, name, "worker.py", self.urls))
+                self.services.append(cluster.service(self.folder, name, program, self.urls))
         else:
             ports = [cluster.free_port(), cluster.free_port()]
             for number, port in enumerate(ports):
-                self.services.append(cluster.service(self.folder, f"service-{number}", f"{self.kind}_service.py", [port]))
+                self.services.append(cluster.service(self.folder, f"service-{number}", program, [port]))
             for port in ports:
                 cluster.until(lambda: cluster.answers(port), 30, "the service starts")
             handlers = [f"http://127.0.0.1:{ports[number % 2]}/orders" for number in range(3)]
@@ -121,7 +129,7 @@ class Chaos:
 
     def check(self):
         """What went wrong, as sentences."""
-        with sqlite3.connect(self.folder / "desk.db") as database:
+        with sqlite3.connect(self.folder / _PROGRAMS[self.kind][1]) as database:
             orders = Counter(dict(database.execute("SELECT signal, count(*) FROM desk_order GROUP BY signal")))
         finished = []
         with sqlite3.connect(self.folder / "coordinator" / "coordinator.db") as ledger:
@@ -162,7 +170,7 @@ def run(kind, signals, faults_min, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kind", choices=["flask", "fastapi", "worker"], required=True)
+    parser.add_argument("--kind", choices=list(_PROGRAMS), required=True)
     parser.add_argument("--signals", type=int, default=2000)
     parser.add_argument("--faults", type=int, default=40, help="the smallest number of faults")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))

@@ -72,8 +72,8 @@ def instance(folder, name, port, environment):
 
 
 def service(folder, name, program, arguments):
-    """An example program of this package."""
-    command = [sys.executable, PACKAGE / "examples" / program, *arguments]
+    """A program of this package, by its path in it."""
+    command = [sys.executable, PACKAGE / program, *arguments]
     return Process(name, command, folder, {"DESK_DB": str(folder / "desk.db")})
 
 

@@ -36,6 +36,9 @@ class ChaosTest(unittest.TestCase):
     def test_workers_execute_each_signal_once_while_processes_are_killed_and_stopped(self):
         self.survives("worker")
 
+    def test_orders_at_a_broker_are_placed_once_while_processes_are_killed_and_stopped(self):
+        self.survives("broker")
+
 
 class ClusterTest(unittest.TestCase):
     def setUp(self):

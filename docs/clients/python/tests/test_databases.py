@@ -79,6 +79,18 @@ class DatabasesTest(unittest.TestCase):
         thread.join()
         self.assertEqual(outcome, ["fenced"])
 
+    def test_a_stopped_process_blocks_the_others_for_a_limited_time(self):
+        seen = []
+
+        def function(signal, database):
+            for name in ("idle_in_transaction_session_timeout", "lock_timeout"):
+                seen.append(database.execute(f"SHOW {name}").fetchone()[0])
+
+        handler = DatabaseHandler(self.connects["psycopg"], function, name="limited")
+        handler.create_tables()
+        self.assertEqual(handler.execute(order(1, Lead(5, "claim-a"))), done())
+        self.assertEqual(seen, ["10s", "10s"])
+
     def test_autocommit_is_refused(self):
         with psycopg.connect(self.postgres.url, autocommit=True) as database:
             fence = HandlerFence("auto")

@@ -126,6 +126,16 @@ class DatabaseHandlerTest(HandlerTest):
                 self.assertEqual(handler.execute(order(name=name)).outcome, "unknown")
                 self.assertEqual(len(calls), 1)
 
+    def test_outcomes_are_forgotten_after_the_retention_and_not_before(self):
+        handler = self.database_handler()
+        handler.execute(order())
+        handler.forget(400)
+        self.assertEqual(handler.look_up(key(), 1, LEAD).outcome, "done")
+        with self.connect() as database:
+            database.execute("UPDATE coordinator_execution SET noted_s = noted_s - 401 * 86400")
+        handler.forget(400)
+        self.assertEqual(handler.look_up(key(), 1, LEAD).outcome, "not_executed")
+
     def test_a_refusal_by_the_function_is_final_and_not_executed_is_not(self):
         answers = [not_executed("market closed"), rejected("no such instrument")]
         handler = self.database_handler(lambda signal, database: answers.pop(0))

@@ -7,6 +7,7 @@ row, whatever its attempts and the processes that receive them.
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Optional
 
@@ -15,7 +16,8 @@ from .signals import Answer, Signal
 
 TABLE = """CREATE TABLE IF NOT EXISTS coordinator_execution (
     name varchar(64) NOT NULL, signal varchar(128) NOT NULL, attempt bigint NOT NULL, outcome varchar(16),
-    note varchar(512), heartbeats bigint NOT NULL, document text NOT NULL, PRIMARY KEY (name, signal))"""
+    note varchar(512), heartbeats bigint NOT NULL, noted_s bigint NOT NULL, document text NOT NULL,
+    PRIMARY KEY (name, signal))"""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Entry:
     answer: Optional[Answer]
     #: Grows while a process executes the signal.
     heartbeats: int
-    signal: Signal
+    #: None once the outcome is known.
+    signal: Optional[Signal]
 
 
 class Book:
@@ -51,17 +54,24 @@ class Book:
             return None
         attempt, outcome, note, heartbeats, document = rows[0]
         answer = None if outcome is None else Answer(outcome, note)
-        return Entry(attempt, answer, heartbeats, Signal.parse(json.loads(document)))
+        return Entry(attempt, answer, heartbeats, Signal.parse(json.loads(document)) if document else None)
 
     def begin(self, database: Database, signal: Signal, attempt: int) -> None:
         """Notes that this attempt may be executed from now on."""
         self.remove(database, signal.key)
-        self._insert(database, signal, attempt, None)
+        self._insert(database, signal.key, attempt, json.dumps(dict(signal.document)), None)
 
-    def finish(self, database: Database, signal: Signal, attempt: int, answer: Answer) -> None:
+    def finish(self, database: Database, key: str, attempt: int, answer: Answer) -> None:
         """Notes the outcome."""
-        self.remove(database, signal.key)
-        self._insert(database, signal, attempt, answer)
+        self.remove(database, key)
+        self._insert(database, key, attempt, "", answer)
+
+    def forget(self, database: Database, before_s: int) -> None:
+        """Removes the entries whose outcome was noted before that time in Unix seconds."""
+        database.execute(
+            "DELETE FROM coordinator_execution WHERE name = :name AND outcome IS NOT NULL AND noted_s < :before",
+            {"name": self._name, "before": before_s},
+        )
 
     def remove(self, database: Database, key: str) -> None:
         """Removes the entry: the attempt will not be executed."""
@@ -78,16 +88,20 @@ class Book:
             {"name": self._name, "signal": key, "attempt": attempt},
         )
 
-    def _insert(self, database: Database, signal: Signal, attempt: int, answer: Optional[Answer]) -> None:
+    def _insert(
+        self, database: Database, key: str, attempt: int, document: str, answer: Optional[Answer]
+    ) -> None:
         database.execute(
-            "INSERT INTO coordinator_execution (name, signal, attempt, outcome, note, heartbeats, document)"
-            " VALUES (:name, :signal, :attempt, :outcome, :note, 0, :document)",
+            "INSERT INTO coordinator_execution (name, signal, attempt, outcome, note, heartbeats, noted_s, document)"
+            " VALUES (:name, :signal, :attempt, :outcome, :note, 0, :noted_s, :document)",
             {
                 "name": self._name,
-                "signal": signal.key,
+                "signal": key,
                 "attempt": attempt,
                 "outcome": None if answer is None else answer.outcome,
                 "note": None if answer is None else answer.document().get("note"),
-                "document": json.dumps(dict(signal.document)),
+                "noted_s": int(time.time()),
+                # Only a lookup needs the signal, which may have 64 KiB: it is removed with the outcome.
+                "document": document,
             },
         )

@@ -10,6 +10,8 @@ from .errors import NoTransaction
 
 #: A parameter such as :name, but not a cast such as ::bigint.
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+#: Longest time for which a transaction of a handler is idle, and for which it waits for a lock.
+_BLOCK_MAX = "10s"
 _SQLITE, _POSTGRES, _SQLALCHEMY = ("sqlite3",), ("psycopg", "psycopg2"), ("sqlalchemy",)
 
 
@@ -46,6 +48,13 @@ class Database:
         """Begins a transaction where the library does not begin one with the first statement."""
         if self._is_sqlalchemy and not self.connection.in_transaction():
             self.connection.begin()
+
+    def limit(self) -> None:
+        """Limits how long this transaction can block others on PostgreSQL, also if this process is stopped."""
+        dialect = getattr(self.connection.get_bind() if hasattr(self.connection, "get_bind") else self.connection, "dialect", None)
+        if self._is_postgres or (dialect is not None and dialect.name == "postgresql"):
+            for name in ("idle_in_transaction_session_timeout", "lock_timeout"):
+                self.execute("SELECT set_config(:name, :value, true)", {"name": name, "value": _BLOCK_MAX})
 
     def commit(self) -> None:
         """Commits the transaction."""
@@ -95,6 +104,7 @@ def transaction(connect: Callable[[], Any]) -> Iterator[Database]:
         database = Database(connection)
         database.begin()
         try:
+            database.limit()
             yield database
         except BaseException:
             database.rollback()

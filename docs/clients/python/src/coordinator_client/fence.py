@@ -56,6 +56,9 @@ class HandlerFence:
         self._see(database, epoch, claim)
         # A promise of an earlier epoch has no use any more: its orders are refused by their epoch.
         database.execute(
+            "DELETE FROM coordinator_promise WHERE name = :name AND epoch < :epoch", {"name": self._name, "epoch": epoch}
+        )
+        database.execute(
             """INSERT INTO coordinator_promise (name, signal, epoch, attempt)
             VALUES (:name, :signal, :epoch, :attempt)
             ON CONFLICT (name, signal) DO UPDATE SET

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator, Optional
@@ -64,6 +65,16 @@ class Handler(ABC):
             _log.exception("lookup of signal %s", key)
             return unknown(f"lookup: {_why(error)}")
 
+    def forget(self, days: int) -> None:
+        """Deletes the outcomes that are older than this. Call it now and then, for example once a day.
+
+        `days` must be at least `signals.retention_days` (400), because the ledger may send a signal until then.
+        """
+        if days < 1:
+            raise ValueError("at least signals.retention_days days are required")
+        with transaction(self._connect) as database:
+            self._book.forget(database, int(time.time()) - days * 86_400)
+
     def unfinished(self, key: str) -> Optional[Entry]:
         """The entry of a signal that has begun and has no outcome, for a worker that takes over from another one."""
         with transaction(self._connect) as database:
@@ -115,7 +126,7 @@ class DatabaseHandler(Handler):
                 self._book.begin(database, order.signal, order.attempt)
                 answer = self._call(order.signal, database)
                 database.require_transaction()
-                self._book.finish(database, order.signal, order.attempt, answer)
+                self._book.finish(database, order.signal.key, order.attempt, answer)
             return answer
         except _NothingWritten as error:
             return not_executed(error)
@@ -183,7 +194,7 @@ class BrokerHandler(Handler):
         if self._lookup is None:
             return super()._doubtful(key, attempt, entry, lead)
         with self._alone(key):
-            found = self._lookup(entry.signal)
+            found = None if entry.signal is None else self._lookup(entry.signal)
             if found is None or found.outcome == "unknown":
                 return unknown(found.note if found else f"attempt {entry.attempt} began; the broker does not know it")
             with transaction(self._connect) as database:
@@ -195,7 +206,7 @@ class BrokerHandler(Handler):
                     self._fence.promise(database.connection, key, lead.epoch, lead.claim, attempt)
                     self._book.remove(database, key)
                 else:
-                    self._book.finish(database, entry.signal, entry.attempt, found)
+                    self._book.finish(database, key, entry.attempt, found)
         return found
 
     def _record(self, signal: Signal, attempt: int, answer: Answer) -> None:
@@ -208,7 +219,7 @@ class BrokerHandler(Handler):
                 if answer.outcome == "not_executed":
                     self._book.remove(database, signal.key)
                 else:
-                    self._book.finish(database, signal, attempt, answer)
+                    self._book.finish(database, signal.key, attempt, answer)
         except Exception:
             _log.exception("signal %s: the outcome %s is not in the service's database", signal.id, answer.outcome)
 

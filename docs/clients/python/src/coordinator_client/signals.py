@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Mapping, Optional, Union
@@ -88,7 +88,7 @@ class Signal:
     epoch: Optional[int]
     note: Optional[str]
     #: Everything that the instance sent.
-    document: Mapping[str, Any]
+    document: Mapping[str, Any] = field(repr=False)
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Signal:

@@ -1,20 +1,25 @@
-//! Checks of the caller. There are no tokens yet, and the listener is on loopback: every process on this host
-//! may do everything. A web page in a browser on this host can reach loopback too, but must not do anything.
+//! Checks of the caller, before those of its credential. A web page in a browser on this host can reach loopback too,
+//! but must not do anything.
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{HOST, HeaderName, ORIGIN};
 use axum::http::{HeaderMap, Method};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Both ends of a connection, as far as the server that accepted it says.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Caller {
     /// Where it comes from.
     pub(crate) remote: Option<SocketAddr>,
     /// The address that it came in on.
     pub(crate) local: Option<IpAddr>,
+    /// The verified name of its client certificate.
+    pub(crate) certificate: Option<Arc<str>>,
+    /// The name of its credential, once that was checked; `None` if none is required.
+    pub(crate) credential: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -22,9 +27,9 @@ impl Caller {
     /// ([`ConnectInfo`]).
     pub(crate) fn of(request: &Request) -> Self {
         let extensions = request.extensions();
-        extensions.get::<Self>().copied().unwrap_or_else(|| Self {
+        extensions.get::<Self>().cloned().unwrap_or_else(|| Self {
             remote: extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
-            local: None,
+            ..Self::default()
         })
     }
 }
@@ -34,7 +39,7 @@ impl Caller {
 /// A name that an attacker has pointed at this host (DNS rebinding) is not one of ours, so its pages cannot read
 /// what is here. What changes something comes from no page but our own: a browser says where it comes from, and
 /// everything that is no browser says nothing of the kind.
-pub(crate) fn refusal(request: &Request, caller: Caller, names: &[String]) -> Option<&'static str> {
+pub(crate) fn refusal(request: &Request, caller: &Caller, names: &[String]) -> Option<&'static str> {
     let authority = request.uri().authority().map(|authority| Some(authority.as_str()));
     let mut hosts = values(request.headers(), &HOST).chain(authority);
     if !hosts.all(|host| host.is_some_and(|host| is_ours(host, caller.local, names))) {

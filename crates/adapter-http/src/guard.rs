@@ -1,5 +1,6 @@
 //! [`guard`]: the checks and limits of every request, whatever its path.
 
+use crate::access::{Denied, refused_without_access, routes};
 use crate::arriving::Arriving;
 use crate::backend::Backend;
 use crate::caller::{self, Caller};
@@ -8,7 +9,7 @@ use crate::pages::{Pages, Prefix, SignalPages};
 use crate::problem::Problem;
 use crate::refusals::Refusals;
 use crate::signals;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -30,32 +31,55 @@ const _: () = assert!(SUBMISSION_LEN_MAX >= PAYLOAD_LEN_MAX + PAYLOAD_LEN_MAX / 
 #[derive(Clone)]
 pub(crate) struct Gate {
     pages: Arc<Pages>,
+    backend: Arc<dyn Backend>,
     refusals: Arc<Refusals>,
 }
 
 impl Gate {
     pub(crate) fn new(pages: Arc<Pages>, backend: Arc<dyn Backend>) -> Self {
-        Self { pages, refusals: Arc::new(Refusals::new(backend)) }
+        Self { pages, backend: Arc::clone(&backend), refusals: Arc::new(Refusals::new(backend)) }
+    }
+
+    /// Names the caller by its credential, or refuses the request.
+    fn admit(&self, request: &Request, caller: &mut Caller) -> Result<(), Box<Response>> {
+        let Some(access) = self.backend.access() else {
+            return refused_without_access(request).map_or(Ok(()), |response| Err(Box::new(response)));
+        };
+        match access.admit(request, caller) {
+            Ok(name) => {
+                caller.credential = name;
+                Ok(())
+            }
+            Err(Denied { why, response }) => {
+                self.backend.access_refused(why);
+                // A refused submission has its own line.
+                if !is_submission(request) && !misses_the_route(request, self.pages.signals) {
+                    self.refusals.log_denied(caller.remote, &response);
+                }
+                Err(response)
+            }
+        }
     }
 }
 
 /// Refuses unknown callers and large bodies without reading them, bounds the time of an answer, and turns a panic into
 /// a 500: a dead metrics provider must not look like a dead process, and never like an empty 200.
 pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let caller = Caller::of(&request);
+    let mut caller = Caller::of(&request);
     let prefix = Prefix::of(&request);
-    request.extensions_mut().insert(caller);
     request.extensions_mut().insert(prefix);
     let submits = is_submission(&request) || misses_the_route(&request, gate.pages.signals);
     let submitted_by = submits.then_some(caller.remote);
-    let mut response = match refused(&request, caller, &gate.pages.hosts) {
-        Some(problem) => {
-            let mut response = problem.into_response();
+    let mut response = match permitted(&gate, &request, &mut caller) {
+        Err(mut response) => {
             // Part of the body may not have arrived yet, and it will not be read.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            response
+            *response
         }
-        None => answer(gate.pages.answer, request, next).await,
+        Ok(()) => {
+            request.extensions_mut().insert(caller);
+            answer(gate.pages.answer, request, next).await
+        }
     };
     if let Some(origin) = submitted_by {
         gate.refusals.notice(origin, &response);
@@ -66,13 +90,15 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
     response
 }
 
-/// The reason to refuse a request before its handler runs; `None` if there is none.
-fn refused(request: &Request, caller: Caller, names: &[String]) -> Option<Problem> {
-    if let Some(reason) = caller::refusal(request, caller, names) {
-        return Some(Problem::new(StatusCode::FORBIDDEN, reason));
+/// Names the caller, or answers a request that is refused before its handler runs: for its origin, its credential, or
+/// the size of its body.
+fn permitted(gate: &Gate, request: &Request, caller: &mut Caller) -> Result<(), Box<Response>> {
+    if let Some(reason) = caller::refusal(request, caller, &gate.pages.hosts) {
+        return Err(Box::new(Problem::new(StatusCode::FORBIDDEN, reason).into_response()));
     }
+    gate.admit(request, caller)?;
     let most = if is_submission(request) { SUBMISSION_LEN_MAX } else { BODY_LEN_MAX };
-    (announced_len(request) > most as u64).then(|| too_large(most))
+    if announced_len(request) > most as u64 { Err(Box::new(too_large(most).into_response())) } else { Ok(()) }
 }
 
 fn is_submission(request: &Request) -> bool {
@@ -83,7 +109,7 @@ fn is_submission(request: &Request) -> bool {
 /// True if a client may have meant to submit a signal but used another path or method than [`is_submission`].
 fn misses_the_route(request: &Request, signals: SignalPages) -> bool {
     let path = request.uri().path();
-    let is_another = request.method() == Method::POST && signals::takes_another_post(path);
+    let is_another = request.method() == Method::POST && routes::takes_another_post(path);
     let sends = matches!(*request.method(), Method::POST | Method::PUT);
     signals == SignalPages::Served && sends && !is_another
 }
@@ -99,8 +125,18 @@ fn announced_len(request: &Request) -> u64 {
     length.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
+/// The path of a request for the log. That of a hook, or one without a route, may contain a secret: the log has the form
+/// of the first, and nothing of the second.
+fn loggable(request: &Request) -> String {
+    match request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) {
+        Some(route) if route.contains("/hooks/") => route.to_owned(),
+        Some(_) => request.uri().path().to_owned(),
+        None => "a path without a route".to_owned(),
+    }
+}
+
 async fn answer(limit: Duration, request: Request, next: Next) -> Response {
-    let path = hooks::without_secret(request.uri().path());
+    let path = loggable(&request);
     let (head, body) = request.into_parts();
     let (body, awaited) = Arriving::watched(body);
     let request = Request::from_parts(head, body);

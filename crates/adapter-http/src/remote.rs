@@ -1,18 +1,24 @@
 //! Requests to another instance's pages, for commands: its alerts and its probes.
 
+use crate::access::Token;
 use crate::handler::HandlerUrl;
-use crate::handler::exchange::{Failure, exchange};
+use crate::handler::exchange::{Failure, exchange_up_to};
+use crate::server_client::Reply;
 use axum::body::Body;
 use domain::id::InstanceId;
 use domain::member::Health;
 use domain::recovery::RecoveryCode;
-use hyper::header::ACCEPT;
+use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use hyper::http::request::Builder;
 use hyper::{Method, Request};
 use monitoring::rules::{GROUPS, Severity};
 use serde::Deserialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// Largest answer in bytes: a full list of signals with large payloads.
+const ANSWER_LEN_MAX: usize = 64 * 1024 * 1024;
 
 /// The condition whose alerts differ by its value.
 const RECOVERY_FAILED: &str = "recovery_failed";
@@ -32,8 +38,15 @@ pub struct InstanceAlert {
 ///
 /// # Errors
 /// Why they are unknown, as a sentence. A page of another instance is an error: the port may have a new owner.
-pub async fn alerts_of(page: &str, id: &InstanceId, time: Duration) -> Result<Vec<InstanceAlert>, String> {
-    let (status, body) = get(page, "/coordinator/metrics", time).await?;
+pub async fn alerts_of(
+    page: &str,
+    id: &InstanceId,
+    token: Option<&Token>,
+    time: Duration,
+) -> Result<Vec<InstanceAlert>, String> {
+    let url = HandlerUrl::parse(page).map_err(|_| "its address is no http URL".to_owned())?;
+    let request = request(&url, Method::GET, "/coordinator/metrics", token);
+    let Reply { status, body } = send(&url, request.body(Body::empty()), time).await?;
     if status != 200 {
         return Err(format!("its page answers HTTP {status}"));
     }
@@ -57,16 +70,36 @@ pub async fn alerts_of(page: &str, id: &InstanceId, time: Duration) -> Result<Ve
 ///
 /// # Errors
 /// Why there is no answer, as a sentence.
-pub async fn get(page: &str, path: &str, time: Duration) -> Result<(u16, Vec<u8>), String> {
+pub async fn get(
+    page: &str,
+    path: &str,
+    token: Option<&Token>,
+    time: Duration,
+) -> Result<(u16, Vec<u8>), String> {
     let url = HandlerUrl::parse(page).map_err(|_| "its address is no http URL".to_owned())?;
-    let request = Request::builder()
-        .method(Method::GET)
-        .uri(url.target_below(path))
-        .header(ACCEPT, "application/json")
-        .body(Body::empty());
+    let request = request(&url, Method::GET, path, token).body(Body::empty());
+    send(&url, request, time).await.map(|reply| (reply.status, reply.body))
+}
+
+/// A request for JSON. The token is in a header that no log shows.
+pub(crate) fn request(url: &HandlerUrl, method: Method, path: &str, token: Option<&Token>) -> Builder {
+    let request =
+        Request::builder().method(method).uri(url.target_below(path)).header(ACCEPT, "application/json");
+    let Some(token) = token else { return request };
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("a token is ASCII");
+    value.set_sensitive(true);
+    request.header(AUTHORIZATION, value)
+}
+
+/// Sends a request and reads the answer.
+pub(crate) async fn send(
+    url: &HandlerUrl,
+    request: Result<Request<Body>, hyper::http::Error>,
+    time: Duration,
+) -> Result<Reply, String> {
     let request = request.map_err(|error| error.to_string())?;
-    match exchange(&url, request, time).await {
-        Ok(reply) => Ok((reply.status.as_u16(), reply.body.to_vec())),
+    match exchange_up_to(url, request, time, ANSWER_LEN_MAX).await {
+        Ok(reply) => Ok(Reply { status: reply.status.as_u16(), body: reply.body.to_vec() }),
         Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => Err(why),
     }
 }

@@ -106,7 +106,7 @@ async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, Ca
         let accepted = listener.accept().await;
         match accepted.and_then(|(stream, remote)| {
             let local = Some(stream.local_addr()?.ip());
-            Ok((Caller { remote: Some(remote), local }, stream))
+            Ok((Caller { remote: Some(remote), local, ..Caller::default() }, stream))
         }) {
             Ok((caller, stream)) => return (stream, caller, permit),
             // The client disconnected while it waited.

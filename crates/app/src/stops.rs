@@ -56,7 +56,13 @@ impl Stops {
             let mut arrives = signal(SignalKind::from_raw(which.as_raw()))?;
             tokio::spawn(async move {
                 while arrives.recv().await.is_some() {
-                    tracing::info!("{which:?} is ignored; SIGTERM ends this instance, with a handover");
+                    if which == Signal::HUP {
+                        tracing::info!(
+                            "SIGHUP: files of credentials are read again; other settings need a restart"
+                        );
+                    } else {
+                        tracing::info!("{which:?} is ignored; SIGTERM ends this instance, with a handover");
+                    }
                 }
             });
         }

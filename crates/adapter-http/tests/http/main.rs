@@ -1,6 +1,7 @@
 //! Tests of the pages over real sockets with a backend made of plain values, and of the handler against a raw
 //! service.
 
+mod access;
 mod broker;
 mod callers;
 mod client;
@@ -11,6 +12,7 @@ mod hooks;
 mod ledger;
 mod limits;
 mod openapi;
+mod operations;
 mod page;
 mod routes;
 mod signals;

@@ -55,7 +55,7 @@ pub async fn health(config: &Config, probe: Probe, form: Form) -> Result<(), Fai
     if address.port() == 0 {
         return Err(Failure::usage("listen has port 0, so the port of the instance is unknown: set a port"));
     }
-    let answer = get(&format!("http://{address}"), probe.path(), TIME_MAX).await;
+    let answer = get(&format!("http://{address}"), probe.path(), None, TIME_MAX).await;
     let (status, refusal) = match &answer {
         Ok((OK, _)) => (Some(OK), None),
         Ok((status, body)) => (Some(*status), Some(detail(body).unwrap_or_else(|| format!("HTTP {status}")))),

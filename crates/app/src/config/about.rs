@@ -80,6 +80,9 @@ impl Key {
             Self::SignalsRetentionDays => {
                 "Retention of finished signals; a signal with an older timestamp is refused"
             }
+            Self::AccessTokensFile => {
+                "File with the tokens and certificates of clients and their roles (access.md); read again when it changes"
+            }
         }
     }
 
@@ -93,7 +96,9 @@ impl Key {
             Self::RedisPrefix => "1 to 64 of the characters A-Z a-z 0-9 . _ : -".to_owned(),
             Self::Listen => "IP-ADDRESS:PORT".to_owned(),
             Self::DataDir => "path of a directory".to_owned(),
-            Self::RedisUrlFile | Self::PostgresUrlFile => "path of a file".to_owned(),
+            Self::RedisUrlFile | Self::PostgresUrlFile | Self::AccessTokensFile => {
+                "path of a file".to_owned()
+            }
             Self::RedisCa | Self::RedisCertificate | Self::RedisKeyFile => "path of a file in PEM".to_owned(),
             Self::RedisTls | Self::PostgresTls => "\"required\" or \"insecure\"".to_owned(),
             Self::LeaderTtl => between(TTL_MIN, TTL_MAX),
@@ -148,6 +153,7 @@ impl Key {
             Self::TelemetryOtlp => "http://127.0.0.1:4318",
             Self::SignalsHandler => "http://127.0.0.1:8080/execute",
             Self::SignalsLookup => "http://127.0.0.1:8080/lookup",
+            Self::AccessTokensFile => "/etc/coordinator/tokens.toml",
             _ => "",
         }
     }

@@ -68,11 +68,13 @@ pub enum Key {
     SignalsValueRupees,
     /// Retention of finished signals.
     SignalsRetentionDays,
+    /// File with the credentials of clients.
+    AccessTokensFile,
 }
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
@@ -104,6 +106,7 @@ impl Key {
         Self::SignalsMaxPerDay,
         Self::SignalsValueRupees,
         Self::SignalsRetentionDays,
+        Self::AccessTokensFile,
     ];
 
     /// Its name in the file, with its section.
@@ -140,6 +143,7 @@ impl Key {
             Self::SignalsMaxPerDay => "signals.max_per_day",
             Self::SignalsValueRupees => "signals.value_rupees",
             Self::SignalsRetentionDays => "signals.retention_days",
+            Self::AccessTokensFile => "access.tokens_file",
         }
     }
 

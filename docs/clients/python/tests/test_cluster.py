@@ -105,6 +105,28 @@ class ClusterTest(unittest.TestCase):
         self.assertNotEqual(first, second)
         self.assertLess(ended, began)
 
+    def test_a_token_is_sent_and_a_missing_one_is_a_refusal_without_a_retry(self):
+        tokens = self.folder / "tokens.toml"
+        created = subprocess.run(
+            [cluster.BINARY, "token", "new", "--name", "desk", "--role", "submit", "--role", "work", "--file", tokens],
+            capture_output=True,
+            text=True,
+            check=True,
+            umask=0o077,
+        )
+        port = cluster.free_port()
+        environment = {"COORDINATOR_ACCESS_TOKENS_FILE": str(tokens)}
+        guarded = cluster.instance(self.folder, "desk-3", port, environment)
+        self.addCleanup(guarded.end)
+        url = f"http://127.0.0.1:{port}"
+        cluster.until(lambda: cluster.answers(port), 60, "the instance starts")
+        with self.assertRaises(Refused) as refused:
+            Coordinator([url]).submit("NIFTY", "BASE_ENTRY", "Long_3", now())
+        self.assertEqual(refused.exception.status, 401)
+        client = Coordinator([url], token=created.stdout.strip())
+        self.assertEqual(client.submit("NIFTY", "BASE_ENTRY", "Long_3", now()).state, "received")
+        self.assertEqual(len(client.signals("received")), 1)
+
     def test_the_shell_example_submits_claims_and_records(self):
         self.example(["sh", str(cluster.PACKAGE.parent / "shell" / "signals.sh")])
 

@@ -115,6 +115,15 @@ class WorkerTest(unittest.TestCase):
         self.assertEqual(ledger.states, {"a": "in_doubt"})
 
 
+    def test_a_signal_that_another_worker_adopted_is_left_to_it(self):
+        handler = BrokerHandler(self.connect, lambda signal: self.fail("another worker executes it"))
+        ledger = Ledger(("a", "received"))
+        with worker_transaction(self.connect) as database:
+            handler._book.begin(database, Signal.parse(signal("a")), 1)
+        Worker(ledger, handler)._work()
+        self.assertEqual((ledger.results, ledger.states), ([], {"a": "claimed"}))
+
+
 def worker_transaction(connect):
     from coordinator_client.database import transaction
 

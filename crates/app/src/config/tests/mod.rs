@@ -84,6 +84,8 @@ max_per_minute = 5
 max_per_day = "none"
 value_rupees = "99999.50"
 retention_days = 30
+[access]
+tokens_file = "/etc/coordinator/tokens.toml"
 "#;
 
 #[test]

@@ -42,9 +42,13 @@ class Handler(ABC):
             self._fence.create_tables(database.connection)
             self._book.create_table(database)
 
-    @abstractmethod
     def execute(self, order: Order) -> Answer:
         """Executes the order unless the signal was executed or the order comes too late. Never raises an Exception."""
+        return self.attempt(order) or unknown("it was begun before and has no outcome yet")
+
+    @abstractmethod
+    def attempt(self, order: Order) -> Optional[Answer]:
+        """As `execute`, but None if the signal was begun before and has no outcome: another worker may execute it now."""
 
     def look_up(self, key: str, attempt: int, lead: Lead) -> Answer:
         """What came of an attempt. `not_executed` is a promise that is durable by then. Never raises an Exception."""
@@ -59,6 +63,8 @@ class Handler(ABC):
             if entry.answer is not None:
                 return entry.answer
             return self._doubtful(key, attempt, entry, lead)
+        except _Begun:
+            return unknown("this process executes the signal at present")
         except Fenced as error:
             return unknown(error)
         except Exception as error:  # The reason reaches the operator as the note of the signal.
@@ -85,7 +91,10 @@ class Handler(ABC):
         return unknown(f"attempt {entry.attempt} began and has no outcome")
 
     def _admit(self, database: Database, order: Order) -> Optional[Answer]:
-        """Locks the fence. Returns the answer if there is one already, or if the order must not be executed."""
+        """Locks the fence. Returns the answer if there is one already, or if the order must not be executed.
+
+        Raises _Begun if the signal was begun and has no outcome.
+        """
         refused: Optional[Fenced] = None
         lead = order.lead
         try:
@@ -97,7 +106,7 @@ class Handler(ABC):
             return entry.answer
         # A later attempt follows only after the earlier one was resolved as not executed.
         if entry is not None and order.attempt <= entry.attempt:
-            return unknown(f"attempt {entry.attempt} began and has no outcome")
+            raise _Begun
         return None if refused is None else not_executed(refused)
 
 
@@ -115,7 +124,7 @@ class DatabaseHandler(Handler):
         super().__init__(connect, name)
         self._function = function
 
-    def execute(self, order: Order) -> Answer:
+    def attempt(self, order: Order) -> Optional[Answer]:
         """See the base class."""
         try:
             with transaction(self._connect) as database:
@@ -128,6 +137,8 @@ class DatabaseHandler(Handler):
                 database.require_transaction()
                 self._book.finish(database, order.signal.key, order.attempt, answer)
             return answer
+        except _Begun:
+            return None
         except _NothingWritten as error:
             return not_executed(error)
         except Exception as error:  # Also a commit without an answer: the lookup finds out.
@@ -171,7 +182,7 @@ class BrokerHandler(Handler):
         self._running: set[str] = set()
         self._lock = threading.Lock()
 
-    def execute(self, order: Order) -> Answer:
+    def attempt(self, order: Order) -> Optional[Answer]:
         """See the base class."""
         signal = order.signal
         try:
@@ -186,6 +197,8 @@ class BrokerHandler(Handler):
                     answer = _checked(self._function(signal))
                 self._record(signal, order.attempt, answer)
                 return answer
+        except _Begun:
+            return None
         except Exception as error:
             _log.exception("signal %s", signal.id)
             return unknown(_why(error))
@@ -225,10 +238,10 @@ class BrokerHandler(Handler):
 
     @contextmanager
     def _alone(self, key: str) -> Iterator[None]:
-        """One thread of this process at a time works on a signal; another one answers that it does not know."""
+        """One thread of this process at a time works on a signal. Raises _Begun in another one."""
         with self._lock:
             if key in self._running:
-                raise RuntimeError("this process is executing the signal at present")
+                raise _Begun
             self._running.add(key)
         try:
             yield
@@ -255,6 +268,10 @@ class BrokerHandler(Handler):
         finally:
             ended.set()
             thread.join()
+
+
+class _Begun(Exception):
+    """The signal was begun and has no outcome."""
 
 
 class _NothingWritten(Exception):

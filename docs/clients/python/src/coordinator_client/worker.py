@@ -89,7 +89,13 @@ class Worker:
             if self._stopping.is_set():
                 # Another worker adopts the rest.
                 return
-            self._report(signal, self._handler.execute(Order(signal, signal.attempt, claim.lead())))
+            self._execute(signal, claim.lead())
+
+    def _execute(self, signal: Signal, lead: Lead) -> None:
+        answer = self._handler.attempt(Order(signal, signal.attempt, lead))
+        # Without an answer, another worker has adopted the signal and reports its outcome.
+        if answer is not None:
+            self._report(signal, answer)
 
     def _adopt(self, signal: Signal, lead: Lead) -> None:
         """Executes a claimed signal that no worker began, and puts one in doubt whose worker is gone."""
@@ -100,7 +106,7 @@ class Worker:
             self._seen[signal.id] = (state, now)
             return
         if begun is None and now - since >= _ROUND:
-            self._report(signal, self._handler.execute(Order(signal, signal.attempt, lead)))
+            self._execute(signal, lead)
         elif begun is not None and now - since >= self._abandoned_after:
             self._report(signal, Answer("unknown", f"the worker of attempt {begun.attempt} is gone"))
 

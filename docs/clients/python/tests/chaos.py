@@ -1,6 +1,6 @@
 """Executes signals while instances and services are killed and stopped, and counts what was executed.
 
-    PYTHONPATH=src python3 tests/chaos.py --signals 2000 --kind flask|fastapi|worker|broker
+    PYTHONPATH=src python3 tests/chaos.py --signals 2000 --kind flask|fastapi|worker|broker|postgres
 
 It exits with 0 if every signal was executed exactly once and the ledger says so, and prints one line of figures.
 """
@@ -17,7 +17,9 @@ from collections import Counter
 from pathlib import Path
 
 import cluster
-from coordinator_client import Coordinator
+import psycopg
+from coordinator_client import Coordinator, DatabaseHandler
+from postgres import Postgres
 
 #: A stop must be longer than LEADER_TTL (2 s) and the timeout of the handler (2 s).
 _STOPPED = 3.0
@@ -25,12 +27,12 @@ _INSTRUMENTS = 25
 FAULTS = ("kill leader", "stop leader", "kill service", "stop service", "kill standby")
 #: Seconds of submissions for each fault, so that signals are on their way at every fault.
 _SECONDS_PER_FAULT = 2.0
-#: The programs, and the database that contains their orders.
 _PROGRAMS = {
-    "flask": ("examples/flask_service.py", "desk.db"),
-    "fastapi": ("examples/fastapi_service.py", "desk.db"),
-    "worker": ("examples/worker.py", "desk.db"),
-    "broker": ("tests/programs/broker_service.py", "desk.db.broker"),
+    "flask": "examples/flask_service.py",
+    "fastapi": "examples/fastapi_service.py",
+    "worker": "examples/worker.py",
+    "broker": "tests/programs/broker_service.py",
+    "postgres": "tests/programs/psycopg_service.py",
 }
 _OPEN = ("received", "claimed", "sent", "in_doubt")
 
@@ -43,18 +45,25 @@ class Chaos:
         self.ports = [cluster.free_port() for _ in range(3)]
         self.urls = [f"http://127.0.0.1:{port}" for port in self.ports]
         self.services, self.instances = [], []
-        self._submitted = threading.Event()
+        self.postgres = None
 
     def start(self):
         handlers = [None, None, None]
-        program, _ = _PROGRAMS[self.kind]
+        program = _PROGRAMS[self.kind]
+        desk = self.folder / "desk.db"
+        if self.kind == "postgres":
+            self.postgres = Postgres()
+            desk = self.postgres.url
+            with psycopg.connect(desk) as database:
+                database.execute("CREATE TABLE desk_order (signal TEXT, price TEXT)")
+            DatabaseHandler(lambda: psycopg.connect(desk), lambda signal, database: None).create_tables()
         if self.kind == "worker":
             for name in ("worker-1", "worker-2"):
-                self.services.append(cluster.service(self.folder, name, program, self.urls))
+                self.services.append(cluster.service(self.folder, name, program, self.urls, desk))
         else:
             ports = [cluster.free_port(), cluster.free_port()]
             for number, port in enumerate(ports):
-                self.services.append(cluster.service(self.folder, f"service-{number}", program, [port]))
+                self.services.append(cluster.service(self.folder, f"service-{number}", program, [port], desk))
             for port in ports:
                 cluster.until(lambda: cluster.answers(port), 30, "the service starts")
             handlers = [f"http://127.0.0.1:{ports[number % 2]}/orders" for number in range(3)]
@@ -129,7 +138,7 @@ class Chaos:
 
     def check(self):
         """What went wrong, as sentences."""
-        with sqlite3.connect(self.folder / _PROGRAMS[self.kind][1]) as database:
+        with self.desk() as database:
             orders = Counter(dict(database.execute("SELECT signal, count(*) FROM desk_order GROUP BY signal")))
         finished = []
         with sqlite3.connect(self.folder / "coordinator" / "coordinator.db") as ledger:
@@ -146,9 +155,17 @@ class Chaos:
             found.append(f"the ledger has {finished}")
         return found
 
+    def desk(self):
+        """A connection to the database that contains the orders."""
+        if self.postgres is not None:
+            return psycopg.connect(self.postgres.url)
+        return sqlite3.connect(self.folder / ("desk.db.broker" if self.kind == "broker" else "desk.db"))
+
     def end(self):
         for process in [*self.services, *self.instances]:
             process.end()
+        if self.postgres is not None:
+            self.postgres.end()
 
 
 def run(kind, signals, faults_min, seed):

@@ -71,10 +71,10 @@ def instance(folder, name, port, environment):
     return Process(name, command, folder, settings)
 
 
-def service(folder, name, program, arguments):
+def service(folder, name, program, arguments, desk):
     """A program of this package, by its path in it."""
     command = [sys.executable, PACKAGE / program, *arguments]
-    return Process(name, command, folder, {"DESK_DB": str(folder / "desk.db")})
+    return Process(name, command, folder, {"DESK_DB": str(desk)})
 
 
 def until(condition, seconds, what):

@@ -39,6 +39,9 @@ class ChaosTest(unittest.TestCase):
     def test_orders_at_a_broker_are_placed_once_while_processes_are_killed_and_stopped(self):
         self.survives("broker")
 
+    def test_postgresql_has_each_signal_once_while_processes_are_killed_and_stopped(self):
+        self.survives("postgres")
+
 
 class ClusterTest(unittest.TestCase):
     def setUp(self):

@@ -1,12 +1,14 @@
 """A FastAPI service that books every signal once, in its own database: fastapi_service.py PORT."""
+
 import os
 import sqlite3
 import sys
 
 import uvicorn
+from fastapi import FastAPI
+
 from coordinator_client import DatabaseHandler, done
 from coordinator_client.fastapi import router
-from fastapi import FastAPI
 
 
 def connect():

@@ -1,11 +1,13 @@
 """A Flask service that books every signal once, in its own database: flask_service.py PORT."""
+
 import os
 import sqlite3
 import sys
 
+from flask import Flask
+
 from coordinator_client import DatabaseHandler, done
 from coordinator_client.flask import blueprint
-from flask import Flask
 
 
 def connect():

@@ -1,4 +1,5 @@
 """A worker that claims signals and books each of them once, in its own database: worker.py URL..."""
+
 import os
 import sqlite3
 import sys

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import cluster
 import psycopg
-from coordinator_client import Coordinator, DatabaseHandler
 from postgres import Postgres
+
+from coordinator_client import Coordinator, DatabaseHandler
 
 #: A stop must be longer than LEADER_TTL (2 s) and the timeout of the handler (2 s).
 _STOPPED = 3.0
@@ -65,7 +66,7 @@ class Chaos:
             for number, port in enumerate(ports):
                 self.services.append(cluster.service(self.folder, f"service-{number}", program, [port], desk))
             for port in ports:
-                cluster.until(lambda: cluster.answers(port), 30, "the service starts")
+                cluster.until(lambda port=port: cluster.answers(port), 30, "the service starts")
             handlers = [f"http://127.0.0.1:{ports[number % 2]}/orders" for number in range(3)]
         for number, (port, handler) in enumerate(zip(self.ports, handlers)):
             settings = {}

@@ -27,7 +27,9 @@ class Postgres:
             shutil.chown(self.folder, "nobody", "nogroup")
         data = self.folder / "data"
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "cwd": "/"}
-        subprocess.run([programs / "initdb", "-D", data, "-U", "desk", "-A", "trust", "-N"], check=True, **quiet, **user)
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "desk", "-A", "trust", "-N"], check=True, **quiet, **user
+        )
         quiet["stderr"] = subprocess.DEVNULL
         command = [programs / "postgres", "-D", data, "-k", self.folder, "-c", "listen_addresses=", "-c", "fsync=off"]
         self._process = subprocess.Popen(command, **quiet, **user)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import chaos
 import cluster
+
 from coordinator_client import AsyncCoordinator, Coordinator, Refused, clock, done
 
 #: Faults of each short run: one of each kind.
@@ -139,7 +140,11 @@ class ClusterTest(unittest.TestCase):
     def example(self, command):
         leader = self.client.leader()
         printed = subprocess.run(
-            [*command, self.instances[leader.id][1]], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+            [*command, self.instances[leader.id][1]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         self.assertEqual((printed.returncode, printed.stderr), (0, ""))
         self.assertEqual(json.loads(printed.stdout.splitlines()[-1])["state"], "done")

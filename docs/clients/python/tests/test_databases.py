@@ -7,10 +7,11 @@ from pathlib import Path
 
 import psycopg
 import sqlalchemy
-from coordinator_client import DatabaseHandler, Fenced, HandlerFence, Lead, NoTransaction, Token, done, fenced
 from postgres import Postgres
 from sqlalchemy.orm import Session
 from test_handler import key, order
+
+from coordinator_client import DatabaseHandler, Fenced, HandlerFence, Lead, NoTransaction, Token, done, fenced
 
 
 class DatabasesTest(unittest.TestCase):
@@ -41,7 +42,9 @@ class DatabasesTest(unittest.TestCase):
         for number, (kind, connect) in enumerate(self.connects.items()):
             with self.subTest(kind):
                 calls = []
-                handler = DatabaseHandler(connect, lambda signal, database: calls.append(signal.id), name=f"once-{number}")
+                handler = DatabaseHandler(
+                    connect, lambda signal, database: calls.append(signal.id), name=f"once-{number}"
+                )
                 handler.create_tables()
                 handler.create_tables()
                 lead = Lead(5, "claim-a")
@@ -107,7 +110,9 @@ class DatabasesTest(unittest.TestCase):
                 " released boolean, renewed_at timestamptz)"
             )
             claim = "00000000-0000-0000-0000-000000000005"
-            database.execute("INSERT INTO coordinator_lease VALUES ('default', 1, 7, %s, 'desk-1', false, now())", [claim])
+            database.execute(
+                "INSERT INTO coordinator_lease VALUES ('default', 1, 7, %s, 'desk-1', false, now())", [claim]
+            )
             database.commit()
             fenced(database.cursor(), Lead(7, claim, 1).token())
             database.commit()

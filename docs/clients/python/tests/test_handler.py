@@ -9,7 +9,17 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from coordinator_client import BrokerHandler, Credentials, DatabaseHandler, Lead, Order, done, not_executed, receive, rejected
+from coordinator_client import (
+    BrokerHandler,
+    Credentials,
+    DatabaseHandler,
+    Lead,
+    Order,
+    done,
+    not_executed,
+    receive,
+    rejected,
+)
 from coordinator_client.signals import Signal, fingerprint
 
 LEAD = Lead(5, "claim-a", 1)

@@ -35,11 +35,15 @@ class ReadmeTest(unittest.TestCase):
 class WheelTest(unittest.TestCase):
     def build(self, folder, name):
         source, out = folder / name / "source", folder / name / "wheel"
-        shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info", ".mypy_cache"))
+        shutil.copytree(
+            PACKAGE, source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info", ".mypy_cache")
+        )
         out.mkdir()
         build = f"from setuptools.build_meta import build_wheel; build_wheel({str(out)!r})"
         environment = {**os.environ, "SOURCE_DATE_EPOCH": "1764411330"}
-        done = subprocess.run([sys.executable, "-W", "ignore", "-c", build], cwd=source, env=environment, capture_output=True)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", build], cwd=source, env=environment, capture_output=True
+        )
         self.assertEqual(done.returncode, 0, done.stderr.decode())
         return next(out.glob("*.whl"))
 

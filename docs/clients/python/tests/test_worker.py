@@ -5,11 +5,12 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from test_handler import key, signal
+
 from coordinator_client import BrokerHandler, Claim, DatabaseHandler, Lead, Order, Worker, clock, done, worker
 from coordinator_client.errors import Conflict, NotLeading
 from coordinator_client.roles import LeaderAnswer
 from coordinator_client.signals import Signal
-from test_handler import key, signal
 
 
 class Ledger:
@@ -23,7 +24,9 @@ class Ledger:
 
     def signals(self, state):
         named = [name for name, own in self.states.items() if own == state]
-        return [Signal.parse({**signal(name), "state": state, "epoch": 5 if state == "claimed" else None}) for name in named]
+        return [
+            Signal.parse({**signal(name), "state": state, "epoch": 5 if state == "claimed" else None}) for name in named
+        ]
 
     def leader(self):
         return LeaderAnswer(True, "desk-1", None, 5, clock.now() + 1, "claim-a", 1) if self.leads else None
@@ -113,7 +116,6 @@ class WorkerTest(unittest.TestCase):
         self.time += 30
         one.settle()
         self.assertEqual(ledger.states, {"a": "in_doubt"})
-
 
     def test_a_signal_that_another_worker_adopted_is_left_to_it(self):
         handler = BrokerHandler(self.connect, lambda signal: self.fail("another worker executes it"))

@@ -88,9 +88,7 @@ class Book:
             {"name": self._name, "signal": key, "attempt": attempt},
         )
 
-    def _insert(
-        self, database: Database, key: str, attempt: int, document: str, answer: Optional[Answer]
-    ) -> None:
+    def _insert(self, database: Database, key: str, attempt: int, document: str, answer: Optional[Answer]) -> None:
         database.execute(
             "INSERT INTO coordinator_execution (name, signal, attempt, outcome, note, heartbeats, noted_s, document)"
             " VALUES (:name, :signal, :attempt, :outcome, :note, 0, :noted_s, :document)",

@@ -15,8 +15,9 @@ _SIGNED = ("Idempotency-Key", "Coordinator-Timeline", "Coordinator-Epoch", "Coor
 class Credentials:
     """The keys and tokens that the service accepts: the current one, and another one during a change.
 
-    `keys` are the contents of `signals.handler_key_file` without the end of the line; a request needs the signature of one
-    of them. `tokens` are those of `signals.handler_token_file`; a request needs one of them. What is empty is not required.
+    `keys` are the contents of `signals.handler_key_file` without the end of the line; a request needs the signature of
+    one of them. `tokens` are those of `signals.handler_token_file`; a request needs one of them. An empty list requires
+    nothing.
     """
 
     def __init__(self, keys: Sequence[str] = (), tokens: Sequence[str] = ()) -> None:

@@ -51,7 +51,9 @@ class Database:
 
     def limit(self) -> None:
         """Limits how long this transaction can block others on PostgreSQL, also if this process is stopped."""
-        dialect = getattr(self.connection.get_bind() if hasattr(self.connection, "get_bind") else self.connection, "dialect", None)
+        dialect = getattr(
+            self.connection.get_bind() if hasattr(self.connection, "get_bind") else self.connection, "dialect", None
+        )
         if self._is_postgres or (dialect is not None and dialect.name == "postgresql"):
             for name in ("idle_in_transaction_session_timeout", "lock_timeout"):
                 self.execute("SELECT set_config(:name, :value, true)", {"name": name, "value": _BLOCK_MAX})

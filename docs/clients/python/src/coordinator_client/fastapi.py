@@ -12,9 +12,7 @@ from .credentials import Credentials
 from .handler import Handler
 
 
-def router(
-    handler: Handler, prefix: str = "/orders", *, credentials: Optional[Credentials] = None
-) -> APIRouter:
+def router(handler: Handler, prefix: str = "/orders", *, credentials: Optional[Credentials] = None) -> APIRouter:
     """Serves POST `prefix` (`signals.handler`) and GET `prefix`/KEY (`signals.lookup` is the address of `prefix`).
 
     The function of the handler runs in a thread, so it may block.

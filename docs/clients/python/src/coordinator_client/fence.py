@@ -56,7 +56,8 @@ class HandlerFence:
         self._see(database, epoch, claim)
         # A promise of an earlier epoch has no use any more: its orders are refused by their epoch.
         database.execute(
-            "DELETE FROM coordinator_promise WHERE name = :name AND epoch < :epoch", {"name": self._name, "epoch": epoch}
+            "DELETE FROM coordinator_promise WHERE name = :name AND epoch < :epoch",
+            {"name": self._name, "epoch": epoch},
         )
         database.execute(
             """INSERT INTO coordinator_promise (name, signal, epoch, attempt)
@@ -84,4 +85,6 @@ class HandlerFence:
         if epoch < latest:
             raise Fenced(f"epoch {epoch} is over; epoch {latest} was seen")
         if claim != first:
-            raise Fenced(f"epoch {epoch} was first seen under another claim; hand over (step-down) to get a larger epoch")
+            raise Fenced(
+                f"epoch {epoch} was first seen under another claim; hand over (step-down) to get a larger epoch"
+            )

@@ -48,7 +48,7 @@ class Handler(ABC):
 
     @abstractmethod
     def attempt(self, order: Order) -> Optional[Answer]:
-        """As `execute`, but None if the signal was begun before and has no outcome: another worker may execute it now."""
+        """As `execute`, but None if the signal was begun and has no outcome: another worker may execute it now."""
 
     def look_up(self, key: str, attempt: int, lead: Lead) -> Answer:
         """What came of an attempt. `not_executed` is a promise that is durable by then. Never raises an Exception."""

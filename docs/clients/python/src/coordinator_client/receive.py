@@ -58,7 +58,9 @@ def _head(header: Header) -> Tuple[int, Lead]:
     claim = header("Coordinator-Claim") or ""
     if not claim or len(claim) > 64:
         raise _Wrong("the header Coordinator-Claim is required; only an instance of coordinator sends this request")
-    lead = Lead(_number(header, "Coordinator-Epoch"), claim, int(timeline) if timeline and timeline.isdecimal() else None)
+    lead = Lead(
+        _number(header, "Coordinator-Epoch"), claim, int(timeline) if timeline and timeline.isdecimal() else None
+    )
     return _number(header, "Coordinator-Attempt"), lead
 
 

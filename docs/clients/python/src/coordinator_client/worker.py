@@ -27,8 +27,8 @@ _PAUSE = 0.5
 class Worker:
     """Claims signals and executes them with a handler until `stop` is called.
 
-    `max`: the number of signals that it claims at once; it executes them one after the other. `abandoned_after`: seconds
-    without a heartbeat after which a signal that another worker began is put in doubt.
+    `max`: the number of signals that it claims at once; it executes them one after the other. `abandoned_after`:
+    seconds without a heartbeat after which a signal that another worker began is put in doubt.
     """
 
     def __init__(

@@ -1,12 +1,17 @@
-"""A Flask service that places orders at a broker: broker_service.py PORT. The broker is a file that executes every order
-that it receives, also a second one. It can refuse an attempt on request, as a cancellation by client order id does."""
+"""A Flask service that places orders at a broker: broker_service.py PORT.
+
+The broker is a file that executes every order that it receives, also a second one. It can refuse an attempt on request,
+as a cancellation by client order id does.
+"""
+
 import os
 import sqlite3
 import sys
 
+from flask import Flask
+
 from coordinator_client import BrokerHandler, done, not_executed
 from coordinator_client.flask import blueprint
-from flask import Flask
 
 DESK = os.environ["DESK_DB"]
 

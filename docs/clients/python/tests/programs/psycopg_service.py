@@ -1,12 +1,14 @@
 """A FastAPI service that books every signal once in PostgreSQL: psycopg_service.py PORT, with the URL in DESK_DB."""
+
 import os
 import sys
 
 import psycopg
 import uvicorn
+from fastapi import FastAPI
+
 from coordinator_client import DatabaseHandler, done
 from coordinator_client.fastapi import router
-from fastapi import FastAPI
 
 
 def connect():

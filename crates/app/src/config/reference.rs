@@ -123,7 +123,7 @@ mod tests {
             let mut lines = vec![format!("{} = {:?}", key.in_file(), key.example())];
             match key {
                 Key::RedisUrl => lines.push("postgres.url = \"postgres://u@localhost/d\"".to_owned()),
-                Key::SignalsLookup => lines.push("signals.handler = \"http://h/execute\"".to_owned()),
+                Key::SignalsLookup => lines.push("signals.handler = \"https://h/execute\"".to_owned()),
                 _ => {}
             }
             read(&lines.join("\n"));

@@ -75,10 +75,19 @@ class Chaos:
                     "COORDINATOR_SIGNALS_HANDLER": handler,
                     "COORDINATOR_SIGNALS_LOOKUP": handler,
                     "COORDINATOR_SIGNALS_HANDLER_TIMEOUT": "2s",
+                    "COORDINATOR_SIGNALS_HANDLER_KEY_FILE": self.secret("key", "the key"),
+                    "COORDINATOR_SIGNALS_HANDLER_TOKEN_FILE": self.secret("token", "the-token"),
                 }
             self.instances.append(cluster.instance(self.folder, f"desk-{number}", port, settings))
         self.client = Coordinator(self.urls, request_timeout=3)
         cluster.until(lambda: self.client.leader() is not None, 60, "an instance leads")
+
+    def secret(self, name, text):
+        """A file with a secret, which only its owner can read."""
+        path = self.folder / name
+        path.touch(0o600)
+        path.write_text(text + "\n")
+        return str(path)
 
     def submit(self, first, errors):
         try:

@@ -1,7 +1,7 @@
 """A Flask service that places orders at a broker: broker_service.py PORT.
 
 The broker is a file that executes every order that it receives, also a second one. It can refuse an attempt on request,
-as a cancellation by client order id does.
+as a cancellation by client order id does. Only requests with the signature and the token of the group are served.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 
 from flask import Flask
 
-from coordinator_client import BrokerHandler, done, not_executed
+from coordinator_client import BrokerHandler, Credentials, done, not_executed
 from coordinator_client.flask import blueprint
 
 DESK = os.environ["DESK_DB"]
@@ -44,7 +44,7 @@ with connect(DESK + ".broker") as broker:
 handler = BrokerHandler(connect, place_order, find_order)
 handler.create_tables()
 app = Flask(__name__)
-app.register_blueprint(blueprint(handler, "/orders"))
+app.register_blueprint(blueprint(handler, "/orders", credentials=Credentials(["the key"], ["the-token"])))
 
 if __name__ == "__main__":
     app.run(port=int(sys.argv[1]), threaded=True)

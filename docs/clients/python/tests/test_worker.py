@@ -8,7 +8,7 @@ from pathlib import Path
 from test_handler import key, signal
 
 from coordinator_client import BrokerHandler, Claim, DatabaseHandler, Lead, Order, Worker, clock, done, worker
-from coordinator_client.errors import Conflict, NotLeading
+from coordinator_client.errors import Conflict, NotLeading, Refused
 from coordinator_client.roles import LeaderAnswer
 from coordinator_client.signals import Signal
 
@@ -40,6 +40,8 @@ class Ledger:
 
     def result(self, id, attempt, answer):
         self.results.append((id, answer.outcome))
+        if id not in self.states:
+            raise Refused(404, {})
         if self.states[id] not in ("claimed", "in_doubt"):
             raise Conflict(409, {})
         self.states[id] = {"not_executed": "received", "unknown": "in_doubt"}.get(answer.outcome, answer.outcome)
@@ -71,8 +73,11 @@ class WorkerTest(unittest.TestCase):
         ledger = Ledger(("a", "received"))
         ledger.claim(1, 0)
         ledger.states["a"] = "rejected"
-        Worker(ledger, self.handler)._report(Signal.parse(signal("a")), done())
-        self.assertEqual(ledger.results, [("a", "done")])
+        one = Worker(ledger, self.handler)
+        one._report(Signal.parse(signal("a")), done())
+        one._report(Signal.parse(signal("forgotten")), done())
+        self.assertEqual(ledger.results, [("a", "done"), ("forgotten", "done")])
+        self.assertEqual(ledger.states, {"a": "rejected"})
 
     def test_a_signal_whose_claim_was_lost_is_executed_once_it_stays_claimed(self):
         ledger = Ledger(("a", "claimed"))

@@ -12,7 +12,7 @@ from typing import Optional
 
 from . import clock
 from .client import Coordinator
-from .errors import Conflict, CoordinatorError, NotLeading, Refused
+from .errors import CoordinatorError, NotLeading, Refused
 from .handler import Handler
 from .orders import Lead, Order
 from .signals import Answer, Signal
@@ -113,7 +113,9 @@ class Worker:
     def _report(self, signal: Signal, answer: Answer) -> Optional[Signal]:
         try:
             return self._coordinator.result(signal.id, signal.attempt, answer)
-        except Conflict as error:
-            # The signal has changed: an operator, a lookup or another worker was first.
+        except Refused as error:
+            if error.status not in (404, 409):
+                raise
+            # The signal has changed: an operator, a lookup or another worker was first, or the store has forgotten it.
             _log.info("signal %s: %s was not recorded: %s", signal.id, answer.outcome, error)
             return None

@@ -19,6 +19,7 @@ from coordinator_client import (
     not_executed,
     receive,
     rejected,
+    unknown,
 )
 from coordinator_client.signals import Signal, fingerprint
 
@@ -152,6 +153,14 @@ class DatabaseHandlerTest(HandlerTest):
         self.assertEqual(handler.execute(order(1)).outcome, "not_executed")
         self.assertEqual(handler.execute(order(2)).outcome, "rejected")
         self.assertEqual(handler.execute(order(3)).outcome, "rejected")
+
+    def test_an_unknown_outcome_stays_in_doubt_until_an_operator_sends_the_signal_again(self):
+        answers = [unknown("the screen froze"), done()]
+        handler = self.database_handler(lambda signal, database: answers.pop(0))
+        self.assertEqual(handler.execute(order(1)), unknown("the screen froze"))
+        self.assertEqual(handler.execute(order(1)).outcome, "unknown")
+        self.assertEqual(handler.look_up(key(), 1, LEAD).outcome, "unknown")
+        self.assertEqual(handler.execute(order(2)), done())
 
     def test_a_database_that_does_not_answer_is_an_unknown_outcome(self):
         handler = self.database_handler()

@@ -135,7 +135,9 @@ class DatabaseHandler(Handler):
                 self._book.begin(database, order.signal, order.attempt)
                 answer = self._call(order.signal, database)
                 database.require_transaction()
-                self._book.finish(database, order.signal.key, order.attempt, answer)
+                # An unknown outcome keeps the entry open: an operator may decide to send the signal again.
+                if answer.outcome != "unknown":
+                    self._book.finish(database, order.signal.key, order.attempt, answer)
             return answer
         except _Begun:
             return None

@@ -168,8 +168,7 @@ pub fn load(
     let group = judge.take(Key::Group, parse::group, group_default);
     let instance_id = judge.take(Key::InstanceId, |text| parse::instance(text).map(Some), || None);
     let listen = judge.take(Key::Listen, parse::listen, || (Ipv4Addr::LOCALHOST, PORT_DEFAULT).into());
-    let data_dir = judge.take(Key::DataDir, parse::directory, || PathBuf::from("./coordinator-data"));
-    let lock_dir = judge.take(Key::LockDir, |text| parse::directory(text).map(Some), || None);
+    let (data_dir, lock_dir) = judge.directories();
     let leader_ttl = judge.take(Key::LeaderTtl, parse::ttl, || TTL_DEFAULT);
     let heartbeat = judge.take(Key::Heartbeat, |text| parse::heartbeat(text).map(Some), || None);
     let redis_url = judge.store(Engine::Redis, Key::RedisUrl, Key::RedisUrlFile);
@@ -270,6 +269,13 @@ struct Judge {
 }
 
 impl Judge {
+    /// The data directory, and the directory of the lock files.
+    fn directories(&mut self) -> (Option<PathBuf>, Option<Option<PathBuf>>) {
+        let data_dir = self.take(Key::DataDir, parse::directory, || PathBuf::from("./coordinator-data"));
+        let lock_dir = self.take(Key::LockDir, |text| parse::directory(text).map(Some), || None);
+        (data_dir, lock_dir)
+    }
+
     /// The value that was written last, or the default if none was written; `None` if the last one is
     /// invalid.
     fn take<T>(

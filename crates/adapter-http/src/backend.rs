@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::alert;
 use domain::decision::Decision;
 use domain::id::InstanceId;
-use domain::lease::Epoch;
+use domain::lease::{Epoch, Token};
 use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalId, Totals};
 use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::metrics::{AccessRefusal, Refusal};
@@ -165,6 +165,17 @@ pub struct LeaderView {
     pub address: Option<String>,
     /// Latest epoch that this instance has seen.
     pub epoch: Option<Epoch>,
+    /// The leadership of this instance; `Some` only if it is active.
+    pub held: Option<Held>,
+}
+
+/// The leadership of the active leader, at the moment of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Its fencing token.
+    pub token: Token,
+    /// Time for which the leader may act from now on unless it renews the lease.
+    pub valid_for: Duration,
 }
 
 /// Answer to a service that pulls signals.
@@ -172,8 +183,8 @@ pub struct LeaderView {
 pub enum Pull {
     /// The caller must execute each of these signals once.
     Claimed {
-        /// Epoch of the claim, which the service can compare.
-        epoch: Epoch,
+        /// The leadership under which they are claimed. The service passes it to its fence.
+        token: Token,
         /// At least one.
         signals: Vec<Signal>,
     },

@@ -28,7 +28,7 @@ const OBSERVE: &str = concat!(
 
 /// $1 group, $2 to $6 the row as read (tl, epoch, claim, seq, current timeline), $7 the new claim, $8 holder,
 /// $9 its host, $10 ttl in ms, $11 hint, $12 the epoch that the new one must exceed (M22), $13 whether the
-/// store has forgotten. `forgot_ms` never decreases.
+/// store has forgotten, $14 the reason for the end of the former term. `forgot_ms` never decreases.
 const CLAIM: &str = concat!(
     "WITH here AS (SELECT ",
     timeline!(),
@@ -45,7 +45,7 @@ const CLAIM: &str = concat!(
         SELECT renewed_at + ttl_ms * interval '1 millisecond' AS ended_at FROM coordinator_lease WHERE group_id = $1),
      ended AS (
         UPDATE coordinator_term
-        SET to_at = greatest(from_at, least(now(), before.ended_at)), reason = 'expired'
+        SET to_at = greatest(from_at, least(now(), before.ended_at)), reason = $14
         FROM taken, before WHERE group_id = $1 AND to_at IS NULL),
      begun AS (
         INSERT INTO coordinator_term (group_id, tl, epoch, claim, holder, host, from_at)
@@ -173,7 +173,8 @@ pub(crate) async fn claim(lane: &Lane, me: &Process, request: &ClaimRequest) -> 
         .bind(row::milliseconds(request.ttl))
         .bind(me.payload(Hint::Lease))
         .bind(bigint(request.floor.0))
-        .bind(request.forgotten);
+        .bind(request.forgotten)
+        .bind(request.former.reason());
     let Some(row) = lane.optional(statement).await? else {
         return Ok(Claim::Lost);
     };

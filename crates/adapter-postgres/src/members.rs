@@ -7,9 +7,10 @@ use crate::state_store::Process;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::member::{Health, Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
-use domain::ports::{MEMBERS_READ_MAX, StoreError};
+use domain::ports::{DECISIONS_READ_MAX, MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
 use sqlx::postgres::PgRow;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -42,20 +43,26 @@ const HEARTBEAT: &str = "\
 const LEAVE: &str = "DELETE FROM coordinator_member WHERE group_id = $1 AND id = $2 AND nonce = $3";
 
 /// $1 group, $2 limit, which leaves out the oldest heartbeats. The age is the difference of two readings of
-/// the same clock. Lines older than a day are left to the sweep. An instance that was removed on purpose is left out
-/// until it writes another heartbeat.
+/// the same clock. Lines older than a day are left to the sweep.
 const MEMBERS: &str = "\
     SELECT left(id, 128) AS id, left(nonce, 32) AS nonce, left(host, 256) AS host,
            left(address, 256) AS address, left(status, 32) AS status, epoch, fallback, alerts::bigint,
            left(version, 256) AS version, started_ms,
-           left(settings, 1024) AS settings, left(cannot_lead, 256) AS cannot_lead, sync_p95_us,
-           greatest(0, (extract(epoch FROM now() - beat_at) * 1000)::bigint) AS age_ms
-    FROM (SELECT * FROM coordinator_member AS member
-          WHERE group_id = $1 AND beat_at > now() - interval '1 day' AND NOT EXISTS (
-              SELECT FROM coordinator_decision AS removed
-              WHERE removed.group_id = $1 AND removed.instance = member.id AND removed.beat_at = member.beat_at)
+            left(settings, 1024) AS settings, left(cannot_lead, 256) AS cannot_lead, sync_p95_us,
+            greatest(0, (extract(epoch FROM now() - beat_at) * 1000)::bigint) AS age_ms,
+            (extract(epoch FROM beat_at) * 1000000)::bigint AS beat_us
+     FROM (SELECT * FROM coordinator_member
+           WHERE group_id = $1 AND beat_at > now() - interval '1 day'
           ORDER BY beat_at DESC LIMIT $2) AS latest
     ORDER BY latest.id COLLATE \"C\"";
+
+/// $1 group, $2 limit. The instances that were removed on purpose, and the last heartbeat of each at that time. An instance
+/// is left out until it writes another one.
+const REMOVED: &str = "\
+    SELECT left(instance, 128) AS id, (extract(epoch FROM beat_at) * 1000000)::bigint AS beat_us
+    FROM coordinator_decision
+    WHERE group_id = $1 AND instance IS NOT NULL AND beat_at > now() - interval '1 day'
+    ORDER BY number DESC LIMIT $2";
 
 /// $1 group, $2 limit. In the order in which the terms were written, because times may jump.
 const HISTORY: &str = "\
@@ -125,7 +132,31 @@ pub(crate) async fn members(lane: &Lane, me: &Process) -> Result<Vec<MemberSeen>
     let rows = lane
         .all(me.names.query(MEMBERS).bind(me.identity.group.as_str()).bind(i64::from(MEMBERS_READ_MAX)))
         .await?;
-    rows.iter().map(member_seen).collect()
+    let removed = removed(lane, me).await.unwrap_or_else(|error| {
+        tracing::debug!("removed instances are shown, because the decisions cannot be read: {error}");
+        BTreeSet::new()
+    });
+    let is_removed = |row: &PgRow| heartbeat_of(row).map(|heartbeat| removed.contains(&heartbeat));
+    let mut members = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if !is_removed(row)? {
+            members.push(member_seen(row)?);
+        }
+    }
+    Ok(members)
+}
+
+/// Nothing but what operators read depends on the removals, so a fault of their table hides no instance.
+async fn removed(lane: &Lane, me: &Process) -> Result<BTreeSet<(String, i64)>, StoreError> {
+    let limit = i64::from(DECISIONS_READ_MAX);
+    let rows = lane.all(me.names.query(REMOVED).bind(me.identity.group.as_str()).bind(limit)).await?;
+    rows.iter().map(heartbeat_of).collect()
+}
+
+/// The id, and the time of the last heartbeat in unix microseconds.
+fn heartbeat_of(row: &PgRow) -> Result<(String, i64), StoreError> {
+    let columns = Columns::of("coordinator_member", row);
+    Ok((columns.required("id")?, columns.required("beat_us")?))
 }
 
 pub(crate) async fn history(lane: &Lane, me: &Process, limit: u32) -> Result<Vec<Term>, StoreError> {

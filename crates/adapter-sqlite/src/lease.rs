@@ -7,7 +7,7 @@ use crate::statement::Statement;
 use crate::stored::{Stored, TEXT_LEN_MAX, millis_up, now_ms, now_text};
 use domain::id::{ID_LEN_MAX, InstanceId};
 use domain::lease::{Epoch, Observation, Seq, TTL_MAX, TTL_MIN, Timeline, Token, Version};
-use domain::ports::{ClaimRequest, Noted, Release, StepDown, StoreError};
+use domain::ports::{ClaimRequest, FormerTerm, Noted, Release, StepDown, StoreError};
 use std::time::Duration;
 
 /// The group has no lease: its row was deleted, or the group was never created.
@@ -83,7 +83,22 @@ pub(crate) async fn claim(
     let token = Token { timeline: TIMELINE, epoch: request.epoch(), claim: request.claim };
     let rows = session.fetch(statement).await?;
     let Some(row) = rows.first() else { return Ok(None) };
+    if request.former != FormerTerm::Expired {
+        end_former_term(session, config, request).await;
+    }
     Ok(Some((token, Stored::new("coordinator_lease", row).maybe_number("forgot_ms")?)))
+}
+
+/// Corrects the reason of the former term, which the claim's trigger has ended as expired. Only the history needs it: if it
+/// fails, the lease is claimed all the same.
+async fn end_former_term(session: &Session, config: &SqliteConfig, request: &ClaimRequest) {
+    const SQL: &str = "UPDATE coordinator_term SET reason = ?3 \
+         WHERE group_id = ?1 AND claim = ?2 AND reason = 'expired'";
+    let statement = Statement::new(SQL)
+        .bind(config.identity.group.as_str().to_owned())
+        .bind(request.observed.token.claim.to_string())
+        .bind(request.former.reason().to_owned());
+    let _ = session.execute(statement).await;
 }
 
 /// See [`domain::ports::StateStore::renew`]. A row with a seq lower than the acknowledged one is an older

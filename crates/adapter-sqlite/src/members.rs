@@ -9,8 +9,10 @@ use crate::stored::{Stored, TEXT_LEN_MAX, now_ms};
 use domain::id::{GroupId, ID_LEN_MAX, InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::member::{Health, Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
-use domain::ports::{MEMBERS_READ_MAX, StoreError};
+use domain::ports::{DECISIONS_READ_MAX, MEMBERS_READ_MAX, StoreError};
 use domain::settings::SharedSettings;
+use sqlx::sqlite::SqliteRow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Result of a heartbeat: the columns of [`Heartbeat`], not yet judged.
@@ -107,18 +109,44 @@ pub(crate) async fn members(session: &Session, group: &GroupId) -> Result<Vec<Me
         "substr(version, 1, ?2) AS version, started_ms, substr(settings, 1, 1024) AS settings, ",
         "substr(CAST(cannot_lead AS TEXT), 1, ?2) AS cannot_lead, sync_p95_us, max(0, ",
         now_ms!(),
-        " - beat_ms) AS age_ms FROM (SELECT * FROM coordinator_member AS member WHERE group_id = ?1 AND beat_ms > ",
+        " - beat_ms) AS age_ms, beat_ms FROM (SELECT * FROM coordinator_member WHERE group_id = ?1 AND beat_ms > ",
         now_ms!(),
-        // An instance that was removed on purpose is left out until it writes another heartbeat.
-        " - 86400000 AND NOT EXISTS (SELECT 1 FROM coordinator_decision AS removed WHERE removed.group_id = ?1 ",
-        "AND removed.instance = member.id AND removed.beat_ms = member.beat_ms) ",
-        "ORDER BY beat_ms DESC LIMIT ?3) AS latest ORDER BY latest.id"
+        " - 86400000 ORDER BY beat_ms DESC LIMIT ?3) AS latest ORDER BY latest.id"
     );
     let statement = Statement::new(SQL)
         .bind(group.as_str().to_owned())
         .bind(TEXT_LEN_MAX)
         .bind(i64::from(MEMBERS_READ_MAX));
-    session.fetch(statement).await?.iter().map(|row| seen(&Stored::new("coordinator_member", row))).collect()
+    let rows = session.fetch(statement).await?;
+    let removed = removed(session, group).await.unwrap_or_else(|error| {
+        tracing::debug!("removed instances are shown, because the decisions cannot be read: {error}");
+        BTreeSet::new()
+    });
+    let mut members = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if !removed.contains(&heartbeat_of(row)?) {
+            members.push(seen(&Stored::new("coordinator_member", row))?);
+        }
+    }
+    Ok(members)
+}
+
+/// The instances that were removed on purpose, and the last heartbeat of each at that time. An instance is left out until it
+/// writes another one. Nothing but what operators read depends on this, so a fault of the table hides no instance.
+async fn removed(session: &Session, group: &GroupId) -> Result<BTreeSet<(String, i64)>, StoreError> {
+    const SQL: &str = "SELECT substr(instance, 1, ?2) AS id, beat_ms FROM coordinator_decision \
+         WHERE group_id = ?1 AND instance IS NOT NULL ORDER BY number DESC LIMIT ?3";
+    let statement = Statement::new(SQL)
+        .bind(group.as_str().to_owned())
+        .bind(TEXT_LEN_MAX)
+        .bind(i64::from(DECISIONS_READ_MAX));
+    session.fetch(statement).await?.iter().map(heartbeat_of).collect()
+}
+
+/// The id, and the time of the last heartbeat in unix milliseconds.
+fn heartbeat_of(row: &SqliteRow) -> Result<(String, i64), StoreError> {
+    let stored = Stored::new("coordinator_member", row);
+    Ok((stored.text("id")?, stored.number("beat_ms")?))
 }
 
 /// See [`domain::ports::MemberStore::history`].

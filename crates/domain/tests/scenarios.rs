@@ -78,6 +78,7 @@ fn act(world: &mut World, words: &[&str]) -> Result<(), String> {
         ["end"] => {}
         ["start", name] => world.start(name),
         ["crash", name] => world.crash(name),
+        ["kill", name] => world.kill(name),
         ["restart", name] => {
             world.crash(name);
             world.start(name);

@@ -28,6 +28,7 @@ pub enum Action {
     /// A message that was held back arrives.
     Arrive(usize),
     Crash(usize),
+    Kill(usize),
     Restart(usize),
     Pause(usize),
     Resume(usize),
@@ -94,6 +95,7 @@ type OfNumber = fn(usize) -> Action;
 const WITH_NUMBER: [(OfNumber, &str); 12] = [
     (Action::Arrive, "arrive"),
     (Action::Crash, "crash"),
+    (Action::Kill, "kill"),
     (Action::Restart, "restart"),
     (Action::Pause, "pause"),
     (Action::Resume, "resume"),
@@ -117,6 +119,7 @@ impl Action {
             Self::FailRecovery(_) => Fault::FailRecovery,
             Self::JustBefore => Fault::JustBefore,
             Self::Crash(_) => Fault::Crash,
+            Self::Kill(_) => Fault::Kill,
             Self::Pause(_) => Fault::Pause,
             Self::StepDown(_) => Fault::StepDown,
             Self::HandOverTo(_) => Fault::HandOver,
@@ -167,6 +170,7 @@ impl Action {
         match self {
             Self::Arrive(number)
             | Self::Crash(number)
+            | Self::Kill(number)
             | Self::Restart(number)
             | Self::Pause(number)
             | Self::Resume(number)

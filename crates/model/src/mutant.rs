@@ -340,6 +340,20 @@ pub const MUTANTS: &[Mutant] = &[
         &[Edit { file: ELECTOR, old: "if forgotten {", new: New::Text("if forgotten && !SWITCHED {") }],
         ("restore", 2),
     ),
+    elector(
+        "evidence-on-any-timeline",
+        "M24",
+        "the lease of an ended process is open at once, also after a promotion that lost a later claim",
+        &[instead(READING, "has_ended && self.lease.on_current_timeline()", "has_ended")],
+        ("kills-and-failover", 2),
+    ),
+    elector(
+        "evidence-for-any-process",
+        "M24",
+        "evidence about one process opens the lease of every process",
+        &[instead(READING, "ended.is_some_and(|nonce| claim.is_from(nonce))", "ended.is_some()")],
+        ("kills", 2),
+    ),
     // --- the statements -----------------------------------------------------------------------------
     statement(
         "claim-compares-no-seq",
@@ -445,6 +459,27 @@ pub const MUTANTS: &[Mutant] = &[
         "a signal that a former leader claimed is sent again",
         Rule::TakeOverDoubts,
         ("network", 2),
+    ),
+    statement(
+        "evidence-per-instance-id",
+        "M24",
+        "evidence about a former start of an instance opens the lease of its present one",
+        Rule::EvidenceIsPerStart,
+        ("kills", 2),
+    ),
+    statement(
+        "connection-loss-is-evidence",
+        "M24",
+        "an instance that cannot reach the state store counts as ended",
+        Rule::ConnectionLossIsNoEvidence,
+        ("kills", 2),
+    ),
+    statement(
+        "a-stopped-process-is-evidence",
+        "M24",
+        "an instance that is paused counts as ended",
+        Rule::StoppedIsNoEvidence,
+        ("kills", 2),
     ),
     statement(
         "ticket-per-process",

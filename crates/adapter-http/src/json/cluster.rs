@@ -281,6 +281,10 @@ pub(crate) struct LeaderJson<'a> {
     leader: Option<&'a str>,
     address: Option<&'a str>,
     epoch: Option<u64>,
+    /// With the epoch, the fencing token.
+    timeline: Option<u32>,
+    claim: Option<String>,
+    valid_for_ms: Option<u64>,
 }
 
 impl<'a> From<&'a LeaderView> for LeaderJson<'a> {
@@ -289,7 +293,10 @@ impl<'a> From<&'a LeaderView> for LeaderJson<'a> {
             active: view.active,
             leader: view.id.as_ref().map(InstanceId::as_str),
             address: view.address.as_deref(),
-            epoch: view.epoch.map(|epoch| epoch.0),
+            epoch: view.held.map(|held| held.token.epoch).or(view.epoch).map(|epoch| epoch.0),
+            timeline: view.held.map(|held| held.token.timeline.0),
+            claim: view.held.map(|held| held.token.claim.to_string()),
+            valid_for_ms: view.held.map(|held| u64::try_from(held.valid_for.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }

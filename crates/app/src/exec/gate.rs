@@ -160,6 +160,7 @@ mod tests {
             ttl: identity.ttl,
             floor: Epoch(0),
             forgotten: false,
+            former: domain::ports::FormerTerm::Expired,
         };
         occupied.send_replace(true);
         let Claim::Granted(token) = gate.claim(&request).await.expect("an answer") else {

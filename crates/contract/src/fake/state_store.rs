@@ -141,7 +141,7 @@ impl FakeStateStore {
             tables.forgotten.entry(group.clone()).or_default().now(now_ms);
         }
         let terms = tables.terms.entry(group.clone()).or_default();
-        close(terms, now_ms.min(ended_ms), "expired");
+        close(terms, now_ms.min(ended_ms), request.former.reason());
         terms.push(Term {
             timeline,
             epoch: token.epoch,
@@ -422,6 +422,7 @@ mod tests {
             ttl: process.opening.ttl,
             floor: Epoch(0),
             forgotten: false,
+            former: domain::ports::FormerTerm::Expired,
         };
         let Claim::Granted(old) = process.claim(&request).await.unwrap() else { panic!("the lease is open") };
         database.promote_to(Timeline(2));
@@ -447,6 +448,7 @@ mod tests {
             ttl: a.opening.ttl,
             floor: Epoch(0),
             forgotten: false,
+            former: domain::ports::FormerTerm::Expired,
         };
         a.claim(&request).await.unwrap();
         let line = |process: &FakeStateStore| Member {

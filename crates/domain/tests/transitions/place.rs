@@ -47,6 +47,23 @@ pub fn open() -> Observation {
     Observation { released: true, ..theirs(2) }
 }
 
+/// Another process's lease, held, on a standby that was promoted since.
+pub fn theirs_elsewhere() -> Observation {
+    let mut lease = theirs(2);
+    lease.version.current = Timeline(2);
+    lease
+}
+
+/// A claim of a third process.
+pub fn stranger() -> ClaimId {
+    Nonce::new(NONCE + 2).claim(1)
+}
+
+/// The process that holds the lease of [`theirs`] has ended.
+pub fn holder_ended() -> Event {
+    Event::ProcessEnded(foreign(1).nonce())
+}
+
 /// The id of another instance, which is not the holder either.
 pub fn another() -> InstanceId {
     InstanceId::parse("another").expect("a word is an id")

@@ -153,6 +153,9 @@ fn pick(dice: &mut Dice, machine: &Machine) -> Event {
         87 => Some(step_down()),
         88 => dice.one_in(8).then_some(Event::Resign(Resign::Stop)),
         89 => Some(Event::Remembered(kept_elsewhere(dice, machine))),
+        90 => {
+            dice.one_in(4).then(|| Event::ProcessEnded(some_row(dice, machine).version.token.claim.nonce()))
+        }
         _ => None,
     };
     event.unwrap_or(Event::Wakeup)

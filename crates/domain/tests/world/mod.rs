@@ -152,6 +152,16 @@ impl World {
         self.instances.remove(name);
     }
 
+    /// The process is killed, and the kernel reports that to every other instance.
+    pub fn kill(&mut self, name: &str) {
+        let nonce = self.instance(name).nonce;
+        self.crash(name);
+        let others: Vec<String> = self.instances.keys().cloned().collect();
+        for other in others {
+            self.push(&other, self.now, Happening::Deliver(Event::ProcessEnded(Nonce::new(nonce))));
+        }
+    }
+
     pub fn pause(&mut self, name: &str) {
         self.instance(name).paused = true;
     }

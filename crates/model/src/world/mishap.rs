@@ -3,6 +3,7 @@
 
 use super::{Node, Step, World, name};
 use crate::message::{Message, Sender};
+use crate::rule::Rule;
 use domain::election::{Event, Resign};
 use std::sync::Arc;
 
@@ -29,6 +30,36 @@ impl Step<'_> {
         (node.lease_call, node.ticket_call) = (None, None);
         // Messages to it have no receiver; messages from it may still arrive.
         self.world.held.retain(|message| !message.is_for(who));
+    }
+
+    /// The process crashes, and the kernel reports that.
+    pub fn kill(&mut self, who: usize) {
+        self.crash(who);
+        self.exits(who);
+    }
+
+    pub fn pause(&mut self, who: usize) {
+        self.node(who).paused = true;
+        if self.rule == Some(Rule::StoppedIsNoEvidence) {
+            self.exits(who);
+        }
+    }
+
+    pub fn cut_lease(&mut self, who: usize) {
+        self.node(who).lease_cut = true;
+        if self.rule == Some(Rule::ConnectionLossIsNoEvidence) {
+            self.exits(who);
+        }
+    }
+
+    /// The kernel reports the end of that process to every other instance, whenever the model chooses.
+    fn exits(&mut self, who: usize) {
+        let of = Sender { node: who, start: self.world.nodes[who].start };
+        let others = self.world.nodes.iter().enumerate().filter(|(node, other)| *node != who && other.alive);
+        let reports: Vec<_> = others
+            .map(|(node, other)| Message::Exit { sender: Sender { node, start: other.start }, of })
+            .collect();
+        self.world.held.extend(reports);
     }
 
     pub fn restart(&mut self, who: usize) {

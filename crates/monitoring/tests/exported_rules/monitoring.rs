@@ -157,6 +157,27 @@ fn down() -> [Case; 7] {
             [fires_for_a(4, alert, "0"), quiet(6, alert), quiet(16, alert), fires_for_a(18, alert, "0")],
         ),
         case(
+            "a removed instance that remains a target fires again a day after its last scrape",
+            [
+                answers("1+0x3 0+0x3000"),
+                vec![
+                    labelled("portfolio_manager_instance_info", REMOVED_A, "1+0x3 stale"),
+                    labelled("process_start_time_seconds", A, "-50+0x3 stale"),
+                    labelled(
+                        "coordinator_instance_removed_start_time_seconds",
+                        REMOVED_BY_B,
+                        "_x10 -50+0x3000",
+                    ),
+                ],
+            ],
+            [
+                fires_for_a(4, alert, "0"),
+                quiet(6, alert),
+                quiet(1_438, alert),
+                fires_for_a(1_446, alert, "0"),
+            ],
+        ),
+        case(
             "a scrape that fails once is quiet",
             [answers("1+0x3 0 1+0x40")],
             [quiet(2, alert), quiet(3, alert)],

@@ -38,7 +38,7 @@ GRANT SELECT ON coordinator_schema, coordinator_lease, coordinator_member, coord
 
 -- Leadership: rows of new groups, claims and renewals, the history.
 GRANT INSERT, UPDATE (tl, epoch, claim, seq, holder, released, ttl_ms, renewed_at, resign, forgot_ms,
-    epoch_floor)
+    epoch_floor, successor)
     ON coordinator_lease
     TO coordinator_app;
 GRANT INSERT, UPDATE (to_at, reason) ON coordinator_term TO coordinator_app;

@@ -79,7 +79,7 @@ const RIGHTS: [(&str, &str, &str); 22] = [
     ("INSERT", "", "coordinator_lease"),
     (
         "UPDATE",
-        "tl, epoch, claim, seq, holder, released, ttl_ms, renewed_at, resign, forgot_ms, epoch_floor",
+        "tl, epoch, claim, seq, holder, released, ttl_ms, renewed_at, resign, forgot_ms, epoch_floor, successor",
         "coordinator_lease",
     ),
     ("INSERT", "", "coordinator_term"),

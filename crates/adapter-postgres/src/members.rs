@@ -18,22 +18,22 @@ use std::time::Duration;
 const TERMS_READ_MAX: u32 = 10_000;
 
 /// $1 group, $2 id, $3 nonce, $4 host, $5 address, $6 status, $7 epoch, $8 fallback, $9 alerts, $10 version,
-/// $11 started, $12 settings, $13 the reason why it cannot lead. `written` reads from `before`, so that it runs after
+/// $11 started, $12 settings, $13 the reason why it cannot lead, $14 p95 of its syncs in µs. `written` reads from `before`, so that it runs after
 /// it: `before` is the line as the last writer left it, under a lock.
 const HEARTBEAT: &str = "\
     WITH before AS (
         SELECT nonce, started_ms FROM coordinator_member WHERE group_id = $1 AND id = $2 FOR UPDATE),
     written AS (
         INSERT INTO coordinator_member (group_id, id, nonce, host, address, status, epoch, fallback, alerts,
-                                        version, started_ms, settings, cannot_lead, beat_at)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now()
+                                        version, started_ms, settings, cannot_lead, sync_p95_us, beat_at)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now()
         FROM (VALUES (1)) AS always LEFT JOIN before ON true
         ON CONFLICT (group_id, id) DO UPDATE
         SET nonce = excluded.nonce, host = excluded.host, address = excluded.address,
             status = excluded.status, epoch = excluded.epoch, fallback = excluded.fallback,
             alerts = excluded.alerts, version = excluded.version, started_ms = excluded.started_ms,
             settings = excluded.settings, cannot_lead = excluded.cannot_lead,
-            beat_at = excluded.beat_at)
+            sync_p95_us = excluded.sync_p95_us, beat_at = excluded.beat_at)
     SELECT (SELECT count(*) FROM coordinator_term
             WHERE group_id = $1 AND from_at > now() - interval '60 minutes') AS changes,
            (SELECT forgot_ms FROM coordinator_lease WHERE group_id = $1) AS forgot_ms,
@@ -48,11 +48,11 @@ const MEMBERS: &str = "\
     SELECT left(id, 128) AS id, left(nonce, 32) AS nonce, left(host, 256) AS host,
            left(address, 256) AS address, left(status, 32) AS status, epoch, fallback, alerts::bigint,
            left(version, 256) AS version, started_ms,
-           left(settings, 1024) AS settings, left(cannot_lead, 256) AS cannot_lead,
-           greatest(0, (extract(epoch FROM now() - beat_at) * 1000)::bigint) AS age_ms,
-           (extract(epoch FROM beat_at) * 1000000)::bigint AS beat_us
-    FROM (SELECT * FROM coordinator_member
-          WHERE group_id = $1 AND beat_at > now() - interval '1 day'
+            left(settings, 1024) AS settings, left(cannot_lead, 256) AS cannot_lead, sync_p95_us,
+            greatest(0, (extract(epoch FROM now() - beat_at) * 1000)::bigint) AS age_ms,
+            (extract(epoch FROM beat_at) * 1000000)::bigint AS beat_us
+     FROM (SELECT * FROM coordinator_member
+           WHERE group_id = $1 AND beat_at > now() - interval '1 day'
           ORDER BY beat_at DESC LIMIT $2) AS latest
     ORDER BY latest.id COLLATE \"C\"";
 
@@ -101,7 +101,8 @@ pub(crate) async fn heartbeat(
         .bind(row::text(&member.version))
         .bind(member.started_ms)
         .bind(member.settings.written())
-        .bind(member.cannot_lead.as_deref().map(row::text));
+        .bind(member.cannot_lead.as_deref().map(row::text))
+        .bind(member.sync_p95.map(row::microseconds));
     let row = lane.one(statement).await?;
     let columns = Columns::of("coordinator_member", &row);
     let before = match columns.optional::<&str>("nonce")? {
@@ -196,6 +197,10 @@ fn member_seen(row: &PgRow) -> Result<MemberSeen, StoreError> {
         started_ms: columns.required("started_ms")?,
         settings: SharedSettings::parse(columns.required("settings")?),
         cannot_lead: columns.optional("cannot_lead")?,
+        sync_p95: columns
+            .optional("sync_p95_us")?
+            .and_then(|us: i64| u64::try_from(us).ok())
+            .map(Duration::from_micros),
     };
     Ok(MemberSeen { member, heartbeat_age: Duration::from_millis(columns.number("age_ms")?) })
 }

@@ -33,6 +33,7 @@ fn line(opening: &Opening) -> Member {
         started_ms: 1_700_000_000_123,
         settings: domain::settings::SharedSettings::default(),
         cannot_lead: None,
+        sync_p95: None,
     }
 }
 

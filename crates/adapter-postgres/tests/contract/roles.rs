@@ -56,6 +56,7 @@ fn member(opening: &Opening) -> Member {
         started_ms: 1_700_000_000_123,
         settings: domain::settings::SharedSettings::default(),
         cannot_lead: None,
+        sync_p95: None,
     }
 }
 

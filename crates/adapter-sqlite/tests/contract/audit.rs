@@ -36,6 +36,7 @@ pub async fn lead(store: &SqliteStore, n: u32) -> Token {
         ttl: TTL,
         floor: Epoch(0),
         forgotten: false,
+        former: domain::ports::FormerTerm::Expired,
     };
     match store.claim(&request).await {
         Ok(Claim::Granted(token)) => token,

@@ -100,6 +100,7 @@ pub(super) struct Lease {
     pub(super) ttl: Duration,
     pub(super) holder: Option<String>,
     pub(super) resign: Option<String>,
+    pub(super) successor: Option<InstanceId>,
     /// When it was claimed, renewed or released, unix milliseconds.
     pub(super) renewed_ms: i64,
     /// A column that was set to an impossible value.
@@ -222,6 +223,7 @@ impl Tables {
             ttl,
             holder: None,
             resign: None,
+            successor: None,
             renewed_ms,
             corrupt: None,
         });

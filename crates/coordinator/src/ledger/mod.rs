@@ -28,8 +28,10 @@ use crate::clock;
 use crate::crash_point::{CrashPoint, at};
 use crate::error::{Ended, StartError};
 use crate::handle::Coordinator;
-use domain::lease::{Epoch, Token};
-use domain::ledger::{Actor, Limits, NewSignal, Outcome, Signal, SignalId, StateName, Totals, WINDOW_S_MAX};
+use domain::lease::Token;
+use domain::ledger::{
+    Actor, FORGOTTEN, Limits, NewSignal, Outcome, Signal, SignalId, StateName, Totals, WINDOW_S_MAX,
+};
 use domain::metrics::{Fact, Refusal, SignalFact};
 use domain::overview::SIGNALS_KEPT;
 use domain::ports::{
@@ -116,8 +118,8 @@ impl LedgerSettings {
 /// Signals that a service has claimed to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulled {
-    /// Under which epoch.
-    pub epoch: Epoch,
+    /// The leadership under which they are claimed.
+    pub token: Token,
     /// What there was.
     pub claim: SignalClaim,
 }
@@ -261,7 +263,7 @@ impl Ledger {
                         self.record(SignalFact::Sent { waited: waited(signal) });
                     }
                     self.stirred.notify_one();
-                    return Ok(Pulled { epoch: token.epoch, claim: SignalClaim::Claimed(signals) });
+                    return Ok(Pulled { token, claim: SignalClaim::Claimed(signals) });
                 }
                 SignalClaim::Fenced => {
                     self.record(SignalFact::FencedWrite);
@@ -272,7 +274,7 @@ impl Ledger {
                     // A hint may be for another instance, and may be lost: claim again either way.
                     let _: Result<(), _> = timeout_at(again, self.store.submitted()).await;
                     if Instant::now() >= until {
-                        return Ok(Pulled { epoch: token.epoch, claim });
+                        return Ok(Pulled { token, claim });
                     }
                 }
             }

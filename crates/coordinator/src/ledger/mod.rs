@@ -29,9 +29,7 @@ use crate::crash_point::{CrashPoint, at};
 use crate::error::{Ended, StartError};
 use crate::handle::Coordinator;
 use domain::lease::Token;
-use domain::ledger::{
-    Actor, FORGOTTEN, Limits, NewSignal, Outcome, Signal, SignalId, StateName, Totals, WINDOW_S_MAX,
-};
+use domain::ledger::{Actor, Limits, NewSignal, Outcome, Signal, SignalId, StateName, Totals, WINDOW_S_MAX};
 use domain::metrics::{Fact, Refusal, SignalFact};
 use domain::overview::SIGNALS_KEPT;
 use domain::ports::{

@@ -127,6 +127,7 @@ async fn no_decisions(_: Arc<Files>) {
         started_ms: 1,
         settings: SharedSettings::default(),
         cannot_lead: None,
+        sync_p95: None,
     };
     store.heartbeat(&member).await.unwrap();
     let removed = store.remove_instance(&member.id, Duration::ZERO, &client(), "sold").await;

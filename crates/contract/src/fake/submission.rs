@@ -73,7 +73,7 @@ impl FakeStateStore {
         let forgotten = tables.forgotten.get(group).cloned().unwrap_or_default();
         while let Some(near) = nearest_of_hook(
             group,
-            &tables.signals.get(group).map_or(&[][..], Vec::as_slice),
+            tables.signals.get(group).map_or(&[][..], Vec::as_slice),
             &tables.hooks,
             new,
             |signal| {

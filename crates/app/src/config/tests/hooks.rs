@@ -66,7 +66,7 @@ fn all_faults_of_all_hooks_are_reported_at_once() {
             faults.iter().filter(|fault| fault.contains(&format!("{place}: ")) && fault.contains(what));
         assert_eq!(found.count(), 1, "{place}: {what} in {faults:#?}");
     }
-    assert_eq!(faults.len(), 15, "{faults:#?}");
+    assert_eq!(faults.len(), 17, "{faults:#?}");
     assert!(!format!("{faults:?}").contains(CANARY), "{faults:?}");
 }
 

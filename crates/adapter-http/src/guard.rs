@@ -3,12 +3,13 @@
 use crate::arriving::Arriving;
 use crate::backend::Backend;
 use crate::caller::{self, Caller};
-use crate::pages::{Pages, Prefix, SignalPages};
+use crate::headers;
+use crate::pages::{Clients, Pages, Prefix, SignalPages};
 use crate::problem::Problem;
 use crate::refusals::Refusals;
 use crate::signals;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -43,11 +44,11 @@ impl Gate {
 pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let caller = Caller::of(&request);
     let prefix = Prefix::of(&request);
-    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(caller.clone());
     request.extensions_mut().insert(prefix);
     let submits = is_submission(&request) || misses_the_route(&request, gate.pages.signals);
     let submitted_by = submits.then_some(caller.remote);
-    let mut response = match refused(&request, caller, &gate.pages.hosts) {
+    let mut response = match refused(&request, &caller, &gate.pages) {
         Some(problem) => {
             let mut response = problem.into_response();
             // Part of the body may not have arrived yet, and it will not be read.
@@ -59,19 +60,29 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
     if let Some(origin) = submitted_by {
         gate.refusals.notice(origin, &response);
     }
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers::secure(response.headers_mut());
     response
 }
 
 /// The reason to refuse a request before its handler runs; `None` if there is none.
-fn refused(request: &Request, caller: Caller, names: &[String]) -> Option<Problem> {
-    if let Some(reason) = caller::refusal(request, caller, names) {
+fn refused(request: &Request, caller: &Caller, pages: &Pages) -> Option<Problem> {
+    if let Some(reason) = caller::refusal(request, caller, &pages.hosts) {
+        return Some(Problem::new(StatusCode::FORBIDDEN, reason));
+    }
+    if lacks_certificate(request.uri().path(), caller, pages.clients) {
+        let reason = "this instance answers only clients with a certificate that an authority of tls.client_ca has \
+                      signed; /livez, /readyz and /leader need none";
         return Some(Problem::new(StatusCode::FORBIDDEN, reason));
     }
     let most = if is_submission(request) { SUBMISSION_LEN_MAX } else { BODY_LEN_MAX };
     (announced_len(request) > most as u64).then(|| too_large(most))
+}
+
+/// Whether the caller has to present a certificate and has not. Probes of containers and load balancers cannot present
+/// one, and learn only whether this instance serves and the address of the leader.
+fn lacks_certificate(path: &str, caller: &Caller, clients: Clients) -> bool {
+    let is_probe = ["/livez", "/readyz", "/leader"].contains(&path);
+    clients == Clients::WithCertificate && caller.certificate.is_none() && !is_probe
 }
 
 fn is_submission(request: &Request) -> bool {

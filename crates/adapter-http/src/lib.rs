@@ -26,8 +26,8 @@
 //! Errors are problem documents (RFC 9457). The two metrics paths answer
 //! `{"error": "Coordinator not initialized"}` before start-up is done, as their users expect.
 //!
-//! Every client that reaches the listener may do everything, so it must be on loopback. Pages of other origins in a browser
-//! on this host are refused (403), and so are names for this host that are not ours.
+//! Every client that reaches the listener may do everything, unless [`Clients`] says that it needs a certificate. Pages of
+//! other origins in a browser are refused (403), and so are names for this host that are not ours ([`Pages::hosts`]).
 
 mod accept;
 mod arriving;
@@ -35,10 +35,12 @@ mod backend;
 mod caller;
 mod guard;
 mod handler;
+mod headers;
 mod json;
 mod leader;
 mod openapi;
 mod outcome;
+mod own_errors;
 mod page;
 mod pages;
 mod present;
@@ -47,8 +49,10 @@ mod refusals;
 mod remote;
 mod routes;
 mod runbooks;
+mod seats;
 mod server;
 mod signals;
+mod tls;
 mod upload;
 mod urgent;
 mod write_deadline;
@@ -61,11 +65,12 @@ pub use json::rfc3339;
 pub use json::signals::{AuditJson, SignalJson};
 pub use json::totals::TotalsJson;
 pub use openapi::http_reference;
-pub use pages::{Pages, SignalPages};
+pub use pages::{Clients, Pages, SignalPages};
 pub use remote::{InstanceAlert, alerts_of, get};
 pub use routes::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, router};
 pub use runbooks::{RUNBOOKS, runbook, runbooks};
-pub use server::{Limits, serve, serve_within};
+pub use server::{Limits, Serving, serve, serve_all, serve_within};
 pub use signals::{SIGNALS_LIMIT_DEFAULT, SIGNALS_LIMIT_MAX};
+pub use tls::{Reloaded, Tls, TlsFiles};
 pub use upload::{NotTaken, Upload};
 pub use urgent::AlertWebhook;

@@ -1,6 +1,7 @@
 //! Tests of the pages over real sockets with a backend made of plain values, and of the handler against a raw
 //! service.
 
+mod abuse;
 mod broker;
 mod callers;
 mod client;

@@ -16,5 +16,7 @@ pub(crate) fn secure(headers: &mut HeaderMap) {
 
 /// The same headers as lines of a head.
 pub(crate) fn lines() -> String {
-    format!("{X_CONTENT_TYPE_OPTIONS}: {NOSNIFF}\r\n{REFERRER_POLICY}: {NO_REFERRER}\r\n{CACHE_CONTROL}: {NO_STORE}\r\n")
+    format!(
+        "{X_CONTENT_TYPE_OPTIONS}: {NOSNIFF}\r\n{REFERRER_POLICY}: {NO_REFERRER}\r\n{CACHE_CONTROL}: {NO_STORE}\r\n"
+    )
 }

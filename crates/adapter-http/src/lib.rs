@@ -66,7 +66,7 @@ pub use json::signals::{AuditJson, SignalJson};
 pub use json::totals::TotalsJson;
 pub use openapi::http_reference;
 pub use pages::{Clients, Pages, SignalPages};
-pub use remote::{InstanceAlert, alerts_of, get};
+pub use remote::{InstanceAlert, alerts_of, probe};
 pub use routes::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, router};
 pub use runbooks::{RUNBOOKS, runbook, runbooks};
 pub use server::{Limits, Serving, serve, serve_all, serve_within};

@@ -342,8 +342,14 @@ mod tests {
 
     #[test]
     fn a_network_of_one_client_counts_as_one_address() {
-        assert_eq!(counted(from("2001:db8::1").expect("one")), counted(from("2001:db8::ffff:1").expect("one")));
-        assert_ne!(counted(from("2001:db8::1").expect("one")), counted(from("2001:db8:0:1::1").expect("one")));
+        assert_eq!(
+            counted(from("2001:db8::1").expect("one")),
+            counted(from("2001:db8::ffff:1").expect("one"))
+        );
+        assert_ne!(
+            counted(from("2001:db8::1").expect("one")),
+            counted(from("2001:db8:0:1::1").expect("one"))
+        );
         for own in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
             assert_eq!(counted(from(own).expect("one")), None, "{own}");
         }

@@ -56,7 +56,12 @@ impl Stops {
             let mut arrives = signal(SignalKind::from_raw(which.as_raw()))?;
             tokio::spawn(async move {
                 while arrives.recv().await.is_some() {
-                    tracing::info!("{which:?} is ignored; SIGTERM ends this instance, with a handover");
+                    let instead = if which == Signal::HUP {
+                        "only requests that files are read again"
+                    } else {
+                        "is ignored"
+                    };
+                    tracing::info!("{which:?} {instead}; SIGTERM ends this instance, with a handover");
                 }
             });
         }

@@ -8,6 +8,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::pin::pin;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -55,6 +56,8 @@ pub(crate) async fn exchange(
         Ok(Err(error)) => return Err(Failure::NotConnected(format!("could not connect: {error}"))),
         Err(_) => return Err(Failure::NotConnected(format!("could not connect within {ms} ms"))),
     };
+    // A failure only costs time.
+    let _ = stream.set_nodelay(true);
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_str(url.authority()).expect("it was checked as a URL"));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -65,9 +68,11 @@ pub(crate) async fn exchange(
         .map_err(Failure::Unanswered)
 }
 
-async fn converse(stream: TcpStream, request: Request<Body>) -> Result<Reply, String> {
-    // A failure only costs time.
-    let _ = stream.set_nodelay(true);
+/// Sends a request on a connection and reads the whole answer.
+pub(crate) async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: Request<Body>,
+) -> Result<Reply, String> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_LEN_MAX);
     let broken = |error: hyper::Error| format!("the connection broke: {error}");

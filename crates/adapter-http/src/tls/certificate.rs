@@ -45,7 +45,8 @@ pub(super) fn is_valid_for(certificate: &CertificateDer<'_>, host: &str) -> bool
         (GeneralName::DNSName(name), None) => {
             let wild = |name: &str| {
                 let below = host.split_once('.').map(|(_, below)| below);
-                name.strip_prefix("*.").is_some_and(|name| below.is_some_and(|it| it.eq_ignore_ascii_case(name)))
+                name.strip_prefix("*.")
+                    .is_some_and(|name| below.is_some_and(|it| it.eq_ignore_ascii_case(name)))
             };
             name.eq_ignore_ascii_case(host) || wild(name)
         }

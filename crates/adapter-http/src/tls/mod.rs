@@ -5,6 +5,7 @@
 
 mod certificate;
 mod files;
+pub(crate) mod unverified;
 
 pub use files::TlsFiles;
 
@@ -151,8 +152,7 @@ impl Loaded {
     fn of(read: Read) -> Result<Self, String> {
         let Read { certificates, key, client_ca } = read;
         let provider = Arc::new(ring::default_provider());
-        let certificate =
-            certificates.first().cloned().ok_or("tls.certificate contains no certificate")?;
+        let certificate = certificates.first().cloned().ok_or("tls.certificate contains no certificate")?;
         let expires_s = expires_s(&certificate).map_err(|why| format!("tls.certificate: {why}"))?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13, &TLS12])

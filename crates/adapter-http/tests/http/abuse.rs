@@ -3,21 +3,27 @@
 use crate::client::{Answer, get, post, request};
 use crate::fake::{Fake, Server};
 use adapter_http::Limits;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Clients that are connected at a time, more than any server may have.
 const CLIENTS: usize = 5_000;
 /// A bound for what must happen at all, not for how fast.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Time after which a client connects again. With less, the clients alone would use both processors of a small machine.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// A request whose answer is not read.
+const DEAF: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// Ways to keep a connection.
 const WAYS: [&[u8]; 5] = [
     // Half open: not a byte.
@@ -26,33 +32,49 @@ const WAYS: [&[u8]; 5] = [
     b"GET /livez HTTP/1.1\r\nHost: local",
     // A body that does not come.
     b"POST /signals HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\n{",
-    // An answer that is not read.
-    b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    DEAF,
     // No HTTP.
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 garbage \r\n\r\n",
 ];
 
-/// Keeps a connection as well as it can: connects again whenever the server closes.
+/// Keeps a connection as well as it can: connects again, after a pause, whenever the server closes.
 async fn keep(address: SocketAddr, way: &'static [u8], connected: Arc<AtomicUsize>) {
     let mut first = true;
     loop {
-        let Ok(mut stream) = TcpStream::connect(address).await else { continue };
-        let _ = stream.write_all(way).await;
-        if std::mem::take(&mut first) {
-            connected.fetch_add(1, Ordering::SeqCst);
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4 * 1024).expect("a small buffer");
+        if let Ok(mut stream) = socket.connect(address).await {
+            let _ = stream.write_all(way).await;
+            if std::mem::take(&mut first) {
+                connected.fetch_add(1, Ordering::SeqCst);
+            }
+            if way == DEAF {
+                // It reads nothing, until it has had its connection for a while.
+                sleep(PAUSE).await;
+            } else {
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
         }
-        if way.starts_with(b"GET /metrics") {
-            // It never reads, so it does not see the end. The next one follows when this one was written to.
-            let _ = stream.readable().await;
-        } else {
-            let _ = stream.read_to_end(&mut Vec::new()).await;
-        }
+        sleep(PAUSE).await;
     }
+}
+
+/// Allows this process as many sockets as the machine lets it have.
+fn allow_sockets() {
+    let all = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: all.maximum, maximum: all.maximum })
+        .expect("up to the maximum");
+    let enough = all.maximum.is_none_or(|most| most > CLIENTS as u64 + 500);
+    assert!(
+        enough,
+        "this test needs {CLIENTS} sockets, so a hard limit of file descriptors above that: ulimit -Hn"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_are_answered_whatever_thousands_of_clients_keep() {
-    let exposition = Ok("x".repeat(8 * 1024 * 1024));
+    allow_sockets();
+    let exposition = Ok("x".repeat(512 * 1024));
     let server = Server::start(Fake { exposition, ..Fake::default() }).await;
     let connected = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();

@@ -9,6 +9,7 @@ mod fault;
 mod key;
 mod layers;
 mod nearest;
+mod network;
 mod parse;
 mod reference;
 mod render;
@@ -18,6 +19,7 @@ mod url_file;
 
 pub use fault::{Fault, Origin};
 pub use key::Key;
+pub use network::{Advertised, Network, has_credential};
 pub use parse::{Schema, written};
 pub use reference::{reference, sample};
 pub use render::{as_json, render};
@@ -37,12 +39,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Default port of the page.
-const PORT_DEFAULT: u16 = 5000;
 /// Default prefix of every key in Redis.
 const REDIS_PREFIX_DEFAULT: &str = "coordinator";
 /// Default schema of the tables in PostgreSQL.
@@ -61,8 +60,8 @@ pub struct Config {
     pub group: GroupId,
     /// Id of this instance; `None`: made from the identity in the data directory and the process id.
     pub instance_id: Option<InstanceId>,
-    /// Address of the page, a loopback address; port 0: any free port.
-    pub listen: SocketAddr,
+    /// The HTTP server.
+    pub network: Network,
     /// Directory of the identity and the embedded store.
     pub data_dir: PathBuf,
     /// LEADER_TTL: time to live of the lease after its last renewal.
@@ -145,7 +144,7 @@ pub fn load(
     let group =
         judge.take(Key::Group, parse::group, || GroupId::parse("default").expect("our default is an id"));
     let instance_id = judge.take(Key::InstanceId, |text| parse::instance(text).map(Some), || None);
-    let listen = judge.take(Key::Listen, parse::listen, || (Ipv4Addr::LOCALHOST, PORT_DEFAULT).into());
+    let network = judge.network();
     let data_dir = judge.take(Key::DataDir, parse::directory, || PathBuf::from("./coordinator-data"));
     let leader_ttl = judge.take(Key::LeaderTtl, parse::ttl, || TTL_DEFAULT);
     let heartbeat = judge.take(Key::Heartbeat, |text| parse::heartbeat(text).map(Some), || None);
@@ -180,7 +179,7 @@ pub fn load(
         Some(Config {
             group: group?,
             instance_id: instance_id?,
-            listen: listen?,
+            network: network?,
             data_dir: data_dir?,
             leader_ttl,
             heartbeat: heartbeat?.unwrap_or(heartbeat_max(leader_ttl)),
@@ -198,6 +197,9 @@ pub fn load(
             origins,
         })
     })();
+    if let Some(config) = &config {
+        judge.network_is_protected(config);
+    }
     match config {
         Some(config) if judge.faults.is_empty() => Ok(config),
         Some(_) | None => Err(judge.faults),

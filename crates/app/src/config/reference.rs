@@ -121,6 +121,9 @@ mod tests {
             match key {
                 Key::RedisUrl => lines.push("postgres.url = \"postgres://u@h/d\"".to_owned()),
                 Key::SignalsLookup => lines.push("signals.handler = \"http://h/execute\"".to_owned()),
+                Key::TlsCertificate => lines.push("tls.key = \"k\"".to_owned()),
+                Key::TlsKey => lines.push("tls.certificate = \"c\"".to_owned()),
+                Key::TlsClientCa => lines.push("tls.key = \"k\"\ntls.certificate = \"c\"".to_owned()),
                 _ => {}
             }
             read(&lines.join("\n"));

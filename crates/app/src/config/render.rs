@@ -5,10 +5,12 @@ use super::key::Key;
 use super::parse::written;
 use super::signals::NO_LIMIT;
 use super::store_url::StoreUrl;
+use adapter_http::TlsFiles;
 use domain::member::heartbeat_interval;
 use domain::overview::age;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use toml::Value;
 
 /// The effective configuration as TOML, each value with its source as a comment, secrets masked. With the
@@ -95,7 +97,20 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
                 config.instance_id.as_ref().ok_or("made from the identity in data_dir and the process id")?;
             Ok(text(id.as_str()))
         }
-        Key::Listen => Ok(text(&config.listen.to_string())),
+        Key::Listen => Ok(list(&config.network.listen)),
+        Key::Advertise => {
+            let url = config.network.advertise.as_ref();
+            let url =
+                url.ok_or("made from the first address in listen that is not loopback, else the first")?;
+            Ok(text(&url.to_string()))
+        }
+        Key::AllowedHosts => {
+            Ok(Value::Array(config.network.allowed_hosts.iter().map(|name| text(name)).collect()))
+        }
+        Key::InsecureNetwork => Ok(Value::Boolean(config.network.insecure)),
+        Key::TlsCertificate => tls(config, "connections are not encrypted", |tls| Some(&tls.certificate)),
+        Key::TlsKey => tls(config, "connections are not encrypted", |tls| Some(&tls.key)),
+        Key::TlsClientCa => tls(config, "clients need no certificate", |tls| tls.client_ca.as_ref()),
         Key::DataDir => Ok(text(&config.data_dir.to_string_lossy())),
         Key::LeaderTtl => Ok(text(&written(config.leader_ttl))),
         Key::Heartbeat => Ok(text(&written(config.heartbeat))),
@@ -139,6 +154,24 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
         Key::SignalsValueRupees => Ok(text(&config.signals.value_rupees.to_string())),
         Key::SignalsRetentionDays => Ok(serialised(&config.signals.retention_days())),
     }
+}
+
+/// One value as itself, several as a list.
+fn list(values: &[impl ToString]) -> Value {
+    match values {
+        [one] => text(&one.to_string()),
+        all => Value::Array(all.iter().map(|one| text(&one.to_string())).collect()),
+    }
+}
+
+/// A file of TLS.
+fn tls(
+    config: &Config,
+    instead: &str,
+    file: impl Fn(&TlsFiles) -> Option<&PathBuf>,
+) -> Result<Value, String> {
+    let path = config.network.tls.as_ref().and_then(file).ok_or(instead)?;
+    Ok(text(&path.to_string_lossy()))
 }
 
 /// The URL of a store, if it is a setting.

@@ -135,7 +135,7 @@ async fn of_instance(member: Member) -> Vec<Fires> {
     let answer = if on_this_host(&member.address) {
         alerts_of(&member.address, &member.id, PAGE_TIME_MAX).await
     } else {
-        Err("its page is on another host".to_owned())
+        Err("its page is on another host or has TLS".to_owned())
     };
     match answer {
         Ok(alerts) => {

@@ -234,7 +234,7 @@ mod tests {
         let flags =
             Flags { listen: vec!["192.0.2.1:0".to_owned()], insecure_network: true, ..Flags::default() };
         let network = load(None, [], &flags).expect("sound").network;
-        let error = super::listen(&network).await.expect_err("refused").to_string();
+        let error = super::listen(&network).await.expect_err("refused").message;
         assert!(error.contains("192.0.2.1:0") && error.contains("no interface of this host"), "{error}");
     }
 }

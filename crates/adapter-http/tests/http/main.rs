@@ -14,4 +14,5 @@ mod openapi;
 mod page;
 mod routes;
 mod signals;
+mod tls;
 mod webhook;

@@ -1,5 +1,6 @@
 //! [`Backend`]: the interface of the HTTP pages to the instance behind them.
 
+use crate::hooks::Hooks;
 use async_trait::async_trait;
 use domain::alert;
 use domain::id::InstanceId;
@@ -67,6 +68,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Latest accepted timestamp of a signal, in unix seconds: a little after the present.
     fn accepts_until_s(&self) -> i64;
+
+    /// The hooks of this instance; by default none.
+    fn hooks(&self) -> Arc<Hooks> {
+        Arc::default()
+    }
 
     /// Counts a submission that was refused for that reason: each is a missed trade.
     fn refused(&self, why: Refusal);

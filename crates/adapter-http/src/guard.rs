@@ -4,6 +4,7 @@ use crate::arriving::Arriving;
 use crate::backend::Backend;
 use crate::caller::{self, Caller};
 use crate::headers;
+use crate::hooks;
 use crate::pages::{Clients, Pages, Prefix, SignalPages};
 use crate::problem::Problem;
 use crate::refusals::Refusals;
@@ -86,7 +87,8 @@ fn lacks_certificate(path: &str, caller: &Caller, clients: Clients) -> bool {
 }
 
 fn is_submission(request: &Request) -> bool {
-    request.method() == Method::POST && request.uri().path() == signals::PATH
+    let path = request.uri().path();
+    request.method() == Method::POST && path == signals::PATH || hooks::is_hook(request.method(), path)
 }
 
 /// True if a client may have meant to submit a signal but used another path or method than [`is_submission`].
@@ -109,7 +111,7 @@ fn announced_len(request: &Request) -> u64 {
 }
 
 async fn answer(limit: Duration, request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
+    let path = hooks::without_secret(request.uri().path());
     let (head, body) = request.into_parts();
     let (body, awaited) = Arriving::watched(body);
     let request = Request::from_parts(head, body);

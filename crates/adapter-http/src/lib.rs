@@ -19,6 +19,8 @@
 //! | `/signals/{id}` | one signal and its audit |
 //! | `POST /signals/claim` | signals for the caller to execute, where no handler is configured |
 //! | `POST /signals/{id}/result` | the outcome of one of them |
+//! | `POST /hooks/NAME`, `POST /hooks/NAME/SECRET` | an alert of another system becomes a signal |
+//! | `/hooks` | the configured hooks and their latest requests |
 //! | `/runbooks`, `/runbooks/NAME` | the list of the alerts, and the runbook of one |
 //! | `/` | the operator's page, and its files below `/page` |
 //! | `/events` | server-sent events: what changes in the group; with `?page`, the sections of the page |
@@ -36,6 +38,7 @@ mod caller;
 mod guard;
 mod handler;
 mod headers;
+mod hooks;
 mod json;
 mod leader;
 mod openapi;
@@ -59,6 +62,10 @@ mod write_deadline;
 
 pub use backend::{Backend, LeaderView, Pull, Reported};
 pub use handler::{HandlerUrl, HttpHandler, HttpHandlerConfig};
+pub use hooks::{
+    EXPIRES_AFTER_S_MAX, Hook, HookFault, HookSettings, Hooks, PRESETS, RECEIVED_WINDOW_S_MIN, ReadField,
+    Reading,
+};
 pub use json::cluster::{InstanceJson, TermJson};
 pub use json::metrics::MetricsJson;
 pub use json::rfc3339;
@@ -66,7 +73,7 @@ pub use json::signals::{AuditJson, SignalJson};
 pub use json::totals::TotalsJson;
 pub use openapi::http_reference;
 pub use pages::{Clients, Pages, SignalPages};
-pub use remote::{InstanceAlert, alerts_of, probe};
+pub use remote::{InstanceAlert, alerts_of, get, probe};
 pub use routes::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, router};
 pub use runbooks::{RUNBOOKS, runbook, runbooks};
 pub use server::{Limits, Serving, serve, serve_all, serve_within};

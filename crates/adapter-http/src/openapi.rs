@@ -55,6 +55,23 @@ const NOT_LEADING: (u16, &str, &str) = (
 const NO_SIGNAL: (u16, &str, &str) = (404, PROBLEM, "there is no such signal");
 const WRONG: (u16, &str, &str) = (400, PROBLEM, "a parameter or a field is wrong; the answer names it");
 
+const HOOK_ANSWERS: &[(u16, &str, &str)] = &[
+    (
+        200,
+        JSON,
+        "the same alert was accepted before (`verdict` is `repeated`), or another one within the window of the hook \
+         (`folded`); the signal",
+    ),
+    (201, JSON, "it is accepted; the signal"),
+    (400, PROBLEM, "the body is neither a JSON object nor a text that the hook reads"),
+    (403, PROBLEM, "the secret, the signature or the address of the sender is wrong"),
+    (404, PROBLEM, "no hook of that name is configured"),
+    (409, PROBLEM, "another signal has the id or the fingerprint"),
+    (413, PROBLEM, "the body is too large"),
+    (422, PROBLEM, "fields of the signal are missing or wrong; `errors` has all of them"),
+    (503, PROBLEM, "the state store did not answer within 0.9 s: send it again (`Retry-After`)"),
+];
+
 /// Every method of every path.
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/", "The operator's page, which shows the whole group live", &[(200, HTML, "the page")]),
@@ -245,6 +262,24 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             ],
         )
     },
+    endpoint(
+        "GET",
+        "/hooks",
+        "The configured hooks, and the latest requests to them on this instance, without secrets (docs/hooks.md)",
+        &[(200, JSON, "`hooks`, and `requests`, the latest first, each with its `verdict` and `why`")],
+    ),
+    endpoint(
+        "POST",
+        "/hooks/{name}",
+        "An alert of another system becomes a signal. Any instance accepts it, and it is durable before the answer",
+        HOOK_ANSWERS,
+    ),
+    endpoint(
+        "POST",
+        "/hooks/{name}/{secret}",
+        "As `/hooks/{name}`, for a hook whose secret is in the path",
+        HOOK_ANSWERS,
+    ),
 ];
 
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
@@ -261,8 +296,10 @@ async fn served(
 /// The OpenAPI document of the pages below `prefix`.
 fn document(signals: SignalPages, prefix: &str) -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    let served =
-        |endpoint: &&Endpoint| signals == SignalPages::Served || !endpoint.path.starts_with("/signals");
+    let served = |endpoint: &&Endpoint| {
+        signals == SignalPages::Served
+            || !["/signals", "/hooks"].iter().any(|start| endpoint.path.starts_with(start))
+    };
     for endpoint in ENDPOINTS.iter().filter(served) {
         let methods = paths.entry(endpoint.path).or_insert_with(|| json!({}));
         methods[endpoint.method.to_ascii_lowercase()] = operation(endpoint);

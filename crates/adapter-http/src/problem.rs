@@ -30,6 +30,11 @@ impl Problem {
         Self { status, detail: detail.into(), more: Vec::new() }
     }
 
+    /// The sentence about this case.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Adds a member to the standard ones.
     pub(crate) fn with(mut self, name: &'static str, value: impl Serialize) -> Self {
         let value = to_raw_value(&value).expect("our documents have text for keys, so they are JSON");

@@ -58,7 +58,10 @@ pub async fn alerts_of(page: &str, id: &InstanceId, time: Duration) -> Result<Ve
 }
 
 /// The status and the body of one page of an instance.
-async fn get(page: &str, path: &str, time: Duration) -> Result<(u16, Vec<u8>), String> {
+///
+/// # Errors
+/// Why there is no answer, as a sentence.
+pub async fn get(page: &str, path: &str, time: Duration) -> Result<(u16, Vec<u8>), String> {
     let url = HandlerUrl::parse(page).map_err(|_| "its address is no http URL".to_owned())?;
     let request = Request::builder()
         .method(Method::GET)

@@ -3,6 +3,7 @@
 use crate::accept::Form;
 use crate::backend::Backend;
 use crate::guard::{BODY_LEN_MAX, Gate, guard};
+use crate::hooks;
 use crate::json::cluster::{HistoryJson, ReadJson, StatusJson};
 use crate::json::metrics::MetricsJson;
 use crate::leader;
@@ -56,7 +57,7 @@ pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
         .merge(openapi::routes())
         .merge(page::routes(pages.streams));
     let routes = match pages.signals {
-        SignalPages::Served => routes.merge(signals::routes()),
+        SignalPages::Served => routes.merge(signals::routes()).merge(hooks::routes()),
         SignalPages::Absent => routes,
     };
     routes
@@ -155,22 +156,31 @@ fn not_initialized() -> Response {
 }
 
 async fn not_found(
+    State(backend): Shared,
     method: Method,
     uri: Uri,
     Extension(signals): Extension<SignalPages>,
     Extension(prefix): Extension<Prefix>,
 ) -> Problem {
     let remedy = signals::remedy(&method, signals, &prefix);
-    Problem::new(StatusCode::NOT_FOUND, format!("there is no {}{}{remedy}", prefix.0, uri.path()))
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no {}{}{remedy}", prefix.0, backend.hooks().without_secrets(uri.path())),
+    )
 }
 
 async fn method_not_allowed(
+    State(backend): Shared,
     method: Method,
     uri: Uri,
     Extension(signals): Extension<SignalPages>,
     Extension(prefix): Extension<Prefix>,
 ) -> Problem {
     let remedy = signals::remedy(&method, signals, &prefix);
-    let detail = format!("{}{} does not support {method}{remedy}", prefix.0, uri.path());
+    let detail = format!(
+        "{}{} does not support {method}{remedy}",
+        prefix.0,
+        backend.hooks().without_secrets(uri.path())
+    );
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

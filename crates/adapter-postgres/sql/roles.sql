@@ -26,7 +26,7 @@ END $$;
 
 -- Whatever an earlier version granted. Nobody notices: it is one transaction.
 REVOKE ALL ON coordinator_schema, coordinator_lease, coordinator_member, coordinator_term, coordinator_signal,
-    coordinator_dispatch, coordinator_audit FROM coordinator_app;
+    coordinator_dispatch, coordinator_audit, coordinator_decision FROM coordinator_app;
 
 DO $$ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %s TO coordinator_app', (
@@ -34,7 +34,7 @@ DO $$ BEGIN
 END $$;
 
 GRANT SELECT ON coordinator_schema, coordinator_lease, coordinator_member, coordinator_term, coordinator_signal,
-    coordinator_dispatch, coordinator_audit TO coordinator_app;
+    coordinator_dispatch, coordinator_audit, coordinator_decision TO coordinator_app;
 
 -- Leadership: rows of new groups, claims and renewals, the history.
 GRANT INSERT, UPDATE (tl, epoch, claim, seq, holder, released, ttl_ms, renewed_at, resign, forgot_ms,
@@ -45,13 +45,16 @@ GRANT INSERT, UPDATE (to_at, reason) ON coordinator_term TO coordinator_app;
 GRANT INSERT, UPDATE, DELETE ON coordinator_member TO coordinator_app;
 
 -- The ledger: new signals in order of arrival, their way through the states, and the sweep.
-GRANT INSERT, DELETE, UPDATE (state, asked_ms, tl, epoch, claim, attempt, claimed_at, settled_at, note, changed_by,
-    changed_from) ON coordinator_signal TO coordinator_app;
+GRANT INSERT, DELETE, UPDATE (state, asked_ms, tl, epoch, claim, attempt, claimed_at, settled_at, note, folded,
+    folded_note, changed_by, changed_from) ON coordinator_signal TO coordinator_app;
 GRANT USAGE ON SEQUENCE coordinator_signal_arrival_seq TO coordinator_app;
 
 -- The kill switch, and the count of claims beside it.
 GRANT INSERT, UPDATE (claims, paused_at, reason, changed_by, changed_from) ON coordinator_dispatch
     TO coordinator_app;
+
+-- The decisions of operators: rows are only appended.
+GRANT INSERT ON coordinator_decision TO coordinator_app;
 
 -- The relations of the recovery, where they are the default ones. Grant SELECT on your own ones yourself.
 DO $$

@@ -35,13 +35,14 @@ const ELSEWHERE: &str = "\
     ORDER BY n.nspname";
 
 /// The tables of the current version of the schema.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "coordinator_lease",
     "coordinator_member",
     "coordinator_term",
     "coordinator_signal",
     "coordinator_dispatch",
     "coordinator_audit",
+    "coordinator_decision",
     "coordinator_schema",
 ];
 /// $1 names, $2 schema.
@@ -54,7 +55,7 @@ const MISSING: &str = "\
 const REMAINING: &str = "\
     SELECT count(DISTINCT c.relname) AS tables,
            count(DISTINCT c.relname) FILTER (WHERE (c.relname, a.attname) IN (('coordinator_lease', 'epoch_floor'),
-               ('coordinator_audit', 'number'), ('coordinator_signal', 'asked_ms'))) = 3 AS current
+               ('coordinator_audit', 'number'), ('coordinator_signal', 'folded'))) = 3 AS current
     FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

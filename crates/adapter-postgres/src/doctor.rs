@@ -55,7 +55,7 @@ const STANDBYS: &str = "\
     FROM pg_catalog.pg_stat_replication";
 
 /// Triggers that keep what only the owner may change, and the audit.
-const GUARDS: [(&str, &str); 8] = [
+const GUARDS: [(&str, &str); 9] = [
     ("coordinator_lease_kept", "coordinator_lease"),
     ("coordinator_signal_kept", "coordinator_signal"),
     ("coordinator_audit_kept", "coordinator_audit"),
@@ -64,10 +64,11 @@ const GUARDS: [(&str, &str); 8] = [
     ("coordinator_audit_updated", "coordinator_signal"),
     ("coordinator_audit_deleted", "coordinator_signal"),
     ("coordinator_audit_switched", "coordinator_dispatch"),
+    ("coordinator_decision_kept", "coordinator_decision"),
 ];
 
 /// Rights of `sql/roles.sql`: privilege, columns, relation.
-const RIGHTS: [(&str, &str, &str); 20] = [
+const RIGHTS: [(&str, &str, &str); 22] = [
     ("SELECT", "", "coordinator_schema"),
     ("SELECT", "", "coordinator_lease"),
     ("SELECT", "", "coordinator_member"),
@@ -90,12 +91,14 @@ const RIGHTS: [(&str, &str, &str); 20] = [
     ("DELETE", "", "coordinator_signal"),
     (
         "UPDATE",
-        "state, asked_ms, tl, epoch, claim, attempt, claimed_at, settled_at, note, changed_by, changed_from",
+        "state, asked_ms, tl, epoch, claim, attempt, claimed_at, settled_at, note, folded, folded_note, changed_by, changed_from",
         "coordinator_signal",
     ),
     ("INSERT", "", "coordinator_dispatch"),
     ("UPDATE", "claims, paused_at, reason, changed_by, changed_from", "coordinator_dispatch"),
     ("USAGE", "", "coordinator_signal_arrival_seq"),
+    ("SELECT", "", "coordinator_decision"),
+    ("INSERT", "", "coordinator_decision"),
 ];
 
 /// The session of an instance sets these; 0 would mean that it has no effect.
@@ -187,7 +190,7 @@ impl PostgresStore {
             commits,
             encrypted: encrypted.ok_or_else(|| "pg_stat_ssl does not show this session".to_owned()),
             verified: matches!(host.options.get_ssl_mode(), PgSslMode::VerifyFull),
-            remote: is_remote(host),
+            remote: !host.is_local(),
             clock: Ok(ClockWalk { first, last }),
         })
     }
@@ -307,13 +310,4 @@ fn rights(schema: &str) -> String {
          ORDER BY name",
         wanted.join(", ")
     )
-}
-
-fn is_remote(host: &Host) -> bool {
-    let name = host.options.get_host();
-    let here = host.options.get_socket().is_some()
-        || name.starts_with('/')
-        || name == "localhost"
-        || name.trim_matches(['[', ']']).parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
-    !here
 }

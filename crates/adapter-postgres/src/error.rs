@@ -10,10 +10,20 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 /// Longest text of the server that a message quotes, in characters.
 const MESSAGE_LEN_MAX: usize = 300;
 
+/// Advice by a part of an error of TLS. A third party in between causes each of them too.
+const TLS: [(&str, &str); 4] = [
+    ("UnknownIssuer", " (no trusted authority issued this certificate: name its authority with sslrootcert)"),
+    ("not valid for name", " (the certificate is that of another host: use a name of it in the URL)"),
+    ("certificate expired", " (renew the certificate of the server, or correct the clock of this host)"),
+    ("does not support TLS", " (set ssl = on in postgresql.conf)"),
+];
+
 /// The reason why a session could not be opened. No request was sent yet, so no outcome is in doubt.
 pub(crate) fn while_connecting(error: &Error) -> String {
     let Error::Database(reported) = error else {
-        return shortened(&error.to_string());
+        let text = error.to_string();
+        let advice = TLS.iter().find(|(sign, _)| text.contains(sign)).map(|(_, advice)| *advice);
+        return shortened(&text) + advice.unwrap_or_default();
     };
     let code = reported.code().unwrap_or_default().into_owned();
     let advice = match code.as_str() {
@@ -113,4 +123,23 @@ fn reported_by_server(reported: &PgDatabaseError) -> StoreError {
 
 fn shortened(text: &str) -> String {
     text.chars().take(MESSAGE_LEN_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_tls_says_what_to_do() {
+        let refused = |text: &str| while_connecting(&Error::Tls(text.to_owned().into()));
+        for (text, advice) in [
+            ("invalid peer certificate: UnknownIssuer", "sslrootcert"),
+            ("invalid peer certificate: certificate not valid for name \"db\"", "that of another host"),
+            ("invalid peer certificate: certificate expired: verification time 2", "renew the certificate"),
+            ("server does not support TLS", "ssl = on"),
+        ] {
+            let message = refused(text);
+            assert!(message.contains(text) && message.contains(advice), "{message}");
+        }
+    }
 }

@@ -3,10 +3,11 @@
 //! sqlx rejects URLs with several hosts, so this module splits them. It queries the role of every new
 //! session, and refuses a standby and a read-only session.
 
-use crate::error;
+use crate::{error, tls_files};
 use domain::id::InstanceId;
 use domain::ports::StoreError;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use domain::transport::{Protection, is_this_host};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -53,6 +54,10 @@ const PARAMETERS: [&str; 15] = [
 pub struct InvalidUrl(String);
 
 impl InvalidUrl {
+    pub(crate) fn because(reason: String) -> Self {
+        Self(reason)
+    }
+
     /// The reason alone, without the beginning of the message.
     pub fn reason(&self) -> &str {
         &self.0
@@ -63,6 +68,22 @@ impl InvalidUrl {
 pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
     let nobody = InstanceId::from_stored("check");
     Hosts::parse(url, &nobody).map(|_| ())
+}
+
+/// The protection of every connection that `url` leads to; that of the least protected host. It counts what the
+/// environment adds (`PGHOST`, `PGSSLMODE`). Reads the files that the URL names for TLS, so that a wrong path is
+/// noticed at the start.
+///
+/// # Errors
+/// The URL or one of its files cannot be used.
+pub fn protection(url: &str) -> Result<Protection, InvalidUrl> {
+    let hosts = Hosts::parse(url, &InstanceId::from_stored("check"))?;
+    tls_files::check(Parts::of(url)?.query)?;
+    let each = hosts.list.iter().map(Host::protection).collect::<Vec<_>>();
+    let first = |wanted: fn(&Protection) -> bool| each.iter().find(|one| wanted(one)).cloned();
+    Ok(first(|one| matches!(one, Protection::Unprotected(_)))
+        .or_else(|| first(|one| matches!(one, Protection::Verified)))
+        .unwrap_or(Protection::Local))
 }
 
 /// Timeouts for opening a session and, at the server, for its statements.
@@ -126,6 +147,12 @@ impl Hosts {
                 // PgBouncer's default configuration refuses this startup parameter; `admission` sets it
                 // instead.
                 let options = options.extra_float_digits(None);
+                // In a certificate, an IPv6 address has no brackets.
+                let bare = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+                let options = match bare.map(str::to_owned) {
+                    Some(address) => options.host(&address),
+                    None => options,
+                };
                 Ok(Host { label, options })
             })
             .collect::<Result<Vec<_>, InvalidUrl>>()?;
@@ -180,6 +207,29 @@ impl Hosts {
 }
 
 impl Host {
+    /// Whether the connection stays on this host.
+    pub(crate) fn is_local(&self) -> bool {
+        let name = self.options.get_host();
+        self.options.get_socket().is_some() || name.starts_with('/') || is_this_host(name)
+    }
+
+    fn protection(&self) -> Protection {
+        let without = match self.options.get_ssl_mode() {
+            _ if self.is_local() => return Protection::Local,
+            PgSslMode::VerifyFull => return Protection::Verified,
+            PgSslMode::VerifyCa => "does not check that the certificate is that of the host",
+            PgSslMode::Require => "does not check the certificate",
+            PgSslMode::Prefer | PgSslMode::Allow => "accepts a connection without TLS",
+            PgSslMode::Disable => "does without TLS",
+        };
+        let host = self.options.get_host();
+        Protection::Unprotected(format!(
+            "PostgreSQL at {host} is not on this host, and sslmode={} {without}, so a third party on the network could \
+             read the password, and read and change every statement",
+            ssl_mode(self.options.get_ssl_mode())
+        ))
+    }
+
     async fn open(&self, limits: SessionLimits) -> Result<PgConnection, String> {
         let mut connection = self.options.connect().await.map_err(|error| error::while_connecting(&error))?;
         admit(&mut connection, limits).await?;
@@ -235,6 +285,18 @@ async fn admit(session: &mut PgConnection, limits: SessionLimits) -> Result<(), 
         return Err("is read-only (default_transaction_read_only is on)".to_owned());
     }
     Ok(())
+}
+
+/// The name of a mode in a URL.
+fn ssl_mode(mode: PgSslMode) -> &'static str {
+    match mode {
+        PgSslMode::Disable => "disable",
+        PgSslMode::Allow => "allow",
+        PgSslMode::Prefer => "prefer (the default)",
+        PgSslMode::Require => "require",
+        PgSslMode::VerifyCa => "verify-ca",
+        PgSslMode::VerifyFull => "verify-full",
+    }
 }
 
 /// `url` without user, password and parameters, safe to print.
@@ -317,8 +379,37 @@ mod tests {
         let db = Some("db".to_owned());
         assert_eq!(
             hosts(url).unwrap(),
-            [("h1".into(), 5001, db.clone()), ("[::1]".into(), 5002, db.clone()), ("h3".into(), 5432, db)]
+            [("h1".into(), 5001, db.clone()), ("::1".into(), 5002, db.clone()), ("h3".into(), 5432, db)]
         );
+    }
+
+    #[test]
+    fn a_connection_is_as_protected_as_its_least_protected_host() {
+        let judged = |url: &str| protection(url).unwrap_or_else(|fault| panic!("{url}: {fault}"));
+        for local in [
+            "postgres://127.0.0.1/db",
+            "postgres://[::1],localhost/db?sslmode=disable",
+            "postgres:///db?host=/run/postgresql",
+            "postgres://%2Frun%2Fpostgresql/db",
+        ] {
+            assert_eq!(judged(local), Protection::Local, "{local}");
+        }
+        for verified in ["postgres://db/d?sslmode=verify-full", "postgres://[::1],db/d?ssl-mode=verify-full"]
+        {
+            assert_eq!(judged(verified), Protection::Verified, "{verified}");
+        }
+        for (open, why) in [
+            ("postgres://db/d", "sslmode=prefer (the default) accepts"),
+            ("postgres://127.0.0.1,db/d", "PostgreSQL at db"),
+            ("postgres://0.0.0.0/d?sslmode=disable", "sslmode=disable does without TLS"),
+            ("postgres://db/d?sslmode=require", "does not check the certificate"),
+            ("postgres://db/d?sslmode=verify-ca", "is that of the host"),
+            ("postgres://db/d?sslmode=verify-full&sslmode=disable", "sslmode=disable"),
+            ("postgres://127.0.0.1/d?host=db", "PostgreSQL at db"),
+        ] {
+            let Protection::Unprotected(found) = judged(open) else { panic!("{open}") };
+            assert!(found.contains(why), "{open}: {found}");
+        }
     }
 
     #[test]

@@ -82,17 +82,21 @@ const RENEW: &str = concat!(
 
 /// $1 to $4 token, $5 seq, $6 reason, $7 hint, $8 the seq that the row has certainly reached (M23). Does not
 /// carry the row to another timeline: on a promoted standby that had lost a later claim, that would release
-/// the lease while the later holder still has a valid lease.
+/// the lease while the later holder still has a valid lease. In the history, a term does not outlast its lease.
 const RELEASE: &str = concat!(
-    "WITH released AS (
+    "WITH before AS MATERIALIZED (
+        SELECT renewed_at + ttl_ms * interval '1 millisecond' AS lease_ends_at
+        FROM coordinator_lease WHERE group_id = $1),
+     released AS (
         UPDATE coordinator_lease SET seq = $5, released = true, renewed_at = now(),
             forgot_ms = CASE WHEN seq < $8 THEN greatest(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, forgot_ms + 1)
                         ELSE forgot_ms END
         WHERE group_id = $1 AND tl = $2 AND epoch = $3 AND claim = $4 AND NOT released AND seq < $5
         RETURNING claim),
      ended AS (
-        UPDATE coordinator_term AS term SET to_at = now(), reason = $6
-        FROM released WHERE group_id = $1 AND term.claim = released.claim AND to_at IS NULL)
+        UPDATE coordinator_term AS term
+        SET to_at = greatest(from_at, least(now(), before.lease_ends_at)), reason = $6
+        FROM released, before WHERE group_id = $1 AND term.claim = released.claim AND to_at IS NULL)
      SELECT pg_notify(",
     channel!(),
     ", $7) FROM released"

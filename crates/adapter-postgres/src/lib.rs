@@ -29,6 +29,7 @@
 
 mod config;
 mod database;
+mod decisions;
 mod doctor;
 mod error;
 mod fence;
@@ -44,6 +45,7 @@ mod row;
 mod schema;
 mod signal_ledger;
 mod state_store;
+mod tls_files;
 mod warning;
 
 /// Script for psql. It creates a role with exactly the rights that the service needs.
@@ -61,7 +63,7 @@ pub mod statements {
 }
 
 pub use config::PostgresConfig;
-pub use hosts::{InvalidUrl, check_url};
+pub use hosts::{InvalidUrl, check_url, protection};
 pub use names::{InvalidSchema, SchemaName};
 pub use state_store::PostgresStore;
 pub use warning::CommitWarnings;

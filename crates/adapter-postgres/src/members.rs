@@ -42,14 +42,18 @@ const HEARTBEAT: &str = "\
 const LEAVE: &str = "DELETE FROM coordinator_member WHERE group_id = $1 AND id = $2 AND nonce = $3";
 
 /// $1 group, $2 limit, which leaves out the oldest heartbeats. The age is the difference of two readings of
-/// the same clock. Lines older than a day are left to the sweep.
+/// the same clock. Lines older than a day are left to the sweep. An instance that was removed on purpose is left out
+/// until it writes another heartbeat.
 const MEMBERS: &str = "\
     SELECT left(id, 128) AS id, left(nonce, 32) AS nonce, left(host, 256) AS host,
            left(address, 256) AS address, left(status, 32) AS status, epoch, fallback, alerts::bigint,
            left(version, 256) AS version, started_ms,
            left(settings, 1024) AS settings, left(cannot_lead, 256) AS cannot_lead,
            greatest(0, (extract(epoch FROM now() - beat_at) * 1000)::bigint) AS age_ms
-    FROM (SELECT * FROM coordinator_member WHERE group_id = $1 AND beat_at > now() - interval '1 day'
+    FROM (SELECT * FROM coordinator_member AS member
+          WHERE group_id = $1 AND beat_at > now() - interval '1 day' AND NOT EXISTS (
+              SELECT FROM coordinator_decision AS removed
+              WHERE removed.group_id = $1 AND removed.instance = member.id AND removed.beat_at = member.beat_at)
           ORDER BY beat_at DESC LIMIT $2) AS latest
     ORDER BY latest.id COLLATE \"C\"";
 

@@ -21,13 +21,16 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0001_coordinator.sql"),
     include_str!("../migrations/0002_signals.sql"),
     include_str!("../migrations/0003_forgotten_and_settings.sql"),
+    include_str!("../migrations/0004_decisions.sql"),
+    include_str!("../migrations/0005_hooks.sql"),
 ];
 
 /// In the form of the current version, which the migrations gave them.
-const REPAIRS: [(&str, &str); 3] = [
+const REPAIRS: [(&str, &str); 4] = [
     ("coordinator_member", include_str!("../migrations/repair_member.sql")),
     ("coordinator_term", include_str!("../migrations/repair_term.sql")),
     ("coordinator_dispatch", include_str!("../migrations/repair_dispatch.sql")),
+    ("coordinator_decision", include_str!("../migrations/0004_decisions.sql")),
 ];
 
 /// Advisory lock that serialises the migrations of all groups of a database: "coordina" in ASCII.

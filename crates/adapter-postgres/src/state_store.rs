@@ -5,8 +5,9 @@ use crate::hosts::{Hosts, InvalidUrl, SessionLimits};
 use crate::listen::{Hint, Listener};
 use crate::names::Names;
 use crate::pool::{Lane, LaneLimits};
-use crate::{lease, members, portfolio, schema};
+use crate::{decisions, lease, members, portfolio, schema};
 use async_trait::async_trait;
+use domain::decision::Decision;
 use domain::id::{InstanceId, Nonce};
 use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
@@ -14,9 +15,9 @@ use domain::ledger::Actor;
 use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
-    Renewal, Schema, StateStore, StepDown, StoreError,
+    Removal, Renewal, Schema, StateStore, StepDown, StoreError,
 };
-use domain::recovery::{PortfolioRows, RelationName};
+use domain::recovery::{PortfolioRows, RecoveryCode, RelationName};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -225,6 +226,29 @@ impl MemberStore for PostgresStore {
 impl OperatorRequests for PostgresStore {
     async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
         lease::request_step_down(&self.service, &self.me, token, reason).await
+    }
+
+    async fn remove_instance(
+        &self,
+        id: &InstanceId,
+        recent: Duration,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Removal, StoreError> {
+        decisions::remove_instance(&self.service, &self.me, id, recent, actor, reason).await
+    }
+
+    async fn acknowledge_recovery(
+        &self,
+        verdict: Option<RecoveryCode>,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        decisions::acknowledge_recovery(&self.service, &self.me, verdict, actor, reason).await
+    }
+
+    async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError> {
+        decisions::decisions(&self.service, &self.me, limit).await
     }
 }
 

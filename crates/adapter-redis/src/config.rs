@@ -2,8 +2,10 @@
 //! password.
 
 use domain::identity::Identity;
+use domain::transport::{Protection, is_this_host};
 use fred::types::config::Config;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Default prefix of every key and channel.
@@ -12,6 +14,10 @@ pub const PREFIX_DEFAULT: &str = "coordinator";
 /// Accepted schemes. fred would treat any other scheme as a single server without TLS.
 const SCHEMES: [&str; 6] =
     ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
+
+/// Returns the TLS settings for the next connection, so that renewed certificates need no restart. The error says which
+/// file cannot be used.
+pub type TlsSource = Arc<dyn Fn() -> Result<Arc<rustls::ClientConfig>, String> + Send + Sync>;
 
 /// Configuration of a [`RedisStore`](crate::RedisStore).
 #[derive(Clone)]
@@ -24,6 +30,9 @@ pub struct RedisConfig {
     ///
     /// In a user, a password or a query value, each of the characters `/ ? # @` must be percent-encoded.
     pub url: String,
+    /// Authorities and client certificate for a `rediss` URL; `None`: the system's authorities, and no client
+    /// certificate.
+    pub tls: Option<TlsSource>,
     /// First part of every key and channel, so that several systems can share a Redis.
     pub prefix: String,
     /// The process that takes the ticket. A ticket lasts LEADER_TTL; one that lasts longer is reported as a fault, so every
@@ -54,6 +63,7 @@ impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisConfig")
             .field("url", &self.masked_url())
+            .field("tls", &self.tls.is_some())
             .field("prefix", &self.prefix)
             .field("identity", &self.identity)
             .field("request_timeout", &self.request_timeout)
@@ -65,6 +75,30 @@ impl fmt::Debug for RedisConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a Redis URL: {0}")]
 pub struct InvalidUrl(pub String);
+
+/// The protection of every connection that `url` leads to; that of the least protected server.
+///
+/// # Errors
+/// The URL cannot be used.
+pub fn protection(url: &str) -> Result<Protection, InvalidUrl> {
+    // Without TLS, because its settings would read the system's certificates.
+    let plain = url.strip_prefix("rediss").map_or_else(|| url.to_owned(), |rest| format!("redis{rest}"));
+    let server = parse(&plain)?.server;
+    let servers = server.hosts();
+    let place = match servers.iter().find(|server| !is_this_host(&server.host)) {
+        Some(remote) => format!("Redis at {} is not on this host", remote.host),
+        None if server.is_centralized() => return Ok(Protection::Local),
+        // Also sentinels and nodes on this host name servers on any other host.
+        None => "the sentinels or nodes may name a Redis on another host".to_owned(),
+    };
+    if url.starts_with("rediss") {
+        return Ok(Protection::Verified);
+    }
+    Ok(Protection::Unprotected(format!(
+        "{place}, and the URL does without TLS, so a third party on the network could read the password and change the \
+         ticket"
+    )))
+}
 
 /// Parses the URL into fred's configuration. For `rediss` it also reads the system's root certificates.
 pub(crate) fn parse(url: &str) -> Result<Config, InvalidUrl> {
@@ -142,6 +176,28 @@ mod tests {
     }
 
     #[test]
+    fn a_remote_server_needs_rediss() {
+        for local in ["redis://localhost", "redis://u:p@127.0.0.1:1/0", "rediss://[::1]"] {
+            assert_eq!(protection(local), Ok(Protection::Local), "{local}");
+        }
+        for verified in
+            ["rediss://h", "rediss-sentinel://h?sentinelServiceName=m", "rediss-cluster://10.0.0.1"]
+        {
+            assert_eq!(protection(verified), Ok(Protection::Verified), "{verified}");
+        }
+        for (open, host) in [
+            ("redis://cache.example", "Redis at cache.example"),
+            ("redis-sentinel://127.0.0.1?sentinelServiceName=m&node=s2:26379", "Redis at s2"),
+            ("redis-cluster://0.0.0.0", "Redis at 0.0.0.0"),
+            ("redis-sentinel://127.0.0.1?sentinelServiceName=m", "may name a Redis on another host"),
+            ("redis-cluster://127.0.0.1", "may name a Redis on another host"),
+        ] {
+            let Ok(Protection::Unprotected(why)) = protection(open) else { panic!("{open}") };
+            assert!(why.contains(host), "{why}");
+        }
+    }
+
+    #[test]
     fn an_invalid_url_is_refused_without_being_shown() {
         for url in [
             "",
@@ -192,6 +248,7 @@ mod tests {
     fn config(url: &str) -> RedisConfig {
         RedisConfig {
             url: url.to_owned(),
+            tls: None,
             prefix: PREFIX_DEFAULT.to_owned(),
             identity: Identity {
                 group: GroupId::parse("desk").unwrap(),

@@ -4,6 +4,7 @@
 //! connection, and when the connection ends, so does every request on it. The next connection belongs to a
 //! new client (`link`), so Redis never executes an acquire after its caller has stopped waiting.
 
+use crate::config::TlsSource;
 use crate::error::{explained, refused, unanswered};
 use crate::link::{RECONNECT_DELAY, Task};
 use crate::watch::Hints;
@@ -11,7 +12,7 @@ use domain::ports::StoreError;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface, Resp3Frame as Frame};
-use fred::types::config::{Config, ConnectionConfig, Options, PerformanceConfig, TcpConfig};
+use fred::types::config::{Config, ConnectionConfig, Options, PerformanceConfig, TcpConfig, TlsConnector};
 use fred::types::{CustomCommand, Message, Value};
 use fred::util::redis_keyslot;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ const MESSAGES_QUEUED_MAX: usize = 8;
 pub(crate) struct Dial {
     /// fred's configuration. It must never be printed: its `Debug` shows the password.
     pub(crate) config: Config,
+    /// TLS settings of the next connection; `None`: those of `config`.
+    pub(crate) tls: Option<TlsSource>,
     /// The servers, for messages.
     pub(crate) endpoint: String,
     /// Timeout of one request.
@@ -69,7 +72,7 @@ impl Line {
     /// Connects, subscribes if there is a channel, and waits until the server answers a PING. The error says
     /// why not.
     pub(crate) async fn connect(dial: &Dial) -> Result<Self, String> {
-        let client = dial.client();
+        let client = dial.client()?;
         let messages = client.message_rx();
         let steps =
             u32::try_from(dial.config.server.hosts().len()).unwrap_or(0).saturating_add(ATTEMPT_STEPS);
@@ -123,8 +126,13 @@ impl Line {
 }
 
 impl Dial {
-    /// Creates the client of one connection.
-    fn client(&self) -> Client {
+    /// Creates the client of one connection. The error says which file of TLS cannot be used.
+    fn client(&self) -> Result<Client, String> {
+        let mut config = self.config.clone();
+        if let (Some(_), Some(source)) = (&config.tls, &self.tls) {
+            let tls = source().map_err(|why| explained(&self.endpoint, &why))?;
+            config.tls = Some(TlsConnector::from((*tls).clone()).into());
+        }
         let performance = PerformanceConfig {
             default_command_timeout: self.request_timeout,
             broadcast_channel_capacity: MESSAGES_QUEUED_MAX,
@@ -139,7 +147,7 @@ impl Dial {
             ..ConnectionConfig::default()
         };
         // There is no reconnect policy: when the connection ends, the client ends.
-        Client::new(self.config.clone(), Some(performance), Some(connection), None)
+        Ok(Client::new(config, Some(performance), Some(connection), None))
     }
 
     /// The reason why the driver ended.

@@ -4,9 +4,9 @@ use crate::leader_store::RedisStore;
 use crate::{ACL_COMMANDS, config};
 use domain::doctor::{Answer, RedisFacts, RedisServer};
 use domain::ports::{LeaderStore, StoreError};
+use domain::transport::Protection;
 use fred::interfaces::Resp3Frame as Frame;
 use fred::types::Value;
-use std::net::IpAddr;
 
 /// Asks Redis whether the user may run each command that the scripts and the connections use. Runs none of them. Redis 6
 /// has no such function: the answer is then one empty text.
@@ -83,11 +83,7 @@ impl RedisStore {
     }
 
     fn is_remote(&self) -> bool {
-        let Ok(parsed) = config::parse(&self.config().url) else { return true };
-        let here = |host: &str| {
-            host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-        };
-        !parsed.server.hosts().iter().all(|server| here(&server.host))
+        config::protection(&self.config().url) != Ok(Protection::Local)
     }
 }
 

@@ -52,6 +52,7 @@ impl RedisStore {
         let key = config.key();
         let dial = |channel, ping_every| Dial {
             config: parsed.clone(),
+            tls: config.tls.clone(),
             endpoint: endpoint(&parsed),
             request_timeout: config.request_timeout,
             ping_every,

@@ -27,7 +27,7 @@ mod link;
 mod ticket;
 mod watch;
 
-pub use config::{InvalidUrl, PREFIX_DEFAULT, RedisConfig};
+pub use config::{InvalidUrl, PREFIX_DEFAULT, RedisConfig, TlsSource, protection};
 pub use leader_store::RedisStore;
 
 /// Commands that the Redis user needs, in the syntax of `ACL SETUSER`. Every other command can stay

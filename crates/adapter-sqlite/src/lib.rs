@@ -26,6 +26,7 @@
 compile_error!("adapter-sqlite needs Linux: inotify reports the writes of other processes");
 
 mod config;
+mod decisions;
 mod doctor;
 mod error;
 mod fence;

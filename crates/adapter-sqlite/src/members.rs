@@ -106,9 +106,12 @@ pub(crate) async fn members(session: &Session, group: &GroupId) -> Result<Vec<Me
         "substr(version, 1, ?2) AS version, started_ms, substr(settings, 1, 1024) AS settings, ",
         "substr(CAST(cannot_lead AS TEXT), 1, ?2) AS cannot_lead, max(0, ",
         now_ms!(),
-        " - beat_ms) AS age_ms FROM (SELECT * FROM coordinator_member WHERE group_id = ?1 AND beat_ms > ",
+        " - beat_ms) AS age_ms FROM (SELECT * FROM coordinator_member AS member WHERE group_id = ?1 AND beat_ms > ",
         now_ms!(),
-        " - 86400000 ORDER BY beat_ms DESC LIMIT ?3) AS latest ORDER BY latest.id"
+        // An instance that was removed on purpose is left out until it writes another heartbeat.
+        " - 86400000 AND NOT EXISTS (SELECT 1 FROM coordinator_decision AS removed WHERE removed.group_id = ?1 ",
+        "AND removed.instance = member.id AND removed.beat_ms = member.beat_ms) ",
+        "ORDER BY beat_ms DESC LIMIT ?3) AS latest ORDER BY latest.id"
     );
     let statement = Statement::new(SQL)
         .bind(group.as_str().to_owned())

@@ -24,6 +24,8 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("../migrations/0001_lease_members_history_signals.sql"),
     include_str!("../migrations/0002_signals.sql"),
     include_str!("../migrations/0003_forgotten_and_settings.sql"),
+    include_str!("../migrations/0004_decisions.sql"),
+    include_str!("../migrations/0005_hooks.sql"),
 ];
 
 /// Default relations of recovery, with the statements that create them.
@@ -222,20 +224,22 @@ fn state(found: u32) -> Schema {
 }
 
 /// Tables of a file of the current version.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "coordinator_lease",
     "coordinator_member",
     "coordinator_term",
     "coordinator_signal",
     "coordinator_dispatch",
     "coordinator_audit",
+    "coordinator_decision",
     "coordinator_schema",
 ];
 
 /// The tables that `migrate` creates again if they were dropped: what was in them comes back with the next heartbeat, is
 /// in the audit, or is not missed.
 fn is_repairable(table: &str) -> bool {
-    ["coordinator_member", "coordinator_term", "coordinator_dispatch"].contains(&table)
+    ["coordinator_member", "coordinator_term", "coordinator_dispatch", "coordinator_decision"]
+        .contains(&table)
 }
 
 /// What is left of our tables in a file without a version.
@@ -250,10 +254,10 @@ enum Remains {
 }
 
 async fn remains(path: &Path, connection: &mut SqliteConnection) -> Result<Remains, StoreError> {
-    // A column of each table that nothing can replace; the last one of the lease came with the current version.
+    // A column of each table that nothing can replace; that of the signals came with the current version.
     const MATTERS: &str = "SELECT count(*) FROM (SELECT 1 FROM pragma_table_info('coordinator_lease') \
          WHERE name = 'epoch_floor' UNION ALL SELECT 1 FROM pragma_table_info('coordinator_signal') \
-         WHERE name = 'asked_ms' UNION ALL SELECT 1 FROM pragma_table_info('coordinator_audit') WHERE name = 'number')";
+         WHERE name = 'folded' UNION ALL SELECT 1 FROM pragma_table_info('coordinator_audit') WHERE name = 'number')";
     // The version alone may be what is left: its table can be empty.
     let version = usize::from(exists(path, connection, "coordinator_schema").await?);
     if missing(path, connection).await?.len() + version == TABLES.len() {

@@ -4,19 +4,22 @@ use crate::config::SqliteConfig;
 use crate::fence::TIMELINE;
 use crate::session::Session;
 use crate::watch::{Reader, Subject, Watch};
-use crate::{lease, members, portfolio, schema};
+use crate::{decisions, lease, members, portfolio, schema};
 use async_trait::async_trait;
+use domain::decision::Decision;
 use domain::id::{InstanceId, Nonce};
 use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token};
+use domain::ledger::Actor;
 use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
-    Renewal, Schema, StateStore, StepDown, StoreError,
+    Removal, Renewal, Schema, StateStore, StepDown, StoreError,
 };
-use domain::recovery::PortfolioRows;
+use domain::recovery::{PortfolioRows, RecoveryCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Both ports of one process for one group; connections open when they are needed.
 ///
@@ -161,6 +164,29 @@ impl MemberStore for SqliteStore {
 impl OperatorRequests for SqliteStore {
     async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
         lease::request_step_down(&self.election, &self.config, token, reason).await
+    }
+
+    async fn remove_instance(
+        &self,
+        id: &InstanceId,
+        recent: Duration,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Removal, StoreError> {
+        decisions::remove_instance(&self.work, &self.config.identity.group, id, recent, actor, reason).await
+    }
+
+    async fn acknowledge_recovery(
+        &self,
+        verdict: Option<RecoveryCode>,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        decisions::acknowledge_recovery(&self.work, &self.config.identity.group, verdict, actor, reason).await
+    }
+
+    async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError> {
+        decisions::decisions(&self.work, &self.config.identity.group, limit).await
     }
 }
 

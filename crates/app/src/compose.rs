@@ -32,15 +32,20 @@ fn open(config: &Config, database: PathBuf, identity: &Identity) -> Result<Store
     let database: Database = match &config.postgres {
         Some(url) => Postgres::new(url.expose())
             .schema(config.postgres_schema.as_str())
+            .tls(config.postgres_tls)
             .portfolio_relations(positions, portfolio)
             .into(),
         None => Sqlite::new(database).portfolio_relations(positions, portfolio).into(),
     };
     let stores = Stores::open(&database, identity)?;
     match &config.redis {
-        Some(redis) => {
-            stores.with_redis(&Redis::new(redis.url.expose()).prefix(&*redis.prefix), config.heartbeat)
-        }
+        Some(redis) => stores.with_redis(
+            &Redis::new(redis.url.expose())
+                .prefix(&*redis.prefix)
+                .tls(redis.tls)
+                .client_tls(redis.client_tls()),
+            config.heartbeat,
+        ),
         None => Ok(stores),
     }
 }
@@ -55,14 +60,6 @@ pub fn described(config: &Config) -> String {
         Some(redis) => format!("{database}, Redis {}", redis.url),
         None => format!("{database}, no Redis"),
     }
-}
-
-/// Checks a URL of PostgreSQL as the adapter will, so that the check of the settings can refuse it.
-///
-/// # Errors
-/// The reason; it shows no value of the URL.
-pub fn check_postgres_url(url: &str) -> Result<(), String> {
-    Postgres::check_url(url)
 }
 
 /// The state store's name for an operator.

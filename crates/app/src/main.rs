@@ -20,7 +20,7 @@ mod stops;
 mod telemetry;
 
 use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand};
-use command::{Extent, Form, Probe, Wanted};
+use command::{Extent, Form, Probe, Removable, Wanted};
 use config::Config;
 use domain::ports::Migrate;
 use exec::Terms;
@@ -87,15 +87,21 @@ fn failed(errors: &Lines, failure: &Failure) -> ExitCode {
     ExitCode::from(failure.exit_code)
 }
 
-async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(), Failure> {
-    // Needs no configuration: the configuration may be the fault.
+/// Carries out a command that needs no configuration: the configuration may be the fault. `None` if it needs one.
+fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
     match command {
-        Command::Runbook { name } => return command::runbook(name.as_deref()),
-        Command::Completions { shell } => return command::completions(*shell),
-        Command::Man { dir } => return command::man(dir),
-        Command::Config { command: ConfigCommand::Sample } => return output::write(config::sample()),
-        Command::Config { command: ConfigCommand::Reference } => return output::write(config::reference()),
-        _ => {}
+        Command::Runbook { name } => Some(command::runbook(name.as_deref())),
+        Command::Completions { shell } => Some(command::completions(*shell)),
+        Command::Man { dir } => Some(command::man(dir)),
+        Command::Config { command: ConfigCommand::Sample } => Some(output::write(config::sample())),
+        Command::Config { command: ConfigCommand::Reference } => Some(output::write(config::reference())),
+        _ => None,
+    }
+}
+
+async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(), Failure> {
+    if let Some(outcome) = without_configuration(command) {
+        return outcome;
     }
     let config = configuration(flags)?;
     let form = |json: bool| if json { Form::Json } else { Form::Table };
@@ -124,10 +130,18 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
             let wanted = if *force { Wanted::Always } else { Wanted::WithSuccessor };
             command::step_down(&config, reason, wanted, form(*json)).await
         }
+        Command::Remove { id, reason, force, json } => {
+            let removable = if *force { Removable::Ended } else { Removable::Stale };
+            command::remove(&config, id, reason, removable, form(*json)).await
+        }
         Command::Recovery { command: RecoveryCommand::Check { json } } => {
             command::check_recovery(&config, form(*json)).await
         }
+        Command::Recovery { command: RecoveryCommand::Acknowledge { reason, json } } => {
+            command::acknowledge_recovery(&config, reason, form(*json)).await
+        }
         Command::Signals { command } => command::signals(&config, command).await,
+        Command::Hooks { command } => command::hooks(&config, command).await,
         Command::Migrate { check, json } => {
             let how = if *check { Migrate::Check } else { Migrate::Apply };
             command::migrate(&config, how, form(*json)).await

@@ -208,7 +208,7 @@ mod tests {
             ..Flags::default()
         };
         let network = load(None, [], &flags).expect("sound").network;
-        let listeners = super::listen(&network).await.expect("free");
+        let listeners = listen(&network).await.expect("free");
         advertised(&network, &listeners, "desk-1").expect("an address")
     }
 
@@ -234,7 +234,7 @@ mod tests {
         let flags =
             Flags { listen: vec!["192.0.2.1:0".to_owned()], insecure_network: true, ..Flags::default() };
         let network = load(None, [], &flags).expect("sound").network;
-        let error = super::listen(&network).await.expect_err("refused").message;
+        let error = listen(&network).await.expect_err("refused").message;
         assert!(error.contains("192.0.2.1:0") && error.contains("no interface of this host"), "{error}");
     }
 }

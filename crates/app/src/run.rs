@@ -2,7 +2,7 @@
 
 use crate::broker::Broker;
 use crate::compose;
-use crate::config::{Config, Signals};
+use crate::config::{Config, ConfiguredHook, Signals};
 use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, identity};
@@ -10,7 +10,7 @@ use crate::lines::Lines;
 use crate::network;
 use crate::stops::Stops;
 use crate::telemetry::Telemetry;
-use adapter_http::{AlertWebhook, HandlerUrl, HttpHandler, HttpHandlerConfig};
+use adapter_http::{AlertWebhook, HandlerUrl, Hooks, HttpHandler, HttpHandlerConfig};
 use adapter_otel::Exposition;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
 use domain::identity::Identity;
@@ -87,8 +87,8 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let worker = ledger.clone();
     let mut working = tokio::spawn(async move { worker.run(handler).await });
     let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
-    let page =
-        Arc::new(Page::new(coordinator.clone(), stores.state.clone(), Some((ledger, delivery)), exposition));
+    let page = Page::new(coordinator.clone(), stores.state.clone(), Some((ledger, delivery)), exposition);
+    let page = Arc::new(page.with_hooks(hooks(config, &page_url)));
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
     let serving = network::serving(config, &advertised, tls.clone());
@@ -167,7 +167,7 @@ pub fn start(
         .address(page_url)
         .version(env!("CARGO_PKG_VERSION"))
         .window(config.metrics_window)
-        .published(published(&config.signals))
+        .published(published(&config.signals, &config.hooks))
         .signals(SignalsConfig { limits: config.signals.limits, value: config.signals.value_rupees });
     if let Some(leader) = &stores.leader {
         builder = builder.leader_store(Arc::clone(leader));
@@ -176,18 +176,32 @@ pub fn start(
 }
 
 /// Settings that all instances of a group must share. Addresses may contain credentials in their path.
-fn published(signals: &Signals) -> SharedSettings {
+fn published(signals: &Signals, hooks: &[ConfiguredHook]) -> SharedSettings {
+    // Without the secrets: while one is rotated, instances may differ.
+    let written: Vec<String> =
+        hooks.iter().map(|hook| format!("{} {}", hook.hook.name(), hook.hook.written())).collect();
+    let written = (!written.is_empty()).then(|| written.join("\n"));
     let limit = |limit: Option<u32>| limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
     let address = |url: &Option<HandlerUrl>| url.as_ref().map(ToString::to_string);
     SharedSettings::default()
         .with_hash_of("signals.handler", address(&signals.handler).as_deref())
         .with_hash_of("signals.lookup", address(&signals.lookup).as_deref())
+        .with_hash_of("hooks", written.as_deref())
         .with("signals.max_per_minute", &limit(signals.limits.per_minute))
         .with("signals.max_per_day", &limit(signals.limits.per_day))
         .with("signals.retention_days", &signals.retention_days().to_string())
 }
 
-fn ledger_settings(config: &Config) -> LedgerSettings {
+/// The hooks, whose paths the log names.
+fn hooks(config: &Config, page_url: &str) -> Arc<Hooks> {
+    for configured in &config.hooks {
+        tracing::info!("hook {}: POST {page_url}{}", configured.hook.name(), configured.hook.path());
+    }
+    Arc::new(Hooks::new(config.hooks.iter().map(|configured| configured.hook.clone())))
+}
+
+/// Settings of the ledger.
+pub fn ledger_settings(config: &Config) -> LedgerSettings {
     LedgerSettings::default()
         .with_limits(config.signals.limits)
         .with_handler_time_max(config.signals.handler_timeout)

@@ -126,6 +126,10 @@ async fn state_store(shared: &Shared) {
         Err(error) => {
             tracing::debug!("the pages show the last answers of the state store: {error}");
             last.state_store_failed(now_ms);
+            last.facts.state_store_fault = match error {
+                StoreError::Corrupt(fault) => Some(fault),
+                StoreError::Unavailable(_) | StoreError::Unknown(_) => None,
+            };
         }
     });
 }

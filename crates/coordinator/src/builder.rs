@@ -219,6 +219,7 @@ impl Builder {
         let no_facts = Facts {
             now_ms: started_ms,
             state_store: self.state_store_name,
+            state_store_fault: None,
             heartbeat: heartbeat_interval(self.identity.ttl),
             lease: Known::default(),
             members: Known::default(),

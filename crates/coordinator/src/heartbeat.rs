@@ -5,6 +5,8 @@ use crate::clock;
 use crate::recover::{Purpose, recover};
 use crate::shared::Shared;
 use domain::alert::Report;
+use domain::decision::Subject;
+use domain::id::InstanceId;
 use domain::lease::Epoch;
 use domain::member::{HEARTBEAT_INTERVAL_MAX, Heartbeat, Member, heartbeat_interval};
 use domain::metrics::Fact;
@@ -18,6 +20,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 /// How often a standby whose recovery failed tries again whether it could take over now.
 const RECHECK: Duration = Duration::from_secs(30);
+
+/// Decisions of operators that an instance keeps: more than are made in a day.
+const DECISIONS_KEPT: u32 = 100;
 
 /// Another live process uses this instance's id, and it was first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +52,9 @@ pub(crate) async fn heartbeat(shared: Arc<Shared>) -> Result<(), IdInUse> {
         failing = match once(&shared).await {
             Ok(heartbeat) => {
                 heard(&shared, &heartbeat);
-                compare(&shared, interval, &mut differing).await;
+                if let Some(members) = compare(&shared, interval, &mut differing).await {
+                    read_decisions(&shared, &members).await;
+                }
                 let before = std::mem::replace(&mut rival, heartbeat.displaced);
                 // The first time may be the line of a dead process that a restored database brought back; a dead process
                 // does not write it again.
@@ -136,18 +143,20 @@ fn heard(shared: &Shared, heartbeat: &Heartbeat) {
     }
 }
 
-/// Compares the settings of the live instances. Logs a difference once, and when it changes or ends.
-async fn compare(shared: &Shared, interval: Duration, known: &mut Vec<Differing>) {
+/// Compares the settings of the live instances. Logs a difference once, and when it changes or ends. Returns the ids in
+/// the instance table.
+async fn compare(shared: &Shared, interval: Duration, known: &mut Vec<Differing>) -> Option<Vec<InstanceId>> {
     // Without an answer nothing changes: the table is read again with the next heartbeat.
     let Ok(Ok(members)) = timeout(shared.settings.heartbeat, shared.state_store.members()).await else {
-        return;
+        return None;
     };
+    let ids = members.iter().map(|seen| seen.member.id.clone()).collect();
     let live =
         members.into_iter().filter(|seen| seen.heartbeat_age < interval.max(HEARTBEAT_INTERVAL_MAX) * 3);
     let instances: Vec<_> = live.map(|seen| (seen.member.id, seen.member.settings)).collect();
     let differing = SharedSettings::differing(&instances);
     if differing == *known {
-        return;
+        return Some(ids);
     }
     for differing in &differing {
         tracing::warn!(
@@ -161,6 +170,21 @@ async fn compare(shared: &Shared, interval: Duration, known: &mut Vec<Differing>
     }
     known.clone_from(&differing);
     shared.record(Fact::SettingsDiffer(differing));
+    Some(ids)
+}
+
+/// Reads the latest decisions of operators, for the metrics and the page. A removed instance that is among `members` has
+/// written a heartbeat since, so its removal counts no longer.
+async fn read_decisions(shared: &Shared, members: &[InstanceId]) {
+    // Without an answer nothing changes: they are read again with the next heartbeat.
+    let read = shared.state_store.decisions(DECISIONS_KEPT);
+    if let Ok(Ok(mut decisions)) = timeout(shared.settings.heartbeat, read).await {
+        decisions.retain(|one| match &one.subject {
+            Subject::InstanceRemoved { id, .. } => !members.contains(id),
+            Subject::RecoveryAcknowledged { .. } => true,
+        });
+        shared.record(Fact::Decisions(decisions));
+    }
 }
 
 /// Tries a failed recovery again on a standby, to find out whether it could lead. The elector repeats a leader's.

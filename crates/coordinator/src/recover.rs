@@ -68,6 +68,9 @@ fn remember(shared: &Shared, purpose: Purpose, outcome: &Result<Recovered, Recov
         }
         Err(fault) => {
             tracing::error!("recovery failed: {fault}");
+            let more = (fault.omitted > 0).then(|| format!("and {} more findings", fault.omitted));
+            let findings = fault.findings.iter().cloned().chain(more).collect();
+            shared.record(Fact::RecoveryFindings(findings));
             Err(fault.code)
         }
     };

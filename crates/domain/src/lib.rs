@@ -12,11 +12,12 @@
 extern crate alloc;
 
 /// Version of the tables that this code reads and writes. An instance contends only if the database has this version.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 5;
 
 pub mod alert;
 pub mod catalog;
 pub mod commit_latency;
+pub mod decision;
 pub mod doctor;
 pub mod election;
 pub mod id;
@@ -30,3 +31,4 @@ pub mod ports;
 pub mod recovery;
 pub mod settings;
 pub mod time;
+pub mod transport;

@@ -3,15 +3,17 @@
 use core::time::Duration;
 use domain::alert::evaluate;
 use domain::catalog::{CATALOG, Kind, Metric, Sample};
+use domain::decision::{Decision, Subject};
 use domain::id::InstanceId;
 use domain::lease::{Epoch, TTL_DEFAULT, Timeline};
-use domain::ledger::{Limits, Totals};
+use domain::ledger::{Actor, Limits, Totals};
 use domain::member::MemberState;
 use domain::metrics::{
     Fact, Metrics, MetricsConfig, P99_SAMPLES_MIN, Refusal, SignalFact, SignalsConfig, Snapshot, SyncResult,
     View, WINDOW_DEFAULT,
 };
 use domain::overview::Known;
+use domain::recovery::RecoveryCode;
 use domain::settings::{Differing, SharedSettings};
 use domain::time::Time;
 use rust_decimal::Decimal;
@@ -102,6 +104,23 @@ fn totals() -> Totals {
     }
 }
 
+/// Every kind of decision once.
+fn decisions() -> Vec<Decision> {
+    let id = InstanceId::parse("removed").expect("an id");
+    let subjects = [
+        Subject::InstanceRemoved { id, started_ms: STARTED_MS },
+        Subject::RecoveryAcknowledged { verdict: None },
+    ];
+    let actor = Actor { who: "anna".into(), origin: "host".into() };
+    let decision = |subject| Decision {
+        at_ms: STARTED_MS + 1_000,
+        actor: actor.clone(),
+        subject,
+        reason: "planned".into(),
+    };
+    subjects.map(decision).into()
+}
+
 /// A leader that has had every event once.
 fn full() -> Snapshot {
     let limits = Limits { per_minute: Some(2), per_day: Some(15) };
@@ -113,6 +132,11 @@ fn full() -> Snapshot {
     for fact in [
         Fact::Epoch { timeline: Timeline(1), epoch: Epoch(41) },
         Fact::Epoch { timeline: Timeline(1), epoch: Epoch(42) },
+        Fact::Recovery {
+            outcome: Err(RecoveryCode::DbUnavailable),
+            took: Duration::from_millis(5),
+            at_ms: STARTED_MS + 250,
+        },
         Fact::Recovery { outcome: Ok(3), took: Duration::from_millis(80), at_ms: STARTED_MS + 500 },
         Fact::Heartbeat { at_ms: STARTED_MS + 1_250 },
         Fact::ChangesLastHour(1),
@@ -122,6 +146,7 @@ fn full() -> Snapshot {
         Fact::NotExecuting(Some(STARTED_MS + 500)),
         Fact::SettingsDiffer(differing()),
         Fact::StoreForgot(STARTED_MS + 1_750),
+        Fact::Decisions(decisions()),
     ] {
         metrics.record(fact);
     }

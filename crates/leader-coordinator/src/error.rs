@@ -14,6 +14,12 @@ impl OpenError {
     pub(crate) fn because(error: impl Error + Send + Sync + 'static) -> Self {
         Self(Box::new(error))
     }
+
+    /// `why` completes a sentence that begins with "is", or is a reason as a whole sentence.
+    #[cfg(any(feature = "postgres", feature = "redis"))]
+    pub(crate) fn refused(store: &str, why: &str) -> Self {
+        Self(format!("the URL of {store} is {why}").into())
+    }
 }
 
 /// A coordinator is not started. Another try with the same settings fails as well.

@@ -79,6 +79,8 @@ compile_error!(
 );
 
 mod builder;
+#[cfg(feature = "client-tls")]
+mod client_tls;
 mod epochs;
 mod error;
 mod handle;
@@ -90,6 +92,8 @@ mod stores;
 /// For implementations of the ports, which are async traits.
 pub use async_trait::async_trait;
 pub use builder::{Builder, builder};
+#[cfg(feature = "client-tls")]
+pub use client_tls::ClientTls;
 pub use coordinator::{
     Ended, EpochMemory, Leader, Leadership, LeadershipOver, NotLeading, Notice, NoticeKind, clock, domain,
 };

@@ -31,7 +31,7 @@ impl World {
             if let Some(instance) = self.instance(place) {
                 match timeout(self.patience(), instance.submit(signal.clone(), client.clone())).await {
                     Ok(Some(Submit::Accepted(_) | Submit::Repeated(_))) => break,
-                    Ok(Some(Submit::Conflict(_))) => {
+                    Ok(Some(Submit::Folded(_) | Submit::Conflict(_))) => {
                         self.judge.violation("a repetition is no conflict", id.to_string());
                     }
                     Ok(None) | Err(_) => {}
@@ -80,5 +80,5 @@ fn signal(id: &SignalId, instrument: u64) -> NewSignal {
         payload: format!("{{\"of\":\"{id}\"}}"),
         expires_ms: None,
     };
-    NewSignal { id: Some(id.clone()), instruction }
+    NewSignal { id: Some(id.clone()), instruction, hook: None }
 }

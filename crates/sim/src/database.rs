@@ -10,16 +10,17 @@ use async_trait::async_trait;
 use contract::Opening;
 use contract::fake::{FakeDatabase, FakeStateStore, Snapshot};
 use contract::raw_portfolio::RawPortfolio;
+use domain::decision::Decision;
 use domain::id::{GroupId, InstanceId, Nonce};
 use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
-use domain::ledger::{Signal, SignalId};
+use domain::ledger::{Actor, Signal, SignalId};
 use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
     Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, PortfolioSource, Release,
-    Renewal, Schema, SignalLedger, StateStore, StepDown, StoreError,
+    Removal, Renewal, Schema, SignalLedger, StateStore, StepDown, StoreError,
 };
-use domain::recovery::PortfolioRows;
+use domain::recovery::{PortfolioRows, RecoveryCode};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -421,6 +422,37 @@ impl OperatorRequests for DatabaseClient {
     async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
         let (token, reason) = (*token, reason.to_owned());
         self.ask(move |store| async move { store.request_step_down(&token, &reason).await }, written).await
+    }
+
+    async fn remove_instance(
+        &self,
+        id: &InstanceId,
+        recent: Duration,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Removal, StoreError> {
+        let (id, actor, reason) = (id.clone(), actor.clone(), reason.to_owned());
+        let remove = move |store: Arc<FakeStateStore>| async move {
+            store.remove_instance(&id, recent, &actor, &reason).await
+        };
+        self.ask(remove, written).await
+    }
+
+    async fn acknowledge_recovery(
+        &self,
+        verdict: Option<RecoveryCode>,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let (actor, reason) = (actor.clone(), reason.to_owned());
+        let acknowledge = move |store: Arc<FakeStateStore>| async move {
+            store.acknowledge_recovery(verdict, &actor, &reason).await
+        };
+        self.ask(acknowledge, written).await
+    }
+
+    async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError> {
+        self.ask(move |store| async move { store.decisions(limit).await }, read).await
     }
 }
 

@@ -7,7 +7,7 @@
 //! A browser start takes some seconds and 300 MB. A test therefore starts one browser and opens several windows.
 
 use crate::backend::{Chromedriver, chromedriver};
-use crate::http;
+use crate::http::Client;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -237,7 +237,8 @@ fn window(handle: &Value) -> Window {
 #[track_caller]
 fn call(driver: &Chromedriver, method: &str, path: &str, body: &Value) -> Value {
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    let answer = http::exchange(&driver.address(), method, path, &body, CALL_TIME_MAX);
+    let client = Client::new(driver.address(), CALL_TIME_MAX);
+    let answer = client.send(method, path, &[("Content-Type", "application/json; charset=utf-8")], &body);
     let answer = answer.unwrap_or_else(|error| panic!("ChromeDriver, {method} {path}: {error}"));
     let value = &answer.json()["value"];
     assert_eq!(answer.status, 200, "ChromeDriver, {method} {path} {body:.2000}: {}", value["message"]);

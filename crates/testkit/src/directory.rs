@@ -1,6 +1,10 @@
 //! Directories of instances and of embedded stores.
 
 use rustix::fs::statvfs;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use tempfile::{Builder, TempDir};
 
 /// A file system in memory.
@@ -19,6 +23,16 @@ pub fn directory() -> TempDir {
     new.prefix("coordinator-test-");
     let in_memory = has_room(MEMORY).then(|| new.tempdir_in(MEMORY).ok()).flatten();
     in_memory.unwrap_or_else(|| new.tempdir().expect("a temporary directory"))
+}
+
+/// Writes a file that only this user may read.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn write_secret(path: &Path, text: &str) {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 fn has_room(path: &str) -> bool {

@@ -1,9 +1,9 @@
-//! A blocking HTTP client for tests that query a process from outside.
+//! The blocking HTTP client of the tests, which queries a process from outside.
 
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{Error, Result};
 use std::time::Duration;
+use ureq::http::Request;
+use ureq::{Agent, AsSendBody};
 
 /// Timeout of a test's own request; generous, because its speed is not under test.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
@@ -37,6 +37,60 @@ impl Response {
     }
 }
 
+/// A client of one server. It keeps its connection open between requests, as a client with frequent requests does.
+#[derive(Debug, Clone)]
+pub struct Client {
+    address: String,
+    agent: Agent,
+}
+
+impl Client {
+    /// A client of the server at `address` (host and port) that waits at most `patience` for a whole answer. Nothing is
+    /// connected yet.
+    pub fn new(address: impl Into<String>, patience: Duration) -> Self {
+        let config = Agent::config_builder()
+            .timeout_global(Some(patience))
+            // What the server says is the answer, whatever its status.
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .build();
+        Self { address: address.into(), agent: config.into() }
+    }
+
+    /// Sends one request. Blocks. After an error it is unknown whether the request arrived.
+    ///
+    /// # Errors
+    /// If no server listens there, the answer is not HTTP, or it is not complete in time.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<Response> {
+        // GET and HEAD have no body.
+        if body.is_empty() && method != "POST" {
+            self.run(method, path, headers, ())
+        } else {
+            self.run(method, path, headers, body)
+        }
+    }
+
+    fn run(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl AsSendBody,
+    ) -> Result<Response> {
+        let request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(body).map_err(Error::other)?;
+        let mut answer = self.agent.run(request).map_err(ureq::Error::into_io)?;
+        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        let body = body.map_err(ureq::Error::into_io)?;
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let headers = answer.headers().iter();
+        let headers = headers.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
+        Ok(Response { status: answer.status().as_u16(), headers, body: text(&body) })
+    }
+}
+
 /// Sends one request to `address` (host and port), on a separate connection. Blocks.
 ///
 /// # Errors
@@ -47,80 +101,50 @@ pub fn request(
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
-) -> std::io::Result<Response> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
-    // HTTP/1.0: the end of the connection is the end of the body, and nothing is sent in chunks.
-    let mut head =
-        format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n", body.len());
-    for (name, value) in headers {
-        let _ = write!(head, "{name}: {value}\r\n");
-    }
-    stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    parse(&answer).ok_or_else(|| std::io::Error::other(format!("not HTTP: {answer:.200}")))
-}
-
-/// Sends one request with a JSON document to a server that speaks only HTTP/1.1 and states the length of its answer, as
-/// ChromeDriver does. Blocks.
-///
-/// # Errors
-/// If no server listens there, or the answer is not complete within `patience`.
-pub fn exchange(
-    address: &str,
-    method: &str,
-    path: &str,
-    body: &str,
-    patience: Duration,
-) -> std::io::Result<Response> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(patience))?;
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
-         Content-Type: application/json; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(format!("{head}{body}").as_bytes())?;
-    // The server may keep the connection open, so the stated length is the end.
-    let mut answer = BufReader::new(stream.take(ANSWER_BYTES_MAX));
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if answer.read_line(&mut head)? == 0 {
-            return Err(std::io::Error::other(format!("the answer is cut off: {head}")));
-        }
-    }
-    let mut response = parse(&head).ok_or_else(|| std::io::Error::other(format!("not HTTP: {head:.200}")))?;
-    let length = response.header("content-length").and_then(|length| length.parse().ok());
-    let mut body = vec![0; length.ok_or_else(|| std::io::Error::other("the answer states no length"))?];
-    answer.read_exact(&mut body)?;
-    response.body = String::from_utf8_lossy(&body).into_owned();
-    Ok(response)
-}
-
-fn parse(answer: &str) -> Option<Response> {
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let mut lines = head.lines();
-    let status = lines.next()?.strip_prefix("HTTP/")?.split(' ').nth(1)?.parse().ok()?;
-    let headers = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .collect();
-    Some(Response { status, headers, body: body.to_owned() })
+) -> Result<Response> {
+    Client::new(address, ANSWER_TIME_MAX).send(method, path, headers, body)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    /// Serves one connection with these answers, one for each request without a body, and returns the client.
+    fn server(answers: &'static [&'static str]) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            for answer in answers {
+                let mut line = String::new();
+                while line != "\r\n" {
+                    line.clear();
+                    stream.read_line(&mut line).unwrap();
+                }
+                stream.get_mut().write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        Client::new(address, ANSWER_TIME_MAX)
+    }
 
     #[test]
-    fn an_answer_is_parsed() {
-        let answer =
-            "HTTP/1.0 503 Service Unavailable\r\nContent-Type: application/json\r\n\r\n{\"a\": \"b:\\r\\n\"}";
-        let response = parse(answer).unwrap();
+    fn an_answer_of_any_status_is_returned() {
+        let client = server(&[
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n\
+             {\"a\": \"b:\\r\\n\"}",
+            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+        ]);
+        let response = client.send("GET", "/", &[], "").unwrap();
         assert_eq!((response.status, response.header("content-type")), (503, Some("application/json")));
         assert_eq!(response.json()["a"], "b:\r\n");
-        assert_eq!(parse("SSH-2.0-x\r\n\r\n"), None);
+        // On the same connection, and the redirect is not followed.
+        assert_eq!(client.send("GET", "/", &[], "").unwrap().status, 302);
+    }
+
+    #[test]
+    fn what_is_not_http_is_an_error() {
+        server(&["SSH-2.0-x\r\n\r\n"]).send("GET", "/", &[], "").unwrap_err();
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! - [`backend`]: real Redis and PostgreSQL servers, in containers or as child processes.
 //! - [`proxy`]: a TCP proxy that swallows, delays and cuts.
+//! - [`authority`]: certificate authorities, and certificates that they issue.
+//! - [`impostor`]: a man in the middle with another certificate.
 //! - [`process`]: the `coordinator` binary as a child process whose events a test reads.
 //! - [`premise`]: whether a process and its store were quick enough for a promise about a healthy leader.
 //! - [`monitor`]: a real Prometheus or Alertmanager as a child process.
@@ -12,11 +14,13 @@
 //!
 //! Everything here is for tests, so a failed set-up panics with a sentence that says what to do.
 
+pub mod authority;
 pub mod backend;
 pub mod broker;
 pub mod browser;
 pub mod directory;
 pub mod http;
+pub mod impostor;
 pub mod monitor;
 pub mod premise;
 pub mod process;

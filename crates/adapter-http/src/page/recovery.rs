@@ -3,6 +3,7 @@
 use super::seen::Seen;
 use super::tree::{Element, Node, el};
 use super::words::{Level, dim, name, status};
+use domain::decision::Decision;
 use domain::metrics::{LastRecovery, unit};
 
 /// The list of names and values.
@@ -15,6 +16,9 @@ pub(crate) fn section(seen: &Seen) -> Vec<Node> {
         Some(last) => passed_or_failed(last),
         None => vec![line("Last recovery", vec![dim("none since this instance started").into()])],
     };
+    lines.extend(
+        snapshot.recovery_findings.iter().map(|finding| line("Finding", vec![finding.as_str().into()])),
+    );
     if let Some(positions) = snapshot.positions_recovered {
         let range = el("small").with(" validated for up to 50 positions");
         lines.push(line("Open positions", vec![positions.to_string().into(), range.into()]));
@@ -22,6 +26,7 @@ pub(crate) fn section(seen: &Seen) -> Vec<Node> {
     let counts = &snapshot.counters;
     let counted = format!("{} passed, {} failed", counts.recoveries_succeeded, counts.recoveries_failed);
     lines.push(line("Since this instance started", vec![counted.into()]));
+    lines.extend(snapshot.recovery_acknowledged().map(acknowledged));
     lines.extend(leader(seen));
     lines
 }
@@ -38,6 +43,12 @@ fn passed_or_failed(last: &LastRecovery) -> Vec<Node> {
         line("Ended", vec![Node::Age(last.at_ms), " ago".into()]),
         line("Took", vec![took.into(), limits.into()]),
     ]
+}
+
+/// The operator who took responsibility for the failed recoveries.
+fn acknowledged(decision: &Decision) -> Node {
+    let by = format!(" ago by {} ({}): {}", decision.actor.who, decision.actor.origin, decision.reason);
+    line("Failures acknowledged", vec![Node::Age(decision.at_ms), by.into()])
 }
 
 /// The page of the leader, if this instance does not lead: its recovery is the one that counts.

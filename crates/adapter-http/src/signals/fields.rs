@@ -16,7 +16,7 @@ const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// Example of a body, for a client that sent something else.
 const EXAMPLE: &str = r#"send a JSON object such as {"instrument":"NIFTY","signal_type":"EXIT","position":"Long_1","timestamp":"2025-11-29T10:15:30+05:30"}"#;
 
-fn not_an_object(text: &str, fault: &NoObject) -> String {
+pub(crate) fn not_an_object(text: &str, fault: &NoObject) -> String {
     let why = match fault {
         NoObject::Malformed(reason) => format!("the body is not JSON: {reason}"),
         NoObject::AnotherKind => "the body is not a JSON object".to_owned(),
@@ -31,10 +31,20 @@ fn not_an_object(text: &str, fault: &NoObject) -> String {
 }
 
 /// The fault of one field.
-#[derive(Debug, Serialize)]
-struct Fault {
-    field: String,
-    detail: String,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Fault {
+    pub(crate) field: String,
+    pub(crate) detail: String,
+}
+
+/// 422 with all faults; `context` comes before the sentence about the first.
+pub(crate) fn invalid(context: &str, faults: &[Fault]) -> Problem {
+    let first = faults.first();
+    let detail =
+        first.map_or_else(String::new, |first| format!("{context}{}: {}", first.field, first.detail));
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+        .with("field", first.map(|first| first.field.as_str()))
+        .with("errors", faults)
 }
 
 /// The members of the body that were not read yet, and the faults so far.
@@ -139,13 +149,7 @@ impl<'a> Fields<'a> {
     pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Problem> {
         match (value, self.faults.first()) {
             (Some(value), None) => Ok(value),
-            (_, first) => {
-                let detail =
-                    first.map_or_else(String::new, |first| format!("{}: {}", first.field, first.detail));
-                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
-                    .with("field", first.map(|first| first.field.as_str()))
-                    .with("errors", &self.faults))
-            }
+            _ => Err(invalid("", &self.faults)),
         }
     }
 }

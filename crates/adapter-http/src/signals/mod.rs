@@ -22,7 +22,7 @@ use crate::routes::Shared;
 use crate::server::ANSWER_TIME_DEFAULT;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, RawQuery, State};
 use axum::handler::Handler;
 use axum::http::header::LOCATION;
 use axum::http::{Method, StatusCode};
@@ -31,9 +31,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use domain::ledger::{Actor, Fingerprint, LimitReached, NewSignal, Outcome, Signal, SignalId};
 use domain::ports::{CLAIM_MAX, Report, StoreError, Submit};
+pub(crate) use fields::{Fault, invalid, not_an_object};
 use fields::{Fields, whole};
+pub(crate) use placeholder::placeholder;
 use std::sync::Arc;
 use std::time::Duration;
+pub(crate) use submission::{NO_TEXT, id, label, payload_too_large, too_new, too_old};
+pub(crate) use time::{EXPIRED_BOUNDS, unix_ms, unix_ms_in};
 
 /// Path of the signals.
 pub(crate) const PATH: &str = "/signals";
@@ -68,7 +72,7 @@ pub(crate) fn remedy(method: &Method, signals: SignalPages, prefix: &Prefix) -> 
     }
 }
 
-type Body = Result<Bytes, BytesRejection>;
+pub(crate) type Body = Result<Bytes, BytesRejection>;
 
 async fn submit(
     State(backend): Shared,
@@ -83,7 +87,9 @@ async fn submit(
             let location = [(LOCATION, format!("{}{PATH}/{}", prefix.0, signal.id))];
             Ok((StatusCode::CREATED, location, Json(SignalJson::from(&signal))).into_response())
         }
-        Submit::Repeated(signal) => Ok(Json(SignalJson::from(&signal)).into_response()),
+        Submit::Repeated(signal) | Submit::Folded(signal) => {
+            Ok(Json(SignalJson::from(&signal)).into_response())
+        }
         Submit::Conflict(signal) => Err(conflict(&new, &signal)),
     }
 }
@@ -100,7 +106,7 @@ fn client(caller: Caller) -> Actor {
     Actor { who: "client".to_owned(), origin }
 }
 
-fn conflict(new: &NewSignal, existing: &Signal) -> Problem {
+pub(crate) fn conflict(new: &NewSignal, existing: &Signal) -> Problem {
     let detail = if existing.fingerprint() == Fingerprint::of(&new.instruction) {
         format!(
             "the same instrument, signal_type, position and timestamp (one fingerprint) were accepted before as \
@@ -116,8 +122,10 @@ fn conflict(new: &NewSignal, existing: &Signal) -> Problem {
 async fn list(
     State(backend): Shared,
     Extension(prefix): Extension<Prefix>,
+    RawQuery(raw): RawQuery,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
+    query::check_text(raw.as_deref().unwrap_or_default())?;
     let query = query::read(&parameters)?;
     let next = |signals: &[Signal]| query::next(&query, signals).map(|path| format!("{}{path}", prefix.0));
     let list = present::signals(&*backend, &query, next).await?;
@@ -217,7 +225,7 @@ fn note_text(plain: &Plain) -> Result<String, String> {
 }
 
 /// The body, once all of it has arrived.
-fn whole_body(body: Body, most: usize) -> Result<Bytes, Problem> {
+pub(crate) fn whole_body(body: Body, most: usize) -> Result<Bytes, Problem> {
     body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(most),
         status => Problem::new(status, "the body is incomplete"),

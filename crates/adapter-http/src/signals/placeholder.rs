@@ -4,7 +4,7 @@
 const NAME_LEN_MAX: usize = 64;
 
 /// The first placeholder in the text, such as `{{ticker}}` or `{{plot("High")}}`, with its braces.
-pub(super) fn placeholder(text: &str) -> Option<&str> {
+pub(crate) fn placeholder(text: &str) -> Option<&str> {
     let mut from = 0;
     while let Some(at) = text[from..].find("{{") {
         let start = from + at;

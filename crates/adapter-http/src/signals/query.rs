@@ -14,6 +14,24 @@ pub const SIGNALS_LIMIT_MAX: u32 = SIGNALS_READ_MAX;
 /// Most characters of a parameter that an answer repeats.
 const SHOWN_CHARS_MAX: usize = 64;
 
+/// Refuses a query whose escapes are not UTF-8. They would become other characters, and the answer would be about
+/// another instrument.
+pub(super) fn check_text(raw: &str) -> Result<(), Problem> {
+    let mut bytes = Vec::new();
+    let mut rest = raw.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digits = after.get(..2).filter(|two| *first == b'%' && two.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|two| std::str::from_utf8(two).ok());
+        let escaped = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    match String::from_utf8(bytes) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "the query is not UTF-8")),
+    }
+}
+
 /// Parses the parameters. Each may occur once.
 pub(super) fn read(parameters: &[(String, String)]) -> Result<ListQuery, Problem> {
     let mut query = ListQuery { state: None, instrument: None, before: None, limit: SIGNALS_LIMIT_DEFAULT };

@@ -44,13 +44,17 @@ pub(super) fn read(body: &[u8], accepted_s: RangeInclusive<i64>) -> Result<NewSi
     };
     let instruction = fields.finish(instruction())?;
     if large {
-        let detail = format!("payload: it has more than {PAYLOAD_LEN_MAX} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).with("field", "payload"));
+        return Err(payload_too_large());
     }
-    Ok(NewSignal { id, instruction })
+    Ok(NewSignal { id, instruction, hook: None })
 }
 
-fn too_new(until_s: i64) -> String {
+pub(crate) fn payload_too_large() -> Problem {
+    let detail = format!("payload: it has more than {PAYLOAD_LEN_MAX} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).with("field", "payload")
+}
+
+pub(crate) fn too_new(until_s: i64) -> String {
     format!("in the future: signals dated after {}, 24 hours from now, are refused", written(until_s))
 }
 
@@ -58,7 +62,7 @@ fn written(at_s: i64) -> String {
     jiff::Timestamp::from_second(at_s).map_or_else(|_| at_s.to_string(), |at| at.to_string())
 }
 
-fn too_old(since_s: i64) -> String {
+pub(crate) fn too_old(since_s: i64) -> String {
     let since = written(since_s);
     format!("too old: signals from before {since} may have been accepted, executed and forgotten")
 }
@@ -79,7 +83,7 @@ fn payload<'a>(fields: &mut Fields<'a>) -> Vec<Member<'a>> {
     })
 }
 
-const NO_TEXT: &str = "a string in it is half of a surrogate pair";
+pub(crate) const NO_TEXT: &str = "a string in it is half of a surrogate pair";
 
 /// The payload and the unknown fields in their canonical form.
 fn canonical<'a>(mut payload: Vec<Member<'a>>, fields: &mut Fields<'a>) -> Option<String> {
@@ -108,13 +112,13 @@ fn canonical<'a>(mut payload: Vec<Member<'a>>, fields: &mut Fields<'a>) -> Optio
     None
 }
 
-fn label(plain: &Plain) -> Result<Label, String> {
+pub(crate) fn label(plain: &Plain) -> Result<Label, String> {
     text(plain).and_then(|text| Label::parse(text.trim()).ok()).ok_or_else(|| {
         format!("a text of 1 to {INSTRUCTION_LABEL_LEN_MAX} characters on one line is required")
     })
 }
 
-fn id(plain: &Plain) -> Result<SignalId, String> {
+pub(crate) fn id(plain: &Plain) -> Result<SignalId, String> {
     let text = text(plain).unwrap_or_default();
     // A client would treat them as steps in the path of the signal's address.
     if matches!(text, "." | "..") {

@@ -3,6 +3,8 @@
 use crate::json::raw::Plain;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use std::ops::RangeInclusive;
 
 /// Numbers from here on are milliseconds, smaller ones seconds. In seconds it is the year 5138, in
 /// milliseconds 1973: no signal is from either.
@@ -15,15 +17,28 @@ const WANTED: &str =
 const LOCAL: &str = "a local time is ambiguous: an offset is required, as in 2025-11-29T10:15:30+05:30";
 const FAR: &str = "beyond the year 9999: seconds or milliseconds since 1970 are required";
 
+/// Expiries that can be written, in unix milliseconds.
+pub(crate) const EXPIRED_BOUNDS: RangeInclusive<i64> = 0..=UNIX_MS_MAX;
+
 /// Parses a time to unix milliseconds.
-pub(super) fn unix_ms(plain: &Plain) -> Result<i64, String> {
+pub(crate) fn unix_ms(plain: &Plain) -> Result<i64, String> {
+    read(plain, None)
+}
+
+/// As [`unix_ms`]; a time without an offset is in this zone. Of an hour that a zone repeats (the end of summer time) it is
+/// the first, so that an alert that arrives again has the same time.
+pub(crate) fn unix_ms_in(plain: &Plain, zone: &TimeZone) -> Result<i64, String> {
+    read(plain, Some(zone))
+}
+
+fn read(plain: &Plain, zone: Option<&TimeZone>) -> Result<i64, String> {
     let text = match plain {
         Plain::Text(text) | Plain::Number(text) => text.trim(),
         Plain::Null | Plain::Other => return Err(WANTED.to_owned()),
     };
     let numeric = text.starts_with(|c: char| c.is_ascii_digit())
         && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let at_ms = if numeric { from_number(text) } else { from_date(text) }?;
+    let at_ms = if numeric { from_number(text) } else { from_date(text, zone) }?;
     if at_ms > UNIX_MS_MAX { Err(FAR.to_owned()) } else { Ok(at_ms) }
 }
 
@@ -42,11 +57,17 @@ fn from_number(text: &str) -> Result<i64, String> {
     Ok(whole * 1_000 + millis.parse::<i64>().map_err(|_| WANTED.to_owned())?)
 }
 
-fn from_date(text: &str) -> Result<i64, String> {
-    match text.parse::<Timestamp>() {
-        Ok(at) => Ok(at.as_millisecond()),
-        Err(_) if text.parse::<DateTime>().is_ok() => Err(LOCAL.to_owned()),
-        Err(_) => Err(WANTED.to_owned()),
+fn from_date(text: &str, zone: Option<&TimeZone>) -> Result<i64, String> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(at.as_millisecond());
+    }
+    match (text.parse::<DateTime>(), zone) {
+        (Err(_), _) => Err(WANTED.to_owned()),
+        (Ok(_), None) => Err(LOCAL.to_owned()),
+        (Ok(local), Some(zone)) => match zone.to_ambiguous_timestamp(local).compatible() {
+            Ok(at) => Ok(at.as_millisecond()),
+            Err(_) => Err(FAR.to_owned()),
+        },
     }
 }
 
@@ -86,6 +107,21 @@ mod tests {
             (Ok(0), Ok(99_999_999_999_000), Ok(100_000_000_000))
         );
         assert_eq!(text("1969-12-31T23:59:59.5Z"), Ok(-500));
+    }
+
+    #[test]
+    fn a_local_time_is_in_the_zone_of_the_hook() {
+        let of = |zone: &str, text: &str| {
+            let zone = TimeZone::get(zone).expect("the zones are in the binary");
+            unix_ms_in(&Plain::Text(text.to_owned()), &zone)
+        };
+        for written in ["2025-11-29T15:45:30", "2025-11-29 15:45:30", "2025-11-29T10:15:30Z", "1764411330"] {
+            assert_eq!(of("Asia/Kolkata", written), Ok(1_764_411_330_000), "{written}");
+        }
+        // New York's clocks repeat the hour from 1:00 on 2 November 2025, and leave out that from 2:00 on 9 March 2025.
+        assert_eq!(of("America/New_York", "2025-11-02T01:30:00"), text("2025-11-02T01:30:00-04:00"));
+        assert_eq!(of("America/New_York", "2025-03-09T02:30:00"), text("2025-03-09T03:30:00-04:00"));
+        assert_eq!(of("Asia/Kolkata", "29/11/2025 15:45"), Err(WANTED.to_owned()));
     }
 
     #[test]

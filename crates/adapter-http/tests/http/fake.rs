@@ -2,7 +2,7 @@
 
 use crate::client::Answer;
 use crate::ledger::Ledger;
-use adapter_http::{Backend, LeaderView, Limits, Pull, Reported, serve_within};
+use adapter_http::{Backend, Hooks, LeaderView, Limits, Pull, Reported, serve_within};
 use async_trait::async_trait;
 use domain::alert;
 use domain::id::{InstanceId, Nonce};
@@ -38,6 +38,7 @@ pub struct Fake {
     /// The last answers of the stores. A test may send others.
     pub last: watch::Sender<Arc<LastAnswers>>,
     pub ledger: Arc<Ledger>,
+    pub hooks: Arc<Hooks>,
     /// The instance has stopped.
     pub stopped: Arc<AtomicBool>,
     /// Panic instead of returning the exposition.
@@ -68,6 +69,7 @@ impl Default for Fake {
             store: Ok(()),
             last: watch::Sender::new(Arc::new(no_answers())),
             ledger: Arc::default(),
+            hooks: Arc::default(),
             stopped: Arc::default(),
             panics: false,
             silent: None,
@@ -150,6 +152,7 @@ impl Backend for Fake {
     }
 
     async fn submit(&self, signal: &NewSignal, actor: &Actor) -> Result<Submit, StoreError> {
+        self.silence().await;
         self.store.clone().map(|()| self.ledger.submit(signal, actor))
     }
 
@@ -159,6 +162,10 @@ impl Backend for Fake {
 
     fn accepts_until_s(&self) -> i64 {
         self.ledger.accepts_until_s
+    }
+
+    fn hooks(&self) -> Arc<Hooks> {
+        Arc::clone(&self.hooks)
     }
 
     fn refused(&self, why: Refusal) {
@@ -190,6 +197,7 @@ pub fn no_answers() -> LastAnswers {
     LastAnswers::none(Facts {
         now_ms: STARTED_MS,
         state_store: "PostgreSQL".to_owned(),
+        state_store_fault: None,
         heartbeat: Duration::from_secs(10),
         lease: Known::default(),
         members: Known::default(),

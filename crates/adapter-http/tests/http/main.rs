@@ -8,6 +8,7 @@ mod client;
 mod events;
 mod fake;
 mod handler;
+mod hooks;
 mod ledger;
 mod limits;
 mod openapi;

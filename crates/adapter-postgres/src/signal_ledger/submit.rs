@@ -6,13 +6,14 @@ use super::stored::{signal, signal_with, small_columns};
 use crate::listen::{Hint, channel};
 use crate::row::{self, Columns};
 use crate::state_store::PostgresStore;
-use domain::ledger::{Actor, Fingerprint, NewSignal, Signal};
+use domain::ledger::{Actor, Fingerprint, NewSignal, Signal, WINDOW_S_MAX};
 use domain::ports::{StoreError, Submit};
 use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
 
 /// $1 group; an array each of $2 ids, $3 whether the sender chose them, $4 fingerprints, $5 instruments, $6
-/// signal types, $7 positions, $8 timestamps, $9 payloads, $10 expiries; $11 actor, $12 origin, $13 hint.
+/// signal types, $7 positions, $8 timestamps, $9 payloads, $10 expiries; $11 actor, $12 origin, $13 hint; an array each
+/// of $14 hooks, $15 windows.
 ///
 /// The update of a repeated signal changes nothing. It exists because it writes: its commit waits for the
 /// synchronous standby as the first one did, and PostgreSQL's log is in order, so when the standby has it, it
@@ -23,7 +24,10 @@ use std::collections::BTreeSet;
 /// with the same signals in another order do not wait for each other. A row with another number than this
 /// statement assigned was there before.
 ///
-/// If one of the ids belongs to another signal, nothing is written and no row is returned.
+/// If one of the ids belongs to another signal, nothing is written and no row is returned. A trigger leaves out the row of
+/// an alert within the window of its hook: then no row is returned either, and [`FOLD`] finds the signal. The trigger waits
+/// for others of the same window, so such an alert is stored alone: two statements that wait for several would wait for
+/// each other.
 ///
 /// A signal that arose after the store last forgot was not executed before: `asked_ms` says so. One that is
 /// older by its own timestamp may have been submitted, executed and forgotten.
@@ -35,17 +39,17 @@ pub(crate) const SUBMIT: &str = concat!(
     "WITH numbered AS MATERIALIZED (
         SELECT new.*, nextval('coordinator_signal_arrival_seq') AS arrival
         FROM (SELECT * FROM unnest($2::text[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::text[],
-                                   $8::bigint[], $9::text[], $10::bigint[])
+                                   $8::bigint[], $9::text[], $10::bigint[], $14::text[], $15::integer[])
               WITH ORDINALITY AS new (id, chosen, fingerprint, instrument, signal_type, position, timestamp_s,
-                                      payload, expires_ms, n)
+                                      payload, expires_ms, hook, hook_window_s, n)
               ORDER BY n) AS new),
      s AS (
         INSERT INTO coordinator_signal AS known
             (group_id, id, arrival, fingerprint, instrument, signal_type, position, timestamp_s, payload,
-             expires_ms, changed_by, changed_from, asked_ms)
+             expires_ms, hook, hook_window_s, changed_by, changed_from, asked_ms)
         OVERRIDING SYSTEM VALUE
         SELECT $1, id, arrival, fingerprint, instrument, signal_type, position, timestamp_s, payload,
-               expires_ms, $11, $12,
+               expires_ms, hook, hook_window_s, $11, $12,
                (SELECT l.forgot_ms FROM coordinator_lease AS l
                 WHERE l.group_id = $1 AND numbered.timestamp_s > l.forgot_ms / 1000)
         FROM numbered
@@ -70,6 +74,21 @@ pub(crate) const SUBMIT: &str = concat!(
 /// $1 group, $2 id, $3 fingerprint: whether the id belongs to another signal. Writes for the reason in
 /// [`SUBMIT`].
 const NAMESAKE: &str = "UPDATE coordinator_signal SET note = note WHERE group_id = $1 AND id = $2 AND fingerprint <> $3 RETURNING 1";
+
+/// $1 group, $2 hook, $3 instrument, $4 signal type, $5 position, $6 timestamp, $7 window in seconds, $8 actor, $9 origin,
+/// $10 note. Folds an alert into the signal whose window it is in; a trigger writes the audit. It writes, as [`SUBMIT`] does
+/// for a repetition, so that its commit is as durable as the first one.
+const FOLD: &str = concat!(
+    "UPDATE coordinator_signal AS s
+     SET folded = s.folded + 1, folded_note = $10, changed_by = $8, changed_from = $9
+     WHERE s.group_id = $1 AND s.id = (
+        SELECT near.id FROM coordinator_signal AS near
+        WHERE near.group_id = $1 AND near.hook = $2 AND near.instrument = $3 AND near.signal_type = $4
+          AND near.position = $5 AND near.timestamp_s BETWEEN $6 - $7 AND $6 + $7
+        ORDER BY abs(near.timestamp_s - $6), near.arrival LIMIT 1)
+     RETURNING ",
+    small_columns!()
+);
 
 /// Attempts to store a signal whose id first belongs to another signal and then to none. One is enough unless
 /// another submission, or the sweep, interferes.
@@ -97,7 +116,9 @@ pub(super) async fn submit(
         let slice = &rest[..width.min(rest.len())];
         let answer = match slice {
             [one] => alone(store, one, actor).await.map(|answer| Some(vec![answer])),
-            _ if are_distinct(slice) => together(store, slice, actor).await,
+            _ if are_distinct(slice) && slice.iter().all(|new| new.signal.window_s() == 0) => {
+                together(store, slice, actor).await
+            }
             _ => Ok(None),
         };
         match answer {
@@ -155,7 +176,13 @@ async fn together(
         .bind(instructions().map(|of| of.expires_ms).collect::<Vec<_>>())
         .bind(row::actor(&actor.who))
         .bind(row::actor(&actor.origin))
-        .bind(store.me.payload(Hint::Signal));
+        .bind(store.me.payload(Hint::Signal))
+        .bind(
+            new.iter().map(|new| new.signal.hook.as_ref().map(|hook| hook.name.as_str())).collect::<Vec<_>>(),
+        )
+        .bind(
+            new.iter().map(|new| new.signal.hook.as_ref().map(|_| window_s(new.signal))).collect::<Vec<_>>(),
+        );
     // Another statement may take an id while this one runs; only the index detects that.
     let Some(rows) = store.service.all_unless_taken(statement).await? else { return Ok(None) };
     if rows.is_empty() {
@@ -177,6 +204,9 @@ async fn alone(store: &PostgresStore, new: &New<'_>, actor: &Actor) -> Result<Su
         if let Some(answers) = together(store, std::slice::from_ref(new), actor).await? {
             return Ok(answers.into_iter().next().expect("one answer for one signal"));
         }
+        if let Some(folded) = fold(store, new, actor).await? {
+            return Ok(Submit::Folded(folded));
+        }
         let namesake = store
             .me
             .names
@@ -194,6 +224,35 @@ async fn alone(store: &PostgresStore, new: &New<'_>, actor: &Actor) -> Result<Su
         "signal {} had its id taken and released by others, repeatedly: submit it again",
         new.id
     )))
+}
+
+/// Folds an alert into the signal whose window it is in; `None` if there is none.
+async fn fold(store: &PostgresStore, new: &New<'_>, actor: &Actor) -> Result<Option<Signal>, StoreError> {
+    let Some(hook) = new.signal.hook.as_ref().filter(|hook| hook.window_s > 0) else { return Ok(None) };
+    let instruction = &new.signal.instruction;
+    let statement = store
+        .me
+        .names
+        .query(FOLD)
+        .bind(store.me.identity.group.as_str())
+        .bind(hook.name.as_str())
+        .bind(instruction.instrument.as_str())
+        .bind(instruction.signal_type.as_str())
+        .bind(instruction.position.as_str())
+        .bind(instruction.timestamp_s)
+        .bind(i64::from(window_s(new.signal)))
+        .bind(row::actor(&actor.who))
+        .bind(row::actor(&actor.origin))
+        .bind(new.signal.fold_note());
+    let Some(row) = store.service.optional(statement).await? else { return Ok(None) };
+    // The payload is read afterwards: a statement that locks a row returns no long column.
+    let id: &str = Columns::of(SIGNALS, &row).required("id")?;
+    stored(store, id).await
+}
+
+/// The window, for a column of the type integer.
+fn window_s(signal: &NewSignal) -> i32 {
+    i32::try_from(signal.window_s().min(WINDOW_S_MAX)).expect("an hour is a small number of seconds")
 }
 
 /// Reads a row of [`SUBMIT`]. The payload is the request's, or is read afterwards.

@@ -29,6 +29,9 @@ async fn it_only_grows_even_for_its_owner(databases: &Databases) {
         "TRUNCATE coordinator_audit",
         "TRUNCATE coordinator_audit, coordinator_signal RESTART IDENTITY CASCADE",
         "TRUNCATE coordinator_signal",
+        "UPDATE coordinator_decision SET who = 'forger'",
+        "DELETE FROM coordinator_decision",
+        "TRUNCATE coordinator_decision",
     ] {
         let refused = backend::execute(database.url(), statement).await;
         assert!(refused.is_err_and(|refused| refused.0.contains("a gap in the audit")), "{statement}");

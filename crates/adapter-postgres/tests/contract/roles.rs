@@ -7,10 +7,10 @@ use contract::raw_portfolio::RawPortfolio;
 use contract::signal_ledger::{client, offer, signal};
 use contract::{Case, Opening};
 use domain::lease::{Epoch, Seq};
-use domain::ledger::Outcome;
+use domain::ledger::{FromHook, HookName, NewSignal, Outcome};
 use domain::member::{Health, Member, MemberState};
 use domain::ports::{
-    InFlight, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Recorded, Release, Renewal,
+    InFlight, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Recorded, Release, Removal, Renewal,
     Resolution, Schema, SignalClaim, SignalLedger, StateStore, Submit, Switch, Switched,
 };
 use sqlx::postgres::PgConnection;
@@ -77,10 +77,14 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
 
     let mut late = signal("late");
     late.instruction.expires_ms = Some(1);
-    let new = [signal("done"), signal("doubted"), late];
+    let name = HookName::parse("tv").expect("a name");
+    let mut alert = NewSignal { hook: Some(FromHook { name, window_s: 60 }), ..signal("done") };
+    let new = [alert.clone(), signal("doubted"), late];
     let accepted = store.submit(&new, &client()).await.expect("submit");
     assert!(accepted.iter().all(|answer| matches!(answer, Submit::Accepted(_))), "{accepted:?}");
     assert!(matches!(offer(&store, &new[0]).await, Submit::Repeated(_)));
+    alert.instruction.timestamp_s += 1;
+    assert!(matches!(offer(&store, &alert).await, Submit::Folded(_)));
     let done = claimed(&store, &token).await;
     let recorded = store.record(&token, &[report(&done, Outcome::Done)]).await;
     assert_eq!(recorded, Ok(Some(vec![Recorded::Recorded])));
@@ -104,7 +108,7 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     assert_eq!(swept.signals, 3);
     let what: Vec<String> =
         store.audit(None, 20).await.expect("audit").into_iter().rev().map(|line| line.what).collect();
-    assert_eq!(what.len(), 14, "{what:?}");
+    assert_eq!(what.len(), 15, "{what:?}");
     let roles = database.until("SELECT array_agg(DISTINCT db_role) FROM coordinator_audit").await;
     assert_eq!(roles.get::<Vec<String>, _>(0), ["desk_1"]);
 
@@ -114,11 +118,18 @@ async fn the_shipped_role_runs_the_service(databases: &Databases) {
     assert_eq!(store.claim_signals(&token, domain::ledger::Limits::NONE, 1).await, Ok(SignalClaim::Fenced));
     store.history(10).await.expect("history");
     store.members().await.expect("members");
+    store.acknowledge_recovery(None, &client(), "why").await.expect("acknowledge");
+    let removed = store.remove_instance(&opening.id, Duration::ZERO, &client(), "why").await;
+    assert_eq!(removed, Ok(Removal::Removed));
+    assert_eq!(store.decisions(10).await.map(|decisions| decisions.len()), Ok(2));
     store.leave(&opening.id, opening.nonce).await.expect("leave");
 }
 
 /// Statements that would hide or forge something. The role lacks the right for each (SQLSTATE 42501).
-const FORBIDDEN: [&str; 27] = [
+const FORBIDDEN: [&str; 30] = [
+    "UPDATE coordinator_decision SET who = 'x'",
+    "DELETE FROM coordinator_decision",
+    "TRUNCATE coordinator_decision",
     "INSERT INTO coordinator_audit (group_id, who, origin, what) VALUES ('g', 'x', 'x', 'done')",
     "UPDATE coordinator_audit SET who = 'x'",
     "DELETE FROM coordinator_audit",

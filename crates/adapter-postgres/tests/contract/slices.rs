@@ -55,7 +55,7 @@ async fn slices_in_opposite_order_do_not_wait_for_each_other(databases: &Databas
                         last = signal.arrival;
                         accepted += 1;
                     }
-                    Submit::Repeated(_) => {}
+                    Submit::Repeated(_) | Submit::Folded(_) => {}
                     Submit::Conflict(with) => panic!("with {with:?}"),
                 }
             }
@@ -293,7 +293,8 @@ async fn submitted_and_reported_signals_are_found_by_their_index(databases: &Dat
         let fingerprint = if chosen { "e".repeat(64) } else { fingerprint.clone() };
         let arguments = format!(
             "'backlog', '{{{id}}}', '{{{chosen}}}', '{{{fingerprint}}}', '{{i-{chosen}}}', '{{t}}', '{{p}}', '{{1}}', \
-             ARRAY['{{}}'], ARRAY[NULL::bigint], 'x', 'x', 'hint'"
+             ARRAY['{{}}'], ARRAY[NULL::bigint], 'x', 'x', 'hint', \
+             ARRAY[NULL::text], ARRAY[NULL::integer]"
         );
         let (rows, plan) = plans.rows(adapter_postgres::statements::SUBMIT, &arguments).await;
         assert!(rows < ROWS_MAX, "{rows} rows: {plan}");

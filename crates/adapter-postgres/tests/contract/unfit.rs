@@ -229,9 +229,13 @@ async fn a_dropped_table_without_which_nothing_is_lost_is_created_again(database
     store.switch(Switch::Pause, &client(), "the desk is closed").await.expect("pause");
     let shape = database.texts(SHAPE).await;
     assert!(shape.len() > 100, "{shape:?}");
-    for dropped in
-        ["member", "term", "dispatch", "member, coordinator_term, coordinator_dispatch, coordinator_schema"]
-    {
+    for dropped in [
+        "member",
+        "term",
+        "dispatch",
+        "decision",
+        "member, coordinator_term, coordinator_dispatch, coordinator_schema",
+    ] {
         database.execute(&format!("DROP TABLE coordinator_{dropped}")).await;
         match store.migrate(Migrate::Check).await {
             Ok(Schema::Older { found: 0 }) => {}
@@ -250,7 +254,7 @@ async fn a_dropped_table_without_which_nothing_is_lost_is_created_again(database
 /// Functions are not dropped with the tables. That everything is gone is no reason to refuse, nor that the version alone is.
 async fn a_database_whose_tables_were_all_dropped_is_migrated_again(databases: &Databases) {
     let all = "coordinator_lease, coordinator_member, coordinator_term, coordinator_signal, coordinator_dispatch, \
-               coordinator_audit";
+               coordinator_audit, coordinator_decision";
     for lost in [
         format!("DROP TABLE {all}, coordinator_schema"),
         "DROP TABLE coordinator_schema".to_owned(),

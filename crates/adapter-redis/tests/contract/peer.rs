@@ -64,6 +64,7 @@ impl Deref for Peer {
 /// Configuration of a new start of the process `id`.
 pub fn config(url: &str, group: &str, id: &str) -> RedisConfig {
     RedisConfig {
+        tls: None,
         url: url.to_owned(),
         prefix: PREFIX_DEFAULT.to_owned(),
         identity: Identity {

@@ -176,6 +176,10 @@ impl Drop for Operator {
     }
 }
 
+/// Longest wait for a state of the servers. On a busy machine a sentinel notices that its own timer was late, and then does
+/// nothing for 30 s (Redis, "TILT mode").
+const STATE_TIME_MAX: Duration = Duration::from_secs(90);
+
 /// Polls until there is a value.
 pub async fn eventually<T, L: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> L) -> T {
     let looking = async {
@@ -183,9 +187,9 @@ pub async fn eventually<T, L: Future<Output = Option<T>>>(what: &str, mut look: 
             if let Some(seen) = look().await {
                 return seen;
             }
-            // Redis announces none of the awaited conditions: poll again after a pause, within PATIENCE.
+            // Redis announces none of the awaited conditions: poll again after a pause, within the limit.
             tokio::time::sleep(POLL_EVERY).await;
         }
     };
-    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never: {what}"))
+    tokio::time::timeout(STATE_TIME_MAX, looking).await.unwrap_or_else(|_| panic!("never: {what}"))
 }

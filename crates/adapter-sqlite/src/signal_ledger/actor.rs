@@ -4,24 +4,24 @@ use crate::config::SqliteConfig;
 use domain::ledger::{Actor, NOTE_LEN_MAX};
 
 /// Longest name and longest origin that are stored, in characters.
-pub(super) const ACTOR_LEN_MAX: usize = 128;
+pub(crate) const ACTOR_LEN_MAX: usize = 128;
 
 /// The actor with texts of at most the stored length.
-pub(super) fn kept(actor: &Actor) -> Actor {
+pub(crate) fn kept(actor: &Actor) -> Actor {
     Actor { who: cut(&actor.who, ACTOR_LEN_MAX), origin: cut(&actor.origin, ACTOR_LEN_MAX) }
 }
 
 /// This process, as the actor of what a leader does.
-pub(super) fn own(config: &SqliteConfig) -> Actor {
+pub(crate) fn own(config: &SqliteConfig) -> Actor {
     Actor { who: config.identity.id.as_str().to_owned(), origin: cut(&config.identity.host, ACTOR_LEN_MAX) }
 }
 
 /// A note of at most the stored length.
-pub(super) fn note(text: &str) -> String {
+pub(crate) fn note(text: &str) -> String {
     cut(text, NOTE_LEN_MAX)
 }
 
 /// Cuts a text here and not in the SQL, whose `substr` ends at a NUL character.
-pub(super) fn cut(text: &str, chars_max: usize) -> String {
+pub(crate) fn cut(text: &str, chars_max: usize) -> String {
     text.chars().take(chars_max).collect()
 }

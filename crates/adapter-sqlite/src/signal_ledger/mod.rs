@@ -1,7 +1,7 @@
 //! The signal ledger. Every effect is one statement whose condition is the fence, and the table's triggers
 //! write its audit lines in the same statement.
 
-mod actor;
+pub(crate) mod actor;
 mod audit;
 mod claim;
 mod doubt;

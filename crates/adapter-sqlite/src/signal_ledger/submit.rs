@@ -18,18 +18,112 @@ use std::collections::{BTreeMap, HashMap};
 ///
 /// One statement stores all signals or none. If a signal has the id or the fingerprint of a stored one, the
 /// stored one is counted up, so that the answer waits for the disk as it does for a new signal.
+///
+/// A trigger leaves out the row of an alert within the window of its hook. Such alerts are stored one by one, so that one of
+/// a request can be folded into another of it.
 pub(super) async fn submit(
     session: &Session,
     config: &SqliteConfig,
     signals: &[NewSignal],
     actor: &Actor,
 ) -> Result<Vec<Submit>, StoreError> {
+    if signals.iter().all(|signal| signal.window_s() == 0) {
+        return together(session, config, signals, actor).await;
+    }
+    let mut answers = Vec::with_capacity(signals.len());
+    for signal in signals {
+        match alone(session, config, signal, actor).await {
+            Ok(answer) => answers.push(answer),
+            Err(error) if answers.is_empty() => return Err(error),
+            Err(error) => {
+                let (done, all) = (answers.len(), signals.len());
+                return Err(StoreError::Unknown(format!(
+                    "{done} of {all} signals were taken in, then: {error}"
+                )));
+            }
+        }
+    }
+    Ok(answers)
+}
+
+/// Stores one signal, or folds it.
+async fn alone(
+    session: &Session,
+    config: &SqliteConfig,
+    signal: &NewSignal,
+    actor: &Actor,
+) -> Result<Submit, StoreError> {
+    let offer = Offer::of(signal);
+    let offers = std::slice::from_ref(&offer);
+    let mut met = write(session, config, offers, actor).await?;
+    if met.rows.is_empty()
+        && let Some(folded) = fold(session, config, signal, actor).await?
+    {
+        return Ok(Submit::Folded(folded));
+    }
+    met.add(&first_of_unnamed(session, config, &met, offers).await?)?;
+    met.answer(&offer).ok_or_else(|| offer.vanished())
+}
+
+/// Folds an alert into the signal whose window it is in; `None` if there is none. A trigger writes the audit.
+async fn fold(
+    session: &Session,
+    config: &SqliteConfig,
+    signal: &NewSignal,
+    actor: &Actor,
+) -> Result<Option<Signal>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE coordinator_signal SET folded = folded + 1, folded_note = ?8, changed_by = ?9, changed_from = ?10 ",
+        "WHERE arrival = (SELECT arrival FROM coordinator_signal WHERE group_id = ?1 AND hook = ?2 ",
+        "AND instrument = ?3 AND signal_type = ?4 AND position = ?5 AND timestamp_s BETWEEN ?6 - ?7 AND ?6 + ?7 ",
+        "ORDER BY abs(timestamp_s - ?6), arrival LIMIT 1) RETURNING ",
+        signal_columns!()
+    );
+    let Some(hook) = signal.hook.as_ref().filter(|hook| hook.window_s > 0) else { return Ok(None) };
+    let (instruction, actor) = (&signal.instruction, actor::kept(actor));
+    let statement = Statement::new(SQL)
+        .bind(config.identity.group.as_str().to_owned())
+        .bind(hook.name.as_str().to_owned())
+        .bind(instruction.instrument.as_str().to_owned())
+        .bind(instruction.signal_type.as_str().to_owned())
+        .bind(instruction.position.as_str().to_owned())
+        .bind(instruction.timestamp_s)
+        .bind(i64::from(hook.window_s))
+        .bind(signal.fold_note())
+        .bind(actor.who)
+        .bind(actor.origin);
+    session.fetch(statement).await?.first().map(read).transpose()
+}
+
+async fn together(
+    session: &Session,
+    config: &SqliteConfig,
+    signals: &[NewSignal],
+    actor: &Actor,
+) -> Result<Vec<Submit>, StoreError> {
+    if signals.is_empty() {
+        return Ok(Vec::new());
+    }
+    let offers: Vec<Offer<'_>> = signals.iter().map(Offer::of).collect();
+    let mut met = write(session, config, &offers, actor).await?;
+    met.add(&first_of_unnamed(session, config, &met, &offers).await?)?;
+    met.answers(&offers)
+}
+
+/// Writes the rows, and returns those that it created or found.
+async fn write(
+    session: &Session,
+    config: &SqliteConfig,
+    offers: &[Offer<'_>],
+    actor: &Actor,
+) -> Result<Met, StoreError> {
     const SQL: &str = concat!(
         "INSERT INTO coordinator_signal (group_id, id, fingerprint, instrument, signal_type, position, ",
-        "timestamp_s, expires_ms, state, received_ms, changed_by, changed_from, payload, asked_ms) ",
+        "timestamp_s, expires_ms, hook, hook_window_s, state, received_ms, changed_by, changed_from, payload, ",
+        "asked_ms) ",
         "SELECT ?1, value ->> 'id', value ->> 'fingerprint', value ->> 'instrument', ",
         "value ->> 'signal_type', value ->> 'position', value ->> 'timestamp_s', value ->> 'expires_ms', ",
-        "'received', ",
+        "value ->> 'hook', value ->> 'hook_window_s', 'received', ",
         now_ms!(),
         ", ?3, ?4, value ->> 'payload', (SELECT l.forgot_ms FROM coordinator_lease AS l WHERE l.group_id = ?1 ",
         "AND value ->> 'timestamp_s' > l.forgot_ms / 1000) FROM json_each(?2) WHERE true ORDER BY key ",
@@ -39,11 +133,9 @@ pub(super) async fn submit(
         ", confirmed, ",
         signal_columns!()
     );
-    if signals.is_empty() {
-        return Ok(Vec::new());
+    for offer in offers {
+        offer.refuse_longer_payload()?;
     }
-    refuse_longer_payloads(signals)?;
-    let offers: Vec<Offer<'_>> = signals.iter().map(Offer::of).collect();
     let actor = actor::kept(actor);
     let statement = Statement::new(SQL)
         .bind(config.identity.group.as_str().to_owned())
@@ -52,21 +144,7 @@ pub(super) async fn submit(
         .bind(actor.origin);
     let mut met = Met::default();
     met.add(&session.fetch(statement).await?)?;
-    met.add(&first_of_unnamed(session, config, &met, &offers).await?)?;
-    met.answers(&offers)
-}
-
-fn refuse_longer_payloads(signals: &[NewSignal]) -> Result<(), StoreError> {
-    for signal in signals {
-        let length = signal.instruction.payload.len();
-        if length > PAYLOAD_LEN_MAX {
-            return Err(StoreError::Unavailable(format!(
-                "the payload of {} has {length} bytes, {PAYLOAD_LEN_MAX} are allowed",
-                signal.id()
-            )));
-        }
-    }
-    Ok(())
+    Ok(met)
 }
 
 /// Rows with the fingerprint of a signal that has no name, if that name (its fingerprint) belongs to another
@@ -109,6 +187,21 @@ impl<'n> Offer<'n> {
         Self { new, id: new.id().as_str().to_owned(), fingerprint }
     }
 
+    fn refuse_longer_payload(&self) -> Result<(), StoreError> {
+        let length = self.new.instruction.payload.len();
+        if length <= PAYLOAD_LEN_MAX {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable(format!(
+            "the payload of {} has {length} bytes, {PAYLOAD_LEN_MAX} are allowed",
+            self.id
+        )))
+    }
+
+    fn vanished(&self) -> StoreError {
+        StoreError::Unknown(format!("{} vanished: submit it again", self.id))
+    }
+
     fn json(&self) -> serde_json::Value {
         let instruction = &self.new.instruction;
         serde_json::json!({
@@ -120,6 +213,8 @@ impl<'n> Offer<'n> {
             "timestamp_s": instruction.timestamp_s,
             "expires_ms": instruction.expires_ms,
             "payload": instruction.payload,
+            "hook": self.new.hook.as_ref().map(|hook| hook.name.as_str()),
+            "hook_window_s": self.new.hook.as_ref().map(|hook| hook.window_s),
         })
     }
 }
@@ -156,13 +251,7 @@ impl Met {
 
     /// The answer to each offer, by the rules of the port, one offer after the other.
     fn answers(mut self, offers: &[Offer<'_>]) -> Result<Vec<Submit>, StoreError> {
-        offers
-            .iter()
-            .map(|offer| {
-                self.answer(offer)
-                    .ok_or_else(|| StoreError::Unknown(format!("{} vanished: submit it again", offer.id)))
-            })
-            .collect()
+        offers.iter().map(|offer| self.answer(offer).ok_or_else(|| offer.vanished())).collect()
     }
 
     fn answer(&mut self, offer: &Offer<'_>) -> Option<Submit> {

@@ -124,6 +124,7 @@ impl History {
             .map(|answer| match answer {
                 Submit::Accepted(signal) => ("accepted", shown(signal)),
                 Submit::Repeated(signal) => ("repeated", shown(signal)),
+                Submit::Folded(signal) => ("folded", shown(signal)),
                 Submit::Conflict(signal) => ("conflict", shown(signal)),
             })
             .collect();
@@ -149,7 +150,7 @@ impl History {
             _ => Some(Fingerprint::of(&instruction(self.dice.roll(INSTRUCTIONS), 0)).to_string()),
         };
         let id = id.map(|id| SignalId::parse(&id).expect("an id"));
-        NewSignal { id, instruction: instruction_of_it }
+        NewSignal { id, instruction: instruction_of_it, hook: None }
     }
 
     async fn claim(&mut self) -> String {

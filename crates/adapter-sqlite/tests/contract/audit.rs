@@ -7,7 +7,8 @@ use contract::{Case, TTL};
 use domain::lease::Token;
 use domain::ledger::{Limits, SignalId};
 use domain::ports::{
-    Claim, ClaimRequest, InFlight, LeaseStore, SignalClaim, SignalLedger, StoreError, Switch, Switched,
+    Claim, ClaimRequest, InFlight, LeaseStore, OperatorRequests, SignalClaim, SignalLedger, StoreError,
+    Switch, Switched,
 };
 use std::sync::Arc;
 
@@ -64,6 +65,20 @@ async fn append_only(_: Arc<Files>) {
         assert!(message.contains("the audit is append-only"), "{hostile}: {message}");
     }
     assert_eq!(store.audit(None, 10).await.unwrap(), before);
+
+    store.acknowledge_recovery(None, &client(), "rows corrected").await.unwrap();
+    let decided = store.decisions(10).await.unwrap();
+    let row = "(number, group_id, at_ms, who, origin, what, reason) \
+               VALUES (1, 'g', 1, 'x', 'x', 'recovery_acknowledged', 'x')";
+    for hostile in [
+        "UPDATE coordinator_decision SET who = 'another operator'",
+        "DELETE FROM coordinator_decision",
+        &format!("INSERT OR REPLACE INTO coordinator_decision {row}"),
+    ] {
+        let message = files.sql(hostile).await.expect_err(hostile).to_string();
+        assert!(message.contains("decisions are append-only"), "{hostile}: {message}");
+    }
+    assert_eq!(store.decisions(10).await.unwrap(), decided);
 }
 
 async fn shell(_: Arc<Files>) {

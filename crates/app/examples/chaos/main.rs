@@ -26,7 +26,6 @@ mod storm;
 mod strike;
 mod submission;
 mod system;
-mod wire;
 
 use clap::Parser;
 use client::Client;

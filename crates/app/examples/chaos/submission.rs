@@ -1,9 +1,9 @@
 //! Submits a signal as users do: by HTTP, to any instance, repeatedly until it is acknowledged.
 
-use crate::wire::Wire;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
+use testkit::http::Client;
 
 /// Timeout of a client for an acknowledgement; then it tries another instance.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
@@ -47,12 +47,12 @@ pub enum Said {
 }
 
 /// The instances that accept signals.
-pub struct Doors(Vec<Wire>);
+pub struct Doors(Vec<Client>);
 
 impl Doors {
     /// The instances at these addresses; nothing is connected yet.
     pub fn new(addresses: &[SocketAddr]) -> Self {
-        Self(addresses.iter().map(|&address| Wire::new(address, ANSWER_TIME_MAX)).collect())
+        Self(addresses.iter().map(|address| Client::new(address.to_string(), ANSWER_TIME_MAX)).collect())
     }
 
     /// Number of instances.
@@ -61,8 +61,9 @@ impl Doors {
     }
 
     /// Submits a signal once, at one of them.
-    pub fn submit(&mut self, at: usize, submission: &Submission) -> Said {
-        let Ok(answer) = self.0[at].ask("POST", "/signals", &submission.body) else { return Said::NotNow };
+    pub fn submit(&self, at: usize, submission: &Submission) -> Said {
+        let answer = self.0[at].send("POST", "/signals", &[], &submission.body);
+        let Ok(answer) = answer else { return Said::NotNow };
         let named = || answer.body.contains(&format!("\"id\":\"{}\"", submission.id));
         match answer.status {
             200 | 201 if named() => Said::Acknowledged,

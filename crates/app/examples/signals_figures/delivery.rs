@@ -3,13 +3,12 @@
 use crate::figure::{Spread, count};
 use contract::event::EventKind;
 use serde_json::json;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use testkit::broker::HttpBroker;
+use testkit::http;
 use testkit::process::{Coordinator, Launch};
 
 /// Pause between the end of a signal and the begin of the next.
@@ -108,8 +107,8 @@ pub fn rate(program: &Path, service: &Service) {
     );
 }
 
-/// Submits a signal on a separate connection, as charts and curl do. Returns the time at which its first byte
-/// was written.
+/// Submits a signal on a separate connection, as charts and curl do. Returns the time at which the
+/// client began to connect.
 fn post(address: &str, number: usize) -> Instant {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
     let body = json!({
@@ -119,14 +118,9 @@ fn post(address: &str, number: usize) -> Instant {
         "timestamp": now.as_secs(),
         "payload": {"price": "24310.55", "quantity": "75", "strategy": "trend", "stop": "24180.00"},
     });
-    let body = body.to_string();
-    let request =
-        format!("POST /signals HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    let mut stream = TcpStream::connect(address).expect("the coordinator listens");
     let began = Instant::now();
-    stream.write_all(request.as_bytes()).expect("the coordinator reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("the coordinator answers");
-    assert_eq!(answer.split(' ').nth(1), Some("201"), "{answer}");
+    let answer = http::request(address, "POST", "/signals", &[], &body.to_string());
+    let answer = answer.expect("the coordinator answers");
+    assert_eq!(answer.status, 201, "{}", answer.body);
     began
 }

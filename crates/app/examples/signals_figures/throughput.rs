@@ -192,7 +192,7 @@ fn signals(numbers: std::ops::Range<usize>) -> Vec<NewSignal> {
             payload: pgbench::PAYLOAD.to_owned(),
             expires_ms: None,
         };
-        NewSignal { id: None, instruction }
+        NewSignal { id: None, instruction, hook: None }
     };
     numbers.map(new).collect()
 }

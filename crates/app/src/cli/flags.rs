@@ -18,12 +18,16 @@ pub struct Flags {
     pub redis: Option<Secret>,
     #[arg(long, global = true, value_name = "FILE")]
     pub redis_url_file: Option<String>,
+    #[arg(long, global = true, value_name = "POLICY")]
+    pub redis_tls: Option<String>,
     #[arg(long, global = true, value_name = "URL")]
     pub postgres: Option<Secret>,
     #[arg(long, global = true, value_name = "FILE")]
     pub postgres_url_file: Option<String>,
     #[arg(long, global = true, value_name = "NAME")]
     pub postgres_schema: Option<String>,
+    #[arg(long, global = true, value_name = "POLICY")]
+    pub postgres_tls: Option<String>,
     #[arg(long, global = true, value_name = "NAME")]
     pub group: Option<String>,
     #[arg(long, global = true, value_name = "TTL")]

@@ -8,9 +8,9 @@ use clap::{Arg, Command, CommandFactory};
 
 /// Settings that name the state store and the group.
 const STATE_STORE: &[&str] =
-    &["config", "data_dir", "postgres", "postgres_url_file", "postgres_schema", "group"];
+    &["config", "data_dir", "postgres", "postgres_url_file", "postgres_schema", "postgres_tls", "group"];
 /// Settings that name Redis.
-const LEADER_STORE: &[&str] = &["redis", "redis_url_file"];
+const LEADER_STORE: &[&str] = &["redis", "redis_url_file", "redis_tls"];
 
 /// The ids of the settings that have an effect on a command; `None`: all of them.
 fn settings_of(command: &str) -> Option<Vec<&'static str>> {
@@ -22,7 +22,7 @@ fn settings_of(command: &str) -> Option<Vec<&'static str>> {
         "health" => &[&["config", "listen"]],
         // They read no setting.
         "runbook" | "completions" | "man" => &[],
-        "history" | "step-down" | "recovery" | "signals" | "migrate" => &[STATE_STORE],
+        "history" | "step-down" | "recovery" | "signals" | "migrate" | "remove" => &[STATE_STORE],
         _ => return None,
     };
     Some(shown.concat())

@@ -22,6 +22,10 @@ use value::{label, reason, signal_id, state};
 const HISTORY_LIMIT_DEFAULT: u32 = 20;
 /// Default number of signals in a list: one screen.
 const SIGNALS_LIMIT_DEFAULT: u32 = 20;
+/// Default number of requests to hooks: one screen.
+const HOOKS_LIMIT_DEFAULT: u32 = 20;
+/// Most requests to hooks: more than ten instances remember.
+const HOOKS_LIMIT_MAX: u32 = 1_200;
 /// Most rounds of a demonstration: an hour or two.
 const ROUNDS_MAX: u32 = 1_000;
 /// Part of clap's error about a `resolve` without a verdict.
@@ -176,6 +180,26 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Remove an instance that was shut down for good: it is no longer shown, and its StaleHeartbeat ends
+    #[command(
+        after_help = "An instance that is alive, or holds the lease, is refused: stop it first. One that stops cleanly \
+            needs no removal. An instance that writes a heartbeat after its removal is shown again.\n\n\
+            Example:\n  coordinator remove desk-3 --reason \"the host was returned\""
+    )]
+    Remove {
+        /// Id of the instance, or a unique beginning of it
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Reason for the record: 1 to 256 characters
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+        /// Remove it although its last heartbeat is recent, because its process has just ended
+        #[arg(long)]
+        force: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the runbook of an alert, or the list of all alerts
     #[command(after_help = "Example:\n  coordinator runbook SignalsInDoubt")]
     Runbook {
@@ -183,7 +207,7 @@ pub enum Command {
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
-    /// Check crash recovery
+    /// Check crash recovery, and acknowledge failed recoveries
     #[command(after_help = "Example:\n  coordinator recovery check")]
     Recovery {
         /// The command about recovery.
@@ -196,6 +220,13 @@ pub enum Command {
         /// The command about signals.
         #[command(subcommand)]
         command: SignalsCommand,
+    },
+    /// Try out hooks, to which other systems post alerts, and show their latest requests
+    #[command(after_help = "Example:\n  coordinator hooks tail")]
+    Hooks {
+        /// The command about hooks.
+        #[command(subcommand)]
+        command: HooksCommand,
     },
     /// Bring the database's schema up to date, as every start does
     #[command(after_help = "Example:\n  coordinator migrate --check")]
@@ -263,11 +294,25 @@ impl Default for Command {
 }
 
 /// A command about recovery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum RecoveryCommand {
     /// Check the portfolio in the database as a new leader would; changes nothing
     #[command(after_help = "Example:\n  coordinator recovery check --json")]
     Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Record that you take responsibility for the failed recoveries; trading does not resume because of it
+    #[command(
+        after_help = "Ends RecoveryFailures and RepeatedRecoveryFailures if a recovery has passed since. While the \
+            recovery fails, every alert about it continues, and no signal is sent.\n\n\
+            Example:\n  coordinator recovery acknowledge --reason \"order 4711 was booked by hand\""
+    )]
+    Acknowledge {
+        /// Reason for the record: 1 to 256 characters
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -367,6 +412,33 @@ pub enum SignalsCommand {
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
         /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A command about hooks.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum HooksCommand {
+    /// Show the signal that a body on standard input would become, field by field, or why it is refused; stores nothing
+    #[command(after_help = "Exit code: 0 if the body would be stored, 1 if it is refused.\n\n\
+                      Example:\n  coordinator hooks test tv --config coordinator.toml")]
+    Test {
+        /// Name of the hook
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the latest requests to the hooks of every running instance, with the verdicts; secrets are removed
+    #[command(after_help = "Example:\n  coordinator hooks tail --limit 50")]
+    Tail {
+        /// Number of requests, the latest last
+        #[arg(long, value_name = "N", default_value_t = HOOKS_LIMIT_DEFAULT,
+              value_parser = clap::value_parser!(u32).range(1..=i64::from(HOOKS_LIMIT_MAX)))]
+        limit: u32,
+        /// Print JSON, one request a line
         #[arg(long)]
         json: bool,
     },

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use coordinator::clock;
 use domain::member::heartbeat_interval;
 use domain::overview::{Facts, Known};
-use domain::ports::Ticket;
+use domain::ports::{StoreError, Ticket};
 use leader_coordinator::Stores;
 
 /// Answers of the stores, and the failures of those that did not answer.
@@ -23,10 +23,11 @@ pub struct Read {
 /// Reads all facts. A store that does not answer leaves what it knows unknown.
 pub async fn read(config: &Config, stores: &Stores) -> Read {
     let mut failures = Vec::new();
-    let lease = answer(ask("the state store", stores.state.lease()).await, &mut failures);
+    let mut fault = None;
+    let lease = answer(ask("the state store", noting(stores.state.lease(), &mut fault)).await, &mut failures);
     // If the first request failed, the operator should not wait for the next ones too.
     let (members, totals) = if failures.is_empty() {
-        let members = ask("the state store", stores.state.members()).await;
+        let members = ask("the state store", noting(stores.state.members(), &mut fault)).await;
         let totals = ask("the state store", stores.ledger.totals()).await;
         (answer(members, &mut failures), answer(totals, &mut failures))
     } else {
@@ -47,6 +48,7 @@ pub async fn read(config: &Config, stores: &Stores) -> Read {
     let facts = Facts {
         now_ms,
         state_store: compose::state_store(config).into(),
+        state_store_fault: fault,
         heartbeat: heartbeat_interval(ttl),
         lease,
         members,
@@ -55,6 +57,18 @@ pub async fn read(config: &Config, stores: &Stores) -> Read {
         signal_value: config.signals.value_rupees,
     };
     Read { facts, ticket, failures }
+}
+
+/// The answer. Keeps why the tables cannot be read, if the store answers that.
+async fn noting<T>(
+    answer: impl Future<Output = Result<T, StoreError>>,
+    fault: &mut Option<String>,
+) -> Result<T, StoreError> {
+    let answer = answer.await;
+    if let Err(StoreError::Corrupt(text)) = &answer {
+        *fault = Some(text.clone());
+    }
+    answer
 }
 
 /// The answer and when it was read (unix milliseconds); `None` if the store did not answer.

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::TermJson;
 use coordinator::clock;
+use domain::decision::Decision;
 use domain::member::Term;
 use domain::overview::{Gap, LeaderView, age};
 use leader_coordinator::Stores;
@@ -20,22 +21,38 @@ pub async fn history(config: &Config, form: Form, limit: u32) -> Result<(), Fail
     let stores = open(config)?;
     let answer = read(&stores, limit).await;
     stores.close().await;
-    let (terms, forgot_ms) = answer?;
+    let (terms, forgot_ms, decisions) = answer?;
     match form {
         Form::Json => print_json(&terms.iter().map(TermJson::from).collect::<Vec<_>>()),
         Form::Table => {
             let forgot_ms = forgot_ms.filter(|at_ms| is_among(*at_ms, &terms, limit));
-            line(render(&terms, forgot_ms, clock::calendar_ms()))
+            line(render(&terms, forgot_ms, clock::calendar_ms()))?;
+            if decisions.is_empty() {
+                return Ok(());
+            }
+            line(format_args!("\n{}", decided(&decisions)))
         }
     }
 }
 
-async fn read(stores: &Stores, limit: u32) -> Result<(Vec<Term>, Option<i64>), Failure> {
+async fn read(stores: &Stores, limit: u32) -> Result<(Vec<Term>, Option<i64>, Vec<Decision>), Failure> {
     let mut terms = ask("the state store", stores.state.history(limit)).await?;
     let lease = ask("the state store", stores.state.lease()).await?;
     let now_ms = clock::calendar_ms();
     LeaderView::of_lease(&lease, now_ms, now_ms).close_ended(&mut terms);
-    Ok((terms, lease.forgot_ms))
+    // The terms count also when the decisions cannot be read: the tables may be older than this binary.
+    let decisions = ask("the state store", stores.state.decisions(limit)).await.unwrap_or_default();
+    Ok((terms, lease.forgot_ms, decisions))
+}
+
+/// The decisions of operators that concern no signal, newest first.
+fn decided(decisions: &[Decision]) -> String {
+    let row = |one: &Decision| {
+        let by = format!("{} ({})", visible(&one.actor.who), visible(&one.actor.origin));
+        vec![date(one.at_ms), by, one.subject.to_string(), visible(&one.reason)]
+    };
+    let rows: Vec<Vec<String>> = decisions.iter().map(row).collect();
+    table(&["AT (UTC)", "OPERATOR", "DECISION", "REASON"], &rows)
 }
 
 /// Whether to show the moment. If `limit` leaves older terms out, it may belong among these.

@@ -43,6 +43,22 @@ impl ShortIds {
     }
 }
 
+/// The id that `text` names among `ids`: the whole id, or the only one of which it is a short form or a beginning.
+pub fn named<'a>(text: &str, ids: &'a [InstanceId]) -> Result<&'a InstanceId, String> {
+    let meant: Vec<&InstanceId> = ids.iter().filter(|id| means(text, id.as_str())).collect();
+    match (ids.iter().find(|id| id.as_str() == text), meant.as_slice()) {
+        (Some(id), _) => Ok(id),
+        (None, [id]) => Ok(*id),
+        (None, []) => {
+            Err(format!("there is no instance {text} in the instance table; see `coordinator status`"))
+        }
+        (None, several) => {
+            let several: Vec<&str> = several.iter().map(|id| id.as_str()).collect();
+            Err(format!("{text} is the beginning of several ids: {}", several.join(", ")))
+        }
+    }
+}
+
 /// `UUID8-PID` of an id of the form `UUID-PID`.
 fn with_pid(id: &str) -> Option<String> {
     let (uuid, pid) = id.rsplit_once('-')?;
@@ -91,6 +107,16 @@ mod tests {
                 assert!(named == [id] || short == *id, "{short}: {named:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_id_is_named_by_any_unique_beginning() {
+        let ids = [A, B, "desk-2", "desk-21"].map(|id| InstanceId::parse(id).expect("an id"));
+        for (text, id) in [("1f3a9b2c-1", A), ("desk-2", "desk-2"), ("desk-21", "desk-21"), (B, B)] {
+            assert_eq!(named(text, &ids).map(InstanceId::as_str), Ok(id), "{text}");
+        }
+        assert!(named("desk", &ids).is_err_and(|why| why.contains("desk-2, desk-21")));
+        assert!(named("other", &ids).is_err_and(|why| why.contains("no instance other")));
     }
 
     #[test]

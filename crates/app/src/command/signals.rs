@@ -384,7 +384,7 @@ async fn switch(stores: &Stores, to: Switch, reason: &str, form: Form) -> Result
 }
 
 /// The operator, by the user's name and this host.
-fn operator() -> Actor {
+pub(super) fn operator() -> Actor {
     let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     let who = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

@@ -7,6 +7,7 @@ use super::signals::{HANDLER_TIME_MAX, HANDLER_TIME_MIN, RETENTION_DAYS_MAX, RET
 use super::{Config, Key, REDIS_PREFIX_DEFAULT, SCHEMA_DEFAULT};
 use domain::lease::{TTL_MAX, TTL_MIN};
 use domain::metrics::{WINDOW_MAX, WINDOW_MIN};
+use domain::transport::TlsPolicy;
 use toml::Value;
 
 /// The form of an id.
@@ -40,11 +41,24 @@ impl Key {
                 "File that contains the URL of Redis on one line; only its owner may have permissions"
             }
             Self::RedisPrefix => "Prefix of every key in Redis",
+            Self::RedisTls => {
+                "Whether Redis on another host needs TLS with a verified certificate; `insecure` permits connections that third parties can read and change"
+            }
+            Self::RedisCa => {
+                "File with the certificate authority of Redis, trusted instead of the system's; needs a rediss URL"
+            }
+            Self::RedisCertificate => {
+                "File with the certificate that Redis requires of its clients; needs redis.certificate_key"
+            }
+            Self::RedisKeyFile => "File with the private key of redis.certificate",
             Self::PostgresUrl => "URL of PostgreSQL, which decides which instance leads",
             Self::PostgresUrlFile => {
                 "File that contains the URL of PostgreSQL on one line; only its owner may have permissions"
             }
             Self::PostgresSchema => "Schema of the tables in PostgreSQL; `search_path` has no effect",
+            Self::PostgresTls => {
+                "Whether PostgreSQL on another host needs sslmode=verify-full in its URL; `insecure` permits connections that third parties can read and change"
+            }
             Self::RecoveryPositions => "Table or view with the open positions, which crash recovery reads",
             Self::RecoveryPortfolio => {
                 "Table or view with the portfolio's totals, which crash recovery reads"
@@ -104,6 +118,8 @@ impl Key {
             Self::TlsCertificate | Self::TlsKey | Self::TlsClientCa => "path of a file".to_owned(),
             Self::DataDir => "path of a directory".to_owned(),
             Self::RedisUrlFile | Self::PostgresUrlFile => "path of a file".to_owned(),
+            Self::RedisCa | Self::RedisCertificate | Self::RedisKeyFile => "path of a file in PEM".to_owned(),
+            Self::RedisTls | Self::PostgresTls => "\"required\" or \"insecure\"".to_owned(),
             Self::LeaderTtl => between(TTL_MIN, TTL_MAX),
             Self::Heartbeat => between(HEARTBEAT_MIN, TTL_MAX / 3),
             Self::SignalsHandlerTimeout => between(HANDLER_TIME_MIN, HANDLER_TIME_MAX),
@@ -128,7 +144,10 @@ impl Key {
             // Without a value it follows another setting.
             Self::Heartbeat => Err("a third of leader_ttl".to_owned()),
             Self::RedisUrlFile | Self::PostgresUrlFile => Err("no file is read".to_owned()),
+            Self::RedisCa => Err("the authorities of the system".to_owned()),
+            Self::RedisCertificate | Self::RedisKeyFile => Err("no certificate is shown".to_owned()),
             // These have an effect only with their store.
+            Self::RedisTls | Self::PostgresTls => Ok(Value::String(TlsPolicy::default().as_str().to_owned())),
             Self::RedisPrefix => Ok(Value::String(REDIS_PREFIX_DEFAULT.to_owned())),
             Self::PostgresSchema => Ok(Value::String(SCHEMA_DEFAULT.to_owned())),
             _ => value(&Config::of_defaults(), self),
@@ -142,6 +161,9 @@ impl Key {
             Self::Heartbeat => "3s",
             Self::RedisUrl => "redis://127.0.0.1:6379",
             Self::RedisUrlFile => "/etc/coordinator/redis.url",
+            Self::RedisCa => "/etc/coordinator/redis-ca.pem",
+            Self::RedisCertificate => "/etc/coordinator/redis-client.pem",
+            Self::RedisKeyFile => "/etc/coordinator/redis-client.key",
             Self::PostgresUrl => "postgres://coordinator@127.0.0.1:5432/coordinator",
             Self::PostgresUrlFile => "/etc/coordinator/postgres.url",
             Self::AlertsWebhook => "http://127.0.0.1:9093/api/v2/alerts",

@@ -30,12 +30,22 @@ pub enum Key {
     RedisUrlFile,
     /// Prefix of every key in Redis.
     RedisPrefix,
+    /// Protection of the connection to Redis.
+    RedisTls,
+    /// Authority of Redis.
+    RedisCa,
+    /// Certificate that is shown to Redis.
+    RedisCertificate,
+    /// Key of that certificate.
+    RedisKeyFile,
     /// URL of PostgreSQL.
     PostgresUrl,
     /// File that contains the URL of PostgreSQL.
     PostgresUrlFile,
     /// Schema of the tables in PostgreSQL.
     PostgresSchema,
+    /// Protection of the connection to PostgreSQL.
+    PostgresTls,
     /// Relation with the open positions.
     RecoveryPositions,
     /// Relation with the portfolio's totals.
@@ -74,7 +84,7 @@ pub enum Key {
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 37] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
@@ -87,9 +97,14 @@ impl Key {
         Self::RedisUrl,
         Self::RedisUrlFile,
         Self::RedisPrefix,
+        Self::RedisTls,
+        Self::RedisCa,
+        Self::RedisCertificate,
+        Self::RedisKeyFile,
         Self::PostgresUrl,
         Self::PostgresUrlFile,
         Self::PostgresSchema,
+        Self::PostgresTls,
         Self::RecoveryPositions,
         Self::RecoveryPortfolio,
         Self::MetricsWindow,
@@ -124,9 +139,14 @@ impl Key {
             Self::RedisUrl => "redis.url",
             Self::RedisUrlFile => "redis.url_file",
             Self::RedisPrefix => "redis.prefix",
+            Self::RedisTls => "redis.tls",
+            Self::RedisCa => "redis.ca",
+            Self::RedisCertificate => "redis.certificate",
+            Self::RedisKeyFile => "redis.certificate_key",
             Self::PostgresUrl => "postgres.url",
             Self::PostgresUrlFile => "postgres.url_file",
             Self::PostgresSchema => "postgres.schema",
+            Self::PostgresTls => "postgres.tls",
             Self::RecoveryPositions => "recovery.positions",
             Self::RecoveryPortfolio => "recovery.portfolio",
             Self::MetricsWindow => "metrics.window",
@@ -163,9 +183,11 @@ impl Key {
             Self::DataDir => Some("--data-dir"),
             Self::RedisUrl => Some("--redis"),
             Self::RedisUrlFile => Some("--redis-url-file"),
+            Self::RedisTls => Some("--redis-tls"),
             Self::PostgresUrl => Some("--postgres"),
             Self::PostgresUrlFile => Some("--postgres-url-file"),
             Self::PostgresSchema => Some("--postgres-schema"),
+            Self::PostgresTls => Some("--postgres-tls"),
             Self::Group => Some("--group"),
             Self::LeaderTtl => Some("--leader-ttl"),
             Self::Listen => Some("--listen"),

@@ -1,6 +1,7 @@
 //! Collects the settings from the file, the environment and the flags, and reports unknown names.
 
 use super::fault::{Fault, Origin};
+use super::hooks::{self, ConfiguredHook};
 use super::key::{self, Key};
 use super::nearest::nearest;
 use crate::cli::Flags;
@@ -17,6 +18,8 @@ pub const LIST_SEPARATOR: &str = ",";
 pub struct Layers {
     /// The values of each setting with their places; a later one overrides an earlier one.
     pub written: BTreeMap<Key, Vec<(Origin, String)>>,
+    /// The sound hooks of the file.
+    pub hooks: Vec<ConfiguredHook>,
     /// Values and names that belong to no setting.
     pub faults: Vec<Fault>,
 }
@@ -29,8 +32,9 @@ impl Layers {
         flags: &Flags,
     ) -> Self {
         let mut layers = Self::default();
+        let environment: BTreeMap<OsString, OsString> = environment.into_iter().collect();
         if let Some((path, text)) = file {
-            layers.file(path, text);
+            layers.file(path, text, &environment);
         }
         layers.environment(environment);
         layers.flags(flags);
@@ -41,7 +45,7 @@ impl Layers {
         self.written.entry(key).or_default().push((origin, value));
     }
 
-    fn file(&mut self, path: &str, text: &str) {
+    fn file(&mut self, path: &str, text: &str, environment: &BTreeMap<OsString, OsString>) {
         let table = match text.parse::<Table>() {
             Ok(table) => table,
             Err(error) => {
@@ -57,6 +61,10 @@ impl Layers {
         };
         let sections: BTreeSet<_> = Key::ALL.iter().filter_map(|key| key.section_and_name().0).collect();
         for (name, value) in table {
+            if name == hooks::SECTION {
+                self.hooks = hooks::read(path, value, environment, &mut self.faults);
+                continue;
+            }
             match (sections.contains(name.as_str()), value) {
                 (true, Value::Table(section)) => {
                     for (inner, value) in section {
@@ -97,12 +105,11 @@ impl Layers {
     }
 
     /// The environment has no order, so faults are reported in the order of names.
-    fn environment(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) {
+    fn environment(&mut self, sorted: BTreeMap<OsString, OsString>) {
         let known: BTreeMap<String, Key> = Key::ALL
             .into_iter()
             .flat_map(|key| key.in_environment().into_iter().map(move |name| (name, key)))
             .collect();
-        let sorted: BTreeMap<OsString, OsString> = environment.into_iter().collect();
         let mut services = Vec::new();
         for (name, value) in sorted {
             let ours = name.as_encoded_bytes().starts_with(key::PREFIX.as_bytes());
@@ -138,9 +145,11 @@ impl Layers {
             data_dir,
             redis,
             redis_url_file,
+            redis_tls,
             postgres,
             postgres_url_file,
             postgres_schema,
+            postgres_tls,
             group,
             leader_ttl,
             listen,
@@ -155,9 +164,11 @@ impl Layers {
             (Key::DataDir, data_dir.as_deref()),
             (Key::RedisUrl, redis.as_ref().map(Secret::expose)),
             (Key::RedisUrlFile, redis_url_file.as_deref()),
+            (Key::RedisTls, redis_tls.as_deref()),
             (Key::PostgresUrl, postgres.as_ref().map(Secret::expose)),
             (Key::PostgresUrlFile, postgres_url_file.as_deref()),
             (Key::PostgresSchema, postgres_schema.as_deref()),
+            (Key::PostgresTls, postgres_tls.as_deref()),
             (Key::Group, group.as_deref()),
             (Key::LeaderTtl, leader_ttl.as_deref()),
             (Key::Listen, listen.as_deref()),

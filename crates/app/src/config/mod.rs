@@ -6,11 +6,13 @@
 
 mod about;
 mod fault;
+mod hooks;
 mod key;
 mod layers;
 mod nearest;
 mod network;
 mod parse;
+mod protection;
 mod reference;
 mod render;
 mod signals;
@@ -18,6 +20,7 @@ mod store_url;
 mod url_file;
 
 pub use fault::{Fault, Origin};
+pub use hooks::ConfiguredHook;
 pub use key::Key;
 pub use network::{Advertised, Network, has_credential};
 pub use parse::{Schema, written};
@@ -33,6 +36,7 @@ use domain::lease::{TTL_DEFAULT, TTL_MAX, TTL_MIN, margin};
 use domain::ledger::Limits;
 use domain::metrics::{SignalsConfig, WINDOW_DEFAULT};
 use domain::recovery::RelationName;
+use domain::transport::TlsPolicy;
 use fault::one_line;
 use layers::Layers;
 use std::collections::BTreeMap;
@@ -74,6 +78,8 @@ pub struct Config {
     pub postgres: Option<StoreUrl>,
     /// Schema of the tables in PostgreSQL; `search_path` has no effect.
     pub postgres_schema: Schema,
+    /// Whether PostgreSQL on another host needs verified TLS.
+    pub postgres_tls: TlsPolicy,
     /// Relation with the open positions.
     pub positions: RelationName,
     /// Relation with the portfolio's totals.
@@ -90,6 +96,8 @@ pub struct Config {
     pub telemetry_otlp: Option<HandlerUrl>,
     /// The handler of signals, and its limits.
     pub signals: Signals,
+    /// Hooks to which other systems post alerts.
+    pub hooks: Vec<ConfiguredHook>,
     /// Places of the values that were written.
     origins: BTreeMap<Key, Origin>,
 }
@@ -101,6 +109,14 @@ pub struct Redis {
     pub url: StoreUrl,
     /// Prefix of every key.
     pub prefix: String,
+    /// Whether Redis on another host needs TLS.
+    pub tls: TlsPolicy,
+    /// Authority of Redis; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// Certificate of this client, if Redis requires one.
+    pub certificate: Option<PathBuf>,
+    /// Key of the certificate.
+    pub certificate_key: Option<PathBuf>,
 }
 
 impl Config {
@@ -138,11 +154,10 @@ pub fn load(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &Flags,
 ) -> Result<Config, Vec<Fault>> {
-    let Layers { written, faults } = Layers::read(file, environment, flags);
+    let Layers { written, hooks, faults } = Layers::read(file, environment, flags);
     let mut judge = Judge { written, faults };
 
-    let group =
-        judge.take(Key::Group, parse::group, || GroupId::parse("default").expect("our default is an id"));
+    let group = judge.take(Key::Group, parse::group, group_default);
     let instance_id = judge.take(Key::InstanceId, |text| parse::instance(text).map(Some), || None);
     let network = judge.network();
     let data_dir = judge.take(Key::DataDir, parse::directory, || PathBuf::from("./coordinator-data"));
@@ -150,9 +165,13 @@ pub fn load(
     let heartbeat = judge.take(Key::Heartbeat, |text| parse::heartbeat(text).map(Some), || None);
     let redis_url = judge.store(Engine::Redis, Key::RedisUrl, Key::RedisUrlFile);
     let prefix = judge.take(Key::RedisPrefix, parse::prefix, || REDIS_PREFIX_DEFAULT.to_owned());
+    let redis_tls = judge.take(Key::RedisTls, parse::tls, TlsPolicy::default);
+    let file = |text: &str| parse::file(text).map(Some);
+    let [ca, certificate, certificate_key] = Redis::FILES.map(|key| judge.take(key, file, || None));
     let postgres = judge.store(Engine::Postgres, Key::PostgresUrl, Key::PostgresUrlFile);
     let schema = || Schema::parse(SCHEMA_DEFAULT).expect("our default is a name");
     let postgres_schema = judge.take(Key::PostgresSchema, Schema::parse, schema);
+    let postgres_tls = judge.take(Key::PostgresTls, parse::tls, TlsPolicy::default);
     let positions = judge.take(Key::RecoveryPositions, parse::relation, RelationName::positions_default);
     let portfolio = judge.take(Key::RecoveryPortfolio, parse::relation, RelationName::portfolio_default);
     let metrics_window = judge.take(Key::MetricsWindow, parse::window, || WINDOW_DEFAULT);
@@ -163,8 +182,9 @@ pub fn load(
     let signals = judge.signals();
 
     judge.one_lease_in_the_environment();
-    judge.a_prefix_needs_redis();
-    judge.a_schema_needs_postgres();
+    judge.settings_need_their_store();
+    judge.is_protected(Engine::Redis, &redis_url, redis_tls);
+    judge.is_protected(Engine::Postgres, &postgres, postgres_tls);
     judge.redis_needs_postgres();
     if let (Some(ttl), Some(Some(heartbeat))) = (leader_ttl, heartbeat) {
         judge.heartbeat_fits(heartbeat, ttl);
@@ -175,7 +195,11 @@ pub fn load(
 
     let origins = judge.origins();
     let config = (|| {
-        let (leader_ttl, prefix) = (leader_ttl?, prefix?);
+        let (leader_ttl, prefix, tls, ca) = (leader_ttl?, prefix?, redis_tls?, ca?);
+        let (certificate, certificate_key) = (certificate?, certificate_key?);
+        let redis = redis_url.ok()?;
+        let redis = redis.map(|url| Redis { url, prefix, tls, ca, certificate, certificate_key });
+        judge.redis_files(redis.as_ref());
         Some(Config {
             group: group?,
             instance_id: instance_id?,
@@ -183,9 +207,10 @@ pub fn load(
             data_dir: data_dir?,
             leader_ttl,
             heartbeat: heartbeat?.unwrap_or(heartbeat_max(leader_ttl)),
-            redis: redis_url.ok()?.map(|url| Redis { url, prefix }),
+            redis,
             postgres: postgres.ok()?,
             postgres_schema: postgres_schema?,
+            postgres_tls: postgres_tls?,
             positions: positions?,
             portfolio: portfolio?,
             metrics_window: metrics_window?,
@@ -194,6 +219,7 @@ pub fn load(
             alerts_runbooks: alerts_runbooks?,
             telemetry_otlp: telemetry_otlp?,
             signals: signals?,
+            hooks,
             origins,
         })
     })();
@@ -204,6 +230,10 @@ pub fn load(
         Some(config) if judge.faults.is_empty() => Ok(config),
         Some(_) | None => Err(judge.faults),
     }
+}
+
+fn group_default() -> GroupId {
+    GroupId::parse("default").expect("our default is an id")
 }
 
 /// The longest heartbeat: two renewals may be lost before the lease expires. Whole milliseconds, as in the
@@ -273,11 +303,7 @@ impl Judge {
 
     /// Whether the URL of a store was written, in either way.
     fn names(&self, engine: Engine) -> bool {
-        let keys = match engine {
-            Engine::Redis => [Key::RedisUrl, Key::RedisUrlFile],
-            Engine::Postgres => [Key::PostgresUrl, Key::PostgresUrlFile],
-        };
-        keys.iter().any(|key| self.written.contains_key(key))
+        engine.keys().iter().any(|key| self.written.contains_key(key))
     }
 
     /// The place of each value that was written: the last one.
@@ -327,20 +353,6 @@ impl Judge {
             value_rupees: value?,
             retention: retention?,
         })
-    }
-
-    fn a_prefix_needs_redis(&mut self) {
-        if self.written.contains_key(&Key::RedisPrefix) && !self.names(Engine::Redis) {
-            let message = "has no effect without redis.url (COORDINATOR_REDIS_URL, --redis)";
-            self.faults.push(Fault::new(self.place(Key::RedisPrefix), message));
-        }
-    }
-
-    fn a_schema_needs_postgres(&mut self) {
-        if self.written.contains_key(&Key::PostgresSchema) && !self.names(Engine::Postgres) {
-            let message = "has no effect without postgres.url (COORDINATOR_POSTGRES_URL, --postgres)";
-            self.faults.push(Fault::new(self.place(Key::PostgresSchema), message));
-        }
     }
 
     /// Redis suggests instances on several hosts, but only one host shares an embedded store: two data

@@ -2,7 +2,7 @@
 
 use super::fault::{Fault, shown};
 use super::layers::LIST_SEPARATOR;
-use super::{Config, Judge, Key};
+use super::{Config, Judge, Key, parse};
 use adapter_http::TlsFiles;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -212,9 +212,7 @@ fn switch(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("{}, neither true nor false", shown(text)))
 }
 
+/// The path of a file; a key that was written in its place is not shown.
 fn file(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() || text.contains('\0') || text.contains("-----BEGIN") {
-        return Err("not the path of a file".to_owned());
-    }
-    Ok(PathBuf::from(text))
+    if text.contains("-----BEGIN") { Err("not the path of a file".to_owned()) } else { parse::file(text) }
 }

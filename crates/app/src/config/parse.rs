@@ -7,6 +7,7 @@ use domain::id::{GroupId, InstanceId};
 use domain::lease::{TTL_MAX, TTL_MIN};
 use domain::metrics::{WINDOW_MAX, WINDOW_MIN};
 use domain::recovery::{RELATION_PART_LEN_MAX, RelationName, is_relation_part};
+use domain::transport::TlsPolicy;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -115,6 +116,19 @@ pub fn prefix(text: &str) -> Result<String, String> {
             Err(format!("{}, not {allowed}", shown(text)))
         }
     }
+}
+
+/// The protection of a connection.
+pub fn tls(text: &str) -> Result<TlsPolicy, String> {
+    TlsPolicy::parse(text).ok_or_else(|| format!("{}, neither \"required\" nor \"insecure\"", shown(text)))
+}
+
+/// A file.
+pub fn file(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains('\0') || text.contains("://") {
+        return Err(format!("{}, not the path of a file", shown(text)));
+    }
+    Ok(PathBuf::from(text))
 }
 
 /// A directory.

@@ -1,8 +1,8 @@
 //! The reference of all settings (docs/settings.md) and the sample file (docs/coordinator.toml), from the table of
 //! settings. A test compares both files with what these functions return.
 
-use super::Key;
 use super::render::file;
+use super::{Key, hooks};
 
 /// Every setting as Markdown: a table for each section.
 pub fn reference() -> String {
@@ -41,7 +41,7 @@ pub fn reference() -> String {
             key.meaning()
         )]);
     }
-    text
+    text + &hooks::reference()
 }
 
 /// A file with every setting. Each is commented out and has its default, or an example if there is none.
@@ -49,7 +49,7 @@ pub fn sample() -> String {
     const HEAD: &str = "\
         # Settings of coordinator. Every line that begins with # and a key is the default, or an example where the\n\
         # comment says so. Remove the # of those that you change. docs/settings.md has the same with variables and flags.";
-    file(HEAD, |key, name| {
+    let settings = file(HEAD, |key, name| {
         let mut lines = vec![format!("\n# {} ({}).", key.meaning(), key.form())];
         match key.default_value() {
             Ok(value) => lines.push(format!("#{name} = {value}")),
@@ -59,7 +59,8 @@ pub fn sample() -> String {
             }
         }
         lines
-    })
+    });
+    settings + hooks::sample()
 }
 
 #[cfg(test)]
@@ -89,7 +90,9 @@ mod tests {
     #[test]
     fn every_default_in_the_sample_is_the_default() {
         // These have no effect without their store, which is a fault.
-        let with_stores = |key: Key| matches!(key, Key::RedisPrefix | Key::PostgresSchema);
+        let with_stores = |key: Key| {
+            matches!(key, Key::RedisPrefix | Key::RedisTls | Key::PostgresSchema | Key::PostgresTls)
+        };
         let file = with_defaults(&sample());
         let table: toml::Table = file.parse().expect("TOML");
         for key in Key::ALL {
@@ -114,12 +117,12 @@ mod tests {
     fn every_example_is_valid() {
         for key in Key::ALL.into_iter().filter(|key| key.default_value().is_err()) {
             // A file must exist, and its owner must be the only reader.
-            if matches!(key, Key::RedisUrlFile | Key::PostgresUrlFile) {
+            if key.example().starts_with("/etc/") {
                 continue;
             }
             let mut lines = vec![format!("{} = {:?}", key.in_file(), key.example())];
             match key {
-                Key::RedisUrl => lines.push("postgres.url = \"postgres://u@h/d\"".to_owned()),
+                Key::RedisUrl => lines.push("postgres.url = \"postgres://u@localhost/d\"".to_owned()),
                 Key::SignalsLookup => lines.push("signals.handler = \"http://h/execute\"".to_owned()),
                 Key::TlsCertificate => lines.push("tls.key = \"k\"".to_owned()),
                 Key::TlsKey => lines.push("tls.certificate = \"c\"".to_owned()),

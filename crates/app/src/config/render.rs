@@ -1,6 +1,7 @@
 //! Prints the effective configuration as a file with the source of each value.
 
 use super::Config;
+use super::hooks::{self, ConfiguredHook};
 use super::key::Key;
 use super::parse::written;
 use super::signals::NO_LIMIT;
@@ -10,19 +11,20 @@ use domain::member::heartbeat_interval;
 use domain::overview::age;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// The effective configuration as TOML, each value with its source as a comment, secrets masked. With the
 /// secrets put back, it is a file that results in the same configuration.
 pub fn render(config: &Config) -> String {
-    file("# The effective configuration, and where each value comes from.", |key, name| {
+    let settings = file("# The effective configuration, and where each value comes from.", |key, name| {
         let line = match value(config, key) {
             Ok(value) => format!("{name} = {value} # {}", config.origin(key)),
             Err(instead) => format!("# {name} is not set: {instead}"),
         };
         [line].into_iter().chain(in_effect(config, key)).collect()
-    })
+    });
+    settings + &hooks::render(&config.hooks)
 }
 
 /// A file in TOML: `head`, and below the name of each section the lines of its settings.
@@ -58,9 +60,14 @@ pub fn as_json(config: &Config) -> String {
             Ok(value) => (Some(value), None),
             Err(instead) => (None, Some(instead)),
         };
-        (key.in_file(), SettingJson { value, origin: config.origin(key).to_string(), instead })
+        (key.in_file().to_owned(), SettingJson { value, origin: config.origin(key).to_string(), instead })
     };
-    let settings: BTreeMap<&str, SettingJson> = Key::ALL.into_iter().map(setting).collect();
+    let hook = |hook: &ConfiguredHook| {
+        let (value, origin) = (Some(Value::Table(hook.table.clone())), hook.origin.to_string());
+        (format!("{}.{}", hooks::SECTION, hook.hook.name()), SettingJson { value, origin, instead: None })
+    };
+    let settings: BTreeMap<String, SettingJson> =
+        Key::ALL.into_iter().map(setting).chain(config.hooks.iter().map(hook)).collect();
     serde_json::to_string(&settings).expect("texts and numbers are JSON")
 }
 
@@ -117,9 +124,14 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
         Key::RedisUrl => url(&redis?.url),
         Key::RedisUrlFile => url_file(&redis?.url),
         Key::RedisPrefix => Ok(text(&redis?.prefix)),
+        Key::RedisTls => Ok(text(redis?.tls.as_str())),
+        Key::RedisCa => path(redis?.ca.as_deref(), "the authorities of the system"),
+        Key::RedisCertificate => path(redis?.certificate.as_deref(), "no certificate is shown"),
+        Key::RedisKeyFile => path(redis?.certificate_key.as_deref(), "no certificate is shown"),
         Key::PostgresUrl => url(postgres?),
         Key::PostgresUrlFile => url_file(postgres?),
         Key::PostgresSchema => postgres.map(|_| text(config.postgres_schema.as_str())).map_err(str::to_owned),
+        Key::PostgresTls => postgres.map(|_| text(config.postgres_tls.as_str())).map_err(str::to_owned),
         Key::RecoveryPositions => Ok(text(&config.positions.to_string())),
         Key::RecoveryPortfolio => Ok(text(&config.portfolio.to_string())),
         Key::MetricsWindow => Ok(serialised(&config.metrics_window)),
@@ -188,6 +200,11 @@ fn url_file(url: &StoreUrl) -> Result<Value, String> {
         Some(path) => Ok(text(&path.to_string_lossy())),
         None => Err("url has the address".to_owned()),
     }
+}
+
+/// A file, or the behaviour without it.
+fn path(path: Option<&Path>, instead: &str) -> Result<Value, String> {
+    path.map(|path| text(&path.to_string_lossy())).ok_or_else(|| instead.to_owned())
 }
 
 fn limit(limit: Option<u32>) -> Value {

@@ -1,8 +1,11 @@
 //! [`StoreUrl`]: the URL of a store, which may contain a password.
 
+use super::Key;
 use super::fault::shown;
 use super::url_file;
 use crate::secret::{MASK, Secret};
+use domain::transport::TlsPolicy;
+use leader_coordinator::{Postgres, Redis};
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,6 +29,14 @@ impl Engine {
                 &["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"]
             }
             Self::Postgres => &["postgres", "postgresql"],
+        }
+    }
+
+    /// The settings with its URL: as a text, and in a file.
+    pub fn keys(self) -> [Key; 2] {
+        match self {
+            Self::Redis => [Key::RedisUrl, Key::RedisUrlFile],
+            Self::Postgres => [Key::PostgresUrl, Key::PostgresUrlFile],
         }
     }
 
@@ -60,6 +71,22 @@ impl StoreUrl {
         let url = Self::parse(engine, &text)
             .map_err(|what| format!("{}, a file whose content is {what}", shown(path)))?;
         Ok(Self { file: Some(PathBuf::from(path)), ..url })
+    }
+
+    /// Whether `policy` permits the connections that this URL leads to. The error says why not and what to do, completes
+    /// a sentence that begins with "is", and shows no secret.
+    pub fn check_protection(&self, engine: Engine, policy: TlsPolicy) -> Result<(), String> {
+        let (protection, remedy, setting) = match engine {
+            Engine::Redis => (Redis::protection(self.expose()), Redis::REMEDY, Key::RedisTls),
+            Engine::Postgres => (Postgres::protection(self.expose()), Postgres::REMEDY, Key::PostgresTls),
+        };
+        let protection = protection.map_err(|reason| format!("not usable: {reason}"))?;
+        policy.permits(&protection, remedy, setting.in_file())
+    }
+
+    /// Whether it requires TLS by its scheme.
+    pub fn is_rediss(&self) -> bool {
+        self.expose().starts_with("rediss")
     }
 
     /// The file that it was read from; `None` if it was a setting.
@@ -160,7 +187,7 @@ fn check(engine: Engine, text: &str) -> Result<(), String> {
         Engine::Redis => check_redis(&parts, shape),
         Engine::Postgres => {
             check_postgres(&parts, shape)?;
-            crate::compose::check_postgres_url(text).map_err(|reason| format!("not usable: {reason}"))
+            Postgres::check_url(text).map_err(|reason| format!("not usable: {reason}"))
         }
     }
 }

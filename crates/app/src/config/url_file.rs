@@ -1,4 +1,4 @@
-//! Reads the file that contains the URL of a store, so that a password is neither on a command line nor in
+//! Reads the file that contains the URL of a store, or the secrets of a hook, so that a password is neither on a command line nor in
 //! the environment. The check of the settings uses it. Invariant: no message shows anything of the file's
 //! content.
 
@@ -22,6 +22,33 @@ const PERMISSIONS: u32 = 0o7777;
 /// # Errors
 /// The fault of the file and the remedy; completes a sentence that begins with "is".
 pub fn read(path: &str) -> Result<String, String> {
+    let text = text(path)?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return Err(format!("{}, a file without a URL on its first line", shown(path)));
+    }
+    if line.contains(['\n', '\r']) {
+        let wanted = "it must have the URL and nothing else";
+        return Err(format!("{}, a file with more than one line: {wanted}", shown(path)));
+    }
+    Ok(line.to_owned())
+}
+
+/// Reads the lines of the file at `path`, each of which is a secret.
+///
+/// # Errors
+/// As [`read`].
+pub fn lines(path: &str) -> Result<Vec<String>, String> {
+    let text = text(path)?;
+    if text.trim().is_empty() {
+        return Err(format!("{}, an empty file", shown(path)));
+    }
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// Reads a file that only its owner may read.
+fn text(path: &str) -> Result<String, String> {
     if path.is_empty() || path.len() > PATH_LEN_MAX || path.contains("://") {
         return Err(format!("{}, not the path of a file", shown(path)));
     }
@@ -45,19 +72,8 @@ pub fn read(path: &str) -> Result<String, String> {
     if bytes.len() as u64 > FILE_LEN_MAX {
         return Err(format!("{}, a file larger than {FILE_LEN_MAX} bytes", shown(path)));
     }
-    let Ok(text) = String::from_utf8(bytes) else {
-        return Err(format!("{}, a file that is not UTF-8 text (its content is not shown)", shown(path)));
-    };
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() {
-        return Err(format!("{}, a file without a URL on its first line", shown(path)));
-    }
-    if line.contains(['\n', '\r']) {
-        let wanted = "it must have the URL and nothing else";
-        return Err(format!("{}, a file with more than one line: {wanted}", shown(path)));
-    }
-    Ok(line.to_owned())
+    String::from_utf8(bytes)
+        .map_err(|_| format!("{}, a file that is not UTF-8 text (its content is not shown)", shown(path)))
 }
 
 /// Opens the file and never waits: a pipe without a writer is refused, as everything that is not a regular

@@ -5,15 +5,19 @@
 //! passes, the election repeats it, and the lease expires in the usual way if the command cannot be killed.
 
 use async_trait::async_trait;
+use domain::decision::Decision;
 use domain::id::{InstanceId, Nonce};
 use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
+use domain::ledger::Actor;
 use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Release, Renewal, Schema,
-    StateStore, StepDown, StoreError,
+    Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Release, Removal,
+    Renewal, Schema, StateStore, StepDown, StoreError,
 };
+use domain::recovery::RecoveryCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// A state store behind a gate.
@@ -89,6 +93,29 @@ impl MemberStore for Gate {
 impl OperatorRequests for Gate {
     async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
         self.store.request_step_down(token, reason).await
+    }
+
+    async fn remove_instance(
+        &self,
+        id: &InstanceId,
+        recent: Duration,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Removal, StoreError> {
+        self.store.remove_instance(id, recent, actor, reason).await
+    }
+
+    async fn acknowledge_recovery(
+        &self,
+        verdict: Option<RecoveryCode>,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        self.store.acknowledge_recovery(verdict, actor, reason).await
+    }
+
+    async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError> {
+        self.store.decisions(limit).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs the binary once, to its end.
 
 use crate::wait::{PATIENCE, block_on};
+use std::io::{Seek, Write};
 use std::process::Stdio;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -62,6 +63,14 @@ impl Call {
     /// Adds an environment variable.
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Gives it a text as standard input.
+    pub fn input(mut self, text: &str) -> Self {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(text.as_bytes()).and_then(|()| file.rewind()).expect("written");
+        self.command.stdin(file);
         self
     }
 

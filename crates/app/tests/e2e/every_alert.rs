@@ -54,6 +54,8 @@ const HEARTBEAT: &str = "portfolio_manager_last_heartbeat_timestamp";
 const STARTED: &str = "process_start_time_seconds";
 const SYNCS: &str = "portfolio_manager_db_sync_total";
 const RATE: &str = "portfolio_manager_db_sync_failure_rate";
+/// Heartbeats that are missing until rates and latencies are judged.
+const MISSING: &str = "coordinator_db_sync_heartbeats_missing";
 const EPOCH: &str = "portfolio_manager_leader_epoch";
 const FORGOT: &str = "coordinator_store_forgot_timestamp_seconds";
 const COUNTED: &str = "coordinator_signals_counted_timestamp_seconds";
@@ -237,7 +239,8 @@ fn every_rule_has_a_fault() {
     assert_eq!(known, all);
 }
 
-/// The metrics of a real leader, as it exported them: each series with its value.
+/// The metrics of a real leader, as it exported them: each series with its value. It has run long enough that its rates and
+/// latencies are judged.
 fn recorded() -> BTreeMap<String, f64> {
     let mut group = Group::embedded(TTL);
     group.start("a");
@@ -252,7 +255,10 @@ fn recorded() -> BTreeMap<String, f64> {
         let (series, value) = line.rsplit_once(' ')?;
         Some((series.to_owned(), value.parse().ok()?))
     });
-    series.collect()
+    let mut series: BTreeMap<String, f64> = series.collect();
+    let missing = series.insert(MISSING.to_owned(), 0.0);
+    assert!(missing.is_some(), "{MISSING} is exported");
+    series
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

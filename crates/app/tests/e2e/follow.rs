@@ -113,6 +113,11 @@ impl Reader {
             arguments = arguments.iter().map(|text| signal.fill(text)).collect();
             prints = prints.filled(|text| signal.fill(text));
         }
+        if arguments.iter().any(|word| word == INSTANCE) {
+            let gone = gone(watched, what);
+            arguments.iter_mut().filter(|word| *word == INSTANCE).for_each(|word| word.clone_from(&gone));
+            prints = prints.filled(|text| text.replace(INSTANCE, &gone));
+        }
         if arguments.starts_with(&["signals".to_owned(), "list".to_owned()]) {
             self.listing = Some(arguments.clone());
         }
@@ -158,6 +163,18 @@ impl Reader {
 
 /// Placeholders of the page for the id, the attempt and the instrument of a signal.
 const PLACES: [&str; 3] = ["ID", "N", "NAME"];
+
+/// Placeholder of the page for an instance that is gone.
+const INSTANCE: &str = "INSTANCE";
+
+/// The first instance that is gone.
+fn gone(watched: &Watched, what: &str) -> String {
+    until(&format!("an instance is gone, for {what}"), || {
+        let status = watched.group.command(&["status", "--json"]).json();
+        let mut instances = status["instances"].as_array()?.iter();
+        instances.find(|one| one["state"] == "gone")?["id"].as_str().map(str::to_owned)
+    })
+}
 
 /// Values of the placeholders.
 struct Filled([String; 3]);

@@ -23,6 +23,7 @@
 //! - [`stability`], with [`machine`]: without a fault, a term does not end.
 //! - [`handover`], [`stops`], [`output`], [`descriptors`]: actions of the operator and of the operating
 //!   system on a process.
+//! - [`operator`]: for each of twelve faults, the page and the terminal name the cause and the next step.
 //! - [`exec`], [`exec_kills`], with [`execs`]: `coordinator exec`, whose command is dead before another one starts.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 //! - [`browser`]: the operator's page in Chromium.
@@ -49,10 +50,12 @@ mod fencing;
 mod follow;
 mod group;
 mod handover;
+mod hooks;
 mod hostile_ticket;
 mod large_answer;
 mod machine;
 mod monitoring;
+mod operator;
 mod output;
 mod pages;
 mod panels;

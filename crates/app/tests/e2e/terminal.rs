@@ -103,12 +103,13 @@ fn every_command_prints_the_documented_json() {
     let of_group: Part = |json| &json["group"];
     let address = group.process("a").address();
     let nowhere = ["health", "--json", "--listen", "127.0.0.1:1"];
-    let commands: [Case; 13] = [
+    let commands: [Case; 15] = [
         ("status", &["status", "--json"], 0, whole),
         ("why", &["why", "--json"], 0, whole),
         ("history", &["history", "--json"], 0, first),
         ("step-down --dry-run", &["step-down", "--dry-run", "--json"], 0, whole),
         ("recovery check", &["recovery", "check", "--json"], 0, whole),
+        ("recovery acknowledge", &["recovery", "acknowledge", "--reason", "x", "--json"], 0, whole),
         ("signals list", &["signals", "list", "--json"], 0, whole),
         ("signals pause and signals resume", &["signals", "pause", "--reason", "x", "--json"], 0, whole),
         ("signals pause and signals resume", &["signals", "resume", "--reason", "x", "--json"], 0, whole),
@@ -117,6 +118,8 @@ fn every_command_prints_the_documented_json() {
         ("health", &["health", "--json", "--listen", &address], 0, whole),
         ("health", &nowhere, 1, whole),
         ("step-down", &["step-down", "--reason", "x", "--json"], 0, whole),
+        // It has just handed over.
+        ("remove", &["remove", "a", "--force", "--reason", "x", "--json"], 0, whole),
     ];
     until("the instance table has the leader", || (group.command(&["status"]).code == Some(0)).then_some(()));
     for (command, arguments, code, part) in commands {
@@ -294,6 +297,85 @@ fn a_planned_handover_is_described_and_not_requested() {
         Some(group.command(&["step-down", "--dry-run"])).filter(|said| said.code == Some(1))
     });
     assert!(said.stderr.contains("no instance can take over from a"), "{said:?}");
+    group.finish();
+}
+
+#[test]
+fn an_instance_is_removed_on_purpose_and_a_crashed_one_is_not() {
+    let mut group = Group::embedded(TTL);
+    let lead = group.start_pair();
+    until("the instance table has the leader", || (group.command(&["status"]).code == Some(0)).then_some(()));
+    let remove =
+        |group: &Group, id: &str| group.command(&["remove", id, "--reason", "the host was returned"]);
+    remove(&group, "x").refused(&["there is no instance x"]);
+    let leads = remove(&group, "a");
+    assert!(leads.code == Some(1) && leads.stderr.contains("coordinator step-down"), "{leads:?}");
+    let alive = remove(&group, "b");
+    assert!(alive.code == Some(1) && alive.stderr.contains("may be alive: its last heartbeat"), "{alive:?}");
+    group.process("b").kill();
+    let stale = |group: &Group| {
+        let why = group.command(&["why"]).stdout;
+        why.contains("b sends no heartbeat") && why.contains("Runbook: StaleHeartbeat")
+    };
+    until("the crashed instance is missing", || stale(&group).then_some(()));
+    let removed = remove(&group, "b");
+    assert_eq!(removed.code, Some(0), "{removed:?}");
+    assert!(!stale(&group));
+    let status = group.carry_out(&["status", "--wide"]).stdout;
+    assert!(!status.lines().any(|line| line.starts_with("b ")), "{status}");
+    remove(&group, "b").refused(&["there is no instance b"]);
+    let history = group.carry_out(&["history"]).stdout;
+    assert!(
+        history.contains("removed the instance b") && history.contains("the host was returned"),
+        "{history}"
+    );
+    let named = "coordinator_instance_removed_start_time_seconds{instance_id=\"b\"}";
+    until("the leader exports the removal", || {
+        group.process("a").get("/metrics").ok()?.body.contains(named).then_some(())
+    });
+    // It is alive after all.
+    group.start("c");
+    group.wait_ready("c");
+    group.carry_out(&["remove", "c", "--force", "--reason", "too early"]);
+    until("it is shown again", || {
+        group.command(&["status", "--wide"]).stdout.lines().any(|line| line.starts_with("c ")).then_some(())
+    });
+    // If it crashes now, it fires again.
+    let beat = "portfolio_manager_last_heartbeat_timestamp";
+    for _ in 0..2 {
+        let before = group.metric("a", beat);
+        until("another heartbeat of the leader", || (group.metric("a", beat) > before).then_some(()));
+    }
+    let exported = group.process("a").get("/metrics").expect("it listens").body;
+    assert!(exported.contains(named) && !exported.contains(&named.replace("\"b\"", "\"c\"")), "{exported}");
+    group.assert_undisturbed(&lead);
+    group.finish();
+}
+
+#[test]
+fn an_acknowledged_recovery_is_recorded_and_trading_stays_halted() {
+    let mut group = Group::embedded(TTL);
+    assert_eq!(group.command(&["migrate"]).code, Some(0));
+    group
+        .database
+        .execute("INSERT INTO portfolio_positions VALUES ('P-1', 'NIFTY', 'open', 1, 100, 'NaN', 5)");
+    group.start("a");
+    group.wait_lead(0);
+    until("the leader is halted", || (group.json("a", "/status")["state"] == "halted").then_some(()));
+    let said = group.carry_out(&["recovery", "acknowledge", "--reason", "the broker has no such position"]);
+    assert!(said.stdout.contains("A new leader would still not trade: DATA_CORRUPT"), "{said:?}");
+    let check = group.command(&["recovery", "check"]);
+    assert_eq!(check.code, Some(2), "{check:?}");
+    assert!(check.stdout.contains("acknowledged") && check.stdout.contains("no such position"), "{check:?}");
+    let history = group.carry_out(&["history"]).stdout;
+    assert!(history.contains("the check failed with DATA_CORRUPT"), "{history}");
+    until("the page shows the operator's reason", || {
+        group.process("a").get("/").ok()?.body.contains("the broker has no such position").then_some(())
+    });
+    group.wait_renewals("a");
+    assert_eq!(group.json("a", "/status")["state"], "halted", "an acknowledgement does not make it trade");
+    group.database.execute("DELETE FROM portfolio_positions");
+    group.wait_active("a");
     group.finish();
 }
 

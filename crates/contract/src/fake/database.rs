@@ -1,5 +1,6 @@
 //! One database in memory.
 
+use super::decisions::Decided;
 use super::listeners::Listeners;
 use super::portfolio::Relation;
 use super::state_store::FakeStateStore;
@@ -7,7 +8,7 @@ use crate::{LeaseColumn, Opened, Opening, Refused, StateStores, Tamper, Value};
 use async_trait::async_trait;
 use domain::id::{ClaimId, GroupId, InstanceId};
 use domain::lease::{Epoch, Seq, TTL_MAX, TTL_MIN, Timeline, Token};
-use domain::ledger::{AuditEntry, Paused, Signal};
+use domain::ledger::{AuditEntry, HookName, Paused, Signal};
 use domain::member::{Member, Term};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,8 +79,11 @@ pub(super) struct Tables {
     pub(super) members: BTreeMap<(GroupId, InstanceId), (Member, Instant)>,
     pub(super) signals: BTreeMap<GroupId, Vec<Signal>>,
     pub(super) forgotten: BTreeMap<GroupId, Forgotten>,
+    /// The hooks of signals that came through one, by group and arrival.
+    pub(super) hooks: BTreeMap<(GroupId, u64), HookName>,
     pub(super) paused: BTreeMap<GroupId, Paused>,
     pub(super) audit: Vec<(GroupId, AuditEntry)>,
+    pub(super) decisions: Vec<(GroupId, Decided)>,
     pub(super) relations: BTreeMap<String, Relation>,
     pub(super) lease_listeners: Listeners,
     pub(super) signal_listeners: Listeners,
@@ -113,8 +117,10 @@ impl FakeDatabase {
             members: BTreeMap::new(),
             signals: BTreeMap::new(),
             forgotten: BTreeMap::new(),
+            hooks: BTreeMap::new(),
             paused: BTreeMap::new(),
             audit: Vec::new(),
+            decisions: Vec::new(),
             relations: BTreeMap::new(),
             lease_listeners: Listeners::default(),
             signal_listeners: Listeners::default(),

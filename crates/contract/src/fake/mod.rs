@@ -5,12 +5,14 @@
 //! paused clock decides when a ticket expires and how old a heartbeat is.
 
 mod database;
+mod decisions;
 mod faults;
 mod leader_store;
 mod listeners;
 mod portfolio;
 mod signal_ledger;
 mod state_store;
+mod submission;
 
 pub use database::{FakeDatabase, Snapshot};
 pub use faults::{Call, Fault, Faults};

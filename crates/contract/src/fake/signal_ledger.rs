@@ -23,59 +23,17 @@ const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
 impl FakeStateStore {
-    fn do_submit(&self, new: &[NewSignal], actor: &Actor) -> Vec<Submit> {
-        let mut tables = self.database.tables();
-        new.iter().map(|new| self.submit_one(&mut tables, new, actor)).collect()
-    }
-
-    fn submit_one(&self, tables: &mut Tables, new: &NewSignal, actor: &Actor) -> Submit {
-        let (now_ms, id) = (tables.now_ms(), new.id());
-        let signals = tables.signals.entry(self.opening.group.clone()).or_default();
-        let fingerprint = |signal: &&Signal| {
-            signal.instruction.timestamp_s == new.instruction.timestamp_s
-                && signal.fingerprint() == domain::ledger::Fingerprint::of(&new.instruction)
-        };
-        if let Some(first) = signals.iter().find(fingerprint).cloned() {
-            let equal = first.instruction == new.instruction;
-            let taken = signals.iter().find(|signal| signal.id == id && signal.id != first.id).cloned();
-            return match taken {
-                Some(other) if new.id.is_some() => Submit::Conflict(other),
-                Some(_) | None if equal => Submit::Repeated(first),
-                Some(_) | None => Submit::Conflict(first),
-            };
-        }
-        if let Some(other) = signals.iter().find(|signal| signal.id == id).cloned() {
-            return Submit::Conflict(other);
-        }
-        let signal = Signal {
-            id,
-            instruction: new.instruction.clone(),
-            arrival: signals.last().map_or(1, |last| last.arrival + 1),
-            state: SignalState::Received,
-            attempt: 0,
-            received_ms: now_ms,
-            claimed_ms: None,
-            settled_ms: None,
-            note: None,
-        };
-        signals.push(signal.clone());
-        tables.forgotten.entry(self.opening.group.clone()).or_default().submitted(&signal);
-        self.note(tables, actor, signal.state.name().as_str(), Some(&signal));
-        tables.signal_listeners.wake_all(&self.opening.group);
-        Submit::Accepted(signal)
-    }
-
     /// The actor of this instance's own changes.
     fn own(&self) -> Actor {
         Actor { who: self.opening.id.as_str().to_owned(), origin: self.opening.host.clone() }
     }
 
-    fn note(&self, tables: &mut Tables, actor: &Actor, what: &str, signal: Option<&Signal>) {
+    pub(super) fn note(&self, tables: &mut Tables, actor: &Actor, what: &str, signal: Option<&Signal>) {
         let note = signal.and_then(|signal| signal.note.clone());
         self.note_with(tables, actor, what, signal, note);
     }
 
-    fn note_with(
+    pub(super) fn note_with(
         &self,
         tables: &mut Tables,
         actor: &Actor,

@@ -11,8 +11,8 @@ use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Reached, Seq, Timeline, Token, Version};
 use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, Term};
 use domain::ports::{
-    Claim, ClaimRequest, LeaseStore, MEMBERS_READ_MAX, MemberStore, Migrate, Noted, OperatorRequests,
-    PortfolioSource, Release, Renewal, Schema, StateStore, StepDown, StoreError,
+    Claim, ClaimRequest, LeaseStore, MEMBERS_READ_MAX, MemberStore, Migrate, Noted, PortfolioSource, Release,
+    Renewal, Schema, StateStore, StoreError,
 };
 use domain::recovery::PortfolioRows;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -72,7 +72,7 @@ impl FakeStateStore {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake_others(&self, tables: &mut Tables) {
+    pub(super) fn wake_others(&self, tables: &mut Tables) {
         tables.lease_listeners.wake_others(&self.opening.group, self.opening.nonce);
     }
 
@@ -192,22 +192,16 @@ impl FakeStateStore {
         let now_ms = tables.now_ms();
         let Some(lease) = writable(&mut tables, self, token, Some(seq)) else { return Release::Superseded };
         let older = std::mem::replace(&mut lease.seq, seq) < self.reached(token);
+        let ttl_ms = i64::try_from(lease.ttl.as_millis()).unwrap_or(i64::MAX);
+        let ended_ms = now_ms.min(lease.renewed_ms.saturating_add(ttl_ms));
         lease.released = true;
         lease.renewed_ms = now_ms;
         if older {
             tables.forgotten.entry(self.opening.group.clone()).or_default().now(now_ms);
         }
-        close(tables.terms.entry(self.opening.group.clone()).or_default(), now_ms, reason);
+        close(tables.terms.entry(self.opening.group.clone()).or_default(), ended_ms, reason);
         self.wake_others(&mut tables);
         Release::Released
-    }
-
-    fn do_request_step_down(&self, token: &Token, reason: &str) -> StepDown {
-        let mut tables = self.database.tables();
-        let Some(lease) = writable(&mut tables, self, token, None) else { return StepDown::Superseded };
-        lease.resign = Some(shortened(reason));
-        self.wake_others(&mut tables);
-        StepDown::Requested
     }
 
     fn do_note_forgotten(&self, found: &Token, known: Epoch) -> Noted {
@@ -252,6 +246,7 @@ impl FakeStateStore {
         let now = tokio::time::Instant::now();
         let of_group = tables.members.iter().filter(|((group, _), _)| *group == self.opening.group);
         let mut seen: Vec<MemberSeen> = of_group
+            .filter(|((_, id), (_, at))| !tables.is_removed(&self.opening.group, id, *at))
             .map(|(_, (member, at))| MemberSeen { member: member.clone(), heartbeat_age: now - *at })
             .filter(|seen| seen.heartbeat_age <= MEMBER_AGE_MAX)
             .collect();
@@ -302,7 +297,7 @@ impl FakeStateStore {
 }
 
 /// The lease if `token` holds it and, for a numbered write, its seq is smaller.
-fn writable<'a>(
+pub(super) fn writable<'a>(
     tables: &'a mut Tables,
     process: &FakeStateStore,
     token: &Token,
@@ -320,7 +315,7 @@ fn close(terms: &mut [Term], now_ms: i64, reason: &str) {
     }
 }
 
-fn shortened(reason: &str) -> String {
+pub(super) fn shortened(reason: &str) -> String {
     reason.chars().take(REASON_CHARS_MAX).collect()
 }
 
@@ -397,13 +392,6 @@ impl MemberStore for FakeStateStore {
 
     async fn lease(&self) -> Result<LeaseSeen, StoreError> {
         self.faults.around(Call::Lease, || self.do_lease()).await
-    }
-}
-
-#[async_trait]
-impl OperatorRequests for FakeStateStore {
-    async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
-        self.faults.around(Call::RequestStepDown, || Ok(self.do_request_step_down(token, reason))).await
     }
 }
 

@@ -99,7 +99,7 @@ async fn every_part_of_an_instruction_is_kept(scene: Scene) {
         payload: "{}".to_owned(),
         expires_ms: Some(32_503_680_000_123),
     };
-    let new = NewSignal { id: Some(signal_id(&"i".repeat(128))), instruction };
+    let new = NewSignal { id: Some(signal_id(&"i".repeat(128))), instruction, hook: None };
     let accepted = accepted(&*process.ledger, &new).await;
     assert_eq!((accepted.id.clone(), accepted.instruction.clone()), (new.id(), new.instruction.clone()));
     let token = process.lead().await;

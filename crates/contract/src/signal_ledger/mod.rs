@@ -1,6 +1,7 @@
 //! The contract suite of [`SignalLedger`]: no signal is executed twice or lost.
 
 mod fence;
+mod hooks;
 mod in_doubt;
 mod life;
 mod limits;
@@ -19,6 +20,7 @@ pub fn suite<A: StateStores>() -> Vec<Case<A>> {
         life::cases(),
         turn::cases(),
         fence::cases(),
+        hooks::cases(),
         in_doubt::cases(),
         limits::cases(),
         operator::cases(),
@@ -54,7 +56,7 @@ pub fn signal_about(id: &str, instrument: &str) -> NewSignal {
         payload: format!(r#"{{"of": "{id}"}}"#),
         expires_ms: None,
     };
-    NewSignal { id: Some(signal_id(id)), instruction }
+    NewSignal { id: Some(signal_id(id)), instruction, hook: None }
 }
 
 fn signal_id(id: &str) -> SignalId {

@@ -5,6 +5,10 @@ use crate::{Case, Opening, Process, Scene, StateStores, cases};
 use domain::lease::{Epoch, Seq, TTL_MIN, Token};
 use domain::member::Term;
 use domain::ports::Release;
+use std::time::Duration;
+
+/// How much later than the end of the lease a late release is: more than rounding explains.
+const LATE: Duration = Duration::from_millis(200);
 
 pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
     cases!("state_store", Scene:
@@ -12,6 +16,7 @@ pub(super) fn cases<A: StateStores>() -> Vec<Case<A>> {
         a_claim_closes_the_expired_term_before,
         a_term_that_expired_ends_with_its_lease,
         a_release_closes_the_term_with_its_reason,
+        a_release_after_the_lease_has_ended_moves_no_end,
         history_is_newest_first_and_limited,
         a_lost_write_leaves_history_alone,
     )
@@ -72,6 +77,21 @@ async fn a_release_closes_the_term_with_its_reason(scene: Scene) {
     assert!(released[0].to_ms.is_some_and(|to| released[0].from_ms <= to));
     b.lead().await;
     assert_eq!(terms(&a).await[1], released[0], "the next claim does not rewrite it");
+}
+
+/// A leader that was cut off releases late; it had stopped acting before its lease ended.
+async fn a_release_after_the_lease_has_ended_moves_no_end(scene: Scene) {
+    let short = scene.start(Opening { ttl: TTL_MIN, ..Opening::new(scene.group(), "a") }).await;
+    let b = scene.process("b").await;
+    let token = short.lead().await;
+    until_older(&b, TTL_MIN + LATE).await;
+    assert_eq!(short.state.release(&token, Seq(1), "cut off").await, Ok(Release::Released));
+    let term = terms(&b).await.remove(0);
+    assert_eq!(term.reason.as_deref(), Some("cut off"));
+    let led_ms = term.to_ms.expect("it has ended") - term.from_ms;
+    let ttl_ms = i64::try_from(TTL_MIN.as_millis()).expect("a short time");
+    // Stores keep the two times with microseconds and round each to a millisecond.
+    assert!((led_ms - ttl_ms).abs() <= 1, "it was never renewed: {term:?}");
 }
 
 async fn history_is_newest_first_and_limited(scene: Scene) {

@@ -1,5 +1,6 @@
 //! The contract suite of [`StateStore`](domain::ports::StateStore).
 
+mod decisions;
 mod dropped;
 mod forgotten;
 mod hints;
@@ -19,6 +20,7 @@ pub fn suite<A: StateStores>() -> Vec<Case<A>> {
         lease::cases(),
         history::cases(),
         members::cases(),
+        decisions::cases(),
         forgotten::cases(),
         portfolio::cases(),
         hostile::cases(),

@@ -86,6 +86,12 @@ impl Default for LedgerSettings {
 }
 
 impl LedgerSettings {
+    /// As [`Ledger::remembers_since_s`], for a process without a ledger.
+    pub fn remembers_since_s(&self) -> i64 {
+        let kept = self.retention.saturating_sub(CLOCK_SLACK);
+        clock::calendar_ms() / 1_000 - i64::try_from(kept.as_secs()).unwrap_or(i64::MAX)
+    }
+
     /// Sets [`limits`](Self::limits).
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
@@ -175,8 +181,7 @@ impl Ledger {
     /// Signals that arose before this moment (unix seconds) are not accepted: their first acceptance may have been
     /// forgotten, and they would be sent twice.
     pub fn remembers_since_s(&self) -> i64 {
-        let kept = self.settings.retention.saturating_sub(CLOCK_SLACK);
-        clock::calendar_ms() / 1_000 - i64::try_from(kept.as_secs()).unwrap_or(i64::MAX)
+        self.settings.remembers_since_s()
     }
 
     /// Signals that are dated after this moment (unix seconds) are not accepted: their clock or their unit is wrong, and
@@ -206,7 +211,7 @@ impl Ledger {
                 self.record(SignalFact::Received);
                 self.stirred.notify_one();
             }
-            Submit::Repeated(_) => self.record(SignalFact::DuplicatePrevented),
+            Submit::Repeated(_) | Submit::Folded(_) => self.record(SignalFact::DuplicatePrevented),
             Submit::Conflict(_) => {}
         }
         Ok(answer)

@@ -4,15 +4,19 @@ use super::{eventually, opening, reached};
 use async_trait::async_trait;
 use contract::fake::{FakeDatabase, FakeStateStore};
 use coordinator::{Coordinator, Ended, NoticeKind, clock};
+use domain::decision::Decision;
 use domain::id::{InstanceId, Nonce};
 use domain::identity::Identity;
 use domain::lease::{Epoch, Observation, Seq, Timeline, Token};
+use domain::ledger::Actor;
 use domain::member::{Heartbeat, LeaseSeen, Member, MemberSeen, MemberState, Term};
 use domain::ports::{
-    Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Release, Renewal, Schema,
-    StateStore, StepDown, StoreError,
+    Claim, ClaimRequest, LeaseStore, MemberStore, Migrate, Noted, OperatorRequests, Release, Removal,
+    Renewal, Schema, StateStore, StepDown, StoreError,
 };
+use domain::recovery::RecoveryCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a test wants of a renewal: `None` lets it through.
 #[mockall::automock]
@@ -89,6 +93,26 @@ impl MemberStore for Scripted {
 impl OperatorRequests for Scripted {
     async fn request_step_down(&self, token: &Token, reason: &str) -> Result<StepDown, StoreError> {
         self.real.request_step_down(token, reason).await
+    }
+    async fn remove_instance(
+        &self,
+        id: &InstanceId,
+        recent: Duration,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Removal, StoreError> {
+        self.real.remove_instance(id, recent, actor, reason).await
+    }
+    async fn acknowledge_recovery(
+        &self,
+        verdict: Option<RecoveryCode>,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        self.real.acknowledge_recovery(verdict, actor, reason).await
+    }
+    async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError> {
+        self.real.decisions(limit).await
     }
 }
 

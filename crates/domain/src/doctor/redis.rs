@@ -1,5 +1,4 @@
-//! Judges Redis. No guarantee of the election depends on it: a fault makes handovers slower. Only a session that cannot
-//! be opened, a replica and missing rights are failures, because Redis is then of no use.
+//! Judges Redis. No guarantee of the election depends on it, so every fault is a warning: it makes handovers slower.
 
 use super::{Answer, Check, Finding};
 use alloc::format;
@@ -47,7 +46,7 @@ pub(crate) fn judge(facts: &RedisFacts) -> Vec<Finding> {
         Ok(server) => server,
         Err(why) => {
             let found = format!("{why}. The group works without Redis, and its handovers are slower");
-            return vec![Finding::failed(Check::RedisSession, found, Check::RedisSession.remedy())];
+            return vec![Finding::warning(Check::RedisSession, found, Check::RedisSession.remedy())];
         }
     };
     vec![session(server), rights(server), memory(server), persistence(server), encryption(server)]
@@ -59,7 +58,7 @@ fn session(server: &RedisServer) -> Finding {
         Finding::ok(check, format!("Redis {}, a primary", server.version))
     } else {
         let change = "point the URL at the primary, or use redis-sentinel://";
-        Finding::failed(
+        Finding::warning(
             check,
             format!("Redis {} is a replica, which refuses the ticket", server.version),
             change,
@@ -73,7 +72,7 @@ fn rights(server: &RedisServer) -> Finding {
         Ok(denied) if denied.is_empty() => {
             Finding::ok(check, "every command on the ticket and the channel is allowed")
         }
-        Ok(denied) => Finding::failed(check, format!("denied: {}", denied.join(", ")), server.acl.clone()),
+        Ok(denied) => Finding::warning(check, format!("denied: {}", denied.join(", ")), server.acl.clone()),
         Err(why) => Finding::unknown(check, why.clone(), format!("compare with: {}", server.acl)),
     }
 }
@@ -150,8 +149,8 @@ mod tests {
     #[test]
     fn each_fault_is_found_by_its_check() {
         for (server, check, verdict) in [
-            (RedisServer { role: "slave".into(), ..sound() }, Check::RedisSession, Verdict::Failed),
-            (RedisServer { denied: Ok(vec!["SET".into()]), ..sound() }, Check::RedisRights, Verdict::Failed),
+            (RedisServer { role: "slave".into(), ..sound() }, Check::RedisSession, Verdict::Warning),
+            (RedisServer { denied: Ok(vec!["SET".into()]), ..sound() }, Check::RedisRights, Verdict::Warning),
             (RedisServer { denied: Err("Redis 6".into()), ..sound() }, Check::RedisRights, Verdict::Unknown),
             (
                 RedisServer { maxmemory: 9_000, policy: "allkeys-lru".into(), ..sound() },
@@ -167,6 +166,6 @@ mod tests {
             assert_eq!(wrong.len(), 1, "{wrong:?}");
             assert_eq!((wrong[0].check, wrong[0].verdict), (check, verdict));
         }
-        assert_eq!(worst(&judge(&Err("refused".into()))), Verdict::Failed);
+        assert_eq!(worst(&judge(&Err("refused".into()))), Verdict::Warning, "no guarantee depends on Redis");
     }
 }

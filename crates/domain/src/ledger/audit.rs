@@ -25,7 +25,8 @@ pub struct AuditEntry {
     pub actor: Actor,
     /// The epoch of the lease at that moment.
     pub epoch: Option<Epoch>,
-    /// The state that a signal reached, `deleted`, or `paused` and `resumed` for the kill switch.
+    /// The state that a signal reached, `deleted`, `folded` for a later alert that is the same signal, or `paused` and
+    /// `resumed` for the kill switch.
     pub what: String,
     /// The signal; `None` for the kill switch.
     pub signal: Option<SignalId>,

@@ -92,9 +92,25 @@ pub struct NewSignal {
     pub id: Option<SignalId>,
     /// The instruction to execute.
     pub instruction: Instruction,
+    /// The hook that it came through; `None` if its client submitted it as a signal.
+    pub hook: Option<FromHook>,
 }
 
 impl NewSignal {
+    /// The seconds within which an alert of the same hook, instrument, type and position is this one; 0: only an equal
+    /// instruction is.
+    pub fn window_s(&self) -> u32 {
+        self.hook.as_ref().map_or(0, |hook| hook.window_s)
+    }
+
+    /// The audit's note if it is folded into an earlier signal: its own time (unix seconds) and the start of its payload,
+    /// on one line of at most [`NOTE_LEN_MAX`] characters.
+    pub fn fold_note(&self) -> String {
+        let Instruction { timestamp_s, payload, .. } = &self.instruction;
+        let text = alloc::format!("an alert with the timestamp {timestamp_s}: {payload}");
+        text.chars().take(NOTE_LEN_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    }
+
     /// The id that it will have: the given one, else its fingerprint.
     ///
     /// # Panics
@@ -105,6 +121,54 @@ impl NewSignal {
             SignalId::parse(&alloc::format!("{fingerprint}")).expect("64 hexadecimal digits are an id")
         })
     }
+}
+
+/// Longest window of a hook, in seconds: one hour. A longer one would take the next real alert for a repetition.
+pub const WINDOW_S_MAX: u32 = 3_600;
+
+/// Longest [`HookName`] in characters.
+pub const HOOK_NAME_LEN_MAX: usize = 64;
+
+/// The name of a hook: 1 to 64 characters out of `[A-Za-z0-9._-]`, not only dots, because it is a part of a path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HookName(String);
+
+/// The text is not a [`HookName`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("1 to {HOOK_NAME_LEN_MAX} of the characters A-Z a-z 0-9 . _ - are required, not dots alone")]
+pub struct InvalidHookName;
+
+impl HookName {
+    /// Parses the name of a hook.
+    pub fn parse(text: &str) -> Result<Self, InvalidHookName> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let only_dots = text.bytes().all(|byte| byte == b'.');
+        if text.len() > HOOK_NAME_LEN_MAX || only_dots || !text.bytes().all(allowed) {
+            return Err(InvalidHookName);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HookName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The way of a signal that came as an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FromHook {
+    /// The hook.
+    pub name: HookName,
+    /// An alert of the same hook, instrument, type and position whose timestamp differs by at most this number of seconds
+    /// is the same signal, whatever its payload, id and expiry. 0: only an equal instruction is. At most [`WINDOW_S_MAX`].
+    pub window_s: u32,
 }
 
 /// A signal in the ledger. Times are unix milliseconds by the state store's clock.
@@ -148,6 +212,16 @@ pub const ORPHANED: &str =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_hook_is_one_part_of_a_path() {
+        for good in ["tv", "desk-1.nifty_50", "a..b", "x".repeat(64).as_str()] {
+            assert_eq!(HookName::parse(good).map(|name| name.0), Ok(good.to_owned()));
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "a:b", "\u{20b9}", "x".repeat(65).as_str()] {
+            assert_eq!(HookName::parse(bad), Err(InvalidHookName), "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_label_is_one_line_without_spaces_around_it() {

@@ -29,6 +29,7 @@ pub use window::{
     Latency, P95_SAMPLES_MIN, P99_SAMPLES_MIN, WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN, WindowStats,
 };
 
+use crate::decision::Decision;
 use crate::id::InstanceId;
 use crate::lease::{Epoch, Timeline};
 use crate::ledger::Totals;
@@ -82,6 +83,8 @@ pub enum Fact {
         /// The end, in unix milliseconds.
         at_ms: i64,
     },
+    /// The findings of the recovery that failed now.
+    RecoveryFindings(Vec<String>),
     /// This process wrote its entry in the instance table.
     Heartbeat {
         /// The time, in unix milliseconds.
@@ -119,6 +122,8 @@ pub enum Fact {
     /// The state store has forgotten, at this time (unix milliseconds by its clock). A time earlier than the known
     /// one comes from an older backup and changes nothing.
     StoreForgot(i64),
+    /// The latest decisions of operators, newest first, without the removals of instances that are back.
+    Decisions(Vec<Decision>),
 }
 
 /// The values that stay the same during the life of the process.
@@ -152,12 +157,15 @@ pub struct Metrics {
     changes_last_hour: Option<u32>,
     last_heartbeat_ms: Option<i64>,
     last_recovery: Option<LastRecovery>,
+    last_recovery_failure_ms: Option<i64>,
+    recovery_findings: Vec<String>,
     positions_recovered: Option<u32>,
     totals: Known<Totals>,
     last_refused: Option<(Refusal, i64)>,
     not_executing_since_ms: Option<i64>,
     settings_differ: Vec<Differing>,
     store_forgot_ms: Option<i64>,
+    decisions: Vec<Decision>,
     sent_after: Histogram,
 }
 
@@ -174,12 +182,15 @@ impl Metrics {
             changes_last_hour: None,
             last_heartbeat_ms: None,
             last_recovery: None,
+            last_recovery_failure_ms: None,
+            recovery_findings: Vec::new(),
             positions_recovered: None,
             totals: Known::default(),
             last_refused: None,
             not_executing_since_ms: None,
             settings_differ: Vec::new(),
             store_forgot_ms: None,
+            decisions: Vec::new(),
             sent_after: Histogram::default(),
         }
     }
@@ -193,6 +204,7 @@ impl Metrics {
             Fact::SplitBrain => self.counters.split_brains += 1,
             Fact::TicketFault => self.counters.ticket_faults += 1,
             Fact::Recovery { outcome, took, at_ms } => self.recovery(LastRecovery { outcome, took, at_ms }),
+            Fact::RecoveryFindings(findings) => self.recovery_findings = findings,
             Fact::Heartbeat { at_ms } => self.last_heartbeat_ms = Some(at_ms),
             Fact::ChangesLastHour(changes) => self.changes_last_hour = Some(changes),
             Fact::Ledger { totals, at_ms } => self.totals.answered(totals, at_ms),
@@ -203,6 +215,7 @@ impl Metrics {
             }
             Fact::NotExecuting(since_ms) => self.not_executing_since_ms = since_ms,
             Fact::SettingsDiffer(differing) => self.settings_differ = differing,
+            Fact::Decisions(decisions) => self.decisions = decisions,
             Fact::StoreForgot(at_ms) => self.store_forgot_ms = self.store_forgot_ms.max(Some(at_ms)),
             Fact::Signal(fact) => {
                 if let SignalFact::Sent { waited } = fact {
@@ -224,6 +237,7 @@ impl Metrics {
                 (known != Some(*code)).then_some(Urgent::RecoveryFailed(*code))
             }
             Fact::Recovery { outcome: Ok(_), .. }
+            | Fact::RecoveryFindings(_)
             | Fact::Sync { .. }
             | Fact::Epoch { .. }
             | Fact::TicketFault
@@ -235,6 +249,7 @@ impl Metrics {
             | Fact::NotExecuting(_)
             | Fact::SettingsDiffer(_)
             | Fact::StoreForgot(_)
+            | Fact::Decisions(_)
             | Fact::Signal(_) => None,
         }
     }
@@ -254,12 +269,15 @@ impl Metrics {
             changes_last_hour: self.changes_last_hour,
             last_heartbeat_ms: self.last_heartbeat_ms,
             last_recovery: self.last_recovery,
+            last_recovery_failure_ms: self.last_recovery_failure_ms,
+            recovery_findings: self.recovery_findings.clone(),
             positions_recovered: self.positions_recovered,
             totals: self.totals.clone(),
             last_refused: self.last_refused,
             not_executing_since_ms: self.not_executing_since_ms,
             settings_differ: self.settings_differ.clone(),
             store_forgot_ms: self.store_forgot_ms,
+            decisions: self.decisions.clone(),
             signal_limits: self.config.signals.limits,
             signal_value: self.config.signals.value,
             sent_after: self.sent_after,
@@ -295,9 +313,13 @@ impl Metrics {
         match last.outcome {
             Ok(positions) => {
                 self.counters.recoveries_succeeded += 1;
+                self.recovery_findings.clear();
                 self.positions_recovered = Some(positions);
             }
-            Err(_) => self.counters.recoveries_failed += 1,
+            Err(_) => {
+                self.counters.recoveries_failed += 1;
+                self.last_recovery_failure_ms = Some(last.at_ms);
+            }
         }
         self.last_recovery = Some(last);
     }

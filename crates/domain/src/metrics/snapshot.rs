@@ -3,6 +3,7 @@
 use super::histogram::Histogram;
 use super::signals::Refusal;
 use super::window::WindowStats;
+use crate::decision::{Decision, Subject};
 use crate::id::InstanceId;
 use crate::lease::Epoch;
 use crate::ledger::{Limits, Totals};
@@ -156,6 +157,10 @@ pub struct Snapshot {
     pub last_heartbeat_ms: Option<i64>,
     /// The last recovery, passed or failed.
     pub last_recovery: Option<LastRecovery>,
+    /// The end of the last recovery that failed, in unix milliseconds.
+    pub last_recovery_failure_ms: Option<i64>,
+    /// What the last recovery found to be wrong, one sentence each; empty if it passed.
+    pub recovery_findings: Vec<String>,
     /// Positions of the last recovery that passed; this process holds them.
     pub positions_recovered: Option<u32>,
     /// The last counts of the ledger, and since when it cannot be counted.
@@ -170,6 +175,8 @@ pub struct Snapshot {
     /// The time when the state store was last found to have forgotten, in unix milliseconds by its clock; `None` if
     /// it never did and before the first heartbeat.
     pub store_forgot_ms: Option<i64>,
+    /// The latest decisions of operators, newest first, without the removals of instances that are back.
+    pub decisions: Vec<Decision>,
     /// The limits on sending.
     pub signal_limits: Limits,
     /// The value of a signal, in rupees.
@@ -182,6 +189,11 @@ impl Snapshot {
     /// The reason why the last recovery failed; `None` if it passed or there was none.
     pub fn recovery_error(&self) -> Option<RecoveryCode> {
         self.last_recovery.and_then(|last| last.outcome.err())
+    }
+
+    /// The last acknowledgement of failed recoveries.
+    pub fn recovery_acknowledged(&self) -> Option<&Decision> {
+        self.decisions.iter().find(|one| matches!(one.subject, Subject::RecoveryAcknowledged { .. }))
     }
 
     /// The last counts of the ledger, however old; `None` before the first.

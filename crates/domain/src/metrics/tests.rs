@@ -248,3 +248,17 @@ fn urgent_events_are_returned_at_once_and_a_repeated_failure_only_once() {
         assert_eq!(metrics.record(fact.clone()), urgent, "{fact:?}");
     }
 }
+
+#[test]
+fn the_findings_of_a_failed_recovery_are_kept_until_one_passes() {
+    let mut metrics = metrics(WINDOW_DEFAULT);
+    let took = Duration::from_millis(1);
+    metrics.record(Fact::RecoveryFindings(alloc::vec!["position \"P-1\": quantity is NULL".into()]));
+    metrics.record(Fact::Recovery { outcome: Err(RecoveryCode::DataCorrupt), took, at_ms: 7 });
+    let failed = metrics.snapshot(leader(), STARTED_MS);
+    assert_eq!(failed.recovery_findings.len(), 1);
+    assert_eq!(failed.last_recovery_failure_ms, Some(7));
+    metrics.record(Fact::Recovery { outcome: Ok(1), took, at_ms: 8 });
+    let passed = metrics.snapshot(leader(), STARTED_MS);
+    assert_eq!((passed.recovery_findings.len(), passed.last_recovery_failure_ms), (0, Some(7)));
+}

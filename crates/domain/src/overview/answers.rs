@@ -43,6 +43,7 @@ impl LastAnswers {
     ) {
         self.facts.now_ms = at_ms;
         self.facts.heartbeat = heartbeat_interval(lease.ttl);
+        self.facts.state_store_fault = None;
         self.facts.lease.answered(lease, at_ms);
         self.facts.members.answered(members, at_ms);
         self.terms.answered(terms.into(), at_ms);

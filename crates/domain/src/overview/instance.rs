@@ -80,10 +80,15 @@ pub struct InstanceView {
     pub cannot_lead: Option<String>,
 }
 
+/// The age above which a heartbeat is late, for instances that write one every `heartbeat`.
+pub fn stale_after(heartbeat: Duration) -> Duration {
+    heartbeat * STALE_AFTER
+}
+
 impl Facts {
     /// Whether an instance with a heartbeat of this age has missed at most three heartbeats.
     pub fn is_recent(&self, heartbeat_age: Duration) -> bool {
-        heartbeat_age <= self.heartbeat * STALE_AFTER
+        heartbeat_age <= stale_after(self.heartbeat)
     }
 }
 

@@ -15,12 +15,13 @@ mod phrase;
 mod problem;
 mod samples;
 mod sentence;
+mod stores;
 #[cfg(test)]
 mod tests;
 
 pub use answers::{LastAnswers, SIGNALS_KEPT, TERMS_KEPT};
 pub use gap::Gap;
-pub use instance::{InstanceState, InstanceView};
+pub use instance::{InstanceState, InstanceView, stale_after};
 pub use known::Known;
 pub use leader::LeaderView;
 pub use phrase::{Part, Phrase, age, before, rupees};
@@ -43,6 +44,9 @@ pub struct Facts {
     pub now_ms: i64,
     /// The state store as the operator knows it, such as `PostgreSQL`.
     pub state_store: String,
+    /// Why the tables of the state store cannot be read although it answers; `None` if they can, or if it does not
+    /// answer.
+    pub state_store_fault: Option<String>,
     /// The interval between two heartbeats of an instance.
     pub heartbeat: Duration,
     /// The lease.

@@ -2,8 +2,7 @@
 
 use super::last_known::{LastKnown, mark};
 use super::phrase::{before, since};
-use super::{Facts, InstanceState, InstanceView, LeaderView, Phrase, age};
-use crate::alert::FORGOT_SHOWN;
+use super::{Facts, InstanceState, InstanceView, LeaderView, Phrase, age, stores};
 use crate::id::InstanceId;
 use crate::ledger::Totals;
 use crate::member::Health;
@@ -67,11 +66,11 @@ pub struct Problem {
 
 pub(super) fn all(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    problems.extend(store(facts, leader));
+    problems.extend(stores::state_store(facts, leader));
     problems.extend(no_leader(facts, leader, instances));
     signals(facts, &mut problems);
-    problems.extend(redis(facts, leader));
-    problems.extend(forgot(facts));
+    problems.extend(stores::redis(facts, leader));
+    problems.extend(stores::forgot(facts));
     match LastKnown::of(facts) {
         None => problems.extend(of_instances(facts, instances)),
         Some(last) => {
@@ -98,27 +97,6 @@ fn of_instances(facts: &Facts, instances: &[InstanceView]) -> Vec<Problem> {
     problems.extend(settings(facts));
     problems.extend(versions(instances));
     problems
-}
-
-fn store(facts: &Facts, leader: &LeaderView) -> Option<Problem> {
-    let LeaderView::Unknown { since_ms: Some(since_ms), .. } = leader else { return None };
-    let last = facts.totals.last().map(|(totals, _)| exposed(totals, facts.signal_value));
-    Some(Problem {
-        level: Health::Critical,
-        alert: "NoLeader",
-        title: Phrase::of(format!("{} does not answer", facts.state_store)),
-        meaning: Phrase::of(
-            "Only the state store decides which instance leads, so the leader is unknown here. If no instance reaches the store, no \
-             signal is sent. A client that submits a signal gets 503 and submits it again.",
-        ),
-        next: format!(
-            "Check {} and the connection to it. An instance leads within LEADER_TTL after it answers again.",
-            facts.state_store
-        ),
-        command: Some("coordinator status".into()),
-        money: Money::Unknown(last),
-        since_ms: Some(*since_ms),
-    })
 }
 
 fn no_leader(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Option<Problem> {
@@ -333,41 +311,6 @@ fn late(totals: &Totals, facts: &Facts, read_ms: i64) -> Option<Problem> {
     })
 }
 
-fn redis(facts: &Facts, leader: &LeaderView) -> Option<Problem> {
-    let ticket = facts.ticket.as_ref()?;
-    let since_ms = ticket.away_since_ms()?;
-    let leads_on = leader.holder().map_or_else(String::new, |(id, _)| format!(" {id} continues to lead."));
-    Some(Problem {
-        level: Health::Warning,
-        alert: "FallbackModeActive",
-        title: Phrase::of("Redis does not answer"),
-        meaning: Phrase::of(format!(
-            "{} alone decides the election.{leads_on} If the leader ends without a handover, signals wait up to LEADER_TTL for its successor.",
-            facts.state_store
-        )),
-        next: "Restore Redis during working hours.".into(),
-        command: None,
-        money: Money::None,
-        since_ms: Some(since_ms),
-    })
-}
-
-fn forgot(facts: &Facts) -> Option<Problem> {
-    let at_ms = facts.lease.last()?.0.forgot_ms?;
-    (since(at_ms, facts.now_ms) < FORGOT_SHOWN).then(|| Problem {
-        level: Health::Critical,
-        alert: "StoreForgot",
-        title: Phrase::of(format!("{} has forgotten acknowledged writes", facts.state_store)),
-        meaning: Phrase::of(
-            "A standby was promoted or a backup restored. An order may have been executed without a record.",
-        ),
-        next: "Compare the broker's orders with the ledger.".into(),
-        command: Some("coordinator history".into()),
-        money: Money::None,
-        since_ms: Some(at_ms),
-    })
-}
-
 fn silent(instance: &InstanceView, facts: &Facts) -> Option<Problem> {
     let since_ms = before(facts.now_ms, instance.heartbeat_age);
     let (level, alert) = match instance.state {
@@ -459,7 +402,7 @@ pub(super) fn in_doubt_words(n: u64) -> String {
     format!("{} {} in doubt", count(n, "signal"), if n == 1 { "is" } else { "are" })
 }
 
-fn exposed(totals: &Totals, value: Decimal) -> Decimal {
+pub(super) fn exposed(totals: &Totals, value: Decimal) -> Decimal {
     let open = totals.claimed.saturating_add(totals.sent).saturating_add(totals.in_doubt);
     value.saturating_mul(open.into())
 }

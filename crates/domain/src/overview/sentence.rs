@@ -114,6 +114,10 @@ fn leads(facts: &Facts, leader: &LeaderView, instances: &[InstanceView]) -> Phra
                 format!(" (last known: {id}, epoch {epoch})")
             });
             match since_ms {
+                Some(_) if facts.state_store_fault.is_some() => Phrase::of(format!(
+                    "The tables of {} cannot be read: the leader is unknown{last}.",
+                    facts.state_store
+                )),
                 Some(since_ms) if facts.now_ms > *since_ms => {
                     Phrase::of(format!("{} has not answered for ", facts.state_store))
                         .age(*since_ms)

@@ -23,8 +23,8 @@ pub trait MemberStore: Send + Sync {
     /// those with the oldest heartbeats: the lines of dead processes never hide a live one.
     async fn members(&self) -> Result<Vec<MemberSeen>, StoreError>;
 
-    /// The latest terms, newest first, at most `limit`. A term that was not released ends with its lease
-    /// (`renewed + ttl`), or with the next claim if that is earlier: the time to the next term had no leader.
+    /// The latest terms, newest first, at most `limit`. A term ends with its lease (`renewed + ttl`), or with its release
+    /// or the next claim if that is earlier: the time to the next term had no leader.
     async fn history(&self, limit: u32) -> Result<Vec<Term>, StoreError>;
 
     /// The lease as operators see it, with the age of its last write by the store's clock. A store that forgets (a

@@ -31,7 +31,7 @@ mod store_error;
 pub use leader_store::{Acquire, LeaderStore, Ticket, TicketFault, TicketRenewal};
 pub use lease_store::{Claim, ClaimRequest, LeaseStore, Noted, Release, Renewal};
 pub use member_store::{MEMBERS_READ_MAX, MemberStore};
-pub use operator_requests::{OperatorRequests, StepDown};
+pub use operator_requests::{DECISIONS_READ_MAX, OperatorRequests, Removal, StepDown};
 pub use recovery::{NothingToRecover, PortfolioSource, Recovery};
 pub use signal_handler::{Answer, SignalHandler};
 pub use signal_ledger::{

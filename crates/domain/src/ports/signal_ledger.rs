@@ -27,6 +27,9 @@ pub enum Submit {
     Accepted(Signal),
     /// The same signal was accepted before, as this one; nothing was written.
     Repeated(Signal),
+    /// The same alert was accepted before, as this signal: its timestamp is within the window of its hook. The audit of the
+    /// signal has a line about it.
+    Folded(Signal),
     /// Another signal has this id, or this fingerprint with another payload or expiry; nothing was written.
     Conflict(Signal),
 }
@@ -152,6 +155,12 @@ pub trait SignalLedger: Send + Sync {
     /// [`Instruction`](crate::ledger::Instruction), whatever its id is, and a conflict when only its id or only its
     /// fingerprint was. Both are answered only when the first acceptance is as durable as a new one would be: a retry after
     /// [`StoreError::Unknown`] must not be acknowledged for a commit that a failover can still lose.
+    ///
+    /// A signal of a hook with a [window](crate::ledger::FromHook::window_s) that is no repetition is folded into a stored
+    /// signal of the same hook, instrument, signal type and position whose timestamp differs by at most the window: into
+    /// the nearest one, of two the one that arrived first. Only stored signals count, never folded alerts, so a chain of
+    /// alerts cannot extend a window without end. Of concurrent submissions within a window one is accepted, on whatever
+    /// instances they arrive.
     async fn submit(&self, signals: &[NewSignal], actor: &Actor) -> Result<Vec<Submit>, StoreError>;
 
     /// As [`submit`](Self::submit), one signal.

@@ -33,6 +33,11 @@ impl RecoveryCode {
     pub fn as_number(self) -> u8 {
         self as u8
     }
+
+    /// The code with that number.
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| i64::from(code.as_number()) == number)
+    }
 }
 
 impl fmt::Display for RecoveryCode {

@@ -1,6 +1,6 @@
 //! [`Page`]: the data of the HTTP pages, from the coordinator and the state store.
 
-use adapter_http::{Backend, LeaderView, Pull, Reported};
+use adapter_http::{Backend, Hooks, LeaderView, Pull, Reported};
 use adapter_otel::Exposition;
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
@@ -37,6 +37,7 @@ pub struct Page {
     members: Arc<dyn MemberStore>,
     signals: Option<(Ledger, Delivery)>,
     exposition: Exposition,
+    hooks: Arc<Hooks>,
     /// The leader whose address is known, and the address.
     leader: Mutex<Option<(InstanceId, String)>>,
 }
@@ -49,7 +50,14 @@ impl Page {
         signals: Option<(Ledger, Delivery)>,
         exposition: Exposition,
     ) -> Self {
-        Self { coordinator, members, signals, exposition, leader: Mutex::new(None) }
+        let hooks = Arc::default();
+        Self { coordinator, members, signals, exposition, hooks, leader: Mutex::new(None) }
+    }
+
+    /// The hooks to which other systems post alerts.
+    #[must_use]
+    pub fn with_hooks(self, hooks: Arc<Hooks>) -> Self {
+        Self { hooks, ..self }
     }
 
     /// Keeps the leader's address up to date; only the instance table contains it. Runs until it is dropped.
@@ -152,6 +160,10 @@ impl Backend for Page {
 
     fn accepts_until_s(&self) -> i64 {
         Ledger::accepts_until_s()
+    }
+
+    fn hooks(&self) -> Arc<Hooks> {
+        Arc::clone(&self.hooks)
     }
 
     fn refused(&self, why: Refusal) {

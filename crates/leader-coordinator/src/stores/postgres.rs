@@ -4,6 +4,7 @@ use crate::error::OpenError;
 use adapter_postgres::{PostgresConfig, PostgresStore, SchemaName};
 use domain::identity::Identity;
 use domain::recovery::RelationName;
+use domain::transport::{Protection, TlsPolicy};
 use std::fmt;
 
 /// PostgreSQL. [`Builder::start`](crate::Builder::start) checks the settings; the first connection is made when it is
@@ -13,13 +14,31 @@ pub struct Postgres {
     url: String,
     schema: Option<String>,
     relations: Option<[String; 2]>,
+    tls: TlsPolicy,
 }
 
 impl Postgres {
-    /// As libpq has it: `postgres://user:password@host1:5432,host2:5432/database`. Only a primary is used.
+    /// As libpq has it: `postgres://user:password@host1:5432,host2:5432/database`. Only a primary is used. A server on
+    /// another host needs `sslmode=verify-full`; see [`tls`](Self::tls).
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), schema: None, relations: None }
+        Self { url: url.into(), schema: None, relations: None, tls: TlsPolicy::Required }
     }
+
+    /// Whether a server on another host may be reached without a verified certificate; `Required` unless set.
+    #[must_use]
+    pub fn tls(self, tls: TlsPolicy) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// The protection of the connections that `url` leads to. The error is the reason why it cannot be used; it shows no
+    /// value of the URL.
+    pub fn protection(url: &str) -> Result<Protection, String> {
+        adapter_postgres::protection(url).map_err(|fault| fault.reason().to_owned())
+    }
+
+    /// What protects a connection to a server on another host.
+    pub const REMEDY: &str = "Set up TLS on the server, and put sslmode=verify-full into the URL, with \
+                              sslrootcert=FILE for a private authority";
 
     /// Whether `url` can be used. The error is the reason; it shows no value of the URL.
     pub fn check_url(url: &str) -> Result<(), String> {
@@ -40,6 +59,9 @@ impl Postgres {
     }
 
     pub(crate) fn open(&self, identity: &Identity) -> Result<PostgresStore, OpenError> {
+        let permitted = Self::protection(&self.url)
+            .and_then(|protection| self.tls.permits(&protection, Self::REMEDY, "tls"));
+        permitted.map_err(|why| OpenError::refused("PostgreSQL", &why))?;
         let mut config = PostgresConfig::new(&self.url, identity.clone());
         if let Some(schema) = &self.schema {
             config.schema = SchemaName::parse(schema).map_err(OpenError::because)?;
@@ -54,10 +76,11 @@ impl Postgres {
 
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url: _, schema, relations } = self;
+        let Self { url: _, schema, relations, tls } = self;
         f.debug_struct("Postgres")
             .field("schema", schema)
             .field("relations", relations)
+            .field("tls", tls)
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! Alerts about heartbeats of each instance, leading or not.
 
 use super::lookup::{critical, metric, warning};
-use super::query::{REMEMBERED, TARGET_REMEMBERED, answering};
+use super::query::{REMEMBERED, TARGET_REMEMBERED, answering, removed};
 use super::{Component, ExportedRule, Group, Recording, Severity, written};
 use alloc::format;
 use alloc::string::String;
@@ -34,7 +34,8 @@ const RULES: [ExportedRule; 5] = [
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: the last heartbeat was {{ $value | humanizeDuration }} ago",
         description: "The instance is dead, is paused, or does not reach the database. The alert about an \
-            instance that was removed on purpose ends when it is no longer a target of Prometheus.",
+            instance that was removed on purpose ends after `coordinator remove ID`, and when it is no longer a \
+            target of Prometheus.",
         impact: "If it led, another instance leads by now, and a signal that it was sending may be in doubt. \
             There is one instance less to take over: when the last one is gone, signals are missed.",
     },
@@ -102,14 +103,16 @@ const RULES: [ExportedRule; 5] = [
 /// than 30 seconds old. While the instance does not answer, the age keeps growing. Before the first heartbeat there
 /// is none.
 ///
-/// An instance that was removed on purpose is no longer a target, while others of its group are: it has no age. If
-/// the group has no target at all, Prometheus may have lost its configuration, so ages grow for an hour.
+/// An instance that was removed on purpose has no age: it is no longer a target, while others of its group are, or an
+/// operator removed it ([`removed`]). If the group has no target at all, Prometheus may have lost its configuration, so
+/// ages grow for an hour.
 fn age() -> String {
     format!(
         "{}\nor\ntime() - last_over_time({LAST_HEARTBEAT}[{}])\nand on (job, group, instance) up\n\
-         or\ntime() - last_over_time({LAST_HEARTBEAT}[{}])\nunless on (job, group) up",
+         unless on (job, group, instance) (\n  {}\n)\nor\ntime() - last_over_time({LAST_HEARTBEAT}[{}])\nunless on (job, group) up",
         answering(&format!("timestamp({LAST_HEARTBEAT}) - {LAST_HEARTBEAT}")),
         written(TARGET_REMEMBERED),
+        removed(),
         written(REMEMBERED),
     )
 }

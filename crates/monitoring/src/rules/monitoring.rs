@@ -4,7 +4,7 @@
 //! instances.
 
 use super::lookup::metric;
-use super::query::targets;
+use super::query::{removed, targets};
 use super::{Component, ExportedRule, Group, JOB, Severity, written};
 use alloc::format;
 use alloc::string::String;
@@ -43,7 +43,7 @@ const RULES: [ExportedRule; 5] = [
         condition: "instance_down",
         severity: Severity::Critical,
         component: Component::Monitoring,
-        expr: || format!("(\n{}\n) == 0", targets()),
+        expr: || format!("(\n{}\n) == 0\nunless on (job, group, instance) (\n  {}\n)", targets(), removed()),
         held_for: Duration::from_mins(1),
         summary: "{{ $labels.instance }}: it does not answer",
         description: "Prometheus gets no metrics from it: the instance is dead, cannot be reached, or cannot \

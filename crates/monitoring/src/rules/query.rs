@@ -8,6 +8,8 @@ use core::time::Duration;
 
 const STARTED: &str = metric("process_start_time_seconds");
 const IS_LEADER: &str = metric("portfolio_manager_is_leader");
+const INSTANCE: &str = metric("portfolio_manager_instance_info");
+const REMOVED: &str = metric("coordinator_instance_removed_start_time_seconds");
 const COUNTED: &str = metric("coordinator_signals_counted_timestamp_seconds");
 const SIGNALS: &str = metric("coordinator_signals");
 
@@ -64,6 +66,17 @@ pub(super) fn last_known(series: &str) -> String {
 /// The groups in which [`last_known`] is above that limit.
 pub(super) fn last_known_above(series: &str, limit: f64) -> String {
     format!("{} > {limit}", last_known(series))
+}
+
+/// The instances whose latest process an operator removed on purpose. The instances that remain export the start of the
+/// removed process, by its id; a process that was started there later is not removed.
+pub(super) fn removed() -> String {
+    let remembered = written(TARGET_REMEMBERED);
+    format!(
+        "last_over_time({STARTED}[{remembered}])\n  <= on (job, group, instance) max by (job, group, instance) (\n    \
+         last_over_time({INSTANCE}[{remembered}])\n    \
+         * on (job, group, instance_id) group_left () max by (job, group, instance_id) ({REMOVED})\n  )"
+    )
 }
 
 /// The series of instances that answered the last scrape.

@@ -22,6 +22,8 @@ const TIME_MS: &str = metric("portfolio_manager_recovery_time_ms");
 const FAILURES: &str = metric("portfolio_manager_recovery_failure_count");
 const ERROR_CODE: &str = metric("portfolio_manager_recovery_error_code");
 const POSITIONS: &str = metric("portfolio_manager_positions_recovered");
+const FAILED: &str = metric("coordinator_recovery_last_failure_timestamp_seconds");
+const ACKNOWLEDGED: &str = metric("coordinator_recovery_acknowledged_timestamp_seconds");
 const ENDED: &str = metric("portfolio_manager_last_recovery_timestamp");
 
 const RULES: [ExportedRule; 8] = [
@@ -70,7 +72,8 @@ const RULES: [ExportedRule; 8] = [
         expr: failed_lately,
         held_for: Duration::from_mins(5),
         summary: "{{ $labels.instance }}: recoveries that failed since its start: {{ $value }}",
-        description: "The alert fires until a recovery has passed and one more hour is over.",
+        description: "The alert fires until a recovery has passed and either one more hour is over or an operator has \
+            acknowledged the failures.",
         impact: "None, if a recovery has passed since. Until then no instance trades.",
     },
     ExportedRule {
@@ -78,7 +81,10 @@ const RULES: [ExportedRule; 8] = [
         condition: "recovery_failures",
         severity: Severity::Critical,
         component: Component::CrashRecovery,
-        expr: || format!("(\n{}\n) >= {REPEATED}", growth(FAILURES, LOOKED_BACK)),
+        expr: || {
+            let unacknowledged = format!("unless on (job, group, instance) (\n  {}\n)", acknowledged());
+            format!("(\n{}\n) >= {REPEATED}\n{unacknowledged}", growth(FAILURES, LOOKED_BACK))
+        },
         held_for: Duration::ZERO,
         summary: "{{ $labels.instance }}: recoveries that failed within an hour: {{ $value }}",
         description: "Retries do not help: the database stays unreachable, or the portfolio in it is corrupt \
@@ -131,12 +137,21 @@ fn failed_with(code: RecoveryCode) -> String {
     format!("{FAILURES} > 0\nand on (job, group, instance) {ERROR_CODE} == {}", code.as_number())
 }
 
+/// The instances whose last recovery passed, and whose last failure an operator has acknowledged since. A present
+/// failure cannot be acknowledged away.
+fn acknowledged() -> String {
+    format!(
+        "{ERROR_CODE} == 0 and on (job, group, instance) ({FAILED} < on (job, group, instance) {ACKNOWLEDGED})"
+    )
+}
+
 /// The counter never falls while the process lives, so the alert ends when a recovery has passed.
 fn failed_lately() -> String {
     let seconds = LOOKED_BACK.as_secs();
     format!(
         "{FAILURES} > 0\nunless on (job, group, instance) (\n  \
-         {ERROR_CODE} == 0 and on (job, group, instance) {ENDED} < time() - {seconds}\n)"
+         {ERROR_CODE} == 0 and on (job, group, instance) {ENDED} < time() - {seconds}\n  or {}\n)",
+        acknowledged()
     )
 }
 

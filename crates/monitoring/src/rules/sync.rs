@@ -17,6 +17,7 @@ const FAILURE_RATE: &str = metric("portfolio_manager_db_sync_failure_rate");
 const P95: &str = metric("portfolio_manager_db_sync_p95_latency_ms");
 const P99: &str = metric("portfolio_manager_db_sync_p99_latency_ms");
 const SYNCS: &str = metric("portfolio_manager_db_sync_total");
+const MISSING: &str = metric("coordinator_db_sync_heartbeats_missing");
 const IS_LEADER: &str = metric("portfolio_manager_is_leader");
 const FALLBACK: &str = metric("portfolio_manager_fallback_mode");
 
@@ -98,10 +99,13 @@ const RULES: [ExportedRule; 6] = [
     },
 ];
 
-/// As in process, a small number of samples is not judged. The number of samples in the window is not exported; a
-/// process that has attempted fewer syncs has fewer of them in it.
+/// As in process, a small number of heartbeats is not judged. A process of an earlier version does not export how many
+/// are missing; if it has attempted fewer syncs, it has fewer heartbeats with a sync.
 fn judged(series: &str, limit: f64) -> String {
-    format!("{series} > {limit}\nunless on (job, group, instance) {SYNCS} < {SAMPLES_MIN}")
+    format!(
+        "{series} > {limit}\nunless on (job, group, instance) (\n  {MISSING} > 0\n  \
+         or {SYNCS} < {SAMPLES_MIN} unless on (job, group, instance) {MISSING}\n)"
+    )
 }
 
 fn stalled() -> String {

@@ -23,9 +23,14 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Metrics that the dashboard shows by a recording rule, which outlives restarts and dead instances.
-const SHOWN_BY_A_RULE: [&str; 2] =
-    ["portfolio_manager_leadership_changes", "portfolio_manager_last_heartbeat_timestamp"];
+/// Metrics that the dashboard shows by a rule: a recording rule, which outlives restarts and dead instances, or an alert
+/// that takes them into account.
+const SHOWN_BY_A_RULE: [&str; 4] = [
+    "portfolio_manager_leadership_changes",
+    "portfolio_manager_last_heartbeat_timestamp",
+    "coordinator_instance_removed_start_time_seconds",
+    "coordinator_db_sync_heartbeats_missing",
+];
 
 #[test]
 fn the_files_match_the_tables() {

@@ -25,12 +25,20 @@ pub fn panels() -> Vec<Panel> {
         stat("Last Recovery", "dateTimeFromNow")
             .absent("none has run")
             .described(
-                "The time of each instance's last recovery. An instance recovers when it begins \
-                to lead.",
+                "The time of each instance's last recovery, of its last one that failed, and of the operator's last \
+                acknowledgement of failures. An instance recovers when it begins to lead.",
             )
             .query(
                 "{{instance}}",
                 "1000 * max by (instance) (portfolio_manager_last_recovery_timestamp{$here})",
+            )
+            .query(
+                "{{instance}} failed",
+                "1000 * max by (instance) (coordinator_recovery_last_failure_timestamp_seconds{$here})",
+            )
+            .query(
+                "acknowledged",
+                "1000 * max(coordinator_recovery_acknowledged_timestamp_seconds{$group})",
             ),
         stat("Positions Recovered", "short")
             .absent("none has run")

@@ -4,6 +4,7 @@
 
 use super::case::{
     Case, INSTANCES, JOB, Series, all_quiet, case, each, everywhere, fires_for, fires_for_a, labelled, quiet,
+    series,
 };
 
 const STALE: &str = "StaleHeartbeat";
@@ -14,6 +15,7 @@ pub fn cases() -> Vec<Case> {
     let mut all = vec![healthy()];
     all.extend(old());
     all.extend(dead());
+    all.extend(removed_by_an_operator());
     all.extend(stopped());
     all.extend(skewed());
     all.push(differing());
@@ -160,6 +162,59 @@ fn dead() -> [Case; 8] {
             [fires_for(STAGING, 13, STALE, "3m 10s"), fires_for(STAGING, 13, DELAYED, "3m 10s")],
         ),
     ]
+}
+
+fn removed_by_an_operator() -> [Case; 2] {
+    [
+        case(
+            "an instance that an operator removed stops firing, also while it is a target",
+            [
+                heartbeats("-10+30x20 stale"),
+                answers("1+0x20 0+0x400"),
+                process("a-1", "-50+0x20 stale"),
+                removed("a-1", "_x40 -50+0x400"),
+            ],
+            [
+                fires_for_a(13, STALE, "3m 10s"),
+                fires_for_a(19, STALE, "9m 10s"),
+                quiet(21, STALE),
+                quiet(60, STALE),
+            ],
+        ),
+        case(
+            "the removal of a former process there does not cover the process that crashed later",
+            [
+                heartbeats("-10+30x20 stale"),
+                answers("1+0x20 0+0x400"),
+                process("a-0", "-500+0x1 stale"),
+                process("a-1", "_x3 -50+0x17 stale"),
+                removed("a-0", "_x30 -500+0x400"),
+            ],
+            [fires_for_a(13, STALE, "3m 10s"), fires_for_a(60, STALE, "50m 10s")],
+        ),
+    ]
+}
+
+/// A process of `a`: its start, and the id that it exports.
+fn process(id: &str, started: &str) -> Vec<Series> {
+    let labels = [("job", JOB), ("instance", INSTANCES[0]), ("instance_id", id), ("version", "1")];
+    let info: Vec<String> = started
+        .split(' ')
+        .map(|part| match part.split_once('+') {
+            Some((_, times)) => format!("1+{times}"),
+            None => part.to_owned(),
+        })
+        .collect();
+    vec![
+        labelled("portfolio_manager_instance_info", &labels, &info.join(" ")),
+        series("process_start_time_seconds", INSTANCES[0], started),
+    ]
+}
+
+/// The other instance exports that the process with that id was removed.
+fn removed(id: &str, started: &str) -> Vec<Series> {
+    let labels = [("job", JOB), ("instance", INSTANCES[1]), ("instance_id", id)];
+    vec![labelled("coordinator_instance_removed_start_time_seconds", &labels, started)]
 }
 
 fn stopped() -> [Case; 3] {

@@ -147,7 +147,7 @@ fn the_commands_on_the_pages_are_ours() {
         assert!(!commands.is_empty(), "{} has no command", path.display());
         for command in commands.iter().flat_map(|block| block.lines().map(str::trim)) {
             assert!(command.starts_with("coordinator "), "{}: {command}", path.display());
-            let acts = ["resolve", "acknowledge", "pause", "resume", "step-down"]
+            let acts = ["resolve", "acknowledge", "pause", "resume", "step-down", "remove "]
                 .iter()
                 .any(|act| command.contains(act));
             assert_eq!(acts, command.contains(" --reason "), "{}: {command}", path.display());

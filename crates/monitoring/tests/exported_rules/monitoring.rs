@@ -4,6 +4,7 @@ use super::case::{
     Case, Check, Firing, Series, UNKNOWN_LEADERS, UNKNOWN_RUPEES, all_quiet, case, each, everywhere, fires,
     fires_for, fires_for_a, labelled, quiet,
 };
+use monitoring::rules::JOB;
 
 const OTHER_A: &[(&str, &str)] = &[("job", "other"), ("instance", "a:5000")];
 const OF_DESK: &[(&str, &str)] = &[("job", "trading"), ("group", "desk"), ("instance", "d:5000")];
@@ -70,13 +71,34 @@ fn overall() -> [Case; 2] {
     ]
 }
 
-fn down() -> [Case; 5] {
+const A: &[(&str, &str)] = &[("job", JOB), ("instance", "a:5000")];
+const REMOVED_A: &[(&str, &str)] =
+    &[("job", JOB), ("instance", "a:5000"), ("instance_id", "a-1"), ("version", "1")];
+const REMOVED_BY_B: &[(&str, &str)] = &[("job", JOB), ("instance", "b:5000"), ("instance_id", "a-1")];
+
+fn down() -> [Case; 6] {
     let alert = "InstanceDown";
     [
         case(
             "an instance that does not answer fires after a minute, while it is a target",
             [answers("1+0x3 0+0x40 stale")],
             [quiet(2, alert), fires_for_a(3, alert, "0"), fires_for_a(22, alert, "0"), quiet(23, alert)],
+        ),
+        case(
+            "an instance that an operator removed is quiet, until a process starts there again",
+            [
+                answers("1+0x3 0+0x40"),
+                vec![
+                    labelled("portfolio_manager_instance_info", REMOVED_A, "1+0x3 stale"),
+                    labelled("process_start_time_seconds", A, "-50+0x3 _x30 900+0x2 stale"),
+                    labelled(
+                        "coordinator_instance_removed_start_time_seconds",
+                        REMOVED_BY_B,
+                        "_x10 -50+0x60",
+                    ),
+                ],
+            ],
+            [fires_for_a(4, alert, "0"), quiet(6, alert), quiet(16, alert), fires_for_a(18, alert, "0")],
         ),
         case(
             "a scrape that fails once is quiet",

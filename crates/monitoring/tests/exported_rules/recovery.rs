@@ -35,6 +35,14 @@ fn ended(values: &str) -> Vec<Series> {
     of_a("portfolio_manager_last_recovery_timestamp", values)
 }
 
+fn failed_at(values: &str) -> Vec<Series> {
+    of_a("coordinator_recovery_last_failure_timestamp_seconds", values)
+}
+
+fn acknowledged(values: &str) -> Vec<Series> {
+    of_a("coordinator_recovery_acknowledged_timestamp_seconds", values)
+}
+
 fn started(values: &str) -> Vec<Series> {
     of_a("process_start_time_seconds", values)
 }
@@ -82,7 +90,7 @@ fn failed(alert: &'static str, code: &'static str, others: [&'static str; 2]) ->
     ]
 }
 
-fn failures() -> [Case; 3] {
+fn failures() -> [Case; 5] {
     let alert = "RecoveryFailures";
     [
         case(
@@ -96,6 +104,28 @@ fn failures() -> [Case; 3] {
             [fires_for_a(5, alert, "1"), fires_for_a(70, alert, "1"), quiet(71, alert)],
         ),
         case(
+            "an acknowledgement after the last failure ends them when a recovery has passed",
+            [
+                failure_count("1+0x400"),
+                error_code("1+0x20 0+0x400"),
+                ended("0+0x20 630+0x400"),
+                failed_at("0+0x20 600+0x400"),
+                acknowledged("_x30 615+0x400"),
+            ],
+            [fires_for_a(5, alert, "1"), fires_for_a(14, alert, "1"), quiet(15, alert)],
+        ),
+        case(
+            "an acknowledgement of an earlier failure, or while the recovery fails, ends nothing",
+            [
+                failure_count("1+0x30 2+0x400"),
+                error_code("1+0x30 0+0x400"),
+                ended("0+0x30 930+0x400"),
+                failed_at("0+0x30 900+0x400"),
+                acknowledged("_x20 615+0x400"),
+            ],
+            [fires_for_a(11, alert, "1"), fires_for_a(20, alert, "2"), fires_for_a(70, alert, "2")],
+        ),
+        case(
             "a process that never failed is quiet",
             [failure_count("0+0x60"), error_code("0+0x60")],
             [quiet(20, alert)],
@@ -103,7 +133,7 @@ fn failures() -> [Case; 3] {
     ]
 }
 
-fn repeated() -> [Case; 5] {
+fn repeated() -> [Case; 6] {
     let alert = "RepeatedRecoveryFailures";
     [
         case(
@@ -115,6 +145,23 @@ fn repeated() -> [Case; 5] {
                 fires_for_a(131, alert, "2"),
                 fires_for_a(160, alert, "2"),
                 quiet(161, alert),
+            ],
+        ),
+        case(
+            "an acknowledgement ends it when a recovery has passed, until the next failure",
+            [
+                failure_count("0+0x3 1+0x3 2+0x20 3+0x60"),
+                started("0+0x100"),
+                error_code("2+0x10 0+0x15 2+0x60"),
+                failed_at("0+0x27 800+0x60"),
+                acknowledged("_x14 430+0x80"),
+            ],
+            [
+                fires_for_a(4, alert, "2"),
+                fires_for_a(6, alert, "2"),
+                quiet(8, alert),
+                quiet(12, alert),
+                fires_for_a(15, alert, "3"),
             ],
         ),
         case(

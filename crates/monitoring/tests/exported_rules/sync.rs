@@ -45,7 +45,7 @@ fn healthy() -> Case {
     )
 }
 
-fn failure_rate() -> [Case; 5] {
+fn failure_rate() -> [Case; 6] {
     let (warns, critical) = ("ElevatedDBSyncFailureRate", "HighDBSyncFailureRate");
     let rate = |values| of_a("portfolio_manager_db_sync_failure_rate", values);
     [
@@ -68,6 +68,15 @@ fn failure_rate() -> [Case; 5] {
             "a process that has attempted few syncs is not judged",
             [rate("1+0x60"), syncs("3+0x10 19+0x9 20+0x40")],
             [quiet(5, critical), quiet(10, warns), fires_for_a(13, critical, "100%")],
+        ),
+        case(
+            "heartbeats count and not attempts: failed syncs are repeated within one heartbeat",
+            [
+                rate("1+0x60"),
+                syncs("100+3x60"),
+                of_a("coordinator_db_sync_heartbeats_missing", "1+0x19 0+0x40"),
+            ],
+            [quiet(5, critical), quiet(9, warns), quiet(11, critical), fires_for_a(12, critical, "100%")],
         ),
         case(
             "it ends when the window is good again, even after earlier failures",

@@ -4,7 +4,7 @@ use super::choice::{Kind, Way, native};
 use super::free_port;
 use super::native::{Directory, Native, Program, User};
 use super::server::Server;
-use crate::http;
+use crate::http::Client;
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -79,7 +79,7 @@ pub fn chromedriver() -> Chromedriver {
         },
         move || {
             let address = format!("127.0.0.1:{port}");
-            match http::exchange(&address, "GET", "/status", "", READY_ANSWER_TIME_MAX) {
+            match Client::new(address, READY_ANSWER_TIME_MAX).send("GET", "/status", &[], "") {
                 Ok(answer) if answer.json()["value"]["ready"] == true => Ok(()),
                 other => Err(format!("not ready: {other:?}")),
             }

@@ -26,6 +26,6 @@ mod watchdog;
 pub use chromedriver::{Chromedriver, chromedriver};
 pub use pgbouncer::{PgBouncer, pgbouncer};
 pub use port::free_port;
-pub use postgres::{Postgres, execute, native_postgres, native_postgres_with, postgres, text};
-pub use redis::{Redis, redis};
+pub use postgres::{Postgres, execute, native_postgres, native_postgres_with, postgres, text, tls_postgres};
+pub use redis::{Redis, redis, tls_redis};
 pub use resp::Reply;

@@ -4,6 +4,7 @@ use super::server::Host;
 use super::watchdog::Watchdog;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -35,6 +36,17 @@ pub(super) enum User {
 }
 
 impl User {
+    /// Writes a file that only this user may read.
+    pub(super) fn write(self, path: &Path, text: &str) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+        std::fs::write(path, text).map_err(failed)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        if self.must_change() {
+            run(Command::new("chown").arg("postgres:postgres").arg(path))?;
+        }
+        Ok(())
+    }
+
     fn must_change(self) -> bool {
         self == Self::Postgres && geteuid().is_root()
     }

@@ -5,6 +5,7 @@ use super::container::{Container, Image};
 use super::free_port;
 use super::native::{Directory, Native, Program, User, command, run};
 use super::server::{Order, Server};
+use crate::authority::Certificate;
 use contract::Refused;
 use rustix::process::Signal;
 use sqlx::postgres::PgConnection;
@@ -76,6 +77,24 @@ pub fn native_postgres() -> Postgres {
 /// If it is not installed, with a sentence that says what to install.
 pub fn native_postgres_with(settings: &[&str]) -> Postgres {
     start(native(&KIND).unwrap_or_else(|sentence| panic!("{sentence}")), settings)
+}
+
+/// Starts a PostgreSQL as a child process that accepts only TLS from clients of its network, with this certificate.
+///
+/// # Panics
+/// If it is not installed, with a sentence that says what to install.
+pub fn tls_postgres(certificate: &Certificate) -> Postgres {
+    let Way::Native { directory } = native(&KIND).unwrap_or_else(|sentence| panic!("{sentence}")) else {
+        unreachable!("native was wanted")
+    };
+    let (programs, certificate) = (directory.clone(), certificate.clone());
+    start_native(directory, free_port(), vec!["ssl=on".to_owned()], move |data| {
+        initialise(&programs, data)?;
+        let own = |name: &str, text: &str| User::Postgres.write(&data.join(name), text);
+        own("server.crt", certificate.chain())?;
+        own("server.key", certificate.key())?;
+        own("pg_hba.conf", "hostssl all all all scram-sha-256\n")
+    })
 }
 
 fn start(way: Way, settings: &[&str]) -> Postgres {

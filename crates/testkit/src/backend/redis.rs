@@ -1,11 +1,12 @@
 //! A Redis for one test.
 
-use super::choice::{Kind, Way, way};
+use super::choice::{Kind, Way, native, way};
 use super::container::{Container, Image};
 use super::free_port;
 use super::native::{Directory, Native, Program, User};
 use super::resp::{Reply, command};
 use super::server::{Order, Server};
+use crate::authority::{Authority, Certificate};
 use rustix::process::Signal;
 use std::sync::OnceLock;
 
@@ -20,6 +21,7 @@ const PORT: u16 = 6379;
 pub struct Redis {
     host: String,
     port: u16,
+    tls_port: Option<u16>,
     server: Server,
 }
 
@@ -77,10 +79,60 @@ pub fn redis() -> Redis {
             ready,
         ),
     };
-    Redis { host, port, server }
+    Redis { host, port, tls_port: None, server }
+}
+
+/// Starts a Redis as a child process that accepts only TLS, with this certificate, and only clients with a certificate
+/// of the authority. [`Redis::command`] reaches it without TLS on another port.
+///
+/// # Panics
+/// If it is not installed, with a sentence that says what to install.
+pub fn tls_redis(certificate: &Certificate, clients: &Authority) -> Redis {
+    let Way::Native { directory } = native(&KIND).unwrap_or_else(|sentence| panic!("{sentence}")) else {
+        unreachable!("native was wanted")
+    };
+    let (port, plain) = (free_port(), free_port());
+    let address = format!("127.0.0.1:{plain}");
+    let ready = move || match command(&address, &["PING"]) {
+        Ok(Reply::Status(pong)) if pong == "PONG" => Ok(()),
+        other => Err(format!("no PONG: {other:?}")),
+    };
+    let (certificate, authority) = (certificate.clone(), clients.chain().to_owned());
+    let make = move || {
+        let files = Directory::new(User::Ours)?;
+        let mut arguments: Vec<String> =
+            ["--bind", "127.0.0.1", "--port", &plain.to_string()].map(str::to_owned).into();
+        arguments.extend(["--tls-port".to_owned(), port.to_string(), "--save".to_owned(), String::new()]);
+        for (flag, name, text) in [
+            ("--tls-cert-file", "server.crt", certificate.chain()),
+            ("--tls-key-file", "server.key", certificate.key()),
+            ("--tls-ca-cert-file", "clients.crt", &authority),
+        ] {
+            let path = files.path().join(name);
+            User::Ours.write(&path, text)?;
+            arguments.extend([flag.to_owned(), path.to_string_lossy().into_owned()]);
+        }
+        let program = Program {
+            path: directory.join(KIND.programs[0]),
+            arguments,
+            user: User::Ours,
+            stop: Signal::TERM,
+        };
+        Ok(Native::new(program, files))
+    };
+    let server = Server::start(KIND.name, make, ready);
+    Redis { host: "127.0.0.1".to_owned(), port: plain, tls_port: Some(port), server }
 }
 
 impl Redis {
+    /// Port for clients that speak TLS.
+    ///
+    /// # Panics
+    /// If it is not a [`tls_redis`].
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port.expect("only tls_redis() speaks TLS")
+    }
+
     /// URL for clients.
     pub fn url(&self) -> String {
         format!("redis://{}:{}", self.host, self.port)

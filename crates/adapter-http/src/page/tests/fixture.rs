@@ -107,6 +107,7 @@ pub(super) fn seen(change: impl FnOnce(&mut LastAnswers), measure: impl FnOnce(&
     let mut last = LastAnswers::none(Facts {
         now_ms: NOW_MS,
         state_store: "PostgreSQL".to_owned(),
+        state_store_fault: None,
         heartbeat: HEARTBEAT,
         lease: Known::default(),
         members: Known::default(),

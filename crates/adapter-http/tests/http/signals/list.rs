@@ -158,6 +158,21 @@ async fn a_parameter_that_is_not_understood_is_400_and_named() {
     }
 }
 
+/// Another instrument would be listed.
+#[tokio::test]
+async fn a_query_that_is_not_utf_8_is_400() {
+    let (server, _) = server(Ledger::of(three())).await;
+    for query in ["instrument=a%ff", "instrument=%E2%82", "%ff=1"] {
+        let problem = server.ask(get(&format!("/signals?{query}"))).await.problem(400);
+        assert_eq!(problem["detail"], "the query is not UTF-8", "{query}: {problem}");
+    }
+    assert_eq!(
+        server.ask(get("/signals?instrument=100%25")).await.status,
+        200,
+        "a percent sign is a character"
+    );
+}
+
 #[tokio::test]
 async fn one_signal_comes_with_its_audit() {
     let (server, _) = server(Ledger::of([claimed("n-1"), signal("claim", "BANK", 4)])).await;

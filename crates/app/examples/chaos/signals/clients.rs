@@ -57,7 +57,7 @@ impl Clients {
         let mut dice = dice.clone();
         let mut client = |number| {
             let (shared, doors, dice) = (Arc::clone(&shared), Doors::new(doors), dice.fork());
-            thread::spawn(move || submit(number, doors, dice, &shared))
+            thread::spawn(move || submit(number, &doors, dice, &shared))
         };
         let clients = (0..shared.acknowledged.len()).map(&mut client).collect();
         Self { shared, clients }
@@ -96,7 +96,7 @@ impl Drop for Clients {
     }
 }
 
-fn submit(number: usize, mut doors: Doors, mut dice: Dice, shared: &Shared) {
+fn submit(number: usize, doors: &Doors, mut dice: Dice, shared: &Shared) {
     for own in 1_u64.. {
         if shared.begun.fetch_add(1, Relaxed) >= shared.count {
             return;

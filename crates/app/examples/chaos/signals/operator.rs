@@ -1,12 +1,12 @@
 //! [`Operator`]: lists the signals in doubt at an instance, and resolves them at the command line.
 
 use crate::seat::GROUP;
-use crate::wire::Wire;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use testkit::http::Client;
 
 /// Signals on a page of the list: few, so that there are several pages.
 const PAGE: u32 = 7;
@@ -44,7 +44,7 @@ pub struct Operator {
     program: PathBuf,
     postgres: String,
     data_dir: PathBuf,
-    doors: Vec<Wire>,
+    doors: Vec<Client>,
     /// The instance that was queried last.
     asked: usize,
 }
@@ -52,7 +52,7 @@ pub struct Operator {
 impl Operator {
     /// An operator with that binary, who knows the addresses of the database and the instances.
     pub fn new(program: PathBuf, postgres: String, directory: &Path, doors: &[SocketAddr]) -> Self {
-        let doors = doors.iter().map(|&door| Wire::new(door, ANSWER_TIME_MAX)).collect();
+        let doors = doors.iter().map(|door| Client::new(door.to_string(), ANSWER_TIME_MAX)).collect();
         Self { program, postgres, data_dir: directory.join("operator"), doors, asked: 0 }
     }
 
@@ -62,12 +62,13 @@ impl Operator {
     /// Any other answer.
     pub fn listed(&mut self) -> Result<Vec<InDoubt>, String> {
         self.asked = (self.asked + 1) % self.doors.len();
-        let door = &mut self.doors[self.asked];
+        let door = &self.doors[self.asked];
         let mut listed = Vec::new();
         let mut next = Some(format!("/signals?state=in_doubt&limit={PAGE}"));
         while let Some(path) = next {
             // A connection that was idle for long may have been closed. The second attempt uses a new one.
-            let answer = door.ask("GET", &path, "").or_else(|_| door.ask("GET", &path, ""));
+            let list = || door.send("GET", &path, &[], "");
+            let answer = list().or_else(|_| list());
             let answer = answer.map_err(|error| format!("{path}: {error}"))?;
             let wrong = || format!("{path}: HTTP {}: {}", answer.status, answer.body);
             let page: Value = serde_json::from_str(&answer.body).map_err(|_| wrong())?;

@@ -127,7 +127,7 @@ async fn submit(stores: &Stores, tally: &mut Tally, count: u32) -> Result<(), Fa
         let id = signal.id();
         match super::ask("the ledger", stores.ledger.submit_one(&signal, &actor)).await? {
             Submit::Accepted(_) => tally.accepted.push(id.to_string()),
-            Submit::Repeated(_) | Submit::Conflict(_) => {
+            Submit::Repeated(_) | Submit::Folded(_) | Submit::Conflict(_) => {
                 tally.fault(format!("{id} existed before it was submitted"));
             }
         }
@@ -146,7 +146,7 @@ fn signal(number: usize) -> NewSignal {
         expires_ms: None,
     };
     let id = SignalId::parse(&format!("signal-{number}")).expect("a word and a number");
-    NewSignal { id: Some(id), instruction }
+    NewSignal { id: Some(id), instruction, hook: None }
 }
 
 /// Waits until the leader has processed every signal.

@@ -45,7 +45,8 @@ pub async fn watch_status(config: &Config, form: Form, extent: Extent) -> Result
 
 async fn once(config: &Config, stores: &Stores, form: Form, extent: Extent) -> Result<(), Failure> {
     let mut seen = Seen::read(config, stores, None).await;
-    if let Some(failure) = seen.failure.take() {
+    if let Some(mut failure) = seen.failure.take() {
+        failure.message.push_str("\n`coordinator why` says what that means and what to do next");
         return Err(failure);
     }
     match form {

@@ -52,6 +52,7 @@ fn seen(members: Vec<MemberSeen>, totals: Totals, fires: Vec<Fires>) -> Seen {
     let facts = Facts {
         now_ms: NOW_MS,
         state_store: "PostgreSQL".to_owned(),
+        state_store_fault: None,
         heartbeat: Duration::from_secs(10),
         lease: Known::read(lease, NOW_MS),
         members: Known::read(members, NOW_MS),

@@ -2,7 +2,11 @@ use super::*;
 use crate::secret::Secret;
 
 mod alerts;
+mod faults;
+mod hooks;
 mod network;
+mod protection;
+mod secrets;
 mod stores;
 mod url_files;
 
@@ -12,8 +16,6 @@ const CANARY: &str = "canary";
 fn environment(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
 }
-
-mod secrets;
 
 fn with(file: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Config, Vec<Fault>> {
     load(Some((PATH, file)), environment(variables), flags)
@@ -36,12 +38,17 @@ fn secret(text: &str) -> Option<Secret> {
 }
 
 /// Both stores; a setting of Redis may follow.
-const BOTH: &str = "[postgres]\nurl = \"postgres://h/d\"\n[redis]\nurl = \"redis://h\"\n";
+const BOTH: &str = "[postgres]\nurl = \"postgres://localhost/d\"\n[redis]\nurl = \"redis://localhost\"\n";
 
 /// The settings in [`FULL`]. It contains the URLs of the stores, so it contains no files of URLs.
 fn all_of_full() -> impl Iterator<Item = Key> {
-    Key::ALL.into_iter().filter(|key| !matches!(key, Key::RedisUrlFile | Key::PostgresUrlFile))
+    Key::ALL
+        .into_iter()
+        .filter(|key| !matches!(key, Key::RedisUrlFile | Key::PostgresUrlFile) && !OF_TLS.contains(key))
 }
+
+/// The files of TLS, which must exist.
+const OF_TLS: [Key; 3] = [Key::RedisCa, Key::RedisCertificate, Key::RedisKeyFile];
 
 /// Every setting, in the form of the file.
 const FULL: &str = r#"
@@ -57,9 +64,11 @@ heartbeat = "2500ms"
 [redis]
 url = "redis://localhost:6379/1"
 prefix = "desk"
+tls = "required"
 [postgres]
 url = "postgres://localhost/trading"
 schema = "desk"
+tls = "insecure"
 [recovery]
 positions = "risk.open_positions"
 portfolio = "risk.portfolio"
@@ -133,14 +142,6 @@ fn the_section_of_signals_is_checked() {
 }
 
 #[test]
-fn a_webhook_is_an_address_without_a_secret() {
-    for url in ["https://hooks/x", "alertmanager:9093", "http://user:canary@h/"] {
-        let faults = lines(from_file(&format!("[alerts]\nwebhook = {url:?}")));
-        assert!(faults[0].contains("alerts.webhook") && !faults[0].contains(CANARY), "{faults:?}");
-    }
-}
-
-#[test]
 fn every_setting_can_be_written_in_the_file() {
     let config = from_file(FULL).expect("sound");
     assert_eq!(config.group.as_str(), "desk");
@@ -164,6 +165,7 @@ fn every_setting_can_be_written_in_the_file() {
     let redis = config.redis.as_ref().expect("written");
     assert_eq!((redis.url.expose(), redis.prefix.as_str()), ("redis://localhost:6379/1", "desk"));
     assert_eq!(config.postgres.as_ref().map(StoreUrl::expose), Some("postgres://localhost/trading"));
+    assert_eq!((redis.tls, config.postgres_tls), (TlsPolicy::Required, TlsPolicy::Insecure));
     assert_eq!(config.postgres_schema.as_str(), "desk");
     assert_eq!(
         (config.positions.to_string().as_str(), config.portfolio.to_string().as_str()),
@@ -242,11 +244,13 @@ fn every_flag_is_a_setting() {
     let flags = Flags {
         config: None,
         data_dir: text("d"),
-        redis: secret("redis://h"),
+        redis: secret("redis://localhost"),
         redis_url_file: text("r"),
-        postgres: secret("postgres://h/d"),
+        redis_tls: text("insecure"),
+        postgres: secret("postgres://localhost/d"),
         postgres_url_file: text("p"),
         postgres_schema: text("desk"),
+        postgres_tls: text("insecure"),
         group: text("g"),
         leader_ttl: text("1500ms"),
         listen: vec!["127.0.0.2:0".to_owned(), "[::1]:0".to_owned()],
@@ -255,7 +259,7 @@ fn every_flag_is_a_setting() {
         instance_id: text("i"),
         handler: Some("http://flag:1/x".to_owned()),
     };
-    let Layers { written, faults } = Layers::read(None, [], &flags);
+    let Layers { written, hooks: _, faults } = Layers::read(None, [], &flags);
     assert_eq!((written.len(), faults.len()), (13, 0), "every flag is written once");
     let flags = Flags { redis_url_file: None, postgres_url_file: None, ..flags };
     let config = load(None, [], &flags).expect("sound");
@@ -359,98 +363,6 @@ fn contradictions_are_refused() {
             "coordinator.toml:recovery.positions: positions and portfolio are the same relation, Portfolio_State"
         ]
     );
-}
-
-#[test]
-fn unknown_names_are_refused_with_a_guess() {
-    assert_eq!(
-        lines(from_file("grup = 1\ncolour = 2\nurl = \"x\"\n[redis]\nuri = 3\n[reddis]\nurl = 4")),
-        [
-            "coordinator.toml:colour: unknown key",
-            "coordinator.toml:grup: unknown key; did you mean group?",
-            "coordinator.toml:reddis: unknown key; did you mean redis?",
-            "coordinator.toml:redis.uri: unknown key; did you mean redis.url?",
-            "coordinator.toml:url: unknown key",
-        ]
-    );
-    let variables = [
-        ("COORDINATOR_REDIS_URI", "x"),
-        ("COORDINATOR_", "x"),
-        ("COORDINATOR_FENCE", "no setting"),
-        ("COORDINATOR_EPOCH", "no setting"),
-        ("COORDINATOR_TEST_ANYTHING", "no setting"),
-        ("COORDINATOR_FENCES", "x"),
-    ];
-    assert_eq!(
-        lines(with("", &variables, &Flags::default())),
-        [
-            "environment COORDINATOR_: unknown variable",
-            "environment COORDINATOR_FENCES: unknown variable",
-            "environment COORDINATOR_REDIS_URI: unknown variable; did you mean COORDINATOR_REDIS_URL?",
-        ]
-    );
-}
-
-#[test]
-fn values_have_the_right_type() {
-    for wrong in ["1.5", "true", "1979-05-27", "[1]", "{ a = 1 }"] {
-        let faults = lines(from_file(&format!("leader_ttl = {wrong}")));
-        assert_eq!(faults, ["coordinator.toml:leader_ttl: is neither a text in quotes nor a whole number"]);
-    }
-    let faults = lines(from_file("redis = \"redis://h\""));
-    assert_eq!(faults, ["coordinator.toml:redis: is a section: write [redis] above its keys"]);
-}
-
-#[test]
-fn a_file_that_is_not_toml_is_reported_with_its_place_and_the_rest_is_still_checked() {
-    let file = "group = \"g\"\n[redis]\nurl = redis://:canary@h\n";
-    let faults = lines(with(file, &[("LEADER_TTL", "0")], &Flags::default()));
-    assert!(faults[0].starts_with("coordinator.toml:line 3, column "), "{faults:?}");
-    assert!(faults[1].starts_with("environment LEADER_TTL: is \"0\""), "{faults:?}");
-    assert!(lines(from_file("group = \"a\"\ngroup = \"b\""))[0].starts_with("coordinator.toml:line 2"));
-}
-
-#[test]
-fn all_faults_are_reported_at_once_including_overridden_ones() {
-    let file = "group = \"a b\"\nleader_ttl = 0\nnonsense = 1\n[recovery]\nportfolio = \"1\"";
-    let variables = [("COORDINATOR_GROUP", "c d"), ("COORDINATOR_METRICS_WINDOW", "0")];
-    let flags = Flags { group: Some("fine".to_owned()), listen: vec!["here".to_owned()], ..Flags::default() };
-    let faults = lines(with(file, &variables, &flags));
-    let places: Vec<_> = faults.iter().map(|fault| fault.split(": ").next().unwrap_or_default()).collect();
-    assert_eq!(
-        places,
-        [
-            "coordinator.toml:nonsense",
-            "coordinator.toml:group",
-            "environment COORDINATOR_GROUP",
-            "--listen",
-            "coordinator.toml:leader_ttl",
-            "coordinator.toml:recovery.portfolio",
-            "environment COORDINATOR_METRICS_WINDOW",
-        ]
-    );
-}
-
-#[cfg(unix)]
-#[test]
-fn text_that_is_not_utf_8_is_a_fault_and_not_a_panic() {
-    use std::os::unix::ffi::OsStringExt;
-    let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-    let variables = [
-        (bytes(b"COORDINATOR_GROUP"), bytes(b"\xff")),
-        (bytes(b"COORDINATOR_\xff\n"), bytes(b"x")),
-        (bytes(b"\xff"), bytes(b"of another program")),
-    ];
-    let faults = lines(load(None, variables, &Flags::default()));
-    assert_eq!(faults[0], "environment COORDINATOR_GROUP: is not UTF-8 text");
-    assert_eq!(faults[1], "environment COORDINATOR_\u{fffd}\\n: unknown variable");
-    assert_eq!(faults.len(), 2);
-}
-
-#[test]
-fn names_cannot_break_the_line() {
-    let faults = lines(load(Some(("a\nb", "\"x\\ny\" = 1")), [], &Flags::default()));
-    assert_eq!(faults, ["a\\nb:x\\ny: unknown key"]);
 }
 
 #[test]

@@ -42,14 +42,14 @@ fn no_secret_appears_in_any_error() {
 #[test]
 fn no_secret_appears_in_the_rendering() {
     let flags = Flags {
-        redis: secret("redis://:canary@h:6379"),
-        postgres: secret("postgres://u:canary@h/d?password=canary&sslmode=require"),
+        redis: secret("redis://:canary@localhost:6379"),
+        postgres: secret("postgres://u:canary@localhost/d?password=canary&sslmode=require"),
         ..Flags::default()
     };
     let config = load(None, [], &flags).expect("sound");
     let rendered = render(&config);
     assert!(!rendered.contains(CANARY) && !format!("{config:?}").contains(CANARY), "{rendered}");
-    assert!(rendered.contains("url = \"redis://:***@h:6379\" # --redis\n"), "{rendered}");
-    let postgres = "url = \"postgres://u:***@h/d?password=***&sslmode=require\" # --postgres\n";
+    assert!(rendered.contains("url = \"redis://:***@localhost:6379\" # --redis\n"), "{rendered}");
+    let postgres = "url = \"postgres://u:***@localhost/d?password=***&sslmode=require\" # --postgres\n";
     assert!(rendered.contains(postgres), "{rendered}");
 }

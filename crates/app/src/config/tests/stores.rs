@@ -4,11 +4,11 @@ use super::*;
 
 #[test]
 fn redis_without_postgres_is_refused_with_the_reason_and_the_remedy() {
-    let flags = Flags { redis: secret("redis://h"), ..Flags::default() };
+    let flags = Flags { redis: secret("redis://localhost"), ..Flags::default() };
     let loads = [
-        (from_file("[redis]\nurl = \"redis://h\""), "coordinator.toml:redis.url"),
+        (from_file("[redis]\nurl = \"redis://localhost\""), "coordinator.toml:redis.url"),
         (
-            with("", &[("COORDINATOR_REDIS_URL", "redis://h")], &Flags::default()),
+            with("", &[("COORDINATOR_REDIS_URL", "redis://localhost")], &Flags::default()),
             "environment COORDINATOR_REDIS_URL",
         ),
         (load(None, [], &flags), "--redis"),
@@ -21,5 +21,5 @@ fn redis_without_postgres_is_refused_with_the_reason_and_the_remedy() {
         }
     }
     from_file(BOTH).expect("PostgreSQL decides, Redis makes it fast");
-    from_file("[postgres]\nurl = \"postgres://h/d\"").expect("PostgreSQL alone");
+    from_file("[postgres]\nurl = \"postgres://localhost/d\"").expect("PostgreSQL alone");
 }

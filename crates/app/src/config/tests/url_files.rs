@@ -4,8 +4,8 @@ use super::*;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-const POSTGRES: &str = "postgres://u:canary@h/d";
-const REDIS: &str = "redis://:canary@h:6379";
+const POSTGRES: &str = "postgres://u:canary@localhost/d";
+const REDIS: &str = "redis://:canary@localhost:6379";
 
 /// A directory with files of secrets.
 struct Files(tempfile::TempDir);
@@ -74,9 +74,9 @@ fn the_rendering_names_the_file_and_masks_its_content() {
     let rendered = render(&config);
     assert!(!format!("{rendered} {config:?}").contains(CANARY), "{rendered}");
     for line in [
-        "# url is not set: url_file has redis://:***@h:6379\n".to_owned(),
+        "# url is not set: url_file has redis://:***@localhost:6379\n".to_owned(),
         format!("url_file = {redis:?} # coordinator.toml:redis.url_file\n"),
-        "# url is not set: url_file has postgres://u:***@h/d\n".to_owned(),
+        "# url is not set: url_file has postgres://u:***@localhost/d\n".to_owned(),
         format!("url_file = {postgres:?} # coordinator.toml:postgres.url_file\n"),
     ] {
         assert!(rendered.contains(&line), "{line}: {rendered}");
@@ -92,14 +92,14 @@ fn an_address_is_written_or_in_a_file_and_not_both() {
     let path = files.with("p", POSTGRES.as_bytes(), 0o600);
     let variables = [("COORDINATOR_POSTGRES_URL_FILE", path.as_str())];
     assert_eq!(
-        lines(with("[postgres]\nurl = \"postgres://h/d\"", &variables, &Flags::default())),
+        lines(with("[postgres]\nurl = \"postgres://localhost/d\"", &variables, &Flags::default())),
         [
             "environment COORDINATOR_POSTGRES_URL_FILE: contradicts postgres.url (coordinator.toml:postgres.url): set \
              postgres.url or postgres.url_file, not both"
         ]
     );
     let flags = Flags {
-        redis: secret("redis://h"),
+        redis: secret("redis://localhost"),
         redis_url_file: Some(files.with("r", REDIS.as_bytes(), 0o600)),
         postgres_url_file: Some(path),
         ..Flags::default()
@@ -129,13 +129,13 @@ fn what_is_not_one_url_is_refused_without_being_shown() {
     for (content, why) in [
         (&b""[..], "without a URL"),
         (b"\n", "without a URL"),
-        (b"\npostgres://u:canary@h/d\n", "more than one line"),
-        (b"postgres://u:canary@h/d\n\n", "more than one line"),
-        (b"postgres://u:canary@h/d\n# canary\n", "more than one line"),
+        (b"\npostgres://u:canary@localhost/d\n", "more than one line"),
+        (b"postgres://u:canary@localhost/d\n\n", "more than one line"),
+        (b"postgres://u:canary@localhost/d\n# canary\n", "more than one line"),
         (b"canary\n", "whose content is not a URL such as postgres://"),
-        (b" postgres://u:canary@h/d", "whose content is not a URL such as postgres://"),
-        (b"redis://:canary@h", "whose content is not of one of the schemes"),
-        (b"postgres://u:canary@h/d?canary", "whose content is not usable"),
+        (b" postgres://u:canary@localhost/d", "whose content is not a URL such as postgres://"),
+        (b"redis://:canary@localhost", "whose content is not of one of the schemes"),
+        (b"postgres://u:canary@localhost/d?canary", "whose content is not usable"),
         (b"postgres://u:canary\xff@h/d", "not UTF-8"),
         (&vec![b'c'; 16 * 1024 + 1], "larger than 16384 bytes"),
     ] {
@@ -170,7 +170,8 @@ fn a_file_counts_as_its_store() {
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert!(faults[0].starts_with("coordinator.toml:redis.url_file: needs postgres.url"), "{faults:?}");
     let postgres = files.with("p", POSTGRES.as_bytes(), 0o600);
-    from_file(&format!("[redis]\nurl_file = {redis:?}\n[postgres]\nurl = \"postgres://h/d\""))
+    from_file(&format!("[redis]\nurl_file = {redis:?}\n[postgres]\nurl = \"postgres://localhost/d\""))
         .expect("sound");
-    from_file(&format!("[redis]\nurl = \"redis://h\"\n[postgres]\nurl_file = {postgres:?}")).expect("sound");
+    from_file(&format!("[redis]\nurl = \"redis://localhost\"\n[postgres]\nurl_file = {postgres:?}"))
+        .expect("sound");
 }

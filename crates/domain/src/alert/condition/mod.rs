@@ -215,10 +215,22 @@ pub(super) fn recovery_failed(snapshot: &Snapshot) -> Reading {
     match (snapshot.recovery_error(), snapshot.last_recovery) {
         (Some(code), _) => Reading::measured(
             code.as_number().into(),
-            format!("the last recovery failed with {code}: trading is halted on this instance"),
+            format!(
+                "the last recovery failed with {code}{}: trading is halted on this instance",
+                found(snapshot)
+            ),
         ),
         (None, Some(_)) => Reading::measured(0.0, "the last recovery passed".to_string()),
         (None, None) => Reading::measured(0.0, "no recovery has run".to_string()),
+    }
+}
+
+/// ` (position "P-1": quantity is NULL; and 2 more)`; empty without a finding.
+fn found(snapshot: &Snapshot) -> String {
+    match snapshot.recovery_findings.as_slice() {
+        [] => String::new(),
+        [only] => format!(" ({only})"),
+        [first, more @ ..] => format!(" ({first}; and {} more)", more.len()),
     }
 }
 

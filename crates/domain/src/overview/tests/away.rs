@@ -111,3 +111,25 @@ fn signals_that_waited_too_long_stay_a_problem_of_the_same_severity() {
         assert!(said(&late.meaning).ends_with("Last known at [9 s ago], unknown since [8 s ago]."));
     }
 }
+
+#[test]
+fn tables_that_cannot_be_read_are_not_a_store_that_does_not_answer() {
+    let mut facts = healthy();
+    away(&mut facts);
+    let silent = kept(&facts, "NoLeader");
+    assert_eq!(said(&silent.title), "PostgreSQL does not answer");
+    facts.state_store_fault = Some("coordinator_lease does not exist".into());
+    let broken = kept(&facts, "NoLeader");
+    assert_eq!(said(&broken.title), "PostgreSQL answers, but its tables cannot be read");
+    assert!(
+        said(&broken.meaning).starts_with("coordinator_lease does not exist. "),
+        "{}",
+        said(&broken.meaning)
+    );
+    assert_eq!(broken.command.as_deref(), Some("coordinator migrate --check"));
+    let sentence = said(&Overview::of(&facts).sentence);
+    assert!(
+        sentence.starts_with("The tables of PostgreSQL cannot be read: the leader is unknown"),
+        "{sentence}"
+    );
+}

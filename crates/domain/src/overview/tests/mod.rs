@@ -58,6 +58,7 @@ fn healthy() -> Facts {
     Facts {
         now_ms: NOW_MS,
         state_store: "PostgreSQL".into(),
+        state_store_fault: None,
         heartbeat: Duration::from_secs(10),
         lease: Known::read(lease("desk-2", 1.0), NOW_MS),
         members: Known::read(

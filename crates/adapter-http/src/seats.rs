@@ -82,6 +82,8 @@ pub(crate) struct Seat {
 
 impl Seats {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        let reserved = limits.reserved.min(limits.connections / 2);
+        let limits = Limits { reserved, ..limits };
         Arc::new(Self { limits, state: Mutex::default(), changed: Notify::new() })
     }
 

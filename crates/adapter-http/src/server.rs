@@ -59,7 +59,8 @@ pub struct Limits {
     /// waits, the further one waits in the listener's queue and uses no file descriptor. At most half of the connections
     /// are streams of `/events`.
     pub connections: usize,
-    /// Connections that only probes use: other requests get 503 while all the others are busy.
+    /// Connections that only probes use: other requests get 503 while all the others are busy. At most half of the
+    /// connections.
     pub reserved: usize,
     /// Requests of one address at a time, except for probes; further ones get 503. Loopback has no such limit, because a
     /// proxy on this host has the requests of many clients.

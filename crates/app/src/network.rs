@@ -208,7 +208,7 @@ mod tests {
             ..Flags::default()
         };
         let network = load(None, [], &flags).expect("sound").network;
-        let listeners = listen(&network).await.expect("free");
+        let listeners = super::listen(&network).await.expect("free");
         advertised(&network, &listeners, "desk-1").expect("an address")
     }
 

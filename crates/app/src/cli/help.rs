@@ -122,7 +122,7 @@ mod tests {
                 assert!(!help.contains(&format!("{without} <")), "{path} has no use for {without}");
             }
         }
-        assert_eq!(of("run").0.len(), 14, "an instance needs all of them");
+        assert_eq!(of("run").0.len(), 16, "an instance needs all of them");
         assert_eq!(of("config check").0, of("run").0);
     }
 

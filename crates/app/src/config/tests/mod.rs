@@ -260,12 +260,12 @@ fn every_flag_is_a_setting() {
         handler: Some("http://flag:1/x".to_owned()),
     };
     let Layers { written, hooks: _, faults } = Layers::read(None, [], &flags);
-    assert_eq!((written.len(), faults.len()), (13, 0), "every flag is written once");
+    assert_eq!((written.len(), faults.len()), (15, 0), "every flag is written once");
     let flags = Flags { redis_url_file: None, postgres_url_file: None, ..flags };
     let config = load(None, [], &flags).expect("sound");
     assert_eq!(config.leader_ttl, Duration::from_millis(1_500));
     let flags = Key::ALL.into_iter().filter(|key| matches!(config.origin(*key), Origin::Flag(_)));
-    assert_eq!(flags.count(), 11);
+    assert_eq!(flags.count(), 13);
 }
 
 #[test]

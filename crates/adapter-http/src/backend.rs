@@ -1,15 +1,18 @@
 //! [`Backend`]: the interface of the HTTP pages to the instance behind them.
 
+use crate::access::Access;
 use crate::hooks::Hooks;
 use async_trait::async_trait;
 use domain::alert;
+use domain::decision::Decision;
 use domain::id::InstanceId;
 use domain::lease::Epoch;
-use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalId};
+use domain::ledger::{Actor, AuditEntry, LimitReached, NewSignal, Signal, SignalId, Totals};
 use domain::member::{LeaseSeen, MemberSeen, Term};
-use domain::metrics::Refusal;
+use domain::metrics::{AccessRefusal, Refusal};
 use domain::overview::{LastAnswers, Samples};
-use domain::ports::{ListQuery, Report, StoreError, Submit};
+use domain::ports::{ListQuery, Recorded, Report, Resolution, StoreError, Submit, Switch, Switched};
+use domain::recovery::{Recovered, RecoveryFault};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -69,6 +72,14 @@ pub trait Backend: Send + Sync + 'static {
     /// Latest accepted timestamp of a signal, in unix seconds: a little after the present.
     fn accepts_until_s(&self) -> i64;
 
+    /// The credentials that requests need; `None`: they need none.
+    fn access(&self) -> Option<Arc<Access>> {
+        None
+    }
+
+    /// Counts a request that was refused for its credential.
+    fn access_refused(&self, why: AccessRefusal);
+
     /// The hooks of this instance; by default none.
     fn hooks(&self) -> Arc<Hooks> {
         Arc::default()
@@ -79,6 +90,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The signal with that id, and its audit, newest first.
     async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<AuditEntry>)>, StoreError>;
+
+    /// The totals of the signals at this moment.
+    async fn totals(&self) -> Result<Totals, StoreError>;
 
     /// Signals, the latest first.
     async fn signals(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError>;
@@ -92,6 +106,50 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Records the outcome of a signal that was pulled, as reported by `actor`.
     async fn report(&self, report: Report, actor: &Actor) -> Result<Reported, StoreError>;
+
+    /// Requests a handover from the leader.
+    async fn step_down(&self, request: &StepDownRequest) -> Result<SteppedDown, StoreError>;
+
+    /// Records the decision of an operator about a signal.
+    async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError>;
+
+    /// Records that an operator knows that a signal expired.
+    async fn acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Result<Recorded, StoreError>;
+
+    /// Turns the kill switch.
+    async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError>;
+
+    /// Checks the portfolio as a new leader would; changes nothing.
+    async fn check_recovery(&self) -> Result<Result<Recovered, RecoveryFault>, StoreError>;
+
+    /// Records that an operator takes responsibility for the failed recoveries so far, with the result of a check at
+    /// this moment, which it returns.
+    async fn acknowledge_recovery(
+        &self,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Result<Recovered, RecoveryFault>, StoreError>;
+
+    /// The latest decisions of operators that concern no signal, newest first, at most `limit` of them.
+    async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError>;
+}
+
+/// The wish of an operator that the leader hands over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepDownRequest {
+    /// The epoch in which the leader leads. In another one, nothing is requested.
+    pub epoch: Epoch,
+    /// The reason for the history.
+    pub reason: String,
+}
+
+/// Answer to the wish for a handover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SteppedDown {
+    /// The leader finds the request with its next renewal.
+    Requested,
+    /// No leader leads in that epoch any more; nothing was written.
+    Superseded,
 }
 
 /// The leader, as far as one instance knows.

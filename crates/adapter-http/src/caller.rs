@@ -1,5 +1,6 @@
-//! [`Caller`]: where a request comes from and what proves it, and the checks of its host and origin. A web page in a
-//! browser can reach what the browser's user can reach, loopback included, but must not do anything.
+//! [`Caller`]: where a request comes from and what proves it, and the checks of its host and origin, before those of its
+//! credential. A web page in a browser can reach what the browser's user can reach, loopback included, but must not do
+//! anything.
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{HOST, HeaderName, ORIGIN};
@@ -20,6 +21,8 @@ pub(crate) struct Caller {
     pub(crate) secure: bool,
     /// The name in the client's certificate, which was verified; `None` if it presented none.
     pub(crate) certificate: Option<Arc<str>>,
+    /// The name of its credential, once that was checked; `None` if none is required.
+    pub(crate) credential: Option<Arc<str>>,
 }
 
 impl Caller {

@@ -1,15 +1,16 @@
 //! [`guard`]: the checks and limits of every request, whatever its path.
 
+use crate::access::{Denied, admit_without_access, routes};
 use crate::arriving::Arriving;
 use crate::backend::Backend;
 use crate::caller::{self, Caller};
 use crate::headers;
 use crate::hooks;
-use crate::pages::{Clients, Pages, Prefix, SignalPages};
+use crate::pages::{Pages, Prefix, SignalPages};
 use crate::problem::Problem;
 use crate::refusals::Refusals;
 use crate::signals;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONNECTION, CONTENT_LENGTH};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -31,32 +32,56 @@ const _: () = assert!(SUBMISSION_LEN_MAX >= PAYLOAD_LEN_MAX + PAYLOAD_LEN_MAX / 
 #[derive(Clone)]
 pub(crate) struct Gate {
     pages: Arc<Pages>,
+    backend: Arc<dyn Backend>,
     refusals: Arc<Refusals>,
 }
 
 impl Gate {
     pub(crate) fn new(pages: Arc<Pages>, backend: Arc<dyn Backend>) -> Self {
-        Self { pages, refusals: Arc::new(Refusals::new(backend)) }
+        Self { pages, backend: Arc::clone(&backend), refusals: Arc::new(Refusals::new(backend)) }
+    }
+
+    /// Names the caller by its credential, or refuses the request.
+    fn admit(&self, request: &Request, caller: &mut Caller) -> Result<(), Box<Response>> {
+        let admitted = match self.backend.access() {
+            Some(access) => access.admit(request, caller),
+            None => admit_without_access(request, caller, self.pages.clients),
+        };
+        match admitted {
+            Ok(name) => {
+                caller.credential = name;
+                Ok(())
+            }
+            Err(Denied { why, response }) => {
+                self.backend.access_refused(why);
+                // A refused submission has its own line.
+                if !is_submission(request) && !misses_the_route(request, self.pages.signals) {
+                    self.refusals.log_denied(caller.remote, &response);
+                }
+                Err(response)
+            }
+        }
     }
 }
 
 /// Refuses unknown callers and large bodies without reading them, bounds the time of an answer, and turns a panic into
 /// a 500: a dead metrics provider must not look like a dead process, and never like an empty 200.
 pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let caller = Caller::of(&request);
+    let mut caller = Caller::of(&request);
     let prefix = Prefix::of(&request);
-    request.extensions_mut().insert(caller.clone());
     request.extensions_mut().insert(prefix);
     let submits = is_submission(&request) || misses_the_route(&request, gate.pages.signals);
     let submitted_by = submits.then_some(caller.remote);
-    let mut response = match refused(&request, &caller, &gate.pages) {
-        Some(problem) => {
-            let mut response = problem.into_response();
+    let mut response = match permitted(&gate, &request, &mut caller) {
+        Err(mut response) => {
             // Part of the body may not have arrived yet, and it will not be read.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            response
+            *response
         }
-        None => answer(gate.pages.answer, request, next).await,
+        Ok(()) => {
+            request.extensions_mut().insert(caller);
+            answer(gate.pages.answer, request, next).await
+        }
     };
     if let Some(origin) = submitted_by {
         gate.refusals.notice(origin, &response);
@@ -65,25 +90,15 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
     response
 }
 
-/// The reason to refuse a request before its handler runs; `None` if there is none.
-fn refused(request: &Request, caller: &Caller, pages: &Pages) -> Option<Problem> {
-    if let Some(reason) = caller::refusal(request, caller, &pages.hosts) {
-        return Some(Problem::new(StatusCode::FORBIDDEN, reason));
+/// Names the caller, or answers a request that is refused before its handler runs: for its origin, its credential, or
+/// the size of its body.
+fn permitted(gate: &Gate, request: &Request, caller: &mut Caller) -> Result<(), Box<Response>> {
+    if let Some(reason) = caller::refusal(request, caller, &gate.pages.hosts) {
+        return Err(Box::new(Problem::new(StatusCode::FORBIDDEN, reason).into_response()));
     }
-    if lacks_certificate(request.uri().path(), caller, pages.clients) {
-        let reason = "this instance answers only clients with a certificate that an authority of tls.client_ca has \
-                      signed; /livez, /readyz and /leader need none";
-        return Some(Problem::new(StatusCode::FORBIDDEN, reason));
-    }
+    gate.admit(request, caller)?;
     let most = if is_submission(request) { SUBMISSION_LEN_MAX } else { BODY_LEN_MAX };
-    (announced_len(request) > most as u64).then(|| too_large(most))
-}
-
-/// Whether the caller has to present a certificate and has not. Probes of containers and load balancers cannot present
-/// one, and learn only whether this instance serves and the address of the leader.
-fn lacks_certificate(path: &str, caller: &Caller, clients: Clients) -> bool {
-    let is_probe = ["/livez", "/readyz", "/leader"].contains(&path);
-    clients == Clients::WithCertificate && caller.certificate.is_none() && !is_probe
+    if announced_len(request) > most as u64 { Err(Box::new(too_large(most).into_response())) } else { Ok(()) }
 }
 
 fn is_submission(request: &Request) -> bool {
@@ -94,7 +109,7 @@ fn is_submission(request: &Request) -> bool {
 /// True if a client may have meant to submit a signal but used another path or method than [`is_submission`].
 fn misses_the_route(request: &Request, signals: SignalPages) -> bool {
     let path = request.uri().path();
-    let is_another = request.method() == Method::POST && signals::takes_another_post(path);
+    let is_another = request.method() == Method::POST && routes::takes_another_post(path);
     let sends = matches!(*request.method(), Method::POST | Method::PUT);
     signals == SignalPages::Served && sends && !is_another
 }
@@ -110,8 +125,18 @@ fn announced_len(request: &Request) -> u64 {
     length.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
+/// The path of a request for the log. That of a hook, or one without a route, may contain a secret: the log has the form
+/// of the first, and nothing of the second.
+fn loggable(request: &Request) -> String {
+    match request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) {
+        Some(route) if route.contains("/hooks/") => route.to_owned(),
+        Some(_) => request.uri().path().to_owned(),
+        None => "a path without a route".to_owned(),
+    }
+}
+
 async fn answer(limit: Duration, request: Request, next: Next) -> Response {
-    let path = hooks::without_secret(request.uri().path());
+    let path = loggable(&request);
     let (head, body) = request.into_parts();
     let (body, awaited) = Arriving::watched(body);
     let request = Request::from_parts(head, body);

@@ -17,7 +17,7 @@ pub enum SignalPages {
     Absent,
 }
 
-/// The clients that may use the pages.
+/// The clients that may use the pages. Without effect if the backend has an [`Access`](crate::Access), which decides then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Clients {
     /// Every client that reaches the listener.

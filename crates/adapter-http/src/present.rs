@@ -2,6 +2,7 @@
 //! operator needs the last known state most while the store is away.
 
 use crate::backend::Backend;
+use domain::decision::Decision;
 use domain::ledger::Signal;
 use domain::member::Term;
 use domain::overview::{Facts, Known, LeaderView};
@@ -67,6 +68,17 @@ pub(crate) async fn history(backend: &dyn Backend, limit: u32) -> Result<Known<V
             Ok(terms)
         }
     }
+}
+
+/// The latest decisions of operators, newest first, at most `limit`; `None` if the state store did not answer the request
+/// of the history, or does not answer this one: the tables may be older than this binary.
+pub(crate) async fn decisions(
+    backend: &dyn Backend,
+    limit: u32,
+    history: &Known<Vec<Term>>,
+) -> Option<Vec<Decision>> {
+    history.current()?;
+    timeout(PRESENT_TIME_MAX, backend.decisions(limit)).await.ok()?.ok()
 }
 
 /// The signals that `query` selects, the latest first. `next` makes the path of the next page.

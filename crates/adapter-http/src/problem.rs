@@ -74,10 +74,14 @@ impl IntoResponse for Problem {
 /// A store that does not answer may answer later; invalid data needs the operator.
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        let status = match error {
-            StoreError::Unavailable(_) | StoreError::Unknown(_) => StatusCode::SERVICE_UNAVAILABLE,
-            StoreError::Corrupt(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self::new(status, error.to_string())
+        let detail = error.to_string();
+        match error {
+            StoreError::Unavailable(_) | StoreError::Unknown(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            }
+            StoreError::Corrupt(fault) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail).with("state_store_fault", fault)
+            }
+        }
     }
 }

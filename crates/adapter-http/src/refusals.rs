@@ -63,15 +63,25 @@ impl Refusals {
             return;
         }
         self.backend.refused(refusal(status));
+        self.log(origin, response, "a submission");
+    }
+
+    /// Logs the answer to a request that was refused for its credential. No line contains anything of a credential
+    /// except the name of one that was found.
+    pub(crate) fn log_denied(&self, origin: Option<SocketAddr>, response: &Response) {
+        self.log(origin, response, "a request");
+    }
+
+    fn log(&self, origin: Option<SocketAddr>, response: &Response, what: &str) {
         let line = self.lines.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
         let Line::Write(left_out) = line else { return };
         let why = response.extensions().get::<Why>().map_or("", |why| why.0.as_str());
         let why = outcome::note(why);
         let origin = origin.map_or_else(|| "unknown".to_owned(), |origin| origin.to_string());
-        tracing::warn!(status = status.as_u16(), origin, "refused a submission: {why}");
+        tracing::warn!(status = response.status().as_u16(), origin, "refused {what}: {why}");
         if left_out > 0 {
             tracing::warn!(
-                "refused {left_out} more submissions since the previous line; the metric counts all of them"
+                "refused {left_out} more requests since the previous line; the metrics count all of them"
             );
         }
     }
@@ -80,7 +90,9 @@ impl Refusals {
 fn refusal(status: StatusCode) -> Refusal {
     match status {
         StatusCode::BAD_REQUEST => Refusal::Malformed,
-        StatusCode::FORBIDDEN => Refusal::Forbidden,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
+            Refusal::Forbidden
+        }
         StatusCode::CONFLICT => Refusal::Conflict,
         StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge,
         StatusCode::UNPROCESSABLE_ENTITY => Refusal::Invalid,

@@ -1,13 +1,16 @@
 //! Requests to another instance's pages, for commands: its alerts and its probes.
 
+use crate::access::Token;
 use crate::handler::HandlerUrl;
-use crate::handler::exchange::{Failure, converse, exchange};
+use crate::handler::exchange::{Failure, converse, exchange_up_to};
+use crate::server_client::Reply;
 use crate::tls::unverified;
 use axum::body::Body;
 use domain::id::InstanceId;
 use domain::member::Health;
 use domain::recovery::RecoveryCode;
-use hyper::header::{ACCEPT, CONNECTION, HOST};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, HeaderValue};
+use hyper::http::request::Builder;
 use hyper::{Method, Request};
 use monitoring::rules::{GROUPS, Severity};
 use serde::Deserialize;
@@ -17,6 +20,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+/// Largest answer in bytes: a full list of signals with large payloads.
+const ANSWER_LEN_MAX: usize = 64 * 1024 * 1024;
 
 /// The condition whose alerts differ by its value.
 const RECOVERY_FAILED: &str = "recovery_failed";
@@ -36,8 +42,15 @@ pub struct InstanceAlert {
 ///
 /// # Errors
 /// Why they are unknown, as a sentence. A page of another instance is an error: the port may have a new owner.
-pub async fn alerts_of(page: &str, id: &InstanceId, time: Duration) -> Result<Vec<InstanceAlert>, String> {
-    let (status, body) = get(page, "/coordinator/metrics", time).await?;
+pub async fn alerts_of(
+    page: &str,
+    id: &InstanceId,
+    token: Option<&Token>,
+    time: Duration,
+) -> Result<Vec<InstanceAlert>, String> {
+    let url = HandlerUrl::parse(page).map_err(|_| "its address is no http URL".to_owned())?;
+    let request = request(&url, Method::GET, "/coordinator/metrics", token);
+    let Reply { status, body } = send(&url, request.body(Body::empty()), time).await?;
     if status != 200 {
         return Err(format!("its page answers HTTP {status}"));
     }
@@ -61,16 +74,36 @@ pub async fn alerts_of(page: &str, id: &InstanceId, time: Duration) -> Result<Ve
 ///
 /// # Errors
 /// Why there is no answer, as a sentence.
-pub async fn get(page: &str, path: &str, time: Duration) -> Result<(u16, Vec<u8>), String> {
+pub async fn get(
+    page: &str,
+    path: &str,
+    token: Option<&Token>,
+    time: Duration,
+) -> Result<(u16, Vec<u8>), String> {
     let url = HandlerUrl::parse(page).map_err(|_| "its address is no http URL".to_owned())?;
-    let request = Request::builder()
-        .method(Method::GET)
-        .uri(url.target_below(path))
-        .header(ACCEPT, "application/json")
-        .body(Body::empty());
+    let request = request(&url, Method::GET, path, token).body(Body::empty());
+    send(&url, request, time).await.map(|reply| (reply.status, reply.body))
+}
+
+/// A request for JSON. The token is in a header that no log shows.
+pub(crate) fn request(url: &HandlerUrl, method: Method, path: &str, token: Option<&Token>) -> Builder {
+    let request =
+        Request::builder().method(method).uri(url.target_below(path)).header(ACCEPT, "application/json");
+    let Some(token) = token else { return request };
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("a token is ASCII");
+    value.set_sensitive(true);
+    request.header(AUTHORIZATION, value)
+}
+
+/// Sends a request and reads the answer.
+pub(crate) async fn send(
+    url: &HandlerUrl,
+    request: Result<Request<Body>, hyper::http::Error>,
+    time: Duration,
+) -> Result<Reply, String> {
     let request = request.map_err(|error| error.to_string())?;
-    match exchange(&url, request, time).await {
-        Ok(reply) => Ok((reply.status.as_u16(), reply.body.to_vec())),
+    match exchange_up_to(url, request, time, ANSWER_LEN_MAX).await {
+        Ok(reply) => Ok(Reply { status: reply.status.as_u16(), body: reply.body.to_vec() }),
         Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => Err(why),
     }
 }
@@ -98,10 +131,10 @@ pub async fn probe(
         let stream =
             TcpStream::connect(address).await.map_err(|error| format!("could not connect: {error}"))?;
         if !tls {
-            return converse(stream, request).await;
+            return converse(stream, request, ANSWER_LEN_MAX).await;
         }
         let stream = unverified::connect(stream, address.ip()).await;
-        converse(stream.map_err(|error| format!("the TLS handshake failed: {error}"))?, request).await
+        converse(stream.map_err(|error| format!("the TLS handshake failed: {error}"))?, request, ANSWER_LEN_MAX).await
     };
     let reply = timeout(time, answered)
         .await

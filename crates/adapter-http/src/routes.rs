@@ -8,9 +8,10 @@ use crate::json::cluster::{HistoryJson, ReadJson, StatusJson};
 use crate::json::metrics::MetricsJson;
 use crate::leader;
 use crate::openapi;
+use crate::operations;
 use crate::page;
 use crate::pages::{Pages, Prefix, SignalPages};
-use crate::present;
+use crate::present::{self, PRESENT_TIME_MAX};
 use crate::problem::Problem;
 use crate::runbooks;
 use crate::signals;
@@ -25,6 +26,7 @@ use domain::alert::Report;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
+use tokio::time::timeout;
 
 /// Most terms in one answer: a hundred hours at the highest rate of changes that fires no alert.
 pub const HISTORY_LIMIT_MAX: u32 = 1_000;
@@ -55,9 +57,12 @@ pub fn router(backend: Arc<dyn Backend>, pages: Pages) -> Router {
         .route("/coordinator/metrics", get(metrics))
         .merge(runbooks::routes())
         .merge(openapi::routes())
+        .merge(operations::routes())
         .merge(page::routes(pages.streams));
     let routes = match pages.signals {
-        SignalPages::Served => routes.merge(signals::routes()).merge(hooks::routes()),
+        SignalPages::Served => {
+            routes.merge(signals::routes()).merge(operations::signal_routes()).merge(hooks::routes())
+        }
         SignalPages::Absent => routes,
     };
     routes
@@ -88,10 +93,17 @@ async fn leader(State(backend): Shared) -> Response {
 }
 
 async fn status(State(backend): Shared) -> Result<Response, Problem> {
-    let Some(report) = backend.status() else {
+    let Some(mut report) = backend.status() else {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the coordinator is starting"));
     };
     let facts = present::facts(&*backend).await?;
+    // An operator who has just turned the kill switch reads its present position. Without an answer, the last known
+    // totals remain.
+    if facts.members.current().is_some()
+        && let Ok(Ok(totals)) = timeout(PRESENT_TIME_MAX, backend.totals()).await
+    {
+        report.snapshot.totals.answered(totals, report.snapshot.now_ms);
+    }
     Ok(Json(StatusJson::new(&report, &facts)).into_response())
 }
 
@@ -116,7 +128,9 @@ async fn history(
     let history = present::history(&*backend, limit).await?;
     let terms = history.last().map_or(&[][..], |(terms, _)| terms);
     let read = ReadJson::of(&history);
-    Ok(Json(HistoryJson::new(terms, backend.status().as_ref(), read)).into_response())
+    let decisions = present::decisions(&*backend, limit, &history).await;
+    let report = backend.status();
+    Ok(Json(HistoryJson::new(terms, decisions.as_deref(), report.as_ref(), read)).into_response())
 }
 
 async fn exposition(State(backend): Shared) -> Response {

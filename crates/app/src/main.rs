@@ -1,5 +1,6 @@
 //! The coordinator binary: reads the command line and the configuration, and runs one command.
 
+mod access;
 mod broker;
 mod cli;
 mod command;
@@ -19,8 +20,8 @@ mod secret;
 mod stops;
 mod telemetry;
 
-use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand};
-use command::{Extent, Form, Probe, Removable, Wanted};
+use cli::{Cli, Command, ConfigCommand, Flags, RecoveryCommand, Remote, TokenCommand};
+use command::{Condition, Extent, Form, Probe, Removable};
 use config::Config;
 use domain::ports::Migrate;
 use exec::Terms;
@@ -67,7 +68,7 @@ fn carry_out_all(errors: &Lines) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
-            let outcome = runtime.block_on(carry_out(&cli.chosen(), &cli.flags, errors));
+            let outcome = runtime.block_on(carry_out(&cli.chosen(), &cli.flags, &cli.remote, errors));
             // A reader that does not read our output must not prevent the end of the process.
             runtime.shutdown_background();
             outcome
@@ -87,24 +88,19 @@ fn failed(errors: &Lines, failure: &Failure) -> ExitCode {
     ExitCode::from(failure.exit_code)
 }
 
-/// Carries out a command that needs no configuration: the configuration may be the fault. `None` if it needs one.
-fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
-    match command {
-        Command::Runbook { name } => Some(command::runbook(name.as_deref())),
-        Command::Completions { shell } => Some(command::completions(*shell)),
-        Command::Man { dir } => Some(command::man(dir)),
-        Command::Config { command: ConfigCommand::Sample } => Some(output::write(config::sample())),
-        Command::Config { command: ConfigCommand::Reference } => Some(output::write(config::reference())),
-        _ => None,
+async fn carry_out(command: &Command, flags: &Flags, remote: &Remote, errors: &Lines) -> Result<(), Failure> {
+    if remote.server.is_some() && !can_be_remote(command) {
+        return Err(Failure::usage(
+            "--server has no effect on this command: it is for status, why, history, step-down, recovery and signals; the \
+             others need the stores",
+        ));
     }
-}
-
-async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(), Failure> {
-    if let Some(outcome) = without_configuration(command) {
-        return outcome;
+    if let Some(done) = without_configuration(command, errors) {
+        return done;
     }
     let config = configuration(flags)?;
     let form = |json: bool| if json { Form::Json } else { Form::Table };
+    let group = || command::open_group(&config, remote);
     match command {
         Command::Run { events_json } => {
             let output = if *events_json { Output::Events } else { Output::Text };
@@ -117,53 +113,94 @@ async fn carry_out(command: &Command, flags: &Flags, errors: &Lines) -> Result<(
         Command::Status { json, watch, wide } => {
             let extent = if *wide { Extent::Wide } else { Extent::Narrow };
             if *watch {
-                command::watch_status(&config, form(*json), extent).await
+                command::watch_status(&*group()?, form(*json), extent).await
             } else {
-                command::status(&config, form(*json), extent).await
+                command::status(&*group()?, form(*json), extent).await
             }
         }
-        Command::Why { json } => command::why(&config, form(*json)).await,
-        Command::History { limit, json } => command::history(&config, form(*json), *limit).await,
-        Command::StepDown { dry_run: true, json, .. } => command::plan_step_down(&config, form(*json)).await,
+        Command::Why { json } => command::why(&*group()?, form(*json)).await,
+        Command::History { limit, json } => command::history(&*group()?, form(*json), *limit).await,
+        Command::StepDown { dry_run: true, json, .. } => {
+            command::plan_step_down(&*group()?, form(*json)).await
+        }
         Command::StepDown { reason, force, dry_run: _, json } => {
             let reason = reason.as_deref().unwrap_or_default();
-            let wanted = if *force { Wanted::Always } else { Wanted::WithSuccessor };
-            command::step_down(&config, reason, wanted, form(*json)).await
+            let wanted = if *force { Condition::Always } else { Condition::WithSuccessor };
+            command::step_down(&*group()?, reason, wanted, form(*json)).await
         }
         Command::Remove { id, reason, force, json } => {
             let removable = if *force { Removable::Ended } else { Removable::Stale };
             command::remove(&config, id, reason, removable, form(*json)).await
         }
         Command::Recovery { command: RecoveryCommand::Check { json } } => {
-            command::check_recovery(&config, form(*json)).await
+            command::check_recovery(&*group()?, form(*json)).await
         }
         Command::Recovery { command: RecoveryCommand::Acknowledge { reason, json } } => {
-            command::acknowledge_recovery(&config, reason, form(*json)).await
+            command::acknowledge_recovery(&*group()?, reason, form(*json)).await
         }
-        Command::Signals { command } => command::signals(&config, command).await,
-        Command::Hooks { command } => command::hooks(&config, command).await,
+        Command::Signals { command } => command::signals(&*group()?, command).await,
+        Command::Hooks { command } => command::hooks(&config, command, remote).await,
         Command::Migrate { check, json } => {
             let how = if *check { Migrate::Check } else { Migrate::Apply };
             command::migrate(&config, how, form(*json)).await
         }
         Command::Doctor { json } => command::doctor(&config, form(*json)).await,
-        Command::Health { ready, leader, json } => {
-            let probe = match (ready, leader) {
-                (true, _) => Probe::Ready,
-                (false, true) => Probe::Leader,
-                (false, false) => Probe::Alive,
-            };
-            command::health(&config, probe, form(*json)).await
-        }
+        Command::Health { json, .. } => command::health(&config, probe(command), form(*json)).await,
         Command::Runbook { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
+        | Command::Token { .. }
         | Command::Config { command: ConfigCommand::Sample | ConfigCommand::Reference } => Ok(()),
-        Command::Config { command: ConfigCommand::Check { json } } => match form(*json) {
-            Form::Json => output::line(config::as_json(&config)),
-            Form::Table => output::write(config::render(&config)),
-        },
+        Command::Config { command: ConfigCommand::Check { json } } => check_config(&config, form(*json)),
     }
+}
+
+/// The probe that the flags of `health` name.
+fn probe(command: &Command) -> Probe {
+    match command {
+        Command::Health { ready: true, .. } => Probe::Ready,
+        Command::Health { leader: true, .. } => Probe::Leader,
+        _ => Probe::Alive,
+    }
+}
+
+/// Runs a command that needs no configuration, because the configuration may be the fault; `None` for any other.
+fn without_configuration(command: &Command, errors: &Lines) -> Option<Result<(), Failure>> {
+    Some(match command {
+        Command::Runbook { name } => command::runbook(name.as_deref()),
+        Command::Completions { shell } => command::completions(*shell),
+        Command::Man { dir } => command::man(dir),
+        Command::Token { command: TokenCommand::New { name, role, days, file } } => {
+            command::new_token(name, role, *days, file.as_deref(), errors)
+        }
+        Command::Config { command: ConfigCommand::Sample } => output::write(config::sample()),
+        Command::Config { command: ConfigCommand::Reference } => output::write(config::reference()),
+        _ => return None,
+    })
+}
+
+/// Checks the files that an instance would read at its start, and prints the effective configuration.
+fn check_config(config: &Config, form: Form) -> Result<(), Failure> {
+    if let Some(path) = &config.tokens_file {
+        access::check(path)?;
+    }
+    match form {
+        Form::Json => output::line(config::as_json(config)),
+        Form::Table => output::write(config::render(config)),
+    }
+}
+
+/// Whether a command can use the HTTP server of an instance instead of the stores.
+fn can_be_remote(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Status { .. }
+            | Command::Why { .. }
+            | Command::History { .. }
+            | Command::StepDown { .. }
+            | Command::Recovery { .. }
+            | Command::Signals { .. }
+    )
 }
 
 /// A failure of an instance whose logs are JSON lines is a record as well: no other line may be among them.

@@ -10,9 +10,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// File descriptors that are reserved for other uses than HTTP: 24 for the stores (on PostgreSQL 8 and Redis
-/// 4; on SQLite 14), 32 for signals at their handler, 16 for the process itself (runtimes, timers, streams,
+/// 4; on SQLite 14), 8 for the stores of operators, 32 for signals at their handler, 16 for the process itself (runtimes, timers, streams,
 /// one listener).
-pub const DESCRIPTORS_KEPT: u64 = 24 + 32 + 16;
+pub const DESCRIPTORS_KEPT: u64 = 24 + 8 + 32 + 16;
 /// File descriptors of each further listener: its own, and one of a connection that waits for a seat.
 const DESCRIPTORS_OF_LISTENER: u64 = 2;
 /// Fewest connections, so that probes and the operator get an answer.

@@ -1,5 +1,6 @@
 //! `coordinator run`: one instance, from its start to its end.
 
+use crate::access;
 use crate::broker::Broker;
 use crate::compose;
 use crate::config::{Config, ConfiguredHook, Signals};
@@ -10,14 +11,15 @@ use crate::lines::Lines;
 use crate::network;
 use crate::stops::Stops;
 use crate::telemetry::Telemetry;
-use adapter_http::{AlertWebhook, HandlerUrl, Hooks, HttpHandler, HttpHandlerConfig};
+use adapter_http::{Access, AlertWebhook, HandlerUrl, Hooks, HttpHandler, HttpHandlerConfig};
 use adapter_otel::Exposition;
 use coordinator::{Coordinator, Ended, Ledger, LedgerSettings};
+use domain::id::InstanceId;
 use domain::identity::Identity;
 use domain::metrics::SignalsConfig;
 use domain::ports::SignalHandler;
 use domain::settings::SharedSettings;
-use leader_coordinator::http::{Delivery, Page, post_alerts};
+use leader_coordinator::http::{Delivery, Operations, Page, post_alerts};
 use leader_coordinator::{EpochFile, StoreKind, Stores};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -58,8 +60,10 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let id = config.instance_id.clone().unwrap_or_else(|| data_dir.instance());
     let identity = identity(config, id).map_err(Failure::other)?;
     let tls = network::tls(&config.network).map_err(Failure::usage)?;
+    let access = config.tokens_file.as_ref().map(|path| access::open(path)).transpose()?;
     let listeners = network::listen(&config.network).await?;
     let stores = compose::stores(config, &data_dir, &identity).map_err(Failure::usage)?;
+    let operator_stores = operator_stores(config)?;
     let advertised = network::advertised(&config.network, &listeners, &identity.host)?;
     network::warn_of_risks(config, &advertised, tls.as_deref());
     let page_url = advertised.to_string();
@@ -71,24 +75,19 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let ledger = Ledger::new(coordinator.clone(), Arc::clone(&stores.ledger), ledger_settings(config))
         .map_err(|error| Failure::other(error.to_string()))?;
     let (handler, delivery) = handler(config)?;
-    let urgent = config.alerts_webhook.clone().map(|url| {
-        let own = format!("{page_url}{}", adapter_http::RUNBOOKS);
-        let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone())
-            .runbooks(config.alerts_runbooks.as_ref().unwrap_or(&own));
-        let webhook = match &config.alerts_job {
-            Some(job) => webhook.job(job),
-            None => webhook,
-        };
-        tokio::spawn(post_alerts(coordinator.urgent(), webhook))
-    });
+    let urgent = urgent(config, &identity, &page_url, &coordinator);
     let telemetry = config.telemetry_otlp.clone();
     let telemetry =
         telemetry.map(|url| Telemetry::start(url, config, &identity.id, &coordinator, stores.state.clone()));
     let worker = ledger.clone();
     let mut working = tokio::spawn(async move { worker.run(handler).await });
     let exposition = Exposition::new().map_err(|error| Failure::other(error.to_string()))?;
-    let page = Page::new(coordinator.clone(), stores.state.clone(), Some((ledger, delivery)), exposition);
-    let page = Arc::new(page.with_hooks(hooks(config, &page_url)));
+    let operations = Operations::new(operator_stores.state.clone(), operator_stores.recovery.clone());
+    let page = Page::new(coordinator.clone(), stores.state.clone(), Some((ledger, delivery)), exposition)
+        .with_operations(operations)
+        .with_hooks(hooks(config, &page_url));
+    let (page, reading) = guarded(page, config, access);
+    let page = Arc::new(page);
     let followed = Arc::clone(&page);
     let following = tokio::spawn(async move { followed.follow_the_leader().await });
     let serving = network::serving(config, &advertised, tls.clone());
@@ -111,9 +110,8 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     };
     following.abort();
     working.abort();
-    if let Some(reloading) = reloading {
-        reloading.abort();
-    }
+    reading.inspect(JoinHandle::abort);
+    reloading.inspect(JoinHandle::abort);
     closing.notify_one();
     // A page that is being read may fail; the coordinator's own outcome counts.
     let _ = served.await;
@@ -121,6 +119,7 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
         telemetry.finish().await;
     }
     stores.close().await;
+    operator_stores.close().await;
     if let Some(urgent) = urgent {
         urgent.abort();
     }
@@ -130,6 +129,50 @@ pub async fn run(config: &Config, output: Output, errors: &Lines) -> Result<(), 
     let _ = timeout(PRINTING_TIME_MAX, telling).await;
     printed.flush();
     ended.map_err(|ended| failure(&ended))
+}
+
+/// The task that posts urgent alerts; `None` without a receiver.
+fn urgent(
+    config: &Config,
+    identity: &Identity,
+    page_url: &str,
+    coordinator: &Coordinator,
+) -> Option<JoinHandle<()>> {
+    let url = config.alerts_webhook.clone()?;
+    let own = format!("{page_url}{}", adapter_http::RUNBOOKS);
+    let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone())
+        .runbooks(config.alerts_runbooks.as_ref().unwrap_or(&own));
+    let webhook = match &config.alerts_job {
+        Some(job) => webhook.job(job),
+        None => webhook,
+    };
+    Some(tokio::spawn(post_alerts(coordinator.urgent(), webhook)))
+}
+
+/// The page with the credentials that requests need, and the task that reads their file again.
+fn guarded(
+    page: Page,
+    config: &Config,
+    access: Option<(Arc<Access>, String)>,
+) -> (Page, Option<JoinHandle<()>>) {
+    match access.zip(config.tokens_file.clone()) {
+        Some(((access, text), path)) => {
+            let reading = tokio::spawn(access::follow(path, Arc::clone(&access), text));
+            (page.with_access(access), Some(reading))
+        }
+        None => (page, None),
+    }
+}
+
+/// Stores for the actions of operators over HTTP, as a command has them. They connect when the first action needs them,
+/// and no action waits for, or delays, a request of the election. The id differs from that of the instance, because an
+/// instance ignores its own hints.
+fn operator_stores(config: &Config) -> Result<Stores, Failure> {
+    let id = InstanceId::parse(&format!("operator-{}", std::process::id())).expect("a word and a number");
+    let identity = identity(config, id).map_err(Failure::other)?;
+    let mut without_redis = config.clone();
+    without_redis.redis = None;
+    compose::existing_stores(&without_redis, &identity).map_err(Failure::usage)
 }
 
 /// The failure of a command whose coordinator has ended.

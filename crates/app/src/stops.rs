@@ -56,12 +56,13 @@ impl Stops {
             let mut arrives = signal(SignalKind::from_raw(which.as_raw()))?;
             tokio::spawn(async move {
                 while arrives.recv().await.is_some() {
-                    let instead = if which == Signal::HUP {
-                        "only requests that files are read again"
+                    if which == Signal::HUP {
+                        tracing::info!(
+                            "SIGHUP: files of credentials and certificates are read again; other settings need a restart"
+                        );
                     } else {
-                        "is ignored"
-                    };
-                    tracing::info!("{which:?} {instead}; SIGTERM ends this instance, with a handover");
+                        tracing::info!("{which:?} is ignored; SIGTERM ends this instance, with a handover");
+                    }
                 }
             });
         }

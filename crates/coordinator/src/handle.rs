@@ -11,7 +11,7 @@ use domain::alert::Report;
 use domain::election::Resign;
 use domain::id::InstanceId;
 use domain::lease::{Token, margin};
-use domain::metrics::Urgent;
+use domain::metrics::{AccessRefusal, Fact, Urgent};
 use domain::overview::{LastAnswers, Samples};
 use domain::recovery::{Recovered, RecoveryFault};
 use std::fmt;
@@ -85,6 +85,11 @@ impl Coordinator {
     /// The result of the last crash recovery; `None` before the first one.
     pub fn recovered(&self) -> Option<Result<Recovered, RecoveryFault>> {
         self.shared.recovered.borrow().clone()
+    }
+
+    /// Counts a request to the pages that was refused for its credential.
+    pub fn access_refused(&self, why: AccessRefusal) {
+        self.shared.record(Fact::AccessRefused(why));
     }
 
     /// Whether this instance could take over if the leader were gone now.

@@ -20,6 +20,7 @@ pub mod commit_latency;
 pub mod decision;
 pub mod doctor;
 pub mod election;
+pub mod handover;
 pub mod id;
 pub mod identity;
 pub mod lease;

@@ -276,6 +276,10 @@ fn signals(record: &Record) -> String {
 
 fn exec(record: &Record) -> String {
     let figures = &record.figures;
+    // A record that is older than the witness of pauses judges all.
+    let not_judged = figures["kills_not_judged"].as_u64().map(|kills| {
+        format!("| faults that were not judged, because the machine stood still for longer than the reserve | {kills} |\n")
+    });
     let mut text = format!("## exec\n\n{}\n", measured(record, "cargo xtask evidence exec"));
     let _ = writeln!(
         text,
@@ -284,7 +288,7 @@ fn exec(record: &Record) -> String {
          processes. After the first line of another run of the command, a former run must write nothing more. The leading\n\
          instance was killed, stopped or cut off **{} times**, at a random moment of its leadership.\n\n\
          | result | number |\n|---|---|\n| runs of the command | {} |\n| lines | {} |\n| overlaps of two runs | {} |\n\
-         | faults after which no instance led within 4 LEADER_TTL | {} |\n\n\
+         | faults after which no instance led within 4 LEADER_TTL | {} |\n{}\n\
          {} groups of two instances ran at the same time for {} s, with a LEADER_TTL of {} ms, on one PostgreSQL and {}\n\
          processors.\n",
         number(&figures["kills"]),
@@ -292,6 +296,7 @@ fn exec(record: &Record) -> String {
         number(&figures["lines"]),
         number(&figures["overlaps"]),
         number(&figures["kills_without_a_next_run"]),
+        not_judged.unwrap_or_default(),
         number(&figures["groups"]),
         number(&figures["wall_seconds"]),
         number(&figures["leader_ttl_ms"]),

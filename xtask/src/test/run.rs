@@ -3,7 +3,7 @@
 use super::job::{self, Ended, Job};
 use super::plan::Stage;
 use super::servers::Servers;
-use super::summary::Summary;
+use super::summary::{self, Summary};
 use super::units::{self, Unit};
 use super::{BACKEND_VARIABLE, TEMPLATES_VARIABLE, many_signals};
 use crate::check;
@@ -47,6 +47,8 @@ struct Found {
     problems: Vec<String>,
     /// Of each job.
     took: Vec<(Duration, String)>,
+    /// The name of each job that failed, and what it said about it.
+    reasons: Vec<(String, String)>,
 }
 
 impl<'a> Run<'a> {
@@ -141,7 +143,7 @@ impl<'a> Run<'a> {
         let job = Job { name: name.to_owned(), command };
         let job = if name == "crash points" { job } else { job.at_low_priority() };
         let (ended, _) = self.stages.run(name, || job.run());
-        print(&ended);
+        self.print(&ended);
         self.found().add(&ended, Summary::of_cargo(&ended.name, &ended.output));
     }
 
@@ -153,18 +155,31 @@ impl<'a> Run<'a> {
     fn part(&self, job: Job) {
         let name = job.name.clone();
         let (ended, _) = self.stages.run(&name, || job.run());
-        print(&ended);
+        self.print(&ended);
         self.found().summary.part(&ended.name, ended.outcome);
     }
 
     /// A unit of the tests.
     fn tested(&self, ended: &Ended) {
-        print(ended);
+        self.print(ended);
         let mut summary = Summary::of_binary(&ended.name, &ended.output);
         if units::is_one_test(&ended.name) && summary.passed() + summary.failed() != 1 {
             summary.part(&ended.name, Err("is not one test".to_owned()));
         }
         self.found().add(ended, summary);
+    }
+
+    /// The whole output at once. Why the job failed is kept for the end of the run, where a reader looks first.
+    fn print(&self, ended: &Ended) {
+        let Ended { name, output, outcome, took } = ended;
+        let verdict = match outcome {
+            Ok(()) => "ok".to_owned(),
+            Err(why) => {
+                self.found().reasons.push((name.clone(), summary::reason(output)));
+                format!("FAILED: {why}")
+            }
+        };
+        println!("---- {name}\n{}\n---- {name}: {verdict} ({:.1} s)", output.trim_end(), took.as_secs_f64());
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {
@@ -174,7 +189,7 @@ impl<'a> Run<'a> {
 
     /// Prints the tables, what failed and the last line.
     pub fn conclude(self) -> ExitCode {
-        let Found { summary, mut problems, mut took } =
+        let Found { summary, mut problems, mut took, reasons } =
             self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(templates) = &self.templates {
             let _ = std::fs::remove_dir_all(templates);
@@ -185,6 +200,9 @@ impl<'a> Run<'a> {
             println!("{:>6.1} s  {name}", took.as_secs_f64());
         }
         println!("\n{}", self.stages);
+        for (name, reason) in &reasons {
+            println!("---- {name}\n{reason}\n");
+        }
         for binary in summary.failed_binaries() {
             println!("failed: {binary}");
         }
@@ -210,14 +228,4 @@ impl Found {
         }
         self.summary.add(summary);
     }
-}
-
-/// The whole output at once.
-fn print(ended: &Ended) {
-    let Ended { name, output, outcome, took } = ended;
-    let verdict = match outcome {
-        Ok(()) => "ok".to_owned(),
-        Err(why) => format!("FAILED: {why}"),
-    };
-    println!("---- {name}\n{}\n---- {name}: {verdict} ({:.1} s)", output.trim_end(), took.as_secs_f64());
 }

@@ -4,6 +4,13 @@
 const DOC_TESTS: &str = "Doc-tests ";
 /// How cargo announces a test binary.
 const ANNOUNCEMENTS: [&str; 2] = ["Running ", DOC_TESTS];
+/// In the first line of a panic.
+const PANIC: &str = " panicked at ";
+/// How the lines behind the message of a panic begin.
+const STACKS: [&str; 2] = ["stack backtrace:", "note: run with `RUST_BACKTRACE"];
+/// Longest part of a message that is repeated at the end of the run, in lines, and of all messages of a job.
+const REASON_LINES: usize = 20;
+const REASON_LINES_MAX: usize = 60;
 /// How its summary begins.
 const RESULT: &str = "test result: ";
 
@@ -111,6 +118,29 @@ impl Summary {
     }
 }
 
+/// What a job that failed said about it: its panics without their stacks, or else its last lines.
+pub fn reason(output: &str) -> String {
+    let lines: Vec<&str> = output.trim_end().lines().collect();
+    let mut said = Vec::new();
+    let mut rest = 0;
+    for line in &lines {
+        if line.contains(PANIC) {
+            rest = REASON_LINES;
+        } else if STACKS.iter().any(|stack| line.starts_with(stack)) {
+            rest = 0;
+        }
+        if rest > 0 {
+            said.push(*line);
+            rest -= 1;
+        }
+    }
+    if said.is_empty() {
+        said = lines[lines.len().saturating_sub(REASON_LINES)..].to_vec();
+    }
+    said.truncate(REASON_LINES_MAX);
+    said.join("\n")
+}
+
 /// The number before `word` in `12 passed; 0 failed`.
 fn count(result: &str, word: &str) -> usize {
     let words: Vec<&str> = result.split([' ', ';']).filter(|word| !word.is_empty()).collect();
@@ -192,6 +222,15 @@ test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     fn documentation_tests_come_in_rounds() {
         let round = "test result: ok. 2 passed; 0 failed; 0 ignored\n";
         assert_eq!(counts(&format!("   Doc-tests domain\n{round}{round}")), (4, 0));
+    }
+
+    #[test]
+    fn a_reason_is_the_panics_without_their_stacks() {
+        let output = "running 1 test\nthread 'a' panicked at a.rs:1:2:\nnever: it leads\nstack backtrace:\n   0: main\n";
+        assert_eq!(reason(output), "thread 'a' panicked at a.rs:1:2:\nnever: it leads");
+        let long: Vec<String> = (0..50).map(|line| line.to_string()).collect();
+        assert_eq!(reason(&long.join("\n")), long[30..].join("\n"));
+        assert_eq!(reason(""), "");
     }
 
     #[test]

@@ -47,8 +47,18 @@ pub(crate) enum Failure {
 /// closed.
 pub(crate) async fn exchange(
     url: &HandlerUrl,
+    request: Request<Body>,
+    time: Duration,
+) -> Result<Reply, Failure> {
+    exchange_up_to(url, request, time, ANSWER_LEN_MAX).await
+}
+
+/// As [`exchange`], for an answer of at most `len_max` bytes.
+pub(crate) async fn exchange_up_to(
+    url: &HandlerUrl,
     mut request: Request<Body>,
     time: Duration,
+    len_max: usize,
 ) -> Result<Reply, Failure> {
     let (began, ms) = (Instant::now(), time.as_millis());
     let stream = match timeout(time, TcpStream::connect((url.host(), url.port()))).await {
@@ -61,8 +71,10 @@ pub(crate) async fn exchange(
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_str(url.authority()).expect("it was checked as a URL"));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    // A failure only costs time.
+    let _ = stream.set_nodelay(true);
     let left = time.saturating_sub(began.elapsed());
-    timeout(left, converse(stream, request))
+    timeout(left, converse(stream, request, len_max))
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {ms} ms")))
         .map_err(Failure::Unanswered)
@@ -72,6 +84,7 @@ pub(crate) async fn exchange(
 pub(crate) async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     request: Request<Body>,
+    len_max: usize,
 ) -> Result<Reply, String> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_LEN_MAX);
@@ -86,11 +99,8 @@ pub(crate) async fn converse(
         let is_delimited = status == StatusCode::NO_CONTENT
             || headers.contains_key(CONTENT_LENGTH)
             || headers.contains_key(TRANSFER_ENCODING);
-        let body = to_bytes(Body::new(response.into_body()), ANSWER_LEN_MAX).await.map_err(|_| {
-            format!(
-                "HTTP {}, then the answer broke off or had more than {ANSWER_LEN_MAX} bytes",
-                status.as_u16()
-            )
+        let body = to_bytes(Body::new(response.into_body()), len_max).await.map_err(|_| {
+            format!("HTTP {}, then the answer broke off or had more than {len_max} bytes", status.as_u16())
         })?;
         Ok(Reply { status, body, encoding, is_delimited })
     });

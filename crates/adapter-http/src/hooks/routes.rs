@@ -1,9 +1,11 @@
 //! The paths of hooks.
 
+use super::Hooks;
 use super::hook::Hook;
 use super::reading::NotRead;
 use super::recent::{Seen, SeenJson, Sender};
 use super::secret::Place;
+use crate::access::attempts::{FAILURES_MAX, too_many};
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::guard::SUBMISSION_LEN_MAX;
@@ -50,14 +52,6 @@ pub(crate) fn is_hook(method: &Method, path: &str) -> bool {
     *method == Method::POST && path.starts_with("/hooks/")
 }
 
-/// A path for logs and answers: everything after the name of a hook may be a secret.
-pub(crate) fn without_secret(path: &str) -> String {
-    match path.strip_prefix("/hooks/").and_then(|rest| rest.split_once('/')) {
-        Some((name, secret)) if !secret.is_empty() => format!("/hooks/{name}/***"),
-        Some(_) | None => path.to_owned(),
-    }
-}
-
 #[derive(Serialize)]
 struct ListJson<'h> {
     hooks: Vec<HookJson<'h>>,
@@ -74,7 +68,7 @@ struct HookJson<'h> {
 
 async fn list(State(backend): Shared) -> Response {
     let hooks = backend.hooks();
-    let shown = hooks.hooks.values().map(|hook| HookJson {
+    let shown = hooks.by_name.values().map(|hook| HookJson {
         name: hook.name.as_str(),
         path: hook.path(),
         preset: hook.preset.as_deref(),
@@ -142,7 +136,7 @@ async fn alert(backend: &dyn Backend, arrived: Arrived) -> Response {
         why: None,
         body: None,
     };
-    let hook = HookName::parse(&arrived.name).ok().and_then(|name| hooks.hooks.get(&name));
+    let hook = HookName::parse(&arrived.name).ok().and_then(|name| hooks.by_name.get(&name));
     let verdict = match hook {
         // The name is not repeated: it may be a secret in the wrong place.
         None => {
@@ -151,7 +145,7 @@ async fn alert(backend: &dyn Backend, arrived: Arrived) -> Response {
         }
         Some(hook) => {
             seen.hook = Some(hook.name.to_string());
-            judge(backend, hook, arrived, seen).await
+            judge(backend, &hooks, hook, arrived, seen).await
         }
     };
     let Verdict { answer, mut seen, sender } = verdict;
@@ -172,9 +166,19 @@ fn refused(mut seen: Seen, sender: Sender, problem: Problem, why: &str) -> Verdi
     Verdict { answer: problem.into_response(), seen, sender }
 }
 
-async fn judge(backend: &dyn Backend, hook: &Hook, arrived: Arrived, mut seen: Seen) -> Verdict {
+async fn judge(
+    backend: &dyn Backend,
+    hooks: &Hooks,
+    hook: &Hook,
+    arrived: Arrived,
+    mut seen: Seen,
+) -> Verdict {
     let forbidden = |seen: Seen, why: String| {
         refused(seen, Sender::Stranger, Problem::new(StatusCode::FORBIDDEN, named(hook, &why)), &why)
+    };
+    let wrong_secret = |seen: Seen, why: String| match hooks.failed(seen.from) {
+        None => forbidden(seen, why),
+        Some(wait) => too_often(hook, seen, &why, wait),
     };
     let peer = seen.from;
     let sender = match hook.sources.sender(peer, &arrived.headers) {
@@ -186,7 +190,7 @@ async fn judge(backend: &dyn Backend, hook: &Hook, arrived: Arrived, mut seen: S
         return forbidden(seen, why);
     }
     if let Err(why) = path_secret(hook, arrived.secret.as_deref()) {
-        return forbidden(seen, why.to_owned());
+        return wrong_secret(seen, why.to_owned());
     }
     let body = match whole_body(arrived.body, SUBMISSION_LEN_MAX) {
         Ok(body) => body,
@@ -198,12 +202,12 @@ async fn judge(backend: &dyn Backend, hook: &Hook, arrived: Arrived, mut seen: S
     if let Place::Hmac(header) = &hook.secrets.place
         && let Err(why) = hook.secrets.signed(header, &arrived.headers, &body)
     {
-        return forbidden(seen, why);
+        return wrong_secret(seen, why);
     }
     let accepted = backend.remembers_since_s()..=backend.accepts_until_s();
     let reading = hook.read(&body, seen.at_ms, accepted);
     match &reading.result {
-        Err(NotRead::Secret(why)) => forbidden(seen, why.clone()),
+        Err(NotRead::Secret(why)) => wrong_secret(seen, why.clone()),
         Err(why) => {
             let problem = problem(hook, why);
             let reasons = reading.signal().err().unwrap_or_default().join("; ");
@@ -219,6 +223,14 @@ async fn judge(backend: &dyn Backend, hook: &Hook, arrived: Arrived, mut seen: S
             store(backend, hook, signal, &arrived.prefix, peer, seen).await
         }
     }
+}
+
+/// 429 after too many wrong secrets of an address. A right one is accepted at any time.
+fn too_often(hook: &Hook, mut seen: Seen, why: &str, wait: Duration) -> Verdict {
+    seen.why = Some(why.to_owned());
+    let detail =
+        named(hook, &format!("{why}; more than {FAILURES_MAX} wrong secrets came from this address"));
+    Verdict { answer: too_many(&detail, wait), seen, sender: Sender::Stranger }
 }
 
 /// Checks the part of the path after the name.

@@ -4,16 +4,24 @@ use super::rfc3339;
 use super::totals::TotalsJson;
 use crate::backend::LeaderView;
 use domain::alert::Report;
+use domain::decision::{Decision, Subject};
 use domain::id::InstanceId;
-use domain::member::{MemberSeen, Term};
+use domain::member::{LeaseSeen, MemberSeen, Term};
 use domain::overview::{Facts, Gap, InstanceView, Known, Overview};
+use domain::recovery::RecoveryCode;
 use serde::Serialize;
+use std::time::Duration;
 
 /// The group as one instance sees it.
 #[derive(Debug, Serialize)]
 pub(crate) struct StatusJson<'a> {
     this_instance: &'a str,
     state: &'static str,
+    state_store: &'a str,
+    /// What is wrong with the tables of the state store, which answers; null if nothing is.
+    state_store_fault: Option<&'a str>,
+    heartbeat_ms: u64,
+    lease: Option<LeaseJson<'a>>,
     is_leader: bool,
     leader_db: Option<&'a str>,
     leader_redis: Option<&'a str>,
@@ -38,6 +46,10 @@ impl<'a> StatusJson<'a> {
         Self {
             read: ReadJson::of(&facts.members),
             this_instance: snapshot.instance.as_str(),
+            state_store: &facts.state_store,
+            state_store_fault: facts.state_store_fault.as_deref(),
+            heartbeat_ms: ms(facts.heartbeat),
+            lease: facts.lease.last().map(|(lease, _)| LeaseJson::from(lease)),
             state: view.state.as_str(),
             is_leader: view.is_leader,
             leader_db: view.leader_db.as_ref().map(InstanceId::as_str),
@@ -51,6 +63,36 @@ impl<'a> StatusJson<'a> {
             instances: InstanceJson::all(members, &Overview::of(facts)),
         }
     }
+}
+
+/// The lease, by the clock of the state store.
+#[derive(Debug, Serialize)]
+pub(crate) struct LeaseJson<'a> {
+    holder: Option<&'a str>,
+    epoch: u64,
+    released: bool,
+    ttl_ms: u64,
+    renewed_age_ms: u64,
+    since: Option<String>,
+    store_forgot_at: Option<String>,
+}
+
+impl<'a> From<&'a LeaseSeen> for LeaseJson<'a> {
+    fn from(lease: &'a LeaseSeen) -> Self {
+        Self {
+            holder: lease.holder.as_ref().map(InstanceId::as_str),
+            epoch: lease.epoch.0,
+            released: lease.released,
+            ttl_ms: ms(lease.ttl),
+            renewed_age_ms: ms(lease.renewed_age),
+            since: lease.since_ms.and_then(rfc3339),
+            store_forgot_at: lease.forgot_ms.and_then(rfc3339),
+        }
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// When the state store gave the answer. While it does not answer, this is its last answer, and the present state is
@@ -89,6 +131,7 @@ pub struct InstanceJson<'a> {
     started: Option<String>,
     cannot_lead: Option<&'a str>,
     heartbeat_age_ms: u64,
+    settings: String,
 }
 
 impl<'a> InstanceJson<'a> {
@@ -108,7 +151,8 @@ impl<'a> InstanceJson<'a> {
             version: &member.version,
             started: rfc3339(member.started_ms),
             cannot_lead: member.cannot_lead.as_deref(),
-            heartbeat_age_ms: u64::try_from(view.heartbeat_age.as_millis()).unwrap_or(u64::MAX),
+            heartbeat_age_ms: ms(view.heartbeat_age),
+            settings: member.settings.written(),
         }
     }
 
@@ -125,6 +169,8 @@ pub(crate) struct HistoryJson<'a> {
     terms: Vec<TermJson<'a>>,
     /// The times without a leader, newest first.
     without_leader: Vec<GapJson>,
+    /// Decisions of operators that concern no signal, newest first; null if they could not be read.
+    decisions: Option<Vec<DecisionJson<'a>>>,
     store_forgot_at: Option<String>,
     #[serde(flatten)]
     read: ReadJson,
@@ -138,8 +184,14 @@ struct GapJson {
 }
 
 impl<'a> HistoryJson<'a> {
-    /// `report` is that of the instance that answers; `None` before start-up is done.
-    pub(crate) fn new(terms: &'a [Term], report: Option<&Report>, read: ReadJson) -> Self {
+    /// `report` is that of the instance that answers; `None` before start-up is done. `decisions` are `None` if they could
+    /// not be read.
+    pub(crate) fn new(
+        terms: &'a [Term],
+        decisions: Option<&'a [Decision]>,
+        report: Option<&Report>,
+        read: ReadJson,
+    ) -> Self {
         let forgot_ms = report.and_then(|report| report.snapshot.store_forgot_ms);
         Self {
             terms: terms.iter().map(TermJson::from).collect(),
@@ -147,8 +199,48 @@ impl<'a> HistoryJson<'a> {
                 .iter()
                 .map(|gap| GapJson { from: rfc3339(gap.from_ms), to: gap.to_ms.and_then(rfc3339) })
                 .collect(),
+            decisions: decisions.map(|all| all.iter().map(DecisionJson::from).collect()),
             store_forgot_at: forgot_ms.and_then(rfc3339),
             read,
+        }
+    }
+}
+
+/// A decision of an operator that concerns no signal.
+#[derive(Debug, Serialize)]
+pub struct DecisionJson<'a> {
+    at: Option<String>,
+    who: &'a str,
+    from: &'a str,
+    /// `instance_removed` or `recovery_acknowledged`.
+    decision: &'static str,
+    /// The removed instance, and the start of its process.
+    instance: Option<&'a str>,
+    started: Option<String>,
+    /// The error of the recovery check at the moment of an acknowledgement; null if it passed.
+    error_code: Option<&'static str>,
+    reason: &'a str,
+}
+
+impl<'a> From<&'a Decision> for DecisionJson<'a> {
+    fn from(decision: &'a Decision) -> Self {
+        let (name, instance, started, error_code) = match &decision.subject {
+            Subject::InstanceRemoved { id, started_ms } => {
+                ("instance_removed", Some(id.as_str()), rfc3339(*started_ms), None)
+            }
+            Subject::RecoveryAcknowledged { verdict } => {
+                ("recovery_acknowledged", None, None, verdict.map(RecoveryCode::as_str))
+            }
+        };
+        Self {
+            at: rfc3339(decision.at_ms),
+            who: &decision.actor.who,
+            from: &decision.actor.origin,
+            decision: name,
+            instance,
+            started,
+            error_code,
+            reason: &decision.reason,
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod metrics;
 pub(crate) mod raw;
+pub mod recovery;
 pub mod signals;
 pub mod totals;
 

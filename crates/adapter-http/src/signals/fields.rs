@@ -49,7 +49,7 @@ pub(crate) fn invalid(context: &str, faults: &[Fault]) -> Problem {
 
 /// The members of the body that were not read yet, and the faults so far.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     members: Vec<Member<'a>>,
     faults: Vec<Fault>,
 }
@@ -57,7 +57,7 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads the fields of a JSON object. A field that is written twice is a fault, because its value is
     /// unclear.
-    pub(super) fn read(body: &'a [u8]) -> Result<Self, Problem> {
+    pub(crate) fn read(body: &'a [u8]) -> Result<Self, Problem> {
         let wrong = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
         let text =
             std::str::from_utf8(body).map_err(|error| wrong(format!("the body is not UTF-8: {error}")))?;
@@ -79,19 +79,19 @@ impl<'a> Fields<'a> {
     }
 
     /// Removes and returns a field; null counts as missing.
-    pub(super) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         let at = self.members.iter().position(|(own, _)| own == name)?;
         let (_, value) = self.members.remove(at);
         (Plain::of(value) != Plain::Null).then_some(value)
     }
 
     /// Removes and returns all fields that are left.
-    pub(super) fn take_rest(&mut self) -> Vec<Member<'a>> {
+    pub(crate) fn take_rest(&mut self) -> Vec<Member<'a>> {
         std::mem::take(&mut self.members)
     }
 
     /// A field that must exist; the error of `parse` says what is required.
-    pub(super) fn required<T>(
+    pub(crate) fn required<T>(
         &mut self,
         name: &str,
         parse: impl Fn(&Plain) -> Result<T, String>,
@@ -109,7 +109,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that may be missing; the error of `parse` says what is required.
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         name: &str,
         parse: impl Fn(&Plain) -> Result<T, String>,
@@ -131,7 +131,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Records the fault of a field.
-    pub(super) fn fault(&mut self, field: &str, detail: impl Into<String>) {
+    pub(crate) fn fault(&mut self, field: &str, detail: impl Into<String>) {
         if self.faults.len() < FAULTS_MAX {
             let field = field.chars().take(NAME_CHARS_MAX).collect();
             self.faults.push(Fault { field, detail: detail.into() });
@@ -139,14 +139,14 @@ impl<'a> Fields<'a> {
     }
 
     /// Records a fault for every field that is left; `known` lists the valid ones.
-    pub(super) fn refuse_rest(&mut self, known: &str) {
+    pub(crate) fn refuse_rest(&mut self, known: &str) {
         for (name, _) in self.take_rest() {
             self.fault(&name, format!("unknown; the fields are {known}"));
         }
     }
 
     /// The parsed value, or 422 with all faults.
-    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Problem> {
+    pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Problem> {
         match (value, self.faults.first()) {
             (Some(value), None) => Ok(value),
             _ => Err(invalid("", &self.faults)),
@@ -155,7 +155,7 @@ impl<'a> Fields<'a> {
 }
 
 /// A whole number within a range, written as a number or as a string.
-pub(super) fn whole(least: u32, most: u32) -> impl Fn(&Plain) -> Result<u32, String> {
+pub(crate) fn whole(least: u32, most: u32) -> impl Fn(&Plain) -> Result<u32, String> {
     move |plain| {
         let number = match plain {
             Plain::Text(text) | Plain::Number(text) => digits(text.trim()),

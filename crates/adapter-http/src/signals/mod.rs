@@ -1,6 +1,6 @@
 //! The paths of signals: submit, list, show, claim, and record results.
 
-mod fields;
+pub(crate) mod fields;
 mod placeholder;
 mod query;
 mod submission;
@@ -25,7 +25,7 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, RawQuery, State};
 use axum::handler::Handler;
 use axum::http::header::LOCATION;
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -50,16 +50,12 @@ const _: () =
 pub(crate) fn routes() -> Router<Arc<dyn Backend>> {
     Router::new()
         .route(PATH, get(list).post(submit.layer(DefaultBodyLimit::max(SUBMISSION_LEN_MAX))))
-        // A signal may have any id, including "claim".
-        .route("/signals/claim", post(pull).get(one_named_claim))
+        // A signal may have any id, including these words.
+        .route("/signals/claim", post(pull).get(one_of_that_name))
+        .route("/signals/pause", get(one_of_that_name))
+        .route("/signals/resume", get(one_of_that_name))
         .route("/signals/{id}", get(one))
         .route("/signals/{id}/result", post(report))
-}
-
-/// Whether a `POST` to this path is for something else than a submission.
-pub(crate) fn takes_another_post(path: &str) -> bool {
-    let result = path.strip_prefix("/signals/").and_then(|rest| rest.strip_suffix("/result"));
-    path == "/signals/claim" || result.is_some_and(|id| !id.contains('/'))
 }
 
 /// What a client reads that may have meant to submit a signal; empty for any other.
@@ -82,7 +78,7 @@ async fn submit(
 ) -> Result<Response, Problem> {
     let body = whole_body(body, SUBMISSION_LEN_MAX)?;
     let new = submission::read(&body, backend.remembers_since_s()..=backend.accepts_until_s())?;
-    match backend.submit(&new, &client(caller)).await.map_err(again)? {
+    match backend.submit(&new, &client(&caller)).await.map_err(again)? {
         Submit::Accepted(signal) => {
             let location = [(LOCATION, format!("{}{PATH}/{}", prefix.0, signal.id))];
             Ok((StatusCode::CREATED, location, Json(SignalJson::from(&signal))).into_response())
@@ -96,14 +92,15 @@ async fn submit(
 
 /// The client may repeat the request after any fault of the store, and should not stop trying.
 #[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
-fn again(error: StoreError) -> Problem {
+pub(crate) fn again(error: StoreError) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
-/// The client at the other end of the connection.
-fn client(caller: Caller) -> Actor {
+/// The client at the other end of the connection, by the name of its credential.
+pub(crate) fn client(caller: &Caller) -> Actor {
     let origin = caller.remote.map_or_else(|| "unknown".to_owned(), |remote| remote.to_string());
-    Actor { who: "client".to_owned(), origin }
+    let who = caller.credential.as_deref().unwrap_or("client").to_owned();
+    Actor { who, origin }
 }
 
 pub(crate) fn conflict(new: &NewSignal, existing: &Signal) -> Problem {
@@ -136,8 +133,9 @@ async fn one(State(backend): Shared, id: Result<Path<String>, PathRejection>) ->
     shown(&*backend, &named(id)?).await
 }
 
-async fn one_named_claim(State(backend): Shared) -> Result<Response, Problem> {
-    shown(&*backend, &SignalId::parse("claim").expect("letters are an id")).await
+async fn one_of_that_name(State(backend): Shared, uri: Uri) -> Result<Response, Problem> {
+    let name = uri.path().rsplit('/').next().unwrap_or_default();
+    shown(&*backend, &SignalId::parse(name).expect("letters are an id")).await
 }
 
 async fn shown(backend: &dyn Backend, id: &SignalId) -> Result<Response, Problem> {
@@ -146,12 +144,12 @@ async fn shown(backend: &dyn Backend, id: &SignalId) -> Result<Response, Problem
 }
 
 /// A text that is not an id belongs to no signal.
-fn named(id: Result<Path<String>, PathRejection>) -> Result<SignalId, Problem> {
+pub(crate) fn named(id: Result<Path<String>, PathRejection>) -> Result<SignalId, Problem> {
     let id = id.ok().and_then(|Path(id)| SignalId::parse(&id).ok());
     id.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no signal can have that id"))
 }
 
-fn unknown(id: &SignalId) -> Problem {
+pub(crate) fn unknown(id: &SignalId) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, format!("there is no signal {id}"))
 }
 
@@ -187,7 +185,7 @@ async fn report(
     let id = named(id)?;
     let body = whole_body(body, BODY_LEN_MAX)?;
     let report = read_report(&id, &body)?;
-    let reported = backend.report(report, &client(caller)).await.map_err(again)?;
+    let reported = backend.report(report, &client(&caller)).await.map_err(again)?;
     if reported == Reported::NotLeading {
         return Ok(leader::elsewhere(&backend.leader()));
     }

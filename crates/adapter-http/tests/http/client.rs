@@ -58,6 +58,19 @@ impl Answer {
         }
     }
 
+    /// Reads to the end of the head, for an answer that does not end; the body is what has arrived until then.
+    pub async fn read_head(stream: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        loop {
+            let read = stream.read_buf(&mut bytes).await.expect("an answer");
+            let text = String::from_utf8_lossy(&bytes);
+            if text.contains("\r\n\r\n") {
+                return Self::parse(&text);
+            }
+            assert!(read > 0, "the answer broke off: {text}");
+        }
+    }
+
     pub fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         let mut lines = head.lines();

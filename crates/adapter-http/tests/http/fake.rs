@@ -2,20 +2,26 @@
 
 use crate::client::Answer;
 use crate::ledger::Ledger;
-use adapter_http::{Backend, Hooks, LeaderView, Limits, Pull, Reported, serve_within};
+use adapter_http::{
+    Access, Backend, Hooks, LeaderView, Limits, Pull, Reported, StepDownRequest, SteppedDown, serve_within,
+};
 use async_trait::async_trait;
 use domain::alert;
+use domain::decision::Decision;
 use domain::id::{InstanceId, Nonce};
 use domain::lease::{Epoch, Timeline};
 use domain::ledger::{Actor, AuditEntry, NewSignal, Paused, Signal, SignalId, Totals};
 use domain::member::{Health, LeaseSeen, Member, MemberSeen, MemberState, Term};
-use domain::metrics::{Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View};
+use domain::metrics::{
+    AccessRefusal, Fact, Metrics, MetricsConfig, Refusal, SignalsConfig, Snapshot, SyncResult, View,
+};
 use domain::overview::{Facts, Known, LastAnswers, Samples};
-use domain::ports::{ListQuery, Report, StoreError, Submit};
+use domain::ports::{ListQuery, Recorded, Report, Resolution, StoreError, Submit, Switch, Switched};
+use domain::recovery::{Recovered, RecoveryFault};
 use domain::time::Time;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -38,7 +44,13 @@ pub struct Fake {
     /// The last answers of the stores. A test may send others.
     pub last: watch::Sender<Arc<LastAnswers>>,
     pub ledger: Arc<Ledger>,
+    /// The credentials that requests need.
+    pub access: Option<Arc<Access>>,
+    /// Requests that were refused for their credential.
+    pub access_refused: Arc<Mutex<Vec<AccessRefusal>>>,
     pub hooks: Arc<Hooks>,
+    /// Decisions of operators, newest first.
+    pub decisions: Result<Vec<Decision>, StoreError>,
     /// The instance has stopped.
     pub stopped: Arc<AtomicBool>,
     /// Panic instead of returning the exposition.
@@ -69,7 +81,10 @@ impl Default for Fake {
             store: Ok(()),
             last: watch::Sender::new(Arc::new(no_answers())),
             ledger: Arc::default(),
+            access: None,
+            access_refused: Arc::default(),
             hooks: Arc::default(),
+            decisions: Ok(Vec::new()),
             stopped: Arc::default(),
             panics: false,
             silent: None,
@@ -164,6 +179,14 @@ impl Backend for Fake {
         self.ledger.accepts_until_s
     }
 
+    fn access(&self) -> Option<Arc<Access>> {
+        self.access.clone()
+    }
+
+    fn access_refused(&self, why: AccessRefusal) {
+        self.access_refused.lock().expect("no panic").push(why);
+    }
+
     fn hooks(&self) -> Arc<Hooks> {
         Arc::clone(&self.hooks)
     }
@@ -175,6 +198,10 @@ impl Backend for Fake {
     async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<AuditEntry>)>, StoreError> {
         self.silence().await;
         self.store.clone().map(|()| self.ledger.find(id))
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.ledger.totals.clone().ok_or_else(|| StoreError::Unavailable("not counted".to_owned()))
     }
 
     async fn signals(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError> {
@@ -190,6 +217,52 @@ impl Backend for Fake {
     async fn report(&self, report: Report, actor: &Actor) -> Result<Reported, StoreError> {
         self.ledger.reports.lock().expect("no panic").push((report, actor.clone()));
         self.store.clone().map(|()| self.ledger.reported)
+    }
+
+    async fn step_down(&self, request: &StepDownRequest) -> Result<SteppedDown, StoreError> {
+        self.ledger
+            .requests
+            .lock()
+            .expect("no panic")
+            .push(format!("step-down {} {}", request.epoch, request.reason));
+        self.store.clone().map(|()| SteppedDown::Requested)
+    }
+
+    async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError> {
+        let Resolution { id, attempt, outcome, actor, reason } = decision;
+        let request = format!("resolve {id} {attempt} {outcome:?} {} {reason}", actor.who);
+        self.ledger.requests.lock().expect("no panic").push(request);
+        self.store.clone().map(|()| self.ledger.decided)
+    }
+
+    async fn acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Result<Recorded, StoreError> {
+        let request = format!("acknowledge {id} {} {reason}", actor.who);
+        self.ledger.requests.lock().expect("no panic").push(request);
+        self.store.clone().map(|()| self.ledger.decided)
+    }
+
+    async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {
+        self.ledger.requests.lock().expect("no panic").push(format!("{to:?} {} {reason}", actor.who));
+        self.store.clone().map(|()| Switched::Turned)
+    }
+
+    async fn check_recovery(&self) -> Result<Result<Recovered, RecoveryFault>, StoreError> {
+        self.store.clone().map(|()| Ok(Recovered::Nothing))
+    }
+
+    async fn acknowledge_recovery(
+        &self,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Result<Recovered, RecoveryFault>, StoreError> {
+        let request = format!("acknowledge recovery {} {reason}", actor.who);
+        self.ledger.requests.lock().expect("no panic").push(request);
+        self.store.clone().map(|()| Ok(Recovered::Nothing))
+    }
+
+    async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError> {
+        self.store.clone()?;
+        self.decisions.clone().map(|all| all.into_iter().take(limit as usize).collect())
     }
 }
 
@@ -337,6 +410,16 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve_within(limits, listener, Arc::new(backend), stopped));
         Self { address, stop: Some(stop), task }
+    }
+
+    /// Serves the router of a service that nests the pages.
+    pub async fn of(router: axum::Router) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let task = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("it serves until the test ends");
+        });
+        Self { address, stop: None, task }
     }
 
     pub async fn connect(&self) -> TcpStream {

@@ -1,6 +1,6 @@
 //! Tests of hooks over real sockets: who may post, what is stored, and what is remembered and counted.
 
-use crate::client::{Answer, get, post};
+use crate::client::{Answer, get, post, request};
 use crate::fake::{Fake, Server};
 use crate::ledger::Ledger;
 use adapter_http::{Hook, HookSettings, Hooks};
@@ -139,6 +139,44 @@ async fn only_who_knows_the_secret_may_post() {
     assert_eq!(server.ask(signed(&format!("sha256={signature}"))).await.status, 200);
     let stored = ledger.signals.lock().expect("no panic")[0].instruction.payload.clone();
     assert_eq!(stored, r#"{"price":1.10}"#);
+}
+
+#[tokio::test]
+async fn too_many_wrong_secrets_of_an_address_are_limited_and_a_right_one_is_still_accepted() {
+    let (server, ledger) = server().await;
+    for attempt in 1..=12 {
+        let field = BODY.replacen('{', r#"{"secret":"canary-0123456788","#, 1);
+        let request = match attempt % 3 {
+            0 => post("/hooks/pm/canary-0123456788", &[], BODY),
+            1 => post("/hooks/field", &[], field),
+            _ => post("/hooks/hmac", &[("X-Signature", &"0".repeat(64))], BODY),
+        };
+        let answer = server.ask(request).await;
+        assert_eq!(answer.status, if attempt <= 10 { 403 } else { 429 }, "attempt {attempt}: {answer:?}");
+        let wait = answer.header("retry-after").and_then(|text| text.parse::<u64>().ok());
+        assert_eq!(wait.is_some_and(|wait| (1..=61).contains(&wait)), attempt > 10, "{answer:?}");
+    }
+    let counted = ledger.refused.lock().expect("no panic").clone();
+    assert_eq!(counted, [Refusal::Forbidden; 12], "each is counted");
+    // A trade must not be lost because another client of the same address guesses.
+    assert_eq!(server.ask(post(&path(), &[], BODY)).await.status, 201);
+    let requests = requests(&server).await;
+    assert_eq!(verdicts(&requests)[..2], [("pm", "accepted", 201), ("pm", "refused", 429)]);
+}
+
+#[tokio::test]
+async fn a_path_below_hooks_is_answered_without_what_may_be_a_secret() {
+    let (server, _) = server().await;
+    for (method, path, shown) in [
+        ("GET", "/hooks/pm/former-0123456789/x", "/hooks/pm/***"),
+        ("PUT", "/hooks/pm/former-0123456789", "/hooks/pm/***"),
+        ("GET", "/hooks/former-0123456789", "/hooks/***"),
+        ("POST", "/hooks/former-0123456789/x/y", "/hooks/***/***"),
+    ] {
+        let answer = server.ask(request(method, path, &[])).await;
+        assert!(matches!(answer.status, 404 | 405) && answer.body.contains(shown), "{path}: {answer:?}");
+        assert!(!answer.body.contains("former"), "{path}: {answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use adapter_http::{Pull, Reported};
 use domain::id::ClaimId;
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::{
-    Actor, AuditEntry, Fingerprint, Instruction, Label, NewSignal, Signal, SignalId, SignalState,
+    Actor, AuditEntry, Fingerprint, Instruction, Label, NewSignal, Signal, SignalId, SignalState, Totals,
 };
 use domain::metrics::Refusal;
-use domain::ports::{ListQuery, Report, Submit};
+use domain::ports::{ListQuery, Recorded, Report, Submit};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -26,6 +26,12 @@ pub struct Ledger {
     pub remembers_since_s: i64,
     pub accepts_until_s: i64,
     pub refused: Mutex<Vec<Refusal>>,
+    /// The present totals; `None`: the ledger does not answer.
+    pub totals: Option<Totals>,
+    /// The actions of operators, in words.
+    pub requests: Mutex<Vec<String>>,
+    /// The answer to the decision of an operator.
+    pub decided: Recorded,
 }
 
 impl Default for Ledger {
@@ -40,6 +46,9 @@ impl Default for Ledger {
             remembers_since_s: 1_700_000_000,
             accepts_until_s: 4_000_000_000,
             refused: Mutex::default(),
+            totals: None,
+            requests: Mutex::default(),
+            decided: Recorded::Recorded,
         }
     }
 }
@@ -99,7 +108,7 @@ impl Ledger {
     }
 }
 
-fn received(id: SignalId, instruction: Instruction, arrival: u64) -> Signal {
+pub fn received(id: SignalId, instruction: Instruction, arrival: u64) -> Signal {
     Signal {
         id,
         instruction,

@@ -2,6 +2,7 @@
 //! service.
 
 mod abuse;
+mod access;
 mod broker;
 mod callers;
 mod client;
@@ -12,6 +13,7 @@ mod hooks;
 mod ledger;
 mod limits;
 mod openapi;
+mod operations;
 mod page;
 mod routes;
 mod signals;

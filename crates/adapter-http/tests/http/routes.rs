@@ -2,7 +2,10 @@
 
 use crate::client::{get, request};
 use crate::fake::{self, Fake, Server};
+use domain::decision::{Decision, Subject};
+use domain::ledger::Actor;
 use domain::member::LeaseSeen;
+use domain::recovery::RecoveryCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,10 +64,15 @@ async fn the_status_lists_the_instances_and_the_leader_in_both_stores() {
         "this_instance": "a-1", "state": "standby", "is_leader": false, "leader_db": "b-2",
         "leader_redis": null, "redis": "unreachable", "epoch": 7, "fallback": true, "alerts": answer.json()["alerts"], "signals": null,
         "store_forgot_at": null, "read_at": "2023-11-14T22:13:31.000+00:00", "away_since": null,
+        "state_store": "PostgreSQL", "state_store_fault": null, "heartbeat_ms": 10_000,
+        "lease": {
+            "holder": "b-2", "epoch": 7, "released": false, "ttl_ms": 10_000, "renewed_age_ms": 1_000,
+            "since": "2023-11-14T22:13:20.000+00:00", "store_forgot_at": null,
+        },
         "instances": [{
             "id": "b-2", "nonce": "00000000000000000000000b", "host": "host", "address": "http://127.0.0.1:5001",
             "state": "active", "last_reported": "active", "epoch": 7, "fallback": false, "alerts": "WARNING", "version": "1.2.3",
-            "started": "2023-11-14T22:13:20.000+00:00", "cannot_lead": null, "heartbeat_age_ms": 1250,
+            "started": "2023-11-14T22:13:20.000+00:00", "cannot_lead": null, "heartbeat_age_ms": 1250, "settings": "",
         }],
     });
     assert_eq!(answer.json(), expected);
@@ -104,7 +112,7 @@ async fn the_history_has_a_limit() {
           "to": null, "reason": null },
         { "timeline": 1, "epoch": 49, "holder": "b-2", "host": "host", "from": "2023-11-14T22:13:10.000+00:00",
           "to": "2023-11-14T22:13:20.000+00:00", "reason": "expired" },
-    ], "without_leader": [], "store_forgot_at": null, "read_at": "2023-11-14T22:13:31.000+00:00", "away_since": null });
+    ], "without_leader": [], "decisions": [], "store_forgot_at": null, "read_at": "2023-11-14T22:13:31.000+00:00", "away_since": null });
     let mut head = answer.json();
     let terms = head["terms"].as_array_mut().expect("a list");
     assert_eq!(terms.len(), 50, "the fake returns as many terms as requested");
@@ -179,8 +187,56 @@ async fn a_damaged_store_is_reported_although_there_is_an_earlier_answer() {
     backend.last.send_modify(|last| Arc::make_mut(last).state_store_answered(answers, 1_700_000_000_000));
     let server = Server::start(backend).await;
     for path in ["/status", "/history"] {
-        server.ask(&get(path)).await.problem(500);
+        let problem = server.ask(&get(path)).await.problem(500);
+        assert_eq!(problem["state_store_fault"], "negative epoch", "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_status_has_the_fault_of_the_tables_while_the_store_does_not_answer() {
+    let error = domain::ports::StoreError::Unknown("timeout".to_owned());
+    let backend = fake::away(error, 3, crate::ledger::Ledger::default()).await;
+    backend.last.send_modify(|last| {
+        Arc::make_mut(last).facts.state_store_fault = Some("coordinator_lease does not exist".into());
+    });
+    let server = Server::start(backend).await;
+    let status = server.ask(&get("/status")).await.json();
+    assert_eq!(status["state_store_fault"], "coordinator_lease does not exist");
+    let sound = Server::start(Fake::default()).await.ask(&get("/status")).await.json();
+    assert_eq!(sound.get("state_store_fault"), Some(&json!(null)));
+}
+
+#[tokio::test]
+async fn the_history_has_the_decisions_of_operators() {
+    let actor = Actor { who: "asha".to_owned(), origin: "command line on desk".to_owned() };
+    let decision = |subject, reason: &str| Decision {
+        at_ms: 1_700_000_000_250,
+        actor: actor.clone(),
+        subject,
+        reason: reason.to_owned(),
+    };
+    let decisions = vec![
+        decision(Subject::RecoveryAcknowledged { verdict: Some(RecoveryCode::DataCorrupt) }, "known"),
+        decision(
+            Subject::InstanceRemoved { id: fake::id("c-3"), started_ms: 1_700_000_000_000 },
+            "shut down",
+        ),
+    ];
+    let server = Server::start(Fake { decisions: Ok(decisions), ..Fake::default() }).await;
+    let shown = server.ask(&get("/history")).await.json()["decisions"].clone();
+    let expected = json!([
+        { "at": "2023-11-14T22:13:20.250+00:00", "who": "asha", "from": "command line on desk",
+          "decision": "recovery_acknowledged", "instance": null, "started": null, "error_code": "DATA_CORRUPT",
+          "reason": "known" },
+        { "at": "2023-11-14T22:13:20.250+00:00", "who": "asha", "from": "command line on desk",
+          "decision": "instance_removed", "instance": "c-3", "started": "2023-11-14T22:13:20.000+00:00",
+          "error_code": null, "reason": "shut down" },
+    ]);
+    assert_eq!(shown, expected);
+    let old = domain::ports::StoreError::Corrupt("no such table".to_owned());
+    let server = Server::start(Fake { decisions: Err(old), ..Fake::default() }).await;
+    let history = server.ask(&get("/history?limit=2")).await.json();
+    assert_eq!((&history["decisions"], history["terms"].as_array().map(Vec::len)), (&json!(null), Some(2)));
 }
 
 #[tokio::test]
@@ -364,12 +420,14 @@ async fn the_paths_of_signals_support_only_their_methods() {
         ("DELETE", "/signals/x", "GET,HEAD"),
         ("PUT", "/signals/claim", "POST,GET,HEAD"),
         ("GET", "/signals/x/result", "POST"),
+        ("GET", "/signals/x/resolve", "POST"),
+        ("PUT", "/signals/pause", "GET,HEAD,POST"),
     ] {
         let answer = server.ask(&request(method, path, &[])).await;
         answer.problem(405);
         assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
     }
-    for path in ["/signals/", "/signals/x/", "/signals/x/resolve", "/signals/x/result/y"] {
+    for path in ["/signals/", "/signals/x/", "/signals/x/decide", "/signals/x/result/y"] {
         server.ask(&get(path)).await.problem(404);
     }
 }

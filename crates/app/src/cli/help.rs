@@ -9,8 +9,15 @@ use clap::{Arg, Command, CommandFactory};
 /// Settings that name the state store and the group.
 const STATE_STORE: &[&str] =
     &["config", "data_dir", "postgres", "postgres_url_file", "postgres_schema", "postgres_tls", "group"];
+/// The server that a command can use instead, and the token.
+const REMOTE: &[&str] = &["server", "token_file"];
 /// Settings that name Redis.
 const LEADER_STORE: &[&str] = &["redis", "redis_url_file", "redis_tls"];
+
+/// Whether a command can use the HTTP server of an instance.
+fn can_be_remote(command: &str) -> bool {
+    matches!(command, "status" | "why" | "history" | "step-down" | "recovery" | "signals")
+}
 
 /// The ids of the settings that have an effect on a command; `None`: all of them.
 fn settings_of(command: &str) -> Option<Vec<&'static str>> {
@@ -21,7 +28,7 @@ fn settings_of(command: &str) -> Option<Vec<&'static str>> {
         "doctor" => &[STATE_STORE, LEADER_STORE, &["leader_ttl"]],
         "health" => &[&["config", "listen"]],
         // They read no setting.
-        "runbook" | "completions" | "man" => &[],
+        "runbook" | "completions" | "man" | "token" => &[],
         "history" | "step-down" | "recovery" | "signals" | "migrate" | "remove" => &[STATE_STORE],
         _ => return None,
     };
@@ -33,9 +40,15 @@ fn settings_of(command: &str) -> Option<Vec<&'static str>> {
 pub fn definition() -> Command {
     let program = Cli::command().mut_args(described);
     let settings: Vec<Arg> = program.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect();
-    program.mut_subcommands(|command| {
-        let Some(shown) = settings_of(command.get_name()) else { return command };
-        let hidden = settings.iter().filter(|arg| !shown.contains(&arg.get_id().as_str()));
+    program.mut_args(hide_remote).mut_subcommands(|command| {
+        let shown = settings_of(command.get_name());
+        let remote = can_be_remote(command.get_name());
+        let is_shown = |id: &str| match &shown {
+            _ if REMOTE.contains(&id) => remote,
+            Some(shown) => shown.contains(&id),
+            None => true,
+        };
+        let hidden = settings.iter().filter(|arg| !is_shown(arg.get_id().as_str()));
         // An argument that a command has already is not passed on to it.
         let own = hidden.map(|arg| arg.clone().hide(true));
         let command = command.args(own);
@@ -46,6 +59,12 @@ pub fn definition() -> Command {
         let key = Key::LeaderTtl;
         command.args(ttl.map(|arg| arg.clone().help(help(key, &written(DEMO_TTL)))))
     })
+}
+
+/// The program itself runs an instance, which has no use for a server.
+fn hide_remote(arg: Arg) -> Arg {
+    let hidden = REMOTE.contains(&arg.get_id().as_str());
+    if hidden { arg.hide(true) } else { arg }
 }
 
 /// A setting with its meaning, its default and its environment variables.

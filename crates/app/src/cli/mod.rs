@@ -2,10 +2,14 @@
 
 mod flags;
 mod help;
+mod remote;
+mod token;
 mod value;
 
 pub use flags::Flags;
 pub use help::definition;
+pub use remote::Remote;
+pub use token::TokenCommand;
 
 use crate::secret::mask_urls;
 use adapter_http::HISTORY_LIMIT_MAX;
@@ -52,6 +56,9 @@ pub struct Cli {
     /// Settings that every command accepts.
     #[command(flatten)]
     pub flags: Flags,
+    /// The server that some commands can use.
+    #[command(flatten)]
+    pub remote: Remote,
     /// The command; without one, `run`.
     #[command(subcommand)]
     command: Option<Command>,
@@ -277,6 +284,15 @@ pub enum Command {
         /// Directory of the pages; created if it is missing
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
+    },
+    /// Create tokens, with which clients use the HTTP server
+    #[command(
+        after_help = "Example:\n  coordinator token new --name desk-a --role submit --file tokens.toml"
+    )]
+    Token {
+        /// The command about tokens.
+        #[command(subcommand)]
+        command: TokenCommand,
     },
     /// Check the configuration, or print a file with every setting
     #[command(after_help = "Example:\n  coordinator config check --config coordinator.toml")]

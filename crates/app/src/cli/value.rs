@@ -1,10 +1,8 @@
 //! Parses the values of arguments. Settings are not parsed here: they are checked together with the file and the
 //! environment.
 
+use adapter_http::Role;
 use domain::ledger::{Label, SignalId, StateName};
-
-/// Longest reason in characters; the store keeps no more.
-const REASON_LEN_MAX: usize = 256;
 
 /// A state of a signal.
 pub fn state(text: &str) -> Result<StateName, String> {
@@ -24,10 +22,10 @@ pub fn signal_id(text: &str) -> Result<SignalId, String> {
 
 /// A reason for the history or the audit.
 pub fn reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if (1..=REASON_LEN_MAX).contains(&text.chars().count()) && !text.contains(char::is_control) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("a reason is 1 to {REASON_LEN_MAX} characters on one line"))
-    }
+    adapter_http::reason(text)
+}
+
+/// A role of a credential.
+pub fn role(text: &str) -> Result<Role, String> {
+    Role::parse(text)
 }

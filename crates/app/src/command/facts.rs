@@ -5,17 +5,18 @@ use crate::compose;
 use crate::config::Config;
 use crate::failure::Failure;
 use coordinator::clock;
+use domain::id::InstanceId;
 use domain::member::heartbeat_interval;
 use domain::overview::{Facts, Known};
-use domain::ports::{StoreError, Ticket};
+use domain::ports::StoreError;
 use leader_coordinator::Stores;
 
 /// Answers of the stores, and the failures of those that did not answer.
 pub struct Read {
     /// The facts; what a store did not answer is unknown.
     pub facts: Facts,
-    /// The ticket in Redis; `None` without Redis.
-    pub ticket: Option<Result<Option<Ticket>, Failure>>,
+    /// The holder of the ticket in Redis; `None` without Redis.
+    pub ticket: Option<Result<Option<InstanceId>, Failure>>,
     /// Failures of the state store.
     pub failures: Vec<Failure>,
 }
@@ -34,14 +35,17 @@ pub async fn read(config: &Config, stores: &Stores) -> Read {
         (None, None)
     };
     let ticket = match &stores.leader {
-        Some(leader) => Some(ask("Redis", leader.inspect()).await),
+        Some(leader) => {
+            let ticket = ask("Redis", leader.inspect()).await;
+            Some(ticket.map(|ticket| ticket.map(|ticket| ticket.holder)))
+        }
         None => None,
     };
     // A command reads once, so it does not know since when a store is away: for all that it knows, since now.
     let now_ms = clock::calendar_ms();
     let (lease, members, totals) = (known(lease, now_ms), known(members, now_ms), known(totals, now_ms));
-    let holder = |answer: &Result<Option<Ticket>, Failure>| match answer {
-        Ok(ticket) => Known::read(ticket.as_ref().map(|ticket| ticket.holder.clone()), now_ms),
+    let holder = |answer: &Result<Option<InstanceId>, Failure>| match answer {
+        Ok(holder) => Known::read(holder.clone(), now_ms),
         Err(_) => Known::away(now_ms),
     };
     let ttl = lease.current().map_or(config.leader_ttl, |lease| lease.ttl);

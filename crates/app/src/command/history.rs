@@ -1,48 +1,41 @@
 //! `coordinator history`: the terms of the leaders, and when the state store has forgotten.
 
+use super::group::Group;
+use super::print_json;
 use super::table::{date, table, visible};
-use super::{ask, open, print_json};
 use crate::command::status::Form;
-use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::TermJson;
 use coordinator::clock;
 use domain::decision::Decision;
 use domain::member::Term;
-use domain::overview::{Gap, LeaderView, age};
-use leader_coordinator::Stores;
+use domain::overview::{Gap, age};
 
 /// Text for the moment at which the loss was found.
 const STORE_FORGOT: &str = "the store forgot: a standby was promoted or a backup restored";
 
+/// Text in place of the decisions of operators.
+const UNREAD: &str = "\nThe decisions of operators (remove, recovery acknowledge) could not be read.";
+
 /// Prints the latest `limit` terms, newest first.
-pub async fn history(config: &Config, form: Form, limit: u32) -> Result<(), Failure> {
-    let stores = open(config)?;
-    let answer = read(&stores, limit).await;
-    stores.close().await;
-    let (terms, forgot_ms, decisions) = answer?;
+pub async fn history(group: &dyn Group, form: Form, limit: u32) -> Result<(), Failure> {
+    let answer = group.history(limit).await;
+    let decisions = group.decisions(limit).await;
+    group.close().await;
+    let (terms, forgot_ms) = answer?;
     match form {
         Form::Json => print_json(&terms.iter().map(TermJson::from).collect::<Vec<_>>()),
         Form::Table => {
             let forgot_ms = forgot_ms.filter(|at_ms| is_among(*at_ms, &terms, limit));
             line(render(&terms, forgot_ms, clock::calendar_ms()))?;
-            if decisions.is_empty() {
-                return Ok(());
+            match decisions {
+                Some(decisions) if decisions.is_empty() => Ok(()),
+                Some(decisions) => line(format_args!("\n{}", decided(&decisions))),
+                None => line(UNREAD),
             }
-            line(format_args!("\n{}", decided(&decisions)))
         }
     }
-}
-
-async fn read(stores: &Stores, limit: u32) -> Result<(Vec<Term>, Option<i64>, Vec<Decision>), Failure> {
-    let mut terms = ask("the state store", stores.state.history(limit)).await?;
-    let lease = ask("the state store", stores.state.lease()).await?;
-    let now_ms = clock::calendar_ms();
-    LeaderView::of_lease(&lease, now_ms, now_ms).close_ended(&mut terms);
-    // The terms count also when the decisions cannot be read: the tables may be older than this binary.
-    let decisions = ask("the state store", stores.state.decisions(limit)).await.unwrap_or_default();
-    Ok((terms, lease.forgot_ms, decisions))
 }
 
 /// The decisions of operators that concern no signal, newest first.

@@ -1,13 +1,14 @@
 //! `coordinator hooks`: try out a hook with a body, and show the latest requests of all instances.
 
+use super::group::on_this_host;
 use super::table::{table, visible};
 use super::{ask, open, print_json};
-use crate::cli::HooksCommand;
+use crate::cli::{HooksCommand, Remote};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use crate::run::ledger_settings;
-use adapter_http::{Hook, ReadField, Reading, get};
+use adapter_http::{Hook, ReadField, Reading, Token, get};
 use coordinator::{Ledger, clock};
 use domain::member::MemberSeen;
 use serde::Serialize;
@@ -24,10 +25,10 @@ const PAGE_TIME_MAX: Duration = Duration::from_secs(2);
 const CELL_CHARS_MAX: usize = 100;
 
 /// Carries out the command.
-pub async fn hooks(config: &Config, command: &HooksCommand) -> Result<(), Failure> {
+pub async fn hooks(config: &Config, command: &HooksCommand, remote: &Remote) -> Result<(), Failure> {
     match command {
         HooksCommand::Test { name, json } => test(config, name, *json),
-        HooksCommand::Tail { limit, json } => tail(config, *limit, *json).await,
+        HooksCommand::Tail { limit, json } => tail(config, remote.token()?.as_ref(), *limit, *json).await,
     }
 }
 
@@ -130,14 +131,14 @@ struct Request {
     request: Value,
 }
 
-async fn tail(config: &Config, limit: u32, json: bool) -> Result<(), Failure> {
+async fn tail(config: &Config, token: Option<&Token>, limit: u32, json: bool) -> Result<(), Failure> {
     let stores = open(config)?;
     let members = ask("the state store", stores.state.members()).await;
     stores.close().await;
     let mut requests = Vec::new();
     let (mut answered, mut silent) = (0, Vec::new());
     for MemberSeen { member, .. } in members?.into_iter().filter(|seen| !seen.member.address.is_empty()) {
-        match requests_of(&member.address).await {
+        match requests_of(&member.address, token).await {
             Ok(of_one) => {
                 answered += 1;
                 let with_instance = |request| Request { instance: member.id.to_string(), request };
@@ -174,8 +175,18 @@ async fn tail(config: &Config, limit: u32, json: bool) -> Result<(), Failure> {
     })
 }
 
-async fn requests_of(address: &str) -> Result<Vec<Value>, String> {
-    let (status, body) = get(address, "/hooks", PAGE_TIME_MAX).await?;
+async fn requests_of(address: &str, token: Option<&Token>) -> Result<Vec<Value>, String> {
+    // The instance table is not trusted with tokens: a page on another host does not get it.
+    let token = token.filter(|_| on_this_host(address));
+    let (status, body) = get(address, "/hooks", token, PAGE_TIME_MAX).await?;
+    if status == 401 {
+        return Err(if on_this_host(address) {
+            "its page needs a token with the role read: name its file with --token-file".to_owned()
+        } else {
+            "its page needs a token, which is not sent to another host: run the command there, with --token-file"
+                .to_owned()
+        });
+    }
     if status != 200 {
         return Err(format!("its page answers HTTP {status}"));
     }

@@ -3,6 +3,7 @@
 mod demo;
 mod doctor;
 mod facts;
+mod group;
 mod health;
 mod history;
 mod hooks;
@@ -17,10 +18,12 @@ mod status;
 mod step_down;
 mod table;
 mod terminal;
+mod token;
 mod why;
 
 pub use demo::{TTL as DEMO_TTL, demo};
 pub use doctor::doctor;
+pub use group::{Condition, open as open_group};
 pub use health::{Probe, health};
 pub use history::history;
 pub use hooks::hooks;
@@ -31,7 +34,8 @@ pub use remove::{Removable, remove};
 pub use runbook::runbook;
 pub use signals::signals;
 pub use status::{Extent, Form, status, watch_status};
-pub use step_down::{Wanted, plan_step_down, step_down};
+pub use step_down::{plan_step_down, step_down};
+pub use token::new_token;
 pub use why::why;
 
 use crate::compose;

@@ -1,7 +1,7 @@
 //! `coordinator remove`: leaves an instance out of the instance table because it was removed on purpose.
 
+use super::group::operator;
 use super::ids::named;
-use super::signals::operator;
 use super::{Form, ask, open, print_json};
 use crate::config::Config;
 use crate::failure::Failure;

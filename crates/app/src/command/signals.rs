@@ -1,23 +1,17 @@
 //! `coordinator signals`: lists signals, resolves those in doubt, and turns the kill switch.
 
+use super::group::{AUDIT_LINES, Decision, Group};
+use super::print_json;
 use super::table::{date, table, visible};
-use super::{ask, open, print_json};
 use crate::cli::SignalsCommand;
 use crate::command::status::Form;
-use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::{AuditJson, SignalJson};
-use domain::ledger::{Actor, AuditEntry, Outcome, Signal, SignalId, StateName, Totals};
-use domain::ports::{ListQuery, Recorded, Resolution, SIGNALS_READ_MAX, Switch, Switched};
-use leader_coordinator::Stores;
+use domain::ledger::{AuditEntry, Outcome, Signal, SignalId, StateName, Totals};
+use domain::ports::{ListQuery, Recorded, SIGNALS_READ_MAX, Switch, Switched};
 use serde::Serialize;
 use std::time::Duration;
-
-/// Name of the ledger in messages.
-const LEDGER: &str = "the ledger";
-/// Most lines of the audit that are shown for one signal; it usually has about ten.
-const AUDIT_LINES: u32 = 200;
 
 /// Pages of signals in which a beginning of an id is looked for.
 const PAGES_MAX: usize = 20;
@@ -28,35 +22,32 @@ const FINGERPRINT_LEN: usize = 64;
 /// Fewest characters with which an operator decides about a signal.
 const BEGINNING_MIN: usize = 8;
 
-/// Runs the command on the stores, whether instances run or not.
-pub async fn signals(config: &Config, command: &SignalsCommand) -> Result<(), Failure> {
-    let stores = open(config)?;
-    let outcome = carry_out(&stores, command).await;
-    stores.close().await;
+/// Runs the command.
+pub async fn signals(group: &dyn Group, command: &SignalsCommand) -> Result<(), Failure> {
+    let outcome = carry_out(group, command).await;
+    group.close().await;
     outcome
 }
 
-async fn carry_out(stores: &Stores, command: &SignalsCommand) -> Result<(), Failure> {
+async fn carry_out(group: &dyn Group, command: &SignalsCommand) -> Result<(), Failure> {
     let form = |json: bool| if json { Form::Json } else { Form::Table };
     match command {
         SignalsCommand::List { state, instrument, before, limit, json } => {
             let (state, instrument, before, limit) = (*state, instrument.clone(), *before, *limit);
-            list(stores, &ListQuery { state, instrument, before, limit }, form(*json)).await
+            list(group, &ListQuery { state, instrument, before, limit }, form(*json)).await
         }
-        SignalsCommand::Show { id, json } => show(stores, id, form(*json)).await,
+        SignalsCommand::Show { id, json } => show(group, id, form(*json)).await,
         SignalsCommand::Resolve { id, executed, not_executed: _, send_again, attempt, reason, json } => {
             let outcome = match (executed, send_again) {
                 (true, _) => Outcome::Done,
                 (false, true) => Outcome::Received,
                 (false, false) => Outcome::Rejected,
             };
-            resolve(stores, id, outcome, *attempt, reason, form(*json)).await
+            resolve(group, id, outcome, *attempt, reason, form(*json)).await
         }
-        SignalsCommand::Acknowledge { id, reason, json } => {
-            acknowledge(stores, id, reason, form(*json)).await
-        }
-        SignalsCommand::Pause { reason, json } => switch(stores, Switch::Pause, reason, form(*json)).await,
-        SignalsCommand::Resume { reason, json } => switch(stores, Switch::Resume, reason, form(*json)).await,
+        SignalsCommand::Acknowledge { id, reason, json } => acknowledge(group, id, reason, form(*json)).await,
+        SignalsCommand::Pause { reason, json } => switch(group, Switch::Pause, reason, form(*json)).await,
+        SignalsCommand::Resume { reason, json } => switch(group, Switch::Resume, reason, form(*json)).await,
     }
 }
 
@@ -100,9 +91,9 @@ struct ShowJson<'a> {
     audit: Vec<AuditJson<'a>>,
 }
 
-async fn list(stores: &Stores, query: &ListQuery, form: Form) -> Result<(), Failure> {
-    let signals = ask(LEDGER, stores.ledger.list(query)).await?;
-    let totals = ask(LEDGER, stores.ledger.totals()).await?;
+async fn list(group: &dyn Group, query: &ListQuery, form: Form) -> Result<(), Failure> {
+    let signals = group.list(query).await?;
+    let totals = group.totals().await?;
     match form {
         Form::Json => print_json(&ListJson {
             signals: signals.iter().map(SignalJson::from).collect(),
@@ -181,15 +172,15 @@ fn rows(signals: &[Signal]) -> String {
 }
 
 /// The signal with that id, or the only one whose id begins with it.
-async fn found(stores: &Stores, id: &SignalId) -> Result<Signal, Failure> {
-    if let Some(signal) = ask(LEDGER, stores.ledger.find(id)).await? {
+async fn found(group: &dyn Group, id: &SignalId) -> Result<Signal, Failure> {
+    if let Some(signal) = group.find(id).await? {
         return Ok(signal);
     }
     let mut meant = Vec::new();
     let mut before = None;
     for _ in 0..PAGES_MAX {
         let query = ListQuery { state: None, instrument: None, before, limit: SIGNALS_READ_MAX };
-        let page = ask(LEDGER, stores.ledger.list(&query)).await?;
+        let page = group.list(&query).await?;
         before = page.last().map(|signal| signal.arrival);
         let is_last = page.len() < SIGNALS_READ_MAX as usize;
         meant.extend(page.into_iter().filter(|signal| signal.id.as_str().starts_with(id.as_str())));
@@ -216,9 +207,9 @@ fn only(mut meant: Vec<Signal>, id: &SignalId) -> Result<Signal, Failure> {
     }
 }
 
-async fn show(stores: &Stores, id: &SignalId, form: Form) -> Result<(), Failure> {
-    let signal = found(stores, id).await?;
-    let audit = ask(LEDGER, stores.ledger.audit(Some(&signal.id), AUDIT_LINES)).await?;
+async fn show(group: &dyn Group, id: &SignalId, form: Form) -> Result<(), Failure> {
+    let signal = found(group, id).await?;
+    let audit = group.audit(&signal.id).await?;
     match form {
         Form::Json => print_json(&ShowJson {
             signal: SignalJson::from(&signal),
@@ -280,8 +271,8 @@ fn lines(audit: &[AuditEntry]) -> String {
 
 /// The signal that an operator decides about. A beginning is enough for an id that the coordinator has computed; an id
 /// that a client chose is named whole, because `s-1` must not decide about `s-10` when `s-1` does not exist.
-async fn decided(stores: &Stores, id: &SignalId) -> Result<Signal, Failure> {
-    let signal = found(stores, id).await?;
+async fn decided(group: &dyn Group, id: &SignalId) -> Result<Signal, Failure> {
+    let signal = found(group, id).await?;
     if signal.id == *id || is_long_beginning(id.as_str(), signal.id.as_str()) {
         return Ok(signal);
     }
@@ -295,14 +286,14 @@ fn is_long_beginning(text: &str, id: &str) -> bool {
 }
 
 async fn resolve(
-    stores: &Stores,
+    group: &dyn Group,
     id: &SignalId,
     outcome: Outcome,
     attempt: Option<u32>,
     reason: &str,
     form: Form,
 ) -> Result<(), Failure> {
-    let signal = decided(stores, id).await?;
+    let signal = decided(group, id).await?;
     let id = &signal.id;
     let attempt = match attempt {
         Some(attempt) => attempt,
@@ -316,9 +307,7 @@ async fn resolve(
             )));
         }
     };
-    let decision =
-        Resolution { id: id.clone(), attempt, outcome, actor: operator(), reason: reason.to_owned() };
-    let answer = ask(LEDGER, stores.ledger.resolve(&decision)).await?;
+    let answer = group.resolve(Decision { id, attempt, outcome, reason }).await?;
     match (answer, outcome.state()) {
         (Recorded::Recorded, state) if form == Form::Json => {
             print_json(&ResolvedJson { id: id.as_str(), state: state.as_str(), attempt })
@@ -328,7 +317,7 @@ async fn resolve(
         }
         (Recorded::Recorded, state) => line(format_args!("{id} is {state}")),
         (Recorded::Refused, wanted) => {
-            let signal = found(stores, id).await?;
+            let signal = found(group, id).await?;
             Err(Failure::usage(format!(
                 "{id} is {} (attempt {}), which cannot become {wanted} by attempt {attempt}: only a signal in doubt \
                  can be resolved, or one that was sent and has no result",
@@ -339,10 +328,10 @@ async fn resolve(
     }
 }
 
-async fn acknowledge(stores: &Stores, id: &SignalId, reason: &str, form: Form) -> Result<(), Failure> {
-    let signal = decided(stores, id).await?;
+async fn acknowledge(group: &dyn Group, id: &SignalId, reason: &str, form: Form) -> Result<(), Failure> {
+    let signal = decided(group, id).await?;
     let id = &signal.id;
-    match ask(LEDGER, stores.ledger.acknowledge(id, &operator(), reason)).await? {
+    match group.acknowledge(id, reason).await? {
         Recorded::Recorded if form == Form::Json => print_json(&ResolvedJson {
             id: id.as_str(),
             state: StateName::Rejected.as_str(),
@@ -350,7 +339,7 @@ async fn acknowledge(stores: &Stores, id: &SignalId, reason: &str, form: Form) -
         }),
         Recorded::Recorded => line(format_args!("{id} is acknowledged: it is rejected, and was never sent")),
         Recorded::Refused => {
-            let state = found(stores, id).await?.state.name();
+            let state = found(group, id).await?.state.name();
             let remedy = match state {
                 StateName::InDoubt => format!(": `coordinator signals resolve {id} ...` decides about it"),
                 StateName::Received
@@ -365,8 +354,8 @@ async fn acknowledge(stores: &Stores, id: &SignalId, reason: &str, form: Form) -
     }
 }
 
-async fn switch(stores: &Stores, to: Switch, reason: &str, form: Form) -> Result<(), Failure> {
-    let turned = ask(LEDGER, stores.ledger.switch(to, &operator(), reason)).await?;
+async fn switch(group: &dyn Group, to: Switch, reason: &str, form: Form) -> Result<(), Failure> {
+    let turned = group.switch(to, reason).await?;
     if form == Form::Json {
         let (paused, changed) = (to == Switch::Pause, turned == Switched::Turned);
         return print_json(&SwitchJson { paused, changed });
@@ -381,14 +370,6 @@ async fn switch(stores: &Stores, to: Switch, reason: &str, form: Form) -> Result
         (Switch::Resume, Switched::Unchanged) => "it was not paused",
     };
     line(told)
-}
-
-/// The operator, by the user's name and this host.
-pub(super) fn operator() -> Actor {
-    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    let who = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Actor { who, origin: format!("command line on {host}") }
 }
 
 #[cfg(test)]

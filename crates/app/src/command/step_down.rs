@@ -1,38 +1,26 @@
 //! `coordinator step-down`: requests a planned handover from the leader through the state store.
 
+use super::group::{Condition, Group};
 use super::table::visible;
-use super::{Form, ask, open, print_json};
-use crate::config::Config;
+use super::{Form, print_json};
 use crate::failure::Failure;
 use crate::output::line;
+use domain::handover::{self, HEARTBEATS_MISSED, Obstacle};
 use domain::id::InstanceId;
-use domain::lease::Token;
-use domain::member::{Member, MemberSeen, MemberState, Term, heartbeat_interval};
+use domain::lease::Epoch;
+use domain::member::{MemberSeen, MemberState, Term, heartbeat_interval};
 use domain::ports::StepDown;
-use leader_coordinator::Stores;
 use serde::Serialize;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 /// Pause between two reads of the history.
 const READ_AGAIN: Duration = Duration::from_millis(50);
 /// Terms that are read to find the requested one and its successor.
 const TERMS_READ: u32 = 8;
 
-/// Age of a heartbeat, in intervals, above which the process counts as dead.
-const HEARTBEATS_MISSED: u32 = 3;
-
 /// Longest wait for an instance that is starting.
 const STARTING_MAX: Duration = Duration::from_secs(2);
-
-/// Condition for a handover.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// Only if the leader is alive and another instance can take over.
-    WithSuccessor,
-    /// In any case.
-    Always,
-}
 
 /// Success of a handover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +32,14 @@ enum Expected {
 }
 
 /// Requests a handover from the leader, waits for the next one, and prints it with the time without a leader.
-pub async fn step_down(config: &Config, reason: &str, wanted: Wanted, form: Form) -> Result<(), Failure> {
-    let stores = open(config)?;
-    let outcome = hand_over(config, &stores, reason, wanted, form).await;
-    stores.close().await;
+pub async fn step_down(
+    group: &dyn Group,
+    reason: &str,
+    wanted: Condition,
+    form: Form,
+) -> Result<(), Failure> {
+    let outcome = hand_over(group, reason, wanted, form).await;
+    group.close().await;
     outcome
 }
 
@@ -65,29 +57,23 @@ struct PlanJson<'a> {
 
 /// Prints the instances that can take over, the expected time without a leader and the risks. Requests nothing; fails
 /// if a handover would be refused.
-pub async fn plan_step_down(config: &Config, form: Form) -> Result<(), Failure> {
-    let stores = open(config)?;
-    let outcome = plan(config, &stores, form).await;
-    stores.close().await;
+pub async fn plan_step_down(group: &dyn Group, form: Form) -> Result<(), Failure> {
+    let outcome = plan(group, form).await;
+    group.close().await;
     outcome
 }
 
-async fn plan(config: &Config, stores: &Stores, form: Form) -> Result<(), Failure> {
-    let row = ask("the state store", stores.state.observe()).await?;
-    let token = row.version.token;
-    let Some(holder) = row.holder.filter(|_| !row.released) else {
-        return Err(Failure::other("no instance leads, so there is no leadership to hand over"));
-    };
-    let judged = candidates(config, stores, &holder).await?;
-    let ttl = ask("the state store", stores.state.lease()).await?.ttl;
-    let totals = ask("the ledger", stores.ledger.totals()).await?;
+async fn plan(group: &dyn Group, form: Form) -> Result<(), Failure> {
+    let (holder, epoch, ttl) = leader(group).await?;
+    let judged = candidates(group, &holder, ttl).await?;
+    let totals = group.totals().await?;
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     // The leader drains for at most a heartbeat, a third of its lease.
     let (planned, failed) = (ttl / 3, ttl + ttl / 3);
     if form == Form::Json {
         print_json(&PlanJson {
             leader: holder.as_str(),
-            epoch: token.epoch.0,
+            epoch: epoch.0,
             candidates: judged.as_ref().map_or_else(|_| Vec::new(), |ids| ids.split(", ").collect()),
             obstacle: judged.as_ref().err().cloned(),
             gap_ms_max: ms(planned),
@@ -96,7 +82,7 @@ async fn plan(config: &Config, stores: &Stores, form: Form) -> Result<(), Failur
         return judged.map(drop).map_err(Failure::other);
     }
     let candidates = judged.map_err(Failure::other)?;
-    line(format_args!("leader          {holder} (epoch {})", token.epoch))?;
+    line(format_args!("leader          {holder} (epoch {epoch})"))?;
     line(format_args!("can take over   {candidates}; the first of them that claims the lease leads"))?;
     line(format_args!("without leader  at most {planned:?}, usually milliseconds"))?;
     line(format_args!("if it fails     at most {failed:?}: the lease of {holder} must expire first"))?;
@@ -120,27 +106,26 @@ struct StepDownJson<'a> {
     reason: &'a str,
 }
 
-async fn hand_over(
-    config: &Config,
-    stores: &Stores,
-    reason: &str,
-    wanted: Wanted,
-    form: Form,
-) -> Result<(), Failure> {
-    let row = ask("the state store", stores.state.observe()).await?;
-    let token = row.version.token;
-    let Some(holder) = row.holder.filter(|_| !row.released) else {
-        return Err(Failure::other("no instance leads, so there is no leadership to hand over"));
-    };
-    let (candidates, expected) = match (candidates(config, stores, &holder).await?, wanted) {
+/// The leader, its epoch and its LEADER_TTL.
+async fn leader(group: &dyn Group) -> Result<(InstanceId, Epoch, Duration), Failure> {
+    let lease = group.lease().await?;
+    match lease.holder.filter(|_| !lease.released) {
+        Some(holder) => Ok((holder, lease.epoch, lease.ttl)),
+        None => Err(Failure::other("no instance leads, so there is no leadership to hand over")),
+    }
+}
+
+async fn hand_over(group: &dyn Group, reason: &str, wanted: Condition, form: Form) -> Result<(), Failure> {
+    let (holder, epoch, ttl) = leader(group).await?;
+    let (candidates, expected) = match (candidates(group, &holder, ttl).await?, wanted) {
         (Ok(candidates), _) => (format!("; {candidates} can take over"), Expected::AnotherLeader),
-        (Err(_), Wanted::Always) => (String::new(), Expected::AnyLeader),
-        (Err(why), Wanted::WithSuccessor) => return Err(Failure::other(why)),
+        (Err(_), Condition::Always) => (String::new(), Expected::AnyLeader),
+        (Err(why), Condition::WithSuccessor) => return Err(Failure::other(why)),
     };
-    match ask("the state store", stores.state.request_step_down(&token, reason)).await? {
+    match group.step_down(epoch, reason, wanted).await? {
         StepDown::Requested if form == Form::Json => {}
         StepDown::Requested => {
-            line(format_args!("asked {holder} (epoch {}) to hand over{candidates}", token.epoch))?;
+            line(format_args!("asked {holder} (epoch {epoch}) to hand over{candidates}"))?;
         }
         StepDown::Superseded => {
             return Err(Failure::other(format!(
@@ -151,110 +136,91 @@ async fn hand_over(
     // The leader drains for a heartbeat, then another instance claims. If there is no other instance, the
     // same one leads again after three heartbeats. A leader that has died is replaced when its lease has
     // expired.
-    let patience = config.leader_ttl * 3;
+    let patience = ttl * 3;
     let until = Instant::now() + patience;
     while Instant::now() < until {
-        let terms = ask("the state store", stores.state.history(TERMS_READ)).await?;
-        if let Some(next) = successor(&terms, &token) {
+        let (terms, _) = group.history(TERMS_READ).await?;
+        if let Some(next) = successor(&terms, epoch) {
             if form == Form::Json {
                 print_json(&StepDownJson {
                     from: holder.as_str(),
-                    from_epoch: token.epoch.0,
+                    from_epoch: epoch.0,
                     to: next.holder.as_str(),
                     epoch: next.epoch.0,
-                    gap_ms: gap_ms(&terms, &token, next),
+                    gap_ms: gap_ms(&terms, epoch, next),
                     reason,
                 })?;
             }
-            return tell(&terms, &token, next, &holder, expected, form);
+            return tell(&terms, epoch, next, &holder, expected, form);
         }
-        let _ = timeout(READ_AGAIN, stores.state.changed()).await;
+        group.changed(READ_AGAIN).await;
     }
     Err(Failure::other(format!("no instance has taken over within {patience:?}; see `coordinator status`")))
 }
 
-/// The result of [`judge`] for the instance table. Before it refuses, it waits for instances that are
+/// The instances that can take over, or why a handover is useless. Before it refuses, it waits for instances that are
 /// starting.
 async fn candidates(
-    config: &Config,
-    stores: &Stores,
+    group: &dyn Group,
     holder: &InstanceId,
+    ttl: Duration,
 ) -> Result<Result<String, String>, Failure> {
-    let fresh = heartbeat_interval(config.leader_ttl) * HEARTBEATS_MISSED;
+    let fresh = heartbeat_interval(ttl) * HEARTBEATS_MISSED;
     let until = Instant::now() + STARTING_MAX;
     loop {
-        let members = ask("the state store", stores.state.members()).await?;
-        let judged = judge(&members, holder, fresh);
+        let members = group.members().await?;
+        let judged = handover::candidates(&members, holder, fresh)
+            .map(|ids| ids.into_iter().map(InstanceId::as_str).collect::<Vec<_>>().join(", "));
         let starting =
             |seen: &MemberSeen| seen.member.state == MemberState::Starting && seen.heartbeat_age <= fresh;
         if judged.is_ok() || !members.iter().any(starting) || Instant::now() >= until {
-            return Ok(judged);
+            return Ok(judged.map_err(|why| remedied(&why)));
         }
         // A pause until the next read; the loop ends with the state or by its timeout.
         sleep(READ_AGAIN).await;
     }
 }
 
-/// The number of instances that can take over from `holder`, or why a handover is useless. A process whose
-/// heartbeat is older than `fresh` counts as dead.
-fn judge(members: &[MemberSeen], holder: &InstanceId, fresh: Duration) -> Result<String, String> {
-    let leader = members.iter().find(|seen| seen.member.id == *holder);
-    if let Some(age) = leader.map(|seen| seen.heartbeat_age).filter(|age| *age > fresh) {
-        return Err(format!(
-            "{holder} is dead or cut off: its last heartbeat is {} s old, so it cannot hand over; another instance \
-             leads when the lease has expired (--force requests the handover anyway)",
-            age.as_secs()
-        ));
+/// Why a handover is useless, and what the operator can do.
+fn remedied(why: &Obstacle) -> String {
+    let text = visible(&why.to_string());
+    match why {
+        Obstacle::Silent { .. } => format!("{text} (--force requests the handover anyway)"),
+        Obstacle::NoSuccessor { holder, .. } => format!(
+            "{text}. Start another one first, see `coordinator status` (with --force {holder} stops, and leads again \
+             after three heartbeats if it can)"
+        ),
     }
-    // The line of a former leader changes a moment after the lease, and only the lease says who leads.
-    let can = |state| matches!(state, MemberState::Standby | MemberState::Recovering | MemberState::Active);
-    let others = members
-        .iter()
-        .filter(|seen| seen.member.id != *holder && seen.heartbeat_age <= fresh && can(seen.member.state));
-    let (unable, candidates): (Vec<_>, Vec<_>) =
-        others.map(|seen| &seen.member).partition(|member| member.cannot_lead.is_some());
-    if candidates.is_empty() {
-        let why = |member: &Member| {
-            let why = visible(member.cannot_lead.as_deref().unwrap_or_default());
-            format!("; {} cannot lead: {why}", member.id)
-        };
-        let unable = unable.into_iter().map(why).collect::<Vec<_>>().concat();
-        return Err(format!(
-            "no instance can take over from {holder}{unable}. Start another one first, see `coordinator status` (with \
-             --force {holder} stops, and leads again after three heartbeats if it can)"
-        ));
-    }
-    Ok(candidates.iter().map(|member| member.id.as_str()).collect::<Vec<_>>().join(", "))
 }
 
 /// Whether the term is the newest of that epoch. A leader may have carried its lease to a later timeline
 /// since the term began.
-fn is(term: &Term, token: &Token) -> bool {
-    term.epoch == token.epoch
+fn is(term: &Term, epoch: Epoch) -> bool {
+    term.epoch == epoch
 }
 
 /// The term that came next. The newest term is first, so it is just before the requested one.
-fn successor<'a>(terms: &'a [Term], token: &Token) -> Option<&'a Term> {
-    let asked = terms.iter().position(|term| is(term, token))?;
+fn successor(terms: &[Term], epoch: Epoch) -> Option<&Term> {
+    let asked = terms.iter().position(|term| is(term, epoch))?;
     asked.checked_sub(1).map(|next| &terms[next])
 }
 
 /// Milliseconds between the end of the term and the start of the next one.
-fn gap_ms(terms: &[Term], token: &Token, next: &Term) -> Option<i64> {
-    let ended = terms.iter().find(|term| is(term, token)).and_then(|term| term.to_ms)?;
+fn gap_ms(terms: &[Term], epoch: Epoch, next: &Term) -> Option<i64> {
+    let ended = terms.iter().find(|term| is(term, epoch)).and_then(|term| term.to_ms)?;
     Some(next.from_ms - ended)
 }
 
 fn tell(
     terms: &[Term],
-    token: &Token,
+    ended: Epoch,
     next: &Term,
     before: &InstanceId,
     expected: Expected,
     form: Form,
 ) -> Result<(), Failure> {
     let line = |text: std::fmt::Arguments<'_>| if form == Form::Json { Ok(()) } else { line(text) };
-    let gap = gap_ms(terms, token, next);
+    let gap = gap_ms(terms, ended, next);
     let gap = gap.map_or_else(String::new, |gap| format!(", {gap} ms without a leader"));
     let (holder, epoch) = (&next.holder, next.epoch);
     match (next.holder == *before, expected) {

@@ -1,10 +1,10 @@
 //! `coordinator why`: the present state in sentences, what is wrong, and what to do. The operator's page shows the same
 //! sentences, because both render [`Overview`].
 
+use super::group::Group;
+use super::print_json;
 use super::table::{date, visible};
-use super::{ask, facts, open, print_json};
 use crate::command::status::Form;
-use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use adapter_http::SignalJson;
@@ -13,7 +13,6 @@ use domain::ledger::{Signal, StateName};
 use domain::member::Health;
 use domain::overview::{Facts, Money, Overview, Phrase, Problem, rupees};
 use domain::ports::ListQuery;
-use leader_coordinator::Stores;
 use serde::Serialize;
 
 /// Most signals in doubt that are shown with their reason.
@@ -41,11 +40,10 @@ struct ProblemJson<'a> {
 }
 
 /// Prints the present state, also while the state store does not answer.
-pub async fn why(config: &Config, form: Form) -> Result<(), Failure> {
-    let stores = open(config)?;
-    let read = facts::read(config, &stores).await;
-    let in_doubt = in_doubt(&stores, &read.facts).await;
-    stores.close().await;
+pub async fn why(group: &dyn Group, form: Form) -> Result<(), Failure> {
+    let read = group.facts().await;
+    let in_doubt = in_doubt(group, &read.facts).await;
+    group.close().await;
     let (overview, now_ms) = (Overview::of(&read.facts), read.facts.now_ms);
     match form {
         Form::Json => print_json(&WhyJson {
@@ -79,13 +77,13 @@ fn reports(id: &InstanceId, level: Health) -> String {
 }
 
 /// The latest signals in doubt; none if the ledger does not answer, which the facts show.
-async fn in_doubt(stores: &Stores, facts: &Facts) -> Vec<Signal> {
+async fn in_doubt(group: &dyn Group, facts: &Facts) -> Vec<Signal> {
     if facts.totals.current().is_none_or(|totals| totals.in_doubt == 0) {
         return Vec::new();
     }
     let state = Some(StateName::InDoubt);
     let query = ListQuery { state, instrument: None, before: None, limit: IN_DOUBT_SHOWN };
-    ask("the state store", stores.ledger.list(&query)).await.unwrap_or_default()
+    group.list(&query).await.unwrap_or_default()
 }
 
 /// Why each signal is in doubt.

@@ -100,6 +100,9 @@ impl Key {
             Self::TlsClientCa => {
                 "File with the authorities of clients, in PEM; only clients with a certificate of them are answered, except for probes"
             }
+            Self::AccessTokensFile => {
+                "File with the tokens and certificates of clients and their roles (access.md); read again when it changes"
+            }
         }
     }
 
@@ -117,7 +120,9 @@ impl Key {
             Self::InsecureNetwork => "true or false".to_owned(),
             Self::TlsCertificate | Self::TlsKey | Self::TlsClientCa => "path of a file".to_owned(),
             Self::DataDir => "path of a directory".to_owned(),
-            Self::RedisUrlFile | Self::PostgresUrlFile => "path of a file".to_owned(),
+            Self::RedisUrlFile | Self::PostgresUrlFile | Self::AccessTokensFile => {
+                "path of a file".to_owned()
+            }
             Self::RedisCa | Self::RedisCertificate | Self::RedisKeyFile => "path of a file in PEM".to_owned(),
             Self::RedisTls | Self::PostgresTls => "\"required\" or \"insecure\"".to_owned(),
             Self::LeaderTtl => between(TTL_MIN, TTL_MAX),
@@ -176,6 +181,7 @@ impl Key {
             Self::TlsCertificate => "/etc/coordinator/tls.crt",
             Self::TlsKey => "/etc/coordinator/tls.key",
             Self::TlsClientCa => "/etc/coordinator/clients.crt",
+            Self::AccessTokensFile => "/etc/coordinator/tokens.toml",
             _ => "",
         }
     }

@@ -80,11 +80,13 @@ pub enum Key {
     TlsKey,
     /// File with the authorities of clients.
     TlsClientCa,
+    /// File with the credentials of clients.
+    AccessTokensFile,
 }
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
@@ -122,6 +124,7 @@ impl Key {
         Self::TlsCertificate,
         Self::TlsKey,
         Self::TlsClientCa,
+        Self::AccessTokensFile,
     ];
 
     /// Its name in the file, with its section.
@@ -164,6 +167,7 @@ impl Key {
             Self::TlsCertificate => "tls.certificate",
             Self::TlsKey => "tls.key",
             Self::TlsClientCa => "tls.client_ca",
+            Self::AccessTokensFile => "access.tokens_file",
         }
     }
 

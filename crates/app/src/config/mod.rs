@@ -28,6 +28,7 @@ pub use reference::{reference, sample};
 pub use render::{as_json, render};
 pub use signals::Signals;
 pub use store_url::{Engine, StoreUrl};
+pub use url_file::read as read_secret_line;
 
 use crate::cli::Flags;
 use adapter_http::HandlerUrl;
@@ -96,6 +97,8 @@ pub struct Config {
     pub telemetry_otlp: Option<HandlerUrl>,
     /// The handler of signals, and its limits.
     pub signals: Signals,
+    /// File with the credentials of clients; `None`: requests need none.
+    pub tokens_file: Option<PathBuf>,
     /// Hooks to which other systems post alerts.
     pub hooks: Vec<ConfiguredHook>,
     /// Places of the values that were written.
@@ -180,12 +183,10 @@ pub fn load(
     let alerts_runbooks = judge.take(Key::AlertsRunbooks, |text| parse::runbooks(text).map(Some), || None);
     let telemetry_otlp = judge.take(Key::TelemetryOtlp, |text| parse::otlp(text).map(Some), || None);
     let signals = judge.signals();
+    let tokens_file = judge.take(Key::AccessTokensFile, file, || None);
 
     judge.one_lease_in_the_environment();
-    judge.settings_need_their_store();
-    judge.is_protected(Engine::Redis, &redis_url, redis_tls);
-    judge.is_protected(Engine::Postgres, &postgres, postgres_tls);
-    judge.redis_needs_postgres();
+    judge.stores_fit((&redis_url, redis_tls), (&postgres, postgres_tls));
     if let (Some(ttl), Some(Some(heartbeat))) = (leader_ttl, heartbeat) {
         judge.heartbeat_fits(heartbeat, ttl);
     }
@@ -219,6 +220,7 @@ pub fn load(
             alerts_runbooks: alerts_runbooks?,
             telemetry_otlp: telemetry_otlp?,
             signals: signals?,
+            tokens_file: tokens_file?,
             hooks,
             origins,
         })
@@ -253,6 +255,9 @@ fn read(path: &Path) -> io::Result<String> {
 
 /// A setting has a fault, which was recorded.
 struct Refused;
+
+/// The URL of a store and the policy of its connection; `None`: it has a fault.
+type StoreSetting<'a> = (&'a Result<Option<StoreUrl>, Refused>, Option<TlsPolicy>);
 
 /// Parses texts into values and records the faults.
 struct Judge {
@@ -353,6 +358,14 @@ impl Judge {
             value_rupees: value?,
             retention: retention?,
         })
+    }
+
+    /// The rules about the stores together.
+    fn stores_fit(&mut self, redis: StoreSetting<'_>, postgres: StoreSetting<'_>) {
+        self.settings_need_their_store();
+        self.is_protected(Engine::Redis, redis);
+        self.is_protected(Engine::Postgres, postgres);
+        self.redis_needs_postgres();
     }
 
     /// Redis suggests instances on several hosts, but only one host shares an embedded store: two data

@@ -86,9 +86,9 @@ impl fmt::Display for Advertised {
     }
 }
 
-/// Whether clients have to prove who they are. Files of tokens will count here as well.
+/// Whether clients have to prove who they are, by a token or a certificate.
 pub fn has_credential(config: &Config) -> bool {
-    config.network.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
+    config.tokens_file.is_some() || config.network.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
 }
 
 impl Judge {
@@ -134,11 +134,12 @@ impl Judge {
         let lacks = match (network.tls.is_some(), has_credential(config)) {
             (true, true) => return,
             (false, _) => {
-                "without TLS everybody in the network can read and change what is sent: set tls.certificate, \
-                           tls.key and tls.client_ca"
+                "without TLS everybody in the network can read and change what is sent: set tls.certificate and \
+                 tls.key, and access.tokens_file or tls.client_ca"
             }
             (true, false) => {
-                "without a credential everybody who reaches it may do everything: set tls.client_ca"
+                "without a credential everybody who reaches it may read everything and submit signals: set access.tokens_file \
+                 or tls.client_ca"
             }
         };
         let message = format!(

@@ -123,7 +123,7 @@ pub fn tls(text: &str) -> Result<TlsPolicy, String> {
     TlsPolicy::parse(text).ok_or_else(|| format!("{}, neither \"required\" nor \"insecure\"", shown(text)))
 }
 
-/// A file.
+/// The path of a file.
 pub fn file(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() || text.contains('\0') || text.contains("://") {
         return Err(format!("{}, not the path of a file", shown(text)));

@@ -1,8 +1,7 @@
 //! The rules about TLS: a connection to another host is protected or permitted by name, and the files of TLS can be used.
 
 use super::fault::Fault;
-use super::{Engine, Judge, Key, Redis, Refused, StoreUrl};
-use domain::transport::TlsPolicy;
+use super::{Engine, Judge, Key, Redis, StoreSetting};
 use leader_coordinator::ClientTls;
 use std::path::PathBuf;
 
@@ -42,13 +41,8 @@ impl Judge {
     }
 
     /// A store on another host is reached by verified TLS, unless the setting permits everything by name.
-    pub(super) fn is_protected(
-        &mut self,
-        engine: Engine,
-        url: &Result<Option<StoreUrl>, Refused>,
-        policy: Option<TlsPolicy>,
-    ) {
-        let (Ok(Some(url)), Some(policy)) = (url, policy) else { return };
+    pub(super) fn is_protected(&mut self, engine: Engine, setting: StoreSetting<'_>) {
+        let (Ok(Some(url)), Some(policy)) = setting else { return };
         let Err(what) = url.check_protection(engine, policy) else { return };
         let [written, file] = engine.keys();
         let place = self.place(if url.file().is_some() { file } else { written });

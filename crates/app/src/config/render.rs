@@ -165,6 +165,11 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
         Key::SignalsMaxPerDay => Ok(limit(config.signals.limits.per_day)),
         Key::SignalsValueRupees => Ok(text(&config.signals.value_rupees.to_string())),
         Key::SignalsRetentionDays => Ok(serialised(&config.signals.retention_days())),
+        Key::AccessTokensFile => {
+            let path = config.tokens_file.as_ref();
+            let path = path.ok_or("every process on this host can read, submit and claim signals over HTTP, and none can act as an operator")?;
+            Ok(text(&path.to_string_lossy()))
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reads the file that contains the URL of a store, or the secrets of a hook, so that a password is neither on a command line nor in
+//! Reads a file that contains secrets (the URL of a store, a token, the secrets of a hook), so that none is on a command line or in
 //! the environment. The check of the settings uses it. Invariant: no message shows anything of the file's
 //! content.
 
@@ -26,10 +26,10 @@ pub fn read(path: &str) -> Result<String, String> {
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
-        return Err(format!("{}, a file without a URL on its first line", shown(path)));
+        return Err(format!("{}, a file whose first line is empty", shown(path)));
     }
     if line.contains(['\n', '\r']) {
-        let wanted = "it must have the URL and nothing else";
+        let wanted = "it must have the secret and nothing else";
         return Err(format!("{}, a file with more than one line: {wanted}", shown(path)));
     }
     Ok(line.to_owned())

@@ -23,12 +23,14 @@
 //! - [`stability`], with [`machine`]: without a fault, a term does not end.
 //! - [`handover`], [`stops`], [`output`], [`descriptors`]: actions of the operator and of the operating
 //!   system on a process.
+//! - [`access`]: tokens, their rotation, and the commands over HTTP.
 //! - [`operator`]: for each of twelve faults, the page and the terminal name the cause and the next step.
 //! - [`exec`], [`exec_kills`], with [`execs`]: `coordinator exec`, whose command is dead before another one starts.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
 //! - [`network`] with [`hosts`], [`tls`], [`crowd`]: instances on different hosts, certificates, thousands of clients.
 //! - [`browser`]: the operator's page in Chromium.
 
+mod access;
 mod alerts;
 mod bad_call;
 mod bad_start;

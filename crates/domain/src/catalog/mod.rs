@@ -4,6 +4,7 @@
 //! Names and types of the `portfolio_manager_` metrics are a contract with existing dashboards and rules
 //! (`testdata/metric-contract.json`). The names of all other metrics begin with `coordinator_`.
 
+mod access;
 mod contract;
 mod election;
 mod signals;
@@ -112,8 +113,8 @@ const fn metric(name: &'static str, unit: &'static str, help: &'static str, kind
 /// Every metric.
 pub const CATALOG: &[Metric] = &ALL;
 
-const PARTS: [&[Metric]; 3] = [contract::METRICS, election::METRICS, signals::METRICS];
-const ALL: [Metric; PARTS[0].len() + PARTS[1].len() + PARTS[2].len()] = joined();
+const PARTS: [&[Metric]; 4] = [contract::METRICS, election::METRICS, signals::METRICS, access::METRICS];
+const ALL: [Metric; PARTS[0].len() + PARTS[1].len() + PARTS[2].len() + PARTS[3].len()] = joined();
 
 /// Joins the parts into one array. If their lengths do not add up to `METRICS`, the compiler stops.
 const fn joined<const METRICS: usize>() -> [Metric; METRICS] {

@@ -12,6 +12,7 @@
 //! The [catalogue](crate::catalog) lists every metric with the function that reads it from a report. A metric is
 //! added only there.
 
+mod access;
 mod fingerprint;
 mod histogram;
 mod signals;
@@ -20,6 +21,7 @@ pub mod unit;
 mod urgent;
 mod window;
 
+pub use access::AccessRefusal;
 pub use fingerprint::fingerprint;
 pub use histogram::{BOUNDS, Histogram};
 pub use signals::{Refusal, SIGNAL_VALUE_DEFAULT, SignalFact, SignalsConfig};
@@ -114,6 +116,8 @@ pub enum Fact {
         /// The time, in unix milliseconds.
         at_ms: i64,
     },
+    /// A request was refused for its credential.
+    AccessRefused(AccessRefusal),
     /// The time (unix milliseconds) since when the handler has answered for the same signal that it did not execute
     /// it; `None` without such a signal.
     NotExecuting(Option<i64>),
@@ -213,6 +217,7 @@ impl Metrics {
                 self.counters.signal(SignalFact::Refused(why));
                 self.last_refused = Some((why, at_ms));
             }
+            Fact::AccessRefused(why) => self.counters.access_refused[why.index()] += 1,
             Fact::NotExecuting(since_ms) => self.not_executing_since_ms = since_ms,
             Fact::SettingsDiffer(differing) => self.settings_differ = differing,
             Fact::Decisions(decisions) => self.decisions = decisions,
@@ -246,6 +251,7 @@ impl Metrics {
             | Fact::Ledger { .. }
             | Fact::LedgerUnknown { .. }
             | Fact::Refused { .. }
+            | Fact::AccessRefused(_)
             | Fact::NotExecuting(_)
             | Fact::SettingsDiffer(_)
             | Fact::StoreForgot(_)

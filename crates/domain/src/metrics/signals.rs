@@ -54,7 +54,7 @@ pub enum SignalFact {
 pub enum Refusal {
     /// The body is malformed: not JSON, or not an object (400).
     Malformed,
-    /// Its origin may not submit (403).
+    /// Its origin or its credential may not submit (401, 403, 429).
     Forbidden,
     /// Another signal has the same id or fingerprint (409).
     Conflict,

@@ -1,5 +1,6 @@
 //! The snapshot: all values to report about this process at one moment.
 
+use super::access::AccessRefusal;
 use super::histogram::Histogram;
 use super::signals::Refusal;
 use super::window::WindowStats;
@@ -109,6 +110,8 @@ pub struct Counters {
     pub signals_not_executed: u64,
     /// Submissions that it refused, in the order of [`Refusal::ALL`].
     pub signals_refused: [u64; Refusal::ALL.len()],
+    /// Requests that it refused for their credential, in the order of [`AccessRefusal::ALL`].
+    pub access_refused: [u64; AccessRefusal::ALL.len()],
     /// Writes to the ledger that were refused because their token was superseded.
     pub fenced_writes: u64,
 }

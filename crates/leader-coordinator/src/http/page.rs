@@ -1,16 +1,21 @@
 //! [`Page`]: the data of the HTTP pages, from the coordinator and the state store.
 
-use adapter_http::{Backend, Hooks, LeaderView, Pull, Reported};
+use super::operations::Operations;
+use adapter_http::{Access, Backend, Hooks, LeaderView, Pull, Reported, StepDownRequest, SteppedDown};
 use adapter_otel::Exposition;
 use async_trait::async_trait;
 use coordinator::{Coordinator, Ledger, NotNow, Pulled, clock};
 use domain::alert;
+use domain::decision::Decision;
 use domain::id::InstanceId;
-use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId};
+use domain::ledger::{Actor, AuditEntry, NewSignal, Signal, SignalId, Totals};
 use domain::member::{LeaseSeen, MemberSeen, Term};
-use domain::metrics::Refusal;
+use domain::metrics::{AccessRefusal, Refusal};
 use domain::overview::{LastAnswers, Samples};
-use domain::ports::{ListQuery, MemberStore, Recorded, Report, SignalClaim, StoreError, Submit};
+use domain::ports::{
+    ListQuery, MemberStore, Recorded, Report, Resolution, SignalClaim, StoreError, Submit, Switch, Switched,
+};
+use domain::recovery::{Recovered, RecoveryFault};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,6 +42,8 @@ pub struct Page {
     members: Arc<dyn MemberStore>,
     signals: Option<(Ledger, Delivery)>,
     exposition: Exposition,
+    access: Option<Arc<Access>>,
+    operations: Option<Operations>,
     hooks: Arc<Hooks>,
     /// The leader whose address is known, and the address.
     leader: Mutex<Option<(InstanceId, String)>>,
@@ -50,8 +57,28 @@ impl Page {
         signals: Option<(Ledger, Delivery)>,
         exposition: Exposition,
     ) -> Self {
-        let hooks = Arc::default();
-        Self { coordinator, members, signals, exposition, hooks, leader: Mutex::new(None) }
+        Self {
+            coordinator,
+            members,
+            signals,
+            exposition,
+            access: None,
+            operations: None,
+            hooks: Arc::default(),
+            leader: Mutex::new(None),
+        }
+    }
+
+    /// Every route except the probes and the hooks needs one of these credentials.
+    #[must_use]
+    pub fn with_access(self, access: Arc<Access>) -> Self {
+        Self { access: Some(access), ..self }
+    }
+
+    /// Adds the actions of operators. Without it they answer 503.
+    #[must_use]
+    pub fn with_operations(self, operations: Operations) -> Self {
+        Self { operations: Some(operations), ..self }
     }
 
     /// The hooks to which other systems post alerts.
@@ -84,6 +111,11 @@ impl Page {
     fn ledger(&self) -> Result<&Ledger, StoreError> {
         let absent = || StoreError::Unavailable("this service keeps no signals".to_owned());
         self.signals.as_ref().map(|(ledger, _)| ledger).ok_or_else(absent)
+    }
+
+    fn operations(&self) -> Result<&Operations, StoreError> {
+        let absent = || StoreError::Unavailable("this service offers no actions of operators".to_owned());
+        self.operations.as_ref().ok_or_else(absent)
     }
 
     async fn address_of(&self, leader: &InstanceId) -> Option<String> {
@@ -162,6 +194,14 @@ impl Backend for Page {
         Ledger::accepts_until_s()
     }
 
+    fn access(&self) -> Option<Arc<Access>> {
+        self.access.clone()
+    }
+
+    fn access_refused(&self, why: AccessRefusal) {
+        self.coordinator.access_refused(why);
+    }
+
     fn hooks(&self) -> Arc<Hooks> {
         Arc::clone(&self.hooks)
     }
@@ -178,6 +218,10 @@ impl Backend for Page {
             Some(signal) => Ok(Some((signal, store.audit(Some(id), AUDIT_LINES).await?))),
             None => Ok(None),
         }
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.ledger()?.store().totals().await
     }
 
     async fn signals(&self, query: &ListQuery) -> Result<Vec<Signal>, StoreError> {
@@ -208,5 +252,37 @@ impl Backend for Page {
             Err(NotNow::Store(error)) => Err(error),
             Err(_) => Ok(Reported::NotLeading),
         }
+    }
+
+    async fn step_down(&self, request: &StepDownRequest) -> Result<SteppedDown, StoreError> {
+        self.operations()?.step_down(request).await
+    }
+
+    async fn resolve(&self, decision: &Resolution) -> Result<Recorded, StoreError> {
+        self.ledger()?.store().resolve(decision).await
+    }
+
+    async fn acknowledge(&self, id: &SignalId, actor: &Actor, reason: &str) -> Result<Recorded, StoreError> {
+        self.ledger()?.store().acknowledge(id, actor, reason).await
+    }
+
+    async fn switch(&self, to: Switch, actor: &Actor, reason: &str) -> Result<Switched, StoreError> {
+        self.ledger()?.store().switch(to, actor, reason).await
+    }
+
+    async fn check_recovery(&self) -> Result<Result<Recovered, RecoveryFault>, StoreError> {
+        Ok(self.operations()?.check_recovery().await)
+    }
+
+    async fn acknowledge_recovery(
+        &self,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Result<Recovered, RecoveryFault>, StoreError> {
+        self.operations()?.acknowledge_recovery(actor, reason).await
+    }
+
+    async fn decisions(&self, limit: u32) -> Result<Vec<Decision>, StoreError> {
+        self.operations()?.decisions(limit).await
     }
 }

@@ -46,6 +46,16 @@ pub fn panels() -> Vec<Panel> {
             repeatedly interrupts its signals each time: they wait, or are in doubt.",
         )
         .runbooks(&["InstanceRestarting"]),
+        lines("Refused Requests", "short")
+            .described(
+                "Requests that the instances refused for their credential, by reason. `missing` is normal for the first \
+                request of a browser. Many `unknown` ones are a client with an old token, which loses its signals, or \
+                guesses.",
+            )
+            .query(
+                "{{reason}}",
+                "sum by (reason) (increase(coordinator_http_access_refused_total{$here}[$__rate_interval]))",
+            ),
         lines("DB Syncs per Second", "ops")
             .described(
                 "Syncs with the state store, of all instances. A leader that attempts none does not renew \

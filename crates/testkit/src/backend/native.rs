@@ -149,6 +149,14 @@ impl Native {
     fn family(&self) -> Vec<Pid> {
         self.child.as_ref().map(|child| family(Pid::from_child(child))).unwrap_or_default()
     }
+
+    /// Stops the process, so that no further child appears, and lists it and its descendants.
+    fn stopped_family(&self) -> Vec<Pid> {
+        if let Some(parent) = self.child.as_ref().map(Pid::from_child) {
+            freeze(&[parent]);
+        }
+        self.family()
+    }
 }
 
 impl Host for Native {
@@ -189,7 +197,9 @@ impl Host for Native {
     }
 
     fn kill(&mut self) -> Result<(), String> {
-        let family = self.family();
+        // All are stopped first. A child that runs after its parent has ended says goodbye to its clients.
+        let family = self.stopped_family();
+        freeze(&family);
         for pid in &family {
             // The process may have ended, which is the purpose.
             let _ = kill_process(*pid, Signal::KILL);
@@ -207,24 +217,11 @@ impl Host for Native {
     }
 
     fn pause(&mut self) -> Result<(), String> {
-        // The parent first, so that no further child appears unnoticed.
-        let parent: Vec<Pid> = self.child.iter().map(Pid::from_child).collect();
-        for pid in parent {
-            let _ = kill_process(pid, Signal::STOP);
-        }
-        let family = self.family();
+        let family = self.stopped_family();
         let pids: Vec<String> = family.iter().map(|pid| pid.as_raw_nonzero().to_string()).collect();
         self.paused =
             Some(Watchdog::new("kill -KILL $*", &pids.iter().map(String::as_str).collect::<Vec<_>>())?);
-        for pid in &family {
-            let _ = kill_process(*pid, Signal::STOP);
-        }
-        let stopped = |pid: &Pid| state(*pid).is_none_or(|state| state == 'T');
-        if until(SIGNAL_TIME_MAX, || family.iter().all(stopped)) {
-            Ok(())
-        } else {
-            Err("a process does not stop".to_owned())
-        }
+        if freeze(&family) { Ok(()) } else { Err("a process does not stop".to_owned()) }
     }
 
     fn resume(&mut self) -> Result<(), String> {
@@ -285,6 +282,16 @@ fn family(root: Pid) -> Vec<Pid> {
 /// The state letter of a process; `None` if it has ended, or is dead and not yet waited for.
 fn state(pid: Pid) -> Option<char> {
     stat(pid).map(|(state, _)| state).filter(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Stops processes. Returns whether all are stopped or have ended, at the latest after [`SIGNAL_TIME_MAX`].
+fn freeze(pids: &[Pid]) -> bool {
+    for pid in pids {
+        // Fails for a process that has ended.
+        let _ = kill_process(*pid, Signal::STOP);
+    }
+    let is_stopped = |pid: &Pid| state(*pid).is_none_or(|state| state == 'T');
+    until(SIGNAL_TIME_MAX, || pids.iter().all(is_stopped))
 }
 
 /// State letter and parent from the kernel's line, in which the name is in parentheses and may contain any

@@ -9,13 +9,12 @@ mod watch;
 
 pub use table::Extent;
 
+use super::group::Group;
+use super::print_json;
 use super::terminal::Colour;
-use super::{open, print_json};
-use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::line;
 use json::StatusJson;
-use leader_coordinator::Stores;
 use seen::Seen;
 
 /// Form of an output.
@@ -28,23 +27,21 @@ pub enum Form {
 }
 
 /// Prints the status once; an error unless exactly one live instance leads and acts.
-pub async fn status(config: &Config, form: Form, extent: Extent) -> Result<(), Failure> {
-    let stores = open(config)?;
-    let shown = once(config, &stores, form, extent).await;
-    stores.close().await;
+pub async fn status(group: &dyn Group, form: Form, extent: Extent) -> Result<(), Failure> {
+    let shown = once(group, form, extent).await;
+    group.close().await;
     shown
 }
 
 /// Shows the status until it is interrupted: redrawn in place on a terminal, otherwise as JSON lines.
-pub async fn watch_status(config: &Config, form: Form, extent: Extent) -> Result<(), Failure> {
-    let stores = open(config)?;
-    let shown = watch::follow(config, &stores, form, extent).await;
-    stores.close().await;
+pub async fn watch_status(group: &dyn Group, form: Form, extent: Extent) -> Result<(), Failure> {
+    let shown = watch::follow(group, form, extent).await;
+    group.close().await;
     shown
 }
 
-async fn once(config: &Config, stores: &Stores, form: Form, extent: Extent) -> Result<(), Failure> {
-    let mut seen = Seen::read(config, stores, None).await;
+async fn once(group: &dyn Group, form: Form, extent: Extent) -> Result<(), Failure> {
+    let mut seen = Seen::read(group, None).await;
     if let Some(mut failure) = seen.failure.take() {
         failure.message.push_str("\n`coordinator why` says what that means and what to do next");
         return Err(failure);

@@ -5,16 +5,15 @@ use super::Form;
 use super::json::StatusJson;
 use super::seen::Seen;
 use super::table::{Extent, render};
+use crate::command::group::Group;
 use crate::command::print_json;
 use crate::command::table::date;
 use crate::command::terminal::Colour;
-use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::write;
-use leader_coordinator::Stores;
 use std::io::{IsTerminal, stdout};
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// Longest pause between two reads: ages grow although nothing happens.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -23,7 +22,7 @@ const PERIOD_MIN: Duration = Duration::from_millis(100);
 
 /// Shows the status until it is interrupted. If a store does not answer, the last known state is shown as such, and
 /// the store is read again.
-pub async fn follow(config: &Config, stores: &Stores, form: Form, extent: Extent) -> Result<(), Failure> {
+pub async fn follow(group: &dyn Group, form: Form, extent: Extent) -> Result<(), Failure> {
     let picture = form == Form::Table && stdout().is_terminal();
     if picture {
         // Later pictures cover the earlier ones.
@@ -31,7 +30,7 @@ pub async fn follow(config: &Config, stores: &Stores, form: Form, extent: Extent
     }
     let mut before = None;
     loop {
-        let seen = Seen::read(config, stores, before.take()).await;
+        let seen = Seen::read(group, before.take()).await;
         if picture {
             write(redrawn(&frame(&seen, extent, Colour::of_stdout()), rows()))?;
         } else {
@@ -40,7 +39,7 @@ pub async fn follow(config: &Config, stores: &Stores, form: Form, extent: Extent
         before = Some(seen);
         sleep(PERIOD_MIN).await;
         // Read again after a hint or after the period.
-        let _ = timeout(PERIOD, stores.state.changed()).await;
+        group.changed(PERIOD).await;
     }
 }
 

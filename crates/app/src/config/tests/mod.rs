@@ -92,6 +92,8 @@ retention_days = 30
 certificate = "/etc/coordinator/tls.crt"
 key = "/etc/coordinator/tls.key"
 client_ca = "/etc/coordinator/clients.crt"
+[access]
+tokens_file = "/etc/coordinator/tokens.toml"
 "#;
 
 #[test]

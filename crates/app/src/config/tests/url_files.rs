@@ -127,8 +127,8 @@ fn a_file_that_other_users_have_permissions_for_is_refused_with_the_remedy() {
 fn what_is_not_one_url_is_refused_without_being_shown() {
     let files = Files::new();
     for (content, why) in [
-        (&b""[..], "without a URL"),
-        (b"\n", "without a URL"),
+        (&b""[..], "first line is empty"),
+        (b"\n", "first line is empty"),
         (b"\npostgres://u:canary@localhost/d\n", "more than one line"),
         (b"postgres://u:canary@localhost/d\n\n", "more than one line"),
         (b"postgres://u:canary@localhost/d\n# canary\n", "more than one line"),

@@ -1,31 +1,32 @@
-//! The description of this API: one table, served as an OpenAPI document at `/openapi.json` and written to docs/http.md
-//! (`cargo xtask codegen`). A test compares it with the routes, in both directions.
+//! The table of endpoints. Add a row for a new route, and its role to `access/routes.rs`.
 
-use crate::pages::{Prefix, SignalPages};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Json, Router};
-use serde_json::{Map, Value, json};
-use std::fmt::Write;
+use super::PATH;
+use crate::access::routes::{Protection, protection_of};
 
-/// The path of the document.
-const PATH: &str = "/openapi.json";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
 const HTML: &str = "text/html";
 const PROBLEM: &str = "application/problem+json";
 
 /// One method of one path.
-pub(crate) struct Endpoint {
-    pub(crate) method: &'static str,
-    pub(crate) path: &'static str,
-    summary: &'static str,
+pub(super) struct Endpoint {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    pub(super) summary: &'static str,
     /// Parameters of the query, with their meaning.
-    query: &'static [(&'static str, &'static str)],
+    pub(super) query: &'static [(&'static str, &'static str)],
     /// Fields of the JSON body, with their meaning; a name that ends with `?` is optional.
-    body: &'static [(&'static str, &'static str)],
+    pub(super) body: &'static [(&'static str, &'static str)],
     /// Status codes, their content types and their meaning.
-    answers: &'static [(u16, &'static str, &'static str)],
+    pub(super) answers: &'static [(u16, &'static str, &'static str)],
+}
+
+impl Endpoint {
+    /// What the request must present, from the table of routes.
+    pub(super) fn protection(&self) -> Protection {
+        protection_of(self.method, self.path)
+            .expect("a test compares the description with the table of routes")
+    }
 }
 
 const fn endpoint(
@@ -55,6 +56,15 @@ const NOT_LEADING: (u16, &str, &str) = (
 const NO_SIGNAL: (u16, &str, &str) = (404, PROBLEM, "there is no such signal");
 const WRONG: (u16, &str, &str) = (400, PROBLEM, "a parameter or a field is wrong; the answer names it");
 
+const SWITCHED: (u16, &str, &str) =
+    (200, JSON, "`paused`: the position now; `changed`: false if it was in this position before");
+const EPOCH: (&str, &str) = (
+    "epoch?",
+    "the epoch that the operator saw (`/status` has it); in a later one, the answer is 409 and nothing is done",
+);
+const REASON: &[(&str, &str)] = &[("reason", "the reason for the audit, 1 to 256 characters"), EPOCH];
+const ANOTHER_EPOCH: (u16, &str, &str) =
+    (409, PROBLEM, "`epoch` is given, and another one has begun: nothing was done");
 const HOOK_ANSWERS: &[(u16, &str, &str)] = &[
     (
         200,
@@ -69,11 +79,16 @@ const HOOK_ANSWERS: &[(u16, &str, &str)] = &[
     (409, PROBLEM, "another signal has the id or the fingerprint"),
     (413, PROBLEM, "the body is too large"),
     (422, PROBLEM, "fields of the signal are missing or wrong; `errors` has all of them"),
+    (
+        429,
+        PROBLEM,
+        "more than 10 wrong secrets came from this address within a minute (`Retry-After`); a right one is accepted",
+    ),
     (503, PROBLEM, "the state store did not answer within 0.9 s: send it again (`Retry-After`)"),
 ];
 
 /// Every method of every path.
-pub(crate) const ENDPOINTS: &[Endpoint] = &[
+pub(super) const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/", "The operator's page, which shows the whole group live", &[(200, HTML, "the page")]),
     endpoint(
         "GET",
@@ -130,7 +145,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
                     200,
                     JSON,
                     "`terms`, each with `timeline`, `epoch`, `holder`, `host`, `from`, `to`, `reason`; \
-                     `without_leader`; `away_since` is set while the state store does not answer",
+                     `without_leader`; `decisions` of operators that concern no signal; `away_since` is set while the state store does not answer",
                 ),
                 WRONG,
                 NEVER_READ,
@@ -264,6 +279,131 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     },
     endpoint(
         "GET",
+        "/signals/pause",
+        "The signal whose id is `pause`, as `/signals/{id}`",
+        &[(200, JSON, "the signal and its `audit`"), NO_SIGNAL, AWAY],
+    ),
+    Endpoint {
+        body: REASON,
+        ..endpoint(
+            "POST",
+            "/signals/pause",
+            "Turns the kill switch on: no leader sends any signal until it is resumed. Safe to repeat",
+            &[SWITCHED, WRONG, ANOTHER_EPOCH, AWAY],
+        )
+    },
+    endpoint(
+        "GET",
+        "/signals/resume",
+        "The signal whose id is `resume`, as `/signals/{id}`",
+        &[(200, JSON, "the signal and its `audit`"), NO_SIGNAL, AWAY],
+    ),
+    Endpoint {
+        body: REASON,
+        ..endpoint(
+            "POST",
+            "/signals/resume",
+            "Turns the kill switch off: the leader sends the waiting signals. Safe to repeat",
+            &[SWITCHED, WRONG, ANOTHER_EPOCH, AWAY],
+        )
+    },
+    Endpoint {
+        body: REASON,
+        ..endpoint(
+            "POST",
+            "/signals/{id}/acknowledge",
+            "Acknowledges that a signal expired unsent: it becomes rejected, and its alert ends",
+            &[
+                (200, JSON, "it is acknowledged; the signal"),
+                WRONG,
+                NO_SIGNAL,
+                (
+                    409,
+                    PROBLEM,
+                    "the signal has not expired, or was acknowledged before (`signal`), or another epoch has begun",
+                ),
+                AWAY,
+            ],
+        )
+    },
+    Endpoint {
+        body: &[
+            ("attempt", "the attempt that the operator has checked; another one is refused"),
+            (
+                "outcome",
+                "`done`, `rejected`, or `send_again`: it was certainly not executed, and the leader must send it",
+            ),
+            ("reason", "the reason for the audit, 1 to 256 characters"),
+            EPOCH,
+        ],
+        ..endpoint(
+            "POST",
+            "/signals/{id}/resolve",
+            "Records the decision of an operator about a signal in doubt, who has queried the broker",
+            &[
+                (200, JSON, "it is recorded; the signal"),
+                WRONG,
+                NO_SIGNAL,
+                (
+                    409,
+                    PROBLEM,
+                    "the signal is in another state, or has another attempt (`signal`), or another epoch has begun",
+                ),
+                AWAY,
+            ],
+        )
+    },
+    Endpoint {
+        body: &[
+            (
+                "epoch",
+                "the epoch of the leader that must hand over (`/leader` has it); a later leader is not asked",
+            ),
+            ("reason", "the reason for the history, 1 to 256 characters"),
+            ("force?", "true: request it even if no instance can take over"),
+        ],
+        ..endpoint(
+            "POST",
+            "/leadership/step-down",
+            "Requests a planned handover from the leader. Any instance passes the request on",
+            &[
+                (
+                    202,
+                    JSON,
+                    "it is requested: `leader`, `epoch`, `candidates`; `/history` shows the next term",
+                ),
+                WRONG,
+                (409, PROBLEM, "no leader leads in that epoch, or no instance can take over"),
+                AWAY,
+            ],
+        )
+    },
+    endpoint(
+        "POST",
+        "/recovery/check",
+        "Checks the portfolio as a new leader would; changes nothing. The body is empty",
+        &[
+            (
+                200,
+                JSON,
+                "`verdict` (`OK` or `FAILED`), `error_code`, `positions`, `total_risk_amount`, `margin_used`, `findings`, \
+                 `acknowledged` (the last acknowledgement of failed recoveries)",
+            ),
+            AWAY,
+        ],
+    ),
+    Endpoint {
+        body: REASON,
+        ..endpoint(
+            "POST",
+            "/recovery/acknowledge",
+            "Records that the operator takes responsibility for the failed recoveries so far. It changes no recovery: \
+             while the check fails, no leader trades",
+            &[(200, JSON, "it is recorded; the same as `/recovery/check`"), WRONG, ANOTHER_EPOCH, AWAY],
+        )
+    },
+    endpoint(
+        "GET",
         "/hooks",
         "The configured hooks, and the latest requests to them on this instance, without secrets (docs/hooks.md)",
         &[(200, JSON, "`hooks`, and `requests`, the latest first, each with its `verdict` and `why`")],
@@ -281,151 +421,3 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         HOOK_ANSWERS,
     ),
 ];
-
-pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route(PATH, get(served))
-}
-
-async fn served(
-    Extension(signals): Extension<SignalPages>,
-    Extension(prefix): Extension<Prefix>,
-) -> Response {
-    Json(document(signals, &prefix.0)).into_response()
-}
-
-/// The OpenAPI document of the pages below `prefix`.
-fn document(signals: SignalPages, prefix: &str) -> Value {
-    let mut paths: Map<String, Value> = Map::new();
-    let served = |endpoint: &&Endpoint| {
-        signals == SignalPages::Served
-            || !["/signals", "/hooks"].iter().any(|start| endpoint.path.starts_with(start))
-    };
-    for endpoint in ENDPOINTS.iter().filter(served) {
-        let methods = paths.entry(endpoint.path).or_insert_with(|| json!({}));
-        methods[endpoint.method.to_ascii_lowercase()] = operation(endpoint);
-    }
-    let url = if prefix.is_empty() { "/" } else { prefix };
-    json!({
-        "openapi": "3.1.0",
-        "info": { "title": "coordinator", "version": env!("CARGO_PKG_VERSION") },
-        "servers": [{ "url": url }],
-        "paths": paths,
-    })
-}
-
-fn operation(endpoint: &Endpoint) -> Value {
-    let text = || json!({ "type": "string" });
-    let in_path = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let in_path =
-        in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": text() }));
-    let in_query = endpoint.query.iter().map(|(name, meaning)| {
-        json!({ "name": name, "in": "query", "required": false, "description": meaning, "schema": text() })
-    });
-    let answer = |(code, media, meaning): &(u16, &str, &str)| {
-        let content = json!({ *media: {} });
-        (code.to_string(), json!({ "description": meaning, "content": content }))
-    };
-    let mut operation = json!({
-        "summary": endpoint.summary,
-        "parameters": in_path.chain(in_query).collect::<Vec<Value>>(),
-        "responses": endpoint.answers.iter().map(answer).collect::<Map<String, Value>>(),
-    });
-    if !endpoint.body.is_empty() {
-        let fields = endpoint.body.iter();
-        let property = |(name, meaning): &(&str, &str)| {
-            (name.trim_end_matches('?').to_owned(), json!({ "description": meaning }))
-        };
-        let required: Vec<&str> =
-            fields.clone().map(|(name, _)| *name).filter(|name| !name.ends_with('?')).collect();
-        let schema = json!({
-            "type": "object",
-            "additionalProperties": false,
-            "properties": fields.map(property).collect::<Map<String, Value>>(),
-            "required": required,
-        });
-        operation["requestBody"] = json!({ "content": { JSON: { "schema": schema } } });
-    }
-    operation
-}
-
-/// The reference of the HTTP API as Markdown: docs/http.md.
-pub fn http_reference() -> String {
-    let mut text = "<!-- generated by cargo xtask codegen from crates/adapter-http/src/openapi.rs: do not edit -->\n\n\
-        # HTTP\n\n\
-        Every instance serves these paths. `GET /openapi.json` returns the same description as an OpenAPI document.\n\
-        `HEAD` is answered as `GET` without a body. Errors are problem documents (RFC 9457).\n"
-        .to_owned();
-    let mut line = |text_line: std::fmt::Arguments<'_>| {
-        // A string takes everything.
-        let _ = text.write_fmt(text_line);
-    };
-    for endpoint in ENDPOINTS {
-        line(format_args!("\n## {} {}\n\n{}.\n", endpoint.method, endpoint.path, endpoint.summary));
-        for (head, rows) in [("parameter of the query", endpoint.query), ("field of the body", endpoint.body)]
-        {
-            if !rows.is_empty() {
-                line(format_args!("\n| {head} | meaning |\n|---|---|\n"));
-            }
-            for (name, meaning) in rows {
-                let (name, optional) = match name.strip_suffix('?') {
-                    Some(name) => (name, " (optional)"),
-                    None => (*name, ""),
-                };
-                line(format_args!("| `{name}`{optional} | {meaning} |\n"));
-            }
-        }
-        line(format_args!("\n| status | content type | meaning |\n|---|---|---|\n"));
-        for (code, media, meaning) in endpoint.answers {
-            line(format_args!("| {code} | `{media}` | {meaning} |\n"));
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-    use std::fs;
-    use std::path::Path;
-
-    /// The paths in calls of `.route(...)` in a folder, with the constants that stand for them.
-    fn routed(folder: &Path, into: &mut BTreeSet<String>) {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                routed(&path, into);
-                continue;
-            }
-            let source = fs::read_to_string(&path).expect("text");
-            let code = source.split("mod tests {").next().unwrap_or_default();
-            for call in code.split(".route(").skip(1) {
-                let argument = call.split(',').next().unwrap_or_default().trim();
-                let constant = |name: &str| {
-                    let line = format!("const {name}: &str = \"");
-                    let value = code.split(&line).nth(1).and_then(|rest| rest.split('"').next());
-                    value.unwrap_or_else(|| panic!("{name} is no constant of {}", path.display())).to_owned()
-                };
-                let literal = argument.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-                into.insert(literal.map_or_else(|| constant(argument), str::to_owned));
-            }
-        }
-    }
-
-    #[test]
-    fn every_route_is_described_and_nothing_else() {
-        let mut routes = BTreeSet::new();
-        routed(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut routes);
-        let described: BTreeSet<String> = ENDPOINTS.iter().map(|endpoint| endpoint.path.to_owned()).collect();
-        assert_eq!(described, routes);
-    }
-
-    #[test]
-    fn a_service_without_signals_has_none_in_the_document() {
-        let served = document(SignalPages::Served, "");
-        assert!(served["paths"]["/signals"]["post"]["requestBody"].is_object());
-        let absent = document(SignalPages::Absent, "/coordinator");
-        assert!(absent["paths"]["/signals"].is_null() && absent["paths"]["/status"].is_object());
-        assert_eq!(absent["servers"][0]["url"], "/coordinator");
-    }
-}

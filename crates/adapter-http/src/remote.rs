@@ -134,7 +134,12 @@ pub async fn probe(
             return converse(stream, request, ANSWER_LEN_MAX).await;
         }
         let stream = unverified::connect(stream, address.ip()).await;
-        converse(stream.map_err(|error| format!("the TLS handshake failed: {error}"))?, request, ANSWER_LEN_MAX).await
+        converse(
+            stream.map_err(|error| format!("the TLS handshake failed: {error}"))?,
+            request,
+            ANSWER_LEN_MAX,
+        )
+        .await
     };
     let reply = timeout(time, answered)
         .await

@@ -17,7 +17,7 @@ pub const DESCRIPTORS_KEPT: u64 = 24 + 8 + 32 + 16;
 const DESCRIPTORS_OF_LISTENER: u64 = 2;
 /// Fewest connections, so that probes and the operator get an answer.
 const CONNECTIONS_MIN: usize = 8;
-/// One of so many connections is reserved for probes.
+/// Divisor of the connections: this share is reserved for probes.
 const RESERVED_OF: usize = 8;
 
 /// Addresses for documentation, which belong to no host: the route to them is the default route.

@@ -2,7 +2,9 @@
 
 use crate::client::{Answer, get, request};
 use crate::fake::Fake;
-use adapter_http::{Clients, Limits, Pages, Reloaded, Serving, Tls, TlsFiles, serve_all};
+use adapter_http::{
+    Access, Clients, Credential, Limits, Pages, Proof, Reloaded, Role, Serving, Tls, TlsFiles, serve_all,
+};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -106,12 +108,17 @@ impl Drop for Served {
 }
 
 async fn serve(tls: Arc<Tls>, limits: Limits) -> Served {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    serve_with(tls, limits, "127.0.0.1:0", Fake::default()).await
+}
+
+async fn serve_with(tls: Arc<Tls>, limits: Limits, listen: &str, backend: Fake) -> Served {
+    let listener = TcpListener::bind(listen).await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let clients = if tls.verifies_clients() { Clients::WithCertificate } else { Clients::All };
     let pages = Pages { clients, ..Pages::default() };
     let serving = Serving { limits, pages, tls: Some(tls) };
-    let task = tokio::spawn(serve_all(vec![listener], serving, Arc::new(Fake::default()), std::future::pending::<()>()));
+    let backend = Arc::new(backend);
+    let task = tokio::spawn(serve_all(vec![listener], serving, backend, std::future::pending::<()>()));
     Served { address, task }
 }
 
@@ -202,10 +209,48 @@ async fn only_clients_with_a_certificate_of_the_authority_are_answered() {
         let detail = answer.problem(403)["detail"].clone();
         assert!(detail.as_str().is_some_and(|text| text.contains("tls.client_ca")), "{path}: {detail}");
     }
+    // Actions of operators need a role, and only the tokens file has roles.
+    let desk = clients.sign(&["desk.example"], "desk-a");
+    let step_down = request("POST", "/leadership/step-down", &[("Content-Length", "0")]);
+    let refused = ask(&served, client(&authority, Some(&desk), BOTH), &step_down).await.expect("an answer");
+    let detail = refused.problem(403)["detail"].clone();
+    assert!(detail.as_str().is_some_and(|text| text.contains("access.tokens_file")), "{detail}");
     // Of the wrong authority.
     let identity = authority.sign(&["desk.example"], "desk-a");
     let wrong = ask(&served, client(&authority, Some(&identity), BOTH), &get("/livez")).await;
     assert!(wrong.is_err(), "{wrong:?}");
+}
+
+/// On IPv6, whose addresses in `Host` have brackets.
+#[tokio::test]
+async fn a_certificate_has_the_roles_of_its_name_and_a_token_needs_no_certificate() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let files = Files::new(&authority.sign(&["localhost"], "desk-1"), Some(&clients));
+    let token = crate::access::token();
+    let desk = Credential {
+        proof: Proof::Certificate("desk-a".to_owned()),
+        ..crate::access::credential("desk", &[Role::Submit], &token)
+    };
+    let reader = crate::access::credential("reader", &[Role::Read], &token);
+    let access = Some(Arc::new(Access::new(vec![desk, reader])));
+    let backend = Fake { access, ..Fake::default() };
+    let served = serve_with(files.load(), Limits::default(), "[::1]:0", backend).await;
+    let host = format!("[::1]:{}", served.address.port());
+    let with = async |name: Option<&str>, method: &str, path: &str, bearer: Option<&str>| {
+        let identity = name.map(|name| clients.sign(&["desk.example"], name));
+        let host = ("Host", host.as_str());
+        let headers: Vec<_> =
+            [host].into_iter().chain(bearer.map(|value| ("Authorization", value))).collect();
+        let request = request(method, path, &headers).replacen("Host: localhost\r\n", "", 1);
+        ask(&served, client(&authority, identity.as_ref(), BOTH), &request).await.expect("an answer").status
+    };
+    assert_eq!(with(Some("desk-a"), "POST", "/signals", None).await, 400, "it may submit, and sent nothing");
+    assert_eq!(with(Some("desk-a"), "GET", "/status", None).await, 403, "it may not read");
+    assert_eq!(with(Some("desk-b"), "GET", "/status", None).await, 401, "its name is not in the file");
+    assert_eq!(with(None, "GET", "/status", None).await, 401);
+    let bearer = crate::access::bearer(&token);
+    assert_eq!(with(None, "GET", "/status", Some(&bearer)).await, 200);
+    assert_eq!(with(None, "GET", "/livez", None).await, 200);
 }
 
 #[tokio::test]
@@ -265,7 +310,8 @@ fn files_that_cannot_be_used_are_refused_with_the_reason_and_without_their_conte
 
 #[test]
 fn the_hosts_and_the_end_of_a_certificate_are_known() {
-    let files = Files::new(&Authority::new().sign(&["desk-1.example", "*.lan", "10.0.0.7", "::1"], "x"), None);
+    let files =
+        Files::new(&Authority::new().sign(&["desk-1.example", "*.lan", "10.0.0.7", "::1"], "x"), None);
     let tls = files.load();
     for host in ["desk-1.example", "DESK-1.example", "a.lan", "10.0.0.7", "::1"] {
         assert!(tls.is_valid_for(host), "{host}");

@@ -31,7 +31,7 @@ impl Key {
                 "Further names that the header Host of a request may have, such as the name of a proxy"
             }
             Self::InsecureNetwork => {
-                "Allows an address in listen that is not loopback without TLS or without a credential: everybody who reaches it may do everything"
+                "Allows an address in listen that is not loopback without TLS or without a credential; third parties can then read and change what is sent, or use the routes"
             }
             Self::DataDir => "Directory of the instance's identity and of the embedded store",
             Self::LeaderTtl => "Time to live of the lease after its last renewal (LEADER_TTL)",
@@ -98,7 +98,7 @@ impl Key {
                 "File with the private key of tls.certificate, in PEM; only its owner may have permissions"
             }
             Self::TlsClientCa => {
-                "File with the authorities of clients, in PEM; only clients with a certificate of them are answered, except for probes"
+                "File with the authorities of clients, in PEM; a certificate of them is a credential (access.md)"
             }
             Self::AccessTokensFile => {
                 "File with the tokens and certificates of clients and their roles (access.md); read again when it changes"

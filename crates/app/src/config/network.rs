@@ -126,7 +126,7 @@ impl Judge {
         Some(certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key, client_ca }))
     }
 
-    /// Other hosts must reach the server only if it knows them, and nobody can read along.
+    /// Other hosts may reach the server only through TLS and with a credential, or by consent.
     pub(super) fn network_is_protected(&mut self, config: &Config) {
         let network = &config.network;
         let reachable = network.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
@@ -134,11 +134,11 @@ impl Judge {
         let lacks = match (network.tls.is_some(), has_credential(config)) {
             (true, true) => return,
             (false, _) => {
-                "without TLS everybody in the network can read and change what is sent: set tls.certificate and \
+                "without TLS a third party in the network can read and change what is sent: set tls.certificate and \
                  tls.key, and access.tokens_file or tls.client_ca"
             }
             (true, false) => {
-                "without a credential everybody who reaches it may read everything and submit signals: set access.tokens_file \
+                "without a credential every client that reaches it may read everything and submit signals: set access.tokens_file \
                  or tls.client_ca"
             }
         };

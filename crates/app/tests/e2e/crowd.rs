@@ -47,7 +47,11 @@ fn thousands_of_clients_keep_no_probe_out_and_end_no_term() {
     let all = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: all.maximum, maximum: all.maximum }).expect("up to it");
     let enough = all.maximum.is_none_or(|most| most > CLIENTS as u64 + OTHERS);
-    assert!(enough, "this test needs {CLIENTS} sockets: a hard limit (ulimit -Hn) above {}", CLIENTS as u64 + OTHERS);
+    assert!(
+        enough,
+        "this test needs {CLIENTS} sockets: a hard limit (ulimit -Hn) above {}",
+        CLIENTS as u64 + OTHERS
+    );
 
     let mut group = Group::embedded(TTL);
     let lead = group.start_pair();

@@ -21,7 +21,9 @@ const READ_AGAIN: &str = "TLS: new connections use the files as they are now";
 /// The first line of the answer to a client that trusts only this authority; `None` if the client refuses the instance.
 fn answer(address: &str, authority: &Authority) -> Option<String> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.chain().as_bytes()).expect("PEM")).expect("an authority");
+    roots
+        .add(CertificateDer::from_pem_slice(authority.chain().as_bytes()).expect("PEM"))
+        .expect("an authority");
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")

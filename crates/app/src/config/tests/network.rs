@@ -46,7 +46,7 @@ fn an_address_that_others_reach_needs_tls_and_a_credential_or_consent() {
         from_file(&format!("{listen}insecure_network = true")).expect("accepted by name");
         assert_eq!(lines(from_file(&format!("{listen}insecure_network = false"))).len(), 1);
     }
-    from_file(&format!("listen = \"127.0.0.1:5000\"\n{TLS}")).expect("nobody else reaches it");
+    from_file(&format!("listen = \"127.0.0.1:5000\"\n{TLS}")).expect("no other host reaches it");
 }
 
 #[test]

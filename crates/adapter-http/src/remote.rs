@@ -1,8 +1,8 @@
 //! Requests to another instance's pages, for commands: its alerts and its probes.
 
 use crate::access::Token;
-use crate::handler::HandlerUrl;
 use crate::handler::exchange::{Failure, converse, exchange_up_to};
+use crate::handler::{HandlerUrl, TlsSource};
 use crate::server_client::Reply;
 use crate::tls::unverified;
 use axum::body::Body;
@@ -50,7 +50,7 @@ pub async fn alerts_of(
 ) -> Result<Vec<InstanceAlert>, String> {
     let url = HandlerUrl::parse(page).map_err(|_| "its address is no http URL".to_owned())?;
     let request = request(&url, Method::GET, "/coordinator/metrics", token);
-    let Reply { status, body } = send(&url, request.body(Body::empty()), time).await?;
+    let Reply { status, body } = send(&url, None, request.body(Body::empty()), time).await?;
     if status != 200 {
         return Err(format!("its page answers HTTP {status}"));
     }
@@ -82,7 +82,7 @@ pub async fn get(
 ) -> Result<(u16, Vec<u8>), String> {
     let url = HandlerUrl::parse(page).map_err(|_| "its address is no http URL".to_owned())?;
     let request = request(&url, Method::GET, path, token).body(Body::empty());
-    send(&url, request, time).await.map(|reply| (reply.status, reply.body))
+    send(&url, None, request, time).await.map(|reply| (reply.status, reply.body))
 }
 
 /// A request for JSON. The token is in a header that no log shows.
@@ -98,11 +98,12 @@ pub(crate) fn request(url: &HandlerUrl, method: Method, path: &str, token: Optio
 /// Sends a request and reads the answer.
 pub(crate) async fn send(
     url: &HandlerUrl,
+    tls: Option<&TlsSource>,
     request: Result<Request<Body>, hyper::http::Error>,
     time: Duration,
 ) -> Result<Reply, String> {
     let request = request.map_err(|error| error.to_string())?;
-    match exchange_up_to(url, request, time, ANSWER_LEN_MAX).await {
+    match exchange_up_to(url, tls, request, time, ANSWER_LEN_MAX).await {
         Ok(reply) => Ok(Reply { status: reply.status.as_u16(), body: reply.body.to_vec() }),
         Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => Err(why),
     }

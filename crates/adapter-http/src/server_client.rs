@@ -1,9 +1,10 @@
 //! [`Server`]: the HTTP server of an instance, as the command line uses it.
 
 use crate::access::Token;
-use crate::handler::HandlerUrl;
+use crate::handler::{HandlerUrl, TlsSource};
 use crate::remote::{request, send};
 use axum::body::Body;
+use domain::transport::is_this_host;
 use hyper::Method;
 use hyper::header::CONTENT_TYPE;
 use std::fmt;
@@ -26,6 +27,7 @@ pub struct Reply {
 pub struct Server {
     url: HandlerUrl,
     token: Option<Token>,
+    tls: Option<TlsSource>,
 }
 
 impl Server {
@@ -35,7 +37,7 @@ impl Server {
     /// What is required, as a sentence that repeats nothing of the address.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = HandlerUrl::parse(text)?;
-        Ok(Self { url, token: None })
+        Ok(Self { url, token: None, tls: None })
     }
 
     /// Sends the token with each request.
@@ -44,13 +46,24 @@ impl Server {
         Self { token, ..self }
     }
 
+    /// Sets the TLS settings for an `https` address, which cannot be reached without them.
+    #[must_use]
+    pub fn with_tls(self, tls: TlsSource) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    /// Whether no third party can read a token on its way.
+    pub fn keeps_secrets(&self) -> bool {
+        self.url.is_https() || is_this_host(self.url.host())
+    }
+
     /// Reads a path, which may have a query.
     ///
     /// # Errors
     /// Why there is no answer, as a sentence.
     pub async fn get(&self, path: &str) -> Result<Reply, String> {
         let request = request(&self.url, Method::GET, path, self.token.as_ref());
-        send(&self.url, request.body(Body::empty()), TIME_MAX).await
+        send(&self.url, self.tls.as_ref(), request.body(Body::empty()), TIME_MAX).await
     }
 
     /// Posts a JSON body. `key` makes a repetition of the request harmless; a lost answer is requested once more.
@@ -68,7 +81,7 @@ impl Server {
         let request = request(&self.url, Method::POST, path, self.token.as_ref())
             .header(CONTENT_TYPE, "application/json")
             .header("Idempotency-Key", key);
-        send(&self.url, request.body(Body::from(body.to_owned())), TIME_MAX).await
+        send(&self.url, self.tls.as_ref(), request.body(Body::from(body.to_owned())), TIME_MAX).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Upload`]: posts prepared bodies to paths under one address.
 
-use crate::handler::HandlerUrl;
 use crate::handler::exchange::{Failure, exchange};
+use crate::handler::{HandlerUrl, TlsSource};
 use axum::body::Body;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, StatusCode};
@@ -34,12 +34,19 @@ impl fmt::Display for NotTaken {
 pub struct Upload {
     base: HandlerUrl,
     content_type: &'static str,
+    tls: Option<TlsSource>,
 }
 
 impl Upload {
     /// Posts bodies of `content_type` under `base`; connects to nothing yet.
     pub fn new(base: HandlerUrl, content_type: &'static str) -> Self {
-        Self { base, content_type }
+        Self { base, content_type, tls: None }
+    }
+
+    /// Sets the TLS settings for an `https` address, which cannot be reached without them.
+    #[must_use]
+    pub fn tls(self, tls: TlsSource) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// Posts `body` to `path`, which begins with a slash, and waits for the answer, for 5 s in total.
@@ -56,7 +63,7 @@ impl Upload {
             .uri(self.base.target_below(path))
             .header(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         let request = request.body(Body::from(body)).expect("the parts of a request are checked texts");
-        match exchange(&self.base, request, TIME_MAX).await {
+        match exchange(&self.base, self.tls.as_ref(), request, TIME_MAX).await {
             Ok(reply) if reply.status.is_success() => Ok(()),
             Ok(reply) if reply.status.is_client_error() && !PASSING.contains(&reply.status) => {
                 Err(NotTaken::Refused(reply.status_text()))

@@ -1,7 +1,7 @@
 //! [`AlertWebhook`]: posts alerts that cannot wait for a scrape to an Alertmanager when they happen.
 
-use crate::handler::HandlerUrl;
 use crate::handler::exchange::{Failure, exchange};
+use crate::handler::{HandlerUrl, TlsSource};
 use crate::json::rfc3339;
 use axum::body::Body;
 use domain::id::{GroupId, InstanceId};
@@ -29,12 +29,19 @@ pub struct AlertWebhook {
     instance: InstanceId,
     job: String,
     runbooks: String,
+    tls: Option<TlsSource>,
 }
 
 impl AlertWebhook {
     /// Posts the events on `instance` of `group` to `url`; connects to nothing yet.
     pub fn new(url: HandlerUrl, group: GroupId, instance: InstanceId) -> Self {
-        Self { url, group, instance, job: JOB.to_owned(), runbooks: RUNBOOKS_DEFAULT.to_owned() }
+        Self { url, group, instance, job: JOB.to_owned(), runbooks: RUNBOOKS_DEFAULT.to_owned(), tls: None }
+    }
+
+    /// Sets the TLS settings for an `https` address, which cannot be reached without them.
+    #[must_use]
+    pub fn tls(self, tls: TlsSource) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// Sets the Prometheus job that scrapes the group [default: `portfolio_manager`]. Alertmanager groups and silences
@@ -67,7 +74,7 @@ impl AlertWebhook {
             .header(CONTENT_TYPE, "application/json");
         let request = request.body(Body::from(Value::from(alerts).to_string()));
         let request = request.expect("the parts of a request are checked texts");
-        match exchange(&self.url, request, TIME_MAX).await {
+        match exchange(&self.url, self.tls.as_ref(), request, TIME_MAX).await {
             Ok(reply) if reply.status.is_success() => Ok(()),
             Ok(reply) => Err(reply.status_text()),
             Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => Err(why),

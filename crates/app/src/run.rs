@@ -3,7 +3,7 @@
 use crate::access;
 use crate::broker::Broker;
 use crate::compose;
-use crate::config::{Config, ConfiguredHook, Signals};
+use crate::config::{Config, ConfiguredHook, Signals, system_tls};
 use crate::events;
 use crate::failure::Failure;
 use crate::identity::{DataDir, identity};
@@ -141,6 +141,7 @@ fn urgent(
     let url = config.alerts_webhook.clone()?;
     let own = format!("{page_url}{}", adapter_http::RUNBOOKS);
     let webhook = AlertWebhook::new(url, config.group.clone(), identity.id.clone())
+        .tls(system_tls())
         .runbooks(config.alerts_runbooks.as_ref().unwrap_or(&own));
     let webhook = match &config.alerts_job {
         Some(job) => webhook.job(job),
@@ -266,6 +267,8 @@ fn handler(config: &Config) -> Result<(Option<Arc<dyn SignalHandler>>, Delivery)
                 execute: url.clone(),
                 lookup: signals.lookup.clone(),
                 timeout: signals.handler_timeout,
+                tls: Some(signals.protection.tls_source()),
+                credentials: signals.protection.credentials(),
             });
             (Some(Arc::new(handler)), Delivery::Pushed)
         }

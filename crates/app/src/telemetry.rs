@@ -1,7 +1,7 @@
 //! Pushes metrics and spans to a receiver of OTLP, in addition to the scrape. The instance never waits for
 //! it: what the receiver does not accept in time is dropped.
 
-use crate::config::Config;
+use crate::config::{Config, system_tls};
 use crate::elections::Elections;
 use adapter_http::{HandlerUrl, NotTaken, Upload};
 use adapter_otel::{Otlp, Span};
@@ -51,7 +51,7 @@ impl Telemetry {
         let push = Push {
             coordinator: coordinator.clone(),
             otlp: Otlp::new(&config.group, id, env!("CARGO_PKG_VERSION")),
-            upload: Upload::new(receiver, Otlp::CONTENT_TYPE),
+            upload: Upload::new(receiver, Otlp::CONTENT_TYPE).tls(system_tls()),
             unsent: VecDeque::new(),
             metrics: Outage::of("metrics"),
             spans: Outage::of("spans"),

@@ -19,6 +19,7 @@ pub mod backend;
 pub mod broker;
 pub mod browser;
 pub mod directory;
+pub mod front;
 pub mod http;
 pub mod impostor;
 pub mod monitor;

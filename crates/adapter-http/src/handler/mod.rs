@@ -1,9 +1,13 @@
 //! [`HttpHandler`]: sends signals to a service by HTTP.
 
+mod credentials;
 pub(crate) mod exchange;
+mod source;
 mod url;
 mod verdict;
 
+pub use credentials::Credentials;
+pub use source::{SecretSource, Source, TlsSource};
 pub use url::HandlerUrl;
 
 use crate::json::signals::SignalJson;
@@ -13,7 +17,7 @@ use axum::body::Body;
 use domain::lease::Token;
 use domain::ledger::{Outcome, Signal};
 use domain::ports::{Answer, SignalHandler};
-use exchange::{Failure, exchange};
+use exchange::{Failure, Reply, exchange};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use hyper::{Method, Request};
 use std::time::Duration;
@@ -26,11 +30,13 @@ const EPOCH: HeaderName = HeaderName::from_static("coordinator-epoch");
 /// The leader's claim of the lease. A service that has seen the same epoch under another claim can refuse the
 /// request: after the store has forgotten, two leaders may have the same epoch.
 const CLAIM: HeaderName = HeaderName::from_static("coordinator-claim");
+/// The timeline of the leader's claim. With the epoch and the claim, it is the fencing token.
+const TIMELINE: HeaderName = HeaderName::from_static("coordinator-timeline");
 /// Number of the signal's attempt that the request belongs to.
 const ATTEMPT: HeaderName = HeaderName::from_static("coordinator-attempt");
 
-/// Addresses of the service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Addresses of the service, and how the two sides identify each other.
+#[derive(Debug, Clone)]
 pub struct HttpHandlerConfig {
     /// Signals are posted here.
     pub execute: HandlerUrl,
@@ -39,6 +45,10 @@ pub struct HttpHandlerConfig {
     pub lookup: Option<HandlerUrl>,
     /// Time from the start of a call to the end of its answer.
     pub timeout: Duration,
+    /// TLS settings for `https` addresses; without them such an address cannot be reached.
+    pub tls: Option<TlsSource>,
+    /// How this instance identifies itself to the service.
+    pub credentials: Credentials,
 }
 
 /// Sends each signal to a service, in one request on a separate connection, so that no client library repeats
@@ -71,12 +81,8 @@ impl SignalHandler for HttpHandler {
         let url = &self.config.execute;
         let body = serde_json::to_string(&SignalJson::from(signal).in_epoch(token.epoch))
             .expect("a signal's members have text for names");
-        let request = head(Method::POST, signal, token)
-            .uri(url.target())
-            .header(CONTENT_TYPE, "application/json")
-            .header(IDEMPOTENCY_KEY, signal.fingerprint().to_string());
-        let request = request.body(Body::from(body)).expect("the parts of a request are checked texts");
-        match exchange(url, request, self.config.timeout).await {
+        let call = Call { method: Method::POST, target: url.target(), body };
+        match self.call(url, call, signal, token).await {
             Ok(reply) => executed(&reply),
             Err(Failure::NotConnected(why)) => {
                 Answer { outcome: Outcome::Received, note: outcome::note(&why) }
@@ -89,9 +95,9 @@ impl SignalHandler for HttpHandler {
         let Some(url) = &self.config.lookup else {
             return Answer::unknown("no lookup URL is configured");
         };
-        let request = head(Method::GET, signal, token).uri(url.target_of(&signal.fingerprint()));
-        let request = request.body(Body::empty()).expect("the parts of a request are checked texts");
-        match exchange(url, request, self.config.timeout).await {
+        let target = url.target_of(&signal.fingerprint());
+        let call = Call { method: Method::GET, target, body: String::new() };
+        match self.call(url, call, signal, token).await {
             Ok(reply) => found(&reply, signal.attempt),
             Err(Failure::NotConnected(why) | Failure::Unanswered(why)) => {
                 Answer::unknown(outcome::note(&format!("lookup: {why}")))
@@ -100,11 +106,40 @@ impl SignalHandler for HttpHandler {
     }
 }
 
-fn head(method: Method, signal: &Signal, token: &Token) -> hyper::http::request::Builder {
-    Request::builder()
-        .method(method)
+/// One call of the service.
+struct Call {
+    method: Method,
+    target: String,
+    body: String,
+}
+
+impl HttpHandler {
+    async fn call(
+        &self,
+        url: &HandlerUrl,
+        call: Call,
+        signal: &Signal,
+        token: &Token,
+    ) -> Result<Reply, Failure> {
+        let HttpHandlerConfig { timeout, tls, credentials, .. } = &self.config;
+        let mut request = head(&call, signal, token).expect("the parts of a request are checked texts");
+        // Without its credentials a request is not sent, so nothing was executed.
+        credentials.sign(&mut request, call.body.as_bytes()).map_err(Failure::NotConnected)?;
+        exchange(url, tls.as_ref(), request.map(|()| Body::from(call.body)), *timeout).await
+    }
+}
+
+fn head(call: &Call, signal: &Signal, token: &Token) -> hyper::http::Result<Request<()>> {
+    let request = Request::builder()
+        .method(&call.method)
+        .uri(&call.target)
         .header(ACCEPT, "application/json")
+        .header(IDEMPOTENCY_KEY, signal.fingerprint().to_string())
         .header(EPOCH, token.epoch.0)
         .header(CLAIM, token.claim.to_string())
-        .header(ATTEMPT, signal.attempt)
+        .header(TIMELINE, token.timeline.0)
+        .header(ATTEMPT, signal.attempt);
+    let request =
+        if call.body.is_empty() { request } else { request.header(CONTENT_TYPE, "application/json") };
+    request.body(())
 }

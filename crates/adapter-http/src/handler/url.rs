@@ -4,12 +4,12 @@ use domain::ledger::Fingerprint;
 use hyper::Uri;
 use std::fmt;
 
-/// HTTP's default port.
-const PORT_DEFAULT: u16 = 80;
+const NO_HOST: &str = "a host is required after the scheme";
 
-/// An `http` URL: host, port, path and query.
+/// An `http` or `https` URL: host, port, path and query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandlerUrl {
+    scheme: Scheme,
     /// Host for a connection; an IPv6 address has no brackets.
     host: String,
     port: u16,
@@ -17,6 +17,28 @@ pub struct HandlerUrl {
     authority: String,
     path: String,
     query: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
 }
 
 impl HandlerUrl {
@@ -35,26 +57,21 @@ impl HandlerUrl {
         let Ok(uri) = text.parse::<Uri>() else {
             return wrong("that is no URL; one like http://127.0.0.1:8080/execute is required");
         };
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return wrong(
-                    "https is not supported here: let a proxy on this host speak TLS to the service, and name \
-                     the proxy's http address",
-                );
-            }
-            Some(_) | None => return wrong("a URL that begins with http:// is required"),
-        }
-        let Some(authority) = uri.authority() else { return wrong("a host is required after http://") };
+        let scheme = match uri.scheme_str() {
+            Some("http") => Scheme::Http,
+            Some("https") => Scheme::Https,
+            Some(_) | None => return wrong("a URL that begins with http:// or https:// is required"),
+        };
+        let Some(authority) = uri.authority() else { return wrong(NO_HOST) };
         if authority.as_str().contains('@') {
             return wrong(
-                "the URL must not contain a user and password, because it is shown in logs and on pages: let the \
-                 service listen on an address that only this host can reach, or let a proxy on this host add them",
+                "the URL must not contain a user and password, because it is shown in logs and on pages: a bearer token \
+                 or a signature identifies this instance instead (signals.handler_token_file, signals.handler_key_file)",
             );
         }
         let host = authority.host();
         let port = match authority.as_str()[host.len()..].strip_prefix(':') {
-            None => PORT_DEFAULT,
+            None => scheme.default_port(),
             Some(port) => match port.parse() {
                 Ok(port) if port > 0 => port,
                 _ => return wrong("a port from 1 to 65535 is required after the host"),
@@ -62,9 +79,10 @@ impl HandlerUrl {
         };
         let name = host.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(host);
         if name.is_empty() {
-            return wrong("a host is required after http://");
+            return wrong(NO_HOST);
         }
         Ok(Self {
+            scheme,
             host: name.to_owned(),
             port,
             authority: authority.to_string(),
@@ -73,7 +91,13 @@ impl HandlerUrl {
         })
     }
 
-    pub(super) fn host(&self) -> &str {
+    /// Whether the connection uses TLS.
+    pub fn is_https(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+
+    /// Name or address of the host; an IPv6 address has no brackets.
+    pub fn host(&self) -> &str {
         &self.host
     }
 
@@ -110,7 +134,7 @@ impl HandlerUrl {
 
 impl fmt::Display for HandlerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.target())
+        write!(f, "{}://{}{}", self.scheme.as_str(), self.authority, self.target())
     }
 }
 
@@ -125,9 +149,12 @@ mod tests {
             ("http://broker/orders/?desk=1&x=%20", "broker", 80, "/orders/?desk=1&x=%20"),
             ("http://[::1]:9/", "::1", 9, "/"),
             ("HTTP://Broker.example:65535", "Broker.example", 65_535, "/"),
+            ("https://broker.example/orders", "broker.example", 443, "/orders"),
+            ("https://[::1]:8443/", "::1", 8443, "/"),
         ] {
             let url = HandlerUrl::parse(text).expect(text);
             assert_eq!((url.host(), url.port(), url.target().as_str()), (host, port, target), "{text}");
+            assert_eq!(url.is_https(), text.starts_with("https"), "{text}");
             assert_eq!(HandlerUrl::parse(&url.to_string()), Ok(url), "{text}");
         }
     }
@@ -155,11 +182,11 @@ mod tests {
     #[test]
     fn everything_else_is_refused_with_advice_and_without_the_url() {
         for (text, advice) in [
-            ("https://s3cret.example/", "let a proxy on this host"),
-            ("http://user:s3cret@h/", "let a proxy on this host"),
+            ("http://user:s3cret@h/", "signals.handler_token_file"),
+            ("https://user:s3cret@h/", "user and password"),
             ("http://s3cret@h/", "user and password"),
-            ("ftp://s3cret/", "begins with http://"),
-            ("/s3cret", "begins with http://"),
+            ("ftp://s3cret/", "begins with http:// or https://"),
+            ("/s3cret", "begins with http:// or https://"),
             ("s3cret:8080", "http://"),
             ("http:///s3cret", "required"),
             ("http://:80/s3cret", "required"),

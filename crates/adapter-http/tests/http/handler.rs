@@ -2,7 +2,7 @@
 
 use crate::broker::{Broker, Does};
 use crate::ledger::claimed;
-use adapter_http::{HandlerUrl, HttpHandler, HttpHandlerConfig};
+use adapter_http::{Credentials, HandlerUrl, HttpHandler, HttpHandlerConfig, Source};
 use domain::id::ClaimId;
 use domain::lease::{Epoch, Timeline, Token};
 use domain::ledger::{Outcome, Signal};
@@ -24,6 +24,8 @@ fn handler(url: &str, timeout: Duration) -> HttpHandler {
         execute: url("/execute?desk=1"),
         lookup: Some(url("/orders/")),
         timeout,
+        tls: None,
+        credentials: Credentials::default(),
     })
 }
 
@@ -62,6 +64,7 @@ async fn the_service_gets_the_signal_its_key_and_the_epoch() {
         &format!("idempotency-key: {fingerprint}"),
         "coordinator-epoch: 9",
         "coordinator-claim: 00000000-0000-0000-0000-004a00000001",
+        "coordinator-timeline: 1",
         "coordinator-attempt: 2",
         "connection: close",
         &host,
@@ -331,15 +334,71 @@ async fn a_lookup_asks_below_its_url_or_says_that_it_cannot() {
         execute: HandlerUrl::parse(&broker.url("/execute")).expect("a URL"),
         lookup: Some(HandlerUrl::parse(&broker.url("/orders/?desk=1")).expect("a URL")),
         timeout: NEVER,
+        tls: None,
+        credentials: Credentials::default(),
     };
     HttpHandler::new(config.clone()).lookup(&signal(), &token()).await;
     let request = broker.asked().remove(0);
     let line = format!("GET /orders/{}?desk=1 HTTP/1.1\r\n", signal().fingerprint());
     assert!(request.starts_with(&line), "{request}");
-    assert!(request.contains("\r\ncoordinator-epoch: 9\r\ncoordinator-claim: 00000000-0000-0000-0000-004a00000001\r\ncoordinator-attempt: 2\r\n"), "{request}");
+    assert!(request.contains("\r\ncoordinator-epoch: 9\r\ncoordinator-claim: 00000000-0000-0000-0000-004a00000001\r\ncoordinator-timeline: 1\r\ncoordinator-attempt: 2\r\n"), "{request}");
 
     config.lookup = None;
     let answer = HttpHandler::new(config).lookup(&signal(), &token()).await;
     assert_eq!(answer, Answer::unknown("no lookup URL is configured"));
     assert_eq!(broker.asked().len(), 1);
+}
+
+/// The signature is what `openssl dgst -sha256 -hmac secret` prints for the signed text.
+#[tokio::test]
+async fn a_request_identifies_its_sender_by_token_and_signature() {
+    let broker = Broker::answering("200 OK", "").await;
+    let url = |path: &str| HandlerUrl::parse(&broker.url(path)).expect("a URL");
+    let secret = |text: &'static str| Some(Source::new(move || Ok(text.to_owned())));
+    let handler = HttpHandler::new(HttpHandlerConfig {
+        execute: url("/execute"),
+        lookup: Some(url("/orders")),
+        timeout: NEVER,
+        tls: None,
+        credentials: Credentials { token: secret("t0ken"), key: secret("secret") },
+    });
+    handler.lookup(&signal(), &token()).await;
+    handler.execute(&signal(), &token()).await;
+    let asked = broker.asked();
+    // GET, the fingerprint, timeline 1, epoch 9, the claim, attempt 2, an empty body; joined by newlines.
+    let of_lookup =
+        "coordinator-signature: sha256=3286cd886be27bdd7bf30806a4104cc0b206f68af0171b2b1bf6d980aac93594\r\n";
+    assert!(asked[0].contains(of_lookup), "{}", asked[0]);
+    for request in &asked {
+        assert!(request.contains("\r\nauthorization: Bearer t0ken\r\n"), "{request}");
+        assert_eq!(request.matches("coordinator-signature: sha256=").count(), 1, "{request}");
+    }
+    assert!(!asked[1].contains(of_lookup), "the signature covers the method and the body: {}", asked[1]);
+    assert!(!format!("{handler:?}").contains("t0ken"));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_without_the_secret_or_the_tls_settings() {
+    let broker = Broker::answering("200 OK", "").await;
+    let none = || Some(Source::new(|| Err("the file has gone".to_owned())));
+    let newline = || Some(Source::new(|| Ok("a\r\nb: c".to_owned())));
+    let https = broker.url("/execute").replace("http://", "https://");
+    let plain = Credentials::default;
+    for (url, credentials, why) in [
+        (broker.url("/execute"), Credentials { token: none(), ..plain() }, "the file has gone"),
+        (broker.url("/execute"), Credentials { key: none(), ..plain() }, "the file has gone"),
+        (
+            broker.url("/execute"),
+            Credentials { token: newline(), ..plain() },
+            "characters that a header cannot have",
+        ),
+        (https, plain(), "no TLS settings"),
+    ] {
+        let execute = HandlerUrl::parse(&url).expect("a URL");
+        let config = HttpHandlerConfig { execute, lookup: None, timeout: NEVER, tls: None, credentials };
+        let answer = HttpHandler::new(config).execute(&signal(), &token()).await;
+        assert_eq!(answer.outcome, Outcome::Received, "{answer:?}");
+        assert!(answer.note.contains(why), "{answer:?}");
+    }
+    assert_eq!(broker.asked().len(), 0);
 }

@@ -76,21 +76,19 @@ impl Key {
             Self::TelemetryOtlp => {
                 "Address to which an instance pushes metrics and spans (OTLP; /v1/metrics and /v1/traces are added)"
             }
-            Self::SignalsHandler => "Address to which the leader sends signals",
-            Self::SignalsLookup => {
-                "Address at which the leader looks up the outcome of a signal in doubt; needs signals.handler"
-            }
-            Self::SignalsHandlerTimeout => {
-                "Timeout of the handler; a signal that it has not answered by then is in doubt"
-            }
-            Self::SignalsMaxPerMinute => "Largest number of signals that are sent in any 60 seconds",
-            Self::SignalsMaxPerDay => "Largest number of signals that are sent in any 24 hours",
-            Self::SignalsValueRupees => {
-                "Amount that one signal puts at risk; the page, alerts and metrics compute the exposure from it"
-            }
-            Self::SignalsRetentionDays => {
-                "Retention of finished signals; a signal with an older timestamp is refused"
-            }
+            Self::SignalsHandler
+            | Self::SignalsLookup
+            | Self::SignalsHandlerTimeout
+            | Self::SignalsHandlerTls
+            | Self::SignalsHandlerCa
+            | Self::SignalsHandlerCertificate
+            | Self::SignalsHandlerKeyOfCertificate
+            | Self::SignalsHandlerTokenFile
+            | Self::SignalsHandlerKeyFile
+            | Self::SignalsMaxPerMinute
+            | Self::SignalsMaxPerDay
+            | Self::SignalsValueRupees
+            | Self::SignalsRetentionDays => self.meaning_for_signals(),
             Self::TlsCertificate => {
                 "File with the certificate of the HTTP server and its chain, in PEM; read again when it changes and on SIGHUP"
             }
@@ -103,6 +101,47 @@ impl Key {
             Self::AccessTokensFile => {
                 "File with the tokens and certificates of clients and their roles (access.md); read again when it changes"
             }
+        }
+    }
+
+    /// The meaning of a setting of `[signals]`.
+    fn meaning_for_signals(self) -> &'static str {
+        match self {
+            Self::SignalsHandler => "Address to which the leader sends signals",
+            Self::SignalsLookup => {
+                "Address at which the leader looks up the outcome of a signal in doubt; needs signals.handler"
+            }
+            Self::SignalsHandlerTimeout => {
+                "Timeout of the handler; a signal that it has not answered by then is in doubt"
+            }
+            Self::SignalsHandlerTls => {
+                "Whether a handler on another host needs https; `insecure` permits connections that third parties can read and change"
+            }
+            Self::SignalsHandlerCa => {
+                "File with the certificate authorities of the handler, instead of those of the system"
+            }
+            Self::SignalsHandlerCertificate => {
+                "File with the certificate that the handler requires of its clients; needs signals.handler_certificate_key"
+            }
+            Self::SignalsHandlerKeyOfCertificate => {
+                "File with the private key of signals.handler_certificate"
+            }
+            Self::SignalsHandlerTokenFile => {
+                "File with the bearer token for the handler on one line; it is read for every call, and only its owner may have permissions"
+            }
+            Self::SignalsHandlerKeyFile => {
+                "File with the key of the signature (Coordinator-Signature) on one line; it is read for every call, and only its owner may have permissions"
+            }
+            Self::SignalsMaxPerMinute => "Largest number of signals that are sent in any 60 seconds",
+            Self::SignalsMaxPerDay => "Largest number of signals that are sent in any 24 hours",
+            Self::SignalsValueRupees => {
+                "Amount that one signal puts at risk; the page, alerts and metrics compute the exposure from it"
+            }
+            Self::SignalsRetentionDays => {
+                "Retention of finished signals; a signal with an older timestamp is refused"
+            }
+            // Not of that section.
+            _ => "",
         }
     }
 
@@ -120,11 +159,20 @@ impl Key {
             Self::InsecureNetwork => "true or false".to_owned(),
             Self::TlsCertificate | Self::TlsKey | Self::TlsClientCa => "path of a file".to_owned(),
             Self::DataDir => "path of a directory".to_owned(),
-            Self::RedisUrlFile | Self::PostgresUrlFile | Self::AccessTokensFile => {
-                "path of a file".to_owned()
+            Self::RedisUrlFile
+            | Self::PostgresUrlFile
+            | Self::SignalsHandlerTokenFile
+            | Self::SignalsHandlerKeyFile
+            | Self::AccessTokensFile => "path of a file".to_owned(),
+            Self::RedisCa
+            | Self::RedisCertificate
+            | Self::RedisKeyFile
+            | Self::SignalsHandlerCa
+            | Self::SignalsHandlerCertificate
+            | Self::SignalsHandlerKeyOfCertificate => "path of a file in PEM".to_owned(),
+            Self::RedisTls | Self::PostgresTls | Self::SignalsHandlerTls => {
+                "\"required\" or \"insecure\"".to_owned()
             }
-            Self::RedisCa | Self::RedisCertificate | Self::RedisKeyFile => "path of a file in PEM".to_owned(),
-            Self::RedisTls | Self::PostgresTls => "\"required\" or \"insecure\"".to_owned(),
             Self::LeaderTtl => between(TTL_MIN, TTL_MAX),
             Self::Heartbeat => between(HEARTBEAT_MIN, TTL_MAX / 3),
             Self::SignalsHandlerTimeout => between(HANDLER_TIME_MIN, HANDLER_TIME_MAX),
@@ -176,6 +224,11 @@ impl Key {
             Self::AlertsRunbooks => "https://runbooks.example.com/coordinator",
             Self::TelemetryOtlp => "http://127.0.0.1:4318",
             Self::SignalsHandler => "http://127.0.0.1:8080/execute",
+            Self::SignalsHandlerCa => "/etc/coordinator/handler-ca.pem",
+            Self::SignalsHandlerCertificate => "/etc/coordinator/handler-client.pem",
+            Self::SignalsHandlerKeyOfCertificate => "/etc/coordinator/handler-client.key",
+            Self::SignalsHandlerTokenFile => "/etc/coordinator/handler.token",
+            Self::SignalsHandlerKeyFile => "/etc/coordinator/handler.key",
             Self::SignalsLookup => "http://127.0.0.1:8080/lookup",
             Self::Advertise => "https://desk-1.example.com:5000",
             Self::TlsCertificate => "/etc/coordinator/tls.crt",

@@ -66,6 +66,18 @@ pub enum Key {
     SignalsLookup,
     /// Timeout of the handler.
     SignalsHandlerTimeout,
+    /// Protection of the connection to the handler.
+    SignalsHandlerTls,
+    /// Authorities that sign the certificate of the handler.
+    SignalsHandlerCa,
+    /// Certificate that the handler asks for.
+    SignalsHandlerCertificate,
+    /// Private key of that certificate.
+    SignalsHandlerKeyOfCertificate,
+    /// Bearer token for the handler.
+    SignalsHandlerTokenFile,
+    /// Key of the signature for the handler.
+    SignalsHandlerKeyFile,
     /// Most signals that are sent in a minute.
     SignalsMaxPerMinute,
     /// Most signals that are sent in a day.
@@ -86,7 +98,7 @@ pub enum Key {
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 44] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
@@ -117,6 +129,12 @@ impl Key {
         Self::SignalsHandler,
         Self::SignalsLookup,
         Self::SignalsHandlerTimeout,
+        Self::SignalsHandlerTls,
+        Self::SignalsHandlerCa,
+        Self::SignalsHandlerCertificate,
+        Self::SignalsHandlerKeyOfCertificate,
+        Self::SignalsHandlerTokenFile,
+        Self::SignalsHandlerKeyFile,
         Self::SignalsMaxPerMinute,
         Self::SignalsMaxPerDay,
         Self::SignalsValueRupees,
@@ -160,6 +178,12 @@ impl Key {
             Self::SignalsHandler => "signals.handler",
             Self::SignalsLookup => "signals.lookup",
             Self::SignalsHandlerTimeout => "signals.handler_timeout",
+            Self::SignalsHandlerTls => "signals.handler_tls",
+            Self::SignalsHandlerCa => "signals.handler_ca",
+            Self::SignalsHandlerCertificate => "signals.handler_certificate",
+            Self::SignalsHandlerKeyOfCertificate => "signals.handler_certificate_key",
+            Self::SignalsHandlerTokenFile => "signals.handler_token_file",
+            Self::SignalsHandlerKeyFile => "signals.handler_key_file",
             Self::SignalsMaxPerMinute => "signals.max_per_minute",
             Self::SignalsMaxPerDay => "signals.max_per_day",
             Self::SignalsValueRupees => "signals.value_rupees",

@@ -24,8 +24,10 @@ pub use hooks::ConfiguredHook;
 pub use key::Key;
 pub use network::{Advertised, Network, has_credential};
 pub use parse::{Schema, written};
+pub use protection::system_tls;
 pub use reference::{reference, sample};
 pub use render::{as_json, render};
+use signals::HandlerProtection;
 pub use signals::Signals;
 pub use store_url::{Engine, StoreUrl};
 pub use url_file::read as read_secret_line;
@@ -334,6 +336,12 @@ impl Judge {
     }
 
     fn signals(&mut self) -> Option<Signals> {
+        let file = |text: &str| parse::file(text).map(Some);
+        let tls = self.take(Key::SignalsHandlerTls, parse::tls, TlsPolicy::default);
+        let [ca, certificate, certificate_key] =
+            HandlerProtection::FILES.map(|key| self.take(key, file, || None));
+        let token_file = self.take(Key::SignalsHandlerTokenFile, file, || None);
+        let key_file = self.take(Key::SignalsHandlerKeyFile, file, || None);
         let defaults = Signals::LIMITS_DEFAULT;
         let handler = self.take(Key::SignalsHandler, |text| signals::url(text).map(Some), || None);
         let lookup = self.take(Key::SignalsLookup, |text| signals::url(text).map(Some), || None);
@@ -350,14 +358,25 @@ impl Judge {
                 "has no effect without signals.handler: a service that pulls signals knows their outcomes";
             self.faults.push(Fault::new(self.place(Key::SignalsLookup), message));
         }
-        Some(Signals {
+        let protection = HandlerProtection {
+            tls: tls?,
+            ca: ca?,
+            certificate: certificate?,
+            certificate_key: certificate_key?,
+            token_file: token_file?,
+            key_file: key_file?,
+        };
+        let signals = Signals {
             handler: handler?,
             lookup: lookup?,
             handler_timeout: timeout?,
+            protection,
             limits: Limits { per_minute: per_minute?, per_day: per_day? },
             value_rupees: value?,
             retention: retention?,
-        })
+        };
+        self.handler_is_protected(&signals);
+        Some(signals)
     }
 
     /// The rules about the stores together.

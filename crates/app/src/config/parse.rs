@@ -207,11 +207,11 @@ mod tests {
 
     #[test]
     fn a_receiver_of_otlp_is_an_address_without_a_secret() {
-        for fine in ["http://127.0.0.1:4318/", "http://prometheus:9090/api/v1/otlp"] {
+        for fine in ["http://127.0.0.1:4318/", "http://prometheus:9090/api/v1/otlp", "https://h:4318/"] {
             assert_eq!(otlp(fine).map(|url| url.to_string()).as_deref(), Ok(fine));
         }
         for (text, advice) in [
-            ("https://h:4318/s3cret", "let a proxy on this host speak TLS"),
+            ("grpc://h:4318/s3cret", "http:// or https://"),
             ("http://s3cret:x@h:4318", "user and password"),
             ("h:4318", "http://"),
             ("", "required"),

@@ -1,7 +1,10 @@
 //! The rules about TLS: a connection to another host is protected or permitted by name, and the files of TLS can be used.
 
 use super::fault::Fault;
+use super::signals::{self, HandlerProtection, Signals};
 use super::{Engine, Judge, Key, Redis, StoreSetting};
+use adapter_http::{HandlerUrl, Source, TlsSource};
+use domain::transport::{Protection, is_this_host};
 use leader_coordinator::ClientTls;
 use std::path::PathBuf;
 
@@ -15,8 +18,22 @@ impl Redis {
     }
 }
 
+/// The TLS settings of the next connection.
+pub(super) fn source(tls: ClientTls) -> TlsSource {
+    Source::new(move || tls.config())
+}
+
+/// The TLS settings of connections that have none of their own: the authorities of the system, and no certificate.
+pub fn system_tls() -> TlsSource {
+    source(ClientTls::default())
+}
+
 /// The files of TLS of one connection.
-fn client_tls(ca: Option<&PathBuf>, certificate: Option<&PathBuf>, key: Option<&PathBuf>) -> ClientTls {
+pub(super) fn client_tls(
+    ca: Option<&PathBuf>,
+    certificate: Option<&PathBuf>,
+    key: Option<&PathBuf>,
+) -> ClientTls {
     let tls = ca.into_iter().fold(ClientTls::default(), ClientTls::ca);
     certificate.zip(key).into_iter().fold(tls, |tls, (certificate, key)| tls.certificate(certificate, key))
 }
@@ -75,6 +92,52 @@ impl Judge {
         if let Err(what) = tls.config() {
             let place = [ca, certificate, key].into_iter().find(|key| self.written.contains_key(key));
             self.faults.push(Fault::new(self.place(place.unwrap_or(ca)), format!("cannot be used: {what}")));
+        }
+    }
+
+    /// A handler on another host is reached by `https`, unless the setting permits everything by name; the files of TLS and
+    /// of secrets can be used, and have an effect.
+    pub(super) fn handler_is_protected(&mut self, signals: &Signals) {
+        let protection = &signals.protection;
+        for (key, url) in [(Key::SignalsHandler, &signals.handler), (Key::SignalsLookup, &signals.lookup)] {
+            let Some(url) = url.as_ref().filter(|url| !url.is_https()) else { continue };
+            let exposure = if is_this_host(url.host()) {
+                Protection::Local
+            } else {
+                Protection::Unprotected(
+                    "the handler is on another host, and http does not protect the connection".to_owned(),
+                )
+            };
+            let remedy = "Use https, or a proxy for TLS on this host";
+            if let Err(what) = protection.tls.permits(&exposure, remedy, Key::SignalsHandlerTls.in_file()) {
+                self.faults.push(Fault::new(self.place(key), format!("is {what}")));
+            }
+        }
+        let files = [Key::SignalsHandlerTokenFile, Key::SignalsHandlerKeyFile];
+        let of_handler = [&HandlerProtection::FILES[..], &files].concat();
+        for key in of_handler.into_iter().filter(|key| self.written.contains_key(key)).collect::<Vec<_>>() {
+            let uses_tls =
+                [&signals.handler, &signals.lookup].into_iter().flatten().any(HandlerUrl::is_https);
+            let message = if signals.handler.is_none() {
+                "has no effect without signals.handler"
+            } else if HandlerProtection::FILES.contains(&key) && !uses_tls {
+                "has no effect without TLS: begin signals.handler with https"
+            } else {
+                continue;
+            };
+            self.faults.push(Fault::new(self.place(key), message.to_owned()));
+        }
+        let own_files = HandlerProtection::FILES.iter().any(|key| self.written.contains_key(key));
+        if own_files {
+            self.files_of_tls(HandlerProtection::FILES, &protection.client_tls());
+        }
+        for (key, path) in [
+            (Key::SignalsHandlerTokenFile, &protection.token_file),
+            (Key::SignalsHandlerKeyFile, &protection.key_file),
+        ] {
+            if let Some(Err(what)) = path.as_deref().map(signals::secret) {
+                self.faults.push(Fault::new(self.place(key), what));
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use super::Config;
 use super::hooks::{self, ConfiguredHook};
 use super::key::Key;
 use super::parse::written;
-use super::signals::NO_LIMIT;
+use super::signals::{NO_LIMIT, Signals};
 use super::store_url::StoreUrl;
 use adapter_http::TlsFiles;
 use domain::member::heartbeat_interval;
@@ -151,20 +151,19 @@ pub fn value(config: &Config, key: Key) -> Result<Value, String> {
             let url = config.telemetry_otlp.as_ref().ok_or("metrics are reported only by scrapes")?;
             Ok(text(&url.to_string()))
         }
-        Key::SignalsHandler => {
-            let url =
-                config.signals.handler.as_ref().ok_or("a service pulls signals (POST /signals/claim)")?;
-            Ok(text(&url.to_string()))
-        }
-        Key::SignalsLookup => {
-            let url = config.signals.lookup.as_ref().ok_or("the operator resolves signals in doubt")?;
-            Ok(text(&url.to_string()))
-        }
-        Key::SignalsHandlerTimeout => Ok(text(&written(config.signals.handler_timeout))),
-        Key::SignalsMaxPerMinute => Ok(limit(config.signals.limits.per_minute)),
-        Key::SignalsMaxPerDay => Ok(limit(config.signals.limits.per_day)),
-        Key::SignalsValueRupees => Ok(text(&config.signals.value_rupees.to_string())),
-        Key::SignalsRetentionDays => Ok(serialised(&config.signals.retention_days())),
+        Key::SignalsHandler
+        | Key::SignalsLookup
+        | Key::SignalsHandlerTimeout
+        | Key::SignalsHandlerTls
+        | Key::SignalsHandlerCa
+        | Key::SignalsHandlerCertificate
+        | Key::SignalsHandlerKeyOfCertificate
+        | Key::SignalsHandlerTokenFile
+        | Key::SignalsHandlerKeyFile
+        | Key::SignalsMaxPerMinute
+        | Key::SignalsMaxPerDay
+        | Key::SignalsValueRupees
+        | Key::SignalsRetentionDays => signals(&config.signals, key),
         Key::AccessTokensFile => {
             let path = config.tokens_file.as_ref();
             let path = path.ok_or("every process on this host can read, submit and claim signals over HTTP, and none can act as an operator")?;
@@ -189,6 +188,36 @@ fn tls(
 ) -> Result<Value, String> {
     let path = config.network.tls.as_ref().and_then(file).ok_or(instead)?;
     Ok(text(&path.to_string_lossy()))
+}
+
+/// The value of a setting of `[signals]`, or the behaviour without it.
+fn signals(signals: &Signals, key: Key) -> Result<Value, String> {
+    match key {
+        Key::SignalsHandler => {
+            let url = signals.handler.as_ref().ok_or("a service pulls signals (POST /signals/claim)")?;
+            Ok(text(&url.to_string()))
+        }
+        Key::SignalsLookup => {
+            let url = signals.lookup.as_ref().ok_or("the operator resolves signals in doubt")?;
+            Ok(text(&url.to_string()))
+        }
+        Key::SignalsHandlerTimeout => Ok(text(&written(signals.handler_timeout))),
+        Key::SignalsHandlerTls => Ok(text(signals.protection.tls.as_str())),
+        Key::SignalsHandlerCa => path(signals.protection.ca.as_deref(), "the authorities of the system"),
+        Key::SignalsHandlerCertificate => {
+            path(signals.protection.certificate.as_deref(), "no certificate is shown")
+        }
+        Key::SignalsHandlerKeyOfCertificate => {
+            path(signals.protection.certificate_key.as_deref(), "no certificate is shown")
+        }
+        Key::SignalsHandlerTokenFile => path(signals.protection.token_file.as_deref(), "no token is sent"),
+        Key::SignalsHandlerKeyFile => path(signals.protection.key_file.as_deref(), "requests are not signed"),
+        Key::SignalsMaxPerMinute => Ok(limit(signals.limits.per_minute)),
+        Key::SignalsMaxPerDay => Ok(limit(signals.limits.per_day)),
+        Key::SignalsValueRupees => Ok(text(&signals.value_rupees.to_string())),
+        Key::SignalsRetentionDays => Ok(serialised(&signals.retention_days())),
+        _ => Err("a setting of another section".to_owned()),
+    }
 }
 
 /// The URL of a store, if it is a setting.

@@ -1,11 +1,15 @@
 //! The section `[signals]`: the handler of signals, and its limits.
 
 use super::fault::shown;
-use super::parse;
-use adapter_http::HandlerUrl;
+use super::protection::{client_tls, source};
+use super::{Key, parse, url_file};
+use adapter_http::{Credentials, HandlerUrl, Source, TlsSource};
 use coordinator::{HANDLER_TIME_DEFAULT, RETENTION_DEFAULT, RETENTION_MIN};
 use domain::ledger::Limits;
+use domain::transport::TlsPolicy;
+use leader_coordinator::ClientTls;
 use rust_decimal::Decimal;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Shortest timeout of a handler.
@@ -27,12 +31,62 @@ pub struct Signals {
     pub lookup: Option<HandlerUrl>,
     /// Timeout of the handler.
     pub handler_timeout: Duration,
+    /// Protection of the connection to the handler, and how the two sides identify each other.
+    pub protection: HandlerProtection,
     /// Limits on the number of signals.
     pub limits: Limits,
     /// Amount that one signal puts at risk, in rupees.
     pub value_rupees: Decimal,
     /// Retention of finished signals.
     pub retention: Duration,
+}
+
+/// TLS and credentials of the handler.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HandlerProtection {
+    /// Whether a handler on another host needs `https`.
+    pub tls: TlsPolicy,
+    /// File of its authorities; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// File of the certificate that the handler asks for.
+    pub certificate: Option<PathBuf>,
+    /// File of the key of that certificate.
+    pub certificate_key: Option<PathBuf>,
+    /// File of the bearer token.
+    pub token_file: Option<PathBuf>,
+    /// File of the key of the signature.
+    pub key_file: Option<PathBuf>,
+}
+
+impl HandlerProtection {
+    /// The settings of files of TLS.
+    pub const FILES: [Key; 3] =
+        [Key::SignalsHandlerCa, Key::SignalsHandlerCertificate, Key::SignalsHandlerKeyOfCertificate];
+
+    /// The files of TLS.
+    pub fn client_tls(&self) -> ClientTls {
+        client_tls(self.ca.as_ref(), self.certificate.as_ref(), self.certificate_key.as_ref())
+    }
+
+    /// The TLS settings of the next connection.
+    pub fn tls_source(&self) -> TlsSource {
+        source(self.client_tls())
+    }
+
+    /// The secrets of the next request.
+    pub fn credentials(&self) -> Credentials {
+        let read = |path: &Option<PathBuf>| path.clone().map(|path| Source::new(move || secret(&path)));
+        Credentials { token: read(&self.token_file), key: read(&self.key_file) }
+    }
+}
+
+/// Reads the one line of a file with a secret.
+///
+/// # Errors
+/// The fault of the file and the remedy, as a sentence.
+pub(super) fn secret(path: &Path) -> Result<String, String> {
+    let text = path.to_str().ok_or("the path of a secret is not UTF-8 text")?;
+    url_file::read(text).map_err(|what| format!("the secret of the handler is {what}"))
 }
 
 impl Signals {

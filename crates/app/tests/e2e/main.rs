@@ -53,6 +53,7 @@ mod failover;
 mod fencing;
 mod follow;
 mod group;
+mod handler_tls;
 mod handover;
 mod hooks;
 mod hostile_ticket;

@@ -9,7 +9,7 @@ pub use local::{on_this_host, operator};
 
 use super::facts::Read;
 use crate::cli::Remote as Wanted;
-use crate::config::Config;
+use crate::config::{Config, system_tls};
 use crate::failure::Failure;
 use adapter_http::{CheckJson, InstanceAlert};
 use async_trait::async_trait;
@@ -111,7 +111,13 @@ pub const AUDIT_LINES: u32 = 200;
 pub fn open(config: &Config, wanted: &Wanted) -> Result<Box<dyn Group>, Failure> {
     let token = wanted.token()?;
     Ok(match wanted.server()? {
-        Some(server) => Box::new(remote::Remote::new(server, token)),
+        Some(server) if token.is_some() && !server.keeps_secrets() => {
+            return Err(Failure::usage(format!(
+                "--server: {server} is on another host, and anybody between could read the token: use an https \
+                 address"
+            )));
+        }
+        Some(server) => Box::new(remote::Remote::new(server.with_tls(system_tls()), token)),
         None => Box::new(local::Local::open(config, token)?),
     })
 }

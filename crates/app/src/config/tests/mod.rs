@@ -47,8 +47,17 @@ fn all_of_full() -> impl Iterator<Item = Key> {
         .filter(|key| !matches!(key, Key::RedisUrlFile | Key::PostgresUrlFile) && !OF_TLS.contains(key))
 }
 
-/// The files of TLS, which must exist.
-const OF_TLS: [Key; 3] = [Key::RedisCa, Key::RedisCertificate, Key::RedisKeyFile];
+/// The files of TLS and of secrets, which must exist.
+const OF_TLS: [Key; 8] = [
+    Key::RedisCa,
+    Key::RedisCertificate,
+    Key::RedisKeyFile,
+    Key::SignalsHandlerCa,
+    Key::SignalsHandlerCertificate,
+    Key::SignalsHandlerKeyOfCertificate,
+    Key::SignalsHandlerTokenFile,
+    Key::SignalsHandlerKeyFile,
+];
 
 /// Every setting, in the form of the file.
 const FULL: &str = r#"
@@ -84,6 +93,7 @@ otlp = "http://127.0.0.1:4318/"
 handler = "http://127.0.0.1:8080/orders"
 lookup = "http://127.0.0.1:8080/orders"
 handler_timeout = "2500ms"
+handler_tls = "insecure"
 max_per_minute = 5
 max_per_day = "none"
 value_rupees = "99999.50"
@@ -137,7 +147,7 @@ fn the_section_of_signals_is_checked() {
     ] {
         assert!(faults.iter().any(|line| line.contains(name) && line.contains(why)), "{name}: {faults:#?}");
     }
-    for url in ["https://broker/orders", "orders", "http://user:canary@h/"] {
+    for url in ["ftp://broker/orders", "orders", "http://user:canary@h/", "https://user:canary@h/"] {
         let faults = lines(from_file(&format!("[signals]\nhandler = {url:?}")));
         assert!(faults[0].contains("signals.handler") && !faults[0].contains(CANARY), "{faults:?}");
     }
@@ -259,7 +269,7 @@ fn every_flag_is_a_setting() {
         advertise: text("http://h"),
         insecure_network: true,
         instance_id: text("i"),
-        handler: Some("http://flag:1/x".to_owned()),
+        handler: Some("https://flag:1/x".to_owned()),
     };
     let Layers { written, hooks: _, faults } = Layers::read(None, [], &flags);
     assert_eq!((written.len(), faults.len()), (15, 0), "every flag is written once");

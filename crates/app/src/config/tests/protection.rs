@@ -97,3 +97,38 @@ fn a_file_of_tls_that_cannot_be_used_is_a_fault() {
         assert!(faults.iter().any(|line| line.contains(fault)), "{settings}: {faults:?}");
     }
 }
+
+#[test]
+fn a_remote_handler_without_tls_is_refused_with_the_remedy() {
+    for key in ["handler", "lookup"] {
+        let other = if key == "lookup" { "handler = \"https://broker.example/orders\"\n" } else { "" };
+        let file = format!("[signals]\n{other}{key} = \"http://broker.example/orders\"\n");
+        let faults = lines(from_file(&file));
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        let place = format!("coordinator.toml:signals.{key}: is not safe: the handler is on another host");
+        for part in [place.as_str(), "Use https", "signals.handler_tls = \"insecure\" permits it"] {
+            assert!(faults[0].contains(part), "{part}: {faults:?}");
+        }
+        from_file(&format!("{file}handler_tls = \"insecure\"")).expect("permitted by name");
+        from_file(&file.replace("http://", "https://")).expect("TLS");
+    }
+    from_file("[signals]\nhandler = \"http://127.0.0.1:8080/orders\"").expect("it does not leave this host");
+}
+
+#[test]
+fn settings_of_a_handler_need_the_handler_and_its_tls() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let token = directory.path().join("token");
+    testkit::directory::write_secret(&token, "canary\n");
+    let token = token.to_str().expect("text");
+    let faults = lines(from_file(&format!("[signals]\nhandler_token_file = {token:?}")));
+    assert!(faults.len() == 1 && faults[0].contains("has no effect without signals.handler"), "{faults:?}");
+    let handler = "[signals]\nhandler = \"http://127.0.0.1:8080/\"\n";
+    let config = from_file(&format!("{handler}handler_token_file = {token:?}")).expect("sound");
+    assert!(!format!("{config:?}{}", render(&config)).contains(CANARY));
+    let faults = lines(from_file(&format!("{handler}handler_ca = \"/none\"")));
+    assert!(faults.iter().any(|fault| fault.contains("begin signals.handler with https")), "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.contains("cannot be used: /none")), "{faults:?}");
+    let faults = lines(from_file(&format!("{handler}handler_key_file = \"/none\"")));
+    assert!(faults.len() == 1 && faults[0].contains("a file that cannot be read"), "{faults:?}");
+}

@@ -20,6 +20,8 @@ pub enum Key {
     InsecureNetwork,
     /// Directory of the identity and the embedded store.
     DataDir,
+    /// Directory of the lock files.
+    LockDir,
     /// Time to live of the lease.
     LeaderTtl,
     /// Time between renewals.
@@ -98,7 +100,7 @@ pub enum Key {
 
 impl Key {
     /// Every setting, in the order in which the configuration is printed: sections last.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::Group,
         Self::InstanceId,
         Self::Listen,
@@ -106,6 +108,7 @@ impl Key {
         Self::AllowedHosts,
         Self::InsecureNetwork,
         Self::DataDir,
+        Self::LockDir,
         Self::LeaderTtl,
         Self::Heartbeat,
         Self::RedisUrl,
@@ -155,6 +158,7 @@ impl Key {
             Self::AllowedHosts => "allowed_hosts",
             Self::InsecureNetwork => "insecure_network",
             Self::DataDir => "data_dir",
+            Self::LockDir => "lock_dir",
             Self::LeaderTtl => "leader_ttl",
             Self::Heartbeat => "heartbeat",
             Self::RedisUrl => "redis.url",

@@ -71,6 +71,8 @@ pub struct Config {
     pub network: Network,
     /// Directory of the identity and the embedded store.
     pub data_dir: PathBuf,
+    /// Directory of the lock files that show the end of a process; `None`: the one of the database.
+    pub lock_dir: Option<PathBuf>,
     /// LEADER_TTL: time to live of the lease after its last renewal.
     pub leader_ttl: Duration,
     /// Time between renewals, at most a third of `leader_ttl`.
@@ -166,6 +168,7 @@ pub fn load(
     let instance_id = judge.take(Key::InstanceId, |text| parse::instance(text).map(Some), || None);
     let network = judge.network();
     let data_dir = judge.take(Key::DataDir, parse::directory, || PathBuf::from("./coordinator-data"));
+    let lock_dir = judge.take(Key::LockDir, |text| parse::directory(text).map(Some), || None);
     let leader_ttl = judge.take(Key::LeaderTtl, parse::ttl, || TTL_DEFAULT);
     let heartbeat = judge.take(Key::Heartbeat, |text| parse::heartbeat(text).map(Some), || None);
     let redis_url = judge.store(Engine::Redis, Key::RedisUrl, Key::RedisUrlFile);
@@ -208,6 +211,7 @@ pub fn load(
             instance_id: instance_id?,
             network: network?,
             data_dir: data_dir?,
+            lock_dir: lock_dir?,
             leader_ttl,
             heartbeat: heartbeat?.unwrap_or(heartbeat_max(leader_ttl)),
             redis,

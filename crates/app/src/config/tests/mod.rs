@@ -68,6 +68,7 @@ advertise = "https://desk-1.example.com:5001"
 allowed_hosts = ["desk.example.com", "10.0.0.9"]
 insecure_network = true
 data_dir = "/var/lib/coordinator"
+lock_dir = "/run/coordinator"
 leader_ttl = 30
 heartbeat = "2500ms"
 [redis]
@@ -170,6 +171,7 @@ fn every_setting_can_be_written_in_the_file() {
     let tls = network.tls.as_ref().expect("written");
     assert_eq!(tls.client_ca.as_deref(), Some(Path::new("/etc/coordinator/clients.crt")));
     assert_eq!(config.data_dir, Path::new("/var/lib/coordinator"));
+    assert_eq!(config.lock_dir.as_deref(), Some(Path::new("/run/coordinator")));
     assert_eq!(
         (config.leader_ttl, config.heartbeat),
         (Duration::from_secs(30), Duration::from_millis(2_500))

@@ -13,6 +13,7 @@ mod failure;
 mod identity;
 mod lines;
 mod logs;
+mod network;
 mod output;
 mod run;
 mod secret;

@@ -27,6 +27,7 @@
 //! - [`operator`]: for each of twelve faults, the page and the terminal name the cause and the next step.
 //! - [`exec`], [`exec_kills`], with [`execs`]: `coordinator exec`, whose command is dead before another one starts.
 //! - [`demo`], [`pages`]: the demonstration; HTTP.
+//! - [`network`] with [`hosts`], [`tls`], [`crowd`]: instances on different hosts, certificates, thousands of clients.
 //! - [`browser`]: the operator's page in Chromium.
 
 mod access;
@@ -37,6 +38,7 @@ mod bad_store;
 mod both_away;
 mod browser;
 mod command;
+mod crowd;
 mod cut_off;
 mod database;
 mod demo;
@@ -55,9 +57,11 @@ mod handler_tls;
 mod handover;
 mod hooks;
 mod hostile_ticket;
+mod hosts;
 mod large_answer;
 mod machine;
 mod monitoring;
+mod network;
 mod operator;
 mod output;
 mod pages;
@@ -74,6 +78,7 @@ mod stability;
 mod stops;
 mod telemetry;
 mod terminal;
+mod tls;
 mod wait;
 mod watched;
 

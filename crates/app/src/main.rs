@@ -16,6 +16,7 @@ mod logs;
 mod output;
 mod run;
 mod secret;
+mod service_manager;
 mod stops;
 mod telemetry;
 

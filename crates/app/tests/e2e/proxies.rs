@@ -1,16 +1,19 @@
 //! Tests of the shipped HAProxy and nginx configurations before three real instances, and of the proxies in
-//! docs/hooks.md before one.
+//! docs/hooks.md before one. The shipped systemd unit, by systemd's own judgement.
 
 use crate::TTL;
+use crate::command::BINARY;
 use crate::group::Group;
 use crate::signals::submission;
-use crate::wait::{block_on, until};
+use crate::wait::{PATIENCE, block_on, until};
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use testkit::backend::free_port;
 use testkit::directory::directory;
 use testkit::http::{self, Response};
+use testkit::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
@@ -287,4 +290,51 @@ fn post_from(sender: &str, server: &str, path: &str, more: &str) -> Option<Strin
         connection.read_to_string(&mut answer).await.ok()?;
         Some(answer)
     })
+}
+
+// --- the systemd unit -----------------------------------------------------------------------------------
+
+/// The unit in a directory, with the path of the program under test, which `verify` requires to exist.
+fn unit(directory: &Path) -> PathBuf {
+    let unit = fs::read_to_string(repository("docker/systemd/coordinator.service")).expect("a shipped file");
+    let file = directory.join("coordinator.service");
+    fs::write(&file, changed(&unit, &[("/usr/local/bin/coordinator", BINARY)])).expect("written");
+    file
+}
+
+#[test]
+fn systemd_accepts_the_unit_and_rates_its_exposure_below_two() {
+    let directory = directory();
+    let unit = unit(directory.path());
+    // The threshold is in tenths, and the exposure may be equal to it.
+    for arguments in [&["verify", "--man=no"][..], &["security", "--offline=yes", "--threshold=19"]] {
+        let output = Command::new("systemd-analyze").args(arguments).arg(&unit).output();
+        let output = output.expect("systemd-analyze is in Debian's package `systemd`");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn an_instance_reports_to_the_service_manager_that_it_is_ready_watched_and_stopping() {
+    let directory = directory();
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let next = || {
+        let mut buffer = [0; 64];
+        let length = socket.recv(&mut buffer).expect("a message");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let mut group = Group::embedded(TTL);
+    group.set("NOTIFY_SOCKET", path.to_str().expect("text"));
+    group.set("WATCHDOG_USEC", "2000000");
+    group.start("a");
+    assert_eq!(next(), "READY=1");
+    assert_eq!(next(), "WATCHDOG=1");
+    assert_eq!(next(), "WATCHDOG=1");
+    group.process("a").signal(Signal::TERM);
+    until("it reports that it stops", || (next() == "STOPPING=1").then_some(()));
+    group.process("a").wait_exit(PATIENCE);
+    group.finish();
 }
